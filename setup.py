@@ -1,0 +1,32 @@
+"""Builds the C extension that adds to libfuse's operation table what pyfuse3 leaves out."""
+
+import shlex
+import subprocess
+import sys
+
+from setuptools import Extension, setup
+
+
+def fuse3_flags(option: str) -> list[str]:
+    try:
+        printed = subprocess.run(
+            ["pkg-config", option, "fuse3"], check=True, capture_output=True, text=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        sys.exit(
+            f"thinsim needs libfuse 3 with its headers and pkg-config ({error}); "
+            "on Debian and Ubuntu: apt-get install libfuse3-dev pkg-config"
+        )
+    return shlex.split(printed)
+
+
+setup(
+    ext_modules=[
+        Extension(
+            "fuse_backing._libfuse",
+            ["fuse_backing/_libfuse.c"],
+            extra_compile_args=[*fuse3_flags("--cflags"), "-Wall", "-Wextra"],
+            libraries=["dl"],
+        )
+    ]
+)
