@@ -1,0 +1,5 @@
+"""A FUSE file system of sparse files that reports every hole punch.
+
+This package knows nothing of thin pools: it serves files, passes ``fallocate`` down to the host,
+and keeps a ledger of what each punch gave back.
+"""

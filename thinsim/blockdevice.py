@@ -1,0 +1,38 @@
+"""What lies below a thin pool: something with a size that reads, writes, discards and flushes.
+
+One protocol (:class:`BlockDevice`) for a kernel block device, a sparse file and plain memory, so
+that the same engine runs under FUSE, in process and in property tests.
+"""
+
+from typing import Protocol
+
+
+class BlockDevice(Protocol):
+    """A device addressed in bytes; offsets and lengths are multiples of 512.
+
+    Every method blocks and raises ``OSError`` with the errno of the device. Reading a discarded
+    or never written range of a sparse backing gives zeros.
+    """
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    @property
+    def max_discard_bytes(self) -> int:
+        """The longest single discard in bytes; 0 when the device cannot discard."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return *length* bytes at *offset*."""
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Write all of *data* at *offset*."""
+
+    def discard(self, offset: int, length: int) -> None:
+        """Give the range back; its content reads as zeros on a sparse backing."""
+
+    def flush(self) -> None:
+        """Return once everything written is durable."""
+
+    def close(self) -> None:
+        """Release the device; idempotent."""

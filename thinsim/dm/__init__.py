@@ -1,0 +1,1 @@
+"""Device-mapper: one protocol, and who implements it."""

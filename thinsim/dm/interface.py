@@ -1,0 +1,70 @@
+"""The device-mapper as its users see it: the verbs of dmsetup, its texts, the kernel's errnos.
+
+Implementations: ``thinsim.dm.emulated`` (client of the daemon that serves thin devices over FUSE)
+and ``thinsim.dm.process`` (in this process, no device nodes). Tables, messages and status lines are
+the kernel's texts, so that every implementation, a real dmsetup included, can stand behind it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """One device-mapper device, as ``dmsetup info`` shows it (lvm2, libdm/libdevmapper.h, struct dm_info)."""
+
+    name: str
+    major: int
+    minor: int
+    open_count: int
+    suspended: bool
+    live_table: bool
+    inactive_table: bool
+    event_nr: int
+    deferred_remove: bool
+    uuid: str = ""
+
+
+class DeviceMapper(Protocol):
+    """Every verb raises DeviceMapperError with the errno the kernel's ioctl gives.
+
+    ENXIO: no such device. EBUSY: name in use at create (as dmsetup reports it), or device open at
+    remove. EINVAL: malformed table or message. ENODATA, EEXIST: thin id unknown or taken.
+    """
+
+    async def create(self, name: str, table: str, *, uuid: str = "", readonly: bool = False) -> None:
+        """Create device *name*, load *table* (one line, sectors) and resume it."""
+
+    async def load(self, name: str, table: str) -> None:
+        """Load *table* into the inactive slot; ``resume`` makes it live."""
+
+    async def suspend(self, name: str, *, noflush: bool = False, nolockfs: bool = False) -> None:
+        """Hold I/O. Freezes a mounted file system first unless *nolockfs*. Suspending twice is no error."""
+
+    async def resume(self, name: str) -> None:
+        """Swap in a loaded table, thaw and let I/O through. Resuming twice is no error."""
+
+    async def remove(self, name: str, *, deferred: bool = False, force: bool = False, retry: bool = False) -> None:
+        """Remove the device. EBUSY while open, unless *deferred*: then it goes at the last close."""
+
+    async def message(self, name: str, sector: int, text: str) -> None:
+        """Send *text* to the target at *sector*."""
+
+    async def status(self, name: str, *, noflush: bool = False) -> str:
+        """Return the status line(s), without a final newline; a pool commits first unless *noflush*."""
+
+    async def table(self, name: str) -> str:
+        """Return the live table line(s), without a final newline."""
+
+    async def info(self, name: str) -> DeviceInfo:
+        """Return what is known of *name*."""
+
+    async def list(self) -> list[str]:
+        """Return all device names, sorted."""
+
+    async def wait(self, name: str, event_nr: int) -> int:
+        """Return the device's event number once it exceeds *event_nr*."""
+
+    def path(self, name: str) -> Path:
+        """Return the path of *name*'s node; an implementation without nodes returns the path it would have."""

@@ -1,0 +1,48 @@
+"""The errors a caller can act on, split by whose fault they are.
+
+::
+
+    ThinsimError                  everything below; its text is fit for a user, without a traceback
+    ├── InvalidValueError         what was given is malformed: a size, a table, a configuration
+    ├── EnvironmentLacksError     the machine lacks something; the text says what and how to get it
+    ├── BenchError                the bench itself failed: a measurement that contradicts another
+    └── KernelError               an operation refused as the kernel refuses it; has an ``errno``
+        └── DeviceMapperError     from a device-mapper, in dmsetup's words
+
+Snapshotter errors stand in ``thinsim.snapshotter.errors``: they are containerd's classes.
+"""
+
+import errno as errno_names
+import os
+
+
+class ThinsimError(Exception):
+    """Any failure that thinsim explains itself."""
+
+
+class InvalidValueError(ThinsimError):
+    """A value from outside is malformed or out of range."""
+
+
+class EnvironmentLacksError(ThinsimError):
+    """The machine lacks what the operation needs."""
+
+
+class BenchError(ThinsimError):
+    """Two measurements of one thing disagree, or the bench could not do its work."""
+
+
+class KernelError(ThinsimError):
+    """An operation failed with a kernel ``errno``."""
+
+    def __init__(self, errno: int, text: str) -> None:
+        super().__init__(text)
+        self.errno = errno
+
+    def __str__(self) -> str:
+        name = errno_names.errorcode.get(self.errno, str(self.errno))
+        return f"{self.args[0]}: {os.strerror(self.errno)} ({name})"
+
+
+class DeviceMapperError(KernelError):
+    """A device-mapper refused; ``errno`` is what the kernel's ioctl would have returned."""

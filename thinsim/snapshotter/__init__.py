@@ -1,0 +1,1 @@
+"""The devmapper snapshotter core: containerd's contract on a thin pool."""
