@@ -1,0 +1,1 @@
+"""What lies below a thin pool: one protocol, and the devices that stand behind it."""

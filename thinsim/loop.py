@@ -1,0 +1,278 @@
+"""Loop devices: attach, detach (at once or at the last close), size, discard limits, busy or not.
+
+Facts are the kernel's ``drivers/block/loop.c`` and ``include/uapi/linux/loop.h``. A device is only
+ever detached after its identity was checked against what was attached: a loop number is reused
+by others as soon as it is free.
+"""
+
+import errno
+import fcntl
+import os
+import struct
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from thinsim.errors import EnvironmentLacksError, KernelError
+
+_CONTROL = Path("/dev/loop-control")
+_LOOP_CLR_FD = 0x4C01
+_LOOP_SET_STATUS64 = 0x4C04
+_LOOP_GET_STATUS64 = 0x4C05
+_LOOP_CONFIGURE = 0x4C0A
+_LOOP_CTL_GET_FREE = 0x4C82
+
+_FLAG_READ_ONLY = 1
+_FLAG_AUTOCLEAR = 4
+_FLAG_DIRECT_IO = 16
+
+# struct loop_info64: device, inode, rdevice, offset, sizelimit; number, encrypt type, key size,
+# flags; file name, crypt name, key; init[2].
+_INFO = struct.Struct("=5Q4I64s64s32s2Q")
+_CONFIG = struct.Struct(f"=2I{_INFO.size}s8Q")
+
+_ATTACH_TRIES = 64
+_RELEASE_TRIES = 50
+
+
+class LoopBusyError(KernelError):
+    """The device is open elsewhere (EBUSY)."""
+
+    def __init__(self, device: Path) -> None:
+        super().__init__(errno.EBUSY, f"loop device {device} is in use")
+
+
+@dataclass(frozen=True, slots=True)
+class LoopDevice:
+    """One attachment: the node, and the identity of the file that the kernel says is behind it.
+
+    ``device`` and ``inode`` are lo_device and lo_inode of LOOP_GET_STATUS64, readable without
+    touching the file, so also when the file system that serves it is dead.
+    """
+
+    path: Path
+    device: int
+    inode: int
+
+    @property
+    def number(self) -> int:
+        """N of /dev/loopN."""
+        return int(self.path.name.removeprefix("loop"))
+
+
+def attach(
+    file: Path, *, direct_io: bool = False, read_only: bool = False, block_size: int = 512
+) -> LoopDevice:
+    """Attach *file* to a free loop device in one step (LOOP_CONFIGURE, Linux 5.8).
+
+    Safe against others who attach at the same time. Raises EnvironmentLacksError where the machine
+    has no loop driver or no permission, ``OSError`` for the file, KernelError when no device could be had.
+    """
+    flags = (_FLAG_DIRECT_IO if direct_io else 0) | (_FLAG_READ_ONLY if read_only else 0)
+    file_fd = os.open(file, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
+    try:
+        info = _INFO.pack(
+            *(0, 0, 0, 0, 0, 0, 0, 0, flags), os.fsencode(file)[:63], b"", b"", 0, 0
+        )
+        config = _CONFIG.pack(file_fd, block_size, info, *([0] * 8))
+        for _ in range(_ATTACH_TRIES):
+            node = Path(f"/dev/loop{_free_number()}")
+            attached = _configure(node, config, read_only)
+            if attached is not None:
+                return attached
+    finally:
+        os.close(file_fd)
+    raise KernelError(errno.EBUSY, f"no free loop device for {file} after {_ATTACH_TRIES} tries")
+
+
+def detach(loop: LoopDevice, *, deferred: bool = False) -> bool:
+    """Detach *loop*; return whether it is gone now.
+
+    While it is open elsewhere: LoopBusyError, nothing changed; or with *deferred* False is
+    returned and the kernel detaches at the last close. A device that is no longer this attachment
+    is left alone and counts as gone.
+    """
+    try:
+        fd = os.open(loop.path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, OSError) as error:
+        if error.errno in (errno.ENOENT, errno.ENXIO):
+            return True
+        raise
+    try:
+        if not _is_same(fd, loop):
+            return True
+        # With other openers this only sets AUTOCLEAR and still returns 0.
+        fcntl.ioctl(fd, _LOOP_CLR_FD)
+    finally:
+        os.close(fd)
+    if _gone_soon(loop, patient=not is_claimed(loop.path)):
+        return True
+    if deferred:
+        return False
+    _clear_autoclear(loop)
+    if not is_attached(loop):
+        return True
+    raise LoopBusyError(loop.path)
+
+
+def is_attached(loop: LoopDevice) -> bool:
+    """Tell whether this very attachment still stands."""
+    try:
+        fd = os.open(loop.path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENXIO):
+            return False
+        raise
+    try:
+        return _is_same(fd, loop)
+    finally:
+        os.close(fd)
+
+
+def is_claimed(device: Path) -> bool:
+    """Tell whether *device* is mounted or opened exclusively; plain opens are not seen."""
+    try:
+        os.close(os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            return True
+        raise
+    return False
+
+
+def size(device: Path) -> int:
+    """Return the device's size in bytes."""
+    return int(_sysfs(device, "size")) * 512
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardLimits:
+    """Bytes, from the queue's sysfs folder; ``max_bytes`` 0 means that discards are not supported."""
+
+    granularity: int
+    max_bytes: int
+
+
+def discard_limits(device: Path) -> DiscardLimits:
+    """Return the discard limits that were fixed when the file was attached."""
+    return DiscardLimits(
+        granularity=int(_sysfs(device, "queue/discard_granularity")),
+        max_bytes=int(_sysfs(device, "queue/discard_max_bytes")),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What passed through a device since it exists, in requests and bytes (Documentation/block/stat.rst)."""
+
+    writes: int
+    written_bytes: int
+    discards: int
+    discarded_bytes: int
+
+
+def traffic(device: Path) -> Traffic:
+    """Return the kernel's own counters of *device*; attaching again does not reset them."""
+    fields = [int(field) for field in _sysfs(device, "stat").split()]
+    return Traffic(fields[4], fields[6] * 512, fields[11], fields[13] * 512)
+
+
+def attached_devices() -> dict[Path, str]:
+    """Return every attached loop device with the kernel's text for its file."""
+    found = {}
+    for entry in Path("/sys/block").glob("loop*"):
+        try:
+            found[Path("/dev") / entry.name] = (entry / "loop/backing_file").read_text().rstrip("\n")
+        except OSError:
+            continue  # free, or detached while we looked
+    return found
+
+
+def _free_number() -> int:
+    try:
+        control = os.open(_CONTROL, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise EnvironmentLacksError(
+            f"{_CONTROL} is missing: this kernel has no loop driver (modprobe loop)"
+        ) from None
+    except PermissionError:
+        raise EnvironmentLacksError(f"no permission for {_CONTROL}: run as root") from None
+    try:
+        return fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
+    finally:
+        os.close(control)
+
+
+def _configure(node: Path, config: bytes, read_only: bool) -> LoopDevice | None:
+    """Try one device; None when somebody else was faster."""
+    try:
+        fd = os.open(node, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENXIO, errno.EBUSY):
+            time.sleep(0.01)  # the node of a new device appears a moment after LOOP_CTL_GET_FREE
+            return None
+        raise
+    try:
+        fcntl.ioctl(fd, _LOOP_CONFIGURE, config)
+        device, inode = _identity(fd)
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            return None
+        raise
+    finally:
+        os.close(fd)
+    return LoopDevice(node, device, inode)
+
+
+def _status(fd: int) -> bytearray:
+    info = bytearray(_INFO.size)
+    fcntl.ioctl(fd, _LOOP_GET_STATUS64, info)
+    return info
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    fields = _INFO.unpack(_status(fd))
+    return fields[0], fields[1]
+
+
+def _is_same(fd: int, loop: LoopDevice) -> bool:
+    try:
+        return _identity(fd) == (loop.device, loop.inode)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return False  # nothing attached
+        raise
+
+
+def _gone_soon(loop: LoopDevice, *, patient: bool) -> bool:
+    """Wait a moment for openers such as a udev probe, which come and go by themselves."""
+    for attempt in range(_RELEASE_TRIES if patient else 1):
+        if not is_attached(loop):
+            return True
+        if attempt < _RELEASE_TRIES - 1 and patient:
+            time.sleep(0.002)
+    return False
+
+
+def _clear_autoclear(loop: LoopDevice) -> None:
+    try:
+        fd = os.open(loop.path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENXIO):
+            return
+        raise
+    try:
+        if not _is_same(fd, loop):
+            return
+        fields = list(_INFO.unpack(_status(fd)))
+        fields[8] &= ~_FLAG_AUTOCLEAR
+        fcntl.ioctl(fd, _LOOP_SET_STATUS64, _INFO.pack(*fields))
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+    finally:
+        os.close(fd)
+
+
+def _sysfs(device: Path, name: str) -> str:
+    return (Path("/sys/block") / device.name / name).read_text().strip()
