@@ -54,7 +54,9 @@ class Mount:
 class Snapshotter(Protocol):
     """containerd's snapshotter verbs. All are safe to call again after a failure."""
 
-    async def prepare(self, key: str, parent: str = "", labels: Mapping[str, str] | None = None) -> list[Mount]:
+    async def prepare(
+        self, key: str, parent: str = "", labels: Mapping[str, str] | None = None
+    ) -> list[Mount]:
         """Make an active (writable) snapshot *key* on *parent*. AlreadyExistsError, NotFoundError."""
 
     async def view(self, key: str, parent: str = "", labels: Mapping[str, str] | None = None) -> list[Mount]:

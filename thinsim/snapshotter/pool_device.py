@@ -1,0 +1,248 @@
+"""Thin devices of one pool: each operation with its intent recorded before and its result after.
+
+Behaviour of containerd ``plugins/snapshots/devmapper/pool_device.go``. Device-mapper's refusals pass
+through as DeviceMapperError; a device missing from the metadata is a NotFoundError. Operations take
+the name of the snapshot they serve, for the observer alone.
+"""
+
+import errno
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from thinsim.dm.interface import DeviceMapper
+from thinsim.errors import DeviceMapperError, ThinsimError
+from thinsim.snapshotter.device_state import DeviceState
+from thinsim.snapshotter.discarding import Discarding
+from thinsim.snapshotter.errors import SnapshotterError
+from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind, DiscardSkipped, Observer, ignore
+from thinsim.snapshotter.host import SnapshotHost
+from thinsim.snapshotter.pool_metadata import DeviceRecord, PoolMetadata
+from thinsim.snapshotter.retry import CONTAINERD_RETRY, BusyRetry
+from thinsim.units import Bytes, Sectors, bytes_of, sectors
+
+_log = logging.getLogger(__name__)
+
+
+class PoolDevice:
+    """The devices of the existing pool *pool_name*; *retry* governs deactivation and deletion."""
+
+    def __init__(
+        self,
+        dm: DeviceMapper,
+        host: SnapshotHost,
+        metadata: PoolMetadata,
+        pool_name: str,
+        *,
+        discard_blocks: bool,
+        observer: Observer = ignore,
+        retry: BusyRetry = CONTAINERD_RETRY,
+    ) -> None:
+        self._dm = dm
+        self._host = host
+        self._metadata = metadata
+        self._pool_name = pool_name
+        self._discard_blocks = discard_blocks
+        self._observer = observer
+        self._retry = retry
+
+    async def create_thin_device(self, name: str, size: int, *, snapshot: str = "") -> DeviceRecord:
+        """Create and activate an empty device of *size* bytes.
+
+        Undone if it cannot be activated; Faulty, its thin id given up, if that or its creation fails.
+        """
+        device = self._metadata.add(name, size)
+        await self._create(device, f"create_thin {device.thin_id}")
+        self._tell(DeviceEventKind.CREATED, snapshot, device)
+        await self._activate_or_undo(device, snapshot)
+        return device
+
+    async def create_snapshot_device(
+        self, base: str, name: str, size: int, *, snapshot: str = ""
+    ) -> DeviceRecord:
+        """Create and activate a snapshot of device *base*, held still meanwhile if it is loaded.
+
+        Failures as for ``create_thin_device``. A base that cannot be resumed is logged, not raised: the
+        snapshot is good.
+        """
+        origin = self._metadata.get(base)
+        loaded = await self.is_loaded(base)
+        if loaded:
+            # dm-thin snapshots of an active origin are consistent only while it is suspended.
+            await self.suspend(base)
+        try:
+            device = self._metadata.add(name, size, parent_name=base)
+            await self._create(device, f"create_snap {device.thin_id} {origin.thin_id}")
+            self._tell(DeviceEventKind.SNAPSHOTTED, snapshot, device, base)
+            await self._activate_or_undo(device, snapshot)
+        finally:
+            if loaded:
+                await self._resume_origin(base)
+        return device
+
+    async def activate(self, name: str) -> None:
+        """Make the device-mapper device of *name* appear."""
+        device = self._metadata.get(name)
+        table = f"0 {sectors(device.size)} thin {self._dm.path(self._pool_name)} {device.thin_id}"
+        with self.transition(name, DeviceState.ACTIVATING, DeviceState.ACTIVATED):
+            await self._dm.create(name, table)
+
+    async def suspend(self, name: str) -> None:
+        """Flush and hold the I/O of *name*."""
+        with self.transition(name, DeviceState.SUSPENDING, DeviceState.SUSPENDED):
+            await self._dm.suspend(name)
+
+    async def resume(self, name: str) -> None:
+        """Let the I/O of *name* through."""
+        with self.transition(name, DeviceState.RESUMING, DeviceState.RESUMED):
+            await self._dm.resume(name)
+
+    async def deactivate(self, name: str, *, deferred: bool, force: bool, snapshot: str = "") -> None:
+        """Remove the device-mapper device of *name*; nothing to do if it is not loaded.
+
+        *deferred*: it goes at its last close, and is not discarded. Otherwise it is discarded first if
+        ``discard_blocks`` is on.
+        """
+        device = self._metadata.get(name)
+        off = deferred or not self._discard_blocks
+        discarding = Discarding(DiscardSkipped.OFF if off else None)
+        if await self.is_loaded(name):
+            await self._deactivate(device, discarding, snapshot, deferred=deferred, force=force)
+
+    async def is_loaded(self, name: str) -> bool:
+        """Whether device-mapper knows *name*. Other refusals than ENXIO are raised: they say neither."""
+        try:
+            await self._dm.info(name)
+        except DeviceMapperError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return False
+        return True
+
+    async def usage(self, name: str) -> Bytes:
+        """Return the bytes that *name* maps, shared blocks included, from its status line."""
+        fields = (await self._dm.status(name)).split()
+        if len(fields) < 4 or fields[2] != "thin" or not fields[3].isdecimal():
+            raise SnapshotterError(f"status of device {name!r} gives no mapped sectors: {' '.join(fields)!r}")
+        return bytes_of(Sectors(int(fields[3])))
+
+    async def remove_device(
+        self, name: str, *, snapshot: str = "", committed: bool = False, discard_inactive: bool = False
+    ) -> None:
+        """Deactivate *name*, delete its thin id and forget it.
+
+        A device still active is discarded first if ``discard_blocks`` is on. *discard_inactive* discards
+        in any case, activating the device for that if need be; *committed* only words the reason
+        where nothing was discarded.
+        """
+        device = self._metadata.get(name)
+        loaded = await self.is_loaded(name)
+        if discard_inactive and not loaded:
+            await self.activate(name)
+            loaded = True
+        discarding = Discarding(self._reason_against_discard(loaded, committed, discard_inactive))
+        if loaded:
+            await self._deactivate(device, discarding, snapshot, deferred=False, force=True)
+        await self._delete(device)
+        self._metadata.remove(name)
+        if not discarding.took_place:
+            self._tell_discard(discarding, snapshot, device)
+        self._tell(DeviceEventKind.DELETED, snapshot, device)
+
+    def mark(self, name: str, state: DeviceState) -> None:
+        """Record a state without an act."""
+        self._metadata.set_state(name, state)
+
+    @contextmanager
+    def transition(self, name: str, trying: DeviceState, success: DeviceState) -> Iterator[None]:
+        """Record *trying*, run the body, record *success* or why the body failed.
+
+        After a failure, as after a crash, the state stays at *trying*.
+        """
+        self._metadata.set_state(name, trying)
+        try:
+            yield
+        except BaseException as error:
+            self._metadata.set_error(name, str(error) or type(error).__name__)
+            raise
+        self._metadata.set_result(name, success)
+
+    async def _create(self, device: DeviceRecord, message: str) -> None:
+        try:
+            with self.transition(device.name, DeviceState.CREATING, DeviceState.CREATED):
+                await self._dm.message(self._pool_name, 0, message)
+        except ThinsimError:
+            # Most likely the pool has this id already; another one is worth a try, this one is not.
+            self._metadata.mark_faulty(device.name)
+            raise
+
+    async def _activate_or_undo(self, device: DeviceRecord, snapshot: str) -> None:
+        try:
+            await self.activate(device.name)
+        except ThinsimError as error:
+            try:
+                await self._delete(device)
+            except ThinsimError as second:
+                self._metadata.mark_faulty(device.name)
+                error.add_note(f"and thin id {device.thin_id} could not be deleted: {second}")
+                raise error from None
+            self._metadata.remove(device.name)
+            self._tell(
+                DeviceEventKind.DISCARD_SKIPPED, snapshot, device, DiscardSkipped.NOT_ACTIVE_UNCOMMITTED
+            )
+            self._tell(DeviceEventKind.DELETED, snapshot, device)
+            raise
+
+    async def _resume_origin(self, base: str) -> None:
+        try:
+            await self.resume(base)
+        except ThinsimError as error:
+            _log.error("device %s stays suspended after a snapshot of it was taken: %s", base, error)
+
+    def _reason_against_discard(
+        self, loaded: bool, committed: bool, discard_inactive: bool
+    ) -> DiscardSkipped | None:
+        if not self._discard_blocks and not discard_inactive:
+            return DiscardSkipped.OFF
+        if loaded:
+            return None
+        return DiscardSkipped.NOT_ACTIVE if committed else DiscardSkipped.NOT_ACTIVE_UNCOMMITTED
+
+    async def _deactivate(
+        self, device: DeviceRecord, discarding: Discarding, snapshot: str, *, deferred: bool, force: bool
+    ) -> None:
+        async def discard_and_remove() -> None:
+            await discarding.run(self._dm, self._host, device.name)
+            try:
+                await self._dm.remove(device.name, deferred=deferred, force=force, retry=True)
+            except DeviceMapperError as error:
+                # It may have gone by itself: an earlier deferred removal, at the last close.
+                if error.errno != errno.ENXIO:
+                    raise
+
+        try:
+            with self.transition(device.name, DeviceState.DEACTIVATING, DeviceState.DEACTIVATED):
+                await self._retry.run(discard_and_remove)
+        finally:
+            if discarding.took_place:
+                self._tell_discard(discarding, snapshot, device)
+        self._tell(DeviceEventKind.DEACTIVATED, snapshot, device, "deferred" if deferred else "")
+
+    async def _delete(self, device: DeviceRecord) -> None:
+        async def delete() -> None:
+            try:
+                await self._dm.message(self._pool_name, 0, f"delete {device.thin_id}")
+            except DeviceMapperError as error:
+                # Deleted already, by an earlier try that did not get as far as forgetting it.
+                if error.errno != errno.ENODATA:
+                    raise
+
+        with self.transition(device.name, DeviceState.REMOVING, DeviceState.REMOVED):
+            await self._retry.run(delete)
+
+    def _tell(self, kind: DeviceEventKind, snapshot: str, device: DeviceRecord, detail: str = "") -> None:
+        self._observer(DeviceEvent(kind, snapshot, device.name, device.thin_id, detail))
+
+    def _tell_discard(self, discarding: Discarding, snapshot: str, device: DeviceRecord) -> None:
+        kind, detail = discarding.event
+        self._tell(kind, snapshot, device, detail)

@@ -1,0 +1,169 @@
+"""The pool's devices: which thin id each has, and what was last tried with it.
+
+Each call is one durable transaction of its own, apart from the snapshots' store: what is written here
+stays when a snapshot's transaction rolls back. That is containerd's design
+(``plugins/snapshots/devmapper/metadata.go``), and the ground of its crash repair.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from thinsim.snapshotter.database import Database
+from thinsim.snapshotter.device_state import DeviceState
+from thinsim.snapshotter.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+)
+
+MAX_THIN_ID = 0xFFFFFF
+"""Thin ids have 24 bits; this one is never given out."""
+
+_FREE, _TAKEN, _FAULTY = 0, 1, 2
+
+# devices: one row per device that is not yet gone.
+#   name         device-mapper name, "<pool>-snap-<snapshot id>"
+#   thin_id      its id in the pool; never changes
+#   size         virtual size, bytes
+#   parent_name  device it is a snapshot of, or ''
+#   state        DeviceState; an -ing state is an intent without a result yet
+#   error        text of the failure that ended the last act, or ''
+# thin_ids: every id ever given out, from 1, without gaps.
+#   state        0 free, 1 taken, 2 faulty (not given out again)
+# free_thin_ids orders the free ones as bbolt orders its keys: as text ("1" "10" "2").
+_SCHEMA = """
+CREATE TABLE devices (
+    name TEXT PRIMARY KEY CHECK (name <> ''),
+    thin_id INTEGER NOT NULL REFERENCES thin_ids,
+    size INTEGER NOT NULL,
+    parent_name TEXT NOT NULL,
+    state TEXT NOT NULL,
+    error TEXT NOT NULL
+);
+CREATE TABLE thin_ids (
+    thin_id INTEGER PRIMARY KEY,
+    state INTEGER NOT NULL CHECK (state IN (0, 1, 2))
+);
+CREATE INDEX free_thin_ids ON thin_ids (CAST(thin_id AS TEXT)) WHERE state = 0
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRecord:
+    """One device of the pool. *size* is virtual, in bytes; *error* ended the last act, if not empty."""
+
+    name: str
+    thin_id: int
+    size: int
+    parent_name: str = ""
+    state: DeviceState = DeviceState.UNKNOWN
+    error: str = ""
+
+
+class PoolMetadata:
+    """The devices and thin ids of one pool, in the file *path*."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = Database(path, _SCHEMA, version=1)
+
+    def add(self, name: str, size: int, parent_name: str = "") -> DeviceRecord:
+        """Record a new device in state Unknown and give it a thin id.
+
+        A Faulty record of that name is replaced and its id stays faulty. AlreadyExistsError for any
+        other; FailedPreconditionError when no id is left.
+        """
+        if not name:
+            raise InvalidArgumentError("a device needs a name")
+        with self._db.transaction():
+            existing = self._find(name)
+            if existing is not None and existing.state is not DeviceState.FAULTY:
+                raise AlreadyExistsError(
+                    f"device {name!r} exists already (thin id {existing.thin_id}, {existing.state})"
+                )
+            record = DeviceRecord(name, self._take_thin_id(), size, parent_name)
+            self._db.execute(
+                "INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?, ?, ?)",
+                (name, record.thin_id, size, parent_name, record.state, record.error),
+            )
+        return record
+
+    def get(self, name: str) -> DeviceRecord:
+        """Return the record of *name*. NotFoundError."""
+        record = self._find(name)
+        if record is None:
+            raise NotFoundError(f"no device {name!r} in the pool's metadata")
+        return record
+
+    def devices(self) -> Sequence[DeviceRecord]:
+        """Return all devices, by name."""
+        rows = self._db.execute(f"SELECT {_COLUMNS} FROM devices ORDER BY name")
+        return [_record(row) for row in rows]
+
+    def set_state(self, name: str, state: DeviceState) -> None:
+        """Record what is about to be tried, or to be so. The error text stays. NotFoundError."""
+        with self._db.transaction():
+            self.get(name)
+            self._db.execute("UPDATE devices SET state = ? WHERE name = ?", (state, name))
+
+    def set_result(self, name: str, state: DeviceState) -> None:
+        """Record that the last act led to *state*, and no error. NotFoundError."""
+        with self._db.transaction():
+            self.get(name)
+            self._db.execute("UPDATE devices SET state = ?, error = '' WHERE name = ?", (state, name))
+
+    def set_error(self, name: str, text: str) -> None:
+        """Record why the last act failed; the state stays at its intent. NotFoundError."""
+        with self._db.transaction():
+            self.get(name)
+            self._db.execute("UPDATE devices SET error = ? WHERE name = ?", (text, name))
+
+    def mark_faulty(self, name: str) -> None:
+        """Give the device up, and its thin id with it. NotFoundError."""
+        with self._db.transaction():
+            record = self.get(name)
+            self._db.execute("UPDATE devices SET state = ? WHERE name = ?", (DeviceState.FAULTY, name))
+            self._mark_thin_id(record.thin_id, _FAULTY)
+
+    def remove(self, name: str) -> None:
+        """Forget a device that is gone from the pool, and free its thin id. NotFoundError."""
+        with self._db.transaction():
+            record = self.get(name)
+            self._db.execute("DELETE FROM devices WHERE name = ?", (name,))
+            self._mark_thin_id(record.thin_id, _FREE)
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        self._db.close()
+
+    def _find(self, name: str) -> DeviceRecord | None:
+        row = self._db.execute(f"SELECT {_COLUMNS} FROM devices WHERE name = ?", (name,)).fetchone()
+        return None if row is None else _record(row)
+
+    def _take_thin_id(self) -> int:
+        # The order of reuse decides which thin ids a history ends with, so it has to be bbolt's.
+        row = self._db.execute(
+            "SELECT thin_id FROM thin_ids WHERE state = 0 ORDER BY CAST(thin_id AS TEXT) LIMIT 1"
+        ).fetchone()
+        if row is None:
+            row = self._db.execute("SELECT coalesce(max(thin_id), 0) + 1 FROM thin_ids").fetchone()
+        thin_id = int(row[0])
+        if thin_id >= MAX_THIN_ID:
+            raise FailedPreconditionError(f"no thin id is free: all {MAX_THIN_ID - 1} are taken or faulty")
+        self._mark_thin_id(thin_id, _TAKEN)
+        return thin_id
+
+    def _mark_thin_id(self, thin_id: int, state: int) -> None:
+        self._db.execute(
+            "INSERT INTO thin_ids VALUES (?, ?) ON CONFLICT (thin_id) DO UPDATE SET state = excluded.state",
+            (thin_id, state),
+        )
+
+
+_COLUMNS = "name, thin_id, size, parent_name, state, error"
+
+
+def _record(row: tuple[str, int, int, str, str, str]) -> DeviceRecord:
+    name, thin_id, size, parent_name, state, error = row
+    return DeviceRecord(name, thin_id, size, parent_name, DeviceState(state), error)

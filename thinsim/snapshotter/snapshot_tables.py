@@ -1,0 +1,212 @@
+"""The tables of the snapshots' store, and what may be read from and written to them.
+
+The rules are those of containerd ``core/snapshots/storage/bolt.go``: unique names over all kinds,
+parents that are committed, no removal under a child, labels that only ``update`` and ``commit``
+replace. Nothing here knows of devices.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from thinsim.snapshotter.database import Database
+from thinsim.snapshotter.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+)
+from thinsim.snapshotter.interface import Info, Kind, Usage
+
+# snapshots: one row per snapshot.
+#   id        increasing, never reused; the number in the device's name
+#   name      key of an active snapshot or view, name of a committed one
+#   kind      Kind
+#   parent    id of the committed parent, or NULL
+#   labels    JSON object of strings
+#   created, updated   ISO 8601, UTC, microseconds; both set anew by commit
+#   size, inodes       usage at commit, parents included, bytes; 0 before
+# removed: snapshots that async_remove took away while their device waits for cleanup. The device's own
+# state says that it waits; this says whose it was.
+SCHEMA = """
+CREATE TABLE snapshots (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    parent INTEGER REFERENCES snapshots (id),
+    labels TEXT NOT NULL,
+    created TEXT NOT NULL,
+    updated TEXT NOT NULL,
+    size INTEGER NOT NULL DEFAULT 0,
+    inodes INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX children ON snapshots (parent) WHERE parent IS NOT NULL;
+CREATE TABLE removed (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL
+)
+"""
+
+_SELECT = """
+SELECT s.id, s.name, s.kind, s.parent, coalesce(p.name, ''), s.labels, s.created, s.updated, s.size, s.inodes
+FROM snapshots AS s LEFT JOIN snapshots AS p ON p.id = s.parent
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRecord:
+    """A snapshot's row: what containerd shows of it, its id, its parent's id (None for a base), its usage."""
+
+    id: int
+    parent_id: int | None
+    info: Info
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceOwner:
+    """Whose device it is; the snapshot itself may be gone already."""
+
+    name: str
+    kind: Kind
+
+
+class SnapshotReader:
+    """Read access through *db*."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def get(self, name: str) -> SnapshotRecord:
+        """Return the snapshot *name*. NotFoundError."""
+        record = self._find(name)
+        if record is None:
+            raise NotFoundError(f"snapshot {name!r} does not exist")
+        return record
+
+    def all(self) -> Sequence[SnapshotRecord]:
+        """Return every snapshot, by name."""
+        return [_record(row) for row in self._db.execute(_SELECT + "ORDER BY s.name")]
+
+    def owner(self, snapshot_id: int) -> DeviceOwner | None:
+        """Return whose device has this id: a snapshot's, or a removed one's that waits for cleanup."""
+        row = self._db.execute(
+            "SELECT name, kind FROM removed WHERE id = ?1 "
+            "UNION ALL SELECT name, kind FROM snapshots WHERE id = ?1",
+            (snapshot_id,),
+        ).fetchone()
+        return None if row is None else DeviceOwner(row[0], Kind(row[1]))
+
+    def _find(self, name: str) -> SnapshotRecord | None:
+        row = self._db.execute(_SELECT + "WHERE s.name = ?", (name,)).fetchone()
+        return None if row is None else _record(row)
+
+
+class SnapshotWriter(SnapshotReader):
+    """Read and write access within a write transaction on *db*."""
+
+    def create(self, kind: Kind, key: str, parent: str, labels: Mapping[str, str]) -> SnapshotRecord:
+        """Add an active snapshot or view.
+
+        NotFoundError without the parent, InvalidArgumentError if that is not committed,
+        AlreadyExistsError if *key* is taken by any kind.
+        """
+        base = self.get(parent) if parent else None
+        if base is not None and base.info.kind is not Kind.COMMITTED:
+            raise InvalidArgumentError(f"parent {parent!r} is not a committed snapshot")
+        self._require_free(key)
+        now = _now()
+        self._db.execute(
+            "INSERT INTO snapshots (name, kind, parent, labels, created, updated) VALUES (?, ?, ?, ?, ?, ?)",
+            (key, kind, None if base is None else base.id, _dump(labels), now, now),
+        )
+        return self.get(key)
+
+    def commit(self, key: str, name: str, usage: Usage, labels: Mapping[str, str]) -> SnapshotRecord:
+        """Turn active *key* into committed *name*, with these labels and no others.
+
+        AlreadyExistsError, NotFoundError, FailedPreconditionError if *key* is not active.
+        """
+        self._require_free(name)
+        record = self.get(key)
+        if record.info.kind is not Kind.ACTIVE:
+            raise FailedPreconditionError(f"snapshot {key!r} is not active")
+        now = _now()
+        self._db.execute(
+            "UPDATE snapshots SET name = ?, kind = ?, labels = ?, created = ?, updated = ?, "
+            "size = ?, inodes = ? WHERE id = ?",
+            (name, Kind.COMMITTED, _dump(labels), now, now, usage.size, usage.inodes, record.id),
+        )
+        return self.get(name)
+
+    def remove(self, key: str) -> SnapshotRecord:
+        """Delete a snapshot's row and return it. NotFoundError; FailedPreconditionError under a child."""
+        record = self.get(key)
+        child = self._db.execute(
+            "SELECT name FROM snapshots WHERE parent = ? LIMIT 1", (record.id,)
+        ).fetchone()
+        if child is not None:
+            raise FailedPreconditionError(f"cannot remove snapshot {key!r}: it has a child, {child[0]!r}")
+        self._db.execute("DELETE FROM snapshots WHERE id = ?", (record.id,))
+        return record
+
+    def defer(self, record: SnapshotRecord) -> None:
+        """Remember whose device waits for cleanup."""
+        self._db.execute(
+            "INSERT INTO removed VALUES (?, ?, ?)", (record.id, record.info.name, record.info.kind)
+        )
+
+    def forget(self, snapshot_id: int) -> None:
+        """The device that waited is gone."""
+        self._db.execute("DELETE FROM removed WHERE id = ?", (snapshot_id,))
+
+    def update(self, info: Info, *fieldpaths: str) -> Info:
+        """Replace the labels, or only those of ``labels.NAME`` paths; an empty value deletes its label.
+
+        NotFoundError; InvalidArgumentError for any other path.
+        """
+        record = self.get(info.name)
+        labels: dict[str, str] = dict(record.info.labels) if fieldpaths else dict(info.labels)
+        for path in fieldpaths:
+            if path == "labels":
+                labels = dict(info.labels)
+            elif path.startswith("labels."):
+                label = path.removeprefix("labels.")
+                labels[label] = info.labels.get(label, "")
+            else:
+                raise InvalidArgumentError(
+                    f"cannot update field {path!r} of snapshot {info.name!r}: only labels change"
+                )
+        self._db.execute(
+            "UPDATE snapshots SET labels = ?, updated = ? WHERE id = ?", (_dump(labels), _now(), record.id)
+        )
+        return self.get(info.name).info
+
+    def _require_free(self, name: str) -> None:
+        if not name:
+            raise InvalidArgumentError("a snapshot needs a name")
+        if self._find(name) is not None:
+            raise AlreadyExistsError(f"snapshot {name!r} exists already")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _dump(labels: Mapping[str, str]) -> str:
+    return json.dumps({label: value for label, value in labels.items() if value}, sort_keys=True)
+
+
+def _record(row: tuple[int, str, str, int | None, str, str, str, str, int, int]) -> SnapshotRecord:
+    snapshot_id, name, kind, parent_id, parent, labels, created, updated, size, inodes = row
+    info = Info(
+        kind=Kind(kind),
+        name=name,
+        parent=parent,
+        labels=json.loads(labels),
+        created=datetime.fromisoformat(created),
+        updated=datetime.fromisoformat(updated),
+    )
+    return SnapshotRecord(snapshot_id, parent_id, info, Usage(size, inodes))
