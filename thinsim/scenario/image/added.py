@@ -1,0 +1,62 @@
+"""What a layer has added so far, so that its whiteouts hide only what lies beneath it.
+
+"Whiteout files MUST only apply to resources in lower/parent layers" (OCI image-spec, layer.md), in
+whatever order the layer lists them. containerd's ``archive/tar.go`` keeps its unpacked paths for opaque
+directories and lets a named whiteout remove what the same layer brought just before; here both keep to
+the specification. The two differ only for layers that no builder writes.
+"""
+
+import os
+from dataclasses import dataclass, field
+from typing import Self
+
+from thinsim.scenario.image.tarstream import TarEntry
+from thinsim.scenario.image.tree import DIRECTORY_FLAGS, is_symlink, remove
+
+
+@dataclass(slots=True)
+class Added:
+    """A name the layer has added, or that leads to one: *directory* is its entry if it is a directory's."""
+
+    directory: TarEntry | None = None
+    children: dict[str, Self] = field(default_factory=dict)
+
+    def at(self, names: tuple[str, ...]) -> Self:
+        """Return the node *names* lead to, made if need be."""
+        node = self
+        for name in names:
+            node = node.children.setdefault(name, type(self)())
+        return node
+
+    def find(self, names: tuple[str, ...]) -> Self | None:
+        """Return the node *names* lead to, or None if the layer added nothing there."""
+        node = self
+        for name in names:
+            if name not in node.children:
+                return None
+            node = node.children[name]
+        return node
+
+
+def uncover(fd: int, added: Added | None) -> None:
+    """Remove from the directory *fd* all that the layer did not add itself."""
+    for name in os.listdir(fd):
+        uncover_name(fd, name, added)
+
+
+def uncover_name(fd: int, name: str, added: Added | None) -> None:
+    """Remove *name* in the directory *fd*, or, if the layer added it, what lower layers have in it."""
+    child = added.children.get(name) if added is not None else None
+    if child is None:
+        remove(fd, name)
+        return
+    if is_symlink(fd, name):
+        return
+    try:
+        below = os.open(name, DIRECTORY_FLAGS, dir_fd=fd)
+    except NotADirectoryError:
+        return
+    try:
+        uncover(below, child)
+    finally:
+        os.close(below)

@@ -1,0 +1,50 @@
+"""Opens a container image: an OCI image-layout archive or directory, or a docker-archive.
+
+Nothing is unpacked to get at the image and nothing is read ahead: the tar's members are indexed once and
+blobs are read where they lie.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from thinsim.scenario.image.blobs import opened_blobs
+from thinsim.scenario.image.docker import read_docker
+from thinsim.scenario.image.errors import InvalidImageError
+from thinsim.scenario.image.layer import Layer
+from thinsim.scenario.image.oci import read_oci
+
+__all__ = ["Image", "Layer", "open_image"]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image: its *name* (the file's, if it was given none), *digest* of its manifest (in a
+    docker-archive of its config), *layers* from the lowest up, and a *note* for the user if choosing it
+    from the archive was not plain ("" otherwise).
+    """
+
+    name: str
+    digest: str
+    layers: tuple[Layer, ...]
+    note: str = ""
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[Image]:
+    """Open the image at *path*, whose layers can be opened until the context ends.
+
+    An archive that is both OCI and docker, as today's ``docker save`` writes, is read as OCI. Raises
+    InvalidImageError, which names *path* and the fault.
+    """
+    with closing(opened_blobs(path)) as blobs:
+        if blobs.size("index.json") is not None:
+            name, digest, layers, note = read_oci(blobs)
+        elif blobs.size("manifest.json") is not None:
+            name, digest, layers, note = read_docker(blobs)
+        else:
+            raise InvalidImageError(
+                f"{path}: has neither index.json (OCI image layout) nor manifest.json (docker save)"
+            )
+        yield Image(name or path.name, digest, layers, note)

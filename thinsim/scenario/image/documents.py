@@ -1,0 +1,83 @@
+"""JSON documents of an image, and their fields with the types they must have.
+
+The documents come from outside: a field of the wrong type is the image's fault and is named, never a
+TypeError somewhere later.
+"""
+
+import json
+from typing import Any, TypeVar
+
+from thinsim.scenario.image.blobs import Blobs
+from thinsim.scenario.image.digests import checked_digest, digest_of
+from thinsim.scenario.image.errors import InvalidImageError
+
+LARGEST_DOCUMENT = 8 << 20
+"""Bytes of one JSON document; containerd reads manifests up to the same size."""
+
+Object = dict[str, Any]
+_T = TypeVar("_T")
+
+
+def read_document(blobs: Blobs, name: str) -> tuple[bytes, Any]:
+    """Return the bytes and the JSON value of the file *name*; raises InvalidImageError."""
+    where = f"{blobs.path}: {name}"
+    size = blobs.size(name)
+    if size is not None and size > LARGEST_DOCUMENT:
+        raise InvalidImageError(f"{where}: {size} bytes are too many for a JSON document")
+    with blobs.open(name) as file:
+        data = file.read()
+    try:
+        return data, json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise InvalidImageError(f"{where}: is not JSON: {error}") from None
+
+
+def read_blob(blobs: Blobs, digest: object, what: str) -> Object:
+    """Return the JSON object in the blob *digest*, verified; *what* names it in errors."""
+    digest = checked_digest(digest, f"{blobs.path}: {what}")
+    name = blob_name(digest)
+    data, value = read_document(blobs, name)
+    if (actual := digest_of(data)) != digest:
+        raise InvalidImageError(f"{blobs.path}: {name}: wrong content: its digest is {actual}")
+    return checked(value, dict, f"{blobs.path}: {name}")
+
+
+def blob_name(digest: str) -> str:
+    """Return where the OCI image-layout spec puts the blob of *digest*."""
+    return f"blobs/sha256/{digest.removeprefix('sha256:')}"
+
+
+def checked(value: object, kind: type[_T], where: str) -> _T:
+    """Return *value* if it is of the JSON type *kind*; raises InvalidImageError."""
+    if not isinstance(value, kind):
+        names = {dict: "an object", list: "a list", str: "a string", int: "a number"}
+        raise InvalidImageError(f"{where}: is not {names.get(kind, kind.__name__)}: {str(value)[:60]!r}")
+    return value
+
+
+def field(document: Object, key: str, kind: type[_T], where: str) -> _T:
+    """Return ``document[key]``, which must be there and of the JSON type *kind*."""
+    if key not in document:
+        raise InvalidImageError(f"{where}: has no {key!r}")
+    return checked(document[key], kind, f"{where}: {key!r}")
+
+
+def objects(document: Object, key: str, where: str) -> list[Object]:
+    """Return ``document[key]``, which must be a list of objects."""
+    return [checked(item, dict, f"{where}: {key!r}") for item in field(document, key, list, where)]
+
+
+def annotation(descriptor: Object, key: str) -> str:
+    """Return an annotation of *descriptor*, or "" if it has none of that name."""
+    annotations = descriptor.get("annotations")
+    value = annotations.get(key) if isinstance(annotations, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def diff_ids(config: Object, count: int, where: str) -> list[str]:
+    """Return the digests of the *count* layers' uncompressed tars (OCI image-spec, config.md)."""
+    rootfs = field(config, "rootfs", dict, where)
+    found = [checked_digest(item, f"{where}: diff_ids") for item in field(rootfs, "diff_ids", list, where)]
+    if len(found) != count:
+        raise InvalidImageError(f"{where}: has {len(found)} diff_ids for {count} layers")
+    return found

@@ -1,0 +1,170 @@
+"""Applies one layer to a directory, as containerd applies it to a snapshot.
+
+Follows ``applyNaive`` in containerd's ``archive/tar.go`` and the OCI image-spec's layer.md: an entry
+replaces what has its name, unless both are directories; ``.wh.NAME`` removes NAME and ``.wh..wh..opq``
+empties its directory of what lower layers put there; missing parents are made with mode 0755; entries
+that resolve to the root itself are passed over; directories get their attributes last. Every path is
+resolved within the root (`tree`), so no layer reaches outside, whatever its names and links say.
+"""
+
+import os
+import posixpath
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from errno import EEXIST, EISDIR, ELOOP, EMLINK, ENAMETOOLONG, ENOENT, ENOTDIR
+from pathlib import Path
+from typing import BinaryIO
+
+from thinsim.scenario.image import entries
+from thinsim.scenario.image.added import Added, uncover, uncover_name
+from thinsim.scenario.image.errors import InvalidImageError
+from thinsim.scenario.image.tarstream import PIECE_SIZE, Kind, TarEntry, TarReader
+from thinsim.scenario.image.tree import DIRECTORY_FLAGS, Directory, Tree, remove
+
+_WHITEOUT = ".wh."
+_OPAQUE = ".wh..wh..opq"
+
+_FAULTS_OF_THE_LAYER = frozenset({EEXIST, EISDIR, ELOOP, EMLINK, ENAMETOOLONG, ENOENT, ENOTDIR})
+"""What only names in the layer can cause; any other errno is the file system's and goes to the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackResult:
+    """What a layer did: *files* made (links and devices too, directories not), their *bytes* of content,
+    *whiteouts* applied, and devices and xattrs *skipped* because this process or file system can't have them.
+    """
+
+    files: int
+    bytes: int
+    whiteouts: int
+    skipped: int
+
+
+def unpack_layer(
+    stream: BinaryIO, root: Path, *, progress: Callable[[int], None] | None = None
+) -> UnpackResult:
+    """Apply the uncompressed layer tar *stream* to the directory *root* and read it to its end.
+
+    Owners are set, and devices made, when running as root. *progress* is called with the bytes of content
+    written so far at every entry and every MiB; what it raises ends the unpacking. Raises
+    InvalidImageError for a malformed layer and OSError for what the file system refuses (ENOSPC, EIO).
+    """
+    label = str(getattr(stream, "name", "layer"))
+    with Tree(root) as tree:
+        unpacking = _Unpacking(tree, TarReader(stream, label), progress)
+        for entry in unpacking.reader:
+            try:
+                unpacking.apply(entry)
+            except OSError as error:
+                if error.errno not in _FAULTS_OF_THE_LAYER:
+                    raise
+                text = f"{label}: entry {entry.name!r} can't be made: {error.strerror}"
+                raise InvalidImageError(text) from None
+        unpacking.finish_directories()
+    while stream.read(PIECE_SIZE):
+        pass  # so that a stream which verifies its digest sees all of it
+    return UnpackResult(unpacking.files, unpacking.bytes, unpacking.whiteouts, unpacking.skipped)
+
+
+class _Unpacking:
+    """A layer half applied."""
+
+    def __init__(self, tree: Tree, reader: TarReader, progress: Callable[[int], None] | None) -> None:
+        self.reader = reader
+        self.files = self.bytes = self.whiteouts = self.skipped = 0
+        self._tree = tree
+        self._progress = progress
+        self._added = Added()
+
+    def apply(self, entry: TarEntry) -> None:
+        self._wrote(0)
+        # normpath as Go's filepath.Clean: a/../b is b even where a is a symlink, as containerd has it
+        parent, base = posixpath.split(posixpath.normpath(entry.name))
+        if base in ("", ".", ".."):
+            return
+        with self._tree.directory(parent, create=True) as directory:
+            if base == _OPAQUE:
+                uncover(directory.fd, self._added.find(directory.names))
+                self.whiteouts += 1
+            elif base.startswith(_WHITEOUT):
+                self._white_out(directory, entry, base.removeprefix(_WHITEOUT))
+            else:
+                self._replace(directory, entry, base)
+
+    def _white_out(self, directory: Directory, entry: TarEntry, name: str) -> None:
+        if name in ("", ".", ".."):
+            raise InvalidImageError(f"entry {entry.name!r} is a whiteout of no name")
+        uncover_name(directory.fd, name, self._added.find(directory.names))
+        self.whiteouts += 1
+
+    def _replace(self, directory: Directory, entry: TarEntry, name: str) -> None:
+        parent = self._added.at(directory.names)
+        if entry.kind is Kind.DIRECTORY:
+            if not _is_directory(directory.fd, name):
+                remove(directory.fd, name)
+                parent.children.pop(name, None)
+            entries.make_directory(directory.fd, name)
+            parent.children.setdefault(name, Added()).directory = entry
+            return
+        remove(directory.fd, name)
+        parent.children[name] = Added()
+        skipped = self._make(directory, entry, name)
+        if skipped is None:
+            self.skipped += 1
+        else:
+            self.skipped += skipped
+            self.files += 1
+
+    def _make(self, directory: Directory, entry: TarEntry, name: str) -> int | None:
+        try:
+            match entry.kind:
+                case Kind.FILE:
+                    return entries.make_file(directory.fd, name, entry, self.reader, self._wrote)
+                case Kind.SYMLINK:
+                    return entries.make_symlink(directory.fd, name, entry)
+                case Kind.HARD_LINK:
+                    return entries.make_hard_link(directory.fd, name, entry, self._tree)
+                case _:
+                    return entries.make_device(directory.fd, name, entry)
+        except entries.UnmakeableEntryError as error:
+            raise InvalidImageError(f"entry {entry.name!r} {error}") from None
+
+    def _wrote(self, size: int) -> None:
+        self.bytes += size
+        if self._progress is not None:
+            self._progress(self.bytes)
+
+    def finish_directories(self) -> None:
+        with self._tree.directory("") as root:
+            self._finish_below(root.fd, self._added)
+
+    def _finish_below(self, fd: int, added: Added) -> None:
+        """Set the attributes of the layer's directories below *fd*, the deepest first."""
+        for name, child in added.children.items():
+            if child.directory is None and not child.children:
+                continue
+            try:
+                below = os.open(name, DIRECTORY_FLAGS, dir_fd=fd)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            try:
+                self._finish_below(below, child)
+                if child.directory is not None:
+                    self.skipped += self._finish(below, child.directory)
+            finally:
+                os.close(below)
+
+    @staticmethod
+    def _finish(fd: int, entry: TarEntry) -> int:
+        try:
+            return entries.finish_directory(fd, entry)
+        except entries.UnmakeableEntryError as error:
+            raise InvalidImageError(f"entry {entry.name!r} {error}") from None
+
+
+def _is_directory(fd: int, name: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(name, dir_fd=fd).st_mode)
+    except FileNotFoundError:
+        return False
