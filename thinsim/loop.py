@@ -188,6 +188,25 @@ def attached_devices() -> dict[Path, str]:
     return found
 
 
+def devices_of(file: Path) -> list[LoopDevice]:
+    """Return the attachments whose file the kernel names *file*; deleted files do not match."""
+    found = []
+    for device, text in attached_devices().items():
+        if text != str(file):
+            continue
+        try:
+            fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            found.append(LoopDevice(device, *_identity(fd)))
+        except OSError:
+            continue
+        finally:
+            os.close(fd)
+    return found
+
+
 def _free_number() -> int:
     try:
         control = os.open(_CONTROL, os.O_RDWR | os.O_CLOEXEC)

@@ -1,12 +1,89 @@
-"""A sparse file as a block device: discard punches a hole, and what a punch freed is counted.
+"""A sparse file as a block device: discard punches a hole, and what a punch freed goes into a ledger.
 
 What the process rig and the tests stand on: no root, no device nodes, the host's own allocation.
 """
 
 import errno
 import os
+import time
 from pathlib import Path
 
+from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
+from fuse_backing.ledger import Ledger
 from fuse_backing.sparsefile import SparseFile
 
-from thinsim.errors import InvalidValueError
+
+class SparseBlockDevice:
+    """A BlockDevice on a regular file of the host; every discard is recorded in *ledger*, if there is one."""
+
+    def __init__(self, path: Path, ledger: Ledger | None = None) -> None:
+        self.path = path
+        self.written = 0
+        """Bytes written since the device was opened."""
+        self._ledger = ledger
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self._file = SparseFile(self._fd)
+        self._size = self._file.size
+
+    @classmethod
+    def create(cls, path: Path, size: int, ledger: Ledger | None = None) -> "SparseBlockDevice":
+        """Make the file, all hole, *size* bytes; FileExistsError if there is one."""
+        with path.open("xb") as made:
+            made.truncate(size)
+        return cls(path, ledger)
+
+    @property
+    def size(self) -> int:
+        """Bytes, fixed at open."""
+        return self._size
+
+    @property
+    def max_discard_bytes(self) -> int:
+        """The whole device: a punch has no limit."""
+        return self._size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return *length* bytes; EIO past the end."""
+        answer = os.pread(self._fd, length, offset)
+        if len(answer) != length:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(self.path))
+        return answer
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Write all of *data*; EIO past the end."""
+        if offset + len(data) > self._size:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(self.path))
+        source = memoryview(data)
+        while source:
+            done = os.pwrite(self._fd, source, offset)
+            self.written += done
+            offset, source = offset + done, source[done:]
+
+    def discard(self, offset: int, length: int) -> None:
+        """Punch a hole; ``OSError`` when the host's file system refuses."""
+        change = self._file.punch(offset, length)
+        if self._ledger is not None:
+            self._ledger.record(
+                time=time.time(),
+                file=self.path.name,
+                operation="punch",
+                mode=FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                offset=offset,
+                length=length,
+                allocated=change.allocated,
+                freed=change.freed,
+                errno=change.errno,
+                duration=change.duration,
+            )
+        if change.errno:
+            raise OSError(change.errno, os.strerror(change.errno), str(self.path))
+
+    def flush(self) -> None:
+        """fdatasync(2): the size never changes."""
+        os.fdatasync(self._fd)
+
+    def close(self) -> None:
+        """Close the file; idempotent."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

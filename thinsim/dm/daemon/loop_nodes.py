@@ -1,0 +1,119 @@
+"""Nodes of thin devices: a loop device on the volume's file, and ``/dev/mapper/NAME`` pointing at it.
+
+Everything here that touches a file or device under this process's own mount runs on a thread: the
+event loop must be free to serve it.
+"""
+
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import trio
+
+from thinsim import loop
+from thinsim.dm.daemon.freeze import freeze, thaw
+from thinsim.dm.nodes import MAPPER
+from thinsim.dm.thin_volume import ThinVolume
+from thinsim.errors import DeviceMapperError
+from thinsim.rig.journal import Journal, Kind
+
+
+class VolumeFiles(Protocol):
+    """The mounted files that loop devices attach to."""
+
+    def publish(self, name: str, volume: ThinVolume) -> Path:
+        """Make *volume* a file; returns its path."""
+
+    def withdraw(self, name: str) -> None:
+        """Take the file's name away; whoever has it open keeps it."""
+
+
+@dataclass(slots=True)
+class _Node:
+    loop: loop.LoopDevice
+    loop_entry: str
+    link_entry: str
+    frozen_at: Path | None = None
+
+
+class LoopNodes:
+    """Implements ``thinsim.dm.nodes.Nodes``; records what it takes in the run's journal."""
+
+    def __init__(self, files: VolumeFiles, journal: Journal) -> None:
+        self._files = files
+        self._journal = journal
+        self._nodes: dict[str, _Node] = {}
+
+    async def attach(self, name: str, volume: ThinVolume) -> tuple[int, int]:
+        """Publish the file, attach a loop device, make the link."""
+        link = MAPPER / name
+        if os.path.lexists(link):
+            raise DeviceMapperError(errno.EBUSY, f"{link} exists already and is not this device's")
+        file = self._files.publish(name, volume)
+        loop_entry = self._journal.begin(Kind.LOOP, file=file)
+        try:
+            device = await trio.to_thread.run_sync(loop.attach, file)
+        except BaseException:
+            self._files.withdraw(name)
+            self._journal.end(loop_entry)
+            raise
+        self._journal.amend(loop_entry, path=device.path, device=device.device, inode=device.inode)
+        link_entry = self._journal.begin(Kind.LINK, path=link, points_to=device.path)
+        MAPPER.mkdir(mode=0o755, exist_ok=True)
+        link.symlink_to(device.path)
+        self._nodes[name] = _Node(device, loop_entry, link_entry)
+        number = device.path.stat().st_rdev
+        return os.major(number), os.minor(number)
+
+    async def detach(self, name: str, *, deferred: bool) -> bool:
+        """Detach the loop device; the link goes with it, and at once when the detaching is deferred."""
+        node = self._nodes[name]
+        gone: bool = await trio.to_thread.run_sync(lambda: loop.detach(node.loop, deferred=deferred))
+        if gone:
+            self.forget(name)
+        return gone
+
+    def forget(self, name: str) -> None:
+        """The loop device of *name* is gone: remove what belongs to it. Idempotent."""
+        node = self._nodes.pop(name, None)
+        if node is None:
+            return
+        link = MAPPER / name
+        if link.is_symlink() and link.readlink() == node.loop.path:
+            link.unlink()
+        self._journal.end(node.link_entry)
+        self._journal.end(node.loop_entry)
+        self._files.withdraw(name)
+
+    async def forget_if_gone(self, name: str) -> bool:
+        """After the last close of *name*'s file: if its loop device is gone, forget it and say so."""
+        node = self._nodes.get(name)
+        if node is None or await trio.to_thread.run_sync(loop.is_attached, node.loop):
+            return False
+        self.forget(name)
+        return True
+
+    def is_open(self, name: str) -> bool:
+        """Mounted or opened exclusively; plain opens can't be seen from here."""
+        return loop.is_claimed(self._nodes[name].loop.path)
+
+    async def freeze(self, name: str) -> None:
+        """Freeze the mounted file system, or flush the loop device's cache."""
+        node = self._nodes[name]
+        try:
+            node.frozen_at = await trio.to_thread.run_sync(freeze, node.loop.path)
+        except OSError as error:
+            raise DeviceMapperError(error.errno or errno.EIO, f"cannot freeze {name}") from error
+
+    async def thaw(self, name: str) -> None:
+        """Thaw what :meth:`freeze` froze."""
+        node = self._nodes[name]
+        if node.frozen_at is not None:
+            target, node.frozen_at = node.frozen_at, None
+            try:
+                await trio.to_thread.run_sync(thaw, target)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.ENOENT):  # thawed or unmounted by hand meanwhile
+                    raise DeviceMapperError(error.errno or errno.EIO, f"cannot thaw {name}") from error

@@ -1,0 +1,69 @@
+"""The control socket's commands: one per verb of device-mapper, and what the bench asks beyond them."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, astuple
+from typing import Any
+
+from thinsim.dm.local import LocalDeviceMapper
+from thinsim.errors import KernelError, ThinsimError
+from thinsim.thin.check import check
+
+Command = Callable[[dict[str, Any]], Awaitable[object]]
+
+
+def commands(dm: LocalDeviceMapper) -> Mapping[str, Command]:
+    """Return the handlers by command name; arguments are the verbs' own, by name."""
+
+    async def info(arguments: dict[str, Any]) -> object:
+        return asdict(await dm.info(**arguments))
+
+    async def mappings(arguments: dict[str, Any]) -> object:
+        engine = dm.pool(**arguments).engine
+        return {thin_id: [astuple(run) for run in engine.mappings(thin_id)] for thin_id in engine.thin_ids()}
+
+    async def checked(arguments: dict[str, Any]) -> object:
+        return check(dm.pool(**arguments).engine)
+
+    async def trace_start(arguments: dict[str, Any]) -> object:
+        dm.start_trace(**arguments)
+        return None
+
+    async def trace_take(arguments: dict[str, Any]) -> object:
+        return [astuple(write) for write in dm.take_trace(**arguments)]
+
+    plain = {
+        name: _verb(getattr(dm, name))
+        for name in ("create", "load", "suspend", "resume", "remove", "message", "status", "table", "list", "wait")
+    }
+    return {
+        name: _with_errno(command)
+        for name, command in {
+            **plain,
+            "info": info,
+            "mappings": mappings,
+            "check": checked,
+            "trace-start": trace_start,
+            "trace-take": trace_take,
+        }.items()
+    }
+
+
+def _verb(method: Callable[..., Awaitable[object]]) -> Command:
+    async def command(arguments: dict[str, Any]) -> object:
+        return await method(**arguments)
+
+    return command
+
+
+def _with_errno(command: Command) -> Command:
+    """A refusal travels as the OSError that the socket knows how to carry."""
+
+    async def guarded(arguments: dict[str, Any]) -> object:
+        try:
+            return await command(arguments)
+        except KernelError as error:
+            raise OSError(error.errno, error.args[0]) from error
+        except ThinsimError as error:
+            raise ValueError(str(error)) from error
+
+    return guarded

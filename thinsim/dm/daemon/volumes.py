@@ -1,0 +1,201 @@
+"""Active thin devices as files on this process's own FUSE mount, for loop devices to stand on.
+
+A file's ``statfs`` reports the pool's data block size: a loop device takes its discard granularity
+from there when it is attached (drivers/block/loop.c, loop_get_discard_config).
+"""
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyfuse3
+from fuse_backing.session import FileOperations
+
+from thinsim.dm.thin_volume import ThinVolume
+from thinsim.errors import DeviceMapperError
+from thinsim.units import bytes_of
+
+_PUNCH = 0x02 | 0x01  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE (linux/falloc.h)
+_ZERO = 0x10
+_KEEP_SIZE = 0x01
+_ZERO_PIECE = 1 << 20
+
+
+@dataclass(slots=True)
+class _File:
+    name: str
+    volume: ThinVolume
+    opens: int = 0
+    published: bool = True
+
+
+class VolumeOperations(FileOperations):
+    """A flat, fixed directory: files appear and vanish with their devices, nothing else can be made."""
+
+    supports_dot_lookup = True
+    enable_writeback_cache = False
+
+    def __init__(self, mountpoint: Path, on_released: Callable[[str], None]) -> None:
+        super().__init__()
+        self._mountpoint = mountpoint
+        self._on_released = on_released
+        self._files: dict[int, _File] = {}
+        self._by_name: dict[str, int] = {}
+        self._next_inode = pyfuse3.ROOT_INODE + 1
+        self._started = time.time_ns()
+
+    def publish(self, name: str, volume: ThinVolume) -> Path:
+        """Make *volume* the file *name* and return its path."""
+        # Never reuse an inode number: the kernel may still know the old file of that name.
+        inode, self._next_inode = self._next_inode, self._next_inode + 1
+        self._files[inode] = _File(name, volume)
+        self._by_name[name] = inode
+        return self._mountpoint / name
+
+    def withdraw(self, name: str) -> None:
+        """Remove the name; open files go on until they are closed."""
+        inode = self._by_name.pop(name, None)
+        if inode is not None:
+            self._files[inode].published = False
+            self._drop_if_unused(inode)
+
+    async def lookup(self, parent_inode: int, name: bytes, ctx: object) -> Any:
+        """Find a file by name."""
+        if name in (b".", b".."):
+            return self._attributes(pyfuse3.ROOT_INODE)
+        inode = self._by_name.get(os.fsdecode(name))
+        if inode is None:
+            raise pyfuse3.FUSEError(errno.ENOENT)
+        return self._attributes(inode)
+
+    async def getattr(self, inode: int, ctx: object = None) -> Any:
+        """Return size and the mapped blocks of a file."""
+        return self._attributes(inode)
+
+    async def setattr(self, inode: int, attr: Any, fields: Any, fh: int | None, ctx: object) -> Any:
+        """Times may be set, to no effect; a thin device's size and mode are fixed (EPERM)."""
+        if fields.update_size or fields.update_mode or fields.update_uid or fields.update_gid:
+            raise pyfuse3.FUSEError(errno.EPERM)
+        return self._attributes(inode)
+
+    async def opendir(self, inode: int, ctx: object) -> int:
+        """Open the one directory."""
+        return inode
+
+    async def readdir(self, fh: int, start_id: int, token: Any) -> None:
+        """List the published files."""
+        for name, inode in sorted(self._by_name.items(), key=lambda item: item[1]):
+            if inode > start_id and not pyfuse3.readdir_reply(
+                token, os.fsencode(name), self._attributes(inode), inode
+            ):
+                return
+
+    async def open(self, inode: int, flags: int, ctx: object) -> Any:
+        """Open a file; its data never enters the page cache of this mount, the loop device has one."""
+        file = self._file(inode)
+        file.opens += 1
+        return pyfuse3.FileInfo(fh=inode, direct_io=True, keep_cache=False)
+
+    async def release(self, fh: int) -> None:
+        """Close; the last close of a device's file tells the device-mapper."""
+        file = self._files.get(fh)
+        if file is None:
+            return
+        file.opens -= 1
+        if not file.opens:
+            self._drop_if_unused(fh)
+            self._on_released(file.name)
+
+    async def read(self, fh: int, offset: int, size: int) -> bytes:
+        """Read from the thin device."""
+        try:
+            return await self._file(fh).volume.read(offset, size)
+        except DeviceMapperError as error:
+            raise pyfuse3.FUSEError(error.errno) from error
+
+    async def write(self, fh: int, offset: int, buf: bytes) -> int:
+        """Write to the thin device."""
+        try:
+            await self._file(fh).volume.write(offset, buf)
+        except DeviceMapperError as error:
+            raise pyfuse3.FUSEError(error.errno) from error
+        return len(buf)
+
+    async def flush(self, fh: int) -> None:
+        """close(2) of a descriptor: nothing is held back here."""
+
+    async def fsync(self, fh: int, datasync: bool) -> None:
+        """A loop device's flush."""
+        try:
+            await self._file(fh).volume.flush()
+        except DeviceMapperError as error:
+            raise pyfuse3.FUSEError(error.errno) from error
+
+    async def fallocate(self, inode: int, fh: int, mode: int, offset: int, length: int) -> None:
+        """Punch: discard. Zero range: write zeros, which provisions, as BLKZEROOUT does on dm-thin."""
+        volume = self._file(inode).volume
+        try:
+            if mode == _PUNCH:
+                await volume.discard(offset, length)
+            elif mode in (_ZERO, _ZERO | _KEEP_SIZE):
+                for start in range(offset, offset + length, _ZERO_PIECE):
+                    await volume.write(start, bytes(min(_ZERO_PIECE, offset + length - start)))
+            else:
+                raise pyfuse3.FUSEError(errno.EOPNOTSUPP)
+        except DeviceMapperError as error:
+            raise pyfuse3.FUSEError(error.errno) from error
+
+    async def statfs_of(self, inode: int) -> Any:
+        """Report the data block size of the file's pool, and the pool's space."""
+        answer = pyfuse3.StatvfsData()
+        file = self._files.get(inode)
+        block = bytes_of(file.volume.pool.engine.block_size) if file else 4096
+        status = file.volume.pool.engine.status() if file else None
+        answer.f_bsize = block
+        answer.f_frsize = block
+        answer.f_blocks = status.total_data if status else 0
+        answer.f_bfree = answer.f_bavail = status.total_data - status.used_data if status else 0
+        answer.f_files = len(self._by_name)
+        answer.f_ffree = answer.f_favail = 0
+        answer.f_namemax = 127
+        return answer
+
+    async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
+        """Nothing is kept per lookup."""
+
+    def _file(self, inode: int) -> _File:
+        try:
+            return self._files[inode]
+        except KeyError:
+            raise pyfuse3.FUSEError(errno.ENOENT) from None
+
+    def _drop_if_unused(self, inode: int) -> None:
+        file = self._files[inode]
+        if not file.published and not file.opens:
+            del self._files[inode]
+
+    def _attributes(self, inode: int) -> Any:
+        entry = pyfuse3.EntryAttributes()
+        entry.st_ino = inode
+        entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = self._started
+        entry.st_uid, entry.st_gid = os.getuid(), os.getgid()
+        entry.attr_timeout = entry.entry_timeout = 0
+        entry.generation = 0
+        if inode == pyfuse3.ROOT_INODE:
+            entry.st_mode = stat.S_IFDIR | 0o500
+            entry.st_nlink = 2
+            entry.st_size = entry.st_blocks = 0
+            entry.st_blksize = 4096
+            return entry
+        file = self._file(inode)
+        entry.st_mode = stat.S_IFREG | 0o600
+        entry.st_nlink = 1
+        entry.st_size = file.volume.size
+        entry.st_blocks = file.volume.device.status().mapped_sectors
+        entry.st_blksize = bytes_of(file.volume.pool.engine.block_size)
+        return entry

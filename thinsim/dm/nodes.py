@@ -1,0 +1,57 @@
+"""How an active thin device becomes something with a path: the seam between device-mapper and /dev.
+
+The emulated device-mapper gives each thin device a loop device and ``/dev/mapper/NAME``
+(``thinsim.dm.daemon.loop_nodes``); in process there are no nodes (:class:`NoNodes`).
+"""
+
+from pathlib import Path
+from typing import Protocol
+
+from thinsim.dm.thin_volume import ThinVolume
+
+MAPPER = Path("/dev/mapper")
+
+
+class Nodes(Protocol):
+    """Gives devices their nodes. Errors are ``OSError`` or ThinsimError."""
+
+    async def attach(self, name: str, volume: ThinVolume) -> tuple[int, int]:
+        """Make the node of *name*; return its major and minor."""
+
+    async def detach(self, name: str, *, deferred: bool) -> bool:
+        """Take the node away and return whether it is gone.
+
+        While it is open: LoopBusyError (EBUSY), or with *deferred* False is returned, the node
+        goes at its last close and ``on_gone`` of :meth:`attach`'s volume is called.
+        """
+
+    def is_open(self, name: str) -> bool:
+        """Tell whether somebody has the node open: mounted or claimed."""
+
+    async def freeze(self, name: str) -> None:
+        """Freeze the file system mounted from *name*, or flush the node's cache where none is."""
+
+    async def thaw(self, name: str) -> None:
+        """Undo :meth:`freeze`."""
+
+
+class NoNodes:
+    """Devices without nodes: the process rig reaches volumes directly."""
+
+    async def attach(self, name: str, volume: ThinVolume) -> tuple[int, int]:
+        """Do nothing; there is no device number."""
+        return (0, 0)
+
+    async def detach(self, name: str, *, deferred: bool) -> bool:
+        """Do nothing: nobody can have it open."""
+        return True
+
+    def is_open(self, name: str) -> bool:
+        """Nobody can."""
+        return False
+
+    async def freeze(self, name: str) -> None:
+        """Nothing is mounted."""
+
+    async def thaw(self, name: str) -> None:
+        """Nothing is mounted."""

@@ -1,0 +1,47 @@
+"""Arithmetic on byte ranges: sorted, disjoint, half-open (start, end). Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+Range = tuple[int, int]
+
+
+def total(ranges: Iterable[Range]) -> int:
+    """Return the bytes in *ranges*."""
+    return sum(end - start for start, end in ranges)
+
+
+def subtract(minuend: Sequence[Range], subtrahend: Sequence[Range]) -> list[Range]:
+    """Return what of *minuend* is not in *subtrahend*."""
+    left: list[Range] = []
+    index = 0
+    for start, end in minuend:
+        while index < len(subtrahend) and subtrahend[index][1] <= start:
+            index += 1
+        position, look = start, index
+        while look < len(subtrahend) and subtrahend[look][0] < end:
+            cut_start, cut_end = subtrahend[look]
+            if cut_start > position:
+                left.append((position, cut_start))
+            position = max(position, cut_end)
+            look += 1
+        if position < end:
+            left.append((position, end))
+    return left
+
+
+def bytes_per_block(ranges: Iterable[Range], block_bytes: int) -> Iterator[tuple[int, int]]:
+    """Yield (block, bytes of it in *ranges*) in ascending order, each touched block once."""
+    current, count = -1, 0
+    for start, end in ranges:
+        position = start
+        while position < end:
+            block = position // block_bytes
+            stop = min(end, (block + 1) * block_bytes)
+            if block != current:
+                if count:
+                    yield current, count
+                current, count = block, 0
+            count += stop - position
+            position = stop
+    if count:
+        yield current, count

@@ -1,0 +1,106 @@
+"""One measurement at every height after a step, and the series of them that a run makes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from thinsim.errors import BenchError
+from thinsim.measure.attribution import Leak, LeakBook
+from thinsim.measure.conservation import exchange
+from thinsim.rig.interface import HostAllocation, Rig
+from thinsim.snapshotter.events import DeviceEvent
+from thinsim.snapshotter.interface import Snapshotter
+from thinsim.thin.status import parse_pool_status
+
+
+@dataclass(frozen=True, slots=True)
+class StepSample:
+    """What one step did at each height. Bytes, unless a name says blocks."""
+
+    phase: str
+    step: str
+    seconds: float
+    pool_used_blocks: int
+    pool_total_blocks: int
+    pool_freed: int
+    host_allocated: int
+    host_file_blocks: int
+    host_grown: int
+    host_freed: int
+    ledger_freed: int
+    ledger_punches: int
+    written: int
+    leaked: int
+    usage: Mapping[str, int] = field(default_factory=dict)
+
+
+class Meter:
+    """Measures a rig after every step and checks every law that must hold between the heights."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+        self._book = LeakBook(rig.shape.block_bytes)
+        self._host = HostAllocation((), 0)
+        self._freed = 0
+        self._punches = 0
+        self._written = 0
+        self.samples: list[StepSample] = []
+
+    async def sample(
+        self,
+        phase: str,
+        step: str,
+        seconds: float,
+        snapshotter: Snapshotter | None,
+        events: Sequence[DeviceEvent],
+    ) -> StepSample:
+        """Settle, measure, check. BenchError when two heights contradict each other."""
+        rig = self._rig
+        await rig.settle()
+        status = parse_pool_status(await rig.dm.status(rig.shape.name))
+        host = await rig.host_allocation()
+        ledger = await rig.ledger()
+        written = await rig.written_bytes()
+        moved = exchange(
+            f"{phase}: {step}",
+            self._host.ranges,
+            host.ranges,
+            ledger.freed - self._freed,
+            written - self._written,
+        )
+        freed_blocks = self._book.step(
+            step, await rig.mappings(), events, passdown=status.discard == "discard_passdown"
+        )
+        if self._book.mapped_blocks != status.used_data:
+            raise BenchError(
+                f"step {step!r}: the pool says {status.used_data} used data blocks, "
+                f"its mappings name {self._book.mapped_blocks}"
+            )
+        taken = StepSample(
+            phase=phase,
+            step=step,
+            seconds=seconds,
+            pool_used_blocks=status.used_data,
+            pool_total_blocks=status.total_data,
+            pool_freed=freed_blocks * rig.shape.block_bytes,
+            host_allocated=host.allocated,
+            host_file_blocks=host.file_blocks,
+            host_grown=moved.host_grown,
+            host_freed=moved.host_freed,
+            ledger_freed=moved.ledger_freed,
+            ledger_punches=ledger.punches - self._punches,
+            written=written - self._written,
+            leaked=sum(leak.bytes for leak in self._book.leaks(host.ranges)),
+            usage=await _usage(snapshotter) if snapshotter else {},
+        )
+        self._host, self._freed = host, ledger.freed
+        self._punches, self._written = ledger.punches, written
+        self.samples.append(taken)
+        return taken
+
+    def leaks(self) -> list[Leak]:
+        """Return the leaks as of the last sample, by owner, largest first."""
+        return self._book.leaks(self._host.ranges)
+
+
+async def _usage(snapshotter: Snapshotter) -> dict[str, int]:
+    return {info.name: (await snapshotter.usage(info.name)).size async for info in snapshotter.walk()}

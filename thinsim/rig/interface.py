@@ -1,0 +1,93 @@
+"""What a rig gives a scenario: a pool to put a snapshotter on, a workload to run on it, and measurements."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from thinsim.dm.interface import DeviceMapper
+from thinsim.scenario.workload import Workload
+from thinsim.snapshotter.host import SnapshotHost
+from thinsim.thin.mapping import Run
+from thinsim.units import Bytes, Sectors, bytes_of, sectors
+
+
+@dataclass(frozen=True, slots=True)
+class PoolShape:
+    """A pool to stand up. Defaults are those of containerd's devmapper documentation, made small."""
+
+    name: str = "thinsim-pool"
+    data_size: Bytes = Bytes(2 << 30)
+    metadata_size: Bytes = Bytes(64 << 20)
+    block_size: Sectors = Sectors(128)
+    low_water_blocks: int = 0
+    features: tuple[str, ...] = ("skip_block_zeroing",)
+
+    def table(self, metadata_device: str, data_device: str) -> str:
+        """Return the pool's table line."""
+        return (
+            f"0 {sectors(self.data_size)} thin-pool {metadata_device} {data_device} {self.block_size} "
+            f"{self.low_water_blocks} {' '.join([str(len(self.features)), *self.features])}"
+        )
+
+    @property
+    def block_bytes(self) -> int:
+        """The data block size in bytes."""
+        return bytes_of(self.block_size)
+
+
+@dataclass(frozen=True, slots=True)
+class HostAllocation:
+    """What the host has allocated for the pool's data file, asked of the host itself, not of the store.
+
+    *ranges* are (start, end) in bytes, sorted, disjoint; *file_blocks* is ``st_blocks`` in bytes,
+    which also counts the host file system's own blocks for the file's extent tree.
+    """
+
+    ranges: Sequence[tuple[int, int]]
+    file_blocks: int
+
+    @property
+    def allocated(self) -> int:
+        """Bytes of the data file that the host has allocated."""
+        return sum(end - start for start, end in self.ranges)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerTotals:
+    """The store's account of the data file so far: bytes, each measured at the punch."""
+
+    punches: int
+    punched: int
+    freed: int
+
+
+class Rig(Protocol):
+    """A pool that stands. Obtained from a rig's ``stand_up`` context, which tears it down."""
+
+    name: str
+    shape: PoolShape
+    dm: DeviceMapper
+    host: SnapshotHost
+    workload: Workload
+    directory: Path
+
+    async def settle(self) -> None:
+        """Return once the pool is committed and everything written has reached the host file."""
+
+    async def host_allocation(self) -> HostAllocation:
+        """Ask the host."""
+
+    async def ledger(self) -> LedgerTotals:
+        """Ask the store."""
+
+    async def written_bytes(self) -> int:
+        """Bytes written to the pool's data device so far, counted by neither pool nor store where possible."""
+
+    async def mappings(self) -> Mapping[int, Sequence[Run]]:
+        """Return every thin id's mappings."""
+
+    async def check(self) -> list[str]:
+        """Run the metadata checker; empty when the pool is sound."""
+
+

@@ -1,0 +1,86 @@
+"""The process rig: the engine in this process on one sparse file, no root, no mounts, a recorded block history.
+
+The embedded default where nothing else can run. The pool, its counts, the discards and the host's
+allocation are real; the files' writes are those of a recording.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fuse_backing.ledger import Ledger
+
+from thinsim.block.interface import BlockDevice
+from thinsim.block.sparse import SparseBlockDevice
+from thinsim.dm.active_pool import in_place
+from thinsim.dm.local import LocalDeviceMapper
+from thinsim.dm.nodes import NoNodes
+from thinsim.rig.host_file import host_allocation
+from thinsim.rig.interface import HostAllocation, LedgerTotals, PoolShape
+from thinsim.scenario.recording import BlockHistory, ReplayingHost
+from thinsim.thin.check import check
+from thinsim.thin.mapping import Run
+
+
+@dataclass(slots=True)
+class ProcessRig:
+    """A Rig that stands; see the module. Made by :func:`stand_up`."""
+
+    shape: PoolShape
+    dm: LocalDeviceMapper
+    host: ReplayingHost
+    workload: ReplayingHost
+    directory: Path
+    _ledger: Ledger
+    _data: SparseBlockDevice
+    name: str = "process"
+
+    async def settle(self) -> None:
+        """Commit the pool: nothing else holds anything back."""
+        await self.dm.status(self.shape.name)
+
+    async def host_allocation(self) -> HostAllocation:
+        """Read the file's extent map."""
+        return host_allocation(self._data.path)
+
+    async def ledger(self) -> LedgerTotals:
+        """Ask the ledger of this process."""
+        totals = self._ledger.totals
+        return LedgerTotals(totals.events, totals.punched_bytes, totals.freed)
+
+    async def written_bytes(self) -> int:
+        """Count of the data device itself."""
+        return self._data.written
+
+    async def mappings(self) -> Mapping[int, Sequence[Run]]:
+        """Ask the engine."""
+        engine = self.dm.pool(self.shape.name).engine
+        return {thin_id: engine.mappings(thin_id) for thin_id in engine.thin_ids()}
+
+    async def check(self) -> list[str]:
+        """Run the checker."""
+        return check(self.dm.pool(self.shape.name).engine)
+
+
+@asynccontextmanager
+async def stand_up(directory: Path, shape: PoolShape, history: BlockHistory) -> AsyncIterator[ProcessRig]:
+    """Stand the rig up in *directory*, which exists and keeps the two files."""
+    ledger = Ledger()
+    data_path, metadata_path = directory / "data", directory / "metadata"
+    data = SparseBlockDevice.create(data_path, shape.data_size, ledger)
+    metadata = SparseBlockDevice.create(metadata_path, shape.metadata_size)
+    devices: dict[str, BlockDevice] = {str(data_path): data, str(metadata_path): metadata}
+    dm = LocalDeviceMapper(NoNodes(), devices.__getitem__, in_place)
+    async with dm.running():
+        await dm.create(shape.name, shape.table(str(metadata_path), str(data_path)))
+        replay = ReplayingHost(dm, history)
+        yield ProcessRig(
+            shape=shape,
+            dm=dm,
+            host=replay,
+            workload=replay,
+            directory=directory,
+            _ledger=ledger,
+            _data=data,
+        )

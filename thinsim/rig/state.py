@@ -1,0 +1,61 @@
+"""Where thinsim keeps what must outlive a process, and how a process is told from its successor.
+
+Root: ``/var/lib/thinsim``; others: ``$XDG_STATE_HOME/thinsim`` or ``~/.local/state/thinsim``.
+``THINSIM_STATE_DIR`` overrides both.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def state_directory() -> Path:
+    """Return the state directory; it need not exist yet."""
+    chosen = os.environ.get("THINSIM_STATE_DIR")
+    if chosen:
+        return Path(chosen).absolute()
+    if os.geteuid() == 0:
+        return Path("/var/lib/thinsim")
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local/state") / "thinsim"
+
+
+def boot_id() -> str:
+    """Return what names this boot of the kernel (Documentation/admin-guide/sysctl/kernel.rst, random)."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessIdentity:
+    """A process that can't be mistaken for a later one with the same pid.
+
+    *started* is field 22 of ``/proc/PID/stat``: clock ticks from boot to its start.
+    """
+
+    pid: int
+    started: int
+
+    @classmethod
+    def of(cls, pid: int) -> "ProcessIdentity | None":
+        """Return the identity of the process that runs now as *pid*; None for none, or a zombie."""
+        try:
+            text = Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        # The command name may hold blanks and parentheses; what follows the last one is regular.
+        fields = text.rpartition(")")[2].split()
+        if fields[0] in "ZX":
+            return None
+        return cls(pid, int(fields[19]))
+
+    @classmethod
+    def own(cls) -> "ProcessIdentity":
+        """Return this process's identity."""
+        identity = cls.of(os.getpid())
+        if identity is None:
+            raise AssertionError("a running process has an entry in /proc")
+        return identity
+
+    def is_running(self) -> bool:
+        """Tell whether this very process still runs."""
+        return ProcessIdentity.of(self.pid) == self

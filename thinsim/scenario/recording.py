@@ -1,0 +1,174 @@
+"""A block history: what each act of the scenario wrote on which thin device, recorded and played again.
+
+Recorded on a rig with mounts, played on one without: the same snapshots, the same writes per layer,
+so the same blocks provisioned, shared and broken. Contents are not kept; played writes write a
+pattern that is never all zero, so that the host allocates as for real data.
+"""
+
+import gzip
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from thinsim.dm.local import LocalDeviceMapper
+from thinsim.dm.thin_volume import TracedWrite
+from thinsim.errors import InvalidValueError
+from thinsim.snapshotter.host import SnapshotHost
+from thinsim.scenario.workload import Workload
+from thinsim.snapshotter.interface import Mount
+
+FORMAT = 1
+BUNDLED = Path(__file__).with_name("history.json.gz")
+"""The recording that comes with thinsim: the default image and a 100 MiB container."""
+
+_PATTERN = (bytes(range(1, 252)) * 4200)[: 1 << 20]
+
+
+@dataclass(slots=True)
+class BlockHistory:
+    """Acts in order, each with its writes; and what scenario it was."""
+
+    base_image_size: str
+    container_bytes: int
+    image: str
+    layers: int
+    acts: dict[str, list[TracedWrite]] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write the history, gzipped JSON; the same history gives the same bytes."""
+        document = {
+            "format": FORMAT,
+            "base_image_size": self.base_image_size,
+            "container_bytes": self.container_bytes,
+            "image": self.image,
+            "layers": self.layers,
+            "acts": {
+                act: [[w.device, w.operation, w.offset, w.length] for w in writes]
+                for act, writes in self.acts.items()
+            },
+        }
+        path.write_bytes(gzip.compress(json.dumps(document, separators=(",", ":")).encode(), mtime=0))
+
+    @classmethod
+    def load(cls, path: Path) -> "BlockHistory":
+        """Read a history; InvalidValueError names the file and what is wrong with it."""
+        try:
+            document: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
+            if document["format"] != FORMAT:
+                raise InvalidValueError(f"{path}: block history of format {document['format']}, not {FORMAT}")
+            return cls(
+                base_image_size=str(document["base_image_size"]),
+                container_bytes=int(document["container_bytes"]),
+                image=str(document["image"]),
+                layers=int(document["layers"]),
+                acts={
+                    act: [TracedWrite(str(d), str(op), int(offset), int(length)) for d, op, offset, length in writes]
+                    for act, writes in document["acts"].items()
+                },
+            )
+        except FileNotFoundError:
+            raise InvalidValueError(f"{path}: no such block history") from None
+        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InvalidValueError(f"{path}: not a block history ({error})") from None
+
+
+class TracedDeviceMapper(Protocol):
+    """A device-mapper that notes what its thin devices are written."""
+
+    async def start_trace(self) -> None:
+        """Note every write and discard from now on."""
+
+    async def take_trace(self) -> Sequence[TracedWrite]:
+        """Return what was noted since the last call."""
+
+
+class RecordingHost:
+    """A SnapshotHost and workload around the real ones, noting what each act wrote into *history*."""
+
+    def __init__(
+        self, host: SnapshotHost, workload: Workload, dm: TracedDeviceMapper, history: BlockHistory
+    ) -> None:
+        self._host = host
+        self._workload = workload
+        self._dm = dm
+        self._history = history
+
+    @property
+    def layer_count(self) -> int:
+        """Layers of the real workload's image."""
+        return self._workload.layer_count
+
+    async def make_filesystem(self, device: Path, fs_type: str, fs_options: str) -> None:
+        """Record mkfs."""
+        await self._record(f"mkfs {device.name}", self._host.make_filesystem(device, fs_type, fs_options))
+
+    async def discard(self, device: Path) -> None:
+        """A discard is the snapshotter's own decision: not part of the history."""
+        await self._host.discard(device)
+
+    async def remove_lost_and_found(self, mount: Mount) -> None:
+        """Record the short mount."""
+        await self._record(f"lost+found {Path(mount.source).name}", self._host.remove_lost_and_found(mount))
+
+    async def unpack(self, number: int, mounts: Sequence[Mount]) -> None:
+        """Record a layer."""
+        await self._record(f"unpack {Path(mounts[0].source).name}", self._workload.unpack(number, mounts))
+
+    async def run_container(self, mounts: Sequence[Mount]) -> None:
+        """Record a container."""
+        await self._record(f"container {Path(mounts[0].source).name}", self._workload.run_container(mounts))
+
+    async def _record(self, act: str, work: Any) -> None:
+        await self._dm.take_trace()
+        await work
+        self._history.acts[act] = list(await self._dm.take_trace())
+
+
+class ReplayingHost:
+    """A SnapshotHost and workload that play a history on a device-mapper in this process."""
+
+    def __init__(self, dm: LocalDeviceMapper, history: BlockHistory) -> None:
+        self._dm = dm
+        self._history = history
+
+    @property
+    def layer_count(self) -> int:
+        """Layers of the recorded image."""
+        return self._history.layers
+
+    async def make_filesystem(self, device: Path, fs_type: str, fs_options: str) -> None:
+        """Play mkfs."""
+        await self._play(f"mkfs {device.name}")
+
+    async def discard(self, device: Path) -> None:
+        """Discard all of the thin device, as blkdiscard would."""
+        volume = self._dm.volume(device.name)
+        await volume.discard(0, volume.size)
+
+    async def remove_lost_and_found(self, mount: Mount) -> None:
+        """Play the short mount."""
+        await self._play(f"lost+found {Path(mount.source).name}")
+
+    async def unpack(self, number: int, mounts: Sequence[Mount]) -> None:
+        """Play a layer."""
+        await self._play(f"unpack {Path(mounts[0].source).name}")
+
+    async def run_container(self, mounts: Sequence[Mount]) -> None:
+        """Play a container."""
+        await self._play(f"container {Path(mounts[0].source).name}")
+
+    async def _play(self, act: str) -> None:
+        try:
+            writes = self._history.acts[act]
+        except KeyError:
+            raise InvalidValueError(f"the block history has no act {act!r}") from None
+        for write in writes:
+            volume = self._dm.volume(write.device)
+            if write.operation == "discard":
+                await volume.discard(write.offset, write.length)
+                continue
+            for start in range(0, write.length, len(_PATTERN)):
+                piece = min(len(_PATTERN), write.length - start)
+                await volume.write(write.offset + start, _PATTERN[:piece])
