@@ -1,0 +1,1 @@
+"""How a pool's state is kept on its metadata device."""

@@ -1,0 +1,65 @@
+"""Pool modes and events: one state machine (dm-thin.c, set_pool_mode, check_low_water_mark)."""
+
+from enum import IntEnum
+
+from thinsim.thin.table import PoolFeatures
+
+
+class PoolMode(IntEnum):
+    """Modes, each worse than the one before."""
+
+    WRITE = 0
+    OUT_OF_DATA_SPACE = 1
+    OUT_OF_METADATA_SPACE = 2
+    READ_ONLY = 3
+    FAIL = 4
+
+    @property
+    def word(self) -> str:
+        """The mode's word in a status line."""
+        return ("rw", "out_of_data_space", "ro", "ro", "Fail")[self]
+
+
+class Modes:
+    """The mode of a pool, and the count of events that ``dmsetup wait`` sees."""
+
+    def __init__(self) -> None:
+        self.mode = PoolMode.WRITE
+        self.needs_check = False
+        self.event_nr = 0
+        self.error_if_no_space = False
+        self._low_water_blocks = 0
+        self._low_water_triggered = False
+
+    def bind(self, features: PoolFeatures, low_water_blocks: int) -> None:
+        """Take what a table asks for (dm-thin.c, bind_control_target)."""
+        self.error_if_no_space = features.error_if_no_space
+        self._low_water_blocks = low_water_blocks
+        self.switch(PoolMode.READ_ONLY if features.read_only else PoolMode.WRITE)
+
+    def resume(self, features: PoolFeatures) -> None:
+        """Let the low water mark trigger again and undo what the no-space timeout changed (pool_resume)."""
+        self._low_water_triggered = False
+        self.error_if_no_space = features.error_if_no_space
+
+    def switch(self, new: PoolMode) -> None:
+        """Go to *new*, unless the pool needs a check or has failed; a change is an event."""
+        if new is PoolMode.WRITE and self.needs_check:
+            new = self.mode if self.mode is not PoolMode.WRITE else PoolMode.READ_ONLY
+        if self.mode is PoolMode.FAIL:
+            new = PoolMode.FAIL
+        if new is not self.mode:
+            self.mode = new
+            self.event_nr += 1
+
+    def note_free_blocks(self, free: int) -> None:
+        """Before an allocation with *free* blocks: the low water mark's event, once until the next resume."""
+        if free <= self._low_water_blocks and not self._low_water_triggered:
+            self._low_water_triggered = True
+            self.event_nr += 1
+
+    def no_space_timeout(self) -> None:
+        """The executor's timer fired: held writes are to fail with ENOSPC (do_no_space_timeout)."""
+        if self.mode is PoolMode.OUT_OF_DATA_SPACE and not self.error_if_no_space:
+            self.error_if_no_space = True
+            self.event_nr += 1

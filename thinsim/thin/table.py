@@ -1,0 +1,134 @@
+"""Table lines of pools and thin devices: text to frozen types and back (dm-thin.c, pool_ctr, thin_ctr)."""
+
+import errno
+from dataclasses import dataclass
+
+from thinsim.errors import DeviceMapperError
+from thinsim.thin.ids import ThinId, parse_thin_id
+from thinsim.thin.words import parse_number, split_words, target_words
+from thinsim.units import Sectors
+
+POOL_TARGET = "thin-pool"
+THIN_TARGET = "thin"
+
+_MIN_BLOCK_SIZE = 128
+_MAX_BLOCK_SIZE = 2097152
+_MAX_FEATURE_ARGUMENTS = 4
+_FEATURE_WORDS = (
+    "skip_block_zeroing",
+    "ignore_discard",
+    "no_discard_passdown",
+    "read_only",
+    "error_if_no_space",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFeatures:
+    """The feature words of a pool table, off by default, in the order ``dmsetup table`` prints them."""
+
+    skip_block_zeroing: bool = False
+    ignore_discard: bool = False
+    no_discard_passdown: bool = False
+    read_only: bool = False
+    error_if_no_space: bool = False
+
+    def words(self) -> list[str]:
+        """Return the words that are on, in the kernel's order (dm-thin.c, emit_flags)."""
+        return [word for word in _FEATURE_WORDS if getattr(self, word)]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolTable:
+    """``0 <length> thin-pool <metadata dev> <data dev> <block size> <low water mark> [<features>]``."""
+
+    length: Sectors
+    metadata_dev: str
+    data_dev: str
+    block_size: Sectors
+    low_water_blocks: int
+    features: PoolFeatures = PoolFeatures()
+
+    def text(self, metadata_dev: str, data_dev: str) -> str:
+        """Return the line of ``dmsetup table``, trailing blank included; devices as ``major:minor``."""
+        words = self.features.words()
+        numbers = f"{self.block_size} {self.low_water_blocks} {len(words)} "
+        return f"0 {self.length} {POOL_TARGET} {metadata_dev} {data_dev} {numbers}" + "".join(
+            f"{word} " for word in words
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ThinTable:
+    """``0 <length> thin <pool dev> <dev id> [<external origin dev>]``."""
+
+    length: Sectors
+    pool_dev: str
+    thin_id: ThinId
+    origin_dev: str | None = None
+
+    def text(self, pool_dev: str, origin_dev: str | None = None) -> str:
+        """Return the line as ``dmsetup table`` prints it; devices as ``major:minor``."""
+        line = f"0 {self.length} {THIN_TARGET} {pool_dev} {self.thin_id}"
+        return line if origin_dev is None else f"{line} {origin_dev}"
+
+
+def target_type(line: str) -> str:
+    """Return the target type of a table *line*; EINVAL when it has none."""
+    words = split_words(line)
+    if len(words) < 3:
+        raise _invalid(f"Incomplete table line: {line!r}")
+    return words[2]
+
+
+def parse_pool_table(line: str) -> PoolTable:
+    """Read a pool's table line; EINVAL with the kernel's error text, in the kernel's order of checks."""
+    start, length, arguments = target_words(line, POOL_TARGET)
+    if start:
+        raise _invalid(f"Gap in table: {POOL_TARGET} starts at sector {start}, not at 0")
+    if len(arguments) < 4:
+        raise _invalid(f"Invalid argument count: {len(arguments)}, a {POOL_TARGET} takes at least 4")
+    metadata_dev, data_dev, block_size, low_water = arguments[:4]
+    if metadata_dev == data_dev:
+        raise _invalid(f"Error setting metadata or data device: both are {data_dev!r}")
+    features = _parse_features(arguments[4:])
+    blocks = parse_number(low_water)
+    size = parse_number(block_size)
+    if size is None or not _MIN_BLOCK_SIZE <= size <= _MAX_BLOCK_SIZE or size % _MIN_BLOCK_SIZE:
+        raise _invalid(f"Invalid block size: {block_size!r}")
+    if blocks is None:
+        raise _invalid(f"Invalid low water mark: {low_water!r}")
+    return PoolTable(Sectors(length), metadata_dev, data_dev, Sectors(size), blocks, features)
+
+
+def parse_thin_table(line: str) -> ThinTable:
+    """Read a thin device's table line; EINVAL with the kernel's error text."""
+    start, length, arguments = target_words(line, THIN_TARGET)
+    if start:
+        raise _invalid(f"a {THIN_TARGET} target starts at sector 0, not at {start}")
+    if len(arguments) not in (2, 3):
+        raise _invalid(f"Invalid argument count: {len(arguments)}, a {THIN_TARGET} takes 2 or 3")
+    origin = arguments[2] if len(arguments) == 3 else None
+    if origin == arguments[0]:
+        raise _invalid(f"Error setting origin device: {origin!r} is the pool")
+    thin_id = parse_thin_id(arguments[1], "Invalid device id")
+    return ThinTable(Sectors(length), arguments[0], thin_id, origin)
+
+
+def _parse_features(arguments: list[str]) -> PoolFeatures:
+    """Read the feature group (dm-thin.c, parse_pool_features); what follows the group is ignored."""
+    if not arguments:
+        return PoolFeatures()
+    # The count is read with %u, which takes no sign (dm-table.c, validate_next_arg).
+    count = parse_number(arguments[0]) if arguments[0].isdigit() else None
+    if count is None or count > _MAX_FEATURE_ARGUMENTS or count > len(arguments) - 1:
+        raise _invalid(f"Invalid number of pool feature arguments: {arguments[0]!r}")
+    words = arguments[1 : 1 + count]
+    for word in words:
+        if word.lower() not in _FEATURE_WORDS:
+            raise _invalid(f"Unrecognised pool feature requested: {word!r}")
+    return PoolFeatures(**{word.lower(): True for word in words})
+
+
+def _invalid(text: str) -> DeviceMapperError:
+    return DeviceMapperError(errno.EINVAL, text)
