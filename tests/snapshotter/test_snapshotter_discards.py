@@ -1,0 +1,126 @@
+"""Which discard happens, and which does not and why, for each flag and kind of snapshot."""
+
+import pytest
+from bench import Bench, committed
+from tapped_device_mapper import EBUSY
+
+from thinsim.snapshotter.device_state import DeviceState
+from thinsim.snapshotter.errors import FailedPreconditionError
+from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind, DiscardSkipped
+from thinsim.snapshotter.host import CommandFailedError
+
+DISCARDED = (DeviceEventKind.DISCARDED, "")
+OFF = (DeviceEventKind.DISCARD_SKIPPED, DiscardSkipped.OFF)
+NOT_ACTIVE = (DeviceEventKind.DISCARD_SKIPPED, DiscardSkipped.NOT_ACTIVE)
+
+
+@pytest.mark.parametrize("async_remove", [False, True])
+@pytest.mark.parametrize(
+    ("discard_blocks", "discard_committed", "active", "layer"),
+    [
+        (False, False, OFF, OFF),
+        (True, False, DISCARDED, NOT_ACTIVE),
+        (False, True, OFF, DISCARDED),
+        (True, True, DISCARDED, DISCARDED),
+    ],
+)
+async def test_every_removal(
+    bench: Bench,
+    *,
+    async_remove: bool,
+    discard_blocks: bool,
+    discard_committed: bool,
+    active: tuple[str, str],
+    layer: tuple[str, str],
+) -> None:
+    snapshotter = await bench.open(
+        async_remove=async_remove, discard_blocks=discard_blocks, discard_committed=discard_committed
+    )
+    await committed(snapshotter, "layer")
+    await snapshotter.prepare("active", "layer")
+    await snapshotter.view("view", "layer")
+    for key in ("active", "view", "layer"):
+        await snapshotter.remove(key)
+    await snapshotter.cleanup()
+    ends = {"active": active, "view": active, "layer": layer}
+    # Cleanup goes by device; a plain removal by call. Either way each device ends once, in two steps.
+    order = ("layer", "active", "view") if async_remove else ("active", "view", "layer")
+    assert bench.ends() == [
+        step
+        for key in order
+        for step in ((ends[key][0], key, ends[key][1]), (DeviceEventKind.DELETED, key, ""))
+    ]
+    assert await bench.dm.list() == ["pool"]
+
+
+async def test_the_life_of_a_layer(bench: Bench) -> None:
+    snapshotter = await bench.open(discard_blocks=True, discard_committed=True)
+    await committed(snapshotter, "c")
+    await snapshotter.prepare("a", "c")
+    await snapshotter.remove("a")
+    await snapshotter.remove("c")
+    kind = DeviceEventKind
+    assert bench.events == [
+        DeviceEvent(kind.CREATED, "c-key", "pool-snap-1", 1),
+        DeviceEvent(kind.DEACTIVATED, "c", "pool-snap-1", 1, "deferred"),
+        DeviceEvent(kind.SNAPSHOTTED, "a", "pool-snap-2", 2, "pool-snap-1"),
+        DeviceEvent(kind.DISCARDED, "a", "pool-snap-2", 2),
+        DeviceEvent(kind.DEACTIVATED, "a", "pool-snap-2", 2),
+        DeviceEvent(kind.DELETED, "a", "pool-snap-2", 2),
+        DeviceEvent(kind.DISCARDED, "c", "pool-snap-1", 1),
+        DeviceEvent(kind.DEACTIVATED, "c", "pool-snap-1", 1),
+        DeviceEvent(kind.DELETED, "c", "pool-snap-1", 1),
+    ]
+
+
+async def test_commit_never_discards(bench: Bench) -> None:
+    snapshotter = await bench.open(discard_blocks=True, discard_committed=True)
+    await committed(snapshotter, "c")
+    assert bench.host.discards == []
+
+
+async def test_a_busy_device_is_deleted_without_discard(bench: Bench) -> None:
+    snapshotter = await bench.open(discard_blocks=True)
+    await snapshotter.prepare("a")
+    bench.dm.hold_open("pool-snap-1")
+    await snapshotter.remove("a")
+    assert bench.ends() == [
+        (DeviceEventKind.DISCARD_SKIPPED, "a", DiscardSkipped.BUSY),
+        (DeviceEventKind.DELETED, "a", ""),
+    ]
+    assert bench.host.discards == []
+
+
+async def test_a_discard_counts_though_the_removal_had_to_be_retried(bench: Bench) -> None:
+    snapshotter = await bench.open(discard_blocks=True)
+    await snapshotter.prepare("a")
+    bench.dm.refuse("remove", EBUSY, times=2)
+    await snapshotter.remove("a")
+    # containerd discards before each try.
+    assert bench.host.discards == ["pool-snap-1"] * 3
+    assert bench.ends() == [(DeviceEventKind.DISCARDED, "a", ""), (DeviceEventKind.DELETED, "a", "")]
+
+
+async def test_a_failed_discard_keeps_the_snapshot(bench: Bench) -> None:
+    snapshotter = await bench.open(discard_blocks=True)
+    await snapshotter.prepare("a")
+    bench.host.discard_error = CommandFailedError(("blkdiscard", "x"), 1, "Input/output error")
+    with pytest.raises(FailedPreconditionError, match="Input/output error"):
+        await snapshotter.remove("a")
+    assert bench.ends() == [(DeviceEventKind.DISCARD_SKIPPED, "a", DiscardSkipped.FAILED)]
+    device = snapshotter.device_of("a")
+    assert device.state is DeviceState.DEACTIVATING
+    assert "Input/output error" in device.error
+
+    bench.host.discard_error = None
+    await snapshotter.remove("a")
+    assert bench.ends()[1:] == [(DeviceEventKind.DISCARDED, "a", ""), (DeviceEventKind.DELETED, "a", "")]
+
+
+async def test_a_device_gone_behind_our_back(bench: Bench) -> None:
+    snapshotter = await bench.open(discard_blocks=True, async_remove=True)
+    await snapshotter.prepare("a")
+    await snapshotter.remove("a")
+    await bench.dm.remove("pool-snap-1")
+    await snapshotter.cleanup()
+    assert bench.ends()[0] == (DeviceEventKind.DISCARD_SKIPPED, "a", DiscardSkipped.NOT_ACTIVE_UNCOMMITTED)
