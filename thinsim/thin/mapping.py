@@ -8,13 +8,14 @@ import sys
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 TIME_BITS = 24
 MAX_TIME = (1 << TIME_BITS) - 1
 
 
-class Run(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Run:
     """*length* consecutive virtual blocks on consecutive data blocks, all mapped at the same time."""
 
     vblock: int
@@ -31,14 +32,11 @@ class Mappings:
         self._shared = False
         self._compressed: bytes | None = None
         self._highest: int | None = None
-        for vblock, data_block, length, time in runs:
-            self._packed.update(
-                zip(
-                    range(vblock, vblock + length),
-                    range(pack(data_block, time), pack(data_block + length, time), 1 << TIME_BITS),
-                    strict=True,
-                )
-            )
+        for run in runs:
+            vblocks = range(run.vblock, run.vblock + run.length)
+            first = pack(run.data_block, run.time)
+            values = range(first, first + (run.length << TIME_BITS), 1 << TIME_BITS)
+            self._packed.update(zip(vblocks, values, strict=True))
         self._find_highest()
 
     def __len__(self) -> int:
@@ -105,7 +103,9 @@ class Mappings:
     def compressed(self) -> bytes:
         """Return all runs, four little-endian 64-bit numbers each, deflated; kept until a mapping changes."""
         if self._compressed is None:
-            numbers = array("Q", [number for run in self.runs() for number in run])
+            numbers = array("Q")
+            for run in self.runs():
+                numbers.extend((run.vblock, run.data_block, run.length, run.time))
             if sys.byteorder == "big":
                 numbers.byteswap()
             self._compressed = zlib.compress(numbers.tobytes(), 1)

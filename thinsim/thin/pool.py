@@ -11,12 +11,12 @@ from thinsim.thin.device import ThinDevice
 from thinsim.thin.ids import ThinId, check_thin_id
 from thinsim.thin.mapping import MAX_TIME, Mappings, Run
 from thinsim.thin.messages import dispatch
-from thinsim.thin.metadata.image import METADATA_BLOCK_SIZE
+from thinsim.thin.metadata.image import MAX_METADATA_BLOCKS, METADATA_BLOCK_SIZE, decode
 from thinsim.thin.modes import PoolMode
 from thinsim.thin.records import DeviceRecord
 from thinsim.thin.state import DeviceState, HeldSnapshot, PoolState
 from thinsim.thin.status import PoolStatus
-from thinsim.thin.table import PoolFeatures
+from thinsim.thin.table import PoolFeatures, PoolTable
 from thinsim.thin.transaction import Transaction
 from thinsim.units import Sectors
 
@@ -55,6 +55,24 @@ class Pool(Transaction):
         self.metadata_blocks = metadata_blocks
         self.bind(features, low_water_blocks, data_can_discard)
         self.grow_data(data_blocks)
+
+    @classmethod
+    def activate(
+        cls, table: PoolTable, image: bytes | None, *, metadata_bytes: int, data_can_discard: bool = True
+    ) -> "Pool":
+        """Return the pool of *table* from its saved *image*, None for a fresh metadata device.
+
+        MetadataDamagedError, and the errors of the pool itself.
+        """
+        return cls(
+            table.features,
+            table.block_size,
+            table.length // table.block_size,
+            table.low_water_blocks,
+            min(metadata_bytes // METADATA_BLOCK_SIZE, MAX_METADATA_BLOCKS),
+            None if image is None else decode(image),
+            data_can_discard,
+        )
 
     def bind(self, features: PoolFeatures, low_water_blocks: int, data_can_discard: bool = True) -> None:
         """Take the features of a newly loaded table; may change the mode (dm-thin.c, bind_control_target)."""

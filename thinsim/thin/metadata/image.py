@@ -22,6 +22,9 @@ from thinsim.units import Sectors
 METADATA_BLOCK_SIZE = 4096
 """Bytes of a metadata block; status counts in them."""
 
+MAX_METADATA_BLOCKS = 255 * 16320
+"""Metadata blocks of a device that are counted (dm-thin-metadata.h, THIN_METADATA_MAX_SECTORS)."""
+
 MAGIC = b"thinpool"
 VERSION = 1
 
