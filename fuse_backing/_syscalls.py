@@ -1,0 +1,55 @@
+"""The system calls that Python's ``os`` lacks: fallocate, renameat2, umount2, prctl.
+
+Each raises ``OSError`` with the kernel's errno and releases the GIL while it runs (ctypes does).
+"""
+
+import ctypes
+import os
+
+FALLOC_FL_KEEP_SIZE = 0x01
+FALLOC_FL_PUNCH_HOLE = 0x02
+FALLOC_FL_ZERO_RANGE = 0x10
+
+MNT_DETACH = 2
+
+_PR_SET_IO_FLUSHER = 57
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+_libc.renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+_libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
+_libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
+
+
+def _checked(result: int) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
+    """Allocate, punch or zero *length* bytes at *offset*: fallocate(2). Modes are FALLOC_FL_*."""
+    while True:
+        try:
+            return _checked(_libc.fallocate(fd, mode, offset, length))
+        except InterruptedError:  # os does the same for its calls (PEP 475)
+            continue
+
+
+def renameat2(directory: int, old: bytes, new: bytes, flags: int) -> None:
+    """Rename within the directory *directory* (a file descriptor): renameat2(2). Flags are RENAME_*."""
+    _checked(_libc.renameat2(directory, old, directory, new, flags))
+
+
+def umount2(mountpoint: str | os.PathLike[str], flags: int = 0) -> None:
+    """Unmount: umount2(2). Flags are MNT_*."""
+    _checked(_libc.umount2(os.fsencode(mountpoint), flags))
+
+
+def become_io_flusher() -> bool:
+    """Tell the kernel that this thread serves writeback: prctl(2), PR_SET_IO_FLUSHER (Linux 5.6).
+
+    Memory allocation then starts no I/O that could wait for this very server. Threads and processes
+    started later inherit it. Return False where it is not allowed (no CAP_SYS_RESOURCE) or not known.
+    """
+    return bool(_libc.prctl(_PR_SET_IO_FLUSHER, 1, 0, 0, 0) == 0)

@@ -1,0 +1,136 @@
+"""Which bytes of a file the host has allocated.
+
+FIEMAP (Documentation/filesystems/fiemap.rst) also reports preallocated but unwritten extents, delayed
+allocation, and extents beyond the end of the file; SEEK_DATA calls the first holes and does not see the
+last. Where a file system has no FIEMAP (tmpfs), SEEK_DATA and SEEK_HOLE stand in for it: lseek(2).
+"""
+
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+Range = tuple[int, int]
+
+_FS_IOC_FIEMAP = 0xC020660B
+_FIEMAP_EXTENT_LAST = 0x0001
+_FIEMAP_EXTENT_SHARED = 0x2000
+_HEADER = struct.Struct("=QQLLLL")  # struct fiemap: start, length, flags, mapped, count, reserved
+_EXTENT = struct.Struct("=QQQQQLLLL")  # struct fiemap_extent: logical, physical, length, 2 reserved, flags, 3
+_BATCH = 256
+_NO_FIEMAP = frozenset({errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS})
+
+
+class Extent(NamedTuple):
+    """A stretch of allocated bytes; *shared* with another file (a reflink) means that a punch frees nothing."""
+
+    start: int
+    end: int
+    shared: bool = False
+
+
+def extents(fd: int, offset: int, length: int) -> list[Extent]:
+    """Return the host's extents in the range, clipped to it, in order, not merged. Raises OSError."""
+    end = offset + length
+    if length <= 0:
+        return []
+    try:
+        return list(_fiemap(fd, offset, end))
+    except OSError as error:
+        if error.errno not in _NO_FIEMAP:
+            raise
+    return list(_seek(fd, offset, end))
+
+
+def allocated_ranges(fd: int, offset: int, length: int) -> list[Range]:
+    """Return the allocated ranges, as (start, end) in bytes, clipped to the given range and merged.
+
+    Delayed allocation and unwritten preallocation count, also beyond the end of the file. Raises OSError.
+    """
+    return merged((extent.start, extent.end) for extent in extents(fd, offset, length))
+
+
+def allocated_bytes(fd: int, offset: int, length: int) -> int:
+    """Return how many bytes of the range are allocated. Raises OSError."""
+    return total(allocated_ranges(fd, offset, length))
+
+
+def merged(ranges: Iterable[Range]) -> list[Range]:
+    """Return sorted *ranges* with those that touch or overlap joined."""
+    joined: list[Range] = []
+    for start, end in ranges:
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        elif end > start:
+            joined.append((start, end))
+    return joined
+
+
+def without(ranges: Iterable[Range], removed: Iterable[Range]) -> list[Range]:
+    """Return the parts of *ranges* that no range of *removed* covers; both are sorted and disjoint."""
+    left: list[Range] = []
+    holes = list(removed)
+    first = 0
+    for start, end in ranges:
+        position = start
+        while first < len(holes) and holes[first][1] <= position:
+            first += 1
+        for hole_start, hole_end in holes[first:]:
+            if hole_start >= end:
+                break
+            if hole_start > position:
+                left.append((position, hole_start))
+            position = max(position, hole_end)
+        if position < end:
+            left.append((position, end))
+    return left
+
+
+def total(ranges: Iterable[Range]) -> int:
+    """Return the sum of the lengths."""
+    return sum(end - start for start, end in ranges)
+
+
+def _fiemap(fd: int, offset: int, end: int) -> Iterator[Extent]:
+    position = offset
+    while position < end:
+        buffer = bytearray(_HEADER.size + _BATCH * _EXTENT.size)
+        _HEADER.pack_into(buffer, 0, position, end - position, 0, 0, _BATCH, 0)
+        try:
+            fcntl.ioctl(fd, _FS_IOC_FIEMAP, buffer, True)
+        except OSError as error:
+            if error.errno == errno.EFBIG:  # the range starts beyond the largest file
+                return
+            raise
+        count = _HEADER.unpack_from(buffer)[3]
+        for logical, _, size, _, _, flags, *_ in _EXTENT.iter_unpack(
+            memoryview(buffer)[_HEADER.size : _HEADER.size + count * _EXTENT.size]
+        ):
+            start, stop = max(logical, position), min(logical + size, end)
+            if start < stop:
+                yield Extent(start, stop, bool(flags & _FIEMAP_EXTENT_SHARED))
+                position = stop
+            if flags & _FIEMAP_EXTENT_LAST:
+                return
+        if count < _BATCH:
+            return
+
+
+def _seek(fd: int, offset: int, end: int) -> Iterator[Extent]:
+    # Each call names its own offset, so it matters to nobody where the shared file position is left:
+    # all I/O of this package is pread and pwrite.
+    position = offset
+    while position < end:
+        try:
+            start = os.lseek(fd, position, os.SEEK_DATA)
+            stop = os.lseek(fd, start, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # no more data up to the end of the file
+                return
+            raise
+        if start >= end:
+            return
+        yield Extent(start, min(stop, end))
+        position = stop

@@ -1,0 +1,117 @@
+"""What is mounted where, and whether its server is alive: /proc/self/mountinfo, proc(5)."""
+
+import errno
+import os
+import re
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from fuse_backing.errors import MountpointError, StaleMountError
+
+SUBTYPE = "fuse_backing"
+FSTYPE = f"fuse.{SUBTYPE}"
+
+_ESCAPE = re.compile(rb"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of mountinfo."""
+
+    mount_id: int
+    parent_id: int
+    device: str
+    """``major:minor``; for FUSE the minor is also the name in /sys/fs/fuse/connections."""
+    root: str
+    mountpoint: Path
+    options: str
+    fstype: str
+    source: str
+    super_options: str
+
+
+class Health(Enum):
+    """Whether a path can be accessed."""
+
+    HEALTHY = "healthy"
+    STALE = "stale"
+    """A FUSE mount whose server has died: ENOTCONN (or ECONNABORTED, when aborted)."""
+
+
+def unescape(field: bytes) -> str:
+    """Undo mountinfo's octal escapes of space, tab, newline and backslash (fs/proc_namespace.c, mangle)."""
+    return os.fsdecode(_ESCAPE.sub(lambda found: bytes([int(found[1], 8)]), field))
+
+
+def parse_mountinfo(content: bytes) -> list[Mount]:
+    """Read the lines of mountinfo, in the order in which things were mounted. Raises ValueError."""
+    mounts = []
+    for line in content.splitlines():
+        fields = line.split(b" ")
+        try:
+            separator = fields.index(b"-", 6)
+            fstype, source, super_options = fields[separator + 1 : separator + 4]
+            mounts.append(
+                Mount(
+                    mount_id=int(fields[0]),
+                    parent_id=int(fields[1]),
+                    device=fields[2].decode(),
+                    root=unescape(fields[3]),
+                    mountpoint=Path(unescape(fields[4])),
+                    options=unescape(fields[5]),
+                    fstype=unescape(fstype),
+                    source=unescape(source),
+                    super_options=unescape(super_options),
+                )
+            )
+        except (ValueError, IndexError) as error:
+            raise ValueError(f"not a line of mountinfo: {line!r}") from error
+    return mounts
+
+
+def mounts() -> list[Mount]:
+    """Return all mounts of this process's namespace."""
+    return parse_mountinfo(Path("/proc/self/mountinfo").read_bytes())
+
+
+def mount_on(mountpoint: Path) -> Mount | None:
+    """Return the topmost mount on a real path, or None; touches nothing but /proc, so it never blocks."""
+    return next((mount for mount in reversed(mounts()) if mount.mountpoint == mountpoint), None)
+
+
+def find_mount(path: Path) -> Mount | None:
+    """Return the topmost mount whose mountpoint is *path*, or None. Follows symbolic links."""
+    return mount_on(Path(os.path.realpath(path)))
+
+
+def health(path: Path) -> Health:
+    """Tell whether *path* answers. Raises OSError for any other failure, FileNotFoundError among them."""
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno in (errno.ENOTCONN, errno.ECONNABORTED):
+            return Health.STALE
+        raise
+    return Health.HEALTHY
+
+
+def check_mountpoint(path: Path) -> Path:
+    """Return the real path of a directory on which one can mount.
+
+    Raises MountpointError if it is missing, no directory, or a mountpoint already, StaleMountError if a
+    dead server's mount is in the way.
+    """
+    try:
+        if health(path) is Health.STALE:
+            raise StaleMountError(path)
+    except FileNotFoundError:
+        raise MountpointError(f"{path}: no such directory to mount on; create it first") from None
+    except OSError as error:
+        raise MountpointError(f"{path}: {error.strerror}") from error
+    if not path.is_dir():
+        raise MountpointError(f"{path}: not a directory")
+    mount = find_mount(path)
+    if mount is not None:
+        raise MountpointError(f"{path}: busy, {mount.source} ({mount.fstype}) is mounted there already")
+    return Path(os.path.realpath(path))
