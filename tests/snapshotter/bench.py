@@ -25,6 +25,8 @@ class Rig:
     write: Callable[[str, int], Awaitable[None]]
     """Write that many bytes to the start of the device of that name."""
     discard: Callable[[str], Awaitable[None]]
+    data: Path
+    """The host's file below the pool."""
 
 
 class RigHost:
@@ -86,6 +88,10 @@ class Bench:
     async def close(self) -> None:
         for snapshotter in self.opened:
             await snapshotter.close()
+
+    def host_bytes(self) -> int:
+        """What the host has allocated for the pool's data."""
+        return self.rig.data.stat().st_blocks * 512
 
     def kinds(self) -> list[DeviceEventKind]:
         return [event.kind for event in self.events]

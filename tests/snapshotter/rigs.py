@@ -4,23 +4,39 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-from bench import Rig
-from device_mapper_double import DeviceMapperDouble
+from bench import BLOCK, Rig
 from tapped_device_mapper import POOL, TappedDeviceMapper
+
+from thinsim.block.sparse import SparseBlockDevice
+from thinsim.dm.active_pool import in_place
+from thinsim.dm.local import LocalDeviceMapper
+from thinsim.dm.nodes import NoNodes
+from thinsim.thin.check import check
+
+DATA_SIZE = 256 << 20
+METADATA_SIZE = 4 << 20
 
 
 @asynccontextmanager
-async def double_rig(directory: Path) -> AsyncIterator[Rig]:
-    """No engine: thin ids and mapped sectors alone."""
-    double = DeviceMapperDouble(POOL)
+async def process_rig(directory: Path) -> AsyncIterator[Rig]:
+    """The engine in this process on sparse files; no root. Its metadata is checked at the end."""
+    data = SparseBlockDevice.create(directory / "data", DATA_SIZE)
+    metadata = SparseBlockDevice.create(directory / "metadata", METADATA_SIZE)
+    devices = {"data": data, "metadata": metadata}
+    dm = LocalDeviceMapper(NoNodes(), devices.__getitem__, in_place)
 
     async def write(name: str, size: int) -> None:
-        double.write(name, size)
+        for offset in range(0, size, BLOCK):
+            await dm.volume(name).write(offset, b"\xa5" * min(BLOCK, size - offset))
 
     async def discard(name: str) -> None:
-        double.discard(name)
+        volume = dm.volume(name)
+        await volume.discard(0, volume.size)
 
-    yield Rig(TappedDeviceMapper(double), write, discard)
+    async with dm.running():
+        await dm.create(POOL, f"0 {DATA_SIZE // 512} thin-pool metadata data {BLOCK // 512} 32768")
+        yield Rig(TappedDeviceMapper(dm), write, discard, directory / "data")
+        assert check(dm.pool(POOL).engine) == []
 
 
-RIGS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig]]] = {"double": double_rig}
+RIGS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig]]] = {"process": process_rig}

@@ -1,7 +1,7 @@
 """Which discard happens, and which does not and why, for each flag and kind of snapshot."""
 
 import pytest
-from bench import Bench, committed
+from bench import BLOCK, Bench, committed
 from tapped_device_mapper import EBUSY
 
 from thinsim.snapshotter.device_state import DeviceState
@@ -124,3 +124,19 @@ async def test_a_device_gone_behind_our_back(bench: Bench) -> None:
     await bench.dm.remove("pool-snap-1")
     await snapshotter.cleanup()
     assert bench.ends()[0] == (DeviceEventKind.DISCARD_SKIPPED, "a", DiscardSkipped.NOT_ACTIVE_UNCOMMITTED)
+
+
+@pytest.mark.parametrize(("discard_committed", "left"), [(False, 16), (True, 0)])
+async def test_what_the_host_gets_back(bench: Bench, *, discard_committed: bool, left: int) -> None:
+    """containerd's leak A: a committed layer is deleted undiscarded, so its blocks stay on the host."""
+    snapshotter = await bench.open(discard_blocks=True, discard_committed=discard_committed)
+    await snapshotter.prepare("layer-key")
+    await bench.rig.write("pool-snap-1", 16 * BLOCK)
+    await snapshotter.commit("layer", "layer-key")
+    await snapshotter.prepare("container", "layer")
+    await bench.rig.write("pool-snap-2", 4 * BLOCK)
+    assert bench.host_bytes() == 20 * BLOCK
+    await snapshotter.remove("container")
+    assert bench.host_bytes() == 16 * BLOCK
+    await snapshotter.remove("layer")
+    assert bench.host_bytes() == left * BLOCK

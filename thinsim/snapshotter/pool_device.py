@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from thinsim.dm.interface import DeviceMapper
+from thinsim.dm.interface import DeviceInfo, DeviceMapper
 from thinsim.errors import DeviceMapperError, ThinsimError
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.snapshotter.discarding import Discarding
@@ -111,13 +111,12 @@ class PoolDevice:
 
     async def is_loaded(self, name: str) -> bool:
         """Whether device-mapper knows *name*. Other refusals than ENXIO are raised: they say neither."""
-        try:
-            await self._dm.info(name)
-        except DeviceMapperError as error:
-            if error.errno != errno.ENXIO:
-                raise
-            return False
-        return True
+        return await self._info(name) is not None
+
+    async def is_active(self, name: str) -> bool:
+        """Whether *name* is loaded with a live table."""
+        info = await self._info(name)
+        return info is not None and info.live_table
 
     async def usage(self, name: str) -> Bytes:
         """Return the bytes that *name* maps, shared blocks included, from its status line."""
@@ -166,6 +165,14 @@ class PoolDevice:
             self._metadata.set_error(name, str(error) or type(error).__name__)
             raise
         self._metadata.set_result(name, success)
+
+    async def _info(self, name: str) -> DeviceInfo | None:
+        try:
+            return await self._dm.info(name)
+        except DeviceMapperError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return None
 
     async def _create(self, device: DeviceRecord, message: str) -> None:
         try:

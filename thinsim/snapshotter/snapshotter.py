@@ -26,6 +26,7 @@ from thinsim.snapshotter.pool_device import PoolDevice
 from thinsim.snapshotter.pool_metadata import DeviceRecord, PoolMetadata
 from thinsim.snapshotter.retry import CONTAINERD_RETRY, BusyRetry
 from thinsim.snapshotter.snapshot_tables import SnapshotRecord, SnapshotWriter
+from thinsim.snapshotter.startup import settle_devices
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +75,11 @@ class DevmapperSnapshotter:
         observer: Observer | None = None,
         retry: BusyRetry = CONTAINERD_RETRY,
     ) -> Self:
-        """Return a snapshotter on an existing pool. EnvironmentLacksError if there is none of that name."""
+        """Return a snapshotter on an existing pool, devices of an earlier run settled.
+
+        EnvironmentLacksError if there is no pool of that name; FailedPreconditionError if a device that
+        was active cannot be activated again.
+        """
         config.validate()
         try:
             await dm.info(config.pool_name)
@@ -85,7 +90,13 @@ class DevmapperSnapshotter:
                 f"thin pool {config.pool_name!r} does not exist; create it first: "
                 f"dmsetup create {config.pool_name} --table '0 SECTORS thin-pool METADATA DATA 128 32768'"
             ) from error
-        return cls(config, dm, host, observer=observer, retry=retry)
+        snapshotter = cls(config, dm, host, observer=observer, retry=retry)
+        try:
+            await settle_devices(snapshotter._pool, snapshotter._metadata)
+        except BaseException:
+            await snapshotter.close()
+            raise
+        return snapshotter
 
     async def prepare(
         self, key: str, parent: str = "", labels: Mapping[str, str] | None = None
