@@ -62,7 +62,7 @@ def put_manifest(
     blobs = [put(files, compress(layer), mediaType=more.get("layer_type", LAYER_TYPE)) for layer in layers]
     media_type = "application/vnd.oci.image.manifest.v1+json"
     manifest = put(files, {"schemaVersion": 2, "config": config, "layers": blobs}, mediaType=media_type)
-    return manifest | more.get("descriptor", {})
+    return {**manifest, **more.get("descriptor", {})}
 
 
 def put_index(files: Files, *manifests: dict[str, Any]) -> Files:
@@ -187,7 +187,8 @@ def blob(data: bytes) -> str:
 
 
 def manifest_of(files: Files) -> str:
-    return "blobs/sha256/" + json.loads(files["index.json"])["manifests"][0]["digest"].removeprefix("sha256:")
+    digest = str(json.loads(files["index.json"])["manifests"][0]["digest"])
+    return f"blobs/sha256/{digest.removeprefix('sha256:')}"
 
 
 GOOD = oci([layer_tar()])

@@ -1,12 +1,17 @@
 """What one layer does to a directory, and what no layer can do to the rest of the machine."""
 
+import contextlib
 import io
 import os
 import stat
 import tarfile
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from thinsim.scenario.image import InvalidImageError, UnpackResult, unpack_layer
 
@@ -16,7 +21,7 @@ Member = tuple[tarfile.TarInfo, bytes]
 
 
 def member(
-    name: str, data: bytes = b"", *, kind: bytes = tarfile.REGTYPE, link: str = "", **more: object
+    name: str, data: bytes = b"", *, kind: bytes = tarfile.REGTYPE, link: str = "", **more: Any
 ) -> Member:
     info = tarfile.TarInfo(name)
     info.type, info.linkname, info.size = kind, link, len(data)
@@ -26,7 +31,7 @@ def member(
     return info, data
 
 
-def directory(name: str, mode: int = 0o755, **more: object) -> Member:
+def directory(name: str, mode: int = 0o755, **more: Any) -> Member:
     return member(name, kind=tarfile.DIRTYPE, mode=mode, **more)
 
 
@@ -261,9 +266,56 @@ REFUSED: dict[str, tuple[list[Member], str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_malformed_layer_is_refused_and_nothing_outside_is_touched(root: Path, name: str) -> None:
     members, text = REFUSED[name]
-    with pytest.raises(InvalidImageError, match=text):
+    with pytest.raises(InvalidImageError, match=f"^layer: .*{text}"):
         unpack_layer(tar(*members), root)
     assert outside(root) == UNTOUCHED
+
+
+HEADERS: dict[str, tuple[dict[str, str], str]] = {
+    "time of many digits": ({"mtime": "9" * 5000}, "pax mtime"),
+    "size that is no number": ({"size": "1e9"}, "pax size"),
+    "owner beyond all": ({"uid": "9" * 30}, "pax uid"),
+    "NUL in a name": ({"path": "a\0b"}, "NUL"),
+    "xattr of no name": ({"SCHILY.xattr.": "x"}, "an xattr ''"),
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_pax_record_out_of_all_range_is_refused(root: Path, name: str) -> None:
+    headers, text = HEADERS[name]
+    with pytest.raises(InvalidImageError, match=text):
+        unpack_layer(tar(member("f", pax_headers=headers)), root)
+
+
+VARIED = tar(
+    member("d/f", b"content", mtime=1.5, pax_headers={"SCHILY.xattr.user.a": "b"}),
+    symlink("s", "d"),
+    hard_link("h", "d/f"),
+    member("d/.wh.g"),
+    member("x" * 120, b"y" * 600),
+).getvalue()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(VARIED) // 512), st.integers(0, 511), st.binary(max_size=9)), max_size=3
+    ),
+    st.integers(0, len(VARIED)),
+)
+def test_damage_of_any_kind_is_an_invalid_image_or_none(
+    damages: list[tuple[int, int, bytes]], length: int
+) -> None:
+    data = bytearray(VARIED)
+    for block, offset, new in damages:
+        start = block * 512 + offset
+        data[start : start + len(new)] = new
+        header = data[block * 512 : block * 512 + 512]
+        if header[257:262] == b"ustar":  # a checksum that fits, so that the damage is read
+            header[148:156] = b" " * 8
+            data[block * 512 + 148 : block * 512 + 156] = b"%06o\0 " % sum(header)
+    with tempfile.TemporaryDirectory() as temporary, contextlib.suppress(InvalidImageError):
+        unpack_layer(io.BytesIO(bytes(data[: max(length, 512)])), Path(temporary))
 
 
 @pytest.mark.parametrize("cut", [100, 512, 700, 512 + 3000])

@@ -10,7 +10,7 @@ import os
 import posixpath
 import stat
 from collections.abc import Callable
-from errno import ENOTSUP, EPERM
+from errno import E2BIG, EINVAL, ENOTSUP, EPERM, ERANGE
 from pathlib import Path
 
 from thinsim.scenario.image.tarstream import Kind, TarEntry, TarReader
@@ -75,7 +75,7 @@ def make_device(fd: int, name: str, entry: TarEntry) -> int | None:
         if error.errno != EPERM:
             raise
         return None
-    except OverflowError:
+    except (OverflowError, ValueError):
         raise UnmakeableEntryError(f"has device numbers out of range: {entry.device}") from None
     return _set_named_attributes(fd, name, entry)
 
@@ -117,5 +117,7 @@ def _set_xattr(target: int | str, key: str, value: bytes, *, follow: bool) -> bo
             return False
         if error.errno == EPERM and (not follow or os.geteuid() != 0):
             return False  # user.* on a symlink or a device, security.* without privilege
+        if error.errno in (EINVAL, ERANGE, E2BIG):
+            raise UnmakeableEntryError(f"has an xattr {key!r} that can't be: {error.strerror}") from None
         raise
     return True

@@ -22,8 +22,9 @@ PIECE_SIZE = 1 << 20
 LARGEST_EXTENSION = 1 << 20
 """Bytes of one pax or long name header; Go's ``archive/tar`` has the same limit."""
 
+_LARGEST_NUMBER = 10**18
 _XATTR = b"SCHILY.xattr."
-_TIME = re.compile(rb"(-?)(\d+)(?:\.(\d*))?")
+_TIME = re.compile(rb"(-?)(\d{1,19})(?:\.(\d*))?")
 
 
 class Kind(enum.Enum):
@@ -107,7 +108,8 @@ class TarReader:
             raise self._invalid("is cut short in a header")
         stored = self._number(header[148:156], "checksum")
         rest = header[:148] + b" " * 8 + header[156:]
-        if stored not in (sum(rest), sum(byte - 256 if byte > 127 else byte for byte in rest)):
+        # ancient tars summed signed characters
+        if stored != sum(rest) and stored != sum(byte - 256 if byte > 127 else byte for byte in rest):
             raise self._invalid("has a header with a wrong checksum (not a tar, or damaged)")
         return header
 
@@ -167,7 +169,7 @@ class TarReader:
         value = records.get(key)
         if not value:
             return otherwise
-        if not value.isdigit() or len(value) > 19:
+        if not value.isdigit() or len(value) > 18:
             raise self._invalid(f"has a malformed pax {key.decode()} {value[:40]!r}")
         return int(value)
 
@@ -186,6 +188,8 @@ class TarReader:
                 raise self._invalid(f"has a header with a malformed {what} (not a tar, or damaged)") from None
         if value < 0 and not signed:
             raise self._invalid(f"has a header with a negative {what}")
+        if value > _LARGEST_NUMBER:
+            raise self._invalid(f"has a header with a {what} out of range: {value}")
         return value
 
     def _pax_records(self, data: bytes) -> dict[bytes, bytes]:
@@ -217,7 +221,10 @@ class TarReader:
 
     def _skip(self, size: int) -> None:
         if size > PIECE_SIZE and self._stream.seekable():
-            self._stream.seek(size - 1, os.SEEK_CUR)
+            try:
+                self._stream.seek(size - 1, os.SEEK_CUR)
+            except OSError:  # beyond what the file system takes for an offset
+                raise self._invalid("is cut short") from None
             size = 1  # read the last byte, for one can seek beyond the end
         while size:
             size -= len(self._exactly(min(size, PIECE_SIZE)))

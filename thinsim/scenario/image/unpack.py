@@ -52,15 +52,16 @@ def unpack_layer(
     """
     label = str(getattr(stream, "name", "layer"))
     with Tree(root) as tree:
-        unpacking = _Unpacking(tree, TarReader(stream, label), progress)
+        unpacking = _Unpacking(tree, TarReader(stream, label), label, progress)
         for entry in unpacking.reader:
             try:
                 unpacking.apply(entry)
             except OSError as error:
                 if error.errno not in _FAULTS_OF_THE_LAYER:
                     raise
-                text = f"{label}: entry {entry.name!r} can't be made: {error.strerror}"
-                raise InvalidImageError(text) from None
+                raise unpacking.fault(entry, f"can't be made: {error.strerror}") from None
+            except entries.UnmakeableEntryError as error:
+                raise unpacking.fault(entry, str(error)) from None
         unpacking.finish_directories()
     while stream.read(PIECE_SIZE):
         pass  # so that a stream which verifies its digest sees all of it
@@ -70,10 +71,13 @@ def unpack_layer(
 class _Unpacking:
     """A layer half applied."""
 
-    def __init__(self, tree: Tree, reader: TarReader, progress: Callable[[int], None] | None) -> None:
+    def __init__(
+        self, tree: Tree, reader: TarReader, label: str, progress: Callable[[int], None] | None
+    ) -> None:
         self.reader = reader
         self.files = self.bytes = self.whiteouts = self.skipped = 0
         self._tree = tree
+        self._label = label
         self._progress = progress
         self._added = Added()
 
@@ -88,13 +92,13 @@ class _Unpacking:
                 uncover(directory.fd, self._added.find(directory.names))
                 self.whiteouts += 1
             elif base.startswith(_WHITEOUT):
-                self._white_out(directory, entry, base.removeprefix(_WHITEOUT))
+                self._white_out(directory, base.removeprefix(_WHITEOUT))
             else:
                 self._replace(directory, entry, base)
 
-    def _white_out(self, directory: Directory, entry: TarEntry, name: str) -> None:
+    def _white_out(self, directory: Directory, name: str) -> None:
         if name in ("", ".", ".."):
-            raise InvalidImageError(f"entry {entry.name!r} is a whiteout of no name")
+            raise entries.UnmakeableEntryError("is a whiteout of no name")
         uncover_name(directory.fd, name, self._added.find(directory.names))
         self.whiteouts += 1
 
@@ -117,18 +121,15 @@ class _Unpacking:
             self.files += 1
 
     def _make(self, directory: Directory, entry: TarEntry, name: str) -> int | None:
-        try:
-            match entry.kind:
-                case Kind.FILE:
-                    return entries.make_file(directory.fd, name, entry, self.reader, self._wrote)
-                case Kind.SYMLINK:
-                    return entries.make_symlink(directory.fd, name, entry)
-                case Kind.HARD_LINK:
-                    return entries.make_hard_link(directory.fd, name, entry, self._tree)
-                case _:
-                    return entries.make_device(directory.fd, name, entry)
-        except entries.UnmakeableEntryError as error:
-            raise InvalidImageError(f"entry {entry.name!r} {error}") from None
+        match entry.kind:
+            case Kind.FILE:
+                return entries.make_file(directory.fd, name, entry, self.reader, self._wrote)
+            case Kind.SYMLINK:
+                return entries.make_symlink(directory.fd, name, entry)
+            case Kind.HARD_LINK:
+                return entries.make_hard_link(directory.fd, name, entry, self._tree)
+            case _:
+                return entries.make_device(directory.fd, name, entry)
 
     def _wrote(self, size: int) -> None:
         self.bytes += size
@@ -155,12 +156,14 @@ class _Unpacking:
             finally:
                 os.close(below)
 
-    @staticmethod
-    def _finish(fd: int, entry: TarEntry) -> int:
+    def _finish(self, fd: int, entry: TarEntry) -> int:
         try:
             return entries.finish_directory(fd, entry)
         except entries.UnmakeableEntryError as error:
-            raise InvalidImageError(f"entry {entry.name!r} {error}") from None
+            raise self.fault(entry, str(error)) from None
+
+    def fault(self, entry: TarEntry, text: str) -> InvalidImageError:
+        return InvalidImageError(f"{self._label}: entry {entry.name!r} {text}")
 
 
 def _is_directory(fd: int, name: str) -> bool:
