@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from bench import Bench, Rig
-from rigs import RIGS
+from snapshotter_bench import Bench, Rig
+from snapshotter_rigs import RIGS
 
 from thinsim.snapshotter.interface import Snapshotter
 

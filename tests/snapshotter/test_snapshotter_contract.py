@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from bench import committed
+from snapshotter_bench import committed
 
 from thinsim.snapshotter.errors import (
     AlreadyExistsError,

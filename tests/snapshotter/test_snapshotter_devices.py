@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from bench import BASE_SIZE, BLOCK, Bench, committed
+from snapshotter_bench import BASE_SIZE, BLOCK, Bench, committed
 from tapped_device_mapper import EBUSY, EEXIST, EINVAL, EIO, ENODATA
 
 from thinsim.errors import DeviceMapperError, EnvironmentLacksError

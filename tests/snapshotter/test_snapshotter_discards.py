@@ -1,7 +1,7 @@
 """Which discard happens, and which does not and why, for each flag and kind of snapshot."""
 
 import pytest
-from bench import BLOCK, Bench, committed
+from snapshotter_bench import BLOCK, Bench, committed
 from tapped_device_mapper import EBUSY
 
 from thinsim.snapshotter.device_state import DeviceState

@@ -1,7 +1,7 @@
 """After a crash or a reboot: what a snapshotter makes of the records it finds."""
 
 import pytest
-from bench import Bench, committed
+from snapshotter_bench import Bench, committed
 from tapped_device_mapper import EIO
 
 from thinsim.snapshotter.device_state import DeviceState

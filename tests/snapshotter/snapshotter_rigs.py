@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-from bench import BLOCK, Rig
+from snapshotter_bench import BLOCK, Rig
 from tapped_device_mapper import POOL, TappedDeviceMapper
 
 from thinsim.block.sparse import SparseBlockDevice
