@@ -16,8 +16,9 @@ from thinsim.dm.executor import execute, execute_read
 from thinsim.dm.gate import Gate
 from thinsim.dm.metadata_device import MetadataDevice
 from thinsim.dm.remap_lock import RemapLock
-from thinsim.errors import DeviceMapperError
-from thinsim.thin.device import CommitNeeded, OutOfDataSpace, ThinDevice
+from thinsim.errors import DeviceMapperError, KernelError
+from thinsim.thin.device import CommitNeeded, OutOfDataSpace, ShortOfDataSpace, ThinDevice
+from thinsim.thin.modes import PoolMode
 from thinsim.thin.plan import Commit
 from thinsim.thin.pool import Pool
 from thinsim.units import Sectors
@@ -106,9 +107,15 @@ class ActivePool:
                 try:
                     await self._remapping_write(device, offset, data)
                     return
+                except ShortOfDataSpace as short:
+                    # Block by block, as the kernel: what there is space for is written.
+                    await self._remapping_write(device, offset, data[: short.writable])
+                    offset, data = offset + short.writable, data[short.writable :]
+                    continue
                 except OutOfDataSpace:
                     log.warning("pool is out of data space: a write waits")
                 await self._wait_for_space()
+        self.engine.modes.no_space_timeout()
         raise DeviceMapperError(errno.ENOSPC, "no data block became free in time")
 
     async def discard(self, device: ThinDevice, offset: int, length: int) -> None:
@@ -116,7 +123,8 @@ class ActivePool:
         async with self._lock.alone():
             plan = device.plan_discard(offset, length)
             try:
-                await self._run(execute, plan.steps, self._data)
+                with trio.CancelScope(shield=True):
+                    await self._run(execute, plan.steps, self._data)
             finally:
                 device.complete(plan)
         await self._after_change()
@@ -160,13 +168,12 @@ class ActivePool:
                     await self._commit()
                     plan = device.plan_write(offset, len(data))
                 try:
-                    await self._run(execute, plan.steps, self._data, data)
+                    # Not cut short: a block half copied must not stay without an owner.
+                    with trio.CancelScope(shield=True):
+                        await self._run(execute, plan.steps, self._data, data)
                 except OSError as error:
                     device.abandon(plan)
                     raise _io_error(error) from error
-                except BaseException:
-                    device.abandon(plan)
-                    raise
                 device.complete(plan)
         finally:
             await self._after_change()
@@ -180,13 +187,19 @@ class ActivePool:
             image = self.engine.begin_commit()
             try:
                 await self._run(self._save, image)
-            except OSError as error:
-                self.engine.abort_commit()
+            except (OSError, KernelError) as error:
+                await self._abort()
                 raise DeviceMapperError(errno.EIO, f"commit failed: {error}") from error
-            except BaseException:
-                self.engine.abort_commit()
-                raise
             self.engine.finish_commit()
+
+    async def _abort(self) -> None:
+        """Go back to the last commit and say so on disk; a pool that can't even do that has failed."""
+        image = self.engine.abort_commit()
+        try:
+            await self._run(self._metadata.save, image)
+        except (OSError, KernelError) as error:
+            log.error("cannot mark the metadata as in need of a check: %s", error)
+            self.engine.fail()
 
     def _save(self, image: bytes) -> None:
         self._data.flush()
@@ -194,7 +207,7 @@ class ActivePool:
 
     async def _wait_for_space(self) -> None:
         async with self._space:
-            while not self.engine.has_space:
+            while self.engine.mode is PoolMode.OUT_OF_DATA_SPACE:
                 await self._space.wait()
 
     async def _after_change(self) -> None:
@@ -202,7 +215,7 @@ class ActivePool:
             self._event_nr = self.engine.event_nr
             self._event.set()
             self._event = trio.Event()
-        if self.engine.has_space:
+        if self.engine.mode is not PoolMode.OUT_OF_DATA_SPACE:
             async with self._space:
                 self._space.notify_all()
 

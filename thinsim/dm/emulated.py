@@ -1,5 +1,6 @@
 """Client of the emulated device-mapper's daemon: the DeviceMapper verbs over its control socket."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from fuse_backing.control import ControlClient, ControlError
 from thinsim.dm.interface import DeviceInfo
 from thinsim.dm.nodes import MAPPER
 from thinsim.dm.thin_volume import TracedWrite
-from thinsim.errors import BenchError, DeviceMapperError
+from thinsim.errors import DeviceMapperError
 from thinsim.thin.mapping import Run
 
 
@@ -68,12 +69,12 @@ class EmulatedDeviceMapper:
         """See DeviceMapper."""
         return MAPPER / name
 
-    async def mappings(self, pool: str) -> dict[int, list[Run]]:
+    async def mappings(self, pool: str) -> Mapping[int, Sequence[Run]]:
         """Return every thin device's mappings, as thin_dump would: thin id to runs."""
         answer = await self._call("mappings", name=pool)
         return {int(thin_id): [Run(*run) for run in runs] for thin_id, runs in answer.items()}
 
-    async def check(self, pool: str) -> list[str]:
+    async def check(self, pool: str) -> Sequence[str]:
         """Return what the metadata checker finds wrong; empty when the pool is sound."""
         return [str(problem) for problem in await self._call("check", name=pool)]
 
@@ -89,6 +90,4 @@ class EmulatedDeviceMapper:
         try:
             return await self._client.call(command, **arguments)
         except ControlError as error:
-            if error.errno is None:
-                raise BenchError(f"emulated device-mapper: {error}") from error
-            raise DeviceMapperError(error.errno, error.message) from error
+            raise DeviceMapperError(error.errno, str(error)) from error

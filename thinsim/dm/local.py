@@ -5,6 +5,7 @@ device has a loop device and ``/dev/mapper/NAME``. Facts: drivers/md/dm-ioctl.c,
 """
 
 import errno
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -245,11 +246,14 @@ class LocalDeviceMapper:
             if bytes_of(table.length) > data.size:
                 raise DeviceMapperError(errno.EINVAL, f"{table.data_dev} is too small for the pool's table")
             store = MetadataDevice(metadata)
-            engine = Pool.activate(
-                table,
+            engine = Pool(
+                table.features,
+                table.block_size,
+                table.length // table.block_size,
+                table.low_water_blocks,
+                store.blocks,
                 await self._run(store.load),
-                metadata_bytes=metadata.size,
-                data_can_discard=data.max_discard_bytes >= block_bytes,
+                data.max_discard_bytes >= block_bytes,
             )
             pool = ActivePool(engine, data, store, self._run)
             await pool.commit()
@@ -348,8 +352,6 @@ def _bare(name: str) -> str:
 
 
 def _number_of(path: str) -> str:
-    import os  # noqa: PLC0415
-
     try:
         number = Path(path).stat().st_rdev
     except OSError:

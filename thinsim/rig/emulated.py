@@ -18,7 +18,8 @@ from thinsim.rig.mounts import RecordedMounter
 from thinsim.rig.servers import Server
 from thinsim.scenario.image.archive import Image
 from thinsim.scenario.mounted_workload import MountedWorkload
-from thinsim.snapshotter.host import LinuxHost
+from thinsim.scenario.workload import Workload
+from thinsim.snapshotter.host import LinuxHost, SnapshotHost
 from thinsim.thin.mapping import Run
 from thinsim.units import Bytes
 
@@ -32,8 +33,8 @@ class EmulatedRig:
 
     shape: PoolShape
     dm: EmulatedDeviceMapper
-    host: LinuxHost
-    workload: MountedWorkload
+    host: SnapshotHost
+    workload: Workload
     directory: Path
     _store: StoreClient
     _data_file: Path
@@ -68,7 +69,7 @@ class EmulatedRig:
 
     async def check(self) -> list[str]:
         """Ask the device-mapper's checker."""
-        return await self.dm.check(self.shape.name)
+        return list(await self.dm.check(self.shape.name))
 
 
 @asynccontextmanager

@@ -9,16 +9,17 @@ import os
 import shutil
 import signal
 import stat
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fuse_backing.mounts import mounts_below
+from fuse_backing.mounts import mounts
 
 from thinsim import loop
 from thinsim.errors import KernelError
-from thinsim.rig.journal import Journal, JournalContent, Kind, all_journals
+from thinsim.rig.journal import Journal, JournalContent, Kind, all_journals, read_journal
 from thinsim.rig.servers import JOURNAL_VARIABLE
 from thinsim.rig.state import ProcessIdentity, boot_id
 
@@ -69,8 +70,7 @@ def _end_unrecorded_servers(journal: Path, report: Callable[[str], None]) -> Non
                     recorded_later.append(identity)
         except OSError:
             continue
-    # The device-mapper stands on the backing store; both ignore nothing but their own order matters
-    # little here: whatever holds I/O gets EIO. Recorded servers are ended in order by their entries.
+    # Recorded servers are ended in order, by their entries.
     known = {fields.get("pid") for fields in _process_fields(journal)}
     for identity in recorded_later:
         if identity.pid not in known:
@@ -78,8 +78,6 @@ def _end_unrecorded_servers(journal: Path, report: Callable[[str], None]) -> Non
 
 
 def _process_fields(journal: Path) -> list[dict[str, Any]]:
-    from thinsim.rig.journal import read_journal  # noqa: PLC0415
-
     return [taken.fields for taken in read_journal(journal).taken if taken.kind is Kind.PROCESS]
 
 
@@ -102,16 +100,19 @@ def _end_process(fields: dict[str, Any], report: Callable[[str], None]) -> None:
 
 def _unmount(fields: dict[str, Any], report: Callable[[str], None]) -> None:
     target = Path(fields["target"])
-    for mount in reversed(mounts_below(target)):
-        report(f"unmounting {mount.target}")
-        _umount(mount.target)
+    for mountpoint in reversed(_mounted_below(target)):
+        report(f"unmounting {mountpoint}")
+        _umount(mountpoint)
     if target.is_dir() and not target.is_symlink():
         target.rmdir()
 
 
-def _umount(target: Path) -> None:
-    import subprocess  # noqa: PLC0415
+def _mounted_below(path: Path) -> list[Path]:
+    """Return the mount points at and below *path*, in the order in which they were mounted."""
+    return [mount.mountpoint for mount in mounts() if mount.mountpoint.is_relative_to(path)]
 
+
+def _umount(target: Path) -> None:
     plain = subprocess.run(["umount", str(target)], capture_output=True, text=True, check=False)
     if plain.returncode == 0:
         return
@@ -131,8 +132,12 @@ def _detach(fields: dict[str, Any], report: Callable[[str], None]) -> None:
             continue
         report(f"detaching {device.path}")
         loop.detach(device, deferred=True)
-        if not _soon(lambda: not loop.is_attached(device), _LOOP_SECONDS):  # noqa: B023
-            raise loop.LoopBusyError(device.path)
+        _wait_detached(device)
+
+
+def _wait_detached(device: loop.LoopDevice) -> None:
+    if not _soon(lambda: not loop.is_attached(device), _LOOP_SECONDS):
+        raise loop.LoopBusyError(device.path)
 
 
 def _unlink(fields: dict[str, Any], report: Callable[[str], None]) -> None:
@@ -144,9 +149,12 @@ def _unlink(fields: dict[str, Any], report: Callable[[str], None]) -> None:
 
 def _remove_directory(fields: dict[str, Any], report: Callable[[str], None]) -> None:
     path = Path(fields["path"])
-    if not stat.S_ISDIR(os.lstat(path).st_mode) if path.exists() or path.is_symlink() else True:
+    try:
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            return
+    except FileNotFoundError:
         return
-    if mounts_below(path):
+    if _mounted_below(path):
         raise KernelError(errno.EBUSY, f"{path} still has mounts below it")
     report(f"removing {path}")
     shutil.rmtree(path)

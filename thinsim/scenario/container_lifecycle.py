@@ -5,7 +5,7 @@ rm`` are called; every step is measured.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -38,6 +38,7 @@ class Phase:
 class Setting:
     """One column of the comparison: what the snapshotter is told about discards."""
 
+    slug: str
     name: str
     discard_blocks: bool
     discard_committed: bool = False
@@ -45,9 +46,9 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("discard_blocks=false", discard_blocks=False),
-    Setting("discard_blocks=true", discard_blocks=True),
-    Setting("true + discard_committed", discard_blocks=True, discard_committed=True),
+    Setting("off", "discard_blocks=false", discard_blocks=False),
+    Setting("on", "discard_blocks=true", discard_blocks=True),
+    Setting("committed", "true + discard_committed", discard_blocks=True, discard_committed=True),
 )
 
 
@@ -65,14 +66,14 @@ class LifecycleResult:
     setting: Setting
     samples: Sequence[StepSample]
     leaks: Sequence[Leak]
-    seconds: float
+    seconds: Mapping[str, float]
 
 
 async def run_lifecycle(
     rig: Rig, setting: Setting, *, base_image_size: str, progress: Progress
 ) -> LifecycleResult:
     """Run the scenario on a fresh *rig*; BenchError when a measurement or the metadata checker contradicts."""
-    started = time.monotonic()
+    seconds: dict[str, float] = {}
     events: list[DeviceEvent] = []
     meter = Meter(rig)
     config = Config(
@@ -90,7 +91,10 @@ async def run_lifecycle(
         events.clear()
         begun = time.monotonic()
         result = await act()
-        await meter.sample(phase, name, time.monotonic() - begun, snapshotter, tuple(events))
+        acted = time.monotonic()
+        await meter.sample(phase, name, acted - begun, snapshotter, tuple(events))
+        seconds[phase] = seconds.get(phase, 0) + acted - begun
+        seconds["measuring"] = seconds.get("measuring", 0) + time.monotonic() - acted
         return result
 
     try:
@@ -112,7 +116,7 @@ async def run_lifecycle(
     problems = await rig.check()
     if problems:
         raise BenchError("the metadata checker found: " + "; ".join(problems))
-    return LifecycleResult(setting, tuple(meter.samples), tuple(meter.leaks()), time.monotonic() - started)
+    return LifecycleResult(setting, tuple(meter.samples), tuple(meter.leaks()), seconds)
 
 
 Step = Callable[[str, str, Callable[[], Awaitable[_Result]]], Awaitable[_Result]]

@@ -8,7 +8,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from fuse_backing.mounts import read_mounts
+from fuse_backing.mounts import mounts
 
 _FIFREEZE = 0xC0045877  # linux/fs.h: _IOWR('X', 119, int)
 _FITHAW = 0xC0045878  # linux/fs.h: _IOWR('X', 120, int)
@@ -36,10 +36,10 @@ def thaw(target: Path) -> None:
 def mounted_at(device: Path) -> Path | None:
     """Return one mount point of *device*'s file system; None when it isn't mounted."""
     number = device.stat().st_rdev
-    wanted = (os.major(number), os.minor(number))
-    for mount in read_mounts():
+    wanted = f"{os.major(number)}:{os.minor(number)}"
+    for mount in mounts():
         if mount.device == wanted:
-            return mount.target
+            return mount.mountpoint
     return None
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyfuse3
+from fuse_backing._load import pyfuse3
 from fuse_backing.session import FileOperations
 
 from thinsim.dm.thin_volume import ThinVolume

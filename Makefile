@@ -1,0 +1,53 @@
+# Everything starts here: `make reproduce` runs the main job, `make test` passes the tests; each sets
+# the machine up first. Debian 12 and Ubuntu 24.04 or later.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+STAMP := $(VENV)/.installed
+PACKAGES := build-essential e2fsprogs fuse3 libfuse3-dev mount pkg-config python3-dev python3-venv util-linux
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+TEST_ARGUMENTS ?=
+
+.PHONY: setup packages reproduce test lint format clean
+
+setup: packages $(STAMP)
+
+# dpkg-query answers in milliseconds, so apt runs only when something is missing.
+packages:
+	@missing=$$(for package in $(PACKAGES); do \
+	    dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || echo $$package; \
+	done); \
+	if [ -n "$$missing" ]; then \
+	    $(SUDO) apt-get update -qq && \
+	    $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+
+$(STAMP): pyproject.toml setup.py fuse_backing/_libfuse.c
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "thinsim needs Python 3.11 or later: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+# Loop devices, mounts and FUSE need root; without it the bench says so and plays a recording.
+reproduce: setup
+	$(BIN)/thinsim reproduce
+
+test: setup
+	$(BIN)/python -m pytest $(TEST_ARGUMENTS)
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(CC) -std=c11 -Wall -Wextra -Werror -fsyntax-only \
+	    -isystem $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))') \
+	    $$(pkg-config --cflags fuse3) fuse_backing/_libfuse.c
+
+format: setup
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis fuse_backing/_libfuse*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

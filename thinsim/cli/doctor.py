@@ -1,0 +1,96 @@
+"""``thinsim doctor``: what this machine has and lacks, and what killed runs left on it."""
+
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from thinsim.errors import EnvironmentLacksError
+from thinsim.rig.journal import JournalContent, all_journals
+from thinsim.rig.probes import Finding, choose_rig, probe_machine
+from thinsim.rig.recovery import recover
+
+
+@click.command()
+@click.option("--clean", is_flag=True, help="Give back what killed runs left: mounts, loop devices, servers, files.")
+@click.option(
+    "--dir", "directory", type=click.Path(path_type=Path, exists=True), help="Where the pool's files would go."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(clean: bool, directory: Path | None, as_json: bool) -> int:
+    """List what the rigs need with a fix for each lack, and what killed runs left behind.
+
+    Exits 1 if no rig can run here, or something could not be given back.
+    """
+    problems: list[str] = []
+    acts: list[str] = []
+    if clean:
+        for run in all_journals():
+            if run.is_abandoned:
+                problems += recover(run, acts.append)
+    findings = probe_machine(directory or Path(tempfile.gettempdir()))
+    try:
+        choice = choose_rig("auto", findings)
+    except EnvironmentLacksError as error:
+        rig, why = None, str(error)
+    else:
+        rig, why = choice.rig, choice.why
+    runs = all_journals()
+    if as_json:
+        document = {
+            "rig": rig,
+            "why": why,
+            "findings": [asdict(finding) for finding in findings],
+            "runs": [_run(run) for run in runs],
+            "cleaned": acts,
+            "problems": problems,
+        }
+        click.echo(json.dumps(document, indent=1))
+    else:
+        _print(findings, rig, why, runs, acts, problems)
+    return 1 if problems or rig is None else 0
+
+
+def _run(run: JournalContent) -> dict[str, object]:
+    return {
+        "journal": str(run.path),
+        "owner": run.owner.pid,
+        "abandoned": run.is_abandoned,
+        "taken": [{"kind": taken.kind, **taken.fields} for taken in run.taken],
+    }
+
+
+def _print(
+    findings: list[Finding],
+    rig: str | None,
+    why: str,
+    runs: list[JournalContent],
+    acts: list[str],
+    problems: list[str],
+) -> None:
+    console = Console()
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "what", "found", "fix"):
+        table.add_column(heading)
+    for finding in findings:
+        mark = "[green]ok[/]" if finding.present else "[red]no[/]" if finding.needed_by else "[dim]-[/]"
+        table.add_row(mark, finding.name, finding.detail, finding.fix)
+    console.print(table)
+    console.print(f"rig: {rig or 'none'} ({why})", highlight=False, markup=False)
+    for act in acts:
+        console.print(f"cleaned: {act}", highlight=False, markup=False)
+    for problem in problems:
+        console.print(f"could not clean: {problem}", highlight=False, markup=False, style="red")
+    for run in runs:
+        if run.is_abandoned:
+            console.print(
+                f"left by a killed run (pid {run.owner.pid}): {len(run.taken)} things; give them back with: "
+                "thinsim doctor --clean",
+                highlight=False,
+            )
+        else:
+            console.print(f"running now: pid {run.owner.pid}, {len(run.taken)} things taken", highlight=False)

@@ -1,0 +1,43 @@
+"""``thinsim``: the commands, and the one place where errors become exit statuses.
+
+Exit statuses: 0 the bench did its work; 1 it could not (the text says why); 2 the command line is
+wrong; 3 it did, and leaked more than ``--fail-on-leak``; 130 interrupted, everything given back.
+"""
+
+import sys
+
+import click
+from fuse_backing.errors import FuseBackingError
+
+from thinsim import __version__
+from thinsim.cli.doctor import doctor
+from thinsim.cli.reproduce import reproduce
+from thinsim.errors import ThinsimError
+
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="thinsim")
+def commands() -> None:
+    """A test bench for thin-provisioned container storage."""
+
+
+commands.add_command(reproduce)
+commands.add_command(doctor)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        status = commands.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("thinsim: interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (ThinsimError, FuseBackingError, OSError) as error:
+        click.echo(f"thinsim: {error}", err=True)
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,48 @@
+"""Progress of long work, on standard error: a live line at a terminal, a line a phase elsewhere."""
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.status import Status
+
+
+class TerminalProgress:
+    """Implements ``thinsim.scenario.reproduce.Progress``. A context manager: it takes its live line away."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status: Status | None = None
+        self._where = ""
+        self._phase = ""
+        self._begun = time.monotonic()
+
+    def __enter__(self) -> "TerminalProgress":
+        if self._console.is_terminal:
+            self._status = self._console.status("starting")
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        self._console.print(text, highlight=False)
+
+    def setting(self, number: int, of: int, name: str) -> None:
+        """A setting's run begins."""
+        self._where, self._phase = f"[{number}/{of}] {name}", ""
+        self.step("standing up", "pool, loop devices, backing store")
+
+    def step(self, phase: str, step: str) -> None:
+        """A step begins."""
+        elapsed = time.monotonic() - self._begun
+        if self._status is not None:
+            self._status.update(f"{elapsed:4.0f} s  {self._where}: {phase}: {step}", spinner="dots")
+        elif phase != self._phase:
+            self._console.print(f"{elapsed:4.0f} s  {self._where}: {phase}", highlight=False, markup=False)
+        self._phase = phase

@@ -1,0 +1,112 @@
+"""``thinsim reproduce``: show the leak, measure it at every height, name its owner."""
+
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from thinsim.cli.interruptible import run
+from thinsim.cli.progress import TerminalProgress
+from thinsim.cli.size import SIZE
+from thinsim.report.reproduction_json import to_json
+from thinsim.report.reproduction_table import print_to
+from thinsim.rig.probes import RIGS, choose_rig, probe_machine
+from thinsim.rig.recovery import abandoned_runs, recover
+from thinsim.scenario.container_lifecycle import SETTINGS
+from thinsim.scenario.reproduce import Request
+from thinsim.scenario.reproduce import reproduce as run_reproduction
+
+LEAKED = 3
+_MINIMUM_WIDTH = 150
+
+
+@click.command()
+@click.option(
+    "--image", type=click.Path(path_type=Path, exists=True), help="OCI archive or layout, or docker-archive."
+)
+@click.option(
+    "--container-mb", type=click.IntRange(0, 1 << 20), default=100, show_default=True, help="MiB that the container writes."
+)
+@click.option(
+    "--setting",
+    "chosen",
+    type=click.Choice([setting.slug for setting in SETTINGS]),
+    multiple=True,
+    help="Run this setting only; may be repeated. Default: all three.",
+)
+@click.option("--rig", type=click.Choice(["auto", *RIGS]), default="auto", show_default=True)
+@click.option(
+    "--dir", "directory", type=click.Path(path_type=Path), help="Where the pool's files go. Default: the temporary directory."
+)
+@click.option("--keep", is_flag=True, help="Keep the files and logs; devices, mounts and servers still go.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path, allow_dash=True), help="Write all measurements here, - for stdout.")
+@click.option("--fail-on-leak", type=SIZE, metavar="BYTES", help=f"Exit {LEAKED} if a run leaks more than this.")
+@click.option("--record", type=click.Path(path_type=Path), help="Record the block history of the first run here.")
+@click.option("--history", type=click.Path(path_type=Path), help="With --rig process: play this block history.")
+def reproduce(
+    image: Path | None,
+    container_mb: int,
+    chosen: tuple[str, ...],
+    rig: str,
+    directory: Path | None,
+    keep: bool,
+    json_path: Path | None,
+    fail_on_leak: int | None,
+    record: Path | None,
+    history: Path | None,
+) -> int:
+    """Import an image, run a container, remove both; once per setting of the snapshotter.
+
+    Shows per phase what the pool freed, what the host got back and what leaked, then every leak by
+    owner and reason. Host bytes and the store's ledger are compared after every step; a difference
+    ends the run.
+    """
+    notes = Console(stderr=True)
+    for abandoned in abandoned_runs():
+        notes.print(f"cleaning up after a run that was killed ({abandoned.path.name})", highlight=False)
+        recover(abandoned, lambda text: notes.print(f"  {text}", highlight=False))
+    choice = choose_rig(rig, probe_machine(directory or Path(tempfile.gettempdir())))
+    notes.print(f"rig {choice.rig}: {choice.why}", highlight=False)
+    _check_fit(choice.rig, image, record, history)
+    request = Request(
+        rig=choice.rig,
+        settings=[setting for setting in SETTINGS if not chosen or setting.slug in chosen],
+        image=image,
+        container_bytes=container_mb << 20,
+        directory=directory,
+        keep=keep,
+        record=record,
+        history=history,
+    )
+    with TerminalProgress(notes) as progress:
+        result = run(lambda: run_reproduction(request, progress))
+    document = json.dumps(to_json(result), indent=1)
+    if json_path == Path("-"):
+        click.echo(document)
+    else:
+        if json_path is not None:
+            json_path.write_text(document + "\n")
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+        print_to(Console(width=max(width, _MINIMUM_WIDTH)), result)
+    if result.kept is not None:
+        notes.print(f"kept: {result.kept}", highlight=False)
+    worst = max(sum(leak.bytes for leak in run.leaks) for run in result.runs)
+    if fail_on_leak is not None and worst > fail_on_leak:
+        click.echo(f"thinsim: leaked {worst} bytes, more than {fail_on_leak}", err=True)
+        return LEAKED
+    return 0
+
+
+def _check_fit(rig: str, image: Path | None, record: Path | None, history: Path | None) -> None:
+    if rig == "process" and (image or record):
+        option = "--image" if image else "--record"
+        raise click.UsageError(
+            f"{option} needs a rig that mounts file systems; the process rig only plays block histories "
+            "(record one where the emulated rig runs, with --record FILE, and give it with --history FILE)"
+        )
+    if rig != "process" and history:
+        raise click.UsageError("--history is for --rig process")

@@ -1,0 +1,149 @@
+"""What this machine has and lacks, each lack with its fix; and which rig that allows."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
+
+from thinsim.errors import EnvironmentLacksError
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. *fix* is empty when it is there."""
+
+    name: str
+    present: bool
+    detail: str
+    fix: str = ""
+    needed_by: tuple[str, ...] = ("emulated",)
+
+
+def probe_machine(directory: Path) -> list[Finding]:
+    """Look at everything a rig needs; *directory* is where the pool's files would be."""
+    return [
+        _root(),
+        _node("FUSE", Path("/dev/fuse"), "modprobe fuse; in a container: --device /dev/fuse --cap-add SYS_ADMIN"),
+        _node("loop devices", Path("/dev/loop-control"), "modprobe loop; in a container: run it privileged"),
+        _module("fuse_backing C extension", _import_session, "reinstall thinsim: make setup"),
+        *(
+            _command(name, package)
+            for name, package in (
+                ("mkfs.ext4", "e2fsprogs"),
+                ("mount", "mount"),
+                ("umount", "mount"),
+                ("blkdiscard", "util-linux"),
+            )
+        ),
+        _ext4(),
+        _punch(directory),
+        _device_mapper(),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The rig that will be used, and why not a better one."""
+
+    rig: str
+    why: str
+
+
+RIGS = ("emulated", "process")
+
+
+def choose_rig(wanted: str, findings: Iterable[Finding]) -> Choice:
+    """Return the rig for *wanted* (``auto`` or a name). EnvironmentLacksError names what a wanted rig lacks."""
+    lacks = {rig: [f for f in findings if not f.present and rig in f.needed_by] for rig in RIGS}
+    if wanted != "auto":
+        if lacks[wanted]:
+            raise EnvironmentLacksError(
+                f"rig {wanted!r} can't run here:\n"
+                + "\n".join(f"  {f.name}: {f.detail}; {f.fix}" for f in lacks[wanted])
+            )
+        return Choice(wanted, "asked for")
+    for rig in RIGS:
+        if not lacks[rig]:
+            passed_over = [f"{other} ({_summary(lacks[other])})" for other in RIGS[: RIGS.index(rig)]]
+            why = f"passed over {', '.join(passed_over)}" if passed_over else "the best there is in this version"
+            return Choice(rig, why)
+    raise EnvironmentLacksError(
+        "no rig can run here:\n" + "\n".join(f"  {rig}: {_summary(lacks[rig])}" for rig in RIGS)
+    )
+
+
+def _summary(findings: Iterable[Finding]) -> str:
+    return "; ".join(f"{f.name}: {f.detail}" for f in findings)
+
+
+def _root() -> Finding:
+    if os.geteuid() == 0:
+        return Finding("root", True, "effective user id 0")
+    return Finding("root", False, f"effective user id {os.geteuid()}", "run with sudo")
+
+
+def _node(name: str, path: Path, fix: str) -> Finding:
+    if not path.exists():
+        return Finding(name, False, f"{path} is missing", fix)
+    if not os.access(path, os.R_OK | os.W_OK):
+        return Finding(name, False, f"no permission for {path}", "run with sudo")
+    return Finding(name, True, str(path))
+
+
+def _command(name: str, package: str) -> Finding:
+    path = shutil.which(name)
+    if path is None:
+        return Finding(name, False, "not in PATH", f"apt-get install {package}")
+    return Finding(name, True, path)
+
+
+def _module(name: str, load: Callable[[], object], fix: str) -> Finding:
+    try:
+        load()
+    except Exception as error:
+        return Finding(name, False, f"does not load: {error}", fix)
+    return Finding(name, True, "loads")
+
+
+def _import_session() -> object:
+    import fuse_backing.session  # noqa: PLC0415 (a probe: the failure is the finding)
+
+    return fuse_backing.session
+
+
+def _ext4() -> Finding:
+    # A module that is not loaded yet does not stand in /proc/filesystems; mounting loads it.
+    known = "\text4\n" in Path("/proc/filesystems").read_text()
+    if known or Path("/sys/module/ext4").exists() or shutil.which("modprobe"):
+        return Finding("ext4", True, "in the kernel" if known else "as a module")
+    return Finding("ext4", False, "the kernel does not know it", "use a kernel with CONFIG_EXT4_FS")
+
+
+def _punch(directory: Path) -> Finding:
+    name = f"hole punching in {directory}"
+    try:
+        with tempfile.TemporaryFile(dir=directory) as probe:
+            probe.write(b"x" * 65536)
+            probe.flush()
+            fallocate(probe.fileno(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 65536)
+    except OSError as error:
+        return Finding(
+            name, False, error.strerror or str(error), "name a directory on ext4, xfs, btrfs or tmpfs: --dir", RIGS
+        )
+    return Finding(name, True, "works", needed_by=RIGS)
+
+
+def _device_mapper() -> Finding:
+    if Path("/dev/mapper/control").exists():
+        return Finding("kernel device-mapper", True, "/dev/mapper/control", needed_by=())
+    return Finding(
+        "kernel device-mapper",
+        False,
+        "/dev/mapper/control is missing",
+        "modprobe dm-thin-pool, if the kernel has it; no rig of this version needs it",
+        (),
+    )

@@ -1,0 +1,195 @@
+"""The main job: the container lifecycle on a fresh pool per setting, from set-up to the last clean-up."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import trio
+
+from thinsim.errors import BenchError, InvalidValueError
+from thinsim.rig import emulated, process
+from thinsim.rig.interface import PoolShape, Rig
+from thinsim.rig.journal import Journal, Kind, read_journal
+from thinsim.rig.recovery import recover
+from thinsim.scenario.container_lifecycle import LifecycleResult, Setting, run_lifecycle
+from thinsim.scenario.image.archive import Image, open_image
+from thinsim.scenario.image.built import build_image
+from thinsim.scenario.recording import BUNDLED, BlockHistory, RecordingHost
+
+BASE_IMAGE_SIZE = "512MB"
+BUILT_IMAGE_BYTES = 100 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to run. Bytes; paths of the user's."""
+
+    rig: str
+    settings: Sequence[Setting]
+    image: Path | None = None
+    container_bytes: int = 100 << 20
+    directory: Path | None = None
+    keep: bool = False
+    record: Path | None = None
+    history: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduction:
+    """All that was measured, and where the time went."""
+
+    rig: str
+    image: str
+    layers: int
+    container_bytes: int
+    shape: PoolShape
+    runs: Sequence[LifecycleResult]
+    seconds: dict[str, float]
+    kept: Path | None
+
+
+class Progress(Protocol):
+    """Gets told what goes on."""
+
+    def say(self, text: str) -> None:
+        """Something outside the settings' runs."""
+
+    def setting(self, number: int, of: int, name: str) -> None:
+        """A setting's run begins."""
+
+    def step(self, phase: str, step: str) -> None:
+        """A step of it begins."""
+
+
+async def reproduce(request: Request, progress: Progress) -> Reproduction:
+    """Run the scenario once per setting. Nothing stays on the machine, but the files when *keep* is set.
+
+    Raises ThinsimError: what the user gave is wrong, the machine lacks something, or measurements
+    contradict each other.
+    """
+    spent: dict[str, float] = {}
+    shape = PoolShape()
+    async with _working_directory(request, progress) as (directory, journal), AsyncExitStack() as stack:
+        begun = time.monotonic()
+        image, history = await _image(request, directory, stack, progress)
+        spent["image"] = time.monotonic() - begun
+        runs = []
+        for number, setting in enumerate(request.settings, 1):
+            progress.setting(number, len(request.settings), setting.name)
+            of_its_own = directory / f"{number}-{setting.slug}"
+            of_its_own.mkdir()
+            begun = time.monotonic()
+            async with _stand_up(request, of_its_own, shape, journal, image, history) as rig:
+                spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - begun
+                if request.record is not None and number == 1:
+                    _record_on(rig, history)
+                run = await run_lifecycle(
+                    rig, setting, base_image_size=history.base_image_size, progress=progress
+                )
+                runs.append(run)
+                begun = time.monotonic()
+            spent["tear-down"] = spent.get("tear-down", 0) + time.monotonic() - begun
+            for what, seconds in run.seconds.items():
+                spent[what] = spent.get(what, 0) + seconds
+            if not request.keep:
+                shutil.rmtree(of_its_own)
+        if request.record is not None:
+            history.save(request.record)
+        return Reproduction(
+            rig=request.rig,
+            image=history.image,
+            layers=history.layers,
+            container_bytes=history.container_bytes,
+            shape=shape,
+            runs=runs,
+            seconds=spent,
+            kept=directory if request.keep else None,
+        )
+
+
+@asynccontextmanager
+async def _working_directory(request: Request, progress: Progress) -> AsyncIterator[tuple[Path, Journal]]:
+    """Make the run's directory and journal; afterwards make sure that nothing of the run is left."""
+    base = request.directory or Path(tempfile.gettempdir())
+    if not base.is_dir():
+        raise InvalidValueError(f"--dir {base}: no such directory")
+    journal = Journal.create()
+    try:
+        name = f"thinsim-{journal.path.stem}"
+        directory = base.resolve() / name
+        entry = journal.begin(Kind.KEPT if request.keep else Kind.DIRECTORY, path=directory)
+        directory.mkdir(mode=0o700)
+        yield directory, journal
+        if not request.keep:
+            shutil.rmtree(directory)
+        journal.end(entry)
+    finally:
+        with trio.CancelScope(shield=True):
+            problems = await trio.to_thread.run_sync(recover, read_journal(journal.path), progress.say)
+        if problems:
+            raise BenchError(
+                "could not clean up: " + "; ".join(problems) + " (try again with: thinsim doctor --clean)"
+            )
+
+
+async def _image(
+    request: Request, directory: Path, stack: AsyncExitStack, progress: Progress
+) -> tuple[Image | None, BlockHistory]:
+    """Return the image to import, none where a history is played; and the history played or to record."""
+    if request.rig == "process":
+        history = BlockHistory.load(request.history or BUNDLED)
+        progress.say(f"playing recorded block writes ({history.image}): no file system is mounted")
+        return None, history
+    path = request.image
+    if path is None:
+        progress.say("building an image from this machine's files")
+        path = directory / "image.tar"
+
+        def build() -> object:
+            return build_image(path, size=BUILT_IMAGE_BYTES, progress=_cancellable)
+
+        await trio.to_thread.run_sync(build)
+    image = stack.enter_context(open_image(path))
+    if image.note:
+        progress.say(image.note)
+    return image, BlockHistory(BASE_IMAGE_SIZE, request.container_bytes, image.name, len(image.layers))
+
+
+def _cancellable(done: int) -> None:
+    trio.from_thread.check_cancelled()
+
+
+@asynccontextmanager
+async def _stand_up(
+    request: Request,
+    directory: Path,
+    shape: PoolShape,
+    journal: Journal,
+    image: Image | None,
+    history: BlockHistory,
+) -> AsyncIterator[Rig]:
+    if image is None:
+        async with process.stand_up(directory, shape, history) as played:
+            yield played
+    else:
+        async with emulated.stand_up(
+            directory, shape, journal, image=image, container_bytes=request.container_bytes
+        ) as real:
+            if request.record is not None:
+                await real.dm.start_trace()
+            yield real
+
+
+def _record_on(rig: Rig, history: BlockHistory) -> None:
+    if not isinstance(rig, emulated.EmulatedRig):
+        raise InvalidValueError("--record needs a rig with mounts: --rig emulated")
+    recording = RecordingHost(rig.host, rig.workload, rig.dm, history)
+    rig.host = recording
+    rig.workload = recording
+
+
