@@ -7,6 +7,8 @@ before pyfuse3's references are bound. Import ``pyfuse3`` and ``_libfuse`` from 
 import os
 import sys
 
+__all__ = ["_libfuse", "pyfuse3"]
+
 if "pyfuse3" in sys.modules:
     raise ImportError(
         "pyfuse3 was imported before fuse_backing, so its mounts would have no fallocate: "
@@ -16,7 +18,7 @@ if "pyfuse3" in sys.modules:
 _flags = sys.getdlopenflags()
 sys.setdlopenflags(os.RTLD_GLOBAL | os.RTLD_NOW)
 try:
-    from fuse_backing import _libfuse as _libfuse
+    from fuse_backing import _libfuse
 except ImportError as error:
     raise ImportError(
         f"fuse_backing's C extension is not built ({error}); in a checkout run: pip install -e ."
@@ -24,4 +26,4 @@ except ImportError as error:
 finally:
     sys.setdlopenflags(_flags)
 
-import pyfuse3 as pyfuse3  # noqa: E402
+import pyfuse3  # noqa: E402

@@ -24,7 +24,7 @@ _NO_FIEMAP = frozenset({errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS})
 
 
 class Extent(NamedTuple):
-    """A stretch of allocated bytes; *shared* with another file (a reflink) means that a punch frees nothing."""
+    """A stretch of allocated bytes; a punch of one *shared* with another file (a reflink) frees nothing."""
 
     start: int
     end: int

@@ -38,7 +38,7 @@ class _Listing:
 
 
 class BackingFileSystem(FileOperations):
-    """Serves the directory behind *directory_fd*, which stays its opener's to close; ``close`` this afterwards."""
+    """Serves the directory behind *directory_fd*, which stays its opener's; ``close`` this when unmounted."""
 
     def __init__(self, directory_fd: int, ledger: Ledger) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ class BackingFileSystem(FileOperations):
         """List the regular files, in the order of their names."""
         listing = self._listings[fh]
         if start_id == 0:
-            listing.names = sorted(os.fsencode(name) for name in os.listdir(self._directory))
+            listing.names = sorted(os.fsencode(name) for name in os.listdir(self._directory))  # noqa: PTH208
         for position, name in enumerate(listing.names[start_id:], start_id + 1):
             try:
                 inode = self._inodes.find(name)
@@ -215,7 +215,7 @@ class BackingFileSystem(FileOperations):
         fh: int | None,
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
-        """Change size, mode, owner and times. A truncation is ordered with the file's punches; it is no event."""
+        """Change size, mode, owner, times. A truncation is ordered with the punches, but is no event."""
         if inode == pyfuse3.ROOT_INODE:
             raise pyfuse3.FUSEError(errno.EPERM)
         found = self._inodes.get(inode)

@@ -117,7 +117,7 @@ class InodeTable:
         return inode
 
     def forget(self, number: int, count: int) -> Inode | None:
-        """Take back *count* lookups; return the inode if it is unknown now: its ``path_fd`` is to be closed."""
+        """Take back *count* lookups; return the inode if it is unknown now: the caller closes ``path_fd``."""
         inode = self._by_number.get(number)
         if inode is None:
             return None

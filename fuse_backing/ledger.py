@@ -5,7 +5,7 @@ ring is its buffer, so that recording an event costs the same however many liste
 are. One that falls behind by more than the ring is told how many events it missed.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass, fields
 from typing import Literal, Self
 
@@ -161,14 +161,14 @@ class Ledger:
         return event
 
     def events(self, since: int = 0, limit: int | None = None) -> list[PunchEvent]:
-        """Return the events kept that are newer than sequence number *since*, oldest first, at most *limit*."""
+        """Return the kept events newer than sequence number *since*, oldest first, at most *limit*."""
         first = max(since + 1, self.first_sequence)
         last = self.last_sequence if limit is None else min(self.last_sequence, first + limit - 1)
         ring = self._ring
         found = (ring[sequence % len(ring)] for sequence in range(first, last + 1))
         return [event for event in found if event is not None]
 
-    async def subscribe(self, since: int | None = None) -> AsyncIterator[PunchEvent | Missed]:
+    async def subscribe(self, since: int | None = None) -> AsyncGenerator[PunchEvent | Missed, None]:
         """Yield each event newer than *since* (by default: from now on) as it comes, without end.
 
         Where the ring has overwritten events before this subscriber took them, it yields ``Missed``.

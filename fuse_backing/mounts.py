@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from fuse_backing._syscalls import MNT_DETACH, umount2
 from fuse_backing.errors import MountpointError, StaleMountError
 
 SUBTYPE = "fuse_backing"
@@ -83,6 +84,21 @@ def mount_on(mountpoint: Path) -> Mount | None:
 def find_mount(path: Path) -> Mount | None:
     """Return the topmost mount whose mountpoint is *path*, or None. Follows symbolic links."""
     return mount_on(Path(os.path.realpath(path)))
+
+
+def unmount(mountpoint: Path, *, lazy: bool = False) -> None:
+    """Unmount what is mounted on *mountpoint*; *lazy* detaches it at once, whoever still uses it.
+
+    Blocks while the file system's server answers. Raises OSError, EBUSY if it is in use.
+    """
+    if os.geteuid() == 0:
+        umount2(mountpoint, MNT_DETACH if lazy else 0)
+        return
+    # Only fusermount3 (setuid) may unmount for an ordinary user. It tells why in words only; of its
+    # failures, being busy is the usual one.
+    arguments = ["fusermount3", "-u", *(["-z"] if lazy else []), "--", str(mountpoint)]
+    if os.spawnvp(os.P_WAIT, arguments[0], arguments) != 0:
+        raise OSError(errno.EBUSY, f"fusermount3 could not unmount {mountpoint}")
 
 
 def health(path: Path) -> Health:

@@ -22,7 +22,7 @@ import trio
 
 from fuse_backing import mounts
 from fuse_backing._load import _libfuse, pyfuse3
-from fuse_backing._syscalls import MNT_DETACH, become_io_flusher, umount2
+from fuse_backing._syscalls import become_io_flusher
 from fuse_backing.errors import SessionError
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,10 @@ class FileOperations(pyfuse3.Operations):
             setattr(cls, name, guard(vars(cls)[name]))
 
     async def fallocate(self, inode: int, fh: int, mode: int, offset: int, length: int) -> None:
-        """Do fallocate(2). The kernel's FUSE lets KEEP_SIZE, PUNCH_HOLE and ZERO_RANGE through (fs/fuse/file.c)."""
+        """Do fallocate(2).
+
+        The kernel lets only KEEP_SIZE, PUNCH_HOLE and ZERO_RANGE through to FUSE: fs/fuse/file.c.
+        """
         _refuse(errno.EOPNOTSUPP)
 
     async def lseek(self, inode: int, fh: int, offset: int, whence: int) -> int:
@@ -98,7 +101,10 @@ class FileOperations(pyfuse3.Operations):
         _refuse(errno.EOPNOTSUPP)
 
     async def statfs_of(self, inode: int) -> pyfuse3.StatvfsData:
-        """Return statvfs(3) data as seen from *inode*. A loop device takes its discard granularity from f_bsize."""
+        """Return statvfs(3) data as seen from *inode*.
+
+        A loop device takes its discard granularity from f_bsize: drivers/block/loop.c.
+        """
         return await self.statfs(cast("pyfuse3.RequestContext", None))
 
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
@@ -157,7 +163,7 @@ class Session:
             if not self.ended.is_set() and not await self._unmounted():
                 self.detached = True
                 log.warning(
-                    "%s is still in use (an open file or a loop device); detached lazily, its users get errors",
+                    "%s is still in use (a loop device, an open file); detached lazily, its users get errors",
                     self.mountpoint,
                 )
                 await trio.to_thread.run_sync(self._detach)
@@ -174,7 +180,7 @@ class Session:
         patience = trio.current_time() + BUSY_PATIENCE
         while True:
             try:
-                await trio.to_thread.run_sync(self._umount, 0)
+                await trio.to_thread.run_sync(self._umount)
             except OSError as error:
                 if error.errno != errno.EBUSY:
                     log.error("unmounting %s: %s", self.mountpoint, error.strerror)
@@ -185,31 +191,19 @@ class Session:
                 return False
             await trio.sleep(0.05)
 
-    def _umount(self, flags: int) -> None:
-        if not self._on_top():
-            return  # gone already, or hidden below a mount that is not ours
-        if os.geteuid() == 0:
-            umount2(self.mountpoint, flags)
-        else:
-            _fusermount(self.mountpoint, lazy=bool(flags & MNT_DETACH))
+    def _umount(self, lazy: bool = False) -> None:
+        if self._on_top():  # if not, it is gone already, or hidden below a mount that is not ours
+            mounts.unmount(self.mountpoint, lazy=lazy)
 
     def _detach(self) -> None:
         try:
-            self._umount(MNT_DETACH)
+            self._umount(lazy=True)
         except OSError as error:
             log.error("detaching %s: %s", self.mountpoint, error.strerror)
 
     def _on_top(self) -> bool:
         mount = mounts.mount_on(self.mountpoint)
         return mount is not None and mount.mount_id == self.mount_id
-
-
-def _fusermount(mountpoint: Path, *, lazy: bool) -> None:
-    # Only fusermount3 (setuid) may unmount for an ordinary user. It says why in words; of its failures,
-    # being busy is the one that can pass.
-    arguments = ["fusermount3", "-u", *(["-z"] if lazy else []), "--", str(mountpoint)]
-    if os.spawnvp(os.P_WAIT, arguments[0], arguments) != 0:
-        raise OSError(errno.EBUSY, f"fusermount3 could not unmount {mountpoint}")
 
 
 _in_use = False
@@ -245,7 +239,7 @@ async def mounted(
             try:
                 await nursery.start(_serve, operations, arguments, session, nursery.cancel_scope)
                 yield session
-            except BaseException as error:  # noqa: BLE001  (raised again below, outside of the nursery's group)
+            except BaseException as error:  # raised again below, outside of the group
                 failure = error
             await session.unmount()
     finally:

@@ -1,0 +1,5 @@
+"""``python -m fuse_backing``."""
+
+from fuse_backing.cli import main
+
+main()

@@ -1,0 +1,60 @@
+"""Starts the server in the background and waits until it is ready or has said why not."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from fuse_backing import runtime
+from fuse_backing.errors import FuseBackingError
+
+_KEPT_LINES = 20
+
+
+def start(directory: Path, mountpoint: Path, control: Path) -> dict[str, object]:
+    """Start the foreground server in a session of its own; return its ready line once the mount answers.
+
+    Its standard error becomes a log file next to the control socket, which the server removes at its end
+    if nothing was logged. Raises FuseBackingError with what it said if it fails.
+    """
+    directory_of_logs = runtime.make_runtime_directory()
+    log = runtime.log_file(mountpoint)
+    read_end, write_end = os.pipe()
+    command = [
+        *(sys.executable, "-m", "fuse_backing", "mount", str(directory), str(mountpoint), "--foreground"),
+        *("--control", str(control), "--ready-fd", str(write_end), "--log", str(log)),
+    ]
+    # The log gets its name only with success: until then, a server that runs already may own that name.
+    descriptor, name = tempfile.mkstemp(dir=directory_of_logs, prefix="starting-", suffix=".log")
+    starting_log = Path(name)
+    with os.fdopen(descriptor, "wb") as output, os.fdopen(read_end) as ready:
+        try:
+            server = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=output,
+                pass_fds=(write_end,),
+                start_new_session=True,
+            )
+        finally:
+            os.close(write_end)
+        try:
+            line = ready.readline()
+        except BaseException:
+            server.terminate()
+            server.wait()
+            starting_log.unlink()
+            raise
+    if not line:
+        code = server.wait()
+        said = starting_log.read_text(errors="replace").strip().splitlines()
+        starting_log.unlink()
+        text = "\n".join(said[-_KEPT_LINES:]).removeprefix("Error: ")
+        raise FuseBackingError(text or f"the server ended with status {code} before it was ready")
+    starting_log.rename(log)
+    server.returncode = 0  # it lives on; without this, Popen warns about a process left running
+    answer: dict[str, object] = json.loads(line)
+    return answer

@@ -1,0 +1,88 @@
+"""The directory that is served: fit for it, served once, and the mountpoint not inside."""
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fuse_backing.errors import MountpointError, UnfitDirectoryError
+from fuse_backing.sparsefile import SparseFile
+
+_PROBE_SIZE = 1 << 20
+
+
+@contextmanager
+def served_directory(path: Path) -> Iterator[int]:
+    """Open *path* for one server and yield its file descriptor.
+
+    The lock is on the directory itself, so it leaves no file behind. Raises UnfitDirectoryError if it is no
+    directory, served by another process, or on a host file system that cannot punch holes.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise UnfitDirectoryError(f"{path}: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UnfitDirectoryError(f"{path}: another server has this directory") from None
+        probe_punch(fd, path)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def check_apart(directory: Path, mountpoint: Path) -> None:
+    """Raise MountpointError if one of the two lies in the other: the mount would hide or contain itself."""
+    real_directory, real_mountpoint = Path(os.path.realpath(directory)), Path(os.path.realpath(mountpoint))
+    if real_mountpoint == real_directory or (
+        real_mountpoint.exists() and real_directory.exists() and real_mountpoint.samefile(real_directory)
+    ):
+        raise MountpointError(f"{mountpoint}: is the directory to serve itself; mount it somewhere else")
+    if real_mountpoint.is_relative_to(real_directory):
+        raise MountpointError(f"{mountpoint}: lies in the directory to serve; mount it somewhere else")
+    if real_directory.is_relative_to(real_mountpoint):
+        raise MountpointError(f"{mountpoint}: the mount would hide {directory}; mount it somewhere else")
+
+
+def probe_punch(directory_fd: int, path: Path) -> None:
+    """Write and punch a file without a name, and see that the host frees its blocks.
+
+    ext4, xfs, btrfs and tmpfs can, overlayfs passes it to its upper layer, 9p cannot. Raises
+    UnfitDirectoryError.
+    """
+    try:
+        fd = _unnamed_file(directory_fd)
+    except OSError as error:
+        raise UnfitDirectoryError(f"{path}: cannot create a file there: {error.strerror}") from error
+    try:
+        os.pwrite(fd, b"\xff" * _PROBE_SIZE, 0)
+        change = SparseFile(fd).punch(0, _PROBE_SIZE)
+        data = os.pread(fd, _PROBE_SIZE, 0)
+    except OSError as error:
+        raise UnfitDirectoryError(f"{path}: a trial of hole punching failed: {error.strerror}") from error
+    finally:
+        os.close(fd)
+    if change.errno == errno.EOPNOTSUPP:
+        raise UnfitDirectoryError(
+            f"{path}: the host file system cannot punch holes; use a directory on ext4, xfs, btrfs or tmpfs"
+        )
+    if change.errno:
+        raise UnfitDirectoryError(f"{path}: the host refuses to punch holes: {os.strerror(change.errno)}")
+    if change.freed == 0 or any(data):
+        raise UnfitDirectoryError(f"{path}: the host accepts a hole punch but frees nothing")
+
+
+def _unnamed_file(directory_fd: int) -> int:
+    try:
+        return os.open(".", os.O_TMPFILE | os.O_RDWR, 0o600, dir_fd=directory_fd)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT):  # no O_TMPFILE: open(2)
+            raise
+    name = f".fuse-backing-{os.getpid()}"
+    fd = os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600, dir_fd=directory_fd)
+    os.unlink(name, dir_fd=directory_fd)
+    return fd

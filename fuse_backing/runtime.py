@@ -1,0 +1,56 @@
+"""Where a server can be found: the control socket and the log that belong to a mountpoint.
+
+They lie in /run/fuse-backing for root, in $XDG_RUNTIME_DIR/fuse-backing for others, mode 0700. The name is
+made from the mountpoint's real path, and short, as a unix socket's path has 107 bytes at most.
+"""
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+from fuse_backing.errors import FuseBackingError
+
+_SHOWN = 24
+
+
+def runtime_directory() -> Path:
+    """Return the directory of this user's sockets, which need not exist. Raises FuseBackingError."""
+    if os.geteuid() == 0:
+        return Path("/run/fuse-backing")
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    if not base:
+        raise FuseBackingError("XDG_RUNTIME_DIR is not set; name a socket with --control")
+    return Path(base) / "fuse-backing"
+
+
+def make_runtime_directory() -> Path:
+    """Return the same, created if it is missing. Raises FuseBackingError if it is not ours alone."""
+    directory = runtime_directory()
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        status = directory.lstat()
+    except OSError as error:
+        raise FuseBackingError(f"cannot create {directory}: {error.strerror}") from error
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise FuseBackingError(f"{directory} must be a directory of this user with mode 0700")
+    return directory
+
+
+def control_socket(mountpoint: Path) -> Path:
+    """Return the path of the control socket that a server of *mountpoint* has if it is given no other."""
+    real = os.path.realpath(mountpoint)
+    readable = "".join(letter for letter in Path(real).name if letter.isascii() and letter.isprintable())
+    digest = hashlib.sha256(os.fsencode(real)).hexdigest()[:12]
+    return runtime_directory() / f"{readable[:_SHOWN]}-{digest}.sock"
+
+
+def log_file(mountpoint: Path) -> Path:
+    """Return the path of the log of a server in the background."""
+    return control_socket(mountpoint).with_suffix(".log")
+
+
+def sockets() -> list[Path]:
+    """Return the control sockets of this user's servers, dead ones included."""
+    directory = runtime_directory()
+    return sorted(directory.glob("*.sock")) if directory.is_dir() else []

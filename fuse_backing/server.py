@@ -1,0 +1,71 @@
+"""The server process in the foreground: from the checks to the clean unmount."""
+
+import json
+import logging
+import os
+import resource
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import trio
+
+from fuse_backing.directory import check_apart, served_directory
+from fuse_backing.filesystem import BackingFileSystem
+from fuse_backing.ledger import Ledger
+from fuse_backing.mounts import SUBTYPE, check_mountpoint
+from fuse_backing.session import mounted
+from fuse_backing.store import ServerInfo, store_server
+
+log = logging.getLogger(__name__)
+
+
+async def serve(directory: Path, mountpoint: Path, control: Path, ready: Callable[[], None]) -> None:
+    """Serve *directory* on *mountpoint* until SIGTERM, SIGINT, or someone unmounts it.
+
+    *ready* is called once the mount and the control socket answer. Raises FuseBackingError (within an
+    ExceptionGroup if it comes from a task).
+    """
+    real = check_mountpoint(mountpoint)
+    check_apart(directory, mountpoint)
+    _allow_open_files()
+    ledger = Ledger()
+    info = ServerInfo(os.getpid(), os.path.realpath(directory), str(real), time.time())
+    with (
+        served_directory(directory) as fd,
+        trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
+    ):
+        files = BackingFileSystem(fd, ledger)
+        try:
+            async with trio.open_nursery() as nursery:
+                # The control socket comes first and goes last: it can be refused before anything is
+                # mounted, and the totals can be asked for until the last punch is in them.
+                await nursery.start(store_server(ledger, info).serve, control)
+                async with mounted(files, real, fsname=info.directory, subtype=SUBTYPE) as session:
+                    ready()
+                    async with trio.open_nursery() as waiting:
+                        waiting.start_soon(_cancel_at_signal, signals, waiting.cancel_scope)
+                        await session.ended.wait()
+                        waiting.cancel_scope.cancel()
+                nursery.cancel_scope.cancel()
+        finally:
+            files.close()
+
+
+def announce(ready_fd: int, control: Path) -> None:
+    """Write the line that says that the server is ready, and close the descriptor."""
+    with os.fdopen(ready_fd, "w") as pipe:
+        pipe.write(json.dumps({"pid": os.getpid(), "control": str(control)}) + "\n")
+
+
+async def _cancel_at_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    async for _ in signals:
+        scope.cancel()
+        return
+
+
+def _allow_open_files() -> None:
+    # Each file that the kernel remembers is held open: see ``inodes``.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
