@@ -71,9 +71,7 @@ def attach(
     flags = (_FLAG_DIRECT_IO if direct_io else 0) | (_FLAG_READ_ONLY if read_only else 0)
     file_fd = os.open(file, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
     try:
-        info = _INFO.pack(
-            *(0, 0, 0, 0, 0, 0, 0, 0, flags), os.fsencode(file)[:63], b"", b"", 0, 0
-        )
+        info = _INFO.pack(*(0, 0, 0, 0, 0, 0, 0, 0, flags), os.fsencode(file)[:63], b"", b"", 0, 0)
         config = _CONFIG.pack(file_fd, block_size, info, *([0] * 8))
         for _ in range(_ATTACH_TRIES):
             node = Path(f"/dev/loop{_free_number()}")

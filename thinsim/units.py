@@ -40,7 +40,9 @@ def parse_size(text: str) -> Bytes:
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise InvalidValueError(f"invalid size: {text!r} (write a number with an optional unit, such as 512MB or 10GiB)")
+        raise InvalidValueError(
+            f"invalid size: {text!r} (write a number with an optional unit, such as 512MB or 10GiB)"
+        )
     number, suffix = match.groups()
     return Bytes(int(float(number) * _FACTORS[suffix.lower()]))
 

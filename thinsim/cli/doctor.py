@@ -16,9 +16,14 @@ from thinsim.rig.recovery import recover
 
 
 @click.command()
-@click.option("--clean", is_flag=True, help="Give back what killed runs left: mounts, loop devices, servers, files.")
 @click.option(
-    "--dir", "directory", type=click.Path(path_type=Path, exists=True), help="Where the pool's files would go."
+    "--clean", is_flag=True, help="Give back what killed runs left: mounts, loop devices, servers, files."
+)
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path, exists=True),
+    help="Where the pool's files would go.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(clean: bool, directory: Path | None, as_json: bool) -> int:

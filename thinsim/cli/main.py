@@ -7,8 +7,8 @@ wrong; 3 it did, and leaked more than ``--fail-on-leak``; 130 interrupted, every
 import sys
 
 import click
-from fuse_backing.errors import FuseBackingError
 
+from fuse_backing.errors import FuseBackingError
 from thinsim import __version__
 from thinsim.cli.doctor import doctor
 from thinsim.cli.reproduce import reproduce

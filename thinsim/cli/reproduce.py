@@ -29,7 +29,11 @@ _MINIMUM_WIDTH = 150
     "--image", type=click.Path(path_type=Path, exists=True), help="OCI archive or layout, or docker-archive."
 )
 @click.option(
-    "--container-mb", type=click.IntRange(0, 1 << 20), default=100, show_default=True, help="MiB that the container writes."
+    "--container-mb",
+    type=click.IntRange(0, 1 << 20),
+    default=100,
+    show_default=True,
+    help="MiB that the container writes.",
 )
 @click.option(
     "--setting",
@@ -40,13 +44,27 @@ _MINIMUM_WIDTH = 150
 )
 @click.option("--rig", type=click.Choice(["auto", *RIGS]), default="auto", show_default=True)
 @click.option(
-    "--dir", "directory", type=click.Path(path_type=Path), help="Where the pool's files go. Default: the temporary directory."
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path),
+    help="Where the pool's files go. Default: the temporary directory.",
 )
 @click.option("--keep", is_flag=True, help="Keep the files and logs; devices, mounts and servers still go.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path, allow_dash=True), help="Write all measurements here, - for stdout.")
-@click.option("--fail-on-leak", type=SIZE, metavar="BYTES", help=f"Exit {LEAKED} if a run leaks more than this.")
-@click.option("--record", type=click.Path(path_type=Path), help="Record the block history of the first run here.")
-@click.option("--history", type=click.Path(path_type=Path), help="With --rig process: play this block history.")
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Write all measurements here, - for stdout.",
+)
+@click.option(
+    "--fail-on-leak", type=SIZE, metavar="BYTES", help=f"Exit {LEAKED} if a run leaks more than this."
+)
+@click.option(
+    "--record", type=click.Path(path_type=Path), help="Record the block history of the first run here."
+)
+@click.option(
+    "--history", type=click.Path(path_type=Path), help="With --rig process: play this block history."
+)
 def reproduce(
     image: Path | None,
     container_mb: int,

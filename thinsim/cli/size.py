@@ -6,7 +6,7 @@ from thinsim.errors import InvalidValueError
 from thinsim.units import parse_size
 
 
-class SizeType(click.ParamType):
+class SizeType(click.ParamType):  # type: ignore[type-arg]
     """A click type over ``thinsim.units.parse_size``."""
 
     name = "size"

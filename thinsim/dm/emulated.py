@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fuse_backing.control import ControlClient, ControlError
-
+from fuse_backing.control import ControlClient
+from fuse_backing.errors import ControlError
 from thinsim.dm.interface import DeviceInfo
 from thinsim.dm.nodes import MAPPER
 from thinsim.dm.thin_volume import TracedWrite

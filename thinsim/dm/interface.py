@@ -45,7 +45,9 @@ class DeviceMapper(Protocol):
     async def resume(self, name: str) -> None:
         """Swap in a loaded table, thaw and let I/O through. Resuming twice is no error."""
 
-    async def remove(self, name: str, *, deferred: bool = False, force: bool = False, retry: bool = False) -> None:
+    async def remove(
+        self, name: str, *, deferred: bool = False, force: bool = False, retry: bool = False
+    ) -> None:
         """Remove the device. EBUSY while open, unless *deferred*: then it goes at the last close."""
 
     async def message(self, name: str, sector: int, text: str) -> None:

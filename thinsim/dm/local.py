@@ -146,9 +146,7 @@ class LocalDeviceMapper:
         """Return the table line, devices as major:minor."""
         device = self._find(name)
         if isinstance(device.table, PoolTable):
-            return device.table.text(
-                _number_of(device.table.metadata_dev), _number_of(device.table.data_dev)
-            )
+            return device.table.text(_number_of(device.table.metadata_dev), _number_of(device.table.data_dev))
         major, minor = self._find(_bare(device.table.pool_dev)).number
         return device.table.text(f"{major}:{minor}")
 

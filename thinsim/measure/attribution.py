@@ -95,7 +95,8 @@ class LeakBook:
             blocks[owner] += 1
             lost[owner] += count
         return sorted(
-            (Leak(owner, blocks[owner], lost[owner]) for owner in lost), key=lambda leak: (-leak.bytes, leak.owner)
+            (Leak(owner, blocks[owner], lost[owner]) for owner in lost),
+            key=lambda leak: (-leak.bytes, leak.owner),
         )
 
     @property

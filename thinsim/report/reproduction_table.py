@@ -82,7 +82,13 @@ def _leaks(run: LifecycleResult) -> RenderableType:
     if not run.leaks:
         return Text(f"{title}: every block that the pool freed went back to the host", style="bold")
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
-    for name, justify in (("snapshot", "left"), ("thin id", "right"), ("blocks", "right"), ("bytes", "right"), ("why", "left")):
+    for name, justify in (
+        ("snapshot", "left"),
+        ("thin id", "right"),
+        ("blocks", "right"),
+        ("bytes", "right"),
+        ("why", "left"),
+    ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for leak in run.leaks:
         owner = leak.owner

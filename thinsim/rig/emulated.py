@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trio
-from fuse_backing.store import StoreClient
 
+from fuse_backing.store import StoreClient
 from thinsim import loop
 from thinsim.dm.emulated import EmulatedDeviceMapper
 from thinsim.rig.host_file import host_allocation
@@ -18,6 +18,7 @@ from thinsim.rig.mounts import RecordedMounter
 from thinsim.rig.servers import Server
 from thinsim.scenario.image.archive import Image
 from thinsim.scenario.mounted_workload import MountedWorkload
+from thinsim.scenario.recording import BlockHistory, RecordingHost
 from thinsim.scenario.workload import Workload
 from thinsim.snapshotter.host import LinuxHost, SnapshotHost
 from thinsim.thin.mapping import Run
@@ -74,11 +75,18 @@ class EmulatedRig:
 
 @asynccontextmanager
 async def stand_up(
-    directory: Path, shape: PoolShape, journal: Journal, *, image: Image, container_bytes: int
+    directory: Path,
+    shape: PoolShape,
+    journal: Journal,
+    *,
+    image: Image,
+    container_bytes: int,
+    record: BlockHistory | None = None,
 ) -> AsyncIterator[EmulatedRig]:
     """Stand the rig up in *directory* (which exists, and keeps the pool's files), tear it down on the way out.
 
-    Everything taken is in *journal* before it is taken.
+    Everything taken is in *journal* before it is taken. With *record* the block writes of every act
+    are noted in it.
     """
     async with AsyncExitStack() as stack:
         host_files, store, volumes = (directory / name for name in ("host", "store", "volumes"))
@@ -94,11 +102,16 @@ async def stand_up(
         await dm.create(shape.name, shape.table(str(metadata.path), str(data.path)))
         mounter = RecordedMounter(journal)
         stack.push_async_callback(mounter.unmount_all)
+        host: SnapshotHost = LinuxHost(mounter, directory / "lost+found")
+        workload: Workload = MountedWorkload(mounter, directory / "root", image, container_bytes)
+        if record is not None:
+            await dm.start_trace()
+            host = workload = RecordingHost(host, workload, dm, record)
         yield EmulatedRig(
             shape=shape,
             dm=dm,
-            host=LinuxHost(mounter, directory / "lost+found"),
-            workload=MountedWorkload(mounter, directory / "root", image, container_bytes),
+            host=host,
+            workload=workload,
             directory=directory,
             _store=StoreClient(sockets / "store.sock"),
             _data_file=host_files / DATA_FILE,

@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 from fuse_backing.allocation import allocated_ranges
-
 from thinsim.rig.interface import HostAllocation
 
 

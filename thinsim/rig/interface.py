@@ -65,12 +65,29 @@ class LedgerTotals:
 class Rig(Protocol):
     """A pool that stands. Obtained from a rig's ``stand_up`` context, which tears it down."""
 
-    name: str
-    shape: PoolShape
-    dm: DeviceMapper
-    host: SnapshotHost
-    workload: Workload
-    directory: Path
+    @property
+    def name(self) -> str:
+        """The rig's word on the command line."""
+
+    @property
+    def shape(self) -> PoolShape:
+        """The pool that stands."""
+
+    @property
+    def dm(self) -> DeviceMapper:
+        """Where the pool is a device, by ``shape.name``."""
+
+    @property
+    def host(self) -> SnapshotHost:
+        """Makes file systems and discards for the snapshotter."""
+
+    @property
+    def workload(self) -> Workload:
+        """The image and the container."""
+
+    @property
+    def directory(self) -> Path:
+        """The rig's own directory on the host."""
 
     async def settle(self) -> None:
         """Return once the pool is committed and everything written has reached the host file."""
@@ -89,5 +106,3 @@ class Rig(Protocol):
 
     async def check(self) -> list[str]:
         """Run the metadata checker; empty when the pool is sound."""
-
-

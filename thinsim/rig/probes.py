@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
-
 from thinsim.errors import EnvironmentLacksError
 
 
@@ -27,7 +26,9 @@ def probe_machine(directory: Path) -> list[Finding]:
     """Look at everything a rig needs; *directory* is where the pool's files would be."""
     return [
         _root(),
-        _node("FUSE", Path("/dev/fuse"), "modprobe fuse; in a container: --device /dev/fuse --cap-add SYS_ADMIN"),
+        _node(
+            "FUSE", Path("/dev/fuse"), "modprobe fuse; in a container: --device /dev/fuse --cap-add SYS_ADMIN"
+        ),
         _node("loop devices", Path("/dev/loop-control"), "modprobe loop; in a container: run it privileged"),
         _module("fuse_backing C extension", _import_session, "reinstall thinsim: make setup"),
         *(
@@ -69,7 +70,11 @@ def choose_rig(wanted: str, findings: Iterable[Finding]) -> Choice:
     for rig in RIGS:
         if not lacks[rig]:
             passed_over = [f"{other} ({_summary(lacks[other])})" for other in RIGS[: RIGS.index(rig)]]
-            why = f"passed over {', '.join(passed_over)}" if passed_over else "the best there is in this version"
+            why = (
+                f"passed over {', '.join(passed_over)}"
+                if passed_over
+                else "the best there is in this version"
+            )
             return Choice(rig, why)
     raise EnvironmentLacksError(
         "no rig can run here:\n" + "\n".join(f"  {rig}: {_summary(lacks[rig])}" for rig in RIGS)
@@ -132,7 +137,11 @@ def _punch(directory: Path) -> Finding:
             fallocate(probe.fileno(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 65536)
     except OSError as error:
         return Finding(
-            name, False, error.strerror or str(error), "name a directory on ext4, xfs, btrfs or tmpfs: --dir", RIGS
+            name,
+            False,
+            error.strerror or str(error),
+            "name a directory on ext4, xfs, btrfs or tmpfs: --dir",
+            RIGS,
         )
     return Finding(name, True, "works", needed_by=RIGS)
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fuse_backing.ledger import Ledger
-
 from thinsim.block.interface import BlockDevice
 from thinsim.block.sparse import SparseBlockDevice
 from thinsim.dm.active_pool import in_place

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from fuse_backing.mounts import mounts
-
 from thinsim import loop
 from thinsim.errors import KernelError
 from thinsim.rig.journal import Journal, JournalContent, Kind, all_journals, read_journal

@@ -33,7 +33,9 @@ class Server:
     _entry: str
 
     @classmethod
-    async def start(cls, role: str, module: str, arguments: list[str], log: Path, journal: Journal) -> "Server":
+    async def start(
+        cls, role: str, module: str, arguments: list[str], log: Path, journal: Journal
+    ) -> "Server":
         """Run ``python -m MODULE ARGUMENTS --ready-fd N`` and wait for its readiness line.
 
         BenchError with the end of the server's log if it ends before it is ready.

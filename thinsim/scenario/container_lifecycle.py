@@ -7,7 +7,10 @@ rm`` are called; every step is measured.
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
+
+import trio
 
 from thinsim.errors import BenchError
 from thinsim.measure.attribution import Leak
@@ -73,9 +76,6 @@ async def run_lifecycle(
     rig: Rig, setting: Setting, *, base_image_size: str, progress: Progress
 ) -> LifecycleResult:
     """Run the scenario on a fresh *rig*; BenchError when a measurement or the metadata checker contradicts."""
-    seconds: dict[str, float] = {}
-    events: list[DeviceEvent] = []
-    meter = Meter(rig)
     config = Config(
         root_path=rig.directory / "snapshotter",
         pool_name=rig.shape.name,
@@ -84,60 +84,76 @@ async def run_lifecycle(
         discard_committed=setting.discard_committed,
         async_remove=setting.async_remove,
     )
+    events: list[DeviceEvent] = []
     snapshotter = await DevmapperSnapshotter.open(config, rig.dm, rig.host, observer=events.append)
-
-    async def step(phase: str, name: str, act: Callable[[], Awaitable[_Result]]) -> _Result:
-        progress.step(phase, name)
-        events.clear()
-        begun = time.monotonic()
-        result = await act()
-        acted = time.monotonic()
-        await meter.sample(phase, name, acted - begun, snapshotter, tuple(events))
-        seconds[phase] = seconds.get(phase, 0) + acted - begun
-        seconds["measuring"] = seconds.get("measuring", 0) + time.monotonic() - acted
-        return result
-
+    steps = _MeasuredSteps(Meter(rig), snapshotter, events, progress)
     try:
-        await step(Phase.FRESH, "create pool", _nothing)
-        names = await _import(rig, snapshotter, step)
-        mounts = await step(
-            Phase.RUN, f"prepare {CONTAINER_KEY}", lambda: snapshotter.prepare(CONTAINER_KEY, names[-1])
+        await steps.take(Phase.FRESH, "create pool", _nothing)
+        names = await _import(rig, snapshotter, steps)
+        mounts = await steps.take(
+            Phase.RUN, f"prepare {CONTAINER_KEY}", partial(snapshotter.prepare, CONTAINER_KEY, names[-1])
         )
-        await step(Phase.RUN, "run container", lambda: rig.workload.run_container(mounts))
-        await step(Phase.REMOVE_CONTAINER, "remove container", lambda: snapshotter.remove(CONTAINER_KEY))
+        await steps.take(Phase.RUN, "run container", partial(rig.workload.run_container, mounts))
+        await steps.take(
+            Phase.REMOVE_CONTAINER, f"remove {CONTAINER_KEY}", partial(snapshotter.remove, CONTAINER_KEY)
+        )
         if setting.async_remove:
-            await step(Phase.REMOVE_CONTAINER, "cleanup", snapshotter.cleanup)
+            await steps.take(Phase.REMOVE_CONTAINER, "cleanup", snapshotter.cleanup)
         for name in reversed(names):
-            await step(Phase.REMOVE_IMAGE, f"remove {name}", lambda name=name: snapshotter.remove(name))  # type: ignore[misc]
+            await steps.take(Phase.REMOVE_IMAGE, f"remove {name}", partial(snapshotter.remove, name))
         if setting.async_remove:
-            await step(Phase.REMOVE_IMAGE, "cleanup", snapshotter.cleanup)
+            await steps.take(Phase.REMOVE_IMAGE, "cleanup", snapshotter.cleanup)
     finally:
-        await snapshotter.close()
+        with trio.CancelScope(shield=True):
+            await snapshotter.close()
     problems = await rig.check()
     if problems:
         raise BenchError("the metadata checker found: " + "; ".join(problems))
-    return LifecycleResult(setting, tuple(meter.samples), tuple(meter.leaks()), seconds)
+    return LifecycleResult(setting, tuple(steps.meter.samples), tuple(steps.meter.leaks()), steps.seconds)
 
 
-Step = Callable[[str, str, Callable[[], Awaitable[_Result]]], Awaitable[_Result]]
+class _MeasuredSteps:
+    """Takes steps, measures after each, and keeps the time of acting apart from that of measuring."""
+
+    def __init__(
+        self,
+        meter: Meter,
+        snapshotter: DevmapperSnapshotter,
+        events: list[DeviceEvent],
+        progress: Progress,
+    ) -> None:
+        self.meter = meter
+        self.seconds: dict[str, float] = {}
+        self._snapshotter = snapshotter
+        self._events = events
+        self._progress = progress
+
+    async def take(self, phase: str, name: str, act: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Return what *act* returns, once it is measured."""
+        self._progress.step(phase, name)
+        self._events.clear()
+        begun = time.monotonic()
+        result = await act()
+        acted = time.monotonic()
+        await self.meter.sample(phase, name, acted - begun, self._snapshotter, tuple(self._events))
+        self._spend(phase, acted - begun)
+        self._spend("measuring", time.monotonic() - acted)
+        return result
+
+    def _spend(self, what: str, seconds: float) -> None:
+        self.seconds[what] = self.seconds.get(what, 0) + seconds
 
 
-async def _import(rig: Rig, snapshotter: DevmapperSnapshotter, step: Step) -> list[str]:  # type: ignore[type-arg]
+async def _import(rig: Rig, snapshotter: DevmapperSnapshotter, steps: _MeasuredSteps) -> list[str]:
     """Unpack each layer onto a snapshot of the one below; return the committed names, bottom first."""
     names: list[str] = []
     for number in range(1, rig.workload.layer_count + 1):
         name = f"layer-{number}"
         key = f"extract-{name}"
         parent = names[-1] if names else ""
-        mounts = await step(
-            Phase.IMPORT, f"prepare {key}", lambda key=key, parent=parent: snapshotter.prepare(key, parent)
-        )
-        await step(
-            Phase.IMPORT,
-            f"unpack {name}",
-            lambda number=number, mounts=mounts: rig.workload.unpack(number, mounts),
-        )
-        await step(Phase.IMPORT, f"commit {name}", lambda name=name, key=key: snapshotter.commit(name, key))
+        mounts = await steps.take(Phase.IMPORT, f"prepare {key}", partial(snapshotter.prepare, key, parent))
+        await steps.take(Phase.IMPORT, f"unpack {name}", partial(rig.workload.unpack, number, mounts))
+        await steps.take(Phase.IMPORT, f"commit {name}", partial(snapshotter.commit, name, key))
         names.append(name)
     return names
 

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from thinsim.dm.local import LocalDeviceMapper
 from thinsim.dm.thin_volume import TracedWrite
 from thinsim.errors import InvalidValueError
-from thinsim.snapshotter.host import SnapshotHost
 from thinsim.scenario.workload import Workload
+from thinsim.snapshotter.host import SnapshotHost
 from thinsim.snapshotter.interface import Mount
 
 FORMAT = 1
@@ -64,7 +64,10 @@ class BlockHistory:
                 image=str(document["image"]),
                 layers=int(document["layers"]),
                 acts={
-                    act: [TracedWrite(str(d), str(op), int(offset), int(length)) for d, op, offset, length in writes]
+                    act: [
+                        TracedWrite(str(d), str(op), int(offset), int(length))
+                        for d, op, offset, length in writes
+                    ]
                     for act, writes in document["acts"].items()
                 },
             )

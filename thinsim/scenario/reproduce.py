@@ -19,7 +19,7 @@ from thinsim.rig.recovery import recover
 from thinsim.scenario.container_lifecycle import LifecycleResult, Setting, run_lifecycle
 from thinsim.scenario.image.archive import Image, open_image
 from thinsim.scenario.image.built import build_image
-from thinsim.scenario.recording import BUNDLED, BlockHistory, RecordingHost
+from thinsim.scenario.recording import BUNDLED, BlockHistory
 
 BASE_IMAGE_SIZE = "512MB"
 BUILT_IMAGE_BYTES = 100 << 20
@@ -84,10 +84,9 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
             of_its_own = directory / f"{number}-{setting.slug}"
             of_its_own.mkdir()
             begun = time.monotonic()
-            async with _stand_up(request, of_its_own, shape, journal, image, history) as rig:
+            recording = request.record is not None and number == 1
+            async with _stand_up(request, of_its_own, shape, journal, image, history, recording) as rig:
                 spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - begun
-                if request.record is not None and number == 1:
-                    _record_on(rig, history)
                 run = await run_lifecycle(
                     rig, setting, base_image_size=history.base_image_size, progress=progress
                 )
@@ -172,24 +171,18 @@ async def _stand_up(
     journal: Journal,
     image: Image | None,
     history: BlockHistory,
+    recording: bool,
 ) -> AsyncIterator[Rig]:
     if image is None:
         async with process.stand_up(directory, shape, history) as played:
             yield played
     else:
         async with emulated.stand_up(
-            directory, shape, journal, image=image, container_bytes=request.container_bytes
+            directory,
+            shape,
+            journal,
+            image=image,
+            container_bytes=request.container_bytes,
+            record=history if recording else None,
         ) as real:
-            if request.record is not None:
-                await real.dm.start_trace()
             yield real
-
-
-def _record_on(rig: Rig, history: BlockHistory) -> None:
-    if not isinstance(rig, emulated.EmulatedRig):
-        raise InvalidValueError("--record needs a rig with mounts: --rig emulated")
-    recording = RecordingHost(rig.host, rig.workload, rig.dm, history)
-    rig.host = recording
-    rig.workload = recording
-
-

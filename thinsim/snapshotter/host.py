@@ -4,7 +4,6 @@
 """
 
 import logging
-import tempfile
 from pathlib import Path
 from typing import Protocol
 
@@ -50,20 +49,23 @@ class Mounter(Protocol):
     """Mounts and unmounts, recorded so that nothing stays mounted after a crash."""
 
     async def mount(self, source: str, target: Path, fs_type: str, options: tuple[str, ...]) -> None:
-        """Mount *source* on the directory *target*."""
+        """Mount *source* on the directory *target*, which is made."""
 
     async def unmount(self, target: Path) -> None:
-        """Unmount *target*."""
+        """Unmount *target* and remove the directory."""
 
 
 class LinuxHost:
     """A SnapshotHost on device nodes; needs root. containerd ``plugins/snapshots/devmapper/snapshotter.go``.
 
+    *target* is where file systems are mounted for a moment.
+
     EnvironmentLacksError where a command is missing, CommandFailedError where one fails.
     """
 
-    def __init__(self, mounts: Mounter) -> None:
+    def __init__(self, mounts: Mounter, target: Path) -> None:
         self._mounts = mounts
+        self._target = target
 
     async def make_filesystem(self, device: Path, fs_type: str, fs_options: str) -> None:
         """Run ``mkfs.ext4 -E OPTIONS DEVICE``, the same with ext2, or ``mkfs.xfs DEVICE``."""
@@ -79,22 +81,17 @@ class LinuxHost:
         containerd mounts every new snapshot once for this, views too, and a journalled file system
         writes when it is mounted: leaving it out where nothing can be removed would change block counts.
         """
-        target = Path(tempfile.mkdtemp(prefix="thinsim-mount-"))
         try:
-            await self._mounts.mount(mount.source, target, mount.type, mount.options)
+            await self._mounts.mount(mount.source, self._target, mount.type, mount.options)
             try:
                 # In a thread: the device may be served by this very process.
-                await trio.Path(target / "lost+found").rmdir()
+                await trio.Path(self._target / "lost+found").rmdir()
             except OSError as error:
                 _log.debug("lost+found stays on %s: %s", mount.source, error)
             finally:
-                await self._mounts.unmount(target)
+                await self._mounts.unmount(self._target)
         except (ThinsimError, OSError) as error:
             _log.warning("could not mount %s to remove its lost+found: %s", mount.source, error)
-        try:
-            target.rmdir()
-        except OSError as error:
-            _log.warning("temporary mount point stays: %s", error)
 
 
 def mkfs_command(device: Path, fs_type: str, fs_options: str) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 
 import trio
+
 from fuse_backing.control import ControlServer
 from fuse_backing.session import mounted
-
 from thinsim.block.linux import LinuxBlockDevice
 from thinsim.dm.active_pool import on_thread
 from thinsim.dm.daemon.loop_nodes import LoopNodes
@@ -37,7 +37,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     faulthandler.register(signal.SIGUSR1)
     try:
-        trio.run(partial(serve, arguments.mountpoint, arguments.control, arguments.journal, arguments.ready_fd))
+        trio.run(
+            partial(serve, arguments.mountpoint, arguments.control, arguments.journal, arguments.ready_fd)
+        )
     except (ThinsimError, OSError) as error:
         sys.exit(f"thinsim-dm-daemon: {error}")
 

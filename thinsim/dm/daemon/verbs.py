@@ -19,7 +19,7 @@ def commands(dm: LocalDeviceMapper) -> Mapping[str, Command]:
 
     async def mappings(arguments: dict[str, Any]) -> object:
         engine = dm.pool(**arguments).engine
-        return {thin_id: [tuple(run) for run in engine.mappings(thin_id)] for thin_id in engine.thin_ids()}
+        return {thin_id: [astuple(run) for run in engine.mappings(thin_id)] for thin_id in engine.thin_ids()}
 
     async def checked(arguments: dict[str, Any]) -> object:
         return check(dm.pool(**arguments).engine)
@@ -33,7 +33,18 @@ def commands(dm: LocalDeviceMapper) -> Mapping[str, Command]:
 
     plain = {
         name: _verb(getattr(dm, name))
-        for name in ("create", "load", "suspend", "resume", "remove", "message", "status", "table", "list", "wait")
+        for name in (
+            "create",
+            "load",
+            "suspend",
+            "resume",
+            "remove",
+            "message",
+            "status",
+            "table",
+            "list",
+            "wait",
+        )
     }
     return {
         name: _with_errno(command)

@@ -15,7 +15,6 @@ from typing import Any
 
 from fuse_backing._load import pyfuse3
 from fuse_backing.session import FileOperations
-
 from thinsim.dm.thin_volume import ThinVolume
 from thinsim.errors import DeviceMapperError
 from thinsim.units import bytes_of

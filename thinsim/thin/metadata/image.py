@@ -1,7 +1,7 @@
 """A pool's state as bytes: one self-contained, checksummed image.
 
-Header (little endian): magic, version, data block size in sectors, length and CRC-32 of what
-follows. Then the pool's numbers, and each device: its numbers and its mappings as compressed runs of
+Header (little endian): magic, version, data block size in sectors, length of what follows, CRC-32 of
+all but itself. Then the pool's numbers, and each device: its numbers and its mappings as compressed runs of
 four 64-bit numbers (see ``Mappings.compressed``). Reference counts are not saved, they are counted again.
 """
 
@@ -28,7 +28,8 @@ MAX_METADATA_BLOCKS = 255 * 16320
 MAGIC = b"thinpool"
 VERSION = 1
 
-_HEADER = struct.Struct("<8sIIQI")
+_HEADER = struct.Struct("<8sIIQ")
+_CHECKSUM = struct.Struct("<I")
 _POOL = struct.Struct("<QQQQQQQQ")
 _DEVICE = struct.Struct("<QQQQQQ")
 _NEEDS_CHECK = 1
@@ -63,23 +64,27 @@ def encode(state: PoolState) -> bytes:
     if held:
         _add_devices(parts, held.devices)
     body = b"".join(parts)
-    return _HEADER.pack(MAGIC, VERSION, state.block_size, len(body), zlib.crc32(body)) + body
+    header = _HEADER.pack(MAGIC, VERSION, state.block_size, len(body))
+    return header + _CHECKSUM.pack(zlib.crc32(body, zlib.crc32(header))) + body
 
 
 def decode(image: bytes) -> PoolState:
     """Return the state in *image*; MetadataDamagedError unless all of it is whole and consistent."""
-    if len(image) < _HEADER.size:
+    start = _HEADER.size + _CHECKSUM.size
+    if len(image) < start:
         raise MetadataDamagedError(f"metadata image: {len(image)} bytes are no header")
-    magic, version, block_size, length, checksum = _HEADER.unpack_from(image)
-    body = image[_HEADER.size :]
+    magic, version, block_size, length = _HEADER.unpack_from(image)
+    (checksum,) = _CHECKSUM.unpack_from(image, _HEADER.size)
+    body = image[start:]
     if magic != MAGIC:
         raise MetadataDamagedError(f"metadata image: magic is {magic!r}, not {MAGIC!r}")
     if version != VERSION:
         raise MetadataDamagedError(f"metadata image: version is {version}, not {VERSION}")
     if len(body) != length:
         raise MetadataDamagedError(f"metadata image: {len(body)} bytes follow the header, not {length}")
-    if zlib.crc32(body) != checksum:
-        raise MetadataDamagedError(f"metadata image: checksum is {zlib.crc32(body):#x}, not {checksum:#x}")
+    found = zlib.crc32(body, zlib.crc32(image[: _HEADER.size]))
+    if found != checksum:
+        raise MetadataDamagedError(f"metadata image: checksum is {found:#x}, not {checksum:#x}")
     try:
         return _Reader(body).pool(Sectors(block_size))
     except struct.error as error:

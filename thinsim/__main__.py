@@ -1,0 +1,5 @@
+"""``python -m thinsim``."""
+
+from thinsim.cli.main import main
+
+main()
