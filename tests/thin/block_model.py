@@ -1,0 +1,108 @@
+"""What a pool should hold, told by dictionaries: the oracle of the random histories.
+
+A data block is a ``Cell``; mappings that share a block share the cell, and so do the running and the
+committed view, because a write in place changes both.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(eq=False)
+class Cell:
+    """One data block's content."""
+
+    content: bytearray
+
+
+@dataclass
+class Device:
+    """Virtual block to (cell, time)."""
+
+    mappings: dict[int, tuple[Cell, int]] = field(default_factory=dict)
+    snapshotted_time: int = 0
+
+    def copy(self) -> "Device":
+        return Device(dict(self.mappings), self.snapshotted_time)
+
+    def needs_block(self, vblock: int) -> bool:
+        mapped = self.mappings.get(vblock)
+        return mapped is None or self.snapshotted_time > mapped[1]
+
+
+@dataclass
+class View:
+    """One transaction's devices, metadata snapshot included."""
+
+    devices: dict[int, Device] = field(default_factory=dict)
+    held: dict[int, Device] | None = None
+    time: int = 0
+
+    def copy(self) -> "View":
+        held = None if self.held is None else dict(self.held)
+        return View({thin_id: device.copy() for thin_id, device in self.devices.items()}, held, self.time)
+
+    def cells(self) -> set[Cell]:
+        devices = [*self.devices.values(), *(self.held or {}).values()]
+        return {cell for device in devices for cell, _ in device.mappings.values()}
+
+    def references(self, cell: Cell) -> int:
+        devices = [*self.devices.values(), *(self.held or {}).values()]
+        return sum(mapped is cell for device in devices for mapped, _ in device.mappings.values())
+
+
+class Model:
+    """A pool's running and committed view, and the rules of sharing, discard and crash."""
+
+    def __init__(self, block: int, *, passes_down: bool) -> None:
+        self.block = block
+        self.passes_down = passes_down
+        self.running = View()
+        self.committed = View()
+        # Blocks that a request in flight held when the last commit was made.
+        self.held_at_commit: set[Cell] = set()
+
+    def commit(self) -> None:
+        self.committed = self.running.copy()
+        self.held_at_commit = set()
+
+    def crash(self) -> None:
+        self.running = self.committed.copy()
+        self.held_at_commit = set()
+
+    def unavailable(self) -> int:
+        return len(self.running.cells() | self.committed.cells() | self.held_at_commit)
+
+    def create_snap(self, thin_id: int, origin: int) -> None:
+        self.running.time += 1
+        source = self.running.devices[origin]
+        source.snapshotted_time = self.running.time
+        self.running.devices[thin_id] = source.copy()
+
+    def write(self, thin_id: int, offset: int, content: bytes) -> None:
+        device = self.running.devices[thin_id]
+        for position, byte in enumerate(content):
+            vblock, within = divmod(offset + position, self.block)
+            if device.needs_block(vblock):
+                mapped = device.mappings.get(vblock)
+                old = bytes(self.block) if mapped is None else mapped[0].content
+                device.mappings[vblock] = Cell(bytearray(old)), self.running.time
+            device.mappings[vblock][0].content[within] = byte
+
+    def discard(self, thin_id: int, offset: int, length: int) -> list[Cell]:
+        device = self.running.devices[thin_id]
+        gone = []
+        for vblock in sorted(device.mappings):
+            if offset <= vblock * self.block and (vblock + 1) * self.block <= offset + length:
+                shared = device.needs_block(vblock)
+                cell, _ = device.mappings.pop(vblock)
+                gone.append(cell)
+                if self.passes_down and not (shared and self.running.references(cell)):
+                    cell.content[:] = bytes(self.block)
+        return gone
+
+    def content(self, thin_id: int, blocks: int) -> bytes:
+        mappings = self.running.devices[thin_id].mappings
+        return b"".join(
+            bytes(mappings[vblock][0].content) if vblock in mappings else bytes(self.block)
+            for vblock in range(blocks)
+        )

@@ -1,0 +1,191 @@
+"""A thin pool in memory: the engine with the smallest executor there is, and metadata slots that survive a crash."""
+
+from thinsim.thin.check import check
+from thinsim.thin.device import CommitNeeded, ShortOfDataSpace, ThinDevice
+from thinsim.thin.metadata.image import decode
+from thinsim.thin.metadata.slots import HEADER_SIZE, choose, plan_save, slot_offset
+from thinsim.thin.plan import (
+    Commit,
+    CopyData,
+    FlushData,
+    PassDown,
+    ReadData,
+    ReadStep,
+    ReadZeros,
+    Step,
+    WriteData,
+    ZeroData,
+)
+from thinsim.thin.pool import Pool
+from thinsim.thin.table import PoolFeatures
+from thinsim.units import Sectors, bytes_of
+
+NO_FEATURES = PoolFeatures()
+
+
+class RamPool:
+    """A committed pool of *data_blocks* blocks; the data device starts with bytes that nobody wrote."""
+
+    def __init__(
+        self,
+        data_blocks: int = 48,
+        block_size: int = 8,
+        features: PoolFeatures = NO_FEATURES,
+        low_water_blocks: int = 0,
+        data_can_discard: bool = True,
+        old_content: bytes = b"\xee",
+    ) -> None:
+        self.features = features
+        self.data_blocks = data_blocks
+        self.block_size = Sectors(block_size)
+        self.block = bytes_of(self.block_size)
+        self.low_water_blocks = low_water_blocks
+        self.data_can_discard = data_can_discard
+        self.data = bytearray(old_content * (data_blocks * self.block // len(old_content)))
+        self.metadata = bytearray(1 << 20)
+        self.generation = 0
+        self.passed_down: list[tuple[int, int]] = []
+        self.written: list[tuple[int, int]] = []
+        self.pool = self._activate()
+        self.commit()
+
+    def thin(self, thin_id: int, blocks: int = 64) -> ThinDevice:
+        """Create and open a device."""
+        self.message(f"create_thin {thin_id}")
+        return self.open(thin_id, blocks)
+
+    def snap(self, thin_id: int, origin: int, blocks: int = 64) -> ThinDevice:
+        """Create and open a snapshot."""
+        self.message(f"create_snap {thin_id} {origin}")
+        return self.open(thin_id, blocks)
+
+    def open(self, thin_id: int, blocks: int = 64) -> ThinDevice:
+        """Open a device of *blocks* blocks."""
+        return self.pool.open_thin(thin_id, Sectors(blocks * self.block_size))
+
+    def message(self, text: str) -> None:
+        """Send a message; commits as the kernel does."""
+        self.pool.message(text)
+        self.commit()
+
+    def write(self, device: ThinDevice, offset: int, content: bytes) -> None:
+        """Write, filling the pool as far as it goes."""
+        position = 0
+        piece = len(content)
+        while position < len(content):
+            try:
+                plan = device.plan_write(offset + position, piece)
+            except CommitNeeded:
+                self.commit()
+                continue
+            except ShortOfDataSpace as short:
+                piece = short.writable
+                continue
+            self.execute(plan.steps, content[position : position + piece])
+            device.complete(plan)
+            position += piece
+            piece = len(content) - position
+
+    def write_blocks(self, device: ThinDevice, vblock: int, count: int = 1, fill: bytes = b"w") -> None:
+        """Write *count* whole blocks."""
+        self.write(device, vblock * self.block, fill * (count * self.block))
+
+    def read(self, device: ThinDevice, offset: int, length: int) -> bytes:
+        """Read."""
+        return b"".join(self._answer(step) for step in device.plan_read(offset, length))
+
+    def content(self, device: ThinDevice) -> bytes:
+        """Return all of a device."""
+        return self.read(device, 0, bytes_of(device.length))
+
+    def discard(self, device: ThinDevice, offset: int, length: int) -> None:
+        """Discard."""
+        plan = device.plan_discard(offset, length)
+        self.execute(plan.steps)
+        device.complete(plan)
+
+    def discard_blocks(self, device: ThinDevice, vblock: int, count: int = 1) -> None:
+        """Discard *count* whole blocks."""
+        self.discard(device, vblock * self.block, count * self.block)
+
+    def flush(self, device: ThinDevice) -> None:
+        """Flush a device."""
+        self.execute(device.plan_flush())
+
+    def commit(self) -> None:
+        """Commit if there is anything to."""
+        if self.pool.changed:
+            image = self.pool.begin_commit()
+            self.save(image)
+            self.pool.finish_commit()
+
+    def save(self, image: bytes) -> None:
+        """Write a metadata image as the next generation."""
+        self.generation += 1
+        for offset, part in plan_save(image, self.generation, len(self.metadata)):
+            self.metadata[offset : offset + len(part)] = part
+
+    def crash(self) -> None:
+        """Lose everything but the two devices, and activate again."""
+        self.pool = self._activate()
+        self.commit()
+
+    def problems(self) -> list[str]:
+        """Return what the checker finds."""
+        return check(self.pool)
+
+    def blocks_of(self, thin_id: int) -> dict[int, int]:
+        """Return virtual to data block of a device."""
+        return {
+            run.vblock + at: run.data_block + at for run in self.pool.mappings(thin_id) for at in range(run.length)
+        }
+
+    def execute(self, steps: list[Step], request: bytes = b"") -> None:
+        """Carry out *steps*."""
+        for step in steps:
+            match step:
+                case WriteData(request_offset, data_offset, length):
+                    self._put(data_offset, request[request_offset : request_offset + length])
+                case CopyData(source_offset, data_offset, length):
+                    self._put(data_offset, bytes(self.data[source_offset : source_offset + length]))
+                case ZeroData(data_offset, length):
+                    self._put(data_offset, bytes(length))
+                case PassDown(data_offset, length):
+                    self.data[data_offset : data_offset + length] = bytes(length)
+                    self.passed_down.append((data_offset // self.block, length // self.block))
+                case Commit():
+                    self.commit()
+                case FlushData():
+                    pass
+                case ReadData() | ReadZeros():
+                    raise AssertionError(step)
+
+    def _put(self, offset: int, content: bytes) -> None:
+        assert offset + len(content) <= len(self.data)
+        self.data[offset : offset + len(content)] = content
+        self.written.append((offset, len(content)))
+
+    def _answer(self, step: ReadStep) -> bytes:
+        if isinstance(step, ReadZeros):
+            return bytes(step.length)
+        return bytes(self.data[step.data_offset : step.data_offset + step.length])
+
+    def _activate(self) -> Pool:
+        headers = [
+            bytes(self.metadata[slot_offset(slot) : slot_offset(slot) + HEADER_SIZE]) for slot in (0, 1)
+        ]
+        header = choose(*headers)
+        image = None
+        if header is not None:
+            parts = [self.metadata[offset : offset + length] for offset, length in header.pieces()]
+            image = header.check(b"".join(parts))
+            self.generation = header.generation
+        return Pool(
+            self.features,
+            self.block_size,
+            self.data_blocks,
+            self.low_water_blocks,
+            len(self.metadata) // 4096,
+            None if image is None else decode(image),
+            self.data_can_discard,
+        )

@@ -1,0 +1,212 @@
+"""Replays a random history whose answers were recorded on Linux 6.1 (thin-pool 1.22.0), on the engine in memory.
+
+The records name most operations in full; what they leave out comes from the same random generator
+that made the history, so that the replay takes every one of its decisions again.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import random
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from ram_pool import RamPool
+
+from thinsim.errors import DeviceMapperError
+from thinsim.thin.device import ThinDevice
+from thinsim.thin.table import PoolFeatures
+
+_OPERATIONS = ["thin", "snap", "act", "deact", "del", "write", "disc", "trans", "bad", "msnap", "remk"]
+_WEIGHTS = [6, 8, 8, 4, 5, 40, 16, 1, 4, 1, 2]
+_THIN_BLOCKS = 128
+_THIN_BYTES = 8 << 20
+_PAGE = 4096
+_BAD_MESSAGES = [
+    "create_thin",
+    "create_thin 16777216",
+    "create_thin x",
+    "create_snap 1",
+    "delete 99999",
+    "frobnicate",
+    "create_snap 5 5000",
+    "delete",
+    "set_transaction_id 1",
+    "release_metadata_snap",
+]
+
+
+def records(seed: int) -> list[dict[str, Any]]:
+    """Return the recorded answers of a seed."""
+    path = Path(__file__).parent / "data" / f"linux-6.1-seed{seed}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+class Replay:
+    """One history; ``answers`` yields records of the engine like those of the kernel."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.ram = RamPool(
+            1024, 128, PoolFeatures(skip_block_zeroing=True), low_water_blocks=32, old_content=b"\0"
+        )
+        self.known: set[int] = set()
+        self.active: dict[int, ThinDevice] = {}
+        self.transaction = 0
+        self.host_pages: set[int] = set()
+
+    def answers(self, count: int) -> list[dict[str, Any]]:
+        """Carry out *count* operations."""
+        found = []
+        for number in range(count):
+            operation = self.random.choices(_OPERATIONS, _WEIGHTS)[0]
+            record: dict[str, Any] = {"i": number, "op": operation}
+            if not self._step(number, operation, record):
+                continue
+            self.ram.commit()
+            record["pool"] = self.ram.pool.status().text(0, 131072)
+            record["thins"] = {
+                str(thin_id): device.status().text(0, 16384) for thin_id, device in sorted(self.active.items())
+            }
+            self._note_host()
+            if number % 10 == 9:
+                record["sha"] = {
+                    str(thin_id): hashlib.sha256(self.ram.content(device)).hexdigest()[:16]
+                    for thin_id, device in sorted(self.active.items())
+                }
+                record["host_kib"] = len(self.host_pages) * _PAGE // 1024
+            found.append(record)
+        return found
+
+    def dump(self) -> dict[int, tuple[dict[str, str], list[tuple[int, int, int, int]]]]:
+        """Return what ``thin_dump`` would: details and runs of each device."""
+        pool = self.ram.pool
+        return {
+            int(thin_id): (
+                {
+                    "mapped_blocks": str(len(record.state.mappings)),
+                    "transaction": str(record.state.transaction_id),
+                    "creation_time": str(record.state.creation_time),
+                    "snap_time": str(record.state.snapshotted_time),
+                },
+                [(run.vblock, run.data_block, run.length, run.time) for run in pool.mappings(thin_id)],
+            )
+            for thin_id, record in pool.records.items()
+        }
+
+    def _step(self, number: int, operation: str, record: dict[str, Any]) -> bool:
+        choose, ids, active = self.random, sorted(self.known), sorted(self.active)
+        tag = self.seed * 100000 + number
+        if operation == "thin":
+            record["id"] = new = choose.randrange(1, 24)
+            if self._message(record, f"create_thin {new}"):
+                self.known.add(new)
+        elif operation == "snap" and ids:
+            origin, new = choose.choice(ids), choose.randrange(1, 24)
+            record.update(id=new, origin=origin)
+            if self._message(record, f"create_snap {new} {origin}"):
+                self.known.add(new)
+        elif operation == "act" and ids:
+            record["id"] = one = choose.choice(ids)
+            if one in self.active:
+                name = f"POOL-t{one}"
+                self._refuse(record, f"create ioctl on {name}  failed", errno.EBUSY)
+            else:
+                record["rc"] = 0
+                self.active[one] = self.ram.open(one, _THIN_BLOCKS)
+        elif operation == "deact" and active:
+            record["id"] = one = choose.choice(active)
+            record["rc"] = 0
+            self.ram.pool.close_thin(self.active.pop(one))
+        elif operation == "del":
+            one = choose.choice(ids) if ids and choose.random() < 0.8 else choose.randrange(1, 30)
+            record["id"] = one
+            if self._message(record, f"delete {one}"):
+                self.known.discard(one)
+        elif operation == "write" and active:
+            one = choose.choice(active)
+            offset = choose.randrange(0, _THIN_BYTES - (1 << 20), 4096)
+            length = choose.choice([4096, 8192, 65536, 131072, 262144])
+            offset -= offset % 65536 if choose.random() < 0.5 else 0
+            record.update(id=one, off=offset, ln=length)
+            self._io(record, lambda: self._write(one, offset, length, tag))
+        elif operation == "disc" and active:
+            one = choose.choice(active)
+            offset = choose.randrange(0, _THIN_BYTES - (4 << 20), 512)
+            length = choose.choice([512, 65536, 65536 * 3, 1 << 20, 4 << 20])
+            offset -= offset % 65536 if choose.random() < 0.6 else 0
+            record.update(id=one, off=offset, ln=length)
+            self._io(record, lambda: self.ram.discard(self.active[one], offset, length))
+        elif operation == "trans":
+            old = self.transaction if choose.random() < 0.7 else self.transaction + 5
+            if self._message(record, f"set_transaction_id {old} {self.transaction + 1}"):
+                self.transaction += 1
+        elif operation == "bad":
+            record["msg"] = choose.choice(_BAD_MESSAGES)
+            self._message(record, record["msg"])
+        elif operation == "msnap":
+            record["msg"] = choose.choice(["reserve_metadata_snap", "release_metadata_snap"])
+            self._message(record, record["msg"])
+        elif operation == "remk" and active:
+            record["id"] = one = choose.choice(active)
+            base = choose.randrange(0, 64) * 65536
+            self._io(
+                record, lambda: [self._write(one, base + at * 65536, 4096, tag) for at in range(8)]
+            )
+        else:
+            return False
+        return True
+
+    def _write(self, thin_id: int, offset: int, length: int, tag: int) -> None:
+        self.ram.write(self.active[thin_id], offset, struct.pack("<QQ", tag, offset) * (length // 16))
+
+    def _io(self, record: dict[str, Any], request: Callable[[], object]) -> None:
+        record["rc"] = 0
+        try:
+            request()
+        except DeviceMapperError as error:
+            record["rc"] = error.errno
+
+    def _message(self, record: dict[str, Any], text: str) -> bool:
+        record["rc"] = 0
+        try:
+            self.ram.message(text)
+        except DeviceMapperError as error:
+            self._refuse(record, "message ioctl on POOL  failed", error.errno)
+            return False
+        return True
+
+    def _refuse(self, record: dict[str, Any], what: str, number: int) -> None:
+        record["rc"] = 1
+        record["err"] = f"device-mapper: {what}: {os.strerror(number)}"
+
+    def _note_host(self) -> None:
+        # Within one operation nothing is written after it was passed down, nor the other way round.
+        for offset, length in self.ram.written:
+            self.host_pages.update(range(offset // _PAGE, (offset + length) // _PAGE))
+        for block, count in self.ram.passed_down:
+            pages = self.ram.block // _PAGE
+            self.host_pages.difference_update(range(block * pages, (block + count) * pages))
+        self.ram.written.clear()
+        self.ram.passed_down.clear()
+
+
+def parse_dump(xml: str) -> dict[int, tuple[dict[str, str], list[tuple[int, int, int, int]]]]:
+    """Read ``thin_dump``'s XML like ``Replay.dump``."""
+    devices = {}
+    for device in ElementTree.fromstring(xml).findall("device"):
+        details = dict(device.attrib)
+        thin_id = int(details.pop("dev_id"))
+        runs = []
+        for mapping in device:
+            values = {name: int(value) for name, value in mapping.attrib.items()}
+            begin = values.get("origin_begin", values.get("origin_block", 0))
+            data = values.get("data_begin", values.get("data_block", 0))
+            runs.append((begin, data, values.get("length", 1), values["time"]))
+        devices[thin_id] = (details, runs)
+    return devices

@@ -1,0 +1,290 @@
+"""The pool: messages, devices, status, growth, and the two steps of a commit."""
+
+import errno
+
+import pytest
+from ram_pool import RamPool
+
+from thinsim.errors import DeviceMapperError
+from thinsim.thin.mapping import Run
+from thinsim.thin.metadata.image import decode
+from thinsim.thin.modes import PoolMode
+from thinsim.thin.plan import Commit, FlushData
+from thinsim.thin.pool import Pool
+from thinsim.thin.table import PoolFeatures, parse_pool_table
+from thinsim.units import Sectors
+
+BLOCK = 4096
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("", errno.EINVAL),
+        ("frobnicate", errno.EINVAL),
+        ("@cancel_deferred_remove", errno.EINVAL),
+        ("create_thin", errno.EINVAL),
+        ("create_thin 1 2", errno.EINVAL),
+        ("create_thin x", errno.EINVAL),
+        ("create_thin 16777216", errno.EINVAL),
+        ("create_thin 1", errno.EEXIST),
+        ("create_snap 2", errno.EINVAL),
+        ("create_snap 1 9", errno.EEXIST),
+        ("create_snap 2 9", errno.ENODATA),
+        ("create_snap 1 1", errno.EEXIST),
+        ("delete", errno.EINVAL),
+        ("delete 9", errno.ENODATA),
+        ("delete 1", errno.EBUSY),
+        ("set_transaction_id 0", errno.EINVAL),
+        ("set_transaction_id x 1", errno.EINVAL),
+        ("set_transaction_id 5 6", errno.EINVAL),
+        ("reserve_metadata_snap now", errno.EINVAL),
+        ("release_metadata_snap", errno.EINVAL),
+    ],
+)
+def test_a_message_is_refused_with_the_kernel_s_errno_and_changes_nothing(text: str, number: int) -> None:
+    ram = RamPool()
+    ram.thin(1)
+    with pytest.raises(DeviceMapperError) as caught:
+        ram.pool.message(text)
+    assert caught.value.errno == number
+    assert not ram.pool.changed
+
+
+def test_messages_are_told_apart_without_case() -> None:
+    ram = RamPool()
+    ram.message("CREATE_Thin +007")
+    assert ram.pool.thin_ids() == [7]
+
+
+def test_a_second_metadata_snapshot_is_ebusy() -> None:
+    ram = RamPool()
+    ram.message("reserve_metadata_snap")
+    assert ram.pool.status().held_root is not None
+    with pytest.raises(DeviceMapperError) as caught:
+        ram.message("reserve_metadata_snap")
+    assert caught.value.errno == errno.EBUSY
+    ram.message("release_metadata_snap")
+    assert ram.pool.status().held_root is None
+
+
+def test_the_transaction_id_is_set_when_the_current_one_is_known() -> None:
+    ram = RamPool()
+    ram.message("set_transaction_id 0 18446744073709551615")
+    assert ram.pool.status().transaction_id == 18446744073709551615
+
+
+def test_an_unknown_device_is_enodata() -> None:
+    pool = RamPool().pool
+    for ask in (lambda: pool.open_thin(1, Sectors(8)), lambda: pool.mappings(1)):
+        with pytest.raises(DeviceMapperError) as caught:
+            ask()
+        assert caught.value.errno == errno.ENODATA
+
+
+def test_a_device_may_be_open_twice() -> None:
+    ram = RamPool()
+    first, second = ram.thin(1), ram.open(1)
+    ram.pool.close_thin(first)
+    with pytest.raises(DeviceMapperError) as caught:
+        ram.message("delete 1")
+    assert caught.value.errno == errno.EBUSY
+    ram.pool.close_thin(second)
+    ram.message("delete 1")
+    assert ram.pool.thin_ids() == []
+
+
+def test_an_external_origin_is_not_served_yet() -> None:
+    ram = RamPool()
+    ram.message("create_thin 1")
+    with pytest.raises(DeviceMapperError, match="external origins are not served yet"):
+        ram.pool.open_thin(1, Sectors(8), "/dev/loop9")
+
+
+def test_snapshots_count_time_and_stamp_both_sides() -> None:
+    ram = RamPool()
+    origin = ram.thin(1)
+    ram.write_blocks(origin, 0)
+    ram.snap(2, 1)
+    ram.write_blocks(origin, 4)
+    assert ram.pool.mappings(1) == [Run(0, 0, 1, 0), Run(4, 1, 1, 1)]
+    assert ram.pool.mappings(2) == [Run(0, 0, 1, 0)]
+    assert [ram.pool.records[thin_id].state.snapshotted_time for thin_id in ram.pool.thin_ids()] == [1, 1]
+
+
+def test_the_status_of_a_pool_and_a_thin() -> None:
+    ram = RamPool(data_blocks=1024, block_size=128)
+    device = ram.thin(1, 128)
+    assert device.status().text(0, 16384) == "0 16384 thin 0 -"
+    ram.write(device, 1507328, b"x" * 65536)
+    ram.commit()
+    assert device.status().text(0, 16384) == "0 16384 thin 128 3071"
+    assert ram.pool.status().text(0, 131072) == (
+        "0 131072 thin-pool 0 2/256 1/1024 - rw discard_passdown queue_if_no_space - 64 "
+    )
+
+
+def test_total_data_is_what_the_last_commit_knew_used_data_what_runs() -> None:
+    ram = RamPool()
+    device = ram.thin(1)
+    ram.pool.grow_data(60)
+    ram.write_blocks(device, 0)
+    status = ram.pool.status()
+    assert (status.used_data, status.total_data) == (1, 48)
+    ram.commit()
+    assert ram.pool.status().total_data == 60
+
+
+def test_a_pool_can_not_shrink() -> None:
+    ram = RamPool()
+    with pytest.raises(DeviceMapperError, match="too small: expected 48") as caught:
+        ram.pool.grow_data(47)
+    assert caught.value.errno == errno.EINVAL
+
+
+def test_a_pool_is_activated_from_its_table_and_image() -> None:
+    table = parse_pool_table("0 2097152 thin-pool m d 128 1024 1 skip_block_zeroing")
+    pool = Pool.activate(table, None, metadata_bytes=64 << 20)
+    pool.message("create_thin 7")
+    image = pool.begin_commit()
+    pool.finish_commit()
+    again = Pool.activate(table, image, metadata_bytes=64 << 20)
+    assert again.thin_ids() == [7]
+    assert not again.changed
+    status = again.status()
+    assert (status.total_data, status.total_metadata, status.metadata_low_watermark) == (16384, 16384, 1024)
+
+
+def test_another_block_size_is_refused() -> None:
+    image = RamPool().pool.committed_image
+    table = parse_pool_table("0 2097152 thin-pool m d 128 1024")
+    with pytest.raises(DeviceMapperError, match="from 8 to 128"):
+        Pool.activate(table, image, metadata_bytes=1 << 20)
+
+
+def test_a_read_only_pool_is_not_formatted() -> None:
+    with pytest.raises(DeviceMapperError) as caught:
+        Pool(PoolFeatures(read_only=True), Sectors(8), 10)
+    assert caught.value.errno == errno.EPERM
+
+
+def test_a_flush_commits_only_when_this_device_changed() -> None:
+    ram = RamPool()
+    device, other = ram.thin(1), ram.thin(2)
+    assert device.plan_flush() == [FlushData()]
+    ram.write_blocks(device, 0)
+    assert device.plan_flush() == [Commit()]
+    assert other.plan_flush() == [FlushData()]
+    ram.flush(device)
+    assert device.plan_flush() == [FlushData()]
+    ram.write_blocks(device, 0)
+    assert device.plan_flush() == [FlushData()]
+    ram.discard_blocks(device, 0)
+    assert device.plan_flush() == [Commit()]
+
+
+def test_a_flush_during_a_commit_waits_for_what_came_after_it_began() -> None:
+    ram = RamPool()
+    device = ram.thin(1)
+    ram.write_blocks(device, 0)
+    ram.pool.begin_commit()
+    assert device.plan_flush() == [Commit()]
+    ram.write_blocks(device, 1)
+    ram.pool.finish_commit()
+    assert device.plan_flush() == [Commit()]
+    assert ram.pool.changed
+
+
+def test_an_unchanged_pool_has_nothing_to_commit() -> None:
+    ram = RamPool()
+    generation = ram.generation
+    ram.commit()
+    assert (ram.pool.changed, ram.generation) == (False, generation)
+
+
+def test_a_crash_before_the_commit_leaves_the_last_one() -> None:
+    ram = RamPool()
+    device = ram.thin(1)
+    ram.write_blocks(device, 0)
+    ram.flush(device)
+    ram.write_blocks(device, 1)
+    ram.crash()
+    assert ram.blocks_of(1) == {0: 0}
+    assert ram.problems() == []
+
+
+def test_a_failed_commit_returns_to_the_last_one_read_only_and_in_need_of_a_check() -> None:
+    ram = RamPool()
+    device, other = ram.thin(1), ram.thin(2)
+    ram.write_blocks(device, 0)
+    ram.commit()
+    ram.write_blocks(device, 1)
+    ram.pool.begin_commit()
+    image = ram.pool.abort_commit()
+    assert ram.blocks_of(1) == {0: 0}
+    assert ram.read(device, 0, BLOCK) == b"w" * BLOCK
+    status = ram.pool.status()
+    assert (status.mode, status.needs_check, ram.pool.changed) == ("ro", True, False)
+    assert ram.problems() == []
+    with pytest.raises(DeviceMapperError) as caught:
+        device.plan_flush()
+    assert caught.value.errno == errno.EIO
+    assert other.plan_flush() == [FlushData()]
+    ram.save(image)
+    assert decode(image).needs_check
+    ram.crash()
+    assert ram.pool.status().mode == "ro"
+
+
+def test_a_write_that_outlives_its_transaction_is_eio() -> None:
+    ram = RamPool()
+    device = ram.thin(1)
+    plan, discard = device.plan_write(0, BLOCK), device.plan_discard(BLOCK, BLOCK)
+    ram.pool.begin_commit()
+    ram.pool.abort_commit()
+    with pytest.raises(DeviceMapperError) as caught:
+        device.complete(plan)
+    assert caught.value.errno == errno.EIO
+    device.complete(discard)
+    assert ram.pool.blocks_used() == 0
+    assert ram.problems() == []
+
+
+def test_a_device_that_was_never_committed_is_lost_with_its_transaction() -> None:
+    ram = RamPool()
+    ram.pool.create_thin(1)
+    device = ram.open(1)
+    ram.pool.abort_commit()
+    with pytest.raises(DeviceMapperError) as caught:
+        device.plan_read(0, 1)
+    assert caught.value.errno == errno.EIO
+    assert device.status().text(0, 8) == "0 8 thin Error"
+    ram.pool.close_thin(device)
+
+
+def test_a_second_failure_fails_the_pool_for_good() -> None:
+    ram = RamPool()
+    device = ram.thin(1)
+    ram.pool.abort_commit()
+    ram.pool.abort_commit()
+    assert ram.pool.mode is PoolMode.FAIL
+    assert ram.pool.status().text(0, 384) == "0 384 thin-pool Fail"
+    assert device.status().text(0, 8) == "0 8 thin Fail"
+    for request in (device.plan_read, device.plan_write, device.plan_discard):
+        with pytest.raises(DeviceMapperError) as caught:
+            request(0, BLOCK)
+        assert caught.value.errno == errno.EIO
+    with pytest.raises(DeviceMapperError) as caught:
+        ram.open(1)
+    assert caught.value.errno == errno.EINVAL
+    ram.pool.bind(ram.features, 0)
+    assert ram.pool.mode is PoolMode.FAIL
+
+
+def test_commits_do_not_overlap() -> None:
+    pool = RamPool().pool
+    with pytest.raises(AssertionError, match="no commit"):
+        pool.finish_commit()
+    pool.begin_commit()
+    with pytest.raises(AssertionError, match="already under way"):
+        pool.begin_commit()

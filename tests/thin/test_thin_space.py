@@ -1,0 +1,177 @@
+"""Running out of data space: commit and look again, modes, events, coming back."""
+
+import errno
+
+import pytest
+from ram_pool import RamPool
+
+from thinsim.errors import DeviceMapperError
+from thinsim.thin.device import CommitNeeded, NoDataSpace, OutOfDataSpace, ShortOfDataSpace
+from thinsim.thin.modes import PoolMode
+from thinsim.thin.table import PoolFeatures
+
+BLOCK = 4096
+ERROR_IF_NO_SPACE = PoolFeatures(error_if_no_space=True)
+
+
+def test_a_full_pool_asks_for_a_commit_then_is_out_of_data_space() -> None:
+    ram = RamPool(data_blocks=2)
+    device = ram.thin(1)
+    ram.write_blocks(device, 0, 2)
+    with pytest.raises(CommitNeeded):
+        device.plan_write(2 * BLOCK, BLOCK)
+    assert (ram.pool.mode, ram.pool.event_nr) == (PoolMode.WRITE, 0)
+    ram.commit()
+    with pytest.raises(OutOfDataSpace) as caught:
+        device.plan_write(2 * BLOCK, BLOCK)
+    assert caught.value.errno == errno.ENOSPC
+    assert ram.pool.status().mode == "out_of_data_space"
+    # The low water mark of 0, and the mode.
+    assert ram.pool.event_nr == 2
+    assert not ram.pool.has_space
+
+
+def test_error_if_no_space_fails_the_write() -> None:
+    ram = RamPool(data_blocks=1, features=ERROR_IF_NO_SPACE)
+    device = ram.thin(1)
+    with pytest.raises(NoDataSpace) as caught:
+        ram.write_blocks(device, 0, 2)
+    assert not isinstance(caught.value, OutOfDataSpace)
+    assert ram.pool.status().no_space == "error_if_no_space"
+    assert ram.blocks_of(1) == {0: 0}
+
+
+def test_a_long_write_can_fill_the_pool_before_it_fails() -> None:
+    ram = RamPool(data_blocks=3)
+    device = ram.thin(1)
+    ram.write_blocks(device, 1)
+    with pytest.raises(ShortOfDataSpace) as caught:
+        device.plan_write(100, 5 * BLOCK)
+    assert caught.value.writable == 3 * BLOCK - 100
+    assert (ram.pool.mode, ram.pool.blocks_used()) == (PoolMode.WRITE, 1)
+    with pytest.raises(OutOfDataSpace):
+        ram.write(device, 100, b"x" * 5 * BLOCK)
+    assert sorted(ram.blocks_of(1)) == [0, 1, 2]
+    assert ram.read(device, 0, 4 * BLOCK) == bytes(100) + b"x" * (3 * BLOCK - 100) + bytes(BLOCK)
+    assert ram.problems() == []
+
+
+def test_out_of_data_space_leaves_mapped_blocks_writable_and_messages_served() -> None:
+    ram = RamPool(data_blocks=1)
+    device = ram.thin(1)
+    with pytest.raises(OutOfDataSpace):
+        ram.write_blocks(device, 0, 2)
+    ram.write_blocks(device, 0, fill=b"n")
+    assert ram.read(device, 0, 2 * BLOCK) == b"n" * BLOCK + bytes(BLOCK)
+    with pytest.raises(OutOfDataSpace):
+        device.plan_write(BLOCK, 1)
+    ram.message("create_thin 2")
+    ram.discard_blocks(device, 0)
+    assert ram.pool.mode is PoolMode.OUT_OF_DATA_SPACE
+    ram.commit()
+    assert ram.pool.mode is PoolMode.WRITE
+    assert ram.pool.has_space
+    ram.write_blocks(device, 5)
+    assert ram.problems() == []
+
+
+def test_growth_ends_out_of_data_space_at_its_commit() -> None:
+    ram = RamPool(data_blocks=1)
+    device = ram.thin(1)
+    with pytest.raises(OutOfDataSpace):
+        ram.write_blocks(device, 0, 2)
+    ram.pool.grow_data(2)
+    assert ram.pool.changed
+    ram.commit()
+    assert ram.pool.mode is PoolMode.WRITE
+    assert device.plan_write(BLOCK, BLOCK).remaps
+
+
+def test_blocks_freed_in_this_transaction_only_bring_out_of_data_space_until_the_commit() -> None:
+    ram = RamPool(data_blocks=2)
+    device = ram.thin(1)
+    ram.write_blocks(device, 0, 2)
+    ram.commit()
+    ram.discard_blocks(device, 0)
+    with pytest.raises(OutOfDataSpace):
+        device.plan_write(5 * BLOCK, BLOCK)
+    assert ram.pool.mode is PoolMode.OUT_OF_DATA_SPACE
+    ram.commit()
+    ram.write_blocks(device, 5)
+    assert ram.blocks_of(1) == {1: 1, 5: 0}
+
+
+def test_writes_that_waited_too_long_fail_until_the_next_resume() -> None:
+    ram = RamPool(data_blocks=1)
+    device = ram.thin(1)
+    ram.pool.no_space_timeout()
+    assert ram.pool.status().no_space == "queue_if_no_space"
+    with pytest.raises(OutOfDataSpace):
+        ram.write_blocks(device, 0, 2)
+    events = ram.pool.event_nr
+    ram.pool.no_space_timeout()
+    ram.pool.no_space_timeout()
+    assert (ram.pool.event_nr, ram.pool.status().no_space) == (events + 1, "error_if_no_space")
+    with pytest.raises(NoDataSpace) as caught:
+        device.plan_write(BLOCK, BLOCK)
+    assert not isinstance(caught.value, OutOfDataSpace)
+    ram.pool.resume()
+    assert ram.pool.status().no_space == "queue_if_no_space"
+
+
+def test_the_low_water_mark_is_one_event_until_the_next_resume() -> None:
+    ram = RamPool(data_blocks=10, low_water_blocks=4)
+    device = ram.thin(1)
+    ram.write_blocks(device, 0, 6)
+    assert ram.pool.event_nr == 0
+    ram.write_blocks(device, 6)
+    ram.write_blocks(device, 7)
+    assert ram.pool.event_nr == 1
+    ram.pool.resume()
+    ram.write_blocks(device, 8)
+    assert ram.pool.event_nr == 2
+
+
+def test_a_read_only_pool_reads_rewrites_and_ignores_discards() -> None:
+    ram = RamPool()
+    device = ram.thin(1)
+    ram.write_blocks(device, 0)
+    ram.commit()
+    ram.pool.bind(PoolFeatures(read_only=True), 0)
+    assert (ram.pool.status().mode, ram.pool.event_nr) == ("ro", 1)
+    ram.write_blocks(device, 0, fill=b"n")
+    ram.discard_blocks(device, 0)
+    assert ram.read(device, 0, BLOCK) == b"n" * BLOCK
+    assert device.plan_flush() != []
+    for refused in (lambda: device.plan_write(BLOCK, 1), lambda: ram.pool.message("frobnicate")):
+        with pytest.raises(DeviceMapperError) as caught:
+            refused()
+        assert caught.value.errno in (errno.EIO, errno.EOPNOTSUPP)
+    with pytest.raises(DeviceMapperError) as caught:
+        ram.pool.begin_commit()
+    assert caught.value.errno == errno.EINVAL
+    ram.pool.bind(PoolFeatures(), 0)
+    assert (ram.pool.status().mode, ram.pool.event_nr) == ("rw", 2)
+
+
+def test_a_pool_that_became_read_only_with_changes_can_not_flush_them() -> None:
+    ram = RamPool()
+    device = ram.thin(1)
+    plan = device.plan_write(5 * BLOCK, BLOCK)
+    ram.write_blocks(device, 0)
+    ram.pool.bind(PoolFeatures(read_only=True), 0)
+    for refused in (device.plan_flush, lambda: device.complete(plan)):
+        with pytest.raises(DeviceMapperError) as caught:
+            refused()
+        assert caught.value.errno == errno.EIO
+
+
+def test_a_pool_that_needs_a_check_does_not_grow_or_write() -> None:
+    ram = RamPool()
+    ram.thin(1)
+    ram.save(ram.pool.abort_commit())
+    ram.data_blocks = 60
+    ram.crash()
+    assert ram.pool.status().total_data == 48
+    ram.pool.bind(PoolFeatures(), 0)
+    assert ram.pool.mode is PoolMode.READ_ONLY
