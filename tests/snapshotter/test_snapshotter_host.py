@@ -24,14 +24,14 @@ class DirectoryMounter:
         self.calls.append(("mount", source, fs_type, options))
         if self._error is not None:
             raise self._error
+        target.mkdir()
         for entry in self._entries:
             (target / entry).mkdir(parents=True)
 
     async def unmount(self, target: Path) -> None:
         self.calls.append(("unmount",))
         self.left = sorted(path.name for path in target.iterdir())
-        for path in target.iterdir():
-            shutil.rmtree(path)
+        shutil.rmtree(target)
 
 
 def image(directory: Path, size: int) -> Path:
@@ -72,7 +72,7 @@ def test_an_unknown_type_is_refused() -> None:
 )
 async def test_mkfs(tmp_path: Path, fs_type: str, fs_options: str, offset: int, magic: bytes) -> None:
     device = image(tmp_path, 512 << 20)
-    await LinuxHost(DirectoryMounter()).make_filesystem(device, fs_type, fs_options)
+    await LinuxHost(DirectoryMounter(), tmp_path / "target").make_filesystem(device, fs_type, fs_options)
     with device.open("rb") as file:
         file.seek(offset)
         assert file.read(len(magic)) == magic
@@ -82,7 +82,7 @@ async def test_mkfs(tmp_path: Path, fs_type: str, fs_options: str, offset: int, 
 async def test_a_failure_carries_what_the_command_said(tmp_path: Path) -> None:
     device = image(tmp_path, 64 << 20)
     with pytest.raises(CommandFailedError, match="nonsense") as caught:
-        await LinuxHost(DirectoryMounter()).make_filesystem(device, "ext4", "nonsense")
+        await LinuxHost(DirectoryMounter(), tmp_path / "target").make_filesystem(device, "ext4", "nonsense")
     assert caught.value.command == ("mkfs.ext4", "-E", "nonsense", str(device))
     assert caught.value.status != 0
 
@@ -91,12 +91,12 @@ async def test_a_failure_carries_what_the_command_said(tmp_path: Path) -> None:
 async def test_blkdiscard_of_what_is_no_block_device(tmp_path: Path) -> None:
     device = image(tmp_path, 4096)
     with pytest.raises(CommandFailedError, match="not a block device"):
-        await LinuxHost(DirectoryMounter()).discard(device)
+        await LinuxHost(DirectoryMounter(), tmp_path / "target").discard(device)
 
 
 async def test_a_missing_command_names_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    host = LinuxHost(DirectoryMounter())
+    host = LinuxHost(DirectoryMounter(), tmp_path / "target")
     with pytest.raises(EnvironmentLacksError, match="install util-linux"):
         await host.discard(tmp_path / "device")
     with pytest.raises(EnvironmentLacksError, match="install xfsprogs"):
@@ -104,34 +104,33 @@ async def test_a_missing_command_names_its_package(tmp_path: Path, monkeypatch: 
 
 
 @pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    return tmp_path
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "mounted"
 
 
-async def test_lost_and_found_is_removed_alone(temporary: Path) -> None:
+async def test_lost_and_found_is_removed_alone(target: Path) -> None:
     mounter = DirectoryMounter(("lost+found", "etc"))
-    await LinuxHost(mounter).remove_lost_and_found(Mount("ext4", "/dev/mapper/x", ("ro",)))
+    await LinuxHost(mounter, target).remove_lost_and_found(Mount("ext4", "/dev/mapper/x", ("ro",)))
     assert mounter.calls == [("mount", "/dev/mapper/x", "ext4", ("ro",)), ("unmount",)]
     assert mounter.left == ["etc"]
-    assert list(temporary.iterdir()) == []
+    assert not target.exists()
 
 
-async def test_without_lost_and_found_nothing_is_wrong(temporary: Path) -> None:
+async def test_without_lost_and_found_nothing_is_wrong(target: Path) -> None:
     mounter = DirectoryMounter(("etc",))
-    await LinuxHost(mounter).remove_lost_and_found(Mount("xfs", "/dev/mapper/x"))
+    await LinuxHost(mounter, target).remove_lost_and_found(Mount("xfs", "/dev/mapper/x"))
     assert mounter.left == ["etc"]
 
 
-async def test_a_full_lost_and_found_stays(temporary: Path) -> None:
+async def test_a_full_lost_and_found_stays(target: Path) -> None:
     mounter = DirectoryMounter(("lost+found/#12",))
-    await LinuxHost(mounter).remove_lost_and_found(Mount("ext4", "/dev/mapper/x"))
+    await LinuxHost(mounter, target).remove_lost_and_found(Mount("ext4", "/dev/mapper/x"))
     assert mounter.left == ["lost+found"]
 
 
-async def test_a_failed_mount_is_logged_not_raised(temporary: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failed_mount_is_logged_not_raised(target: Path, caplog: pytest.LogCaptureFixture) -> None:
     mounter = DirectoryMounter(error=DeviceMapperError(6, "no device"))
-    await LinuxHost(mounter).remove_lost_and_found(Mount("ext4", "/dev/mapper/x"))
+    await LinuxHost(mounter, target).remove_lost_and_found(Mount("ext4", "/dev/mapper/x"))
     assert "could not mount /dev/mapper/x" in caplog.text
     assert mounter.calls == [("mount", "/dev/mapper/x", "ext4", ())]
-    assert list(temporary.iterdir()) == []
+    assert not target.exists()
