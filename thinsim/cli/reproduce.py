@@ -1,7 +1,6 @@
 """``thinsim reproduce``: show the leak, measure it at every height, name its owner."""
 
 import json
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -21,7 +20,7 @@ from thinsim.scenario.reproduce import Request
 from thinsim.scenario.reproduce import reproduce as run_reproduction
 
 LEAKED = 3
-_MINIMUM_WIDTH = 150
+_UNBOUNDED_WIDTH = 200
 
 
 @click.command()
@@ -108,8 +107,8 @@ def reproduce(
     else:
         if json_path is not None:
             json_path.write_text(document + "\n")
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-        print_to(Console(width=max(width, _MINIMUM_WIDTH)), result)
+        # A pipe or a file has no width: the whole table goes there.
+        print_to(Console(width=None if sys.stdout.isatty() else _UNBOUNDED_WIDTH), result)
     if result.kept is not None:
         notes.print(f"kept: {result.kept}", highlight=False)
     worst = max(sum(leak.bytes for leak in run.leaks) for run in result.runs)

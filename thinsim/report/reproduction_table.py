@@ -2,68 +2,75 @@
 
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from thinsim.measure.sample import StepSample
+from thinsim.report.columns import Group, lay_out
 from thinsim.scenario.container_lifecycle import LifecycleResult, Phase
 from thinsim.scenario.reproduce import Reproduction
 from thinsim.units import format_size
 
 
-def render(result: Reproduction) -> RenderableType:
-    """Return what ``thinsim reproduce`` prints."""
-    parts: list[RenderableType] = [_phases(result)]
-    for run in result.runs:
-        parts += [Text(), _leaks(run)]
-    parts += [Text(), _times(result)]
-    return Group(*parts)
-
-
 def print_to(console: Console, result: Reproduction) -> None:
-    """Print the tables."""
-    console.print(render(result))
-
-
-def _phases(result: Reproduction) -> Table:
-    table = Table(
-        title=f"{result.layers} layers ({result.image}), a container that writes "
-        f"{format_size(result.container_bytes)}, rig {result.rig}, data blocks of "
-        f"{format_size(result.shape.block_bytes)}",
-        title_justify="left",
-        title_style="",
-        header_style="bold",
+    """Print what ``thinsim reproduce`` shows."""
+    console.print(
+        f"{result.image}: {result.layers} layers; a container that writes "
+        f"{format_size(result.container_bytes)}; rig {result.rig}; data blocks of "
+        f"{format_size(result.shape.block_bytes)}\n",
+        highlight=False,
     )
-    table.add_column("phase")
+    for line in _phases(result, console.width):
+        console.print(Text(line), soft_wrap=True)
+    console.print(
+        "\npool: whole data blocks; host: bytes allocated in the data file, which a partly written block "
+        "has fewer of",
+        style="dim",
+        highlight=False,
+    )
     for run in result.runs:
-        table.add_column(f"{run.setting.name}\npool used", justify="right")
-        table.add_column("\npool freed", justify="right")
-        table.add_column("\nhost freed", justify="right")
-        table.add_column("\nleaked", justify="right")
-    for phase in Phase.ALL:
-        row = [phase]
-        for run in result.runs:
-            samples = [sample for sample in run.samples if sample.phase == phase]
-            row += _cells(samples, result.shape.block_bytes, _leaked_before(run.samples, phase))
-        table.add_row(*row)
-    table.add_section()
-    totals = ["in all"]
-    for run in result.runs:
-        totals += _cells(run.samples, result.shape.block_bytes, 0)
-    table.add_row(*totals, style="bold")
-    return table
+        console.print()
+        console.print(_leaks(run))
+    console.print(f"\n{_times(result)}", style="dim", highlight=False, soft_wrap=True)
 
 
-def _cells(samples: Sequence[StepSample], block_bytes: int, leaked_before: int) -> list[str]:
-    if not samples:
+def _phases(result: Reproduction, width: int) -> list[str]:
+    """Return the phase table, with the settings side by side if that fits into *width*, else one below the other."""
+    groups = [
+        Group(
+            run.setting.name,
+            ("pool used", "pool freed", "host freed", "leaked"),
+            [*(_cells(run.samples, phase, result.shape.block_bytes) for phase in Phase.ALL), _totals(run)],
+        )
+        for run in result.runs
+    ]
+    first = ["phase", *Phase.ALL, "in all"]
+    lines = lay_out(first, groups)
+    if max(len(line) for line in lines) <= width:
+        return lines
+    return [line for group in groups for line in ("", *lay_out(first, [group]))]
+
+
+def _cells(samples: Sequence[StepSample], phase: str, block_bytes: int) -> list[str]:
+    of_phase = [sample for sample in samples if sample.phase == phase]
+    if not of_phase:
         return ["", "", "", ""]
-    last = samples[-1]
+    last = of_phase[-1]
     return [
         format_size(last.pool_used_blocks * block_bytes),
-        format_size(sum(sample.pool_freed for sample in samples)),
-        format_size(sum(sample.host_freed for sample in samples)),
-        format_size(last.leaked - leaked_before),
+        format_size(sum(sample.pool_freed for sample in of_phase)),
+        format_size(sum(sample.host_freed for sample in of_phase)),
+        format_size(last.leaked - _leaked_before(samples, phase)),
+    ]
+
+
+def _totals(run: LifecycleResult) -> list[str]:
+    return [
+        "",
+        format_size(sum(sample.pool_freed for sample in run.samples)),
+        format_size(sum(sample.host_freed for sample in run.samples)),
+        format_size(sum(leak.bytes for leak in run.leaks)),
     ]
 
 
@@ -81,23 +88,20 @@ def _leaks(run: LifecycleResult) -> RenderableType:
     title = f"{run.setting.name}: {format_size(total)} leaked ({total} bytes)"
     if not run.leaks:
         return Text(f"{title}: every block that the pool freed went back to the host", style="bold")
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
-    for name, justify in (
-        ("snapshot", "left"),
-        ("thin id", "right"),
-        ("blocks", "right"),
-        ("bytes", "right"),
-        ("why", "left"),
-    ):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("snapshot")
+    table.add_column("thin id", justify="right")
+    table.add_column("blocks", justify="right")
+    table.add_column("bytes", justify="right")
+    table.add_column("why")
     for leak in run.leaks:
         owner = leak.owner
         table.add_row(owner.snapshot, str(owner.thin_id), str(leak.blocks), str(leak.bytes), owner.reason)
     return table
 
 
-def _times(result: Reproduction) -> Text:
+def _times(result: Reproduction) -> str:
     total = sum(result.seconds.values())
     parts = sorted(result.seconds.items(), key=lambda item: -item[1])
     where = ", ".join(f"{name} {seconds:.1f}" for name, seconds in parts if seconds >= 0.05)
-    return Text(f"{total:.0f} s: {where}", style="dim")
+    return f"Time: {total:.0f} s ({where})"

@@ -1,0 +1,43 @@
+"""Plain columns under grouped headings: what a phase table needs and rich's tables can't, a heading over several columns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_GAP = "  "
+_GROUP_GAP = "    "
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A heading, the headings of its columns, and their cells, one row each."""
+
+    heading: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def lay_out(first: Sequence[str], groups: Sequence[Group]) -> list[str]:
+    """Return lines: group headings, column headings, a rule, the rows, a rule, the last row.
+
+    *first* is the leftmost column, its heading and then a cell per row, aligned left; all else is
+    aligned right.
+    """
+    left = max(len(cell) for cell in first)
+    blocks = [_block(group) for group in groups]
+    heading = " " * left + _GROUP_GAP + _GROUP_GAP.join(block[0] for block in blocks)
+    lines = [
+        cell.ljust(left) + _GROUP_GAP + _GROUP_GAP.join(block[number + 1] for block in blocks)
+        for number, cell in enumerate(first)
+    ]
+    rule = "─" * max(len(line) for line in lines)
+    return [heading.rstrip(), lines[0], rule, *lines[1:-1], rule, lines[-1]]
+
+
+def _block(group: Group) -> list[str]:
+    """Return a group's lines, all of one width, its heading first."""
+    table = [group.columns, *group.rows]
+    widths = [max(len(row[number]) for row in table) for number in range(len(group.columns))]
+    # A heading longer than its columns widens the last one.
+    widths[-1] += max(0, len(group.heading) - sum(widths) - len(_GAP) * (len(widths) - 1))
+    lines = [_GAP.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
+    return [group.heading.center(len(lines[0])), *lines]
