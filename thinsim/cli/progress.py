@@ -31,7 +31,7 @@ class TerminalProgress:
 
     def say(self, text: str) -> None:
         """Print a line that stays."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def setting(self, number: int, of: int, name: str) -> None:
         """A setting's run begins."""

@@ -1,6 +1,7 @@
 """The emulated rig: files on a FUSE backing store, loop devices on them, emulated dm-thin on those."""
 
 import os
+import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from thinsim.rig.interface import HostAllocation, LedgerTotals, PoolShape
 from thinsim.rig.journal import Journal, Kind
 from thinsim.rig.mounts import RecordedMounter
 from thinsim.rig.servers import Server
+from thinsim.rig.sockets import make_socket_directory
 from thinsim.scenario.image.archive import Image
 from thinsim.scenario.mounted_workload import MountedWorkload
 from thinsim.scenario.recording import BlockHistory, RecordingHost
@@ -92,8 +94,9 @@ async def stand_up(
         host_files, store, volumes = (directory / name for name in ("host", "store", "volumes"))
         for made in (host_files, store, volumes):
             made.mkdir(mode=0o700)
-        sockets = directory / "run"
-        sockets.mkdir(mode=0o700)
+        sockets, sockets_entry = make_socket_directory(journal)
+        stack.callback(journal.end, sockets_entry)
+        stack.callback(shutil.rmtree, sockets)
         await _start_store(stack, host_files, store, sockets / "store.sock", journal)
         data = await _attach(stack, store / DATA_FILE, shape.data_size, journal)
         metadata = await _attach(stack, store / METADATA_FILE, shape.metadata_size, journal)

@@ -1,0 +1,111 @@
+"""``thinsim reproduce`` as a program: what it prints, its exit statuses, its errors."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from thinsim.cli.reproduce import LEAKED
+
+
+def thinsim(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "thinsim", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def played(tmp_path: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return thinsim("reproduce", "--rig", "process", "--dir", tmp_path, *arguments)
+
+
+def test_the_table_and_the_leaks_are_printed_and_the_exit_status_is_0(tmp_path: Path) -> None:
+    done = played(tmp_path)
+    assert done.returncode == 0, done.stderr
+    for text in (
+        "discard_blocks=false",
+        "discard_blocks=true",
+        "true + discard_committed",
+        "deleted without discard: discard_blocks is off",
+        "committed snapshot: its device was already deactivated, so nothing was discarded",
+        "0 B leaked (0 bytes): every block that the pool freed went back to the host",
+    ):
+        assert text in done.stdout
+    assert "playing recorded block writes" in done.stderr
+
+
+def test_json_goes_to_a_file_or_to_stdout_alone(tmp_path: Path) -> None:
+    done = played(tmp_path, "--setting", "on", "--json", "-")
+    document = json.loads(done.stdout)
+    assert document["rig"] == "process"
+    assert [run["setting"]["slug"] for run in document["runs"]] == ["on"]
+    assert document["runs"][0]["leaked"] == sum(leak["bytes"] for leak in document["runs"][0]["leaks"]) > 0
+    done = played(tmp_path, "--setting", "on", "--json", tmp_path / "out.json")
+    again = json.loads((tmp_path / "out.json").read_text())
+    assert again["runs"][0]["leaks"] == document["runs"][0]["leaks"]
+    assert "discard_blocks=true" in done.stdout
+
+
+def test_a_leak_beyond_the_limit_has_an_exit_status_of_its_own(tmp_path: Path) -> None:
+    assert played(tmp_path, "--setting", "committed", "--fail-on-leak", "0").returncode == 0
+    failed = played(tmp_path, "--setting", "on", "--fail-on-leak", "1M")
+    assert failed.returncode == LEAKED
+    assert "more than 1048576" in failed.stderr
+    assert played(tmp_path, "--setting", "on", "--fail-on-leak", "1G").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "complaint"),
+    [
+        (["--rig", "process", "--image", "IMAGE"], 2, "--image needs a rig that mounts"),
+        (["--rig", "process", "--record", "FILE"], 2, "--record needs a rig that mounts"),
+        (["--rig", "process", "--history", "/nowhere/h"], 1, "/nowhere/h: no such block history"),
+        (["--rig", "process", "--dir", "/nowhere"], 1, "/nowhere"),
+        (["--rig", "nonsense"], 2, "nonsense"),
+        (["--fail-on-leak", "lots"], 2, "invalid size"),
+        (["--container-mb", "-1"], 2, "-1"),
+        (["--setting", "maybe"], 2, "maybe"),
+    ],
+)
+def test_a_mistake_is_explained_without_a_traceback(
+    tmp_path: Path, arguments: list[str], status: int, complaint: str
+) -> None:
+    (tmp_path / "IMAGE").write_bytes(b"")
+    arguments = [str(tmp_path / word) if word in ("IMAGE", "FILE") else word for word in arguments]
+    done = thinsim("reproduce", *arguments)
+    assert done.returncode == status, done.stderr
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.rig
+def test_a_file_that_is_no_image_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    image = tmp_path / "image.tar"
+    image.write_bytes(b"no tar at all" * 1000)
+    work = tmp_path / "work"
+    work.mkdir()
+    done = thinsim("reproduce", "--rig", "emulated", "--image", image, "--dir", work)
+    assert done.returncode == 1
+    assert str(image) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(work.iterdir()) == []
+
+
+@pytest.mark.rig
+def test_a_machine_with_everything_runs_the_main_job_on_real_mounts(tmp_path: Path) -> None:
+    done = thinsim(
+        *("reproduce", "--dir", tmp_path, "--setting", "committed", "--container-mb", "10"),
+        *("--fail-on-leak", "0", "--json", tmp_path / "out.json"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "rig emulated" in done.stderr
+    (measured,) = json.loads((tmp_path / "out.json").read_text())["runs"]
+    imported = [sample for sample in measured["samples"] if sample["phase"] == "image imported"]
+    assert imported[-1]["host_allocated"] > 100 << 20
+    assert all(sample["host_freed"] == sample["ledger_freed"] for sample in measured["samples"])
+    assert measured["samples"][-1]["host_allocated"] == 0

@@ -1,0 +1,71 @@
+import pytest
+
+from thinsim.errors import BenchError
+from thinsim.measure.attribution import Leak, LeakBook, LeakReason, Owner
+from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind, DiscardSkipped
+from thinsim.thin.mapping import Run
+
+BLOCK = 65536
+
+
+def skipped(snapshot: str, thin_id: int, why: DiscardSkipped) -> DeviceEvent:
+    return DeviceEvent(DeviceEventKind.DISCARD_SKIPPED, snapshot, f"pool-snap-{thin_id}", thin_id, why)
+
+
+def discarded(snapshot: str, thin_id: int) -> DeviceEvent:
+    return DeviceEvent(DeviceEventKind.DISCARDED, snapshot, f"pool-snap-{thin_id}", thin_id, "")
+
+
+def test_blocks_deleted_without_discard_leak_to_their_snapshot() -> None:
+    book = LeakBook(BLOCK)
+    book.step("write", {1: [Run(0, 0, 3, 0)]}, [], passdown=True)
+    freed = book.step("remove a", {}, [skipped("a", 1, DiscardSkipped.OFF)], passdown=True)
+    assert freed == 3
+    owner = Owner("a", 1, "remove a", DiscardSkipped.OFF)
+    assert book.leaks([(0, 2 * BLOCK), (2 * BLOCK, 2 * BLOCK + 4096)]) == [Leak(owner, 3, 2 * BLOCK + 4096)]
+
+
+def test_a_shared_block_leaks_to_whoever_gives_it_up_last() -> None:
+    book = LeakBook(BLOCK)
+    book.step("write", {1: [Run(0, 0, 2, 0)], 2: [Run(0, 0, 1, 0), Run(1, 5, 1, 1)]}, [], passdown=True)
+    assert (
+        book.step("remove b", {1: [Run(0, 0, 2, 0)]}, [skipped("b", 2, DiscardSkipped.OFF)], passdown=True)
+        == 1
+    )
+    assert book.step("remove a", {}, [skipped("a", 1, DiscardSkipped.NOT_ACTIVE)], passdown=True) == 2
+    by_snapshot = {
+        leak.owner.snapshot: leak.blocks for leak in book.leaks([(0, 2 * BLOCK), (5 * BLOCK, 6 * BLOCK)])
+    }
+    assert by_snapshot == {"a": 2, "b": 1}
+
+
+def test_a_block_that_is_mapped_again_no_longer_leaks() -> None:
+    book = LeakBook(BLOCK)
+    book.step("write", {1: [Run(0, 7, 1, 0)]}, [], passdown=True)
+    book.step("remove a", {}, [skipped("a", 1, DiscardSkipped.OFF)], passdown=True)
+    book.step("write", {2: [Run(3, 7, 1, 0)]}, [], passdown=True)
+    assert book.leaks([(7 * BLOCK, 8 * BLOCK)]) == []
+
+
+def test_what_was_discarded_and_is_still_allocated_says_why() -> None:
+    for passdown, why in ((False, LeakReason.NOT_PASSED_DOWN), (True, LeakReason.SHARED)):
+        book = LeakBook(BLOCK)
+        book.step("write", {1: [Run(0, 0, 1, 0)]}, [], passdown=passdown)
+        book.step("remove a", {}, [discarded("a", 1)], passdown=passdown)
+        assert [leak.owner.reason for leak in book.leaks([(0, BLOCK)])] == [why]
+
+
+def test_blocks_that_vanish_without_a_removal_are_named_as_such() -> None:
+    book = LeakBook(BLOCK)
+    book.step("write", {1: [Run(0, 0, 1, 0)]}, [], passdown=True)
+    book.step("overwrite", {1: [Run(0, 1, 1, 1)]}, [], passdown=True)
+    (leak,) = book.leaks([(0, 2 * BLOCK)])
+    assert (leak.owner.thin_id, leak.owner.reason) == (1, LeakReason.UNMAPPED)
+
+
+def test_an_allocated_block_that_nobody_ever_had_ends_the_run() -> None:
+    book = LeakBook(BLOCK)
+    with pytest.raises(
+        BenchError, match="data block 4 has 4096 bytes on the host, and no thin device ever had it"
+    ):
+        book.leaks([(4 * BLOCK, 4 * BLOCK + 4096)])

@@ -1,0 +1,24 @@
+"""Where a run's control sockets stand: a short path, since a unix socket's has 107 bytes at most (unix(7))."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from thinsim.rig.journal import Journal, Kind
+
+
+def make_socket_directory(journal: Journal) -> tuple[Path, str]:
+    """Make a directory for the run's sockets, mode 0700; return it and its entry in *journal*."""
+    base = _runtime_directory()
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory = base / journal.path.stem
+    entry = journal.begin(Kind.DIRECTORY, path=directory)
+    directory.mkdir(mode=0o700)
+    return directory, entry
+
+
+def _runtime_directory() -> Path:
+    if os.geteuid() == 0 and Path("/run").is_dir():
+        return Path("/run/thinsim")
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(base, "thinsim") if base else Path(tempfile.gettempdir(), f"thinsim-{os.geteuid()}")
