@@ -1,4 +1,4 @@
-"""Plain columns under grouped headings: what a phase table needs and rich's tables can't, a heading over several columns."""
+"""Plain columns under grouped headings: one heading over several columns, which rich's tables lack."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

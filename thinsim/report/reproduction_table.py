@@ -36,7 +36,7 @@ def print_to(console: Console, result: Reproduction) -> None:
 
 
 def _phases(result: Reproduction, width: int) -> list[str]:
-    """Return the phase table, with the settings side by side if that fits into *width*, else one below the other."""
+    """Return the phase table: the settings side by side if *width* is enough, else one below the other."""
     groups = [
         Group(
             run.setting.name,

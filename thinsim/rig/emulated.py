@@ -85,7 +85,7 @@ async def stand_up(
     container_bytes: int,
     record: BlockHistory | None = None,
 ) -> AsyncIterator[EmulatedRig]:
-    """Stand the rig up in *directory* (which exists, and keeps the pool's files), tear it down on the way out.
+    """Stand the rig up in *directory*, which exists and keeps the pool's files; tear it down on the way out.
 
     Everything taken is in *journal* before it is taken. With *record* the block writes of every act
     are noted in it.

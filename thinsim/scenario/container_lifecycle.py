@@ -75,7 +75,7 @@ class LifecycleResult:
 async def run_lifecycle(
     rig: Rig, setting: Setting, *, base_image_size: str, progress: Progress
 ) -> LifecycleResult:
-    """Run the scenario on a fresh *rig*; BenchError when a measurement or the metadata checker contradicts."""
+    """Run the scenario on a fresh *rig*; BenchError when measurements or the metadata checker contradict."""
     config = Config(
         root_path=rig.directory / "snapshotter",
         pool_name=rig.shape.name,

@@ -15,7 +15,7 @@ from thinsim.snapshotter.interface import Mount
 
 
 class MountedWorkload:
-    """Mounts a snapshot below *directory*, works on its files, unmounts it; unmounting writes everything back."""
+    """Mounts a snapshot on *directory*, works on its files and unmounts it, which writes everything back."""
 
     def __init__(self, mounter: Mounter, directory: Path, image: Image, container_bytes: int) -> None:
         self._mounter = mounter
