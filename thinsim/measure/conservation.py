@@ -28,7 +28,7 @@ class Exchange:
 def exchange(
     step: str, before: Sequence[Range], after: Sequence[Range], ledger_freed: int, written: int
 ) -> Exchange:
-    """Compare the host's extent maps around *step* with the ledger; raise ConservationError on any difference.
+    """Compare the host's extent maps around *step* with the ledger; ConservationError on any difference.
 
     *written* is what the data device was written in the step. Where a step both writes and punches
     the same blocks the maps alone can't tell how often a byte went; then it must hold that what
@@ -40,6 +40,6 @@ def exchange(
     if not 0 <= surplus <= written:
         raise ConservationError(
             f"step {step!r}: the host got back {freed} bytes by its own extent map, the ledger says "
-            f"{ledger_freed} (the host file grew by {grown} bytes, {written} bytes were written to the data device)"
+            f"{ledger_freed} (the file grew by {grown} bytes; the data device was written {written} bytes)"
         )
     return Exchange(host_freed=freed + surplus, host_grown=grown + surplus, ledger_freed=ledger_freed)
