@@ -134,7 +134,8 @@ def is_claimed(device: Path) -> bool:
     except OSError as error:
         if error.errno == errno.EBUSY:
             return True
-        raise
+        if error.errno not in (errno.ENOENT, errno.ENXIO):  # ENXIO: it is just being detached
+            raise
     return False
 
 

@@ -11,7 +11,8 @@ class BlockDevice(Protocol):
     """A device addressed in bytes; offsets and lengths are multiples of 512.
 
     Every method blocks and raises ``OSError`` with the errno of the device. Reading a discarded
-    or never written range of a sparse backing gives zeros.
+    or never written range of a sparse backing gives zeros. Past the end a read or write is EIO, a
+    discard EINVAL.
     """
 
     @property

@@ -69,6 +69,9 @@ class LinuxBlockDevice:
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write all of *data*; EIO if the device ends before."""
+        # A write that starts past the end is ENOSPC to the kernel (block/fops.c); here that word is the pool's.
+        if offset + len(data) > self._size:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(self.path))
         source = memoryview(data)
         buffer = self._take_buffer()
         try:
@@ -82,7 +85,7 @@ class LinuxBlockDevice:
             self._buffers.append(buffer)
 
     def discard(self, offset: int, length: int) -> None:
-        """BLKDISCARD (block/ioctl.c, blk_ioctl_discard): EOPNOTSUPP where the queue cannot."""
+        """BLKDISCARD (block/ioctl.c): EINVAL past the end, EOPNOTSUPP where the queue cannot."""
         fcntl.ioctl(self._fd, BLKDISCARD, struct.pack("QQ", offset, length))
 
     def flush(self) -> None:

@@ -60,7 +60,9 @@ class SparseBlockDevice:
             offset, source = offset + done, source[done:]
 
     def discard(self, offset: int, length: int) -> None:
-        """Punch a hole; ``OSError`` when the host's file system refuses."""
+        """Punch a hole; EINVAL past the end, ``OSError`` when the host's file system refuses."""
+        if offset + length > self._size:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(self.path))
         change = self._file.punch(offset, length)
         if self._ledger is not None:
             self._ledger.record(

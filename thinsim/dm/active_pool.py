@@ -16,7 +16,7 @@ from thinsim.dm.executor import execute, execute_read
 from thinsim.dm.gate import Gate
 from thinsim.dm.metadata_device import MetadataDevice
 from thinsim.dm.remap_lock import RemapLock
-from thinsim.errors import DeviceMapperError, KernelError
+from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import CommitNeeded, OutOfDataSpace, ShortOfDataSpace, ThinDevice
 from thinsim.thin.modes import PoolMode
 from thinsim.thin.plan import Commit
@@ -60,31 +60,49 @@ class ActivePool:
         self._metadata = metadata
         self._run = run
         self._lock = RemapLock()
-        self._space = trio.Condition()
-        self._event = trio.Event()
-        self._event_nr = engine.event_nr
+        self._changed = trio.lowlevel.ParkingLot()
+        self._thins: set[ThinDevice] = set()
+        self._closed = False
 
     async def message(self, text: str) -> None:
-        """Carry out a pool message and commit (dm-thin.c, pool_message)."""
-        async with self._lock.alone():
-            self.engine.message(text)
-            await self._commit()
-        await self._after_change()
+        """Carry out a message and commit; a failing commit shows in the mode only (dm-thin.c, pool_message)."""
+        try:
+            async with self._lock.alone():
+                if self._closed:
+                    raise DeviceMapperError(errno.ENXIO, "the pool was removed")
+                self.engine.message(text)
+                try:
+                    await self._commit()
+                except DeviceMapperError as error:
+                    log.error("after message %r: %s", text, error)
+        finally:
+            self._tell_waiters()
 
-    async def open_thin(self, thin_id: int, length: Sectors) -> ThinDevice:
+    def open_thin(self, thin_id: int, length: Sectors) -> ThinDevice:
         """Open *thin_id*; ENODATA when the pool has none."""
-        return self.engine.open_thin(thin_id, length)
+        device = self.engine.open_thin(thin_id, length)
+        self._thins.add(device)
+        return device
+
+    def close_thin(self, device: ThinDevice) -> None:
+        """Close what :meth:`open_thin` gave: requests that have not begun by now end with EIO."""
+        self._thins.remove(device)
+        self.engine.close_thin(device)
 
     async def commit(self) -> None:
         """Commit what has changed, if anything has."""
-        if self.engine.changed:
+        if not self.engine.changed:
+            return
+        try:
             async with self._lock.alone():
                 await self._commit()
-            await self._after_change()
+        finally:
+            self._tell_waiters()
 
     async def read(self, device: ThinDevice, offset: int, length: int) -> bytes:
         """Return *length* bytes of *device*."""
-        async with self._lock.shared():
+        async with self.gate.passing(), self._lock.shared():
+            self._check_open(device)
             steps = device.plan_read(offset, length)
             try:
                 answer: bytes = await self._run(execute_read, steps, self._data)
@@ -94,50 +112,58 @@ class ActivePool:
 
     async def write(self, device: ThinDevice, offset: int, data: bytes) -> None:
         """Write *data*; waits for space under queue_if_no_space, ENOSPC when none comes."""
-        async with self._lock.shared():
-            if not device.needs_remap(offset, len(data)):
-                plan = device.plan_write(offset, len(data))
-                try:
-                    await self._run(execute, plan.steps, self._data, data)
-                except OSError as error:
-                    raise _io_error(error) from error
+        async with self.gate.passing():
+            if await self._mapped_write(device, offset, data):
                 return
-        with trio.move_on_after(NO_SPACE_TIMEOUT):
-            while True:
-                try:
-                    await self._remapping_write(device, offset, data)
-                    return
-                except ShortOfDataSpace as short:
-                    # Block by block, as the kernel: what there is space for is written.
-                    await self._remapping_write(device, offset, data[: short.writable])
-                    offset, data = offset + short.writable, data[short.writable :]
-                    continue
-                except OutOfDataSpace:
-                    log.warning("pool is out of data space: a write waits")
+        piece = len(data)
+        while data:
+            try:
+                async with self.gate.passing():
+                    await self._remapping_write(device, offset, data[:piece])
+            except ShortOfDataSpace as short:
+                # Block by block, as the kernel: what there is space for is written.
+                piece = short.writable
+            except OutOfDataSpace:
+                log.warning("pool is out of data space: a write waits")
+                # Outside of the gate: a suspend of the pool does not wait for space (pool_presuspend).
                 await self._wait_for_space()
-        self.engine.modes.no_space_timeout()
-        raise DeviceMapperError(errno.ENOSPC, "no data block became free in time")
+                piece = len(data)
+            else:
+                offset, data = offset + piece, data[piece:]
+                piece = len(data)
 
     async def discard(self, device: ThinDevice, offset: int, length: int) -> None:
         """Unmap and pass down; the two stages stand around the execution (dm-thin.c, passdown_pt1, _pt2)."""
-        async with self._lock.alone():
-            plan = device.plan_discard(offset, length)
-            try:
-                with trio.CancelScope(shield=True):
-                    await self._run(execute, plan.steps, self._data)
-            finally:
-                device.complete(plan)
-        await self._after_change()
+        try:
+            async with self.gate.passing(), self._lock.alone():
+                self._check_open(device)
+                plan = device.plan_discard(offset, length)
+                try:
+                    with trio.CancelScope(shield=True):
+                        await self._run(execute, plan.steps, self._data)
+                finally:
+                    device.complete(plan)
+        finally:
+            self._tell_waiters()
 
     async def flush(self, device: ThinDevice) -> None:
         """Flush the data device, or commit when *device* changed in this transaction."""
-        if any(isinstance(step, Commit) for step in device.plan_flush()):
-            await self.commit()
-            return
-        try:
-            await self._run(self._data.flush)
-        except OSError as error:
-            raise _io_error(error) from error
+        async with self.gate.passing():
+            if any(isinstance(step, Commit) for step in device.plan_flush()):
+                await self.commit()
+                return
+            async with self._lock.shared():
+                self._check_open(device)
+                try:
+                    await self._run(self._data.flush)
+                except OSError as error:
+                    raise _io_error(error) from error
+
+    def resume(self) -> None:
+        """Let I/O through; the low water mark can trigger again, held writes try again (pool_resume)."""
+        self.engine.resume()
+        self.gate.open()
+        self._tell_waiters()
 
     async def keep_committing(self) -> None:
         """Commit a changed pool once a period, for ever."""
@@ -149,19 +175,39 @@ class ActivePool:
                 log.warning("periodic commit: %s", error)
 
     async def wait_event(self, event_nr: int) -> int:
-        """Return the event number once it exceeds *event_nr*."""
-        while self.engine.event_nr <= event_nr:
-            await self._event.wait()
-        return self.engine.event_nr
+        """Return the event number once it exceeds *event_nr*; the pool's removal is an event, too."""
+        while self.engine.event_nr + self._closed <= event_nr and not self._closed:
+            await self._changed.park()
+        return self.engine.event_nr + self._closed
 
-    def close(self) -> None:
-        """Close both devices without a commit."""
-        self._data.close()
-        self._metadata.close()
+    async def close(self) -> None:
+        """Close both devices without a commit, once no request uses them any more."""
+        with trio.CancelScope(shield=True):
+            async with self._lock.alone():
+                self._closed = True
+                try:
+                    self._data.close()
+                finally:
+                    self._metadata.close()
+        self._tell_waiters()
+
+    async def _mapped_write(self, device: ThinDevice, offset: int, data: bytes) -> bool:
+        """Write *data* if that changes no mapping; return whether it was written."""
+        async with self._lock.shared():
+            self._check_open(device)
+            if device.needs_remap(offset, len(data)):
+                return False
+            plan = device.plan_write(offset, len(data))
+            try:
+                await self._run(execute, plan.steps, self._data, data)
+            except OSError as error:
+                raise _io_error(error) from error
+            return True
 
     async def _remapping_write(self, device: ThinDevice, offset: int, data: bytes) -> None:
         try:
             async with self._lock.alone():
+                self._check_open(device)
                 try:
                     plan = device.plan_write(offset, len(data))
                 except CommitNeeded:
@@ -171,12 +217,14 @@ class ActivePool:
                     # Not cut short: a block half copied must not stay without an owner.
                     with trio.CancelScope(shield=True):
                         await self._run(execute, plan.steps, self._data, data)
-                except OSError as error:
+                except BaseException as error:
                     device.abandon(plan)
-                    raise _io_error(error) from error
+                    if isinstance(error, OSError):
+                        raise _io_error(error) from error
+                    raise
                 device.complete(plan)
         finally:
-            await self._after_change()
+            self._tell_waiters()
 
     async def _commit(self) -> None:
         """Flush data, then write metadata; the caller holds the lock alone."""
@@ -187,7 +235,7 @@ class ActivePool:
             image = self.engine.begin_commit()
             try:
                 await self._run(self._save, image)
-            except (OSError, KernelError) as error:
+            except Exception as error:
                 await self._abort()
                 raise DeviceMapperError(errno.EIO, f"commit failed: {error}") from error
             self.engine.finish_commit()
@@ -197,7 +245,7 @@ class ActivePool:
         image = self.engine.abort_commit()
         try:
             await self._run(self._metadata.save, image)
-        except (OSError, KernelError) as error:
+        except Exception as error:
             log.error("cannot mark the metadata as in need of a check: %s", error)
             self.engine.fail()
 
@@ -206,18 +254,21 @@ class ActivePool:
         self._metadata.save(image)
 
     async def _wait_for_space(self) -> None:
-        async with self._space:
-            while self.engine.mode is PoolMode.OUT_OF_DATA_SPACE:
-                await self._space.wait()
+        """Return when a write may try again: there is space, or waiting is over for all writes."""
+        with trio.move_on_after(NO_SPACE_TIMEOUT):
+            while self.engine.mode is PoolMode.OUT_OF_DATA_SPACE and not self.engine.modes.error_if_no_space:
+                await self._changed.park()
+            return
+        self.engine.no_space_timeout()
+        self._tell_waiters()
 
-    async def _after_change(self) -> None:
-        if self.engine.event_nr != self._event_nr:
-            self._event_nr = self.engine.event_nr
-            self._event.set()
-            self._event = trio.Event()
-        if self.engine.mode is not PoolMode.OUT_OF_DATA_SPACE:
-            async with self._space:
-                self._space.notify_all()
+    def _tell_waiters(self) -> None:
+        """Let who waits for an event or for space look again. No checkpoint: it also runs on the way out."""
+        self._changed.unpark_all()
+
+    def _check_open(self, device: ThinDevice) -> None:
+        if device not in self._thins:
+            raise DeviceMapperError(errno.EIO, f"the device of thin {device.thin_id} was removed")
 
 
 def _io_error(error: OSError) -> DeviceMapperError:

@@ -14,7 +14,7 @@ from thinsim.thin.mapping import Run
 
 
 class EmulatedDeviceMapper:
-    """Talks to the daemon that listens on *socket*. BenchError when it does not answer."""
+    """Talks to the daemon that listens on *socket*; when it does not answer, the errno is the socket's."""
 
     def __init__(self, socket: Path) -> None:
         self._client = ControlClient(socket)

@@ -76,6 +76,9 @@ def _zero(data: BlockDevice, data_offset: int, length: int) -> None:
 def _pass_down(data: BlockDevice, data_offset: int, length: int) -> None:
     # The pool target splits to the data device's own limit (dm.c, max_io_len of a discard).
     limit = data.max_discard_bytes or length
+    if limit > _PIECE:
+        # A limit of 4 GiB less a sector would cut a block of the host in two: neither part frees it.
+        limit -= limit % _PIECE
     for done in range(0, length, limit):
         try:
             data.discard(data_offset + done, min(limit, length - done))

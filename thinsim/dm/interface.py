@@ -69,4 +69,4 @@ class DeviceMapper(Protocol):
         """Return the device's event number once it exceeds *event_nr*."""
 
     def path(self, name: str) -> Path:
-        """Return the path of *name*'s node; an implementation without nodes returns the path it would have."""
+        """Return the path of *name*'s node; without nodes, the path that it would have."""

@@ -5,56 +5,39 @@ device has a loop device and ``/dev/mapper/NAME``. Facts: drivers/md/dm-ioctl.c,
 """
 
 import errno
+import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
 
-from thinsim.block.interface import BlockDevice
+from thinsim.dm.activation import OpenBlock, activate
 from thinsim.dm.active_pool import ActivePool, Runner
+from thinsim.dm.device_record import DeviceRecord
 from thinsim.dm.interface import DeviceInfo
-from thinsim.dm.metadata_device import MetadataDevice
 from thinsim.dm.names import check_name
 from thinsim.dm.nodes import MAPPER, Nodes
 from thinsim.dm.thin_volume import ThinVolume, TracedWrite
-from thinsim.errors import DeviceMapperError
-from thinsim.thin.pool import Pool
+from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.thin.table import PoolTable, ThinTable, parse_pool_table, parse_thin_table, target_type
 from thinsim.units import bytes_of
 
-
-@dataclass(slots=True)
-class _Device:
-    """One device-mapper device; exactly one of *pool* and *volume* is set."""
-
-    name: str
-    uuid: str
-    table: PoolTable | ThinTable
-    pool: ActivePool
-    volume: ThinVolume | None = None
-    number: tuple[int, int] = (0, 0)
-    suspended: bool = False
-    frozen: bool = False
-    deferred_remove: bool = False
-    users: int = field(default=0)  # thin devices on a pool
-
-    @property
-    def is_pool(self) -> bool:
-        return self.volume is None
+log = logging.getLogger(__name__)
 
 
 class LocalDeviceMapper:
     """A DeviceMapper over pools in this process. Use as ``async with LocalDeviceMapper(...) as dm``."""
 
-    def __init__(self, nodes: Nodes, open_block: Callable[[str], BlockDevice], run: Runner) -> None:
+    def __init__(self, nodes: Nodes, open_block: OpenBlock, run: Runner) -> None:
         self._nodes = nodes
         self._open_block = open_block
         self._run = run
-        self._devices: dict[str, _Device] = {}
-        self._lock = trio.Lock()  # one verb at a time, as dm-ioctl's _hash_lock and the suspend lock
+        self._devices: dict[str, DeviceRecord] = {}
+        # Names are given out one at a time. Other verbs exclude each other on one device only: a suspend may
+        # wait long, for space or for its suspended pool, and what ends the wait is a verb on another device.
+        self._creating = trio.Lock()
         self._nursery: trio.Nursery | None = None
         self._committers: dict[str, trio.CancelScope] = {}
         self._trace: list[TracedWrite] | None = None
@@ -73,7 +56,7 @@ class LocalDeviceMapper:
 
     async def create(self, name: str, table: str, *, uuid: str = "", readonly: bool = False) -> None:
         """Create, load and resume in one step."""
-        async with self._lock:
+        async with self._creating:
             check_name(name)
             if name in self._devices:
                 raise DeviceMapperError(errno.EBUSY, f"device {name} exists already")
@@ -94,35 +77,43 @@ class LocalDeviceMapper:
 
     async def suspend(self, name: str, *, noflush: bool = False, nolockfs: bool = False) -> None:
         """Hold I/O; freezes first unless *nolockfs* or *noflush*."""
-        async with self._lock:
-            device = self._find(name)
+        async with self._holding(name) as device:
             if device.suspended:
                 return
             if device.volume is None:
                 await device.pool.gate.close()
-                await device.pool.commit()
-            else:
-                if not (nolockfs or noflush):
-                    await self._nodes.freeze(name)
-                    device.frozen = True
-                try:
-                    await device.volume.gate.close()
-                except BaseException:
-                    await self._thaw(device)
-                    raise
+                device.suspended = True
+                await _commit_or_log(device)
+                return
+            if not (nolockfs or noflush):
+                await self._nodes.freeze(device.name)
+                device.frozen = True
+            try:
+                await device.volume.gate.close()
+            except BaseException:
+                await self._thaw(device)
+                raise
             device.suspended = True
 
     async def resume(self, name: str) -> None:
         """Let I/O through and thaw."""
-        async with self._lock:
-            await self._resume(self._find(name))
+        async with self._holding(name) as device:
+            await self._resume(device)
 
     async def remove(
         self, name: str, *, deferred: bool = False, force: bool = False, retry: bool = False
     ) -> None:
-        """Remove; a pool with active thin devices is EBUSY. *force* and *retry* change nothing for these targets."""
-        async with self._lock:
-            await self._remove(self._find(name), deferred=deferred)
+        """Remove; a pool with active thin devices is EBUSY. *force* and *retry* change nothing here."""
+        async with self._holding(name) as device:
+            if device.is_pool:
+                await self._remove_pool(device)
+                return
+            # What is open stays as it is, suspended or not (dm.c, dm_lock_for_deletion).
+            if not await self._nodes.is_open(device.name):
+                await self._resume(device)
+            elif not deferred:
+                raise DeviceMapperError(errno.EBUSY, f"device {device.name} is open")
+            await self._remove_thin(device, deferred=deferred)
 
     async def message(self, name: str, sector: int, text: str) -> None:
         """Send a pool message; a thin target takes none (EINVAL)."""
@@ -139,7 +130,7 @@ class LocalDeviceMapper:
         if device.volume is not None:
             return device.volume.device.status().text(0, device.table.length)
         if not noflush and not device.suspended:
-            await device.pool.commit()
+            await _commit_or_log(device)
         return device.pool.engine.status().text(0, device.table.length)
 
     async def table(self, name: str) -> str:
@@ -153,9 +144,9 @@ class LocalDeviceMapper:
     async def info(self, name: str) -> DeviceInfo:
         """Return what is known of *name*."""
         device = self._find(name)
-        opened = device.users if device.is_pool else int(self._nodes.is_open(name))
+        opened = device.users if device.is_pool else int(await self._nodes.is_open(device.name))
         return DeviceInfo(
-            name=name,
+            name=device.name,
             major=device.number[0],
             minor=device.number[1],
             open_count=opened,
@@ -172,8 +163,13 @@ class LocalDeviceMapper:
         return sorted(self._devices)
 
     async def wait(self, name: str, event_nr: int) -> int:
-        """Wait for an event of a pool."""
-        return await self._find(name).pool.wait_event(event_nr)
+        """Wait for an event; the only one of a thin device is its removal (dm-ioctl.c, dm_hash_remove)."""
+        device = self._find(name)
+        if device.is_pool:
+            return await device.pool.wait_event(event_nr)
+        if event_nr >= 0:
+            await device.removed.wait()
+        return int(device.removed.is_set())
 
     def path(self, name: str) -> Path:
         """Return ``/dev/mapper/NAME``."""
@@ -205,22 +201,48 @@ class LocalDeviceMapper:
 
     async def gone(self, name: str) -> None:
         """The node of a device whose removal was deferred is gone: finish the removal."""
-        async with self._lock:
-            device = self._devices.get(name)
-            if device is not None and device.deferred_remove:
-                await self._forget(device)
+        device = self._devices.get(name)
+        if device is None:
+            return
+        async with device.lock:
+            if device.deferred_remove and self._devices.get(name) is device:
+                self._forget_thin(device)
 
     async def close(self) -> None:
-        """Remove every device, thin devices first; the last commit of each pool is made. Idempotent."""
-        async with self._lock:
-            for device in [d for d in self._devices.values() if not d.is_pool]:
-                await self._remove(device, deferred=True)
-                if device.name in self._devices:
-                    await self._forget(device)
-            for device in list(self._devices.values()):
-                await self._remove(device, deferred=False)
+        """Remove every device, thin devices first; the last commit of each pool is made. Idempotent.
 
-    def _find(self, name: str) -> _Device:
+        Nothing stops it: what goes wrong is logged, and the rest is closed all the same.
+        """
+        for device in list(self._devices.values()):
+            if device.is_pool:
+                device.pool.resume()  # a verb under way may wait for it
+        for device in sorted(self._devices.values(), key=lambda each: each.is_pool):
+            async with device.lock:
+                if self._devices.get(device.name) is device:
+                    await self._close_one(device)
+
+    async def _close_one(self, device: DeviceRecord) -> None:
+        if device.is_pool:
+            await self._remove_pool(device)
+            return
+        try:
+            await self._resume(device)
+            await self._remove_thin(device, deferred=True)
+        except (KernelError, OSError) as error:
+            log.error("closing %s: %s", device.name, error)
+        if device.name in self._devices:
+            self._forget_thin(device)
+
+    @asynccontextmanager
+    async def _holding(self, name: str) -> AsyncIterator[DeviceRecord]:
+        """Find a device and keep other verbs off it; ENXIO, also when it went while we waited."""
+        device = self._find(name)
+        async with device.lock:
+            if self._find(name) is not device:
+                raise DeviceMapperError(errno.ENXIO, f"device {name} not found")
+            yield device
+
+    def _find(self, name: str) -> DeviceRecord:
         try:
             return self._devices[_bare(name)]
         except KeyError:
@@ -231,112 +253,109 @@ class LocalDeviceMapper:
             if device.volume is not None:
                 device.volume.trace = self._trace
 
-    async def _create_pool(self, name: str, uuid: str, table: PoolTable) -> _Device:
+    async def _create_pool(self, name: str, uuid: str, table: PoolTable) -> DeviceRecord:
         for other in self._devices.values():
-            if isinstance(other.table, PoolTable) and other.table.metadata_dev == table.metadata_dev:
-                raise DeviceMapperError(errno.EBUSY, "metadata device already in use by a pool")
-        data: BlockDevice | None = None
-        metadata: BlockDevice | None = None
-        try:
-            metadata = self._open(table.metadata_dev, "metadata")
-            data = self._open(table.data_dev, "data")
-            block_bytes = bytes_of(table.block_size)
-            if bytes_of(table.length) > data.size:
-                raise DeviceMapperError(errno.EINVAL, f"{table.data_dev} is too small for the pool's table")
-            store = MetadataDevice(metadata)
-            engine = Pool(
-                table.features,
-                table.block_size,
-                table.length // table.block_size,
-                table.low_water_blocks,
-                store.blocks,
-                await self._run(store.load),
-                data.max_discard_bytes >= block_bytes,
-            )
-            pool = ActivePool(engine, data, store, self._run)
-            await pool.commit()
-        except BaseException:
-            for opened in (data, metadata):
-                if opened is not None:
-                    opened.close()
-            raise
+            if isinstance(other.table, PoolTable):
+                if other.table.metadata_dev == table.metadata_dev:
+                    raise DeviceMapperError(errno.EBUSY, "metadata device already in use by a pool")
+                if other.table.data_dev == table.data_dev:
+                    raise DeviceMapperError(errno.EBUSY, "data device already in use by a pool")
+        pool = await activate(table, self._open_block, self._run)
         assert self._nursery is not None, "verbs are called inside running()"
         scope = trio.CancelScope()
         self._committers[name] = scope
         self._nursery.start_soon(_keep_committing, pool, scope)
-        return _Device(name, uuid, table, pool)
+        return DeviceRecord(name, uuid, table, pool)
 
-    async def _create_thin(self, name: str, uuid: str, table: ThinTable) -> _Device:
-        try:
-            parent = self._find(table.pool_dev)
-        except DeviceMapperError:
-            raise DeviceMapperError(errno.EINVAL, f"{table.pool_dev} is not a pool here") from None
-        if not parent.is_pool:
-            raise DeviceMapperError(errno.EINVAL, f"Couldn't find pool object: {table.pool_dev}")
-        if parent.suspended:
-            raise DeviceMapperError(errno.EINVAL, "Unable to activate thin device while pool is suspended")
-        thin = await parent.pool.open_thin(table.thin_id, table.length)
-        try:
-            volume = ThinVolume(name, bytes_of(table.length), parent.pool, thin, self._trace)
-            number = await self._nodes.attach(name, volume)
-        except BaseException:
-            parent.pool.engine.close_thin(thin)
-            raise
-        parent.users += 1
-        return _Device(name, uuid, table, parent.pool, volume, number)
+    async def _create_thin(self, name: str, uuid: str, table: ThinTable) -> DeviceRecord:
+        if _bare(table.pool_dev) not in self._devices:
+            raise DeviceMapperError(errno.EINVAL, f"Error opening pool device: {table.pool_dev}")
+        async with self._holding(table.pool_dev) as parent:
+            if not parent.is_pool:
+                raise DeviceMapperError(errno.EINVAL, f"Couldn't find pool object: {table.pool_dev}")
+            if parent.suspended:
+                raise DeviceMapperError(
+                    errno.EINVAL, "Unable to activate thin device while pool is suspended"
+                )
+            thin = parent.pool.open_thin(table.thin_id, table.length)
+            try:
+                volume = ThinVolume(name, bytes_of(table.length), parent.pool, thin, self._trace)
+                number = await self._nodes.attach(name, volume)
+            except BaseException as error:
+                parent.pool.close_thin(thin)
+                if isinstance(error, OSError):
+                    raise _refused(error, f"cannot make the node of {name}") from error
+                raise
+            parent.users += 1
+        return DeviceRecord(name, uuid, table, parent.pool, volume, number)
 
-    def _open(self, path: str, role: str) -> BlockDevice:
-        try:
-            return self._open_block(path)
-        except OSError as error:
-            raise DeviceMapperError(
-                error.errno or errno.EIO, f"cannot open the pool's {role} device {path}"
-            ) from error
-
-    async def _resume(self, device: _Device) -> None:
+    async def _resume(self, device: DeviceRecord) -> None:
         if not device.suspended:
             return
-        gate = device.pool.gate if device.volume is None else device.volume.gate
-        await gate.open()
+        if device.volume is None:
+            device.pool.resume()
+        else:
+            device.volume.gate.open()
         device.suspended = False
         await self._thaw(device)
 
-    async def _thaw(self, device: _Device) -> None:
+    async def _thaw(self, device: DeviceRecord) -> None:
         if device.frozen:
             device.frozen = False
-            await self._nodes.thaw(device.name)
+            # Nobody else will thaw it.
+            with trio.CancelScope(shield=True):
+                await self._nodes.thaw(device.name)
 
-    async def _remove(self, device: _Device, *, deferred: bool) -> None:
-        if device.is_pool:
-            if device.users:
-                raise DeviceMapperError(errno.EBUSY, f"pool {device.name} has active thin devices")
+    async def _remove_pool(self, device: DeviceRecord) -> None:
+        if device.users:
+            raise DeviceMapperError(errno.EBUSY, f"pool {device.name} has active thin devices")
+        # Once begun it is finished: a pool half removed would keep its devices open.
+        with trio.CancelScope(shield=True):
             await self._resume(device)
-            await self._forget(device)
-            return
-        await self._resume(device)
-        try:
-            gone = await self._nodes.detach(device.name, deferred=deferred)
-        except OSError as error:
-            raise DeviceMapperError(error.errno or errno.EIO, f"cannot remove {device.name}") from error
-        if gone:
-            await self._forget(device)
-        else:
-            device.deferred_remove = True
-
-    async def _forget(self, device: _Device) -> None:
-        del self._devices[device.name]
-        if device.volume is None:
             self._committers.pop(device.name).cancel()
+            await _commit_or_log(device)
             try:
-                await device.pool.commit()
+                await device.pool.close()
             finally:
-                device.pool.close()
+                self._forget(device)
+
+    async def _remove_thin(self, device: DeviceRecord, *, deferred: bool) -> None:
+        try:
+            # A removal that was deferred before stays so: detaching at once would take that back.
+            gone = await self._nodes.detach(device.name, deferred=deferred or device.deferred_remove)
+        except (OSError, KernelError) as error:
+            raise _refused(error, f"cannot remove {device.name}") from error
+        if gone:
+            self._forget_thin(device)
             return
-        await device.volume.kill()
-        device.pool.engine.close_thin(device.volume.device)
+        device.deferred_remove = True
+        if not deferred:
+            raise DeviceMapperError(errno.EBUSY, f"device {device.name} is open")
+
+    def _forget_thin(self, device: DeviceRecord) -> None:
+        assert device.volume is not None, "a thin device has a volume"
+        device.volume.kill()
+        device.pool.close_thin(device.volume.device)
         for other in self._devices.values():
             if other.is_pool and other.pool is device.pool:
                 other.users -= 1
+        self._forget(device)
+
+    def _forget(self, device: DeviceRecord) -> None:
+        del self._devices[device.name]
+        device.removed.set()
+
+
+async def _commit_or_log(device: DeviceRecord) -> None:
+    """Commit where the kernel does not care whether it works: the mode shows it (dm-thin.c, pool_status)."""
+    try:
+        await device.pool.commit()
+    except DeviceMapperError as error:
+        log.error("pool %s: %s", device.name, error)
+
+
+def _refused(error: OSError | KernelError, text: str) -> DeviceMapperError:
+    return DeviceMapperError(error.errno or errno.EIO, f"{text}: {error}")
 
 
 async def _keep_committing(pool: ActivePool, scope: trio.CancelScope) -> None:

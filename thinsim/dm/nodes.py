@@ -25,7 +25,7 @@ class Nodes(Protocol):
         goes at its last close and ``on_gone`` of :meth:`attach`'s volume is called.
         """
 
-    def is_open(self, name: str) -> bool:
+    async def is_open(self, name: str) -> bool:
         """Tell whether somebody has the node open: mounted or claimed."""
 
     async def freeze(self, name: str) -> None:
@@ -46,7 +46,7 @@ class NoNodes:
         """Do nothing: nobody can have it open."""
         return True
 
-    def is_open(self, name: str) -> bool:
+    async def is_open(self, name: str) -> bool:
         """Nobody can."""
         return False
 

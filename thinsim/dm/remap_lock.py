@@ -2,7 +2,8 @@
 
 The kernel locks single blocks (dm-bio-prison); here a pool has one lock with two sides: I/O on
 mapped, unshared blocks *shares* it, whatever changes a mapping (provision, break sharing, discard,
-message, commit) holds it *alone*. A waiting remap stops new sharers, so it can't starve.
+message, commit) holds it *alone*. Neither side can starve: a waiting remap stops new sharers, and the
+sharers it stopped go first when it is done.
 """
 
 from collections.abc import AsyncIterator
@@ -15,44 +16,50 @@ class RemapLock:
     """Many sharers or one holder; trio tasks only."""
 
     def __init__(self) -> None:
-        self._changed = trio.Condition()
         self._sharers = 0
         self._held = False
         self._waiting = 0
+        self._stopped_sharers = trio.lowlevel.ParkingLot()
+        self._next_holders = trio.lowlevel.ParkingLot()
 
     @asynccontextmanager
     async def shared(self) -> AsyncIterator[None]:
         """Hold the mapping still together with others."""
-        async with self._changed:
-            while self._held or self._waiting:
-                await self._changed.wait()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self._held or self._waiting:
+            await self._stopped_sharers.park()  # counted by who lets us in
+        else:
             self._sharers += 1
         try:
             yield
         finally:
-            with trio.CancelScope(shield=True):
-                async with self._changed:
-                    self._sharers -= 1
-                    if not self._sharers:
-                        self._changed.notify_all()
+            self._sharers -= 1
+            if not self._sharers:
+                self._next_holders.unpark()
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
         """Be the only one: no I/O is in flight and no mapping changes but by the caller."""
-        async with self._changed:
-            self._waiting += 1
-            try:
-                while self._held or self._sharers:
-                    await self._changed.wait()
-                self._held = True
-            finally:
-                self._waiting -= 1
-                if not self._held:
-                    self._changed.notify_all()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._waiting += 1
+        try:
+            while self._held or self._sharers:
+                await self._next_holders.park()
+        except BaseException:
+            self._waiting -= 1
+            if not self._held and not self._waiting:
+                self._let_sharers_in()
+            raise
+        self._waiting -= 1
+        self._held = True
         try:
             yield
         finally:
-            with trio.CancelScope(shield=True):
-                async with self._changed:
-                    self._held = False
-                    self._changed.notify_all()
+            self._held = False
+            self._let_sharers_in()
+            if not self._sharers:
+                self._next_holders.unpark()
+
+    def _let_sharers_in(self) -> None:
+        self._sharers += len(self._stopped_sharers)
+        self._stopped_sharers.unpark_all()

@@ -41,7 +41,7 @@ class ThinVolume:
         length = max(0, min(length, self.size - offset))
         if not length:
             return b""
-        async with self.gate.passing(), self.pool.gate.passing():
+        async with self.gate.passing():
             self._check_alive()
             return await self.pool.read(self.device, offset, length)
 
@@ -49,7 +49,7 @@ class ThinVolume:
         """Write all of *data*; ENOSPC past the end of the device."""
         if offset + len(data) > self.size:
             raise DeviceMapperError(errno.ENOSPC, f"write past the end of {self.name}")
-        async with self.gate.passing(), self.pool.gate.passing():
+        async with self.gate.passing():
             self._check_alive()
             await self.pool.write(self.device, offset, data)
         self._note("write", offset, len(data))
@@ -57,21 +57,21 @@ class ThinVolume:
     async def discard(self, offset: int, length: int) -> None:
         """Unmap the whole data blocks inside the range (dm-thin.c, process_discard_bio)."""
         length = max(0, min(length, self.size - offset))
-        async with self.gate.passing(), self.pool.gate.passing():
+        async with self.gate.passing():
             self._check_alive()
             await self.pool.discard(self.device, offset, length)
         self._note("discard", offset, length)
 
     async def flush(self) -> None:
         """Return once what was written is durable, its mappings included."""
-        async with self.gate.passing(), self.pool.gate.passing():
+        async with self.gate.passing():
             self._check_alive()
             await self.pool.flush(self.device)
 
-    async def kill(self) -> None:
+    def kill(self) -> None:
         """End all I/O with EIO from now on and let who waits through: the device is gone."""
         self._dead = True
-        await self.gate.open()
+        self.gate.open()
 
     def _check_alive(self) -> None:
         if self._dead:

@@ -1,7 +1,6 @@
 """The emulated rig: files on a FUSE backing store, loop devices on them, emulated dm-thin on those."""
 
 import os
-import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -12,22 +11,17 @@ import trio
 from fuse_backing.store import StoreClient
 from thinsim import loop
 from thinsim.dm.emulated import EmulatedDeviceMapper
+from thinsim.rig.emulated_stack import DATA_FILE, stand_up_stack
 from thinsim.rig.host_file import host_allocation
 from thinsim.rig.interface import HostAllocation, LedgerTotals, PoolShape
-from thinsim.rig.journal import Journal, Kind
+from thinsim.rig.journal import Journal
 from thinsim.rig.mounts import RecordedMounter
-from thinsim.rig.servers import Server
-from thinsim.rig.sockets import make_socket_directory
 from thinsim.scenario.image.archive import Image
 from thinsim.scenario.mounted_workload import MountedWorkload
 from thinsim.scenario.recording import BlockHistory, RecordingHost
 from thinsim.scenario.workload import Workload
 from thinsim.snapshotter.host import LinuxHost, SnapshotHost
 from thinsim.thin.mapping import Run
-from thinsim.units import Bytes
-
-DATA_FILE = "data"
-METADATA_FILE = "metadata"
 
 
 @dataclass(slots=True)
@@ -91,18 +85,9 @@ async def stand_up(
     are noted in it.
     """
     async with AsyncExitStack() as stack:
-        host_files, store, volumes = (directory / name for name in ("host", "store", "volumes"))
-        for made in (host_files, store, volumes):
-            made.mkdir(mode=0o700)
-        sockets, sockets_entry = make_socket_directory(journal)
-        stack.callback(journal.end, sockets_entry)
-        stack.callback(shutil.rmtree, sockets)
-        await _start_store(stack, host_files, store, sockets / "store.sock", journal)
-        data = await _attach(stack, store / DATA_FILE, shape.data_size, journal)
-        metadata = await _attach(stack, store / METADATA_FILE, shape.metadata_size, journal)
-        await _start_device_mapper(stack, volumes, sockets / "dm.sock", journal)
-        dm = EmulatedDeviceMapper(sockets / "dm.sock")
-        await dm.create(shape.name, shape.table(str(metadata.path), str(data.path)))
+        lower = await stack.enter_async_context(stand_up_stack(directory, shape, journal))
+        dm = lower.dm
+        await dm.create(shape.name, lower.pool_table(shape))
         mounter = RecordedMounter(journal)
         stack.push_async_callback(mounter.unmount_all)
         host: SnapshotHost = LinuxHost(mounter, directory / "lost+found")
@@ -116,63 +101,11 @@ async def stand_up(
             host=host,
             workload=workload,
             directory=directory,
-            _store=StoreClient(sockets / "store.sock"),
-            _data_file=host_files / DATA_FILE,
-            _data_loop=data,
-            _written_at_start=loop.traffic(data.path).written_bytes,
+            _store=lower.store,
+            _data_file=lower.data_file,
+            _data_loop=lower.data,
+            _written_at_start=loop.traffic(lower.data.path).written_bytes,
         )
-
-
-async def _start_store(
-    stack: AsyncExitStack, directory: Path, mountpoint: Path, socket: Path, journal: Journal
-) -> None:
-    stack.callback(journal.end, journal.begin(Kind.MOUNT, target=mountpoint))
-    server = await Server.start(
-        "backing store",
-        "fuse_backing",
-        ["mount", str(directory), str(mountpoint), "--foreground", "--control", str(socket)],
-        directory.parent / "store.log",
-        journal,
-    )
-    stack.push_async_callback(server.stop)
-
-
-async def _start_device_mapper(
-    stack: AsyncExitStack, mountpoint: Path, socket: Path, journal: Journal
-) -> None:
-    stack.callback(journal.end, journal.begin(Kind.MOUNT, target=mountpoint))
-    server = await Server.start(
-        "emulated device-mapper",
-        "thinsim.dm.daemon",
-        ["--mountpoint", str(mountpoint), "--control", str(socket), "--journal", str(journal.path)],
-        mountpoint.parent / "dm.log",
-        journal,
-    )
-    stack.push_async_callback(server.stop)
-
-
-async def _attach(stack: AsyncExitStack, file: Path, size: Bytes, journal: Journal) -> loop.LoopDevice:
-    """Make a sparse file of *size* bytes on the store and attach it."""
-    entry = journal.begin(Kind.LOOP, file=file)
-    device = await trio.to_thread.run_sync(_make_and_attach, file, size)
-    journal.amend(entry, path=device.path, device=device.device, inode=device.inode)
-
-    async def detach() -> None:
-        await trio.to_thread.run_sync(loop.detach, device)
-        journal.end(entry)
-
-    async def shielded() -> None:
-        with trio.CancelScope(shield=True):
-            await detach()
-
-    stack.push_async_callback(shielded)
-    return device
-
-
-def _make_and_attach(file: Path, size: int) -> loop.LoopDevice:
-    with file.open("xb") as made:
-        made.truncate(size)
-    return loop.attach(file)
 
 
 def _flush(device: Path) -> None:

@@ -61,47 +61,43 @@ class LoopNodes:
             raise
         self._journal.amend(loop_entry, path=device.path, device=device.device, inode=device.inode)
         link_entry = self._journal.begin(Kind.LINK, path=link, points_to=device.path)
-        MAPPER.mkdir(mode=0o755, exist_ok=True)
-        link.symlink_to(device.path)
         self._nodes[name] = _Node(device, loop_entry, link_entry)
-        number = device.path.stat().st_rdev
+        try:
+            MAPPER.mkdir(mode=0o755, exist_ok=True)
+            link.symlink_to(device.path)
+            number = device.path.stat().st_rdev
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await self.detach(name, deferred=True)
+            raise
         return os.major(number), os.minor(number)
 
     async def detach(self, name: str, *, deferred: bool) -> bool:
-        """Detach the loop device; the link goes with it, and at once when the detaching is deferred."""
-        node = self._nodes[name]
+        """Detach the loop device; the link goes with it."""
+        node = self._nodes.get(name)
+        if node is None:
+            return True  # its deferred removal has just come about
         gone: bool = await trio.to_thread.run_sync(lambda: loop.detach(node.loop, deferred=deferred))
         if gone:
-            self.forget(name)
+            self._forget(name, node)
         return gone
-
-    def forget(self, name: str) -> None:
-        """The loop device of *name* is gone: remove what belongs to it. Idempotent."""
-        node = self._nodes.pop(name, None)
-        if node is None:
-            return
-        link = MAPPER / name
-        if link.is_symlink() and link.readlink() == node.loop.path:
-            link.unlink()
-        self._journal.end(node.link_entry)
-        self._journal.end(node.loop_entry)
-        self._files.withdraw(name)
 
     async def forget_if_gone(self, name: str) -> bool:
         """After the last close of *name*'s file: if its loop device is gone, forget it and say so."""
         node = self._nodes.get(name)
         if node is None or await trio.to_thread.run_sync(loop.is_attached, node.loop):
             return False
-        self.forget(name)
-        return True
+        return self._forget(name, node)
 
-    def is_open(self, name: str) -> bool:
+    async def is_open(self, name: str) -> bool:
         """Mounted or opened exclusively; plain opens can't be seen from here."""
-        return loop.is_claimed(self._nodes[name].loop.path)
+        node = self._nodes.get(name)
+        # On a thread: closing what was opened to look may write back through this very process.
+        return node is not None and await trio.to_thread.run_sync(loop.is_claimed, node.loop.path)
 
     async def freeze(self, name: str) -> None:
         """Freeze the mounted file system, or flush the loop device's cache."""
-        node = self._nodes[name]
+        node = self._node(name)
         try:
             node.frozen_at = await trio.to_thread.run_sync(freeze, node.loop.path)
         except OSError as error:
@@ -109,7 +105,7 @@ class LoopNodes:
 
     async def thaw(self, name: str) -> None:
         """Thaw what :meth:`freeze` froze."""
-        node = self._nodes[name]
+        node = self._node(name)
         if node.frozen_at is not None:
             target, node.frozen_at = node.frozen_at, None
             try:
@@ -117,3 +113,22 @@ class LoopNodes:
             except OSError as error:
                 if error.errno not in (errno.EINVAL, errno.ENOENT):  # thawed or unmounted by hand meanwhile
                     raise DeviceMapperError(error.errno or errno.EIO, f"cannot thaw {name}") from error
+
+    def _node(self, name: str) -> _Node:
+        try:
+            return self._nodes[name]
+        except KeyError:
+            raise DeviceMapperError(errno.ENXIO, f"device {name} not found") from None
+
+    def _forget(self, name: str, node: _Node) -> bool:
+        """The loop device is gone: remove what belongs to it, once. A new node of that name is left alone."""
+        if self._nodes.get(name) is not node:
+            return False
+        del self._nodes[name]
+        link = MAPPER / name
+        if link.is_symlink() and link.readlink() == node.loop.path:
+            link.unlink()
+        self._journal.end(node.link_entry)
+        self._journal.end(node.loop_entry)
+        self._files.withdraw(name)
+        return True
