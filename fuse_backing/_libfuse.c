@@ -320,7 +320,7 @@ EXPORTED int fuse_session_receive_buf(struct fuse_session *session, struct fuse_
 EXPORTED void fuse_session_destroy(struct fuse_session *session) {
     PyGILState_STATE gil = PyGILState_Ensure();
 
-    if (load_libfuse()) {
+    if (session != NULL && load_libfuse()) { /* NULL when fuse_session_new has failed; libfuse would crash */
         while (unanswered != NULL)
             libfuse.reply_err(request_take(unanswered), EIO);
         libfuse.session_destroy(session);

@@ -147,6 +147,8 @@ class Session:
     def __init__(self, mountpoint: Path) -> None:
         self.mountpoint = mountpoint
         """Its real path."""
+        self.answers = trio.Event()
+        """Set once the mount answers, or cannot be made."""
         self.ended = trio.Event()
         """Set when nothing is served any more: unmounted by us, by someone else, or the loop failed."""
         self.detached = False
@@ -237,13 +239,19 @@ async def mounted(
     try:
         async with trio.open_nursery() as nursery:
             try:
-                await nursery.start(_serve, operations, arguments, session, nursery.cancel_scope)
-                yield session
+                # Not nursery.start: cancelled, it would wait for the end of a task that ends at our word.
+                nursery.start_soon(_serve, operations, arguments, session, nursery.cancel_scope)
+                with trio.CancelScope(shield=True):
+                    await session.answers.wait()
+                if session.failure is None:
+                    yield session
             except BaseException as error:  # raised again below, outside of the group
                 failure = error
             await session.unmount()
     finally:
         _in_use = False
+    if isinstance(session.failure, SessionError):
+        raise session.failure
     if session.failure is not None:
         raise SessionError(
             f"the FUSE session of {session.mountpoint} failed: {session.failure}"
@@ -263,13 +271,17 @@ async def _serve(
     options: frozenset[str],
     session: Session,
     everything: trio.CancelScope,
-    *,
-    task_status: trio.TaskStatus[None],
 ) -> None:
     """Mount, serve until the session loop ends, and destroy the session. Not cancelled from outside."""
     with trio.CancelScope(shield=True):
         become_io_flusher()
-        _init(operations, session, options)
+        try:
+            _init(operations, session, options)
+        except SessionError as error:
+            session.failure = error
+            session.ended.set()
+            session.answers.set()
+            return
         try:
             async with trio.open_nursery() as requests:
                 _libfuse.set_handlers(
@@ -280,7 +292,7 @@ async def _serve(
                 requests.start_soon(pyfuse3.main, name="FUSE session loop")
                 # The first answer shows that the kernel's INIT has been dealt with.
                 await trio.to_thread.run_sync(session.mountpoint.stat, abandon_on_cancel=True)
-                task_status.started()
+                session.answers.set()
         except Exception as error:
             session.failure = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
             log.exception("the FUSE session of %s failed", session.mountpoint, exc_info=session.failure)
@@ -293,6 +305,7 @@ async def _serve(
             if session.failure is not None:
                 await trio.to_thread.run_sync(session._detach)
             session.ended.set()
+            session.answers.set()
 
 
 def _init(operations: FileOperations, session: Session, options: frozenset[str]) -> None:

@@ -1,0 +1,124 @@
+"""A mounted store as tests use it: a server process of its own, whose end is seen."""
+
+import ctypes
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+
+from fuse_backing import mounts
+from fuse_backing.ledger import PunchEvent, Totals
+from fuse_backing.store import StoreClient
+
+COMMAND = [sys.executable, "-m", "fuse_backing"]
+ROOT = Path(__file__).parents[2]
+DEADLINE = 30
+
+
+def missing_for_mounts() -> str | None:
+    if os.geteuid() != 0:
+        return "needs root to mount"
+    if not Path("/dev/fuse").exists():
+        return "needs /dev/fuse"
+    try:
+        from fuse_backing import _load  # noqa: F401
+    except ImportError as error:
+        return str(error)
+    return None
+
+
+def missing_for_loop_devices() -> str | None:
+    if not Path("/dev/loop-control").exists():
+        return "needs /dev/loop-control"
+    for tool in ("losetup", "blkdiscard"):
+        if shutil.which(tool) is None:
+            return f"needs {tool} (util-linux)"
+    return None
+
+
+def run_command(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=check,
+        cwd=ROOT,
+    )
+
+
+@dataclass
+class Store:
+    """A mounted store: its server is our child, so its end is seen."""
+
+    directory: Path
+    mountpoint: Path
+    control: Path
+    errors: Path
+    server: subprocess.Popen[bytes] = field(init=False)
+
+    def start(self) -> None:
+        read_end, write_end = os.pipe()
+        with self.errors.open("wb") as errors, os.fdopen(read_end) as ready:
+            self.server = subprocess.Popen(
+                [
+                    *(*COMMAND, "mount", str(self.directory), str(self.mountpoint), "--foreground"),
+                    *("--control", str(self.control), "--ready-fd", str(write_end)),
+                ],
+                stderr=errors,
+                pass_fds=(write_end,),
+                cwd=ROOT,
+            )
+            os.close(write_end)
+            line = ready.readline()
+        assert line, self.errors.read_text()
+        assert json.loads(line) == {"pid": self.server.pid, "control": str(self.control)}
+
+    def host(self, name: str) -> Path:
+        return self.directory / name
+
+    def file(self, name: str) -> Path:
+        return self.mountpoint / name
+
+    def totals(self) -> Totals:
+        return trio.run(StoreClient(self.control).totals)
+
+    def events(self) -> list[PunchEvent]:
+        return trio.run(StoreClient(self.control).events)
+
+    def tear_down(self) -> None:
+        if self.server.poll() is None:
+            self.server.terminate()
+            try:
+                self.server.wait(DEADLINE)
+            except subprocess.TimeoutExpired:
+                self.server.kill()
+                self.server.wait()
+        if mounts.mount_on(self.mountpoint) is not None:
+            mounts.unmount(self.mountpoint, lazy=True)
+
+
+def names_in(directory: Path) -> list[str]:
+    return sorted(entry.name for entry in directory.iterdir())
+
+
+def host_fallocate(fd: int, mode: int, offset: int, length: int) -> int:
+    """Call fallocate(2) itself, not through the package under test; return its errno."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return 0 if libc.fallocate(fd, mode, offset, length) == 0 else ctypes.get_errno()
+
+
+def discard(device: Path, offset: int, length: int) -> None:
+    """BLKDISCARD, linux/fs.h."""
+    fd = os.open(device, os.O_RDWR)
+    try:
+        fcntl.ioctl(fd, 0x1277, offset.to_bytes(8, sys.byteorder) + length.to_bytes(8, sys.byteorder))
+    finally:
+        os.close(fd)

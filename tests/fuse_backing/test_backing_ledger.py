@@ -1,0 +1,143 @@
+"""The ledger: a ring that forgets, totals that do not, subscribers that cost nothing."""
+
+from contextlib import aclosing
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fuse_backing.ledger import Ledger, Missed, Operation, PunchEvent, Totals
+
+
+def record(
+    ledger: Ledger, file: str = "a", operation: Operation = "punch", freed: int = 0, errno: int = 0
+) -> PunchEvent:
+    return ledger.record(
+        time=1.5,
+        file=file,
+        operation=operation,
+        mode=3,
+        offset=4096,
+        length=8192,
+        allocated=4096,
+        freed=freed,
+        errno=errno,
+        duration=0.25,
+    )
+
+
+def test_an_event_gets_the_next_sequence_number() -> None:
+    ledger = Ledger()
+    assert [record(ledger).sequence for _ in range(3)] == [1, 2, 3]
+    assert [event.sequence for event in ledger.events()] == [1, 2, 3]
+    assert [event.sequence for event in ledger.events(since=2)] == [3]
+    assert ledger.events(since=3) == []
+
+
+def test_an_empty_ledger_has_nothing_to_tell() -> None:
+    ledger = Ledger()
+    assert ledger.totals == Totals()
+    assert ledger.events() == []
+    assert ledger.totals_by_file == {}
+
+
+def test_a_ledger_that_keeps_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        Ledger(0)
+
+
+def test_a_refused_punch_counts_as_an_error_and_frees_nothing() -> None:
+    ledger = Ledger()
+    record(ledger, errno=5)
+    assert ledger.totals == Totals(events=1, errors=1)
+
+
+def test_punched_and_zeroed_bytes_are_counted_apart() -> None:
+    ledger = Ledger()
+    record(ledger, freed=4096)
+    record(ledger, operation="zero")
+    assert ledger.totals == Totals(
+        events=2, punched_bytes=8192, zeroed_bytes=8192, allocated=8192, freed=4096
+    )
+
+
+def test_totals_are_kept_for_each_file() -> None:
+    ledger = Ledger()
+    record(ledger, "a", freed=1)
+    record(ledger, "b", freed=10)
+    record(ledger, "a", freed=100)
+    assert {file: totals.freed for file, totals in ledger.totals_by_file.items()} == {"a": 101, "b": 10}
+
+
+@given(
+    st.integers(1, 8),
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 1 << 40))),
+    st.integers(0, 30),
+)
+def test_the_ring_forgets_the_oldest_and_totals_forget_nothing(
+    capacity: int, punches: list[tuple[str, int]], since: int
+) -> None:
+    ledger = Ledger(capacity)
+    recorded = [record(ledger, file, freed=freed) for file, freed in punches]
+    assert ledger.events() == recorded[-capacity:]
+    assert ledger.events(since) == [event for event in recorded[-capacity:] if event.sequence > since]
+    assert ledger.events(since, limit=2) == ledger.events(since)[:2]
+    assert ledger.totals.freed == sum(freed for _, freed in punches)
+    assert sum(totals.freed for totals in ledger.totals_by_file.values()) == ledger.totals.freed
+
+
+def test_events_and_totals_survive_json() -> None:
+    ledger = Ledger()
+    event = record(ledger, freed=7)
+    assert PunchEvent.from_json({**event.to_json(), "newer": 1}) == event
+    assert Totals.from_json(ledger.totals.to_json()) == ledger.totals
+
+
+async def test_a_subscriber_gets_old_and_new_events_in_order(autojump_clock: trio.testing.MockClock) -> None:
+    ledger = Ledger()
+    record(ledger)
+    got: list[int] = []
+
+    async def subscriber() -> None:
+        async with aclosing(ledger.subscribe(since=0)) as items:
+            async for item in items:
+                assert isinstance(item, PunchEvent)
+                got.append(item.sequence)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(subscriber)
+        await trio.testing.wait_all_tasks_blocked()
+        assert got == [1]
+        record(ledger)
+        record(ledger)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert got == [1, 2, 3]
+
+
+async def test_a_slow_subscriber_is_told_how_many_events_it_missed() -> None:
+    ledger = Ledger(capacity=4)
+    async with aclosing(ledger.subscribe(since=0)) as items:
+        record(ledger)
+        assert await anext(items) == ledger.events()[0]
+        for _ in range(10):
+            record(ledger)
+        assert await anext(items) == Missed(6)
+        assert [await anext(items) for _ in range(4)] == ledger.events()
+
+
+async def test_events_overwritten_within_a_batch_are_told_too() -> None:
+    ledger = Ledger(capacity=4)
+    for _ in range(4):
+        record(ledger)
+    async with aclosing(ledger.subscribe(since=0)) as items:
+        first = await anext(items)
+        assert isinstance(first, PunchEvent)
+        assert first.sequence == 1
+        for _ in range(3):
+            record(ledger)
+        assert await anext(items) == Missed(2)
+        following = await anext(items)
+        assert isinstance(following, PunchEvent)
+        assert following.sequence == 4

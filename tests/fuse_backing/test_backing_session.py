@@ -1,0 +1,308 @@
+"""One session in the test's own process: what handlers may do, and how a session ends."""
+
+import contextlib
+import errno
+import gc
+import os
+import stat
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+import trio
+from backing_store import host_fallocate, missing_for_mounts
+
+from fuse_backing import mounts
+from fuse_backing.errors import SessionError
+
+missing = missing_for_mounts()
+if missing is not None:
+    pytest.skip(missing, allow_module_level=True)
+
+from fuse_backing._load import _libfuse, pyfuse3  # noqa: E402
+from fuse_backing.session import FileOperations, Session, mounted  # noqa: E402
+
+pytestmark = pytest.mark.rig
+
+FILE = 2
+T = TypeVar("T")
+
+
+class OneFile(FileOperations):
+    """A file system whose every name is the same empty file; the tests put handlers into it."""
+
+    async def lookup(
+        self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        return await self.getattr(FILE, ctx)
+
+    async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
+        entry = pyfuse3.EntryAttributes()
+        entry.st_ino = inode
+        entry.st_mode = (stat.S_IFDIR if inode == pyfuse3.ROOT_INODE else stat.S_IFREG) | 0o700
+        entry.attr_timeout = entry.entry_timeout = 0
+        return entry
+
+    async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
+        return pyfuse3.FileInfo(fh=77, direct_io=True, keep_cache=False)
+
+    async def forget(self, inode_list: object) -> None:
+        raise RuntimeError("a bug in forget")
+
+    async def write(self, fh: int, off: int, buf: bytes) -> int:
+        raise RuntimeError("a bug in write")
+
+    async def fsync(self, fh: int, datasync: bool) -> None:
+        raise OSError(errno.ENOSYS, "not there")
+
+    async def fallocate(self, inode: int, fh: int, mode: int, offset: int, length: int) -> None:
+        assert (inode, fh) == (FILE, 77)
+        await trio.lowlevel.checkpoint()
+        if length == 1:
+            raise OSError(errno.ENOSPC, "full")
+        if length == 2:
+            raise RuntimeError("a bug in fallocate")
+        if length == 3:
+            raise pyfuse3.FUSEError(errno.EDQUOT)
+
+    async def lseek(self, inode: int, fh: int, offset: int, whence: int) -> int:
+        return offset + whence * 1000
+
+    async def statfs_of(self, inode: int) -> pyfuse3.StatvfsData:
+        stats = pyfuse3.StatvfsData()
+        stats.f_bsize = stats.f_frsize = 65536 if inode == FILE else 4096
+        return stats
+
+
+@asynccontextmanager
+async def mount(operations: FileOperations, path: Path) -> AsyncIterator[Session]:
+    with trio.fail_after(20):
+        async with mounted(operations, path, fsname="a,b\\c é", subtype="fuse_backing_test") as session:
+            yield session
+
+
+async def in_thread(function: Callable[..., T], *arguments: object) -> T:
+    return await trio.to_thread.run_sync(function, *arguments, abandon_on_cancel=True)
+
+
+def fallocate(path: Path, length: int) -> int:
+    fd = os.open(path / "x", os.O_RDWR)
+    try:
+        return host_fallocate(fd, 3, 0, length)
+    finally:
+        with contextlib.suppress(OSError):  # of the flush, when the session has ended meanwhile
+            os.close(fd)
+
+
+async def test_the_source_may_hold_any_character(tmp_path: Path) -> None:
+    async with mount(OneFile(), tmp_path):
+        found = mounts.mount_on(tmp_path)
+        assert found is not None
+        assert (found.fstype, found.source) == ("fuse.fuse_backing_test", "a,b\\c ?")
+    assert mounts.mount_on(tmp_path) is None
+
+
+async def test_fallocate_gets_its_answer_whatever_the_handler_does(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with mount(OneFile(), tmp_path):
+        answers = [await in_thread(fallocate, tmp_path, length) for length in (4096, 1, 2, 3, 4096)]
+    assert answers == [0, errno.ENOSPC, errno.EIO, errno.EDQUOT, 0]
+    assert "a bug in fallocate" in caplog.text
+
+
+async def test_a_seek_for_data_is_answered_by_the_handler(tmp_path: Path) -> None:
+    def seek() -> int:
+        fd = os.open(tmp_path / "x", os.O_RDONLY)
+        try:
+            return os.lseek(fd, 5, os.SEEK_DATA)
+        finally:
+            os.close(fd)
+
+    async with mount(OneFile(), tmp_path):
+        assert await in_thread(seek) == 5 + os.SEEK_DATA * 1000
+
+
+async def test_statfs_knows_which_file_it_is_asked_about(tmp_path: Path) -> None:
+    async with mount(OneFile(), tmp_path):
+        assert (await in_thread(os.statvfs, tmp_path / "x")).f_bsize == 65536
+        assert (await in_thread(os.statvfs, tmp_path)).f_bsize == 4096
+
+
+async def test_a_bug_in_a_handler_is_an_error_of_the_request_and_no_end_of_the_session(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def misuse() -> list[int]:
+        numbers = []
+        fd = os.open(tmp_path / "x", os.O_RDWR)
+        for call in (lambda: os.write(fd, b"x"), lambda: os.fsync(fd), lambda: os.mkdir(tmp_path / "d")):  # noqa: PTH102
+            with pytest.raises(OSError, match=r"\[Errno") as raised:
+                call()
+            numbers.append(raised.value.errno or 0)
+        os.close(fd)
+        return numbers
+
+    async with mount(OneFile(), tmp_path):
+        assert await in_thread(misuse) == [errno.EIO, errno.EOPNOTSUPP, errno.EEXIST]
+    assert "a bug in write" in caplog.text
+
+
+async def test_nothing_comes_out_of_forget(caplog: pytest.LogCaptureFixture) -> None:
+    await OneFile().forget([(FILE, 1)])
+    assert "a bug in forget" in caplog.text
+
+
+async def test_a_failure_inside_leaves_as_it_is_and_unmounts(tmp_path: Path) -> None:
+    with pytest.raises(KeyError, match="mine"):
+        async with mount(OneFile(), tmp_path):
+            raise KeyError("mine")
+    assert mounts.mount_on(tmp_path) is None
+
+
+async def test_a_cancelled_session_unmounts(tmp_path: Path) -> None:
+    with trio.CancelScope() as scope:
+        async with mount(OneFile(), tmp_path):
+            scope.cancel()
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+    assert mounts.mount_on(tmp_path) is None
+
+
+async def test_a_session_cancelled_before_it_began_leaves_nothing(tmp_path: Path) -> None:
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        async with mount(OneFile(), tmp_path):
+            await trio.lowlevel.checkpoint()
+    assert mounts.mount_on(tmp_path) is None
+
+
+async def test_a_second_session_in_the_process_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    async with mount(OneFile(), tmp_path / "a"):
+        with pytest.raises(SessionError, match="one at a time"):
+            async with mount(OneFile(), tmp_path / "b"):
+                pass
+    async with mount(OneFile(), tmp_path / "b"):
+        pass
+
+
+async def test_a_mount_that_fuse_refuses_is_an_error_and_the_next_one_works(tmp_path: Path) -> None:
+    with pytest.raises(SessionError, match="refused to mount"):
+        async with mount(OneFile(), tmp_path / "missing"):
+            pass
+    async with mount(OneFile(), tmp_path):
+        pass
+
+
+async def test_a_session_notices_that_it_was_unmounted_by_others(tmp_path: Path) -> None:
+    async with mount(OneFile(), tmp_path) as session:
+        await in_thread(mounts.unmount, tmp_path)
+        await session.ended.wait()
+    assert session.failure is None
+    assert not session.detached
+
+
+async def test_what_others_mounted_on_top_is_left_alone(tmp_path: Path) -> None:
+    async with mount(OneFile(), tmp_path):
+        await trio.run_process(["mount", "-t", "tmpfs", "on-top", str(tmp_path)])
+    found = mounts.mount_on(tmp_path)
+    assert found is not None
+    assert found.source == "on-top"
+    mounts.unmount(tmp_path)
+    # What lay below has lost its server; with nothing on top of it, it can go.
+    if mounts.mount_on(tmp_path) is not None:
+        mounts.unmount(tmp_path, lazy=True)
+
+
+class Requests:
+    """Replaces the session's fallocate by the test's own callable, below the Operations."""
+
+    def __init__(self, handler: Callable[..., object]) -> None:
+        self.handler = handler
+
+    def __enter__(self) -> None:
+        _libfuse.set_handlers(fallocate=self.handler)
+
+    def __exit__(self, *_: object) -> None:
+        _libfuse.set_handlers()
+
+
+async def test_a_request_is_answered_once(tmp_path: Path) -> None:
+    seen: list[_libfuse.Request] = []
+
+    def answer_twice(request: _libfuse.Request, *_: int) -> None:
+        seen.append(request)
+        with pytest.raises(ValueError, match="no error number"):
+            _libfuse.reply_err(request, 1000)
+        assert not request.answered
+        assert _libfuse.reply_err(request, errno.EDOM)
+        assert request.answered
+        with pytest.raises(RuntimeError, match="answered before"):
+            _libfuse.reply_err(request, 0)
+
+    async with mount(OneFile(), tmp_path):
+        with Requests(answer_twice):
+            assert await in_thread(fallocate, tmp_path, 4096) == errno.EDOM
+    assert len(seen) == 1
+
+
+async def test_a_request_that_is_dropped_gets_an_error(tmp_path: Path) -> None:
+    async with mount(OneFile(), tmp_path):
+        with Requests(lambda request, *_: None):
+            assert await in_thread(fallocate, tmp_path, 4096) == errno.EIO
+
+
+async def test_an_exception_in_a_callable_is_reported_and_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported: list[object] = []
+    monkeypatch.setattr("sys.unraisablehook", lambda unraisable: reported.append(unraisable.exc_type))
+
+    def fail(request: _libfuse.Request, *_: int) -> None:
+        raise LookupError
+
+    async with mount(OneFile(), tmp_path):
+        with Requests(fail):
+            assert await in_thread(fallocate, tmp_path, 4096) == errno.EIO
+    assert reported == [LookupError]
+
+
+async def test_without_a_callable_the_operation_is_refused_for_now_only(tmp_path: Path) -> None:
+    async with mount(OneFile(), tmp_path):
+        with Requests(lambda request, *_: _libfuse.reply_err(request, 0)):
+            pass
+        assert await in_thread(fallocate, tmp_path, 4096) == errno.EOPNOTSUPP
+        with Requests(lambda request, *_: _libfuse.reply_err(request, 0)):
+            assert await in_thread(fallocate, tmp_path, 4096) == 0
+
+
+async def test_a_request_kept_beyond_its_session_is_harmless(tmp_path: Path) -> None:
+    kept: list[_libfuse.Request] = []
+    arrived = trio.Event()
+
+    def keep(request: _libfuse.Request, *_: int) -> None:
+        kept.append(request)
+        arrived.set()
+
+    async with trio.open_nursery() as nursery, mount(OneFile(), tmp_path):
+        with Requests(keep):
+            nursery.start_soon(in_thread, fallocate, tmp_path, 4096)
+            await arrived.wait()
+    [request] = kept
+    assert request.answered
+    with pytest.raises(RuntimeError, match="answered before"):
+        _libfuse.reply_err(request, 0)
+    del request, kept[:]
+    gc.collect()
+
+
+def test_what_is_no_callable_and_no_request_is_refused() -> None:
+    with pytest.raises(TypeError, match="callable or None"):
+        _libfuse.set_handlers(fallocate=1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a Request is needed"):
+        _libfuse.reply_err(None, 0)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="cannot create"):
+        _libfuse.Request()
