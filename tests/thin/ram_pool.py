@@ -1,4 +1,4 @@
-"""A thin pool in memory: the engine with the smallest executor there is, and metadata slots that survive a crash."""
+"""A thin pool in memory: the engine, the smallest executor there is, metadata that survives a crash."""
 
 from thinsim.thin.check import check
 from thinsim.thin.device import CommitNeeded, ShortOfDataSpace, ThinDevice
@@ -137,7 +137,9 @@ class RamPool:
     def blocks_of(self, thin_id: int) -> dict[int, int]:
         """Return virtual to data block of a device."""
         return {
-            run.vblock + at: run.data_block + at for run in self.pool.mappings(thin_id) for at in range(run.length)
+            run.vblock + at: run.data_block + at
+            for run in self.pool.mappings(thin_id)
+            for at in range(run.length)
         }
 
     def execute(self, steps: list[Step], request: bytes = b"") -> None:

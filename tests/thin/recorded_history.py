@@ -1,4 +1,4 @@
-"""Replays a random history whose answers were recorded on Linux 6.1 (thin-pool 1.22.0), on the engine in memory.
+"""Replays on the engine a random history whose answers were recorded on Linux 6.1 (thin-pool 1.22.0).
 
 The records name most operations in full; what they leave out comes from the same random generator
 that made the history, so that the replay takes every one of its decisions again.
@@ -71,7 +71,8 @@ class Replay:
             self.ram.commit()
             record["pool"] = self.ram.pool.status().text(0, 131072)
             record["thins"] = {
-                str(thin_id): device.status().text(0, 16384) for thin_id, device in sorted(self.active.items())
+                str(thin_id): device.status().text(0, 16384)
+                for thin_id, device in sorted(self.active.items())
             }
             self._note_host()
             if number % 10 == 9:
@@ -100,70 +101,84 @@ class Replay:
         }
 
     def _step(self, number: int, operation: str, record: dict[str, Any]) -> bool:
-        choose, ids, active = self.random, sorted(self.known), sorted(self.active)
-        tag = self.seed * 100000 + number
+        """Carry out one operation; False when the history skips it, for want of a device."""
+        if operation in ("thin", "snap", "del", "trans", "bad", "msnap"):
+            return self._ask(operation, record)
+        if operation == "act":
+            return self._activate(record)
+        active = sorted(self.active)
+        if not active:
+            return False
+        record["id"] = one = self.random.choice(active)
+        if operation == "deact":
+            record["rc"] = 0
+            self.ram.pool.close_thin(self.active.pop(one))
+        else:
+            self._request(number, operation, one, record)
+        return True
+
+    def _ask(self, operation: str, record: dict[str, Any]) -> bool:
+        choose, ids = self.random, sorted(self.known)
         if operation == "thin":
             record["id"] = new = choose.randrange(1, 24)
             if self._message(record, f"create_thin {new}"):
                 self.known.add(new)
-        elif operation == "snap" and ids:
+        elif operation == "snap":
+            if not ids:
+                return False
             origin, new = choose.choice(ids), choose.randrange(1, 24)
             record.update(id=new, origin=origin)
             if self._message(record, f"create_snap {new} {origin}"):
                 self.known.add(new)
-        elif operation == "act" and ids:
-            record["id"] = one = choose.choice(ids)
-            if one in self.active:
-                name = f"POOL-t{one}"
-                self._refuse(record, f"create ioctl on {name}  failed", errno.EBUSY)
-            else:
-                record["rc"] = 0
-                self.active[one] = self.ram.open(one, _THIN_BLOCKS)
-        elif operation == "deact" and active:
-            record["id"] = one = choose.choice(active)
-            record["rc"] = 0
-            self.ram.pool.close_thin(self.active.pop(one))
         elif operation == "del":
             one = choose.choice(ids) if ids and choose.random() < 0.8 else choose.randrange(1, 30)
             record["id"] = one
             if self._message(record, f"delete {one}"):
                 self.known.discard(one)
-        elif operation == "write" and active:
-            one = choose.choice(active)
-            offset = choose.randrange(0, _THIN_BYTES - (1 << 20), 4096)
-            length = choose.choice([4096, 8192, 65536, 131072, 262144])
-            offset -= offset % 65536 if choose.random() < 0.5 else 0
-            record.update(id=one, off=offset, ln=length)
-            self._io(record, lambda: self._write(one, offset, length, tag))
-        elif operation == "disc" and active:
-            one = choose.choice(active)
-            offset = choose.randrange(0, _THIN_BYTES - (4 << 20), 512)
-            length = choose.choice([512, 65536, 65536 * 3, 1 << 20, 4 << 20])
-            offset -= offset % 65536 if choose.random() < 0.6 else 0
-            record.update(id=one, off=offset, ln=length)
-            self._io(record, lambda: self.ram.discard(self.active[one], offset, length))
         elif operation == "trans":
             old = self.transaction if choose.random() < 0.7 else self.transaction + 5
             if self._message(record, f"set_transaction_id {old} {self.transaction + 1}"):
                 self.transaction += 1
-        elif operation == "bad":
-            record["msg"] = choose.choice(_BAD_MESSAGES)
-            self._message(record, record["msg"])
-        elif operation == "msnap":
-            record["msg"] = choose.choice(["reserve_metadata_snap", "release_metadata_snap"])
-            self._message(record, record["msg"])
-        elif operation == "remk" and active:
-            record["id"] = one = choose.choice(active)
-            base = choose.randrange(0, 64) * 65536
-            self._io(
-                record, lambda: [self._write(one, base + at * 65536, 4096, tag) for at in range(8)]
-            )
         else:
-            return False
+            snap_messages = ["reserve_metadata_snap", "release_metadata_snap"]
+            record["msg"] = choose.choice(_BAD_MESSAGES if operation == "bad" else snap_messages)
+            self._message(record, record["msg"])
         return True
 
-    def _write(self, thin_id: int, offset: int, length: int, tag: int) -> None:
-        self.ram.write(self.active[thin_id], offset, struct.pack("<QQ", tag, offset) * (length // 16))
+    def _activate(self, record: dict[str, Any]) -> bool:
+        if not self.known:
+            return False
+        record["id"] = one = self.random.choice(sorted(self.known))
+        if one in self.active:
+            self._refuse(record, f"create ioctl on POOL-t{one}  failed", errno.EBUSY)
+        else:
+            record["rc"] = 0
+            self.active[one] = self.ram.open(one, _THIN_BLOCKS)
+        return True
+
+    def _request(self, number: int, operation: str, thin_id: int, record: dict[str, Any]) -> None:
+        choose, tag = self.random, self.seed * 100000 + number
+        if operation == "remk":
+            base = choose.randrange(0, 64) * 65536
+            pieces = [(base + at * 65536, 4096) for at in range(8)]
+            self._io(record, lambda: self._write(thin_id, pieces, tag))
+            return
+        if operation == "write":
+            offset = choose.randrange(0, _THIN_BYTES - (1 << 20), 4096)
+            length = choose.choice([4096, 8192, 65536, 131072, 262144])
+            offset -= offset % 65536 if choose.random() < 0.5 else 0
+            self._io(record, lambda: self._write(thin_id, [(offset, length)], tag))
+        else:
+            offset = choose.randrange(0, _THIN_BYTES - (4 << 20), 512)
+            length = choose.choice([512, 65536, 65536 * 3, 1 << 20, 4 << 20])
+            offset -= offset % 65536 if choose.random() < 0.6 else 0
+            self._io(record, lambda: self.ram.discard(self.active[thin_id], offset, length))
+        record.update(off=offset, ln=length)
+
+    def _write(self, thin_id: int, pieces: list[tuple[int, int]], tag: int) -> None:
+        for offset, length in pieces:
+            content = struct.pack("<QQ", tag, offset) * (length // 16)
+            self.ram.write(self.active[thin_id], offset, content)
 
     def _io(self, record: dict[str, Any], request: Callable[[], object]) -> None:
         record["rc"] = 0

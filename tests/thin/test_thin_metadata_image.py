@@ -47,7 +47,7 @@ def test_any_changed_or_missing_byte_is_damage() -> None:
             decode(bytes(broken))
         with pytest.raises(MetadataDamagedError):
             decode(image[:position])
-    with pytest.raises(MetadataDamagedError, match="1 bytes too many|follow the header"):
+    with pytest.raises(MetadataDamagedError, match="follow the header"):
         decode(image + b"\0")
 
 
@@ -57,9 +57,7 @@ def test_damage_is_eilseq_and_says_what_is_wrong() -> None:
     assert caught.value.errno == errno.EILSEQ
 
 
-@pytest.mark.parametrize(
-    ("run", "time"), [(Run(0, 9, 2, 0), 2), (Run(0, 0, 1, 3), 2), (Run(0, 10, 1, 0), 2)]
-)
+@pytest.mark.parametrize(("run", "time"), [(Run(0, 9, 2, 0), 2), (Run(0, 0, 1, 3), 2), (Run(0, 10, 1, 0), 2)])
 def test_impossible_mappings_are_damage(run: Run, time: int) -> None:
     state = PoolState(Sectors(128), 10, 0, time, False, {1: DeviceState(Mappings([run]), 0, 0, 0)})
     with pytest.raises(MetadataDamagedError, match="impossible mapping"):

@@ -1,4 +1,4 @@
-"""The engine against answers recorded on Linux 6.1: errors, counts, contents, mappings, bytes left on the host."""
+"""The engine against answers recorded on Linux 6.1: errors, counts, contents, mappings, host bytes."""
 
 from typing import Any
 

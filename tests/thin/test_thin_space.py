@@ -67,9 +67,9 @@ def test_out_of_data_space_leaves_mapped_blocks_writable_and_messages_served() -
         device.plan_write(BLOCK, 1)
     ram.message("create_thin 2")
     ram.discard_blocks(device, 0)
-    assert ram.pool.mode is PoolMode.OUT_OF_DATA_SPACE
+    assert ram.pool.status().mode == "out_of_data_space"
     ram.commit()
-    assert ram.pool.mode is PoolMode.WRITE
+    assert ram.pool.status().mode == "rw"
     assert ram.pool.has_space
     ram.write_blocks(device, 5)
     assert ram.problems() == []

@@ -8,11 +8,12 @@ from thinsim.errors import DeviceMapperError, InvalidValueError
 from thinsim.thin.ids import check_thin_id
 from thinsim.thin.table import PoolFeatures, PoolTable, parse_pool_table, parse_thin_table, target_type
 from thinsim.thin.words import parse_number, split_words
+from thinsim.units import Sectors
 
 
 def test_a_pool_table_without_features_reads_as_defaults() -> None:
     table = parse_pool_table("0 20971520 thin-pool 253:0 /dev/loop1 128 32768")
-    assert table == PoolTable(20971520, "253:0", "/dev/loop1", 128, 32768, PoolFeatures())
+    assert table == PoolTable(Sectors(20971520), "253:0", "/dev/loop1", Sectors(128), 32768, PoolFeatures())
 
 
 def test_feature_words_come_in_any_order_and_case_and_print_in_the_kernel_s() -> None:
@@ -70,7 +71,12 @@ def test_a_pool_starts_at_sector_0() -> None:
 
 def test_a_thin_table_reads_and_prints() -> None:
     table = parse_thin_table("0 16384 thin /dev/mapper/pool 7")
-    assert (table.length, table.pool_dev, table.thin_id, table.origin_dev) == (16384, "/dev/mapper/pool", 7, None)
+    assert (table.length, table.pool_dev, table.thin_id, table.origin_dev) == (
+        16384,
+        "/dev/mapper/pool",
+        7,
+        None,
+    )
     assert table.text("254:0") == "0 16384 thin 254:0 7"
 
 
@@ -110,7 +116,8 @@ def test_a_backslash_takes_the_next_character_literally() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("7", 7), ("+7", 7), ("007", 7), ("", None), (" 7", None), ("0x7", None), ("-7", None)]
+    ("text", "number"),
+    [("7", 7), ("+7", 7), ("007", 7), ("", None), (" 7", None), ("0x7", None), ("-7", None)],
 )
 def test_numbers_read_as_kstrtoull_does(text: str, number: int | None) -> None:
     assert parse_number(text) == number

@@ -32,7 +32,7 @@ class Pool(Transaction):
     EINVAL: the state has another block size, or more blocks than the device. EPERM: read_only and fresh.
     """
 
-    def __init__(  # noqa: PLR0917 (the order is the table's)
+    def __init__(
         self,
         features: PoolFeatures,
         block_size: Sectors,
