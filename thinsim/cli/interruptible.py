@@ -1,39 +1,71 @@
 """Run async work so that Ctrl-C and SIGTERM cancel it and its clean-up still runs to the end."""
 
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import TypeVar
 
 import click
 import trio
 
+from fuse_backing.errors import FuseBackingError
+from thinsim.errors import BenchError, ThinsimError
+
 _Result = TypeVar("_Result")
 
 
 def run(work: Callable[[], Awaitable[_Result]]) -> _Result:
-    """Return what *work* returns; click.Abort when a signal ended it. A second signal changes nothing."""
-    return trio.run(_guarded, work)
+    """Return what *work* returns; click.Abort when a signal ended it. A second signal changes nothing.
+
+    Failures of several tasks that all explain themselves become one BenchError.
+    """
+    try:
+        return trio.run(_guarded, work)
+    except BaseExceptionGroup as group:
+        raise _as_one(group) from group
 
 
 async def _guarded(work: Callable[[], Awaitable[_Result]]) -> _Result:
     results: list[_Result] = []
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        failure: Exception | None = None
         async with trio.open_nursery() as nursery:
+            # Signals are taken until the clean-up is done: one left over would end this process.
+            watching = trio.CancelScope(shield=True)
 
             async def watch() -> None:
-                async for _ in signals:
-                    click.echo("\nending: giving back what was taken", err=True)
-                    nursery.cancel_scope.cancel()
+                with watching:
+                    async for _ in signals:
+                        if not nursery.cancel_scope.cancel_called:
+                            with suppress(OSError):  # a terminal that has hung up
+                                click.echo("\nending: giving back what was taken", err=True)
+                            nursery.cancel_scope.cancel()
 
             nursery.start_soon(watch)
             try:
                 results.append(await work())
-            except Exception as error:
-                failure = error
-            nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+            finally:
+                watching.cancel()
+                nursery.cancel_scope.cancel()
     if not results:
         raise click.Abort
     return results[0]
+
+
+def _as_one(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return one exception for *group*; the group itself if something in it is a bug."""
+    failures = list(_leaves(group))
+    if len(failures) == 1:
+        return failures[0]
+    if any(isinstance(failure, KeyboardInterrupt) for failure in failures):
+        return click.Abort()
+    if all(isinstance(failure, (ThinsimError, FuseBackingError, OSError)) for failure in failures):
+        return BenchError("; ".join(dict.fromkeys(map(str, failures))))
+    return group
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

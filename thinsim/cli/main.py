@@ -4,7 +4,9 @@ Exit statuses: 0 the bench did its work; 1 it could not (the text says why); 2 t
 wrong; 3 it did, and leaked more than ``--fail-on-leak``; 130 interrupted, everything given back.
 """
 
+import signal
 import sys
+from types import FrameType
 
 import click
 
@@ -29,9 +31,13 @@ commands.add_command(doctor)
 
 def main() -> None:
     """Entry point of the console script."""
+    # Where no work is under way that cancels itself, these end the command as Ctrl-C does.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _interrupt)
     try:
         status = commands.main(standalone_mode=False)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("thinsim: interrupted", err=True)
         sys.exit(INTERRUPTED)
     except click.ClickException as error:
@@ -41,3 +47,7 @@ def main() -> None:
         click.echo(f"thinsim: {error}", err=True)
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    signal.raise_signal(signal.SIGINT)

@@ -6,16 +6,22 @@ ends when the thing is given back. Read in reverse, what has begun and not ended
 tear-down; ``thinsim.rig.recovery`` does that for a run whose owner has died.
 """
 
+import fcntl
 import json
 import os
+import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from thinsim.errors import InvalidValueError
-from thinsim.rig.state import ProcessIdentity, boot_id, state_directory
+from thinsim.errors import EnvironmentLacksError, InvalidValueError
+from thinsim.rig.state import STATE_VARIABLE, ProcessIdentity, boot_id, state_directory
+
+_NAME = re.compile(r"(\d+)-[0-9a-f]{8}\.jsonl")
 
 
 class Kind(StrEnum):
@@ -23,7 +29,7 @@ class Kind(StrEnum):
 
     DIRECTORY = "directory"  # path
     PROCESS = "process"  # role, pid, started
-    MOUNT = "mount"  # target
+    MOUNT = "mount"  # target; but for our servers' FUSE mounts: fs_type; once mounted: device
     LOOP = "loop"  # file; once attached: path, device, inode
     LINK = "link"  # path, points_to
     KEPT = "kept"  # path: left on purpose, nothing to undo
@@ -46,14 +52,23 @@ class Journal:
 
     @classmethod
     def create(cls) -> "Journal":
-        """Start a journal for a run that this process owns."""
+        """Start a journal for a run that this process owns.
+
+        EnvironmentLacksError where the state directory can't be written.
+        """
         directory = state_directory() / "runs"
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         owner = ProcessIdentity.own()
         journal = cls(directory / f"{owner.pid}-{secrets.token_hex(4)}.jsonl")
-        journal._append(
-            {"act": "own", "pid": owner.pid, "started": owner.started, "boot": boot_id()}, exclusive=True
-        )
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            journal._append(
+                {"act": "own", "pid": owner.pid, "started": owner.started, "boot": boot_id()}, exclusive=True
+            )
+        except OSError as error:
+            raise EnvironmentLacksError(
+                f"cannot keep a journal of the run in {directory}: {error.strerror}; "
+                f"set {STATE_VARIABLE} to a directory that can be written"
+            ) from error
         return journal
 
     @classmethod
@@ -79,12 +94,28 @@ class Journal:
         """Delete the journal: nothing of the run is left. Idempotent."""
         self.path.unlink(missing_ok=True)
 
+    @contextmanager
+    def locked(self) -> Iterator[bool]:
+        """Hold the journal against others who would recover the run; False if it is deleted already."""
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            yield False
+            return
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield os.fstat(fd).st_nlink > 0
+        finally:
+            os.close(fd)
+
     def _append(self, line: dict[str, object], *, exclusive: bool = False) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if exclusive else 0)
         fd = os.open(self.path, flags, 0o600)
         try:
-            # One write call per line: O_APPEND keeps lines of several processes apart.
-            os.write(fd, json.dumps(line).encode() + b"\n")
+            # One write call per line: O_APPEND keeps lines of several processes apart. A line brings the
+            # newline before it, so that a line torn by a crash or a full disk does not spoil the next.
+            text = json.dumps(line).encode()
+            os.write(fd, text if exclusive else b"\n" + text)
         finally:
             os.close(fd)
 
@@ -105,14 +136,15 @@ class JournalContent:
 
 
 def read_journal(path: Path) -> JournalContent:
-    """Read a journal; a torn last line (crash while appending) is passed over.
+    """Read a journal; a torn line (crash while appending) is passed over.
 
-    Raises InvalidValueError for a file that is no journal.
+    Raises InvalidValueError for a file that is no journal, FileNotFoundError if it is gone.
     """
     owner: ProcessIdentity | None = None
     boot = ""
     taken: dict[str, Taken] = {}
-    for number, text in enumerate(path.read_bytes().split(b"\n"), 1):
+    content = path.read_bytes()
+    for number, text in enumerate(content.split(b"\n"), 1):
         if not text:
             continue
         try:
@@ -129,22 +161,30 @@ def read_journal(path: Path) -> JournalContent:
                 case "end":
                     taken.pop(line["id"], None)
         except (ValueError, KeyError, TypeError) as error:
-            if owner is None:
+            if owner is None and not _is_unborn(path, content):
                 raise InvalidValueError(f"{path}, line {number}: not a journal of a run ({error})") from None
+    if owner is None and _is_unborn(path, content):
+        pid = int(path.name.partition("-")[0])
+        owner, boot = ProcessIdentity.of(pid) or ProcessIdentity(pid, 0), boot_id()
     if owner is None:
         raise InvalidValueError(f"{path}: not a journal of a run (it names no owner)")
     return JournalContent(path, owner, boot, tuple(taken.values()))
 
 
+def _is_unborn(path: Path, content: bytes) -> bool:
+    """Whether the owner was killed while it wrote the first line: it has taken nothing yet."""
+    return bool(_NAME.fullmatch(path.name)) and b"\n" not in content
+
+
 def all_journals() -> list[JournalContent]:
     """Return the journals of every run on record, oldest first; files that are none are passed over."""
     found = []
-    for path in sorted((state_directory() / "runs").glob("*.jsonl"), key=lambda p: p.stat().st_mtime):
+    for path in (state_directory() / "runs").glob("*.jsonl"):
         try:
-            found.append(read_journal(path))
-        except InvalidValueError:
+            found.append((path.stat().st_mtime, read_journal(path)))
+        except (InvalidValueError, FileNotFoundError):  # not ours; ended while we looked
             continue
-    return found
+    return [journal for _, journal in sorted(found, key=lambda pair: pair[0])]
 
 
 def _plain(fields: dict[str, object]) -> dict[str, object]:

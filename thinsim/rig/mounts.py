@@ -5,6 +5,7 @@ from pathlib import Path
 
 import trio
 
+from fuse_backing.mounts import mount_on
 from thinsim.errors import BenchError, EnvironmentLacksError
 from thinsim.rig.journal import Journal, Kind
 
@@ -20,18 +21,24 @@ class RecordedMounter:
 
     async def mount(self, source: str, target: Path, fs_type: str, options: tuple[str, ...]) -> None:
         """Mount *source* on *target*, which is made. BenchError with mount's own words if it fails."""
-        entry = self._journal.begin(Kind.MOUNT, target=target)
-        target.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if target in self._entries:
+            raise BenchError(f"{target} has a mount already")
+        entry = self._journal.begin(Kind.MOUNT, target=target, fs_type=fs_type)
         command = ["mount", "-t", fs_type]
         if options:
             command += ["-o", ",".join(options)]
         try:
+            target.mkdir(mode=0o700, parents=True, exist_ok=True)
             await run([*command, source, str(target)])
         except BaseException:
-            target.rmdir()
+            if target.is_dir():
+                target.rmdir()
             self._journal.end(entry)
             raise
         self._entries[target] = entry
+        mount = mount_on(target.resolve())
+        if mount is not None:
+            self._journal.amend(entry, device=mount.device)
 
     async def unmount(self, target: Path) -> None:
         """Unmount *target* and remove its directory. A target not mounted by this object raises KeyError."""
@@ -42,6 +49,8 @@ class RecordedMounter:
                     await run(["umount", str(target)])
                     break
                 except BenchError:
+                    if mount_on(target.resolve()) is None:
+                        break  # somebody else was faster
                     if attempt == _BUSY_TRIES - 1:
                         raise
                     await trio.sleep(0.1)
@@ -56,7 +65,7 @@ class RecordedMounter:
 
 
 async def run(command: list[str]) -> str:
-    """Run *command* and return its output. BenchError with its own words if it fails; it is never left half done."""
+    """Run *command* to its end and return its output. BenchError with its own words if it fails."""
     # A mount or mkfs that is killed half way leaves unclear state; both end by themselves.
     with trio.CancelScope(shield=True):
         try:

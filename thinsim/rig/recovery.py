@@ -1,7 +1,9 @@
 """Tear down what a run left behind when its owner died: newest first, only what the journal names.
 
-Every step checks the identity of what it ends (process start time, loop device's file, link's
-target), so that nothing of anybody else's is touched, and may be repeated at will.
+Every step checks the identity of what it ends (process start time, loop device's file, mount's
+device, link's target), so that nothing of anybody else's is touched, and may be repeated at will.
+Every step is bounded in time. One that fails may wait for what comes after it (a file system on a
+server that hangs), so all that failed is tried once more at the end.
 """
 
 import errno
@@ -9,22 +11,25 @@ import os
 import shutil
 import signal
 import stat
-import subprocess
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fuse_backing.mounts import mounts
 from thinsim import loop
 from thinsim.errors import KernelError
 from thinsim.rig.journal import Journal, JournalContent, Kind, all_journals, read_journal
-from thinsim.rig.servers import JOURNAL_VARIABLE
+from thinsim.rig.patience import soon
+from thinsim.rig.servers import JOURNAL_VARIABLE, signal_servers
 from thinsim.rig.state import ProcessIdentity, boot_id
+from thinsim.rig.unmounting import mounts_below, unmount_recorded
 
 _TERM_SECONDS = 10
 _KILL_SECONDS = 5
 _LOOP_SECONDS = 5
+_ROUNDS = 2
+
+Report = Callable[[str], None]
 
 
 def abandoned_runs() -> list[JournalContent]:
@@ -32,55 +37,69 @@ def abandoned_runs() -> list[JournalContent]:
     return [journal for journal in all_journals() if journal.is_abandoned]
 
 
-def recover(run: JournalContent, report: Callable[[str], None]) -> list[str]:
+def recover(run: JournalContent, report: Report) -> list[str]:
     """Give back all that *run* still has; *report* gets a line per act.
 
     Returns what could not be given back, in words; the journal is deleted only when that is empty.
     """
+
+    def tell(text: str) -> None:
+        with suppress(OSError):  # a terminal that has hung up must not keep anything on the machine
+            report(text)
+
     journal = Journal.join(run.path)
-    problems = []
+    with journal.locked() as exists:
+        if not exists:
+            return []  # somebody else has recovered it meanwhile
+        problems: list[str] = []
+        for _ in range(_ROUNDS):
+            problems = list(_give_back(read_journal(run.path), journal, tell))
+            if not problems:
+                journal.close()
+                break
+        return problems
+
+
+def _give_back(run: JournalContent, journal: Journal, report: Report) -> Iterator[str]:
     rebooted = run.boot != boot_id()
     if not rebooted:
-        _end_unrecorded_servers(run.path, report)
+        # A server that was stopped would keep every step on its devices waiting.
+        signal_servers(run, signal.SIGCONT)
+        yield from _end_unrecorded_processes(run, report)
     for taken in reversed(run.taken):
-        if rebooted and taken.kind is not Kind.DIRECTORY:
-            continue  # it went with the kernel that held it
-        try:
-            _UNDO[taken.kind](taken.fields, report)
-        except (OSError, KernelError) as error:
-            problems.append(f"{taken.kind} {taken.fields}: {error}")
-        else:
-            journal.end(taken.identity)
-    if not problems:
-        journal.close()
-    return problems
+        # After a reboot only files are left; all else went with the kernel that held it.
+        if not rebooted or taken.kind in (Kind.DIRECTORY, Kind.KEPT):
+            try:
+                _UNDO[taken.kind](taken.fields, report)
+            except (OSError, KernelError) as error:
+                yield f"{taken.kind} {taken.fields}: {error}"
+                continue
+        journal.end(taken.identity)
 
 
-def _end_unrecorded_servers(journal: Path, report: Callable[[str], None]) -> None:
-    wanted = f"{JOURNAL_VARIABLE}={journal}".encode()
-    recorded_later = []
+def _end_unrecorded_processes(run: JournalContent, report: Report) -> Iterator[str]:
+    """End the run's commands (mount, mkfs), and servers killed off before their pid was on record."""
+    wanted = os.fsencode(f"{JOURNAL_VARIABLE}={run.path}")
+    # Recorded servers are ended in order, by their entries.
+    known = {taken.fields.get("pid") for taken in run.taken if taken.kind is Kind.PROCESS} | {os.getpid()}
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
+        if not entry.name.isdigit() or int(entry.name) in known:
             continue
         try:
-            if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                identity = ProcessIdentity.of(int(entry.name))
-                if identity and identity.pid != os.getpid():
-                    recorded_later.append(identity)
+            if wanted not in (entry / "environ").read_bytes().split(b"\0"):
+                continue
+            name = (entry / "comm").read_text().strip()
         except OSError:
             continue
-    # Recorded servers are ended in order, by their entries.
-    known = {fields.get("pid") for fields in _process_fields(journal)}
-    for identity in recorded_later:
-        if identity.pid not in known:
-            _end_process({"role": "server", "pid": identity.pid, "started": identity.started}, report)
+        identity = ProcessIdentity.of(int(entry.name))
+        if identity is not None:
+            try:
+                _end_process({"role": name, "pid": identity.pid, "started": identity.started}, report)
+            except (OSError, KernelError) as error:
+                yield f"process {name}: {error}"
 
 
-def _process_fields(journal: Path) -> list[dict[str, Any]]:
-    return [taken.fields for taken in read_journal(journal).taken if taken.kind is Kind.PROCESS]
-
-
-def _end_process(fields: dict[str, Any], report: Callable[[str], None]) -> None:
+def _end_process(fields: dict[str, Any], report: Report) -> None:
     if "pid" not in fields:
         return
     identity = ProcessIdentity(fields["pid"], fields["started"])
@@ -88,95 +107,68 @@ def _end_process(fields: dict[str, Any], report: Callable[[str], None]) -> None:
         if not identity.is_running():
             return
         report(f"ending {fields['role']} (pid {identity.pid}, {signal_number.name})")
-        try:
-            os.kill(identity.pid, signal_number)
-        except ProcessLookupError:
+        if not identity.send(signal_number) or not identity.send(signal.SIGCONT):
             return
-        if _soon(lambda: not identity.is_running(), seconds):
+        if soon(lambda: not identity.is_running(), seconds):
             return
     raise KernelError(errno.EBUSY, f"pid {identity.pid} does not end")
 
 
-def _unmount(fields: dict[str, Any], report: Callable[[str], None]) -> None:
-    target = Path(fields["target"])
-    for mountpoint in reversed(_mounted_below(target)):
-        report(f"unmounting {mountpoint}")
-        _umount(mountpoint)
-    if target.is_dir() and not target.is_symlink():
-        target.rmdir()
-
-
-def _mounted_below(path: Path) -> list[Path]:
-    """Return the mount points at and below *path*, in the order in which they were mounted."""
-    return [mount.mountpoint for mount in mounts() if mount.mountpoint.is_relative_to(path)]
-
-
-def _umount(target: Path) -> None:
-    plain = subprocess.run(["umount", str(target)], capture_output=True, text=True, check=False)
-    if plain.returncode == 0:
-        return
-    # Busy, or served by a process that is gone: off the tree now, gone when its last user goes.
-    lazy = subprocess.run(["umount", "-l", str(target)], capture_output=True, text=True, check=False)
-    if lazy.returncode:
-        raise KernelError(errno.EBUSY, lazy.stderr.strip())
-
-
-def _detach(fields: dict[str, Any], report: Callable[[str], None]) -> None:
+def _detach(fields: dict[str, Any], report: Report) -> None:
+    file = Path(fields["file"])
     if "path" in fields:
         devices = [loop.LoopDevice(Path(fields["path"]), fields["device"], fields["inode"])]
     else:
-        devices = loop.devices_of(Path(fields["file"]))
+        devices = loop.devices_of(file)
     for device in devices:
-        if not loop.is_attached(device):
+        if not loop.is_attached(device) or not _is_on(device, file):
             continue
         report(f"detaching {device.path}")
         loop.detach(device, deferred=True)
-        _wait_detached(device)
+        if not soon(lambda device=device: not loop.is_attached(device), _LOOP_SECONDS):  # type: ignore[misc]
+            raise loop.LoopBusyError(device.path)
 
 
-def _wait_detached(device: loop.LoopDevice) -> None:
-    if not _soon(lambda: not loop.is_attached(device), _LOOP_SECONDS):
-        raise loop.LoopBusyError(device.path)
+def _is_on(device: loop.LoopDevice, file: Path) -> bool:
+    """Tell by the name of its file whether *device* is ours.
+
+    Numbers are not enough: FUSE mounts get the device number of an earlier one, and our servers
+    count inodes from the same start. Behind a mount that was detached lazily the kernel names the
+    file from the mount's root.
+    """
+    text = loop.attached_devices().get(device.path)
+    return text is None or text.removesuffix(" (deleted)") in (str(file), f"/{file.name}")
 
 
-def _unlink(fields: dict[str, Any], report: Callable[[str], None]) -> None:
+def _unlink(fields: dict[str, Any], report: Report) -> None:
     path = Path(fields["path"])
     if path.is_symlink() and str(path.readlink()) == fields.get("points_to"):
         report(f"removing {path}")
         path.unlink()
 
 
-def _remove_directory(fields: dict[str, Any], report: Callable[[str], None]) -> None:
+def _remove_directory(fields: dict[str, Any], report: Report) -> None:
     path = Path(fields["path"])
     try:
         if not stat.S_ISDIR(os.lstat(path).st_mode):
             return
     except FileNotFoundError:
         return
-    if _mounted_below(path):
+    if mounts_below(path):
         raise KernelError(errno.EBUSY, f"{path} still has mounts below it")
     report(f"removing {path}")
     shutil.rmtree(path)
 
 
-def _nothing(fields: dict[str, Any], report: Callable[[str], None]) -> None:
+def _nothing(fields: dict[str, Any], report: Report) -> None:
     """Leave it: it was kept on purpose."""
 
 
-_UNDO: dict[Kind, Callable[[dict[str, Any], Callable[[str], None]], None]] = {
+_UNDO: dict[Kind, Callable[[dict[str, Any], Report], None]] = {
     Kind.PROCESS: _end_process,
-    Kind.MOUNT: _unmount,
+    Kind.MOUNT: unmount_recorded,
     Kind.LOOP: _detach,
     Kind.LINK: _unlink,
     Kind.DIRECTORY: _remove_directory,
     Kind.KEPT: _nothing,
 }
-
-
-def _soon(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True

@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,12 @@ from typing import Any
 import trio
 
 from thinsim.errors import BenchError
-from thinsim.rig.journal import Journal, Kind
+from thinsim.rig.journal import Journal, JournalContent, Kind, read_journal
 from thinsim.rig.state import ProcessIdentity
 
 _GRACE_SECONDS = 20
+_KILL_SECONDS = 10
+_ENDING_SECONDS = 30
 
 JOURNAL_VARIABLE = "THINSIM_JOURNAL"
 """Set in every server's environment, so that one whose pid was not yet on record can be found."""
@@ -31,6 +35,7 @@ class Server:
     log: Path
     _journal: Journal
     _entry: str
+    _stopped: bool = False
 
     @classmethod
     async def start(
@@ -58,6 +63,7 @@ class Server:
                 )
         except BaseException:
             os.close(read_end)
+            journal.end(entry)
             raise
         finally:
             os.close(write_end)
@@ -67,25 +73,86 @@ class Server:
         try:
             server.ready = await _readiness(read_end, server)
         except BaseException:
-            await server.stop()
+            await server._end()
             raise
         return server
 
     async def stop(self) -> None:
-        """SIGTERM, then SIGKILL after a grace time; idempotent, not interrupted by cancellation."""
+        """SIGTERM, then SIGKILL after a grace time; idempotent, not interrupted by cancellation.
+
+        BenchError if it has ended before by itself: whatever failed until now, that is why. Also if
+        nothing ends it; its entry stays then.
+        """
+        if self._stopped:
+            return
+        status = self.process.poll()
+        await self._end()
+        if status is not None:
+            raise BenchError(
+                f"the {self.role} (pid {self.process.pid}) ended unexpectedly ({_ending(status)}); "
+                f"its log: {' | '.join(self.log_tail(3).splitlines()) or 'empty'}"
+            )
+
+    async def _end(self) -> None:
         with trio.CancelScope(shield=True):
-            if self.process.poll() is None:
-                self.process.send_signal(signal.SIGTERM)
-                with trio.move_on_after(_GRACE_SECONDS):
-                    await self.process.wait()
-            if self.process.poll() is None:
-                self.process.kill()
-                await self.process.wait()
+            for number, seconds in ((signal.SIGTERM, _GRACE_SECONDS), (signal.SIGKILL, _KILL_SECONDS)):
+                if self.process.poll() is None:
+                    self.process.send_signal(number)
+                    self.process.send_signal(signal.SIGCONT)  # a stopped one would not hear it
+                    with trio.move_on_after(seconds):
+                        await self.process.wait()
+        if self.process.poll() is None:
+            # It waits in the kernel, for a device of another server perhaps, which is ended next.
+            raise BenchError(f"the {self.role} (pid {self.process.pid}) does not end")
+        self._stopped = True
         self._journal.end(self._entry)
 
     def log_tail(self, lines: int = 12) -> str:
         """Return the last *lines* of what the server wrote."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def signal_servers(run: JournalContent, number: signal.Signals) -> None:
+    """Send a signal to every server that *run* has on record and that still runs."""
+    for taken in run.taken:
+        if taken.kind is Kind.PROCESS and "pid" in taken.fields:
+            ProcessIdentity(taken.fields["pid"], taken.fields["started"]).send(number)
+
+
+@asynccontextmanager
+async def ending_bounded(journal: Journal) -> AsyncIterator[None]:
+    """See that the block ends within bounds once it is cancelled, even if a server of the run hangs.
+
+    A thread that writes to a file system above a server which does not answer can't be interrupted.
+    So a stopped server is continued, and one that still keeps the run waiting is killed.
+    """
+    failure: BaseException | None = None
+    ending = trio.CancelScope(shield=True)
+
+    async def watch() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with ending:
+                await trio.lowlevel.checkpoint()  # passed only while the block goes on
+                signal_servers(read_journal(journal.path), signal.SIGCONT)
+                await trio.sleep(_ENDING_SECONDS)
+                signal_servers(read_journal(journal.path), signal.SIGKILL)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
+        try:
+            yield
+        except BaseException as error:  # raised again below, outside of the group
+            failure = error
+        ending.cancel()
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+def _ending(status: int) -> str:
+    return signal.Signals(-status).name if status < 0 else f"exit status {status}"
 
 
 async def _readiness(read_end: int, server: Server) -> dict[str, Any]:

@@ -5,19 +5,32 @@ Root: ``/var/lib/thinsim``; others: ``$XDG_STATE_HOME/thinsim`` or ``~/.local/st
 """
 
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from thinsim.errors import EnvironmentLacksError
+
+STATE_VARIABLE = "THINSIM_STATE_DIR"
+
 
 def state_directory() -> Path:
-    """Return the state directory; it need not exist yet."""
-    chosen = os.environ.get("THINSIM_STATE_DIR")
+    """Return the state directory; it need not exist yet. EnvironmentLacksError where there is no home."""
+    chosen = os.environ.get(STATE_VARIABLE)
     if chosen:
         return Path(chosen).absolute()
     if os.geteuid() == 0:
         return Path("/var/lib/thinsim")
     base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local/state") / "thinsim"
+    if base:
+        return Path(base) / "thinsim"
+    try:
+        home = Path.home()
+    except RuntimeError:
+        raise EnvironmentLacksError(
+            f"this user has no home directory; set {STATE_VARIABLE} to a directory that can be written"
+        ) from None
+    return home / ".local/state/thinsim"
 
 
 def boot_id() -> str:
@@ -55,6 +68,24 @@ class ProcessIdentity:
         if identity is None:
             raise AssertionError("a running process has an entry in /proc")
         return identity
+
+    def send(self, signal_number: int) -> bool:
+        """Send a signal to this very process; False if it has ended. PermissionError for another user's."""
+        try:
+            # The descriptor stays with the process that has the pid now; if that is this one, a later
+            # one with the same pid can't be hit.
+            process = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return False
+        try:
+            if not self.is_running():
+                return False
+            signal.pidfd_send_signal(process, signal_number)
+        except ProcessLookupError:
+            return False
+        finally:
+            os.close(process)
+        return True
 
     def is_running(self) -> bool:
         """Tell whether this very process still runs."""

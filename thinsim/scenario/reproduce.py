@@ -1,5 +1,6 @@
 """The main job: the container lifecycle on a fresh pool per setting, from set-up to the last clean-up."""
 
+import os
 import shutil
 import tempfile
 import time
@@ -11,11 +12,12 @@ from typing import Protocol
 
 import trio
 
-from thinsim.errors import BenchError, InvalidValueError
+from thinsim.errors import BenchError, InvalidValueError, ThinsimError
 from thinsim.rig import emulated, process
 from thinsim.rig.interface import PoolShape, Rig
 from thinsim.rig.journal import Journal, Kind, read_journal
 from thinsim.rig.recovery import recover
+from thinsim.rig.servers import JOURNAL_VARIABLE, ending_bounded
 from thinsim.scenario.container_lifecycle import LifecycleResult, Setting, run_lifecycle
 from thinsim.scenario.image.archive import Image, open_image
 from thinsim.scenario.image.built import build_image
@@ -118,21 +120,30 @@ async def _working_directory(request: Request, progress: Progress) -> AsyncItera
     if not base.is_dir():
         raise InvalidValueError(f"--dir {base}: no such directory")
     journal = Journal.create()
+    # Commands inherit it, so that one which outlives a killed bench can be found and ended.
+    os.environ[JOURNAL_VARIABLE] = str(journal.path)
+    failure: BaseException | None = None
     try:
         name = f"thinsim-{journal.path.stem}"
         directory = base.resolve() / name
         entry = journal.begin(Kind.KEPT if request.keep else Kind.DIRECTORY, path=directory)
         directory.mkdir(mode=0o700)
-        yield directory, journal
+        async with ending_bounded(journal):
+            yield directory, journal
         if not request.keep:
             shutil.rmtree(directory)
         journal.end(entry)
+    except BaseException as error:
+        failure = error
+        raise
     finally:
         with trio.CancelScope(shield=True):
             problems = await trio.to_thread.run_sync(recover, read_journal(journal.path), progress.say)
+        os.environ.pop(JOURNAL_VARIABLE, None)
         if problems:
+            before = f"{failure}; then " if isinstance(failure, ThinsimError) else ""
             raise BenchError(
-                "could not clean up: " + "; ".join(problems) + " (try again with: thinsim doctor --clean)"
+                f"{before}could not clean up: {'; '.join(problems)} (try again with: thinsim doctor --clean)"
             )
 
 

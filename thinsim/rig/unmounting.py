@@ -1,0 +1,75 @@
+"""Unmount what a run that died has mounted: only its own mounts, and in bounded time."""
+
+import errno
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fuse_backing.mounts import Mount, mount_on, mounts
+from thinsim.errors import KernelError
+from thinsim.rig.patience import soon
+
+_UNMOUNT_SECONDS = 10
+_BUSY_SECONDS = 1
+
+_SERVED = ("fuse.fuse_backing", "fuse.thinsim")
+"""The file system types of our servers' mounts, whose entries name no type."""
+
+
+def unmount_recorded(fields: dict[str, Any], report: Callable[[str], None]) -> None:
+    """Undo a MOUNT entry: unmount what is ours on its target, and remove the directory.
+
+    KernelError where somebody else's mount stands on the target or below it; that one is left alone.
+    """
+    target = Path(fields["target"])
+    for mount in reversed(mounts_below(target)):
+        if mount.mountpoint != target or not _is_recorded(mount, fields):
+            raise KernelError(
+                errno.EBUSY, f"{mount.mountpoint} has a mount that is not this run's ({mount.fstype})"
+            )
+        report(f"unmounting {target}")
+        _unmount(target, mount)
+    if target.is_dir() and not target.is_symlink():
+        target.rmdir()
+
+
+def mounts_below(path: Path) -> list[Mount]:
+    """Return the mounts at and below *path*, in the order in which they were mounted."""
+    return [mount for mount in mounts() if mount.mountpoint.is_relative_to(path)]
+
+
+def _is_recorded(mount: Mount, fields: dict[str, Any]) -> bool:
+    if "device" in fields:
+        return bool(mount.device == fields["device"])
+    if "fs_type" in fields:
+        return bool(mount.fstype == fields["fs_type"])
+    return mount.fstype in _SERVED
+
+
+def _unmount(target: Path, mount: Mount) -> None:
+    def is_gone() -> bool:
+        return mount_on(target) != mount
+
+    if soon(lambda: _umount(target) or is_gone(), _BUSY_SECONDS):
+        return
+    # Busy, or served by a process that is gone: off the tree now, gone when its last user goes.
+    _umount("-l", target)
+    if not is_gone():
+        raise KernelError(errno.EBUSY, f"cannot unmount {target}")
+
+
+def _umount(*arguments: str | Path) -> bool:
+    """Run umount; False if it failed, or waits for a device that does not answer."""
+    process = subprocess.Popen(
+        ["umount", *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C at the terminal must not reach it
+    )
+    try:
+        return process.wait(_UNMOUNT_SECONDS) == 0
+    except subprocess.TimeoutExpired:
+        process.kill()  # and not waited for: it can't end before its device answers
+        return False
