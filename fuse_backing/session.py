@@ -302,8 +302,8 @@ async def _serve(
             # The mount is ours to detach: libfuse would unmount whatever is at that path by now.
             pyfuse3.close(unmount=False)
             _libfuse.set_handlers()
-            if session.failure is not None:
-                await trio.to_thread.run_sync(session._detach)
+            # There is a mount left if the loop failed, or if the connection was aborted from outside.
+            await trio.to_thread.run_sync(session._detach)
             session.ended.set()
             session.answers.set()
 

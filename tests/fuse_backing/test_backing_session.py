@@ -205,6 +205,22 @@ async def test_a_session_notices_that_it_was_unmounted_by_others(tmp_path: Path)
     assert not session.detached
 
 
+async def test_an_aborted_connection_ends_the_session_and_leaves_no_stale_mount(tmp_path: Path) -> None:
+    mountpoint, connections = tmp_path / "mnt", tmp_path / "connections"
+    mountpoint.mkdir()
+    connections.mkdir()
+    await trio.run_process(["mount", "-t", "fusectl", "fusectl", str(connections)])
+    try:
+        async with mount(OneFile(), mountpoint) as session:
+            found = mounts.mount_on(mountpoint)
+            assert found is not None
+            (connections / found.device.partition(":")[2] / "abort").write_text("1")
+            await session.ended.wait()
+    finally:
+        mounts.unmount(connections)
+    assert mounts.mount_on(mountpoint) is None
+
+
 async def test_what_others_mounted_on_top_is_left_alone(tmp_path: Path) -> None:
     async with mount(OneFile(), tmp_path):
         await trio.run_process(["mount", "-t", "tmpfs", "on-top", str(tmp_path)])
