@@ -46,13 +46,16 @@ class LoopBusyError(KernelError):
 class LoopDevice:
     """One attachment: the node, and the identity of the file that the kernel says is behind it.
 
-    ``device`` and ``inode`` are lo_device and lo_inode of LOOP_GET_STATUS64, readable without
-    touching the file, so also when the file system that serves it is dead.
+    ``device`` and ``inode`` are lo_device and lo_inode of LOOP_GET_STATUS64, which asks the file
+    system: it fails where that one is dead, and hangs where it hangs. ``sequence`` is the disk
+    sequence number (block/genhd.c, inc_diskseq; Linux 5.15), new at every attachment and never
+    reused before the next boot; 0 where the kernel has none.
     """
 
     path: Path
     device: int
     inode: int
+    sequence: int = 0
 
     @property
     def number(self) -> int:
@@ -92,7 +95,7 @@ def detach(loop: LoopDevice, *, deferred: bool = False) -> bool:
     """
     try:
         fd = os.open(loop.path, os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, OSError) as error:
+    except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENXIO):
             return True
         raise
@@ -115,6 +118,8 @@ def detach(loop: LoopDevice, *, deferred: bool = False) -> bool:
 
 def is_attached(loop: LoopDevice) -> bool:
     """Tell whether this very attachment still stands."""
+    if loop.sequence:
+        return _has_sequence(loop)
     try:
         fd = os.open(loop.path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -198,7 +203,10 @@ def devices_of(file: Path) -> list[LoopDevice]:
         except OSError:
             continue
         try:
-            found.append(LoopDevice(device, *_identity(fd)))
+            # Where there are sequence numbers, the file system that serves the file need not be alive.
+            sequence = _sequence(device)
+            device_and_inode = (0, 0) if sequence else _identity(fd)
+            found.append(LoopDevice(device, *device_and_inode, sequence))
         except OSError:
             continue
         finally:
@@ -232,14 +240,13 @@ def _configure(node: Path, config: bytes, read_only: bool) -> LoopDevice | None:
         raise
     try:
         fcntl.ioctl(fd, _LOOP_CONFIGURE, config)
-        device, inode = _identity(fd)
+        return LoopDevice(node, *_identity(fd), _sequence(node))
     except OSError as error:
         if error.errno == errno.EBUSY:
             return None
         raise
     finally:
         os.close(fd)
-    return LoopDevice(node, device, inode)
 
 
 def _status(fd: int) -> bytearray:
@@ -253,7 +260,24 @@ def _identity(fd: int) -> tuple[int, int]:
     return fields[0], fields[1]
 
 
+def _sequence(device: Path) -> int:
+    try:
+        return int(_sysfs(device, "diskseq"))
+    except FileNotFoundError:
+        return 0
+
+
+def _has_sequence(loop: LoopDevice) -> bool:
+    try:
+        # The number outlives the attachment: it is the next one that takes another.
+        return _sequence(loop.path) == loop.sequence and bool(_sysfs(loop.path, "loop/backing_file"))
+    except OSError:
+        return False  # nothing attached
+
+
 def _is_same(fd: int, loop: LoopDevice) -> bool:
+    if loop.sequence:
+        return _has_sequence(loop)
     try:
         return _identity(fd) == (loop.device, loop.inode)
     except OSError as error:

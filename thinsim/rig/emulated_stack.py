@@ -6,7 +6,7 @@ No pool stands yet; whoever uses it creates one on the two loop devices.
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import trio
@@ -112,7 +112,7 @@ async def _attach(stack: AsyncExitStack, file: Path, size: Bytes, journal: Journ
     """Make a sparse file of *size* bytes on the store and attach it."""
     entry = journal.begin(Kind.LOOP, file=file)
     device = await trio.to_thread.run_sync(_make_and_attach, file, size)
-    journal.amend(entry, path=device.path, device=device.device, inode=device.inode)
+    journal.amend(entry, **asdict(device))
 
     async def detach() -> None:
         await trio.to_thread.run_sync(loop.detach, device)

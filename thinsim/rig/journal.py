@@ -30,7 +30,7 @@ class Kind(StrEnum):
     DIRECTORY = "directory"  # path
     PROCESS = "process"  # role, pid, started
     MOUNT = "mount"  # target; but for our servers' FUSE mounts: fs_type; once mounted: device
-    LOOP = "loop"  # file; once attached: path, device, inode
+    LOOP = "loop"  # file; once attached: path, device, inode, sequence
     LINK = "link"  # path, points_to
     KEPT = "kept"  # path: left on purpose, nothing to undo
 

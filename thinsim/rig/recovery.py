@@ -117,7 +117,11 @@ def _end_process(fields: dict[str, Any], report: Report) -> None:
 def _detach(fields: dict[str, Any], report: Report) -> None:
     file = Path(fields["file"])
     if "path" in fields:
-        devices = [loop.LoopDevice(Path(fields["path"]), fields["device"], fields["inode"])]
+        devices = [
+            loop.LoopDevice(
+                Path(fields["path"]), fields["device"], fields["inode"], fields.get("sequence", 0)
+            )
+        ]
     else:
         devices = loop.devices_of(file)
     for device in devices:
@@ -132,9 +136,9 @@ def _detach(fields: dict[str, Any], report: Report) -> None:
 def _is_on(device: loop.LoopDevice, file: Path) -> bool:
     """Tell by the name of its file whether *device* is ours.
 
-    Numbers are not enough: FUSE mounts get the device number of an earlier one, and our servers
-    count inodes from the same start. Behind a mount that was detached lazily the kernel names the
-    file from the mount's root.
+    Where there is no sequence number the others are not enough: FUSE mounts get the device number of
+    an earlier one, and our servers count inodes from the same start. Behind a mount that was
+    detached lazily the kernel names the file from the mount's root.
     """
     text = loop.attached_devices().get(device.path)
     return text is None or text.removesuffix(" (deleted)") in (str(file), f"/{file.name}")

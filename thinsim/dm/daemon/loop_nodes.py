@@ -6,7 +6,7 @@ event loop must be free to serve it.
 
 import errno
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -59,7 +59,7 @@ class LoopNodes:
             self._files.withdraw(name)
             self._journal.end(loop_entry)
             raise
-        self._journal.amend(loop_entry, path=device.path, device=device.device, inode=device.inode)
+        self._journal.amend(loop_entry, **asdict(device))
         link_entry = self._journal.begin(Kind.LINK, path=link, points_to=device.path)
         self._nodes[name] = _Node(device, loop_entry, link_entry)
         try:

@@ -1,0 +1,79 @@
+"""The bench is interrupted, and its processes killed, at every phase: nothing of it stays on the machine.
+
+THINSIM_LONG_CAMPAIGN=1 takes every phase with every victim at several moments.
+"""
+
+import os
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from interrupted_bench import InterruptedBench, small_image
+
+from thinsim.scenario.container_lifecycle import Phase
+
+PHASES = ("standing up", *Phase.ALL)
+VICTIMS = ("interrupt", "terminate", "kill", "store", "daemon")
+EXIT = {"interrupt": 130, "terminate": 130, "kill": -9, "store": 1, "daemon": 1}
+DEAD = {"store": "the backing store (pid ", "daemon": "the emulated device-mapper (pid "}
+
+LONG = bool(os.environ.get("THINSIM_LONG_CAMPAIGN"))
+
+
+def _cases() -> Iterator[tuple[str, str, float]]:
+    chance = random.Random(20240817)
+    if LONG:
+        for phase in PHASES:
+            for victim in VICTIMS:
+                for most in (0, 0.1, 0.3, 0.6, 1.0):
+                    yield phase, victim, round(chance.uniform(0, most), 3)
+        return
+    for number, phase in enumerate(PHASES):
+        for victim in VICTIMS[number % 2 :: 2]:
+            yield phase, victim, round(chance.choice((0, 0.05, 0.2)), 3)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_image(tmp_path_factory.mktemp("image"))
+
+
+@pytest.mark.rig
+@pytest.mark.parametrize(("phase", "victim", "delay"), list(_cases()))
+def test_nothing_is_left_of_a_run_that_is_hit(
+    tmp_path: Path, image: Path, phase: str, victim: str, delay: float
+) -> None:
+    bench = InterruptedBench(tmp_path, image)
+    bench.start()
+    bench.await_phase(phase)
+    time.sleep(delay)
+    hit = bench.hit(victim)
+    status = bench.end()
+    if victim == "kill":
+        cleaned = bench.doctor()
+        assert cleaned.returncode == 0, cleaned.stdout + cleaned.stderr
+    said = bench.said()
+    assert bench.left() == [], said
+    assert "Traceback" not in said
+    # A hit on the last moments can come too late to change how the run ends.
+    late = phase == PHASES[-1] or not hit
+    assert status == EXIT[victim] or (late and status == 0), said
+    if victim in DEAD and status:
+        assert DEAD[victim] in said
+        assert said.count("thinsim: ") == 1
+
+
+@pytest.mark.rig
+def test_the_next_run_after_a_crash_cleans_up_first_and_works(tmp_path: Path, image: Path) -> None:
+    bench = InterruptedBench(tmp_path, image)
+    bench.start()
+    assert bench.await_phase(Phase.RUN)
+    bench.hit("kill")
+    assert bench.end() == -9
+    assert bench.left()
+    bench.start()
+    assert bench.end() == 0, bench.said()
+    assert "cleaning up after a run that was killed" in bench.said()
+    assert bench.left() == []
