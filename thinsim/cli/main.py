@@ -31,7 +31,9 @@ commands.add_command(doctor)
 
 def main() -> None:
     """Entry point of the console script."""
-    # Where no work is under way that cancels itself, these end the command as Ctrl-C does.
+    # Where no work is under way that cancels itself, all of these end the command as Ctrl-C does.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _interrupt)

@@ -85,7 +85,8 @@ def reproduce(
     notes = Console(stderr=True)
     for abandoned in abandoned_runs():
         notes.print(f"cleaning up after a run that was killed ({abandoned.path.name})", highlight=False)
-        recover(abandoned, lambda text: notes.print(f"  {text}", highlight=False))
+        for problem in recover(abandoned, lambda text: notes.print(f"  {text}", highlight=False)):
+            notes.print(f"  could not clean up: {problem}", highlight=False, markup=False)
     choice = choose_rig(rig, probe_machine(directory or Path(tempfile.gettempdir())))
     notes.print(f"rig {choice.rig}: {choice.why}", highlight=False)
     _check_fit(choice.rig, image, record, history)

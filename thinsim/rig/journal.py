@@ -179,7 +179,11 @@ def _is_unborn(path: Path, content: bytes) -> bool:
 def all_journals() -> list[JournalContent]:
     """Return the journals of every run on record, oldest first; files that are none are passed over."""
     found = []
-    for path in (state_directory() / "runs").glob("*.jsonl"):
+    try:
+        paths = list((state_directory() / "runs").glob("*.jsonl"))
+    except PermissionError:
+        return []  # another user's: no run of ours can be there
+    for path in paths:
         try:
             found.append((path.stat().st_mtime, read_journal(path)))
         except (InvalidValueError, FileNotFoundError):  # not ours; ended while we looked

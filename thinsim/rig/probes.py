@@ -58,7 +58,7 @@ RIGS = ("emulated", "process")
 
 
 def choose_rig(wanted: str, findings: Iterable[Finding]) -> Choice:
-    """Return the rig for *wanted* (``auto`` or a name). EnvironmentLacksError names what a wanted rig lacks."""
+    """Return the rig for *wanted*, ``auto`` or a name. EnvironmentLacksError names what that rig lacks."""
     lacks = {rig: [f for f in findings if not f.present and rig in f.needed_by] for rig in RIGS}
     if wanted != "auto":
         if lacks[wanted]:

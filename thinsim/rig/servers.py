@@ -20,6 +20,7 @@ from thinsim.rig.state import ProcessIdentity
 _GRACE_SECONDS = 20
 _KILL_SECONDS = 10
 _ENDING_SECONDS = 30
+_DEATH_SECONDS = 2
 
 JOURNAL_VARIABLE = "THINSIM_JOURNAL"
 """Set in every server's environment, so that one whose pid was not yet on record can be found."""
@@ -88,10 +89,7 @@ class Server:
         status = self.process.poll()
         await self._end()
         if status is not None:
-            raise BenchError(
-                f"the {self.role} (pid {self.process.pid}) ended unexpectedly ({_ending(status)}); "
-                f"its log: {' | '.join(self.log_tail(3).splitlines()) or 'empty'}"
-            )
+            raise self._died("unexpectedly")
 
     async def _end(self) -> None:
         with trio.CancelScope(shield=True):
@@ -106,6 +104,12 @@ class Server:
             raise BenchError(f"the {self.role} (pid {self.process.pid}) does not end")
         self._stopped = True
         self._journal.end(self._entry)
+
+    def _died(self, when: str) -> BenchError:
+        return BenchError(
+            f"the {self.role} (pid {self.process.pid}) ended {when} ({_ending(self.process.returncode)}); "
+            f"its log: {' | '.join(self.log_tail(5).splitlines()) or 'empty'}"
+        )
 
     def log_tail(self, lines: int = 12) -> str:
         """Return the last *lines* of what the server wrote."""
@@ -151,7 +155,9 @@ async def ending_bounded(journal: Journal) -> AsyncIterator[None]:
         raise failure
 
 
-def _ending(status: int) -> str:
+def _ending(status: int | None) -> str:
+    if status is None:
+        return "still ending"
     return signal.Signals(-status).name if status < 0 else f"exit status {status}"
 
 
@@ -161,7 +167,9 @@ async def _readiness(read_end: int, server: Server) -> dict[str, Any]:
         while not received.endswith(b"\n"):
             piece = await stream.receive_some()
             if not piece:
-                raise BenchError(f"the {server.role} ended before it was ready:\n{server.log_tail()}")
+                with trio.move_on_after(_DEATH_SECONDS):
+                    await server.process.wait()
+                raise server._died("before it was ready")
             received += piece
     ready: dict[str, Any] = json.loads(received)
     return ready
