@@ -56,6 +56,7 @@ class Model:
     def __init__(self, block: int, *, passes_down: bool) -> None:
         self.block = block
         self.passes_down = passes_down
+        self.blocks_passed_down = 0
         self.running = View()
         self.committed = View()
         # Blocks that a request in flight held when the last commit was made.
@@ -98,6 +99,7 @@ class Model:
                 gone.append(cell)
                 if self.passes_down and not (shared and self.running.references(cell)):
                     cell.content[:] = bytes(self.block)
+                    self.blocks_passed_down += 1
         return gone
 
     def content(self, thin_id: int, blocks: int) -> bytes:

@@ -52,12 +52,12 @@ def test_a_byte_range_is_rounded_inwards() -> None:
 
 
 def test_a_discard_joins_what_continues_with_the_same_shared_flag() -> None:
-    runs = [Run(0, 10, 2, 0), Run(2, 12, 1, 1), Run(3, 13, 1, 2), Run(4, 20, 1, 2), Run(6, 21, 1, 2)]
+    runs = [Run(0, 10, 2, 0), Run(2, 12, 3, 1), Run(5, 15, 1, 2), Run(6, 20, 1, 2), Run(8, 21, 1, 2)]
     assert list(cut(runs, 2)) == [
-        DiscardRun(0, 10, 3, True),
-        DiscardRun(3, 13, 1, False),
-        DiscardRun(4, 20, 1, False),
-        DiscardRun(6, 21, 1, False),
+        DiscardRun(0, 10, 5, True),
+        DiscardRun(5, 15, 1, False),
+        DiscardRun(6, 20, 1, False),
+        DiscardRun(8, 21, 1, False),
     ]
 
 

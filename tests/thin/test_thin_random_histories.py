@@ -236,6 +236,7 @@ class PoolMachine(RuleBasedStateMachine):
         space = self.ram.pool.space
         assert self.ram.pool.blocks_used() == len(self.model.running.cells())
         assert space.nr_available == self.available()
+        assert sum(count for _, count in self.ram.passed_down) == self.model.blocks_passed_down
 
     @invariant()
     def the_checker_is_content(self) -> None:
