@@ -2,13 +2,14 @@
 
 import errno
 import subprocess
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fuse_backing.mounts import Mount, mount_on, mounts
 from thinsim.errors import KernelError
-from thinsim.rig.patience import soon
 
 _UNMOUNT_SECONDS = 10
 _BUSY_SECONDS = 1
@@ -51,16 +52,22 @@ def _unmount(target: Path, mount: Mount) -> None:
     def is_gone() -> bool:
         return mount_on(target) != mount
 
-    if soon(lambda: _umount(target) or is_gone(), _BUSY_SECONDS):
+    answer: bool | None = False
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while answer is False and not is_gone() and time.monotonic() < deadline:
+        answer = _umount(target)
+        if answer is False:
+            time.sleep(0.05)
+    if is_gone():
         return
-    # Busy, or served by a process that is gone: off the tree now, gone when its last user goes.
+    # Busy, or served by a process that is gone or hangs: off the tree now, gone when its last user goes.
     _umount("-l", target)
     if not is_gone():
         raise KernelError(errno.EBUSY, f"cannot unmount {target}")
 
 
-def _umount(*arguments: str | Path) -> bool:
-    """Run umount; False if it failed, or waits for a device that does not answer."""
+def _umount(*arguments: str | Path) -> bool | None:
+    """Run umount; False if it failed, None if it waits for a device that does not answer."""
     process = subprocess.Popen(
         ["umount", *map(str, arguments)],
         stdin=subprocess.DEVNULL,
@@ -71,5 +78,7 @@ def _umount(*arguments: str | Path) -> bool:
     try:
         return process.wait(_UNMOUNT_SECONDS) == 0
     except subprocess.TimeoutExpired:
-        process.kill()  # and not waited for: it can't end before its device answers
-        return False
+        process.kill()
+        # It can't end before its device answers; somebody has to take its status then.
+        threading.Thread(target=process.wait, daemon=True).start()
+        return None
