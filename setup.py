@@ -20,13 +20,32 @@ def fuse3_flags(option: str) -> list[str]:
     return shlex.split(printed)
 
 
+NATIVE = ["-std=gnu11", "-Wall", "-Wextra", "-fvisibility=hidden", "-D_GNU_SOURCE"]
+
 setup(
     ext_modules=[
         Extension(
+            "fuse_backing._account",
+            ["fuse_backing/_account.c", "fuse_backing/native/account.c"],
+            depends=["fuse_backing/native/account.h"],
+            extra_compile_args=NATIVE,
+        ),
+        Extension(
             "fuse_backing._libfuse",
-            ["fuse_backing/_libfuse.c"],
-            extra_compile_args=[*fuse3_flags("--cflags"), "-Wall", "-Wextra"],
-            libraries=["dl"],
-        )
+            [
+                "fuse_backing/_libfuse.c",
+                "fuse_backing/native/account.c",
+                "fuse_backing/native/channel.c",
+                "fuse_backing/native/punch.c",
+            ],
+            depends=[
+                "fuse_backing/native/account.h",
+                "fuse_backing/native/channel.h",
+                "fuse_backing/native/protocol.h",
+                "fuse_backing/native/punch.h",
+            ],
+            extra_compile_args=[*fuse3_flags("--cflags"), *NATIVE],
+            libraries=["dl", "pthread"],
+        ),
     ]
 )

@@ -13,7 +13,7 @@ from fuse_backing.errors import FuseBackingError
 _KEPT_LINES = 20
 
 
-def start(directory: Path, mountpoint: Path, control: Path) -> dict[str, object]:
+def start(directory: Path, mountpoint: Path, control: Path, passthrough: str) -> dict[str, object]:
     """Start the foreground server in a session of its own; return its ready line once the mount answers.
 
     Its standard error becomes a log file next to the control socket, which the server removes at its end
@@ -24,7 +24,7 @@ def start(directory: Path, mountpoint: Path, control: Path) -> dict[str, object]
     read_end, write_end = os.pipe()
     command = [
         *(sys.executable, "-m", "fuse_backing", "mount", str(directory), str(mountpoint), "--foreground"),
-        *("--control", str(control), "--ready-fd", str(write_end), "--log", str(log)),
+        *("--control", str(control), "--ready-fd", str(write_end), "--log", str(log), "--passthrough", passthrough),
     ]
     # The log gets its name only with success: until then, a server that runs already may own that name.
     descriptor, name = tempfile.mkstemp(dir=directory_of_logs, prefix="starting-", suffix=".log")

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import click
@@ -59,6 +60,13 @@ def cli() -> None:
     "--control", type=_PATH, metavar="SOCKET", help="Control socket [default: made from MOUNTPOINT]."
 )
 @click.option(
+    "--passthrough",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    show_default=True,
+    help="Let the kernel serve data itself: where it can, or else fail (on), or not at all (off).",
+)
+@click.option(
     "--ready-fd", type=click.IntRange(min=0), metavar="N", help="Write a line of JSON to N when ready."
 )
 @click.option(
@@ -69,6 +77,7 @@ def mount(
     mountpoint: Path,
     foreground: bool,
     control: Path | None,
+    passthrough: str,
     ready_fd: int | None,
     log: Path | None,
 ) -> None:
@@ -80,10 +89,11 @@ def mount(
         control = runtime.control_socket(mountpoint)
     control = control.absolute()
     if not foreground:
-        _mount_in_background(directory, mountpoint, control, ready_fd)
+        _mount_in_background(directory, mountpoint, control, passthrough, ready_fd)
         return
     # pyfuse3 and the extension are needed by the server alone.
     from fuse_backing import server, unmounting  # noqa: PLC0415
+    from fuse_backing.shortcut import Passthrough  # noqa: PLC0415
 
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     logging.basicConfig(level=logging.WARNING, format="fuse-backing: %(levelname)s: %(message)s")
@@ -95,13 +105,17 @@ def mount(
         if log is not None:
             atexit.register(unmounting.remove_if_empty, log)  # at exit: the last words may come late
 
-    trio.run(server.serve, directory, mountpoint, chosen, ready)
+    trio.run(
+        partial(server.serve, directory, mountpoint, chosen, ready, passthrough=Passthrough(passthrough))
+    )
 
 
-def _mount_in_background(directory: Path, mountpoint: Path, control: Path, ready_fd: int | None) -> None:
+def _mount_in_background(
+    directory: Path, mountpoint: Path, control: Path, passthrough: str, ready_fd: int | None
+) -> None:
     from fuse_backing import background  # noqa: PLC0415
 
-    answer = background.start(directory, mountpoint, control)
+    answer = background.start(directory, mountpoint, control, passthrough)
     if ready_fd is not None:
         import json  # noqa: PLC0415
 

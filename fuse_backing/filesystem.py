@@ -1,10 +1,12 @@
 """The file system: the regular files of one host directory, flat, with every punch in the ledger.
 
-Files are opened with direct I/O, so each write has reached the host's file when it returns, and ``st_blocks``
-and the ledger are never behind what users did. (The price: no shared writable mmap of a served file.)
+Each write has reached the host's file when it returns, so ``st_blocks`` and the ledger are never behind what
+users did: data is served by the kernel from a backing file, or files are opened with direct I/O. (The price of
+the latter: no shared writable mmap of a served file.)
 
-Reads and writes run in the event loop, as a hand-over to a thread costs more than they do; what can take
-long (fsync, truncation, large punches) runs in threads.
+Reads, writes and punches reach this module only where nobody serves them faster (``shortcut``). Reads and
+writes then run in the event loop, as a hand-over to a thread costs more than they do; what can take long
+(fsync, truncation, large punches) runs in threads.
 """
 
 import errno
@@ -21,6 +23,7 @@ from fuse_backing._syscalls import FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, r
 from fuse_backing.inodes import Inode, InodeTable
 from fuse_backing.ledger import Ledger, Operation
 from fuse_backing.session import FileOperations
+from fuse_backing.shortcut import Shortcut
 from fuse_backing.sparsefile import SparseFile
 
 INLINE_LIMIT = 1 << 20
@@ -40,8 +43,9 @@ class _Listing:
 class BackingFileSystem(FileOperations):
     """Serves the directory behind *directory_fd*, which stays its opener's; ``close`` this when unmounted."""
 
-    def __init__(self, directory_fd: int, ledger: Ledger) -> None:
+    def __init__(self, directory_fd: int, ledger: Ledger, shortcut: Shortcut) -> None:
         super().__init__()
+        self._shortcut = shortcut
         self._directory = directory_fd
         self._ledger = ledger
         self._inodes = InodeTable(directory_fd)
@@ -74,6 +78,7 @@ class BackingFileSystem(FileOperations):
             inode = self._inodes.forget(number, count)
             if inode is None:
                 continue
+            self._shortcut.forgotten(inode)
             if os.fstat(inode.path_fd).st_nlink == 0:  # the host frees its blocks now, which can take long
                 await trio.to_thread.run_sync(os.close, inode.path_fd)
             else:
@@ -101,8 +106,7 @@ class BackingFileSystem(FileOperations):
             os.close(fd)
             raise
         inode.lookups += 1
-        self._open[fd] = inode
-        return pyfuse3.FileInfo(fh=fd, direct_io=True, keep_cache=False), self._attributes(inode)
+        return self._opened(inode, fd), self._attributes(inode)
 
     async def mknod(
         self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: pyfuse3.RequestContext
@@ -139,8 +143,10 @@ class BackingFileSystem(FileOperations):
         renameat2(self._directory, name_old, name_new, flags)
         if moved is not None:
             moved.name = name_new
+            self._shortcut.renamed(moved)
         if exchanged is not None:
             exchanged.name = name_old
+            self._shortcut.renamed(exchanged)
 
     async def mkdir(
         self, parent_inode: int, name: bytes, mode: int, ctx: pyfuse3.RequestContext
@@ -248,15 +254,15 @@ class BackingFileSystem(FileOperations):
     # Data
 
     async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
-        """Open a file for direct I/O."""
+        """Open a file."""
         found = self._inodes.get(inode)
-        fd = self._reopen(found, flags)
-        self._open[fd] = found
-        return pyfuse3.FileInfo(fh=fd, direct_io=True, keep_cache=False)
+        return self._opened(found, self._reopen(found, flags))
 
     async def release(self, fh: int) -> None:
         """Close a file."""
-        if self._open.pop(fh, None) is not None:
+        inode = self._open.pop(fh, None)
+        if inode is not None:
+            self._shortcut.closed(inode, fh)
             os.close(fh)
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
@@ -280,40 +286,50 @@ class BackingFileSystem(FileOperations):
         found = self._open.get(fh)
         if found is None:
             raise pyfuse3.FUSEError(errno.EBADF)
-        file = SparseFile(fh)
         async with found.changing:
-            began = time.time()
-            if length <= INLINE_LIMIT:
-                change = file.change(mode, offset, length)
-            else:
-                change = await trio.to_thread.run_sync(file.change, mode, offset, length)
-            operation = _recorded_as(mode)
-            if operation is not None:
-                self._ledger.record(
-                    time=began,
-                    file=os.fsdecode(found.name),
-                    operation=operation,
-                    mode=mode,
-                    offset=offset,
-                    length=length,
-                    allocated=change.allocated,
-                    freed=change.freed,
-                    errno=change.errno,
-                    duration=change.duration,
-                )
+            with self._shortcut.changing(found):
+                await self._change(found, fh, mode, offset, length)
+
+    async def _change(self, found: Inode, fh: int, mode: int, offset: int, length: int) -> None:
+        file = SparseFile(fh)
+        began = time.time()
+        if length <= INLINE_LIMIT:
+            change = file.change(mode, offset, length)
+        else:
+            change = await trio.to_thread.run_sync(file.change, mode, offset, length)
+        operation = _recorded_as(mode)
+        if operation is not None:
+            self._ledger.record(
+                time=began,
+                file=os.fsdecode(found.name),
+                operation=operation,
+                mode=mode,
+                offset=offset,
+                length=length,
+                allocated=change.allocated,
+                freed=change.freed,
+                errno=change.errno,
+                duration=change.duration,
+            )
         if change.errno:
             raise OSError(change.errno, os.strerror(change.errno))
 
     async def _truncate(self, inode: Inode, fh: int | None, size: int) -> None:
         async with inode.changing:
-            if fh is not None and fh in self._open:
-                await trio.to_thread.run_sync(os.ftruncate, fh, size)
-                return
-            fd = self._reopen(inode, os.O_WRONLY)
-            try:
-                await trio.to_thread.run_sync(os.ftruncate, fd, size)
-            finally:
-                os.close(fd)
+            with self._shortcut.changing(inode):
+                if fh is not None and fh in self._open:
+                    await trio.to_thread.run_sync(os.ftruncate, fh, size)
+                    return
+                fd = self._reopen(inode, os.O_WRONLY)
+                try:
+                    await trio.to_thread.run_sync(os.ftruncate, fd, size)
+                finally:
+                    os.close(fd)
+
+    def _opened(self, inode: Inode, fd: int) -> pyfuse3.FileInfo:
+        self._open[fd] = inode
+        self._shortcut.opened(inode, fd)
+        return pyfuse3.FileInfo(fh=fd, direct_io=True, keep_cache=False)
 
     def _reopen(self, inode: Inode, flags: int) -> int:
         return os.open(inode.proc_path, flags & _HOST_FLAGS)

@@ -1,19 +1,29 @@
-"""Every hole punch and zero range: what was asked, what the host gave back. No I/O.
+"""Every hole punch and zero range: what was asked, what the host gave back. Knows nothing of files.
 
 The last events are kept in a ring; totals are never lost. A subscriber is a position in the same ring: the
 ring is its buffer, so that recording an event costs the same however many listen and however slow they
 are. One that falls behind by more than the ring is told how many events it missed.
 """
 
+import os
 from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass, fields
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import trio
+
+from fuse_backing._account import Account
+
+if TYPE_CHECKING:
+    from fuse_backing._account import Event
 
 Operation = Literal["punch", "zero"]
 
 DEFAULT_CAPACITY = 65536
+
+_OPERATIONS: tuple[Operation, ...] = ("punch", "zero")  # as numbered in native/account.h
+_NANO = 1_000_000_000
+_BATCH = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +82,6 @@ class Totals:
     """Given back to the host."""
     errors: int = 0
 
-    def plus(self, event: PunchEvent) -> "Totals":
-        """Return the totals with one more event."""
-        done = event.errno == 0
-        return Totals(
-            events=self.events + 1,
-            punched_bytes=self.punched_bytes + (event.length if done and event.operation == "punch" else 0),
-            zeroed_bytes=self.zeroed_bytes + (event.length if done and event.operation == "zero" else 0),
-            allocated=self.allocated + (event.allocated if done else 0),
-            freed=self.freed + event.freed,
-            errors=self.errors + (not done),
-        )
-
     def to_json(self) -> dict[str, object]:
         """Return the totals as JSON can carry them."""
         return asdict(self)
@@ -94,36 +92,79 @@ class Totals:
         return cls(**{field.name: value[field.name] for field in fields(cls)})  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One stretch of a histogram: how many events began there, and their bytes."""
+
+    events: int
+    bytes: int
+    freed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Equal buckets from 0 on; *width* in bytes (by offset) or seconds (by time). It doubles as needed."""
+
+    width: float
+    buckets: tuple[Bucket, ...]
+
+
 class Ledger:
-    """The record of one mount. Use it from one thread; with subscribers, from trio's."""
+    """The record of one mount: names and events here, the numbers in C (``native/account.h``).
+
+    Punches that are served without Python go straight to ``account``. Use it from one thread; with
+    subscribers, from trio's, with ``watch`` running.
+    """
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
-        if capacity < 1:
-            raise ValueError(f"a ledger keeps at least one event, not {capacity}")
-        self._ring: list[PunchEvent | None] = [None] * capacity
-        self._totals = Totals()
-        self._by_file: dict[str, Totals] = {}
+        self.account = Account(capacity)
+        self._names: list[str] = []
+        self._indices: dict[str, int] = {}
         self._waiting = trio.lowlevel.ParkingLot()
+
+    def index_of(self, file: str) -> int:
+        """Return the number under which events of *file* are recorded in the account."""
+        index = self._indices.get(file)
+        if index is None:
+            index = self._indices[file] = self.account.file()
+            self._names.append(file)
+        return index
 
     @property
     def totals(self) -> Totals:
         """Sums over all events there ever were."""
-        return self._totals
+        return Totals(*self.account.totals())
 
     @property
     def totals_by_file(self) -> dict[str, Totals]:
-        """The same for each file, by its name at the time of the event (a copy)."""
-        return dict(self._by_file)
+        """The same for each file that has events, by its name at the time of the event."""
+        sums = {name: Totals(*self.account.file_totals(index)) for name, index in self._indices.items()}
+        return {name: totals for name, totals in sums.items() if totals.events}
+
+    def by_offset(self, file: str) -> Histogram:
+        """Return where in *file* successful punches and zero ranges fell; empty for an unknown file.
+
+        What an event freed is shared out over the buckets it covers by length; sums are exact.
+        """
+        index = self._indices.get(file)
+        if index is None:
+            return Histogram(0, ())
+        return _histogram(self.account.by_offset(index), 1)
+
+    def by_time(self) -> tuple[float, Histogram]:
+        """Return when the ledger began (seconds since the epoch) and the successful events by time since."""
+        started, found = self.account.by_time()
+        return started / _NANO, _histogram(found, _NANO)
 
     @property
     def last_sequence(self) -> int:
         """The sequence number of the newest event, 0 if there is none."""
-        return self._totals.events
+        return self.account.last
 
     @property
     def first_sequence(self) -> int:
         """The sequence number of the oldest event kept; one more than the last if there is none."""
-        return max(1, self.last_sequence - len(self._ring) + 1)
+        return self.account.first
 
     def record(
         self,
@@ -138,35 +179,42 @@ class Ledger:
         freed: int,
         errno: int,
         duration: float,
-    ) -> PunchEvent:
-        """Add an event and wake whoever waits for it; return it with its sequence number."""
-        event = PunchEvent(
-            self.last_sequence + 1,
-            time,
-            file,
-            operation,
+    ) -> int:
+        """Add an event and wake whoever waits for it; return its sequence number."""
+        sequence = self.account.record(
+            round(time * _NANO),
+            self.index_of(file),
+            _OPERATIONS.index(operation),
             mode,
             offset,
             length,
             allocated,
             freed,
             errno,
-            duration,
+            round(duration * _NANO),
         )
-        self._ring[event.sequence % len(self._ring)] = event
-        self._totals = self._totals.plus(event)
-        self._by_file[file] = self._by_file.get(file, Totals()).plus(event)
         if self._waiting:
             self._waiting.unpark_all()
-        return event
+        return sequence
 
     def events(self, since: int = 0, limit: int | None = None) -> list[PunchEvent]:
         """Return the kept events newer than sequence number *since*, oldest first, at most *limit*."""
-        first = max(since + 1, self.first_sequence)
-        last = self.last_sequence if limit is None else min(self.last_sequence, first + limit - 1)
-        ring = self._ring
-        found = (ring[sequence % len(ring)] for sequence in range(first, last + 1))
-        return [event for event in found if event is not None]
+        found: list[PunchEvent] = []
+        while limit is None or len(found) < limit:
+            wanted = _BATCH if limit is None else min(_BATCH, limit - len(found))
+            batch = self.account.events(since + 1, wanted)
+            if not batch:
+                break
+            found += map(self._event, batch)
+            since = found[-1].sequence
+        return found
+
+    async def watch(self) -> None:
+        """Wake subscribers for events that were recorded without Python, for ever."""
+        while True:
+            await trio.lowlevel.wait_readable(self.account.notify_fd)
+            os.eventfd_read(self.account.notify_fd)
+            self._waiting.unpark_all()
 
     async def subscribe(self, since: int | None = None) -> AsyncGenerator[PunchEvent | Missed, None]:
         """Yield each event newer than *since* (by default: from now on) as it comes, without end.
@@ -175,13 +223,33 @@ class Ledger:
         """
         position = self.last_sequence if since is None else min(since, self.last_sequence)
         while True:
+            self.account.arm()
             while position >= self.last_sequence:
                 await self._waiting.park()
-            if position + 1 < self.first_sequence:
-                yield Missed(self.first_sequence - position - 1)
-                position = self.first_sequence - 1
+                self.account.arm()
             for event in self.events(position, limit=256):
-                if event.sequence < self.first_sequence:
-                    break  # overwritten while the subscriber was busy with the one before
+                if event.sequence > position + 1:
+                    yield Missed(event.sequence - position - 1)
                 position = event.sequence
                 yield event
+
+    def _event(self, found: "Event") -> PunchEvent:
+        sequence, time, file, operation, mode, offset, length, allocated, freed, errno, duration = found
+        return PunchEvent(
+            sequence,
+            time / _NANO,
+            self._names[file],
+            _OPERATIONS[operation],
+            mode,
+            offset,
+            length,
+            allocated,
+            freed,
+            errno,
+            duration / _NANO,
+        )
+
+
+def _histogram(found: tuple[int, list[tuple[int, int, int]]], unit: int) -> Histogram:
+    width, buckets = found
+    return Histogram(width / unit, tuple(Bucket(*bucket) for bucket in buckets))

@@ -16,12 +16,20 @@ from fuse_backing.filesystem import BackingFileSystem
 from fuse_backing.ledger import Ledger
 from fuse_backing.mounts import SUBTYPE, check_mountpoint
 from fuse_backing.session import mounted
+from fuse_backing.shortcut import Passthrough, Shortcut
 from fuse_backing.store import ServerInfo, store_server
 
 log = logging.getLogger(__name__)
 
 
-async def serve(directory: Path, mountpoint: Path, control: Path, ready: Callable[[], None]) -> None:
+async def serve(
+    directory: Path,
+    mountpoint: Path,
+    control: Path,
+    ready: Callable[[], None],
+    *,
+    passthrough: Passthrough = Passthrough.AUTO,
+) -> None:
     """Serve *directory* on *mountpoint* until SIGTERM, SIGINT, or someone unmounts it.
 
     *ready* is called once the mount and the control socket answer. Raises FuseBackingError (within an
@@ -36,13 +44,17 @@ async def serve(directory: Path, mountpoint: Path, control: Path, ready: Callabl
         served_directory(directory) as fd,
         trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
     ):
-        files = BackingFileSystem(fd, ledger)
+        shortcut = Shortcut(ledger, passthrough)
+        files = BackingFileSystem(fd, ledger, shortcut)
         try:
             async with trio.open_nursery() as nursery:
                 # The control socket comes first and goes last: it can be refused before anything is
                 # mounted, and the totals can be asked for until the last punch is in them.
                 await nursery.start(store_server(ledger, info).serve, control)
+                nursery.start_soon(ledger.watch)
+                shortcut.request()
                 async with mounted(files, real, fsname=info.directory, subtype=SUBTYPE) as session:
+                    shortcut.begin(fd)
                     ready()
                     async with trio.open_nursery() as waiting:
                         waiting.start_soon(_cancel_at_signal, signals, waiting.cancel_scope)
