@@ -24,7 +24,16 @@ def start(directory: Path, mountpoint: Path, control: Path, passthrough: str) ->
     read_end, write_end = os.pipe()
     command = [
         *(sys.executable, "-m", "fuse_backing", "mount", str(directory), str(mountpoint), "--foreground"),
-        *("--control", str(control), "--ready-fd", str(write_end), "--log", str(log), "--passthrough", passthrough),
+        *(
+            "--control",
+            str(control),
+            "--ready-fd",
+            str(write_end),
+            "--log",
+            str(log),
+            "--passthrough",
+            passthrough,
+        ),
     ]
     # The log gets its name only with success: until then, a server that runs already may own that name.
     descriptor, name = tempfile.mkstemp(dir=directory_of_logs, prefix="starting-", suffix=".log")

@@ -8,7 +8,7 @@ are. One that falls behind by more than the ring is told how many events it miss
 import os
 from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import trio
 
@@ -107,6 +107,11 @@ class Histogram:
 
     width: float
     buckets: tuple[Bucket, ...]
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """Read what ``dataclasses.asdict`` made of it. Raises KeyError."""
+        return cls(float(value["width"]), tuple(Bucket(**bucket) for bucket in value["buckets"]))
 
 
 class Ledger:

@@ -50,7 +50,7 @@ async def serve(
             async with trio.open_nursery() as nursery:
                 # The control socket comes first and goes last: it can be refused before anything is
                 # mounted, and the totals can be asked for until the last punch is in them.
-                await nursery.start(store_server(ledger, info).serve, control)
+                await nursery.start(store_server(ledger, info, shortcut).serve, control)
                 nursery.start_soon(ledger.watch)
                 shortcut.request()
                 async with mounted(files, real, fsname=info.directory, subtype=SUBTYPE) as session:

@@ -75,7 +75,9 @@ class Shortcut:
         self.passthrough, self.reason = self._probe(directory_fd)
         if self._wanted is Passthrough.ON and not self.passthrough:
             raise SessionError(f"passthrough is not possible here: {self.reason}")
-        log.info("data is served by the %s%s", "kernel" if self.passthrough else "server", f" ({self.reason})")
+        log.info(
+            "data is served by the %s%s", "kernel" if self.passthrough else "server", f" ({self.reason})"
+        )
 
     def opened(self, inode: Inode, handle: int) -> None:
         """A file was opened; *handle* is the host's descriptor. Before the kernel is answered."""

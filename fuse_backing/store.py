@@ -6,20 +6,26 @@ command               arguments                 result
 ``ping``                                        ``pid``, ``directory``, ``mountpoint``, ``started``
 ``totals``                                      ``Totals``
 ``totals_by_file``                              an object of ``Totals``, by file name
+``counters``                                    ``data_requests``, ``served_natively``
+``by_time``                                     ``started``, and a ``Histogram`` of seconds since
+``by_offset``         ``file``                  a ``Histogram`` of bytes
 ``events`` (stream)   ``since``, ``follow``     ``PunchEvent`` items; ``{"missed": n}`` where events were lost
 ====================  ========================  ============================================================
 """
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import trio
 
 from fuse_backing.control import Arguments, ControlClient, ControlServer
-from fuse_backing.ledger import Ledger, Missed, PunchEvent, Totals
+from fuse_backing.ledger import Histogram, Ledger, Missed, PunchEvent, Totals
+
+if TYPE_CHECKING:
+    from fuse_backing.shortcut import Shortcut
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,10 @@ class ServerInfo:
     mountpoint: str
     started: float
     """Seconds since the epoch."""
+    passthrough: bool = False
+    """Whether the kernel serves the data of files opened now, without the server."""
+    passthrough_reason: str = ""
+    """Why it does not."""
 
     @classmethod
     def from_json(cls, value: dict[str, object]) -> Self:
@@ -38,11 +48,21 @@ class ServerInfo:
         return cls(**{field.name: value[field.name] for field in fields(cls)})  # type: ignore[arg-type]
 
 
-def store_server(ledger: Ledger, info: ServerInfo) -> ControlServer:
-    """Return a server that answers about *ledger*."""
+def store_server(ledger: Ledger, info: ServerInfo, shortcut: "Shortcut") -> ControlServer:
+    """Return a server that answers about *ledger*, and who serves what."""
 
     async def ping(arguments: Arguments) -> object:
-        return asdict(info)
+        return asdict(replace(info, passthrough=shortcut.passthrough, passthrough_reason=shortcut.reason))
+
+    async def counters(arguments: Arguments) -> object:
+        return shortcut.counters()
+
+    async def by_time(arguments: Arguments) -> object:
+        started, found = ledger.by_time()
+        return {"started": started, **asdict(found)}
+
+    async def by_offset(arguments: Arguments) -> object:
+        return asdict(ledger.by_offset(str(arguments.get("file"))))
 
     async def totals(arguments: Arguments) -> object:
         return ledger.totals.to_json()
@@ -66,7 +86,15 @@ def store_server(ledger: Ledger, info: ServerInfo) -> ControlServer:
                 await trio.lowlevel.checkpoint()
 
     return ControlServer(
-        {"ping": ping, "totals": totals, "totals_by_file": totals_by_file}, {"events": events}
+        {
+            "ping": ping,
+            "totals": totals,
+            "counters": counters,
+            "by_time": by_time,
+            "by_offset": by_offset,
+            "totals_by_file": totals_by_file,
+        },
+        {"events": events},
     )
 
 
@@ -100,6 +128,19 @@ class StoreClient:
         Close it (``contextlib.aclosing``) when leaving it early.
         """
         return self._items(since, follow=True)
+
+    async def counters(self) -> dict[str, int]:
+        """Return ``data_requests`` (that the kernel sent instead of serving them) and ``served_natively``."""
+        return {name: int(count) for name, count in (await self.control.call("counters")).items()}
+
+    async def by_time(self) -> tuple[float, Histogram]:
+        """Return when the ledger began, and successful events by seconds since."""
+        found = await self.control.call("by_time")
+        return float(found.pop("started")), Histogram.from_json(found)
+
+    async def by_offset(self, file: str) -> Histogram:
+        """Return where in *file* successful events fell; empty for an unknown file."""
+        return Histogram.from_json(await self.control.call("by_offset", file=file))
 
     async def _items(self, since: int, *, follow: bool) -> AsyncGenerator[PunchEvent | Missed, None]:
         async with aclosing(self.control.stream("events", since=since, follow=follow)) as items:

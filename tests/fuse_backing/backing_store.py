@@ -2,11 +2,13 @@
 
 import ctypes
 import fcntl
+import functools
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +33,21 @@ def missing_for_mounts() -> str | None:
     except ImportError as error:
         return str(error)
     return None
+
+
+@functools.cache
+def missing_for_passthrough() -> str | None:
+    with tempfile.TemporaryDirectory(prefix="passthrough-") as name:
+        base = Path(name)
+        (base / "dir").mkdir()
+        (base / "mnt").mkdir()
+        store = Store(base / "dir", base / "mnt", base / "control", base / "errors", "auto")
+        store.start()
+        try:
+            info = trio.run(StoreClient(store.control).ping)
+        finally:
+            store.tear_down()
+    return None if info.passthrough else f"needs passthrough: {info.passthrough_reason}"
 
 
 def missing_for_loop_devices() -> str | None:
@@ -61,6 +78,7 @@ class Store:
     mountpoint: Path
     control: Path
     errors: Path
+    passthrough: str = "auto"
     server: subprocess.Popen[bytes] = field(init=False)
 
     def start(self) -> None:
@@ -69,7 +87,14 @@ class Store:
             self.server = subprocess.Popen(
                 [
                     *(*COMMAND, "mount", str(self.directory), str(self.mountpoint), "--foreground"),
-                    *("--control", str(self.control), "--ready-fd", str(write_end)),
+                    *(
+                        "--control",
+                        str(self.control),
+                        "--ready-fd",
+                        str(write_end),
+                        "--passthrough",
+                        self.passthrough,
+                    ),
                 ],
                 stderr=errors,
                 pass_fds=(write_end,),

@@ -5,22 +5,39 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from backing_store import DEADLINE, Store, missing_for_loop_devices, missing_for_mounts
+from backing_store import (
+    DEADLINE,
+    Store,
+    missing_for_loop_devices,
+    missing_for_mounts,
+    missing_for_passthrough,
+)
 
 from fuse_backing import mounts, runtime
 
 
-@pytest.fixture
-def make_store(tmp_path: Path) -> Iterator[Callable[[], Store]]:
+@pytest.fixture(params=["kernel", "server"])
+def data_served_by(request: pytest.FixtureRequest) -> str:
+    """Every test of a mount runs with passthrough and without."""
     missing = missing_for_mounts()
     if missing is not None:
         pytest.skip(missing)
+    if request.param == "kernel":
+        missing = missing_for_passthrough()
+        if missing is not None:
+            pytest.skip(missing)
+    return str(request.param)
+
+
+@pytest.fixture
+def make_store(tmp_path: Path, data_served_by: str) -> Iterator[Callable[[], Store]]:
     stores: list[Store] = []
 
     def make() -> Store:
         base = tmp_path / f"store{len(stores)}"
         base.mkdir()
         store = Store(base / "dir", base / "mnt", base / "control", base / "errors")
+        store.passthrough = "on" if data_served_by == "kernel" else "off"
         store.directory.mkdir()
         store.mountpoint.mkdir()
         store.start()

@@ -13,7 +13,7 @@ from fuse_backing.ledger import Ledger, Missed, Operation, PunchEvent, Totals
 def record(
     ledger: Ledger, file: str = "a", operation: Operation = "punch", freed: int = 0, errno: int = 0
 ) -> PunchEvent:
-    return ledger.record(
+    sequence = ledger.record(
         time=1.5,
         file=file,
         operation=operation,
@@ -25,6 +25,7 @@ def record(
         errno=errno,
         duration=0.25,
     )
+    return ledger.events(sequence - 1)[0]
 
 
 def test_an_event_gets_the_next_sequence_number() -> None:
@@ -127,17 +128,66 @@ async def test_a_slow_subscriber_is_told_how_many_events_it_missed() -> None:
         assert [await anext(items) for _ in range(4)] == ledger.events()
 
 
-async def test_events_overwritten_within_a_batch_are_told_too() -> None:
+async def test_events_that_a_subscriber_has_been_handed_can_be_overwritten_without_loss() -> None:
     ledger = Ledger(capacity=4)
     for _ in range(4):
         record(ledger)
+    got = []
     async with aclosing(ledger.subscribe(since=0)) as items:
-        first = await anext(items)
-        assert isinstance(first, PunchEvent)
-        assert first.sequence == 1
-        for _ in range(3):
-            record(ledger)
-        assert await anext(items) == Missed(2)
-        following = await anext(items)
-        assert isinstance(following, PunchEvent)
-        assert following.sequence == 4
+        for _ in range(7):
+            item = await anext(items)
+            assert isinstance(item, PunchEvent)
+            got.append(item.sequence)
+            if len(got) == 1:
+                for _ in range(3):
+                    record(ledger)
+    assert got == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_events_recorded_without_python_wake_subscribers() -> None:
+    ledger = Ledger()
+    index = ledger.index_of("a")
+    async with trio.open_nursery() as nursery, aclosing(ledger.subscribe()) as items:
+        nursery.start_soon(ledger.watch)
+
+        async def punch_elsewhere() -> None:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            await trio.to_thread.run_sync(ledger.account.record, 1, index, 0, 3, 0, 4096, 4096, 4096, 0, 1)
+
+        nursery.start_soon(punch_elsewhere)
+        with trio.fail_after(5):
+            item = await anext(items)
+        assert isinstance(item, PunchEvent)
+        assert (item.file, item.freed) == ("a", 4096)
+        nursery.cancel_scope.cancel()
+
+
+@given(st.lists(st.tuples(st.integers(0, 1 << 34), st.integers(1, 1 << 24), st.integers(0, 1 << 24))))
+def test_the_histogram_by_offset_loses_no_byte_however_far_offsets_go(
+    punches: list[tuple[int, int, int]],
+) -> None:
+    ledger = Ledger(1)
+    for offset, length, freed in punches:
+        ledger.account.record(1, ledger.index_of("a"), 0, 3, offset, length, freed, freed, 0, 1)
+    found = ledger.by_offset("a")
+    assert len(found.buckets) <= 256
+    assert sum(bucket.events for bucket in found.buckets) == len(punches)
+    assert sum(bucket.bytes for bucket in found.buckets) == sum(length for _, length, _ in punches)
+    assert sum(bucket.freed for bucket in found.buckets) == sum(freed for *_, freed in punches)
+    for position, bucket in enumerate(found.buckets):
+        covered = range(int(position * found.width), int((position + 1) * found.width))
+        begun = [offset for offset, _, _ in punches if offset in covered]
+        assert bucket.events == len(begun)
+
+
+def test_a_million_events_lose_no_total() -> None:
+    ledger = Ledger(1024)
+    index = ledger.index_of("a")
+    record_one = ledger.account.record
+    for number in range(1_000_000):
+        record_one(number * 1000, index, 0, 3, number * 65536, 65536, 65536, 4096, 0, 10)
+    assert ledger.totals.events == 1_000_000
+    assert ledger.totals.freed == 4096 * 1_000_000
+    assert ledger.totals.punched_bytes == 65536 * 1_000_000
+    assert sum(bucket.freed for bucket in ledger.by_offset("a").buckets) == ledger.totals.freed
+    assert len(ledger.events()) == 1024
