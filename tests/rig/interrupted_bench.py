@@ -118,6 +118,12 @@ class InterruptedBench:
                 os.kill(server.pid, signal.SIGKILL)
         return True
 
+    def signal_server(self, victim: str, number: signal.Signals) -> None:
+        """Send a signal to a server that must be running."""
+        server = self.server(victim)
+        assert server is not None, f"no {victim} yet: {self.said()}"
+        assert server.send(number)
+
     def end(self) -> int:
         """Wait until the bench has ended; a hang is a failure, and is ended too."""
         try:
