@@ -240,7 +240,11 @@ def _configure(node: Path, config: bytes, read_only: bool) -> LoopDevice | None:
         raise
     try:
         fcntl.ioctl(fd, _LOOP_CONFIGURE, config)
-        return LoopDevice(node, *_identity(fd), _sequence(node))
+        try:
+            return LoopDevice(node, *_identity(fd), _sequence(node))
+        except OSError:
+            fcntl.ioctl(fd, _LOOP_CLR_FD)  # the file's server has just died: nobody would know of it
+            raise
     except OSError as error:
         if error.errno == errno.EBUSY:
             return None

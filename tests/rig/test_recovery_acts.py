@@ -169,6 +169,18 @@ def test_a_report_that_cannot_be_written_stops_nothing(journal: Journal, tmp_pat
     assert not (tmp_path / "taken").exists()
 
 
+def test_a_server_that_keeps_a_step_waiting_is_killed(
+    journal: Journal, sleeper: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "_SERVER_SECONDS", 0.2)
+    # What a device above the server does: it answers once the server has, or is dead.
+    monkeypatch.setitem(recovery._UNDO, Kind.LOOP, lambda *_: sleeper.wait(30))
+    record_process(journal, sleeper.pid)
+    journal.begin(Kind.LOOP, file="/nowhere")
+    assert give_back(journal)[0] == []
+    assert sleeper.returncode == -signal.SIGKILL
+
+
 @pytest.mark.rig
 def test_a_loop_device_is_detached(journal: Journal, attached: loop.LoopDevice, tmp_path: Path) -> None:
     entry = journal.begin(Kind.LOOP, file=tmp_path / "backing")

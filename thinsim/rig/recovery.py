@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +28,7 @@ from thinsim.rig.unmounting import mounts_below, unmount_recorded
 _TERM_SECONDS = 10
 _KILL_SECONDS = 5
 _LOOP_SECONDS = 5
+_SERVER_SECONDS = 40
 _ROUNDS = 2
 
 Report = Callable[[str], None]
@@ -51,13 +53,20 @@ def recover(run: JournalContent, report: Report) -> list[str]:
     with journal.locked() as exists:
         if not exists:
             return []  # somebody else has recovered it meanwhile
-        problems: list[str] = []
-        for _ in range(_ROUNDS):
-            problems = list(_give_back(read_journal(run.path), journal, tell))
-            if not problems:
-                journal.close()
-                break
-        return problems
+        # Detaching waits in the kernel for what a server was asked; the dead answer at once.
+        impatient = threading.Timer(_SERVER_SECONDS, signal_servers, (run, signal.SIGKILL))
+        impatient.daemon = True
+        impatient.start()
+        try:
+            problems: list[str] = []
+            for _ in range(_ROUNDS):
+                problems = list(_give_back(read_journal(run.path), journal, tell))
+                if not problems:
+                    journal.close()
+                    break
+            return problems
+        finally:
+            impatient.cancel()
 
 
 def _give_back(run: JournalContent, journal: Journal, report: Report) -> Iterator[str]:
