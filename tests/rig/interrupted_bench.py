@@ -65,11 +65,30 @@ class InterruptedBench:
         tree = str(Path(thinsim.__file__).resolve().parents[1])
         return {**os.environ, "THINSIM_STATE_DIR": str(self.state), "PYTHONPATH": tree}
 
+    @property
+    def command(self) -> list[str]:
+        return [*_THINSIM, "reproduce", *_SHORT, "--image", str(self.image), "--dir", str(self.pools)]
+
+    def start_at_terminal(self) -> int:
+        """Start the bench with a terminal of its own; return the descriptor of the terminal's other end."""
+        ours, theirs = os.openpty()
+        try:
+            self.process = subprocess.Popen(
+                ["setsid", "--ctty", *self.command],
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                env=self.environment,
+            )
+        finally:
+            os.close(theirs)
+        return ours
+
     def start(self) -> None:
         """Start the bench as a shell does: in a process group of its own."""
         with (self.directory / "stderr").open("ab") as stderr:
             self.process = subprocess.Popen(
-                [*_THINSIM, "reproduce", *_SHORT, "--image", str(self.image), "--dir", str(self.pools)],
+                self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
