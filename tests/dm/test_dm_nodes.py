@@ -1,11 +1,11 @@
 """Thin devices as the kernel sees them: file systems, freezing, discards, removal, and servers that end."""
 
 import errno
-import json
 import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from device_mapper_benches import (
     EmulatedBench,
     direct_read,
     direct_write,
+    emulated_bench,
     failing,
     make_pool,
     make_thin,
@@ -25,7 +26,7 @@ from device_mapper_benches import (
 from device_oracle import Oracle
 
 from thinsim import loop
-from thinsim.errors import DeviceMapperError
+from thinsim.errors import BenchError, DeviceMapperError
 from thinsim.rig.host_file import host_allocation
 from thinsim.thin.status import parse_pool_status
 
@@ -236,45 +237,56 @@ async def test_names_come_and_go_quickly(emulated: EmulatedBench) -> None:
     await oracle.verify()
 
 
-async def test_a_terminated_daemon_takes_everything_with_it(emulated: EmulatedBench, tmp_path: Path) -> None:
-    await make_pool(emulated)
-    await make_thin(emulated, "thin", 1)
-    await emulated.write("thin", 0, b"x" * BLOCK)
-    await snap(emulated, "snap", 2, "thin", 1)
-    await emulated.dm.suspend("snap")
-    links = [emulated.dm.path(name) for name in ("thin", "snap")]
-    nodes = [link.resolve() for link in links]
-    server = emulated.stack.dm_server.process
-    server.send_signal(signal.SIGTERM)
-    with trio.fail_after(10):
-        assert await server.wait() == 0
-    assert not any(link.is_symlink() for link in links)
-    assert not any(str(tmp_path / "volumes") in loop.attached_devices().get(node, "") for node in nodes)
-    assert not (tmp_path / "volumes").is_mount()
-    device = emulated.stack.metadata.path
-    assert direct_read(device, 0, 8) == b"thinslot"
+@asynccontextmanager
+async def losing_a_server(directory: Path) -> AsyncIterator[EmulatedBench]:
+    """A bench that finds a server gone when it is taken down."""
+    with pytest.raises(BenchError, match="ended unexpectedly"):
+        async with emulated_bench(directory) as bench:
+            yield bench
 
 
-async def test_a_killed_store_ends_writes_with_eio(emulated: EmulatedBench) -> None:
-    await make_pool(emulated)
-    await make_thin(emulated, "thin", 1, 512)
-    await emulated.write("thin", 0, b"x" * BLOCK)
+async def test_a_terminated_daemon_takes_everything_with_it(tmp_path: Path) -> None:
+    async with losing_a_server(tmp_path) as bench:
+        await make_pool(bench)
+        await make_thin(bench, "thin", 1)
+        await bench.write("thin", 0, b"x" * BLOCK)
+        await snap(bench, "snap", 2, "thin", 1)
+        await bench.dm.suspend("snap")
+        links = [bench.dm.path(name) for name in ("thin", "snap")]
+        server = bench.stack.dm_server.process
+        server.send_signal(signal.SIGTERM)
+        with trio.fail_after(10):
+            assert await server.wait() == 0
+        assert not any(link.is_symlink() for link in links)
+        volumes = str(tmp_path / "volumes")
+        assert not [file for file in loop.attached_devices().values() if file.startswith(volumes)]
+        assert not Path(volumes).is_mount()
+        metadata = await trio.to_thread.run_sync(direct_read, bench.stack.metadata.path, 0, 512)
+        assert metadata.startswith(b"thinslot")
 
-    def write_for_ever() -> None:
-        while True:
-            for block in range(512):
-                direct_write(emulated.dm.path("thin"), block * BLOCK, b"y" * BLOCK)
 
-    async def kill() -> None:
-        await trio.sleep(0.2)
-        emulated.stack.store_server.process.kill()
+async def test_a_killed_store_ends_writes_with_eio(tmp_path: Path) -> None:
+    async with losing_a_server(tmp_path) as bench:
+        await make_pool(bench)
+        await make_thin(bench, "thin", 1, 512)
+        await bench.write("thin", 0, b"x" * BLOCK)
 
-    with trio.fail_after(20):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(kill)
-            with failing(errno.EIO):
-                await trio.to_thread.run_sync(write_for_ever)
-        status = await emulated.dm.status(POOL)
-    assert "ro" in status.split() or "Fail" in status.split(), json.dumps(status)
-    await emulated.dm.remove("thin")
-    await emulated.dm.remove(POOL)
+        def write_for_ever() -> None:
+            while True:
+                for block in range(512):
+                    direct_write(bench.dm.path("thin"), block * BLOCK, b"y" * BLOCK)
+
+        async def kill() -> None:
+            await trio.sleep(0.2)
+            bench.stack.store_server.process.kill()
+
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(kill)
+                with failing(errno.EIO):
+                    await trio.to_thread.run_sync(write_for_ever)
+            await bench.dm.message(POOL, 0, "create_thin 9")
+            words = (await bench.dm.status(POOL)).split()
+        assert {"ro", "Fail"} & set(words), words
+        await bench.dm.remove("thin")
+        await bench.dm.remove(POOL)

@@ -66,8 +66,8 @@ async def pool(request: pytest.FixtureRequest) -> AsyncIterator[Pool]:
 
 
 @pytest.fixture
-async def clocked(autojump_clock: MockClock) -> AsyncIterator[Pool]:
-    """Without threads, of which a clock that jumps knows nothing."""
+async def clocked() -> AsyncIterator[Pool]:
+    """Without threads, of which a clock that jumps knows nothing; the test itself takes the clock."""
     async with running_pool(in_place) as pool:
         yield pool
 
@@ -79,12 +79,11 @@ async def refusal(number: int, *call: object) -> None:
     assert caught.value.errno == number
 
 
-async def test_a_change_is_committed_within_a_second_or_two(clocked: Pool) -> None:
+async def test_a_change_is_committed_within_a_second_or_two(clocked: Pool, autojump_clock: MockClock) -> None:
     await clocked.start("thin")
     await clocked.write("thin", 0, 2)
     assert clocked.saved_mappings() == 0
     await trio.sleep(1.1)
-    await wait_all_tasks_blocked()
     assert clocked.saved_mappings() == 2
     clocked.metadata.log.clear()
     await trio.sleep(60)
@@ -101,7 +100,7 @@ async def test_a_flush_commits_the_changed_device_alone(pool: Pool) -> None:
 
 
 async def test_writes_fail_together_when_no_space_came_in_time(
-    clocked: Pool, caplog: pytest.LogCaptureFixture
+    clocked: Pool, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     await clocked.start("thin", "late")
     await clocked.write("thin", 0, 8)
@@ -142,12 +141,14 @@ async def test_a_cancelled_wait_for_space_takes_nothing(pool: Pool) -> None:
     assert check(pool.dm.pool("pool").engine) == []
 
 
-async def test_a_discard_ends_the_wait_at_the_next_periodic_commit(clocked: Pool) -> None:
+async def test_a_discard_ends_the_wait_at_the_next_periodic_commit(
+    clocked: Pool, autojump_clock: MockClock
+) -> None:
     await clocked.start("thin")
     await clocked.write("thin", 0, 8)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(clocked.write, "thin", 10, 2)
-        await wait_all_tasks_blocked()
+        await trio.sleep(0.1)
         await clocked.dm.volume("thin").discard(0, 2 * BLOCK)
     assert await clocked.dm.volume("thin").read(10 * BLOCK, 2 * BLOCK) == b"x" * (2 * BLOCK)
     assert check(clocked.dm.pool("pool").engine) == []
