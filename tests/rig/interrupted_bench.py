@@ -21,6 +21,8 @@ PATIENCE = 60.0
 """Seconds after which a run that should have ended counts as hung."""
 
 _THINSIM = (sys.executable, "-m", "thinsim")
+# Tests that run in a script's background have SIGINT ignored, and so would the bench.
+_DEFAULT_SIGNALS = ("env", "--default-signal=INT,HUP,TERM")
 _SHORT = ("--setting", "committed", "--container-mb", "4")
 
 ROLES = {"store": "backing store", "daemon": "emulated device-mapper"}
@@ -67,7 +69,16 @@ class InterruptedBench:
 
     @property
     def command(self) -> list[str]:
-        return [*_THINSIM, "reproduce", *_SHORT, "--image", str(self.image), "--dir", str(self.pools)]
+        return [
+            *_DEFAULT_SIGNALS,
+            *_THINSIM,
+            "reproduce",
+            *_SHORT,
+            "--image",
+            str(self.image),
+            "--dir",
+            str(self.pools),
+        ]
 
     def start_at_terminal(self) -> int:
         """Start the bench with a terminal of its own; return the descriptor of the terminal's other end."""

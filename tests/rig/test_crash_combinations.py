@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,7 @@ def test_signals_during_the_clean_up_change_nothing(bench: InterruptedBench) -> 
     while bench.process.poll() is None:
         bench.hit("interrupt")
         bench.hit("terminate")
+        time.sleep(0.02)
     assert bench.end() == 130, bench.said()
     assert bench.left() == []
     assert "Traceback" not in bench.said()

@@ -1,6 +1,7 @@
 """Work ended by signals and failures: clean-up runs to its end, the user gets one line."""
 
 import signal
+from collections.abc import Iterator
 
 import click
 import pytest
@@ -8,6 +9,15 @@ import trio
 
 from thinsim.cli.interruptible import run
 from thinsim.errors import BenchError, InvalidValueError
+
+
+@pytest.fixture(autouse=True)
+def foreground() -> Iterator[None]:
+    """Listen to SIGINT and SIGHUP, whatever started the tests."""
+    before = [(n, signal.signal(n, signal.default_int_handler)) for n in (signal.SIGINT, signal.SIGHUP)]
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
 
 
 def test_the_result_is_returned() -> None:
@@ -53,6 +63,20 @@ def test_more_signals_do_not_tear_the_clean_up(number: signal.Signals) -> None:
     with pytest.raises(click.Abort):
         run(work)
     assert cleaned == [True]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_the_command_was_told_to_ignore_is_ignored(number: signal.Signals) -> None:
+    async def work() -> int:
+        signal.raise_signal(number)
+        await trio.sleep(0.05)
+        return 42
+
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        assert run(work) == 42
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_failure_comes_out_as_it_is() -> None:

@@ -21,7 +21,7 @@ from thinsim import loop
 from thinsim.errors import KernelError
 from thinsim.rig.journal import Journal, JournalContent, Kind, all_journals, read_journal
 from thinsim.rig.patience import soon
-from thinsim.rig.servers import JOURNAL_VARIABLE, signal_servers
+from thinsim.rig.servers import JOURNAL_VARIABLE, abort_servers, recorded_servers, signal_servers
 from thinsim.rig.state import ProcessIdentity, boot_id
 from thinsim.rig.unmounting import mounts_below, unmount_recorded
 
@@ -54,7 +54,7 @@ def recover(run: JournalContent, report: Report) -> list[str]:
         if not exists:
             return []  # somebody else has recovered it meanwhile
         # Detaching waits in the kernel for what a server was asked; the dead answer at once.
-        impatient = threading.Timer(_SERVER_SECONDS, signal_servers, (run, signal.SIGKILL))
+        impatient = threading.Timer(_SERVER_SECONDS, abort_servers, (run,))
         impatient.daemon = True
         impatient.start()
         try:
@@ -74,6 +74,10 @@ def _give_back(run: JournalContent, journal: Journal, report: Report) -> Iterato
     if not rebooted:
         # A server that was stopped would keep every step on its devices waiting.
         signal_servers(run, signal.SIGCONT)
+        if any(server.is_dying() for server in recorded_servers(run)):
+            abort_servers(run)
+            soon(lambda: not any(s.is_running() for s in recorded_servers(run)), _KILL_SECONDS)
+            run = read_journal(run.path)
         yield from _end_unrecorded_processes(run, report)
     for taken in reversed(run.taken):
         # After a reboot only files are left; all else went with the kernel that held it.
