@@ -141,6 +141,18 @@ def abort_servers(run: JournalContent) -> None:
             abort_served(Path(taken.fields["target"]))
 
 
+def release_dying(run: JournalContent) -> None:
+    """Cut the connection of each server of *run* that was killed and can't end; the others go on."""
+    target: Path | None = None
+    for taken in run.taken:
+        if taken.kind is Kind.MOUNT and "fs_type" not in taken.fields:
+            target = Path(taken.fields["target"])  # of the server that is recorded next
+        elif taken.kind is Kind.PROCESS and "pid" in taken.fields and target is not None:
+            if ProcessIdentity(taken.fields["pid"], taken.fields["started"]).is_dying():
+                abort_served(target)
+            target = None
+
+
 @asynccontextmanager
 async def ending_bounded(journal: Journal) -> AsyncIterator[None]:
     """See that the block ends within bounds once it is cancelled, even if a server of the run hangs.
@@ -167,9 +179,7 @@ async def ending_bounded(journal: Journal) -> AsyncIterator[None]:
         with helping:
             while True:
                 await trio.sleep(_DYING_SECONDS)
-                run = read_journal(journal.path)
-                if any(server.is_dying() for server in recorded_servers(run)):
-                    await trio.to_thread.run_sync(abort_servers, run)
+                await trio.to_thread.run_sync(release_dying, read_journal(journal.path))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch)
