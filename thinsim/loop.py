@@ -214,6 +214,21 @@ def devices_of(file: Path) -> list[LoopDevice]:
     return found
 
 
+def has_lost_its_file(loop: LoopDevice) -> bool:
+    """Tell whether the FUSE server of the device's file is dead, so that nothing can be read any more."""
+    try:
+        fd = os.open(loop.path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        _status(fd)
+    except OSError as error:
+        return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
+    finally:
+        os.close(fd)
+    return False
+
+
 def _free_number() -> int:
     try:
         control = os.open(_CONTROL, os.O_RDWR | os.O_CLOEXEC)

@@ -136,7 +136,9 @@ def _detach(fields: dict[str, Any], report: Report) -> None:
             )
         ]
     else:
-        devices = loop.devices_of(file)
+        # A server killed while it attached a file of its own: its mount may be off the tree by now.
+        behind = [d for d in loop.devices_of(Path("/", file.name)) if loop.has_lost_its_file(d)]
+        devices = [*loop.devices_of(file), *behind]
     for device in devices:
         if not loop.is_attached(device) or not _is_on(device, file):
             continue
