@@ -3,7 +3,7 @@
 Every step checks the identity of what it ends (process start time, loop device's file, mount's
 device, link's target), so that nothing of anybody else's is touched, and may be repeated at will.
 Every step is bounded in time. One that fails may wait for what comes after it (a file system on a
-server that hangs), so all that failed is tried once more at the end.
+server that hangs), and a server may take something until it has ended, so there are rounds.
 """
 
 import errno
@@ -21,7 +21,13 @@ from thinsim import loop
 from thinsim.errors import KernelError
 from thinsim.rig.journal import Journal, JournalContent, Kind, all_journals, read_journal
 from thinsim.rig.patience import soon
-from thinsim.rig.servers import JOURNAL_VARIABLE, abort_servers, recorded_servers, signal_servers
+from thinsim.rig.servers import (
+    JOURNAL_VARIABLE,
+    abort_servers,
+    recorded_servers,
+    release_dying,
+    signal_servers,
+)
 from thinsim.rig.state import ProcessIdentity, boot_id
 from thinsim.rig.unmounting import mounts_below, unmount_recorded
 
@@ -29,7 +35,7 @@ _TERM_SECONDS = 10
 _KILL_SECONDS = 5
 _LOOP_SECONDS = 5
 _SERVER_SECONDS = 40
-_ROUNDS = 2
+_ROUNDS = 3
 
 Report = Callable[[str], None]
 
@@ -61,9 +67,12 @@ def recover(run: JournalContent, report: Report) -> list[str]:
             problems: list[str] = []
             for _ in range(_ROUNDS):
                 problems = list(_give_back(read_journal(run.path), journal, tell))
-                if not problems:
+                # A server may have taken something more, until it had ended.
+                more = read_journal(run.path).taken
+                if not problems and not more:
                     journal.close()
                     break
+                problems = problems or [f"{taken.kind} {taken.fields}: taken meanwhile" for taken in more]
             return problems
         finally:
             impatient.cancel()
@@ -74,10 +83,8 @@ def _give_back(run: JournalContent, journal: Journal, report: Report) -> Iterato
     if not rebooted:
         # A server that was stopped would keep every step on its devices waiting.
         signal_servers(run, signal.SIGCONT)
-        if any(server.is_dying() for server in recorded_servers(run)):
-            abort_servers(run)
-            soon(lambda: not any(s.is_running() for s in recorded_servers(run)), _KILL_SECONDS)
-            run = read_journal(run.path)
+        _await_the_dying(run)
+        run = read_journal(run.path)  # of what was under way, the rest is on record now
         yield from _end_unrecorded_processes(run, report)
     for taken in reversed(run.taken):
         # After a reboot only files are left; all else went with the kernel that held it.
@@ -88,6 +95,20 @@ def _give_back(run: JournalContent, journal: Journal, report: Report) -> Iterato
                 yield f"{taken.kind} {taken.fields}: {error}"
                 continue
         journal.end(taken.identity)
+
+
+def _await_the_dying(run: JournalContent) -> None:
+    """Wait for killed processes with threads in the kernel, which may be taking something yet."""
+    processes = [run.owner, *recorded_servers(run)]
+
+    def none_dying() -> bool:
+        return not any(process.is_dying() for process in processes)
+
+    if not none_dying():
+        release_dying(run)
+        if not soon(none_dying, _KILL_SECONDS):
+            abort_servers(run)
+            soon(none_dying, _KILL_SECONDS)
 
 
 def _end_unrecorded_processes(run: JournalContent, report: Report) -> Iterator[str]:

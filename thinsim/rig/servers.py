@@ -88,15 +88,19 @@ class Server:
         """
         if self._stopped:
             return
-        status = self.process.poll()
-        await self._end()
-        if status is not None:
+        ended = self.process.poll() is not None
+        killed = await self._end()
+        # One that was killed a moment ago may not have been seen to end.
+        if ended or (self.process.returncode == -signal.SIGKILL and not killed):
             raise self._died("unexpectedly")
 
-    async def _end(self) -> None:
+    async def _end(self) -> bool:
+        """End the process; return whether SIGKILL was needed."""
+        killed = False
         with trio.CancelScope(shield=True):
             for number, seconds in ((signal.SIGTERM, _GRACE_SECONDS), (signal.SIGKILL, _KILL_SECONDS)):
                 if self.process.poll() is None:
+                    killed = number is signal.SIGKILL
                     self.process.send_signal(number)
                     self.process.send_signal(signal.SIGCONT)  # a stopped one would not hear it
                     with trio.move_on_after(seconds):
@@ -106,6 +110,7 @@ class Server:
             raise BenchError(f"the {self.role} (pid {self.process.pid}) does not end")
         self._stopped = True
         self._journal.end(self._entry)
+        return killed
 
     def _died(self, when: str) -> BenchError:
         return BenchError(
