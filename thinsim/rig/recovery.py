@@ -3,7 +3,8 @@
 Every step checks the identity of what it ends (process start time, loop device's file, mount's
 device, link's target), so that nothing of anybody else's is touched, and may be repeated at will.
 Every step is bounded in time. One that fails may wait for what comes after it (a file system on a
-server that hangs), and a server may take something until it has ended, so there are rounds.
+server that hangs), and a server may take something until it has ended: so there are rounds, and
+only in one without servers does a thing count as given back.
 """
 
 import errno
@@ -35,7 +36,7 @@ _TERM_SECONDS = 10
 _KILL_SECONDS = 5
 _LOOP_SECONDS = 5
 _SERVER_SECONDS = 40
-_ROUNDS = 3
+_ROUNDS = 4
 
 Report = Callable[[str], None]
 
@@ -67,12 +68,11 @@ def recover(run: JournalContent, report: Report) -> list[str]:
             problems: list[str] = []
             for _ in range(_ROUNDS):
                 problems = list(_give_back(read_journal(run.path), journal, tell))
-                # A server may have taken something more, until it had ended.
-                more = read_journal(run.path).taken
-                if not problems and not more:
+                left = read_journal(run.path).taken
+                if not problems and not left:
                     journal.close()
                     break
-                problems = problems or [f"{taken.kind} {taken.fields}: taken meanwhile" for taken in more]
+                problems = problems or [f"{taken.kind} {taken.fields}: taken meanwhile" for taken in left]
             return problems
         finally:
             impatient.cancel()
@@ -84,8 +84,10 @@ def _give_back(run: JournalContent, journal: Journal, report: Report) -> Iterato
         # A server that was stopped would keep every step on its devices waiting.
         signal_servers(run, signal.SIGCONT)
         _await_the_dying(run)
-        run = read_journal(run.path)  # of what was under way, the rest is on record now
         yield from _end_unrecorded_processes(run, report)
+        run = read_journal(run.path)  # of what was under way, the rest is on record now
+    # What is not there may be a moment later, while a server lives: looked at again in the next round.
+    is_final = rebooted or not any(server.is_running() for server in recorded_servers(run))
     for taken in reversed(run.taken):
         # After a reboot only files are left; all else went with the kernel that held it.
         if not rebooted or taken.kind in (Kind.DIRECTORY, Kind.KEPT):
@@ -94,7 +96,8 @@ def _give_back(run: JournalContent, journal: Journal, report: Report) -> Iterato
             except (OSError, KernelError) as error:
                 yield f"{taken.kind} {taken.fields}: {error}"
                 continue
-        journal.end(taken.identity)
+        if is_final:
+            journal.end(taken.identity)
 
 
 def _await_the_dying(run: JournalContent) -> None:
