@@ -214,6 +214,21 @@ def devices_of(file: Path) -> list[LoopDevice]:
     return found
 
 
+def has_lost_its_file(loop: LoopDevice) -> bool:
+    """Tell whether the FUSE server of the device's file is dead, so that nothing can be read any more."""
+    try:
+        fd = os.open(loop.path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        _status(fd)
+    except OSError as error:
+        return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
+    finally:
+        os.close(fd)
+    return False
+
+
 def _free_number() -> int:
     try:
         control = os.open(_CONTROL, os.O_RDWR | os.O_CLOEXEC)
@@ -240,7 +255,11 @@ def _configure(node: Path, config: bytes, read_only: bool) -> LoopDevice | None:
         raise
     try:
         fcntl.ioctl(fd, _LOOP_CONFIGURE, config)
-        return LoopDevice(node, *_identity(fd), _sequence(node))
+        try:
+            return LoopDevice(node, *_identity(fd), _sequence(node))
+        except OSError:
+            fcntl.ioctl(fd, _LOOP_CLR_FD)  # the file's server has just died: nobody would know of it
+            raise
     except OSError as error:
         if error.errno == errno.EBUSY:
             return None

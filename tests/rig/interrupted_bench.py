@@ -21,6 +21,8 @@ PATIENCE = 60.0
 """Seconds after which a run that should have ended counts as hung."""
 
 _THINSIM = (sys.executable, "-m", "thinsim")
+# Tests that run in a script's background have SIGINT ignored, and so would the bench.
+_DEFAULT_SIGNALS = ("env", "--default-signal=INT,HUP,TERM")
 _SHORT = ("--setting", "committed", "--container-mb", "4")
 
 ROLES = {"store": "backing store", "daemon": "emulated device-mapper"}
@@ -65,11 +67,39 @@ class InterruptedBench:
         tree = str(Path(thinsim.__file__).resolve().parents[1])
         return {**os.environ, "THINSIM_STATE_DIR": str(self.state), "PYTHONPATH": tree}
 
+    @property
+    def command(self) -> list[str]:
+        return [
+            *_DEFAULT_SIGNALS,
+            *_THINSIM,
+            "reproduce",
+            *_SHORT,
+            "--image",
+            str(self.image),
+            "--dir",
+            str(self.pools),
+        ]
+
+    def start_at_terminal(self) -> int:
+        """Start the bench with a terminal of its own; return the descriptor of the terminal's other end."""
+        ours, theirs = os.openpty()
+        try:
+            self.process = subprocess.Popen(
+                ["setsid", "--ctty", *self.command],
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                env=self.environment,
+            )
+        finally:
+            os.close(theirs)
+        return ours
+
     def start(self) -> None:
         """Start the bench as a shell does: in a process group of its own."""
         with (self.directory / "stderr").open("ab") as stderr:
             self.process = subprocess.Popen(
-                [*_THINSIM, "reproduce", *_SHORT, "--image", str(self.image), "--dir", str(self.pools)],
+                self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
@@ -117,6 +147,12 @@ class InterruptedBench:
                     return False
                 os.kill(server.pid, signal.SIGKILL)
         return True
+
+    def signal_server(self, victim: str, number: signal.Signals) -> None:
+        """Send a signal to a server that must be running."""
+        server = self.server(victim)
+        assert server is not None, f"no {victim} yet: {self.said()}"
+        assert server.send(number)
 
     def end(self) -> int:
         """Wait until the bench has ended; a hang is a failure, and is ended too."""

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -74,6 +75,29 @@ def test_a_zombie_does_not_run() -> None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         assert ProcessIdentity.of(process.pid) is None
+
+
+def test_a_process_whose_main_thread_is_dead_runs_until_the_others_are() -> None:
+    exit_thread = {"x86_64": 60, "aarch64": 93}.get(os.uname().machine)  # SYS_exit
+    if exit_thread is None:
+        pytest.skip(f"the number of exit(2) on {os.uname().machine} is not known here")
+    script = (
+        "import ctypes, threading, time\n"
+        "threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        f"ctypes.CDLL(None).syscall({exit_thread}, 0)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script]) as process:
+        identity = ProcessIdentity.of(process.pid)
+        assert identity is not None
+        deadline = time.monotonic() + 10
+        while not identity.is_dying():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert identity.is_running()
+        assert identity.send(signal.SIGKILL)
+        process.wait(10)
+        assert not identity.is_running()
+        assert not identity.is_dying()
 
 
 def test_a_command_name_with_parentheses_and_blanks_is_read(tmp_path: Path) -> None:

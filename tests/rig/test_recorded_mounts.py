@@ -15,12 +15,6 @@ pytestmark = pytest.mark.rig
 
 
 @pytest.fixture
-def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journal:
-    monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path / "state"))
-    return Journal.create()
-
-
-@pytest.fixture
 def mounter(journal: Journal) -> RecordedMounter:
     return RecordedMounter(journal)
 

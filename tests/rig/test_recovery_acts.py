@@ -5,33 +5,21 @@ import os
 import secrets
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
+from recovered_run import give_back
 
-from fuse_backing.mounts import mount_on
 from thinsim import loop
 from thinsim.dm.nodes import MAPPER
-from thinsim.rig import recovery, unmounting
+from thinsim.rig import recovery
 from thinsim.rig.journal import Journal, Kind, read_journal
 from thinsim.rig.recovery import recover
 from thinsim.rig.servers import JOURNAL_VARIABLE
 from thinsim.rig.state import ProcessIdentity
-
-
-@pytest.fixture
-def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journal:
-    monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path / "state"))
-    return Journal.create()
-
-
-def give_back(journal: Journal) -> tuple[list[str], list[str]]:
-    """Recover; return the problems and the acts."""
-    acts: list[str] = []
-    return recover(read_journal(journal.path), acts.append), acts
 
 
 @pytest.fixture
@@ -169,6 +157,35 @@ def test_a_report_that_cannot_be_written_stops_nothing(journal: Journal, tmp_pat
     assert not (tmp_path / "taken").exists()
 
 
+def test_a_server_that_keeps_a_step_waiting_is_killed(
+    journal: Journal, sleeper: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "_SERVER_SECONDS", 0.2)
+    # What a device above the server does: it answers once the server has, or is dead.
+    monkeypatch.setitem(recovery._UNDO, Kind.LOOP, lambda *_: sleeper.wait(30))
+    record_process(journal, sleeper.pid)
+    journal.begin(Kind.LOOP, file="/nowhere")
+    assert give_back(journal)[0] == []
+    assert sleeper.returncode == -signal.SIGKILL
+
+
+def test_what_a_server_takes_until_it_has_ended_is_given_back(
+    journal: Journal, tmp_path: Path, sleeper: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end_process = recovery._UNDO[Kind.PROCESS]
+
+    def takes_more(fields: dict[str, Any], report: recovery.Report) -> None:
+        journal.begin(Kind.DIRECTORY, path=tmp_path / "late")
+        (tmp_path / "late").mkdir()
+        end_process(fields, report)
+
+    monkeypatch.setitem(recovery._UNDO, Kind.PROCESS, takes_more)
+    record_process(journal, sleeper.pid)
+    assert give_back(journal)[0] == []
+    assert not (tmp_path / "late").exists()
+    assert not journal.path.exists()
+
+
 @pytest.mark.rig
 def test_a_loop_device_is_detached(journal: Journal, attached: loop.LoopDevice, tmp_path: Path) -> None:
     entry = journal.begin(Kind.LOOP, file=tmp_path / "backing")
@@ -228,61 +245,3 @@ def test_only_the_link_with_our_target_is_removed(journal: Journal) -> None:
     finally:
         for link in links:
             link.unlink(missing_ok=True)
-
-
-@pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[Path]:
-    target = tmp_path / "target"
-    target.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "decoy", target], check=True)
-    yield target
-    while mount_on(target) is not None:
-        subprocess.run(["umount", "-l", target], check=True)
-
-
-@pytest.mark.rig
-def test_a_mount_is_unmounted_and_its_directory_removed(journal: Journal, mounted: Path) -> None:
-    journal.begin(Kind.MOUNT, target=mounted, fs_type="tmpfs")
-    assert give_back(journal) == ([], [f"unmounting {mounted}"])
-    assert not mounted.exists()
-
-
-@pytest.mark.rig
-def test_a_busy_mount_is_detached(journal: Journal, mounted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unmounting, "_BUSY_SECONDS", 0.1)
-    with (mounted / "open").open("w"):
-        journal.begin(Kind.MOUNT, target=mounted, fs_type="tmpfs")
-        assert give_back(journal)[0] == []
-        assert not mounted.exists()
-
-
-@pytest.mark.rig
-@pytest.mark.parametrize(
-    "fields", [{"fs_type": "tmpfs", "device": "0:0"}, {"fs_type": "ext4"}, {}], ids=["device", "type", "fuse"]
-)
-def test_a_mount_that_is_not_ours_is_left_alone(
-    journal: Journal, mounted: Path, fields: dict[str, str]
-) -> None:
-    (mounted / "file").write_text("theirs")
-    journal.begin(Kind.DIRECTORY, path=mounted.parent / "target")
-    journal.begin(Kind.MOUNT, target=mounted, **fields)
-    problems, acts = give_back(journal)
-    assert "not this run's" in problems[0]
-    assert acts == []
-    assert (mounted / "file").read_text() == "theirs"
-
-
-@pytest.mark.rig
-def test_a_mount_that_waits_for_its_device_does_not_keep_recovery_waiting(
-    journal: Journal, mounted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hanging = tmp_path / "bin/umount"
-    hanging.parent.mkdir()
-    hanging.write_text(f'#!/bin/sh\n[ $1 = -l ] || exec sleep 600\nexec {Path("/bin/umount")} "$@"\n')
-    hanging.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{hanging.parent}:{os.environ['PATH']}")
-    monkeypatch.setattr(unmounting, "_UNMOUNT_SECONDS", 0.3)
-    journal.begin(Kind.MOUNT, target=mounted, fs_type="tmpfs")
-    begun = time.monotonic()
-    assert give_back(journal)[0] == []
-    assert time.monotonic() - begun < 10

@@ -69,7 +69,7 @@ class LinuxBlockDevice:
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write all of *data*; EIO if the device ends before."""
-        # A write that starts past the end is ENOSPC to the kernel (block/fops.c); here that word is the pool's.
+        # The kernel calls a write that starts past the end ENOSPC (block/fops.c): that word is the pool's.
         if offset + len(data) > self._size:
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(self.path))
         source = memoryview(data)

@@ -27,7 +27,9 @@ def run(work: Callable[[], Awaitable[_Result]]) -> _Result:
 
 async def _guarded(work: Callable[[], Awaitable[_Result]]) -> _Result:
     results: list[_Result] = []
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+    # What was ignored when the command was started (nohup, a script's background) stays ignored.
+    heard = [n for n in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+    with trio.open_signal_receiver(signal.SIGTERM, *heard) as signals:
         async with trio.open_nursery() as nursery:
             # Signals are taken until the clean-up is done: one left over would end this process.
             watching = trio.CancelScope(shield=True)

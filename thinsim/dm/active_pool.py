@@ -65,7 +65,7 @@ class ActivePool:
         self._closed = False
 
     async def message(self, text: str) -> None:
-        """Carry out a message and commit; a failing commit shows in the mode only (dm-thin.c, pool_message)."""
+        """Carry out a message and commit; a failing commit shows in the mode only (pool_message)."""
         try:
             async with self._lock.alone():
                 if self._closed:

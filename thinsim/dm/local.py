@@ -6,7 +6,6 @@ device has a loop device and ``/dev/mapper/NAME``. Facts: drivers/md/dm-ioctl.c,
 
 import errno
 import logging
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,10 +14,10 @@ import trio
 
 from thinsim.dm.activation import OpenBlock, activate
 from thinsim.dm.active_pool import ActivePool, Runner
-from thinsim.dm.device_record import DeviceRecord
+from thinsim.dm.devices import DeviceRecord, Devices, bare_name
 from thinsim.dm.interface import DeviceInfo
 from thinsim.dm.names import check_name
-from thinsim.dm.nodes import MAPPER, Nodes
+from thinsim.dm.nodes import MAPPER, Nodes, device_number
 from thinsim.dm.thin_volume import ThinVolume, TracedWrite
 from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.thin.table import PoolTable, ThinTable, parse_pool_table, parse_thin_table, target_type
@@ -34,7 +33,7 @@ class LocalDeviceMapper:
         self._nodes = nodes
         self._open_block = open_block
         self._run = run
-        self._devices: dict[str, DeviceRecord] = {}
+        self._devices = Devices()
         # Names are given out one at a time. Other verbs exclude each other on one device only: a suspend may
         # wait long, for space or for its suspended pool, and what ends the wait is a verb on another device.
         self._creating = trio.Lock()
@@ -72,12 +71,12 @@ class LocalDeviceMapper:
 
     async def load(self, name: str, table: str) -> None:
         """Refuse: tables are fixed at creation in this version."""
-        self._find(name)
+        self._devices.find(name)
         raise DeviceMapperError(errno.EOPNOTSUPP, f"loading another table into {name} is not served yet")
 
     async def suspend(self, name: str, *, noflush: bool = False, nolockfs: bool = False) -> None:
         """Hold I/O; freezes first unless *nolockfs* or *noflush*."""
-        async with self._holding(name) as device:
+        async with self._devices.holding(name) as device:
             if device.suspended:
                 return
             if device.volume is None:
@@ -97,14 +96,14 @@ class LocalDeviceMapper:
 
     async def resume(self, name: str) -> None:
         """Let I/O through and thaw."""
-        async with self._holding(name) as device:
+        async with self._devices.holding(name) as device:
             await self._resume(device)
 
     async def remove(
         self, name: str, *, deferred: bool = False, force: bool = False, retry: bool = False
     ) -> None:
         """Remove; a pool with active thin devices is EBUSY. *force* and *retry* change nothing here."""
-        async with self._holding(name) as device:
+        async with self._devices.holding(name) as device:
             if device.is_pool:
                 await self._remove_pool(device)
                 return
@@ -117,7 +116,7 @@ class LocalDeviceMapper:
 
     async def message(self, name: str, sector: int, text: str) -> None:
         """Send a pool message; a thin target takes none (EINVAL)."""
-        device = self._find(name)
+        device = self._devices.find(name)
         if not device.is_pool:
             raise DeviceMapperError(errno.EINVAL, f"{name}: a thin target takes no messages")
         if not 0 <= sector < device.table.length:
@@ -126,7 +125,7 @@ class LocalDeviceMapper:
 
     async def status(self, name: str, *, noflush: bool = False) -> str:
         """Return the status line; a pool that isn't suspended commits first unless *noflush*."""
-        device = self._find(name)
+        device = self._devices.find(name)
         if device.volume is not None:
             return device.volume.device.status().text(0, device.table.length)
         if not noflush and not device.suspended:
@@ -135,15 +134,17 @@ class LocalDeviceMapper:
 
     async def table(self, name: str) -> str:
         """Return the table line, devices as major:minor."""
-        device = self._find(name)
+        device = self._devices.find(name)
         if isinstance(device.table, PoolTable):
-            return device.table.text(_number_of(device.table.metadata_dev), _number_of(device.table.data_dev))
-        major, minor = self._find(_bare(device.table.pool_dev)).number
+            return device.table.text(
+                device_number(device.table.metadata_dev), device_number(device.table.data_dev)
+            )
+        major, minor = self._devices.find(device.table.pool_dev).number
         return device.table.text(f"{major}:{minor}")
 
     async def info(self, name: str) -> DeviceInfo:
         """Return what is known of *name*."""
-        device = self._find(name)
+        device = self._devices.find(name)
         opened = device.users if device.is_pool else int(await self._nodes.is_open(device.name))
         return DeviceInfo(
             name=device.name,
@@ -164,7 +165,7 @@ class LocalDeviceMapper:
 
     async def wait(self, name: str, event_nr: int) -> int:
         """Wait for an event; the only one of a thin device is its removal (dm-ioctl.c, dm_hash_remove)."""
-        device = self._find(name)
+        device = self._devices.find(name)
         if device.is_pool:
             return await device.pool.wait_event(event_nr)
         if event_nr >= 0:
@@ -177,14 +178,14 @@ class LocalDeviceMapper:
 
     def volume(self, name: str) -> ThinVolume:
         """Return the volume of an active thin device; ENXIO for none."""
-        volume = self._find(name).volume
+        volume = self._devices.find(name).volume
         if volume is None:
             raise DeviceMapperError(errno.ENXIO, f"{name} is a pool, not a thin device")
         return volume
 
     def pool(self, name: str) -> ActivePool:
         """Return the pool behind a device."""
-        return self._find(name).pool
+        return self._devices.find(name).pool
 
     def start_trace(self) -> None:
         """Note every write and discard on thin devices from now on."""
@@ -233,21 +234,6 @@ class LocalDeviceMapper:
         if device.name in self._devices:
             self._forget_thin(device)
 
-    @asynccontextmanager
-    async def _holding(self, name: str) -> AsyncIterator[DeviceRecord]:
-        """Find a device and keep other verbs off it; ENXIO, also when it went while we waited."""
-        device = self._find(name)
-        async with device.lock:
-            if self._find(name) is not device:
-                raise DeviceMapperError(errno.ENXIO, f"device {name} not found")
-            yield device
-
-    def _find(self, name: str) -> DeviceRecord:
-        try:
-            return self._devices[_bare(name)]
-        except KeyError:
-            raise DeviceMapperError(errno.ENXIO, f"device {name} not found") from None
-
     def _set_traces(self) -> None:
         for device in self._devices.values():
             if device.volume is not None:
@@ -268,9 +254,9 @@ class LocalDeviceMapper:
         return DeviceRecord(name, uuid, table, pool)
 
     async def _create_thin(self, name: str, uuid: str, table: ThinTable) -> DeviceRecord:
-        if _bare(table.pool_dev) not in self._devices:
+        if bare_name(table.pool_dev) not in self._devices:
             raise DeviceMapperError(errno.EINVAL, f"Error opening pool device: {table.pool_dev}")
-        async with self._holding(table.pool_dev) as parent:
+        async with self._devices.holding(table.pool_dev) as parent:
             if not parent.is_pool:
                 raise DeviceMapperError(errno.EINVAL, f"Couldn't find pool object: {table.pool_dev}")
             if parent.suspended:
@@ -361,16 +347,3 @@ def _refused(error: OSError | KernelError, text: str) -> DeviceMapperError:
 async def _keep_committing(pool: ActivePool, scope: trio.CancelScope) -> None:
     with scope:
         await pool.keep_committing()
-
-
-def _bare(name: str) -> str:
-    """A device may be named by its path, as in dmsetup and in tables."""
-    return name.removeprefix(f"{MAPPER}/")
-
-
-def _number_of(path: str) -> str:
-    try:
-        number = Path(path).stat().st_rdev
-    except OSError:
-        return "0:0"
-    return f"{os.major(number)}:{os.minor(number)}"

@@ -4,12 +4,22 @@ The emulated device-mapper gives each thin device a loop device and ``/dev/mappe
 (``thinsim.dm.daemon.loop_nodes``); in process there are no nodes (:class:`NoNodes`).
 """
 
+import os
 from pathlib import Path
 from typing import Protocol
 
 from thinsim.dm.thin_volume import ThinVolume
 
 MAPPER = Path("/dev/mapper")
+
+
+def device_number(path: str) -> str:
+    """Return ``major:minor`` of the node at *path*; ``0:0`` for none, and for a file."""
+    try:
+        number = Path(path).stat().st_rdev
+    except OSError:
+        return "0:0"
+    return f"{os.major(number)}:{os.minor(number)}"
 
 
 class Nodes(Protocol):

@@ -19,6 +19,7 @@ from thinsim.rig.interface import PoolShape
 from thinsim.rig.journal import Journal, Kind
 from thinsim.rig.servers import Server
 from thinsim.rig.sockets import make_socket_directory
+from thinsim.rig.unmounting import abort_served
 from thinsim.units import Bytes
 
 DATA_FILE = "data"
@@ -104,6 +105,8 @@ async def _start_device_mapper(
 def _end_mount(mountpoint: Path, journal: Journal, entry: str) -> None:
     """A server takes its mount with it; one that was killed leaves it, dead."""
     if mount_on(mountpoint) is not None:
+        abort_served(mountpoint)
+    if mount_on(mountpoint.resolve(strict=False)) is not None:
         unmount(mountpoint, lazy=True)
     journal.end(entry)
 

@@ -132,7 +132,7 @@ class JournalContent:
     @property
     def is_abandoned(self) -> bool:
         """Whether the owner is gone, so that nobody else will tear the run down."""
-        return self.boot != boot_id() or not self.owner.is_running()
+        return self.boot != boot_id() or not self.owner.is_running() or self.owner.is_dying()
 
 
 def read_journal(path: Path) -> JournalContent:

@@ -3,7 +3,8 @@
 Every step checks the identity of what it ends (process start time, loop device's file, mount's
 device, link's target), so that nothing of anybody else's is touched, and may be repeated at will.
 Every step is bounded in time. One that fails may wait for what comes after it (a file system on a
-server that hangs), so all that failed is tried once more at the end.
+server that hangs), and a server may take something until it has ended: so there are rounds, and
+only in one without servers does a thing count as given back.
 """
 
 import errno
@@ -11,6 +12,7 @@ import os
 import shutil
 import signal
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,14 +22,21 @@ from thinsim import loop
 from thinsim.errors import KernelError
 from thinsim.rig.journal import Journal, JournalContent, Kind, all_journals, read_journal
 from thinsim.rig.patience import soon
-from thinsim.rig.servers import JOURNAL_VARIABLE, signal_servers
+from thinsim.rig.servers import (
+    JOURNAL_VARIABLE,
+    abort_servers,
+    recorded_servers,
+    release_dying,
+    signal_servers,
+)
 from thinsim.rig.state import ProcessIdentity, boot_id
 from thinsim.rig.unmounting import mounts_below, unmount_recorded
 
 _TERM_SECONDS = 10
 _KILL_SECONDS = 5
 _LOOP_SECONDS = 5
-_ROUNDS = 2
+_SERVER_SECONDS = 40
+_ROUNDS = 4
 
 Report = Callable[[str], None]
 
@@ -51,13 +60,22 @@ def recover(run: JournalContent, report: Report) -> list[str]:
     with journal.locked() as exists:
         if not exists:
             return []  # somebody else has recovered it meanwhile
-        problems: list[str] = []
-        for _ in range(_ROUNDS):
-            problems = list(_give_back(read_journal(run.path), journal, tell))
-            if not problems:
-                journal.close()
-                break
-        return problems
+        # Detaching waits in the kernel for what a server was asked; the dead answer at once.
+        impatient = threading.Timer(_SERVER_SECONDS, abort_servers, (run,))
+        impatient.daemon = True
+        impatient.start()
+        try:
+            problems: list[str] = []
+            for _ in range(_ROUNDS):
+                problems = list(_give_back(read_journal(run.path), journal, tell))
+                left = read_journal(run.path).taken
+                if not problems and not left:
+                    journal.close()
+                    break
+                problems = problems or [f"{taken.kind} {taken.fields}: taken meanwhile" for taken in left]
+            return problems
+        finally:
+            impatient.cancel()
 
 
 def _give_back(run: JournalContent, journal: Journal, report: Report) -> Iterator[str]:
@@ -65,7 +83,11 @@ def _give_back(run: JournalContent, journal: Journal, report: Report) -> Iterato
     if not rebooted:
         # A server that was stopped would keep every step on its devices waiting.
         signal_servers(run, signal.SIGCONT)
+        _await_the_dying(run)
         yield from _end_unrecorded_processes(run, report)
+        run = read_journal(run.path)  # of what was under way, the rest is on record now
+    # What is not there may be a moment later, while a server lives: looked at again in the next round.
+    is_final = rebooted or not any(server.is_running() for server in recorded_servers(run))
     for taken in reversed(run.taken):
         # After a reboot only files are left; all else went with the kernel that held it.
         if not rebooted or taken.kind in (Kind.DIRECTORY, Kind.KEPT):
@@ -74,7 +96,22 @@ def _give_back(run: JournalContent, journal: Journal, report: Report) -> Iterato
             except (OSError, KernelError) as error:
                 yield f"{taken.kind} {taken.fields}: {error}"
                 continue
-        journal.end(taken.identity)
+        if is_final:
+            journal.end(taken.identity)
+
+
+def _await_the_dying(run: JournalContent) -> None:
+    """Wait for killed processes with threads in the kernel, which may be taking something yet."""
+    processes = [run.owner, *recorded_servers(run)]
+
+    def none_dying() -> bool:
+        return not any(process.is_dying() for process in processes)
+
+    if not none_dying():
+        release_dying(run)
+        if not soon(none_dying, _KILL_SECONDS):
+            abort_servers(run)
+            soon(none_dying, _KILL_SECONDS)
 
 
 def _end_unrecorded_processes(run: JournalContent, report: Report) -> Iterator[str]:
@@ -123,7 +160,9 @@ def _detach(fields: dict[str, Any], report: Report) -> None:
             )
         ]
     else:
-        devices = loop.devices_of(file)
+        # A server killed while it attached a file of its own: its mount may be off the tree by now.
+        behind = [d for d in loop.devices_of(Path("/", file.name)) if loop.has_lost_its_file(d)]
+        devices = [*loop.devices_of(file), *behind]
     for device in devices:
         if not loop.is_attached(device) or not _is_on(device, file):
             continue

@@ -16,11 +16,13 @@ import trio
 from thinsim.errors import BenchError
 from thinsim.rig.journal import Journal, JournalContent, Kind, read_journal
 from thinsim.rig.state import ProcessIdentity
+from thinsim.rig.unmounting import abort_served
 
 _GRACE_SECONDS = 20
 _KILL_SECONDS = 10
 _ENDING_SECONDS = 30
 _DEATH_SECONDS = 2
+_DYING_SECONDS = 1
 
 JOURNAL_VARIABLE = "THINSIM_JOURNAL"
 """Set in every server's environment, so that one whose pid was not yet on record can be found."""
@@ -86,15 +88,19 @@ class Server:
         """
         if self._stopped:
             return
-        status = self.process.poll()
-        await self._end()
-        if status is not None:
+        ended = self.process.poll() is not None
+        killed = await self._end()
+        # One that was killed a moment ago may not have been seen to end.
+        if ended or (self.process.returncode == -signal.SIGKILL and not killed):
             raise self._died("unexpectedly")
 
-    async def _end(self) -> None:
+    async def _end(self) -> bool:
+        """End the process; return whether SIGKILL was needed."""
+        killed = False
         with trio.CancelScope(shield=True):
             for number, seconds in ((signal.SIGTERM, _GRACE_SECONDS), (signal.SIGKILL, _KILL_SECONDS)):
                 if self.process.poll() is None:
+                    killed = number is signal.SIGKILL
                     self.process.send_signal(number)
                     self.process.send_signal(signal.SIGCONT)  # a stopped one would not hear it
                     with trio.move_on_after(seconds):
@@ -104,6 +110,7 @@ class Server:
             raise BenchError(f"the {self.role} (pid {self.process.pid}) does not end")
         self._stopped = True
         self._journal.end(self._entry)
+        return killed
 
     def _died(self, when: str) -> BenchError:
         return BenchError(
@@ -118,9 +125,37 @@ class Server:
 
 def signal_servers(run: JournalContent, number: signal.Signals) -> None:
     """Send a signal to every server that *run* has on record and that still runs."""
+    for server in recorded_servers(run):
+        server.send(number)
+
+
+def recorded_servers(run: JournalContent) -> list[ProcessIdentity]:
+    """Return the servers that *run* has on record, in the order of their start."""
+    return [
+        ProcessIdentity(taken.fields["pid"], taken.fields["started"])
+        for taken in run.taken
+        if taken.kind is Kind.PROCESS and "pid" in taken.fields
+    ]
+
+
+def abort_servers(run: JournalContent) -> None:
+    """Kill every server of *run* and cut its connection, so that nothing waits for it any more."""
+    signal_servers(run, signal.SIGKILL)
     for taken in run.taken:
-        if taken.kind is Kind.PROCESS and "pid" in taken.fields:
-            ProcessIdentity(taken.fields["pid"], taken.fields["started"]).send(number)
+        if taken.kind is Kind.MOUNT and "fs_type" not in taken.fields:
+            abort_served(Path(taken.fields["target"]))
+
+
+def release_dying(run: JournalContent) -> None:
+    """Cut the connection of each server of *run* that was killed and can't end; the others go on."""
+    target: Path | None = None
+    for taken in run.taken:
+        if taken.kind is Kind.MOUNT and "fs_type" not in taken.fields:
+            target = Path(taken.fields["target"])  # of the server that is recorded next
+        elif taken.kind is Kind.PROCESS and "pid" in taken.fields and target is not None:
+            if ProcessIdentity(taken.fields["pid"], taken.fields["started"]).is_dying():
+                abort_served(target)
+            target = None
 
 
 @asynccontextmanager
@@ -128,10 +163,12 @@ async def ending_bounded(journal: Journal) -> AsyncIterator[None]:
     """See that the block ends within bounds once it is cancelled, even if a server of the run hangs.
 
     A thread that writes to a file system above a server which does not answer can't be interrupted.
-    So a stopped server is continued, and one that still keeps the run waiting is killed.
+    So a stopped server is continued, and one that still keeps the run waiting is killed. One that is
+    killed and can't end is helped to at any time.
     """
     failure: BaseException | None = None
     ending = trio.CancelScope(shield=True)
+    helping = trio.CancelScope(shield=True)
 
     async def watch() -> None:
         try:
@@ -141,15 +178,23 @@ async def ending_bounded(journal: Journal) -> AsyncIterator[None]:
                 await trio.lowlevel.checkpoint()  # passed only while the block goes on
                 signal_servers(read_journal(journal.path), signal.SIGCONT)
                 await trio.sleep(_ENDING_SECONDS)
-                signal_servers(read_journal(journal.path), signal.SIGKILL)
+                await trio.to_thread.run_sync(abort_servers, read_journal(journal.path))
+
+    async def help_the_dying() -> None:
+        with helping:
+            while True:
+                await trio.sleep(_DYING_SECONDS)
+                await trio.to_thread.run_sync(release_dying, read_journal(journal.path))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch)
+        nursery.start_soon(help_the_dying)
         try:
             yield
         except BaseException as error:  # raised again below, outside of the group
             failure = error
         ending.cancel()
+        helping.cancel()
         nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure

@@ -50,14 +50,17 @@ class ProcessIdentity:
 
     @classmethod
     def of(cls, pid: int) -> "ProcessIdentity | None":
-        """Return the identity of the process that runs now as *pid*; None for none, or a zombie."""
+        """Return the identity of the process that runs now as *pid*; None for none, or a zombie.
+
+        A killed process whose main thread is a zombie still runs while another thread waits in the kernel.
+        """
         try:
             text = Path(f"/proc/{pid}/stat").read_text()
         except (FileNotFoundError, ProcessLookupError):
             return None
         # The command name may hold blanks and parentheses; what follows the last one is regular.
         fields = text.rpartition(")")[2].split()
-        if fields[0] in "ZX":
+        if fields[0] in "ZX" and not _other_threads(pid):
             return None
         return cls(pid, int(fields[19]))
 
@@ -90,3 +93,18 @@ class ProcessIdentity:
     def is_running(self) -> bool:
         """Tell whether this very process still runs."""
         return ProcessIdentity.of(self.pid) == self
+
+    def is_dying(self) -> bool:
+        """Tell whether it was killed and can't end, since a thread of it waits in the kernel."""
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return state in "ZX" and self.is_running()
+
+
+def _other_threads(pid: int) -> bool:
+    try:
+        return any(task.name != str(pid) for task in Path(f"/proc/{pid}/task").iterdir())
+    except (FileNotFoundError, ProcessLookupError):
+        return False

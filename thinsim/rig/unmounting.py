@@ -5,14 +5,18 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fuse_backing._syscalls import umount2
 from fuse_backing.mounts import Mount, mount_on, mounts
 from thinsim.errors import KernelError
 
 _UNMOUNT_SECONDS = 10
 _BUSY_SECONDS = 1
+
+_MNT_FORCE = 1  # linux/fs.h
 
 _SERVED = ("fuse.fuse_backing", "fuse.thinsim")
 """The file system types of our servers' mounts, whose entries name no type."""
@@ -33,6 +37,18 @@ def unmount_recorded(fields: dict[str, Any], report: Callable[[str], None]) -> N
         _unmount(target, mount)
     if target.is_dir() and not target.is_symlink():
         target.rmdir()
+
+
+def abort_served(target: Path) -> None:
+    """Cut the connection of the server that has mounted *target*: whatever waits for it fails at once.
+
+    A server that is killed while one of its own threads waits for it (attaching a loop device to a
+    file of its own) can't end otherwise: the kernel keeps the connection until the last thread is gone.
+    """
+    mount = mount_on(target)
+    if mount is not None and mount.fstype in _SERVED:
+        with suppress(OSError):  # EBUSY: it is aborted (fs/fuse/inode.c, fuse_umount_begin) and still mounted
+            umount2(target, _MNT_FORCE)
 
 
 def mounts_below(path: Path) -> list[Mount]:

@@ -106,7 +106,13 @@ def mkfs_command(device: Path, fs_type: str, fs_options: str) -> tuple[str, ...]
 
 async def _run(*command: str) -> None:
     try:
-        result = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+        result = await trio.run_process(
+            command,
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+            start_new_session=True,  # Ctrl-C at the terminal is for the bench, which ends the command
+        )
     except FileNotFoundError as error:
         package = _PACKAGES[command[0]]
         raise EnvironmentLacksError(f"command {command[0]!r} not found: install {package}") from error

@@ -1,0 +1,159 @@
+"""Loop devices: attached in one step, detached only when it is the same attachment, busy or deferred."""
+
+import errno
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from thinsim import loop
+
+pytestmark = pytest.mark.rig
+
+SIZE = 4 << 20
+
+
+def backing(directory: Path, name: str = "backing", size: int = SIZE) -> Path:
+    file = directory / name
+    with file.open("xb") as made:
+        made.truncate(size)
+    return file
+
+
+@pytest.fixture
+def attached(tmp_path: Path) -> Iterator[loop.LoopDevice]:
+    device = loop.attach(backing(tmp_path))
+    yield device
+    loop.detach(device, deferred=True)
+
+
+def test_an_attached_file_is_a_device_of_its_size(attached: loop.LoopDevice, tmp_path: Path) -> None:
+    assert loop.size(attached.path) == SIZE
+    assert loop.is_attached(attached)
+    assert attached.path == Path(f"/dev/loop{attached.number}")
+    assert loop.attached_devices()[attached.path] == str(tmp_path / "backing")
+    (found,) = loop.devices_of(tmp_path / "backing")
+    assert found.path == attached.path
+    assert loop.is_attached(found)
+
+
+def test_detached_is_gone_and_detaching_again_does_nothing(tmp_path: Path) -> None:
+    device = loop.attach(backing(tmp_path))
+    assert loop.detach(device)
+    assert not loop.is_attached(device)
+    assert loop.detach(device)
+    assert loop.devices_of(tmp_path / "backing") == []
+
+
+def test_a_part_of_a_sector_is_left_out(tmp_path: Path) -> None:
+    device = loop.attach(backing(tmp_path, size=SIZE + 700))
+    try:
+        assert loop.size(device.path) == SIZE + 512
+    finally:
+        loop.detach(device)
+
+
+def test_a_missing_file_is_enoent(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        loop.attach(tmp_path / "missing")
+
+
+def test_a_busy_device_stays_attached_and_usable(attached: loop.LoopDevice) -> None:
+    fd = os.open(attached.path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
+    try:
+        assert loop.is_claimed(attached.path)
+        with pytest.raises(loop.LoopBusyError) as caught:
+            loop.detach(attached)
+        assert caught.value.errno == errno.EBUSY
+        os.pwrite(fd, b"x" * 512, 0)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    # The detaching was taken back: the last close did not carry it out.
+    assert loop.is_attached(attached)
+    assert not loop.is_claimed(attached.path)
+
+
+def test_a_plain_opener_is_busy_too(attached: loop.LoopDevice) -> None:
+    fd = os.open(attached.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        assert not loop.is_claimed(attached.path)
+        with pytest.raises(loop.LoopBusyError):
+            loop.detach(attached)
+    finally:
+        os.close(fd)
+    assert loop.is_attached(attached)
+
+
+def test_a_deferred_detaching_comes_about_at_the_last_close(attached: loop.LoopDevice) -> None:
+    fd = os.open(attached.path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC)
+    try:
+        assert not loop.detach(attached, deferred=True)
+        assert loop.is_attached(attached)
+    finally:
+        os.close(fd)
+    assert not loop.is_attached(attached)
+
+
+def test_a_stale_attachment_does_not_detach_who_has_the_number_now(attached: loop.LoopDevice) -> None:
+    stale = loop.LoopDevice(attached.path, attached.device, attached.inode + 1)
+    assert not loop.is_attached(stale)
+    assert loop.detach(stale)
+    assert loop.detach(stale, deferred=True)
+    assert loop.is_attached(attached)
+
+
+def test_a_device_that_does_not_exist_counts_as_gone() -> None:
+    ghost = loop.LoopDevice(Path("/dev/loop987654"), 1, 2)
+    assert not loop.is_attached(ghost)
+    assert not loop.is_claimed(ghost.path)
+    assert loop.detach(ghost)
+
+
+def test_eight_threads_get_eight_devices(tmp_path: Path) -> None:
+    files = [backing(tmp_path, f"file-{number}") for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        devices = list(pool.map(loop.attach, files))
+        try:
+            assert len({device.path for device in devices}) == 8
+            found = [[device.path for device in loop.devices_of(file)] for file in files]
+            assert found == [[device.path] for device in devices]
+        finally:
+            assert all(pool.map(loop.detach, devices))
+
+
+def test_read_only_is_read_only(tmp_path: Path) -> None:
+    device = loop.attach(backing(tmp_path), read_only=True)
+    try:
+        assert (Path("/sys/block") / device.path.name / "ro").read_text().strip() == "1"
+        os.close(os.open(device.path, os.O_RDONLY))
+    finally:
+        loop.detach(device)
+
+
+def test_block_size_is_what_was_asked_for(tmp_path: Path) -> None:
+    device = loop.attach(backing(tmp_path), block_size=4096)
+    try:
+        queue = Path("/sys/block") / device.path.name / "queue/logical_block_size"
+        assert int(queue.read_text()) == 4096
+    finally:
+        loop.detach(device)
+
+
+def test_discards_are_those_of_the_files_file_system(attached: loop.LoopDevice, tmp_path: Path) -> None:
+    limits = loop.discard_limits(attached.path)
+    assert limits.granularity == os.statvfs(tmp_path).f_bsize
+    assert limits.max_bytes > 0
+
+
+def test_traffic_counts_writes(attached: loop.LoopDevice) -> None:
+    before = loop.traffic(attached.path)
+    fd = os.open(attached.path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(fd, b"x" * 65536, 0)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    assert loop.traffic(attached.path).written_bytes - before.written_bytes == 65536

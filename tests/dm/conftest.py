@@ -1,0 +1,27 @@
+"""One bench per test; each ends with the metadata checker."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from device_mapper_benches import BENCHES, POOL, Bench, EmulatedBench, emulated_bench
+
+
+@pytest.fixture(params=["process", pytest.param("emulated", marks=pytest.mark.rig)])
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with BENCHES[request.param](tmp_path) as standing:
+        yield standing
+        await _check(standing)
+
+
+@pytest.fixture
+async def emulated(tmp_path: Path) -> AsyncIterator[EmulatedBench]:
+    async with emulated_bench(tmp_path) as standing:
+        yield standing
+        if standing.stack.dm_server.process.poll() is None:
+            await _check(standing)
+
+
+async def _check(bench: Bench) -> None:
+    if POOL in await bench.dm.list():
+        assert list(await bench.check(POOL)) == []

@@ -1,0 +1,232 @@
+"""The device-mappers that the contract suite runs on: add one here and every test runs on it."""
+
+import errno
+import fcntl
+import mmap
+import os
+import struct
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+import trio
+
+from thinsim.block.interface import BlockDevice
+from thinsim.block.linux import BLKDISCARD
+from thinsim.block.sparse import SparseBlockDevice
+from thinsim.dm.active_pool import on_thread
+from thinsim.dm.emulated import EmulatedDeviceMapper
+from thinsim.dm.interface import DeviceMapper
+from thinsim.dm.local import LocalDeviceMapper
+from thinsim.dm.nodes import NoNodes
+from thinsim.errors import DeviceMapperError
+from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
+from thinsim.rig.interface import PoolShape
+from thinsim.rig.journal import Journal
+from thinsim.thin.check import check
+from thinsim.units import Bytes
+
+BLOCK = 65536
+POOL_BLOCKS = 1024
+DATA_SIZE = Bytes(POOL_BLOCKS * BLOCK)
+METADATA_SIZE = Bytes(8 << 20)
+POOL = "bench-pool"
+
+
+class Bench(Protocol):
+    """A device-mapper with two devices for a pool, and I/O on its thin devices. I/O raises ``OSError``."""
+
+    dm: DeviceMapper
+    metadata_dev: str
+    data_dev: str
+    no_space: tuple[int, ...]
+    """What a write for which there is no block may fail with."""
+    refuses_discards: bool
+    """Whether a discard under ignore_discard is an error, as in the kernel."""
+
+    async def write(self, name: str, offset: int, data: bytes) -> None:
+        """Write, past every cache."""
+
+    async def read(self, name: str, offset: int, length: int) -> bytes:
+        """Read, past every cache."""
+
+    async def discard(self, name: str, offset: int, length: int) -> None:
+        """Discard."""
+
+    async def flush(self, name: str) -> None:
+        """Flush."""
+
+    async def check(self, pool: str) -> Sequence[str]:
+        """Run the metadata checker."""
+
+
+def pool_table(bench: Bench, rest: str = "0 0", blocks: int = POOL_BLOCKS) -> str:
+    """Return a pool's table; *rest* is the low water mark and the features."""
+    return f"0 {blocks * BLOCK // 512} thin-pool {bench.metadata_dev} {bench.data_dev} {BLOCK // 512} {rest}"
+
+
+def thin_table(thin_id: int, blocks: int = 32, pool: str = POOL) -> str:
+    """Return a thin device's table."""
+    return f"0 {blocks * BLOCK // 512} thin /dev/mapper/{pool} {thin_id}"
+
+
+async def make_pool(bench: Bench, rest: str = "0 0", blocks: int = POOL_BLOCKS) -> None:
+    """Create the pool."""
+    await bench.dm.create(POOL, pool_table(bench, rest, blocks))
+
+
+async def make_thin(bench: Bench, name: str, thin_id: int, blocks: int = 32) -> None:
+    """Create a thin id and its device."""
+    await bench.dm.message(POOL, 0, f"create_thin {thin_id}")
+    await bench.dm.create(name, thin_table(thin_id, blocks))
+
+
+async def snap(bench: Bench, name: str, thin_id: int, origin: str, origin_id: int, blocks: int = 32) -> None:
+    """Snapshot an active device as one should: suspended."""
+    await bench.dm.suspend(origin)
+    await bench.dm.message(POOL, 0, f"create_snap {thin_id} {origin_id}")
+    await bench.dm.resume(origin)
+    await bench.dm.create(name, thin_table(thin_id, blocks))
+
+
+@dataclass
+class ProcessBench:
+    """Everything in this process, on sparse files."""
+
+    dm: LocalDeviceMapper
+    metadata_dev: str
+    data_dev: str
+    no_space: tuple[int, ...] = (errno.ENOSPC,)
+    refuses_discards: bool = True
+
+    async def write(self, name: str, offset: int, data: bytes) -> None:
+        try:
+            await self.dm.volume(name).write(offset, data)
+        except DeviceMapperError as error:
+            raise OSError(error.errno, str(error)) from error
+
+    async def read(self, name: str, offset: int, length: int) -> bytes:
+        try:
+            return await self.dm.volume(name).read(offset, length)
+        except DeviceMapperError as error:
+            raise OSError(error.errno, str(error)) from error
+
+    async def discard(self, name: str, offset: int, length: int) -> None:
+        try:
+            await self.dm.volume(name).discard(offset, length)
+        except DeviceMapperError as error:
+            raise OSError(error.errno, str(error)) from error
+
+    async def flush(self, name: str) -> None:
+        await self.dm.volume(name).flush()
+
+    async def check(self, pool: str) -> Sequence[str]:
+        return check(self.dm.pool(pool).engine)
+
+
+@dataclass
+class EmulatedBench:
+    """The daemon's thin devices, through ``/dev/mapper`` and the kernel."""
+
+    stack: EmulatedStack
+    dm: EmulatedDeviceMapper
+    metadata_dev: str
+    data_dev: str
+    no_space: tuple[int, ...] = (errno.ENOSPC, errno.EIO)  # older loop drivers know EIO alone
+    refuses_discards: bool = False  # the block layer takes a loop device's EOPNOTSUPP for done
+
+    async def write(self, name: str, offset: int, data: bytes) -> None:
+        await trio.to_thread.run_sync(direct_write, self.dm.path(name), offset, data)
+
+    async def read(self, name: str, offset: int, length: int) -> bytes:
+        return await trio.to_thread.run_sync(direct_read, self.dm.path(name), offset, length)
+
+    async def discard(self, name: str, offset: int, length: int) -> None:
+        await trio.to_thread.run_sync(block_discard, self.dm.path(name), offset, length)
+
+    async def flush(self, name: str) -> None:
+        await trio.to_thread.run_sync(sync_device, self.dm.path(name))
+
+    async def check(self, pool: str) -> Sequence[str]:
+        return await self.dm.check(pool)
+
+
+@asynccontextmanager
+async def process_bench(directory: Path) -> AsyncIterator[ProcessBench]:
+    """A bench without root."""
+    for name, size in (("data", DATA_SIZE), ("metadata", METADATA_SIZE)):
+        SparseBlockDevice.create(directory / name, size).close()
+
+    def open_block(path: str) -> BlockDevice:
+        return SparseBlockDevice(Path(path))
+
+    async with LocalDeviceMapper(NoNodes(), open_block, on_thread).running() as dm:
+        yield ProcessBench(dm, str(directory / "metadata"), str(directory / "data"))
+
+
+@asynccontextmanager
+async def emulated_bench(directory: Path) -> AsyncIterator[EmulatedBench]:
+    """A bench of servers, FUSE and loop devices."""
+    journal = Journal.create()
+    shape = PoolShape(data_size=DATA_SIZE, metadata_size=METADATA_SIZE)
+    async with stand_up_stack(directory, shape, journal) as stack:
+        yield EmulatedBench(stack, stack.dm, str(stack.metadata.path), str(stack.data.path))
+    journal.close()
+
+
+BENCHES: dict[str, Callable[[Path], AbstractAsyncContextManager[Bench]]] = {
+    "process": process_bench,
+    "emulated": emulated_bench,
+}
+
+
+def direct_write(device: Path, offset: int, data: bytes) -> None:
+    """Write with O_DIRECT."""
+    with mmap.mmap(-1, max(len(data), 1)) as buffer:
+        buffer[:] = data
+        fd = os.open(device, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
+        try:
+            done = os.pwrite(fd, buffer, offset)
+        finally:
+            os.close(fd)
+    assert done == len(data)
+
+
+def direct_read(device: Path, offset: int, length: int) -> bytes:
+    """Read with O_DIRECT."""
+    with mmap.mmap(-1, length) as buffer:
+        fd = os.open(device, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
+        try:
+            done = os.preadv(fd, [buffer], offset)
+        finally:
+            os.close(fd)
+        return buffer[:done]
+
+
+def block_discard(device: Path, offset: int, length: int) -> None:
+    """BLKDISCARD."""
+    fd = os.open(device, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(fd, BLKDISCARD, struct.pack("QQ", offset, length))
+    finally:
+        os.close(fd)
+
+
+def sync_device(device: Path) -> None:
+    """fsync(2) on the node."""
+    fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def failing(*numbers: int) -> Iterator[None]:
+    """Expect an ``OSError`` with one of *numbers*."""
+    with pytest.raises(OSError, match=r"\[Errno \d+\]") as caught:
+        yield
+    assert caught.value.errno in numbers

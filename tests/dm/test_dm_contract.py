@@ -1,0 +1,450 @@
+"""The verbs of device-mapper on every implementation: names, tables, errnos, texts."""
+
+import errno
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+import trio
+from device_mapper_benches import (
+    BLOCK,
+    POOL,
+    POOL_BLOCKS,
+    Bench,
+    make_pool,
+    make_thin,
+    pool_table,
+    snap,
+    thin_table,
+)
+
+from thinsim.errors import DeviceMapperError
+from thinsim.thin.status import parse_pool_status
+
+SECTORS = POOL_BLOCKS * BLOCK // 512
+
+MALFORMED_TABLES = {
+    "": "Incomplete table line",
+    "0 100": "Incomplete table line",
+    "x 100 thin-pool a b 128 0": "Invalid start or length",
+    "0 0 thin-pool a b 128 0": "zero-length target",
+    "0 100 linear /dev/x 0": "linear",
+    "0 100 thin-pool a b 128": "Invalid argument count",
+    "0 100 thin-pool a a 128 0": "Error setting metadata or data device",
+    "0 100 thin-pool a b 100 0": "Invalid block size.*100",
+    "0 100 thin-pool a b 128 x": "Invalid low water mark.*x",
+    "0 100 thin-pool a b 128 0 2 read_only": "Invalid number of pool feature arguments",
+    "0 100 thin-pool a b 128 0 1 fast": "Unrecognised pool feature requested.*fast",
+    "0 100 thin pool": "Invalid argument count",
+    "0 100 thin pool 16777216": "Invalid device id.*16777216",
+    "0 100 thin nobody 1": "Error opening pool device.*nobody",
+}
+
+SENSELESS_MESSAGES = (
+    "",
+    "   ",
+    "trim 1",
+    "set_mode read_only",
+    "@stats_list",
+    "create_thin",
+    "create_thin 1 2",
+    "create_thin -1",
+    "create_thin 0x1",
+    "create_thin 16777216",
+    "create_snap 1",
+    "create_snap 1 x",
+    "delete x",
+    "set_transaction_id 0",
+    "set_transaction_id 1 2",
+    "set_transaction_id 0 x",
+    "reserve_metadata_snap 1",
+    "release_metadata_snap",
+)
+
+
+def refused(number: int, text: str = "") -> AbstractContextManager[object]:
+    return pytest.raises(DeviceMapperError, match=rf"{text}.*\({errno.errorcode[number]}\)")
+
+
+async def test_devices_are_listed_sorted_until_removed(bench: Bench) -> None:
+    await make_pool(bench)
+    await make_thin(bench, "zebra", 1)
+    await make_thin(bench, "ant", 2)
+    assert await bench.dm.list() == ["ant", POOL, "zebra"]
+    await bench.dm.remove("zebra")
+    assert await bench.dm.list() == ["ant", POOL]
+    await bench.dm.remove("ant")
+    await bench.dm.remove(POOL)
+    assert await bench.dm.list() == []
+
+
+async def test_a_taken_name_is_busy(bench: Bench) -> None:
+    await make_pool(bench)
+    await make_thin(bench, "thin", 1)
+    for name in (POOL, "thin"):
+        with refused(errno.EBUSY, f"device {name} exists"):
+            await bench.dm.create(name, thin_table(1))
+
+
+async def test_of_two_creates_at_once_one_gets_the_name(bench: Bench) -> None:
+    await make_pool(bench)
+    await bench.dm.message(POOL, 0, "create_thin 1")
+    outcomes: list[str] = []
+
+    async def create() -> None:
+        try:
+            await bench.dm.create("thin", thin_table(1))
+            outcomes.append("made")
+        except DeviceMapperError as error:
+            outcomes.append(errno.errorcode[error.errno])
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(create)
+    assert sorted(outcomes) == ["EBUSY", "EBUSY", "made"]
+
+
+async def test_every_verb_on_an_unknown_device_is_enxio(bench: Bench) -> None:
+    dm = bench.dm
+    for verb in (dm.suspend, dm.resume, dm.remove, dm.status, dm.table, dm.info):
+        with refused(errno.ENXIO, "nobody"):
+            await verb("nobody")
+    with refused(errno.ENXIO):
+        await dm.message("nobody", 0, "create_thin 1")
+    with refused(errno.ENXIO):
+        await dm.wait("nobody", 0)
+    with refused(errno.ENXIO):
+        await dm.load("nobody", thin_table(1))
+
+
+async def test_a_malformed_table_is_named(bench: Bench) -> None:
+    for table, complaint in MALFORMED_TABLES.items():
+        with refused(errno.EINVAL, complaint):
+            await bench.dm.create("device", table)
+    assert await bench.dm.list() == []
+
+
+async def test_a_name_that_can_be_no_file_name_is_refused(bench: Bench) -> None:
+    await make_pool(bench)
+    await bench.dm.message(POOL, 0, "create_thin 1")
+    for name in (
+        "",
+        ".",
+        "..",
+        "a/b",
+        "/dev/mapper/x",
+        "a b",
+        "a\tb",
+        "control",
+        "\u00e9",
+        "x" * 128,
+        "a\0b",
+    ):
+        with refused(errno.EINVAL, "name"):
+            await bench.dm.create(name, thin_table(1))
+    assert await bench.dm.list() == [POOL]
+
+
+async def test_a_name_may_have_127_bytes_and_the_kernels_characters(bench: Bench) -> None:
+    await make_pool(bench)
+    for number, name in enumerate(("x" * 127, "a#b+c-d.e:f=g@h_i", "...")):
+        await make_thin(bench, name, number)
+    assert len(await bench.dm.list()) == 4
+
+
+async def test_a_pool_is_no_place_for_a_thin_of_a_thin(bench: Bench) -> None:
+    await make_pool(bench)
+    await make_thin(bench, "thin", 1)
+    with refused(errno.EINVAL, "Couldn't find pool object"):
+        await bench.dm.create("other", thin_table(1, pool="thin"))
+
+
+async def test_devices_of_a_pool_are_taken(bench: Bench) -> None:
+    await make_pool(bench)
+    with refused(errno.EBUSY, "metadata device already in use"):
+        await bench.dm.create("second", pool_table(bench))
+    swapped = pool_table(bench).replace(bench.metadata_dev, "/dev/nothing")
+    with refused(errno.EBUSY, "data device already in use"):
+        await bench.dm.create("second", swapped)
+
+
+async def test_a_pool_on_missing_devices_is_enoent(bench: Bench) -> None:
+    for taken in (bench.metadata_dev, bench.data_dev):
+        with refused(errno.ENOENT, "/nowhere"):
+            await bench.dm.create(POOL, pool_table(bench).replace(f" {taken} ", " /nowhere "))
+    await make_pool(bench)
+
+
+async def test_a_pool_longer_than_its_data_device_is_refused_and_closes_it(bench: Bench) -> None:
+    with refused(errno.EINVAL, "too small"):
+        await make_pool(bench, blocks=POOL_BLOCKS + 1)
+    await make_pool(bench)
+
+
+async def test_another_block_size_than_the_saved_one_is_refused(bench: Bench) -> None:
+    await make_pool(bench)
+    await bench.dm.remove(POOL)
+    with refused(errno.EINVAL, "changing the data block size"):
+        await bench.dm.create(POOL, pool_table(bench).replace(" 128 0 0", " 256 0 0"))
+    await make_pool(bench)
+
+
+async def test_an_unknown_thin_id_is_enodata(bench: Bench) -> None:
+    await make_pool(bench)
+    with refused(errno.ENODATA):
+        await bench.dm.create("thin", thin_table(5))
+    for message in ("delete 5", "create_snap 6 5"):
+        with refused(errno.ENODATA):
+            await bench.dm.message(POOL, 0, message)
+
+
+async def test_a_taken_thin_id_is_eexist(bench: Bench) -> None:
+    await make_pool(bench)
+    await bench.dm.message(POOL, 0, "create_thin 1")
+    for message in ("create_thin 1", "create_snap 1 1", "create_snap 1 77"):
+        with refused(errno.EEXIST):
+            await bench.dm.message(POOL, 0, message)
+
+
+async def test_an_active_thin_id_cannot_be_deleted(bench: Bench) -> None:
+    await make_pool(bench)
+    await make_thin(bench, "thin", 1)
+    await bench.dm.create("again", thin_table(1))
+    for name in ("thin", "again"):
+        with refused(errno.EBUSY):
+            await bench.dm.message(POOL, 0, "delete 1")
+        await bench.dm.remove(name)
+    await bench.dm.message(POOL, 0, "delete 1")
+    with refused(errno.ENODATA):
+        await bench.dm.message(POOL, 0, "delete 1")
+
+
+async def test_a_pool_with_active_thins_stays(bench: Bench) -> None:
+    await make_pool(bench)
+    await make_thin(bench, "thin", 1)
+    assert (await bench.dm.info(POOL)).open_count == 1
+    with refused(errno.EBUSY):
+        await bench.dm.remove(POOL)
+    await bench.write("thin", 0, b"x" * BLOCK)
+    await bench.dm.remove("thin")
+    assert (await bench.dm.info(POOL)).open_count == 0
+    await bench.dm.remove(POOL)
+
+
+async def test_a_message_that_makes_no_sense_is_einval(bench: Bench) -> None:
+    await make_pool(bench)
+    for message in SENSELESS_MESSAGES:
+        with refused(errno.EINVAL):
+            await bench.dm.message(POOL, 0, message)
+
+
+async def test_a_message_to_a_sector_that_is_not_there_is_einval(bench: Bench) -> None:
+    await make_pool(bench)
+    await bench.dm.message(POOL, SECTORS - 1, "create_thin 1")
+    for sector in (-1, SECTORS):
+        with refused(errno.EINVAL, str(sector)):
+            await bench.dm.message(POOL, sector, "create_thin 2")
+
+
+async def test_a_thin_takes_no_messages(bench: Bench) -> None:
+    await make_pool(bench)
+    await make_thin(bench, "thin", 1)
+    with refused(errno.EINVAL):
+        await bench.dm.message("thin", 0, "create_thin 2")
+
+
+async def test_message_words_are_read_as_the_kernel_does(bench: Bench) -> None:
+    await make_pool(bench)
+    await bench.dm.message(POOL, 0, "  CREATE_thin \t +007 ")
+    await bench.dm.create("thin", thin_table(7))
+
+
+async def test_the_status_line_of_a_pool(bench: Bench) -> None:
+    await make_pool(bench)
+    await make_thin(bench, "thin", 1)
+    await bench.dm.message(POOL, 0, "set_transaction_id 0 41")
+    await bench.write("thin", 0, b"x" * (3 * BLOCK))
+    line = await bench.dm.status(POOL)
+    used = parse_pool_status(line).used_metadata
+    assert line == (
+        f"0 {SECTORS} thin-pool 41 {used}/2048 3/{POOL_BLOCKS} - rw discard_passdown queue_if_no_space - 512 "
+    )
+
+
+async def test_the_status_line_of_a_thin(bench: Bench) -> None:
+    await make_pool(bench)
+    await make_thin(bench, "thin", 1)
+    length = 32 * BLOCK // 512
+    assert await bench.dm.status("thin") == f"0 {length} thin 0 -"
+    await bench.write("thin", 4 * BLOCK, b"x" * 512)
+    assert await bench.dm.status("thin") == f"0 {length} thin 128 {5 * 128 - 1}"
+
+
+async def test_table_lines(bench: Bench) -> None:
+    features = "17 4 error_if_no_space no_discard_passdown skip_block_zeroing ignore_discard"
+    await make_pool(bench, features)
+    await make_thin(bench, "thin", 3)
+    metadata, data = (_number(path) for path in (bench.metadata_dev, bench.data_dev))
+    assert await bench.dm.table(POOL) == (
+        f"0 {SECTORS} thin-pool {metadata} {data} 128 17 4 "
+        "skip_block_zeroing ignore_discard no_discard_passdown error_if_no_space "
+    )
+    assert await bench.dm.table("thin") == f"0 {32 * 128} thin 0:0 3"
+
+
+def _number(path: str) -> str:
+    number = Path(path).stat().st_rdev
+    return f"{os.major(number)}:{os.minor(number)}"
+
+
+async def test_a_device_may_be_named_by_its_path(bench: Bench) -> None:
+    await make_pool(bench)
+    await make_thin(bench, "thin", 1)
+    assert bench.dm.path("thin") == Path("/dev/mapper/thin")
+    path = str(bench.dm.path("thin"))
+    assert (await bench.dm.info(path)).name == "thin"
+    assert await bench.dm.status(path) == await bench.dm.status("thin")
+    await bench.dm.suspend(path)
+    assert (await bench.dm.info("thin")).suspended
+    await bench.dm.resume(path)
+    await bench.dm.remove(path)
+    assert await bench.dm.list() == [POOL]
+
+
+async def test_info_of_a_pool_and_of_a_thin(bench: Bench) -> None:
+    await bench.dm.create(POOL, pool_table(bench), uuid="LVM-abc")
+    await make_thin(bench, "thin", 1)
+    pool, thin = await bench.dm.info(POOL), await bench.dm.info("thin")
+    assert (pool.name, pool.uuid, pool.open_count, pool.event_nr) == (POOL, "LVM-abc", 1, 0)
+    assert (thin.name, thin.uuid, thin.open_count, thin.event_nr) == ("thin", "", 0, 0)
+    for info in (pool, thin):
+        assert info.live_table
+        assert (info.inactive_table, info.suspended, info.deferred_remove) == (False, False, False)
+
+
+async def test_suspending_and_resuming_twice_is_no_error(bench: Bench) -> None:
+    await make_pool(bench)
+    await make_thin(bench, "thin", 1)
+    for name in ("thin", POOL):
+        for _ in range(2):
+            await bench.dm.suspend(name)
+        assert (await bench.dm.info(name)).suspended
+        for _ in range(2):
+            await bench.dm.resume(name)
+        assert not (await bench.dm.info(name)).suspended
+
+
+async def test_no_thin_is_activated_while_its_pool_is_suspended(bench: Bench) -> None:
+    await make_pool(bench)
+    await bench.dm.message(POOL, 0, "create_thin 1")
+    await bench.dm.suspend(POOL)
+    with refused(errno.EINVAL, "pool is suspended"):
+        await bench.dm.create("thin", thin_table(1))
+    await bench.dm.resume(POOL)
+    await bench.dm.create("thin", thin_table(1))
+
+
+async def test_messages_pass_to_a_suspended_pool(bench: Bench) -> None:
+    await make_pool(bench)
+    await bench.dm.suspend(POOL)
+    await bench.dm.message(POOL, 0, "create_thin 1")
+    await bench.dm.resume(POOL)
+
+
+async def test_suspended_devices_can_be_removed(bench: Bench) -> None:
+    await make_pool(bench)
+    await make_thin(bench, "thin", 1)
+    await bench.dm.suspend("thin")
+    await bench.dm.remove("thin")
+    await bench.dm.suspend(POOL)
+    await bench.dm.remove(POOL)
+    assert await bench.dm.list() == []
+
+
+async def test_verbs_on_other_devices_go_on_while_a_suspend_waits_for_its_pool(bench: Bench) -> None:
+    await make_pool(bench)
+    await make_thin(bench, "thin", 1)
+    await make_thin(bench, "other", 2)
+    await bench.dm.suspend(POOL)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bench.write, "thin", 0, b"x" * BLOCK)
+        await trio.sleep(0.05)
+        nursery.start_soon(bench.dm.suspend, "thin")
+        await trio.sleep(0.05)
+        with trio.fail_after(5):
+            await bench.dm.remove("other")
+            await bench.dm.message(POOL, 0, "delete 2")
+            await bench.dm.resume(POOL)
+    assert (await bench.dm.info("thin")).suspended
+    await bench.dm.resume("thin")
+    assert await bench.read("thin", 0, BLOCK) == b"x" * BLOCK
+
+
+async def test_wait_returns_at_the_low_water_mark_and_again_after_a_resume(bench: Bench) -> None:
+    await make_pool(bench, "4 0", blocks=8)
+    await make_thin(bench, "thin", 1)
+    numbers: list[int] = []
+
+    async def wait(seen: int) -> None:
+        numbers.append(await bench.dm.wait(POOL, seen))
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait, 0)
+            await bench.write("thin", 0, b"x" * (4 * BLOCK))
+            await trio.sleep(0.05)
+            assert numbers == []
+            await bench.write("thin", 4 * BLOCK, b"x" * BLOCK)
+        assert numbers == [1]
+        assert (await bench.dm.info(POOL)).event_nr == 1
+        await bench.write("thin", 5 * BLOCK, b"x" * BLOCK)
+        assert (await bench.dm.info(POOL)).event_nr == 1
+        await bench.dm.suspend(POOL)
+        await bench.dm.resume(POOL)
+        await bench.write("thin", 6 * BLOCK, b"x" * BLOCK)
+        assert await bench.dm.wait(POOL, 1) == 2
+        assert await bench.dm.wait(POOL, 0) == 2
+
+
+async def test_removal_ends_a_wait(bench: Bench) -> None:
+    await make_pool(bench)
+    await make_thin(bench, "thin", 1)
+    numbers: dict[str, int] = {}
+
+    async def wait(name: str) -> None:
+        numbers[name] = await bench.dm.wait(name, 0)
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait, "thin")
+            nursery.start_soon(wait, POOL)
+            await trio.sleep(0.05)
+            await bench.dm.remove("thin")
+            await bench.dm.remove(POOL)
+    assert numbers == {"thin": 1, POOL: 1}
+
+
+async def test_the_metadata_snapshot_shows_and_goes(bench: Bench) -> None:
+    await make_pool(bench)
+    await make_thin(bench, "thin", 1)
+    await bench.write("thin", 0, b"x" * BLOCK)
+    await bench.dm.message(POOL, 0, "reserve_metadata_snap")
+    assert parse_pool_status(await bench.dm.status(POOL)).held_root is not None
+    with refused(errno.EBUSY):
+        await bench.dm.message(POOL, 0, "reserve_metadata_snap")
+    await bench.discard("thin", 0, BLOCK)
+    assert parse_pool_status(await bench.dm.status(POOL)).used_data == 1
+    await bench.dm.message(POOL, 0, "release_metadata_snap")
+    status = parse_pool_status(await bench.dm.status(POOL))
+    assert (status.held_root, status.used_data) == (None, 0)
+
+
+async def test_one_thin_id_snapshots_into_many(bench: Bench) -> None:
+    await make_pool(bench)
+    await make_thin(bench, "origin", 0)
+    await bench.write("origin", 0, b"o" * BLOCK)
+    for number in range(1, 5):
+        await snap(bench, f"snap{number}", number, "origin", 0)
+        assert await bench.read(f"snap{number}", 0, BLOCK) == b"o" * BLOCK
+    assert parse_pool_status(await bench.dm.status(POOL)).used_data == 1

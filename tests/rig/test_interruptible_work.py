@@ -1,0 +1,129 @@
+"""Work ended by signals and failures: clean-up runs to its end, the user gets one line."""
+
+import signal
+from collections.abc import Iterator
+
+import click
+import pytest
+import trio
+
+from thinsim.cli.interruptible import run
+from thinsim.errors import BenchError, InvalidValueError
+
+
+@pytest.fixture(autouse=True)
+def foreground() -> Iterator[None]:
+    """Listen to SIGINT and SIGHUP, whatever started the tests."""
+    before = [(n, signal.signal(n, signal.default_int_handler)) for n in (signal.SIGINT, signal.SIGHUP)]
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
+def test_the_result_is_returned() -> None:
+    async def work() -> int:
+        return 42
+
+    assert run(work) == 42
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_work_and_its_clean_up_is_done(number: signal.Signals) -> None:
+    cleaned = []
+
+    async def work() -> None:
+        try:
+            signal.raise_signal(number)
+            await trio.sleep(60)
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(0.05)
+                cleaned.append(True)
+
+    with pytest.raises(click.Abort):
+        run(work)
+    assert cleaned == [True]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_more_signals_do_not_tear_the_clean_up(number: signal.Signals) -> None:
+    cleaned = []
+
+    async def work() -> None:
+        try:
+            signal.raise_signal(number)
+            await trio.sleep(60)
+        finally:
+            with trio.CancelScope(shield=True):
+                for _ in range(3):
+                    signal.raise_signal(number)
+                    await trio.sleep(0.01)
+                cleaned.append(True)
+
+    with pytest.raises(click.Abort):
+        run(work)
+    assert cleaned == [True]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_the_command_was_told_to_ignore_is_ignored(number: signal.Signals) -> None:
+    async def work() -> int:
+        signal.raise_signal(number)
+        await trio.sleep(0.05)
+        return 42
+
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        assert run(work) == 42
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_failure_comes_out_as_it_is() -> None:
+    async def work() -> None:
+        raise BenchError("why")
+
+    with pytest.raises(BenchError, match=r"^why$"):
+        run(work)
+
+
+def test_a_failure_in_nested_tasks_comes_out_alone() -> None:
+    async def fail() -> None:
+        raise BenchError("why")
+
+    async def work() -> None:
+        async with trio.open_nursery() as outer, trio.open_nursery() as inner:
+            outer.start_soon(trio.sleep, 60)
+            inner.start_soon(fail)
+
+    with pytest.raises(BenchError, match=r"^why$"):
+        run(work)
+
+
+def test_failures_of_several_tasks_become_one_line() -> None:
+    async def work() -> None:
+        raise ExceptionGroup("tasks", [BenchError("one"), InvalidValueError("two"), BenchError("one")])
+
+    with pytest.raises(BenchError, match=r"^one; two$"):
+        run(work)
+
+
+def test_a_bug_among_them_keeps_its_traceback() -> None:
+    async def work() -> None:
+        raise ExceptionGroup("tasks", [BenchError("one"), ZeroDivisionError("a bug")])
+
+    with pytest.raises(ExceptionGroup) as caught:
+        run(work)
+    assert caught.group_contains(ZeroDivisionError)
+
+
+def test_a_failure_of_the_clean_up_after_a_signal_is_told() -> None:
+    async def work() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+            await trio.sleep(60)
+        finally:
+            raise BenchError("could not clean up")
+
+    with pytest.raises(BenchError, match="could not clean up"):
+        run(work)

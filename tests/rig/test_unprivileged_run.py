@@ -1,0 +1,91 @@
+"""``thinsim reproduce`` without rights: the process rig, state in the home directory, clear errors."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import thinsim
+from thinsim.scenario.recording import BUNDLED
+
+NOBODY = 65534
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
+
+
+def as_nobody(command: list[str], home: Path | None) -> "subprocess.CompletedProcess[str]":
+    tree = Path(thinsim.__file__).resolve().parents[1]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{tree}:{sysconfig.get_path('purelib')}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    if home is not None:
+        environment["HOME"] = str(home)
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd="/",
+        env=environment,
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=[],
+    )
+
+
+@pytest.fixture(scope="module")
+def python() -> str:
+    """Return an interpreter that nobody may run: this one can stand in a home directory of root's."""
+    for candidate in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
+        try:
+            if as_nobody([candidate, "-c", "import thinsim.cli.main"], None).returncode == 0:
+                return candidate
+        except OSError:
+            continue
+    pytest.skip("no Python of this version that other users may run")
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    # Not below tmp_path, which only its owner may enter.
+    with tempfile.TemporaryDirectory() as directory:
+        os.chown(directory, NOBODY, NOBODY)
+        yield Path(directory)
+
+
+@pytest.mark.skipif(not BUNDLED.exists(), reason=f"{BUNDLED} is not there")
+def test_it_plays_the_recording_and_keeps_its_state_at_home(python: str, home: Path) -> None:
+    done = as_nobody([python, "-m", "thinsim", "reproduce", "--setting", "on"], home)
+    assert done.returncode == 0, done.stderr
+    assert "rig process: passed over emulated (root: effective user id 65534" in done.stderr
+    assert list((home / ".local/state/thinsim/runs").iterdir()) == []
+
+
+def test_a_home_that_cannot_be_written_is_named(python: str) -> None:
+    done = as_nobody([python, "-m", "thinsim", "reproduce", "--setting", "on"], Path("/proc"))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("thinsim: cannot keep a journal of the run in /proc/.local/state/thinsim/runs: ")
+    assert "THINSIM_STATE_DIR" in last
+
+
+def test_the_emulated_rig_is_refused_with_the_fix(python: str, home: Path) -> None:
+    done = as_nobody([python, "-m", "thinsim", "reproduce", "--rig", "emulated"], home)
+    assert done.returncode == 1
+    assert "root: effective user id 65534; run with sudo" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_doctor_works_without_a_home_that_can_be_read(python: str) -> None:
+    done = as_nobody([python, "-m", "thinsim", "doctor", "--clean"], Path("/root"))
+    assert done.returncode == 0, done.stderr
+    assert "rig: process" in done.stdout
