@@ -8,6 +8,8 @@ STAMP := $(VENV)/.installed
 PACKAGES := build-essential e2fsprogs fuse3 libfuse3-dev mount pkg-config python3-dev python3-venv util-linux xfsprogs
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 TEST_ARGUMENTS ?=
+C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/native/*.c)
+C_HEADERS := $(wildcard fuse_backing/native/*.h)
 
 .PHONY: setup packages reproduce test lint format clean
 
@@ -23,7 +25,7 @@ packages:
 	    $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	fi
 
-$(STAMP): pyproject.toml setup.py fuse_backing/_libfuse.c
+$(STAMP): pyproject.toml setup.py $(C_SOURCES) $(C_HEADERS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "thinsim needs Python 3.11 or later: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
@@ -40,14 +42,16 @@ lint: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(CC) -std=c11 -Wall -Wextra -Werror -fsyntax-only \
-	    -isystem $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))') \
-	    $$(pkg-config --cflags fuse3) fuse_backing/_libfuse.c
+	for source in $(C_SOURCES) tests/fuse_backing/native/*.c; do \
+	    $(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -fsyntax-only -Ifuse_backing \
+	        -isystem $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))') \
+	        $$(pkg-config --cflags fuse3) $$source || exit 1; \
+	done
 
 format: setup
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis fuse_backing/_libfuse*.so
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis fuse_backing/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -50,17 +50,19 @@ static PyObject *add_file(PyObject *self, PyObject *unused) {
     uint32_t index = account_file(of(self));
 
     (void)unused;
-    return index == UINT32_MAX ? PyErr_NoMemory() : PyLong_FromUnsignedLong(index);
+    if (index == UINT32_MAX)
+        return PyErr_Format(PyExc_MemoryError, "no memory, or more than %d files", ACCOUNT_MOST_FILES);
+    return PyLong_FromUnsignedLong(index);
 }
 
 static PyObject *record(PyObject *self, PyObject *arguments) {
     struct account_event event = {0};
     unsigned long long offset, length, allocated, freed;
     long long time, duration;
-    unsigned int file, operation;
+    unsigned int file, operation, fault;
 
-    if (!PyArg_ParseTuple(arguments, "LIIiKKKKiL:record", &time, &file, &operation, &event.mode, &offset, &length,
-                          &allocated, &freed, &event.error, &duration))
+    if (!PyArg_ParseTuple(arguments, "LIIiKKKKiLI:record", &time, &file, &operation, &event.mode, &offset, &length,
+                          &allocated, &freed, &event.error, &duration, &fault))
         return NULL;
     if (operation >= ACCOUNT_OPERATIONS)
         return PyErr_Format(PyExc_ValueError, "%u is no operation", operation);
@@ -72,11 +74,12 @@ static PyObject *record(PyObject *self, PyObject *arguments) {
     event.allocated = allocated;
     event.freed = freed;
     event.duration = duration;
+    event.fault = fault;
     return PyLong_FromUnsignedLongLong(account_record(of(self), &event));
 }
 
 static PyObject *events(PyObject *self, PyObject *arguments) {
-    static struct account_event room[MOST_EVENTS]; /* the GIL keeps others away */
+    struct account_event *room;
     unsigned long long from;
     Py_ssize_t most;
     PyObject *list;
@@ -86,28 +89,33 @@ static PyObject *events(PyObject *self, PyObject *arguments) {
         return NULL;
     if (most < 0 || most > MOST_EVENTS)
         most = MOST_EVENTS;
+    room = PyMem_Calloc((size_t)most + 1, sizeof *room);
+    if (room == NULL)
+        return PyErr_NoMemory();
     count = account_events(of(self), from, room, (size_t)most);
     list = PyList_New((Py_ssize_t)count);
     for (size_t i = 0; list != NULL && i < count; i++) {
         const struct account_event *event = &room[i];
         PyObject *tuple = Py_BuildValue(
-            "(KLIIiKKKKiL)", (unsigned long long)event->sequence, (long long)event->time, event->file,
+            "(KLIIiKKKKiLI)", (unsigned long long)event->sequence, (long long)event->time, event->file,
             event->operation, event->mode, (unsigned long long)event->offset, (unsigned long long)event->length,
             (unsigned long long)event->allocated, (unsigned long long)event->freed, event->error,
-            (long long)event->duration);
+            (long long)event->duration, event->fault);
 
         if (tuple == NULL)
             Py_CLEAR(list);
         else
             PyList_SET_ITEM(list, (Py_ssize_t)i, tuple);
     }
+    PyMem_Free(room);
     return list;
 }
 
 static PyObject *totals_tuple(const struct account_totals *totals) {
-    return Py_BuildValue("(KKKKKK)", (unsigned long long)totals->events, (unsigned long long)totals->punched,
+    return Py_BuildValue("(KKKKKKK)", (unsigned long long)totals->events, (unsigned long long)totals->punched,
                          (unsigned long long)totals->zeroed, (unsigned long long)totals->allocated,
-                         (unsigned long long)totals->freed, (unsigned long long)totals->errors);
+                         (unsigned long long)totals->freed, (unsigned long long)totals->errors,
+                         (unsigned long long)totals->faults);
 }
 
 static PyObject *totals(PyObject *self, PyObject *unused) {
@@ -247,7 +255,8 @@ PyMODINIT_FUNC PyInit__account(void) {
     PyObject *module = PyModule_Create(&module_definition);
     PyObject *type = module == NULL ? NULL : PyType_FromSpec(&account_spec);
 
-    if (type == NULL || PyModule_AddType(module, (PyTypeObject *)type) < 0)
+    if (type == NULL || PyModule_AddType(module, (PyTypeObject *)type) < 0 ||
+        PyModule_AddIntConstant(module, "MOST_FILES", ACCOUNT_MOST_FILES) < 0)
         Py_CLEAR(module);
     Py_XDECREF(type);
     return module;

@@ -1,7 +1,9 @@
 from typing import Any
 
-Event = tuple[int, int, int, int, int, int, int, int, int, int, int]
-Sums = tuple[int, int, int, int, int, int]
+MOST_FILES: int
+
+Event = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
+Sums = tuple[int, int, int, int, int, int, int]
 Histogram = tuple[int, list[tuple[int, int, int]]]
 
 class Account:
@@ -27,6 +29,7 @@ class Account:
         freed: int,
         errno: int,
         duration: int,
+        fault: int,
         /,
     ) -> int: ...
     def events(self, first: int, most: int, /) -> list[Event]: ...

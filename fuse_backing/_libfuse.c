@@ -27,6 +27,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "native/channel.h"
 
@@ -48,6 +49,7 @@ static struct {
     session_new_versioned_fn *session_new_versioned; /* NULL before libfuse 3.17 */
     void (*session_destroy)(struct fuse_session *);
     int (*session_mount)(struct fuse_session *, const char *);
+    void (*session_unmount)(struct fuse_session *);
     int (*session_fd)(struct fuse_session *);
     int (*session_receive_buf)(struct fuse_session *, struct fuse_buf *);
     int (*session_custom_io)(struct fuse_session *, const struct fuse_custom_io *, int);
@@ -86,7 +88,8 @@ static bool load_libfuse(void) {
     find("fuse_session_custom_io", &libfuse.session_custom_io);
     find("fuse_session_custom_io_317", &libfuse.session_custom_io_317);
     if (find("fuse_session_new", &libfuse.session_new) && find("fuse_session_destroy", &libfuse.session_destroy) &&
-        find("fuse_session_mount", &libfuse.session_mount) && find("fuse_session_fd", &libfuse.session_fd) &&
+        find("fuse_session_mount", &libfuse.session_mount) && find("fuse_session_unmount", &libfuse.session_unmount) &&
+        find("fuse_session_fd", &libfuse.session_fd) &&
         find("fuse_session_receive_buf", &libfuse.session_receive_buf) && find("fuse_reply_err", &libfuse.reply_err) &&
         find("fuse_reply_lseek", &libfuse.reply_lseek) && find("fuse_reply_statfs", &libfuse.reply_statfs))
         return true;
@@ -311,28 +314,40 @@ static struct channel *channel;
 static ssize_t channel_io_read(int fd, void *buffer, size_t size, void *userdata) {
     (void)fd;
     (void)userdata;
+    if (channel == NULL) {
+        errno = ENODEV;
+        return -1;
+    }
     return channel_read(channel, buffer, size);
 }
 
 static ssize_t channel_io_writev(int fd, struct iovec *iov, int count, void *userdata) {
     (void)fd;
     (void)userdata;
+    if (channel == NULL) {
+        errno = ENODEV;
+        return -1;
+    }
     return channel_writev(channel, iov, count);
 }
 
-/* Put the channel between libfuse and the kernel; 0 or -1. */
-static int interpose(struct fuse_session *session, int device) {
+/* Put the channel between libfuse and the kernel. Failing, it leaves the session for fuse_session_destroy alone. */
+static bool interpose(struct fuse_session *session, int device) {
     static const struct fuse_custom_io io = {.read = channel_io_read, .writev = channel_io_writev};
     int result;
 
     channel = channel_new(device, request.passthrough, request.stack_depth, request.pointer);
     if (channel == NULL)
-        return -1;
+        return false;
     if (libfuse.session_custom_io_317 != NULL)
         result = libfuse.session_custom_io_317(session, &io, sizeof io, channel_fd(channel));
     else
         result = libfuse.session_custom_io(session, &io, channel_fd(channel));
-    return result == 0 && channel_start(channel) == 0 ? 0 : -1;
+    if (result != 0)
+        close(channel_fd(channel));
+    else
+        close(device); /* the session has the channel's descriptor instead now */
+    return result == 0 && channel_start(channel) == 0;
 }
 
 EXPORTED int fuse_session_mount(struct fuse_session *session, const char *mountpoint) {
@@ -346,8 +361,11 @@ EXPORTED int fuse_session_mount(struct fuse_session *session, const char *mountp
         flags = fcntl(fd, F_GETFL);
         if (flags >= 0)
             fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-        if (request.wanted && interpose(session, fd) < 0)
-            fprintf(stderr, "fuse_backing: no channel to the kernel; libfuse reads it itself\n");
+        if (request.wanted && !interpose(session, fd)) {
+            fprintf(stderr, "fuse_backing: no channel to the kernel: too little memory, descriptors or threads\n");
+            libfuse.session_unmount(session);
+            return -1;
+        }
     }
     return result;
 }
@@ -367,12 +385,12 @@ EXPORTED void fuse_session_destroy(struct fuse_session *session) {
     if (session != NULL && load_libfuse()) { /* NULL when fuse_session_new has failed; libfuse would crash */
         while (unanswered != NULL)
             libfuse.reply_err(request_take(unanswered), EIO);
-        if (channel != NULL) { /* closes /dev/fuse; its thread may wait for the GIL's owner no longer */
+        if (channel != NULL) { /* closes /dev/fuse; its thread never waits for the GIL */
             channel_free(channel);
             channel = NULL;
-            request.wanted = false;
-            Py_CLEAR(request.account);
         }
+        request.wanted = false;
+        Py_CLEAR(request.account);
         libfuse.session_destroy(session);
     }
     PyGILState_Release(gil);

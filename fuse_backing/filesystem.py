@@ -1,8 +1,8 @@
 """The file system: the regular files of one host directory, flat, with every punch in the ledger.
 
 Each write has reached the host's file when it returns, so ``st_blocks`` and the ledger are never behind what
-users did: data is served by the kernel from a backing file, or files are opened with direct I/O. (The price of
-the latter: no shared writable mmap of a served file.)
+users did: data is served by the kernel from a backing file, or files are opened with direct I/O. (The price
+of the latter: no shared writable mmap of a served file.)
 
 Reads, writes and punches reach this module only where nobody serves them faster (``shortcut``). Reads and
 writes then run in the event loop, as a hand-over to a thread costs more than they do; what can take long
@@ -14,17 +14,20 @@ import os
 import stat
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
 from fuse_backing._load import pyfuse3
 from fuse_backing._syscalls import FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, renameat2
+from fuse_backing.allocation import total
+from fuse_backing.faults import FaultKind, Operation, Strike
+from fuse_backing.injection import Injector
 from fuse_backing.inodes import Inode, InodeTable
-from fuse_backing.ledger import Ledger, Operation
+from fuse_backing.ledger import Ledger
 from fuse_backing.session import FileOperations
 from fuse_backing.shortcut import Shortcut
-from fuse_backing.sparsefile import SparseFile
+from fuse_backing.sparsefile import Change, SparseFile
 
 INLINE_LIMIT = 1 << 20
 """Up to this length in bytes a fallocate runs in the event loop; a longer one may take long."""
@@ -43,8 +46,9 @@ class _Listing:
 class BackingFileSystem(FileOperations):
     """Serves the directory behind *directory_fd*, which stays its opener's; ``close`` this when unmounted."""
 
-    def __init__(self, directory_fd: int, ledger: Ledger, shortcut: Shortcut) -> None:
+    def __init__(self, directory_fd: int, ledger: Ledger, shortcut: Shortcut, injector: Injector) -> None:
         super().__init__()
+        self._injector = injector
         self._shortcut = shortcut
         self._directory = directory_fd
         self._ledger = ledger
@@ -52,6 +56,16 @@ class BackingFileSystem(FileOperations):
         self._open: dict[int, Inode] = {}  # a handle is the host's file descriptor
         self._listings: dict[int, _Listing] = {}
         self._next_listing = 1
+
+    def open_host_file(self, name: str) -> int:
+        """Open a served file for a look at its extents; the caller closes. Raises OSError."""
+        encoded = os.fsencode(name)
+        self._inodes.stat(encoded)
+        fd = os.open(encoded, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self._directory)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):  # replaced in between
+            os.close(fd)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return fd
 
     def close(self) -> None:
         """Close all files: what the kernel had open or remembered when the session ended."""
@@ -267,14 +281,31 @@ class BackingFileSystem(FileOperations):
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
         """Read; short at the end of the file."""
+        if self._injector.active:
+            await self._injector.strike_data(Operation.READ, self._name(fh), off, size)
         return os.pread(fh, size, off)
 
     async def write(self, fh: int, off: int, buf: bytes) -> int:
-        """Write; return how many bytes."""
-        return os.pwrite(fh, buf, off)
+        """Write all of it; an error after a part counts for all.
+
+        A loop device takes a short write for a whole one: drivers/block/loop.c, lo_complete_rq.
+        """
+        if self._injector.active:
+            await self._injector.strike_data(Operation.WRITE, self._name(fh), off, len(buf))
+        done = os.pwrite(fh, buf, off)
+        while done < len(buf):
+            more = os.pwrite(fh, memoryview(buf)[done:], off + done)
+            if more == 0:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            done += more
+        return done
 
     async def fsync(self, fh: int, datasync: bool) -> None:
         """Make data durable on the host."""
+        if self._injector.active:
+            strike = await self._injector.strike_data(Operation.FSYNC, self._name(fh))
+            if strike is not None and strike.kind is FaultKind.LIE:
+                return
         await trio.to_thread.run_sync(os.fdatasync if datasync else os.fsync, fh)
 
     async def lseek(self, inode: int, fh: int, offset: int, whence: int) -> int:
@@ -286,18 +317,28 @@ class BackingFileSystem(FileOperations):
         found = self._open.get(fh)
         if found is None:
             raise pyfuse3.FUSEError(errno.EBADF)
+        operation, strike = _recorded_as(mode), None
+        if operation is not None and self._injector.active:
+            strike = await self._injector.strike(operation, os.fsdecode(found.name), mode, offset, length)
         async with found.changing:
             with self._shortcut.changing(found):
-                await self._change(found, fh, mode, offset, length)
+                await self._change(found, fh, operation, strike, mode, offset, length)
 
-    async def _change(self, found: Inode, fh: int, mode: int, offset: int, length: int) -> None:
-        file = SparseFile(fh)
-        began = time.time()
+    async def _change(
+        self,
+        found: Inode,
+        fh: int,
+        operation: Operation | None,
+        strike: Strike | None,
+        mode: int,
+        offset: int,
+        length: int,
+    ) -> None:
+        file, began = SparseFile(fh), time.time()
         if length <= INLINE_LIMIT:
-            change = file.change(mode, offset, length)
+            change = _changed(file, strike, mode, offset, length)
         else:
-            change = await trio.to_thread.run_sync(file.change, mode, offset, length)
-        operation = _recorded_as(mode)
+            change = await trio.to_thread.run_sync(_changed, file, strike, mode, offset, length)
         if operation is not None:
             self._ledger.record(
                 time=began,
@@ -310,6 +351,7 @@ class BackingFileSystem(FileOperations):
                 freed=change.freed,
                 errno=change.errno,
                 duration=change.duration,
+                fault=None if strike is None else strike.kind,
             )
         if change.errno:
             raise OSError(change.errno, os.strerror(change.errno))
@@ -327,12 +369,19 @@ class BackingFileSystem(FileOperations):
                     os.close(fd)
 
     def _opened(self, inode: Inode, fd: int) -> pyfuse3.FileInfo:
+        try:
+            self._shortcut.opened(inode, fd)
+        except BaseException:
+            os.close(fd)
+            raise
         self._open[fd] = inode
-        self._shortcut.opened(inode, fd)
         return pyfuse3.FileInfo(fh=fd, direct_io=True, keep_cache=False)
 
     def _reopen(self, inode: Inode, flags: int) -> int:
         return os.open(inode.proc_path, flags & _HOST_FLAGS)
+
+    def _name(self, fh: int) -> str:
+        return os.fsdecode(self._open[fh].name)
 
     def _attributes(self, inode: Inode) -> pyfuse3.EntryAttributes:
         return _entry(os.fstat(inode.path_fd), inode.number)
@@ -343,10 +392,21 @@ class BackingFileSystem(FileOperations):
 
 def _recorded_as(mode: int) -> Operation | None:
     if mode & FALLOC_FL_PUNCH_HOLE:
-        return "punch"
+        return Operation.PUNCH
     if mode & FALLOC_FL_ZERO_RANGE:
-        return "zero"
+        return Operation.ZERO
     return None
+
+
+def _changed(file: SparseFile, strike: Strike | None, mode: int, offset: int, length: int) -> Change:
+    """Do a fallocate, or as much of it as a planned fault leaves."""
+    if strike is None or strike.kind not in (FaultKind.PARTIAL, FaultKind.LIE):
+        return file.change(mode, offset, length)
+    allocated = total(file.allocated_ranges(offset, length))
+    done = min(strike.bytes, length)  # of a lie: 0
+    if done == 0:
+        return Change(allocated, 0, 0, 0.0)
+    return replace(file.change(mode, offset, done), allocated=allocated)
 
 
 def _entry(status: os.stat_result, number: int) -> pyfuse3.EntryAttributes:

@@ -1,4 +1,4 @@
-"""Every hole punch and zero range: what was asked, what the host gave back. Knows nothing of files.
+"""Every hole punch, zero range and injected fault: what was asked, what the host gave back. Knows no files.
 
 The last events are kept in a ring; totals are never lost. A subscriber is a position in the same ring: the
 ring is its buffer, so that recording an event costs the same however many listen and however slow they
@@ -8,27 +8,31 @@ are. One that falls behind by more than the ring is told how many events it miss
 import os
 from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import trio
 
-from fuse_backing._account import Account
+from fuse_backing._account import MOST_FILES, Account
+from fuse_backing.faults import FaultKind, Operation
 
 if TYPE_CHECKING:
     from fuse_backing._account import Event
 
-Operation = Literal["punch", "zero"]
-
 DEFAULT_CAPACITY = 65536
+"""Events kept, each of 88 bytes."""
 
-_OPERATIONS: tuple[Operation, ...] = ("punch", "zero")  # as numbered in native/account.h
+OTHER_FILES = "(other files)"
+"""The name under which all files are recorded that come when the ledger has as many names as it keeps."""
+
+_OPERATIONS = tuple(Operation)  # as numbered in native/account.h
+_FAULTS = (None, *FaultKind)
 _NANO = 1_000_000_000
 _BATCH = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class PunchEvent:
-    """One hole punch or zero range. Sizes in bytes."""
+class LedgerEvent:
+    """One hole punch or zero range, or another request that a planned fault struck. Sizes in bytes."""
 
     sequence: int
     """Counts from 1 without gaps."""
@@ -46,9 +50,11 @@ class PunchEvent:
     freed: int
     """Given back to the host."""
     errno: int
-    """0, or why the host refused."""
+    """0, or what the caller got."""
     duration: float
     """Seconds the host took."""
+    fault: FaultKind | None = None
+    """What was injected, if this request was struck by a planned fault."""
 
     def to_json(self) -> dict[str, object]:
         """Return the event as JSON can carry it."""
@@ -57,7 +63,12 @@ class PunchEvent:
     @classmethod
     def from_json(cls, value: dict[str, object]) -> Self:
         """Read what ``to_json`` returned; fields that a newer server added are ignored. Raises KeyError."""
-        return cls(**{field.name: value[field.name] for field in fields(cls)})  # type: ignore[arg-type]
+        known = {field.name: value[field.name] for field in fields(cls)}
+        fault = known.pop("fault")
+        return cls(
+            **{**known, "operation": Operation(str(known["operation"]))},  # type: ignore[arg-type]
+            fault=None if fault is None else FaultKind(str(fault)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +80,7 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over events. Sizes in bytes; of what the host refused, only what it freed before it failed."""
+    """Sums over events. Sizes in bytes; of what was refused, only what the host freed before it failed."""
 
     events: int = 0
     punched_bytes: int = 0
@@ -81,6 +92,8 @@ class Totals:
     freed: int = 0
     """Given back to the host."""
     errors: int = 0
+    faults: int = 0
+    """Events that a planned fault made, or made different."""
 
     def to_json(self) -> dict[str, object]:
         """Return the totals as JSON can carry them."""
@@ -117,8 +130,9 @@ class Histogram:
 class Ledger:
     """The record of one mount: names and events here, the numbers in C (``native/account.h``).
 
-    Punches that are served without Python go straight to ``account``. Use it from one thread; with
-    subscribers, from trio's, with ``watch`` running.
+    Punches that are served without Python go straight to ``account``. Use it from one thread (``events``
+    from any); with subscribers, from trio's, with ``watch`` running. Memory is bounded: the ring, and the
+    first 16383 file names, of which the first 1024 with an event have a histogram by offset.
     """
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
@@ -130,6 +144,9 @@ class Ledger:
     def index_of(self, file: str) -> int:
         """Return the number under which events of *file* are recorded in the account."""
         index = self._indices.get(file)
+        if index is None and len(self._names) >= MOST_FILES - 1:
+            file = OTHER_FILES
+            index = self._indices.get(file)
         if index is None:
             index = self._indices[file] = self.account.file()
             self._names.append(file)
@@ -184,6 +201,7 @@ class Ledger:
         freed: int,
         errno: int,
         duration: float,
+        fault: FaultKind | None = None,
     ) -> int:
         """Add an event and wake whoever waits for it; return its sequence number."""
         sequence = self.account.record(
@@ -197,14 +215,15 @@ class Ledger:
             freed,
             errno,
             round(duration * _NANO),
+            _FAULTS.index(fault),
         )
         if self._waiting:
             self._waiting.unpark_all()
         return sequence
 
-    def events(self, since: int = 0, limit: int | None = None) -> list[PunchEvent]:
+    def events(self, since: int = 0, limit: int | None = None) -> list[LedgerEvent]:
         """Return the kept events newer than sequence number *since*, oldest first, at most *limit*."""
-        found: list[PunchEvent] = []
+        found: list[LedgerEvent] = []
         while limit is None or len(found) < limit:
             wanted = _BATCH if limit is None else min(_BATCH, limit - len(found))
             batch = self.account.events(since + 1, wanted)
@@ -221,26 +240,30 @@ class Ledger:
             os.eventfd_read(self.account.notify_fd)
             self._waiting.unpark_all()
 
-    async def subscribe(self, since: int | None = None) -> AsyncGenerator[PunchEvent | Missed, None]:
+    async def newer_than(self, sequence: int) -> None:
+        """Wait until there is an event newer than *sequence*."""
+        self.account.arm()
+        while sequence >= self.last_sequence:
+            await self._waiting.park()
+            self.account.arm()
+
+    async def subscribe(self, since: int | None = None) -> AsyncGenerator[LedgerEvent | Missed, None]:
         """Yield each event newer than *since* (by default: from now on) as it comes, without end.
 
         Where the ring has overwritten events before this subscriber took them, it yields ``Missed``.
         """
         position = self.last_sequence if since is None else min(since, self.last_sequence)
         while True:
-            self.account.arm()
-            while position >= self.last_sequence:
-                await self._waiting.park()
-                self.account.arm()
+            await self.newer_than(position)
             for event in self.events(position, limit=256):
                 if event.sequence > position + 1:
                     yield Missed(event.sequence - position - 1)
                 position = event.sequence
                 yield event
 
-    def _event(self, found: "Event") -> PunchEvent:
-        sequence, time, file, operation, mode, offset, length, allocated, freed, errno, duration = found
-        return PunchEvent(
+    def _event(self, found: "Event") -> LedgerEvent:
+        sequence, time, file, operation, mode, offset, length, allocated, freed, errno, took, fault = found
+        return LedgerEvent(
             sequence,
             time / _NANO,
             self._names[file],
@@ -251,7 +274,8 @@ class Ledger:
             allocated,
             freed,
             errno,
-            duration / _NANO,
+            took / _NANO,
+            _FAULTS[fault],
         )
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import trio
 
 from fuse_backing.directory import check_apart, served_directory
+from fuse_backing.event_file import EventFile
 from fuse_backing.filesystem import BackingFileSystem
+from fuse_backing.injection import Injector
 from fuse_backing.ledger import Ledger
 from fuse_backing.mounts import SUBTYPE, check_mountpoint
 from fuse_backing.session import mounted
@@ -29,10 +31,12 @@ async def serve(
     ready: Callable[[], None],
     *,
     passthrough: Passthrough = Passthrough.AUTO,
+    events: Path | None = None,
 ) -> None:
     """Serve *directory* on *mountpoint* until SIGTERM, SIGINT, or someone unmounts it.
 
-    *ready* is called once the mount and the control socket answer. Raises FuseBackingError (within an
+    *ready* is called once the mount and the control socket answer. With *events* every event is also appended
+    to that file. Raises FuseBackingError (within an
     ExceptionGroup if it comes from a task).
     """
     real = check_mountpoint(mountpoint)
@@ -44,14 +48,19 @@ async def serve(
         served_directory(directory) as fd,
         trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
     ):
+        event_file = None if events is None else EventFile.open(ledger, events)
         shortcut = Shortcut(ledger, passthrough)
-        files = BackingFileSystem(fd, ledger, shortcut)
+        injector = Injector(ledger, shortcut, event_file.drain if event_file is not None else lambda: True)
+        files = BackingFileSystem(fd, ledger, shortcut, injector)
         try:
             async with trio.open_nursery() as nursery:
                 # The control socket comes first and goes last: it can be refused before anything is
                 # mounted, and the totals can be asked for until the last punch is in them.
-                await nursery.start(store_server(ledger, info, shortcut).serve, control)
+                store = store_server(ledger, info, shortcut, injector, files)
+                await nursery.start(store.serve, control)
                 nursery.start_soon(ledger.watch)
+                if event_file is not None:
+                    nursery.start_soon(event_file.run)
                 shortcut.request()
                 async with mounted(files, real, fsname=info.directory, subtype=SUBTYPE) as session:
                     shortcut.begin(fd)
@@ -63,6 +72,8 @@ async def serve(
                 nursery.cancel_scope.cancel()
         finally:
             files.close()
+            if event_file is not None:
+                event_file.close()
 
 
 def announce(ready_fd: int, control: Path) -> None:

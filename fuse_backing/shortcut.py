@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from fuse_backing._load import _libfuse
+from fuse_backing.directory import unnamed_file
 from fuse_backing.errors import SessionError
 from fuse_backing.inodes import Inode
 from fuse_backing.ledger import Ledger
@@ -55,6 +56,7 @@ class Shortcut:
         self._ledger = ledger
         self._wanted = wanted
         self._known: dict[Inode, _Known] = {}
+        self._free_gates: list[int] = []
         self._active = False
         self.passthrough = False
         """Whether the kernel serves the data of files opened from now on."""
@@ -85,7 +87,8 @@ class Shortcut:
             return
         known = self._known.get(inode)
         if known is None:
-            known = self._known[inode] = _Known(_libfuse.gate_new())
+            gate = self._free_gates.pop() if self._free_gates else _libfuse.gate_new()
+            known = self._known[inode] = _Known(gate)
         if not known.handles and self.passthrough:
             known.backing = _register(inode)
         known.handles.add(handle)
@@ -111,7 +114,9 @@ class Shortcut:
 
     def forgotten(self, inode: Inode) -> None:
         """The kernel knows the inode no more."""
-        self._known.pop(inode, None)
+        known = self._known.pop(inode, None)
+        if known is not None:
+            self._free_gates.append(known.gate)
 
     @contextmanager
     def changing(self, inode: Inode) -> Iterator[None]:
@@ -150,7 +155,7 @@ class Shortcut:
         if not _libfuse.has_passthrough():
             return False, "the kernel does not offer it; it came with Linux 6.9 (CONFIG_FUSE_PASSTHROUGH)"
         try:
-            fd = os.open(".", os.O_TMPFILE | os.O_RDWR, 0o600, dir_fd=directory_fd)
+            fd = unnamed_file(directory_fd)
         except OSError as error:
             return False, f"no probe file in the directory: {error.strerror}"
         try:

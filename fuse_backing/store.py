@@ -9,10 +9,17 @@ command               arguments                 result
 ``counters``                                    ``data_requests``, ``served_natively``
 ``by_time``                                     ``started``, and a ``Histogram`` of seconds since
 ``by_offset``         ``file``                  a ``Histogram`` of bytes
-``events`` (stream)   ``since``, ``follow``     ``PunchEvent`` items; ``{"missed": n}`` where events were lost
+``metrics``                                     the Prometheus text
+``faults``                                      a list of objects: ``fault``, ``matched``, ``struck``
+``set_faults``        ``plan``: list of faults  null; an empty plan clears
+``events`` (stream)   ``since``, ``follow``     ``LedgerEvent`` items; ``{"missed": n}`` for lost ones
+``map`` (stream)      ``file``                  ``{"size": n}``, then lists of ``[start, end, shared]``
 ====================  ========================  ============================================================
+
+Sizes and offsets are bytes, times seconds. ``docs/backing-store.md`` has the protocol below this.
 """
 
+import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, fields, replace
@@ -21,11 +28,18 @@ from typing import TYPE_CHECKING, Self
 
 import trio
 
+from fuse_backing import metrics
+from fuse_backing.allocation import Extent, first_extents
 from fuse_backing.control import Arguments, ControlClient, ControlServer
-from fuse_backing.ledger import Histogram, Ledger, Missed, PunchEvent, Totals
+from fuse_backing.faults import Fault, FaultPlan
+from fuse_backing.ledger import Histogram, Ledger, LedgerEvent, Missed, Totals
 
 if TYPE_CHECKING:
+    from fuse_backing.filesystem import BackingFileSystem
+    from fuse_backing.injection import Injector
     from fuse_backing.shortcut import Shortcut
+
+_EXTENTS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +62,58 @@ class ServerInfo:
         return cls(**{field.name: value[field.name] for field in fields(cls)})  # type: ignore[arg-type]
 
 
-def store_server(ledger: Ledger, info: ServerInfo, shortcut: "Shortcut") -> ControlServer:
-    """Return a server that answers about *ledger*, and who serves what."""
+@dataclass(frozen=True, slots=True)
+class FaultCounts:
+    """One fault in force, how many requests it has counted, and how many of them it struck."""
+
+    fault: Fault
+    matched: int
+    struck: int
+
+
+def store_server(
+    ledger: Ledger,
+    info: ServerInfo,
+    shortcut: "Shortcut",
+    injector: "Injector",
+    files: "BackingFileSystem",
+) -> ControlServer:
+    """Return a server that answers about *ledger*, who serves what, and the faults in force."""
+
+    def who() -> ServerInfo:
+        return replace(info, passthrough=shortcut.passthrough, passthrough_reason=shortcut.reason)
 
     async def ping(arguments: Arguments) -> object:
-        return asdict(replace(info, passthrough=shortcut.passthrough, passthrough_reason=shortcut.reason))
+        return asdict(who())
+
+    async def show_metrics(arguments: Arguments) -> object:
+        return metrics.exposition(who(), ledger.totals_by_file, shortcut.counters())
+
+    async def faults(arguments: Arguments) -> object:
+        plan = injector.plan
+        return [
+            {"fault": fault.to_json(), "matched": matched, "struck": struck}
+            for fault, matched, struck in zip(plan.faults, plan.matched, plan.struck, strict=True)
+        ]
+
+    async def set_faults(arguments: Arguments) -> object:
+        plan = arguments.get("plan")
+        injector.set(FaultPlan() if plan == [] else FaultPlan.from_json(plan))
+        return None
+
+    async def extents(arguments: Arguments) -> AsyncGenerator[object, None]:
+        fd = files.open_host_file(str(arguments.get("file")))
+        try:
+            yield {"size": os.fstat(fd).st_size}
+            position = 0
+            while True:
+                found = await trio.to_thread.run_sync(first_extents, fd, position, _EXTENTS)
+                yield found
+                if len(found) < _EXTENTS:
+                    return
+                position = found[-1].end
+        finally:
+            os.close(fd)
 
     async def counters(arguments: Arguments) -> object:
         return shortcut.counters()
@@ -80,7 +141,7 @@ def store_server(ledger: Ledger, info: ServerInfo, shortcut: "Shortcut") -> Cont
         async with aclosing(ledger.subscribe(since)) as items:
             async for item in items:
                 yield {"missed": item.count} if isinstance(item, Missed) else item.to_json()
-                if last is not None and isinstance(item, PunchEvent) and item.sequence >= last:
+                if last is not None and isinstance(item, LedgerEvent) and item.sequence >= last:
                     return
                 # A long listing must not keep the data path waiting.
                 await trio.lowlevel.checkpoint()
@@ -93,8 +154,11 @@ def store_server(ledger: Ledger, info: ServerInfo, shortcut: "Shortcut") -> Cont
             "by_time": by_time,
             "by_offset": by_offset,
             "totals_by_file": totals_by_file,
+            "metrics": show_metrics,
+            "faults": faults,
+            "set_faults": set_faults,
         },
-        {"events": events},
+        {"events": events, "map": extents},
     )
 
 
@@ -117,12 +181,12 @@ class StoreClient:
         found = await self.control.call("totals_by_file")
         return {file: Totals.from_json(totals) for file, totals in found.items()}
 
-    async def events(self, since: int = 0) -> list[PunchEvent]:
+    async def events(self, since: int = 0) -> list[LedgerEvent]:
         """Return the events that the server has kept and that are newer than sequence number *since*."""
         async with aclosing(self._items(since, follow=False)) as items:
-            return [item async for item in items if isinstance(item, PunchEvent)]
+            return [item async for item in items if isinstance(item, LedgerEvent)]
 
-    def follow(self, since: int = 0) -> AsyncGenerator[PunchEvent | Missed, None]:
+    def follow(self, since: int = 0) -> AsyncGenerator[LedgerEvent | Missed, None]:
         """Yield events newer than *since* as they come; ``Missed`` where the server had to drop some.
 
         Close it (``contextlib.aclosing``) when leaving it early.
@@ -142,7 +206,31 @@ class StoreClient:
         """Return where in *file* successful events fell; empty for an unknown file."""
         return Histogram.from_json(await self.control.call("by_offset", file=file))
 
-    async def _items(self, since: int, *, follow: bool) -> AsyncGenerator[PunchEvent | Missed, None]:
+    async def metrics(self) -> str:
+        """Return the Prometheus text."""
+        return str(await self.control.call("metrics"))
+
+    async def faults(self) -> list[FaultCounts]:
+        """Return the faults in force."""
+        return [
+            FaultCounts(Fault.from_json(each["fault"], "fault"), int(each["matched"]), int(each["struck"]))
+            for each in await self.control.call("faults")
+        ]
+
+    async def set_faults(self, plan: FaultPlan) -> None:
+        """Put *plan* in force instead of any other; an empty one clears."""
+        await self.control.call("set_faults", plan=plan.to_json())
+
+    async def map(self, file: str) -> tuple[int, list[Extent]]:
+        """Return a file's size and its extents on the host, in order."""
+        found: list[Extent] = []
+        async with aclosing(self.control.stream("map", file=file)) as items:
+            size = int((await anext(items))["size"])
+            async for item in items:
+                found += [Extent(int(start), int(end), bool(shared)) for start, end, shared in item]
+        return size, found
+
+    async def _items(self, since: int, *, follow: bool) -> AsyncGenerator[LedgerEvent | Missed, None]:
         async with aclosing(self.control.stream("events", since=since, follow=follow)) as items:
             async for item in items:
-                yield Missed(item["missed"]) if "missed" in item else PunchEvent.from_json(item)
+                yield Missed(item["missed"]) if "missed" in item else LedgerEvent.from_json(item)

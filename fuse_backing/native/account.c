@@ -12,7 +12,7 @@
 
 struct file {
     struct account_totals totals;
-    struct account_histogram by_offset;
+    struct account_histogram *by_offset; /* NULL before its first event, or beyond ACCOUNT_MOST_HISTOGRAMS */
 };
 
 struct account {
@@ -23,7 +23,7 @@ struct account {
     struct account_histogram by_time;
     int64_t started;
     struct file **files;
-    uint32_t nr_files, room;
+    uint32_t nr_files, room, nr_histograms;
     int notify;
     bool armed;
 };
@@ -51,8 +51,10 @@ struct account *account_new(size_t capacity) {
 void account_free(struct account *account) {
     if (account->notify >= 0)
         close(account->notify);
-    for (uint32_t i = 0; i < account->nr_files; i++)
+    for (uint32_t i = 0; i < account->nr_files; i++) {
+        free(account->files[i]->by_offset);
         free(account->files[i]);
+    }
     free(account->files);
     free(account->ring);
     pthread_mutex_destroy(&account->lock);
@@ -65,9 +67,8 @@ uint32_t account_file(struct account *account) {
 
     if (file == NULL)
         return index;
-    file->by_offset.width = FIRST_OFFSET_WIDTH;
     pthread_mutex_lock(&account->lock);
-    if (account->nr_files == account->room) {
+    if (account->nr_files == account->room && account->nr_files < ACCOUNT_MOST_FILES) {
         uint32_t room = account->room ? 2 * account->room : 16;
         struct file **files = realloc(account->files, room * sizeof *files);
 
@@ -89,6 +90,8 @@ uint32_t account_file(struct account *account) {
 static void add_totals(struct account_totals *totals, const struct account_event *event) {
     totals->events++;
     totals->freed += event->freed;
+    if (event->fault != 0)
+        totals->faults++;
     if (event->error != 0) {
         totals->errors++;
         return;
@@ -96,7 +99,7 @@ static void add_totals(struct account_totals *totals, const struct account_event
     totals->allocated += event->allocated;
     if (event->operation == ACCOUNT_PUNCH)
         totals->punched += event->length;
-    else
+    else if (event->operation == ACCOUNT_ZERO)
         totals->zeroed += event->length;
 }
 
@@ -120,7 +123,7 @@ static void widen(struct account_histogram *histogram, uint64_t value) {
 static void add_range(struct account_histogram *histogram, uint64_t offset, uint64_t length, uint64_t freed) {
     uint64_t position = offset, end, left = freed;
 
-    if (length == 0 || offset > UINT64_MAX - length)
+    if (length == 0 || offset > INT64_MAX || length > INT64_MAX - offset) /* no file reaches so far */
         return;
     end = offset + length;
     widen(histogram, end - 1);
@@ -149,22 +152,34 @@ static void add_moment(struct account_histogram *histogram, uint64_t moment, con
     bucket->freed += event->freed;
 }
 
+/* The histogram of a file, made with its first event; NULL without memory or room. */
+static struct account_histogram *offsets_of(struct account *account, struct file *file) {
+    if (file->by_offset == NULL && account->nr_histograms < ACCOUNT_MOST_HISTOGRAMS) {
+        file->by_offset = calloc(1, sizeof *file->by_offset);
+        if (file->by_offset != NULL) {
+            file->by_offset->width = FIRST_OFFSET_WIDTH;
+            account->nr_histograms++;
+        }
+    }
+    return file->by_offset;
+}
+
 uint64_t account_record(struct account *account, struct account_event *event) {
-    bool wake;
+    bool drawn = event->error == 0 && (event->operation == ACCOUNT_PUNCH || event->operation == ACCOUNT_ZERO), wake;
 
     pthread_mutex_lock(&account->lock);
     event->sequence = account->totals.events + 1;
     account->ring[event->sequence % account->capacity] = *event;
     add_totals(&account->totals, event);
-    if (event->error == 0)
+    if (drawn)
         add_moment(&account->by_time, event->time > account->started ? (uint64_t)(event->time - account->started) : 0,
                    event);
     if (event->file < account->nr_files) {
         struct file *file = account->files[event->file];
 
         add_totals(&file->totals, event);
-        if (event->error == 0)
-            add_range(&file->by_offset, event->offset, event->length, event->freed);
+        if (drawn && offsets_of(account, file) != NULL)
+            add_range(file->by_offset, event->offset, event->length, event->freed);
     }
     wake = account->armed;
     account->armed = false;
@@ -233,8 +248,10 @@ bool account_by_offset(struct account *account, uint32_t file, struct account_hi
 
     pthread_mutex_lock(&account->lock);
     known = file < account->nr_files;
-    if (known)
-        *histogram = account->files[file]->by_offset;
+    if (known && account->files[file]->by_offset != NULL)
+        *histogram = *account->files[file]->by_offset;
+    else
+        *histogram = (struct account_histogram){.width = FIRST_OFFSET_WIDTH};
     pthread_mutex_unlock(&account->lock);
     return known;
 }

@@ -1,4 +1,5 @@
-/* The ledger's numbers: every punch and zero range in a ring, totals and histograms that lose nothing.
+/* The ledger's numbers: every punch, zero range and injected fault in a ring, totals and histograms that lose
+ * nothing.
  *
  * Kept in C so that recording an event costs well under a microsecond and needs no Python lock: the thread
  * that serves punches must not wait for an interpreter. Python reads it when somebody asks. All functions
@@ -11,7 +12,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum account_operation { ACCOUNT_PUNCH = 0, ACCOUNT_ZERO = 1, ACCOUNT_OPERATIONS };
+/* Writes, reads and fsyncs are recorded only where a planned fault struck them. */
+enum account_operation {
+    ACCOUNT_PUNCH = 0,
+    ACCOUNT_ZERO = 1,
+    ACCOUNT_WRITE = 2,
+    ACCOUNT_READ = 3,
+    ACCOUNT_FSYNC = 4,
+    ACCOUNT_OPERATIONS
+};
+
+/* Memory is bounded: so many files, and a histogram by offset for the first so many of them that have an event. */
+#define ACCOUNT_MOST_FILES 16384
+#define ACCOUNT_MOST_HISTOGRAMS 1024
 
 struct account_event {
     uint64_t sequence; /* from 1, without gaps */
@@ -20,12 +33,13 @@ struct account_event {
     uint32_t operation;
     int32_t mode;
     int32_t error;
+    uint32_t fault; /* 0, or the caller's number of the kind of fault that was injected */
     uint64_t offset, length, allocated, freed;
     int64_t duration;
 };
 
 struct account_totals {
-    uint64_t events, punched, zeroed, allocated, freed, errors;
+    uint64_t events, punched, zeroed, allocated, freed, errors, faults;
 };
 
 /* A histogram whose buckets double in width when a value falls beyond the last, so it never outgrows its room. */
@@ -45,7 +59,7 @@ struct account;
 struct account *account_new(size_t capacity);
 void account_free(struct account *account);
 
-/* Add a file and return its index, or UINT32_MAX without memory. The caller keeps the names. */
+/* Add a file and return its index, or UINT32_MAX without memory or room. The caller keeps the names. */
 uint32_t account_file(struct account *account);
 
 /* Record an event: fills in its sequence, and returns it. */
@@ -60,7 +74,8 @@ size_t account_events(struct account *account, uint64_t from, struct account_eve
 struct account_totals account_sum(struct account *account);
 bool account_file_sum(struct account *account, uint32_t file, struct account_totals *totals);
 
-/* Histograms: of a file by offset, of everything by time since the account was made. */
+/* Histograms of successful punches and zero ranges: of a file by offset (empty where there is none), of everything
+ * by time since the account was made. */
 bool account_by_offset(struct account *account, uint32_t file, struct account_histogram *histogram);
 void account_by_time(struct account *account, struct account_histogram *histogram, int64_t *started);
 

@@ -17,8 +17,9 @@
 #include "protocol.h"
 #include "punch.h"
 
-#define BUFFER_SIZE (256 * 4096 + 2 * 4096) /* the largest request of libfuse 3: FUSE_MAX_MAX_PAGES and a header */
-#define MAX_PENDING 256                     /* OPEN, CREATE and INIT requests that wait for their answer */
+#define MAX_WRITE (256 * 4096)         /* bytes of data in a request; INIT's answer is amended so that it holds */
+#define BUFFER_SIZE (MAX_WRITE + 8192) /* and room for headers: the kernel asks for FUSE_MIN_READ_BUFFER at least */
+#define MOST_QUEUED (32 << 20)         /* bytes that wait for libfuse; beyond, the device is not read */
 #define SPIN_NANOSECONDS 60000              /* who waits for an answer sends the next request within this time */
 
 struct request {
@@ -54,16 +55,18 @@ struct channel {
     char *buffer, *data;
 
     pthread_mutex_t lock; /* of all below */
+    pthread_cond_t taken; /* libfuse has taken from the queue, or the channel is to end */
     struct request *first, *last;
+    size_t queued; /* bytes */
     int ended; /* the errno that ended the device, 0 while it works */
-    struct pending pending[MAX_PENDING];
-    size_t nr_pending;
+    struct pending *pending; /* OPEN, CREATE and INIT requests that wait for their answer */
+    size_t nr_pending, room_pending;
     struct file *files; /* by handle */
     size_t nr_files;
     struct gate **gates;
     size_t nr_gates;
 
-    atomic_bool offered, granted;
+    atomic_bool offered, granted, stopping;
     atomic_uint_fast64_t requests[CHANNEL_OPCODES], served, limit;
 };
 
@@ -75,7 +78,8 @@ struct channel *channel_new(int device, bool passthrough, unsigned stack_depth, 
     if (channel == NULL)
         return NULL;
     pthread_mutex_init(&channel->lock, NULL);
-    channel->device = device;
+    pthread_cond_init(&channel->taken, NULL);
+    channel->device = fcntl(device, F_DUPFD_CLOEXEC, 0);
     channel->passthrough = passthrough;
     channel->stack_depth = stack_depth;
     channel->account = account;
@@ -84,8 +88,10 @@ struct channel *channel_new(int device, bool passthrough, unsigned stack_depth, 
     channel->data = malloc(BUFFER_SIZE);
     channel->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     channel->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (channel->buffer == NULL || channel->data == NULL || channel->wake < 0 || channel->stop < 0) {
-        channel->device = -1; /* stays the caller's */
+    if (channel->device < 0 || channel->buffer == NULL || channel->data == NULL || channel->wake < 0 ||
+        channel->stop < 0) {
+        if (channel->wake >= 0)
+            close(channel->wake);
         channel_free(channel);
         return NULL;
     }
@@ -94,6 +100,10 @@ struct channel *channel_new(int device, bool passthrough, unsigned stack_depth, 
 
 void channel_free(struct channel *channel) {
     if (channel->running) {
+        pthread_mutex_lock(&channel->lock);
+        atomic_store(&channel->stopping, true);
+        pthread_cond_signal(&channel->taken);
+        pthread_mutex_unlock(&channel->lock);
         eventfd_write(channel->stop, 1);
         pthread_join(channel->thread, NULL);
     }
@@ -109,12 +119,14 @@ void channel_free(struct channel *channel) {
     }
     free(channel->gates);
     free(channel->files);
+    free(channel->pending);
     free(channel->buffer);
     free(channel->data);
     if (channel->device >= 0)
         close(channel->device);
     if (channel->stop >= 0)
         close(channel->stop);
+    pthread_cond_destroy(&channel->taken);
     pthread_mutex_destroy(&channel->lock);
     free(channel);
 }
@@ -256,7 +268,8 @@ void channel_backing_close(struct channel *channel, int id) {
 /* ---- served here ----------------------------------------------------------------------------------- */
 
 static void answer(struct channel *channel, uint64_t unique, int error) {
-    struct protocol_out_header header = {sizeof header, -error, unique};
+    /* ENOSYS would make the kernel stop asking for the operation, on every file */
+    struct protocol_out_header header = {sizeof header, error == ENOSYS ? -EOPNOTSUPP : -error, unique};
 
     while (write(channel->device, &header, sizeof header) < 0 && errno == EINTR)
         ;
@@ -301,20 +314,25 @@ static bool serve_read(struct channel *channel, const char *content, size_t size
 static bool serve_write(struct channel *channel, const char *content, size_t size) {
     const struct protocol_in_header *header = (const void *)content;
     const struct protocol_write_in *in = (const void *)(content + sizeof *header);
+    struct protocol_write_out out = {0, 0};
     struct file file;
-    ssize_t done;
 
     if (size < sizeof *header + sizeof *in || size - sizeof *header - sizeof *in < in->size ||
         atomic_load(&channel->limit) == 0 || !find_file(channel, in->fh, &file))
         return false;
-    done = pwrite((int)in->fh, in + 1, in->size, (off_t)in->offset);
-    if (done < 0) {
-        answer(channel, header->unique, errno);
-    } else {
-        struct protocol_write_out out = {(uint32_t)done, 0};
+    /* A loop device takes a short write for a whole one (drivers/block/loop.c, lo_complete_rq): where the host's
+     * file system is full in the middle, the error is the honest answer. */
+    while (out.size < in->size) {
+        ssize_t done = pwrite((int)in->fh, (const char *)(in + 1) + out.size, in->size - out.size,
+                              (off_t)(in->offset + out.size));
 
-        answer_with(channel, header->unique, &out, sizeof out);
+        if (done <= 0) {
+            answer(channel, header->unique, done < 0 ? errno : EIO);
+            return true;
+        }
+        out.size += (uint32_t)done;
     }
+    answer_with(channel, header->unique, &out, sizeof out);
     return true;
 }
 
@@ -327,7 +345,8 @@ static bool serve_fallocate(struct channel *channel, const char *content, size_t
     struct file file = {0};
     bool punch, done = false;
 
-    if (size < sizeof *header + sizeof *in || in->length == 0 || in->length > atomic_load(&channel->limit))
+    if (size < sizeof *header + sizeof *in || in->length == 0 || in->length > atomic_load(&channel->limit) ||
+        in->offset > INT64_MAX || in->length > INT64_MAX - in->offset)
         return false;
     punch = in->mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
     if (!punch && in->mode != (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE))
@@ -363,11 +382,25 @@ static bool serve_fallocate(struct channel *channel, const char *content, size_t
 
 /* ---- requests -------------------------------------------------------------------------------------- */
 
-static void note(struct channel *channel, uint64_t unique, uint32_t opcode) {
+/* Remember to amend the answer; false without memory. */
+static bool note(struct channel *channel, uint64_t unique, uint32_t opcode) {
+    bool noted;
+
     pthread_mutex_lock(&channel->lock);
-    if (channel->nr_pending < MAX_PENDING)
+    if (channel->nr_pending == channel->room_pending) {
+        size_t room = channel->room_pending + 64;
+        struct pending *pending = grown(channel->pending, channel->room_pending, room, sizeof *pending);
+
+        if (pending != NULL) {
+            channel->pending = pending;
+            channel->room_pending = room;
+        }
+    }
+    noted = channel->nr_pending < channel->room_pending;
+    if (noted)
         channel->pending[channel->nr_pending++] = (struct pending){unique, opcode};
     pthread_mutex_unlock(&channel->lock);
+    return noted;
 }
 
 static void queue(struct channel *channel, const char *content, size_t size) {
@@ -382,6 +415,9 @@ static void queue(struct channel *channel, const char *content, size_t size) {
     request->size = size;
     memcpy(request->content, content, size);
     pthread_mutex_lock(&channel->lock);
+    while (channel->queued > MOST_QUEUED && !atomic_load(&channel->stopping))
+        pthread_cond_wait(&channel->taken, &channel->lock);
+    channel->queued += size;
     if (channel->first == NULL)
         channel->first = request;
     else
@@ -394,7 +430,7 @@ static void queue(struct channel *channel, const char *content, size_t size) {
 /* Deal with one request; whether it was served here. */
 static bool receive(struct channel *channel, size_t size) {
     const struct protocol_in_header *header = (const void *)channel->buffer;
-    bool served = false;
+    bool served = false, noted = true;
 
     if (header->opcode < CHANNEL_OPCODES)
         atomic_fetch_add(&channel->requests[header->opcode], 1);
@@ -414,16 +450,18 @@ static bool receive(struct channel *channel, size_t size) {
         if (size >= sizeof *header + sizeof *in && (in->flags & PROTOCOL_INIT_EXT) &&
             (in->flags2 & PROTOCOL_INIT2_PASSTHROUGH))
             atomic_store(&channel->offered, true);
-        note(channel, header->unique, header->opcode);
+        noted = note(channel, header->unique, header->opcode);
         break;
     }
     case PROTOCOL_OPEN:
     case PROTOCOL_CREATE:
-        note(channel, header->unique, header->opcode);
+        noted = note(channel, header->unique, header->opcode);
         break;
     }
     if (served)
         atomic_fetch_add(&channel->served, 1);
+    else if (!noted)
+        answer(channel, header->unique, ENOMEM);
     else
         queue(channel, channel->buffer, size);
     return served;
@@ -448,7 +486,7 @@ static void *run(void *argument) {
     struct pollfd wait[2] = {{channel->device, POLLIN, 0}, {channel->stop, POLLIN, 0}};
     int64_t spin_until = 0;
 
-    for (;;) {
+    while (!atomic_load(&channel->stopping)) { /* requests may never cease: a loop device outlives its mount */
         ssize_t size = read(channel->device, channel->buffer, BUFFER_SIZE);
 
         if (size >= (ssize_t)sizeof(struct protocol_in_header)) {
@@ -465,6 +503,7 @@ static void *run(void *argument) {
                 return NULL;
         }
     }
+    return NULL;
 }
 
 int channel_start(struct channel *channel) {
@@ -497,6 +536,8 @@ ssize_t channel_read(struct channel *channel, void *buffer, size_t size) {
         return -1;
     }
     channel->first = request->next;
+    channel->queued -= request->size;
+    pthread_cond_signal(&channel->taken);
     pthread_mutex_unlock(&channel->lock);
     result = request->size <= size ? (ssize_t)request->size : -1;
     if (result < 0)
@@ -537,6 +578,9 @@ static int backing_of(struct channel *channel, uint64_t handle) {
 static void amend(struct channel *channel, uint32_t opcode, char *content, size_t size) {
     if (opcode == PROTOCOL_INIT && size >= sizeof(struct protocol_init_out)) {
         struct protocol_init_out *out = (void *)content;
+
+        if (out->max_write > MAX_WRITE) /* a libfuse with larger requests than this buffer */
+            out->max_write = MAX_WRITE;
 
         if (channel->passthrough && atomic_load(&channel->offered) && !(out->flags & PROTOCOL_WRITEBACK_CACHE)) {
             out->flags |= PROTOCOL_INIT_EXT;

@@ -22,10 +22,11 @@
 
 struct channel;
 
-/* Take over `device`, an open /dev/fuse; the channel closes it. Starts no thread before channel_start. */
+/* A channel to `device`, an open and non-blocking /dev/fuse, of which it keeps a duplicate. NULL without memory or
+ * descriptors. Starts no thread before channel_start. */
 struct channel *channel_new(int device, bool passthrough, unsigned stack_depth, struct account *account);
 int channel_start(struct channel *channel); /* 0 or an errno */
-void channel_free(struct channel *channel); /* ends the thread */
+void channel_free(struct channel *channel); /* ends the thread, and the connection if nobody else has the device */
 
 /* The descriptor that libfuse waits for and gives to the two functions below. libfuse closes it. */
 int channel_fd(struct channel *channel);

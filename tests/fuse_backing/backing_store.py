@@ -15,7 +15,7 @@ from pathlib import Path
 import trio
 
 from fuse_backing import mounts
-from fuse_backing.ledger import PunchEvent, Totals
+from fuse_backing.ledger import LedgerEvent, Totals
 from fuse_backing.store import StoreClient
 
 COMMAND = [sys.executable, "-m", "fuse_backing"]
@@ -114,7 +114,7 @@ class Store:
     def totals(self) -> Totals:
         return trio.run(StoreClient(self.control).totals)
 
-    def events(self) -> list[PunchEvent]:
+    def events(self) -> list[LedgerEvent]:
         return trio.run(StoreClient(self.control).events)
 
     def tear_down(self) -> None:

@@ -7,12 +7,13 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse_backing.ledger import Ledger, Missed, Operation, PunchEvent, Totals
+from fuse_backing.faults import FaultKind, Operation
+from fuse_backing.ledger import Ledger, LedgerEvent, Missed, Totals
 
 
 def record(
-    ledger: Ledger, file: str = "a", operation: Operation = "punch", freed: int = 0, errno: int = 0
-) -> PunchEvent:
+    ledger: Ledger, file: str = "a", operation: Operation = Operation.PUNCH, freed: int = 0, errno: int = 0
+) -> LedgerEvent:
     sequence = ledger.record(
         time=1.5,
         file=file,
@@ -57,7 +58,7 @@ def test_a_refused_punch_counts_as_an_error_and_frees_nothing() -> None:
 def test_punched_and_zeroed_bytes_are_counted_apart() -> None:
     ledger = Ledger()
     record(ledger, freed=4096)
-    record(ledger, operation="zero")
+    record(ledger, operation=Operation.ZERO)
     assert ledger.totals == Totals(
         events=2, punched_bytes=8192, zeroed_bytes=8192, allocated=8192, freed=4096
     )
@@ -91,7 +92,7 @@ def test_the_ring_forgets_the_oldest_and_totals_forget_nothing(
 def test_events_and_totals_survive_json() -> None:
     ledger = Ledger()
     event = record(ledger, freed=7)
-    assert PunchEvent.from_json({**event.to_json(), "newer": 1}) == event
+    assert LedgerEvent.from_json({**event.to_json(), "newer": 1}) == event
     assert Totals.from_json(ledger.totals.to_json()) == ledger.totals
 
 
@@ -103,7 +104,7 @@ async def test_a_subscriber_gets_old_and_new_events_in_order(autojump_clock: tri
     async def subscriber() -> None:
         async with aclosing(ledger.subscribe(since=0)) as items:
             async for item in items:
-                assert isinstance(item, PunchEvent)
+                assert isinstance(item, LedgerEvent)
                 got.append(item.sequence)
 
     async with trio.open_nursery() as nursery:
@@ -136,7 +137,7 @@ async def test_events_that_a_subscriber_has_been_handed_can_be_overwritten_witho
     async with aclosing(ledger.subscribe(since=0)) as items:
         for _ in range(7):
             item = await anext(items)
-            assert isinstance(item, PunchEvent)
+            assert isinstance(item, LedgerEvent)
             got.append(item.sequence)
             if len(got) == 1:
                 for _ in range(3):
@@ -152,12 +153,12 @@ async def test_events_recorded_without_python_wake_subscribers() -> None:
 
         async def punch_elsewhere() -> None:
             await trio.testing.wait_all_tasks_blocked(0.01)
-            await trio.to_thread.run_sync(ledger.account.record, 1, index, 0, 3, 0, 4096, 4096, 4096, 0, 1)
+            await trio.to_thread.run_sync(ledger.account.record, 1, index, 0, 3, 0, 4096, 4096, 4096, 0, 1, 0)
 
         nursery.start_soon(punch_elsewhere)
         with trio.fail_after(5):
             item = await anext(items)
-        assert isinstance(item, PunchEvent)
+        assert isinstance(item, LedgerEvent)
         assert (item.file, item.freed) == ("a", 4096)
         nursery.cancel_scope.cancel()
 
@@ -168,7 +169,7 @@ def test_the_histogram_by_offset_loses_no_byte_however_far_offsets_go(
 ) -> None:
     ledger = Ledger(1)
     for offset, length, freed in punches:
-        ledger.account.record(1, ledger.index_of("a"), 0, 3, offset, length, freed, freed, 0, 1)
+        ledger.account.record(1, ledger.index_of("a"), 0, 3, offset, length, freed, freed, 0, 1, 0)
     found = ledger.by_offset("a")
     assert len(found.buckets) <= 256
     assert sum(bucket.events for bucket in found.buckets) == len(punches)
@@ -185,7 +186,7 @@ def test_a_million_events_lose_no_total() -> None:
     index = ledger.index_of("a")
     record_one = ledger.account.record
     for number in range(1_000_000):
-        record_one(number * 1000, index, 0, 3, number * 65536, 65536, 65536, 4096, 0, 10)
+        record_one(number * 1000, index, 0, 3, number * 65536, 65536, 65536, 4096, 0, 10, 0)
     assert ledger.totals.events == 1_000_000
     assert ledger.totals.freed == 4096 * 1_000_000
     assert ledger.totals.punched_bytes == 65536 * 1_000_000
