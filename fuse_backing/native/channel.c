@@ -303,6 +303,7 @@ static bool serve_read(struct channel *channel, const char *content, size_t size
     if (size < sizeof *header + sizeof *in || in->size > BUFFER_SIZE || atomic_load(&channel->limit) == 0 ||
         !find_file(channel, in->fh, &file))
         return false;
+    atomic_fetch_add(&channel->served, 1);
     done = pread((int)in->fh, channel->data, in->size, (off_t)in->offset);
     if (done < 0)
         answer(channel, header->unique, errno);
@@ -320,6 +321,7 @@ static bool serve_write(struct channel *channel, const char *content, size_t siz
     if (size < sizeof *header + sizeof *in || size - sizeof *header - sizeof *in < in->size ||
         atomic_load(&channel->limit) == 0 || !find_file(channel, in->fh, &file))
         return false;
+    atomic_fetch_add(&channel->served, 1);
     /* A loop device takes a short write for a whole one (drivers/block/loop.c, lo_complete_rq): where the host's
      * file system is full in the middle, the error is the honest answer. */
     while (out.size < in->size) {
@@ -372,6 +374,7 @@ static bool serve_fallocate(struct channel *channel, const char *content, size_t
         event.freed = result.freed;
         event.duration = result.duration;
         account_record(channel->account, &event); /* before the answer: who has it can read the account */
+        atomic_fetch_add(&channel->served, 1);
         done = true;
     }
     pthread_mutex_unlock(&file.gate->lock);
@@ -427,7 +430,7 @@ static void queue(struct channel *channel, const char *content, size_t size) {
     eventfd_write(channel->wake, 1);
 }
 
-/* Deal with one request; whether it was served here. */
+/* Deal with one request; whether it was served here (and counted before the answer). */
 static bool receive(struct channel *channel, size_t size) {
     const struct protocol_in_header *header = (const void *)channel->buffer;
     bool served = false, noted = true;
@@ -458,11 +461,9 @@ static bool receive(struct channel *channel, size_t size) {
         noted = note(channel, header->unique, header->opcode);
         break;
     }
-    if (served)
-        atomic_fetch_add(&channel->served, 1);
-    else if (!noted)
+    if (!noted)
         answer(channel, header->unique, ENOMEM);
-    else
+    else if (!served)
         queue(channel, channel->buffer, size);
     return served;
 }

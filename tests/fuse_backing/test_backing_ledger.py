@@ -7,7 +7,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse_backing.faults import FaultKind, Operation
+from fuse_backing.faults import Operation
 from fuse_backing.ledger import Ledger, LedgerEvent, Missed, Totals
 
 
