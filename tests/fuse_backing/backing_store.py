@@ -15,6 +15,8 @@ from pathlib import Path
 import trio
 
 from fuse_backing import mounts
+from fuse_backing.allocation import allocated_bytes
+from fuse_backing.faults import FaultPlan
 from fuse_backing.ledger import LedgerEvent, Totals
 from fuse_backing.store import StoreClient
 
@@ -79,6 +81,7 @@ class Store:
     control: Path
     errors: Path
     passthrough: str = "auto"
+    options: list[str] = field(default_factory=list)
     server: subprocess.Popen[bytes] = field(init=False)
 
     def start(self) -> None:
@@ -87,14 +90,8 @@ class Store:
             self.server = subprocess.Popen(
                 [
                     *(*COMMAND, "mount", str(self.directory), str(self.mountpoint), "--foreground"),
-                    *(
-                        "--control",
-                        str(self.control),
-                        "--ready-fd",
-                        str(write_end),
-                        "--passthrough",
-                        self.passthrough,
-                    ),
+                    *("--control", str(self.control), "--ready-fd", str(write_end)),
+                    *("--passthrough", self.passthrough, *self.options),
                 ],
                 stderr=errors,
                 pass_fds=(write_end,),
@@ -116,6 +113,23 @@ class Store:
 
     def events(self) -> list[LedgerEvent]:
         return trio.run(StoreClient(self.control).events)
+
+    def counters(self) -> dict[str, int]:
+        return trio.run(StoreClient(self.control).counters)
+
+    def set_faults(self, *faults: dict[str, object]) -> None:
+        """Put a plan in force; none clears."""
+        plan = FaultPlan.from_json(list(faults)) if faults else FaultPlan()
+        trio.run(StoreClient(self.control).set_faults, plan)
+
+    def allocated(self, name: str) -> int:
+        """What the host has allocated of a file, read past the store."""
+        with self.host(name).open("rb") as file:
+            return allocated_bytes(file.fileno(), 0, (1 << 63) - 1)
+
+    def memory(self) -> int:
+        """The server's resident set in bytes."""
+        return int(Path(f"/proc/{self.server.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
     def tear_down(self) -> None:
         if self.server.poll() is None:
