@@ -11,6 +11,7 @@ from pathlib import Path
 
 import trio
 
+from fuse_backing._syscalls import become_io_flusher
 from fuse_backing.directory import check_apart, served_directory
 from fuse_backing.event_file import EventFile
 from fuse_backing.filesystem import BackingFileSystem
@@ -39,11 +40,12 @@ async def serve(
     to that file. Raises FuseBackingError (within an
     ExceptionGroup if it comes from a task).
     """
+    io_flusher = become_io_flusher()  # before there is any other thread
     real = check_mountpoint(mountpoint)
     check_apart(directory, mountpoint)
     _allow_open_files()
     ledger = Ledger()
-    info = ServerInfo(os.getpid(), os.path.realpath(directory), str(real), time.time())
+    info = ServerInfo(os.getpid(), os.path.realpath(directory), str(real), time.time(), io_flusher=io_flusher)
     with (
         served_directory(directory) as fd,
         trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,

@@ -19,6 +19,7 @@ command               arguments                 result
 Sizes and offsets are bytes, times seconds. ``docs/backing-store.md`` has the protocol below this.
 """
 
+import errno
 import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -31,6 +32,7 @@ import trio
 from fuse_backing import metrics
 from fuse_backing.allocation import Extent, first_extents
 from fuse_backing.control import Arguments, ControlClient, ControlServer
+from fuse_backing.errors import ControlError
 from fuse_backing.faults import Fault, FaultPlan
 from fuse_backing.ledger import Histogram, Ledger, LedgerEvent, Missed, Totals
 
@@ -55,6 +57,8 @@ class ServerInfo:
     """Whether the kernel serves the data of files opened now, without the server."""
     passthrough_reason: str = ""
     """Why it does not."""
+    io_flusher: bool = False
+    """Whether its memory allocation never waits for writeback (PR_SET_IO_FLUSHER, needs CAP_SYS_RESOURCE)."""
 
     @classmethod
     def from_json(cls, value: dict[str, object]) -> Self:
@@ -102,7 +106,7 @@ def store_server(
         return None
 
     async def extents(arguments: Arguments) -> AsyncGenerator[object, None]:
-        fd = files.open_host_file(str(arguments.get("file")))
+        fd = files.open_host_file(_file_name(arguments))
         try:
             yield {"size": os.fstat(fd).st_size}
             position = 0
@@ -123,7 +127,7 @@ def store_server(
         return {"started": started, **asdict(found)}
 
     async def by_offset(arguments: Arguments) -> object:
-        return asdict(ledger.by_offset(str(arguments.get("file"))))
+        return asdict(ledger.by_offset(_file_name(arguments)))
 
     async def totals(arguments: Arguments) -> object:
         return ledger.totals.to_json()
@@ -133,8 +137,8 @@ def store_server(
 
     async def events(arguments: Arguments) -> AsyncGenerator[object, None]:
         since = arguments.get("since", 0)
-        if not isinstance(since, int) or since < 0:
-            raise ValueError(f"since must be a sequence number, not {since!r}")
+        if not isinstance(since, int) or not 0 <= since < 1 << 64:
+            raise ControlError(f"'since' must be a sequence number, not {since!r}", errno.EINVAL)
         last = None if arguments.get("follow", False) else ledger.last_sequence
         if last is not None and since >= last:
             return
@@ -160,6 +164,17 @@ def store_server(
         },
         {"events": events, "map": extents},
     )
+
+
+def _file_name(arguments: Arguments) -> str:
+    """Return the argument ``file``; what no file can be called is the caller's error, not a bug."""
+    name = arguments.get("file")
+    try:
+        if isinstance(name, str) and os.fsencode(name):
+            return name
+    except UnicodeEncodeError:
+        pass
+    raise ControlError(f"'file' must be a file's name, not {name!r}", errno.EINVAL)
 
 
 class StoreClient:
