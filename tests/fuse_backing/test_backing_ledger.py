@@ -7,8 +7,9 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse_backing.faults import Operation
-from fuse_backing.ledger import Ledger, LedgerEvent, Missed, Totals
+from fuse_backing._account import MOST_FILES
+from fuse_backing.faults import FaultKind, Operation
+from fuse_backing.ledger import OTHER_FILES, Ledger, LedgerEvent, Missed, Totals
 
 
 def record(
@@ -62,6 +63,46 @@ def test_punched_and_zeroed_bytes_are_counted_apart() -> None:
     assert ledger.totals == Totals(
         events=2, punched_bytes=8192, zeroed_bytes=8192, allocated=8192, freed=4096
     )
+
+
+def test_faults_are_counted_and_kept_apart_from_what_was_punched() -> None:
+    ledger = Ledger()
+    for operation, fault, number in (
+        (Operation.PUNCH, FaultKind.LIE, 0),
+        (Operation.PUNCH, FaultKind.ERROR, 5),
+        (Operation.WRITE, FaultKind.FULL, 28),
+        (Operation.READ, FaultKind.DELAY, 0),
+        (Operation.FSYNC, FaultKind.CRASH, 0),
+    ):
+        ledger.record(
+            time=1.5,
+            file="a",
+            operation=operation,
+            mode=0,
+            offset=0,
+            length=100,
+            allocated=0,
+            freed=0,
+            errno=number,
+            duration=0,
+            fault=fault,
+        )
+    assert ledger.totals == Totals(events=5, punched_bytes=100, errors=2, faults=5)
+    assert [(event.operation, event.fault) for event in ledger.events()][2] == ("write", "full")
+    assert [LedgerEvent.from_json(event.to_json()) for event in ledger.events()] == ledger.events()
+    assert sum(bucket.events for bucket in ledger.by_offset("a").buckets) == 1  # the lie: it was "punched"
+
+
+def test_more_files_than_the_ledger_has_names_for_share_one_and_lose_nothing() -> None:
+    ledger = Ledger(8)
+    for number in range(MOST_FILES + 1000):
+        record(ledger, str(number), freed=1)
+    totals = ledger.totals_by_file
+    assert len(totals) == MOST_FILES
+    assert totals[OTHER_FILES].freed == 1001
+    assert sum(each.freed for each in totals.values()) == ledger.totals.freed == MOST_FILES + 1000
+    assert ledger.events()[-1].file == OTHER_FILES
+    assert sum(bool(ledger.by_offset(file).buckets) for file in totals) == 1024  # histograms are fewer
 
 
 def test_totals_are_kept_for_each_file() -> None:
