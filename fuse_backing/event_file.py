@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 PATIENCE = 1.0
 """Seconds until a write that failed is tried again."""
 
+PAUSE = 0.05
+"""Seconds between two writes, so that a storm is written in batches."""
+
 _BATCH = 1024
 
 
@@ -58,8 +61,8 @@ class EventFile:
         """Write events as they come, for ever."""
         while True:
             await self._ledger.newer_than(self._position)
-            if not await trio.to_thread.run_sync(self.drain):
-                await trio.sleep(PATIENCE)
+            written = await trio.to_thread.run_sync(self.drain)
+            await trio.sleep(PAUSE if written else PATIENCE)
 
     def drain(self) -> bool:
         """Write all events that are not written yet; tell whether that worked. A failure is logged once."""

@@ -58,7 +58,7 @@ class LedgerEvent:
 
     def to_json(self) -> dict[str, object]:
         """Return the event as JSON can carry it."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in _EVENT_FIELDS}  # asdict would copy deeply
 
     @classmethod
     def from_json(cls, value: dict[str, object]) -> Self:
@@ -69,6 +69,9 @@ class LedgerEvent:
             **{**known, "operation": Operation(str(known["operation"]))},  # type: ignore[arg-type]
             fault=None if fault is None else FaultKind(str(fault)),
         )
+
+
+_EVENT_FIELDS = tuple(field.name for field in fields(LedgerEvent))
 
 
 @dataclass(frozen=True, slots=True)

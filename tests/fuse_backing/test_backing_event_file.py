@@ -88,7 +88,7 @@ def test_events_that_the_ring_has_lost_leave_a_line_that_counts_them(tmp_path: P
     assert sequences == [1, 2, {"missed": 6}, 9, 10, 11, 12]
 
 
-@pytest.mark.parametrize("room", [0, 1, 200, 1000, 1500])
+@pytest.mark.parametrize("room", [0, 1, 200, 1000, 1200])
 def test_a_full_disk_leaves_whole_lines_and_is_made_up_for(
     tmp_path: Path, room: int, caplog: pytest.LogCaptureFixture
 ) -> None:
