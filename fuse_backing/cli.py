@@ -239,7 +239,7 @@ def set_faults(mountpoint: Path, plan: IO[bytes], control: Path | None) -> None:
     except (FaultPlanError, UnicodeDecodeError) as error:
         raise FaultPlanError(f"{plan.name}: {error}") from None
     trio.run(StoreClient(_socket(mountpoint, control)).set_faults, parsed)
-    click.echo(f"{mountpoint}: {len(parsed.faults)} faults in force")
+    click.echo(f"{mountpoint}: faults in force: {len(parsed.faults)}")
 
 
 @faults.command("show")

@@ -5,6 +5,7 @@ import json
 import time
 from contextlib import aclosing
 from dataclasses import asdict
+from functools import partial
 
 import click
 
@@ -69,12 +70,11 @@ async def show_histogram(client: StoreClient, file: str | None, as_json: bool) -
         click.echo(json.dumps({**start, "width": found.width, "buckets": buckets}))
         return
     if began is None:
-        labels = [picture.sized(int(number * found.width)) for number in range(len(found.buckets))]
-        click.echo(f"freed bytes by offset, {picture.sized(int(found.width))} each:")
+        click.echo(f"freed bytes by offset, one cell is {picture.sized(int(found.width))}:")
     else:
-        labels = [f"{number * found.width:.0f} s" for number in range(len(found.buckets))]
-        click.echo(f"freed bytes by time since {_moment(began)}, {found.width:.0f} s each:")
-    for line in picture.bars(labels, [bucket.freed for bucket in found.buckets]):
+        click.echo(f"freed bytes by time since {_moment(began)}, one cell is {found.width:.0f} s:")
+    freed = [bucket.freed for bucket in found.buckets]
+    for line in picture.heat(freed, partial(_position, began is None, found.width)):
         click.echo(line)
 
 
@@ -151,6 +151,10 @@ def _what(allocated: bool, shared: bool) -> str:
     if not allocated:
         return "hole"
     return "allocated, shared" if shared else "allocated"
+
+
+def _position(bytes_: bool, width: float, number: int) -> str:
+    return picture.sized(int(number * width)) if bytes_ else f"{number * width:.0f} s"
 
 
 def _moment(seconds: float) -> str:

@@ -1,6 +1,6 @@
 """Allocation maps and histograms as characters: pure functions from numbers to lines of text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fuse_backing.allocation import Range
 
@@ -10,7 +10,6 @@ WIDTH = 64
 MOST_ROWS = 16
 
 _SHADES = " ░▒▓█"
-_BAR = 40
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
@@ -32,24 +31,20 @@ def shaded(size: int, ranges: Sequence[Range], block: int = 4096) -> list[str]:
             counts[position // cell] += edge - position
             position = edge
     cells = "".join(_shade(count, min(cell, size - number * cell)) for number, count in enumerate(counts))
-    offsets = [number * WIDTH * cell for number in range(-(-len(cells) // WIDTH))]
-    labels = [sized(offset) for offset in offsets]
-    margin = max(map(len, labels), default=0)
-    return [
-        f"one cell is {sized(cell)}: █ allocated, ▓▒░ in part, blank a hole",
-        *(
-            f"{label:>{margin}} |{cells[row * WIDTH : (row + 1) * WIDTH]}|"
-            for row, label in enumerate(labels)
-        ),
-    ]
+    labels = [sized(position * cell) for position in range(0, len(cells), WIDTH)]
+    return [f"one cell is {sized(cell)}: █ allocated, ▓▒░ in part, blank a hole", *_rows(cells, labels)]
 
 
-def bars(labels: Sequence[str], values: Sequence[int]) -> list[str]:
-    """Return a bar for each value, the longest 40 cells, with the value in bytes behind it."""
-    most, margin = max(values, default=0), max(map(len, labels), default=0)
+def heat(values: Sequence[int], label: Callable[[int], str]) -> list[str]:
+    """Return *values* as rows of cells, each shaded by its share of the largest; only a zero is blank.
+
+    Each row begins with the *label* of its first value's position. The first line says what ``█`` is.
+    """
+    most = max(values, default=0)
+    cells = "".join(_shade(value, most) for value in values)
     return [
-        f"{label:>{margin}} |{'█' * (-(-value * _BAR // most) if most else 0):<{_BAR}}| {sized(value)}"
-        for label, value in zip(labels, values, strict=True)
+        f"█ is {sized(most)}, ▓▒░ less, blank nothing",
+        *_rows(cells, [label(position) for position in range(0, len(cells), WIDTH)]),
     ]
 
 
@@ -59,6 +54,13 @@ def sized(count: int) -> str:
     while value >= 1024 and unit < len(_UNITS) - 1:
         value, unit = value / 1024, unit + 1
     return f"{value:.0f} {_UNITS[unit]}" if value == int(value) else f"{value:.1f} {_UNITS[unit]}"
+
+
+def _rows(cells: str, labels: Sequence[str]) -> list[str]:
+    margin = max(map(len, labels), default=0)
+    return [
+        f"{label:>{margin}} |{cells[row * WIDTH : (row + 1) * WIDTH]}|" for row, label in enumerate(labels)
+    ]
 
 
 def _shade(count: int, cell: int) -> str:

@@ -339,7 +339,7 @@ def test_faults_are_set_shown_and_cleared_by_command(store: Store, tmp_path: Pat
     plan.write_text('[[fault]]\noperation = "punch"\naction = "lie"\n')
     control = ("--control", store.control)
     assert run_command("faults", "set", store.mountpoint, plan, *control).stdout.endswith(
-        "1 faults in force\n"
+        ": faults in force: 1\n"
     )
     store.file("a").write_bytes(b"x" * 8192)
     with store.file("a").open("r+b") as file:

@@ -128,13 +128,16 @@ def test_a_picture_never_hides_a_byte_and_never_invents_one(size: int, pieces: l
         assert (shade == "█") == (held == end - start)
 
 
-@given(st.lists(st.integers(0, 1 << 50), max_size=20))
-def test_bars_are_as_long_as_their_share(values: list[int]) -> None:
-    rows = picture.bars([str(number) for number in range(len(values))], values)
-    lengths = [row.count("█") for row in rows]
-    for length, value in zip(lengths, values, strict=True):
-        assert (length == 0) == (value == 0)
-        assert length == (-(-value * 40 // max(values)) if value else 0)
+@given(st.lists(st.integers(0, 1 << 50), max_size=200))
+def test_heat_is_by_share_of_the_largest_and_blank_only_for_nothing(values: list[int]) -> None:
+    title, *rows = picture.heat(values, str)
+    assert title.startswith(f"█ is {picture.sized(max(values, default=0))},")
+    cells = "".join(row[row.index("|") + 1 : -1] for row in rows)
+    assert len(cells) == len(values)
+    assert [int(row[: row.index("|")]) for row in rows] == list(range(0, len(values), picture.WIDTH))
+    for shade, value in zip(cells, values, strict=True):
+        assert (shade == " ") == (value == 0)
+        assert (shade == "█") == (value == max(values) > 0)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +164,11 @@ def test_histograms_tell_where_and_when_bytes_were_freed(store: Store) -> None:
     assert sum(each["events"] for each in by_time["buckets"]) == 2
     assert by_time["width"] == 1
     assert run_command("histogram", *control).stdout.startswith("freed bytes by time since ")
-    assert "1 MiB |" + "█" * 40 + "| 64 KiB" in run_command("histogram", "--file", "a", *control).stdout
+    assert run_command("histogram", "--file", "a", *control).stdout.splitlines() == [
+        "freed bytes by offset, one cell is 64 KiB:",
+        "█ is 64 KiB, ▓▒░ less, blank nothing",
+        "0 B |" + " " * 16 + "█" * 16 + " " * 16 + "█|",
+    ]
     assert json.loads(run_command("histogram", "--file", "no", "--json", *control).stdout)["buckets"] == []
 
 
