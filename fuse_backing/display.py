@@ -153,8 +153,8 @@ def _what(allocated: bool, shared: bool) -> str:
     return "allocated, shared" if shared else "allocated"
 
 
-def _position(bytes_: bool, width: float, number: int) -> str:
-    return picture.sized(int(number * width)) if bytes_ else f"{number * width:.0f} s"
+def _position(by_offset: bool, width: float, number: int) -> str:
+    return picture.sized(int(number * width)) if by_offset else f"{number * width:.0f} s"
 
 
 def _moment(seconds: float) -> str:

@@ -4,6 +4,7 @@ import errno
 import json
 import mmap
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from backing_store import DEADLINE, Store, discard, host_fallocate, run_command
+from backing_store import DEADLINE, ROOT, Store, discard, host_fallocate, run_command
 
 from fuse_backing import mounts
 from fuse_backing.errors import ControlError
@@ -356,3 +357,14 @@ def test_faults_are_set_shown_and_cleared_by_command(store: Store, tmp_path: Pat
         1,
         f"Error: {plan}: fault 1: action 'lie' has no 'errno'\n",
     )
+
+
+def test_every_row_of_the_documented_matrix_is_a_test_of_this_file() -> None:
+    document = (ROOT / "docs" / "backing-store.md").read_text()
+    table = document.partition("### The fault matrix")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ") and not line.startswith("| fault |")]
+    assert len(rows) == 15
+    for row in rows:
+        found = re.search(r"`(test_\w+)` \|$", row)
+        assert found is not None, row
+        assert callable(globals()[found[1]]), row
