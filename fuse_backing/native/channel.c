@@ -604,11 +604,23 @@ static void amend(struct channel *channel, uint32_t opcode, char *content, size_
     }
 }
 
+/* ENOENT: the kernel has withdrawn the request, as it does with what is left (a RELEASE) when the connection ends.
+ * Nobody waits for the answer, so it is no failure. */
+static ssize_t delivered(ssize_t result, const struct protocol_out_header *header) {
+    return result < 0 && errno == ENOENT ? (ssize_t)header->len : result;
+}
+
 ssize_t channel_writev(struct channel *channel, struct iovec *iov, int count) {
     const struct protocol_out_header *header = iov[0].iov_base;
-    uint32_t opcode = iov[0].iov_len >= sizeof *header ? take_pending(channel, header->unique) : 0;
+    uint32_t opcode = 0;
     char content[512];
     size_t size = 0;
+
+    if (count < 1 || iov[0].iov_len < sizeof *header) {
+        errno = EINVAL;
+        return -1;
+    }
+    opcode = take_pending(channel, header->unique);
 
     if (opcode != 0 && header->error == 0) {
         for (int i = 0; i < count; i++) {
@@ -621,8 +633,8 @@ ssize_t channel_writev(struct channel *channel, struct iovec *iov, int count) {
         }
         if (size > sizeof *header) {
             amend(channel, opcode, content + sizeof *header, size - sizeof *header);
-            return write(channel->device, content, size);
+            return delivered(write(channel->device, content, size), header);
         }
     }
-    return writev(channel->device, iov, count);
+    return delivered(writev(channel->device, iov, count), header);
 }
