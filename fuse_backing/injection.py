@@ -30,14 +30,20 @@ class Injector:
         """What is in force."""
         self.active = False
         """Whether any fault is."""
+        self._over = trio.Event()  # the end of the plan, and of all its delays
 
     def set(self, plan: FaultPlan) -> None:
-        """Put *plan* in force instead of any other, its counts at 0. Raises FaultPlanError."""
+        """Put *plan* in force instead of any other, its counts at 0. Raises FaultPlanError.
+
+        Requests that the old plan delays are done at once.
+        """
         if self._shortcut.passthrough and plan.operations & _DATA:
             raise FaultPlanError(
                 "reads and writes of this mount are served by the kernel (passthrough), where no fault can "
                 "strike them: mount it with --passthrough off"
             )
+        self._over.set()
+        self._over = trio.Event()
         self.plan, self.active = plan, bool(plan.faults)
         self._shortcut.serve_in_python(everything=bool(plan.operations - {Operation.FSYNC}))
 
@@ -75,7 +81,8 @@ class Injector:
     async def _carry_out(self, strike: Strike) -> None:
         match strike.kind:
             case FaultKind.DELAY:
-                await trio.sleep(strike.seconds)
+                with trio.move_on_after(strike.seconds):
+                    await self._over.wait()
             case FaultKind.ERROR | FaultKind.FULL:
                 raise OSError(strike.errno, os.strerror(strike.errno))
             case FaultKind.CRASH:

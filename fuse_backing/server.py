@@ -71,6 +71,7 @@ async def serve(
                         waiting.start_soon(_cancel_at_signal, signals, waiting.cancel_scope)
                         await session.ended.wait()
                         waiting.cancel_scope.cancel()
+                    injector.clear()  # no planned delay holds up the end
                 nursery.cancel_scope.cancel()
         finally:
             files.close()

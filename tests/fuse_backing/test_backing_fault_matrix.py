@@ -310,6 +310,28 @@ def test_once_a_plan_is_cleared_punches_are_served_as_before(store: Store, devic
     assert store.totals().freed == 3 * MIB
 
 
+@pytest.mark.parametrize("operation", ["punch", "fsync"])
+@pytest.mark.parametrize("way_out", ["clear", "terminate"])
+def test_a_delay_ends_with_its_plan_and_with_the_server(store: Store, operation: str, way_out: str) -> None:
+    store.file("a").write_bytes(b"x" * MIB)
+    store.set_faults({"operation": operation, "action": "delay", "seconds": 3600})
+    child = os.fork()
+    if child == 0:
+        fd = os.open(store.file("a"), os.O_RDWR)
+        os._exit(host_fallocate(fd, PUNCH, 0, 4096) if operation == "punch" else failure(os.fsync, fd))
+    while not any(each.struck for each in trio.run(StoreClient(store.control).faults)):
+        assert store.server.poll() is None
+    if way_out == "clear":
+        store.set_faults()
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    else:
+        store.server.terminate()
+        assert store.server.wait(DEADLINE) == 0
+        os.waitpid(child, 0)
+    if operation == "punch":
+        assert store.host("a").read_bytes() == bytes(4096) + b"x" * (MIB - 4096)
+
+
 def test_the_same_plan_and_the_same_requests_give_the_same_ledger(make_store: Callable[..., Store]) -> None:
     ledgers = []
     for _ in range(2):

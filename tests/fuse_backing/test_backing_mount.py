@@ -151,7 +151,7 @@ def test_a_preallocation_is_passed_down_and_is_no_event(store: Store) -> None:
 def test_a_mode_that_fuse_does_not_know_is_refused_and_later_punches_work(store: Store) -> None:
     store.file("a").write_bytes(noise(6, MIB))
     with store.file("a").open("r+b", buffering=0) as file:
-        for mode in (0x08, 0x20, 0x40):  # collapse, insert, unshare
+        for mode in (0x08, 0x20, 0x40, 0x80):  # collapse, insert, unshare, write zeroes
             assert host_fallocate(file.fileno(), mode, 0, BLOCK) == errno.EOPNOTSUPP
         assert host_fallocate(file.fileno(), PUNCH, 0, BLOCK) == 0
     assert store.totals().freed == BLOCK
