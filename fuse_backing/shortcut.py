@@ -133,7 +133,7 @@ class Shortcut:
 
     def serve_in_python(self, *, everything: bool) -> None:
         """Send all requests through Python from now on, or undo that: planned faults strike there."""
-        if self._active:
+        if _libfuse.has_channel():  # there is none before the session, and none when someone has unmounted
             _libfuse.set_limit(0 if everything else LONGEST_PUNCH)
 
     def counters(self) -> dict[str, int]:
