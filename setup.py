@@ -34,15 +34,14 @@ setup(
             "fuse_backing._libfuse",
             [
                 "fuse_backing/_libfuse.c",
-                "fuse_backing/native/account.c",
-                "fuse_backing/native/channel.c",
-                "fuse_backing/native/punch.c",
+                *(
+                    f"fuse_backing/native/{part}.c"
+                    for part in ("account", "channel", "files", "punch", "replies", "serving")
+                ),
             ],
             depends=[
-                "fuse_backing/native/account.h",
-                "fuse_backing/native/channel.h",
-                "fuse_backing/native/protocol.h",
-                "fuse_backing/native/punch.h",
+                f"fuse_backing/native/{part}.h"
+                for part in ("account", "channel", "channel_state", "protocol", "punch")
             ],
             extra_compile_args=[*fuse3_flags("--cflags"), *NATIVE],
             libraries=["dl", "pthread"],

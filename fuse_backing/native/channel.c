@@ -1,76 +1,15 @@
-#include "channel.h"
+/* The life of a channel, the thread that reads the device, and the queue from which libfuse reads. */
+#include "channel_state.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "protocol.h"
-#include "punch.h"
-
-#define MAX_WRITE (256 * 4096)         /* bytes of data in a request; INIT's answer is amended so that it holds */
-#define BUFFER_SIZE (MAX_WRITE + 8192) /* and room for headers: the kernel asks for FUSE_MIN_READ_BUFFER at least */
-#define MOST_QUEUED (32 << 20)         /* bytes that wait for libfuse; beyond, the device is not read */
-#define SPIN_NANOSECONDS 60000              /* who waits for an answer sends the next request within this time */
-
-struct request {
-    struct request *next;
-    size_t size;
-    char content[];
-};
-
-struct gate {
-    pthread_mutex_t lock; /* held during a punch served here */
-    int entered;
-};
-
-struct file {
-    bool announced;
-    struct gate *gate;
-    uint32_t account;
-    uint64_t block;
-    int backing;
-};
-
-struct pending {
-    uint64_t unique;
-    uint32_t opcode;
-};
-
-struct channel {
-    int device, wake, stop;
-    bool passthrough, running, spin;
-    unsigned stack_depth;
-    struct account *account;
-    pthread_t thread;
-    char *buffer, *data;
-
-    pthread_mutex_t lock; /* of all below */
-    pthread_cond_t taken; /* libfuse has taken from the queue, or the channel is to end */
-    struct request *first, *last;
-    size_t queued; /* bytes */
-    int ended; /* the errno that ended the device, 0 while it works */
-    struct pending *pending; /* OPEN, CREATE and INIT requests that wait for their answer */
-    size_t nr_pending, room_pending;
-    struct file *files; /* by handle */
-    size_t nr_files;
-    struct gate **gates;
-    size_t nr_gates;
-
-    atomic_bool offered, granted, stopping;
-    atomic_uint_fast64_t requests[CHANNEL_OPCODES], served, limit;
-};
-
-/* ---- life ------------------------------------------------------------------------------------------ */
 
 struct channel *channel_new(int device, bool passthrough, unsigned stack_depth, struct account *account) {
     struct channel *channel = calloc(1, sizeof *channel);
@@ -151,267 +90,12 @@ void channel_limit(struct channel *channel, uint64_t length) {
     atomic_store(&channel->limit, length);
 }
 
-/* ---- files and gates ------------------------------------------------------------------------------- */
-
-static void *grown(void *array, size_t have, size_t want, size_t size) {
-    char *larger = realloc(array, want * size);
-
-    if (larger != NULL)
-        memset(larger + have * size, 0, (want - have) * size);
-    return larger;
-}
-
-int channel_announce(struct channel *channel, int handle, int gate, uint32_t file, uint64_t block, int backing) {
-    int error = 0;
-
-    if (handle < 0 || gate < 0)
-        return EINVAL;
-    pthread_mutex_lock(&channel->lock);
-    if ((size_t)handle >= channel->nr_files) {
-        size_t want = (size_t)handle + 64;
-        struct file *files = grown(channel->files, channel->nr_files, want, sizeof *files);
-
-        if (files != NULL) {
-            channel->files = files;
-            channel->nr_files = want;
-        } else {
-            error = ENOMEM;
-        }
-    }
-    if (error == 0 && (size_t)gate < channel->nr_gates)
-        channel->files[handle] = (struct file){true, channel->gates[gate], file, block, backing};
-    else if (error == 0)
-        error = EINVAL;
-    pthread_mutex_unlock(&channel->lock);
-    return error;
-}
-
-void channel_forget(struct channel *channel, int handle) {
-    struct gate *gate = NULL;
-
-    pthread_mutex_lock(&channel->lock);
-    if (handle >= 0 && (size_t)handle < channel->nr_files && channel->files[handle].announced) {
-        gate = channel->files[handle].gate;
-        memset(&channel->files[handle], 0, sizeof *channel->files);
-    }
-    pthread_mutex_unlock(&channel->lock);
-    if (gate != NULL) { /* a punch under way still uses the descriptor: let it end */
-        pthread_mutex_lock(&gate->lock);
-        pthread_mutex_unlock(&gate->lock);
-    }
-}
-
-int channel_gate(struct channel *channel) {
-    struct gate *gate = calloc(1, sizeof *gate), **gates = NULL;
-    int number = -1;
-
-    if (gate == NULL)
-        return -1;
-    pthread_mutex_init(&gate->lock, NULL);
-    pthread_mutex_lock(&channel->lock);
-    gates = grown(channel->gates, channel->nr_gates, channel->nr_gates + 1, sizeof *gates);
-    if (gates != NULL) {
-        channel->gates = gates;
-        gates[channel->nr_gates] = gate;
-        number = (int)channel->nr_gates++;
-    }
-    pthread_mutex_unlock(&channel->lock);
-    if (number < 0) {
-        pthread_mutex_destroy(&gate->lock);
-        free(gate);
-    }
-    return number;
-}
-
-static struct gate *find_gate(struct channel *channel, int number) {
-    struct gate *gate = NULL;
-
-    pthread_mutex_lock(&channel->lock);
-    if (number >= 0 && (size_t)number < channel->nr_gates)
-        gate = channel->gates[number];
-    pthread_mutex_unlock(&channel->lock);
-    return gate;
-}
-
-void channel_enter(struct channel *channel, int number) {
-    struct gate *gate = find_gate(channel, number);
-
-    if (gate != NULL) {
-        pthread_mutex_lock(&gate->lock);
-        gate->entered++;
-        pthread_mutex_unlock(&gate->lock);
-    }
-}
-
-void channel_leave(struct channel *channel, int number) {
-    struct gate *gate = find_gate(channel, number);
-
-    if (gate != NULL) {
-        pthread_mutex_lock(&gate->lock);
-        gate->entered--;
-        pthread_mutex_unlock(&gate->lock);
-    }
-}
-
-int channel_backing_open(struct channel *channel, int fd) {
-    struct protocol_backing_map map = {.fd = fd};
-
-    return ioctl(channel->device, PROTOCOL_BACKING_OPEN, &map);
-}
-
-void channel_backing_close(struct channel *channel, int id) {
-    uint32_t number = (uint32_t)id;
-
-    ioctl(channel->device, PROTOCOL_BACKING_CLOSE, &number);
-}
-
-/* ---- served here ----------------------------------------------------------------------------------- */
-
-static void answer(struct channel *channel, uint64_t unique, int error) {
-    /* ENOSYS would make the kernel stop asking for the operation, on every file */
-    struct protocol_out_header header = {sizeof header, error == ENOSYS ? -EOPNOTSUPP : -error, unique};
-
-    while (write(channel->device, &header, sizeof header) < 0 && errno == EINTR)
-        ;
-}
-
-static void answer_with(struct channel *channel, uint64_t unique, const void *content, size_t size) {
-    struct protocol_out_header header = {(uint32_t)(sizeof header + size), 0, unique};
-    struct iovec iov[2] = {{&header, sizeof header}, {(void *)content, size}};
-
-    while (writev(channel->device, iov, 2) < 0 && errno == EINTR)
-        ;
-}
-
-static bool find_file(struct channel *channel, uint64_t handle, struct file *file) {
-    pthread_mutex_lock(&channel->lock);
-    file->announced = false;
-    if (handle < channel->nr_files)
-        *file = channel->files[handle];
-    pthread_mutex_unlock(&channel->lock);
-    return file->announced;
-}
-
-/* Serve a read or write of a file that can be served here; false leaves it to libfuse. A handle is released
- * only after its requests were answered, so its descriptor is open. */
-static bool serve_read(struct channel *channel, const char *content, size_t size) {
-    const struct protocol_in_header *header = (const void *)content;
-    const struct protocol_read_in *in = (const void *)(content + sizeof *header);
-    struct file file;
-    ssize_t done;
-
-    if (size < sizeof *header + sizeof *in || in->size > BUFFER_SIZE || atomic_load(&channel->limit) == 0 ||
-        !find_file(channel, in->fh, &file))
-        return false;
-    atomic_fetch_add(&channel->served, 1);
-    done = pread((int)in->fh, channel->data, in->size, (off_t)in->offset);
-    if (done < 0)
-        answer(channel, header->unique, errno);
-    else
-        answer_with(channel, header->unique, channel->data, (size_t)done);
-    return true;
-}
-
-static bool serve_write(struct channel *channel, const char *content, size_t size) {
-    const struct protocol_in_header *header = (const void *)content;
-    const struct protocol_write_in *in = (const void *)(content + sizeof *header);
-    struct protocol_write_out out = {0, 0};
-    struct file file;
-
-    if (size < sizeof *header + sizeof *in || size - sizeof *header - sizeof *in < in->size ||
-        atomic_load(&channel->limit) == 0 || !find_file(channel, in->fh, &file))
-        return false;
-    atomic_fetch_add(&channel->served, 1);
-    /* A loop device takes a short write for a whole one (drivers/block/loop.c, lo_complete_rq): where the host's
-     * file system is full in the middle, the error is the honest answer. */
-    while (out.size < in->size) {
-        ssize_t done = pwrite((int)in->fh, (const char *)(in + 1) + out.size, in->size - out.size,
-                              (off_t)(in->offset + out.size));
-
-        if (done <= 0) {
-            answer(channel, header->unique, done < 0 ? errno : EIO);
-            return true;
-        }
-        out.size += (uint32_t)done;
-    }
-    answer_with(channel, header->unique, &out, sizeof out);
-    return true;
-}
-
-/* Serve a fallocate if it can be served here; false leaves it to libfuse. */
-static bool serve_fallocate(struct channel *channel, const char *content, size_t size) {
-    const struct protocol_in_header *header = (const void *)content;
-    const struct protocol_fallocate_in *in = (const void *)(content + sizeof *header);
-    struct account_event event = {0};
-    struct punch_result result;
-    struct file file = {0};
-    bool punch, done = false;
-
-    if (size < sizeof *header + sizeof *in || in->length == 0 || in->length > atomic_load(&channel->limit) ||
-        in->offset > INT64_MAX || in->length > INT64_MAX - in->offset)
-        return false;
-    punch = in->mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
-    if (!punch && in->mode != (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE))
-        return false;
-    pthread_mutex_lock(&channel->lock);
-    if (in->fh < channel->nr_files)
-        file = channel->files[in->fh];
-    if (file.announced) /* under the channel's lock, so that channel_forget waits for us */
-        pthread_mutex_lock(&file.gate->lock);
-    pthread_mutex_unlock(&channel->lock);
-    if (!file.announced)
-        return false;
-    if (file.gate->entered == 0 && atomic_load(&channel->limit) != 0 &&
-        punch_measured((int)in->fh, (int)in->mode, in->offset, in->length, file.block, &result) == 0) {
-        event.time = result.time;
-        event.file = file.account;
-        event.operation = punch ? ACCOUNT_PUNCH : ACCOUNT_ZERO;
-        event.mode = (int32_t)in->mode;
-        event.error = result.error;
-        event.offset = in->offset;
-        event.length = in->length;
-        event.allocated = result.allocated;
-        event.freed = result.freed;
-        event.duration = result.duration;
-        account_record(channel->account, &event); /* before the answer: who has it can read the account */
-        atomic_fetch_add(&channel->served, 1);
-        done = true;
-    }
-    pthread_mutex_unlock(&file.gate->lock);
-    if (done)
-        answer(channel, header->unique, result.error);
-    return done;
-}
-
-/* ---- requests -------------------------------------------------------------------------------------- */
-
-/* Remember to amend the answer; false without memory. */
-static bool note(struct channel *channel, uint64_t unique, uint32_t opcode) {
-    bool noted;
-
-    pthread_mutex_lock(&channel->lock);
-    if (channel->nr_pending == channel->room_pending) {
-        size_t room = channel->room_pending + 64;
-        struct pending *pending = grown(channel->pending, channel->room_pending, room, sizeof *pending);
-
-        if (pending != NULL) {
-            channel->pending = pending;
-            channel->room_pending = room;
-        }
-    }
-    noted = channel->nr_pending < channel->room_pending;
-    if (noted)
-        channel->pending[channel->nr_pending++] = (struct pending){unique, opcode};
-    pthread_mutex_unlock(&channel->lock);
-    return noted;
-}
-
 static void queue(struct channel *channel, const char *content, size_t size) {
     const struct protocol_in_header *header = (const void *)content;
     struct request *request = malloc(sizeof *request + size);
 
     if (request == NULL) {
-        answer(channel, header->unique, ENOMEM);
+        channel_answer(channel, header->unique, ENOMEM);
         return;
     }
     request->next = NULL;
@@ -439,13 +123,13 @@ static bool receive(struct channel *channel, size_t size) {
         atomic_fetch_add(&channel->requests[header->opcode], 1);
     switch (header->opcode) {
     case PROTOCOL_FALLOCATE:
-        served = serve_fallocate(channel, channel->buffer, size);
+        served = channel_serve_fallocate(channel, channel->buffer, size);
         break;
     case PROTOCOL_READ:
-        served = serve_read(channel, channel->buffer, size);
+        served = channel_serve_read(channel, channel->buffer, size);
         break;
     case PROTOCOL_WRITE:
-        served = serve_write(channel, channel->buffer, size);
+        served = channel_serve_write(channel, channel->buffer, size);
         break;
     case PROTOCOL_INIT: {
         const struct protocol_init_in *in = (const void *)(channel->buffer + sizeof *header);
@@ -453,16 +137,16 @@ static bool receive(struct channel *channel, size_t size) {
         if (size >= sizeof *header + sizeof *in && (in->flags & PROTOCOL_INIT_EXT) &&
             (in->flags2 & PROTOCOL_INIT2_PASSTHROUGH))
             atomic_store(&channel->offered, true);
-        noted = note(channel, header->unique, header->opcode);
+        noted = channel_note(channel, header->unique, header->opcode);
         break;
     }
     case PROTOCOL_OPEN:
     case PROTOCOL_CREATE:
-        noted = note(channel, header->unique, header->opcode);
+        noted = channel_note(channel, header->unique, header->opcode);
         break;
     }
     if (!noted)
-        answer(channel, header->unique, ENOMEM);
+        channel_answer(channel, header->unique, ENOMEM);
     else if (!served)
         queue(channel, channel->buffer, size);
     return served;
@@ -547,94 +231,4 @@ ssize_t channel_read(struct channel *channel, void *buffer, size_t size) {
         memcpy(buffer, request->content, request->size);
     free(request);
     return result;
-}
-
-/* ---- replies --------------------------------------------------------------------------------------- */
-
-static uint32_t take_pending(struct channel *channel, uint64_t unique) {
-    uint32_t opcode = 0;
-
-    pthread_mutex_lock(&channel->lock);
-    for (size_t i = 0; i < channel->nr_pending; i++) {
-        if (channel->pending[i].unique == unique) {
-            opcode = channel->pending[i].opcode;
-            channel->pending[i] = channel->pending[--channel->nr_pending];
-            break;
-        }
-    }
-    pthread_mutex_unlock(&channel->lock);
-    return opcode;
-}
-
-static int backing_of(struct channel *channel, uint64_t handle) {
-    int backing = 0;
-
-    pthread_mutex_lock(&channel->lock);
-    if (handle < channel->nr_files && channel->files[handle].announced)
-        backing = channel->files[handle].backing;
-    pthread_mutex_unlock(&channel->lock);
-    return backing;
-}
-
-static void amend(struct channel *channel, uint32_t opcode, char *content, size_t size) {
-    if (opcode == PROTOCOL_INIT && size >= sizeof(struct protocol_init_out)) {
-        struct protocol_init_out *out = (void *)content;
-
-        if (out->max_write > MAX_WRITE) /* a libfuse with larger requests than this buffer */
-            out->max_write = MAX_WRITE;
-
-        if (channel->passthrough && atomic_load(&channel->offered) && !(out->flags & PROTOCOL_WRITEBACK_CACHE)) {
-            out->flags |= PROTOCOL_INIT_EXT;
-            out->flags2 |= PROTOCOL_INIT2_PASSTHROUGH;
-            out->max_stack_depth = channel->stack_depth;
-            atomic_store(&channel->granted, true);
-        }
-    } else if (opcode == PROTOCOL_OPEN || opcode == PROTOCOL_CREATE) {
-        size_t before = opcode == PROTOCOL_CREATE ? PROTOCOL_ENTRY_OUT_SIZE : 0;
-        struct protocol_open_out *out = (void *)(content + before);
-
-        if (size >= before + sizeof *out) {
-            int backing = backing_of(channel, out->fh);
-
-            if (backing > 0) { /* no other flag may stand beside it: fs/fuse/iomode.c */
-                out->open_flags = PROTOCOL_FOPEN_PASSTHROUGH;
-                out->backing_id = backing;
-            }
-        }
-    }
-}
-
-/* ENOENT: the kernel has withdrawn the request, as it does with what is left (a RELEASE) when the connection ends.
- * Nobody waits for the answer, so it is no failure. */
-static ssize_t delivered(ssize_t result, const struct protocol_out_header *header) {
-    return result < 0 && errno == ENOENT ? (ssize_t)header->len : result;
-}
-
-ssize_t channel_writev(struct channel *channel, struct iovec *iov, int count) {
-    const struct protocol_out_header *header = iov[0].iov_base;
-    uint32_t opcode = 0;
-    char content[512];
-    size_t size = 0;
-
-    if (count < 1 || iov[0].iov_len < sizeof *header) {
-        errno = EINVAL;
-        return -1;
-    }
-    opcode = take_pending(channel, header->unique);
-
-    if (opcode != 0 && header->error == 0) {
-        for (int i = 0; i < count; i++) {
-            if (size + iov[i].iov_len > sizeof content) {
-                size = 0;
-                break;
-            }
-            memcpy(content + size, iov[i].iov_base, iov[i].iov_len);
-            size += iov[i].iov_len;
-        }
-        if (size > sizeof *header) {
-            amend(channel, opcode, content + sizeof *header, size - sizeof *header);
-            return delivered(write(channel->device, content, size), header);
-        }
-    }
-    return delivered(writev(channel->device, iov, count), header);
 }
