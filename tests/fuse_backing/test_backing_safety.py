@@ -21,6 +21,7 @@ from backing_store import (
 )
 
 from fuse_backing import mounts
+from fuse_backing._syscalls import umount2
 from fuse_backing.errors import ControlError
 from fuse_backing.inodes import InodeTable
 from fuse_backing.store import StoreClient
@@ -31,6 +32,7 @@ PUNCH = 3
 WRITEBACK_FLAGS = 0x00080000 | 0x00100000
 """PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE, which PR_SET_IO_FLUSHER sets: include/linux/sched.h."""
 CAP_SYS_RESOURCE = 24
+MNT_FORCE = 1
 
 Attach = Callable[[Path], Path]
 
@@ -288,6 +290,28 @@ def test_loop_users_of_a_killed_server_get_errors_and_the_clean_up_mends_it(
     assert again.read_bytes() == b"x" * MIB
     discard(again, 0, MIB)
     assert store.totals().freed == MIB
+
+
+@rig
+def test_a_connection_cut_in_the_middle_of_requests_ends_the_server_and_leaves_no_mount(
+    store: Store, attach: Attach
+) -> None:
+    store.file("disk").write_bytes(b"x" * MIB)
+    attach(store.file("disk"))
+    child = os.fork()
+    if child == 0:
+        fd = os.open(store.file("disk"), os.O_RDWR)
+        while host_fallocate(fd, PUNCH, 0, BLOCK) == 0:
+            pass
+        os._exit(0)
+    while store.totals().events < 100:
+        assert store.server.poll() is None
+    with suppress(OSError):  # EBUSY: cut, and still mounted (fs/fuse/inode.c, fuse_umount_begin)
+        umount2(store.mountpoint, MNT_FORCE)
+    assert store.server.wait(DEADLINE) == 0
+    assert os.waitpid(child, 0)[1] == 0
+    assert mounts.mount_on(store.mountpoint) is None
+    assert not store.control.exists()
 
 
 @contextmanager
