@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,10 +184,12 @@ static void *run(void *argument) {
             end(channel, size >= 0 ? EIO : errno); /* ENODEV: unmounted */
             return NULL;
         }
-        if (errno == EAGAIN && now() >= spin_until) {
-            if (poll(wait, 2, -1) > 0 && wait[1].revents)
-                return NULL;
-        }
+        if (errno != EAGAIN)
+            continue;
+        if (now() < spin_until)
+            sched_yield(); /* whoever our answer woke may have been woken on this processor */
+        else if (poll(wait, 2, -1) > 0 && wait[1].revents)
+            return NULL;
     }
     return NULL;
 }
