@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 PACKAGES := btrfs-progs build-essential e2fsprogs fuse3 libfuse3-dev mount pkg-config python3-dev python3-venv util-linux xfsprogs
-BENCH_PACKAGES := fio libfuse3-dev nbdfuse nbdkit qemu-system-common
+BENCH_PACKAGES := fio libfuse3-dev libnbd-bin nbdkit qemu-system-common
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 TEST_ARGUMENTS ?=
 BENCH_ARGUMENTS ?= --json backing.json --plot backing.svg
