@@ -77,7 +77,7 @@ class Measurements:
 def interleaved(
     contenders: Sequence[str], rounds: int, measure: Callable[[int, str], None]
 ) -> Iterator[tuple[int, str]]:
-    """Call *measure* for each contender in each round, and yield before each; the order turns by one a round."""
+    """Call *measure* for each contender in each round, and yield before each; the order turns each round."""
     for number in range(rounds):
         turn = number % len(contenders)
         for contender in [*contenders[turn:], *contenders[:turn]]:
