@@ -49,7 +49,7 @@ DATA_ROWS = (WRITE_NEW, WRITE_AGAIN, READ, RANDOM_READ, RANDOM_WRITE)
 def measure(
     device: Path, sizes: Sizes, scratch: Path, note: Callable[[Row, float | None, str | None], None]
 ) -> None:
-    """Measure every row on *device*, whose contents are lost; tell *note* each figure or why there is none."""
+    """Measure every row on *device*, whose contents are lost; tell *note* each figure or why it lacks."""
 
     def take(row: Row, work: Callable[[], float]) -> None:
         os.sync()
