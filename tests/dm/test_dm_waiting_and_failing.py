@@ -34,7 +34,7 @@ class Pool:
         await self.dm.create("pool", f"{TABLE} {features}".rstrip())
         for number, name in enumerate(names):
             await self.dm.message("pool", 0, f"create_thin {number}")
-            await self.dm.create(name, f"0 {16 * 128} thin pool {number}")
+            await self.dm.create(name, f"0 {16 * 128} thin /dev/mapper/pool {number}")
 
     async def write(self, name: str, block: int, count: int = 1) -> None:
         await self.dm.volume(name).write(block * BLOCK, b"x" * (count * BLOCK))

@@ -1,40 +1,23 @@
-"""From a pool's table to a pool in service: open its two devices, load what was saved last."""
+"""From a pool's table to a pool in service: load what was saved last."""
 
 import errno
-from collections.abc import Callable
 
 from thinsim.block.interface import BlockDevice
 from thinsim.dm.active_pool import ActivePool, Runner
 from thinsim.dm.metadata_device import MetadataDevice
-from thinsim.errors import DeviceMapperError, InvalidValueError, KernelError
+from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.thin.pool import Pool
 from thinsim.thin.table import PoolTable
 from thinsim.units import bytes_of
 
-OpenBlock = Callable[[str], BlockDevice]
-"""Opens a device by the path in a table; ``OSError``, or InvalidValueError when it is no block device."""
+async def activate(table: PoolTable, metadata: BlockDevice, data: BlockDevice, run: Runner) -> ActivePool:
+    """Return the pool of *table* on two open devices; what was formatted or grown is committed.
 
-
-async def activate(table: PoolTable, open_block: OpenBlock, run: Runner) -> ActivePool:
-    """Return the pool of *table*; what was formatted or grown is committed.
-
-    DeviceMapperError: the errno of opening a device; EINVAL, EPERM as the engine; EILSEQ for damaged
-    metadata; EIO, ENOSPC from the metadata device. Both devices are closed then.
+    DeviceMapperError: EINVAL, EPERM as the engine; EILSEQ for damaged metadata; EIO, ENOSPC from the
+    metadata device.
     """
-    opened: list[BlockDevice] = []
-    try:
-        metadata = await _open(table.metadata_dev, "metadata", open_block, run)
-        opened.append(metadata)
-        data = await _open(table.data_dev, "data", open_block, run)
-        opened.append(data)
-        if bytes_of(table.length) > data.size:
-            raise DeviceMapperError(errno.EINVAL, f"{table.data_dev} is too small for the pool's table")
-        pool = await _load(table, data, MetadataDevice(metadata), run)
-        await pool.commit()
-    except BaseException:
-        for device in opened:
-            device.close()
-        raise
+    pool = await _load(table, data, MetadataDevice(metadata), run)
+    await pool.commit()
     return pool
 
 
@@ -58,14 +41,3 @@ async def _load(table: PoolTable, data: BlockDevice, metadata: MetadataDevice, r
     )
     return ActivePool(engine, data, metadata, run)
 
-
-async def _open(path: str, role: str, open_block: OpenBlock, run: Runner) -> BlockDevice:
-    try:
-        device: BlockDevice = await run(open_block, path)
-    except OSError as error:
-        raise DeviceMapperError(
-            error.errno or errno.EIO, f"cannot open the pool's {role} device {path}"
-        ) from error
-    except InvalidValueError as error:
-        raise DeviceMapperError(errno.ENOTBLK, f"the pool's {role} device: {error}") from error
-    return device

@@ -99,6 +99,13 @@ class ActivePool:
         finally:
             self._tell_waiters()
 
+    async def commit_or_log(self) -> None:
+        """Commit where the kernel does not care whether it works: the mode shows it (dm-thin.c, pool_status)."""
+        try:
+            await self.commit()
+        except DeviceMapperError as error:
+            log.error("commit: %s", error)
+
     async def read(self, device: ThinDevice, offset: int, length: int) -> bytes:
         """Return *length* bytes of *device*."""
         async with self.gate.passing(), self._lock.shared():

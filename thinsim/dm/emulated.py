@@ -23,9 +23,9 @@ class EmulatedDeviceMapper:
         """See DeviceMapper."""
         await self._call("create", name=name, table=table, uuid=uuid, readonly=readonly)
 
-    async def load(self, name: str, table: str) -> None:
+    async def load(self, name: str, table: str, *, readonly: bool = False) -> None:
         """See DeviceMapper."""
-        await self._call("load", name=name, table=table)
+        await self._call("load", name=name, table=table, readonly=readonly)
 
     async def suspend(self, name: str, *, noflush: bool = False, nolockfs: bool = False) -> None:
         """See DeviceMapper."""
