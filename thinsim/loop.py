@@ -119,13 +119,13 @@ def detach(loop: LoopDevice, *, deferred: bool = False) -> bool:
     raise LoopBusyError(loop.path)
 
 
-def refresh(loop: LoopDevice, *, read_only: bool) -> None:
-    """Take over the file's new size, and its file system's discard granularity; set whether writes are refused.
+def refresh(loop: LoopDevice, file: Path, *, read_only: bool) -> None:
+    """Take over the new size of *file*, which is the device's; set whether writes are refused.
 
     ``OSError`` (ENXIO) when the device is no longer this attachment. Its users are not disturbed.
     """
     # The loop driver may read a size that is cached: have it fetched (fs/fuse/dir.c, fuse_do_getattr).
-    Path(_sysfs(loop.path, "loop/backing_file")).stat()
+    file.stat()
     fd = os.open(loop.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if not _is_same(fd, loop):

@@ -12,7 +12,9 @@ import click
 
 from fuse_backing.errors import FuseBackingError
 from thinsim import __version__
+from thinsim.cli.dm import dm
 from thinsim.cli.doctor import doctor
+from thinsim.cli.env import env
 from thinsim.cli.reproduce import reproduce
 from thinsim.errors import ThinsimError
 
@@ -27,6 +29,8 @@ def commands() -> None:
 
 commands.add_command(reproduce)
 commands.add_command(doctor)
+commands.add_command(dm)
+commands.add_command(env)
 
 
 def main() -> None:

@@ -62,6 +62,14 @@ class Devices(dict[str, MappedDevice]):
         device.name = name
         self[name] = device
 
+    def give_uuid(self, device: MappedDevice, uuid: str) -> None:
+        """Give a device that has no uuid one; EINVAL if it has, EBUSY when it is taken (dm_hash_rename)."""
+        if any(other.uuid == uuid for other in self.values()):
+            raise DeviceMapperError(errno.EBUSY, f"a device has the uuid {uuid} already")
+        if device.uuid:
+            raise DeviceMapperError(errno.EINVAL, f"device {device.name} has a uuid: {device.uuid}")
+        device.uuid = uuid
+
     def drop(self, device: MappedDevice) -> None:
         """Forget a device."""
         del self[device.name]

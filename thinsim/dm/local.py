@@ -6,7 +6,7 @@ has a loop device and ``/dev/mapper/NAME``. Facts: drivers/md/dm-ioctl.c, dm.c.
 
 import errno
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -34,6 +34,8 @@ class LocalDeviceMapper:
     def __init__(self, nodes: Nodes, open_block: OpenBlock, run: Runner) -> None:
         self.devices = Devices(run)
         self.trace = WriteTrace()
+        self.when_changed: Callable[[], None] = lambda: None
+        """Called after a device was made, changed or removed."""
         self._nodes = nodes
         self._run = run
         self._lower = LowerDevices(self.devices.own, open_block, run)
@@ -151,6 +153,7 @@ class LocalDeviceMapper:
                 raise _refused(error, f"cannot make the node of {name}") from error
             raise
         device.when_unused = self._when_unused
+        self.when_changed()
         return device
 
     async def load_lines(
@@ -180,6 +183,7 @@ class LocalDeviceMapper:
         async with self.devices.holding(device):
             if not device.suspended:
                 await self._hold(device, lock_fs=lock_fs)
+                self.when_changed()
 
     async def resume_device(self, device: MappedDevice) -> None:
         """Swap a loaded table in and let I/O through (do_resume); an error leaves the device suspended."""
@@ -198,6 +202,7 @@ class LocalDeviceMapper:
             finally:
                 if old is not None:
                     await old.close()
+                self.when_changed()
 
     async def remove_device(self, device: MappedDevice, *, deferred: bool = False) -> None:
         """Remove; EBUSY while open, unless *deferred*: then at the last close (dev_remove)."""
@@ -218,6 +223,7 @@ class LocalDeviceMapper:
             self.devices.check_free(name)
             await self._nodes.rename(device.name, name)
             self.devices.rename(device, name)
+            self.when_changed()
 
     async def status_lines(self, device: MappedDevice, *, noflush: bool = False) -> Sequence[TableLine]:
         """Return start, length, type, status of each live target."""
@@ -331,6 +337,7 @@ class LocalDeviceMapper:
 
     async def _forget(self, device: MappedDevice) -> None:
         self.devices.drop(device)
+        self.when_changed()
         pool = pool_of(device.live.targets) if device.live is not None else None
         if pool is not None:
             await pool.active.commit_or_log()

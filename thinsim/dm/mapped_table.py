@@ -62,8 +62,12 @@ def parse_lines(text: str) -> list[TableLine]:
 class MappedTable:
     """Targets that fill [0, size) without gap. Bytes."""
 
-    def __init__(self, targets: Sequence[tuple[int, int, Target]], read_only: bool) -> None:
+    def __init__(
+        self, targets: Sequence[tuple[int, int, Target]], source: Sequence[TableLine], read_only: bool
+    ) -> None:
         self._targets = tuple(targets)
+        self.source = tuple(source)
+        """The lines that it was made from."""
         self.read_only = read_only
         self.size = sum(length for _, length, _ in self._targets) * SECTOR_SIZE
 
@@ -132,7 +136,7 @@ class TableBuilder:
             for _, _, target in targets:
                 await target.close()
             raise
-        return MappedTable(targets, read_only)
+        return MappedTable(targets, lines, read_only)
 
     async def _build_one(self, name: str, owner: object, line: TableLine) -> Target:
         if line.kind in ("thin", "thin-pool"):

@@ -37,6 +37,7 @@ class VolumeFiles(Protocol):
 @dataclass(slots=True)
 class _Node:
     device: MappedDevice
+    file: Path
     loop: loop.LoopDevice
     loop_entry: str
     link_entry: str
@@ -68,7 +69,7 @@ class LoopNodes:
             raise
         self._journal.amend(loop_entry, **asdict(attached))
         link_entry = self._journal.begin(Kind.LINK, path=link, points_to=attached.path)
-        self._nodes[name] = _Node(device, attached, loop_entry, link_entry)
+        self._nodes[name] = _Node(device, file, attached, loop_entry, link_entry)
         try:
             MAPPER.mkdir(mode=0o755, exist_ok=True)
             link.symlink_to(attached.path)
@@ -83,7 +84,7 @@ class LoopNodes:
         """Have the loop device take over size, discard granularity and read-only of the live table."""
         node = self._node(name)
         try:
-            await trio.to_thread.run_sync(partial(loop.refresh, node.loop, read_only=node.device.read_only))
+            await trio.to_thread.run_sync(partial(loop.refresh, node.loop, node.file, read_only=node.device.read_only))
             wanted = max(node.device.granularity, 512)
             if node.granularity != wanted:
                 node.granularity = wanted
@@ -100,7 +101,7 @@ class LoopNodes:
             raise DeviceMapperError(errno.EBUSY, f"{link} exists already and is not this device's")
         entry = self._journal.begin(Kind.LINK, path=link, points_to=node.loop.path)
         link.symlink_to(node.loop.path)
-        self._files.republish(name, new)
+        node.file = self._files.republish(name, new)
         self._nodes[new] = self._nodes.pop(name)
         old = MAPPER / name
         if old.is_symlink() and old.readlink() == node.loop.path:

@@ -1,0 +1,61 @@
+"""The drop-in dmsetup: a script that runs the machine's own dmsetup with the preloaded control device."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from thinsim.dm.standing.places import Places, kernel_has_device_mapper, preloaded_library, real_dmsetup
+from thinsim.errors import EnvironmentLacksError
+
+_SCRIPT = """#!/bin/sh
+# thinsim's drop-in dmsetup: the real one, on the emulated device-mapper. Made by `thinsim env`.
+{guard}export THINSIM_DM_CONTROL={control} THINSIM_DM_START={start}
+LD_PRELOAD={library}${{LD_PRELOAD:+:$LD_PRELOAD}} exec {dmsetup} "$@"
+"""
+
+_GUARD = """while read -r _ name; do
+    if [ "$name" = device-mapper ]; then
+        echo "thinsim: this kernel has a device-mapper; its own dmsetup is {dmsetup}" >&2
+        echo "(the emulated one beside it: thinsim env --beside-kernel)" >&2
+        exit 1
+    fi
+done </proc/misc
+"""
+
+
+def install(places: Places, *, beside_kernel: bool = False) -> dict[str, str]:
+    """Write the script and return the environment that puts it first in PATH.
+
+    EnvironmentLacksError: the kernel has a device-mapper (unless *beside_kernel*), dmsetup or the
+    library is missing.
+    """
+    if kernel_has_device_mapper() and not beside_kernel:
+        raise EnvironmentLacksError(
+            "this kernel has a device-mapper: use its own dmsetup, "
+            "or take the emulated one beside it with --beside-kernel"
+        )
+    places.make()
+    dmsetup = shlex.quote(str(real_dmsetup(places.programs)))
+    starter = places.programs / "start-device-mapper"
+    _write(starter, f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m thinsim.dm.standing.start\n")
+    script = _SCRIPT.format(
+        guard="" if beside_kernel else _GUARD.format(dmsetup=dmsetup),
+        control=shlex.quote(str(places.control_device)),
+        start=shlex.quote(str(starter)),
+        library=shlex.quote(str(preloaded_library())),
+        dmsetup=dmsetup,
+    )
+    _write(places.programs / "dmsetup", script)
+    paths = [path for path in os.environ.get("PATH", os.defpath).split(":") if path != str(places.programs)]
+    return {"PATH": ":".join([str(places.programs), *paths])}
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a script as a whole: another process may be about to run it."""
+    if path.exists() and path.read_text() == text:
+        return
+    fresh = path.with_name(f".{path.name}-{os.getpid()}")
+    fresh.write_text(text)
+    fresh.chmod(0o755)
+    fresh.replace(path)
