@@ -22,6 +22,8 @@ _LOOP_GET_STATUS64 = 0x4C05
 _LOOP_SET_CAPACITY = 0x4C07
 _LOOP_SET_BLOCK_SIZE = 0x4C09
 _LOOP_CONFIGURE = 0x4C0A
+_BLKRASET = 0x1262  # linux/fs.h: _IO(0x12, 98)
+_READ_AHEAD = 256  # sectors: VM_READAHEAD_PAGES, what a mapped device begins with
 _BLKROSET = 0x125D  # linux/fs.h: _IO(0x12, 93)
 _LOOP_CTL_GET_FREE = 0x4C82
 
@@ -132,12 +134,13 @@ def refresh(loop: LoopDevice, file: Path, *, read_only: bool) -> None:
             raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), str(loop.path))
         fcntl.ioctl(fd, _LOOP_SET_CAPACITY)
         fcntl.ioctl(fd, _BLKROSET, struct.pack("i", read_only))
+        fcntl.ioctl(fd, _BLKRASET, _READ_AHEAD)
     finally:
         os.close(fd)
 
 
 def refresh_discards(loop: LoopDevice) -> None:
-    """Take over the discard granularity of the file's file system, which the driver reads with the block size.
+    """Take over the discard granularity of the file's file system: the driver reads it with the block size.
 
     Only while nobody uses the device: its cache is dropped (drivers/block/loop.c, loop_set_block_size).
     """

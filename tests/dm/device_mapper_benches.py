@@ -6,7 +6,12 @@ import mmap
 import os
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -230,3 +235,8 @@ def failing(*numbers: int) -> Iterator[None]:
     with pytest.raises(OSError, match=r"\[Errno \d+\]") as caught:
         yield
     assert caught.value.errno in numbers
+
+
+def refused(number: int, text: str = "") -> AbstractContextManager[object]:
+    """Expect a DeviceMapperError with *number* whose text matches *text*."""
+    return pytest.raises(DeviceMapperError, match=rf"{text}.*\({errno.errorcode[number]}\)")

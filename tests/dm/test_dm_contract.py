@@ -2,10 +2,8 @@
 
 import errno
 import os
-from contextlib import AbstractContextManager
 from pathlib import Path
 
-import pytest
 import trio
 from device_mapper_benches import (
     BLOCK,
@@ -15,6 +13,7 @@ from device_mapper_benches import (
     make_pool,
     make_thin,
     pool_table,
+    refused,
     snap,
     thin_table,
 )
@@ -65,10 +64,6 @@ SENSELESS_MESSAGES = (
     "reserve_metadata_snap 1",
     "release_metadata_snap",
 )
-
-
-def refused(number: int, text: str = "") -> AbstractContextManager[object]:
-    return pytest.raises(DeviceMapperError, match=rf"{text}.*\({errno.errorcode[number]}\)")
 
 
 async def test_devices_are_listed_sorted_until_removed(bench: Bench) -> None:

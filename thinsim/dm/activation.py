@@ -10,6 +10,7 @@ from thinsim.thin.pool import Pool
 from thinsim.thin.table import PoolTable
 from thinsim.units import bytes_of
 
+
 async def activate(table: PoolTable, metadata: BlockDevice, data: BlockDevice, run: Runner) -> ActivePool:
     """Return the pool of *table* on two open devices; what was formatted or grown is committed.
 
@@ -40,4 +41,3 @@ async def _load(table: PoolTable, data: BlockDevice, metadata: MetadataDevice, r
         data.max_discard_bytes >= bytes_of(table.block_size),
     )
     return ActivePool(engine, data, metadata, run)
-

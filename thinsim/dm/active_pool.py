@@ -100,7 +100,7 @@ class ActivePool:
             self._tell_waiters()
 
     async def commit_or_log(self) -> None:
-        """Commit where the kernel does not care whether it works: the mode shows it (dm-thin.c, pool_status)."""
+        """Commit where the kernel does not care whether it works: the mode shows it (pool_status)."""
         try:
             await self.commit()
         except DeviceMapperError as error:

@@ -1,4 +1,4 @@
-"""What the device-mapper remembers: its devices by name, uuid and number, and which verb is at work on one."""
+"""What the device-mapper remembers: its devices by name, uuid and number, and who is at work on one."""
 
 import errno
 import os

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class LocalDeviceMapper:
-    """A DeviceMapper over devices in this process. Use as ``async with LocalDeviceMapper(...).running() as dm``."""
+    """A DeviceMapper over devices in this process; ``async with LocalDeviceMapper(...).running() as dm``."""
 
     def __init__(self, nodes: Nodes, open_block: OpenBlock, run: Runner) -> None:
         self.devices = Devices(run)

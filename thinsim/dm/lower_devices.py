@@ -1,4 +1,4 @@
-"""The devices below targets: the kernel's own, and mapped devices of ours, which are reached without the kernel.
+"""The devices below targets: the kernel's own, and mapped devices of ours, reached without the kernel.
 
 A kernel block device is opened once and claimed for all of device-mapper, as dm.c's open_table_device
 does for all tables: two targets may use it, a mount may not.

@@ -99,7 +99,7 @@ class MappedDevice:
             await target.suspended()
 
     async def swap(self) -> MappedTable | None:
-        """Make the inactive table live, while suspended; return the old one, to be closed after the resume."""
+        """Make the inactive table live, while suspended; return the old one, to be closed later."""
         old, self.live, self.inactive = self.live, self.inactive, None
         if self.live is not None:
             self.read_only = self.live.read_only

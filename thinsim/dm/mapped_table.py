@@ -93,9 +93,7 @@ class MappedTable:
 
     def target_at(self, sector: int) -> Target | None:
         """Return the target that has *sector*; None outside of the table."""
-        return next(
-            (each for start, length, each in self._targets if start <= sector < start + length), None
-        )
+        return next((each for start, length, each in self._targets if start <= sector < start + length), None)
 
     def pieces(self, offset: int, length: int) -> Iterator[tuple[Target, int, int, int]]:
         """Split a range by target: target, byte within it, byte within the range, length."""

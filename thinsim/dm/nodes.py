@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-
 if TYPE_CHECKING:
     from thinsim.dm.mapped_device import MappedDevice
 
@@ -56,7 +55,7 @@ class Nodes(Protocol):
 
 
 class NoNodes:
-    """Devices without nodes: the process rig reaches them directly. Numbers are made up, for tables to name."""
+    """Devices without nodes: the process rig reaches them directly. Their numbers are made up."""
 
     def __init__(self) -> None:
         self._next = 0

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--mountpoint", type=Path, required=True, help="where the thin volumes are mounted")
     parser.add_argument("--control", type=Path, required=True, help="path of the control socket to make")
     parser.add_argument("--control-device", type=Path, help="path of the socket that dmsetup's ioctls go to")
-    parser.add_argument("--journal", type=Path, help="journal of the run that this belongs to; without, its own")
+    parser.add_argument("--journal", type=Path, help="journal of the run it belongs to; without, its own")
     parser.add_argument("--registry", type=Path, help="file that remembers the devices; read at the start")
     parser.add_argument("--ready-fd", type=int, help="gets one JSON line once verbs are served")
     arguments = parser.parse_args()
@@ -74,9 +74,7 @@ async def serve(arguments: argparse.Namespace) -> None:
                     mapper.when_changed()
                 await nursery.start(ControlServer(commands(mapper)).serve, arguments.control)
                 if arguments.control_device is not None:
-                    await nursery.start(
-                        serve_control_device, arguments.control_device, IoctlService(mapper)
-                    )
+                    await nursery.start(serve_control_device, arguments.control_device, IoctlService(mapper))
                 if arguments.ready_fd is not None:
                     os.write(arguments.ready_fd, json.dumps({"pid": os.getpid()}).encode() + b"\n")
                     os.close(arguments.ready_fd)

@@ -15,8 +15,8 @@ import trio
 
 from thinsim import loop
 from thinsim.dm.daemon.freeze import freeze, thaw
-from thinsim.dm.nodes import MAPPER
 from thinsim.dm.mapped_device import MappedDevice
+from thinsim.dm.nodes import MAPPER
 from thinsim.errors import DeviceMapperError
 from thinsim.rig.journal import Journal, Kind
 
@@ -84,7 +84,9 @@ class LoopNodes:
         """Have the loop device take over size, discard granularity and read-only of the live table."""
         node = self._node(name)
         try:
-            await trio.to_thread.run_sync(partial(loop.refresh, node.loop, node.file, read_only=node.device.read_only))
+            await trio.to_thread.run_sync(
+                partial(loop.refresh, node.loop, node.file, read_only=node.device.read_only)
+            )
             wanted = max(node.device.granularity, 512)
             if node.granularity != wanted:
                 node.granularity = wanted

@@ -1,4 +1,4 @@
-"""What each ioctl of /dev/mapper/control does (drivers/md/dm-ioctl.c), on the devices of a LocalDeviceMapper."""
+"""What each ioctl of /dev/mapper/control does to a LocalDeviceMapper's devices (drivers/md/dm-ioctl.c)."""
 
 import errno
 from collections.abc import Awaitable, Callable, Sequence
@@ -108,7 +108,7 @@ class IoctlService:
         new = payload.parse_string(packet.data)
         if packet.has(Flag.UUID):
             if not new or len(new.encode("utf-8", "surrogateescape")) > _MAX_UUID:
-                raise DeviceMapperError(errno.EINVAL, "Invalid new mapped device name or uuid string supplied.")
+                raise DeviceMapperError(errno.EINVAL, "Invalid new mapped device name or uuid string")
             device = self._find(packet)
             self._dm.devices.give_uuid(device, new)
         else:
@@ -165,7 +165,7 @@ class IoctlService:
         if packet.number[0] == LOOP_MAJOR and not any(
             each.number == packet.number for each in self._dm.devices.values()
         ):
-            # libdm takes every device of this major for a mapped one; of another loop device nothing is known.
+            # libdm takes every device of this major for a mapped one; other loop devices have no table.
             packet.data_start = HEAD_SIZE
             self._answer(packet, payload.dependencies((), packet.room))
             return

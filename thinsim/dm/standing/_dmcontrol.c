@@ -28,7 +28,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CONTROL "/dev/mapper/control"
+#define DIRECTORY "/dev/mapper/"
+#define CONTROL DIRECTORY "control"
 #define MAX_DATA (1u << 20)
 #define MISC_MAJOR 10
 #define CONTROL_MINOR 236 /* MAPPER_CTRL_MINOR, include/linux/miscdevice.h */
@@ -48,7 +49,7 @@ static void *next(const char *name) {
 }
 
 static bool is_control(const char *path) {
-    return path != NULL && strcmp(path, CONTROL) == 0 && getenv("THINSIM_DM_CONTROL") != NULL;
+    return strcmp(path, CONTROL) == 0 && getenv("THINSIM_DM_CONTROL") != NULL;
 }
 
 extern char **environ;
@@ -218,13 +219,26 @@ int lstat64(const char *path, struct stat64 *status) {
     return original(path, status);
 }
 
+/* Links in /dev/mapper are made and removed by the daemon that has the device. There may be several of them; to
+ * libdevmapper the links of all others would be left over (mknodes removes such). */
+int unlink(const char *path) {
+    int (*original)(const char *) = next("unlink");
+    struct stat64 status;
+    int (*look)(const char *, struct stat64 *) = next("lstat64");
+
+    if (strncmp(path, DIRECTORY, strlen(DIRECTORY)) == 0 &&
+        getenv("THINSIM_DM_CONTROL") != NULL && look(path, &status) == 0 && S_ISLNK(status.st_mode))
+        return 0;
+    return original(path);
+}
+
 /* libdevmapper finds in /proc/devices which majors are mapped devices. */
 FILE *fopen64(const char *path, const char *mode) {
     FILE *(*original)(const char *, const char *) = next("fopen64");
     FILE *real, *changed;
     char line[256];
 
-    if (path == NULL || strcmp(path, "/proc/devices") != 0 || getenv("THINSIM_DM_CONTROL") == NULL)
+    if (strcmp(path, "/proc/devices") != 0 || getenv("THINSIM_DM_CONTROL") == NULL)
         return original(path, mode);
     real = original(path, mode);
     changed = tmpfile64();

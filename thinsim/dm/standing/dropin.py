@@ -7,6 +7,10 @@ from pathlib import Path
 
 from thinsim.dm.standing.places import Places, kernel_has_device_mapper, preloaded_library, real_dmsetup
 from thinsim.errors import EnvironmentLacksError
+from thinsim.rig.sockets import RUNTIME_VARIABLE
+from thinsim.rig.state import STATE_VARIABLE
+
+_SETTINGS = (STATE_VARIABLE, RUNTIME_VARIABLE, "PYTHONPATH")
 
 _SCRIPT = """#!/bin/sh
 # thinsim's drop-in dmsetup: the real one, on the emulated device-mapper. Made by `thinsim env`.
@@ -38,7 +42,12 @@ def install(places: Places, *, beside_kernel: bool = False) -> dict[str, str]:
     places.make()
     dmsetup = shlex.quote(str(real_dmsetup(places.programs)))
     starter = places.programs / "start-device-mapper"
-    _write(starter, f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m thinsim.dm.standing.start\n")
+    # Whoever runs dmsetup may have another environment than this.
+    settings = "".join(
+        f"export {name}={shlex.quote(os.environ[name])}\n" for name in _SETTINGS if name in os.environ
+    )
+    start = f"exec {shlex.quote(sys.executable)} -P -m thinsim.dm.standing.start"
+    _write(starter, f"#!/bin/sh\n{settings}{start}\n")
     script = _SCRIPT.format(
         guard="" if beside_kernel else _GUARD.format(dmsetup=dmsetup),
         control=shlex.quote(str(places.control_device)),

@@ -64,7 +64,7 @@ class Places:
 
 
 def preloaded_library() -> Path:
-    """Return the library that stands in for /dev/mapper/control; EnvironmentLacksError if it was not built."""
+    """Return the library that stands in for /dev/mapper/control; EnvironmentLacksError if not built."""
     for suffix in importlib.machinery.EXTENSION_SUFFIXES:
         path = Path(__file__).with_name(f"_dmcontrol{suffix}")
         if path.exists():
@@ -83,6 +83,4 @@ def real_dmsetup(programs: Path) -> Path:
 
 def kernel_has_device_mapper() -> bool:
     """Tell whether this kernel has a device-mapper of its own (drivers/md/dm-ioctl.c, _dm_misc)."""
-    return any(
-        line.split()[1:] == ["device-mapper"] for line in Path("/proc/misc").read_text().splitlines()
-    )
+    return any(line.split()[1:] == ["device-mapper"] for line in Path("/proc/misc").read_text().splitlines())

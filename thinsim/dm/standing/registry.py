@@ -65,7 +65,7 @@ class Registry:
         fresh.replace(self._path)
 
     def load(self) -> list[Remembered]:
-        """Return what was saved in this boot; none if nothing was, or if the file is damaged (that is logged)."""
+        """Return what was saved in this boot; none if nothing was, or the file is damaged (which is logged)."""
         try:
             document = json.loads(self._path.read_text())
             if document["format"] != FORMAT or document["boot"] != boot_id():
@@ -116,6 +116,4 @@ async def _make(dm: LocalDeviceMapper, wanted: Remembered, names: dict[str, str]
 
 
 def _renumbered(arguments: str, names: dict[str, str]) -> str:
-    return " ".join(
-        names.get(word, word) if _NUMBER.fullmatch(word) else word for word in arguments.split()
-    )
+    return " ".join(names.get(word, word) if _NUMBER.fullmatch(word) else word for word in arguments.split())

@@ -1,4 +1,4 @@
-"""A target: what serves a range of a mapped device's sectors (include/linux/device-mapper.h, struct target_type)."""
+"""A target serves a range of a mapped device's sectors (include/linux/device-mapper.h, struct target_type)."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -55,7 +55,7 @@ class Target(Protocol):
         """The device resumes."""
 
     async def prepare_suspend(self) -> None:
-        """Called before the device's I/O is held; returns when what the target holds itself is safe (presuspend)."""
+        """Called before the device's I/O is held (presuspend)."""
 
     async def suspended(self) -> None:
         """The device's I/O is held now (postsuspend)."""

@@ -59,7 +59,7 @@ def parse_sector(word: str, complaint: str) -> int:
 
 
 def check_area(device: LowerDevice, start: int, length: int) -> None:
-    """EINVAL if the range does not lie on the device (dm-table.c, device_area_is_invalid); *start* in sectors."""
+    """EINVAL if the range is not on the device (dm-table.c, device_area_is_invalid); *start* in sectors."""
     if start * SECTOR_SIZE + length > device.size:
         raise DeviceMapperError(
             errno.EINVAL,

@@ -34,9 +34,7 @@ class StripedTarget(PlainTarget):
 
     async def read(self, offset: int, length: int) -> bytes:
         """Read chunk by chunk."""
-        pieces = [
-            await device.read(place, size) for device, place, _, size in self._pieces(offset, length)
-        ]
+        pieces = [await device.read(place, size) for device, place, _, size in self._pieces(offset, length)]
         return b"".join(pieces)
 
     async def write(self, offset: int, data: bytes) -> None:

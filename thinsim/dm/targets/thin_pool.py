@@ -115,9 +115,7 @@ class ThinPoolTarget(PlainTarget):
             await self._pools.release(self.pool)
 
 
-async def build(
-    line: str, owner: object, lower: LowerDevices, pools: PoolObjects
-) -> ThinPoolTarget:
+async def build(line: str, owner: object, lower: LowerDevices, pools: PoolObjects) -> ThinPoolTarget:
     """Return the target of a table *line* on device *owner*; errors in the order of pool_ctr."""
     table = parse_pool_table(line)
     opened: list[LowerDevice] = []
