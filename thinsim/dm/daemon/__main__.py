@@ -24,7 +24,7 @@ from thinsim.dm.ioctl.service import IoctlService
 from thinsim.dm.local import LocalDeviceMapper
 from thinsim.dm.standing.registry import Registry, restore
 from thinsim.errors import ThinsimError
-from thinsim.rig.journal import Journal
+from thinsim.rig.journal import Journal, Kind
 from thinsim.rig.recovery import abandoned_runs, recover
 
 log = logging.getLogger("thinsim.dm.daemon")
@@ -51,7 +51,18 @@ def main() -> None:
 async def serve(arguments: argparse.Namespace) -> None:
     """Mount the volumes, serve the verbs, say that it is ready, wait for the signal to end."""
     registry = Registry(arguments.registry) if arguments.registry is not None else None
-    journal = Journal.join(arguments.journal) if arguments.journal is not None else await _own_journal()
+    if arguments.journal is not None:
+        await _serve(arguments, registry, Journal.join(arguments.journal))
+        return
+    journal = await _own_journal()
+    mount = journal.begin(Kind.MOUNT, target=arguments.mountpoint)
+    arguments.mountpoint.mkdir(mode=0o700, exist_ok=True)
+    await _serve(arguments, registry, journal)
+    journal.end(mount)
+    journal.close()
+
+
+async def _serve(arguments: argparse.Namespace, registry: Registry | None, journal: Journal) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             released: list[LocalDeviceMapper] = []
@@ -82,8 +93,6 @@ async def serve(arguments: argparse.Namespace) -> None:
                     log.info("ending on %s", signal.Signals(number).name)
                     break
             nursery.cancel_scope.cancel()
-    if arguments.journal is None:
-        journal.close()
 
 
 async def _own_journal() -> Journal:

@@ -58,8 +58,8 @@ class Places:
         return self.state / "devices.json"
 
     def make(self) -> None:
-        """Make the directories, mode 0700."""
-        for directory in (self.runtime, self.state, self.volumes, self.programs):
+        """Make the directories, mode 0700; but for the mount point, which a killed daemon may still cover."""
+        for directory in (self.runtime, self.state, self.programs):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""A target serves a range of a mapped device's sectors (include/linux/device-mapper.h, struct target_type)."""
+"""A target serves a range of a mapped device (include/linux/device-mapper.h, struct target_type)."""
 
 from collections.abc import Sequence
 from typing import Protocol
