@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from fuse_backing.mounts import mounts
 
+from fuse_backing.mounts import mounts
 from thinsim import loop
 from thinsim.dm.standing.dropin import install
 from thinsim.dm.standing.places import Places

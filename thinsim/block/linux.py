@@ -10,6 +10,7 @@ import mmap
 import os
 import stat
 import struct
+import sys
 from pathlib import Path
 
 from thinsim.errors import InvalidValueError
@@ -37,17 +38,16 @@ class LinuxBlockDevice:
                 raise InvalidValueError(f"{path} is not a block device")
             self.major = os.major(status.st_rdev)
             self.minor = os.minor(status.st_rdev)
-            size = bytearray(8)
-            fcntl.ioctl(self._fd, BLKGETSIZE64, size)
-            self._size: int = struct.unpack("Q", size)[0]
         except BaseException:
             os.close(self._fd)
             raise
 
     @property
     def size(self) -> int:
-        """Bytes, as the kernel reported at open."""
-        return self._size
+        """Bytes, as the kernel has it now: a device may grow under a pool."""
+        size = bytearray(8)
+        fcntl.ioctl(self._fd, BLKGETSIZE64, size)
+        return int.from_bytes(size, sys.byteorder)
 
     @property
     def max_discard_bytes(self) -> int:
@@ -70,7 +70,7 @@ class LinuxBlockDevice:
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write all of *data*; EIO if the device ends before."""
         # The kernel calls a write that starts past the end ENOSPC (block/fops.c): that word is the pool's.
-        if offset + len(data) > self._size:
+        if offset + len(data) > self.size:
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(self.path))
         source = memoryview(data)
         buffer = self._take_buffer()
