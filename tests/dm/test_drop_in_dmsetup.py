@@ -1,4 +1,4 @@
-"""The machine's own dmsetup on the emulated device-mapper: texts, exit statuses, daemon that is started when needed."""
+"""The machine's own dmsetup on the emulated device-mapper: texts, exit statuses, a daemon when needed."""
 
 import os
 import re

@@ -13,6 +13,7 @@ from pathlib import Path
 import trio
 
 from thinsim.dm.active_pool import ActivePool, Runner
+from thinsim.dm.activity import Act, Activity, ActivityLog
 from thinsim.dm.devices import Devices
 from thinsim.dm.interface import DeviceInfo
 from thinsim.dm.lower_devices import LowerDevices, OpenBlock
@@ -34,6 +35,7 @@ class LocalDeviceMapper:
     def __init__(self, nodes: Nodes, open_block: OpenBlock, run: Runner) -> None:
         self.devices = Devices(run)
         self.trace = WriteTrace()
+        self.activity = ActivityLog()
         self.when_changed: Callable[[], None] = lambda: None
         """Called after a device was made, changed or removed."""
         self._nodes = nodes
@@ -49,7 +51,7 @@ class LocalDeviceMapper:
         async with AsyncExitStack() as stack:
             self._nursery = await stack.enter_async_context(trio.open_nursery())
             self._pools = await stack.enter_async_context(pool_objects(self._run))
-            self._tables = TableBuilder(self._lower, self._pools, self.trace)
+            self._tables = TableBuilder(self._lower, self._pools, self.trace, self.activity)
             try:
                 yield self
             finally:
@@ -97,6 +99,7 @@ class LocalDeviceMapper:
         if target is None:
             raise DeviceMapperError(errno.EINVAL, f"{name} has no sector {sector}")
         await target.message(text)
+        self.activity.note(Activity(Act.MESSAGE, device.name, -1, text=text))
 
     async def status(self, name: str, *, noflush: bool = False) -> str:
         """Return the status lines; a pool that isn't suspended commits first unless *noflush*."""

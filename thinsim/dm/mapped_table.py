@@ -4,6 +4,7 @@ import errno
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from thinsim.dm.activity import ActivityLog
 from thinsim.dm.lower_devices import LowerDevices
 from thinsim.dm.targets import error_and_zero, linear, striped, thin, thin_pool
 from thinsim.dm.targets.interface import Target
@@ -112,10 +113,13 @@ class MappedTable:
 class TableBuilder:
     """Makes tables from their lines."""
 
-    def __init__(self, lower: LowerDevices, pools: PoolObjects, trace: WriteTrace) -> None:
+    def __init__(
+        self, lower: LowerDevices, pools: PoolObjects, trace: WriteTrace, activity: ActivityLog
+    ) -> None:
         self._lower = lower
         self._pools = pools
         self._trace = trace
+        self._activity = activity
 
     async def build(
         self, name: str, owner: object, lines: Sequence[TableLine], *, read_only: bool
@@ -140,7 +144,7 @@ class TableBuilder:
         if line.kind in ("thin", "thin-pool"):
             text = f"0 {line.length} {line.kind} {line.arguments}"
             if line.kind == "thin":
-                return await thin.build(name, text, self._lower, self._pools, self._trace)
+                return await thin.build(name, text, self._lower, self._pools, self._trace, self._activity)
             return await thin_pool.build(text, owner, self._lower, self._pools)
         words = split_words(line.arguments)
         return await _BUILDERS[line.kind](line.length * SECTOR_SIZE, words, self._lower)

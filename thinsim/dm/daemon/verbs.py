@@ -31,6 +31,9 @@ def commands(dm: LocalDeviceMapper) -> Mapping[str, Command]:
     async def trace_take(arguments: dict[str, Any]) -> object:
         return [astuple(write) for write in dm.trace.take(**arguments)]
 
+    async def activity_take(arguments: dict[str, Any]) -> object:
+        return [astuple(activity) for activity in dm.activity.take(**arguments)]
+
     plain = {
         name: _verb(getattr(dm, name))
         for name in (
@@ -55,6 +58,7 @@ def commands(dm: LocalDeviceMapper) -> Mapping[str, Command]:
             "check": checked,
             "trace-start": trace_start,
             "trace-take": trace_take,
+            "activity-take": activity_take,
         }.items()
     }
 

@@ -65,7 +65,7 @@ static bool start_daemon(void) {
     while (environ[count] != NULL)
         count++;
     environment = calloc(count + 1, sizeof *environment);
-    if (program == NULL || environment == NULL)
+    if (program == NULL || *program == '\0' || environment == NULL)
         return false;
     for (size_t i = 0; i < count; i++)
         if (strncmp(environ[i], "LD_PRELOAD=", 11) != 0)

@@ -40,7 +40,6 @@ def install(places: Places, *, beside_kernel: bool = False) -> dict[str, str]:
             "or take the emulated one beside it with --beside-kernel"
         )
     places.make()
-    dmsetup = shlex.quote(str(real_dmsetup(places.programs)))
     starter = places.programs / "start-device-mapper"
     # Whoever runs dmsetup may have another environment than this.
     settings = "".join(
@@ -48,16 +47,28 @@ def install(places: Places, *, beside_kernel: bool = False) -> dict[str, str]:
     )
     start = f"exec {shlex.quote(sys.executable)} -P -m thinsim.dm.standing.start"
     _write(starter, f"#!/bin/sh\n{settings}{start}\n")
+    return write(places.programs, places.control_device, starter, guarded=not beside_kernel)
+
+
+def write(
+    programs: Path, control_device: Path, starter: Path | None = None, *, guarded: bool = False
+) -> dict[str, str]:
+    """Write the script into *programs* and return the environment that puts it first in PATH.
+
+    It talks to the daemon at *control_device*; *starter* is run when none answers. *guarded*: it
+    refuses to run where the kernel has a device-mapper.
+    """
+    dmsetup = shlex.quote(str(real_dmsetup(programs)))
     script = _SCRIPT.format(
-        guard="" if beside_kernel else _GUARD.format(dmsetup=dmsetup),
-        control=shlex.quote(str(places.control_device)),
-        start=shlex.quote(str(starter)),
+        guard=_GUARD.format(dmsetup=dmsetup) if guarded else "",
+        control=shlex.quote(str(control_device)),
+        start=shlex.quote(str(starter or "")),
         library=shlex.quote(str(preloaded_library())),
         dmsetup=dmsetup,
     )
-    _write(places.programs / "dmsetup", script)
-    paths = [path for path in os.environ.get("PATH", os.defpath).split(":") if path != str(places.programs)]
-    return {"PATH": ":".join([str(places.programs), *paths])}
+    _write(programs / "dmsetup", script)
+    paths = [path for path in os.environ.get("PATH", os.defpath).split(":") if path != str(programs)]
+    return {"PATH": ":".join([str(programs), *paths])}
 
 
 def _write(path: Path, text: str) -> None:

@@ -65,7 +65,7 @@ class Registry:
         fresh.replace(self._path)
 
     def load(self) -> list[Remembered]:
-        """Return what was saved in this boot; none if nothing was, or the file is damaged, which is logged."""
+        """Return what was saved in this boot: nothing if the file is missing, or damaged, which is logged."""
         try:
             document = json.loads(self._path.read_text())
             if document["format"] != FORMAT or document["boot"] != boot_id():

@@ -2,6 +2,7 @@
 
 import errno
 
+from thinsim.dm.activity import Act, Activity, ActivityLog
 from thinsim.dm.lower_devices import LowerDevice, LowerDevices
 from thinsim.dm.targets.plain import PlainTarget, after_type
 from thinsim.dm.targets.pool_objects import PoolObject, PoolObjects
@@ -24,6 +25,7 @@ class ThinTarget(PlainTarget):
         pool: PoolObject,
         pools: PoolObjects,
         trace: WriteTrace,
+        activity: ActivityLog,
     ) -> None:
         super().__init__(bytes_of(table.length), (device,))
         self.pool = pool
@@ -32,6 +34,8 @@ class ThinTarget(PlainTarget):
         self._pool_device = device
         self._pools = pools
         self._trace = trace
+        self._activity = activity
+        self._live = False
         self._thin = pool.active.open_thin(table.thin_id, table.length)
         pools.share(pool)
         self._closed = False
@@ -68,22 +72,36 @@ class ThinTarget(PlainTarget):
         """Unmap the whole data blocks inside the range (process_discard_bio)."""
         await self.pool.active.discard(self._thin, offset, length)
         self._trace.note(TracedWrite(self._name, "discard", offset, length))
+        self._activity.note(Activity(Act.DISCARDED, self._name, self._table.thin_id, length))
 
     async def flush(self) -> None:
         """Return once what was written is durable, its mappings included."""
         await self.pool.active.flush(self._thin)
 
+    async def resume(self) -> None:
+        """Its table is live."""
+        if not self._live:
+            self._live = True
+            self._activity.note(Activity(Act.ACTIVATED, self._name, self._table.thin_id))
+
     async def close(self) -> None:
         """Close the thin id; requests under way end with EIO."""
         if not self._closed:
             self._closed = True
+            if self._live:
+                self._activity.note(Activity(Act.DEACTIVATED, self._name, self._table.thin_id))
             self.pool.active.close_thin(self._thin)
             await self._pools.release(self.pool)
             await super().close()
 
 
 async def build(
-    name: str, line: str, lower: LowerDevices, pools: PoolObjects, trace: WriteTrace
+    name: str,
+    line: str,
+    lower: LowerDevices,
+    pools: PoolObjects,
+    trace: WriteTrace,
+    activity: ActivityLog,
 ) -> ThinTarget:
     """Return the target of a table *line* on device *name*; errors in the order of thin_ctr."""
     table = parse_thin_table(line)
@@ -98,7 +116,7 @@ async def build(
     device = await lower.open(table.pool_dev, "Error opening pool device")
     try:
         # The kernel looks for the thin id first (thin_ctr: open, then the check of the suspended pool).
-        target = ThinTarget(name, table, device, pool, pools, trace)
+        target = ThinTarget(name, table, device, pool, pools, trace, activity)
         if pool.suspended:
             await target.close()
             raise DeviceMapperError(errno.EINVAL, "Unable to activate thin device while pool is suspended")
