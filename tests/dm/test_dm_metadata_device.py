@@ -4,11 +4,11 @@ import errno
 
 import pytest
 from faulty_block_device import FaultyBlockDevice
+from thinsim.thin.metadata.image import MetadataDamagedError, encode
+from thinsim.thin.state import PoolState
 
 from thinsim.dm.metadata_device import MetadataDevice
 from thinsim.errors import KernelError
-from thinsim.thin.metadata.image import MetadataDamagedError, encode
-from thinsim.thin.state import PoolState
 from thinsim.units import Sectors
 
 SIZE = 1 << 20

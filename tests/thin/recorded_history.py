@@ -53,7 +53,12 @@ class Replay:
         self.seed = seed
         self.random = random.Random(seed)
         self.ram = RamPool(
-            1024, 128, PoolFeatures(skip_block_zeroing=True), low_water_blocks=32, old_content=b"\0"
+            1024,
+            128,
+            PoolFeatures(skip_block_zeroing=True),
+            low_water_blocks=32,
+            old_content=b"\0",
+            metadata_blocks=2048,
         )
         self.known: set[int] = set()
         self.active: dict[int, ThinDevice] = {}
@@ -87,18 +92,19 @@ class Replay:
     def dump(self) -> dict[int, tuple[dict[str, str], list[tuple[int, int, int, int]]]]:
         """Return what ``thin_dump`` would: details and runs of each device."""
         pool = self.ram.pool
-        return {
-            int(thin_id): (
+        found = {}
+        for thin_id in pool.thin_ids():
+            details = pool.metadata.details(thin_id)
+            found[int(thin_id)] = (
                 {
-                    "mapped_blocks": str(len(record.state.mappings)),
-                    "transaction": str(record.state.transaction_id),
-                    "creation_time": str(record.state.creation_time),
-                    "snap_time": str(record.state.snapshotted_time),
+                    "mapped_blocks": str(details.mapped_blocks),
+                    "transaction": str(details.transaction_id),
+                    "creation_time": str(details.creation_time),
+                    "snap_time": str(details.snapshotted_time),
                 },
                 [(run.vblock, run.data_block, run.length, run.time) for run in pool.mappings(thin_id)],
             )
-            for thin_id, record in pool.records.items()
-        }
+        return found
 
     def _step(self, number: int, operation: str, record: dict[str, Any]) -> bool:
         """Carry out one operation; False when the history skips it, for want of a device."""

@@ -1,7 +1,6 @@
 """The space map: next fit, two views, reference counts."""
 
 import pytest
-
 from thinsim.thin.allocation import SpaceMap
 
 

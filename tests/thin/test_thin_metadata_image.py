@@ -5,9 +5,6 @@ import random
 from dataclasses import replace
 
 import pytest
-
-from thinsim.errors import KernelError
-from thinsim.thin.mapping import Mappings, Run
 from thinsim.thin.metadata.image import MetadataDamagedError, decode, encode
 from thinsim.thin.metadata.slots import (
     HEADER_SIZE,
@@ -19,6 +16,9 @@ from thinsim.thin.metadata.slots import (
     slot_offset,
 )
 from thinsim.thin.state import DeviceState, HeldSnapshot, PoolState
+
+from thinsim.errors import KernelError
+from thinsim.thin.mapping import Mappings, Run
 from thinsim.units import Sectors
 
 

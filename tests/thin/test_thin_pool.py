@@ -4,10 +4,10 @@ import errno
 
 import pytest
 from ram_pool import RamPool
+from thinsim.thin.metadata.image import decode
 
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.mapping import Run
-from thinsim.thin.metadata.image import decode
 from thinsim.thin.modes import PoolMode
 from thinsim.thin.plan import Commit, FlushData
 from thinsim.thin.pool import Pool

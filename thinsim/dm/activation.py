@@ -39,23 +39,25 @@ async def activate(table: PoolTable, open_block: OpenBlock, run: Runner) -> Acti
 
 
 async def _load(table: PoolTable, data: BlockDevice, metadata: MetadataDevice, run: Runner) -> ActivePool:
+    def load() -> Pool:
+        return Pool(
+            table.features,
+            table.block_size,
+            table.length // table.block_size,
+            metadata,
+            low_water_blocks=table.low_water_blocks,
+            data_can_discard=data.max_discard_bytes >= bytes_of(table.block_size),
+            flush_data=data.flush,
+        )
+
     try:
-        state = await run(metadata.load)
+        engine = await run(load)
     except KernelError as error:
         raise DeviceMapperError(error.errno, f"Error creating metadata object: {error.args[0]}") from error
     except OSError as error:
         raise DeviceMapperError(
-            error.errno or errno.EIO, f"Error creating metadata object: cannot read {table.metadata_dev}"
+            error.errno or errno.EIO, f"Error creating metadata object: cannot use {table.metadata_dev}"
         ) from error
-    engine = Pool(
-        table.features,
-        table.block_size,
-        table.length // table.block_size,
-        table.low_water_blocks,
-        metadata.blocks,
-        state,
-        data.max_discard_bytes >= bytes_of(table.block_size),
-    )
     return ActivePool(engine, data, metadata, run)
 
 

@@ -127,7 +127,8 @@ class LocalDeviceMapper:
         """Return the status line; a pool that isn't suspended commits first unless *noflush*."""
         device = self._devices.find(name)
         if device.volume is not None:
-            return device.volume.device.status().text(0, device.table.length)
+            status = await device.pool.thin_status(device.volume.device)
+            return status.text(0, device.table.length)
         if not noflush and not device.suspended:
             await _commit_or_log(device)
         return device.pool.engine.status().text(0, device.table.length)
@@ -263,7 +264,7 @@ class LocalDeviceMapper:
                 raise DeviceMapperError(
                     errno.EINVAL, "Unable to activate thin device while pool is suspended"
                 )
-            thin = parent.pool.open_thin(table.thin_id, table.length)
+            thin = await parent.pool.open_thin(table.thin_id, table.length)
             try:
                 volume = ThinVolume(name, bytes_of(table.length), parent.pool, thin, self._trace)
                 number = await self._nodes.attach(name, volume)

@@ -195,6 +195,6 @@ class VolumeOperations(FileOperations):
         entry.st_mode = stat.S_IFREG | 0o600
         entry.st_nlink = 1
         entry.st_size = file.volume.size
-        entry.st_blocks = file.volume.device.status().mapped_sectors
+        entry.st_blocks = file.volume.device.mapped_sectors
         entry.st_blksize = bytes_of(file.volume.pool.engine.block_size)
         return entry

@@ -1,7 +1,7 @@
 """A bounded cache of metadata blocks as objects, and what of it is not written yet (dm-block-manager.c)."""
 
 from collections import OrderedDict
-from typing import Protocol, Self, TypeVar
+from typing import ClassVar, Protocol, Self, TypeVar
 
 from thinsim.thin.metadata.errors import MetadataDamagedError, MetadataReadOnlyError
 from thinsim.thin.metadata.store import METADATA_BLOCK_SIZE, MetadataStore
@@ -13,7 +13,7 @@ CACHE_BLOCKS = 4096
 class Block(Protocol):
     """What a metadata block is: a node, bitmap, index or superblock."""
 
-    KIND: str
+    KIND: ClassVar[str]
 
     @classmethod
     def decode(cls, content: bytes, block: int) -> Self:
@@ -51,6 +51,7 @@ class BlockCache:
         self._store = store
         self._limit = limit
         self._clean: OrderedDict[int, Block] = OrderedDict()
+        self._admitted: dict[int, bytes] = {}
         self._dirty: dict[int, Block] = {}
 
     @property
@@ -64,9 +65,12 @@ class BlockCache:
         if found is None:
             found = self._clean.get(number)
             if found is None:
-                if self.resident_only:
-                    raise BlockNotResidentError(number)
-                found = kind.decode(self.fetch(number), number)
+                content = self._admitted.pop(number, None)
+                if content is None:
+                    if self.resident_only:
+                        raise BlockNotResidentError(number)
+                    content = self.fetch(number)
+                found = kind.decode(content, number)
                 self._keep(number, found)
             else:
                 self._clean.move_to_end(number)
@@ -84,6 +88,10 @@ class BlockCache:
         if len(content) != METADATA_BLOCK_SIZE:
             raise MetadataDamagedError(f"metadata block {number} is cut short: {len(content)} bytes")
         return content
+
+    def admit(self, number: int, content: bytes) -> None:
+        """Take what ``fetch`` returned for *number*; nothing was written in between."""
+        self._admitted[number] = content
 
     def change(self, number: int, kind: type[B]) -> B:
         """Return block *number* to be changed in place; EPERM while read-only."""
@@ -116,6 +124,7 @@ class BlockCache:
         """Forget everything, changes that were not written included."""
         self._clean.clear()
         self._dirty.clear()
+        self._admitted.clear()
 
     def _keep(self, number: int, block: Block) -> None:
         self._clean[number] = block

@@ -96,9 +96,7 @@ class Node:
         """Return the node as *block*."""
         content = bytearray(METADATA_BLOCK_SIZE)
         flags = LEAF if self.is_leaf else INTERNAL
-        _HEADER.pack_into(
-            content, 0, 0, flags, block, len(self.keys), self.max_entries, self.value_size, 0
-        )
+        _HEADER.pack_into(content, 0, 0, flags, block, len(self.keys), self.max_entries, self.value_size, 0)
         _put(content, _HEADER.size, _to_bytes(self.keys))
         record = _RECORDS.get(self.value_size)
         if record is None:

@@ -55,9 +55,8 @@ def _leaf(spine: Spine, value_type: ValueType, root: int, key: int) -> Node | No
     block, index = root, -1
     while True:
         node = spine.step(block, index, value_type)
-        if node.is_leaf:
-            return node
-        if not _rebalance_children(spine, value_type, key):
+        # An only child takes its parent's place, so the node may be a leaf afterwards.
+        if not node.is_leaf and not _rebalance_children(spine, value_type, key):
             return None
         if node.is_leaf:
             return node

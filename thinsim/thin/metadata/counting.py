@@ -4,7 +4,6 @@ Counts up to two stand in bitmaps, higher ones in a btree. Where the bitmaps sta
 which the two maps keep differently (see ``bitmap_index``).
 """
 
-
 from collections.abc import Callable
 
 from thinsim.thin.metadata.bitmap import Bitmap, IndexEntry
@@ -88,7 +87,7 @@ class BlockCounts:
         self._each_bitmap(begin, end, self._increment)
 
     def decrement(self, begin: int, end: int) -> None:
-        """Drop a reference to each block from *begin* to before *end*; MetadataDamagedError when one has none."""
+        """Drop a reference to each block from *begin* to before *end*; MetadataDamagedError: one has none."""
         self._each_bitmap(begin, end, self._decrement)
 
     def many_entries(self) -> list[tuple[int, int]]:
@@ -206,5 +205,3 @@ def find_free_in_both(committed: BlockCounts, running: BlockCounts, begin: int) 
                 continue
         return base + bit
     return None
-
-

@@ -41,8 +41,8 @@ class PoolMetadata:
     ) -> None:
         self.blocks = BlockCache(store, cache_blocks)
         self.before_commit: Callable[[], None] = lambda: None
+        self.uncommitted = False
         self._records: dict[ThinId, ThinRecord] = {}
-        self._in_service = False
         if any(self.blocks.fetch(LOCATION)):
             self._open(data_block_size)
         elif may_format:
@@ -56,9 +56,9 @@ class PoolMetadata:
     def commit(self) -> None:
         """Make the running transaction durable: the data device, all blocks, then the superblock.
 
-        Does nothing before the first change since the metadata was opened.
+        Does nothing when nothing has changed since the last commit, or since the metadata was opened.
         """
-        if not self._in_service:
+        if not self.uncommitted:
             return
         self.before_commit()
         self._write_changed_details()
@@ -67,6 +67,7 @@ class PoolMetadata:
         self.blocks.flush()
         self._manager.end()
         self._write_superblock()
+        self.uncommitted = False
 
     def abort(self) -> None:
         """Go back to the last commit; devices that changed since have lost changes.
@@ -75,11 +76,10 @@ class PoolMetadata:
         """
         for record in self._records.values():
             record.lost_changes = record.changed
-        low_water, low_water_blocks = self.space.low_water, self.space.low_water_blocks
         size = self.superblock.data_block_size
         self.blocks.reset()
         self._open(size)
-        self.space.low_water, self.space.low_water_blocks = low_water, low_water_blocks
+        self.uncommitted = False
         for record in list(self._records.values()):
             self._reread(record)
 
@@ -95,7 +95,7 @@ class PoolMetadata:
     def create_thin(self, thin_id: ThinId) -> None:
         """Create an empty device; EEXIST."""
         self._check_new(thin_id)
-        self._in_service = True
+        self.uncommitted = True
         root = self.trees.bottom.empty()
         self.superblock.mapping_root, _ = self.trees.top.insert(self.superblock.mapping_root, thin_id, root)
         self._add_record(thin_id, 0)
@@ -108,7 +108,7 @@ class PoolMetadata:
             raise DeviceMapperError(errno.ENODATA, f"the pool has no thin {origin}")
         if self.superblock.time >= MAX_TIME:
             raise DeviceMapperError(errno.EINVAL, f"the pool has seen its {MAX_TIME} snapshots")
-        self._in_service = True
+        self.uncommitted = True
         self.space.increment(root, root + 1)
         self.superblock.mapping_root, _ = self.trees.top.insert(self.superblock.mapping_root, thin_id, root)
         self.superblock.time += 1
@@ -123,7 +123,7 @@ class PoolMetadata:
         record = self._record(thin_id)
         if record.open_count:
             raise DeviceMapperError(errno.EBUSY, f"thin {thin_id} is open")
-        self._in_service = True
+        self.uncommitted = True
         del self._records[thin_id]
         details_root = self.trees.details.remove(self.superblock.details_root, thin_id)
         if details_root is not None:
@@ -142,8 +142,11 @@ class PoolMetadata:
     def close_thin(self, record: ThinRecord) -> None:
         """Close what ``open_thin`` returned."""
         record.open_count -= 1
-        if not record.open_count and not record.changed and self._records.get(record.thin_id) is record:
-            del self._records[record.thin_id]
+
+    def opened(self, thin_id: ThinId) -> ThinRecord | None:
+        """Return the record of a device that is open; None when it is not, or went with its transaction."""
+        record = self._records.get(thin_id)
+        return record if record is not None and record.open_count else None
 
     def details(self, thin_id: ThinId) -> DeviceDetails:
         """Return a device's numbers, those of the running transaction; ENODATA."""
@@ -158,11 +161,6 @@ class PoolMetadata:
     def thin_ids(self) -> list[ThinId]:
         """Return the ids of all devices, ascending."""
         return [ThinId(key) for key, _ in self.trees.top.entries(self.superblock.mapping_root)]
-
-    @property
-    def changed(self) -> bool:
-        """Whether a device changed in the running transaction (dm_pool_changed_this_transaction)."""
-        return any(record.changed for record in self._records.values())
 
     # Mappings.
 
@@ -187,7 +185,7 @@ class PoolMetadata:
 
     def insert(self, record: ThinRecord, vblock: int, data_block: int) -> None:
         """Map *vblock*; the data block it was mapped to loses a reference."""
-        self._in_service = True
+        self.uncommitted = True
         packed = pack(data_block, self.superblock.time)
         self.superblock.mapping_root, new = self.trees.insert(
             self.superblock.mapping_root, record.thin_id, vblock, packed
@@ -197,7 +195,7 @@ class PoolMetadata:
 
     def remove_range(self, record: ThinRecord, begin: int, end: int) -> None:
         """Unmap the virtual blocks from *begin* to before *end*; their data blocks lose a reference."""
-        self._in_service = True
+        self.uncommitted = True
         trees, thin_id = self.trees, record.thin_id
         tree = self._find_tree(thin_id)
         if tree is None:
@@ -222,24 +220,24 @@ class PoolMetadata:
 
     def allocate(self) -> int | None:
         """Take the next free data block, None when there is none before a commit."""
-        self._in_service = True
+        self.uncommitted = True
         return self.data.allocate()
 
     def increment(self, begin: int, end: int) -> None:
         """Add a reference to the data blocks from *begin* to before *end*."""
-        self._in_service = True
+        self.uncommitted = True
         self.data.increment(begin, end)
 
     def decrement(self, begin: int, end: int) -> None:
         """Drop a reference to the data blocks from *begin* to before *end*."""
-        self._in_service = True
+        self.uncommitted = True
         self.data.decrement(begin, end)
 
     # The pool.
 
     def set_transaction_id(self, current: int, new: int) -> None:
         """Set the user's transaction id; EINVAL when *current* isn't the present one."""
-        self._in_service = True
+        self.uncommitted = True
         if current != self.superblock.transaction_id:
             raise DeviceMapperError(
                 errno.EINVAL, f"transaction id is {self.superblock.transaction_id}, not {current}"
@@ -252,8 +250,8 @@ class PoolMetadata:
             raise DeviceMapperError(
                 errno.EBUSY, f"metadata snapshot already held at block {self.superblock.held_root}"
             )
-        self._in_service = True
         self.commit()
+        self.uncommitted = True
         self.space.increment(LOCATION, LOCATION + 1)
         held_root, copy, _ = self._manager.shadow(LOCATION, Superblock)
         copy.data_space_map = copy.metadata_space_map = SpaceMapRoot()
@@ -266,7 +264,7 @@ class PoolMetadata:
         held_root = self.superblock.held_root
         if not held_root:
             raise DeviceMapperError(errno.EINVAL, "no metadata snapshot is held")
-        self._in_service = True
+        self.uncommitted = True
         copy = self.blocks.get(held_root, Superblock)
         self.superblock.held_root = 0
         self.trees.top.delete(copy.mapping_root)
@@ -276,13 +274,13 @@ class PoolMetadata:
     def extend_data(self, blocks: int) -> None:
         """Let the data space map have *blocks* blocks, not fewer than now."""
         if blocks > self.data.nr_blocks_running:
-            self._in_service = True
+            self.uncommitted = True
             self.data.extend(blocks - self.data.nr_blocks_running)
 
     def extend_metadata(self, blocks: int) -> None:
         """Let the metadata space map have *blocks* blocks, not fewer than now."""
         if blocks > self.space.nr_blocks:
-            self._in_service = True
+            self.uncommitted = True
             self.space.extend(blocks - self.space.nr_blocks)
             self._set_reserve()
 
@@ -326,6 +324,14 @@ class PoolMetadata:
             raise DeviceMapperError(
                 errno.EINVAL, f"metadata with features that are not supported ({features:#x})"
             )
+        for name, root, limit in (
+            ("metadata", found.metadata_space_map, MAX_METADATA_BLOCKS),
+            ("data", found.data_space_map, 1 << 40),
+        ):
+            if root.nr_allocated > root.nr_blocks or root.nr_blocks > limit:
+                raise MetadataDamagedError(
+                    f"superblock: the {name} space map has {root.nr_allocated} of {root.nr_blocks} blocks in use"
+                )
         self.superblock = found.copy()
         self._manager = TransactionManager(self.blocks)
         self.space = MetadataSpaceMap(self._manager, found.metadata_space_map)
@@ -344,12 +350,11 @@ class PoolMetadata:
     def _write_changed_details(self) -> None:
         # The device that came last comes first, as in the kernel's list.
         for record in reversed(list(self._records.values())):
-            if not record.changed:
-                continue
-            self.superblock.details_root, _ = self.trees.details.insert(
-                self.superblock.details_root, record.thin_id, record.details()
-            )
-            record.changed = False
+            if record.changed:
+                self.superblock.details_root, _ = self.trees.details.insert(
+                    self.superblock.details_root, record.thin_id, record.details()
+                )
+                record.changed = False
             if not record.open_count:
                 del self._records[record.thin_id]
 
@@ -374,9 +379,8 @@ class PoolMetadata:
 
     def _add_record(self, thin_id: ThinId, mapped_blocks: int) -> ThinRecord:
         time = self.superblock.time
-        record = ThinRecord(
-            thin_id, mapped_blocks, self.superblock.transaction_id, time, time, changed=True
-        )
+        transaction_id = self.superblock.transaction_id
+        record = ThinRecord(thin_id, mapped_blocks, transaction_id, time, time, changed=True)
         self._records[thin_id] = record
         return record
 
@@ -388,5 +392,3 @@ class PoolMetadata:
             del self._records[record.thin_id]
             return
         (record.mapped_blocks, record.transaction_id, record.creation_time, record.snapshotted_time) = found
-
-

@@ -1,4 +1,4 @@
-"""Copy-on-write: a block of the last transaction is never changed, its shadow is (dm-transaction-manager.c)."""
+"""Copy-on-write: the last transaction's blocks are never changed, shadows are (dm-transaction-manager.c)."""
 
 from collections.abc import Iterable
 from typing import Protocol
