@@ -25,7 +25,7 @@ from typing import Any
 
 import trio
 
-from fuse_backing.errors import ControlError
+from fuse_backing.errors import ControlError, ServerGoneError
 
 log = logging.getLogger(__name__)
 
@@ -212,7 +212,7 @@ class ControlClient:
             connection.close()
             number = error.errno or errno.EIO
             if number in (errno.ENOENT, errno.ECONNREFUSED):
-                raise ControlError(f"no server answers on {self.path}; is it mounted?", number) from None
+                raise ServerGoneError(f"no server answers on {self.path}; is it mounted?", number) from None
             raise ControlError(f"cannot reach a server on {self.path}: {error.strerror}", number) from None
         except BaseException:
             connection.close()
@@ -225,7 +225,7 @@ class ControlClient:
         except trio.BrokenResourceError:
             line = None
         if line is None:
-            raise ControlError(f"the server on {self.path} has gone without an answer", errno.ECONNRESET)
+            raise ServerGoneError(f"the server on {self.path} has gone without an answer", errno.ECONNRESET)
         try:
             reply = json.loads(line)
             if reply["ok"]:

@@ -8,6 +8,7 @@
     │   └── StaleMountError      the server of the mount has died
     ├── SessionError             FUSE itself refused, or was used twice in one process
     └── ControlError             a command over the control socket failed; has an ``errno``
+        └── ServerGoneError      nobody answers: no server listens, or it ended before its answer
 
 Errors of the host's files stay ``OSError``: they travel to whoever made the request as their errno.
 """
@@ -47,3 +48,7 @@ class ControlError(FuseBackingError):
     def __init__(self, message: str, errno: int) -> None:
         super().__init__(message)
         self.errno = errno
+
+
+class ServerGoneError(ControlError):
+    """No server answers on the control socket; ``errno`` is the socket's."""

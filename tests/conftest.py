@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from fuse_backing.mounts import mounts
 
+from fuse_backing.mounts import mounts
 from thinsim.dm.nodes import MAPPER
 from thinsim.loop import attached_devices
 from thinsim.rig.probes import probe_machine
@@ -48,10 +48,13 @@ class MachineState:
         )
 
     def left_since(self, before: "MachineState") -> list[str]:
-        return sorted(
-            [*self.mounts - before.mounts, *self.loops - before.loops]
-            + [*self.nodes - before.nodes, *self.servers - before.servers]
+        left = (
+            self.mounts - before.mounts,
+            self.loops - before.loops,
+            self.nodes - before.nodes,
+            self.servers - before.servers,
         )
+        return sorted(name for names in left for name in names)
 
     def below(self, directory: Path) -> "MachineState":
         """Only what names *directory*; nodes name none."""

@@ -20,7 +20,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?", re.IGNORECASE | re.ASCII)
 
 
 def sectors(size: int) -> Sectors:
-    """Return *size* bytes in sectors; raises InvalidValueError unless it is a whole, non-negative number of them."""
+    """Return *size* bytes in sectors; InvalidValueError unless it is a whole, non-negative number."""
     count, rest = divmod(size, SECTOR_SIZE)
     if rest or size < 0:
         raise InvalidValueError(f"{size} bytes is not a whole number of {SECTOR_SIZE}-byte sectors")

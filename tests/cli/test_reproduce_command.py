@@ -109,3 +109,20 @@ def test_a_machine_with_everything_runs_the_main_job_on_real_mounts(tmp_path: Pa
     assert imported[-1]["host_allocated"] > 100 << 20
     assert all(sample["host_freed"] == sample["ledger_freed"] for sample in measured["samples"])
     assert measured["samples"][-1]["host_allocated"] == 0
+
+
+@pytest.mark.rig
+def test_two_benches_at_once_stay_out_of_each_others_way(tmp_path: Path) -> None:
+    benches = []
+    for name in ("one", "other"):
+        directory = tmp_path / name
+        directory.mkdir()
+        words = ["reproduce", "--rig", "emulated", "--setting", "on", "--container-mb", "5"]
+        command = [sys.executable, "-m", "thinsim", *words, "--dir", str(directory), "--json", "-"]
+        benches.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    for bench in benches:
+        out, notes = bench.communicate(timeout=300)
+        assert bench.returncode == 0, notes
+        (measured,) = json.loads(out)["runs"]
+        assert {leak["snapshot"] for leak in measured["leaks"]} == {f"layer-{n}" for n in range(1, 5)}
+    assert [list((tmp_path / name).iterdir()) for name in ("one", "other")] == [[], []]

@@ -170,7 +170,7 @@ async def process_bench(directory: Path) -> AsyncIterator[ProcessBench]:
 async def emulated_bench(directory: Path) -> AsyncIterator[EmulatedBench]:
     """A bench of servers, FUSE and loop devices."""
     journal = Journal.create()
-    shape = PoolShape(data_size=DATA_SIZE, metadata_size=METADATA_SIZE)
+    shape = PoolShape("pool", data_size=DATA_SIZE, metadata_size=METADATA_SIZE)
     async with stand_up_stack(directory, shape, journal) as stack:
         yield EmulatedBench(stack, stack.dm, str(stack.metadata.path), str(stack.data.path))
     journal.close()

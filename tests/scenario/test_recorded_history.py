@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from thinsim.dm.thin_volume import TracedWrite
+from thinsim.dm.write_trace import TracedWrite
 from thinsim.errors import InvalidValueError
 from thinsim.scenario.recording import BUNDLED, BlockHistory
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from fuse_backing.control import ControlClient
-from fuse_backing.errors import ControlError
+from fuse_backing.errors import ControlError, ServerGoneError
 from thinsim.dm.interface import DeviceInfo
 from thinsim.dm.nodes import MAPPER
-from thinsim.dm.thin_volume import TracedWrite
+from thinsim.dm.write_trace import TracedWrite
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.mapping import Run
 
@@ -89,5 +89,9 @@ class EmulatedDeviceMapper:
     async def _call(self, command: str, **arguments: object) -> Any:
         try:
             return await self._client.call(command, **arguments)
+        except ServerGoneError as error:
+            raise DeviceMapperError(
+                error.errno, f"the emulated device-mapper does not answer on {self._client.path}"
+            ) from error
         except ControlError as error:
             raise DeviceMapperError(error.errno, str(error)) from error

@@ -18,7 +18,8 @@ from thinsim.dm.devices import DeviceRecord, Devices, bare_name
 from thinsim.dm.interface import DeviceInfo
 from thinsim.dm.names import check_name
 from thinsim.dm.nodes import MAPPER, Nodes, device_number
-from thinsim.dm.thin_volume import ThinVolume, TracedWrite
+from thinsim.dm.thin_volume import ThinVolume
+from thinsim.dm.write_trace import WriteTrace
 from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.thin.table import PoolTable, ThinTable, parse_pool_table, parse_thin_table, target_type
 from thinsim.units import bytes_of
@@ -34,12 +35,12 @@ class LocalDeviceMapper:
         self._open_block = open_block
         self._run = run
         self._devices = Devices()
+        self.trace = WriteTrace()
         # Names are given out one at a time. Other verbs exclude each other on one device only: a suspend may
         # wait long, for space or for its suspended pool, and what ends the wait is a verb on another device.
         self._creating = trio.Lock()
         self._nursery: trio.Nursery | None = None
         self._committers: dict[str, trio.CancelScope] = {}
-        self._trace: list[TracedWrite] | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["LocalDeviceMapper"]:
@@ -54,7 +55,9 @@ class LocalDeviceMapper:
                 nursery.cancel_scope.cancel()
 
     async def create(self, name: str, table: str, *, uuid: str = "", readonly: bool = False) -> None:
-        """Create, load and resume in one step."""
+        """Create, load and resume in one step. *readonly* is EOPNOTSUPP: not served in this version."""
+        if readonly:
+            raise DeviceMapperError(errno.EOPNOTSUPP, f"device {name}: a read-only device is not served yet")
         async with self._creating:
             check_name(name)
             if name in self._devices:
@@ -188,19 +191,6 @@ class LocalDeviceMapper:
         """Return the pool behind a device."""
         return self._devices.find(name).pool
 
-    def start_trace(self) -> None:
-        """Note every write and discard on thin devices from now on."""
-        self._trace = []
-        self._set_traces()
-
-    def take_trace(self) -> "tuple[TracedWrite, ...]":
-        """Return what was noted since the last call, or since the start; empty when none was started."""
-        if self._trace is None:
-            return ()
-        taken = tuple(self._trace)
-        self._trace.clear()
-        return taken
-
     async def gone(self, name: str) -> None:
         """The node of a device whose removal was deferred is gone: finish the removal."""
         device = self._devices.get(name)
@@ -235,11 +225,6 @@ class LocalDeviceMapper:
         if device.name in self._devices:
             self._forget_thin(device)
 
-    def _set_traces(self) -> None:
-        for device in self._devices.values():
-            if device.volume is not None:
-                device.volume.trace = self._trace
-
     async def _create_pool(self, name: str, uuid: str, table: PoolTable) -> DeviceRecord:
         for other in self._devices.values():
             if isinstance(other.table, PoolTable):
@@ -266,7 +251,7 @@ class LocalDeviceMapper:
                 )
             thin = await parent.pool.open_thin(table.thin_id, table.length)
             try:
-                volume = ThinVolume(name, bytes_of(table.length), parent.pool, thin, self._trace)
+                volume = ThinVolume(name, bytes_of(table.length), parent.pool, thin, self.trace)
                 number = await self._nodes.attach(name, volume)
             except BaseException as error:
                 parent.pool.close_thin(thin)

@@ -1,22 +1,12 @@
 """An active thin device: I/O on it, and its suspension."""
 
 import errno
-from dataclasses import dataclass
 
 from thinsim.dm.active_pool import ActivePool
 from thinsim.dm.gate import Gate
+from thinsim.dm.write_trace import TracedWrite, WriteTrace
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import ThinDevice
-
-
-@dataclass(frozen=True, slots=True)
-class TracedWrite:
-    """One request that changed a thin device: ``write`` or ``discard``, bytes."""
-
-    device: str
-    operation: str
-    offset: int
-    length: int
 
 
 class ThinVolume:
@@ -25,15 +15,13 @@ class ThinVolume:
     Errors are DeviceMapperError with the errno that the kernel's bio would end with: EIO, ENOSPC.
     """
 
-    def __init__(
-        self, name: str, size: int, pool: ActivePool, device: ThinDevice, trace: list[TracedWrite] | None
-    ) -> None:
+    def __init__(self, name: str, size: int, pool: ActivePool, device: ThinDevice, trace: WriteTrace) -> None:
         self.name = name
         self.size = size
         self.pool = pool
         self.device = device
         self.gate = Gate()
-        self.trace = trace
+        self._trace = trace
         self._dead = False
 
     async def read(self, offset: int, length: int) -> bytes:
@@ -52,7 +40,7 @@ class ThinVolume:
         async with self.gate.passing():
             self._check_alive()
             await self.pool.write(self.device, offset, data)
-        self._note("write", offset, len(data))
+        self._trace.note(TracedWrite(self.name, "write", offset, len(data)))
 
     async def discard(self, offset: int, length: int) -> None:
         """Unmap the whole data blocks inside the range (dm-thin.c, process_discard_bio)."""
@@ -60,7 +48,7 @@ class ThinVolume:
         async with self.gate.passing():
             self._check_alive()
             await self.pool.discard(self.device, offset, length)
-        self._note("discard", offset, length)
+        self._trace.note(TracedWrite(self.name, "discard", offset, length))
 
     async def flush(self) -> None:
         """Return once what was written is durable, its mappings included."""
@@ -76,7 +64,3 @@ class ThinVolume:
     def _check_alive(self) -> None:
         if self._dead:
             raise DeviceMapperError(errno.EIO, f"{self.name} was removed")
-
-    def _note(self, operation: str, offset: int, length: int) -> None:
-        if self.trace is not None:
-            self.trace.append(TracedWrite(self.name, operation, offset, length))

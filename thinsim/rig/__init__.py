@@ -1,1 +1,1 @@
-"""Rigs: stand up a pool with its loop devices and backing store, tear all of it down, recover after a crash."""
+"""Rigs: a pool with its loop devices and backing store; set-up, tear-down, recovery after a crash."""

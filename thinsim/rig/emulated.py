@@ -94,7 +94,7 @@ async def stand_up(
         workload: Workload = MountedWorkload(mounter, directory / "root", image, container_bytes)
         if record is not None:
             await dm.start_trace()
-            host = workload = RecordingHost(host, workload, dm, record)
+            host = workload = RecordingHost(host, workload, dm, shape.name, record)
         yield EmulatedRig(
             shape=shape,
             dm=dm,

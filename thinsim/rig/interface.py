@@ -11,15 +11,19 @@ from thinsim.snapshotter.host import SnapshotHost
 from thinsim.thin.mapping import Run
 from thinsim.units import Bytes, Sectors, bytes_of, sectors
 
+_DATA_SIZE = Bytes(2 << 30)
+_METADATA_SIZE = Bytes(64 << 20)
+_BLOCK_SIZE = Sectors(128)
+
 
 @dataclass(frozen=True, slots=True)
 class PoolShape:
     """A pool to stand up. Defaults are those of containerd's devmapper documentation, made small."""
 
-    name: str = "thinsim-pool"
-    data_size: Bytes = Bytes(2 << 30)
-    metadata_size: Bytes = Bytes(64 << 20)
-    block_size: Sectors = Sectors(128)
+    name: str
+    data_size: Bytes = _DATA_SIZE
+    metadata_size: Bytes = _METADATA_SIZE
+    block_size: Sectors = _BLOCK_SIZE
     low_water_blocks: int = 0
     features: tuple[str, ...] = ("skip_block_zeroing",)
 
@@ -99,7 +103,7 @@ class Rig(Protocol):
         """Ask the store."""
 
     async def written_bytes(self) -> int:
-        """Bytes written to the pool's data device so far, counted by neither pool nor store where possible."""
+        """Bytes written to the pool's data device so far, where possible counted by neither of the two."""
 
     async def mappings(self) -> Mapping[int, Sequence[Run]]:
         """Return every thin id's mappings."""

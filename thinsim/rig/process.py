@@ -1,9 +1,10 @@
-"""The process rig: the engine in this process on one sparse file, no root, no mounts, a recorded block history.
+"""The process rig: the engine in this process on one sparse file, without root or mounts.
 
-The embedded default where nothing else can run. The pool, its counts, the discards and the host's
-allocation are real; the files' writes are those of a recording.
+The embedded default where nothing else can run. It plays a recorded block history: the pool, its
+counts, the discards and the host's allocation are real; the files' writes are those of the recording.
 """
 
+import errno
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -68,10 +69,17 @@ async def stand_up(directory: Path, shape: PoolShape, history: BlockHistory) -> 
     data = SparseBlockDevice.create(data_path, shape.data_size, ledger)
     metadata = SparseBlockDevice.create(metadata_path, shape.metadata_size)
     devices: dict[str, BlockDevice] = {str(data_path): data, str(metadata_path): metadata}
-    dm = LocalDeviceMapper(NoNodes(), devices.__getitem__, in_place)
+
+    def open_block(path: str) -> BlockDevice:
+        try:
+            return devices[path]
+        except KeyError:
+            raise FileNotFoundError(errno.ENOENT, "the process rig has no such device", path) from None
+
+    dm = LocalDeviceMapper(NoNodes(), open_block, in_place)
     async with dm.running():
         await dm.create(shape.name, shape.table(str(metadata_path), str(data_path)))
-        replay = ReplayingHost(dm, history)
+        replay = ReplayingHost(dm, shape.name, history)
         yield ProcessRig(
             shape=shape,
             dm=dm,

@@ -1,19 +1,20 @@
 """A block history: what each act of the scenario wrote on which thin device, recorded and played again.
 
 Recorded on a rig with mounts, played on one without: the same snapshots, the same writes per layer,
-so the same blocks provisioned, shared and broken. Contents are not kept; played writes write a
+so the same blocks provisioned, shared and broken. Devices go by their name within the pool (``snap-1``
+of ``POOL-snap-1``), since each run names its pool anew. Contents are not kept; played writes write a
 pattern that is never all zero, so that the host allocates as for real data.
 """
 
 import gzip
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from thinsim.dm.local import LocalDeviceMapper
-from thinsim.dm.thin_volume import TracedWrite
+from thinsim.dm.write_trace import TracedWrite
 from thinsim.errors import InvalidValueError
 from thinsim.scenario.workload import Workload
 from thinsim.snapshotter.host import SnapshotHost
@@ -91,11 +92,12 @@ class RecordingHost:
     """A SnapshotHost and workload around the real ones, noting what each act wrote into *history*."""
 
     def __init__(
-        self, host: SnapshotHost, workload: Workload, dm: TracedDeviceMapper, history: BlockHistory
+        self, host: SnapshotHost, workload: Workload, dm: TracedDeviceMapper, pool: str, history: BlockHistory
     ) -> None:
         self._host = host
         self._workload = workload
         self._dm = dm
+        self._pool = pool
         self._history = history
 
     @property
@@ -105,7 +107,7 @@ class RecordingHost:
 
     async def make_filesystem(self, device: Path, fs_type: str, fs_options: str) -> None:
         """Record mkfs."""
-        await self._record(f"mkfs {device.name}", self._host.make_filesystem(device, fs_type, fs_options))
+        await self._record("mkfs", device, self._host.make_filesystem(device, fs_type, fs_options))
 
     async def discard(self, device: Path) -> None:
         """A discard is the snapshotter's own decision: not part of the history."""
@@ -113,27 +115,31 @@ class RecordingHost:
 
     async def remove_lost_and_found(self, mount: Mount) -> None:
         """Record the short mount."""
-        await self._record(f"lost+found {Path(mount.source).name}", self._host.remove_lost_and_found(mount))
+        await self._record("lost+found", Path(mount.source), self._host.remove_lost_and_found(mount))
 
     async def unpack(self, number: int, mounts: Sequence[Mount]) -> None:
         """Record a layer."""
-        await self._record(f"unpack {Path(mounts[0].source).name}", self._workload.unpack(number, mounts))
+        await self._record("unpack", Path(mounts[0].source), self._workload.unpack(number, mounts))
 
     async def run_container(self, mounts: Sequence[Mount]) -> None:
         """Record a container."""
-        await self._record(f"container {Path(mounts[0].source).name}", self._workload.run_container(mounts))
+        await self._record("container", Path(mounts[0].source), self._workload.run_container(mounts))
 
-    async def _record(self, act: str, work: Any) -> None:
+    async def _record(self, act: str, device: Path, work: Awaitable[None]) -> None:
         await self._dm.take_trace()
         await work
-        self._history.acts[act] = list(await self._dm.take_trace())
+        prefix = f"{self._pool}-"
+        self._history.acts[f"{act} {device.name.removeprefix(prefix)}"] = [
+            replace(write, device=write.device.removeprefix(prefix)) for write in await self._dm.take_trace()
+        ]
 
 
 class ReplayingHost:
     """A SnapshotHost and workload that play a history on a device-mapper in this process."""
 
-    def __init__(self, dm: LocalDeviceMapper, history: BlockHistory) -> None:
+    def __init__(self, dm: LocalDeviceMapper, pool: str, history: BlockHistory) -> None:
         self._dm = dm
+        self._pool = pool
         self._history = history
 
     @property
@@ -143,7 +149,7 @@ class ReplayingHost:
 
     async def make_filesystem(self, device: Path, fs_type: str, fs_options: str) -> None:
         """Play mkfs."""
-        await self._play(f"mkfs {device.name}")
+        await self._play("mkfs", device)
 
     async def discard(self, device: Path) -> None:
         """Discard all of the thin device, as blkdiscard would."""
@@ -152,23 +158,24 @@ class ReplayingHost:
 
     async def remove_lost_and_found(self, mount: Mount) -> None:
         """Play the short mount."""
-        await self._play(f"lost+found {Path(mount.source).name}")
+        await self._play("lost+found", Path(mount.source))
 
     async def unpack(self, number: int, mounts: Sequence[Mount]) -> None:
         """Play a layer."""
-        await self._play(f"unpack {Path(mounts[0].source).name}")
+        await self._play("unpack", Path(mounts[0].source))
 
     async def run_container(self, mounts: Sequence[Mount]) -> None:
         """Play a container."""
-        await self._play(f"container {Path(mounts[0].source).name}")
+        await self._play("container", Path(mounts[0].source))
 
-    async def _play(self, act: str) -> None:
+    async def _play(self, act: str, device: Path) -> None:
+        key = f"{act} {device.name.removeprefix(f'{self._pool}-')}"
         try:
-            writes = self._history.acts[act]
+            writes = self._history.acts[key]
         except KeyError:
-            raise InvalidValueError(f"the block history has no act {act!r}") from None
+            raise InvalidValueError(f"the block history has no act {key!r}") from None
         for write in writes:
-            volume = self._dm.volume(write.device)
+            volume = self._dm.volume(f"{self._pool}-{write.device}")
             if write.operation == "discard":
                 await volume.discard(write.offset, write.length)
                 continue

@@ -75,8 +75,9 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
     contradict each other.
     """
     spent: dict[str, float] = {}
-    shape = PoolShape()
     async with _working_directory(request, progress) as (directory, journal), AsyncExitStack() as stack:
+        # Names in /dev/mapper are the machine's: a run's own, so that several can go on at once.
+        shape = PoolShape(f"thinsim-{journal.path.stem}")
         begun = time.monotonic()
         image, history = await _image(request, directory, stack, progress)
         spent["image"] = time.monotonic() - begun

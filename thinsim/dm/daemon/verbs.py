@@ -24,11 +24,11 @@ def commands(dm: LocalDeviceMapper) -> Mapping[str, Command]:
         return await dm.pool(**arguments).check()
 
     async def trace_start(arguments: dict[str, Any]) -> object:
-        dm.start_trace(**arguments)
+        dm.trace.start(**arguments)
         return None
 
     async def trace_take(arguments: dict[str, Any]) -> object:
-        return [astuple(write) for write in dm.take_trace(**arguments)]
+        return [astuple(write) for write in dm.trace.take(**arguments)]
 
     plain = {
         name: _verb(getattr(dm, name))
