@@ -1,5 +1,8 @@
 """A thin pool in memory: the engine, the smallest executor there is, metadata that survives a crash."""
 
+import errno
+import os
+
 from ram_store import RamStore
 
 from thinsim.thin.check import check
@@ -45,6 +48,8 @@ class RamPool:
         self.data = bytearray(old_content * (data_blocks * self.block // len(old_content)))
         self.metadata = RamStore(metadata_blocks)
         self.passed_down: list[tuple[int, int]] = []
+        self.fails_to_flush = False
+        self.data_flushes = 0
         self.written: list[tuple[int, int]] = []
         self.pool = self._activate()
         self.commit()
@@ -121,6 +126,12 @@ class RamPool:
         self.pool = self._activate()
         self.commit()
 
+    def available(self) -> int:
+        """Return how many data blocks can be given out before a commit."""
+        data = self.pool.metadata.data
+        free = [block for block in range(data.nr_blocks_running) if not data.count(block)]
+        return sum(not data.count_at_commit(block) for block in free)
+
     def problems(self) -> list[str]:
         """Return what the checker finds."""
         return check(self.pool)
@@ -171,4 +182,10 @@ class RamPool:
             self.metadata,
             low_water_blocks=self.low_water_blocks,
             data_can_discard=self.data_can_discard,
+            flush_data=self._flush_data,
         )
+
+    def _flush_data(self) -> None:
+        if self.fails_to_flush:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        self.data_flushes += 1

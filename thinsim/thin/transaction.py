@@ -107,7 +107,7 @@ class Transaction:
 
     def find_record(self, thin_id: ThinId) -> ThinRecord | None:
         """Return the record of an open device, None when it is unknown."""
-        return self.metadata.opened(thin_id)
+        return self.metadata.record(thin_id)
 
     def take_block(self) -> int:
         """Allocate a data block; it is in flight until it is mapped or leaked (alloc_data_block).

@@ -7,10 +7,12 @@ with both space maps. One damaged block is one problem; what hangs below it is n
 from array import array
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from thinsim.errors import KernelError
 from thinsim.thin.mapping import MAX_TIME, TIME_BITS
+from thinsim.thin.metadata.btree import Btree
 from thinsim.thin.metadata.btree_node import Node, max_entries
 from thinsim.thin.metadata.btree_spine import MAX_DEPTH, checked
 from thinsim.thin.metadata.counting import MANY, BlockCounts
@@ -75,29 +77,30 @@ class Checker:
         try:
             copy = self._metadata.blocks.get(held_root, Superblock)
         except (KernelError, OSError) as error:
-            self._note(f"metadata snapshot: {error}")
+            self._note(f"metadata snapshot: {_reason(error)}")
             self._whole = False
             return
         self._check_devices("metadata snapshot: ", copy.mapping_root, copy.details_root)
 
     def _check_devices(self, where: str, mapping_root: int, details_root: int) -> None:
-        details: dict[int, DeviceDetails] = {}
-        trees: dict[int, int] = {}
-        self._walk(f"{where}details tree", details_root, DETAILS_SIZE, _collect(details))
-        self._walk(f"{where}mapping tree", mapping_root, _NUMBER_SIZE, _collect(trees))
+        trees = self._metadata.trees
+        self._walk(f"{where}details tree", details_root, DETAILS_SIZE, _ignore)
+        self._walk(f"{where}mapping tree", mapping_root, _NUMBER_SIZE, self._see_trees)
+        details: dict[int, tuple[int, ...]] = _entries(trees.details, details_root)
+        roots: dict[int, int] = _entries(trees.top, mapping_root)
         if not where:
-            for thin_id in trees:
-                try:
-                    details[thin_id] = self._metadata.details(thin_id)  # type: ignore[arg-type]
-                except (KernelError, OSError):
-                    continue
-        for thin_id in sorted(details.keys() ^ trees.keys()):
+            for record in self._metadata.records():
+                if record.thin_id in roots:
+                    details[record.thin_id] = record.details()
+        for thin_id in sorted(details.keys() ^ roots.keys()):
             lacking = "mapping tree" if thin_id in details else "details"
             self._note(f"{where}thin {thin_id} has no {lacking}")
-        for thin_id, root in sorted(trees.items()):
+        for thin_id, root in sorted(roots.items()):
             self._check_device(f"{where}thin {thin_id}", root, details.get(thin_id))
 
     def _check_device(self, name: str, root: int, raw: tuple[int, ...] | None) -> None:
+        # ``_see_trees`` has counted the reference: one a distinct leaf of the mapping tree.
+        self._references[root] -= 1
         walk = self._walk(name, root, _NUMBER_SIZE, self._see_mappings)
         if raw is None:
             return
@@ -107,6 +110,9 @@ class Checker:
                 self._note(f"{name}: {field} {getattr(details, field)} is later than the pool's {time}")
         if walk is not None and walk.entries != details.mapped_blocks:
             self._note(f"{name}: {details.mapped_blocks} mapped blocks, but {walk.entries} mappings")
+
+    def _see_trees(self, name: str, node: Node) -> None:
+        self._references.update(node.values)
 
     def _see_mappings(self, name: str, node: Node) -> None:
         references, time = self.data_references, self._metadata.superblock.time
@@ -144,7 +150,7 @@ class Checker:
             node = checked(self._metadata.blocks.get(block, Node), block, value_size)
         except (KernelError, OSError) as error:
             self._whole = False
-            self._note(f"{name}: {error}")
+            self._note(f"{name}: {_reason(error)}")
             return None
         self.nodes += 1
         if not self._check_node(f"{name}: node {block}", node, low, high, is_root=not depth):
@@ -191,7 +197,7 @@ class Checker:
                 counts.bitmap(number)
             except (KernelError, OSError) as error:
                 self._whole = False
-                self._note(f"{name} space map: {error}")
+                self._note(f"{name} space map: {_reason(error)}")
 
     def _compare(
         self, name: str, counts: BlockCounts, used: Callable[[int], int], in_flight: Callable[[int], int]
@@ -224,11 +230,17 @@ class Checker:
             self._note(f"{name} space map: {counts.nr_allocated} blocks said to be in use, {allocated} are")
 
 
-def _collect(found: dict) -> Callable[[str, Node], None]:  # type: ignore[type-arg]
-    def see(name: str, node: Node) -> None:
-        found.update(zip(node.keys, node.values, strict=True))
+def _entries(tree: Btree, root: int) -> dict[int, Any]:
+    """Return a small tree's entries, as far as it can be read: what can't be is a problem already."""
+    found: dict[int, Any] = {}
+    with suppress(KernelError, OSError):
+        for key, value in tree.entries(root):
+            found[key] = value
+    return found
 
-    return see
+
+def _reason(error: KernelError | OSError) -> str:
+    return str(error.args[0]) if isinstance(error, KernelError) else str(error)
 
 
 def _ignore(name: str, node: Node) -> None:

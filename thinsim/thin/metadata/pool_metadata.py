@@ -113,14 +113,14 @@ class PoolMetadata:
         self.superblock.mapping_root, _ = self.trees.top.insert(self.superblock.mapping_root, thin_id, root)
         self.superblock.time += 1
         snap = self._add_record(thin_id, 0)
-        source = self._record(origin)
+        source = self._load_record(origin)
         source.changed = True
         source.snapshotted_time = self.superblock.time
         snap.mapped_blocks = source.mapped_blocks
 
     def delete(self, thin_id: ThinId) -> None:
         """Remove a device and its mappings. ENODATA, then EBUSY while it is open."""
-        record = self._record(thin_id)
+        record = self._load_record(thin_id)
         if record.open_count:
             raise DeviceMapperError(errno.EBUSY, f"thin {thin_id} is open")
         self.uncommitted = True
@@ -135,7 +135,7 @@ class PoolMetadata:
 
     def open_thin(self, thin_id: ThinId) -> ThinRecord:
         """Open a device; ENODATA. Every open needs a ``close_thin``."""
-        record = self._record(thin_id)
+        record = self._load_record(thin_id)
         record.open_count += 1
         return record
 
@@ -143,10 +143,12 @@ class PoolMetadata:
         """Close what ``open_thin`` returned."""
         record.open_count -= 1
 
-    def opened(self, thin_id: ThinId) -> ThinRecord | None:
-        """Return the record of a device that is open; None when it is not, or went with its transaction."""
-        record = self._records.get(thin_id)
-        return record if record is not None and record.open_count else None
+    def record(self, thin_id: ThinId) -> ThinRecord | None:
+        """Return the record of a device that was opened; None when it went with its transaction.
+
+        It is there until the first commit after the last close.
+        """
+        return self._records.get(thin_id)
 
     def details(self, thin_id: ThinId) -> DeviceDetails:
         """Return a device's numbers, those of the running transaction; ENODATA."""
@@ -157,6 +159,10 @@ class PoolMetadata:
         if found is None:
             raise DeviceMapperError(errno.ENODATA, f"the pool has no thin {thin_id}")
         return DeviceDetails(*found)
+
+    def records(self) -> list[ThinRecord]:
+        """Return the devices that are open or have changed in the running transaction."""
+        return list(self._records.values())
 
     def thin_ids(self) -> list[ThinId]:
         """Return the ids of all devices, ascending."""
@@ -237,11 +243,11 @@ class PoolMetadata:
 
     def set_transaction_id(self, current: int, new: int) -> None:
         """Set the user's transaction id; EINVAL when *current* isn't the present one."""
-        self.uncommitted = True
         if current != self.superblock.transaction_id:
             raise DeviceMapperError(
                 errno.EINVAL, f"transaction id is {self.superblock.transaction_id}, not {current}"
             )
+        self.uncommitted = True
         self.superblock.transaction_id = new
 
     def reserve_snapshot(self) -> None:
@@ -329,9 +335,8 @@ class PoolMetadata:
             ("data", found.data_space_map, 1 << 40),
         ):
             if root.nr_allocated > root.nr_blocks or root.nr_blocks > limit:
-                raise MetadataDamagedError(
-                    f"superblock: the {name} space map has {root.nr_allocated} of {root.nr_blocks} blocks in use"
-                )
+                used = f"{root.nr_allocated} of {root.nr_blocks} blocks"
+                raise MetadataDamagedError(f"superblock: the {name} space map says it uses {used}")
         self.superblock = found.copy()
         self._manager = TransactionManager(self.blocks)
         self.space = MetadataSpaceMap(self._manager, found.metadata_space_map)
@@ -370,7 +375,7 @@ class PoolMetadata:
         if known or self.trees.details.lookup(self.superblock.details_root, thin_id) is not None:
             raise DeviceMapperError(errno.EEXIST, f"thin {thin_id} exists")
 
-    def _record(self, thin_id: ThinId) -> ThinRecord:
+    def _load_record(self, thin_id: ThinId) -> ThinRecord:
         record = self._records.get(thin_id)
         if record is None:
             record = ThinRecord(thin_id, *self.details(thin_id))

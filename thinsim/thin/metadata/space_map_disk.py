@@ -50,6 +50,10 @@ class DataSpaceMap:
         """Return the references to *block*."""
         return self.counts.count(block)
 
+    def count_at_commit(self, block: int) -> int:
+        """Return the references that *block* had at the last commit."""
+        return self._committed.count(block) if block < self._committed.nr_blocks else 0
+
     def increment(self, begin: int, end: int) -> None:
         """Add a reference to the blocks from *begin* to before *end*."""
         self.counts.increment(begin, end)
