@@ -13,6 +13,7 @@ import click
 from fuse_backing.errors import FuseBackingError
 from thinsim import __version__
 from thinsim.cli.doctor import doctor
+from thinsim.cli.metadata import metadata
 from thinsim.cli.reproduce import reproduce
 from thinsim.errors import ThinsimError
 
@@ -27,6 +28,7 @@ def commands() -> None:
 
 commands.add_command(reproduce)
 commands.add_command(doctor)
+commands.add_command(metadata)
 
 
 def main() -> None:

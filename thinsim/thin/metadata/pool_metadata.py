@@ -27,14 +27,14 @@ _MAX_RESERVE = 4096
 class PoolMetadata:
     """The metadata on *store*, formatted if its first block is all zeros (and *may_format*, else EPERM).
 
-    EINVAL: another *data_block_size* (sectors), or features that this form does not know.
+    EINVAL: another *data_block_size* (sectors; None takes any), or features that this form does not know.
     MetadataDamagedError: no pool's metadata, or damaged. Nothing is written then.
     """
 
     def __init__(
         self,
         store: MetadataStore,
-        data_block_size: int,
+        data_block_size: int | None,
         *,
         may_format: bool = True,
         cache_blocks: int = CACHE_BLOCKS,
@@ -45,7 +45,7 @@ class PoolMetadata:
         self._records: dict[ThinId, ThinRecord] = {}
         if any(self.blocks.fetch(LOCATION)):
             self._open(data_block_size)
-        elif may_format:
+        elif may_format and data_block_size is not None:
             self._format(data_block_size)
         else:
             raise DeviceMapperError(errno.EPERM, "a read-only pool can't be formatted")
@@ -317,9 +317,9 @@ class PoolMetadata:
         self._manager.end()
         self._write_superblock()
 
-    def _open(self, data_block_size: int) -> None:
+    def _open(self, data_block_size: int | None) -> None:
         found = self.blocks.get(LOCATION, Superblock)
-        if found.data_block_size != data_block_size:
+        if data_block_size not in (None, found.data_block_size):
             raise DeviceMapperError(
                 errno.EINVAL,
                 f"changing the data block size (from {found.data_block_size} to {data_block_size}) "
