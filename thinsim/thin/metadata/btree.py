@@ -60,7 +60,11 @@ class Btree:
             yield from zip(keys[first:], node.values[first:], strict=True)
 
     def leaves(self, root: int, begin: int = 0) -> Iterator[Node]:
-        """Yield the leaves from the one that *begin* belongs to, in ascending order of their keys."""
+        """Yield the leaves from the one that *begin* belongs to, in ascending order of their keys.
+
+        MetadataDamagedError when they don't ascend, as in a tree that runs in circles.
+        """
+        highest = -1
         path: list[tuple[Node, int]] = []
         node = node_at(self.manager, root, self.value_type.size)
         while True:
@@ -68,6 +72,10 @@ class Btree:
                 index = max(0, bisect_right(node.keys, begin) - 1)
                 path.append((node, index))
                 node = self._child(node, index, len(path))
+            if node.keys:
+                if node.keys[0] <= highest:
+                    raise MetadataDamagedError(f"the leaves of the tree of node {root} do not ascend")
+                highest = node.keys[-1]
             yield node
             while path and path[-1][1] + 1 >= len(path[-1][0]):
                 path.pop()
