@@ -13,6 +13,7 @@ from thinsim.thin.ids import ThinId
 from thinsim.thin.in_flight import InFlight
 from thinsim.thin.metadata.blocks import BlockNotResidentError
 from thinsim.thin.metadata.details import ThinRecord
+from thinsim.thin.metadata.errors import reason
 from thinsim.thin.metadata.pool_metadata import PoolMetadata
 from thinsim.thin.modes import Modes, PoolMode
 from thinsim.thin.space_errors import NoDataSpace, NotWritable, OutOfDataSpace
@@ -73,10 +74,10 @@ class Transaction:
         except (DeviceMapperError, BlockNotResidentError):
             raise
         except (KernelError, OSError) as error:
-            log.error("metadata operation %s failed: %s", what, error)
+            log.error("metadata operation %s failed: %s", what, reason(error))
             self.abort()
             number = errno.EIO if ends_bio else error.errno or errno.EIO
-            raise DeviceMapperError(number, f"{what} failed: {error}") from error
+            raise DeviceMapperError(number, f"{what} failed: {reason(error)}") from error
 
     @contextmanager
     def looking(self) -> Iterator[None]:
@@ -86,8 +87,8 @@ class Transaction:
         except DeviceMapperError:
             raise
         except (KernelError, OSError) as error:
-            log.error("metadata can't be read: %s", error)
-            raise DeviceMapperError(errno.EIO, f"metadata can't be read: {error}") from error
+            log.error("metadata can't be read: %s", reason(error))
+            raise DeviceMapperError(errno.EIO, f"metadata can't be read: {reason(error)}") from error
 
     def abort(self) -> None:
         """Return to the last commit, read-only and in need of a check (metadata_operation_failed).
@@ -100,7 +101,7 @@ class Transaction:
             self.metadata.abort()
             self.metadata.set_needs_check()
         except (KernelError, OSError) as error:
-            log.error("cannot return to the last commit and mark it as in need of a check: %s", error)
+            log.error("cannot return to the last commit and mark it as in need of a check: %s", reason(error))
             self.modes.switch(PoolMode.FAIL)
         self.modes.needs_check = True
         self.modes.switch(PoolMode.READ_ONLY)

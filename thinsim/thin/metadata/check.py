@@ -16,6 +16,7 @@ from thinsim.thin.metadata.btree_node import Node, max_entries
 from thinsim.thin.metadata.btree_spine import MAX_DEPTH, checked
 from thinsim.thin.metadata.counting import MANY, BlockCounts
 from thinsim.thin.metadata.details import DETAILS_SIZE, DeviceDetails
+from thinsim.thin.metadata.errors import reason
 from thinsim.thin.metadata.pool_metadata import PoolMetadata
 from thinsim.thin.metadata.store import ENTRIES_PER_BITMAP
 from thinsim.thin.metadata.superblock import LOCATION, Superblock
@@ -103,7 +104,7 @@ class Checker:
         try:
             copy = self._metadata.blocks.get(held_root, Superblock)
         except (KernelError, OSError) as error:
-            self._note(f"metadata snapshot: {_reason(error)}")
+            self._note(f"metadata snapshot: {reason(error)}")
             self._whole = False
             return
         self._check_devices("metadata snapshot: ", copy.mapping_root, copy.details_root)
@@ -184,7 +185,7 @@ class Checker:
             node = checked(self._metadata.blocks.get(block, Node), block, value_size)
         except (KernelError, OSError) as error:
             self._whole = False
-            self._note(f"{name}: {_reason(error)}")
+            self._note(f"{name}: {reason(error)}")
             return None
         self.nodes += 1
         if not self._check_node(f"{name}: node {block}", node, low, high, is_root=not depth):
@@ -232,7 +233,7 @@ class Checker:
                 counts.bitmap(number)
             except (KernelError, OSError) as error:
                 self._whole = False
-                self._note(f"{name} space map: {_reason(error)}")
+                self._note(f"{name} space map: {reason(error)}")
 
     def _compare(
         self, name: str, counts: BlockCounts, used: References, in_flight: Callable[[int], int]
@@ -279,10 +280,6 @@ def _entries(tree: Btree, root: int) -> dict[int, Any]:
         for key, value in tree.entries(root):
             found[key] = value
     return found
-
-
-def _reason(error: KernelError | OSError) -> str:
-    return str(error.args[0]) if isinstance(error, KernelError) else str(error)
 
 
 def _ignore(name: str, node: Node) -> None:

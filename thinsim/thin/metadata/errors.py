@@ -28,3 +28,8 @@ class MetadataReadOnlyError(KernelError):
 
     def __init__(self) -> None:
         super().__init__(errno.EPERM, "the metadata is read-only")
+
+
+def reason(error: KernelError | OSError) -> str:
+    """Return what is wrong, without the words that the C library has for the errno."""
+    return str(error.args[0]) if isinstance(error, KernelError) else str(error)

@@ -9,6 +9,7 @@ from thinsim.thin.mapping import TIME_BITS
 from thinsim.thin.metadata.btree import Btree, put, seek_for_insert
 from thinsim.thin.metadata.btree_spine import Spine, ValueType
 from thinsim.thin.metadata.details import DETAILS_SIZE
+from thinsim.thin.metadata.errors import MetadataDamagedError
 from thinsim.thin.metadata.shadowing import TransactionManager, runs
 from thinsim.thin.metadata.space_map_disk import DataSpaceMap
 
@@ -33,6 +34,8 @@ class MappingTrees:
         """Map *vblock* of a device, which the top tree has; returns its new root and whether it is new."""
         spine = Spine(self._manager)
         index = seek_for_insert(spine, root, -1, thin_id, self.top.value_type)
+        if index >= len(spine.node) or spine.node.keys[index] != thin_id:
+            raise MetadataDamagedError(f"thin {thin_id} has no mapping tree")
         tree = spine.node.values[index]
         index = seek_for_insert(spine, tree, index, vblock, self.bottom.value_type)
         return spine.root, put(spine.node, index, vblock, packed, self.bottom.value_type)
