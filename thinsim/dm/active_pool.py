@@ -7,7 +7,7 @@ apart, commits when the kernel would, and turns device errors into the errno a b
 import errno
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -27,6 +27,7 @@ from thinsim.thin.modes import PoolMode
 from thinsim.thin.plan import Commit
 from thinsim.thin.pool import Pool
 from thinsim.thin.status import ThinStatus
+from thinsim.thin.table import PoolTable
 from thinsim.units import Sectors, bytes_of
 
 log = logging.getLogger(__name__)
@@ -173,7 +174,21 @@ class ActivePool:
                 except OSError as error:
                     raise _io_error(error) from error
 
-    def resume(self) -> None:
+    async def resume(self, table: PoolTable | None = None) -> None:
+        """Take a newly loaded *table* and the devices' present sizes, then let I/O through (pool_preresume).
+
+        EINVAL: a device is too small; EIO, ENOSPC: the metadata can't grow. I/O is held then, except in
+        a pool that has failed.
+        """
+        async with self._changing():
+            try:
+                await self._run(self._take_table, table)
+            except DeviceMapperError:
+                if self.engine.mode is not PoolMode.FAIL:
+                    raise
+        self.let_through()
+
+    def let_through(self) -> None:
         """Let I/O through; the low water mark can trigger again, held writes try again (pool_resume)."""
         self.engine.resume()
         self.gate.open()
@@ -256,6 +271,19 @@ class ActivePool:
             execute(plan.steps, self._data)
         finally:
             device.complete(plan)
+
+    def _take_table(self, table: PoolTable | None) -> None:
+        blocks = self.engine.target_blocks
+        if table is not None:
+            if bytes_of(table.length) > self._data.size:
+                raise DeviceMapperError(errno.EINVAL, f"{table.data_dev} is too small for the pool's table")
+            can_discard = self._data.max_discard_bytes >= bytes_of(self.engine.block_size)
+            self.engine.bind(table.features, table.low_water_blocks, can_discard)
+            blocks = table.length // self.engine.block_size
+        self.engine.grow(blocks)
+        if self.engine.changed:
+            with suppress(DeviceMapperError):  # it shows in the mode
+                self.engine.commit()
 
     def _mappings(self) -> dict[int, list[Run]]:
         return {int(thin_id): self.engine.mappings(thin_id) for thin_id in self.engine.thin_ids()}

@@ -27,6 +27,7 @@ class DeviceRecord:
     suspended: bool = False
     frozen: bool = False
     deferred_remove: bool = False
+    inactive: PoolTable | None = None  # loaded, and live after the next resume
     users: int = 0  # thin devices on a pool
     lock: trio.Lock = field(default_factory=trio.Lock)  # one verb at a time on a device
     removed: trio.Event = field(default_factory=trio.Event)

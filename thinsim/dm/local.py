@@ -8,6 +8,7 @@ import errno
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import trio
@@ -21,7 +22,14 @@ from thinsim.dm.nodes import MAPPER, Nodes, device_number
 from thinsim.dm.thin_volume import ThinVolume
 from thinsim.dm.write_trace import WriteTrace
 from thinsim.errors import DeviceMapperError, KernelError
-from thinsim.thin.table import PoolTable, ThinTable, parse_pool_table, parse_thin_table, target_type
+from thinsim.thin.table import (
+    POOL_TARGET,
+    PoolTable,
+    ThinTable,
+    parse_pool_table,
+    parse_thin_table,
+    target_type,
+)
 from thinsim.units import bytes_of
 
 log = logging.getLogger(__name__)
@@ -73,9 +81,27 @@ class LocalDeviceMapper:
                 )
 
     async def load(self, name: str, table: str) -> None:
-        """Refuse: tables are fixed at creation in this version."""
-        self._devices.find(name)
-        raise DeviceMapperError(errno.EOPNOTSUPP, f"loading another table into {name} is not served yet")
+        """Load a pool's *table* into the inactive slot; a thin device's can't be replaced here (EOPNOTSUPP).
+
+        EBUSY, EINVAL as pool_ctr: another device's pool, other devices, discards switched on or off. The
+        block size is validated and ignored.
+        """
+        async with self._devices.holding(name) as device:
+            if not isinstance(device.table, PoolTable):
+                raise DeviceMapperError(
+                    errno.EOPNOTSUPP, f"loading another table into {name} is not served yet"
+                )
+            if target_type(table) != POOL_TARGET:
+                raise DeviceMapperError(errno.EINVAL, f"can't replace immutable target type {POOL_TARGET}")
+            new, live = parse_pool_table(table), device.table
+            self._check_unused(new, device)
+            if new.metadata_dev != live.metadata_dev:
+                raise DeviceMapperError(errno.EINVAL, "different pool cannot replace a pool")
+            if new.data_dev != live.data_dev:
+                raise DeviceMapperError(errno.EBUSY, "data device already in use by a pool")
+            if new.features.ignore_discard != live.features.ignore_discard:
+                raise DeviceMapperError(errno.EINVAL, "Discard support cannot be disabled once enabled")
+            device.inactive = replace(new, block_size=live.block_size)
 
     async def suspend(self, name: str, *, noflush: bool = False, nolockfs: bool = False) -> None:
         """Hold I/O; freezes first unless *nolockfs* or *noflush*."""
@@ -83,9 +109,7 @@ class LocalDeviceMapper:
             if device.suspended:
                 return
             if device.volume is None:
-                await device.pool.gate.close()
-                device.suspended = True
-                await _commit_or_log(device)
+                await self._suspend_pool(device)
                 return
             if not (nolockfs or noflush):
                 await self._nodes.freeze(device.name)
@@ -98,7 +122,7 @@ class LocalDeviceMapper:
             device.suspended = True
 
     async def resume(self, name: str) -> None:
-        """Let I/O through and thaw."""
+        """Make a loaded table live, let I/O through and thaw."""
         async with self._devices.holding(name) as device:
             await self._resume(device)
 
@@ -157,7 +181,7 @@ class LocalDeviceMapper:
             open_count=opened,
             suspended=device.suspended,
             live_table=True,
-            inactive_table=False,
+            inactive_table=device.inactive is not None,
             event_nr=device.pool.engine.event_nr if device.is_pool else 0,
             deferred_remove=device.deferred_remove,
             uuid=device.uuid,
@@ -207,7 +231,7 @@ class LocalDeviceMapper:
         """
         for device in list(self._devices.values()):
             if device.is_pool:
-                device.pool.resume()  # a verb under way may wait for it
+                device.pool.let_through()  # a verb under way may wait for it
         for device in sorted(self._devices.values(), key=lambda each: each.is_pool):
             async with device.lock:
                 if self._devices.get(device.name) is device:
@@ -226,12 +250,7 @@ class LocalDeviceMapper:
             self._forget_thin(device)
 
     async def _create_pool(self, name: str, uuid: str, table: PoolTable) -> DeviceRecord:
-        for other in self._devices.values():
-            if isinstance(other.table, PoolTable):
-                if other.table.metadata_dev == table.metadata_dev:
-                    raise DeviceMapperError(errno.EBUSY, "metadata device already in use by a pool")
-                if other.table.data_dev == table.data_dev:
-                    raise DeviceMapperError(errno.EBUSY, "data device already in use by a pool")
+        self._check_unused(table, None)
         pool = await activate(table, self._open_block, self._run)
         assert self._nursery is not None, "verbs are called inside running()"
         scope = trio.CancelScope()
@@ -261,11 +280,31 @@ class LocalDeviceMapper:
             parent.users += 1
         return DeviceRecord(name, uuid, table, parent.pool, volume, number)
 
+    def _check_unused(self, table: PoolTable, device: DeviceRecord | None) -> None:
+        """Raise EBUSY when another device than *device* is a pool on a device of *table* (__pool_find)."""
+        for other in self._devices.values():
+            if other is device or not isinstance(other.table, PoolTable):
+                continue
+            if other.table.metadata_dev == table.metadata_dev:
+                raise DeviceMapperError(errno.EBUSY, "metadata device already in use by a pool")
+            if other.table.data_dev == table.data_dev:
+                raise DeviceMapperError(errno.EBUSY, "data device already in use by a pool")
+
+    async def _suspend_pool(self, device: DeviceRecord) -> None:
+        await device.pool.gate.close()
+        device.suspended = True
+        await _commit_or_log(device)
+
     async def _resume(self, device: DeviceRecord) -> None:
+        if device.inactive is not None and not device.suspended:
+            await self._suspend_pool(device)
         if not device.suspended:
             return
         if device.volume is None:
-            device.pool.resume()
+            # The table is live from here on, even when the resume fails (dm-ioctl.c, do_resume).
+            loaded, device.inactive = device.inactive, None
+            device.table = loaded or device.table
+            await device.pool.resume(loaded)
         else:
             device.volume.gate.open()
         device.suspended = False
@@ -283,7 +322,7 @@ class LocalDeviceMapper:
             raise DeviceMapperError(errno.EBUSY, f"pool {device.name} has active thin devices")
         # Once begun it is finished: a pool half removed would keep its devices open.
         with trio.CancelScope(shield=True):
-            await self._resume(device)
+            device.pool.let_through()
             self._committers.pop(device.name).cancel()
             await _commit_or_log(device)
             try:

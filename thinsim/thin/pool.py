@@ -50,6 +50,7 @@ class Pool(Transaction):
         cache_blocks: int = CACHE_BLOCKS,
     ) -> None:
         self.block_size = block_size
+        self.target_blocks = data_blocks
         super().__init__(
             PoolMetadata(store, block_size, may_format=not features.read_only, cache_blocks=cache_blocks)
         )
@@ -75,6 +76,7 @@ class Pool(Transaction):
 
         EINVAL when a device has less than the metadata says. Nothing grows while a check is needed.
         """
+        self.target_blocks = data_blocks
         metadata_blocks = self.metadata_device_blocks
         data, space = self.metadata.data, self.metadata.space
         if data_blocks < data.nr_blocks:
