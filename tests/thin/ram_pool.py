@@ -10,9 +10,11 @@ from thinsim.thin.device import ThinDevice, Unserviceable
 from thinsim.thin.plan import (
     Commit,
     CopyData,
+    CopyOrigin,
     FlushData,
     PassDown,
     ReadData,
+    ReadOrigin,
     ReadStep,
     ReadZeros,
     Step,
@@ -48,6 +50,7 @@ class RamPool:
         self.data = bytearray(old_content * (data_blocks * self.block // len(old_content)))
         self.metadata = RamStore(metadata_blocks)
         self.passed_down: list[tuple[int, int]] = []
+        self.origin: bytes | None = None
         self.fails_to_flush = False
         self.data_flushes = 0
         self.written: list[tuple[int, int]] = []
@@ -64,9 +67,11 @@ class RamPool:
         self.message(f"create_snap {thin_id} {origin}")
         return self.open(thin_id, blocks)
 
-    def open(self, thin_id: int, blocks: int = 64) -> ThinDevice:
-        """Open a device of *blocks* blocks."""
-        return self.pool.open_thin(thin_id, Sectors(blocks * self.block_size))
+    def open(self, thin_id: int, blocks: int = 64, origin: bytes | None = None) -> ThinDevice:
+        """Open a device of *blocks* blocks; *origin* is the content of its external origin."""
+        self.origin = origin
+        size = None if origin is None else len(origin)
+        return self.pool.open_thin(thin_id, Sectors(blocks * self.block_size), size)
 
     def message(self, text: str) -> None:
         """Send a message, which commits."""
@@ -152,6 +157,8 @@ class RamPool:
                     self._put(data_offset, request[request_offset : request_offset + length])
                 case CopyData(source_offset, data_offset, length):
                     self._put(data_offset, bytes(self.data[source_offset : source_offset + length]))
+                case CopyOrigin(origin_offset, data_offset, length):
+                    self._put(data_offset, self._origin(origin_offset, length))
                 case ZeroData(data_offset, length):
                     self._put(data_offset, bytes(length))
                 case PassDown(data_offset, length):
@@ -161,7 +168,7 @@ class RamPool:
                     self.commit()
                 case FlushData():
                     pass
-                case ReadData() | ReadZeros():
+                case ReadData() | ReadZeros() | ReadOrigin():
                     raise AssertionError(step)
 
     def _put(self, offset: int, content: bytes) -> None:
@@ -172,7 +179,15 @@ class RamPool:
     def _answer(self, step: ReadStep) -> bytes:
         if isinstance(step, ReadZeros):
             return bytes(step.length)
+        if isinstance(step, ReadOrigin):
+            return self._origin(step.origin_offset, step.length)
         return bytes(self.data[step.data_offset : step.data_offset + step.length])
+
+    def _origin(self, offset: int, length: int) -> bytes:
+        assert self.origin is not None
+        if offset + length > len(self.origin):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return self.origin[offset : offset + length]
 
     def _activate(self) -> Pool:
         return Pool(

@@ -94,13 +94,6 @@ def test_a_device_may_be_open_twice() -> None:
     assert ram.pool.thin_ids() == []
 
 
-def test_an_external_origin_is_not_served_yet() -> None:
-    ram = RamPool()
-    ram.message("create_thin 1")
-    with pytest.raises(DeviceMapperError, match="external origins are not served yet"):
-        ram.pool.open_thin(1, Sectors(8), "/dev/loop9")
-
-
 def test_snapshots_count_time_and_stamp_both_sides() -> None:
     ram = RamPool()
     origin = ram.thin(1)

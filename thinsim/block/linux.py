@@ -23,13 +23,16 @@ _BUFFER_SIZE = 1 << 20
 class LinuxBlockDevice:
     """A BlockDevice on ``/dev/...``, claimed exclusively (EBUSY while mounted or claimed by another).
 
+    With *read_only* it is not claimed: several thin devices may have one external origin.
+
     Safe to use from several threads at once. Raises InvalidValueError when *path* is no block
     device, else ``OSError`` from the device.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_DIRECT | os.O_EXCL | os.O_CLOEXEC)
+        access = os.O_RDONLY if read_only else os.O_RDWR | os.O_EXCL
+        self._fd = os.open(path, access | os.O_DIRECT | os.O_CLOEXEC)
         self._buffers: list[mmap.mmap] = []
         try:
             status = os.fstat(self._fd)

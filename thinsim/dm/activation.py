@@ -23,9 +23,9 @@ async def activate(table: PoolTable, open_block: OpenBlock, run: Runner) -> Acti
     """
     opened: list[BlockDevice] = []
     try:
-        metadata = await _open(table.metadata_dev, "metadata", open_block, run)
+        metadata = await open_device(table.metadata_dev, "metadata", open_block, run)
         opened.append(metadata)
-        data = await _open(table.data_dev, "data", open_block, run)
+        data = await open_device(table.data_dev, "data", open_block, run)
         opened.append(data)
         if bytes_of(table.length) > data.size:
             raise DeviceMapperError(errno.EINVAL, f"{table.data_dev} is too small for the pool's table")
@@ -61,13 +61,12 @@ async def _load(table: PoolTable, data: BlockDevice, metadata: MetadataDevice, r
     return ActivePool(engine, data, metadata, run)
 
 
-async def _open(path: str, role: str, open_block: OpenBlock, run: Runner) -> BlockDevice:
+async def open_device(path: str, role: str, open_block: OpenBlock, run: Runner) -> BlockDevice:
+    """Open a device that a table names, on a thread if need be; DeviceMapperError with the errno."""
     try:
         device: BlockDevice = await run(open_block, path)
     except OSError as error:
-        raise DeviceMapperError(
-            error.errno or errno.EIO, f"cannot open the pool's {role} device {path}"
-        ) from error
+        raise DeviceMapperError(error.errno or errno.EIO, f"cannot open the {role} device {path}") from error
     except InvalidValueError as error:
-        raise DeviceMapperError(errno.ENOTBLK, f"the pool's {role} device: {error}") from error
+        raise DeviceMapperError(errno.ENOTBLK, f"the {role} device: {error}") from error
     return device

@@ -71,7 +71,7 @@ class ActivePool:
         self._run = run
         self._lock = RemapLock()
         self._changed = trio.lowlevel.ParkingLot()
-        self._thins: set[ThinDevice] = set()
+        self._thins: dict[ThinDevice, BlockDevice | None] = {}
         self._closed = False
 
     async def message(self, text: str) -> None:
@@ -81,17 +81,20 @@ class ActivePool:
                 raise DeviceMapperError(errno.ENXIO, "the pool was removed")
             await self._run(self.engine.message, text)
 
-    async def open_thin(self, thin_id: int, length: Sectors) -> ThinDevice:
-        """Open *thin_id*; ENODATA when the pool has none."""
+    async def open_thin(self, thin_id: int, length: Sectors, origin: BlockDevice | None = None) -> ThinDevice:
+        """Open *thin_id*; ENODATA when the pool has none. The external *origin* is closed with it."""
+        size = None if origin is None else origin.size
         async with self._lock.alone():
-            device = await self._look(lambda: self.engine.open_thin(thin_id, length))
-        self._thins.add(device)
+            device = await self._look(lambda: self.engine.open_thin(thin_id, length, size))
+        self._thins[device] = origin
         return device
 
     def close_thin(self, device: ThinDevice) -> None:
         """Close what :meth:`open_thin` gave: requests that have not begun by now end with EIO."""
-        self._thins.remove(device)
+        origin = self._thins.pop(device)
         self.engine.close_thin(device)
+        if origin is not None:
+            origin.close()
 
     async def thin_status(self, device: ThinDevice) -> ThinStatus:
         """Return the status of *device*."""
@@ -124,7 +127,7 @@ class ActivePool:
             self._check_open(device)
             steps = await self._look(lambda: device.plan_read(offset, length))
             try:
-                answer: bytes = await self._run(execute_read, steps, self._data)
+                answer: bytes = await self._run(execute_read, steps, self._data, self._thins.get(device))
             except OSError as error:
                 raise _io_error(error) from error
             return answer
@@ -255,7 +258,7 @@ class ActivePool:
                 offset, data = offset + length, data[length:]
                 continue
             try:
-                execute(plan.steps, self._data, data[: plan.length])
+                execute(plan.steps, self._data, data[: plan.length], self._thins.get(device))
             except BaseException as error:
                 device.abandon(plan)
                 if isinstance(error, OSError):

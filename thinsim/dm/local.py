@@ -13,7 +13,8 @@ from pathlib import Path
 
 import trio
 
-from thinsim.dm.activation import OpenBlock, activate
+from thinsim.block.interface import BlockDevice
+from thinsim.dm.activation import OpenBlock, activate, open_device
 from thinsim.dm.active_pool import ActivePool, Runner
 from thinsim.dm.devices import DeviceRecord, Devices, bare_name
 from thinsim.dm.interface import DeviceInfo
@@ -36,11 +37,17 @@ log = logging.getLogger(__name__)
 
 
 class LocalDeviceMapper:
-    """A DeviceMapper over pools in this process. Use as ``async with LocalDeviceMapper(...) as dm``."""
+    """A DeviceMapper over pools in this process. Use as ``async with LocalDeviceMapper(...) as dm``.
 
-    def __init__(self, nodes: Nodes, open_block: OpenBlock, run: Runner) -> None:
+    *open_origin* opens an external origin, to be read only; without it *open_block* does.
+    """
+
+    def __init__(
+        self, nodes: Nodes, open_block: OpenBlock, run: Runner, open_origin: OpenBlock | None = None
+    ) -> None:
         self._nodes = nodes
         self._open_block = open_block
+        self._open_origin = open_origin or open_block
         self._run = run
         self._devices = Devices()
         self.trace = WriteTrace()
@@ -168,7 +175,8 @@ class LocalDeviceMapper:
                 device_number(device.table.metadata_dev), device_number(device.table.data_dev)
             )
         major, minor = self._devices.find(device.table.pool_dev).number
-        return device.table.text(f"{major}:{minor}")
+        origin = device.table.origin_dev
+        return device.table.text(f"{major}:{minor}", None if origin is None else device_number(origin))
 
     async def info(self, name: str) -> DeviceInfo:
         """Return what is known of *name*."""
@@ -268,7 +276,13 @@ class LocalDeviceMapper:
                 raise DeviceMapperError(
                     errno.EINVAL, "Unable to activate thin device while pool is suspended"
                 )
-            thin = await parent.pool.open_thin(table.thin_id, table.length)
+            origin = await self._origin_of(table, parent)
+            try:
+                thin = await parent.pool.open_thin(table.thin_id, table.length, origin)
+            except BaseException:
+                if origin is not None:
+                    origin.close()
+                raise
             try:
                 volume = ThinVolume(name, bytes_of(table.length), parent.pool, thin, self.trace)
                 number = await self._nodes.attach(name, volume)
@@ -279,6 +293,21 @@ class LocalDeviceMapper:
                 raise
             parent.users += 1
         return DeviceRecord(name, uuid, table, parent.pool, volume, number)
+
+    async def _origin_of(self, table: ThinTable, parent: DeviceRecord) -> BlockDevice | None:
+        """Open the external origin of *table*, None without one; the errno of opening it.
+
+        EOPNOTSUPP for a thin device of the same pool: its reads would wait for the very write that needs
+        them.
+        """
+        if table.origin_dev is None:
+            return None
+        known = self._devices.get(bare_name(table.origin_dev))
+        if known is not None and known.pool is parent.pool:
+            raise DeviceMapperError(
+                errno.EOPNOTSUPP, f"an external origin in the same pool is not served: {table.origin_dev}"
+            )
+        return await open_device(table.origin_dev, "origin", self._open_origin, self._run)
 
     def _check_unused(self, table: PoolTable, device: DeviceRecord | None) -> None:
         """Raise EBUSY when another device than *device* is a pool on a device of *table* (__pool_find)."""

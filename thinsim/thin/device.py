@@ -14,7 +14,7 @@ from thinsim.thin.ids import ThinId
 from thinsim.thin.mapping import TIME_BITS, Run, join, unpack
 from thinsim.thin.metadata.details import ThinRecord
 from thinsim.thin.modes import PoolMode
-from thinsim.thin.plan import Commit, FlushData, PassDown, ReadData, ReadStep, ReadZeros, Step
+from thinsim.thin.plan import Commit, FlushData, PassDown, ReadData, ReadOrigin, ReadStep, ReadZeros, Step
 from thinsim.thin.provisioning import Insert, prepare_steps, write_steps
 from thinsim.thin.space_errors import NoDataSpace, NotWritable, OutOfDataSpace, Unserviceable
 from thinsim.thin.status import ThinStatus
@@ -67,14 +67,19 @@ class DiscardPlan:
 class ThinDevice:
     """A thin device between ``Pool.open_thin`` and ``Pool.close_thin``; *length* is this table's, in sectors.
 
+    *origin_bytes* is the size of its external origin, None without one: what is not mapped is read there.
+
     A plan changes what is mapped only when it is handed back: ``complete`` after its steps were
     carried out, ``abandon`` after one failed. Two requests of which one changes the mapping of a
     block may not be outstanding on that block; keeping them apart is the executor's work.
     """
 
-    def __init__(self, pool: "Pool", thin_id: ThinId, length: Sectors) -> None:
+    def __init__(
+        self, pool: "Pool", thin_id: ThinId, length: Sectors, origin_bytes: int | None = None
+    ) -> None:
         self.thin_id = thin_id
         self.length = length
+        self.origin_bytes = origin_bytes
         self._pool = pool
         self._block = bytes_of(pool.block_size)
 
@@ -101,28 +106,33 @@ class ThinDevice:
         return ThinStatus(mapped, None if highest is None else (highest + 1) * size - 1)
 
     def plan_read(self, offset: int, length: int) -> list[ReadStep]:
-        """Return the steps of a read; unmapped blocks read as zeros. EIO: past the end, or a failed pool."""
+        """Return the steps of a read. EIO: past the end, or a failed pool.
+
+        Unmapped blocks read as zeros, or as the external origin. A pool that can't provision does not
+        look where that ends, so that the device itself refuses (__process_bio_read_only).
+        """
         self._check_request(offset, length)
         self._record()
         size = self._block
         get = self._find(offset, length).get
+        origin_end = self.origin_bytes or 0
+        if self.origin_bytes is not None and self._pool.mode is not PoolMode.WRITE:
+            origin_end = offset + length
         steps: list[ReadStep] = []
         position, end = offset, offset + length
-        start, count, zeros = 0, 0, True
         while position < end:
             vblock, within = divmod(position, size)
             piece = min(size - within, end - position)
             packed = get(vblock)
-            data = 0 if packed is None else (packed >> TIME_BITS) * size + within
-            if count and zeros == (packed is None) and (zeros or start + count == data):
-                count += piece
+            if packed is not None:
+                _append(steps, ReadData((packed >> TIME_BITS) * size + within, piece))
             else:
-                if count:
-                    steps.append(ReadZeros(count) if zeros else ReadData(start, count))
-                start, count, zeros = data, piece, packed is None
+                head = max(0, min(piece, origin_end - position))
+                if head:
+                    _append(steps, ReadOrigin(position, head))
+                if head < piece:
+                    _append(steps, ReadZeros(piece - head))
             position += piece
-        if count:
-            steps.append(ReadZeros(count) if zeros else ReadData(start, count))
         return steps
 
     def needs_remap(self, offset: int, length: int) -> bool:
@@ -172,7 +182,10 @@ class ThinDevice:
             self._pool.remapping.setdefault(self.thin_id, set()).update(insert.vblock for insert in inserts)
         length = min(length, (first + len(targets)) * self._block - offset)
         zero = not self._pool.features.skip_block_zeroing
-        steps: list[Step] = list(prepare_steps(inserts, offset, length, self._block, zero=zero))
+        origin = self.origin_bytes or 0
+        steps: list[Step] = list(
+            prepare_steps(inserts, offset, length, self._block, zero=zero, origin_bytes=origin)
+        )
         steps += write_steps(targets, offset, length, self._block)
         return WritePlan(steps, length, inserts, epoch)
 
@@ -313,3 +326,16 @@ class ThinDevice:
         if not plan._open:
             raise AssertionError("the plan was already completed or abandoned")
         plan._open = False
+
+
+def _append(steps: list[ReadStep], step: ReadStep) -> None:
+    """Add *step*, joined to the last one if it goes on where that ends."""
+    match steps[-1] if steps else None, step:
+        case ReadZeros(length), ReadZeros():
+            steps[-1] = ReadZeros(length + step.length)
+        case ReadData(start, length), ReadData() if start + length == step.data_offset:
+            steps[-1] = ReadData(start, length + step.length)
+        case ReadOrigin(start, length), ReadOrigin() if start + length == step.origin_offset:
+            steps[-1] = ReadOrigin(start, length + step.length)
+        case _:
+            steps.append(step)

@@ -138,16 +138,17 @@ class Pool(Transaction):
 
     # Devices.
 
-    def open_thin(self, thin_id: int, length: Sectors, origin_dev: str | None = None) -> ThinDevice:
-        """Open a device with the *length* of a table; ENODATA when unknown, EINVAL in fail mode."""
-        if origin_dev is not None:
-            raise DeviceMapperError(errno.EINVAL, f"external origins are not served yet: {origin_dev}")
+    def open_thin(self, thin_id: int, length: Sectors, origin_bytes: int | None = None) -> ThinDevice:
+        """Open a device with the *length* of a table; ENODATA when unknown, EINVAL in fail mode.
+
+        *origin_bytes* is the size of its external origin, None without one.
+        """
         if self.mode is PoolMode.FAIL:
             raise DeviceMapperError(errno.EINVAL, "Couldn't open thin device, Pool is in fail mode")
         known = check_thin_id(thin_id)
         with self.looking():
             self.metadata.open_thin(known)
-        return ThinDevice(self, known, length)
+        return ThinDevice(self, known, length, origin_bytes)
 
     def close_thin(self, device: ThinDevice) -> None:
         """Close what ``open_thin`` returned, once."""

@@ -56,7 +56,12 @@ async def serve(mountpoint: Path, control: Path, journal: Path, ready_fd: int | 
 
             operations = VolumeOperations(mountpoint, on_released)
             nodes = LoopNodes(operations, Journal.join(journal))
-            mapper = LocalDeviceMapper(nodes, lambda path: LinuxBlockDevice(Path(path)), on_thread)
+            mapper = LocalDeviceMapper(
+                nodes,
+                lambda path: LinuxBlockDevice(Path(path)),
+                on_thread,
+                lambda path: LinuxBlockDevice(Path(path), read_only=True),
+            )
             released.append(mapper)
             async with (
                 mounted(operations, mountpoint, fsname="thinsim-volumes", subtype="thinsim"),
