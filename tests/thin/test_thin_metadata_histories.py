@@ -2,7 +2,7 @@
 
 The pools differ in what they press: wide devices make deep mapping trees, many devices deep top level
 trees, few blocks many references to each, a large data device many bitmaps. THINSIM_EXAMPLES sets how many
-histories of 25 steps each of them lives through (6).
+histories of 25 steps each of them lives through (3).
 """
 
 import os
@@ -221,7 +221,7 @@ def test_random_metadata_histories_agree_with_dictionaries_and_thin_check(machin
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=int(os.environ.get("THINSIM_EXAMPLES", "6")),
+            max_examples=int(os.environ.get("THINSIM_EXAMPLES", "3")),
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

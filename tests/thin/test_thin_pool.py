@@ -211,6 +211,7 @@ def test_a_failed_commit_returns_to_the_last_one_read_only_and_in_need_of_a_chec
     ram = RamPool()
     device, other = ram.thin(1), ram.thin(2)
     ram.write_blocks(device, 0)
+    ram.write_blocks(other, 0)
     ram.commit()
     ram.write_blocks(device, 1)
     ram.fails_to_flush = True

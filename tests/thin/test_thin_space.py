@@ -8,6 +8,7 @@ from ram_pool import RamPool
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import NoDataSpace, NotWritable, OutOfDataSpace
 from thinsim.thin.modes import PoolMode
+from thinsim.thin.plan import Commit, FlushData
 from thinsim.thin.table import PoolFeatures
 
 BLOCK = 4096
@@ -199,3 +200,20 @@ def test_a_pool_that_needs_a_check_does_not_grow_or_write() -> None:
     assert ram.pool.status().total_data == 48
     ram.pool.bind(PoolFeatures(), 0)
     assert ram.pool.mode is PoolMode.READ_ONLY
+
+
+def test_a_flush_is_a_write_to_block_0_for_a_pool_without_space() -> None:
+    for features, expected in ((PoolFeatures(), OutOfDataSpace), (ERROR_IF_NO_SPACE, NoDataSpace)):
+        ram = RamPool(data_blocks=1, features=features)
+        device, other = ram.thin(1), ram.thin(2)
+        with pytest.raises(NoDataSpace):
+            ram.write_blocks(device, 0, 2)
+        assert device.plan_flush() == [Commit()]
+        with pytest.raises(expected):
+            other.plan_flush()
+        ram.commit()
+        assert device.plan_flush() == [FlushData()]
+        ram.pool.bind(PoolFeatures(read_only=True), 0)
+        assert device.plan_flush() == [FlushData()]
+        with pytest.raises(NotWritable):
+            other.plan_flush()

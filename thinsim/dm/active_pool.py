@@ -165,17 +165,17 @@ class ActivePool:
             await self._run(self._discard, device, offset, length)
 
     async def flush(self, device: ThinDevice) -> None:
-        """Flush the data device, or commit when *device* changed in this transaction."""
-        async with self.gate.passing():
-            if any(isinstance(step, Commit) for step in device.plan_flush()):
-                await self.commit()
+        """Flush the data device, or commit when *device* changed in this transaction.
+
+        In a pool without space it may wait, as a write does (see ``plan_flush``).
+        """
+        while True:
+            try:
+                await self._flush(device)
+            except OutOfDataSpace:
+                await self._wait_for_space()
+            else:
                 return
-            async with self._lock.shared():
-                self._check_open(device)
-                try:
-                    await self._run(self._data.flush)
-                except OSError as error:
-                    raise _io_error(error) from error
 
     async def resume(self, table: PoolTable | None = None) -> None:
         """Take a newly loaded *table* and the devices' present sizes, then let I/O through (pool_preresume).
@@ -222,6 +222,19 @@ class ActivePool:
                 finally:
                     self._metadata.close()
         self._tell_waiters()
+
+    async def _flush(self, device: ThinDevice) -> None:
+        async with self.gate.passing():
+            async with self._lock.shared():
+                self._check_open(device)
+                steps = await self._look(device.plan_flush)
+                if not any(isinstance(step, Commit) for step in steps):
+                    try:
+                        await self._run(self._data.flush)
+                    except OSError as error:
+                        raise _io_error(error) from error
+                    return
+            await self.commit()
 
     async def _mapped_write(self, device: ThinDevice, offset: int, data: bytes) -> bool:
         """Write *data* if that changes no mapping; return whether it was written."""

@@ -240,15 +240,20 @@ class ThinDevice:
         """Return a commit when this device changed since the last one, else a flush of the data device.
 
         EIO in a failed pool, when changes were lost with an aborted transaction, or can't be committed.
+        A pool that gives out no blocks takes a flush for a write to block 0: when that is not mapped, the
+        flush is Unserviceable (dm-thin.c, __process_bio_read_only).
         """
         record = self._record()
+        pool = self._pool
+        if pool.mode is not PoolMode.WRITE and not self._find(0, self._block):
+            raise pool.unserviceable()
         if record.lost_changes:
             raise DeviceMapperError(
                 errno.EIO, f"changes of thin {self.thin_id} were lost with their transaction"
             )
         if not record.changed:
             return [FlushData()]
-        if self._pool.mode > PoolMode.OUT_OF_DATA_SPACE:
+        if pool.mode > PoolMode.OUT_OF_DATA_SPACE:
             raise DeviceMapperError(errno.EIO, "the pool is read-only and can't commit")
         return [Commit()]
 

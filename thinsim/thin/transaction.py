@@ -16,7 +16,7 @@ from thinsim.thin.metadata.details import ThinRecord
 from thinsim.thin.metadata.errors import reason
 from thinsim.thin.metadata.pool_metadata import PoolMetadata
 from thinsim.thin.modes import Modes, PoolMode
-from thinsim.thin.space_errors import NoDataSpace, NotWritable, OutOfDataSpace
+from thinsim.thin.space_errors import NoDataSpace, NotWritable, OutOfDataSpace, Unserviceable
 
 log = logging.getLogger(__name__)
 
@@ -117,10 +117,8 @@ class Transaction:
         to see whether that frees one. Blocks that were all freed in this very transaction don't make
         it commit, as in the kernel: the next commit ends the shortage.
         """
-        if self.mode > PoolMode.OUT_OF_DATA_SPACE:
-            raise NotWritable
-        if self.mode is PoolMode.OUT_OF_DATA_SPACE:
-            raise self._no_space()
+        if self.mode is not PoolMode.WRITE:
+            raise self.unserviceable()
         data = self.metadata.data
         self.modes.note_free_blocks(data.nr_free)
         if not data.nr_free:
@@ -151,15 +149,18 @@ class Transaction:
         if epoch == self.epoch:
             self.in_flight.remove(blocks)
 
-    def _out_of_space(self) -> NoDataSpace:
-        if self.mode <= PoolMode.OUT_OF_DATA_SPACE:
-            self.modes.switch(PoolMode.OUT_OF_DATA_SPACE)
-        return self._no_space()
-
-    def _no_space(self) -> NoDataSpace:
+    def unserviceable(self) -> Unserviceable:
+        """Return what a request that needs a block meets in this mode (handle_unserviceable_bio)."""
+        if self.mode is not PoolMode.OUT_OF_DATA_SPACE:
+            return NotWritable()
         if self.modes.error_if_no_space:
             return NoDataSpace("no free data block")
         return OutOfDataSpace("no free data block, the write may wait")
+
+    def _out_of_space(self) -> Unserviceable:
+        if self.mode <= PoolMode.OUT_OF_DATA_SPACE:
+            self.modes.switch(PoolMode.OUT_OF_DATA_SPACE)
+        return self.unserviceable()
 
     def _set_read_only(self, read_only: bool) -> None:
         self.metadata.blocks.read_only = read_only
