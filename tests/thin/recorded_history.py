@@ -10,7 +10,7 @@ import json
 import os
 import random
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -20,12 +20,14 @@ from ram_pool import RamPool
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import ThinDevice
 from thinsim.thin.table import PoolFeatures
+from thinsim.units import Sectors
 
 _OPERATIONS = ["thin", "snap", "act", "deact", "del", "write", "disc", "trans", "bad", "msnap", "remk"]
 _WEIGHTS = [6, 8, 8, 4, 5, 40, 16, 1, 4, 1, 2]
-_THIN_BLOCKS = 128
+_THIN_SECTORS = Sectors(16384)
 _THIN_BYTES = 8 << 20
 _PAGE = 4096
+_FEATURES = PoolFeatures(skip_block_zeroing=True)
 _BAD_MESSAGES = [
     "create_thin",
     "create_thin 16777216",
@@ -49,16 +51,26 @@ def records(seed: int) -> list[dict[str, Any]]:
 class Replay:
     """One history; ``answers`` yields records of the engine like those of the kernel."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        data_mb: int = 64,
+        meta_mb: int = 8,
+        block: int = 128,
+        features: PoolFeatures = _FEATURES,
+    ) -> None:
         self.seed = seed
         self.random = random.Random(seed)
+        self.block = block
+        self.sectors = data_mb << 11
         self.ram = RamPool(
-            1024,
-            128,
-            PoolFeatures(skip_block_zeroing=True),
+            self.sectors // block,
+            block,
+            features,
             low_water_blocks=32,
             old_content=b"\0",
-            metadata_blocks=2048,
+            metadata_blocks=meta_mb << 8,
         )
         self.known: set[int] = set()
         self.active: dict[int, ThinDevice] = {}
@@ -74,7 +86,7 @@ class Replay:
             if not self._step(number, operation, record):
                 continue
             self.ram.commit()
-            record["pool"] = self.ram.pool.status().text(0, 131072)
+            record["pool"] = self.ram.pool.status().text(0, self.sectors)
             record["thins"] = {
                 str(thin_id): device.status().text(0, 16384)
                 for thin_id, device in sorted(self.active.items())
@@ -159,7 +171,7 @@ class Replay:
             self._refuse(record, f"create ioctl on POOL-t{one}  failed", errno.EBUSY)
         else:
             record["rc"] = 0
-            self.active[one] = self.ram.open(one, _THIN_BLOCKS)
+            self.active[one] = self.ram.pool.open_thin(one, _THIN_SECTORS)
         return True
 
     def _request(self, number: int, operation: str, thin_id: int, record: dict[str, Any]) -> None:
@@ -167,31 +179,37 @@ class Replay:
         if operation == "remk":
             base = choose.randrange(0, 64) * 65536
             pieces = [(base + at * 65536, 4096) for at in range(8)]
-            self._io(record, lambda: self._write(thin_id, pieces, tag))
+            record["rc"] = 0
+            for piece in pieces:
+                record["rc"] |= self._errno_of(lambda piece=piece: self._write(thin_id, piece, tag))
             return
         if operation == "write":
             offset = choose.randrange(0, _THIN_BYTES - (1 << 20), 4096)
             length = choose.choice([4096, 8192, 65536, 131072, 262144])
             offset -= offset % 65536 if choose.random() < 0.5 else 0
-            self._io(record, lambda: self._write(thin_id, [(offset, length)], tag))
+            record["rc"] = self._errno_of(lambda: self._write(thin_id, (offset, length), tag))
         else:
             offset = choose.randrange(0, _THIN_BYTES - (4 << 20), 512)
             length = choose.choice([512, 65536, 65536 * 3, 1 << 20, 4 << 20])
             offset -= offset % 65536 if choose.random() < 0.6 else 0
-            self._io(record, lambda: self.ram.discard(self.active[thin_id], offset, length))
+            record["rc"] = self._errno_of(lambda: self._discard(thin_id, offset, length))
         record.update(off=offset, ln=length)
 
-    def _write(self, thin_id: int, pieces: list[tuple[int, int]], tag: int) -> None:
-        for offset, length in pieces:
-            content = struct.pack("<QQ", tag, offset) * (length // 16)
-            self.ram.write(self.active[thin_id], offset, content)
+    def _write(self, thin_id: int, piece: tuple[int, int], tag: int) -> None:
+        offset, length = piece
+        content = struct.pack("<QQ", tag, offset) * (length // 16)
+        self.ram.write(self.active[thin_id], offset, content)
 
-    def _io(self, record: dict[str, Any], request: Callable[[], object]) -> None:
-        record["rc"] = 0
+    def _discard(self, thin_id: int, offset: int, length: int) -> None:
+        for begin, end in block_layer_pieces(offset // 512, (offset + length) // 512, self.block):
+            self.ram.discard(self.active[thin_id], begin * 512, (end - begin) * 512)
+
+    def _errno_of(self, request: Callable[[], object]) -> int:
         try:
             request()
         except DeviceMapperError as error:
-            record["rc"] = error.errno
+            return error.errno
+        return 0
 
     def _message(self, record: dict[str, Any], text: str) -> bool:
         record["rc"] = 0
@@ -215,6 +233,22 @@ class Replay:
             self.host_pages.difference_update(range(block * pages, (block + count) * pages))
         self.ram.written.clear()
         self.ram.passed_down.clear()
+
+
+def block_layer_pieces(begin: int, end: int, granularity: int) -> Iterator[tuple[int, int]]:
+    """Cut a discard as the block layer does, in sectors (block/blk-lib.c, __blkdev_issue_discard).
+
+    It aligns as if every granularity were a power of two, so that others are cut in odd places.
+    """
+    longest = (0xFFFFFFFF & -(granularity * 512)) // 512 if granularity & (granularity - 1) == 0 else 0
+    while begin < end:
+        aligned = ((begin - 1) | (granularity - 1)) + 1
+        if aligned != begin:
+            piece = min(end - begin, aligned - begin)
+        else:
+            piece = min(end - begin, longest or end - begin)
+        yield begin, begin + piece
+        begin += piece
 
 
 def parse_dump(xml: str) -> dict[int, tuple[dict[str, str], list[tuple[int, int, int, int]]]]:
