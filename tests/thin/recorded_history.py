@@ -11,6 +11,7 @@ import os
 import random
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -42,6 +43,33 @@ _BAD_MESSAGES = [
 ]
 
 
+@dataclass(frozen=True)
+class Shape:
+    """The pool of a recorded history: operations, MiB, sectors."""
+
+    operations: int = 150
+    data_mb: int = 64
+    meta_mb: int = 8
+    block: int = 128
+    features: PoolFeatures = _FEATURES
+
+
+HISTORIES = {
+    1: Shape(),
+    2: Shape(),
+    3: Shape(120),
+    4: Shape(80, features=PoolFeatures()),
+    5: Shape(80, block=256),
+    6: Shape(80, features=PoolFeatures(no_discard_passdown=True)),
+    7: Shape(100, data_mb=4, features=PoolFeatures(skip_block_zeroing=True, error_if_no_space=True)),
+    8: Shape(120, meta_mb=1),
+    9: Shape(50, features=PoolFeatures(skip_block_zeroing=True, ignore_discard=True)),
+    10: Shape(80, data_mb=16, block=1024, features=PoolFeatures(error_if_no_space=True)),
+    11: Shape(80, block=384),
+}
+"""What was recorded, by seed."""
+
+
 def records(seed: int) -> list[dict[str, Any]]:
     """Return the recorded answers of a seed."""
     path = Path(__file__).parent / "data" / f"linux-6.1-seed{seed}.jsonl"
@@ -51,36 +79,29 @@ def records(seed: int) -> list[dict[str, Any]]:
 class Replay:
     """One history; ``answers`` yields records of the engine like those of the kernel."""
 
-    def __init__(
-        self,
-        seed: int,
-        *,
-        data_mb: int = 64,
-        meta_mb: int = 8,
-        block: int = 128,
-        features: PoolFeatures = _FEATURES,
-    ) -> None:
+    def __init__(self, seed: int, shape: Shape | None = None) -> None:
+        self.shape = shape = shape or HISTORIES[seed]
         self.seed = seed
         self.random = random.Random(seed)
-        self.block = block
-        self.sectors = data_mb << 11
+        self.block = shape.block
+        self.sectors = shape.data_mb << 11
         self.ram = RamPool(
-            self.sectors // block,
-            block,
-            features,
+            self.sectors // shape.block,
+            shape.block,
+            shape.features,
             low_water_blocks=32,
             old_content=b"\0",
-            metadata_blocks=meta_mb << 8,
+            metadata_blocks=shape.meta_mb << 8,
         )
         self.known: set[int] = set()
         self.active: dict[int, ThinDevice] = {}
         self.transaction = 0
         self.host_pages: set[int] = set()
 
-    def answers(self, count: int) -> list[dict[str, Any]]:
-        """Carry out *count* operations."""
+    def answers(self) -> list[dict[str, Any]]:
+        """Carry out the history."""
         found = []
-        for number in range(count):
+        for number in range(self.shape.operations):
             operation = self.random.choices(_OPERATIONS, _WEIGHTS)[0]
             record: dict[str, Any] = {"i": number, "op": operation}
             if not self._step(number, operation, record):
@@ -133,6 +154,8 @@ class Replay:
             self.ram.pool.close_thin(self.active.pop(one))
         else:
             self._request(number, operation, one, record)
+            if record["rc"]:
+                record["err"] = ""
         return True
 
     def _ask(self, operation: str, record: dict[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from recorded_history import Replay, parse_dump, records
+from recorded_history import HISTORIES, Replay, parse_dump, records
 
 from thinsim.thin.status import parse_pool_status
 
@@ -28,12 +28,12 @@ def comparable(record: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", HISTORIES)
 def test_a_recorded_history_gives_the_kernel_s_answers(seed: int) -> None:
     recorded = records(seed)
     operations = [record for record in recorded if "i" in record]
     replay = Replay(seed)
-    answers = replay.answers(150)
+    answers = replay.answers()
     for expected, answer in zip(operations, answers, strict=True):
         if "err" in expected:
             expected["err"] = expected["err"].replace(f"hp{seed}", "POOL")
@@ -41,9 +41,9 @@ def test_a_recorded_history_gives_the_kernel_s_answers(seed: int) -> None:
     assert replay.ram.problems() == []
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", HISTORIES)
 def test_a_recorded_history_leaves_the_kernel_s_mappings(seed: int) -> None:
     dump = next(record for record in records(seed) if record["op"] == "thin_dump")
     replay = Replay(seed)
-    replay.answers(150)
+    replay.answers()
     assert replay.dump() == parse_dump(dump["xml"])
