@@ -31,7 +31,6 @@ from thinsim.errors import DeviceMapperError
 from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
 from thinsim.rig.interface import PoolShape
 from thinsim.rig.journal import Journal
-from thinsim.thin.check import check
 from thinsim.units import Bytes
 
 BLOCK = 65536
@@ -129,7 +128,7 @@ class ProcessBench:
         await self.dm.volume(name).flush()
 
     async def check(self, pool: str) -> Sequence[str]:
-        return check(self.dm.pool(pool).engine)
+        return await self.dm.pool(pool).check()
 
 
 @dataclass

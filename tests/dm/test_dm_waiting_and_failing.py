@@ -16,6 +16,7 @@ from thinsim.dm.metadata_device import MetadataDevice
 from thinsim.dm.nodes import NoNodes
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.check import check
+from thinsim.thin.metadata.pool_metadata import PoolMetadata
 from thinsim.thin.status import parse_pool_status
 
 BLOCK = 65536
@@ -45,9 +46,8 @@ class Pool:
     def saved_mappings(self) -> int:
         copy = FaultyBlockDevice(self.metadata.size)
         copy.content[:] = self.metadata.content
-        state = MetadataDevice(copy).load()
-        assert state is not None
-        return sum(len(device.mappings) for device in state.devices.values())
+        metadata = PoolMetadata(MetadataDevice(copy), 128)
+        return sum(metadata.details(thin_id).mapped_blocks for thin_id in metadata.thin_ids())
 
 
 @asynccontextmanager
@@ -200,7 +200,7 @@ async def test_a_pool_whose_last_commit_fails_is_removed_and_its_devices_closed(
     pool.metadata.fails = {"write"}
     await pool.dm.remove("pool")
     assert await pool.dm.list() == []
-    assert "commit failed" in caplog.text
+    assert "metadata operation commit failed" in caplog.text
 
 
 async def test_closing_goes_through_whatever_fails(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
@@ -220,7 +220,7 @@ async def test_a_failed_write_maps_nothing_and_leaks_its_block_as_the_kernel_doe
     await refusal(errno.EIO, pool.write, "thin", 0)
     pool.data.fails = set()
     assert await pool.dm.volume("thin").read(0, BLOCK) == bytes(BLOCK)
-    assert check(pool.dm.pool("pool").engine) == ["data block 0: leaked, a write to it failed"]
+    assert check(pool.dm.pool("pool").engine) == ["data block 0: 1 references, but 0 uses: leaked"]
 
 
 async def test_a_failed_read_is_eio_and_a_failed_passdown_is_none(pool: Pool) -> None:
@@ -247,8 +247,9 @@ async def test_a_metadata_device_that_is_too_small_is_refused(
     pool: Pool, caplog: pytest.LogCaptureFixture
 ) -> None:
     pool.metadata.content = bytearray(4096)
-    await refusal(errno.EIO, pool.dm.create, "pool", TABLE)
+    await refusal(errno.ENOSPC, pool.dm.create, "pool", TABLE)
     assert await pool.dm.list() == []
+    assert not any(pool.metadata.content)
 
 
 async def test_removal_waits_for_requests_in_flight_before_it_closes() -> None:

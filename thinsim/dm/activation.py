@@ -23,21 +23,23 @@ async def activate(table: PoolTable, metadata: BlockDevice, data: BlockDevice, r
 
 
 async def _load(table: PoolTable, data: BlockDevice, metadata: MetadataDevice, run: Runner) -> ActivePool:
+    def load() -> Pool:
+        return Pool(
+            table.features,
+            table.block_size,
+            None,  # the first resume grows it: until then nobody knows that the data device has so much
+            metadata,
+            low_water_blocks=table.low_water_blocks,
+            data_can_discard=data.max_discard_bytes >= bytes_of(table.block_size),
+            flush_data=data.flush,
+        )
+
     try:
-        state = await run(metadata.load)
+        engine = await run(load)
     except KernelError as error:
         raise DeviceMapperError(error.errno, f"Error creating metadata object: {error.args[0]}") from error
     except OSError as error:
         raise DeviceMapperError(
-            error.errno or errno.EIO, f"Error creating metadata object: cannot read {table.metadata_dev}"
+            error.errno or errno.EIO, f"Error creating metadata object: cannot use {table.metadata_dev}"
         ) from error
-    engine = Pool(
-        table.features,
-        table.block_size,
-        table.length // table.block_size,
-        table.low_water_blocks,
-        metadata.blocks,
-        state,
-        data.max_discard_bytes >= bytes_of(table.block_size),
-    )
     return ActivePool(engine, data, metadata, run)

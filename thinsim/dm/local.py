@@ -30,9 +30,14 @@ log = logging.getLogger(__name__)
 
 
 class LocalDeviceMapper:
-    """A DeviceMapper over devices in this process; ``async with LocalDeviceMapper(...).running() as dm``."""
+    """A DeviceMapper over devices in this process; ``async with LocalDeviceMapper(...).running() as dm``.
 
-    def __init__(self, nodes: Nodes, open_block: OpenBlock, run: Runner) -> None:
+    *open_origin* opens an external origin, to be read only; without it *open_block* does.
+    """
+
+    def __init__(
+        self, nodes: Nodes, open_block: OpenBlock, run: Runner, open_origin: OpenBlock | None = None
+    ) -> None:
         self.devices = Devices(run)
         self.trace = WriteTrace()
         self.activity = ActivityLog()
@@ -40,7 +45,7 @@ class LocalDeviceMapper:
         """Called after a device was made, changed or removed."""
         self._nodes = nodes
         self._run = run
-        self._lower = LowerDevices(self.devices.own, open_block, run)
+        self._lower = LowerDevices(self.devices.own, open_block, run, open_origin or open_block)
         self._nursery: trio.Nursery | None = None
         self._pools: PoolObjects | None = None
         self._tables: TableBuilder | None = None
@@ -232,10 +237,8 @@ class LocalDeviceMapper:
         """Return start, length, type, status of each live target."""
         if device.live is None:
             return []
-        if not noflush and not device.suspended:
-            for target in device.live.targets:
-                await target.prepare_status()
-        return device.live.lines(lambda target: target.status())
+        flush = not noflush and not device.suspended
+        return await device.live.status_lines(flush=flush)
 
     async def info_of(self, device: MappedDevice) -> DeviceInfo:
         """Return what is known of a device."""
@@ -281,7 +284,7 @@ class LocalDeviceMapper:
         for device in list(self.devices.values()):
             pool = pool_of(device.live.targets) if device.live is not None else None
             if pool is not None:
-                pool.active.resume()  # a verb under way may wait for it
+                pool.active.let_through()  # a verb under way may wait for it
         while self.devices:
             device = min(self.devices.values(), key=lambda each: each.users)
             async with device.lock:

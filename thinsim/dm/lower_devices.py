@@ -5,7 +5,7 @@ does for all tables: two targets may use it, a mount may not.
 """
 
 import errno
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 import trio
@@ -34,6 +34,10 @@ class OwnDevice(Protocol):
     @property
     def granularity(self) -> int:
         """Of discards, bytes; 0 for none."""
+
+    @property
+    def stands_on(self) -> Sequence[tuple[int, int]]:
+        """Major and minor of the devices that its live table uses."""
 
     async def read(self, offset: int, length: int) -> bytes:
         """Return *length* bytes."""
@@ -92,43 +96,57 @@ class LowerDevices:
     """Opens and shares what tables name."""
 
     def __init__(
-        self, find_own: Callable[[str], Awaitable[OwnDevice | None]], open_block: OpenBlock, run: Runner
+        self,
+        find_own: Callable[[str], Awaitable[OwnDevice | None]],
+        open_block: OpenBlock,
+        run: Runner,
+        open_origin: OpenBlock,
     ) -> None:
         self._find_own = find_own
         self._open_block = open_block
+        self._open_origin = open_origin
         self.run = run
-        self._open: dict[str, _Kernel] = {}
+        self._shared: dict[str, _Kernel] = {}
 
     async def own(self, word: str) -> OwnDevice | None:
         """Return the mapped device that *word* (a path or major:minor) names; None if it is none of ours."""
         return await self._find_own(word)
 
+    async def uses(self, word: str | None, pool: OwnDevice) -> bool:
+        """Tell whether *word* names a mapped device of ours that stands on *pool*."""
+        own = None if word is None else await self._find_own(word)
+        return own is not None and (own is pool or pool.number in own.stands_on)
+
+    async def open_read_only(self, word: str, complaint: str) -> LowerDevice:
+        """As :meth:`open`, for a device that is only read, which others may have open."""
+        return await self._open(word, complaint, self._open_origin, f"{word} read-only")
+
     async def open(self, word: str, complaint: str) -> LowerDevice:
         """Open a device by its path or major:minor; DeviceMapperError with the errno of opening it."""
+        return await self._open(word, complaint, self._open_block, word)
+
+    async def _open(self, word: str, complaint: str, open_block: OpenBlock, key: str) -> LowerDevice:
         own = await self._find_own(word)
         if own is not None:
             own.users += 1
             return _Own(own)
-        shared = self._open.get(word)
+        shared = self._shared.get(key)
         if shared is None:
             try:
-                block: BlockDevice = await self.run(self._open_block, word)
+                block: BlockDevice = await self.run(open_block, word)
             except OSError as error:
                 raise DeviceMapperError(error.errno or errno.EIO, f"{complaint}: {word}") from error
             except InvalidValueError as error:
                 raise DeviceMapperError(errno.ENOTBLK, f"{complaint}: {error}") from error
-            shared = self._open[word] = _Kernel(word, block, self.run, self._forget)
+            shared = self._shared[key] = _Kernel(word, block, self.run, lambda _: self._shared.pop(key))
         shared.users += 1
         return _Use(shared)
-
-    def _forget(self, word: str) -> None:
-        del self._open[word]
 
 
 class _Kernel:
     """A kernel block device, shared by its users."""
 
-    def __init__(self, word: str, block: BlockDevice, run: Runner, forget: Callable[[str], None]) -> None:
+    def __init__(self, word: str, block: BlockDevice, run: Runner, forget: Callable[[str], object]) -> None:
         major, _, minor = device_number(word).partition(":")
         self.word = word
         self.number = (int(major), int(minor))

@@ -92,6 +92,13 @@ class MappedTable:
         """Return start, length, type of each target, and what *text* says of it."""
         return [TableLine(start, length, each.kind, text(each)) for start, length, each in self._targets]
 
+    async def status_lines(self, *, flush: bool) -> list[TableLine]:
+        """Return start, length, type and status of each target."""
+        return [
+            TableLine(start, length, each.kind, await each.status(flush=flush))
+            for start, length, each in self._targets
+        ]
+
     def target_at(self, sector: int) -> Target | None:
         """Return the target that has *sector*; None outside of the table."""
         return next((each for start, length, each in self._targets if start <= sector < start + length), None)

@@ -19,7 +19,6 @@ from thinsim.dm.nodes import NoNodes
 from thinsim.rig.host_file import host_allocation
 from thinsim.rig.interface import HostAllocation, LedgerTotals, PoolShape
 from thinsim.scenario.recording import BlockHistory, ReplayingHost
-from thinsim.thin.check import check
 from thinsim.thin.mapping import Run
 
 
@@ -55,12 +54,11 @@ class ProcessRig:
 
     async def mappings(self) -> Mapping[int, Sequence[Run]]:
         """Ask the engine."""
-        engine = self.dm.pool(self.shape.name).engine
-        return {thin_id: engine.mappings(thin_id) for thin_id in engine.thin_ids()}
+        return await self.dm.pool(self.shape.name).mappings()
 
     async def check(self) -> list[str]:
         """Run the checker."""
-        return check(self.dm.pool(self.shape.name).engine)
+        return await self.dm.pool(self.shape.name).check()
 
 
 @asynccontextmanager

@@ -73,7 +73,12 @@ async def _serve(arguments: argparse.Namespace, registry: Registry | None, journ
 
             operations = VolumeOperations(arguments.mountpoint, on_released)
             nodes = LoopNodes(operations, journal)
-            mapper = LocalDeviceMapper(nodes, lambda path: LinuxBlockDevice(Path(path)), on_thread)
+            mapper = LocalDeviceMapper(
+                nodes,
+                lambda path: LinuxBlockDevice(Path(path)),
+                on_thread,
+                lambda path: LinuxBlockDevice(Path(path), read_only=True),
+            )
             released.append(mapper)
             async with (
                 mounted(operations, arguments.mountpoint, fsname="thinsim-volumes", subtype="thinsim"),

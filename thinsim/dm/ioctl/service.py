@@ -260,7 +260,7 @@ class IoctlService:
         if packet.has(Flag.STATUS_TABLE):
             lines: Sequence[TableLine] = table.lines(lambda target: target.table())
         elif inactive:
-            lines = table.lines(lambda target: target.status())
+            lines = await table.status_lines(flush=False)
         else:
             lines = await self._dm.status_lines(device, noflush=packet.has(Flag.NOFLUSH))
         told = [payload.Segment(line.start, line.length, line.kind, line.arguments) for line in lines]

@@ -24,14 +24,11 @@ class Target(Protocol):
     def allocated(self) -> int:
         """Bytes that are allocated for the segment: all of it, unless it is thin."""
 
-    def status(self) -> str:
-        """Return what ``dmsetup status`` shows after the type; empty for most."""
+    async def status(self, *, flush: bool) -> str:
+        """Return what ``dmsetup status`` shows after the type; with *flush* a pool commits first."""
 
     def table(self) -> str:
         """Return what ``dmsetup table`` shows after the type, devices as major:minor."""
-
-    async def prepare_status(self) -> None:
-        """Called before the status is read, unless noflush: a pool commits."""
 
     async def message(self, text: str) -> None:
         """Take a message; EINVAL by a target that takes none."""

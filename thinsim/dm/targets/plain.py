@@ -31,12 +31,9 @@ class PlainTarget:
         """All of it."""
         return self._length
 
-    def status(self) -> str:
+    async def status(self, *, flush: bool) -> str:
         """Nothing."""
         return ""
-
-    async def prepare_status(self) -> None:
-        """Nothing to do."""
 
     async def message(self, text: str) -> None:
         """Refuse: EINVAL (dm-ioctl.c, target_message)."""

@@ -22,7 +22,7 @@ class StripedTarget(PlainTarget):
         self._chunk = chunk
         self._stripes = tuple(stripes)
 
-    def status(self) -> str:
+    async def status(self, *, flush: bool) -> str:
         """Return the devices, each A: alive."""
         devices = " ".join(device.text for device, _ in self._stripes)
         return f"{len(self._stripes)} {devices} 1 {'A' * len(self._stripes)}"

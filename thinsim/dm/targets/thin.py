@@ -2,18 +2,20 @@
 
 import errno
 
+from thinsim.block.borrowed import Borrowed
 from thinsim.dm.activity import Act, Activity, ActivityLog
 from thinsim.dm.lower_devices import LowerDevice, LowerDevices
 from thinsim.dm.targets.plain import PlainTarget, after_type
 from thinsim.dm.targets.pool_objects import PoolObject, PoolObjects
 from thinsim.dm.write_trace import TracedWrite, WriteTrace
 from thinsim.errors import DeviceMapperError
+from thinsim.thin.device import ThinDevice
 from thinsim.thin.table import ThinTable, parse_thin_table
 from thinsim.units import SECTOR_SIZE, bytes_of
 
 
 class ThinTarget(PlainTarget):
-    """``thin <pool> <thin id>``."""
+    """``thin <pool> <thin id> [<external origin>]``."""
 
     kind = "thin"
 
@@ -21,23 +23,23 @@ class ThinTarget(PlainTarget):
         self,
         name: str,
         table: ThinTable,
-        device: LowerDevice,
+        lower: tuple[LowerDevice, ...],
+        thin: ThinDevice,
         pool: PoolObject,
         pools: PoolObjects,
         trace: WriteTrace,
         activity: ActivityLog,
     ) -> None:
-        super().__init__(bytes_of(table.length), (device,))
+        super().__init__(bytes_of(table.length), lower)
         self.pool = pool
         self._name = name
         self._table = table
-        self._pool_device = device
+        self._texts = [device.text for device in lower]
         self._pools = pools
         self._trace = trace
         self._activity = activity
         self._live = False
-        self._thin = pool.active.open_thin(table.thin_id, table.length)
-        pools.share(pool)
+        self._thin = thin
         self._closed = False
 
     @property
@@ -49,15 +51,16 @@ class ThinTarget(PlainTarget):
     @property
     def allocated(self) -> int:
         """Bytes of the mapped blocks."""
-        return self._thin.status().mapped_sectors * SECTOR_SIZE
+        return self._thin.mapped_sectors * SECTOR_SIZE
 
-    def status(self) -> str:
+    async def status(self, *, flush: bool) -> str:
         """Return mapped sectors and the highest mapped one."""
-        return after_type(self._thin.status().text(0, self._table.length))
+        status = await self.pool.active.thin_status(self._thin)
+        return after_type(status.text(0, self._table.length))
 
     def table(self) -> str:
-        """Return pool and thin id."""
-        return after_type(self._table.text(self._pool_device.text))
+        """Return pool, thin id and external origin."""
+        return after_type(self._table.text(*self._texts))
 
     async def read(self, offset: int, length: int) -> bytes:
         """Read; what is not mapped is zeros."""
@@ -105,22 +108,31 @@ async def build(
 ) -> ThinTarget:
     """Return the target of a table *line* on device *name*; errors in the order of thin_ctr."""
     table = parse_thin_table(line)
-    if table.origin_dev is not None:
-        raise DeviceMapperError(errno.EINVAL, f"external origins are not served yet: {table.origin_dev}")
-    own = await lower.own(table.pool_dev)
-    if own is None:
-        raise DeviceMapperError(errno.EINVAL, f"Error opening pool device: {table.pool_dev}")
-    pool = pools.of(own)
-    if pool is None:
-        raise DeviceMapperError(errno.EINVAL, f"Couldn't find pool object: {table.pool_dev}")
-    device = await lower.open(table.pool_dev, "Error opening pool device")
+    opened: list[LowerDevice] = []
     try:
-        # The kernel looks for the thin id first (thin_ctr: open, then the check of the suspended pool).
-        target = ThinTarget(name, table, device, pool, pools, trace, activity)
+        if table.origin_dev is not None:
+            opened.append(await lower.open_read_only(table.origin_dev, "Error opening origin device"))
+        own = await lower.own(table.pool_dev)
+        if own is None:
+            raise DeviceMapperError(errno.EINVAL, f"Error opening pool device: {table.pool_dev}")
+        pool = pools.of(own)
+        if pool is None:
+            raise DeviceMapperError(errno.EINVAL, f"Couldn't find pool object: {table.pool_dev}")
+        if opened and await lower.uses(table.origin_dev, own):
+            # Its reads would wait for the very write that needs them.
+            raise DeviceMapperError(
+                errno.EOPNOTSUPP, f"an external origin in the same pool is not served: {table.origin_dev}"
+            )
+        opened.insert(0, await lower.open(table.pool_dev, "Error opening pool device"))
+        origin = Borrowed(opened[1].block) if len(opened) > 1 else None
+        thin = await pool.active.open_thin(table.thin_id, table.length, origin)
+        # The kernel looks for the thin id first (thin_ctr).
         if pool.suspended:
-            await target.close()
+            pool.active.close_thin(thin)
             raise DeviceMapperError(errno.EINVAL, "Unable to activate thin device while pool is suspended")
     except BaseException:
-        await device.close()
+        for device in opened:
+            await device.close()
         raise
-    return target
+    pools.share(pool)
+    return ThinTarget(name, table, tuple(opened), thin, pool, pools, trace, activity)

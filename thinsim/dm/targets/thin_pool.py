@@ -2,13 +2,14 @@
 
 import errno
 from collections.abc import Sequence
+from dataclasses import replace
 
 from thinsim.dm.lower_devices import LowerDevice, LowerDevices
 from thinsim.dm.targets.plain import PlainTarget, after_type
 from thinsim.dm.targets.pool_objects import PoolObject, PoolObjects
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.table import PoolTable, parse_pool_table
-from thinsim.units import SECTOR_SIZE, bytes_of
+from thinsim.units import bytes_of
 
 
 class ThinPoolTarget(PlainTarget):
@@ -46,18 +47,15 @@ class ThinPoolTarget(PlainTarget):
         """The data block size in bytes."""
         return bytes_of(self.pool.active.engine.block_size)
 
-    def status(self) -> str:
-        """Return the pool's status line."""
+    async def status(self, *, flush: bool) -> str:
+        """Return the pool's status line; a commit that fails shows in the mode (pool_status)."""
+        if flush and not self.pool.suspended:
+            await self.pool.active.commit_or_log()
         return after_type(self.pool.active.engine.status().text(0, self._table.length))
 
     def table(self) -> str:
         """Return the table's arguments."""
         return after_type(self._table.text(self.pool.metadata.text, self.pool.data.text))
-
-    async def prepare_status(self) -> None:
-        """Commit, so that what is shown is true on disk; a failing commit shows in the mode (pool_status)."""
-        if not self.pool.suspended:
-            await self.pool.active.commit_or_log()
 
     async def message(self, text: str) -> None:
         """Carry out a pool message."""
@@ -81,19 +79,11 @@ class ThinPoolTarget(PlainTarget):
 
     async def prepare_resume(self) -> None:
         """Take this table's features and size (pool_preresume); what grew is committed."""
-        engine = self.pool.active.engine
-        engine.bind(
-            self._table.features,
-            self._table.low_water_blocks,
-            self.pool.data.block.max_discard_bytes >= self.block_bytes,
-        )
-        engine.grow_data(self._table.length * SECTOR_SIZE // self.block_bytes)
-        await self.pool.active.commit_or_log()
+        await self.pool.active.resume(self._table)
 
     async def resume(self) -> None:
-        """Let the thin devices' I/O through."""
+        """The thin devices' I/O is let through already."""
         self.pool.suspended = False
-        self.pool.active.resume()
 
     async def prepare_suspend(self) -> None:
         """Hold the thin devices' I/O (pool_presuspend)."""
@@ -122,14 +112,17 @@ async def build(line: str, owner: object, lower: LowerDevices, pools: PoolObject
     try:
         opened.append(await lower.open(table.metadata_dev, "Error opening metadata block device"))
         opened.append(await lower.open(table.data_dev, "Error getting data device"))
-        if bytes_of(table.length) > opened[1].size:
-            raise DeviceMapperError(errno.EINVAL, f"{table.data_dev} is too small for the pool's table")
         pool = await pools.acquire(table, opened[0], opened[1], owner)
     except BaseException:
         for device in opened:
             await device.close()
         raise
-    return ThinPoolTarget(table, pool, pools)
+    engine = pool.active.engine
+    if engine.features.ignore_discard != table.features.ignore_discard:
+        await pools.release(pool)
+        raise DeviceMapperError(errno.EINVAL, "Discard support cannot be disabled once enabled")
+    # The block size of a reload is validated and ignored.
+    return ThinPoolTarget(replace(table, block_size=engine.block_size), pool, pools)
 
 
 def pool_of(targets: Sequence[object]) -> PoolObject | None:
