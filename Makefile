@@ -41,7 +41,11 @@ $(STAMP): pyproject.toml setup.py $(C_SOURCES) $(C_HEADERS)
 reproduce: setup
 	$(BIN)/thinsim reproduce
 
+# A containerd that is there already, from another package perhaps, is taken as it is.
 test: setup
+	$(call install,busybox-static)
+	$(if $(shell command -v containerd),,$(call install,containerd))
+	$(if $(shell command -v runc),,$(call install,runc))
 	$(BIN)/python -m pytest $(TEST_ARGUMENTS)
 
 lint: setup
