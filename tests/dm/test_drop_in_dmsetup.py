@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,7 @@ pytestmark = [
     ),
 ]
 
-BLOCKS = 256
+BLOCKS = 4096
 SECTORS = BLOCKS * 128
 
 
@@ -212,3 +213,33 @@ def test_a_killed_daemon_is_followed_by_one_that_has_its_devices(machine: Machin
     with Path(f"/dev/mapper/{thin}").open("rb") as device:
         assert device.read(len(content)) == content
     assert "UUID: THIN" in machine.dmsetup("info", thin)
+
+
+def test_many_clients_at_once_lose_nothing(machine: Machine) -> None:
+    long = bool(os.environ.get("THINSIM_LONG_CAMPAIGN"))
+    clients, seconds = (64, 600) if long else (12, 6)
+    machine.make_pool()
+    script = Path(__file__).with_name("dmsetup_client.py")
+    running = [
+        subprocess.Popen(
+            [sys.executable, str(script), machine.pool, str(number * 100), str(number), str(seconds)],
+            env=machine.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(clients)
+    ]
+    failures, operations = [], 0
+    for client in running:
+        out, complaint = client.communicate(timeout=seconds + 120)
+        if client.returncode != 0:
+            failures.append(complaint)
+        else:
+            operations += int(out)
+    assert failures == []
+    assert operations > clients
+    assert machine.dmsetup("ls").split()[0] == machine.pool
+    assert f" 0/{BLOCKS} " in machine.dmsetup("status", machine.pool)
+    machine.dmsetup("remove", machine.pool)
+    subprocess.run(["thin_check", machine.metadata], check=True, capture_output=True)
