@@ -222,6 +222,8 @@ def test_a_failed_commit_returns_to_the_last_one_read_only_and_in_need_of_a_chec
     assert ram.read(device, 0, BLOCK) == b"w" * BLOCK
     status = ram.pool.status()
     assert (status.mode, status.needs_check, ram.pool.changed) == ("ro", True, False)
+    # As in the kernel, the device goes on counting the block that is gone.
+    assert device.status().text(0, 512) == "0 512 thin 16 7"
     assert ram.problems() == []
     with pytest.raises(DeviceMapperError) as caught:
         device.plan_flush()

@@ -72,6 +72,7 @@ class PoolMetadata:
     def abort(self) -> None:
         """Go back to the last commit; devices that changed since have lost changes.
 
+        The records of open devices keep their numbers: a status goes on counting mappings that are gone.
         When this raises, nothing can be told of the pool any more.
         """
         for record in self._records.values():
@@ -81,7 +82,7 @@ class PoolMetadata:
         self._open(size)
         self.uncommitted = False
         for record in list(self._records.values()):
-            self._reread(record)
+            self._outlive_abort(record)
 
     def set_needs_check(self) -> None:
         """Mark the metadata as in need of a check, at once and durably."""
@@ -153,7 +154,7 @@ class PoolMetadata:
     def details(self, thin_id: ThinId) -> DeviceDetails:
         """Return a device's numbers, those of the running transaction; ENODATA."""
         record = self._records.get(thin_id)
-        if record is not None:
+        if record is not None and record.changed:
             return record.details()
         found = self.trees.details.lookup(self.superblock.details_root, thin_id)
         if found is None:
@@ -389,11 +390,9 @@ class PoolMetadata:
         self._records[thin_id] = record
         return record
 
-    def _reread(self, record: ThinRecord) -> None:
-        """Give a record the numbers of the last commit; one that was not open, or not there, goes."""
-        found = self.trees.details.lookup(self.superblock.details_root, record.thin_id)
+    def _outlive_abort(self, record: ThinRecord) -> None:
+        """Keep an open device's record, its numbers as they were, as the kernel does; others go."""
         record.changed = False
-        if found is None or not record.open_count:
+        known = self.trees.details.lookup(self.superblock.details_root, record.thin_id) is not None
+        if not known or not record.open_count:
             del self._records[record.thin_id]
-            return
-        (record.mapped_blocks, record.transaction_id, record.creation_time, record.snapshotted_time) = found
