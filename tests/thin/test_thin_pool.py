@@ -247,6 +247,21 @@ def test_a_write_that_outlives_its_transaction_is_eio() -> None:
     assert ram.problems() == []
 
 
+def test_a_discard_that_outlives_its_transaction_fails_the_pool_as_the_kernel_s() -> None:
+    ram = RamPool()
+    device = ram.thin(1)
+    ram.write_blocks(device, 0, 4)
+    ram.commit()
+    discard = device.plan_discard(0, 2 * BLOCK)
+    ram.pool.abort()
+    assert ram.pool.mode is PoolMode.READ_ONLY
+    device.complete(discard)
+    assert ram.pool.mode is PoolMode.FAIL
+    ram.crash()
+    assert ram.blocks_of(1) == {0: 0, 1: 1, 2: 2, 3: 3}
+    assert ram.problems() == []
+
+
 def test_a_device_that_was_never_committed_is_lost_with_its_transaction() -> None:
     ram = RamPool()
     ram.pool.create_thin(1)
