@@ -252,6 +252,30 @@ async def test_a_metadata_device_that_is_too_small_is_refused(
     assert not any(pool.metadata.content)
 
 
+@pytest.mark.parametrize(("blocks", "number"), [(7, errno.ENOSPC), (8, errno.ENOSPC), (9, errno.ENOSPC)])
+async def test_metadata_without_room_to_grow_refuses_the_pool(
+    pool: Pool, blocks: int, number: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool.metadata.content = bytearray(blocks * 4096)
+    await refusal(number, pool.dm.create, "pool", TABLE)
+
+
+@pytest.mark.parametrize("blocks", [10, 11])
+async def test_metadata_without_room_for_the_first_commit_gives_a_read_only_pool(
+    pool: Pool, blocks: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool.metadata.content = bytearray(blocks * 4096)
+    await pool.dm.create("pool", TABLE)
+    status = parse_pool_status(await pool.dm.status("pool"))
+    assert (status.mode, status.needs_check) == ("ro", True)
+
+
+async def test_twelve_metadata_blocks_are_enough(pool: Pool) -> None:
+    pool.metadata.content = bytearray(12 * 4096)
+    await pool.dm.create("pool", TABLE)
+    assert await pool.mode() == "rw"
+
+
 async def test_removal_waits_for_requests_in_flight_before_it_closes() -> None:
     data, metadata = FaultyBlockDevice(8 * BLOCK), FaultyBlockDevice(1 << 20)
     devices = {"data": data, "metadata": metadata}

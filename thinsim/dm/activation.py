@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable
+from contextlib import suppress
 
 from thinsim.block.interface import BlockDevice
 from thinsim.dm.active_pool import ActivePool, Runner
@@ -16,7 +17,7 @@ OpenBlock = Callable[[str], BlockDevice]
 
 
 async def activate(table: PoolTable, open_block: OpenBlock, run: Runner) -> ActivePool:
-    """Return the pool of *table*; what was formatted or grown is committed.
+    """Return the pool of *table*; what was formatted or grown is committed, or the pool is read-only.
 
     DeviceMapperError: the errno of opening a device; EINVAL, EPERM as the engine; EILSEQ for damaged
     metadata; EIO, ENOSPC from the metadata device. Both devices are closed then.
@@ -30,7 +31,8 @@ async def activate(table: PoolTable, open_block: OpenBlock, run: Runner) -> Acti
         if bytes_of(table.length) > data.size:
             raise DeviceMapperError(errno.EINVAL, f"{table.data_dev} is too small for the pool's table")
         pool = await _load(table, data, MetadataDevice(metadata), run)
-        await pool.commit()
+        with suppress(DeviceMapperError):  # it shows in the mode (pool_preresume)
+            await pool.commit()
     except BaseException:
         for device in opened:
             device.close()
