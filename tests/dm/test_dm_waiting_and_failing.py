@@ -10,10 +10,11 @@ import trio
 from faulty_block_device import FaultyBlockDevice
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from thinsim.dm.active_pool import NO_SPACE_TIMEOUT, Runner, in_place, on_thread
+from thinsim.dm.active_pool import NO_SPACE_TIMEOUT
 from thinsim.dm.local import LocalDeviceMapper
 from thinsim.dm.metadata_device import MetadataDevice
 from thinsim.dm.nodes import NoNodes
+from thinsim.dm.runner import Runner, in_place, on_thread
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.check import check
 from thinsim.thin.metadata.pool_metadata import PoolMetadata

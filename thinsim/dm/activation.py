@@ -5,8 +5,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from thinsim.block.interface import BlockDevice
-from thinsim.dm.active_pool import ActivePool, Runner
+from thinsim.dm.active_pool import ActivePool
 from thinsim.dm.metadata_device import MetadataDevice
+from thinsim.dm.runner import Runner
 from thinsim.errors import DeviceMapperError, InvalidValueError, KernelError
 from thinsim.thin.pool import Pool
 from thinsim.thin.table import PoolTable

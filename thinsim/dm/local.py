@@ -15,11 +15,12 @@ import trio
 
 from thinsim.block.interface import BlockDevice
 from thinsim.dm.activation import OpenBlock, activate, open_device
-from thinsim.dm.active_pool import ActivePool, Runner
+from thinsim.dm.active_pool import ActivePool
 from thinsim.dm.devices import DeviceRecord, Devices, bare_name
 from thinsim.dm.interface import DeviceInfo
 from thinsim.dm.names import check_name
 from thinsim.dm.nodes import MAPPER, Nodes, device_number
+from thinsim.dm.runner import Runner
 from thinsim.dm.thin_volume import ThinVolume
 from thinsim.dm.write_trace import WriteTrace
 from thinsim.errors import DeviceMapperError, KernelError

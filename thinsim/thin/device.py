@@ -84,6 +84,11 @@ class ThinDevice:
         self._block = bytes_of(pool.block_size)
 
     @property
+    def block(self) -> int:
+        """Bytes of a data block."""
+        return self._block
+
+    @property
     def mapped_sectors(self) -> int:
         """Sectors of the mapped blocks; 0 once the device is lost."""
         record = self._pool.find_record(self.thin_id)
