@@ -5,25 +5,34 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
-PACKAGES := build-essential e2fsprogs fuse3 libfuse3-dev mount pkg-config python3-dev python3-venv thin-provisioning-tools util-linux xfsprogs
+PACKAGES := btrfs-progs build-essential e2fsprogs fuse3 libfuse3-dev mount pkg-config python3-dev python3-venv \
+	thin-provisioning-tools util-linux xfsprogs
+BENCH_PACKAGES := fio libfuse3-dev libnbd-bin nbdkit qemu-system-common
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 TEST_ARGUMENTS ?=
+BENCH_ARGUMENTS ?= --json backing.json --plot backing.svg
+C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/native/*.c)
+C_HEADERS := $(wildcard fuse_backing/native/*.h)
 
-.PHONY: setup packages reproduce test lint format clean
+.PHONY: setup packages reproduce test lint format clean bench-backing
 
 setup: packages $(STAMP)
 
 # dpkg-query answers in milliseconds, so apt runs only when something is missing.
-packages:
-	@missing=$$(for package in $(PACKAGES); do \
+define install
+	@missing=$$(for package in $(1); do \
 	    dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || echo $$package; \
 	done); \
 	if [ -n "$$missing" ]; then \
 	    $(SUDO) apt-get update -qq && \
 	    $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	fi
+endef
 
-$(STAMP): pyproject.toml setup.py fuse_backing/_libfuse.c
+packages:
+	$(call install,$(PACKAGES))
+
+$(STAMP): pyproject.toml setup.py $(C_SOURCES) $(C_HEADERS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "thinsim needs Python 3.11 or later: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
@@ -40,14 +49,22 @@ lint: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(CC) -std=c11 -Wall -Wextra -Werror -fsyntax-only \
-	    -isystem $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))') \
-	    $$(pkg-config --cflags fuse3) fuse_backing/_libfuse.c
+	for source in $(C_SOURCES) tests/fuse_backing/native/*.c; do \
+	    $(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -fsyntax-only -Ifuse_backing \
+	        -isystem $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))') \
+	        $$(pkg-config --cflags fuse3) $$source || exit 1; \
+	done
+
+# Minutes. The store below a loop device against a plain file and its peers, as root.
+bench-backing: setup
+	$(call install,$(BENCH_PACKAGES))
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python -m benchmarks.backing $(BENCH_ARGUMENTS)
 
 format: setup
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis fuse_backing/_libfuse*.so
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis fuse_backing/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

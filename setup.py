@@ -20,13 +20,31 @@ def fuse3_flags(option: str) -> list[str]:
     return shlex.split(printed)
 
 
+NATIVE = ["-std=gnu11", "-Wall", "-Wextra", "-fvisibility=hidden", "-D_GNU_SOURCE"]
+
 setup(
     ext_modules=[
         Extension(
+            "fuse_backing._account",
+            ["fuse_backing/_account.c", "fuse_backing/native/account.c"],
+            depends=["fuse_backing/native/account.h"],
+            extra_compile_args=NATIVE,
+        ),
+        Extension(
             "fuse_backing._libfuse",
-            ["fuse_backing/_libfuse.c"],
-            extra_compile_args=[*fuse3_flags("--cflags"), "-Wall", "-Wextra"],
-            libraries=["dl"],
-        )
+            [
+                "fuse_backing/_libfuse.c",
+                *(
+                    f"fuse_backing/native/{part}.c"
+                    for part in ("account", "channel", "files", "punch", "replies", "serving")
+                ),
+            ],
+            depends=[
+                f"fuse_backing/native/{part}.h"
+                for part in ("account", "channel", "channel_state", "protocol", "punch")
+            ],
+            extra_compile_args=[*fuse3_flags("--cflags"), *NATIVE],
+            libraries=["dl", "pthread"],
+        ),
     ]
 )

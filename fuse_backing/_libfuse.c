@@ -27,6 +27,9 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "native/channel.h"
 
 #ifdef fuse_session_new /* a macro from libfuse 3.17 on; its ABI symbol is still needed here */
 #undef fuse_session_new
@@ -46,8 +49,11 @@ static struct {
     session_new_versioned_fn *session_new_versioned; /* NULL before libfuse 3.17 */
     void (*session_destroy)(struct fuse_session *);
     int (*session_mount)(struct fuse_session *, const char *);
+    void (*session_unmount)(struct fuse_session *);
     int (*session_fd)(struct fuse_session *);
     int (*session_receive_buf)(struct fuse_session *, struct fuse_buf *);
+    int (*session_custom_io)(struct fuse_session *, const struct fuse_custom_io *, int);
+    int (*session_custom_io_317)(struct fuse_session *, const struct fuse_custom_io *, size_t, int);
     int (*reply_err)(fuse_req_t, int);
     int (*reply_lseek)(fuse_req_t, off_t);
     int (*reply_statfs)(fuse_req_t, const struct statvfs *);
@@ -79,8 +85,11 @@ static bool load_libfuse(void) {
         return false;
     }
     find("fuse_session_new_versioned", &libfuse.session_new_versioned);
+    find("fuse_session_custom_io", &libfuse.session_custom_io);
+    find("fuse_session_custom_io_317", &libfuse.session_custom_io_317);
     if (find("fuse_session_new", &libfuse.session_new) && find("fuse_session_destroy", &libfuse.session_destroy) &&
-        find("fuse_session_mount", &libfuse.session_mount) && find("fuse_session_fd", &libfuse.session_fd) &&
+        find("fuse_session_mount", &libfuse.session_mount) && find("fuse_session_unmount", &libfuse.session_unmount) &&
+        find("fuse_session_fd", &libfuse.session_fd) &&
         find("fuse_session_receive_buf", &libfuse.session_receive_buf) && find("fuse_reply_err", &libfuse.reply_err) &&
         find("fuse_reply_lseek", &libfuse.reply_lseek) && find("fuse_reply_statfs", &libfuse.reply_statfs))
         return true;
@@ -293,6 +302,54 @@ EXPORTED struct fuse_session *fuse_session_new_versioned(struct fuse_args *args,
     return libfuse.session_new_versioned(args, &table.ops, size, version, userdata);
 }
 
+/* What the next session gets: see request_channel. */
+static struct {
+    bool wanted, passthrough;
+    unsigned stack_depth;
+    PyObject *account; /* an Account, kept while the channel uses it */
+    struct account *pointer;
+} request;
+static struct channel *channel;
+
+static ssize_t channel_io_read(int fd, void *buffer, size_t size, void *userdata) {
+    (void)fd;
+    (void)userdata;
+    if (channel == NULL) {
+        errno = ENODEV;
+        return -1;
+    }
+    return channel_read(channel, buffer, size);
+}
+
+static ssize_t channel_io_writev(int fd, struct iovec *iov, int count, void *userdata) {
+    (void)fd;
+    (void)userdata;
+    if (channel == NULL) {
+        errno = ENODEV;
+        return -1;
+    }
+    return channel_writev(channel, iov, count);
+}
+
+/* Put the channel between libfuse and the kernel. Failing, it leaves the session for fuse_session_destroy alone. */
+static bool interpose(struct fuse_session *session, int device) {
+    static const struct fuse_custom_io io = {.read = channel_io_read, .writev = channel_io_writev};
+    int result;
+
+    channel = channel_new(device, request.passthrough, request.stack_depth, request.pointer);
+    if (channel == NULL)
+        return false;
+    if (libfuse.session_custom_io_317 != NULL)
+        result = libfuse.session_custom_io_317(session, &io, sizeof io, channel_fd(channel));
+    else
+        result = libfuse.session_custom_io(session, &io, channel_fd(channel));
+    if (result != 0)
+        close(channel_fd(channel));
+    else
+        close(device); /* the session has the channel's descriptor instead now */
+    return result == 0 && channel_start(channel) == 0;
+}
+
 EXPORTED int fuse_session_mount(struct fuse_session *session, const char *mountpoint) {
     int result, fd, flags;
 
@@ -304,6 +361,11 @@ EXPORTED int fuse_session_mount(struct fuse_session *session, const char *mountp
         flags = fcntl(fd, F_GETFL);
         if (flags >= 0)
             fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+        if (request.wanted && !interpose(session, fd)) {
+            fprintf(stderr, "fuse_backing: no channel to the kernel: too little memory, descriptors or threads\n");
+            libfuse.session_unmount(session);
+            return -1;
+        }
     }
     return result;
 }
@@ -323,6 +385,12 @@ EXPORTED void fuse_session_destroy(struct fuse_session *session) {
     if (session != NULL && load_libfuse()) { /* NULL when fuse_session_new has failed; libfuse would crash */
         while (unanswered != NULL)
             libfuse.reply_err(request_take(unanswered), EIO);
+        if (channel != NULL) { /* closes /dev/fuse; its thread never waits for the GIL */
+            channel_free(channel);
+            channel = NULL;
+        }
+        request.wanted = false;
+        Py_CLEAR(request.account);
         libfuse.session_destroy(session);
     }
     PyGILState_Release(gil);
@@ -429,6 +497,146 @@ static PyObject *set_handlers(PyObject *module, PyObject *arguments, PyObject *k
     Py_RETURN_NONE;
 }
 
+/* ---- the channel ----------------------------------------------------------------------------------- */
+
+static PyObject *request_channel(PyObject *module, PyObject *arguments) {
+    PyObject *account, *capsule;
+    unsigned int stack_depth;
+    int passthrough;
+
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "OpI:request_channel", &account, &passthrough, &stack_depth))
+        return NULL;
+    if (channel != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "a session has the channel already");
+        return NULL;
+    }
+    if (!load_libfuse() || (libfuse.session_custom_io == NULL && libfuse.session_custom_io_317 == NULL))
+        Py_RETURN_FALSE;
+    capsule = PyObject_GetAttrString(account, "pointer");
+    if (capsule == NULL)
+        return NULL;
+    request.pointer = PyCapsule_GetPointer(capsule, "fuse_backing.account");
+    Py_DECREF(capsule);
+    if (request.pointer == NULL)
+        return NULL;
+    Py_XDECREF(request.account);
+    request.account = Py_NewRef(account);
+    request.passthrough = passthrough;
+    request.stack_depth = stack_depth;
+    request.wanted = true;
+    Py_RETURN_TRUE;
+}
+
+static bool have_channel(void) {
+    if (channel == NULL)
+        PyErr_SetString(PyExc_RuntimeError, "the session has no channel");
+    return channel != NULL;
+}
+
+static PyObject *has_channel(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    return PyBool_FromLong(channel != NULL);
+}
+
+static PyObject *has_passthrough(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    return PyBool_FromLong(channel != NULL && channel_passthrough(channel));
+}
+
+static PyObject *backing_open(PyObject *module, PyObject *arguments) {
+    int fd, id;
+
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "i:backing_open", &fd) || !have_channel())
+        return NULL;
+    id = channel_backing_open(channel, fd);
+    return id < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromLong(id);
+}
+
+static PyObject *backing_close(PyObject *module, PyObject *arguments) {
+    int id;
+
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "i:backing_close", &id))
+        return NULL;
+    if (channel != NULL)
+        channel_backing_close(channel, id);
+    Py_RETURN_NONE;
+}
+
+static PyObject *file_announce(PyObject *module, PyObject *arguments) {
+    unsigned long long block;
+    int handle, gate, backing, error;
+    unsigned int file;
+
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "iiIKi:announce", &handle, &gate, &file, &block, &backing) || !have_channel())
+        return NULL;
+    error = block == 0 ? EINVAL : channel_announce(channel, handle, gate, file, block, backing);
+    if (error != 0) {
+        errno = error;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    Py_RETURN_NONE;
+}
+
+/* The three that may wait for a punch under way let other Python threads go on. */
+#define WAITING(name, function)                                              \
+    static PyObject *name(PyObject *module, PyObject *arguments) {           \
+        int number;                                                          \
+                                                                             \
+        (void)module;                                                        \
+        if (!PyArg_ParseTuple(arguments, "i:" #name, &number))               \
+            return NULL;                                                     \
+        if (channel != NULL) {                                               \
+            Py_BEGIN_ALLOW_THREADS function(channel, number);                \
+            Py_END_ALLOW_THREADS                                             \
+        }                                                                    \
+        Py_RETURN_NONE;                                                      \
+    }
+WAITING(file_forget, channel_forget)
+WAITING(gate_enter, channel_enter)
+WAITING(gate_leave, channel_leave)
+
+static PyObject *gate_new(PyObject *module, PyObject *unused) {
+    int gate;
+
+    (void)module;
+    (void)unused;
+    if (!have_channel())
+        return NULL;
+    gate = channel_gate(channel);
+    return gate < 0 ? PyErr_NoMemory() : PyLong_FromLong(gate);
+}
+
+static PyObject *set_limit(PyObject *module, PyObject *arguments) {
+    unsigned long long length;
+
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "K:set_limit", &length) || !have_channel())
+        return NULL;
+    channel_limit(channel, length);
+    Py_RETURN_NONE;
+}
+
+static PyObject *requests(PyObject *module, PyObject *arguments) {
+    unsigned int opcode;
+
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "I:requests", &opcode))
+        return NULL;
+    return PyLong_FromUnsignedLongLong(channel == NULL ? 0 : channel_requests(channel, opcode));
+}
+
+static PyObject *served(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(channel == NULL ? 0 : channel_served(channel));
+}
+
 static PyObject *sessions(PyObject *module, PyObject *unused) {
     (void)module;
     (void)unused;
@@ -441,6 +649,20 @@ static PyMethodDef methods[] = {
     {"reply_err", reply_err, METH_VARARGS, "Answer a request with an error number, or 0 for success."},
     {"reply_lseek", reply_lseek, METH_VARARGS, "Answer a seek with an offset in bytes."},
     {"reply_statfs", reply_statfs, METH_VARARGS, "Answer a statfs with the nine fields of statvfs(3)."},
+    {"request_channel", request_channel, METH_VARARGS,
+     "Give the next session a channel that records in an Account; False if libfuse can't have one."},
+    {"has_channel", has_channel, METH_NOARGS, "Whether the session has a channel."},
+    {"has_passthrough", has_passthrough, METH_NOARGS, "Whether the kernel serves data itself."},
+    {"backing_open", backing_open, METH_VARARGS, "Register a descriptor as a backing file; return its id."},
+    {"backing_close", backing_close, METH_VARARGS, "Take a backing file back."},
+    {"announce", file_announce, METH_VARARGS, "Announce (handle, gate, file, block, backing id) of an open file."},
+    {"forget", file_forget, METH_VARARGS, "Take an announced handle back."},
+    {"gate_new", gate_new, METH_NOARGS, "Make a gate for an inode."},
+    {"gate_enter", gate_enter, METH_VARARGS, "Keep punches of a gate's inode for Python until left."},
+    {"gate_leave", gate_leave, METH_VARARGS, "Undo gate_enter."},
+    {"set_limit", set_limit, METH_VARARGS, "Set the longest punch served without Python; 0: serve nothing."},
+    {"requests", requests, METH_VARARGS, "The number of requests of an opcode."},
+    {"served", served, METH_NOARGS, "The number of requests served without libfuse."},
     {"sessions", sessions, METH_NOARGS, "The number of FUSE sessions whose operations were completed here."},
     {NULL, NULL, 0, NULL},
 };

@@ -10,6 +10,7 @@ import fcntl
 import os
 import struct
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 Range = tuple[int, int]
@@ -43,6 +44,17 @@ def extents(fd: int, offset: int, length: int) -> list[Extent]:
         if error.errno not in _NO_FIEMAP:
             raise
     return list(_seek(fd, offset, end))
+
+
+def first_extents(fd: int, offset: int, limit: int) -> list[Extent]:
+    """Return the first *limit* extents from *offset* on, wherever they are. Raises OSError."""
+    end = (1 << 63) - 1
+    try:
+        return list(islice(_fiemap(fd, offset, end), limit))
+    except OSError as error:
+        if error.errno not in _NO_FIEMAP:
+            raise
+    return list(islice(_seek(fd, offset, end), limit))
 
 
 def allocated_ranges(fd: int, offset: int, length: int) -> list[Range]:

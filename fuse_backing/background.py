@@ -13,8 +13,10 @@ from fuse_backing.errors import FuseBackingError
 _KEPT_LINES = 20
 
 
-def start(directory: Path, mountpoint: Path, control: Path) -> dict[str, object]:
+def start(directory: Path, mountpoint: Path, control: Path, options: list[str]) -> dict[str, object]:
     """Start the foreground server in a session of its own; return its ready line once the mount answers.
+
+    *options* are passed on to ``fuse-backing mount``.
 
     Its standard error becomes a log file next to the control socket, which the server removes at its end
     if nothing was logged. Raises FuseBackingError with what it said if it fails.
@@ -24,7 +26,7 @@ def start(directory: Path, mountpoint: Path, control: Path) -> dict[str, object]
     read_end, write_end = os.pipe()
     command = [
         *(sys.executable, "-m", "fuse_backing", "mount", str(directory), str(mountpoint), "--foreground"),
-        *("--control", str(control), "--ready-fd", str(write_end), "--log", str(log)),
+        *("--control", str(control), "--ready-fd", str(write_end), "--log", str(log), *options),
     ]
     # The log gets its name only with success: until then, a server that runs already may own that name.
     descriptor, name = tempfile.mkstemp(dir=directory_of_logs, prefix="starting-", suffix=".log")

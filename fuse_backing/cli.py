@@ -1,4 +1,4 @@
-"""The command ``fuse-backing``: mount, stats, events, unmount.
+"""The command ``fuse-backing``: mount and unmount; stats, events, histogram, map, metrics; faults.
 
 Exit status: 0 done, 1 failed (one line on standard error says why), 2 wrong usage.
 """
@@ -11,13 +11,16 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import click
 import trio
 
 from fuse_backing import runtime
-from fuse_backing.errors import FuseBackingError
+from fuse_backing.errors import FaultPlanError, FuseBackingError
+from fuse_backing.faults import FaultPlan
 from fuse_backing.store import StoreClient
 
 _PATH = click.Path(path_type=Path)
@@ -59,6 +62,20 @@ def cli() -> None:
     "--control", type=_PATH, metavar="SOCKET", help="Control socket [default: made from MOUNTPOINT]."
 )
 @click.option(
+    "--passthrough",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    show_default=True,
+    help="Let the kernel serve data itself: where it can, or else fail (on), or not at all (off).",
+)
+@click.option(
+    "--events",
+    "event_file",
+    type=_PATH,
+    metavar="FILE",
+    help="Append every event to FILE, one JSON object per line.",
+)
+@click.option(
     "--ready-fd", type=click.IntRange(min=0), metavar="N", help="Write a line of JSON to N when ready."
 )
 @click.option(
@@ -69,6 +86,8 @@ def mount(
     mountpoint: Path,
     foreground: bool,
     control: Path | None,
+    passthrough: str,
+    event_file: Path | None,
     ready_fd: int | None,
     log: Path | None,
 ) -> None:
@@ -79,11 +98,15 @@ def mount(
         runtime.make_runtime_directory()
         control = runtime.control_socket(mountpoint)
     control = control.absolute()
+    event_file = None if event_file is None else event_file.absolute()
     if not foreground:
-        _mount_in_background(directory, mountpoint, control, ready_fd)
+        options = ["--passthrough", passthrough]
+        options += [] if event_file is None else ["--events", str(event_file)]
+        _mount_in_background(directory, mountpoint, control, options, ready_fd)
         return
     # pyfuse3 and the extension are needed by the server alone.
     from fuse_backing import server, unmounting  # noqa: PLC0415
+    from fuse_backing.shortcut import Passthrough  # noqa: PLC0415
 
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     logging.basicConfig(level=logging.WARNING, format="fuse-backing: %(levelname)s: %(message)s")
@@ -95,13 +118,25 @@ def mount(
         if log is not None:
             atexit.register(unmounting.remove_if_empty, log)  # at exit: the last words may come late
 
-    trio.run(server.serve, directory, mountpoint, chosen, ready)
+    trio.run(
+        partial(
+            server.serve,
+            directory,
+            mountpoint,
+            chosen,
+            ready,
+            passthrough=Passthrough(passthrough),
+            events=event_file,
+        )
+    )
 
 
-def _mount_in_background(directory: Path, mountpoint: Path, control: Path, ready_fd: int | None) -> None:
+def _mount_in_background(
+    directory: Path, mountpoint: Path, control: Path, options: list[str], ready_fd: int | None
+) -> None:
     from fuse_backing import background  # noqa: PLC0415
 
-    answer = background.start(directory, mountpoint, control)
+    answer = background.start(directory, mountpoint, control, options)
     if ready_fd is not None:
         import json  # noqa: PLC0415
 
@@ -150,6 +185,82 @@ def events(mountpoint: Path | None, control: Path | None, follow: bool, since: i
     client = StoreClient(_socket(mountpoint, control))
     with _quiet_end():
         trio.run(display.show_events, client, since, follow, as_json)
+
+
+@cli.command()
+@click.argument("mountpoint", type=_PATH, required=False)
+@click.option("--control", type=_PATH, metavar="SOCKET", help="Control socket of the server.")
+@click.option("--file", metavar="NAME", help="By offset in this file instead of by time.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def histogram(mountpoint: Path | None, control: Path | None, file: str | None, as_json: bool) -> None:
+    """Show when, or where in a file, bytes were given back to the host."""
+    from fuse_backing import display  # noqa: PLC0415
+
+    client = StoreClient(_socket(mountpoint, control))
+    with _quiet_end():
+        trio.run(display.show_histogram, client, file, as_json)
+
+
+@cli.command("map")
+@click.argument("file", type=_PATH)
+@click.option("--control", type=_PATH, metavar="SOCKET", help="Control socket of the store that has FILE.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def map_(file: Path, control: Path | None, as_json: bool) -> None:
+    """Show what of FILE the host has allocated: a file on a store's mount, or any other."""
+    from fuse_backing import display, mapping  # noqa: PLC0415
+
+    with _quiet_end():
+        size, extents = trio.run(mapping.extents_of, file, control)
+        display.show_map(size, extents, as_json)
+
+
+@cli.command()
+@click.argument("mountpoint", type=_PATH, required=False)
+@click.option("--control", type=_PATH, metavar="SOCKET", help="Control socket of the server.")
+def metrics(mountpoint: Path | None, control: Path | None) -> None:
+    """Print the totals as Prometheus text."""
+    with _quiet_end():
+        click.echo(trio.run(StoreClient(_socket(mountpoint, control)).metrics), nl=False)
+
+
+@cli.group()
+def faults() -> None:
+    """Play planned faults on a running mount: errors, delays, lies, a full disk, a crash."""
+
+
+@faults.command("set")
+@click.argument("mountpoint", type=_PATH)
+@click.argument("plan", type=click.File("rb"))
+@click.option("--control", type=_PATH, metavar="SOCKET", help="Control socket of the server.")
+def set_faults(mountpoint: Path, plan: IO[bytes], control: Path | None) -> None:
+    """Put the faults of the TOML file PLAN (- for standard input) in force instead of any others."""
+    try:
+        parsed = FaultPlan.from_toml(plan.read().decode())
+    except (FaultPlanError, UnicodeDecodeError) as error:
+        raise FaultPlanError(f"{plan.name}: {error}") from None
+    trio.run(StoreClient(_socket(mountpoint, control)).set_faults, parsed)
+    click.echo(f"{mountpoint}: faults in force: {len(parsed.faults)}")
+
+
+@faults.command("show")
+@click.argument("mountpoint", type=_PATH, required=False)
+@click.option("--control", type=_PATH, metavar="SOCKET", help="Control socket of the server.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def show_faults(mountpoint: Path | None, control: Path | None, as_json: bool) -> None:
+    """Show the faults in force and how often each has struck."""
+    from fuse_backing import display  # noqa: PLC0415
+
+    with _quiet_end():
+        trio.run(display.show_faults, StoreClient(_socket(mountpoint, control)), as_json)
+
+
+@faults.command("clear")
+@click.argument("mountpoint", type=_PATH, required=False)
+@click.option("--control", type=_PATH, metavar="SOCKET", help="Control socket of the server.")
+def clear_faults(mountpoint: Path | None, control: Path | None) -> None:
+    """Let everything through again."""
+    trio.run(StoreClient(_socket(mountpoint, control)).set_faults, FaultPlan())
+    click.echo("no faults are in force")
 
 
 def _socket(mountpoint: Path | None, control: Path | None) -> Path:

@@ -55,7 +55,7 @@ def probe_punch(directory_fd: int, path: Path) -> None:
     UnfitDirectoryError.
     """
     try:
-        fd = _unnamed_file(directory_fd)
+        fd = unnamed_file(directory_fd)
     except OSError as error:
         raise UnfitDirectoryError(f"{path}: cannot create a file there: {error.strerror}") from error
     try:
@@ -76,7 +76,8 @@ def probe_punch(directory_fd: int, path: Path) -> None:
         raise UnfitDirectoryError(f"{path}: the host accepts a hole punch but frees nothing")
 
 
-def _unnamed_file(directory_fd: int) -> int:
+def unnamed_file(directory_fd: int) -> int:
+    """Open a new file that has no name in the directory. Raises OSError."""
     try:
         return os.open(".", os.O_TMPFILE | os.O_RDWR, 0o600, dir_fd=directory_fd)
     except OSError as error:

@@ -7,12 +7,14 @@
     ├── MountpointError          the mountpoint: missing, busy, in the wrong place
     │   └── StaleMountError      the server of the mount has died
     ├── SessionError             FUSE itself refused, or was used twice in one process
+    ├── FaultPlanError           a plan of faults is malformed, or can't be played on this mount
     └── ControlError             a command over the control socket failed; has an ``errno``
         └── ServerGoneError      nobody answers: no server listens, or it ended before its answer
 
 Errors of the host's files stay ``OSError``: they travel to whoever made the request as their errno.
 """
 
+import errno as errnos
 from pathlib import Path
 
 
@@ -40,6 +42,12 @@ class StaleMountError(MountpointError):
 
 class SessionError(FuseBackingError):
     """A FUSE session could not be started."""
+
+
+class FaultPlanError(FuseBackingError):
+    """A plan of faults cannot be taken; the text names the fault and the key."""
+
+    errno = errnos.EINVAL
 
 
 class ControlError(FuseBackingError):

@@ -1,10 +1,12 @@
 """The file system: the regular files of one host directory, flat, with every punch in the ledger.
 
-Files are opened with direct I/O, so each write has reached the host's file when it returns, and ``st_blocks``
-and the ledger are never behind what users did. (The price: no shared writable mmap of a served file.)
+Each write has reached the host's file when it returns, so ``st_blocks`` and the ledger are never behind what
+users did: data is served by the kernel from a backing file, or files are opened with direct I/O. (The price
+of the latter: no shared writable mmap of a served file.)
 
-Reads and writes run in the event loop, as a hand-over to a thread costs more than they do; what can take
-long (fsync, truncation, large punches) runs in threads.
+Reads, writes and punches reach this module only where nobody serves them faster (``shortcut``). Reads and
+writes then run in the event loop, as a hand-over to a thread costs more than they do; what can take long
+(fsync, truncation, large punches) runs in threads.
 """
 
 import errno
@@ -12,16 +14,20 @@ import os
 import stat
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
 from fuse_backing._load import pyfuse3
 from fuse_backing._syscalls import FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, renameat2
+from fuse_backing.allocation import total
+from fuse_backing.faults import FaultKind, Operation, Strike
+from fuse_backing.injection import Injector
 from fuse_backing.inodes import Inode, InodeTable
-from fuse_backing.ledger import Ledger, Operation
+from fuse_backing.ledger import Ledger
 from fuse_backing.session import FileOperations
-from fuse_backing.sparsefile import SparseFile
+from fuse_backing.shortcut import Shortcut
+from fuse_backing.sparsefile import Change, SparseFile
 
 INLINE_LIMIT = 1 << 20
 """Up to this length in bytes a fallocate runs in the event loop; a longer one may take long."""
@@ -40,14 +46,26 @@ class _Listing:
 class BackingFileSystem(FileOperations):
     """Serves the directory behind *directory_fd*, which stays its opener's; ``close`` this when unmounted."""
 
-    def __init__(self, directory_fd: int, ledger: Ledger) -> None:
+    def __init__(self, directory_fd: int, ledger: Ledger, shortcut: Shortcut, injector: Injector) -> None:
         super().__init__()
+        self._injector = injector
+        self._shortcut = shortcut
         self._directory = directory_fd
         self._ledger = ledger
         self._inodes = InodeTable(directory_fd)
         self._open: dict[int, Inode] = {}  # a handle is the host's file descriptor
         self._listings: dict[int, _Listing] = {}
         self._next_listing = 1
+
+    def open_host_file(self, name: str) -> int:
+        """Open a served file for a look at its extents; the caller closes. Raises OSError."""
+        encoded = os.fsencode(name)
+        self._inodes.stat(encoded)
+        fd = os.open(encoded, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self._directory)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):  # replaced in between
+            os.close(fd)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return fd
 
     def close(self) -> None:
         """Close all files: what the kernel had open or remembered when the session ended."""
@@ -74,6 +92,7 @@ class BackingFileSystem(FileOperations):
             inode = self._inodes.forget(number, count)
             if inode is None:
                 continue
+            self._shortcut.forgotten(inode)
             if os.fstat(inode.path_fd).st_nlink == 0:  # the host frees its blocks now, which can take long
                 await trio.to_thread.run_sync(os.close, inode.path_fd)
             else:
@@ -101,8 +120,7 @@ class BackingFileSystem(FileOperations):
             os.close(fd)
             raise
         inode.lookups += 1
-        self._open[fd] = inode
-        return pyfuse3.FileInfo(fh=fd, direct_io=True, keep_cache=False), self._attributes(inode)
+        return self._opened(inode, fd), self._attributes(inode)
 
     async def mknod(
         self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: pyfuse3.RequestContext
@@ -139,8 +157,10 @@ class BackingFileSystem(FileOperations):
         renameat2(self._directory, name_old, name_new, flags)
         if moved is not None:
             moved.name = name_new
+            self._shortcut.renamed(moved)
         if exchanged is not None:
             exchanged.name = name_old
+            self._shortcut.renamed(exchanged)
 
     async def mkdir(
         self, parent_inode: int, name: bytes, mode: int, ctx: pyfuse3.RequestContext
@@ -248,27 +268,44 @@ class BackingFileSystem(FileOperations):
     # Data
 
     async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
-        """Open a file for direct I/O."""
+        """Open a file."""
         found = self._inodes.get(inode)
-        fd = self._reopen(found, flags)
-        self._open[fd] = found
-        return pyfuse3.FileInfo(fh=fd, direct_io=True, keep_cache=False)
+        return self._opened(found, self._reopen(found, flags))
 
     async def release(self, fh: int) -> None:
         """Close a file."""
-        if self._open.pop(fh, None) is not None:
+        inode = self._open.pop(fh, None)
+        if inode is not None:
+            self._shortcut.closed(inode, fh)
             os.close(fh)
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
         """Read; short at the end of the file."""
+        if self._injector.active:
+            await self._injector.strike_data(Operation.READ, self._name(fh), off, size)
         return os.pread(fh, size, off)
 
     async def write(self, fh: int, off: int, buf: bytes) -> int:
-        """Write; return how many bytes."""
-        return os.pwrite(fh, buf, off)
+        """Write all of it; an error after a part counts for all.
+
+        A loop device takes a short write for a whole one: drivers/block/loop.c, lo_complete_rq.
+        """
+        if self._injector.active:
+            await self._injector.strike_data(Operation.WRITE, self._name(fh), off, len(buf))
+        done = os.pwrite(fh, buf, off)
+        while done < len(buf):
+            more = os.pwrite(fh, memoryview(buf)[done:], off + done)
+            if more == 0:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            done += more
+        return done
 
     async def fsync(self, fh: int, datasync: bool) -> None:
         """Make data durable on the host."""
+        if self._injector.active:
+            strike = await self._injector.strike_data(Operation.FSYNC, self._name(fh))
+            if strike is not None and strike.kind is FaultKind.LIE:
+                return
         await trio.to_thread.run_sync(os.fdatasync if datasync else os.fsync, fh)
 
     async def lseek(self, inode: int, fh: int, offset: int, whence: int) -> int:
@@ -280,43 +317,71 @@ class BackingFileSystem(FileOperations):
         found = self._open.get(fh)
         if found is None:
             raise pyfuse3.FUSEError(errno.EBADF)
-        file = SparseFile(fh)
+        operation, strike = _recorded_as(mode), None
+        if operation is not None and self._injector.active:
+            strike = await self._injector.strike(operation, os.fsdecode(found.name), mode, offset, length)
         async with found.changing:
-            began = time.time()
-            if length <= INLINE_LIMIT:
-                change = file.change(mode, offset, length)
-            else:
-                change = await trio.to_thread.run_sync(file.change, mode, offset, length)
-            operation = _recorded_as(mode)
-            if operation is not None:
-                self._ledger.record(
-                    time=began,
-                    file=os.fsdecode(found.name),
-                    operation=operation,
-                    mode=mode,
-                    offset=offset,
-                    length=length,
-                    allocated=change.allocated,
-                    freed=change.freed,
-                    errno=change.errno,
-                    duration=change.duration,
-                )
+            with self._shortcut.changing(found):
+                await self._change(found, fh, operation, strike, mode, offset, length)
+
+    async def _change(
+        self,
+        found: Inode,
+        fh: int,
+        operation: Operation | None,
+        strike: Strike | None,
+        mode: int,
+        offset: int,
+        length: int,
+    ) -> None:
+        file, began = SparseFile(fh), time.time()
+        if length <= INLINE_LIMIT:
+            change = _changed(file, strike, mode, offset, length)
+        else:
+            change = await trio.to_thread.run_sync(_changed, file, strike, mode, offset, length)
+        if operation is not None:
+            self._ledger.record(
+                time=began,
+                file=os.fsdecode(found.name),
+                operation=operation,
+                mode=mode,
+                offset=offset,
+                length=length,
+                allocated=change.allocated,
+                freed=change.freed,
+                errno=change.errno,
+                duration=change.duration,
+                fault=None if strike is None else strike.kind,
+            )
         if change.errno:
             raise OSError(change.errno, os.strerror(change.errno))
 
     async def _truncate(self, inode: Inode, fh: int | None, size: int) -> None:
         async with inode.changing:
-            if fh is not None and fh in self._open:
-                await trio.to_thread.run_sync(os.ftruncate, fh, size)
-                return
-            fd = self._reopen(inode, os.O_WRONLY)
-            try:
-                await trio.to_thread.run_sync(os.ftruncate, fd, size)
-            finally:
-                os.close(fd)
+            with self._shortcut.changing(inode):
+                if fh is not None and fh in self._open:
+                    await trio.to_thread.run_sync(os.ftruncate, fh, size)
+                    return
+                fd = self._reopen(inode, os.O_WRONLY)
+                try:
+                    await trio.to_thread.run_sync(os.ftruncate, fd, size)
+                finally:
+                    os.close(fd)
+
+    def _opened(self, inode: Inode, fd: int) -> pyfuse3.FileInfo:
+        try:
+            self._shortcut.opened(inode, fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._open[fd] = inode
+        return pyfuse3.FileInfo(fh=fd, direct_io=True, keep_cache=False)
 
     def _reopen(self, inode: Inode, flags: int) -> int:
         return os.open(inode.proc_path, flags & _HOST_FLAGS)
+
+    def _name(self, fh: int) -> str:
+        return os.fsdecode(self._open[fh].name)
 
     def _attributes(self, inode: Inode) -> pyfuse3.EntryAttributes:
         return _entry(os.fstat(inode.path_fd), inode.number)
@@ -327,10 +392,21 @@ class BackingFileSystem(FileOperations):
 
 def _recorded_as(mode: int) -> Operation | None:
     if mode & FALLOC_FL_PUNCH_HOLE:
-        return "punch"
+        return Operation.PUNCH
     if mode & FALLOC_FL_ZERO_RANGE:
-        return "zero"
+        return Operation.ZERO
     return None
+
+
+def _changed(file: SparseFile, strike: Strike | None, mode: int, offset: int, length: int) -> Change:
+    """Do a fallocate, or as much of it as a planned fault leaves."""
+    if strike is None or strike.kind not in (FaultKind.PARTIAL, FaultKind.LIE):
+        return file.change(mode, offset, length)
+    allocated = total(file.allocated_ranges(offset, length))
+    done = min(strike.bytes, length)  # of a lie: 0
+    if done == 0:
+        return Change(allocated, 0, 0, 0.0)
+    return replace(file.change(mode, offset, done), allocated=allocated)
 
 
 def _entry(status: os.stat_result, number: int) -> pyfuse3.EntryAttributes:

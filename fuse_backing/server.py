@@ -11,46 +11,72 @@ from pathlib import Path
 
 import trio
 
+from fuse_backing._syscalls import become_io_flusher
 from fuse_backing.directory import check_apart, served_directory
+from fuse_backing.event_file import EventFile
 from fuse_backing.filesystem import BackingFileSystem
+from fuse_backing.injection import Injector
 from fuse_backing.ledger import Ledger
 from fuse_backing.mounts import SUBTYPE, check_mountpoint
 from fuse_backing.session import mounted
+from fuse_backing.shortcut import Passthrough, Shortcut
 from fuse_backing.store import ServerInfo, store_server
 
 log = logging.getLogger(__name__)
 
 
-async def serve(directory: Path, mountpoint: Path, control: Path, ready: Callable[[], None]) -> None:
+async def serve(
+    directory: Path,
+    mountpoint: Path,
+    control: Path,
+    ready: Callable[[], None],
+    *,
+    passthrough: Passthrough = Passthrough.AUTO,
+    events: Path | None = None,
+) -> None:
     """Serve *directory* on *mountpoint* until SIGTERM, SIGINT, or someone unmounts it.
 
-    *ready* is called once the mount and the control socket answer. Raises FuseBackingError (within an
+    *ready* is called once the mount and the control socket answer. With *events* every event is also appended
+    to that file. Raises FuseBackingError (within an
     ExceptionGroup if it comes from a task).
     """
+    io_flusher = become_io_flusher()  # before there is any other thread
     real = check_mountpoint(mountpoint)
     check_apart(directory, mountpoint)
     _allow_open_files()
     ledger = Ledger()
-    info = ServerInfo(os.getpid(), os.path.realpath(directory), str(real), time.time())
+    info = ServerInfo(os.getpid(), os.path.realpath(directory), str(real), time.time(), io_flusher=io_flusher)
     with (
         served_directory(directory) as fd,
         trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
     ):
-        files = BackingFileSystem(fd, ledger)
+        event_file = None if events is None else EventFile.open(ledger, events)
+        shortcut = Shortcut(ledger, passthrough)
+        injector = Injector(ledger, shortcut, event_file.drain if event_file is not None else lambda: True)
+        files = BackingFileSystem(fd, ledger, shortcut, injector)
         try:
             async with trio.open_nursery() as nursery:
                 # The control socket comes first and goes last: it can be refused before anything is
                 # mounted, and the totals can be asked for until the last punch is in them.
-                await nursery.start(store_server(ledger, info).serve, control)
+                store = store_server(ledger, info, shortcut, injector, files)
+                await nursery.start(store.serve, control)
+                nursery.start_soon(ledger.watch)
+                if event_file is not None:
+                    nursery.start_soon(event_file.run)
+                shortcut.request()
                 async with mounted(files, real, fsname=info.directory, subtype=SUBTYPE) as session:
+                    shortcut.begin(fd)
                     ready()
                     async with trio.open_nursery() as waiting:
                         waiting.start_soon(_cancel_at_signal, signals, waiting.cancel_scope)
                         await session.ended.wait()
                         waiting.cancel_scope.cancel()
+                    injector.clear()  # no planned delay holds up the end
                 nursery.cancel_scope.cancel()
         finally:
             files.close()
+            if event_file is not None:
+                event_file.close()
 
 
 def announce(ready_fd: int, control: Path) -> None:

@@ -78,7 +78,8 @@ class FileOperations(pyfuse3.Operations):
 
     The boundary is here: whatever a subclass's handler raises, pyfuse3 sees only FUSEError (an OSError keeps
     its errno, a bug is logged and becomes EIO), and from ``forget`` nothing. No default answers ENOSYS,
-    since the kernel takes that for the whole mount and for good.
+    since the kernel takes that for the whole mount and for good; but that is just right for extended
+    attributes, which it would ask for before each write and each punch (fs/inode.c, file_remove_privs).
     """
 
     supports_dot_lookup = False
@@ -136,9 +137,12 @@ def _refusing(number: int) -> Callable[..., Awaitable[Any]]:
     return refuse
 
 
-# What a subclass leaves out is refused with an errno that the kernel does not remember.
+_ATTRIBUTES = frozenset({"setxattr", "getxattr", "listxattr", "removexattr"})
+
+# What a subclass leaves out is refused with an errno that the kernel does not remember; see the class for the
+# exception. Asked for an attribute after ENOSYS, the kernel says EOPNOTSUPP by itself (fs/fuse/xattr.c).
 for _name in _HANDLERS - vars(FileOperations).keys() - {"forget", "release", "releasedir", "flush"}:
-    setattr(FileOperations, _name, _refusing(errno.EOPNOTSUPP))
+    setattr(FileOperations, _name, _refusing(errno.ENOSYS if _name in _ATTRIBUTES else errno.EOPNOTSUPP))
 
 
 class Session:

@@ -26,7 +26,8 @@ class Change:
     allocated: int
     """Allocated in the range before."""
     freed: int
-    """Given back to the host: no longer allocated after, and not shared with another file before."""
+    """Given back to the host: no longer allocated after, and not shared with another file before. 0 where the
+    host could not say what is allocated after."""
     errno: int
     """0, or why the host refused."""
     duration: float
@@ -63,8 +64,8 @@ class SparseFile:
     def change(self, mode: int, offset: int, length: int) -> Change:
         """Do one fallocate(2) with any *mode* and measure it.
 
-        A refusal of the host is in the result's ``errno``, as it is part of the record. Raises OSError only
-        if the allocation cannot be read.
+        A refusal of the host is in the result's ``errno``, as it is part of the record. Raises OSError, and
+        has done nothing, if the allocation before cannot be read.
         """
         # The host frees whole blocks, also one of which the range covers only what lies before the
         # end of the file: so what is freed is measured on whole blocks around the range.
@@ -77,8 +78,11 @@ class SparseFile:
         except OSError as error:
             number = error.errno or 0
         duration = time.perf_counter() - began
-        after = allocated_ranges(self.fd, start, end - start) if before else []
         own = merged((extent.start, extent.end) for extent in before if not extent.shared)
+        try:
+            after = allocated_ranges(self.fd, start, end - start) if before else []
+        except OSError:
+            after = own  # it is done, but not measured: nothing is claimed
         held = merged(
             (max(extent.start, offset), min(extent.end, offset + length))
             for extent in before

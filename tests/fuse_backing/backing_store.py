@@ -2,18 +2,22 @@
 
 import ctypes
 import fcntl
+import functools
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
 
 from fuse_backing import mounts
-from fuse_backing.ledger import PunchEvent, Totals
+from fuse_backing.allocation import allocated_bytes
+from fuse_backing.faults import FaultPlan
+from fuse_backing.ledger import LedgerEvent, Totals
 from fuse_backing.store import StoreClient
 
 COMMAND = [sys.executable, "-m", "fuse_backing"]
@@ -31,6 +35,21 @@ def missing_for_mounts() -> str | None:
     except ImportError as error:
         return str(error)
     return None
+
+
+@functools.cache
+def missing_for_passthrough() -> str | None:
+    with tempfile.TemporaryDirectory(prefix="passthrough-") as name:
+        base = Path(name)
+        (base / "dir").mkdir()
+        (base / "mnt").mkdir()
+        store = Store(base / "dir", base / "mnt", base / "control", base / "errors", "auto")
+        store.start()
+        try:
+            info = trio.run(StoreClient(store.control).ping)
+        finally:
+            store.tear_down()
+    return None if info.passthrough else f"needs passthrough: {info.passthrough_reason}"
 
 
 def missing_for_loop_devices() -> str | None:
@@ -61,6 +80,8 @@ class Store:
     mountpoint: Path
     control: Path
     errors: Path
+    passthrough: str = "auto"
+    options: list[str] = field(default_factory=list)
     server: subprocess.Popen[bytes] = field(init=False)
 
     def start(self) -> None:
@@ -70,6 +91,7 @@ class Store:
                 [
                     *(*COMMAND, "mount", str(self.directory), str(self.mountpoint), "--foreground"),
                     *("--control", str(self.control), "--ready-fd", str(write_end)),
+                    *("--passthrough", self.passthrough, *self.options),
                 ],
                 stderr=errors,
                 pass_fds=(write_end,),
@@ -89,8 +111,25 @@ class Store:
     def totals(self) -> Totals:
         return trio.run(StoreClient(self.control).totals)
 
-    def events(self) -> list[PunchEvent]:
+    def events(self) -> list[LedgerEvent]:
         return trio.run(StoreClient(self.control).events)
+
+    def counters(self) -> dict[str, int]:
+        return trio.run(StoreClient(self.control).counters)
+
+    def set_faults(self, *faults: dict[str, object]) -> None:
+        """Put a plan in force; none clears."""
+        plan = FaultPlan.from_json(list(faults)) if faults else FaultPlan()
+        trio.run(StoreClient(self.control).set_faults, plan)
+
+    def allocated(self, name: str) -> int:
+        """What the host has allocated of a file, read past the store."""
+        with self.host(name).open("rb") as file:
+            return allocated_bytes(file.fileno(), 0, (1 << 63) - 1)
+
+    def memory(self) -> int:
+        """The server's resident set in bytes."""
+        return int(Path(f"/proc/{self.server.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
     def tear_down(self) -> None:
         if self.server.poll() is None:

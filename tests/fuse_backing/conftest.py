@@ -5,23 +5,41 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from backing_store import DEADLINE, Store, missing_for_loop_devices, missing_for_mounts
+from backing_store import (
+    DEADLINE,
+    Store,
+    missing_for_loop_devices,
+    missing_for_mounts,
+    missing_for_passthrough,
+)
 
 from fuse_backing import mounts, runtime
 
 
-@pytest.fixture
-def make_store(tmp_path: Path) -> Iterator[Callable[[], Store]]:
+@pytest.fixture(params=["kernel", "server"])
+def data_served_by(request: pytest.FixtureRequest) -> str:
+    """Every test of a mount runs with passthrough and without."""
     missing = missing_for_mounts()
     if missing is not None:
         pytest.skip(missing)
+    if request.param == "kernel":
+        missing = missing_for_passthrough()
+        if missing is not None:
+            pytest.skip(missing)
+    return str(request.param)
+
+
+@pytest.fixture
+def make_store(tmp_path: Path, data_served_by: str) -> Iterator[Callable[..., Store]]:
     stores: list[Store] = []
 
-    def make() -> Store:
+    def make(*options: str, directory: Path | None = None) -> Store:
         base = tmp_path / f"store{len(stores)}"
         base.mkdir()
-        store = Store(base / "dir", base / "mnt", base / "control", base / "errors")
-        store.directory.mkdir()
+        store = Store(directory or base / "dir", base / "mnt", base / "control", base / "errors")
+        store.passthrough = "on" if data_served_by == "kernel" else "off"
+        store.options = list(options)
+        store.directory.mkdir(exist_ok=True)
         store.mountpoint.mkdir()
         store.start()
         stores.append(store)
@@ -34,8 +52,25 @@ def make_store(tmp_path: Path) -> Iterator[Callable[[], Store]]:
 
 
 @pytest.fixture
-def store(make_store: Callable[[], Store]) -> Store:
+def store(make_store: Callable[..., Store]) -> Store:
     return make_store()
+
+
+@pytest.fixture
+def small_directory(tmp_path: Path) -> Iterator[Path]:
+    """A directory on a file system of 8 MiB."""
+    missing = missing_for_mounts()
+    if missing is not None:
+        pytest.skip(missing)
+    place = tmp_path / "small"
+    place.mkdir()
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "thinsim-test", place],
+        check=True,
+        timeout=DEADLINE,
+    )
+    yield place
+    subprocess.run(["umount", place], check=True, timeout=DEADLINE)
 
 
 @pytest.fixture

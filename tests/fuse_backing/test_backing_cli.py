@@ -66,6 +66,7 @@ def test_a_store_is_mounted_asked_and_unmounted(places: tuple[Path, Path]) -> No
         "allocated": 4096,
         "freed": 4096,
         "errors": 0,
+        "faults": 0,
     }
     assert json.loads(run_command("stats", mountpoint, "--json").stdout) == {
         "totals": totals,
@@ -73,9 +74,9 @@ def test_a_store_is_mounted_asked_and_unmounted(places: tuple[Path, Path]) -> No
     }
     table = run_command("stats", mountpoint).stdout.splitlines()
     assert [row.split() for row in table] == [
-        ["file", "events", "punched", "zeroed", "allocated", "freed", "errors"],
-        ["a", "1", "4096", "0", "4096", "4096", "0"],
-        ["all", "1", "4096", "0", "4096", "4096", "0"],
+        ["file", "events", "punched", "zeroed", "allocated", "freed", "errors", "faults"],
+        ["a", "1", "4096", "0", "4096", "4096", "0", "0"],
+        ["all", "1", "4096", "0", "4096", "4096", "0", "0"],
     ]
     [event] = map(json.loads, run_command("events", mountpoint, "--json").stdout.splitlines())
     assert (event["sequence"], event["file"], event["freed"]) == (1, "a", 4096)

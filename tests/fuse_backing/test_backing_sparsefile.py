@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from fuse_backing import sparsefile
 from fuse_backing.sparsefile import SparseFile
 
 BLOCK = 4096
@@ -63,6 +64,24 @@ def test_an_allocation_beyond_the_end_can_be_punched_away(file: SparseFile) -> N
     assert file.allocate(0, 8 * BLOCK).freed == 0
     assert (file.size, file.allocated()) == (0, 8 * BLOCK)
     assert file.punch(0, 8 * BLOCK).allocated == 8 * BLOCK
+
+
+def test_a_punch_that_could_not_be_measured_claims_nothing(
+    file: SparseFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.pwrite(file.fd, b"x" * 8192, 0)
+
+    def fail(*_: int) -> list[tuple[int, int]]:
+        raise OSError(5, "the map can't be read")
+
+    monkeypatch.setattr(sparsefile, "allocated_ranges", fail)
+    change = file.punch(0, 8192)
+    assert (change.allocated, change.freed, change.errno) == (8192, 0, 0)
+    monkeypatch.setattr(sparsefile, "extents", fail)
+    os.pwrite(file.fd, b"x" * 8192, 0)
+    with pytest.raises(OSError, match="can't be read"):
+        file.punch(0, 8192)
+    assert os.pread(file.fd, 8192, 0) == b"x" * 8192
 
 
 def test_a_refusal_is_in_the_result(tmp_path: Path, file: SparseFile) -> None:

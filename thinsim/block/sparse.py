@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
+from fuse_backing.faults import Operation
 from fuse_backing.ledger import Ledger
 from fuse_backing.sparsefile import SparseFile
 
@@ -68,7 +69,7 @@ class SparseBlockDevice:
             self._ledger.record(
                 time=time.time(),
                 file=self.path.name,
-                operation="punch",
+                operation=Operation.PUNCH,
                 mode=FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                 offset=offset,
                 length=length,

@@ -1,0 +1,109 @@
+"""``python -m benchmarks.backing``: the store below a loop device, against a plain file and its peers.
+
+Needs root, fio, e2fsprogs and util-linux; a peer that is not installed is named and left out.
+"""
+
+import json
+import tempfile
+from contextlib import nullcontext
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.backing_contenders import CONTENDERS, PLAIN, Contender, loop_device
+from benchmarks.backing_rows import ROWS, Sizes, measure
+from benchmarks.chart import ratio_chart
+from benchmarks.rounds import Measurements, Row, awake_processors, environment, interleaved
+
+
+@click.command(help=__doc__)
+@click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True)
+@click.option("--quick", is_flag=True, help="Small sizes: shows that it works, measures little.")
+@click.option("--idle", is_flag=True, help="Let processors sleep between requests.")
+@click.option("--only", multiple=True, help="Contenders whose name contains this, beside the plain file.")
+@click.option("--dir", "base", type=click.Path(path_type=Path, exists=True), help="Where the files go.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write all figures here.")
+@click.option("--plot", "plot_path", type=click.Path(path_type=Path), help="Write a chart here (SVG, PNG).")
+def main(
+    rounds: int,
+    quick: bool,
+    idle: bool,
+    only: tuple[str, ...],
+    base: Path | None,
+    json_path: Path | None,
+    plot_path: Path | None,
+) -> None:
+    notes = Console(stderr=True, highlight=False)
+    sizes = Sizes(64 << 20, 128 << 20, 1) if quick else Sizes()
+    contenders = _chosen(only, notes)
+    result = Measurements(ROWS, [contender.name for contender in contenders])
+    by_name = {contender.name: contender for contender in contenders}
+    with (
+        tempfile.TemporaryDirectory(prefix="thinsim-bench-", dir=base) as directory,
+        awake_processors() if not idle else nullcontext(False) as awake,
+    ):
+        around = {**environment(Path(directory)), "processors_kept_awake": awake}
+
+        def one(number: int, name: str) -> None:
+            own = Path(directory, f"{number}-{contenders.index(by_name[name])}")
+            own.mkdir()
+            _measure_one(by_name[name], own, sizes, result)
+
+        for number, name in interleaved(result.contenders, rounds, one):
+            notes.print(f"round {number + 1} of {rounds}: {name}")
+    _print(result, around)
+    if json_path is not None:
+        document = {"environment": around, "rounds": rounds, "measured": result.to_json(PLAIN)}
+        json_path.write_text(json.dumps(document, indent=1) + "\n")
+    if plot_path is not None:
+        ratio_chart(result, PLAIN, f"Ratio to a plain file, median of {rounds} rounds", plot_path)
+
+
+def _chosen(only: tuple[str, ...], notes: Console) -> list[Contender]:
+    chosen = []
+    for contender in CONTENDERS:
+        lack = contender.lacks()
+        if lack is not None:
+            notes.print(f"left out: {contender.name}: {lack}")
+        elif not only or contender.name == PLAIN or any(word in contender.name for word in only):
+            chosen.append(contender)
+    return chosen
+
+
+def _measure_one(contender: Contender, directory: Path, sizes: Sizes, result: Measurements) -> None:
+    def note(row: Row, figure: float | None, reason: str | None) -> None:
+        result.add(row, contender.name, figure)
+        if reason is not None:
+            result.reasons[row.name, contender.name] = reason
+
+    with loop_device(contender, directory, sizes.device) as device:
+        measure(device, sizes, directory, note)
+
+
+def _print(result: Measurements, around: dict[str, object]) -> None:
+    console = Console(width=None if Console().is_terminal else 200)
+    table = Table(box=None, title="median figure, and ratio to the plain file", title_justify="left")
+    table.add_column("row")
+    table.add_column("unit")
+    for contender in result.contenders:
+        table.add_column(contender, justify="right")
+    for row in result.rows:
+        cells = []
+        for contender in result.contenders:
+            median, ratio = result.median(row, contender), result.ratio(row, contender, PLAIN)
+            cells.append("-" if median is None or ratio is None else f"{_short(median)} {ratio:.2f}")
+        table.add_row(row.name, row.unit, *cells)
+    console.print(table)
+    for (row, contender), reason in result.reasons.items():
+        console.print(f"- {contender}, {row}: {reason}", highlight=False, markup=False)
+    console.print(", ".join(f"{key} {value}" for key, value in around.items()), highlight=False)
+
+
+def _short(figure: float) -> str:
+    return f"{figure:.0f}" if figure >= 100 else f"{figure:.3g}"
+
+
+if __name__ == "__main__":
+    main()

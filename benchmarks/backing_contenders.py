@@ -1,0 +1,168 @@
+"""What is compared below a loop device: a plain file, our store both ways, and each peer that is installed.
+
+Every contender keeps one sparse file in a directory on the same host file system and offers a path to
+put a loop device on. Each is stood up anew for a round, and ended by what it was started as.
+"""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fuse_backing.mounts import mount_on, unmount
+from thinsim import loop
+
+PLAIN = "plain file"
+PASSTHROUGH = "fuse-backing, passthrough"
+SERVED = "fuse-backing, served"
+
+_EXAMPLE = Path("/usr/share/doc/libfuse3-dev/examples/passthrough_ll.c")
+_PATIENCE = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A name, what makes it possible here, and how a file of it is offered."""
+
+    name: str
+    lacks: Callable[[], str | None]
+    offer: Callable[[Path, int], Iterator[Path]]
+
+
+@contextmanager
+def loop_device(contender: Contender, directory: Path, size: int) -> Iterator[Path]:
+    """Stand *contender* up in *directory* with a file of *size* bytes; yield the loop device on it."""
+    with contextmanager(contender.offer)(directory, size) as file:
+        device = loop.attach(file)
+        try:
+            yield device.path
+        finally:
+            loop.detach(device)
+            _wait(lambda: device.path.name not in _attached(), f"{device.path} to be detached")
+
+
+def _attached() -> set[str]:
+    return {Path(device).name for device in loop.attached_devices()}
+
+
+def _sparse(path: Path, size: int) -> Path:
+    with path.open("xb") as file:
+        file.truncate(size)
+    return path
+
+
+def _plain(directory: Path, size: int) -> Iterator[Path]:
+    yield _sparse(directory / "disk", size)
+
+
+def _ours(passthrough: str) -> Callable[[Path, int], Iterator[Path]]:
+    def offer(directory: Path, size: int) -> Iterator[Path]:
+        files, mountpoint = _two(directory)
+        command = [sys.executable, "-m", "fuse_backing"]
+        words = ["mount", str(files), str(mountpoint), "--passthrough", passthrough]
+        subprocess.run([*command, *words], check=True, stdout=subprocess.DEVNULL)
+        try:
+            yield _sparse(mountpoint / "disk", size)
+        finally:
+            subprocess.run([*command, "unmount", str(mountpoint)], check=True, stdout=subprocess.DEVNULL)
+
+    return offer
+
+
+def _passthrough_ll(directory: Path, size: int) -> Iterator[Path]:
+    files, mountpoint = _two(directory)
+    program = directory / "passthrough_ll"
+    flags = subprocess.run(
+        ["pkg-config", "--cflags", "--libs", "fuse3"], check=True, capture_output=True, text=True
+    ).stdout.split()
+    subprocess.run(["cc", "-O2", "-w", "-o", str(program), str(_EXAMPLE), *flags], check=True)
+    with _server([str(program), "-f", "-o", f"source={files}", str(mountpoint)], mountpoint):
+        yield _sparse(mountpoint / "disk", size)
+
+
+def _nbdfuse(directory: Path, size: int) -> Iterator[Path]:
+    files, mountpoint = _two(directory)
+    disk = _sparse(files / "disk", size)
+    with _server(["nbdfuse", str(mountpoint / "disk"), "[", "nbdkit", "file", str(disk), "]"], mountpoint):
+        yield mountpoint / "disk"
+
+
+def _storage_daemon(directory: Path, size: int) -> Iterator[Path]:
+    files, _ = _two(directory)
+    disk = _sparse(files / "disk", size)
+    mountpoint = _sparse(directory / "export", 0)
+    command = [
+        "qemu-storage-daemon",
+        "--blockdev",
+        f"driver=file,node-name=disk,filename={disk},discard=unmap",
+        "--export",
+        f"type=fuse,id=export,node-name=disk,mountpoint={mountpoint},writable=on",
+    ]
+    with _server(command, mountpoint):
+        yield mountpoint
+
+
+def _two(directory: Path) -> tuple[Path, Path]:
+    made = directory / "files", directory / "mnt"
+    for each in made:
+        each.mkdir()
+    return made
+
+
+@contextmanager
+def _server(command: list[str], mountpoint: Path) -> Iterator[None]:
+    """Run a FUSE server in the foreground until the block is left; it must mount on *mountpoint*."""
+    log = mountpoint.parent / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+    try:
+        _wait(lambda: mount_on(mountpoint) is not None or process.poll() is not None, " ".join(command))
+        if process.poll() is not None:
+            raise RuntimeError(f"{command[0]} ended at once: {log.read_text().strip()}")
+        yield
+    finally:
+        # Some end with their mount, others unmount when they are told to end.
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if mount_on(mountpoint) is not None:
+            unmount(mountpoint)
+
+
+def _wait(until: Callable[[], bool], what: str) -> None:
+    patience = time.monotonic() + _PATIENCE
+    while not until():
+        if time.monotonic() > patience:
+            raise RuntimeError(f"waited {_PATIENCE:.0f} s for {what}")
+        time.sleep(0.02)
+
+
+def _programs(*names: str) -> Callable[[], str | None]:
+    def lacks() -> str | None:
+        missing = [name for name in names if shutil.which(name) is None]
+        return f"{', '.join(missing)} not installed" if missing else None
+
+    return lacks
+
+
+def _no_example() -> str | None:
+    return None if _EXAMPLE.exists() else f"{_EXAMPLE} missing (libfuse3-dev)"
+
+
+CONTENDERS = (
+    Contender(PLAIN, lambda: None, _plain),
+    Contender(PASSTHROUGH, lambda: None, _ours("on")),
+    Contender(SERVED, lambda: None, _ours("off")),
+    Contender("libfuse passthrough_ll", _no_example, _passthrough_ll),
+    Contender("nbdkit + nbdfuse", _programs("nbdkit", "nbdfuse"), _nbdfuse),
+    Contender("qemu-storage-daemon", _programs("qemu-storage-daemon"), _storage_daemon),
+)

@@ -1,0 +1,155 @@
+"""What is measured on a loop device, whatever lies below it: data with fio, discards, mkfs and fstrim."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.rounds import Row
+
+MIB = 1 << 20
+DISCARD = 64 * 1024
+"""Bytes of one discard of the discard storm: a data block as containerd's documentation has it."""
+
+
+class UnsupportedError(Exception):
+    """The contender can't do this at all; the text says what it answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much work a row is: bytes, seconds."""
+
+    sequential: int = 512 * MIB
+    large: int = 1024 * MIB
+    random_seconds: int = 2
+
+    @property
+    def device(self) -> int:
+        """The size that the device must have."""
+        return max(self.sequential, self.large)
+
+
+WRITE_NEW = Row("write 1 MiB, new", "MiB/s")
+WRITE_AGAIN = Row("write 1 MiB, again", "MiB/s")
+READ = Row("read 1 MiB", "MiB/s")
+RANDOM_READ = Row("random read 4 KiB", "IO/s")
+RANDOM_WRITE = Row("random write 4 KiB", "IO/s")
+DISCARDS = Row("discard 64 KiB", "1/s")
+LARGE_DISCARD = Row("discard 1 GiB at once", "1/s")
+MKFS = Row("mkfs.ext4, fill, rm, fstrim", "1/s")
+
+ROWS = (WRITE_NEW, WRITE_AGAIN, READ, RANDOM_READ, RANDOM_WRITE, DISCARDS, LARGE_DISCARD, MKFS)
+DATA_ROWS = (WRITE_NEW, WRITE_AGAIN, READ, RANDOM_READ, RANDOM_WRITE)
+
+
+def measure(
+    device: Path, sizes: Sizes, scratch: Path, note: Callable[[Row, float | None, str | None], None]
+) -> None:
+    """Measure every row on *device*, whose contents are lost; tell *note* each figure or why it lacks."""
+
+    def take(row: Row, work: Callable[[], float]) -> None:
+        os.sync()
+        try:
+            note(row, work(), None)
+        except UnsupportedError as error:
+            note(row, None, str(error))
+
+    amount = sizes.sequential
+    take(WRITE_NEW, lambda: _throughput(device, "write", "1M", amount))
+    take(WRITE_AGAIN, lambda: _throughput(device, "write", "1M", amount))
+    take(READ, lambda: _throughput(device, "read", "1M", amount))
+    take(RANDOM_READ, lambda: _rate(device, "randread", amount, sizes.random_seconds))
+    take(RANDOM_WRITE, lambda: _rate(device, "randwrite", amount, sizes.random_seconds))
+    _throughput(device, "write", "1M", amount)
+    take(DISCARDS, lambda: _discards(device, amount))
+    _throughput(device, "write", "1M", sizes.large)
+    take(LARGE_DISCARD, lambda: 1 / _seconds(["blkdiscard", "-l", str(sizes.large), str(device)]))
+    take(MKFS, lambda: 1 / _life_of_a_filesystem(device, scratch))
+
+
+def _throughput(device: Path, kind: str, block: str, amount: int) -> float:
+    job = _fio(device, kind, f"--bs={block}", f"--size={amount}", "--end_fsync=0")
+    return float(job[kind]["bw_bytes"]) / MIB
+
+
+def _rate(device: Path, kind: str, amount: int, seconds: int) -> float:
+    job = _fio(
+        device,
+        kind,
+        "--bs=4k",
+        f"--size={amount}",
+        f"--runtime={seconds}",
+        "--time_based",
+        "--norandommap",
+        "--randrepeat=1",
+    )
+    return float(job[kind.removeprefix("rand")]["iops"])
+
+
+def _discards(device: Path, amount: int) -> float:
+    return float(_fio(device, "trim", f"--bs={DISCARD}", f"--size={amount}")["trim"]["iops"])
+
+
+def _fio(device: Path, kind: str, *options: str) -> dict[str, dict[str, float]]:
+    """Run one fio job with direct, synchronous I/O: what an initiator sees that waits for each answer."""
+    done = subprocess.run(
+        [
+            "fio",
+            f"--name={kind}",
+            f"--filename={device}",
+            f"--rw={kind}",
+            "--ioengine=psync",
+            "--direct=1",
+            "--output-format=json",
+            "--eta=never",
+            *options,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise UnsupportedError(_last_line(done.stderr))
+    job: dict[str, dict[str, float]] = json.loads(done.stdout[done.stdout.index("{") :])["jobs"][0]
+    return job
+
+
+def _life_of_a_filesystem(device: Path, scratch: Path) -> float:
+    """Make a file system, fill it, delete all, trim it; return the seconds."""
+    mountpoint = scratch / "filesystem"
+    mountpoint.mkdir()
+    content = os.urandom(MIB)
+    began = time.monotonic()
+    try:
+        _seconds(["mkfs.ext4", "-q", "-F", str(device)])
+        _seconds(["mount", str(device), str(mountpoint)])
+        try:
+            for number in range(64):
+                (mountpoint / str(number)).write_bytes(content)
+            os.sync()
+            for number in range(64):
+                (mountpoint / str(number)).unlink()
+            os.sync()
+            _seconds(["fstrim", str(mountpoint)])
+        finally:
+            subprocess.run(["umount", str(mountpoint)], check=True)
+        return time.monotonic() - began
+    finally:
+        mountpoint.rmdir()
+
+
+def _seconds(command: list[str]) -> float:
+    began = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise UnsupportedError(f"{command[0]}: {_last_line(done.stderr)}")
+    return time.monotonic() - began
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "failed without a word"

@@ -1,0 +1,42 @@
+"""Charts of what was measured."""
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from benchmarks.rounds import Measurements
+
+
+def ratio_chart(result: Measurements, reference: str, title: str, path: Path) -> None:
+    """Draw each contender's ratio to *reference* by row, with the range over the rounds; format by suffix."""
+    others = [contender for contender in result.contenders if contender != reference]
+    height = 0.8 / max(len(others), 1)
+    figure, axes = plt.subplots(figsize=(9, 0.9 * len(result.rows) + 1.5))
+    for place, contender in enumerate(others):
+        for index, row in enumerate(result.rows):
+            ratio = result.ratio(row, contender, reference)
+            if ratio is None:
+                continue
+            spread = result.ratios(row, contender, reference)
+            axes.barh(
+                index + place * height,
+                ratio,
+                height,
+                color=f"C{place}",
+                label=contender if contender not in axes.get_legend_handles_labels()[1] else None,
+                xerr=[[max(ratio - min(spread), 0)], [max(max(spread) - ratio, 0)]],
+                error_kw={"elinewidth": 0.7},
+            )
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_yticks([index + 0.4 - height / 2 for index in range(len(result.rows))])
+    axes.set_yticklabels([row.name for row in result.rows])
+    axes.invert_yaxis()
+    axes.set_xlabel(f"ratio to: {reference}")
+    axes.set_title(title)
+    axes.legend(loc="lower right", fontsize="small")
+    figure.tight_layout()
+    figure.savefig(path)
+    plt.close(figure)

@@ -1,0 +1,127 @@
+"""Interleaved rounds: every contender does every row once a round, so that what drifts drifts for all.
+
+Machines get slower and faster while a benchmark runs; only what was measured side by side is compared.
+A figure is the median over the rounds; a ratio is the median of the rounds' own ratios.
+"""
+
+import platform
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing measured: more is better."""
+
+    name: str
+    unit: str
+
+
+@dataclass(slots=True)
+class Measurements:
+    """Figures by row and contender, one a round; None where the contender can't do it."""
+
+    rows: Sequence[Row]
+    contenders: Sequence[str]
+    figures: dict[tuple[str, str], list[float | None]] = field(default_factory=dict)
+    reasons: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def add(self, row: Row, contender: str, figure: float | None) -> None:
+        """Note one round's figure."""
+        self.figures.setdefault((row.name, contender), []).append(figure)
+
+    def median(self, row: Row, contender: str) -> float | None:
+        """Return the median figure; None if a round has none."""
+        figures = self.figures.get((row.name, contender), [])
+        known = [figure for figure in figures if figure is not None]
+        return statistics.median(known) if known and len(known) == len(figures) else None
+
+    def ratios(self, row: Row, contender: str, reference: str) -> list[float]:
+        """Return each round's figure over the reference's of the same round."""
+        pairs = zip(
+            self.figures.get((row.name, contender), []),
+            self.figures.get((row.name, reference), []),
+            strict=True,
+        )
+        return [mine / its for mine, its in pairs if mine is not None and its]
+
+    def ratio(self, row: Row, contender: str, reference: str) -> float | None:
+        """Return the median of the rounds' ratios; None if the contender can't do the row."""
+        if self.median(row, contender) is None:
+            return None
+        return statistics.median(self.ratios(row, contender, reference))
+
+    def to_json(self, reference: str) -> list[Mapping[str, object]]:
+        """Return one record per row and contender."""
+        return [
+            {
+                "row": row.name,
+                "unit": row.unit,
+                "contender": contender,
+                "rounds": self.figures.get((row.name, contender), []),
+                "median": self.median(row, contender),
+                "ratio": self.ratio(row, contender, reference),
+                "ratios": self.ratios(row, contender, reference),
+                "why_not": self.reasons.get((row.name, contender)),
+            }
+            for row in self.rows
+            for contender in self.contenders
+        ]
+
+
+def interleaved(
+    contenders: Sequence[str], rounds: int, measure: Callable[[int, str], None]
+) -> Iterator[tuple[int, str]]:
+    """Call *measure* for each contender in each round, and yield before each; the order turns each round."""
+    for number in range(rounds):
+        turn = number % len(contenders)
+        for contender in [*contenders[turn:], *contenders[:turn]]:
+            yield number, contender
+            measure(number, contender)
+
+
+@contextmanager
+def awake_processors() -> Iterator[bool]:
+    """Keep processors from idle states while measuring; yield whether the kernel lets us.
+
+    One request at a time wakes a processor or two, and what a wake-up costs depends on how deep the processor
+    sleeps: under a hypervisor more than the request itself. Documentation/power/pm_qos_interface.rst.
+    """
+    try:
+        with Path("/dev/cpu_dma_latency").open("wb", buffering=0) as latency:
+            latency.write(bytes(4))
+            yield True
+    except OSError:
+        yield False
+
+
+def environment(directory: Path) -> dict[str, object]:
+    """Return what a reader must know of the machine to compare."""
+    processor = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    directory = directory.resolve()
+    partition = max(
+        (each for each in psutil.disk_partitions(all=True) if directory.is_relative_to(each.mountpoint)),
+        key=lambda each: len(each.mountpoint),
+        default=None,
+    )
+    return {
+        "kernel": platform.release(),
+        "processor": processor,
+        "processors": psutil.cpu_count(),
+        "memory": psutil.virtual_memory().total,
+        "host_file_system": partition.fstype if partition else "unknown",
+        "load_at_start": psutil.getloadavg()[0],
+        "python": platform.python_version(),
+    }

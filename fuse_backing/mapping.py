@@ -1,0 +1,45 @@
+"""Finds the extents of a file: on a store's mount its server knows them, anywhere else the host does."""
+
+import os
+import stat
+from pathlib import Path
+
+import trio
+
+from fuse_backing import mounts, runtime
+from fuse_backing.allocation import Extent, extents
+from fuse_backing.errors import FuseBackingError
+from fuse_backing.store import StoreClient
+
+_EVERYTHING = (1 << 63) - 1
+
+
+async def extents_of(file: Path, control: Path | None = None) -> tuple[int, list[Extent]]:
+    """Return the size of *file* and its extents on the host, in order.
+
+    *control* is the socket of the store on whose mount the file is, if it is not the usual one. Raises
+    FuseBackingError.
+    """
+    real = Path(os.path.realpath(file))
+    mount = mounts.mount_on(real.parent)  # a store is flat
+    if mount is not None and mount.fstype == mounts.FSTYPE:
+        return await StoreClient(control or runtime.control_socket(mount.mountpoint)).map(real.name)
+    if control is not None:
+        return await StoreClient(control).map(file.name)
+    return await trio.to_thread.run_sync(_of_host, file)
+
+
+def _of_host(file: Path) -> tuple[int, list[Extent]]:
+    try:
+        fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        raise FuseBackingError(f"{file}: {error.strerror}") from error
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise FuseBackingError(f"{file}: not a regular file")
+        return status.st_size, extents(fd, 0, _EVERYTHING)
+    except OSError as error:
+        raise FuseBackingError(f"{file}: its allocation can't be read: {error.strerror}") from error
+    finally:
+        os.close(fd)

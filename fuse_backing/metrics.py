@@ -1,0 +1,63 @@
+"""The ledger's totals and the channel's counters as Prometheus text (exposition format 0.0.4)."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fuse_backing.ledger import Totals
+    from fuse_backing.store import ServerInfo
+
+_BY_FILE = (
+    ("events_total", "events", "Hole punches, zero ranges and injected faults."),
+    ("punched_bytes_total", "punched_bytes", "Lengths of successful hole punches."),
+    ("zeroed_bytes_total", "zeroed_bytes", "Lengths of successful zero ranges."),
+    ("allocated_bytes_total", "allocated", "Of these lengths, what was allocated before."),
+    ("freed_bytes_total", "freed", "Bytes given back to the host, measured."),
+    ("errors_total", "errors", "Requests that failed, by the host or by a planned fault."),
+    ("faults_total", "faults", "Requests struck by a planned fault."),
+)
+
+
+def exposition(info: "ServerInfo", files: Mapping[str, "Totals"], counters: Mapping[str, int]) -> str:
+    """Return the text: counters by file since the mount, and who serves the data.
+
+    A file name that is not UTF-8 is shown with backslash escapes, as the format asks for UTF-8.
+    """
+    labels = {
+        "directory": info.directory,
+        "mountpoint": info.mountpoint,
+        "data_served_by": "kernel" if info.passthrough else "server",
+    }
+    lines = [*_family("info", "gauge", "The mount.", [(labels, 1)])]
+    lines += _family("start_time_seconds", "gauge", "When it began, since the epoch.", [({}, info.started)])
+    for name, field, text in _BY_FILE:
+        samples = [({"file": file}, getattr(totals, field)) for file, totals in sorted(files.items())]
+        lines += _family(name, "counter", text, samples)
+    lines += _family(
+        "data_requests_total",
+        "counter",
+        "Reads and writes that the kernel sent to the server; none under passthrough.",
+        [({}, counters["data_requests"])],
+    )
+    lines += _family(
+        "native_requests_total",
+        "counter",
+        "Requests that the channel's thread served without Python.",
+        [({}, counters["served_natively"])],
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _family(
+    name: str, kind: str, text: str, samples: Iterable[tuple[Mapping[str, str], float]]
+) -> Iterable[str]:
+    yield f"# HELP fuse_backing_{name} {text}"
+    yield f"# TYPE fuse_backing_{name} {kind}"
+    for labels, value in samples:
+        inner = ",".join(f'{label}="{_escaped(content)}"' for label, content in labels.items())
+        yield f"fuse_backing_{name}{{{inner}}} {value}" if inner else f"fuse_backing_{name} {value}"
+
+
+def _escaped(value: str) -> str:
+    valid = value.encode("utf-8", "backslashreplace").decode()
+    return valid.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

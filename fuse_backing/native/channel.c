@@ -1,0 +1,237 @@
+/* The life of a channel, the thread that reads the device, and the queue from which libfuse reads. */
+#include "channel_state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+struct channel *channel_new(int device, bool passthrough, unsigned stack_depth, struct account *account) {
+    struct channel *channel = calloc(1, sizeof *channel);
+
+    if (channel == NULL)
+        return NULL;
+    pthread_mutex_init(&channel->lock, NULL);
+    pthread_cond_init(&channel->taken, NULL);
+    channel->device = fcntl(device, F_DUPFD_CLOEXEC, 0);
+    channel->passthrough = passthrough;
+    channel->stack_depth = stack_depth;
+    channel->account = account;
+    channel->spin = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+    channel->buffer = malloc(BUFFER_SIZE);
+    channel->data = malloc(BUFFER_SIZE);
+    channel->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    channel->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (channel->device < 0 || channel->buffer == NULL || channel->data == NULL || channel->wake < 0 ||
+        channel->stop < 0) {
+        if (channel->wake >= 0)
+            close(channel->wake);
+        channel_free(channel);
+        return NULL;
+    }
+    return channel;
+}
+
+void channel_free(struct channel *channel) {
+    if (channel->running) {
+        pthread_mutex_lock(&channel->lock);
+        atomic_store(&channel->stopping, true);
+        pthread_cond_signal(&channel->taken);
+        pthread_mutex_unlock(&channel->lock);
+        eventfd_write(channel->stop, 1);
+        pthread_join(channel->thread, NULL);
+    }
+    while (channel->first != NULL) {
+        struct request *request = channel->first;
+
+        channel->first = request->next;
+        free(request);
+    }
+    for (size_t i = 0; i < channel->nr_gates; i++) {
+        pthread_mutex_destroy(&channel->gates[i]->lock);
+        free(channel->gates[i]);
+    }
+    free(channel->gates);
+    free(channel->files);
+    free(channel->pending);
+    free(channel->buffer);
+    free(channel->data);
+    if (channel->device >= 0)
+        close(channel->device);
+    if (channel->stop >= 0)
+        close(channel->stop);
+    pthread_cond_destroy(&channel->taken);
+    pthread_mutex_destroy(&channel->lock);
+    free(channel);
+}
+
+int channel_fd(struct channel *channel) {
+    return channel->wake;
+}
+
+bool channel_passthrough(struct channel *channel) {
+    return atomic_load(&channel->granted);
+}
+
+uint64_t channel_requests(struct channel *channel, unsigned opcode) {
+    return opcode < CHANNEL_OPCODES ? atomic_load(&channel->requests[opcode]) : 0;
+}
+
+uint64_t channel_served(struct channel *channel) {
+    return atomic_load(&channel->served);
+}
+
+void channel_limit(struct channel *channel, uint64_t length) {
+    atomic_store(&channel->limit, length);
+}
+
+static void queue(struct channel *channel, const char *content, size_t size) {
+    const struct protocol_in_header *header = (const void *)content;
+    struct request *request = malloc(sizeof *request + size);
+
+    if (request == NULL) {
+        channel_answer(channel, header->unique, ENOMEM);
+        return;
+    }
+    request->next = NULL;
+    request->size = size;
+    memcpy(request->content, content, size);
+    pthread_mutex_lock(&channel->lock);
+    while (channel->queued > MOST_QUEUED && !atomic_load(&channel->stopping))
+        pthread_cond_wait(&channel->taken, &channel->lock);
+    channel->queued += size;
+    if (channel->first == NULL)
+        channel->first = request;
+    else
+        channel->last->next = request;
+    channel->last = request;
+    pthread_mutex_unlock(&channel->lock);
+    eventfd_write(channel->wake, 1);
+}
+
+/* Deal with one request; whether it was served here (and counted before the answer). */
+static bool receive(struct channel *channel, size_t size) {
+    const struct protocol_in_header *header = (const void *)channel->buffer;
+    bool served = false, noted = true;
+
+    if (header->opcode < CHANNEL_OPCODES)
+        atomic_fetch_add(&channel->requests[header->opcode], 1);
+    switch (header->opcode) {
+    case PROTOCOL_FALLOCATE:
+        served = channel_serve_fallocate(channel, channel->buffer, size);
+        break;
+    case PROTOCOL_READ:
+        served = channel_serve_read(channel, channel->buffer, size);
+        break;
+    case PROTOCOL_WRITE:
+        served = channel_serve_write(channel, channel->buffer, size);
+        break;
+    case PROTOCOL_INIT: {
+        const struct protocol_init_in *in = (const void *)(channel->buffer + sizeof *header);
+
+        if (size >= sizeof *header + sizeof *in && (in->flags & PROTOCOL_INIT_EXT) &&
+            (in->flags2 & PROTOCOL_INIT2_PASSTHROUGH))
+            atomic_store(&channel->offered, true);
+        noted = channel_note(channel, header->unique, header->opcode);
+        break;
+    }
+    case PROTOCOL_OPEN:
+    case PROTOCOL_CREATE:
+        noted = channel_note(channel, header->unique, header->opcode);
+        break;
+    }
+    if (!noted)
+        channel_answer(channel, header->unique, ENOMEM);
+    else if (!served)
+        queue(channel, channel->buffer, size);
+    return served;
+}
+
+static int64_t now(void) {
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
+static void end(struct channel *channel, int error) {
+    pthread_mutex_lock(&channel->lock);
+    channel->ended = error;
+    pthread_mutex_unlock(&channel->lock);
+    eventfd_write(channel->wake, 1);
+}
+
+static void *run(void *argument) {
+    struct channel *channel = argument;
+    struct pollfd wait[2] = {{channel->device, POLLIN, 0}, {channel->stop, POLLIN, 0}};
+    int64_t spin_until = 0;
+
+    while (!atomic_load(&channel->stopping)) { /* requests may never cease: a loop device outlives its mount */
+        ssize_t size = read(channel->device, channel->buffer, BUFFER_SIZE);
+
+        if (size >= (ssize_t)sizeof(struct protocol_in_header)) {
+            if (receive(channel, (size_t)size) && channel->spin)
+                spin_until = now() + SPIN_NANOSECONDS;
+            continue;
+        }
+        if (size >= 0 || (errno != EAGAIN && errno != EINTR && errno != ENOENT)) {
+            end(channel, size >= 0 ? EIO : errno); /* ENODEV: unmounted */
+            return NULL;
+        }
+        if (errno != EAGAIN)
+            continue;
+        if (now() < spin_until)
+            sched_yield(); /* whoever our answer woke may have been woken on this processor */
+        else if (poll(wait, 2, -1) > 0 && wait[1].revents)
+            return NULL;
+    }
+    return NULL;
+}
+
+int channel_start(struct channel *channel) {
+    sigset_t all, before;
+    int error;
+
+    /* Signals are for Python's threads. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&channel->thread, NULL, run, channel);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    channel->running = error == 0;
+    return error;
+}
+
+ssize_t channel_read(struct channel *channel, void *buffer, size_t size) {
+    struct request *request;
+    eventfd_t count;
+    ssize_t result;
+
+    pthread_mutex_lock(&channel->lock);
+    request = channel->first;
+    if (request == NULL) {
+        int ended = channel->ended;
+
+        if (ended == 0)
+            eventfd_read(channel->wake, &count);
+        pthread_mutex_unlock(&channel->lock);
+        errno = ended ? ended : EAGAIN;
+        return -1;
+    }
+    channel->first = request->next;
+    channel->queued -= request->size;
+    pthread_cond_signal(&channel->taken);
+    pthread_mutex_unlock(&channel->lock);
+    result = request->size <= size ? (ssize_t)request->size : -1;
+    if (result < 0)
+        errno = EIO;
+    else
+        memcpy(buffer, request->content, request->size);
+    free(request);
+    return result;
+}

@@ -1,0 +1,191 @@
+"""What is served without Python: data by the kernel (passthrough), punches by the channel's own thread.
+
+The kernel serves reads and writes of a file that was opened as passthrough straight from a backing file
+(Linux 6.9, CAP_SYS_ADMIN); all opens of one inode must then name the same backing file (fs/fuse/iomode.c).
+Where it can't, the channel's thread serves data, too. Fallocate always comes to the server: the channel
+measures and records it (``native/channel.h``). This module tells the channel of each open file.
+"""
+
+import contextlib
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from fuse_backing._load import _libfuse
+from fuse_backing.directory import unnamed_file
+from fuse_backing.errors import SessionError
+from fuse_backing.inodes import Inode
+from fuse_backing.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+LONGEST_PUNCH = 16 << 20
+"""Bytes; longer punches are left to Python, which does them on a thread, so that no other request waits."""
+
+_READ, _WRITE = 15, 16  # opcodes of include/uapi/linux/fuse.h
+
+
+class Passthrough(StrEnum):
+    """Who is to serve data."""
+
+    AUTO = "auto"
+    """The kernel where it can, else the server."""
+    ON = "on"
+    """The kernel, or the mount fails."""
+    OFF = "off"
+    """The server."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the channel knows of one inode."""
+
+    gate: int
+    backing: int = 0
+    handles: set[int] = field(default_factory=set)
+
+
+class Shortcut:
+    """Announces open files to the session's channel. Without a channel every method does nothing."""
+
+    def __init__(self, ledger: Ledger, wanted: Passthrough) -> None:
+        self._ledger = ledger
+        self._wanted = wanted
+        self._known: dict[Inode, _Known] = {}
+        self._free_gates: list[int] = []
+        self._active = False
+        self.passthrough = False
+        """Whether the kernel serves the data of files opened from now on."""
+        self.reason = ""
+        """Why it does not."""
+
+    def request(self) -> bool:
+        """Ask for a channel for the session that is mounted next; tell whether libfuse can have one."""
+        # The backing file's own stacking counts: a file of an overlay is one deeper already.
+        return _libfuse.request_channel(self._ledger.account, self._wanted is not Passthrough.OFF, 2)
+
+    def begin(self, directory_fd: int) -> None:
+        """The session is mounted: find out what the kernel allows. SessionError if it must and can't."""
+        self._active = _libfuse.has_channel()
+        self._block = os.fstatvfs(directory_fd).f_frsize or 4096
+        if self._active:
+            _libfuse.set_limit(LONGEST_PUNCH)
+        self.passthrough, self.reason = self._probe(directory_fd)
+        if self._wanted is Passthrough.ON and not self.passthrough:
+            raise SessionError(f"passthrough is not possible here: {self.reason}")
+        log.info(
+            "data is served by the %s%s", "kernel" if self.passthrough else "server", f" ({self.reason})"
+        )
+
+    def opened(self, inode: Inode, handle: int) -> None:
+        """A file was opened; *handle* is the host's descriptor. Before the kernel is answered."""
+        if not self._active:
+            return
+        known = self._known.get(inode)
+        if known is None:
+            gate = self._free_gates.pop() if self._free_gates else _libfuse.gate_new()
+            known = self._known[inode] = _Known(gate)
+        if not known.handles and self.passthrough:
+            known.backing = _register(inode)
+        known.handles.add(handle)
+        self._announce(inode, known, handle)
+
+    def closed(self, inode: Inode, handle: int) -> None:
+        """A file is about to be closed; waits for a punch under way."""
+        known = self._known.get(inode)
+        if known is None:
+            return
+        _libfuse.forget(handle)
+        known.handles.discard(handle)
+        if not known.handles and known.backing:
+            _libfuse.backing_close(known.backing)
+            known.backing = 0
+
+    def renamed(self, inode: Inode) -> None:
+        """Record later punches under the inode's new name."""
+        known = self._known.get(inode)
+        if known is not None:
+            for handle in known.handles:
+                self._announce(inode, known, handle)
+
+    def forgotten(self, inode: Inode) -> None:
+        """The kernel knows the inode no more."""
+        known = self._known.pop(inode, None)
+        if known is not None:
+            self._free_gates.append(known.gate)
+
+    @contextmanager
+    def changing(self, inode: Inode) -> Iterator[None]:
+        """Keep the channel's punches of *inode* away while Python changes its allocation."""
+        known = self._known.get(inode)
+        if known is None:
+            yield
+            return
+        _libfuse.gate_enter(known.gate)
+        try:
+            yield
+        finally:
+            _libfuse.gate_leave(known.gate)
+
+    def serve_in_python(self, *, everything: bool) -> None:
+        """Send all requests through Python from now on, or undo that: planned faults strike there."""
+        if _libfuse.has_channel():  # there is none before the session, and none when someone has unmounted
+            _libfuse.set_limit(0 if everything else LONGEST_PUNCH)
+
+    def counters(self) -> dict[str, int]:
+        """Return requests for data that the kernel sent here, and requests served without Python."""
+        return {
+            "data_requests": _libfuse.requests(_READ) + _libfuse.requests(_WRITE),
+            "served_natively": _libfuse.served(),
+        }
+
+    def _announce(self, inode: Inode, known: _Known, handle: int) -> None:
+        index = self._ledger.index_of(os.fsdecode(inode.name))
+        _libfuse.announce(handle, known.gate, index, self._block, known.backing)
+
+    def _probe(self, directory_fd: int) -> tuple[bool, str]:
+        if self._wanted is Passthrough.OFF:
+            return False, "switched off"
+        if not self._active:
+            return False, "libfuse is older than 3.13"
+        if not _libfuse.has_passthrough():
+            return False, "the kernel does not offer it; it came with Linux 6.9 (CONFIG_FUSE_PASSTHROUGH)"
+        try:
+            fd = unnamed_file(directory_fd)
+        except OSError as error:
+            return False, f"no probe file in the directory: {error.strerror}"
+        try:
+            _libfuse.backing_close(_libfuse.backing_open(fd))
+        except OSError as error:
+            return False, _refusal(error)
+        finally:
+            os.close(fd)
+        return True, "passthrough"
+
+
+def _register(inode: Inode) -> int:
+    """Register the inode's file as a backing file; 0 (data through the server) if the kernel refuses."""
+    for flags in (os.O_RDWR, os.O_RDONLY):
+        with contextlib.suppress(OSError):
+            fd = os.open(inode.proc_path, flags)
+            try:
+                return _libfuse.backing_open(fd)
+            finally:
+                os.close(fd)
+    log.warning("no passthrough for %s: the kernel refuses its backing file", os.fsdecode(inode.name))
+    return 0
+
+
+def _refusal(error: OSError) -> str:
+    match error.errno:
+        case errno.EPERM:
+            return "it needs CAP_SYS_ADMIN: run as root"
+        case errno.ELOOP:
+            return "the host's file system is itself stacked too deep"
+        case errno.EOPNOTSUPP:
+            return "the host's file system can't be a backing file"
+    return error.strerror or str(error)

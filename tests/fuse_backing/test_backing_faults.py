@@ -1,0 +1,189 @@
+"""Plans of faults as pure data: what they accept, what they strike, and that they do so each time."""
+
+import errno
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fuse_backing.errors import FaultPlanError
+from fuse_backing.faults import Fault, FaultKind, FaultPlan, Operation, Strike
+
+EIO = {"operation": "punch", "action": "error", "errno": "EIO"}
+
+
+def plan(*faults: dict[str, object]) -> FaultPlan:
+    return FaultPlan.from_json(list(faults))
+
+
+def struck(faults: FaultPlan, count: int, operation: Operation = Operation.PUNCH) -> list[int]:
+    """Return which of so many equal requests are struck, counted from 1."""
+    return [number for number in range(1, count + 1) if faults.strike(operation, "a", 0, 4096) is not None]
+
+
+def test_a_plan_is_read_from_toml() -> None:
+    text = """
+    [[fault]]
+    operation = "punch"
+    file = "disk*"
+    offset = 4096
+    length = 8192
+    nth = 3
+    times = 2
+    action = "error"
+    errno = "EIO"
+
+    [[fault]]
+    operation = "any"
+    times = "always"
+    action = "delay"
+    seconds = 0.5
+    """
+    assert FaultPlan.from_toml(text).faults == (
+        Fault(FaultKind.ERROR, Operation.PUNCH, "disk*", 4096, 8192, 3, 2, errno="EIO"),
+        Fault(FaultKind.DELAY, "any", times="always", seconds=0.5),
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "complaint"),
+    [
+        ({}, "'action' is missing; it is one of error, delay, partial, lie, full, crash"),
+        ({"action": "explode"}, "'action' is 'explode'"),
+        ({"action": "crash"}, "'operation' is missing; it is one of punch, zero, write, read, fsync, any"),
+        ({"action": "crash", "operation": "allocate"}, "'operation' is 'allocate'"),
+        ({"action": "error", "operation": "punch"}, "action 'error' needs 'errno'"),
+        ({**EIO, "errno": "5"}, "'errno' must be a name such as EIO, not '5'"),
+        ({**EIO, "errno": 5}, "'errno' must be a name such as EIO, not 5"),
+        ({**EIO, "errno": "errorcode"}, "'errno' must be a name"),
+        ({**EIO, "errno": "ENOSYS"}, "take EOPNOTSUPP"),
+        ({**EIO, "seconds": 1}, "action 'error' has no 'seconds'"),
+        ({**EIO, "colour": 1}, "unknown key 'colour'"),
+        ({**EIO, "nth": 0}, "'nth' must be a whole number from 1 on, not 0"),
+        ({**EIO, "nth": True}, "'nth' must be a whole number"),
+        ({**EIO, "times": "often"}, "'times' must be a whole number"),
+        ({**EIO, "offset": -1}, "'offset' must be a whole number from 0 on, not -1"),
+        ({**EIO, "length": 0}, "'length' must be a whole number from 1 on, not 0"),
+        ({**EIO, "offset": 1 << 63}, "'offset' must be"),
+        ({**EIO, "file": 3}, "'file' must be a text, not 3"),
+        (
+            {"action": "delay", "operation": "read", "seconds": -1},
+            "'seconds' must be a number from 0 to 3600",
+        ),
+        ({"action": "delay", "operation": "read", "seconds": float("nan")}, "'seconds' must be a number"),
+        ({"action": "partial", "operation": "write", "bytes": 1}, "for punch and zero, not for 'write'"),
+        ({"action": "lie", "operation": "any"}, "for punch and zero and fsync, not for 'any'"),
+        ({"action": "full", "operation": "punch", "bytes": 1}, "for write, not for 'punch'"),
+        ({"action": "full", "operation": "write", "bytes": 1, "nth": 2}, "it has no 'nth'"),
+        ({"action": "crash", "operation": "fsync", "offset": 1}, "operation 'fsync' has no range"),
+    ],
+)
+def test_what_is_wrong_with_a_fault_is_named(fault: dict[str, object], complaint: str) -> None:
+    with pytest.raises(FaultPlanError) as raised:
+        plan(EIO, fault)
+    assert str(raised.value).startswith("fault 2: ")
+    assert complaint in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("fault = ", "no TOML"),
+        ("", "a list of \\[\\[fault\\]\\] tables"),
+        ("[[faults]]", "a list of \\[\\[fault\\]\\] tables"),
+        ("fault = 1", "1 to 256 faults"),
+        ("fault = []", "1 to 256 faults"),
+        ("fault = [1]", "fault 1: must be a table"),
+    ],
+)
+def test_what_is_no_plan_is_refused(text: str, complaint: str) -> None:
+    with pytest.raises(FaultPlanError, match=complaint):
+        FaultPlan.from_toml(text)
+
+
+def test_a_plan_has_an_end() -> None:
+    with pytest.raises(FaultPlanError, match="1 to 256 faults"):
+        plan(*[EIO] * 257)
+
+
+def test_a_fault_strikes_the_nth_match_and_so_many_after_it() -> None:
+    assert struck(plan(EIO), 4) == [1]
+    assert struck(plan({**EIO, "nth": 3}), 4) == [3]
+    assert struck(plan({**EIO, "nth": 2, "times": 2}), 4) == [2, 3]
+    assert struck(plan({**EIO, "nth": 2, "times": "always"}), 4) == [2, 3, 4]
+
+
+def test_only_what_matches_is_counted() -> None:
+    faults = plan({**EIO, "file": "disk[0-9]", "offset": 4096, "length": 4096, "nth": 3})
+    missing = [
+        (Operation.ZERO, "disk1", 4096, 4096),
+        (Operation.PUNCH, "disk", 4096, 4096),
+        (Operation.PUNCH, "disk1", 0, 4096),
+        (Operation.PUNCH, "disk1", 8192, 4096),
+    ]
+    touching = [
+        (Operation.PUNCH, "disk1", 0, 4097),
+        (Operation.PUNCH, "disk2", 8191, 1),
+        (Operation.PUNCH, "disk3", 0, 1 << 40),
+    ]
+    assert [faults.strike(*request) for request in missing + touching[:2]] == [None] * 6
+    assert faults.strike(*touching[2]) == Strike(FaultKind.ERROR, errno=errno.EIO)
+    assert (faults.matched, faults.struck) == ([3], [1])
+
+
+def test_the_first_fault_that_strikes_hides_the_request_from_those_behind_it() -> None:
+    faults = plan({**EIO, "nth": 2}, {**EIO, "errno": "ENOSPC", "nth": 2})
+    errnos = []
+    for _ in range(4):
+        strike = faults.strike(Operation.PUNCH, "a", 0, 1)
+        errnos.append(strike.errno if strike else 0)
+    assert errnos == [0, errno.EIO, errno.ENOSPC, 0]
+    assert (faults.matched, faults.struck) == ([4, 3], [1, 1])
+
+
+def test_any_counts_all_operations_together() -> None:
+    faults = plan({"operation": "any", "action": "crash", "nth": 5})
+    kinds = [faults.strike(operation, "a", 0, 1) for operation in Operation]
+    assert [strike and strike.kind for strike in kinds] == [None] * 4 + [FaultKind.CRASH]
+    assert faults.operations == frozenset(Operation)
+
+
+def test_a_full_disk_takes_what_fits_and_nothing_more() -> None:
+    faults = plan({"operation": "write", "action": "full", "bytes": 10000})
+    sizes = [4096, 4096, 4096, 1808, 1]
+    got = [faults.strike(Operation.WRITE, "a", 0, size) for size in sizes]
+    assert [strike.errno if strike else 0 for strike in got] == [0, 0, errno.ENOSPC, 0, errno.ENOSPC]
+
+
+entries = st.fixed_dictionaries(
+    {"operation": st.sampled_from(["punch", "any"]), "action": st.just("error"), "errno": st.just("EIO")},
+    optional={
+        "nth": st.integers(1, 5),
+        "times": st.one_of(st.integers(1, 3), st.just("always")),
+        "file": st.sampled_from(["a", "b", "*"]),
+        "offset": st.integers(0, 100),
+        "length": st.integers(1, 100),
+    },
+)
+requests = st.tuples(
+    st.sampled_from(Operation), st.sampled_from("ab"), st.integers(0, 150), st.integers(0, 100)
+)
+
+
+@given(st.lists(entries, min_size=1, max_size=4), st.lists(requests, max_size=40))
+def test_the_same_plan_gives_the_same_run(
+    faults: list[dict[str, object]], asked: list[tuple[Operation, str, int, int]]
+) -> None:
+    first = plan(*faults)
+    again = FaultPlan.from_json(first.to_json())
+    assert again.faults == first.faults
+    assert [first.strike(*each) for each in asked] == [again.strike(*each) for each in asked]
+    assert (first.matched, first.struck) == (again.matched, again.struck)
+    for fault, matched, times in zip(first.faults, first.matched, first.struck, strict=True):
+        wanted = (
+            itertools.count(fault.nth)
+            if fault.times == "always"
+            else range(fault.nth, fault.nth + fault.times)
+        )
+        assert times == sum(1 for _ in itertools.takewhile(lambda number: number <= matched, wanted))  # noqa: B023

@@ -1,0 +1,31 @@
+"""The C core on its own, under the sanitizers: see ``native/native_test.c``."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from backing_store import ROOT
+
+NATIVE = ROOT / "fuse_backing" / "native"
+
+
+@pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
+def test_the_c_core_holds_under_the_sanitizers(tmp_path: Path, sanitizer: str) -> None:
+    compiler = shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("needs gcc with its sanitizers (build-essential)")
+    program = tmp_path / "native_test"
+    subprocess.run(
+        [
+            *(compiler, "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-g", "-O1"),
+            *(f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", f"-I{ROOT / 'fuse_backing'}"),
+            *("-Wl,--wrap=ioctl", "-Wl,--wrap=fallocate", "-Wl,--wrap=pwrite", "-pthread"),
+            *map(str, sorted(NATIVE.glob("*.c"))),
+            *(str(Path(__file__).parent / "native" / "native_test.c"), "-o", str(program)),
+        ],
+        check=True,
+        timeout=100,
+    )
+    result = subprocess.run([program, tmp_path], capture_output=True, text=True, timeout=100, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
