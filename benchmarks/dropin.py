@@ -1,4 +1,4 @@
-"""``python -m benchmarks.dropin``: what a call of the drop-in dmsetup costs, as wall time of the whole process.
+"""``python -m benchmarks.dropin``: what a call of the drop-in dmsetup costs, wall time of the process.
 
 Beside it the same process without the preloaded control device: ``dmsetup splitname`` opens none.
 """

@@ -22,11 +22,11 @@ import trio
 from thinsim.block.interface import BlockDevice
 from thinsim.block.linux import BLKDISCARD
 from thinsim.block.sparse import SparseBlockDevice
-from thinsim.dm.active_pool import on_thread
 from thinsim.dm.emulated import EmulatedDeviceMapper
 from thinsim.dm.interface import DeviceMapper
 from thinsim.dm.local import LocalDeviceMapper
 from thinsim.dm.nodes import NoNodes
+from thinsim.dm.runner import on_thread
 from thinsim.errors import DeviceMapperError
 from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
 from thinsim.rig.interface import PoolShape

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 from faulty_block_device import FaultyBlockDevice
 
-from thinsim.dm.active_pool import on_thread
 from thinsim.dm.local import LocalDeviceMapper
 from thinsim.dm.nodes import NoNodes
+from thinsim.dm.runner import on_thread
 from thinsim.errors import DeviceMapperError
 
 BLOCK = 65536

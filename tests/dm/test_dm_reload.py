@@ -7,9 +7,9 @@ import pytest
 import trio
 from faulty_block_device import FaultyBlockDevice
 
-from thinsim.dm.active_pool import in_place
 from thinsim.dm.local import LocalDeviceMapper
 from thinsim.dm.nodes import NoNodes
+from thinsim.dm.runner import in_place
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.status import PoolStatus, parse_pool_status
 

@@ -10,10 +10,11 @@ import trio
 from faulty_block_device import FaultyBlockDevice
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from thinsim.dm.active_pool import NO_SPACE_TIMEOUT, Runner, in_place, on_thread
+from thinsim.dm.active_pool import NO_SPACE_TIMEOUT
 from thinsim.dm.local import LocalDeviceMapper
 from thinsim.dm.metadata_device import MetadataDevice
 from thinsim.dm.nodes import NoNodes
+from thinsim.dm.runner import Runner, in_place, on_thread
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.check import check
 from thinsim.thin.metadata.pool_metadata import PoolMetadata
@@ -250,6 +251,30 @@ async def test_a_metadata_device_that_is_too_small_is_refused(
     await refusal(errno.ENOSPC, pool.dm.create, "pool", TABLE)
     assert await pool.dm.list() == []
     assert not any(pool.metadata.content)
+
+
+@pytest.mark.parametrize(("blocks", "number"), [(7, errno.ENOSPC), (8, errno.ENOSPC), (9, errno.ENOSPC)])
+async def test_metadata_without_room_to_grow_refuses_the_pool(
+    pool: Pool, blocks: int, number: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool.metadata.content = bytearray(blocks * 4096)
+    await refusal(number, pool.dm.create, "pool", TABLE)
+
+
+@pytest.mark.parametrize("blocks", [10, 11])
+async def test_metadata_without_room_for_the_first_commit_gives_a_read_only_pool(
+    pool: Pool, blocks: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool.metadata.content = bytearray(blocks * 4096)
+    await pool.dm.create("pool", TABLE)
+    status = parse_pool_status(await pool.dm.status("pool"))
+    assert (status.mode, status.needs_check) == ("ro", True)
+
+
+async def test_twelve_metadata_blocks_are_enough(pool: Pool) -> None:
+    pool.metadata.content = bytearray(12 * 4096)
+    await pool.dm.create("pool", TABLE)
+    assert await pool.mode() == "rw"
 
 
 async def test_removal_waits_for_requests_in_flight_before_it_closes() -> None:

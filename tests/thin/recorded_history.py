@@ -66,6 +66,14 @@ HISTORIES = {
     9: Shape(50, features=PoolFeatures(skip_block_zeroing=True, ignore_discard=True)),
     10: Shape(80, data_mb=16, block=1024, features=PoolFeatures(error_if_no_space=True)),
     11: Shape(80, block=384),
+    12: Shape(150, data_mb=2, features=PoolFeatures(skip_block_zeroing=True, error_if_no_space=True)),
+    13: Shape(120, data_mb=2, features=PoolFeatures(error_if_no_space=True)),
+    14: Shape(
+        150,
+        data_mb=4,
+        block=384,
+        features=PoolFeatures(skip_block_zeroing=True, error_if_no_space=True, no_discard_passdown=True),
+    ),
 }
 """What was recorded, by seed."""
 

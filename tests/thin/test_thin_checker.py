@@ -53,11 +53,13 @@ def map_in_the_future(pool: Pool) -> None:
 
 
 def snapshot_in_the_future(pool: Pool) -> None:
-    pool.metadata.open_thin(pool.thin_ids()[0]).snapshotted_time = 2
+    record = pool.metadata.open_thin(pool.thin_ids()[0])
+    record.snapshotted_time, record.changed = 2, True
 
 
 def miscount_mappings(pool: Pool) -> None:
-    pool.metadata.open_thin(pool.thin_ids()[0]).mapped_blocks = 5
+    record = pool.metadata.open_thin(pool.thin_ids()[0])
+    record.mapped_blocks, record.changed = 5, True
 
 
 def miscount_the_space(pool: Pool) -> None:

@@ -222,6 +222,8 @@ def test_a_failed_commit_returns_to_the_last_one_read_only_and_in_need_of_a_chec
     assert ram.read(device, 0, BLOCK) == b"w" * BLOCK
     status = ram.pool.status()
     assert (status.mode, status.needs_check, ram.pool.changed) == ("ro", True, False)
+    # As in the kernel, the device goes on counting the block that is gone.
+    assert device.status().text(0, 512) == "0 512 thin 16 7"
     assert ram.problems() == []
     with pytest.raises(DeviceMapperError) as caught:
         device.plan_flush()
@@ -242,6 +244,21 @@ def test_a_write_that_outlives_its_transaction_is_eio() -> None:
     assert caught.value.errno == errno.EIO
     device.complete(discard)
     assert ram.pool.blocks_used() == 0
+    assert ram.problems() == []
+
+
+def test_a_discard_that_outlives_its_transaction_fails_the_pool_as_the_kernel_s() -> None:
+    ram = RamPool()
+    device = ram.thin(1)
+    ram.write_blocks(device, 0, 4)
+    ram.commit()
+    discard = device.plan_discard(0, 2 * BLOCK)
+    ram.pool.abort()
+    assert ram.pool.mode is PoolMode.READ_ONLY
+    device.complete(discard)
+    assert ram.pool.mode is PoolMode.FAIL
+    ram.crash()
+    assert ram.blocks_of(1) == {0: 0, 1: 1, 2: 2, 3: 3}
     assert ram.problems() == []
 
 

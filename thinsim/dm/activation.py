@@ -1,10 +1,12 @@
 """From a pool's table to a pool in service: load what was saved last."""
 
 import errno
+from contextlib import suppress
 
 from thinsim.block.interface import BlockDevice
-from thinsim.dm.active_pool import ActivePool, Runner
+from thinsim.dm.active_pool import ActivePool
 from thinsim.dm.metadata_device import MetadataDevice
+from thinsim.dm.runner import Runner
 from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.thin.pool import Pool
 from thinsim.thin.table import PoolTable
@@ -12,13 +14,15 @@ from thinsim.units import bytes_of
 
 
 async def activate(table: PoolTable, metadata: BlockDevice, data: BlockDevice, run: Runner) -> ActivePool:
-    """Return the pool of *table* on two open devices; what was formatted or grown is committed.
+    """Return the pool of *table* on two open devices; what was formatted is committed, or the pool is
+    read-only.
 
     DeviceMapperError: EINVAL, EPERM as the engine; EILSEQ for damaged metadata; EIO, ENOSPC from the
     metadata device.
     """
     pool = await _load(table, data, MetadataDevice(metadata), run)
-    await pool.commit()
+    with suppress(DeviceMapperError):  # it shows in the mode (pool_preresume)
+        await pool.commit()
     return pool
 
 

@@ -6,10 +6,9 @@ apart, commits when the kernel would, and turns device errors into the errno a b
 
 import errno
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
 import trio
 
@@ -17,10 +16,12 @@ from thinsim.block.interface import BlockDevice
 from thinsim.dm.executor import execute, execute_read
 from thinsim.dm.gate import Gate
 from thinsim.dm.metadata_device import MetadataDevice
+from thinsim.dm.pool_io import Outcome, discard, io_error, write
 from thinsim.dm.remap_lock import RemapLock
+from thinsim.dm.runner import Runner
 from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.thin.check import check
-from thinsim.thin.device import OutOfDataSpace, ThinDevice, Unserviceable
+from thinsim.thin.device import OutOfDataSpace, ThinDevice
 from thinsim.thin.mapping import Run
 from thinsim.thin.metadata.blocks import BlockNotResidentError
 from thinsim.thin.modes import PoolMode
@@ -40,24 +41,6 @@ NO_SPACE_TIMEOUT = 60.0
 
 
 T = TypeVar("T")
-
-
-class Runner(Protocol):
-    """Runs blocking I/O: on a worker thread, or in place."""
-
-    def __call__(self, function: Callable[..., Any], /, *arguments: Any) -> Awaitable[Any]:
-        """Return what ``function(*arguments)`` returns."""
-
-
-async def in_place(function: Callable[..., Any], /, *arguments: Any) -> Any:
-    """Run blocking I/O right here: for backings that can't wait on this process."""
-    await trio.lowlevel.checkpoint()
-    return function(*arguments)
-
-
-async def on_thread(function: Callable[..., Any], /, *arguments: Any) -> Any:
-    """Run blocking I/O on a worker thread, so that the event loop stays free."""
-    return await trio.to_thread.run_sync(function, *arguments)
 
 
 class ActivePool:
@@ -136,7 +119,7 @@ class ActivePool:
             try:
                 answer: bytes = await self._run(execute_read, steps, self._data, self._thins.get(device))
             except OSError as error:
-                raise _io_error(error) from error
+                raise io_error(error) from error
             return answer
 
     async def write(self, device: ThinDevice, offset: int, data: bytes) -> None:
@@ -169,7 +152,7 @@ class ActivePool:
         """Unmap and pass down; the two stages stand around the execution (dm-thin.c, passdown_pt1, _pt2)."""
         async with self.gate.passing(), self._changing():
             self._check_open(device)
-            await self._run(self._discard, device, offset, length)
+            await self._run(discard, device, offset, length, self._data)
 
     async def flush(self, device: ThinDevice) -> None:
         """Flush the data device, or commit when *device* changed in this transaction.
@@ -239,7 +222,7 @@ class ActivePool:
                     try:
                         await self._run(self._data.flush)
                     except OSError as error:
-                        raise _io_error(error) from error
+                        raise io_error(error) from error
                     return
             await self.commit()
 
@@ -253,47 +236,15 @@ class ActivePool:
             try:
                 await self._run(execute, plan.steps, self._data, data)
             except OSError as error:
-                raise _io_error(error) from error
+                raise io_error(error) from error
             return True
 
-    async def _remapping_write(self, device: ThinDevice, offset: int, data: bytes) -> "_Outcome":
+    async def _remapping_write(self, device: ThinDevice, offset: int, data: bytes) -> Outcome:
         async with self._changing():
             self._check_open(device)
-            outcome: _Outcome = await self._run(self._write, device, offset, data)
+            origin = self._thins.get(device)
+            outcome: Outcome = await self._run(write, device, offset, data, self._data, origin)
             return outcome
-
-    def _write(self, device: ThinDevice, offset: int, data: bytes) -> "_Outcome":
-        """Provision, break sharing and write, block by block where space is short; blocking."""
-        outcome = _Outcome()
-        block = bytes_of(self.engine.block_size)
-        while data:
-            try:
-                plan = device.plan_write(offset, len(data))
-            except Unserviceable as error:
-                length = block - offset % block
-                if isinstance(error, OutOfDataSpace):
-                    outcome.waiting.append((offset, data[:length]))
-                else:
-                    outcome.failed = outcome.failed or error
-                offset, data = offset + length, data[length:]
-                continue
-            try:
-                execute(plan.steps, self._data, data[: plan.length], self._thins.get(device))
-            except BaseException as error:
-                device.abandon(plan)
-                if isinstance(error, OSError):
-                    raise _io_error(error) from error
-                raise
-            device.complete(plan)
-            offset, data = offset + plan.length, data[plan.length :]
-        return outcome
-
-    def _discard(self, device: ThinDevice, offset: int, length: int) -> None:
-        plan = device.plan_discard(offset, length)
-        try:
-            execute(plan.steps, self._data)
-        finally:
-            device.complete(plan)
 
     def _take_table(self, table: PoolTable | None) -> None:
         blocks = self.engine.target_blocks
@@ -353,15 +304,3 @@ class ActivePool:
     def _check_open(self, device: ThinDevice) -> None:
         if device not in self._thins:
             raise DeviceMapperError(errno.EIO, f"the device of thin {device.thin_id} was removed")
-
-
-@dataclass(slots=True)
-class _Outcome:
-    """What of a write was not written: pieces that wait for space, and the first error."""
-
-    waiting: list[tuple[int, bytes]] = field(default_factory=list)
-    failed: DeviceMapperError | None = None
-
-
-def _io_error(error: OSError) -> DeviceMapperError:
-    return DeviceMapperError(error.errno or errno.EIO, f"data device: {error.strerror or error}")

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from thinsim.dm.active_pool import Runner
 from thinsim.dm.mapped_device import MappedDevice
 from thinsim.dm.nodes import MAPPER
+from thinsim.dm.runner import Runner
 from thinsim.errors import DeviceMapperError
 
 _NUMBER = re.compile(r"(\d+):(\d+)", re.ASCII)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import trio
 
-from thinsim.dm.active_pool import ActivePool, Runner
+from thinsim.dm.active_pool import ActivePool
 from thinsim.dm.activity import Act, Activity, ActivityLog
 from thinsim.dm.devices import Devices
 from thinsim.dm.interface import DeviceInfo
@@ -21,6 +21,7 @@ from thinsim.dm.mapped_device import MappedDevice
 from thinsim.dm.mapped_table import TableBuilder, TableLine, parse_lines
 from thinsim.dm.names import check_name
 from thinsim.dm.nodes import MAPPER, Nodes
+from thinsim.dm.runner import Runner
 from thinsim.dm.targets.pool_objects import PoolObjects, pool_objects
 from thinsim.dm.targets.thin_pool import pool_of
 from thinsim.dm.write_trace import WriteTrace

@@ -11,8 +11,8 @@ from typing import Protocol, TypeVar
 import trio
 
 from thinsim.block.interface import BlockDevice
-from thinsim.dm.active_pool import Runner
 from thinsim.dm.nodes import device_number
+from thinsim.dm.runner import Runner
 from thinsim.errors import DeviceMapperError, InvalidValueError
 
 _Answer = TypeVar("_Answer")

@@ -13,9 +13,9 @@ from pathlib import Path
 from fuse_backing.ledger import Ledger
 from thinsim.block.interface import BlockDevice
 from thinsim.block.sparse import SparseBlockDevice
-from thinsim.dm.active_pool import in_place
 from thinsim.dm.local import LocalDeviceMapper
 from thinsim.dm.nodes import NoNodes
+from thinsim.dm.runner import in_place
 from thinsim.rig.host_file import host_allocation
 from thinsim.rig.interface import HostAllocation, LedgerTotals, PoolShape
 from thinsim.scenario.recording import BlockHistory, ReplayingHost

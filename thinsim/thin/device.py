@@ -84,6 +84,11 @@ class ThinDevice:
         self._block = bytes_of(pool.block_size)
 
     @property
+    def block(self) -> int:
+        """Bytes of a data block."""
+        return self._block
+
+    @property
     def mapped_sectors(self) -> int:
         """Sectors of the mapped blocks; 0 once the device is lost."""
         record = self._pool.find_record(self.thin_id)
@@ -209,32 +214,36 @@ class ThinDevice:
         if pool.passes_down:
             with pool.looking():
                 mapped = list(join(pool.metadata.entries(self.thin_id, begin, end)))
-            with pool.changing("discard"):
-                return self._unmap_and_hold(record, mapped)
+            plan = DiscardPlan([], [], pool.epoch)
+            try:
+                with pool.changing("discard"):
+                    self._unmap_and_hold(plan, record, mapped)
+            except DeviceMapperError:
+                # What was unmapped before the failure comes to its second stage all the same.
+                self.complete(plan)
+                raise
+            return plan
         with pool.changing("discard"):
             # One removal for each request that the block layer makes of the range.
             for first in range(begin - begin % MAX_RANGE, end, MAX_RANGE):
                 pool.metadata.remove_range(record, max(begin, first), min(end, first + MAX_RANGE))
         return DiscardPlan([])
 
-    def _unmap_and_hold(self, record: ThinRecord, mapped: list[Run]) -> DiscardPlan:
+    def _unmap_and_hold(self, plan: DiscardPlan, record: ThinRecord, mapped: list[Run]) -> None:
         """Unmap run by run, the first stage of two (process_prepared_discard_passdown_pt1)."""
         pool, metadata = self._pool, self._pool.metadata
-        steps: list[Step] = []
-        held: list[tuple[int, int]] = []
         for run in cut(mapped, record.snapshotted_time):
             metadata.remove_range(record, run.vblock, run.vblock + run.length)
             data_end = run.data_block + run.length
             metadata.increment(run.data_block, data_end)
             pool.in_flight.add(range(run.data_block, data_end))
-            held.append((run.data_block, data_end))
-            steps += [
+            plan._held.append((run.data_block, data_end))
+            plan.steps += [
                 PassDown(data_block * self._block, blocks_long * self._block)
                 for data_block, blocks_long in unreferenced(
                     run, lambda block: metadata.data.count(block) == 1
                 )
             ]
-        return DiscardPlan(steps, held, pool.epoch)
 
     def plan_flush(self) -> list[Step]:
         """Return a commit when this device changed since the last one, else a flush of the data device.
@@ -265,9 +274,7 @@ class ThinDevice:
         self._close(plan)
         pool = self._pool
         if isinstance(plan, DiscardPlan):
-            for begin, end in plan._held:
-                if plan._epoch == pool.epoch:
-                    pool.drop_held(begin, end)
+            pool.drop_held(plan._held, plan._epoch)
             return
         if not plan.remaps:
             return

@@ -135,11 +135,22 @@ class Transaction:
             self.commit()
         return block
 
-    def drop_held(self, begin: int, end: int) -> None:
-        """A discard ended: drop its references (process_prepared_discard_passdown_pt2)."""
-        self.in_flight.remove(range(begin, end))
+    def drop_held(self, runs: list[tuple[int, int]], epoch: int) -> None:
+        """A discard ended: drop its references (process_prepared_discard_passdown_pt2).
+
+        When their transaction was aborted meanwhile that can't be done, and as in the kernel the pool,
+        read-only by then, fails.
+        """
+        if not runs:
+            return
+        if epoch != self.epoch:
+            log.error("metadata operation end of a discard failed: its transaction was aborted")
+            self.abort()
+            return
         with self.changing("end of a discard"):
-            self.metadata.decrement(begin, end)
+            for begin, end in runs:
+                self.in_flight.remove(range(begin, end))
+                self.metadata.decrement(begin, end)
 
     def leak(self, blocks: list[int], epoch: int) -> None:
         """A write failed: its *blocks* stay allocated, unless their transaction is gone altogether.

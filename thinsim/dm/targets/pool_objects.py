@@ -11,8 +11,9 @@ import trio
 
 from thinsim.block.borrowed import Borrowed
 from thinsim.dm.activation import activate
-from thinsim.dm.active_pool import ActivePool, Runner
+from thinsim.dm.active_pool import ActivePool
 from thinsim.dm.lower_devices import LowerDevice
+from thinsim.dm.runner import Runner
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.table import PoolTable
 

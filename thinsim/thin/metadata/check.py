@@ -117,7 +117,7 @@ class Checker:
         roots: dict[int, int] = _entries(trees.top, mapping_root)
         if not where:
             for record in self._metadata.records():
-                if record.thin_id in roots:
+                if record.changed and record.thin_id in roots:
                     details[record.thin_id] = record.details()
         for thin_id in sorted(details.keys() ^ roots.keys()):
             lacking = "mapping tree" if thin_id in details else "details"
