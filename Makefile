@@ -5,12 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
-PACKAGES := btrfs-progs build-essential e2fsprogs fuse3 libfuse3-dev mount pkg-config python3-dev python3-venv util-linux xfsprogs
+PACKAGES := btrfs-progs build-essential dmsetup e2fsprogs fuse3 libfuse3-dev mount pkg-config python3-dev python3-venv thin-provisioning-tools util-linux xfsprogs
 BENCH_PACKAGES := fio libfuse3-dev libnbd-bin nbdkit qemu-system-common
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 TEST_ARGUMENTS ?=
 BENCH_ARGUMENTS ?= --json backing.json --plot backing.svg
-C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/native/*.c)
+C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/native/*.c thinsim/dm/standing/*.c)
 C_HEADERS := $(wildcard fuse_backing/native/*.h)
 
 .PHONY: setup packages reproduce test lint format clean bench-backing
@@ -41,7 +41,11 @@ $(STAMP): pyproject.toml setup.py $(C_SOURCES) $(C_HEADERS)
 reproduce: setup
 	$(BIN)/thinsim reproduce
 
+# A containerd that is there already, from another package perhaps, is taken as it is.
 test: setup
+	$(call install,busybox-static)
+	$(if $(shell command -v containerd),,$(call install,containerd))
+	$(if $(shell command -v runc),,$(call install,runc))
 	$(BIN)/python -m pytest $(TEST_ARGUMENTS)
 
 lint: setup

@@ -1,4 +1,4 @@
-"""Builds the C extension that adds to libfuse's operation table what pyfuse3 leaves out."""
+"""Builds the C extension beside pyfuse3, and the library that stands in for /dev/mapper/control."""
 
 import shlex
 import subprocess
@@ -45,6 +45,13 @@ setup(
             ],
             extra_compile_args=[*fuse3_flags("--cflags"), *NATIVE],
             libraries=["dl", "pthread"],
+        ),
+        # No Python in it: a library to preload, built and installed as extensions are.
+        Extension(
+            "thinsim.dm.standing._dmcontrol",
+            ["thinsim/dm/standing/_dmcontrol.c"],
+            extra_compile_args=["-std=gnu11", "-Wall", "-Wextra"],
+            libraries=["dl"],
         ),
     ]
 )

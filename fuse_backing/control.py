@@ -100,14 +100,9 @@ class ControlServer:
         A socket that a dead server left is replaced. Raises ControlError (EADDRINUSE) if a server answers
         there, (EEXIST) if something else is at *path*, (ENAMETOOLONG) if the path is too long for a socket.
         """
-        listener = await _listen(path)
-        identity = _identity(path)
-        try:
+        async with listen_on(path) as listener:
             task_status.started()  # from here on, who connects waits for the loop below
             await trio.serve_listeners(self._connection, [trio.SocketListener(listener)])
-        finally:
-            if identity is not None and _identity(path) == identity:
-                path.unlink()
 
     async def _connection(self, stream: trio.SocketStream) -> None:
         try:
@@ -162,6 +157,22 @@ class ControlServer:
                 except Exception as error:
                     await _send_failure(stream, command, error)
             nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def listen_on(path: Path) -> AsyncIterator[trio.socket.SocketType]:
+    """Yield a unix socket that listens at *path*, mode 0600; it is removed on the way out.
+
+    A socket that a dead server left is replaced; errors as in :meth:`ControlServer.serve`.
+    """
+    listener = await _listen(path)
+    identity = _identity(path)
+    try:
+        yield listener
+    finally:
+        listener.close()
+        if identity is not None and _identity(path) == identity:
+            path.unlink()
 
 
 class ControlClient:

@@ -19,7 +19,12 @@ _CONTROL = Path("/dev/loop-control")
 _LOOP_CLR_FD = 0x4C01
 _LOOP_SET_STATUS64 = 0x4C04
 _LOOP_GET_STATUS64 = 0x4C05
+_LOOP_SET_CAPACITY = 0x4C07
+_LOOP_SET_BLOCK_SIZE = 0x4C09
 _LOOP_CONFIGURE = 0x4C0A
+_BLKRASET = 0x1262  # linux/fs.h: _IO(0x12, 98)
+_READ_AHEAD = 256  # sectors: VM_READAHEAD_PAGES, what a mapped device begins with
+_BLKROSET = 0x125D  # linux/fs.h: _IO(0x12, 93)
 _LOOP_CTL_GET_FREE = 0x4C82
 
 _FLAG_READ_ONLY = 1
@@ -114,6 +119,39 @@ def detach(loop: LoopDevice, *, deferred: bool = False) -> bool:
     if not is_attached(loop):
         return True
     raise LoopBusyError(loop.path)
+
+
+def refresh(loop: LoopDevice, file: Path, *, read_only: bool) -> None:
+    """Take over the new size of *file*, which is the device's; set whether writes are refused.
+
+    ``OSError`` (ENXIO) when the device is no longer this attachment. Its users are not disturbed.
+    """
+    # The loop driver may read a size that is cached: have it fetched (fs/fuse/dir.c, fuse_do_getattr).
+    file.stat()
+    fd = os.open(loop.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if not _is_same(fd, loop):
+            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), str(loop.path))
+        fcntl.ioctl(fd, _LOOP_SET_CAPACITY)
+        fcntl.ioctl(fd, _BLKROSET, struct.pack("i", read_only))
+        fcntl.ioctl(fd, _BLKRASET, _READ_AHEAD)
+    finally:
+        os.close(fd)
+
+
+def refresh_discards(loop: LoopDevice) -> None:
+    """Take over the discard granularity of the file's file system: the driver reads it with the block size.
+
+    Only while nobody uses the device: its cache is dropped (drivers/block/loop.c, loop_set_block_size).
+    """
+    fd = os.open(loop.path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        if _is_same(fd, loop):
+            # The same size would change nothing.
+            fcntl.ioctl(fd, _LOOP_SET_BLOCK_SIZE, 1024)
+            fcntl.ioctl(fd, _LOOP_SET_BLOCK_SIZE, 512)
+    finally:
+        os.close(fd)
 
 
 def is_attached(loop: LoopDevice) -> bool:

@@ -6,7 +6,12 @@ import mmap
 import os
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,16 +22,15 @@ import trio
 from thinsim.block.interface import BlockDevice
 from thinsim.block.linux import BLKDISCARD
 from thinsim.block.sparse import SparseBlockDevice
-from thinsim.dm.active_pool import on_thread
 from thinsim.dm.emulated import EmulatedDeviceMapper
 from thinsim.dm.interface import DeviceMapper
 from thinsim.dm.local import LocalDeviceMapper
 from thinsim.dm.nodes import NoNodes
+from thinsim.dm.runner import on_thread
 from thinsim.errors import DeviceMapperError
 from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
 from thinsim.rig.interface import PoolShape
 from thinsim.rig.journal import Journal
-from thinsim.thin.check import check
 from thinsim.units import Bytes
 
 BLOCK = 65536
@@ -124,7 +128,7 @@ class ProcessBench:
         await self.dm.volume(name).flush()
 
     async def check(self, pool: str) -> Sequence[str]:
-        return check(self.dm.pool(pool).engine)
+        return await self.dm.pool(pool).check()
 
 
 @dataclass
@@ -230,3 +234,8 @@ def failing(*numbers: int) -> Iterator[None]:
     with pytest.raises(OSError, match=r"\[Errno \d+\]") as caught:
         yield
     assert caught.value.errno in numbers
+
+
+def refused(number: int, text: str = "") -> AbstractContextManager[object]:
+    """Expect a DeviceMapperError with *number* whose text matches *text*."""
+    return pytest.raises(DeviceMapperError, match=rf"{text}.*\({errno.errorcode[number]}\)")

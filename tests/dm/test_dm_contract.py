@@ -2,10 +2,8 @@
 
 import errno
 import os
-from contextlib import AbstractContextManager
 from pathlib import Path
 
-import pytest
 import trio
 from device_mapper_benches import (
     BLOCK,
@@ -15,6 +13,7 @@ from device_mapper_benches import (
     make_pool,
     make_thin,
     pool_table,
+    refused,
     snap,
     thin_table,
 )
@@ -25,11 +24,15 @@ from thinsim.thin.status import parse_pool_status
 SECTORS = POOL_BLOCKS * BLOCK // 512
 
 MALFORMED_TABLES = {
-    "": "Incomplete table line",
+    "": "no targets specified",
     "0 100": "Incomplete table line",
-    "x 100 thin-pool a b 128 0": "Invalid start or length",
+    "x 100 thin-pool a b 128 0": "Incomplete table line",
     "0 0 thin-pool a b 128 0": "zero-length target",
-    "0 100 linear /dev/x 0": "linear",
+    "0 100 linear": "linear: Invalid argument count",
+    "0 100 linear /dev/x nowhere": "linear: Invalid device sector",
+    "0 100 nonsense /dev/x 0": "unknown target type",
+    "0 8 zero\n9 8 zero": "Gap in table",
+    "0 8 zero\n8 100 thin-pool a b 128 0": "must appear alone",
     "0 100 thin-pool a b 128": "Invalid argument count",
     "0 100 thin-pool a a 128 0": "Error setting metadata or data device",
     "0 100 thin-pool a b 100 0": "Invalid block size.*100",
@@ -61,10 +64,6 @@ SENSELESS_MESSAGES = (
     "reserve_metadata_snap 1",
     "release_metadata_snap",
 )
-
-
-def refused(number: int, text: str = "") -> AbstractContextManager[object]:
-    return pytest.raises(DeviceMapperError, match=rf"{text}.*\({errno.errorcode[number]}\)")
 
 
 async def test_devices_are_listed_sorted_until_removed(bench: Bench) -> None:
@@ -164,9 +163,10 @@ async def test_devices_of_a_pool_are_taken(bench: Bench) -> None:
     await make_pool(bench)
     with refused(errno.EBUSY, "metadata device already in use"):
         await bench.dm.create("second", pool_table(bench))
-    swapped = pool_table(bench).replace(bench.metadata_dev, "/dev/nothing")
+    await bench.dm.create("spare", f"0 {POOL_BLOCKS * BLOCK // 512} zero")
     with refused(errno.EBUSY, "data device already in use"):
-        await bench.dm.create("second", swapped)
+        await bench.dm.load(POOL, pool_table(bench).replace(bench.data_dev, "/dev/mapper/spare"))
+    await bench.dm.remove("spare")
 
 
 async def test_a_pool_on_missing_devices_is_enoent(bench: Bench) -> None:
@@ -290,7 +290,8 @@ async def test_table_lines(bench: Bench) -> None:
         f"0 {SECTORS} thin-pool {metadata} {data} 128 17 4 "
         "skip_block_zeroing ignore_discard no_discard_passdown error_if_no_space "
     )
-    assert await bench.dm.table("thin") == f"0 {32 * 128} thin 0:0 3"
+    pool = await bench.dm.info(POOL)
+    assert await bench.dm.table("thin") == f"0 {32 * 128} thin {pool.major}:{pool.minor} 3"
 
 
 def _number(path: str) -> str:

@@ -10,12 +10,14 @@ import trio
 from faulty_block_device import FaultyBlockDevice
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from thinsim.dm.active_pool import NO_SPACE_TIMEOUT, Runner, in_place, on_thread
+from thinsim.dm.active_pool import NO_SPACE_TIMEOUT
 from thinsim.dm.local import LocalDeviceMapper
 from thinsim.dm.metadata_device import MetadataDevice
 from thinsim.dm.nodes import NoNodes
+from thinsim.dm.runner import Runner, in_place, on_thread
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.check import check
+from thinsim.thin.metadata.pool_metadata import PoolMetadata
 from thinsim.thin.status import parse_pool_status
 
 BLOCK = 65536
@@ -34,7 +36,7 @@ class Pool:
         await self.dm.create("pool", f"{TABLE} {features}".rstrip())
         for number, name in enumerate(names):
             await self.dm.message("pool", 0, f"create_thin {number}")
-            await self.dm.create(name, f"0 {16 * 128} thin pool {number}")
+            await self.dm.create(name, f"0 {16 * 128} thin /dev/mapper/pool {number}")
 
     async def write(self, name: str, block: int, count: int = 1) -> None:
         await self.dm.volume(name).write(block * BLOCK, b"x" * (count * BLOCK))
@@ -45,9 +47,8 @@ class Pool:
     def saved_mappings(self) -> int:
         copy = FaultyBlockDevice(self.metadata.size)
         copy.content[:] = self.metadata.content
-        state = MetadataDevice(copy).load()
-        assert state is not None
-        return sum(len(device.mappings) for device in state.devices.values())
+        metadata = PoolMetadata(MetadataDevice(copy), 128)
+        return sum(metadata.details(thin_id).mapped_blocks for thin_id in metadata.thin_ids())
 
 
 @asynccontextmanager
@@ -200,7 +201,7 @@ async def test_a_pool_whose_last_commit_fails_is_removed_and_its_devices_closed(
     pool.metadata.fails = {"write"}
     await pool.dm.remove("pool")
     assert await pool.dm.list() == []
-    assert "commit failed" in caplog.text
+    assert "metadata operation commit failed" in caplog.text
 
 
 async def test_closing_goes_through_whatever_fails(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
@@ -220,7 +221,7 @@ async def test_a_failed_write_maps_nothing_and_leaks_its_block_as_the_kernel_doe
     await refusal(errno.EIO, pool.write, "thin", 0)
     pool.data.fails = set()
     assert await pool.dm.volume("thin").read(0, BLOCK) == bytes(BLOCK)
-    assert check(pool.dm.pool("pool").engine) == ["data block 0: leaked, a write to it failed"]
+    assert check(pool.dm.pool("pool").engine) == ["data block 0: 1 references, but 0 uses: leaked"]
 
 
 async def test_a_failed_read_is_eio_and_a_failed_passdown_is_none(pool: Pool) -> None:
@@ -247,8 +248,33 @@ async def test_a_metadata_device_that_is_too_small_is_refused(
     pool: Pool, caplog: pytest.LogCaptureFixture
 ) -> None:
     pool.metadata.content = bytearray(4096)
-    await refusal(errno.EIO, pool.dm.create, "pool", TABLE)
+    await refusal(errno.ENOSPC, pool.dm.create, "pool", TABLE)
     assert await pool.dm.list() == []
+    assert not any(pool.metadata.content)
+
+
+@pytest.mark.parametrize(("blocks", "number"), [(7, errno.ENOSPC), (8, errno.ENOSPC), (9, errno.ENOSPC)])
+async def test_metadata_without_room_to_grow_refuses_the_pool(
+    pool: Pool, blocks: int, number: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool.metadata.content = bytearray(blocks * 4096)
+    await refusal(number, pool.dm.create, "pool", TABLE)
+
+
+@pytest.mark.parametrize("blocks", [10, 11])
+async def test_metadata_without_room_for_the_first_commit_gives_a_read_only_pool(
+    pool: Pool, blocks: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool.metadata.content = bytearray(blocks * 4096)
+    await pool.dm.create("pool", TABLE)
+    status = parse_pool_status(await pool.dm.status("pool"))
+    assert (status.mode, status.needs_check) == ("ro", True)
+
+
+async def test_twelve_metadata_blocks_are_enough(pool: Pool) -> None:
+    pool.metadata.content = bytearray(12 * 4096)
+    await pool.dm.create("pool", TABLE)
+    assert await pool.mode() == "rw"
 
 
 async def test_removal_waits_for_requests_in_flight_before_it_closes() -> None:

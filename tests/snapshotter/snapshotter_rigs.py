@@ -8,9 +8,9 @@ from snapshotter_bench import BLOCK, Rig
 from tapped_device_mapper import POOL, TappedDeviceMapper
 
 from thinsim.block.sparse import SparseBlockDevice
-from thinsim.dm.active_pool import in_place
 from thinsim.dm.local import LocalDeviceMapper
 from thinsim.dm.nodes import NoNodes
+from thinsim.dm.runner import in_place
 from thinsim.thin.check import check
 
 DATA_SIZE = 256 << 20

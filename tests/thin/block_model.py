@@ -61,6 +61,8 @@ class Model:
         self.committed = View()
         # Blocks that a request in flight held when the last commit was made.
         self.held_at_commit: set[Cell] = set()
+        # Blocks that a crash left with a reference too many: only a repair takes it back.
+        self.leaked: set[Cell] = set()
 
     def commit(self) -> None:
         self.committed = self.running.copy()
@@ -68,10 +70,14 @@ class Model:
 
     def crash(self) -> None:
         self.running = self.committed.copy()
+        self.leaked |= self.held_at_commit
         self.held_at_commit = set()
 
+    def used(self) -> int:
+        return len(self.running.cells() | self.leaked)
+
     def unavailable(self) -> int:
-        return len(self.running.cells() | self.committed.cells() | self.held_at_commit)
+        return len(self.running.cells() | self.committed.cells() | self.held_at_commit | self.leaked)
 
     def create_snap(self, thin_id: int, origin: int) -> None:
         self.running.time += 1
@@ -97,7 +103,8 @@ class Model:
                 shared = device.needs_block(vblock)
                 cell, _ = device.mappings.pop(vblock)
                 gone.append(cell)
-                if self.passes_down and not (shared and self.running.references(cell)):
+                in_use = cell in self.leaked or self.running.references(cell)
+                if self.passes_down and not (shared and in_use):
                     cell.content[:] = bytes(self.block)
                     self.blocks_passed_down += 1
         return gone

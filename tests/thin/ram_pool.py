@@ -1,15 +1,20 @@
 """A thin pool in memory: the engine, the smallest executor there is, metadata that survives a crash."""
 
+import errno
+import os
+
+from ram_store import RamStore
+
 from thinsim.thin.check import check
-from thinsim.thin.device import CommitNeeded, ShortOfDataSpace, ThinDevice
-from thinsim.thin.metadata.image import decode
-from thinsim.thin.metadata.slots import HEADER_SIZE, choose, plan_save, slot_offset
+from thinsim.thin.device import ThinDevice, Unserviceable
 from thinsim.thin.plan import (
     Commit,
     CopyData,
+    CopyOrigin,
     FlushData,
     PassDown,
     ReadData,
+    ReadOrigin,
     ReadStep,
     ReadZeros,
     Step,
@@ -34,6 +39,7 @@ class RamPool:
         low_water_blocks: int = 0,
         data_can_discard: bool = True,
         old_content: bytes = b"\xee",
+        metadata_blocks: int = 256,
     ) -> None:
         self.features = features
         self.data_blocks = data_blocks
@@ -42,9 +48,11 @@ class RamPool:
         self.low_water_blocks = low_water_blocks
         self.data_can_discard = data_can_discard
         self.data = bytearray(old_content * (data_blocks * self.block // len(old_content)))
-        self.metadata = bytearray(1 << 20)
-        self.generation = 0
+        self.metadata = RamStore(metadata_blocks)
         self.passed_down: list[tuple[int, int]] = []
+        self.origin: bytes | None = None
+        self.fails_to_flush = False
+        self.data_flushes = 0
         self.written: list[tuple[int, int]] = []
         self.pool = self._activate()
         self.commit()
@@ -59,32 +67,33 @@ class RamPool:
         self.message(f"create_snap {thin_id} {origin}")
         return self.open(thin_id, blocks)
 
-    def open(self, thin_id: int, blocks: int = 64) -> ThinDevice:
-        """Open a device of *blocks* blocks."""
-        return self.pool.open_thin(thin_id, Sectors(blocks * self.block_size))
+    def open(self, thin_id: int, blocks: int = 64, origin: bytes | None = None) -> ThinDevice:
+        """Open a device of *blocks* blocks; *origin* is the content of its external origin."""
+        self.origin = origin
+        size = None if origin is None else len(origin)
+        return self.pool.open_thin(thin_id, Sectors(blocks * self.block_size), size)
 
     def message(self, text: str) -> None:
-        """Send a message; commits as the kernel does."""
+        """Send a message, which commits."""
         self.pool.message(text)
-        self.commit()
 
     def write(self, device: ThinDevice, offset: int, content: bytes) -> None:
-        """Write, filling the pool as far as it goes."""
+        """Write block by block what can be written; the first error is raised in the end."""
+        failed: Unserviceable | None = None
         position = 0
-        piece = len(content)
         while position < len(content):
+            at = offset + position
             try:
-                plan = device.plan_write(offset + position, piece)
-            except CommitNeeded:
-                self.commit()
+                plan = device.plan_write(at, len(content) - position)
+            except Unserviceable as error:
+                failed = failed or error
+                position += self.block - at % self.block
                 continue
-            except ShortOfDataSpace as short:
-                piece = short.writable
-                continue
-            self.execute(plan.steps, content[position : position + piece])
+            self.execute(plan.steps, content[position : position + plan.length])
             device.complete(plan)
-            position += piece
-            piece = len(content) - position
+            position += plan.length
+        if failed is not None:
+            raise failed
 
     def write_blocks(self, device: ThinDevice, vblock: int, count: int = 1, fill: bytes = b"w") -> None:
         """Write *count* whole blocks."""
@@ -115,20 +124,18 @@ class RamPool:
     def commit(self) -> None:
         """Commit if there is anything to."""
         if self.pool.changed:
-            image = self.pool.begin_commit()
-            self.save(image)
-            self.pool.finish_commit()
-
-    def save(self, image: bytes) -> None:
-        """Write a metadata image as the next generation."""
-        self.generation += 1
-        for offset, part in plan_save(image, self.generation, len(self.metadata)):
-            self.metadata[offset : offset + len(part)] = part
+            self.pool.commit()
 
     def crash(self) -> None:
         """Lose everything but the two devices, and activate again."""
         self.pool = self._activate()
         self.commit()
+
+    def available(self) -> int:
+        """Return how many data blocks can be given out before a commit."""
+        data = self.pool.metadata.data
+        free = [block for block in range(data.nr_blocks_running) if not data.count(block)]
+        return sum(not data.count_at_commit(block) for block in free)
 
     def problems(self) -> list[str]:
         """Return what the checker finds."""
@@ -150,6 +157,8 @@ class RamPool:
                     self._put(data_offset, request[request_offset : request_offset + length])
                 case CopyData(source_offset, data_offset, length):
                     self._put(data_offset, bytes(self.data[source_offset : source_offset + length]))
+                case CopyOrigin(origin_offset, data_offset, length):
+                    self._put(data_offset, self._origin(origin_offset, length))
                 case ZeroData(data_offset, length):
                     self._put(data_offset, bytes(length))
                 case PassDown(data_offset, length):
@@ -159,7 +168,7 @@ class RamPool:
                     self.commit()
                 case FlushData():
                     pass
-                case ReadData() | ReadZeros():
+                case ReadData() | ReadZeros() | ReadOrigin():
                     raise AssertionError(step)
 
     def _put(self, offset: int, content: bytes) -> None:
@@ -170,24 +179,28 @@ class RamPool:
     def _answer(self, step: ReadStep) -> bytes:
         if isinstance(step, ReadZeros):
             return bytes(step.length)
+        if isinstance(step, ReadOrigin):
+            return self._origin(step.origin_offset, step.length)
         return bytes(self.data[step.data_offset : step.data_offset + step.length])
 
+    def _origin(self, offset: int, length: int) -> bytes:
+        assert self.origin is not None
+        if offset + length > len(self.origin):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return self.origin[offset : offset + length]
+
     def _activate(self) -> Pool:
-        headers = [
-            bytes(self.metadata[slot_offset(slot) : slot_offset(slot) + HEADER_SIZE]) for slot in (0, 1)
-        ]
-        header = choose(*headers)
-        image = None
-        if header is not None:
-            parts = [self.metadata[offset : offset + length] for offset, length in header.pieces()]
-            image = header.check(b"".join(parts))
-            self.generation = header.generation
         return Pool(
             self.features,
             self.block_size,
             self.data_blocks,
-            self.low_water_blocks,
-            len(self.metadata) // 4096,
-            None if image is None else decode(image),
-            self.data_can_discard,
+            self.metadata,
+            low_water_blocks=self.low_water_blocks,
+            data_can_discard=self.data_can_discard,
+            flush_data=self._flush_data,
         )
+
+    def _flush_data(self) -> None:
+        if self.fails_to_flush:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        self.data_flushes += 1

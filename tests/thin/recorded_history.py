@@ -10,7 +10,8 @@ import json
 import os
 import random
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -20,12 +21,14 @@ from ram_pool import RamPool
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import ThinDevice
 from thinsim.thin.table import PoolFeatures
+from thinsim.units import Sectors
 
 _OPERATIONS = ["thin", "snap", "act", "deact", "del", "write", "disc", "trans", "bad", "msnap", "remk"]
 _WEIGHTS = [6, 8, 8, 4, 5, 40, 16, 1, 4, 1, 2]
-_THIN_BLOCKS = 128
+_THIN_SECTORS = Sectors(16384)
 _THIN_BYTES = 8 << 20
 _PAGE = 4096
+_FEATURES = PoolFeatures(skip_block_zeroing=True)
 _BAD_MESSAGES = [
     "create_thin",
     "create_thin 16777216",
@@ -40,6 +43,41 @@ _BAD_MESSAGES = [
 ]
 
 
+@dataclass(frozen=True)
+class Shape:
+    """The pool of a recorded history: operations, MiB, sectors."""
+
+    operations: int = 150
+    data_mb: int = 64
+    meta_mb: int = 8
+    block: int = 128
+    features: PoolFeatures = _FEATURES
+
+
+HISTORIES = {
+    1: Shape(),
+    2: Shape(),
+    3: Shape(120),
+    4: Shape(80, features=PoolFeatures()),
+    5: Shape(80, block=256),
+    6: Shape(80, features=PoolFeatures(no_discard_passdown=True)),
+    7: Shape(100, data_mb=4, features=PoolFeatures(skip_block_zeroing=True, error_if_no_space=True)),
+    8: Shape(120, meta_mb=1),
+    9: Shape(50, features=PoolFeatures(skip_block_zeroing=True, ignore_discard=True)),
+    10: Shape(80, data_mb=16, block=1024, features=PoolFeatures(error_if_no_space=True)),
+    11: Shape(80, block=384),
+    12: Shape(150, data_mb=2, features=PoolFeatures(skip_block_zeroing=True, error_if_no_space=True)),
+    13: Shape(120, data_mb=2, features=PoolFeatures(error_if_no_space=True)),
+    14: Shape(
+        150,
+        data_mb=4,
+        block=384,
+        features=PoolFeatures(skip_block_zeroing=True, error_if_no_space=True, no_discard_passdown=True),
+    ),
+}
+"""What was recorded, by seed."""
+
+
 def records(seed: int) -> list[dict[str, Any]]:
     """Return the recorded answers of a seed."""
     path = Path(__file__).parent / "data" / f"linux-6.1-seed{seed}.jsonl"
@@ -49,27 +87,35 @@ def records(seed: int) -> list[dict[str, Any]]:
 class Replay:
     """One history; ``answers`` yields records of the engine like those of the kernel."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, shape: Shape | None = None) -> None:
+        self.shape = shape = shape or HISTORIES[seed]
         self.seed = seed
         self.random = random.Random(seed)
+        self.block = shape.block
+        self.sectors = shape.data_mb << 11
         self.ram = RamPool(
-            1024, 128, PoolFeatures(skip_block_zeroing=True), low_water_blocks=32, old_content=b"\0"
+            self.sectors // shape.block,
+            shape.block,
+            shape.features,
+            low_water_blocks=32,
+            old_content=b"\0",
+            metadata_blocks=shape.meta_mb << 8,
         )
         self.known: set[int] = set()
         self.active: dict[int, ThinDevice] = {}
         self.transaction = 0
         self.host_pages: set[int] = set()
 
-    def answers(self, count: int) -> list[dict[str, Any]]:
-        """Carry out *count* operations."""
+    def answers(self) -> list[dict[str, Any]]:
+        """Carry out the history."""
         found = []
-        for number in range(count):
+        for number in range(self.shape.operations):
             operation = self.random.choices(_OPERATIONS, _WEIGHTS)[0]
             record: dict[str, Any] = {"i": number, "op": operation}
             if not self._step(number, operation, record):
                 continue
             self.ram.commit()
-            record["pool"] = self.ram.pool.status().text(0, 131072)
+            record["pool"] = self.ram.pool.status().text(0, self.sectors)
             record["thins"] = {
                 str(thin_id): device.status().text(0, 16384)
                 for thin_id, device in sorted(self.active.items())
@@ -87,18 +133,19 @@ class Replay:
     def dump(self) -> dict[int, tuple[dict[str, str], list[tuple[int, int, int, int]]]]:
         """Return what ``thin_dump`` would: details and runs of each device."""
         pool = self.ram.pool
-        return {
-            int(thin_id): (
+        found = {}
+        for thin_id in pool.thin_ids():
+            details = pool.metadata.details(thin_id)
+            found[int(thin_id)] = (
                 {
-                    "mapped_blocks": str(len(record.state.mappings)),
-                    "transaction": str(record.state.transaction_id),
-                    "creation_time": str(record.state.creation_time),
-                    "snap_time": str(record.state.snapshotted_time),
+                    "mapped_blocks": str(details.mapped_blocks),
+                    "transaction": str(details.transaction_id),
+                    "creation_time": str(details.creation_time),
+                    "snap_time": str(details.snapshotted_time),
                 },
                 [(run.vblock, run.data_block, run.length, run.time) for run in pool.mappings(thin_id)],
             )
-            for thin_id, record in pool.records.items()
-        }
+        return found
 
     def _step(self, number: int, operation: str, record: dict[str, Any]) -> bool:
         """Carry out one operation; False when the history skips it, for want of a device."""
@@ -115,6 +162,8 @@ class Replay:
             self.ram.pool.close_thin(self.active.pop(one))
         else:
             self._request(number, operation, one, record)
+            if record["rc"]:
+                record["err"] = ""
         return True
 
     def _ask(self, operation: str, record: dict[str, Any]) -> bool:
@@ -153,7 +202,7 @@ class Replay:
             self._refuse(record, f"create ioctl on POOL-t{one}  failed", errno.EBUSY)
         else:
             record["rc"] = 0
-            self.active[one] = self.ram.open(one, _THIN_BLOCKS)
+            self.active[one] = self.ram.pool.open_thin(one, _THIN_SECTORS)
         return True
 
     def _request(self, number: int, operation: str, thin_id: int, record: dict[str, Any]) -> None:
@@ -161,31 +210,37 @@ class Replay:
         if operation == "remk":
             base = choose.randrange(0, 64) * 65536
             pieces = [(base + at * 65536, 4096) for at in range(8)]
-            self._io(record, lambda: self._write(thin_id, pieces, tag))
+            record["rc"] = 0
+            for piece in pieces:
+                record["rc"] |= self._errno_of(lambda piece=piece: self._write(thin_id, piece, tag))
             return
         if operation == "write":
             offset = choose.randrange(0, _THIN_BYTES - (1 << 20), 4096)
             length = choose.choice([4096, 8192, 65536, 131072, 262144])
             offset -= offset % 65536 if choose.random() < 0.5 else 0
-            self._io(record, lambda: self._write(thin_id, [(offset, length)], tag))
+            record["rc"] = self._errno_of(lambda: self._write(thin_id, (offset, length), tag))
         else:
             offset = choose.randrange(0, _THIN_BYTES - (4 << 20), 512)
             length = choose.choice([512, 65536, 65536 * 3, 1 << 20, 4 << 20])
             offset -= offset % 65536 if choose.random() < 0.6 else 0
-            self._io(record, lambda: self.ram.discard(self.active[thin_id], offset, length))
+            record["rc"] = self._errno_of(lambda: self._discard(thin_id, offset, length))
         record.update(off=offset, ln=length)
 
-    def _write(self, thin_id: int, pieces: list[tuple[int, int]], tag: int) -> None:
-        for offset, length in pieces:
-            content = struct.pack("<QQ", tag, offset) * (length // 16)
-            self.ram.write(self.active[thin_id], offset, content)
+    def _write(self, thin_id: int, piece: tuple[int, int], tag: int) -> None:
+        offset, length = piece
+        content = struct.pack("<QQ", tag, offset) * (length // 16)
+        self.ram.write(self.active[thin_id], offset, content)
 
-    def _io(self, record: dict[str, Any], request: Callable[[], object]) -> None:
-        record["rc"] = 0
+    def _discard(self, thin_id: int, offset: int, length: int) -> None:
+        for begin, end in block_layer_pieces(offset // 512, (offset + length) // 512, self.block):
+            self.ram.discard(self.active[thin_id], begin * 512, (end - begin) * 512)
+
+    def _errno_of(self, request: Callable[[], object]) -> int:
         try:
             request()
         except DeviceMapperError as error:
-            record["rc"] = error.errno
+            return error.errno
+        return 0
 
     def _message(self, record: dict[str, Any], text: str) -> bool:
         record["rc"] = 0
@@ -209,6 +264,22 @@ class Replay:
             self.host_pages.difference_update(range(block * pages, (block + count) * pages))
         self.ram.written.clear()
         self.ram.passed_down.clear()
+
+
+def block_layer_pieces(begin: int, end: int, granularity: int) -> Iterator[tuple[int, int]]:
+    """Cut a discard as the block layer does, in sectors (block/blk-lib.c, __blkdev_issue_discard).
+
+    It aligns as if every granularity were a power of two, so that others are cut in odd places.
+    """
+    longest = (0xFFFFFFFF & -(granularity * 512)) // 512 if granularity & (granularity - 1) == 0 else 0
+    while begin < end:
+        aligned = ((begin - 1) | (granularity - 1)) + 1
+        if aligned != begin:
+            piece = min(end - begin, aligned - begin)
+        else:
+            piece = min(end - begin, longest or end - begin)
+        yield begin, begin + piece
+        begin += piece
 
 
 def parse_dump(xml: str) -> dict[int, tuple[dict[str, str], list[tuple[int, int, int, int]]]]:

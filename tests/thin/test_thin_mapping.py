@@ -1,47 +1,23 @@
-"""Mappings: runs, removal, copies; and the cutting of discards."""
+"""Mappings as runs, and the cutting of discards."""
 
 from thinsim.thin.discard import DiscardRun, cut, unreferenced, whole_blocks
-from thinsim.thin.mapping import Mappings, Run
+from thinsim.thin.mapping import Run, join, pack, unpack
+
+
+def test_a_packed_value_holds_block_and_time() -> None:
+    assert pack(5, 7) == 5 * 2**24 + 7
+    assert unpack(pack((1 << 40) - 1, (1 << 24) - 1)) == ((1 << 40) - 1, (1 << 24) - 1)
 
 
 def test_runs_are_as_long_as_blocks_and_times_allow() -> None:
-    mappings = Mappings()
-    for vblock, data_block, time in [(0, 5, 0), (1, 6, 0), (2, 7, 1), (3, 9, 1), (9, 10, 1)]:
-        assert mappings.insert(vblock, data_block, time) is None
-    runs = [Run(0, 5, 2, 0), Run(2, 7, 1, 1), Run(3, 9, 1, 1), Run(9, 10, 1, 1)]
-    assert list(mappings.runs()) == runs
-    assert list(mappings.runs(1, 3)) == [Run(1, 6, 1, 0), Run(2, 7, 1, 1)]
-    assert list(Mappings(runs).runs()) == runs
-
-
-def test_an_insert_returns_the_block_it_replaces() -> None:
-    mappings = Mappings([Run(4, 2, 1, 0)])
-    assert mappings.insert(4, 8, 1) == 2
-    assert len(mappings) == 1
-
-
-def test_removal_keeps_the_highest_block_known() -> None:
-    mappings = Mappings([Run(0, 0, 4, 0), Run(1000, 4, 2, 0)])
-    assert mappings.highest == 1001
-    assert mappings.remove(2, 1001) == [2, 3, 4]
-    assert mappings.remove(1001, 1 << 40) == [5]
-    assert (len(mappings), mappings.highest) == (2, 1)
-    assert mappings.remove(50, 60) == []
-    assert mappings.remove(0, 2) == [0, 1]
-    assert mappings.highest is None
-
-
-def test_a_copy_and_its_original_change_apart() -> None:
-    original = Mappings([Run(0, 0, 4, 0)])
-    copy = original.copy()
-    original.insert(0, 9, 1)
-    copy.remove(3, 4)
-    again = copy.copy()
-    again.insert(7, 7, 1)
-    assert list(original.runs()) == [Run(0, 9, 1, 1), Run(1, 1, 3, 0)]
-    assert list(copy.runs()) == [Run(0, 0, 3, 0)]
-    assert (original.highest, copy.highest, again.highest) == (3, 2, 7)
-    assert list(original.data_blocks()) == [9, 1, 2, 3]
+    mapped = [(0, 5, 0), (1, 6, 0), (2, 7, 1), (3, 9, 1), (9, 10, 1)]
+    assert list(join((vblock, pack(block, time)) for vblock, block, time in mapped)) == [
+        Run(0, 5, 2, 0),
+        Run(2, 7, 1, 1),
+        Run(3, 9, 1, 1),
+        Run(9, 10, 1, 1),
+    ]
+    assert list(join([])) == []
 
 
 def test_a_byte_range_is_rounded_inwards() -> None:

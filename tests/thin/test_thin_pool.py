@@ -1,17 +1,17 @@
-"""The pool: messages, devices, status, growth, and the two steps of a commit."""
+"""The pool: messages, devices, status, growth, commits and their failure."""
 
 import errno
 
 import pytest
 from ram_pool import RamPool
+from ram_store import RamStore
 
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.mapping import Run
-from thinsim.thin.metadata.image import decode
 from thinsim.thin.modes import PoolMode
 from thinsim.thin.plan import Commit, FlushData
 from thinsim.thin.pool import Pool
-from thinsim.thin.table import PoolFeatures, parse_pool_table
+from thinsim.thin.table import PoolFeatures
 from thinsim.units import Sectors
 
 BLOCK = 4096
@@ -94,13 +94,6 @@ def test_a_device_may_be_open_twice() -> None:
     assert ram.pool.thin_ids() == []
 
 
-def test_an_external_origin_is_not_served_yet() -> None:
-    ram = RamPool()
-    ram.message("create_thin 1")
-    with pytest.raises(DeviceMapperError, match="external origins are not served yet"):
-        ram.pool.open_thin(1, Sectors(8), "/dev/loop9")
-
-
 def test_snapshots_count_time_and_stamp_both_sides() -> None:
     ram = RamPool()
     origin = ram.thin(1)
@@ -109,7 +102,9 @@ def test_snapshots_count_time_and_stamp_both_sides() -> None:
     ram.write_blocks(origin, 4)
     assert ram.pool.mappings(1) == [Run(0, 0, 1, 0), Run(4, 1, 1, 1)]
     assert ram.pool.mappings(2) == [Run(0, 0, 1, 0)]
-    assert [ram.pool.records[thin_id].state.snapshotted_time for thin_id in ram.pool.thin_ids()] == [1, 1]
+    details = [ram.pool.metadata.details(thin_id) for thin_id in ram.pool.thin_ids()]
+    assert [each.snapshotted_time for each in details] == [1, 1]
+    assert [each.creation_time for each in details] == [0, 1]
 
 
 def test_the_status_of_a_pool_and_a_thin() -> None:
@@ -120,14 +115,14 @@ def test_the_status_of_a_pool_and_a_thin() -> None:
     ram.commit()
     assert device.status().text(0, 16384) == "0 16384 thin 128 3071"
     assert ram.pool.status().text(0, 131072) == (
-        "0 131072 thin-pool 0 2/256 1/1024 - rw discard_passdown queue_if_no_space - 64 "
+        "0 131072 thin-pool 0 35/256 1/1024 - rw discard_passdown queue_if_no_space - 64 "
     )
 
 
 def test_total_data_is_what_the_last_commit_knew_used_data_what_runs() -> None:
     ram = RamPool()
     device = ram.thin(1)
-    ram.pool.grow_data(60)
+    ram.pool.grow(60)
     ram.write_blocks(device, 0)
     status = ram.pool.status()
     assert (status.used_data, status.total_data) == (1, 48)
@@ -138,34 +133,45 @@ def test_total_data_is_what_the_last_commit_knew_used_data_what_runs() -> None:
 def test_a_pool_can_not_shrink() -> None:
     ram = RamPool()
     with pytest.raises(DeviceMapperError, match="too small: expected 48") as caught:
-        ram.pool.grow_data(47)
+        ram.pool.grow(47)
     assert caught.value.errno == errno.EINVAL
 
 
-def test_a_pool_is_activated_from_its_table_and_image() -> None:
-    table = parse_pool_table("0 2097152 thin-pool m d 128 1024 1 skip_block_zeroing")
-    pool = Pool.activate(table, None, metadata_bytes=64 << 20)
+def test_a_pool_is_opened_from_what_was_committed() -> None:
+    store = RamStore(16384)
+    pool = Pool(PoolFeatures(), Sectors(128), 16384, store)
     pool.message("create_thin 7")
-    image = pool.begin_commit()
-    pool.finish_commit()
-    again = Pool.activate(table, image, metadata_bytes=64 << 20)
+    again = Pool(PoolFeatures(), Sectors(128), 16384, store)
     assert again.thin_ids() == [7]
     assert not again.changed
     status = again.status()
     assert (status.total_data, status.total_metadata, status.metadata_low_watermark) == (16384, 16384, 1024)
 
 
+def test_opening_and_closing_an_unchanged_pool_writes_nothing() -> None:
+    ram = RamPool()
+    ram.thin(1)
+    before = dict(ram.metadata.content)
+    ram.metadata.log = []
+    ram.crash()
+    ram.pool.close_thin(ram.open(1))
+    ram.pool.commit()
+    assert (ram.metadata.log, ram.metadata.content) == ([], before)
+
+
 def test_another_block_size_is_refused() -> None:
-    image = RamPool().pool.committed_image
-    table = parse_pool_table("0 2097152 thin-pool m d 128 1024")
-    with pytest.raises(DeviceMapperError, match="from 8 to 128"):
-        Pool.activate(table, image, metadata_bytes=1 << 20)
+    store = RamPool().metadata
+    with pytest.raises(DeviceMapperError, match="from 8 to 128") as caught:
+        Pool(PoolFeatures(), Sectors(128), 16384, store)
+    assert caught.value.errno == errno.EINVAL
 
 
 def test_a_read_only_pool_is_not_formatted() -> None:
+    store = RamStore()
     with pytest.raises(DeviceMapperError) as caught:
-        Pool(PoolFeatures(read_only=True), Sectors(8), 10)
+        Pool(PoolFeatures(read_only=True), Sectors(8), 10, store)
     assert caught.value.errno == errno.EPERM
+    assert store.content == {}
 
 
 def test_a_flush_commits_only_when_this_device_changed() -> None:
@@ -183,23 +189,11 @@ def test_a_flush_commits_only_when_this_device_changed() -> None:
     assert device.plan_flush() == [Commit()]
 
 
-def test_a_flush_during_a_commit_waits_for_what_came_after_it_began() -> None:
-    ram = RamPool()
-    device = ram.thin(1)
-    ram.write_blocks(device, 0)
-    ram.pool.begin_commit()
-    assert device.plan_flush() == [Commit()]
-    ram.write_blocks(device, 1)
-    ram.pool.finish_commit()
-    assert device.plan_flush() == [Commit()]
-    assert ram.pool.changed
-
-
 def test_an_unchanged_pool_has_nothing_to_commit() -> None:
     ram = RamPool()
-    generation = ram.generation
-    ram.commit()
-    assert (ram.pool.changed, ram.generation) == (False, generation)
+    flushes = ram.metadata.flushes
+    ram.pool.commit()
+    assert (ram.pool.changed, ram.metadata.flushes) == (False, flushes)
 
 
 def test_a_crash_before_the_commit_leaves_the_last_one() -> None:
@@ -217,31 +211,34 @@ def test_a_failed_commit_returns_to_the_last_one_read_only_and_in_need_of_a_chec
     ram = RamPool()
     device, other = ram.thin(1), ram.thin(2)
     ram.write_blocks(device, 0)
+    ram.write_blocks(other, 0)
     ram.commit()
     ram.write_blocks(device, 1)
-    ram.pool.begin_commit()
-    image = ram.pool.abort_commit()
+    ram.fails_to_flush = True
+    with pytest.raises(DeviceMapperError) as caught:
+        ram.pool.commit()
+    assert caught.value.errno == errno.EIO
     assert ram.blocks_of(1) == {0: 0}
     assert ram.read(device, 0, BLOCK) == b"w" * BLOCK
     status = ram.pool.status()
     assert (status.mode, status.needs_check, ram.pool.changed) == ("ro", True, False)
+    # As in the kernel, the device goes on counting the block that is gone.
+    assert device.status().text(0, 512) == "0 512 thin 16 7"
     assert ram.problems() == []
     with pytest.raises(DeviceMapperError) as caught:
         device.plan_flush()
     assert caught.value.errno == errno.EIO
     assert other.plan_flush() == [FlushData()]
-    ram.save(image)
-    assert decode(image).needs_check
+    ram.fails_to_flush = False
     ram.crash()
-    assert ram.pool.status().mode == "ro"
+    assert (ram.pool.status().mode, ram.pool.status().needs_check) == ("ro", True)
 
 
 def test_a_write_that_outlives_its_transaction_is_eio() -> None:
     ram = RamPool()
     device = ram.thin(1)
     plan, discard = device.plan_write(0, BLOCK), device.plan_discard(BLOCK, BLOCK)
-    ram.pool.begin_commit()
-    ram.pool.abort_commit()
+    ram.pool.abort()
     with pytest.raises(DeviceMapperError) as caught:
         device.complete(plan)
     assert caught.value.errno == errno.EIO
@@ -250,11 +247,26 @@ def test_a_write_that_outlives_its_transaction_is_eio() -> None:
     assert ram.problems() == []
 
 
+def test_a_discard_that_outlives_its_transaction_fails_the_pool_as_the_kernel_s() -> None:
+    ram = RamPool()
+    device = ram.thin(1)
+    ram.write_blocks(device, 0, 4)
+    ram.commit()
+    discard = device.plan_discard(0, 2 * BLOCK)
+    ram.pool.abort()
+    assert ram.pool.mode is PoolMode.READ_ONLY
+    device.complete(discard)
+    assert ram.pool.mode is PoolMode.FAIL
+    ram.crash()
+    assert ram.blocks_of(1) == {0: 0, 1: 1, 2: 2, 3: 3}
+    assert ram.problems() == []
+
+
 def test_a_device_that_was_never_committed_is_lost_with_its_transaction() -> None:
     ram = RamPool()
     ram.pool.create_thin(1)
     device = ram.open(1)
-    ram.pool.abort_commit()
+    ram.pool.abort()
     with pytest.raises(DeviceMapperError) as caught:
         device.plan_read(0, 1)
     assert caught.value.errno == errno.EIO
@@ -265,8 +277,8 @@ def test_a_device_that_was_never_committed_is_lost_with_its_transaction() -> Non
 def test_a_second_failure_fails_the_pool_for_good() -> None:
     ram = RamPool()
     device = ram.thin(1)
-    ram.pool.abort_commit()
-    ram.pool.abort_commit()
+    ram.pool.abort()
+    ram.pool.abort()
     assert ram.pool.mode is PoolMode.FAIL
     assert ram.pool.status().text(0, 384) == "0 384 thin-pool Fail"
     assert device.status().text(0, 8) == "0 8 thin Fail"
@@ -279,12 +291,3 @@ def test_a_second_failure_fails_the_pool_for_good() -> None:
     assert caught.value.errno == errno.EINVAL
     ram.pool.bind(ram.features, 0)
     assert ram.pool.mode is PoolMode.FAIL
-
-
-def test_commits_do_not_overlap() -> None:
-    pool = RamPool().pool
-    with pytest.raises(AssertionError, match="no commit"):
-        pool.finish_commit()
-    pool.begin_commit()
-    with pytest.raises(AssertionError, match="already under way"):
-        pool.begin_commit()

@@ -6,29 +6,38 @@ import pytest
 from ram_pool import RamPool
 
 from thinsim.errors import DeviceMapperError
-from thinsim.thin.device import CommitNeeded, NoDataSpace, OutOfDataSpace, ShortOfDataSpace
+from thinsim.thin.device import NoDataSpace, NotWritable, OutOfDataSpace
 from thinsim.thin.modes import PoolMode
+from thinsim.thin.plan import Commit, FlushData
 from thinsim.thin.table import PoolFeatures
 
 BLOCK = 4096
 ERROR_IF_NO_SPACE = PoolFeatures(error_if_no_space=True)
 
 
-def test_a_full_pool_asks_for_a_commit_then_is_out_of_data_space() -> None:
+def test_a_full_pool_commits_and_looks_again_then_is_out_of_data_space() -> None:
     ram = RamPool(data_blocks=2)
     device = ram.thin(1)
     ram.write_blocks(device, 0, 2)
-    with pytest.raises(CommitNeeded):
-        device.plan_write(2 * BLOCK, BLOCK)
-    assert (ram.pool.mode, ram.pool.event_nr) == (PoolMode.WRITE, 0)
-    ram.commit()
+    flushes = ram.metadata.flushes
     with pytest.raises(OutOfDataSpace) as caught:
         device.plan_write(2 * BLOCK, BLOCK)
     assert caught.value.errno == errno.ENOSPC
+    assert ram.metadata.flushes == flushes + 2
     assert ram.pool.status().mode == "out_of_data_space"
     # The low water mark of 0, and the mode.
     assert ram.pool.event_nr == 2
-    assert not ram.pool.has_space
+
+
+def test_a_block_freed_before_the_commit_that_looks_again_is_given_out() -> None:
+    ram = RamPool(data_blocks=2)
+    device = ram.thin(1)
+    ram.write_blocks(device, 0, 2)
+    ram.commit()
+    ram.discard_blocks(device, 0)
+    ram.commit()
+    ram.write_blocks(device, 7)
+    assert ram.blocks_of(1) == {1: 1, 7: 0}
 
 
 def test_error_if_no_space_fails_the_write() -> None:
@@ -45,15 +54,31 @@ def test_a_long_write_can_fill_the_pool_before_it_fails() -> None:
     ram = RamPool(data_blocks=3)
     device = ram.thin(1)
     ram.write_blocks(device, 1)
-    with pytest.raises(ShortOfDataSpace) as caught:
-        device.plan_write(100, 5 * BLOCK)
-    assert caught.value.writable == 3 * BLOCK - 100
-    assert (ram.pool.mode, ram.pool.blocks_used()) == (PoolMode.WRITE, 1)
+    plan = device.plan_write(100, 5 * BLOCK)
+    assert plan.length == 3 * BLOCK - 100
+    assert (ram.pool.mode, ram.pool.blocks_used()) == (PoolMode.OUT_OF_DATA_SPACE, 3)
+    ram.execute(plan.steps, b"x" * plan.length)
+    device.complete(plan)
     with pytest.raises(OutOfDataSpace):
-        ram.write(device, 100, b"x" * 5 * BLOCK)
+        ram.write(device, 100 + plan.length, b"x" * (5 * BLOCK - plan.length))
     assert sorted(ram.blocks_of(1)) == [0, 1, 2]
     assert ram.read(device, 0, 4 * BLOCK) == bytes(100) + b"x" * (3 * BLOCK - 100) + bytes(BLOCK)
     assert ram.problems() == []
+
+
+def test_blocks_that_need_no_space_are_written_around_those_that_do() -> None:
+    ram = RamPool(data_blocks=3, features=ERROR_IF_NO_SPACE)
+    device = ram.thin(1)
+    for vblock in (0, 2, 4):
+        ram.write_blocks(device, vblock)
+    with pytest.raises(NoDataSpace):
+        ram.write_blocks(device, 0, 5, fill=b"n")
+    assert ram.read(device, 0, 5 * BLOCK) == (b"n" * BLOCK + bytes(BLOCK)) * 2 + b"n" * BLOCK
+    ram.pool.bind(PoolFeatures(read_only=True), 0)
+    with pytest.raises(NotWritable) as caught:
+        ram.write_blocks(device, 0, 5, fill=b"r")
+    assert caught.value.errno == errno.EIO
+    assert ram.read(device, 0, 5 * BLOCK) == (b"r" * BLOCK + bytes(BLOCK)) * 2 + b"r" * BLOCK
 
 
 def test_out_of_data_space_leaves_mapped_blocks_writable_and_messages_served() -> None:
@@ -70,7 +95,6 @@ def test_out_of_data_space_leaves_mapped_blocks_writable_and_messages_served() -
     assert ram.pool.status().mode == "out_of_data_space"
     ram.commit()
     assert ram.pool.status().mode == "rw"
-    assert ram.pool.has_space
     ram.write_blocks(device, 5)
     assert ram.problems() == []
 
@@ -80,7 +104,7 @@ def test_growth_ends_out_of_data_space_at_its_commit() -> None:
     device = ram.thin(1)
     with pytest.raises(OutOfDataSpace):
         ram.write_blocks(device, 0, 2)
-    ram.pool.grow_data(2)
+    ram.pool.grow(2)
     assert ram.pool.changed
     ram.commit()
     assert ram.pool.mode is PoolMode.WRITE
@@ -148,7 +172,7 @@ def test_a_read_only_pool_reads_rewrites_and_ignores_discards() -> None:
             refused()
         assert caught.value.errno in (errno.EIO, errno.EOPNOTSUPP)
     with pytest.raises(DeviceMapperError) as caught:
-        ram.pool.begin_commit()
+        ram.pool.commit()
     assert caught.value.errno == errno.EINVAL
     ram.pool.bind(PoolFeatures(), 0)
     assert (ram.pool.status().mode, ram.pool.event_nr) == ("rw", 2)
@@ -159,6 +183,7 @@ def test_a_pool_that_became_read_only_with_changes_can_not_flush_them() -> None:
     device = ram.thin(1)
     plan = device.plan_write(5 * BLOCK, BLOCK)
     ram.write_blocks(device, 0)
+    assert device.plan_flush() != []
     ram.pool.bind(PoolFeatures(read_only=True), 0)
     for refused in (device.plan_flush, lambda: device.complete(plan)):
         with pytest.raises(DeviceMapperError) as caught:
@@ -169,9 +194,26 @@ def test_a_pool_that_became_read_only_with_changes_can_not_flush_them() -> None:
 def test_a_pool_that_needs_a_check_does_not_grow_or_write() -> None:
     ram = RamPool()
     ram.thin(1)
-    ram.save(ram.pool.abort_commit())
+    ram.pool.abort()
     ram.data_blocks = 60
     ram.crash()
     assert ram.pool.status().total_data == 48
     ram.pool.bind(PoolFeatures(), 0)
     assert ram.pool.mode is PoolMode.READ_ONLY
+
+
+def test_a_flush_is_a_write_to_block_0_for_a_pool_without_space() -> None:
+    for features, expected in ((PoolFeatures(), OutOfDataSpace), (ERROR_IF_NO_SPACE, NoDataSpace)):
+        ram = RamPool(data_blocks=1, features=features)
+        device, other = ram.thin(1), ram.thin(2)
+        with pytest.raises(NoDataSpace):
+            ram.write_blocks(device, 0, 2)
+        assert device.plan_flush() == [Commit()]
+        with pytest.raises(expected):
+            other.plan_flush()
+        ram.commit()
+        assert device.plan_flush() == [FlushData()]
+        ram.pool.bind(PoolFeatures(read_only=True), 0)
+        assert device.plan_flush() == [FlushData()]
+        with pytest.raises(NotWritable):
+            other.plan_flush()

@@ -154,24 +154,29 @@ def test_an_abandoned_write_maps_nothing_and_its_blocks_stay_allocated() -> None
     assert ram.pool.mappings(1) == []
     assert ram.pool.blocks_used() == 2
     assert ram.problems() == [
-        "data block 0: leaked, a write to it failed",
-        "data block 1: leaked, a write to it failed",
+        "data block 0: 1 references, but 0 uses: leaked",
+        "data block 1: 1 references, but 0 uses: leaked",
     ]
     ram.commit()
     ram.crash()
     assert ram.pool.blocks_used() == 2
 
 
-def test_blocks_of_a_write_in_flight_are_free_after_a_crash() -> None:
+def test_blocks_of_a_write_in_flight_at_a_commit_are_leaked_by_a_crash() -> None:
     ram = RamPool()
     device = ram.thin(1)
     device.plan_write(0, 2 * BLOCK)
     assert ram.pool.blocks_used() == 2
     assert ram.problems() == []
-    ram.commit()
     ram.crash()
     assert ram.pool.blocks_used() == 0
+    device = ram.open(1)
+    device.plan_write(0, 2 * BLOCK)
+    ram.commit()
     assert ram.problems() == []
+    ram.crash()
+    assert ram.pool.blocks_used() == 2
+    assert ram.problems() == [f"data block {block}: 1 references, but 0 uses: leaked" for block in (0, 1)]
 
 
 def test_two_remapping_writes_of_one_block_may_not_be_outstanding() -> None:

@@ -23,13 +23,16 @@ _BUFFER_SIZE = 1 << 20
 class LinuxBlockDevice:
     """A BlockDevice on ``/dev/...``, claimed exclusively (EBUSY while mounted or claimed by another).
 
+    With *read_only* it is not claimed: several thin devices may have one external origin.
+
     Safe to use from several threads at once. Raises InvalidValueError when *path* is no block
     device, else ``OSError`` from the device.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_DIRECT | os.O_EXCL | os.O_CLOEXEC)
+        access = os.O_RDONLY if read_only else os.O_RDWR | os.O_EXCL
+        self._fd = os.open(path, access | os.O_DIRECT | os.O_CLOEXEC)
         self._buffers: list[mmap.mmap] = []
         try:
             status = os.fstat(self._fd)
@@ -37,16 +40,15 @@ class LinuxBlockDevice:
                 raise InvalidValueError(f"{path} is not a block device")
             self.major = os.major(status.st_rdev)
             self.minor = os.minor(status.st_rdev)
-            size = bytearray(8)
-            fcntl.ioctl(self._fd, BLKGETSIZE64, size)
-            self._size: int = struct.unpack("Q", size)[0]
+            self._size = self._ask_size()
         except BaseException:
             os.close(self._fd)
             raise
 
     @property
     def size(self) -> int:
-        """Bytes, as the kernel reported at open."""
+        """Bytes, as the kernel reports now: a loop device can grow while it is open."""
+        self._size = self._ask_size()
         return self._size
 
     @property
@@ -70,7 +72,7 @@ class LinuxBlockDevice:
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write all of *data*; EIO if the device ends before."""
         # The kernel calls a write that starts past the end ENOSPC (block/fops.c): that word is the pool's.
-        if offset + len(data) > self._size:
+        if offset + len(data) > self._size and offset + len(data) > self.size:
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(self.path))
         source = memoryview(data)
         buffer = self._take_buffer()
@@ -100,6 +102,11 @@ class LinuxBlockDevice:
             for buffer in self._buffers:
                 buffer.close()
             self._buffers.clear()
+
+    def _ask_size(self) -> int:
+        size = bytearray(8)
+        fcntl.ioctl(self._fd, BLKGETSIZE64, size)
+        return int(struct.unpack("Q", size)[0])
 
     def _read_piece(self, offset: int, length: int) -> bytes:
         buffer = self._take_buffer()

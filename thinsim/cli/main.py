@@ -12,7 +12,11 @@ import click
 
 from fuse_backing.errors import FuseBackingError
 from thinsim import __version__
+from thinsim.cli.dm import dm
 from thinsim.cli.doctor import doctor
+from thinsim.cli.env import env
+from thinsim.cli.metadata import metadata
+from thinsim.cli.pool import pool
 from thinsim.cli.reproduce import reproduce
 from thinsim.errors import ThinsimError
 
@@ -27,6 +31,10 @@ def commands() -> None:
 
 commands.add_command(reproduce)
 commands.add_command(doctor)
+commands.add_command(dm)
+commands.add_command(env)
+commands.add_command(pool)
+commands.add_command(metadata)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -15,8 +16,8 @@ from thinsim.report.reproduction_json import to_json
 from thinsim.report.reproduction_table import print_to
 from thinsim.rig.probes import RIGS, choose_rig, probe_machine
 from thinsim.rig.recovery import abandoned_runs, recover
-from thinsim.scenario.container_lifecycle import SETTINGS
-from thinsim.scenario.reproduce import Request
+from thinsim.scenario.container_lifecycle import Setting
+from thinsim.scenario.reproduce import CONTAINERD, CORE, SUBJECTS, Request
 from thinsim.scenario.reproduce import reproduce as run_reproduction
 
 LEAKED = 3
@@ -37,9 +38,16 @@ _UNBOUNDED_WIDTH = 200
 @click.option(
     "--setting",
     "chosen",
-    type=click.Choice([setting.slug for setting in SETTINGS]),
+    type=click.Choice(list(dict.fromkeys(each.slug for known in SUBJECTS.values() for each in known))),
     multiple=True,
-    help="Run this setting only; may be repeated. Default: all three.",
+    help="Run this setting only; may be repeated. Default: all of the subject's.",
+)
+@click.option(
+    "--subject",
+    type=click.Choice(list(SUBJECTS)),
+    default=CORE,
+    show_default=True,
+    help="Whose snapshotter: thinsim's own core, or the unmodified containerd of this machine.",
 )
 @click.option("--rig", type=click.Choice(["auto", *RIGS]), default="auto", show_default=True)
 @click.option(
@@ -68,6 +76,7 @@ def reproduce(
     image: Path | None,
     container_mb: int,
     chosen: tuple[str, ...],
+    subject: str,
     rig: str,
     directory: Path | None,
     keep: bool,
@@ -90,9 +99,11 @@ def reproduce(
     choice = choose_rig(rig, probe_machine(directory or Path(tempfile.gettempdir())))
     notes.print(f"rig {choice.rig}: {choice.why}", highlight=False)
     _check_fit(choice.rig, image, record, history)
+    settings = _settings(subject, chosen, choice.rig, record)
     request = Request(
         rig=choice.rig,
-        settings=[setting for setting in SETTINGS if not chosen or setting.slug in chosen],
+        settings=settings,
+        subject=subject,
         image=image,
         container_bytes=container_mb << 20,
         directory=directory,
@@ -117,6 +128,18 @@ def reproduce(
         click.echo(f"thinsim: leaked {worst} bytes, more than {fail_on_leak}", err=True)
         return LEAKED
     return 0
+
+
+def _settings(subject: str, chosen: tuple[str, ...], rig: str, record: Path | None) -> Sequence[Setting]:
+    known = [setting.slug for setting in SUBJECTS[subject]]
+    for slug in chosen:
+        if slug not in known:
+            raise click.UsageError(f"--setting {slug}: of {subject} there are {', '.join(known)}")
+    if subject == CONTAINERD and rig == "process":
+        raise click.UsageError("--subject containerd needs a rig with devices; the process rig has none")
+    if subject == CONTAINERD and record is not None:
+        raise click.UsageError("--record records the scenario of the core only")
+    return [setting for setting in SUBJECTS[subject] if not chosen or setting.slug in chosen]
 
 
 def _check_fit(rig: str, image: Path | None, record: Path | None, history: Path | None) -> None:

@@ -1,71 +1,49 @@
-"""From a pool's table to a pool in service: open its two devices, load what was saved last."""
+"""From a pool's table to a pool in service: load what was saved last."""
 
 import errno
-from collections.abc import Callable
+from contextlib import suppress
 
 from thinsim.block.interface import BlockDevice
-from thinsim.dm.active_pool import ActivePool, Runner
+from thinsim.dm.active_pool import ActivePool
 from thinsim.dm.metadata_device import MetadataDevice
-from thinsim.errors import DeviceMapperError, InvalidValueError, KernelError
+from thinsim.dm.runner import Runner
+from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.thin.pool import Pool
 from thinsim.thin.table import PoolTable
 from thinsim.units import bytes_of
 
-OpenBlock = Callable[[str], BlockDevice]
-"""Opens a device by the path in a table; ``OSError``, or InvalidValueError when it is no block device."""
 
+async def activate(table: PoolTable, metadata: BlockDevice, data: BlockDevice, run: Runner) -> ActivePool:
+    """Return the pool of *table* on two open devices; what was formatted is committed, or the pool is
+    read-only.
 
-async def activate(table: PoolTable, open_block: OpenBlock, run: Runner) -> ActivePool:
-    """Return the pool of *table*; what was formatted or grown is committed.
-
-    DeviceMapperError: the errno of opening a device; EINVAL, EPERM as the engine; EILSEQ for damaged
-    metadata; EIO, ENOSPC from the metadata device. Both devices are closed then.
+    DeviceMapperError: EINVAL, EPERM as the engine; EILSEQ for damaged metadata; EIO, ENOSPC from the
+    metadata device.
     """
-    opened: list[BlockDevice] = []
-    try:
-        metadata = await _open(table.metadata_dev, "metadata", open_block, run)
-        opened.append(metadata)
-        data = await _open(table.data_dev, "data", open_block, run)
-        opened.append(data)
-        if bytes_of(table.length) > data.size:
-            raise DeviceMapperError(errno.EINVAL, f"{table.data_dev} is too small for the pool's table")
-        pool = await _load(table, data, MetadataDevice(metadata), run)
+    pool = await _load(table, data, MetadataDevice(metadata), run)
+    with suppress(DeviceMapperError):  # it shows in the mode (pool_preresume)
         await pool.commit()
-    except BaseException:
-        for device in opened:
-            device.close()
-        raise
     return pool
 
 
 async def _load(table: PoolTable, data: BlockDevice, metadata: MetadataDevice, run: Runner) -> ActivePool:
+    def load() -> Pool:
+        return Pool(
+            table.features,
+            table.block_size,
+            None,  # the first resume grows it: until then nobody knows that the data device has so much
+            metadata,
+            low_water_blocks=table.low_water_blocks,
+            data_can_discard=data.max_discard_bytes >= bytes_of(table.block_size),
+            flush_data=data.flush,
+        )
+
     try:
-        state = await run(metadata.load)
+        engine = await run(load)
     except KernelError as error:
         raise DeviceMapperError(error.errno, f"Error creating metadata object: {error.args[0]}") from error
     except OSError as error:
         raise DeviceMapperError(
-            error.errno or errno.EIO, f"Error creating metadata object: cannot read {table.metadata_dev}"
+            error.errno or errno.EIO, f"Error creating metadata object: cannot use {table.metadata_dev}"
         ) from error
-    engine = Pool(
-        table.features,
-        table.block_size,
-        table.length // table.block_size,
-        table.low_water_blocks,
-        metadata.blocks,
-        state,
-        data.max_discard_bytes >= bytes_of(table.block_size),
-    )
     return ActivePool(engine, data, metadata, run)
-
-
-async def _open(path: str, role: str, open_block: OpenBlock, run: Runner) -> BlockDevice:
-    try:
-        device: BlockDevice = await run(open_block, path)
-    except OSError as error:
-        raise DeviceMapperError(
-            error.errno or errno.EIO, f"cannot open the pool's {role} device {path}"
-        ) from error
-    except InvalidValueError as error:
-        raise DeviceMapperError(errno.ENOTBLK, f"the pool's {role} device: {error}") from error
-    return device

@@ -6,8 +6,9 @@ apart, commits when the kernel would, and turns device errors into the errno a b
 
 import errno
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
 
 import trio
 
@@ -15,13 +16,20 @@ from thinsim.block.interface import BlockDevice
 from thinsim.dm.executor import execute, execute_read
 from thinsim.dm.gate import Gate
 from thinsim.dm.metadata_device import MetadataDevice
+from thinsim.dm.pool_io import Outcome, discard, io_error, write
 from thinsim.dm.remap_lock import RemapLock
-from thinsim.errors import DeviceMapperError
-from thinsim.thin.device import CommitNeeded, OutOfDataSpace, ShortOfDataSpace, ThinDevice
+from thinsim.dm.runner import Runner
+from thinsim.errors import DeviceMapperError, KernelError
+from thinsim.thin.check import check
+from thinsim.thin.device import OutOfDataSpace, ThinDevice
+from thinsim.thin.mapping import Run
+from thinsim.thin.metadata.blocks import BlockNotResidentError
 from thinsim.thin.modes import PoolMode
 from thinsim.thin.plan import Commit
 from thinsim.thin.pool import Pool
-from thinsim.units import Sectors
+from thinsim.thin.status import ThinStatus
+from thinsim.thin.table import PoolTable
+from thinsim.units import Sectors, bytes_of
 
 log = logging.getLogger(__name__)
 
@@ -32,22 +40,7 @@ NO_SPACE_TIMEOUT = 60.0
 """Seconds that a write waits for space under queue_if_no_space (dm-thin.c, no_space_timeout)."""
 
 
-class Runner(Protocol):
-    """Runs blocking I/O: on a worker thread, or in place."""
-
-    def __call__(self, function: Callable[..., Any], /, *arguments: Any) -> Awaitable[Any]:
-        """Return what ``function(*arguments)`` returns."""
-
-
-async def in_place(function: Callable[..., Any], /, *arguments: Any) -> Any:
-    """Run blocking I/O right here: for backings that can't wait on this process."""
-    await trio.lowlevel.checkpoint()
-    return function(*arguments)
-
-
-async def on_thread(function: Callable[..., Any], /, *arguments: Any) -> Any:
-    """Run blocking I/O on a worker thread, so that the event loop stays free."""
-    return await trio.to_thread.run_sync(function, *arguments)
+T = TypeVar("T")
 
 
 class ActivePool:
@@ -61,105 +54,134 @@ class ActivePool:
         self._run = run
         self._lock = RemapLock()
         self._changed = trio.lowlevel.ParkingLot()
-        self._thins: set[ThinDevice] = set()
+        self._thins: dict[ThinDevice, BlockDevice | None] = {}
         self._closed = False
 
     async def message(self, text: str) -> None:
         """Carry out a message and commit; a failing commit shows in the mode only (pool_message)."""
-        try:
-            async with self._lock.alone():
-                if self._closed:
-                    raise DeviceMapperError(errno.ENXIO, "the pool was removed")
-                self.engine.message(text)
-                try:
-                    await self._commit()
-                except DeviceMapperError as error:
-                    log.error("after message %r: %s", text, error)
-        finally:
-            self._tell_waiters()
+        async with self._changing():
+            if self._closed:
+                raise DeviceMapperError(errno.ENXIO, "the pool was removed")
+            await self._run(self.engine.message, text)
 
-    def open_thin(self, thin_id: int, length: Sectors) -> ThinDevice:
-        """Open *thin_id*; ENODATA when the pool has none."""
-        device = self.engine.open_thin(thin_id, length)
-        self._thins.add(device)
+    async def open_thin(self, thin_id: int, length: Sectors, origin: BlockDevice | None = None) -> ThinDevice:
+        """Open *thin_id*; ENODATA when the pool has none. The external *origin* is closed with it."""
+        size = None if origin is None else origin.size
+        async with self._lock.alone():
+            device = await self._look(lambda: self.engine.open_thin(thin_id, length, size))
+        self._thins[device] = origin
         return device
 
     def close_thin(self, device: ThinDevice) -> None:
         """Close what :meth:`open_thin` gave: requests that have not begun by now end with EIO."""
-        self._thins.remove(device)
+        origin = self._thins.pop(device)
         self.engine.close_thin(device)
+        if origin is not None:
+            origin.close()
+
+    async def thin_status(self, device: ThinDevice) -> ThinStatus:
+        """Return the status of *device*."""
+        async with self._lock.shared():
+            return await self._look(device.status)
+
+    async def mappings(self) -> dict[int, list[Run]]:
+        """Return the mappings of every device."""
+        async with self._lock.alone():
+            found: dict[int, list[Run]] = await self._run(self._mappings)
+            return found
+
+    async def check(self) -> list[str]:
+        """Return what the checker finds wrong with the metadata."""
+        async with self._lock.alone():
+            problems: list[str] = await self._run(check, self.engine)
+            return problems
 
     async def commit(self) -> None:
         """Commit what has changed, if anything has."""
         if not self.engine.changed:
             return
+        async with self._changing():
+            if self.engine.changed:
+                await self._run(self.engine.commit)
+
+    async def commit_or_log(self) -> None:
+        """Commit where the kernel does not care whether it works: the mode shows it (pool_status)."""
         try:
-            async with self._lock.alone():
-                await self._commit()
-        finally:
-            self._tell_waiters()
+            await self.commit()
+        except DeviceMapperError as error:
+            log.error("commit: %s", error)
 
     async def read(self, device: ThinDevice, offset: int, length: int) -> bytes:
         """Return *length* bytes of *device*."""
         async with self.gate.passing(), self._lock.shared():
             self._check_open(device)
-            steps = device.plan_read(offset, length)
+            steps = await self._look(lambda: device.plan_read(offset, length))
             try:
-                answer: bytes = await self._run(execute_read, steps, self._data)
+                answer: bytes = await self._run(execute_read, steps, self._data, self._thins.get(device))
             except OSError as error:
-                raise _io_error(error) from error
+                raise io_error(error) from error
             return answer
 
     async def write(self, device: ThinDevice, offset: int, data: bytes) -> None:
-        """Write *data*; waits for space under queue_if_no_space, ENOSPC when none comes."""
+        """Write *data*; waits for space under queue_if_no_space, ENOSPC when none comes.
+
+        As in the kernel each block fares for itself: one without space does not keep others from being
+        written, the request ends with the first error.
+        """
         async with self.gate.passing():
             if await self._mapped_write(device, offset, data):
                 return
-        piece = len(data)
-        while data:
-            try:
+        failed: DeviceMapperError | None = None
+        pieces = [(offset, data)]
+        while pieces:
+            waiting: list[tuple[int, bytes]] = []
+            for at, piece in pieces:
                 async with self.gate.passing():
-                    await self._remapping_write(device, offset, data[:piece])
-            except ShortOfDataSpace as short:
-                # Block by block, as the kernel: what there is space for is written.
-                piece = short.writable
-            except OutOfDataSpace:
+                    outcome = await self._remapping_write(device, at, piece)
+                waiting += outcome.waiting
+                failed = failed or outcome.failed
+            pieces = waiting
+            if pieces:
                 log.warning("pool is out of data space: a write waits")
                 # Outside of the gate: a suspend of the pool does not wait for space (pool_presuspend).
                 await self._wait_for_space()
-                piece = len(data)
-            else:
-                offset, data = offset + piece, data[piece:]
-                piece = len(data)
+        if failed is not None:
+            raise failed
 
     async def discard(self, device: ThinDevice, offset: int, length: int) -> None:
         """Unmap and pass down; the two stages stand around the execution (dm-thin.c, passdown_pt1, _pt2)."""
-        try:
-            async with self.gate.passing(), self._lock.alone():
-                self._check_open(device)
-                plan = device.plan_discard(offset, length)
-                try:
-                    with trio.CancelScope(shield=True):
-                        await self._run(execute, plan.steps, self._data)
-                finally:
-                    device.complete(plan)
-        finally:
-            self._tell_waiters()
+        async with self.gate.passing(), self._changing():
+            self._check_open(device)
+            await self._run(discard, device, offset, length, self._data)
 
     async def flush(self, device: ThinDevice) -> None:
-        """Flush the data device, or commit when *device* changed in this transaction."""
-        async with self.gate.passing():
-            if any(isinstance(step, Commit) for step in device.plan_flush()):
-                await self.commit()
-                return
-            async with self._lock.shared():
-                self._check_open(device)
-                try:
-                    await self._run(self._data.flush)
-                except OSError as error:
-                    raise _io_error(error) from error
+        """Flush the data device, or commit when *device* changed in this transaction.
 
-    def resume(self) -> None:
+        In a pool without space it may wait, as a write does (see ``plan_flush``).
+        """
+        while True:
+            try:
+                await self._flush(device)
+            except OutOfDataSpace:
+                await self._wait_for_space()
+            else:
+                return
+
+    async def resume(self, table: PoolTable | None = None) -> None:
+        """Take a newly loaded *table* and the devices' present sizes, then let I/O through (pool_preresume).
+
+        EINVAL: a device is too small; EIO, ENOSPC: the metadata can't grow. I/O is held then, except in
+        a pool that has failed.
+        """
+        async with self._changing():
+            try:
+                await self._run(self._take_table, table)
+            except DeviceMapperError:
+                if self.engine.mode is not PoolMode.FAIL:
+                    raise
+        self.let_through()
+
+    def let_through(self) -> None:
         """Let I/O through; the low water mark can trigger again, held writes try again (pool_resume)."""
         self.engine.resume()
         self.gate.open()
@@ -191,67 +213,80 @@ class ActivePool:
                     self._metadata.close()
         self._tell_waiters()
 
+    async def _flush(self, device: ThinDevice) -> None:
+        async with self.gate.passing():
+            async with self._lock.shared():
+                self._check_open(device)
+                steps = await self._look(device.plan_flush)
+                if not any(isinstance(step, Commit) for step in steps):
+                    try:
+                        await self._run(self._data.flush)
+                    except OSError as error:
+                        raise io_error(error) from error
+                    return
+            await self.commit()
+
     async def _mapped_write(self, device: ThinDevice, offset: int, data: bytes) -> bool:
         """Write *data* if that changes no mapping; return whether it was written."""
         async with self._lock.shared():
             self._check_open(device)
-            if device.needs_remap(offset, len(data)):
+            if await self._look(lambda: device.needs_remap(offset, len(data))):
                 return False
-            plan = device.plan_write(offset, len(data))
+            plan = await self._look(lambda: device.plan_write(offset, len(data)))
             try:
                 await self._run(execute, plan.steps, self._data, data)
             except OSError as error:
-                raise _io_error(error) from error
+                raise io_error(error) from error
             return True
 
-    async def _remapping_write(self, device: ThinDevice, offset: int, data: bytes) -> None:
+    async def _remapping_write(self, device: ThinDevice, offset: int, data: bytes) -> Outcome:
+        async with self._changing():
+            self._check_open(device)
+            origin = self._thins.get(device)
+            outcome: Outcome = await self._run(write, device, offset, data, self._data, origin)
+            return outcome
+
+    def _take_table(self, table: PoolTable | None) -> None:
+        blocks = self.engine.target_blocks
+        if table is not None:
+            if bytes_of(table.length) > self._data.size:
+                raise DeviceMapperError(errno.EINVAL, f"{table.data_dev} is too small for the pool's table")
+            can_discard = self._data.max_discard_bytes >= bytes_of(self.engine.block_size)
+            self.engine.bind(table.features, table.low_water_blocks, can_discard)
+            blocks = table.length // self.engine.block_size
+        self.engine.grow(blocks)
+        if self.engine.changed:
+            with suppress(DeviceMapperError):  # it shows in the mode
+                self.engine.commit()
+
+    def _mappings(self) -> dict[int, list[Run]]:
+        return {int(thin_id): self.engine.mappings(thin_id) for thin_id in self.engine.thin_ids()}
+
+    @asynccontextmanager
+    async def _changing(self) -> AsyncIterator[None]:
+        """Be the only one, to the end: a change that is cut short would have no owner."""
         try:
             async with self._lock.alone():
-                self._check_open(device)
-                try:
-                    plan = device.plan_write(offset, len(data))
-                except CommitNeeded:
-                    await self._commit()
-                    plan = device.plan_write(offset, len(data))
-                try:
-                    # Not cut short: a block half copied must not stay without an owner.
-                    with trio.CancelScope(shield=True):
-                        await self._run(execute, plan.steps, self._data, data)
-                except BaseException as error:
-                    device.abandon(plan)
-                    if isinstance(error, OSError):
-                        raise _io_error(error) from error
-                    raise
-                device.complete(plan)
+                with trio.CancelScope(shield=True):
+                    yield
         finally:
             self._tell_waiters()
 
-    async def _commit(self) -> None:
-        """Flush data, then write metadata; the caller holds the lock alone."""
-        if not self.engine.changed:
-            return
-        # A commit under way is not cut short: it would leave the engine between two transactions.
-        with trio.CancelScope(shield=True):
-            image = self.engine.begin_commit()
+    async def _look(self, look: Callable[[], T]) -> T:
+        """Return what *look* finds in the metadata; what isn't in memory is read without blocking others."""
+        blocks = self.engine.metadata.blocks
+        while True:
+            blocks.resident_only = True
             try:
-                await self._run(self._save, image)
-            except Exception as error:
-                await self._abort()
-                raise DeviceMapperError(errno.EIO, f"commit failed: {error}") from error
-            self.engine.finish_commit()
-
-    async def _abort(self) -> None:
-        """Go back to the last commit and say so on disk; a pool that can't even do that has failed."""
-        image = self.engine.abort_commit()
-        try:
-            await self._run(self._metadata.save, image)
-        except Exception as error:
-            log.error("cannot mark the metadata as in need of a check: %s", error)
-            self.engine.fail()
-
-    def _save(self, image: bytes) -> None:
-        self._data.flush()
-        self._metadata.save(image)
+                return look()
+            except BlockNotResidentError as missing:
+                number = missing.number
+            finally:
+                blocks.resident_only = False
+            try:
+                blocks.admit(number, await self._run(blocks.fetch, number))
+            except (OSError, KernelError) as error:
+                raise DeviceMapperError(errno.EIO, f"metadata can't be read: {error}") from error
 
     async def _wait_for_space(self) -> None:
         """Return when a write may try again: there is space, or waiting is over for all writes."""
@@ -269,7 +304,3 @@ class ActivePool:
     def _check_open(self, device: ThinDevice) -> None:
         if device not in self._thins:
             raise DeviceMapperError(errno.EIO, f"the device of thin {device.thin_id} was removed")
-
-
-def _io_error(error: OSError) -> DeviceMapperError:
-    return DeviceMapperError(error.errno or errno.EIO, f"data device: {error.strerror or error}")

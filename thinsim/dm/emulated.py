@@ -6,6 +6,7 @@ from typing import Any
 
 from fuse_backing.control import ControlClient
 from fuse_backing.errors import ControlError, ServerGoneError
+from thinsim.dm.activity import Act, Activity
 from thinsim.dm.interface import DeviceInfo
 from thinsim.dm.nodes import MAPPER
 from thinsim.dm.write_trace import TracedWrite
@@ -23,9 +24,9 @@ class EmulatedDeviceMapper:
         """See DeviceMapper."""
         await self._call("create", name=name, table=table, uuid=uuid, readonly=readonly)
 
-    async def load(self, name: str, table: str) -> None:
+    async def load(self, name: str, table: str, *, readonly: bool = False) -> None:
         """See DeviceMapper."""
-        await self._call("load", name=name, table=table)
+        await self._call("load", name=name, table=table, readonly=readonly)
 
     async def suspend(self, name: str, *, noflush: bool = False, nolockfs: bool = False) -> None:
         """See DeviceMapper."""
@@ -85,6 +86,13 @@ class EmulatedDeviceMapper:
     async def take_trace(self) -> tuple[TracedWrite, ...]:
         """Return what was noted since the last call."""
         return tuple(TracedWrite(*entry) for entry in await self._call("trace-take"))
+
+    async def take_activity(self) -> tuple[Activity, ...]:
+        """Return what was done to thin devices since the last call."""
+        return tuple(
+            Activity(Act(act), device, thin_id, length, text)
+            for act, device, thin_id, length, text in await self._call("activity-take")
+        )
 
     async def _call(self, command: str, **arguments: object) -> Any:
         try:

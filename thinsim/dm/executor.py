@@ -6,9 +6,11 @@ from thinsim.block.interface import BlockDevice
 from thinsim.thin.plan import (
     Commit,
     CopyData,
+    CopyOrigin,
     FlushData,
     PassDown,
     ReadData,
+    ReadOrigin,
     ReadStep,
     ReadZeros,
     Step,
@@ -20,23 +22,22 @@ _PIECE = 1 << 20
 _ZEROS = bytes(_PIECE)
 
 
-def execute_read(steps: Sequence[ReadStep], data: BlockDevice) -> bytes:
-    """Return the answer that *steps* put together; ``OSError`` from the data device."""
-    if len(steps) == 1 and isinstance(steps[0], ReadData):
-        return data.read(steps[0].data_offset, steps[0].length)
-    return b"".join(
-        bytes(step.length) if isinstance(step, ReadZeros) else data.read(step.data_offset, step.length)
-        for step in steps
-    )
+def execute_read(steps: Sequence[ReadStep], data: BlockDevice, origin: BlockDevice | None = None) -> bytes:
+    """Return the answer that *steps* put together; ``OSError`` from the data device or the *origin*."""
+    parts = [_read(step, data, origin) for step in steps]
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def execute(
     steps: Sequence[Step],
     data: BlockDevice,
     request: bytes | memoryview = b"",
+    origin: BlockDevice | None = None,
     commit: Callable[[], None] | None = None,
 ) -> None:
     """Carry out *steps* in order; *request* is the data of a write, *commit* what a Commit step means.
+
+    *origin* is the external origin that a provisioned block is copied from.
 
     ``OSError`` from the data device ends it; the caller then abandons the plan. The error of a
     passed down discard is ignored, as in the kernel (dm-thin.c, passdown_endio).
@@ -47,7 +48,9 @@ def execute(
             case WriteData(request_offset, data_offset, length):
                 data.write(data_offset, content[request_offset : request_offset + length])
             case CopyData(source_offset, data_offset, length):
-                _copy(data, source_offset, data_offset, length)
+                _copy(data, source_offset, data, data_offset, length)
+            case CopyOrigin(origin_offset, data_offset, length):
+                _copy(_the(origin), origin_offset, data, data_offset, length)
             case ZeroData(data_offset, length):
                 _zero(data, data_offset, length)
             case PassDown(data_offset, length):
@@ -58,14 +61,30 @@ def execute(
                 if commit is None:
                     raise AssertionError("a plan with a Commit step needs a commit to carry out")
                 commit()
-            case ReadData() | ReadZeros():
+            case ReadData() | ReadZeros() | ReadOrigin():
                 raise AssertionError("reads are carried out by execute_read")
 
 
-def _copy(data: BlockDevice, source_offset: int, data_offset: int, length: int) -> None:
+def _read(step: ReadStep, data: BlockDevice, origin: BlockDevice | None) -> bytes:
+    match step:
+        case ReadZeros(length):
+            return bytes(length)
+        case ReadData(data_offset, length):
+            return data.read(data_offset, length)
+        case ReadOrigin(origin_offset, length):
+            return _the(origin).read(origin_offset, length)
+
+
+def _the(origin: BlockDevice | None) -> BlockDevice:
+    if origin is None:
+        raise AssertionError("the plan reads an external origin, and there is none")
+    return origin
+
+
+def _copy(source: BlockDevice, source_offset: int, data: BlockDevice, data_offset: int, length: int) -> None:
     for done in range(0, length, _PIECE):
         piece = min(_PIECE, length - done)
-        data.write(data_offset + done, data.read(source_offset + done, piece))
+        data.write(data_offset + done, source.read(source_offset + done, piece))
 
 
 def _zero(data: BlockDevice, data_offset: int, length: int) -> None:

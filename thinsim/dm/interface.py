@@ -23,6 +23,8 @@ class DeviceInfo:
     inactive_table: bool
     event_nr: int
     deferred_remove: bool
+    read_only: bool = False
+    target_count: int = 1
     uuid: str = ""
 
 
@@ -36,7 +38,7 @@ class DeviceMapper(Protocol):
     async def create(self, name: str, table: str, *, uuid: str = "", readonly: bool = False) -> None:
         """Create device *name*, load *table* (one line, sectors) and resume it."""
 
-    async def load(self, name: str, table: str) -> None:
+    async def load(self, name: str, table: str, *, readonly: bool = False) -> None:
         """Load *table* into the inactive slot; ``resume`` makes it live."""
 
     async def suspend(self, name: str, *, noflush: bool = False, nolockfs: bool = False) -> None:

@@ -1,334 +1,366 @@
-"""The verbs of device-mapper on pools and thin devices that this process holds.
+"""The verbs of device-mapper on mapped devices that this process holds.
 
-One implementation for two settings: in process without nodes, and in the daemon, where each thin
-device has a loop device and ``/dev/mapper/NAME``. Facts: drivers/md/dm-ioctl.c, dm-thin.c.
+One implementation for two settings: in process without nodes, and in the daemon, where each device
+has a loop device and ``/dev/mapper/NAME``. Facts: drivers/md/dm-ioctl.c, dm.c.
 """
 
 import errno
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import trio
 
-from thinsim.dm.activation import OpenBlock, activate
-from thinsim.dm.active_pool import ActivePool, Runner
-from thinsim.dm.devices import DeviceRecord, Devices, bare_name
+from thinsim.dm.active_pool import ActivePool
+from thinsim.dm.activity import Act, Activity, ActivityLog
+from thinsim.dm.devices import Devices
 from thinsim.dm.interface import DeviceInfo
+from thinsim.dm.lower_devices import LowerDevices, OpenBlock
+from thinsim.dm.mapped_device import MappedDevice
+from thinsim.dm.mapped_table import TableBuilder, TableLine, parse_lines
 from thinsim.dm.names import check_name
-from thinsim.dm.nodes import MAPPER, Nodes, device_number
-from thinsim.dm.thin_volume import ThinVolume
+from thinsim.dm.nodes import MAPPER, Nodes
+from thinsim.dm.runner import Runner
+from thinsim.dm.targets.pool_objects import PoolObjects, pool_objects
+from thinsim.dm.targets.thin_pool import pool_of
 from thinsim.dm.write_trace import WriteTrace
 from thinsim.errors import DeviceMapperError, KernelError
-from thinsim.thin.table import PoolTable, ThinTable, parse_pool_table, parse_thin_table, target_type
-from thinsim.units import bytes_of
 
 log = logging.getLogger(__name__)
 
 
 class LocalDeviceMapper:
-    """A DeviceMapper over pools in this process. Use as ``async with LocalDeviceMapper(...) as dm``."""
+    """A DeviceMapper over devices in this process; ``async with LocalDeviceMapper(...).running() as dm``.
 
-    def __init__(self, nodes: Nodes, open_block: OpenBlock, run: Runner) -> None:
-        self._nodes = nodes
-        self._open_block = open_block
-        self._run = run
-        self._devices = Devices()
+    *open_origin* opens an external origin, to be read only; without it *open_block* does.
+    """
+
+    def __init__(
+        self, nodes: Nodes, open_block: OpenBlock, run: Runner, open_origin: OpenBlock | None = None
+    ) -> None:
+        self.devices = Devices(run)
         self.trace = WriteTrace()
-        # Names are given out one at a time. Other verbs exclude each other on one device only: a suspend may
-        # wait long, for space or for its suspended pool, and what ends the wait is a verb on another device.
-        self._creating = trio.Lock()
+        self.activity = ActivityLog()
+        self.when_changed: Callable[[], None] = lambda: None
+        """Called after a device was made, changed or removed."""
+        self._nodes = nodes
+        self._run = run
+        self._lower = LowerDevices(self.devices.own, open_block, run, open_origin or open_block)
         self._nursery: trio.Nursery | None = None
-        self._committers: dict[str, trio.CancelScope] = {}
+        self._pools: PoolObjects | None = None
+        self._tables: TableBuilder | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["LocalDeviceMapper"]:
         """Serve; on the way out every device is removed, pools commit."""
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
+        async with AsyncExitStack() as stack:
+            self._nursery = await stack.enter_async_context(trio.open_nursery())
+            self._pools = await stack.enter_async_context(pool_objects(self._run))
+            self._tables = TableBuilder(self._lower, self._pools, self.trace, self.activity)
             try:
                 yield self
             finally:
                 with trio.CancelScope(shield=True):
                     await self.close()
-                nursery.cancel_scope.cancel()
+                self._nursery.cancel_scope.cancel()
+
+    # dmsetup's commands, each a few of the kernel's.
 
     async def create(self, name: str, table: str, *, uuid: str = "", readonly: bool = False) -> None:
-        """Create, load and resume in one step. *readonly* is EOPNOTSUPP: not served in this version."""
-        if readonly:
-            raise DeviceMapperError(errno.EOPNOTSUPP, f"device {name}: a read-only device is not served yet")
-        async with self._creating:
-            check_name(name)
-            if name in self._devices:
-                raise DeviceMapperError(errno.EBUSY, f"device {name} exists already")
-            kind = target_type(table)
-            if kind == "thin-pool":
-                self._devices[name] = await self._create_pool(name, uuid, parse_pool_table(table))
-            elif kind == "thin":
-                self._devices[name] = await self._create_thin(name, uuid, parse_thin_table(table))
-            else:
-                raise DeviceMapperError(
-                    errno.EINVAL, f"unknown target type {kind!r} (served here: thin-pool, thin)"
-                )
+        """Create, load and resume; undone when one of them fails, as libdm does."""
+        device = await self.add(name, uuid)
+        try:
+            await self.load_lines(device, parse_lines(table), read_only=readonly)
+            await self.resume_device(device)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await self.remove_device(device)
+            raise
 
-    async def load(self, name: str, table: str) -> None:
-        """Refuse: tables are fixed at creation in this version."""
-        self._devices.find(name)
-        raise DeviceMapperError(errno.EOPNOTSUPP, f"loading another table into {name} is not served yet")
+    async def load(self, name: str, table: str, *, readonly: bool = False) -> None:
+        """Load *table* into the inactive slot; ``resume`` makes it live."""
+        await self.load_lines(self.devices.find(name), parse_lines(table), read_only=readonly)
 
     async def suspend(self, name: str, *, noflush: bool = False, nolockfs: bool = False) -> None:
         """Hold I/O; freezes first unless *nolockfs* or *noflush*."""
-        async with self._devices.holding(name) as device:
-            if device.suspended:
-                return
-            if device.volume is None:
-                await device.pool.gate.close()
-                device.suspended = True
-                await _commit_or_log(device)
-                return
-            if not (nolockfs or noflush):
-                await self._nodes.freeze(device.name)
-                device.frozen = True
-            try:
-                await device.volume.gate.close()
-            except BaseException:
-                await self._thaw(device)
-                raise
-            device.suspended = True
+        await self.suspend_device(self.devices.find(name), lock_fs=not (noflush or nolockfs))
 
     async def resume(self, name: str) -> None:
-        """Let I/O through and thaw."""
-        async with self._devices.holding(name) as device:
-            await self._resume(device)
+        """Make a loaded table live, let I/O through and thaw."""
+        await self.resume_device(self.devices.find(name))
 
     async def remove(
         self, name: str, *, deferred: bool = False, force: bool = False, retry: bool = False
     ) -> None:
-        """Remove; a pool with active thin devices is EBUSY. *force* and *retry* change nothing here."""
-        async with self._devices.holding(name) as device:
-            if device.is_pool:
-                await self._remove_pool(device)
-                return
-            # What is open stays as it is, suspended or not (dm.c, dm_lock_for_deletion).
-            if not await self._nodes.is_open(device.name):
-                await self._resume(device)
-            elif not deferred:
-                raise DeviceMapperError(errno.EBUSY, f"device {device.name} is open")
-            await self._remove_thin(device, deferred=deferred)
+        """Remove; EBUSY while open or used by another device. *force* and *retry* change nothing here."""
+        await self.remove_device(self.devices.find(name), deferred=deferred)
 
     async def message(self, name: str, sector: int, text: str) -> None:
-        """Send a pool message; a thin target takes none (EINVAL)."""
-        device = self._devices.find(name)
-        if not device.is_pool:
-            raise DeviceMapperError(errno.EINVAL, f"{name}: a thin target takes no messages")
-        if not 0 <= sector < device.table.length:
+        """Send a message to the target at *sector* (dm-ioctl.c, target_message)."""
+        device = self.devices.find(name)
+        if device.live is None:
+            raise DeviceMapperError(errno.EINVAL, f"{name} has no table")
+        target = device.live.target_at(sector)
+        if target is None:
             raise DeviceMapperError(errno.EINVAL, f"{name} has no sector {sector}")
-        await device.pool.message(text)
+        await target.message(text)
+        self.activity.note(Activity(Act.MESSAGE, device.name, -1, text=text))
 
     async def status(self, name: str, *, noflush: bool = False) -> str:
-        """Return the status line; a pool that isn't suspended commits first unless *noflush*."""
-        device = self._devices.find(name)
-        if device.volume is not None:
-            return device.volume.device.status().text(0, device.table.length)
-        if not noflush and not device.suspended:
-            await _commit_or_log(device)
-        return device.pool.engine.status().text(0, device.table.length)
+        """Return the status lines; a pool that isn't suspended commits first unless *noflush*."""
+        lines = await self.status_lines(self.devices.find(name), noflush=noflush)
+        return "\n".join(f"{line.start} {line.length} {line.kind} {line.arguments}" for line in lines)
 
     async def table(self, name: str) -> str:
-        """Return the table line, devices as major:minor."""
-        device = self._devices.find(name)
-        if isinstance(device.table, PoolTable):
-            return device.table.text(
-                device_number(device.table.metadata_dev), device_number(device.table.data_dev)
-            )
-        major, minor = self._devices.find(device.table.pool_dev).number
-        return device.table.text(f"{major}:{minor}")
+        """Return the table lines, devices as major:minor."""
+        live = self.devices.find(name).live
+        lines = live.lines(lambda target: target.table()) if live is not None else []
+        return "\n".join(f"{line.start} {line.length} {line.kind} {line.arguments}" for line in lines)
 
     async def info(self, name: str) -> DeviceInfo:
         """Return what is known of *name*."""
-        device = self._devices.find(name)
-        opened = device.users if device.is_pool else int(await self._nodes.is_open(device.name))
-        return DeviceInfo(
-            name=device.name,
-            major=device.number[0],
-            minor=device.number[1],
-            open_count=opened,
-            suspended=device.suspended,
-            live_table=True,
-            inactive_table=False,
-            event_nr=device.pool.engine.event_nr if device.is_pool else 0,
-            deferred_remove=device.deferred_remove,
-            uuid=device.uuid,
-        )
+        return await self.info_of(self.devices.find(name))
 
     async def list(self) -> list[str]:
         """Return all names, sorted."""
-        return sorted(self._devices)
+        return sorted(self.devices)
 
     async def wait(self, name: str, event_nr: int) -> int:
-        """Wait for an event; the only one of a thin device is its removal (dm-ioctl.c, dm_hash_remove)."""
-        device = self._devices.find(name)
-        if device.is_pool:
-            return await device.pool.wait_event(event_nr)
-        if event_nr >= 0:
-            await device.removed.wait()
-        return int(device.removed.is_set())
+        """Wait until the event number differs from *event_nr*; a device's removal is an event."""
+        return await self.wait_device(self.devices.find(name), event_nr)
 
     def path(self, name: str) -> Path:
         """Return ``/dev/mapper/NAME``."""
         return MAPPER / name
 
-    def volume(self, name: str) -> ThinVolume:
-        """Return the volume of an active thin device; ENXIO for none."""
-        volume = self._devices.find(name).volume
-        if volume is None:
-            raise DeviceMapperError(errno.ENXIO, f"{name} is a pool, not a thin device")
-        return volume
+    def volume(self, name: str) -> MappedDevice:
+        """Return the device, for I/O without a node; ENXIO for none."""
+        return self.devices.find(name)
 
     def pool(self, name: str) -> ActivePool:
-        """Return the pool behind a device."""
-        return self._devices.find(name).pool
+        """Return the pool that a device shows or that it is a thin device of; EINVAL for another device."""
+        device = self.devices.find(name)
+        for target in device.live.targets if device.live is not None else ():
+            pool = getattr(target, "pool", None)
+            if pool is not None:
+                return pool.active  # type: ignore[no-any-return]
+        raise DeviceMapperError(errno.EINVAL, f"{name} is neither a pool nor a thin device")
+
+    # The kernel's own steps, on a device that was found.
+
+    async def add(self, name: str, uuid: str = "") -> MappedDevice:
+        """Make a device without a table; EBUSY when name or uuid is taken (dev_create)."""
+        check_name(name)
+        device = MappedDevice(name, uuid)
+        self.devices.add(device)
+        try:
+            device.number = await self._nodes.attach(name, device)
+        except BaseException as error:
+            self.devices.drop(device)
+            if isinstance(error, OSError):
+                raise _refused(error, f"cannot make the node of {name}") from error
+            raise
+        device.when_unused = self._when_unused
+        self.when_changed()
+        return device
+
+    async def load_lines(
+        self, device: MappedDevice, lines: Sequence[TableLine], *, read_only: bool = False
+    ) -> None:
+        """Build a table into the inactive slot; what was there goes (table_load)."""
+        assert self._tables is not None, "verbs are called inside running()"
+        table = await self._tables.build(device.name, device, lines, read_only=read_only)
+        immutable = device.live.immutable_kind if device.live is not None else None
+        if immutable is not None and immutable != table.targets[0].kind:
+            await table.close()
+            raise DeviceMapperError(errno.EINVAL, f"can't replace immutable target type {immutable}")
+        async with self.devices.holding(device):
+            replaced, device.inactive = device.inactive, table
+        if replaced is not None:
+            await replaced.close()
+
+    async def clear(self, device: MappedDevice) -> None:
+        """Drop the inactive table (table_clear)."""
+        async with self.devices.holding(device):
+            dropped, device.inactive = device.inactive, None
+        if dropped is not None:
+            await dropped.close()
+
+    async def suspend_device(self, device: MappedDevice, *, lock_fs: bool) -> None:
+        """Hold I/O; no error when it is held already."""
+        async with self.devices.holding(device):
+            if not device.suspended:
+                await self._hold(device, lock_fs=lock_fs)
+                self.when_changed()
+
+    async def resume_device(self, device: MappedDevice) -> None:
+        """Swap a loaded table in and let I/O through (do_resume); an error leaves the device suspended."""
+        async with self.devices.holding(device):
+            old = None
+            if device.inactive is not None:
+                if not device.suspended:
+                    # Of a table that was never live nothing has to be flushed.
+                    await self._hold(device, lock_fs=device.live is not None)
+                old = await device.swap()
+            try:
+                if device.suspended:
+                    await device.let_go()
+                    await self._nodes.refresh(device.name)
+                    await self._thaw(device)
+            finally:
+                if old is not None:
+                    await old.close()
+                self.when_changed()
+
+    async def remove_device(self, device: MappedDevice, *, deferred: bool = False) -> None:
+        """Remove; EBUSY while open, unless *deferred*: then at the last close (dev_remove)."""
+        async with self.devices.holding(device):
+            if device.users or await self._nodes.is_open(device.name):
+                # What is open stays as it is, suspended or not (dm.c, dm_lock_for_deletion).
+                if not deferred:
+                    raise DeviceMapperError(errno.EBUSY, f"device {device.name} is open")
+                device.deferred_remove = True
+                if device.users:
+                    return
+            await self._take_away(device, deferred=deferred)
+
+    async def rename(self, device: MappedDevice, name: str) -> None:
+        """Give a new name; EBUSY when it is taken (dm_hash_rename)."""
+        check_name(name)
+        async with self.devices.holding(device):
+            self.devices.check_free(name)
+            await self._nodes.rename(device.name, name)
+            self.devices.rename(device, name)
+            self.when_changed()
+
+    async def status_lines(self, device: MappedDevice, *, noflush: bool = False) -> Sequence[TableLine]:
+        """Return start, length, type, status of each live target."""
+        if device.live is None:
+            return []
+        flush = not noflush and not device.suspended
+        return await device.live.status_lines(flush=flush)
+
+    async def info_of(self, device: MappedDevice) -> DeviceInfo:
+        """Return what is known of a device."""
+        pool = pool_of(device.live.targets) if device.live is not None else None
+        return DeviceInfo(
+            name=device.name,
+            major=device.number[0],
+            minor=device.number[1],
+            open_count=device.users + int(await self._nodes.is_open(device.name)),
+            suspended=device.suspended,
+            live_table=device.live is not None,
+            inactive_table=device.inactive is not None,
+            event_nr=pool.active.engine.event_nr if pool is not None else int(device.removed.is_set()),
+            deferred_remove=device.deferred_remove,
+            read_only=device.read_only,
+            target_count=len(device.live.targets) if device.live is not None else 0,
+            uuid=device.uuid,
+        )
+
+    async def wait_device(self, device: MappedDevice, event_nr: int) -> int:
+        """Wait until the event number differs from *event_nr* (dm.c, dm_wait_event)."""
+        pool = pool_of(device.live.targets) if device.live is not None else None
+        if pool is not None:
+            return await pool.active.wait_event(event_nr)
+        if event_nr == int(device.removed.is_set()):
+            await device.removed.wait()
+        return int(device.removed.is_set())
 
     async def gone(self, name: str) -> None:
         """The node of a device whose removal was deferred is gone: finish the removal."""
-        device = self._devices.get(name)
+        device = self.devices.get(name)
         if device is None:
             return
         async with device.lock:
-            if device.deferred_remove and self._devices.get(name) is device:
-                self._forget_thin(device)
+            if device.deferred_remove and self.devices.get(name) is device and not device.users:
+                await self._forget(device)
 
     async def close(self) -> None:
-        """Remove every device, thin devices first; the last commit of each pool is made. Idempotent.
+        """Remove every device, users before what they use; pools commit. Idempotent.
 
         Nothing stops it: what goes wrong is logged, and the rest is closed all the same.
         """
-        for device in list(self._devices.values()):
-            if device.is_pool:
-                device.pool.resume()  # a verb under way may wait for it
-        for device in sorted(self._devices.values(), key=lambda each: each.is_pool):
+        for device in list(self.devices.values()):
+            pool = pool_of(device.live.targets) if device.live is not None else None
+            if pool is not None:
+                pool.active.let_through()  # a verb under way may wait for it
+        while self.devices:
+            device = min(self.devices.values(), key=lambda each: each.users)
             async with device.lock:
-                if self._devices.get(device.name) is device:
+                if self.devices.get(device.name) is device:
                     await self._close_one(device)
 
-    async def _close_one(self, device: DeviceRecord) -> None:
-        if device.is_pool:
-            await self._remove_pool(device)
-            return
+    async def _close_one(self, device: MappedDevice) -> None:
         try:
-            await self._resume(device)
-            await self._remove_thin(device, deferred=True)
+            await self._take_away(device, deferred=True)
         except (KernelError, OSError) as error:
             log.error("closing %s: %s", device.name, error)
-        if device.name in self._devices:
-            self._forget_thin(device)
+        if self.devices.get(device.name) is device:
+            await self._forget(device)
 
-    async def _create_pool(self, name: str, uuid: str, table: PoolTable) -> DeviceRecord:
-        for other in self._devices.values():
-            if isinstance(other.table, PoolTable):
-                if other.table.metadata_dev == table.metadata_dev:
-                    raise DeviceMapperError(errno.EBUSY, "metadata device already in use by a pool")
-                if other.table.data_dev == table.data_dev:
-                    raise DeviceMapperError(errno.EBUSY, "data device already in use by a pool")
-        pool = await activate(table, self._open_block, self._run)
-        assert self._nursery is not None, "verbs are called inside running()"
-        scope = trio.CancelScope()
-        self._committers[name] = scope
-        self._nursery.start_soon(_keep_committing, pool, scope)
-        return DeviceRecord(name, uuid, table, pool)
+    async def _hold(self, device: MappedDevice, *, lock_fs: bool) -> None:
+        async def freeze() -> None:
+            await self._nodes.freeze(device.name)
 
-    async def _create_thin(self, name: str, uuid: str, table: ThinTable) -> DeviceRecord:
-        if bare_name(table.pool_dev) not in self._devices:
-            raise DeviceMapperError(errno.EINVAL, f"Error opening pool device: {table.pool_dev}")
-        async with self._devices.holding(table.pool_dev) as parent:
-            if not parent.is_pool:
-                raise DeviceMapperError(errno.EINVAL, f"Couldn't find pool object: {table.pool_dev}")
-            if parent.suspended:
-                raise DeviceMapperError(
-                    errno.EINVAL, "Unable to activate thin device while pool is suspended"
-                )
-            thin = parent.pool.open_thin(table.thin_id, table.length)
-            try:
-                volume = ThinVolume(name, bytes_of(table.length), parent.pool, thin, self.trace)
-                number = await self._nodes.attach(name, volume)
-            except BaseException as error:
-                parent.pool.close_thin(thin)
-                if isinstance(error, OSError):
-                    raise _refused(error, f"cannot make the node of {name}") from error
-                raise
-            parent.users += 1
-        return DeviceRecord(name, uuid, table, parent.pool, volume, number)
+        try:
+            await device.hold(freeze if lock_fs else None)
+        except BaseException:
+            await self._thaw(device)
+            raise
 
-    async def _resume(self, device: DeviceRecord) -> None:
-        if not device.suspended:
-            return
-        if device.volume is None:
-            device.pool.resume()
-        else:
-            device.volume.gate.open()
-        device.suspended = False
-        await self._thaw(device)
-
-    async def _thaw(self, device: DeviceRecord) -> None:
+    async def _thaw(self, device: MappedDevice) -> None:
         if device.frozen:
             device.frozen = False
             # Nobody else will thaw it.
             with trio.CancelScope(shield=True):
                 await self._nodes.thaw(device.name)
 
-    async def _remove_pool(self, device: DeviceRecord) -> None:
-        if device.users:
-            raise DeviceMapperError(errno.EBUSY, f"pool {device.name} has active thin devices")
-        # Once begun it is finished: a pool half removed would keep its devices open.
-        with trio.CancelScope(shield=True):
-            await self._resume(device)
-            self._committers.pop(device.name).cancel()
-            await _commit_or_log(device)
-            try:
-                await device.pool.close()
-            finally:
-                self._forget(device)
-
-    async def _remove_thin(self, device: DeviceRecord, *, deferred: bool) -> None:
+    async def _take_away(self, device: MappedDevice, *, deferred: bool) -> None:
+        """Detach the node and forget the device; what waits for a suspended device gets through first."""
+        if device.suspended and not device.users:
+            with trio.CancelScope(shield=True):
+                await self._resume_for_removal(device)
         try:
             # A removal that was deferred before stays so: detaching at once would take that back.
             gone = await self._nodes.detach(device.name, deferred=deferred or device.deferred_remove)
         except (OSError, KernelError) as error:
             raise _refused(error, f"cannot remove {device.name}") from error
         if gone:
-            self._forget_thin(device)
+            with trio.CancelScope(shield=True):
+                await self._forget(device)
             return
         device.deferred_remove = True
         if not deferred:
             raise DeviceMapperError(errno.EBUSY, f"device {device.name} is open")
 
-    def _forget_thin(self, device: DeviceRecord) -> None:
-        assert device.volume is not None, "a thin device has a volume"
-        device.volume.kill()
-        device.pool.close_thin(device.volume.device)
-        for other in self._devices.values():
-            if other.is_pool and other.pool is device.pool:
-                other.users -= 1
-        self._forget(device)
+    async def _resume_for_removal(self, device: MappedDevice) -> None:
+        try:
+            await device.let_go()
+        except KernelError as error:
+            log.warning("resuming %s for its removal: %s", device.name, error)
+        await self._thaw(device)
 
-    def _forget(self, device: DeviceRecord) -> None:
-        del self._devices[device.name]
-        device.removed.set()
+    async def _forget(self, device: MappedDevice) -> None:
+        self.devices.drop(device)
+        self.when_changed()
+        pool = pool_of(device.live.targets) if device.live is not None else None
+        if pool is not None:
+            await pool.active.commit_or_log()
+        await device.kill()
 
+    def _when_unused(self, device: MappedDevice) -> None:
+        """The last target that used *device* is gone: a removal that waited for it goes on."""
+        if device.deferred_remove and self._nursery is not None:
+            self._nursery.start_soon(self._remove_unused, device)
 
-async def _commit_or_log(device: DeviceRecord) -> None:
-    """Commit where the kernel does not care whether it works: the mode shows it (dm-thin.c, pool_status)."""
-    try:
-        await device.pool.commit()
-    except DeviceMapperError as error:
-        log.error("pool %s: %s", device.name, error)
+    async def _remove_unused(self, device: MappedDevice) -> None:
+        try:
+            await self.remove_device(device, deferred=True)
+        except KernelError as error:
+            log.warning("deferred removal of %s: %s", device.name, error)
 
 
 def _refused(error: OSError | KernelError, text: str) -> DeviceMapperError:
     return DeviceMapperError(error.errno or errno.EIO, f"{text}: {error}")
-
-
-async def _keep_committing(pool: ActivePool, scope: trio.CancelScope) -> None:
-    with scope:
-        await pool.keep_committing()

@@ -6,11 +6,14 @@ The emulated device-mapper gives each thin device a loop device and ``/dev/mappe
 
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from thinsim.dm.thin_volume import ThinVolume
+if TYPE_CHECKING:
+    from thinsim.dm.mapped_device import MappedDevice
 
 MAPPER = Path("/dev/mapper")
+
+_MAJOR = 253  # device-mapper's usual one
 
 
 def device_number(path: str) -> str:
@@ -25,8 +28,14 @@ def device_number(path: str) -> str:
 class Nodes(Protocol):
     """Gives devices their nodes. Errors are ``OSError`` or ThinsimError."""
 
-    async def attach(self, name: str, volume: ThinVolume) -> tuple[int, int]:
+    async def attach(self, name: str, device: "MappedDevice") -> tuple[int, int]:
         """Make the node of *name*; return its major and minor."""
+
+    async def refresh(self, name: str) -> None:
+        """The device has a new live table: its node takes over size, discard granularity and read-only."""
+
+    async def rename(self, name: str, new: str) -> None:
+        """Give the node another name."""
 
     async def detach(self, name: str, *, deferred: bool) -> bool:
         """Take the node away and return whether it is gone.
@@ -46,11 +55,21 @@ class Nodes(Protocol):
 
 
 class NoNodes:
-    """Devices without nodes: the process rig reaches volumes directly."""
+    """Devices without nodes: the process rig reaches them directly. Their numbers are made up."""
 
-    async def attach(self, name: str, volume: ThinVolume) -> tuple[int, int]:
-        """Do nothing; there is no device number."""
-        return (0, 0)
+    def __init__(self) -> None:
+        self._next = 0
+
+    async def attach(self, name: str, device: "MappedDevice") -> tuple[int, int]:
+        """Give the device a number."""
+        number, self._next = (_MAJOR, self._next), self._next + 1
+        return number
+
+    async def refresh(self, name: str) -> None:
+        """Nothing to do."""
+
+    async def rename(self, name: str, new: str) -> None:
+        """Nothing to do."""
 
     async def detach(self, name: str, *, deferred: bool) -> bool:
         """Do nothing: nobody can have it open."""

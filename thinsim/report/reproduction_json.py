@@ -17,6 +17,7 @@ def to_json(result: Reproduction) -> dict[str, Any]:
         "format": FORMAT,
         "thinsim": __version__,
         "rig": result.rig,
+        "subject": result.subject,
         "image": result.image,
         "layers": result.layers,
         "container_bytes": result.container_bytes,

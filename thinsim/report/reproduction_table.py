@@ -17,7 +17,7 @@ def print_to(console: Console, result: Reproduction) -> None:
     """Print what ``thinsim reproduce`` shows."""
     console.print(
         f"{result.image}: {result.layers} layers; a container that writes "
-        f"{format_size(result.container_bytes)}; rig {result.rig}; data blocks of "
+        f"{format_size(result.container_bytes)}; subject {result.subject}, rig {result.rig}; data blocks of "
         f"{format_size(result.shape.block_bytes)}\n",
         highlight=False,
     )

@@ -33,6 +33,7 @@ class EmulatedRig:
     host: SnapshotHost
     workload: Workload
     directory: Path
+    sockets: Path
     _store: StoreClient
     _data_file: Path
     _data_loop: loop.LoopDevice
@@ -101,6 +102,7 @@ async def stand_up(
             host=host,
             workload=workload,
             directory=directory,
+            sockets=lower.sockets,
             _store=lower.store,
             _data_file=lower.data_file,
             _data_loop=lower.data,

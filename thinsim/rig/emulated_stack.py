@@ -24,6 +24,7 @@ from thinsim.units import Bytes
 
 DATA_FILE = "data"
 METADATA_FILE = "metadata"
+CONTROL_DEVICE = "control"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class EmulatedStack:
     """The data file on the host, below the store."""
     store_server: Server
     dm_server: Server
+    sockets: Path
+    """Where the servers listen, on a short path."""
 
     def pool_table(self, shape: PoolShape) -> str:
         """Return the table line of a pool of *shape* on the two devices."""
@@ -69,6 +72,7 @@ async def stand_up_stack(directory: Path, shape: PoolShape, journal: Journal) ->
             data_file=host_files / DATA_FILE,
             store_server=store_server,
             dm_server=dm_server,
+            sockets=sockets,
         )
 
 
@@ -94,7 +98,10 @@ async def _start_device_mapper(
     server = await Server.start(
         "emulated device-mapper",
         "thinsim.dm.daemon",
-        ["--mountpoint", str(mountpoint), "--control", str(socket), "--journal", str(journal.path)],
+        [
+            *("--mountpoint", str(mountpoint), "--control", str(socket), "--journal", str(journal.path)),
+            *("--control-device", str(socket.with_name(CONTROL_DEVICE))),
+        ],
         mountpoint.parent / "dm.log",
         journal,
     )

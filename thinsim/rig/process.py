@@ -13,13 +13,12 @@ from pathlib import Path
 from fuse_backing.ledger import Ledger
 from thinsim.block.interface import BlockDevice
 from thinsim.block.sparse import SparseBlockDevice
-from thinsim.dm.active_pool import in_place
 from thinsim.dm.local import LocalDeviceMapper
 from thinsim.dm.nodes import NoNodes
+from thinsim.dm.runner import in_place
 from thinsim.rig.host_file import host_allocation
 from thinsim.rig.interface import HostAllocation, LedgerTotals, PoolShape
 from thinsim.scenario.recording import BlockHistory, ReplayingHost
-from thinsim.thin.check import check
 from thinsim.thin.mapping import Run
 
 
@@ -55,12 +54,11 @@ class ProcessRig:
 
     async def mappings(self) -> Mapping[int, Sequence[Run]]:
         """Ask the engine."""
-        engine = self.dm.pool(self.shape.name).engine
-        return {thin_id: engine.mappings(thin_id) for thin_id in engine.thin_ids()}
+        return await self.dm.pool(self.shape.name).mappings()
 
     async def check(self) -> list[str]:
         """Run the checker."""
-        return check(self.dm.pool(self.shape.name).engine)
+        return await self.dm.pool(self.shape.name).check()
 
 
 @asynccontextmanager

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from thinsim.rig.journal import Journal, Kind
 
+RUNTIME_VARIABLE = "THINSIM_RUNTIME_DIR"
+
 
 def make_socket_directory(journal: Journal) -> tuple[Path, str]:
     """Make a directory for the run's sockets, mode 0700; return it and its entry in *journal*."""
-    base = _runtime_directory()
+    base = runtime_directory()
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory = base / journal.path.stem
     entry = journal.begin(Kind.DIRECTORY, path=directory)
@@ -17,7 +19,11 @@ def make_socket_directory(journal: Journal) -> tuple[Path, str]:
     return directory, entry
 
 
-def _runtime_directory() -> Path:
+def runtime_directory() -> Path:
+    """Return where sockets go, on a short path; it need not exist yet. THINSIM_RUNTIME_DIR overrides it."""
+    chosen = os.environ.get(RUNTIME_VARIABLE)
+    if chosen:
+        return Path(chosen).absolute()
     if os.geteuid() == 0 and Path("/run").is_dir():
         return Path("/run/thinsim")
     base = os.environ.get("XDG_RUNTIME_DIR")

@@ -12,19 +12,28 @@ from typing import Protocol
 
 import trio
 
+from thinsim.dm.standing import dropin
 from thinsim.errors import BenchError, InvalidValueError, ThinsimError
 from thinsim.rig import emulated, process
+from thinsim.rig.emulated_stack import CONTROL_DEVICE
 from thinsim.rig.interface import PoolShape, Rig
 from thinsim.rig.journal import Journal, Kind, read_journal
 from thinsim.rig.recovery import recover
 from thinsim.rig.servers import JOURNAL_VARIABLE, ending_bounded
-from thinsim.scenario.container_lifecycle import LifecycleResult, Setting, run_lifecycle
+from thinsim.scenario.container_lifecycle import SETTINGS, LifecycleResult, Setting, run_lifecycle
+from thinsim.scenario.containerd import lifecycle as containerd
+from thinsim.scenario.containerd.server import check_installed
 from thinsim.scenario.image.archive import Image, open_image
 from thinsim.scenario.image.built import build_image
 from thinsim.scenario.recording import BUNDLED, BlockHistory
 
 BASE_IMAGE_SIZE = "512MB"
 BUILT_IMAGE_BYTES = 100 << 20
+
+CORE = "core"
+CONTAINERD = "containerd"
+SUBJECTS: dict[str, Sequence[Setting]] = {CORE: SETTINGS, CONTAINERD: containerd.SETTINGS}
+"""Whose snapshotter is looked at, thinsim's own or the unmodified containerd's; and its settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,7 @@ class Request:
 
     rig: str
     settings: Sequence[Setting]
+    subject: str = CORE
     image: Path | None = None
     container_bytes: int = 100 << 20
     directory: Path | None = None
@@ -46,6 +56,7 @@ class Reproduction:
     """All that was measured, and where the time went."""
 
     rig: str
+    subject: str
     image: str
     layers: int
     container_bytes: int
@@ -74,6 +85,8 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
     Raises ThinsimError: what the user gave is wrong, the machine lacks something, or measurements
     contradict each other.
     """
+    if request.subject == CONTAINERD:
+        check_installed()
     spent: dict[str, float] = {}
     async with _working_directory(request, progress) as (directory, journal), AsyncExitStack() as stack:
         # Names in /dev/mapper are the machine's: a run's own, so that several can go on at once.
@@ -90,9 +103,13 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
             recording = request.record is not None and number == 1
             async with _stand_up(request, of_its_own, shape, journal, image, history, recording) as rig:
                 spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - begun
-                run = await run_lifecycle(
-                    rig, setting, base_image_size=history.base_image_size, progress=progress
-                )
+                if image is not None and request.subject == CONTAINERD:
+                    assert isinstance(rig, emulated.EmulatedRig), "an image is imported on this rig only"
+                    run = await _run_containerd(rig, setting, image, request, journal, progress)
+                else:
+                    run = await run_lifecycle(
+                        rig, setting, base_image_size=history.base_image_size, progress=progress
+                    )
                 runs.append(run)
                 begun = time.monotonic()
             spent["tear-down"] = spent.get("tear-down", 0) + time.monotonic() - begun
@@ -104,6 +121,7 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
             history.save(request.record)
         return Reproduction(
             rig=request.rig,
+            subject=request.subject,
             image=history.image,
             layers=history.layers,
             container_bytes=history.container_bytes,
@@ -112,6 +130,30 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
             seconds=spent,
             kept=directory if request.keep else None,
         )
+
+
+async def _run_containerd(
+    rig: emulated.EmulatedRig,
+    setting: Setting,
+    image: Image,
+    request: Request,
+    journal: Journal,
+    progress: Progress,
+) -> LifecycleResult:
+    programs = rig.directory / "bin"
+    programs.mkdir(mode=0o700)
+    return await containerd.run_containerd_lifecycle(
+        rig,
+        setting,
+        image=image.path,
+        container_bytes=request.container_bytes,
+        base_image_size=BASE_IMAGE_SIZE,
+        sockets=rig.sockets,
+        environment=dropin.write(programs, rig.sockets / CONTROL_DEVICE),
+        take_activity=rig.dm.take_activity,
+        journal=journal,
+        progress=progress,
+    )
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """Pool modes and events: one state machine (dm-thin.c, set_pool_mode, check_low_water_mark)."""
 
+from collections.abc import Callable
 from enum import IntEnum
 
 from thinsim.thin.table import PoolFeatures
@@ -21,10 +22,14 @@ class PoolMode(IntEnum):
 
 
 class Modes:
-    """The mode of a pool, and the count of events that ``dmsetup wait`` sees."""
+    """The mode of a pool, and the count of events that ``dmsetup wait`` sees.
 
-    def __init__(self) -> None:
+    *set_read_only* is told whether the metadata may be written in the mode that was gone to.
+    """
+
+    def __init__(self, set_read_only: Callable[[bool], None]) -> None:
         self.mode = PoolMode.WRITE
+        self._set_read_only = set_read_only
         self.needs_check = False
         self.event_nr = 0
         self.error_if_no_space = False
@@ -48,6 +53,8 @@ class Modes:
             new = self.mode if self.mode is not PoolMode.WRITE else PoolMode.READ_ONLY
         if self.mode is PoolMode.FAIL:
             new = PoolMode.FAIL
+        if new is not PoolMode.OUT_OF_DATA_SPACE:
+            self._set_read_only(new is not PoolMode.WRITE)
         if new is not self.mode:
             self.mode = new
             self.event_nr += 1
@@ -57,6 +64,10 @@ class Modes:
         if free <= self._low_water_blocks and not self._low_water_triggered:
             self._low_water_triggered = True
             self.event_nr += 1
+
+    def note_low_metadata(self) -> None:
+        """Few metadata blocks are left: an event (metadata_low_callback)."""
+        self.event_nr += 1
 
     def no_space_timeout(self) -> None:
         """The executor's timer fired: held writes are to fail with ENOSPC (do_no_space_timeout)."""

@@ -24,6 +24,14 @@ class ReadData:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadOrigin:
+    """The next *length* bytes of the answer stand at *origin_offset* of the external origin."""
+
+    origin_offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
 class WriteData:
     """Write *length* bytes of the request, from *request_offset* on, at *data_offset*."""
 
@@ -50,6 +58,15 @@ class CopyData:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyOrigin:
+    """Copy *length* bytes from the external origin to the data device (schedule_external_copy)."""
+
+    origin_offset: int
+    data_offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
 class PassDown:
     """Discard the range on the data device; its failure is ignored (dm-thin.c, passdown_endio)."""
 
@@ -67,5 +84,5 @@ class Commit:
     """Commit the pool's metadata: flush the data device, then write and flush the metadata."""
 
 
-ReadStep = ReadZeros | ReadData
-Step = ReadStep | WriteData | ZeroData | CopyData | PassDown | FlushData | Commit
+ReadStep = ReadZeros | ReadData | ReadOrigin
+Step = ReadStep | WriteData | ZeroData | CopyData | CopyOrigin | PassDown | FlushData | Commit

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from thinsim.thin.plan import CopyData, WriteData, ZeroData
+from thinsim.thin.plan import CopyData, CopyOrigin, WriteData, ZeroData
 
 
 class Insert(NamedTuple):
@@ -14,32 +14,36 @@ class Insert(NamedTuple):
     old_block: int | None
 
 
+Preparation = ZeroData | CopyData | CopyOrigin
+
+
 def prepare_steps(
-    inserts: Sequence[Insert], offset: int, length: int, block_size: int, *, zero: bool
-) -> Iterator[ZeroData | CopyData]:
+    inserts: Sequence[Insert],
+    offset: int,
+    length: int,
+    block_size: int,
+    *,
+    zero: bool,
+    origin_bytes: int = 0,
+) -> Iterator[Preparation]:
     """Yield what makes each new block whole before the write of *length* bytes at *offset*.
 
-    A block that the write covers needs nothing; else a block that breaks sharing is copied, and a
-    provisioned one zeroed if *zero* (dm-thin.c, schedule_copy, schedule_zero).
+    A block that the write covers needs nothing; else one that breaks sharing is copied, and a provisioned
+    one is copied as far as the external origin goes, its rest zeroed if *zero* (dm-thin.c, schedule_copy,
+    schedule_external_copy, schedule_zero).
     """
-    source: int | None = None
-    start = count = 0
-    for vblock, data_block, old_block in inserts:
-        begin = vblock * block_size
-        covered = offset <= begin and begin + block_size <= offset + length
-        if covered or (old_block is None and not zero):
+    last: Preparation | None = None
+    for insert in inserts:
+        begin = insert.vblock * block_size
+        if offset <= begin and begin + block_size <= offset + length:
             continue
-        data = data_block * block_size
-        old = None if old_block is None else old_block * block_size
-        continues = source is None if old is None else source is not None and source + count == old
-        if count and data == start + count and continues:
-            count += block_size
-            continue
-        if count:
-            yield _prepare(source, start, count)
-        source, start, count = old, data, block_size
-    if count:
-        yield _prepare(source, start, count)
+        for step in _prepare(insert, block_size, zero, origin_bytes):
+            joined = None if last is None else _join(last, step)
+            if joined is None and last is not None:
+                yield last
+            last = joined or step
+    if last is not None:
+        yield last
 
 
 def write_steps(targets: Sequence[int], offset: int, length: int, block_size: int) -> Iterator[WriteData]:
@@ -62,5 +66,28 @@ def write_steps(targets: Sequence[int], offset: int, length: int, block_size: in
         yield WriteData(request, start, count)
 
 
-def _prepare(source: int | None, start: int, count: int) -> ZeroData | CopyData:
-    return ZeroData(start, count) if source is None else CopyData(source, start, count)
+def _prepare(insert: Insert, block_size: int, zero: bool, origin_bytes: int) -> Iterator[Preparation]:
+    begin, data = insert.vblock * block_size, insert.data_block * block_size
+    if insert.old_block is not None:
+        yield CopyData(insert.old_block * block_size, data, block_size)
+        return
+    from_origin = max(0, min(block_size, origin_bytes - begin))
+    if from_origin:
+        yield CopyOrigin(begin, data, from_origin)
+    if zero and from_origin < block_size:
+        yield ZeroData(data + from_origin, block_size - from_origin)
+
+
+def _join(one: Preparation, other: Preparation) -> Preparation | None:
+    """Return both as one step if *other* goes on where *one* ends."""
+    if one.data_offset + one.length != other.data_offset:
+        return None
+    length = one.length + other.length
+    match one, other:
+        case ZeroData(), ZeroData():
+            return ZeroData(one.data_offset, length)
+        case CopyData(), CopyData() if one.source_offset + one.length == other.source_offset:
+            return CopyData(one.source_offset, one.data_offset, length)
+        case CopyOrigin(), CopyOrigin() if one.origin_offset + one.length == other.origin_offset:
+            return CopyOrigin(one.origin_offset, one.data_offset, length)
+    return None

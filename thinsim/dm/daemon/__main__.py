@@ -15,13 +15,17 @@ import trio
 from fuse_backing.control import ControlServer
 from fuse_backing.session import mounted
 from thinsim.block.linux import LinuxBlockDevice
-from thinsim.dm.active_pool import on_thread
 from thinsim.dm.daemon.loop_nodes import LoopNodes
 from thinsim.dm.daemon.verbs import commands
 from thinsim.dm.daemon.volumes import VolumeOperations
+from thinsim.dm.ioctl.control_device import serve_control_device
+from thinsim.dm.ioctl.service import IoctlService
 from thinsim.dm.local import LocalDeviceMapper
+from thinsim.dm.runner import on_thread
+from thinsim.dm.standing.registry import Registry, restore
 from thinsim.errors import ThinsimError
-from thinsim.rig.journal import Journal
+from thinsim.rig.journal import Journal, Kind
+from thinsim.rig.recovery import abandoned_runs, recover
 
 log = logging.getLogger("thinsim.dm.daemon")
 
@@ -31,21 +35,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="thinsim-dm-daemon", description=__doc__)
     parser.add_argument("--mountpoint", type=Path, required=True, help="where the thin volumes are mounted")
     parser.add_argument("--control", type=Path, required=True, help="path of the control socket to make")
-    parser.add_argument("--journal", type=Path, required=True, help="journal of the run that this belongs to")
+    parser.add_argument("--control-device", type=Path, help="path of the socket that dmsetup's ioctls go to")
+    parser.add_argument("--journal", type=Path, help="journal of the run it belongs to; without, its own")
+    parser.add_argument("--registry", type=Path, help="file that remembers the devices; read at the start")
     parser.add_argument("--ready-fd", type=int, help="gets one JSON line once verbs are served")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     faulthandler.register(signal.SIGUSR1)
     try:
-        trio.run(
-            partial(serve, arguments.mountpoint, arguments.control, arguments.journal, arguments.ready_fd)
-        )
+        trio.run(serve, arguments)
     except (ThinsimError, OSError) as error:
         sys.exit(f"thinsim-dm-daemon: {error}")
 
 
-async def serve(mountpoint: Path, control: Path, journal: Path, ready_fd: int | None) -> None:
+async def serve(arguments: argparse.Namespace) -> None:
     """Mount the volumes, serve the verbs, say that it is ready, wait for the signal to end."""
+    registry = Registry(arguments.registry) if arguments.registry is not None else None
+    if arguments.journal is not None:
+        await _serve(arguments, registry, Journal.join(arguments.journal))
+        return
+    journal = await _own_journal()
+    mount = journal.begin(Kind.MOUNT, target=arguments.mountpoint)
+    arguments.mountpoint.mkdir(mode=0o700, exist_ok=True)
+    await _serve(arguments, registry, journal)
+    journal.end(mount)
+    journal.close()
+
+
+async def _serve(arguments: argparse.Namespace, registry: Registry | None, journal: Journal) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             released: list[LocalDeviceMapper] = []
@@ -54,22 +71,41 @@ async def serve(mountpoint: Path, control: Path, journal: Path, ready_fd: int | 
                 for mapper in released:
                     nursery.start_soon(_finish_removal, mapper, nodes, name)
 
-            operations = VolumeOperations(mountpoint, on_released)
-            nodes = LoopNodes(operations, Journal.join(journal))
-            mapper = LocalDeviceMapper(nodes, lambda path: LinuxBlockDevice(Path(path)), on_thread)
+            operations = VolumeOperations(arguments.mountpoint, on_released)
+            nodes = LoopNodes(operations, journal)
+            mapper = LocalDeviceMapper(
+                nodes,
+                lambda path: LinuxBlockDevice(Path(path)),
+                on_thread,
+                lambda path: LinuxBlockDevice(Path(path), read_only=True),
+            )
             released.append(mapper)
             async with (
-                mounted(operations, mountpoint, fsname="thinsim-volumes", subtype="thinsim"),
+                mounted(operations, arguments.mountpoint, fsname="thinsim-volumes", subtype="thinsim"),
                 mapper.running(),
             ):
-                await nursery.start(ControlServer(commands(mapper)).serve, control)
-                if ready_fd is not None:
-                    os.write(ready_fd, json.dumps({"pid": os.getpid()}).encode() + b"\n")
-                    os.close(ready_fd)
+                if registry is not None:
+                    await restore(mapper, registry.load())
+                    mapper.when_changed = partial(registry.save, mapper)
+                    mapper.when_changed()
+                await nursery.start(ControlServer(commands(mapper)).serve, arguments.control)
+                if arguments.control_device is not None:
+                    await nursery.start(serve_control_device, arguments.control_device, IoctlService(mapper))
+                if arguments.ready_fd is not None:
+                    os.write(arguments.ready_fd, json.dumps({"pid": os.getpid()}).encode() + b"\n")
+                    os.close(arguments.ready_fd)
                 async for number in signals:
                     log.info("ending on %s", signal.Signals(number).name)
                     break
             nursery.cancel_scope.cancel()
+
+
+async def _own_journal() -> Journal:
+    """Start a journal of this process's own, once what killed ones before it left is given back."""
+    for abandoned in abandoned_runs():
+        for problem in await trio.to_thread.run_sync(recover, abandoned, log.info):
+            log.warning("left by a killed process: %s", problem)
+    return Journal.create()
 
 
 async def _finish_removal(mapper: LocalDeviceMapper, nodes: LoopNodes, name: str) -> None:

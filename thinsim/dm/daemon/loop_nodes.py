@@ -1,4 +1,4 @@
-"""Nodes of thin devices: a loop device on the volume's file, and ``/dev/mapper/NAME`` pointing at it.
+"""Nodes of mapped devices: a loop device on the device's file, and ``/dev/mapper/NAME`` pointing at it.
 
 Everything here that touches a file or device under this process's own mount runs on a thread: the
 event loop must be free to serve it.
@@ -7,6 +7,7 @@ event loop must be free to serve it.
 import errno
 import os
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -14,8 +15,8 @@ import trio
 
 from thinsim import loop
 from thinsim.dm.daemon.freeze import freeze, thaw
+from thinsim.dm.mapped_device import MappedDevice
 from thinsim.dm.nodes import MAPPER
-from thinsim.dm.thin_volume import ThinVolume
 from thinsim.errors import DeviceMapperError
 from thinsim.rig.journal import Journal, Kind
 
@@ -23,8 +24,11 @@ from thinsim.rig.journal import Journal, Kind
 class VolumeFiles(Protocol):
     """The mounted files that loop devices attach to."""
 
-    def publish(self, name: str, volume: ThinVolume) -> Path:
-        """Make *volume* a file; returns its path."""
+    def publish(self, name: str, device: MappedDevice) -> Path:
+        """Make *device* a file; returns its path."""
+
+    def republish(self, name: str, new: str) -> Path:
+        """Give the file another name; returns its path."""
 
     def withdraw(self, name: str) -> None:
         """Take the file's name away; whoever has it open keeps it."""
@@ -32,10 +36,14 @@ class VolumeFiles(Protocol):
 
 @dataclass(slots=True)
 class _Node:
+    device: MappedDevice
+    file: Path
     loop: loop.LoopDevice
     loop_entry: str
     link_entry: str
     frozen_at: Path | None = None
+    granularity: int = 0
+    """Of discards, as the loop device has it; 0 before the first table."""
 
 
 class LoopNodes:
@@ -46,31 +54,62 @@ class LoopNodes:
         self._journal = journal
         self._nodes: dict[str, _Node] = {}
 
-    async def attach(self, name: str, volume: ThinVolume) -> tuple[int, int]:
+    async def attach(self, name: str, device: MappedDevice) -> tuple[int, int]:
         """Publish the file, attach a loop device, make the link."""
         link = MAPPER / name
         if os.path.lexists(link):
             raise DeviceMapperError(errno.EBUSY, f"{link} exists already and is not this device's")
-        file = self._files.publish(name, volume)
+        file = self._files.publish(name, device)
         loop_entry = self._journal.begin(Kind.LOOP, file=file)
         try:
-            device = await trio.to_thread.run_sync(loop.attach, file)
+            attached = await trio.to_thread.run_sync(loop.attach, file)
         except BaseException:
             self._files.withdraw(name)
             self._journal.end(loop_entry)
             raise
-        self._journal.amend(loop_entry, **asdict(device))
-        link_entry = self._journal.begin(Kind.LINK, path=link, points_to=device.path)
-        self._nodes[name] = _Node(device, loop_entry, link_entry)
+        self._journal.amend(loop_entry, **asdict(attached))
+        link_entry = self._journal.begin(Kind.LINK, path=link, points_to=attached.path)
+        self._nodes[name] = _Node(device, file, attached, loop_entry, link_entry)
         try:
             MAPPER.mkdir(mode=0o755, exist_ok=True)
-            link.symlink_to(device.path)
-            number = device.path.stat().st_rdev
+            link.symlink_to(attached.path)
+            number = attached.path.stat().st_rdev
         except BaseException:
             with trio.CancelScope(shield=True):
                 await self.detach(name, deferred=True)
             raise
         return os.major(number), os.minor(number)
+
+    async def refresh(self, name: str) -> None:
+        """Have the loop device take over size, discard granularity and read-only of the live table."""
+        node = self._node(name)
+        try:
+            await trio.to_thread.run_sync(
+                partial(loop.refresh, node.loop, node.file, read_only=node.device.read_only)
+            )
+            wanted = max(node.device.granularity, 512)
+            if node.granularity != wanted:
+                node.granularity = wanted
+                if not await trio.to_thread.run_sync(loop.is_claimed, node.loop.path):
+                    await trio.to_thread.run_sync(loop.refresh_discards, node.loop)
+        except OSError as error:
+            raise DeviceMapperError(error.errno or errno.EIO, f"cannot refresh the node of {name}") from error
+
+    async def rename(self, name: str, new: str) -> None:
+        """Move the link; the loop device stays."""
+        node = self._node(name)
+        link = MAPPER / new
+        if os.path.lexists(link):
+            raise DeviceMapperError(errno.EBUSY, f"{link} exists already and is not this device's")
+        entry = self._journal.begin(Kind.LINK, path=link, points_to=node.loop.path)
+        link.symlink_to(node.loop.path)
+        node.file = self._files.republish(name, new)
+        self._nodes[new] = self._nodes.pop(name)
+        old = MAPPER / name
+        if old.is_symlink() and old.readlink() == node.loop.path:
+            old.unlink()
+        self._journal.end(node.link_entry)
+        node.link_entry = entry
 
     async def detach(self, name: str, *, deferred: bool) -> bool:
         """Detach the loop device; the link goes with it."""

@@ -6,7 +6,6 @@ from typing import Any
 
 from thinsim.dm.local import LocalDeviceMapper
 from thinsim.errors import KernelError, ThinsimError
-from thinsim.thin.check import check
 
 Command = Callable[[dict[str, Any]], Awaitable[object]]
 
@@ -18,11 +17,11 @@ def commands(dm: LocalDeviceMapper) -> Mapping[str, Command]:
         return asdict(await dm.info(**arguments))
 
     async def mappings(arguments: dict[str, Any]) -> object:
-        engine = dm.pool(**arguments).engine
-        return {thin_id: [astuple(run) for run in engine.mappings(thin_id)] for thin_id in engine.thin_ids()}
+        found = await dm.pool(**arguments).mappings()
+        return {thin_id: [astuple(run) for run in runs] for thin_id, runs in found.items()}
 
     async def checked(arguments: dict[str, Any]) -> object:
-        return check(dm.pool(**arguments).engine)
+        return await dm.pool(**arguments).check()
 
     async def trace_start(arguments: dict[str, Any]) -> object:
         dm.trace.start(**arguments)
@@ -30,6 +29,9 @@ def commands(dm: LocalDeviceMapper) -> Mapping[str, Command]:
 
     async def trace_take(arguments: dict[str, Any]) -> object:
         return [astuple(write) for write in dm.trace.take(**arguments)]
+
+    async def activity_take(arguments: dict[str, Any]) -> object:
+        return [astuple(activity) for activity in dm.activity.take(**arguments)]
 
     plain = {
         name: _verb(getattr(dm, name))
@@ -55,6 +57,7 @@ def commands(dm: LocalDeviceMapper) -> Mapping[str, Command]:
             "check": checked,
             "trace-start": trace_start,
             "trace-take": trace_take,
+            "activity-take": activity_take,
         }.items()
     }
 

@@ -1,7 +1,7 @@
-"""Active thin devices as files on this process's own FUSE mount, for loop devices to stand on.
+"""Mapped devices as files on this process's own FUSE mount, for loop devices to stand on.
 
-A file's ``statfs`` reports the pool's data block size: a loop device takes its discard granularity
-from there when it is attached (drivers/block/loop.c, loop_get_discard_config).
+A file's ``statfs`` reports the device's discard granularity as block size: a loop device takes its own
+from there (drivers/block/loop.c, loop_get_discard_config).
 """
 
 import errno
@@ -15,9 +15,8 @@ from typing import Any
 
 from fuse_backing._load import pyfuse3
 from fuse_backing.session import FileOperations
-from thinsim.dm.thin_volume import ThinVolume
+from thinsim.dm.mapped_device import MappedDevice
 from thinsim.errors import DeviceMapperError
-from thinsim.units import bytes_of
 
 _PUNCH = 0x02 | 0x01  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE (linux/falloc.h)
 _ZERO = 0x10
@@ -28,7 +27,7 @@ _ZERO_PIECE = 1 << 20
 @dataclass(slots=True)
 class _File:
     name: str
-    volume: ThinVolume
+    device: MappedDevice
     opens: int = 0
     published: bool = True
 
@@ -48,13 +47,20 @@ class VolumeOperations(FileOperations):
         self._next_inode = pyfuse3.ROOT_INODE + 1
         self._started = time.time_ns()
 
-    def publish(self, name: str, volume: ThinVolume) -> Path:
-        """Make *volume* the file *name* and return its path."""
+    def publish(self, name: str, device: MappedDevice) -> Path:
+        """Make *device* the file *name* and return its path."""
         # Never reuse an inode number: the kernel may still know the old file of that name.
         inode, self._next_inode = self._next_inode, self._next_inode + 1
-        self._files[inode] = _File(name, volume)
+        self._files[inode] = _File(name, device)
         self._by_name[name] = inode
         return self._mountpoint / name
+
+    def republish(self, name: str, new: str) -> Path:
+        """Give a file another name and return its path; open files stay what they are."""
+        inode = self._by_name.pop(name)
+        self._by_name[new] = inode
+        self._files[inode].name = new
+        return self._mountpoint / new
 
     def withdraw(self, name: str) -> None:
         """Remove the name; open files go on until they are closed."""
@@ -77,7 +83,7 @@ class VolumeOperations(FileOperations):
         return self._attributes(inode)
 
     async def setattr(self, inode: int, attr: Any, fields: Any, fh: int | None, ctx: object) -> Any:
-        """Times may be set, to no effect; a thin device's size and mode are fixed (EPERM)."""
+        """Times may be set, to no effect; a device's size and mode are fixed (EPERM)."""
         if fields.update_size or fields.update_mode or fields.update_uid or fields.update_gid:
             raise pyfuse3.FUSEError(errno.EPERM)
         return self._attributes(inode)
@@ -111,16 +117,16 @@ class VolumeOperations(FileOperations):
             self._on_released(file.name)
 
     async def read(self, fh: int, offset: int, size: int) -> bytes:
-        """Read from the thin device."""
+        """Read from the device."""
         try:
-            return await self._file(fh).volume.read(offset, size)
+            return await self._file(fh).device.read(offset, size)
         except DeviceMapperError as error:
             raise pyfuse3.FUSEError(error.errno) from error
 
     async def write(self, fh: int, offset: int, buf: bytes) -> int:
-        """Write to the thin device."""
+        """Write to the device."""
         try:
-            await self._file(fh).volume.write(offset, buf)
+            await self._file(fh).device.write(offset, buf)
         except DeviceMapperError as error:
             raise pyfuse3.FUSEError(error.errno) from error
         return len(buf)
@@ -131,34 +137,35 @@ class VolumeOperations(FileOperations):
     async def fsync(self, fh: int, datasync: bool) -> None:
         """A loop device's flush."""
         try:
-            await self._file(fh).volume.flush()
+            await self._file(fh).device.flush()
         except DeviceMapperError as error:
             raise pyfuse3.FUSEError(error.errno) from error
 
     async def fallocate(self, inode: int, fh: int, mode: int, offset: int, length: int) -> None:
         """Punch: discard. Zero range: write zeros, which provisions, as BLKZEROOUT does on dm-thin."""
-        volume = self._file(inode).volume
+        device = self._file(inode).device
         try:
             if mode == _PUNCH:
-                await volume.discard(offset, length)
+                await device.discard(offset, length)
             elif mode in (_ZERO, _ZERO | _KEEP_SIZE):
                 for start in range(offset, offset + length, _ZERO_PIECE):
-                    await volume.write(start, bytes(min(_ZERO_PIECE, offset + length - start)))
+                    await device.write(start, bytes(min(_ZERO_PIECE, offset + length - start)))
             else:
                 raise pyfuse3.FUSEError(errno.EOPNOTSUPP)
         except DeviceMapperError as error:
             raise pyfuse3.FUSEError(error.errno) from error
 
     async def statfs_of(self, inode: int) -> Any:
-        """Report the data block size of the file's pool, and the pool's space."""
+        """Report the device's discard granularity as block size, and its space in such blocks."""
         answer = pyfuse3.StatvfsData()
         file = self._files.get(inode)
-        block = bytes_of(file.volume.pool.engine.block_size) if file else 4096
-        status = file.volume.pool.engine.status() if file else None
+        block = max(file.device.granularity, 512) if file else 4096
         answer.f_bsize = block
         answer.f_frsize = block
-        answer.f_blocks = status.total_data if status else 0
-        answer.f_bfree = answer.f_bavail = status.total_data - status.used_data if status else 0
+        answer.f_blocks = file.device.size // block if file else 0
+        answer.f_bfree = answer.f_bavail = (
+            max(file.device.size - file.device.allocated, 0) // block if file else 0
+        )
         answer.f_files = len(self._by_name)
         answer.f_ffree = answer.f_favail = 0
         answer.f_namemax = 127
@@ -194,7 +201,7 @@ class VolumeOperations(FileOperations):
         file = self._file(inode)
         entry.st_mode = stat.S_IFREG | 0o600
         entry.st_nlink = 1
-        entry.st_size = file.volume.size
-        entry.st_blocks = file.volume.device.status().mapped_sectors
-        entry.st_blksize = bytes_of(file.volume.pool.engine.block_size)
+        entry.st_size = file.device.size
+        entry.st_blocks = file.device.allocated // 512
+        entry.st_blksize = max(file.device.granularity, 4096)
         return entry

@@ -28,7 +28,9 @@ class Image:
     name: str
     digest: str
     layers: tuple[Layer, ...]
-    note: str = ""
+    note: str
+    path: Path
+    """The archive or layout."""
 
 
 @contextmanager
@@ -47,4 +49,4 @@ def open_image(path: Path) -> Iterator[Image]:
             raise InvalidImageError(
                 f"{path}: has neither index.json (OCI image layout) nor manifest.json (docker save)"
             )
-        yield Image(name or path.name, digest, layers, note)
+        yield Image(name or path.name, digest, layers, note, path)

@@ -1,1 +1,1 @@
-"""How a pool's state is kept on its metadata device."""
+"""A pool's metadata in the kernel's own on-disk form: copy-on-write btrees, space maps, transactions."""

@@ -1,0 +1,147 @@
+"""What the engine's metadata costs as a pool grows by powers of ten: rates, open and commit times, memory.
+
+    python benchmarks/engine.py --up-to 7 --json engine.json
+
+One device is provisioned to 10^n blocks; at each power the same questions are asked. Metadata is in a sparse
+file (--dir), written and flushed for real. 10^7 blocks are 640 GB at 64 KiB. Rates are of one process.
+"""
+
+import argparse
+import json
+import os
+import random
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from thinsim.thin.ids import ThinId
+from thinsim.thin.metadata.pool_metadata import PoolMetadata
+from thinsim.thin.metadata.store import METADATA_BLOCK_SIZE
+
+SAMPLE = 10_000
+DEVICE, SNAP = ThinId(0), ThinId(1)
+
+
+class FileStore:
+    """A MetadataStore on a file of its own."""
+
+    def __init__(self, path: Path, blocks: int) -> None:
+        self.blocks = blocks
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.ftruncate(self._fd, blocks * METADATA_BLOCK_SIZE)
+
+    def read(self, block: int) -> bytes:
+        return os.pread(self._fd, METADATA_BLOCK_SIZE, block * METADATA_BLOCK_SIZE)
+
+    def write(self, block: int, content: bytes) -> None:
+        os.pwrite(self._fd, content, block * METADATA_BLOCK_SIZE)
+
+    def flush(self) -> None:
+        os.fdatasync(self._fd)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def resident() -> int:
+    """Bytes of memory in use now."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def provision(metadata: PoolMetadata, begin: int, end: int) -> None:
+    """Map *begin* to before *end*, committing as often as a busy pool would."""
+    record = metadata.open_thin(DEVICE)
+    for vblock in range(begin, end):
+        block = metadata.allocate()
+        assert block is not None
+        metadata.insert(record, vblock, block)
+        if vblock % 50_000 == 0:
+            metadata.commit()
+    metadata.close_thin(record)
+    metadata.commit()
+
+
+def measure(store: FileStore, mapped: int, provisioned: float) -> dict[str, float]:
+    """Ask everything of a pool of *mapped* blocks, and leave it as it was."""
+    choose = random.Random(mapped)
+    before = resident()
+    opening = time.perf_counter()
+    metadata = PoolMetadata(store, 128)
+    opened = time.perf_counter() - opening
+    keys = [choose.randrange(mapped) for _ in range(SAMPLE)]
+    looking = seconds(lambda: [metadata.find(DEVICE, key) for key in keys])
+    snapping = seconds(lambda: (metadata.create_snap(SNAP, DEVICE), metadata.commit()))
+    record = metadata.open_thin(SNAP)
+
+    def break_sharing() -> None:
+        for key in keys[: min(SAMPLE, mapped)]:
+            block = metadata.allocate()
+            assert block is not None
+            metadata.insert(record, key, block)
+
+    breaking = seconds(break_sharing)
+    committing = seconds(metadata.commit)
+    discarded = min(SAMPLE, mapped)
+    start = choose.randrange(mapped - discarded + 1)
+    discarding = seconds(lambda: metadata.remove_range(record, start, start + discarded))
+    metadata.close_thin(record)
+    metadata.commit()
+    left = metadata.details(SNAP).mapped_blocks
+    deleting = seconds(lambda: (metadata.delete(SNAP), metadata.commit()))
+    return {
+        "mapped_blocks": mapped,
+        "provisioned_per_second": round(provisioned),
+        "open_ms": round(opened * 1000, 2),
+        "looked_up_per_second": round(SAMPLE / looking),
+        "snapshot_ms": round(snapping * 1000, 2),
+        "sharing_broken_per_second": round(min(SAMPLE, mapped) / breaking),
+        "commit_ms_after_breaking": round(committing * 1000, 2),
+        "discarded_per_second": round(discarded / discarding),
+        "deleted_per_second": round(max(left, 1) / deleting),
+        "metadata_blocks": metadata.space.counts.nr_allocated,
+        "resident_mib_of_the_open_pool": round((resident() - before) / (1 << 20), 1),
+        "resident_mib_most": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--up-to", type=int, default=6, help="the last power of ten")
+    parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory(dir=arguments.dir) as directory:
+        blocks = 10**arguments.up_to
+        store = FileStore(Path(directory) / "metadata", 20_000 + blocks // 50)
+        metadata = PoolMetadata(store, 128)
+        metadata.extend_data(2 * blocks + 100_000)
+        metadata.create_thin(DEVICE)
+        metadata.commit()
+        del metadata
+        mapped = 0
+        for power in range(3, arguments.up_to + 1):
+            began = time.perf_counter()
+            provision(PoolMetadata(store, 128), mapped, 10**power)
+            rate = (10**power - mapped) / (time.perf_counter() - began)
+            mapped = 10**power
+            rows.append(measure(store, mapped, rate))
+            print("  ".join(f"{name} {value:,}" for name, value in rows[-1].items()), flush=True)
+        store.close()
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

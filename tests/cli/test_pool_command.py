@@ -1,0 +1,125 @@
+"""``thinsim pool``, ``env`` and ``dm`` as programs: a pool that stays, seen by dmsetup, and every refusal."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = [
+    pytest.mark.rig,
+    pytest.mark.skipif(shutil.which("dmsetup") is None, reason="dmsetup missing (apt-get install dmsetup)"),
+]
+
+
+class Shell:
+    """Runs thinsim with places of this test's own."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._environment = environment
+
+    def __call__(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "thinsim", *map(str, words)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env=self._environment,
+        )
+
+    def done(self, *words: str | Path) -> str:
+        done = self(*words)
+        assert done.returncode == 0, f"{words}: {done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture
+def thinsim(tmp_path: Path) -> Iterator[Shell]:
+    runtime = Path(tempfile.mkdtemp(prefix="thinsim-test-", dir="/run"))
+    shell = Shell(
+        {
+            **os.environ,
+            "THINSIM_RUNTIME_DIR": str(runtime),
+            "THINSIM_STATE_DIR": str(tmp_path / "state"),
+            "DM_DISABLE_UDEV": "1",
+        }
+    )
+    yield shell
+    for entry in json.loads(shell.done("pool", "list", "--json")):
+        shell("pool", "remove", entry["name"])
+    shell.done("dm", "stop", "--force")
+    shutil.rmtree(runtime)
+
+
+def name(tmp_path: Path) -> str:
+    return f"test-{os.getpid()}-{abs(hash(tmp_path)) % 10**6}"
+
+
+def test_a_pool_stays_is_seen_by_dmsetup_grows_and_goes(thinsim: Shell, tmp_path: Path) -> None:
+    pool, directory = name(tmp_path), tmp_path / "pool"
+    sizes = ("--data-size", "1G", "--metadata-size", "16M")
+    stanza = thinsim.done("pool", "create", pool, "--dir", directory, *sizes)
+    assert f'pool_name = "{pool}"' in stanza
+    assert "discard_blocks = true" in stanza
+    status = thinsim.done("env", "dmsetup", "status", pool)
+    assert status.startswith(f"0 {1 << 21} thin-pool 0 ")
+    thinsim.done("env", "dmsetup", "message", pool, "0", "create_thin 1")
+    thinsim.done("env", "dmsetup", "create", f"{pool}-thin", "--table", f"0 65536 thin /dev/mapper/{pool} 1")
+    Path(f"/dev/mapper/{pool}-thin").write_bytes(b"x" * (1 << 20))
+    subprocess.run(["sync", f"/dev/mapper/{pool}-thin"], check=True)
+    (facts,) = json.loads(thinsim.done("pool", "status", pool, "--json"))
+    assert (facts["state"], facts["used"], facts["host"]) == ("stands", 1 << 20, 1 << 20)
+    thinsim.done("pool", "grow", pool, "--data-size", "2G")
+    assert thinsim.done("env", "dmsetup", "status", pool).startswith(f"0 {1 << 22} thin-pool ")
+    shrunk = thinsim("pool", "grow", pool, "--data-size", "1G")
+    assert (shrunk.returncode, "can't shrink" in shrunk.stderr) == (1, True)
+    busy = thinsim("pool", "remove", pool)
+    assert busy.returncode == 1
+    assert f"{pool}-thin" in busy.stderr
+    assert thinsim("dm", "stop").returncode == 1
+    thinsim.done("env", "blkdiscard", f"/dev/mapper/{pool}-thin")
+    (facts,) = json.loads(thinsim.done("pool", "status", pool, "--json"))
+    assert (facts["used"], facts["host"], facts["given_back"]) == (0, 0, 1 << 20)
+    thinsim.done("env", "dmsetup", "remove", f"{pool}-thin")
+    thinsim.done("pool", "remove", pool)
+    assert not directory.exists()
+    assert json.loads(thinsim.done("pool", "list", "--json")) == []
+
+
+def test_what_can_not_be_a_pool_is_refused_and_leaves_nothing(thinsim: Shell, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").touch()
+    pool = name(tmp_path)
+    for words, complaint in {
+        ("create", "a/b", "--dir", tmp_path / "new"): "pool name 'a/b'",
+        ("create", pool, "--dir", tmp_path / "full"): "is not empty",
+        ("create", pool, "--dir", tmp_path / "new", "--block-size", "100K"): "Invalid block size",
+        ("create", pool, "--dir", tmp_path / "new", "--feature", "fast"): "Unrecognised pool feature",
+        ("create", pool, "--dir", tmp_path / "new", "--metadata-size", "8K"): "",
+        ("status", pool): f"there is no pool {pool}",
+        ("remove", pool): f"there is no pool {pool}",
+        ("grow", pool, "--data-size", "1G"): f"there is no pool {pool}",
+    }.items():
+        done = thinsim("pool", *words)
+        assert done.returncode == 1, words
+        assert complaint in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "new").exists()
+    assert json.loads(thinsim.done("pool", "list", "--json")) == []
+
+
+def test_an_environment_is_printed_for_a_shell_and_given_to_a_command(thinsim: Shell) -> None:
+    assert thinsim.done("env").startswith("export PATH=")
+    assert "Driver version:" in thinsim.done("env", "--", "dmsetup", "version")
+    missing = thinsim("env", "no-such-command")
+    assert (missing.returncode, "no such command" in missing.stderr) == (1, True)
+    assert thinsim("dm", "status").returncode == 0
+    thinsim.done("dm", "stop")
+    assert thinsim("dm", "status").returncode == 1
+    thinsim.done("dm", "stop")

@@ -1,0 +1,88 @@
+"""Thin devices on an external origin, in process."""
+
+import errno
+from collections.abc import AsyncIterator
+
+import pytest
+from faulty_block_device import FaultyBlockDevice
+
+from thinsim.dm.local import LocalDeviceMapper
+from thinsim.dm.nodes import NoNodes
+from thinsim.dm.runner import on_thread
+from thinsim.errors import DeviceMapperError
+
+BLOCK = 65536
+
+
+@pytest.fixture
+def devices() -> dict[str, FaultyBlockDevice]:
+    sizes = {"data": 32 * BLOCK, "metadata": 1 << 20, "golden": 3 * BLOCK + 512}
+    devices = {name: FaultyBlockDevice(size) for name, size in sizes.items()}
+    devices["golden"].content[:] = bytes(range(256)) * (len(devices["golden"].content) // 256)
+    return devices
+
+
+@pytest.fixture
+async def dm(devices: dict[str, FaultyBlockDevice]) -> AsyncIterator[LocalDeviceMapper]:
+    def open_block(path: str) -> FaultyBlockDevice:
+        try:
+            return devices[path]
+        except KeyError:
+            raise FileNotFoundError(errno.ENOENT, "no such device", path) from None
+
+    async with LocalDeviceMapper(NoNodes(), open_block, on_thread).running() as dm:
+        await dm.create("pool", f"0 {32 * 128} thin-pool metadata data 128 0")
+        await dm.message("pool", 0, "create_thin 1")
+        yield dm
+        assert await dm.pool("pool").check() == []
+    assert devices["golden"].closed <= 1
+
+
+async def test_reads_come_from_the_origin_until_a_block_is_written(
+    dm: LocalDeviceMapper, devices: dict[str, FaultyBlockDevice]
+) -> None:
+    golden = bytes(devices["golden"].content)
+    await dm.create("thin", f"0 {8 * 128} thin /dev/mapper/pool 1 golden")
+    volume = dm.volume("thin")
+    assert await volume.read(0, 8 * BLOCK) == golden.ljust(8 * BLOCK, b"\0")
+    await volume.write(BLOCK, b"x" * 512)
+    await volume.write(3 * BLOCK + 512, b"y" * 512)
+    expected = bytearray(golden.ljust(8 * BLOCK, b"\0"))
+    expected[BLOCK : BLOCK + 512] = b"x" * 512
+    expected[3 * BLOCK + 512 : 3 * BLOCK + 1024] = b"y" * 512
+    assert await volume.read(0, 8 * BLOCK) == expected
+    assert devices["golden"].content == golden
+    assert {entry[0] for entry in devices["golden"].log} == {"read"}
+    assert (await dm.table("thin")).endswith(" thin 253:0 1 0:0")
+    await dm.remove("thin")
+    assert devices["golden"].closed == 1
+
+
+async def test_an_origin_that_fails_is_eio_and_leaves_the_block_unmapped(
+    dm: LocalDeviceMapper, devices: dict[str, FaultyBlockDevice]
+) -> None:
+    await dm.create("thin", f"0 {8 * 128} thin /dev/mapper/pool 1 golden")
+    volume = dm.volume("thin")
+    await volume.write(0, b"x" * BLOCK)
+    devices["golden"].fails = {"read"}
+    with pytest.raises(DeviceMapperError) as caught:
+        await volume.read(BLOCK, 512)
+    assert caught.value.errno == errno.EIO
+    assert await volume.read(0, BLOCK) == b"x" * BLOCK
+    devices["golden"].fails = set()
+    assert await volume.read(BLOCK, 512) == bytes(range(256)) * 2
+
+
+async def test_what_can_not_be_an_origin_is_refused(dm: LocalDeviceMapper) -> None:
+    await dm.message("pool", 0, "create_thin 2")
+    await dm.create("thin", f"0 {8 * 128} thin /dev/mapper/pool 1")
+    for origin, number in (
+        ("nowhere", errno.ENOENT),
+        ("/dev/mapper/thin", errno.EOPNOTSUPP),
+        ("/dev/mapper/pool", errno.EINVAL),
+    ):
+        with pytest.raises(DeviceMapperError) as caught:
+            await dm.create("other", f"0 {8 * 128} thin /dev/mapper/pool 2 {origin}")
+        assert caught.value.errno == number
+    assert await dm.list() == ["pool", "thin"]
+    await dm.message("pool", 0, "delete 2")

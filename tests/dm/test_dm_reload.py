@@ -1,0 +1,136 @@
+"""Another table for a live pool, and devices that grew: load, resume, and what each refuses."""
+
+import errno
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+from faulty_block_device import FaultyBlockDevice
+
+from thinsim.dm.local import LocalDeviceMapper
+from thinsim.dm.nodes import NoNodes
+from thinsim.dm.runner import in_place
+from thinsim.errors import DeviceMapperError
+from thinsim.thin.status import PoolStatus, parse_pool_status
+
+BLOCK = 65536
+SECTORS = BLOCK // 512
+
+
+def table(blocks: int, rest: str = "128 0", data: str = "data", metadata: str = "metadata") -> str:
+    return f"0 {blocks * SECTORS} thin-pool {metadata} {data} {rest}"
+
+
+@pytest.fixture
+def devices() -> dict[str, FaultyBlockDevice]:
+    names = ("data", "metadata", "data2", "metadata2")
+    return {name: FaultyBlockDevice(1 << 20 if name.startswith("m") else 8 * BLOCK) for name in names}
+
+
+@pytest.fixture
+async def dm(devices: dict[str, FaultyBlockDevice]) -> AsyncIterator[LocalDeviceMapper]:
+    async with LocalDeviceMapper(NoNodes(), devices.__getitem__, in_place).running() as dm:
+        await dm.create("pool", table(8))
+        await dm.message("pool", 0, "create_thin 1")
+        await dm.create("thin", f"0 {32 * SECTORS} thin /dev/mapper/pool 1")
+        yield dm
+        for problem in await dm.pool("thin").check():
+            pytest.fail(problem)
+
+
+async def status(dm: LocalDeviceMapper) -> PoolStatus:
+    return parse_pool_status(await dm.status("pool"))
+
+
+async def refusal(number: int, dm: LocalDeviceMapper, line: str) -> str:
+    with pytest.raises(DeviceMapperError) as caught:
+        await dm.load("pool", line)
+    assert caught.value.errno == number
+    return str(caught.value)
+
+
+async def test_a_longer_table_grows_the_pool_and_wakes_who_waits(
+    dm: LocalDeviceMapper, devices: dict[str, FaultyBlockDevice]
+) -> None:
+    volume = dm.volume("thin")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(volume.write, 0, b"x" * (10 * BLOCK))
+        await dm.wait("pool", 1)
+        assert (await status(dm)).mode == "out_of_data_space"
+        devices["data"].content.extend(bytes(12 * BLOCK))
+        await dm.load("pool", table(20))
+        assert (await dm.info("pool")).inactive_table
+        assert (await status(dm)).total_data == 8
+        await dm.suspend("pool")
+        await dm.resume("pool")
+    assert await volume.read(0, 10 * BLOCK) == b"x" * (10 * BLOCK)
+    now = await status(dm)
+    assert (now.mode, now.used_data, now.total_data) == ("rw", 10, 20)
+    assert not (await dm.info("pool")).inactive_table
+    assert (await dm.table("pool")).startswith(f"0 {20 * SECTORS} thin-pool ")
+
+
+async def test_resuming_a_live_pool_swaps_its_table(dm: LocalDeviceMapper) -> None:
+    await dm.load("pool", table(8, "128 3 2 error_if_no_space no_discard_passdown"))
+    await dm.resume("pool")
+    now = await status(dm)
+    assert (now.no_space, now.discard) == ("error_if_no_space", "no_discard_passdown")
+    assert (await dm.table("pool")).endswith(" 128 3 2 no_discard_passdown error_if_no_space ")
+    await dm.load("pool", table(8, "128 0 1 read_only"))
+    await dm.resume("pool")
+    assert (await status(dm)).mode == "ro"
+    await dm.load("pool", table(8))
+    await dm.resume("pool")
+    assert (await status(dm)).mode == "rw"
+
+
+async def test_a_grown_metadata_device_is_taken_at_the_next_resume(
+    dm: LocalDeviceMapper, devices: dict[str, FaultyBlockDevice]
+) -> None:
+    assert (await status(dm)).total_metadata == 256
+    devices["metadata"].content.extend(bytes(1 << 20))
+    assert (await status(dm)).total_metadata == 256
+    await dm.suspend("pool")
+    await dm.resume("pool")
+    assert (await status(dm)).total_metadata == 512
+
+
+async def test_a_shorter_table_leaves_the_pool_suspended(dm: LocalDeviceMapper) -> None:
+    await dm.load("pool", table(7))
+    with pytest.raises(DeviceMapperError, match="too small: expected 8") as caught:
+        await dm.resume("pool")
+    assert caught.value.errno == errno.EINVAL
+    assert (await dm.info("pool")).suspended
+    await dm.load("pool", table(8))
+    await dm.resume("pool")
+    assert not (await dm.info("pool")).suspended
+
+
+async def test_a_table_longer_than_the_data_device_is_refused_at_resume(dm: LocalDeviceMapper) -> None:
+    await dm.load("pool", table(9))
+    with pytest.raises(DeviceMapperError, match="data is too small") as caught:
+        await dm.resume("pool")
+    assert caught.value.errno == errno.EINVAL
+    await dm.load("pool", table(8))
+    await dm.resume("pool")
+
+
+async def test_the_block_size_of_a_reload_is_validated_and_ignored(dm: LocalDeviceMapper) -> None:
+    await refusal(errno.EINVAL, dm, table(8, "100 0"))
+    await dm.load("pool", table(8, "256 0"))
+    await dm.resume("pool")
+    assert (await dm.table("pool")).split()[5] == "128"
+
+
+async def test_what_can_not_replace_a_pool_is_refused(
+    dm: LocalDeviceMapper, devices: dict[str, FaultyBlockDevice]
+) -> None:
+    assert "immutable" in await refusal(errno.EINVAL, dm, f"0 {8 * SECTORS} thin /dev/mapper/pool 1")
+    assert "different pool" in await refusal(errno.EINVAL, dm, table(8, metadata="metadata2"))
+    assert "data device already in use" in await refusal(errno.EBUSY, dm, table(8, data="data2"))
+    assert "Discard support" in await refusal(errno.EINVAL, dm, table(8, "128 0 1 ignore_discard"))
+    for name in ("data2", "metadata2"):
+        devices[name] = FaultyBlockDevice(devices[name].size)  # what was refused has closed the one before
+    await dm.create("other", table(8, data="data2", metadata="metadata2"))
+    assert "metadata device already" in await refusal(errno.EBUSY, dm, table(8, metadata="metadata2"))
+    assert not (await dm.info("pool")).inactive_table

@@ -1,0 +1,245 @@
+"""The machine's own dmsetup on the emulated device-mapper: texts, exit statuses, a daemon when needed."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fuse_backing.mounts import mounts
+from thinsim import loop
+from thinsim.dm.standing.dropin import install
+from thinsim.dm.standing.places import Places
+from thinsim.dm.standing.start import answers
+
+pytestmark = [
+    pytest.mark.rig,
+    pytest.mark.skipif(
+        shutil.which("dmsetup") is None, reason="dmsetup is not installed (apt-get install dmsetup)"
+    ),
+]
+
+BLOCKS = 4096
+SECTORS = BLOCKS * 128
+
+
+@dataclass
+class Machine:
+    """A drop-in of this test's own, with two loop devices for a pool."""
+
+    places: Places
+    environment: dict[str, str]
+    data: str
+    metadata: str
+    pool: str
+    prefix: str
+
+    def run(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            words, env=self.environment, capture_output=True, text=True, input=stdin, check=False, timeout=60
+        )
+
+    def dmsetup(self, *words: str, stdin: str = "") -> str:
+        done = self.run("dmsetup", *words, stdin=stdin)
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def refused(self, *words: str) -> str:
+        done = self.run("dmsetup", *words)
+        assert done.returncode == 1, f"{words}: {done.stdout}{done.stderr}"
+        return done.stderr
+
+    def make_pool(self) -> None:
+        table = f"0 {SECTORS} thin-pool {self.metadata} {self.data} 128 0 1 skip_block_zeroing"
+        self.dmsetup("create", self.pool, "--table", table)
+
+    def daemons(self) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            words = process.info["cmdline"] or []
+            if "thinsim.dm.daemon" in words and str(self.places.control_device) in words:
+                found.append(process)
+        return found
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    runtime = Path(tempfile.mkdtemp(prefix="thinsim-test-", dir="/run"))  # sockets want a short path
+    monkeypatch.setenv("THINSIM_RUNTIME_DIR", str(runtime))
+    monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path / "state"))
+    attached = []
+    for name, size in (("data", SECTORS * 512), ("metadata", 4 << 20)):
+        with (tmp_path / name).open("xb") as file:
+            file.truncate(size)
+        attached.append(loop.attach(tmp_path / name))
+    places = Places.of_this_user()
+    prefix = runtime.name
+    environment = {**os.environ, **install(places)}
+    data, metadata = (str(each.path) for each in attached)
+    made = Machine(places, environment, data, metadata, f"{prefix}-pool", prefix)
+    yield made
+    for _ in range(3):
+        made.run("dmsetup", "remove_all")
+    ended = subprocess.run(
+        ["thinsim", "dm", "stop"] if shutil.which("thinsim") else ["python", "-m", "thinsim", "dm", "stop"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    for each in attached:
+        loop.detach(each)
+    shutil.rmtree(runtime)
+    left = [entry.name for entry in Path("/dev/mapper").iterdir() if entry.name.startswith(prefix)]
+    assert left == []
+    assert [mount for mount in mounts() if str(mount.mountpoint).startswith(str(runtime))] == []
+
+
+def test_a_pool_and_a_thin_device_live_as_containerd_has_them(machine: Machine) -> None:
+    machine.make_pool()
+    pool, thin = machine.pool, f"{machine.prefix}-thin"
+    status = machine.dmsetup("status", pool)
+    pattern = rf"0 {SECTORS} thin-pool 0 \d+/1024 0/{BLOCKS} - rw discard_passdown queue_if_no_space - 256 \n"
+    assert re.fullmatch(pattern, status)
+    machine.dmsetup("message", pool, "0", "create_thin 1")
+    machine.dmsetup("create", thin, "--table", f"0 4096 thin /dev/mapper/{pool} 1")
+    columns = "name,blkdevname,attr,major,minor,open,segments,events"
+    shown = machine.dmsetup("info", "--columns", "--noheadings", "-o", columns, "--separator", " ", thin)
+    assert re.fullmatch(rf"{thin} loop\d+ L--w 7 \d+ 0 1 0\n", shown)
+    device = Path(f"/dev/mapper/{thin}")
+    device.write_bytes(b"c" * 65536 * 3)
+    subprocess.run(["sync", str(device)], check=True)
+    assert machine.dmsetup("status", thin) == f"0 4096 thin {3 * 128} {3 * 128 - 1}\n"
+    assert f"Major, minor:      {os.major(device.stat().st_rdev)}, " in machine.dmsetup("info", thin)
+    machine.dmsetup("suspend", thin)
+    machine.dmsetup("message", pool, "0", "create_snap 2 1")
+    machine.dmsetup("resume", thin)
+    assert f"1 dependencies\t: (7, {machine_minor(machine, pool)})\n" in machine.dmsetup("deps", thin)
+    assert f"{thin} (7:" in machine.dmsetup("ls", "--tree")
+    machine.dmsetup("remove", "--retry", f"/dev/mapper/{thin}")
+    assert machine.dmsetup("ls") == f"{pool}\t(7:{machine_minor(machine, pool)})\n"
+
+
+def machine_minor(machine: Machine, name: str) -> int:
+    return int(machine.dmsetup("info", "-c", "--noheadings", "-o", "minor", name))
+
+
+def test_refusals_have_dmsetups_words_and_status(machine: Machine) -> None:
+    machine.make_pool()
+    machine.dmsetup("message", machine.pool, "0", "create_thin 1")
+    for words, complaint in {
+        ("message", machine.pool, "0", "create_thin 1"): "File exists",
+        ("message", machine.pool, "0", "delete 9"): "No data available",
+        ("message", machine.pool, "0", "what"): "Invalid argument",
+        ("create", machine.pool, "--table", "0 8 zero"): "Device or resource busy",
+        ("remove", f"{machine.prefix}-none"): "No such device or address",
+        ("create", f"{machine.prefix}-new", "--table", "0 8 nonsense"): "Invalid argument",
+        ("create", f"{machine.prefix}-new", "--table", "0 8 thin /dev/mapper/nothing 1"): "Invalid argument",
+    }.items():
+        said = machine.refused(*words)
+        assert said.splitlines()[0].endswith(f" failed: {complaint}"), said
+        assert said.splitlines()[-1] == "Command failed."
+    assert machine.refused("status", f"{machine.prefix}-none") == "Device does not exist.\nCommand failed.\n"
+    assert machine.dmsetup("ls").count("\n") == 1
+
+
+def test_tables_come_from_stdin_and_devices_go_by_uuid_number_and_new_names(machine: Machine) -> None:
+    name, renamed = f"{machine.prefix}-a", f"{machine.prefix}-b"
+    machine.dmsetup("create", name, "-u", "SOME-UUID", stdin="0 8 zero\n8 8 error\n")
+    assert machine.dmsetup("table", "-u", "SOME-UUID") == "0 8 zero \n8 8 error \n"
+    minor = str(machine_minor(machine, name))
+    assert machine.dmsetup("info", "-j", "7", "-m", minor).startswith(f"Name:              {name}\n")
+    machine.dmsetup("rename", name, renamed)
+    assert Path(f"/dev/mapper/{renamed}").exists()
+    assert not os.path.lexists(f"/dev/mapper/{name}")
+    machine.dmsetup("load", renamed, "--table", "0 64 zero")
+    assert "LIVE & INACTIVE" in machine.dmsetup("info", renamed)
+    machine.dmsetup("clear", renamed)
+    machine.dmsetup("suspend", renamed)
+    assert "State:             SUSPENDED" in machine.dmsetup("info", renamed)
+    machine.dmsetup("reload", renamed, "--table", "0 64 zero")
+    machine.dmsetup("resume", renamed)
+    assert machine.dmsetup("table", renamed) == "0 64 zero \n"
+    machine.dmsetup("wipe_table", renamed)
+    assert machine.dmsetup("table", renamed) == "0 64 error \n"
+    machine.dmsetup("mknodes", renamed)
+    machine.dmsetup("remove", renamed)
+
+
+def test_mknodes_leaves_the_links_of_other_device_mappers_alone(machine: Machine, tmp_path: Path) -> None:
+    machine.dmsetup("version")
+    link = Path(f"/dev/mapper/{machine.prefix}-other")
+    link.symlink_to(machine.data)
+    try:
+        machine.dmsetup("mknodes")
+        assert link.is_symlink()
+    finally:
+        link.unlink()
+
+
+def test_sixteen_first_callers_start_one_daemon(machine: Machine) -> None:
+    assert not answers(machine.places)
+    with ThreadPoolExecutor(16) as callers:
+        texts = list(callers.map(lambda _: machine.dmsetup("version"), range(16)))
+    assert len(set(texts)) == 1
+    assert len(machine.daemons()) == 1
+
+
+def test_a_killed_daemon_is_followed_by_one_that_has_its_devices(machine: Machine) -> None:
+    machine.make_pool()
+    thin = f"{machine.prefix}-thin"
+    machine.dmsetup("message", machine.pool, "0", "create_thin 1")
+    machine.dmsetup("create", thin, "-u", "THIN", "--table", f"0 4096 thin /dev/mapper/{machine.pool} 1")
+    content = os.urandom(65536 * 5)
+    with Path(f"/dev/mapper/{thin}").open("wb") as device:
+        device.write(content)
+        device.flush()
+        os.fsync(device.fileno())
+    tables = machine.dmsetup("table", machine.pool), machine.dmsetup("status", thin)
+    (daemon,) = machine.daemons()
+    daemon.kill()
+    daemon.wait()
+    assert (machine.dmsetup("table", machine.pool), machine.dmsetup("status", thin)) == tables
+    assert len(machine.daemons()) == 1
+    with Path(f"/dev/mapper/{thin}").open("rb") as device:
+        assert device.read(len(content)) == content
+    assert "UUID: THIN" in machine.dmsetup("info", thin)
+
+
+def test_many_clients_at_once_lose_nothing(machine: Machine) -> None:
+    long = bool(os.environ.get("THINSIM_LONG_CAMPAIGN"))
+    clients, seconds = (64, 600) if long else (12, 6)
+    machine.make_pool()
+    script = Path(__file__).with_name("dmsetup_client.py")
+    running = [
+        subprocess.Popen(
+            [sys.executable, str(script), machine.pool, str(number * 100), str(number), str(seconds)],
+            env=machine.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(clients)
+    ]
+    failures, operations = [], 0
+    for client in running:
+        out, complaint = client.communicate(timeout=seconds + 120)
+        if client.returncode != 0:
+            failures.append(complaint)
+        else:
+            operations += int(out)
+    assert failures == []
+    assert operations > clients
+    assert machine.dmsetup("ls").split()[0] == machine.pool
+    assert f" 0/{BLOCKS} " in machine.dmsetup("status", machine.pool)
+    machine.dmsetup("remove", machine.pool)
+    subprocess.run(["thin_check", machine.metadata], check=True, capture_output=True)

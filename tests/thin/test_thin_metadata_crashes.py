@@ -1,0 +1,193 @@
+"""A crash at any write leaves the last committed transaction: every prefix of a write log, and subsets."""
+
+import random
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from metadata_tools import needs_tools, thin_check
+from ram_pool import RamPool
+from ram_store import RamStore
+
+from thinsim.thin.mapping import Run, join
+from thinsim.thin.metadata.check import Checker
+from thinsim.thin.metadata.pool_metadata import PoolMetadata
+
+BLOCK_SECTORS = 1
+
+
+class View(NamedTuple):
+    """What a transaction holds."""
+
+    transaction_id: int
+    held: bool
+    mappings: dict[int, list[Run]]
+
+
+def view_of(ram: RamPool) -> View:
+    pool = ram.pool
+    return View(
+        pool.metadata.superblock.transaction_id,
+        bool(pool.metadata.superblock.held_root),
+        {int(thin_id): pool.mappings(thin_id) for thin_id in pool.thin_ids()},
+    )
+
+
+def opened(store: RamStore) -> View:
+    metadata = PoolMetadata(store, BLOCK_SECTORS)
+    assert Checker(metadata).check() == []
+    return View(
+        metadata.superblock.transaction_id,
+        bool(metadata.superblock.held_root),
+        {int(thin_id): list(join(metadata.entries(thin_id))) for thin_id in metadata.thin_ids()},
+    )
+
+
+class Commit(NamedTuple):
+    """One commit: the device before it, its writes, and the view before and after."""
+
+    start: RamStore
+    writes: list[tuple[int, bytes] | None]
+    before: View
+    after: View
+
+
+def history() -> list[Commit]:
+    """Carry out a history that touches all kinds of blocks, noting what each commit writes."""
+    commits: list[Commit] = []
+    ram = RamPool(data_blocks=2000, block_size=BLOCK_SECTORS, metadata_blocks=512)
+    view, store = view_of(ram), ram.metadata.copy()
+    ram.metadata.log = []
+
+    def note() -> None:
+        nonlocal view, store
+        ram.commit()
+        if ram.metadata.log:
+            after = view_of(ram)
+            store.blocks = ram.metadata.blocks
+            commits.append(Commit(store, ram.metadata.log, view, after))
+            view, store = after, ram.metadata.copy()
+            ram.metadata.log = []
+
+    devices = {}
+    for thin_id in range(3):
+        ram.message(f"create_thin {thin_id}")
+        note()
+        devices[thin_id] = ram.open(thin_id, 3000)
+        ram.write_blocks(devices[thin_id], 0, 300)
+        note()
+    for snap in range(3, 9):
+        ram.message(f"create_snap {snap} {snap % 3}")
+        note()
+    ram.pool.metadata.reserve_snapshot()
+    note()
+    for thin_id in (0, 1):
+        ram.write_blocks(devices[thin_id], 100, 120)
+        note()
+        ram.discard_blocks(devices[thin_id], 0, 250)
+        note()
+    ram.message("set_transaction_id 0 1")
+    note()
+    for snap in (3, 5, 8):
+        ram.message(f"delete {snap}")
+        note()
+    ram.message("release_metadata_snap")
+    note()
+    ram.data_blocks, ram.metadata.blocks = 40000, 600
+    ram.pool.grow(40000)
+    note()
+    assert ram.problems() == []
+    assert len(commits) > 20
+    return commits
+
+
+@pytest.fixture(scope="module")
+def commits() -> list[Commit]:
+    return history()
+
+
+def test_the_superblock_is_written_last_between_two_flushes(commits: list[Commit]) -> None:
+    for commit in commits:
+        assert commit.writes[-1] is None
+        assert commit.writes[-3] is None
+        last = commit.writes[-2]
+        assert last is not None
+        assert last[0] == 0
+        earlier = [write[0] for write in commit.writes[:-3] if write is not None]
+        assert len(earlier) == len(commit.writes) - 3
+        assert 0 not in earlier
+
+
+def test_no_block_of_the_last_transaction_is_overwritten_before_the_superblock(commits: list[Commit]) -> None:
+    for commit in commits:
+        metadata = PoolMetadata(commit.start.copy(), BLOCK_SECTORS)
+        used = {block for block in range(metadata.space.nr_blocks) if metadata.space.count(block)}
+        written = {write[0] for write in commit.writes[:-3] if write is not None}
+        assert not written & used
+
+
+def test_every_prefix_of_the_writes_leaves_a_whole_transaction(commits: list[Commit]) -> None:
+    points = 0
+    for commit in commits:
+        store = commit.start.copy()
+        for number, write in enumerate(commit.writes):
+            if write is None:
+                continue
+            assert opened(store.copy()) == commit.before, f"before write {number}"
+            store.content[write[0]] = write[1]
+            points += 1
+        assert opened(store) == commit.after
+    assert points > 150
+
+
+def test_any_subset_of_the_writes_before_the_superblock_leaves_the_last_transaction(
+    commits: list[Commit],
+) -> None:
+    choose = random.Random(1)
+    for commit in commits:
+        writes = [write for write in commit.writes[:-3] if write is not None]
+        for _ in range(6):
+            store = commit.start.copy()
+            store.content.update(choose.sample(writes, choose.randint(0, len(writes))))
+            assert opened(store) == commit.before
+
+
+@needs_tools
+def test_thin_check_is_content_at_crash_points(commits: list[Commit], tmp_path: Path) -> None:
+    choose = random.Random(2)
+    for commit in commits:
+        writes = [write for write in commit.writes if write is not None]
+        store = commit.start.copy()
+        store.content.update(writes[: choose.randint(0, len(writes))])
+        assert thin_check(store, tmp_path / "metadata") == ""
+
+
+def test_a_superblock_that_is_torn_within_its_sector_is_not_taken_for_one(commits: list[Commit]) -> None:
+    commit = commits[5]
+    last = commit.writes[-2]
+    assert last is not None
+    store = commit.start.copy()
+    store.content.update(write for write in commit.writes[:-3] if write is not None)
+    # A device writes a sector whole: the rest of the superblock's block is zeros before and after.
+    store.content[0] = last[1][:512] + store.content[0][512:]
+    assert opened(store) == commit.after
+
+
+def test_the_data_device_is_flushed_before_anything_is_written() -> None:
+    ram = RamPool()
+    order: list[str] = []
+    device = ram.thin(1)
+    ram.write_blocks(device, 0, 3)
+    ram.pool.metadata.before_commit = lambda: order.append("data flushed")
+    ram.metadata.log = []
+    write = ram.metadata.write
+
+    def noted(block: int, content: bytes) -> None:
+        order.append("metadata written")
+        write(block, content)
+
+    ram.metadata.write = noted  # type: ignore[method-assign]
+    ram.commit()
+    assert order[0] == "data flushed"
+    assert order.count("data flushed") == 1
+    assert "metadata written" in order

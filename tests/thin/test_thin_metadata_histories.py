@@ -1,0 +1,229 @@
+"""Random histories of metadata: the trees against dictionaries, and thin_check after every commit.
+
+The pools differ in what they press: wide devices make deep mapping trees, many devices deep top level
+trees, few blocks many references to each, a large data device many bitmaps. THINSIM_EXAMPLES sets how many
+histories of 25 steps each of them lives through (3).
+"""
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from metadata_tools import needs_tools, thin_check
+from ram_store import RamStore
+
+from thinsim.thin.ids import ThinId
+from thinsim.thin.metadata.check import Checker
+from thinsim.thin.metadata.pool_metadata import PoolMetadata
+
+PICK = st.integers(0, 1 << 30)
+
+Mapped = dict[int, int]
+
+
+@dataclass
+class View:
+    """What one transaction holds: virtual to data block, by device."""
+
+    devices: dict[int, Mapped]
+    held: dict[int, Mapped] | None = None
+    transaction_id: int = 0
+
+    def copy(self) -> "View":
+        held = None if self.held is None else {key: dict(each) for key, each in self.held.items()}
+        return View({key: dict(each) for key, each in self.devices.items()}, held, self.transaction_id)
+
+
+class MetadataMachine(RuleBasedStateMachine):
+    data_blocks: ClassVar[int] = 3000
+    metadata_blocks: ClassVar[int] = 2000
+    width: ClassVar[int] = 3000
+    longest: ClassVar[int] = 400
+    ids: ClassVar[int] = 6
+    cache_blocks: ClassVar[int] = 4096
+    check_every_step: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp())
+        self.store = RamStore(self.metadata_blocks)
+        self.metadata = self.open()
+        self.metadata.extend_data(self.data_blocks)
+        self.running = View({})
+        self.commit()
+
+    def teardown(self) -> None:
+        shutil.rmtree(self.directory)
+
+    def open(self) -> PoolMetadata:
+        return PoolMetadata(self.store, 128, cache_blocks=self.cache_blocks)
+
+    def pick(self, number: int) -> ThinId:
+        known = sorted(self.running.devices)
+        return ThinId(known[number % len(known)])
+
+    def any_devices(self) -> bool:
+        return bool(self.running.devices)
+
+    @rule(numbers=st.lists(PICK, min_size=1, max_size=20))
+    def create(self, numbers: list[int]) -> None:
+        for number in numbers:
+            thin_id = number % self.ids
+            if thin_id not in self.running.devices:
+                self.metadata.create_thin(ThinId(thin_id))
+                self.running.devices[thin_id] = {}
+        self.commit()
+
+    @precondition(any_devices)
+    @rule(numbers=st.lists(PICK, min_size=1, max_size=20), origin=PICK)
+    def snapshot(self, numbers: list[int], origin: int) -> None:
+        source = self.pick(origin)
+        for number in numbers:
+            thin_id = number % self.ids
+            if thin_id not in self.running.devices:
+                self.metadata.create_snap(ThinId(thin_id), source)
+                self.running.devices[thin_id] = dict(self.running.devices[source])
+        self.commit()
+
+    @precondition(any_devices)
+    @rule(numbers=st.lists(PICK, min_size=1, max_size=4))
+    def delete(self, numbers: list[int]) -> None:
+        for number in numbers:
+            if self.running.devices:
+                thin_id = self.pick(number)
+                self.metadata.delete(thin_id)
+                del self.running.devices[thin_id]
+
+    @precondition(any_devices)
+    @rule(pick=PICK, begin=PICK, length=PICK, step=st.sampled_from([1, 1, 1, -1, 2, 7]))
+    def provision(self, pick: int, begin: int, length: int, step: int) -> None:
+        thin_id = self.pick(pick)
+        begin, length = begin % self.width, 1 + length % self.longest
+        record = self.metadata.open_thin(thin_id)
+        for vblock in range(begin, begin + step * length, step):
+            if not 0 <= vblock < self.width:
+                break
+            block = self.metadata.allocate()
+            if block is None:
+                break
+            self.metadata.insert(record, vblock, block)
+            self.running.devices[thin_id][vblock] = block
+        self.metadata.close_thin(record)
+
+    @precondition(any_devices)
+    @rule(pick=PICK, begin=PICK, length=PICK)
+    def remove(self, pick: int, begin: int, length: int) -> None:
+        thin_id = self.pick(pick)
+        begin, length = begin % self.width, 1 + length % self.width
+        record = self.metadata.open_thin(thin_id)
+        self.metadata.remove_range(record, begin, begin + length)
+        self.metadata.close_thin(record)
+        mapped = self.running.devices[thin_id]
+        for vblock in [each for each in mapped if begin <= each < begin + length]:
+            del mapped[vblock]
+
+    @rule()
+    def hold_or_release(self) -> None:
+        if self.running.held is None:
+            self.metadata.reserve_snapshot()
+            self.running.held = self.running.copy().devices
+        else:
+            self.metadata.release_snapshot()
+            self.running.held = None
+        self.commit()
+
+    @rule(new=st.integers(0, (1 << 64) - 1))
+    def set_transaction_id(self, new: int) -> None:
+        self.metadata.set_transaction_id(self.running.transaction_id, new)
+        self.running.transaction_id = new
+
+    @rule(data=st.integers(0, 20000), blocks=st.sampled_from([0, 0, 64, 17000]))
+    def grow(self, data: int, blocks: int) -> None:
+        self.metadata.extend_data(self.metadata.data.nr_blocks_running + data)
+        self.store.blocks += blocks
+        self.metadata.extend_metadata(self.store.blocks)
+        self.commit()
+
+    @rule()
+    def commit(self) -> None:
+        self.metadata.commit()
+        self.committed = self.running.copy()
+        assert thin_check(self.store, self.directory / "metadata") == ""
+
+    @rule()
+    def abort(self) -> None:
+        self.metadata.abort()
+        self.running = self.committed.copy()
+
+    @rule()
+    def crash(self) -> None:
+        self.metadata = self.open()
+        self.running = self.committed.copy()
+
+    @invariant()
+    def the_trees_hold_what_the_dictionaries_do(self) -> None:
+        metadata, devices = self.metadata, self.running.devices
+        assert metadata.thin_ids() == sorted(devices)
+        for thin_id, mapped in devices.items():
+            known = ThinId(thin_id)
+            found = [(vblock, packed >> 24) for vblock, packed in metadata.entries(known)]
+            assert found == sorted(mapped.items())
+            assert metadata.details(known).mapped_blocks == len(mapped)
+            assert metadata.highest(known) == max(mapped, default=None)
+        used = {block for mapped in devices.values() for block in mapped.values()}
+        used.update(block for mapped in (self.running.held or {}).values() for block in mapped.values())
+        assert metadata.data.nr_allocated == len(used)
+        assert metadata.superblock.transaction_id == self.running.transaction_id
+
+    @invariant()
+    def the_checker_is_content(self) -> None:
+        if self.check_every_step:
+            assert Checker(self.metadata).check() == []
+
+
+class ManyDevices(MetadataMachine):
+    width, longest, ids = 40, 20, 1500
+    metadata_blocks = 6000
+
+
+class ManyReferences(MetadataMachine):
+    data_blocks, width, longest, ids = 400, 700, 300, 40
+
+
+class ManyBitmaps(MetadataMachine):
+    data_blocks, width, longest, ids = 17 * 16320, 1 << 40, 100, 4
+
+
+class TinyCache(MetadataMachine):
+    cache_blocks, metadata_blocks = 8, 3000
+
+
+@needs_tools
+@pytest.mark.parametrize(
+    "machine",
+    [MetadataMachine, ManyDevices, ManyReferences, ManyBitmaps, TinyCache],
+    ids=lambda each: each.__name__,
+)
+def test_random_metadata_histories_agree_with_dictionaries_and_thin_check(machine: Any) -> None:
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=int(os.environ.get("THINSIM_EXAMPLES", "3")),
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )

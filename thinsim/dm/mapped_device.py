@@ -1,0 +1,144 @@
+"""A mapped device: a name, a number, a live and an inactive table, and I/O through the live one (dm.c)."""
+
+import errno
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from thinsim.dm.gate import Gate
+from thinsim.dm.mapped_table import MappedTable
+from thinsim.errors import DeviceMapperError
+
+
+class MappedDevice:
+    """One device. I/O in bytes; DeviceMapperError has the errno that the kernel's bio would end with."""
+
+    def __init__(self, name: str, uuid: str, *, read_only: bool = False) -> None:
+        self.name = name
+        self.uuid = uuid
+        self.number = (0, 0)
+        self.live: MappedTable | None = None
+        self.inactive: MappedTable | None = None
+        self.read_only = read_only
+        self.suspended = False
+        self.frozen = False
+        self.deferred_remove = False
+        self.users = 0
+        """Targets of other devices that use this one."""
+        self.lock = trio.Lock()  # one verb at a time on a device
+        self.gate = Gate()
+        self.removed = trio.Event()
+        self.when_unused: Callable[[MappedDevice], None] = lambda device: None
+        """Called when the last target that used it is gone."""
+        self._dead = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of the live table; 0 without one."""
+        return self.live.size if self.live is not None else 0
+
+    @property
+    def granularity(self) -> int:
+        """Of discards, bytes; 0 when it takes none."""
+        return self.live.granularity if self.live is not None else 0
+
+    @property
+    def stands_on(self) -> tuple[tuple[int, int], ...]:
+        """Major and minor of the devices that its live table uses."""
+        targets = self.live.targets if self.live is not None else ()
+        return tuple(number for target in targets for number in target.depends_on)
+
+    @property
+    def allocated(self) -> int:
+        """Bytes that are allocated for it."""
+        return sum(target.allocated for target in self.live.targets) if self.live is not None else 0
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Return up to *length* bytes at *offset*; short at the end of the device."""
+        length = max(0, min(length, self.size - offset))
+        if not length:
+            return b""
+        async with self.gate.passing():
+            pieces = [
+                await target.read(within, size)
+                for target, within, _, size in self._table().pieces(offset, length)
+            ]
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def write(self, offset: int, data: bytes) -> None:
+        """Write all of *data*; ENOSPC past the end of the device, EPERM when it is read-only."""
+        if self.read_only:
+            raise DeviceMapperError(errno.EPERM, f"{self.name} is read-only")
+        if offset + len(data) > self.size:
+            raise DeviceMapperError(errno.ENOSPC, f"write past the end of {self.name}")
+        async with self.gate.passing():
+            for target, within, place, size in self._table().pieces(offset, len(data)):
+                await target.write(within, data if size == len(data) else data[place : place + size])
+
+    async def discard(self, offset: int, length: int) -> None:
+        """Give back what the targets can give back of the range; EOPNOTSUPP if one can't."""
+        length = max(0, min(length, self.size - offset))
+        async with self.gate.passing():
+            table = self._table()
+            if length and not table.granularity:
+                raise DeviceMapperError(errno.EOPNOTSUPP, f"{self.name} takes no discards")
+            for target, within, _, size in table.pieces(offset, length):
+                await target.discard(within, size)
+
+    async def flush(self) -> None:
+        """Return once what was written is durable."""
+        async with self.gate.passing():
+            for target in self._table().targets:
+                await target.flush()
+
+    async def hold(self, freeze: Callable[[], Awaitable[None]] | None) -> None:
+        """Suspend: presuspend, *freeze* what is mounted, hold I/O, postsuspend (dm.c, __dm_suspend)."""
+        targets = self.live.targets if self.live is not None else ()
+        for target in targets:
+            await target.prepare_suspend()
+        if freeze is not None:
+            await freeze()
+            self.frozen = True
+        await self.gate.close()
+        self.suspended = True
+        for target in targets:
+            await target.suspended()
+
+    async def swap(self) -> MappedTable | None:
+        """Make the inactive table live, while suspended; return the old one, to be closed later."""
+        old, self.live, self.inactive = self.live, self.inactive, None
+        if self.live is not None:
+            self.read_only = self.live.read_only
+        return old
+
+    async def let_go(self) -> None:
+        """Resume: preresume, let I/O through (dm.c, __dm_resume)."""
+        targets = self.live.targets if self.live is not None else ()
+        for target in targets:
+            await target.prepare_resume()
+        for target in targets:
+            await target.resume()
+        self.gate.open()
+        self.suspended = False
+
+    async def kill(self) -> None:
+        """End all I/O with EIO from now on, let who waits through, close both tables: the device is gone."""
+        self._dead = True
+        self.gate.open()
+        for table in (self.live, self.inactive):
+            if table is not None:
+                await table.close()
+        self.removed.set()
+
+    def release(self) -> None:
+        """A target of another device uses it no more."""
+        self.users -= 1
+        if not self.users:
+            self.when_unused(self)
+
+    def _table(self) -> MappedTable:
+        if self._dead:
+            raise DeviceMapperError(errno.EIO, f"{self.name} was removed")
+        if self.live is None:
+            raise DeviceMapperError(errno.EIO, f"{self.name} has no table")
+        return self.live

@@ -1,0 +1,86 @@
+"""Where the standing device-mapper keeps its things."""
+
+import importlib.machinery
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from thinsim.errors import EnvironmentLacksError
+from thinsim.rig.sockets import runtime_directory
+from thinsim.rig.state import state_directory
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Paths; *runtime* is gone after a reboot, as mapped devices are, *state* is not."""
+
+    runtime: Path
+    state: Path
+
+    @classmethod
+    def of_this_user(cls) -> "Places":
+        """Return the places of whoever runs this; nothing is made."""
+        return cls(runtime_directory() / "dm", state_directory() / "dm")
+
+    @property
+    def control_device(self) -> Path:
+        """The socket that dmsetup's ioctls go to."""
+        return self.runtime / "control"
+
+    @property
+    def verbs(self) -> Path:
+        """The socket of thinsim's own commands."""
+        return self.runtime / "verbs"
+
+    @property
+    def volumes(self) -> Path:
+        """The mount point of the devices' files."""
+        return self.runtime / "volumes"
+
+    @property
+    def programs(self) -> Path:
+        """The directory to be put first in PATH."""
+        return self.runtime / "bin"
+
+    @property
+    def lock(self) -> Path:
+        """Held by who starts the daemon."""
+        return self.runtime / "starting"
+
+    @property
+    def log(self) -> Path:
+        """What the daemon says."""
+        return self.state / "log"
+
+    @property
+    def registry(self) -> Path:
+        """The devices, for a daemon that follows a killed one."""
+        return self.state / "devices.json"
+
+    def make(self) -> None:
+        """Make the directories, mode 0700; but for the mount point, which a killed daemon may still cover."""
+        for directory in (self.runtime, self.state, self.programs):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def preloaded_library() -> Path:
+    """Return the library that stands in for /dev/mapper/control; EnvironmentLacksError if not built."""
+    for suffix in importlib.machinery.EXTENSION_SUFFIXES:
+        path = Path(__file__).with_name(f"_dmcontrol{suffix}")
+        if path.exists():
+            return path
+    raise EnvironmentLacksError("the preloaded library _dmcontrol is not built: run make setup")
+
+
+def real_dmsetup(programs: Path) -> Path:
+    """Return the machine's own dmsetup, past the drop-in in *programs*."""
+    for directory in ("/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin"):
+        found = shutil.which("dmsetup", path=directory)
+        if found is not None and Path(found).parent != programs:
+            return Path(found)
+    raise EnvironmentLacksError("dmsetup is not installed: apt-get install dmsetup")
+
+
+def kernel_has_device_mapper() -> bool:
+    """Tell whether this kernel has a device-mapper of its own (drivers/md/dm-ioctl.c, _dm_misc)."""
+    return any(line.split()[1:] == ["device-mapper"] for line in Path("/proc/misc").read_text().splitlines())

@@ -1,0 +1,1 @@
+"""The target types that a table may name, one a file."""

@@ -1,0 +1,61 @@
+"""A target serves a range of a mapped device (include/linux/device-mapper.h, struct target_type)."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Target(Protocol):
+    """One segment of a table. Offsets and lengths in bytes, relative to the segment, and within it.
+
+    I/O raises DeviceMapperError with the errno that the kernel's bio would end with.
+    """
+
+    kind: str
+
+    @property
+    def depends_on(self) -> Sequence[tuple[int, int]]:
+        """Major and minor of each device that it uses."""
+
+    @property
+    def granularity(self) -> int:
+        """Bytes of the smallest range that a discard gives back; 0 when it takes no discards."""
+
+    @property
+    def allocated(self) -> int:
+        """Bytes that are allocated for the segment: all of it, unless it is thin."""
+
+    async def status(self, *, flush: bool) -> str:
+        """Return what ``dmsetup status`` shows after the type; with *flush* a pool commits first."""
+
+    def table(self) -> str:
+        """Return what ``dmsetup table`` shows after the type, devices as major:minor."""
+
+    async def message(self, text: str) -> None:
+        """Take a message; EINVAL by a target that takes none."""
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Return *length* bytes."""
+
+    async def write(self, offset: int, data: bytes) -> None:
+        """Write all of *data*."""
+
+    async def discard(self, offset: int, length: int) -> None:
+        """Give back what can be given back of the range."""
+
+    async def flush(self) -> None:
+        """Return once what was written is durable."""
+
+    async def prepare_resume(self) -> None:
+        """Called before the device resumes; an error leaves it suspended (preresume)."""
+
+    async def resume(self) -> None:
+        """The device resumes."""
+
+    async def prepare_suspend(self) -> None:
+        """Called before the device's I/O is held (presuspend)."""
+
+    async def suspended(self) -> None:
+        """The device's I/O is held now (postsuspend)."""
+
+    async def close(self) -> None:
+        """Release what was opened: the table is gone. Idempotent."""

@@ -1,0 +1,138 @@
+"""thin: a thin device of a pool (drivers/md/dm-thin.c, thin_ctr to thin_io_hints)."""
+
+import errno
+
+from thinsim.block.borrowed import Borrowed
+from thinsim.dm.activity import Act, Activity, ActivityLog
+from thinsim.dm.lower_devices import LowerDevice, LowerDevices
+from thinsim.dm.targets.plain import PlainTarget, after_type
+from thinsim.dm.targets.pool_objects import PoolObject, PoolObjects
+from thinsim.dm.write_trace import TracedWrite, WriteTrace
+from thinsim.errors import DeviceMapperError
+from thinsim.thin.device import ThinDevice
+from thinsim.thin.table import ThinTable, parse_thin_table
+from thinsim.units import SECTOR_SIZE, bytes_of
+
+
+class ThinTarget(PlainTarget):
+    """``thin <pool> <thin id> [<external origin>]``."""
+
+    kind = "thin"
+
+    def __init__(
+        self,
+        name: str,
+        table: ThinTable,
+        lower: tuple[LowerDevice, ...],
+        thin: ThinDevice,
+        pool: PoolObject,
+        pools: PoolObjects,
+        trace: WriteTrace,
+        activity: ActivityLog,
+    ) -> None:
+        super().__init__(bytes_of(table.length), lower)
+        self.pool = pool
+        self._name = name
+        self._table = table
+        self._texts = [device.text for device in lower]
+        self._pools = pools
+        self._trace = trace
+        self._activity = activity
+        self._live = False
+        self._thin = thin
+        self._closed = False
+
+    @property
+    def granularity(self) -> int:
+        """A data block; 0 under ignore_discard."""
+        engine = self.pool.active.engine
+        return 0 if engine.features.ignore_discard else bytes_of(engine.block_size)
+
+    @property
+    def allocated(self) -> int:
+        """Bytes of the mapped blocks."""
+        return self._thin.mapped_sectors * SECTOR_SIZE
+
+    async def status(self, *, flush: bool) -> str:
+        """Return mapped sectors and the highest mapped one."""
+        status = await self.pool.active.thin_status(self._thin)
+        return after_type(status.text(0, self._table.length))
+
+    def table(self) -> str:
+        """Return pool, thin id and external origin."""
+        return after_type(self._table.text(*self._texts))
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Read; what is not mapped is zeros."""
+        return await self.pool.active.read(self._thin, offset, length)
+
+    async def write(self, offset: int, data: bytes) -> None:
+        """Write: provision and break sharing as needed."""
+        await self.pool.active.write(self._thin, offset, data)
+        self._trace.note(TracedWrite(self._name, "write", offset, len(data)))
+
+    async def discard(self, offset: int, length: int) -> None:
+        """Unmap the whole data blocks inside the range (process_discard_bio)."""
+        await self.pool.active.discard(self._thin, offset, length)
+        self._trace.note(TracedWrite(self._name, "discard", offset, length))
+        self._activity.note(Activity(Act.DISCARDED, self._name, self._table.thin_id, length))
+
+    async def flush(self) -> None:
+        """Return once what was written is durable, its mappings included."""
+        await self.pool.active.flush(self._thin)
+
+    async def resume(self) -> None:
+        """Its table is live."""
+        if not self._live:
+            self._live = True
+            self._activity.note(Activity(Act.ACTIVATED, self._name, self._table.thin_id))
+
+    async def close(self) -> None:
+        """Close the thin id; requests under way end with EIO."""
+        if not self._closed:
+            self._closed = True
+            if self._live:
+                self._activity.note(Activity(Act.DEACTIVATED, self._name, self._table.thin_id))
+            self.pool.active.close_thin(self._thin)
+            await self._pools.release(self.pool)
+            await super().close()
+
+
+async def build(
+    name: str,
+    line: str,
+    lower: LowerDevices,
+    pools: PoolObjects,
+    trace: WriteTrace,
+    activity: ActivityLog,
+) -> ThinTarget:
+    """Return the target of a table *line* on device *name*; errors in the order of thin_ctr."""
+    table = parse_thin_table(line)
+    opened: list[LowerDevice] = []
+    try:
+        if table.origin_dev is not None:
+            opened.append(await lower.open_read_only(table.origin_dev, "Error opening origin device"))
+        own = await lower.own(table.pool_dev)
+        if own is None:
+            raise DeviceMapperError(errno.EINVAL, f"Error opening pool device: {table.pool_dev}")
+        pool = pools.of(own)
+        if pool is None:
+            raise DeviceMapperError(errno.EINVAL, f"Couldn't find pool object: {table.pool_dev}")
+        if opened and await lower.uses(table.origin_dev, own):
+            # Its reads would wait for the very write that needs them.
+            raise DeviceMapperError(
+                errno.EOPNOTSUPP, f"an external origin in the same pool is not served: {table.origin_dev}"
+            )
+        opened.insert(0, await lower.open(table.pool_dev, "Error opening pool device"))
+        origin = Borrowed(opened[1].block) if len(opened) > 1 else None
+        thin = await pool.active.open_thin(table.thin_id, table.length, origin)
+        # The kernel looks for the thin id first (thin_ctr).
+        if pool.suspended:
+            pool.active.close_thin(thin)
+            raise DeviceMapperError(errno.EINVAL, "Unable to activate thin device while pool is suspended")
+    except BaseException:
+        for device in opened:
+            await device.close()
+        raise
+    pools.share(pool)
+    return ThinTarget(name, table, tuple(opened), thin, pool, pools, trace, activity)

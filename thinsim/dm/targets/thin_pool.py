@@ -1,0 +1,130 @@
+"""thin-pool: the pool's own device (drivers/md/dm-thin.c, pool_ctr to pool_resume)."""
+
+import errno
+from collections.abc import Sequence
+from dataclasses import replace
+
+from thinsim.dm.lower_devices import LowerDevice, LowerDevices
+from thinsim.dm.targets.plain import PlainTarget, after_type
+from thinsim.dm.targets.pool_objects import PoolObject, PoolObjects
+from thinsim.errors import DeviceMapperError
+from thinsim.thin.table import PoolTable, parse_pool_table
+from thinsim.units import bytes_of
+
+
+class ThinPoolTarget(PlainTarget):
+    """``thin-pool <metadata> <data> <block sectors> <low water blocks> [<features>]``.
+
+    I/O on the pool's own device goes straight to the data device (pool_map).
+    """
+
+    kind = "thin-pool"
+
+    def __init__(self, table: PoolTable, pool: PoolObject, pools: PoolObjects) -> None:
+        super().__init__(bytes_of(table.length), ())
+        self.pool = pool
+        self._table = table
+        self._pools = pools
+        self._closed = False
+
+    @property
+    def depends_on(self) -> tuple[tuple[int, int], ...]:
+        """Metadata and data device."""
+        return tuple(dict.fromkeys(self.pool.numbers))
+
+    @property
+    def granularity(self) -> int:
+        """Of the data device; 0 unless discards are passed down."""
+        return self.pool.data.granularity if self.pool.active.engine.passes_down else 0
+
+    @property
+    def allocated(self) -> int:
+        """Bytes of the used data blocks."""
+        return self.pool.active.engine.status().used_data * self.block_bytes
+
+    @property
+    def block_bytes(self) -> int:
+        """The data block size in bytes."""
+        return bytes_of(self.pool.active.engine.block_size)
+
+    async def status(self, *, flush: bool) -> str:
+        """Return the pool's status line; a commit that fails shows in the mode (pool_status)."""
+        if flush and not self.pool.suspended:
+            await self.pool.active.commit_or_log()
+        return after_type(self.pool.active.engine.status().text(0, self._table.length))
+
+    def table(self) -> str:
+        """Return the table's arguments."""
+        return after_type(self._table.text(self.pool.metadata.text, self.pool.data.text))
+
+    async def message(self, text: str) -> None:
+        """Carry out a pool message."""
+        await self.pool.active.message(text)
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Read the data device."""
+        return await self.pool.data.read(offset, length)
+
+    async def write(self, offset: int, data: bytes) -> None:
+        """Write the data device."""
+        await self.pool.data.write(offset, data)
+
+    async def discard(self, offset: int, length: int) -> None:
+        """Discard on the data device."""
+        await self.pool.data.discard(offset, length)
+
+    async def flush(self) -> None:
+        """Flush the data device."""
+        await self.pool.data.flush()
+
+    async def prepare_resume(self) -> None:
+        """Take this table's features and size (pool_preresume); what grew is committed."""
+        await self.pool.active.resume(self._table)
+
+    async def resume(self) -> None:
+        """The thin devices' I/O is let through already."""
+        self.pool.suspended = False
+
+    async def prepare_suspend(self) -> None:
+        """Hold the thin devices' I/O (pool_presuspend)."""
+        self.pool.suspended = True
+        try:
+            await self.pool.active.gate.close()
+        except BaseException:
+            self.pool.suspended = False
+            raise
+
+    async def suspended(self) -> None:
+        """Commit (pool_postsuspend)."""
+        await self.pool.active.commit_or_log()
+
+    async def close(self) -> None:
+        """The table is gone; with its last user so is the pool."""
+        if not self._closed:
+            self._closed = True
+            await self._pools.release(self.pool)
+
+
+async def build(line: str, owner: object, lower: LowerDevices, pools: PoolObjects) -> ThinPoolTarget:
+    """Return the target of a table *line* on device *owner*; errors in the order of pool_ctr."""
+    table = parse_pool_table(line)
+    opened: list[LowerDevice] = []
+    try:
+        opened.append(await lower.open(table.metadata_dev, "Error opening metadata block device"))
+        opened.append(await lower.open(table.data_dev, "Error getting data device"))
+        pool = await pools.acquire(table, opened[0], opened[1], owner)
+    except BaseException:
+        for device in opened:
+            await device.close()
+        raise
+    engine = pool.active.engine
+    if engine.features.ignore_discard != table.features.ignore_discard:
+        await pools.release(pool)
+        raise DeviceMapperError(errno.EINVAL, "Discard support cannot be disabled once enabled")
+    # The block size of a reload is validated and ignored.
+    return ThinPoolTarget(replace(table, block_size=engine.block_size), pool, pools)
+
+
+def pool_of(targets: Sequence[object]) -> PoolObject | None:
+    """Return the pool that a table of *targets* shows; None if it shows none."""
+    return next((target.pool for target in targets if isinstance(target, ThinPoolTarget)), None)

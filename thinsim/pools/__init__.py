@@ -1,0 +1,1 @@
+"""Pools that outlive the command which made them, as containerd's documentation sets them up."""

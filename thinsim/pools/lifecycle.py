@@ -1,0 +1,171 @@
+"""Make, grow and remove a standing pool: files on a backing store, loop devices, a thin-pool device.
+
+What the script of containerd's documentation does with truncate, losetup and dmsetup
+(docs/snapshotters/devmapper.md there), with the store below so that discards are seen.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import trio
+
+from fuse_backing.mounts import mount_on
+from thinsim import loop
+from thinsim.dm.emulated import EmulatedDeviceMapper
+from thinsim.dm.interface import DeviceMapper
+from thinsim.dm.standing.places import Places, kernel_has_device_mapper
+from thinsim.dm.standing.start import ensure_running
+from thinsim.errors import BenchError, EnvironmentLacksError, InvalidValueError
+from thinsim.pools.records import PoolRecord, PoolRecords, grown
+from thinsim.rig.interface import PoolShape
+from thinsim.rig.probes import probe_machine
+
+DATA, METADATA = "data", "metadata"
+
+
+def standing_device_mapper() -> DeviceMapper:
+    """Return the machine's emulated device-mapper, started if it isn't running."""
+    places = Places.of_this_user()
+    ensure_running(places)
+    return EmulatedDeviceMapper(places.verbs)
+
+
+def create(shape: PoolShape, directory: Path, *, beside_kernel: bool = False) -> PoolRecord:
+    """Make a pool with its files in *directory*, which must be empty or missing; all or nothing."""
+    _check_machine(directory, beside_kernel)
+    record = PoolRecord(shape, directory.resolve())
+    if directory.exists() and any(directory.iterdir()):
+        raise InvalidValueError(f"{directory} is not empty: a pool wants a directory of its own")
+    records = PoolRecords()
+    records.add(record)
+    try:
+        with ExitStack() as undo:
+            undo.callback(records.drop, shape.name)
+            _make(record, records, undo)
+            undo.pop_all()
+    except BaseException:
+        _remove_files(record)
+        raise
+    return records.find(shape.name)
+
+
+def remove(name: str, *, keep_files: bool = False) -> None:
+    """Remove a pool and all that it stands on; what is gone already is no error.
+
+    BenchError while thin devices of it are active: nothing is changed then.
+    """
+    records = PoolRecords()
+    record = records.find(name)
+    trio.run(_remove_device, name)
+    for device in (record.data, record.metadata):
+        if device is not None and loop.is_attached(device):
+            loop.detach(device)
+    if mount_on(record.store) is not None:
+        _fuse_backing("unmount", record.store)
+    if not keep_files:
+        _remove_files(record)
+    records.drop(name)
+
+
+def grow(name: str, data_size: int, metadata_size: int) -> PoolRecord:
+    """Give a pool larger devices, in bytes, while it is in use (dm-thin.c, maybe_resize_data_dev)."""
+    records = PoolRecords()
+    record = records.find(name)
+    wanted = replace(record, shape=grown(record.shape, data_size, metadata_size))
+    for file, size, device in (
+        (record.store / DATA, data_size, record.data),
+        (record.store / METADATA, metadata_size, record.metadata),
+    ):
+        if device is None:
+            raise BenchError(f"pool {name} was never finished: thinsim pool remove {name}")
+        if file.stat().st_size < size:
+            os.truncate(file, size)
+        loop.refresh(device, file, read_only=False)
+    trio.run(_reload, wanted)
+    records.save(wanted)
+    return wanted
+
+
+def _make(record: PoolRecord, records: PoolRecords, undo: ExitStack) -> None:
+    for directory in (record.directory, record.files, record.store):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _fuse_backing("mount", record.files, record.store)
+    undo.callback(_fuse_backing, "unmount", record.store)
+    for role, size in ((DATA, record.shape.data_size), (METADATA, record.shape.metadata_size)):
+        file = record.store / role
+        with file.open("xb") as made:
+            made.truncate(size)
+        device = loop.attach(file)
+        undo.callback(loop.detach, device)
+        record = replace(record, data=device) if role == DATA else replace(record, metadata=device)
+        records.save(record)
+    trio.run(standing_device_mapper().create, record.shape.name, _table(record))
+
+
+def _table(record: PoolRecord) -> str:
+    assert record.data is not None, "a pool's loop devices are attached before its table is written"
+    assert record.metadata is not None, "the metadata device, too"
+    return record.shape.table(str(record.metadata.path), str(record.data.path))
+
+
+async def _remove_device(name: str) -> None:
+    dm = standing_device_mapper()
+    if name in await dm.list():
+        thins = [other for other in await dm.list() if other.startswith(f"{name}-")]
+        if (await dm.info(name)).open_count:
+            raise BenchError(
+                f"pool {name} has active thin devices ({', '.join(thins) or 'of other names'}): "
+                "end what uses them, then dmsetup remove them"
+            )
+        await dm.remove(name)
+
+
+async def _reload(record: PoolRecord) -> None:
+    dm = standing_device_mapper()
+    await dm.load(record.shape.name, _table(record))
+    await dm.suspend(record.shape.name)
+    await dm.resume(record.shape.name)
+
+
+def _fuse_backing(verb: str, *paths: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "fuse_backing", verb, *map(str, paths)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise BenchError(done.stderr.strip() or f"fuse-backing {verb} ended with status {done.returncode}")
+
+
+def _remove_files(record: PoolRecord) -> None:
+    for path, remover in (
+        (record.store, Path.rmdir),
+        (record.files, shutil.rmtree),
+        (record.directory, Path.rmdir),
+    ):
+        _quietly(remover, path)
+
+
+def _quietly(remover: Callable[[Path], object], path: Path) -> None:
+    try:
+        remover(path)
+    except OSError:
+        return  # missing, or the user has put something else there
+
+
+def _check_machine(directory: Path, beside_kernel: bool) -> None:
+    if kernel_has_device_mapper() and not beside_kernel:
+        raise EnvironmentLacksError(
+            "this kernel has a device-mapper of its own; the emulated one beside it: --beside-kernel"
+        )
+    there = next(path for path in (directory, *directory.absolute().parents) if path.is_dir())
+    for finding in probe_machine(there):
+        if not finding.present and "emulated" in finding.needed_by:
+            raise EnvironmentLacksError(f"{finding.name}: {finding.detail} (fix: {finding.fix})")

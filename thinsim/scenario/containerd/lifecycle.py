@@ -1,0 +1,147 @@
+"""The main job with containerd itself: import an image, run a container that writes, remove both."""
+
+import shutil
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from thinsim.dm.activity import Activity
+from thinsim.errors import BenchError, EnvironmentLacksError
+from thinsim.measure.observed import ObservedDevices
+from thinsim.measure.sample import Meter
+from thinsim.rig.interface import Rig
+from thinsim.rig.journal import Journal, Kind
+from thinsim.scenario.container_lifecycle import LifecycleResult, Phase, Progress, Setting
+from thinsim.scenario.containerd.server import Containerd, ContainerdConfig, running_containerd
+
+_Result = TypeVar("_Result")
+
+SETTINGS = (
+    Setting("off", "discard_blocks=false", discard_blocks=False),
+    Setting("on", "discard_blocks=true", discard_blocks=True),
+    Setting("off-async", "false, async_remove", discard_blocks=False, async_remove=True),
+    Setting("on-async", "true, async_remove", discard_blocks=True, async_remove=True),
+)
+
+_CONTAINER = "container"
+_PT_INTERP = 3
+_SNAPSHOTTER = ("--snapshotter", "devmapper")
+_SCRIPT = """set -e
+cd /
+/busybox-thinsim dd if=/dev/urandom of=/written bs=1M count={mebibytes}
+/busybox-thinsim dd if=/dev/urandom of=/temporary bs=1M count={temporary}
+/busybox-thinsim rm /temporary
+/busybox-thinsim sync
+"""
+
+
+async def run_containerd_lifecycle(
+    rig: Rig,
+    setting: Setting,
+    *,
+    image: Path,
+    container_bytes: int,
+    base_image_size: str,
+    sockets: Path,
+    environment: Mapping[str, str],
+    take_activity: Callable[[], Awaitable[tuple[Activity, ...]]],
+    journal: Journal,
+    progress: Progress,
+) -> LifecycleResult:
+    """Run the scenario on a fresh *rig*; BenchError when measurements or the metadata checker contradict."""
+    busybox = _static_busybox()
+    config = ContainerdConfig(rig.shape.name, base_image_size, setting.discard_blocks, setting.async_remove)
+    meter = Meter(rig)
+    observed = ObservedDevices(rig.shape.name, discard_blocks=setting.discard_blocks)
+    seconds: dict[str, float] = {}
+
+    async def take(phase: str, name: str, act: Callable[[], Awaitable[_Result]]) -> _Result:
+        progress.step(phase, name)
+        begun = time.monotonic()
+        result = await act()
+        acted = time.monotonic()
+        events = observed.step(await take_activity())
+        await meter.sample(phase, name, acted - begun, None, events)
+        seconds[phase] = seconds.get(phase, 0) + acted - begun
+        seconds["measuring"] = seconds.get("measuring", 0) + time.monotonic() - acted
+        return result
+
+    await take_activity()
+    directory = rig.directory / "containerd"
+    async with running_containerd(directory, sockets, config, environment, journal) as containerd:
+        await take(Phase.FRESH, "start containerd", _nothing)
+        await take(
+            Phase.IMPORT,
+            "ctr images import",
+            partial(containerd.ctr, "images", "import", *_SNAPSHOTTER, image),
+        )
+        name = await _imported(containerd)
+        rootfs = directory / "state/io.containerd.runtime.v2.task/default" / _CONTAINER / "rootfs"
+        entry = journal.begin(Kind.MOUNT, target=rootfs, fs_type="ext4")
+        run = partial(_run_container, containerd, rig.directory, busybox, name, container_bytes)
+        await take(Phase.RUN, "ctr run", run)
+        journal.end(entry)
+        await take(Phase.REMOVE_CONTAINER, "ctr containers rm", partial(_remove_container, containerd))
+        remove = partial(containerd.ctr, "images", "rm", "--sync", name)
+        await take(Phase.REMOVE_IMAGE, "ctr images rm --sync", remove)
+        left = (await containerd.ctr("snapshots", *_SNAPSHOTTER, "ls")).splitlines()[1:]
+        if left:
+            raise BenchError(f"containerd still has snapshots: {'; '.join(left)}")
+    problems = await rig.check()
+    if problems:
+        raise BenchError("the metadata checker found: " + "; ".join(problems))
+    return LifecycleResult(setting, tuple(meter.samples), tuple(meter.leaks()), seconds)
+
+
+async def _imported(containerd: Containerd) -> str:
+    names = (await containerd.ctr("images", "ls", "-q")).split()
+    if len(names) != 1:
+        raise BenchError(f"the archive has {len(names)} images, one is wanted: {' '.join(names) or 'none'}")
+    return names[0]
+
+
+async def _run_container(
+    containerd: Containerd, directory: Path, busybox: Path, image: str, size: int
+) -> None:
+    script = directory / "write.sh"
+    script.write_text(_SCRIPT.format(mebibytes=size >> 20, temporary=size >> 23))
+    mounts = [
+        f"--mount=type=bind,src={source},dst={target},options=rbind:ro"
+        for source, target in ((busybox, "/busybox-thinsim"), (script, "/script-thinsim"))
+    ]
+    await containerd.ctr(
+        *("run", *_SNAPSHOTTER, "--null-io", *mounts, image, _CONTAINER),
+        *("/busybox-thinsim", "sh", "/script-thinsim"),
+    )
+
+
+async def _remove_container(containerd: Containerd) -> None:
+    await containerd.ctr("containers", "rm", _CONTAINER)
+    await containerd.collect_garbage()
+
+
+async def _nothing() -> None:
+    """containerd runs already; this step only measures."""
+
+
+def _static_busybox() -> Path:
+    """Return a program that runs in a container whatever its image has."""
+    found = shutil.which("busybox")
+    if found is None:
+        raise EnvironmentLacksError("busybox is not installed (apt-get install busybox-static)")
+    if _has_interpreter(Path(found).read_bytes()):
+        raise EnvironmentLacksError(f"{found} is not static (apt-get install busybox-static)")
+    return Path(found)
+
+
+def _has_interpreter(program: bytes) -> bool:
+    """Tell whether a 64-bit ELF program needs a dynamic loader: it has a PT_INTERP header (elf(5))."""
+    offset, size, count = (
+        int.from_bytes(program[start : start + width], sys.byteorder)
+        for start, width in ((0x20, 8), (0x36, 2), (0x38, 2))
+    )
+    kinds = (program[offset + size * number :][:4] for number in range(count))
+    return any(int.from_bytes(kind, sys.byteorder) == _PT_INTERP for kind in kinds)

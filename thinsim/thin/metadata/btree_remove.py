@@ -1,0 +1,154 @@
+"""Taking keys out of a btree, keeping its nodes filled (dm-btree-remove.c).
+
+On the way down, at each internal node, the child to go to and its siblings are merged or evened out
+before the step is taken, so that no node but the root falls below a third of its maximum.
+"""
+
+from bisect import bisect_left, bisect_right
+
+from thinsim.thin.metadata.btree_node import Node
+from thinsim.thin.metadata.btree_spine import Spine, ValueType, inc_children, node_at, shadow_child
+from thinsim.thin.metadata.errors import MetadataDamagedError
+from thinsim.thin.metadata.shadowing import TransactionManager
+
+
+def remove(manager: TransactionManager, value_type: ValueType, root: int, key: int) -> int | None:
+    """Take *key* out; returns the new root, None when the key is not there."""
+    spine = Spine(manager)
+    node = _leaf(spine, value_type, root, key)
+    if node is None:
+        return None
+    index = bisect_left(node.keys, key)
+    if index >= len(node) or node.keys[index] != key:
+        return None
+    value_type.dec(node.values[index : index + 1])
+    node.delete(index)
+    return spine.root
+
+
+def remove_run(
+    manager: TransactionManager, value_type: ValueType, root: int, begin: int, end: int
+) -> tuple[int, int]:
+    """Take the keys from *begin* to before *end* out, one walk a key, until the next is not where expected.
+
+    Returns the new root and how many keys went (dm_btree_remove_leaves).
+    """
+    removed = 0
+    while True:
+        spine = Spine(manager)
+        node = _leaf(spine, value_type, root, begin)
+        if node is None:
+            # The walk has shadowed nodes already: its root is the tree from here on.
+            return spine.root, removed
+        root = spine.root
+        index = max(0, bisect_right(node.keys, begin) - 1)
+        if index >= len(node) or not begin <= node.keys[index] < end:
+            return root, removed
+        value_type.dec(node.values[index : index + 1])
+        begin = node.keys[index] + 1
+        node.delete(index)
+        removed += 1
+
+
+def _leaf(spine: Spine, value_type: ValueType, root: int, key: int) -> Node | None:
+    """Walk to the leaf of *key*, rebalancing; None when *key* is below all that the tree has."""
+    block, index = root, -1
+    while True:
+        node = spine.step(block, index, value_type)
+        # An only child takes its parent's place, so the node may be a leaf afterwards.
+        if not node.is_leaf and not _rebalance_children(spine, value_type, key):
+            return None
+        if node.is_leaf:
+            return node
+        index = bisect_right(node.keys, key) - 1
+        if index < 0:
+            raise MetadataDamagedError("a key was lost while its tree was rebalanced")
+        block = node.values[index]
+
+
+def _rebalance_children(spine: Spine, value_type: ValueType, key: int) -> bool:
+    node = spine.node
+    if len(node) == 1:
+        _pull_up(spine.manager, node, value_type)
+        return True
+    index = bisect_right(node.keys, key) - 1
+    if index < 0:
+        return False
+    if index == 0:
+        _rebalance2(spine.manager, node, value_type, 0)
+    elif index == len(node) - 1:
+        _rebalance2(spine.manager, node, value_type, index - 1)
+    else:
+        _rebalance3(spine.manager, node, value_type, index - 1)
+    return True
+
+
+def _pull_up(manager: TransactionManager, node: Node, value_type: ValueType) -> None:
+    """Put an only child's content into its parent."""
+    block = node.values[0]
+    shared = manager.space.is_shared(block)
+    child = node_at(manager, block, value_type.size)
+    if shared:
+        inc_children(manager, child, value_type)
+    node.become(child)
+    manager.space.decrement(block, block + 1)
+
+
+def _rebalance2(manager: TransactionManager, parent: Node, value_type: ValueType, at: int) -> None:
+    left = shadow_child(manager, parent, at, value_type)
+    right = shadow_child(manager, parent, at + 1, value_type)
+    _check_alike(left, right)
+    _merge_or_even_out(manager, parent, at + 1, left, right)
+
+
+def _merge_or_even_out(manager: TransactionManager, parent: Node, at: int, left: Node, right: Node) -> None:
+    """*at* is the right node's place in the parent."""
+    if len(left) + len(right) < 2 * (left.max_entries // 3 + 1):
+        block = parent.values[at]
+        left.move_from_right(right, len(right))
+        parent.delete(at)
+        # Its children have moved, so only the node itself goes.
+        manager.space.decrement(block, block + 1)
+        return
+    _shift(left, right, len(left) - (len(left) + len(right)) // 2)
+    parent.keys[at] = right.keys[0]
+
+
+def _rebalance3(manager: TransactionManager, parent: Node, value_type: ValueType, at: int) -> None:
+    left, center, right = (shadow_child(manager, parent, at + beside, value_type) for beside in range(3))
+    _check_alike(left, center, right)
+    total = len(left) + len(center) + len(right)
+    if total < left.max_entries // 3 * 4 + 1:
+        block = parent.values[at + 1]
+        left.move_from_right(center, min(left.max_entries - len(left), len(center)))
+        center.move_to_right(right, len(center))
+        parent.keys[at + 2] = right.keys[0]
+        parent.delete(at + 1)
+        manager.space.decrement(block, block + 1)
+        _merge_or_even_out(manager, parent, at + 1, left, right)
+        return
+    keys = left.keys + center.keys + right.keys
+    values = left.values + center.values + right.values
+    for_right = total // 3
+    for_left = for_right + (for_right * 3 != total)
+    left.keys, left.values = keys[:for_left], values[:for_left]
+    center.keys, center.values = keys[for_left : total - for_right], values[for_left : total - for_right]
+    right.keys, right.values = keys[total - for_right :], values[total - for_right :]
+    parent.keys[at + 1] = center.keys[0]
+    parent.keys[at + 2] = right.keys[0]
+
+
+def _shift(left: Node, right: Node, count: int) -> None:
+    """Move *count* entries from left to right, from right to left if negative."""
+    if count > 0:
+        left.move_to_right(right, count)
+    else:
+        left.move_from_right(right, -count)
+
+
+def _check_alike(*nodes: Node) -> None:
+    """Siblings that differ in kind can't exchange entries (dm-btree-remove.c, shift: EILSEQ)."""
+    first = nodes[0]
+    for node in nodes[1:]:
+        if (node.is_leaf, node.max_entries) != (first.is_leaf, first.max_entries):
+            raise MetadataDamagedError("sibling btree nodes differ in kind")

@@ -1,0 +1,92 @@
+"""The way down a btree: the node under change and its parent, both already shadowed (dm-btree-spine.c)."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from thinsim.thin.metadata.btree_node import Node, Values
+from thinsim.thin.metadata.errors import MetadataDamagedError
+from thinsim.thin.metadata.shadowing import TransactionManager
+
+MAX_DEPTH = 64
+"""Levels after which a tree is taken for a circle (dm-btree.c, MAX_SPINE_DEPTH)."""
+
+
+def _nothing(values: Values) -> None:
+    pass
+
+
+def _never_equal(one: Any, other: Any) -> bool:
+    return False
+
+
+class ValueType(NamedTuple):
+    """What a tree's values are: their size in bytes, and what referring to them means."""
+
+    size: int
+    inc: Callable[[Values], None] = _nothing
+    dec: Callable[[Values], None] = _nothing
+    equal: Callable[[Any, Any], bool] = _never_equal
+
+
+def node_at(manager: TransactionManager, block: int, value_size: int) -> Node:
+    """Return the node at *block* to look at; its values, if a leaf, have *value_size* bytes."""
+    return checked(manager.blocks.get(block, Node), block, value_size)
+
+
+def checked(node: Node, block: int, value_size: int) -> Node:
+    """Return *node*; MetadataDamagedError when it belongs to another kind of tree, or lacks entries."""
+    if node.is_leaf:
+        if node.value_size != value_size:
+            raise MetadataDamagedError(
+                f"btree node {block} has values of {node.value_size} bytes, not {value_size}"
+            )
+    elif node.value_size != 8 or not node.keys:
+        raise MetadataDamagedError(f"btree node {block} is no internal node of a tree")
+    return node
+
+
+def inc_children(manager: TransactionManager, node: Node, value_type: ValueType) -> None:
+    """Add a reference to everything that *node* points to: it has a second version now."""
+    if node.is_leaf:
+        value_type.inc(node.values)
+    else:
+        manager.increment_all(node.values)
+
+
+def shadow_child(manager: TransactionManager, parent: Node, index: int, value_type: ValueType) -> Node:
+    """Return the changeable version of a child, and let *parent* point to it."""
+    block, node, shared = manager.shadow(parent.values[index], Node)
+    checked(node, block, value_type.size)
+    if shared:
+        inc_children(manager, node, value_type)
+    parent.values[index] = block
+    return node
+
+
+class Spine:
+    """A walk down: ``step`` shadows the next node and patches the pointer to it in the present one."""
+
+    __slots__ = ("_depth", "manager", "node", "parent", "root")
+
+    def __init__(self, manager: TransactionManager) -> None:
+        self.manager = manager
+        self.root = -1
+        self.parent: Node | None = None
+        self.node: Node = None  # type: ignore[assignment]  # there is one after the first step
+        self._depth = 0
+
+    def step(self, block: int, index: int, value_type: ValueType) -> Node:
+        """Go to *block*, which the present node points to at *index* (nothing does on the first step)."""
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise MetadataDamagedError(f"the tree of node {self.root} has more than {MAX_DEPTH} levels")
+        number, node, shared = self.manager.shadow(block, Node)
+        checked(node, block, value_type.size)
+        if shared:
+            inc_children(self.manager, node, value_type)
+        if self._depth == 1:
+            self.root = number
+        else:
+            self.node.values[index] = number
+        self.parent, self.node = self.node, node
+        return node

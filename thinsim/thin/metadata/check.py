@@ -1,0 +1,286 @@
+"""The checker of metadata: what thin_check is, on the trees as they are now.
+
+Every tree is walked once, nodes that several trees share once in all. What the walk found is compared
+with both space maps. One damaged block is one problem; what hangs below it is not judged.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from thinsim.errors import KernelError
+from thinsim.thin.mapping import MAX_TIME, TIME_BITS
+from thinsim.thin.metadata.btree import Btree
+from thinsim.thin.metadata.btree_node import Node, max_entries
+from thinsim.thin.metadata.btree_spine import MAX_DEPTH, checked
+from thinsim.thin.metadata.counting import MANY, BlockCounts
+from thinsim.thin.metadata.details import DETAILS_SIZE, DeviceDetails
+from thinsim.thin.metadata.errors import reason
+from thinsim.thin.metadata.pool_metadata import PoolMetadata
+from thinsim.thin.metadata.store import ENTRIES_PER_BITMAP
+from thinsim.thin.metadata.superblock import LOCATION, Superblock
+
+_NUMBER_SIZE, _COUNT_SIZE, _ENTRY_SIZE = 8, 4, 16
+_MAX_KEY = (1 << 64) - 1
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong; a *leak* is a block that is counted but used by nothing: wasted, no danger."""
+
+    text: str
+    leak: bool = False
+
+
+class References:
+    """How often each of *blocks* blocks was met; a byte each, since hardly any is met often."""
+
+    _MANY = 255
+
+    def __init__(self, blocks: int) -> None:
+        self.few = bytearray(blocks)
+        self._many: Counter[int] = Counter()
+
+    def __getitem__(self, block: int) -> int:
+        few = self.few[block] if block < len(self.few) else 0
+        return few if few < self._MANY else self._many[block]
+
+    def add(self, blocks: Iterable[int]) -> list[int]:
+        """Meet each of *blocks* once more; returns those that there are not."""
+        few, beyond = self.few, []
+        for block in blocks:
+            try:
+                few[block] += 1
+                if few[block] == self._MANY:
+                    self._many[block] = self._MANY
+            except IndexError:
+                beyond.append(block)
+            except ValueError:
+                self._many[block] += 1
+        return beyond
+
+
+class Walk(NamedTuple):
+    """A tree's levels and the number of entries in its leaves."""
+
+    depth: int
+    entries: int
+
+
+class Checker:
+    """Looks at *metadata*, changing nothing; ``problems`` grows as it goes."""
+
+    def __init__(self, metadata: PoolMetadata) -> None:
+        self.problems: list[Problem] = []
+        self._data_references = References(metadata.data.nr_blocks_running)
+        self.nodes = 0
+        self._metadata = metadata
+        self._references = References(metadata.space.nr_blocks)
+        self._walked: dict[int, Walk | None] = {}
+        self._whole = True
+
+    def check(self, in_flight: Callable[[int], int] = lambda block: 0) -> list[Problem]:
+        """Return what is wrong; *in_flight* tells the references to a data block that requests hold."""
+        superblock = self._metadata.superblock
+        self._references.add([LOCATION])
+        self._check_devices("", superblock.mapping_root, superblock.details_root)
+        if superblock.held_root:
+            self._check_held(superblock.held_root)
+        data, space = self._metadata.data.counts, self._metadata.space.counts
+        self._walk_space_map("data", data, is_tree=True)
+        self._walk_space_map("metadata", space, is_tree=False)
+        if not self._whole:
+            self._note("not all of the metadata can be read: reference counts are not checked")
+            return self.problems
+        self._compare("data", data, self._data_references, in_flight)
+        self._compare("metadata", space, self._references, lambda block: 0)
+        return self.problems
+
+    def _note(self, text: str, leak: bool = False) -> None:
+        self.problems.append(Problem(text, leak))
+
+    def _check_held(self, held_root: int) -> None:
+        self._references.add([held_root])
+        try:
+            copy = self._metadata.blocks.get(held_root, Superblock)
+        except (KernelError, OSError) as error:
+            self._note(f"metadata snapshot: {reason(error)}")
+            self._whole = False
+            return
+        self._check_devices("metadata snapshot: ", copy.mapping_root, copy.details_root)
+
+    def _check_devices(self, where: str, mapping_root: int, details_root: int) -> None:
+        trees = self._metadata.trees
+        self._walk(f"{where}details tree", details_root, DETAILS_SIZE, _ignore)
+        self._walk(f"{where}mapping tree", mapping_root, _NUMBER_SIZE, self._see_trees)
+        details: dict[int, tuple[int, ...]] = _entries(trees.details, details_root)
+        roots: dict[int, int] = _entries(trees.top, mapping_root)
+        if not where:
+            for record in self._metadata.records():
+                if record.changed and record.thin_id in roots:
+                    details[record.thin_id] = record.details()
+        for thin_id in sorted(details.keys() ^ roots.keys()):
+            lacking = "mapping tree" if thin_id in details else "details"
+            self._note(f"{where}thin {thin_id} has no {lacking}")
+        for thin_id, root in sorted(roots.items()):
+            self._check_device(f"{where}thin {thin_id}", root, details.get(thin_id))
+
+    def _check_device(self, name: str, root: int, raw: tuple[int, ...] | None) -> None:
+        # ``_see_trees`` has counted the reference: one a distinct leaf of the mapping tree.
+        walk = self._walk(name, root, _NUMBER_SIZE, self._see_mappings, counted=True)
+        if raw is None:
+            return
+        details, time = DeviceDetails(*raw), self._metadata.superblock.time
+        for field in ("creation_time", "snapshotted_time"):
+            if getattr(details, field) > time:
+                self._note(f"{name}: {field} {getattr(details, field)} is later than the pool's {time}")
+        if walk is not None and walk.entries != details.mapped_blocks:
+            self._note(f"{name}: {details.mapped_blocks} mapped blocks, but {walk.entries} mappings")
+
+    def _see_trees(self, name: str, node: Node) -> None:
+        self._references.add(node.values)
+
+    def _see_mappings(self, name: str, node: Node) -> None:
+        time = self._metadata.superblock.time
+        beyond = self._data_references.add([packed >> TIME_BITS for packed in node.values])
+        if not beyond and max((packed & MAX_TIME for packed in node.values), default=0) <= time:
+            return
+        blocks = len(self._data_references.few)
+        for vblock, packed in zip(node.keys, node.values, strict=True):
+            if packed >> TIME_BITS >= blocks:
+                self._note(f"{name}: block {vblock} maps beyond the pool's {blocks} blocks")
+            if packed & MAX_TIME > time:
+                self._note(
+                    f"{name}: block {vblock} mapped at {packed & MAX_TIME}, later than the pool's {time}"
+                )
+
+    def _walk(
+        self,
+        name: str,
+        root: int,
+        value_size: int,
+        see: Callable[[str, Node], None],
+        *,
+        counted: bool = False,
+    ) -> Walk | None:
+        """Walk the tree at *root*; None when a part of it is damaged."""
+        if not counted:
+            self._references.add([root])
+        return self._walk_node(name, root, value_size, see, 0, _MAX_KEY, depth=0)
+
+    def _walk_node(
+        self,
+        name: str,
+        block: int,
+        value_size: int,
+        see: Callable[[str, Node], None],
+        low: int,
+        high: int,
+        depth: int,
+    ) -> Walk | None:
+        if block in self._walked:
+            return self._walked[block]
+        self._walked[block] = None
+        try:
+            node = checked(self._metadata.blocks.get(block, Node), block, value_size)
+        except (KernelError, OSError) as error:
+            self._whole = False
+            self._note(f"{name}: {reason(error)}")
+            return None
+        self.nodes += 1
+        if not self._check_node(f"{name}: node {block}", node, low, high, is_root=not depth):
+            return None
+        if node.is_leaf:
+            see(name, node)
+            self._walked[block] = Walk(1, len(node))
+            return self._walked[block]
+        if depth >= MAX_DEPTH:
+            self._note(f"{name}: more than {MAX_DEPTH} levels")
+            return None
+        self._references.add(node.values)
+        walks = []
+        for index, child in enumerate(node.values):
+            above = node.keys[index + 1] - 1 if index + 1 < len(node) else high
+            walks.append(self._walk_node(name, child, value_size, see, node.keys[index], above, depth + 1))
+        whole = [walk for walk in walks if walk is not None]
+        if len({walk.depth for walk in whole}) > 1:
+            self._note(f"{name}: node {block} has children of different depths")
+        if len(whole) == len(walks):
+            self._walked[block] = Walk(1 + whole[0].depth, sum(walk.entries for walk in whole))
+        return self._walked[block]
+
+    def _check_node(self, name: str, node: Node, low: int, high: int, *, is_root: bool) -> bool:
+        if node.max_entries != max_entries(node.value_size):
+            self._note(f"{name} has room for {node.max_entries} entries")
+            return False
+        if not is_root and len(node) < node.max_entries // 3:
+            self._note(f"{name} has {len(node)} entries of {node.max_entries}, too few")
+        if node.keys and not low <= node.keys[0] <= node.keys[-1] <= high:
+            self._note(f"{name} has keys {node.keys[0]} to {node.keys[-1]} outside of {low} to {high}")
+            return False
+        return True
+
+    def _walk_space_map(self, name: str, counts: BlockCounts, *, is_tree: bool) -> None:
+        root = counts.root()
+        self._walk(f"{name} reference counts", root.ref_count_root, _COUNT_SIZE, _ignore)
+        if is_tree:
+            self._walk(f"{name} space map index", root.bitmap_root, _ENTRY_SIZE, _ignore)
+        else:
+            self._references.add([root.bitmap_root])
+        for number in range(-(-counts.nr_blocks // ENTRIES_PER_BITMAP)):
+            try:
+                self._references.add([counts.index.load(number).block])
+                counts.bitmap(number)
+            except (KernelError, OSError) as error:
+                self._whole = False
+                self._note(f"{name} space map: {reason(error)}")
+
+    def _compare(
+        self, name: str, counts: BlockCounts, used: References, in_flight: Callable[[int], int]
+    ) -> None:
+        many = dict(counts.many_entries())
+        allocated = 0
+        for number in range(-(-counts.nr_blocks // ENTRIES_PER_BITMAP)):
+            base = number * ENTRIES_PER_BITMAP
+            length = min(ENTRIES_PER_BITMAP, counts.nr_blocks - base)
+            few = counts.bitmap(number).counts[:length]
+            allocated += length - few.count(0)
+            expected = used.few[base : base + length]
+            if few == expected and MANY not in few:
+                continue
+            for bit in range(length):
+                if few[bit] != expected[bit] or few[bit] == MANY:
+                    block = base + bit
+                    count = many.pop(block, 0) if few[bit] == MANY else few[bit]
+                    self._compare_block(name, block, count, used[block], in_flight)
+        for block in many:
+            self._note(f"{name} block {block}: a count in the tree that the bitmap does not ask for")
+        # thin_restore 0.9 writes one too many: harmless, there are fewer blocks to give out.
+        if allocated > counts.nr_allocated:
+            self._note(f"{name} space map: {counts.nr_allocated} blocks said to be in use, {allocated} are")
+
+    def _compare_block(
+        self, name: str, block: int, count: int, used: int, in_flight: Callable[[int], int]
+    ) -> None:
+        held = in_flight(block) if count != used else 0
+        if count != used + held:
+            requests = f" and {held} requests" if held else ""
+            leak = count == 1 and not used + held
+            self._note(
+                f"{name} block {block}: {count} references, but {used} uses{requests}"
+                + (": leaked" if leak else ""),
+                leak,
+            )
+
+
+def _entries(tree: Btree, root: int) -> dict[int, Any]:
+    """Return a small tree's entries, as far as it can be read: what can't be is a problem already."""
+    found: dict[int, Any] = {}
+    with suppress(KernelError, OSError):
+        for key, value in tree.entries(root):
+            found[key] = value
+    return found
+
+
+def _ignore(name: str, node: Node) -> None:
+    pass

@@ -1,0 +1,47 @@
+"""The checksum of metadata blocks (dm-block-manager.c, dm_bm_checksum).
+
+The first 32 bits of a block hold the CRC-32C of all the rest, without the final inversion, XORed with a
+salt of the block's type; all of them hold their own block number, too.
+"""
+
+import errno
+import struct
+
+import google_crc32c
+
+from thinsim.thin.metadata.errors import MetadataDamagedError
+
+SUPERBLOCK_SALT = 160774
+NODE_SALT = 121107
+BITMAP_SALT = 240779
+INDEX_SALT = 160478
+
+_CHECKSUM = struct.Struct("<I")
+_BLOCKNR = struct.Struct("<Q")
+_BLOCKNR_OFFSET = 8
+
+
+def checksum(content: bytes | bytearray | memoryview, salt: int) -> int:
+    """Return the checksum that belongs into the first four bytes of the block *content*."""
+    return int(google_crc32c.value(bytes(memoryview(content)[4:]))) ^ 0xFFFFFFFF ^ salt
+
+
+def seal(content: bytearray, salt: int) -> bytes:
+    """Put the checksum into *content* and return the finished block."""
+    _CHECKSUM.pack_into(content, 0, checksum(content, salt))
+    return bytes(content)
+
+
+def verify(content: bytes, block: int, salt: int, kind: str) -> None:
+    """Raise MetadataDamagedError unless *content* is a *kind* (for the text) that was written as *block*."""
+    (found_at,) = _BLOCKNR.unpack_from(content, _BLOCKNR_OFFSET)
+    if found_at != block:
+        raise MetadataDamagedError(
+            f"metadata block {block} is no {kind}: it says it is block {found_at}", errno.ENOTBLK
+        )
+    (stored,) = _CHECKSUM.unpack_from(content)
+    computed = checksum(content, salt)
+    if stored != computed:
+        raise MetadataDamagedError(
+            f"metadata block {block} is no whole {kind}: checksum {stored:#010x}, not {computed:#010x}"
+        )

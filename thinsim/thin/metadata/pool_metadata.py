@@ -1,0 +1,243 @@
+"""All that a pool does to its metadata, in transactions (dm-thin-metadata.c).
+
+Every method may raise MetadataDamagedError, NoMetadataSpaceError or ``OSError``; the running transaction
+is then good for nothing but ``abort``, unless the method says otherwise.
+"""
+
+import errno
+from collections.abc import Iterator
+
+from thinsim.errors import DeviceMapperError
+from thinsim.thin.ids import ThinId
+from thinsim.thin.mapping import MAX_TIME, pack
+from thinsim.thin.metadata.details import DeviceDetails, ThinRecord
+from thinsim.thin.metadata.errors import MetadataDamagedError
+from thinsim.thin.metadata.superblock import LOCATION, SpaceMapRoot, Superblock
+from thinsim.thin.metadata.transaction import MetadataTransaction
+
+
+class PoolMetadata(MetadataTransaction):
+    """The metadata on a store; for its arguments, and the errors of opening it, see MetadataTransaction."""
+
+    # Devices.
+
+    def create_thin(self, thin_id: ThinId) -> None:
+        """Create an empty device; EEXIST."""
+        self._check_new(thin_id)
+        self.uncommitted = True
+        root = self.trees.bottom.empty()
+        self.superblock.mapping_root, _ = self.trees.top.insert(self.superblock.mapping_root, thin_id, root)
+        self._add_record(thin_id, 0)
+
+    def create_snap(self, thin_id: ThinId, origin: ThinId) -> None:
+        """Create a device with the mappings of *origin*. EEXIST, then ENODATA; EINVAL: time is at its end."""
+        self._check_new(thin_id)
+        root = self._find_tree(origin)
+        if root is None:
+            raise DeviceMapperError(errno.ENODATA, f"the pool has no thin {origin}")
+        if self.superblock.time >= MAX_TIME:
+            raise DeviceMapperError(errno.EINVAL, f"the pool has seen its {MAX_TIME} snapshots")
+        self.uncommitted = True
+        self.space.increment(root, root + 1)
+        self.superblock.mapping_root, _ = self.trees.top.insert(self.superblock.mapping_root, thin_id, root)
+        self.superblock.time += 1
+        snap = self._add_record(thin_id, 0)
+        source = self._load_record(origin)
+        source.changed = True
+        source.snapshotted_time = self.superblock.time
+        snap.mapped_blocks = source.mapped_blocks
+
+    def delete(self, thin_id: ThinId) -> None:
+        """Remove a device and its mappings. ENODATA, then EBUSY while it is open."""
+        record = self._load_record(thin_id)
+        if record.open_count:
+            raise DeviceMapperError(errno.EBUSY, f"thin {thin_id} is open")
+        self.uncommitted = True
+        del self._records[thin_id]
+        details_root = self.trees.details.remove(self.superblock.details_root, thin_id)
+        if details_root is not None:
+            self.superblock.details_root = details_root
+        mapping_root = self.trees.top.remove(self.superblock.mapping_root, thin_id)
+        if details_root is None or mapping_root is None:
+            raise MetadataDamagedError(f"thin {thin_id} has no details, or no mapping tree")
+        self.superblock.mapping_root = mapping_root
+
+    def open_thin(self, thin_id: ThinId) -> ThinRecord:
+        """Open a device; ENODATA. Every open needs a ``close_thin``."""
+        record = self._load_record(thin_id)
+        record.open_count += 1
+        return record
+
+    def close_thin(self, record: ThinRecord) -> None:
+        """Close what ``open_thin`` returned."""
+        record.open_count -= 1
+
+    def record(self, thin_id: ThinId) -> ThinRecord | None:
+        """Return the record of a device that was opened; None when it went with its transaction.
+
+        It is there until the first commit after the last close.
+        """
+        return self._records.get(thin_id)
+
+    def details(self, thin_id: ThinId) -> DeviceDetails:
+        """Return a device's numbers, those of the running transaction; ENODATA."""
+        record = self._records.get(thin_id)
+        if record is not None and record.changed:
+            return record.details()
+        found = self.trees.details.lookup(self.superblock.details_root, thin_id)
+        if found is None:
+            raise DeviceMapperError(errno.ENODATA, f"the pool has no thin {thin_id}")
+        return DeviceDetails(*found)
+
+    def records(self) -> list[ThinRecord]:
+        """Return the devices that are open or have changed in the running transaction."""
+        return list(self._records.values())
+
+    def thin_ids(self) -> list[ThinId]:
+        """Return the ids of all devices, ascending."""
+        return [ThinId(key) for key, _ in self.trees.top.entries(self.superblock.mapping_root)]
+
+    # Mappings.
+
+    def find(self, thin_id: ThinId, vblock: int) -> int | None:
+        """Return the packed data block and time of *vblock*, None when unmapped."""
+        root = self._find_tree(thin_id)
+        found: int | None = None if root is None else self.trees.bottom.lookup(root, vblock)
+        return found
+
+    def entries(self, thin_id: ThinId, begin: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
+        """Yield (vblock, packed data block and time) from *begin* to before *end*, ascending.
+
+        Nothing may change meanwhile.
+        """
+        root = self._find_tree(thin_id)
+        return iter(()) if root is None else self.trees.bottom.entries(root, begin, end)
+
+    def highest(self, thin_id: ThinId) -> int | None:
+        """Return the highest mapped virtual block, None when nothing is mapped."""
+        root = self._find_tree(thin_id)
+        return None if root is None else self.trees.bottom.highest(root)
+
+    def insert(self, record: ThinRecord, vblock: int, data_block: int) -> None:
+        """Map *vblock*; the data block it was mapped to loses a reference."""
+        self.uncommitted = True
+        packed = pack(data_block, self.superblock.time)
+        self.superblock.mapping_root, new = self.trees.insert(
+            self.superblock.mapping_root, record.thin_id, vblock, packed
+        )
+        record.changed = True
+        record.mapped_blocks += new
+
+    def remove_range(self, record: ThinRecord, begin: int, end: int) -> None:
+        """Unmap the virtual blocks from *begin* to before *end*; their data blocks lose a reference."""
+        self.uncommitted = True
+        trees, thin_id = self.trees, record.thin_id
+        tree = self._find_tree(thin_id)
+        if tree is None:
+            raise MetadataDamagedError(f"thin {thin_id} has no mapping tree")
+        # The tree outlives its entry, which is put back when it has its new root.
+        self.space.increment(tree, tree + 1)
+        root = trees.top.remove(self.superblock.mapping_root, thin_id)
+        if root is None:
+            raise MetadataDamagedError(f"thin {thin_id} has no mapping tree")
+        self.superblock.mapping_root = root
+        while begin < end:
+            entry = trees.bottom.next_entry(tree, begin)
+            if entry is None or entry[0] >= end:
+                break
+            tree, removed = trees.bottom.remove_run(tree, entry[0], end)
+            begin = entry[0] + 1
+            record.mapped_blocks -= removed
+        record.changed = True
+        self.superblock.mapping_root, _ = trees.top.insert(self.superblock.mapping_root, thin_id, tree)
+
+    # Data blocks.
+
+    def allocate(self) -> int | None:
+        """Take the next free data block, None when there is none before a commit."""
+        self.uncommitted = True
+        return self.data.allocate()
+
+    def increment(self, begin: int, end: int) -> None:
+        """Add a reference to the data blocks from *begin* to before *end*."""
+        self.uncommitted = True
+        self.data.increment(begin, end)
+
+    def decrement(self, begin: int, end: int) -> None:
+        """Drop a reference to the data blocks from *begin* to before *end*."""
+        self.uncommitted = True
+        self.data.decrement(begin, end)
+
+    # The pool.
+
+    def set_transaction_id(self, current: int, new: int) -> None:
+        """Set the user's transaction id; EINVAL when *current* isn't the present one."""
+        if current != self.superblock.transaction_id:
+            raise DeviceMapperError(
+                errno.EINVAL, f"transaction id is {self.superblock.transaction_id}, not {current}"
+            )
+        self.uncommitted = True
+        self.superblock.transaction_id = new
+
+    def reserve_snapshot(self) -> None:
+        """Commit, and hold the trees as they are then; EBUSY when a snapshot is held already."""
+        if self.superblock.held_root:
+            raise DeviceMapperError(
+                errno.EBUSY, f"metadata snapshot already held at block {self.superblock.held_root}"
+            )
+        self.commit()
+        self.uncommitted = True
+        self.space.increment(LOCATION, LOCATION + 1)
+        held_root, copy, _ = self._manager.shadow(LOCATION, Superblock)
+        copy.data_space_map = copy.metadata_space_map = SpaceMapRoot()
+        for root in (copy.mapping_root, copy.details_root):
+            self.space.increment(root, root + 1)
+        self.superblock.held_root = held_root
+
+    def release_snapshot(self) -> None:
+        """Let the metadata snapshot go; EINVAL when none is held."""
+        held_root = self.superblock.held_root
+        if not held_root:
+            raise DeviceMapperError(errno.EINVAL, "no metadata snapshot is held")
+        self.uncommitted = True
+        copy = self.blocks.get(held_root, Superblock)
+        self.superblock.held_root = 0
+        self.trees.top.delete(copy.mapping_root)
+        self.trees.details.delete(copy.details_root)
+        self.space.decrement(held_root, held_root + 1)
+
+    def extend_data(self, blocks: int) -> None:
+        """Let the data space map have *blocks* blocks, not fewer than now."""
+        if blocks > self.data.nr_blocks_running:
+            self.uncommitted = True
+            self.data.extend(blocks - self.data.nr_blocks_running)
+
+    def extend_metadata(self, blocks: int) -> None:
+        """Let the metadata space map have *blocks* blocks, not fewer than now."""
+        if blocks > self.space.nr_blocks:
+            self.uncommitted = True
+            self.space.extend(blocks - self.space.nr_blocks)
+            self._set_reserve()
+
+    def _find_tree(self, thin_id: ThinId) -> int | None:
+        root: int | None = self.trees.top.lookup(self.superblock.mapping_root, thin_id)
+        return root
+
+    def _check_new(self, thin_id: ThinId) -> None:
+        known = thin_id in self._records
+        if known or self.trees.details.lookup(self.superblock.details_root, thin_id) is not None:
+            raise DeviceMapperError(errno.EEXIST, f"thin {thin_id} exists")
+
+    def _load_record(self, thin_id: ThinId) -> ThinRecord:
+        record = self._records.get(thin_id)
+        if record is None:
+            record = ThinRecord(thin_id, *self.details(thin_id))
+            self._records[thin_id] = record
+        return record
+
+    def _add_record(self, thin_id: ThinId, mapped_blocks: int) -> ThinRecord:
+        time = self.superblock.time
+        transaction_id = self.superblock.transaction_id
+        record = ThinRecord(thin_id, mapped_blocks, transaction_id, time, time, changed=True)
+        self._records[thin_id] = record
+        return record

@@ -1,0 +1,168 @@
+"""The running transaction of a pool's metadata: format, open, commit, abort (dm-thin-metadata.c)."""
+
+import errno
+from collections.abc import Callable
+
+from thinsim.errors import DeviceMapperError
+from thinsim.thin.ids import ThinId
+from thinsim.thin.metadata.blocks import CACHE_BLOCKS, BlockCache
+from thinsim.thin.metadata.btree_node import Node
+from thinsim.thin.metadata.details import ThinRecord
+from thinsim.thin.metadata.errors import MetadataDamagedError
+from thinsim.thin.metadata.mapping_trees import MappingTrees
+from thinsim.thin.metadata.shadowing import TransactionManager
+from thinsim.thin.metadata.space_map_disk import DataSpaceMap
+from thinsim.thin.metadata.space_map_metadata import MetadataSpaceMap
+from thinsim.thin.metadata.store import MAX_METADATA_BLOCKS, MetadataStore
+from thinsim.thin.metadata.superblock import LOCATION, NEEDS_CHECK, Superblock
+
+_MAX_RESERVE = 4096
+
+
+class MetadataTransaction:
+    """The metadata on *store*, formatted if its first block is all zeros (and *may_format*, else EPERM).
+
+    EINVAL: another *data_block_size* (sectors; None takes any), or features that this form does not know.
+    MetadataDamagedError: no pool's metadata, or damaged. Nothing is written then.
+    """
+
+    def __init__(
+        self,
+        store: MetadataStore,
+        data_block_size: int | None,
+        *,
+        may_format: bool = True,
+        cache_blocks: int = CACHE_BLOCKS,
+    ) -> None:
+        self.blocks = BlockCache(store, cache_blocks)
+        self.before_commit: Callable[[], None] = lambda: None
+        self.uncommitted = False
+        self._records: dict[ThinId, ThinRecord] = {}
+        if any(self.blocks.fetch(LOCATION)):
+            self._open(data_block_size)
+        elif may_format and data_block_size is not None:
+            self._format(data_block_size)
+        else:
+            raise DeviceMapperError(errno.EPERM, "a read-only pool can't be formatted")
+        self._set_reserve()
+
+    def commit(self) -> None:
+        """Make the running transaction durable: the data device, all blocks, then the superblock.
+
+        Does nothing when nothing has changed since the last commit, or since the metadata was opened.
+        """
+        if not self.uncommitted:
+            return
+        self.before_commit()
+        self._write_changed_details()
+        self.data.commit()
+        self.space.commit()
+        self.blocks.flush()
+        self._manager.end()
+        self._write_superblock()
+        self.uncommitted = False
+
+    def abort(self) -> None:
+        """Go back to the last commit; devices that changed since have lost changes.
+
+        The records of open devices keep their numbers: a status goes on counting mappings that are gone.
+        When this raises, nothing can be told of the pool any more.
+        """
+        for record in self._records.values():
+            record.lost_changes = record.changed
+        size = self.superblock.data_block_size
+        self.blocks.reset()
+        self._open(size)
+        self.uncommitted = False
+        for record in list(self._records.values()):
+            self._outlive_abort(record)
+
+    def set_needs_check(self) -> None:
+        """Mark the metadata as in need of a check, at once and durably."""
+        self.superblock.flags |= NEEDS_CHECK
+        durable = self.blocks.get(LOCATION, Superblock).copy()
+        durable.flags |= NEEDS_CHECK
+        self._put_superblock(durable)
+
+    @property
+    def free_blocks(self) -> int:
+        """Free metadata blocks above the reserve, a tenth of the device and 4096 at most."""
+        return max(0, self.space.nr_free - self._reserve)
+
+    @property
+    def used_blocks(self) -> int:
+        """Metadata blocks that are not free, the reserve included: what the status line calls used."""
+        return self.space.nr_blocks - self.free_blocks
+
+    def _format(self, data_block_size: int) -> None:
+        blocks = min(self.blocks.store.blocks, MAX_METADATA_BLOCKS)
+        self._manager = TransactionManager(self.blocks)
+        self.space = MetadataSpaceMap.create(self._manager, blocks)
+        self.data = DataSpaceMap(self._manager)
+        self.trees = MappingTrees(self._manager, self.data)
+        mapping_root = self._manager.new_block(Node.empty(True, 8))
+        details_root = self.trees.details.empty()
+        self.superblock = Superblock(
+            data_block_size, blocks, mapping_root=mapping_root, details_root=details_root
+        )
+        self.data.commit()
+        self.space.commit()
+        self.blocks.flush()
+        self._manager.end()
+        self._write_superblock()
+
+    def _open(self, data_block_size: int | None) -> None:
+        found = self.blocks.get(LOCATION, Superblock)
+        if data_block_size not in (None, found.data_block_size):
+            raise DeviceMapperError(
+                errno.EINVAL,
+                f"changing the data block size (from {found.data_block_size} to {data_block_size}) "
+                "is not supported",
+            )
+        features = found.incompat_flags or found.compat_ro_flags
+        if features:
+            raise DeviceMapperError(
+                errno.EINVAL, f"metadata with features that are not supported ({features:#x})"
+            )
+        for name, root, limit in (
+            ("metadata", found.metadata_space_map, MAX_METADATA_BLOCKS),
+            ("data", found.data_space_map, 1 << 40),
+        ):
+            if root.nr_allocated > root.nr_blocks or root.nr_blocks > limit:
+                used = f"{root.nr_allocated} of {root.nr_blocks} blocks"
+                raise MetadataDamagedError(f"superblock: the {name} space map says it uses {used}")
+        self.superblock = found.copy()
+        self._manager = TransactionManager(self.blocks)
+        self.space = MetadataSpaceMap(self._manager, found.metadata_space_map)
+        self.data = DataSpaceMap(self._manager, found.data_space_map)
+        self.trees = MappingTrees(self._manager, self.data)
+
+    def _write_superblock(self) -> None:
+        self.superblock.data_space_map = self.data.counts.root()
+        self.superblock.metadata_space_map = self.space.counts.root()
+        self._put_superblock(self.superblock.copy())
+
+    def _put_superblock(self, superblock: Superblock) -> None:
+        self.blocks.put(LOCATION, superblock)
+        self.blocks.flush()
+
+    def _write_changed_details(self) -> None:
+        # The device that came last comes first, as in the kernel's list.
+        for record in reversed(list(self._records.values())):
+            if record.changed:
+                self.superblock.details_root, _ = self.trees.details.insert(
+                    self.superblock.details_root, record.thin_id, record.details()
+                )
+                record.changed = False
+            if not record.open_count:
+                del self._records[record.thin_id]
+
+    def _set_reserve(self) -> None:
+        self._reserve = min(_MAX_RESERVE, self.space.nr_blocks // 10)
+
+    def _outlive_abort(self, record: ThinRecord) -> None:
+        """Keep an open device's record, its numbers as they were, as the kernel does; others go."""
+        record.changed = False
+        known = self.trees.details.lookup(self.superblock.details_root, record.thin_id) is not None
+        if not known or not record.open_count:
+            del self._records[record.thin_id]
