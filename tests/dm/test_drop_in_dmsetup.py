@@ -89,15 +89,15 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine
     for _ in range(3):
         made.run("dmsetup", "remove_all")
     ended = subprocess.run(
-        ["thinsim", "dm", "stop"] if shutil.which("thinsim") else ["python", "-m", "thinsim", "dm", "stop"],
+        [sys.executable, "-m", "thinsim", "dm", "stop"],
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert ended.returncode == 0, ended.stderr
     for each in attached:
         loop.detach(each)
+    assert ended.returncode == 0, ended.stderr
     shutil.rmtree(runtime)
     left = [entry.name for entry in Path("/dev/mapper").iterdir() if entry.name.startswith(prefix)]
     assert left == []
