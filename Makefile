@@ -13,7 +13,7 @@ BENCH_ARGUMENTS ?= --json backing.json --plot backing.svg
 C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/native/*.c thinsim/dm/standing/*.c)
 C_HEADERS := $(wildcard fuse_backing/native/*.h)
 
-.PHONY: setup packages reproduce test lint format clean bench-backing
+.PHONY: setup packages reproduce test lint format clean bench-backing bench-engine
 
 setup: packages $(STAMP)
 
@@ -63,6 +63,10 @@ bench-backing: setup
 	$(call install,$(BENCH_PACKAGES))
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks.backing $(BENCH_ARGUMENTS)
+
+bench-engine: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python -m benchmarks.engine $(BENCH_ARGUMENTS)
 
 format: setup
 	$(BIN)/ruff check --fix

@@ -1,5 +1,6 @@
 """Charts of what was measured."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -40,3 +41,32 @@ def ratio_chart(result: Measurements, reference: str, title: str, path: Path) ->
     figure.tight_layout()
     figure.savefig(path)
     plt.close(figure)
+
+
+def growth_chart(
+    rows: Sequence[Mapping[str, float]],
+    along: str,
+    curves: Mapping[str, Sequence[str]],
+    title: str,
+    path: Path,
+) -> None:
+    """Draw columns of *rows* over the column *along*, logarithmically; a panel for each unit in *curves*."""
+    figure, panels = plt.subplots(1, len(curves), figsize=(5 * len(curves), 4.5), squeeze=False)
+    for axes, (unit, names) in zip(panels[0], curves.items(), strict=True):
+        for name in names:
+            axes.loglog(
+                [row[along] for row in rows], [row[name] for row in rows], marker="o", label=_words(name)
+            )
+        axes.set_xlabel(_words(along))
+        axes.set_ylabel(unit)
+        axes.set_ylim(bottom=min(1.0, *axes.get_ylim()))
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small")
+    figure.suptitle(title)
+    figure.tight_layout()
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,12 +1,9 @@
-"""What the engine's metadata costs as a pool grows by powers of ten: rates, open and commit times, memory.
-
-    python benchmarks/engine.py --up-to 7 --json engine.json
+"""``python -m benchmarks.engine``: what metadata costs as a pool grows by powers of ten.
 
 One device is provisioned to 10^n blocks; at each power the same questions are asked. Metadata is in a sparse
 file (--dir), written and flushed for real. 10^7 blocks are 640 GB at 64 KiB. Rates are of one process.
 """
 
-import argparse
 import json
 import os
 import random
@@ -16,12 +13,28 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import click
+
+from benchmarks.chart import growth_chart
+from benchmarks.rounds import environment
 from thinsim.thin.ids import ThinId
 from thinsim.thin.metadata.pool_metadata import PoolMetadata
 from thinsim.thin.metadata.store import METADATA_BLOCK_SIZE
 
 SAMPLE = 10_000
 DEVICE, SNAP = ThinId(0), ThinId(1)
+
+CURVES = {
+    "per second": (
+        "provisioned_per_second",
+        "looked_up_per_second",
+        "sharing_broken_per_second",
+        "discarded_per_second",
+    ),
+    "milliseconds": ("open_ms", "snapshot_ms", "delete_ms", "commit_ms_after_breaking"),
+    "size": ("metadata_blocks", "resident_mib_of_the_open_pool", "resident_mib_most"),
+}
+"""What is drawn together, by the unit it has."""
 
 
 class FileStore:
@@ -97,7 +110,6 @@ def measure(store: FileStore, mapped: int, provisioned: float) -> dict[str, floa
     discarding = seconds(lambda: metadata.remove_range(record, start, start + discarded))
     metadata.close_thin(record)
     metadata.commit()
-    left = metadata.details(SNAP).mapped_blocks
     deleting = seconds(lambda: (metadata.delete(SNAP), metadata.commit()))
     return {
         "mapped_blocks": mapped,
@@ -106,24 +118,35 @@ def measure(store: FileStore, mapped: int, provisioned: float) -> dict[str, floa
         "looked_up_per_second": round(SAMPLE / looking),
         "snapshot_ms": round(snapping * 1000, 2),
         "sharing_broken_per_second": round(min(SAMPLE, mapped) / breaking),
+        "delete_ms": round(deleting * 1000, 2),
         "commit_ms_after_breaking": round(committing * 1000, 2),
         "discarded_per_second": round(discarded / discarding),
-        "deleted_per_second": round(max(left, 1) / deleting),
         "metadata_blocks": metadata.space.counts.nr_allocated,
         "resident_mib_of_the_open_pool": round((resident() - before) / (1 << 20), 1),
         "resident_mib_most": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--up-to", type=int, default=6, help="the last power of ten")
-    parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()))
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+@click.command(help=(__doc__ or "").split("\n\n")[0])
+@click.option(
+    "--up-to",
+    type=click.IntRange(3, 8),
+    default=6,
+    show_default=True,
+    help="The last power of ten of mapped blocks.",
+)
+@click.option(
+    "--dir", "base", type=click.Path(path_type=Path, exists=True), help="Where the metadata file goes."
+)
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write all figures here.")
+@click.option(
+    "--plot", "plot_path", type=click.Path(path_type=Path), help="Write the curves here (SVG, PNG)."
+)
+def main(up_to: int, base: Path | None, json_path: Path | None, plot_path: Path | None) -> None:
     rows = []
-    with tempfile.TemporaryDirectory(dir=arguments.dir) as directory:
-        blocks = 10**arguments.up_to
+    with tempfile.TemporaryDirectory(prefix="thinsim-bench-", dir=base) as directory:
+        blocks = 10**up_to
+        around = environment(Path(directory))
         store = FileStore(Path(directory) / "metadata", 20_000 + blocks // 50)
         metadata = PoolMetadata(store, 128)
         metadata.extend_data(2 * blocks + 100_000)
@@ -131,7 +154,7 @@ def main() -> None:
         metadata.commit()
         del metadata
         mapped = 0
-        for power in range(3, arguments.up_to + 1):
+        for power in range(3, up_to + 1):
             began = time.perf_counter()
             provision(PoolMetadata(store, 128), mapped, 10**power)
             rate = (10**power - mapped) / (time.perf_counter() - began)
@@ -139,8 +162,10 @@ def main() -> None:
             rows.append(measure(store, mapped, rate))
             print("  ".join(f"{name} {value:,}" for name, value in rows[-1].items()), flush=True)
         store.close()
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+    if json_path is not None:
+        json_path.write_text(json.dumps({"environment": around, "pools": rows}, indent=1) + "\n")
+    if plot_path is not None:
+        growth_chart(rows, "mapped_blocks", CURVES, "The engine's metadata as a pool grows", plot_path)
 
 
 if __name__ == "__main__":
