@@ -14,6 +14,7 @@ from fuse_backing.errors import FuseBackingError
 from thinsim import __version__
 from thinsim.cli.doctor import doctor
 from thinsim.cli.reproduce import reproduce
+from thinsim.cli.vm import vm
 from thinsim.errors import ThinsimError
 
 INTERRUPTED = 130
@@ -27,6 +28,7 @@ def commands() -> None:
 
 commands.add_command(reproduce)
 commands.add_command(doctor)
+commands.add_command(vm)
 
 
 def main() -> None:
