@@ -15,7 +15,7 @@ SCRATCH = Path("/run/thinsim-scratch")
 
 SCRATCH_SERIAL = "thinsim-scratch"
 STATE = Path("/run/thinsim-state")
-"""The guest's own state directory. It sees the host's files, and must not take the host's runs for abandoned."""
+"""The guest's own state directory: it sees the host's files, and would take the host's runs for abandoned."""
 
 HOST_TAG = "thinsim-host"
 HOST_ROOT = Path("/run/thinsim-host")

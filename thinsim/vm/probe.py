@@ -10,7 +10,7 @@ from thinsim.vm.acceleration import KVM, remembered
 from thinsim.vm.kernels import find_kernel
 from thinsim.vm.tools import QEMU, virtme_ng
 
-_NEEDED_BY = ("vm",)
+_VM = ("vm",)
 
 
 def probe_vm() -> list[Finding]:
@@ -29,38 +29,32 @@ _GUEST_TOOLS = (
 def _qemu() -> Finding:
     path = shutil.which(QEMU)
     if path is None:
-        return Finding("qemu", False, f"{QEMU} is not in PATH", "make setup-vm", _NEEDED_BY)
-    return Finding("qemu", True, path, needed_by=_NEEDED_BY)
+        return Finding("qemu", False, f"{QEMU} is not in PATH", "make setup-vm", _VM)
+    return Finding("qemu", True, path, needed_by=_VM)
 
 
 def _virtme_ng() -> Finding:
     try:
-        return Finding("virtme-ng", True, str(virtme_ng()), needed_by=_NEEDED_BY)
+        return Finding("virtme-ng", True, str(virtme_ng()), needed_by=_VM)
     except EnvironmentLacksError:
-        return Finding("virtme-ng", False, "not installed", "make setup-vm", _NEEDED_BY)
+        return Finding("virtme-ng", False, "not installed", "make setup-vm", _VM)
 
 
 def _kernel() -> Finding:
     try:
         kernel = find_kernel(None)
     except EnvironmentLacksError:
-        return Finding(
-            "guest kernel", False, "none in /boot with dm-thin-pool modules", "make setup-vm", _NEEDED_BY
-        )
+        return Finding("guest kernel", False, "none in /boot with dm-thin-pool modules", "make setup-vm", _VM)
     if not os.access(kernel.image, os.R_OK):
-        return Finding(
-            "guest kernel", False, f"no permission for {kernel.image}", "run with sudo", _NEEDED_BY
-        )
-    return Finding("guest kernel", True, str(kernel.image), needed_by=_NEEDED_BY)
+        return Finding("guest kernel", False, f"no permission for {kernel.image}", "run with sudo", _VM)
+    return Finding("guest kernel", True, str(kernel.image), needed_by=_VM)
 
 
 def _command(name: str, package: str) -> Finding:
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
     if path is None:
-        return Finding(
-            f"{name} (in the guest)", False, "not in PATH", f"apt-get install {package}", _NEEDED_BY
-        )
-    return Finding(f"{name} (in the guest)", True, path, needed_by=_NEEDED_BY)
+        return Finding(f"{name} (in the guest)", False, "not in PATH", f"apt-get install {package}", _VM)
+    return Finding(f"{name} (in the guest)", True, path, needed_by=_VM)
 
 
 def _kvm() -> Finding:
