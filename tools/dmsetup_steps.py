@@ -1,6 +1,6 @@
 """What is asked of dmsetup for the golden texts: sections of steps, each section on fresh loop devices.
 
-``{data}``, ``{metadata}``, ``{disk}`` and ``{other}`` are loop devices, ``{dir}`` is the directory with the files.
+``{data}``, ``{metadata}``, ``{disk}``, ``{other}`` are loop devices, ``{dir}`` the directory of the files.
 """
 
 DEVICES = {"data": 64, "metadata": 8, "disk": 32, "other": 32}
@@ -87,15 +87,12 @@ _ALONE = [
 _MISSING = [
     ["create"],
     ["create", "one", "two", "three"],
-    ["create", "x", "--table", ""],
     ["create", "x", "--table", "{dir}/nowhere"],
     ["create", "x", "{dir}/nowhere"],
     ["remove"],
     ["suspend"],
     ["resume"],
     ["load"],
-    ["load", "x"],
-    ["reload", "x", "--table", "0 1 zero"],
     ["clear"],
     ["rename"],
     ["rename", "x"],
@@ -106,6 +103,7 @@ _MISSING = [
     ["wait"],
     ["wipe_table"],
     ["mknodes", "x"],
+    ["load", "x"],
     ["info", "x"],
     ["info", "-c", "x"],
     ["info", "-c", "--noheadings", "-o", "name", "x"],
@@ -704,6 +702,16 @@ SECTIONS: list[tuple[str, list[dict]]] = [
             dm("table", "t7"),
             dm("status", "t7"),
             dm("deps", "t7"),
+        ],
+    ),
+    (
+        "no table at all",
+        [
+            dm("load", "x", "--table", "0 1 zero"),
+            dm("info", "x"),
+            dm("load", "y"),
+            dm("create", "endless", "--table", ""),
+            dm("info", "endless"),
         ],
     ),
 ]

@@ -3,11 +3,12 @@
 
 usage: record_dmsetup.py DIRECTORY      (a directory where sparse files and loop devices may be made)
 
-A line a step: ``section``, ``act`` and what it took; for dmsetup ``argv``, ``stdin``, ``stdout``, ``stderr``,
-``status`` and, after the step, ``numbers``: major:minor of every device by its name. Where a text names a device by
-number (``253:0``, ``253, 0``, ``dm-0``) the number is replaced by the device's name in braces, since the kernel gives
-the lowest free one; loop devices have the names that the steps give them. Columns of numbers (``info -c``)
-stay as they are. Standard library only, so that it starts quickly where everything is slow.
+A line a step: ``section``, ``act`` and what it took; for dmsetup ``argv``, ``stdin``, ``stdout``,
+``stderr``, ``status`` (null: it did not end) and, after the step, ``numbers``: major:minor of every
+device by its name. Where a text names a device by number (``253:0``, ``253, 0``, ``dm-0``) the number
+is replaced by the device's name in braces, since the kernel gives the lowest free one; loop devices
+have the names that the steps give them. Columns of numbers (``info -c``) stay as they are. Standard
+library only, so that it starts quickly where everything is slow.
 """
 
 import json
@@ -17,11 +18,14 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from dmsetup_steps import DEVICES, SECTIONS
 
-_WAIT_SECONDS = 20
+CONTROL = Path("/dev/mapper/control")
+_WAIT_SECONDS = 15
 _SETTLE_SECONDS = 0.5
 
 
@@ -51,15 +55,20 @@ class Recorder:
         """Run dmsetup to its end."""
         argv = [self.real(word) for word in step["argv"]]
         stdin = step.get("stdin")
-        done = subprocess.run(
-            ["dmsetup", *argv],
-            input=None if stdin is None else self.real(stdin),
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=self.directory,
-        )
+        try:
+            done = subprocess.run(
+                ["dmsetup", *argv],
+                input=None if stdin is None else self.real(stdin),
+                stdin=subprocess.DEVNULL if stdin is None else None,
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd=self.directory,
+                timeout=_WAIT_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            self.note_numbers()
+            return {"stdout": "", "stderr": "", "status": None, "numbers": self.numbers}
         return self.answer(done.stdout, done.stderr, done.returncode)
 
     def do_start(self, step: dict) -> dict:
@@ -166,16 +175,9 @@ class Recorder:
 
     def note_numbers(self) -> None:
         """Ask for the number of every device."""
-        shown = subprocess.run(
-            ["dmsetup", "info", "-c", "--noheadings", "--separator", "/", "-o", "major,minor,name"],
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout
-        found = [line.split("/", 2) for line in shown.splitlines() if line.count("/") >= 2]
-        self.numbers = {name: f"{major}:{minor}" for major, minor, name in found}
+        self.numbers = dict(sysfs_numbers() if CONTROL.exists() else reported_numbers())
         for name, path in self.loops.items():
-            number = os.stat(path).st_rdev
+            number = Path(path).stat().st_rdev
             self.numbers[name] = f"{os.major(number)}:{os.minor(number)}"
 
     def make_devices(self) -> None:
@@ -208,6 +210,23 @@ class Recorder:
         for path in self.loops.values():
             subprocess.run(["losetup", "--detach", path], check=True)
         self.loops = {}
+
+
+def sysfs_numbers() -> Iterator[tuple[str, str]]:
+    """The kernel's own list: reading it costs no process."""
+    for entry in Path("/sys/block").glob("dm-*"):
+        with suppress(OSError):
+            yield (entry / "dm/name").read_text().rstrip("\n"), (entry / "dev").read_text().strip()
+
+
+def reported_numbers() -> Iterator[tuple[str, str]]:
+    """Where no kernel device-mapper is, the dmsetup in PATH knows."""
+    command = ["dmsetup", "info", "-c", "--noheadings", "--separator", "/", "-o", "major,minor,name"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    for line in shown.splitlines():
+        if line.count("/") >= 2:
+            major, minor, name = line.split("/", 2)
+            yield name, f"{major}:{minor}"
 
 
 if __name__ == "__main__":

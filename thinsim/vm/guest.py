@@ -26,7 +26,6 @@ from thinsim.vm.tools import virtme_ng
 
 _INHERITED = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TERM", "THINSIM_SHARED_MACHINE")
 _BOOT_SECONDS = {True: 60, False: 300}
-_GRACE_SECONDS = 3
 _MEMORY = Bytes(2 << 30)
 _SCRATCH = Bytes(16 << 30)
 _UNSHAREABLE = set(" \t\n,=:'\"\\")
@@ -192,13 +191,10 @@ async def _watch_boot(booted: Path, seconds: float, console: Path, running: trio
 
 async def _end_group(process: trio.Process) -> None:
     with trio.CancelScope(shield=True):
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            if process.poll() is not None:
-                break
-            # Not yet waited for, so nobody else can have the group's number.
-            os.killpg(process.pid, number)
-            with trio.move_on_after(_GRACE_SECONDS):
-                await process.wait()
+        if process.poll() is None:
+            # Not yet waited for, so nobody else can have the group's number. Nothing in it is worth a grace.
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 await stream.aclose()
