@@ -5,7 +5,8 @@ Needs root, fio, e2fsprogs and util-linux; a peer that is not installed is named
 
 import json
 import tempfile
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import click
@@ -13,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.backing_contenders import CONTENDERS, PLAIN, Contender, loop_device
-from benchmarks.backing_rows import ROWS, Sizes, measure
+from benchmarks.backing_rows import ROWS, Sizes, steps, take
 from benchmarks.chart import ratio_chart
-from benchmarks.rounds import Measurements, Row, awake_processors, environment, interleaved
+from benchmarks.rounds import Measurements, awake_processors, environment, turned
 
 
 @click.command(help=__doc__)
@@ -39,20 +40,17 @@ def main(
     sizes = Sizes(64 << 20, 128 << 20, 1) if quick else Sizes()
     contenders = _chosen(only, notes)
     result = Measurements(ROWS, [contender.name for contender in contenders])
-    by_name = {contender.name: contender for contender in contenders}
     with (
         tempfile.TemporaryDirectory(prefix="thinsim-bench-", dir=base) as directory,
         awake_processors() if not idle else nullcontext(False) as awake,
     ):
         around = {**environment(Path(directory)), "processors_kept_awake": awake}
 
-        def one(number: int, name: str) -> None:
-            own = Path(directory, f"{number}-{contenders.index(by_name[name])}")
+        for number in range(rounds):
+            own = Path(directory, str(number))
             own.mkdir()
-            _measure_one(by_name[name], own, sizes, result)
-
-        for number, name in interleaved(result.contenders, rounds, one):
-            notes.print(f"round {number + 1} of {rounds}: {name}")
+            notes.print(f"round {number + 1} of {rounds}")
+            _measure_round(contenders, turned(result.contenders, number), own, sizes, result)
     _print(result, around)
     if json_path is not None:
         document = {"environment": around, "rounds": rounds, "measured": result.to_json(PLAIN)}
@@ -72,14 +70,22 @@ def _chosen(only: tuple[str, ...], notes: Console) -> list[Contender]:
     return chosen
 
 
-def _measure_one(contender: Contender, directory: Path, sizes: Sizes, result: Measurements) -> None:
-    def note(row: Row, figure: float | None, reason: str | None) -> None:
-        result.add(row, contender.name, figure)
-        if reason is not None:
-            result.reasons[row.name, contender.name] = reason
-
-    with loop_device(contender, directory, sizes.device) as device:
-        measure(device, sizes, directory, note)
+def _measure_round(
+    contenders: list[Contender], order: Sequence[str], directory: Path, sizes: Sizes, result: Measurements
+) -> None:
+    """Stand all up, and let them take turns at each row: what is compared lies seconds apart."""
+    with ExitStack() as stack:
+        stood: dict[str, tuple[Path, Path]] = {}
+        for contender in contenders:
+            own = directory / str(len(stood))
+            own.mkdir()
+            stood[contender.name] = stack.enter_context(loop_device(contender, own, sizes.device)), own
+        for step in steps(sizes):
+            for name in order:
+                figure, why_not = take(step, *stood[name])
+                result.add(step.row, name, figure)
+                if why_not is not None:
+                    result.reasons[step.row.name, name] = why_not
 
 
 def _print(result: Measurements, around: dict[str, object]) -> None:

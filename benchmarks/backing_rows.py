@@ -4,13 +4,16 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.rounds import Row
 
 MIB = 1 << 20
+_LOOPS = 4
+"""What takes a tenth of a second only is done so often."""
+
 DISCARD = 64 * 1024
 """Bytes of one discard of the discard storm: a data block as containerd's documentation has it."""
 
@@ -46,33 +49,55 @@ ROWS = (WRITE_NEW, WRITE_AGAIN, READ, RANDOM_READ, RANDOM_WRITE, DISCARDS, LARGE
 DATA_ROWS = (WRITE_NEW, WRITE_AGAIN, READ, RANDOM_READ, RANDOM_WRITE)
 
 
-def measure(
-    device: Path, sizes: Sizes, scratch: Path, note: Callable[[Row, float | None, str | None], None]
-) -> None:
-    """Measure every row on *device*, whose contents are lost; tell *note* each figure or why it lacks."""
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How one row is measured: *work* returns the figure, what *prepare* does isn't timed."""
 
-    def take(row: Row, work: Callable[[], float]) -> None:
+    row: Row
+    work: Callable[[Path, Path], float]
+    prepare: Callable[[Path], object] = lambda _: None
+
+
+def steps(sizes: Sizes) -> Sequence[Step]:
+    """Return every row's step in the order for a new device, whose contents are lost."""
+    amount, large = sizes.sequential, sizes.large
+
+    def fill(amount: int) -> Callable[[Path], object]:
+        return lambda device: _throughput(device, "write", "1M", amount)
+
+    return (
+        Step(WRITE_NEW, lambda device, _: _throughput(device, "write", "1M", amount)),
+        Step(WRITE_AGAIN, lambda device, _: _throughput(device, "write", "1M", amount, _LOOPS)),
+        Step(READ, lambda device, _: _throughput(device, "read", "1M", amount, _LOOPS)),
+        Step(RANDOM_READ, lambda device, _: _rate(device, "randread", amount, sizes.random_seconds)),
+        Step(RANDOM_WRITE, lambda device, _: _rate(device, "randwrite", amount, sizes.random_seconds)),
+        Step(DISCARDS, lambda device, _: _discards(device, amount), fill(amount)),
+        Step(
+            LARGE_DISCARD,
+            lambda device, _: 1 / _seconds(["blkdiscard", "-l", str(large), str(device)]),
+            fill(large),
+        ),
+        Step(
+            MKFS,
+            lambda device, scratch: (
+                _LOOPS / sum(_life_of_a_filesystem(device, scratch) for _ in range(_LOOPS))
+            ),
+        ),
+    )
+
+
+def take(step: Step, device: Path, scratch: Path) -> tuple[float | None, str | None]:
+    """Measure one row on *device*; return the figure, or why there is none."""
+    try:
+        step.prepare(device)
         os.sync()
-        try:
-            note(row, work(), None)
-        except UnsupportedError as error:
-            note(row, None, str(error))
-
-    amount = sizes.sequential
-    take(WRITE_NEW, lambda: _throughput(device, "write", "1M", amount))
-    take(WRITE_AGAIN, lambda: _throughput(device, "write", "1M", amount))
-    take(READ, lambda: _throughput(device, "read", "1M", amount))
-    take(RANDOM_READ, lambda: _rate(device, "randread", amount, sizes.random_seconds))
-    take(RANDOM_WRITE, lambda: _rate(device, "randwrite", amount, sizes.random_seconds))
-    _throughput(device, "write", "1M", amount)
-    take(DISCARDS, lambda: _discards(device, amount))
-    _throughput(device, "write", "1M", sizes.large)
-    take(LARGE_DISCARD, lambda: 1 / _seconds(["blkdiscard", "-l", str(sizes.large), str(device)]))
-    take(MKFS, lambda: 1 / _life_of_a_filesystem(device, scratch))
+        return step.work(device, scratch), None
+    except UnsupportedError as error:
+        return None, str(error)
 
 
-def _throughput(device: Path, kind: str, block: str, amount: int) -> float:
-    job = _fio(device, kind, f"--bs={block}", f"--size={amount}", "--end_fsync=0")
+def _throughput(device: Path, kind: str, block: str, amount: int, loops: int = 1) -> float:
+    job = _fio(device, kind, f"--bs={block}", f"--size={amount}", f"--loops={loops}")
     return float(job[kind]["bw_bytes"]) / MIB
 
 

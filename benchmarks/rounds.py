@@ -1,4 +1,4 @@
-"""Interleaved rounds: every contender does every row once a round, so that what drifts drifts for all.
+"""Interleaved rounds: in each round all take turns at every row, so that what drifts drifts for all.
 
 Machines get slower and faster while a benchmark runs; only what was measured side by side is compared.
 A figure is the median over the rounds; a ratio is the median of the rounds' own ratios.
@@ -6,7 +6,7 @@ A figure is the median over the rounds; a ratio is the median of the rounds' own
 
 import platform
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,15 +74,10 @@ class Measurements:
         ]
 
 
-def interleaved(
-    contenders: Sequence[str], rounds: int, measure: Callable[[int, str], None]
-) -> Iterator[tuple[int, str]]:
-    """Call *measure* for each contender in each round, and yield before each; the order turns each round."""
-    for number in range(rounds):
-        turn = number % len(contenders)
-        for contender in [*contenders[turn:], *contenders[:turn]]:
-            yield number, contender
-            measure(number, contender)
+def turned(contenders: Sequence[str], number: int) -> Sequence[str]:
+    """Return the order of round *number*: each contender is first once before one is first again."""
+    turn = number % len(contenders)
+    return [*contenders[turn:], *contenders[:turn]]
 
 
 @contextmanager

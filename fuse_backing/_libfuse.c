@@ -6,8 +6,9 @@
  * completes the table and calls the real function, taken from libfuse with dlsym(3). Three more functions
  * are wrapped in the same way:
  *
- *   fuse_session_mount        makes /dev/fuse non-blocking: a request can be withdrawn (its caller killed)
- *                             between poll and read, and a blocking read would then stop the event loop;
+ *   fuse_session_mount        makes /dev/fuse non-blocking where no channel is between: a request can be
+ *                             withdrawn (its caller killed) between poll and read, and a blocking read would
+ *                             then stop the event loop;
  *   fuse_session_receive_buf  turns the EAGAIN of that case into EINTR, which pyfuse3 answers by waiting
  *                             again;
  *   fuse_session_destroy      answers what is still unanswered, as requests do not outlive their session.
@@ -359,13 +360,13 @@ EXPORTED int fuse_session_mount(struct fuse_session *session, const char *mountp
     if (result == 0) {
         fd = libfuse.session_fd(session);
         flags = fcntl(fd, F_GETFL);
-        if (flags >= 0)
-            fcntl(fd, F_SETFL, flags | O_NONBLOCK);
         if (request.wanted && !interpose(session, fd)) {
             fprintf(stderr, "fuse_backing: no channel to the kernel: too little memory, descriptors or threads\n");
             libfuse.session_unmount(session);
             return -1;
         }
+        if (!request.wanted && flags >= 0)
+            fcntl(fd, F_SETFL, flags | O_NONBLOCK);
     }
     return result;
 }

@@ -206,7 +206,6 @@ static struct wire wire_new(bool passthrough) {
     CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
     for (int i = 0; i < 2; i++)
         CHECK(setsockopt(ends[i], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) == 0 || errno == EPERM);
-    CHECK(fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0);
     wire.kernel = ends[0];
     wire.account = account_new(64);
     wire.channel = channel_new(ends[1], passthrough, 2, wire.account);
