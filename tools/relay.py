@@ -21,6 +21,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ OPERATIONS = 120
 MOST_DEVICES = 16
 GUEST_SCRATCH = Path("/run/thinsim-scratch/relay")  # a loop device wants a file system with direct I/O
 _BLKDISCARD = 0x1277
+THINSIM = (sys.executable, "-m", "thinsim")
 
 
 def run(*command: str) -> str:
@@ -191,9 +193,19 @@ def relay(directory: Path, turns: int, kernel_first: bool) -> int:
         with (directory / name).open("wb") as file:
             file.truncate(size << 20)
     (directory / "state.json").write_text(json.dumps({"ids": [], "held": False, "transaction": 0}))
+    with tempfile.TemporaryDirectory(prefix="thinsim-relay-", dir="/run") as own:
+        # A device-mapper of its own, which ends with the relay.
+        os.environ |= {"THINSIM_RUNTIME_DIR": own, "THINSIM_STATE_DIR": own}
+        try:
+            return hand_on(directory, turns, kernel_first)
+        finally:
+            subprocess.run([*THINSIM, "dm", "stop"], check=False)
+
+
+def hand_on(directory: Path, turns: int, kernel_first: bool) -> int:
+    """Take the turns; return the exit status."""
     left: dict[str, Any] | None = None
     wrong = 0
-    thinsim = [sys.executable, "-m", "thinsim"]
     for turn in range(turns):
         in_guest = (turn % 2 == 0) == kernel_first
         play = [
@@ -205,7 +217,7 @@ def relay(directory: Path, turns: int, kernel_first: bool) -> int:
             *(["--in-guest"] if in_guest else []),
         ]
         place = (
-            [*thinsim, "vm", "run", "--share", str(directory), "--"] if in_guest else [*thinsim, "env", "--"]
+            [*THINSIM, "vm", "run", "--share", str(directory), "--"] if in_guest else [*THINSIM, "env", "--"]
         )
         status = subprocess.run([*place, *play], check=False).returncode
         if status != 0:
