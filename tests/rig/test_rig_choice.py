@@ -8,7 +8,8 @@ import pytest
 
 from thinsim.errors import EnvironmentLacksError
 from thinsim.rig import probes
-from thinsim.rig.probes import Finding, choose_rig, probe_machine
+from thinsim.rig.findings import Finding
+from thinsim.rig.probes import choose_rig, probe_machine
 
 THERE = Finding("loop devices", True, "/dev/loop-control")
 NO_ROOT = Finding("root", False, "effective user id 1000", "run with sudo")

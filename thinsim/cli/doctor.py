@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
 
+from thinsim.cli.findings_table import findings_table
 from thinsim.errors import EnvironmentLacksError
+from thinsim.rig.findings import Finding
 from thinsim.rig.journal import JournalContent, all_journals
-from thinsim.rig.probes import Finding, choose_rig, probe_machine
+from thinsim.rig.probes import choose_rig, probe_machine
 from thinsim.rig.recovery import recover
 
 
@@ -78,13 +79,7 @@ def _print(
     problems: list[str],
 ) -> None:
     console = Console()
-    table = Table(box=None, pad_edge=False)
-    for heading in ("", "what", "found", "fix"):
-        table.add_column(heading)
-    for finding in findings:
-        mark = "[green]ok[/]" if finding.present else "[red]no[/]" if finding.needed_by else "[dim]-[/]"
-        table.add_row(mark, finding.name, finding.detail, finding.fix)
-    console.print(table)
+    console.print(findings_table(findings))
     console.print(f"rig: {rig or 'none'} ({why})", highlight=False, markup=False)
     for act in acts:
         console.print(f"cleaned: {act}", highlight=False, markup=False)

@@ -9,17 +9,7 @@ from pathlib import Path
 
 from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
 from thinsim.errors import EnvironmentLacksError
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. *fix* is empty when it is there."""
-
-    name: str
-    present: bool
-    detail: str
-    fix: str = ""
-    needed_by: tuple[str, ...] = ("emulated",)
+from thinsim.rig.findings import Finding
 
 
 def probe_machine(directory: Path) -> list[Finding]:

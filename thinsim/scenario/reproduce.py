@@ -1,8 +1,6 @@
 """The main job: the container lifecycle on a fresh pool per setting, from set-up to the last clean-up."""
 
-import os
 import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,13 +11,11 @@ from typing import Protocol
 import trio
 
 from thinsim.dm.standing import dropin
-from thinsim.errors import BenchError, InvalidValueError, ThinsimError
 from thinsim.rig import emulated, process
 from thinsim.rig.emulated_stack import CONTROL_DEVICE
 from thinsim.rig.interface import PoolShape, Rig
-from thinsim.rig.journal import Journal, Kind, read_journal
-from thinsim.rig.recovery import recover
-from thinsim.rig.servers import JOURNAL_VARIABLE, ending_bounded
+from thinsim.rig.journal import Journal
+from thinsim.rig.working_directory import working_directory
 from thinsim.scenario.container_lifecycle import SETTINGS, LifecycleResult, Setting, run_lifecycle
 from thinsim.scenario.containerd import lifecycle as containerd
 from thinsim.scenario.containerd.server import check_installed
@@ -88,7 +84,10 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
     if request.subject == CONTAINERD:
         check_installed()
     spent: dict[str, float] = {}
-    async with _working_directory(request, progress) as (directory, journal), AsyncExitStack() as stack:
+    async with (
+        working_directory(request.directory, progress.say, keep=request.keep) as (directory, journal),
+        AsyncExitStack() as stack,
+    ):
         # Names in /dev/mapper are the machine's: a run's own, so that several can go on at once.
         shape = PoolShape(f"thinsim-{journal.path.stem}")
         begun = time.monotonic()
@@ -154,40 +153,6 @@ async def _run_containerd(
         journal=journal,
         progress=progress,
     )
-
-
-@asynccontextmanager
-async def _working_directory(request: Request, progress: Progress) -> AsyncIterator[tuple[Path, Journal]]:
-    """Make the run's directory and journal; afterwards make sure that nothing of the run is left."""
-    base = request.directory or Path(tempfile.gettempdir())
-    if not base.is_dir():
-        raise InvalidValueError(f"--dir {base}: no such directory")
-    journal = Journal.create()
-    # Commands inherit it, so that one which outlives a killed bench can be found and ended.
-    os.environ[JOURNAL_VARIABLE] = str(journal.path)
-    failure: BaseException | None = None
-    try:
-        name = f"thinsim-{journal.path.stem}"
-        directory = base.resolve() / name
-        entry = journal.begin(Kind.KEPT if request.keep else Kind.DIRECTORY, path=directory)
-        directory.mkdir(mode=0o700)
-        async with ending_bounded(journal):
-            yield directory, journal
-        if not request.keep:
-            shutil.rmtree(directory)
-        journal.end(entry)
-    except BaseException as error:
-        failure = error
-        raise
-    finally:
-        with trio.CancelScope(shield=True):
-            problems = await trio.to_thread.run_sync(recover, read_journal(journal.path), progress.say)
-        os.environ.pop(JOURNAL_VARIABLE, None)
-        if problems:
-            before = f"{failure}; then " if isinstance(failure, ThinsimError) else ""
-            raise BenchError(
-                f"{before}could not clean up: {'; '.join(problems)} (try again with: thinsim doctor --clean)"
-            )
 
 
 async def _image(

@@ -1,0 +1,18 @@
+"""Findings as a table: what is there, what is not, and the fix."""
+
+from collections.abc import Iterable
+
+from rich.table import Table
+
+from thinsim.rig.findings import Finding
+
+
+def findings_table(findings: Iterable[Finding]) -> Table:
+    """Return a row per finding; what no rig needs is a dash, not a lack."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "what", "found", "fix"):
+        table.add_column(heading)
+    for finding in findings:
+        mark = "[green]ok[/]" if finding.present else "[red]no[/]" if finding.needed_by else "[dim]-[/]"
+        table.add_row(mark, finding.name, finding.detail, finding.fix)
+    return table

@@ -1,0 +1,208 @@
+"""One guest: booted by virtme-ng on a copy-on-write view of this machine, one command, then powered off.
+
+The guest sees every file of the host as it is and may change it for itself; what it changes goes with
+it, except below the shared directories. It has no network. Backing files belong on the scratch disk
+(``SCRATCH`` in ``thinsim.vm.guest_script``): shared directories are 9p, which has no hole punching.
+"""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from thinsim.errors import BenchError, EnvironmentLacksError, InvalidValueError
+from thinsim.rig.journal import Journal, Kind
+from thinsim.rig.state import ProcessIdentity
+from thinsim.units import Bytes
+from thinsim.vm.guest_script import BOOTED, HOST_TAG, SCRATCH_SERIAL, STATUS, guest_script
+from thinsim.vm.kernels import GuestKernel
+from thinsim.vm.tools import virtme_ng
+
+_INHERITED = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TERM", "THINSIM_SHARED_MACHINE")
+_BOOT_SECONDS = {True: 60, False: 300}
+_MEMORY = Bytes(2 << 30)
+_SCRATCH = Bytes(16 << 30)
+_UNSHAREABLE = set(" \t\n,=:'\"\\")
+
+Output = Callable[[bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class GuestSpec:
+    """A guest to boot. *memory* and *scratch* are bytes; *shares* are directories shared both ways."""
+
+    kernel: GuestKernel
+    kvm: bool
+    memory: Bytes = _MEMORY
+    scratch: Bytes = _SCRATCH
+    cpus: int = 2
+    shares: tuple[Path, ...] = ()
+    boot_seconds: float | None = None
+
+
+async def run_in_guest(
+    spec: GuestSpec,
+    command: Sequence[str],
+    directory: Path,
+    journal: Journal,
+    *,
+    out: Output,
+    err: Output,
+    cwd: Path | None = None,
+    seconds: float = math.inf,
+) -> int:
+    """Boot, run *command* as root, power off; return its exit status (128 + N for signal N).
+
+    *directory* exists, is the run's own and takes the guest's files; *out* and *err* get what the
+    command writes, as it comes. However this ends, the guest has ended too. BenchError if it does
+    not boot in time, does not end within *seconds*, or dies before the command has ended.
+    """
+    shared = directory / "guest"
+    shared.mkdir(mode=0o700)
+    for share in (shared, *spec.shares):
+        _check_share(share)
+    (shared / "script").write_text(
+        guest_script(
+            shared,
+            command,
+            directory=cwd or Path.cwd(),
+            environment={name: os.environ[name] for name in _INHERITED if name in os.environ},
+            shares=(shared, *spec.shares),
+            cached=_unchanging(),
+        )
+    )
+    console = directory / "console.log"
+    scratch = directory / "scratch.img"
+    await _make_scratch(scratch, spec.scratch)
+    arguments = _arguments(spec, shared, scratch, console)
+    entry = journal.begin(Kind.PROCESS, role="guest")
+    process = await trio.lowlevel.open_process(
+        arguments,
+        stdin=subprocess.DEVNULL,
+        # Never a file: qemu would open it anew and truncate it.
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd="/",
+        env=_tool_environment(directory),
+        start_new_session=True,  # qemu and its helpers make one process group, which is ended as one
+    )
+    identity = ProcessIdentity.of(process.pid)
+    journal.amend(entry, pid=process.pid, started=identity.started if identity else 0)
+    try:
+        async with trio.open_nursery() as nursery:
+            limit = spec.boot_seconds or _BOOT_SECONDS[spec.kvm]
+            nursery.start_soon(_watch_boot, shared / BOOTED, limit, console, nursery.cancel_scope)
+            with trio.move_on_after(seconds) as whole:
+                async with trio.open_nursery() as pumps:
+                    pumps.start_soon(_pump, process.stdout, out)
+                    pumps.start_soon(_pump, process.stderr, err)
+                await process.wait()
+            nursery.cancel_scope.cancel()
+    finally:
+        await _end_group(process)
+        journal.end(entry)
+    status = shared / STATUS
+    if status.exists():
+        return int(status.read_text())
+    if whole.cancelled_caught:
+        raise BenchError(f"the guest's command did not end within {seconds:g} s; the guest is ended")
+    if not (shared / BOOTED).exists():
+        raise BenchError(f"the guest did not boot within {limit:g} s or ended before it did{_last(console)}")
+    raise BenchError(f"the guest ended before its command did{_last(console)}")
+
+
+def _arguments(spec: GuestSpec, shared: Path, scratch: Path, console: Path) -> list[str]:
+    devices = [
+        f"-chardev file,id=klog,path={console} -serial chardev:klog",
+        f"-virtfs local,path=/,mount_tag={HOST_TAG},security_model=none,readonly=on,multidevs=remap",
+        f"-drive if=none,id=scratch,file={scratch},format=raw,cache=unsafe,discard=unmap",
+        f"-device virtio-blk-pci,drive=scratch,serial={SCRATCH_SERIAL}",
+    ]
+    return [
+        str(virtme_ng()),
+        "--run",
+        str(spec.kernel.image),
+        *([] if spec.kvm else ["--disable-kvm"]),
+        *("--cpus", str(spec.cpus), "--memory", f"{math.ceil(spec.memory / (1 << 20))}M", "--user", "root"),
+        *(f"--rwdir={share}" for share in (shared, *spec.shares)),
+        # Warnings and what the kernel says when it dies, in a file of their own.
+        *("--append", "console=ttyS1 loglevel=5 mitigations=off"),
+        f"--qemu-opts={' '.join(devices)}",
+        "--",
+        f"bash {shared / 'script'}",
+    ]
+
+
+def _tool_environment(directory: Path) -> dict[str, str]:
+    tools = virtme_ng().parent  # virtme-ng starts virtme-run by name
+    return {**os.environ, "PATH": f"{tools}:{os.environ.get('PATH', os.defpath)}", "TMPDIR": str(directory)}
+
+
+def _unchanging() -> list[Path]:
+    """What a Python in the guest reads: the environment, the standard library, this source tree."""
+    package = Path(__file__).resolve().parents[2]
+    paths = {Path(sys.prefix).resolve(), Path(os.__file__).resolve().parent, package}
+    below = {path for path in paths for other in paths if path != other and path.is_relative_to(other)}
+    return sorted(paths - below - {Path("/"), Path("/usr")})
+
+
+def _check_share(path: Path) -> None:
+    if not path.is_absolute() or _UNSHAREABLE & set(str(path)):
+        raise InvalidValueError(f"{str(path)!r} can't be shared with a guest: blanks and ,=:'\"\\ don't pass")
+    if not path.is_dir():
+        raise InvalidValueError(f"{path}: no such directory")
+
+
+async def _make_scratch(image: Path, size: Bytes) -> None:
+    with image.open("xb") as made:
+        made.truncate(size)
+    try:
+        done = await trio.run_process(
+            ["mkfs.ext4", "-q", "-F", "-E", "nodiscard", str(image)],
+            capture_stdout=True,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise EnvironmentLacksError("mkfs.ext4 is not in PATH (apt-get install e2fsprogs)") from None
+    if done.returncode:
+        raise BenchError(f"mkfs.ext4 {image}: {done.stdout.decode(errors='replace').strip()}")
+
+
+async def _pump(stream: trio.abc.ReceiveStream | None, sink: Output) -> None:
+    assert stream is not None, "both are pipes"
+    async for piece in stream:
+        sink(bytes(piece))
+
+
+async def _watch_boot(booted: Path, seconds: float, console: Path, running: trio.CancelScope) -> None:
+    with trio.move_on_after(seconds):
+        while not booted.exists():
+            await trio.sleep(0.5)
+        return
+    running.cancel()
+
+
+async def _end_group(process: trio.Process) -> None:
+    with trio.CancelScope(shield=True):
+        if process.poll() is None:
+            # Not yet waited for, so nobody else can have the group's number. Nothing in it is worth a grace.
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                await stream.aclose()
+
+
+def _last(console: Path) -> str:
+    try:
+        lines = [line.strip() for line in console.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    return f"; its console: {' | '.join(lines[-3:])}" if lines else "; it wrote nothing on its console"

@@ -1,0 +1,64 @@
+"""The kernels a guest can boot: images in ``/boot`` whose modules have dm-thin-pool."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from thinsim.errors import EnvironmentLacksError
+
+BOOT = Path("/boot")
+MODULES = Path("/lib/modules")
+
+_IMAGE = "vmlinuz-"
+_MODULE = "dm-thin-pool.ko"
+INSTALL = "make setup-vm, or apt-get install linux-image-amd64"
+
+
+@dataclass(frozen=True, slots=True)
+class GuestKernel:
+    """A bootable image and its release, the name of its folder in ``/lib/modules``."""
+
+    image: Path
+    release: str
+
+
+def installed_kernels(boot: Path = BOOT, modules: Path = MODULES) -> list[GuestKernel]:
+    """Return the kernels that have dm-thin-pool as a module or built in, newest release first."""
+    found = [
+        GuestKernel(image, image.name.removeprefix(_IMAGE))
+        for image in boot.glob(f"{_IMAGE}*")
+        if _has_thin_pool(modules / image.name.removeprefix(_IMAGE))
+    ]
+    return sorted(found, key=lambda kernel: _order(kernel.release), reverse=True)
+
+
+def find_kernel(wanted: str | None, boot: Path = BOOT, modules: Path = MODULES) -> GuestKernel:
+    """Return the kernel *wanted*: a release, the path of an image, or None for the newest.
+
+    EnvironmentLacksError names what is there and how to get one.
+    """
+    kernels = installed_kernels(boot, modules)
+    for kernel in kernels:
+        if wanted is None or wanted in (kernel.release, str(kernel.image)):
+            return kernel
+    known = ", ".join(kernel.release for kernel in kernels)
+    if wanted is None:
+        raise EnvironmentLacksError(f"{boot} has no kernel with dm-thin-pool modules ({INSTALL})")
+    raise EnvironmentLacksError(
+        f"no kernel {wanted!r} with dm-thin-pool modules; there is: {known or f'none ({INSTALL})'}"
+    )
+
+
+def _has_thin_pool(folder: Path) -> bool:
+    for listing in ("modules.dep", "modules.builtin"):
+        try:
+            if f"/{_MODULE}" in (folder / listing).read_text():
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _order(release: str) -> list[tuple[int, str]]:
+    """6.10 is newer than 6.9."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|\D+", release)]
