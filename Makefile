@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 PACKAGES := btrfs-progs build-essential dmsetup e2fsprogs fuse3 libfuse3-dev mount pkg-config python3-dev python3-venv thin-provisioning-tools util-linux xfsprogs
+VM_PACKAGES := dmsetup e2fsprogs kmod linux-image-$(shell dpkg --print-architecture 2>/dev/null) qemu-system-x86 thin-provisioning-tools
 BENCH_PACKAGES := fio libfuse3-dev libnbd-bin nbdkit qemu-system-common
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 TEST_ARGUMENTS ?=
@@ -13,7 +14,7 @@ BENCH_ARGUMENTS ?= --json backing.json --plot backing.svg
 C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/native/*.c thinsim/dm/standing/*.c)
 C_HEADERS := $(wildcard fuse_backing/native/*.h)
 
-.PHONY: setup packages reproduce test lint format clean bench-backing bench-engine
+.PHONY: setup packages reproduce test lint format clean bench-backing bench-engine setup-vm
 
 setup: packages $(STAMP)
 
@@ -47,6 +48,12 @@ test: setup
 	$(if $(shell command -v containerd),,$(call install,containerd))
 	$(if $(shell command -v runc),,$(call install,runc))
 	$(BIN)/python -m pytest $(TEST_ARGUMENTS)
+
+# A kernel with dm-thin and what boots it; some 500 MB. The machine itself keeps its kernel.
+setup-vm: setup
+	$(call install,$(VM_PACKAGES))
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[vm]'
+	$(BIN)/thinsim vm probe
 
 lint: setup
 	$(BIN)/ruff check

@@ -70,7 +70,10 @@ class MachineState:
 def _servers() -> Iterator[str]:
     for process in psutil.process_iter(["pid", "cmdline", "status"]):
         words = process.info["cmdline"] or []
-        is_server = any(word in ("fuse_backing", "thinsim.dm.daemon") for word in words)
+        is_server = any(
+            word in ("fuse_backing", "thinsim.dm.daemon") or "serial=thinsim-scratch" in word
+            for word in words
+        )
         if is_server or any("fuse-backing" in word for word in words[:2]):
             yield f"{process.info['pid']}: {' '.join(words)}"
 

@@ -1,0 +1,62 @@
+"""Which kernels a guest can boot, by what lies in /boot and /lib/modules."""
+
+from pathlib import Path
+
+import pytest
+
+from thinsim.errors import EnvironmentLacksError
+from thinsim.vm.kernels import find_kernel, installed_kernels
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> tuple[Path, Path]:
+    boot, modules = tmp_path / "boot", tmp_path / "modules"
+    boot.mkdir()
+    modules.mkdir()
+    return boot, modules
+
+
+def install(
+    places: tuple[Path, Path], release: str, listing: str = "modules.dep", line: str | None = None
+) -> None:
+    boot, modules = places
+    (boot / f"vmlinuz-{release}").touch()
+    (modules / release).mkdir()
+    (modules / release / listing).write_text(
+        line or "kernel/drivers/md/dm-thin-pool.ko: kernel/drivers/md/dm-mod.ko\n"
+    )
+
+
+def test_the_newest_release_is_first_and_numbers_count_as_numbers(places: tuple[Path, Path]) -> None:
+    for release in ("6.9.1-amd64", "6.10.0-amd64", "5.10.0-8-amd64"):
+        install(places, release)
+    assert [each.release for each in installed_kernels(*places)] == [
+        "6.10.0-amd64",
+        "6.9.1-amd64",
+        "5.10.0-8-amd64",
+    ]
+    assert find_kernel(None, *places).release == "6.10.0-amd64"
+
+
+def test_thin_pool_built_into_the_kernel_counts_too(places: tuple[Path, Path]) -> None:
+    install(places, "6.1.0", "modules.builtin", "kernel/drivers/md/dm-thin-pool.ko\n")
+    assert find_kernel("6.1.0", *places).image == places[0] / "vmlinuz-6.1.0"
+
+
+def test_a_kernel_without_modules_or_without_thin_pool_is_none(places: tuple[Path, Path]) -> None:
+    install(places, "6.1.0-cloud", line="kernel/drivers/md/dm-mod.ko:\n")
+    (places[0] / "vmlinuz-6.2.0").touch()
+    assert installed_kernels(*places) == []
+    with pytest.raises(
+        EnvironmentLacksError, match=r"has no kernel with dm-thin-pool modules .*make setup-vm"
+    ):
+        find_kernel(None, *places)
+
+
+def test_a_kernel_goes_by_release_or_image_and_a_wrong_one_names_those_there(
+    places: tuple[Path, Path],
+) -> None:
+    install(places, "6.1.0")
+    assert find_kernel(str(places[0] / "vmlinuz-6.1.0"), *places).release == "6.1.0"
+    with pytest.raises(EnvironmentLacksError, match=r"no kernel '6\.2\.0' .*there is: 6\.1\.0"):
+        find_kernel("6.2.0", *places)
