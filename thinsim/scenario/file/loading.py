@@ -113,8 +113,8 @@ def _snapshotter_problems(scenario: Scenario) -> Iterator[_Problem]:
         except InvalidConfigError as error:
             for problem in error.problems:
                 words = re.findall(r"\w+", problem)
-                key = [word for word in words if word in known or word in table][:1]
-                yield [*place, *key], problem
+                at_fault = [word for word in words if word in known or word in table][:1]
+                yield [*place, *at_fault], problem
 
 
 def _step_problems(scenario: Scenario) -> Iterator[_Problem]:
