@@ -72,16 +72,17 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _interrupt)
-    status = _status()
+    status = status_of(None)
     # What there was to do is done: a signal while the interpreter ends must not look like a failure.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.exit(status)
 
 
-def _status() -> int:
+def status_of(arguments: list[str] | None) -> int:
+    """Run a command line, by default the process's own; print what went wrong, return the exit status."""
     try:
-        status = commands.main(standalone_mode=False)
+        status = commands.main(arguments, standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("thinsim: interrupted", err=True)
         return INTERRUPTED

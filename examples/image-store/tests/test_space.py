@@ -61,7 +61,7 @@ def test_with_discard_committed_pruning_gives_everything_back(store, backing_sto
 @pytest.mark.snapshotter(base_image_size="64MiB")
 def test_a_full_pool_refuses_and_recovers_when_a_container_goes(store, snapshotter, thin_pool):
     store.start("greedy", "app")
-    with pytest.raises(Exception, match="space|Input/output"):
+    with pytest.raises(Exception, match=r"space|Input/output"):
         snapshotter.write("greedy", 32 * MiB)
     assert thin_pool.status.mode == "out_of_data_space"
     store.stop("greedy")
