@@ -9,12 +9,13 @@ PACKAGES := btrfs-progs build-essential dmsetup e2fsprogs fuse3 libfuse3-dev mou
 VM_PACKAGES := dmsetup e2fsprogs kmod linux-image-$(shell dpkg --print-architecture 2>/dev/null) qemu-system-x86 thin-provisioning-tools
 BENCH_PACKAGES := fio libfuse3-dev libnbd-bin nbdkit qemu-system-common
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+CHROMIUM ?= chromium
 TEST_ARGUMENTS ?=
 BENCH_ARGUMENTS ?= --json backing.json --plot backing.svg
 C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/native/*.c thinsim/dm/standing/*.c)
 C_HEADERS := $(wildcard fuse_backing/native/*.h)
 
-.PHONY: setup packages reproduce test lint format clean bench-backing bench-engine setup-vm
+.PHONY: setup packages reproduce test lint format clean bench-backing bench-engine setup-vm pictures package
 
 setup: packages $(STAMP)
 
@@ -44,7 +45,7 @@ reproduce: setup
 
 # A containerd that is there already, from another package perhaps, is taken as it is.
 test: setup
-	$(call install,busybox-static)
+	$(call install,busybox-static chromium)
 	$(if $(shell command -v containerd),,$(call install,containerd))
 	$(if $(shell command -v runc),,$(call install,runc))
 	$(BIN)/python -m pytest $(TEST_ARGUMENTS)
@@ -70,6 +71,29 @@ bench-backing: setup
 	$(call install,$(BENCH_PACKAGES))
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks.backing $(BENCH_ARGUMENTS)
+
+# The report of a real run, as a browser shows it: the pictures of README.md.
+pictures: setup
+	$(call install,chromium)
+	mkdir -p build
+	$(BIN)/thinsim run image-and-container --html build/report.html
+	for scheme in 1-light 0-dark; do \
+	    $(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1100,1180 \
+	        --blink-settings=preferredColorScheme=$${scheme%-*} \
+	        --screenshot=docs/report-$${scheme#*-}.png "file://$(CURDIR)/build/report.html#run-2" || exit 1; \
+	done
+
+# A minute. Wheel and sdist, each installed where nothing of this clone is, and used.
+package: packages
+	$(PYTHON) -m venv build/package
+	build/package/bin/pip install --quiet --disable-pip-version-check build
+	build/package/bin/python -m build --outdir build/dist
+	for kind in whl tar.gz; do \
+	    rm -rf build/installed && $(PYTHON) -m venv build/installed && \
+	    build/installed/bin/pip install --quiet --disable-pip-version-check build/dist/thinsim-*.$$kind && \
+	    (cd / && "$(CURDIR)/build/installed/bin/thinsim" run container-exit --rig process \
+	        --html /dev/null --fail-on-leak 1G) || exit 1; \
+	done
 
 bench-engine: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'

@@ -122,7 +122,8 @@ def test_a_mistake_in_a_mark_is_an_error_in_one_line(
     inner: pytest.Pytester, mark: str, complaint: str
 ) -> None:
     inner.makepyfile(
-        f"import pytest\n\n@pytest.mark.{mark}\ndef test_it(snapshotter):\n    raise AssertionError('not here')\n"
+        f"import pytest\n\n@pytest.mark.{mark}\ndef test_it(snapshotter):\n"
+        "    raise AssertionError('not here')\n"
     )
     done = inner.runpytest_subprocess()
     done.assert_outcomes(errors=1)

@@ -27,14 +27,16 @@ PROBE = """<script>
 addEventListener('load', () => {
   const box = e => e.getBoundingClientRect();
   const plots = [...document.querySelectorAll('.plot > svg')];
-  const wide = [...document.querySelectorAll('body *')].filter(e => !e.closest('.scroll, .plot, pre, svg')
-    && box(e).right > innerWidth + 1);
-  const outside = plots.flatMap(p => [...p.querySelectorAll('rect, text, polyline, polygon, line')].filter(e =>
-    box(e).left < box(p).left - 1 || box(e).right > box(p).right + 1 || box(e).top < box(p).top - 1
-    || box(e).bottom > box(p).bottom + 1));
+  const wide = [...document.querySelectorAll('body *')].filter(
+    e => !e.closest('.scroll, .plot, pre, svg') && box(e).right > innerWidth + 1);
+  const shapes = p => [...p.querySelectorAll('rect, text, polyline, polygon, line')];
+  const within = (a, b) => a.left > b.left - 1 && a.right < b.right + 1 && a.top > b.top - 1
+    && a.bottom < b.bottom + 1;
+  const outside = plots.flatMap(p => shapes(p).filter(e => !within(box(e), box(p))));
   const texts = plots.map(p => [...p.querySelectorAll('text')]);
   const meets = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
-  const overlaps = texts.flatMap(t => t.flatMap((a, i) => t.slice(i + 1).filter(b => meets(box(a), box(b))).map(b => a.textContent + " / " + b.textContent)));
+  const overlaps = texts.flatMap(t => t.flatMap((a, i) => t.slice(i + 1)
+    .filter(b => meets(box(a), box(b))).map(b => a.textContent + ' / ' + b.textContent)));
   document.title = 'probe ' + btoa(JSON.stringify({
     plots: plots.length, flat: plots.filter(p => box(p).height < 100).length,
     wide: wide.map(e => e.tagName), outside: outside.map(e => e.outerHTML.slice(0, 80)),
