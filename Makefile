@@ -15,7 +15,7 @@ BENCH_ARGUMENTS ?= --json backing.json --plot backing.svg
 C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/native/*.c thinsim/dm/standing/*.c)
 C_HEADERS := $(wildcard fuse_backing/native/*.h)
 
-.PHONY: setup packages reproduce test lint format clean bench-backing bench-engine setup-vm pictures package
+.PHONY: setup packages reproduce test lint format clean bench-backing bench-engine setup-vm pictures check-dist
 
 setup: packages $(STAMP)
 
@@ -84,7 +84,7 @@ pictures: setup
 	done
 
 # A minute. Wheel and sdist, each installed where nothing of this clone is, and used.
-package: packages
+check-dist: packages
 	$(PYTHON) -m venv build/package
 	build/package/bin/pip install --quiet --disable-pip-version-check build
 	build/package/bin/python -m build --outdir build/dist
