@@ -10,7 +10,7 @@ import trio
 from faulty_block_device import FaultyBlockDevice
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from thinsim.dm.active_pool import NO_SPACE_TIMEOUT
+from thinsim.dm.held_writes import NO_SPACE_TIMEOUT
 from thinsim.dm.local import LocalDeviceMapper
 from thinsim.dm.metadata_device import MetadataDevice
 from thinsim.dm.nodes import NoNodes
@@ -183,7 +183,7 @@ async def test_a_failing_commit_wakes_who_waits_for_an_event_or_for_space(
     await pool.write("thin", 0, 8)
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(refusal, errno.EIO, pool.write, "thin", 9)
+            nursery.start_soon(refusal, errno.ENOSPC, pool.write, "thin", 9)
             await pool.dm.wait("pool", 1)
             nursery.start_soon(pool.dm.wait, "pool", 2)
             pool.data.fails = {"flush"}

@@ -15,6 +15,7 @@ import trio
 from thinsim.block.interface import BlockDevice
 from thinsim.dm.executor import execute, execute_read
 from thinsim.dm.gate import Gate
+from thinsim.dm.held_writes import HeldWrites
 from thinsim.dm.metadata_device import MetadataDevice
 from thinsim.dm.pool_io import Outcome, discard, io_error, write
 from thinsim.dm.remap_lock import RemapLock
@@ -36,10 +37,6 @@ log = logging.getLogger(__name__)
 COMMIT_PERIOD = 1.0
 """Seconds between the commits of a changed pool (dm-thin.c, COMMIT_PERIOD)."""
 
-NO_SPACE_TIMEOUT = 60.0
-"""Seconds that a write waits for space under queue_if_no_space (dm-thin.c, no_space_timeout)."""
-
-
 T = TypeVar("T")
 
 
@@ -55,6 +52,7 @@ class ActivePool:
         self._lock = RemapLock()
         self._changed = trio.lowlevel.ParkingLot()
         self._thins: dict[ThinDevice, BlockDevice | None] = {}
+        self.held = HeldWrites(engine.modes)
         self._closed = False
 
     async def message(self, text: str) -> None:
@@ -144,7 +142,7 @@ class ActivePool:
             if pieces:
                 log.warning("pool is out of data space: a write waits")
                 # Outside of the gate: a suspend of the pool does not wait for space (pool_presuspend).
-                await self._wait_for_space()
+                await self.held.wait(device)
         if failed is not None:
             raise failed
 
@@ -163,19 +161,19 @@ class ActivePool:
             try:
                 await self._flush(device)
             except OutOfDataSpace:
-                await self._wait_for_space()
+                await self.held.wait(device)
             else:
                 return
 
-    async def resume(self, table: PoolTable | None = None) -> None:
-        """Take a newly loaded *table* and the devices' present sizes, then let I/O through (pool_preresume).
+    async def resume(self, table: PoolTable, *, loaded: bool) -> None:
+        """Take *table* and the devices' present sizes, then let I/O through (pool_preresume).
 
-        EINVAL: a device is too small; EIO, ENOSPC: the metadata can't grow. I/O is held then, except in
-        a pool that has failed.
+        The table's mode counts only when it is newly *loaded*. EINVAL: a device is too small; EIO, ENOSPC:
+        the metadata can't grow. I/O is held then, except in a pool that has failed.
         """
         async with self._changing():
             try:
-                await self._run(self._take_table, table)
+                await self._run(self._take_table, table, loaded)
             except DeviceMapperError:
                 if self.engine.mode is not PoolMode.FAIL:
                     raise
@@ -195,6 +193,13 @@ class ActivePool:
                 await self.commit()
             except DeviceMapperError as error:
                 log.warning("periodic commit: %s", error)
+
+    async def keep_time(self) -> None:
+        """Let held writes fail when no space came in time, for ever (do_no_space_timeout)."""
+        while True:
+            await self.held.timed_out()
+            async with self._changing():
+                self.engine.no_space_timeout()
 
     async def wait_event(self, event_nr: int) -> int:
         """Return the event number once it exceeds *event_nr*; the pool's removal is an event, too."""
@@ -246,15 +251,10 @@ class ActivePool:
             outcome: Outcome = await self._run(write, device, offset, data, self._data, origin)
             return outcome
 
-    def _take_table(self, table: PoolTable | None) -> None:
-        blocks = self.engine.target_blocks
-        if table is not None:
-            if bytes_of(table.length) > self._data.size:
-                raise DeviceMapperError(errno.EINVAL, f"{table.data_dev} is too small for the pool's table")
-            can_discard = self._data.max_discard_bytes >= bytes_of(self.engine.block_size)
-            self.engine.bind(table.features, table.low_water_blocks, can_discard)
-            blocks = table.length // self.engine.block_size
-        self.engine.grow(blocks)
+    def _take_table(self, table: PoolTable, loaded: bool) -> None:
+        can_discard = self._data.max_discard_bytes >= bytes_of(self.engine.block_size)
+        self.engine.bind(table.features, table.low_water_blocks, can_discard, loaded=loaded)
+        self.engine.grow(table.length // self.engine.block_size)
         if self.engine.changed:
             with suppress(DeviceMapperError):  # it shows in the mode
                 self.engine.commit()
@@ -288,17 +288,9 @@ class ActivePool:
             except (OSError, KernelError) as error:
                 raise DeviceMapperError(errno.EIO, f"metadata can't be read: {error}") from error
 
-    async def _wait_for_space(self) -> None:
-        """Return when a write may try again: there is space, or waiting is over for all writes."""
-        with trio.move_on_after(NO_SPACE_TIMEOUT):
-            while self.engine.mode is PoolMode.OUT_OF_DATA_SPACE and not self.engine.modes.error_if_no_space:
-                await self._changed.park()
-            return
-        self.engine.no_space_timeout()
-        self._tell_waiters()
-
     def _tell_waiters(self) -> None:
         """Let who waits for an event or for space look again. No checkpoint: it also runs on the way out."""
+        self.held.look_again()
         self._changed.unpark_all()
 
     def _check_open(self, device: ThinDevice) -> None:

@@ -15,6 +15,7 @@ import trio
 from thinsim.dm.active_pool import ActivePool
 from thinsim.dm.activity import Act, Activity, ActivityLog
 from thinsim.dm.devices import Devices
+from thinsim.dm.held_writes import NO_SPACE_TIMEOUT
 from thinsim.dm.interface import DeviceInfo
 from thinsim.dm.lower_devices import LowerDevices, OpenBlock
 from thinsim.dm.mapped_device import MappedDevice
@@ -44,6 +45,8 @@ class LocalDeviceMapper:
         self.activity = ActivityLog()
         self.when_changed: Callable[[], None] = lambda: None
         """Called after a device was made, changed or removed."""
+        self.no_space_timeout = NO_SPACE_TIMEOUT
+        """Seconds that writes wait for space, 0 for ever; looked at when a pool runs out of it."""
         self._nodes = nodes
         self._run = run
         self._lower = LowerDevices(self.devices.own, open_block, run, open_origin or open_block)
@@ -56,7 +59,9 @@ class LocalDeviceMapper:
         """Serve; on the way out every device is removed, pools commit."""
         async with AsyncExitStack() as stack:
             self._nursery = await stack.enter_async_context(trio.open_nursery())
-            self._pools = await stack.enter_async_context(pool_objects(self._run))
+            self._pools = await stack.enter_async_context(
+                pool_objects(self._run, lambda: self.no_space_timeout)
+            )
             self._tables = TableBuilder(self._lower, self._pools, self.trace, self.activity)
             try:
                 yield self
@@ -84,7 +89,7 @@ class LocalDeviceMapper:
 
     async def suspend(self, name: str, *, noflush: bool = False, nolockfs: bool = False) -> None:
         """Hold I/O; freezes first unless *nolockfs* or *noflush*."""
-        await self.suspend_device(self.devices.find(name), lock_fs=not (noflush or nolockfs))
+        await self.suspend_device(self.devices.find(name), lock_fs=not (noflush or nolockfs), noflush=noflush)
 
     async def resume(self, name: str) -> None:
         """Make a loaded table live, let I/O through and thaw."""
@@ -187,21 +192,28 @@ class LocalDeviceMapper:
         if dropped is not None:
             await dropped.close()
 
-    async def suspend_device(self, device: MappedDevice, *, lock_fs: bool) -> None:
-        """Hold I/O; no error when it is held already."""
+    async def suspend_device(self, device: MappedDevice, *, lock_fs: bool, noflush: bool = False) -> None:
+        """Hold I/O; no error when it is held already. With *noflush* nothing is waited for that waits for space."""
         async with self.devices.holding(device):
             if not device.suspended:
-                await self._hold(device, lock_fs=lock_fs)
+                await self._hold(device, lock_fs=lock_fs, noflush=noflush)
                 self.when_changed()
 
-    async def resume_device(self, device: MappedDevice) -> None:
-        """Swap a loaded table in and let I/O through (do_resume); an error leaves the device suspended."""
+    async def resume_device(
+        self, device: MappedDevice, *, lock_fs: bool = True, noflush: bool = False
+    ) -> None:
+        """Swap a loaded table in and let I/O through (do_resume); an error leaves the device suspended.
+
+        A device that isn't suspended is for the swap, as *lock_fs* and *noflush* say.
+        """
         async with self.devices.holding(device):
             old = None
             if device.inactive is not None:
                 if not device.suspended:
                     # Of a table that was never live nothing has to be flushed.
-                    await self._hold(device, lock_fs=device.live is not None)
+                    await self._hold(
+                        device, lock_fs=lock_fs and device.live is not None, noflush=noflush
+                    )
                 old = await device.swap()
             try:
                 if device.suspended:
@@ -300,12 +312,12 @@ class LocalDeviceMapper:
         if self.devices.get(device.name) is device:
             await self._forget(device)
 
-    async def _hold(self, device: MappedDevice, *, lock_fs: bool) -> None:
+    async def _hold(self, device: MappedDevice, *, lock_fs: bool, noflush: bool = False) -> None:
         async def freeze() -> None:
             await self._nodes.freeze(device.name)
 
         try:
-            await device.hold(freeze if lock_fs else None)
+            await device.hold(freeze if lock_fs else None, noflush=noflush)
         except BaseException:
             await self._thaw(device)
             raise

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from thinsim.dm.gate import Gate
+from thinsim.dm.held_writes import GivenBackError
 from thinsim.dm.mapped_table import MappedTable
 from thinsim.errors import DeviceMapperError
 
@@ -71,9 +72,12 @@ class MappedDevice:
             raise DeviceMapperError(errno.EPERM, f"{self.name} is read-only")
         if offset + len(data) > self.size:
             raise DeviceMapperError(errno.ENOSPC, f"write past the end of {self.name}")
-        async with self.gate.passing():
+
+        async def write() -> None:
             for target, within, place, size in self._table().pieces(offset, len(data)):
                 await target.write(within, data if size == len(data) else data[place : place + size])
+
+        await self._pass(write)
 
     async def discard(self, offset: int, length: int) -> None:
         """Give back what the targets can give back of the range; EOPNOTSUPP if one can't."""
@@ -87,25 +91,48 @@ class MappedDevice:
 
     async def flush(self) -> None:
         """Return once what was written is durable."""
-        async with self.gate.passing():
+
+        async def flush() -> None:
             for target in self._table().targets:
                 await target.flush()
 
-    async def hold(self, freeze: Callable[[], Awaitable[None]] | None) -> None:
-        """Suspend: presuspend, *freeze* what is mounted, hold I/O, postsuspend (dm.c, __dm_suspend)."""
+        await self._pass(flush)
+
+    async def hold(self, freeze: Callable[[], Awaitable[None]] | None, *, noflush: bool) -> None:
+        """Suspend: presuspend, *freeze* what is mounted, hold I/O, postsuspend (dm.c, __dm_suspend).
+
+        With *noflush* requests that wait for space are begun anew after the resume, else they are waited for.
+        """
         targets = self.live.targets if self.live is not None else ()
-        for target in targets:
-            await target.prepare_suspend()
-        if freeze is not None:
-            await freeze()
-            self.frozen = True
-        await self.gate.close()
+        try:
+            for target in targets:
+                await target.prepare_suspend(noflush=noflush)
+            if freeze is not None:
+                await freeze()
+                self.frozen = True
+            await self.gate.close()
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                for target in targets:
+                    await target.undo_suspend()
+            raise
         self.suspended = True
         for target in targets:
             await target.suspended()
 
     async def swap(self) -> MappedTable | None:
-        """Make the inactive table live, while suspended; return the old one, to be closed later."""
+        """Make the inactive table live, while suspended; return the old one, to be closed later.
+
+        A table that its devices are too small for is dropped: EINVAL.
+        """
+        if self.inactive is not None:
+            try:
+                for target in self.inactive.targets:
+                    await target.check_limits()
+            except DeviceMapperError:
+                dropped, self.inactive = self.inactive, None
+                await dropped.close()
+                raise
         old, self.live, self.inactive = self.live, self.inactive, None
         if self.live is not None:
             self.read_only = self.live.read_only
@@ -135,6 +162,15 @@ class MappedDevice:
         self.users -= 1
         if not self.users:
             self.when_unused(self)
+
+    async def _pass(self, request: Callable[[], Awaitable[None]]) -> None:
+        """Carry *request* out, once more after a resume each time that a suspend gives it back."""
+        while True:
+            async with self.gate.passing():
+                try:
+                    return await request()
+                except GivenBackError:
+                    pass
 
     def _table(self) -> MappedTable:
         if self._dead:

@@ -45,14 +45,20 @@ class Target(Protocol):
     async def flush(self) -> None:
         """Return once what was written is durable."""
 
+    async def check_limits(self) -> None:
+        """Called before the table goes live; an error drops it (dm-table.c, dm_calculate_queue_limits)."""
+
     async def prepare_resume(self) -> None:
         """Called before the device resumes; an error leaves it suspended (preresume)."""
 
     async def resume(self) -> None:
         """The device resumes."""
 
-    async def prepare_suspend(self) -> None:
-        """Called before the device's I/O is held (presuspend)."""
+    async def prepare_suspend(self, *, noflush: bool) -> None:
+        """Called before the device's I/O is held (presuspend); *noflush*: nothing held may hold up that."""
+
+    async def undo_suspend(self) -> None:
+        """The suspend that was prepared is off (presuspend_undo)."""
 
     async def suspended(self) -> None:
         """The device's I/O is held now (postsuspend)."""

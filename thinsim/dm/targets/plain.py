@@ -44,13 +44,19 @@ class PlainTarget:
         for device in {id(device): device for device in self._lower}.values():
             await device.flush()
 
+    async def check_limits(self) -> None:
+        """Nothing to check."""
+
     async def prepare_resume(self) -> None:
         """Nothing to do."""
 
     async def resume(self) -> None:
         """Nothing to do."""
 
-    async def prepare_suspend(self) -> None:
+    async def prepare_suspend(self, *, noflush: bool) -> None:
+        """Nothing to do."""
+
+    async def undo_suspend(self) -> None:
         """Nothing to do."""
 
     async def suspended(self) -> None:

@@ -10,6 +10,7 @@ from thinsim.dm.targets.pool_objects import PoolObject, PoolObjects
 from thinsim.dm.write_trace import TracedWrite, WriteTrace
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import ThinDevice
+from thinsim.thin.modes import PoolMode
 from thinsim.thin.table import ThinTable, parse_thin_table
 from thinsim.units import SECTOR_SIZE, bytes_of
 
@@ -35,6 +36,7 @@ class ThinTarget(PlainTarget):
         self._name = name
         self._table = table
         self._texts = [device.text for device in lower]
+        self._origin = lower[1] if len(lower) > 1 else None
         self._pools = pools
         self._trace = trace
         self._activity = activity
@@ -59,7 +61,9 @@ class ThinTarget(PlainTarget):
         return after_type(status.text(0, self._table.length))
 
     def table(self) -> str:
-        """Return pool, thin id and external origin."""
+        """Return pool, thin id and external origin; Fail in a failed pool, as the status."""
+        if self.pool.active.engine.mode is PoolMode.FAIL:
+            return "Fail"
         return after_type(self._table.text(*self._texts))
 
     async def read(self, offset: int, length: int) -> bytes:
@@ -80,6 +84,24 @@ class ThinTarget(PlainTarget):
     async def flush(self) -> None:
         """Return once what was written is durable, its mappings included."""
         await self.pool.active.flush(self._thin)
+
+    async def prepare_suspend(self, *, noflush: bool) -> None:
+        """Without flush what waits for space is given back (thin_presuspend)."""
+        if noflush:
+            self.pool.active.held.give_back(self._thin)
+
+    async def undo_suspend(self) -> None:
+        """Requests may wait for space again."""
+        self.pool.active.held.hold_again(self._thin)
+
+    async def suspended(self) -> None:
+        """Requests may wait for space again (thin_postsuspend)."""
+        self.pool.active.held.hold_again(self._thin)
+
+    async def prepare_resume(self) -> None:
+        """Look how long the external origin is now (thin_preresume)."""
+        if self._origin is not None:
+            self._thin.origin_bytes = self._origin.size
 
     async def resume(self) -> None:
         """Its table is live."""
