@@ -1,7 +1,6 @@
-"""What a pool lives through in the recording of ``record_pool_life.py``: sections of steps, each on fresh devices.
+"""What a pool lives through for ``record_pool_life.py``: sections of steps, each on fresh devices.
 
-A step is a verb and what it takes. ``{data}``, ``{metadata}``, ``{disk}`` are devices of 4, 4 and 2 MiB; sizes
-of writes and discards are data blocks of 64 KiB unless they end in ``bytes``.
+A step is a verb and what it takes. ``{data}``, ``{metadata}``, ``{disk}`` are devices of ``MIB`` MiB.
 """
 
 from typing import Any
@@ -49,7 +48,13 @@ def status(name: str = "pool") -> Step:
 
 
 def write(name: str, block: float, count: float = 1, byte: int = 1) -> Step:
-    return {"act": "write", "name": name, "offset": int(block * BLOCK), "length": int(count * BLOCK), "byte": byte}
+    return {
+        "act": "write",
+        "name": name,
+        "offset": int(block * BLOCK),
+        "length": int(count * BLOCK),
+        "byte": byte,
+    }
 
 
 def discard(name: str, block: float, count: float = 1) -> Step:

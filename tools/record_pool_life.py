@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Let a pool live through pool_life_steps.py with the dmsetup in PATH; print what each step answered, as JSON lines.
+"""Let a pool live through pool_life_steps.py with the dmsetup in PATH; print what each step answered.
 
-usage: record_pool_life.py DIRECTORY [SECTION]...      (a directory where sparse files and loop devices may be made)
+usage: record_pool_life.py DIRECTORY [SECTION]...
 
-A line a step: its section, the step, ``error`` (the errno's name, null for success), ``text`` where it has one,
-and the pool's status (without a commit) and event number after it. Standard library only.
+DIRECTORY takes sparse files with loop devices on them. A JSON line a step: its section, the step, ``error``
+(the errno's name, null for success), ``text`` where it has one, and the pool's status (without a commit)
+and event number after it. Standard library only.
 """
 
 import errno
@@ -92,7 +93,10 @@ class Life:
         status, line = sh("dmsetup", "status", "--noflush", "pool")
         if status:
             return {}
-        return {"pool": line, "events": int(sh("dmsetup", "info", "-c", "--noheadings", "-o", "events", "pool")[1])}
+        return {
+            "pool": line,
+            "events": int(sh("dmsetup", "info", "-c", "--noheadings", "-o", "events", "pool")[1]),
+        }
 
     def carry_out(self, step: dict, answer: dict) -> None:
         answer.update(getattr(self, f"do_{step['act']}")(step))
@@ -159,7 +163,7 @@ class Life:
 
     def do_fill(self, step: dict) -> dict:
         size = (self.directory / step["device"]).stat().st_size
-        with open(self.loops[step["device"]], "r+b", buffering=0) as device:
+        with Path(self.loops[step["device"]]).open("r+b", buffering=0) as device:
             for number in range(size // 4096):
                 device.write(struct.pack("<Q", number + 1) * 512)
             os.fsync(device.fileno())

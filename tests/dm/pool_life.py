@@ -1,4 +1,4 @@
-"""Lets an emulated pool live through what ``tools/record_pool_life.py`` recorded on Linux, in this process."""
+"""Lets an emulated pool live through what ``tools/record_pool_life.py`` recorded on Linux."""
 
 import errno
 import hashlib

@@ -14,8 +14,10 @@ import trio
 
 from thinsim.block.interface import BlockDevice
 from thinsim.dm.executor import execute, execute_read
+from thinsim.dm.external_origin import OriginCopy, fill_in, without_origin
 from thinsim.dm.gate import Gate
 from thinsim.dm.held_writes import HeldWrites
+from thinsim.dm.lower_devices import LowerDevice
 from thinsim.dm.metadata_device import MetadataDevice
 from thinsim.dm.pool_io import Outcome, discard, io_error, write
 from thinsim.dm.remap_lock import RemapLock
@@ -51,7 +53,7 @@ class ActivePool:
         self._run = run
         self._lock = RemapLock()
         self._changed = trio.lowlevel.ParkingLot()
-        self._thins: dict[ThinDevice, BlockDevice | None] = {}
+        self._thins: dict[ThinDevice, LowerDevice | None] = {}
         self.held = HeldWrites(engine.modes)
         self._closed = False
 
@@ -62,8 +64,8 @@ class ActivePool:
                 raise DeviceMapperError(errno.ENXIO, "the pool was removed")
             await self._run(self.engine.message, text)
 
-    async def open_thin(self, thin_id: int, length: Sectors, origin: BlockDevice | None = None) -> ThinDevice:
-        """Open *thin_id*; ENODATA when the pool has none. The external *origin* is closed with it."""
+    async def open_thin(self, thin_id: int, length: Sectors, origin: LowerDevice | None = None) -> ThinDevice:
+        """Open *thin_id*; ENODATA when the pool has none. *origin* is its external origin."""
         size = None if origin is None else origin.size
         async with self._lock.alone():
             device = await self._look(lambda: self.engine.open_thin(thin_id, length, size))
@@ -72,10 +74,8 @@ class ActivePool:
 
     def close_thin(self, device: ThinDevice) -> None:
         """Close what :meth:`open_thin` gave: requests that have not begun by now end with EIO."""
-        origin = self._thins.pop(device)
+        del self._thins[device]
         self.engine.close_thin(device)
-        if origin is not None:
-            origin.close()
 
     async def thin_status(self, device: ThinDevice) -> ThinStatus:
         """Return the status of *device*."""
@@ -113,12 +113,14 @@ class ActivePool:
         """Return *length* bytes of *device*."""
         async with self.gate.passing(), self._lock.shared():
             self._check_open(device)
+            origin = self._thins[device]
             steps = await self._look(lambda: device.plan_read(offset, length))
+            inside = steps if origin is None else without_origin(steps)
             try:
-                answer: bytes = await self._run(execute_read, steps, self._data, self._thins.get(device))
+                answer: bytes = await self._run(execute_read, inside, self._data)
             except OSError as error:
                 raise io_error(error) from error
-            return answer
+        return answer if origin is None else await fill_in(answer, steps, origin)
 
     async def write(self, device: ThinDevice, offset: int, data: bytes) -> None:
         """Write *data*; waits for space under queue_if_no_space, ENOSPC when none comes.
@@ -129,13 +131,14 @@ class ActivePool:
         async with self.gate.passing():
             if await self._mapped_write(device, offset, data):
                 return
+        origin = await self._copy_origin(device, offset, len(data))
         failed: DeviceMapperError | None = None
         pieces = [(offset, data)]
         while pieces:
             waiting: list[tuple[int, bytes]] = []
             for at, piece in pieces:
                 async with self.gate.passing():
-                    outcome = await self._remapping_write(device, at, piece)
+                    outcome = await self._remapping_write(device, at, piece, origin)
                 waiting += outcome.waiting
                 failed = failed or outcome.failed
             pieces = waiting
@@ -244,10 +247,18 @@ class ActivePool:
                 raise io_error(error) from error
             return True
 
-    async def _remapping_write(self, device: ThinDevice, offset: int, data: bytes) -> Outcome:
+    async def _copy_origin(self, device: ThinDevice, offset: int, length: int) -> OriginCopy | None:
+        self._check_open(device)
+        origin = self._thins[device]
+        if origin is None:
+            return None
+        return await OriginCopy().fetch(origin, device.origin_ranges(offset, length))
+
+    async def _remapping_write(
+        self, device: ThinDevice, offset: int, data: bytes, origin: OriginCopy | None
+    ) -> Outcome:
         async with self._changing():
             self._check_open(device)
-            origin = self._thins.get(device)
             outcome: Outcome = await self._run(write, device, offset, data, self._data, origin)
             return outcome
 

@@ -1,4 +1,4 @@
-"""Requests held until a pool has space, and the timer that ends their wait (dm-thin.c, retry_on_resume_list)."""
+"""Requests held until a pool has space, and the timer that ends their wait (dm-thin.c, retry_on_resume)."""
 
 import math
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from thinsim.thin.device import NoDataSpace, NotWritable, ThinDevice
 from thinsim.thin.modes import Modes, PoolMode
 
 NO_SPACE_TIMEOUT = 60.0
-"""Seconds that a write waits for space under queue_if_no_space; 0 is for ever (dm-thin.c, no_space_timeout)."""
+"""Seconds that a write waits for space under queue_if_no_space (dm-thin.c, no_space_timeout); 0: for ever."""
 
 
 class GivenBackError(Exception):

@@ -193,7 +193,7 @@ class LocalDeviceMapper:
             await dropped.close()
 
     async def suspend_device(self, device: MappedDevice, *, lock_fs: bool, noflush: bool = False) -> None:
-        """Hold I/O; no error when it is held already. With *noflush* nothing is waited for that waits for space."""
+        """Hold I/O; no error when it is held already. *noflush* does not wait for what waits for space."""
         async with self.devices.holding(device):
             if not device.suspended:
                 await self._hold(device, lock_fs=lock_fs, noflush=noflush)
@@ -211,9 +211,7 @@ class LocalDeviceMapper:
             if device.inactive is not None:
                 if not device.suspended:
                     # Of a table that was never live nothing has to be flushed.
-                    await self._hold(
-                        device, lock_fs=lock_fs and device.live is not None, noflush=noflush
-                    )
+                    await self._hold(device, lock_fs=lock_fs and device.live is not None, noflush=noflush)
                 old = await device.swap()
             try:
                 if device.suspended:

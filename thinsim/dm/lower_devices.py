@@ -5,7 +5,7 @@ does for all tables: two targets may use it, a mount may not.
 """
 
 import errno
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 import trio
@@ -34,10 +34,6 @@ class OwnDevice(Protocol):
     @property
     def granularity(self) -> int:
         """Of discards, bytes; 0 for none."""
-
-    @property
-    def stands_on(self) -> Sequence[tuple[int, int]]:
-        """Major and minor of the devices that its live table uses."""
 
     async def read(self, offset: int, length: int) -> bytes:
         """Return *length* bytes."""
@@ -111,11 +107,6 @@ class LowerDevices:
     async def own(self, word: str) -> OwnDevice | None:
         """Return the mapped device that *word* (a path or major:minor) names; None if it is none of ours."""
         return await self._find_own(word)
-
-    async def uses(self, word: str | None, pool: OwnDevice) -> bool:
-        """Tell whether *word* names a mapped device of ours that stands on *pool*."""
-        own = None if word is None else await self._find_own(word)
-        return own is not None and (own is pool or pool.number in own.stands_on)
 
     async def open_read_only(self, word: str, complaint: str) -> LowerDevice:
         """As :meth:`open`, for a device that is only read, which others may have open."""

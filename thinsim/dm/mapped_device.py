@@ -44,12 +44,6 @@ class MappedDevice:
         return self.live.granularity if self.live is not None else 0
 
     @property
-    def stands_on(self) -> tuple[tuple[int, int], ...]:
-        """Major and minor of the devices that its live table uses."""
-        targets = self.live.targets if self.live is not None else ()
-        return tuple(number for target in targets for number in target.depends_on)
-
-    @property
     def allocated(self) -> int:
         """Bytes that are allocated for it."""
         return sum(target.allocated for target in self.live.targets) if self.live is not None else 0

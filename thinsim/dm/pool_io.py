@@ -4,7 +4,7 @@ import errno
 from dataclasses import dataclass, field
 
 from thinsim.block.interface import BlockDevice
-from thinsim.dm.executor import execute
+from thinsim.dm.executor import Readable, execute
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import OutOfDataSpace, ThinDevice, Unserviceable
 
@@ -18,7 +18,7 @@ class Outcome:
 
 
 def write(
-    device: ThinDevice, offset: int, data: bytes, below: BlockDevice, origin: BlockDevice | None
+    device: ThinDevice, offset: int, data: bytes, below: BlockDevice, origin: Readable | None
 ) -> Outcome:
     """Provision, break sharing and write; where space is short block by block (process_bio).
 

@@ -152,6 +152,19 @@ class ThinDevice:
                 return True
         return False
 
+    def origin_ranges(self, offset: int, length: int) -> list[tuple[int, int]]:
+        """Return (offset, length) of what a write there may copy from the external origin.
+
+        That are its first and last block, as far as the origin goes; the blocks between are written whole.
+        """
+        size, origin_end = self._block, self.origin_bytes or 0
+        first, last = offset // size, (offset + length - 1) // size
+        if last - first < 2:
+            ranges = [(first * size, (last + 1) * size)]
+        else:
+            ranges = [(first * size, (first + 1) * size), (last * size, (last + 1) * size)]
+        return [(begin, min(end, origin_end) - begin) for begin, end in ranges if begin < origin_end]
+
     def plan_write(self, offset: int, length: int) -> WritePlan:
         """Return the plan of a write, or of its beginning as far as there are data blocks for it.
 

@@ -39,9 +39,7 @@ class PoolObject:
 class PoolObjects:
     """The pools of one device-mapper; *no_space_timeout* as ``HeldWrites`` takes it."""
 
-    def __init__(
-        self, run: Runner, nursery: trio.Nursery, no_space_timeout: Callable[[], float]
-    ) -> None:
+    def __init__(self, run: Runner, nursery: trio.Nursery, no_space_timeout: Callable[[], float]) -> None:
         self._run = run
         self._no_space_timeout = no_space_timeout
         self._nursery = nursery

@@ -2,7 +2,6 @@
 
 import errno
 
-from thinsim.block.borrowed import Borrowed
 from thinsim.dm.activity import Act, Activity, ActivityLog
 from thinsim.dm.lower_devices import LowerDevice, LowerDevices
 from thinsim.dm.targets.plain import PlainTarget, after_type
@@ -140,13 +139,8 @@ async def build(
         pool = pools.of(own)
         if pool is None:
             raise DeviceMapperError(errno.EINVAL, f"Couldn't find pool object: {table.pool_dev}")
-        if opened and await lower.uses(table.origin_dev, own):
-            # Its reads would wait for the very write that needs them.
-            raise DeviceMapperError(
-                errno.EOPNOTSUPP, f"an external origin in the same pool is not served: {table.origin_dev}"
-            )
         opened.insert(0, await lower.open(table.pool_dev, "Error opening pool device"))
-        origin = Borrowed(opened[1].block) if len(opened) > 1 else None
+        origin = opened[1] if len(opened) > 1 else None
         thin = await pool.active.open_thin(table.thin_id, table.length, origin)
         # The kernel looks for the thin id first (thin_ctr).
         if pool.suspended:
