@@ -143,6 +143,8 @@ class Life:
         return {"error": "hangs"} if limit.cancelled_caught else answer
 
     def _open(self, name: str) -> FaultyBlockDevice:
+        if name not in self.devices:
+            raise FileNotFoundError(errno.ENOENT, "no such device", name)
         device = self.devices[name]
         device.closed = 0
         return device

@@ -125,10 +125,11 @@ class LowerDevices:
         if shared is None:
             try:
                 block: BlockDevice = await self.run(open_block, word)
+            except (FileNotFoundError, InvalidValueError) as error:
+                # Whatever is no path of a block device is no device (dm-table.c, dm_get_dev_t).
+                raise DeviceMapperError(errno.ENODEV, f"{complaint}: {word}: {error}") from error
             except OSError as error:
                 raise DeviceMapperError(error.errno or errno.EIO, f"{complaint}: {word}") from error
-            except InvalidValueError as error:
-                raise DeviceMapperError(errno.ENOTBLK, f"{complaint}: {error}") from error
             shared = self._shared[key] = _Kernel(word, block, self.run, lambda _: self._shared.pop(key))
         shared.users += 1
         return _Use(shared)

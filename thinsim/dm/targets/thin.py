@@ -4,13 +4,14 @@ import errno
 
 from thinsim.dm.activity import Act, Activity, ActivityLog
 from thinsim.dm.lower_devices import LowerDevice, LowerDevices
+from thinsim.dm.nodes import device_number
 from thinsim.dm.targets.plain import PlainTarget, after_type
 from thinsim.dm.targets.pool_objects import PoolObject, PoolObjects
 from thinsim.dm.write_trace import TracedWrite, WriteTrace
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import ThinDevice
 from thinsim.thin.modes import PoolMode
-from thinsim.thin.table import ThinTable, parse_thin_table
+from thinsim.thin.table import ThinTable, ThinTableWords
 from thinsim.units import SECTOR_SIZE, bytes_of
 
 
@@ -128,15 +129,16 @@ async def build(
     activity: ActivityLog,
 ) -> ThinTarget:
     """Return the target of a table *line* on device *name*; errors in the order of thin_ctr."""
-    table = parse_thin_table(line)
+    words = ThinTableWords.read(line)
     opened: list[LowerDevice] = []
     try:
-        if table.origin_dev is not None:
-            opened.append(await lower.open_read_only(table.origin_dev, "Error opening origin device"))
-        own = await lower.own(table.pool_dev)
-        if own is None:
-            raise DeviceMapperError(errno.EINVAL, f"Error opening pool device: {table.pool_dev}")
-        pool = pools.of(own)
+        if words.origin_dev is not None:
+            opened.append(await lower.open_read_only(words.origin_dev, "Error opening origin device"))
+        own = await lower.own(words.pool_dev)
+        if own is None and device_number(words.pool_dev) == "0:0":
+            raise DeviceMapperError(errno.ENODEV, f"Error opening pool device: {words.pool_dev}")
+        table = words.table()
+        pool = None if own is None else pools.of(own)
         if pool is None:
             raise DeviceMapperError(errno.EINVAL, f"Couldn't find pool object: {table.pool_dev}")
         opened.insert(0, await lower.open(table.pool_dev, "Error opening pool device"))

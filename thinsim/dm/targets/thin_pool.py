@@ -8,7 +8,7 @@ from thinsim.dm.lower_devices import LowerDevice, LowerDevices
 from thinsim.dm.targets.plain import PlainTarget, after_type
 from thinsim.dm.targets.pool_objects import PoolObject, PoolObjects
 from thinsim.errors import DeviceMapperError
-from thinsim.thin.table import PoolTable, parse_pool_table
+from thinsim.thin.table import PoolTable, PoolTableWords
 from thinsim.units import bytes_of
 
 
@@ -117,11 +117,12 @@ class ThinPoolTarget(PlainTarget):
 
 async def build(line: str, owner: object, lower: LowerDevices, pools: PoolObjects) -> ThinPoolTarget:
     """Return the target of a table *line* on device *owner*; errors in the order of pool_ctr."""
-    table = parse_pool_table(line)
+    words = PoolTableWords.read(line)
     opened: list[LowerDevice] = []
     try:
-        opened.append(await lower.open(table.metadata_dev, "Error opening metadata block device"))
-        opened.append(await lower.open(table.data_dev, "Error getting data device"))
+        opened.append(await lower.open(words.metadata_dev, "Error opening metadata block device"))
+        opened.append(await lower.open(words.data_dev, "Error getting data device"))
+        table = words.table()
         pool = await pools.acquire(table, opened[0], opened[1], owner)
     except BaseException:
         for device in opened:
