@@ -52,7 +52,8 @@ class ActivePool:
         self._metadata = metadata
         self._run = run
         self._lock = RemapLock()
-        self._changed = trio.lowlevel.ParkingLot()
+        self.when_changed: Callable[[], None] = lambda: None
+        """Called after there may have been an event. No checkpoint."""
         self._thins: dict[ThinDevice, LowerDevice | None] = {}
         self.held = HeldWrites(engine.modes)
         self._closed = False
@@ -204,12 +205,6 @@ class ActivePool:
             async with self._changing():
                 self.engine.no_space_timeout()
 
-    async def wait_event(self, event_nr: int) -> int:
-        """Return the event number once it exceeds *event_nr*; the pool's removal is an event, too."""
-        while self.engine.event_nr + self._closed <= event_nr and not self._closed:
-            await self._changed.park()
-        return self.engine.event_nr + self._closed
-
     async def close(self) -> None:
         """Close both devices without a commit, once no request uses them any more."""
         with trio.CancelScope(shield=True):
@@ -302,7 +297,7 @@ class ActivePool:
     def _tell_waiters(self) -> None:
         """Let who waits for an event or for space look again. No checkpoint: it also runs on the way out."""
         self.held.look_again()
-        self._changed.unpark_all()
+        self.when_changed()
 
     def _check_open(self, device: ThinDevice) -> None:
         if device not in self._thins:

@@ -132,7 +132,7 @@ class LocalDeviceMapper:
         return sorted(self.devices)
 
     async def wait(self, name: str, event_nr: int) -> int:
-        """Wait until the event number differs from *event_nr*; a device's removal is an event."""
+        """Wait until the event number is not *event_nr*; a device's removal is an event."""
         return await self.wait_device(self.devices.find(name), event_nr)
 
     def path(self, name: str) -> Path:
@@ -176,6 +176,9 @@ class LocalDeviceMapper:
         """Build a table into the inactive slot; what was there goes (table_load)."""
         assert self._tables is not None, "verbs are called inside running()"
         table = await self._tables.build(device.name, device, lines, read_only=read_only)
+        pool = pool_of(table.targets)
+        if pool is not None:
+            pool.active.when_changed = device.tell
         immutable = device.live.immutable_kind if device.live is not None else None
         if immutable is not None and immutable != table.targets[0].kind:
             await table.close()
@@ -242,6 +245,7 @@ class LocalDeviceMapper:
             self.devices.check_free(name)
             await self._nodes.rename(device.name, name)
             self.devices.rename(device, name)
+            device.tell(events=int(device.live is not None))
             self.when_changed()
 
     async def status_lines(self, device: MappedDevice, *, noflush: bool = False) -> Sequence[TableLine]:
@@ -253,7 +257,6 @@ class LocalDeviceMapper:
 
     async def info_of(self, device: MappedDevice) -> DeviceInfo:
         """Return what is known of a device."""
-        pool = pool_of(device.live.targets) if device.live is not None else None
         return DeviceInfo(
             name=device.name,
             major=device.number[0],
@@ -262,7 +265,7 @@ class LocalDeviceMapper:
             suspended=device.suspended,
             live_table=device.live is not None,
             inactive_table=device.inactive is not None,
-            event_nr=pool.active.engine.event_nr if pool is not None else int(device.removed.is_set()),
+            event_nr=device.event_nr,
             deferred_remove=device.deferred_remove,
             read_only=device.read_only,
             target_count=len(device.live.targets) if device.live is not None else 0,
@@ -271,12 +274,7 @@ class LocalDeviceMapper:
 
     async def wait_device(self, device: MappedDevice, event_nr: int) -> int:
         """Wait until the event number differs from *event_nr* (dm.c, dm_wait_event)."""
-        pool = pool_of(device.live.targets) if device.live is not None else None
-        if pool is not None:
-            return await pool.active.wait_event(event_nr)
-        if event_nr == int(device.removed.is_set()):
-            await device.removed.wait()
-        return int(device.removed.is_set())
+        return await device.wait_event(event_nr)
 
     async def gone(self, name: str) -> None:
         """The node of a device whose removal was deferred is gone: finish the removal."""

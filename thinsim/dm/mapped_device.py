@@ -28,7 +28,9 @@ class MappedDevice:
         """Targets of other devices that use this one."""
         self.lock = trio.Lock()  # one verb at a time on a device
         self.gate = Gate()
-        self.removed = trio.Event()
+        self.events = 0
+        """Of the core: renamed, removed (dm-ioctl.c, dm_hash_rename, __hash_remove)."""
+        self._told = trio.lowlevel.ParkingLot()
         self.when_unused: Callable[[MappedDevice], None] = lambda device: None
         """Called when the last target that used it is gone."""
         self._dead = False
@@ -47,6 +49,22 @@ class MappedDevice:
     def allocated(self) -> int:
         """Bytes that are allocated for it."""
         return sum(target.allocated for target in self.live.targets) if self.live is not None else 0
+
+    @property
+    def event_nr(self) -> int:
+        """Events so far, of the core and of the targets (dm.c, event_callback)."""
+        return self.events + sum(target.events for target in (self.live.targets if self.live else ()))
+
+    def tell(self, events: int = 0) -> None:
+        """Let who waits for an event look; *events* of the core have come."""
+        self.events += events
+        self._told.unpark_all()
+
+    async def wait_event(self, event_nr: int) -> int:
+        """Return the event number once it is not *event_nr*, or the device is gone (dm_wait_event)."""
+        while self.event_nr == event_nr and not self._dead:
+            await self._told.park()
+        return self.event_nr
 
     async def read(self, offset: int, length: int) -> bytes:
         """Return up to *length* bytes at *offset*; short at the end of the device."""
@@ -145,11 +163,11 @@ class MappedDevice:
     async def kill(self) -> None:
         """End all I/O with EIO from now on, let who waits through, close both tables: the device is gone."""
         self._dead = True
+        self.tell(events=1)
         self.gate.open()
         for table in (self.live, self.inactive):
             if table is not None:
                 await table.close()
-        self.removed.set()
 
     def release(self) -> None:
         """A target of another device uses it no more."""

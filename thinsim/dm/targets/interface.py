@@ -24,6 +24,10 @@ class Target(Protocol):
     def allocated(self) -> int:
         """Bytes that are allocated for the segment: all of it, unless it is thin."""
 
+    @property
+    def events(self) -> int:
+        """Events so far (dm_table_event)."""
+
     async def status(self, *, flush: bool) -> str:
         """Return what ``dmsetup status`` shows after the type; with *flush* a pool commits first."""
 

@@ -31,6 +31,11 @@ class PlainTarget:
         """All of it."""
         return self._length
 
+    @property
+    def events(self) -> int:
+        """None."""
+        return 0
+
     async def status(self, *, flush: bool) -> str:
         """Nothing."""
         return ""

@@ -45,6 +45,11 @@ class ThinPoolTarget(PlainTarget):
         return self.pool.active.engine.status().used_data * self.block_bytes
 
     @property
+    def events(self) -> int:
+        """Low water marks, changes of the mode, the no-space timeout."""
+        return self.pool.active.engine.event_nr
+
+    @property
     def block_bytes(self) -> int:
         """The data block size in bytes."""
         return bytes_of(self.pool.active.engine.block_size)
