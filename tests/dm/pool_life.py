@@ -54,6 +54,7 @@ class Life:
             await trio.sleep(0.5)
             return await self._look()
         await self._carry_out(step, answer, trio.Event())
+        await trio.sleep(0.3)
         return {**answer, **await self._look()}
 
     async def _look(self) -> Step:

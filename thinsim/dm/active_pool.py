@@ -57,6 +57,7 @@ class ActivePool:
         self._thins: dict[ThinDevice, LowerDevice | None] = {}
         self.held = HeldWrites(engine.modes)
         self._closed = False
+        self._last_commit = trio.current_time()
 
     async def message(self, text: str) -> None:
         """Carry out a message and commit; a failing commit shows in the mode only (pool_message)."""
@@ -154,7 +155,8 @@ class ActivePool:
         """Unmap and pass down; the two stages stand around the execution (dm-thin.c, passdown_pt1, _pt2)."""
         async with self.gate.passing(), self._changing():
             self._check_open(device)
-            await self._run(discard, device, offset, length, self._data)
+            await self._run(discard, device, offset, length, self._data, self._commit_if_due())
+            await self._run(self._commit_if_due())
 
     async def flush(self, device: ThinDevice) -> None:
         """Flush the data device, or commit when *device* changed in this transaction.
@@ -193,10 +195,9 @@ class ActivePool:
         """Commit a changed pool once a period, for ever."""
         while True:
             await trio.sleep(COMMIT_PERIOD)
-            try:
-                await self.commit()
-            except DeviceMapperError as error:
-                log.warning("periodic commit: %s", error)
+            if self.engine.metadata.devices_changed:
+                async with self._changing():
+                    await self._run(self._commit_if_due())
 
     async def keep_time(self) -> None:
         """Let held writes fail when no space came in time, for ever (do_no_space_timeout)."""
@@ -228,6 +229,7 @@ class ActivePool:
                         raise io_error(error) from error
                     return
             await self.commit()
+            self._last_commit = trio.current_time()
 
     async def _mapped_write(self, device: ThinDevice, offset: int, data: bytes) -> bool:
         """Write *data* if that changes no mapping; return whether it was written."""
@@ -255,7 +257,24 @@ class ActivePool:
         async with self._changing():
             self._check_open(device)
             outcome: Outcome = await self._run(write, device, offset, data, self._data, origin)
+            await self._run(self._commit_if_due())
             return outcome
+
+    def _commit_if_due(self) -> Callable[[], None]:
+        """Return what commits if a device has changed, once a period at most (process_deferred_bios).
+
+        A change after a quiet time is thus committed at once. How it goes shows in the mode.
+        """
+        now = trio.current_time()
+        due = now - self._last_commit >= COMMIT_PERIOD
+
+        def commit() -> None:
+            if due and self.engine.metadata.devices_changed:
+                self._last_commit = now
+                with suppress(DeviceMapperError):
+                    self.engine.commit()
+
+        return commit
 
     def _take_table(self, table: PoolTable, loaded: bool) -> None:
         can_discard = self._data.max_discard_bytes >= bytes_of(self.engine.block_size)

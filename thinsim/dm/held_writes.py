@@ -31,16 +31,21 @@ class HeldWrites:
         self._timed = modes.shortages
         self._deadline = math.inf
         self._given_back: set[ThinDevice] = set()
+        self._suspends = 0
 
     async def wait(self, device: ThinDevice) -> None:
         """Return when a request of *device* may try again.
 
-        ENOSPC, or EIO, when the pool became read-only meanwhile (error_retry_list); GivenBackError.
+        That may be in vain, after a suspend of the pool. ENOSPC, or EIO, when the pool became read-only
+        meanwhile (error_retry_list); GivenBackError.
         """
+        suspends = self._suspends
         while self._modes.waits_for_space:
             if device in self._given_back:
                 raise GivenBackError
             await self._waiting.park()
+            if suspends != self._suspends:
+                return
         if self._modes.mode > PoolMode.OUT_OF_DATA_SPACE:
             raise NoDataSpace("no space came") if self._modes.out_of_data_space else NotWritable()
 
@@ -53,9 +58,11 @@ class HeldWrites:
         self._timed = self._modes.shortages
         self._waiting.unpark_all()
 
-    def stop_timer(self) -> None:
-        """The pool is suspended: the timer starts anew with its resume (pool_postsuspend)."""
+    def pool_suspended(self) -> None:
+        """Requests begin anew with the resume, and so does the timer (requeue_io, pool_postsuspend)."""
+        self._suspends += 1
         self._set_timer(math.inf)
+        self._waiting.unpark_all()
 
     async def timed_out(self) -> None:
         """Return when requests have waited long enough."""

@@ -1,6 +1,7 @@
 """Requests that change mappings, carried out: plan, execute, complete. Blocking; runs on a worker thread."""
 
 import errno
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from thinsim.block.interface import BlockDevice
@@ -48,10 +49,18 @@ def write(
     return outcome
 
 
-def discard(device: ThinDevice, offset: int, length: int, below: BlockDevice) -> None:
-    """Unmap and pass down; the two stages stand around the execution (dm-thin.c, passdown_pt1, _pt2)."""
+def discard(
+    device: ThinDevice, offset: int, length: int, below: BlockDevice, commit: Callable[[], None]
+) -> None:
+    """Unmap and pass down; the two stages stand around the execution (dm-thin.c, passdown_pt1, _pt2).
+
+    *commit* comes after the first stage. What the second frees then waits for another commit, and the
+    next change of a device brings it: the kernel's clock alone does not.
+    """
     plan = device.plan_discard(offset, length)
     try:
+        if plan.steps:
+            commit()
         execute(plan.steps, below)
     finally:
         device.complete(plan)

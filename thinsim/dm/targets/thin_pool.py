@@ -109,8 +109,8 @@ class ThinPoolTarget(PlainTarget):
         self.pool.suspended = False
 
     async def suspended(self) -> None:
-        """Stop the timer of held writes, commit (pool_postsuspend)."""
-        self.pool.active.held.stop_timer()
+        """Take back what was held for space, commit (pool_postsuspend)."""
+        self.pool.active.held.pool_suspended()
         await self.pool.active.commit_or_log()
 
     async def close(self) -> None:
