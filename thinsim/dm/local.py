@@ -197,6 +197,8 @@ class LocalDeviceMapper:
 
     async def suspend_device(self, device: MappedDevice, *, lock_fs: bool, noflush: bool = False) -> None:
         """Hold I/O; no error when it is held already. *noflush* does not wait for what waits for space."""
+        if not device.suspended:
+            await device.awake()
         async with self.devices.holding(device):
             if not device.suspended:
                 await self._hold(device, lock_fs=lock_fs, noflush=noflush)
@@ -209,6 +211,8 @@ class LocalDeviceMapper:
 
         A device that isn't suspended is for the swap, as *lock_fs* and *noflush* say.
         """
+        if device.suspended or device.inactive is not None:
+            await device.awake()
         async with self.devices.holding(device):
             old = None
             if device.inactive is not None:
@@ -294,6 +298,7 @@ class LocalDeviceMapper:
             pool = pool_of(device.live.targets) if device.live is not None else None
             if pool is not None:
                 pool.active.let_through()  # a verb under way may wait for it
+                pool.suspended = False
         while self.devices:
             device = min(self.devices.values(), key=lambda each: each.users)
             async with device.lock:

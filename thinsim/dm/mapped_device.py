@@ -110,6 +110,12 @@ class MappedDevice:
 
         await self._pass(flush)
 
+    async def awake(self) -> None:
+        """Return once no pool that its tables use is suspended, and it with that (dm_internal_suspend)."""
+        for table in (self.live, self.inactive):
+            for target in table.targets if table is not None else ():
+                await target.awake()
+
     async def hold(self, freeze: Callable[[], Awaitable[None]] | None, *, noflush: bool) -> None:
         """Suspend: presuspend, *freeze* what is mounted, hold I/O, postsuspend (dm.c, __dm_suspend).
 

@@ -49,6 +49,9 @@ class Target(Protocol):
     async def flush(self) -> None:
         """Return once what was written is durable."""
 
+    async def awake(self) -> None:
+        """Return once no suspend of what it stands on suspends it, too (dm_internal_suspend)."""
+
     async def check_limits(self) -> None:
         """Called before the table goes live; an error drops it (dm-table.c, dm_calculate_queue_limits)."""
 

@@ -49,6 +49,9 @@ class PlainTarget:
         for device in {id(device): device for device in self._lower}.values():
             await device.flush()
 
+    async def awake(self) -> None:
+        """At once."""
+
     async def check_limits(self) -> None:
         """Nothing to check."""
 

@@ -26,9 +26,25 @@ class PoolObject:
         self.metadata = metadata
         self.data = data
         self.owner = owner
-        self.suspended = True
-        """Until the first resume, and from each suspend to the next resume."""
+        self._resumed = trio.Event()
         self.users = 1
+
+    @property
+    def suspended(self) -> bool:
+        """Until the first resume, and from each suspend to the next resume."""
+        return not self._resumed.is_set()
+
+    @suspended.setter
+    def suspended(self, suspended: bool) -> None:
+        if not suspended:
+            self._resumed.set()
+        elif self._resumed.is_set():
+            self._resumed = trio.Event()
+
+    async def awake(self) -> None:
+        """Return once the pool is not suspended."""
+        while self.suspended:
+            await self._resumed.wait()
 
     @property
     def numbers(self) -> tuple[tuple[int, int], tuple[int, int]]:

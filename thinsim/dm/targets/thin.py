@@ -85,6 +85,10 @@ class ThinTarget(PlainTarget):
         """Return once what was written is durable, its mappings included."""
         await self.pool.active.flush(self._thin)
 
+    async def awake(self) -> None:
+        """Wait for the resume of a suspended pool."""
+        await self.pool.awake()
+
     async def prepare_suspend(self, *, noflush: bool) -> None:
         """Without flush what waits for space is given back (thin_presuspend)."""
         if noflush:
