@@ -212,6 +212,10 @@ class ActivePool:
             async with self._lock.alone():
                 self._closed = True
                 try:
+                    await self._run(self.engine.metadata.close)
+                except OSError as error:
+                    log.error("closing the pool's metadata: %s", error)
+                try:
                     self._data.close()
                 finally:
                     self._metadata.close()
@@ -280,7 +284,7 @@ class ActivePool:
         can_discard = self._data.max_discard_bytes >= bytes_of(self.engine.block_size)
         self.engine.bind(table.features, table.low_water_blocks, can_discard, loaded=loaded)
         self.engine.grow(table.length // self.engine.block_size)
-        if self.engine.changed:
+        if self.engine.metadata.uncommitted:
             with suppress(DeviceMapperError):  # it shows in the mode
                 self.engine.commit()
 
