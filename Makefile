@@ -14,7 +14,8 @@ BENCH_ARGUMENTS ?= --json backing.json --plot backing.svg
 C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/binding/*.c fuse_backing/native/*.c thinsim/dm/standing/*.c)
 C_HEADERS := $(wildcard fuse_backing/binding/*.h fuse_backing/native/*.h)
 
-.PHONY: setup packages reproduce test storm lint format clean bench-backing bench-engine setup-vm
+.PHONY: setup packages reproduce test storm lint format clean
+.PHONY: bench-backing bench-engine campaign-metadata setup-vm
 
 setup: packages $(STAMP)
 
@@ -74,6 +75,12 @@ bench-backing: setup
 	$(call install,$(BENCH_PACKAGES))
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks.backing $(BENCH_ARGUMENTS)
+
+# A quarter of an hour: random histories, crashes and damage of pool metadata by the ten thousands.
+campaign-metadata: setup
+	THINSIM_CAMPAIGN=1 THINSIM_EXAMPLES=100 THINSIM_SUBSETS=40 THINSIM_CORRUPTIONS=1500 \
+	    $(BIN)/python -m pytest -q tests/thin/test_thin_metadata_histories.py \
+	    tests/thin/test_thin_metadata_crashes.py tests/thin/test_thin_metadata_damage.py $(TEST_ARGUMENTS)
 
 bench-engine: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
