@@ -19,6 +19,7 @@ from thinsim.cli.metadata import metadata
 from thinsim.cli.pool import pool
 from thinsim.cli.reproduce import reproduce
 from thinsim.cli.vm import vm
+from thinsim.cli.watch import watch
 from thinsim.errors import ThinsimError
 
 INTERRUPTED = 130
@@ -37,6 +38,7 @@ commands.add_command(env)
 commands.add_command(pool)
 commands.add_command(metadata)
 commands.add_command(vm)
+commands.add_command(watch)
 
 
 def main() -> None:
