@@ -20,9 +20,17 @@ COMMANDS = {
         "regression:baseline",
         "What scenarios measured, stored to compare later runs with (thinsim ci).",
     ),
+    "bench": (
+        "benchmark:bench",
+        "Measure snapshots, images and containers: interleaved rounds, medians, ratios, what processes cost.",
+    ),
     "ci": (
         "regression:ci",
         "Run each SCENARIO (by default those of the baseline) and compare with the baseline.",
+    ),
+    "compare": (
+        "benchmark:compare",
+        "Compare what thinsim bench --json wrote, A before and B after: ratios and how sure they are.",
     ),
     "dm": ("dm:dm", "The emulated device-mapper that the drop-in dmsetup talks to."),
     "doctor": (
