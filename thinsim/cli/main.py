@@ -20,9 +20,17 @@ COMMANDS = {
         "regression:baseline",
         "What scenarios measured, stored to compare later runs with (thinsim ci).",
     ),
+    "bench": (
+        "benchmark:bench",
+        "Measure snapshots, images and containers: interleaved rounds, medians, ratios, what processes cost.",
+    ),
     "ci": (
         "regression:ci",
         "Run each SCENARIO (by default those of the baseline) and compare with the baseline.",
+    ),
+    "compare": (
+        "benchmark:compare",
+        "Compare what thinsim bench --json wrote, A before and B after: ratios and how sure they are.",
     ),
     "dm": ("dm:dm", "The emulated device-mapper that the drop-in dmsetup talks to."),
     "doctor": (
@@ -48,6 +56,10 @@ COMMANDS = {
     "vm": (
         "vm:vm",
         "A throw-away virtual machine with the kernel's own dm-thin, on a view of this machine.",
+    ),
+    "watch": (
+        "watch:watch",
+        "Show the running pool NAME: space used and leaked now, its devices, discards as they come.",
     ),
 }
 """Per command its module and object below ``thinsim.cli``, and the first sentence of its help."""
