@@ -81,11 +81,12 @@ bench-backing: setup
 pictures: setup
 	$(call install,chromium)
 	mkdir -p build
-	$(BIN)/thinsim run image-and-container --html build/report.html
+	$(BIN)/thinsim run image-and-container --variant discard_blocks=true \
+	    --variant 'true + discard_committed' --html build/report.html
 	for scheme in 1-light 0-dark; do \
-	    $(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1100,1180 \
+	    $(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1100,1750 \
 	        --blink-settings=preferredColorScheme=$${scheme%-*} \
-	        --screenshot=docs/report-$${scheme#*-}.png "file://$(CURDIR)/build/report.html#run-2" || exit 1; \
+	        --screenshot=docs/report-$${scheme#*-}.png "file://$(CURDIR)/build/report.html" || exit 1; \
 	done
 
 # A minute. Wheel and sdist, each installed where nothing of this clone is, and used.
