@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thinsim.measure.sample import StepSample
-from thinsim.report.html.svg import Band, Frame, bands, drawing, size_axis, time_axis
+from thinsim.report.html.svg import Band, Frame, TimeScale, bands, drawing, size_axis, time_axis
 
 HEIGHT = 330
 
@@ -38,7 +38,7 @@ def space_plot(samples: Sequence[StepSample], block_bytes: int, phases: Sequence
     """Return the plot: the host's bytes as an area, the leaked ones as its upper part, the rest as lines."""
     lines = {line.kind: line for line in heights(samples, block_bytes)}
     top = max((value for line in lines.values() for value in line.values), default=0) * 1.06 or 1
-    frame = Frame(samples[-1].at if samples else 0, top, HEIGHT)
+    frame = Frame(TimeScale.of(phases), top, HEIGHT)
     needed = [sample.host_allocated - sample.leaked for sample in samples]
     parts = [
         *bands(frame, phases),
