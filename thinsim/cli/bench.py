@@ -9,10 +9,11 @@ from rich.console import Console
 from thinsim.cli.interruptible import run
 from thinsim.cli.progress import TerminalProgress
 from thinsim.report.document import Report, report_of
-from thinsim.rig.probes import Choice, choose_rig, probe_machine
+from thinsim.rig.probes import Choice, probe_machine
 from thinsim.rig.recovery import abandoned_runs, recover
 from thinsim.scenario.file.library import FoundScenario
-from thinsim.scenario.file.run import RIGS, Request, run_scenario
+from thinsim.scenario.file.rigs import choose_scenario_rig
+from thinsim.scenario.file.run import Request, run_scenario
 
 UNBOUNDED_WIDTH = 200
 """Of a table that goes to a pipe or a file, which have no width."""
@@ -29,9 +30,7 @@ def clean_up_after_killed_runs(notes: Console) -> None:
 def rig_for_scenarios(wanted: str, directory: Path | None, notes: Console) -> Choice:
     """Return the rig for *wanted*, ``auto`` or a name, told to *notes*. EnvironmentLacksError."""
     findings = probe_machine(directory or Path(tempfile.gettempdir()))
-    choice = choose_rig(wanted, findings)
-    if wanted == "auto" and choice.rig not in RIGS:
-        choice = choose_rig(RIGS[0], findings)
+    choice = choose_scenario_rig(wanted, findings)
     notes.print(f"rig {choice.rig}: {choice.why}", highlight=False)
     return choice
 

@@ -17,7 +17,7 @@ from thinsim.regression.markdown import markdown
 from thinsim.report.environment import environment
 from thinsim.report.junit import Case, document
 from thinsim.scenario.file.library import FoundScenario, find
-from thinsim.scenario.file.run import RIGS
+from thinsim.scenario.file.rigs import RIGS
 
 _STATUSES = {ChangeKind.LEAK: LEAKED, ChangeKind.BROKEN: BROKEN, ChangeKind.SLOWER: SLOWER}
 _RIG = click.option("--rig", type=click.Choice(["auto", *RIGS]), default="auto", show_default=True)

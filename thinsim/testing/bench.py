@@ -12,12 +12,13 @@ from typing import Any
 
 from fuse_backing.faults import FaultPlan
 from fuse_backing.ledger import LedgerEvent
+from thinsim.errors import InvalidValueError
 from thinsim.measure.attribution import Leak
 from thinsim.rig.interface import ScenarioRig
-from thinsim.rig.probes import choose_rig, probe_machine
+from thinsim.rig.probes import probe_machine
 from thinsim.rig.working_directory import working_directory
 from thinsim.scenario.file.document import OWN_KEYS, Pool
-from thinsim.scenario.file.run import RIGS, stand_up
+from thinsim.scenario.file.rigs import RIGS, choose_scenario_rig, stand_up
 from thinsim.scenario.file.session import Session, session
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.interface import Mount
@@ -226,8 +227,9 @@ def bench_portal(
     for a rig that can't run here.
     """
     shape_of: Callable[[str], Any] = Pool(**pool).shape
-    chosen = choose_rig(rig, probe_machine(directory)).rig
-    chosen = chosen if chosen in RIGS or rig != "auto" else RIGS[0]
+    if rig not in ("auto", *RIGS):
+        raise InvalidValueError(f"there is no rig {rig!r}; there are auto, {', '.join(RIGS)}")
+    chosen = choose_scenario_rig(rig, probe_machine(directory)).rig
 
     @asynccontextmanager
     async def stand_up_session() -> AsyncIterator[Session]:
