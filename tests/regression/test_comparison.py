@@ -20,6 +20,8 @@ def variant(**changed: object) -> VariantBaseline:
         "discards": 4,
         "write_seconds": 2.0,
         "discard_seconds": 1.0,
+        "least_cost": 0.5,
+        "most_cost": 0.6,
     }
     return VariantBaseline(**{**values, **changed})  # type: ignore[arg-type]
 
@@ -54,25 +56,30 @@ def test_less_than_ever_is_better() -> None:
 
 
 @pytest.mark.parametrize(
-    ("writes", "discards", "kind"),
+    ("least", "most", "kind"),
     [
-        (2.0, 1.5, None),
-        (2.0, 1.51, ChangeKind.SLOWER),
-        (2.0, 2.0, ChangeKind.SLOWER),
-        (4.0, 2.0, None),  # a machine that is half as fast
-        (2.0, 0.5, ChangeKind.BETTER),
-        (0.01, 1.0, None),  # too short to tell
+        (0.9, 9.0, None),  # the cheapest round now against the dearest then: just tolerated
+        (0.91, 0.91, ChangeKind.SLOWER),
+        (1.2, 1.3, ChangeKind.SLOWER),
+        (0.34, 0.34, None),
+        (0.3, 0.33, ChangeKind.BETTER),
     ],
 )
 def test_discards_are_compared_as_a_ratio_to_writes(
-    writes: float, discards: float, kind: ChangeKind | None
+    least: float, most: float, kind: ChangeKind | None
 ) -> None:
-    now = variant(write_seconds=writes, discard_seconds=discards)
+    now = variant(least_cost=least, most_cost=most)
     assert [each for each, _ in changes(scenario(now), scenario(variant()))] == ([kind] if kind else [])
 
 
+@pytest.mark.parametrize("short", ["write_seconds", "discard_seconds"])
+def test_what_took_no_time_is_not_compared(short: str) -> None:
+    now = variant(least_cost=100.0, most_cost=100.0, **{short: 0.04})
+    assert changes(scenario(now), scenario(variant())) == []
+
+
 def test_other_discards_than_before_are_not_compared() -> None:
-    now = variant(discards=5, discard_seconds=100.0)
+    now = variant(discards=5, least_cost=100.0, most_cost=100.0)
     assert changes(scenario(now), scenario(variant())) == []
 
 
@@ -101,7 +108,7 @@ def test_the_summary_has_a_row_a_variant_and_every_change() -> None:
     now = scenario(variant(most_leaked=13 * BLOCK, leaked_by={"a|b": 13 * BLOCK}))
     text = markdown([compare(now, scenario(variant()), tolerance=1.5)], tolerance=1.5)
     assert text.startswith("### thinsim: 1 regressions\n")
-    assert "| s | v | process | 832 KiB | 768 KiB | 1.00 | leak |" in text
+    assert "| s | v | process | 832 KiB | 768 KiB | 0.83 | leak |" in text
     assert "- **leak**: s / v: " in text
     assert "a\\|b" in text
 

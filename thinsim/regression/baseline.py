@@ -26,13 +26,11 @@ class VariantBaseline(_Table):
     """Asserts that did not hold in some round."""
     discards: int
     write_seconds: float
-    """The shortest of the rounds, as ``discard_seconds``: what disturbs a run only makes it longer."""
+    """The shortest of the rounds, as ``discard_seconds``."""
     discard_seconds: float
-
-    @property
-    def discard_cost(self) -> float | None:
-        """What discards took against what writes took in the same rounds; None if either took no time."""
-        return self.discard_seconds / self.write_seconds if self.write_seconds and self.discards else None
+    least_cost: float
+    """The least of the rounds: seconds of discards for each second of writes in the same round."""
+    most_cost: float
 
 
 class ScenarioBaseline(_Table):
@@ -95,6 +93,7 @@ def _variant(runs: Sequence[VariantRun]) -> VariantBaseline:
         for snapshot, lost in of_run.items():
             leaked_by[snapshot] = max(lost, leaked_by.get(snapshot, 0))
     broken = {f"{o.phase}: {o.asserted}" for run in runs for o in run.outcomes if not o.held}
+    costs = [run.speed.discard_seconds / max(run.speed.write_seconds, 1e-9) for run in runs]
     return VariantBaseline(
         name=runs[0].name,
         least_leaked=min(run.leaked for run in runs),
@@ -104,4 +103,6 @@ def _variant(runs: Sequence[VariantRun]) -> VariantBaseline:
         discards=max(run.speed.discards for run in runs),
         write_seconds=min(run.speed.write_seconds for run in runs),
         discard_seconds=min(run.speed.discard_seconds for run in runs),
+        least_cost=min(costs),
+        most_cost=max(costs),
     )

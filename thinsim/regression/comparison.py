@@ -7,7 +7,7 @@ from enum import StrEnum
 from thinsim.regression.baseline import ScenarioBaseline, VariantBaseline
 from thinsim.units import format_size
 
-SHORTEST = 0.02
+SHORTEST = 0.05
 """Seconds of discards or writes below which a ratio says nothing."""
 
 
@@ -106,19 +106,26 @@ def _speed_changes(
     ratio = speed_ratio(now, then)
     if ratio is None:
         return
-    text = (
-        f"discards take {now.discard_seconds / now.write_seconds:.2f} of what writes take, "
-        f"{then.discard_seconds / then.write_seconds:.2f} before: a ratio of {ratio:.2f}"
-    )
+    text = f"discards take {_range(now)} s for each second of writes, {_range(then)} before"
     if ratio > tolerance:
-        yield ChangeKind.SLOWER, f"{text}, more than {tolerance:g}"
-    elif ratio < 1 / tolerance:
-        yield ChangeKind.BETTER, text
+        yield ChangeKind.SLOWER, f"{text}: a ratio of at least {ratio:.2f}, more than {tolerance:g}"
+    elif then.least_cost > tolerance * now.most_cost:
+        yield (
+            ChangeKind.BETTER,
+            f"discards take {_range(now)} s for each second of writes, {_range(then)} before",
+        )
 
 
 def speed_ratio(now: VariantBaseline, then: VariantBaseline) -> float | None:
-    """Return now's discard cost against then's; None where there is nothing long enough to compare."""
+    """Return now's cheapest round against then's dearest; None where both are too short to compare.
+
+    So a machine that is restless tells of no regression that is not there: its baseline is wide.
+    """
     times = (now.discard_seconds, now.write_seconds, then.discard_seconds, then.write_seconds)
     if now.discards != then.discards or min(times) < SHORTEST:
         return None
-    return (now.discard_seconds / now.write_seconds) / (then.discard_seconds / then.write_seconds)
+    return now.least_cost / then.most_cost
+
+
+def _range(measured: VariantBaseline) -> str:
+    return f"{measured.least_cost:.2f} to {measured.most_cost:.2f}"
