@@ -18,16 +18,19 @@ def variant(**changed: object) -> VariantBaseline:
         "leaked_by": {"layer-1": 12 * BLOCK},
         "broken": [],
         "discards": 4,
-        "write_seconds": 2.0,
         "discard_seconds": 1.0,
-        "least_cost": 0.5,
-        "most_cost": 0.6,
     }
     return VariantBaseline(**{**values, **changed})  # type: ignore[arg-type]
 
 
 def scenario(*variants: VariantBaseline, **changed: object) -> ScenarioBaseline:
-    values: dict[str, object] = {"name": "s", "rig": "process", "sha256": "0", "rounds": 3}
+    values: dict[str, object] = {
+        "name": "s",
+        "rig": "process",
+        "sha256": "0",
+        "rounds": 3,
+        "machine_seconds": 0.002,
+    }
     return ScenarioBaseline(**{**values, **changed}, variants=list(variants))  # type: ignore[arg-type]
 
 
@@ -56,30 +59,26 @@ def test_less_than_ever_is_better() -> None:
 
 
 @pytest.mark.parametrize(
-    ("least", "most", "kind"),
+    ("discards", "machine", "kind"),
     [
-        (0.9, 9.0, None),  # the cheapest round now against the dearest then: just tolerated
-        (0.91, 0.91, ChangeKind.SLOWER),
-        (1.2, 1.3, ChangeKind.SLOWER),
-        (0.34, 0.34, None),
-        (0.3, 0.33, ChangeKind.BETTER),
+        (1.5, 0.002, None),
+        (1.51, 0.002, ChangeKind.SLOWER),
+        (2.0, 0.002, ChangeKind.SLOWER),
+        (2.0, 0.004, None),  # a machine that is half as fast
+        (1.0, 0.001, ChangeKind.SLOWER),  # one that is twice as fast
+        (0.5, 0.002, ChangeKind.BETTER),
+        (0.04, 0.002, None),  # too short to tell
     ],
 )
-def test_discards_are_compared_as_a_ratio_to_writes(
-    least: float, most: float, kind: ChangeKind | None
+def test_discards_are_compared_as_a_ratio_to_what_the_machine_can(
+    discards: float, machine: float, kind: ChangeKind | None
 ) -> None:
-    now = variant(least_cost=least, most_cost=most)
-    assert [each for each, _ in changes(scenario(now), scenario(variant()))] == ([kind] if kind else [])
-
-
-@pytest.mark.parametrize("short", ["write_seconds", "discard_seconds"])
-def test_what_took_no_time_is_not_compared(short: str) -> None:
-    now = variant(least_cost=100.0, most_cost=100.0, **{short: 0.04})
-    assert changes(scenario(now), scenario(variant())) == []
+    now = scenario(variant(discard_seconds=discards), machine_seconds=machine)
+    assert [each for each, _ in changes(now, scenario(variant()))] == ([kind] if kind else [])
 
 
 def test_other_discards_than_before_are_not_compared() -> None:
-    now = variant(discards=5, least_cost=100.0, most_cost=100.0)
+    now = variant(discards=5, discard_seconds=100.0)
     assert changes(scenario(now), scenario(variant())) == []
 
 
@@ -108,7 +107,7 @@ def test_the_summary_has_a_row_a_variant_and_every_change() -> None:
     now = scenario(variant(most_leaked=13 * BLOCK, leaked_by={"a|b": 13 * BLOCK}))
     text = markdown([compare(now, scenario(variant()), tolerance=1.5)], tolerance=1.5)
     assert text.startswith("### thinsim: 1 regressions\n")
-    assert "| s | v | process | 832 KiB | 768 KiB | 0.83 | leak |" in text
+    assert "| s | v | process | 832 KiB | 768 KiB | 1.00 | leak |" in text
     assert "- **leak**: s / v: " in text
     assert "a\\|b" in text
 

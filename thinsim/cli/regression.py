@@ -1,5 +1,6 @@
 """``thinsim baseline save`` and ``thinsim ci``: keep what a run measured, and compare later runs with it."""
 
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.text import Text
 from thinsim.cli.bench import clean_up_after_killed_runs, rig_for_scenarios, run_found
 from thinsim.cli.statuses import BROKEN, LEAKED, SLOWER
 from thinsim.errors import InvalidValueError
+from thinsim.measure.machine_speed import reference_seconds
 from thinsim.regression.baseline import Baseline, ScenarioBaseline, measured, read
 from thinsim.regression.comparison import FAILURES, ChangeKind, Comparison, compare
 from thinsim.regression.markdown import markdown
@@ -90,8 +92,8 @@ def ci(
     """Run each SCENARIO (by default those of the baseline) and compare with the baseline.
 
     Leaks are compared to the byte: more than the baseline's rounds ever leaked is a regression. The cost
-    of discards is what they take against what writes take in the same run, so that a slower machine is
-    none. Exits 3 for a leak, 4 for an assert that no longer holds, 5 for slower discards; the first of
+    of discards is the shortest of the rounds against a fixed work on the machine, so that a slower machine
+    is none. Exits 3 for a leak, 4 for an assert that no longer holds, 5 for slower discards; the first of
     these that happened.
     """
     then = read(baseline_path.read_text(errors="replace"), str(baseline_path))
@@ -120,12 +122,14 @@ def _run_all(
     notes = Console(stderr=True)
     clean_up_after_killed_runs(notes)
     choice = rig_for_scenarios(rig, directory, notes)
-    reports = []
+    reports, references = [], []
+    where = directory or Path(tempfile.gettempdir())
     for number in range(1, rounds + 1):
         for each in found:
             notes.print(f"round {number} of {rounds}: {each.name}", highlight=False, markup=False)
+            references.append(reference_seconds(where))
             reports.append(run_found(each, choice.rig, notes, directory=directory))
-    return [measured(reports[number :: len(found)]) for number in range(len(found))]
+    return [measured(reports[number :: len(found)], min(references)) for number in range(len(found))]
 
 
 def _show(console: Console, comparisons: Sequence[Comparison]) -> None:

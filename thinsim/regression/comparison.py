@@ -8,7 +8,7 @@ from thinsim.regression.baseline import ScenarioBaseline, VariantBaseline
 from thinsim.units import format_size
 
 SHORTEST = 0.05
-"""Seconds of discards or writes below which a ratio says nothing."""
+"""Seconds of discards below which a ratio says nothing."""
 
 
 class ChangeKind(StrEnum):
@@ -19,7 +19,7 @@ class ChangeKind(StrEnum):
     BROKEN = "assert"
     """An assert does not hold that held."""
     SLOWER = "speed"
-    """Discards cost more against writes than is tolerated."""
+    """Discards cost more than is tolerated."""
     BETTER = "better"
     """Something is better than the baseline: worth a new one."""
     NOTE = "note"
@@ -72,15 +72,14 @@ def _changes(now: ScenarioBaseline, then: ScenarioBaseline | None, tolerance: fl
         if known is None:
             yield Change(ChangeKind.NOTE, now.name, variant.name, "not in the baseline")
             continue
-        for kind, text in _variant_changes(variant, known, tolerance):
+        found = [*_variant_changes(variant, known), *_speed_changes(now, then, variant, known, tolerance)]
+        for kind, text in found:
             yield Change(kind, now.name, variant.name, text)
     for name in before:
         yield Change(ChangeKind.NOTE, now.name, name, "in the baseline, and not run now")
 
 
-def _variant_changes(
-    now: VariantBaseline, then: VariantBaseline, tolerance: float
-) -> Iterator[tuple[ChangeKind, str]]:
+def _variant_changes(now: VariantBaseline, then: VariantBaseline) -> Iterator[tuple[ChangeKind, str]]:
     if now.most_leaked > then.most_leaked:
         more = now.most_leaked - then.most_leaked
         owners = "; ".join(
@@ -97,35 +96,36 @@ def _variant_changes(
         yield ChangeKind.BROKEN, f"does not hold any more: {broken}"
     for mended in sorted(set(then.broken) - set(now.broken)):
         yield ChangeKind.BETTER, f"holds now: {mended}"
-    yield from _speed_changes(now, then, tolerance)
 
 
 def _speed_changes(
-    now: VariantBaseline, then: VariantBaseline, tolerance: float
+    now: ScenarioBaseline,
+    then: ScenarioBaseline,
+    variant: VariantBaseline,
+    known: VariantBaseline,
+    tolerance: float,
 ) -> Iterator[tuple[ChangeKind, str]]:
-    ratio = speed_ratio(now, then)
-    if ratio is None:
+    ratio = speed_ratio(now, then, variant, known)
+    if ratio is None or 1 / tolerance <= ratio <= tolerance:
         return
-    text = f"discards take {_range(now)} s for each second of writes, {_range(then)} before"
+    text = (
+        f"discards take {variant.discard_seconds:.2f} s, {known.discard_seconds:.2f} s before; "
+        f"a fixed work {now.machine_seconds * 1e3:.2f} ms, {then.machine_seconds * 1e3:.2f} ms before: "
+        f"a ratio of {ratio:.2f}"
+    )
     if ratio > tolerance:
-        yield ChangeKind.SLOWER, f"{text}: a ratio of at least {ratio:.2f}, more than {tolerance:g}"
-    elif then.least_cost > tolerance * now.most_cost:
-        yield (
-            ChangeKind.BETTER,
-            f"discards take {_range(now)} s for each second of writes, {_range(then)} before",
-        )
+        yield ChangeKind.SLOWER, f"{text}, more than {tolerance:g}"
+    else:
+        yield ChangeKind.BETTER, text
 
 
-def speed_ratio(now: VariantBaseline, then: VariantBaseline) -> float | None:
-    """Return now's cheapest round against then's dearest; None where both are too short to compare.
+def speed_ratio(
+    now: ScenarioBaseline, then: ScenarioBaseline, variant: VariantBaseline, known: VariantBaseline
+) -> float | None:
+    """Return what discards cost now against then, each as a multiple of what a fixed work took.
 
-    So a machine that is restless tells of no regression that is not there: its baseline is wide.
+    None where there is nothing long enough to compare, or the number of discards has changed.
     """
-    times = (now.discard_seconds, now.write_seconds, then.discard_seconds, then.write_seconds)
-    if now.discards != then.discards or min(times) < SHORTEST:
+    if variant.discards != known.discards or min(variant.discard_seconds, known.discard_seconds) < SHORTEST:
         return None
-    return now.least_cost / then.most_cost
-
-
-def _range(measured: VariantBaseline) -> str:
-    return f"{measured.least_cost:.2f} to {measured.most_cost:.2f}"
+    return (variant.discard_seconds / now.machine_seconds) / (known.discard_seconds / then.machine_seconds)
