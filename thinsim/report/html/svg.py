@@ -119,7 +119,12 @@ def time_axis(frame: Frame) -> Iterable[str]:
             continue
         before = x
         yield f'<line class="axis" x1="{x:.1f}" y1="{base:.1f}" x2="{x:.1f}" y2="{base + 4:.1f}"/>'
-        yield text_at(x, base + 17, f"{edge:.3g} s", "middle" if x < WIDTH - _LABEL_WIDTH else "end")
+        yield text_at(
+            x,
+            base + 17,
+            f"{edge:.{2 if edge < 10 else 1}f} s",
+            "middle" if x < WIDTH - _LABEL_WIDTH else "end",
+        )
 
 
 def size_axis(frame: Frame) -> Iterable[str]:
