@@ -101,10 +101,10 @@ def test_discards_that_take_twice_as_long_are_caught(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    plant(monkeypatch, seconds=0.5)
+    plant(monkeypatch, seconds=0.3)
     invoke("baseline", "save", scenario, "-o", tmp_path / "b.json")
     assert invoke("ci", "--baseline", tmp_path / "b.json") == 0
-    plant(monkeypatch, seconds=1.0)
+    plant(monkeypatch, seconds=0.6)
     assert invoke("ci", "--baseline", tmp_path / "b.json") == SLOWER
     assert "more than 1.5" in capsys.readouterr().out
 

@@ -35,7 +35,7 @@ COMMANDS = {
     "dm": ("dm:dm", "The emulated device-mapper that the drop-in dmsetup talks to."),
     "doctor": (
         "doctor:doctor",
-        "List what the rigs need with a fix for each lack, and what killed runs left behind.",
+        "List what the rigs need with a fix for each lack, and what killed runs and stores left behind.",
     ),
     "env": ("env:env", "Run COMMAND with a dmsetup that works without device-mapper in the kernel."),
     "metadata": (
