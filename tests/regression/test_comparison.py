@@ -53,6 +53,15 @@ def test_one_byte_more_than_ever_is_a_leak_with_its_owner() -> None:
     assert text == "768.0 KiB leaked, 768 KiB before: 1 bytes more (container: 1 more)"
 
 
+def test_a_tolerance_is_for_variants_that_leak_in_the_baseline_alone() -> None:
+    now, then = scenario(variant(most_leaked=12 * BLOCK + 4096)), scenario(variant())
+    assert compare(now, then, tolerance=1.5, leak_tolerance=4096).changes == ()
+    assert compare(now, then, tolerance=1.5, leak_tolerance=4095).failures
+    sound = scenario(variant(least_leaked=0, most_leaked=0, leaked_by={}))
+    one = scenario(variant(least_leaked=1, most_leaked=1, leaked_by={"a": 1}))
+    assert compare(one, sound, tolerance=1.5, leak_tolerance=4096).failures
+
+
 def test_less_than_ever_is_better() -> None:
     now = variant(least_leaked=0, most_leaked=0, leaked_by={})
     assert changes(scenario(now), scenario(variant())) == [("better", f"{10 * BLOCK} bytes less leaked")]

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from thinsim.cli.bench import clean_up_after_killed_runs, rig_for_scenarios, run_found
+from thinsim.cli.size import SIZE
 from thinsim.cli.statuses import BROKEN, LEAKED, SLOWER
 from thinsim.errors import InvalidValueError
 from thinsim.measure.machine_speed import reference_seconds
@@ -72,6 +73,14 @@ def save(scenarios: tuple[str, ...], output: Path, rig: str, rounds: int, direct
     show_default=True,
     help="The ratio of discard costs, now against then, that is still no regression.",
 )
+@click.option(
+    "--leak-tolerance",
+    type=SIZE,
+    default="0",
+    show_default=True,
+    metavar="BYTES",
+    help="So much more is no regression in a variant that leaks in the baseline.",
+)
 @click.option("--junit", "junit_path", type=click.Path(path_type=Path), help="Write JUnit XML here.")
 @click.option("--markdown", "markdown_path", type=click.Path(path_type=Path), help="Write a summary here.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write what was measured here.")
@@ -82,6 +91,7 @@ def ci(
     scenarios: tuple[str, ...],
     baseline_path: Path,
     speed_tolerance: float,
+    leak_tolerance: int,
     junit_path: Path | None,
     markdown_path: Path | None,
     json_path: Path | None,
@@ -100,7 +110,10 @@ def ci(
     found = [find(name) for name in scenarios or [each.name for each in then.scenarios]]
     begun = time.time()
     now = _run_all(found, rig, rounds, directory)
-    comparisons = [compare(each, then.find(each.name), tolerance=speed_tolerance) for each in now]
+    comparisons = [
+        compare(each, then.find(each.name), tolerance=speed_tolerance, leak_tolerance=leak_tolerance)
+        for each in now
+    ]
     _show(Console(), comparisons)
     if markdown_path is not None:
         markdown_path.write_text(markdown(comparisons, tolerance=speed_tolerance))

@@ -53,12 +53,20 @@ class Comparison:
         return [change for change in self.changes if change.kind in FAILURES]
 
 
-def compare(now: ScenarioBaseline, then: ScenarioBaseline | None, *, tolerance: float) -> Comparison:
-    """Compare; *tolerance* is the ratio of discard costs that is still no regression."""
-    return Comparison(now, then, tuple(_changes(now, then, tolerance)))
+def compare(
+    now: ScenarioBaseline, then: ScenarioBaseline | None, *, tolerance: float, leak_tolerance: int = 0
+) -> Comparison:
+    """Compare; *tolerance* is the ratio of discard costs that is still no regression.
+
+    *leak_tolerance* is how many bytes more than in the baseline are none, in a variant that leaks there:
+    where nothing leaked, a byte is one.
+    """
+    return Comparison(now, then, tuple(_changes(now, then, tolerance, leak_tolerance)))
 
 
-def _changes(now: ScenarioBaseline, then: ScenarioBaseline | None, tolerance: float) -> Iterator[Change]:
+def _changes(
+    now: ScenarioBaseline, then: ScenarioBaseline | None, tolerance: float, leak_tolerance: int
+) -> Iterator[Change]:
     if then is None:
         yield Change(ChangeKind.NOTE, now.name, "", "not in the baseline")
         return
@@ -72,15 +80,21 @@ def _changes(now: ScenarioBaseline, then: ScenarioBaseline | None, tolerance: fl
         if known is None:
             yield Change(ChangeKind.NOTE, now.name, variant.name, "not in the baseline")
             continue
-        found = [*_variant_changes(variant, known), *_speed_changes(now, then, variant, known, tolerance)]
+        found = [
+            *_leak_changes(variant, known, leak_tolerance if known.most_leaked else 0),
+            *_assert_changes(variant, known),
+            *_speed_changes(now, then, variant, known, tolerance),
+        ]
         for kind, text in found:
             yield Change(kind, now.name, variant.name, text)
     for name in before:
         yield Change(ChangeKind.NOTE, now.name, name, "in the baseline, and not run now")
 
 
-def _variant_changes(now: VariantBaseline, then: VariantBaseline) -> Iterator[tuple[ChangeKind, str]]:
-    if now.most_leaked > then.most_leaked:
+def _leak_changes(
+    now: VariantBaseline, then: VariantBaseline, tolerance: int
+) -> Iterator[tuple[ChangeKind, str]]:
+    if now.most_leaked > then.most_leaked + tolerance:
         more = now.most_leaked - then.most_leaked
         owners = "; ".join(
             f"{snapshot}: {lost - then.leaked_by.get(snapshot, 0)} more"
@@ -89,9 +103,12 @@ def _variant_changes(now: VariantBaseline, then: VariantBaseline) -> Iterator[tu
         )
         amounts = f"{format_size(now.most_leaked)} leaked, {format_size(then.most_leaked)} before"
         yield ChangeKind.LEAK, f"{amounts}: {more} bytes more ({owners})"
-    elif now.most_leaked < then.least_leaked:
+    elif now.most_leaked + tolerance < then.least_leaked:
         less = then.least_leaked - now.most_leaked
         yield ChangeKind.BETTER, f"{less} bytes less leaked"
+
+
+def _assert_changes(now: VariantBaseline, then: VariantBaseline) -> Iterator[tuple[ChangeKind, str]]:
     for broken in sorted(set(now.broken) - set(then.broken)):
         yield ChangeKind.BROKEN, f"does not hold any more: {broken}"
     for mended in sorted(set(then.broken) - set(now.broken)):
