@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from thinsim.scenario.file import library
+from thinsim.scenario.file.loading import parse
 from thinsim.scenario.file.run import Request, ScenarioResult, run_scenario
+from thinsim.scenario.image import build_image
 
 REAL = ("busy-device", "crash-in-remove", "fstrim-inside", "lying-device", "pool-full", "xfs")
 """Where mounts, the FUSE store or a file system's own ways make a difference."""
@@ -46,6 +48,33 @@ async def test_what_a_scenario_says_holds_without_mounts(name: str, tmp_path: Pa
 async def test_what_a_scenario_says_holds_on_real_mounts(name: str, tmp_path: Path) -> None:
     assert_all_holds(await run(name, "emulated", tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_the_scenario_of_the_document_holds(tmp_path: Path) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text()
+    text = document.split("```toml\n")[1].split("```")[0]
+    request = Request(parse(text, "docs"), "docs", text, "process", tmp_path, directory=tmp_path)
+    assert_all_holds(await run_scenario(request, Silent()))
+
+
+@pytest.mark.rig
+async def test_an_image_is_imported_from_its_archive(tmp_path: Path) -> None:
+    sources = tmp_path / "sources"
+    sources.mkdir(mode=0o755)
+    for number in range(40):
+        (sources / f"file{number}").write_bytes(bytes([number]) * 65536)
+    build_image(tmp_path / "image.tar", size=1 << 20, sources=[sources])
+    text = """
+title = "an archive"
+[[phase]]
+name = "imported"
+steps = [
+    { do = "import", image = "image.tar" },
+    { do = "assert", snapshots = ["layer-1", "layer-2", "layer-3", "layer-4"], leaked = 0 },
+]
+"""
+    request = Request(parse(text, "t"), "t", text, "emulated", tmp_path, directory=tmp_path)
+    assert_all_holds(await run_scenario(request, Silent()))
 
 
 @pytest.mark.parametrize("name", library.names())
