@@ -9,7 +9,7 @@ from thinsim.scenario.file.loading import parse
 from thinsim.scenario.file.run import Request, ScenarioResult, run_scenario
 from thinsim.scenario.image import build_image
 
-REAL = ("busy-device", "crash-in-remove", "fstrim-inside", "lying-device", "pool-full", "xfs")
+REAL = ("busy-device", "crash-in-remove", "lying-device", "pool-full", "xfs")
 """Where mounts, the FUSE store or a file system's own ways make a difference."""
 
 
