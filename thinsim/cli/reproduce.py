@@ -56,6 +56,11 @@ _UNBOUNDED_WIDTH = 200
     type=click.Path(path_type=Path),
     help="Where the pool's files go. Default: the temporary directory.",
 )
+@click.option(
+    "--repeatable",
+    is_flag=True,
+    help="The same block counts every time: one processor, a fixed seed, ext4 without delayed allocation.",
+)
 @click.option("--keep", is_flag=True, help="Keep the files and logs; devices, mounts and servers still go.")
 @click.option(
     "--json",
@@ -79,6 +84,7 @@ def reproduce(
     subject: str,
     rig: str,
     directory: Path | None,
+    repeatable: bool,
     keep: bool,
     json_path: Path | None,
     fail_on_leak: int | None,
@@ -110,6 +116,7 @@ def reproduce(
         keep=keep,
         record=record,
         history=history,
+        repeatable=repeatable,
     )
     with TerminalProgress(notes) as progress:
         result = run(lambda: run_reproduction(request, progress))

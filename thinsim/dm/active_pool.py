@@ -53,7 +53,8 @@ class ActivePool:
         self._metadata = metadata
         self._run = run
         self._lock = RemapLock()
-        self._changed = trio.lowlevel.ParkingLot()
+        self.changed = trio.lowlevel.ParkingLot()
+        """Who waits for an event or for space parks here."""
         self._thins: dict[ThinDevice, BlockDevice | None] = {}
         self._closed = False
 
@@ -196,12 +197,6 @@ class ActivePool:
             except DeviceMapperError as error:
                 log.warning("periodic commit: %s", error)
 
-    async def wait_event(self, event_nr: int) -> int:
-        """Return the event number once it exceeds *event_nr*; the pool's removal is an event, too."""
-        while self.engine.event_nr + self._closed <= event_nr and not self._closed:
-            await self._changed.park()
-        return self.engine.event_nr + self._closed
-
     async def close(self) -> None:
         """Close both devices without a commit, once no request uses them any more."""
         with trio.CancelScope(shield=True):
@@ -292,14 +287,14 @@ class ActivePool:
         """Return when a write may try again: there is space, or waiting is over for all writes."""
         with trio.move_on_after(NO_SPACE_TIMEOUT):
             while self.engine.mode is PoolMode.OUT_OF_DATA_SPACE and not self.engine.modes.error_if_no_space:
-                await self._changed.park()
+                await self.changed.park()
             return
         self.engine.no_space_timeout()
         self._tell_waiters()
 
     def _tell_waiters(self) -> None:
         """Let who waits for an event or for space look again. No checkpoint: it also runs on the way out."""
-        self._changed.unpark_all()
+        self.changed.unpark_all()
 
     def _check_open(self, device: ThinDevice) -> None:
         if device not in self._thins:

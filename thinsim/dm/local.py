@@ -22,7 +22,7 @@ from thinsim.dm.mapped_table import TableBuilder, TableLine, parse_lines
 from thinsim.dm.names import check_name
 from thinsim.dm.nodes import MAPPER, Nodes
 from thinsim.dm.runner import Runner
-from thinsim.dm.targets.pool_objects import PoolObjects, pool_objects
+from thinsim.dm.targets.pool_objects import PoolObject, PoolObjects, pool_objects
 from thinsim.dm.targets.thin_pool import pool_of
 from thinsim.dm.write_trace import WriteTrace
 from thinsim.errors import DeviceMapperError, KernelError
@@ -127,7 +127,7 @@ class LocalDeviceMapper:
         return sorted(self.devices)
 
     async def wait(self, name: str, event_nr: int) -> int:
-        """Wait until the event number differs from *event_nr*; a device's removal is an event."""
+        """Wait until the event number differs from *event_nr*; renaming and removing are events, too."""
         return await self.wait_device(self.devices.find(name), event_nr)
 
     def path(self, name: str) -> Path:
@@ -149,13 +149,13 @@ class LocalDeviceMapper:
 
     # The kernel's own steps, on a device that was found.
 
-    async def add(self, name: str, uuid: str = "") -> MappedDevice:
-        """Make a device without a table; EBUSY when name or uuid is taken (dev_create)."""
+    async def add(self, name: str, uuid: str = "", *, minor: int | None = None) -> MappedDevice:
+        """Make a device without a table; EBUSY for a name or uuid that is taken, ENXIO for a *minor*."""
         check_name(name)
         device = MappedDevice(name, uuid)
         self.devices.add(device)
         try:
-            device.number = await self._nodes.attach(name, device)
+            device.number = await self._nodes.attach(name, device, minor)
         except BaseException as error:
             self.devices.drop(device)
             if isinstance(error, OSError):
@@ -176,6 +176,14 @@ class LocalDeviceMapper:
             await table.close()
             raise DeviceMapperError(errno.EINVAL, f"can't replace immutable target type {immutable}")
         async with self.devices.holding(device):
+            if not device.has_type:
+                # Limits are calculated with the first table, and then whenever one goes live (table_load).
+                try:
+                    table.check_areas()
+                except DeviceMapperError:
+                    await table.close()
+                    raise
+                device.has_type = True
             replaced, device.inactive = device.inactive, table
         if replaced is not None:
             await replaced.close()
@@ -191,7 +199,7 @@ class LocalDeviceMapper:
         """Hold I/O; no error when it is held already."""
         async with self.devices.holding(device):
             if not device.suspended:
-                await self._hold(device, lock_fs=lock_fs)
+                await self._hold(device, lock_fs=lock_fs and device.live is not None)
                 self.when_changed()
 
     async def resume_device(self, device: MappedDevice) -> None:
@@ -203,6 +211,8 @@ class LocalDeviceMapper:
                     # Of a table that was never live nothing has to be flushed.
                     await self._hold(device, lock_fs=device.live is not None)
                 old = await device.swap()
+            elif device.suspended and device.live is None:
+                raise DeviceMapperError(errno.EINVAL, f"{device.name} has no table to resume")
             try:
                 if device.suspended:
                     await device.let_go()
@@ -232,6 +242,7 @@ class LocalDeviceMapper:
             self.devices.check_free(name)
             await self._nodes.rename(device.name, name)
             self.devices.rename(device, name)
+            device.tell()
             self.when_changed()
 
     async def status_lines(self, device: MappedDevice, *, noflush: bool = False) -> Sequence[TableLine]:
@@ -243,7 +254,6 @@ class LocalDeviceMapper:
 
     async def info_of(self, device: MappedDevice) -> DeviceInfo:
         """Return what is known of a device."""
-        pool = pool_of(device.live.targets) if device.live is not None else None
         return DeviceInfo(
             name=device.name,
             major=device.number[0],
@@ -252,7 +262,7 @@ class LocalDeviceMapper:
             suspended=device.suspended,
             live_table=device.live is not None,
             inactive_table=device.inactive is not None,
-            event_nr=pool.active.engine.event_nr if pool is not None else int(device.removed.is_set()),
+            event_nr=_event_nr(device),
             deferred_remove=device.deferred_remove,
             read_only=device.read_only,
             target_count=len(device.live.targets) if device.live is not None else 0,
@@ -261,12 +271,18 @@ class LocalDeviceMapper:
 
     async def wait_device(self, device: MappedDevice, event_nr: int) -> int:
         """Wait until the event number differs from *event_nr* (dm.c, dm_wait_event)."""
-        pool = pool_of(device.live.targets) if device.live is not None else None
-        if pool is not None:
-            return await pool.active.wait_event(event_nr)
-        if event_nr == int(device.removed.is_set()):
-            await device.removed.wait()
-        return int(device.removed.is_set())
+
+        async def watch(lot: trio.lowlevel.ParkingLot) -> None:
+            while _event_nr(device) == event_nr:
+                await lot.park()
+            nursery.cancel_scope.cancel()
+
+        pool = _pool_of(device)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch, device.changed)
+            if pool is not None:
+                nursery.start_soon(watch, pool.active.changed)
+        return _event_nr(device)
 
     async def gone(self, name: str) -> None:
         """The node of a device whose removal was deferred is gone: finish the removal."""
@@ -283,7 +299,7 @@ class LocalDeviceMapper:
         Nothing stops it: what goes wrong is logged, and the rest is closed all the same.
         """
         for device in list(self.devices.values()):
-            pool = pool_of(device.live.targets) if device.live is not None else None
+            pool = _pool_of(device)
             if pool is not None:
                 pool.active.let_through()  # a verb under way may wait for it
         while self.devices:
@@ -345,7 +361,7 @@ class LocalDeviceMapper:
     async def _forget(self, device: MappedDevice) -> None:
         self.devices.drop(device)
         self.when_changed()
-        pool = pool_of(device.live.targets) if device.live is not None else None
+        pool = _pool_of(device)
         if pool is not None:
             await pool.active.commit_or_log()
         await device.kill()
@@ -360,6 +376,15 @@ class LocalDeviceMapper:
             await self.remove_device(device, deferred=True)
         except KernelError as error:
             log.warning("deferred removal of %s: %s", device.name, error)
+
+
+def _pool_of(device: MappedDevice) -> PoolObject | None:
+    return pool_of(device.live.targets) if device.live is not None else None
+
+
+def _event_nr(device: MappedDevice) -> int:
+    pool = _pool_of(device)
+    return device.events + (pool.active.engine.event_nr if pool is not None else 0)
 
 
 def _refused(error: OSError | KernelError, text: str) -> DeviceMapperError:

@@ -19,6 +19,8 @@ class MappedDevice:
         self.number = (0, 0)
         self.live: MappedTable | None = None
         self.inactive: MappedTable | None = None
+        self.has_type = False
+        """It has had a table (dm.c, md->type)."""
         self.read_only = read_only
         self.suspended = False
         self.frozen = False
@@ -27,7 +29,10 @@ class MappedDevice:
         """Targets of other devices that use this one."""
         self.lock = trio.Lock()  # one verb at a time on a device
         self.gate = Gate()
-        self.removed = trio.Event()
+        self.events = 0
+        """Of its own: renamed, removed; a pool counts others beside them."""
+        self.changed = trio.lowlevel.ParkingLot()
+        """Who waits for one of them parks here."""
         self.when_unused: Callable[[MappedDevice], None] = lambda device: None
         """Called when the last target that used it is gone."""
         self._dead = False
@@ -105,8 +110,19 @@ class MappedDevice:
             await target.suspended()
 
     async def swap(self) -> MappedTable | None:
-        """Make the inactive table live, while suspended; return the old one, to be closed later."""
-        old, self.live, self.inactive = self.live, self.inactive, None
+        """Make the inactive table live, while suspended; return the old one, to be closed later.
+
+        EINVAL if it does not fit on its devices: it is gone then, and the old one stays.
+        """
+        new, self.inactive = self.inactive, None
+        try:
+            if new is not None:
+                new.check_areas()
+        except DeviceMapperError:
+            assert new is not None, "only a table raises"
+            await new.close()
+            raise
+        old, self.live = self.live, new
         if self.live is not None:
             self.read_only = self.live.read_only
         return old
@@ -128,7 +144,12 @@ class MappedDevice:
         for table in (self.live, self.inactive):
             if table is not None:
                 await table.close()
-        self.removed.set()
+        self.tell()
+
+    def tell(self) -> None:
+        """Count an event and wake who waits for one (dm-table.c, dm_table_event)."""
+        self.events += 1
+        self.changed.unpark_all()
 
     def release(self) -> None:
         """A target of another device uses it no more."""

@@ -15,14 +15,14 @@ from thinsim.thin.words import parse_number, split_words
 from thinsim.units import SECTOR_SIZE
 
 TARGET_VERSIONS: tuple[tuple[str, tuple[int, int, int]], ...] = (
-    ("thin", (1, 22, 0)),
-    ("thin-pool", (1, 22, 0)),
     ("zero", (1, 1, 0)),
+    ("thin-pool", (1, 22, 0)),
+    ("thin", (1, 22, 0)),
     ("striped", (1, 6, 0)),
     ("linear", (1, 4, 0)),
     ("error", (1, 5, 0)),
 )
-"""The target types served, with the versions of Linux 6.1."""
+"""The target types served, the last registered first, with the versions of Linux 6.1."""
 
 _BUILDERS: dict[str, Callable[[int, Sequence[str], LowerDevices], Awaitable[Target]]] = {
     "linear": linear.build,
@@ -110,6 +110,11 @@ class MappedTable:
             low, high = max(begin, offset), min(end, offset + length)
             if low < high:
                 yield target, low - begin, low - offset, high - low
+
+    def check_areas(self) -> None:
+        """EINVAL if a target is larger than what it stands on (dm-table.c, dm_calculate_queue_limits)."""
+        for target in self.targets:
+            target.check_areas()
 
     async def close(self) -> None:
         """Close every target."""

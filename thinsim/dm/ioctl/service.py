@@ -94,7 +94,8 @@ class IoctlService:
 
     async def _create(self, packet: Packet) -> None:
         check_name(packet.name)
-        device = await self._dm.add(packet.name, packet.uuid)
+        minor = packet.number[1] if packet.has(Flag.PERSISTENT_DEV) else None
+        device = await self._dm.add(packet.name, packet.uuid, minor=minor)
         packet.put(Flag.INACTIVE_PRESENT, False)
         await self._describe(packet, device)
 

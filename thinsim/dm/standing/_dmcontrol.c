@@ -38,6 +38,14 @@
 static int control = -1;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* The drop-in runs the real program by its path; messages have the name by which it was called. */
+__attribute__((constructor)) static void take_name(int count, char **words) {
+    char *slash = count > 0 && getenv("THINSIM_DM_CONTROL") != NULL ? strrchr(words[0], '/') : NULL;
+
+    if (slash != NULL)
+        words[0] = slash + 1;
+}
+
 static void *next(const char *name) {
     void *function = dlsym(RTLD_NEXT, name);
 

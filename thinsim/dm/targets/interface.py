@@ -45,6 +45,9 @@ class Target(Protocol):
     async def flush(self) -> None:
         """Return once what was written is durable."""
 
+    def check_areas(self) -> None:
+        """EINVAL if the segment reaches past the end of a device that it uses."""
+
     async def prepare_resume(self) -> None:
         """Called before the device resumes; an error leaves it suspended (preresume)."""
 

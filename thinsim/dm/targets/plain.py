@@ -44,6 +44,9 @@ class PlainTarget:
         for device in {id(device): device for device in self._lower}.values():
             await device.flush()
 
+    def check_areas(self) -> None:
+        """Nothing to check."""
+
     async def prepare_resume(self) -> None:
         """Nothing to do."""
 
