@@ -14,7 +14,7 @@ BENCH_ARGUMENTS ?= --json backing.json --plot backing.svg
 C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/native/*.c thinsim/dm/standing/*.c)
 C_HEADERS := $(wildcard fuse_backing/native/*.h)
 
-.PHONY: setup packages reproduce test lint format clean bench-backing bench-engine setup-vm
+.PHONY: setup packages reproduce test lint format clean bench-backing bench-engine setup-vm soak-dmsetup
 
 setup: packages $(STAMP)
 
@@ -54,6 +54,10 @@ setup-vm: setup
 	$(call install,$(VM_PACKAGES))
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[vm]'
 	$(BIN)/thinsim vm probe
+
+# Ten minutes of 64 processes that create, snapshot, write, verify and remove with the drop-in dmsetup.
+soak-dmsetup: setup
+	THINSIM_LONG_CAMPAIGN=1 $(BIN)/python -m pytest -rP tests/dm/test_drop_in_dmsetup.py -k many_clients
 
 lint: setup
 	$(BIN)/ruff check

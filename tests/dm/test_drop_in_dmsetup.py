@@ -5,19 +5,12 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
+from drop_in_machine import BLOCKS, SECTORS, Machine
 
-from fuse_backing.mounts import mounts
-from thinsim import loop
-from thinsim.dm.standing.dropin import install
-from thinsim.dm.standing.places import Places
 from thinsim.dm.standing.start import answers
 
 pytestmark = [
@@ -26,82 +19,6 @@ pytestmark = [
         shutil.which("dmsetup") is None, reason="dmsetup is not installed (apt-get install dmsetup)"
     ),
 ]
-
-BLOCKS = 4096
-SECTORS = BLOCKS * 128
-
-
-@dataclass
-class Machine:
-    """A drop-in of this test's own, with two loop devices for a pool."""
-
-    places: Places
-    environment: dict[str, str]
-    data: str
-    metadata: str
-    pool: str
-    prefix: str
-
-    def run(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            words, env=self.environment, capture_output=True, text=True, input=stdin, check=False, timeout=60
-        )
-
-    def dmsetup(self, *words: str, stdin: str = "") -> str:
-        done = self.run("dmsetup", *words, stdin=stdin)
-        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def refused(self, *words: str) -> str:
-        done = self.run("dmsetup", *words)
-        assert done.returncode == 1, f"{words}: {done.stdout}{done.stderr}"
-        return done.stderr
-
-    def make_pool(self) -> None:
-        table = f"0 {SECTORS} thin-pool {self.metadata} {self.data} 128 0 1 skip_block_zeroing"
-        self.dmsetup("create", self.pool, "--table", table)
-
-    def daemons(self) -> list[psutil.Process]:
-        found = []
-        for process in psutil.process_iter(["cmdline"]):
-            words = process.info["cmdline"] or []
-            if "thinsim.dm.daemon" in words and str(self.places.control_device) in words:
-                found.append(process)
-        return found
-
-
-@pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    runtime = Path(tempfile.mkdtemp(prefix="thinsim-test-", dir="/run"))  # sockets want a short path
-    monkeypatch.setenv("THINSIM_RUNTIME_DIR", str(runtime))
-    monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path / "state"))
-    attached = []
-    for name, size in (("data", SECTORS * 512), ("metadata", 4 << 20)):
-        with (tmp_path / name).open("xb") as file:
-            file.truncate(size)
-        attached.append(loop.attach(tmp_path / name))
-    places = Places.of_this_user()
-    prefix = runtime.name
-    environment = {**os.environ, **install(places)}
-    data, metadata = (str(each.path) for each in attached)
-    made = Machine(places, environment, data, metadata, f"{prefix}-pool", prefix)
-    yield made
-    for _ in range(3):
-        made.run("dmsetup", "remove_all")
-    ended = subprocess.run(
-        [sys.executable, "-m", "thinsim", "dm", "stop"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    for each in attached:
-        loop.detach(each)
-    assert ended.returncode == 0, ended.stderr
-    shutil.rmtree(runtime)
-    left = [entry.name for entry in Path("/dev/mapper").iterdir() if entry.name.startswith(prefix)]
-    assert left == []
-    assert [mount for mount in mounts() if str(mount.mountpoint).startswith(str(runtime))] == []
 
 
 def test_a_pool_and_a_thin_device_live_as_containerd_has_them(machine: Machine) -> None:
@@ -239,6 +156,7 @@ def test_many_clients_at_once_lose_nothing(machine: Machine) -> None:
             operations += int(out)
     assert failures == []
     assert operations > clients
+    print(f"{clients} clients, {seconds} s: {operations} operations")
     assert machine.dmsetup("ls").split()[0] == machine.pool
     assert f" 0/{BLOCKS} " in machine.dmsetup("status", machine.pool)
     machine.dmsetup("remove", machine.pool)
