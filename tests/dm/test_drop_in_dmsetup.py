@@ -1,10 +1,12 @@
 """The machine's own dmsetup on the emulated device-mapper: texts, exit statuses, a daemon when needed."""
 
+import mmap
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -108,6 +110,75 @@ def test_sixteen_first_callers_start_one_daemon(machine: Machine) -> None:
     with ThreadPoolExecutor(16) as callers:
         texts = list(callers.map(lambda _: machine.dmsetup("version"), range(16)))
     assert len(set(texts)) == 1
+    assert len(machine.daemons()) == 1
+
+
+def test_of_64_who_create_the_same_thin_device_one_succeeds(machine: Machine) -> None:
+    machine.make_pool()
+    words = ("dmsetup", "message", machine.pool, "0", "create_thin 7")
+    running = [
+        subprocess.Popen(words, env=machine.environment, stderr=subprocess.PIPE, text=True) for _ in range(64)
+    ]
+    complaints = [client.communicate(timeout=60)[1] for client in running]
+    assert sorted(client.returncode for client in running) == [0] + [1] * 63
+    refusal = f"device-mapper: message ioctl on {machine.pool}  failed: File exists\nCommand failed.\n"
+    assert sorted(complaints) == [""] + [refusal] * 63
+
+
+def test_where_the_kernel_has_a_device_mapper_the_drop_in_refuses_unless_told(
+    machine: Machine, tmp_path: Path
+) -> None:
+    devices = tmp_path / "misc"
+    devices.write_text(f"{Path('/proc/misc').read_text()}236 device-mapper\n")
+    script = 'mount --bind "$0" /proc/misc && exec "$@"'
+
+    def there(*words: str) -> subprocess.CompletedProcess[str]:
+        return machine.run("unshare", "--mount", "sh", "-c", script, str(devices), *words)
+
+    refused = there("dmsetup", "version")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("thinsim: this kernel has a device-mapper; its own dmsetup is /")
+    for words in (["env"], ["pool", "create", machine.pool, "--dir", str(tmp_path / "pool")]):
+        done = there(sys.executable, "-m", "thinsim", *words)
+        assert done.returncode == 1
+        assert "--beside-kernel" in done.stderr
+    assert not (tmp_path / "pool").exists()
+    assert machine.daemons() == []
+    told = there(sys.executable, "-m", "thinsim", "env", "--beside-kernel", "--", "dmsetup", "version")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "Driver version:" in told.stdout
+    assert len(machine.daemons()) == 1
+
+
+def _wait_for_an_answer(pid: int) -> None:
+    """Return once the process has for a while done nothing but wait for what a socket brings."""
+    in_a_row = 0
+    while in_a_row < 20:
+        in_a_row = in_a_row + 1 if Path(f"/proc/{pid}/wchan").read_text().startswith("unix_stream") else 0
+        time.sleep(0.01)
+
+
+def test_who_talks_to_a_daemon_that_is_killed_gets_an_error_and_a_retry_works(machine: Machine) -> None:
+    machine.make_pool()
+    device = machine.make_thin("thin", 1, 4096)
+    waiting = subprocess.Popen(
+        ["dmsetup", "wait", machine.pool], env=machine.environment, stderr=subprocess.PIPE, text=True
+    )
+    fd = os.open(device, os.O_RDONLY | os.O_DIRECT)
+    try:
+        _wait_for_an_answer(waiting.pid)
+        (daemon,) = machine.daemons()
+        daemon.kill()
+        daemon.wait()
+        complaint = waiting.communicate(timeout=60)[1]
+        assert waiting.returncode == 1
+        assert complaint.endswith(" failed: Input/output error\nCommand failed.\n")
+        with mmap.mmap(-1, 4096) as buffer, pytest.raises(OSError, match="Input/output error"):
+            os.preadv(fd, [buffer], 0)
+    finally:
+        os.close(fd)
+    assert machine.dmsetup("status", device.name) == "0 4096 thin 0 -\n"
+    machine.dmsetup("message", machine.pool, "0", "create_thin 2")
     assert len(machine.daemons()) == 1
 
 

@@ -1,0 +1,79 @@
+"""Every command of dmsetup, right and wrong: the drop-in answers what the kernel's device-mapper did.
+
+The transcripts in ``data/dmsetup`` were recorded with dmsetup 1.02.185 on Linux 6.1 (``make
+record-dmsetup``); ``tools/record_dmsetup.py`` says how they read, and what stands for numbers.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from thinsim.dm.nodes import MAPPER
+from thinsim.dm.standing.dropin import install
+from thinsim.dm.standing.places import Places
+
+TRANSCRIPTS = Path(__file__).with_name("data") / "dmsetup"
+NAMES = sorted(path.stem for path in TRANSCRIPTS.glob("*.txt"))
+RECORDER = Path(__file__).parents[2] / "tools/record_dmsetup.py"
+VERSION = "1.02.185"
+
+# Names as common as "pool" would meet other people's in /dev/mapper.
+_IN_A_NAMESPACE = 'mount -t tmpfs tmpfs "$0" && exec "$@"'
+
+
+def _dmsetup_version() -> str:
+    if shutil.which("dmsetup") is None:
+        return "none"
+    told = subprocess.run(["dmsetup", "--version"], capture_output=True, text=True, check=False).stdout
+    return told.split()[2] if told.startswith("Library version:") else "unknown"
+
+
+pytestmark = [
+    pytest.mark.rig,
+    pytest.mark.skipif(
+        _dmsetup_version() != VERSION,
+        reason=f"dmsetup here is {_dmsetup_version()}, recorded was {VERSION}, whose texts may be others "
+        "(Debian 12: apt-get install dmsetup)",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """Each transcript as the drop-in answers it."""
+    directory = tmp_path_factory.mktemp("dmsetup")
+    for name in NAMES:
+        shutil.copy(TRANSCRIPTS / f"{name}.txt", directory)
+    runtime = tempfile.mkdtemp(prefix="thinsim-test-", dir="/run")
+    MAPPER.mkdir(mode=0o755, exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("THINSIM_RUNTIME_DIR", runtime)
+        patch.setenv("THINSIM_STATE_DIR", str(directory / "state"))
+        environment = {**os.environ, **install(Places.of_this_user())}
+        files = [str(directory / f"{name}.txt") for name in NAMES]
+        try:
+            subprocess.run(
+                [
+                    *("unshare", "--mount", "sh", "-c", _IN_A_NAMESPACE, str(MAPPER)),
+                    *(sys.executable, str(RECORDER), "--rewrite", str(directory), *files),
+                ],
+                env=environment,
+                check=True,
+                timeout=300,
+            )
+            yield {name: (directory / f"{name}.txt").read_text() for name in NAMES}
+        finally:
+            stop = [sys.executable, "-m", "thinsim", "dm", "stop", "--force"]
+            subprocess.run(stop, env=environment, check=True, timeout=60)
+            shutil.rmtree(runtime)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_drop_in_answers_as_the_kernel_did(name: str, answers: Mapping[str, str]) -> None:
+    assert answers[name] == (TRANSCRIPTS / f"{name}.txt").read_text()
