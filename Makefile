@@ -14,7 +14,7 @@ BENCH_ARGUMENTS ?= --json backing.json --plot backing.svg
 C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/native/*.c thinsim/dm/standing/*.c)
 C_HEADERS := $(wildcard fuse_backing/native/*.h)
 
-.PHONY: setup packages reproduce test lint format clean bench-backing bench-engine setup-vm soak-dmsetup
+.PHONY: setup packages reproduce test lint format clean bench-backing bench-engine setup-vm record-dmsetup soak-dmsetup
 
 setup: packages $(STAMP)
 
@@ -44,7 +44,7 @@ reproduce: setup
 
 # A containerd that is there already, from another package perhaps, is taken as it is.
 test: setup
-	$(call install,busybox-static)
+	$(call install,busybox-static fio)
 	$(if $(shell command -v containerd),,$(call install,containerd))
 	$(if $(shell command -v runc),,$(call install,runc))
 	$(BIN)/python -m pytest $(TEST_ARGUMENTS)
@@ -58,6 +58,12 @@ setup-vm: setup
 # Ten minutes of 64 processes that create, snapshot, write, verify and remove with the drop-in dmsetup.
 soak-dmsetup: setup
 	THINSIM_LONG_CAMPAIGN=1 $(BIN)/python -m pytest -rP tests/dm/test_drop_in_dmsetup.py -k many_clients
+
+# What the kernel's device-mapper answers to every command of dmsetup, in a guest without udev; some ten minutes.
+TRANSCRIPTS := tests/dm/data/dmsetup
+record-dmsetup: setup-vm
+	$(BIN)/thinsim vm run --share $(CURDIR)/$(TRANSCRIPTS) -- sh -c \
+	    'udevadm control --exit; exec $(BIN)/python tools/record_dmsetup.py --rewrite /run/thinsim-scratch $(TRANSCRIPTS)/*.txt'
 
 lint: setup
 	$(BIN)/ruff check

@@ -127,29 +127,18 @@ async def test_a_malformed_table_is_named(bench: Bench) -> None:
 async def test_a_name_that_can_be_no_file_name_is_refused(bench: Bench) -> None:
     await make_pool(bench)
     await bench.dm.message(POOL, 0, "create_thin 1")
-    for name in (
-        "",
-        ".",
-        "..",
-        "a/b",
-        "/dev/mapper/x",
-        "a b",
-        "a\tb",
-        "control",
-        "\u00e9",
-        "x" * 128,
-        "a\0b",
-    ):
+    for name in ("", ".", "..", "a/b", "/dev/mapper/x", "control", "x" * 128, "\u00e9" * 64, "a\0b"):
         with refused(errno.EINVAL, "name"):
             await bench.dm.create(name, thin_table(1))
     assert await bench.dm.list() == [POOL]
 
 
-async def test_a_name_may_have_127_bytes_and_the_kernels_characters(bench: Bench) -> None:
+async def test_a_name_may_have_127_bytes_and_any_characters_of_a_file_name(bench: Bench) -> None:
     await make_pool(bench)
-    for number, name in enumerate(("x" * 127, "a#b+c-d.e:f=g@h_i", "...")):
+    for number, name in enumerate(("x" * 127, "a#b+c-d.e:f=g@h_i", "...", "a b\t%", "\u00e9")):
         await make_thin(bench, name, number)
-    assert len(await bench.dm.list()) == 4
+        await bench.write(name, 0, bytes([number]) * BLOCK)
+    assert len(await bench.dm.list()) == 6
 
 
 async def test_a_pool_is_no_place_for_a_thin_of_a_thin(bench: Bench) -> None:
@@ -169,9 +158,9 @@ async def test_devices_of_a_pool_are_taken(bench: Bench) -> None:
     await bench.dm.remove("spare")
 
 
-async def test_a_pool_on_missing_devices_is_enoent(bench: Bench) -> None:
+async def test_a_pool_on_missing_devices_is_enodev(bench: Bench) -> None:
     for taken in (bench.metadata_dev, bench.data_dev):
-        with refused(errno.ENOENT, "/nowhere"):
+        with refused(errno.ENODEV, "/nowhere"):
             await bench.dm.create(POOL, pool_table(bench).replace(f" {taken} ", " /nowhere "))
     await make_pool(bench)
 

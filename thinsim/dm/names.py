@@ -16,8 +16,8 @@ _RESERVED = (".", "..", "control")
 
 def check_name(name: str) -> None:
     """Raise DeviceMapperError(EINVAL) unless *name* can be a device's name and its node's file name."""
-    if not name or "/" in name or name in _RESERVED:
-        raise DeviceMapperError(errno.EINVAL, f"{name!r} can't name a device: '/', or reserved")
+    if not name or "/" in name or "\0" in name or name in _RESERVED:
+        raise DeviceMapperError(errno.EINVAL, f"{name!r} can't be the name of a device")
     size = len(name.encode("utf-8", "surrogateescape"))
     if size > MAX_NAME:
         raise DeviceMapperError(errno.EINVAL, f"device name of {size} bytes: at most {MAX_NAME}")
