@@ -111,10 +111,10 @@ class MappedTable:
             if low < high:
                 yield target, low - begin, low - offset, high - low
 
-    def check_areas(self) -> None:
+    async def check_limits(self) -> None:
         """EINVAL if a target is larger than what it stands on (dm-table.c, dm_calculate_queue_limits)."""
         for target in self.targets:
-            target.check_areas()
+            await target.check_limits()
 
     async def close(self) -> None:
         """Close every target."""

@@ -24,7 +24,7 @@ class LinearTarget(PlainTarget):
         """Return device and start."""
         return f"{self._device.text} {self._start}"
 
-    def check_areas(self) -> None:
+    async def check_limits(self) -> None:
         """The range is on the device."""
         check_area(self._device, self._start, self._length)
 

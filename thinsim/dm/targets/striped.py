@@ -60,7 +60,7 @@ class StripedTarget(PlainTarget):
                 return index
         raise AssertionError("a piece lies on one of the stripes")
 
-    def check_areas(self) -> None:
+    async def check_limits(self) -> None:
         """Each stripe is on its device."""
         for device, start in self._stripes:
             check_area(device, start, self._length // len(self._stripes))
