@@ -3,6 +3,8 @@ r"""Run the commands of transcripts with the dmsetup in PATH and print or rewrit
 
 usage: record_dmsetup.py [--rewrite] DIRECTORY TRANSCRIPT...   (DIRECTORY: for sparse files and loop devices)
 
+Where udev runs it must be ended first: with it dmsetup waits, and leaves nodes to it.
+
 A transcript is text, a command and its answer after another, on four fresh loop devices::
 
     $ dmsetup status pool                     what is run; \n and \t stand for newline and tab
@@ -297,7 +299,6 @@ def main() -> None:
     if not directory or not files:
         sys.exit(__doc__.split("\n\n")[1])
     os.environ["LC_ALL"] = "C"
-    os.environ["DM_DISABLE_UDEV"] = "1"
     # The list of target types begins with the one that was needed last.
     for words in (["create", "first", "--table", "0 1 zero"], ["remove", "first"]):
         subprocess.run(["dmsetup", *words], check=True)

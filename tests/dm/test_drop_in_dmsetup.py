@@ -150,6 +150,23 @@ def test_where_the_kernel_has_a_device_mapper_the_drop_in_refuses_unless_told(
     assert len(machine.daemons()) == 1
 
 
+def test_nothing_waits_for_udev_which_hears_nothing_of_these_devices(machine: Machine) -> None:
+    place = Path("/run/udev")
+    made = not place.exists()
+    place.mkdir(exist_ok=True)
+    script = 'mount -t tmpfs tmpfs /run/udev && : >/run/udev/control && exec "$@"'
+    try:
+        for words in (
+            ["create", f"{machine.prefix}-z", "--table", "0 8 zero"],
+            ["remove", f"{machine.prefix}-z"],
+        ):
+            done = machine.run("unshare", "--mount", "sh", "-c", script, "sh", "dmsetup", *words)
+            assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    finally:
+        if made:
+            place.rmdir()
+
+
 def _wait_for_an_answer(pid: int) -> None:
     """Return once the process has for a while done nothing but wait for what a socket brings."""
     in_a_row = 0

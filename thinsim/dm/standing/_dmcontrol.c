@@ -30,6 +30,7 @@
 
 #define DIRECTORY "/dev/mapper/"
 #define CONTROL DIRECTORY "control"
+#define UDEV "/run/udev/control"
 #define MAX_DATA (1u << 20)
 #define MISC_MAJOR 10
 #define CONTROL_MINOR 236 /* MAPPER_CTRL_MINOR, include/linux/miscdevice.h */
@@ -238,6 +239,17 @@ int unlink(const char *path) {
         getenv("THINSIM_DM_CONTROL") != NULL && look(path, &status) == 0 && S_ISLNK(status.st_mode))
         return 0;
     return original(path);
+}
+
+/* udev hears nothing of these devices: libdevmapper, through libudev, shall not wait for what it would do. */
+int access(const char *path, int mode) {
+    int (*original)(const char *, int) = next("access");
+
+    if (strcmp(path, UDEV) == 0 && getenv("THINSIM_DM_CONTROL") != NULL) {
+        errno = ENOENT;
+        return -1;
+    }
+    return original(path, mode);
 }
 
 /* libdevmapper finds in /proc/devices which majors are mapped devices. */

@@ -14,9 +14,7 @@ _SETTINGS = (STATE_VARIABLE, RUNTIME_VARIABLE, "PYTHONPATH")
 
 _SCRIPT = """#!/bin/sh
 # thinsim's drop-in dmsetup: the real one, on the emulated device-mapper. Made by `thinsim env`.
-# Not to wait for udev: the kernel tells it nothing of these devices.
-{guard}export DM_DISABLE_UDEV=1
-export THINSIM_DM_CONTROL={control} THINSIM_DM_START={start}
+{guard}export THINSIM_DM_CONTROL={control} THINSIM_DM_START={start}
 LD_PRELOAD={library}${{LD_PRELOAD:+:$LD_PRELOAD}} exec {dmsetup} "$@"
 """
 
