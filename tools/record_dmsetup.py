@@ -19,7 +19,8 @@ LENGTH``, ``hold`` and ``release DEVICE``, and ``nodes`` (what is new in /dev/ma
 Numbers are given by whoever has them free, so names stand for them, where a text is written and where
 it is read: ``{disk}`` a loop device's path, ``{dir}`` the directory, ``{major}`` device-mapper's major,
 ``{t1}`` major and minor of a device, ``{node t1}`` the kernel's name for it (dm-3, loop5), ``{free}``
-a number that no device has. Nothing else is changed, but for the blanks between columns with numbers.
+that of a device which has never had a table, or is gone. Nothing else is changed, but for the blanks
+between columns with numbers.
 
 Standard library only, so that it starts quickly in a guest.
 """
@@ -189,7 +190,9 @@ class Recorder:
             major, minor = int(match["major"]), int(match["minor"])
             if (major, minor) in names:
                 return f"{{{names[major, minor]}}}"
-            return "{free}" if major == self._major else match[0]
+            # In the help there is a number that is nobody's.
+            given = major == self._major and not text.startswith("linear ", match.start() - len("linear "))
+            return "{free}" if given else match[0]
 
         def node(match: re.Match[str]) -> str:
             major = self._major if match[1] == "dm-" else 7
@@ -209,7 +212,13 @@ class Recorder:
         return self._loops.get(name) or str(MAPPER / name)
 
     def _note_numbers(self) -> None:
-        self._numbers = dict(_numbers_in_sysfs() if _kernel_major() else _numbers_of_dmsetup())
+        if _kernel_major():
+            self._numbers = dict(_numbers_in_sysfs())
+        else:
+            known = self._numbers
+            told = _numbers_of_dmsetup()
+            # In sysfs a device appears with its first table.
+            self._numbers = {name: number for name, number, bare in told if not bare or name in known}
         for name, path in self._loops.items():
             number = Path(path).stat().st_rdev
             self._numbers[name] = os.major(number), os.minor(number)
@@ -281,16 +290,16 @@ def _numbers_in_sysfs() -> Iterator[tuple[str, tuple[int, int]]]:
             yield (entry / "dm/name").read_text().rstrip("\n"), (int(major), int(minor))
 
 
-def _numbers_of_dmsetup() -> Iterator[tuple[str, tuple[int, int]]]:
-    """Where no kernel device-mapper is, the dmsetup in PATH knows."""
+def _numbers_of_dmsetup() -> Iterator[tuple[str, tuple[int, int], bool]]:
+    """Where no kernel device-mapper is, the dmsetup in PATH knows; also whether there is no table."""
     command = ["dmsetup", "info", "-c", "--manglename", "none", "--noheadings", "--separator", "/"]
     shown = subprocess.run(
-        [*command, "-o", "major,minor,name"], capture_output=True, text=True, check=False
+        [*command, "-o", "tables_loaded,major,minor,name"], capture_output=True, text=True, check=False
     ).stdout
     for line in shown.splitlines():
-        if line.count("/") >= 2:
-            major, minor, name = line.split("/", 2)
-            yield name, (int(major), int(minor))
+        if line.count("/") >= 3:
+            tables, major, minor, name = line.split("/", 3)
+            yield name, (int(major), int(minor)), tables == "None"
 
 
 def main() -> None:
