@@ -252,6 +252,7 @@ class Recorder:
             self._note_numbers()
             if self._numbers.keys() <= self._loops.keys():
                 break
+        subprocess.run(["dmsetup", "remove_all"], check=True)  # what has never had a table
         for path in self._loops.values():
             subprocess.run(["losetup", "--detach", path], check=True)
         self._loops = {}

@@ -202,6 +202,8 @@ class IoctlService:
         if words[0] == "@cancel_deferred_remove" and len(words) == 1:
             device.deferred_remove = False
             return
+        if words == ["@stats_list"]:
+            return  # of no region
         raise DeviceMapperError(errno.EINVAL, f"Unsupported message sent to DM core: {words[0]}")
 
     async def _set_geometry(self, packet: Packet) -> None:
