@@ -130,8 +130,10 @@ def detach(loop: LoopDevice, *, deferred: bool = False) -> bool:
     raise LoopBusyError(loop.path)
 
 
-def refresh(loop: LoopDevice, file: Path, *, read_only: bool) -> None:
+def refresh(loop: LoopDevice, file: Path, *, read_only: bool, optimal_io: int = 0) -> None:
     """Take over the new size of *file*, which is the device's; set whether writes are refused.
+
+    It reads ahead twice *optimal_io* bytes (block/blk-settings.c, blk_apply_bdi_limits).
 
     ``OSError`` (ENXIO) when the device is no longer this attachment. Its users are not disturbed.
     """
@@ -143,7 +145,7 @@ def refresh(loop: LoopDevice, file: Path, *, read_only: bool) -> None:
             raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), str(loop.path))
         fcntl.ioctl(fd, _LOOP_SET_CAPACITY)
         fcntl.ioctl(fd, _BLKROSET, struct.pack("i", read_only))
-        fcntl.ioctl(fd, _BLKRASET, _READ_AHEAD)
+        fcntl.ioctl(fd, _BLKRASET, max(_READ_AHEAD, 2 * optimal_io // 512))
     finally:
         os.close(fd)
 

@@ -180,7 +180,7 @@ class LocalDeviceMapper:
         if pool is not None:
             pool.active.when_changed = device.tell
         immutable = device.live.immutable_kind if device.live is not None else None
-        if immutable is not None and immutable != table.targets[0].kind:
+        if immutable is not None and not table.may_replace(immutable):
             await table.close()
             raise DeviceMapperError(errno.EINVAL, f"can't replace immutable target type {immutable}")
         async with self.devices.holding(device):

@@ -43,6 +43,11 @@ class MappedDevice:
         return self.live.size if self.live is not None else 0
 
     @property
+    def optimal_io(self) -> int:
+        """Bytes of a request that is served best; 0 for none in particular."""
+        return self.live.optimal_io if self.live is not None else 0
+
+    @property
     def granularity(self) -> int:
         """Of discards, bytes; 0 when it takes none."""
         return self.live.granularity if self.live is not None else 0

@@ -33,6 +33,7 @@ _BUILDERS: dict[str, Callable[[int, Sequence[str], LowerDevices], Awaitable[Targ
 _SINGLETONS = frozenset({"thin-pool"})
 _ALWAYS_WRITABLE = frozenset({"thin-pool"})
 _IMMUTABLE = frozenset({"thin-pool"})
+_WILDCARDS = frozenset({"error"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +83,21 @@ class MappedTable:
         """The type that no other may replace, if the table is of such a one."""
         return next((target.kind for target in self.targets if target.kind in _IMMUTABLE), None)
 
+    def may_replace(self, immutable_kind: str) -> bool:
+        """Tell whether it may follow a table of a type that no other may replace: errors may (dm-ioctl.c)."""
+        kinds = {target.kind for target in self.targets}
+        return immutable_kind in kinds or bool(kinds & _WILDCARDS)
+
     @property
     def granularity(self) -> int:
         """Of discards: the largest of the targets'; 0 if one takes none (dm_table_supports_discards)."""
         all_of = [target.granularity for target in self.targets]
         return max(all_of, default=0) if all(all_of) else 0
+
+    @property
+    def optimal_io(self) -> int:
+        """Bytes; the largest of the targets'."""
+        return max((target.optimal_io for target in self.targets), default=0)
 
     def lines(self, text: Callable[[Target], str]) -> list[TableLine]:
         """Return start, length, type of each target, and what *text* says of it."""

@@ -86,7 +86,13 @@ class LoopNodes:
             self._link(name, node)
         try:
             await trio.to_thread.run_sync(
-                partial(loop.refresh, node.loop, node.file, read_only=node.device.read_only)
+                partial(
+                    loop.refresh,
+                    node.loop,
+                    node.file,
+                    read_only=node.device.read_only,
+                    optimal_io=node.device.optimal_io,
+                )
             )
             wanted = max(node.device.granularity, 512)
             if node.granularity != wanted:

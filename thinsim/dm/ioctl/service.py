@@ -115,7 +115,7 @@ class IoctlService:
         else:
             check_name(new)
             self._dm.devices.check_free(new)
-            device = self._find(packet)
+            device = self._dm.devices.find(packet.name)  # by its name only (dm_hash_rename)
             await self._dm.rename(device, new)
             packet.put(Flag.UEVENT_GENERATED, True)
         packet.data = b""

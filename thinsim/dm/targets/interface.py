@@ -21,6 +21,10 @@ class Target(Protocol):
         """Bytes of the smallest range that a discard gives back; 0 when it takes no discards."""
 
     @property
+    def optimal_io(self) -> int:
+        """Bytes of a request that is served best (queue limit io_opt); 0 for none in particular."""
+
+    @property
     def allocated(self) -> int:
         """Bytes that are allocated for the segment: all of it, unless it is thin."""
 

@@ -60,6 +60,11 @@ class StripedTarget(PlainTarget):
                 return index
         raise AssertionError("a piece lies on one of the stripes")
 
+    @property
+    def optimal_io(self) -> int:
+        """A chunk of each stripe (stripe_io_hints)."""
+        return self._chunk * SECTOR_SIZE * len(self._stripes)
+
     async def check_limits(self) -> None:
         """Each stripe is on its device."""
         for device, start in self._stripes:
