@@ -3,7 +3,8 @@ r"""Run the commands of transcripts with the dmsetup in PATH and print or rewrit
 
 usage: record_dmsetup.py [--rewrite] DIRECTORY TRANSCRIPT...   (DIRECTORY: for sparse files and loop devices)
 
-Where udev runs it must be ended first: with it dmsetup waits, and leaves nodes to it.
+dmsetup is told to do without udev (DM_DISABLE_UDEV): it makes the nodes itself then and waits for nobody.
+Where udev runs it says so every time; that line is left out.
 
 A transcript is text, a command and its answer after another, on four fresh loop devices::
 
@@ -43,6 +44,7 @@ DEVICES = {"data": 64, "metadata": 8, "disk": 32, "other": 32}
 MAPPER = Path("/dev/mapper")
 _WAIT_SECONDS = 15
 _SETTLE_SECONDS = 0.3
+_UDEV_WARNING = re.compile(r"^Udev is running and DM_DISABLE_UDEV .*\n", re.MULTILINE)
 _COLUMNS = {"-c", "-C", "--columns"}
 
 
@@ -172,7 +174,7 @@ class Recorder:
         self._note_numbers()
         names = {number: name for name, number in {**before, **self._numbers}.items()}
         yield from _marked(">", self._named(out, names, argv))
-        yield from _marked("!", self._named(err, names, argv))
+        yield from _marked("!", self._named(_UDEV_WARNING.sub("", err), names, argv))
         if status:
             yield f"= {status}"
 
@@ -309,6 +311,7 @@ def main() -> None:
     if not directory or not files:
         sys.exit(__doc__.split("\n\n")[1])
     os.environ["LC_ALL"] = "C"
+    os.environ["DM_DISABLE_UDEV"] = "1"
     # The list of target types begins with the one that was needed last.
     for words in (["create", "first", "--table", "0 1 zero"], ["remove", "first"]):
         subprocess.run(["dmsetup", *words], check=True)

@@ -55,6 +55,8 @@ class LoopNodes:
         self._files = files
         self._journal = journal
         self._nodes: dict[str, _Node] = {}
+        self._attaching = trio.Lock()
+        """The kernel tells everybody who asks the same free number: not to compete with ourselves."""
 
     async def attach(self, name: str, device: MappedDevice, minor: int | None) -> tuple[int, int]:
         """Publish the file and attach a loop device, that of *minor* if given."""
@@ -62,7 +64,8 @@ class LoopNodes:
         file = self._files.publish(name, device)
         loop_entry = self._journal.begin(Kind.LOOP, file=file)
         try:
-            attached = await trio.to_thread.run_sync(partial(loop.attach, file, number=minor))
+            async with self._attaching:
+                attached = await trio.to_thread.run_sync(partial(loop.attach, file, number=minor))
         except BaseException as error:
             self._files.withdraw(name)
             self._journal.end(loop_entry)
