@@ -52,12 +52,6 @@ class Difference:
 
 DIFFERENCES = (
     Difference(
-        "create",
-        "> a2\n> a3\n",
-        "> a2\n",
-        "without udev dmsetup makes no node; the daemon's come with a device's first table",
-    ),
-    Difference(
         "rename-and-remove",
         "> Open count:        1\n",
         "> Open count:        0\n",
