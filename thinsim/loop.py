@@ -10,6 +10,7 @@ import fcntl
 import os
 import struct
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ _BLKRASET = 0x1262  # linux/fs.h: _IO(0x12, 98)
 _READ_AHEAD = 256  # sectors: VM_READAHEAD_PAGES, what a mapped device begins with
 _BLKROSET = 0x125D  # linux/fs.h: _IO(0x12, 93)
 _LOOP_CTL_ADD = 0x4C80
+_LOOP_CTL_REMOVE = 0x4C81
 _LOOP_CTL_GET_FREE = 0x4C82
 
 _FLAG_READ_ONLY = 1
@@ -281,6 +283,12 @@ def has_lost_its_file(loop: LoopDevice) -> bool:
 def loop_is_bound(number: int) -> bool:
     """Tell whether /dev/loopN has a file, whoever attached it."""
     return Path(f"/sys/block/loop{number}/loop").is_dir()
+
+
+def remove_free(number: int) -> None:
+    """Remove /dev/loopN, made by :func:`attach` with a number; left alone if it is somebody's now."""
+    with suppress(OSError):
+        _ask_driver(_LOOP_CTL_REMOVE, number)
 
 
 def _free_number() -> int:

@@ -43,6 +43,8 @@ class _Node:
     loop_entry: str
     link_entry: str | None = None
     """Of the link, which comes when the device first resumes with a table."""
+    wanted_number: bool = False
+    """Whoever made it asked for this loop device, which may not have been there."""
     frozen_at: Path | None = None
     granularity: int = 0
     """Of discards, as the loop device has it; 0 before the first table."""
@@ -73,7 +75,7 @@ class LoopNodes:
                 raise DeviceMapperError(errno.ENXIO, f"device number {minor} is taken") from error
             raise
         self._journal.amend(loop_entry, **asdict(attached))
-        self._nodes[name] = _Node(device, file, attached, loop_entry)
+        self._nodes[name] = _Node(device, file, attached, loop_entry, wanted_number=minor is not None)
         try:
             number = attached.path.stat().st_rdev
         except BaseException:
@@ -183,6 +185,8 @@ class LoopNodes:
         if node.link_entry is not None:
             self._journal.end(node.link_entry)
         self._journal.end(node.loop_entry)
+        if node.wanted_number:
+            loop.remove_free(node.loop.number)
         self._files.withdraw(name)
         return True
 
