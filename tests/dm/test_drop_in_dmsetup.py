@@ -62,7 +62,7 @@ def test_refusals_have_dmsetups_words_and_status(machine: Machine) -> None:
         ("create", machine.pool, "--table", "0 8 zero"): "Device or resource busy",
         ("remove", f"{machine.prefix}-none"): "No such device or address",
         ("create", f"{machine.prefix}-new", "--table", "0 8 nonsense"): "Invalid argument",
-        ("create", f"{machine.prefix}-new", "--table", "0 8 thin /dev/mapper/nothing 1"): "Invalid argument",
+        ("create", f"{machine.prefix}-new", "--table", "0 8 thin /dev/mapper/nothing 1"): "No such device",
     }.items():
         said = machine.refused(*words)
         assert said.splitlines()[0].endswith(f" failed: {complaint}"), said
