@@ -16,7 +16,7 @@ C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/binding/*.c fuse_backing/n
 C_HEADERS := $(wildcard fuse_backing/binding/*.h fuse_backing/native/*.h)
 
 .PHONY: setup packages reproduce test storm lint format clean
-.PHONY: bench-backing bench-engine campaign-metadata setup-vm pictures check-dist
+.PHONY: bench-backing bench-engine campaign-metadata setup-vm pictures check-dist record-dmsetup soak-dmsetup
 
 setup: packages $(STAMP)
 
@@ -46,7 +46,7 @@ reproduce: setup
 
 # A containerd that is there already, from another package perhaps, is taken as it is.
 test: setup
-	$(call install,busybox-static chromium)
+	$(call install,busybox-static chromium fio)
 	$(if $(shell command -v containerd),,$(call install,containerd))
 	$(if $(shell command -v runc),,$(call install,runc))
 	$(BIN)/python -m pytest $(TEST_ARGUMENTS)
@@ -60,6 +60,16 @@ setup-vm: setup
 	$(call install,$(VM_PACKAGES))
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[vm]'
 	$(BIN)/thinsim vm probe
+
+# Ten minutes of 64 processes that create, snapshot, write, verify and remove with the drop-in dmsetup.
+soak-dmsetup: setup
+	THINSIM_LONG_CAMPAIGN=1 $(BIN)/python -m pytest -rP tests/dm/test_drop_in_dmsetup.py -k many_clients
+
+# What the kernel's device-mapper answers to every command of dmsetup, in a guest without udev; some ten minutes.
+TRANSCRIPTS := tests/dm/data/dmsetup
+record-dmsetup: setup-vm
+	$(BIN)/thinsim vm run --share $(CURDIR)/$(TRANSCRIPTS) -- sh -c \
+	    'udevadm control --exit; exec $(BIN)/python tools/record_dmsetup.py --rewrite /run/thinsim-scratch $(TRANSCRIPTS)/*.txt'
 
 lint: setup
 	$(BIN)/ruff check

@@ -54,6 +54,11 @@ from thinsim.scenario.reproduce import reproduce as run_reproduction
     type=click.Path(path_type=Path),
     help="Where the pool's files go. Default: the temporary directory.",
 )
+@click.option(
+    "--repeatable",
+    is_flag=True,
+    help="The same block counts every time: one processor, a fixed seed, ext4 without delayed allocation.",
+)
 @click.option("--keep", is_flag=True, help="Keep the files and logs; devices, mounts and servers still go.")
 @click.option(
     "--json",
@@ -77,6 +82,7 @@ def reproduce(
     subject: str,
     rig: str,
     directory: Path | None,
+    repeatable: bool,
     keep: bool,
     json_path: Path | None,
     fail_on_leak: int | None,
@@ -105,6 +111,7 @@ def reproduce(
         keep=keep,
         record=record,
         history=history,
+        repeatable=repeatable,
     )
     with TerminalProgress(notes) as progress:
         result = run(lambda: run_reproduction(request, progress))

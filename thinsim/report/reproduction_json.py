@@ -28,6 +28,7 @@ def to_json(result: Reproduction) -> dict[str, Any]:
             "features": list(result.shape.features),
         },
         "seconds": result.seconds,
+        "repeatable": result.repeatable,
         "kept": str(result.kept) if result.kept else None,
         "runs": [_run(run) for run in result.runs],
     }

@@ -22,6 +22,7 @@ from thinsim.scenario.containerd.server import check_installed
 from thinsim.scenario.image.archive import Image, open_image
 from thinsim.scenario.image.built import build_image
 from thinsim.scenario.recording import BUNDLED, BlockHistory
+from thinsim.scenario.repeatable import fs_options, repeatable_ext4
 from thinsim.units import Bytes
 
 BASE_IMAGE_SIZE = "512MB"
@@ -47,6 +48,7 @@ class Request:
     keep: bool = False
     record: Path | None = None
     history: Path | None = None
+    repeatable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Reproduction:
     shape: PoolShape
     runs: Sequence[LifecycleResult]
     seconds: dict[str, float]
+    repeatable: bool
     kept: Path | None
 
 
@@ -90,6 +93,8 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
         working_directory(request.directory, progress.say, keep=request.keep) as (directory, journal),
         AsyncExitStack() as stack,
     ):
+        if request.repeatable:
+            stack.enter_context(repeatable_ext4(directory))
         # Names in /dev/mapper are the machine's: a run's own, so that several can go on at once.
         shape = PoolShape(f"thinsim-{journal.path.stem}")
         if request.data_size is not None:
@@ -111,7 +116,11 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
                     run = await _run_containerd(rig, setting, image, request, journal, progress)
                 else:
                     run = await run_lifecycle(
-                        rig, setting, base_image_size=history.base_image_size, progress=progress
+                        rig,
+                        setting,
+                        base_image_size=history.base_image_size,
+                        fs_options=_fs_options(request, shape),
+                        progress=progress,
                     )
                 runs.append(run)
                 begun = time.monotonic()
@@ -131,6 +140,7 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
             shape=shape,
             runs=runs,
             seconds=spent,
+            repeatable=request.repeatable,
             kept=directory if request.keep else None,
         )
 
@@ -151,12 +161,17 @@ async def _run_containerd(
         image=image.path,
         container_bytes=request.container_bytes,
         base_image_size=BASE_IMAGE_SIZE,
+        fs_options=_fs_options(request, rig.shape),
         sockets=rig.sockets,
         environment=dropin.write(programs, rig.sockets / CONTROL_DEVICE),
         take_activity=rig.dm.take_activity,
         journal=journal,
         progress=progress,
     )
+
+
+def _fs_options(request: Request, shape: PoolShape) -> str:
+    return fs_options(shape.block_bytes) if request.repeatable else ""
 
 
 async def _image(

@@ -51,6 +51,16 @@ class ThinTarget(PlainTarget):
         return 0 if engine.features.ignore_discard else bytes_of(engine.block_size)
 
     @property
+    def optimal_io(self) -> int:
+        """A data block (thin_io_hints)."""
+        return bytes_of(self.pool.active.engine.block_size)
+
+    @property
+    def depends_on(self) -> tuple[tuple[int, int], ...]:
+        """The origin is opened before the pool (thin_ctr)."""
+        return super().depends_on[::-1]
+
+    @property
     def allocated(self) -> int:
         """Bytes of the mapped blocks."""
         return self._thin.mapped_sectors * SECTOR_SIZE
