@@ -107,7 +107,6 @@ def detach(loop: LoopDevice, *, deferred: bool = False) -> bool:
     try:
         if not _is_same(fd, loop):
             return True
-        refused = refuse_discards(loop, refused=False)
         # With other openers this only sets AUTOCLEAR and still returns 0.
         fcntl.ioctl(fd, _LOOP_CLR_FD)
     finally:
@@ -119,7 +118,6 @@ def detach(loop: LoopDevice, *, deferred: bool = False) -> bool:
     _clear_autoclear(loop)
     if not is_attached(loop):
         return True
-    refuse_discards(loop, refused=refused)
     raise LoopBusyError(loop.path)
 
 
@@ -154,18 +152,6 @@ def refresh_discards(loop: LoopDevice) -> None:
             fcntl.ioctl(fd, _LOOP_SET_BLOCK_SIZE, 512)
     finally:
         os.close(fd)
-
-
-def refuse_discards(loop: LoopDevice, *, refused: bool) -> bool:
-    """Have the block layer refuse discards with EOPNOTSUPP, or not; return whether it did before.
-
-    The limit belongs to /dev/loopN, whatever is attached: ``detach`` takes it back.
-    """
-    limit = Path("/sys/block") / loop.path.name / "queue/discard_max_bytes"
-    before = int(limit.read_text()) == 0
-    if before is not refused:
-        limit.write_text("0" if refused else _sysfs(loop.path, "queue/discard_max_hw_bytes"))
-    return before
 
 
 def is_attached(loop: LoopDevice) -> bool:

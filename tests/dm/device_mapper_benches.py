@@ -48,6 +48,8 @@ class Bench(Protocol):
     data_dev: str
     no_space: tuple[int, ...]
     """What a write for which there is no block may fail with."""
+    refuses_discards: bool
+    """Whether a discard under ignore_discard is an error, as in the kernel."""
 
     async def write(self, name: str, offset: int, data: bytes) -> None:
         """Write, past every cache."""
@@ -102,6 +104,7 @@ class ProcessBench:
     metadata_dev: str
     data_dev: str
     no_space: tuple[int, ...] = (errno.ENOSPC,)
+    refuses_discards: bool = True
 
     async def write(self, name: str, offset: int, data: bytes) -> None:
         try:
@@ -137,6 +140,7 @@ class EmulatedBench:
     metadata_dev: str
     data_dev: str
     no_space: tuple[int, ...] = (errno.ENOSPC, errno.EIO)  # older loop drivers know EIO alone
+    refuses_discards: bool = False  # the block layer takes a loop device's EOPNOTSUPP for done
 
     async def write(self, name: str, offset: int, data: bytes) -> None:
         await trio.to_thread.run_sync(direct_write, self.dm.path(name), offset, data)

@@ -2,6 +2,7 @@
 
 import errno
 import random
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -204,7 +205,7 @@ async def test_ignore_discard_keeps_the_content(bench: Bench) -> None:
     await make_pool(bench, "0 1 ignore_discard")
     await make_thin(bench, "thin", 1)
     await bench.write("thin", 0, b"x" * BLOCK)
-    with failing(errno.EOPNOTSUPP):
+    with failing(errno.EOPNOTSUPP) if bench.refuses_discards else nullcontext():
         await bench.discard("thin", 0, BLOCK)
     assert await bench.read("thin", 0, BLOCK) == b"x" * BLOCK
     status = parse_pool_status(await bench.dm.status(POOL))

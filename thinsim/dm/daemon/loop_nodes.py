@@ -92,8 +92,6 @@ class LoopNodes:
                 node.granularity = wanted
                 if not await trio.to_thread.run_sync(loop.is_claimed, node.loop.path):
                     await trio.to_thread.run_sync(loop.refresh_discards, node.loop)
-            refused = node.device.granularity == 0
-            await trio.to_thread.run_sync(partial(loop.refuse_discards, node.loop, refused=refused))
         except OSError as error:
             raise DeviceMapperError(error.errno or errno.EIO, f"cannot refresh the node of {name}") from error
 
