@@ -1,4 +1,4 @@
-"""A pool's life against answers recorded on Linux 6.1: modes, events, reloads, growth, writes that wait or fail.
+"""A pool's life against answers recorded on Linux 6.1: modes, events, reloads, growth, held writes.
 
 Left out of the recording is what Linux got wrong, a data device that grew twice when its read-only pool
 became writable, and looks at the pool while it was about to change.
