@@ -139,7 +139,7 @@ async def build(
         if words.origin_dev is not None:
             opened.append(await lower.open_read_only(words.origin_dev, "Error opening origin device"))
         own = await lower.own(words.pool_dev)
-        if own is None and not Path(words.pool_dev).exists():
+        if own is None and not await lower.run(Path(words.pool_dev).exists):
             raise DeviceMapperError(errno.ENODEV, f"Error opening pool device: {words.pool_dev}")
         table = words.table()
         pool = None if own is None else pools.of(own)
