@@ -35,11 +35,12 @@ MALFORMED_TABLES = {
     "0 8 zero\n8 100 thin-pool a b 128 0": "must appear alone",
     "0 100 thin-pool a b 128": "Invalid argument count",
     "0 100 thin-pool a a 128 0": "Error setting metadata or data device",
-    "0 100 thin-pool a b 100 0": "Invalid block size.*100",
-    "0 100 thin-pool a b 128 x": "Invalid low water mark.*x",
+    "0 100 thin-pool {metadata} {data} 100 0": "Invalid block size.*100",
+    "0 100 thin-pool {metadata} {data} 128 x": "Invalid low water mark.*x",
     "0 100 thin-pool a b 128 0 2 read_only": "Invalid number of pool feature arguments",
     "0 100 thin-pool a b 128 0 1 fast": "Unrecognised pool feature requested.*fast",
     "0 100 thin pool": "Invalid argument count",
+    "0 100 thin {metadata} 16777216": "Invalid device id.*16777216",
 }
 
 SENSELESS_MESSAGES = (
@@ -118,9 +119,9 @@ async def test_every_verb_on_an_unknown_device_is_enxio(bench: Bench) -> None:
 async def test_a_malformed_table_is_named(bench: Bench) -> None:
     for table, complaint in MALFORMED_TABLES.items():
         with refused(errno.EINVAL, complaint):
-            await bench.dm.create(
-                "device", table.replace(" a b ", f" {bench.metadata_dev} {bench.data_dev} ")
-            )
+            await bench.dm.create("device", table.format(metadata=bench.metadata_dev, data=bench.data_dev))
+    with refused(errno.ENODEV, "Error opening pool device.*nobody"):
+        await bench.dm.create("device", "0 100 thin nobody 1")
     assert await bench.dm.list() == []
 
 
