@@ -12,6 +12,7 @@ import click
 
 from fuse_backing.errors import FuseBackingError
 from thinsim import __version__
+from thinsim.cli.conformance import conformance
 from thinsim.cli.dm import dm
 from thinsim.cli.doctor import doctor
 from thinsim.cli.env import env
@@ -37,6 +38,7 @@ commands.add_command(env)
 commands.add_command(pool)
 commands.add_command(metadata)
 commands.add_command(vm)
+commands.add_command(conformance)
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-"""Answers histories that are put into a directory: ``python -m thinsim.conformance.answering DIRECTORY``.
+"""Answers histories with this kernel: ``python -m thinsim.conformance.answering DIRECTORY``.
 
-What runs in a guest, asking the guest's kernel. A request is a file ``NAME.history``; its answer
+What runs in a guest (``thinsim.conformance.subject``). A request is a file ``NAME.history``; its answer
 ``NAME.answer`` appears as a whole. Ends when there is a file ``end`` and no request is left.
 """
 
@@ -13,10 +13,16 @@ import trio
 
 from thinsim.conformance.answer import recording_to_json
 from thinsim.conformance.history import history_from_json
-from thinsim.conformance.sides import files_on_tmpfs, kernel_bench, kernel_source
+from thinsim.conformance.subject import (
+    ANSWER,
+    END,
+    REQUEST,
+    files_on_tmpfs,
+    kernel_source,
+    kernel_subject,
+)
 from thinsim.rig.working_directory import working_directory
 
-REQUEST, ANSWER, END = ".history", ".answer", "end"
 _POLL_SECONDS = 0.1
 
 
@@ -28,7 +34,7 @@ def main() -> None:
 async def serve(directory: Path) -> None:
     """Answer every request in *directory*, in the order of their names."""
     async with working_directory(files_on_tmpfs(), _say) as (files, journal):
-        bench = kernel_bench(files, journal)
+        subject = kernel_subject(files, journal)
         _say(f"{kernel_source()} answers")
         while True:
             ends = (directory / END).exists()
@@ -38,8 +44,8 @@ async def serve(directory: Path) -> None:
             for request in requests:
                 begun = time.monotonic()
                 history = history_from_json(json.loads(request.read_text()))
-                recording = await trio.to_thread.run_sync(bench.record, history)
-                fresh = request.with_suffix(".new")
+                recording = await subject.record(history)
+                fresh = request.with_suffix(".fresh")
                 fresh.write_text(json.dumps(recording_to_json(recording)))
                 request.unlink()
                 fresh.rename(request.with_suffix(ANSWER))

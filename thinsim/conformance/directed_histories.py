@@ -378,7 +378,7 @@ def _pool_comes_back() -> Operations:
 
 
 def _failing_data() -> Operations:
-    """Every kind of request meets a data device that fails, in part or as a whole, and then one that works."""
+    """Every kind of request meets a data device that fails, as a whole or in part, and then works."""
     good = "0 16384 linear {data} 0"
     yield _dm("create", "{disk}", "--table", good)
     yield _dm("create", "{pool}", "--table", _pool_table(128, "0 0", "/dev/mapper/{disk}"))

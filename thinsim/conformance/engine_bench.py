@@ -59,7 +59,9 @@ class EngineBench:
         sizes = {"data": history.data_kib, "metadata": history.metadata_kib, "other": OTHER_KIB}
         files = {role: self._directory / role for role in sizes}
         try:
-            devices = {role: SparseBlockDevice.create(file, sizes[role] << 10) for role, file in files.items()}
+            devices = {
+                role: SparseBlockDevice.create(file, sizes[role] << 10) for role, file in files.items()
+            }
             by_path = {str(files[role]): device for role, device in devices.items()}
 
             def open_block(path: str) -> BlockDevice:
@@ -117,33 +119,35 @@ class _Run:
 
     async def _ask(self, words: tuple[str, ...]) -> tuple[int, str]:
         try:
-            return 0, await self._dmsetup(*(self._real(word) for word in words)) or ""
+            return 0, await self._dmsetup(*(self._real(word) for word in words))
         except KernelError as error:
             return 1, f"{ERRNO_TEXT}{error.errno}"
 
-    async def _dmsetup(self, verb: str, *words: str) -> str | None:
+    async def _dmsetup(self, verb: str, *words: str) -> str:
         flags = {word for word in words if word.startswith("--") and word != "--table"}
         names = [word for word in words if word not in flags]
         match verb, names:
             case "create", [name, "--table", table]:
-                return await self._dm.create(name, table, readonly="--readonly" in flags)
+                await self._dm.create(name, table, readonly="--readonly" in flags)
             case "load", [name, "--table", table]:
-                return await self._dm.load(name, table, readonly="--readonly" in flags)
+                await self._dm.load(name, table, readonly="--readonly" in flags)
             case "suspend", [name]:
-                return await self._dm.suspend(name, noflush="--noflush" in flags)
+                await self._dm.suspend(name, noflush="--noflush" in flags)
             case "resume", [name]:
-                return await self._dm.resume(name)
+                await self._dm.resume(name)
             case "remove", [name]:
-                return await self._dm.remove(name)
+                await self._dm.remove(name)
             case "message", [name, sector, text]:
-                return await self._dm.message(name, int(sector), text)
+                await self._dm.message(name, int(sector), text)
             case "clear", [name]:
-                return await self._dm.clear(self._dm.devices.find(name))
+                await self._dm.clear(self._dm.devices.find(name))
             case "rename", [name, new]:
-                return await self._dm.rename(self._dm.devices.find(name), new)
+                await self._dm.rename(self._dm.devices.find(name), new)
             case "info", [*_, name]:
                 return f"{_attributes(await self._dm.info(name))}\n"
-        raise InvalidValueError(f"a history does not use dmsetup like this: {verb} {' '.join(words)}")
+            case _:
+                raise InvalidValueError(f"a history does not use dmsetup like this: {verb} {' '.join(words)}")
+        return ""
 
     async def _request(
         self, device: str, act: Callable[[MappedDevice], Awaitable[tuple[int, str]]]
@@ -265,6 +269,8 @@ def _attributes(info: DeviceInfo) -> str:
 def _ending(metadata: Path) -> Ending:
     try:
         with open_metadata(metadata) as opened:
-            return Ending(int(bool(Checker(opened).check())), "".join(f"{line}\n" for line in xml_lines(opened)))
+            return Ending(
+                int(bool(Checker(opened).check())), "".join(f"{line}\n" for line in xml_lines(opened))
+            )
     except (InvalidValueError, KernelError):
         return Ending(1, "")

@@ -109,7 +109,9 @@ def operation_from_json(entry: Sequence[Any]) -> Operation:
     """Read what :func:`operation_to_json` wrote; InvalidValueError for anything else."""
     try:
         verb, *values = entry
-        operation: Operation = Dmsetup(tuple(map(str, values))) if verb == "dmsetup" else _VERBS[verb](*values)
+        operation: Operation = (
+            Dmsetup(tuple(map(str, values))) if verb == "dmsetup" else _VERBS[verb](*values)
+        )
     except (KeyError, TypeError, ValueError):
         raise InvalidValueError(f"no operation of a history: {entry!r}") from None
     return operation

@@ -82,7 +82,7 @@ def flush(node: Path) -> int:
 
 def allocated_pages(file: Path) -> str:
     """Return which pages of 4 KiB of a sparse file are allocated, as ``first-last`` runs."""
-    runs = []
+    runs: list[str] = []
     fd = os.open(file, os.O_RDONLY)
     try:
         end = 0

@@ -29,9 +29,7 @@ _IDS = range(1, 24)
 _LOOK_EVERY = 12
 
 FEATURES = ("skip_block_zeroing", "ignore_discard", "no_discard_passdown", "error_if_no_space")
-COMBINATIONS = tuple(
-    words for count in range(len(FEATURES) + 1) for words in combinations(FEATURES, count)
-)
+COMBINATIONS = tuple(words for count in range(len(FEATURES) + 1) for words in combinations(FEATURES, count))
 """Every set of feature words with which a new pool can be made."""
 
 _BLOCKS = (128, 128, 128, 256, 384, 640, 1024)
@@ -229,9 +227,7 @@ class Generator:
         changeable = {"skip_block_zeroing", "no_discard_passdown"}
         kept = [word for word in self._features if word not in changeable]
         self._features = tuple(
-            word
-            for word in FEATURES
-            if word in kept or (word in changeable and self._random.random() < 0.5)
+            word for word in FEATURES if word in kept or (word in changeable and self._random.random() < 0.5)
         )
         return self._swap_pool()
 
@@ -286,17 +282,13 @@ class Generator:
     def _pool_table(self) -> str:
         data = "/dev/mapper/{disk}" if self._faults else "{data}"
         words = " ".join((str(len(self._features)), *self._features))
-        return (
-            f"0 {self._data_kib * 2} thin-pool {{metadata}} {data} {self._block} {self._low_water} {words}"
-        )
+        return f"0 {self._data_kib * 2} thin-pool {{metadata}} {data} {self._block} {self._low_water} {words}"
 
     def _disk_table(self) -> str:
         return f"0 {self._data_kib * 2} linear {{data}} 0"
 
     def _activation(self, thin: int, length: int) -> Dmsetup:
-        return Dmsetup(
-            ("create", f"{{t{thin}}}", "--table", f"0 {length} thin /dev/mapper/{{pool}} {thin}")
-        )
+        return Dmsetup(("create", f"{{t{thin}}}", "--table", f"0 {length} thin /dev/mapper/{{pool}} {thin}"))
 
     def _message(self, text: str) -> Dmsetup:
         return Dmsetup(("message", "{pool}", "0", text))
