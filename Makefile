@@ -14,7 +14,7 @@ BENCH_ARGUMENTS ?= --json backing.json --plot backing.svg
 C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/native/*.c thinsim/dm/standing/*.c)
 C_HEADERS := $(wildcard fuse_backing/native/*.h)
 
-.PHONY: setup packages reproduce test lint format clean bench-backing bench-engine setup-vm
+.PHONY: setup packages reproduce test lint format clean bench-backing bench-engine setup-vm conformance-nightly conformance-record fidelity
 
 setup: packages $(STAMP)
 
@@ -54,6 +54,20 @@ setup-vm: setup
 	$(call install,$(VM_PACKAGES))
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[vm]'
 	$(BIN)/thinsim vm probe
+
+# Hours where guests are emulated. Other histories every night: what differs is shrunk into ./divergences.
+conformance-nightly: setup-vm
+	first=$$(date +%Y%m%d00); \
+	$(BIN)/thinsim conformance run --seeds $$first-$$((first + 19)) --keep divergences && \
+	$(BIN)/thinsim conformance run --seeds $$first-$$((first + 4)) --faults --keep divergences
+
+# The kernel's answers anew, after the campaign's histories have changed.
+conformance-record: setup-vm
+	$(BIN)/thinsim conformance record
+
+# Minutes, as root: docs/fidelity.md from the recorded answers.
+fidelity: setup
+	$(BIN)/thinsim conformance check --on engine --on emulated --fidelity docs/fidelity.md
 
 lint: setup
 	$(BIN)/ruff check

@@ -29,15 +29,15 @@ _DIFFERS = 3
 _SHOWN = 5
 _LONGEST = 300
 
-_OURS = click.Choice([Side.ENGINE, Side.EMULATED])
-_KERNELS = click.Choice([Side.VM, Side.KERNEL])
+_OURS = click.Choice([Side.ENGINE.value, Side.EMULATED.value])
+_KERNELS = click.Choice([Side.VM.value, Side.KERNEL.value])
 _ONLY = click.option("--only", metavar="NAME", multiple=True, help="This history alone; may be repeated.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _ON = click.option(
     "--on",
     "side",
     type=_KERNELS,
-    default=Side.VM,
+    default=Side.VM.value,
     show_default=True,
     help="Whose kernel: a guest's, this one.",
 )
@@ -56,7 +56,7 @@ def conformance() -> None:
     "sides",
     type=_OURS,
     multiple=True,
-    default=[Side.ENGINE],
+    default=[Side.ENGINE.value],
     show_default=True,
     help="The engine in process, or the emulated device-mapper with its nodes; may be repeated.",
 )
@@ -133,7 +133,11 @@ def record(side: str, kernel: str | None, only: tuple[str, ...], to: Path | None
 @_ON
 @_KERNEL
 @click.option(
-    "--against", type=_OURS, default=Side.ENGINE, show_default=True, help="Which part of thinsim answers."
+    "--against",
+    type=_OURS,
+    default=Side.ENGINE.value,
+    show_default=True,
+    help="Which part of thinsim answers.",
 )
 @click.option(
     "--seeds", metavar="FIRST-LAST", default="1000-1009", show_default=True, help="Random histories."

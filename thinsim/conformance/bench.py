@@ -205,7 +205,7 @@ class _Run:
         status, out, err = self._dmsetup(*real)
         if status == 0:
             self._note_suspended(words)
-        return status, self._named(out + err)
+        return status, self._named(_without_udev(out + err))
 
     def _note_suspended(self, words: tuple[str, ...]) -> None:
         verb, names = words[0], {word.strip("{}") for word in words[1:]}
@@ -307,3 +307,8 @@ class _Run:
         self._dmsetup("load", f"{_PREFIX}{pool}", "--table", table)
         self._dmsetup("suspend", "--noflush", f"{_PREFIX}{pool}")
         self._dmsetup("resume", f"{_PREFIX}{pool}")
+
+
+def _without_udev(text: str) -> str:
+    """Leave out what libdm says about udev, which is the machine's, not device-mapper's."""
+    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("Udev is running"))

@@ -2,8 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from thinsim.conformance.answer import Answer, Ending, Recording
@@ -56,13 +56,25 @@ class Comparison:
 
 def compare(expected: Recording, found: Recording) -> Iterator[Comparison]:
     """Yield everything that both recordings of a history tell. *expected* is the kernel's."""
-    pairs = zip(expected.history.operations, expected.answers, found.answers, strict=True)
+    one_by_one = map(_each_for_itself, (expected.answers, found.answers))
+    pairs = zip(expected.history.operations, *one_by_one, strict=True)
     for index, (operation, one, other) in enumerate(pairs):
         for behaviour, left, right in _of_operation(operation, one, other):
             yield Comparison(behaviour, index, left, right)
     if expected.ending is not None and found.ending is not None:
         for behaviour, left, right in _of_ending(expected.ending, found.ending):
             yield Comparison(behaviour, len(expected.answers), left, right)
+
+
+def _each_for_itself(answers: Sequence[Answer]) -> Iterator[Answer]:
+    """Yield the answers with the discards since the one before, so that a difference is found once."""
+    requests = size = 0
+    for answer in answers:
+        if answer.discards is None:
+            yield answer
+            continue
+        yield replace(answer, discards=(answer.discards[0] - requests, answer.discards[1] - size))
+        requests, size = answer.discards
 
 
 def _of_operation(operation: Operation, one: Answer, other: Answer) -> Iterator[tuple[Behaviour, str, str]]:

@@ -38,7 +38,7 @@ from thinsim.dm.metadata_file import open_metadata
 from thinsim.dm.nodes import NoNodes
 from thinsim.dm.runner import on_thread
 from thinsim.errors import DeviceMapperError, InvalidValueError, KernelError
-from thinsim.thin.metadata.check import Checker
+from thinsim.thin.metadata.check import Checker, Problem
 from thinsim.thin.metadata.dump import xml_lines
 
 ENGINE = "engine"
@@ -266,11 +266,17 @@ def _attributes(info: DeviceInfo) -> str:
     return "".join(letter if flag else "-" for flag, letter in flags) + ("r" if info.read_only else "w")
 
 
+def _seen_by_thin_check(checker: Checker) -> list[Problem]:
+    """Return what thin_check 0.9 sees, too: it does not count references to data blocks."""
+    return [problem for problem in checker.check() if not problem.text.startswith("data block ")]
+
+
 def _ending(metadata: Path) -> Ending:
     try:
         with open_metadata(metadata) as opened:
             return Ending(
-                int(bool(Checker(opened).check())), "".join(f"{line}\n" for line in xml_lines(opened))
+                int(bool(_seen_by_thin_check(Checker(opened)))),
+                "".join(f"{line}\n" for line in xml_lines(opened)),
             )
     except (InvalidValueError, KernelError):
         return Ending(1, "")

@@ -11,11 +11,11 @@ from thinsim.conformance.history import Operation
 @dataclass(frozen=True, slots=True)
 class _Known:
     subjects: tuple[str, ...]
-    fits: Callable[[Comparison, Operation | None], bool]
+    fits: Callable[[Comparison, Operation | None, str], bool]
     why: str
 
 
-def _refused_discard(comparison: Comparison, operation: Operation | None) -> bool:
+def _refused_discard(comparison: Comparison, operation: Operation | None, history: str) -> bool:
     refused = str(int(errno.EOPNOTSUPP))
     return comparison.behaviour is Behaviour.DISCARD and (comparison.expected, comparison.found) == (
         refused,
@@ -23,7 +23,23 @@ def _refused_discard(comparison: Comparison, operation: Operation | None) -> boo
     )
 
 
+def _aborted_creation(comparison: Comparison, operation: Operation | None, history: str) -> bool:
+    return history == "full-metadata-48" and comparison.behaviour in (
+        Behaviour.COMMAND,
+        Behaviour.WRITE,
+        Behaviour.CONTENTS,
+        Behaviour.INFO,
+        Behaviour.OTHER,
+    )
+
+
 _KNOWN = (
+    _Known(
+        ("engine", "emulated"),
+        _aborted_creation,
+        "a thin id whose transaction was aborted for want of metadata (a device of 12 blocks) stays in the "
+        "kernel's memory: it can be activated, status `Error`, EIO; thinsim forgets it with the transaction",
+    ),
     _Known(
         ("emulated",),
         _refused_discard,
@@ -33,9 +49,9 @@ _KNOWN = (
 )
 
 
-def explanation(comparison: Comparison, operation: Operation | None, subject: str) -> str:
+def explanation(comparison: Comparison, operation: Operation | None, subject: str, history: str) -> str:
     """Return why *subject* differs here, as far as it is known; empty if it isn't."""
     for known in _KNOWN:
-        if subject in known.subjects and known.fits(comparison, operation):
+        if subject in known.subjects and known.fits(comparison, operation, history):
             return known.why
     return ""

@@ -36,8 +36,8 @@ REQUEST, ANSWER, END = ".history", ".answer", "end"
 _TMPFS = ("/dev/shm", "/run", "/tmp")
 _POLL_SECONDS = 0.1
 _GUEST_SECONDS = 4 * 3600
-_WITHOUT_UDEV = "udevadm control --exit; export DM_DISABLE_UDEV=1;"
-"""udev opens what was just written to, so that a removal finds it busy now and then; libdm makes nodes, too."""
+_WITHOUT_UDEV = "udevadm control --exit; rm -f /run/udev/control; export DM_DISABLE_UDEV=1;"
+"""udev opens what was just written to, so that a removal finds it busy now and then."""
 
 Say = Callable[[str], None]
 

@@ -232,6 +232,7 @@ class LocalDeviceMapper:
             self.devices.check_free(name)
             await self._nodes.rename(device.name, name)
             self.devices.rename(device, name)
+            device.renames += 1
             self.when_changed()
 
     async def status_lines(self, device: MappedDevice, *, noflush: bool = False) -> Sequence[TableLine]:
@@ -252,7 +253,8 @@ class LocalDeviceMapper:
             suspended=device.suspended,
             live_table=device.live is not None,
             inactive_table=device.inactive is not None,
-            event_nr=pool.active.engine.event_nr if pool is not None else int(device.removed.is_set()),
+            event_nr=device.renames
+            + (pool.active.engine.event_nr if pool is not None else int(device.removed.is_set())),
             deferred_remove=device.deferred_remove,
             read_only=device.read_only,
             target_count=len(device.live.targets) if device.live is not None else 0,
@@ -263,10 +265,10 @@ class LocalDeviceMapper:
         """Wait until the event number differs from *event_nr* (dm.c, dm_wait_event)."""
         pool = pool_of(device.live.targets) if device.live is not None else None
         if pool is not None:
-            return await pool.active.wait_event(event_nr)
-        if event_nr == int(device.removed.is_set()):
+            return device.renames + await pool.active.wait_event(event_nr - device.renames)
+        if event_nr == device.renames + int(device.removed.is_set()):
             await device.removed.wait()
-        return int(device.removed.is_set())
+        return device.renames + int(device.removed.is_set())
 
     async def gone(self, name: str) -> None:
         """The node of a device whose removal was deferred is gone: finish the removal."""

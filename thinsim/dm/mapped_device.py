@@ -28,6 +28,8 @@ class MappedDevice:
         self.lock = trio.Lock()  # one verb at a time on a device
         self.gate = Gate()
         self.removed = trio.Event()
+        self.renames = 0
+        """Each is an event (dm-ioctl.c, dm_hash_rename)."""
         self.when_unused: Callable[[MappedDevice], None] = lambda device: None
         """Called when the last target that used it is gone."""
         self._dead = False
