@@ -169,9 +169,9 @@ async def test_devices_of_a_pool_are_taken(bench: Bench) -> None:
     await bench.dm.remove("spare")
 
 
-async def test_a_pool_on_missing_devices_is_enoent(bench: Bench) -> None:
+async def test_a_pool_on_missing_devices_is_enodev(bench: Bench) -> None:
     for taken in (bench.metadata_dev, bench.data_dev):
-        with refused(errno.ENOENT, "/nowhere"):
+        with refused(errno.ENODEV, "/nowhere"):
             await bench.dm.create(POOL, pool_table(bench).replace(f" {taken} ", " /nowhere "))
     await make_pool(bench)
 

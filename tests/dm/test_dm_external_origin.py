@@ -77,7 +77,7 @@ async def test_what_can_not_be_an_origin_is_refused(dm: LocalDeviceMapper) -> No
     await dm.message("pool", 0, "create_thin 2")
     await dm.create("thin", f"0 {8 * 128} thin /dev/mapper/pool 1")
     for origin, number in (
-        ("nowhere", errno.ENOENT),
+        ("nowhere", errno.ENODEV),
         ("/dev/mapper/thin", errno.EOPNOTSUPP),
         ("/dev/mapper/pool", errno.EINVAL),
     ):

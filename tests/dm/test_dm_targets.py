@@ -194,7 +194,7 @@ async def test_a_linear_past_the_end_of_its_device_is_refused(bench: Bench) -> N
     last = POOL_BLOCKS * BLOCK // 512
     with refused(errno.EINVAL, "too small for target"):
         await bench.dm.create("device", f"0 64 linear {bench.data_dev} {last - 63}")
-    with refused(errno.ENOENT, "Device lookup failed"):
+    with refused(errno.ENODEV, "Device lookup failed"):
         await bench.dm.create("device", "0 64 linear /nowhere 0")
     for table, complaint in {
         "0 64 striped 0 8 a 0": "Invalid stripe count",

@@ -202,6 +202,7 @@ class LocalDeviceMapper:
                 if not device.suspended:
                     # Of a table that was never live nothing has to be flushed.
                     await self._hold(device, lock_fs=device.live is not None)
+                await self._check_areas(device)
                 old = await device.swap()
             try:
                 if device.suspended:
@@ -212,6 +213,18 @@ class LocalDeviceMapper:
                 if old is not None:
                     await old.close()
                 self.when_changed()
+
+    async def _check_areas(self, device: MappedDevice) -> None:
+        """Drop an inactive table that can't become live; the live one stays (dm.c, dm_swap_table)."""
+        assert device.inactive is not None, "there is a table to swap in"
+        try:
+            for target in device.inactive.targets:
+                target.check_area()
+        except DeviceMapperError:
+            dropped, device.inactive = device.inactive, None
+            with trio.CancelScope(shield=True):
+                await dropped.close()
+            raise
 
     async def remove_device(self, device: MappedDevice, *, deferred: bool = False) -> None:
         """Remove; EBUSY while open, unless *deferred*: then at the last close (dev_remove)."""

@@ -134,6 +134,9 @@ class LowerDevices:
         if shared is None:
             try:
                 block: BlockDevice = await self.run(open_block, word)
+            except FileNotFoundError as error:
+                # A path is looked up before it is opened (dm-table.c, dm_get_device).
+                raise DeviceMapperError(errno.ENODEV, f"{complaint}: {word}") from error
             except OSError as error:
                 raise DeviceMapperError(error.errno or errno.EIO, f"{complaint}: {word}") from error
             except InvalidValueError as error:

@@ -45,6 +45,9 @@ class Target(Protocol):
     async def flush(self) -> None:
         """Return once what was written is durable."""
 
+    def check_area(self) -> None:
+        """Called before the table becomes live: EINVAL when a device below is too small (dm-table.c)."""
+
     async def prepare_resume(self) -> None:
         """Called before the device resumes; an error leaves it suspended (preresume)."""
 

@@ -44,6 +44,9 @@ class PlainTarget:
         for device in {id(device): device for device in self._lower}.values():
             await device.flush()
 
+    def check_area(self) -> None:
+        """Nothing to do."""
+
     async def prepare_resume(self) -> None:
         """Nothing to do."""
 

@@ -77,6 +77,11 @@ class ThinPoolTarget(PlainTarget):
         """Flush the data device."""
         await self.pool.data.flush()
 
+    def check_area(self) -> None:
+        """EINVAL when the data device is shorter than the table (pool_iterate_devices)."""
+        if self._length > self.pool.data.size:
+            raise DeviceMapperError(errno.EINVAL, f"{self._table.data_dev} is too small for the pool's table")
+
     async def prepare_resume(self) -> None:
         """Take this table's features and size (pool_preresume); what grew is committed."""
         await self.pool.active.resume(self._table)
