@@ -53,12 +53,12 @@ def test_the_emulated_device_mapper_answers_through_dmsetup_as_the_kernel_did() 
     assert verdict["compared"]["command"] > 20
 
 
-def test_a_recording_that_differs_is_shown_and_ends_with_status_3(tmp_path: Path) -> None:
+def test_a_recording_that_differs_is_shown_and_ends_with_status_6(tmp_path: Path) -> None:
     recording = next(iter(RECORDINGS.values()))
     spoiled = spoil(recording)
     write_recordings(tmp_path / "spoiled.jsonl", [spoiled])
     done = check(str(tmp_path / "spoiled.jsonl"))
-    assert done.returncode == 3, done.stderr
+    assert done.returncode == 6, done.stderr
     assert f"{recording.history.name}, operation 0: Dmsetup" in done.stdout
     assert "1 not equal, 1 of these unexplained" in done.stdout
 

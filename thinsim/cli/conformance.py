@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from thinsim.cli.interruptible import run
+from thinsim.cli.statuses import DIFFERS
 from thinsim.conformance.answer import Recording
 from thinsim.conformance.campaign import campaign, read_history, write_history
 from thinsim.conformance.compare import Behaviour
@@ -25,7 +26,6 @@ from thinsim.errors import InvalidValueError
 
 _Item = TypeVar("_Item")
 
-_DIFFERS = 3
 _SHOWN = 5
 _LONGEST = 300
 
@@ -76,7 +76,7 @@ def check(
 ) -> int:
     """Compare with what kernels answered: those recordings that come along, or FILES.
 
-    Exits 3 if anything differs that is not explained.
+    Exits 6 if anything differs that is not explained.
     """
     recordings = {
         path: _chosen({each.history.name: each for each in read_recordings(path)}, only)
@@ -172,7 +172,7 @@ def run_command(
 ) -> int:
     """Put new histories to a live kernel and to thinsim; shrink a history on which they differ.
 
-    Exits 3 if anything differs that is not explained. What was shrunk, put into thinsim/conformance/kept,
+    Exits 6 if anything differs that is not explained. What was shrunk, put into thinsim/conformance/kept,
     is part of the standard campaign from then on.
     """
     histories = [read_history(path) for path in paths] or [
@@ -248,7 +248,7 @@ def _report(verdicts: Sequence[Verdict], as_json: bool) -> None:
 
 
 def _status(verdicts: Sequence[Verdict]) -> int:
-    return _DIFFERS if any(verdict.unexplained for verdict in verdicts) else 0
+    return DIFFERS if any(verdict.unexplained for verdict in verdicts) else 0
 
 
 def _chosen(histories: Mapping[str, _Item], only: Sequence[str]) -> list[_Item]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import trio
 
+from fuse_backing.faults import FaultPlan
+from fuse_backing.ledger import LedgerEvent
 from fuse_backing.store import StoreClient
 from thinsim import loop
 from thinsim.dm.emulated import EmulatedDeviceMapper
@@ -16,7 +18,9 @@ from thinsim.rig.host_file import host_allocation
 from thinsim.rig.interface import HostAllocation, LedgerTotals, PoolShape
 from thinsim.rig.journal import Journal
 from thinsim.rig.mounts import RecordedMounter
-from thinsim.scenario.image.archive import Image
+from thinsim.scenario.files import SnapshotFiles
+from thinsim.scenario.image.archive import NO_IMAGE, Image
+from thinsim.scenario.mounted_files import MountedFiles
 from thinsim.scenario.mounted_workload import MountedWorkload
 from thinsim.scenario.recording import BlockHistory, RecordingHost
 from thinsim.scenario.workload import Workload
@@ -32,6 +36,7 @@ class EmulatedRig:
     dm: EmulatedDeviceMapper
     host: SnapshotHost
     workload: Workload
+    files: SnapshotFiles
     directory: Path
     sockets: Path
     _store: StoreClient
@@ -69,6 +74,14 @@ class EmulatedRig:
         """Ask the device-mapper's checker."""
         return list(await self.dm.check(self.shape.name))
 
+    async def set_faults(self, plan: FaultPlan) -> None:
+        """Tell the backing store."""
+        await self._store.set_faults(plan)
+
+    async def events(self, since: int) -> Sequence[LedgerEvent]:
+        """Ask the backing store."""
+        return [event for event in await self._store.events(since) if event.file == DATA_FILE]
+
 
 @asynccontextmanager
 async def stand_up(
@@ -76,8 +89,8 @@ async def stand_up(
     shape: PoolShape,
     journal: Journal,
     *,
-    image: Image,
-    container_bytes: int,
+    image: Image = NO_IMAGE,
+    container_bytes: int = 0,
     record: BlockHistory | None = None,
 ) -> AsyncIterator[EmulatedRig]:
     """Stand the rig up in *directory*, which exists and keeps the pool's files; tear it down on the way out.
@@ -101,6 +114,7 @@ async def stand_up(
             dm=dm,
             host=host,
             workload=workload,
+            files=MountedFiles(mounter, directory / "files"),
             directory=directory,
             sockets=lower.sockets,
             _store=lower.store,

@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from thinsim.scenario.containerd.server import check_installed
 from thinsim.scenario.image.archive import Image, open_image
 from thinsim.scenario.image.built import build_image
 from thinsim.scenario.recording import BUNDLED, BlockHistory
+from thinsim.units import Bytes
 
 BASE_IMAGE_SIZE = "512MB"
 BUILT_IMAGE_BYTES = 100 << 20
@@ -34,13 +35,14 @@ SUBJECTS: dict[str, Sequence[Setting]] = {CORE: SETTINGS, CONTAINERD: containerd
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to run. Bytes; paths of the user's."""
+    """What to run. Bytes, *data_size* of the pool's data device; paths of the user's."""
 
     rig: str
     settings: Sequence[Setting]
     subject: str = CORE
     image: Path | None = None
     container_bytes: int = 100 << 20
+    data_size: Bytes | None = None
     directory: Path | None = None
     keep: bool = False
     record: Path | None = None
@@ -90,6 +92,8 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
     ):
         # Names in /dev/mapper are the machine's: a run's own, so that several can go on at once.
         shape = PoolShape(f"thinsim-{journal.path.stem}")
+        if request.data_size is not None:
+            shape = replace(shape, data_size=request.data_size)
         begun = time.monotonic()
         image, history = await _image(request, directory, stack, progress)
         spent["image"] = time.monotonic() - begun
