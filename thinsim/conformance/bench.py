@@ -36,7 +36,7 @@ from thinsim.errors import BenchError, EnvironmentLacksError
 from thinsim.rig.journal import Journal, Kind
 
 _PREFIX = "conformance-"
-_REQUEST_SECONDS = 5.0
+_REQUEST_SECONDS = 15.0
 _SETTLE_SECONDS = 2.0
 _PROGRAM_SECONDS = 60.0
 _INFO = ("info", "-c", "--noheadings", "--separator", "/", "-o", "name,attr,segments,events")

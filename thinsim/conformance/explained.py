@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from thinsim.conformance.compare import Behaviour, Comparison
-from thinsim.conformance.history import Operation
+from thinsim.conformance.history import Dmsetup, Operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,28 @@ def _aborted_creation(comparison: Comparison, operation: Operation | None, histo
     )
 
 
+def _file_as_pool(comparison: Comparison, operation: Operation | None, history: str) -> bool:
+    table = operation.words[-1] if isinstance(operation, Dmsetup) else ""
+    return comparison.behaviour is Behaviour.COMMAND and " thin {" in table
+
+
+def _other_requests(comparison: Comparison, operation: Operation | None, history: str) -> bool:
+    same = comparison.expected.partition(", ")[2] == comparison.found.partition(", ")[2]
+    return comparison.behaviour is Behaviour.PASSED_DOWN and same
+
+
 _KNOWN = (
+    _Known(
+        ("emulated",),
+        _other_requests,
+        "the same bytes are discarded at the data's loop device, in another number of requests",
+    ),
+    _Known(
+        ("engine",),
+        _file_as_pool,
+        "a thin device on what is no pool: the history names a loop device (EINVAL), for which the "
+        "engine has a file, no device at all (ENODEV)",
+    ),
     _Known(
         ("engine", "emulated"),
         _aborted_creation,
