@@ -9,6 +9,8 @@ from enum import StrEnum
 from thinsim.conformance.answer import Answer, Ending, Recording
 from thinsim.conformance.history import Discard, Dmsetup, Flush, Grow, Look, Operation, Read, Write
 
+_NUMBER = re.compile(r"\(\d+:\d+\)")  # of a device that is gone: nothing else tells which it was
+
 ERRNO_TEXT = "errno "
 """What an answer's text begins with where no dmsetup was there to put an errno into words."""
 
@@ -94,7 +96,7 @@ def _of_answer(operation: Operation, one: Answer, other: Answer) -> Iterator[tup
     match operation:
         case Dmsetup(words):
             behaviour = Behaviour.MESSAGE if words[:1] == ("message",) else Behaviour.COMMAND
-            left, right = one.text, other.text
+            left, right = (_NUMBER.sub("(N:N)", text) for text in (one.text, other.text))
             if ERRNO_TEXT in (left[: len(ERRNO_TEXT)], right[: len(ERRNO_TEXT)]):
                 left, right = errno_of(left), errno_of(right)
             yield behaviour, f"{one.status} {left}".strip(), f"{other.status} {right}".strip()

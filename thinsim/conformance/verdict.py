@@ -43,7 +43,7 @@ class Verdict:
             self.compared[comparison.behaviour] += 1
             if not comparison.equal:
                 operation = operations[comparison.index] if comparison.index < len(operations) else None
-                why = explanation(comparison, operation, self.subject, expected.history.name)
+                why = explanation(comparison, operation, self.subject, expected.history)
                 self.differences.append(Difference(expected.history.name, operation, comparison, why))
 
     @property
