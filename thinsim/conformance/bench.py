@@ -35,7 +35,6 @@ from thinsim.dm.nodes import MAPPER
 from thinsim.errors import BenchError, EnvironmentLacksError
 from thinsim.rig.journal import Journal, Kind
 
-_PREFIX = "conformance-"
 _REQUEST_SECONDS = 15.0
 _SETTLE_SECONDS = 2.0
 _PROGRAM_SECONDS = 60.0
@@ -63,6 +62,8 @@ class Bench:
         self._environment = {**environment, "LC_ALL": "C"}
         self._journal = journal
         self._source = source
+        # Others may be at the same on this machine: nodes have names of this bench's own.
+        self.prefix = f"conformance-{os.getpid()}-"
         self._out, self._err = (os.memfd_create(name) for name in ("output", "complaints"))
 
     def record(self, history: History) -> Recording:
@@ -141,6 +142,7 @@ class _Run:
 
     def __init__(self, bench: Bench, loops: dict[str, loop.LoopDevice]) -> None:
         self._bench = bench
+        self._prefix = bench.prefix
         self._loops = loops
         self._suspended: set[str] = set()
         self._waiting: list[threading.Thread] = []
@@ -168,8 +170,8 @@ class _Run:
                 if self._waiting:
                     self._fail_what_waits(name)
                 if name in self._suspended:
-                    self._dmsetup("resume", f"{_PREFIX}{name}")
-                self._dmsetup("remove", f"{_PREFIX}{name}")
+                    self._dmsetup("resume", f"{self._prefix}{name}")
+                self._dmsetup("remove", f"{self._prefix}{name}")
         raise BenchError(f"devices of the history can't be removed: {', '.join(self._lines('status'))}")
 
     def _act(self, operation: Operation) -> tuple[int, str, Seen | None]:
@@ -235,8 +237,8 @@ class _Run:
         infos = {}
         for line in out.splitlines():
             name, _, rest = line.partition("/")
-            if name.startswith(_PREFIX):
-                infos[name.removeprefix(_PREFIX)] = rest
+            if name.startswith(self._prefix):
+                infos[name.removeprefix(self._prefix)] = rest
         return Seen(
             contents={} if held else {name: node_io.contents(self._node(name)) for name in sorted(thins)},
             tables=self._lines("table"),
@@ -249,8 +251,8 @@ class _Run:
         ask = self._kernel_lines if self._bench.kernel else self._dmsetup_lines
         found: dict[str, list[str]] = {}
         for name, line in ask(verb):
-            if name.startswith(_PREFIX):
-                found.setdefault(name.removeprefix(_PREFIX), []).append(self._named(line))
+            if name.startswith(self._prefix):
+                found.setdefault(name.removeprefix(self._prefix), []).append(self._named(line))
         return {name: "\n".join(found[name]) for name in sorted(found)}
 
     def _kernel_lines(self, verb: str) -> Iterator[tuple[str, str]]:
@@ -270,12 +272,12 @@ class _Run:
 
     def _node(self, device: str) -> Path:
         found = self._loops.get(device)
-        return MAPPER / f"{_PREFIX}{device}" if found is None else found.path
+        return MAPPER / f"{self._prefix}{device}" if found is None else found.path
 
     def _real(self, word: str) -> str:
         def path_or_name(match: re.Match[str]) -> str:
             device = self._loops.get(match[1])
-            return f"{_PREFIX}{match[1]}" if device is None else str(device.path)
+            return f"{self._prefix}{match[1]}" if device is None else str(device.path)
 
         return re.sub(r"\{(\w+)\}", path_or_name, word)
 
@@ -286,11 +288,11 @@ class _Run:
         if re.search(r"\b\d+:\d+\b", text):
             names = self._numbers()
             text = re.sub(r"\b\d+:\d+\b", lambda match: names.get(match[0], match[0]), text)
-        return text.replace(_PREFIX, "")
+        return text.replace(self._prefix, "")
 
     def _numbers(self) -> dict[str, str]:
         nodes = {role: device.path for role, device in self._loops.items()}
-        nodes.update({path.name.removeprefix(_PREFIX): path for path in MAPPER.glob(f"{_PREFIX}*")})
+        nodes.update({path.name.removeprefix(self._prefix): path for path in MAPPER.glob(f"{self._prefix}*")})
         found = {}
         for name, path in nodes.items():
             number = path.stat().st_rdev
@@ -299,14 +301,14 @@ class _Run:
 
     def _fail_what_waits(self, pool: str) -> None:
         """Let a pool fail what it holds for want of space."""
-        _, table, _ = self._dmsetup("table", f"{_PREFIX}{pool}")
+        _, table, _ = self._dmsetup("table", f"{self._prefix}{pool}")
         words = table.split()
         if len(words) < 7 or words[2] != "thin-pool":
             return
         table = f"{' '.join(words[:7])} 1 error_if_no_space"
-        self._dmsetup("load", f"{_PREFIX}{pool}", "--table", table)
-        self._dmsetup("suspend", "--noflush", f"{_PREFIX}{pool}")
-        self._dmsetup("resume", f"{_PREFIX}{pool}")
+        self._dmsetup("load", f"{self._prefix}{pool}", "--table", table)
+        self._dmsetup("suspend", "--noflush", f"{self._prefix}{pool}")
+        self._dmsetup("resume", f"{self._prefix}{pool}")
 
 
 def _without_udev(text: str) -> str:
