@@ -56,7 +56,27 @@ def _odd_pieces(comparison: Comparison, operation: Operation | None, history: Hi
     )
 
 
+def _missing_path(comparison: Comparison, operation: Operation | None, history: History) -> bool:
+    table = operation.words[-1] if isinstance(operation, Dmsetup) else ""
+    return comparison.behaviour is Behaviour.COMMAND and "/dev/nothing" in table
+
+
+def _too_long(comparison: Comparison, operation: Operation | None, history: History) -> bool:
+    table = operation.words[-1] if isinstance(operation, Dmsetup) else ""
+    return comparison.behaviour is Behaviour.COMMAND and table.startswith("0 99999999 thin-pool")
+
+
 _KNOWN = (
+    _Known(
+        ("engine", "emulated"),
+        _missing_path,
+        "a path that does not exist in a table: ENODEV in Linux 6.1, as here; ENOENT in Linux 6.12",
+    ),
+    _Known(
+        ("emulated",),
+        _too_long,
+        "a pool longer than its data device: the kernel refuses the table's load, thinsim the resume, both EINVAL",
+    ),
     _Known(
         ("emulated",),
         _odd_pieces,
