@@ -75,7 +75,7 @@ _KNOWN = (
     _Known(
         ("emulated",),
         _too_long,
-        "a pool longer than its data device: the kernel refuses the table's load, thinsim the resume, both EINVAL",
+        "a pool longer than its data device: the kernel refuses the load, thinsim the resume, both EINVAL",
     ),
     _Known(
         ("emulated",),
