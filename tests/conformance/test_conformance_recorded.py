@@ -46,7 +46,8 @@ def check(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.rig
 def test_the_emulated_device_mapper_answers_through_dmsetup_as_the_kernel_did() -> None:
-    done = check("--on", "emulated", "--only", "random-4", "--only", "external-origin", "--json")
+    only = ("--only", "random-4", "--only", "external-origin")
+    done = check(str(recorded_files()[0]), "--on", "emulated", *only, "--json")
     assert done.returncode == 0, done.stderr
     (verdict,) = json.loads(done.stdout)
     assert verdict["operations"] > 150
