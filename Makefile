@@ -17,6 +17,7 @@ C_HEADERS := $(wildcard fuse_backing/binding/*.h fuse_backing/native/*.h)
 
 .PHONY: setup packages reproduce test storm lint format clean
 .PHONY: bench-backing bench-engine campaign-metadata setup-vm pictures check-dist record-dmsetup soak-dmsetup
+.PHONY: conformance-nightly conformance-record fidelity
 
 setup: packages $(STAMP)
 
@@ -70,6 +71,20 @@ TRANSCRIPTS := tests/dm/data/dmsetup
 record-dmsetup: setup-vm
 	$(BIN)/thinsim vm run --share $(CURDIR)/$(TRANSCRIPTS) -- sh -c \
 	    'udevadm control --exit; exec $(BIN)/python tools/record_dmsetup.py --rewrite /run/thinsim-scratch $(TRANSCRIPTS)/*.txt'
+
+# Hours where guests are emulated. Other histories every night: what differs is shrunk into ./divergences.
+conformance-nightly: setup-vm
+	first=$$(date +%Y%m%d00); \
+	$(BIN)/thinsim conformance run --seeds $$first-$$((first + 19)) --keep divergences && \
+	$(BIN)/thinsim conformance run --seeds $$first-$$((first + 4)) --faults --keep divergences
+
+# The kernel's answers anew, after the campaign's histories have changed.
+conformance-record: setup-vm
+	$(BIN)/thinsim conformance record
+
+# Minutes, as root: docs/fidelity.md from the recorded answers.
+fidelity: setup
+	$(BIN)/thinsim conformance check --on engine --on emulated --fidelity docs/fidelity.md
 
 lint: setup
 	$(BIN)/ruff check

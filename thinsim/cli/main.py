@@ -32,6 +32,10 @@ COMMANDS = {
         "benchmark:compare",
         "Compare what thinsim bench --json wrote, A before and B after: ratios and how sure they are.",
     ),
+    "conformance": (
+        "conformance:conformance",
+        "Put the same histories to the kernel's dm-thin and to thinsim's, and compare every answer.",
+    ),
     "dm": ("dm:dm", "The emulated device-mapper that the drop-in dmsetup talks to."),
     "doctor": (
         "doctor:doctor",

@@ -63,7 +63,7 @@ async def stand_up_stack(directory: Path, shape: PoolShape, journal: Journal) ->
         store_server = await _start_store(stack, host_files, store, sockets / "store.sock", journal)
         data = await _attach(stack, store / DATA_FILE, shape.data_size, journal)
         metadata = await _attach(stack, store / METADATA_FILE, shape.metadata_size, journal)
-        dm_server = await _start_device_mapper(stack, volumes, sockets / "dm.sock", journal)
+        dm_server = await start_device_mapper(stack, volumes, sockets / "dm.sock", journal)
         yield EmulatedStack(
             dm=EmulatedDeviceMapper(sockets / "dm.sock"),
             store=StoreClient(sockets / "store.sock"),
@@ -91,9 +91,13 @@ async def _start_store(
     return server
 
 
-async def _start_device_mapper(
+async def start_device_mapper(
     stack: AsyncExitStack, mountpoint: Path, socket: Path, journal: Journal
 ) -> Server:
+    """Start the emulated device-mapper on *mountpoint*, which exists; *stack* ends it.
+
+    It listens on *socket*, and beside it for dmsetup's ioctls on ``CONTROL_DEVICE``.
+    """
     stack.callback(_end_mount, mountpoint, journal, journal.begin(Kind.MOUNT, target=mountpoint))
     server = await Server.start(
         "emulated device-mapper",
