@@ -32,6 +32,10 @@ COMMANDS = {
         "benchmark:compare",
         "Compare what thinsim bench --json wrote, A before and B after: ratios and how sure they are.",
     ),
+    "completion": (
+        "completion:completion",
+        "Print the completion script of SHELL for both programs.",
+    ),
     "dm": ("dm:dm", "The emulated device-mapper that the drop-in dmsetup talks to."),
     "doctor": (
         "doctor:doctor",
