@@ -195,6 +195,10 @@ class Session:
 
         await self._take(name, act_until_killed)
 
+    async def measure(self) -> None:
+        """Measure without doing anything: what somebody else did to the pool since is seen."""
+        await self._take("measure", trio.lowlevel.checkpoint)
+
     async def restart(self) -> None:
         """Close the snapshotter, if it runs, and open it on what is on disk."""
 
