@@ -240,4 +240,3 @@ def bench_portal(
                 yield opened
 
     return Portal(stand_up_session)
-

@@ -71,4 +71,3 @@ class Portal(Generic[_Held]):
             while isinstance(failure, BaseExceptionGroup) and len(failure.exceptions) == 1:
                 failure = failure.exceptions[0]
             raise failure
-

@@ -61,9 +61,7 @@ def _area(
     return f'<polygon class="{kind}" points="{_text(outline)}"/>'
 
 
-def _points(
-    frame: Frame, samples: Sequence[StepSample], values: Sequence[int]
-) -> list[tuple[float, float]]:
+def _points(frame: Frame, samples: Sequence[StepSample], values: Sequence[int]) -> list[tuple[float, float]]:
     """Return a line of ramps: a step moves space from its begin to its end, what lies between is flat."""
     points, before = [(0.0, 0)], 0
     for sample, value in zip(samples, values, strict=True):
