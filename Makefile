@@ -136,6 +136,13 @@ bench-engine: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks.engine $(BENCH_ARGUMENTS)
 
+# The site in build/site and the manual pages in build/man; a warning fails.
+.PHONY: docs
+docs: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/site
+	$(BIN)/sphinx-build -q -W --keep-going -b man docs build/man
+
 format: setup
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format

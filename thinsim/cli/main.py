@@ -32,6 +32,10 @@ COMMANDS = {
         "benchmark:compare",
         "Compare what thinsim bench --json wrote, A before and B after: ratios and how sure they are.",
     ),
+    "completion": (
+        "completion:completion",
+        "Print the completion script of SHELL for both programs.",
+    ),
     "conformance": (
         "conformance:conformance",
         "Put the same histories to the kernel's dm-thin and to thinsim's, and compare every answer.",
