@@ -9,7 +9,10 @@ _PROGRAMS = ("thinsim", "fuse-backing")
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the completion script of SHELL for both programs: eval "$(thinsim completion bash)"."""
+    """Print the completion script of SHELL for both programs.
+
+    In a shell's start-up file: eval "$(thinsim completion bash)"
+    """
     # What a script is made of is the program's name; the words come from the program when Tab is pressed.
     nothing = click.Command("")
     found = get_completion_class(shell)
