@@ -14,7 +14,7 @@ BENCH_ARGUMENTS ?= --json backing.json --plot backing.svg
 C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/native/*.c thinsim/dm/standing/*.c)
 C_HEADERS := $(wildcard fuse_backing/native/*.h)
 
-.PHONY: setup packages reproduce test lint format clean bench-backing bench-engine setup-vm
+.PHONY: setup packages reproduce test lint format clean bench-backing bench-engine proto setup-vm
 
 setup: packages $(STAMP)
 
@@ -74,6 +74,12 @@ bench-backing: setup
 bench-engine: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks.engine $(BENCH_ARGUMENTS)
+
+# The oldest generator whose code runs with protobuf 4.25 and everything since, in an environment of its own.
+proto:
+	$(PYTHON) -m venv build/proto
+	build/proto/bin/pip install --quiet --disable-pip-version-check grpcio-tools==1.62.3 'setuptools<80'
+	build/proto/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. thinsim/snapshotter/proxy/snapshots.proto
 
 format: setup
 	$(BIN)/ruff check --fix

@@ -18,6 +18,7 @@ from thinsim.cli.env import env
 from thinsim.cli.metadata import metadata
 from thinsim.cli.pool import pool
 from thinsim.cli.reproduce import reproduce
+from thinsim.cli.snapshotter import snapshotter
 from thinsim.cli.vm import vm
 from thinsim.errors import ThinsimError
 
@@ -36,6 +37,7 @@ commands.add_command(dm)
 commands.add_command(env)
 commands.add_command(pool)
 commands.add_command(metadata)
+commands.add_command(snapshotter)
 commands.add_command(vm)
 
 
