@@ -10,7 +10,7 @@ import grpc
 import trio
 
 from fuse_backing.control import check_socket_path, remove_stale_socket
-from thinsim.errors import BenchError
+from thinsim.errors import BenchError, InvalidValueError
 from thinsim.snapshotter.interface import Snapshotter
 from thinsim.snapshotter.proxy.calls import Calls
 from thinsim.snapshotter.proxy.methods import method_handlers
@@ -33,7 +33,8 @@ async def serving(snapshotter: Snapshotter, socket: Path) -> AsyncIterator[None]
 
     At its end nothing new is let in, calls under way have some seconds to end, then are cancelled; what
     a verb does to a device is never cut short. The socket of a server that has died is replaced;
-    ControlError where one answers, where something else is in the way, or the path is too long.
+    ControlError where one answers, where something else is in the way, or the path is too long;
+    InvalidValueError where its directory is missing.
     """
     await remove_stale_socket(socket)
     threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="call")
@@ -57,6 +58,8 @@ def _listening(server: grpc.Server, socket: Path) -> Iterator[None]:
     # same socket can be given without a moment at which another server's could be lost.
     own = socket.with_name(f".{socket.name}.{os.getpid()}")
     check_socket_path(own)
+    if not socket.parent.is_dir():
+        raise InvalidValueError(f"cannot listen on {socket}: {socket.parent} is no directory")
     mask = os.umask(0o177)
     try:
         server.add_insecure_port(f"unix:{own.absolute()}")
