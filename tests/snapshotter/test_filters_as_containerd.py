@@ -75,9 +75,9 @@ def of_containerd(filters: list[str], containerd: SnapshotsClient) -> list[str] 
     try:
         return [info.name for info in containerd.walk(*filters)]
     except grpc.RpcError as error:
-        # Its List alone does not map errors to codes (snapshotservice/service.go); the class is in the text.
-        assert error.details().endswith(": invalid argument"), error
-        return complaint(error.details().removesuffix(": invalid argument"))
+        # Its List does not map errors to codes (snapshotservice/service.go): the class is in the text alone.
+        text, _, error_class = error.details().rpartition(": ")
+        return complaint(text) if error_class == "invalid argument" else f"{error}"
 
 
 def complaint(text: str) -> str:

@@ -2,7 +2,6 @@
 
 import os
 import socket
-from pathlib import Path
 
 import pytest
 import trio
@@ -42,7 +41,7 @@ async def test_a_live_server_keeps_its_socket(bench: Bench) -> None:
     core = await bench.open()
     with short_directory() as directory:
         async with serving(core, directory / "socket"):
-            with pytest.raises(ControlError, match="answers on .*socket already"):
+            with pytest.raises(ControlError, match="socket already"):
                 async with serving(core, directory / "socket"):
                     pytest.fail("two servers on one socket")
             with SnapshotsClient(directory / "socket") as client:
@@ -71,9 +70,7 @@ async def test_a_place_where_no_socket_can_be_is_named(bench: Bench, path: str, 
         assert list(directory.iterdir()) == []
 
 
-async def test_a_socket_that_another_has_put_there_meanwhile_is_not_removed(
-    bench: Bench, tmp_path: Path
-) -> None:
+async def test_a_socket_that_another_has_put_there_meanwhile_is_not_removed(bench: Bench) -> None:
     core = await bench.open()
     with short_directory() as directory:
         async with serving(core, directory / "socket"):
