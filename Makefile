@@ -18,6 +18,7 @@ C_HEADERS := $(wildcard fuse_backing/binding/*.h fuse_backing/native/*.h)
 .PHONY: setup packages reproduce test storm lint format clean
 .PHONY: bench-backing bench-engine campaign-metadata setup-vm pictures check-dist record-dmsetup soak-dmsetup
 .PHONY: conformance-nightly conformance-record fidelity
+.PHONY: proto
 
 setup: packages $(STAMP)
 
@@ -142,6 +143,12 @@ docs: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/site
 	$(BIN)/sphinx-build -q -W --keep-going -b man docs build/man
+
+# The oldest generator whose code runs with protobuf 4.25 and everything since, in an environment of its own.
+proto:
+	$(PYTHON) -m venv build/proto
+	build/proto/bin/pip install --quiet --disable-pip-version-check grpcio-tools==1.62.3 'setuptools<80'
+	build/proto/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. thinsim/snapshotter/proxy/snapshots.proto
 
 format: setup
 	$(BIN)/ruff check --fix

@@ -268,7 +268,7 @@ async def _cancel_when_closed(stream: trio.SocketStream, scope: trio.CancelScope
 
 async def _listen(path: Path) -> trio.socket.SocketType:
     check_socket_path(path)
-    await _remove_stale(path)
+    await remove_stale_socket(path)
     listener = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
     try:
         # bind() gives the file the socket's own mode (less the umask), so that there is no instant in
@@ -282,7 +282,11 @@ async def _listen(path: Path) -> trio.socket.SocketType:
     return listener
 
 
-async def _remove_stale(path: Path) -> None:
+async def remove_stale_socket(path: Path) -> None:
+    """Remove the socket that a dead server left at *path*; nothing to do if nothing is there.
+
+    ControlError: EADDRINUSE if a server answers there, EEXIST if something else is at *path*.
+    """
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:

@@ -173,18 +173,34 @@ async def test_remove_frees_the_key(snapshotter: Snapshotter) -> None:
 
 
 async def test_walk(snapshotter: Snapshotter) -> None:
-    await snapshotter.prepare("a-np")
-    await committed(snapshotter, "p")
-    await snapshotter.prepare("a", "p")
-    await snapshotter.view("v", "p")
-    await committed(snapshotter, "p-wl", labels={"l": "1"})
-    await snapshotter.prepare("a-wl", "p-wl", {"l": "2"})
-    await snapshotter.view("v-wl", "p-wl", {"l": "3"})
-    infos = [info async for info in snapshotter.walk()]
-    assert [info.name for info in infos] == ["a", "a-np", "a-wl", "p", "p-wl", "v", "v-wl"]
-    assert [info.name for info in infos if info.kind is Kind.VIEW] == ["v", "v-wl"]
-    assert [info.name for info in infos if info.parent == "p"] == ["a", "v"]
-    assert [info.name for info in infos if "l" in info.labels] == ["a-wl", "p-wl", "v-wl"]
+    await snapshotter.prepare("a-np", labels=ROOT)
+    await committed(snapshotter, "p", labels=ROOT)
+    await snapshotter.prepare("a", "p", ROOT)
+    await snapshotter.view("v", "p", ROOT)
+    await committed(snapshotter, "p-wl", labels={"l": "1", **ROOT})
+    await snapshotter.prepare("a-wl", "p-wl", {"l": "2", **ROOT})
+    await snapshotter.view("v-wl", "p-wl", {"l": "3", **ROOT})
+    await snapshotter.prepare("a-np-wl", "", {"l": "2", **ROOT})
+    root = 'labels."containerd.io/gc.root"==now'
+    for filters, names in {
+        (): "a a-np a-np-wl a-wl p p-wl v v-wl",
+        (root,): "a a-np a-np-wl a-wl p p-wl v v-wl",
+        (f"kind==active,{root}",): "a a-np a-np-wl a-wl",
+        (f"kind==view,{root}",): "v v-wl",
+        (f"kind==committed,{root}",): "p p-wl",
+        ("name==p", "name==a-np-wl"): "a-np-wl p",
+        ("name==a-wl,labels.l",): "a-wl",
+        ("parent==p",): "a v",
+        (f'parent!="",{root}',): "a a-wl v v-wl",
+        ("labels.l",): "a-np-wl a-wl p-wl v-wl",
+        ("labels.l==2",): "a-np-wl a-wl",
+    }.items():
+        assert [info.name async for info in snapshotter.walk(*filters)] == names.split(), filters
+
+
+async def test_walk_with_what_is_no_filter(snapshotter: Snapshotter) -> None:
+    with pytest.raises(InvalidArgumentError, match="expected field or quoted"):
+        [info async for info in snapshotter.walk("name==a", "labels.")]
 
 
 async def test_remove_intermediate_snapshot(snapshotter: Snapshotter) -> None:

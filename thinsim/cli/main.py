@@ -61,6 +61,7 @@ COMMANDS = {
     ),
     "run": ("run:run", "Run SCENARIO, a file or a name of the library (thinsim scenarios list)."),
     "scenarios": ("scenarios:scenarios", "Scenario files: those that come with thinsim, and one's own."),
+    "snapshotter": ("snapshotter:snapshotter", "The snapshotter on a pool that stands."),
     "vm": (
         "vm:vm",
         "A throw-away virtual machine with the kernel's own dm-thin, on a view of this machine.",

@@ -18,7 +18,7 @@ from thinsim.report.reproduction_json import to_json
 from thinsim.report.reproduction_table import print_to
 from thinsim.rig.probes import RIGS, choose_rig, probe_machine
 from thinsim.scenario.container_lifecycle import Setting
-from thinsim.scenario.reproduce import CONTAINERD, CORE, SUBJECTS, Request
+from thinsim.scenario.reproduce import CORE, SUBJECTS, Request
 from thinsim.scenario.reproduce import reproduce as run_reproduction
 
 
@@ -45,7 +45,8 @@ from thinsim.scenario.reproduce import reproduce as run_reproduction
     type=click.Choice(list(SUBJECTS)),
     default=CORE,
     show_default=True,
-    help="Whose snapshotter: thinsim's own core, or the unmodified containerd of this machine.",
+    help="Whose snapshotter: thinsim's own core, the unmodified containerd of this machine, or proxy: that "
+    "containerd with thinsim's core as its snapshotter.",
 )
 @click.option("--rig", type=click.Choice(["auto", *RIGS]), default="auto", show_default=True)
 @click.option(
@@ -137,9 +138,9 @@ def _settings(subject: str, chosen: tuple[str, ...], rig: str, record: Path | No
     for slug in chosen:
         if slug not in known:
             raise click.UsageError(f"--setting {slug}: of {subject} there are {', '.join(known)}")
-    if subject == CONTAINERD and rig == "process":
-        raise click.UsageError("--subject containerd needs a rig with devices; the process rig has none")
-    if subject == CONTAINERD and record is not None:
+    if subject != CORE and rig == "process":
+        raise click.UsageError(f"--subject {subject} needs a rig with devices; the process rig has none")
+    if subject != CORE and record is not None:
         raise click.UsageError("--record records the scenario of the core only")
     return [setting for setting in SUBJECTS[subject] if not chosen or setting.slug in chosen]
 

@@ -20,6 +20,11 @@ class EmulatedDeviceMapper:
     def __init__(self, socket: Path) -> None:
         self._client = ControlClient(socket)
 
+    @property
+    def socket(self) -> Path:
+        """Where the daemon listens."""
+        return self._client.path
+
     async def create(self, name: str, table: str, *, uuid: str = "", readonly: bool = False) -> None:
         """See DeviceMapper."""
         await self._call("create", name=name, table=table, uuid=uuid, readonly=readonly)

@@ -66,15 +66,7 @@ async def run_lifecycle(
     rig: Rig, setting: Setting, *, base_image_size: str, fs_options: str, progress: Progress
 ) -> LifecycleResult:
     """Run the scenario on a fresh *rig*; BenchError when measurements or the metadata checker contradict."""
-    config = Config(
-        root_path=rig.directory / "snapshotter",
-        pool_name=rig.shape.name,
-        base_image_size=base_image_size,
-        discard_blocks=setting.discard_blocks,
-        discard_committed=setting.discard_committed,
-        async_remove=setting.async_remove,
-        fs_options=fs_options,
-    )
+    config = snapshotter_config(rig, setting, base_image_size, fs_options)
     events: list[DeviceEvent] = []
     snapshotter = await DevmapperSnapshotter.open(config, rig.dm, rig.host, observer=events.append)
     steps = MeasuredSteps(Meter(rig), events, progress)
@@ -102,6 +94,19 @@ async def run_lifecycle(
     if problems:
         raise BenchError("the metadata checker found: " + "; ".join(problems))
     return LifecycleResult(setting, tuple(steps.meter.samples), tuple(steps.meter.leaks()), steps.seconds)
+
+
+def snapshotter_config(rig: Rig, setting: Setting, base_image_size: str, fs_options: str) -> Config:
+    """Return the configuration of a snapshotter on *rig*; *fs_options* empty: containerd's default."""
+    return Config(
+        root_path=rig.directory / "snapshotter",
+        pool_name=rig.shape.name,
+        base_image_size=base_image_size,
+        discard_blocks=setting.discard_blocks,
+        discard_committed=setting.discard_committed,
+        async_remove=setting.async_remove,
+        fs_options=fs_options,
+    )
 
 
 async def _import(rig: Rig, snapshotter: DevmapperSnapshotter, steps: MeasuredSteps) -> list[str]:

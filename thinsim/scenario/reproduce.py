@@ -2,27 +2,33 @@
 
 import shutil
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import trio
 
-from thinsim.dm.standing import dropin
 from thinsim.rig import emulated, process
-from thinsim.rig.emulated_stack import CONTROL_DEVICE
 from thinsim.rig.interface import PoolShape, Rig
 from thinsim.rig.journal import Journal
 from thinsim.rig.working_directory import working_directory
-from thinsim.scenario.container_lifecycle import SETTINGS, LifecycleResult, Setting, run_lifecycle
+from thinsim.scenario.container_lifecycle import (
+    SETTINGS,
+    LifecycleResult,
+    Setting,
+    run_lifecycle,
+    snapshotter_config,
+)
 from thinsim.scenario.containerd import lifecycle as containerd
+from thinsim.scenario.containerd.plugins import SnapshotterPlugin, devmapper_plugin, proxy_plugin
 from thinsim.scenario.containerd.server import check_installed
 from thinsim.scenario.image.archive import Image, open_image
 from thinsim.scenario.image.built import build_image
 from thinsim.scenario.recording import BUNDLED, BlockHistory
 from thinsim.scenario.repeatable import fs_options, repeatable_ext4
+from thinsim.snapshotter.config import Config
 from thinsim.units import Bytes
 
 BASE_IMAGE_SIZE = "512MB"
@@ -30,8 +36,19 @@ BUILT_IMAGE_BYTES = 100 << 20
 
 CORE = "core"
 CONTAINERD = "containerd"
-SUBJECTS: dict[str, Sequence[Setting]] = {CORE: SETTINGS, CONTAINERD: containerd.SETTINGS}
-"""Whose snapshotter is looked at, thinsim's own or the unmodified containerd's; and its settings."""
+PROXY = "proxy"
+SUBJECTS: dict[str, Sequence[Setting]] = {
+    CORE: SETTINGS,
+    CONTAINERD: containerd.SETTINGS,
+    PROXY: SETTINGS,
+}
+"""Whose snapshotter is looked at, thinsim's own, the unmodified containerd's, or thinsim's driven by
+containerd; and its settings."""
+
+_PLUGINS: dict[
+    str,
+    Callable[[emulated.EmulatedRig, Config, Journal], AbstractAsyncContextManager[SnapshotterPlugin]],
+] = {CONTAINERD: devmapper_plugin, PROXY: proxy_plugin}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +103,7 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
     Raises ThinsimError: what the user gave is wrong, the machine lacks something, or measurements
     contradict each other.
     """
-    if request.subject == CONTAINERD:
+    if request.subject in _PLUGINS:
         check_installed()
     spent: dict[str, float] = {}
     async with (
@@ -111,7 +128,7 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
             recording = request.record is not None and number == 1
             async with _stand_up(request, of_its_own, shape, journal, image, history, recording) as rig:
                 spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - begun
-                if image is not None and request.subject == CONTAINERD:
+                if image is not None and request.subject in _PLUGINS:
                     assert isinstance(rig, emulated.EmulatedRig), "an image is imported on this rig only"
                     run = await _run_containerd(rig, setting, image, request, journal, progress)
                 else:
@@ -153,21 +170,19 @@ async def _run_containerd(
     journal: Journal,
     progress: Progress,
 ) -> LifecycleResult:
-    programs = rig.directory / "bin"
-    programs.mkdir(mode=0o700)
-    return await containerd.run_containerd_lifecycle(
-        rig,
-        setting,
-        image=image.path,
-        container_bytes=request.container_bytes,
-        base_image_size=BASE_IMAGE_SIZE,
-        fs_options=_fs_options(request, rig.shape),
-        sockets=rig.sockets,
-        environment=dropin.write(programs, rig.sockets / CONTROL_DEVICE),
-        take_activity=rig.dm.take_activity,
-        journal=journal,
-        progress=progress,
-    )
+    config = snapshotter_config(rig, setting, BASE_IMAGE_SIZE, _fs_options(request, rig.shape))
+    async with _PLUGINS[request.subject](rig, config, journal) as plugin:
+        return await containerd.run_containerd_lifecycle(
+            rig,
+            setting,
+            image=image.path,
+            container_bytes=request.container_bytes,
+            plugin=plugin,
+            sockets=rig.sockets,
+            take_activity=rig.dm.take_activity,
+            journal=journal,
+            progress=progress,
+        )
 
 
 def _fs_options(request: Request, shape: PoolShape) -> str:

@@ -80,8 +80,8 @@ class Snapshotter(Protocol):
     async def update(self, info: Info, *fieldpaths: str) -> Info:
         """Change labels; InvalidArgumentError for an immutable field."""
 
-    def walk(self) -> AsyncIterator[Info]:
-        """Yield every record, by name."""
+    def walk(self, *filters: str) -> AsyncIterator[Info]:
+        """Yield every record, by name; with *filters*, those that fit any of them. InvalidArgumentError."""
 
     async def cleanup(self) -> None:
         """Remove the devices of snapshots that ``async_remove`` left."""

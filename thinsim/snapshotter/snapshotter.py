@@ -18,6 +18,8 @@ from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.snapshotter.errors import FailedPreconditionError
 from thinsim.snapshotter.events import Observer, ignore
+from thinsim.snapshotter.filters.parsing import parse_filters
+from thinsim.snapshotter.filters.snapshots import fields_of
 from thinsim.snapshotter.host import SnapshotHost
 from thinsim.snapshotter.interface import Info, Kind, Mount, Usage
 from thinsim.snapshotter.metastore import MetaStore
@@ -171,9 +173,11 @@ class DevmapperSnapshotter:
         async with self._store.write() as store:
             return store.update(info, *fieldpaths)
 
-    def walk(self) -> AsyncIterator[Info]:
-        """Yield every record as of now, by name; other verbs may be called meanwhile."""
-        return _Walk([record.info for record in self._store.read.all()])
+    def walk(self, *filters: str) -> AsyncIterator[Info]:
+        """Yield every record as of now that fits a filter, by name; other verbs may be called meanwhile."""
+        wanted = parse_filters(*filters)
+        infos = (record.info for record in self._store.read.all())
+        return _Walk([info for info in infos if wanted.matches(fields_of(info))])
 
     async def cleanup(self) -> None:
         """Remove every device in state Removed; nothing without ``async_remove``.

@@ -3,7 +3,7 @@
 import shutil
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +15,8 @@ from thinsim.measure.sample import Meter
 from thinsim.rig.interface import Rig
 from thinsim.rig.journal import Journal, Kind
 from thinsim.scenario.container_lifecycle import LifecycleResult, Phase, Setting
-from thinsim.scenario.containerd.server import Containerd, ContainerdConfig, running_containerd
+from thinsim.scenario.containerd.plugins import SnapshotterPlugin
+from thinsim.scenario.containerd.server import Containerd, running_containerd
 from thinsim.scenario.measured_steps import Progress
 
 _Result = TypeVar("_Result")
@@ -29,7 +30,6 @@ SETTINGS = (
 
 _CONTAINER = "container"
 _PT_INTERP = 3
-_SNAPSHOTTER = ("--snapshotter", "devmapper")
 _SCRIPT = """set -e
 cd /
 /busybox-thinsim dd if=/dev/urandom of=/written bs=1M count={mebibytes}
@@ -45,19 +45,15 @@ async def run_containerd_lifecycle(
     *,
     image: Path,
     container_bytes: int,
-    base_image_size: str,
-    fs_options: str,
+    plugin: SnapshotterPlugin,
     sockets: Path,
-    environment: Mapping[str, str],
     take_activity: Callable[[], Awaitable[tuple[Activity, ...]]],
     journal: Journal,
     progress: Progress,
 ) -> LifecycleResult:
     """Run the scenario on a fresh *rig*; BenchError when measurements or the metadata checker contradict."""
     busybox = _static_busybox()
-    config = ContainerdConfig(
-        rig.shape.name, base_image_size, setting.discard_blocks, setting.async_remove, fs_options
-    )
+    option = ("--snapshotter", plugin.name)
     meter = Meter(rig)
     observed = ObservedDevices(rig.shape.name, discard_blocks=setting.discard_blocks)
     seconds: dict[str, float] = {}
@@ -75,23 +71,23 @@ async def run_containerd_lifecycle(
 
     await take_activity()
     directory = rig.directory / "containerd"
-    async with running_containerd(directory, sockets, config, environment, journal) as containerd:
+    async with running_containerd(directory, sockets, plugin, journal) as containerd:
         await take(Phase.FRESH, "start containerd", _nothing)
         await take(
             Phase.IMPORT,
             "ctr images import",
-            partial(containerd.ctr, "images", "import", *_SNAPSHOTTER, image),
+            partial(containerd.ctr, "images", "import", *option, image),
         )
         name = await _imported(containerd)
         rootfs = directory / "state/io.containerd.runtime.v2.task/default" / _CONTAINER / "rootfs"
         entry = journal.begin(Kind.MOUNT, target=rootfs, fs_type="ext4")
-        run = partial(_run_container, containerd, rig.directory, busybox, name, container_bytes)
+        run = partial(_run_container, containerd, option, rig.directory, busybox, name, container_bytes)
         await take(Phase.RUN, "ctr run", run)
         journal.end(entry)
         await take(Phase.REMOVE_CONTAINER, "ctr containers rm", partial(_remove_container, containerd))
         remove = partial(containerd.ctr, "images", "rm", "--sync", name)
         await take(Phase.REMOVE_IMAGE, "ctr images rm --sync", remove)
-        left = (await containerd.ctr("snapshots", *_SNAPSHOTTER, "ls")).splitlines()[1:]
+        left = (await containerd.ctr("snapshots", *option, "ls")).splitlines()[1:]
         if left:
             raise BenchError(f"containerd still has snapshots: {'; '.join(left)}")
     problems = await rig.check()
@@ -108,7 +104,7 @@ async def _imported(containerd: Containerd) -> str:
 
 
 async def _run_container(
-    containerd: Containerd, directory: Path, busybox: Path, image: str, size: int
+    containerd: Containerd, option: Sequence[str], directory: Path, busybox: Path, image: str, size: int
 ) -> None:
     script = directory / "write.sh"
     script.write_text(_SCRIPT.format(mebibytes=size >> 20, temporary=size >> 23))
@@ -117,7 +113,7 @@ async def _run_container(
         for source, target in ((busybox, "/busybox-thinsim"), (script, "/script-thinsim"))
     ]
     await containerd.ctr(
-        *("run", *_SNAPSHOTTER, "--null-io", *mounts, image, _CONTAINER),
+        *("run", *option, "--null-io", *mounts, image, _CONTAINER),
         *("/busybox-thinsim", "sh", "/script-thinsim"),
     )
 

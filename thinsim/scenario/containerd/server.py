@@ -1,12 +1,10 @@
-"""containerd in a directory of its own, on a rig's pool, and ctr to talk to it."""
+"""containerd in a directory of its own, with one snapshotter plugin, and ctr to talk to it."""
 
-import json
 import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import trio
@@ -15,6 +13,7 @@ from thinsim.errors import BenchError, EnvironmentLacksError
 from thinsim.rig.journal import Journal, Kind
 from thinsim.rig.servers import JOURNAL_VARIABLE
 from thinsim.rig.state import ProcessIdentity
+from thinsim.scenario.containerd.plugins import SnapshotterPlugin, quoted
 
 NEEDED = {
     "containerd": "apt-get install containerd",
@@ -37,26 +36,7 @@ disabled_plugins = [
 address = {socket}
 [ttrpc]
 address = {ttrpc}
-[plugins."io.containerd.snapshotter.v1.devmapper"]
-pool_name = {pool}
-root_path = {snapshotter}
-base_image_size = {base_image_size}
-discard_blocks = {discard_blocks}
-async_remove = {async_remove}
-fs_options = {fs_options}
 """
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerdConfig:
-    """What its config.toml says of the devmapper snapshotter."""
-
-    pool: str
-    base_image_size: str
-    discard_blocks: bool
-    async_remove: bool
-    fs_options: str = ""
-    """What mkfs gets; empty: containerd's default."""
 
 
 class Containerd:
@@ -91,8 +71,7 @@ class Containerd:
 async def running_containerd(
     directory: Path,
     sockets: Path,
-    config: ContainerdConfig,
-    environment: Mapping[str, str],
+    plugin: SnapshotterPlugin,
     journal: Journal,
 ) -> AsyncIterator[Containerd]:
     """Run containerd with everything of it below *directory*; sockets go to *sockets*, on a short path."""
@@ -101,20 +80,15 @@ async def running_containerd(
     file = directory / "config.toml"
     file.write_text(
         _CONFIG.format(
-            root=_quoted(directory / "root"),
-            state=_quoted(directory / "state"),
-            socket=_quoted(sockets / "containerd.sock"),
-            ttrpc=_quoted(sockets / "containerd.ttrpc"),
-            pool=_quoted(config.pool),
-            snapshotter=_quoted(directory / "devmapper"),
-            base_image_size=_quoted(config.base_image_size),
-            discard_blocks=str(config.discard_blocks).lower(),
-            async_remove=str(config.async_remove).lower(),
-            fs_options=_quoted(config.fs_options),
+            root=quoted(directory / "root"),
+            state=quoted(directory / "state"),
+            socket=quoted(sockets / "containerd.sock"),
+            ttrpc=quoted(sockets / "containerd.ttrpc"),
         )
+        + plugin.stanza
     )
     log = directory / "containerd.log"
-    full = {**os.environ, **environment, JOURNAL_VARIABLE: str(journal.path)}
+    full = {**os.environ, **plugin.environment, JOURNAL_VARIABLE: str(journal.path)}
     entry = journal.begin(Kind.PROCESS, role="containerd")
     with log.open("wb") as output:
         process = await trio.lowlevel.open_process(
@@ -129,7 +103,7 @@ async def running_containerd(
     journal.amend(entry, pid=process.pid, started=identity.started if identity else 0)
     containerd = Containerd(sockets / "containerd.sock", full, log)
     try:
-        await _wait_until_ready(containerd, process)
+        await _wait_until_ready(containerd, process, plugin.name)
         yield containerd
     finally:
         with trio.CancelScope(shield=True):
@@ -146,7 +120,7 @@ def check_installed() -> None:
         )
 
 
-async def _wait_until_ready(containerd: Containerd, process: trio.Process) -> None:
+async def _wait_until_ready(containerd: Containerd, process: trio.Process, plugin: str) -> None:
     with trio.move_on_after(_PATIENCE):
         while process.poll() is None:
             try:
@@ -154,16 +128,19 @@ async def _wait_until_ready(containerd: Containerd, process: trio.Process) -> No
             except BenchError:
                 await trio.sleep(0.05)
                 continue
-            state = next((line.split()[-1] for line in plugins.splitlines() if " devmapper " in line), "gone")
+            words = (line.split() for line in plugins.splitlines())
+            state = next((fields[-1] for fields in words if fields[1] == plugin), "gone")
             if state != "ok":
-                raise BenchError(f"containerd's devmapper snapshotter is not ok: {_why(containerd.log)}")
+                raise BenchError(
+                    f"containerd's {plugin} snapshotter is not ok: {_why(containerd.log, plugin)}"
+                )
             return
-    raise BenchError(f"containerd does not start: {_why(containerd.log)}")
+    raise BenchError(f"containerd does not start: {_why(containerd.log, plugin)}")
 
 
-def _why(log: Path) -> str:
+def _why(log: Path, plugin: str) -> str:
     lines = log.read_text(errors="replace").splitlines()
-    telling = [line for line in lines if "devmapper" in line and ("error" in line or "fail" in line)]
+    telling = [line for line in lines if plugin in line and ("error" in line or "fail" in line)]
     return " | ".join((telling or lines)[-3:]) or "it said nothing"
 
 
@@ -173,8 +150,3 @@ async def _end(process: trio.Process) -> None:
             act()
             with trio.move_on_after(_PATIENCE):
                 await process.wait()
-
-
-def _quoted(value: object) -> str:
-    # A TOML basic string has JSON's escapes.
-    return json.dumps(str(value))

@@ -1,0 +1,80 @@
+"""The plugin's socket: whose it is, what it may replace, what stays when the server goes."""
+
+import os
+import socket
+
+import pytest
+import trio
+from snapshots_client import SnapshotsClient, short_directory
+from snapshotter_bench import Bench
+
+from fuse_backing.errors import ControlError
+from thinsim.errors import InvalidValueError
+from thinsim.snapshotter.proxy.server import serving
+
+
+async def test_only_the_owner_can_connect_whatever_the_umask(bench: Bench) -> None:
+    core = await bench.open()
+    mask = os.umask(0)
+    try:
+        with short_directory() as directory:
+            async with serving(core, directory / "socket"):
+                assert (directory / "socket").stat().st_mode & 0o777 == 0o600
+                assert [path.name for path in directory.iterdir()] == ["socket"]
+            assert list(directory.iterdir()) == []
+        assert os.umask(0) == 0
+    finally:
+        os.umask(mask)
+
+
+async def test_the_socket_of_a_dead_server_is_replaced(bench: Bench) -> None:
+    core = await bench.open()
+    with short_directory() as directory:
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(directory / "socket"))
+        async with serving(core, directory / "socket"):
+            with SnapshotsClient(directory / "socket") as client:
+                assert await trio.to_thread.run_sync(client.walk) == []
+
+
+async def test_a_live_server_keeps_its_socket(bench: Bench) -> None:
+    core = await bench.open()
+    with short_directory() as directory:
+        async with serving(core, directory / "socket"):
+            with pytest.raises(ControlError, match="socket already"):
+                async with serving(core, directory / "socket"):
+                    pytest.fail("two servers on one socket")
+            with SnapshotsClient(directory / "socket") as client:
+                assert await trio.to_thread.run_sync(client.walk) == []
+
+
+async def test_a_file_in_the_way_stays_as_it_is(bench: Bench) -> None:
+    core = await bench.open()
+    with short_directory() as directory:
+        (directory / "socket").write_text("precious")
+        with pytest.raises(ControlError, match="is no socket"):
+            async with serving(core, directory / "socket"):
+                pytest.fail("served in place of a file")
+        assert (directory / "socket").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("path", "complaint"), [("missing/socket", "missing is no directory"), ("s" * 100, "too long")]
+)
+async def test_a_place_where_no_socket_can_be_is_named(bench: Bench, path: str, complaint: str) -> None:
+    core = await bench.open()
+    with short_directory() as directory:
+        with pytest.raises((ControlError, InvalidValueError), match=complaint):
+            async with serving(core, directory / path):
+                pytest.fail("served where nothing can be")
+        assert list(directory.iterdir()) == []
+
+
+async def test_a_socket_that_another_has_put_there_meanwhile_is_not_removed(bench: Bench) -> None:
+    core = await bench.open()
+    with short_directory() as directory:
+        async with serving(core, directory / "socket"):
+            (directory / "socket").unlink()
+            with socket.socket(socket.AF_UNIX) as other:
+                other.bind(str(directory / "socket"))
+        assert (directory / "socket").is_socket()

@@ -1,0 +1,13 @@
+"""``thinsim snapshotter``: the devmapper snapshotter for real, outside of the bench."""
+
+import click
+
+from thinsim.cli.snapshotter_serve import serve
+
+
+@click.group()
+def snapshotter() -> None:
+    """The snapshotter on a pool that stands."""
+
+
+snapshotter.add_command(serve)

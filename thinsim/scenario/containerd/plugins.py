@@ -1,0 +1,83 @@
+"""The snapshotter plugins that the scenario lets containerd use, on the pool of a rig."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from thinsim.dm.standing import dropin
+from thinsim.rig.emulated import EmulatedRig
+from thinsim.rig.emulated_stack import CONTROL_DEVICE
+from thinsim.rig.journal import Journal
+from thinsim.rig.servers import Server
+from thinsim.snapshotter.config import PLUGIN, Config
+
+_DEVMAPPER = """[plugins."{plugin}"]
+pool_name = {pool}
+root_path = {root}
+base_image_size = {base_image_size}
+discard_blocks = {discard_blocks}
+async_remove = {async_remove}
+fs_options = {fs_options}
+"""
+_PROXY = """[proxy_plugins.{name}]
+type = "snapshot"
+address = {address}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotterPlugin:
+    """How ctr calls it, what containerd's config.toml says of it, and what containerd runs with."""
+
+    name: str
+    stanza: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def devmapper_plugin(
+    rig: EmulatedRig, config: Config, journal: Journal
+) -> AsyncIterator[SnapshotterPlugin]:
+    """containerd's own devmapper snapshotter, with a dmsetup that talks to the rig's device-mapper."""
+    programs = rig.directory / "bin"
+    programs.mkdir(mode=0o700)
+    stanza = _DEVMAPPER.format(
+        plugin=PLUGIN,
+        pool=quoted(config.pool_name),
+        root=quoted(config.root_path),
+        base_image_size=quoted(config.base_image_size),
+        discard_blocks=str(config.discard_blocks).lower(),
+        async_remove=str(config.async_remove).lower(),
+        fs_options=quoted(config.fs_options),
+    )
+    yield SnapshotterPlugin("devmapper", stanza, dropin.write(programs, rig.sockets / CONTROL_DEVICE))
+
+
+@asynccontextmanager
+async def proxy_plugin(
+    rig: EmulatedRig, config: Config, journal: Journal
+) -> AsyncIterator[SnapshotterPlugin]:
+    """thinsim's snapshotter in a process of its own: ``thinsim snapshotter serve``."""
+    file = rig.directory / "snapshotter.toml"
+    file.write_text(config.to_toml())
+    socket = rig.sockets / "snapshotter.sock"
+    server = await Server.start(
+        "snapshotter",
+        "thinsim",
+        [
+            *("snapshotter", "serve", "--config", str(file), "--socket", str(socket)),
+            *("--device-mapper", str(rig.dm.socket), "--journal", str(journal.path)),
+        ],
+        rig.directory / "snapshotter.log",
+        journal,
+    )
+    try:
+        yield SnapshotterPlugin("thinsim", _PROXY.format(name="thinsim", address=quoted(socket)))
+    finally:
+        await server.stop()
+
+
+def quoted(value: object) -> str:
+    """Return a TOML basic string: it has JSON's escapes."""
+    return json.dumps(str(value))

@@ -1,0 +1,1 @@
+"""containerd's filter language: which of a list's entries are wanted. Pure."""

@@ -1,0 +1,43 @@
+"""Between the snapshotter's values and the messages on the wire.
+
+containerd ``core/snapshots/proxy/convert.go``.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC
+
+from thinsim.snapshotter.interface import Info, Kind, Mount
+from thinsim.snapshotter.proxy import snapshots_pb2 as wire
+
+_KINDS = {Kind.VIEW: wire.VIEW, Kind.ACTIVE: wire.ACTIVE, Kind.COMMITTED: wire.COMMITTED}
+_KINDS_FROM_WIRE = {number: kind for kind, number in _KINDS.items()}
+
+
+def info_message(info: Info) -> wire.Info:
+    """Return *info* as a message."""
+    message = wire.Info(name=info.name, parent=info.parent, kind=_KINDS[info.kind], labels=dict(info.labels))
+    message.created_at.FromDatetime(info.created)
+    message.updated_at.FromDatetime(info.updated)
+    return message
+
+
+def info_from(message: wire.Info) -> Info:
+    """Return what *message* says; a kind that is none counts as committed, as in containerd."""
+    return Info(
+        kind=_KINDS_FROM_WIRE.get(message.kind, Kind.COMMITTED),
+        name=message.name,
+        parent=message.parent,
+        labels=dict(message.labels),
+        created=message.created_at.ToDatetime(UTC),
+        updated=message.updated_at.ToDatetime(UTC),
+    )
+
+
+def mount_messages(mounts: Iterable[Mount]) -> list[wire.Mount]:
+    """Return *mounts* as messages; the target is for the client to choose."""
+    return [wire.Mount(type=mount.type, source=mount.source, options=mount.options) for mount in mounts]
+
+
+def mounts_from(messages: Iterable[wire.Mount]) -> list[Mount]:
+    """Return what *messages* say."""
+    return [Mount(message.type, message.source, tuple(message.options)) for message in messages]

@@ -1,0 +1,88 @@
+"""The process that serves a snapshotter: what it needs, readiness, and its end at a signal."""
+
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from thinsim.dm.interface import DeviceMapper
+from thinsim.rig.journal import Journal
+from thinsim.rig.mounts import RecordedMounter
+from thinsim.rig.recovery import abandoned_runs, recover
+from thinsim.snapshotter.config import Config
+from thinsim.snapshotter.events import DeviceEvent
+from thinsim.snapshotter.host import LinuxHost
+from thinsim.snapshotter.proxy.server import serving
+from thinsim.snapshotter.root_lock import root_held
+from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
+
+log = logging.getLogger(__name__)
+
+_MOUNTPOINT = "mount"  # below the root directory: where a new file system is mounted for a moment
+
+
+async def serve(
+    config: Config,
+    dm: DeviceMapper,
+    socket: Path,
+    *,
+    journal: Journal | None = None,
+    when_ready: Callable[[], None],
+) -> None:
+    """Serve until SIGTERM or SIGINT, then end the calls under way, and give back what was taken.
+
+    *journal* is that of the run it belongs to; without one it keeps its own, once what killed processes
+    left is given back. Errors of the configuration, the pool and the socket are raised before it is ready.
+    """
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, root_held(config.root_path):
+        async with (
+            _journal(journal) as kept,
+            _snapshotter(config, dm, kept) as snapshotter,
+            serving(snapshotter, socket),
+        ):
+            log.info("serving pool %s at %s", config.pool_name, socket)
+            when_ready()
+            async for number in signals:
+                log.info("ending on %s", signal.Signals(number).name)
+                break
+
+
+@asynccontextmanager
+async def _snapshotter(
+    config: Config, dm: DeviceMapper, journal: Journal
+) -> AsyncIterator[DevmapperSnapshotter]:
+    mounter = RecordedMounter(journal)
+    host = LinuxHost(mounter, config.root_path / _MOUNTPOINT)
+    snapshotter = await DevmapperSnapshotter.open(config, dm, host, observer=_log_event)
+    try:
+        yield snapshotter
+    finally:
+        with trio.CancelScope(shield=True):
+            await mounter.unmount_all()
+            await snapshotter.close()
+
+
+@asynccontextmanager
+async def _journal(given: Journal | None) -> AsyncIterator[Journal]:
+    if given is not None:
+        yield given
+        return
+    for abandoned in abandoned_runs():
+        for problem in await trio.to_thread.run_sync(recover, abandoned, log.info):
+            log.warning("left by a killed process: %s", problem)
+    journal = Journal.create()
+    yield journal
+    journal.close()
+
+
+def _log_event(event: DeviceEvent) -> None:
+    log.info(
+        "%s: %s (thin id %d)%s",
+        event.snapshot or event.device,
+        event.kind,
+        event.thin_id,
+        f": {event.detail}" if event.detail else "",
+    )
