@@ -17,13 +17,27 @@ from thinsim.units import bytes_of, format_size, parse_size, sectors
         ("64k", 65536),
         ("1.5g", 3 << 29),
         ("32 kB", 32768),
+        ("32 ", 32),
+        ("1e3", 1000),
+        ("2.5e1K", 25600),
+        (".5g", 1 << 29),
+        ("5.MiB", 5 << 20),
+        ("+7b", 7),
+        ("7B", 7),
+        ("1Pib", 1 << 50),
     ],
 )
 def test_sizes_are_read_as_containerd_reads_them(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "MB", "-1", "1x", "1 2", "1e3", "0x10", "1MBB", "١"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "MB", "-1", "1x", "1 2", "0x10", "1MBB", "١", " 1", "1  k", "1gi", "1ib", "1bb", "1 kibi"),
+        *("inf", "nan", "1e", "1.2.3", "10k5", "9e18k", "1_000"),
+    ],
+)
 def test_a_malformed_size_is_named(text: str) -> None:
     with pytest.raises(InvalidValueError, match="invalid size"):
         parse_size(text)

@@ -15,8 +15,10 @@ DataBlocks = NewType("DataBlocks", int)
 
 SECTOR_SIZE = 512
 
-_FACTORS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?", re.IGNORECASE | re.ASCII)
+_FACTORS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+_SUFFIX = re.compile(r"b?|[kmgtp](i?b)?", re.IGNORECASE)
+_HINT = "(write a number with an optional unit, such as 512MB or 10GiB)"
 
 
 def sectors(size: int) -> Sectors:
@@ -33,18 +35,27 @@ def bytes_of(count: Sectors) -> Bytes:
 
 
 def parse_size(text: str) -> Bytes:
-    """Read a size as containerd's configuration does: ``512MB``, ``10GiB``, ``64k``, ``4096``.
+    """Read a size as containerd's configuration does: ``512MB``, ``10GiB``, ``64k``, ``1.5 t``, ``4096``.
 
-    Suffixes are binary whatever their spelling (``128Mb`` is 128 MiB), as in go-units'
-    ``RAMInBytes``, which containerd's devmapper ``config.go`` uses. Raises InvalidValueError.
+    The grammar is that of go-units' ``RAMInBytes`` (size.go), which containerd's devmapper ``config.go``
+    uses, without Go's hexadecimal numbers: suffixes are binary whatever their spelling (``128Mb`` is
+    128 MiB), one blank may stand before them. Raises InvalidValueError.
     """
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise InvalidValueError(
-            f"invalid size: {text!r} (write a number with an optional unit, such as 512MB or 10GiB)"
-        )
-    number, suffix = match.groups()
-    return Bytes(int(float(number) * _FACTORS[suffix.lower()]))
+    number, blank, suffix = text.partition(" ")
+    if not blank:
+        end = max((place for place, letter in enumerate(text) if letter in "0123456789."), default=-1) + 1
+        number, suffix = text[:end], text[end:]
+    if not _NUMBER.fullmatch(number):
+        raise InvalidValueError(f"invalid size: {text!r} {_HINT}")
+    value = float(number)
+    if value < 0:
+        raise InvalidValueError(f"invalid size: {text!r} is negative")
+    if not _SUFFIX.fullmatch(suffix):
+        raise InvalidValueError(f"invalid size: {text!r} has no unit {suffix!r} {_HINT}")
+    value *= _FACTORS.get(suffix[:1].lower(), 1)
+    if value >= 1 << 63:
+        raise InvalidValueError(f"invalid size: {text!r} does not fit 63 bits")
+    return Bytes(int(value))
 
 
 def format_size(size: int) -> str:

@@ -1,25 +1,47 @@
-"""Every suite that takes ``rig``, ``bench`` or ``snapshotter`` runs once on each rig."""
+"""Every test that takes ``rig``, ``bench`` or ``snapshotter`` runs once on each rig.
+
+``pytestmark = rigs("process")`` in a module, or ``@rigs(...)`` on a test, chooses among them: what is
+about calls and states alone need not be repeated where each takes a hundred times as long.
+"""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from snapshotter_bench import Bench, Rig
-from snapshotter_rigs import RIGS
+from snapshotter_bench import Bench
+from snapshotter_rigs import NEEDS_ROOT, RIGS
 
+from thinsim.rig.bare import BareRig
 from thinsim.snapshotter.interface import Snapshotter
 
 
-@pytest.fixture(params=list(RIGS))
-async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rig]:
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "rigs(*names): the rigs that a snapshotter test runs on")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "rig" not in metafunc.fixturenames:
+        return
+    chosen = metafunc.definition.get_closest_marker("rigs")
+    names = list(RIGS) if chosen is None else chosen.args
+    metafunc.parametrize(
+        "rig",
+        [pytest.param(name, marks=pytest.mark.rig if name in NEEDS_ROOT else ()) for name in names],
+        indirect=True,
+    )
+
+
+@pytest.fixture
+async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BareRig]:
     directory = tmp_path / "rig"
     directory.mkdir()
     async with RIGS[request.param](directory) as rig:
         yield rig
+        assert await rig.check() == []
 
 
 @pytest.fixture
-async def bench(rig: Rig, tmp_path: Path) -> AsyncIterator[Bench]:
+async def bench(rig: BareRig, tmp_path: Path) -> AsyncIterator[Bench]:
     bench = Bench(rig, tmp_path / "root")
     yield bench
     await bench.close()

@@ -1,41 +1,37 @@
-"""A snapshotter on a rig, with everything that a test may watch or disturb."""
+"""A snapshotter on a bare rig, with everything that a test may watch or disturb."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import errno
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tapped_device_mapper import POOL, TappedDeviceMapper
+from tapped_device_mapper import TappedDeviceMapper
 
+from thinsim.rig.bare import BareRig
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind
+from thinsim.snapshotter.host import SnapshotHost
 from thinsim.snapshotter.interface import Mount, Snapshotter
-from thinsim.snapshotter.retry import BusyRetry
+from thinsim.snapshotter.retry import RetryRule, RetryRules
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 
 BASE_SIZE = 64 << 20
 BLOCK = 64 << 10
+AT_ONCE = RetryRules(
+    busy=RetryRule(3, 0, frozenset({errno.EBUSY})), hold=RetryRule(3, 0, frozenset({errno.EINVAL}))
+)
+"""Retries without waiting."""
 
 
-@dataclass
-class Rig:
-    """A device-mapper with the pool POOL, and how to reach the data of its active devices."""
+class TappedHost:
+    """The rig's SnapshotHost; all is noted, and fails where a test plans it."""
 
-    dm: TappedDeviceMapper
-    write: Callable[[str, int], Awaitable[None]]
-    """Write that many bytes to the start of the device of that name."""
-    discard: Callable[[str], Awaitable[None]]
-    data: Path
-    """The host's file below the pool."""
-
-
-class RigHost:
-    """A SnapshotHost on a rig without nodes: mkfs writes one block, and all is noted."""
-
-    def __init__(self, rig: Rig) -> None:
-        self._rig = rig
+    def __init__(self, host: SnapshotHost) -> None:
+        self._host = host
         self.mkfs: list[tuple[str, str, str]] = []
         self.discards: list[str] = []
+        self.steps: list[int | None] = []
         self.cleared: list[Mount] = []
         self.mkfs_error: Exception | None = None
         self.discard_error: Exception | None = None
@@ -44,43 +40,47 @@ class RigHost:
         self.mkfs.append((device.name, fs_type, fs_options))
         if self.mkfs_error is not None:
             raise self.mkfs_error
-        await self._rig.write(device.name, BLOCK)
+        await self._host.make_filesystem(device, fs_type, fs_options)
 
-    async def discard(self, device: Path) -> None:
+    async def discard(self, device: Path, step: int | None = None) -> None:
         if self.discard_error is not None:
             raise self.discard_error
-        await self._rig.discard(device.name)
+        await self._host.discard(device, step)
         self.discards.append(device.name)
+        self.steps.append(step)
 
     async def remove_lost_and_found(self, mount: Mount) -> None:
         self.cleared.append(mount)
+        await self._host.remove_lost_and_found(mount)
 
 
 @dataclass
 class Bench:
     """Opens snapshotters on one rig; all events of all of them in *events*."""
 
-    rig: Rig
+    rig: BareRig
     root: Path
     events: list[DeviceEvent] = field(default_factory=list)
     opened: list[DevmapperSnapshotter] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.dm = self.rig.dm
-        self.host = RigHost(self.rig)
+        self.dm = TappedDeviceMapper(self.rig.dm)
+        self.host = TappedHost(self.rig.host)
+        self.pool = self.rig.shape.name
 
     def config(self, **flags: Any) -> Config:
         return Config(
-            **{"root_path": self.root, "pool_name": POOL, "base_image_size": str(BASE_SIZE), **flags}
+            **{"root_path": self.root, "pool_name": self.pool, "base_image_size": str(BASE_SIZE), **flags}
         )
 
-    async def open(self, **flags: Any) -> DevmapperSnapshotter:
+    async def open(self, *, retry: RetryRules = AT_ONCE, **flags: Any) -> DevmapperSnapshotter:
         snapshotter = await DevmapperSnapshotter.open(
             self.config(**flags),
             self.dm,
             self.host,
             observer=self.events.append,
-            retry=BusyRetry(tries=3, interval=0),
+            retry=retry,
+            open_metadata=self.rig.open_metadata,
         )
         self.opened.append(snapshotter)
         return snapshotter
@@ -89,9 +89,10 @@ class Bench:
         for snapshotter in self.opened:
             await snapshotter.close()
 
-    def host_bytes(self) -> int:
-        """What the host has allocated for the pool's data."""
-        return self.rig.data.stat().st_blocks * 512
+    async def write(self, device: str, size: int, offset: int = 0) -> None:
+        """Write whole blocks to an active device."""
+        for start in range(offset, offset + size, BLOCK):
+            await self.rig.write(device, start, b"\xa5" * BLOCK)
 
     def kinds(self) -> list[DeviceEventKind]:
         return [event.kind for event in self.events]

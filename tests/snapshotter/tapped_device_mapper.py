@@ -1,13 +1,12 @@
 """A DeviceMapper in front of another: it notes each verb and refuses where a test plans it."""
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from thinsim.dm.interface import DeviceInfo, DeviceMapper
 from thinsim.errors import DeviceMapperError
-
-POOL = "pool"
 
 
 class Watch(Protocol):
@@ -36,9 +35,9 @@ class TappedDeviceMapper:
         self._note(f"create {name} {table}")
         await self._inner.create(name, table, uuid=uuid, readonly=readonly)
 
-    async def load(self, name: str, table: str) -> None:
+    async def load(self, name: str, table: str, *, readonly: bool = False) -> None:
         self._note(f"load {name} {table}")
-        await self._inner.load(name, table)
+        await self._inner.load(name, table, readonly=readonly)
 
     async def suspend(self, name: str, *, noflush: bool = False, nolockfs: bool = False) -> None:
         self._note(f"suspend {name}")
@@ -67,17 +66,7 @@ class TappedDeviceMapper:
 
     async def info(self, name: str) -> DeviceInfo:
         info = await self._inner.info(name)
-        return DeviceInfo(
-            name=info.name,
-            major=info.major,
-            minor=info.minor,
-            open_count=info.open_count + self._open.get(name, 0),
-            suspended=info.suspended,
-            live_table=info.live_table,
-            inactive_table=info.inactive_table,
-            event_nr=info.event_nr,
-            deferred_remove=info.deferred_remove,
-        )
+        return replace(info, open_count=info.open_count + self._open.get(name, 0))
 
     async def list(self) -> list[str]:
         return await self._inner.list()

@@ -17,6 +17,8 @@ from thinsim.snapshotter.interface import Mount, Usage
 from thinsim.snapshotter.mounting import FS_TYPE_LABEL
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 
+pytestmark = pytest.mark.rigs("process")
+
 TABLE = f"0 {BASE_SIZE // 512} thin /dev/mapper/pool"
 
 
@@ -131,12 +133,12 @@ async def test_usage(bench: Bench) -> None:
     snapshotter = await bench.open()
     await snapshotter.prepare("key")
     assert await snapshotter.usage("key") == Usage(BLOCK)
-    await bench.rig.write("pool-snap-1", 4 * BLOCK)
+    await bench.write("pool-snap-1", 4 * BLOCK)
     await snapshotter.commit("c", "key")
     assert await snapshotter.usage("c") == Usage(4 * BLOCK)
     await snapshotter.prepare("a", "c")
     assert await snapshotter.usage("a") == Usage(0)
-    await bench.rig.write("pool-snap-2", 10 * BLOCK)
+    await bench.write("pool-snap-2", 10 * BLOCK)
     assert await snapshotter.usage("a") == Usage(6 * BLOCK)
     await snapshotter.view("v", "c")
     assert await snapshotter.usage("v") == Usage(-4 * BLOCK)
@@ -201,7 +203,7 @@ async def test_an_activation_that_cannot_be_undone_is_faulty(bench: Bench) -> No
 async def test_a_failed_commit_leaves_the_snapshot_active(bench: Bench) -> None:
     snapshotter = await bench.open()
     await snapshotter.prepare("a")
-    bench.dm.refuse("suspend", EINVAL)
+    bench.dm.refuse("suspend", EINVAL, times=3)
     with pytest.raises(DeviceMapperError):
         await snapshotter.commit("c", "a")
     assert [info.name async for info in snapshotter.walk()] == ["a"]

@@ -9,6 +9,8 @@ from thinsim.snapshotter.errors import FailedPreconditionError
 from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind, DiscardSkipped
 from thinsim.snapshotter.host import CommandFailedError
 
+pytestmark = pytest.mark.rigs("process")
+
 DISCARDED = (DeviceEventKind.DISCARDED, "")
 OFF = (DeviceEventKind.DISCARD_SKIPPED, DiscardSkipped.OFF)
 NOT_ACTIVE = (DeviceEventKind.DISCARD_SKIPPED, DiscardSkipped.NOT_ACTIVE)
@@ -131,12 +133,12 @@ async def test_what_the_host_gets_back(bench: Bench, *, discard_committed: bool,
     """containerd's leak A: a committed layer is deleted undiscarded, so its blocks stay on the host."""
     snapshotter = await bench.open(discard_blocks=True, discard_committed=discard_committed)
     await snapshotter.prepare("layer-key")
-    await bench.rig.write("pool-snap-1", 16 * BLOCK)
+    await bench.write("pool-snap-1", 16 * BLOCK)
     await snapshotter.commit("layer", "layer-key")
     await snapshotter.prepare("container", "layer")
-    await bench.rig.write("pool-snap-2", 4 * BLOCK)
-    assert bench.host_bytes() == 20 * BLOCK
+    await bench.write("pool-snap-2", 4 * BLOCK)
+    assert await bench.rig.host_bytes() == 20 * BLOCK
     await snapshotter.remove("container")
-    assert bench.host_bytes() == 16 * BLOCK
+    assert await bench.rig.host_bytes() == 16 * BLOCK
     await snapshotter.remove("layer")
-    assert bench.host_bytes() == left * BLOCK
+    assert await bench.rig.host_bytes() == left * BLOCK

@@ -10,6 +10,8 @@ from thinsim.snapshotter.interface import Kind
 from thinsim.snapshotter.pool_metadata import PoolMetadata
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 
+pytestmark = pytest.mark.rigs("process")
+
 KEPT = {
     DeviceState.SUSPENDED,
     DeviceState.RESUMED,
@@ -32,6 +34,7 @@ async def crash(bench: Bench, snapshotter: DevmapperSnapshotter, at: str) -> Non
             bench.dm.before = lambda verb: None
             snapshotter._store.close()
             snapshotter._metadata.close()
+            snapshotter._root.release()
             raise CrashError
 
     bench.dm.before = end

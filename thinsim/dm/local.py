@@ -27,6 +27,7 @@ from thinsim.dm.targets.pool_objects import PoolObject, PoolObjects, pool_object
 from thinsim.dm.targets.thin_pool import pool_of
 from thinsim.dm.write_trace import WriteTrace
 from thinsim.errors import DeviceMapperError, KernelError
+from thinsim.units import SECTOR_SIZE
 
 log = logging.getLogger(__name__)
 
@@ -98,8 +99,15 @@ class LocalDeviceMapper:
     async def remove(
         self, name: str, *, deferred: bool = False, force: bool = False, retry: bool = False
     ) -> None:
-        """Remove; EBUSY while open or used by another device. *force* and *retry* change nothing here."""
-        await self.remove_device(self.devices.find(name), deferred=deferred)
+        """Remove; EBUSY while open or used by another device. *retry* changes nothing here.
+
+        *force* first puts the error target in place, which stays if the device does (lvm2, dmsetup.c,
+        _remove and _error_device).
+        """
+        device = self.devices.find(name)
+        if force:
+            await self._put_error(device)
+        await self.remove_device(device, deferred=deferred)
 
     async def message(self, name: str, sector: int, text: str) -> None:
         """Send a message to the target at *sector* (dm-ioctl.c, target_message)."""
@@ -323,6 +331,15 @@ class LocalDeviceMapper:
             log.error("closing %s: %s", device.name, error)
         if self.devices.get(device.name) is device:
             await self._forget(device)
+
+    async def _put_error(self, device: MappedDevice) -> None:
+        if not device.size:
+            return
+        try:
+            await self.load_lines(device, parse_lines(f"0 {device.size // SECTOR_SIZE} error"))
+            await self.resume_device(device)
+        except KernelError as error:  # as dmsetup, go on with the removal
+            log.warning("error target for %s: %s", device.name, error)
 
     async def _hold(self, device: MappedDevice, *, lock_fs: bool, noflush: bool = False) -> None:
         async def freeze() -> None:

@@ -98,6 +98,11 @@ class MappedDevice:
 
         await self._pass(write)
 
+    async def discard_whole(self, step: int | None = None) -> None:
+        """Discard all of it, as blkdiscard(8) does: at once, or *step* bytes at a time."""
+        for start in range(0, self.size, step or self.size):
+            await self.discard(start, min(step or self.size, self.size - start))
+
     async def discard(self, offset: int, length: int) -> None:
         """Give back what the targets can give back of the range; EOPNOTSUPP if one can't."""
         length = max(0, min(length, self.size - offset))

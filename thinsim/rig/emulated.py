@@ -48,7 +48,7 @@ class EmulatedRig:
     async def settle(self) -> None:
         """Commit the pool (status does), then flush the data loop down to the host."""
         await self.dm.status(self.shape.name)
-        await trio.to_thread.run_sync(_flush, self._data_loop.path)
+        await trio.to_thread.run_sync(flush_device, self._data_loop.path)
 
     async def host_allocation(self) -> HostAllocation:
         """Read the host file's extent map, past the store."""
@@ -124,7 +124,8 @@ async def stand_up(
         )
 
 
-def _flush(device: Path) -> None:
+def flush_device(device: Path) -> None:
+    """Return when what was written to *device* has reached what is below it."""
     fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

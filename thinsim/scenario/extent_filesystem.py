@@ -41,10 +41,9 @@ class ExtentFiles:
         """Write an empty directory; type and options change nothing."""
         await _store(self._dm.volume(device.name), {"files": {}})
 
-    async def discard(self, device: Path) -> None:
+    async def discard(self, device: Path, step: int | None = None) -> None:
         """Discard all of the device, as blkdiscard(8) does."""
-        volume = self._dm.volume(device.name)
-        await volume.discard(0, volume.size)
+        await self._dm.volume(device.name).discard_whole(step)
 
     async def remove_lost_and_found(self, mount: Mount) -> None:
         """There is none."""

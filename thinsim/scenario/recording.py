@@ -109,9 +109,9 @@ class RecordingHost:
         """Record mkfs."""
         await self._record("mkfs", device, self._host.make_filesystem(device, fs_type, fs_options))
 
-    async def discard(self, device: Path) -> None:
+    async def discard(self, device: Path, step: int | None = None) -> None:
         """A discard is the snapshotter's own decision: not part of the history."""
-        await self._host.discard(device)
+        await self._host.discard(device, step)
 
     async def remove_lost_and_found(self, mount: Mount) -> None:
         """Record the short mount."""
@@ -151,10 +151,9 @@ class ReplayingHost:
         """Play mkfs."""
         await self._play("mkfs", device)
 
-    async def discard(self, device: Path) -> None:
+    async def discard(self, device: Path, step: int | None = None) -> None:
         """Discard all of the thin device, as blkdiscard would."""
-        volume = self._dm.volume(device.name)
-        await volume.discard(0, volume.size)
+        await self._dm.volume(device.name).discard_whole(step)
 
     async def remove_lost_and_found(self, mount: Mount) -> None:
         """Play the short mount."""

@@ -38,8 +38,8 @@ class SnapshotHost(Protocol):
     async def make_filesystem(self, device: Path, fs_type: str, fs_options: str) -> None:
         """Make a file system on *device*; *fs_options* are mkfs's extended options (none for xfs)."""
 
-    async def discard(self, device: Path) -> None:
-        """Discard all of *device*."""
+    async def discard(self, device: Path, step: int | None = None) -> None:
+        """Discard all of *device*, in steps of *step* bytes or at once."""
 
     async def remove_lost_and_found(self, mount: Mount) -> None:
         """Delete ``lost+found`` from the file system of *mount*. Never fails: nothing depends on it."""
@@ -58,7 +58,7 @@ class Mounter(Protocol):
 class LinuxHost:
     """A SnapshotHost on device nodes; needs root. containerd ``plugins/snapshots/devmapper/snapshotter.go``.
 
-    *target* is where file systems are mounted for a moment.
+    File systems are mounted for a moment on directories beside *target*, whose names begin with its name.
 
     EnvironmentLacksError where a command is missing, CommandFailedError where one fails.
     """
@@ -71,9 +71,9 @@ class LinuxHost:
         """Run ``mkfs.ext4 -E OPTIONS DEVICE``, the same with ext2, or ``mkfs.xfs DEVICE``."""
         await _run(*mkfs_command(device, fs_type, fs_options))
 
-    async def discard(self, device: Path) -> None:
-        """Run ``blkdiscard DEVICE``."""
-        await _run("blkdiscard", str(device))
+    async def discard(self, device: Path, step: int | None = None) -> None:
+        """Run ``blkdiscard DEVICE``, with ``--step`` where steps are wanted."""
+        await _run("blkdiscard", *(() if step is None else ("--step", str(step))), str(device))
 
     async def remove_lost_and_found(self, mount: Mount) -> None:
         """Mount it for a moment to remove the directory; what goes wrong is logged.
@@ -82,14 +82,16 @@ class LinuxHost:
         writes when it is mounted: leaving it out where nothing can be removed would change block counts.
         """
         try:
-            await self._mounts.mount(mount.source, self._target, mount.type, mount.options)
+            # Several snapshots may be made at the same time.
+            target = self._target.with_name(f"{self._target.name}-{Path(mount.source).name}")
+            await self._mounts.mount(mount.source, target, mount.type, mount.options)
             try:
                 # In a thread: the device may be served by this very process.
-                await trio.Path(self._target / "lost+found").rmdir()
+                await trio.Path(target / "lost+found").rmdir()
             except OSError as error:
                 _log.debug("lost+found stays on %s: %s", mount.source, error)
             finally:
-                await self._mounts.unmount(self._target)
+                await self._mounts.unmount(target)
         except (ThinsimError, OSError) as error:
             _log.warning("could not mount %s to remove its lost+found: %s", mount.source, error)
 

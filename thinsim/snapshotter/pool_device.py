@@ -13,19 +13,23 @@ from contextlib import contextmanager
 from thinsim.dm.interface import DeviceInfo, DeviceMapper
 from thinsim.errors import DeviceMapperError, ThinsimError
 from thinsim.snapshotter.device_state import DeviceState
-from thinsim.snapshotter.discarding import Discarding
+from thinsim.snapshotter.discarding import Discarding, DiscardPolicy, DiscardPutOffError, give_table_back
 from thinsim.snapshotter.errors import SnapshotterError
 from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind, DiscardSkipped, Observer, ignore
 from thinsim.snapshotter.host import SnapshotHost
 from thinsim.snapshotter.pool_metadata import DeviceRecord, PoolMetadata
-from thinsim.snapshotter.retry import CONTAINERD_RETRY, BusyRetry
+from thinsim.snapshotter.retry import CONTAINERD_RETRY, RetryRules
+from thinsim.snapshotter.turns import Turns
 from thinsim.units import Bytes, Sectors, bytes_of, sectors
 
 _log = logging.getLogger(__name__)
 
 
 class PoolDevice:
-    """The devices of the existing pool *pool_name*; *retry* governs deactivation and deletion."""
+    """The devices of the existing pool *pool_name*; *retry* governs what is tried again.
+
+    Devices may be worked on at the same time; each by one task.
+    """
 
     def __init__(
         self,
@@ -34,17 +38,18 @@ class PoolDevice:
         metadata: PoolMetadata,
         pool_name: str,
         *,
-        discard_blocks: bool,
+        policy: DiscardPolicy,
         observer: Observer = ignore,
-        retry: BusyRetry = CONTAINERD_RETRY,
+        retry: RetryRules = CONTAINERD_RETRY,
     ) -> None:
         self._dm = dm
         self._host = host
         self._metadata = metadata
         self._pool_name = pool_name
-        self._discard_blocks = discard_blocks
+        self._policy = policy
         self._observer = observer
         self._retry = retry
+        self._origins = Turns(concurrent=True)
 
     async def create_thin_device(self, name: str, size: int, *, snapshot: str = "") -> DeviceRecord:
         """Create and activate an empty device of *size* bytes.
@@ -65,37 +70,40 @@ class PoolDevice:
         Failures as for ``create_thin_device``. A base that cannot be resumed is logged, not raised: the
         snapshot is good.
         """
-        origin = self._metadata.get(base)
-        loaded = await self.is_loaded(base)
-        if loaded:
-            # dm-thin snapshots of an active origin are consistent only while it is suspended.
+        if not await self.is_loaded(base):
+            return await self._snapshot(base, name, size, snapshot)
+        # dm-thin snapshots of an active origin are consistent only while it is suspended, and another
+        # task must not let it go on meanwhile.
+        async with self._origins.turn(base):
             await self.suspend(base)
-        try:
-            device = self._metadata.add(name, size, parent_name=base)
-            await self._create(device, f"create_snap {device.thin_id} {origin.thin_id}")
-            self._tell(DeviceEventKind.SNAPSHOTTED, snapshot, device, base)
-            await self._activate_or_undo(device, snapshot)
-        finally:
-            if loaded:
+            try:
+                return await self._snapshot(base, name, size, snapshot)
+            finally:
                 await self._resume_origin(base)
-        return device
 
     async def activate(self, name: str) -> None:
         """Make the device-mapper device of *name* appear."""
-        device = self._metadata.get(name)
-        table = f"0 {sectors(device.size)} thin {self._dm.path(self._pool_name)} {device.thin_id}"
+        table = self._table(self._metadata.get(name))
         with self.transition(name, DeviceState.ACTIVATING, DeviceState.ACTIVATED):
             await self._dm.create(name, table)
 
     async def suspend(self, name: str) -> None:
-        """Flush and hold the I/O of *name*."""
-        with self.transition(name, DeviceState.SUSPENDING, DeviceState.SUSPENDED):
-            await self._dm.suspend(name)
+        """Flush and hold the I/O of *name*; a refusal is tried again by the rule for it."""
+
+        async def suspend() -> None:
+            with self.transition(name, DeviceState.SUSPENDING, DeviceState.SUSPENDED):
+                await self._dm.suspend(name)
+
+        await self._retry.hold.run(f"suspending {name}", suspend)
 
     async def resume(self, name: str) -> None:
-        """Let the I/O of *name* through."""
-        with self.transition(name, DeviceState.RESUMING, DeviceState.RESUMED):
-            await self._dm.resume(name)
+        """Let the I/O of *name* through; a refusal is tried again by the rule for it."""
+
+        async def resume() -> None:
+            with self.transition(name, DeviceState.RESUMING, DeviceState.RESUMED):
+                await self._dm.resume(name)
+
+        await self._retry.hold.run(f"resuming {name}", resume)
 
     async def deactivate(self, name: str, *, deferred: bool, force: bool, snapshot: str = "") -> None:
         """Remove the device-mapper device of *name*; nothing to do if it is not loaded.
@@ -104,8 +112,8 @@ class PoolDevice:
         ``discard_blocks`` is on.
         """
         device = self._metadata.get(name)
-        off = deferred or not self._discard_blocks
-        discarding = Discarding(DiscardSkipped.OFF if off else None)
+        off = deferred or not self._policy.active
+        discarding = Discarding(DiscardSkipped.OFF if off else None, self._policy)
         if await self.is_loaded(name):
             await self._deactivate(device, discarding, snapshot, deferred=deferred, force=force)
 
@@ -126,22 +134,29 @@ class PoolDevice:
         return bytes_of(Sectors(int(fields[3])))
 
     async def remove_device(
-        self, name: str, *, snapshot: str = "", committed: bool = False, discard_inactive: bool = False
+        self,
+        name: str,
+        *,
+        snapshot: str = "",
+        committed: bool = False,
+        policy: DiscardPolicy | None = None,
     ) -> None:
         """Deactivate *name*, delete its thin id and forget it.
 
-        A device still active is discarded first if ``discard_blocks`` is on. *discard_inactive* discards
-        in any case, activating the device for that if need be; *committed* only words the reason
-        where nothing was discarded.
+        It is discarded first as *policy*, or else the snapshotter's own, wants for a *committed* or
+        another snapshot's device. DiscardPutOffError, the device as it was, if it is open and must not
+        go without its discard.
         """
+        policy = policy or self._policy
         device = self._metadata.get(name)
         loaded = await self.is_loaded(name)
-        if discard_inactive and not loaded:
+        if not loaded and policy.wants_activation(committed=committed):
             await self.activate(name)
             loaded = True
-        discarding = Discarding(self._reason_against_discard(loaded, committed, discard_inactive))
+        discarding = Discarding(policy.reason_against(loaded=loaded, committed=committed), policy)
         if loaded:
-            await self._deactivate(device, discarding, snapshot, deferred=False, force=True)
+            force = not policy.unforced
+            await self._deactivate(device, discarding, snapshot, deferred=False, force=force)
         await self._delete(device)
         self._metadata.remove(name)
         if not discarding.took_place:
@@ -173,6 +188,23 @@ class PoolDevice:
             if error.errno != errno.ENXIO:
                 raise
             return None
+
+    async def _snapshot(self, base: str, name: str, size: int, snapshot: str) -> DeviceRecord:
+        origin = self._metadata.get(base)
+        device = self._metadata.add(name, size, parent_name=base)
+        await self._create(device, f"create_snap {device.thin_id} {origin.thin_id}")
+        self._tell(DeviceEventKind.SNAPSHOTTED, snapshot, device, base)
+        await self._activate_or_undo(device, snapshot)
+        return device
+
+    async def restore_table(self, name: str) -> None:
+        """Load the thin table again where a forced removal has left another one, and let I/O through."""
+        table = self._table(self._metadata.get(name))
+        await give_table_back(self._dm, name, table)
+        await self._dm.resume(name)
+
+    def _table(self, device: DeviceRecord) -> str:
+        return f"0 {sectors(device.size)} thin {self._dm.path(self._pool_name)} {device.thin_id}"
 
     async def _create(self, device: DeviceRecord, message: str) -> None:
         try:
@@ -206,20 +238,11 @@ class PoolDevice:
         except ThinsimError as error:
             _log.error("device %s stays suspended after a snapshot of it was taken: %s", base, error)
 
-    def _reason_against_discard(
-        self, loaded: bool, committed: bool, discard_inactive: bool
-    ) -> DiscardSkipped | None:
-        if not self._discard_blocks and not discard_inactive:
-            return DiscardSkipped.OFF
-        if loaded:
-            return None
-        return DiscardSkipped.NOT_ACTIVE if committed else DiscardSkipped.NOT_ACTIVE_UNCOMMITTED
-
     async def _deactivate(
         self, device: DeviceRecord, discarding: Discarding, snapshot: str, *, deferred: bool, force: bool
     ) -> None:
         async def discard_and_remove() -> None:
-            await discarding.run(self._dm, self._host, device.name)
+            await discarding.run(self._dm, self._host, device.name, self._table(device))
             try:
                 await self._dm.remove(device.name, deferred=deferred, force=force, retry=True)
             except DeviceMapperError as error:
@@ -229,7 +252,11 @@ class PoolDevice:
 
         try:
             with self.transition(device.name, DeviceState.DEACTIVATING, DeviceState.DEACTIVATED):
-                await self._retry.run(discard_and_remove)
+                await self._retry.busy.run(f"deactivating {device.name}", discard_and_remove)
+        except DeviceMapperError as error:
+            if error.errno == errno.EBUSY and discarding.waits:
+                raise DiscardPutOffError(f"device {device.name} is in use, its discard waits") from error
+            raise
         finally:
             if discarding.took_place:
                 self._tell_discard(discarding, snapshot, device)
@@ -245,7 +272,7 @@ class PoolDevice:
                     raise
 
         with self.transition(device.name, DeviceState.REMOVING, DeviceState.REMOVED):
-            await self._retry.run(delete)
+            await self._retry.busy.run(f"deleting thin id {device.thin_id}", delete)
 
     def _tell(self, kind: DeviceEventKind, snapshot: str, device: DeviceRecord, detail: str = "") -> None:
         self._observer(DeviceEvent(kind, snapshot, device.name, device.thin_id, detail))

@@ -5,8 +5,9 @@ stays when a snapshot's transaction rolls back. That is containerd's design
 (``plugins/snapshots/devmapper/metadata.go``), and the ground of its crash repair.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 
 from thinsim.snapshotter.database import Database
@@ -21,7 +22,15 @@ from thinsim.snapshotter.errors import (
 MAX_THIN_ID = 0xFFFFFF
 """Thin ids have 24 bits; this one is never given out."""
 
-_FREE, _TAKEN, _FAULTY = 0, 1, 2
+
+class ThinIdState(IntEnum):
+    """containerd's ``deviceIDState``."""
+
+    FREE = 0
+    TAKEN = 1
+    FAULTY = 2
+    """Not given out again: the pool may or may not have it."""
+
 
 # devices: one row per device that is not yet gone.
 #   name         device-mapper name, "<pool>-snap-<snapshot id>"
@@ -119,19 +128,53 @@ class PoolMetadata:
             self.get(name)
             self._db.execute("UPDATE devices SET error = ? WHERE name = ?", (text, name))
 
-    def mark_faulty(self, name: str) -> None:
-        """Give the device up, and its thin id with it. NotFoundError."""
+    def mark_faulty(self, name: str, error: str = "") -> None:
+        """Give the device up, and its thin id; *error* replaces the last one's text. NotFoundError."""
         with self._db.transaction():
             record = self.get(name)
-            self._db.execute("UPDATE devices SET state = ? WHERE name = ?", (DeviceState.FAULTY, name))
-            self._mark_thin_id(record.thin_id, _FAULTY)
+            self._db.execute(
+                "UPDATE devices SET state = ?, error = ? WHERE name = ?",
+                (DeviceState.FAULTY, error or record.error, name),
+            )
+            self._mark_thin_id(record.thin_id, ThinIdState.FAULTY)
 
     def remove(self, name: str) -> None:
         """Forget a device that is gone from the pool, and free its thin id. NotFoundError."""
         with self._db.transaction():
             record = self.get(name)
             self._db.execute("DELETE FROM devices WHERE name = ?", (name,))
-            self._mark_thin_id(record.thin_id, _FREE)
+            self._mark_thin_id(record.thin_id, ThinIdState.FREE)
+
+    def thin_ids(self) -> Mapping[int, ThinIdState]:
+        """Return every thin id ever given out."""
+        rows = self._db.execute("SELECT thin_id, state FROM thin_ids ORDER BY thin_id")
+        return {thin_id: ThinIdState(state) for thin_id, state in rows}
+
+    # What follows is for the repair of what a crash left.
+
+    def redeem(self, name: str, state: DeviceState) -> None:
+        """Take a faulty device back: it is in *state*, and its thin id in use. NotFoundError."""
+        with self._db.transaction():
+            record = self.get(name)
+            self._db.execute("UPDATE devices SET state = ?, error = '' WHERE name = ?", (state, name))
+            self._mark_thin_id(record.thin_id, ThinIdState.TAKEN)
+
+    def adopt(self, name: str, thin_id: int, size: int) -> DeviceRecord:
+        """Record a device for a thin id that the pool has and no device here. AlreadyExistsError."""
+        with self._db.transaction():
+            if self._find(name) is not None:
+                raise AlreadyExistsError(f"device {name!r} exists already")
+            record = DeviceRecord(name, thin_id, size, state=DeviceState.CREATED)
+            self._mark_thin_id(thin_id, ThinIdState.TAKEN)
+            self._db.execute(
+                "INSERT INTO devices VALUES (?, ?, ?, '', ?, '')", (name, thin_id, size, record.state)
+            )
+        return record
+
+    def free(self, thin_id: int) -> None:
+        """Let a thin id that the pool does not have be given out again."""
+        with self._db.transaction():
+            self._mark_thin_id(thin_id, ThinIdState.FREE)
 
     def close(self) -> None:
         """Close the file. Idempotent."""
@@ -151,10 +194,10 @@ class PoolMetadata:
         thin_id = int(row[0])
         if thin_id >= MAX_THIN_ID:
             raise FailedPreconditionError(f"no thin id is free: all {MAX_THIN_ID - 1} are taken or faulty")
-        self._mark_thin_id(thin_id, _TAKEN)
+        self._mark_thin_id(thin_id, ThinIdState.TAKEN)
         return thin_id
 
-    def _mark_thin_id(self, thin_id: int, state: int) -> None:
+    def _mark_thin_id(self, thin_id: int, state: ThinIdState) -> None:
         self._db.execute(
             "INSERT INTO thin_ids VALUES (?, ?) ON CONFLICT (thin_id) DO UPDATE SET state = excluded.state",
             (thin_id, state),

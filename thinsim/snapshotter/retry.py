@@ -1,35 +1,77 @@
-"""Trying again while a device is busy.
+"""Trying again what may go by itself: a busy device, a refused suspend.
 
-A probe by udev or a file descriptor not yet closed makes a device busy for a moment. containerd tries
-100 times, 100 ms apart, on EBUSY alone (``plugins/snapshots/devmapper/pool_device.go``).
+A probe by udev or a file descriptor not yet closed makes a device busy for a moment. The rules are
+containerd's (``plugins/snapshots/devmapper/pool_device.go``): ``retry`` tries 100 times, 100 ms apart,
+on EBUSY alone; ``SuspendDevice`` and ``ResumeDevice`` try 3 times on "invalid argument". (They look for
+"device busy", too, which no errno's text has.) containerd ignores cancellation meanwhile and has no
+bound on the whole; here a wait can be cancelled, and a bound can be set.
 """
 
 import errno
+import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
 from thinsim.errors import KernelError
+from thinsim.snapshotter.undisturbed import pause
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class BusyRetry:
-    """How often to try, and how many seconds to wait between two tries."""
+class RetryRule:
+    """How often to try, on which errnos, and how many seconds to wait after a try.
 
-    tries: int = 100
-    interval: float = 0.1
+    *growing* waits twice as long after the second try, and so on. No try begins later than *total*
+    seconds after the first; 0 is no bound. Every *log_every*-th refusal is logged.
+    """
 
-    async def run(self, act: Callable[[], Awaitable[None]]) -> None:
-        """Run *act* until it is not refused with EBUSY; the last refusal is raised."""
-        for _ in range(self.tries - 1):
+    tries: int
+    interval: float
+    errnos: frozenset[int]
+    growing: bool = False
+    total: float = 0.0
+    log_every: int = 1
+
+    async def run(self, what: str, act: Callable[[], Awaitable[None]]) -> None:
+        """Run *act* until it is not refused with one of the errnos; the last refusal is raised.
+
+        *what* names it in the log. Cancelled while it waits, *act* is not under way.
+        """
+        begun = trio.current_time()
+        for attempt in range(1, self.tries + 1):
             try:
                 return await act()
             except KernelError as error:
-                if error.errno != errno.EBUSY:
+                if error.errno not in self.errnos or attempt == self.tries:
                     raise
-            await trio.sleep(self.interval)
-        return await act()
+                wait = self.interval * (attempt if self.growing else 1)
+                if self.total and trio.current_time() + wait - begun > self.total:
+                    error.add_note(f"given up after {self.total} seconds and {attempt} tries")
+                    _log.warning(
+                        "%s: %s; given up after %g seconds (try %d)", what, error, self.total, attempt
+                    )
+                    raise
+                if attempt % self.log_every == 0:
+                    _log.warning("%s: %s; trying again (%d of %d)", what, error, attempt, self.tries)
+            await pause(wait)
+        return None
 
 
-CONTAINERD_RETRY = BusyRetry()
+@dataclass(frozen=True, slots=True)
+class RetryRules:
+    """*busy* for deactivation and deletion, *hold* for suspend and resume."""
+
+    busy: RetryRule = RetryRule(100, 0.1, frozenset({errno.EBUSY}), log_every=10)
+    hold: RetryRule = RetryRule(3, 0.1, frozenset({errno.EINVAL}), growing=True)
+
+    def bounded(self, seconds: float) -> "RetryRules":
+        """Return these rules with *seconds* as the bound of each; 0 leaves them as they are."""
+        if not seconds:
+            return self
+        return RetryRules(replace(self.busy, total=seconds), replace(self.hold, total=seconds))
+
+
+CONTAINERD_RETRY = RetryRules()

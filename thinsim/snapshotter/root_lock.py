@@ -1,31 +1,34 @@
-"""One process at a time has a snapshotter's root directory open, as with containerd's bbolt files."""
+"""One snapshotter at a time on a root directory.
 
+bbolt locks the databases of containerd (``bolt.Open``, flock(2)); ours stay readable for tools, so the
+directory has a lock of its own. The kernel gives it back with the process, however that ends.
+"""
+
+import errno
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from thinsim.snapshotter.errors import FailedPreconditionError
 
-_LOCK = "lock"
 
+class RootLock:
+    """Holds *root*; FailedPreconditionError while somebody else does."""
 
-@contextmanager
-def root_held(root: Path) -> Iterator[None]:
-    """Hold *root*, which is made if need be, while the block runs; it is free again when the process dies.
-
-    FailedPreconditionError if another process holds it.
-    """
-    root.mkdir(mode=0o750, parents=True, exist_ok=True)
-    fd = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    def __init__(self, root: Path) -> None:
+        self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self.release()
+            if error.errno != errno.EWOULDBLOCK:
+                raise
             raise FailedPreconditionError(
-                f"another process has the snapshotter in {root} open (fuser {root / _LOCK} shows it)"
-            ) from None
-        yield
-    finally:
-        os.close(fd)
+                f"{root} is in use by another snapshotter (fuser {root} shows it)"
+            ) from error
+
+    def release(self) -> None:
+        """Give it back. Idempotent."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

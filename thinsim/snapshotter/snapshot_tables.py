@@ -99,16 +99,12 @@ class SnapshotReader:
         ).fetchone()
         return None if row is None else DeviceOwner(row[0], Kind(row[1]))
 
-    def _find(self, name: str) -> SnapshotRecord | None:
-        row = self._db.execute(_SELECT + "WHERE s.name = ?", (name,)).fetchone()
-        return None if row is None else _record(row)
+    def waiting(self) -> Sequence[int]:
+        """Return the ids of removed snapshots whose device waits for cleanup."""
+        return [row[0] for row in self._db.execute("SELECT id FROM removed ORDER BY id")]
 
-
-class SnapshotWriter(SnapshotReader):
-    """Read and write access within a write transaction on *db*."""
-
-    def create(self, kind: Kind, key: str, parent: str, labels: Mapping[str, str]) -> SnapshotRecord:
-        """Add an active snapshot or view.
+    def plan(self, kind: Kind, key: str, parent: str, labels: Mapping[str, str]) -> SnapshotRecord:
+        """Return the active snapshot or view that could be added now, with the next id.
 
         NotFoundError without the parent, InvalidArgumentError if that is not committed,
         AlreadyExistsError if *key* is taken by any kind.
@@ -117,15 +113,16 @@ class SnapshotWriter(SnapshotReader):
         if base is not None and base.info.kind is not Kind.COMMITTED:
             raise InvalidArgumentError(f"parent {parent!r} is not a committed snapshot")
         self._require_free(key)
-        now = _now()
-        self._db.execute(
-            "INSERT INTO snapshots (name, kind, parent, labels, created, updated) VALUES (?, ?, ?, ?, ?, ?)",
-            (key, kind, None if base is None else base.id, _dump(labels), now, now),
-        )
-        return self.get(key)
+        row = self._db.execute(
+            "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'snapshots'"
+        ).fetchone()
+        now = datetime.now(UTC)
+        kept = {label: value for label, value in labels.items() if value}
+        info = Info(kind, key, "" if base is None else parent, kept, now, now)
+        return SnapshotRecord(int(row[0]), None if base is None else base.id, info, Usage(0))
 
-    def commit(self, key: str, name: str, usage: Usage, labels: Mapping[str, str]) -> SnapshotRecord:
-        """Turn active *key* into committed *name*, with these labels and no others.
+    def committable(self, key: str, name: str) -> SnapshotRecord:
+        """Return active *key* if it may become *name*.
 
         AlreadyExistsError, NotFoundError, FailedPreconditionError if *key* is not active.
         """
@@ -133,22 +130,69 @@ class SnapshotWriter(SnapshotReader):
         record = self.get(key)
         if record.info.kind is not Kind.ACTIVE:
             raise FailedPreconditionError(f"snapshot {key!r} is not active")
-        now = _now()
-        self._db.execute(
-            "UPDATE snapshots SET name = ?, kind = ?, labels = ?, created = ?, updated = ?, "
-            "size = ?, inodes = ? WHERE id = ?",
-            (name, Kind.COMMITTED, _dump(labels), now, now, usage.size, usage.inodes, record.id),
-        )
-        return self.get(name)
+        return record
 
-    def remove(self, key: str) -> SnapshotRecord:
-        """Delete a snapshot's row and return it. NotFoundError; FailedPreconditionError under a child."""
+    def removable(self, key: str) -> SnapshotRecord:
+        """Return *key* if it may be removed. NotFoundError; FailedPreconditionError under a child."""
         record = self.get(key)
         child = self._db.execute(
             "SELECT name FROM snapshots WHERE parent = ? LIMIT 1", (record.id,)
         ).fetchone()
         if child is not None:
             raise FailedPreconditionError(f"cannot remove snapshot {key!r}: it has a child, {child[0]!r}")
+        return record
+
+    def _find(self, name: str) -> SnapshotRecord | None:
+        row = self._db.execute(_SELECT + "WHERE s.name = ?", (name,)).fetchone()
+        return None if row is None else _record(row)
+
+    def _require_free(self, name: str) -> None:
+        if not name:
+            raise InvalidArgumentError("a snapshot needs a name")
+        if self._find(name) is not None:
+            raise AlreadyExistsError(f"snapshot {name!r} exists already")
+
+
+class SnapshotWriter(SnapshotReader):
+    """Read and write access within a write transaction on *db*."""
+
+    def reserve(self, record: SnapshotRecord) -> None:
+        """Never plan this record's id again, whether or not it is added."""
+        taken = self._db.execute(
+            "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'snapshots'", (record.id,)
+        )
+        if not taken.rowcount:
+            self._db.execute("INSERT INTO sqlite_sequence VALUES ('snapshots', ?)", (record.id,))
+
+    def add(self, record: SnapshotRecord) -> None:
+        """Add what was planned. Errors as for ``plan``."""
+        info = record.info
+        self.plan(info.kind, info.name, info.parent, info.labels)
+        self._db.execute(
+            "INSERT INTO snapshots (id, name, kind, parent, labels, created, updated) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(record.id, info.name, info.kind, record.parent_id, _dump(info.labels)),
+                *(_text(info.created), _text(info.updated)),
+            ),
+        )
+
+    def commit(self, key: str, name: str, usage: Usage, labels: Mapping[str, str]) -> None:
+        """Turn active *key* into committed *name*, with these labels and no others.
+
+        Errors as for ``committable``.
+        """
+        record = self.committable(key, name)
+        now = _now()
+        self._db.execute(
+            "UPDATE snapshots SET name = ?, kind = ?, labels = ?, created = ?, updated = ?, "
+            "size = ?, inodes = ? WHERE id = ?",
+            (name, Kind.COMMITTED, _dump(labels), now, now, usage.size, usage.inodes, record.id),
+        )
+
+    def remove(self, key: str) -> SnapshotRecord:
+        """Delete a snapshot's row and return it. Errors as for ``removable``."""
+        record = self.removable(key)
         self._db.execute("DELETE FROM snapshots WHERE id = ?", (record.id,))
         return record
 
@@ -184,15 +228,13 @@ class SnapshotWriter(SnapshotReader):
         )
         return self.get(info.name).info
 
-    def _require_free(self, name: str) -> None:
-        if not name:
-            raise InvalidArgumentError("a snapshot needs a name")
-        if self._find(name) is not None:
-            raise AlreadyExistsError(f"snapshot {name!r} exists already")
-
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+    return _text(datetime.now(UTC))
+
+
+def _text(time: datetime) -> str:
+    return time.isoformat(timespec="microseconds")
 
 
 def _dump(labels: Mapping[str, str]) -> str:

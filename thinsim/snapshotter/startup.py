@@ -1,19 +1,26 @@
-"""What an earlier run left of the devices, settled before the first verb.
+"""What must hold before the first verb: the pool is there, and what an earlier run left is settled.
 
 A record in a state between two acts tells of a crash. containerd (``ensureDeviceStates``,
 ``plugins/snapshots/devmapper/pool_device.go``) does not guess how far it got: such a device is Faulty
 and its thin id given up. One that was active and is not, after a reboot, is activated again.
 """
 
+import errno
 import logging
+from collections.abc import Set
 
-from thinsim.errors import ThinsimError
+from thinsim.dm.interface import DeviceMapper
+from thinsim.errors import DeviceMapperError, EnvironmentLacksError, ThinsimError
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.snapshotter.errors import FailedPreconditionError
 from thinsim.snapshotter.pool_device import PoolDevice
 from thinsim.snapshotter.pool_metadata import DeviceRecord, PoolMetadata
+from thinsim.thin.status import parse_pool_status
 
 _log = logging.getLogger(__name__)
+
+LEFT_IN = "a crash left it in state"
+"""How the error text of a device begins that was marked faulty without an error of its own."""
 
 _SETTLED = frozenset(
     {
@@ -25,15 +32,49 @@ _SETTLED = frozenset(
     }
 )
 
+# The removal had got as far as the store, and no act on the device had begun.
+_DONE = (_SETTLED | {DeviceState.ACTIVATED}) - {DeviceState.FAULTY}
 
-async def settle_devices(pool: PoolDevice, metadata: PoolMetadata) -> None:
-    """Bring every record to a state that says what the device is.
+
+async def require_pool(dm: DeviceMapper, name: str) -> None:
+    """EnvironmentLacksError, with what to do, unless there is a device *name*."""
+    try:
+        await dm.info(name)
+    except DeviceMapperError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        raise EnvironmentLacksError(
+            f"thin pool {name!r} does not exist; create it first: "
+            f"dmsetup create {name} --table '0 SECTORS thin-pool METADATA DATA 128 32768'"
+        ) from error
+
+
+async def require_passdown(dm: DeviceMapper, name: str) -> None:
+    """EnvironmentLacksError unless pool *name* passes discards down to its data device.
+
+    containerd does not look (leak F): blkdiscard then succeeds and the host gets nothing back. The
+    kernel shows no_discard_passdown, too, where the data device takes no discards (dm-thin.c,
+    pool_status and disable_discard_passdown_if_not_supported).
+    """
+    status = parse_pool_status(await dm.status(name))
+    if status.discard != "discard_passdown":
+        raise EnvironmentLacksError(
+            f"thin pool {name!r} does not pass discards down ({status.discard}), and require_passdown is on: "
+            "take no_discard_passdown and ignore_discard out of its table, and see that its data device "
+            "takes discards (lsblk --discard), or turn require_passdown off"
+        )
+
+
+async def settle_devices(pool: PoolDevice, metadata: PoolMetadata, waiting: Set[str]) -> None:
+    """Bring every record to a state that says what the device is; *waiting* ones are left to cleanup.
 
     FailedPreconditionError names each device that could not be activated again.
     """
     failures = []
     for device in metadata.devices():
-        if device.state is DeviceState.ACTIVATED:
+        if device.name in waiting and device.state in _DONE:
+            metadata.set_result(device.name, DeviceState.REMOVED)
+        elif device.state is DeviceState.ACTIVATED:
             try:
                 await _activate_again(pool, device)
             except ThinsimError as error:
@@ -46,7 +87,7 @@ async def settle_devices(pool: PoolDevice, metadata: PoolMetadata) -> None:
                 device.state,
                 device.error,
             )
-            metadata.mark_faulty(device.name)
+            metadata.mark_faulty(device.name, device.error or f"{LEFT_IN} {device.state}")
     if failures:
         raise FailedPreconditionError("devices that were active cannot be activated: " + "; ".join(failures))
 

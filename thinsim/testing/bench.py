@@ -22,7 +22,7 @@ from thinsim.scenario.file.rigs import RIGS, choose_scenario_rig, stand_up
 from thinsim.scenario.file.session import Session, session
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.interface import Mount
-from thinsim.snapshotter.retry import BusyRetry
+from thinsim.snapshotter.retry import CONTAINERD_RETRY
 from thinsim.testing.portal import Portal
 from thinsim.thin.mapping import Run
 from thinsim.thin.status import PoolStatus, parse_pool_status
@@ -237,7 +237,7 @@ def bench_portal(
             shape = shape_of(f"thinsim-{journal.path.stem}")
             async with (
                 stand_up(chosen, below, shape, journal) as stood,
-                session(stood, keys, BusyRetry(), _Silent(), below / "snapshotter") as opened,
+                session(stood, keys, CONTAINERD_RETRY, _Silent(), below / "snapshotter") as opened,
             ):
                 yield opened
 

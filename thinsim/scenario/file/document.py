@@ -55,8 +55,8 @@ class Pool(Strict):
 class Retry(Strict):
     """How often a busy device is tried, and how long to wait between two tries."""
 
-    tries: Count = CONTAINERD_RETRY.tries
-    interval: float = CONTAINERD_RETRY.interval
+    tries: Count = CONTAINERD_RETRY.busy.tries
+    interval: float = CONTAINERD_RETRY.busy.interval
     """Seconds."""
 
 

@@ -102,8 +102,8 @@ class _WatchedHost:
         make = self._host.make_filesystem
         await self._interception.around("mkfs", device.name, lambda: make(device, fs_type, fs_options))
 
-    async def discard(self, device: Path) -> None:
-        await self._interception.around("discard", device.name, lambda: self._host.discard(device))
+    async def discard(self, device: Path, step: int | None = None) -> None:
+        await self._interception.around("discard", device.name, lambda: self._host.discard(device, step))
 
     async def remove_lost_and_found(self, mount: Mount) -> None:
         await self._host.remove_lost_and_found(mount)

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fuse_backing.ledger import LedgerEvent
@@ -19,7 +19,7 @@ from thinsim.scenario.file.rigs import stand_up
 from thinsim.scenario.file.session import session
 from thinsim.scenario.reproduce import Progress
 from thinsim.snapshotter.config import Config
-from thinsim.snapshotter.retry import BusyRetry
+from thinsim.snapshotter.retry import CONTAINERD_RETRY, RetryRules
 
 START = "pool created"
 """The phase before the file's first."""
@@ -107,7 +107,8 @@ async def _run_variant(
     request: Request, variant: Variant, rig: ScenarioRig, progress: Progress
 ) -> VariantResult:
     scenario = request.scenario
-    retry = BusyRetry(scenario.retry.tries, scenario.retry.interval)
+    busy = replace(CONTAINERD_RETRY.busy, tries=scenario.retry.tries, interval=scenario.retry.interval)
+    retry = RetryRules(busy, CONTAINERD_RETRY.hold)
     keys = scenario.snapshotter_keys(variant)
     started = time.time()
     async with session(rig, keys, retry, progress, rig.directory / "snapshotter") as on_rig:

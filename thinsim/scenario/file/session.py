@@ -24,7 +24,7 @@ from thinsim.scenario.measured_steps import MeasuredSteps, Progress
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.events import DeviceEvent
 from thinsim.snapshotter.interface import Mount
-from thinsim.snapshotter.retry import BusyRetry
+from thinsim.snapshotter.retry import RetryRules
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 
 _Result = TypeVar("_Result")
@@ -36,7 +36,7 @@ class Session:
     Every verb but ``restart`` raises InvalidValueError while the snapshotter is down.
     """
 
-    def __init__(self, rig: ScenarioRig, config: Config, retry: BusyRetry, progress: Progress) -> None:
+    def __init__(self, rig: ScenarioRig, config: Config, retry: RetryRules, progress: Progress) -> None:
         self.rig = rig
         self.config = config
         self.phase = ""
@@ -269,7 +269,7 @@ class Session:
 
 @asynccontextmanager
 async def session(
-    rig: ScenarioRig, keys: Mapping[str, Any], retry: BusyRetry, progress: Progress, root: Path
+    rig: ScenarioRig, keys: Mapping[str, Any], retry: RetryRules, progress: Progress, root: Path
 ) -> AsyncIterator[Session]:
     """Yield a Session on *rig*: *keys* are the snapshotter's, *root* its directory. Closed on the way out."""
     config = Config.from_table({**keys, "root_path": str(root), "pool_name": rig.shape.name})

@@ -16,7 +16,6 @@ from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.events import DeviceEvent
 from thinsim.snapshotter.host import LinuxHost
 from thinsim.snapshotter.proxy.server import serving
-from thinsim.snapshotter.root_lock import root_held
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 
 log = logging.getLogger(__name__)
@@ -37,7 +36,7 @@ async def serve(
     *journal* is that of the run it belongs to; without one it keeps its own, once what killed processes
     left is given back. Errors of the configuration, the pool and the socket are raised before it is ready.
     """
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, root_held(config.root_path):
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with (
             _journal(journal) as kept,
             _snapshotter(config, dm, kept) as snapshotter,

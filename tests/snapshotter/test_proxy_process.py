@@ -1,0 +1,247 @@
+"""``thinsim snapshotter serve`` as a program on a real pool: readiness, its end, a crash, every refusal."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from snapshots_client import SnapshotsClient
+
+from fuse_backing.mounts import mounts
+from thinsim.snapshotter.interface import Kind
+
+pytestmark = [
+    pytest.mark.rig,
+    pytest.mark.skipif(
+        shutil.which("mkfs.ext4") is None, reason="mkfs.ext4 missing (apt-get install e2fsprogs)"
+    ),
+]
+
+
+@dataclass
+class Machine:
+    """A pool on a standing device-mapper of these tests' own."""
+
+    environment: dict[str, str]
+    runtime: Path
+    state: Path
+    pool: str
+
+    def thinsim(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "thinsim", *map(str, words)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env=self.environment,
+        )
+
+    def journals(self) -> set[str]:
+        return {path.name for path in (self.state / "runs").glob("*.jsonl")}
+
+
+@dataclass
+class Server:
+    """A running ``serve``; *said* is its readiness line."""
+
+    process: subprocess.Popen[str]
+    said: dict[str, object]
+    socket: Path
+
+    def end(self, number: signal.Signals) -> str:
+        """Send a signal and return the log, once it has ended."""
+        self.process.send_signal(number)
+        _, log = self.process.communicate(timeout=30)
+        return log
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    runtime = Path(tempfile.mkdtemp(prefix="thinsim-test-", dir="/run"))
+    state = tmp_path_factory.mktemp("serve-state")
+    environment = {**os.environ, "THINSIM_RUNTIME_DIR": str(runtime), "THINSIM_STATE_DIR": str(state)}
+    made = Machine(environment, runtime, state, f"{runtime.name}-pool")
+    pool = tmp_path_factory.mktemp("serve-pool") / "files"
+    sizes = ("--data-size", "512M", "--metadata-size", "16M")
+    created = made.thinsim("pool", "create", made.pool, "--dir", pool, *sizes)
+    try:
+        assert created.returncode == 0, created.stderr
+        yield made
+    finally:
+        made.thinsim("pool", "remove", made.pool)
+        stopped = made.thinsim("dm", "stop", "--force")
+        shutil.rmtree(runtime)
+    assert stopped.returncode == 0, stopped.stderr
+    left = [entry.name for entry in Path("/dev/mapper").iterdir() if entry.name.startswith(runtime.name)]
+    assert left == []
+
+
+def config(machine: Machine, root: Path, **more: str) -> Path:
+    keys = {"pool_name": machine.pool, "root_path": str(root), "base_image_size": "64MB", **more}
+    file = root.parent / f"{root.name}.toml"
+    lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items() if value)
+    file.write_text(f'version = 2\n[plugins."io.containerd.snapshotter.v1.devmapper"]\n{lines}')
+    return file
+
+
+@contextmanager
+def serving(machine: Machine, root: Path, **environment: str) -> Iterator[Server]:
+    read_end, write_end = os.pipe()
+    words = ("snapshotter", "serve", "--config", str(config(machine, root)), "--ready-fd", str(write_end))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "thinsim", *words],
+        pass_fds=[write_end],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**machine.environment, **environment},
+    )
+    os.close(write_end)
+    try:
+        with os.fdopen(read_end) as ready:
+            line = ready.readline()
+        assert line, process.communicate(timeout=30)[1]
+        yield Server(process, json.loads(line), machine.runtime / "snapshotter.sock")
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_a_signal_and_leaves_snapshots_but_nothing_else(
+    machine: Machine, tmp_path: Path, number: signal.Signals
+) -> None:
+    root, journals = tmp_path / "root", machine.journals()
+    with serving(machine, root) as server:
+        assert server.said == {"pid": server.process.pid, "socket": str(server.socket)}
+        assert server.socket.stat().st_mode & 0o777 == 0o600
+        with SnapshotsClient(server.socket) as client:
+            (mount,) = client.prepare("a")
+            assert (mount.type, Path(mount.source).is_block_device()) == ("ext4", True)
+            used = client.usage("a").size
+            assert used > 0
+            client.commit("base", "a")
+            client.prepare("b", "base")
+        log = server.end(number)
+        assert server.process.returncode == 0, log
+    assert f"ending on {number.name}" in log
+    assert "a: created (thin id " in log
+    assert "Traceback" not in log
+    assert not server.socket.exists()
+    assert machine.journals() == journals
+    assert [mount for mount in mounts() if mount.mountpoint.is_relative_to(root)] == []
+    with serving(machine, root) as server, SnapshotsClient(server.socket) as client:
+        assert [(info.name, info.kind) for info in client.walk()] == [
+            ("b", Kind.ACTIVE),
+            ("base", Kind.COMMITTED),
+        ]
+        assert client.usage("base").size == used
+        client.remove("b")
+        client.remove("base")
+        assert client.walk() == []
+        assert not Path(mount.source).exists()
+
+
+def test_after_a_kill_the_next_one_takes_over_socket_and_snapshots(machine: Machine, tmp_path: Path) -> None:
+    root, journals = tmp_path / "root", machine.journals()
+    with serving(machine, root) as server:
+        with SnapshotsClient(server.socket) as client:
+            client.prepare("a")
+        server.end(signal.SIGKILL)
+    assert server.socket.is_socket()
+    with serving(machine, root) as server:
+        with SnapshotsClient(server.socket) as client:
+            assert [info.name for info in client.walk()] == ["a"]
+            client.remove("a")
+        server.end(signal.SIGTERM)
+        assert server.process.returncode == 0
+    assert machine.journals() == journals
+
+
+def test_a_signal_lets_the_call_under_way_end(machine: Machine, tmp_path: Path) -> None:
+    programs, begun = tmp_path / "bin", tmp_path / "begun"
+    programs.mkdir()
+    slow = programs / "mkfs.ext4"
+    slow.write_text(f'#!/bin/sh\ntouch {begun}\nsleep 1\nexec {shutil.which("mkfs.ext4")} "$@"\n')
+    slow.chmod(0o755)
+    path = f"{programs}:{os.environ['PATH']}"
+    with (
+        serving(machine, tmp_path / "root", PATH=path) as server,
+        ThreadPoolExecutor(1) as thread,
+        SnapshotsClient(server.socket) as client,
+    ):
+        call = thread.submit(client.prepare, "a")
+        while not begun.exists():
+            assert not call.done(), call.result()
+        server.end(signal.SIGTERM)
+        (mount,) = call.result()
+    assert server.process.returncode == 0
+    with serving(machine, tmp_path / "root") as server, SnapshotsClient(server.socket) as client:
+        assert client.mounts("a") == [mount]
+        client.remove("a")
+
+
+def test_a_second_one_on_the_same_root_or_the_same_socket_is_refused(
+    machine: Machine, tmp_path: Path
+) -> None:
+    root, other = tmp_path / "root", tmp_path / "other"
+    with serving(machine, root) as server:
+        for its_root, socket, complaint in (
+            (root, tmp_path / "s", f"{root} is in use by another snapshotter"),
+            (other, server.socket, f"a server answers on {server.socket} already"),
+        ):
+            file = config(machine, its_root)
+            done = machine.thinsim("snapshotter", "serve", "--config", file, "--socket", socket)
+            assert (done.returncode, complaint in done.stderr) == (1, True), done.stderr
+            assert "Traceback" not in done.stderr
+        with SnapshotsClient(server.socket) as client:
+            assert client.walk() == []
+
+
+def test_a_mistake_is_one_line_that_names_it(machine: Machine, tmp_path: Path) -> None:
+    for number, (more, complaint) in enumerate(
+        (
+            ({"pool_name": ""}, "pool_name is required"),
+            ({"base_image_size": "much"}, "base_image_size: invalid size: 'much'"),
+            ({"pool_name": "no-such-pool"}, "thin pool 'no-such-pool' does not exist; create it first"),
+        )
+    ):
+        done = machine.thinsim(
+            "snapshotter", "serve", "--config", config(machine, tmp_path / str(number), **more)
+        )
+        assert (done.returncode, complaint in done.stderr) == (1, True), done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    file = config(machine, tmp_path / "root")
+    for words, status, complaint in (
+        (("--config", tmp_path / "missing"), 2, "does not exist"),
+        (("--config", file, "--socket", tmp_path / "missing/s"), 1, "missing is no directory"),
+        (("--config", file, "--socket", tmp_path / ("s" * 100)), 1, "too long for a unix socket"),
+        (("--config", file, "--device-mapper", tmp_path / "missing"), 2, "does not exist"),
+    ):
+        done = machine.thinsim("snapshotter", "serve", *words)
+        assert (done.returncode, complaint in done.stderr) == (status, True), done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_without_grpc_it_says_what_to_install(machine: Machine, tmp_path: Path) -> None:
+    program = "import sys; sys.modules['grpc'] = None; from thinsim.cli.main import main; main()"
+    words = ("snapshotter", "serve", "--config", str(config(machine, tmp_path / "root")))
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=machine.environment,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "thinsim: grpc is not installed: pip install 'thinsim[grpc]'\n"

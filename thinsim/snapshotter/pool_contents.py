@@ -1,0 +1,129 @@
+"""What a pool really holds, read from its metadata device through a metadata snapshot.
+
+Status lines tell neither which thin ids a pool has nor which blocks two of them share. The pool's
+``reserve_metadata_snap`` message keeps one state of the metadata readable while the pool goes on
+(Documentation/admin-guide/device-mapper/thin-provisioning.rst); thin_ls reads it the same way.
+"""
+
+import errno
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import trio
+
+from thinsim.block.linux import LinuxBlockDevice
+from thinsim.dm.interface import DeviceMapper
+from thinsim.dm.metadata_device import MetadataDevice
+from thinsim.errors import DeviceMapperError
+from thinsim.snapshotter.errors import FailedPreconditionError
+from thinsim.thin.metadata.dump import devices, superblock_of
+from thinsim.thin.metadata.pool_metadata import PoolMetadata
+from thinsim.thin.metadata.store import MetadataStore
+from thinsim.units import SECTOR_SIZE, Bytes
+
+_Found = TypeVar("_Found")
+
+
+class ClosableStore(MetadataStore, Protocol):
+    """A metadata device to read."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+OpenMetadata = Callable[[str], ClosableStore]
+"""Opens the metadata device of a pool's table line, for reading."""
+
+
+def open_node(device: str) -> ClosableStore:
+    """Open *device*, ``major:minor`` or a path, past the page cache, which does not see the pool's writes."""
+    path = f"/dev/block/{device}" if device[:1].isdigit() else device
+    return MetadataDevice(LinuxBlockDevice(Path(path), read_only=True))
+
+
+@dataclass(frozen=True, slots=True)
+class ThinExtent:
+    """Bytes that a thin id maps, shared ones included, and where the last of them ends."""
+
+    mapped: Bytes
+    end: Bytes
+
+
+class PoolContents:
+    """Reads pool *pool_name* of *dm*. FailedPreconditionError while somebody holds a metadata snapshot."""
+
+    def __init__(self, dm: DeviceMapper, pool_name: str, open_metadata: OpenMetadata = open_node) -> None:
+        self._dm = dm
+        self._pool_name = pool_name
+        self._open = open_metadata
+        self._lock = trio.Lock()
+
+    async def thin_ids(self) -> Mapping[int, ThinExtent]:
+        """Return every thin id of the pool, with what it maps."""
+
+        def look(metadata: PoolMetadata) -> dict[int, ThinExtent]:
+            superblock = superblock_of(metadata, held=True)
+            block = superblock.data_block_size * SECTOR_SIZE
+            return {
+                device.thin_id: ThinExtent(
+                    Bytes(device.details.mapped_blocks * block),
+                    Bytes(max((run.vblock + run.length for run in device.runs), default=0) * block),
+                )
+                for device in devices(metadata, superblock)
+            }
+
+        return await self._look(look)
+
+    async def exclusive_bytes(self, thin_id: int, parent: int | None) -> Bytes:
+        """Return what *thin_id* maps and does not share with thin id *parent* at the same place."""
+
+        def look(metadata: PoolMetadata) -> Bytes:
+            superblock = superblock_of(metadata, held=True)
+            found: dict[int, set[tuple[int, int]]] = {}
+            for device in devices(metadata, superblock):
+                if device.thin_id in (thin_id, parent):
+                    found[device.thin_id] = {
+                        (run.vblock + n, run.data_block + n) for run in device.runs for n in range(run.length)
+                    }
+            shared = found.get(parent, set()) if parent is not None else set()
+            own = len(found.get(thin_id, set()) - shared)
+            return Bytes(own * superblock.data_block_size * SECTOR_SIZE)
+
+        return await self._look(look)
+
+    async def _look(self, look: Callable[[PoolMetadata], _Found]) -> _Found:
+        async with self._lock, self._held() as device:
+
+            def work() -> _Found:
+                store = self._open(device)
+                try:
+                    metadata = PoolMetadata(store, None, may_format=False)
+                    metadata.blocks.read_only = True
+                    return look(metadata)
+                finally:
+                    store.close()
+
+            return await trio.to_thread.run_sync(work)
+
+    @asynccontextmanager
+    async def _held(self) -> AsyncIterator[str]:
+        """Hold a metadata snapshot and yield the metadata device's text in the pool's table."""
+        words = (await self._dm.table(self._pool_name)).split()
+        with trio.CancelScope(shield=True):
+            try:
+                await self._dm.message(self._pool_name, 0, "reserve_metadata_snap")
+            except DeviceMapperError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                raise FailedPreconditionError(
+                    f"pool {self._pool_name} has a metadata snapshot already; where nothing reads it: "
+                    f"dmsetup message {self._pool_name} 0 release_metadata_snap"
+                ) from error
+        try:
+            yield words[3]
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._dm.message(self._pool_name, 0, "release_metadata_snap")

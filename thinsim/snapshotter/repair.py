@@ -1,0 +1,232 @@
+"""Store, pool metadata and pool brought together again after a crash, by hand and not at every start.
+
+containerd leaves what it cannot know: a device in a state between two acts is Faulty for ever, its thin
+id lost; a device whose snapshot was never written blocks the name of the next one (its issue #5646); a
+snapshot whose device is gone cannot be removed. Here the pool itself is asked (:mod:`pool_contents`),
+and then nothing has to be guessed. Only thin ids that this snapshotter has given out are touched.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from thinsim.dm.interface import DeviceMapper
+from thinsim.errors import ThinsimError
+from thinsim.snapshotter.device_state import DeviceState
+from thinsim.snapshotter.discarding import DiscardPolicy
+from thinsim.snapshotter.interface import Kind
+from thinsim.snapshotter.metastore import MetaStore
+from thinsim.snapshotter.pool_contents import PoolContents, ThinExtent
+from thinsim.snapshotter.pool_device import PoolDevice
+from thinsim.snapshotter.pool_metadata import DeviceRecord, PoolMetadata, ThinIdState
+from thinsim.snapshotter.snapshot_tables import SnapshotRecord
+from thinsim.thin.status import parse_pool_status
+from thinsim.units import Bytes, Sectors, bytes_of
+
+_DISCARDING = DiscardPolicy(active=True, committed=True, inactive=True, unforced=True)
+_DELETING = DiscardPolicy(unforced=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that did not agree: what it is about, what was found, and what was done or has to be."""
+
+    subject: str
+    found: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What was *repaired*, what could not be (*left*), and the bytes that the pool got back."""
+
+    repaired: Sequence[Finding]
+    left: Sequence[Finding]
+    reclaimed: Bytes
+
+
+class Repair:
+    """One repair of one snapshotter's three books, while no verb of it runs."""
+
+    def __init__(
+        self,
+        dm: DeviceMapper,
+        pool: PoolDevice,
+        store: MetaStore,
+        metadata: PoolMetadata,
+        contents: PoolContents,
+        pool_name: str,
+    ) -> None:
+        self._dm = dm
+        self._pool = pool
+        self._store = store
+        self._metadata = metadata
+        self._contents = contents
+        self._pool_name = pool_name
+        self._prefix = f"{pool_name}-snap-"
+        self._repaired: list[Finding] = []
+        self._left: list[Finding] = []
+        self._present: Mapping[int, ThinExtent] = {}
+        self._discard = False
+
+    async def run(self, *, discard: bool) -> RepairReport:
+        """Repair what can be; with *discard* what leaves the pool is discarded first.
+
+        FailedPreconditionError while a metadata snapshot of the pool is held, DeviceMapperError when
+        the pool does not answer.
+        """
+        self._discard = discard
+        before = await self._used_bytes()
+        await self._resume_all()
+        self._present = await self._contents.thin_ids()
+        await self._devices_nobody_has()
+        await self._snapshots()
+        await self._thin_ids_nobody_has()
+        await self._nodes_nobody_has()
+        self._foreign_thin_ids()
+        return RepairReport(self._repaired, self._left, Bytes(before - await self._used_bytes()))
+
+    async def _resume_all(self) -> None:
+        """First of all: on a suspended device everything else would hang."""
+        for name in await self._own_nodes():
+            if (await self._dm.info(name)).suspended:
+                await self._mend(name, "suspended", "resumed", partial(self._dm.resume, name))
+
+    async def _devices_nobody_has(self) -> None:
+        """Remove every device without a snapshot, and those that wait for cleanup."""
+        owners = {f"{self._prefix}{record.id}" for record in self._store.read.all()}
+        waiting = {f"{self._prefix}{number}": number for number in self._store.read.waiting()}
+        for device in self._metadata.devices():
+            if device.name in owners:
+                continue
+            found = f"thin id {device.thin_id}, {device.state}, " + (
+                "waits for cleanup" if device.name in waiting else "of no snapshot"
+            )
+            await self._mend(device.name, found, "removed", partial(self._remove, device))
+        known = {device.name for device in self._metadata.devices()}
+        for name, number in waiting.items():
+            if name not in known:
+                with self._store.write() as store:
+                    store.forget(number)
+
+    async def _snapshots(self) -> None:
+        """Children before parents, so that a parent without a device can go once they are gone."""
+        for record in sorted(self._store.read.all(), key=lambda record: -record.id):
+            try:
+                device = self._metadata.get(f"{self._prefix}{record.id}")
+            except ThinsimError:
+                await self._finish_removal(record, "has no device", None)
+                continue
+            if device.thin_id in self._present:
+                await self._make_usable(record, device)
+            elif DeviceState.REMOVING in device.error or device.state is DeviceState.REMOVED:
+                await self._finish_removal(record, "was being removed", device)
+            else:
+                self._left.append(
+                    Finding(
+                        f"snapshot {record.info.name}",
+                        f"the pool has lost its thin id {device.thin_id}, and its content with it",
+                        "remove it",
+                    )
+                )
+
+    async def _finish_removal(self, record: SnapshotRecord, found: str, device: DeviceRecord | None) -> None:
+        async def finish() -> None:
+            self._store.read.removable(record.info.name)
+            if device is not None:
+                await self._remove(device)
+            with self._store.write() as store:
+                store.remove(record.info.name)
+
+        await self._mend(f"snapshot {record.info.name}", found, "its removal was finished", finish)
+
+    async def _make_usable(self, record: SnapshotRecord, device: DeviceRecord) -> None:
+        wanted = DeviceState.DEACTIVATED if record.info.kind is Kind.COMMITTED else DeviceState.ACTIVATED
+        faulty = self._metadata.thin_ids()[device.thin_id] is ThinIdState.FAULTY
+        if device.state is wanted and not faulty:
+            return
+
+        async def settle() -> None:
+            loaded = await self._pool.is_loaded(device.name)
+            if wanted is DeviceState.ACTIVATED:
+                if loaded:
+                    await self._pool.restore_table(device.name)
+                else:
+                    await self._pool.activate(device.name)
+            elif loaded:
+                await self._dm.remove(device.name, deferred=True)
+            self._metadata.redeem(device.name, wanted)
+
+        found = f"device {device.name} was {device.state}"
+        await self._mend(f"snapshot {record.info.name}", found, f"it is {wanted} again", settle)
+
+    async def _thin_ids_nobody_has(self) -> None:
+        """Thin ids that were given up: what is still in the pool goes, then they can be given out again."""
+        used = {device.thin_id for device in self._metadata.devices()}
+        for thin_id, state in self._metadata.thin_ids().items():
+            if thin_id in used or state is ThinIdState.FREE:
+                continue
+            if thin_id not in self._present:
+                self._metadata.free(thin_id)
+                self._repaired.append(
+                    Finding(f"thin id {thin_id}", "given up, not in the pool", "is free again")
+                )
+                continue
+            await self._mend(
+                f"thin id {thin_id}",
+                "given up, still in the pool",
+                "deleted",
+                partial(self._reclaim, thin_id),
+            )
+
+    async def _reclaim(self, thin_id: int) -> None:
+        # A whole number of sectors, and never nothing: it must be possible to activate it.
+        size = self._present[thin_id].end or Bytes(1 << 20)
+        await self._remove(self._metadata.adopt(f"{self._pool_name}-given-up-{thin_id}", thin_id, size))
+
+    async def _nodes_nobody_has(self) -> None:
+        known = {device.name for device in self._metadata.devices()}
+        for name in await self._own_nodes():
+            if name not in known:
+                await self._mend(
+                    f"device {name}", "active and not on record", "removed", partial(self._dm.remove, name)
+                )
+
+    def _foreign_thin_ids(self) -> None:
+        ours = self._metadata.thin_ids()
+        used = {device.thin_id for device in self._metadata.devices()}
+        for thin_id in self._present:
+            if thin_id not in used and ours.get(thin_id, ThinIdState.FREE) is ThinIdState.FREE:
+                self._left.append(
+                    Finding(
+                        f"thin id {thin_id}",
+                        "in the pool, never given out here",
+                        f"if it is nobody's: dmsetup message {self._pool_name} 0 'delete {thin_id}'",
+                    )
+                )
+
+    async def _remove(self, device: DeviceRecord) -> None:
+        discard = self._discard and device.thin_id in self._present
+        await self._pool.remove_device(device.name, policy=_DISCARDING if discard else _DELETING)
+        self._present = {
+            thin_id: extent for thin_id, extent in self._present.items() if thin_id != device.thin_id
+        }
+
+    async def _mend(self, subject: str, found: str, done: str, act: Callable[[], Awaitable[None]]) -> None:
+        """Run *act* and note the outcome; what cannot be done does not keep the rest back."""
+        try:
+            await act()
+        except ThinsimError as error:
+            self._left.append(Finding(subject, found, f"not repaired: {error}"))
+        else:
+            self._repaired.append(Finding(subject, found, done))
+
+    async def _own_nodes(self) -> list[str]:
+        """Return the active devices of this pool's snapshots; of other pools none has such a name."""
+        return [name for name in await self._dm.list() if name.startswith(self._prefix)]
+
+    async def _used_bytes(self) -> int:
+        status = parse_pool_status(await self._dm.status(self._pool_name))
+        # 0 LENGTH thin-pool METADATA DATA BLOCK_SIZE ...
+        words = (await self._dm.table(self._pool_name)).split()
+        return status.used_data * bytes_of(Sectors(int(words[5])))
