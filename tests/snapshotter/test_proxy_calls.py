@@ -13,12 +13,13 @@ import trio.testing
 from google.protobuf.empty_pb2 import Empty
 from snapshots_client import SnapshotsClient, short_directory
 from snapshotter_bench import BLOCK, Bench
-from tapped_device_mapper import POOL
 
 from thinsim.snapshotter.interface import Info, Kind
 from thinsim.snapshotter.mounting import FS_TYPE_LABEL
 from thinsim.snapshotter.proxy import snapshots_pb2 as wire
 from thinsim.snapshotter.proxy.server import serving
+
+pytestmark = pytest.mark.rigs("process")
 
 Code = grpc.StatusCode
 
@@ -171,7 +172,7 @@ async def test_usage_and_cleanup_are_those_of_the_core(bench: Bench) -> None:
                 await trio.to_thread.run_sync(client.remove, "a")
                 assert thin in await bench.dm.list()
                 await trio.to_thread.run_sync(client.cleanup)
-                assert await bench.dm.list() == [POOL]
+                assert await bench.dm.list() == [bench.pool]
 
 
 async def test_many_clients_prepare_and_remove_at_once_and_lose_nothing(served: Served) -> None:
@@ -202,7 +203,7 @@ async def test_many_clients_prepare_and_remove_at_once_and_lose_nothing(served: 
     devices = {core.device_of(name).name for name in (*left, "base")}
     assert len(devices) == clients + 1
     active = devices - {core.device_of("base").name}
-    assert set(await served.bench.dm.list()) == {POOL, *active}
+    assert set(await served.bench.dm.list()) == {served.bench.pool, *active}
     assert len({core.device_of(name).thin_id for name in (*left, "base")}) == clients + 1
 
 
@@ -214,10 +215,13 @@ async def test_a_call_that_is_cancelled_while_it_waits_for_its_turn_does_nothing
     # A reader is let in meanwhile, after the waiting call: what it sees is what is committed.
     assert await served.names() == []
     waiting.cancel()
+    # What is asked behind it on the same connection is answered once the server has heard of it.
+    assert await served.names() == []
+    await trio.testing.wait_all_tasks_blocked()
     served.mkfs_may_go_on.set()
     await result(working)
     assert await served.names() == ["working"]
-    assert [device for device, _, _ in served.bench.host.mkfs] == [f"{POOL}-snap-1"]
+    assert [device for device, _, _ in served.bench.host.mkfs] == [f"{served.bench.pool}-snap-1"]
 
 
 async def test_a_call_that_is_cancelled_in_the_midst_leaves_a_whole_snapshot(served: Served) -> None:

@@ -1,27 +1,19 @@
 """The snapshotter's contract suite once more, over gRPC: what holds of the core holds of the plugin."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from grpc_snapshotter import GrpcSnapshotter
 from snapshots_client import SnapshotsClient, short_directory
-from snapshotter_bench import Bench, Rig
-from snapshotter_rigs import process_rig
+from snapshotter_bench import Bench
 from test_snapshotter_contract import *  # noqa: F403 (its tests, with this file's fixtures)
 
 from thinsim.snapshotter.interface import Snapshotter
 from thinsim.snapshotter.proxy.server import serving
 
+pytestmark = pytest.mark.rigs("process")
+
 del test_128_layers  # noqa: F821 (each layer is a call like any other; the core has it)
-
-
-@pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    directory = tmp_path / "rig"
-    directory.mkdir()
-    async with process_rig(directory) as rig:
-        yield rig
 
 
 @pytest.fixture

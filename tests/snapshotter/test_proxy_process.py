@@ -78,9 +78,12 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         assert created.returncode == 0, created.stderr
         yield made
     finally:
-        made.thinsim("pool", "remove", made.pool)
+        # A test that failed may have left devices active; the pool goes only without them.
+        made.thinsim("env", "--", "dmsetup", "remove_all", "--force")
+        removed = made.thinsim("pool", "remove", made.pool)
         stopped = made.thinsim("dm", "stop", "--force")
         shutil.rmtree(runtime)
+    assert removed.returncode == 0, removed.stderr
     assert stopped.returncode == 0, stopped.stderr
     left = [entry.name for entry in Path("/dev/mapper").iterdir() if entry.name.startswith(runtime.name)]
     assert left == []
@@ -112,9 +115,13 @@ def serving(machine: Machine, root: Path, **environment: str) -> Iterator[Server
         assert line, process.communicate(timeout=30)[1]
         yield Server(process, json.loads(line), machine.runtime / "snapshotter.sock")
     finally:
-        if process.poll() is None:
+        process.terminate()
+        try:
+            process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
             process.kill()
-        process.communicate()
+            process.communicate()
+            raise
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
