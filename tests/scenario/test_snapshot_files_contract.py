@@ -12,10 +12,11 @@ from thinsim.scenario.file.document import Pool
 from thinsim.scenario.file.rigs import stand_up
 from thinsim.scenario.file.session import Session, session
 from thinsim.snapshotter.errors import FailedPreconditionError
-from thinsim.snapshotter.retry import BusyRetry
+from thinsim.snapshotter.retry import RetryRule, RetryRules
 
 MiB = 1 << 20
-KEYS = {"base_image_size": "64MiB", "discard_blocks": True}
+TWICE = RetryRules(busy=RetryRule(2, 0.01, frozenset({errno.EBUSY})))
+KEYS = {"base_image_size": "64MiB", "discard_blocks": True, "remove_unforced": True}
 
 
 class Silent:
@@ -28,7 +29,7 @@ async def on_rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         shape = Pool(data_size="256MiB", metadata_size="8MiB").shape(f"thinsim-{journal.path.stem}")
         async with (
             stand_up(request.param, directory, shape, journal) as rig,
-            session(rig, KEYS, BusyRetry(2, 0.01), Silent(), directory / "core") as opened,
+            session(rig, KEYS, TWICE, Silent(), directory / "core") as opened,
         ):
             await opened.start()
             yield opened

@@ -9,6 +9,7 @@ from thinsim.errors import BenchError, KernelError
 from thinsim.measure.attribution import Leak, LeakBook
 from thinsim.measure.conservation import exchange
 from thinsim.rig.interface import HostAllocation, Rig
+from thinsim.snapshotter.errors import SnapshotterError
 from thinsim.snapshotter.events import DeviceEvent
 from thinsim.snapshotter.interface import Snapshotter
 from thinsim.thin.status import parse_pool_status
@@ -112,7 +113,8 @@ class Meter:
 async def _usage(snapshotter: Snapshotter) -> dict[str, int]:
     sizes = {}
     async for info in snapshotter.walk():
-        # After a crash a snapshot can be without its device, which it would be asked of.
-        with suppress(KernelError):
+        # A snapshot can be without the device that would be asked: after a crash, or when a removal that
+        # failed has left an error table in its place.
+        with suppress(KernelError, SnapshotterError):
             sizes[info.name] = (await snapshotter.usage(info.name)).size
     return sizes
