@@ -175,6 +175,36 @@ def test_after_a_kill_the_next_one_takes_over_socket_and_snapshots(machine: Mach
     assert machine.journals() == journals
 
 
+def test_repair_takes_back_what_a_crash_left(machine: Machine, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    with serving(machine, root) as server:
+        with SnapshotsClient(server.socket) as client:
+            client.prepare("a")
+            client.commit("base", "a")
+        refused = machine.thinsim("snapshotter", "repair", "--config", config(machine, root))
+        assert (refused.returncode, "in use by another snapshotter" in refused.stderr) == (1, True)
+        server.end(signal.SIGTERM)
+    # The store is lost, the pool and its metadata still have the device.
+    used = used_blocks(machine)
+    assert used > 0
+    (root / "metadata.db").unlink()
+    file = config(machine, root)
+    done = machine.thinsim("snapshotter", "repair", "--config", file, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert [finding["remedy"] for finding in report["repaired"]] == ["removed"]
+    assert report["left"] == []
+    assert report["reclaimed"] == used * (64 << 10)
+    assert used_blocks(machine) == 0
+    again = machine.thinsim("snapshotter", "repair", "--config", file)
+    assert (again.returncode, again.stdout) == (0, "0 repaired, 0 left, 0 B given back to the pool\n")
+
+
+def used_blocks(machine: Machine) -> int:
+    status = machine.thinsim("env", "--", "dmsetup", "status", machine.pool)
+    return int(status.stdout.split()[5].partition("/")[0])
+
+
 def test_a_signal_lets_the_call_under_way_end(machine: Machine, tmp_path: Path) -> None:
     programs, begun = tmp_path / "bin", tmp_path / "begun"
     programs.mkdir()

@@ -40,8 +40,11 @@ OpenMetadata = Callable[[str], ClosableStore]
 
 def open_node(device: str) -> ClosableStore:
     """Open *device*, ``major:minor`` or a path, past the page cache, which does not see the pool's writes."""
-    path = f"/dev/block/{device}" if device[:1].isdigit() else device
-    return MetadataDevice(LinuxBlockDevice(Path(path), read_only=True))
+    path = Path(device)
+    if device[:1].isdigit():
+        # Not /dev/block: udev makes that, and a container has none.
+        path = Path("/dev", (Path("/sys/dev/block") / device).resolve(strict=True).name)
+    return MetadataDevice(LinuxBlockDevice(path, read_only=True))
 
 
 @dataclass(frozen=True, slots=True)
