@@ -8,6 +8,8 @@ project_copyright = author
 release = __version__
 extensions = ["myst_parser", "sphinx_click"]
 myst_heading_anchors = 3
+# Part of fidelity.md, which is made from it.
+exclude_patterns = ["fidelity-by-hand.md"]
 html_theme = "furo"
 html_title = "thinsim"
 html_show_sphinx = False
