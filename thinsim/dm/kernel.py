@@ -33,7 +33,7 @@ _EVENT = re.compile(r"^Event number: +(\d+)$", re.MULTILINE)
 
 
 class KernelDeviceMapper:
-    """Runs dmsetup, a process per verb. EnvironmentLacksError where there is no device-mapper or no dmsetup."""
+    """Runs dmsetup, a process per verb. EnvironmentLacksError without device-mapper or without dmsetup."""
 
     def __init__(self) -> None:
         if not kernel_has_device_mapper():

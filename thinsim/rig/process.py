@@ -14,6 +14,7 @@ from fuse_backing.ledger import Ledger
 from thinsim.block.interface import BlockDevice
 from thinsim.block.sparse import SparseBlockDevice
 from thinsim.dm.local import LocalDeviceMapper
+from thinsim.dm.mapped_device import MappedDevice
 from thinsim.dm.nodes import NoNodes
 from thinsim.dm.runner import in_place
 from thinsim.rig.host_file import host_allocation
@@ -79,7 +80,12 @@ async def stand_up(directory: Path, shape: PoolShape, history: BlockHistory) -> 
     dm = LocalDeviceMapper(NoNodes(), open_block, in_place)
     async with dm.running():
         await dm.create(shape.name, shape.table(str(metadata_path), str(data_path)))
-        replay = ReplayingHost(dm, shape.name, history)
+
+        @asynccontextmanager
+        async def open_volume(name: str) -> AsyncIterator[MappedDevice]:
+            yield dm.volume(name)
+
+        replay = ReplayingHost(open_volume, shape.name, history)
         yield ProcessRig(
             shape=shape,
             dm=dm,

@@ -10,11 +10,10 @@ from typing import Protocol
 
 import trio
 
-from thinsim.dm.standing import dropin
-from thinsim.rig import emulated, process
-from thinsim.rig.emulated_stack import CONTROL_DEVICE
+from thinsim.rig import emulated, kernel, process
 from thinsim.rig.interface import PoolShape, Rig
 from thinsim.rig.journal import Journal
+from thinsim.rig.loop_rig import Contents, LoopRig
 from thinsim.rig.working_directory import working_directory
 from thinsim.scenario.container_lifecycle import SETTINGS, LifecycleResult, Setting, run_lifecycle
 from thinsim.scenario.containerd import lifecycle as containerd
@@ -103,7 +102,7 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
             async with _stand_up(request, of_its_own, shape, journal, image, history, recording) as rig:
                 spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - begun
                 if image is not None and request.subject == CONTAINERD:
-                    assert isinstance(rig, emulated.EmulatedRig), "an image is imported on this rig only"
+                    assert isinstance(rig, LoopRig), "an image is imported where there are devices"
                     run = await _run_containerd(rig, setting, image, request, journal, progress)
                 else:
                     run = await run_lifecycle(
@@ -132,15 +131,13 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
 
 
 async def _run_containerd(
-    rig: emulated.EmulatedRig,
+    rig: LoopRig,
     setting: Setting,
     image: Image,
     request: Request,
     journal: Journal,
     progress: Progress,
 ) -> LifecycleResult:
-    programs = rig.directory / "bin"
-    programs.mkdir(mode=0o700)
     return await containerd.run_containerd_lifecycle(
         rig,
         setting,
@@ -148,8 +145,8 @@ async def _run_containerd(
         container_bytes=request.container_bytes,
         base_image_size=BASE_IMAGE_SIZE,
         sockets=rig.sockets,
-        environment=dropin.write(programs, rig.sockets / CONTROL_DEVICE),
-        take_activity=rig.dm.take_activity,
+        environment=rig.subject_environment(),
+        take_activity=rig.take_activity,
         journal=journal,
         progress=progress,
     )
@@ -159,7 +156,7 @@ async def _image(
     request: Request, directory: Path, stack: AsyncExitStack, progress: Progress
 ) -> tuple[Image | None, BlockHistory]:
     """Return the image to import, none where a history is played; and the history played or to record."""
-    if request.rig == "process":
+    if request.rig == "process" or request.history is not None:
         history = BlockHistory.load(request.history or BUNDLED)
         progress.say(f"playing recorded block writes ({history.image}): no file system is mounted")
         return None, history
@@ -192,16 +189,16 @@ async def _stand_up(
     history: BlockHistory,
     recording: bool,
 ) -> AsyncIterator[Rig]:
-    if image is None:
+    if request.rig == "process":
         async with process.stand_up(directory, shape, history) as played:
             yield played
-    else:
-        async with emulated.stand_up(
-            directory,
-            shape,
-            journal,
-            image=image,
-            container_bytes=request.container_bytes,
-            record=history if recording else None,
-        ) as real:
-            yield real
+        return
+    contents = Contents(
+        image,
+        request.container_bytes,
+        played=history if image is None else None,
+        record=history if recording else None,
+    )
+    stand_up = {"emulated": emulated.stand_up, "kernel": kernel.stand_up}[request.rig]
+    async with stand_up(directory, shape, journal, contents) as real:
+        yield real

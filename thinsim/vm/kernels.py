@@ -27,7 +27,7 @@ def installed_kernels(boot: Path = BOOT, modules: Path = MODULES) -> list[GuestK
     found = [
         GuestKernel(image, image.name.removeprefix(_IMAGE))
         for image in boot.glob(f"{_IMAGE}*")
-        if _has_thin_pool(modules / image.name.removeprefix(_IMAGE))
+        if has_thin_pool(modules / image.name.removeprefix(_IMAGE))
     ]
     return sorted(found, key=lambda kernel: _order(kernel.release), reverse=True)
 
@@ -49,7 +49,8 @@ def find_kernel(wanted: str | None, boot: Path = BOOT, modules: Path = MODULES) 
     )
 
 
-def _has_thin_pool(folder: Path) -> bool:
+def has_thin_pool(folder: Path) -> bool:
+    """Tell whether the kernel whose modules are in *folder* has dm-thin, as a module or built in."""
     for listing in ("modules.dep", "modules.builtin"):
         try:
             if f"/{_MODULE}" in (folder / listing).read_text():
