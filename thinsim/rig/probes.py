@@ -56,7 +56,7 @@ class Choice:
 
 RIGS = ("kernel", "emulated", "process", "vm")
 _BY_ITSELF = ("kernel", "emulated", "process")
-"""Best first. A guest is booted only when it is asked for: it takes minutes, and more where KVM does not run."""
+"""Best first. A guest is booted only when it is asked for: it takes minutes where KVM does not run."""
 
 _WITH_FILES = ("kernel", "emulated", "process")
 

@@ -43,6 +43,9 @@ def guest_script(
         "# Generated for one guest.",
         f": > {_quote(shared / BOOTED)}",
         *(f"modprobe -q {module}" for module in _MODULES),
+        # Nobody plugs anything in. Where there is a udevd, every dmsetup waits for it, and its probes keep
+        # devices busy at any time: two runs would differ. Without it dmsetup makes the nodes itself.
+        "udevadm control --exit >/dev/null 2>&1",
         f"mkdir -p /dev/mapper {SCRATCH} {STATE} {HOST_ROOT}",
         f"for disk in $(grep -lsx {SCRATCH_SERIAL} /sys/block/vd*/serial); do",
         f'    disk=${{disk%/serial}}; mount -t ext4 "/dev/${{disk##*/}}" {SCRATCH}',
