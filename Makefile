@@ -11,10 +11,11 @@ BENCH_PACKAGES := fio libfuse3-dev libnbd-bin nbdkit qemu-system-common
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 TEST_ARGUMENTS ?=
 BENCH_ARGUMENTS ?= --json backing.json --plot backing.svg
-C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/native/*.c thinsim/dm/standing/*.c)
-C_HEADERS := $(wildcard fuse_backing/native/*.h)
+C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/binding/*.c fuse_backing/native/*.c thinsim/dm/standing/*.c)
+C_HEADERS := $(wildcard fuse_backing/binding/*.h fuse_backing/native/*.h)
 
-.PHONY: setup packages reproduce test lint format clean bench-backing bench-engine setup-vm
+.PHONY: setup packages reproduce test storm lint format clean
+.PHONY: bench-backing bench-engine campaign-metadata setup-vm
 
 setup: packages $(STAMP)
 
@@ -49,6 +50,10 @@ test: setup
 	$(if $(shell command -v runc),,$(call install,runc))
 	$(BIN)/python -m pytest $(TEST_ARGUMENTS)
 
+# A minute or two: a million hole punches on a mounted store, of which nothing may be lost. The tests play fewer.
+storm: setup
+	THINSIM_PUNCHES=1000000 $(BIN)/python -m pytest -v tests/fuse_backing/test_backing_storm.py
+
 # A kernel with dm-thin and what boots it; some 500 MB. The machine itself keeps its kernel.
 setup-vm: setup
 	$(call install,$(VM_PACKAGES))
@@ -70,6 +75,12 @@ bench-backing: setup
 	$(call install,$(BENCH_PACKAGES))
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks.backing $(BENCH_ARGUMENTS)
+
+# A quarter of an hour: random histories, crashes and damage of pool metadata by the ten thousands.
+campaign-metadata: setup
+	THINSIM_CAMPAIGN=1 THINSIM_EXAMPLES=100 THINSIM_SUBSETS=40 THINSIM_CORRUPTIONS=1500 \
+	    $(BIN)/python -m pytest -q tests/thin/test_thin_metadata_histories.py \
+	    tests/thin/test_thin_metadata_crashes.py tests/thin/test_thin_metadata_damage.py $(TEST_ARGUMENTS)
 
 bench-engine: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'

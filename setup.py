@@ -35,13 +35,20 @@ setup(
             [
                 "fuse_backing/_libfuse.c",
                 *(
+                    f"fuse_backing/binding/{part}.c"
+                    for part in ("channel_methods", "interposed", "libfuse", "operations", "requests")
+                ),
+                *(
                     f"fuse_backing/native/{part}.c"
                     for part in ("account", "channel", "files", "punch", "replies", "serving")
                 ),
             ],
             depends=[
-                f"fuse_backing/native/{part}.h"
-                for part in ("account", "channel", "channel_state", "protocol", "punch")
+                "fuse_backing/binding/binding.h",
+                *(
+                    f"fuse_backing/native/{part}.h"
+                    for part in ("account", "channel", "channel_state", "protocol", "punch")
+                ),
             ],
             extra_compile_args=[*fuse3_flags("--cflags"), *NATIVE],
             libraries=["dl", "pthread"],

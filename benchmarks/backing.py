@@ -15,8 +15,9 @@ from rich.table import Table
 
 from benchmarks.backing_contenders import CONTENDERS, PLAIN, Contender, loop_device
 from benchmarks.backing_rows import ROWS, Sizes, steps, take
-from benchmarks.chart import ratio_chart
-from benchmarks.rounds import Measurements, awake_processors, environment, turned
+from thinsim.benchmark.chart import ratio_chart
+from thinsim.benchmark.rounds import Measurements, awake_processors, turned
+from thinsim.report.environment import environment
 
 
 @click.command(help=__doc__)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.rounds import Row
+from thinsim.benchmark.rounds import Row
 
 MIB = 1 << 20
 _LOOPS = 4

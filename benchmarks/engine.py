@@ -15,8 +15,8 @@ from pathlib import Path
 
 import click
 
-from benchmarks.chart import growth_chart
-from benchmarks.rounds import environment
+from thinsim.benchmark.chart import growth_chart
+from thinsim.report.environment import environment
 from thinsim.thin.ids import ThinId
 from thinsim.thin.metadata.pool_metadata import PoolMetadata
 from thinsim.thin.metadata.store import METADATA_BLOCK_SIZE

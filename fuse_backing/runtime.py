@@ -1,4 +1,4 @@
-"""Where a server can be found: the control socket and the log that belong to a mountpoint.
+"""Where a server can be found, dead or alive: the control socket and the log that belong to a mountpoint.
 
 They lie in /run/fuse-backing for root, in $XDG_RUNTIME_DIR/fuse-backing for others, mode 0700. The name is
 made from the mountpoint's real path, and short, as a unix socket's path has 107 bytes at most.
@@ -6,9 +6,11 @@ made from the mountpoint's real path, and short, as a unix socket's path has 107
 
 import hashlib
 import os
+import socket
 import stat
 from pathlib import Path
 
+from fuse_backing import mounts
 from fuse_backing.errors import FuseBackingError
 
 _SHOWN = 24
@@ -39,8 +41,12 @@ def make_runtime_directory() -> Path:
 
 def control_socket(mountpoint: Path) -> Path:
     """Return the path of the control socket that a server of *mountpoint* has if it is given no other."""
-    real = os.path.realpath(mountpoint)
-    readable = "".join(letter for letter in Path(real).name if letter.isascii() and letter.isprintable())
+    return control_socket_of_real(Path(os.path.realpath(mountpoint)))
+
+
+def control_socket_of_real(real: Path) -> Path:
+    """Return the same for a path that is real already, without looking at it: its server may not answer."""
+    readable = "".join(letter for letter in real.name if letter.isascii() and letter.isprintable())
     digest = hashlib.sha256(os.fsencode(real)).hexdigest()[:12]
     return runtime_directory() / f"{readable[:_SHOWN]}-{digest}.sock"
 
@@ -54,3 +60,28 @@ def sockets() -> list[Path]:
     """Return the control sockets of this user's servers, dead ones included."""
     directory = runtime_directory()
     return sorted(directory.glob("*.sock")) if directory.is_dir() else []
+
+
+def dead_stores() -> list[Path]:
+    """Return the mountpoints of this user's stores whose servers were killed; never waits for a living one.
+
+    Only stores with the usual control socket are found: what a dead server left there is how it is known.
+    """
+    stores = [mount.mountpoint for mount in mounts.mounts() if mount.fstype == mounts.FSTYPE]
+    return [mountpoint for mountpoint in stores if _is_dead(mountpoint)]
+
+
+def _is_dead(mountpoint: Path) -> bool:
+    try:
+        path = control_socket_of_real(mountpoint)
+    except FuseBackingError:
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)  # a stopped server takes no more than its backlog
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return mounts.health(mountpoint) is mounts.Health.STALE
+        except OSError:
+            return False
+    return False

@@ -30,12 +30,12 @@ async def unmount(mountpoint: Path, control: Path | None = None) -> str:
         raise MountpointError(
             f"{mountpoint}: what is mounted there is {mount.fstype}, not a fuse-backing store; left alone"
         )
-    socket = control or runtime.control_socket(real)
+    control = control or runtime.control_socket(real)
     if mounts.health(real) is mounts.Health.STALE:
         _unmount(mountpoint, lazy=True)
-        await _remove_leftovers(socket)
+        await _remove_leftovers(control)
         return f"{mountpoint}: its server had died; the stale mount has been removed"
-    pid = await _server(socket, real)
+    pid = await _server(control, real)
     if pid is None:
         await trio.to_thread.run_sync(_unmount, mountpoint)
         return f"{mountpoint}: unmounted"
@@ -45,9 +45,9 @@ async def unmount(mountpoint: Path, control: Path | None = None) -> str:
     return f"{mountpoint}: unmounted, server {pid} has ended"
 
 
-async def _server(socket: Path, real: Path) -> int | None:
+async def _server(control: Path, real: Path) -> int | None:
     """Return the process that serves *real*, if it answers and is visible from here."""
-    client = StoreClient(socket)
+    client = StoreClient(control)
     try:
         info = await client.ping()
         pid = await client.control.server_pid()
@@ -85,14 +85,14 @@ def _unmount(mountpoint: Path, lazy: bool = False) -> None:
         raise MountpointError(f"{mountpoint}: {error.strerror}{hint}") from error
 
 
-async def _remove_leftovers(socket: Path) -> None:
+async def _remove_leftovers(control: Path) -> None:
     """Remove a dead server's socket, and its log if that says nothing."""
     try:
-        await StoreClient(socket).ping()
+        await StoreClient(control).ping()
     except ControlError as error:
         if error.errno == errno.ECONNREFUSED:
-            socket.unlink(missing_ok=True)
-            remove_if_empty(socket.with_suffix(".log"))
+            control.unlink(missing_ok=True)
+            remove_if_empty(control.with_suffix(".log"))
 
 
 def remove_if_empty(log: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from thinsim.cli.reproduce import LEAKED
+from thinsim.cli.statuses import LEAKED
 
 
 def thinsim(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

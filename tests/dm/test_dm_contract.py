@@ -412,6 +412,7 @@ async def test_wait_returns_at_the_low_water_mark_and_again_after_a_resume(bench
         await bench.write("thin", 6 * BLOCK, b"x" * BLOCK)
         assert await bench.dm.wait(POOL, 1) == 2
         assert await bench.dm.wait(POOL, 0) == 2
+        assert await bench.dm.wait(POOL, 9) == 2, "any other number than the present one"
 
 
 async def test_removal_ends_a_wait(bench: Bench) -> None:

@@ -4,6 +4,7 @@ import errno
 from collections.abc import AsyncIterator
 
 import pytest
+import trio
 from faulty_block_device import FaultyBlockDevice
 
 from thinsim.dm.local import LocalDeviceMapper
@@ -77,8 +78,7 @@ async def test_what_can_not_be_an_origin_is_refused(dm: LocalDeviceMapper) -> No
     await dm.message("pool", 0, "create_thin 2")
     await dm.create("thin", f"0 {8 * 128} thin /dev/mapper/pool 1")
     for origin, number in (
-        ("nowhere", errno.ENOENT),
-        ("/dev/mapper/thin", errno.EOPNOTSUPP),
+        ("nowhere", errno.ENODEV),
         ("/dev/mapper/pool", errno.EINVAL),
     ):
         with pytest.raises(DeviceMapperError) as caught:
@@ -86,3 +86,30 @@ async def test_what_can_not_be_an_origin_is_refused(dm: LocalDeviceMapper) -> No
         assert caught.value.errno == number
     assert await dm.list() == ["pool", "thin"]
     await dm.message("pool", 0, "delete 2")
+
+
+async def test_a_thin_device_of_the_same_pool_can_be_the_origin(dm: LocalDeviceMapper) -> None:
+    await dm.message("pool", 0, "create_thin 2")
+    await dm.create("thin", f"0 {8 * 128} thin /dev/mapper/pool 1")
+    content = bytes(range(256)) * (8 * BLOCK // 256)
+    await dm.volume("thin").write(0, content)
+    await dm.create("other", f"0 {8 * 128} thin /dev/mapper/pool 2 /dev/mapper/thin")
+    other = dm.volume("other")
+    assert await other.read(0, 8 * BLOCK) == content
+    expected = bytearray(content)
+
+    async def write(offset: int, piece: bytes) -> None:
+        await other.write(offset, piece)
+        expected[offset : offset + len(piece)] = piece
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            for block in range(6):
+                nursery.start_soon(write, block * BLOCK + 512, b"x" * BLOCK)
+                nursery.start_soon(other.read, 0, 8 * BLOCK)
+                nursery.start_soon(dm.volume("thin").write, block * BLOCK, content[:BLOCK])
+            nursery.start_soon(dm.suspend, "pool")
+            await trio.sleep(0.01)
+            await dm.resume("pool")
+        assert await other.read(0, 8 * BLOCK) == expected
+    assert await dm.volume("thin").read(0, 8 * BLOCK) == content

@@ -55,7 +55,7 @@ async def test_a_longer_table_grows_the_pool_and_wakes_who_waits(
     volume = dm.volume("thin")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(volume.write, 0, b"x" * (10 * BLOCK))
-        await dm.wait("pool", 1)
+        assert await dm.wait("pool", 0) == 2
         assert (await status(dm)).mode == "out_of_data_space"
         devices["data"].content.extend(bytes(12 * BLOCK))
         await dm.load("pool", table(20))
@@ -134,3 +134,52 @@ async def test_what_can_not_replace_a_pool_is_refused(
     await dm.create("other", table(8, data="data2", metadata="metadata2"))
     assert "metadata device already" in await refusal(errno.EBUSY, dm, table(8, metadata="metadata2"))
     assert not (await dm.info("pool")).inactive_table
+
+
+async def test_a_new_name_is_an_event(dm: LocalDeviceMapper) -> None:
+    before = (await dm.info("pool")).event_nr
+    await dm.rename(dm.devices.find("pool"), "pond")
+    assert (await dm.info("pond")).event_nr == before + 1
+    await dm.rename(dm.devices.find("pond"), "pool")
+
+
+async def test_a_table_that_its_data_device_is_too_small_for_is_dropped(dm: LocalDeviceMapper) -> None:
+    await dm.load("pool", table(9))
+    with pytest.raises(DeviceMapperError) as caught:
+        await dm.resume("pool")
+    assert caught.value.errno == errno.EINVAL
+    info = await dm.info("pool")
+    assert (info.suspended, info.inactive_table) == (True, False)
+    assert (await dm.table("pool")).startswith(f"0 {8 * SECTORS} ")
+    await dm.resume("pool")
+
+
+async def test_a_suspend_without_flush_gives_held_writes_back(
+    dm: LocalDeviceMapper, devices: dict[str, FaultyBlockDevice]
+) -> None:
+    volume = dm.volume("thin")
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(volume.write, 0, b"x" * (10 * BLOCK))
+            await dm.wait("pool", 0)
+            nursery.start_soon(volume.write, 16 * BLOCK, b"y" * BLOCK)
+            await dm.suspend("thin", noflush=True)
+            devices["data"].content.extend(bytes(12 * BLOCK))
+            await dm.load("pool", table(20))
+            await dm.resume("pool")
+            assert (await status(dm)).used_data == 8
+            await dm.resume("thin")
+    assert await volume.read(0, 10 * BLOCK) == b"x" * (10 * BLOCK)
+    assert await volume.read(16 * BLOCK, BLOCK) == b"y" * BLOCK
+
+
+async def test_a_resume_without_a_new_table_keeps_a_read_only_pool_read_only(dm: LocalDeviceMapper) -> None:
+    await dm.load("pool", table(8, "128 0 1 read_only"))
+    for _ in range(2):
+        await dm.resume("pool")
+        await dm.suspend("pool")
+    await dm.resume("pool")
+    assert (await status(dm)).mode == "ro"
+    assert (await dm.info("pool")).event_nr == 1
+    await dm.load("pool", table(8))
+    await dm.resume("pool")

@@ -147,11 +147,13 @@ def names_in(directory: Path) -> list[str]:
     return sorted(entry.name for entry in directory.iterdir())
 
 
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+
+
 def host_fallocate(fd: int, mode: int, offset: int, length: int) -> int:
     """Call fallocate(2) itself, not through the package under test; return its errno."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-    return 0 if libc.fallocate(fd, mode, offset, length) == 0 else ctypes.get_errno()
+    return 0 if _libc.fallocate(fd, mode, offset, length) == 0 else ctypes.get_errno()
 
 
 def discard(device: Path, offset: int, length: int) -> None:

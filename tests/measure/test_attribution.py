@@ -48,9 +48,14 @@ def test_a_block_that_is_mapped_again_no_longer_leaks() -> None:
 
 
 def test_what_was_discarded_and_is_still_allocated_says_why() -> None:
-    for passdown, why in ((False, LeakReason.NOT_PASSED_DOWN), (True, LeakReason.SHARED)):
+    alone, shared = {1: [Run(0, 0, 1, 0)]}, {1: [Run(0, 0, 1, 0)], 2: [Run(0, 0, 1, 0)]}
+    for passdown, before, why in (
+        (False, alone, LeakReason.NOT_PASSED_DOWN),
+        (True, shared, LeakReason.SHARED),
+        (True, alone, LeakReason.KEPT_BELOW),
+    ):
         book = LeakBook(BLOCK)
-        book.step("write", {1: [Run(0, 0, 1, 0)]}, [], passdown=passdown)
+        book.step("write", before, [], passdown=passdown)
         book.step("remove a", {}, [discarded("a", 1)], passdown=passdown)
         assert [leak.owner.reason for leak in book.leaks([(0, BLOCK)])] == [why]
 

@@ -2,11 +2,15 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner, Result
 
+from fuse_backing.mounts import mount_on
+from fuse_backing.runtime import control_socket
 from thinsim.cli import doctor as command
 from thinsim.cli.doctor import doctor
 from thinsim.rig.journal import Journal, Kind, all_journals
@@ -114,3 +118,31 @@ def test_what_cannot_be_given_back_is_a_problem_and_exits_1(tmp_path: Path) -> N
     assert (directory / "foreign").exists()
     assert ask("--clean")[0] == 0
     assert not directory.exists()
+
+
+@pytest.mark.rig
+def test_a_store_whose_server_was_killed_is_shown_and_cleared_away(tmp_path: Path) -> None:
+    """One that was mounted alone, not by a run: its loop users get errors until it is cleared away."""
+    store, mountpoint = [sys.executable, "-m", "fuse_backing"], tmp_path / "mnt"
+    for directory in (tmp_path / "files", mountpoint):
+        directory.mkdir()
+    mount = [*store, "mount", tmp_path / "files", mountpoint]
+    said = subprocess.run(mount, check=True, capture_output=True, text=True).stdout
+    server = psutil.Process(int(said.partition("served by process ")[2].partition(",")[0]))
+    server.kill()
+    try:
+        server.wait(30)
+        status, result = ask()
+        assert (status, f"the backing store on {mountpoint} has died" in result.output) == (0, True)
+        assert str(mountpoint) in json.loads(ask("--json")[1].output)["dead_stores"]
+        status, result = ask("--clean")
+        assert status == 0
+        assert (
+            f"cleaned: {mountpoint}: its server had died; the stale mount has been removed" in result.output
+        )
+        assert mount_on(mountpoint) is None
+        assert not control_socket(mountpoint).exists()
+        subprocess.run(mount, check=True, capture_output=True)
+        assert f"the backing store on {mountpoint}" not in ask()[1].output
+    finally:
+        subprocess.run([*store, "unmount", mountpoint], check=True, capture_output=True)

@@ -129,7 +129,8 @@ class RamPool:
     def crash(self) -> None:
         """Lose everything but the two devices, and activate again."""
         self.pool = self._activate()
-        self.commit()
+        if self.pool.metadata.uncommitted:
+            self.commit()
 
     def available(self) -> int:
         """Return how many data blocks can be given out before a commit."""

@@ -1,10 +1,16 @@
-"""A crash at any write leaves the last committed transaction: every prefix of a write log, and subsets."""
+"""A crash at any write leaves the last committed transaction: every prefix of a write log, and subsets.
 
+THINSIM_SUBSETS sets how many subsets of each commit are tried (6); with THINSIM_CAMPAIGN thin_check looks
+at every crash point, else at one of each commit.
+"""
+
+import os
 import random
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from conftest import Tally
 from metadata_tools import needs_tools, thin_check
 from ram_pool import RamPool
 from ram_store import RamStore
@@ -14,6 +20,9 @@ from thinsim.thin.metadata.check import Checker
 from thinsim.thin.metadata.pool_metadata import PoolMetadata
 
 BLOCK_SECTORS = 1
+SUBSETS = int(os.environ.get("THINSIM_SUBSETS", "6"))
+CAMPAIGN = bool(os.environ.get("THINSIM_CAMPAIGN"))
+TABLE = "crash points of a replayed write log"
 
 
 class View(NamedTuple):
@@ -126,7 +135,7 @@ def test_no_block_of_the_last_transaction_is_overwritten_before_the_superblock(c
         assert not written & used
 
 
-def test_every_prefix_of_the_writes_leaves_a_whole_transaction(commits: list[Commit]) -> None:
+def test_every_prefix_of_the_writes_leaves_a_whole_transaction(commits: list[Commit], tally: Tally) -> None:
     points = 0
     for commit in commits:
         store = commit.start.copy()
@@ -137,29 +146,40 @@ def test_every_prefix_of_the_writes_leaves_a_whole_transaction(commits: list[Com
             store.content[write[0]] = write[1]
             points += 1
         assert opened(store) == commit.after
+    tally(TABLE, "prefixes of the writes, opened and checked", {"crash points": points})
     assert points > 150
 
 
 def test_any_subset_of_the_writes_before_the_superblock_leaves_the_last_transaction(
-    commits: list[Commit],
+    commits: list[Commit], tally: Tally
 ) -> None:
     choose = random.Random(1)
     for commit in commits:
         writes = [write for write in commit.writes[:-3] if write is not None]
-        for _ in range(6):
+        for _ in range(SUBSETS):
             store = commit.start.copy()
             store.content.update(choose.sample(writes, choose.randint(0, len(writes))))
             assert opened(store) == commit.before
+    tally(TABLE, "subsets of the writes, opened and checked", {"crash points": SUBSETS * len(commits)})
 
 
 @needs_tools
-def test_thin_check_is_content_at_crash_points(commits: list[Commit], tmp_path: Path) -> None:
-    choose = random.Random(2)
+def test_thin_check_is_content_at_crash_points(commits: list[Commit], tmp_path: Path, tally: Tally) -> None:
+    choose, checked = random.Random(2), 0
     for commit in commits:
         writes = [write for write in commit.writes if write is not None]
-        store = commit.start.copy()
-        store.content.update(writes[: choose.randint(0, len(writes))])
-        assert thin_check(store, tmp_path / "metadata") == ""
+        prefixes = range(len(writes) + 1)
+        for length in prefixes if CAMPAIGN else choose.sample(prefixes, 1):
+            store = commit.start.copy()
+            store.content.update(writes[:length])
+            assert thin_check(store, tmp_path / "metadata") == ""
+            checked += 1
+        for _ in range(SUBSETS if CAMPAIGN else 0):
+            store = commit.start.copy()
+            store.content.update(choose.sample(writes[:-1], choose.randint(0, len(writes) - 1)))
+            assert thin_check(store, tmp_path / "metadata") == ""
+            checked += 1
+    tally(TABLE, "prefixes and subsets, thin_checked", {"crash points": checked})
 
 
 def test_a_superblock_that_is_torn_within_its_sector_is_not_taken_for_one(commits: list[Commit]) -> None:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from conftest import Tally
 from damage import ACCIDENTS, Outcome, forge, outcome
 from ram_pool import RamPool
 from ram_store import BLOCK, RamStore
@@ -40,9 +41,17 @@ def sound() -> tuple[RamStore, dict[int, list[Run]]]:
     return ram.metadata, {int(thin_id): ram.pool.mappings(thin_id) for thin_id in ram.pool.thin_ids()}
 
 
+def note(tally: Tally, what: str, found: Counter[Outcome]) -> None:
+    counts = {"corruptions": found.total()}
+    counts.update({each.name.lower().replace("_", " "): found[each] for each in Outcome})
+    tally("corruptions of a metadata device, by what a pool on it did", what.replace("_", " "), counts)
+
+
 @pytest.mark.parametrize("accident", ACCIDENTS, ids=lambda each: each.__name__)
 def test_an_accident_gives_an_error_or_the_right_answer(
-    sound: tuple[RamStore, dict[int, list[Run]]], accident: Callable[[RamStore, random.Random], None]
+    sound: tuple[RamStore, dict[int, list[Run]]],
+    accident: Callable[[RamStore, random.Random], None],
+    tally: Tally,
 ) -> None:
     store, expected = sound
     found: Counter[Outcome] = Counter()
@@ -51,11 +60,13 @@ def test_an_accident_gives_an_error_or_the_right_answer(
         copy = store.copy()
         accident(copy, choose)
         found[outcome(copy, expected, DATA_BLOCKS, choose, forged=False)] += 1
-    print(accident.__name__, {each.name: count for each, count in found.items()})
+    note(tally, accident.__name__, found)
     assert found.total() == CORRUPTIONS
 
 
-def test_forged_metadata_neither_crashes_nor_hangs(sound: tuple[RamStore, dict[int, list[Run]]]) -> None:
+def test_forged_metadata_neither_crashes_nor_hangs(
+    sound: tuple[RamStore, dict[int, list[Run]]], tally: Tally
+) -> None:
     store, expected = sound
     found: Counter[Outcome] = Counter()
     for seed in range(CORRUPTIONS * 3):
@@ -63,7 +74,7 @@ def test_forged_metadata_neither_crashes_nor_hangs(sound: tuple[RamStore, dict[i
         copy = store.copy()
         forge(copy, choose)
         found[outcome(copy, expected, DATA_BLOCKS, choose, forged=True)] += 1
-    print("forge", {each.name: count for each, count in found.items()})
+    note(tally, "forge (right checksum)", found)
     assert found.total() == CORRUPTIONS * 3
 
 

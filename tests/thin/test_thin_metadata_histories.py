@@ -8,11 +8,13 @@ histories of 25 steps each of them lives through (3).
 import os
 import shutil
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from conftest import Tally
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -55,9 +57,11 @@ class MetadataMachine(RuleBasedStateMachine):
     ids: ClassVar[int] = 6
     cache_blocks: ClassVar[int] = 4096
     check_every_step: ClassVar[bool] = True
+    counts: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
         super().__init__()
+        self.counts["histories"] += 1
         self.directory = Path(tempfile.mkdtemp())
         self.store = RamStore(self.metadata_blocks)
         self.metadata = self.open()
@@ -161,6 +165,7 @@ class MetadataMachine(RuleBasedStateMachine):
     def commit(self) -> None:
         self.metadata.commit()
         self.committed = self.running.copy()
+        self.counts["commits, each thin_checked"] += 1
         assert thin_check(self.store, self.directory / "metadata") == ""
 
     @rule()
@@ -176,6 +181,7 @@ class MetadataMachine(RuleBasedStateMachine):
     @invariant()
     def the_trees_hold_what_the_dictionaries_do(self) -> None:
         metadata, devices = self.metadata, self.running.devices
+        self.counts["operations"] += 1
         assert metadata.thin_ids() == sorted(devices)
         for thin_id, mapped in devices.items():
             known = ThinId(thin_id)
@@ -217,7 +223,8 @@ class TinyCache(MetadataMachine):
     [MetadataMachine, ManyDevices, ManyReferences, ManyBitmaps, TinyCache],
     ids=lambda each: each.__name__,
 )
-def test_random_metadata_histories_agree_with_dictionaries_and_thin_check(machine: Any) -> None:
+def test_random_metadata_histories_agree_with_dictionaries_and_thin_check(machine: Any, tally: Tally) -> None:
+    machine.counts = Counter({"histories": 0, "operations": 0})
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -227,3 +234,4 @@ def test_random_metadata_histories_agree_with_dictionaries_and_thin_check(machin
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         ),
     )
+    tally("random histories of metadata", machine.__name__, machine.counts)

@@ -139,6 +139,7 @@ def test_writes_that_waited_too_long_fail_until_the_next_resume() -> None:
     with pytest.raises(NoDataSpace) as caught:
         device.plan_write(BLOCK, BLOCK)
     assert not isinstance(caught.value, OutOfDataSpace)
+    ram.pool.bind(ram.features, 0, loaded=False)
     ram.pool.resume()
     assert ram.pool.status().no_space == "queue_if_no_space"
 
@@ -217,3 +218,23 @@ def test_a_flush_is_a_write_to_block_0_for_a_pool_without_space() -> None:
         assert device.plan_flush() == [FlushData()]
         with pytest.raises(NotWritable):
             other.plan_flush()
+
+
+def test_a_shortage_that_ends_lets_writes_wait_again() -> None:
+    ram = RamPool(data_blocks=1)
+    device = ram.thin(1)
+    with pytest.raises(OutOfDataSpace):
+        ram.write_blocks(device, 0, 2)
+    ram.pool.no_space_timeout()
+    ram.discard_blocks(device, 0)
+    ram.commit()
+    assert (ram.pool.status().mode, ram.pool.status().no_space) == ("rw", "queue_if_no_space")
+
+
+def test_a_resume_without_a_new_table_leaves_the_mode() -> None:
+    ram = RamPool()
+    ram.pool.bind(PoolFeatures(read_only=True), 0)
+    ram.pool.bind(PoolFeatures(), 0, loaded=False)
+    assert ram.pool.status().mode == "ro"
+    ram.pool.bind(PoolFeatures(), 0)
+    assert ram.pool.status().mode == "rw"

@@ -222,3 +222,17 @@ def test_the_length_of_the_table_bounds_the_device_not_its_mappings() -> None:
     ram.pool.close_thin(device)
     shorter = ram.open(1, 8)
     assert shorter.status().text(0, 64) == "0 64 thin 8 327"
+
+
+def test_without_zeroing_a_provisioned_block_is_mapped_before_its_data_is_written() -> None:
+    ram = RamPool(features=PoolFeatures(skip_block_zeroing=True))
+    device = ram.thin(1)
+    plan = device.plan_write(0, 2 * BLOCK + 1)
+    assert ram.blocks_of(1) == {0: 0, 1: 1, 2: 2}
+    device.abandon(plan)
+    assert ram.blocks_of(1) == {0: 0, 1: 1, 2: 2}
+    snap = ram.snap(2, 1)
+    plan = snap.plan_write(0, BLOCK)
+    snap.abandon(plan)
+    assert ram.blocks_of(2)[0] == 0, "a block that breaks sharing is mapped afterwards"
+    assert ram.problems() == ["data block 3: 1 references, but 0 uses: leaked"]

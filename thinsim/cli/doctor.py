@@ -6,8 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
+import trio
 from rich.console import Console
 
+from fuse_backing import runtime
+from fuse_backing.errors import FuseBackingError
 from thinsim.cli.findings_table import findings_table
 from thinsim.errors import EnvironmentLacksError
 from thinsim.rig.findings import Finding
@@ -28,7 +31,7 @@ from thinsim.rig.recovery import recover
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(clean: bool, directory: Path | None, as_json: bool) -> int:
-    """List what the rigs need with a fix for each lack, and what killed runs left behind.
+    """List what the rigs need with a fix for each lack, and what killed runs and stores left behind.
 
     Exits 1 if no rig can run here, or something could not be given back.
     """
@@ -38,6 +41,7 @@ def doctor(clean: bool, directory: Path | None, as_json: bool) -> int:
         for run in all_journals():
             if run.is_abandoned:
                 problems += recover(run, acts.append)
+        problems += _clear_dead_stores(acts)
     findings = probe_machine(directory or Path(tempfile.gettempdir()))
     try:
         choice = choose_rig("auto", findings)
@@ -45,20 +49,37 @@ def doctor(clean: bool, directory: Path | None, as_json: bool) -> int:
         rig, why = None, str(error)
     else:
         rig, why = choice.rig, choice.why
-    runs = all_journals()
+    runs, dead = all_journals(), runtime.dead_stores()
     if as_json:
         document = {
             "rig": rig,
             "why": why,
             "findings": [asdict(finding) for finding in findings],
             "runs": [_run(run) for run in runs],
+            "dead_stores": [str(mountpoint) for mountpoint in dead],
             "cleaned": acts,
             "problems": problems,
         }
         click.echo(json.dumps(document, indent=1))
     else:
-        _print(findings, rig, why, runs, acts, problems)
+        _print(findings, rig, why, runs, dead, acts, problems)
     return 1 if problems or rig is None else 0
+
+
+def _clear_dead_stores(acts: list[str]) -> list[str]:
+    """Clear away what stores that were mounted alone have left; return what went wrong."""
+    dead = runtime.dead_stores()
+    if not dead:
+        return []
+    from fuse_backing import unmounting  # noqa: PLC0415  (needs the extension, and doctor tells of its lack)
+
+    problems = []
+    for mountpoint in dead:
+        try:
+            acts.append(trio.run(unmounting.unmount, mountpoint))
+        except FuseBackingError as error:
+            problems.append(str(error))
+    return problems
 
 
 def _run(run: JournalContent) -> dict[str, object]:
@@ -75,6 +96,7 @@ def _print(
     rig: str | None,
     why: str,
     runs: list[JournalContent],
+    dead: list[Path],
     acts: list[str],
     problems: list[str],
 ) -> None:
@@ -94,3 +116,10 @@ def _print(
             )
         else:
             console.print(f"running now: pid {run.owner.pid}, {len(run.taken)} things taken", highlight=False)
+    for mountpoint in dead:
+        console.print(
+            f"the server of the backing store on {mountpoint} has died; clear that away with: "
+            "thinsim doctor --clean",
+            highlight=False,
+            markup=False,
+        )

@@ -1,7 +1,6 @@
-"""``thinsim``: the commands, and the one place where errors become exit statuses.
+"""``thinsim``: the commands, and the one place where errors become exit statuses (docs/commands.md).
 
-Exit statuses: 0 the bench did its work; 1 it could not (the text says why); 2 the command line is
-wrong; 3 it did, and leaked more than ``--fail-on-leak``; 130 interrupted, everything given back.
+A command's module is loaded when the command is called, so that ``--help`` answers at once.
 """
 
 import signal
@@ -12,31 +11,69 @@ import click
 
 from fuse_backing.errors import FuseBackingError
 from thinsim import __version__
-from thinsim.cli.dm import dm
-from thinsim.cli.doctor import doctor
-from thinsim.cli.env import env
-from thinsim.cli.metadata import metadata
-from thinsim.cli.pool import pool
-from thinsim.cli.reproduce import reproduce
-from thinsim.cli.vm import vm
+from thinsim.cli.lazy_group import LazyGroup
+from thinsim.cli.statuses import INTERRUPTED
 from thinsim.errors import ThinsimError
 
-INTERRUPTED = 130
+COMMANDS = {
+    "baseline": (
+        "regression:baseline",
+        "What scenarios measured, stored to compare later runs with (thinsim ci).",
+    ),
+    "bench": (
+        "benchmark:bench",
+        "Measure snapshots, images and containers: interleaved rounds, medians, ratios, what processes cost.",
+    ),
+    "ci": (
+        "regression:ci",
+        "Run each SCENARIO (by default those of the baseline) and compare with the baseline.",
+    ),
+    "compare": (
+        "benchmark:compare",
+        "Compare what thinsim bench --json wrote, A before and B after: ratios and how sure they are.",
+    ),
+    "dm": ("dm:dm", "The emulated device-mapper that the drop-in dmsetup talks to."),
+    "doctor": (
+        "doctor:doctor",
+        "List what the rigs need with a fix for each lack, and what killed runs left behind.",
+    ),
+    "env": ("env:env", "Run COMMAND with a dmsetup that works without device-mapper in the kernel."),
+    "metadata": (
+        "metadata:metadata",
+        "Check or show a thin pool's metadata: a file, or a device that no pool uses at the moment.",
+    ),
+    "pool": ("pool:pool", "Thin pools that stay until they are removed."),
+    "report": (
+        "report:report",
+        "Show DOCUMENT, what thinsim run --json wrote, as a table or in other forms.",
+    ),
+    "reproduce": (
+        "reproduce:reproduce",
+        "Import an image, run a container, remove both; once per setting of the snapshotter.",
+    ),
+    "run": ("run:run", "Run SCENARIO, a file or a name of the library (thinsim scenarios list)."),
+    "scenarios": ("scenarios:scenarios", "Scenario files: those that come with thinsim, and one's own."),
+    "vm": (
+        "vm:vm",
+        "A throw-away virtual machine with the kernel's own dm-thin, on a view of this machine.",
+    ),
+    "watch": (
+        "watch:watch",
+        "Show the running pool NAME: space used and leaked now, its devices, discards as they come.",
+    ),
+}
+"""Per command its module and object below ``thinsim.cli``, and the first sentence of its help."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    commands_below="thinsim.cli",
+    lazy=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="thinsim")
 def commands() -> None:
     """A test bench for thin-provisioned container storage."""
-
-
-commands.add_command(reproduce)
-commands.add_command(doctor)
-commands.add_command(dm)
-commands.add_command(env)
-commands.add_command(pool)
-commands.add_command(metadata)
-commands.add_command(vm)
 
 
 def main() -> None:

@@ -44,5 +44,6 @@ class TerminalProgress:
         if self._status is not None:
             self._status.update(f"{elapsed:4.0f} s  {self._where}: {phase}: {step}", spinner="dots")
         elif phase != self._phase:
-            self._console.print(f"{elapsed:4.0f} s  {self._where}: {phase}", highlight=False, markup=False)
+            line = f"{elapsed:4.0f} s  {self._where}: {phase}"
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
         self._phase = phase

@@ -9,19 +9,17 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from thinsim.cli.bench import UNBOUNDED_WIDTH, clean_up_after_killed_runs
 from thinsim.cli.interruptible import run
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.size import SIZE
+from thinsim.cli.statuses import LEAKED
 from thinsim.report.reproduction_json import to_json
 from thinsim.report.reproduction_table import print_to
 from thinsim.rig.probes import RIGS, choose_rig, probe_machine
-from thinsim.rig.recovery import abandoned_runs, recover
 from thinsim.scenario.container_lifecycle import Setting
 from thinsim.scenario.reproduce import CONTAINERD, CORE, SUBJECTS, Request
 from thinsim.scenario.reproduce import reproduce as run_reproduction
-
-LEAKED = 3
-_UNBOUNDED_WIDTH = 200
 
 
 @click.command()
@@ -92,10 +90,7 @@ def reproduce(
     ends the run.
     """
     notes = Console(stderr=True)
-    for abandoned in abandoned_runs():
-        notes.print(f"cleaning up after a run that was killed ({abandoned.path.name})", highlight=False)
-        for problem in recover(abandoned, lambda text: notes.print(f"  {text}", highlight=False)):
-            notes.print(f"  could not clean up: {problem}", highlight=False, markup=False)
+    clean_up_after_killed_runs(notes)
     choice = choose_rig(rig, probe_machine(directory or Path(tempfile.gettempdir())))
     notes.print(f"rig {choice.rig}: {choice.why}", highlight=False)
     _check_fit(choice.rig, image, record, history)
@@ -120,7 +115,7 @@ def reproduce(
         if json_path is not None:
             json_path.write_text(document + "\n")
         # A pipe or a file has no width: the whole table goes there.
-        print_to(Console(width=None if sys.stdout.isatty() else _UNBOUNDED_WIDTH), result)
+        print_to(Console(width=None if sys.stdout.isatty() else UNBOUNDED_WIDTH), result)
     if result.kept is not None:
         notes.print(f"kept: {result.kept}", highlight=False)
     worst = max(sum(leak.bytes for leak in run.leaks) for run in result.runs)

@@ -23,7 +23,7 @@ from thinsim.vm.probe import probe_vm
 
 @click.group()
 def vm() -> None:
-    """A throw-away virtual machine with the kernel's own dm-thin, on a copy-on-write view of this machine."""
+    """A throw-away virtual machine with the kernel's own dm-thin, on a view of this machine."""
 
 
 @vm.command()

@@ -21,8 +21,9 @@ async def activate(table: PoolTable, metadata: BlockDevice, data: BlockDevice, r
     metadata device.
     """
     pool = await _load(table, data, MetadataDevice(metadata), run)
-    with suppress(DeviceMapperError):  # it shows in the mode (pool_preresume)
-        await pool.commit()
+    if pool.engine.metadata.uncommitted:
+        with suppress(DeviceMapperError):  # it shows in the mode (pool_preresume)
+            await pool.commit()
     return pool
 
 

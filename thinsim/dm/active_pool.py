@@ -14,7 +14,10 @@ import trio
 
 from thinsim.block.interface import BlockDevice
 from thinsim.dm.executor import execute, execute_read
+from thinsim.dm.external_origin import OriginCopy, fill_in, without_origin
 from thinsim.dm.gate import Gate
+from thinsim.dm.held_writes import HeldWrites
+from thinsim.dm.lower_devices import LowerDevice
 from thinsim.dm.metadata_device import MetadataDevice
 from thinsim.dm.pool_io import Outcome, discard, io_error, write
 from thinsim.dm.remap_lock import RemapLock
@@ -36,10 +39,6 @@ log = logging.getLogger(__name__)
 COMMIT_PERIOD = 1.0
 """Seconds between the commits of a changed pool (dm-thin.c, COMMIT_PERIOD)."""
 
-NO_SPACE_TIMEOUT = 60.0
-"""Seconds that a write waits for space under queue_if_no_space (dm-thin.c, no_space_timeout)."""
-
-
 T = TypeVar("T")
 
 
@@ -53,9 +52,12 @@ class ActivePool:
         self._metadata = metadata
         self._run = run
         self._lock = RemapLock()
-        self._changed = trio.lowlevel.ParkingLot()
-        self._thins: dict[ThinDevice, BlockDevice | None] = {}
+        self.when_changed: Callable[[], None] = lambda: None
+        """Called after there may have been an event. No checkpoint."""
+        self._thins: dict[ThinDevice, LowerDevice | None] = {}
+        self.held = HeldWrites(engine.modes)
         self._closed = False
+        self._last_commit = trio.current_time()
 
     async def message(self, text: str) -> None:
         """Carry out a message and commit; a failing commit shows in the mode only (pool_message)."""
@@ -64,8 +66,8 @@ class ActivePool:
                 raise DeviceMapperError(errno.ENXIO, "the pool was removed")
             await self._run(self.engine.message, text)
 
-    async def open_thin(self, thin_id: int, length: Sectors, origin: BlockDevice | None = None) -> ThinDevice:
-        """Open *thin_id*; ENODATA when the pool has none. The external *origin* is closed with it."""
+    async def open_thin(self, thin_id: int, length: Sectors, origin: LowerDevice | None = None) -> ThinDevice:
+        """Open *thin_id*; ENODATA when the pool has none. *origin* is its external origin."""
         size = None if origin is None else origin.size
         async with self._lock.alone():
             device = await self._look(lambda: self.engine.open_thin(thin_id, length, size))
@@ -74,10 +76,8 @@ class ActivePool:
 
     def close_thin(self, device: ThinDevice) -> None:
         """Close what :meth:`open_thin` gave: requests that have not begun by now end with EIO."""
-        origin = self._thins.pop(device)
+        del self._thins[device]
         self.engine.close_thin(device)
-        if origin is not None:
-            origin.close()
 
     async def thin_status(self, device: ThinDevice) -> ThinStatus:
         """Return the status of *device*."""
@@ -115,12 +115,14 @@ class ActivePool:
         """Return *length* bytes of *device*."""
         async with self.gate.passing(), self._lock.shared():
             self._check_open(device)
+            origin = self._thins[device]
             steps = await self._look(lambda: device.plan_read(offset, length))
+            inside = steps if origin is None else without_origin(steps)
             try:
-                answer: bytes = await self._run(execute_read, steps, self._data, self._thins.get(device))
+                answer: bytes = await self._run(execute_read, inside, self._data)
             except OSError as error:
                 raise io_error(error) from error
-            return answer
+        return answer if origin is None else await fill_in(answer, steps, origin)
 
     async def write(self, device: ThinDevice, offset: int, data: bytes) -> None:
         """Write *data*; waits for space under queue_if_no_space, ENOSPC when none comes.
@@ -131,20 +133,21 @@ class ActivePool:
         async with self.gate.passing():
             if await self._mapped_write(device, offset, data):
                 return
+        origin = await self._copy_origin(device, offset, len(data))
         failed: DeviceMapperError | None = None
         pieces = [(offset, data)]
         while pieces:
             waiting: list[tuple[int, bytes]] = []
             for at, piece in pieces:
                 async with self.gate.passing():
-                    outcome = await self._remapping_write(device, at, piece)
+                    outcome = await self._remapping_write(device, at, piece, origin)
                 waiting += outcome.waiting
                 failed = failed or outcome.failed
             pieces = waiting
             if pieces:
                 log.warning("pool is out of data space: a write waits")
                 # Outside of the gate: a suspend of the pool does not wait for space (pool_presuspend).
-                await self._wait_for_space()
+                await self.held.wait(device)
         if failed is not None:
             raise failed
 
@@ -152,7 +155,8 @@ class ActivePool:
         """Unmap and pass down; the two stages stand around the execution (dm-thin.c, passdown_pt1, _pt2)."""
         async with self.gate.passing(), self._changing():
             self._check_open(device)
-            await self._run(discard, device, offset, length, self._data)
+            await self._run(discard, device, offset, length, self._data, self._commit_if_due())
+            await self._run(self._commit_if_due())
 
     async def flush(self, device: ThinDevice) -> None:
         """Flush the data device, or commit when *device* changed in this transaction.
@@ -163,19 +167,19 @@ class ActivePool:
             try:
                 await self._flush(device)
             except OutOfDataSpace:
-                await self._wait_for_space()
+                await self.held.wait(device)
             else:
                 return
 
-    async def resume(self, table: PoolTable | None = None) -> None:
-        """Take a newly loaded *table* and the devices' present sizes, then let I/O through (pool_preresume).
+    async def resume(self, table: PoolTable, *, loaded: bool) -> None:
+        """Take *table* and the devices' present sizes, then let I/O through (pool_preresume).
 
-        EINVAL: a device is too small; EIO, ENOSPC: the metadata can't grow. I/O is held then, except in
-        a pool that has failed.
+        The table's mode counts only when it is newly *loaded*. EINVAL: a device is too small; EIO, ENOSPC:
+        the metadata can't grow. I/O is held then, except in a pool that has failed.
         """
         async with self._changing():
             try:
-                await self._run(self._take_table, table)
+                await self._run(self._take_table, table, loaded)
             except DeviceMapperError:
                 if self.engine.mode is not PoolMode.FAIL:
                     raise
@@ -191,22 +195,26 @@ class ActivePool:
         """Commit a changed pool once a period, for ever."""
         while True:
             await trio.sleep(COMMIT_PERIOD)
-            try:
-                await self.commit()
-            except DeviceMapperError as error:
-                log.warning("periodic commit: %s", error)
+            if self.engine.metadata.devices_changed:
+                async with self._changing():
+                    await self._run(self._commit_if_due())
 
-    async def wait_event(self, event_nr: int) -> int:
-        """Return the event number once it exceeds *event_nr*; the pool's removal is an event, too."""
-        while self.engine.event_nr + self._closed <= event_nr and not self._closed:
-            await self._changed.park()
-        return self.engine.event_nr + self._closed
+    async def keep_time(self) -> None:
+        """Let held writes fail when no space came in time, for ever (do_no_space_timeout)."""
+        while True:
+            await self.held.timed_out()
+            async with self._changing():
+                self.engine.no_space_timeout()
 
     async def close(self) -> None:
         """Close both devices without a commit, once no request uses them any more."""
         with trio.CancelScope(shield=True):
             async with self._lock.alone():
                 self._closed = True
+                try:
+                    await self._run(self.engine.metadata.close)
+                except OSError as error:
+                    log.error("closing the pool's metadata: %s", error)
                 try:
                     self._data.close()
                 finally:
@@ -225,6 +233,7 @@ class ActivePool:
                         raise io_error(error) from error
                     return
             await self.commit()
+            self._last_commit = trio.current_time()
 
     async def _mapped_write(self, device: ThinDevice, offset: int, data: bytes) -> bool:
         """Write *data* if that changes no mapping; return whether it was written."""
@@ -239,23 +248,43 @@ class ActivePool:
                 raise io_error(error) from error
             return True
 
-    async def _remapping_write(self, device: ThinDevice, offset: int, data: bytes) -> Outcome:
+    async def _copy_origin(self, device: ThinDevice, offset: int, length: int) -> OriginCopy | None:
+        self._check_open(device)
+        origin = self._thins[device]
+        if origin is None:
+            return None
+        return await OriginCopy().fetch(origin, device.origin_ranges(offset, length))
+
+    async def _remapping_write(
+        self, device: ThinDevice, offset: int, data: bytes, origin: OriginCopy | None
+    ) -> Outcome:
         async with self._changing():
             self._check_open(device)
-            origin = self._thins.get(device)
             outcome: Outcome = await self._run(write, device, offset, data, self._data, origin)
+            await self._run(self._commit_if_due())
             return outcome
 
-    def _take_table(self, table: PoolTable | None) -> None:
-        blocks = self.engine.target_blocks
-        if table is not None:
-            if bytes_of(table.length) > self._data.size:
-                raise DeviceMapperError(errno.EINVAL, f"{table.data_dev} is too small for the pool's table")
-            can_discard = self._data.max_discard_bytes >= bytes_of(self.engine.block_size)
-            self.engine.bind(table.features, table.low_water_blocks, can_discard)
-            blocks = table.length // self.engine.block_size
-        self.engine.grow(blocks)
-        if self.engine.changed:
+    def _commit_if_due(self) -> Callable[[], None]:
+        """Return what commits if a device has changed, once a period at most (process_deferred_bios).
+
+        A change after a quiet time is thus committed at once. How it goes shows in the mode.
+        """
+        now = trio.current_time()
+        due = now - self._last_commit >= COMMIT_PERIOD
+
+        def commit() -> None:
+            if due and self.engine.metadata.devices_changed:
+                self._last_commit = now
+                with suppress(DeviceMapperError):
+                    self.engine.commit()
+
+        return commit
+
+    def _take_table(self, table: PoolTable, loaded: bool) -> None:
+        can_discard = self._data.max_discard_bytes >= bytes_of(self.engine.block_size)
+        self.engine.bind(table.features, table.low_water_blocks, can_discard, loaded=loaded)
+        self.engine.grow(table.length // self.engine.block_size)
+        if self.engine.metadata.uncommitted:
             with suppress(DeviceMapperError):  # it shows in the mode
                 self.engine.commit()
 
@@ -288,18 +317,10 @@ class ActivePool:
             except (OSError, KernelError) as error:
                 raise DeviceMapperError(errno.EIO, f"metadata can't be read: {error}") from error
 
-    async def _wait_for_space(self) -> None:
-        """Return when a write may try again: there is space, or waiting is over for all writes."""
-        with trio.move_on_after(NO_SPACE_TIMEOUT):
-            while self.engine.mode is PoolMode.OUT_OF_DATA_SPACE and not self.engine.modes.error_if_no_space:
-                await self._changed.park()
-            return
-        self.engine.no_space_timeout()
-        self._tell_waiters()
-
     def _tell_waiters(self) -> None:
         """Let who waits for an event or for space look again. No checkpoint: it also runs on the way out."""
-        self._changed.unpark_all()
+        self.held.look_again()
+        self.when_changed()
 
     def _check_open(self, device: ThinDevice) -> None:
         if device not in self._thins:

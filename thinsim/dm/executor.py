@@ -1,6 +1,7 @@
 """Carries out the engine's plans on a data device, step by step. Blocking; runs on a worker thread."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from thinsim.block.interface import BlockDevice
 from thinsim.thin.plan import (
@@ -22,9 +23,19 @@ _PIECE = 1 << 20
 _ZEROS = bytes(_PIECE)
 
 
-def execute_read(steps: Sequence[ReadStep], data: BlockDevice, origin: BlockDevice | None = None) -> bytes:
-    """Return the answer that *steps* put together; ``OSError`` from the data device or the *origin*."""
-    parts = [_read(step, data, origin) for step in steps]
+class Readable(Protocol):
+    """What a write copies from: the external origin, or what was read of it before."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return *length* bytes at *offset*; ``OSError``."""
+
+
+def execute_read(steps: Sequence[ReadStep], data: BlockDevice) -> bytes:
+    """Return the answer that *steps* put together; ``OSError`` from the data device.
+
+    None of them reads the external origin: that is done where the pool is not locked.
+    """
+    parts = [_read(step, data) for step in steps]
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -32,7 +43,7 @@ def execute(
     steps: Sequence[Step],
     data: BlockDevice,
     request: bytes | memoryview = b"",
-    origin: BlockDevice | None = None,
+    origin: Readable | None = None,
     commit: Callable[[], None] | None = None,
 ) -> None:
     """Carry out *steps* in order; *request* is the data of a write, *commit* what a Commit step means.
@@ -65,23 +76,23 @@ def execute(
                 raise AssertionError("reads are carried out by execute_read")
 
 
-def _read(step: ReadStep, data: BlockDevice, origin: BlockDevice | None) -> bytes:
+def _read(step: ReadStep, data: BlockDevice) -> bytes:
     match step:
         case ReadZeros(length):
             return bytes(length)
         case ReadData(data_offset, length):
             return data.read(data_offset, length)
-        case ReadOrigin(origin_offset, length):
-            return _the(origin).read(origin_offset, length)
+        case ReadOrigin():
+            raise AssertionError("the external origin is read elsewhere")
 
 
-def _the(origin: BlockDevice | None) -> BlockDevice:
+def _the(origin: Readable | None) -> Readable:
     if origin is None:
-        raise AssertionError("the plan reads an external origin, and there is none")
+        raise AssertionError("the plan copies from an external origin, and there is none")
     return origin
 
 
-def _copy(source: BlockDevice, source_offset: int, data: BlockDevice, data_offset: int, length: int) -> None:
+def _copy(source: Readable, source_offset: int, data: BlockDevice, data_offset: int, length: int) -> None:
     for done in range(0, length, _PIECE):
         piece = min(_PIECE, length - done)
         data.write(data_offset + done, source.read(source_offset + done, piece))

@@ -68,7 +68,7 @@ class DeviceMapper(Protocol):
         """Return all device names, sorted."""
 
     async def wait(self, name: str, event_nr: int) -> int:
-        """Return the device's event number once it exceeds *event_nr*."""
+        """Return the device's event number once it is not *event_nr*; its removal is an event."""
 
     def path(self, name: str) -> Path:
         """Return the path of *name*'s node; without nodes, the path that it would have."""

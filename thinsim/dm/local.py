@@ -15,6 +15,7 @@ import trio
 from thinsim.dm.active_pool import ActivePool
 from thinsim.dm.activity import Act, Activity, ActivityLog
 from thinsim.dm.devices import Devices
+from thinsim.dm.held_writes import NO_SPACE_TIMEOUT
 from thinsim.dm.interface import DeviceInfo
 from thinsim.dm.lower_devices import LowerDevices, OpenBlock
 from thinsim.dm.mapped_device import MappedDevice
@@ -44,6 +45,8 @@ class LocalDeviceMapper:
         self.activity = ActivityLog()
         self.when_changed: Callable[[], None] = lambda: None
         """Called after a device was made, changed or removed."""
+        self.no_space_timeout = NO_SPACE_TIMEOUT
+        """Seconds that writes wait for space, 0 for ever; looked at when a pool runs out of it."""
         self._nodes = nodes
         self._run = run
         self._lower = LowerDevices(self.devices.own, open_block, run, open_origin or open_block)
@@ -56,7 +59,9 @@ class LocalDeviceMapper:
         """Serve; on the way out every device is removed, pools commit."""
         async with AsyncExitStack() as stack:
             self._nursery = await stack.enter_async_context(trio.open_nursery())
-            self._pools = await stack.enter_async_context(pool_objects(self._run))
+            self._pools = await stack.enter_async_context(
+                pool_objects(self._run, lambda: self.no_space_timeout)
+            )
             self._tables = TableBuilder(self._lower, self._pools, self.trace, self.activity)
             try:
                 yield self
@@ -84,7 +89,7 @@ class LocalDeviceMapper:
 
     async def suspend(self, name: str, *, noflush: bool = False, nolockfs: bool = False) -> None:
         """Hold I/O; freezes first unless *nolockfs* or *noflush*."""
-        await self.suspend_device(self.devices.find(name), lock_fs=not (noflush or nolockfs))
+        await self.suspend_device(self.devices.find(name), lock_fs=not (noflush or nolockfs), noflush=noflush)
 
     async def resume(self, name: str) -> None:
         """Make a loaded table live, let I/O through and thaw."""
@@ -127,7 +132,7 @@ class LocalDeviceMapper:
         return sorted(self.devices)
 
     async def wait(self, name: str, event_nr: int) -> int:
-        """Wait until the event number differs from *event_nr*; a device's removal is an event."""
+        """Wait until the event number is not *event_nr*; a device's removal is an event."""
         return await self.wait_device(self.devices.find(name), event_nr)
 
     def path(self, name: str) -> Path:
@@ -171,6 +176,9 @@ class LocalDeviceMapper:
         """Build a table into the inactive slot; what was there goes (table_load)."""
         assert self._tables is not None, "verbs are called inside running()"
         table = await self._tables.build(device.name, device, lines, read_only=read_only)
+        pool = pool_of(table.targets)
+        if pool is not None:
+            pool.active.when_changed = device.tell
         immutable = device.live.immutable_kind if device.live is not None else None
         if immutable is not None and immutable != table.targets[0].kind:
             await table.close()
@@ -187,21 +195,30 @@ class LocalDeviceMapper:
         if dropped is not None:
             await dropped.close()
 
-    async def suspend_device(self, device: MappedDevice, *, lock_fs: bool) -> None:
-        """Hold I/O; no error when it is held already."""
+    async def suspend_device(self, device: MappedDevice, *, lock_fs: bool, noflush: bool = False) -> None:
+        """Hold I/O; no error when it is held already. *noflush* does not wait for what waits for space."""
+        if not device.suspended:
+            await device.awake()
         async with self.devices.holding(device):
             if not device.suspended:
-                await self._hold(device, lock_fs=lock_fs)
+                await self._hold(device, lock_fs=lock_fs, noflush=noflush)
                 self.when_changed()
 
-    async def resume_device(self, device: MappedDevice) -> None:
-        """Swap a loaded table in and let I/O through (do_resume); an error leaves the device suspended."""
+    async def resume_device(
+        self, device: MappedDevice, *, lock_fs: bool = True, noflush: bool = False
+    ) -> None:
+        """Swap a loaded table in and let I/O through (do_resume); an error leaves the device suspended.
+
+        A device that isn't suspended is for the swap, as *lock_fs* and *noflush* say.
+        """
+        if device.suspended or device.inactive is not None:
+            await device.awake()
         async with self.devices.holding(device):
             old = None
             if device.inactive is not None:
                 if not device.suspended:
                     # Of a table that was never live nothing has to be flushed.
-                    await self._hold(device, lock_fs=device.live is not None)
+                    await self._hold(device, lock_fs=lock_fs and device.live is not None, noflush=noflush)
                 old = await device.swap()
             try:
                 if device.suspended:
@@ -232,6 +249,7 @@ class LocalDeviceMapper:
             self.devices.check_free(name)
             await self._nodes.rename(device.name, name)
             self.devices.rename(device, name)
+            device.tell(events=int(device.live is not None))
             self.when_changed()
 
     async def status_lines(self, device: MappedDevice, *, noflush: bool = False) -> Sequence[TableLine]:
@@ -243,7 +261,6 @@ class LocalDeviceMapper:
 
     async def info_of(self, device: MappedDevice) -> DeviceInfo:
         """Return what is known of a device."""
-        pool = pool_of(device.live.targets) if device.live is not None else None
         return DeviceInfo(
             name=device.name,
             major=device.number[0],
@@ -252,7 +269,7 @@ class LocalDeviceMapper:
             suspended=device.suspended,
             live_table=device.live is not None,
             inactive_table=device.inactive is not None,
-            event_nr=pool.active.engine.event_nr if pool is not None else int(device.removed.is_set()),
+            event_nr=device.event_nr,
             deferred_remove=device.deferred_remove,
             read_only=device.read_only,
             target_count=len(device.live.targets) if device.live is not None else 0,
@@ -261,12 +278,7 @@ class LocalDeviceMapper:
 
     async def wait_device(self, device: MappedDevice, event_nr: int) -> int:
         """Wait until the event number differs from *event_nr* (dm.c, dm_wait_event)."""
-        pool = pool_of(device.live.targets) if device.live is not None else None
-        if pool is not None:
-            return await pool.active.wait_event(event_nr)
-        if event_nr == int(device.removed.is_set()):
-            await device.removed.wait()
-        return int(device.removed.is_set())
+        return await device.wait_event(event_nr)
 
     async def gone(self, name: str) -> None:
         """The node of a device whose removal was deferred is gone: finish the removal."""
@@ -286,6 +298,7 @@ class LocalDeviceMapper:
             pool = pool_of(device.live.targets) if device.live is not None else None
             if pool is not None:
                 pool.active.let_through()  # a verb under way may wait for it
+                pool.suspended = False
         while self.devices:
             device = min(self.devices.values(), key=lambda each: each.users)
             async with device.lock:
@@ -300,12 +313,12 @@ class LocalDeviceMapper:
         if self.devices.get(device.name) is device:
             await self._forget(device)
 
-    async def _hold(self, device: MappedDevice, *, lock_fs: bool) -> None:
+    async def _hold(self, device: MappedDevice, *, lock_fs: bool, noflush: bool = False) -> None:
         async def freeze() -> None:
             await self._nodes.freeze(device.name)
 
         try:
-            await device.hold(freeze if lock_fs else None)
+            await device.hold(freeze if lock_fs else None, noflush=noflush)
         except BaseException:
             await self._thaw(device)
             raise

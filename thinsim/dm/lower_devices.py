@@ -5,7 +5,7 @@ does for all tables: two targets may use it, a mount may not.
 """
 
 import errno
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 import trio
@@ -34,10 +34,6 @@ class OwnDevice(Protocol):
     @property
     def granularity(self) -> int:
         """Of discards, bytes; 0 for none."""
-
-    @property
-    def stands_on(self) -> Sequence[tuple[int, int]]:
-        """Major and minor of the devices that its live table uses."""
 
     async def read(self, offset: int, length: int) -> bytes:
         """Return *length* bytes."""
@@ -112,11 +108,6 @@ class LowerDevices:
         """Return the mapped device that *word* (a path or major:minor) names; None if it is none of ours."""
         return await self._find_own(word)
 
-    async def uses(self, word: str | None, pool: OwnDevice) -> bool:
-        """Tell whether *word* names a mapped device of ours that stands on *pool*."""
-        own = None if word is None else await self._find_own(word)
-        return own is not None and (own is pool or pool.number in own.stands_on)
-
     async def open_read_only(self, word: str, complaint: str) -> LowerDevice:
         """As :meth:`open`, for a device that is only read, which others may have open."""
         return await self._open(word, complaint, self._open_origin, f"{word} read-only")
@@ -134,10 +125,11 @@ class LowerDevices:
         if shared is None:
             try:
                 block: BlockDevice = await self.run(open_block, word)
+            except (FileNotFoundError, InvalidValueError) as error:
+                # Whatever is no path of a block device is no device (dm-table.c, dm_get_dev_t).
+                raise DeviceMapperError(errno.ENODEV, f"{complaint}: {word}: {error}") from error
             except OSError as error:
                 raise DeviceMapperError(error.errno or errno.EIO, f"{complaint}: {word}") from error
-            except InvalidValueError as error:
-                raise DeviceMapperError(errno.ENOTBLK, f"{complaint}: {error}") from error
             shared = self._shared[key] = _Kernel(word, block, self.run, lambda _: self._shared.pop(key))
         shared.users += 1
         return _Use(shared)

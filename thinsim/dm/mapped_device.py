@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from thinsim.dm.gate import Gate
+from thinsim.dm.held_writes import GivenBackError
 from thinsim.dm.mapped_table import MappedTable
 from thinsim.errors import DeviceMapperError
 
@@ -27,7 +28,9 @@ class MappedDevice:
         """Targets of other devices that use this one."""
         self.lock = trio.Lock()  # one verb at a time on a device
         self.gate = Gate()
-        self.removed = trio.Event()
+        self.events = 0
+        """Of the core: renamed, removed (dm-ioctl.c, dm_hash_rename, __hash_remove)."""
+        self._told = trio.lowlevel.ParkingLot()
         self.when_unused: Callable[[MappedDevice], None] = lambda device: None
         """Called when the last target that used it is gone."""
         self._dead = False
@@ -43,15 +46,25 @@ class MappedDevice:
         return self.live.granularity if self.live is not None else 0
 
     @property
-    def stands_on(self) -> tuple[tuple[int, int], ...]:
-        """Major and minor of the devices that its live table uses."""
-        targets = self.live.targets if self.live is not None else ()
-        return tuple(number for target in targets for number in target.depends_on)
-
-    @property
     def allocated(self) -> int:
         """Bytes that are allocated for it."""
         return sum(target.allocated for target in self.live.targets) if self.live is not None else 0
+
+    @property
+    def event_nr(self) -> int:
+        """Events so far, of the core and of the targets (dm.c, event_callback)."""
+        return self.events + sum(target.events for target in (self.live.targets if self.live else ()))
+
+    def tell(self, events: int = 0) -> None:
+        """Let who waits for an event look; *events* of the core have come."""
+        self.events += events
+        self._told.unpark_all()
+
+    async def wait_event(self, event_nr: int) -> int:
+        """Return the event number once it is not *event_nr*, or the device is gone (dm_wait_event)."""
+        while self.event_nr == event_nr and not self._dead:
+            await self._told.park()
+        return self.event_nr
 
     async def read(self, offset: int, length: int) -> bytes:
         """Return up to *length* bytes at *offset*; short at the end of the device."""
@@ -71,9 +84,12 @@ class MappedDevice:
             raise DeviceMapperError(errno.EPERM, f"{self.name} is read-only")
         if offset + len(data) > self.size:
             raise DeviceMapperError(errno.ENOSPC, f"write past the end of {self.name}")
-        async with self.gate.passing():
+
+        async def write() -> None:
             for target, within, place, size in self._table().pieces(offset, len(data)):
                 await target.write(within, data if size == len(data) else data[place : place + size])
+
+        await self._pass(write)
 
     async def discard(self, offset: int, length: int) -> None:
         """Give back what the targets can give back of the range; EOPNOTSUPP if one can't."""
@@ -87,25 +103,54 @@ class MappedDevice:
 
     async def flush(self) -> None:
         """Return once what was written is durable."""
-        async with self.gate.passing():
+
+        async def flush() -> None:
             for target in self._table().targets:
                 await target.flush()
 
-    async def hold(self, freeze: Callable[[], Awaitable[None]] | None) -> None:
-        """Suspend: presuspend, *freeze* what is mounted, hold I/O, postsuspend (dm.c, __dm_suspend)."""
+        await self._pass(flush)
+
+    async def awake(self) -> None:
+        """Return once no pool that its tables use is suspended, and it with that (dm_internal_suspend)."""
+        for table in (self.live, self.inactive):
+            for target in table.targets if table is not None else ():
+                await target.awake()
+
+    async def hold(self, freeze: Callable[[], Awaitable[None]] | None, *, noflush: bool) -> None:
+        """Suspend: presuspend, *freeze* what is mounted, hold I/O, postsuspend (dm.c, __dm_suspend).
+
+        With *noflush* requests that wait for space are begun anew after the resume, else they are waited for.
+        """
         targets = self.live.targets if self.live is not None else ()
-        for target in targets:
-            await target.prepare_suspend()
-        if freeze is not None:
-            await freeze()
-            self.frozen = True
-        await self.gate.close()
+        try:
+            for target in targets:
+                await target.prepare_suspend(noflush=noflush)
+            if freeze is not None:
+                await freeze()
+                self.frozen = True
+            await self.gate.close()
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                for target in targets:
+                    await target.undo_suspend()
+            raise
         self.suspended = True
         for target in targets:
             await target.suspended()
 
     async def swap(self) -> MappedTable | None:
-        """Make the inactive table live, while suspended; return the old one, to be closed later."""
+        """Make the inactive table live, while suspended; return the old one, to be closed later.
+
+        A table that its devices are too small for is dropped: EINVAL.
+        """
+        if self.inactive is not None:
+            try:
+                for target in self.inactive.targets:
+                    await target.check_limits()
+            except DeviceMapperError:
+                dropped, self.inactive = self.inactive, None
+                await dropped.close()
+                raise
         old, self.live, self.inactive = self.live, self.inactive, None
         if self.live is not None:
             self.read_only = self.live.read_only
@@ -124,17 +169,26 @@ class MappedDevice:
     async def kill(self) -> None:
         """End all I/O with EIO from now on, let who waits through, close both tables: the device is gone."""
         self._dead = True
+        self.tell(events=1)
         self.gate.open()
         for table in (self.live, self.inactive):
             if table is not None:
                 await table.close()
-        self.removed.set()
 
     def release(self) -> None:
         """A target of another device uses it no more."""
         self.users -= 1
         if not self.users:
             self.when_unused(self)
+
+    async def _pass(self, request: Callable[[], Awaitable[None]]) -> None:
+        """Carry *request* out, once more after a resume each time that a suspend gives it back."""
+        while True:
+            async with self.gate.passing():
+                try:
+                    return await request()
+                except GivenBackError:
+                    pass
 
     def _table(self) -> MappedTable:
         if self._dead:

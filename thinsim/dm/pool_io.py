@@ -1,10 +1,11 @@
 """Requests that change mappings, carried out: plan, execute, complete. Blocking; runs on a worker thread."""
 
 import errno
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from thinsim.block.interface import BlockDevice
-from thinsim.dm.executor import execute
+from thinsim.dm.executor import Readable, execute
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import OutOfDataSpace, ThinDevice, Unserviceable
 
@@ -18,7 +19,7 @@ class Outcome:
 
 
 def write(
-    device: ThinDevice, offset: int, data: bytes, below: BlockDevice, origin: BlockDevice | None
+    device: ThinDevice, offset: int, data: bytes, below: BlockDevice, origin: Readable | None
 ) -> Outcome:
     """Provision, break sharing and write; where space is short block by block (process_bio).
 
@@ -48,10 +49,18 @@ def write(
     return outcome
 
 
-def discard(device: ThinDevice, offset: int, length: int, below: BlockDevice) -> None:
-    """Unmap and pass down; the two stages stand around the execution (dm-thin.c, passdown_pt1, _pt2)."""
+def discard(
+    device: ThinDevice, offset: int, length: int, below: BlockDevice, commit: Callable[[], None]
+) -> None:
+    """Unmap and pass down; the two stages stand around the execution (dm-thin.c, passdown_pt1, _pt2).
+
+    *commit* comes after the first stage. What the second frees then waits for another commit, and the
+    next change of a device brings it: the kernel's clock alone does not.
+    """
     plan = device.plan_discard(offset, length)
     try:
+        if plan.steps:
+            commit()
         execute(plan.steps, below)
     finally:
         device.complete(plan)

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from thinsim.errors import BenchError
 from thinsim.measure.ranges import Range, bytes_per_block
-from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind
+from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind, DiscardSkipped
 from thinsim.thin.mapping import Run
 
 
@@ -21,7 +21,13 @@ class LeakReason(StrEnum):
 
     NOT_PASSED_DOWN = "discarded, but the pool did not pass it down: passdown is off"
     SHARED = "shared with another thin device when it was discarded"
+    KEPT_BELOW = "discarded and passed down, but the store below kept it"
     UNMAPPED = "unmapped without a removal (overwritten or discarded inside the file system)"
+
+
+def reason_words() -> dict[str, str]:
+    """Return the short word of every reason, by the reason's text: ``off``, ``not_active``, ``shared``."""
+    return {str(reason): reason.name.lower() for kind in (DiscardSkipped, LeakReason) for reason in kind}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,6 +76,8 @@ class LeakBook:
             # Of several that shared it, the one this step removed gave it up.
             removed = sorted(thin_ids & reasons.keys()) or sorted(thin_ids)
             snapshot, reason = reasons.get(removed[0], ("", LeakReason.UNMAPPED))
+            if reason == LeakReason.SHARED and len(thin_ids) == 1:
+                reason = LeakReason.KEPT_BELOW
             self._given_up[block] = Owner(snapshot, removed[0], operation, reason)
         for block in now.keys() & self._given_up.keys():
             del self._given_up[block]

@@ -1,9 +1,11 @@
 """One measurement at every height after a step, and the series of them that a run makes."""
 
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from thinsim.errors import BenchError
+from thinsim.errors import BenchError, KernelError
 from thinsim.measure.attribution import Leak, LeakBook
 from thinsim.measure.conservation import exchange
 from thinsim.rig.interface import HostAllocation, Rig
@@ -31,6 +33,8 @@ class StepSample:
     written: int
     leaked: int
     usage: Mapping[str, int] = field(default_factory=dict)
+    at: float = 0.0
+    """Seconds from the series' begin to the end of the step."""
 
 
 class Meter:
@@ -43,6 +47,7 @@ class Meter:
         self._freed = 0
         self._punches = 0
         self._written = 0
+        self._begun = time.monotonic()
         self.samples: list[StepSample] = []
 
     async def sample(
@@ -55,6 +60,7 @@ class Meter:
     ) -> StepSample:
         """Settle, measure, check. BenchError when two heights contradict each other."""
         rig = self._rig
+        at = time.monotonic() - self._begun
         await rig.settle()
         status = parse_pool_status(await rig.dm.status(rig.shape.name))
         host = await rig.host_allocation()
@@ -91,6 +97,7 @@ class Meter:
             written=written - self._written,
             leaked=sum(leak.bytes for leak in self._book.leaks(host.ranges)),
             usage=await _usage(snapshotter) if snapshotter else {},
+            at=at,
         )
         self._host, self._freed = host, ledger.freed
         self._punches, self._written = ledger.punches, written
@@ -103,4 +110,9 @@ class Meter:
 
 
 async def _usage(snapshotter: Snapshotter) -> dict[str, int]:
-    return {info.name: (await snapshotter.usage(info.name)).size async for info in snapshotter.walk()}
+    sizes = {}
+    async for info in snapshotter.walk():
+        # After a crash a snapshot can be without its device, which it would be asked of.
+        with suppress(KernelError):
+            sizes[info.name] = (await snapshotter.usage(info.name)).size
+    return sizes

@@ -12,7 +12,7 @@ from thinsim.dm.standing import dropin
 from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
 from thinsim.rig.interface import PoolShape
 from thinsim.rig.journal import Journal
-from thinsim.rig.loop_rig import Contents, LoopRig, stand_up_host
+from thinsim.rig.loop_rig import NOTHING, Contents, LoopRig, stand_up_host
 from thinsim.scenario.recording import RecordingHost
 from thinsim.thin.mapping import Run
 
@@ -45,7 +45,7 @@ class EmulatedRig(LoopRig):
 
 @asynccontextmanager
 async def stand_up(
-    directory: Path, shape: PoolShape, journal: Journal, contents: Contents
+    directory: Path, shape: PoolShape, journal: Journal, contents: Contents = NOTHING
 ) -> AsyncIterator[EmulatedRig]:
     """Stand the rig up in *directory*, which exists and keeps the pool's files; tear it down on the way out.
 
@@ -55,7 +55,7 @@ async def stand_up(
         lower = await stack.enter_async_context(stand_up_stack(directory, shape, journal))
         dm = lower.dm
         await dm.create(shape.name, lower.pool_table(shape))
-        host, workload = stand_up_host(stack, directory, shape.name, journal, contents)
+        host, workload, files = stand_up_host(stack, directory, shape.name, journal, contents)
         if contents.record is not None:
             await dm.start_trace()
             host = workload = RecordingHost(host, workload, dm, shape.name, contents.record)
@@ -65,6 +65,7 @@ async def stand_up(
             dm=dm,
             host=host,
             workload=workload,
+            files=files,
             directory=directory,
             backing=lower,
             written_at_start=loop.traffic(lower.data.path).written_bytes,

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from fuse_backing.faults import FaultPlan
+from fuse_backing.ledger import LedgerEvent
 from thinsim.dm.interface import DeviceMapper
+from thinsim.scenario.files import SnapshotFiles
 from thinsim.scenario.workload import Workload
 from thinsim.snapshotter.host import SnapshotHost
 from thinsim.thin.mapping import Run
@@ -110,3 +113,17 @@ class Rig(Protocol):
 
     async def check(self) -> list[str]:
         """Run the metadata checker; empty when the pool is sound."""
+
+
+class ScenarioRig(Rig, Protocol):
+    """A rig that scenario files and the pytest plugin can use: arbitrary files, planned faults, events."""
+
+    @property
+    def files(self) -> SnapshotFiles:
+        """The files of a snapshot's mounts."""
+
+    async def set_faults(self, plan: FaultPlan) -> None:
+        """Put planned faults of the data file in force instead of any others; an empty plan clears."""
+
+    async def events(self, since: int) -> Sequence[LedgerEvent]:
+        """Return the store's events on the data file with a sequence number above *since*."""

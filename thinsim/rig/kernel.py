@@ -16,7 +16,7 @@ from thinsim.rig.backing import stand_up_backing
 from thinsim.rig.command_record import CommandRecord
 from thinsim.rig.interface import PoolShape
 from thinsim.rig.journal import Journal, Kind
-from thinsim.rig.loop_rig import Contents, LoopRig, stand_up_host
+from thinsim.rig.loop_rig import NOTHING, Contents, LoopRig, stand_up_host
 from thinsim.thin.mapping import Run
 
 
@@ -45,7 +45,7 @@ class KernelRig(LoopRig):
 
 @asynccontextmanager
 async def stand_up(
-    directory: Path, shape: PoolShape, journal: Journal, contents: Contents
+    directory: Path, shape: PoolShape, journal: Journal, contents: Contents = NOTHING
 ) -> AsyncIterator[KernelRig]:
     """Stand the rig up in *directory*, which exists and keeps the pool's files; tear it down on the way out.
 
@@ -58,7 +58,7 @@ async def stand_up(
         stack.callback(journal.end, entry)
         stack.push_async_callback(_remove_all, dm, shape.name)
         await dm.create(shape.name, backing.pool_table(shape))
-        host, workload = stand_up_host(stack, directory, shape.name, journal, contents)
+        host, workload, files = stand_up_host(stack, directory, shape.name, journal, contents)
         programs = directory / "bin"
         programs.mkdir(mode=0o700)
         yield KernelRig(
@@ -67,6 +67,7 @@ async def stand_up(
             dm=dm,
             host=host,
             workload=workload,
+            files=files,
             directory=directory,
             backing=backing,
             written_at_start=loop.traffic(backing.data.path).written_bytes,

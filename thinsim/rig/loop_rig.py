@@ -13,6 +13,8 @@ from pathlib import Path
 
 import trio
 
+from fuse_backing.faults import FaultPlan
+from fuse_backing.ledger import LedgerEvent
 from thinsim import loop
 from thinsim.dm.activity import Activity
 from thinsim.dm.interface import DeviceMapper
@@ -21,7 +23,9 @@ from thinsim.rig.host_file import host_allocation
 from thinsim.rig.interface import HostAllocation, LedgerTotals, PoolShape
 from thinsim.rig.journal import Journal
 from thinsim.rig.mounts import RecordedMounter
-from thinsim.scenario.image.archive import Image
+from thinsim.scenario.files import SnapshotFiles
+from thinsim.scenario.image.archive import NO_IMAGE, Image
+from thinsim.scenario.mounted_files import MountedFiles
 from thinsim.scenario.mounted_workload import MountedWorkload
 from thinsim.scenario.recording import BlockHistory, ReplayingHost, open_node
 from thinsim.scenario.workload import Workload
@@ -36,10 +40,13 @@ class Contents:
     With *record* the block writes of every act are noted in it (emulated rig only).
     """
 
-    image: Image | None
-    container_bytes: int
+    image: Image = NO_IMAGE
+    container_bytes: int = 0
     played: BlockHistory | None = None
     record: BlockHistory | None = None
+
+
+NOTHING = Contents()
 
 
 @dataclass(slots=True)
@@ -51,6 +58,7 @@ class LoopRig(ABC):
     dm: DeviceMapper
     host: SnapshotHost
     workload: Workload
+    files: SnapshotFiles
     directory: Path
     backing: Backing
     written_at_start: int
@@ -81,6 +89,14 @@ class LoopRig(ABC):
         """The kernel's count of bytes written to the data loop device."""
         return loop.traffic(self.backing.data.path).written_bytes - self.written_at_start
 
+    async def set_faults(self, plan: FaultPlan) -> None:
+        """Tell the backing store."""
+        await self.backing.store.set_faults(plan)
+
+    async def events(self, since: int) -> Sequence[LedgerEvent]:
+        """Ask the backing store."""
+        return [event for event in await self.backing.store.events(since) if event.file == DATA_FILE]
+
     @abstractmethod
     async def mappings(self) -> Mapping[int, Sequence[Run]]:
         """Return every thin id's mappings."""
@@ -100,16 +116,17 @@ class LoopRig(ABC):
 
 def stand_up_host(
     stack: AsyncExitStack, directory: Path, pool: str, journal: Journal, contents: Contents
-) -> tuple[SnapshotHost, Workload]:
+) -> tuple[SnapshotHost, Workload, SnapshotFiles]:
     """Return what makes file systems and what writes to them; *stack* unmounts what is still mounted."""
     mounter = RecordedMounter(journal)
     stack.push_async_callback(mounter.unmount_all)
-    host = LinuxHost(mounter, directory / "lost+found")
+    files = MountedFiles(mounter, directory / "files")
     if contents.played is not None:
         played = ReplayingHost(open_node, pool, contents.played)
-        return played, played
-    assert contents.image is not None, "where nothing is played, there is an image"
-    return host, MountedWorkload(mounter, directory / "root", contents.image, contents.container_bytes)
+        return played, played, files
+    host = LinuxHost(mounter, directory / "lost+found")
+    workload = MountedWorkload(mounter, directory / "root", contents.image, contents.container_bytes)
+    return host, workload, files
 
 
 def _flush(device: Path) -> None:

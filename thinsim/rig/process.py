@@ -1,7 +1,8 @@
 """The process rig: the engine in this process on one sparse file, without root or mounts.
 
-The embedded default where nothing else can run. It plays a recorded block history: the pool, its
-counts, the discards and the host's allocation are real; the files' writes are those of the recording.
+The embedded default where nothing else can run. The pool, its counts, the discards and the host's
+allocation are real. Files are not: the main job plays a recorded block history, a scenario file works
+on a file system of extents.
 """
 
 import errno
@@ -10,7 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuse_backing.ledger import Ledger
+from fuse_backing.faults import FaultPlan
+from fuse_backing.ledger import Ledger, LedgerEvent
+from thinsim.block.faulty import FaultyBlockDevice
 from thinsim.block.interface import BlockDevice
 from thinsim.block.sparse import SparseBlockDevice
 from thinsim.dm.local import LocalDeviceMapper
@@ -19,7 +22,9 @@ from thinsim.dm.nodes import NoNodes
 from thinsim.dm.runner import in_place
 from thinsim.rig.host_file import host_allocation
 from thinsim.rig.interface import HostAllocation, LedgerTotals, PoolShape
+from thinsim.scenario.extent_filesystem import ExtentFiles
 from thinsim.scenario.recording import BlockHistory, ReplayingHost
+from thinsim.snapshotter.host import SnapshotHost
 from thinsim.thin.mapping import Run
 
 
@@ -29,11 +34,13 @@ class ProcessRig:
 
     shape: PoolShape
     dm: LocalDeviceMapper
-    host: ReplayingHost
+    host: SnapshotHost
     workload: ReplayingHost
+    files: ExtentFiles
     directory: Path
     _ledger: Ledger
     _data: SparseBlockDevice
+    _faulty: FaultyBlockDevice
     name: str = "process"
 
     async def settle(self) -> None:
@@ -61,15 +68,29 @@ class ProcessRig:
         """Run the checker."""
         return await self.dm.pool(self.shape.name).check()
 
+    async def set_faults(self, plan: FaultPlan) -> None:
+        """Put them before the data file."""
+        self._faulty.set(plan)
+
+    async def events(self, since: int) -> Sequence[LedgerEvent]:
+        """Ask the ledger of this process."""
+        return self._ledger.events(since)
+
 
 @asynccontextmanager
-async def stand_up(directory: Path, shape: PoolShape, history: BlockHistory) -> AsyncIterator[ProcessRig]:
-    """Stand the rig up in *directory*, which exists and keeps the two files."""
+async def stand_up(
+    directory: Path, shape: PoolShape, history: BlockHistory | None = None
+) -> AsyncIterator[ProcessRig]:
+    """Stand the rig up in *directory*, which exists and keeps the two files.
+
+    With *history* the host plays it; without, file systems are made of extents.
+    """
     ledger = Ledger()
     data_path, metadata_path = directory / "data", directory / "metadata"
     data = SparseBlockDevice.create(data_path, shape.data_size, ledger)
     metadata = SparseBlockDevice.create(metadata_path, shape.metadata_size)
-    devices: dict[str, BlockDevice] = {str(data_path): data, str(metadata_path): metadata}
+    faulty = FaultyBlockDevice(data, data_path.name, ledger)
+    devices: dict[str, BlockDevice] = {str(data_path): faulty, str(metadata_path): metadata}
 
     def open_block(path: str) -> BlockDevice:
         try:
@@ -85,13 +106,16 @@ async def stand_up(directory: Path, shape: PoolShape, history: BlockHistory) -> 
         async def open_volume(name: str) -> AsyncIterator[MappedDevice]:
             yield dm.volume(name)
 
-        replay = ReplayingHost(open_volume, shape.name, history)
+        replay = ReplayingHost(open_volume, shape.name, history or BlockHistory("", 0, "none", 0))
+        files = ExtentFiles(dm)
         yield ProcessRig(
             shape=shape,
             dm=dm,
-            host=replay,
+            host=replay if history is not None else files,
             workload=replay,
+            files=files,
             directory=directory,
             _ledger=ledger,
             _data=data,
+            _faulty=faulty,
         )

@@ -4,11 +4,9 @@ What containerd does with a snapshotter when ``ctr images import``, ``ctr run --
 rm`` are called; every step is measured.
 """
 
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
 
 import trio
 
@@ -16,11 +14,10 @@ from thinsim.errors import BenchError
 from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import Meter, StepSample
 from thinsim.rig.interface import Rig
+from thinsim.scenario.measured_steps import MeasuredSteps, Progress
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.events import DeviceEvent
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
-
-_Result = TypeVar("_Result")
 
 CONTAINER_KEY = "container"
 
@@ -55,13 +52,6 @@ SETTINGS = (
 )
 
 
-class Progress(Protocol):
-    """Gets told what goes on."""
-
-    def step(self, phase: str, step: str) -> None:
-        """A step begins."""
-
-
 @dataclass(frozen=True, slots=True)
 class LifecycleResult:
     """What one run measured."""
@@ -86,7 +76,8 @@ async def run_lifecycle(
     )
     events: list[DeviceEvent] = []
     snapshotter = await DevmapperSnapshotter.open(config, rig.dm, rig.host, observer=events.append)
-    steps = _MeasuredSteps(Meter(rig), snapshotter, events, progress)
+    steps = MeasuredSteps(Meter(rig), events, progress)
+    steps.snapshotter = snapshotter
     try:
         await steps.take(Phase.FRESH, "create pool", _nothing)
         names = await _import(rig, snapshotter, steps)
@@ -112,39 +103,7 @@ async def run_lifecycle(
     return LifecycleResult(setting, tuple(steps.meter.samples), tuple(steps.meter.leaks()), steps.seconds)
 
 
-class _MeasuredSteps:
-    """Takes steps, measures after each, and keeps the time of acting apart from that of measuring."""
-
-    def __init__(
-        self,
-        meter: Meter,
-        snapshotter: DevmapperSnapshotter,
-        events: list[DeviceEvent],
-        progress: Progress,
-    ) -> None:
-        self.meter = meter
-        self.seconds: dict[str, float] = {}
-        self._snapshotter = snapshotter
-        self._events = events
-        self._progress = progress
-
-    async def take(self, phase: str, name: str, act: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Return what *act* returns, once it is measured."""
-        self._progress.step(phase, name)
-        self._events.clear()
-        begun = time.monotonic()
-        result = await act()
-        acted = time.monotonic()
-        await self.meter.sample(phase, name, acted - begun, self._snapshotter, tuple(self._events))
-        self._spend(phase, acted - begun)
-        self._spend("measuring", time.monotonic() - acted)
-        return result
-
-    def _spend(self, what: str, seconds: float) -> None:
-        self.seconds[what] = self.seconds.get(what, 0) + seconds
-
-
-async def _import(rig: Rig, snapshotter: DevmapperSnapshotter, steps: _MeasuredSteps) -> list[str]:
+async def _import(rig: Rig, snapshotter: DevmapperSnapshotter, steps: MeasuredSteps) -> list[str]:
     """Unpack each layer onto a snapshot of the one below; return the committed names, bottom first."""
     names: list[str] = []
     for number in range(1, rig.workload.layer_count + 1):

@@ -1,25 +1,19 @@
 """The workload on real mounts: layers unpacked and containers run on a mounted snapshot."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
-import trio
-
-from thinsim.scenario.container_files import write_container_files
 from thinsim.scenario.image.archive import Image
-from thinsim.scenario.image.unpack import unpack_layer
+from thinsim.scenario.mounted_files import MountedFiles
 from thinsim.snapshotter.host import Mounter
 from thinsim.snapshotter.interface import Mount
 
 
 class MountedWorkload:
-    """Mounts a snapshot on *directory*, works on its files and unmounts it, which writes everything back."""
+    """A Workload on *image*, and a container that leaves *container_bytes*; mounts are on *directory*."""
 
     def __init__(self, mounter: Mounter, directory: Path, image: Image, container_bytes: int) -> None:
-        self._mounter = mounter
-        self._target = directory
+        self._files = MountedFiles(mounter, directory)
         self._image = image
         self._container_bytes = container_bytes
 
@@ -30,35 +24,8 @@ class MountedWorkload:
 
     async def unpack(self, number: int, mounts: Sequence[Mount]) -> None:
         """See Workload."""
-        layer = self._image.layers[number - 1]
-
-        def unpack(root: Path) -> None:
-            with layer.open() as stream:
-                unpack_layer(stream, root, progress=_cancellable)
-
-        await self._on_mount(mounts, unpack)
+        await self._files.unpack(mounts, self._image, number)
 
     async def run_container(self, mounts: Sequence[Mount]) -> None:
         """See Workload."""
-        await self._on_mount(
-            mounts, partial(write_container_files, size=self._container_bytes, progress=_cancellable)
-        )
-
-    async def _on_mount(self, mounts: Sequence[Mount], work: Callable[[Path], object]) -> None:
-        async with self._mounted(mounts) as root:
-            # On a thread: the files end in servers, which must not wait for this event loop.
-            await trio.to_thread.run_sync(work, root)
-
-    @asynccontextmanager
-    async def _mounted(self, mounts: Sequence[Mount]) -> AsyncIterator[Path]:
-        (mount,) = mounts
-        await self._mounter.mount(mount.source, self._target, mount.type, mount.options)
-        try:
-            yield self._target
-        finally:
-            await self._mounter.unmount(self._target)
-
-
-def _cancellable(done: int) -> None:
-    """Called between pieces of work: a cancelled run stops here instead of at the end."""
-    trio.from_thread.check_cancelled()
+        await self._files.run_container(mounts, self._container_bytes)

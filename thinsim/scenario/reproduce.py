@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,9 +18,10 @@ from thinsim.rig.working_directory import working_directory
 from thinsim.scenario.container_lifecycle import SETTINGS, LifecycleResult, Setting, run_lifecycle
 from thinsim.scenario.containerd import lifecycle as containerd
 from thinsim.scenario.containerd.server import check_installed
-from thinsim.scenario.image.archive import Image, open_image
+from thinsim.scenario.image.archive import NO_IMAGE, Image, open_image
 from thinsim.scenario.image.built import build_image
 from thinsim.scenario.recording import BUNDLED, BlockHistory
+from thinsim.units import Bytes
 
 BASE_IMAGE_SIZE = "512MB"
 BUILT_IMAGE_BYTES = 100 << 20
@@ -33,13 +34,14 @@ SUBJECTS: dict[str, Sequence[Setting]] = {CORE: SETTINGS, CONTAINERD: containerd
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to run. Bytes; paths of the user's."""
+    """What to run. Bytes, *data_size* of the pool's data device; paths of the user's."""
 
     rig: str
     settings: Sequence[Setting]
     subject: str = CORE
     image: Path | None = None
     container_bytes: int = 100 << 20
+    data_size: Bytes | None = None
     directory: Path | None = None
     keep: bool = False
     record: Path | None = None
@@ -89,6 +91,8 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
     ):
         # Names in /dev/mapper are the machine's: a run's own, so that several can go on at once.
         shape = PoolShape(f"thinsim-{journal.path.stem}")
+        if request.data_size is not None:
+            shape = replace(shape, data_size=request.data_size)
         begun = time.monotonic()
         image, history = await _image(request, directory, stack, progress)
         spent["image"] = time.monotonic() - begun
@@ -194,7 +198,7 @@ async def _stand_up(
             yield played
         return
     contents = Contents(
-        image,
+        image or NO_IMAGE,
         request.container_bytes,
         played=history if image is None else None,
         record=history if recording else None,

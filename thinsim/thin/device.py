@@ -152,6 +152,19 @@ class ThinDevice:
                 return True
         return False
 
+    def origin_ranges(self, offset: int, length: int) -> list[tuple[int, int]]:
+        """Return (offset, length) of what a write there may copy from the external origin.
+
+        That are its first and last block, as far as the origin goes; the blocks between are written whole.
+        """
+        size, origin_end = self._block, self.origin_bytes or 0
+        first, last = offset // size, (offset + length - 1) // size
+        if last - first < 2:
+            ranges = [(first * size, (last + 1) * size)]
+        else:
+            ranges = [(first * size, (first + 1) * size), (last * size, (last + 1) * size)]
+        return [(begin, min(end, origin_end) - begin) for begin, end in ranges if begin < origin_end]
+
     def plan_write(self, offset: int, length: int) -> WritePlan:
         """Return the plan of a write, or of its beginning as far as there are data blocks for it.
 
@@ -162,9 +175,12 @@ class ThinDevice:
         self._check_request(offset, length)
         if length == 0:
             return WritePlan([], 0)
-        time = self._record().snapshotted_time
+        record = self._record()
+        time = record.snapshotted_time
         found = self._find(offset, length)
         first, last = offset // self._block, (offset + length - 1) // self._block
+        zero = not self._pool.features.skip_block_zeroing
+        origin = self.origin_bytes or 0
         targets: list[int] = []
         inserts: list[Insert] = []
         epoch = self._pool.epoch
@@ -181,13 +197,15 @@ class ThinDevice:
                 if not targets or epoch != self._pool.epoch:
                     raise
                 break
-            inserts.append(Insert(vblock, block, old))
             targets.append(block)
+            if old is None and not zero and vblock * self._block >= origin:
+                # Nothing to prepare, so that the kernel maps it before the data is written (schedule_zero).
+                self._map(record, [(vblock, block)])
+            else:
+                inserts.append(Insert(vblock, block, old))
         if inserts:
             self._pool.remapping.setdefault(self.thin_id, set()).update(insert.vblock for insert in inserts)
         length = min(length, (first + len(targets)) * self._block - offset)
-        zero = not self._pool.features.skip_block_zeroing
-        origin = self.origin_bytes or 0
         steps: list[Step] = list(
             prepare_steps(inserts, offset, length, self._block, zero=zero, origin_bytes=origin)
         )
@@ -283,10 +301,7 @@ class ThinDevice:
             pool.leak(blocks, plan._epoch)
             raise DeviceMapperError(errno.EIO, "the pool became read-only during the write")
         record = self._record()
-        with pool.changing("insertion of a mapping"):
-            for insert in plan._inserts:
-                pool.metadata.insert(record, insert.vblock, insert.data_block)
-        pool.in_flight.remove(blocks)
+        self._map(record, [(insert.vblock, insert.data_block) for insert in plan._inserts])
 
     def abandon(self, plan: WritePlan | DiscardPlan) -> None:
         """A step failed: a write maps nothing and its blocks stay allocated; a discard completes."""
@@ -295,6 +310,13 @@ class ThinDevice:
             return
         self._close(plan)
         self._pool.leak(self._land(plan), plan._epoch)
+
+    def _map(self, record: ThinRecord, blocks: list[tuple[int, int]]) -> None:
+        """Map virtual to data blocks, which are in flight no more."""
+        with self._pool.changing("insertion of a mapping"):
+            for vblock, data_block in blocks:
+                self._pool.metadata.insert(record, vblock, data_block)
+        self._pool.in_flight.remove(data_block for _, data_block in blocks)
 
     def _find(self, offset: int, length: int) -> dict[int, int]:
         """Return the packed mappings of the blocks of a byte range; EIO."""

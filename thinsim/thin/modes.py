@@ -25,6 +25,8 @@ class Modes:
     """The mode of a pool, and the count of events that ``dmsetup wait`` sees.
 
     *set_read_only* is told whether the metadata may be written in the mode that was gone to.
+    *out_of_data_space* is set from a shortage until the pool is in WRITE mode again, *shortages* counts how
+    often a wait for space began: the executor's timer starts anew with each (no_space_timeout).
     """
 
     def __init__(self, set_read_only: Callable[[bool], None]) -> None:
@@ -33,19 +35,27 @@ class Modes:
         self.needs_check = False
         self.event_nr = 0
         self.error_if_no_space = False
+        self.out_of_data_space = False
+        self.shortages = 0
+        self._error_wanted = False
         self._low_water_blocks = 0
         self._low_water_triggered = False
 
-    def bind(self, features: PoolFeatures, low_water_blocks: int) -> None:
-        """Take what a table asks for (dm-thin.c, bind_control_target)."""
-        self.error_if_no_space = features.error_if_no_space
-        self._low_water_blocks = low_water_blocks
-        self.switch(PoolMode.READ_ONLY if features.read_only else PoolMode.WRITE)
+    @property
+    def waits_for_space(self) -> bool:
+        """Whether writes that need a block are held until there is one."""
+        return self.mode is PoolMode.OUT_OF_DATA_SPACE and not self.error_if_no_space
 
-    def resume(self, features: PoolFeatures) -> None:
-        """Let the low water mark trigger again and undo what the no-space timeout changed (pool_resume)."""
+    def bind(self, features: PoolFeatures, low_water_blocks: int, *, loaded: bool = True) -> None:
+        """Take what a table asks for (dm-thin.c, bind_control_target); its mode only when newly *loaded*."""
+        self.error_if_no_space = self._error_wanted = features.error_if_no_space
+        self._low_water_blocks = low_water_blocks
+        wanted = PoolMode.READ_ONLY if features.read_only else PoolMode.WRITE
+        self.switch(wanted if loaded else self.mode)
+
+    def resume(self) -> None:
+        """Let the low water mark trigger again (pool_resume)."""
         self._low_water_triggered = False
-        self.error_if_no_space = features.error_if_no_space
 
     def switch(self, new: PoolMode) -> None:
         """Go to *new*, unless the pool needs a check or has failed; a change is an event."""
@@ -53,8 +63,14 @@ class Modes:
             new = self.mode if self.mode is not PoolMode.WRITE else PoolMode.READ_ONLY
         if self.mode is PoolMode.FAIL:
             new = PoolMode.FAIL
-        if new is not PoolMode.OUT_OF_DATA_SPACE:
+        if new is PoolMode.OUT_OF_DATA_SPACE:
+            self.out_of_data_space = True
+            self.shortages += not self.error_if_no_space
+        else:
             self._set_read_only(new is not PoolMode.WRITE)
+        if new is PoolMode.WRITE:
+            self.out_of_data_space = False
+            self.error_if_no_space = self._error_wanted
         if new is not self.mode:
             self.mode = new
             self.event_nr += 1
@@ -71,6 +87,6 @@ class Modes:
 
     def no_space_timeout(self) -> None:
         """The executor's timer fired: held writes are to fail with ENOSPC (do_no_space_timeout)."""
-        if self.mode is PoolMode.OUT_OF_DATA_SPACE and not self.error_if_no_space:
+        if self.waits_for_space:
             self.error_if_no_space = True
             self.event_nr += 1

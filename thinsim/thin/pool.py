@@ -56,22 +56,33 @@ class Pool(Transaction):
         )
         self.metadata.before_commit = flush_data
         self._store = store
-        self.metadata.space.low_water_blocks = self._metadata_low_watermark()
-        self.metadata.space.low_water = self.modes.note_low_metadata
+        self.watch_metadata()
         self.bind(features, low_water_blocks, data_can_discard)
         self.target_blocks = self.metadata.data.nr_blocks
         if data_blocks is not None:
             self.grow(data_blocks)
 
-    def bind(self, features: PoolFeatures, low_water_blocks: int, data_can_discard: bool = True) -> None:
-        """Take the features of a newly loaded table; may change the mode (dm-thin.c, bind_control_target)."""
+    def bind(
+        self,
+        features: PoolFeatures,
+        low_water_blocks: int,
+        data_can_discard: bool = True,
+        *,
+        loaded: bool = True,
+    ) -> None:
+        """Take the features of a table; a newly *loaded* one may change the mode (bind_control_target)."""
         self.features = features
         self.passes_down = data_can_discard and not (features.no_discard_passdown or features.ignore_discard)
-        self.modes.bind(features, low_water_blocks)
+        self.modes.bind(features, low_water_blocks, loaded=loaded)
+
+    def watch_metadata(self) -> None:
+        """A table was loaded: few metadata blocks are an event (dm_pool_register_metadata_threshold)."""
+        self.metadata.space.low_water_blocks = self._metadata_low_watermark()
+        self.metadata.space.low_water = self.modes.note_low_metadata
 
     def resume(self) -> None:
         """The pool device resumes: the low water mark can trigger again (dm-thin.c, pool_resume)."""
-        self.modes.resume(self.features)
+        self.modes.resume()
 
     def grow(self, data_blocks: int) -> None:
         """Take the devices' present sizes; the executor commits (maybe_resize_data_dev, _metadata_dev).

@@ -81,38 +81,78 @@ def target_type(line: str) -> str:
     return words[2]
 
 
+@dataclass(frozen=True, slots=True)
+class PoolTableWords:
+    """A pool's table line as far as the kernel reads it before it opens the devices (pool_ctr)."""
+
+    length: Sectors
+    metadata_dev: str
+    data_dev: str
+    block_size: str
+    low_water: str
+    features: PoolFeatures
+
+    @classmethod
+    def read(cls, line: str) -> "PoolTableWords":
+        """Read *line*; EINVAL with the kernel's error text."""
+        start, length, arguments = target_words(line, POOL_TARGET)
+        if start:
+            raise _invalid(f"Gap in table: {POOL_TARGET} starts at sector {start}, not at 0")
+        if len(arguments) < 4:
+            raise _invalid(f"Invalid argument count: {len(arguments)}, a {POOL_TARGET} takes at least 4")
+        metadata_dev, data_dev, block_size, low_water = arguments[:4]
+        if metadata_dev == data_dev:
+            raise _invalid(f"Error setting metadata or data device: both are {data_dev!r}")
+        features = _parse_features(arguments[4:])
+        return cls(Sectors(length), metadata_dev, data_dev, block_size, low_water, features)
+
+    def table(self) -> PoolTable:
+        """Read what comes after the devices; EINVAL."""
+        size, blocks = parse_number(self.block_size), parse_number(self.low_water)
+        if size is None or not _MIN_BLOCK_SIZE <= size <= _MAX_BLOCK_SIZE or size % _MIN_BLOCK_SIZE:
+            raise _invalid(f"Invalid block size: {self.block_size!r}")
+        if blocks is None:
+            raise _invalid(f"Invalid low water mark: {self.low_water!r}")
+        devices = self.metadata_dev, self.data_dev
+        return PoolTable(self.length, *devices, Sectors(size), blocks, self.features)
+
+
+@dataclass(frozen=True, slots=True)
+class ThinTableWords:
+    """A thin device's table line as far as the kernel reads it before it opens the devices (thin_ctr)."""
+
+    length: Sectors
+    pool_dev: str
+    thin_id: str
+    origin_dev: str | None
+
+    @classmethod
+    def read(cls, line: str) -> "ThinTableWords":
+        """Read *line*; EINVAL with the kernel's error text."""
+        start, length, arguments = target_words(line, THIN_TARGET)
+        if start:
+            raise _invalid(f"a {THIN_TARGET} target starts at sector 0, not at {start}")
+        if len(arguments) not in (2, 3):
+            raise _invalid(f"Invalid argument count: {len(arguments)}, a {THIN_TARGET} takes 2 or 3")
+        origin = arguments[2] if len(arguments) == 3 else None
+        if origin == arguments[0]:
+            raise _invalid(f"Error setting origin device: {origin!r} is the pool")
+        return cls(Sectors(length), arguments[0], arguments[1], origin)
+
+    def table(self) -> ThinTable:
+        """Read the thin id, which comes after the devices; EINVAL."""
+        thin_id = parse_thin_id(self.thin_id, "Invalid device id")
+        return ThinTable(self.length, self.pool_dev, thin_id, self.origin_dev)
+
+
 def parse_pool_table(line: str) -> PoolTable:
     """Read a pool's table line; EINVAL with the kernel's error text, in the kernel's order of checks."""
-    start, length, arguments = target_words(line, POOL_TARGET)
-    if start:
-        raise _invalid(f"Gap in table: {POOL_TARGET} starts at sector {start}, not at 0")
-    if len(arguments) < 4:
-        raise _invalid(f"Invalid argument count: {len(arguments)}, a {POOL_TARGET} takes at least 4")
-    metadata_dev, data_dev, block_size, low_water = arguments[:4]
-    if metadata_dev == data_dev:
-        raise _invalid(f"Error setting metadata or data device: both are {data_dev!r}")
-    features = _parse_features(arguments[4:])
-    blocks = parse_number(low_water)
-    size = parse_number(block_size)
-    if size is None or not _MIN_BLOCK_SIZE <= size <= _MAX_BLOCK_SIZE or size % _MIN_BLOCK_SIZE:
-        raise _invalid(f"Invalid block size: {block_size!r}")
-    if blocks is None:
-        raise _invalid(f"Invalid low water mark: {low_water!r}")
-    return PoolTable(Sectors(length), metadata_dev, data_dev, Sectors(size), blocks, features)
+    return PoolTableWords.read(line).table()
 
 
 def parse_thin_table(line: str) -> ThinTable:
     """Read a thin device's table line; EINVAL with the kernel's error text."""
-    start, length, arguments = target_words(line, THIN_TARGET)
-    if start:
-        raise _invalid(f"a {THIN_TARGET} target starts at sector 0, not at {start}")
-    if len(arguments) not in (2, 3):
-        raise _invalid(f"Invalid argument count: {len(arguments)}, a {THIN_TARGET} takes 2 or 3")
-    origin = arguments[2] if len(arguments) == 3 else None
-    if origin == arguments[0]:
-        raise _invalid(f"Error setting origin device: {origin!r} is the pool")
-    thin_id = parse_thin_id(arguments[1], "Invalid device id")
-    return ThinTable(Sectors(length), arguments[0], thin_id, origin)
+    return ThinTableWords.read(line).table()
 
 
 def _parse_features(arguments: list[str]) -> PoolFeatures:

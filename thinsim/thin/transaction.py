@@ -43,10 +43,12 @@ class Transaction:
 
     @property
     def changed(self) -> bool:
-        """Whether there is anything to commit; a commit is also what ends out_of_data_space."""
-        return self.metadata.uncommitted or (
-            self.mode is PoolMode.OUT_OF_DATA_SPACE and self.metadata.data.nr_free > 0
-        )
+        """Whether a commit would change anything: the metadata, or the mode, which follows what is free."""
+        if self.metadata.uncommitted:
+            return True
+        if self.mode is PoolMode.OUT_OF_DATA_SPACE and self.metadata.data.nr_free > 0:
+            return True
+        return self.mode <= PoolMode.OUT_OF_DATA_SPACE and not self.metadata.free_blocks
 
     def commit(self) -> None:
         """Flush the data device, then make the transaction durable; the mode follows what is free then.

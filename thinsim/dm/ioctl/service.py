@@ -122,11 +122,12 @@ class IoctlService:
     async def _suspend_or_resume(self, packet: Packet) -> None:
         device = self._find(packet)
         lock_fs = not packet.flags & (Flag.SKIP_LOCKFS | Flag.NOFLUSH)
+        noflush = packet.has(Flag.NOFLUSH)
         if packet.has(Flag.SUSPEND):
-            await self._dm.suspend_device(device, lock_fs=lock_fs)
+            await self._dm.suspend_device(device, lock_fs=lock_fs, noflush=noflush)
         else:
             swapped = device.inactive is not None or device.suspended
-            await self._dm.resume_device(device)
+            await self._dm.resume_device(device, lock_fs=lock_fs, noflush=noflush)
             packet.put(Flag.UEVENT_GENERATED, swapped)
         packet.put(Flag.INACTIVE_PRESENT, device.inactive is not None)
         await self._describe(packet, device)

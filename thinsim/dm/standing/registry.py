@@ -85,13 +85,19 @@ async def restore(dm: LocalDeviceMapper, remembered: Sequence[Remembered]) -> No
     """Make the devices again, those that others use first; one that can't be made is logged and left out."""
     # A table that named a device by its number means the device, which has another number now.
     names = {device.number: f"{MAPPER}/{device.name}" for device in remembered}
-    waiting = list(remembered)
+    waiting, made = list(remembered), []
     while waiting:
         before = {device.name for device in waiting}
         ready = [device for device in waiting if not _uses(device, names) & before - {device.name}]
-        for device in ready or waiting:
-            await _make(dm, device, names)
-            waiting.remove(device)
+        for wanted in ready or waiting:
+            await _make(dm, wanted, names)
+            waiting.remove(wanted)
+            made.append(wanted)
+    # A suspended pool takes no thin devices: users are suspended first, and what they use last.
+    for wanted in reversed(made):
+        device = dm.devices.get(wanted.name)
+        if device is not None and wanted.suspended and device.live is not None:
+            await dm.suspend_device(device, lock_fs=False)
 
 
 def _uses(device: Remembered, names: dict[str, str]) -> set[str]:
@@ -109,8 +115,6 @@ async def _make(dm: LocalDeviceMapper, wanted: Remembered, names: dict[str, str]
         if lines:
             await dm.load_lines(device, lines, read_only=wanted.read_only)
             await dm.resume_device(device)
-            if wanted.suspended:
-                await dm.suspend_device(device, lock_fs=False)
     except (KernelError, OSError) as error:
         log.error("device %s of the daemon before can't be made again: %s", wanted.name, error)
 

@@ -24,6 +24,10 @@ class Target(Protocol):
     def allocated(self) -> int:
         """Bytes that are allocated for the segment: all of it, unless it is thin."""
 
+    @property
+    def events(self) -> int:
+        """Events so far (dm_table_event)."""
+
     async def status(self, *, flush: bool) -> str:
         """Return what ``dmsetup status`` shows after the type; with *flush* a pool commits first."""
 
@@ -45,14 +49,23 @@ class Target(Protocol):
     async def flush(self) -> None:
         """Return once what was written is durable."""
 
+    async def awake(self) -> None:
+        """Return once no suspend of what it stands on suspends it, too (dm_internal_suspend)."""
+
+    async def check_limits(self) -> None:
+        """Called before the table goes live; an error drops it (dm-table.c, dm_calculate_queue_limits)."""
+
     async def prepare_resume(self) -> None:
         """Called before the device resumes; an error leaves it suspended (preresume)."""
 
     async def resume(self) -> None:
         """The device resumes."""
 
-    async def prepare_suspend(self) -> None:
-        """Called before the device's I/O is held (presuspend)."""
+    async def prepare_suspend(self, *, noflush: bool) -> None:
+        """Called before the device's I/O is held (presuspend); *noflush*: nothing held may hold up that."""
+
+    async def undo_suspend(self) -> None:
+        """The suspend that was prepared is off (presuspend_undo)."""
 
     async def suspended(self) -> None:
         """The device's I/O is held now (postsuspend)."""

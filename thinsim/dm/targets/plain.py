@@ -31,6 +31,11 @@ class PlainTarget:
         """All of it."""
         return self._length
 
+    @property
+    def events(self) -> int:
+        """None."""
+        return 0
+
     async def status(self, *, flush: bool) -> str:
         """Nothing."""
         return ""
@@ -44,13 +49,22 @@ class PlainTarget:
         for device in {id(device): device for device in self._lower}.values():
             await device.flush()
 
+    async def awake(self) -> None:
+        """At once."""
+
+    async def check_limits(self) -> None:
+        """Nothing to check."""
+
     async def prepare_resume(self) -> None:
         """Nothing to do."""
 
     async def resume(self) -> None:
         """Nothing to do."""
 
-    async def prepare_suspend(self) -> None:
+    async def prepare_suspend(self, *, noflush: bool) -> None:
+        """Nothing to do."""
+
+    async def undo_suspend(self) -> None:
         """Nothing to do."""
 
     async def suspended(self) -> None:

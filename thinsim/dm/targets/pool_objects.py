@@ -4,7 +4,7 @@ A pool target and the thin targets on it share one; a reload finds it again.
 """
 
 import errno
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import trio
@@ -26,9 +26,25 @@ class PoolObject:
         self.metadata = metadata
         self.data = data
         self.owner = owner
-        self.suspended = True
-        """Until the first resume, and from each suspend to the next resume."""
+        self._resumed = trio.Event()
         self.users = 1
+
+    @property
+    def suspended(self) -> bool:
+        """Until the first resume, and from each suspend to the next resume."""
+        return not self._resumed.is_set()
+
+    @suspended.setter
+    def suspended(self, suspended: bool) -> None:
+        if not suspended:
+            self._resumed.set()
+        elif self._resumed.is_set():
+            self._resumed = trio.Event()
+
+    async def awake(self) -> None:
+        """Return once the pool is not suspended."""
+        while self.suspended:
+            await self._resumed.wait()
 
     @property
     def numbers(self) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -37,13 +53,14 @@ class PoolObject:
 
 
 class PoolObjects:
-    """The pools of one device-mapper."""
+    """The pools of one device-mapper; *no_space_timeout* as ``HeldWrites`` takes it."""
 
-    def __init__(self, run: Runner, nursery: trio.Nursery) -> None:
+    def __init__(self, run: Runner, nursery: trio.Nursery, no_space_timeout: Callable[[], float]) -> None:
         self._run = run
+        self._no_space_timeout = no_space_timeout
         self._nursery = nursery
         self._objects: list[PoolObject] = []
-        self._committers: dict[int, trio.CancelScope] = {}
+        self._clocks: dict[int, trio.CancelScope] = {}
         self._lock = trio.Lock()
 
     def of(self, owner: object) -> PoolObject | None:
@@ -71,10 +88,11 @@ class PoolObjects:
             if self.of(owner) is not None:
                 raise DeviceMapperError(errno.EINVAL, "different pool cannot replace a pool")
             active = await activate(table, Borrowed(metadata.block), Borrowed(data.block), self._run)
+            active.held.timeout = self._no_space_timeout
             opened = PoolObject(active, metadata, data, owner)
             self._objects.append(opened)
-            scope = self._committers[id(opened)] = trio.CancelScope()
-            self._nursery.start_soon(_keep_committing, active, scope)
+            scope = self._clocks[id(opened)] = trio.CancelScope()
+            self._nursery.start_soon(_keep_time, active, scope)
             return opened
 
     def share(self, pool: PoolObject) -> None:
@@ -89,7 +107,7 @@ class PoolObjects:
         # Once begun it is finished: a pool half closed would keep its devices open.
         with trio.CancelScope(shield=True):
             self._objects.remove(pool)
-            self._committers.pop(id(pool)).cancel()
+            self._clocks.pop(id(pool)).cancel()
             try:
                 await pool.active.close()
             finally:
@@ -101,14 +119,17 @@ def _same(one: LowerDevice, other: LowerDevice) -> bool:
     return one.block is other.block or (one.number != (0, 0) and one.number == other.number)
 
 
-async def _keep_committing(pool: ActivePool, scope: trio.CancelScope) -> None:
+async def _keep_time(pool: ActivePool, scope: trio.CancelScope) -> None:
+    """Commit once a period, and end waits for space."""
     with scope:
-        await pool.keep_committing()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pool.keep_committing)
+            nursery.start_soon(pool.keep_time)
 
 
 @asynccontextmanager
-async def pool_objects(run: Runner) -> AsyncIterator[PoolObjects]:
+async def pool_objects(run: Runner, no_space_timeout: Callable[[], float]) -> AsyncIterator[PoolObjects]:
     """Yield the pools of a device-mapper; whatever commits them ends with the block."""
     async with trio.open_nursery() as nursery:
-        yield PoolObjects(run, nursery)
+        yield PoolObjects(run, nursery, no_space_timeout)
         nursery.cancel_scope.cancel()

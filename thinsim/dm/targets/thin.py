@@ -2,15 +2,16 @@
 
 import errno
 
-from thinsim.block.borrowed import Borrowed
 from thinsim.dm.activity import Act, Activity, ActivityLog
 from thinsim.dm.lower_devices import LowerDevice, LowerDevices
+from thinsim.dm.nodes import device_number
 from thinsim.dm.targets.plain import PlainTarget, after_type
 from thinsim.dm.targets.pool_objects import PoolObject, PoolObjects
 from thinsim.dm.write_trace import TracedWrite, WriteTrace
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import ThinDevice
-from thinsim.thin.table import ThinTable, parse_thin_table
+from thinsim.thin.modes import PoolMode
+from thinsim.thin.table import ThinTable, ThinTableWords
 from thinsim.units import SECTOR_SIZE, bytes_of
 
 
@@ -35,6 +36,7 @@ class ThinTarget(PlainTarget):
         self._name = name
         self._table = table
         self._texts = [device.text for device in lower]
+        self._origin = lower[1] if len(lower) > 1 else None
         self._pools = pools
         self._trace = trace
         self._activity = activity
@@ -59,7 +61,9 @@ class ThinTarget(PlainTarget):
         return after_type(status.text(0, self._table.length))
 
     def table(self) -> str:
-        """Return pool, thin id and external origin."""
+        """Return pool, thin id and external origin; Fail in a failed pool, as the status."""
+        if self.pool.active.engine.mode is PoolMode.FAIL:
+            return "Fail"
         return after_type(self._table.text(*self._texts))
 
     async def read(self, offset: int, length: int) -> bytes:
@@ -80,6 +84,28 @@ class ThinTarget(PlainTarget):
     async def flush(self) -> None:
         """Return once what was written is durable, its mappings included."""
         await self.pool.active.flush(self._thin)
+
+    async def awake(self) -> None:
+        """Wait for the resume of a suspended pool."""
+        await self.pool.awake()
+
+    async def prepare_suspend(self, *, noflush: bool) -> None:
+        """Without flush what waits for space is given back (thin_presuspend)."""
+        if noflush:
+            self.pool.active.held.give_back(self._thin)
+
+    async def undo_suspend(self) -> None:
+        """Requests may wait for space again."""
+        self.pool.active.held.hold_again(self._thin)
+
+    async def suspended(self) -> None:
+        """Requests may wait for space again (thin_postsuspend)."""
+        self.pool.active.held.hold_again(self._thin)
+
+    async def prepare_resume(self) -> None:
+        """Look how long the external origin is now (thin_preresume)."""
+        if self._origin is not None:
+            self._thin.origin_bytes = self._origin.size
 
     async def resume(self) -> None:
         """Its table is live."""
@@ -107,24 +133,20 @@ async def build(
     activity: ActivityLog,
 ) -> ThinTarget:
     """Return the target of a table *line* on device *name*; errors in the order of thin_ctr."""
-    table = parse_thin_table(line)
+    words = ThinTableWords.read(line)
     opened: list[LowerDevice] = []
     try:
-        if table.origin_dev is not None:
-            opened.append(await lower.open_read_only(table.origin_dev, "Error opening origin device"))
-        own = await lower.own(table.pool_dev)
-        if own is None:
-            raise DeviceMapperError(errno.EINVAL, f"Error opening pool device: {table.pool_dev}")
-        pool = pools.of(own)
+        if words.origin_dev is not None:
+            opened.append(await lower.open_read_only(words.origin_dev, "Error opening origin device"))
+        own = await lower.own(words.pool_dev)
+        if own is None and device_number(words.pool_dev) == "0:0":
+            raise DeviceMapperError(errno.ENODEV, f"Error opening pool device: {words.pool_dev}")
+        table = words.table()
+        pool = None if own is None else pools.of(own)
         if pool is None:
             raise DeviceMapperError(errno.EINVAL, f"Couldn't find pool object: {table.pool_dev}")
-        if opened and await lower.uses(table.origin_dev, own):
-            # Its reads would wait for the very write that needs them.
-            raise DeviceMapperError(
-                errno.EOPNOTSUPP, f"an external origin in the same pool is not served: {table.origin_dev}"
-            )
         opened.insert(0, await lower.open(table.pool_dev, "Error opening pool device"))
-        origin = Borrowed(opened[1].block) if len(opened) > 1 else None
+        origin = opened[1] if len(opened) > 1 else None
         thin = await pool.active.open_thin(table.thin_id, table.length, origin)
         # The kernel looks for the thin id first (thin_ctr).
         if pool.suspended:

@@ -8,7 +8,7 @@ from thinsim.dm.lower_devices import LowerDevice, LowerDevices
 from thinsim.dm.targets.plain import PlainTarget, after_type
 from thinsim.dm.targets.pool_objects import PoolObject, PoolObjects
 from thinsim.errors import DeviceMapperError
-from thinsim.thin.table import PoolTable, parse_pool_table
+from thinsim.thin.table import PoolTable, PoolTableWords
 from thinsim.units import bytes_of
 
 
@@ -26,6 +26,8 @@ class ThinPoolTarget(PlainTarget):
         self._table = table
         self._pools = pools
         self._closed = False
+        self._loaded = True
+        """Until it is live: then the pool's mode is no longer the table's."""
 
     @property
     def depends_on(self) -> tuple[tuple[int, int], ...]:
@@ -41,6 +43,11 @@ class ThinPoolTarget(PlainTarget):
     def allocated(self) -> int:
         """Bytes of the used data blocks."""
         return self.pool.active.engine.status().used_data * self.block_bytes
+
+    @property
+    def events(self) -> int:
+        """Low water marks, changes of the mode, the no-space timeout."""
+        return self.pool.active.engine.event_nr
 
     @property
     def block_bytes(self) -> int:
@@ -77,25 +84,33 @@ class ThinPoolTarget(PlainTarget):
         """Flush the data device."""
         await self.pool.data.flush()
 
+    async def check_limits(self) -> None:
+        """EINVAL when the table is longer than the data device."""
+        if bytes_of(self._table.length) > self.pool.data.size:
+            raise DeviceMapperError(errno.EINVAL, f"{self._table.data_dev} is too small for the pool's table")
+
     async def prepare_resume(self) -> None:
         """Take this table's features and size (pool_preresume); what grew is committed."""
-        await self.pool.active.resume(self._table)
+        loaded, self._loaded = self._loaded, False
+        await self.pool.active.resume(self._table, loaded=loaded)
 
     async def resume(self) -> None:
         """The thin devices' I/O is let through already."""
         self.pool.suspended = False
 
-    async def prepare_suspend(self) -> None:
+    async def prepare_suspend(self, *, noflush: bool) -> None:
         """Hold the thin devices' I/O (pool_presuspend)."""
         self.pool.suspended = True
-        try:
-            await self.pool.active.gate.close()
-        except BaseException:
-            self.pool.suspended = False
-            raise
+        await self.pool.active.gate.close()
+
+    async def undo_suspend(self) -> None:
+        """Let the thin devices' I/O through again (pool_presuspend_undo)."""
+        self.pool.active.gate.open()
+        self.pool.suspended = False
 
     async def suspended(self) -> None:
-        """Commit (pool_postsuspend)."""
+        """Take back what was held for space, commit (pool_postsuspend)."""
+        self.pool.active.held.pool_suspended()
         await self.pool.active.commit_or_log()
 
     async def close(self) -> None:
@@ -107,11 +122,12 @@ class ThinPoolTarget(PlainTarget):
 
 async def build(line: str, owner: object, lower: LowerDevices, pools: PoolObjects) -> ThinPoolTarget:
     """Return the target of a table *line* on device *owner*; errors in the order of pool_ctr."""
-    table = parse_pool_table(line)
+    words = PoolTableWords.read(line)
     opened: list[LowerDevice] = []
     try:
-        opened.append(await lower.open(table.metadata_dev, "Error opening metadata block device"))
-        opened.append(await lower.open(table.data_dev, "Error getting data device"))
+        opened.append(await lower.open(words.metadata_dev, "Error opening metadata block device"))
+        opened.append(await lower.open(words.data_dev, "Error getting data device"))
+        table = words.table()
         pool = await pools.acquire(table, opened[0], opened[1], owner)
     except BaseException:
         for device in opened:
@@ -121,6 +137,7 @@ async def build(line: str, owner: object, lower: LowerDevices, pools: PoolObject
     if engine.features.ignore_discard != table.features.ignore_discard:
         await pools.release(pool)
         raise DeviceMapperError(errno.EINVAL, "Discard support cannot be disabled once enabled")
+    engine.watch_metadata()
     # The block size of a reload is validated and ignored.
     return ThinPoolTarget(replace(table, block_size=engine.block_size), pool, pools)
 

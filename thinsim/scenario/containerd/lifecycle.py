@@ -14,8 +14,9 @@ from thinsim.measure.observed import ObservedDevices
 from thinsim.measure.sample import Meter
 from thinsim.rig.interface import Rig
 from thinsim.rig.journal import Journal, Kind
-from thinsim.scenario.container_lifecycle import LifecycleResult, Phase, Progress, Setting
+from thinsim.scenario.container_lifecycle import LifecycleResult, Phase, Setting
 from thinsim.scenario.containerd.server import Containerd, ContainerdConfig, running_containerd
+from thinsim.scenario.measured_steps import Progress
 
 _Result = TypeVar("_Result")
 

@@ -15,7 +15,7 @@ from thinsim.scenario.image.errors import InvalidImageError
 from thinsim.scenario.image.layer import Layer
 from thinsim.scenario.image.oci import read_oci
 
-__all__ = ["Image", "Layer", "open_image"]
+__all__ = ["NO_IMAGE", "Image", "Layer", "open_image"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,10 @@ class Image:
     note: str
     path: Path
     """The archive or layout."""
+
+
+NO_IMAGE = Image("none", "", (), "", Path())
+"""For a rig on which nothing is imported from an archive."""
 
 
 @contextmanager

@@ -93,6 +93,11 @@ class PoolMetadata(MetadataTransaction):
         """Return the devices that are open or have changed in the running transaction."""
         return list(self._records.values())
 
+    @property
+    def devices_changed(self) -> bool:
+        """Whether a device has changed since the last commit (dm_pool_changed_this_transaction)."""
+        return any(record.changed for record in self._records.values())
+
     def thin_ids(self) -> list[ThinId]:
         """Return the ids of all devices, ascending."""
         return [ThinId(key) for key, _ in self.trees.top.entries(self.superblock.mapping_root)]

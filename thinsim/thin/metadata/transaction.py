@@ -1,6 +1,7 @@
 """The running transaction of a pool's metadata: format, open, commit, abort (dm-thin-metadata.c)."""
 
 import errno
+import logging
 from collections.abc import Callable
 
 from thinsim.errors import DeviceMapperError
@@ -17,6 +18,8 @@ from thinsim.thin.metadata.store import MAX_METADATA_BLOCKS, MetadataStore
 from thinsim.thin.metadata.superblock import LOCATION, NEEDS_CHECK, Superblock
 
 _MAX_RESERVE = 4096
+
+log = logging.getLogger(__name__)
 
 
 class MetadataTransaction:
@@ -78,11 +81,22 @@ class MetadataTransaction:
             self._outlive_abort(record)
 
     def set_needs_check(self) -> None:
-        """Mark the metadata as in need of a check, at once and durably."""
+        """Mark the metadata as in need of a check, at once and durably if the device takes the mark.
+
+        One that fails to be written is tried again by ``close``: the kernel has it in its cache till then.
+        """
         self.superblock.flags |= NEEDS_CHECK
         durable = self.blocks.get(LOCATION, Superblock).copy()
         durable.flags |= NEEDS_CHECK
-        self._put_superblock(durable)
+        try:
+            self._put_superblock(durable)
+        except OSError as error:
+            log.error("the mark that a check is needed can't be written: %s", error)
+
+    def close(self) -> None:
+        """Write the mark that could not be written; what is not committed goes. ``OSError``."""
+        if self.superblock.needs_check:
+            self.blocks.write_back()
 
     @property
     def free_blocks(self) -> int:

@@ -4,22 +4,20 @@ Machines get slower and faster while a benchmark runs; only what was measured si
 A figure is the median over the rounds; a ratio is the median of the rounds' own ratios.
 """
 
-import platform
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing measured: more is better."""
+    """One thing measured; more of it is better, or less."""
 
     name: str
     unit: str
+    more_is_better: bool = True
 
 
 @dataclass(slots=True)
@@ -93,30 +91,3 @@ def awake_processors() -> Iterator[bool]:
             yield True
     except OSError:
         yield False
-
-
-def environment(directory: Path) -> dict[str, object]:
-    """Return what a reader must know of the machine to compare."""
-    processor = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.machine(),
-    )
-    directory = directory.resolve()
-    partition = max(
-        (each for each in psutil.disk_partitions(all=True) if directory.is_relative_to(each.mountpoint)),
-        key=lambda each: len(each.mountpoint),
-        default=None,
-    )
-    return {
-        "kernel": platform.release(),
-        "processor": processor,
-        "processors": psutil.cpu_count(),
-        "memory": psutil.virtual_memory().total,
-        "host_file_system": partition.fstype if partition else "unknown",
-        "load_at_start": psutil.getloadavg()[0],
-        "python": platform.python_version(),
-    }

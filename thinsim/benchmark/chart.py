@@ -8,7 +8,15 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from benchmarks.rounds import Measurements
+from thinsim.benchmark.comparison import Compared, Verdict
+from thinsim.benchmark.rounds import Measurements
+
+_COLOURS = {
+    Verdict.BETTER: "tab:green",
+    Verdict.WORSE: "tab:red",
+    Verdict.SAME: "tab:gray",
+    Verdict.ONE_SIDED: "tab:gray",
+}
 
 
 def ratio_chart(result: Measurements, reference: str, title: str, path: Path) -> None:
@@ -70,3 +78,22 @@ def growth_chart(
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
+
+
+def comparison_chart(compared: Sequence[Compared], title: str, path: Path) -> None:
+    """Draw each ratio with its interval; format by suffix."""
+    shown = [(each, each.ratio) for each in compared if each.ratio is not None and each.ratio.median > 0]
+    figure, axes = plt.subplots(figsize=(9, 0.32 * len(shown) + 1.5))
+    for place, (each, ratio) in enumerate(shown):
+        spread = [[ratio.median - ratio.low], [ratio.high - ratio.median]]
+        axes.errorbar(ratio.median, place, xerr=spread, fmt="o", color=_COLOURS[each.verdict])
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(shown)))
+    axes.set_yticklabels([f"{each.row}, {each.contender}" for each, _ in shown], fontsize="xx-small")
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlabel("ratio and the interval that holds its median; green is better, red is worse")
+    axes.set_title(title)
+    figure.tight_layout()
+    figure.savefig(path)
+    plt.close(figure)

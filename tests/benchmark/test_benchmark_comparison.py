@@ -1,0 +1,116 @@
+"""Series against each other, documents read back, contenders and sizes read from words."""
+
+from pathlib import Path
+
+import pytest
+
+from thinsim.benchmark.comparison import Verdict, between, differences, within
+from thinsim.benchmark.contenders import Sizes, parse_contender, steps_up
+from thinsim.benchmark.document import Benchmark, Series
+from thinsim.errors import InvalidValueError
+from thinsim.scenario.reproduce import SUBJECTS
+from thinsim.units import Bytes
+
+SIZES = "pool 2 GiB, image 1 MiB, container 1 MiB"
+
+
+def series(contender: str, figures: list[float | None], *, more: bool = False, row: str = "run") -> Series:
+    return Series(row=row, unit="s", more_is_better=more, contender=contender, sizes=SIZES, figures=figures)
+
+
+def document(*found: Series, **environment: str) -> Benchmark:
+    return Benchmark(
+        kind="thinsim bench",
+        format=1,
+        command="thinsim bench",
+        environment=environment,
+        rounds=6,
+        warm_up=1,
+        contenders=list(dict.fromkeys(each.contender for each in found)),
+        sizes=[SIZES],
+        series=list(found),
+    )
+
+
+def test_within_a_document_a_ratio_is_of_the_same_rounds() -> None:
+    # The machine gets slower by the round; each round's own ratio is 2 all the same.
+    slower = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
+    measured = document(series("a", list(slower)), series("b", [2 * each for each in slower]))
+    first, second = within(measured, SIZES, "run")
+    assert (first.ratio and first.ratio.median, first.verdict) == (1, Verdict.SAME)
+    assert second.ratio is not None
+    assert (second.ratio.low, second.ratio.median, second.ratio.high) == (2, 2, 2)
+    assert second.verdict is Verdict.WORSE
+
+
+def test_more_is_better_turns_the_verdict() -> None:
+    measured = document(series("a", [1.0] * 6, more=True), series("b", [2.0] * 6, more=True))
+    assert [each.verdict for each in within(measured, SIZES, "run")] == [Verdict.SAME, Verdict.BETTER]
+
+
+def test_between_documents_only_medians_that_lie_apart_differ() -> None:
+    before = document(series("a", [1.0, 1.1, 1.2, 1.3, 1.4, 1.5]))
+    noisy = document(series("a", [0.9, 1.1, 1.3, 1.4, 1.6, 1.7]))
+    twice = document(series("a", [2.0, 2.2, 2.4, 2.6, 2.8, 3.0]))
+    assert [each.verdict for each in between(before, noisy)] == [Verdict.SAME]
+    (found,) = between(before, twice)
+    assert found.verdict is Verdict.WORSE
+    assert found.ratio is not None
+    assert found.ratio.median == pytest.approx(2)
+    assert (found.ratio.low, found.ratio.high) == (pytest.approx(2 / 1.5), pytest.approx(3))
+
+
+def test_what_one_does_not_have_is_not_compared() -> None:
+    before = document(series("a", [1.0] * 6), series("a", [None] * 6, row="other"))
+    after = document(series("a", [1.0] * 5 + [None]), series("a", [1.0] * 6, row="other"))
+    assert [each.verdict for each in between(before, after)] == [Verdict.ONE_SIDED] * 2
+    assert between(before, document(series("b", [1.0] * 6))) == []
+
+
+def test_environments_that_differ_are_named() -> None:
+    one = document(series("a", [1.0]), kernel="6.1", python="3.11")
+    other = document(series("a", [1.0]), kernel="6.12", python="3.11", libc="2.36")
+    assert differences(one, other) == ["kernel: 6.1 against 6.12", "libc: - against 2.36"]
+
+
+def test_a_document_is_read_back_and_others_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    written = document(series("a", [1.0, None]), kernel="6.1")
+    file.write_text(written.model_dump_json())
+    assert Benchmark.read(file) == written
+    for text, complaint in {
+        "{": "Invalid JSON",
+        "{}": "kind: Field required",
+        written.model_dump_json().replace("thinsim bench", "other", 1): "kind: Input should be",
+        written.model_dump_json().replace('"format":1', '"format":2'): "format: Input should be 1",
+        written.model_dump_json().replace("[1.0,null]", "[]"): "series.0.figures",
+    }.items():
+        file.write_text(text)
+        with pytest.raises(InvalidValueError, match="not what thinsim bench --json writes") as refused:
+            Benchmark.read(file)
+        assert complaint in str(refused.value)
+
+
+def test_a_contender_is_three_words_each_of_those_there_are() -> None:
+    found = parse_contender("process/core/on", SUBJECTS, ["process", "emulated"])
+    assert (found.rig, found.subject, found.setting.discard_blocks) == ("process", "core", True)
+    assert found.name == "process/core/on"
+    for text, complaint in {
+        "core/on": "RIG/SUBJECT/SETTING",
+        "moon/core/on": "rig 'moon': there are process, emulated",
+        "process/moby/on": "subject 'moby'",
+        "process/core/loud": "setting of core 'loud': there are off, on, committed",
+    }.items():
+        with pytest.raises(InvalidValueError) as refused:
+            parse_contender(text, SUBJECTS, ["process", "emulated"])
+        assert complaint in str(refused.value)
+
+
+def test_sizes_grow_one_at_a_time() -> None:
+    one, two, three = (Bytes(each << 20) for each in (1, 2, 3))
+    assert steps_up([three], [one], [one]) == [Sizes(three, one, one)]
+    assert steps_up([three], [one, two], [one, three]) == [
+        Sizes(three, one, one),
+        Sizes(three, two, one),
+        Sizes(three, one, three),
+    ]

@@ -1,0 +1,71 @@
+"""``thinsim bench`` and ``thinsim compare`` as programs, on the rig that needs no root."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def thinsim(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "thinsim", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("bench")
+    done = thinsim(
+        *("bench", "--contender", "process/core/off", "--contender", "process/core/on"),
+        *("--rounds", "1", "--warm-up", "0", "--dir", directory),
+        *("--json", directory / "bench.json", "--plot", directory / "bench.svg"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "process/core/off" in done.stdout
+    assert "given back by removals, MiB/s" in done.stdout
+    assert "[2/2] round 1, process/core/on" in done.stderr
+    assert "<svg" in (directory / "bench.svg").read_text()
+    assert sorted(path.name for path in directory.iterdir()) == ["bench.json", "bench.svg"]
+    return directory / "bench.json"
+
+
+def test_every_row_has_a_figure_a_round_and_discards_only_where_there_are_some(measured: Path) -> None:
+    found = json.loads(measured.read_text())
+    assert {len(series["figures"]) for series in found["series"]} == {1}
+    punches = {
+        each["contender"]: each["figures"] for each in found["series"] if each["row"] == "hole punches"
+    }
+    assert punches["process/core/off"] == [0]
+    assert punches["process/core/on"][0] > 0
+
+
+def test_a_benchmark_compared_with_itself_does_not_differ(measured: Path) -> None:
+    done = thinsim("compare", measured, measured, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["environments_differ"] == []
+    ratios = [each["ratio"]["median"] for each in found["compared"] if each["ratio"]]
+    assert set(ratios) == {1.0}
+    assert "no difference seen" in thinsim("compare", measured, measured).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("bench", "--contender", "process/core"), "a contender is RIG/SUBJECT/SETTING"),
+        (("bench", "--plot", "ratios.gif"), "its name must end in .svg, .png, .pdf"),
+        (("compare", "/dev/null", "/dev/null"), "not what thinsim bench --json writes"),
+        (("compare", "/nonexistent", "/nonexistent"), "No such file"),
+    ],
+)
+def test_what_can_not_be_measured_or_compared_is_refused(words: tuple[str, ...], complaint: str) -> None:
+    done = thinsim(*words)
+    assert done.returncode == 1
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,154 @@
+"""Lets an emulated pool live through what ``tools/record_pool_life.py`` recorded on Linux."""
+
+import errno
+import hashlib
+import json
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+import trio
+from faulty_block_device import FaultyBlockDevice
+
+from thinsim.dm.local import LocalDeviceMapper
+from thinsim.dm.nodes import NoNodes
+from thinsim.dm.runner import in_place
+from thinsim.errors import DeviceMapperError
+
+MIB = {"data": 4, "metadata": 4, "disk": 2}
+FAILING = {
+    "nothing": set[str](),
+    "writes": {"write", "flush", "discard"},
+    "all": {"read", "write", "flush", "discard"},
+}
+RECORDING = Path(__file__).parent / "data" / "linux-6.1-pool-life.jsonl"
+
+Step = dict[str, Any]
+
+
+def recorded() -> dict[str, list[Step]]:
+    """Return the recorded steps by section."""
+    sections: dict[str, list[Step]] = {}
+    for line in RECORDING.read_text().splitlines():
+        step = json.loads(line)
+        sections.setdefault(step["section"], []).append(step)
+    return sections
+
+
+class Life:
+    """A device-mapper on devices in memory; ``answer`` carries out a step and returns what it answers."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.devices = {name: FaultyBlockDevice(mib << 20) for name, mib in MIB.items()}
+        self.dm = LocalDeviceMapper(NoNodes(), self._open, in_place)
+        self._nursery = nursery
+        self._tasks: dict[str, tuple[trio.Event, Step]] = {}
+
+    async def answer(self, step: Step) -> Step:
+        answer: Step = {}
+        if "task" in step and step["act"] != "end":
+            done = trio.Event()
+            self._tasks[step["task"]] = done, answer
+            self._nursery.start_soon(self._carry_out, step, answer, done)
+            await trio.sleep(0.5)
+            return await self._look()
+        await self._carry_out(step, answer, trio.Event())
+        await trio.sleep(0.3)
+        return {**answer, **await self._look()}
+
+    async def _look(self) -> Step:
+        if "pool" not in self.dm.devices or self.dm.devices["pool"].live is None:
+            return {}
+        events = (await self.dm.info("pool")).event_nr
+        return {"pool": await self.dm.status("pool", noflush=True), "events": events}
+
+    async def _carry_out(self, step: Step, answer: Step, done: trio.Event) -> None:
+        try:
+            text = await getattr(self, f"_{step['act']}")(step)
+        except DeviceMapperError as error:
+            answer["error"] = errno.errorcode[error.errno]
+        else:
+            answer["error"] = None
+            if text is not None:
+                answer.update(text if isinstance(text, dict) else {"text": text})
+        done.set()
+
+    async def _create(self, step: Step) -> None:
+        await self.dm.create(step["name"], self._real(step["table"]))
+
+    async def _load(self, step: Step) -> None:
+        await self.dm.load(step["name"], self._real(step["table"]))
+
+    async def _suspend(self, step: Step) -> None:
+        await self.dm.suspend(step["name"], noflush=step.get("noflush", False))
+
+    async def _resume(self, step: Step) -> None:
+        await self.dm.resume(step["name"])
+
+    async def _remove(self, step: Step) -> None:
+        await self.dm.remove(step["name"])
+
+    async def _rename(self, step: Step) -> None:
+        await self.dm.rename(self.dm.devices.find(step["name"]), step["to"])
+
+    async def _message(self, step: Step) -> None:
+        await self.dm.message(step["name"], 0, step["text"])
+
+    async def _status(self, step: Step) -> str:
+        return await self.dm.status(step["name"])
+
+    async def _table(self, step: Step) -> str:
+        return re.sub(r"\b\d+:\d+\b", "DEV", await self.dm.table(step["name"]))
+
+    async def _info(self, step: Step) -> str:
+        return "Suspended" if (await self.dm.info(step["name"])).suspended else "Active"
+
+    async def _write(self, step: Step) -> None:
+        await self.dm.volume(step["name"]).write(step["offset"], bytes([step["byte"]]) * step["length"])
+
+    async def _discard(self, step: Step) -> None:
+        await self.dm.volume(step["name"]).discard(step["offset"], step["length"])
+
+    async def _flush(self, step: Step) -> None:
+        await self.dm.volume(step["name"]).flush()
+
+    async def _content(self, step: Step) -> str:
+        volume = self.dm.volume(step["name"])
+        return hashlib.sha256(await volume.read(0, volume.size)).hexdigest()[:16]
+
+    async def _fill(self, step: Step) -> None:
+        content = self.devices[step["device"]].content
+        content[:] = b"".join(struct.pack("<Q", at + 1) * 512 for at in range(len(content) // 4096))
+
+    async def _grow(self, step: Step) -> None:
+        content, size = self.devices[step["device"]].content, int(step["mib"] * (1 << 20))
+        content.extend(bytes(max(0, size - len(content))))
+        del content[size:]
+
+    _shrink = _grow
+
+    async def _fails(self, step: Step) -> None:
+        self.devices[step["device"]].fails = FAILING[step["what"]]
+
+    async def _timeout(self, step: Step) -> None:
+        self.dm.no_space_timeout = step["seconds"]
+
+    async def _sleep(self, step: Step) -> None:
+        await trio.sleep(step["seconds"])
+
+    async def _end(self, step: Step) -> Step:
+        done, answer = self._tasks.pop(step["task"])
+        with trio.move_on_after(30) as limit:
+            await done.wait()
+        return {"error": "hangs"} if limit.cancelled_caught else answer
+
+    def _open(self, name: str) -> FaultyBlockDevice:
+        if name not in self.devices:
+            raise FileNotFoundError(errno.ENOENT, "no such device", name)
+        device = self.devices[name]
+        device.closed = 0
+        return device
+
+    def _real(self, text: str) -> str:
+        return text.format(**{name: name for name in self.devices})

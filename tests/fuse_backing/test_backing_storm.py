@@ -1,0 +1,86 @@
+"""A storm of punches on a mount: nothing of it is lost anywhere, and the server's memory stays bounded.
+
+``make storm`` plays a million; ``THINSIM_PUNCHES`` says how many.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+import trio
+from backing_store import Store, host_fallocate
+
+from fuse_backing.ledger import Missed
+from fuse_backing.store import StoreClient
+
+FILES = ("a", "b")
+EACH = int(os.environ.get("THINSIM_PUNCHES", "10000")) // len(FILES)
+ALL = EACH * len(FILES)
+BLOCK = 4096
+BLOCKS = 1024
+MIB = 1 << 20
+PUNCH = 3
+
+
+def punch_all_over(path: Path) -> None:
+    with path.open("r+b") as file:
+        for number in range(EACH):
+            assert host_fallocate(file.fileno(), PUNCH, number % BLOCKS * BLOCK, BLOCK) == 0
+
+
+async def follow(client: StoreClient) -> int:
+    """Return how many events a follower has seen, or was told that it missed, once that is all of them."""
+    seen = 0
+    async with aclosing(client.follow()) as items:
+        async for item in items:
+            seen += item.count if isinstance(item, Missed) else 1
+            if seen >= ALL:
+                break
+    return seen
+
+
+@pytest.mark.rig
+def test_a_storm_of_punches_loses_nothing(make_store: Callable[..., Store], tmp_path: Path) -> None:
+    path = tmp_path / "events"
+    store = make_store("--events", str(path))
+    for name in FILES:
+        store.file(name).write_bytes(b"x" * BLOCKS * BLOCK)
+    given_back = sum(store.allocated(name) for name in FILES)
+    client = StoreClient(store.control)
+
+    async def storm() -> int:
+        async with trio.open_nursery() as nursery:
+            for name in FILES:
+                nursery.start_soon(trio.to_thread.run_sync, punch_all_over, store.file(name))
+            return await follow(client)
+
+    assert trio.run(storm) == ALL
+    given_back -= sum(store.allocated(name) for name in FILES)
+    assert given_back == BLOCK * min(EACH, BLOCKS) * len(FILES)
+
+    totals, by_file = store.totals(), trio.run(client.totals_by_file)
+    assert (totals.events, totals.punched_bytes, totals.errors) == (ALL, ALL * BLOCK, 0)
+    assert totals.freed == totals.allocated == given_back
+    assert {name: (each.events, each.freed) for name, each in by_file.items()} == {
+        name: (EACH, given_back // len(FILES)) for name in FILES
+    }
+    _, by_time = trio.run(client.by_time)
+    by_offset = [trio.run(client.by_offset, name) for name in FILES]
+    for buckets in (by_time.buckets, [bucket for each in by_offset for bucket in each.buckets]):
+        assert sum(bucket.events for bucket in buckets) == ALL
+        assert sum(bucket.bytes for bucket in buckets) == ALL * BLOCK
+        assert sum(bucket.freed for bucket in buckets) == given_back
+    assert store.memory() < 64 * MIB
+
+    store.server.terminate()
+    assert store.server.wait() == 0
+    freed = 0
+    with path.open() as lines:
+        for sequence, line in enumerate(lines, 1):
+            event = json.loads(line)
+            assert event["sequence"] == sequence  # a line that says "missed" has none
+            freed += event["freed"]
+    assert (sequence, freed) == (ALL, given_back)

@@ -1,0 +1,47 @@
+"""What a moment says is leaked, against counting block by block."""
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thinsim.measure.ranges import Range
+from thinsim.thin.mapping import Run
+from thinsim.thin.status import parse_pool_status
+from thinsim.watch.moment import moment
+
+BLOCK = 8
+BLOCKS = 24
+
+runs = st.builds(Run, st.integers(0, 9), st.integers(0, BLOCKS - 4), st.integers(1, 4), st.just(0))
+mappings = st.dictionaries(st.integers(0, 3), st.lists(runs, max_size=4))
+bytes_allocated = st.sets(st.integers(0, BLOCKS * BLOCK - 1))
+
+
+def ranges(positions: set[int]) -> Sequence[Range]:
+    found: list[Range] = []
+    for position in sorted(positions):
+        if found and found[-1][1] == position:
+            found[-1] = (found[-1][0], position + 1)
+        else:
+            found.append((position, position + 1))
+    return found
+
+
+@given(mappings, bytes_allocated)
+def test_leaked_is_what_the_host_has_and_no_mapping_names(
+    mapped: dict[int, list[Run]], allocated: set[int]
+) -> None:
+    blocks = {
+        run.data_block + number for runs in mapped.values() for run in runs for number in range(run.length)
+    }
+    status = parse_pool_status(
+        f"0 2048 thin-pool 0 1/2 {len(blocks)}/{BLOCKS} - rw discard_passdown queue_if_no_space - 1024 "
+    )
+    found = moment(0.0, status, BLOCK, ranges(allocated), mapped, (), given_back=0, punches=0)
+    leaked = {position for position in allocated if position // BLOCK not in blocks}
+    assert found.leaked == len(leaked)
+    assert found.host == len(allocated)
+    assert found.leaked_at_least <= found.leaked
+    unknown = moment(0.0, status, BLOCK, ranges(allocated), None, (), given_back=0, punches=0)
+    assert (unknown.leaked, unknown.leaked_at_least) == (None, found.leaked_at_least)

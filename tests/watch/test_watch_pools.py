@@ -1,0 +1,83 @@
+"""A run's pool under watch, on real servers and loop devices: found by name, seen to leak, seen to go."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from thinsim.block.linux import LinuxBlockDevice
+from thinsim.errors import BenchError
+from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
+from thinsim.rig.interface import PoolShape
+from thinsim.rig.journal import Journal
+from thinsim.units import Bytes
+from thinsim.watch.finding import find_pool
+from thinsim.watch.watching import watching
+
+pytestmark = pytest.mark.rig
+
+BLOCK = 64 << 10
+SHAPE = PoolShape(f"watched-{os.getpid()}", data_size=Bytes(64 << 20), metadata_size=Bytes(4 << 20))
+
+
+async def fill(stack: EmulatedStack, thin: str, blocks: int) -> None:
+    """Write whole data blocks."""
+    device = LinuxBlockDevice(stack.dm.path(thin))
+    try:
+        await trio.to_thread.run_sync(device.write, 0, os.urandom(blocks * BLOCK))
+        await trio.to_thread.run_sync(device.flush)
+    finally:
+        device.close()
+
+
+async def test_a_pool_under_watch_tells_of_use_leak_devices_and_discards(tmp_path: Path) -> None:
+    journal = Journal.create()
+    thin = f"{SHAPE.name}-thin"
+    async with stand_up_stack(tmp_path, SHAPE, journal) as stack:
+        await stack.dm.create(SHAPE.name, stack.pool_table(SHAPE))
+        await stack.dm.message(SHAPE.name, 0, "create_thin 7")
+        await stack.dm.create(thin, f"0 {(32 << 20) // 512} thin {stack.dm.path(SHAPE.name)} 7")
+        async with watching(await find_pool(SHAPE.name)) as watch:
+            await fill(stack, thin, 10)
+            now = await watch.look()
+            assert (now.used, now.host, now.leaked, now.given_back) == (10 * BLOCK, 10 * BLOCK, 0, 0)
+            (device,) = now.devices
+            assert (device.name, device.thin_id, device.mapped) == (thin, 7, 10 * BLOCK)
+            subprocess.run(["blkdiscard", "--length", str(4 * BLOCK), stack.dm.path(thin)], check=True)
+            now = await watch.look()
+            assert (now.used, now.host, now.leaked, now.given_back) == (6 * BLOCK, 6 * BLOCK, 0, 4 * BLOCK)
+            with trio.fail_after(30):
+                while not watch.events:
+                    await trio.sleep(0.01)
+            assert sum(event.freed for event in watch.events) == 4 * BLOCK
+            await stack.dm.remove(thin)
+            await stack.dm.message(SHAPE.name, 0, "delete 7")
+            now = await watch.look()
+            assert (now.used, now.host, now.leaked) == (0, 6 * BLOCK, 6 * BLOCK)
+            assert (now.leaked_at_least, list(now.devices)) == (6 * BLOCK, [])
+            seen = await trio.to_thread.run_sync(command, "--json", "--count", "1")
+            assert json.loads(seen.stdout)["leaked"] == 6 * BLOCK
+            shown = await trio.to_thread.run_sync(command, "--count", "1")
+            assert ["leaked", "384", "KiB"] in [line.split() for line in shown.stdout.splitlines()]
+        assert await stack.dm.check(SHAPE.name) == []
+        await stack.dm.remove(SHAPE.name)
+        with pytest.raises(BenchError, match=f"no pool {SHAPE.name} runs"):
+            await find_pool(SHAPE.name)
+    journal.close()
+    gone = await trio.to_thread.run_sync(command, "--count", "1")
+    assert (gone.returncode, gone.stdout) == (1, "")
+    assert f"no pool {SHAPE.name} runs" in gone.stderr
+
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "thinsim", "watch", SHAPE.name, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )

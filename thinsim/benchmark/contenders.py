@@ -1,0 +1,68 @@
+"""Who is compared: a rig, whose snapshotter on it, its setting; and at which sizes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from thinsim.errors import InvalidValueError
+from thinsim.scenario.container_lifecycle import Setting
+from thinsim.units import Bytes, format_size
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One who takes part, written ``RIG/SUBJECT/SETTING``."""
+
+    rig: str
+    subject: str
+    setting: Setting
+
+    @property
+    def name(self) -> str:
+        """The words of the command line."""
+        return f"{self.rig}/{self.subject}/{self.setting.slug}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """A point on the way up. Bytes; where a rig plays a recorded history, image and container are its own."""
+
+    pool: Bytes
+    image: Bytes
+    container: Bytes
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        return (
+            f"pool {format_size(self.pool)}, image {format_size(self.image)}, "
+            f"container {format_size(self.container)}"
+        )
+
+
+def parse_contender(text: str, subjects: Mapping[str, Sequence[Setting]], rigs: Sequence[str]) -> Contender:
+    """Read ``RIG/SUBJECT/SETTING``; InvalidValueError names the word at fault and those there are."""
+    words = text.split("/")
+    if len(words) != 3:
+        raise InvalidValueError(f"{text!r}: a contender is RIG/SUBJECT/SETTING, such as emulated/core/on")
+    rig, subject, slug = words
+    _one_of("rig", rig, rigs)
+    _one_of("subject", subject, list(subjects))
+    by_slug = {setting.slug: setting for setting in subjects[subject]}
+    _one_of(f"setting of {subject}", slug, list(by_slug))
+    return Contender(rig, subject, by_slug[slug])
+
+
+def steps_up(pools: Sequence[Bytes], images: Sequence[Bytes], containers: Sequence[Bytes]) -> list[Sizes]:
+    """Return the sizes to measure: the first of each together, then each one grown alone."""
+    first = Sizes(pools[0], images[0], containers[0])
+    grown = [
+        *(Sizes(pool, first.image, first.container) for pool in pools),
+        *(Sizes(first.pool, image, first.container) for image in images),
+        *(Sizes(first.pool, first.image, container) for container in containers),
+    ]
+    return list(dict.fromkeys(grown))
+
+
+def _one_of(what: str, word: str, known: Sequence[str]) -> None:
+    if word not in known:
+        raise InvalidValueError(f"{what} {word!r}: there are {', '.join(known)}")

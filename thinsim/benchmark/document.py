@@ -1,0 +1,67 @@
+"""What a benchmark measured, as a document: ``thinsim bench`` writes it, ``thinsim compare`` reads it."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from thinsim.errors import InvalidValueError
+
+FORMAT: Literal[1] = 1
+"""Raised when a field changes its meaning or goes; new fields do not raise it."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
+
+
+class Series(_Table):
+    """One row of one contender at one size, a figure a round."""
+
+    row: str
+    unit: str
+    more_is_better: bool
+    contender: str
+    """``RIG/SUBJECT/SETTING``."""
+    sizes: str
+    figures: list[float | None] = Field(min_length=1)
+    """None where the contender does not have the row."""
+
+    @property
+    def known(self) -> list[float]:
+        """The figures; empty unless every round has one."""
+        known = [figure for figure in self.figures if figure is not None]
+        return known if len(known) == len(self.figures) else []
+
+
+class Benchmark(_Table):
+    """All that was measured, in one run, in interleaved rounds."""
+
+    kind: Literal["thinsim bench"]
+    format: Literal[1]
+    command: str
+    environment: dict[str, str]
+    rounds: int
+    warm_up: int
+    """Rounds that came first and were thrown away."""
+    contenders: list[str]
+    """The first is what ratios are to."""
+    sizes: list[str]
+    series: list[Series]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a document; InvalidValueError names the file and what is wrong, ``OSError`` for the file."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "document"
+            raise InvalidValueError(
+                f"{path}: not what thinsim bench --json writes: {where}: {first['msg']}"
+            ) from error
+
+    def find(self, row: str, contender: str, sizes: str) -> Series | None:
+        """Return a series."""
+        wanted = (row, contender, sizes)
+        return next((each for each in self.series if (each.row, each.contender, each.sizes) == wanted), None)

@@ -1,0 +1,72 @@
+"""The figures of one run of the container lifecycle: its rows, and what a run says of each. Pure."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+
+from thinsim.benchmark.costs import CONTAINERD, DEVICE_MAPPER, STORE, Costs
+from thinsim.benchmark.rounds import Row
+from thinsim.measure.sample import StepSample
+from thinsim.scenario.container_lifecycle import LifecycleResult, Phase
+
+_MEBIBYTE = 1 << 20
+_ROLES = (STORE, DEVICE_MAPPER, CONTAINERD)
+_REMOVALS = (Phase.REMOVE_CONTAINER, Phase.REMOVE_IMAGE)
+
+_Samples = Sequence[StepSample]
+
+_OF_SAMPLES: Mapping[Row, Callable[[_Samples], float | None]] = {
+    Row("prepare a snapshot", "ms", False): lambda samples: _each(samples, "prepare "),
+    Row("commit a snapshot", "ms", False): lambda samples: _each(samples, "commit "),
+    Row("remove a committed snapshot", "ms", False): lambda samples: _each(samples, "remove layer"),
+    Row("import the image", "s", False): lambda samples: _phase(samples, Phase.IMPORT),
+    Row("run the container", "s", False): lambda samples: _phase(samples, Phase.RUN),
+    Row("remove the container", "s", False): lambda samples: _phase(samples, Phase.REMOVE_CONTAINER),
+    Row("remove the image", "s", False): lambda samples: _phase(samples, Phase.REMOVE_IMAGE),
+    Row("container's writes", "MiB/s"): lambda samples: _rate(
+        [(sample.written, sample.seconds) for sample in samples if sample.phase == Phase.RUN]
+    ),
+    Row("given back by removals", "MiB/s"): lambda samples: _rate(
+        [
+            (sample.host_freed, sample.seconds)
+            for sample in samples
+            if sample.phase in _REMOVALS and sample.host_freed
+        ]
+    ),
+    Row("written to the data device", "MiB", False): lambda samples: (
+        sum(sample.written for sample in samples) / _MEBIBYTE
+    ),
+    Row("hole punches", "", False): lambda samples: float(sum(sample.ledger_punches for sample in samples)),
+}
+_CPU = Row("processor time, all processes", "s", False)
+_CPU_OF = {role: Row(f"processor time, {role}", "s", False) for role in _ROLES}
+_MEMORY_OF = {role: Row(f"peak memory, {role}", "MiB", False) for role in _ROLES}
+
+ROWS: Sequence[Row] = (*_OF_SAMPLES, _CPU, *_CPU_OF.values(), *_MEMORY_OF.values())
+
+
+def figures_of(run: LifecycleResult, costs: Costs) -> dict[Row, float | None]:
+    """Return a figure for every row; None for what this run does not have."""
+    found = {row: of(run.samples) for row, of in _OF_SAMPLES.items()}
+    found[_CPU] = costs.cpu
+    for role in _ROLES:
+        cost = costs.by_role.get(role)
+        found[_CPU_OF[role]] = None if cost is None else cost.cpu
+        found[_MEMORY_OF[role]] = None if cost is None else cost.memory / _MEBIBYTE
+    return found
+
+
+def _each(samples: _Samples, begins: str) -> float | None:
+    """Return the median of such a step, in milliseconds."""
+    seconds = [sample.seconds for sample in samples if sample.step.startswith(begins)]
+    return statistics.median(seconds) * 1000 if seconds else None
+
+
+def _phase(samples: _Samples, phase: str) -> float | None:
+    seconds = [sample.seconds for sample in samples if sample.phase == phase]
+    return sum(seconds) if seconds else None
+
+
+def _rate(moved: Sequence[tuple[int, float]]) -> float | None:
+    """Return MiB a second of (bytes, seconds)."""
+    seconds = sum(each for _, each in moved)
+    return sum(size for size, _ in moved) / _MEBIBYTE / seconds if seconds > 0 else None

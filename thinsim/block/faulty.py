@@ -1,0 +1,100 @@
+"""Planned faults in front of a block device: what a backing store does to requests, without a store.
+
+The plan is that of ``fuse_backing.faults``. Each injection is an event of the ledger.
+"""
+
+import os
+import time
+
+from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
+from fuse_backing.faults import FaultKind, FaultPlan, Operation, Strike
+from fuse_backing.ledger import Ledger
+from thinsim.block.interface import BlockDevice
+from thinsim.errors import InvalidValueError
+
+
+class FaultyBlockDevice:
+    """A BlockDevice over *inner*, called *name* in plans and in *ledger*."""
+
+    def __init__(self, inner: BlockDevice, name: str, ledger: Ledger) -> None:
+        self._inner = inner
+        self._name = name
+        self._ledger = ledger
+        self._plan = FaultPlan()
+
+    def set(self, plan: FaultPlan) -> None:
+        """Put *plan* in force instead of any other. InvalidValueError for a crash: there is no server."""
+        if any(fault.action is FaultKind.CRASH for fault in plan.faults):
+            raise InvalidValueError("fault 'crash' needs a backing store in a process of its own")
+        self._plan = plan
+
+    @property
+    def size(self) -> int:
+        """See BlockDevice."""
+        return self._inner.size
+
+    @property
+    def max_discard_bytes(self) -> int:
+        """See BlockDevice."""
+        return self._inner.max_discard_bytes
+
+    def read(self, offset: int, length: int) -> bytes:
+        """See BlockDevice."""
+        self._strike(Operation.READ, offset, length)
+        return self._inner.read(offset, length)
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """See BlockDevice."""
+        self._strike(Operation.WRITE, offset, len(data))
+        self._inner.write(offset, data)
+
+    def discard(self, offset: int, length: int) -> None:
+        """See BlockDevice; a lie or a partial punch tells of success all the same."""
+        strike = self._strike(Operation.PUNCH, offset, length)
+        if strike is not None and strike.kind is FaultKind.LIE:
+            self._record(Operation.PUNCH, offset, length, strike)
+            return
+        if strike is not None and strike.kind is FaultKind.PARTIAL:
+            self._record(Operation.PUNCH, offset, length, strike)
+            length = min(length, strike.bytes)
+        if length:
+            self._inner.discard(offset, length)
+
+    def flush(self) -> None:
+        """See BlockDevice."""
+        strike = self._strike(Operation.FSYNC, 0, 0)
+        if strike is None or strike.kind is not FaultKind.LIE:
+            self._inner.flush()
+
+    def close(self) -> None:
+        """See BlockDevice."""
+        self._inner.close()
+
+    def _strike(self, operation: Operation, offset: int, length: int) -> Strike | None:
+        """Return what is left to be done to the request; OSError if it is refused."""
+        strike = self._plan.strike(operation, self._name, offset, length)
+        if strike is None:
+            return None
+        if strike.kind is FaultKind.DELAY:
+            time.sleep(strike.seconds)
+            return None
+        if strike.errno:
+            self._record(operation, offset, length, strike)
+            raise OSError(strike.errno, os.strerror(strike.errno), self._name)
+        return strike
+
+    def _record(self, operation: Operation, offset: int, length: int, strike: Strike) -> None:
+        punch = operation is Operation.PUNCH
+        self._ledger.record(
+            time=time.time(),
+            file=self._name,
+            operation=operation,
+            mode=FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE if punch else 0,
+            offset=offset,
+            length=length,
+            allocated=0,
+            freed=0,
+            errno=strike.errno if strike.kind in (FaultKind.ERROR, FaultKind.FULL) else 0,
+            duration=0.0,
+            fault=strike.kind,
+        )

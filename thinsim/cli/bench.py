@@ -1,0 +1,49 @@
+"""What commands that stand rigs up do first, and how they run a scenario."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from thinsim.cli.interruptible import run
+from thinsim.cli.progress import TerminalProgress
+from thinsim.report.document import Report, report_of
+from thinsim.rig.probes import Choice, choose_rig, probe_machine
+from thinsim.rig.recovery import abandoned_runs, recover
+from thinsim.scenario.file.library import FoundScenario
+from thinsim.scenario.file.run import Request, run_scenario
+
+UNBOUNDED_WIDTH = 200
+"""Of a table that goes to a pipe or a file, which have no width."""
+
+
+def clean_up_after_killed_runs(notes: Console) -> None:
+    """Give back what killed runs left, told to *notes*."""
+    for abandoned in abandoned_runs():
+        notes.print(f"cleaning up after a run that was killed ({abandoned.path.name})", highlight=False)
+        for problem in recover(abandoned, lambda text: notes.print(f"  {text}", highlight=False)):
+            notes.print(f"  could not clean up: {problem}", highlight=False, markup=False)
+
+
+def rig_for_scenarios(wanted: str, directory: Path | None, notes: Console) -> Choice:
+    """Return the rig for *wanted*, ``auto`` or a name, told to *notes*. EnvironmentLacksError."""
+    findings = probe_machine(directory or Path(tempfile.gettempdir()))
+    choice = choose_rig(wanted, findings)
+    notes.print(f"rig {choice.rig}: {choice.why}", highlight=False)
+    return choice
+
+
+def run_found(
+    found: FoundScenario,
+    rig: str,
+    notes: Console,
+    *,
+    variants: Sequence[str] = (),
+    directory: Path | None = None,
+    keep: bool = False,
+) -> Report:
+    """Run a scenario with progress on *notes*; return its report."""
+    request = Request(found.scenario, found.name, found.text, rig, found.base, variants, directory, keep)
+    with TerminalProgress(notes) as progress:
+        return report_of(run(lambda: run_scenario(request, progress)))

@@ -1,0 +1,150 @@
+"""``thinsim bench`` and ``thinsim compare``: speed, measured so that it can be compared."""
+
+import json
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from thinsim.benchmark.comparison import Compared, between, differences, within
+from thinsim.benchmark.contenders import parse_contender, steps_up
+from thinsim.benchmark.document import Benchmark
+from thinsim.benchmark.running import Plan, run_benchmark
+from thinsim.benchmark.table import print_benchmark, print_comparison
+from thinsim.cli.bench import UNBOUNDED_WIDTH, clean_up_after_killed_runs
+from thinsim.cli.interruptible import run
+from thinsim.cli.progress import TerminalProgress
+from thinsim.cli.size import SIZE
+from thinsim.errors import EnvironmentLacksError, InvalidValueError
+from thinsim.rig.probes import RIGS, choose_rig, probe_machine
+from thinsim.scenario.reproduce import CORE, SUBJECTS
+from thinsim.units import Bytes
+
+_PATH = click.Path(path_type=Path)
+_PLOTS = (".svg", ".png", ".pdf")
+_JSON = click.Path(path_type=Path, allow_dash=True)
+
+
+@click.command()
+@click.option(
+    "--contender",
+    "words",
+    multiple=True,
+    metavar="RIG/SUBJECT/SETTING",
+    help="Who takes part, the first is what ratios are to; repeat it. Default: the core's settings on the "
+    "best rig. RIG may be auto; subjects and settings are those of thinsim reproduce.",
+)
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--warm-up", type=click.IntRange(min=0), default=1, show_default=True, help="Rounds before.")
+@click.option(
+    "--container-mb", type=click.IntRange(1, 1 << 20), multiple=True, default=(100,), help="Repeat to grow."
+)
+@click.option(
+    "--image-mb", type=click.IntRange(1, 1 << 20), multiple=True, default=(100,), help="Repeat to grow."
+)
+@click.option("--data-size", type=SIZE, multiple=True, default=("2G",), help="Of the pool; repeat to grow.")
+@click.option("--dir", "directory", type=_PATH, help="Where the pools' files go.")
+@click.option("--json", "json_path", type=_JSON, help="Write all figures here, - for stdout.")
+@click.option("--plot", type=_PATH, help="Draw the ratios; .svg, .png or .pdf.")
+def bench(
+    words: tuple[str, ...],
+    rounds: int,
+    warm_up: int,
+    container_mb: tuple[int, ...],
+    image_mb: tuple[int, ...],
+    data_size: tuple[int, ...],
+    directory: Path | None,
+    json_path: Path | None,
+    plot: Path | None,
+) -> None:
+    """Measure snapshots, images and containers: interleaved rounds, medians, ratios, what processes cost.
+
+    Each round, every contender imports an image, runs a container and removes both, in turn. Sizes given
+    more than once are grown one at a time.
+    """
+    notes = Console(stderr=True)
+    clean_up_after_killed_runs(notes)
+    draw = None if plot is None else _drawing(plot)
+    best = choose_rig("auto", probe_machine(directory or Path(tempfile.gettempdir()))).rig
+    words = words or tuple(f"auto/{CORE}/{setting.slug}" for setting in SUBJECTS[CORE])
+    texts = [f"{best}{word.removeprefix('auto')}" if word.startswith("auto/") else word for word in words]
+    contenders = [parse_contender(text, SUBJECTS, RIGS) for text in dict.fromkeys(texts)]
+    plan = Plan(
+        contenders=contenders,
+        sizes=steps_up(
+            [Bytes(size) for size in data_size],
+            [Bytes(size << 20) for size in image_mb],
+            [Bytes(size << 20) for size in container_mb],
+        ),
+        rounds=rounds,
+        warm_up=warm_up,
+        directory=directory,
+        command=shlex.join(["thinsim", *sys.argv[1:]]),
+    )
+    with TerminalProgress(notes) as progress:
+        document = run(lambda: run_benchmark(plan, progress))
+    text = document.model_dump_json(indent=1)
+    if json_path == Path("-"):
+        click.echo(text)
+    else:
+        if json_path is not None:
+            json_path.write_text(text + "\n")
+        print_benchmark(_console(), document)
+    if draw is not None and plot is not None:
+        rows = list(dict.fromkeys(series.row for series in document.series))
+        compared = [
+            each
+            for sizes in document.sizes
+            for row in rows
+            for each in list(within(document, sizes, row))[1:]
+        ]
+        draw(compared, f"ratios to {document.contenders[0]}", plot)
+
+
+@click.command()
+@click.argument("first", metavar="A", type=_PATH)
+@click.argument("second", metavar="B", type=_PATH)
+@click.option("--json", "json_path", type=_JSON, help="Write the comparison here, - for stdout.")
+@click.option("--plot", type=_PATH, help="Draw the ratios; .svg, .png or .pdf.")
+def compare(first: Path, second: Path, json_path: Path | None, plot: Path | None) -> None:
+    """Compare what thinsim bench --json wrote, A before and B after: ratios and how sure they are."""
+    draw = None if plot is None else _drawing(plot)
+    before, after = Benchmark.read(first), Benchmark.read(second)
+    compared = between(before, after)
+    if not compared:
+        raise InvalidValueError(f"{first} and {second} have no row, contender and size in common")
+    text = json.dumps(
+        {
+            "compared": [asdict(each) for each in compared],
+            "environments_differ": differences(before, after),
+        },
+        indent=1,
+    )
+    if json_path == Path("-"):
+        click.echo(text)
+    else:
+        if json_path is not None:
+            json_path.write_text(text + "\n")
+        print_comparison(_console(), before, after)
+    if draw is not None and plot is not None:
+        draw(compared, f"{second} to {first}", plot)
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else UNBOUNDED_WIDTH)
+
+
+def _drawing(path: Path) -> Callable[[Sequence[Compared], str, Path], None]:
+    """Return what draws a chart at *path*: found out before hours of measuring, not after."""
+    if path.suffix not in _PLOTS:
+        raise InvalidValueError(f"--plot {path}: its name must end in {', '.join(_PLOTS)}")
+    try:
+        from thinsim.benchmark.chart import comparison_chart  # noqa: PLC0415 (optional, and slow to load)
+    except ModuleNotFoundError as error:
+        raise EnvironmentLacksError(f"--plot needs {error.name}: pip install 'thinsim[bench]'") from error
+    return comparison_chart

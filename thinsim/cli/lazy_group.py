@@ -1,0 +1,40 @@
+"""A click group whose commands are imported when they are called; its help is from a table."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+
+class LazyGroup(click.Group):
+    """*lazy* has per command ``module:object`` below *commands_below*, and its short help."""
+
+    def __init__(
+        self, *args: Any, lazy: Mapping[str, tuple[str, str]], commands_below: str, **options: Any
+    ) -> None:
+        super().__init__(*args, **options)
+        self._lazy = lazy
+        self._below = commands_below
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, sorted."""
+        return sorted(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in self._lazy:
+            return None
+        module, _, name = self._lazy[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(f"{self._below}.{module}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands and their short help, importing none."""
+        width = formatter.width - 6 - max(map(len, self._lazy))
+        rows = [
+            (name, click.Command(name, help=self._lazy[name][1]).get_short_help_str(width))
+            for name in self.list_commands(ctx)
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)

@@ -1,0 +1,59 @@
+"""Where a report goes: the table or one document on standard output, the others into files."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from thinsim.cli.bench import UNBOUNDED_WIDTH
+from thinsim.report.document import Report, to_json
+from thinsim.report.junit import junit
+from thinsim.report.scenario_table import print_report
+
+_PATH = click.Path(path_type=Path, allow_dash=True)
+
+
+def output_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Add ``--json``, ``--junit`` and ``--html`` to a command."""
+    for name, what in (("html", "one self-contained page"), ("junit", "JUnit XML"), ("json", "the document")):
+        command = click.option(
+            f"--{name}",
+            f"{name}_path",
+            type=_PATH,
+            help=f"Write {what} here, - for stdout instead of the table.",
+        )(command)
+    return command
+
+
+def write_outputs(
+    report: Report,
+    *,
+    json_path: Path | None,
+    junit_path: Path | None,
+    html_path: Path | None,
+    fail_on_leak: int | None = None,
+) -> None:
+    """Write what was asked for; the table unless something else goes to standard output."""
+    wanted: list[tuple[Path | None, Callable[[], str]]] = [
+        (json_path, lambda: to_json(report)),
+        (junit_path, lambda: junit(report, fail_on_leak)),
+        (html_path, lambda: _page(report)),
+    ]
+    dash = Path("-")
+    if [path for path, _ in wanted].count(dash) > 1:
+        raise click.UsageError("only one document can go to standard output")
+    for path, text in wanted:
+        if path == dash:
+            click.echo(text().rstrip("\n"))
+        elif path is not None:
+            path.write_text(text().rstrip("\n") + "\n")
+    if dash not in (path for path, _ in wanted):
+        print_report(Console(width=None if sys.stdout.isatty() else UNBOUNDED_WIDTH), report)
+
+
+def _page(report: Report) -> str:
+    from thinsim.report.html.page import render  # noqa: PLC0415 (only where a page is wanted)
+
+    return render(report)

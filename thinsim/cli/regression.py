@@ -1,0 +1,156 @@
+"""``thinsim baseline save`` and ``thinsim ci``: keep what a run measured, and compare later runs with it."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from thinsim.cli.bench import clean_up_after_killed_runs, rig_for_scenarios, run_found
+from thinsim.cli.statuses import BROKEN, LEAKED, SLOWER
+from thinsim.errors import InvalidValueError
+from thinsim.regression.baseline import Baseline, ScenarioBaseline, measured, read
+from thinsim.regression.comparison import FAILURES, ChangeKind, Comparison, compare
+from thinsim.regression.markdown import markdown
+from thinsim.report.environment import environment
+from thinsim.report.junit import Case, document
+from thinsim.scenario.file.library import FoundScenario, find
+from thinsim.scenario.file.run import RIGS
+
+_STATUSES = {ChangeKind.LEAK: LEAKED, ChangeKind.BROKEN: BROKEN, ChangeKind.SLOWER: SLOWER}
+_RIG = click.option("--rig", type=click.Choice(["auto", *RIGS]), default="auto", show_default=True)
+_ROUNDS = click.option(
+    "--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often each is run."
+)
+_DIRECTORY = click.option(
+    "--dir", "directory", type=click.Path(path_type=Path), help="Where the pool's files go."
+)
+
+
+@click.group()
+def baseline() -> None:
+    """What scenarios measured, stored to compare later runs with (thinsim ci)."""
+
+
+@baseline.command()
+@click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The file to write.",
+)
+@_RIG
+@_ROUNDS
+@_DIRECTORY
+def save(scenarios: tuple[str, ...], output: Path, rig: str, rounds: int, directory: Path | None) -> None:
+    """Run each SCENARIO a few times and store what it leaks and what its discards cost."""
+    now = _run_all([find(name) for name in scenarios], rig, rounds, directory)
+    stored = Baseline(environment=environment(directory), scenarios=now)
+    output.write_text(stored.model_dump_json(indent=1) + "\n")
+    click.echo(f"{output}: {len(now)} scenarios, {rounds} rounds each", err=True)
+
+
+@click.command()
+@click.argument("scenarios", nargs=-1, metavar="[SCENARIO]...")
+@click.option(
+    "--baseline",
+    "baseline_path",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="What thinsim baseline save wrote.",
+)
+@click.option(
+    "--speed-tolerance",
+    type=click.FloatRange(1.0, min_open=True),
+    default=1.5,
+    show_default=True,
+    help="The ratio of discard costs, now against then, that is still no regression.",
+)
+@click.option("--junit", "junit_path", type=click.Path(path_type=Path), help="Write JUnit XML here.")
+@click.option("--markdown", "markdown_path", type=click.Path(path_type=Path), help="Write a summary here.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write what was measured here.")
+@_RIG
+@_ROUNDS
+@_DIRECTORY
+def ci(
+    scenarios: tuple[str, ...],
+    baseline_path: Path,
+    speed_tolerance: float,
+    junit_path: Path | None,
+    markdown_path: Path | None,
+    json_path: Path | None,
+    rig: str,
+    rounds: int,
+    directory: Path | None,
+) -> int:
+    """Run each SCENARIO (by default those of the baseline) and compare with the baseline.
+
+    Leaks are compared to the byte: more than the baseline's rounds ever leaked is a regression. The cost
+    of discards is what they take against what writes take in the same run, so that a slower machine is
+    none. Exits 3 for a leak, 4 for an assert that no longer holds, 5 for slower discards; the first of
+    these that happened.
+    """
+    then = read(baseline_path.read_text(errors="replace"), str(baseline_path))
+    found = [find(name) for name in scenarios or [each.name for each in then.scenarios]]
+    begun = time.time()
+    now = _run_all(found, rig, rounds, directory)
+    comparisons = [compare(each, then.find(each.name), tolerance=speed_tolerance) for each in now]
+    _show(Console(), comparisons)
+    if markdown_path is not None:
+        markdown_path.write_text(markdown(comparisons, tolerance=speed_tolerance))
+    if junit_path is not None:
+        junit_path.write_text(document((each.now.name, begun, _cases(each)) for each in comparisons))
+    if json_path is not None:
+        stored = Baseline(environment=environment(directory), scenarios=now)
+        json_path.write_text(stored.model_dump_json(indent=1) + "\n")
+    kinds = {change.kind for each in comparisons for change in each.failures}
+    return min((_STATUSES[kind] for kind in kinds), default=0)
+
+
+def _run_all(
+    found: Sequence[FoundScenario], rig: str, rounds: int, directory: Path | None
+) -> list[ScenarioBaseline]:
+    """Run every scenario once in each round, so that what disturbs the machine for a while strikes all."""
+    if len({each.name for each in found}) < len(found):
+        raise InvalidValueError("a scenario is named twice")
+    notes = Console(stderr=True)
+    clean_up_after_killed_runs(notes)
+    choice = rig_for_scenarios(rig, directory, notes)
+    reports = []
+    for number in range(1, rounds + 1):
+        for each in found:
+            notes.print(f"round {number} of {rounds}: {each.name}", highlight=False, markup=False)
+            reports.append(run_found(each, choice.rig, notes, directory=directory))
+    return [measured(reports[number :: len(found)]) for number in range(len(found))]
+
+
+def _show(console: Console, comparisons: Sequence[Comparison]) -> None:
+    for each in comparisons:
+        variants = ", ".join(f"{variant.name} leaks {variant.most_leaked}" for variant in each.now.variants)
+        verdict = Text("FAIL", "bold red") if each.failures else Text("ok  ", "green")
+        console.print(verdict, Text(f"{each.now.name} on {each.now.rig}: {variants}"), soft_wrap=True)
+        for change in each.changes:
+            where = f"{change.variant}: " if change.variant else ""
+            style = (
+                "red" if change.kind in FAILURES else "green" if change.kind is ChangeKind.BETTER else "dim"
+            )
+            console.print(Text(f"     {change.kind}: {where}{change.text}", style), soft_wrap=True)
+
+
+def _cases(comparison: Comparison) -> list[Case]:
+    return [
+        Case(
+            f"{variant.name}: {kind}",
+            "; ".join(
+                change.text
+                for change in comparison.failures
+                if change.kind is kind and change.variant == variant.name
+            ),
+        )
+        for variant in comparison.now.variants
+        for kind in FAILURES
+    ]

@@ -1,0 +1,31 @@
+"""``thinsim report``: a run's JSON again as a table, a page or JUnit XML, without running anything."""
+
+import json
+from pathlib import Path
+
+import click
+
+from thinsim.cli.outputs import output_options, write_outputs
+from thinsim.report.document import from_json, json_schema
+
+
+@click.command()
+@click.argument("document", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False)
+@click.option("--schema", is_flag=True, help="Print the JSON schema of the document instead.")
+@output_options
+def report(
+    document: Path | None,
+    schema: bool,
+    json_path: Path | None,
+    junit_path: Path | None,
+    html_path: Path | None,
+) -> int:
+    """Show DOCUMENT, what thinsim run --json wrote, as a table or in other forms."""
+    if schema:
+        click.echo(json.dumps(json_schema(), indent=1))
+        return 0
+    if document is None:
+        raise click.UsageError("name a document, or --schema")
+    shown = from_json(document.read_text(errors="replace"), str(document))
+    write_outputs(shown, json_path=json_path, junit_path=junit_path, html_path=html_path)
+    return 0

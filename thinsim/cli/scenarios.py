@@ -1,0 +1,86 @@
+"""``thinsim scenarios``: the library of scenario files, and help with one's own."""
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from thinsim.errors import InvalidValueError
+from thinsim.scenario.file import library
+from thinsim.scenario.file.document import json_schema
+
+_TEMPLATE = "container-exit"
+
+
+@click.group()
+def scenarios() -> None:
+    """Scenario files: those that come with thinsim, and one's own."""
+
+
+@scenarios.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_scenarios(as_json: bool) -> None:
+    """List the library."""
+    found = [library.find(name) for name in library.names()]
+    if as_json:
+        rows = [
+            {
+                "name": each.name,
+                "title": each.scenario.title,
+                "variants": [variant.name for variant in each.scenario.variants],
+                "path": str(each.path),
+            }
+            for each in found
+        ]
+        click.echo(json.dumps(rows, indent=1))
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "title", "variants"):
+        table.add_column(heading)
+    for each in found:
+        named = ", ".join(variant.name for variant in each.scenario.variant)
+        table.add_row(each.name, each.scenario.title, named)
+    Console(width=None if Console().is_terminal else 200).print(table)
+
+
+@scenarios.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Print a scenario of the library."""
+    click.echo(library.find(name).text, nl=False)
+
+
+@scenarios.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--from", "origin", default=_TEMPLATE, show_default=True, help="The scenario to begin with.")
+def new(file: Path, origin: str) -> None:
+    """Write FILE, a scenario to be changed; an existing file is left alone."""
+    text = library.find(origin).text
+    try:
+        with file.open("x") as made:
+            made.write(text)
+    except FileExistsError:
+        raise InvalidValueError(f"{file} exists already") from None
+    click.echo(f"{file}: a copy of {origin}; change it, then: thinsim run {file}", err=True)
+
+
+@scenarios.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+def check(files: tuple[str, ...]) -> int:
+    """Check scenario files without running them; every problem with its line. Exits 1 for any."""
+    status = 0
+    for file in files:
+        try:
+            library.find(file)
+        except InvalidValueError as error:
+            click.echo(str(error), err=True)
+            status = 1
+    return status
+
+
+@scenarios.command()
+def schema() -> None:
+    """Print the JSON schema of scenario files, which editors can check TOML against."""
+    click.echo(json.dumps(json_schema(), indent=1))

@@ -1,0 +1,12 @@
+"""Exit statuses beside 0 (done), 1 (could not) and 2 (wrong command line); docs/commands.md has the table."""
+
+LEAKED = 3
+"""More leaked than the limit, or than the baseline."""
+
+BROKEN = 4
+"""An assert does not hold."""
+
+SLOWER = 5
+"""Discards cost more than the baseline and its tolerance allow."""
+
+INTERRUPTED = 130

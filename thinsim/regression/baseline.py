@@ -1,0 +1,107 @@
+"""A baseline: what a few rounds of scenarios measured, kept in a file to compare later runs with. Pure."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from thinsim.errors import InvalidValueError
+from thinsim.report.document import Report, VariantRun
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class VariantBaseline(_Table):
+    """One variant over all rounds. Bytes and seconds."""
+
+    name: str
+    least_leaked: int
+    most_leaked: int
+    leaked_by: dict[str, int]
+    """The most that each snapshot leaked."""
+    broken: list[str]
+    """Asserts that did not hold in some round."""
+    discards: int
+    write_seconds: float
+    """The shortest of the rounds, as ``discard_seconds``: what disturbs a run only makes it longer."""
+    discard_seconds: float
+
+    @property
+    def discard_cost(self) -> float | None:
+        """What discards took against what writes took in the same rounds; None if either took no time."""
+        return self.discard_seconds / self.write_seconds if self.write_seconds and self.discards else None
+
+
+class ScenarioBaseline(_Table):
+    """One scenario on one rig."""
+
+    name: str
+    rig: str
+    sha256: str
+    """Of the scenario's file."""
+    rounds: int
+    variants: list[VariantBaseline]
+
+
+class Baseline(_Table):
+    """The file."""
+
+    kind: Literal["thinsim baseline"] = "thinsim baseline"
+    format: Literal[1] = 1
+    environment: dict[str, str]
+    scenarios: list[ScenarioBaseline]
+
+    def find(self, name: str) -> ScenarioBaseline | None:
+        """Return the scenario called *name*."""
+        return next((each for each in self.scenarios if each.name == name), None)
+
+
+def measured(rounds: Sequence[Report]) -> ScenarioBaseline:
+    """Return what *rounds* of one scenario come to."""
+    first = rounds[0]
+    return ScenarioBaseline(
+        name=first.name,
+        rig=first.rig,
+        sha256=digest(first.scenario),
+        rounds=len(rounds),
+        variants=[_variant([report.runs[number] for report in rounds]) for number in range(len(first.runs))],
+    )
+
+
+def digest(text: str) -> str:
+    """Return what tells one scenario's text from another's."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read(text: str, source: str) -> Baseline:
+    """Read a baseline's file; InvalidValueError names *source* and the first thing that is wrong."""
+    try:
+        return Baseline.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the document"
+        raise InvalidValueError(f"{source}: not a thinsim baseline: {place}: {first['msg']}") from None
+
+
+def _variant(runs: Sequence[VariantRun]) -> VariantBaseline:
+    leaked_by: dict[str, int] = {}
+    for run in runs:
+        of_run: dict[str, int] = {}
+        for leak in run.leaks:
+            of_run[leak.owner.snapshot] = of_run.get(leak.owner.snapshot, 0) + leak.bytes
+        for snapshot, lost in of_run.items():
+            leaked_by[snapshot] = max(lost, leaked_by.get(snapshot, 0))
+    broken = {f"{o.phase}: {o.asserted}" for run in runs for o in run.outcomes if not o.held}
+    return VariantBaseline(
+        name=runs[0].name,
+        least_leaked=min(run.leaked for run in runs),
+        most_leaked=max(run.leaked for run in runs),
+        leaked_by=leaked_by,
+        broken=sorted(broken),
+        discards=max(run.speed.discards for run in runs),
+        write_seconds=min(run.speed.write_seconds for run in runs),
+        discard_seconds=min(run.speed.discard_seconds for run in runs),
+    )

@@ -1,0 +1,124 @@
+"""A run against its baseline: every change with its kind, and whether it is one for the worse. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from thinsim.regression.baseline import ScenarioBaseline, VariantBaseline
+from thinsim.units import format_size
+
+SHORTEST = 0.02
+"""Seconds of discards or writes below which a ratio says nothing."""
+
+
+class ChangeKind(StrEnum):
+    """What changed."""
+
+    LEAK = "leak"
+    """More leaks than the baseline's rounds ever did."""
+    BROKEN = "assert"
+    """An assert does not hold that held."""
+    SLOWER = "speed"
+    """Discards cost more against writes than is tolerated."""
+    BETTER = "better"
+    """Something is better than the baseline: worth a new one."""
+    NOTE = "note"
+    """Something that could not be compared, and why."""
+
+
+FAILURES = (ChangeKind.LEAK, ChangeKind.BROKEN, ChangeKind.SLOWER)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change; *variant* is empty where it is of the whole scenario."""
+
+    kind: ChangeKind
+    scenario: str
+    variant: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One scenario, now and then."""
+
+    now: ScenarioBaseline
+    then: ScenarioBaseline | None
+    changes: tuple[Change, ...]
+
+    @property
+    def failures(self) -> list[Change]:
+        """The changes for the worse."""
+        return [change for change in self.changes if change.kind in FAILURES]
+
+
+def compare(now: ScenarioBaseline, then: ScenarioBaseline | None, *, tolerance: float) -> Comparison:
+    """Compare; *tolerance* is the ratio of discard costs that is still no regression."""
+    return Comparison(now, then, tuple(_changes(now, then, tolerance)))
+
+
+def _changes(now: ScenarioBaseline, then: ScenarioBaseline | None, tolerance: float) -> Iterator[Change]:
+    if then is None:
+        yield Change(ChangeKind.NOTE, now.name, "", "not in the baseline")
+        return
+    if then.rig != now.rig:
+        yield Change(ChangeKind.NOTE, now.name, "", f"the baseline is of rig {then.rig}, this is {now.rig}")
+    if then.sha256 != now.sha256:
+        yield Change(ChangeKind.NOTE, now.name, "", "the scenario's file has changed since")
+    before = {variant.name: variant for variant in then.variants}
+    for variant in now.variants:
+        known = before.pop(variant.name, None)
+        if known is None:
+            yield Change(ChangeKind.NOTE, now.name, variant.name, "not in the baseline")
+            continue
+        for kind, text in _variant_changes(variant, known, tolerance):
+            yield Change(kind, now.name, variant.name, text)
+    for name in before:
+        yield Change(ChangeKind.NOTE, now.name, name, "in the baseline, and not run now")
+
+
+def _variant_changes(
+    now: VariantBaseline, then: VariantBaseline, tolerance: float
+) -> Iterator[tuple[ChangeKind, str]]:
+    if now.most_leaked > then.most_leaked:
+        more = now.most_leaked - then.most_leaked
+        owners = "; ".join(
+            f"{snapshot}: {lost - then.leaked_by.get(snapshot, 0)} more"
+            for snapshot, lost in sorted(now.leaked_by.items())
+            if lost > then.leaked_by.get(snapshot, 0)
+        )
+        amounts = f"{format_size(now.most_leaked)} leaked, {format_size(then.most_leaked)} before"
+        yield ChangeKind.LEAK, f"{amounts}: {more} bytes more ({owners})"
+    elif now.most_leaked < then.least_leaked:
+        less = then.least_leaked - now.most_leaked
+        yield ChangeKind.BETTER, f"{less} bytes less leaked"
+    for broken in sorted(set(now.broken) - set(then.broken)):
+        yield ChangeKind.BROKEN, f"does not hold any more: {broken}"
+    for mended in sorted(set(then.broken) - set(now.broken)):
+        yield ChangeKind.BETTER, f"holds now: {mended}"
+    yield from _speed_changes(now, then, tolerance)
+
+
+def _speed_changes(
+    now: VariantBaseline, then: VariantBaseline, tolerance: float
+) -> Iterator[tuple[ChangeKind, str]]:
+    ratio = speed_ratio(now, then)
+    if ratio is None:
+        return
+    text = (
+        f"discards take {now.discard_seconds / now.write_seconds:.2f} of what writes take, "
+        f"{then.discard_seconds / then.write_seconds:.2f} before: a ratio of {ratio:.2f}"
+    )
+    if ratio > tolerance:
+        yield ChangeKind.SLOWER, f"{text}, more than {tolerance:g}"
+    elif ratio < 1 / tolerance:
+        yield ChangeKind.BETTER, text
+
+
+def speed_ratio(now: VariantBaseline, then: VariantBaseline) -> float | None:
+    """Return now's discard cost against then's; None where there is nothing long enough to compare."""
+    times = (now.discard_seconds, now.write_seconds, then.discard_seconds, then.write_seconds)
+    if now.discards != then.discards or min(times) < SHORTEST:
+        return None
+    return (now.discard_seconds / now.write_seconds) / (then.discard_seconds / then.write_seconds)

@@ -1,0 +1,52 @@
+"""A comparison as Markdown, for the summary page of a CI job."""
+
+from collections.abc import Iterator, Sequence
+
+from thinsim.regression.baseline import VariantBaseline
+from thinsim.regression.comparison import ChangeKind, Comparison, speed_ratio
+from thinsim.units import format_size
+
+
+def markdown(comparisons: Sequence[Comparison], *, tolerance: float) -> str:
+    """Return a table of all variants, then every change."""
+    return "\n".join(_lines(comparisons, tolerance)) + "\n"
+
+
+def _lines(comparisons: Sequence[Comparison], tolerance: float) -> Iterator[str]:
+    failures = [change for each in comparisons for change in each.failures]
+    yield "### thinsim: " + (f"{len(failures)} regressions" if failures else "no regression")
+    yield ""
+    yield "| scenario | variant | rig | leaked | baseline | discard cost against baseline | |"
+    yield "|---|---|---|--:|--:|--:|---|"
+    for each in comparisons:
+        before = {variant.name: variant for variant in each.then.variants} if each.then else {}
+        for variant in each.now.variants:
+            then = before.get(variant.name)
+            bad = [change.kind for change in each.failures if change.variant == variant.name]
+            verdict = ", ".join(bad) if bad else "ok" if then else "new"
+            cells = [each.now.name, variant.name, each.now.rig, format_size(variant.most_leaked)]
+            yield _row([*cells, *_before(variant, then), verdict])
+    yield ""
+    yield f"Leaks are compared to the byte, discard costs with a tolerance of {tolerance:g}."
+    changes = [change for each in comparisons for change in each.changes]
+    if changes:
+        yield ""
+    for change in changes:
+        mark = "**" if change.kind in (ChangeKind.LEAK, ChangeKind.BROKEN, ChangeKind.SLOWER) else ""
+        where = _cell(" / ".join(filter(None, (change.scenario, change.variant))))
+        yield f"- {mark}{change.kind}{mark}: {where}: {_cell(change.text)}"
+
+
+def _before(now: VariantBaseline, then: VariantBaseline | None) -> list[str]:
+    if then is None:
+        return ["", ""]
+    ratio = speed_ratio(now, then)
+    return [format_size(then.most_leaked), f"{ratio:.2f}" if ratio is not None else "too short"]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(map(_cell, cells)) + " |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

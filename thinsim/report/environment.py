@@ -1,0 +1,68 @@
+"""Where a run took place, as a report records it: what numbers may depend on."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from fuse_backing.mounts import mounts
+from thinsim import __version__
+
+_PACKAGES = ("pyfuse3", "trio")
+_TOOLS = {"mkfs.ext4": ("mkfs.ext4", "-V"), "blkdiscard": ("blkdiscard", "--version")}
+
+
+def environment(directory: Path | None) -> dict[str, str]:
+    """Return names and values, in the order in which people read them; files were in *directory*."""
+    return {
+        "thinsim": __version__,
+        "system": _system(),
+        "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processor": f"{_processor()}, {os.cpu_count()} in use",
+        "memory": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') >> 20} MiB",
+        "python": sys.version.split()[0],
+        **{package: _version(package) for package in _PACKAGES},
+        **{tool: _tool(*command) for tool, command in _TOOLS.items()},
+        "file system": _file_system(directory or Path(tempfile.gettempdir())),
+    }
+
+
+def _system() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _tool(*command: str) -> str:
+    if shutil.which(command[0]) is None:
+        return "not installed"
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = (done.stdout + done.stderr).splitlines()
+    return lines[0].removeprefix(command[0]).strip() if lines else "unknown"
+
+
+def _file_system(directory: Path) -> str:
+    real = directory.resolve()
+    around = [mount for mount in mounts() if real.is_relative_to(mount.mountpoint)]
+    innermost = max(around, key=lambda mount: len(mount.mountpoint.parts), default=None)
+    return innermost.fstype if innermost is not None else "unknown"

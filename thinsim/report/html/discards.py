@@ -1,0 +1,136 @@
+"""Discards as the store saw them: bytes given back over time, and over time and the file's offsets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fuse_backing.faults import Operation
+from fuse_backing.ledger import LedgerEvent
+from thinsim.report.html.svg import (
+    BOTTOM,
+    LEFT,
+    TOP,
+    Band,
+    Frame,
+    bands,
+    drawing,
+    size_axis,
+    text_at,
+    time_axis,
+)
+from thinsim.report.html.svg import size_ticks as offsets
+from thinsim.units import format_size
+
+TIME_CELLS = 96
+OFFSET_CELLS = 48
+LEVELS = 5
+"""Shades of the heat map."""
+
+_BARS_HEIGHT = 190
+_HEAT_HEIGHT = 320
+
+
+@dataclass(frozen=True, slots=True)
+class Punch:
+    """One hole punch: when, in seconds of the run, where in the file, and what the host got back."""
+
+    at: float
+    offset: int
+    length: int
+    freed: int
+
+
+def punches(events: Sequence[LedgerEvent], started: float) -> list[Punch]:
+    """Return the hole punches among *events*; *started* is the run's begin, seconds since the epoch."""
+    return [
+        Punch(max(0.0, event.time - started), event.offset, event.length, event.freed)
+        for event in events
+        if event.operation is Operation.PUNCH
+    ]
+
+
+def discards_plot(found: Sequence[Punch], seconds: float, phases: Sequence[Band]) -> str:
+    """Return bars over time: outlined what was asked for, filled what the host got back."""
+    asked, freed = [0] * TIME_CELLS, [0] * TIME_CELLS
+    for punch in found:
+        cell = time_cell(punch.at, seconds)
+        asked[cell] += punch.length
+        freed[cell] += punch.freed
+    frame = Frame(seconds, max(asked, default=0) * 1.06 or 1, _BARS_HEIGHT)
+    width = frame.inner_width / TIME_CELLS
+    parts = [*bands(frame, phases), *size_axis(frame), *time_axis(frame)]
+    for kind, values in (("asked", asked), ("freed", freed)):
+        for cell, value in enumerate(values):
+            if value:
+                parts.append(
+                    f'<rect class="{kind}" x="{LEFT + cell * width:.1f}" y="{frame.y(value):.1f}" '
+                    f'width="{width - 1:.1f}" height="{frame.y(0) - frame.y(value):.1f}">'
+                    f"<title>{kind} {format_size(value)}</title></rect>"
+                )
+    return drawing(_BARS_HEIGHT, "Discards over time", parts)
+
+
+def heat_map(found: Sequence[Punch], seconds: float, end: int, phases: Sequence[Band]) -> str:
+    """Return time along and the file's offsets, 0 to *end* bytes, up; darker where more was given back.
+
+    A cell that was punched without anything coming back is crossed out.
+    """
+    frame = Frame(seconds, end or 1, _HEAT_HEIGHT)
+    freed, asked = grid(found, seconds, end or 1)
+    most = max((value for row in freed for value in row), default=0)
+    width, height = frame.inner_width / TIME_CELLS, frame.inner_height / OFFSET_CELLS
+    parts = [*bands(frame, phases), *_offset_axis(frame), *time_axis(frame)]
+    for row in range(OFFSET_CELLS):
+        for cell in range(TIME_CELLS):
+            if not asked[row][cell]:
+                continue
+            x, y = LEFT + cell * width, TOP + frame.inner_height - (row + 1) * height
+            value = freed[row][cell]
+            kind = f"heat h{level(value, most)}" if value else "heat nothing"
+            title = f"{format_size(asked[row][cell])} punched, {format_size(value)} given back"
+            parts.append(
+                f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}">'
+                f"<title>{title}</title></rect>"
+            )
+    return drawing(_HEAT_HEIGHT, "Discards over time and over the file's offsets", parts)
+
+
+def grid(found: Sequence[Punch], seconds: float, end: int) -> tuple[list[list[int]], list[list[int]]]:
+    """Return bytes freed and bytes asked for per cell, [offset row][time cell], shared out by length.
+
+    Sums are exact: what a punch freed is shared out over the cells that it covers.
+    """
+    freed = [[0] * TIME_CELLS for _ in range(OFFSET_CELLS)]
+    asked = [[0] * TIME_CELLS for _ in range(OFFSET_CELLS)]
+    for punch in found:
+        cell = time_cell(punch.at, seconds)
+        stop = min(punch.offset + punch.length, end)
+        first = min(punch.offset * OFFSET_CELLS // end, OFFSET_CELLS - 1)
+        last = min(max(stop - 1, punch.offset) * OFFSET_CELLS // end, OFFSET_CELLS - 1)
+        shared = 0
+        for row in range(first, last + 1):
+            edge = stop if row == last else -(-end * (row + 1) // OFFSET_CELLS)
+            covered = max(0, edge - punch.offset)
+            upto = punch.freed if row == last else punch.freed * covered // max(1, punch.length)
+            freed[row][cell] += upto - shared
+            shared = upto
+            start = punch.offset if row == first else -(-end * row // OFFSET_CELLS)
+            asked[row][cell] += max(0, edge - start)
+    return freed, asked
+
+
+def time_cell(at: float, seconds: float) -> int:
+    """Return the cell of a time."""
+    return min(int(at / seconds * TIME_CELLS), TIME_CELLS - 1) if seconds > 0 else 0
+
+
+def level(value: int, most: int) -> int:
+    """Return the shade of *value*, 1 to LEVELS."""
+    return min(LEVELS, 1 + value * LEVELS // (most + 1))
+
+
+def _offset_axis(frame: Frame) -> list[str]:
+    labels = [
+        text_at(LEFT - 6, frame.y(offset) + 4, format_size(offset), "end") for offset in offsets(frame.top)
+    ]
+    base = _HEAT_HEIGHT - BOTTOM
+    return [*labels, f'<line class="axis" x1="{LEFT}" y1="{TOP}" x2="{LEFT}" y2="{base}"/>']

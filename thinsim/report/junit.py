@@ -1,0 +1,69 @@
+"""JUnit XML, as CI services read it: a suite per variant, a case per assert, and one for the leak limit."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from xml.etree import ElementTree
+
+from thinsim.report.document import Report, VariantRun
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case; *failure* is empty if it passed."""
+
+    name: str
+    failure: str = ""
+    seconds: float = 0.0
+
+
+def junit(report: Report, fail_on_leak: int | None = None) -> str:
+    """Return the XML of one report; with *fail_on_leak* each variant has a case for that limit, in bytes."""
+    return document(
+        (f"{report.name}: {run.name}", run.started, _cases(run, fail_on_leak)) for run in report.runs
+    )
+
+
+def document(suites: Iterable[tuple[str, float, list[Case]]]) -> str:
+    """Return the XML of suites: name, start in seconds since the epoch, cases."""
+    root = ElementTree.Element("testsuites", name="thinsim")
+    for name, started, cases in suites:
+        suite = ElementTree.SubElement(
+            root,
+            "testsuite",
+            name=name,
+            tests=str(len(cases)),
+            failures=str(sum(bool(case.failure) for case in cases)),
+            errors="0",
+            skipped="0",
+            time=f"{sum(case.seconds for case in cases):.3f}",
+            timestamp=datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H:%M:%S"),
+        )
+        for case in cases:
+            attributes = {"classname": name, "name": case.name, "time": f"{case.seconds:.3f}"}
+            element = ElementTree.SubElement(suite, "testcase", attributes)
+            if case.failure:
+                failure = ElementTree.SubElement(element, "failure", message=case.failure)
+                failure.text = case.failure
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _cases(run: VariantRun, fail_on_leak: int | None) -> list[Case]:
+    spent: dict[str, float] = dict(run.seconds)
+    # A phase's time goes to its first assert: the sum is then that of the run.
+    cases = [
+        Case(
+            f"{outcome.phase}: {outcome.asserted}",
+            "" if outcome.held else f"found {outcome.found}" + (f" ({outcome.why})" if outcome.why else ""),
+            spent.pop(outcome.phase, 0.0),
+        )
+        for outcome in run.outcomes
+    ]
+    if fail_on_leak is not None:
+        leaks = "; ".join(
+            f"{leak.owner.snapshot}: {leak.bytes} bytes, {leak.owner.reason}" for leak in run.leaks
+        )
+        failure = f"leaked {run.leaked} bytes: {leaks}" if run.leaked > fail_on_leak else ""
+        cases.append(Case(f"leaks at most {fail_on_leak} bytes", failure))
+    return cases or [Case("ran", seconds=sum(spent.values()))]

@@ -1,0 +1,115 @@
+"""Phases against runs, and leaks by owner: the two tables that every report for a terminal is made of."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from thinsim.measure.attribution import Leak
+from thinsim.measure.sample import StepSample
+from thinsim.report.columns import Group, lay_out
+from thinsim.units import format_size
+
+_COLUMNS = ("pool used", "pool freed", "host freed", "leaked")
+_LEGEND = (
+    "pool: whole data blocks; host: bytes allocated in the data file, which a partly written block "
+    "has fewer of"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One run of several that are compared."""
+
+    name: str
+    samples: Sequence[StepSample]
+    leaks: Sequence[Leak]
+
+    @property
+    def leaked(self) -> int:
+        """Bytes leaked at the end."""
+        return sum(leak.bytes for leak in self.leaks)
+
+
+def print_runs(console: Console, phases: Sequence[str], columns: Sequence[Column], block_bytes: int) -> None:
+    """Print the phase table, then each run's leaks; side by side if the console is wide enough."""
+    for line in phase_lines(phases, columns, block_bytes, console.width):
+        console.print(Text(line), soft_wrap=True)
+    console.print(f"\n{_LEGEND}", style="dim", highlight=False)
+    for column in columns:
+        console.print()
+        console.print(_leaks(column))
+
+
+def phase_lines(phases: Sequence[str], columns: Sequence[Column], block_bytes: int, width: int) -> list[str]:
+    """Return the phase table: the runs side by side if *width* is enough, else one below the other."""
+    groups = [
+        Group(
+            column.name,
+            _COLUMNS,
+            [*(phase_cells(column.samples, phase, block_bytes) for phase in phases), _totals(column)],
+        )
+        for column in columns
+    ]
+    first = ["phase", *phases, "in all"]
+    lines = lay_out(first, groups)
+    if max(len(line) for line in lines) <= width:
+        return lines
+    return [line for group in groups for line in ("", *lay_out(first, [group]))]
+
+
+def phase_cells(samples: Sequence[StepSample], phase: str, block_bytes: int) -> list[str]:
+    """Return the cells of one phase, in the order of the columns; empty ones where it has no step."""
+    of_phase = [sample for sample in samples if sample.phase == phase]
+    if not of_phase:
+        return ["", "", "", ""]
+    last = of_phase[-1]
+    return [
+        format_size(last.pool_used_blocks * block_bytes),
+        format_size(sum(sample.pool_freed for sample in of_phase)),
+        format_size(sum(sample.host_freed for sample in of_phase)),
+        format_size(last.leaked - _leaked_before(samples, phase)),
+    ]
+
+
+def times(seconds: dict[str, float]) -> str:
+    """Return where the time went, longest first."""
+    parts = sorted(seconds.items(), key=lambda item: -item[1])
+    where = ", ".join(f"{name} {spent:.1f}" for name, spent in parts if spent >= 0.05)
+    return f"Time: {sum(seconds.values()):.0f} s ({where})"
+
+
+def _totals(column: Column) -> list[str]:
+    return [
+        "",
+        format_size(sum(sample.pool_freed for sample in column.samples)),
+        format_size(sum(sample.host_freed for sample in column.samples)),
+        format_size(column.leaked),
+    ]
+
+
+def _leaked_before(samples: Iterable[StepSample], phase: str) -> int:
+    leaked = 0
+    for sample in samples:
+        if sample.phase == phase:
+            break
+        leaked = sample.leaked
+    return leaked
+
+
+def _leaks(column: Column) -> RenderableType:
+    title = f"{column.name}: {format_size(column.leaked)} leaked ({column.leaked} bytes)"
+    if not column.leaks:
+        return Text(f"{title}: every block that the pool freed went back to the host", style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("snapshot")
+    table.add_column("thin id", justify="right")
+    table.add_column("blocks", justify="right")
+    table.add_column("bytes", justify="right")
+    table.add_column("why")
+    for leak in column.leaks:
+        owner = leak.owner
+        table.add_row(owner.snapshot, str(owner.thin_id), str(leak.blocks), str(leak.bytes), owner.reason)
+    return table

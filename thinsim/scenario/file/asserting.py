@@ -1,0 +1,113 @@
+"""What an assert step finds: each thing asserted against what was measured. Pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from thinsim.measure.attribution import Leak, reason_words
+from thinsim.measure.sample import StepSample
+from thinsim.scenario.file.steps import Assert
+from thinsim.scenario.file.values import Limits
+from thinsim.units import format_size
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One thing that was asserted, in *phase*: the words of it, what was found, and whether it held."""
+
+    phase: str
+    asserted: str
+    found: str
+    held: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What asserts look at. *pool_mode* and *thin_devices* are of the moment."""
+
+    samples: Sequence[StepSample]
+    leaks: Sequence[Leak]
+    block_bytes: int
+    snapshots: Sequence[str]
+    thin_devices: int
+    pool_mode: str
+
+
+def outcomes(step: Assert, phase: str, measured: Measured) -> Iterator[Outcome]:
+    """Yield the outcome of each thing that *step* asserts in *phase*."""
+    for name, wanted in step:
+        if wanted is None or name in ("do", "only", "why"):
+            continue
+        if isinstance(wanted, Limits):
+            yield _bounded(name, wanted, phase, measured, step.why)
+            continue
+        found = _found(name, measured)
+        held = found == (sorted(wanted) if isinstance(wanted, list) else wanted)
+        yield Outcome(phase, f"{name} = {_words(wanted)}", _words(found), held, step.why)
+
+
+def _bounded(name: str, limits: Limits, phase: str, measured: Measured, why: str) -> Outcome:
+    found = _quantity(name, phase, measured)
+    words, held = [], True
+    exactly = [("= ", limits.equal), (f"as after {limits.same_as!r}: ", _same_as(name, limits, measured))]
+    for text, wanted in exactly:
+        if wanted is not None:
+            margin = f" ± {_amount(name, limits.within)}" if limits.within else ""
+            words.append(f"{text}{_amount(name, wanted)}{margin}")
+            held = held and abs(found - wanted) <= limits.within
+    if limits.at_least is not None:
+        words.append(f">= {_amount(name, limits.at_least)}")
+        held = held and found >= limits.at_least
+    if limits.at_most is not None:
+        words.append(f"<= {_amount(name, limits.at_most)}")
+        held = held and found <= limits.at_most
+    return Outcome(phase, f"{name} {' and '.join(words)}", _amount(name, found), held, why)
+
+
+def _same_as(name: str, limits: Limits, measured: Measured) -> int | None:
+    if limits.same_as is None:
+        return None
+    return _quantity(name, limits.same_as, measured)
+
+
+def _quantity(name: str, phase: str, measured: Measured) -> int:
+    of_phase = [sample for sample in measured.samples if sample.phase == phase]
+    now = (of_phase or measured.samples)[-1]  # a phase of asserts alone looks at what was before it
+    match name:
+        case "leaked":
+            return now.leaked
+        case "host_allocated":
+            return now.host_allocated
+        case "pool_used":
+            return now.pool_used_blocks * measured.block_bytes
+        case "host_freed":
+            return sum(sample.host_freed for sample in of_phase)
+        case "pool_freed":
+            return sum(sample.pool_freed for sample in of_phase)
+        case "punches":
+            return sum(sample.ledger_punches for sample in of_phase)
+    raise AssertionError(f"no quantity {name}")
+
+
+def _found(name: str, measured: Measured) -> object:
+    match name:
+        case "leaked_by":
+            return sorted({leak.owner.snapshot for leak in measured.leaks})
+        case "reasons":
+            words = reason_words()
+            return sorted({words.get(leak.owner.reason, leak.owner.reason) for leak in measured.leaks})
+        case "snapshots":
+            return sorted(measured.snapshots)
+        case "thin_devices":
+            return measured.thin_devices
+        case "pool_mode":
+            return measured.pool_mode
+    raise AssertionError(f"nothing is called {name}")
+
+
+def _amount(name: str, value: int) -> str:
+    return str(value) if name == "punches" or value < 1024 else f"{format_size(value)} ({value})"
+
+
+def _words(value: object) -> str:
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)

@@ -1,0 +1,137 @@
+"""A scenario file as a whole: title, rig, pool, snapshotter, variants, phases; and its JSON schema."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from thinsim.rig.interface import PoolShape
+from thinsim.scenario.file.steps import AnyStep
+from thinsim.scenario.file.values import Count, Size, Strict
+from thinsim.snapshotter.retry import CONTAINERD_RETRY
+from thinsim.units import Bytes, sectors
+
+OWN_KEYS = ("root_path", "pool_name")
+"""Keys of the snapshotter that the run chooses."""
+
+_DEFAULT = PoolShape("")
+_BASE_IMAGE_SIZE = "256MB"
+
+
+class Pool(Strict):
+    """The thin pool."""
+
+    data_size: Size = _DEFAULT.data_size
+    metadata_size: Size = _DEFAULT.metadata_size
+    block_size: Size = _DEFAULT.block_bytes
+    low_water_blocks: int = 0
+    features: list[str] = Field(default_factory=lambda: list(_DEFAULT.features))
+
+    @field_validator("data_size", "metadata_size", "block_size")
+    @classmethod
+    def _whole_sectors(cls, size: int) -> int:
+        if not size or size % 512:
+            raise ValueError(f"must be a multiple of 512 above 0, not {size}")
+        return size
+
+    @field_validator("block_size")
+    @classmethod
+    def _block(cls, size: int) -> int:
+        if not 64 << 10 <= size <= 1 << 30 or size % (64 << 10):
+            raise ValueError(f"a data block is a multiple of 64 KiB, at most 1 GiB, not {size} bytes")
+        return size
+
+    def shape(self, name: str) -> PoolShape:
+        """Return the pool to stand up as *name*."""
+        return PoolShape(
+            name,
+            Bytes(self.data_size),
+            Bytes(self.metadata_size),
+            sectors(self.block_size),
+            self.low_water_blocks,
+            tuple(self.features),
+        )
+
+
+class Retry(Strict):
+    """How often a busy device is tried, and how long to wait between two tries."""
+
+    tries: Count = CONTAINERD_RETRY.tries
+    interval: float = CONTAINERD_RETRY.interval
+    """Seconds."""
+
+
+class Variant(Strict):
+    """One column of the comparison: the same phases with other keys of the snapshotter."""
+
+    name: str = Field(min_length=1)
+    snapshotter: dict[str, Any] = Field(default_factory=dict)
+
+
+class Phase(Strict):
+    """Steps under one name, which plots and tables show."""
+
+    name: str = Field(min_length=1)
+    repeat: Count = 1
+    """Take the steps so often; ``{n}`` in their texts is the number, from 1."""
+    steps: list[AnyStep] = Field(min_length=1)
+
+
+class Scenario(Strict):
+    """A scenario file."""
+
+    format: Literal[1] = 1
+    """Raised when a key changes its meaning or goes."""
+    title: str = Field(min_length=1)
+    containerd_does: str = ""
+    """What containerd does, for people."""
+    it_should: str = ""
+    rig: Literal["auto", "emulated", "process", "kernel", "vm"] = "auto"
+    pool: Pool = Pool()
+    snapshotter: dict[str, Any] = Field(default_factory=dict)
+    retry: Retry = Retry()
+    variant: list[Variant] = Field(default_factory=list)
+    phase: list[Phase] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> "Scenario":
+        for what, names in (
+            ("variant", [each.name for each in self.variant]),
+            ("phase", [each.name for each in self.phase]),
+        ):
+            for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"two {what}s are called {name!r}")
+        return self
+
+    @property
+    def variants(self) -> list[Variant]:
+        """The variants; without any the one that the file itself is."""
+        return self.variant or [Variant(name="as it is")]
+
+    def snapshotter_keys(self, variant: Variant) -> dict[str, Any]:
+        """Return the snapshotter's table for *variant*, as containerd's plugin table would be."""
+        return {"base_image_size": _BASE_IMAGE_SIZE, **self.snapshotter, **variant.snapshotter}
+
+
+def steps_of(phase: Phase, variant: str) -> list[AnyStep]:
+    """Return the steps that are taken in *variant*, repeated and with ``{n}`` replaced."""
+    return [
+        _numbered(step, number)
+        for number in range(1, phase.repeat + 1)
+        for step in phase.steps
+        if not step.only or variant in step.only
+    ]
+
+
+def _numbered(step: AnyStep, number: int) -> AnyStep:
+    changed = {
+        name: value.replace("{n}", str(number))
+        for name, value in step
+        if isinstance(value, str) and "{n}" in value
+    }
+    return step.model_copy(update=changed) if changed else step
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of scenario files, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Scenario.model_json_schema()}

@@ -1,0 +1,116 @@
+"""Sees each thing that the snapshotter does to a device, before and after it, and can step in.
+
+So a scenario ends the snapshotter at an exact point, lets go of a busy device at another, and times
+discards. Where nothing is planned it only passes on.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+from thinsim.dm.interface import DeviceMapper
+from thinsim.snapshotter.host import SnapshotHost
+from thinsim.snapshotter.interface import Mount
+
+_Result = TypeVar("_Result")
+
+When = Literal["before", "after"]
+_MESSAGES = {"create_thin": "create", "create_snap": "create", "delete": "delete"}
+
+
+class SnapshotterKilledError(BaseException):
+    """Unwinds a verb of a snapshotter that has just been ended; nothing in it may catch that as a failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do once, at the next *act* on *device* (on any, if empty)."""
+
+    when: When
+    act: str
+    device: str
+    do: Callable[[], None]
+
+
+class Interception:
+    """The plans, and what discards took so far."""
+
+    def __init__(self) -> None:
+        self.plans: list[Plan] = []
+        self.killed = False
+        """Nothing is done to devices any more: the snapshotter is dead."""
+        self.discards = 0
+        self.discard_seconds = 0.0
+
+    async def around(self, act: str, device: str, call: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Return what *call* returns, what is planned done before and after it."""
+        self._carry_out("before", act, device)
+        if self.killed:
+            raise SnapshotterKilledError
+        begun = time.monotonic()
+        try:
+            result = await call()
+        finally:
+            if act == "discard":
+                self.discards += 1
+                self.discard_seconds += time.monotonic() - begun
+        self._carry_out("after", act, device)
+        return result
+
+    def _carry_out(self, when: When, act: str, device: str) -> None:
+        for plan in list(self.plans):
+            if (plan.when, plan.act) == (when, act) and plan.device in ("", device):
+                self.plans.remove(plan)
+                plan.do()
+
+
+class _WatchedDeviceMapper:
+    """A DeviceMapper over another; what it does not name here goes straight through."""
+
+    def __init__(self, dm: DeviceMapper, interception: Interception) -> None:
+        self._dm = dm
+        self._interception = interception
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dm, name)
+
+    async def create(self, name: str, table: str, **options: Any) -> None:
+        await self._interception.around("activate", name, lambda: self._dm.create(name, table, **options))
+
+    async def remove(self, name: str, **options: Any) -> None:
+        await self._interception.around("deactivate", name, lambda: self._dm.remove(name, **options))
+
+    async def suspend(self, name: str, **options: Any) -> None:
+        await self._interception.around("suspend", name, lambda: self._dm.suspend(name, **options))
+
+    async def resume(self, name: str) -> None:
+        await self._interception.around("resume", name, lambda: self._dm.resume(name))
+
+    async def message(self, name: str, sector: int, text: str) -> None:
+        act = _MESSAGES.get(text.split(maxsplit=1)[0].lower(), "message")
+        await self._interception.around(act, "", lambda: self._dm.message(name, sector, text))
+
+
+class _WatchedHost:
+    def __init__(self, host: SnapshotHost, interception: Interception) -> None:
+        self._host = host
+        self._interception = interception
+
+    async def make_filesystem(self, device: Path, fs_type: str, fs_options: str) -> None:
+        make = self._host.make_filesystem
+        await self._interception.around("mkfs", device.name, lambda: make(device, fs_type, fs_options))
+
+    async def discard(self, device: Path) -> None:
+        await self._interception.around("discard", device.name, lambda: self._host.discard(device))
+
+    async def remove_lost_and_found(self, mount: Mount) -> None:
+        await self._host.remove_lost_and_found(mount)
+
+
+def watched(
+    dm: DeviceMapper, host: SnapshotHost, interception: Interception
+) -> tuple[DeviceMapper, SnapshotHost]:
+    """Return *dm* and *host*, both watched by *interception*."""
+    return cast(DeviceMapper, _WatchedDeviceMapper(dm, interception)), _WatchedHost(host, interception)

@@ -1,0 +1,48 @@
+"""The scenarios that come with thinsim, by name; and what a name or path on a command line stands for."""
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+from thinsim.errors import InvalidValueError
+from thinsim.scenario.file.document import Scenario
+from thinsim.scenario.file.loading import load
+
+DIRECTORY = Path(__file__).with_name("library")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundScenario:
+    """A scenario as it was called, where it is, its text, and what it says."""
+
+    name: str
+    path: Path
+    text: str
+    scenario: Scenario
+
+    @property
+    def base(self) -> Path:
+        """What relative paths in it are relative to."""
+        return self.path.parent
+
+
+def names() -> list[str]:
+    """Return the names of the library, sorted."""
+    return sorted(path.stem for path in DIRECTORY.glob("*.toml"))
+
+
+def find(name: str) -> FoundScenario:
+    """Return the file *name*, or the library's scenario of that name; a file goes first.
+
+    InvalidValueError if there is neither, InvalidScenarioError if it is malformed.
+    """
+    path = Path(name)
+    if not path.is_file():
+        if "/" in name or path.suffix == ".toml":
+            raise InvalidValueError(f"{name}: no such file")
+        path = DIRECTORY / f"{name}.toml"
+        if not path.is_file():
+            near = difflib.get_close_matches(name, names(), 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names())}"
+            raise InvalidValueError(f"no scenario and no file is called {name!r}{hint}")
+    return FoundScenario(name, path, path.read_text(), load(path))

@@ -1,0 +1,57 @@
+"""Where in a TOML text a key stands: tomllib tells no lines, so it is asked for ever longer beginnings.
+
+A beginning that ends after a whole statement is TOML itself; the first one that has a key ends with the
+key's line. Only wanted for an error, in files of a few hundred lines.
+"""
+
+import tomllib
+from collections.abc import Sequence
+from typing import Any
+
+Path = Sequence[str | int]
+
+_ENDINGS = ("", "\n]", "\n]]")
+"""What ends a statement in the midst: a list of inline tables, line by line."""
+
+
+def line_of(text: str, path: Path) -> int:
+    """Return the line, from 1, on which the value at *path* of the valid TOML *text* begins.
+
+    If the path ends beyond what is there (a key that is missing), that of the nearest table around it.
+    """
+    lines = text.split("\n")
+    while path:
+        complete = 0  # lines that the last whole beginning had
+        for end in range(1, len(lines) + 1):
+            document = _parsed("\n".join(lines[:end]))
+            if document is None:
+                continue
+            if _has(document, path):
+                return complete + 1
+            complete = end
+        path = path[:-1]
+    return 1
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    for ending in _ENDINGS:
+        try:
+            return tomllib.loads(text + ending)
+        except tomllib.TOMLDecodeError:
+            continue
+    return None
+
+
+def _has(document: object, path: Path) -> bool:
+    for part in path:
+        if isinstance(document, dict) and isinstance(part, str):
+            if part not in document:
+                return False
+            document = document[part]
+        elif isinstance(document, list) and isinstance(part, int):
+            if not -len(document) <= part < len(document):
+                return False
+            document = document[part]
+        else:
+            return False
+    return True

@@ -1,0 +1,167 @@
+"""Runs a scenario file: each variant on a fresh pool of its own, everything given back afterwards."""
+
+import shutil
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fuse_backing.ledger import LedgerEvent
+from thinsim.errors import BenchError, InvalidValueError
+from thinsim.measure.attribution import Leak
+from thinsim.measure.sample import StepSample
+from thinsim.rig import emulated, kernel, process
+from thinsim.rig.interface import PoolShape, ScenarioRig
+from thinsim.rig.journal import Journal
+from thinsim.rig.working_directory import working_directory
+from thinsim.scenario.file.acts import Acts
+from thinsim.scenario.file.asserting import Outcome
+from thinsim.scenario.file.document import Scenario, Variant, steps_of
+from thinsim.scenario.file.session import session
+from thinsim.scenario.reproduce import Progress
+from thinsim.snapshotter.config import Config
+from thinsim.snapshotter.retry import BusyRetry
+
+RIGS = ("kernel", "emulated", "process")
+"""The rigs that scenario files run on, best first."""
+
+START = "pool created"
+"""The phase before the file's first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to run. *name* is what the user called it, *text* the file's own."""
+
+    scenario: Scenario
+    name: str
+    text: str
+    rig: str
+    base: Path
+    variants: Sequence[str] = ()
+    directory: Path | None = None
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VariantResult:
+    """What one variant's run measured."""
+
+    variant: Variant
+    config: Config
+    samples: Sequence[StepSample]
+    leaks: Sequence[Leak]
+    outcomes: Sequence[Outcome]
+    events: Sequence[LedgerEvent]
+    started: float
+    """Seconds since the epoch."""
+    write_seconds: float
+    discards: int
+    discard_seconds: float
+    """What the snapshotter waited for its discards."""
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def leaked(self) -> int:
+        """Bytes leaked at the end."""
+        return sum(leak.bytes for leak in self.leaks)
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioResult:
+    """All that was measured, and where the time went."""
+
+    request: Request
+    shape: PoolShape
+    runs: Sequence[VariantResult]
+    seconds: dict[str, float]
+    kept: Path | None
+
+
+async def run_scenario(request: Request, progress: Progress) -> ScenarioResult:
+    """Run each variant. Nothing stays on the machine, but the files when *keep* is set.
+
+    An assert that does not hold is an outcome, not an error. StepFailedError where a step is refused
+    (or is not, and should be); other ThinsimErrors as for ``reproduce``.
+    """
+    variants = _chosen(request)
+    spent: dict[str, float] = {}
+    async with working_directory(request.directory, progress.say, keep=request.keep) as (directory, journal):
+        shape = request.scenario.pool.shape(f"thinsim-{journal.path.stem}")
+        runs = []
+        for number, variant in enumerate(variants, 1):
+            progress.setting(number, len(variants), variant.name)
+            of_its_own = directory / f"variant-{number}"
+            of_its_own.mkdir()
+            begun = time.monotonic()
+            async with stand_up(request.rig, of_its_own, shape, journal) as rig:
+                spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - begun
+                run = await _run_variant(request, variant, rig, progress)
+                begun = time.monotonic()
+            spent["tear-down"] = spent.get("tear-down", 0) + time.monotonic() - begun
+            runs.append(run)
+            for what, seconds in run.seconds.items():
+                spent[what] = spent.get(what, 0) + seconds
+            if not request.keep:
+                shutil.rmtree(of_its_own)
+        return ScenarioResult(request, shape, runs, spent, directory if request.keep else None)
+
+
+@asynccontextmanager
+async def stand_up(
+    rig: str, directory: Path, shape: PoolShape, journal: Journal
+) -> AsyncIterator[ScenarioRig]:
+    """Stand up the rig of that name, one of RIGS, in *directory*."""
+    if rig == "process":
+        async with process.stand_up(directory, shape) as of_process:
+            yield of_process
+    elif rig == "kernel":
+        async with kernel.stand_up(directory, shape, journal) as of_kernel:
+            yield of_kernel
+    elif rig == "emulated":
+        async with emulated.stand_up(directory, shape, journal) as of_daemon:
+            yield of_daemon
+    else:
+        raise InvalidValueError(f"scenario files do not run on the rig {rig!r} yet; take {' or '.join(RIGS)}")
+
+
+async def _run_variant(
+    request: Request, variant: Variant, rig: ScenarioRig, progress: Progress
+) -> VariantResult:
+    scenario = request.scenario
+    retry = BusyRetry(scenario.retry.tries, scenario.retry.interval)
+    keys = scenario.snapshotter_keys(variant)
+    started = time.time()
+    async with session(rig, keys, retry, progress, rig.directory / "snapshotter") as on_rig:
+        acts = Acts(on_rig, request.base)
+        on_rig.phase = START
+        await on_rig.start()
+        for phase in scenario.phase:
+            on_rig.phase = phase.name
+            for step in steps_of(phase, variant.name):
+                await acts.take(step)
+    problems = await rig.check()
+    if problems:
+        raise BenchError("the metadata checker found: " + "; ".join(problems))
+    return VariantResult(
+        variant=variant,
+        config=on_rig.config,
+        samples=tuple(on_rig.samples),
+        leaks=tuple(on_rig.leaks()),
+        outcomes=tuple(acts.outcomes),
+        events=tuple(on_rig.events),
+        started=started,
+        write_seconds=on_rig.write_seconds,
+        discards=on_rig.interception.discards,
+        discard_seconds=on_rig.interception.discard_seconds,
+        seconds=on_rig.seconds,
+    )
+
+
+def _chosen(request: Request) -> list[Variant]:
+    known = {variant.name: variant for variant in request.scenario.variants}
+    for name in request.variants:
+        if name not in known:
+            raise InvalidValueError(f"{request.name} has no variant {name!r}; there are {', '.join(known)}")
+    return [variant for name, variant in known.items() if not request.variants or name in request.variants]

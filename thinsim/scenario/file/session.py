@@ -1,0 +1,271 @@
+"""One snapshotter on one rig, and everything that can be done to it: every act is measured.
+
+What a scenario file and the pytest plugin stand on.
+"""
+
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import trio
+
+from fuse_backing.faults import FaultPlan
+from fuse_backing.ledger import LedgerEvent
+from thinsim.errors import InvalidValueError
+from thinsim.measure.attribution import Leak
+from thinsim.measure.sample import Meter, StepSample
+from thinsim.rig.interface import ScenarioRig
+from thinsim.scenario.file.interception import Interception, Plan, SnapshotterKilledError, When, watched
+from thinsim.scenario.image.archive import Image
+from thinsim.scenario.measured_steps import MeasuredSteps, Progress
+from thinsim.snapshotter.config import Config
+from thinsim.snapshotter.events import DeviceEvent
+from thinsim.snapshotter.interface import Mount
+from thinsim.snapshotter.retry import BusyRetry
+from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
+
+_Result = TypeVar("_Result")
+
+
+class Session:
+    """Made by :func:`session`. Each verb is one step, measured, of the phase that *phase* names.
+
+    Every verb but ``restart`` raises InvalidValueError while the snapshotter is down.
+    """
+
+    def __init__(self, rig: ScenarioRig, config: Config, retry: BusyRetry, progress: Progress) -> None:
+        self.rig = rig
+        self.config = config
+        self.phase = ""
+        self.interception = Interception()
+        self.write_seconds = 0.0
+        """What writing files took."""
+        self.events: list[LedgerEvent] = []
+        """Of the store, on the data file; taken in after each step, so that its ring loses none."""
+        self._device_events: list[DeviceEvent] = []
+        self._retry = retry
+        self._steps = MeasuredSteps(Meter(rig), self._device_events, progress)
+        self._snapshotter: DevmapperSnapshotter | None = None
+        self._held: dict[str, Callable[[], None]] = {}
+
+    @property
+    def samples(self) -> Sequence[StepSample]:
+        """Everything measured, a sample a step."""
+        return self._steps.meter.samples
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Where the time went: per phase, and ``measuring``."""
+        return self._steps.seconds
+
+    @property
+    def snapshotter(self) -> DevmapperSnapshotter:
+        """The snapshotter itself, for what is not measured."""
+        if self._snapshotter is None:
+            raise InvalidValueError("the snapshotter is down; restart it first")
+        return self._snapshotter
+
+    def leaks(self) -> list[Leak]:
+        """Return the leaks as of the last step, largest first."""
+        return self._steps.meter.leaks()
+
+    async def snapshots(self) -> list[str]:
+        """Return the names in the snapshotter's store, sorted."""
+        return [info.name async for info in self.snapshotter.walk()]
+
+    async def start(self) -> None:
+        """Open the snapshotter on what is on disk, as its first step."""
+        await self._take("start snapshotter", self._open)
+
+    async def prepare(self, key: str, parent: str = "") -> list[Mount]:
+        """See Snapshotter."""
+        return await self._take(f"prepare {key}", partial(self.snapshotter.prepare, key, parent))
+
+    async def view(self, key: str, parent: str = "") -> list[Mount]:
+        """See Snapshotter."""
+        return await self._take(f"view {key}", partial(self.snapshotter.view, key, parent))
+
+    async def commit(self, name: str, key: str) -> None:
+        """See Snapshotter."""
+        await self._take(f"commit {name}", partial(self.snapshotter.commit, name, key))
+
+    async def remove(self, key: str) -> None:
+        """See Snapshotter."""
+        await self._take(f"remove {key}", partial(self.snapshotter.remove, key))
+
+    async def cleanup(self) -> None:
+        """See Snapshotter."""
+        await self._take("cleanup", self.snapshotter.cleanup)
+
+    async def write(self, key: str, name: str, size: int) -> None:
+        """Write *size* bytes of new files, *name*, in active snapshot *key*."""
+        await self._write(f"write {name} in {key}", key, partial(self.rig.files.write, name=name, size=size))
+
+    async def overwrite(self, key: str, name: str, size: int) -> None:
+        """Write the first *size* bytes of *name* anew."""
+        work = partial(self.rig.files.overwrite, name=name, size=size)
+        await self._write(f"overwrite {name} in {key}", key, work)
+
+    async def run_container(self, key: str, size: int) -> None:
+        """Work as a container that leaves *size* bytes."""
+        await self._write(f"run {key}", key, partial(self.rig.files.run_container, size=size))
+
+    async def delete(self, key: str, name: str) -> None:
+        """Delete the files *name*."""
+        await self._on_mounts(f"delete {name} in {key}", key, partial(self.rig.files.delete, name=name))
+
+    async def trim(self, key: str) -> None:
+        """Run fstrim."""
+        await self._on_mounts(f"trim {key}", key, self.rig.files.trim)
+
+    async def import_layers(self, name: str, layers: int, size: int, parent: str = "") -> list[str]:
+        """Import an image of files that are made up; return the committed names, bottom first."""
+        names: list[str] = []
+        for number in range(1, layers + 1):
+            layer = f"{name}-{number}"
+            await self.prepare(f"extract-{layer}", names[-1] if names else parent)
+            share = size * number // layers - size * (number - 1) // layers
+            await self.write(f"extract-{layer}", layer, share)
+            await self.commit(layer, f"extract-{layer}")
+            names.append(layer)
+        return names
+
+    async def import_image(self, name: str, image: Image, parent: str = "") -> list[str]:
+        """Import *image*; return the committed names, bottom first."""
+        names: list[str] = []
+        for number in range(1, len(image.layers) + 1):
+            layer = f"{name}-{number}"
+            await self.prepare(f"extract-{layer}", names[-1] if names else parent)
+            work = partial(self.rig.files.unpack, image=image, number=number)
+            await self._write(f"unpack {layer}", f"extract-{layer}", work)
+            await self.commit(layer, f"extract-{layer}")
+            names.append(layer)
+        return names
+
+    async def hold(self, key: str, until: str = "") -> None:
+        """Keep the device of *key* open, until ``release`` or right before *until* is done to it."""
+        device = self.snapshotter.device_of(key).name
+        self._held[key] = await self.rig.files.claim(self.rig.dm.path(device))
+        if until:
+            plan = Plan("before", until, device if until != "delete" else "", partial(self._let_go, key))
+            self.interception.plans.append(plan)
+
+    def release(self, key: str) -> None:
+        """Let go of what ``hold`` keeps. InvalidValueError if that is nothing."""
+        if key not in self._held:
+            raise InvalidValueError(f"the device of {key!r} is not held")
+        self._let_go(key)
+
+    async def set_faults(self, plan: FaultPlan) -> None:
+        """Put planned faults of the store in force instead of any others."""
+        await self.rig.set_faults(plan)
+
+    async def crash(self, name: str, when: When, act: str, verb: Callable[[], Awaitable[object]]) -> None:
+        """Take *verb*, and end the snapshotter *when* it does *act*, as SIGKILL would.
+
+        What is on disk stays as it is at that instant; no handler of the snapshotter gets to act on it.
+        InvalidValueError if *verb* ends without doing *act*.
+        """
+        root, frozen = self.config.root_path, self.config.root_path.with_name("crashed")
+
+        def kill() -> None:
+            # SQLite makes the shared-memory file anew; what is in the log and not committed is not read.
+            shutil.copytree(root, frozen, ignore=shutil.ignore_patterns("*-shm"))
+            self.interception.killed = True
+
+        async def act_until_killed() -> None:
+            snapshotter = self.snapshotter
+            self.interception.plans.append(Plan(when, act, "", kill))
+            try:
+                await verb()
+                if not self.interception.killed:
+                    raise InvalidValueError(f"{name}: there was no {act} to crash {when}")
+            except SnapshotterKilledError:
+                pass
+            finally:
+                self.interception.plans.clear()
+            with trio.CancelScope(shield=True):
+                await snapshotter.close()
+            self._down()
+            shutil.rmtree(root)
+            frozen.rename(root)
+
+        await self._take(name, act_until_killed)
+
+    async def restart(self) -> None:
+        """Close the snapshotter, if it runs, and open it on what is on disk."""
+
+        async def again() -> None:
+            await self._close()
+            self.interception.killed = False
+            await self._open()
+
+        await self._take("restart", again)
+
+    async def end(self) -> None:
+        """Let go of every device and close the snapshotter. Idempotent."""
+        for key in list(self._held):
+            self._let_go(key)
+        await self._close()
+
+    async def _open(self) -> None:
+        dm, host = watched(self.rig.dm, self.rig.host, self.interception)
+        self._snapshotter = await DevmapperSnapshotter.open(
+            self.config, dm, host, observer=self._device_events.append, retry=self._retry
+        )
+        self._steps.snapshotter = self._snapshotter
+
+    async def _close(self) -> None:
+        if self._snapshotter is not None:
+            with trio.CancelScope(shield=True):
+                await self._snapshotter.close()
+            self._down()
+
+    def _down(self) -> None:
+        self._snapshotter = self._steps.snapshotter = None
+
+    def _let_go(self, key: str) -> None:
+        if key in self._held:
+            self._held.pop(key)()
+
+    async def _write(self, step: str, key: str, work: Callable[..., Awaitable[None]]) -> None:
+        await self._on_mounts(step, key, work)
+        self.write_seconds += self.samples[-1].seconds
+
+    async def _on_mounts(self, step: str, key: str, work: Callable[..., Awaitable[None]]) -> None:
+        mounts = await self.snapshotter.mounts(key)
+        await self._take(step, partial(work, mounts))
+
+    async def _take(self, step: str, act: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Take one step; a refusal is measured, too, and raised when that is done."""
+        refusal: Exception | None = None
+
+        async def and_note() -> Any:
+            nonlocal refusal
+            try:
+                return await act()
+            except Exception as error:
+                refusal = error
+                return None
+
+        result = await self._steps.take(self.phase, step, and_note)
+        self.events += await self.rig.events(self.events[-1].sequence if self.events else 0)
+        if refusal is not None:
+            raise refusal
+        return result  # type: ignore[no-any-return]
+
+
+@asynccontextmanager
+async def session(
+    rig: ScenarioRig, keys: Mapping[str, Any], retry: BusyRetry, progress: Progress, root: Path
+) -> AsyncIterator[Session]:
+    """Yield a Session on *rig*: *keys* are the snapshotter's, *root* its directory. Closed on the way out."""
+    config = Config.from_table({**keys, "root_path": str(root), "pool_name": rig.shape.name})
+    opened = Session(rig, config, retry, progress)
+    try:
+        yield opened
+    finally:
+        await opened.end()

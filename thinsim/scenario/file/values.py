@@ -1,0 +1,75 @@
+"""The values of a scenario file that TOML has no type for: sizes, limits, names."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from thinsim.errors import InvalidValueError
+from thinsim.units import parse_size
+
+_SIZE_SCHEMA = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0},
+        {"type": "string", "pattern": r"^\s*\d+(\.\d+)? ?[kKmMgGtTpP]?i?[bB]?\s*$"},
+    ],
+    "description": "Bytes: a number, or a text with a binary unit such as 64KiB, 512MB, 10G.",
+}
+
+
+class Strict(BaseModel):
+    """A table of the file: unknown keys are errors, values are not converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _size(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"a size is a whole number of bytes or a text such as 64KiB, not {value!r}")
+    try:
+        return parse_size(value)
+    except InvalidValueError as error:
+        raise ValueError(str(error)) from None
+
+
+Size = Annotated[int, BeforeValidator(_size), WithJsonSchema(_SIZE_SCHEMA)]
+"""Bytes."""
+
+
+def _names(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Names = Annotated[
+    list[str],
+    BeforeValidator(_names),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+"""One name or several."""
+
+
+class Limits(Strict):
+    """What a measured number of bytes (or a count) must be; all that is given must hold."""
+
+    equal: Size | None = None
+    at_least: Size | None = None
+    at_most: Size | None = None
+    same_as: str | None = None
+    """As at the end of the phase of that name."""
+    within: Size = 0
+    """How far *equal* and *same_as* may be missed."""
+
+
+def _limits(value: object) -> Any:
+    return value if isinstance(value, dict) else {"equal": value}
+
+
+Bound = Annotated[
+    Limits,
+    BeforeValidator(_limits),
+    WithJsonSchema({"anyOf": [_SIZE_SCHEMA, Limits.model_json_schema()]}),
+]
+"""Limits, or a plain size that must be met exactly."""
+
+Count = Annotated[int, Field(ge=1)]

@@ -1,0 +1,49 @@
+"""Steps that are measured: each act is timed, then every height is sampled, and the two times kept apart."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+from thinsim.measure.sample import Meter
+from thinsim.snapshotter.events import DeviceEvent
+from thinsim.snapshotter.interface import Snapshotter
+
+_Result = TypeVar("_Result")
+
+
+class Progress(Protocol):
+    """Gets told what goes on."""
+
+    def step(self, phase: str, step: str) -> None:
+        """A step begins."""
+
+
+class MeasuredSteps:
+    """Takes steps, measures after each, and keeps the time of acting apart from that of measuring.
+
+    *events* is where the snapshotter's observer puts what happens to devices; it is emptied at each step.
+    """
+
+    def __init__(self, meter: Meter, events: list[DeviceEvent], progress: Progress) -> None:
+        self.meter = meter
+        self.seconds: dict[str, float] = {}
+        """Per phase, and ``measuring``."""
+        self.snapshotter: Snapshotter | None = None
+        """Whose usage is sampled; None while there is none."""
+        self._events = events
+        self._progress = progress
+
+    async def take(self, phase: str, name: str, act: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Return what *act* returns, once it is measured."""
+        self._progress.step(phase, name)
+        self._events.clear()
+        begun = time.monotonic()
+        result = await act()
+        acted = time.monotonic()
+        await self.meter.sample(phase, name, acted - begun, self.snapshotter, tuple(self._events))
+        self._spend(phase, acted - begun)
+        self._spend("measuring", time.monotonic() - acted)
+        return result
+
+    def _spend(self, what: str, seconds: float) -> None:
+        self.seconds[what] = self.seconds.get(what, 0) + seconds

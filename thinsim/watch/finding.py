@@ -1,0 +1,98 @@
+"""Find a pool that runs on this machine by its name: whose device-mapper has it, and what it stands on.
+
+Asked are the standing device-mapper (``thinsim pool``) and that of each run under way. From the pool's
+table the way down is the kernel's own: data device, loop device, its file, the store that serves it.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from fuse_backing.errors import ControlError
+from fuse_backing.mounts import FSTYPE, mounts
+from fuse_backing.runtime import control_socket
+from fuse_backing.store import StoreClient
+from thinsim import loop
+from thinsim.dm.emulated import EmulatedDeviceMapper
+from thinsim.dm.standing.places import Places
+from thinsim.errors import BenchError, DeviceMapperError
+from thinsim.rig.sockets import runtime_directory
+from thinsim.thin.table import PoolTable, parse_pool_table
+from thinsim.units import bytes_of
+
+_LOOP_MAJOR = re.compile(r"7:(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPool:
+    """A pool, who runs it, and where its bytes are: *file* of *store*, *host_file* below the store."""
+
+    name: str
+    dm: EmulatedDeviceMapper
+    block_bytes: int
+    store: StoreClient
+    file: str
+    host_file: Path
+
+
+async def find_pool(name: str) -> FoundPool:
+    """Return the running pool *name*. BenchError when there is none, or when no store is below it."""
+    seen: list[str] = []
+    for dm in _device_mappers():
+        try:
+            pools = await _pools(dm)
+        except DeviceMapperError:
+            continue  # of a run that was killed, or that is just ending
+        if name in pools:
+            return await _on_store(name, dm, pools[name])
+        seen += pools
+    raise BenchError(f"no pool {name} runs (running: {', '.join(sorted(seen)) or 'none'})")
+
+
+def _device_mappers() -> Iterator[EmulatedDeviceMapper]:
+    standing = Places.of_this_user().verbs
+    for socket in (standing, *sorted(runtime_directory().glob("*/dm.sock"))):
+        if socket.exists():
+            yield EmulatedDeviceMapper(socket)
+
+
+async def _pools(dm: EmulatedDeviceMapper) -> dict[str, PoolTable]:
+    found = {}
+    for name in await dm.list():
+        with suppress(DeviceMapperError):  # of another target, or gone meanwhile
+            found[name] = parse_pool_table(await dm.table(name))
+    return found
+
+
+async def _on_store(name: str, dm: EmulatedDeviceMapper, table: PoolTable) -> FoundPool:
+    file = _backing_file(name, table.data_dev)
+    for mount in mounts():
+        if mount.fstype == FSTYPE and mount.mountpoint == file.parent:
+            store = await _store_on(mount.mountpoint)
+            directory = Path((await store.ping()).directory)
+            return FoundPool(name, dm, bytes_of(table.block_size), store, file.name, directory / file.name)
+    raise BenchError(f"pool {name}: its data file {file} is not on a backing store: nobody sees its discards")
+
+
+def _backing_file(name: str, device: str) -> Path:
+    number = _LOOP_MAJOR.fullmatch(device)
+    if number is None:
+        raise BenchError(f"pool {name}: its data device {device} is not a loop device")
+    try:
+        return Path(loop.attached_devices()[Path(f"/dev/loop{number[1]}")])
+    except KeyError:
+        raise BenchError(f"pool {name}: its data device /dev/loop{number[1]} has no file any more") from None
+
+
+async def _store_on(mountpoint: Path) -> StoreClient:
+    """Return a client of the server of *mountpoint*, whose socket is its own or its run's."""
+    for socket in (control_socket(mountpoint), *sorted(runtime_directory().glob("*/store.sock"))):
+        store = StoreClient(socket)
+        try:
+            if Path((await store.ping()).mountpoint) == mountpoint:
+                return store
+        except ControlError:
+            continue
+    raise BenchError(f"the backing store on {mountpoint} does not answer")

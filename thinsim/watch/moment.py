@@ -1,0 +1,81 @@
+"""One moment of a running pool, and what of its host bytes no mapping needs. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from fuse_backing.allocation import merged
+from thinsim.measure.ranges import Range, subtract, total
+from thinsim.thin.mapping import Run
+from thinsim.thin.status import PoolStatus
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedDevice:
+    """An active thin device; *mapped* in bytes of whole data blocks, shared ones included."""
+
+    name: str
+    thin_id: int
+    mapped: int
+    open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a pool and its host say now. Bytes; *time* in seconds since the epoch.
+
+    *leaked* is None where nobody tells the pool's mappings; *leaked_at_least* follows from counts alone:
+    what the host has allocated beyond the pool's used blocks must be leaked.
+    """
+
+    time: float
+    mode: str
+    size: int
+    used: int
+    host: int
+    given_back: int
+    punches: int
+    leaked: int | None
+    leaked_at_least: int
+    devices: Sequence[WatchedDevice]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the moment as JSON has it."""
+        return asdict(self)
+
+
+def moment(
+    now: float,
+    status: PoolStatus,
+    block_bytes: int,
+    host: Sequence[Range],
+    mappings: Mapping[int, Sequence[Run]] | None,
+    devices: Sequence[WatchedDevice],
+    *,
+    given_back: int,
+    punches: int,
+) -> Moment:
+    """Put together what was asked; *host* are the allocated byte ranges of the data file, in order."""
+    used, allocated = status.used_data * block_bytes, total(host)
+    leaked = (
+        None if mappings is None else total(subtract(host, mapped_ranges(mappings.values(), block_bytes)))
+    )
+    return Moment(
+        time=now,
+        mode=status.mode,
+        size=status.total_data * block_bytes,
+        used=used,
+        host=allocated,
+        given_back=given_back,
+        punches=punches,
+        leaked=leaked,
+        leaked_at_least=max(0, allocated - used),
+        devices=devices,
+    )
+
+
+def mapped_ranges(mappings: Iterable[Sequence[Run]], block_bytes: int) -> list[Range]:
+    """Return the byte ranges of the data device that at least one mapping names."""
+    return merged(
+        (run.data_block * block_bytes, (run.data_block + run.length) * block_bytes)
+        for run in sorted((run for runs in mappings for run in runs), key=lambda run: run.data_block)
+    )

@@ -1,0 +1,86 @@
+"""How a moment looks at a terminal: a bar of the pool, the figures, devices, the newest discards."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from fuse_backing.ledger import LedgerEvent
+from thinsim.units import format_size
+from thinsim.watch.moment import Moment
+
+_BAR = 60
+
+_FIGURES: Sequence[tuple[str, Callable[[Moment], int | None]]] = (
+    ("used in the pool", lambda moment: moment.used),
+    ("allocated on the host", lambda moment: moment.host),
+    ("given back to the host", lambda moment: moment.given_back),
+    ("leaked", lambda moment: moment.leaked),
+    ("leaked, at least", lambda moment: moment.leaked_at_least if moment.leaked is None else None),
+)
+
+
+def view(name: str, now: Moment, before: Moment | None, events: Iterable[LedgerEvent]) -> RenderableType:
+    """Return what is shown of pool *name*; *before* is the moment that the changes are counted from."""
+    return Group(_headline(name, now), _bar(now), _figures(now, before), _devices(now), _discards(events))
+
+
+def _headline(name: str, now: Moment) -> Text:
+    clock = time.strftime("%H:%M:%S", time.localtime(now.time))
+    return Text(f"{name}  {now.mode}  {format_size(now.size)}  {clock}", style="bold")
+
+
+def _bar(now: Moment) -> Text:
+    """Of the pool's size: used, and leaked beyond it."""
+    leaked = now.leaked_at_least if now.leaked is None else now.leaked
+    used = _cells(now.used, now.size)
+    lost = min(_cells(leaked, now.size), _BAR - used)
+    rest = _BAR - used - lost
+    return Text.assemble(("█" * used, "green"), ("▒" * lost, "red"), ("·" * rest, "dim"), " █ used ▒ leaked")
+
+
+def _figures(now: Moment, before: Moment | None) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "now", "change"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for what, of in _FIGURES:
+        value = of(now)
+        if value is None:
+            continue
+        earlier = None if before is None else of(before)
+        table.add_row(what, format_size(value), "" if earlier is None else _change(value - earlier))
+    return table
+
+
+def _change(by: int) -> str:
+    return "" if by == 0 else ("+" if by > 0 else "") + format_size(by)
+
+
+def _devices(now: Moment) -> RenderableType:
+    if not now.devices:
+        return Text("no thin device is active", style="dim")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("device", "thin id", "mapped", ""):
+        table.add_column(heading, justify="left" if heading in ("device", "") else "right")
+    for device in now.devices:
+        opened = "open" if device.open else ""
+        table.add_row(Text(device.name), str(device.thin_id), format_size(device.mapped), opened)
+    return table
+
+
+def _discards(events: Iterable[LedgerEvent]) -> RenderableType:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("discard", "offset", "length", "freed"):
+        table.add_column(heading, justify="left" if heading == "discard" else "right")
+    for event in events:
+        clock = time.strftime("%H:%M:%S", time.localtime(event.time))
+        outcome = format_size(event.freed) if not event.errno else f"error {event.errno}"
+        table.add_row(f"{clock} {event.operation}", str(event.offset), format_size(event.length), outcome)
+    return table if table.row_count else Text("no discard has come yet", style="dim")
+
+
+def _cells(amount: int, size: int) -> int:
+    """Cells of the bar for *amount*; anything at all gets one."""
+    return 0 if amount <= 0 or size <= 0 else min(_BAR, max(1, round(amount * _BAR / size)))

@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+"""Let a pool live through pool_life_steps.py with the dmsetup in PATH; print what each step answered.
+
+usage: record_pool_life.py DIRECTORY [SECTION]...
+
+DIRECTORY takes sparse files with loop devices on them. A JSON line a step: its section, the step, ``error``
+(the errno's name, null for success), ``text`` where it has one, and the pool's status (without a commit)
+and event number after it. Standard library only.
+"""
+
+import errno
+import fcntl
+import hashlib
+import json
+import mmap
+import os
+import re
+import struct
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from pool_life_steps import MIB, SECTIONS
+
+BLKDISCARD = 0x1277
+TIMEOUT = Path("/sys/module/dm_thin_pool/parameters/no_space_timeout")
+FLAGS = {"noflush": "--noflush"}
+
+
+def sh(*command: str) -> tuple[int, str]:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, (done.stdout if done.returncode == 0 else done.stderr or done.stdout).strip("\n")
+
+
+def name_of_error(text: str) -> str:
+    said = [part.strip() for part in re.split(r"[:\n.]", text)]
+    return next((name for number, name in errno.errorcode.items() if os.strerror(number) in said), text)
+
+
+class Life:
+    """The devices of a section and what is under way on them."""
+
+    def __init__(self, directory: Path, section: str) -> None:
+        self.directory = directory
+        self.section = section
+        self.loops: dict[str, str] = {}
+        self.tasks: dict[str, tuple[threading.Thread, dict]] = {}
+        for device, mib in MIB.items():
+            self.size(device, mib)
+            status, out = sh("losetup", "-f", "--show", str(directory / device))
+            assert status == 0, out
+            self.loops[device] = out
+            sh("dmsetup", "create", f"below-{device}", "--table", self.below(device))
+
+    def size(self, device: str, mib: float) -> None:
+        with (self.directory / device).open("ab") as made:
+            made.truncate(int(mib * (1 << 20)))
+
+    def below(self, device: str, what: str = "nothing") -> str:
+        sectors = (self.directory / device).stat().st_size // 512
+        loop = self.loops[device]
+        if what == "all":
+            return f"0 {sectors} error"
+        if what == "writes":
+            return f"0 {sectors} flakey {loop} 0 0 3600 1 error_writes"
+        return f"0 {sectors} linear {loop} 0"
+
+    def change_below(self, device: str, what: str = "nothing") -> dict:
+        below = f"below-{device}"
+        sh("dmsetup", "suspend", "--noflush", "--nolockfs", below)
+        status, out = sh("dmsetup", "load", below, "--table", self.below(device, what))
+        assert status == 0, out
+        status, out = sh("dmsetup", "resume", below)
+        assert status == 0, out
+        return {"error": None}
+
+    def run(self) -> None:
+        for step in SECTIONS[self.section]:
+            answer: dict = {}
+            if "task" in step and step["act"] != "end":
+                thread = threading.Thread(target=self.carry_out, args=(step, answer))
+                thread.start()
+                self.tasks[step["task"]] = thread, answer
+                time.sleep(0.5)
+                answer = {}
+            else:
+                self.carry_out(step, answer)
+            print(json.dumps({"section": self.section, **step, **answer, **self.look()}), flush=True)
+
+    def look(self) -> dict:
+        status, line = sh("dmsetup", "status", "--noflush", "pool")
+        if status:
+            return {}
+        return {
+            "pool": line,
+            "events": int(sh("dmsetup", "info", "-c", "--noheadings", "-o", "events", "pool")[1]),
+        }
+
+    def carry_out(self, step: dict, answer: dict) -> None:
+        answer.update(getattr(self, f"do_{step['act']}")(step))
+
+    def dm(self, *argv: str) -> dict:
+        status, out = sh("dmsetup", *argv)
+        return {"error": name_of_error(out) if status else None}
+
+    def do_create(self, step: dict) -> dict:
+        return self.dm("create", step["name"], "--table", self.real(step["table"]))
+
+    def do_load(self, step: dict) -> dict:
+        return self.dm("load", step["name"], "--table", self.real(step["table"]))
+
+    def do_suspend(self, step: dict) -> dict:
+        return self.dm("suspend", *(flag for name, flag in FLAGS.items() if step.get(name)), step["name"])
+
+    def do_resume(self, step: dict) -> dict:
+        return self.dm("resume", step["name"])
+
+    def do_remove(self, step: dict) -> dict:
+        return self.dm("remove", step["name"])
+
+    def do_rename(self, step: dict) -> dict:
+        return self.dm("rename", step["name"], step["to"])
+
+    def do_message(self, step: dict) -> dict:
+        return self.dm("message", step["name"], "0", step["text"])
+
+    def do_status(self, step: dict) -> dict:
+        status, out = sh("dmsetup", "status", step["name"])
+        return {"error": name_of_error(out) if status else None, "text": out}
+
+    def do_table(self, step: dict) -> dict:
+        status, out = sh("dmsetup", "table", step["name"])
+        return {"error": name_of_error(out) if status else None, "text": re.sub(r"\b\d+:\d+\b", "DEV", out)}
+
+    def do_info(self, step: dict) -> dict:
+        _, out = sh("dmsetup", "info", "-c", "--noheadings", "-o", "suspended", step["name"])
+        return {"error": None, "text": out}
+
+    def do_write(self, step: dict) -> dict:
+        with mmap.mmap(-1, step["length"]) as buffer:
+            buffer[:] = bytes([step["byte"]]) * step["length"]
+            return self.io(step["name"], lambda fd: os.pwrite(fd, buffer, step["offset"]))
+
+    def do_discard(self, step: dict) -> dict:
+        packed = struct.pack("QQ", step["offset"], step["length"])
+        return self.io(step["name"], lambda fd: fcntl.ioctl(fd, BLKDISCARD, packed))
+
+    def do_flush(self, step: dict) -> dict:
+        return self.io(step["name"], os.fsync)
+
+    def do_content(self, step: dict) -> dict:
+        digest = hashlib.sha256()
+
+        def read(fd: int) -> None:
+            size = os.lseek(fd, 0, os.SEEK_END)
+            with mmap.mmap(-1, 65536) as buffer:
+                for offset in range(0, size, len(buffer)):
+                    digest.update(buffer[: os.preadv(fd, [buffer], offset)])
+
+        return {**self.io(step["name"], read), "text": digest.hexdigest()[:16]}
+
+    def do_fill(self, step: dict) -> dict:
+        size = (self.directory / step["device"]).stat().st_size
+        with Path(self.loops[step["device"]]).open("r+b", buffering=0) as device:
+            for number in range(size // 4096):
+                device.write(struct.pack("<Q", number + 1) * 512)
+            os.fsync(device.fileno())
+        return {"error": None}
+
+    def do_grow(self, step: dict) -> dict:
+        self.size(step["device"], step["mib"])
+        sh("losetup", "-c", self.loops[step["device"]])
+        return self.change_below(step["device"])
+
+    def do_shrink(self, step: dict) -> dict:
+        return self.do_grow(step)
+
+    def do_fails(self, step: dict) -> dict:
+        return self.change_below(step["device"], step["what"])
+
+    def do_timeout(self, step: dict) -> dict:
+        TIMEOUT.write_text(str(step["seconds"]))
+        return {"error": None}
+
+    def do_sleep(self, step: dict) -> dict:
+        time.sleep(step["seconds"])
+        return {"error": None}
+
+    def do_end(self, step: dict) -> dict:
+        thread, answer = self.tasks.pop(step["task"])
+        thread.join(30)
+        return {"error": "hangs"} if thread.is_alive() else answer
+
+    def io(self, name: str, act) -> dict:
+        try:
+            fd = os.open(Path("/dev/mapper", name).resolve(), os.O_RDWR | os.O_DIRECT)
+            try:
+                act(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            return {"error": errno.errorcode[error.errno]}
+        return {"error": None}
+
+    def real(self, text: str) -> str:
+        return text.format(**{device: f"/dev/mapper/below-{device}" for device in MIB})
+
+    def clear(self) -> None:
+        for _ in range(4):
+            for line in sh("dmsetup", "ls")[1].splitlines():
+                sh("dmsetup", "resume", line.split()[0])
+                sh("dmsetup", "remove", line.split()[0])
+        for device, loop in self.loops.items():
+            sh("losetup", "-d", loop)
+            (self.directory / device).unlink()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__.split("\n\n")[1])
+    for section in sys.argv[2:] or SECTIONS:
+        life = Life(Path(sys.argv[1]), section)
+        try:
+            life.run()
+        finally:
+            life.clear()
