@@ -63,7 +63,7 @@ class LifecycleResult:
 
 
 async def run_lifecycle(
-    rig: Rig, setting: Setting, *, base_image_size: str, progress: Progress
+    rig: Rig, setting: Setting, *, base_image_size: str, fs_options: str, progress: Progress
 ) -> LifecycleResult:
     """Run the scenario on a fresh *rig*; BenchError when measurements or the metadata checker contradict."""
     config = Config(
@@ -73,6 +73,7 @@ async def run_lifecycle(
         discard_blocks=setting.discard_blocks,
         discard_committed=setting.discard_committed,
         async_remove=setting.async_remove,
+        fs_options=fs_options,
     )
     events: list[DeviceEvent] = []
     snapshotter = await DevmapperSnapshotter.open(config, rig.dm, rig.host, observer=events.append)

@@ -1,5 +1,6 @@
 """The main job: the container lifecycle on a fresh pool per setting, from set-up to the last clean-up."""
 
+import platform
 import shutil
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -21,6 +22,7 @@ from thinsim.scenario.containerd.server import check_installed
 from thinsim.scenario.image.archive import NO_IMAGE, Image, open_image
 from thinsim.scenario.image.built import build_image
 from thinsim.scenario.recording import BUNDLED, BlockHistory
+from thinsim.scenario.repeatable import fs_options, repeatable_ext4
 from thinsim.units import Bytes
 
 BASE_IMAGE_SIZE = "512MB"
@@ -46,6 +48,9 @@ class Request:
     keep: bool = False
     record: Path | None = None
     history: Path | None = None
+    repeatable: bool = False
+    guest_kernel: str | None = None
+    """With the rig vm: the release to boot, None for the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,8 @@ class Reproduction:
     """All that was measured, and where the time went."""
 
     rig: str
+    kernel: str
+    """The release of Linux that it ran on."""
     subject: str
     image: str
     layers: int
@@ -60,6 +67,7 @@ class Reproduction:
     shape: PoolShape
     runs: Sequence[LifecycleResult]
     seconds: dict[str, float]
+    repeatable: bool
     kept: Path | None
 
 
@@ -89,6 +97,8 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
         working_directory(request.directory, progress.say, keep=request.keep) as (directory, journal),
         AsyncExitStack() as stack,
     ):
+        if request.repeatable:
+            stack.enter_context(repeatable_ext4(directory))
         # Names in /dev/mapper are the machine's: a run's own, so that several can go on at once.
         shape = PoolShape(f"thinsim-{journal.path.stem}")
         if request.data_size is not None:
@@ -110,7 +120,11 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
                     run = await _run_containerd(rig, setting, image, request, journal, progress)
                 else:
                     run = await run_lifecycle(
-                        rig, setting, base_image_size=history.base_image_size, progress=progress
+                        rig,
+                        setting,
+                        base_image_size=history.base_image_size,
+                        fs_options=_fs_options(request, shape),
+                        progress=progress,
                     )
                 runs.append(run)
                 begun = time.monotonic()
@@ -123,6 +137,7 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
             history.save(request.record)
         return Reproduction(
             rig=request.rig,
+            kernel=platform.release(),
             subject=request.subject,
             image=history.image,
             layers=history.layers,
@@ -130,6 +145,7 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
             shape=shape,
             runs=runs,
             seconds=spent,
+            repeatable=request.repeatable,
             kept=directory if request.keep else None,
         )
 
@@ -148,12 +164,17 @@ async def _run_containerd(
         image=image.path,
         container_bytes=request.container_bytes,
         base_image_size=BASE_IMAGE_SIZE,
+        fs_options=_fs_options(request, rig.shape),
         sockets=rig.sockets,
         environment=rig.subject_environment(),
         take_activity=rig.take_activity,
         journal=journal,
         progress=progress,
     )
+
+
+def _fs_options(request: Request, shape: PoolShape) -> str:
+    return fs_options(shape.block_bytes) if request.repeatable else ""
 
 
 async def _image(

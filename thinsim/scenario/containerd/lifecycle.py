@@ -46,6 +46,7 @@ async def run_containerd_lifecycle(
     image: Path,
     container_bytes: int,
     base_image_size: str,
+    fs_options: str,
     sockets: Path,
     environment: Mapping[str, str],
     take_activity: Callable[[], Awaitable[tuple[Activity, ...]]],
@@ -54,7 +55,9 @@ async def run_containerd_lifecycle(
 ) -> LifecycleResult:
     """Run the scenario on a fresh *rig*; BenchError when measurements or the metadata checker contradict."""
     busybox = _static_busybox()
-    config = ContainerdConfig(rig.shape.name, base_image_size, setting.discard_blocks, setting.async_remove)
+    config = ContainerdConfig(
+        rig.shape.name, base_image_size, setting.discard_blocks, setting.async_remove, fs_options
+    )
     meter = Meter(rig)
     observed = ObservedDevices(rig.shape.name, discard_blocks=setting.discard_blocks)
     seconds: dict[str, float] = {}

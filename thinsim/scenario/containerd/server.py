@@ -43,6 +43,7 @@ root_path = {snapshotter}
 base_image_size = {base_image_size}
 discard_blocks = {discard_blocks}
 async_remove = {async_remove}
+fs_options = {fs_options}
 """
 
 
@@ -54,6 +55,8 @@ class ContainerdConfig:
     base_image_size: str
     discard_blocks: bool
     async_remove: bool
+    fs_options: str = ""
+    """What mkfs gets; empty: containerd's default."""
 
 
 class Containerd:
@@ -107,6 +110,7 @@ async def running_containerd(
             base_image_size=_quoted(config.base_image_size),
             discard_blocks=str(config.discard_blocks).lower(),
             async_remove=str(config.async_remove).lower(),
+            fs_options=_quoted(config.fs_options),
         )
     )
     log = directory / "containerd.log"
