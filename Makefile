@@ -9,13 +9,15 @@ PACKAGES := btrfs-progs build-essential dmsetup e2fsprogs fuse3 libfuse3-dev mou
 VM_PACKAGES := dmsetup e2fsprogs kmod linux-image-$(shell dpkg --print-architecture 2>/dev/null) qemu-system-x86 thin-provisioning-tools
 BENCH_PACKAGES := fio libfuse3-dev libnbd-bin nbdkit qemu-system-common
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+CHROMIUM ?= chromium
 TEST_ARGUMENTS ?=
 BENCH_ARGUMENTS ?= --json backing.json --plot backing.svg
 C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/binding/*.c fuse_backing/native/*.c thinsim/dm/standing/*.c)
 C_HEADERS := $(wildcard fuse_backing/binding/*.h fuse_backing/native/*.h)
 
 .PHONY: setup packages reproduce test storm lint format clean
-.PHONY: bench-backing bench-engine campaign-metadata setup-vm
+.PHONY: bench-backing bench-engine campaign-metadata setup-vm pictures check-dist record-dmsetup soak-dmsetup
+.PHONY: conformance-nightly conformance-record fidelity
 
 setup: packages $(STAMP)
 
@@ -45,7 +47,7 @@ reproduce: setup
 
 # A containerd that is there already, from another package perhaps, is taken as it is.
 test: setup
-	$(call install,busybox-static)
+	$(call install,busybox-static chromium fio)
 	$(if $(shell command -v containerd),,$(call install,containerd))
 	$(if $(shell command -v runc),,$(call install,runc))
 	$(BIN)/python -m pytest $(TEST_ARGUMENTS)
@@ -59,6 +61,30 @@ setup-vm: setup
 	$(call install,$(VM_PACKAGES))
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[vm]'
 	$(BIN)/thinsim vm probe
+
+# Ten minutes of 64 processes that create, snapshot, write, verify and remove with the drop-in dmsetup.
+soak-dmsetup: setup
+	THINSIM_LONG_CAMPAIGN=1 $(BIN)/python -m pytest -rP tests/dm/test_drop_in_dmsetup.py -k many_clients
+
+# What the kernel's device-mapper answers to every command of dmsetup, in a guest without udev; some ten minutes.
+TRANSCRIPTS := tests/dm/data/dmsetup
+record-dmsetup: setup-vm
+	$(BIN)/thinsim vm run --share $(CURDIR)/$(TRANSCRIPTS) -- sh -c \
+	    'udevadm control --exit; exec $(BIN)/python tools/record_dmsetup.py --rewrite /run/thinsim-scratch $(TRANSCRIPTS)/*.txt'
+
+# Hours where guests are emulated. Other histories every night: what differs is shrunk into ./divergences.
+conformance-nightly: setup-vm
+	first=$$(date +%Y%m%d00); \
+	$(BIN)/thinsim conformance run --seeds $$first-$$((first + 19)) --keep divergences && \
+	$(BIN)/thinsim conformance run --seeds $$first-$$((first + 4)) --faults --keep divergences
+
+# The kernel's answers anew, after the campaign's histories have changed.
+conformance-record: setup-vm
+	$(BIN)/thinsim conformance record
+
+# Minutes, as root: docs/fidelity.md from the recorded answers.
+fidelity: setup
+	$(BIN)/thinsim conformance check --on engine --on emulated --fidelity docs/fidelity.md
 
 lint: setup
 	$(BIN)/ruff check
@@ -76,6 +102,30 @@ bench-backing: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks.backing $(BENCH_ARGUMENTS)
 
+# The report of a real run, as a browser shows it: the pictures of README.md.
+pictures: setup
+	$(call install,chromium)
+	mkdir -p build
+	$(BIN)/thinsim run image-and-container --variant discard_blocks=true \
+	    --variant 'true + discard_committed' --html build/report.html
+	for scheme in 1-light 0-dark; do \
+	    $(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1100,1750 \
+	        --blink-settings=preferredColorScheme=$${scheme%-*} \
+	        --screenshot=docs/report-$${scheme#*-}.png "file://$(CURDIR)/build/report.html" || exit 1; \
+	done
+
+# A minute. Wheel and sdist, each installed where nothing of this clone is, and used.
+check-dist: packages
+	$(PYTHON) -m venv build/package
+	build/package/bin/pip install --quiet --disable-pip-version-check build
+	build/package/bin/python -m build --outdir build/dist
+	for kind in whl tar.gz; do \
+	    rm -rf build/installed && $(PYTHON) -m venv build/installed && \
+	    build/installed/bin/pip install --quiet --disable-pip-version-check build/dist/thinsim-*.$$kind && \
+	    (cd / && "$(CURDIR)/build/installed/bin/thinsim" run container-exit --rig process \
+	        --html /dev/null --fail-on-leak 1G) || exit 1; \
+	done
+
 # A quarter of an hour: random histories, crashes and damage of pool metadata by the ten thousands.
 campaign-metadata: setup
 	THINSIM_CAMPAIGN=1 THINSIM_EXAMPLES=100 THINSIM_SUBSETS=40 THINSIM_CORRUPTIONS=1500 \
@@ -85,6 +135,13 @@ campaign-metadata: setup
 bench-engine: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks.engine $(BENCH_ARGUMENTS)
+
+# The site in build/site and the manual pages in build/man; a warning fails.
+.PHONY: docs
+docs: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/site
+	$(BIN)/sphinx-build -q -W --keep-going -b man docs build/man
 
 format: setup
 	$(BIN)/ruff check --fix

@@ -25,6 +25,7 @@ from thinsim.report.environment import environment
 @click.option("--quick", is_flag=True, help="Small sizes: shows that it works, measures little.")
 @click.option("--idle", is_flag=True, help="Let processors sleep between requests.")
 @click.option("--only", multiple=True, help="Contenders whose name contains this, beside the plain file.")
+@click.option("--row", "words", multiple=True, help="Rows whose name contains this, and the first.")
 @click.option("--dir", "base", type=click.Path(path_type=Path, exists=True), help="Where the files go.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write all figures here.")
 @click.option("--plot", "plot_path", type=click.Path(path_type=Path), help="Write a chart here (SVG, PNG).")
@@ -33,6 +34,7 @@ def main(
     quick: bool,
     idle: bool,
     only: tuple[str, ...],
+    words: tuple[str, ...],
     base: Path | None,
     json_path: Path | None,
     plot_path: Path | None,
@@ -40,7 +42,8 @@ def main(
     notes = Console(stderr=True, highlight=False)
     sizes = Sizes(64 << 20, 128 << 20, 1) if quick else Sizes()
     contenders = _chosen(only, notes)
-    result = Measurements(ROWS, [contender.name for contender in contenders])
+    rows = [row for row in ROWS if row is ROWS[0] or not words or any(word in row.name for word in words)]
+    result = Measurements(rows, [contender.name for contender in contenders])
     with (
         tempfile.TemporaryDirectory(prefix="thinsim-bench-", dir=base) as directory,
         awake_processors() if not idle else nullcontext(False) as awake,
@@ -81,7 +84,7 @@ def _measure_round(
             own = directory / str(len(stood))
             own.mkdir()
             stood[contender.name] = stack.enter_context(loop_device(contender, own, sizes.device)), own
-        for step in steps(sizes):
+        for step in (step for step in steps(sizes) if step.row in result.rows):
             for name in order:
                 figure, why_not = take(step, *stood[name])
                 result.add(step.row, name, figure)

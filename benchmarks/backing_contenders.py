@@ -4,6 +4,7 @@ Every contender keeps one sparse file in a directory on the same host file syste
 put a loop device on. Each is stood up anew for a round, and ended by what it was started as.
 """
 
+import os
 import shutil
 import signal
 import subprocess
@@ -63,13 +64,15 @@ def _plain(directory: Path, size: int) -> Iterator[Path]:
 def _ours(passthrough: str) -> Callable[[Path, int], Iterator[Path]]:
     def offer(directory: Path, size: int) -> Iterator[Path]:
         files, mountpoint = _two(directory)
-        command = [sys.executable, "-m", "fuse_backing"]
-        words = ["mount", str(files), str(mountpoint), "--passthrough", passthrough]
-        subprocess.run([*command, *words], check=True, stdout=subprocess.DEVNULL)
-        try:
+        read_end, write_end = os.pipe()
+        command = [sys.executable, "-m", "fuse_backing", "mount", str(files), str(mountpoint), "--foreground"]
+        words = ["--passthrough", passthrough, "--control", str(directory / "control")]
+        words += ["--ready-fd", str(write_end)]
+        with os.fdopen(read_end) as ready, _process([*command, *words], directory / "log", write_end):
+            os.close(write_end)
+            if not ready.readline():
+                raise RuntimeError(f"the store did not start: {(directory / 'log').read_text().strip()}")
             yield _sparse(mountpoint / "disk", size)
-        finally:
-            subprocess.run([*command, "unmount", str(mountpoint)], check=True, stdout=subprocess.DEVNULL)
 
     return offer
 
@@ -116,17 +119,32 @@ def _two(directory: Path) -> tuple[Path, Path]:
 
 @contextmanager
 def _server(command: list[str], mountpoint: Path) -> Iterator[None]:
-    """Run a FUSE server in the foreground until the block is left; it must mount on *mountpoint*."""
+    """Run a FUSE server that says nothing when it is ready; it must mount on *mountpoint*."""
     log = mountpoint.parent / "log"
-    with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
     try:
-        _wait(lambda: mount_on(mountpoint) is not None or process.poll() is not None, " ".join(command))
-        if process.poll() is not None:
-            raise RuntimeError(f"{command[0]} ended at once: {log.read_text().strip()}")
-        yield
+        with _process(command, log) as process:
+            _wait(lambda: mount_on(mountpoint) is not None or process.poll() is not None, " ".join(command))
+            if process.poll() is not None:
+                raise RuntimeError(f"{command[0]} ended at once: {log.read_text().strip()}")
+            yield
+    finally:  # some end with their mount, others unmount when they are told to end
+        if mount_on(mountpoint) is not None:
+            unmount(mountpoint)
+
+
+@contextmanager
+def _process(command: list[str], log: Path, *descriptors: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server in the foreground until the block is left.
+
+    All are started alike, in this session: the scheduler gives each session its share (sched(7), autogroup).
+    """
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, pass_fds=descriptors
+        )
+    try:
+        yield process
     finally:
-        # Some end with their mount, others unmount when they are told to end.
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             try:
@@ -134,8 +152,6 @@ def _server(command: list[str], mountpoint: Path) -> Iterator[None]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        if mount_on(mountpoint) is not None:
-            unmount(mountpoint)
 
 
 def _wait(until: Callable[[], bool], what: str) -> None:

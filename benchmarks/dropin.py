@@ -1,46 +1,109 @@
-"""``python -m benchmarks.dropin``: what a call of the drop-in dmsetup costs, wall time of the process.
+"""``python -m benchmarks.dropin``: what a call of the drop-in dmsetup costs, on a pool of its own.
 
-Beside it the same process without the preloaded control device: ``dmsetup splitname`` opens none.
+The wall time of the whole process; beside it the same process without a control device (``dmsetup
+splitname`` opens none), and what the daemon takes of it: a connection and two ioctls, as strace shows.
 """
 
 import json
 import os
+import shutil
+import socket
 import statistics
+import struct
 import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
 
+from thinsim.dm.ioctl.packet import HEAD_SIZE, VERSION, Command, Packet, encode
 from thinsim.dm.standing.dropin import install
 from thinsim.dm.standing.places import Places
-from thinsim.pools.records import PoolRecords
+
+POOL = f"benchmark-{os.getpid()}"
+_BUFFER = 16 << 10  # what libdevmapper asks for at first
+_HEAD = struct.Struct("=I I")
+_ANSWER = struct.Struct("=i I")
+
+SECOND = {"version": Command.VERSION, "info": Command.DEV_STATUS, "status": Command.TABLE_STATUS}
+"""The ioctl that follows the one which asks for the version."""
 
 
 @click.command(help=__doc__)
 @click.option("--calls", type=click.IntRange(1), default=100, show_default=True)
-@click.option("--pool", help="A standing pool (thinsim pool create); without it only version is called.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path))
-def main(calls: int, pool: str | None, json_path: Path | None) -> None:
-    environment = {**os.environ, **install(Places.of_this_user())}
-    commands = {"version": ["dmsetup", "version"], "splitname": ["dmsetup", "splitname", "a-b", "LVM"]}
-    if pool is not None:
-        PoolRecords().find(pool)
-        commands |= {"status": ["dmsetup", "status", pool], "info": ["dmsetup", "info", pool]}
-    for command in commands.values():
-        subprocess.run(command, env=environment, check=True, capture_output=True)
-    taken: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(calls):
-        for name, command in commands.items():
-            began = time.perf_counter()
-            subprocess.run(command, env=environment, check=True, capture_output=True)
-            taken[name].append((time.perf_counter() - began) * 1000)
-    medians = {name: statistics.median(values) for name, values in taken.items()}
-    for name, median in medians.items():
-        over = median - medians["splitname"]
-        click.echo(f"dmsetup {name:10} {median:6.2f} ms, {over:6.2f} ms more than splitname")
+def main(calls: int, json_path: Path | None) -> None:
+    with standing_pool() as control:
+        acts: dict[str, Callable[[], object]] = {"dmsetup splitname": partial(call, "splitname", "a-b")}
+        for name, command in SECOND.items():
+            acts[f"dmsetup {name}"] = partial(call, name, *([] if name == "version" else [POOL]))
+            acts[f"  the daemon's part of {name}"] = partial(converse, control, command)
+        taken: dict[str, list[float]] = {name: [] for name in acts}
+        for number in range(calls + 1):
+            for name, act in acts.items():
+                began = time.perf_counter()
+                act()
+                if number:  # the first time is for warming up
+                    taken[name].append((time.perf_counter() - began) * 1000)
+    for name, values in taken.items():
+        click.echo(f"{name:32} {statistics.median(values):6.2f} ms")
     if json_path is not None:
         json_path.write_text(json.dumps(taken) + "\n")
+
+
+def call(*words: str) -> None:
+    subprocess.run(["dmsetup", *words], check=True, capture_output=True)
+
+
+def converse(control: Path, second: Command) -> None:
+    """Do what the preloaded library does for one call."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(control))
+        for command, name in ((Command.VERSION, ""), (second, "" if second is Command.VERSION else POOL)):
+            head = encode(Packet(version=(4, 0, 0), name=name))
+            request = bytearray(head.ljust(_BUFFER, b"\0"))
+            struct.pack_into("=I I", request, 4 * len(VERSION), _BUFFER, HEAD_SIZE)
+            connection.sendall(_HEAD.pack(command, _BUFFER) + request)
+            error, length = _ANSWER.unpack(exactly(connection, _ANSWER.size))
+            assert error == 0, os.strerror(error)
+            exactly(connection, length)
+
+
+def exactly(connection: socket.socket, length: int) -> bytes:
+    received = b""
+    while len(received) < length:
+        piece = connection.recv(length - len(received))
+        assert piece, "the daemon hung up"
+        received += piece
+    return received
+
+
+@contextmanager
+def standing_pool() -> Iterator[Path]:
+    """A daemon and a pool of the benchmark's own; yields the daemon's control device."""
+    runtime = Path(tempfile.mkdtemp(prefix="thinsim-bench-", dir="/run"))
+    os.environ |= {"THINSIM_RUNTIME_DIR": str(runtime), "THINSIM_STATE_DIR": str(runtime / "state")}
+    places = Places.of_this_user()
+    os.environ |= install(places)
+    try:
+        sizes = ("--data-size", "1G", "--metadata-size", "16M")
+        thinsim("pool", "create", POOL, "--dir", str(runtime / "pool"), *sizes)
+        try:
+            yield places.control_device
+        finally:
+            thinsim("pool", "remove", POOL)
+    finally:
+        thinsim("dm", "stop", "--force")
+        shutil.rmtree(runtime)
+
+
+def thinsim(*words: str) -> None:
+    subprocess.run([sys.executable, "-m", "thinsim", *words], check=True, capture_output=True)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import fcntl
 import os
 import struct
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ _LOOP_CONFIGURE = 0x4C0A
 _BLKRASET = 0x1262  # linux/fs.h: _IO(0x12, 98)
 _READ_AHEAD = 256  # sectors: VM_READAHEAD_PAGES, what a mapped device begins with
 _BLKROSET = 0x125D  # linux/fs.h: _IO(0x12, 93)
+_LOOP_CTL_ADD = 0x4C80
+_LOOP_CTL_REMOVE = 0x4C81
 _LOOP_CTL_GET_FREE = 0x4C82
 
 _FLAG_READ_ONLY = 1
@@ -69,12 +72,18 @@ class LoopDevice:
 
 
 def attach(
-    file: Path, *, direct_io: bool = False, read_only: bool = False, block_size: int = 512
+    file: Path,
+    *,
+    direct_io: bool = False,
+    read_only: bool = False,
+    block_size: int = 512,
+    number: int | None = None,
 ) -> LoopDevice:
-    """Attach *file* to a free loop device in one step (LOOP_CONFIGURE, Linux 5.8).
+    """Attach *file* to a free loop device, or to N of /dev/loopN, in one step (LOOP_CONFIGURE, Linux 5.8).
 
     Safe against others who attach at the same time. Raises EnvironmentLacksError where the machine
-    has no loop driver or no permission, ``OSError`` for the file, KernelError when no device could be had.
+    has no loop driver or no permission, ``OSError`` for the file, KernelError when no device could be
+    had: EBUSY when *number* is another's.
     """
     flags = (_FLAG_DIRECT_IO if direct_io else 0) | (_FLAG_READ_ONLY if read_only else 0)
     file_fd = os.open(file, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
@@ -82,10 +91,12 @@ def attach(
         info = _INFO.pack(*(0, 0, 0, 0, 0, 0, 0, 0, flags), os.fsencode(file)[:63], b"", b"", 0, 0)
         config = _CONFIG.pack(file_fd, block_size, info, *([0] * 8))
         for _ in range(_ATTACH_TRIES):
-            node = Path(f"/dev/loop{_free_number()}")
-            attached = _configure(node, config, read_only)
+            wanted = _free_number() if number is None else _add_number(number)
+            attached = _configure(Path(f"/dev/loop{wanted}"), config, read_only)
             if attached is not None:
                 return attached
+            if number is not None and loop_is_bound(number):
+                raise KernelError(errno.EBUSY, f"loop device {number} is in use")
     finally:
         os.close(file_fd)
     raise KernelError(errno.EBUSY, f"no free loop device for {file} after {_ATTACH_TRIES} tries")
@@ -121,8 +132,10 @@ def detach(loop: LoopDevice, *, deferred: bool = False) -> bool:
     raise LoopBusyError(loop.path)
 
 
-def refresh(loop: LoopDevice, file: Path, *, read_only: bool) -> None:
+def refresh(loop: LoopDevice, file: Path, *, read_only: bool, optimal_io: int = 0) -> None:
     """Take over the new size of *file*, which is the device's; set whether writes are refused.
+
+    It reads ahead twice *optimal_io* bytes (block/blk-settings.c, blk_apply_bdi_limits).
 
     ``OSError`` (ENXIO) when the device is no longer this attachment. Its users are not disturbed.
     """
@@ -134,7 +147,7 @@ def refresh(loop: LoopDevice, file: Path, *, read_only: bool) -> None:
             raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), str(loop.path))
         fcntl.ioctl(fd, _LOOP_SET_CAPACITY)
         fcntl.ioctl(fd, _BLKROSET, struct.pack("i", read_only))
-        fcntl.ioctl(fd, _BLKRASET, _READ_AHEAD)
+        fcntl.ioctl(fd, _BLKRASET, max(_READ_AHEAD, 2 * optimal_io // 512))
     finally:
         os.close(fd)
 
@@ -267,7 +280,32 @@ def has_lost_its_file(loop: LoopDevice) -> bool:
     return False
 
 
+def loop_is_bound(number: int) -> bool:
+    """Tell whether /dev/loopN has a file, whoever attached it."""
+    return Path(f"/sys/block/loop{number}/loop").is_dir()
+
+
+def remove_free(number: int) -> None:
+    """Remove /dev/loopN, made by :func:`attach` with a number; left alone if it is somebody's now."""
+    with suppress(OSError):
+        _ask_driver(_LOOP_CTL_REMOVE, number)
+
+
 def _free_number() -> int:
+    return _ask_driver(_LOOP_CTL_GET_FREE, 0)
+
+
+def _add_number(number: int) -> int:
+    """Have /dev/loopN made unless it is there."""
+    try:
+        return _ask_driver(_LOOP_CTL_ADD, number)
+    except OSError as error:
+        if error.errno == errno.EEXIST:
+            return number
+        raise
+
+
+def _ask_driver(request: int, argument: int) -> int:
     try:
         control = os.open(_CONTROL, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -277,7 +315,7 @@ def _free_number() -> int:
     except PermissionError:
         raise EnvironmentLacksError(f"no permission for {_CONTROL}: run as root") from None
     try:
-        return fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
+        return fcntl.ioctl(control, request, argument)
     finally:
         os.close(control)
 

@@ -1,236 +1,327 @@
 #!/usr/bin/env python3
-"""Run the steps of dmsetup_steps.py with the dmsetup in PATH and print what each answered, as JSON lines.
+r"""Run the commands of transcripts with the dmsetup in PATH and print or rewrite what each answered.
 
-usage: record_dmsetup.py DIRECTORY      (a directory where sparse files and loop devices may be made)
+usage: record_dmsetup.py [--rewrite] DIRECTORY TRANSCRIPT...   (DIRECTORY: for sparse files and loop devices)
 
-A line a step: ``section``, ``act`` and what it took; for dmsetup ``argv``, ``stdin``, ``stdout``,
-``stderr``, ``status`` (null: it did not end) and, after the step, ``numbers``: major:minor of every
-device by its name. Where a text names a device by number (``253:0``, ``253, 0``, ``dm-0``) the number
-is replaced by the device's name in braces, since the kernel gives the lowest free one; loop devices
-have the names that the steps give them. Columns of numbers (``info -c``) stay as they are. Standard
-library only, so that it starts quickly where everything is slow.
+dmsetup is told to do without udev (DM_DISABLE_UDEV): it makes the nodes itself then and waits for nobody.
+Where udev runs it says so every time; that line is left out.
+
+A transcript is text, a command and its answer after another, on four fresh loop devices::
+
+    $ dmsetup status pool                     what is run; \n and \t stand for newline and tab
+    > 0 1024 thin-pool 0 13/2048 ...          a line of its standard output
+    ! Command failed.                         a line of its standard error
+    = 1                                       its exit status if not 0; "never" if it did not end
+
+``< TEXT`` after dmsetup's words is its standard input. Beside dmsetup there are ``start NAME WORDS``
+and ``finish NAME`` (a dmsetup that waits), ``file NAME TEXT``, ``write`` and ``read DEVICE OFFSET
+LENGTH``, ``hold`` and ``release DEVICE``, and ``nodes`` (what is new in /dev/mapper).
+
+Numbers are given by whoever has them free, so names stand for them, where a text is written and where
+it is read: ``{disk}`` a loop device's path, ``{dir}`` the directory, ``{major}`` device-mapper's major,
+``{t1}`` major and minor of a device, ``{node t1}`` the kernel's name for it (dm-3, loop5), ``{free}``
+that of a device which has never had a table, or is gone. Nothing else is changed, but for the blanks
+between columns with numbers.
+
+Standard library only, so that it starts quickly in a guest.
 """
 
-import json
 import mmap
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from errno import errorcode
 from pathlib import Path
 
-from dmsetup_steps import DEVICES, SECTIONS
+DEVICES = {"data": 64, "metadata": 8, "disk": 32, "other": 32}
+"""MiB of each loop device."""
 
-CONTROL = Path("/dev/mapper/control")
+MAPPER = Path("/dev/mapper")
 _WAIT_SECONDS = 15
-_SETTLE_SECONDS = 0.5
+_SETTLE_SECONDS = 0.3
+_UDEV_WARNING = re.compile(r"^Udev is running and DM_DISABLE_UDEV .*\n", re.MULTILINE)
+_COLUMNS = {"-c", "-C", "--columns"}
 
 
 class Recorder:
-    """Runs steps in a directory and prints a line for each."""
+    """Runs a transcript's commands in a directory."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.loops: dict[str, str] = {}
-        self.opened: dict[str, int] = {}
-        self.waiting: dict[str, tuple[list[str], subprocess.Popen[str]]] = {}
-        self.numbers: dict[str, str] = {}
+        self._directory = directory
+        self._loops: dict[str, str] = {}
+        self._opened: dict[str, int] = {}
+        self._waiting: dict[str, subprocess.Popen[str]] = {}
+        self._numbers: dict[str, tuple[int, int]] = {}
+        self._major = _device_mapper_major()
+        self._nodes_before = set(_nodes())
 
-    def run(self) -> None:
-        """Run every section on fresh devices."""
-        for section, steps in SECTIONS:
-            self.make_devices()
-            self.note_numbers()
-            try:
-                for step in steps:
-                    answer = getattr(self, f"do_{step['act']}")(step)
-                    print(json.dumps({"section": section, **step, **answer}), flush=True)
-            finally:
-                self.clear()
+    def record(self, transcript: str) -> str:
+        """Return *transcript* with the answers of now; what is neither command nor answer stays."""
+        self._make_devices()
+        self._note_numbers()
+        lines = []
+        try:
+            for line in transcript.splitlines():
+                if line.startswith("$ "):
+                    lines += [line, *self._run(line[2:])]
+                elif not line.startswith(("> ", "! ", "= ", ">", "!")):
+                    lines.append(line)
+        finally:
+            self._clear()
+        return "\n".join(lines) + "\n"
 
-    def do_dmsetup(self, step: dict) -> dict:
-        """Run dmsetup to its end."""
-        argv = [self.real(word) for word in step["argv"]]
-        stdin = step.get("stdin")
+    def _run(self, text: str) -> list[str]:
+        verb, *words = shlex.split(text)
+        words = [word.replace("\\n", "\n").replace("\\t", "\t") for word in words]
+        return list(getattr(self, f"_{verb}")(*words))
+
+    # The verbs.
+
+    def _dmsetup(self, *words: str) -> Iterator[str]:
+        argv, stdin = list(words), None
+        if "<" in words[:-1]:
+            argv, stdin = list(words[:-2]), self._real(words[-1])
         try:
             done = subprocess.run(
-                ["dmsetup", *argv],
-                input=None if stdin is None else self.real(stdin),
+                ["dmsetup", *map(self._real, argv)],
+                input=stdin,
                 stdin=subprocess.DEVNULL if stdin is None else None,
                 capture_output=True,
                 text=True,
                 check=False,
-                cwd=self.directory,
+                cwd=self._directory,
                 timeout=_WAIT_SECONDS,
             )
         except subprocess.TimeoutExpired:
-            self.note_numbers()
-            return {"stdout": "", "stderr": "", "status": None, "numbers": self.numbers}
-        return self.answer(done.stdout, done.stderr, done.returncode)
+            self._note_numbers()
+            return iter(["= never"])
+        return self._answer(argv, done.stdout, done.stderr, done.returncode)
 
-    def do_start(self, step: dict) -> dict:
-        """Start a dmsetup that waits."""
-        argv = [self.real(word) for word in step["argv"]]
-        process = subprocess.Popen(
-            ["dmsetup", *argv],
+    def _start(self, name: str, *words: str) -> Iterator[str]:
+        self._waiting[name] = subprocess.Popen(
+            ["dmsetup", *map(self._real, words)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            cwd=self.directory,
+            cwd=self._directory,
         )
-        self.waiting[step["name"]] = (argv, process)
         time.sleep(_SETTLE_SECONDS)
-        return {"running": process.poll() is None}
+        yield "> it waits" if self._waiting[name].poll() is None else "> it ended"
 
-    def do_finish(self, step: dict) -> dict:
-        """Collect what a waiting dmsetup answered."""
-        _, process = self.waiting.pop(step["name"])
+    def _finish(self, name: str) -> Iterator[str]:
+        process = self._waiting.pop(name)
         try:
             out, err = process.communicate(timeout=_WAIT_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
-            return {"status": None}
-        return self.answer(out, err, process.returncode)
+            return iter(["= never"])
+        return self._answer([], out, err, process.returncode)
 
-    def do_file(self, step: dict) -> dict:
-        """Write a file in the directory."""
-        (self.directory / step["name"]).write_text(self.real(step["text"]))
-        return {}
+    def _file(self, name: str, text: str) -> Iterator[str]:
+        (self._directory / name).write_text(self._real(text))
+        yield from ()
 
-    def do_write(self, step: dict) -> dict:
-        """Write one byte over and over, past the page cache."""
-        return self.device_io(step, os.O_WRONLY, lambda fd, buffer: os.pwrite(fd, buffer, step["offset"]))
+    def _write(self, device: str, offset: str, length: str, byte: str) -> Iterator[str]:
+        def write(fd: int, buffer: mmap.mmap) -> str:
+            buffer[:] = bytes([int(byte)]) * len(buffer)
+            return f"{os.pwrite(fd, buffer, int(offset))} bytes"
 
-    def do_read(self, step: dict) -> dict:
-        """Read past the page cache; tells the sum of the bytes."""
-        return self.device_io(step, os.O_RDONLY, lambda fd, buffer: os.preadv(fd, [buffer], step["offset"]))
+        yield self._direct(device, os.O_WRONLY, int(length), write)
 
-    def device_io(self, step: dict, flags: int, act) -> dict:
-        """One request to the node of a device; a refusal is an errno."""
-        with mmap.mmap(-1, step["length"]) as buffer:
-            buffer[:] = bytes([step.get("byte", 0)]) * step["length"]
+    def _read(self, device: str, offset: str, length: str) -> Iterator[str]:
+        def read(fd: int, buffer: mmap.mmap) -> str:
+            done = os.preadv(fd, [buffer], int(offset))
+            return f"{done} bytes, of these {', '.join(map(str, sorted(set(buffer[:done]))))}"
+
+        yield self._direct(device, os.O_RDONLY, int(length), read)
+
+    def _direct(self, device: str, flags: int, length: int, act: Callable[[int, mmap.mmap], str]) -> str:
+        """One request past the page cache."""
+        with mmap.mmap(-1, length) as buffer:
             try:
-                fd = os.open(self.node(step["device"]), flags | os.O_DIRECT)
+                fd = os.open(self._node(device), flags | os.O_DIRECT)
                 try:
-                    done = act(fd, buffer)
+                    return f"> {act(fd, buffer)}"
                 finally:
                     os.close(fd)
             except OSError as error:
-                return {"errno": error.errno}
-            return {"done": done, **({"sum": sum(buffer[:])} if flags == os.O_RDONLY else {})}
+                return f"! {errorcode[error.errno or 0]}"
 
-    def do_open(self, step: dict) -> dict:
-        """Hold a node open."""
-        self.opened[step["device"]] = os.open(self.node(step["device"]), os.O_RDONLY)
-        return {}
+    def _hold(self, device: str) -> Iterator[str]:
+        self._opened[device] = os.open(self._node(device), os.O_RDONLY)
+        yield from ()
 
-    def do_close(self, step: dict) -> dict:
-        """Let it go."""
-        os.close(self.opened.pop(step["device"]))
+    def _release(self, device: str) -> Iterator[str]:
+        os.close(self._opened.pop(device))
         time.sleep(_SETTLE_SECONDS)
-        return {}
+        yield from ()
 
-    def do_nodes(self, step: dict) -> dict:
-        """Tell what stands in /dev/mapper."""
-        return {"nodes": sorted(path.name for path in Path("/dev/mapper").iterdir())}
+    def _nodes(self) -> Iterator[str]:
+        yield from (f"> {name}" for name in _nodes() if name not in self._nodes_before)
 
-    def answer(self, out: str, err: str, status: int) -> dict:
-        """Return the texts with names for numbers: those before the step and those after it."""
-        before = self.numbers
-        self.note_numbers()
-        names = {number: name for name, number in {**before, **self.numbers}.items()}
-        texts = {"stdout": self.named(out, names), "stderr": self.named(err, names)}
-        return {**texts, "status": status, "numbers": self.numbers}
+    # Names for numbers.
 
-    def real(self, text: str) -> str:
-        """Put the paths of loop devices and the directory for their names in braces."""
-        for name, path in self.loops.items():
+    def _answer(self, argv: list[str], out: str, err: str, status: int) -> Iterator[str]:
+        """The answer's lines, with the names of before the command and of after it."""
+        before = self._numbers
+        self._note_numbers()
+        names = {number: name for name, number in {**before, **self._numbers}.items()}
+        yield from _marked(">", self._named(out, names, argv))
+        yield from _marked("!", self._named(_UDEV_WARNING.sub("", err), names, argv))
+        if status:
+            yield f"= {status}"
+
+    def _real(self, text: str) -> str:
+        for name, path in self._loops.items():
             text = text.replace(f"{{{name}}}", path)
-        return text.replace("{dir}", str(self.directory))
+        return text.replace("{dir}", str(self._directory)).replace("{major}", str(self._major))
 
-    def named(self, text: str, names: dict[str, str]) -> str:
-        """Put names in braces for paths and numbers."""
-        text = text.replace(str(self.directory), "{dir}")
-        for name, path in self.loops.items():
+    def _named(self, text: str, names: dict[tuple[int, int], str], argv: list[str]) -> str:
+        text = text.replace(str(self._directory), "{dir}")
+        for name, path in self._loops.items():
             text = re.sub(rf"{path}\b", f"{{{name}}}", text)
 
-        def name_of(match: re.Match[str]) -> str:
-            name = names.get(f"{match[1]}:{match[2]}")
-            return match[0] if name is None else f"{{{name}}}"
+        def number(match: re.Match[str]) -> str:
+            major, minor = int(match["major"]), int(match["minor"])
+            if (major, minor) in names:
+                return f"{{{names[major, minor]}}}"
+            # In the help there is a number that is nobody's.
+            given = major == self._major and not text.startswith("linear ", match.start() - len("linear "))
+            return "{free}" if given else match[0]
 
-        text = re.sub(r"\b(\d+)(?::|, )(\d+)\b", name_of, text)
-        by_minor = {number.partition(":")[2]: n for number, n in names.items() if not number.startswith("7:")}
-        return re.sub(
-            r"\bdm-(\d+)\b", lambda m: f"dm-{{{by_minor[m[1]]}}}" if m[1] in by_minor else m[0], text
-        )
+        def node(match: re.Match[str]) -> str:
+            major = self._major if match[1] == "dm-" else 7
+            name = names.get((major, int(match[2])))
+            return match[0] if name is None else f"{{node {name}}}"
 
-    def node(self, name: str) -> str:
-        """Return the path of a device-mapper device, or of a loop device."""
-        return self.loops.get(name) or f"/dev/mapper/{name}"
+        between = r":|, "
+        if _COLUMNS & set(argv):
+            text = re.sub(r"(?m) +$", "", re.sub(r"(?<=\S) {2,}|(?m:^ +)", " ", text))
+            between = r":|, | |\|"
+        text = re.sub(rf"(?<![\w.])(?P<major>\d+)(?:{between})(?P<minor>\d+)\b", number, text)
+        if "--concise" in argv:
+            text = re.sub(r"(?m)((?:^|;)[^,;\n]*,[^,;\n]*),\d+,", r"\1,{minor},", text)
+        return re.sub(r"\b(dm-|loop)(\d+)\b", node, text)
 
-    def note_numbers(self) -> None:
-        """Ask for the number of every device."""
-        self.numbers = dict(sysfs_numbers() if CONTROL.exists() else reported_numbers())
-        for name, path in self.loops.items():
+    def _node(self, name: str) -> str:
+        return self._loops.get(name) or str(MAPPER / name)
+
+    def _note_numbers(self) -> None:
+        if _kernel_major():
+            self._numbers = dict(_numbers_in_sysfs())
+        else:
+            known = self._numbers
+            told = _numbers_of_dmsetup()
+            # In sysfs a device appears with its first table.
+            self._numbers = {name: number for name, number, bare in told if not bare or name in known}
+        for name, path in self._loops.items():
             number = Path(path).stat().st_rdev
-            self.numbers[name] = f"{os.major(number)}:{os.minor(number)}"
+            self._numbers[name] = os.major(number), os.minor(number)
 
-    def make_devices(self) -> None:
+    # The devices.
+
+    def _make_devices(self) -> None:
         """Make a sparse file and a loop device on it for each name."""
         for name, mib in DEVICES.items():
-            file = self.directory / f"{name}.img"
+            file = self._directory / f"{name}.img"
             file.unlink(missing_ok=True)
             with file.open("xb") as made:
                 made.truncate(mib << 20)
             attach = ["losetup", "--find", "--show", str(file)]
-            self.loops[name] = subprocess.run(
-                attach, capture_output=True, text=True, check=True
-            ).stdout.strip()
+            done = subprocess.run(attach, capture_output=True, text=True, check=True)
+            self._loops[name] = done.stdout.strip()
 
-    def clear(self) -> None:
-        """Remove every device-mapper device that the section left, then its loop devices."""
-        for fd in self.opened.values():
+    def _clear(self) -> None:
+        """Remove what the transcript left, then the loop devices."""
+        for fd in self._opened.values():
             os.close(fd)
-        for _, process in self.waiting.values():
+        for process in self._waiting.values():
             process.kill()
             process.communicate()
-        self.opened, self.waiting = {}, {}
+        self._opened, self._waiting = {}, {}
         for _ in range(4):  # stacked devices go from the top
-            for name in [name for name in self.numbers if name not in self.loops]:
-                subprocess.run(["dmsetup", "resume", name], capture_output=True, check=False)
-                subprocess.run(["dmsetup", "remove", name], capture_output=True, check=False)
-            self.note_numbers()
-            if self.numbers.keys() <= self.loops.keys():
+            for name in [name for name in self._numbers if name not in self._loops]:
+                for verb in ("resume", "remove"):
+                    command = ["dmsetup", verb, "--manglename", "none", name]
+                    subprocess.run(command, capture_output=True, check=False)
+            self._note_numbers()
+            if self._numbers.keys() <= self._loops.keys():
                 break
-        for path in self.loops.values():
+        subprocess.run(["dmsetup", "remove_all"], check=True)  # what has never had a table
+        for path in self._loops.values():
             subprocess.run(["losetup", "--detach", path], check=True)
-        self.loops = {}
+        self._loops = {}
 
 
-def sysfs_numbers() -> Iterator[tuple[str, str]]:
+def _marked(mark: str, text: str) -> Iterator[str]:
+    """The lines of a text, each with *mark*; a line of its own says that the last one has no end."""
+    for line in text.splitlines():
+        yield f"{mark} {line}" if line else mark
+    if text and not text.endswith("\n"):
+        yield f"{mark}\\"
+
+
+def _nodes() -> list[str]:
+    return sorted(path.name for path in MAPPER.iterdir()) if MAPPER.is_dir() else []
+
+
+def _kernel_major() -> int | None:
+    """device-mapper's major number, if this kernel has it and shows so."""
+    for line in Path("/proc/devices").read_text().splitlines():
+        if line.split()[1:] == ["device-mapper"]:
+            return int(line.split()[0])
+    return None
+
+
+def _device_mapper_major() -> int:
+    """The kernel's; the emulated devices are loop devices."""
+    return _kernel_major() or 7
+
+
+def _numbers_in_sysfs() -> Iterator[tuple[str, tuple[int, int]]]:
     """The kernel's own list: reading it costs no process."""
     for entry in Path("/sys/block").glob("dm-*"):
         with suppress(OSError):
-            yield (entry / "dm/name").read_text().rstrip("\n"), (entry / "dev").read_text().strip()
+            major, minor = (entry / "dev").read_text().strip().split(":")
+            yield (entry / "dm/name").read_text().rstrip("\n"), (int(major), int(minor))
 
 
-def reported_numbers() -> Iterator[tuple[str, str]]:
-    """Where no kernel device-mapper is, the dmsetup in PATH knows."""
-    command = ["dmsetup", "info", "-c", "--noheadings", "--separator", "/", "-o", "major,minor,name"]
-    shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+def _numbers_of_dmsetup() -> Iterator[tuple[str, tuple[int, int], bool]]:
+    """Where no kernel device-mapper is, the dmsetup in PATH knows; also whether there is no table."""
+    command = ["dmsetup", "info", "-c", "--manglename", "none", "--noheadings", "--separator", "/"]
+    shown = subprocess.run(
+        [*command, "-o", "tables_loaded,major,minor,name"], capture_output=True, text=True, check=False
+    ).stdout
     for line in shown.splitlines():
-        if line.count("/") >= 2:
-            major, minor, name = line.split("/", 2)
-            yield name, f"{major}:{minor}"
+        if line.count("/") >= 3:
+            tables, major, minor, name = line.split("/", 3)
+            yield name, (int(major), int(minor)), tables == "None"
+
+
+def main() -> None:
+    rewrite = sys.argv[1:2] == ["--rewrite"]
+    directory, *files = sys.argv[2 if rewrite else 1 :] or [""]
+    if not directory or not files:
+        sys.exit(__doc__.split("\n\n")[1])
+    os.environ["LC_ALL"] = "C"
+    os.environ["DM_DISABLE_UDEV"] = "1"
+    # The list of target types begins with the one that was needed last.
+    for words in (["create", "first", "--table", "0 1 zero"], ["remove", "first"]):
+        subprocess.run(["dmsetup", *words], check=True)
+    for file in map(Path, files):
+        text = Recorder(Path(directory).resolve()).record(file.read_text())
+        if rewrite:
+            file.write_text(text)
+        else:
+            sys.stdout.write(text)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__.split("\n\n")[1])
-    os.environ["LC_ALL"] = "C"
-    Recorder(Path(sys.argv[1]).resolve()).run()
+    main()

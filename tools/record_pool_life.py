@@ -4,8 +4,8 @@
 usage: record_pool_life.py DIRECTORY [SECTION]...
 
 DIRECTORY takes sparse files with loop devices on them. A JSON line a step: its section, the step, ``error``
-(the errno's name, null for success), ``text`` where it has one, and the pool's status (without a commit)
-and event number after it. Standard library only.
+(the errno's name, null for success), ``text`` where it has one, ``at`` which second it was carried out, and
+the pool's status (without a commit) and event number after it. Standard library only.
 """
 
 import errno
@@ -77,6 +77,7 @@ class Life:
         return {"error": None}
 
     def run(self) -> None:
+        began = time.monotonic()
         for step in SECTIONS[self.section]:
             answer: dict = {}
             if "task" in step and step["act"] != "end":
@@ -87,7 +88,8 @@ class Life:
                 answer = {}
             else:
                 self.carry_out(step, answer)
-            print(json.dumps({"section": self.section, **step, **answer, **self.look()}), flush=True)
+            at = {"at": round(time.monotonic() - began, 1)}
+            print(json.dumps({"section": self.section, **step, **at, **answer, **self.look()}), flush=True)
 
     def look(self) -> dict:
         status, line = sh("dmsetup", "status", "--noflush", "pool")

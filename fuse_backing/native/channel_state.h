@@ -17,6 +17,7 @@
 #define MAX_WRITE (256 * 4096)         /* bytes of data in a request; INIT's answer is amended so that it holds */
 #define BUFFER_SIZE (MAX_WRITE + 8192) /* and room for headers: the kernel asks for FUSE_MIN_READ_BUFFER at least */
 #define MOST_QUEUED (32 << 20)         /* bytes that wait for libfuse; beyond, the device is not read */
+#define SLICE 100000                   /* nanoseconds, the shortest that the scheduler gives */
 #define INTERRUPT (SIGRTMAX - 1)       /* the signal that ends the thread's read */
 
 struct request {

@@ -1,10 +1,11 @@
 """One bench per test; each ends with the metadata checker."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from device_mapper_benches import BENCHES, POOL, Bench, EmulatedBench, emulated_bench, needs_kernel
+from drop_in_machine import Machine, machine_of_its_own
 
 
 @pytest.fixture(
@@ -26,6 +27,12 @@ async def emulated(tmp_path: Path) -> AsyncIterator[EmulatedBench]:
         yield standing
         if standing.stack.dm_server.process.poll() is None:
             await _check(standing)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    with machine_of_its_own(tmp_path, monkeypatch) as standing:
+        yield standing
 
 
 async def _check(bench: Bench) -> None:

@@ -54,6 +54,8 @@ class Bench(Protocol):
     """What a write for which there is no block may fail with."""
     refuses_discards: bool
     """Whether a discard under ignore_discard is an error, as in the kernel."""
+    names_arguments: bool
+    """Whether a refusal repeats the argument that it is about."""
 
     async def write(self, name: str, offset: int, data: bytes) -> None:
         """Write, past every cache."""
@@ -109,6 +111,7 @@ class ProcessBench:
     data_dev: str
     no_space: tuple[int, ...] = (errno.ENOSPC,)
     refuses_discards: bool = True
+    names_arguments: bool = True
 
     async def write(self, name: str, offset: int, data: bytes) -> None:
         try:
@@ -145,6 +148,7 @@ class EmulatedBench:
     data_dev: str
     no_space: tuple[int, ...] = (errno.ENOSPC, errno.EIO)  # older loop drivers know EIO alone
     refuses_discards: bool = False  # the block layer takes a loop device's EOPNOTSUPP for done
+    names_arguments: bool = True
 
     async def write(self, name: str, offset: int, data: bytes) -> None:
         await trio.to_thread.run_sync(direct_write, self.dm.path(name), offset, data)
@@ -172,6 +176,7 @@ class KernelBench:
     metadata_file: Path
     no_space: tuple[int, ...] = (errno.ENOSPC,)
     refuses_discards: bool = True
+    names_arguments: bool = False
 
     async def write(self, name: str, offset: int, data: bytes) -> None:
         await trio.to_thread.run_sync(direct_write, self.dm.path(name), offset, data)
@@ -295,3 +300,8 @@ def failing(*numbers: int) -> Iterator[None]:
 def refused(number: int, text: str = "") -> AbstractContextManager[object]:
     """Expect a DeviceMapperError with *number* whose text matches *text*."""
     return pytest.raises(DeviceMapperError, match=rf"{text}.*\({errno.errorcode[number]}\)")
+
+
+def about(bench: Bench, complaint: str, argument: str) -> str:
+    """Return what a refusal matches: *complaint*, and *argument* where *bench* repeats it."""
+    return f"{complaint}.*{argument}" if bench.names_arguments else complaint

@@ -22,6 +22,7 @@ FAILING = {
     "writes": {"write", "flush", "discard"},
     "all": {"read", "write", "flush", "discard"},
 }
+_SETTLING = 0.3  # who was woken goes on
 RECORDING = Path(__file__).parent / "data" / "linux-6.1-pool-life.jsonl"
 
 Step = dict[str, Any]
@@ -54,7 +55,7 @@ class Life:
             await trio.sleep(0.5)
             return await self._look()
         await self._carry_out(step, answer, trio.Event())
-        await trio.sleep(0.3)
+        await trio.sleep(_SETTLING)
         return {**answer, **await self._look()}
 
     async def _look(self) -> Step:

@@ -9,6 +9,7 @@ from device_mapper_benches import (
     POOL,
     POOL_BLOCKS,
     Bench,
+    EmulatedBench,
     failing,
     make_pool,
     make_thin,
@@ -16,6 +17,8 @@ from device_mapper_benches import (
     refused,
     thin_table,
 )
+
+from thinsim.dm.nodes import device_number
 
 CHUNK = 16  # sectors
 MIB = 1 << 20
@@ -43,6 +46,19 @@ async def test_a_table_of_slices_puts_each_byte_where_the_table_says(bench: Benc
     assert (await bench.dm.info("slices")).target_count == 4
     await bench.dm.remove("slices")
     await bench.dm.remove("whole")
+
+
+async def test_a_table_may_name_a_device_by_its_number(emulated: EmulatedBench) -> None:
+    number = device_number(emulated.data_dev)
+    await emulated.dm.create("by-number", f"0 8 linear {number} 8")
+    await emulated.dm.create("by-path", f"0 16 linear {emulated.data_dev} 0")
+    await emulated.write("by-number", 0, b"n" * 4096)
+    assert await emulated.read("by-path", 4096, 4096) == b"n" * 4096
+    assert await emulated.dm.table("by-number") == f"0 8 linear {number} 8"
+    with refused(errno.ENXIO, "no device 99:1"):
+        await emulated.dm.create("nothing", "0 8 linear 99:1 0")
+    await emulated.dm.remove("by-number")
+    await emulated.dm.remove("by-path")
 
 
 async def test_stripes_take_turns_chunk_by_chunk(bench: Bench) -> None:
@@ -194,7 +210,7 @@ async def test_a_linear_past_the_end_of_its_device_is_refused(bench: Bench) -> N
     last = POOL_BLOCKS * BLOCK // 512
     with refused(errno.EINVAL, "too small for target"):
         await bench.dm.create("device", f"0 64 linear {bench.data_dev} {last - 63}")
-    with refused(errno.ENOENT, "Device lookup failed"):
+    with refused(errno.ENODEV, "Device lookup failed"):
         await bench.dm.create("device", "0 64 linear /nowhere 0")
     for table, complaint in {
         "0 64 striped 0 8 a 0": "Invalid stripe count",

@@ -1,23 +1,18 @@
 """The machine's own dmsetup on the emulated device-mapper: texts, exit statuses, a daemon when needed."""
 
+import mmap
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
+import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
+from drop_in_machine import BLOCKS, SECTORS, Machine
 
-from fuse_backing.mounts import mounts
-from thinsim import loop
-from thinsim.dm.standing.dropin import install
-from thinsim.dm.standing.places import Places
 from thinsim.dm.standing.start import answers
 
 pytestmark = [
@@ -26,82 +21,6 @@ pytestmark = [
         shutil.which("dmsetup") is None, reason="dmsetup is not installed (apt-get install dmsetup)"
     ),
 ]
-
-BLOCKS = 4096
-SECTORS = BLOCKS * 128
-
-
-@dataclass
-class Machine:
-    """A drop-in of this test's own, with two loop devices for a pool."""
-
-    places: Places
-    environment: dict[str, str]
-    data: str
-    metadata: str
-    pool: str
-    prefix: str
-
-    def run(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            words, env=self.environment, capture_output=True, text=True, input=stdin, check=False, timeout=60
-        )
-
-    def dmsetup(self, *words: str, stdin: str = "") -> str:
-        done = self.run("dmsetup", *words, stdin=stdin)
-        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def refused(self, *words: str) -> str:
-        done = self.run("dmsetup", *words)
-        assert done.returncode == 1, f"{words}: {done.stdout}{done.stderr}"
-        return done.stderr
-
-    def make_pool(self) -> None:
-        table = f"0 {SECTORS} thin-pool {self.metadata} {self.data} 128 0 1 skip_block_zeroing"
-        self.dmsetup("create", self.pool, "--table", table)
-
-    def daemons(self) -> list[psutil.Process]:
-        found = []
-        for process in psutil.process_iter(["cmdline"]):
-            words = process.info["cmdline"] or []
-            if "thinsim.dm.daemon" in words and str(self.places.control_device) in words:
-                found.append(process)
-        return found
-
-
-@pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    runtime = Path(tempfile.mkdtemp(prefix="thinsim-test-", dir="/run"))  # sockets want a short path
-    monkeypatch.setenv("THINSIM_RUNTIME_DIR", str(runtime))
-    monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path / "state"))
-    attached = []
-    for name, size in (("data", SECTORS * 512), ("metadata", 4 << 20)):
-        with (tmp_path / name).open("xb") as file:
-            file.truncate(size)
-        attached.append(loop.attach(tmp_path / name))
-    places = Places.of_this_user()
-    prefix = runtime.name
-    environment = {**os.environ, **install(places)}
-    data, metadata = (str(each.path) for each in attached)
-    made = Machine(places, environment, data, metadata, f"{prefix}-pool", prefix)
-    yield made
-    for _ in range(3):
-        made.run("dmsetup", "remove_all")
-    ended = subprocess.run(
-        [sys.executable, "-m", "thinsim", "dm", "stop"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    for each in attached:
-        loop.detach(each)
-    assert ended.returncode == 0, ended.stderr
-    shutil.rmtree(runtime)
-    left = [entry.name for entry in Path("/dev/mapper").iterdir() if entry.name.startswith(prefix)]
-    assert left == []
-    assert [mount for mount in mounts() if str(mount.mountpoint).startswith(str(runtime))] == []
 
 
 def test_a_pool_and_a_thin_device_live_as_containerd_has_them(machine: Machine) -> None:
@@ -143,7 +62,7 @@ def test_refusals_have_dmsetups_words_and_status(machine: Machine) -> None:
         ("create", machine.pool, "--table", "0 8 zero"): "Device or resource busy",
         ("remove", f"{machine.prefix}-none"): "No such device or address",
         ("create", f"{machine.prefix}-new", "--table", "0 8 nonsense"): "Invalid argument",
-        ("create", f"{machine.prefix}-new", "--table", "0 8 thin /dev/mapper/nothing 1"): "Invalid argument",
+        ("create", f"{machine.prefix}-new", "--table", "0 8 thin /dev/mapper/nothing 1"): "No such device",
     }.items():
         said = machine.refused(*words)
         assert said.splitlines()[0].endswith(f" failed: {complaint}"), said
@@ -194,6 +113,92 @@ def test_sixteen_first_callers_start_one_daemon(machine: Machine) -> None:
     assert len(machine.daemons()) == 1
 
 
+def test_of_64_who_create_the_same_thin_device_one_succeeds(machine: Machine) -> None:
+    machine.make_pool()
+    words = ("dmsetup", "message", machine.pool, "0", "create_thin 7")
+    running = [
+        subprocess.Popen(words, env=machine.environment, stderr=subprocess.PIPE, text=True) for _ in range(64)
+    ]
+    complaints = [client.communicate(timeout=60)[1] for client in running]
+    assert sorted(client.returncode for client in running) == [0] + [1] * 63
+    refusal = f"device-mapper: message ioctl on {machine.pool}  failed: File exists\nCommand failed.\n"
+    assert sorted(complaints) == [""] + [refusal] * 63
+
+
+def test_where_the_kernel_has_a_device_mapper_the_drop_in_refuses_unless_told(
+    machine: Machine, tmp_path: Path
+) -> None:
+    devices = tmp_path / "misc"
+    devices.write_text(f"{Path('/proc/misc').read_text()}236 device-mapper\n")
+    script = 'mount --bind "$0" /proc/misc && exec "$@"'
+
+    def there(*words: str) -> subprocess.CompletedProcess[str]:
+        return machine.run("unshare", "--mount", "sh", "-c", script, str(devices), *words)
+
+    refused = there("dmsetup", "version")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("thinsim: this kernel has a device-mapper; its own dmsetup is /")
+    for words in (["env"], ["pool", "create", machine.pool, "--dir", str(tmp_path / "pool")]):
+        done = there(sys.executable, "-m", "thinsim", *words)
+        assert done.returncode == 1
+        assert "--beside-kernel" in done.stderr
+    assert not (tmp_path / "pool").exists()
+    assert machine.daemons() == []
+    told = there(sys.executable, "-m", "thinsim", "env", "--beside-kernel", "--", "dmsetup", "version")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "Driver version:" in told.stdout
+    assert len(machine.daemons()) == 1
+
+
+def test_nothing_waits_for_udev_which_hears_nothing_of_these_devices(machine: Machine) -> None:
+    place = Path("/run/udev")
+    made = not place.exists()
+    place.mkdir(exist_ok=True)
+    script = 'mount -t tmpfs tmpfs /run/udev && : >/run/udev/control && exec "$@"'
+    try:
+        for words in (
+            ["create", f"{machine.prefix}-z", "--table", "0 8 zero"],
+            ["remove", f"{machine.prefix}-z"],
+        ):
+            done = machine.run("unshare", "--mount", "sh", "-c", script, "sh", "dmsetup", *words)
+            assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    finally:
+        if made:
+            place.rmdir()
+
+
+def _wait_for_an_answer(pid: int) -> None:
+    """Return once the process has for a while done nothing but wait for what a socket brings."""
+    in_a_row = 0
+    while in_a_row < 20:
+        in_a_row = in_a_row + 1 if Path(f"/proc/{pid}/wchan").read_text().startswith("unix_stream") else 0
+        time.sleep(0.01)
+
+
+def test_who_talks_to_a_daemon_that_is_killed_gets_an_error_and_a_retry_works(machine: Machine) -> None:
+    machine.make_pool()
+    device = machine.make_thin("thin", 1, 4096)
+    waiting = subprocess.Popen(
+        ["dmsetup", "wait", machine.pool], env=machine.environment, stderr=subprocess.PIPE, text=True
+    )
+    fd = os.open(device, os.O_RDONLY | os.O_DIRECT)
+    try:
+        _wait_for_an_answer(waiting.pid)
+        (daemon,) = machine.daemons()
+        daemon.kill()
+        daemon.wait()
+        complaint = waiting.communicate(timeout=60)[1]
+        assert waiting.returncode == 1
+        assert complaint.endswith(" failed: Input/output error\nCommand failed.\n")
+        with mmap.mmap(-1, 4096) as buffer, pytest.raises(OSError, match="Input/output error"):
+            os.preadv(fd, [buffer], 0)
+    finally:
+        os.close(fd)
+    assert machine.dmsetup("status", device.name) == "0 4096 thin 0 -\n"
+    machine.dmsetup("message", machine.pool, "0", "create_thin 2")
+    assert len(machine.daemons()) == 1
+
+
 def test_a_killed_daemon_is_followed_by_one_that_has_its_devices(machine: Machine) -> None:
     machine.make_pool()
     thin = f"{machine.prefix}-thin"
@@ -239,6 +244,7 @@ def test_many_clients_at_once_lose_nothing(machine: Machine) -> None:
             operations += int(out)
     assert failures == []
     assert operations > clients
+    print(f"{clients} clients, {seconds} s: {operations} operations")
     assert machine.dmsetup("ls").split()[0] == machine.pool
     assert f" 0/{BLOCKS} " in machine.dmsetup("status", machine.pool)
     machine.dmsetup("remove", machine.pool)

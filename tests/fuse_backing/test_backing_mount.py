@@ -1,10 +1,13 @@
 """A mounted store as users see it: every test talks to a server process through the kernel."""
 
+import ctypes
 import errno
 import os
+import platform
 import random
 import signal
 import stat
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -345,3 +348,21 @@ def test_sigusr1_shows_what_the_server_is_doing(store: Store, tmp_path: Path) ->
     store.server.terminate()
     assert store.server.wait(DEADLINE) == 0
     assert "most recent call first" in store.errors.read_text()
+
+
+def slice_of(thread: int) -> int:
+    """The time slice that a thread has asked for, in nanoseconds; 0 where the kernel knows none."""
+    sched_getattr = {"x86_64": 315, "aarch64": 275}.get(platform.machine())
+    if sched_getattr is None:
+        pytest.skip(f"the number of sched_getattr(2) on {platform.machine()} is not known here")
+    attributes = ctypes.create_string_buffer(56)
+    assert ctypes.CDLL(None).syscall(sched_getattr, thread, attributes, len(attributes), 0) == 0
+    return int.from_bytes(attributes.raw[24:32], sys.byteorder)
+
+
+def test_one_thread_of_the_server_asks_for_short_slices(store: Store) -> None:
+    usual = slice_of(threading.get_native_id())
+    if usual == 0:
+        pytest.skip("needs Linux 6.12 or later, where a thread can ask for a time slice")
+    slices = [slice_of(int(thread.name)) for thread in Path(f"/proc/{store.server.pid}/task").iterdir()]
+    assert slices.count(100_000) == 1 < len(slices)

@@ -55,8 +55,6 @@ class Shape:
 
 
 HISTORIES = {
-    1: Shape(),
-    2: Shape(),
     3: Shape(120),
     4: Shape(80, features=PoolFeatures()),
     5: Shape(80, block=256),

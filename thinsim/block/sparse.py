@@ -35,13 +35,17 @@ class SparseBlockDevice:
 
     @property
     def size(self) -> int:
-        """Bytes, fixed at open."""
+        """Bytes, as they were at open or at the last :meth:`refresh`."""
         return self._size
 
     @property
     def max_discard_bytes(self) -> int:
         """The whole device: a punch has no limit."""
         return self._size
+
+    def refresh(self) -> None:
+        """Take over the file's new size, as LOOP_SET_CAPACITY does for a loop device."""
+        self._size = self._file.size
 
     def read(self, offset: int, length: int) -> bytes:
         """Return *length* bytes; EIO past the end."""

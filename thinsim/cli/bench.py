@@ -9,9 +9,10 @@ from rich.console import Console
 from thinsim.cli.interruptible import run
 from thinsim.cli.progress import TerminalProgress
 from thinsim.report.document import Report, report_of
-from thinsim.rig.probes import Choice, choose_rig, probe_machine
+from thinsim.rig.probes import Choice, probe_machine
 from thinsim.rig.recovery import abandoned_runs, recover
 from thinsim.scenario.file.library import FoundScenario
+from thinsim.scenario.file.rigs import choose_scenario_rig
 from thinsim.scenario.file.run import Request, run_scenario
 
 UNBOUNDED_WIDTH = 200
@@ -29,8 +30,8 @@ def clean_up_after_killed_runs(notes: Console) -> None:
 def rig_for_scenarios(wanted: str, directory: Path | None, notes: Console) -> Choice:
     """Return the rig for *wanted*, ``auto`` or a name, told to *notes*. EnvironmentLacksError."""
     findings = probe_machine(directory or Path(tempfile.gettempdir()))
-    choice = choose_rig(wanted, findings)
-    notes.print(f"rig {choice.rig}: {choice.why}", highlight=False)
+    choice = choose_scenario_rig(wanted, findings)
+    notes.print(f"rig {choice.rig}: {choice.why}", highlight=False, soft_wrap=True)
     return choice
 
 

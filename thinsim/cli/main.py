@@ -32,10 +32,18 @@ COMMANDS = {
         "benchmark:compare",
         "Compare what thinsim bench --json wrote, A before and B after: ratios and how sure they are.",
     ),
+    "completion": (
+        "completion:completion",
+        "Print the completion script of SHELL for both programs.",
+    ),
+    "conformance": (
+        "conformance:conformance",
+        "Put the same histories to the kernel's dm-thin and to thinsim's, and compare every answer.",
+    ),
     "dm": ("dm:dm", "The emulated device-mapper that the drop-in dmsetup talks to."),
     "doctor": (
         "doctor:doctor",
-        "List what the rigs need with a fix for each lack, and what killed runs left behind.",
+        "List what the rigs need with a fix for each lack, and what killed runs and stores left behind.",
     ),
     "env": ("env:env", "Run COMMAND with a dmsetup that works without device-mapper in the kernel."),
     "metadata": (
@@ -84,16 +92,17 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _interrupt)
-    status = _status()
+    status = status_of(None)
     # What there was to do is done: a signal while the interpreter ends must not look like a failure.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.exit(status)
 
 
-def _status() -> int:
+def status_of(arguments: list[str] | None) -> int:
+    """Run a command line, by default the process's own; print what went wrong, return the exit status."""
     try:
-        status = commands.main(standalone_mode=False)
+        status = commands.main(arguments, standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("thinsim: interrupted", err=True)
         return INTERRUPTED

@@ -1,5 +1,6 @@
 """``thinsim baseline save`` and ``thinsim ci``: keep what a run measured, and compare later runs with it."""
 
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,15 +10,17 @@ from rich.console import Console
 from rich.text import Text
 
 from thinsim.cli.bench import clean_up_after_killed_runs, rig_for_scenarios, run_found
+from thinsim.cli.size import SIZE
 from thinsim.cli.statuses import BROKEN, LEAKED, SLOWER
 from thinsim.errors import InvalidValueError
+from thinsim.measure.machine_speed import reference_seconds
 from thinsim.regression.baseline import Baseline, ScenarioBaseline, measured, read
 from thinsim.regression.comparison import FAILURES, ChangeKind, Comparison, compare
 from thinsim.regression.markdown import markdown
 from thinsim.report.environment import environment
 from thinsim.report.junit import Case, document
 from thinsim.scenario.file.library import FoundScenario, find
-from thinsim.scenario.file.run import RIGS
+from thinsim.scenario.file.rigs import RIGS
 
 _STATUSES = {ChangeKind.LEAK: LEAKED, ChangeKind.BROKEN: BROKEN, ChangeKind.SLOWER: SLOWER}
 _RIG = click.option("--rig", type=click.Choice(["auto", *RIGS]), default="auto", show_default=True)
@@ -70,6 +73,14 @@ def save(scenarios: tuple[str, ...], output: Path, rig: str, rounds: int, direct
     show_default=True,
     help="The ratio of discard costs, now against then, that is still no regression.",
 )
+@click.option(
+    "--leak-tolerance",
+    type=SIZE,
+    default="0",
+    show_default=True,
+    metavar="BYTES",
+    help="So much more is no regression in a variant that leaks in the baseline.",
+)
 @click.option("--junit", "junit_path", type=click.Path(path_type=Path), help="Write JUnit XML here.")
 @click.option("--markdown", "markdown_path", type=click.Path(path_type=Path), help="Write a summary here.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write what was measured here.")
@@ -80,6 +91,7 @@ def ci(
     scenarios: tuple[str, ...],
     baseline_path: Path,
     speed_tolerance: float,
+    leak_tolerance: int,
     junit_path: Path | None,
     markdown_path: Path | None,
     json_path: Path | None,
@@ -90,15 +102,18 @@ def ci(
     """Run each SCENARIO (by default those of the baseline) and compare with the baseline.
 
     Leaks are compared to the byte: more than the baseline's rounds ever leaked is a regression. The cost
-    of discards is what they take against what writes take in the same run, so that a slower machine is
-    none. Exits 3 for a leak, 4 for an assert that no longer holds, 5 for slower discards; the first of
+    of discards is the shortest of the rounds against a fixed work on the machine, so that a slower machine
+    is none. Exits 3 for a leak, 4 for an assert that no longer holds, 5 for slower discards; the first of
     these that happened.
     """
     then = read(baseline_path.read_text(errors="replace"), str(baseline_path))
     found = [find(name) for name in scenarios or [each.name for each in then.scenarios]]
     begun = time.time()
     now = _run_all(found, rig, rounds, directory)
-    comparisons = [compare(each, then.find(each.name), tolerance=speed_tolerance) for each in now]
+    comparisons = [
+        compare(each, then.find(each.name), tolerance=speed_tolerance, leak_tolerance=leak_tolerance)
+        for each in now
+    ]
     _show(Console(), comparisons)
     if markdown_path is not None:
         markdown_path.write_text(markdown(comparisons, tolerance=speed_tolerance))
@@ -120,12 +135,14 @@ def _run_all(
     notes = Console(stderr=True)
     clean_up_after_killed_runs(notes)
     choice = rig_for_scenarios(rig, directory, notes)
-    reports = []
+    reports, references = [], []
+    where = directory or Path(tempfile.gettempdir())
     for number in range(1, rounds + 1):
         for each in found:
             notes.print(f"round {number} of {rounds}: {each.name}", highlight=False, markup=False)
+            references.append(reference_seconds(where))
             reports.append(run_found(each, choice.rig, notes, directory=directory))
-    return [measured(reports[number :: len(found)]) for number in range(len(found))]
+    return [measured(reports[number :: len(found)], min(references)) for number in range(len(found))]
 
 
 def _show(console: Console, comparisons: Sequence[Comparison]) -> None:

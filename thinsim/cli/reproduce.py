@@ -107,7 +107,7 @@ def reproduce(
     clean_up_after_killed_runs(notes)
     findings = [*probe_machine(directory or Path(tempfile.gettempdir())), *probe_vm()]
     choice = choose_rig(rig, findings)
-    notes.print(f"rig {choice.rig}: {choice.why}", highlight=False)
+    notes.print(f"rig {choice.rig}: {choice.why}", highlight=False, soft_wrap=True)
     _check_fit(choice.rig, image, record, history, keep, guest_kernel)
     settings = _settings(subject, chosen, choice.rig, record, history)
     request = Request(

@@ -10,7 +10,7 @@ from thinsim.cli.outputs import output_options, write_outputs
 from thinsim.cli.size import SIZE
 from thinsim.cli.statuses import BROKEN, LEAKED
 from thinsim.scenario.file.library import find
-from thinsim.scenario.file.run import RIGS
+from thinsim.scenario.file.rigs import RIGS
 
 
 @click.command()

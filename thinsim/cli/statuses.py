@@ -9,4 +9,7 @@ BROKEN = 4
 SLOWER = 5
 """Discards cost more than the baseline and its tolerance allow."""
 
+DIFFERS = 6
+"""An answer is not the kernel's, and nothing explains it."""
+
 INTERRUPTED = 130

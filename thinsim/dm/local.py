@@ -23,7 +23,7 @@ from thinsim.dm.mapped_table import TableBuilder, TableLine, parse_lines
 from thinsim.dm.names import check_name
 from thinsim.dm.nodes import MAPPER, Nodes
 from thinsim.dm.runner import Runner
-from thinsim.dm.targets.pool_objects import PoolObjects, pool_objects
+from thinsim.dm.targets.pool_objects import PoolObject, PoolObjects, pool_objects
 from thinsim.dm.targets.thin_pool import pool_of
 from thinsim.dm.write_trace import WriteTrace
 from thinsim.errors import DeviceMapperError, KernelError
@@ -132,7 +132,7 @@ class LocalDeviceMapper:
         return sorted(self.devices)
 
     async def wait(self, name: str, event_nr: int) -> int:
-        """Wait until the event number is not *event_nr*; a device's removal is an event."""
+        """Wait until the event number is not *event_nr*; renaming and removing are events, too."""
         return await self.wait_device(self.devices.find(name), event_nr)
 
     def path(self, name: str) -> Path:
@@ -154,13 +154,13 @@ class LocalDeviceMapper:
 
     # The kernel's own steps, on a device that was found.
 
-    async def add(self, name: str, uuid: str = "") -> MappedDevice:
-        """Make a device without a table; EBUSY when name or uuid is taken (dev_create)."""
+    async def add(self, name: str, uuid: str = "", *, minor: int | None = None) -> MappedDevice:
+        """Make a device without a table; EBUSY for a name or uuid that is taken, ENXIO for a *minor*."""
         check_name(name)
         device = MappedDevice(name, uuid)
         self.devices.add(device)
         try:
-            device.number = await self._nodes.attach(name, device)
+            device.number = await self._nodes.attach(name, device, minor)
         except BaseException as error:
             self.devices.drop(device)
             if isinstance(error, OSError):
@@ -180,10 +180,18 @@ class LocalDeviceMapper:
         if pool is not None:
             pool.active.when_changed = device.tell
         immutable = device.live.immutable_kind if device.live is not None else None
-        if immutable is not None and immutable != table.targets[0].kind:
+        if immutable is not None and not table.may_replace(immutable):
             await table.close()
             raise DeviceMapperError(errno.EINVAL, f"can't replace immutable target type {immutable}")
         async with self.devices.holding(device):
+            if not device.has_type:
+                # Limits are calculated with the first table, and then whenever one goes live (table_load).
+                try:
+                    await table.check_limits()
+                except DeviceMapperError:
+                    await table.close()
+                    raise
+                device.has_type = True
             replaced, device.inactive = device.inactive, table
         if replaced is not None:
             await replaced.close()
@@ -201,7 +209,8 @@ class LocalDeviceMapper:
             await device.awake()
         async with self.devices.holding(device):
             if not device.suspended:
-                await self._hold(device, lock_fs=lock_fs, noflush=noflush)
+                hold_fs = lock_fs and device.live is not None
+                await self._hold(device, lock_fs=hold_fs, noflush=noflush)
                 self.when_changed()
 
     async def resume_device(
@@ -220,6 +229,8 @@ class LocalDeviceMapper:
                     # Of a table that was never live nothing has to be flushed.
                     await self._hold(device, lock_fs=lock_fs and device.live is not None, noflush=noflush)
                 old = await device.swap()
+            elif device.suspended and device.live is None:
+                raise DeviceMapperError(errno.EINVAL, f"{device.name} has no table to resume")
             try:
                 if device.suspended:
                     await device.let_go()
@@ -295,7 +306,7 @@ class LocalDeviceMapper:
         Nothing stops it: what goes wrong is logged, and the rest is closed all the same.
         """
         for device in list(self.devices.values()):
-            pool = pool_of(device.live.targets) if device.live is not None else None
+            pool = _pool_of(device)
             if pool is not None:
                 pool.active.let_through()  # a verb under way may wait for it
                 pool.suspended = False
@@ -358,7 +369,7 @@ class LocalDeviceMapper:
     async def _forget(self, device: MappedDevice) -> None:
         self.devices.drop(device)
         self.when_changed()
-        pool = pool_of(device.live.targets) if device.live is not None else None
+        pool = _pool_of(device)
         if pool is not None:
             await pool.active.commit_or_log()
         await device.kill()
@@ -373,6 +384,10 @@ class LocalDeviceMapper:
             await self.remove_device(device, deferred=True)
         except KernelError as error:
             log.warning("deferred removal of %s: %s", device.name, error)
+
+
+def _pool_of(device: MappedDevice) -> PoolObject | None:
+    return pool_of(device.live.targets) if device.live is not None else None
 
 
 def _refused(error: OSError | KernelError, text: str) -> DeviceMapperError:

@@ -5,7 +5,9 @@ does for all tables: two targets may use it, a mount may not.
 """
 
 import errno
+import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import trio
@@ -110,29 +112,41 @@ class LowerDevices:
 
     async def open_read_only(self, word: str, complaint: str) -> LowerDevice:
         """As :meth:`open`, for a device that is only read, which others may have open."""
-        return await self._open(word, complaint, self._open_origin, f"{word} read-only")
+        return await self._open(word, complaint, self._open_origin, " read-only")
 
     async def open(self, word: str, complaint: str) -> LowerDevice:
         """Open a device by its path or major:minor; DeviceMapperError with the errno of opening it."""
-        return await self._open(word, complaint, self._open_block, word)
+        return await self._open(word, complaint, self._open_block, "")
 
-    async def _open(self, word: str, complaint: str, open_block: OpenBlock, key: str) -> LowerDevice:
+    async def _open(self, word: str, complaint: str, open_block: OpenBlock, use: str) -> LowerDevice:
         own = await self._find_own(word)
         if own is not None:
             own.users += 1
             return _Own(own)
+        path = _path(word, complaint)
+        key = path + use
         shared = self._shared.get(key)
         if shared is None:
             try:
-                block: BlockDevice = await self.run(open_block, word)
+                block: BlockDevice = await self.run(open_block, path)
             except (FileNotFoundError, InvalidValueError) as error:
                 # Whatever is no path of a block device is no device (dm-table.c, dm_get_dev_t).
                 raise DeviceMapperError(errno.ENODEV, f"{complaint}: {word}: {error}") from error
             except OSError as error:
                 raise DeviceMapperError(error.errno or errno.EIO, f"{complaint}: {word}") from error
-            shared = self._shared[key] = _Kernel(word, block, self.run, lambda _: self._shared.pop(key))
+            shared = self._shared[key] = _Kernel(path, block, self.run, lambda _: self._shared.pop(key))
         shared.users += 1
         return _Use(shared)
+
+
+def _path(word: str, complaint: str) -> str:
+    """Return the path of what a table names by path or major:minor; ENXIO for a number of no device."""
+    if not re.fullmatch(r"\d+:\d+", word, re.ASCII):
+        return word
+    try:
+        return f"/dev/{(Path('/sys/dev/block') / word).resolve(strict=True).name}"
+    except FileNotFoundError as error:
+        raise DeviceMapperError(errno.ENXIO, f"{complaint}: no device {word}") from error
 
 
 class _Kernel:

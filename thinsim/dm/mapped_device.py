@@ -20,6 +20,8 @@ class MappedDevice:
         self.number = (0, 0)
         self.live: MappedTable | None = None
         self.inactive: MappedTable | None = None
+        self.has_type = False
+        """It has had a table (dm.c, md->type)."""
         self.read_only = read_only
         self.suspended = False
         self.frozen = False
@@ -39,6 +41,11 @@ class MappedDevice:
     def size(self) -> int:
         """Bytes of the live table; 0 without one."""
         return self.live.size if self.live is not None else 0
+
+    @property
+    def optimal_io(self) -> int:
+        """Bytes of a request that is served best; 0 for none in particular."""
+        return self.live.optimal_io if self.live is not None else 0
 
     @property
     def granularity(self) -> int:
@@ -145,8 +152,7 @@ class MappedDevice:
         """
         if self.inactive is not None:
             try:
-                for target in self.inactive.targets:
-                    await target.check_limits()
+                await self.inactive.check_limits()
             except DeviceMapperError:
                 dropped, self.inactive = self.inactive, None
                 await dropped.close()

@@ -15,14 +15,14 @@ from thinsim.thin.words import parse_number, split_words
 from thinsim.units import SECTOR_SIZE
 
 TARGET_VERSIONS: tuple[tuple[str, tuple[int, int, int]], ...] = (
-    ("thin", (1, 22, 0)),
-    ("thin-pool", (1, 22, 0)),
     ("zero", (1, 1, 0)),
+    ("thin-pool", (1, 22, 0)),
+    ("thin", (1, 22, 0)),
     ("striped", (1, 6, 0)),
     ("linear", (1, 4, 0)),
     ("error", (1, 5, 0)),
 )
-"""The target types served, with the versions of Linux 6.1."""
+"""The target types served, the last registered first, with the versions of Linux 6.1."""
 
 _BUILDERS: dict[str, Callable[[int, Sequence[str], LowerDevices], Awaitable[Target]]] = {
     "linear": linear.build,
@@ -33,6 +33,7 @@ _BUILDERS: dict[str, Callable[[int, Sequence[str], LowerDevices], Awaitable[Targ
 _SINGLETONS = frozenset({"thin-pool"})
 _ALWAYS_WRITABLE = frozenset({"thin-pool"})
 _IMMUTABLE = frozenset({"thin-pool"})
+_WILDCARDS = frozenset({"error"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +83,21 @@ class MappedTable:
         """The type that no other may replace, if the table is of such a one."""
         return next((target.kind for target in self.targets if target.kind in _IMMUTABLE), None)
 
+    def may_replace(self, immutable_kind: str) -> bool:
+        """Tell whether it may follow a table of a type that no other may replace: errors may (dm-ioctl.c)."""
+        kinds = {target.kind for target in self.targets}
+        return immutable_kind in kinds or bool(kinds & _WILDCARDS)
+
     @property
     def granularity(self) -> int:
         """Of discards: the largest of the targets'; 0 if one takes none (dm_table_supports_discards)."""
         all_of = [target.granularity for target in self.targets]
         return max(all_of, default=0) if all(all_of) else 0
+
+    @property
+    def optimal_io(self) -> int:
+        """Bytes; the largest of the targets'."""
+        return max((target.optimal_io for target in self.targets), default=0)
 
     def lines(self, text: Callable[[Target], str]) -> list[TableLine]:
         """Return start, length, type of each target, and what *text* says of it."""
@@ -110,6 +121,11 @@ class MappedTable:
             low, high = max(begin, offset), min(end, offset + length)
             if low < high:
                 yield target, low - begin, low - offset, high - low
+
+    async def check_limits(self) -> None:
+        """EINVAL if a target is larger than what it stands on (dm-table.c, dm_calculate_queue_limits)."""
+        for target in self.targets:
+            await target.check_limits()
 
     async def close(self) -> None:
         """Close every target."""

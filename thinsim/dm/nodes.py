@@ -28,11 +28,11 @@ def device_number(path: str) -> str:
 class Nodes(Protocol):
     """Gives devices their nodes. Errors are ``OSError`` or ThinsimError."""
 
-    async def attach(self, name: str, device: "MappedDevice") -> tuple[int, int]:
-        """Make the node of *name*; return its major and minor."""
+    async def attach(self, name: str, device: "MappedDevice", minor: int | None) -> tuple[int, int]:
+        """Make a device of *name*, with *minor* if given (ENXIO if it is taken); return its number."""
 
     async def refresh(self, name: str) -> None:
-        """The device has a new live table: its node takes over size, discard granularity and read-only."""
+        """The device resumed: its node appears, takes over size, discard granularity and read-only."""
 
     async def rename(self, name: str, new: str) -> None:
         """Give the node another name."""
@@ -60,8 +60,10 @@ class NoNodes:
     def __init__(self) -> None:
         self._next = 0
 
-    async def attach(self, name: str, device: "MappedDevice") -> tuple[int, int]:
+    async def attach(self, name: str, device: "MappedDevice", minor: int | None) -> tuple[int, int]:
         """Give the device a number."""
+        if minor is not None:
+            return _MAJOR, minor
         number, self._next = (_MAJOR, self._next), self._next + 1
         return number
 

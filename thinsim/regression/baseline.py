@@ -25,14 +25,9 @@ class VariantBaseline(_Table):
     broken: list[str]
     """Asserts that did not hold in some round."""
     discards: int
-    write_seconds: float
-    """The shortest of the rounds, as ``discard_seconds``: what disturbs a run only makes it longer."""
+    """Devices that were discarded in a round."""
     discard_seconds: float
-
-    @property
-    def discard_cost(self) -> float | None:
-        """What discards took against what writes took in the same rounds; None if either took no time."""
-        return self.discard_seconds / self.write_seconds if self.write_seconds and self.discards else None
+    """What that took, the shortest of the rounds: what disturbs a run only makes it longer."""
 
 
 class ScenarioBaseline(_Table):
@@ -43,6 +38,8 @@ class ScenarioBaseline(_Table):
     sha256: str
     """Of the scenario's file."""
     rounds: int
+    machine_seconds: float
+    """What a fixed work took on the machine meanwhile, the shortest time."""
     variants: list[VariantBaseline]
 
 
@@ -59,14 +56,15 @@ class Baseline(_Table):
         return next((each for each in self.scenarios if each.name == name), None)
 
 
-def measured(rounds: Sequence[Report]) -> ScenarioBaseline:
-    """Return what *rounds* of one scenario come to."""
+def measured(rounds: Sequence[Report], machine_seconds: float) -> ScenarioBaseline:
+    """Return what *rounds* of one scenario come to, on a machine of that speed."""
     first = rounds[0]
     return ScenarioBaseline(
         name=first.name,
         rig=first.rig,
         sha256=digest(first.scenario),
         rounds=len(rounds),
+        machine_seconds=machine_seconds,
         variants=[_variant([report.runs[number] for report in rounds]) for number in range(len(first.runs))],
     )
 
@@ -102,6 +100,5 @@ def _variant(runs: Sequence[VariantRun]) -> VariantBaseline:
         leaked_by=leaked_by,
         broken=sorted(broken),
         discards=max(run.speed.discards for run in runs),
-        write_seconds=min(run.speed.write_seconds for run in runs),
         discard_seconds=min(run.speed.discard_seconds for run in runs),
     )

@@ -7,8 +7,8 @@ from enum import StrEnum
 from thinsim.regression.baseline import ScenarioBaseline, VariantBaseline
 from thinsim.units import format_size
 
-SHORTEST = 0.02
-"""Seconds of discards or writes below which a ratio says nothing."""
+SHORTEST = 0.05
+"""Seconds of discards below which a ratio says nothing."""
 
 
 class ChangeKind(StrEnum):
@@ -19,7 +19,7 @@ class ChangeKind(StrEnum):
     BROKEN = "assert"
     """An assert does not hold that held."""
     SLOWER = "speed"
-    """Discards cost more against writes than is tolerated."""
+    """Discards cost more than is tolerated."""
     BETTER = "better"
     """Something is better than the baseline: worth a new one."""
     NOTE = "note"
@@ -53,12 +53,20 @@ class Comparison:
         return [change for change in self.changes if change.kind in FAILURES]
 
 
-def compare(now: ScenarioBaseline, then: ScenarioBaseline | None, *, tolerance: float) -> Comparison:
-    """Compare; *tolerance* is the ratio of discard costs that is still no regression."""
-    return Comparison(now, then, tuple(_changes(now, then, tolerance)))
+def compare(
+    now: ScenarioBaseline, then: ScenarioBaseline | None, *, tolerance: float, leak_tolerance: int = 0
+) -> Comparison:
+    """Compare; *tolerance* is the ratio of discard costs that is still no regression.
+
+    *leak_tolerance* is how many bytes more than in the baseline are none, in a variant that leaks there:
+    where nothing leaked, a byte is one.
+    """
+    return Comparison(now, then, tuple(_changes(now, then, tolerance, leak_tolerance)))
 
 
-def _changes(now: ScenarioBaseline, then: ScenarioBaseline | None, tolerance: float) -> Iterator[Change]:
+def _changes(
+    now: ScenarioBaseline, then: ScenarioBaseline | None, tolerance: float, leak_tolerance: int
+) -> Iterator[Change]:
     if then is None:
         yield Change(ChangeKind.NOTE, now.name, "", "not in the baseline")
         return
@@ -72,16 +80,21 @@ def _changes(now: ScenarioBaseline, then: ScenarioBaseline | None, tolerance: fl
         if known is None:
             yield Change(ChangeKind.NOTE, now.name, variant.name, "not in the baseline")
             continue
-        for kind, text in _variant_changes(variant, known, tolerance):
+        found = [
+            *_leak_changes(variant, known, leak_tolerance if known.most_leaked else 0),
+            *_assert_changes(variant, known),
+            *_speed_changes(now, then, variant, known, tolerance),
+        ]
+        for kind, text in found:
             yield Change(kind, now.name, variant.name, text)
     for name in before:
         yield Change(ChangeKind.NOTE, now.name, name, "in the baseline, and not run now")
 
 
-def _variant_changes(
-    now: VariantBaseline, then: VariantBaseline, tolerance: float
+def _leak_changes(
+    now: VariantBaseline, then: VariantBaseline, tolerance: int
 ) -> Iterator[tuple[ChangeKind, str]]:
-    if now.most_leaked > then.most_leaked:
+    if now.most_leaked > then.most_leaked + tolerance:
         more = now.most_leaked - then.most_leaked
         owners = "; ".join(
             f"{snapshot}: {lost - then.leaked_by.get(snapshot, 0)} more"
@@ -90,35 +103,46 @@ def _variant_changes(
         )
         amounts = f"{format_size(now.most_leaked)} leaked, {format_size(then.most_leaked)} before"
         yield ChangeKind.LEAK, f"{amounts}: {more} bytes more ({owners})"
-    elif now.most_leaked < then.least_leaked:
+    elif now.most_leaked + tolerance < then.least_leaked:
         less = then.least_leaked - now.most_leaked
         yield ChangeKind.BETTER, f"{less} bytes less leaked"
+
+
+def _assert_changes(now: VariantBaseline, then: VariantBaseline) -> Iterator[tuple[ChangeKind, str]]:
     for broken in sorted(set(now.broken) - set(then.broken)):
         yield ChangeKind.BROKEN, f"does not hold any more: {broken}"
     for mended in sorted(set(then.broken) - set(now.broken)):
         yield ChangeKind.BETTER, f"holds now: {mended}"
-    yield from _speed_changes(now, then, tolerance)
 
 
 def _speed_changes(
-    now: VariantBaseline, then: VariantBaseline, tolerance: float
+    now: ScenarioBaseline,
+    then: ScenarioBaseline,
+    variant: VariantBaseline,
+    known: VariantBaseline,
+    tolerance: float,
 ) -> Iterator[tuple[ChangeKind, str]]:
-    ratio = speed_ratio(now, then)
-    if ratio is None:
+    ratio = speed_ratio(now, then, variant, known)
+    if ratio is None or 1 / tolerance <= ratio <= tolerance:
         return
     text = (
-        f"discards take {now.discard_seconds / now.write_seconds:.2f} of what writes take, "
-        f"{then.discard_seconds / then.write_seconds:.2f} before: a ratio of {ratio:.2f}"
+        f"discards take {variant.discard_seconds:.2f} s, {known.discard_seconds:.2f} s before; "
+        f"a fixed work {now.machine_seconds * 1e3:.2f} ms, {then.machine_seconds * 1e3:.2f} ms before: "
+        f"a ratio of {ratio:.2f}"
     )
     if ratio > tolerance:
         yield ChangeKind.SLOWER, f"{text}, more than {tolerance:g}"
-    elif ratio < 1 / tolerance:
+    else:
         yield ChangeKind.BETTER, text
 
 
-def speed_ratio(now: VariantBaseline, then: VariantBaseline) -> float | None:
-    """Return now's discard cost against then's; None where there is nothing long enough to compare."""
-    times = (now.discard_seconds, now.write_seconds, then.discard_seconds, then.write_seconds)
-    if now.discards != then.discards or min(times) < SHORTEST:
+def speed_ratio(
+    now: ScenarioBaseline, then: ScenarioBaseline, variant: VariantBaseline, known: VariantBaseline
+) -> float | None:
+    """Return what discards cost now against then, each as a multiple of what a fixed work took.
+
+    None where there is nothing long enough to compare, or the number of discards has changed.
+    """
+    if variant.discards != known.discards or min(variant.discard_seconds, known.discard_seconds) < SHORTEST:
         return None
-    return (now.discard_seconds / now.write_seconds) / (then.discard_seconds / then.write_seconds)
+    return (variant.discard_seconds / now.machine_seconds) / (known.discard_seconds / then.machine_seconds)

@@ -25,7 +25,7 @@ def _lines(comparisons: Sequence[Comparison], tolerance: float) -> Iterator[str]
             bad = [change.kind for change in each.failures if change.variant == variant.name]
             verdict = ", ".join(bad) if bad else "ok" if then else "new"
             cells = [each.now.name, variant.name, each.now.rig, format_size(variant.most_leaked)]
-            yield _row([*cells, *_before(variant, then), verdict])
+            yield _row([*cells, *_before(each, variant, then), verdict])
     yield ""
     yield f"Leaks are compared to the byte, discard costs with a tolerance of {tolerance:g}."
     changes = [change for each in comparisons for change in each.changes]
@@ -37,10 +37,10 @@ def _lines(comparisons: Sequence[Comparison], tolerance: float) -> Iterator[str]
         yield f"- {mark}{change.kind}{mark}: {where}: {_cell(change.text)}"
 
 
-def _before(now: VariantBaseline, then: VariantBaseline | None) -> list[str]:
-    if then is None:
+def _before(comparison: Comparison, now: VariantBaseline, then: VariantBaseline | None) -> list[str]:
+    if then is None or comparison.then is None:
         return ["", ""]
-    ratio = speed_ratio(now, then)
+    ratio = speed_ratio(comparison.now, comparison.then, now, then)
     return [format_size(then.most_leaked), f"{ratio:.2f}" if ratio is not None else "too short"]
 
 

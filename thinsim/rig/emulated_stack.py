@@ -40,17 +40,27 @@ async def stand_up_stack(directory: Path, shape: PoolShape, journal: Journal) ->
         backing = await stack.enter_async_context(stand_up_backing(directory, shape, journal))
         volumes, socket = directory / "volumes", backing.sockets / "dm.sock"
         volumes.mkdir(mode=0o700)
-        server = await start_server_of_mount(
-            stack,
-            "emulated device-mapper",
-            "thinsim.dm.daemon",
-            [
-                *("--mountpoint", str(volumes), "--control", str(socket), "--journal", str(journal.path)),
-                *("--control-device", str(backing.sockets / CONTROL_DEVICE)),
-            ],
-            volumes,
-            directory / "dm.log",
-            journal,
-        )
+        server = await start_device_mapper(stack, volumes, socket, journal)
         of_backing = {field.name: getattr(backing, field.name) for field in fields(Backing)}
         yield EmulatedStack(**of_backing, dm=EmulatedDeviceMapper(socket), dm_server=server)
+
+
+async def start_device_mapper(
+    stack: AsyncExitStack, mountpoint: Path, socket: Path, journal: Journal
+) -> Server:
+    """Start the emulated device-mapper on *mountpoint*, which exists; *stack* ends it.
+
+    It listens on *socket*, and beside it for dmsetup's ioctls on ``CONTROL_DEVICE``.
+    """
+    return await start_server_of_mount(
+        stack,
+        "emulated device-mapper",
+        "thinsim.dm.daemon",
+        [
+            *("--mountpoint", str(mountpoint), "--control", str(socket), "--journal", str(journal.path)),
+            *("--control-device", str(socket.with_name(CONTROL_DEVICE))),
+        ],
+        mountpoint,
+        mountpoint.parent / "dm.log",
+        journal,
+    )

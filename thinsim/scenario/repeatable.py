@@ -10,7 +10,7 @@ Another release of Linux may still choose others: compare on the same one.
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 _FS_BLOCK = 4096
@@ -55,11 +55,18 @@ def repeatable_ext4(directory: Path) -> Iterator[None]:
     processors = os.sched_getaffinity(0)
     before = os.environ.get("MKE2FS_CONFIG")
     with ExitStack() as undo:
-        undo.callback(os.sched_setaffinity, 0, processors)
-        os.sched_setaffinity(0, {min(processors)})
+        undo.callback(_run_on, processors)
+        _run_on({min(processors)})
         undo.callback(_restore, before)
         os.environ["MKE2FS_CONFIG"] = str(config)
         yield
+
+
+def _run_on(processors: set[int]) -> None:
+    """Keep every thread there is, worker threads that wait for work, too; new ones inherit it."""
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(ProcessLookupError):  # it has just ended
+            os.sched_setaffinity(int(thread.name), processors)
 
 
 def _restore(config: str | None) -> None:

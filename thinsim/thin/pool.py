@@ -87,29 +87,23 @@ class Pool(Transaction):
     def grow(self, data_blocks: int) -> None:
         """Take the devices' present sizes; the executor commits (maybe_resize_data_dev, _metadata_dev).
 
-        EINVAL when a device has less than the metadata says. Nothing grows while a check is needed.
+        EINVAL when a device has less than the metadata says. Nothing grows while a check is needed. What
+        grows in a read-only pool shows, and is never committed.
         """
         self.target_blocks = data_blocks
-        metadata_blocks = self.metadata_device_blocks
-        data, space = self.metadata.data, self.metadata.space
-        if data_blocks < data.nr_blocks:
-            raise DeviceMapperError(
-                errno.EINVAL, f"pool target ({data_blocks} blocks) too small: expected {data.nr_blocks}"
-            )
-        if metadata_blocks < space.nr_blocks:
-            raise DeviceMapperError(
-                errno.EINVAL,
-                f"metadata device ({metadata_blocks} blocks) too small: expected {space.nr_blocks}",
-            )
-        if self.modes.needs_check or self.mode > PoolMode.OUT_OF_METADATA_SPACE:
-            return
-        if self.mode is PoolMode.OUT_OF_METADATA_SPACE:
-            if metadata_blocks == space.nr_blocks:
-                return
+        self._grow_one("pool target", data_blocks, self.metadata.data.nr_blocks, self.metadata.extend_data)
+        space, blocks = self.metadata.space, self.metadata_device_blocks
+        out_of_metadata = self.mode is PoolMode.OUT_OF_METADATA_SPACE
+        if out_of_metadata and blocks > space.nr_blocks and not self.modes.needs_check:
             self.modes.switch(PoolMode.WRITE)
-        with self.changing("growth", ends_bio=False):
-            self.metadata.extend_data(data_blocks)
-            self.metadata.extend_metadata(metadata_blocks)
+        self._grow_one("metadata device", blocks, space.nr_blocks, self.metadata.extend_metadata)
+
+    def _grow_one(self, what: str, blocks: int, known: int, extend: Callable[[int], None]) -> None:
+        if blocks < known:
+            raise DeviceMapperError(errno.EINVAL, f"{what} ({blocks} blocks) too small: expected {known}")
+        if blocks > known and not self.modes.needs_check:
+            with self.changing("growth", ends_bio=False):
+                extend(blocks)
 
     # What is asked by messages.
 

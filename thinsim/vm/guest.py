@@ -7,6 +7,7 @@ it, except below the shared directories. It has no network. Backing files belong
 
 import math
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -145,9 +146,11 @@ def _tool_environment(directory: Path) -> dict[str, str]:
 
 
 def _unchanging() -> list[Path]:
-    """What a Python in the guest reads: the environment, the standard library, this source tree."""
+    """What runs in the guest: Python's environment and library, this source tree, programs and libraries."""
     package = Path(__file__).resolve().parents[2]
+    system = {Path("/usr/sbin"), Path("/usr/lib", f"{platform.machine()}-linux-gnu")}
     paths = {Path(sys.prefix).resolve(), Path(os.__file__).resolve().parent, package}
+    paths |= {path for path in system if path.is_dir()}
     below = {path for path in paths for other in paths if path != other and path.is_relative_to(other)}
     return sorted(paths - below - {Path("/"), Path("/usr")})
 

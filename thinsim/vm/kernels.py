@@ -35,12 +35,19 @@ def installed_kernels(boot: Path = BOOT, modules: Path = MODULES) -> list[GuestK
 def find_kernel(wanted: str | None, boot: Path = BOOT, modules: Path = MODULES) -> GuestKernel:
     """Return the kernel *wanted*: a release, the path of an image, or None for the newest.
 
+    An image elsewhere will do, where ``../lib/modules`` beside it has its modules: an unpacked package.
+
     EnvironmentLacksError names what is there and how to get one.
     """
     kernels = installed_kernels(boot, modules)
     for kernel in kernels:
         if wanted is None or wanted in (kernel.release, str(kernel.image)):
             return kernel
+    if wanted is not None and Path(wanted).is_file():
+        image = Path(wanted).resolve()
+        release = image.name.removeprefix(_IMAGE)
+        if has_thin_pool(image.parent.parent / "lib/modules" / release):
+            return GuestKernel(image, release)
     known = ", ".join(kernel.release for kernel in kernels)
     if wanted is None:
         raise EnvironmentLacksError(f"{boot} has no kernel with dm-thin-pool modules ({INSTALL})")

@@ -12,15 +12,19 @@ from fuse_backing.mounts import mounts
 
 _FIFREEZE = 0xC0045877  # linux/fs.h: _IOWR('X', 119, int)
 _FITHAW = 0xC0045878  # linux/fs.h: _IOWR('X', 120, int)
+_BLKFLSBUF = 0x1261  # linux/fs.h: _IO(0x12, 97)
 
 
 def freeze(device: Path) -> Path | None:
-    """Freeze what is mounted from *device* and return where; without a mount flush the node's cache."""
+    """Freeze what is mounted from *device* and return where; without a mount write the node's cache back.
+
+    The kernel sends no flush then (block/bdev.c, bdev_freeze), which a full pool would refuse: no fsync.
+    """
     target = mounted_at(device)
     if target is None:
         fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            os.fsync(fd)
+            fcntl.ioctl(fd, _BLKFLSBUF)
         finally:
             os.close(fd)
         return None

@@ -6,6 +6,7 @@ event loop must be free to serve it.
 
 import errno
 import os
+import stat
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from thinsim import loop
 from thinsim.dm.daemon.freeze import freeze, thaw
 from thinsim.dm.mapped_device import MappedDevice
 from thinsim.dm.nodes import MAPPER
-from thinsim.errors import DeviceMapperError
+from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.rig.journal import Journal, Kind
 
 
@@ -40,7 +41,10 @@ class _Node:
     file: Path
     loop: loop.LoopDevice
     loop_entry: str
-    link_entry: str
+    link_entry: str | None = None
+    """Of the link, which comes when the device first resumes with a table."""
+    wanted_number: bool = False
+    """Whoever made it asked for this loop device, which may not have been there."""
     frozen_at: Path | None = None
     granularity: int = 0
     """Of discards, as the loop device has it; 0 before the first table."""
@@ -53,26 +57,26 @@ class LoopNodes:
         self._files = files
         self._journal = journal
         self._nodes: dict[str, _Node] = {}
+        self._attaching = trio.Lock()
+        """The kernel tells everybody who asks the same free number: not to compete with ourselves."""
 
-    async def attach(self, name: str, device: MappedDevice) -> tuple[int, int]:
-        """Publish the file, attach a loop device, make the link."""
-        link = MAPPER / name
-        if os.path.lexists(link):
-            raise DeviceMapperError(errno.EBUSY, f"{link} exists already and is not this device's")
+    async def attach(self, name: str, device: MappedDevice, minor: int | None) -> tuple[int, int]:
+        """Publish the file and attach a loop device, that of *minor* if given."""
+        _check_free(name)
         file = self._files.publish(name, device)
         loop_entry = self._journal.begin(Kind.LOOP, file=file)
         try:
-            attached = await trio.to_thread.run_sync(loop.attach, file)
-        except BaseException:
+            async with self._attaching:
+                attached = await trio.to_thread.run_sync(partial(loop.attach, file, number=minor))
+        except BaseException as error:
             self._files.withdraw(name)
             self._journal.end(loop_entry)
+            if minor is not None and isinstance(error, KernelError):
+                raise DeviceMapperError(errno.ENXIO, f"device number {minor} is taken") from error
             raise
         self._journal.amend(loop_entry, **asdict(attached))
-        link_entry = self._journal.begin(Kind.LINK, path=link, points_to=attached.path)
-        self._nodes[name] = _Node(device, file, attached, loop_entry, link_entry)
+        self._nodes[name] = _Node(device, file, attached, loop_entry, wanted_number=minor is not None)
         try:
-            MAPPER.mkdir(mode=0o755, exist_ok=True)
-            link.symlink_to(attached.path)
             number = attached.path.stat().st_rdev
         except BaseException:
             with trio.CancelScope(shield=True):
@@ -83,9 +87,17 @@ class LoopNodes:
     async def refresh(self, name: str) -> None:
         """Have the loop device take over size, discard granularity and read-only of the live table."""
         node = self._node(name)
+        if node.link_entry is None:
+            self._link(name, node)
         try:
             await trio.to_thread.run_sync(
-                partial(loop.refresh, node.loop, node.file, read_only=node.device.read_only)
+                partial(
+                    loop.refresh,
+                    node.loop,
+                    node.file,
+                    read_only=node.device.read_only,
+                    optimal_io=node.device.optimal_io,
+                )
             )
             wanted = max(node.device.granularity, 512)
             if node.granularity != wanted:
@@ -98,18 +110,15 @@ class LoopNodes:
     async def rename(self, name: str, new: str) -> None:
         """Move the link; the loop device stays."""
         node = self._node(name)
-        link = MAPPER / new
-        if os.path.lexists(link):
-            raise DeviceMapperError(errno.EBUSY, f"{link} exists already and is not this device's")
-        entry = self._journal.begin(Kind.LINK, path=link, points_to=node.loop.path)
-        link.symlink_to(node.loop.path)
+        _check_free(new)
+        before, node.link_entry = node.link_entry, None
+        if before is not None:
+            self._link(new, node)
         node.file = self._files.republish(name, new)
         self._nodes[new] = self._nodes.pop(name)
-        old = MAPPER / name
-        if old.is_symlink() and old.readlink() == node.loop.path:
-            old.unlink()
-        self._journal.end(node.link_entry)
-        node.link_entry = entry
+        _unlink(name, node)
+        if before is not None:
+            self._journal.end(before)
 
     async def detach(self, name: str, *, deferred: bool) -> bool:
         """Detach the loop device; the link goes with it."""
@@ -153,6 +162,14 @@ class LoopNodes:
                 if error.errno not in (errno.EINVAL, errno.ENOENT):  # thawed or unmounted by hand meanwhile
                     raise DeviceMapperError(error.errno or errno.EIO, f"cannot thaw {name}") from error
 
+    def _link(self, name: str, node: _Node) -> None:
+        """Make /dev/mapper/NAME, unless libdevmapper has made a node of the same number there."""
+        link = MAPPER / name
+        node.link_entry = self._journal.begin(Kind.LINK, path=link, points_to=node.loop.path)
+        if not _leads_to(link, node):
+            MAPPER.mkdir(mode=0o755, exist_ok=True)
+            link.symlink_to(node.loop.path)
+
     def _node(self, name: str) -> _Node:
         try:
             return self._nodes[name]
@@ -164,10 +181,34 @@ class LoopNodes:
         if self._nodes.get(name) is not node:
             return False
         del self._nodes[name]
-        link = MAPPER / name
-        if link.is_symlink() and link.readlink() == node.loop.path:
-            link.unlink()
-        self._journal.end(node.link_entry)
+        _unlink(name, node)
+        if node.link_entry is not None:
+            self._journal.end(node.link_entry)
         self._journal.end(node.loop_entry)
+        if node.wanted_number:
+            loop.remove_free(node.loop.number)
         self._files.withdraw(name)
         return True
+
+
+def _check_free(name: str) -> None:
+    link = MAPPER / name
+    if os.path.lexists(link):
+        raise DeviceMapperError(errno.EBUSY, f"{link} exists already and is not this device's")
+
+
+def _leads_to(link: Path, node: _Node) -> bool:
+    """Tell whether *link* is a link to the node's loop device, or a block device of its number."""
+    if link.is_symlink():
+        return link.readlink() == node.loop.path
+    try:
+        status = link.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISBLK(status.st_mode) and status.st_rdev == node.loop.path.stat().st_rdev
+
+
+def _unlink(name: str, node: _Node) -> None:
+    link = MAPPER / name
+    if _leads_to(link, node):
+        link.unlink()

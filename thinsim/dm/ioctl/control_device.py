@@ -5,7 +5,7 @@
     -> u32 command, u32 length, struct dm_ioctl and data     (native byte order)
     <- i32 errno (0 for success), u32 length, the same
 
-The other end is the preloaded library (``thinsim/dm/preload/dmcontrol.c``), which programs that use
+The other end is the preloaded library (``thinsim/dm/standing/_dmcontrol.c``), which programs that use
 libdevmapper carry instead of a device.
 """
 

@@ -63,6 +63,18 @@ def segments(all_of: Sequence[Segment], room: int) -> bytes | None:
     return bytes(out) if len(out) <= room else None
 
 
+def parse_status(data: bytes, count: int) -> list[Segment]:
+    """Read what :func:`segments` wrote."""
+    found = []
+    offset = 0
+    for _ in range(count):
+        start, length, _, following, kind = _SPEC.unpack_from(data, offset)
+        text = _string(data[offset + _SPEC.size :])
+        found.append(Segment(start, length, kind.partition(b"\0")[0].decode("ascii", "replace"), text))
+        offset = following
+    return found
+
+
 def names(devices: Sequence[Named], room: int) -> bytes | None:
     """Return the list of devices, in the order given; without any, one empty entry (list_devices)."""
     if not devices:

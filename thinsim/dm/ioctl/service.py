@@ -94,7 +94,8 @@ class IoctlService:
 
     async def _create(self, packet: Packet) -> None:
         check_name(packet.name)
-        device = await self._dm.add(packet.name, packet.uuid)
+        minor = packet.number[1] if packet.has(Flag.PERSISTENT_DEV) else None
+        device = await self._dm.add(packet.name, packet.uuid, minor=minor)
         packet.put(Flag.INACTIVE_PRESENT, False)
         await self._describe(packet, device)
 
@@ -114,7 +115,7 @@ class IoctlService:
         else:
             check_name(new)
             self._dm.devices.check_free(new)
-            device = self._find(packet)
+            device = self._dm.devices.find(packet.name)  # by its name only (dm_hash_rename)
             await self._dm.rename(device, new)
             packet.put(Flag.UEVENT_GENERATED, True)
         packet.data = b""
@@ -201,6 +202,8 @@ class IoctlService:
         if words[0] == "@cancel_deferred_remove" and len(words) == 1:
             device.deferred_remove = False
             return
+        if words == ["@stats_list"]:
+            return  # of no region
         raise DeviceMapperError(errno.EINVAL, f"Unsupported message sent to DM core: {words[0]}")
 
     async def _set_geometry(self, packet: Packet) -> None:

@@ -30,6 +30,7 @@
 
 #define DIRECTORY "/dev/mapper/"
 #define CONTROL DIRECTORY "control"
+#define UDEV "/run/udev/control"
 #define MAX_DATA (1u << 20)
 #define MISC_MAJOR 10
 #define CONTROL_MINOR 236 /* MAPPER_CTRL_MINOR, include/linux/miscdevice.h */
@@ -37,6 +38,14 @@
 
 static int control = -1;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* The drop-in runs the real program by its path; messages have the name by which it was called. */
+__attribute__((constructor)) static void take_name(int count, char **words) {
+    char *slash = count > 0 && getenv("THINSIM_DM_CONTROL") != NULL ? strrchr(words[0], '/') : NULL;
+
+    if (slash != NULL)
+        words[0] = slash + 1;
+}
 
 static void *next(const char *name) {
     void *function = dlsym(RTLD_NEXT, name);
@@ -161,6 +170,26 @@ static int forward(int fd, unsigned command, struct dm_ioctl *request) {
     return result;
 }
 
+/* In sysfs a mapped device appears with its first table; a loop device is always there, with size 0 until then. */
+static bool is_of_no_table(const char *path) {
+    FILE *(*open_it)(const char *, const char *) = next("fopen64");
+    unsigned minor;
+    char name[64], text[2] = "";
+    FILE *size;
+
+    if (getenv("THINSIM_DM_CONTROL") == NULL ||
+        sscanf(path, "/sys/dev/block/7:%u/bdi/read_ahead_kb", &minor) != 1)
+        return false;
+    snprintf(name, sizeof name, "/sys/dev/block/7:%u/size", minor);
+    size = open_it(name, "r");
+    if (size == NULL)
+        return false;
+    if (fread(text, 1, sizeof text, size) == 0)
+        text[0] = '\0';
+    fclose(size);
+    return text[0] == '0';
+}
+
 static void describe_control(struct stat64 *status) {
     memset(status, 0, sizeof *status);
     status->st_mode = S_IFCHR | 0600;
@@ -176,6 +205,10 @@ int open64(const char *path, int flags, ...) {
 
     if (is_control(path))
         return open_control();
+    if (is_of_no_table(path)) {
+        errno = ENOENT;
+        return -1;
+    }
     if (flags & (O_CREAT | O_TMPFILE)) {
         va_list arguments;
 
@@ -230,6 +263,17 @@ int unlink(const char *path) {
         getenv("THINSIM_DM_CONTROL") != NULL && look(path, &status) == 0 && S_ISLNK(status.st_mode))
         return 0;
     return original(path);
+}
+
+/* udev hears nothing of these devices: libdevmapper, through libudev, shall not wait for what it would do. */
+int access(const char *path, int mode) {
+    int (*original)(const char *, int) = next("access");
+
+    if (strcmp(path, UDEV) == 0 && getenv("THINSIM_DM_CONTROL") != NULL) {
+        errno = ENOENT;
+        return -1;
+    }
+    return original(path, mode);
 }
 
 /* libdevmapper finds in /proc/devices which majors are mapped devices. */

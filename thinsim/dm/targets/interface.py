@@ -21,6 +21,10 @@ class Target(Protocol):
         """Bytes of the smallest range that a discard gives back; 0 when it takes no discards."""
 
     @property
+    def optimal_io(self) -> int:
+        """Bytes of a request that is served best (queue limit io_opt); 0 for none in particular."""
+
+    @property
     def allocated(self) -> int:
         """Bytes that are allocated for the segment: all of it, unless it is thin."""
 
@@ -53,7 +57,7 @@ class Target(Protocol):
         """Return once no suspend of what it stands on suspends it, too (dm_internal_suspend)."""
 
     async def check_limits(self) -> None:
-        """Called before the table goes live; an error drops it (dm-table.c, dm_calculate_queue_limits)."""
+        """EINVAL if a device is too small for the segment (dm-table.c, dm_calculate_queue_limits)."""
 
     async def prepare_resume(self) -> None:
         """Called before the device resumes; an error leaves it suspended (preresume)."""

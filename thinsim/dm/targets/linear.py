@@ -24,6 +24,10 @@ class LinearTarget(PlainTarget):
         """Return device and start."""
         return f"{self._device.text} {self._start}"
 
+    async def check_limits(self) -> None:
+        """The range is on the device."""
+        check_area(self._device, self._start, self._length)
+
     async def read(self, offset: int, length: int) -> bytes:
         """Read from the device."""
         return await self._device.read(self._start * SECTOR_SIZE + offset, length)
@@ -43,11 +47,6 @@ async def build(length: int, arguments: Sequence[str], lower: LowerDevices) -> L
         raise DeviceMapperError(errno.EINVAL, "linear: Invalid argument count")
     start = parse_sector(arguments[1], "linear: Invalid device sector")
     device = await lower.open(arguments[0], "linear: Device lookup failed")
-    try:
-        check_area(device, start, length)
-    except DeviceMapperError:
-        await device.close()
-        raise
     return LinearTarget(length, device, start)
 
 

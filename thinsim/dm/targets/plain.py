@@ -27,6 +27,11 @@ class PlainTarget:
         return max(all_of, default=0) if all(all_of) else 0
 
     @property
+    def optimal_io(self) -> int:
+        """None in particular."""
+        return 0
+
+    @property
     def allocated(self) -> int:
         """All of it."""
         return self._length

@@ -60,6 +60,16 @@ class StripedTarget(PlainTarget):
                 return index
         raise AssertionError("a piece lies on one of the stripes")
 
+    @property
+    def optimal_io(self) -> int:
+        """A chunk of each stripe (stripe_io_hints)."""
+        return self._chunk * SECTOR_SIZE * len(self._stripes)
+
+    async def check_limits(self) -> None:
+        """Each stripe is on its device."""
+        for device, start in self._stripes:
+            check_area(device, start, self._length // len(self._stripes))
+
     def _pieces(self, offset: int, length: int) -> Iterator[tuple[LowerDevice, int, int, int]]:
         """Yield device, byte on it, byte within the request, length."""
         chunk = self._chunk * SECTOR_SIZE
@@ -91,7 +101,6 @@ async def build(length: int, arguments: Sequence[str], lower: LowerDevices) -> S
         for word, place in zip(arguments[2::2], arguments[3::2], strict=True):
             start = parse_sector(place, "striped: Couldn't parse stripe destination")
             opened.append((await lower.open(word, "striped: Couldn't parse stripe destination"), start))
-            check_area(opened[-1][0], start, length // stripes)
     except BaseException:
         for device, _ in opened:
             await device.close()

@@ -1,10 +1,10 @@
 """thin: a thin device of a pool (drivers/md/dm-thin.c, thin_ctr to thin_io_hints)."""
 
 import errno
+from pathlib import Path
 
 from thinsim.dm.activity import Act, Activity, ActivityLog
 from thinsim.dm.lower_devices import LowerDevice, LowerDevices
-from thinsim.dm.nodes import device_number
 from thinsim.dm.targets.plain import PlainTarget, after_type
 from thinsim.dm.targets.pool_objects import PoolObject, PoolObjects
 from thinsim.dm.write_trace import TracedWrite, WriteTrace
@@ -49,6 +49,16 @@ class ThinTarget(PlainTarget):
         """A data block; 0 under ignore_discard."""
         engine = self.pool.active.engine
         return 0 if engine.features.ignore_discard else bytes_of(engine.block_size)
+
+    @property
+    def optimal_io(self) -> int:
+        """A data block (thin_io_hints)."""
+        return bytes_of(self.pool.active.engine.block_size)
+
+    @property
+    def depends_on(self) -> tuple[tuple[int, int], ...]:
+        """The origin is opened before the pool (thin_ctr)."""
+        return super().depends_on[::-1]
 
     @property
     def allocated(self) -> int:
@@ -139,7 +149,7 @@ async def build(
         if words.origin_dev is not None:
             opened.append(await lower.open_read_only(words.origin_dev, "Error opening origin device"))
         own = await lower.own(words.pool_dev)
-        if own is None and device_number(words.pool_dev) == "0:0":
+        if own is None and not await lower.run(Path(words.pool_dev).exists):
             raise DeviceMapperError(errno.ENODEV, f"Error opening pool device: {words.pool_dev}")
         table = words.table()
         pool = None if own is None else pools.of(own)

@@ -40,6 +40,11 @@ class ThinPoolTarget(PlainTarget):
         return self.pool.data.granularity if self.pool.active.engine.passes_down else 0
 
     @property
+    def optimal_io(self) -> int:
+        """A data block (pool_io_hints)."""
+        return self.block_bytes
+
+    @property
     def allocated(self) -> int:
         """Bytes of the used data blocks."""
         return self.pool.active.engine.status().used_data * self.block_bytes

@@ -11,6 +11,7 @@ from thinsim.report.html.svg import (
     TOP,
     Band,
     Frame,
+    TimeScale,
     bands,
     drawing,
     size_axis,
@@ -48,14 +49,15 @@ def punches(events: Sequence[LedgerEvent], started: float) -> list[Punch]:
     ]
 
 
-def discards_plot(found: Sequence[Punch], seconds: float, phases: Sequence[Band]) -> str:
+def discards_plot(found: Sequence[Punch], phases: Sequence[Band]) -> str:
     """Return bars over time: outlined what was asked for, filled what the host got back."""
+    scale = TimeScale.of(phases)
     asked, freed = [0] * TIME_CELLS, [0] * TIME_CELLS
     for punch in found:
-        cell = time_cell(punch.at, seconds)
+        cell = time_cell(punch.at, scale)
         asked[cell] += punch.length
         freed[cell] += punch.freed
-    frame = Frame(seconds, max(asked, default=0) * 1.06 or 1, _BARS_HEIGHT)
+    frame = Frame(scale, max(asked, default=0) * 1.06 or 1, _BARS_HEIGHT)
     width = frame.inner_width / TIME_CELLS
     parts = [*bands(frame, phases), *size_axis(frame), *time_axis(frame)]
     for kind, values in (("asked", asked), ("freed", freed)):
@@ -69,13 +71,13 @@ def discards_plot(found: Sequence[Punch], seconds: float, phases: Sequence[Band]
     return drawing(_BARS_HEIGHT, "Discards over time", parts)
 
 
-def heat_map(found: Sequence[Punch], seconds: float, end: int, phases: Sequence[Band]) -> str:
+def heat_map(found: Sequence[Punch], end: int, phases: Sequence[Band]) -> str:
     """Return time along and the file's offsets, 0 to *end* bytes, up; darker where more was given back.
 
     A cell that was punched without anything coming back is crossed out.
     """
-    frame = Frame(seconds, end or 1, _HEAT_HEIGHT)
-    freed, asked = grid(found, seconds, end or 1)
+    frame = Frame(TimeScale.of(phases), end or 1, _HEAT_HEIGHT)
+    freed, asked = grid(found, frame.scale, end or 1)
     most = max((value for row in freed for value in row), default=0)
     width, height = frame.inner_width / TIME_CELLS, frame.inner_height / OFFSET_CELLS
     parts = [*bands(frame, phases), *_offset_axis(frame), *time_axis(frame)]
@@ -94,7 +96,7 @@ def heat_map(found: Sequence[Punch], seconds: float, end: int, phases: Sequence[
     return drawing(_HEAT_HEIGHT, "Discards over time and over the file's offsets", parts)
 
 
-def grid(found: Sequence[Punch], seconds: float, end: int) -> tuple[list[list[int]], list[list[int]]]:
+def grid(found: Sequence[Punch], scale: TimeScale, end: int) -> tuple[list[list[int]], list[list[int]]]:
     """Return bytes freed and bytes asked for per cell, [offset row][time cell], shared out by length.
 
     Sums are exact: what a punch freed is shared out over the cells that it covers.
@@ -102,7 +104,7 @@ def grid(found: Sequence[Punch], seconds: float, end: int) -> tuple[list[list[in
     freed = [[0] * TIME_CELLS for _ in range(OFFSET_CELLS)]
     asked = [[0] * TIME_CELLS for _ in range(OFFSET_CELLS)]
     for punch in found:
-        cell = time_cell(punch.at, seconds)
+        cell = time_cell(punch.at, scale)
         stop = min(punch.offset + punch.length, end)
         first = min(punch.offset * OFFSET_CELLS // end, OFFSET_CELLS - 1)
         last = min(max(stop - 1, punch.offset) * OFFSET_CELLS // end, OFFSET_CELLS - 1)
@@ -118,9 +120,9 @@ def grid(found: Sequence[Punch], seconds: float, end: int) -> tuple[list[list[in
     return freed, asked
 
 
-def time_cell(at: float, seconds: float) -> int:
+def time_cell(at: float, scale: TimeScale) -> int:
     """Return the cell of a time."""
-    return min(int(at / seconds * TIME_CELLS), TIME_CELLS - 1) if seconds > 0 else 0
+    return min(int(scale.place(at) * TIME_CELLS), TIME_CELLS - 1)
 
 
 def level(value: int, most: int) -> int:

@@ -15,6 +15,8 @@ from thinsim.report.html.svg import Band
 from thinsim.report.phase_table import phase_cells
 from thinsim.units import format_size
 
+_BESIDE = 2
+
 
 @dataclass(frozen=True, slots=True)
 class LeakRow:
@@ -43,19 +45,22 @@ def render(report: Report) -> str:
 
 
 def _compared(report: Report) -> list[dict[str, Any]]:
-    """Return the phase table's rows: the phase, and per run its four cells."""
+    """Return the phase table, as many runs beside one another as a page is wide: names, and rows of cells."""
+    block_bytes = report.pool.block_bytes
     return [
         {
-            "phase": phase,
-            "cells": [phase_cells(run.samples, phase, report.pool.block_bytes) for run in report.runs],
+            "names": [run.name for run in beside],
+            "rows": [
+                (phase, [phase_cells(run.samples, phase, block_bytes) for run in beside])
+                for phase in report.phases
+            ],
         }
-        for phase in report.phases
+        for beside in (report.runs[start : start + _BESIDE] for start in range(0, len(report.runs), _BESIDE))
     ]
 
 
 def _run(report: Report, run: VariantRun, number: int) -> dict[str, Any]:
     phases = bands_of(run)
-    seconds = run.samples[-1].at if run.samples else 0.0
     # Sample times count from the meter's start, event times from the epoch.
     found = punches(run.events, run.started)
     end = max([_highest(run, report.pool.block_bytes), *(punch.offset + punch.length for punch in found)])
@@ -66,8 +71,8 @@ def _run(report: Report, run: VariantRun, number: int) -> dict[str, Any]:
         "phases": phases,
         "heights": heights(run.samples, report.pool.block_bytes),
         "space": Markup(space_plot(run.samples, report.pool.block_bytes, phases)),
-        "discards": Markup(discards_plot(found, seconds, phases)),
-        "heat": Markup(heat_map(found, seconds, end, phases)),
+        "discards": Markup(discards_plot(found, phases)),
+        "heat": Markup(heat_map(found, end, phases)),
         "punches": found,
         "freed": sum(punch.freed for punch in found),
         "asked": sum(punch.length for punch in found),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thinsim.measure.sample import StepSample
-from thinsim.report.html.svg import Band, Frame, bands, drawing, size_axis, time_axis
+from thinsim.report.html.svg import Band, Frame, TimeScale, bands, drawing, size_axis, time_axis
 
 HEIGHT = 330
 
@@ -19,7 +19,7 @@ class Height:
 
 
 def heights(samples: Sequence[StepSample], block_bytes: int) -> list[Height]:
-    """Return the lines, the highest place in the stack last, so that it is drawn on top."""
+    """Return the lines, from the host up."""
     held, balance = 0, []
     for sample in samples:
         held += sample.host_grown - sample.ledger_freed
@@ -35,27 +35,40 @@ def heights(samples: Sequence[StepSample], block_bytes: int) -> list[Height]:
 
 
 def space_plot(samples: Sequence[StepSample], block_bytes: int, phases: Sequence[Band]) -> str:
-    """Return the plot; what leaked is the area below its own line."""
-    lines = heights(samples, block_bytes)
-    leaked = Height("leaked", "leaked", [sample.leaked for sample in samples])
-    top = max((value for line in [*lines, leaked] for value in line.values), default=0) * 1.06 or 1
-    frame = Frame(samples[-1].at if samples else 0, top, HEIGHT)
-    parts = [*bands(frame, phases), *size_axis(frame), *time_axis(frame)]
-    if any(leaked.values):
-        points = _points(frame, samples, leaked.values)
-        base = f"{frame.x(frame.seconds):.1f},{frame.y(0):.1f} {frame.x(0):.1f},{frame.y(0):.1f}"
-        parts.append(f'<polygon class="leaked" points="{points} {base}"/>')
-    parts += [
-        f'<polyline class="line {line.kind}" points="{_points(frame, samples, line.values)}"/>'
-        for line in lines
+    """Return the plot: the host's bytes as an area, the leaked ones as its upper part, the rest as lines."""
+    lines = {line.kind: line for line in heights(samples, block_bytes)}
+    top = max((value for line in lines.values() for value in line.values), default=0) * 1.06 or 1
+    frame = Frame(TimeScale.of(phases), top, HEIGHT)
+    needed = [sample.host_allocated - sample.leaked for sample in samples]
+    parts = [
+        *bands(frame, phases),
+        _area(frame, samples, "held", needed, [0] * len(samples)),
+        _area(frame, samples, "leaked", lines["host"].values, needed),
+        *size_axis(frame),
+        *time_axis(frame),
     ]
+    # The store's line is the host's, unless the bench is wrong: dots that show on top of it.
+    for kind in ("host", "pool", "core", "store"):
+        points = _points(frame, samples, lines[kind].values)
+        parts.append(f'<polyline class="line {kind}" points="{_text(points)}"/>')
     return drawing(HEIGHT, "Space over time", parts)
 
 
-def _points(frame: Frame, samples: Sequence[StepSample], values: Sequence[int]) -> str:
+def _area(
+    frame: Frame, samples: Sequence[StepSample], kind: str, upper: Sequence[int], lower: Sequence[int]
+) -> str:
+    outline = [*_points(frame, samples, upper), *reversed(_points(frame, samples, lower))]
+    return f'<polygon class="{kind}" points="{_text(outline)}"/>'
+
+
+def _points(frame: Frame, samples: Sequence[StepSample], values: Sequence[int]) -> list[tuple[float, float]]:
     """Return a line of ramps: a step moves space from its begin to its end, what lies between is flat."""
     points, before = [(0.0, 0)], 0
     for sample, value in zip(samples, values, strict=True):
         points += [(max(0.0, sample.at - sample.seconds), before), (sample.at, value)]
         before = value
-    return " ".join(f"{frame.x(at):.1f},{frame.y(value):.1f}" for at, value in points)
+    return [(frame.x(at), frame.y(value)) for at, value in points]
+
+
+def _text(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)

@@ -1,14 +1,17 @@
 """Parts of a plot as SVG text: a frame with axes, phases behind it. Colours are the page's CSS."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import accumulate
 
 from thinsim.units import format_size
 
 WIDTH = 960
 LEFT, RIGHT, TOP, BOTTOM = 78, 12, 22, 34
+_LABEL_WIDTH = 46
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +25,41 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """Where values are on the drawing: time from 0 to *seconds* along, 0 to *top* up, in any unit."""
+class TimeScale:
+    """Times to places from 0 to 1: linear within a phase, and a short phase is wider than its share.
 
-    seconds: float
+    What matters most, a removal, often takes the least time.
+    """
+
+    edges: tuple[float, ...]
+    """Seconds, ascending: where phases begin, and where the last one ends."""
+    places: tuple[float, ...]
+
+    @classmethod
+    def of(cls, phases: Sequence[Band]) -> "TimeScale":
+        """Return the scale for phases that follow one another; each has at least a tenth, if all can."""
+        if not phases or phases[-1].end <= 0:
+            return cls((0.0, 1.0), (0.0, 1.0))
+        least = min(0.1, 0.5 / len(phases))
+        wide = [max((band.end - band.start) / phases[-1].end, least) for band in phases]
+        places = [0.0, *(share / sum(wide) for share in accumulate(wide))]
+        return cls((0.0, *(band.end for band in phases)), tuple(places))
+
+    def place(self, seconds: float) -> float:
+        """Return where a time is; one outside is at the nearest end."""
+        if not self.edges[0] < seconds < self.edges[-1]:
+            return 0.0 if seconds <= self.edges[0] else 1.0
+        number = bisect_right(self.edges, seconds) - 1
+        start, end = self.edges[number], self.edges[number + 1]
+        share = (seconds - start) / (end - start)
+        return self.places[number] + share * (self.places[number + 1] - self.places[number])
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where values are on the drawing: time along, 0 to *top* up, in any unit."""
+
+    scale: TimeScale
     top: float
     height: int
 
@@ -41,7 +75,7 @@ class Frame:
 
     def x(self, seconds: float) -> float:
         """Return the place of a time."""
-        return LEFT + self.inner_width * (seconds / self.seconds if self.seconds else 0)
+        return LEFT + self.inner_width * self.scale.place(seconds)
 
     def y(self, value: float) -> float:
         """Return the place of a value."""
@@ -75,13 +109,22 @@ def bands(frame: Frame, phases: Sequence[Band]) -> Iterable[str]:
 
 
 def time_axis(frame: Frame) -> Iterable[str]:
-    """Yield the axis of seconds."""
+    """Yield the axis of seconds, with a time where a phase ends."""
     base = TOP + frame.inner_height
     yield f'<line class="axis" x1="{LEFT}" y1="{base:.1f}" x2="{WIDTH - RIGHT}" y2="{base:.1f}"/>'
-    for tick in ticks(frame.seconds, 8):
-        x = f"{frame.x(tick):.1f}"
-        yield f'<line class="axis" x1="{x}" y1="{base:.1f}" x2="{x}" y2="{base + 4:.1f}"/>'
-        yield text_at(frame.x(tick), base + 17, f"{tick:g} s", "middle")
+    before = -math.inf
+    for edge in frame.scale.edges:
+        x = frame.x(edge)
+        if x - before < _LABEL_WIDTH:
+            continue
+        before = x
+        yield f'<line class="axis" x1="{x:.1f}" y1="{base:.1f}" x2="{x:.1f}" y2="{base + 4:.1f}"/>'
+        yield text_at(
+            x,
+            base + 17,
+            f"{edge:.{2 if edge < 10 else 1}f} s",
+            "middle" if x < WIDTH - _LABEL_WIDTH else "end",
+        )
 
 
 def size_axis(frame: Frame) -> Iterable[str]:
@@ -95,16 +138,6 @@ def size_axis(frame: Frame) -> Iterable[str]:
 def text_at(x: float, y: float, text: str, anchor: str) -> str:
     """Return a text."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def ticks(end: float, most: int) -> list[float]:
-    """Return at most about *most* round values from 0 to *end*: steps of 1, 2 or 5 times a power of ten."""
-    if end <= 0:
-        return [0.0]
-    rough = end / most
-    power = 10 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
-    return [round(number * step, 10) for number in range(int(end / step * 1.0001) + 1)]
 
 
 def size_ticks(top: float) -> list[int]:

@@ -2,7 +2,6 @@
 
 import errno
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from thinsim.thin.status import parse_pool_status
 
 
 class StepFailedError(ThinsimError):
-    """A step was refused that should not have been, or was not refused that should have been."""
+    """A step was refused that should not have been, or not with the error that was expected."""
 
 
 class Acts:
@@ -92,8 +91,7 @@ class Acts:
         if not step.image:
             await self._session.import_layers(step.name, step.layers, step.size, step.parent)
             return
-        with ExitStack() as stack:
-            image = stack.enter_context(open_image(self._base / step.image))
+        with open_image(self._base / step.image) as image:
             await self._session.import_image(step.name, image, step.parent)
 
     async def _crash(self, step: steps.Crash) -> None:

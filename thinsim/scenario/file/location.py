@@ -6,6 +6,7 @@ key's line. Only wanted for an error, in files of a few hundred lines.
 
 import tomllib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 Path = Sequence[str | int]
@@ -19,18 +20,22 @@ def line_of(text: str, path: Path) -> int:
 
     If the path ends beyond what is there (a key that is missing), that of the nearest table around it.
     """
-    lines = text.split("\n")
     while path:
         complete = 0  # lines that the last whole beginning had
-        for end in range(1, len(lines) + 1):
-            document = _parsed("\n".join(lines[:end]))
-            if document is None:
-                continue
+        for end, document in _beginnings(text):
             if _has(document, path):
                 return complete + 1
             complete = end
         path = path[:-1]
     return 1
+
+
+@lru_cache(maxsize=1)
+def _beginnings(text: str) -> list[tuple[int, dict[str, Any]]]:
+    """Return every beginning that is TOML: how many lines it has, and what it says."""
+    lines = text.split("\n")
+    parsed = ((end, _parsed("\n".join(lines[:end]))) for end in range(1, len(lines) + 1))
+    return [(end, document) for end, document in parsed if document is not None]
 
 
 def _parsed(text: str) -> dict[str, Any] | None:

@@ -2,8 +2,7 @@
 
 import shutil
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,20 +10,16 @@ from fuse_backing.ledger import LedgerEvent
 from thinsim.errors import BenchError, InvalidValueError
 from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import StepSample
-from thinsim.rig import emulated, kernel, process
 from thinsim.rig.interface import PoolShape, ScenarioRig
-from thinsim.rig.journal import Journal
 from thinsim.rig.working_directory import working_directory
 from thinsim.scenario.file.acts import Acts
 from thinsim.scenario.file.asserting import Outcome
 from thinsim.scenario.file.document import Scenario, Variant, steps_of
+from thinsim.scenario.file.rigs import stand_up
 from thinsim.scenario.file.session import session
 from thinsim.scenario.reproduce import Progress
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.retry import BusyRetry
-
-RIGS = ("kernel", "emulated", "process")
-"""The rigs that scenario files run on, best first."""
 
 START = "pool created"
 """The phase before the file's first."""
@@ -106,24 +101,6 @@ async def run_scenario(request: Request, progress: Progress) -> ScenarioResult:
             if not request.keep:
                 shutil.rmtree(of_its_own)
         return ScenarioResult(request, shape, runs, spent, directory if request.keep else None)
-
-
-@asynccontextmanager
-async def stand_up(
-    rig: str, directory: Path, shape: PoolShape, journal: Journal
-) -> AsyncIterator[ScenarioRig]:
-    """Stand up the rig of that name, one of RIGS, in *directory*."""
-    if rig == "process":
-        async with process.stand_up(directory, shape) as of_process:
-            yield of_process
-    elif rig == "kernel":
-        async with kernel.stand_up(directory, shape, journal) as of_kernel:
-            yield of_kernel
-    elif rig == "emulated":
-        async with emulated.stand_up(directory, shape, journal) as of_daemon:
-            yield of_daemon
-    else:
-        raise InvalidValueError(f"scenario files do not run on the rig {rig!r} yet; take {' or '.join(RIGS)}")
 
 
 async def _run_variant(

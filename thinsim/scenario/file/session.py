@@ -123,27 +123,20 @@ class Session:
 
     async def import_layers(self, name: str, layers: int, size: int, parent: str = "") -> list[str]:
         """Import an image of files that are made up; return the committed names, bottom first."""
-        names: list[str] = []
-        for number in range(1, layers + 1):
-            layer = f"{name}-{number}"
-            await self.prepare(f"extract-{layer}", names[-1] if names else parent)
-            share = size * number // layers - size * (number - 1) // layers
-            await self.write(f"extract-{layer}", layer, share)
-            await self.commit(layer, f"extract-{layer}")
-            names.append(layer)
-        return names
+
+        async def fill(number: int, layer: str, key: str) -> None:
+            await self.write(key, layer, size * number // layers - size * (number - 1) // layers)
+
+        return await self._import(name, layers, parent, fill)
 
     async def import_image(self, name: str, image: Image, parent: str = "") -> list[str]:
         """Import *image*; return the committed names, bottom first."""
-        names: list[str] = []
-        for number in range(1, len(image.layers) + 1):
-            layer = f"{name}-{number}"
-            await self.prepare(f"extract-{layer}", names[-1] if names else parent)
-            work = partial(self.rig.files.unpack, image=image, number=number)
-            await self._write(f"unpack {layer}", f"extract-{layer}", work)
-            await self.commit(layer, f"extract-{layer}")
-            names.append(layer)
-        return names
+
+        async def fill(number: int, layer: str, key: str) -> None:
+            unpack = partial(self.rig.files.unpack, image=image, number=number)
+            await self._write(f"unpack {layer}", key, unpack)
+
+        return await self._import(name, len(image.layers), parent, fill)
 
     async def hold(self, key: str, until: str = "") -> None:
         """Keep the device of *key* open, until ``release`` or right before *until* is done to it."""
@@ -195,6 +188,10 @@ class Session:
 
         await self._take(name, act_until_killed)
 
+    async def measure(self) -> None:
+        """Measure without doing anything: what somebody else did to the pool since is seen."""
+        await self._take("measure", trio.lowlevel.checkpoint)
+
     async def restart(self) -> None:
         """Close the snapshotter, if it runs, and open it on what is on disk."""
 
@@ -230,6 +227,18 @@ class Session:
     def _let_go(self, key: str) -> None:
         if key in self._held:
             self._held.pop(key)()
+
+    async def _import(
+        self, name: str, layers: int, parent: str, fill: Callable[[int, str, str], Awaitable[None]]
+    ) -> list[str]:
+        names: list[str] = []
+        for number in range(1, layers + 1):
+            layer, key = f"{name}-{number}", f"extract-{name}-{number}"
+            await self.prepare(key, names[-1] if names else parent)
+            await fill(number, layer, key)
+            await self.commit(layer, key)
+            names.append(layer)
+        return names
 
     async def _write(self, step: str, key: str, work: Callable[..., Awaitable[None]]) -> None:
         await self._on_mounts(step, key, work)

@@ -18,9 +18,6 @@ FAILURES = {
 }
 """containerd's error classes by the word that ``fails`` takes; errno names are the others."""
 
-CRASH_POINTS = ("mkfs", "create", "activate", "suspend", "resume", "discard", "deactivate", "delete")
-"""What a snapshotter does to devices: ``create`` and ``delete`` are the pool's messages."""
-
 
 class Step(Strict):
     """What every step has."""
@@ -146,7 +143,10 @@ class Restart(Act):
 
 
 class Crash(Step):
-    """End the snapshotter, as kill -9 would, in the midst of a verb."""
+    """End the snapshotter, as kill -9 would, in the midst of a verb.
+
+    *at* is what it does to a device; ``create`` and ``delete`` are messages to the pool.
+    """
 
     do: Literal["crash"]
     during: Literal["prepare", "commit", "remove", "cleanup"]

@@ -117,8 +117,6 @@ class BlockCache:
 
     def write_back(self) -> None:
         """As ``flush``, read-only or not: what was changed was so before the mode."""
-        if not self._dirty:
-            return
         for number in sorted(self._dirty):
             self._store.write(number, self._dirty[number].encode(number))
         self._store.flush()

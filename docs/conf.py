@@ -1,0 +1,20 @@
+"""Sphinx's configuration: the site (``make docs``) and the manual pages (``make man``) from docs/*.md."""
+
+from thinsim import __version__
+
+project = "thinsim"
+author = "the thinsim authors"
+project_copyright = author
+release = __version__
+extensions = ["myst_parser", "sphinx_click"]
+myst_heading_anchors = 3
+# Part of fidelity.md, which is made from it.
+exclude_patterns = ["fidelity-by-hand.md"]
+html_theme = "furo"
+html_title = "thinsim"
+html_show_sphinx = False
+nitpicky = True
+man_pages = [
+    ("man/thinsim", "thinsim", "a test bench for thin-provisioned container storage", author, 1),
+    ("man/fuse-backing", "fuse-backing", "serve sparse files, record what hole punches free", author, 1),
+]

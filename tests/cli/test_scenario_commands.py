@@ -1,0 +1,156 @@
+"""``thinsim run``, ``scenarios`` and ``report`` as programs: what they print, and their exit statuses."""
+
+import json
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from thinsim.cli.main import COMMANDS, commands, status_of
+from thinsim.cli.statuses import BROKEN, LEAKED
+from thinsim.scenario.file import library
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command line came to."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Thinsim = Callable[..., Done]
+
+
+@pytest.fixture
+def thinsim(capsys: pytest.CaptureFixture[str]) -> Thinsim:
+    """In this process: a new one spends a second on loading."""
+
+    def call(*arguments: str | Path) -> Done:
+        capsys.readouterr()
+        status = status_of([str(word) for word in arguments])
+        return Done(status, *capsys.readouterr())
+
+    return call
+
+
+def test_a_scenario_runs_and_writes_every_form(thinsim: Thinsim, tmp_path: Path) -> None:
+    outputs = ["--html", tmp_path / "r.html", "--json", tmp_path / "r.json", "--junit", tmp_path / "r.xml"]
+    done = thinsim("run", "container-exit", "--rig", "process", "--dir", tmp_path, *outputs)
+    assert done.returncode == 0, done.stderr
+    assert "discard_blocks=true: 4 of 4 asserts hold" in done.stdout
+    assert "rig process: asked for" in done.stderr
+    assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
+    assert (tmp_path / "r.xml").read_text().startswith("<?xml")
+    again = thinsim("report", tmp_path / "r.json", "--html", tmp_path / "again.html")
+    assert again.stdout == done.stdout
+    assert (tmp_path / "again.html").read_text() == (tmp_path / "r.html").read_text()
+    schema = json.loads(thinsim("report", "--schema").stdout)
+    jsonschema.validate(json.loads((tmp_path / "r.json").read_text()), schema)
+
+
+def test_leaks_and_asserts_have_exit_statuses_of_their_own(thinsim: Thinsim, tmp_path: Path) -> None:
+    common = ["--rig", "process", "--dir", tmp_path]
+    leaked = thinsim("run", "image-removal", *common, "--fail-on-leak", "1M")
+    assert leaked.returncode == LEAKED
+    assert "thinsim: leaked 25952256 bytes, more than 1048576" in leaked.stderr
+    sound = ["--variant", "as it should", "--fail-on-leak", "0", "--json", "-"]
+    done = thinsim("run", "image-removal", *common, *sound)
+    assert done.returncode == 0, done.stderr
+    assert [run["name"] for run in json.loads(done.stdout)["runs"]] == ["as it should"]
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text('title = "t"\n[[phase]]\nname = "p"\nsteps = [{ do = "assert", pool_used = 1 }]\n')
+    broken = thinsim("run", wrong, *common)
+    assert broken.returncode == BROKEN
+    assert "thinsim: as it is: p: pool_used = 1: found 0" in broken.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "complaint"),
+    [
+        (
+            ["run", "contaner-exit"],
+            1,
+            "no file is called 'contaner-exit'; did you mean container-exit?",
+        ),
+        (["run", "nowhere.toml"], 1, "nowhere.toml: no such file"),
+        (["run", "BAD"], 1, "BAD:3: phase[1].steps[1].do: there is no step 'jump'"),
+        (["run", "container-exit", "--variant", "x", "--rig", "process"], 1, "has no variant 'x'; there are"),
+        (["run", "container-exit", "--rig", "process", "--html", "-", "--json", "-"], 2, "only one document"),
+        (["run", "container-exit", "--rig", "moon"], 2, "moon"),
+        (["report"], 2, "name a document"),
+        (["report", "BAD"], 1, "BAD: not a thinsim report"),
+        (["scenarios", "check", "churn", "BAD"], 1, "BAD:3: "),
+        (["scenarios", "new", "BAD"], 1, "BAD exists already"),
+        (["ci", "--baseline", "BAD"], 1, "BAD: not a thinsim baseline"),
+        (["nonsense"], 2, "No such command 'nonsense'"),
+    ],
+)
+def test_a_mistake_is_explained_without_a_traceback(
+    thinsim: Thinsim,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    status: int,
+    complaint: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "BAD").write_text('title = "t"\n[[phase]]\nsteps = [{ do = "jump" }]\nname = "p"\n')
+    done = thinsim(*arguments)
+    assert done.returncode == status, done.stderr
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_library_is_listed_shown_and_copied(thinsim: Thinsim, tmp_path: Path) -> None:
+    listed = json.loads(thinsim("scenarios", "list", "--json").stdout)
+    assert {"name": "churn", "title": "Containers come and go on one image"}.items() <= next(
+        each for each in listed if each["name"] == "churn"
+    ).items()
+    assert "Containers come and go on one image" in thinsim("scenarios", "list").stdout
+    shown = thinsim("scenarios", "show", "churn").stdout
+    done = thinsim("scenarios", "new", tmp_path / "mine.toml", "--from", "churn")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "mine.toml").read_text() == shown
+    assert thinsim("scenarios", "check", tmp_path / "mine.toml").returncode == 0
+
+
+def test_the_schema_of_scenario_files_takes_the_library_and_refuses_what_is_malformed(
+    thinsim: Thinsim,
+) -> None:
+    schema = json.loads(thinsim("scenarios", "schema").stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for name in library.names():
+        jsonschema.validate(tomllib.loads(library.find(name).text), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"title": "t", "phase": [{"name": "p", "steps": [{"do": "jump"}]}]}, schema)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_short_help_is_the_command_s_own(name: str) -> None:
+    command = commands.get_command(None, name)  # type: ignore[arg-type]
+    assert command is not None
+    assert command.name == name
+    first = " ".join(str(command.help).split("\n\n")[0].split())
+    assert first.startswith(COMMANDS[name][1])
+
+
+def test_help_and_the_pytest_plugin_load_nothing_heavy() -> None:
+    heavy = {"trio", "rich", "pydantic", "jinja2", "psutil", "pyfuse3", "zstandard", "asyncio", "sqlite3"}
+    for code in (
+        "from thinsim.cli.main import commands; commands.main(['--help'], standalone_mode=False)",
+        "import thinsim.pytest_plugin",
+    ):
+        loaded = subprocess.run(
+            [sys.executable, "-c", f"import sys; {code}; print(*sys.modules, file=sys.stderr)"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert not heavy & set(loaded.stderr.split()), code

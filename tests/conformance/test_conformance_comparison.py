@@ -1,0 +1,165 @@
+"""Comparing finds what differs, names it, and shrinking leaves the shortest history that shows it."""
+
+import dataclasses
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thinsim.conformance.answer import Answer, Recording
+from thinsim.conformance.compare import Behaviour, compare, errno_of
+from thinsim.conformance.duel import Duel
+from thinsim.conformance.engine_bench import EngineBench
+from thinsim.conformance.fidelity import fidelity_page
+from thinsim.conformance.history import Discard, Dmsetup, History, Look, Write
+from thinsim.conformance.random_histories import random_history
+from thinsim.conformance.recordings import read_recordings, write_recordings
+from thinsim.conformance.shrink import shortest
+from thinsim.conformance.verdict import Verdict, judge
+from thinsim.errors import InvalidValueError
+
+POOL = "0 131072 thin-pool 0 214/2048 3/1024 - rw discard_passdown queue_if_no_space - 512 "
+HISTORY = History(
+    "one",
+    65536,
+    8192,
+    (Dmsetup(("message", "{pool}", "0", "create_thin 1")), Write("t1", 0, 512, 1), Discard("t1", 0, 512)),
+    ("directed",),
+)
+
+
+def recording(pool: str = POOL, thin: str = "0 16384 thin 384 383", **of_first: object) -> Recording:
+    devices = {"pool": pool, "t1": thin}
+    first = replace(Answer(0, "", devices, (1, 65536)), **of_first)  # type: ignore[arg-type]
+    return Recording(HISTORY, "Linux", (first, Answer(0), Answer(0)), None)
+
+
+def differing(other: Recording) -> set[Behaviour]:
+    return {each.behaviour for each in compare(recording(), other) if not each.equal}
+
+
+@pytest.mark.parametrize(
+    ("line", "behaviour"),
+    [
+        (POOL.replace("thin-pool 0", "thin-pool 1"), Behaviour.TRANSACTION),
+        (POOL.replace("214/", "215/"), Behaviour.USED_METADATA),
+        (POOL.replace("3/1024", "4/1024"), Behaviour.USED_DATA),
+        (POOL.replace(" - rw", " 32 rw"), Behaviour.HELD),
+        (POOL.replace(" rw ", " ro "), Behaviour.MODE),
+        ("0 131072 thin-pool Fail", Behaviour.MODE),
+        (POOL.replace("queue_if", "error_if"), Behaviour.POOL_WORDS),
+        (POOL.replace(" - 512", " needs_check 512"), Behaviour.POOL_WORDS),
+    ],
+)
+def test_each_field_of_a_pool_s_status_is_a_behaviour(line: str, behaviour: Behaviour) -> None:
+    assert differing(recording(pool=line)) == {behaviour}
+
+
+def test_the_number_of_a_held_root_is_not_compared() -> None:
+    one, other = (recording(pool=POOL.replace(" - rw", f" {number} rw")) for number in (32, 99))
+    assert all(each.equal for each in compare(one, other))
+
+
+def test_answers_texts_devices_and_discards_are_compared() -> None:
+    assert differing(recording()) == set()
+    assert differing(recording(status=1)) == {Behaviour.MESSAGE}
+    assert differing(recording(text="what")) == {Behaviour.MESSAGE}
+    assert differing(recording(discards=(2, 65536))) == {Behaviour.PASSED_DOWN}
+    assert differing(recording(discards=None)) == set()
+    assert differing(recording(thin="0 16384 thin 384 511")) == {Behaviour.MAPPED}
+    assert differing(recording(devices={"pool": POOL})) == {Behaviour.OTHER}
+
+
+def test_an_errno_stands_for_dmsetup_s_words() -> None:
+    refused = "device-mapper: message ioctl on pool  failed: File exists\nCommand failed.\n"
+    assert errno_of(refused) == "errno 17"
+    words, number = recording(status=1, text=refused), recording(status=1, text="errno 17")
+    assert all(each.equal for each in compare(words, number))
+    other = recording(status=1, text="errno 61")
+    assert [each.behaviour for each in compare(words, other) if not each.equal] == [Behaviour.MESSAGE]
+
+
+@given(st.sets(st.integers(0, 60), min_size=1, max_size=5), st.integers(61, 90))
+async def test_shrinking_keeps_what_matters_alone_and_in_order(wanted: set[int], count: int) -> None:
+    tried = 0
+
+    async def still(items: tuple[int, ...]) -> bool:
+        nonlocal tried
+        tried += 1
+        return wanted <= set(items)
+
+    assert await shortest(range(count), still) == tuple(sorted(wanted))
+    assert tried < 60 * len(wanted)
+
+
+class Wrong:
+    """An engine whose answers count one data block more as soon as two devices are active."""
+
+    def __init__(self, directory: Path) -> None:
+        self._engine = EngineBench(directory)
+
+    async def record(self, history: History) -> Recording:
+        found = await self._engine.record(history)
+        answers = tuple(self._spoiled(answer) for answer in found.answers)
+        return replace(found, answers=answers)
+
+    def _spoiled(self, answer: Answer) -> Answer:
+        if len(answer.devices) < 3:
+            return answer
+        words = answer.devices["pool"].split(" ")
+        used, _, total = words[5].partition("/")
+        line = " ".join((*words[:5], f"{int(used) + 1}/{total}", *words[6:]))
+        return dataclasses.replace(answer, devices={**answer.devices, "pool": line})
+
+
+async def test_a_difference_is_shrunk_to_what_it_takes(tmp_path: Path) -> None:
+    for name in ("right", "wrong"):
+        (tmp_path / name).mkdir()
+    duel = Duel(EngineBench(tmp_path / "right"), Wrong(tmp_path / "wrong"), Verdict("", "engine"))
+    history = random_history(1, 60)
+    news = await duel.fight(history)
+    assert {each.comparison.behaviour for each in news} == {Behaviour.USED_DATA}
+    said: list[str] = []
+    shrunk = await duel.shrink(history, news[0], said.append)
+    # A pool, two thin ids, both active: nothing else is needed.
+    assert [operation.words[0] for operation in shrunk.operations if isinstance(operation, Dmsetup)] == [
+        "create",
+        "message",
+        "create",
+        "message",
+        "create",
+    ] or len(shrunk.operations) == 5
+    assert said
+
+
+def test_recordings_are_read_as_they_were_written(tmp_path: Path) -> None:
+    for name in ("one.jsonl", "one.jsonl.xz"):
+        write_recordings(tmp_path / name, [recording(), recording(status=1)])
+        assert read_recordings(tmp_path / name) == [recording(), recording(status=1)]
+    (tmp_path / "bad.jsonl.xz").write_bytes(b"nothing")
+    with pytest.raises(InvalidValueError, match=r"bad\.jsonl\.xz"):
+        read_recordings(tmp_path / "bad.jsonl.xz")
+
+
+def test_the_page_counts_and_says_what_nothing_explains() -> None:
+    good = judge("Linux 6.1", "engine", [(recording(), recording())])
+    bad = judge("Linux 6.1", "emulated", [(recording(), recording(discards=(2, 0)))])
+    page = fidelity_page([good, bad], "kept by hand")
+    assert "| A | Linux 6.1 | the engine in process | 1 | 3 | " in page
+    assert f"| {Behaviour.PASSED_DOWN} | **no**, see below | 1 | 1, 1 not |" in page
+    assert f"| {Behaviour.USED_DATA} | yes | 1 | 1 |" in page
+    assert f"| B | {Behaviour.PASSED_DOWN} | 1 | **unexplained** |" in page
+    assert page.endswith("kept by hand\n")
+
+
+def test_a_known_difference_is_explained() -> None:
+    refused, taken = (
+        Recording(HISTORY, "Linux", (Answer(0), Answer(0), Answer(status)), None) for status in (95, 0)
+    )
+    verdict = judge("Linux", "emulated", [(refused, taken)])
+    assert [each.why.partition(":")[0] for each in verdict.differences] == ["`ignore_discard`"]
+    assert verdict.unexplained == []
+    assert len(judge("Linux", "engine", [(refused, taken)]).unexplained) == 1
+    assert Look() not in HISTORY.operations

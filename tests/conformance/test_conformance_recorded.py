@@ -1,0 +1,77 @@
+"""What kernels answered, against the engine and against the emulated device-mapper with its nodes.
+
+All recordings on the engine, where a history takes a second at most; a few through dmsetup and loop devices.
+"""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from thinsim.conformance.answer import Recording
+from thinsim.conformance.campaign import campaign
+from thinsim.conformance.engine_bench import EngineBench
+from thinsim.conformance.recordings import read_recordings, recorded_files, write_recordings
+from thinsim.conformance.verdict import judge
+
+RECORDINGS = {
+    f"{path.name.removesuffix('.jsonl.xz')}-{recording.history.name}": recording
+    for path in recorded_files()
+    for recording in read_recordings(path)
+}
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+async def test_the_engine_answers_as_the_kernel_did(name: str, tmp_path: Path) -> None:
+    expected = RECORDINGS[name]
+    found = await EngineBench(tmp_path).record(expected.history)
+    verdict = judge(expected.source, "engine", [(expected, found)])
+    assert verdict.unexplained == []
+    assert verdict.compared.total() > len(expected.answers)
+
+
+def test_what_is_recorded_is_of_the_campaign_as_it_is_now() -> None:
+    histories = {history.name: history for history in campaign()}
+    for recording in RECORDINGS.values():
+        assert histories[recording.history.name] == recording.history
+
+
+def check(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "thinsim", "conformance", "check", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.mark.rig
+def test_the_emulated_device_mapper_answers_through_dmsetup_as_the_kernel_did() -> None:
+    only = ("--only", "random-4", "--only", "external-origin")
+    done = check(str(recorded_files()[0]), "--on", "emulated", *only, "--json")
+    assert done.returncode == 0, done.stderr
+    (verdict,) = json.loads(done.stdout)
+    assert verdict["operations"] > 150
+    assert verdict["compared"]["command"] > 20
+
+
+def test_a_recording_that_differs_is_shown_and_ends_with_status_6(tmp_path: Path) -> None:
+    recording = next(iter(RECORDINGS.values()))
+    spoiled = spoil(recording)
+    write_recordings(tmp_path / "spoiled.jsonl", [spoiled])
+    done = check(str(tmp_path / "spoiled.jsonl"))
+    assert done.returncode == 6, done.stderr
+    assert f"{recording.history.name}, operation 0: Dmsetup" in done.stdout
+    assert "1 not equal, 1 of these unexplained" in done.stdout
+
+
+def spoil(recording: Recording) -> Recording:
+    """A recording in which the first operation failed."""
+    first, *rest = recording.answers
+    failed = dataclasses.replace(first, status=1)
+    return dataclasses.replace(recording, answers=(failed, *rest))
+
+
+def test_an_unknown_history_is_named() -> None:
+    done = check("--only", "frobnicate")
+    assert done.returncode == 1
+    assert "no history frobnicate; there is: " in done.stderr

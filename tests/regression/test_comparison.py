@@ -1,0 +1,129 @@
+"""A run against a baseline, numbers alone: what is a regression, what is not, and what is said of it."""
+
+import pytest
+
+from thinsim.errors import InvalidValueError
+from thinsim.regression.baseline import Baseline, ScenarioBaseline, VariantBaseline, read
+from thinsim.regression.comparison import ChangeKind, compare
+from thinsim.regression.markdown import markdown
+
+BLOCK = 65536
+
+
+def variant(**changed: object) -> VariantBaseline:
+    values: dict[str, object] = {
+        "name": "v",
+        "least_leaked": 10 * BLOCK,
+        "most_leaked": 12 * BLOCK,
+        "leaked_by": {"layer-1": 12 * BLOCK},
+        "broken": [],
+        "discards": 4,
+        "discard_seconds": 1.0,
+    }
+    return VariantBaseline(**{**values, **changed})  # type: ignore[arg-type]
+
+
+def scenario(*variants: VariantBaseline, **changed: object) -> ScenarioBaseline:
+    values: dict[str, object] = {
+        "name": "s",
+        "rig": "process",
+        "sha256": "0",
+        "rounds": 3,
+        "machine_seconds": 0.002,
+    }
+    return ScenarioBaseline(**{**values, **changed}, variants=list(variants))  # type: ignore[arg-type]
+
+
+def changes(now: ScenarioBaseline, then: ScenarioBaseline | None) -> list[tuple[str, str]]:
+    return [(change.kind, change.text) for change in compare(now, then, tolerance=1.5).changes]
+
+
+def test_the_same_again_is_no_change() -> None:
+    assert changes(scenario(variant()), scenario(variant())) == []
+
+
+def test_within_what_the_rounds_leaked_is_no_change() -> None:
+    assert changes(scenario(variant(most_leaked=11 * BLOCK)), scenario(variant())) == []
+
+
+def test_one_byte_more_than_ever_is_a_leak_with_its_owner() -> None:
+    now = variant(most_leaked=12 * BLOCK + 1, leaked_by={"layer-1": 12 * BLOCK, "container": 1})
+    ((kind, text),) = changes(scenario(now), scenario(variant()))
+    assert kind == ChangeKind.LEAK
+    assert text == "768.0 KiB leaked, 768 KiB before: 1 bytes more (container: 1 more)"
+
+
+def test_a_tolerance_is_for_variants_that_leak_in_the_baseline_alone() -> None:
+    now, then = scenario(variant(most_leaked=12 * BLOCK + 4096)), scenario(variant())
+    assert compare(now, then, tolerance=1.5, leak_tolerance=4096).changes == ()
+    assert compare(now, then, tolerance=1.5, leak_tolerance=4095).failures
+    sound = scenario(variant(least_leaked=0, most_leaked=0, leaked_by={}))
+    one = scenario(variant(least_leaked=1, most_leaked=1, leaked_by={"a": 1}))
+    assert compare(one, sound, tolerance=1.5, leak_tolerance=4096).failures
+
+
+def test_less_than_ever_is_better() -> None:
+    now = variant(least_leaked=0, most_leaked=0, leaked_by={})
+    assert changes(scenario(now), scenario(variant())) == [("better", f"{10 * BLOCK} bytes less leaked")]
+
+
+@pytest.mark.parametrize(
+    ("discards", "machine", "kind"),
+    [
+        (1.5, 0.002, None),
+        (1.51, 0.002, ChangeKind.SLOWER),
+        (2.0, 0.002, ChangeKind.SLOWER),
+        (2.0, 0.004, None),  # a machine that is half as fast
+        (1.0, 0.001, ChangeKind.SLOWER),  # one that is twice as fast
+        (0.5, 0.002, ChangeKind.BETTER),
+        (0.04, 0.002, None),  # too short to tell
+    ],
+)
+def test_discards_are_compared_as_a_ratio_to_what_the_machine_can(
+    discards: float, machine: float, kind: ChangeKind | None
+) -> None:
+    now = scenario(variant(discard_seconds=discards), machine_seconds=machine)
+    assert [each for each, _ in changes(now, scenario(variant()))] == ([kind] if kind else [])
+
+
+def test_other_discards_than_before_are_not_compared() -> None:
+    now = variant(discards=5, discard_seconds=100.0)
+    assert changes(scenario(now), scenario(variant())) == []
+
+
+def test_an_assert_that_held_and_does_not_any_more_is_a_regression_and_the_reverse_is_not() -> None:
+    broken = variant(broken=["p: leaked = 0"])
+    assert changes(scenario(broken), scenario(variant())) == [
+        ("assert", "does not hold any more: p: leaked = 0")
+    ]
+    assert changes(scenario(variant()), scenario(broken)) == [("better", "holds now: p: leaked = 0")]
+    assert changes(scenario(broken), scenario(broken)) == []
+
+
+def test_what_cannot_be_compared_is_said() -> None:
+    assert changes(scenario(variant()), None) == [("note", "not in the baseline")]
+    assert changes(scenario(variant(), rig="emulated", sha256="1"), scenario(variant())) == [
+        ("note", "the baseline is of rig process, this is emulated"),
+        ("note", "the scenario's file has changed since"),
+    ]
+    assert changes(scenario(variant(name="new")), scenario(variant())) == [
+        ("note", "not in the baseline"),
+        ("note", "in the baseline, and not run now"),
+    ]
+
+
+def test_the_summary_has_a_row_a_variant_and_every_change() -> None:
+    now = scenario(variant(most_leaked=13 * BLOCK, leaked_by={"a|b": 13 * BLOCK}))
+    text = markdown([compare(now, scenario(variant()), tolerance=1.5)], tolerance=1.5)
+    assert text.startswith("### thinsim: 1 regressions\n")
+    assert "| s | v | process | 832 KiB | 768 KiB | 1.00 | leak |" in text
+    assert "- **leak**: s / v: " in text
+    assert "a\\|b" in text
+
+
+def test_a_file_that_is_no_baseline_is_named() -> None:
+    stored = Baseline(environment={}, scenarios=[scenario(variant())])
+    assert read(stored.model_dump_json(), "b.json") == stored
+    for text in ("", "{}", stored.model_dump_json().replace("most_leaked", "leaked")):
+        with pytest.raises(InvalidValueError, match=r"b\.json: not a thinsim baseline: "):
+            read(text, "b.json")

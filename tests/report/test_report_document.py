@@ -1,0 +1,115 @@
+"""The report as JSON and JUnit XML: what it says of a real run, its schema, and what is no report."""
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+from rich.console import Console
+from scenario_report import run_text
+
+from thinsim.errors import InvalidValueError
+from thinsim.report.document import Report, from_json, json_schema, to_json
+from thinsim.report.junit import junit
+from thinsim.report.scenario_table import print_report
+
+
+def test_the_document_fits_its_schema_and_reads_back_equal(image_removal: Report) -> None:
+    text = to_json(image_removal)
+    jsonschema.validate(json.loads(text), json_schema(), cls=jsonschema.Draft202012Validator)
+    assert from_json(text, "here") == image_removal
+
+
+def test_the_schema_itself_is_valid_and_requires_what_the_document_is_about() -> None:
+    schema = json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert {"runs", "rig", "command", "environment", "scenario"} <= set(schema["required"])
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"kind": "thinsim scenario", "format": 1}, schema)
+
+
+def test_what_a_newer_version_adds_is_read_over_and_what_lacks_is_named(image_removal: Report) -> None:
+    document = json.loads(to_json(image_removal))
+    assert from_json(json.dumps({**document, "new": 1}), "here") == image_removal
+    del document["runs"][1]["leaked"]
+    with pytest.raises(
+        InvalidValueError, match=r"f\.json: not a thinsim report of format 1: runs\.1\.leaked"
+    ):
+        from_json(json.dumps(document), "f.json")
+    for text in ("", "[]", '{"kind": "thinsim baseline"}'):
+        with pytest.raises(InvalidValueError, match="not a thinsim report"):
+            from_json(text, "f.json")
+
+
+def test_the_numbers_of_all_heights_agree(image_removal: Report) -> None:
+    as_containerd, as_it_should = image_removal.runs
+    assert as_it_should.leaked == 0
+    assert as_containerd.leaked == sum(leak.bytes for leak in as_containerd.leaks) > 24 << 20
+    for run in image_removal.runs:
+        grown = sum(sample.host_grown - sample.host_freed for sample in run.samples)
+        assert grown == run.samples[-1].host_allocated == run.leaked
+        assert sum(event.freed for event in run.events) == sum(sample.ledger_freed for sample in run.samples)
+        times = [sample.at for sample in run.samples]
+        assert times == sorted(times)
+        assert all(0 <= event.time - run.started <= times[-1] + 1 for event in run.events)
+        assert run.speed.discards == len(run.events) > 0 or run.speed.discards > 0
+
+
+def test_the_command_repeats_the_run(image_removal: Report) -> None:
+    assert image_removal.command_line == "thinsim run image-removal --rig process"
+
+
+def test_junit_has_a_case_an_assert_and_one_for_the_limit(image_removal: Report) -> None:
+    root = ElementTree.fromstring(junit(image_removal, fail_on_leak=0))
+    suites = {suite.get("name"): suite for suite in root}
+    assert list(suites) == ["image-removal: as containerd", "image-removal: as it should"]
+    leaking, sound = suites.values()
+    assert (leaking.get("tests"), leaking.get("failures")) == ("7", "1")
+    assert (sound.get("tests"), sound.get("failures")) == ("6", "0")
+    (failure,) = leaking.iter("failure")
+    assert "layer-1: " in str(failure.get("message"))
+    total = sum(float(str(case.get("time"))) for case in sound.iter("testcase"))
+    assert total == pytest.approx(float(str(sound.get("time"))), abs=0.01)
+
+
+def test_what_does_not_hold_is_a_failure_everywhere(tmp_path: Path) -> None:
+    text = """
+title = "<wrong> & told"
+[[phase]]
+name = "one"
+steps = [{ do = "prepare", key = "a" }, { do = "assert", pool_used = 1, why = "<&>" }]
+"""
+    report = run_text(text, tmp_path)
+    ((variant, outcome),) = report.broken
+    assert (variant, outcome.found) == ("as it is", "256 KiB (262144)")
+    (failure,) = ElementTree.fromstring(junit(report)).iter("failure")
+    assert failure.get("message") == "found 256 KiB (262144) (<&>)"
+    console = Console(width=120, file=io.StringIO())
+    print_report(console, report)
+    printed = console.file.getvalue()
+    assert "FAIL one: pool_used = 1; found 256 KiB (262144) (<&>)" in printed
+
+
+def test_the_table_goes_below_where_it_does_not_fit_beside(image_removal: Report) -> None:
+    widths = {}
+    for width in (80, 200):
+        console = Console(width=width, file=io.StringIO())
+        print_report(console, image_removal)
+        widths[width] = console.file.getvalue()
+    header = next(line for line in widths[200].splitlines() if "as containerd" in line)
+    assert "as it should" in header
+    assert not any("as containerd" in line and "as it should" in line for line in widths[80].splitlines())
+
+
+def test_a_bracket_in_a_title_is_no_markup(image_removal: Report) -> None:
+    odd = image_removal.model_copy(update={"title": "[bold]x[/nope]"})
+    run = odd.runs[0]
+    odd = odd.model_copy(
+        update={"runs": [run.model_copy(update={"outcomes": [replace(run.outcomes[0], why="[red]")]})]}
+    )
+    console = Console(width=200, file=io.StringIO())
+    print_report(console, odd)
+    assert "[bold]x[/nope]" in console.file.getvalue()

@@ -1,0 +1,35 @@
+"""The schemas that come with the package are those of the code."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import thinsim
+from thinsim.report import document as report
+from thinsim.scenario.file import document as scenario
+
+PACKAGE = Path(thinsim.__file__).parent
+
+SCHEMAS = {
+    "report/report.schema.json": (report.json_schema, "thinsim report --schema"),
+    "scenario/file/scenario.schema.json": (scenario.json_schema, "thinsim scenarios schema"),
+}
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_schema_file_is_what_the_code_says(name: str) -> None:
+    generated: Callable[[], dict[str, Any]]
+    generated, command = SCHEMAS[name]
+    # Pydantic's own words may change from one version to the next; what is demanded may not.
+    stored = json.loads((PACKAGE / name).read_text())
+    fresh = generated()
+    assert _demands(stored) == _demands(fresh), f"write it anew: {command} > thinsim/{name}"
+
+
+def _demands(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {key: _demands(value) for key, value in schema.items() if key not in ("title", "description")}
+    return [_demands(each) for each in schema] if isinstance(schema, list) else schema

@@ -1,0 +1,135 @@
+"""A malformed scenario file: every problem is told at once, each with its line and its key."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thinsim.scenario.file.loading import InvalidScenarioError, load, parse
+from thinsim.scenario.file.location import line_of
+
+HEAD = 'title = "t"\n'
+PHASE = '[[phase]]\nname = "one"\nsteps = [\n{steps}\n]\n'
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(InvalidScenarioError) as caught:
+        parse(text, "f.toml")
+    return list(caught.value.problems)
+
+
+def with_steps(*steps: str) -> str:
+    return HEAD + PHASE.format(steps=",\n".join(f"  {{ {step} }}" for step in steps))
+
+
+@pytest.mark.parametrize(
+    ("step", "complaint"),
+    [
+        ('do = "jump"', "phase[1].steps[2].do: there is no step 'jump'"),
+        ('key = "a"', "phase[1].steps[2].do: is missing: it says what the step does"),
+        ('do = "remove"', "phase[1].steps[2].key: is missing"),
+        ('do = "remove", kee = "a", key = "a"', "phase[1].steps[2].kee: unknown key"),
+        ('do = "write", key = "a", size = "1 parsec"', "phase[1].steps[2].size: invalid size: '1 parsec'"),
+        ('do = "write", key = "a", size = -1', "phase[1].steps[2].size: a size is a whole number of bytes"),
+        ('do = "write", key = 3, size = 1', "phase[1].steps[2].key: must be a valid string, not 3"),
+        ('do = "import", layers = 2', "phase[1].steps[2]: an import has either an image or a size"),
+        ('do = "remove", key = "a", fails = "EWHAT"', "phase[1].steps[2].fails: 'EWHAT' is no error"),
+        ('do = "remove", key = "a", only = "b"', "phase[1].steps[2].only: there is no variant 'b'"),
+        ('do = "assert"', "phase[1].steps[2]: asserts nothing"),
+        (
+            'do = "assert", leaked = { same_as = "two" }',
+            "phase[1].steps[2].leaked.same_as: there is no phase 'two' up to here",
+        ),
+        ('do = "assert", reasons = ["moon"]', "phase[1].steps[2].reasons: there is no reason 'moon'"),
+        (
+            'do = "fault", plan = [{ operation = "write", action = "lie" }]',
+            "phase[1].steps[2].plan[1]: action 'lie' is for punch and zero and fsync, not for 'write'",
+        ),
+        (
+            'do = "crash", during = "remove", key = "a", when = "before", at = "noon"',
+            "phase[1].steps[2].at: must be 'mkfs'",
+        ),
+    ],
+)
+def test_a_problem_of_a_step_is_told_with_its_line_and_key(step: str, complaint: str) -> None:
+    (problem,) = problems(with_steps('do = "prepare", key = "a"', step))
+    assert problem.startswith(f"f.toml:6: {complaint}"), problem
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "complaint"),
+    [
+        ("title = \n", 1, "no TOML: Invalid value"),
+        ("a = 1\ntitle = [", 2, "no TOML"),
+        (HEAD, 1, "phase: is missing"),
+        (HEAD + "[pool]\nblock_size = 4096\n" + PHASE, 3, "pool.block_size: a data block is a multiple of"),
+        (HEAD + "[pool]\ndata_size = 1000\n" + PHASE, 3, "pool.data_size: must be a multiple of 512 above 0"),
+        (HEAD + "[snapshotter]\npool_name = 'x'\n" + PHASE, 3, "snapshotter.pool_name: is chosen by the run"),
+        (HEAD + "[snapshotter]\n\nfs_type = 'zfs'\n" + PHASE, 4, "snapshotter.fs_type: fs_type must be one"),
+        (
+            HEAD + "[[variant]]\nname = 'v'\n[variant.snapshotter]\nnope = 1\n" + PHASE,
+            5,
+            "variant[1].snapshotter.nope: unknown key 'nope'",
+        ),
+        (HEAD + PHASE + PHASE, 1, "the file: two phases are called 'one'"),
+        (HEAD + "format = 2\n" + PHASE, 2, "format: must be 1, not 2"),
+    ],
+)
+def test_a_problem_elsewhere_is_told_with_its_line_and_key(text: str, line: int, complaint: str) -> None:
+    (problem,) = problems(text.replace("{steps}", '{ do = "cleanup" }'))
+    assert problem.startswith(f"f.toml:{line}: {complaint}"), problem
+
+
+def test_all_problems_are_told_at_once() -> None:
+    found = problems(with_steps('do = "jump"', 'do = "remove"', 'do = "write", key = "a", size = "x"'))
+    assert [problem.split(": ")[0] for problem in found] == ["f.toml:5", "f.toml:6", "f.toml:7"]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidScenarioError, match=r"nowhere\.toml: No such file or directory"):
+        load(tmp_path / "nowhere.toml")
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["table", "array"]),
+            st.lists(
+                st.sampled_from(["1", '"x"', "[1,\n 2,\n 3]", '"""a\n\nb"""', "{ q = 1 }", "[]\n# c\n"])
+            ),
+        ),
+        max_size=5,
+    )
+)
+def test_the_line_of_every_key_is_found(tables: list[tuple[str, list[str]]]) -> None:
+    lines: list[str] = []
+    wanted: dict[tuple[str | int, ...], int] = {}
+    arrays = 0
+    for number, (kind, values) in enumerate(tables):
+        place: tuple[str | int, ...]
+        if kind == "table":
+            place = (f"t{number}",)
+            lines.append(f"[t{number}]")
+        else:
+            place = ("a", arrays)
+            arrays += 1
+            lines.append("[[a]]")
+        wanted[place] = len(lines)
+        for position, value in enumerate(values):
+            wanted[(*place, f"k{position}")] = len(lines) + 1
+            lines += f"k{position} = {value}".split("\n")
+    text = "\n".join(lines)
+    tomllib.loads(text)
+    for path, line in wanted.items():
+        assert line_of(text, path) == line, (path, text)
+
+
+def test_an_entry_of_a_list_over_several_lines_has_its_own_line() -> None:
+    text = "steps = [\n  { a = 1 },\n\n  # note\n  { a = 2, b = [\n    1 ] },\n]\nc = 1\n"
+    assert line_of(text, ("steps", 0, "a")) == 2
+    assert line_of(text, ("steps", 1, "b")) == 5
+    assert line_of(text, ("steps", 1, "missing")) == 5
+    assert line_of(text, ("c",)) == 8

@@ -1,0 +1,165 @@
+"""Steps of scenario files one by one, on the rig without mounts: what each does, and how it fails."""
+
+from pathlib import Path
+
+import pytest
+
+from thinsim.errors import InvalidValueError, ThinsimError
+from thinsim.scenario.file.acts import StepFailedError
+from thinsim.scenario.file.loading import parse
+from thinsim.scenario.file.run import Request, VariantResult, run_scenario
+from thinsim.snapshotter.events import DiscardSkipped
+
+HEAD = 'title = "t"\n[snapshotter]\ndiscard_blocks = true\nbase_image_size = "64MiB"\n'
+
+
+class Silent:
+    def say(self, text: str) -> None: ...
+
+    def setting(self, number: int, of: int, name: str) -> None: ...
+
+    def step(self, phase: str, step: str) -> None: ...
+
+
+async def run(directory: Path, *steps: str, head: str = HEAD) -> VariantResult:
+    lines = ",\n".join(f"  {{ {step} }}" for step in steps)
+    text = f'{head}\n[[phase]]\nname = "all"\nsteps = [\n{lines}\n]\n'
+    request = Request(parse(text, "t"), "t", text, "process", directory, directory=directory)
+    (result,) = (await run_scenario(request, Silent())).runs
+    return result
+
+
+def outcome(result: VariantResult, number: int = -1) -> tuple[bool, str]:
+    return result.outcomes[number].held, result.outcomes[number].found
+
+
+PREPARE = 'do = "prepare", key = "a"'
+WRITE = 'do = "write", key = "a", size = "1MiB"'
+
+
+async def test_an_assert_that_does_not_hold_is_told_and_the_run_goes_on(tmp_path: Path) -> None:
+    result = await run(
+        tmp_path,
+        PREPARE,
+        WRITE,
+        'do = "assert", leaked = { at_least = 1 }, pool_used = { equal = "1MiB", within = "256KiB" }',
+        'do = "assert", snapshots = ["b"], why = "never made"',
+        'do = "remove", key = "a"',
+    )
+    assert [each.held for each in result.outcomes] == [False, True, False]
+    assert outcome(result, 0) == (False, "0")
+    assert outcome(result, 2) == (False, "a")
+    assert result.outcomes[2].why == "never made"
+    assert result.samples[-1].step == "remove a"
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ('do = "remove", key = "b"', r"phase 'all': remove b: .*not found|phase 'all': remove b"),
+        ('do = "write", key = "a", size = "200MiB"', "phase 'all': write a data: .*the file system is full"),
+        ('do = "delete", key = "a", name = "none"', "phase 'all': delete a none: .*no such file"),
+        (
+            'do = "import", image = "x.tar"',
+            "phase 'all': import layer: .*x.tar",
+        ),
+    ],
+)
+async def test_a_step_that_is_refused_ends_the_run_and_is_named(
+    tmp_path: Path, step: str, words: str
+) -> None:
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 (a group of one, on this rig)
+        await run(tmp_path, PREPARE, step)
+    assert (
+        caught.group_contains(StepFailedError, match=words)
+        if isinstance(caught.value, BaseExceptionGroup)
+        else isinstance(caught.value, StepFailedError)
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_refusal_that_was_expected_is_an_outcome(tmp_path: Path) -> None:
+    result = await run(
+        tmp_path,
+        PREPARE,
+        'do = "prepare", key = "a", fails = "already_exists"',
+        'do = "remove", key = "b", fails = ["not_found", "EIO"]',
+        'do = "write", key = "a", size = 4096, fails = "ENOSPC"',
+    )
+    assert [each.held for each in result.outcomes] == [True, True, False]
+    assert outcome(result) == (False, "it was carried out")
+
+
+async def test_a_crash_point_that_never_comes_is_an_error(tmp_path: Path) -> None:
+    crash = 'do = "crash", during = "remove", key = "a", when = "after", at = "mkfs"'
+    with pytest.raises(BaseException) as caught:  # noqa: PT011
+        await run(tmp_path, PREPARE, crash)
+    assert caught.group_contains(InvalidValueError, match="there was no mkfs to crash after")
+
+
+@pytest.mark.parametrize(
+    ("when", "act", "left"),
+    [
+        ("before", "discard", 1),
+        ("after", "discard", 1),
+        ("before", "deactivate", 1),
+        ("after", "deactivate", 1),
+        ("before", "delete", 1),
+        ("after", "delete", 0),
+    ],
+)
+async def test_a_crash_leaves_what_is_done_and_nothing_after_it(
+    tmp_path: Path, when: str, act: str, left: int
+) -> None:
+    result = await run(
+        tmp_path,
+        PREPARE,
+        WRITE,
+        f'do = "crash", during = "remove", key = "a", when = "{when}", at = "{act}"',
+        f'do = "assert", thin_devices = {left}, host_allocated = {{ at_least = {0} }}',
+        'do = "restart"',
+        'do = "assert", snapshots = ["a"]',
+    )
+    assert [each.held for each in result.outcomes] == [True, True, True]
+    freed = sum(sample.host_freed for sample in result.samples)
+    assert (freed == 0) == ((when, act) == ("before", "discard"))
+
+
+async def test_a_snapshotter_that_is_down_takes_no_steps_until_it_is_restarted(tmp_path: Path) -> None:
+    crash = 'do = "crash", during = "remove", key = "a", when = "before", at = "discard"'
+    with pytest.raises(BaseException) as caught:  # noqa: PT011
+        await run(tmp_path, PREPARE, crash, 'do = "remove", key = "a"')
+    assert caught.group_contains(ThinsimError, match="the snapshotter is down; restart it first")
+
+
+async def test_a_device_held_until_its_removal_loses_its_discard_alone(tmp_path: Path) -> None:
+    result = await run(
+        tmp_path, PREPARE, WRITE, 'do = "hold", key = "a", until = "deactivate"', 'do = "remove", key = "a"'
+    )
+    assert {leak.owner.reason for leak in result.leaks} == {DiscardSkipped.BUSY}
+    assert result.samples[-1].pool_used_blocks == 0
+
+
+async def test_a_phase_is_repeated_with_numbers_in_its_texts(tmp_path: Path) -> None:
+    head = HEAD + '[[phase]]\nname = "two"\nrepeat = 2\nsteps = [{ do = "prepare", key = "n-{n}" }]\n'
+    result = await run(tmp_path, 'do = "assert", snapshots = ["n-1", "n-2"]', head=head)
+    assert outcome(result) == (True, "n-1, n-2")
+
+
+async def test_overwriting_inherited_files_breaks_sharing_and_trim_gives_deleted_ones_back(
+    tmp_path: Path,
+) -> None:
+    result = await run(
+        tmp_path,
+        'do = "import", name = "base", size = "2MiB"',
+        'do = "prepare", key = "a", parent = "base-1"',
+        'do = "overwrite", key = "a", name = "base-1", size = "1MiB"',
+        'do = "delete", key = "a", name = "base-1"',
+        'do = "trim", key = "a"',
+    )
+    by_step = {sample.step: sample for sample in result.samples}
+    grown = by_step["overwrite base-1 in a"].host_grown
+    assert 1 << 20 <= grown <= (1 << 20) + (512 << 10)
+    # What is shared with the layer is unmapped and not passed down; what was copied goes back.
+    assert by_step["trim a"].host_freed >= 1 << 20
+    assert by_step["trim a"].leaked == 0

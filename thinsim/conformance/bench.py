@@ -1,0 +1,316 @@
+"""Carries out a history on whatever device-mapper a ``dmsetup`` speaks to, and notes every answer.
+
+Files on tmpfs below loop devices: tmpfs allocates at once and exactly, so that what is allocated on the
+host can be compared page by page. The same code asks the kernel's dm-thin and, through the drop-in
+dmsetup, the emulated one.
+"""
+
+import os
+import re
+import select
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from thinsim import loop
+from thinsim.conformance import control, node_io
+from thinsim.conformance.answer import HELD, WAITS, Answer, Ending, Recording, Seen
+from thinsim.conformance.history import (
+    OTHER_KIB,
+    Discard,
+    Dmsetup,
+    Flush,
+    Grow,
+    History,
+    Look,
+    Operation,
+    Read,
+    Write,
+)
+from thinsim.dm.nodes import MAPPER
+from thinsim.errors import BenchError, EnvironmentLacksError
+from thinsim.rig.journal import Journal, Kind
+
+_REQUEST_SECONDS = 15.0
+_SETTLE_SECONDS = 2.0
+_PROGRAM_SECONDS = 60.0
+_INFO = ("info", "-c", "--noheadings", "--separator", "/", "-o", "name,attr,segments,events")
+_ROUNDS = 6
+
+
+class Bench:
+    """A place for the files of one history at a time.
+
+    *environment* has the dmsetup to ask in its PATH; *kernel* says that it asks this kernel.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        environment: Mapping[str, str],
+        journal: Journal,
+        source: str,
+        *,
+        kernel: bool = False,
+    ) -> None:
+        self.kernel = kernel
+        self._directory = directory
+        self._environment = {**environment, "LC_ALL": "C"}
+        self._journal = journal
+        self._source = source
+        # Others may be at the same on this machine: nodes have names of this bench's own.
+        self.prefix = f"conformance-{os.getpid()}-"
+        self._out, self._err = (os.memfd_create(name) for name in ("output", "complaints"))
+
+    def record(self, history: History) -> Recording:
+        """Carry *history* out on fresh devices; nothing of it is left."""
+        with self._loops(history) as loops:
+            run = _Run(self, loops)
+            try:
+                answers = tuple(run.answer(operation) for operation in history.operations)
+            finally:
+                run.remove_all()
+            return Recording(history, self._source, answers, self._ending(loops["metadata"]))
+
+    def tool(self, name: str, *words: str) -> tuple[int, str, str]:
+        """Run a program; return its exit status (``WAITS`` if it does not end), output and complaints."""
+        program = shutil.which(name, path=self._environment["PATH"])
+        if program is None:
+            raise EnvironmentLacksError(f"{name} is not in PATH (make setup)")
+        for fd in (self._out, self._err):
+            os.ftruncate(fd, 0)
+            os.lseek(fd, 0, os.SEEK_SET)
+        # Half of what subprocess costs in an emulated guest, where that is a tenth of a second.
+        pid = os.posix_spawn(
+            program,
+            [name, *words],
+            self._environment,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, self._out, 1),
+                (os.POSIX_SPAWN_DUP2, self._err, 2),
+            ],
+        )
+        ended = os.pidfd_open(pid)
+        try:
+            if not select.select([ended], [], [], _PROGRAM_SECONDS)[0]:
+                signal.pidfd_send_signal(ended, signal.SIGKILL)
+                return WAITS, "", ""
+            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        finally:
+            os.close(ended)
+        out, err = (os.pread(fd, os.fstat(fd).st_size, 0).decode() for fd in (self._out, self._err))
+        return status, out, err
+
+    @contextmanager
+    def _loops(self, history: History) -> Iterator[dict[str, loop.LoopDevice]]:
+        sizes = {"data": history.data_kib, "metadata": history.metadata_kib, "other": OTHER_KIB}
+        found: dict[str, loop.LoopDevice] = {}
+        entries = {}
+        try:
+            for role, kib in sizes.items():
+                file = self.file(role)
+                file.unlink(missing_ok=True)
+                with file.open("xb") as made:
+                    made.truncate(kib << 10)
+                entries[role] = self._journal.begin(Kind.LOOP, file=file)
+                found[role] = loop.attach(file)
+                self._journal.amend(entries[role], **asdict(found[role]))
+            yield found
+        finally:
+            for role, device in found.items():
+                loop.detach(device)
+                self._journal.end(entries[role])
+                self.file(role).unlink()
+
+    def file(self, role: str) -> Path:
+        """Return the file below a loop device."""
+        return self._directory / role
+
+    def _ending(self, metadata: loop.LoopDevice) -> Ending:
+        check, _, _ = self.tool("thin_check", str(metadata.path))
+        status, dump, _ = self.tool("thin_dump", str(metadata.path))
+        return Ending(check, dump if status == 0 else "")
+
+
+class _Run:
+    """One history under way: which devices are suspended, which requests have not come back."""
+
+    def __init__(self, bench: Bench, loops: dict[str, loop.LoopDevice]) -> None:
+        self._bench = bench
+        self._prefix = bench.prefix
+        self._loops = loops
+        self._suspended: set[str] = set()
+        self._waiting: list[threading.Thread] = []
+        self._discarded = loop.traffic(loops["data"].path)
+
+    def answer(self, operation: Operation) -> Answer:
+        status, text, seen = self._act(operation)
+        for thread in self._waiting:
+            thread.join(_SETTLE_SECONDS)
+        self._waiting = [thread for thread in self._waiting if thread.is_alive()]
+        traffic = loop.traffic(self._loops["data"].path)
+        discards = (
+            traffic.discards - self._discarded.discards,
+            traffic.discarded_bytes - self._discarded.discarded_bytes,
+        )
+        return Answer(status, text, self._lines("status"), discards, seen)
+
+    def remove_all(self) -> None:
+        """Remove every device, those that stand on others first; BenchError if one stays."""
+        for _ in range(_ROUNDS):
+            names = list(self._lines("status"))
+            if not names:
+                return
+            for name in reversed(names):
+                if self._waiting:
+                    self._fail_what_waits(name)
+                if name in self._suspended:
+                    self._dmsetup("resume", f"{self._prefix}{name}")
+                self._dmsetup("remove", f"{self._prefix}{name}")
+        raise BenchError(f"devices of the history can't be removed: {', '.join(self._lines('status'))}")
+
+    def _act(self, operation: Operation) -> tuple[int, str, Seen | None]:
+        match operation:
+            case Dmsetup(words):
+                return *self._ask_dmsetup(words), None
+            case Write(device, offset, length, tag):
+                return self._request(lambda node: node_io.write(node, offset, length, tag), device), "", None
+            case Discard(device, offset, length):
+                return self._request(lambda node: node_io.discard(node, offset, length), device), "", None
+            case Flush(device):
+                return self._request(node_io.flush, device), "", None
+            case Read(device, offset, length):
+                digests: list[str] = []
+
+                def act(node: Path) -> int:
+                    status, digest = node_io.read(node, offset, length)
+                    digests.append(digest)
+                    return status
+
+                status = self._request(act, device)
+                return status, "".join(digests), None
+            case Grow(role, kib):
+                file = self._bench.file(role)
+                os.truncate(file, kib << 10)
+                loop.refresh(self._loops[role], file, read_only=False)
+                return 0, "", None
+            case Look():
+                return 0, "", self._look()
+
+    def _ask_dmsetup(self, words: tuple[str, ...]) -> tuple[int, str]:
+        real = tuple(self._real(word) for word in words)
+        status, out, err = self._dmsetup(*real)
+        if status == 0:
+            self._note_suspended(words)
+        return status, self._named(_without_udev(out + err))
+
+    def _note_suspended(self, words: tuple[str, ...]) -> None:
+        verb, names = words[0], {word.strip("{}") for word in words[1:]}
+        if verb == "suspend":
+            self._suspended |= names
+        elif verb in ("resume", "remove"):
+            self._suspended -= names
+
+    def _request(self, act: Callable[[Path], int], device: str) -> int:
+        if self._suspended:
+            return HELD
+        statuses: list[int] = []
+        node = self._node(device)
+        thread = threading.Thread(target=lambda: statuses.append(act(node)), daemon=True)
+        thread.start()
+        thread.join(_REQUEST_SECONDS)
+        if thread.is_alive():
+            self._waiting.append(thread)
+            return WAITS
+        return statuses[0]
+
+    def _look(self) -> Seen:
+        lines = self._lines("status")
+        thins = [name for name, line in lines.items() if line.split()[2] == "thin"]
+        held = bool(self._suspended or self._waiting)
+        _, out, _ = self._dmsetup(*_INFO)
+        infos = {}
+        for line in out.splitlines():
+            name, _, rest = line.partition("/")
+            if name.startswith(self._prefix):
+                infos[name.removeprefix(self._prefix)] = rest
+        return Seen(
+            contents={} if held else {name: node_io.contents(self._node(name)) for name in sorted(thins)},
+            tables=self._lines("table"),
+            infos=dict(sorted(infos.items())),
+            host=node_io.allocated_pages(self._bench.file("data")),
+        )
+
+    def _lines(self, verb: str) -> dict[str, str]:
+        """Return what ``dmsetup status`` or ``table`` says of each device, several targets as one text."""
+        ask = self._kernel_lines if self._bench.kernel else self._dmsetup_lines
+        found: dict[str, list[str]] = {}
+        for name, line in ask(verb):
+            if name.startswith(self._prefix):
+                found.setdefault(name.removeprefix(self._prefix), []).append(self._named(line))
+        return {name: "\n".join(found[name]) for name in sorted(found)}
+
+    def _kernel_lines(self, verb: str) -> Iterator[tuple[str, str]]:
+        for name in control.device_names():
+            for line in control.status_lines(name, table=verb == "table"):
+                yield name, line
+
+    def _dmsetup_lines(self, verb: str) -> Iterator[tuple[str, str]]:
+        _, out, _ = self._dmsetup(verb)
+        for line in out.splitlines():
+            name, colon, rest = line.partition(": ")
+            if colon:
+                yield name, rest
+
+    def _dmsetup(self, *words: str) -> tuple[int, str, str]:
+        return self._bench.tool("dmsetup", *words)
+
+    def _node(self, device: str) -> Path:
+        found = self._loops.get(device)
+        return MAPPER / f"{self._prefix}{device}" if found is None else found.path
+
+    def _real(self, word: str) -> str:
+        def path_or_name(match: re.Match[str]) -> str:
+            device = self._loops.get(match[1])
+            return f"{self._prefix}{match[1]}" if device is None else str(device.path)
+
+        return re.sub(r"\{(\w+)\}", path_or_name, word)
+
+    def _named(self, text: str) -> str:
+        """Put names for paths and numbers."""
+        for role, device in self._loops.items():
+            text = re.sub(rf"{device.path}\b", f"{{{role}}}", text)
+        if re.search(r"\b\d+:\d+\b", text):
+            names = self._numbers()
+            text = re.sub(r"\b\d+:\d+\b", lambda match: names.get(match[0], match[0]), text)
+        return text.replace(self._prefix, "")
+
+    def _numbers(self) -> dict[str, str]:
+        nodes = {role: device.path for role, device in self._loops.items()}
+        nodes.update({path.name.removeprefix(self._prefix): path for path in MAPPER.glob(f"{self._prefix}*")})
+        found = {}
+        for name, path in nodes.items():
+            number = path.stat().st_rdev
+            found[f"{os.major(number)}:{os.minor(number)}"] = f"{{{name}}}"
+        return found
+
+    def _fail_what_waits(self, pool: str) -> None:
+        """Let a pool fail what it holds for want of space."""
+        _, table, _ = self._dmsetup("table", f"{self._prefix}{pool}")
+        words = table.split()
+        if len(words) < 7 or words[2] != "thin-pool":
+            return
+        table = f"{' '.join(words[:7])} 1 error_if_no_space"
+        self._dmsetup("load", f"{self._prefix}{pool}", "--table", table)
+        self._dmsetup("suspend", "--noflush", f"{self._prefix}{pool}")
+        self._dmsetup("resume", f"{self._prefix}{pool}")
+
+
+def _without_udev(text: str) -> str:
+    """Leave out what libdm says about udev, which is the machine's, not device-mapper's."""
+    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("Udev is running"))

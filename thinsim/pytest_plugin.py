@@ -1,0 +1,116 @@
+"""The pytest plugin: fixtures ``thin_pool``, ``backing_store``, ``snapshotter``, ``assert_no_leak``; marks.
+
+Each test that takes one has a fresh pool; after the test the metadata checker must find nothing, and
+nothing is left on the machine. Loaded by every pytest where thinsim is installed, so it imports the
+rest of thinsim in the fixtures alone.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from thinsim.testing.bench import BackingStore, Bench, Snapshotter, ThinPool
+
+_MARKS = (
+    "thin_pool(data_size, metadata_size, block_size, features): the pool to stand up; sizes as 64KiB",
+    "snapshotter(discard_blocks, async_remove, fs_type, ...): keys of the snapshotter for this test",
+    "no_leak: fail the test if a byte is allocated on the host at its end that no mapping needs",
+)
+_CHECK = pytest.StashKey[Callable[[], None]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--thinsim-rig`` and ``--thinsim-config``, also as ini options with underscores."""
+    group = parser.getgroup("thinsim", "thin pools (thinsim)")
+    group.addoption("--thinsim-rig", help="auto, emulated (root, FUSE, loop devices) or process (nothing).")
+    group.addoption("--thinsim-config", help="The snapshotter's TOML, containerd's config.toml for instance.")
+    parser.addini("thinsim_rig", "default of --thinsim-rig", default="auto")
+    parser.addini("thinsim_config", "default of --thinsim-config, relative to the ini-file", default="")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marks known."""
+    for mark in _MARKS:
+        config.addinivalue_line("markers", mark)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Check for leaks at the end of a test marked ``no_leak``: as a failure of it, not of its tear-down."""
+    result = yield
+    check = item.stash.get(_CHECK, None)
+    if check is not None:
+        check()
+    return result
+
+
+@pytest.fixture(autouse=True)
+def _thinsim_no_leak(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("no_leak"):
+        request.node.stash[_CHECK] = request.getfixturevalue("assert_no_leak")
+
+
+@pytest.fixture
+def thinsim_bench(request: pytest.FixtureRequest, tmp_path: Path) -> "Iterator[Bench]":
+    """The rig, with the pool standing and the snapshotter not yet started."""
+    from thinsim.errors import ThinsimError  # noqa: PLC0415 (not when pytest starts)
+    from thinsim.testing.bench import Bench, bench_portal  # noqa: PLC0415
+
+    rig = request.config.getoption("--thinsim-rig") or request.config.getini("thinsim_rig")
+    try:
+        portal = bench_portal(rig, _mark(request, "thin_pool"), _keys(request), tmp_path)
+        with portal:
+            bench = Bench(portal)
+            yield bench
+            problems = bench.check()
+    except (ThinsimError, ValueError) as error:
+        pytest.fail(f"thinsim: {error}", pytrace=False)
+    if problems:
+        pytest.fail("the metadata checker found: " + "; ".join(problems), pytrace=False)
+
+
+@pytest.fixture
+def thin_pool(thinsim_bench: "Bench") -> "ThinPool":
+    """A thin pool; shaped by ``@pytest.mark.thin_pool``."""
+    return thinsim_bench.thin_pool
+
+
+@pytest.fixture
+def backing_store(thinsim_bench: "Bench") -> "BackingStore":
+    """The host's file below the pool: what is allocated, what was given back, planned faults."""
+    return thinsim_bench.backing_store
+
+
+@pytest.fixture
+def snapshotter(thinsim_bench: "Bench") -> "Snapshotter":
+    """A snapshotter on the pool: keys of ``--thinsim-config``, then those of ``@pytest.mark.snapshotter``."""
+    return thinsim_bench.snapshotter()
+
+
+@pytest.fixture
+def assert_no_leak(thinsim_bench: "Bench") -> "Callable[..., None]":
+    """Call it, with *at_most* bytes perhaps: AssertionError names every leak's owner and reason."""
+    return thinsim_bench.assert_no_leak
+
+
+def _keys(request: pytest.FixtureRequest) -> dict[str, Any]:
+    from thinsim.testing.bench import config_keys  # noqa: PLC0415
+
+    keys: dict[str, Any] = {"base_image_size": "256MB"}
+    config = request.config
+    given = config.getoption("--thinsim-config")
+    stated = config.getini("thinsim_config")
+    if given:
+        keys |= config_keys(config.invocation_params.dir / given)
+    elif stated:
+        keys |= config_keys((config.inipath.parent if config.inipath else config.rootpath) / stated)
+    return keys | _mark(request, "snapshotter")
+
+
+def _mark(request: pytest.FixtureRequest, name: str) -> dict[str, Any]:
+    """Return the arguments of all marks of that name, the closest one's last."""
+    marks = list(request.node.iter_markers(name))
+    return {key: value for mark in reversed(marks) for key, value in mark.kwargs.items()}

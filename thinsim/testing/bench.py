@@ -1,0 +1,244 @@
+"""What the fixtures are: a thin pool, the store below it and a snapshotter on it, as plain objects.
+
+Sizes in bytes. Errors are those of the snapshotter (``thinsim.snapshotter.errors``) and of the kernel
+(``thinsim.errors.KernelError``).
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fuse_backing.faults import FaultPlan
+from fuse_backing.ledger import LedgerEvent
+from thinsim.errors import InvalidValueError
+from thinsim.measure.attribution import Leak
+from thinsim.rig.interface import ScenarioRig
+from thinsim.rig.probes import probe_machine
+from thinsim.rig.working_directory import working_directory
+from thinsim.scenario.file.document import OWN_KEYS, Pool
+from thinsim.scenario.file.rigs import RIGS, choose_scenario_rig, stand_up
+from thinsim.scenario.file.session import Session, session
+from thinsim.snapshotter.config import Config
+from thinsim.snapshotter.interface import Mount
+from thinsim.snapshotter.retry import BusyRetry
+from thinsim.testing.portal import Portal
+from thinsim.thin.mapping import Run
+from thinsim.thin.status import PoolStatus, parse_pool_status
+
+
+class _Silent:
+    def say(self, text: str) -> None: ...
+
+    def step(self, phase: str, step: str) -> None: ...
+
+
+class Bench:
+    """One rig with a session on it, in a portal."""
+
+    def __init__(self, portal: Portal[Session]) -> None:
+        self.portal = portal
+        self.session = portal.held
+        self.thin_pool = ThinPool(portal)
+        self.backing_store = BackingStore(portal)
+
+    def snapshotter(self) -> "Snapshotter":
+        """Start the snapshotter."""
+        self.portal.call(self.session.start)
+        return Snapshotter(self.portal)
+
+    def assert_no_leak(self, at_most: int = 0) -> None:
+        """Measure now; AssertionError with every leak's owner if more than *at_most* bytes leak."""
+        leaks = self.backing_store.leaks()
+        leaked = sum(leak.bytes for leak in leaks)
+        if leaked > at_most:
+            lines = [
+                f"  {leak.owner.snapshot or 'thin ' + str(leak.owner.thin_id)}: {leak.bytes} bytes in "
+                f"{leak.blocks} blocks, lost in {leak.owner.operation!r}: {leak.owner.reason}"
+                for leak in leaks
+            ]
+            raise AssertionError("\n".join([f"{leaked} bytes leaked, {at_most} are allowed:", *lines]))
+
+    def check(self) -> list[str]:
+        """Run the metadata checker; empty when the pool is sound."""
+        return self.portal.call(self.session.rig.check)
+
+
+class ThinPool:
+    """The pool: the fixture ``thin_pool``."""
+
+    def __init__(self, portal: Portal[Session]) -> None:
+        self._portal = portal
+        self._rig: ScenarioRig = portal.held.rig
+
+    @property
+    def name(self) -> str:
+        """Its device-mapper name."""
+        return self._rig.shape.name
+
+    @property
+    def rig(self) -> str:
+        """The rig that it stands on."""
+        return self._rig.name
+
+    @property
+    def block_bytes(self) -> int:
+        """A data block's size."""
+        return self._rig.shape.block_bytes
+
+    @property
+    def status(self) -> PoolStatus:
+        """What ``dmsetup status`` says."""
+        return parse_pool_status(self._portal.call(self._rig.dm.status, self.name))
+
+    @property
+    def used(self) -> int:
+        """Bytes in used data blocks."""
+        return self.status.used_data * self.block_bytes
+
+    def mappings(self) -> Mapping[int, Sequence[Run]]:
+        """Return every thin id's mappings."""
+        return self._portal.call(self._rig.mappings)
+
+    def message(self, text: str) -> None:
+        """Send the pool a message, as ``dmsetup message POOL 0 TEXT``. DeviceMapperError."""
+        self._portal.call(self._rig.dm.message, self.name, 0, text)
+
+
+class BackingStore:
+    """The host's file below the pool: the fixture ``backing_store``."""
+
+    def __init__(self, portal: Portal[Session]) -> None:
+        self._portal = portal
+        self._session = portal.held
+
+    @property
+    def allocated(self) -> int:
+        """Bytes that the host has allocated for the data file, once all is written back."""
+        self._portal.call(self._session.rig.settle)
+        return self._portal.call(self._session.rig.host_allocation).allocated
+
+    @property
+    def freed(self) -> int:
+        """Bytes that hole punches have given back so far."""
+        return self._portal.call(self._session.rig.ledger).freed
+
+    @property
+    def punches(self) -> int:
+        """Hole punches so far."""
+        return self._portal.call(self._session.rig.ledger).punches
+
+    def events(self) -> Sequence[LedgerEvent]:
+        """Return what the store saw of the data file."""
+        return self._portal.call(self._session.rig.events, 0)
+
+    def leaks(self) -> list[Leak]:
+        """Measure now, and return every leak with its owner, largest first."""
+        self._portal.call(self._session.measure)
+        return self._session.leaks()
+
+    def set_faults(self, *faults: Mapping[str, Any]) -> None:
+        """Put faults in force, keys as in ``fuse-backing faults set``; none clears. FaultPlanError."""
+        plan = FaultPlan.from_json([dict(fault) for fault in faults]) if faults else FaultPlan()
+        self._portal.call(self._session.set_faults, plan)
+
+
+class Snapshotter:
+    """containerd's devmapper snapshotter, and files in its snapshots: the fixture ``snapshotter``."""
+
+    def __init__(self, portal: Portal[Session]) -> None:
+        self._portal = portal
+        self._session = portal.held
+
+    @property
+    def config(self) -> Config:
+        """Its settings."""
+        return self._session.config
+
+    def prepare(self, key: str, parent: str = "") -> list[Mount]:
+        """Make an active snapshot."""
+        return self._portal.call(self._session.prepare, key, parent)
+
+    def view(self, key: str, parent: str) -> list[Mount]:
+        """Make a read-only snapshot."""
+        return self._portal.call(self._session.view, key, parent)
+
+    def commit(self, name: str, key: str) -> None:
+        """Turn active *key* into committed *name*."""
+        self._portal.call(self._session.commit, name, key)
+
+    def remove(self, key: str) -> None:
+        """Remove a snapshot."""
+        self._portal.call(self._session.remove, key)
+
+    def cleanup(self) -> None:
+        """Do what ``async_remove`` left."""
+        self._portal.call(self._session.cleanup)
+
+    def restart(self) -> None:
+        """Close it and open it on what is on disk."""
+        self._portal.call(self._session.restart)
+
+    def mounts(self, key: str) -> list[Mount]:
+        """Return the mounts of an active snapshot or view."""
+        return self._portal.call(self._session.snapshotter.mounts, key)
+
+    def usage(self, key: str) -> int:
+        """Return the bytes that *key* adds to its parent."""
+        return self._portal.call(self._session.snapshotter.usage, key).size
+
+    def names(self) -> list[str]:
+        """Return all snapshots, sorted."""
+        return self._portal.call(self._session.snapshots)
+
+    def import_layers(self, name: str, layers: int, size: int, parent: str = "") -> list[str]:
+        """Import an image of made-up files; return its committed snapshots NAME-1, ..., bottom first."""
+        return self._portal.call(self._session.import_layers, name, layers, size, parent)
+
+    def write(self, key: str, size: int, name: str = "data") -> None:
+        """Write *size* bytes of new files, called *name*, in an active snapshot."""
+        self._portal.call(self._session.write, key, name, size)
+
+    def overwrite(self, key: str, size: int, name: str = "data") -> None:
+        """Write the first *size* bytes of *name* anew."""
+        self._portal.call(self._session.overwrite, key, name, size)
+
+    def delete(self, key: str, name: str = "data") -> None:
+        """Delete the files *name*."""
+        self._portal.call(self._session.delete, key, name)
+
+    def trim(self, key: str) -> None:
+        """Run fstrim in an active snapshot."""
+        self._portal.call(self._session.trim, key)
+
+
+def config_keys(file: Path) -> dict[str, Any]:
+    """Return the keys of a snapshotter's TOML file, or of containerd's config.toml. InvalidConfigError."""
+    return {key: value for key, value in asdict(Config.load(file)).items() if key not in OWN_KEYS}
+
+
+def bench_portal(
+    rig: str, pool: Mapping[str, Any], keys: Mapping[str, Any], directory: Path
+) -> Portal[Session]:
+    """Return a portal that stands up *rig* (or ``auto``) in *directory*.
+
+    *pool* has keys of a scenario file's ``[pool]``, *keys* those of the snapshotter. EnvironmentLacksError
+    for a rig that can't run here.
+    """
+    shape_of: Callable[[str], Any] = Pool(**pool).shape
+    if rig not in ("auto", *RIGS):
+        raise InvalidValueError(f"there is no rig {rig!r}; there are auto, {', '.join(RIGS)}")
+    chosen = choose_scenario_rig(rig, probe_machine(directory)).rig
+
+    @asynccontextmanager
+    async def stand_up_session() -> AsyncIterator[Session]:
+        async with working_directory(directory, _Silent().say) as (below, journal):
+            shape = shape_of(f"thinsim-{journal.path.stem}")
+            async with (
+                stand_up(chosen, below, shape, journal) as stood,
+                session(stood, keys, BusyRetry(), _Silent(), below / "snapshotter") as opened,
+            ):
+                yield opened
+
+    return Portal(stand_up_session)

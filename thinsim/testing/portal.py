@@ -1,0 +1,73 @@
+"""Async work behind plain calls: trio runs in a thread of its own, and each call waits for its result."""
+
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Generic, TypeVar
+
+import trio
+
+_Held = TypeVar("_Held")
+_Result = TypeVar("_Result")
+
+
+class Portal(Generic[_Held]):
+    """Holds what *stand_up*'s context gives while ``with`` lasts; what that raises, ``with`` raises."""
+
+    def __init__(self, stand_up: Callable[[], AbstractAsyncContextManager[_Held]]) -> None:
+        self._stand_up = stand_up
+        self._thread = threading.Thread(target=self._run, name="thinsim")
+        self._ready = threading.Event()
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._stop: trio.Event | None = None
+        self._held: _Held | None = None
+        self._failure: BaseException | None = None
+
+    def __enter__(self) -> "Portal[_Held]":
+        self._thread.start()
+        self._ready.wait()
+        if self._stop is None:
+            self._thread.join()
+            self._raise_failure()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._stop is not None and self._token is not None and self._thread.is_alive():
+            self._token.run_sync_soon(self._stop.set)
+        self._thread.join()
+        self._raise_failure()
+
+    @property
+    def held(self) -> _Held:
+        """What the context gave."""
+        assert self._held is not None, "inside `with` only"
+        return self._held
+
+    def call(self, work: Callable[..., Awaitable[_Result]], *arguments: object) -> _Result:
+        """Return what *work* returns; it runs in the portal's thread."""
+        return trio.from_thread.run(work, *arguments, trio_token=self._token)
+
+    def _run(self) -> None:
+        try:
+            trio.run(self._main)
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self._ready.set()
+
+    async def _main(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        async with self._stand_up() as self._held:
+            self._stop = trio.Event()
+            self._ready.set()
+            await self._stop.wait()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            while isinstance(failure, BaseExceptionGroup) and len(failure.exceptions) == 1:
+                failure = failure.exceptions[0]
+            raise failure
