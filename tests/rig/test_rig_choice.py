@@ -82,3 +82,15 @@ def test_every_lack_has_a_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_what_is_there_needs_no_fix(tmp_path: Path) -> None:
     assert [finding.fix for finding in probe_machine(tmp_path) if finding.present and finding.fix] == []
+
+
+def test_a_control_node_without_its_driver_is_no_device_mapper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/dev may hold /dev/mapper/control where no driver answers: opening it gives ENODEV."""
+    monkeypatch.setattr(probes, "kernel_has_device_mapper", lambda: False)
+    monkeypatch.setattr(os, "access", lambda *_: True)
+    monkeypatch.setattr(Path, "exists", lambda *_, **__: True)
+    (found,) = (finding for finding in probe_machine(tmp_path) if finding.name == "kernel device-mapper")
+    assert not found.present
+    assert found.fix
