@@ -45,7 +45,7 @@ def guest_script(
         *(f"modprobe -q {module}" for module in _MODULES),
         # Nobody plugs anything in. Where there is a udevd, every dmsetup waits for it, and its probes keep
         # devices busy at any time: two runs would differ. Without it dmsetup makes the nodes itself.
-        # An ended udevd leaves the socket by which libdm tells that one runs; it would be waited for for ever.
+        # An ended udevd leaves the socket by which libdm tells that one runs, and waits for it for ever.
         "udevadm control --exit >/dev/null 2>&1; rm -f /run/udev/control",
         f"mkdir -p /dev/mapper {SCRATCH} {STATE} {HOST_ROOT}",
         f"for disk in $(grep -lsx {SCRATCH_SERIAL} /sys/block/vd*/serial); do",
