@@ -71,7 +71,8 @@ async def _run(tool: str, *words: str, check: bool = True) -> tuple[int, str]:
         done = await trio.run_process(
             [tool, *words],
             capture_stdout=True,
-            stderr=subprocess.PIPE if check else subprocess.STDOUT,
+            capture_stderr=check,
+            stderr=None if check else subprocess.STDOUT,
             check=False,
         )
     except FileNotFoundError:
