@@ -71,8 +71,7 @@ async def _run(tool: str, *words: str, check: bool = True) -> tuple[int, str]:
         done = await trio.run_process(
             [tool, *words],
             capture_stdout=True,
-            capture_stderr=check,
-            stderr=None if check else subprocess.STDOUT,
+            **({"capture_stderr": True} if check else {"stderr": subprocess.STDOUT}),
             check=False,
         )
     except FileNotFoundError:
