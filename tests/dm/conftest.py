@@ -4,11 +4,17 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from device_mapper_benches import BENCHES, POOL, Bench, EmulatedBench, emulated_bench
+from device_mapper_benches import BENCHES, POOL, Bench, EmulatedBench, emulated_bench, needs_kernel
 from drop_in_machine import Machine, machine_of_its_own
 
 
-@pytest.fixture(params=["process", pytest.param("emulated", marks=pytest.mark.rig)])
+@pytest.fixture(
+    params=[
+        "process",
+        pytest.param("emulated", marks=pytest.mark.rig),
+        pytest.param("kernel", marks=needs_kernel),
+    ]
+)
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     async with BENCHES[request.param](tmp_path) as standing:
         yield standing

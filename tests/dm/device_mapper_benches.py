@@ -19,14 +19,18 @@ from typing import Protocol
 import pytest
 import trio
 
+from thinsim import loop
 from thinsim.block.interface import BlockDevice
 from thinsim.block.linux import BLKDISCARD
 from thinsim.block.sparse import SparseBlockDevice
+from thinsim.dm import kernel_metadata
 from thinsim.dm.emulated import EmulatedDeviceMapper
 from thinsim.dm.interface import DeviceMapper
+from thinsim.dm.kernel import INSTALL, KernelDeviceMapper
 from thinsim.dm.local import LocalDeviceMapper
 from thinsim.dm.nodes import NoNodes
 from thinsim.dm.runner import on_thread
+from thinsim.dm.standing.places import kernel_has_device_mapper
 from thinsim.errors import DeviceMapperError
 from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
 from thinsim.rig.interface import PoolShape
@@ -50,6 +54,8 @@ class Bench(Protocol):
     """What a write for which there is no block may fail with."""
     refuses_discards: bool
     """Whether a discard under ignore_discard is an error, as in the kernel."""
+    names_arguments: bool
+    """Whether a refusal repeats the argument that it is about."""
 
     async def write(self, name: str, offset: int, data: bytes) -> None:
         """Write, past every cache."""
@@ -105,6 +111,7 @@ class ProcessBench:
     data_dev: str
     no_space: tuple[int, ...] = (errno.ENOSPC,)
     refuses_discards: bool = True
+    names_arguments: bool = True
 
     async def write(self, name: str, offset: int, data: bytes) -> None:
         try:
@@ -141,6 +148,7 @@ class EmulatedBench:
     data_dev: str
     no_space: tuple[int, ...] = (errno.ENOSPC, errno.EIO)  # older loop drivers know EIO alone
     refuses_discards: bool = False  # the block layer takes a loop device's EOPNOTSUPP for done
+    names_arguments: bool = True
 
     async def write(self, name: str, offset: int, data: bytes) -> None:
         await trio.to_thread.run_sync(direct_write, self.dm.path(name), offset, data)
@@ -156,6 +164,34 @@ class EmulatedBench:
 
     async def check(self, pool: str) -> Sequence[str]:
         return await self.dm.check(pool)
+
+
+@dataclass
+class KernelBench:
+    """The kernel's own thin devices, on loop devices on plain files."""
+
+    dm: KernelDeviceMapper
+    metadata_dev: str
+    data_dev: str
+    metadata_file: Path
+    no_space: tuple[int, ...] = (errno.ENOSPC,)
+    refuses_discards: bool = True
+    names_arguments: bool = False
+
+    async def write(self, name: str, offset: int, data: bytes) -> None:
+        await trio.to_thread.run_sync(direct_write, self.dm.path(name), offset, data)
+
+    async def read(self, name: str, offset: int, length: int) -> bytes:
+        return await trio.to_thread.run_sync(direct_read, self.dm.path(name), offset, length)
+
+    async def discard(self, name: str, offset: int, length: int) -> None:
+        await trio.to_thread.run_sync(block_discard, self.dm.path(name), offset, length)
+
+    async def flush(self, name: str) -> None:
+        await trio.to_thread.run_sync(sync_device, self.dm.path(name))
+
+    async def check(self, pool: str) -> Sequence[str]:
+        return await kernel_metadata.check(self.dm, pool, self.metadata_file)
 
 
 @asynccontextmanager
@@ -181,10 +217,35 @@ async def emulated_bench(directory: Path) -> AsyncIterator[EmulatedBench]:
     journal.close()
 
 
+@asynccontextmanager
+async def kernel_bench(directory: Path) -> AsyncIterator[KernelBench]:
+    """A bench on the kernel's device-mapper; what a test leaves in it is removed."""
+    dm = KernelDeviceMapper()
+    files = directory / "data", directory / "metadata"
+    devices = []
+    for file, size in zip(files, (DATA_SIZE, METADATA_SIZE), strict=True):
+        SparseBlockDevice.create(file, size).close()
+        devices.append(loop.attach(file))
+    before = set(await dm.list())
+    try:
+        yield KernelBench(dm, str(devices[1].path), str(devices[0].path), files[1])
+    finally:
+        # Thins first, then what they stand on.
+        for name in sorted(set(await dm.list()) - before, key=lambda each: each == POOL):
+            await dm.resume(name)
+            await dm.remove(name, retry=True)
+        for device in devices:
+            loop.detach(device)
+
+
 BENCHES: dict[str, Callable[[Path], AbstractAsyncContextManager[Bench]]] = {
     "process": process_bench,
     "emulated": emulated_bench,
+    "kernel": kernel_bench,
 }
+needs_kernel = pytest.mark.skipif(
+    not kernel_has_device_mapper(), reason=f"this kernel has no device-mapper ({INSTALL}; make test-vm)"
+)
 
 
 def direct_write(device: Path, offset: int, data: bytes) -> None:
@@ -239,3 +300,8 @@ def failing(*numbers: int) -> Iterator[None]:
 def refused(number: int, text: str = "") -> AbstractContextManager[object]:
     """Expect a DeviceMapperError with *number* whose text matches *text*."""
     return pytest.raises(DeviceMapperError, match=rf"{text}.*\({errno.errorcode[number]}\)")
+
+
+def about(bench: Bench, complaint: str, argument: str) -> str:
+    """Return what a refusal matches: *complaint*, and *argument* where *bench* repeats it."""
+    return f"{complaint}.*{argument}" if bench.names_arguments else complaint

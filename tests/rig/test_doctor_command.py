@@ -17,7 +17,8 @@ from thinsim.rig.journal import Journal, Kind, all_journals
 from thinsim.rig.probes import Finding
 
 LACK = Finding("loop devices", False, "/dev/loop-control is missing", "modprobe loop")
-NOTHING_RUNS = Finding("hole punching", False, "not supported", "name another --dir", ("emulated", "process"))
+_FILES = ("kernel", "emulated", "process")
+NOTHING_RUNS = Finding("hole punching", False, "not supported", "name another --dir", _FILES)
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +26,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(command, "probe_machine", lambda _: [LACK])
+    monkeypatch.setattr(command, "probe_vm", list)
     return tmp_path / "state"
 
 
@@ -48,8 +50,10 @@ def abandoned(tmp_path: Path) -> Path:
 def test_the_table_shows_each_lack_with_its_fix() -> None:
     status, result = ask()
     assert status == 0
-    assert "no  loop devices  /dev/loop-control is missing  modprobe loop" in result.output
-    assert "rig: process (passed over emulated (loop devices: " in result.output
+    row = "no loop devices /dev/loop-control is missing modprobe loop emulated, kernel"
+    assert row in " ".join(result.output.split())
+    assert "rig: process (passed over kernel (loop devices: " in result.output
+    assert "), emulated (loop devices: " in result.output
 
 
 def test_where_no_rig_can_run_it_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:

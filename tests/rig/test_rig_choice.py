@@ -9,22 +9,36 @@ import pytest
 from thinsim.errors import EnvironmentLacksError
 from thinsim.rig import probes
 from thinsim.rig.findings import Finding
-from thinsim.rig.probes import choose_rig, probe_machine
+from thinsim.rig.probes import Choice, choose_rig, probe_machine
 
 THERE = Finding("loop devices", True, "/dev/loop-control")
 NO_ROOT = Finding("root", False, "effective user id 1000", "run with sudo")
-NO_PUNCH = Finding("hole punching in /x", False, "not supported", "--dir", ("emulated", "process"))
-OPTIONAL = Finding("kernel device-mapper", False, "missing", "modprobe", ())
+NO_PUNCH = Finding("hole punching in /x", False, "not supported", "--dir", ("kernel", "emulated", "process"))
+NO_MAPPER = Finding("kernel device-mapper", False, "not loaded", "modprobe dm-thin-pool", ("kernel",))
+NO_QEMU = Finding("qemu", False, "not in PATH", "make setup-vm", ("vm",))
 
 
-def test_where_nothing_lacks_the_emulated_rig_is_chosen() -> None:
-    assert choose_rig("auto", [THERE, OPTIONAL]).rig == "emulated"
+def test_where_nothing_lacks_the_kernels_own_is_chosen() -> None:
+    assert choose_rig("auto", [THERE, NO_QEMU]) == Choice("kernel", "the best there is")
+
+
+def test_without_device_mapper_the_emulated_rig_is_chosen_and_the_reason_given() -> None:
+    choice = choose_rig("auto", [THERE, NO_MAPPER])
+    assert choice == Choice("emulated", "passed over kernel (kernel device-mapper: not loaded)")
+
+
+def test_a_guest_is_booted_only_when_it_is_asked_for() -> None:
+    assert choose_rig("auto", [NO_ROOT]).rig == "process"
+    assert choose_rig("vm", [NO_ROOT, NO_MAPPER]).rig == "vm"
+    with pytest.raises(EnvironmentLacksError, match=r"rig 'vm' can't run here:\n  qemu: .*make setup-vm"):
+        choose_rig("vm", [NO_QEMU])
 
 
 def test_without_root_the_process_rig_is_chosen_and_the_reason_given() -> None:
     choice = choose_rig("auto", [THERE, NO_ROOT])
     assert choice.rig == "process"
-    assert choice.why == "passed over emulated (root: effective user id 1000)"
+    lack = "root: effective user id 1000"
+    assert choice.why == f"passed over kernel ({lack}), emulated ({lack})"
 
 
 def test_where_no_rig_can_run_each_is_named_with_what_it_lacks() -> None:
@@ -32,6 +46,7 @@ def test_where_no_rig_can_run_each_is_named_with_what_it_lacks() -> None:
         choose_rig("auto", [NO_ROOT, NO_PUNCH])
     assert str(caught.value).splitlines() == [
         "no rig can run here:",
+        "  kernel: root: effective user id 1000; hole punching in /x: not supported",
         "  emulated: root: effective user id 1000; hole punching in /x: not supported",
         "  process: hole punching in /x: not supported",
     ]
@@ -67,3 +82,15 @@ def test_every_lack_has_a_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_what_is_there_needs_no_fix(tmp_path: Path) -> None:
     assert [finding.fix for finding in probe_machine(tmp_path) if finding.present and finding.fix] == []
+
+
+def test_a_control_node_without_its_driver_is_no_device_mapper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/dev may hold /dev/mapper/control where no driver answers: opening it gives ENODEV."""
+    monkeypatch.setattr(probes, "kernel_has_device_mapper", lambda: False)
+    monkeypatch.setattr(os, "access", lambda *_: True)
+    monkeypatch.setattr(Path, "exists", lambda *_, **__: True)
+    (found,) = (finding for finding in probe_machine(tmp_path) if finding.name == "kernel device-mapper")
+    assert not found.present
+    assert found.fix

@@ -65,7 +65,8 @@ def home() -> Iterator[Path]:
 def test_it_plays_the_recording_and_keeps_its_state_at_home(python: str, home: Path) -> None:
     done = as_nobody([python, "-m", "thinsim", "reproduce", "--setting", "on"], home)
     assert done.returncode == 0, done.stderr
-    assert "rig process: passed over emulated (root: effective user id 65534" in done.stderr
+    assert "rig process: passed over kernel (root: effective user id 65534" in done.stderr
+    assert "), emulated (root: effective user id 65534" in done.stderr
     assert list((home / ".local/state/thinsim/runs").iterdir()) == []
 
 

@@ -31,7 +31,7 @@ def rig_for_scenarios(wanted: str, directory: Path | None, notes: Console) -> Ch
     """Return the rig for *wanted*, ``auto`` or a name, told to *notes*. EnvironmentLacksError."""
     findings = probe_machine(directory or Path(tempfile.gettempdir()))
     choice = choose_scenario_rig(wanted, findings)
-    notes.print(f"rig {choice.rig}: {choice.why}", highlight=False)
+    notes.print(f"rig {choice.rig}: {choice.why}", highlight=False, soft_wrap=True)
     return choice
 
 

@@ -17,6 +17,7 @@ from thinsim.rig.findings import Finding
 from thinsim.rig.journal import JournalContent, all_journals
 from thinsim.rig.probes import choose_rig, probe_machine
 from thinsim.rig.recovery import recover
+from thinsim.vm.probe import probe_vm
 
 
 @click.command()
@@ -42,7 +43,7 @@ def doctor(clean: bool, directory: Path | None, as_json: bool) -> int:
             if run.is_abandoned:
                 problems += recover(run, acts.append)
         problems += _clear_dead_stores(acts)
-    findings = probe_machine(directory or Path(tempfile.gettempdir()))
+    findings = [*probe_machine(directory or Path(tempfile.gettempdir())), *probe_vm()]
     try:
         choice = choose_rig("auto", findings)
     except EnvironmentLacksError as error:

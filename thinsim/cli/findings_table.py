@@ -10,9 +10,9 @@ from thinsim.rig.findings import Finding
 def findings_table(findings: Iterable[Finding]) -> Table:
     """Return a row per finding; what no rig needs is a dash, not a lack."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "what", "found", "fix"):
+    for heading in ("", "what", "found", "fix", "for rig"):
         table.add_column(heading)
     for finding in findings:
         mark = "[green]ok[/]" if finding.present else "[red]no[/]" if finding.needed_by else "[dim]-[/]"
-        table.add_row(mark, finding.name, finding.detail, finding.fix)
+        table.add_row(mark, finding.name, finding.detail, finding.fix, ", ".join(finding.needed_by))
     return table

@@ -18,8 +18,10 @@ from thinsim.report.reproduction_json import to_json
 from thinsim.report.reproduction_table import print_to
 from thinsim.rig.probes import RIGS, choose_rig, probe_machine
 from thinsim.scenario.container_lifecycle import Setting
+from thinsim.scenario.in_guest import reproduce_in_guest
 from thinsim.scenario.reproduce import CORE, SUBJECTS, Request
 from thinsim.scenario.reproduce import reproduce as run_reproduction
+from thinsim.vm.probe import probe_vm
 
 
 @click.command()
@@ -74,7 +76,12 @@ from thinsim.scenario.reproduce import reproduce as run_reproduction
     "--record", type=click.Path(path_type=Path), help="Record the block history of the first run here."
 )
 @click.option(
-    "--history", type=click.Path(path_type=Path), help="With --rig process: play this block history."
+    "--history",
+    type=click.Path(path_type=Path),
+    help="Play this block history instead of an image and a container.",
+)
+@click.option(
+    "--guest-kernel", metavar="RELEASE", help="With --rig vm: a release in /boot. Default: the newest."
 )
 def reproduce(
     image: Path | None,
@@ -89,6 +96,7 @@ def reproduce(
     fail_on_leak: int | None,
     record: Path | None,
     history: Path | None,
+    guest_kernel: str | None,
 ) -> int:
     """Import an image, run a container, remove both; once per setting of the snapshotter.
 
@@ -98,10 +106,11 @@ def reproduce(
     """
     notes = Console(stderr=True)
     clean_up_after_killed_runs(notes)
-    choice = choose_rig(rig, probe_machine(directory or Path(tempfile.gettempdir())))
-    notes.print(f"rig {choice.rig}: {choice.why}", highlight=False)
-    _check_fit(choice.rig, image, record, history)
-    settings = _settings(subject, chosen, choice.rig, record)
+    findings = [*probe_machine(directory or Path(tempfile.gettempdir())), *probe_vm()]
+    choice = choose_rig(rig, findings)
+    notes.print(f"rig {choice.rig}: {choice.why}", highlight=False, soft_wrap=True)
+    _check_fit(choice.rig, image, record, history, keep, guest_kernel)
+    settings = _settings(subject, chosen, choice.rig, record, history)
     request = Request(
         rig=choice.rig,
         settings=settings,
@@ -113,9 +122,11 @@ def reproduce(
         record=record,
         history=history,
         repeatable=repeatable,
+        guest_kernel=guest_kernel,
     )
+    carry_out = reproduce_in_guest if choice.rig == "vm" else run_reproduction
     with TerminalProgress(notes) as progress:
-        result = run(lambda: run_reproduction(request, progress))
+        result = run(lambda: carry_out(request, progress))
     document = json.dumps(to_json(result), indent=1)
     if json_path == Path("-"):
         click.echo(document)
@@ -133,24 +144,39 @@ def reproduce(
     return 0
 
 
-def _settings(subject: str, chosen: tuple[str, ...], rig: str, record: Path | None) -> Sequence[Setting]:
+def _settings(
+    subject: str, chosen: tuple[str, ...], rig: str, record: Path | None, history: Path | None
+) -> Sequence[Setting]:
     known = [setting.slug for setting in SUBJECTS[subject]]
     for slug in chosen:
         if slug not in known:
             raise click.UsageError(f"--setting {slug}: of {subject} there are {', '.join(known)}")
     if subject != CORE and rig == "process":
         raise click.UsageError(f"--subject {subject} needs a rig with devices; the process rig has none")
-    if subject != CORE and record is not None:
-        raise click.UsageError("--record records the scenario of the core only")
+    if subject != CORE and (record or history):
+        raise click.UsageError("--record and --history are for the scenario of the core only")
     return [setting for setting in SUBJECTS[subject] if not chosen or setting.slug in chosen]
 
 
-def _check_fit(rig: str, image: Path | None, record: Path | None, history: Path | None) -> None:
+def _check_fit(
+    rig: str,
+    image: Path | None,
+    record: Path | None,
+    history: Path | None,
+    keep: bool,
+    guest_kernel: str | None,
+) -> None:
     if rig == "process" and (image or record):
         option = "--image" if image else "--record"
         raise click.UsageError(
             f"{option} needs a rig that mounts file systems; the process rig only plays block histories "
             "(record one where the emulated rig runs, with --record FILE, and give it with --history FILE)"
         )
-    if rig != "process" and history:
-        raise click.UsageError("--history is for --rig process")
+    if record and rig != "emulated":
+        raise click.UsageError("--record is for --rig emulated: only there every block write is seen")
+    if history and (image or record):
+        raise click.UsageError("--history plays what was recorded: no --image or --record beside it")
+    if keep and rig == "vm":
+        raise click.UsageError("--keep: what a guest has goes with it")
+    if guest_kernel and rig != "vm":
+        raise click.UsageError("--guest-kernel is for --rig vm")

@@ -1,30 +1,23 @@
-"""Which device-mapper a long-lived program stands on.
-
-The one place to extend where the kernel's own can be driven.
-"""
+"""Which device-mapper a long-lived program stands on."""
 
 from pathlib import Path
 
 from thinsim.dm.emulated import EmulatedDeviceMapper
 from thinsim.dm.interface import DeviceMapper
+from thinsim.dm.kernel import KernelDeviceMapper
 from thinsim.dm.standing.places import Places, kernel_has_device_mapper
 from thinsim.dm.standing.start import ensure_running
-from thinsim.errors import EnvironmentLacksError
 
 
 def device_mapper_of_this_machine(control: Path | None = None) -> DeviceMapper:
-    """Return the emulated device-mapper that listens on *control*, or else the standing one, started.
+    """Return the emulated device-mapper that listens on *control*; else the kernel's, where it has one.
 
-    EnvironmentLacksError without *control* where the kernel has a device-mapper: pools would be looked for
-    in the wrong one.
+    Where it has none, the standing one, started.
     """
     if control is not None:
         return EmulatedDeviceMapper(control)
-    places = Places.of_this_user()
     if kernel_has_device_mapper():
-        raise EnvironmentLacksError(
-            "this kernel has a device-mapper of its own, which cannot be served yet; for a pool of the "
-            f"emulated one (thinsim pool create --beside-kernel): --device-mapper {places.verbs}"
-        )
+        return KernelDeviceMapper()
+    places = Places.of_this_user()
     ensure_running(places)
     return EmulatedDeviceMapper(places.verbs)

@@ -12,8 +12,8 @@ def print_to(console: Console, result: Reproduction) -> None:
     """Print what ``thinsim reproduce`` shows."""
     console.print(
         f"{result.image}: {result.layers} layers; a container that writes "
-        f"{format_size(result.container_bytes)}; subject {result.subject}, rig {result.rig}; data blocks of "
-        f"{format_size(result.shape.block_bytes)}\n",
+        f"{format_size(result.container_bytes)}; subject {result.subject}, rig {result.rig}, "
+        f"Linux {result.kernel}; data blocks of {format_size(result.shape.block_bytes)}\n",
         highlight=False,
     )
     columns = [Column(run.setting.name, run.samples, run.leaks) for run in result.runs]

@@ -11,11 +11,11 @@ from pathlib import Path
 import trio
 
 from thinsim.dm.emulated import EmulatedDeviceMapper
-from thinsim.rig.emulated import flush_device
 from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
 from thinsim.rig.host_file import host_allocation
 from thinsim.rig.interface import PoolShape
 from thinsim.rig.journal import Journal
+from thinsim.rig.loop_rig import flush_device
 from thinsim.rig.mounts import RecordedMounter
 from thinsim.snapshotter.host import LinuxHost
 from thinsim.snapshotter.pool_contents import ClosableStore, open_node

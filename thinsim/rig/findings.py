@@ -11,4 +11,4 @@ class Finding:
     present: bool
     detail: str
     fix: str = ""
-    needed_by: tuple[str, ...] = ("emulated",)
+    needed_by: tuple[str, ...] = ("emulated", "kernel")

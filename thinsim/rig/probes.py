@@ -4,12 +4,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
+from thinsim.dm.standing.places import kernel_has_device_mapper
 from thinsim.errors import EnvironmentLacksError
 from thinsim.rig.findings import Finding
+from thinsim.vm.kernels import MODULES, has_thin_pool
 
 
 def probe_machine(directory: Path) -> list[Finding]:
@@ -33,6 +35,14 @@ def probe_machine(directory: Path) -> list[Finding]:
         _ext4(),
         _punch(directory),
         _device_mapper(),
+        *(
+            replace(_command(name, package), needed_by=("kernel",))
+            for name, package in (
+                ("dmsetup", "dmsetup"),
+                ("thin_dump", "thin-provisioning-tools"),
+                ("thin_check", "thin-provisioning-tools"),
+            )
+        ),
     ]
 
 
@@ -44,7 +54,11 @@ class Choice:
     why: str
 
 
-RIGS = ("emulated", "process")
+RIGS = ("kernel", "emulated", "process", "vm")
+_BY_ITSELF = ("kernel", "emulated", "process")
+"""Best first. A guest is booted only when it is asked for: it takes minutes where KVM does not run."""
+
+_WITH_FILES = ("kernel", "emulated", "process")
 
 
 def choose_rig(wanted: str, findings: Iterable[Finding]) -> Choice:
@@ -57,17 +71,13 @@ def choose_rig(wanted: str, findings: Iterable[Finding]) -> Choice:
                 + "\n".join(f"  {f.name}: {f.detail}; {f.fix}" for f in lacks[wanted])
             )
         return Choice(wanted, "asked for")
-    for rig in RIGS:
+    for rig in _BY_ITSELF:
         if not lacks[rig]:
-            passed_over = [f"{other} ({_summary(lacks[other])})" for other in RIGS[: RIGS.index(rig)]]
-            why = (
-                f"passed over {', '.join(passed_over)}"
-                if passed_over
-                else "the best there is in this version"
-            )
-            return Choice(rig, why)
+            better = _BY_ITSELF[: _BY_ITSELF.index(rig)]
+            passed_over = [f"{other} ({_summary(lacks[other])})" for other in better]
+            return Choice(rig, f"passed over {', '.join(passed_over)}" if better else "the best there is")
     raise EnvironmentLacksError(
-        "no rig can run here:\n" + "\n".join(f"  {rig}: {_summary(lacks[rig])}" for rig in RIGS)
+        "no rig can run here:\n" + "\n".join(f"  {rig}: {_summary(lacks[rig])}" for rig in _BY_ITSELF)
     )
 
 
@@ -131,18 +141,16 @@ def _punch(directory: Path) -> Finding:
             False,
             error.strerror or str(error),
             "name a directory on ext4, xfs, btrfs or tmpfs: --dir",
-            RIGS,
+            _WITH_FILES,
         )
-    return Finding(name, True, "works", needed_by=RIGS)
+    return Finding(name, True, "works", needed_by=_WITH_FILES)
 
 
 def _device_mapper() -> Finding:
-    if Path("/dev/mapper/control").exists():
-        return Finding("kernel device-mapper", True, "/dev/mapper/control", needed_by=())
-    return Finding(
-        "kernel device-mapper",
-        False,
-        "/dev/mapper/control is missing",
-        "modprobe dm-thin-pool, if the kernel has it; no rig of this version needs it",
-        (),
-    )
+    name, needed_by = "kernel device-mapper", ("kernel",)
+    if kernel_has_device_mapper():
+        return Finding(name, True, "in the kernel", needed_by=needed_by)
+    if has_thin_pool(MODULES / os.uname().release):
+        return Finding(name, False, "not loaded", "modprobe dm-thin-pool", needed_by)
+    fix = "--rig vm boots a kernel that has it (make setup-vm); --rig emulated needs none"
+    return Finding(name, False, "this kernel has none", fix, needed_by)

@@ -17,6 +17,7 @@ from thinsim.block.faulty import FaultyBlockDevice
 from thinsim.block.interface import BlockDevice
 from thinsim.block.sparse import SparseBlockDevice
 from thinsim.dm.local import LocalDeviceMapper
+from thinsim.dm.mapped_device import MappedDevice
 from thinsim.dm.nodes import NoNodes
 from thinsim.dm.runner import in_place
 from thinsim.rig.host_file import host_allocation
@@ -100,7 +101,12 @@ async def stand_up(
     dm = LocalDeviceMapper(NoNodes(), open_block, in_place)
     async with dm.running():
         await dm.create(shape.name, shape.table(str(metadata_path), str(data_path)))
-        replay = ReplayingHost(dm, shape.name, history or BlockHistory("", 0, "none", 0))
+
+        @asynccontextmanager
+        async def open_volume(name: str) -> AsyncIterator[MappedDevice]:
+            yield dm.volume(name)
+
+        replay = ReplayingHost(open_volume, shape.name, history or BlockHistory("", 0, "none", 0))
         files = ExtentFiles(dm)
         yield ProcessRig(
             shape=shape,

@@ -21,6 +21,7 @@ from typing import Any
 from thinsim import loop
 from thinsim.errors import KernelError
 from thinsim.rig.journal import Journal, JournalContent, Kind, all_journals, read_journal
+from thinsim.rig.mapped_devices import remove_recorded
 from thinsim.rig.patience import soon
 from thinsim.rig.servers import (
     JOURNAL_VARIABLE,
@@ -211,6 +212,7 @@ _UNDO: dict[Kind, Callable[[dict[str, Any], Report], None]] = {
     Kind.PROCESS: _end_process,
     Kind.MOUNT: unmount_recorded,
     Kind.LOOP: _detach,
+    Kind.MAPPED: remove_recorded,
     Kind.LINK: _unlink,
     Kind.DIRECTORY: _remove_directory,
     Kind.KEPT: _nothing,

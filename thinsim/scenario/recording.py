@@ -8,12 +8,16 @@ pattern that is never all zero, so that the host allocates as for real data.
 
 import gzip
 import json
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from thinsim.dm.local import LocalDeviceMapper
+import trio
+
+from thinsim.block.linux import LinuxBlockDevice
+from thinsim.dm.nodes import MAPPER
 from thinsim.dm.write_trace import TracedWrite
 from thinsim.errors import InvalidValueError
 from thinsim.scenario.workload import Workload
@@ -134,11 +138,54 @@ class RecordingHost:
         ]
 
 
-class ReplayingHost:
-    """A SnapshotHost and workload that play a history on a device-mapper in this process."""
+class PlayedDevice(Protocol):
+    """A thin device to play a history on. Bytes."""
 
-    def __init__(self, dm: LocalDeviceMapper, pool: str, history: BlockHistory) -> None:
-        self._dm = dm
+    @property
+    def size(self) -> int:
+        """How large it is."""
+
+    async def write(self, offset: int, data: bytes) -> None:
+        """Write; returns once the pool has it."""
+
+    async def discard(self, offset: int, length: int) -> None:
+        """Discard."""
+
+
+OpenDevice = Callable[[str], AbstractAsyncContextManager[PlayedDevice]]
+"""Opens a thin device by its name."""
+
+
+class _NodeDevice:
+    def __init__(self, device: LinuxBlockDevice) -> None:
+        self._device = device
+
+    @property
+    def size(self) -> int:
+        return self._device.size
+
+    async def write(self, offset: int, data: bytes) -> None:
+        await trio.to_thread.run_sync(self._device.write, offset, data)
+
+    async def discard(self, offset: int, length: int) -> None:
+        await trio.to_thread.run_sync(self._device.discard, offset, length)
+
+
+@asynccontextmanager
+async def open_node(name: str) -> AsyncIterator[PlayedDevice]:
+    """Open a device by its node, past the page cache: each write is one request."""
+    device = await trio.to_thread.run_sync(LinuxBlockDevice, MAPPER / name)
+    try:
+        yield _NodeDevice(device)
+    finally:
+        device.close()
+
+
+class ReplayingHost:
+    """A SnapshotHost and workload that play a history on the devices that *open_device* opens."""
+
+    def __init__(self, open_device: OpenDevice, pool: str, history: BlockHistory) -> None:
+        self._open_device = open_device
         self._pool = pool
         self._history = history
 
@@ -153,7 +200,9 @@ class ReplayingHost:
 
     async def discard(self, device: Path, step: int | None = None) -> None:
         """Discard all of the thin device, as blkdiscard would."""
-        await self._dm.volume(device.name).discard_whole(step)
+        async with self._open_device(device.name) as played:
+            for start in range(0, played.size, step or played.size):
+                await played.discard(start, min(step or played.size, played.size - start))
 
     async def remove_lost_and_found(self, mount: Mount) -> None:
         """Play the short mount."""
@@ -173,11 +222,19 @@ class ReplayingHost:
             writes = self._history.acts[key]
         except KeyError:
             raise InvalidValueError(f"the block history has no act {key!r}") from None
-        for write in writes:
-            volume = self._dm.volume(f"{self._pool}-{write.device}")
-            if write.operation == "discard":
-                await volume.discard(write.offset, write.length)
-                continue
-            for start in range(0, write.length, len(_PATTERN)):
-                piece = min(len(_PATTERN), write.length - start)
-                await volume.write(write.offset + start, _PATTERN[:piece])
+        async with AsyncExitStack() as stack:
+            opened: dict[str, PlayedDevice] = {}
+            for write in writes:
+                if write.device not in opened:
+                    opening = self._open_device(f"{self._pool}-{write.device}")
+                    opened[write.device] = await stack.enter_async_context(opening)
+                await _play(opened[write.device], write)
+
+
+async def _play(device: PlayedDevice, write: TracedWrite) -> None:
+    if write.operation == "discard":
+        await device.discard(write.offset, write.length)
+        return
+    for start in range(0, write.length, len(_PATTERN)):
+        piece = min(len(_PATTERN), write.length - start)
+        await device.write(write.offset + start, _PATTERN[:piece])

@@ -1,5 +1,6 @@
 """The main job: the container lifecycle on a fresh pool per setting, from set-up to the last clean-up."""
 
+import platform
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -10,9 +11,10 @@ from typing import Protocol
 
 import trio
 
-from thinsim.rig import emulated, process
+from thinsim.rig import emulated, kernel, process
 from thinsim.rig.interface import PoolShape, Rig
 from thinsim.rig.journal import Journal
+from thinsim.rig.loop_rig import Contents, LoopRig
 from thinsim.rig.working_directory import working_directory
 from thinsim.scenario.container_lifecycle import (
     SETTINGS,
@@ -24,7 +26,7 @@ from thinsim.scenario.container_lifecycle import (
 from thinsim.scenario.containerd import lifecycle as containerd
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin, devmapper_plugin, proxy_plugin
 from thinsim.scenario.containerd.server import check_installed
-from thinsim.scenario.image.archive import Image, open_image
+from thinsim.scenario.image.archive import NO_IMAGE, Image, open_image
 from thinsim.scenario.image.built import build_image
 from thinsim.scenario.recording import BUNDLED, BlockHistory
 from thinsim.scenario.repeatable import fs_options, repeatable_ext4
@@ -47,7 +49,7 @@ containerd; and its settings."""
 
 _PLUGINS: dict[
     str,
-    Callable[[emulated.EmulatedRig, Config, Journal], AbstractAsyncContextManager[SnapshotterPlugin]],
+    Callable[[LoopRig, Config, Journal], AbstractAsyncContextManager[SnapshotterPlugin]],
 ] = {CONTAINERD: devmapper_plugin, PROXY: proxy_plugin}
 
 
@@ -66,6 +68,8 @@ class Request:
     record: Path | None = None
     history: Path | None = None
     repeatable: bool = False
+    guest_kernel: str | None = None
+    """With the rig vm: the release to boot, None for the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ class Reproduction:
     """All that was measured, and where the time went."""
 
     rig: str
+    kernel: str
+    """The release of Linux that it ran on."""
     subject: str
     image: str
     layers: int
@@ -129,7 +135,7 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
             async with _stand_up(request, of_its_own, shape, journal, image, history, recording) as rig:
                 spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - begun
                 if image is not None and request.subject in _PLUGINS:
-                    assert isinstance(rig, emulated.EmulatedRig), "an image is imported on this rig only"
+                    assert isinstance(rig, LoopRig), "an image is imported where there are devices"
                     run = await _run_containerd(rig, setting, image, request, journal, progress)
                 else:
                     run = await run_lifecycle(
@@ -150,6 +156,7 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
             history.save(request.record)
         return Reproduction(
             rig=request.rig,
+            kernel=platform.release(),
             subject=request.subject,
             image=history.image,
             layers=history.layers,
@@ -163,7 +170,7 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
 
 
 async def _run_containerd(
-    rig: emulated.EmulatedRig,
+    rig: LoopRig,
     setting: Setting,
     image: Image,
     request: Request,
@@ -179,7 +186,7 @@ async def _run_containerd(
             container_bytes=request.container_bytes,
             plugin=plugin,
             sockets=rig.sockets,
-            take_activity=rig.dm.take_activity,
+            take_activity=rig.take_activity,
             journal=journal,
             progress=progress,
         )
@@ -193,7 +200,7 @@ async def _image(
     request: Request, directory: Path, stack: AsyncExitStack, progress: Progress
 ) -> tuple[Image | None, BlockHistory]:
     """Return the image to import, none where a history is played; and the history played or to record."""
-    if request.rig == "process":
+    if request.rig == "process" or request.history is not None:
         history = BlockHistory.load(request.history or BUNDLED)
         progress.say(f"playing recorded block writes ({history.image}): no file system is mounted")
         return None, history
@@ -226,16 +233,16 @@ async def _stand_up(
     history: BlockHistory,
     recording: bool,
 ) -> AsyncIterator[Rig]:
-    if image is None:
+    if request.rig == "process":
         async with process.stand_up(directory, shape, history) as played:
             yield played
-    else:
-        async with emulated.stand_up(
-            directory,
-            shape,
-            journal,
-            image=image,
-            container_bytes=request.container_bytes,
-            record=history if recording else None,
-        ) as real:
-            yield real
+        return
+    contents = Contents(
+        image or NO_IMAGE,
+        request.container_bytes,
+        played=history if image is None else None,
+        record=history if recording else None,
+    )
+    stand_up = {"emulated": emulated.stand_up, "kernel": kernel.stand_up}[request.rig]
+    async with stand_up(directory, shape, journal, contents) as real:
+        yield real

@@ -43,6 +43,10 @@ def guest_script(
         "# Generated for one guest.",
         f": > {_quote(shared / BOOTED)}",
         *(f"modprobe -q {module}" for module in _MODULES),
+        # Nobody plugs anything in. Where there is a udevd, every dmsetup waits for it, and its probes keep
+        # devices busy at any time: two runs would differ. Without it dmsetup makes the nodes itself.
+        # An ended udevd leaves the socket by which libdm tells that one runs, and waits for it for ever.
+        "udevadm control --exit >/dev/null 2>&1; rm -f /run/udev/control",
         f"mkdir -p /dev/mapper {SCRATCH} {STATE} {HOST_ROOT}",
         f"for disk in $(grep -lsx {SCRATCH_SERIAL} /sys/block/vd*/serial); do",
         f'    disk=${{disk%/serial}}; mount -t ext4 "/dev/${{disk##*/}}" {SCRATCH}',
@@ -61,7 +65,7 @@ def guest_script(
             for number, share in enumerate(hidden):
                 lines.append(f"    mount --move {_ASIDE}{number} {_quote(share)}")
         lines.append("fi")
-    variables = {**environment, "THINSIM_STATE_DIR": str(STATE)}
+    variables = {**environment, "THINSIM_STATE_DIR": str(STATE), "DM_DISABLE_UDEV": "1"}
     lines += [
         f"cd {_quote(directory)} || exit",
         shlex.join(["env", *(f"{name}={value}" for name, value in variables.items()), *command]),

@@ -27,7 +27,7 @@ def installed_kernels(boot: Path = BOOT, modules: Path = MODULES) -> list[GuestK
     found = [
         GuestKernel(image, image.name.removeprefix(_IMAGE))
         for image in boot.glob(f"{_IMAGE}*")
-        if _has_thin_pool(modules / image.name.removeprefix(_IMAGE))
+        if has_thin_pool(modules / image.name.removeprefix(_IMAGE))
     ]
     return sorted(found, key=lambda kernel: _order(kernel.release), reverse=True)
 
@@ -46,7 +46,7 @@ def find_kernel(wanted: str | None, boot: Path = BOOT, modules: Path = MODULES) 
     if wanted is not None and Path(wanted).is_file():
         image = Path(wanted).resolve()
         release = image.name.removeprefix(_IMAGE)
-        if _has_thin_pool(image.parent.parent / "lib/modules" / release):
+        if has_thin_pool(image.parent.parent / "lib/modules" / release):
             return GuestKernel(image, release)
     known = ", ".join(kernel.release for kernel in kernels)
     if wanted is None:
@@ -56,7 +56,8 @@ def find_kernel(wanted: str | None, boot: Path = BOOT, modules: Path = MODULES) 
     )
 
 
-def _has_thin_pool(folder: Path) -> bool:
+def has_thin_pool(folder: Path) -> bool:
+    """Tell whether the kernel whose modules are in *folder* has dm-thin, as a module or built in."""
     for listing in ("modules.dep", "modules.builtin"):
         try:
             if f"/{_MODULE}" in (folder / listing).read_text():

@@ -72,7 +72,7 @@ def preloaded_library() -> Path:
     raise EnvironmentLacksError("the preloaded library _dmcontrol is not built: run make setup")
 
 
-def real_dmsetup(programs: Path) -> Path:
+def real_dmsetup(programs: Path | None = None) -> Path:
     """Return the machine's own dmsetup, past the drop-in in *programs*."""
     for directory in ("/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin"):
         found = shutil.which("dmsetup", path=directory)

@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from thinsim.dm.standing import dropin
-from thinsim.rig.emulated import EmulatedRig
-from thinsim.rig.emulated_stack import CONTROL_DEVICE
+from thinsim.dm.emulated import EmulatedDeviceMapper
 from thinsim.rig.journal import Journal
+from thinsim.rig.loop_rig import LoopRig
 from thinsim.rig.servers import Server
 from thinsim.snapshotter.config import PLUGIN, Config
 
@@ -37,11 +36,9 @@ class SnapshotterPlugin:
 
 @asynccontextmanager
 async def devmapper_plugin(
-    rig: EmulatedRig, config: Config, journal: Journal
+    rig: LoopRig, config: Config, journal: Journal
 ) -> AsyncIterator[SnapshotterPlugin]:
-    """containerd's own devmapper snapshotter, with a dmsetup that talks to the rig's device-mapper."""
-    programs = rig.directory / "bin"
-    programs.mkdir(mode=0o700)
+    """containerd's own devmapper snapshotter, with the dmsetup of the rig."""
     stanza = _DEVMAPPER.format(
         plugin=PLUGIN,
         pool=quoted(config.pool_name),
@@ -51,13 +48,11 @@ async def devmapper_plugin(
         async_remove=str(config.async_remove).lower(),
         fs_options=quoted(config.fs_options),
     )
-    yield SnapshotterPlugin("devmapper", stanza, dropin.write(programs, rig.sockets / CONTROL_DEVICE))
+    yield SnapshotterPlugin("devmapper", stanza, rig.subject_environment())
 
 
 @asynccontextmanager
-async def proxy_plugin(
-    rig: EmulatedRig, config: Config, journal: Journal
-) -> AsyncIterator[SnapshotterPlugin]:
+async def proxy_plugin(rig: LoopRig, config: Config, journal: Journal) -> AsyncIterator[SnapshotterPlugin]:
     """thinsim's snapshotter in a process of its own: ``thinsim snapshotter serve``."""
     file = rig.directory / "snapshotter.toml"
     file.write_text(config.to_toml())
@@ -67,7 +62,8 @@ async def proxy_plugin(
         "thinsim",
         [
             *("snapshotter", "serve", "--config", str(file), "--socket", str(socket)),
-            *("--device-mapper", str(rig.dm.socket), "--journal", str(journal.path)),
+            *("--journal", str(journal.path)),
+            *(("--device-mapper", str(rig.dm.socket)) if isinstance(rig.dm, EmulatedDeviceMapper) else ()),
         ],
         rig.directory / "snapshotter.log",
         journal,

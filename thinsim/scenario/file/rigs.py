@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from thinsim.errors import EnvironmentLacksError, InvalidValueError
-from thinsim.rig import emulated, process
+from thinsim.rig import emulated, kernel, process
 from thinsim.rig.findings import Finding
 from thinsim.rig.interface import PoolShape, ScenarioRig
 from thinsim.rig.journal import Journal
 from thinsim.rig.probes import Choice, choose_rig
 
-RIGS = ("emulated", "process")
+RIGS = ("kernel", "emulated", "process")
 """Best first."""
 
 
@@ -37,6 +37,9 @@ async def stand_up(
     if rig == "process":
         async with process.stand_up(directory, shape) as of_process:
             yield of_process
+    elif rig == "kernel":
+        async with kernel.stand_up(directory, shape, journal) as of_kernel:
+            yield of_kernel
     elif rig == "emulated":
         async with emulated.stand_up(directory, shape, journal) as of_daemon:
             yield of_daemon

@@ -1,0 +1,131 @@
+"""The lowest part of a rig with devices: a backing store, and two loop devices on files of it for a pool."""
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import trio
+
+from fuse_backing.mounts import mount_on, unmount
+from fuse_backing.store import StoreClient
+from thinsim import loop
+from thinsim.rig.interface import PoolShape
+from thinsim.rig.journal import Journal, Kind
+from thinsim.rig.servers import Server
+from thinsim.rig.sockets import make_socket_directory
+from thinsim.rig.unmounting import abort_served
+from thinsim.units import Bytes
+
+DATA_FILE = "data"
+METADATA_FILE = "metadata"
+
+
+@dataclass(frozen=True, slots=True)
+class Backing:
+    """What stands: the store, its client, the devices a pool goes on."""
+
+    store: StoreClient
+    store_server: Server
+    data: loop.LoopDevice
+    metadata: loop.LoopDevice
+    files: Path
+    """Where the two files are on the host, below the store."""
+    sockets: Path
+    """Where servers listen, on a short path."""
+
+    @property
+    def data_file(self) -> Path:
+        """The data file on the host."""
+        return self.files / DATA_FILE
+
+    @property
+    def metadata_file(self) -> Path:
+        """The metadata file on the host."""
+        return self.files / METADATA_FILE
+
+    def pool_table(self, shape: PoolShape) -> str:
+        """Return the table line of a pool of *shape* on the two devices."""
+        return shape.table(str(self.metadata.path), str(self.data.path))
+
+
+@asynccontextmanager
+async def stand_up_backing(directory: Path, shape: PoolShape, journal: Journal) -> AsyncIterator[Backing]:
+    """Stand it up in *directory*, which exists and keeps the files; tear it down on the way out.
+
+    Everything taken is in *journal* before it is taken.
+    """
+    async with AsyncExitStack() as stack:
+        files, store = (directory / name for name in ("host", "store"))
+        for made in (files, store):
+            made.mkdir(mode=0o700)
+        sockets, sockets_entry = make_socket_directory(journal)
+        stack.callback(journal.end, sockets_entry)
+        stack.callback(shutil.rmtree, sockets)
+        server = await start_server_of_mount(
+            stack,
+            "backing store",
+            "fuse_backing",
+            ["mount", str(files), str(store), "--foreground", "--control", str(sockets / "store.sock")],
+            store,
+            directory / "store.log",
+            journal,
+        )
+        yield Backing(
+            store=StoreClient(sockets / "store.sock"),
+            store_server=server,
+            data=await _attach(stack, store / DATA_FILE, shape.data_size, journal),
+            metadata=await _attach(stack, store / METADATA_FILE, shape.metadata_size, journal),
+            files=files,
+            sockets=sockets,
+        )
+
+
+async def start_server_of_mount(
+    stack: AsyncExitStack,
+    role: str,
+    module: str,
+    arguments: list[str],
+    mountpoint: Path,
+    log: Path,
+    journal: Journal,
+) -> Server:
+    """Start a server that mounts *mountpoint*; *stack* ends both, in the right order."""
+    stack.callback(_end_mount, mountpoint, journal, journal.begin(Kind.MOUNT, target=mountpoint))
+    server = await Server.start(role, module, arguments, log, journal)
+    stack.push_async_callback(server.stop)
+    return server
+
+
+def _end_mount(mountpoint: Path, journal: Journal, entry: str) -> None:
+    """A server takes its mount with it; one that was killed leaves it, dead."""
+    if mount_on(mountpoint) is not None:
+        abort_served(mountpoint)
+    if mount_on(mountpoint.resolve(strict=False)) is not None:
+        unmount(mountpoint, lazy=True)
+    journal.end(entry)
+
+
+async def _attach(stack: AsyncExitStack, file: Path, size: Bytes, journal: Journal) -> loop.LoopDevice:
+    """Make a sparse file of *size* bytes on the store and attach it."""
+    entry = journal.begin(Kind.LOOP, file=file)
+    device = await trio.to_thread.run_sync(_make_and_attach, file, size)
+    journal.amend(entry, **asdict(device))
+
+    async def detach() -> None:
+        await trio.to_thread.run_sync(loop.detach, device)
+        journal.end(entry)
+
+    async def shielded() -> None:
+        with trio.CancelScope(shield=True):
+            await detach()
+
+    stack.push_async_callback(shielded)
+    return device
+
+
+def _make_and_attach(file: Path, size: int) -> loop.LoopDevice:
+    with file.open("xb") as made:
+        made.truncate(size)
+    return loop.attach(file)

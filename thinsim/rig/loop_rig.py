@@ -1,0 +1,138 @@
+"""What the rigs with devices have in common: a pool on loop devices on a backing store, and file systems.
+
+How the pool's mappings are learnt, and what a snapshotter of its own process finds in PATH, is each
+rig's own (``thinsim.rig.emulated``, ``thinsim.rig.kernel``).
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from fuse_backing.faults import FaultPlan
+from fuse_backing.ledger import LedgerEvent
+from thinsim import loop
+from thinsim.dm.activity import Activity
+from thinsim.dm.interface import DeviceMapper
+from thinsim.rig.backing import DATA_FILE, Backing
+from thinsim.rig.host_file import host_allocation
+from thinsim.rig.interface import HostAllocation, LedgerTotals, PoolShape
+from thinsim.rig.journal import Journal
+from thinsim.rig.mounts import RecordedMounter
+from thinsim.scenario.files import SnapshotFiles
+from thinsim.scenario.image.archive import NO_IMAGE, Image
+from thinsim.scenario.mounted_files import MountedFiles
+from thinsim.scenario.mounted_workload import MountedWorkload
+from thinsim.scenario.recording import BlockHistory, ReplayingHost, open_node
+from thinsim.scenario.workload import Workload
+from thinsim.snapshotter.host import LinuxHost, SnapshotHost
+from thinsim.thin.mapping import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What goes on the pool: an image and a container of so many bytes, or the writes of a *played* history.
+
+    With *record* the block writes of every act are noted in it (emulated rig only).
+    """
+
+    image: Image = NO_IMAGE
+    container_bytes: int = 0
+    played: BlockHistory | None = None
+    record: BlockHistory | None = None
+
+
+NOTHING = Contents()
+
+
+@dataclass(slots=True)
+class LoopRig(ABC):
+    """A Rig, but for what its subclasses add. *written_at_start* is the data device's count, bytes."""
+
+    name: str
+    shape: PoolShape
+    dm: DeviceMapper
+    host: SnapshotHost
+    workload: Workload
+    files: SnapshotFiles
+    directory: Path
+    backing: Backing
+    written_at_start: int
+
+    @property
+    def sockets(self) -> Path:
+        """A directory for the sockets of the subject, on a short path."""
+        return self.backing.sockets
+
+    async def settle(self) -> None:
+        """Commit the pool (status does), then flush the data loop down to the host."""
+        await self.dm.status(self.shape.name)
+        await trio.to_thread.run_sync(flush_device, self.backing.data.path)
+
+    async def host_allocation(self) -> HostAllocation:
+        """Read the host file's extent map, past the store."""
+        return await trio.to_thread.run_sync(host_allocation, self.backing.data_file)
+
+    async def ledger(self) -> LedgerTotals:
+        """Ask the backing store for the data file's totals."""
+        by_file = await self.backing.store.totals_by_file()
+        totals = by_file.get(DATA_FILE)
+        if totals is None:
+            return LedgerTotals(0, 0, 0)
+        return LedgerTotals(totals.events, totals.punched_bytes, totals.freed)
+
+    async def written_bytes(self) -> int:
+        """The kernel's count of bytes written to the data loop device."""
+        return loop.traffic(self.backing.data.path).written_bytes - self.written_at_start
+
+    async def set_faults(self, plan: FaultPlan) -> None:
+        """Tell the backing store."""
+        await self.backing.store.set_faults(plan)
+
+    async def events(self, since: int) -> Sequence[LedgerEvent]:
+        """Ask the backing store."""
+        return [event for event in await self.backing.store.events(since) if event.file == DATA_FILE]
+
+    @abstractmethod
+    async def mappings(self) -> Mapping[int, Sequence[Run]]:
+        """Return every thin id's mappings."""
+
+    @abstractmethod
+    async def check(self) -> list[str]:
+        """Run the metadata checker; empty when the pool is sound."""
+
+    @abstractmethod
+    def subject_environment(self) -> Mapping[str, str]:
+        """Return what a snapshotter in a process of its own needs in its environment. Call it once."""
+
+    @abstractmethod
+    async def take_activity(self) -> tuple[Activity, ...]:
+        """Return what was done to thin devices since the last call, by whom ever."""
+
+
+def stand_up_host(
+    stack: AsyncExitStack, directory: Path, pool: str, journal: Journal, contents: Contents
+) -> tuple[SnapshotHost, Workload, SnapshotFiles]:
+    """Return what makes file systems and what writes to them; *stack* unmounts what is still mounted."""
+    mounter = RecordedMounter(journal)
+    stack.push_async_callback(mounter.unmount_all)
+    files = MountedFiles(mounter, directory / "files")
+    if contents.played is not None:
+        played = ReplayingHost(open_node, pool, contents.played)
+        return played, played, files
+    host = LinuxHost(mounter, directory / "lost+found")
+    workload = MountedWorkload(mounter, directory / "root", contents.image, contents.container_bytes)
+    return host, workload, files
+
+
+def flush_device(device: Path) -> None:
+    """Return when what was written to *device* has reached what is below it."""
+    fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
