@@ -15,7 +15,7 @@ from pathlib import Path
 import trio
 
 from fuse_backing import mounts
-from fuse_backing.allocation import Range, allocated_bytes, allocated_ranges
+from fuse_backing.allocation import allocated_bytes
 from fuse_backing.faults import FaultPlan
 from fuse_backing.ledger import LedgerEvent, Totals
 from fuse_backing.store import StoreClient
@@ -126,11 +126,6 @@ class Store:
         """What the host has allocated of a file, read past the store."""
         with self.host(name).open("rb") as file:
             return allocated_bytes(file.fileno(), 0, (1 << 63) - 1)
-
-    def allocated_ranges(self, name: str) -> list[Range]:
-        """The same as (start, end) in bytes."""
-        with self.host(name).open("rb") as file:
-            return allocated_ranges(file.fileno(), 0, (1 << 63) - 1)
 
     def memory(self) -> int:
         """The server's resident set in bytes."""
