@@ -25,7 +25,9 @@ _CHECK = pytest.StashKey[Callable[[], None]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--thinsim-rig`` and ``--thinsim-config``, also as ini options with underscores."""
     group = parser.getgroup("thinsim", "thin pools (thinsim)")
-    group.addoption("--thinsim-rig", help="auto, emulated (root, FUSE, loop devices) or process (nothing).")
+    group.addoption(
+        "--thinsim-rig", help="auto, kernel, emulated (root, FUSE, loop devices) or process (nothing)."
+    )
     group.addoption("--thinsim-config", help="The snapshotter's TOML, containerd's config.toml for instance.")
     parser.addini("thinsim_rig", "default of --thinsim-rig", default="auto")
     parser.addini("thinsim_config", "default of --thinsim-config, relative to the ini-file", default="")

@@ -135,4 +135,4 @@ def test_a_rig_that_cannot_run_here_says_why(inner: pytest.Pytester) -> None:
     inner.makepyfile("def test_it(thin_pool): pass\n")
     done = inner.runpytest_subprocess("--thinsim-rig=moon")
     done.assert_outcomes(errors=1)
-    assert "thinsim: there is no rig 'moon'; there are auto, emulated, process" in done.stdout.str()
+    assert "thinsim: there is no rig 'moon'; there are auto, kernel, emulated, process" in done.stdout.str()
