@@ -31,6 +31,7 @@ from thinsim.conformance.history import (
     Write,
 )
 from thinsim.conformance.node_io import CONTENT_BYTES, HASH_BYTES, allocated_pages, pattern
+from thinsim.conformance.suspended import Suspended
 from thinsim.dm.interface import DeviceInfo
 from thinsim.dm.local import LocalDeviceMapper
 from thinsim.dm.mapped_device import MappedDevice
@@ -90,13 +91,18 @@ class _Run:
         self._files = files
         self._nursery = nursery
         self._waiting = 0
+        self._suspended = Suspended()
+        self._lines: dict[str, str] = {}
 
     async def answer(self, operation: Operation) -> Answer:
-        status, text, seen = await self._act(operation)
+        held = self._suspended.holds(operation)
+        status, text, seen = (HELD, "", None) if held else await self._act(operation)
         if self._waiting:
             await trio.sleep(_WAIT_SECONDS)
-        lines = {name: await self._dm.status(name) for name in await self._dm.list()}
-        return Answer(status, text, {name: line for name, line in lines.items() if line}, None, seen)
+        noflush = not self._suspended.pools_may_commit
+        lines = {name: await self._dm.status(name, noflush=noflush) for name in await self._dm.list()}
+        self._lines = {name: line for name, line in lines.items() if line}
+        return Answer(status, text, self._lines, None, seen)
 
     async def _act(self, operation: Operation) -> tuple[int, str, Seen | None]:
         match operation:
@@ -119,9 +125,11 @@ class _Run:
 
     async def _ask(self, words: tuple[str, ...]) -> tuple[int, str]:
         try:
-            return 0, await self._dmsetup(*(self._real(word) for word in words))
+            text = await self._dmsetup(*(self._real(word) for word in words))
         except KernelError as error:
             return 1, f"{ERRNO_TEXT}{error.errno}"
+        self._suspended.note(words, self._lines)
+        return 0, text
 
     async def _dmsetup(self, verb: str, *words: str) -> str:
         flags = {word for word in words if word.startswith("--") and word != "--table"}
@@ -153,8 +161,6 @@ class _Run:
         self, device: str, act: Callable[[MappedDevice], Awaitable[tuple[int, str]]]
     ) -> tuple[int, str]:
         """Send a request; one that does not come back soon goes on by itself."""
-        if any(each.suspended for each in self._dm.devices.values()):
-            return HELD, ""
         found = self._dm.devices.get(device)
         if found is None:
             return errno.ENOENT, ""
@@ -179,7 +185,7 @@ class _Run:
     async def _look(self) -> Seen:
         infos, contents, tables = {}, {}, {}
         devices = self._dm.devices
-        held = self._waiting or any(each.suspended for each in devices.values())
+        held = self._waiting or self._suspended
         for name in sorted(devices):
             info = await self._dm.info(name)
             infos[name] = f"{_attributes(info)}/{info.target_count}/{info.event_nr}"
