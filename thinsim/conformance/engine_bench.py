@@ -8,12 +8,13 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import trio
 
 from thinsim.block.borrowed import Borrowed
+from thinsim.block.discard_pieces import discard_pieces
 from thinsim.block.interface import BlockDevice
 from thinsim.block.sparse import SparseBlockDevice
 from thinsim.conformance.answer import HELD, WAITS, Answer, Ending, Recording, Seen
@@ -45,7 +46,6 @@ from thinsim.thin.metadata.dump import xml_lines
 ENGINE = "engine"
 _WAIT_SECONDS = 0.3
 _FILE_NUMBER = re.compile(r"\b0:0\b")  # files have no number
-_LONGEST_DISCARD = 0xFFFFFFFF
 _READ_PIECE = 1 << 20
 
 
@@ -214,21 +214,6 @@ class _Run:
         return re.sub(r"\{(\w+)\}", path_or_name, word)
 
 
-def block_layer_pieces(begin: int, end: int, granularity: int) -> Iterator[tuple[int, int]]:
-    """Cut a discard as the block layer does, in sectors (block/blk-lib.c, __blkdev_issue_discard).
-
-    It aligns as if every granularity were a power of two, so that others are cut in odd places.
-    """
-    regular = granularity & (granularity - 1) == 0
-    longest = (_LONGEST_DISCARD & -(granularity * 512)) // 512 if regular else 0
-    while begin < end:
-        aligned = ((begin - 1) | (granularity - 1)) + 1
-        wanted = aligned - begin if aligned != begin else longest or end - begin
-        piece = min(end - begin, wanted)
-        yield begin, begin + piece
-        begin += piece
-
-
 async def _write(device: MappedDevice, offset: int, length: int, tag: int) -> tuple[int, str]:
     if offset >= device.size:
         return errno.ENOSPC, ""
@@ -256,8 +241,8 @@ async def _discard(device: MappedDevice, offset: int, length: int) -> tuple[int,
         return errno.EOPNOTSUPP, ""
     if offset + length > device.size:
         return errno.EINVAL, ""
-    for begin, end in block_layer_pieces(offset // 512, (offset + length) // 512, device.granularity // 512):
-        await device.discard(begin * 512, (end - begin) * 512)
+    for start, size in discard_pieces(offset, length, device.granularity):
+        await device.discard(start, size)
     return 0, ""
 
 
