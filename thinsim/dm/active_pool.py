@@ -24,12 +24,13 @@ from thinsim.dm.remap_lock import RemapLock
 from thinsim.dm.runner import Runner
 from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.thin.check import check
-from thinsim.thin.device import OutOfDataSpace, ThinDevice
+from thinsim.thin.device import ThinDevice
 from thinsim.thin.mapping import Run
 from thinsim.thin.metadata.blocks import BlockNotResidentError
 from thinsim.thin.modes import PoolMode
 from thinsim.thin.plan import Commit
 from thinsim.thin.pool import Pool
+from thinsim.thin.space_errors import OutOfDataSpace
 from thinsim.thin.status import ThinStatus
 from thinsim.thin.table import PoolTable
 from thinsim.units import Sectors, bytes_of
