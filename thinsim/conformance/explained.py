@@ -23,16 +23,6 @@ def _refused_discard(comparison: Comparison, operation: Operation | None, histor
     )
 
 
-def _aborted_creation(comparison: Comparison, operation: Operation | None, history: History) -> bool:
-    return history.name == "full-metadata-48" and comparison.behaviour in (
-        Behaviour.COMMAND,
-        Behaviour.WRITE,
-        Behaviour.CONTENTS,
-        Behaviour.INFO,
-        Behaviour.OTHER,
-    )
-
-
 def _file_as_pool(comparison: Comparison, operation: Operation | None, history: History) -> bool:
     table = operation.words[-1] if isinstance(operation, Dmsetup) else ""
     return comparison.behaviour is Behaviour.COMMAND and " thin {" in table
@@ -93,12 +83,6 @@ _KNOWN = (
         _file_as_pool,
         "a thin device on what is no pool: the history names a loop device (EINVAL), for which the "
         "engine has a file, no device at all (ENODEV)",
-    ),
-    _Known(
-        ("engine", "emulated"),
-        _aborted_creation,
-        "a thin id whose transaction was aborted for want of metadata (a device of 12 blocks) stays in the "
-        "kernel's memory: it can be activated, status `Error`, EIO; thinsim forgets it with the transaction",
     ),
     _Known(
         ("emulated",),
