@@ -51,15 +51,16 @@ async def serve(directory: Path) -> None:
             if not requests and ends:
                 return
             for request in requests:
-                await _answer(request, bench)
+                await answer(request, bench)
             await trio.sleep(_POLL_SECONDS)
 
 
-async def _answer(request: Path, bench: Bench) -> None:
+async def answer(request: Path, bench: Bench, step_seconds: float = _STEP_SECONDS) -> None:
+    """Put the answer in the request's place; does not return when a step takes longer than *step_seconds*."""
     begun = time.monotonic()
     history = history_from_json(json.loads(request.read_text()))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_watch, request, bench)
+        nursery.start_soon(_watch, request, bench, step_seconds)
         recording = await trio.to_thread.run_sync(bench.record, history)
         nursery.cancel_scope.cancel()
     _put(request, recording_to_json(recording))
@@ -67,12 +68,13 @@ async def _answer(request: Path, bench: Bench) -> None:
     _say(f"{history.name}: {len(history.operations)} operations, {seconds:.0f} s")
 
 
-async def _watch(request: Path, bench: Bench) -> None:
-    """End this process when a step does: what hangs in the kernel can't be ended."""
+async def _watch(request: Path, bench: Bench, step_seconds: float) -> None:
+    """End this process when a step does not end: what hangs in the kernel can't be ended otherwise."""
     bench.step_begun = time.monotonic()
-    while time.monotonic() - bench.step_begun < _STEP_SECONDS:
+    while time.monotonic() - bench.step_begun < step_seconds:
         await trio.sleep(_POLL_SECONDS)
-    hung = f"{bench.step} has not ended within {_STEP_SECONDS:g} s; {'; '.join(_waiting())}"
+    where = "; ".join(_waiting())
+    hung = f"{bench.step} has not ended within {step_seconds:g} s{where and f': {where}'}"
     _say(hung)
     _put(request, {HUNG: hung})
     os._exit(1)
