@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Let a pool live through pool_life_steps.py with the dmsetup in PATH; print what each step answered.
+"""Let a pool live through sections of steps with the dmsetup in PATH; print what each step answered.
 
 usage: record_pool_life.py DIRECTORY [SECTION]...
 
+The sections are those of pool_life_space.py, _devices.py, _failures.py and _losses.py, each on fresh devices.
 DIRECTORY takes sparse files with loop devices on them. A JSON line a step: its section, the step, ``error``
 (the errno's name, null for success), ``text`` where it has one, ``at`` which second it was carried out, and
 the pool's status (without a commit) and event number after it. Standard library only.
@@ -22,7 +23,18 @@ import threading
 import time
 from pathlib import Path
 
-from pool_life_steps import MIB, SECTIONS
+import pool_life_devices
+import pool_life_failures
+import pool_life_losses
+import pool_life_space
+from pool_life_steps import MIB
+
+SECTIONS = (
+    pool_life_space.SECTIONS
+    | pool_life_devices.SECTIONS
+    | pool_life_failures.SECTIONS
+    | pool_life_losses.SECTIONS
+)
 
 BLKDISCARD = 0x1277
 TIMEOUT = Path("/sys/module/dm_thin_pool/parameters/no_space_timeout")

@@ -6,7 +6,7 @@ import os
 from ram_store import RamStore
 
 from thinsim.thin.check import check
-from thinsim.thin.device import ThinDevice, Unserviceable
+from thinsim.thin.device import ThinDevice
 from thinsim.thin.plan import (
     Commit,
     CopyData,
@@ -22,6 +22,7 @@ from thinsim.thin.plan import (
     ZeroData,
 )
 from thinsim.thin.pool import Pool
+from thinsim.thin.space_errors import Unserviceable
 from thinsim.thin.table import PoolFeatures
 from thinsim.units import Sectors, bytes_of
 

@@ -3,8 +3,9 @@
 import pytest
 from ram_pool import RamPool
 
-from thinsim.thin.device import OutOfDataSpace, ThinDevice
+from thinsim.thin.device import ThinDevice
 from thinsim.thin.plan import CopyOrigin, ReadData, ReadOrigin, ReadZeros, WriteData, ZeroData
+from thinsim.thin.space_errors import OutOfDataSpace
 from thinsim.thin.table import PoolFeatures
 
 BLOCK = 4096

@@ -172,6 +172,9 @@ class MetadataMachine(RuleBasedStateMachine):
     def abort(self) -> None:
         self.metadata.abort()
         self.running = self.committed.copy()
+        self.the_trees_hold_what_the_dictionaries_do()
+        # Nothing is changed any more in metadata that an abort has left.
+        self.metadata = self.open()
 
     @rule()
     def crash(self) -> None:
@@ -192,7 +195,10 @@ class MetadataMachine(RuleBasedStateMachine):
         used = {block for mapped in devices.values() for block in mapped.values()}
         used.update(block for mapped in (self.running.held or {}).values() for block in mapped.values())
         assert metadata.data.nr_allocated == len(used)
-        assert metadata.superblock.transaction_id == self.running.transaction_id
+
+    @invariant()
+    def the_transaction_id_is_what_was_set(self) -> None:
+        assert self.metadata.superblock.transaction_id == self.running.transaction_id
 
     @invariant()
     def the_checker_is_content(self) -> None:

@@ -1,6 +1,7 @@
 """The pool: messages, devices, status, growth, commits and their failure."""
 
 import errno
+from functools import partial
 
 import pytest
 from ram_pool import RamPool
@@ -9,7 +10,7 @@ from ram_store import RamStore
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.mapping import Run
 from thinsim.thin.modes import PoolMode
-from thinsim.thin.plan import Commit, FlushData
+from thinsim.thin.plan import Commit, FlushData, ReadZeros
 from thinsim.thin.pool import Pool
 from thinsim.thin.table import PoolFeatures
 from thinsim.units import Sectors
@@ -262,16 +263,37 @@ def test_a_discard_that_outlives_its_transaction_fails_the_pool_as_the_kernel_s(
     assert ram.problems() == []
 
 
-def test_a_device_that_was_never_committed_is_lost_with_its_transaction() -> None:
+def test_a_device_that_was_lost_with_its_transaction_can_be_opened_and_holds_nothing() -> None:
     ram = RamPool()
     ram.pool.create_thin(1)
-    device = ram.open(1)
+    ram.pool.create_thin(2)
+    opened = ram.open(1)
+    ram.write_blocks(opened, 0, 1)
     ram.pool.abort()
+    for device in (opened, ram.open(1), ram.open(2)):
+        assert device.status().text(0, 8) == "0 8 thin Error"
+        assert device.plan_read(0, BLOCK) == [ReadZeros(BLOCK)]
+        assert device.plan_discard(0, BLOCK).steps == []
+        for request in (partial(device.plan_write, 0, BLOCK), device.plan_flush):
+            with pytest.raises(DeviceMapperError) as caught:
+                request()
+            assert caught.value.errno == errno.EIO
+        ram.pool.close_thin(device)
+    assert ram.pool.thin_ids() == []
+    assert ram.problems() == []
+    ram.crash()
     with pytest.raises(DeviceMapperError) as caught:
-        device.plan_read(0, 1)
-    assert caught.value.errno == errno.EIO
-    assert device.status().text(0, 8) == "0 8 thin Error"
-    ram.pool.close_thin(device)
+        ram.open(1)
+    assert caught.value.errno == errno.ENODATA
+
+
+def test_a_lost_transaction_id_is_shown_until_the_pool_is_opened_anew() -> None:
+    ram = RamPool()
+    ram.pool.set_transaction_id(0, 5)
+    ram.pool.abort()
+    assert ram.pool.status().transaction_id == 5
+    ram.crash()
+    assert ram.pool.status().transaction_id == 0
 
 
 def test_a_second_failure_fails_the_pool_for_good() -> None:

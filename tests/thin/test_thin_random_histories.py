@@ -15,8 +15,9 @@ from hypothesis.stateful import (
 )
 from ram_pool import RamPool
 
-from thinsim.thin.device import NoDataSpace, ThinDevice
+from thinsim.thin.device import ThinDevice
 from thinsim.thin.modes import PoolMode
+from thinsim.thin.space_errors import NoDataSpace
 from thinsim.thin.table import PoolFeatures
 
 BLOCK = 512

@@ -6,9 +6,9 @@ import pytest
 from ram_pool import RamPool
 
 from thinsim.errors import DeviceMapperError
-from thinsim.thin.device import NoDataSpace, NotWritable, OutOfDataSpace
 from thinsim.thin.modes import PoolMode
 from thinsim.thin.plan import Commit, FlushData
+from thinsim.thin.space_errors import NoDataSpace, NotWritable, OutOfDataSpace
 from thinsim.thin.table import PoolFeatures
 
 BLOCK = 4096

@@ -4,7 +4,7 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from thinsim.conformance.compare import Behaviour, Comparison
+from thinsim.conformance.compare import ERRNO_TEXT, Behaviour, Comparison, errno_of
 from thinsim.conformance.history import Dmsetup, History, Operation
 
 
@@ -16,26 +16,9 @@ class _Known:
 
 
 def _refused_discard(comparison: Comparison, operation: Operation | None, history: History) -> bool:
-    refused = str(int(errno.EOPNOTSUPP))
-    return comparison.behaviour is Behaviour.DISCARD and (comparison.expected, comparison.found) == (
-        refused,
-        "0",
-    )
-
-
-def _aborted_creation(comparison: Comparison, operation: Operation | None, history: History) -> bool:
-    return history.name == "full-metadata-48" and comparison.behaviour in (
-        Behaviour.COMMAND,
-        Behaviour.WRITE,
-        Behaviour.CONTENTS,
-        Behaviour.INFO,
-        Behaviour.OTHER,
-    )
-
-
-def _file_as_pool(comparison: Comparison, operation: Operation | None, history: History) -> bool:
-    table = operation.words[-1] if isinstance(operation, Dmsetup) else ""
-    return comparison.behaviour is Behaviour.COMMAND and " thin {" in table
+    ignores = any("ignore_discard" in trait for trait in history.traits)
+    answers = (comparison.expected, comparison.found)
+    return ignores and comparison.behaviour is Behaviour.DISCARD and answers == (f"{errno.EOPNOTSUPP:d}", "0")
 
 
 def _other_requests(comparison: Comparison, operation: Operation | None, history: History) -> bool:
@@ -43,27 +26,11 @@ def _other_requests(comparison: Comparison, operation: Operation | None, history
     return comparison.behaviour is Behaviour.PASSED_DOWN and same
 
 
-def _odd_pieces(comparison: Comparison, operation: Operation | None, history: History) -> bool:
-    sizes = [trait.split()[2] for trait in history.traits if trait.startswith("block size ")]
-    odd = any(int(size) & (int(size) - 1) for size in sizes)
-    return odd and comparison.behaviour in (
-        Behaviour.USED_DATA,
-        Behaviour.MAPPED,
-        Behaviour.CONTENTS,
-        Behaviour.HOST,
-        Behaviour.PASSED_DOWN,
-        Behaviour.DUMP,
-    )
-
-
 def _missing_path(comparison: Comparison, operation: Operation | None, history: History) -> bool:
     table = operation.words[-1] if isinstance(operation, Dmsetup) else ""
-    return comparison.behaviour is Behaviour.COMMAND and "/dev/nothing" in table
-
-
-def _too_long(comparison: Comparison, operation: Operation | None, history: History) -> bool:
-    table = operation.words[-1] if isinstance(operation, Dmsetup) else ""
-    return comparison.behaviour is Behaviour.COMMAND and table.startswith("0 99999999 thin-pool")
+    errnos = tuple(errno_of(text.partition(" ")[2]) for text in (comparison.expected, comparison.found))
+    wanted = (f"{ERRNO_TEXT}{errno.ENOENT:d}", f"{ERRNO_TEXT}{errno.ENODEV:d}")
+    return comparison.behaviour is Behaviour.COMMAND and "/dev/nothing" in table and errnos == wanted
 
 
 _KNOWN = (
@@ -74,31 +41,8 @@ _KNOWN = (
     ),
     _Known(
         ("emulated",),
-        _too_long,
-        "a pool longer than its data device: the kernel refuses the load, thinsim the resume, both EINVAL",
-    ),
-    _Known(
-        ("emulated",),
-        _odd_pieces,
-        "blocks of no power of two: this machine's own block layer cuts a discard of its loop device "
-        "elsewhere than the other kernel cuts one of a thin device, so that other blocks are whole",
-    ),
-    _Known(
-        ("emulated",),
         _other_requests,
         "the same bytes are discarded at the data's loop device, in another number of requests",
-    ),
-    _Known(
-        ("engine",),
-        _file_as_pool,
-        "a thin device on what is no pool: the history names a loop device (EINVAL), for which the "
-        "engine has a file, no device at all (ENODEV)",
-    ),
-    _Known(
-        ("engine", "emulated"),
-        _aborted_creation,
-        "a thin id whose transaction was aborted for want of metadata (a device of 12 blocks) stays in the "
-        "kernel's memory: it can be activated, status `Error`, EIO; thinsim forgets it with the transaction",
     ),
     _Known(
         ("emulated",),

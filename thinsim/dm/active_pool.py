@@ -13,31 +13,30 @@ from typing import TypeVar
 import trio
 
 from thinsim.block.interface import BlockDevice
+from thinsim.dm.commit_clock import COMMIT_PERIOD, CommitClock
 from thinsim.dm.executor import execute, execute_read
 from thinsim.dm.external_origin import OriginCopy, fill_in, without_origin
 from thinsim.dm.gate import Gate
 from thinsim.dm.held_writes import HeldWrites
+from thinsim.dm.lookups import look_up
 from thinsim.dm.lower_devices import LowerDevice
 from thinsim.dm.metadata_device import MetadataDevice
 from thinsim.dm.pool_io import Outcome, discard, io_error, write
 from thinsim.dm.remap_lock import RemapLock
 from thinsim.dm.runner import Runner
-from thinsim.errors import DeviceMapperError, KernelError
+from thinsim.errors import DeviceMapperError
 from thinsim.thin.check import check
-from thinsim.thin.device import OutOfDataSpace, ThinDevice
+from thinsim.thin.device import ThinDevice
 from thinsim.thin.mapping import Run
-from thinsim.thin.metadata.blocks import BlockNotResidentError
 from thinsim.thin.modes import PoolMode
 from thinsim.thin.plan import Commit
 from thinsim.thin.pool import Pool
+from thinsim.thin.space_errors import OutOfDataSpace
 from thinsim.thin.status import ThinStatus
 from thinsim.thin.table import PoolTable
 from thinsim.units import Sectors, bytes_of
 
 log = logging.getLogger(__name__)
-
-COMMIT_PERIOD = 1.0
-"""Seconds between the commits of a changed pool (dm-thin.c, COMMIT_PERIOD)."""
 
 T = TypeVar("T")
 
@@ -57,7 +56,7 @@ class ActivePool:
         self._thins: dict[ThinDevice, LowerDevice | None] = {}
         self.held = HeldWrites(engine.modes)
         self._closed = False
-        self._last_commit = trio.current_time()
+        self._clock = CommitClock(engine)
 
     async def message(self, text: str) -> None:
         """Carry out a message and commit; a failing commit shows in the mode only (pool_message)."""
@@ -155,8 +154,8 @@ class ActivePool:
         """Unmap and pass down; the two stages stand around the execution (dm-thin.c, passdown_pt1, _pt2)."""
         async with self.gate.passing(), self._changing():
             self._check_open(device)
-            await self._run(discard, device, offset, length, self._data, self._commit_if_due())
-            await self._run(self._commit_if_due())
+            await self._run(discard, device, offset, length, self._data, self._clock.if_due())
+            await self._run(self._clock.if_due())
 
     async def flush(self, device: ThinDevice) -> None:
         """Flush the data device, or commit when *device* changed in this transaction.
@@ -197,7 +196,7 @@ class ActivePool:
             await trio.sleep(COMMIT_PERIOD)
             if self.engine.metadata.devices_changed:
                 async with self._changing():
-                    await self._run(self._commit_if_due())
+                    await self._run(self._clock.if_due())
 
     async def keep_time(self) -> None:
         """Let held writes fail when no space came in time, for ever (do_no_space_timeout)."""
@@ -233,7 +232,7 @@ class ActivePool:
                         raise io_error(error) from error
                     return
             await self.commit()
-            self._last_commit = trio.current_time()
+            self._clock.committed()
 
     async def _mapped_write(self, device: ThinDevice, offset: int, data: bytes) -> bool:
         """Write *data* if that changes no mapping; return whether it was written."""
@@ -261,24 +260,8 @@ class ActivePool:
         async with self._changing():
             self._check_open(device)
             outcome: Outcome = await self._run(write, device, offset, data, self._data, origin)
-            await self._run(self._commit_if_due())
+            await self._run(self._clock.if_due())
             return outcome
-
-    def _commit_if_due(self) -> Callable[[], None]:
-        """Return what commits if a device has changed, once a period at most (process_deferred_bios).
-
-        A change after a quiet time is thus committed at once. How it goes shows in the mode.
-        """
-        now = trio.current_time()
-        due = now - self._last_commit >= COMMIT_PERIOD
-
-        def commit() -> None:
-            if due and self.engine.metadata.devices_changed:
-                self._last_commit = now
-                with suppress(DeviceMapperError):
-                    self.engine.commit()
-
-        return commit
 
     def _take_table(self, table: PoolTable, loaded: bool) -> None:
         can_discard = self._data.max_discard_bytes >= bytes_of(self.engine.block_size)
@@ -302,20 +285,7 @@ class ActivePool:
             self._tell_waiters()
 
     async def _look(self, look: Callable[[], T]) -> T:
-        """Return what *look* finds in the metadata; what isn't in memory is read without blocking others."""
-        blocks = self.engine.metadata.blocks
-        while True:
-            blocks.resident_only = True
-            try:
-                return look()
-            except BlockNotResidentError as missing:
-                number = missing.number
-            finally:
-                blocks.resident_only = False
-            try:
-                blocks.admit(number, await self._run(blocks.fetch, number))
-            except (OSError, KernelError) as error:
-                raise DeviceMapperError(errno.EIO, f"metadata can't be read: {error}") from error
+        return await look_up(self.engine.metadata.blocks, self._run, look)
 
     def _tell_waiters(self) -> None:
         """Let who waits for an event or for space look again. No checkpoint: it also runs on the way out."""

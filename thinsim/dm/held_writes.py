@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import trio
 
-from thinsim.thin.device import NoDataSpace, NotWritable, ThinDevice
+from thinsim.thin.device import ThinDevice
 from thinsim.thin.modes import Modes, PoolMode
+from thinsim.thin.space_errors import NoDataSpace, NotWritable
 
 NO_SPACE_TIMEOUT = 60.0
 """Seconds that a write waits for space under queue_if_no_space (dm-thin.c, no_space_timeout); 0: for ever."""

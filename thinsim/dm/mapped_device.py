@@ -7,6 +7,7 @@ import trio
 
 from thinsim.dm.gate import Gate
 from thinsim.dm.held_writes import GivenBackError
+from thinsim.dm.interface import DeviceInfo
 from thinsim.dm.mapped_table import MappedTable
 from thinsim.errors import DeviceMapperError
 
@@ -61,6 +62,23 @@ class MappedDevice:
     def event_nr(self) -> int:
         """Events so far, of the core and of the targets (dm.c, event_callback)."""
         return self.events + sum(target.events for target in (self.live.targets if self.live else ()))
+
+    def info(self, *, is_open: bool) -> DeviceInfo:
+        """Return what is known; *is_open*: others than its ``users`` have it open, too."""
+        return DeviceInfo(
+            name=self.name,
+            major=self.number[0],
+            minor=self.number[1],
+            open_count=self.users + is_open,
+            suspended=self.suspended,
+            live_table=self.live is not None,
+            inactive_table=self.inactive is not None,
+            event_nr=self.event_nr,
+            deferred_remove=self.deferred_remove,
+            read_only=self.read_only,
+            target_count=len(self.live.targets) if self.live is not None else 0,
+            uuid=self.uuid,
+        )
 
     def tell(self, events: int = 0) -> None:
         """Let who waits for an event look; *events* of the core have come."""

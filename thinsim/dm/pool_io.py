@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from thinsim.block.interface import BlockDevice
 from thinsim.dm.executor import Readable, execute
 from thinsim.errors import DeviceMapperError
-from thinsim.thin.device import OutOfDataSpace, ThinDevice, Unserviceable
+from thinsim.thin.device import ThinDevice
+from thinsim.thin.space_errors import OutOfDataSpace, Unserviceable
 
 
 @dataclass(slots=True)

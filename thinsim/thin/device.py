@@ -5,63 +5,23 @@ Offsets and lengths are bytes within the device.
 """
 
 import errno
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.discard import MAX_RANGE, cut, unreferenced, whole_blocks
 from thinsim.thin.ids import ThinId
-from thinsim.thin.mapping import TIME_BITS, Run, join, unpack
+from thinsim.thin.mapping import Run, join, unpack
 from thinsim.thin.metadata.details import ThinRecord
 from thinsim.thin.modes import PoolMode
-from thinsim.thin.plan import Commit, FlushData, PassDown, ReadData, ReadOrigin, ReadStep, ReadZeros, Step
+from thinsim.thin.outstanding import DiscardPlan, WritePlan
+from thinsim.thin.plan import Commit, FlushData, PassDown, ReadStep, Step
 from thinsim.thin.provisioning import Insert, prepare_steps, write_steps
-from thinsim.thin.space_errors import NoDataSpace, NotWritable, OutOfDataSpace, Unserviceable
+from thinsim.thin.reading import read_steps
 from thinsim.thin.status import ThinStatus
 from thinsim.units import Sectors, bytes_of
 
 if TYPE_CHECKING:
     from thinsim.thin.pool import Pool
-
-__all__ = [
-    "DiscardPlan",
-    "NoDataSpace",
-    "NotWritable",
-    "OutOfDataSpace",
-    "ThinDevice",
-    "Unserviceable",
-    "WritePlan",
-]
-
-
-@dataclass(slots=True)
-class WritePlan:
-    """The steps of a write, and the mappings that ``complete`` makes visible.
-
-    The plan is for the first *length* bytes of the request: what comes then can't be served now, and is
-    planned again.
-    """
-
-    steps: list[Step]
-    length: int
-    _inserts: list[Insert] = field(default_factory=list)
-    _epoch: int = 0
-    _open: bool = True
-
-    @property
-    def remaps(self) -> bool:
-        """Whether the write changes mappings; a plan that doesn't needs no ``complete``."""
-        return bool(self._inserts)
-
-
-@dataclass(slots=True)
-class DiscardPlan:
-    """The steps of a discard, and the runs of data blocks whose references ``complete`` drops."""
-
-    steps: list[Step]
-    _held: list[tuple[int, int]] = field(default_factory=list)
-    _epoch: int = 0
-    _open: bool = True
 
 
 class ThinDevice:
@@ -75,13 +35,18 @@ class ThinDevice:
     """
 
     def __init__(
-        self, pool: "Pool", thin_id: ThinId, length: Sectors, origin_bytes: int | None = None
+        self, pool: "Pool", record: ThinRecord, length: Sectors, origin_bytes: int | None = None
     ) -> None:
-        self.thin_id = thin_id
+        self.record = record
         self.length = length
         self.origin_bytes = origin_bytes
         self._pool = pool
         self._block = bytes_of(pool.block_size)
+
+    @property
+    def thin_id(self) -> ThinId:
+        """The id in the pool."""
+        return self.record.thin_id
 
     @property
     def block(self) -> int:
@@ -90,25 +55,23 @@ class ThinDevice:
 
     @property
     def mapped_sectors(self) -> int:
-        """Sectors of the mapped blocks; 0 once the device is lost."""
-        record = self._pool.find_record(self.thin_id)
-        return 0 if record is None else record.mapped_blocks * self._pool.block_size
+        """Sectors of the mapped blocks."""
+        return self.record.mapped_blocks * self._pool.block_size
 
     def status(self) -> ThinStatus:
-        """Return what ``dmsetup status`` shows; mapped sectors count whole blocks, beyond the end, too."""
+        """Return what ``dmsetup status`` shows; mapped sectors count whole blocks, beyond the end, too.
+
+        A device that was lost with its transaction has an error instead.
+        """
         if self._pool.mode is PoolMode.FAIL:
             return ThinStatus(0, None, "Fail")
-        record = self._pool.find_record(self.thin_id)
-        if record is None:
-            return ThinStatus(0, None, "Error")
         try:
             with self._pool.looking():
                 highest = self._pool.metadata.highest(self.thin_id)
         except DeviceMapperError:
             return ThinStatus(0, None, "Error")
         size = self._pool.block_size
-        mapped = record.mapped_blocks * size
-        return ThinStatus(mapped, None if highest is None else (highest + 1) * size - 1)
+        return ThinStatus(self.mapped_sectors, None if highest is None else (highest + 1) * size - 1)
 
     def plan_read(self, offset: int, length: int) -> list[ReadStep]:
         """Return the steps of a read. EIO: past the end, or a failed pool.
@@ -117,34 +80,18 @@ class ThinDevice:
         look where that ends, so that the device itself refuses (__process_bio_read_only).
         """
         self._check_request(offset, length)
-        self._record()
-        size = self._block
-        get = self._find(offset, length).get
+        self._check_not_failed()
         origin_end = self.origin_bytes or 0
         if self.origin_bytes is not None and self._pool.mode is not PoolMode.WRITE:
             origin_end = offset + length
-        steps: list[ReadStep] = []
-        position, end = offset, offset + length
-        while position < end:
-            vblock, within = divmod(position, size)
-            piece = min(size - within, end - position)
-            packed = get(vblock)
-            if packed is not None:
-                _append(steps, ReadData((packed >> TIME_BITS) * size + within, piece))
-            else:
-                head = max(0, min(piece, origin_end - position))
-                if head:
-                    _append(steps, ReadOrigin(position, head))
-                if head < piece:
-                    _append(steps, ReadZeros(piece - head))
-            position += piece
-        return steps
+        return read_steps(self._find(offset, length), offset, length, self._block, origin_end)
 
     def needs_remap(self, offset: int, length: int) -> bool:
         """Return whether a write there would provision a block or break sharing."""
         if length == 0:
             return False
-        time = self._record().snapshotted_time
+        self._check_not_failed()
+        time = self.record.snapshotted_time
         found = self._find(offset, length)
         for vblock in range(offset // self._block, (offset + length - 1) // self._block + 1):
             packed = found.get(vblock)
@@ -175,8 +122,8 @@ class ThinDevice:
         self._check_request(offset, length)
         if length == 0:
             return WritePlan([], 0)
-        record = self._record()
-        time = record.snapshotted_time
+        self._check_not_failed()
+        time = self.record.snapshotted_time
         found = self._find(offset, length)
         first, last = offset // self._block, (offset + length - 1) // self._block
         zero = not self._pool.features.skip_block_zeroing
@@ -200,7 +147,7 @@ class ThinDevice:
             targets.append(block)
             if old is None and not zero and vblock * self._block >= origin:
                 # Nothing to prepare, so that the kernel maps it before the data is written (schedule_zero).
-                self._map(record, [(vblock, block)])
+                self._map([(vblock, block)])
             else:
                 inserts.append(Insert(vblock, block, old))
         if inserts:
@@ -210,7 +157,7 @@ class ThinDevice:
             prepare_steps(inserts, offset, length, self._block, zero=zero, origin_bytes=origin)
         )
         steps += write_steps(targets, offset, length, self._block)
-        return WritePlan(steps, length, inserts, epoch)
+        return WritePlan(steps, length, inserts, epoch=epoch)
 
     def plan_discard(self, offset: int, length: int) -> DiscardPlan:
         """Unmap the blocks wholly inside the range and return what to pass down.
@@ -224,7 +171,7 @@ class ThinDevice:
             raise DeviceMapperError(errno.EOPNOTSUPP, "the pool ignores discards")
         if offset < 0 or length < 0 or offset + length > bytes_of(self.length):
             raise DeviceMapperError(errno.EINVAL, f"discard of {length} bytes at {offset} is past the end")
-        record = self._record()
+        self._check_not_failed()
         begin, end = whole_blocks(offset, length, self._block)
         if pool.mode > PoolMode.OUT_OF_DATA_SPACE or begin == end:
             return DiscardPlan([])
@@ -232,10 +179,10 @@ class ThinDevice:
         if pool.passes_down:
             with pool.looking():
                 mapped = list(join(pool.metadata.entries(self.thin_id, begin, end)))
-            plan = DiscardPlan([], [], pool.epoch)
+            plan = DiscardPlan([], epoch=pool.epoch)
             try:
                 with pool.changing("discard"):
-                    self._unmap_and_hold(plan, record, mapped)
+                    self._unmap_and_hold(plan, mapped)
             except DeviceMapperError:
                 # What was unmapped before the failure comes to its second stage all the same.
                 self.complete(plan)
@@ -244,18 +191,18 @@ class ThinDevice:
         with pool.changing("discard"):
             # One removal for each request that the block layer makes of the range.
             for first in range(begin - begin % MAX_RANGE, end, MAX_RANGE):
-                pool.metadata.remove_range(record, max(begin, first), min(end, first + MAX_RANGE))
+                pool.metadata.remove_range(self.record, max(begin, first), min(end, first + MAX_RANGE))
         return DiscardPlan([])
 
-    def _unmap_and_hold(self, plan: DiscardPlan, record: ThinRecord, mapped: list[Run]) -> None:
+    def _unmap_and_hold(self, plan: DiscardPlan, mapped: list[Run]) -> None:
         """Unmap run by run, the first stage of two (process_prepared_discard_passdown_pt1)."""
         pool, metadata = self._pool, self._pool.metadata
-        for run in cut(mapped, record.snapshotted_time):
-            metadata.remove_range(record, run.vblock, run.vblock + run.length)
+        for run in cut(mapped, self.record.snapshotted_time):
+            metadata.remove_range(self.record, run.vblock, run.vblock + run.length)
             data_end = run.data_block + run.length
             metadata.increment(run.data_block, data_end)
             pool.in_flight.add(range(run.data_block, data_end))
-            plan._held.append((run.data_block, data_end))
+            plan.held.append((run.data_block, data_end))
             plan.steps += [
                 PassDown(data_block * self._block, blocks_long * self._block)
                 for data_block, blocks_long in unreferenced(
@@ -270,15 +217,15 @@ class ThinDevice:
         A pool that gives out no blocks takes a flush for a write to block 0: when that is not mapped, the
         flush is Unserviceable (dm-thin.c, __process_bio_read_only).
         """
-        record = self._record()
+        self._check_not_failed()
         pool = self._pool
         if pool.mode is not PoolMode.WRITE and not self._find(0, self._block):
             raise pool.unserviceable()
-        if record.lost_changes:
+        if self.record.lost_changes:
             raise DeviceMapperError(
                 errno.EIO, f"changes of thin {self.thin_id} were lost with their transaction"
             )
-        if not record.changed:
+        if not self.record.changed:
             return [FlushData()]
         if pool.mode > PoolMode.OUT_OF_DATA_SPACE:
             raise DeviceMapperError(errno.EIO, "the pool is read-only and can't commit")
@@ -289,33 +236,32 @@ class ThinDevice:
 
         EIO when the transaction of a write was aborted meanwhile: it is not mapped.
         """
-        self._close(plan)
+        plan.close()
         pool = self._pool
         if isinstance(plan, DiscardPlan):
-            pool.drop_held(plan._held, plan._epoch)
+            pool.drop_held(plan.held, plan.epoch)
             return
         if not plan.remaps:
             return
         blocks = self._land(plan)
-        if plan._epoch != pool.epoch or pool.mode > PoolMode.OUT_OF_DATA_SPACE:
-            pool.leak(blocks, plan._epoch)
+        if plan.epoch != pool.epoch or pool.mode > PoolMode.OUT_OF_DATA_SPACE:
+            pool.leak(blocks, plan.epoch)
             raise DeviceMapperError(errno.EIO, "the pool became read-only during the write")
-        record = self._record()
-        self._map(record, [(insert.vblock, insert.data_block) for insert in plan._inserts])
+        self._map([(insert.vblock, insert.data_block) for insert in plan.inserts])
 
     def abandon(self, plan: WritePlan | DiscardPlan) -> None:
         """A step failed: a write maps nothing and its blocks stay allocated; a discard completes."""
         if isinstance(plan, DiscardPlan):
             self.complete(plan)
             return
-        self._close(plan)
-        self._pool.leak(self._land(plan), plan._epoch)
+        plan.close()
+        self._pool.leak(self._land(plan), plan.epoch)
 
-    def _map(self, record: ThinRecord, blocks: list[tuple[int, int]]) -> None:
+    def _map(self, blocks: list[tuple[int, int]]) -> None:
         """Map virtual to data blocks, which are in flight no more."""
         with self._pool.changing("insertion of a mapping"):
             for vblock, data_block in blocks:
-                self._pool.metadata.insert(record, vblock, data_block)
+                self._pool.metadata.insert(self.record, vblock, data_block)
         self._pool.in_flight.remove(data_block for _, data_block in blocks)
 
     def _find(self, offset: int, length: int) -> dict[int, int]:
@@ -331,10 +277,10 @@ class ThinDevice:
     def _land(self, plan: WritePlan) -> list[int]:
         """End the flight of *plan*; returns its data blocks."""
         outstanding = self._pool.remapping.pop(self.thin_id, set())
-        outstanding.difference_update(insert.vblock for insert in plan._inserts)
+        outstanding.difference_update(insert.vblock for insert in plan.inserts)
         if outstanding:
             self._pool.remapping[self.thin_id] = outstanding
-        return [insert.data_block for insert in plan._inserts]
+        return [insert.data_block for insert in plan.inserts]
 
     def _check_not_remapping(self, vblocks: range) -> None:
         outstanding = self._pool.remapping.get(self.thin_id)
@@ -348,28 +294,6 @@ class ThinDevice:
         if offset < 0 or length < 0 or offset + length > bytes_of(self.length):
             raise DeviceMapperError(errno.EIO, f"{length} bytes at {offset} are past the end of the device")
 
-    def _record(self) -> ThinRecord:
-        """Return the device's record; EIO when the pool failed or the device went with its transaction."""
-        record = self._pool.find_record(self.thin_id)
-        if self._pool.mode is PoolMode.FAIL or record is None:
+    def _check_not_failed(self) -> None:
+        if self._pool.mode is PoolMode.FAIL:
             raise DeviceMapperError(errno.EIO, f"thin {self.thin_id} is lost: the pool failed")
-        return record
-
-    @staticmethod
-    def _close(plan: WritePlan | DiscardPlan) -> None:
-        if not plan._open:
-            raise AssertionError("the plan was already completed or abandoned")
-        plan._open = False
-
-
-def _append(steps: list[ReadStep], step: ReadStep) -> None:
-    """Add *step*, joined to the last one if it goes on where that ends."""
-    match steps[-1] if steps else None, step:
-        case ReadZeros(length), ReadZeros():
-            steps[-1] = ReadZeros(length + step.length)
-        case ReadData(start, length), ReadData() if start + length == step.data_offset:
-            steps[-1] = ReadData(start, length + step.length)
-        case ReadOrigin(start, length), ReadOrigin() if start + length == step.origin_offset:
-            steps[-1] = ReadOrigin(start, length + step.length)
-        case _:
-            steps.append(step)

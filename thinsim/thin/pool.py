@@ -154,14 +154,12 @@ class Pool(Transaction):
             raise DeviceMapperError(errno.EINVAL, "Couldn't open thin device, Pool is in fail mode")
         known = check_thin_id(thin_id)
         with self.looking():
-            self.metadata.open_thin(known)
-        return ThinDevice(self, known, length, origin_bytes)
+            record = self.metadata.open_thin(known)
+        return ThinDevice(self, record, length, origin_bytes)
 
     def close_thin(self, device: ThinDevice) -> None:
         """Close what ``open_thin`` returned, once."""
-        record = self.find_record(device.thin_id)
-        if record is not None:
-            self.metadata.close_thin(record)
+        self.metadata.close_thin(device.record)
 
     def thin_ids(self) -> list[ThinId]:
         """Return the ids of all devices, ascending; EIO when the metadata can't be read."""

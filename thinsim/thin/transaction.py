@@ -12,7 +12,6 @@ from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.thin.ids import ThinId
 from thinsim.thin.in_flight import InFlight
 from thinsim.thin.metadata.blocks import BlockNotResidentError
-from thinsim.thin.metadata.details import ThinRecord
 from thinsim.thin.metadata.errors import reason
 from thinsim.thin.metadata.pool_metadata import PoolMetadata
 from thinsim.thin.modes import Modes, PoolMode
@@ -107,10 +106,6 @@ class Transaction:
             self.modes.switch(PoolMode.FAIL)
         self.modes.needs_check = True
         self.modes.switch(PoolMode.READ_ONLY)
-
-    def find_record(self, thin_id: ThinId) -> ThinRecord | None:
-        """Return the record of an open device, None when it is unknown."""
-        return self.metadata.record(thin_id)
 
     def take_block(self) -> int:
         """Allocate a data block; it is in flight until it is mapped or leaked (alloc_data_block).

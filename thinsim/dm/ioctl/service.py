@@ -65,7 +65,7 @@ class IoctlService:
         listed = []
         for name in sorted(self._dm.devices, key=lambda each: each.encode("utf-8", "surrogateescape")):
             device = self._dm.devices[name]
-            listed.append(payload.Named(name, device.number, (await self._dm.info_of(device)).event_nr))
+            listed.append(payload.Named(name, device.number, device.event_nr))
         self._answer(packet, payload.names(listed, packet.room))
 
     async def _list_versions(self, packet: Packet) -> None:
@@ -138,7 +138,7 @@ class IoctlService:
 
     async def _wait(self, packet: Packet) -> None:
         device = self._find(packet)
-        event_nr = await self._dm.wait_device(device, packet.event_nr)
+        event_nr = await device.wait_event(packet.event_nr)
         await self._describe(packet, device)
         packet.event_nr = event_nr
         await self._put_lines(packet, device)

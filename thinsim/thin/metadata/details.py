@@ -22,7 +22,7 @@ class DeviceDetails(NamedTuple):
 class ThinRecord:
     """A device that is open, or has changed in the running transaction.
 
-    *lost_changes*: a transaction with changes of the device was aborted while it was open.
+    *lost_changes*: a transaction with changes of the device was aborted (``aborted_with_changes``).
     """
 
     thin_id: ThinId

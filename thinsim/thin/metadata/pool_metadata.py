@@ -72,13 +72,6 @@ class PoolMetadata(MetadataTransaction):
         """Close what ``open_thin`` returned."""
         record.open_count -= 1
 
-    def record(self, thin_id: ThinId) -> ThinRecord | None:
-        """Return the record of a device that was opened; None when it went with its transaction.
-
-        It is there until the first commit after the last close.
-        """
-        return self._records.get(thin_id)
-
     def details(self, thin_id: ThinId) -> DeviceDetails:
         """Return a device's numbers, those of the running transaction; ENODATA."""
         record = self._records.get(thin_id)
@@ -119,9 +112,11 @@ class PoolMetadata(MetadataTransaction):
         return iter(()) if root is None else self.trees.bottom.entries(root, begin, end)
 
     def highest(self, thin_id: ThinId) -> int | None:
-        """Return the highest mapped virtual block, None when nothing is mapped."""
+        """Return the highest mapped virtual block, None when nothing is mapped; ENODATA."""
         root = self._find_tree(thin_id)
-        return None if root is None else self.trees.bottom.highest(root)
+        if root is None:
+            raise DeviceMapperError(errno.ENODATA, f"thin {thin_id} has no mapping tree")
+        return self.trees.bottom.highest(root)
 
     def insert(self, record: ThinRecord, vblock: int, data_block: int) -> None:
         """Map *vblock*; the data block it was mapped to loses a reference."""

@@ -66,19 +66,21 @@ class MetadataTransaction:
         self.uncommitted = False
 
     def abort(self) -> None:
-        """Go back to the last commit; devices that changed since have lost changes.
+        """Go back to the trees of the last commit; from here on they are only read.
 
-        The records of open devices keep their numbers: a status goes on counting mappings that are gone.
-        When this raises, nothing can be told of the pool any more.
+        As in the kernel all else that is in memory stays as it was: the transaction id, and every device
+        that was open or had changed, even one that was created in the lost transaction. It can be opened,
+        has no mappings, and counts those that are gone. When this raises, nothing can be told of the pool
+        any more.
         """
         for record in self._records.values():
-            record.lost_changes = record.changed
-        size = self.superblock.data_block_size
+            record.lost_changes |= record.changed
+            record.changed = False
+        lost = self.superblock
         self.blocks.reset()
-        self._open(size)
+        self._open(lost.data_block_size)
+        self.superblock.time, self.superblock.transaction_id = lost.time, lost.transaction_id
         self.uncommitted = False
-        for record in list(self._records.values()):
-            self._outlive_abort(record)
 
     def set_needs_check(self) -> None:
         """Mark the metadata as in need of a check, at once and durably if the device takes the mark.
@@ -173,10 +175,3 @@ class MetadataTransaction:
 
     def _set_reserve(self) -> None:
         self._reserve = min(_MAX_RESERVE, self.space.nr_blocks // 10)
-
-    def _outlive_abort(self, record: ThinRecord) -> None:
-        """Keep an open device's record, its numbers as they were, as the kernel does; others go."""
-        record.changed = False
-        known = self.trees.details.lookup(self.superblock.details_root, record.thin_id) is not None
-        if not known or not record.open_count:
-            del self._records[record.thin_id]

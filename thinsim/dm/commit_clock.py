@@ -1,0 +1,41 @@
+"""When a pool commits by itself: once a period, if a device has changed (dm-thin.c, COMMIT_PERIOD)."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import trio
+
+from thinsim.errors import DeviceMapperError
+from thinsim.thin.pool import Pool
+
+COMMIT_PERIOD = 1.0
+"""Seconds between the commits of a changed pool (dm-thin.c, COMMIT_PERIOD)."""
+
+
+class CommitClock:
+    """Knows when *engine* committed last."""
+
+    def __init__(self, engine: Pool) -> None:
+        self._engine = engine
+        self._last = trio.current_time()
+
+    def committed(self) -> None:
+        """A flush made it commit: the period begins anew."""
+        self._last = trio.current_time()
+
+    def if_due(self) -> Callable[[], None]:
+        """Return what commits if a device has changed, once a period at most (process_deferred_bios).
+
+        A change after a quiet time is thus committed at once. How it goes shows in the mode. The time is
+        read now, the rest may run on a thread.
+        """
+        now = trio.current_time()
+        due = now - self._last >= COMMIT_PERIOD
+
+        def commit() -> None:
+            if due and self._engine.metadata.devices_changed:
+                self._last = now
+                with suppress(DeviceMapperError):
+                    self._engine.commit()
+
+        return commit
