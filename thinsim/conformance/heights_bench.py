@@ -1,0 +1,133 @@
+"""Carries out the discards of ``thinsim.conformance.heights`` on a bare rig, one after the other."""
+
+import fcntl
+import os
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from thinsim.block.linux import BLKDISCARD
+from thinsim.conformance.heights import BLOCK, DEVICE, Answer, Case, Measured, Requests, State
+from thinsim.measure.ranges import subtract, total
+from thinsim.rig.backing import DATA_FILE
+from thinsim.rig.bare_nodes import BareNodesRig
+from thinsim.rig.host_file import host_allocation
+from thinsim.rig.interface import PoolShape
+from thinsim.rig.loop_rig import flush_device
+from thinsim.thin.status import parse_pool_status, parse_thin_status
+from thinsim.units import SECTOR_SIZE, Bytes, Sectors, sectors
+
+_THIN, _SNAPSHOT = 1, 2
+_PIECE = 1 << 20
+
+
+def shape_for(name: str) -> PoolShape:
+    """Return the pool that the cases are made for; new blocks are not zeroed."""
+    return PoolShape(
+        name,
+        data_size=Bytes(1 << 30),
+        metadata_size=Bytes(16 << 20),
+        block_size=Sectors(BLOCK // SECTOR_SIZE),
+    )
+
+
+async def measure(
+    rig: BareNodesRig, source: str, wanted: Sequence[Case], say: Callable[[str], None]
+) -> Measured:
+    """Carry the cases out on *rig*, whose pool is empty, and leave it empty."""
+    answers = {}
+    for number, case in enumerate(wanted, 1):
+        answers[case.name] = await _carry_out(rig, case)
+        say(f"{number}/{len(wanted)} {case.name}")
+    return Measured(source, answers)
+
+
+async def _carry_out(rig: BareNodesRig, case: Case) -> Answer:
+    pool = rig.shape.name
+    name = f"{pool}-discarded"
+    await rig.dm.message(pool, 0, f"create_thin {_THIN}")
+    await rig.dm.create(name, f"0 {sectors(DEVICE)} thin /dev/mapper/{pool} {_THIN}")
+    await _write(rig, name, case)
+    if case.state is State.SHARED:
+        await rig.dm.suspend(name)
+        await rig.dm.message(pool, 0, f"create_snap {_SNAPSHOT} {_THIN}")
+        await rig.dm.resume(name)
+    before = await _look(rig, name)
+    await trio.to_thread.run_sync(_discard, rig.dm.path(name), case.offset, case.length)
+    after = await _look(rig, name)
+    await rig.dm.remove(name, retry=True)
+    await rig.dm.message(pool, 0, f"delete {_THIN}")
+    if case.state is State.SHARED:
+        await rig.dm.message(pool, 0, f"delete {_SNAPSHOT}")
+    return after.since(before)
+
+
+async def _write(rig: BareNodesRig, name: str, case: Case) -> None:
+    blocks = case.blocks()
+    if case.state is State.SPARSE:
+        for block in blocks[::2]:
+            await rig.write(name, block * BLOCK, b"\xa5" * BLOCK)
+        return
+    for offset in range(blocks.start * BLOCK, blocks.stop * BLOCK, _PIECE):
+        await rig.write(name, offset, b"\xa5" * min(_PIECE, blocks.stop * BLOCK - offset))
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """All counts at one moment."""
+
+    thin: Requests
+    mapped: int
+    used: int
+    data: Requests
+    store: Requests
+    host: Sequence[tuple[int, int]]
+
+    def since(self, before: "_View") -> Answer:
+        return Answer(
+            thin=_difference(self.thin, before.thin),
+            unmapped=(before.mapped - self.mapped) * SECTOR_SIZE // BLOCK,
+            freed=before.used - self.used,
+            data=_difference(self.data, before.data),
+            store=_difference(self.store, before.store),
+            host=total(subtract(before.host, self.host)),
+        )
+
+
+async def _look(rig: BareNodesRig, name: str) -> _View:
+    """Settle, then look: the pool commits, what was written is on the host."""
+    pool = parse_pool_status(await rig.dm.status(rig.shape.name))
+    thin = parse_thin_status(await rig.dm.status(name))
+    await trio.to_thread.run_sync(flush_device, rig.backing.data.path)
+    totals = (await rig.backing.store.totals_by_file()).get(DATA_FILE)
+    host = await trio.to_thread.run_sync(host_allocation, rig.backing.data_file)
+    return _View(
+        thin=_discards(rig.dm.path(name)),
+        mapped=thin.mapped_sectors,
+        used=pool.used_data,
+        data=_discards(rig.backing.data.path),
+        store=Requests(totals.events, totals.punched_bytes) if totals else Requests(0, 0),
+        host=host.ranges,
+    )
+
+
+def _discards(node: Path) -> Requests:
+    """Return the kernel's count of discards of a device (Documentation/block/stat.rst)."""
+    number = node.stat().st_rdev
+    text = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/stat").read_text().split()
+    return Requests(int(text[11]), int(text[13]) * SECTOR_SIZE)
+
+
+def _difference(after: Requests, before: Requests) -> Requests:
+    return Requests(after.count - before.count, after.bytes - before.bytes)
+
+
+def _discard(node: Path, offset: int, length: int) -> None:
+    fd = os.open(node, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(fd, BLKDISCARD, struct.pack("QQ", offset, length))
+    finally:
+        os.close(fd)
