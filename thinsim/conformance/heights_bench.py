@@ -1,9 +1,11 @@
 """Carries out the discards of ``thinsim.conformance.heights`` on a bare rig, one after the other."""
 
+import errno
 import fcntl
+import mmap
 import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +23,6 @@ from thinsim.thin.status import parse_pool_status, parse_thin_status
 from thinsim.units import SECTOR_SIZE, Bytes, Sectors, sectors
 
 _THIN, _SNAPSHOT = 1, 2
-_PIECE = 1 << 20
 
 
 def shape_for(name: str) -> PoolShape:
@@ -50,7 +51,9 @@ async def _carry_out(rig: BareNodesRig, case: Case) -> Answer:
     name = f"{pool}-discarded"
     await rig.dm.message(pool, 0, f"create_thin {_THIN}")
     await rig.dm.create(name, f"0 {sectors(DEVICE)} thin /dev/mapper/{pool} {_THIN}")
-    await _write(rig, name, case)
+    blocks = case.blocks()
+    mapped = blocks[::2] if case.state is State.SPARSE else blocks
+    await trio.to_thread.run_sync(_write, rig.dm.path(name), mapped)
     if case.state is State.SHARED:
         await rig.dm.suspend(name)
         await rig.dm.message(pool, 0, f"create_snap {_SNAPSHOT} {_THIN}")
@@ -63,16 +66,6 @@ async def _carry_out(rig: BareNodesRig, case: Case) -> Answer:
     if case.state is State.SHARED:
         await rig.dm.message(pool, 0, f"delete {_SNAPSHOT}")
     return after.since(before)
-
-
-async def _write(rig: BareNodesRig, name: str, case: Case) -> None:
-    blocks = case.blocks()
-    if case.state is State.SPARSE:
-        for block in blocks[::2]:
-            await rig.write(name, block * BLOCK, b"\xa5" * BLOCK)
-        return
-    for offset in range(blocks.start * BLOCK, blocks.stop * BLOCK, _PIECE):
-        await rig.write(name, offset, b"\xa5" * min(_PIECE, blocks.stop * BLOCK - offset))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +116,19 @@ def _discards(node: Path) -> Requests:
 
 def _difference(after: Requests, before: Requests) -> Requests:
     return Requests(after.count - before.count, after.bytes - before.bytes)
+
+
+def _write(node: Path, blocks: Iterable[int]) -> None:
+    """Write blocks past the cache, one after the other, so that the pool gives them out in that order."""
+    with mmap.mmap(-1, BLOCK) as buffer:
+        buffer[:] = b"\xa5" * BLOCK
+        fd = os.open(node, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
+        try:
+            for block in blocks:
+                if os.pwrite(fd, buffer, block * BLOCK) != BLOCK:
+                    raise OSError(errno.EIO, os.strerror(errno.EIO), str(node))
+        finally:
+            os.close(fd)
 
 
 def _discard(node: Path, offset: int, length: int) -> None:

@@ -61,6 +61,8 @@ async def on_logical_volumes(
             dm, journal, setup.pool_device, uuid=lvm_commands.device_uuid(uuid), below=setup.devices_below
         ):
             await lvm.run(lvm_commands.make_pool(setup, int(free), int(whole)))
+            for name in (setup.pool_device, *setup.devices_below):
+                await dm.make_nodes(name)  # LVM has made them in its own directory
             data, metadata = setup.devices_below
             data_place, metadata_place = await _place(dm, data), await _place(dm, metadata)
             table = parse_pool_table(await dm.table(setup.pool_device))

@@ -16,7 +16,7 @@ _CONF = """\
 # For one run: LVM on one device.
 config {{ profile_dir = {profiles} }}
 devices {{
-    # Links of volumes go there; device-mapper's own nodes stay in /dev/mapper.
+    # Nodes and links of volumes go there.
     dir = {links}
     scan = [ "/dev" ]
     filter = [ {accepted}, "r|.*|" ]
