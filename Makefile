@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 PACKAGES := btrfs-progs build-essential dmsetup e2fsprogs fuse3 libfuse3-dev mount pkg-config python3-dev python3-venv thin-provisioning-tools util-linux xfsprogs
-VM_PACKAGES := dmsetup e2fsprogs kmod linux-image-$(shell dpkg --print-architecture 2>/dev/null) qemu-system-x86 thin-provisioning-tools
+VM_PACKAGES := dmsetup e2fsprogs kmod linux-image-$(shell dpkg --print-architecture 2>/dev/null) lvm2 qemu-system-x86 thin-provisioning-tools
 BENCH_PACKAGES := fio libfuse3-dev libnbd-bin nbdkit qemu-system-common
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 CHROMIUM ?= chromium
@@ -15,7 +15,7 @@ BENCH_ARGUMENTS ?= --json backing.json --plot backing.svg
 C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/binding/*.c fuse_backing/native/*.c thinsim/dm/standing/*.c)
 C_HEADERS := $(wildcard fuse_backing/binding/*.h fuse_backing/native/*.h)
 
-.PHONY: setup packages reproduce test storm lint format clean
+.PHONY: setup packages reproduce test test-vm storm lint format clean
 .PHONY: bench-backing bench-engine campaign-metadata setup-vm pictures check-dist record-dmsetup soak-dmsetup
 .PHONY: conformance-nightly conformance-record fidelity
 .PHONY: proto
@@ -52,6 +52,12 @@ test: setup
 	$(if $(shell command -v containerd),,$(call install,containerd))
 	$(if $(shell command -v runc),,$(call install,runc))
 	$(BIN)/python -m pytest $(TEST_ARGUMENTS)
+
+# The tests that need the kernel's own device-mapper, in a guest; half an hour where guests are emulated.
+test-vm: setup-vm
+	$(BIN)/thinsim vm run --timeout 7200 -- env TMPDIR=/run/thinsim-scratch $(BIN)/python -m pytest \
+	    -p no:cacheprovider --basetemp=/run/thinsim-scratch/pytest -m kernel \
+	    tests/dm tests/rig tests/snapshotter $(TEST_ARGUMENTS)
 
 # A minute or two: a million hole punches on a mounted store, of which nothing may be lost. The tests play fewer.
 storm: setup

@@ -17,6 +17,7 @@ from thinsim.cli.statuses import LEAKED
 from thinsim.report.reproduction_json import to_json
 from thinsim.report.reproduction_table import print_to
 from thinsim.rig.probes import RIGS, choose_rig, probe_machine
+from thinsim.rig.setup.choice import LVM, SETUPS
 from thinsim.scenario.container_lifecycle import Setting
 from thinsim.scenario.in_guest import reproduce_in_guest
 from thinsim.scenario.reproduce import CORE, SUBJECTS, Request
@@ -51,6 +52,17 @@ from thinsim.vm.probe import probe_vm
     "containerd with thinsim's core as its snapshotter.",
 )
 @click.option("--rig", type=click.Choice(["auto", *RIGS]), default="auto", show_default=True)
+@click.option(
+    "--setup",
+    type=click.Choice(SETUPS),
+    help="With --rig kernel or vm: a pool set up as in containerd's documentation, by its script on loop "
+    "devices or by LVM as container-storage-setup does.",
+)
+@click.option(
+    "--sysconfig",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="With --setup lvm: container-storage-setup's file. Default: the documentation's.",
+)
 @click.option(
     "--dir",
     "directory",
@@ -89,6 +101,8 @@ def reproduce(
     chosen: tuple[str, ...],
     subject: str,
     rig: str,
+    setup: str | None,
+    sysconfig: Path | None,
     directory: Path | None,
     repeatable: bool,
     keep: bool,
@@ -110,6 +124,7 @@ def reproduce(
     choice = choose_rig(rig, findings)
     notes.print(f"rig {choice.rig}: {choice.why}", highlight=False, soft_wrap=True)
     _check_fit(choice.rig, image, record, history, keep, guest_kernel)
+    _check_setup(choice.rig, setup, sysconfig)
     settings = _settings(subject, chosen, choice.rig, record, history)
     request = Request(
         rig=choice.rig,
@@ -123,6 +138,8 @@ def reproduce(
         history=history,
         repeatable=repeatable,
         guest_kernel=guest_kernel,
+        setup=setup,
+        sysconfig=sysconfig,
     )
     carry_out = reproduce_in_guest if choice.rig == "vm" else run_reproduction
     with TerminalProgress(notes) as progress:
@@ -180,3 +197,10 @@ def _check_fit(
         raise click.UsageError("--keep: what a guest has goes with it")
     if guest_kernel and rig != "vm":
         raise click.UsageError("--guest-kernel is for --rig vm")
+
+
+def _check_setup(rig: str, setup: str | None, sysconfig: Path | None) -> None:
+    if setup and rig not in ("kernel", "vm"):
+        raise click.UsageError(f"--setup {setup} is for --rig kernel and --rig vm, not for {rig}")
+    if sysconfig and setup != LVM:
+        raise click.UsageError(f"--sysconfig is for --setup {LVM}")

@@ -10,6 +10,7 @@ import trio
 
 from thinsim.errors import BenchError, EnvironmentLacksError
 from thinsim.report.reproduction_json import from_json
+from thinsim.rig.setup.choice import find_setup
 from thinsim.rig.working_directory import working_directory
 from thinsim.scenario.image.built import build_image
 from thinsim.scenario.reproduce import BUILT_IMAGE_BYTES, Progress, Reproduction, Request
@@ -33,6 +34,8 @@ async def reproduce_in_guest(request: Request, progress: Progress) -> Reproducti
     EnvironmentLacksError names what is missing for a guest; BenchError has the words of the guest's
     command when it fails, or says that the guest was ended because it hung.
     """
+    if request.setup is not None:
+        find_setup(request.setup, request.sysconfig)  # what is wrong with it is wrong in the guest, too
     lacks = [finding for finding in probe_vm() if not finding.present and finding.needed_by]
     if lacks:
         missing = "; ".join(f"{lack.name}: {lack.detail} ({lack.fix})" for lack in lacks)
@@ -79,6 +82,10 @@ def command(request: Request, result: Path) -> list[str]:
         words += ["--history", str(request.history.resolve())]
     if request.repeatable:
         words.append("--repeatable")
+    if request.setup is not None:
+        words += ["--setup", request.setup]
+    if request.sysconfig is not None:
+        words += ["--sysconfig", str(request.sysconfig.resolve())]
     return [*words, "--json", str(result)]
 
 
