@@ -17,7 +17,7 @@ C_HEADERS := $(wildcard fuse_backing/binding/*.h fuse_backing/native/*.h)
 
 .PHONY: setup packages reproduce test test-vm storm lint format clean
 .PHONY: bench-backing bench-engine campaign-metadata setup-vm pictures check-dist record-dmsetup soak-dmsetup
-.PHONY: conformance-nightly conformance-record fidelity
+.PHONY: conformance-nightly conformance-record fidelity same-counts
 .PHONY: proto
 
 setup: packages $(STAMP)
@@ -88,6 +88,12 @@ conformance-nightly: setup-vm
 	$(BIN)/thinsim conformance run --seeds $$first-$$((first + ($(NIGHTLY_SEEDS) + 3) / 4 - 1)) --faults \
 	    --keep divergences || status=$$?; \
 	exit $$status
+
+# A quarter of an hour and more where guests are emulated: image and container on the kernel's dm-thin in a guest
+# and on the emulated one, the same numbers after every step. GUEST_KERNEL=FILE takes another than the newest.
+same-counts: setup-vm
+	THINSIM_LONG_CAMPAIGN=1 THINSIM_GUEST_KERNEL=$(GUEST_KERNEL) \
+	    $(BIN)/python -m pytest -v tests/vm/test_rigs_agree.py $(TEST_ARGUMENTS)
 
 # The kernel's answers anew, after the campaign's histories have changed.
 conformance-record: setup-vm

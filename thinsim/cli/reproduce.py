@@ -72,7 +72,7 @@ from thinsim.vm.probe import probe_vm
 @click.option(
     "--repeatable",
     is_flag=True,
-    help="The same block counts every time: one processor, a fixed seed, ext4 without delayed allocation.",
+    help="The same block counts every time: one processor, a fixed seed, ext4 without journal.",
 )
 @click.option("--keep", is_flag=True, help="Keep the files and logs; devices, mounts and servers still go.")
 @click.option(
