@@ -3,7 +3,7 @@
 import errno
 import mmap
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,13 @@ import trio
 from thinsim.dm.emulated import EmulatedDeviceMapper
 from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
 from thinsim.rig.host_file import host_allocation
-from thinsim.rig.interface import PoolShape
+from thinsim.rig.interface import HostAllocation, PoolShape
 from thinsim.rig.journal import Journal
 from thinsim.rig.loop_rig import flush_device
 from thinsim.rig.mounts import RecordedMounter
 from thinsim.snapshotter.host import LinuxHost
 from thinsim.snapshotter.pool_contents import ClosableStore, open_node
+from thinsim.thin.mapping import Run
 
 
 @dataclass(slots=True)
@@ -55,11 +56,19 @@ class BareEmulatedRig:
         finally:
             os.close(fd)
 
-    async def host_bytes(self) -> int:
+    async def host_allocation(self) -> HostAllocation:
         """See BareRig."""
         await self.dm.status(self.shape.name)
         await trio.to_thread.run_sync(flush_device, self.stack.data.path)
-        return (await trio.to_thread.run_sync(host_allocation, self.stack.data_file)).allocated
+        return await trio.to_thread.run_sync(host_allocation, self.stack.data_file)
+
+    async def host_bytes(self) -> int:
+        """See BareRig."""
+        return (await self.host_allocation()).allocated
+
+    async def mappings(self) -> Mapping[int, Sequence[Run]]:
+        """See BareRig."""
+        return await self.dm.mappings(self.shape.name)
 
     async def check(self) -> list[str]:
         """See BareRig."""
