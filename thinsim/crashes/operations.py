@@ -58,9 +58,9 @@ async def _relabel(snapshotter: DevmapperSnapshotter) -> None:
 _ASYNC: Mapping[str, object] = {"async_remove": True}
 _CUT_SHORT = (
     ("prepare", "mkfs"),
-    ("commit", "resume"),
-    ("remove", "delete"),
     ("remove a committed one", "write: remove top"),
+    ("remove", "delete"),
+    ("commit", "resume"),
 )
 
 OPERATIONS: Mapping[str, Operation] = {

@@ -151,13 +151,13 @@ async def look(stage: Stage, config: Config) -> State:
 
 
 def in_words(state: State, before: State, after: State) -> str:
-    """Return whether the operation has happened or not, and what does not agree, one text."""
+    """Return in one text whether the operation has happened, between these two, and what does not agree."""
     if state.shown == after.shown != before.shown:
         happened = "done"
     elif state.shown == before.shown:
         happened = "not done" if before.shown != after.shown else ""
     else:
-        happened = f"neither done nor not done: {', '.join(sorted(state.shown))}"
+        happened = f"partly done: {', '.join(sorted(state.shown))} are there"
     return "; ".join([*([happened] if happened else []), *_counted(state.disagreements())]) or "agrees"
 
 
