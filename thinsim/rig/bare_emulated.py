@@ -1,6 +1,6 @@
 """The bare rig of the emulated device-mapper: FUSE store, loop devices, ``/dev/mapper``, real mounts."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from thinsim.rig.bare_nodes import BareNodesRig, host_of_its_own
 from thinsim.rig.emulated_stack import stand_up_stack
 from thinsim.rig.interface import PoolShape
 from thinsim.rig.journal import Journal
+from thinsim.thin.mapping import Run
 
 
 @dataclass(slots=True, kw_only=True)
@@ -18,6 +19,10 @@ class BareEmulatedRig(BareNodesRig):
 
     dm: EmulatedDeviceMapper
     name: str = "emulated"
+
+    async def mappings(self) -> Mapping[int, Sequence[Run]]:
+        """See BareRig."""
+        return await self.dm.mappings(self.shape.name)
 
     async def check(self) -> list[str]:
         """See BareRig."""

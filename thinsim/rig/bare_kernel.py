@@ -1,15 +1,17 @@
 """The bare rig of the kernel's own dm-thin, on loop devices on a FUSE store."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from thinsim.dm import kernel_metadata
 from thinsim.dm.kernel import KernelDeviceMapper
 from thinsim.rig.bare_nodes import BareNodesRig, host_of_its_own
 from thinsim.rig.interface import PoolShape
 from thinsim.rig.journal import Journal
 from thinsim.rig.kernel_pool import KernelPool, on_loop_devices
+from thinsim.thin.mapping import Run
 
 
 @dataclass(slots=True, kw_only=True)
@@ -18,6 +20,10 @@ class BareKernelRig(BareNodesRig):
 
     pool: KernelPool
     name: str = "kernel"
+
+    async def mappings(self) -> Mapping[int, Sequence[Run]]:
+        """See BareRig."""
+        return await kernel_metadata.mappings(self.dm, self.shape.name, self.pool.metadata_device)
 
     async def check(self) -> list[str]:
         """See BareRig."""

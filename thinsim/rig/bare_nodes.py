@@ -4,7 +4,7 @@ import errno
 import mmap
 import os
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +14,18 @@ import trio
 from thinsim.dm.interface import DeviceMapper
 from thinsim.rig.backing import DataBacking
 from thinsim.rig.host_file import host_allocation
-from thinsim.rig.interface import PoolShape
+from thinsim.rig.interface import HostAllocation, PoolShape
 from thinsim.rig.journal import Journal
 from thinsim.rig.loop_rig import flush_device
 from thinsim.rig.mounts import RecordedMounter
 from thinsim.snapshotter.host import LinuxHost
 from thinsim.snapshotter.pool_contents import ClosableStore, open_node
+from thinsim.thin.mapping import Run
 
 
 @dataclass(slots=True, kw_only=True)
 class BareNodesRig(ABC):
-    """A BareRig that stands, but for its name and its metadata checker."""
+    """A BareRig that stands, but for its name, its mappings and its metadata checker."""
 
     shape: PoolShape
     dm: DeviceMapper
@@ -56,11 +57,19 @@ class BareNodesRig(ABC):
         finally:
             os.close(fd)
 
-    async def host_bytes(self) -> int:
+    async def host_allocation(self) -> HostAllocation:
         """See BareRig."""
         await self.dm.status(self.shape.name)
         await trio.to_thread.run_sync(flush_device, self.backing.data.path)
-        return (await trio.to_thread.run_sync(host_allocation, self.backing.data_file)).allocated
+        return await trio.to_thread.run_sync(host_allocation, self.backing.data_file)
+
+    async def host_bytes(self) -> int:
+        """See BareRig."""
+        return (await self.host_allocation()).allocated
+
+    @abstractmethod
+    async def mappings(self) -> Mapping[int, Sequence[Run]]:
+        """See BareRig."""
 
     @abstractmethod
     async def check(self) -> list[str]:
