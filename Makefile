@@ -17,7 +17,7 @@ C_HEADERS := $(wildcard fuse_backing/binding/*.h fuse_backing/native/*.h)
 
 .PHONY: setup packages reproduce test test-vm storm lint format clean
 .PHONY: bench-backing bench-engine campaign-metadata setup-vm pictures check-dist record-dmsetup soak-dmsetup
-.PHONY: conformance-nightly conformance-record fidelity same-counts
+.PHONY: conformance-nightly conformance-record fidelity same-counts documents-nightly
 .PHONY: proto
 
 setup: packages $(STAMP)
@@ -78,6 +78,10 @@ TRANSCRIPTS := tests/dm/data/dmsetup
 record-dmsetup: setup-vm
 	$(BIN)/thinsim vm run --share $(CURDIR)/$(TRANSCRIPTS) -- sh -c \
 	    'exec $(BIN)/python tools/record_dmsetup.py --rewrite /run/thinsim-scratch $(TRANSCRIPTS)/*.txt'
+
+# Minutes: the commands of the documents that need a guest, read from there and run as they are shown.
+documents-nightly: setup-vm
+	THINSIM_GUESTS=1 $(BIN)/python -m pytest -v tests/docs $(TEST_ARGUMENTS)
 
 # Hours where guests are emulated, a quarter of an hour with NIGHTLY_SEEDS=1. Other histories every night: what
 # differs is shrunk into ./divergences.
