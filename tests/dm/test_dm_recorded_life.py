@@ -6,6 +6,7 @@ became writable, and looks at the pool while it was about to change.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,10 +45,10 @@ def named(step: Step) -> Iterator[None]:
 
 @pytest.mark.parametrize("section", SECTIONS)
 async def test_a_recorded_life_gives_the_kernel_s_answers(
-    section: str, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+    section: str, tmp_path: Path, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with trio.open_nursery() as nursery:
-        life = Life(nursery)
+        life = Life(nursery, tmp_path)
         async with life.dm.running():
             for step in SECTIONS[section]:
                 answer: dict[str, Any] = await life.answer(step)

@@ -39,6 +39,8 @@ class MetadataTransaction:
     ) -> None:
         self.blocks = BlockCache(store, cache_blocks)
         self.before_commit: Callable[[], None] = lambda: None
+        self.in_service = False
+        """A change was asked for since the metadata was opened: from then on every commit writes."""
         self.uncommitted = False
         self._records: dict[ThinId, ThinRecord] = {}
         if any(self.blocks.fetch(LOCATION)):
@@ -52,9 +54,10 @@ class MetadataTransaction:
     def commit(self) -> None:
         """Make the running transaction durable: the data device, all blocks, then the superblock.
 
-        Does nothing when nothing has changed since the last commit, or since the metadata was opened.
+        Does nothing until the metadata is in service; then it writes the superblock even of a transaction
+        without changes (dm-thin-metadata.c, __commit_transaction).
         """
-        if not self.uncommitted:
+        if not self.in_service:
             return
         self.before_commit()
         self._write_changed_details()
@@ -109,6 +112,9 @@ class MetadataTransaction:
     def used_blocks(self) -> int:
         """Metadata blocks that are not free, the reserve included: what the status line calls used."""
         return self.space.nr_blocks - self.free_blocks
+
+    def _change(self) -> None:
+        self.in_service = self.uncommitted = True
 
     def _format(self, data_block_size: int) -> None:
         blocks = min(self.blocks.store.blocks, MAX_METADATA_BLOCKS)
