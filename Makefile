@@ -16,7 +16,7 @@ C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/binding/*.c fuse_backing/n
 C_HEADERS := $(wildcard fuse_backing/binding/*.h fuse_backing/native/*.h)
 
 .PHONY: setup packages reproduce test storm lint format clean
-.PHONY: bench-backing bench-engine campaign-metadata setup-vm pictures check-dist record-dmsetup soak-dmsetup
+.PHONY: bench-backing bench-engine campaign-metadata setup-vm pictures check-dist record-dmsetup record-pool-life soak-dmsetup
 .PHONY: conformance-nightly conformance-record fidelity
 .PHONY: proto
 
@@ -72,6 +72,12 @@ TRANSCRIPTS := tests/dm/data/dmsetup
 record-dmsetup: setup-vm
 	$(BIN)/thinsim vm run --share $(CURDIR)/$(TRANSCRIPTS) -- sh -c \
 	    'exec $(BIN)/python tools/record_dmsetup.py --rewrite /run/thinsim-scratch $(TRANSCRIPTS)/*.txt'
+
+# What the kernel's dm-thin answers to a pool's life, for tests/dm/data; half an hour and more without KVM.
+record-pool-life: setup-vm
+	mkdir -p build
+	$(BIN)/thinsim vm run --timeout 5400 -- $(BIN)/python tools/record_pool_life.py /run/thinsim-scratch \
+	    > build/pool-life.jsonl
 
 # Hours where guests are emulated. Other histories every night: what differs is shrunk into ./divergences.
 conformance-nightly: setup-vm

@@ -1,7 +1,9 @@
-"""A pool's life against answers recorded on Linux 6.1: modes, events, reloads, growth, held writes.
+"""A pool's life against answers recorded on Linux 6.1 (`make record-pool-life`).
 
-Left out of the recording is what Linux got wrong, a data device that grew twice when its read-only pool
-became writable, and looks at the pool while it was about to change.
+Modes, events, reloads, growth, held writes, full metadata, devices that fail, lost transactions, external
+origins, names. Left out of the recording is what Linux got wrong, a data device that grew twice when its
+read-only pool became writable, looks at the pool while it was about to change, and requests to devices that
+aren't there.
 """
 
 from collections.abc import Iterator

@@ -77,7 +77,12 @@ class Pool(Transaction):
         self.modes.bind(features, low_water_blocks, loaded=loaded)
 
     def watch_metadata(self) -> None:
-        """A table was loaded: few metadata blocks are an event (dm_pool_register_metadata_threshold)."""
+        """A table was loaded: few metadata blocks are an event (dm_pool_register_metadata_threshold).
+
+        EINVAL when the metadata has failed.
+        """
+        if self.metadata.failed:
+            raise DeviceMapperError(errno.EINVAL, "Error registering metadata threshold")
         self.metadata.space.low_water_blocks = self._metadata_low_watermark()
         self.metadata.space.low_water = self.modes.note_low_metadata
 

@@ -39,6 +39,8 @@ class MetadataTransaction:
     ) -> None:
         self.blocks = BlockCache(store, cache_blocks)
         self.before_commit: Callable[[], None] = lambda: None
+        self.failed = False
+        """It could not be read anew by ``abort``: nothing is asked of it any more (fail_io)."""
         self.in_service = False
         """A change was asked for since the metadata was opened: from then on every commit writes."""
         self.uncommitted = False
@@ -73,15 +75,19 @@ class MetadataTransaction:
 
         As in the kernel all else that is in memory stays as it was: the transaction id, and every device
         that was open or had changed, even one that was created in the lost transaction. It can be opened,
-        has no mappings, and counts those that are gone. When this raises, nothing can be told of the pool
-        any more.
+        has no mappings, and counts those that are gone. When this raises, the metadata has failed for good;
+        the second time it is EINVAL.
         """
+        if self.failed:
+            raise OSError(errno.EINVAL, "the metadata has failed")
         for record in self._records.values():
             record.lost_changes |= record.changed
             record.changed = False
         lost = self.superblock
         self.blocks.reset()
+        self.failed = True
         self._open(lost.data_block_size)
+        self.failed = False
         self.superblock.time, self.superblock.transaction_id = lost.time, lost.transaction_id
         self.uncommitted = False
 
