@@ -21,11 +21,6 @@ def _refused_discard(comparison: Comparison, operation: Operation | None, histor
     return ignores and comparison.behaviour is Behaviour.DISCARD and answers == (f"{errno.EOPNOTSUPP:d}", "0")
 
 
-def _other_requests(comparison: Comparison, operation: Operation | None, history: History) -> bool:
-    same = comparison.expected.partition(", ")[2] == comparison.found.partition(", ")[2]
-    return comparison.behaviour is Behaviour.PASSED_DOWN and same
-
-
 def _missing_path(comparison: Comparison, operation: Operation | None, history: History) -> bool:
     table = operation.words[-1] if isinstance(operation, Dmsetup) else ""
     errnos = tuple(errno_of(text.partition(" ")[2]) for text in (comparison.expected, comparison.found))
@@ -38,11 +33,6 @@ _KNOWN = (
         ("engine", "emulated"),
         _missing_path,
         "a path that does not exist in a table: ENODEV in Linux 6.1, as here; ENOENT in Linux 6.12",
-    ),
-    _Known(
-        ("emulated",),
-        _other_requests,
-        "the same bytes are discarded at the data's loop device, in another number of requests",
     ),
     _Known(
         ("emulated",),
