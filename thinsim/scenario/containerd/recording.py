@@ -41,7 +41,6 @@ class RecordedActivity:
         *layers, container = self._written
         assert len(layers) == history.layers, "a device a layer and the container's"
         history.acts[f"mkfs {layers[0]}"] = []
-        for device in layers:
+        for act, device in [*(("unpack", layer) for layer in layers), ("container", container)]:
             history.acts[f"lost+found {device}"] = []
-            history.acts[f"unpack {device}"] = self._written[device]
-        history.acts[f"container {container}"] = self._written[container]
+            history.acts[f"{act} {device}"] = self._written[device]
