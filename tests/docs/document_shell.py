@@ -130,7 +130,10 @@ def document_shell(directory: Path, image: Path) -> Iterator[DocumentShell]:
 
 
 def filled(text: str, stage: Stage) -> str:
-    """Return a command line with the words of its case and its page for the placeholders."""
+    """Return a command line with the words of its case and its page for the placeholders.
+
+    Of words to choose from, as in ``--rig auto|emulated``, it is the first.
+    """
     fill = {**stage.fill, **case_of(stage, text).fill}
 
     def word(match: re.Match[str]) -> str:
@@ -139,7 +142,8 @@ def filled(text: str, stage: Stage) -> str:
             raise ValueError(f"{text!r}: say in document_stages.py what {name} is")
         return fill[name]
 
-    return re.sub(r"(?<![\w$./-])\[?([A-Z][A-Z_]{2,})\b(?!=)(?:\.\.\.|\])*", word, text)
+    chosen = re.sub(r"(?<=\s)(\w+)(?:\|\w+)+", r"\1", text)
+    return re.sub(r"(?<![\w$./-])\[?([A-Z][A-Z_]{2,})\b(?!=)(?:\.\.\.|\])*", word, chosen)
 
 
 def _run(line: str, shown: Shown, case: Case, record: Path) -> list[str]:

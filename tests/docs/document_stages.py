@@ -106,6 +106,11 @@ STAGES = {
             Case("thinsim scenarios", fill={"NAME": "churn"}),
             Case("thinsim report", fill={"FILE": "report"}),
             Case("thinsim conformance record", more=_ONE_HISTORY),
+            Case(
+                "thinsim pool create NAME --dir DIR --rig",
+                fill={"NAME": "other", "DIR": "other"},
+                after="thinsim pool remove other",
+            ),
             Case("thinsim pool", fill={"DIR": "pool"}),
             Case(
                 "thinsim watch", before=f"{_POOL}\n{_TEN_MIB}", after="thinsim pool remove demo --keep-files"

@@ -1,5 +1,6 @@
 """``reproduce --rig vm``: the command that the guest gets, and what is refused before one is booted."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,11 @@ from thinsim.report.reproduction_json import from_json, to_json
 from thinsim.rig.setup.choice import LOOP_SCRIPT, LVM, find_setup
 from thinsim.rig.setup.stanza import config_toml
 from thinsim.scenario.container_lifecycle import SETTINGS
-from thinsim.scenario.in_guest import command, reproduce_in_guest
+from thinsim.scenario.file import library
+from thinsim.scenario.file.in_guest import run_scenario_in_guest
+from thinsim.scenario.file.run import Request as ScenarioRequest
+from thinsim.scenario.guest_work import in_the_guest
+from thinsim.scenario.in_guest import command_words, reproduce_in_guest
 from thinsim.scenario.reproduce import Reproduction, Request, reproduce
 from thinsim.snapshotter.config import Config
 
@@ -29,12 +34,17 @@ class Silent:
 
 
 def test_a_set_up_and_its_file_reach_the_guest(tmp_path: Path) -> None:
-    words = command(
-        Request(rig="vm", settings=SETTINGS[:1], setup=LVM, sysconfig=tmp_path / "setup"), tmp_path / "result"
-    )
+    words = command_words(Request(rig="vm", settings=SETTINGS[:1], setup=LVM, sysconfig=tmp_path / "setup"))
     assert words[words.index("--setup") + 1] == LVM
     assert words[words.index("--sysconfig") + 1] == str(tmp_path / "setup")
-    assert "--setup" not in command(Request(rig="vm", settings=SETTINGS[:1]), tmp_path / "result")
+    assert "--setup" not in command_words(Request(rig="vm", settings=SETTINGS[:1]))
+
+
+def test_the_guest_s_command_runs_on_its_kernel_and_says_where_the_result_goes(tmp_path: Path) -> None:
+    words = in_the_guest(["reproduce", "--setting", "on"], tmp_path / "result.json")
+    assert words[words.index("thinsim") + 1 :][:3] == ["reproduce", "--setting", "on"]
+    assert words[words.index("--rig") + 1] == "kernel"
+    assert words[words.index("--json") + 1] == str(tmp_path / "result.json")
 
 
 def test_a_file_that_is_wrong_is_refused_before_a_guest_is_booted(tmp_path: Path) -> None:
@@ -72,3 +82,10 @@ def test_the_stanza_is_a_config_toml_that_loads(
 def test_an_awkward_pool_name_stays_one_string(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(config_toml("a--b-c", discard_blocks=False))
     assert Config.load(tmp_path / "config.toml").pool_name == "a--b-c"
+
+
+def test_a_scenario_with_a_variant_that_there_is_not_boots_no_guest(tmp_path: Path) -> None:
+    found = library.find("churn")
+    request = ScenarioRequest(found.scenario, "churn", found.text, "vm", found.base, ["nope"], tmp_path)
+    with pytest.raises(InvalidValueError, match="churn has no variant 'nope'; there are discard_"):
+        trio.run(partial(run_scenario_in_guest, request, found.path, Silent(), fine=(0,)))

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 import trio
-from rich.console import Console
 from rich.table import Table
 
 from fuse_backing.errors import FuseBackingError
 from fuse_backing.runtime import control_socket
 from fuse_backing.store import StoreClient
+from thinsim.cli.output_console import output_console
 from thinsim.cli.size import SIZE
 from thinsim.errors import EnvironmentLacksError, KernelError
 from thinsim.pools import lifecycle
@@ -161,7 +161,7 @@ def _print(rows: list[dict[str, object]], as_json: bool) -> None:
             *(_size(row.get(key)) for key in ("data_size", "used", "host", "given_back")),
             str(row["directory"]),
         )
-    Console(width=None if Console().is_terminal else 200).print(table)
+    output_console().print(table)
 
 
 def _size(value: object) -> str:

@@ -1,7 +1,6 @@
 """``thinsim reproduce``: show the leak, measure it at every height, name its owner."""
 
 import json
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +8,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from thinsim.cli.bench import UNBOUNDED_WIDTH, clean_up_after_killed_runs
+from thinsim.cli.bench import clean_up_after_killed_runs
 from thinsim.cli.interruptible import run
+from thinsim.cli.output_console import output_console
+from thinsim.cli.output_path import OutputPath
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.size import SIZE
 from thinsim.cli.statuses import LEAKED
@@ -78,15 +79,13 @@ from thinsim.vm.probe import probe_vm
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(path_type=Path, allow_dash=True),
+    type=OutputPath(allow_dash=True),
     help="Write all measurements here, - for stdout.",
 )
 @click.option(
     "--fail-on-leak", type=SIZE, metavar="BYTES", help=f"Exit {LEAKED} if a run leaks more than this."
 )
-@click.option(
-    "--record", type=click.Path(path_type=Path), help="Record the block history of the first run here."
-)
+@click.option("--record", type=OutputPath(), help="Record the block history of the first run here.")
 @click.option(
     "--history",
     type=click.Path(path_type=Path),
@@ -150,8 +149,7 @@ def reproduce(
     else:
         if json_path is not None:
             json_path.write_text(document + "\n")
-        # A pipe or a file has no width: the whole table goes there.
-        print_to(Console(width=None if sys.stdout.isatty() else UNBOUNDED_WIDTH), result)
+        print_to(output_console(), result)
     if result.kept is not None:
         notes.print(f"kept: {result.kept}", highlight=False)
     worst = max(sum(leak.bytes for leak in run.leaks) for run in result.runs)

@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from thinsim.cli.bench import UNBOUNDED_WIDTH, clean_up_after_killed_runs
+from thinsim.cli.bench import clean_up_after_killed_runs
 from thinsim.cli.interruptible import run
+from thinsim.cli.output_console import output_console
 from thinsim.crashes.campaign import PROFILES, Campaign, Crash
 from thinsim.crashes.operations import OPERATIONS
 from thinsim.crashes.stage import RIGS
@@ -58,8 +59,7 @@ def crashes(
         else:
             json_path.write_text(text + "\n")
     if json_path != Path("-"):
-        console = Console()
-        Console(width=None if console.is_terminal else UNBOUNDED_WIDTH).print(crash_table(found))
+        output_console().print(crash_table(found))
         click.echo(summary(found))
     return 1 if any(crash.problems for crash in found) else 0
 
