@@ -26,6 +26,7 @@ from device_mapper_benches import (
 from device_oracle import Oracle
 
 from thinsim import loop
+from thinsim.block import kernel_view
 from thinsim.errors import BenchError, DeviceMapperError
 from thinsim.rig.host_file import host_allocation
 from thinsim.thin.status import parse_pool_status
@@ -186,7 +187,7 @@ async def test_what_a_discard_frees_on_the_host_is_what_the_ledger_says(emulated
 async def test_the_discard_granularity_is_the_data_block(emulated: EmulatedBench) -> None:
     await make_pool(emulated)
     await make_thin(emulated, "thin", 1)
-    limits = loop.discard_limits(emulated.dm.path("thin").resolve())
+    limits = kernel_view.discard_limits(emulated.dm.path("thin").resolve())
     assert limits.granularity == BLOCK
     assert limits.max_bytes >= BLOCK
 
