@@ -63,16 +63,15 @@ class TellingHost:
 def main(rounds: int, mebibytes: int, directory: Path | None, json_path: Path | None) -> None:
     taken = trio.run(measured, rounds, mebibytes << 20, directory)
     first = next(iter(CONTENDERS))
+    click.echo(f"{'':42} prepare, median (interval), ratio of it; removal")
     for name, of_it in taken.items():
         waits = median_interval(of_it["prepare"])
         ratio = statistics.median(
             one / other for one, other in zip(of_it["prepare"], taken[first]["prepare"], strict=True)
         )
-        text = (
-            f"{name:42} prepare {waits.median:7.1f} ms ({waits.low:.1f} to {waits.high:.1f}), x {ratio:.3f}"
-        )
+        removal = f"{statistics.median(of_it['remove']):7.0f} ms" if of_it["remove"] else ""
         click.echo(
-            text + (f"; removal {statistics.median(of_it['remove']):8.1f} ms" if of_it["remove"] else "")
+            f"{name:42} {waits.median:7.0f} ms ({waits.low:.0f} to {waits.high:.0f})  {ratio:6.3f}  {removal}"
         )
     if json_path is not None:
         json_path.write_text(json.dumps(taken) + "\n")
