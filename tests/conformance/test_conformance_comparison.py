@@ -13,7 +13,7 @@ from thinsim.conformance.compare import Behaviour, compare, errno_of
 from thinsim.conformance.duel import Duel
 from thinsim.conformance.engine_bench import EngineBench
 from thinsim.conformance.fidelity import fidelity_page
-from thinsim.conformance.history import Discard, Dmsetup, History, Look, Write
+from thinsim.conformance.history import Discard, Dmsetup, History, Write
 from thinsim.conformance.random_histories import random_history
 from thinsim.conformance.recordings import read_recordings, write_recordings
 from thinsim.conformance.shrink import shortest
@@ -154,12 +154,33 @@ def test_the_page_counts_and_says_what_nothing_explains() -> None:
     assert page.endswith("kept by hand\n")
 
 
-def test_a_known_difference_is_explained() -> None:
-    refused, taken = (
-        Recording(HISTORY, "Linux", (Answer(0), Answer(0), Answer(status)), None) for status in (95, 0)
-    )
-    verdict = judge("Linux", "emulated", [(refused, taken)])
-    assert [each.why.partition(":")[0] for each in verdict.differences] == ["`ignore_discard`"]
-    assert verdict.unexplained == []
-    assert len(judge("Linux", "engine", [(refused, taken)]).unexplained) == 1
-    assert Look() not in HISTORY.operations
+def answered(history: History, *answers: Answer) -> Recording:
+    silent = (Answer(0),) * (len(history.operations) - len(answers))
+    return Recording(history, "Linux", (*silent, *answers), None)
+
+
+def whys(subject: str, expected: Recording, found: Recording) -> list[str]:
+    return [each.why.partition(":")[0] for each in judge("Linux", subject, [(expected, found)]).differences]
+
+
+def test_a_node_that_ignores_discards_takes_them_unlike_the_kernel_s() -> None:
+    ignoring = replace(HISTORY, traits=("features: ignore_discard",))
+    refused, taken = Answer(95), Answer(0)
+    assert whys("emulated", answered(ignoring, refused), answered(ignoring, taken)) == ["`ignore_discard`"]
+    for subject, history, found in (
+        ("engine", ignoring, taken),
+        ("emulated", HISTORY, taken),
+        ("emulated", ignoring, Answer(5)),
+    ):
+        assert whys(subject, answered(history, refused), answered(history, found)) == [""]
+
+
+def test_a_path_that_is_missing_has_another_errno_in_later_kernels() -> None:
+    load = Dmsetup(("load", "{pool}", "--table", "0 8192 thin-pool /dev/nothing {data} 128 0"))
+    history = replace(HISTORY, operations=(load,))
+    missing, no_device, invalid = (Answer(1, f"errno {number}") for number in (2, 19, 22))
+    assert whys("engine", answered(history, missing), answered(history, no_device)) == [
+        "a path that does not exist in a table"
+    ]
+    for expected, found in ((no_device, missing), (missing, invalid), (invalid, no_device)):
+        assert whys("engine", answered(history, expected), answered(history, found)) == [""]

@@ -10,7 +10,7 @@ import json
 import os
 import random
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 
 from ram_pool import RamPool
 
+from thinsim.block.discard_pieces import discard_pieces
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import ThinDevice
 from thinsim.thin.table import PoolFeatures
@@ -230,8 +231,8 @@ class Replay:
         self.ram.write(self.active[thin_id], offset, content)
 
     def _discard(self, thin_id: int, offset: int, length: int) -> None:
-        for begin, end in block_layer_pieces(offset // 512, (offset + length) // 512, self.block):
-            self.ram.discard(self.active[thin_id], begin * 512, (end - begin) * 512)
+        for start, size in discard_pieces(offset, length, self.block * 512):
+            self.ram.discard(self.active[thin_id], start, size)
 
     def _errno_of(self, request: Callable[[], object]) -> int:
         try:
@@ -262,22 +263,6 @@ class Replay:
             self.host_pages.difference_update(range(block * pages, (block + count) * pages))
         self.ram.written.clear()
         self.ram.passed_down.clear()
-
-
-def block_layer_pieces(begin: int, end: int, granularity: int) -> Iterator[tuple[int, int]]:
-    """Cut a discard as the block layer does, in sectors (block/blk-lib.c, __blkdev_issue_discard).
-
-    It aligns as if every granularity were a power of two, so that others are cut in odd places.
-    """
-    longest = (0xFFFFFFFF & -(granularity * 512)) // 512 if granularity & (granularity - 1) == 0 else 0
-    while begin < end:
-        aligned = ((begin - 1) | (granularity - 1)) + 1
-        if aligned != begin:
-            piece = min(end - begin, aligned - begin)
-        else:
-            piece = min(end - begin, longest or end - begin)
-        yield begin, begin + piece
-        begin += piece
 
 
 def parse_dump(xml: str) -> dict[int, tuple[dict[str, str], list[tuple[int, int, int, int]]]]:

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from thinsim.cli.heights import heights
 from thinsim.cli.interruptible import run
 from thinsim.cli.statuses import DIFFERS
 from thinsim.conformance.answer import Recording
@@ -19,8 +20,13 @@ from thinsim.conformance.compare import Behaviour
 from thinsim.conformance.duel import Duel
 from thinsim.conformance.fidelity import fidelity_page
 from thinsim.conformance.random_histories import random_history
-from thinsim.conformance.recordings import RECORDED, read_recordings, recorded_files, write_recordings
-from thinsim.conformance.subject import Side, subject
+from thinsim.conformance.recordings import (
+    read_recordings,
+    recorded_files,
+    recordings_of,
+    write_recordings,
+)
+from thinsim.conformance.subject import Side, kernel_release, subject
 from thinsim.conformance.verdict import Verdict, verdict_to_json
 from thinsim.errors import InvalidValueError
 
@@ -102,15 +108,20 @@ def check(
 @_ON
 @_KERNEL
 @_ONLY
+@click.option("--missing", is_flag=True, help="Those alone whose answers the file does not have.")
 @click.option(
     "--to", type=click.Path(path_type=Path, dir_okay=False), help="The file; default: beside the others."
 )
-def record(side: str, kernel: str | None, only: tuple[str, ...], to: Path | None) -> None:
+def record(side: str, kernel: str | None, only: tuple[str, ...], missing: bool, to: Path | None) -> None:
     """Put the standard campaign to a kernel and keep its answers, for `check`.
 
-    With --only the other histories in the file stay as they are.
+    With --only or --missing, or when it is interrupted, the other histories in the file stay as they are.
     """
+    path = to or recordings_of(kernel_release(Side(side), kernel))
+    known = {each.history.name: each for each in (read_recordings(path) if path.exists() else [])}
     histories = _chosen({each.name: each for each in campaign()}, only)
+    if missing:
+        histories = [each for each in histories if each.name not in known or known[each.name].history != each]
 
     async def work() -> None:
         made: list[Recording] = []
@@ -124,9 +135,12 @@ def record(side: str, kernel: str | None, only: tuple[str, ...], to: Path | None
                     _say(f"{done}: {len(history.operations)} operations, {seconds:.0f} s")
         finally:
             if made:
-                _keep(made, to, merge=bool(only) or len(made) < len(histories))
+                _keep(made, path, known)
 
-    run(work)
+    if histories:
+        run(work)
+    else:
+        _say(f"{path}: nothing is missing")
 
 
 @conformance.command("run")
@@ -212,13 +226,12 @@ async def _checked(path: Path, expected: Sequence[Recording], side: Side) -> Ver
     return verdict
 
 
-def _keep(made: Sequence[Recording], to: Path | None, *, merge: bool) -> None:
-    release = ".".join(made[0].source.split()[1].split(".")[:2])
-    path = to or RECORDED / f"linux-{release}.jsonl.xz"
-    found = {each.history.name: each for each in (read_recordings(path) if merge and path.exists() else [])}
-    found.update({each.history.name: each for each in made})
-    write_recordings(path, found.values())
-    _say(f"{path}: {len(found)} histories, {path.stat().st_size} bytes")
+def _keep(made: Sequence[Recording], path: Path, known: Mapping[str, Recording]) -> None:
+    """Write what was recorded, and what else is known of histories of the campaign, in its order."""
+    found = {**known, **{each.history.name: each for each in made}}
+    kept = [found[each.name] for each in campaign() if each.name in found]
+    write_recordings(path, kept)
+    _say(f"{path}: {len(kept)} histories, {path.stat().st_size} bytes")
 
 
 def _report(verdicts: Sequence[Verdict], as_json: bool) -> None:
@@ -271,3 +284,6 @@ def _range(text: str) -> range:
 
 def _say(text: str) -> None:
     click.echo(text, err=True)
+
+
+conformance.add_command(heights)

@@ -11,12 +11,14 @@ import select
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from thinsim import loop
+from thinsim.block import kernel_view
 from thinsim.conformance import control, node_io
 from thinsim.conformance.answer import HELD, WAITS, Answer, Ending, Recording, Seen
 from thinsim.conformance.history import (
@@ -31,6 +33,7 @@ from thinsim.conformance.history import (
     Read,
     Write,
 )
+from thinsim.conformance.suspended import Suspended
 from thinsim.dm.nodes import MAPPER
 from thinsim.errors import BenchError, EnvironmentLacksError
 from thinsim.rig.journal import Journal, Kind
@@ -64,17 +67,28 @@ class Bench:
         self._source = source
         # Others may be at the same on this machine: nodes have names of this bench's own.
         self.prefix = f"conformance-{os.getpid()}-"
+        self.step, self.step_begun = "", time.monotonic()
+        """What is under way, and since when."""
         self._out, self._err = (os.memfd_create(name) for name in ("output", "complaints"))
 
     def record(self, history: History) -> Recording:
         """Carry *history* out on fresh devices; nothing of it is left."""
         with self._loops(history) as loops:
             run = _Run(self, loops)
+            answers = []
             try:
-                answers = tuple(run.answer(operation) for operation in history.operations)
+                for number, operation in enumerate(history.operations):
+                    self._begin(f"operation {number}, {operation}")
+                    answers.append(run.answer(operation))
             finally:
+                self._begin("the removal of its devices")
                 run.remove_all()
-            return Recording(history, self._source, answers, self._ending(loops["metadata"]))
+            self._begin("the look at its metadata")
+            return Recording(history, self._source, tuple(answers), self._ending(loops["metadata"]))
+
+    def _begin(self, step: str) -> None:
+        """Note what is under way, for whoever wonders why no answer comes."""
+        self.step, self.step_begun = step, time.monotonic()
 
     def tool(self, name: str, *words: str) -> tuple[int, str, str]:
         """Run a program; return its exit status (``WAITS`` if it does not end), output and complaints."""
@@ -144,33 +158,35 @@ class _Run:
         self._bench = bench
         self._prefix = bench.prefix
         self._loops = loops
-        self._suspended: set[str] = set()
+        self._suspended = Suspended()
+        self._devices: dict[str, str] = {}
         self._waiting: list[threading.Thread] = []
-        self._discarded = loop.traffic(loops["data"].path)
+        self._discarded = kernel_view.traffic(loops["data"].path)
 
     def answer(self, operation: Operation) -> Answer:
-        status, text, seen = self._act(operation)
+        status, text, seen = (HELD, "", None) if self._suspended.holds(operation) else self._act(operation)
         for thread in self._waiting:
             thread.join(_SETTLE_SECONDS)
         self._waiting = [thread for thread in self._waiting if thread.is_alive()]
-        traffic = loop.traffic(self._loops["data"].path)
+        traffic = kernel_view.traffic(self._loops["data"].path)
         discards = (
             traffic.discards - self._discarded.discards,
             traffic.discarded_bytes - self._discarded.discarded_bytes,
         )
-        return Answer(status, text, self._lines("status"), discards, seen)
+        self._devices = self._lines("status")
+        return Answer(status, text, self._devices, discards, seen)
 
     def remove_all(self) -> None:
         """Remove every device, those that stand on others first; BenchError if one stays."""
         for _ in range(_ROUNDS):
+            for name in self._suspended.below_first:
+                self._ask_dmsetup(("resume", f"{{{name}}}"))
             names = list(self._lines("status"))
             if not names:
                 return
             for name in reversed(names):
                 if self._waiting:
                     self._fail_what_waits(name)
-                if name in self._suspended:
-                    self._dmsetup("resume", f"{self._prefix}{name}")
                 self._dmsetup("remove", f"{self._prefix}{name}")
         raise BenchError(f"devices of the history can't be removed: {', '.join(self._lines('status'))}")
 
@@ -206,19 +222,10 @@ class _Run:
         real = tuple(self._real(word) for word in words)
         status, out, err = self._dmsetup(*real)
         if status == 0:
-            self._note_suspended(words)
+            self._suspended.note(words, self._devices)
         return status, self._named(_without_udev(out + err))
 
-    def _note_suspended(self, words: tuple[str, ...]) -> None:
-        verb, names = words[0], {word.strip("{}") for word in words[1:]}
-        if verb == "suspend":
-            self._suspended |= names
-        elif verb in ("resume", "remove"):
-            self._suspended -= names
-
     def _request(self, act: Callable[[Path], int], device: str) -> int:
-        if self._suspended:
-            return HELD
         statuses: list[int] = []
         node = self._node(device)
         thread = threading.Thread(target=lambda: statuses.append(act(node)), daemon=True)
@@ -257,11 +264,13 @@ class _Run:
 
     def _kernel_lines(self, verb: str) -> Iterator[tuple[str, str]]:
         for name in control.device_names():
-            for line in control.status_lines(name, table=verb == "table"):
+            for line in control.status_lines(
+                name, table=verb == "table", noflush=not self._suspended.pools_may_commit
+            ):
                 yield name, line
 
     def _dmsetup_lines(self, verb: str) -> Iterator[tuple[str, str]]:
-        _, out, _ = self._dmsetup(verb)
+        _, out, _ = self._dmsetup(verb, *(() if self._suspended.pools_may_commit else ("--noflush",)))
         for line in out.splitlines():
             name, colon, rest = line.partition(": ")
             if colon:

@@ -17,9 +17,13 @@ _ROOM = 16 << 10
 _READ_WRITE = 3
 
 
-def status_lines(name: str, *, table: bool = False) -> list[str]:
-    """Return the lines of ``dmsetup status NAME``, or with *table* of ``dmsetup table NAME``."""
-    packet = Packet(data_size=_ROOM, name=name, flags=Flag.STATUS_TABLE if table else 0)
+def status_lines(name: str, *, table: bool = False, noflush: bool = False) -> list[str]:
+    """Return the lines of ``dmsetup status NAME``, or with *table* of ``dmsetup table NAME``.
+
+    With *noflush* a pool does not commit first.
+    """
+    flags = (Flag.STATUS_TABLE if table else 0) | (Flag.NOFLUSH if noflush else 0)
+    packet = Packet(data_size=_ROOM, name=name, flags=flags)
     # encode() tells what is used; a request tells what there is room for.
     request = bytearray(encode(packet).ljust(_ROOM, b"\0"))
     struct.pack_into("=I I", request, 12, _ROOM, HEAD_SIZE)

@@ -8,12 +8,13 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import trio
 
 from thinsim.block.borrowed import Borrowed
+from thinsim.block.discard_pieces import discard_pieces
 from thinsim.block.interface import BlockDevice
 from thinsim.block.sparse import SparseBlockDevice
 from thinsim.conformance.answer import HELD, WAITS, Answer, Ending, Recording, Seen
@@ -31,6 +32,7 @@ from thinsim.conformance.history import (
     Write,
 )
 from thinsim.conformance.node_io import CONTENT_BYTES, HASH_BYTES, allocated_pages, pattern
+from thinsim.conformance.suspended import Suspended
 from thinsim.dm.interface import DeviceInfo
 from thinsim.dm.local import LocalDeviceMapper
 from thinsim.dm.mapped_device import MappedDevice
@@ -44,7 +46,6 @@ from thinsim.thin.metadata.dump import xml_lines
 ENGINE = "engine"
 _WAIT_SECONDS = 0.3
 _FILE_NUMBER = re.compile(r"\b0:0\b")  # files have no number
-_LONGEST_DISCARD = 0xFFFFFFFF
 _READ_PIECE = 1 << 20
 
 
@@ -90,13 +91,18 @@ class _Run:
         self._files = files
         self._nursery = nursery
         self._waiting = 0
+        self._suspended = Suspended()
+        self._lines: dict[str, str] = {}
 
     async def answer(self, operation: Operation) -> Answer:
-        status, text, seen = await self._act(operation)
+        held = self._suspended.holds(operation)
+        status, text, seen = (HELD, "", None) if held else await self._act(operation)
         if self._waiting:
             await trio.sleep(_WAIT_SECONDS)
-        lines = {name: await self._dm.status(name) for name in await self._dm.list()}
-        return Answer(status, text, {name: line for name, line in lines.items() if line}, None, seen)
+        noflush = not self._suspended.pools_may_commit
+        lines = {name: await self._dm.status(name, noflush=noflush) for name in await self._dm.list()}
+        self._lines = {name: line for name, line in lines.items() if line}
+        return Answer(status, text, self._lines, None, seen)
 
     async def _act(self, operation: Operation) -> tuple[int, str, Seen | None]:
         match operation:
@@ -119,9 +125,11 @@ class _Run:
 
     async def _ask(self, words: tuple[str, ...]) -> tuple[int, str]:
         try:
-            return 0, await self._dmsetup(*(self._real(word) for word in words))
+            text = await self._dmsetup(*(self._real(word) for word in words))
         except KernelError as error:
             return 1, f"{ERRNO_TEXT}{error.errno}"
+        self._suspended.note(words, self._lines)
+        return 0, text
 
     async def _dmsetup(self, verb: str, *words: str) -> str:
         flags = {word for word in words if word.startswith("--") and word != "--table"}
@@ -153,8 +161,6 @@ class _Run:
         self, device: str, act: Callable[[MappedDevice], Awaitable[tuple[int, str]]]
     ) -> tuple[int, str]:
         """Send a request; one that does not come back soon goes on by itself."""
-        if any(each.suspended for each in self._dm.devices.values()):
-            return HELD, ""
         found = self._dm.devices.get(device)
         if found is None:
             return errno.ENOENT, ""
@@ -179,7 +185,7 @@ class _Run:
     async def _look(self) -> Seen:
         infos, contents, tables = {}, {}, {}
         devices = self._dm.devices
-        held = self._waiting or any(each.suspended for each in devices.values())
+        held = self._waiting or self._suspended
         for name in sorted(devices):
             info = await self._dm.info(name)
             infos[name] = f"{_attributes(info)}/{info.target_count}/{info.event_nr}"
@@ -206,21 +212,6 @@ class _Run:
             return match[1] if file is None else str(file.path)
 
         return re.sub(r"\{(\w+)\}", path_or_name, word)
-
-
-def block_layer_pieces(begin: int, end: int, granularity: int) -> Iterator[tuple[int, int]]:
-    """Cut a discard as the block layer does, in sectors (block/blk-lib.c, __blkdev_issue_discard).
-
-    It aligns as if every granularity were a power of two, so that others are cut in odd places.
-    """
-    regular = granularity & (granularity - 1) == 0
-    longest = (_LONGEST_DISCARD & -(granularity * 512)) // 512 if regular else 0
-    while begin < end:
-        aligned = ((begin - 1) | (granularity - 1)) + 1
-        wanted = aligned - begin if aligned != begin else longest or end - begin
-        piece = min(end - begin, wanted)
-        yield begin, begin + piece
-        begin += piece
 
 
 async def _write(device: MappedDevice, offset: int, length: int, tag: int) -> tuple[int, str]:
@@ -250,8 +241,8 @@ async def _discard(device: MappedDevice, offset: int, length: int) -> tuple[int,
         return errno.EOPNOTSUPP, ""
     if offset + length > device.size:
         return errno.EINVAL, ""
-    for begin, end in block_layer_pieces(offset // 512, (offset + length) // 512, device.granularity // 512):
-        await device.discard(begin * 512, (end - begin) * 512)
+    for start, size in discard_pieces(offset, length, device.granularity):
+        await device.discard(start, size)
     return 0, ""
 
 

@@ -4,7 +4,7 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from thinsim.conformance.compare import Behaviour, Comparison
+from thinsim.conformance.compare import ERRNO_TEXT, Behaviour, Comparison, errno_of
 from thinsim.conformance.history import Dmsetup, History, Operation
 
 
@@ -16,44 +16,16 @@ class _Known:
 
 
 def _refused_discard(comparison: Comparison, operation: Operation | None, history: History) -> bool:
-    refused = str(int(errno.EOPNOTSUPP))
-    return comparison.behaviour is Behaviour.DISCARD and (comparison.expected, comparison.found) == (
-        refused,
-        "0",
-    )
-
-
-def _file_as_pool(comparison: Comparison, operation: Operation | None, history: History) -> bool:
-    table = operation.words[-1] if isinstance(operation, Dmsetup) else ""
-    return comparison.behaviour is Behaviour.COMMAND and " thin {" in table
-
-
-def _other_requests(comparison: Comparison, operation: Operation | None, history: History) -> bool:
-    same = comparison.expected.partition(", ")[2] == comparison.found.partition(", ")[2]
-    return comparison.behaviour is Behaviour.PASSED_DOWN and same
-
-
-def _odd_pieces(comparison: Comparison, operation: Operation | None, history: History) -> bool:
-    sizes = [trait.split()[2] for trait in history.traits if trait.startswith("block size ")]
-    odd = any(int(size) & (int(size) - 1) for size in sizes)
-    return odd and comparison.behaviour in (
-        Behaviour.USED_DATA,
-        Behaviour.MAPPED,
-        Behaviour.CONTENTS,
-        Behaviour.HOST,
-        Behaviour.PASSED_DOWN,
-        Behaviour.DUMP,
-    )
+    ignores = any("ignore_discard" in trait for trait in history.traits)
+    answers = (comparison.expected, comparison.found)
+    return ignores and comparison.behaviour is Behaviour.DISCARD and answers == (f"{errno.EOPNOTSUPP:d}", "0")
 
 
 def _missing_path(comparison: Comparison, operation: Operation | None, history: History) -> bool:
     table = operation.words[-1] if isinstance(operation, Dmsetup) else ""
-    return comparison.behaviour is Behaviour.COMMAND and "/dev/nothing" in table
-
-
-def _too_long(comparison: Comparison, operation: Operation | None, history: History) -> bool:
-    table = operation.words[-1] if isinstance(operation, Dmsetup) else ""
-    return comparison.behaviour is Behaviour.COMMAND and table.startswith("0 99999999 thin-pool")
+    errnos = tuple(errno_of(text.partition(" ")[2]) for text in (comparison.expected, comparison.found))
+    wanted = (f"{ERRNO_TEXT}{errno.ENOENT:d}", f"{ERRNO_TEXT}{errno.ENODEV:d}")
+    return comparison.behaviour is Behaviour.COMMAND and "/dev/nothing" in table and errnos == wanted
 
 
 _KNOWN = (
@@ -61,28 +33,6 @@ _KNOWN = (
         ("engine", "emulated"),
         _missing_path,
         "a path that does not exist in a table: ENODEV in Linux 6.1, as here; ENOENT in Linux 6.12",
-    ),
-    _Known(
-        ("emulated",),
-        _too_long,
-        "a pool longer than its data device: the kernel refuses the load, thinsim the resume, both EINVAL",
-    ),
-    _Known(
-        ("emulated",),
-        _odd_pieces,
-        "blocks of no power of two: this machine's own block layer cuts a discard of its loop device "
-        "elsewhere than the other kernel cuts one of a thin device, so that other blocks are whole",
-    ),
-    _Known(
-        ("emulated",),
-        _other_requests,
-        "the same bytes are discarded at the data's loop device, in another number of requests",
-    ),
-    _Known(
-        ("engine",),
-        _file_as_pool,
-        "a thin device on what is no pool: the history names a loop device (EINVAL), for which the "
-        "engine has a file, no device at all (ENODEV)",
     ),
     _Known(
         ("emulated",),

@@ -17,6 +17,11 @@ def recorded_files() -> list[Path]:
     return sorted(RECORDED.glob("*.jsonl.xz"), key=lambda path: [int(part) for part in _release(path)])
 
 
+def recordings_of(release: str) -> Path:
+    """Return where the answers of a kernel of *release*, as ``uname -r`` tells it, come along."""
+    return RECORDED / f"linux-{'.'.join(release.split('.')[:2])}.jsonl.xz"
+
+
 def read_recordings(path: Path) -> list[Recording]:
     """Read a file; InvalidValueError names what is wrong with it, ``OSError`` if it can't be read."""
     try:

@@ -32,6 +32,9 @@ from thinsim.vm.guest import GuestSpec, run_in_guest
 from thinsim.vm.kernels import find_kernel
 
 REQUEST, ANSWER, END = ".history", ".answer", "end"
+HUNG = "hung"
+"""What an answer has instead of a recording when a step did not end."""
+
 _TMPFS = ("/dev/shm", "/run", "/tmp")
 _POLL_SECONDS = 0.1
 _GUEST_SECONDS = 4 * 3600
@@ -52,7 +55,7 @@ class Subject(Protocol):
     """Answers histories, one at a time."""
 
     async def record(self, history: History) -> Recording:
-        """Carry *history* out on fresh devices; BenchError if they can't be removed afterwards."""
+        """Carry *history* out on fresh devices; BenchError if a step hangs or they can't be removed then."""
 
 
 @asynccontextmanager
@@ -69,7 +72,7 @@ async def subject(side: Side, say: Say, *, kernel: str | None = None) -> AsyncIt
                 async with _emulated(directory, journal) as found:
                     yield found
             case Side.KERNEL:
-                yield kernel_subject(directory, journal)
+                yield _OnThread(kernel_bench(directory, journal))
             case Side.VM:
                 async with _guest(directory, journal, say, kernel) as found:
                     yield found
@@ -84,13 +87,18 @@ def files_on_tmpfs() -> Path:
     raise EnvironmentLacksError(f"none of {', '.join(_TMPFS)} is a tmpfs (mount -t tmpfs tmpfs /dev/shm)")
 
 
-def kernel_subject(directory: Path, journal: Journal) -> Subject:
-    """Return this kernel's own dm-thin; EnvironmentLacksError where there is none."""
+def kernel_bench(directory: Path, journal: Journal) -> Bench:
+    """Return a bench for this kernel's own dm-thin; EnvironmentLacksError where there is none."""
     if not kernel_has_device_mapper():
         raise EnvironmentLacksError(
             "this kernel has no device-mapper (modprobe dm-thin-pool); a guest's: --on vm"
         )
-    return _OnThread(Bench(directory, os.environ, journal, kernel_source(), kernel=True))
+    return Bench(directory, os.environ, journal, kernel_source(), kernel=True)
+
+
+def kernel_release(side: Side, kernel: str | None) -> str:
+    """Return the release of this kernel, or of the one that a guest boots; EnvironmentLacksError for none."""
+    return find_kernel(kernel).release if side is Side.VM else platform.release()
 
 
 def kernel_source() -> str:
@@ -141,10 +149,11 @@ class _Guest:
         answer = request.with_suffix(ANSWER)
         while not answer.exists():
             await trio.sleep(_POLL_SECONDS)
-        try:
-            return recording_from_json(json.loads(answer.read_text()))
-        finally:
-            answer.unlink()
+        found = json.loads(answer.read_text())
+        answer.unlink()
+        if HUNG in found:
+            raise BenchError(f"{history.name}: {found[HUNG]}")
+        return recording_from_json(found)
 
     def end(self) -> None:
         (self._directory / END).touch()

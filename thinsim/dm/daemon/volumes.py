@@ -15,6 +15,7 @@ from typing import Any
 
 from fuse_backing._load import pyfuse3
 from fuse_backing.session import FileOperations
+from thinsim.block.discard_pieces import discard_pieces
 from thinsim.dm.mapped_device import MappedDevice
 from thinsim.errors import DeviceMapperError
 
@@ -146,7 +147,9 @@ class VolumeOperations(FileOperations):
         device = self._file(inode).device
         try:
             if mode == _PUNCH:
-                await device.discard(offset, length)
+                # A device-mapper device gets the pieces; a loop device's queue puts them together again.
+                for start, size in discard_pieces(offset, length, max(device.granularity, 512)):
+                    await device.discard(start, size)
             elif mode in (_ZERO, _ZERO | _KEEP_SIZE):
                 for start in range(offset, offset + length, _ZERO_PIECE):
                     await device.write(start, bytes(min(_ZERO_PIECE, offset + length - start)))

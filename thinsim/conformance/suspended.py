@@ -1,0 +1,57 @@
+"""Which devices of a history are suspended, and what is not asked meanwhile since it would wait for ever.
+
+Besides requests that is whatever makes a pool commit while a device below it is suspended: a commit flushes
+the data device first (dm-thin.c, metadata_pre_commit_callback), with the lock held that every later
+question needs.
+"""
+
+from collections.abc import Mapping
+
+from thinsim.conformance.history import Discard, Dmsetup, Flush, Operation, Read, Write
+
+_ABOVE = ("thin", "thin-pool")
+
+
+class Suspended:
+    """Knows from the commands that succeeded."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._below: set[str] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    @property
+    def below_first(self) -> list[str]:
+        """The suspended devices, in the order in which they can be resumed."""
+        return sorted(self._names, key=lambda name: (name not in self._below, name))
+
+    @property
+    def pools_may_commit(self) -> bool:
+        """False while a device is suspended that a pool may stand on: status is to be asked without."""
+        return not self._below
+
+    def note(self, words: tuple[str, ...], devices: Mapping[str, str]) -> None:
+        """A dmsetup command succeeded. *devices* are the status lines from before, by name."""
+        names = {word.strip("{}") for word in words[1:]}
+        if words[0] == "suspend":
+            self._names |= names
+            self._below |= {name for name in names & devices.keys() if devices[name].split()[2] not in _ABOVE}
+        elif words[0] in ("resume", "remove"):
+            self._names -= names
+            self._below -= names
+
+    def holds(self, operation: Operation) -> bool:
+        """Tell whether *operation* would wait for a suspended device."""
+        match operation:
+            case Write() | Read() | Discard() | Flush():
+                return bool(self._names)
+            case Dmsetup(words):
+                names = {word.strip("{}") for word in words[1:]}
+                return bool(self._below) and words[0] != "info" and not names & self._below
+            case _:
+                return False
