@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 PACKAGES := btrfs-progs build-essential dmsetup e2fsprogs fuse3 libfuse3-dev mount pkg-config python3-dev python3-venv thin-provisioning-tools util-linux xfsprogs
-VM_PACKAGES := dmsetup e2fsprogs kmod linux-image-$(shell dpkg --print-architecture 2>/dev/null) qemu-system-x86 thin-provisioning-tools
+VM_PACKAGES := dmsetup e2fsprogs kmod linux-image-$(shell dpkg --print-architecture 2>/dev/null) lvm2 qemu-system-x86 thin-provisioning-tools
 BENCH_PACKAGES := fio libfuse3-dev libnbd-bin nbdkit qemu-system-common
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 CHROMIUM ?= chromium
@@ -15,9 +15,10 @@ BENCH_ARGUMENTS ?= --json backing.json --plot backing.svg
 C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/binding/*.c fuse_backing/native/*.c thinsim/dm/standing/*.c)
 C_HEADERS := $(wildcard fuse_backing/binding/*.h fuse_backing/native/*.h)
 
-.PHONY: setup packages reproduce test storm lint format clean
+.PHONY: setup packages reproduce test test-vm storm lint format clean
 .PHONY: bench-backing bench-engine campaign-metadata setup-vm pictures check-dist record-dmsetup soak-dmsetup
-.PHONY: conformance-nightly conformance-record fidelity
+.PHONY: conformance-nightly conformance-record fidelity same-counts documents-nightly
+.PHONY: record-pool-life
 .PHONY: proto
 
 setup: packages $(STAMP)
@@ -53,6 +54,12 @@ test: setup
 	$(if $(shell command -v runc),,$(call install,runc))
 	$(BIN)/python -m pytest $(TEST_ARGUMENTS)
 
+# The tests that need the kernel's own device-mapper, in a guest; half an hour where guests are emulated.
+test-vm: setup-vm
+	$(BIN)/thinsim vm run --timeout 7200 -- env TMPDIR=/run/thinsim-scratch $(BIN)/python -m pytest \
+	    -p no:cacheprovider --basetemp=/run/thinsim-scratch/pytest -m kernel \
+	    tests/dm tests/rig tests/snapshotter $(TEST_ARGUMENTS)
+
 # A minute or two: a million hole punches on a mounted store, of which nothing may be lost. The tests play fewer.
 storm: setup
 	THINSIM_PUNCHES=1000000 $(BIN)/python -m pytest -v tests/fuse_backing/test_backing_storm.py
@@ -73,6 +80,16 @@ record-dmsetup: setup-vm
 	$(BIN)/thinsim vm run --share $(CURDIR)/$(TRANSCRIPTS) -- sh -c \
 	    'exec $(BIN)/python tools/record_dmsetup.py --rewrite /run/thinsim-scratch $(TRANSCRIPTS)/*.txt'
 
+# What the kernel's dm-thin answers to a pool's life, for tests/dm/data; half an hour and more without KVM.
+record-pool-life: setup-vm
+	mkdir -p build
+	$(BIN)/thinsim vm run --timeout 5400 -- $(BIN)/python tools/record_pool_life.py /run/thinsim-scratch \
+	    > build/pool-life.jsonl
+
+# Minutes: the commands of the documents that need a guest, read from there and run as they are shown.
+documents-nightly: setup-vm
+	THINSIM_GUESTS=1 $(BIN)/python -m pytest -v tests/docs $(TEST_ARGUMENTS)
+
 # Hours where guests are emulated, a quarter of an hour with NIGHTLY_SEEDS=1. Other histories every night: what
 # differs is shrunk into ./divergences.
 NIGHTLY_SEEDS ?= 20
@@ -82,6 +99,12 @@ conformance-nightly: setup-vm
 	$(BIN)/thinsim conformance run --seeds $$first-$$((first + ($(NIGHTLY_SEEDS) + 3) / 4 - 1)) --faults \
 	    --keep divergences || status=$$?; \
 	exit $$status
+
+# A quarter of an hour and more where guests are emulated: image and container on the kernel's dm-thin in a guest
+# and on the emulated one, the same numbers after every step. GUEST_KERNEL=FILE takes another than the newest.
+same-counts: setup-vm
+	THINSIM_LONG_CAMPAIGN=1 THINSIM_GUEST_KERNEL=$(GUEST_KERNEL) \
+	    $(BIN)/python -m pytest -v tests/vm/test_rigs_agree.py $(TEST_ARGUMENTS)
 
 # The kernel's answers anew, after the campaign's histories have changed.
 conformance-record: setup-vm

@@ -5,7 +5,6 @@ Needs root, fio, e2fsprogs and util-linux; a peer that is not installed is named
 
 import json
 import tempfile
-from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.backing_contenders import CONTENDERS, PLAIN, Contender, loop_device
-from benchmarks.backing_rows import ROWS, Sizes, steps, take
+from benchmarks.backing_rows import ROWS, TURNS, Sizes, steps, take
 from thinsim.benchmark.chart import ratio_chart
 from thinsim.benchmark.rounds import Measurements, awake_processors, turned
 from thinsim.report.environment import environment
@@ -40,7 +39,7 @@ def main(
     plot_path: Path | None,
 ) -> None:
     notes = Console(stderr=True, highlight=False)
-    sizes = Sizes(64 << 20, 128 << 20, 1) if quick else Sizes()
+    sizes = Sizes(16 << 20, 128 << 20, 0.2) if quick else Sizes()
     contenders = _chosen(only, notes)
     rows = [row for row in ROWS if row is ROWS[0] or not words or any(word in row.name for word in words)]
     result = Measurements(rows, [contender.name for contender in contenders])
@@ -54,13 +53,20 @@ def main(
             own = Path(directory, str(number))
             own.mkdir()
             notes.print(f"round {number + 1} of {rounds}")
-            _measure_round(contenders, turned(result.contenders, number), own, sizes, result)
+            _measure_round(contenders, number, own, sizes, result)
     _print(result, around)
     if json_path is not None:
-        document = {"environment": around, "rounds": rounds, "measured": result.to_json(PLAIN)}
+        document = {
+            "environment": around,
+            "rounds": rounds,
+            "turns": TURNS,
+            "measured": result.to_json(PLAIN),
+        }
         json_path.write_text(json.dumps(document, indent=1) + "\n")
     if plot_path is not None:
-        ratio_chart(result, PLAIN, f"Ratio to a plain file, median of {rounds} rounds", plot_path)
+        ratio_chart(
+            result, PLAIN, f"Ratio to a plain file, median of {rounds} rounds of {TURNS} turns", plot_path
+        )
 
 
 def _chosen(only: tuple[str, ...], notes: Console) -> list[Contender]:
@@ -75,26 +81,27 @@ def _chosen(only: tuple[str, ...], notes: Console) -> list[Contender]:
 
 
 def _measure_round(
-    contenders: list[Contender], order: Sequence[str], directory: Path, sizes: Sizes, result: Measurements
+    contenders: list[Contender], number: int, directory: Path, sizes: Sizes, result: Measurements
 ) -> None:
-    """Stand all up, and let them take turns at each row: what is compared lies seconds apart."""
+    """Stand all up, and let them take turns at each row: what is compared lies a second or two apart."""
     with ExitStack() as stack:
-        stood: dict[str, tuple[Path, Path]] = {}
+        devices: dict[str, Path] = {}
         for contender in contenders:
-            own = directory / str(len(stood))
+            own = directory / str(len(devices))
             own.mkdir()
-            stood[contender.name] = stack.enter_context(loop_device(contender, own, sizes.device)), own
+            devices[contender.name] = stack.enter_context(loop_device(contender, own, sizes.device))
         for step in (step for step in steps(sizes) if step.row in result.rows):
-            for name in order:
-                figure, why_not = take(step, *stood[name])
-                result.add(step.row, name, figure)
-                if why_not is not None:
-                    result.reasons[step.row.name, name] = why_not
+            for turn in range(TURNS):
+                for name in turned(result.contenders, number * TURNS + turn):
+                    figure, why_not = take(step, turn, sizes, devices[name])
+                    result.add(step.row, name, figure)
+                    if why_not is not None:
+                        result.reasons[step.row.name, name] = why_not
 
 
 def _print(result: Measurements, around: dict[str, object]) -> None:
     console = Console(width=None if Console().is_terminal else 200)
-    table = Table(box=None, title="median figure, and ratio to the plain file", title_justify="left")
+    table = Table(box=None, title="median figure, and median ratio to the plain file", title_justify="left")
     table.add_column("row")
     table.add_column("unit")
     for contender in result.contenders:

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,11 @@ from pathlib import Path
 from thinsim.benchmark.rounds import Row
 
 MIB = 1 << 20
+TURNS = 4
+"""So often in a round each contender has its turn at a row: a shared processor's pace changes in seconds."""
+
 _LOOPS = 4
-"""What takes a tenth of a second only is done so often."""
+"""What takes a tenth of a second only is done so often in a turn."""
 
 DISCARD = 64 * 1024
 """Bytes of one discard of the discard storm: a data block as containerd's documentation has it."""
@@ -24,16 +28,16 @@ class UnsupportedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much work a row is: bytes, seconds."""
+    """How much work a turn is: bytes, seconds."""
 
-    sequential: int = 512 * MIB
+    sequential: int = 128 * MIB
     large: int = 1024 * MIB
-    random_seconds: int = 2
+    random_seconds: float = 0.5
 
     @property
     def device(self) -> int:
         """The size that the device must have."""
-        return max(self.sequential, self.large)
+        return max(self.sequential * TURNS, self.large)
 
 
 WRITE_NEW = Row("write 1 MiB, new", "MiB/s")
@@ -51,63 +55,63 @@ DATA_ROWS = (WRITE_NEW, WRITE_AGAIN, READ, RANDOM_READ, RANDOM_WRITE)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How one row is measured: *work* returns the figure, what *prepare* does isn't timed."""
+    """How one row is measured: *work* returns the figure of a turn, what *prepare* does isn't timed.
+
+    Both are told the first byte of the turn's own part of the device.
+    """
 
     row: Row
-    work: Callable[[Path, Path], float]
-    prepare: Callable[[Path], object] = lambda _: None
+    work: Callable[[Path, int], float]
+    prepare: Callable[[Path, int], object] = lambda _device, _offset: None
 
 
 def steps(sizes: Sizes) -> Sequence[Step]:
     """Return every row's step in the order for a new device, whose contents are lost."""
-    amount, large = sizes.sequential, sizes.large
+    amount, whole, large = sizes.sequential, sizes.sequential * TURNS, sizes.large
 
-    def fill(amount: int) -> Callable[[Path], object]:
-        return lambda device: _throughput(device, "write", "1M", amount)
+    def fill(device: Path, offset: int) -> float:
+        return _throughput(device, "write", "1M", offset, amount)
 
     return (
-        Step(WRITE_NEW, lambda device, _: _throughput(device, "write", "1M", amount)),
-        Step(WRITE_AGAIN, lambda device, _: _throughput(device, "write", "1M", amount, _LOOPS)),
-        Step(READ, lambda device, _: _throughput(device, "read", "1M", amount, _LOOPS)),
-        Step(RANDOM_READ, lambda device, _: _rate(device, "randread", amount, sizes.random_seconds)),
-        Step(RANDOM_WRITE, lambda device, _: _rate(device, "randwrite", amount, sizes.random_seconds)),
-        Step(DISCARDS, lambda device, _: _discards(device, amount), fill(amount)),
+        Step(WRITE_NEW, fill),
+        Step(WRITE_AGAIN, lambda device, offset: _throughput(device, "write", "1M", offset, amount, _LOOPS)),
+        Step(READ, lambda device, offset: _throughput(device, "read", "1M", offset, amount, _LOOPS)),
+        Step(RANDOM_READ, lambda device, _: _rate(device, "randread", whole, sizes.random_seconds)),
+        Step(RANDOM_WRITE, lambda device, _: _rate(device, "randwrite", whole, sizes.random_seconds)),
+        Step(DISCARDS, lambda device, offset: _discards(device, offset, amount), fill),
         Step(
             LARGE_DISCARD,
             lambda device, _: 1 / _seconds(["blkdiscard", "-l", str(large), str(device)]),
-            fill(large),
+            lambda device, _: _throughput(device, "write", "1M", 0, large),
         ),
-        Step(
-            MKFS,
-            lambda device, scratch: (
-                _LOOPS / sum(_life_of_a_filesystem(device, scratch) for _ in range(_LOOPS))
-            ),
-        ),
+        Step(MKFS, lambda device, _: 1 / _life_of_a_filesystem(device)),
     )
 
 
-def take(step: Step, device: Path, scratch: Path) -> tuple[float | None, str | None]:
-    """Measure one row on *device*; return the figure, or why there is none."""
+def take(step: Step, turn: int, sizes: Sizes, device: Path) -> tuple[float | None, str | None]:
+    """Measure one row on *device*, in *turn* of ``TURNS``; return the figure, or why there is none."""
+    offset = turn * sizes.sequential
     try:
-        step.prepare(device)
+        step.prepare(device, offset)
         os.sync()
-        return step.work(device, scratch), None
+        return step.work(device, offset), None
     except UnsupportedError as error:
         return None, str(error)
 
 
-def _throughput(device: Path, kind: str, block: str, amount: int, loops: int = 1) -> float:
-    job = _fio(device, kind, f"--bs={block}", f"--size={amount}", f"--loops={loops}")
+def _throughput(device: Path, kind: str, block: str, offset: int, amount: int, loops: int = 1) -> float:
+    where = f"--offset={offset}", f"--size={amount}"
+    job = _fio(device, kind, f"--bs={block}", *where, f"--loops={loops}")
     return float(job[kind]["bw_bytes"]) / MIB
 
 
-def _rate(device: Path, kind: str, amount: int, seconds: int) -> float:
+def _rate(device: Path, kind: str, amount: int, seconds: float) -> float:
     job = _fio(
         device,
         kind,
         "--bs=4k",
         f"--size={amount}",
-        f"--runtime={seconds}",
+        f"--runtime={round(seconds * 1000)}ms",
         "--time_based",
         "--norandommap",
         "--randrepeat=1",
@@ -115,8 +119,9 @@ def _rate(device: Path, kind: str, amount: int, seconds: int) -> float:
     return float(job[kind.removeprefix("rand")]["iops"])
 
 
-def _discards(device: Path, amount: int) -> float:
-    return float(_fio(device, "trim", f"--bs={DISCARD}", f"--size={amount}")["trim"]["iops"])
+def _discards(device: Path, offset: int, amount: int) -> float:
+    job = _fio(device, "trim", f"--bs={DISCARD}", f"--offset={offset}", f"--size={amount}")
+    return float(job["trim"]["iops"])
 
 
 def _fio(device: Path, kind: str, *options: str) -> dict[str, dict[str, float]]:
@@ -138,18 +143,18 @@ def _fio(device: Path, kind: str, *options: str) -> dict[str, dict[str, float]]:
         check=False,
     )
     if done.returncode != 0:
-        raise UnsupportedError(_last_line(done.stderr))
+        told = [line for line in done.stdout.splitlines() if line.startswith("fio:")]
+        raise UnsupportedError(_last_line("\n".join(told) or done.stderr))
     job: dict[str, dict[str, float]] = json.loads(done.stdout[done.stdout.index("{") :])["jobs"][0]
     return job
 
 
-def _life_of_a_filesystem(device: Path, scratch: Path) -> float:
+def _life_of_a_filesystem(device: Path) -> float:
     """Make a file system, fill it, delete all, trim it; return the seconds."""
-    mountpoint = scratch / "filesystem"
-    mountpoint.mkdir()
     content = os.urandom(MIB)
-    began = time.monotonic()
-    try:
+    with tempfile.TemporaryDirectory(prefix="thinsim-bench-") as name:
+        mountpoint = Path(name)
+        began = time.monotonic()
         _seconds(["mkfs.ext4", "-q", "-F", str(device)])
         _seconds(["mount", str(device), str(mountpoint)])
         try:
@@ -163,8 +168,6 @@ def _life_of_a_filesystem(device: Path, scratch: Path) -> float:
         finally:
             subprocess.run(["umount", str(mountpoint)], check=True)
         return time.monotonic() - began
-    finally:
-        mountpoint.rmdir()
 
 
 def _seconds(command: list[str]) -> float:

@@ -13,19 +13,18 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import trio
 
 from fuse_backing._load import pyfuse3
-from fuse_backing._syscalls import FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, renameat2
+from fuse_backing._syscalls import FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
 from fuse_backing.allocation import total
 from fuse_backing.faults import FaultKind, Operation, Strike
 from fuse_backing.injection import Injector
-from fuse_backing.inodes import Inode, InodeTable
+from fuse_backing.inodes import Inode
 from fuse_backing.ledger import Ledger
-from fuse_backing.session import FileOperations
+from fuse_backing.names import FlatDirectory
 from fuse_backing.shortcut import Shortcut
 from fuse_backing.sparsefile import Change, SparseFile
 
@@ -36,26 +35,14 @@ INLINE_LIMIT = 1 << 20
 _HOST_FLAGS = os.O_ACCMODE | os.O_TRUNC | os.O_SYNC | os.O_DSYNC
 
 
-@dataclass(slots=True)
-class _Listing:
-    """An open directory: its entries as of the last rewind, so that positions in it stay valid."""
-
-    names: list[bytes]
-
-
-class BackingFileSystem(FileOperations):
+class BackingFileSystem(FlatDirectory):
     """Serves the directory behind *directory_fd*, which stays its opener's; ``close`` this when unmounted."""
 
     def __init__(self, directory_fd: int, ledger: Ledger, shortcut: Shortcut, injector: Injector) -> None:
-        super().__init__()
+        super().__init__(directory_fd, shortcut)
         self._injector = injector
-        self._shortcut = shortcut
-        self._directory = directory_fd
         self._ledger = ledger
-        self._inodes = InodeTable(directory_fd)
         self._open: dict[int, Inode] = {}  # a handle is the host's file descriptor
-        self._listings: dict[int, _Listing] = {}
-        self._next_listing = 1
 
     def open_host_file(self, name: str) -> int:
         """Open a served file for a look at its extents; the caller closes. Raises OSError."""
@@ -74,29 +61,7 @@ class BackingFileSystem(FileOperations):
         self._open.clear()
         self._inodes.close()
 
-    # Names
-
-    async def lookup(
-        self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
-    ) -> pyfuse3.EntryAttributes:
-        """Find a regular file by name; anything else is not there (ENOENT)."""
-        if name in (b".", b".."):
-            return self._root_attributes()
-        inode = self._inodes.find(name)
-        inode.lookups += 1
-        return self._attributes(inode)
-
-    async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
-        """Take back lookups; a file that the kernel has forgotten is closed, and if unlinked, is gone."""
-        for number, count in inode_list:
-            inode = self._inodes.forget(number, count)
-            if inode is None:
-                continue
-            self._shortcut.forgotten(inode)
-            if os.fstat(inode.path_fd).st_nlink == 0:  # the host frees its blocks now, which can take long
-                await trio.to_thread.run_sync(os.close, inode.path_fd)
-            else:
-                os.close(inode.path_fd)
+    # Opening
 
     async def create(
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: pyfuse3.RequestContext
@@ -132,100 +97,19 @@ class BackingFileSystem(FileOperations):
         await self.release(info.fh)
         return attributes
 
-    async def unlink(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
-        """Remove a name; the file lives on while the kernel knows it."""
-        self._inodes.stat(name)
-        os.unlink(name, dir_fd=self._directory)
+    async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
+        """Open a file."""
+        found = self._inodes.get(inode)
+        return self._opened(found, self._reopen(found, flags))
 
-    async def rename(
-        self,
-        parent_inode_old: int,
-        name_old: bytes,
-        parent_inode_new: int,
-        name_new: bytes,
-        flags: int,
-        ctx: pyfuse3.RequestContext,
-    ) -> None:
-        """Rename, with renameat2(2)'s flags; what is hidden is neither moved nor replaced."""
-        if flags & ~(pyfuse3.RENAME_NOREPLACE | pyfuse3.RENAME_EXCHANGE):
-            raise pyfuse3.FUSEError(errno.EINVAL)
-        moved = self._inodes.known(self._inodes.stat(name_old))
-        replaced = self._inodes.stat_or_refuse(name_new)
-        exchanged = None
-        if flags & pyfuse3.RENAME_EXCHANGE and replaced is not None:
-            exchanged = self._inodes.known(replaced)
-        renameat2(self._directory, name_old, name_new, flags)
-        if moved is not None:
-            moved.name = name_new
-            self._shortcut.renamed(moved)
-        if exchanged is not None:
-            exchanged.name = name_old
-            self._shortcut.renamed(exchanged)
-
-    async def mkdir(
-        self, parent_inode: int, name: bytes, mode: int, ctx: pyfuse3.RequestContext
-    ) -> pyfuse3.EntryAttributes:
-        """Refuse: the file system is flat."""
-        raise pyfuse3.FUSEError(errno.EPERM)
-
-    async def symlink(
-        self, parent_inode: int, name: bytes, target: bytes, ctx: pyfuse3.RequestContext
-    ) -> pyfuse3.EntryAttributes:
-        """Refuse: only regular files."""
-        raise pyfuse3.FUSEError(errno.EPERM)
-
-    async def link(
-        self, inode: int, new_parent_inode: int, new_name: bytes, ctx: pyfuse3.RequestContext
-    ) -> pyfuse3.EntryAttributes:
-        """Refuse: a punch is recorded under one name."""
-        raise pyfuse3.FUSEError(errno.EPERM)
-
-    async def rmdir(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
-        """Refuse: there are no directories."""
-        self._inodes.stat(name)
-        raise pyfuse3.FUSEError(errno.ENOTDIR)
-
-    # The directory
-
-    async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
-        """Open the directory."""
-        if inode != pyfuse3.ROOT_INODE:
-            raise pyfuse3.FUSEError(errno.ENOTDIR)
-        handle = self._next_listing
-        self._next_listing += 1
-        self._listings[handle] = _Listing([])
-        return handle
-
-    async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
-        """List the regular files, in the order of their names."""
-        listing = self._listings[fh]
-        if start_id == 0:
-            listing.names = sorted(os.fsencode(name) for name in os.listdir(self._directory))  # noqa: PTH208
-        for position, name in enumerate(listing.names[start_id:], start_id + 1):
-            try:
-                inode = self._inodes.find(name)
-            except OSError:
-                continue  # hidden, or gone since
-            inode.lookups += 1
-            if not pyfuse3.readdir_reply(token, name, self._attributes(inode), position):
-                await self.forget([(inode.number, 1)])
-                return
-
-    async def releasedir(self, fh: int) -> None:
-        """Close the directory."""
-        self._listings.pop(fh, None)
-
-    async def fsyncdir(self, fh: int, datasync: bool) -> None:
-        """Make names durable."""
-        await trio.to_thread.run_sync(os.fsync, self._directory)
+    async def release(self, fh: int) -> None:
+        """Close a file."""
+        inode = self._open.pop(fh, None)
+        if inode is not None:
+            self._shortcut.closed(inode, fh)
+            os.close(fh)
 
     # Attributes
-
-    async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
-        """Return the host's attributes of now."""
-        if inode == pyfuse3.ROOT_INODE:
-            return self._root_attributes()
-        return self._attributes(self._inodes.get(inode))
 
     async def setattr(
         self,
@@ -257,27 +141,7 @@ class BackingFileSystem(FileOperations):
             )
         return self._attributes(found)
 
-    async def statfs_of(self, inode: int) -> pyfuse3.StatvfsData:
-        """Return the host file system's numbers; a loop device takes its discard granularity from f_bsize."""
-        host = os.fstatvfs(self._directory)
-        stats = pyfuse3.StatvfsData()
-        for field in ("bsize", "frsize", "blocks", "bfree", "bavail", "files", "ffree", "favail", "namemax"):
-            setattr(stats, f"f_{field}", getattr(host, f"f_{field}"))
-        return stats
-
     # Data
-
-    async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
-        """Open a file."""
-        found = self._inodes.get(inode)
-        return self._opened(found, self._reopen(found, flags))
-
-    async def release(self, fh: int) -> None:
-        """Close a file."""
-        inode = self._open.pop(fh, None)
-        if inode is not None:
-            self._shortcut.closed(inode, fh)
-            os.close(fh)
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
         """Read; short at the end of the file."""
@@ -383,12 +247,6 @@ class BackingFileSystem(FileOperations):
     def _name(self, fh: int) -> str:
         return os.fsdecode(self._open[fh].name)
 
-    def _attributes(self, inode: Inode) -> pyfuse3.EntryAttributes:
-        return _entry(os.fstat(inode.path_fd), inode.number)
-
-    def _root_attributes(self) -> pyfuse3.EntryAttributes:
-        return _entry(os.fstat(self._directory), pyfuse3.ROOT_INODE)
-
 
 def _recorded_as(mode: int) -> Operation | None:
     if mode & FALLOC_FL_PUNCH_HOLE:
@@ -407,23 +265,3 @@ def _changed(file: SparseFile, strike: Strike | None, mode: int, offset: int, le
     if done == 0:
         return Change(allocated, 0, 0, 0.0)
     return replace(file.change(mode, offset, done), allocated=allocated)
-
-
-def _entry(status: os.stat_result, number: int) -> pyfuse3.EntryAttributes:
-    entry = pyfuse3.EntryAttributes()
-    entry.st_ino = number
-    # Nothing is cached: the host's st_blocks changes with every write and punch, and others may use the
-    # directory beside the mount.
-    entry.attr_timeout = 0
-    entry.entry_timeout = 0
-    entry.st_mode = status.st_mode
-    entry.st_nlink = status.st_nlink
-    entry.st_uid = status.st_uid
-    entry.st_gid = status.st_gid
-    entry.st_size = status.st_size
-    entry.st_blocks = status.st_blocks
-    entry.st_blksize = status.st_blksize
-    entry.st_atime_ns = status.st_atime_ns
-    entry.st_mtime_ns = status.st_mtime_ns
-    entry.st_ctime_ns = status.st_ctime_ns
-    return entry

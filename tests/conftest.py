@@ -16,17 +16,13 @@ from thinsim.rig.probes import probe_machine
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    lacks = [
-        finding
-        for finding in probe_machine(Path(tempfile.gettempdir()))
-        if not finding.present and "emulated" in finding.needed_by
-    ]
-    if not lacks:
-        return
-    reason = "; ".join(f"{lack.name}: {lack.detail} (fix: {lack.fix})" for lack in lacks)
-    for item in items:
-        if item.get_closest_marker("rig"):
-            item.add_marker(pytest.mark.skip(reason=reason))
+    findings = probe_machine(Path(tempfile.gettempdir()))
+    for marker, rig in (("rig", "emulated"), ("kernel", "kernel")):
+        lacks = [finding for finding in findings if not finding.present and rig in finding.needed_by]
+        reason = "; ".join(f"{lack.name}: {lack.detail} (fix: {lack.fix})" for lack in lacks)
+        for item in items if lacks else ():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @dataclass(frozen=True)

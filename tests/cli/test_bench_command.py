@@ -59,6 +59,11 @@ def test_a_benchmark_compared_with_itself_does_not_differ(measured: Path) -> Non
     ("words", "complaint"),
     [
         (("bench", "--contender", "process/core"), "a contender is RIG/SUBJECT/SETTING"),
+        (("bench", "--contender", "process/containerd/on"), "containerd needs a rig with devices"),
+        (
+            ("bench", "--contender", "vm/core/on"),
+            "thinsim vm run --share . -- thinsim bench --contender kernel/core/on",
+        ),
         (("bench", "--plot", "ratios.gif"), "its name must end in .svg, .png, .pdf"),
         (("compare", "/dev/null", "/dev/null"), "not what thinsim bench --json writes"),
         (("compare", "/nonexistent", "/nonexistent"), "No such file"),

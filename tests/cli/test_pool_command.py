@@ -11,17 +11,29 @@ from pathlib import Path
 
 import pytest
 
+from thinsim.dm.standing.places import kernel_has_device_mapper
+
 pytestmark = [
     pytest.mark.rig,
     pytest.mark.skipif(shutil.which("dmsetup") is None, reason="dmsetup missing (apt-get install dmsetup)"),
 ]
 
 
+IN_KERNEL = kernel_has_device_mapper()
+on_emulated = pytest.mark.skipif(IN_KERNEL, reason="this kernel has a device-mapper: the drop-in refuses")
+on_kernel = pytest.mark.skipif(
+    not IN_KERNEL,
+    reason="this kernel has no device-mapper (thinsim vm run -- .venv/bin/python -m pytest "
+    "--basetemp=/run/thinsim-scratch/tests tests/cli/test_pool_command.py)",
+)
+
+
 class Shell:
     """Runs thinsim with places of this test's own."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], seconds: int) -> None:
         self._environment = environment
+        self._seconds = seconds
 
     def __call__(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -29,7 +41,7 @@ class Shell:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=self._seconds,
             env=self._environment,
         )
 
@@ -48,7 +60,8 @@ def thinsim(tmp_path: Path) -> Iterator[Shell]:
             "THINSIM_RUNTIME_DIR": str(runtime),
             "THINSIM_STATE_DIR": str(tmp_path / "state"),
             "DM_DISABLE_UDEV": "1",
-        }
+        },
+        seconds=600 if IN_KERNEL else 60,  # a guest may be emulated
     )
     yield shell
     for entry in json.loads(shell.done("pool", "list", "--json")):
@@ -61,35 +74,75 @@ def name(tmp_path: Path) -> str:
     return f"test-{os.getpid()}-{abs(hash(tmp_path)) % 10**6}"
 
 
-def test_a_pool_stays_is_seen_by_dmsetup_grows_and_goes(thinsim: Shell, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rig", "in_shell"),
+    [
+        pytest.param("emulated", ("env",), marks=on_emulated),
+        pytest.param("kernel", None, marks=on_kernel),
+    ],
+)
+def test_a_pool_stays_is_seen_by_dmsetup_grows_and_goes(
+    thinsim: Shell, tmp_path: Path, rig: str, in_shell: tuple[str, ...] | None
+) -> None:
+    def seen(*words: str) -> str:
+        if in_shell is not None:
+            return thinsim.done(*in_shell, *words)
+        return subprocess.run(words, capture_output=True, text=True, check=True, timeout=600).stdout
+
     pool, directory = name(tmp_path), tmp_path / "pool"
     sizes = ("--data-size", "1G", "--metadata-size", "16M")
-    stanza = thinsim.done("pool", "create", pool, "--dir", directory, *sizes)
+    stanza = thinsim.done("pool", "create", pool, "--dir", directory, *sizes, "--rig", rig)
     assert f'pool_name = "{pool}"' in stanza
     assert "discard_blocks = true" in stanza
-    status = thinsim.done("env", "dmsetup", "status", pool)
-    assert status.startswith(f"0 {1 << 21} thin-pool 0 ")
-    thinsim.done("env", "dmsetup", "message", pool, "0", "create_thin 1")
-    thinsim.done("env", "dmsetup", "create", f"{pool}-thin", "--table", f"0 65536 thin /dev/mapper/{pool} 1")
+    assert seen("dmsetup", "status", pool).startswith(f"0 {1 << 21} thin-pool 0 ")
+    (listed,) = json.loads(thinsim.done("pool", "list", "--json"))
+    assert (listed["name"], listed["rig"], listed["state"]) == (pool, rig, "stands")
+    seen("dmsetup", "message", pool, "0", "create_thin 1")
+    seen("dmsetup", "create", f"{pool}-thin", "--table", f"0 65536 thin /dev/mapper/{pool} 1")
     Path(f"/dev/mapper/{pool}-thin").write_bytes(b"x" * (1 << 20))
     subprocess.run(["sync", f"/dev/mapper/{pool}-thin"], check=True)
     (facts,) = json.loads(thinsim.done("pool", "status", pool, "--json"))
     assert (facts["state"], facts["used"], facts["host"]) == ("stands", 1 << 20, 1 << 20)
-    thinsim.done("pool", "grow", pool, "--data-size", "2G")
-    assert thinsim.done("env", "dmsetup", "status", pool).startswith(f"0 {1 << 22} thin-pool ")
+    thinsim.done("pool", "grow", pool, "--data-size", "2G", "--metadata-size", "32M")
+    grown = seen("dmsetup", "status", pool).split()
+    assert (grown[1], grown[4].split("/")[1]) == (str(1 << 22), str(32 << 20 >> 12))
     shrunk = thinsim("pool", "grow", pool, "--data-size", "1G")
     assert (shrunk.returncode, "can't shrink" in shrunk.stderr) == (1, True)
     busy = thinsim("pool", "remove", pool)
     assert busy.returncode == 1
     assert f"{pool}-thin" in busy.stderr
-    assert thinsim("dm", "stop").returncode == 1
-    thinsim.done("env", "blkdiscard", f"/dev/mapper/{pool}-thin")
+    if rig == "emulated":
+        assert thinsim("dm", "stop").returncode == 1
+    seen("blkdiscard", f"/dev/mapper/{pool}-thin")
     (facts,) = json.loads(thinsim.done("pool", "status", pool, "--json"))
     assert (facts["used"], facts["host"], facts["given_back"]) == (0, 0, 1 << 20)
-    thinsim.done("env", "dmsetup", "remove", f"{pool}-thin")
+    seen("dmsetup", "remove", f"{pool}-thin")
     thinsim.done("pool", "remove", pool)
     assert not directory.exists()
     assert json.loads(thinsim.done("pool", "list", "--json")) == []
+    assert not Path("/dev/mapper", pool).exists()
+
+
+@pytest.mark.skipif(IN_KERNEL, reason="this kernel has a device-mapper")
+def test_without_a_device_mapper_the_kernels_pool_is_refused_with_what_to_do(
+    thinsim: Shell, tmp_path: Path
+) -> None:
+    refused = thinsim("pool", "create", name(tmp_path), "--dir", tmp_path / "pool", "--rig", "kernel")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("thinsim: rig 'kernel' can't run here:")
+    assert "--rig emulated" in refused.stderr
+    assert not (tmp_path / "pool").exists()
+    assert json.loads(thinsim.done("pool", "list", "--json")) == []
+
+
+@on_kernel
+def test_beside_the_kernels_device_mapper_the_emulated_one_is_refused_unless_told(
+    thinsim: Shell, tmp_path: Path
+) -> None:
+    refused = thinsim("pool", "create", name(tmp_path), "--dir", tmp_path / "pool", "--rig", "emulated")
+    assert refused.returncode == 1
+    assert "--beside-kernel" in refused.stderr
+    assert not (tmp_path / "pool").exists()
 
 
 def test_what_can_not_be_a_pool_is_refused_and_leaves_nothing(thinsim: Shell, tmp_path: Path) -> None:
@@ -114,6 +167,7 @@ def test_what_can_not_be_a_pool_is_refused_and_leaves_nothing(thinsim: Shell, tm
     assert json.loads(thinsim.done("pool", "list", "--json")) == []
 
 
+@on_emulated
 def test_an_environment_is_printed_for_a_shell_and_given_to_a_command(thinsim: Shell) -> None:
     assert thinsim.done("env").startswith("export PATH=")
     assert "Driver version:" in thinsim.done("env", "--", "dmsetup", "version")

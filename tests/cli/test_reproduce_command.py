@@ -126,3 +126,18 @@ def test_two_benches_at_once_stay_out_of_each_others_way(tmp_path: Path) -> None
         (measured,) = json.loads(out)["runs"]
         assert {leak["snapshot"] for leak in measured["leaks"]} == {f"layer-{n}" for n in range(1, 5)}
     assert [list((tmp_path / name).iterdir()) for name in ("one", "other")] == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--setup", "lvm"), "--setup lvm is for --rig kernel and --rig vm, not for process"),
+        (("--sysconfig", "FILE"), "--sysconfig is for --setup lvm"),
+    ],
+)
+def test_a_set_up_is_for_the_kernel_s_own_dm_thin(tmp_path: Path, words: tuple[str, ...], text: str) -> None:
+    file = tmp_path / "docker-storage-setup"
+    file.touch()
+    done = played(tmp_path, *(str(file) if word == "FILE" else word for word in words))
+    assert done.returncode == 2
+    assert text in done.stderr

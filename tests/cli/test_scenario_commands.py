@@ -89,7 +89,17 @@ def test_leaks_and_asserts_have_exit_statuses_of_their_own(thinsim: Thinsim, tmp
         (["scenarios", "check", "churn", "BAD"], 1, "BAD:3: "),
         (["scenarios", "new", "BAD"], 1, "BAD exists already"),
         (["ci", "--baseline", "BAD"], 1, "BAD: not a thinsim baseline"),
+        (["ci", "--baseline", "nowhere"], 2, "thinsim baseline save SCENARIO... -o nowhere"),
+        (["ci", "--baseline", "BAD", "--markdown", "nowhere/s.md"], 2, "'nowhere' is not a directory"),
+        (["run", "churn", "--rig", "vm", "--json", "nowhere/r.json"], 2, "'nowhere' is not a directory"),
+        (["run", "BUSY", "--rig", "process"], 1, "BUSY:5: phase 'p': remove gone: snapshot 'gone' does not"),
+        (
+            ["baseline", "save", "churn", "-o", "b.json", "--rig", "vm"],
+            1,
+            "thinsim vm run --share . -- thinsim",
+        ),
         (["nonsense"], 2, "No such command 'nonsense'"),
+        (["scenario"], 2, "No such command 'scenario'. Did you mean 'scenarios'?"),
     ],
 )
 def test_a_mistake_is_explained_without_a_traceback(
@@ -102,6 +112,9 @@ def test_a_mistake_is_explained_without_a_traceback(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "BAD").write_text('title = "t"\n[[phase]]\nsteps = [{ do = "jump" }]\nname = "p"\n')
+    (tmp_path / "BUSY").write_text(
+        'title = "t"\n[[phase]]\nname = "p"\nsteps = [\n  { do = "remove", key = "gone" },\n]\n'
+    )
     done = thinsim(*arguments)
     assert done.returncode == status, done.stderr
     assert complaint in done.stderr
@@ -141,16 +154,17 @@ def test_the_short_help_is_the_command_s_own(name: str) -> None:
     assert first.startswith(COMMANDS[name][1])
 
 
-def test_help_and_the_pytest_plugin_load_nothing_heavy() -> None:
-    heavy = {"trio", "rich", "pydantic", "jinja2", "psutil", "pyfuse3", "zstandard", "asyncio", "sqlite3"}
-    for code in (
-        "from thinsim.cli.main import commands; commands.main(['--help'], standalone_mode=False)",
-        "import thinsim.pytest_plugin",
-    ):
-        loaded = subprocess.run(
-            [sys.executable, "-c", f"import sys; {code}; print(*sys.modules, file=sys.stderr)"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert not heavy & set(loaded.stderr.split()), code
+@pytest.mark.parametrize(
+    ("before", "code", "light"),
+    [
+        ("pass", "from thinsim.cli.main import status_of; status_of(['--help'])", {"click", "fuse_backing"}),
+        ("import pytest", "import thinsim.pytest_plugin", set()),
+    ],
+)
+def test_help_and_the_pytest_plugin_load_nothing_heavy(before: str, code: str, light: set[str]) -> None:
+    program = f"import sys\n{before}\nknown = set(sys.modules)\n{code}\n"
+    program += "print(*set(sys.modules) - known, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    packages = {name.partition(".")[0] for name in done.stderr.split()}
+    assert packages - light - {"thinsim"} <= sys.stdlib_module_names
+    assert packages.isdisjoint({"asyncio", "sqlite3", "ssl", "multiprocessing", "http", "json", "tomllib"})

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from device_mapper_benches import BENCHES, POOL, Bench, EmulatedBench, emulated_bench, needs_kernel
+from device_mapper_benches import BENCHES, POOL, Bench, EmulatedBench, emulated_bench
 from drop_in_machine import Machine, machine_of_its_own
 
 
@@ -12,7 +12,7 @@ from drop_in_machine import Machine, machine_of_its_own
     params=[
         "process",
         pytest.param("emulated", marks=pytest.mark.rig),
-        pytest.param("kernel", marks=needs_kernel),
+        pytest.param("kernel", marks=pytest.mark.kernel),
     ]
 )
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:

@@ -26,11 +26,10 @@ from thinsim.block.sparse import SparseBlockDevice
 from thinsim.dm import kernel_metadata
 from thinsim.dm.emulated import EmulatedDeviceMapper
 from thinsim.dm.interface import DeviceMapper
-from thinsim.dm.kernel import INSTALL, KernelDeviceMapper
+from thinsim.dm.kernel import KernelDeviceMapper
 from thinsim.dm.local import LocalDeviceMapper
 from thinsim.dm.nodes import NoNodes
 from thinsim.dm.runner import on_thread
-from thinsim.dm.standing.places import kernel_has_device_mapper
 from thinsim.errors import DeviceMapperError
 from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
 from thinsim.rig.interface import PoolShape
@@ -243,9 +242,6 @@ BENCHES: dict[str, Callable[[Path], AbstractAsyncContextManager[Bench]]] = {
     "emulated": emulated_bench,
     "kernel": kernel_bench,
 }
-needs_kernel = pytest.mark.skipif(
-    not kernel_has_device_mapper(), reason=f"this kernel has no device-mapper ({INSTALL}; make test-vm)"
-)
 
 
 def direct_write(device: Path, offset: int, data: bytes) -> None:

@@ -1,37 +1,40 @@
-"""The commands that the documents show, read from their fenced blocks. Pure.
+"""The commands that the documents show, read from them. Pure.
 
-A block with prompts (``# command``) is a session: what follows a command is its output. In a block without
-any, each line that begins with a program of ours is a command, with a remark behind three blanks or a ``#``.
+A block with prompts (``# command`` or ``$ command``) is a session: what follows a command is its output. In
+a block without any, where a line begins with a program of ours, each line is a command, with a remark behind
+two blanks or a ``#``. Such a line may be a synopsis, with words in capitals to be filled in.
 """
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md")
 
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_PROMPT = "# "
+_INLINE = re.compile(r"`((?:sudo )?(?:\.venv/bin/)?(?:thinsim|fuse-backing) [^`]+)`")
+_PROMPT = re.compile(r"[#$] (?=\S)")
 _PROGRAM = re.compile(r"(?:sudo )?(?:\.venv/bin/)?(?:thinsim|fuse-backing|make|eval) ")
-_REMARK = re.compile(r"(?:   |\s#).*$")
-_PLACEHOLDER = re.compile(r"(?<![\w$./-])\[?[A-Z][A-Z_]{2,}\b(?!=)")
+_REMARK = re.compile(r"(?:  |\s#).*$")
+_PLACEHOLDER = re.compile(r"(?<![\w$./-])\[?([A-Z][A-Z_]{2,})\b(?!=)")
 _LANGUAGES = ("", "sh", "shell", "bash", "console")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Shown:
-    """A command of *page*; *session* if it stands behind a prompt, so that it was run as it is."""
+    """A command of *page*; *session* if it stands behind a prompt, with the *output* that is shown below."""
 
     page: Path
     text: str
     session: bool
+    output: list[str] = field(default_factory=list)
 
     @property
-    def is_synopsis(self) -> bool:
-        """Whether it has words to be filled in, in capitals."""
-        return bool(_PLACEHOLDER.search(self.text)) or (" | " in self.text.split("#")[0] and not self.session)
+    def placeholders(self) -> list[str]:
+        """The words to be filled in."""
+        return _PLACEHOLDER.findall(self.text)
 
     @property
     def words(self) -> list[str]:
@@ -39,21 +42,48 @@ class Shown:
         words = self.text.removeprefix("sudo ").removeprefix(".venv/bin/").split()
         return [word.strip("[](),") for word in words]
 
+    def alternatives(self) -> list[str]:
+        """Return the command lines meant: of ``thinsim pool list | status NAME`` that is two."""
+        if self.session or " | " not in self.text:
+            return [self.text]
+        first, *others = self.text.split(" | ")
+        return [first, *(f"{first.rpartition(' ')[0]} {other}" for other in others)]
+
 
 def commands_of(page: Path) -> Iterator[Shown]:
-    """Yield the commands of a page, in order."""
+    """Yield the commands of a page's blocks, in order."""
     for language, block in _FENCE.findall(page.read_text()):
         if language in _LANGUAGES:
             yield from _commands_in(page, block)
 
 
+def inline_commands_of(page: Path) -> Iterator[Shown]:
+    """Yield the commands that are named in a page's text."""
+    prose = _FENCE.sub("", page.read_text())
+    for text in _INLINE.findall(prose):
+        yield Shown(page, " ".join(text.split()).split(" | ")[0], session=False)
+
+
+def block_that_begins(page: Path, words: str) -> list[str]:
+    """Return the lines of the page's block whose first line begins with *words*."""
+    return next(
+        block.splitlines() for _, block in _FENCE.findall(page.read_text()) if block.startswith(words)
+    )
+
+
 def _commands_in(page: Path, block: str) -> Iterator[Shown]:
-    lines = block.replace("\\\n", " ").splitlines()
-    if any(line.startswith(_PROMPT) for line in lines):
+    lines = re.sub(r"\\\n\s*", "", block).splitlines()
+    if any(_PROMPT.match(line) for line in lines):
+        shown = None
         for line in lines:
-            if line.startswith(_PROMPT):
-                yield Shown(page, line.removeprefix(_PROMPT), session=True)
-        return
-    for line in lines:
-        if _PROGRAM.match(line):
+            if _PROMPT.match(line):
+                if shown is not None:
+                    yield shown
+                shown = Shown(page, _PROMPT.sub("", line, count=1), session=True)
+            elif shown is not None:
+                shown.output.append(line)
+        if shown is not None:
+            yield shown
+    elif any(_PROGRAM.match(line) for line in lines):
+        for line in filter(None, lines):
             yield Shown(page, _REMARK.sub("", line).rstrip(), session=False)

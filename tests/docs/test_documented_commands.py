@@ -1,81 +1,47 @@
-"""What the documents show is true: every command and option exists, every session runs as it is written."""
+"""What the documents show is true: every command, read from there, exists, runs, and prints the like."""
 
 import os
 import re
 import shutil
 import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
-from documented_commands import PAGES, ROOT, Shown, commands_of
+from document_shell import document_shell, filled
+from document_stages import EXEMPT, NIGHTLY, STAGES, exempt, stage_of
+from documented_commands import PAGES, ROOT, Shown, commands_of, inline_commands_of
+from shown_output import missing
 
 from fuse_backing.cli import cli
-from fuse_backing.mounts import FSTYPE, mounts, unmount
 from thinsim.cli.main import commands
-from thinsim.loop import attached_devices, detach, devices_of
+from thinsim.scenario.image import build_image
 
 PROGRAMS: dict[str, click.Command] = {"thinsim": commands, "fuse-backing": cli}
 SHOWN = [shown for page in PAGES for shown in commands_of(page)]
-SECONDS = 300
-
-# Commands that are shown without their output: what runs them, in sizes fit for a test.
-_REPRODUCE = "tests/cli/test_reproduce_command.py"
-RUN_BY = {
-    ".venv/bin/thinsim doctor --clean": "tests/rig/test_doctor_command.py",
-    ".venv/bin/thinsim doctor": "tests/rig/test_doctor_command.py",
-    ".venv/bin/thinsim pool create demo --dir /var/tmp/demo --data-size 2G --metadata-size 64M": (
-        "docs/reproduce-a-leak.md"
-    ),
-    ".venv/bin/thinsim reproduce --container-mb 500": _REPRODUCE,
-    ".venv/bin/thinsim reproduce --image app.tar": _REPRODUCE,
-    ".venv/bin/thinsim reproduce --keep --dir /var/tmp": _REPRODUCE,
-    ".venv/bin/thinsim reproduce --rig process": _REPRODUCE,
-    ".venv/bin/thinsim reproduce --setting committed --fail-on-leak 0": _REPRODUCE,
-    ".venv/bin/thinsim reproduce --setting on --json -": _REPRODUCE,
-    ".venv/bin/thinsim reproduce --subject containerd": "tests/scenario/test_containerd_lifecycle.py",
-    ".venv/bin/thinsim run busy-device --html report.html": "tests/scenario/test_scenario_library.py",
-    'eval "$(.venv/bin/thinsim env)"': "docs/reproduce-a-leak.md",
-    "make reproduce": _REPRODUCE,
-    "make test": ".ci/run",
-    "sudo make reproduce": _REPRODUCE,
-    "thinsim baseline save container-exit image-removal my.toml -o thinsim-baseline.json": (
-        "tests/regression/test_ci_command.py"
-    ),
-    "thinsim ci --baseline thinsim-baseline.json --junit j.xml --markdown summary.md --json now.json": (
-        "tests/regression/test_ci_command.py"
-    ),
-    "thinsim conformance record --kernel /var/tmp/k612/boot/vmlinuz-6.12.95+deb12-amd64": "Makefile",
-    "thinsim scenarios schema": "tests/cli/test_scenario_commands.py",
+NAMED = [shown for page in PAGES for shown in inline_commands_of(page)]
+RUN = {
+    page: [shown for shown in SHOWN if shown.page == page and exempt(page.name, shown.text) is None]
+    for page in PAGES
 }
-
-# What needs a guest, or is shown with another page's pool: what runs it instead.
-ELSEWHERE = {
-    "thinsim vm run -- dmsetup targets": "tests/vm/test_vm_guests.py",
-    "thinsim watch demo --count 1": "docs/reproduce-a-leak.md",
-}
-
-# A session with a containerd that is started between two of its commands; the scenario runs the same.
-PAGES_ELSEWHERE = {"containerd.md": "tests/scenario/test_containerd_lifecycle.py"}
-
-
-SESSIONS = sorted(
-    {
-        shown.page
+GUESTS = {
+    page: [
+        shown
         for shown in SHOWN
-        if shown.session and shown.text not in ELSEWHERE and shown.page.name not in PAGES_ELSEWHERE
-    }
-)
+        if shown.page == page and getattr(exempt(page.name, shown.text), "run_by", None) == NIGHTLY
+    ]
+    for page in PAGES
+}
+SHARED = "somebody else's dead stores may be on this machine: THINSIM_SHARED_MACHINE is set"
 
 
 def identified(shown: Shown) -> str:
     return f"{shown.page.name}: {shown.text}"[:90]
 
 
-@pytest.mark.parametrize("shown", [shown for shown in SHOWN if shown.words[0] in PROGRAMS], ids=identified)
+@pytest.mark.parametrize(
+    "shown", [each for each in (*SHOWN, *NAMED) if each.words[0] in PROGRAMS], ids=identified
+)
 def test_a_shown_command_and_its_options_exist(shown: Shown) -> None:
     program, *words = shown.words
     command = PROGRAMS[program]
@@ -95,74 +61,65 @@ def test_a_shown_command_and_its_options_exist(shown: Shown) -> None:
         assert option in known, f"{shown.text}: there is no {option} (there are {sorted(known)})"
 
 
-@pytest.mark.parametrize(
-    "shown", [shown for shown in SHOWN if not shown.session and not shown.is_synopsis], ids=identified
-)
-def test_a_command_without_its_output_is_run_somewhere(shown: Shown) -> None:
-    place = RUN_BY.get(shown.text)
-    assert place is not None, f"{shown.page.name} shows {shown.text!r}: say in RUN_BY what runs it"
-    assert (ROOT / place).exists()
+def test_every_word_to_be_filled_in_is_known_and_every_exemption_is_needed() -> None:
+    for page, shown in RUN.items():
+        for each in shown:
+            if not each.session:
+                filled(each.text, stage_of(page.name))
+    for left_out in EXEMPT:
+        assert any(
+            shown.page.name == left_out.page and shown.text.startswith(left_out.words) for shown in SHOWN
+        ), f"{left_out.page} does not show {left_out.words!r} any more"
+    assert set(STAGES) <= {page.name for page in PAGES}
 
 
-@pytest.mark.parametrize("place", sorted({*ELSEWHERE.values(), *PAGES_ELSEWHERE.values()}))
-def test_what_is_run_elsewhere_is_there(place: str) -> None:
-    assert (ROOT / place).exists()
+@pytest.mark.parametrize("place", sorted({each.run_by for each in EXEMPT}))
+def test_what_runs_the_others_is_there(place: str) -> None:
+    if place.startswith("make "):
+        assert f"\n{place.removeprefix('make ')}:" in (ROOT / "Makefile").read_text()
+    else:
+        assert (ROOT / place).exists()
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[dict[str, str]]:
-    runtime = Path(tempfile.mkdtemp(prefix="thinsim-test-", dir="/run"))
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "THINSIM_RUNTIME_DIR": str(runtime),
-        "THINSIM_STATE_DIR": str(tmp_path / "state"),
-        "DM_DISABLE_UDEV": "1",
-        "LC_ALL": "C.UTF-8",
-    }
-    yield environment
-    _give_back(tmp_path, environment)
-    shutil.rmtree(runtime)
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("image") / "app.tar"
+    build_image(path, size=4 << 20)
+    return path
+
+
+def assert_runs(page: Path, shown: list[Shown], image: Path, directory: Path) -> None:
+    with document_shell(directory, image) as shell:
+        for ran in shell.run(shown, stage_of(page.name)):
+            assert ran.as_expected, str(ran)
+            lacks = missing(ran.shown.output, ran.printed.splitlines())
+            assert lacks is None, f"{ran}\nis not like what is shown:\n{lacks}"
 
 
 @pytest.mark.rig
-@pytest.mark.parametrize("page", SESSIONS, ids=lambda page: page.name)
-def test_a_session_runs_as_it_is_written(page: Path, tmp_path: Path, shell: dict[str, str]) -> None:
-    script = ["set -e", "trap 'echo \"failed: $BASH_COMMAND\" >&2' ERR"]
-    for shown in commands_of(page):
-        if shown.session:
-            script.append(_moved(shown.text, tmp_path))
-    work = tmp_path / "work"
-    work.mkdir()
-    done = subprocess.run(
-        ["bash", "-c", "\n".join(script)],
-        cwd=work,
-        env=shell,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
+@pytest.mark.parametrize("page", [page for page, shown in RUN.items() if shown], ids=lambda page: page.name)
+def test_every_command_of_a_document_runs_as_it_is_shown(page: Path, image: Path, tmp_path: Path) -> None:
+    shown = RUN[page]
+    if os.environ.get("THINSIM_SHARED_MACHINE"):
+        shown = [each for each in shown if not each.text.endswith("doctor --clean")]
+    assert_runs(page, shown, image, tmp_path)
+
+
+@pytest.mark.rig
+@pytest.mark.skipif(not os.environ.get("THINSIM_GUESTS"), reason=f"boots guests: {NIGHTLY}")
+@pytest.mark.parametrize(
+    "page", [page for page, shown in GUESTS.items() if shown], ids=lambda page: page.name
+)
+def test_what_needs_a_guest_runs_as_it_is_shown(page: Path, image: Path, tmp_path: Path) -> None:
+    shown = GUESTS[page]
+    download = [each.text.split()[2] for each in shown if each.text.startswith("apt-get download")]
+    if download and not _apt_has(download[0]):
+        shown = [each for each in shown if each.words[0] == "thinsim" and "--kernel" not in each.words]
+    assert_runs(page, shown, image, tmp_path)
+
+
+def _apt_has(package: str) -> bool:
+    asked = shutil.which("apt-cache") and subprocess.run(
+        ["apt-cache", "policy", package], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, f"{done.stdout[-1500:]}\n{done.stderr[-1500:]}"
-
-
-def _moved(text: str, directory: Path) -> str:
-    """Return the command with the places that it names below *directory*, on no mount of anybody else's."""
-    for place in ("/var/tmp/demo", "/tmp/demo", "/mnt/thin"):
-        text = text.replace(place, f"{directory}/{Path(place).name}")
-    return text
-
-
-def _give_back(directory: Path, environment: dict[str, str]) -> None:
-    """End what a session left that failed half-way: what is mounted or attached below *directory* alone."""
-    for mount in reversed(mounts()):
-        if mount.mountpoint.is_relative_to(directory) and mount.fstype != FSTYPE:
-            unmount(mount.mountpoint, lazy=True)
-    subprocess.run(["thinsim", "dm", "stop", "--force"], check=False, env=environment)
-    for file in attached_devices().values():
-        if Path(file).is_relative_to(directory):
-            for device in devices_of(Path(file)):
-                detach(device)
-    for mount in reversed(mounts()):
-        if mount.mountpoint.is_relative_to(directory):
-            subprocess.run(["fuse-backing", "unmount", mount.mountpoint], check=False, env=environment)
+    return bool(asked) and "Candidate: " in asked.stdout and "Candidate: (none)" not in asked.stdout

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from snapshotter_bench import Bench
-from snapshotter_rigs import NEEDS_ROOT, RIGS
+from snapshotter_rigs import NEEDS, RIGS
 
 from thinsim.rig.bare import BareRig
 from thinsim.snapshotter.interface import Snapshotter
@@ -26,7 +26,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     names = list(RIGS) if chosen is None else chosen.args
     metafunc.parametrize(
         "rig",
-        [pytest.param(name, marks=pytest.mark.rig if name in NEEDS_ROOT else ()) for name in names],
+        [pytest.param(name, marks=NEEDS[name]) for name in names],
         indirect=True,
     )
 

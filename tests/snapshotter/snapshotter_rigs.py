@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-from thinsim.rig import bare_emulated, bare_process
+import pytest
+
+from thinsim.rig import bare_emulated, bare_kernel, bare_process
 from thinsim.rig.bare import BareRig
 from thinsim.rig.interface import PoolShape
 from thinsim.rig.journal import Journal
@@ -32,10 +34,25 @@ async def emulated(directory: Path) -> AsyncIterator[BareRig]:
     journal.close()
 
 
+@asynccontextmanager
+async def kernel(directory: Path) -> AsyncIterator[BareRig]:
+    """The kernel's own device-mapper."""
+    journal = Journal.create()
+    shape = PoolShape(f"pool-{journal.path.stem}", data_size=DATA_SIZE, metadata_size=METADATA_SIZE)
+    async with bare_kernel.stand_up(directory, shape, journal) as rig:
+        yield rig
+    journal.close()
+
+
 RIGS: dict[str, Callable[[Path], AbstractAsyncContextManager[BareRig]]] = {
     "process": process,
     "emulated": emulated,
+    "kernel": kernel,
 }
-NEEDS_ROOT = frozenset({"emulated"})
-MOUNTS = frozenset({"emulated"})
+NEEDS = {
+    "process": (),
+    "emulated": (pytest.mark.rig,),
+    "kernel": (pytest.mark.rig, pytest.mark.kernel),
+}
+MOUNTS = frozenset({"emulated", "kernel"})
 """Rigs whose devices can be mounted."""

@@ -22,7 +22,7 @@ class Row:
 
 @dataclass(slots=True)
 class Measurements:
-    """Figures by row and contender, one a round; None where the contender can't do it."""
+    """Figures by row and contender, one a round or turn; None where the contender can't do it."""
 
     rows: Sequence[Row]
     contenders: Sequence[str]

@@ -8,15 +8,16 @@ from rich.console import Console
 
 from thinsim.cli.interruptible import run
 from thinsim.cli.progress import TerminalProgress
+from thinsim.cli.statuses import BROKEN
 from thinsim.report.document import Report, report_of
 from thinsim.rig.probes import Choice, probe_machine
 from thinsim.rig.recovery import abandoned_runs, recover
+from thinsim.scenario.file.in_guest import run_scenario_in_guest
 from thinsim.scenario.file.library import FoundScenario
 from thinsim.scenario.file.rigs import choose_scenario_rig
 from thinsim.scenario.file.run import Request, run_scenario
-
-UNBOUNDED_WIDTH = 200
-"""Of a table that goes to a pipe or a file, which have no width."""
+from thinsim.scenario.guest_work import RIG as VM
+from thinsim.vm.probe import probe_vm
 
 
 def clean_up_after_killed_runs(notes: Console) -> None:
@@ -29,7 +30,7 @@ def clean_up_after_killed_runs(notes: Console) -> None:
 
 def rig_for_scenarios(wanted: str, directory: Path | None, notes: Console) -> Choice:
     """Return the rig for *wanted*, ``auto`` or a name, told to *notes*. EnvironmentLacksError."""
-    findings = probe_machine(directory or Path(tempfile.gettempdir()))
+    findings = [*probe_machine(directory or Path(tempfile.gettempdir())), *probe_vm()]
     choice = choose_scenario_rig(wanted, findings)
     notes.print(f"rig {choice.rig}: {choice.why}", highlight=False, soft_wrap=True)
     return choice
@@ -44,7 +45,10 @@ def run_found(
     directory: Path | None = None,
     keep: bool = False,
 ) -> Report:
-    """Run a scenario with progress on *notes*; return its report."""
+    """Run a scenario with progress on *notes*, on the rig ``vm`` in a guest; return its report."""
     request = Request(found.scenario, found.name, found.text, rig, found.base, variants, directory, keep)
     with TerminalProgress(notes) as progress:
+        if rig == VM:
+            fine = (0, BROKEN)
+            return run(lambda: run_scenario_in_guest(request, found.path, progress, fine=fine))
         return report_of(run(lambda: run_scenario(request, progress)))

@@ -12,22 +12,26 @@ import click
 from rich.console import Console
 
 from thinsim.benchmark.comparison import Compared, between, differences, within
-from thinsim.benchmark.contenders import parse_contender, steps_up
+from thinsim.benchmark.contenders import Contender, parse_contender, steps_up
 from thinsim.benchmark.document import Benchmark
 from thinsim.benchmark.running import Plan, run_benchmark
 from thinsim.benchmark.table import print_benchmark, print_comparison
-from thinsim.cli.bench import UNBOUNDED_WIDTH, clean_up_after_killed_runs
+from thinsim.cli.bench import clean_up_after_killed_runs
 from thinsim.cli.interruptible import run
+from thinsim.cli.output_console import output_console
+from thinsim.cli.output_path import OutputPath
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.size import SIZE
 from thinsim.errors import EnvironmentLacksError, InvalidValueError
 from thinsim.rig.probes import RIGS, choose_rig, probe_machine
+from thinsim.scenario.guest_work import RIG as VM
 from thinsim.scenario.reproduce import CORE, SUBJECTS
 from thinsim.units import Bytes
+from thinsim.vm.guest_script import SCRATCH
 
 _PATH = click.Path(path_type=Path)
 _PLOTS = (".svg", ".png", ".pdf")
-_JSON = click.Path(path_type=Path, allow_dash=True)
+_JSON = OutputPath(allow_dash=True)
 
 
 @click.command()
@@ -50,7 +54,7 @@ _JSON = click.Path(path_type=Path, allow_dash=True)
 @click.option("--data-size", type=SIZE, multiple=True, default=("2G",), help="Of the pool; repeat to grow.")
 @click.option("--dir", "directory", type=_PATH, help="Where the pools' files go.")
 @click.option("--json", "json_path", type=_JSON, help="Write all figures here, - for stdout.")
-@click.option("--plot", type=_PATH, help="Draw the ratios; .svg, .png or .pdf.")
+@click.option("--plot", type=OutputPath(), help="Draw the ratios; .svg, .png or .pdf.")
 def bench(
     words: tuple[str, ...],
     rounds: int,
@@ -70,10 +74,7 @@ def bench(
     notes = Console(stderr=True)
     clean_up_after_killed_runs(notes)
     draw = None if plot is None else _drawing(plot)
-    best = choose_rig("auto", probe_machine(directory or Path(tempfile.gettempdir()))).rig
-    words = words or tuple(f"auto/{CORE}/{setting.slug}" for setting in SUBJECTS[CORE])
-    texts = [f"{best}{word.removeprefix('auto')}" if word.startswith("auto/") else word for word in words]
-    contenders = [parse_contender(text, SUBJECTS, RIGS) for text in dict.fromkeys(texts)]
+    contenders = _contenders(words, directory)
     plan = Plan(
         contenders=contenders,
         sizes=steps_up(
@@ -94,7 +95,7 @@ def bench(
     else:
         if json_path is not None:
             json_path.write_text(text + "\n")
-        print_benchmark(_console(), document)
+        print_benchmark(output_console(), document)
     if draw is not None and plot is not None:
         rows = list(dict.fromkeys(series.row for series in document.series))
         compared = [
@@ -106,11 +107,31 @@ def bench(
         draw(compared, f"ratios to {document.contenders[0]}", plot)
 
 
+def _contenders(words: Sequence[str], directory: Path | None) -> list[Contender]:
+    """Return who takes part; what can not run here is refused before anything is measured."""
+    findings = probe_machine(directory or Path(tempfile.gettempdir()))
+    best = choose_rig("auto", findings).rig
+    words = words or [f"auto/{CORE}/{setting.slug}" for setting in SUBJECTS[CORE]]
+    texts = [f"{best}{word.removeprefix('auto')}" if word.startswith("auto/") else word for word in words]
+    contenders = [parse_contender(text, SUBJECTS, RIGS) for text in dict.fromkeys(texts)]
+    for each in contenders:
+        if each.rig == VM:
+            inside = f"kernel/{each.subject}/{each.setting.slug}"
+            raise InvalidValueError(
+                f"{each.name}: all contenders run on one machine; measure in the guest: "
+                f"thinsim vm run --share . -- thinsim bench --contender {inside} --dir {SCRATCH} --json FILE"
+            )
+        if each.rig == "process" and each.subject != CORE:
+            raise InvalidValueError(f"{each.name}: {each.subject} needs a rig with devices; process has none")
+        choose_rig(each.rig, findings)
+    return contenders
+
+
 @click.command()
 @click.argument("first", metavar="A", type=_PATH)
 @click.argument("second", metavar="B", type=_PATH)
 @click.option("--json", "json_path", type=_JSON, help="Write the comparison here, - for stdout.")
-@click.option("--plot", type=_PATH, help="Draw the ratios; .svg, .png or .pdf.")
+@click.option("--plot", type=OutputPath(), help="Draw the ratios; .svg, .png or .pdf.")
 def compare(first: Path, second: Path, json_path: Path | None, plot: Path | None) -> None:
     """Compare what thinsim bench --json wrote, A before and B after: ratios and how sure they are."""
     draw = None if plot is None else _drawing(plot)
@@ -130,13 +151,9 @@ def compare(first: Path, second: Path, json_path: Path | None, plot: Path | None
     else:
         if json_path is not None:
             json_path.write_text(text + "\n")
-        print_comparison(_console(), before, after)
+        print_comparison(output_console(), before, after)
     if draw is not None and plot is not None:
         draw(compared, f"{second} to {first}", plot)
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else UNBOUNDED_WIDTH)
 
 
 def _drawing(path: Path) -> Callable[[Sequence[Compared], str, Path], None]:

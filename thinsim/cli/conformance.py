@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from thinsim.cli.heights import heights
 from thinsim.cli.interruptible import run
 from thinsim.cli.statuses import DIFFERS
 from thinsim.conformance.answer import Recording
@@ -283,3 +284,6 @@ def _range(text: str) -> range:
 
 def _say(text: str) -> None:
     click.echo(text, err=True)
+
+
+conformance.add_command(heights)

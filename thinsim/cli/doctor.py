@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 import trio
-from rich.console import Console
 
 from fuse_backing import runtime
 from fuse_backing.errors import FuseBackingError
 from thinsim.cli.findings_table import findings_table
+from thinsim.cli.output_console import output_console
 from thinsim.errors import EnvironmentLacksError
 from thinsim.rig.findings import Finding
 from thinsim.rig.journal import JournalContent, all_journals
@@ -101,7 +101,7 @@ def _print(
     acts: list[str],
     problems: list[str],
 ) -> None:
-    console = Console()
+    console = output_console()
     console.print(findings_table(findings))
     console.print(f"rig: {rig or 'none'} ({why})", highlight=False, markup=False)
     for act in acts:

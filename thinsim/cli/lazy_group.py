@@ -1,5 +1,6 @@
 """A click group whose commands are imported when they are called; its help is from a table."""
 
+import difflib
 import importlib
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +29,15 @@ class LazyGroup(click.Group):
         module, _, name = self._lazy[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(f"{self._below}.{module}"), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As a group does; of a command that there is not, the nearest is told."""
+        near = difflib.get_close_matches(args[0], self._lazy, 1)
+        if args[0] not in self._lazy and near and not args[0].startswith("-"):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands and their short help, importing none."""

@@ -110,8 +110,12 @@ def status_of(arguments: list[str] | None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (ThinsimError, FuseBackingError, OSError) as error:
+    except (ThinsimError, FuseBackingError) as error:
         click.echo(f"thinsim: {error}", err=True)
+        return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None and error.strerror else ""
+        click.echo(f"thinsim: {where}{error.strerror or error}", err=True)
         return 1
     return status if isinstance(status, int) else 0
 

@@ -1,18 +1,17 @@
 """Where a report goes: the table or one document on standard output, the others into files."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import click
-from rich.console import Console
 
-from thinsim.cli.bench import UNBOUNDED_WIDTH
+from thinsim.cli.output_console import output_console
+from thinsim.cli.output_path import STDOUT, OutputPath
 from thinsim.report.document import Report, to_json
 from thinsim.report.junit import junit
 from thinsim.report.scenario_table import print_report
 
-_PATH = click.Path(path_type=Path, allow_dash=True)
+_PATH = OutputPath(allow_dash=True)
 
 
 def output_options(command: Callable[..., int]) -> Callable[..., int]:
@@ -41,16 +40,15 @@ def write_outputs(
         (junit_path, lambda: junit(report, fail_on_leak)),
         (html_path, lambda: _page(report)),
     ]
-    dash = Path("-")
-    if [path for path, _ in wanted].count(dash) > 1:
+    if [path for path, _ in wanted].count(STDOUT) > 1:
         raise click.UsageError("only one document can go to standard output")
     for path, text in wanted:
-        if path == dash:
+        if path == STDOUT:
             click.echo(text().rstrip("\n"))
         elif path is not None:
             path.write_text(text().rstrip("\n") + "\n")
-    if dash not in (path for path, _ in wanted):
-        print_report(Console(width=None if sys.stdout.isatty() else UNBOUNDED_WIDTH), report)
+    if STDOUT not in (path for path, _ in wanted):
+        print_report(output_console(), report)
 
 
 def _page(report: Report) -> str:

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import click
 import trio
-from rich.console import Console
 from rich.table import Table
 
 from fuse_backing.errors import FuseBackingError
 from fuse_backing.runtime import control_socket
 from fuse_backing.store import StoreClient
+from thinsim.cli.output_console import output_console
 from thinsim.cli.size import SIZE
-from thinsim.errors import KernelError
+from thinsim.errors import EnvironmentLacksError, KernelError
 from thinsim.pools import lifecycle
 from thinsim.pools.records import PoolRecord, PoolRecords
+from thinsim.pools.rigs import AUTO, EMULATED, RIGS, device_mapper
 from thinsim.rig.host_file import host_allocation
 from thinsim.rig.interface import PoolShape
 from thinsim.thin.status import PoolStatus, parse_pool_status
@@ -42,7 +43,18 @@ def pool() -> None:
 @click.option("--metadata-size", type=SIZE, default="10G", show_default=True)
 @click.option("--block-size", type=SIZE, default="64K", show_default=True, help="Of a data block.")
 @click.option("--feature", "features", multiple=True, help="A feature word of the table; may be repeated.")
-@click.option("--beside-kernel", is_flag=True, help="Also where the kernel has a device-mapper of its own.")
+@click.option(
+    "--rig",
+    type=click.Choice([AUTO, *RIGS]),
+    default=AUTO,
+    show_default=True,
+    help="Whose device-mapper; auto: the kernel's own where it has one.",
+)
+@click.option(
+    "--beside-kernel",
+    is_flag=True,
+    help="The emulated one also where the kernel has a device-mapper of its own.",
+)
 def create(
     name: str,
     directory: Path,
@@ -50,6 +62,7 @@ def create(
     metadata_size: int,
     block_size: int,
     features: tuple[str, ...],
+    rig: str,
     beside_kernel: bool,
 ) -> None:
     """Make a pool: sparse files on a backing store, loop devices, /dev/mapper/NAME.
@@ -63,9 +76,10 @@ def create(
         block_size=sectors(block_size),
         features=features or ("skip_block_zeroing",),
     )
-    lifecycle.create(shape, directory, beside_kernel=beside_kernel)
+    made = lifecycle.create(shape, directory, rig=rig, beside_kernel=beside_kernel)
     click.echo(_STANZA.format(name=name, size=_base_image_size(data_size)), nl=False)
-    click.echo(f'pool {name} stands; a shell that sees it: eval "$(thinsim env)"', err=True)
+    seen = 'a shell that sees it: eval "$(thinsim env)"' if made.rig == EMULATED else "the kernel has it"
+    click.echo(f"pool {name} stands; {seen}", err=True)
 
 
 @pool.command()
@@ -108,6 +122,7 @@ def _facts(record: PoolRecord) -> dict[str, object]:
     """Return what a row says, in bytes."""
     facts: dict[str, object] = {
         "name": record.shape.name,
+        "rig": record.rig,
         "directory": str(record.directory),
         "block_size": record.shape.block_bytes,
         "data_size": record.shape.data_size,
@@ -115,13 +130,13 @@ def _facts(record: PoolRecord) -> dict[str, object]:
     }
     try:
         measured = trio.run(_measure, record)
-    except (KernelError, FuseBackingError, OSError) as error:
+    except (EnvironmentLacksError, KernelError, FuseBackingError, OSError) as error:
         return {**facts, "state": f"does not stand: {error}"}
     return {**facts, "state": "stands", **measured}
 
 
 async def _measure(record: PoolRecord) -> dict[str, object]:
-    text = await lifecycle.standing_device_mapper().status(record.shape.name)
+    text = await device_mapper(record.rig).status(record.shape.name)
     pool_status: PoolStatus = parse_pool_status(text)
     totals = (await StoreClient(control_socket(record.store)).totals_by_file()).get(lifecycle.DATA)
     return {
@@ -138,16 +153,15 @@ def _print(rows: list[dict[str, object]], as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=1))
         return
     table = Table(box=None)
-    for column in ("name", "state", "size", "used", "host", "given back", "directory"):
+    for column in ("name", "rig", "state", "size", "used", "host", "given back", "directory"):
         table.add_column(column)
     for row in rows:
         table.add_row(
-            str(row["name"]),
-            str(row["state"]),
+            *(str(row[key]) for key in ("name", "rig", "state")),
             *(_size(row.get(key)) for key in ("data_size", "used", "host", "given_back")),
             str(row["directory"]),
         )
-    Console(width=None if Console().is_terminal else 200).print(table)
+    output_console().print(table)
 
 
 def _size(value: object) -> str:

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from thinsim.cli.bench import clean_up_after_killed_runs, rig_for_scenarios, run_found
+from thinsim.cli.output_console import output_console
+from thinsim.cli.output_path import OutputPath
 from thinsim.cli.size import SIZE
 from thinsim.cli.statuses import BROKEN, LEAKED, SLOWER
 from thinsim.errors import InvalidValueError
@@ -21,9 +23,11 @@ from thinsim.report.environment import environment
 from thinsim.report.junit import Case, document
 from thinsim.scenario.file.library import FoundScenario, find
 from thinsim.scenario.file.rigs import RIGS
+from thinsim.scenario.guest_work import RIG as VM
+from thinsim.vm.guest_script import SCRATCH
 
 _STATUSES = {ChangeKind.LEAK: LEAKED, ChangeKind.BROKEN: BROKEN, ChangeKind.SLOWER: SLOWER}
-_RIG = click.option("--rig", type=click.Choice(["auto", *RIGS]), default="auto", show_default=True)
+_RIG = click.option("--rig", type=click.Choice(["auto", *RIGS, VM]), default="auto", show_default=True)
 _ROUNDS = click.option(
     "--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often each is run."
 )
@@ -42,7 +46,7 @@ def baseline() -> None:
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputPath(),
     required=True,
     help="The file to write.",
 )
@@ -62,7 +66,7 @@ def save(scenarios: tuple[str, ...], output: Path, rig: str, rounds: int, direct
 @click.option(
     "--baseline",
     "baseline_path",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False),
     required=True,
     help="What thinsim baseline save wrote.",
 )
@@ -81,9 +85,9 @@ def save(scenarios: tuple[str, ...], output: Path, rig: str, rounds: int, direct
     metavar="BYTES",
     help="So much more is no regression in a variant that leaks in the baseline.",
 )
-@click.option("--junit", "junit_path", type=click.Path(path_type=Path), help="Write JUnit XML here.")
-@click.option("--markdown", "markdown_path", type=click.Path(path_type=Path), help="Write a summary here.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write what was measured here.")
+@click.option("--junit", "junit_path", type=OutputPath(), help="Write JUnit XML here.")
+@click.option("--markdown", "markdown_path", type=OutputPath(), help="Write a summary here.")
+@click.option("--json", "json_path", type=OutputPath(), help="Write what was measured here.")
 @_RIG
 @_ROUNDS
 @_DIRECTORY
@@ -106,6 +110,10 @@ def ci(
     is none. Exits 3 for a leak, 4 for an assert that no longer holds, 5 for slower discards; the first of
     these that happened.
     """
+    if not baseline_path.exists():
+        raise click.UsageError(
+            f"there is no {baseline_path}; make it: thinsim baseline save SCENARIO... -o {baseline_path}"
+        )
     then = read(baseline_path.read_text(errors="replace"), str(baseline_path))
     found = [find(name) for name in scenarios or [each.name for each in then.scenarios]]
     begun = time.time()
@@ -114,7 +122,7 @@ def ci(
         compare(each, then.find(each.name), tolerance=speed_tolerance, leak_tolerance=leak_tolerance)
         for each in now
     ]
-    _show(Console(), comparisons)
+    _show(output_console(), comparisons)
     if markdown_path is not None:
         markdown_path.write_text(markdown(comparisons, tolerance=speed_tolerance))
     if junit_path is not None:
@@ -132,6 +140,12 @@ def _run_all(
     """Run every scenario once in each round, so that what disturbs the machine for a while strikes all."""
     if len({each.name for each in found}) < len(found):
         raise InvalidValueError("a scenario is named twice")
+    if rig == VM:
+        # Each run in a guest of its own would be compared with what this machine can, and boot for minutes.
+        raise InvalidValueError(
+            "--rig vm: run the whole command in a guest: thinsim vm run --share . -- thinsim ... "
+            f"--rig kernel --dir {SCRATCH}"
+        )
     notes = Console(stderr=True)
     clean_up_after_killed_runs(notes)
     choice = rig_for_scenarios(rig, directory, notes)

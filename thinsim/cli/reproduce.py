@@ -1,7 +1,6 @@
 """``thinsim reproduce``: show the leak, measure it at every height, name its owner."""
 
 import json
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,14 +8,17 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from thinsim.cli.bench import UNBOUNDED_WIDTH, clean_up_after_killed_runs
+from thinsim.cli.bench import clean_up_after_killed_runs
 from thinsim.cli.interruptible import run
+from thinsim.cli.output_console import output_console
+from thinsim.cli.output_path import OutputPath
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.size import SIZE
 from thinsim.cli.statuses import LEAKED
 from thinsim.report.reproduction_json import to_json
 from thinsim.report.reproduction_table import print_to
 from thinsim.rig.probes import RIGS, choose_rig, probe_machine
+from thinsim.rig.setup.choice import LVM, SETUPS
 from thinsim.scenario.container_lifecycle import Setting
 from thinsim.scenario.in_guest import reproduce_in_guest
 from thinsim.scenario.reproduce import CORE, SUBJECTS, Request
@@ -52,6 +54,17 @@ from thinsim.vm.probe import probe_vm
 )
 @click.option("--rig", type=click.Choice(["auto", *RIGS]), default="auto", show_default=True)
 @click.option(
+    "--setup",
+    type=click.Choice(SETUPS),
+    help="With --rig kernel or vm: a pool set up as in containerd's documentation, by its script on loop "
+    "devices or by LVM as container-storage-setup does.",
+)
+@click.option(
+    "--sysconfig",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="With --setup lvm: container-storage-setup's file. Default: the documentation's.",
+)
+@click.option(
     "--dir",
     "directory",
     type=click.Path(path_type=Path),
@@ -60,21 +73,19 @@ from thinsim.vm.probe import probe_vm
 @click.option(
     "--repeatable",
     is_flag=True,
-    help="The same block counts every time: one processor, a fixed seed, ext4 without delayed allocation.",
+    help="The same block counts every time: one processor, a fixed seed, ext4 not on the clock.",
 )
 @click.option("--keep", is_flag=True, help="Keep the files and logs; devices, mounts and servers still go.")
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(path_type=Path, allow_dash=True),
+    type=OutputPath(allow_dash=True),
     help="Write all measurements here, - for stdout.",
 )
 @click.option(
     "--fail-on-leak", type=SIZE, metavar="BYTES", help=f"Exit {LEAKED} if a run leaks more than this."
 )
-@click.option(
-    "--record", type=click.Path(path_type=Path), help="Record the block history of the first run here."
-)
+@click.option("--record", type=OutputPath(), help="Record the block history of the first run here.")
 @click.option(
     "--history",
     type=click.Path(path_type=Path),
@@ -89,6 +100,8 @@ def reproduce(
     chosen: tuple[str, ...],
     subject: str,
     rig: str,
+    setup: str | None,
+    sysconfig: Path | None,
     directory: Path | None,
     repeatable: bool,
     keep: bool,
@@ -110,7 +123,8 @@ def reproduce(
     choice = choose_rig(rig, findings)
     notes.print(f"rig {choice.rig}: {choice.why}", highlight=False, soft_wrap=True)
     _check_fit(choice.rig, image, record, history, keep, guest_kernel)
-    settings = _settings(subject, chosen, choice.rig, record, history)
+    _check_setup(choice.rig, setup, sysconfig)
+    settings = _settings(subject, chosen, choice.rig, history)
     request = Request(
         rig=choice.rig,
         settings=settings,
@@ -123,6 +137,8 @@ def reproduce(
         history=history,
         repeatable=repeatable,
         guest_kernel=guest_kernel,
+        setup=setup,
+        sysconfig=sysconfig,
     )
     carry_out = reproduce_in_guest if choice.rig == "vm" else run_reproduction
     with TerminalProgress(notes) as progress:
@@ -133,8 +149,7 @@ def reproduce(
     else:
         if json_path is not None:
             json_path.write_text(document + "\n")
-        # A pipe or a file has no width: the whole table goes there.
-        print_to(Console(width=None if sys.stdout.isatty() else UNBOUNDED_WIDTH), result)
+        print_to(output_console(), result)
     if result.kept is not None:
         notes.print(f"kept: {result.kept}", highlight=False)
     worst = max(sum(leak.bytes for leak in run.leaks) for run in result.runs)
@@ -144,17 +159,15 @@ def reproduce(
     return 0
 
 
-def _settings(
-    subject: str, chosen: tuple[str, ...], rig: str, record: Path | None, history: Path | None
-) -> Sequence[Setting]:
+def _settings(subject: str, chosen: tuple[str, ...], rig: str, history: Path | None) -> Sequence[Setting]:
     known = [setting.slug for setting in SUBJECTS[subject]]
     for slug in chosen:
         if slug not in known:
             raise click.UsageError(f"--setting {slug}: of {subject} there are {', '.join(known)}")
     if subject != CORE and rig == "process":
         raise click.UsageError(f"--subject {subject} needs a rig with devices; the process rig has none")
-    if subject != CORE and (record or history):
-        raise click.UsageError("--record and --history are for the scenario of the core only")
+    if subject != CORE and history:
+        raise click.UsageError("--history plays on the core, whoever wrote it: no --subject beside it")
     return [setting for setting in SUBJECTS[subject] if not chosen or setting.slug in chosen]
 
 
@@ -180,3 +193,10 @@ def _check_fit(
         raise click.UsageError("--keep: what a guest has goes with it")
     if guest_kernel and rig != "vm":
         raise click.UsageError("--guest-kernel is for --rig vm")
+
+
+def _check_setup(rig: str, setup: str | None, sysconfig: Path | None) -> None:
+    if setup and rig not in ("kernel", "vm"):
+        raise click.UsageError(f"--setup {setup} is for --rig kernel and --rig vm, not for {rig}")
+    if sysconfig and setup != LVM:
+        raise click.UsageError(f"--sysconfig is for --setup {LVM}")

@@ -11,11 +11,12 @@ from thinsim.cli.size import SIZE
 from thinsim.cli.statuses import BROKEN, LEAKED
 from thinsim.scenario.file.library import find
 from thinsim.scenario.file.rigs import RIGS
+from thinsim.scenario.guest_work import RIG as VM
 
 
 @click.command()
 @click.argument("scenario")
-@click.option("--rig", type=click.Choice(["auto", *RIGS]), help="Default: what the file says.")
+@click.option("--rig", type=click.Choice(["auto", *RIGS, VM]), help="Default: what the file says.")
 @click.option("--variant", "variants", multiple=True, help="Run this variant only; may be repeated.")
 @click.option(
     "--dir",
@@ -48,6 +49,8 @@ def run(
     notes = Console(stderr=True)
     clean_up_after_killed_runs(notes)
     choice = rig_for_scenarios(rig or found.scenario.rig, directory, notes)
+    if keep and choice.rig == VM:
+        raise click.UsageError("--keep: what a guest has goes with it")
     report = run_found(found, choice.rig, notes, variants=variants, directory=directory, keep=keep)
     write_outputs(
         report, json_path=json_path, junit_path=junit_path, html_path=html_path, fail_on_leak=fail_on_leak

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from thinsim.cli.output_console import output_console
 from thinsim.errors import InvalidValueError
 from thinsim.scenario.file import library
 from thinsim.scenario.file.document import json_schema
@@ -42,7 +42,7 @@ def list_scenarios(as_json: bool) -> None:
     for each in found:
         named = ", ".join(variant.name for variant in each.scenario.variant)
         table.add_row(each.name, each.scenario.title, named)
-    Console(width=None if Console().is_terminal else 200).print(table)
+    output_console().print(table)
 
 
 @scenarios.command()

@@ -2,6 +2,7 @@
 
 import click
 
+from thinsim.cli.snapshotter_crashes import crashes
 from thinsim.cli.snapshotter_repair import repair
 from thinsim.cli.snapshotter_serve import serve
 
@@ -11,5 +12,6 @@ def snapshotter() -> None:
     """The snapshotter on a pool that stands."""
 
 
+snapshotter.add_command(crashes)
 snapshotter.add_command(repair)
 snapshotter.add_command(serve)

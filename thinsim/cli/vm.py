@@ -6,10 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from thinsim.cli.findings_table import findings_table
 from thinsim.cli.interruptible import run
+from thinsim.cli.output_console import output_console
 from thinsim.cli.size import SIZE
 from thinsim.errors import EnvironmentLacksError
 from thinsim.rig.findings import Finding
@@ -39,7 +39,7 @@ def probe(as_json: bool, again: bool) -> int:
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
-        Console().print(findings_table(findings))
+        output_console().print(findings_table(findings))
     return 1 if _lacks(findings) else 0
 
 

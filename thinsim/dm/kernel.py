@@ -101,6 +101,10 @@ class KernelDeviceMapper:
         """See DeviceMapper."""
         return MAPPER / name
 
+    async def make_nodes(self, name: str) -> None:
+        """Make the node of a device in ``/dev/mapper`` where it is missing."""
+        await self._run(["mknodes", name], name)
+
     async def _run(self, words: Sequence[str], name: str, table: str = "") -> str:
         if "\0" in name:
             raise DeviceMapperError(errno.ENXIO, f"{name!r} names no device")

@@ -5,7 +5,7 @@ Mappings come from a metadata snapshot, which is how a pool in use is looked at
 """
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -30,14 +30,19 @@ async def mappings(dm: DeviceMapper, pool: str, metadata_device: Path) -> Mappin
     return parse_dump(dump)
 
 
-async def check(dm: DeviceMapper, pool: str, metadata_file: Path) -> list[str]:
+async def check(
+    dm: DeviceMapper, pool: str, metadata_file: Path, *, before: Callable[[], None] | None = None
+) -> list[str]:
     """Return what thin_check finds wrong; empty when the pool is sound.
 
-    *metadata_file* is the file below the pool's metadata device; the pool is suspended while it is read.
+    *metadata_file* is the file below the pool's metadata device, or what *before* makes of it; the pool is
+    suspended meanwhile.
     """
     was_suspended = (await dm.info(pool)).suspended
     await dm.suspend(pool)
     try:
+        if before is not None:
+            await trio.to_thread.run_sync(before)
         status, said = await _run("thin_check", str(metadata_file), check=False)
     finally:
         if not was_suspended:

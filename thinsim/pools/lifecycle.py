@@ -17,29 +17,22 @@ import trio
 
 from fuse_backing.mounts import mount_on
 from thinsim import loop
-from thinsim.dm.emulated import EmulatedDeviceMapper
-from thinsim.dm.interface import DeviceMapper
-from thinsim.dm.standing.places import Places, kernel_has_device_mapper
-from thinsim.dm.standing.start import ensure_running
-from thinsim.errors import BenchError, EnvironmentLacksError, InvalidValueError
+from thinsim.dm.standing.places import kernel_has_device_mapper
+from thinsim.errors import BenchError, InvalidValueError
 from thinsim.pools.records import PoolRecord, PoolRecords, grown
+from thinsim.pools.rigs import AUTO, KERNEL, choose_rig, device_mapper
 from thinsim.rig.interface import PoolShape
-from thinsim.rig.probes import probe_machine
 
 DATA, METADATA = "data", "metadata"
 
 
-def standing_device_mapper() -> DeviceMapper:
-    """Return the machine's emulated device-mapper, started if it isn't running."""
-    places = Places.of_this_user()
-    ensure_running(places)
-    return EmulatedDeviceMapper(places.verbs)
+def create(shape: PoolShape, directory: Path, *, rig: str = AUTO, beside_kernel: bool = False) -> PoolRecord:
+    """Make a pool with its files in *directory*, which must be empty or missing; all or nothing.
 
-
-def create(shape: PoolShape, directory: Path, *, beside_kernel: bool = False) -> PoolRecord:
-    """Make a pool with its files in *directory*, which must be empty or missing; all or nothing."""
-    _check_machine(directory, beside_kernel)
-    record = PoolRecord(shape, directory.resolve())
+    *rig* and *beside_kernel* as in :func:`thinsim.pools.rigs.choose_rig`.
+    """
+    chosen = choose_rig(rig, directory, beside_kernel=beside_kernel)
+    record = PoolRecord(shape, directory.resolve(), chosen)
     if directory.exists() and any(directory.iterdir()):
         raise InvalidValueError(f"{directory} is not empty: a pool wants a directory of its own")
     records = PoolRecords()
@@ -62,7 +55,7 @@ def remove(name: str, *, keep_files: bool = False) -> None:
     """
     records = PoolRecords()
     record = records.find(name)
-    trio.run(_remove_device, name)
+    trio.run(_remove_device, record)
     for device in (record.data, record.metadata):
         if device is not None and loop.is_attached(device):
             loop.detach(device)
@@ -105,7 +98,7 @@ def _make(record: PoolRecord, records: PoolRecords, undo: ExitStack) -> None:
         undo.callback(loop.detach, device)
         record = replace(record, data=device) if role == DATA else replace(record, metadata=device)
         records.save(record)
-    trio.run(standing_device_mapper().create, record.shape.name, _table(record))
+    trio.run(device_mapper(record.rig).create, record.shape.name, _table(record))
 
 
 def _table(record: PoolRecord) -> str:
@@ -114,8 +107,10 @@ def _table(record: PoolRecord) -> str:
     return record.shape.table(str(record.metadata.path), str(record.data.path))
 
 
-async def _remove_device(name: str) -> None:
-    dm = standing_device_mapper()
+async def _remove_device(record: PoolRecord) -> None:
+    if record.rig == KERNEL and not kernel_has_device_mapper():
+        return  # booted since, and the module is not loaded: there are no devices
+    name, dm = record.shape.name, device_mapper(record.rig)
     if name in await dm.list():
         thins = [other for other in await dm.list() if other.startswith(f"{name}-")]
         if (await dm.info(name)).open_count:
@@ -123,11 +118,12 @@ async def _remove_device(name: str) -> None:
                 f"pool {name} has active thin devices ({', '.join(thins) or 'of other names'}): "
                 "end what uses them, then dmsetup remove them"
             )
-        await dm.remove(name)
+        # What udev starts to look at a device holds it for a moment.
+        await dm.remove(name, retry=True)
 
 
 async def _reload(record: PoolRecord) -> None:
-    dm = standing_device_mapper()
+    dm = device_mapper(record.rig)
     await dm.load(record.shape.name, _table(record))
     await dm.suspend(record.shape.name)
     await dm.resume(record.shape.name)
@@ -158,14 +154,3 @@ def _quietly(remover: Callable[[Path], object], path: Path) -> None:
         remover(path)
     except OSError:
         return  # missing, or the user has put something else there
-
-
-def _check_machine(directory: Path, beside_kernel: bool) -> None:
-    if kernel_has_device_mapper() and not beside_kernel:
-        raise EnvironmentLacksError(
-            "this kernel has a device-mapper of its own; the emulated one beside it: --beside-kernel"
-        )
-    there = next(path for path in (directory, *directory.absolute().parents) if path.is_dir())
-    for finding in probe_machine(there):
-        if not finding.present and "emulated" in finding.needed_by:
-            raise EnvironmentLacksError(f"{finding.name}: {finding.detail} (fix: {finding.fix})")

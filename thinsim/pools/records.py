@@ -23,6 +23,8 @@ class PoolRecord:
 
     shape: PoolShape
     directory: Path
+    rig: str
+    """``emulated`` or ``kernel``: whose device-mapper it is on."""
     data: LoopDevice | None = None
     metadata: LoopDevice | None = None
 
@@ -86,6 +88,7 @@ class PoolRecords:
             return PoolRecord(
                 shape=_shape(document["shape"]),
                 directory=Path(document["directory"]),
+                rig=str(document.get("rig", "emulated")),  # once there was no other
                 data=_loop(document["data"]),
                 metadata=_loop(document["metadata"]),
             )

@@ -34,10 +34,13 @@ def to_json(result: Reproduction) -> dict[str, Any]:
             "data_size": result.shape.data_size,
             "metadata_size": result.shape.metadata_size,
             "block_bytes": result.shape.block_bytes,
+            "low_water_blocks": result.shape.low_water_blocks,
             "features": list(result.shape.features),
         },
         "seconds": result.seconds,
         "repeatable": result.repeatable,
+        "setup": result.setup,
+        "config_toml": result.config_toml,
         "kept": str(result.kept) if result.kept else None,
         "runs": [_run(run) for run in result.runs],
     }
@@ -61,11 +64,14 @@ def from_json(document: dict[str, Any]) -> Reproduction:
                 data_size=pool["data_size"],
                 metadata_size=pool["metadata_size"],
                 block_size=sectors(Bytes(pool["block_bytes"])),
+                low_water_blocks=pool["low_water_blocks"],
                 features=tuple(pool["features"]),
             ),
             runs=[_run_of(run) for run in document["runs"]],
             seconds=document["seconds"],
             repeatable=document["repeatable"],
+            setup=document["setup"],
+            config_toml=document["config_toml"],
             kept=None,
         )
     except (KeyError, TypeError, ValidationError) as error:

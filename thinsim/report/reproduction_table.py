@@ -13,9 +13,17 @@ def print_to(console: Console, result: Reproduction) -> None:
     console.print(
         f"{result.image}: {result.layers} layers; a container that writes "
         f"{format_size(result.container_bytes)}; subject {result.subject}, rig {result.rig}, "
+        f"{f'set-up {result.setup}, ' if result.setup else ''}"
         f"Linux {result.kernel}; data blocks of {format_size(result.shape.block_bytes)}\n",
         highlight=False,
     )
     columns = [Column(run.setting.name, run.samples, run.leaks) for run in result.runs]
     print_runs(console, Phase.ALL, columns, result.shape.block_bytes)
+    if result.config_toml:
+        console.print(
+            f"\nconfig.toml for this set-up:\n\n{result.config_toml}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     console.print(f"\n{times(result.seconds)}", style="dim", highlight=False, soft_wrap=True)

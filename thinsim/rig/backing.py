@@ -1,9 +1,9 @@
-"""The lowest part of a rig with devices: a backing store, and two loop devices on files of it for a pool."""
+"""The lowest part of a rig with devices: a backing store, and loop devices on files of it for a pool."""
 
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import trio
@@ -20,18 +20,18 @@ from thinsim.units import Bytes
 
 DATA_FILE = "data"
 METADATA_FILE = "metadata"
+_MOUNT = "store"
 
 
 @dataclass(frozen=True, slots=True)
-class Backing:
-    """What stands: the store, its client, the devices a pool goes on."""
+class DataBacking:
+    """A store with one device: the store, its client, the device that a pool's data goes on."""
 
     store: StoreClient
     store_server: Server
     data: loop.LoopDevice
-    metadata: loop.LoopDevice
     files: Path
-    """Where the two files are on the host, below the store."""
+    """Where the files are on the host, below the store."""
     sockets: Path
     """Where servers listen, on a short path."""
 
@@ -39,6 +39,13 @@ class Backing:
     def data_file(self) -> Path:
         """The data file on the host."""
         return self.files / DATA_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class Backing(DataBacking):
+    """A store with the two devices that a pool goes on."""
+
+    metadata: loop.LoopDevice
 
     @property
     def metadata_file(self) -> Path:
@@ -52,12 +59,21 @@ class Backing:
 
 @asynccontextmanager
 async def stand_up_backing(directory: Path, shape: PoolShape, journal: Journal) -> AsyncIterator[Backing]:
-    """Stand it up in *directory*, which exists and keeps the files; tear it down on the way out.
+    """Stand both devices up in *directory*, which exists and keeps the files; tear it down on the way out.
 
     Everything taken is in *journal* before it is taken.
     """
+    async with stand_up_data(directory, shape.data_size, journal) as lower, AsyncExitStack() as stack:
+        metadata = await _attach(stack, directory / _MOUNT / METADATA_FILE, shape.metadata_size, journal)
+        of_lower = {field.name: getattr(lower, field.name) for field in fields(DataBacking)}
+        yield Backing(**of_lower, metadata=metadata)
+
+
+@asynccontextmanager
+async def stand_up_data(directory: Path, size: Bytes, journal: Journal) -> AsyncIterator[DataBacking]:
+    """Stand a store with one device of *size* bytes up, as :func:`stand_up_backing` does."""
     async with AsyncExitStack() as stack:
-        files, store = (directory / name for name in ("host", "store"))
+        files, store = (directory / name for name in ("host", _MOUNT))
         for made in (files, store):
             made.mkdir(mode=0o700)
         sockets, sockets_entry = make_socket_directory(journal)
@@ -72,11 +88,10 @@ async def stand_up_backing(directory: Path, shape: PoolShape, journal: Journal) 
             directory / "store.log",
             journal,
         )
-        yield Backing(
+        yield DataBacking(
             store=StoreClient(sockets / "store.sock"),
             store_server=server,
-            data=await _attach(stack, store / DATA_FILE, shape.data_size, journal),
-            metadata=await _attach(stack, store / METADATA_FILE, shape.metadata_size, journal),
+            data=await _attach(stack, store / DATA_FILE, size, journal),
             files=files,
             sockets=sockets,
         )

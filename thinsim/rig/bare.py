@@ -3,14 +3,16 @@
 What stands below is what the rigs of the main job stand on; there is no image and no container.
 """
 
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
 from thinsim.dm.interface import DeviceMapper
-from thinsim.rig.interface import PoolShape
+from thinsim.rig.interface import HostAllocation, PoolShape
 from thinsim.snapshotter.host import Mounter, SnapshotHost
 from thinsim.snapshotter.pool_contents import ClosableStore
+from thinsim.thin.mapping import Run
 
 
 class BareRig(Protocol):
@@ -52,8 +54,14 @@ class BareRig(Protocol):
     def holding_open(self, device: str) -> AbstractAsyncContextManager[None]:
         """Have an active device open, so that device-mapper calls it in use."""
 
+    async def host_allocation(self) -> HostAllocation:
+        """Commit the pool, flush it down and ask the host what it has allocated for the pool's data."""
+
     async def host_bytes(self) -> int:
-        """Commit the pool, flush it down and return what the host has allocated for its data, in bytes."""
+        """The same in bytes."""
+
+    async def mappings(self) -> Mapping[int, Sequence[Run]]:
+        """Return every thin id's mappings."""
 
     async def check(self) -> list[str]:
         """Run the metadata checker; empty when the pool is sound."""

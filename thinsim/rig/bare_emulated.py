@@ -1,65 +1,28 @@
 """The bare rig of the emulated device-mapper: FUSE store, loop devices, ``/dev/mapper``, real mounts."""
 
-import errno
-import mmap
-import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import trio
-
 from thinsim.dm.emulated import EmulatedDeviceMapper
-from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
-from thinsim.rig.host_file import host_allocation
+from thinsim.rig.bare_nodes import BareNodesRig, host_of_its_own
+from thinsim.rig.emulated_stack import stand_up_stack
 from thinsim.rig.interface import PoolShape
 from thinsim.rig.journal import Journal
-from thinsim.rig.loop_rig import flush_device
-from thinsim.rig.mounts import RecordedMounter
-from thinsim.snapshotter.host import LinuxHost
-from thinsim.snapshotter.pool_contents import ClosableStore, open_node
+from thinsim.thin.mapping import Run
 
 
-@dataclass(slots=True)
-class BareEmulatedRig:
+@dataclass(slots=True, kw_only=True)
+class BareEmulatedRig(BareNodesRig):
     """A BareRig that stands; see the module. Made by :func:`stand_up`."""
 
-    shape: PoolShape
     dm: EmulatedDeviceMapper
-    host: LinuxHost
-    mounter: RecordedMounter
-    directory: Path
-    stack: EmulatedStack
     name: str = "emulated"
 
-    def open_metadata(self, device: str) -> ClosableStore:
-        """Open the loop device."""
-        return open_node(device)
-
-    async def write(self, device: str, offset: int, data: bytes) -> None:
+    async def mappings(self) -> Mapping[int, Sequence[Run]]:
         """See BareRig."""
-        await trio.to_thread.run_sync(_write, self.dm.path(device), offset, data)
-
-    async def read(self, device: str, offset: int, length: int) -> bytes:
-        """See BareRig."""
-        return await trio.to_thread.run_sync(_read, self.dm.path(device), offset, length)
-
-    @asynccontextmanager
-    async def holding_open(self, device: str) -> AsyncIterator[None]:
-        """See BareRig. An exclusive claim: the emulated device-mapper sees no other opening."""
-        path = self.dm.path(device)
-        fd = await trio.to_thread.run_sync(os.open, path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC)
-        try:
-            yield
-        finally:
-            os.close(fd)
-
-    async def host_bytes(self) -> int:
-        """See BareRig."""
-        await self.dm.status(self.shape.name)
-        await trio.to_thread.run_sync(flush_device, self.stack.data.path)
-        return (await trio.to_thread.run_sync(host_allocation, self.stack.data_file)).allocated
+        return await self.dm.mappings(self.shape.name)
 
     async def check(self) -> list[str]:
         """See BareRig."""
@@ -72,28 +35,7 @@ async def stand_up(directory: Path, shape: PoolShape, journal: Journal) -> Async
     async with AsyncExitStack() as stack:
         lower = await stack.enter_async_context(stand_up_stack(directory, shape, journal))
         await lower.dm.create(shape.name, lower.pool_table(shape))
-        mounter = RecordedMounter(journal)
-        stack.push_async_callback(mounter.unmount_all)
-        host = LinuxHost(mounter, directory / "lost+found")
-        yield BareEmulatedRig(shape, lower.dm, host, mounter, directory, lower)
-
-
-def _write(device: Path, offset: int, data: bytes) -> None:
-    with mmap.mmap(-1, max(len(data), 1)) as buffer:
-        buffer[:] = data
-        fd = os.open(device, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
-        try:
-            if os.pwrite(fd, buffer, offset) != len(data):
-                raise OSError(errno.EIO, os.strerror(errno.EIO), str(device))
-        finally:
-            os.close(fd)
-
-
-def _read(device: Path, offset: int, length: int) -> bytes:
-    with mmap.mmap(-1, length) as buffer:
-        fd = os.open(device, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
-        try:
-            done = os.preadv(fd, [buffer], offset)
-        finally:
-            os.close(fd)
-        return buffer[:done]
+        host, mounter = host_of_its_own(stack, directory, journal)
+        yield BareEmulatedRig(
+            shape=shape, dm=lower.dm, host=host, mounter=mounter, directory=directory, backing=lower
+        )

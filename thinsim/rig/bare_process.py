@@ -1,7 +1,7 @@
 """The bare rig in this process: the engine on two sparse files, no root, no nodes, no file systems."""
 
 import errno
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,9 @@ from thinsim.dm.nodes import NoNodes
 from thinsim.dm.runner import in_place
 from thinsim.errors import DeviceMapperError
 from thinsim.rig.host_file import host_allocation
-from thinsim.rig.interface import PoolShape
+from thinsim.rig.interface import HostAllocation, PoolShape
 from thinsim.snapshotter.interface import Mount
+from thinsim.thin.mapping import Run
 
 if TYPE_CHECKING:
     from thinsim.snapshotter.host import Mounter
@@ -95,10 +96,18 @@ class BareProcessRig:
             self._nodes.held.discard(device)
             await self.dm.gone(device)
 
-    async def host_bytes(self) -> int:
+    async def host_allocation(self) -> HostAllocation:
         """See BareRig."""
         await self.dm.status(self.shape.name)
-        return host_allocation(self.directory / "data").allocated
+        return host_allocation(self.directory / "data")
+
+    async def host_bytes(self) -> int:
+        """See BareRig."""
+        return (await self.host_allocation()).allocated
+
+    async def mappings(self) -> Mapping[int, Sequence[Run]]:
+        """See BareRig."""
+        return await self.dm.pool(self.shape.name).mappings()
 
     async def check(self) -> list[str]:
         """See BareRig."""

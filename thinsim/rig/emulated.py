@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from thinsim import loop
+from thinsim.block import kernel_view
 from thinsim.dm.activity import Activity
 from thinsim.dm.emulated import EmulatedDeviceMapper
 from thinsim.dm.standing import dropin
@@ -17,7 +17,7 @@ from thinsim.scenario.recording import RecordingHost
 from thinsim.thin.mapping import Run
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class EmulatedRig(LoopRig):
     """A Rig that stands; see the module. Made by :func:`stand_up`."""
 
@@ -68,5 +68,6 @@ async def stand_up(
             files=files,
             directory=directory,
             backing=lower,
-            written_at_start=loop.traffic(lower.data.path).written_bytes,
+            data_device=lower.data.path,
+            written_at_start=kernel_view.traffic(lower.data.path).written_bytes,
         )

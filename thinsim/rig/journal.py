@@ -31,7 +31,7 @@ class Kind(StrEnum):
     PROCESS = "process"  # role, pid, started
     MOUNT = "mount"  # target; but for our servers' FUSE mounts: fs_type; once mounted: device
     LOOP = "loop"  # file; once attached: path, device, inode, sequence
-    MAPPED = "mapped"  # pool: the kernel's device of that name, and those named after it
+    MAPPED = "mapped"  # pool: the kernel's device of that name, and those named after it; below; uuid
     LINK = "link"  # path, points_to
     KEPT = "kept"  # path: left on purpose, nothing to undo
 

@@ -1,38 +1,40 @@
-"""The kernel rig: files on a FUSE backing store, loop devices on them, the kernel's own dm-thin on those."""
+"""The kernel rig: files on a FUSE backing store, loop devices on them, the kernel's own dm-thin on those.
+
+How the pool comes onto its devices is one of the set-ups in ``thinsim.rig.setup``, or thinsim's own.
+"""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import trio
-
-from thinsim import loop
+from thinsim.block import kernel_view
 from thinsim.dm import kernel_metadata
 from thinsim.dm.activity import Activity
 from thinsim.dm.kernel import KernelDeviceMapper
-from thinsim.errors import DeviceMapperError
-from thinsim.rig.backing import stand_up_backing
 from thinsim.rig.command_record import CommandRecord
 from thinsim.rig.interface import PoolShape
-from thinsim.rig.journal import Journal, Kind
+from thinsim.rig.journal import Journal
+from thinsim.rig.kernel_pool import KernelPool, PoolMaker, on_loop_devices
 from thinsim.rig.loop_rig import NOTHING, Contents, LoopRig, stand_up_host
 from thinsim.thin.mapping import Run
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class KernelRig(LoopRig):
     """A Rig that stands; see the module. Made by :func:`stand_up`."""
 
+    pool: KernelPool
     record: CommandRecord
 
     async def mappings(self) -> Mapping[int, Sequence[Run]]:
         """Dump a metadata snapshot."""
-        return await kernel_metadata.mappings(self.dm, self.shape.name, self.backing.metadata.path)
+        return await kernel_metadata.mappings(self.dm, self.shape.name, self.pool.metadata_device)
 
     async def check(self) -> list[str]:
         """Run thin_check while the pool is suspended."""
-        return await kernel_metadata.check(self.dm, self.shape.name, self.backing.metadata_file)
+        return await self.pool.check(self.directory)
 
     def subject_environment(self) -> Mapping[str, str]:
         """Put scripts that note what succeeded before dmsetup and blkdiscard."""
@@ -45,45 +47,35 @@ class KernelRig(LoopRig):
 
 @asynccontextmanager
 async def stand_up(
-    directory: Path, shape: PoolShape, journal: Journal, contents: Contents = NOTHING
+    directory: Path,
+    shape: PoolShape,
+    journal: Journal,
+    contents: Contents = NOTHING,
+    make_pool: PoolMaker | None = None,
 ) -> AsyncIterator[KernelRig]:
     """Stand the rig up in *directory*, which exists and keeps the pool's files; tear it down on the way out.
 
-    Everything taken is in *journal* before it is taken. EnvironmentLacksError without device-mapper.
+    *make_pool* sets the pool up in its own shape; None: one of *shape* on two loop devices. Everything taken
+    is in *journal* before it is taken. EnvironmentLacksError without device-mapper.
     """
-    dm = KernelDeviceMapper()
+    make_pool = make_pool or partial(on_loop_devices, shape)
     async with AsyncExitStack() as stack:
-        backing = await stack.enter_async_context(stand_up_backing(directory, shape, journal))
-        entry = journal.begin(Kind.MAPPED, pool=shape.name)
-        stack.callback(journal.end, entry)
-        stack.push_async_callback(_remove_all, dm, shape.name)
-        await dm.create(shape.name, backing.pool_table(shape))
-        host, workload, files = stand_up_host(stack, directory, shape.name, journal, contents)
+        pool = await stack.enter_async_context(make_pool(directory, journal, KernelDeviceMapper()))
+        host, workload, files = stand_up_host(stack, directory, pool.shape.name, journal, contents)
         programs = directory / "bin"
         programs.mkdir(mode=0o700)
         yield KernelRig(
             name="kernel",
-            shape=shape,
-            dm=dm,
+            shape=pool.shape,
+            dm=pool.dm,
             host=host,
             workload=workload,
             files=files,
             directory=directory,
-            backing=backing,
-            written_at_start=loop.traffic(backing.data.path).written_bytes,
+            backing=pool.backing,
+            data_device=pool.data_device,
+            written_at_start=kernel_view.traffic(pool.data_device).written_bytes,
+            place=pool.data_place,
+            pool=pool,
             record=CommandRecord(programs),
         )
-
-
-async def _remove_all(dm: KernelDeviceMapper, pool: str) -> None:
-    """Remove the thin devices named after *pool*, then the pool."""
-    with trio.CancelScope(shield=True):
-        names = await dm.list()
-        thins = [name for name in names if name.startswith(f"{pool}-")]
-        for name in [*thins, *([pool] if pool in names else [])]:
-            try:
-                await dm.remove(name, retry=True)
-            except DeviceMapperError:
-                # Suspended, I/O on it waits and keeps it open.
-                await dm.resume(name)
-                await dm.remove(name, retry=True)

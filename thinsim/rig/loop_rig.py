@@ -8,17 +8,18 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import trio
 
 from fuse_backing.faults import FaultPlan
 from fuse_backing.ledger import LedgerEvent
-from thinsim import loop
+from thinsim.block import kernel_view
 from thinsim.dm.activity import Activity
 from thinsim.dm.interface import DeviceMapper
-from thinsim.rig.backing import DATA_FILE, Backing
+from thinsim.rig.backing import DATA_FILE, DataBacking
+from thinsim.rig.data_place import DataPlace
 from thinsim.rig.host_file import host_allocation
 from thinsim.rig.interface import HostAllocation, LedgerTotals, PoolShape
 from thinsim.rig.journal import Journal
@@ -49,9 +50,9 @@ class Contents:
 NOTHING = Contents()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class LoopRig(ABC):
-    """A Rig, but for what its subclasses add. *written_at_start* is the data device's count, bytes."""
+    """A Rig, but for what its subclasses add. *written_at_start* is *data_device*'s count, bytes."""
 
     name: str
     shape: PoolShape
@@ -60,8 +61,12 @@ class LoopRig(ABC):
     workload: Workload
     files: SnapshotFiles
     directory: Path
-    backing: Backing
+    backing: DataBacking
+    data_device: Path
+    """The pool's data device; the kernel counts what is written to it."""
     written_at_start: int
+    place: DataPlace | None = None
+    """Where in the data file the pool's data lies; None: it is the whole file."""
 
     @property
     def sockets(self) -> Path:
@@ -75,7 +80,8 @@ class LoopRig(ABC):
 
     async def host_allocation(self) -> HostAllocation:
         """Read the host file's extent map, past the store."""
-        return await trio.to_thread.run_sync(host_allocation, self.backing.data_file)
+        whole = await trio.to_thread.run_sync(host_allocation, self.backing.data_file)
+        return whole if self.place is None else replace(whole, ranges=self.place.within(whole.ranges))
 
     async def ledger(self) -> LedgerTotals:
         """Ask the backing store for the data file's totals."""
@@ -86,8 +92,8 @@ class LoopRig(ABC):
         return LedgerTotals(totals.events, totals.punched_bytes, totals.freed)
 
     async def written_bytes(self) -> int:
-        """The kernel's count of bytes written to the data loop device."""
-        return loop.traffic(self.backing.data.path).written_bytes - self.written_at_start
+        """The kernel's count of bytes written to the data device."""
+        return kernel_view.traffic(self.data_device).written_bytes - self.written_at_start
 
     async def set_faults(self, plan: FaultPlan) -> None:
         """Tell the backing store."""
@@ -95,7 +101,8 @@ class LoopRig(ABC):
 
     async def events(self, since: int) -> Sequence[LedgerEvent]:
         """Ask the backing store."""
-        return [event for event in await self.backing.store.events(since) if event.file == DATA_FILE]
+        events = [event for event in await self.backing.store.events(since) if event.file == DATA_FILE]
+        return events if self.place is None else self.place.events(events)
 
     @abstractmethod
     async def mappings(self) -> Mapping[int, Sequence[Run]]:

@@ -1,8 +1,8 @@
-"""Remove what a run that died left in the kernel's device-mapper: a pool, and what is named after it."""
+"""Remove what a run that died left in the kernel's device-mapper: a pool, its thin devices, what is below."""
 
 import errno
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from thinsim.dm.standing.places import kernel_has_device_mapper, real_dmsetup
@@ -12,26 +12,36 @@ _SECONDS = 10
 
 
 def remove_recorded(fields: dict[str, Any], report: Callable[[str], None]) -> None:
-    """Undo a MAPPED entry. DeviceMapperError EBUSY while something uses a device.
-
-    A pool's name is its run's own, so that names alone tell what is ours.
-    """
+    """Undo a MAPPED entry. DeviceMapperError EBUSY while something uses a device."""
     if not kernel_has_device_mapper():
         return
-    pool = fields["pool"]
-    for name in sorted(_devices_of(pool), key=lambda each: each == pool):
+    for name in devices_of(fields, _uuids()):
         report(f"removing /dev/mapper/{name}")
         # What waits for a suspended device keeps it in use.
         _dmsetup("resume", name)
         _dmsetup("remove", "--retry", name)
-    left = _devices_of(pool)
+    left = devices_of(fields, _uuids())
     if left:
         raise DeviceMapperError(errno.EBUSY, f"cannot remove {', '.join(left)}")
 
 
-def _devices_of(pool: str) -> list[str]:
-    listed = _dmsetup("info", "--columns", "--noheadings", "-o", "name").splitlines()
-    return [name for name in listed if name == pool or name.startswith(f"{pool}-")]
+def devices_of(fields: Mapping[str, Any], uuids: Mapping[str, str]) -> list[str]:
+    """Return those of the devices in *uuids* (UUIDs by name) that an entry names, in the order of removal.
+
+    A pool's name is its run's own, so that names alone tell what is ours; unless the entry has a *uuid*:
+    then the pool and what is below it have one that begins with it. Pure.
+    """
+    pool, below, uuid = fields["pool"], fields.get("below", ()), fields.get("uuid", "")
+    ours = [name for name in (pool, *below) if uuids.get(name, "").startswith(uuid) and name in uuids]
+    if uuid and pool not in ours:
+        return ours  # a thin device cannot outlive its pool
+    thins = sorted(name for name in uuids if name.startswith(f"{pool}-"))
+    return [*thins, *ours]
+
+
+def _uuids() -> dict[str, str]:
+    said = _dmsetup("info", "--columns", "--noheadings", "--separator", "\t", "-o", "name,uuid")
+    return dict(line.split("\t", 1) for line in said.splitlines() if "\t" in line)
 
 
 def _dmsetup(*words: str) -> str:

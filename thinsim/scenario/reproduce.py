@@ -15,6 +15,7 @@ from thinsim.rig import emulated, kernel, process
 from thinsim.rig.interface import PoolShape, Rig
 from thinsim.rig.journal import Journal
 from thinsim.rig.loop_rig import Contents, LoopRig
+from thinsim.rig.setup.choice import Setup, find_setup
 from thinsim.rig.working_directory import working_directory
 from thinsim.scenario.container_lifecycle import (
     SETTINGS,
@@ -25,6 +26,7 @@ from thinsim.scenario.container_lifecycle import (
 )
 from thinsim.scenario.containerd import lifecycle as containerd
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin, devmapper_plugin, proxy_plugin
+from thinsim.scenario.containerd.recording import RecordedActivity
 from thinsim.scenario.containerd.server import check_installed
 from thinsim.scenario.image.archive import NO_IMAGE, Image, open_image
 from thinsim.scenario.image.built import build_image
@@ -70,6 +72,10 @@ class Request:
     repeatable: bool = False
     guest_kernel: str | None = None
     """With the rig vm: the release to boot, None for the newest."""
+    setup: str | None = None
+    """With the rigs kernel and vm: a set-up of containerd's documentation; None: thinsim's own."""
+    sysconfig: Path | None = None
+    """With the set-up lvm: its file; None: the documentation's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,9 @@ class Reproduction:
     seconds: dict[str, float]
     repeatable: bool
     kept: Path | None
+    setup: str | None = None
+    config_toml: str = ""
+    """With a set-up: what containerd is told of its pool."""
 
 
 class Progress(Protocol):
@@ -111,6 +120,9 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
     """
     if request.subject in _PLUGINS:
         check_installed()
+    setup = find_setup(request.setup, request.sysconfig) if request.setup is not None else None
+    for note in setup.notes if setup is not None else ():
+        progress.say(f"not carried out: {note}")
     spent: dict[str, float] = {}
     async with (
         working_directory(request.directory, progress.say, keep=request.keep) as (directory, journal),
@@ -132,17 +144,20 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
             of_its_own.mkdir()
             begun = time.monotonic()
             recording = request.record is not None and number == 1
-            async with _stand_up(request, of_its_own, shape, journal, image, history, recording) as rig:
+            wanted = _Wanted(request, shape, setup, image, history, recording)
+            async with _stand_up(wanted, of_its_own, journal) as rig:
+                shape = rig.shape
                 spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - begun
                 if image is not None and request.subject in _PLUGINS:
                     assert isinstance(rig, LoopRig), "an image is imported where there are devices"
-                    run = await _run_containerd(rig, setting, image, request, journal, progress)
+                    recorded = history if recording else None
+                    run = await _run_containerd(rig, setting, image, request, journal, progress, recorded)
                 else:
                     run = await run_lifecycle(
                         rig,
                         setting,
                         base_image_size=history.base_image_size,
-                        fs_options=_fs_options(request, shape),
+                        fs_options=_fs_options(request, rig.shape),
                         progress=progress,
                     )
                 runs.append(run)
@@ -166,6 +181,8 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
             seconds=spent,
             repeatable=request.repeatable,
             kept=directory if request.keep else None,
+            setup=request.setup,
+            config_toml=setup.config_toml if setup is not None else "",
         )
 
 
@@ -176,20 +193,29 @@ async def _run_containerd(
     request: Request,
     journal: Journal,
     progress: Progress,
+    history: BlockHistory | None,
 ) -> LifecycleResult:
     config = snapshotter_config(rig, setting, BASE_IMAGE_SIZE, _fs_options(request, rig.shape))
+    take_activity, recorded = rig.take_activity, None
+    if history is not None:
+        assert isinstance(rig, emulated.EmulatedRig), "only there every block write is seen"
+        recorded = RecordedActivity(rig.take_activity, rig.dm, rig.shape.name)
+        take_activity = recorded.take
     async with _PLUGINS[request.subject](rig, config, journal) as plugin:
-        return await containerd.run_containerd_lifecycle(
+        result = await containerd.run_containerd_lifecycle(
             rig,
             setting,
             image=image.path,
             container_bytes=request.container_bytes,
             plugin=plugin,
             sockets=rig.sockets,
-            take_activity=rig.take_activity,
+            take_activity=take_activity,
             journal=journal,
             progress=progress,
         )
+    if recorded is not None and history is not None:
+        recorded.fill(history)
+    return result
 
 
 def _fs_options(request: Request, shape: PoolShape) -> str:
@@ -223,26 +249,35 @@ def _cancellable(done: int) -> None:
     trio.from_thread.check_cancelled()
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A rig to stand up, and what goes on it."""
+
+    request: Request
+    shape: PoolShape
+    setup: Setup | None
+    image: Image | None
+    history: BlockHistory
+    recording: bool
+
+
 @asynccontextmanager
-async def _stand_up(
-    request: Request,
-    directory: Path,
-    shape: PoolShape,
-    journal: Journal,
-    image: Image | None,
-    history: BlockHistory,
-    recording: bool,
-) -> AsyncIterator[Rig]:
+async def _stand_up(wanted: _Wanted, directory: Path, journal: Journal) -> AsyncIterator[Rig]:
+    request, image, history = wanted.request, wanted.image, wanted.history
     if request.rig == "process":
-        async with process.stand_up(directory, shape, history) as played:
+        async with process.stand_up(directory, wanted.shape, history) as played:
             yield played
         return
     contents = Contents(
         image or NO_IMAGE,
         request.container_bytes,
         played=history if image is None else None,
-        record=history if recording else None,
+        record=history if wanted.recording else None,
     )
-    stand_up = {"emulated": emulated.stand_up, "kernel": kernel.stand_up}[request.rig]
-    async with stand_up(directory, shape, journal, contents) as real:
-        yield real
+    if request.rig == "kernel":
+        make_pool = wanted.setup.make_pool(journal) if wanted.setup is not None else None
+        async with kernel.stand_up(directory, wanted.shape, journal, contents, make_pool) as of_kernel:
+            yield of_kernel
+        return
+    async with emulated.stand_up(directory, wanted.shape, journal, contents) as of_daemon:
+        yield of_daemon

@@ -6,21 +6,30 @@ commit while a write transaction is open. Calls are inline: each is a few rows.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from thinsim.snapshotter.errors import FailedPreconditionError, SnapshotterError
 
+WatchWrites = Callable[[str], None]
+"""Called with what a transaction writes when all but its commit is done."""
+
+
+def unwatched(write: str) -> None:
+    """Watch nothing."""
+
 
 class Database:
     """One connection to *path*; the first one makes the tables of *schema*.
 
-    *version* is kept in the file; another one raises SnapshotterError.
+    *version* is kept in the file; another one raises SnapshotterError. *watch* is told of each
+    transaction right before it is committed.
     """
 
-    def __init__(self, path: Path, schema: str, version: int) -> None:
+    def __init__(self, path: Path, schema: str, version: int, watch: WatchWrites = unwatched) -> None:
         self._path = path
+        self._watch = watch
         self._connection: sqlite3.Connection | None = sqlite3.connect(path, isolation_level=None)
         try:
             self._prepare(schema, version)
@@ -35,11 +44,12 @@ class Database:
         return self._connection.execute(statement, parameters)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Commit what the body writes, or roll all of it back if it raises."""
+    def transaction(self, write: str) -> Iterator[None]:
+        """Commit what the body writes, *write* in words, or roll all of it back if it raises."""
         self.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._watch(write)
             self.execute("COMMIT")
         except BaseException:
             # SQLite has rolled back by itself after some failures, a full disk among them.
@@ -56,7 +66,7 @@ class Database:
     def _prepare(self, schema: str, version: int) -> None:
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
             self.execute(f"PRAGMA {pragma}")
-        with self.transaction():
+        with self.transaction("schema"):
             found = self.execute("PRAGMA user_version").fetchone()[0]
             if found == 0:
                 for statement in schema.split(";"):

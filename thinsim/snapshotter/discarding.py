@@ -6,6 +6,7 @@ if it fails.
 """
 
 import errno
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from thinsim.dm.interface import DeviceMapper
@@ -71,10 +72,13 @@ class Discarding:
         self._skipped = reason
         self._policy = policy
 
-    async def run(self, dm: DeviceMapper, host: SnapshotHost, name: str, table: str) -> None:
+    async def run(
+        self, dm: DeviceMapper, host: SnapshotHost, name: str, table: str, begin: Callable[[str], None]
+    ) -> None:
         """Discard device *name* if that is due and nobody has it open; the host's error if it fails.
 
-        *table* is the device's own, should it have another. EBUSY where it must not be skipped.
+        *table* is the device's own, should it have another; *begin* records that its content goes.
+        EBUSY where it must not be skipped.
         """
         if not self._due or (self._done and self._policy.unforced):
             return
@@ -86,6 +90,7 @@ class Discarding:
         try:
             if self._policy.unforced:
                 await give_table_back(dm, name, table)
+            begin(name)
             await host.discard(dm.path(name), self._policy.step)
         except ThinsimError:
             self._skipped = DiscardSkipped.FAILED

@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from thinsim.snapshotter.database import Database
+from thinsim.snapshotter.database import Database, WatchWrites, unwatched
 from thinsim.snapshotter.snapshot_tables import SCHEMA, SnapshotReader, SnapshotWriter
 
 
 class MetaStore:
     """The snapshots in the file *path*."""
 
-    def __init__(self, path: Path) -> None:
-        self._db = Database(path, SCHEMA, version=1)
+    def __init__(self, path: Path, watch: WatchWrites = unwatched) -> None:
+        self._db = Database(path, SCHEMA, version=1, watch=watch)
 
     @property
     def read(self) -> SnapshotReader:
@@ -26,12 +26,12 @@ class MetaStore:
         return SnapshotReader(self._db)
 
     @contextmanager
-    def write(self) -> Iterator[SnapshotWriter]:
-        """Run the body as one transaction: durable when it ends, rolled back if it raises.
+    def write(self, what: str = "snapshots") -> Iterator[SnapshotWriter]:
+        """Run the body as one transaction, *what* in words: durable when it ends, rolled back if it raises.
 
         Nothing is awaited in it: others would read what is not committed.
         """
-        with self._db.transaction():
+        with self._db.transaction(what):
             yield SnapshotWriter(self._db)
 
     def close(self) -> None:

@@ -47,6 +47,12 @@ def open_node(device: str) -> ClosableStore:
     return MetadataDevice(LinuxBlockDevice(path, read_only=True))
 
 
+class Holding(Protocol):
+    """Where it is recorded that a metadata snapshot may be held."""
+
+    holds_metadata_snapshot: bool
+
+
 @dataclass(frozen=True, slots=True)
 class ThinExtent:
     """Bytes that a thin id maps, shared ones included, and where the last of them ends."""
@@ -56,13 +62,24 @@ class ThinExtent:
 
 
 class PoolContents:
-    """Reads pool *pool_name* of *dm*. FailedPreconditionError while somebody holds a metadata snapshot."""
+    """Reads pool *pool_name* of *dm*. FailedPreconditionError while somebody holds a metadata snapshot.
 
-    def __init__(self, dm: DeviceMapper, pool_name: str, open_metadata: OpenMetadata = open_node) -> None:
+    One that is held for us is on *record*, so that a killed process's can be told from somebody else's.
+    """
+
+    def __init__(
+        self, dm: DeviceMapper, pool_name: str, record: Holding, open_metadata: OpenMetadata = open_node
+    ) -> None:
         self._dm = dm
         self._pool_name = pool_name
+        self._record = record
         self._open = open_metadata
         self._lock = trio.Lock()
+
+    async def release_left(self) -> None:
+        """Let go of the metadata snapshot that a killed process has left held."""
+        async with self._lock:
+            await self._release_left()
 
     async def thin_ids(self) -> Mapping[int, ThinExtent]:
         """Return every thin id of the pool, with what it maps."""
@@ -116,9 +133,12 @@ class PoolContents:
         """Hold a metadata snapshot and yield the metadata device's text in the pool's table."""
         words = (await self._dm.table(self._pool_name)).split()
         with trio.CancelScope(shield=True):
+            await self._release_left()
+            self._record.holds_metadata_snapshot = True
             try:
                 await self._dm.message(self._pool_name, 0, "reserve_metadata_snap")
             except DeviceMapperError as error:
+                self._record.holds_metadata_snapshot = False
                 if error.errno != errno.EBUSY:
                     raise
                 raise FailedPreconditionError(
@@ -129,4 +149,17 @@ class PoolContents:
             yield words[3]
         finally:
             with trio.CancelScope(shield=True):
-                await self._dm.message(self._pool_name, 0, "release_metadata_snap")
+                await self._release()
+
+    async def _release_left(self) -> None:
+        if self._record.holds_metadata_snapshot:
+            await self._release()
+
+    async def _release(self) -> None:
+        try:
+            await self._dm.message(self._pool_name, 0, "release_metadata_snap")
+        except DeviceMapperError as error:
+            # The process was killed before it held one, or after it had let go.
+            if error.errno != errno.EINVAL:
+                raise
+        self._record.holds_metadata_snapshot = False

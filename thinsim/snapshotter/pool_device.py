@@ -151,8 +151,7 @@ class PoolDevice:
         device = self._metadata.get(name)
         loaded = await self.is_loaded(name)
         if not loaded and policy.wants_activation(committed=committed):
-            await self.activate(name)
-            loaded = True
+            loaded = await self._activate_unless_deleted(name)
         discarding = Discarding(policy.reason_against(loaded=loaded, committed=committed), policy)
         if loaded:
             force = not policy.unforced
@@ -180,6 +179,16 @@ class PoolDevice:
             self._metadata.set_error(name, str(error) or type(error).__name__)
             raise
         self._metadata.set_result(name, success)
+
+    async def _activate_unless_deleted(self, name: str) -> bool:
+        try:
+            await self.activate(name)
+        except DeviceMapperError as error:
+            # An earlier try deleted the thin id and did not get as far as forgetting it.
+            if error.errno != errno.ENODATA:
+                raise
+            return False
+        return True
 
     async def _info(self, name: str) -> DeviceInfo | None:
         try:
@@ -242,7 +251,8 @@ class PoolDevice:
         self, device: DeviceRecord, discarding: Discarding, snapshot: str, *, deferred: bool, force: bool
     ) -> None:
         async def discard_and_remove() -> None:
-            await discarding.run(self._dm, self._host, device.name, self._table(device))
+            begin = self._metadata.mark_discarded
+            await discarding.run(self._dm, self._host, device.name, self._table(device), begin)
             try:
                 await self._dm.remove(device.name, deferred=deferred, force=force, retry=True)
             except DeviceMapperError as error:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from thinsim.snapshotter.database import Database
+from thinsim.snapshotter.database import Database, WatchWrites, unwatched
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.snapshotter.errors import (
     AlreadyExistsError,
@@ -39,6 +39,8 @@ class ThinIdState(IntEnum):
 #   parent_name  device it is a snapshot of, or ''
 #   state        DeviceState; an -ing state is an intent without a result yet
 #   error        text of the failure that ended the last act, or ''
+#   discarded    1 once a discard of all its content has begun: it can only be removed
+# holding: a row while the pool's metadata snapshot may be held for us.
 # thin_ids: every id ever given out, from 1, without gaps.
 #   state        0 free, 1 taken, 2 faulty (not given out again)
 # free_thin_ids orders the free ones as bbolt orders its keys: as text ("1" "10" "2").
@@ -49,8 +51,10 @@ CREATE TABLE devices (
     size INTEGER NOT NULL,
     parent_name TEXT NOT NULL,
     state TEXT NOT NULL,
-    error TEXT NOT NULL
+    error TEXT NOT NULL,
+    discarded INTEGER NOT NULL DEFAULT 0
 );
+CREATE TABLE holding (metadata_snapshot INTEGER PRIMARY KEY);
 CREATE TABLE thin_ids (
     thin_id INTEGER PRIMARY KEY,
     state INTEGER NOT NULL CHECK (state IN (0, 1, 2))
@@ -61,7 +65,10 @@ CREATE INDEX free_thin_ids ON thin_ids (CAST(thin_id AS TEXT)) WHERE state = 0
 
 @dataclass(frozen=True, slots=True)
 class DeviceRecord:
-    """One device of the pool. *size* is virtual, in bytes; *error* ended the last act, if not empty."""
+    """One device of the pool. *size* is virtual, in bytes; *error* ended the last act, if not empty.
+
+    *discarded*: a discard of all its content has begun, whether or not it was finished.
+    """
 
     name: str
     thin_id: int
@@ -69,13 +76,14 @@ class DeviceRecord:
     parent_name: str = ""
     state: DeviceState = DeviceState.UNKNOWN
     error: str = ""
+    discarded: bool = False
 
 
 class PoolMetadata:
     """The devices and thin ids of one pool, in the file *path*."""
 
-    def __init__(self, path: Path) -> None:
-        self._db = Database(path, _SCHEMA, version=1)
+    def __init__(self, path: Path, watch: WatchWrites = unwatched) -> None:
+        self._db = Database(path, _SCHEMA, version=2, watch=watch)
 
     def add(self, name: str, size: int, parent_name: str = "") -> DeviceRecord:
         """Record a new device in state Unknown and give it a thin id.
@@ -85,7 +93,7 @@ class PoolMetadata:
         """
         if not name:
             raise InvalidArgumentError("a device needs a name")
-        with self._db.transaction():
+        with self._db.transaction(f"{name} gets a thin id"):
             existing = self._find(name)
             if existing is not None and existing.state is not DeviceState.FAULTY:
                 raise AlreadyExistsError(
@@ -93,7 +101,7 @@ class PoolMetadata:
                 )
             record = DeviceRecord(name, self._take_thin_id(), size, parent_name)
             self._db.execute(
-                "INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?, ?, ?)",
+                f"INSERT OR REPLACE INTO devices ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, 0)",
                 (name, record.thin_id, size, parent_name, record.state, record.error),
             )
         return record
@@ -112,25 +120,25 @@ class PoolMetadata:
 
     def set_state(self, name: str, state: DeviceState) -> None:
         """Record what is about to be tried, or to be so. The error text stays. NotFoundError."""
-        with self._db.transaction():
+        with self._db.transaction(f"{name} {state}"):
             self.get(name)
             self._db.execute("UPDATE devices SET state = ? WHERE name = ?", (state, name))
 
     def set_result(self, name: str, state: DeviceState) -> None:
         """Record that the last act led to *state*, and no error. NotFoundError."""
-        with self._db.transaction():
+        with self._db.transaction(f"{name} {state}"):
             self.get(name)
             self._db.execute("UPDATE devices SET state = ?, error = '' WHERE name = ?", (state, name))
 
     def set_error(self, name: str, text: str) -> None:
         """Record why the last act failed; the state stays at its intent. NotFoundError."""
-        with self._db.transaction():
+        with self._db.transaction(f"error of {name}"):
             self.get(name)
             self._db.execute("UPDATE devices SET error = ? WHERE name = ?", (text, name))
 
     def mark_faulty(self, name: str, error: str = "") -> None:
         """Give the device up, and its thin id; *error* replaces the last one's text. NotFoundError."""
-        with self._db.transaction():
+        with self._db.transaction(f"{name} {DeviceState.FAULTY}"):
             record = self.get(name)
             self._db.execute(
                 "UPDATE devices SET state = ?, error = ? WHERE name = ?",
@@ -140,7 +148,7 @@ class PoolMetadata:
 
     def remove(self, name: str) -> None:
         """Forget a device that is gone from the pool, and free its thin id. NotFoundError."""
-        with self._db.transaction():
+        with self._db.transaction(f"forget {name}"):
             record = self.get(name)
             self._db.execute("DELETE FROM devices WHERE name = ?", (name,))
             self._mark_thin_id(record.thin_id, ThinIdState.FREE)
@@ -150,30 +158,47 @@ class PoolMetadata:
         rows = self._db.execute("SELECT thin_id, state FROM thin_ids ORDER BY thin_id")
         return {thin_id: ThinIdState(state) for thin_id, state in rows}
 
+    def mark_discarded(self, name: str) -> None:
+        """Record that its content is about to be discarded; nothing if that is known. NotFoundError."""
+        if not self.get(name).discarded:
+            with self._db.transaction(f"{name} is discarded"):
+                self._db.execute("UPDATE devices SET discarded = 1 WHERE name = ?", (name,))
+
+    @property
+    def holds_metadata_snapshot(self) -> bool:
+        """Whether the pool's metadata snapshot may be held for us, or for one that was killed."""
+        return self._db.execute("SELECT 1 FROM holding").fetchone() is not None
+
+    @holds_metadata_snapshot.setter
+    def holds_metadata_snapshot(self, held: bool) -> None:
+        with self._db.transaction("metadata snapshot is to be held" if held else "none is held"):
+            self._db.execute("INSERT INTO holding VALUES (1)" if held else "DELETE FROM holding")
+
     # What follows is for the repair of what a crash left.
 
     def redeem(self, name: str, state: DeviceState) -> None:
         """Take a faulty device back: it is in *state*, and its thin id in use. NotFoundError."""
-        with self._db.transaction():
+        with self._db.transaction(f"{name} {state} again"):
             record = self.get(name)
             self._db.execute("UPDATE devices SET state = ?, error = '' WHERE name = ?", (state, name))
             self._mark_thin_id(record.thin_id, ThinIdState.TAKEN)
 
     def adopt(self, name: str, thin_id: int, size: int) -> DeviceRecord:
         """Record a device for a thin id that the pool has and no device here. AlreadyExistsError."""
-        with self._db.transaction():
+        with self._db.transaction(f"adopt {name}"):
             if self._find(name) is not None:
                 raise AlreadyExistsError(f"device {name!r} exists already")
             record = DeviceRecord(name, thin_id, size, state=DeviceState.CREATED)
             self._mark_thin_id(thin_id, ThinIdState.TAKEN)
             self._db.execute(
-                "INSERT INTO devices VALUES (?, ?, ?, '', ?, '')", (name, thin_id, size, record.state)
+                f"INSERT INTO devices ({_COLUMNS}) VALUES (?, ?, ?, '', ?, '', 0)",
+                (name, thin_id, size, record.state),
             )
         return record
 
     def free(self, thin_id: int) -> None:
         """Let a thin id that the pool does not have be given out again."""
-        with self._db.transaction():
+        with self._db.transaction(f"free thin id {thin_id}"):
             self._mark_thin_id(thin_id, ThinIdState.FREE)
 
     def close(self) -> None:
@@ -204,9 +229,9 @@ class PoolMetadata:
         )
 
 
-_COLUMNS = "name, thin_id, size, parent_name, state, error"
+_COLUMNS = "name, thin_id, size, parent_name, state, error, discarded"
 
 
-def _record(row: tuple[str, int, int, str, str, str]) -> DeviceRecord:
-    name, thin_id, size, parent_name, state, error = row
-    return DeviceRecord(name, thin_id, size, parent_name, DeviceState(state), error)
+def _record(row: tuple[str, int, int, str, str, str, int]) -> DeviceRecord:
+    name, thin_id, size, parent_name, state, error, discarded = row
+    return DeviceRecord(name, thin_id, size, parent_name, DeviceState(state), error, bool(discarded))

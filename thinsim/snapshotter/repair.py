@@ -23,7 +23,8 @@ from thinsim.snapshotter.snapshot_tables import SnapshotRecord
 from thinsim.thin.status import parse_pool_status
 from thinsim.units import Bytes, Sectors, bytes_of
 
-_DISCARDING = DiscardPolicy(active=True, committed=True, inactive=True, unforced=True)
+# A command that a killed snapshotter had started may still have the device open: it is waited for.
+_DISCARDING = DiscardPolicy(active=True, committed=True, inactive=True, later=True, unforced=True)
 _DELETING = DiscardPolicy(unforced=True)
 
 
@@ -106,7 +107,7 @@ class Repair:
         known = {device.name for device in self._metadata.devices()}
         for name, number in waiting.items():
             if name not in known:
-                with self._store.write() as store:
+                with self._store.write(f"forget that {name} waited") as store:
                     store.forget(number)
 
     async def _snapshots(self) -> None:
@@ -117,7 +118,9 @@ class Repair:
             except ThinsimError:
                 await self._finish_removal(record, "has no device", None)
                 continue
-            if device.thin_id in self._present:
+            if device.discarded:
+                await self._finish_removal(record, "was being removed, its content is discarded", device)
+            elif device.thin_id in self._present:
                 await self._make_usable(record, device)
             elif DeviceState.REMOVING in device.error or device.state is DeviceState.REMOVED:
                 await self._finish_removal(record, "was being removed", device)
@@ -135,7 +138,7 @@ class Repair:
             self._store.read.removable(record.info.name)
             if device is not None:
                 await self._remove(device)
-            with self._store.write() as store:
+            with self._store.write(f"remove {record.info.name}") as store:
                 store.remove(record.info.name)
 
         await self._mend(f"snapshot {record.info.name}", found, "its removal was finished", finish)

@@ -15,6 +15,7 @@ import trio
 from thinsim.dm.interface import DeviceMapper
 from thinsim.errors import DeviceMapperError, ThinsimError
 from thinsim.snapshotter.config import Config
+from thinsim.snapshotter.database import WatchWrites, unwatched
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.snapshotter.discarding import DiscardPolicy, DiscardPutOffError
 from thinsim.snapshotter.errors import FailedPreconditionError
@@ -56,6 +57,7 @@ class DevmapperSnapshotter:
         observer: Observer | None = None,
         retry: RetryRules = CONTAINERD_RETRY,
         open_metadata: OpenMetadata = open_node,
+        watch_writes: WatchWrites = unwatched,
     ) -> None:
         config.validate()
         self._config = config
@@ -64,8 +66,8 @@ class DevmapperSnapshotter:
         config.root_path.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._root = RootLock(config.root_path)
         self._policy = DiscardPolicy.of(config)
-        self._store = MetaStore(config.root_path / "metadata.db")
-        self._metadata = PoolMetadata(config.root_path / f"{config.pool_name}.db")
+        self._store = MetaStore(config.root_path / "metadata.db", watch_writes)
+        self._metadata = PoolMetadata(config.root_path / f"{config.pool_name}.db", watch_writes)
         self._pool = PoolDevice(
             dm,
             host,
@@ -75,7 +77,7 @@ class DevmapperSnapshotter:
             observer=observer or ignore,
             retry=retry.bounded(config.busy_timeout),
         )
-        self._contents = PoolContents(dm, config.pool_name, open_metadata)
+        self._contents = PoolContents(dm, config.pool_name, self._metadata, open_metadata)
         self._turns = Turns(concurrent=config.concurrent)
         self._cleaning = trio.Lock()
 
@@ -89,19 +91,30 @@ class DevmapperSnapshotter:
         observer: Observer | None = None,
         retry: RetryRules = CONTAINERD_RETRY,
         open_metadata: OpenMetadata = open_node,
+        watch_writes: WatchWrites = unwatched,
     ) -> Self:
         """Return a snapshotter on an existing pool, devices of an earlier run settled.
 
         EnvironmentLacksError if there is no pool of that name, or if ``require_passdown`` finds that its
         discards lead nowhere; FailedPreconditionError if a device that was active cannot be activated
-        again. *open_metadata* opens the pool's metadata device where it has no node.
+        again. *open_metadata* opens the pool's metadata device where it has no node; *watch_writes* is
+        told of each write to the two databases right before it is committed.
         """
         config.validate()
         await require_pool(dm, config.pool_name)
         if config.require_passdown:
             await require_passdown(dm, config.pool_name)
-        snapshotter = cls(config, dm, host, observer=observer, retry=retry, open_metadata=open_metadata)
+        snapshotter = cls(
+            config,
+            dm,
+            host,
+            observer=observer,
+            retry=retry,
+            open_metadata=open_metadata,
+            watch_writes=watch_writes,
+        )
         try:
+            await snapshotter._contents.release_left()
             await settle_devices(snapshotter._pool, snapshotter._metadata, snapshotter._waiting())
         except BaseException:
             await snapshotter.close()
@@ -135,7 +148,7 @@ class DevmapperSnapshotter:
             await self._pool.suspend(device)
             await self._pool.resume(device)
             await self._pool.deactivate(device, deferred=True, force=False, snapshot=name)
-            with self._store.write() as store:
+            with self._store.write(f"commit {key} as {name}") as store:
                 store.commit(key, name, usage, {**(labels or {}), **kept})
 
     async def remove(self, key: str) -> None:
@@ -158,7 +171,7 @@ class DevmapperSnapshotter:
                 return
             except ThinsimError as error:
                 raise FailedPreconditionError(f"cannot remove snapshot {key!r}: {error}") from error
-            with self._store.write() as store:
+            with self._store.write(f"remove {key}") as store:
                 store.remove(key)
 
     async def mounts(self, key: str) -> list[Mount]:
@@ -189,7 +202,7 @@ class DevmapperSnapshotter:
     async def update(self, info: Info, *fieldpaths: str) -> Info:
         """Replace labels: all, or those of ``labels.NAME`` paths."""
         async with self._turns.turn(info.name):
-            with self._store.write() as store:
+            with self._store.write(f"labels of {info.name}") as store:
                 return store.update(info, *fieldpaths)
 
     def walk(self, *filters: str) -> AsyncIterator[Info]:
@@ -265,11 +278,15 @@ class DevmapperSnapshotter:
         async with self._turns.turn(key, keeps=[parent]):
             base = self._store.read.get(parent).info if parent else None
             fs_type = self._config.fs_type if base is None else inherited_fs_type(base.labels)
+            if base is not None and self.device_of(parent).discarded:
+                raise FailedPreconditionError(
+                    f"the removal of snapshot {parent!r} was cut short, its content is discarded: remove it"
+                )
             record = self._plan(kind, key, parent, {**(labels or {}), FS_TYPE_LABEL: fs_type})
             await self._create_device(record)
             mount = mount_of(record.info, self._dm.path(self._device_name(record)))
             await self._host.remove_lost_and_found(mount)
-            with self._store.write() as store:
+            with self._store.write(f"add {key}") as store:
                 store.add(record)
         return [mount]
 
@@ -278,7 +295,7 @@ class DevmapperSnapshotter:
         if not self._config.concurrent:
             # As in containerd a failed verb's id is the next one's.
             return self._store.read.plan(kind, key, parent, labels)
-        with self._store.write() as store:
+        with self._store.write(f"id of {key}") as store:
             record = store.plan(kind, key, parent, labels)
             store.reserve(record)
         return record
@@ -324,7 +341,7 @@ class DevmapperSnapshotter:
 
     def _leave_to_cleanup(self, record: SnapshotRecord) -> None:
         # In this order: a crash between the two leaves a device whose owner says that it is to go.
-        with self._store.write() as store:
+        with self._store.write(f"remove {record.info.name}, its device waits") as store:
             store.remove(record.info.name)
             store.defer(record)
         self._pool.mark(self._device_name(record), DeviceState.REMOVED)
@@ -342,7 +359,7 @@ class DevmapperSnapshotter:
         owner = self._store.read.owner(snapshot_id) or DeviceOwner("", Kind.ACTIVE)
         with undisturbed():
             await self._remove_device(device.name, owner)
-            with self._store.write() as store:
+            with self._store.write(f"forget that {device.name} waited") as store:
                 store.forget(snapshot_id)
 
     @property

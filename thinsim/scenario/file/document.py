@@ -113,12 +113,15 @@ class Scenario(Strict):
         return {"base_image_size": _BASE_IMAGE_SIZE, **self.snapshotter, **variant.snapshotter}
 
 
-def steps_of(phase: Phase, variant: str) -> list[AnyStep]:
-    """Return the steps that are taken in *variant*, repeated and with ``{n}`` replaced."""
+def steps_of(phase: Phase, variant: str) -> list[tuple[int, AnyStep]]:
+    """Return the steps that are taken in *variant*, repeated and with ``{n}`` replaced.
+
+    Each with its position in the phase's list, from 0.
+    """
     return [
-        _numbered(step, number)
+        (position, _numbered(step, number))
         for number in range(1, phase.repeat + 1)
-        for step in phase.steps
+        for position, step in enumerate(phase.steps)
         if not step.only or variant in step.only
     ]
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 from thinsim.dm.interface import DeviceMapper
 from thinsim.snapshotter.host import SnapshotHost
@@ -32,6 +32,13 @@ class Plan:
     act: str
     device: str
     do: Callable[[], None]
+
+
+class Around(Protocol):
+    """What acts go through."""
+
+    async def around(self, act: str, device: str, call: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Return what *call* returns."""
 
 
 class Interception:
@@ -66,10 +73,15 @@ class Interception:
                 plan.do()
 
 
+def _act_of(message: str) -> str:
+    word = message.split(maxsplit=1)[0].lower()
+    return _MESSAGES.get(word, word)
+
+
 class _WatchedDeviceMapper:
     """A DeviceMapper over another; what it does not name here goes straight through."""
 
-    def __init__(self, dm: DeviceMapper, interception: Interception) -> None:
+    def __init__(self, dm: DeviceMapper, interception: Around) -> None:
         self._dm = dm
         self._interception = interception
 
@@ -89,12 +101,15 @@ class _WatchedDeviceMapper:
         await self._interception.around("resume", name, lambda: self._dm.resume(name))
 
     async def message(self, name: str, sector: int, text: str) -> None:
-        act = _MESSAGES.get(text.split(maxsplit=1)[0].lower(), "message")
+        act = _act_of(text)
         await self._interception.around(act, "", lambda: self._dm.message(name, sector, text))
+
+    async def load(self, name: str, table: str, **options: Any) -> None:
+        await self._interception.around("load", name, lambda: self._dm.load(name, table, **options))
 
 
 class _WatchedHost:
-    def __init__(self, host: SnapshotHost, interception: Interception) -> None:
+    def __init__(self, host: SnapshotHost, interception: Around) -> None:
         self._host = host
         self._interception = interception
 
@@ -109,8 +124,6 @@ class _WatchedHost:
         await self._host.remove_lost_and_found(mount)
 
 
-def watched(
-    dm: DeviceMapper, host: SnapshotHost, interception: Interception
-) -> tuple[DeviceMapper, SnapshotHost]:
+def watched(dm: DeviceMapper, host: SnapshotHost, interception: Around) -> tuple[DeviceMapper, SnapshotHost]:
     """Return *dm* and *host*, both watched by *interception*."""
     return cast(DeviceMapper, _WatchedDeviceMapper(dm, interception)), _WatchedHost(host, interception)

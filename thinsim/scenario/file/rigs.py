@@ -16,7 +16,7 @@ RIGS = ("kernel", "emulated", "process")
 
 
 def choose_scenario_rig(wanted: str, findings: Sequence[Finding]) -> Choice:
-    """Return the rig for *wanted*, one of RIGS or ``auto``. EnvironmentLacksError names what it lacks."""
+    """Return the rig for *wanted*, a name or ``auto`` (of RIGS then). EnvironmentLacksError."""
     choice = choose_rig(wanted, findings)
     if wanted != "auto" or choice.rig in RIGS:
         return choice

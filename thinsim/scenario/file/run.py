@@ -12,9 +12,10 @@ from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import StepSample
 from thinsim.rig.interface import PoolShape, ScenarioRig
 from thinsim.rig.working_directory import working_directory
-from thinsim.scenario.file.acts import Acts
+from thinsim.scenario.file.acts import Acts, StepFailedError
 from thinsim.scenario.file.asserting import Outcome
 from thinsim.scenario.file.document import Scenario, Variant, steps_of
+from thinsim.scenario.file.location import line_of
 from thinsim.scenario.file.rigs import stand_up
 from thinsim.scenario.file.session import session
 from thinsim.scenario.reproduce import Progress
@@ -80,7 +81,7 @@ async def run_scenario(request: Request, progress: Progress) -> ScenarioResult:
     An assert that does not hold is an outcome, not an error. StepFailedError where a step is refused
     (or is not, and should be); other ThinsimErrors as for ``reproduce``.
     """
-    variants = _chosen(request)
+    variants = chosen_variants(request)
     spent: dict[str, float] = {}
     async with working_directory(request.directory, progress.say, keep=request.keep) as (directory, journal):
         shape = request.scenario.pool.shape(f"thinsim-{journal.path.stem}")
@@ -115,10 +116,14 @@ async def _run_variant(
         acts = Acts(on_rig, request.base)
         on_rig.phase = START
         await on_rig.start()
-        for phase in scenario.phase:
+        for number, phase in enumerate(scenario.phase):
             on_rig.phase = phase.name
-            for step in steps_of(phase, variant.name):
-                await acts.take(step)
+            for position, step in steps_of(phase, variant.name):
+                try:
+                    await acts.take(step)
+                except StepFailedError as error:
+                    line = line_of(request.text, ("phase", number, "steps", position))
+                    raise StepFailedError(f"{request.name}:{line}: {error}") from error
     problems = await rig.check()
     if problems:
         raise BenchError("the metadata checker found: " + "; ".join(problems))
@@ -137,7 +142,8 @@ async def _run_variant(
     )
 
 
-def _chosen(request: Request) -> list[Variant]:
+def chosen_variants(request: Request) -> list[Variant]:
+    """Return the variants to run, in the file's order; InvalidValueError for one that there is not."""
     known = {variant.name: variant for variant in request.scenario.variants}
     for name in request.variants:
         if name not in known:

@@ -1,0 +1,97 @@
+"""What a discard becomes at each height: cases, how answers are compared, the emulated dm-thin's."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from thinsim.conformance.heights import (
+    DEVICE,
+    Answer,
+    Case,
+    Measured,
+    Requests,
+    State,
+    cases,
+    chosen,
+    compare,
+    from_json,
+    to_json,
+)
+from thinsim.conformance.heights_subjects import measure_on, read_heights, recorded_heights
+from thinsim.conformance.heights_table import difference_lines, table
+from thinsim.conformance.subject import Side
+from thinsim.errors import InvalidValueError
+
+MIB = 1 << 20
+ONE = Answer(Requests(1, MIB), 16, 16, Requests(1, MIB), Requests(1, MIB), MIB)
+# What takes more than a moment to write is left to the command.
+QUICK = [case for case in cases() if case.length <= MIB]
+
+
+def measured(answer: Answer, source: str = "Linux 1.2, thin-pool 3") -> Measured:
+    return Measured(source, {"full, 1M": answer})
+
+
+def test_cases_have_names_of_their_own_and_lie_on_the_device() -> None:
+    found = list(cases())
+    assert len({case.name for case in found}) == len(found) == 30
+    assert all(0 <= case.offset < case.offset + case.length <= DEVICE for case in found)
+
+
+def test_a_case_touches_the_blocks_at_its_ends_too() -> None:
+    assert Case(State.FULL, "x", 65536, 65536).blocks() == range(1, 2)
+    assert Case(State.FULL, "x", 65536 + 4096, 65536).blocks() == range(1, 3)
+
+
+def test_other_bytes_are_told_from_the_same_bytes_in_other_pieces() -> None:
+    expected = measured(ONE)
+    assert compare(expected, measured(ONE)) == []
+    (pieces,) = compare(expected, measured(replace(ONE, data=Requests(16, MIB))))
+    assert pieces.in_count_alone
+    (fewer,) = compare(expected, measured(replace(ONE, store=Requests(1, MIB - 65536))))
+    assert not fewer.in_count_alone
+    (blocks,) = compare(expected, measured(replace(ONE, freed=15)))
+    assert not blocks.in_count_alone
+    assert difference_lines(expected, [pieces, blocks]) == [
+        "full, 1M: data: 1 requests, 1048576 bytes on Linux 1.2, 16 requests, 1048576 bytes here",
+        "full, 1M: freed: 16 on Linux 1.2, 15 here",
+    ]
+
+
+def test_a_case_that_one_of_them_lacks_is_left_out() -> None:
+    assert compare(Measured("a", {}), measured(ONE)) == []
+
+
+def test_answers_read_back_equal_and_what_is_none_is_refused(tmp_path: Path) -> None:
+    assert from_json(json.loads(json.dumps(to_json(measured(ONE))))) == measured(ONE)
+    (tmp_path / "none.json").write_text('{"format": 1}')
+    with pytest.raises(InvalidValueError, match=r"none\.json: no heights of discards: KeyError\('answers'\)"):
+        read_heights(tmp_path / "none.json")
+
+
+def test_an_unknown_case_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InvalidValueError, match=r"no case full, 2M; there is: full, 4K; full, 64K"):
+        chosen(["full, 2M"])
+
+
+def test_a_row_tells_how_many_requests_of_which_size() -> None:
+    answer = replace(ONE, data=Requests(16, MIB), store=Requests(0, 0))
+    assert table(measured(answer))[-1].split() == [
+        *("1M", "1", "x", "1", "MiB", "16", "blocks", "16", "blocks"),
+        *("16", "x", "64", "KiB", "-", "1", "MiB"),
+    ]
+
+
+@pytest.mark.rig
+async def test_the_emulated_dm_thin_does_what_kernels_were_recorded_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path / "state"))
+    found = await measure_on(Side.EMULATED, QUICK, lambda text: None, directory=tmp_path)
+    recorded = [read_heights(path) for path in recorded_heights()]
+    assert recorded
+    for expected in recorded:
+        assert found.answers.keys() <= expected.answers.keys()
+        assert difference_lines(expected, compare(expected, found)) == []

@@ -1,0 +1,206 @@
+"""What each document's commands need to be run as they are shown: files and pools that the reader has, words
+for the placeholders, small sizes, and which can not be run here, with the reason.
+
+A command that stands in none of these is run as it is written.
+"""
+
+from dataclasses import dataclass, field
+
+from thinsim.scenario.recording import BUNDLED
+
+GUEST = "needs a guest with a kernel of its own, minutes where it is emulated"
+NEWER = "takes a kernel of bookworm-backports from the network and boots it in a guest"
+NIGHTLY = "make documents-nightly"
+MAIN_JOB = "tests/docs/test_main_job.py"
+
+SMALL = "--image app.tar --container-mb 4"
+"""More words for ``thinsim reproduce``: an image of 4 MiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is special about the commands that begin with *words*.
+
+    *fill* has words for placeholders, *more* is put behind the command, *before* and *after* are lines of
+    shell around it, *status* is what it exits with. *service* is for one that serves until it is ended: it
+    runs in the background from *before* to *after*.
+    """
+
+    words: str
+    fill: dict[str, str] = field(default_factory=dict)
+    more: str = ""
+    before: str = ""
+    after: str = ""
+    status: int = 0
+    service: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A page: *prepare* and *finish* are lines of shell before the first command and after the last."""
+
+    prepare: str = ""
+    finish: str = ""
+    fill: dict[str, str] = field(default_factory=dict)
+    cases: tuple[Case, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Exempt:
+    """Commands of *page* that are not run with the page: why, and what runs them: a make target or a file."""
+
+    page: str
+    words: str
+    why: str
+    run_by: str
+
+
+_ONE_HISTORY = "--only names --to recorded.jsonl.xz"
+_APP = "cp $IMAGE app.tar\n"
+_POOL = "thinsim pool create demo --dir demo --data-size 1G --metadata-size 64M"
+_TEN_MIB = """eval "$(thinsim env)"
+for _ in 1 2; do
+    dmsetup message demo 0 "create_thin 1"
+    dmsetup create it --table "0 20480 thin /dev/mapper/demo 1"
+    dd if=/dev/urandom of=/dev/mapper/it bs=1M count=10 oflag=direct status=none
+    test -e discarded || blkdiscard /dev/mapper/it; touch discarded
+    dmsetup remove it
+    dmsetup message demo 0 "delete 1"
+done"""
+_CONTAINERD = """cat > config.toml <<END
+version = 2
+root = "$PWD/containerd/root"
+state = "$PWD/containerd/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+address = "$THINSIM_RUNTIME_DIR/containerd.sock"
+[ttrpc]
+address = "$THINSIM_RUNTIME_DIR/containerd.ttrpc"
+$(sed -n "s:/var/lib/containerd/devmapper:$PWD/snapshots:; /plugins/,/discard_blocks/p" ../records/0.out)
+END
+export CONTAINERD_ADDRESS=$THINSIM_RUNTIME_DIR/containerd.sock
+cp $IMAGE image.tar
+containerd --config config.toml > containerd.log 2>&1 &
+SERVICE=$!
+until ctr version > /dev/null 2>&1; do kill -0 $SERVICE; sleep 0.1; done"""
+_COLLECT = 'ctr leases delete --sync "$(ctr leases create)"'
+
+STAGES = {
+    "README.md": Stage(
+        prepare=_APP
+        + "thinsim baseline save container-exit --rig process --rounds 1 -o thinsim-baseline.json",
+        fill={"FILE": "thinsim-baseline.json"},
+        finish="thinsim pool remove demo; thinsim dm stop",
+        cases=(
+            Case(".venv/bin/thinsim reproduce --image app.tar", more="--container-mb 4 --setting off"),
+            Case(".venv/bin/thinsim reproduce --setting", more=SMALL),
+            Case(".venv/bin/thinsim reproduce --rig process"),
+            Case(".venv/bin/thinsim reproduce", more=f"{SMALL} --setting on"),
+            Case(".venv/bin/thinsim ci", more="--rig process --rounds 1 --speed-tolerance 100"),
+        ),
+    ),
+    "commands.md": Stage(
+        fill={"SCENARIO": "container-exit", "NAME": "demo", "MOUNTPOINT": "mnt", "FILE": "mine.toml"},
+        cases=(
+            Case("thinsim run", more="--rig process --json report.json"),
+            Case("thinsim scenarios", fill={"NAME": "churn"}),
+            Case("thinsim report", fill={"FILE": "report"}),
+            Case("thinsim conformance record", more=_ONE_HISTORY),
+            Case(
+                "thinsim pool create NAME --dir DIR --rig",
+                fill={"NAME": "other", "DIR": "other"},
+                after="thinsim pool remove other",
+            ),
+            Case("thinsim pool", fill={"DIR": "pool"}),
+            Case(
+                "thinsim watch", before=f"{_POOL}\n{_TEN_MIB}", after="thinsim pool remove demo --keep-files"
+            ),
+            Case("thinsim metadata", fill={"FILE": "demo/files/metadata"}),
+            Case("fuse-backing mount", fill={"DIR": "images"}, before="thinsim dm stop; mkdir images mnt"),
+            Case("fuse-backing unmount", after="fuse-backing mount images mnt; truncate -s 1M mnt/disk"),
+            Case("fuse-backing map", fill={"FILE": "mnt/disk"}),
+            Case(
+                "fuse-backing faults set",
+                fill={"PLAN": "plan.toml"},
+                before="printf '%s\\n' '[[fault]]' 'operation = \"punch\"' 'action = \"lie\"' > plan.toml",
+            ),
+        ),
+        finish="fuse-backing unmount mnt",
+    ),
+    "containerd.md": Stage(
+        cases=(
+            Case("ctr images import", before=_CONTAINERD),
+            Case("ctr containers rm", after=_COLLECT),
+            Case("ctr images rm", after=_COLLECT),
+        ),
+        finish="kill $SERVICE; wait $SERVICE\nthinsim pool remove demo; thinsim dm stop",
+    ),
+    "proxy-snapshotter.md": Stage(
+        prepare=f"{_POOL} > stanza\n"
+        "sed 's:/var/lib/containerd/devmapper:'$PWD/snapshots: stanza > config.toml",
+        fill={"CONFIG": "config.toml", "SOCKET": "$THINSIM_RUNTIME_DIR/snapshotter.sock"},
+        cases=(
+            Case(
+                "thinsim snapshotter serve",
+                service=True,
+                after="until test -S $THINSIM_RUNTIME_DIR/snapshotter.sock; do\n"
+                "    kill -0 $SERVICE; sleep 0.1\n"
+                "done",
+            ),
+        ),
+        finish="thinsim pool remove demo; thinsim dm stop",
+    ),
+    "reports.md": Stage(
+        prepare="thinsim scenarios new my.toml",
+        cases=(
+            Case("thinsim baseline save", more="--rig process --rounds 1"),
+            Case("thinsim ci", more="--rig process --rounds 1 --speed-tolerance 100"),
+        ),
+    ),
+    "rigs.md": Stage(fill={"HISTORY": str(BUNDLED)}, cases=(Case("thinsim reproduce", more="--setting on"),)),
+    "scenarios.md": Stage(
+        prepare="""cat > wrong.toml <<'END'
+title = "wrong"
+
+[snapshotter]
+discard_blocks = true
+
+[[phase]]
+name = "ran"
+
+steps = [
+    { do = "prepare", key = "container" },
+    { do = "write", key = "container", size = "1 parsec" },
+    { do = "jump" },
+]
+END""",
+        cases=(Case("thinsim scenarios check wrong.toml", status=1),),
+    ),
+}
+
+EXEMPT = (
+    Exempt("README.md", "make test", "is what runs this test", ".ci/run"),
+    Exempt("README.md", "make reproduce", "runs in a clone", MAIN_JOB),
+    Exempt("get-started.md", "sudo make reproduce", "runs in a clone", MAIN_JOB),
+    Exempt("get-started.md", "make reproduce", "runs in a clone, without root", MAIN_JOB),
+    Exempt("commands.md", "thinsim vm run", GUEST, NIGHTLY),
+    Exempt("rigs.md", "thinsim reproduce --rig vm", GUEST, NIGHTLY),
+    Exempt("commands.md", "apt-get download", NEWER, NIGHTLY),
+    Exempt("commands.md", "depmod", NEWER, NIGHTLY),
+    Exempt("commands.md", "thinsim conformance record --kernel", NEWER, NIGHTLY),
+)
+
+
+def stage_of(page: str) -> Stage:
+    """Return what *page* needs, by default nothing."""
+    return STAGES.get(page, Stage())
+
+
+def exempt(page: str, command: str) -> Exempt | None:
+    """Return why *command* is not run with its page; None if it is."""
+    return next((each for each in EXEMPT if each.page == page and command.startswith(each.words)), None)
+
+
+def case_of(stage: Stage, command: str) -> Case:
+    """Return what is special about *command*; the first of the stage's cases goes before others."""
+    return next((case for case in stage.cases if command.startswith(case.words)), Case(""))

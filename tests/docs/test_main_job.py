@@ -1,0 +1,54 @@
+"""The main job by its one command in this clone, as root and without, and the table that the README shows."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from documented_commands import ROOT, block_that_begins, commands_of
+from shown_output import missing
+
+README, GET_STARTED = ROOT / "README.md", ROOT / "docs" / "get-started.md"
+NOBODY = "65534"
+
+
+def shown(page: Path, text: str) -> str:
+    """Return the command that the page shows, which must be there word by word."""
+    (found,) = {each.text for each in commands_of(page) if each.text == text}
+    return found
+
+
+def in_clone(words: list[str], tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    if not (ROOT / ".venv" / ".installed").exists():
+        pytest.skip("the clone was not set up by make setup, which the command would do first")
+    return subprocess.run(
+        words,
+        cwd=ROOT,
+        env={**os.environ, "THINSIM_STATE_DIR": str(tmp_path / "state"), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.mark.rig
+def test_the_main_job_runs_by_its_one_command_and_prints_what_the_readme_shows(tmp_path: Path) -> None:
+    command = shown(README, "make reproduce")
+    assert shown(GET_STARTED, "sudo make reproduce").removeprefix("sudo ") == command
+    done = in_clone(command.split(), tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = block_that_begins(README, "localhost/thinsim/built:latest")
+    assert missing(table, done.stdout.splitlines()) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root, to drop it")
+def test_the_main_job_runs_without_root_too(tmp_path: Path) -> None:
+    dropped = ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
+    if subprocess.run([*dropped, "true"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("no user namespaces here")
+    done = in_clone([*dropped, *shown(GET_STARTED, "make reproduce").split()], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "rig process: passed over kernel (root: effective user id" in done.stderr
+    assert "discard_blocks=false: " in done.stdout

@@ -1,0 +1,29 @@
+"""The option type of a file that is written at the end of long work."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+STDOUT = Path("-")
+
+
+class OutputPath(click.Path):
+    """A file that can be written, found out before the work begins; its directory must be there.
+
+    With *allow_dash* ``-`` is standard output.
+    """
+
+    def __init__(self, *, allow_dash: bool = False) -> None:
+        super().__init__(path_type=Path, dir_okay=False, writable=True, allow_dash=allow_dash)
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """Return the path; a wrong command line where nothing can be written there."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if path != STDOUT and not os.access(path.parent, os.W_OK | os.X_OK):
+            what = "can not be written to" if path.parent.is_dir() else "is not a directory"
+            self.fail(f"{str(value)!r}: {str(path.parent)!r} {what}.", param, ctx)
+        return path

@@ -1,0 +1,1 @@
+"""The crash campaign: the snapshotter killed before every step of every operation."""

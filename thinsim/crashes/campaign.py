@@ -1,0 +1,170 @@
+"""Kills the snapshotter before each step of each operation, starts it again, repairs, and judges."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from fuse_backing.sparsefile import SparseFile
+from thinsim.crashes.case import Case
+from thinsim.crashes.judging import judge, use_again
+from thinsim.crashes.operations import OPERATIONS, Operation
+from thinsim.crashes.stage import Stage, standing
+from thinsim.crashes.state import State, in_words
+from thinsim.crashes.victims import Victims
+from thinsim.errors import ThinsimError
+from thinsim.rig.journal import Journal
+
+PROFILES = ("containerd", "fixed")
+
+_COMMANDS = ("mkfs", "discard", "mount", "unmount")
+"""Steps that run a command of the host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """One kill and what came of it: before *step*, counted from 1, or with *during* in its midst."""
+
+    operation: str
+    profile: str
+    number: int
+    step: str
+    during: bool
+    after_restart: str
+    after_repair: str
+    problems: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Uncut:
+    """The operation without a crash: its steps, the states before and after it, and after a repair."""
+
+    steps: Sequence[str]
+    before: State
+    after: State
+    repaired: State
+
+
+class Campaign:
+    """Crashes on one rig, everything below *directory*, which exists; *victims* are killed."""
+
+    def __init__(self, rig: str, directory: Path, journal: Journal, victims: Victims) -> None:
+        self._rig = rig
+        self._directory = directory
+        self._journal = journal
+        self._victims = victims
+        self._known_steps: dict[tuple[str, str], Sequence[str]] = {}
+        self._stage: Stage | None = None
+        self._standing = AsyncExitStack()
+        self._cases = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._standing.__aexit__(kind, error, trace)
+
+    async def run(self, operation: Operation, profile: str) -> Sequence[Crash]:
+        """Kill *operation* before each of its steps, and where a command is run also in its midst.
+
+        BenchError if it does not do without a crash what it is to do.
+        """
+        uncut = await self._uncut(operation, profile)
+        crashes = []
+        for number, step in enumerate(uncut.steps, 1):
+            for during in (False, True) if self._has_midst(step) else (False,):
+                crashes.append(await self._crash(operation, profile, uncut, number, during=during))
+        return crashes
+
+    def _has_midst(self, step: str) -> bool:
+        return self._rig == "emulated" and step.split(maxsplit=1)[0] in _COMMANDS
+
+    async def _steps(self, operation: Operation, profile: str) -> Sequence[str]:
+        known = self._known_steps
+        if (operation.name, profile) not in known:
+            known[operation.name, profile] = (await self._uncut(operation, profile)).steps
+        return known[operation.name, profile]
+
+    async def _uncut(self, operation: Operation, profile: str) -> _Uncut:
+        async with self._case(operation, profile) as case:
+            before = await case.state()
+            steps = await case.kill(self._victims, 0, during=False)
+            steps = [step.replace(f"{case.config.pool_name}-", "") for step in steps]
+            await case.let_go()
+            after = await case.state()
+            async with case.opened() as snapshotter:
+                await snapshotter.repair()
+                repaired = await case.state()
+                case.empty = not await use_again(case.stage, case.config, snapshotter, operation)
+                return _Uncut(steps, before, after, repaired)
+
+    async def _crash(
+        self, operation: Operation, profile: str, uncut: _Uncut, number: int, *, during: bool
+    ) -> Crash:
+        finding = partial(Crash, operation.name, profile, number, uncut.steps[number - 1], during)
+        async with self._case(operation, profile) as case:
+            await case.kill(self._victims, number, during=during)
+            restarted = repaired = ""
+            try:
+                async with case.opened() as snapshotter:
+                    restarted = in_words(await case.state(), uncut.before, uncut.after)
+                    await case.let_go()
+                    report = await snapshotter.repair()
+                    repaired = in_words(await case.state(), uncut.before, uncut.after)
+                    problems = await judge(
+                        case.stage,
+                        case.config,
+                        operation,
+                        report,
+                        allowed=(uncut.before, uncut.after, uncut.repaired),
+                        known=case.known,
+                    )
+                    again = await snapshotter.repair()
+                    problems += [f"repaired twice: {each.subject}: {each.found}" for each in again.repaired]
+                    in_the_end = await use_again(case.stage, case.config, snapshotter, operation)
+                    problems += in_the_end
+                    case.empty = not in_the_end
+            except ThinsimError as error:
+                problems = [f"{'repair' if restarted else 'the start'} fails: {error}"]
+        return finding(restarted, repaired, problems)
+
+    @asynccontextmanager
+    async def _case(self, operation: Operation, profile: str) -> AsyncIterator[Case]:
+        """An empty pool with the world that the operation finds; a new one after a case that went wrong."""
+        steps_of = {name: await self._steps(OPERATIONS[name], profile) for name, _ in operation.crashes}
+        self._cases += 1
+        directory = self._directory / f"case-{self._cases}"
+        directory.mkdir()
+        if self._stage is None:
+            place = self._directory / f"pool-{self._cases}"
+            place.mkdir()
+            self._stage = await self._standing.enter_async_context(
+                standing(self._rig, place, self._journal, f"{self._journal.path.stem}-{self._cases}")
+            )
+        else:
+            _punch(self._stage.data_file)
+        async with AsyncExitStack() as held:
+            case = Case(self._stage, directory, operation, profile, held)
+            await case.arrange(self._victims, steps_of)
+            yield case
+        shutil.rmtree(directory)
+        if not case.empty:
+            self._stage = None
+            await self._standing.aclose()
+
+
+def _punch(file: Path) -> None:
+    """Give back what the case before has leaked: nothing is mapped."""
+    fd = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        data = SparseFile(fd)
+        data.punch(0, data.size)
+    finally:
+        os.close(fd)

@@ -1,0 +1,146 @@
+"""One case of the campaign: a pool with the world that an operation finds, and victims in it."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from thinsim.crashes.judging import contents
+from thinsim.crashes.operations import OPERATIONS, Operation
+from thinsim.crashes.stage import Stage
+from thinsim.crashes.state import State, look
+from thinsim.crashes.victim import Request
+from thinsim.crashes.victims import Victims
+from thinsim.errors import BenchError
+from thinsim.rig.journal import read_journal
+from thinsim.rig.recovery import recover
+from thinsim.snapshotter.config import Config
+from thinsim.snapshotter.interface import Kind
+from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
+
+_BASE_IMAGE_SIZE = "64MiB"
+_NUMBERS: Mapping[str, int] = {"base": 1, "layer": 2, "running": 3, "leaving": 4, "top": 5}
+"""Which content each snapshot adds."""
+_KILLED = -9
+
+
+class Case:
+    """One pool, which is empty, the snapshotter on it, and its operation; *held* gets what is held open."""
+
+    def __init__(
+        self, stage: Stage, directory: Path, operation: Operation, profile: str, held: AsyncExitStack
+    ) -> None:
+        self.stage = stage
+        self._directory = directory
+        self._operation = operation
+        self._held = held
+        self.config = Config.from_table(
+            {
+                "root_path": str(directory / "snapshotter"),
+                "pool_name": stage.rig.shape.name,
+                "base_image_size": _BASE_IMAGE_SIZE,
+                "discard_blocks": True,
+                "profile": profile,
+                **operation.flags,
+            }
+        )
+        self._victims_run = 0
+        self.empty = False
+        """Whether the pool was seen to be empty in the end."""
+        self.known: Mapping[str, str] = {}
+        """The contents before anything is cut short."""
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[DevmapperSnapshotter]:
+        """Open the snapshotter in this process."""
+        rig = self.stage.rig
+        snapshotter = await DevmapperSnapshotter.open(
+            self.config, rig.dm, rig.host, open_metadata=rig.open_metadata
+        )
+        try:
+            yield snapshotter
+        finally:
+            await snapshotter.close()
+
+    async def state(self) -> State:
+        """Look at everything."""
+        return await look(self.stage, self.config)
+
+    async def arrange(self, victims: Victims, steps_of: Mapping[str, Sequence[str]]) -> None:
+        """Make the world that the operation finds; *steps_of* operations that are cut short before it."""
+        operation = self._operation
+        async with self.opened() as snapshotter:
+            for name, parent, kind in (
+                ("base", "", Kind.COMMITTED),
+                ("layer", "base", Kind.COMMITTED),
+                ("running", "layer", Kind.ACTIVE),
+                ("leaving", "layer", Kind.ACTIVE),
+                ("top", "layer", Kind.COMMITTED),
+            ):
+                key = name if kind is Kind.ACTIVE else f"{name}-key"
+                await snapshotter.prepare(key, parent)
+                device = snapshotter.device_of(key).name
+                await self.stage.write(device, _NUMBERS[name])
+                if name == operation.holds:
+                    await self._held.enter_async_context(self.stage.rig.holding_open(device))
+                if kind is Kind.COMMITTED:
+                    await snapshotter.commit(name, key)
+            await operation.arrange(snapshotter)
+        self.known = await contents(self.stage, await self.state())
+        for name, step in operation.crashes:
+            await self._cut_short(victims, OPERATIONS[name], step, steps_of[name])
+        if operation.rebooted:
+            dm = self.stage.rig.dm
+            for node in await dm.list():
+                if node != self.stage.rig.shape.name:
+                    await dm.remove(node)
+
+    async def let_go(self) -> None:
+        """Close the device that somebody had open, and wait until what waited for that has happened."""
+        await self._held.aclose()
+        dm = self.stage.rig.dm
+        with trio.move_on_after(5):
+            for node in await dm.list():
+                while node in await dm.list() and (await dm.info(node)).deferred_remove:
+                    await trio.sleep(0.01)
+
+    async def kill(self, victims: Victims, die_at: int, *, during: bool) -> Sequence[str]:
+        """Let a victim do the operation and die; return the steps that it had begun."""
+        return await self._run(victims, self._operation, die_at, during=during)
+
+    async def _cut_short(
+        self, victims: Victims, operation: Operation, beginning: str, steps: Sequence[str]
+    ) -> None:
+        """Kill *operation*, whose *steps* these are, before the one that begins so."""
+        number = next(n for n, step in enumerate(steps, 1) if step.startswith(beginning))
+        trail = await self._run(victims, operation, number)
+        if not trail[-1].startswith(beginning):
+            raise BenchError(f"{operation.name!r} was to die before {beginning!r}, not {trail[-1]!r}")
+
+    async def _run(
+        self, victims: Victims, operation: Operation, die_at: int, *, during: bool = False
+    ) -> Sequence[str]:
+        self._victims_run += 1
+        place = self._directory / f"victim-{self._victims_run}"
+        place.mkdir()
+        (place / "config.toml").write_text(self.config.to_toml())
+        status = await victims.run(
+            Request(
+                operation=operation.name,
+                config=str(place / "config.toml"),
+                socket=str(self.stage.socket),
+                metadata_file=self.stage.metadata_file,
+                trail=str(place / "trail"),
+                state=str(place),
+                die_at=die_at,
+                during=during,
+            )
+        )
+        if status != (_KILLED if die_at else 0):
+            raise BenchError(f"a victim of {operation.name!r} that dies at step {die_at} ended with {status}")
+        for path in (place / "runs").glob("*.jsonl"):
+            problems = await trio.to_thread.run_sync(recover, read_journal(path), lambda text: None)
+            if problems:
+                raise BenchError(f"left by a victim: {'; '.join(problems)}")
+        return (place / "trail").read_text().splitlines()

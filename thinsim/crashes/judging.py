@@ -1,0 +1,124 @@
+"""What must hold after a crash, a restart and a repair; each thing that does not, in words."""
+
+from collections.abc import Mapping, Sequence
+
+from thinsim.crashes.operations import NEW, Operation
+from thinsim.crashes.stage import Stage
+from thinsim.crashes.state import State, look
+from thinsim.errors import DeviceMapperError, ThinsimError
+from thinsim.snapshotter.config import Config
+from thinsim.snapshotter.interface import Kind
+from thinsim.snapshotter.pool_metadata import ThinIdState
+from thinsim.snapshotter.repair import RepairReport
+from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
+from thinsim.units import sectors
+
+
+async def contents(stage: Stage, state: State) -> dict[str, str]:
+    """Return a digest of every snapshot's content, read from the pool; or why it cannot be read."""
+    return {name: await _content(stage, state, name) for name in state.snapshots}
+
+
+async def _content(stage: Stage, state: State, name: str) -> str:
+    device = state.devices.get(state.snapshots[name].device)
+    if device is None or device.thin_id not in state.in_pool:
+        return "lost"
+    try:
+        if device.name in state.nodes:
+            return await stage.content(device.name)
+        pool = stage.rig.shape.name
+        node = f"{pool}-look"
+        table = f"0 {sectors(device.size)} thin {stage.rig.dm.path(pool)} {device.thin_id}"
+        await stage.rig.dm.create(node, table)
+        try:
+            return await stage.content(node)
+        finally:
+            await stage.rig.dm.remove(node, retry=True)
+    except (ThinsimError, OSError) as error:
+        return f"unreadable: {error}"
+
+
+async def judge(
+    stage: Stage,
+    config: Config,
+    operation: Operation,
+    report: RepairReport,
+    *,
+    allowed: Sequence[State],
+    known: Mapping[str, str],
+) -> list[str]:
+    """Return what is wrong after a repair that said *report*.
+
+    *allowed* are the states that there are without a crash, *known* the contents before it.
+    """
+    state = await look(stage, config)
+    problems = list(await stage.rig.check())
+    if not operation.forgets:
+        problems += state.disagreements()
+        problems += [f"left by repair: {each.subject}: {each.found}: {each.remedy}" for each in report.left]
+        if state.shown not in [each.shown for each in allowed]:
+            problems.append(f"snapshots are neither as before nor as after: {dict(state.shown)}")
+    leaked = max(each.leaked for each in allowed)
+    if state.leaked > leaked:
+        problems.append(f"{state.leaked - leaked} bytes more than without a crash leaked on the host")
+    for name, content in (await contents(stage, state)).items():
+        device = state.devices.get(state.snapshots[name].device)
+        if operation.forgets and device is not None and device.discarded:
+            continue
+        origin = (operation.like or name) if name == NEW else name
+        if content != known.get(origin, content) and not (operation.forgets and content == "lost"):
+            problems.append(f"the content of {name} is not that of {origin}: {content}")
+        if content.startswith("unreadable") or (content == "lost" and not operation.forgets):
+            problems.append(f"{name} is {content}")
+    return problems
+
+
+async def use_again(
+    stage: Stage, config: Config, snapshotter: DevmapperSnapshotter, operation: Operation
+) -> list[str]:
+    """Use every key once more, then remove all; return what does not work and what is left then."""
+    try:
+        if operation.forgets:
+            await snapshotter.reset_pool()
+            await snapshotter.repair()
+        else:
+            await _make_what_is_missing(snapshotter)
+        await _remove_all(snapshotter)
+    except (ThinsimError, DeviceMapperError) as error:
+        return [f"cannot be used again: {error}"]
+    state = await look(stage, config)
+    problems = [f"in the end: {text}" for text in state.disagreements()]
+    if state.in_pool or state.mapped or state.nodes:
+        problems.append(
+            f"in the end {len(state.in_pool)} thin ids, {state.mapped} bytes, {len(state.nodes)} devices"
+        )
+    problems += [
+        f"in the end thin id {thin_id} is {thin_state.name.lower()}"
+        for thin_id, thin_state in state.thin_ids.items()
+        if thin_state is not ThinIdState.FREE
+    ]
+    if config.discard_committed and state.leaked:
+        problems.append(f"in the end {state.leaked} bytes leaked on the host")
+    return problems
+
+
+async def _make_what_is_missing(snapshotter: DevmapperSnapshotter) -> None:
+    there = {info.name: info.kind async for info in snapshotter.walk()}
+    if NEW in there and there[NEW] is not Kind.COMMITTED:
+        await snapshotter.remove(NEW)
+        await snapshotter.prepare(NEW, "layer")
+    if NEW not in there:
+        await snapshotter.commit(NEW, "running")
+        there.pop("running", None)
+    for key in ("running", "leaving", "top"):
+        if key not in there:
+            await snapshotter.prepare(key, "layer")
+
+
+async def _remove_all(snapshotter: DevmapperSnapshotter) -> None:
+    parents = {info.name: info.parent async for info in snapshotter.walk()}
+    while parents:
+        for key in [key for key in parents if key not in parents.values()]:
+            await snapshotter.remove(key)
+            del parents[key]
+    await snapshotter.cleanup()

@@ -1,0 +1,150 @@
+"""What a campaign stands on: a pool that outlives its snapshotters, and content to recognize snapshots by.
+
+On the process rig the pool is in this process and victims reach it over a socket; on the emulated rig
+it is the daemon's, with real mkfs, mounts and files.
+"""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import trio
+
+from fuse_backing.control import ControlServer
+from thinsim.dm.daemon.verbs import commands
+from thinsim.rig import bare_emulated, bare_process
+from thinsim.rig.bare import BareRig
+from thinsim.rig.bare_emulated import BareEmulatedRig
+from thinsim.rig.bare_process import BareProcessRig
+from thinsim.rig.interface import PoolShape
+from thinsim.rig.journal import Journal
+from thinsim.units import Bytes
+
+RIGS = ("process", "emulated")
+
+_DATA_SIZE = Bytes(256 << 20)
+_METADATA_SIZE = Bytes(4 << 20)
+_CONTENT = 1 << 20
+_BLOCK = 64 << 10
+
+
+class Stage(Protocol):
+    """A pool, a way to it for victims, and content."""
+
+    @property
+    def rig(self) -> BareRig:
+        """The pool."""
+
+    @property
+    def socket(self) -> Path:
+        """Where victims find the device-mapper."""
+
+    @property
+    def metadata_file(self) -> str:
+        """The pool's metadata where it is no device; else empty."""
+
+    @property
+    def data_file(self) -> Path:
+        """The pool's data on the host."""
+
+    async def write(self, device: str, number: int) -> None:
+        """Give an active device content number *number*: some of its own, some over what is there."""
+
+    async def content(self, device: str) -> str:
+        """Return a digest of an active device's content. An error if it cannot be read."""
+
+
+class ProcessStage:
+    """See Stage: blocks on devices without nodes."""
+
+    def __init__(self, rig: BareProcessRig, socket: Path) -> None:
+        self.rig = rig
+        self.socket = socket
+        self.metadata_file = str(rig.directory / "metadata")
+        self.data_file = rig.directory / "data"
+
+    async def write(self, device: str, number: int) -> None:
+        """Two blocks of its own, one that all write."""
+        block = bytes([number]) * _BLOCK
+        for offset in (_CONTENT, _CONTENT + 2 * number * _BLOCK, _CONTENT + (2 * number + 1) * _BLOCK):
+            await self.rig.write(device, offset, block)
+
+    async def content(self, device: str) -> str:
+        """Of the area that is written to."""
+        return hashlib.sha256(await self.rig.read(device, _CONTENT, 16 * _BLOCK)).hexdigest()
+
+
+class EmulatedStage:
+    """See Stage: files on mounts."""
+
+    metadata_file = ""
+
+    def __init__(self, rig: BareEmulatedRig) -> None:
+        self.rig = rig
+        self.socket = rig.dm.socket
+        self.data_file = rig.backing.data_file
+        self._target = rig.directory / "look"
+
+    async def write(self, device: str, number: int) -> None:
+        """A file of its own, one that all write."""
+        async with self._mounted(device) as root:
+            await trio.to_thread.run_sync(_write_files, root, number)
+
+    async def content(self, device: str) -> str:
+        """Of all files. Mounted without replaying a journal, which would write."""
+        async with self._mounted(device, "ro", "noload") as root:
+            return await trio.to_thread.run_sync(_digest_of_files, root)
+
+    @asynccontextmanager
+    async def _mounted(self, device: str, *options: str) -> AsyncIterator[Path]:
+        await self.rig.mounter.mount(str(self.rig.dm.path(device)), self._target, "ext4", options)
+        try:
+            yield self._target
+        finally:
+            await self.rig.mounter.unmount(self._target)
+
+
+@asynccontextmanager
+async def standing(rig: str, directory: Path, journal: Journal, name: str) -> AsyncIterator[Stage]:
+    """Stand a fresh pool up on the rig of that name in *directory*, which exists; *name* is the pool's."""
+    shape = PoolShape(name, data_size=_DATA_SIZE, metadata_size=_METADATA_SIZE)
+    if rig == "emulated":
+        async with bare_emulated.stand_up(directory, shape, journal) as emulated:
+            yield EmulatedStage(emulated)
+        return
+    async with bare_process.stand_up(directory, shape) as process, trio.open_nursery() as nursery:
+        # A unix socket wants a short path.
+        sockets = Path(tempfile.mkdtemp(prefix="thinsim-"))
+        try:
+            await nursery.start(ControlServer(_served(process)).serve, sockets / "dm")
+            yield ProcessStage(process, sockets / "dm")
+            nursery.cancel_scope.cancel()
+        finally:
+            shutil.rmtree(sockets)
+
+
+def _served(rig: BareProcessRig) -> Mapping[str, Any]:
+    async def mkfs(arguments: dict[str, Any]) -> None:
+        await rig.host.make_filesystem(Path(arguments["name"]), "", "")
+
+    async def discard(arguments: dict[str, Any]) -> None:
+        await rig.host.discard(Path(arguments["name"]), arguments["step"])
+
+    return {**commands(rig.dm), "mkfs": mkfs, "discard": discard}
+
+
+def _write_files(root: Path, number: int) -> None:
+    (root / f"own-{number}").write_bytes(bytes([number]) * (3 * _BLOCK))
+    (root / "common").write_bytes(bytes([number]) * 4096)
+
+
+def _digest_of_files(root: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        if path.is_file():
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()

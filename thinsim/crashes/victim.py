@@ -1,0 +1,157 @@
+"""The processes that are killed: ``python -m thinsim.crashes.victim`` forks one per line of its input.
+
+A line is a request as JSON, answered by a line with the victim's exit status, negative for a signal.
+Forked from a process that has loaded everything and runs nothing, one is there in milliseconds.
+"""
+
+import json
+import logging
+import os
+import sys
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import trio
+
+from fuse_backing.control import ControlClient
+from thinsim.crashes.dying import Countdown, CountedMounter
+from thinsim.crashes.operations import OPERATIONS
+from thinsim.dm.emulated import EmulatedDeviceMapper
+from thinsim.dm.metadata_file import MetadataFile
+from thinsim.errors import ThinsimError
+from thinsim.rig.journal import Journal
+from thinsim.rig.mounts import RecordedMounter
+from thinsim.rig.state import STATE_VARIABLE
+from thinsim.scenario.file.interception import watched
+from thinsim.snapshotter.config import Config
+from thinsim.snapshotter.host import CommandFailedError, LinuxHost, SnapshotHost
+from thinsim.snapshotter.interface import Mount
+from thinsim.snapshotter.pool_contents import ClosableStore, open_node
+from thinsim.snapshotter.retry import CONTAINERD_RETRY, RetryRule, RetryRules
+from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
+
+IMPATIENT = RetryRules(RetryRule(2, 0.01, CONTAINERD_RETRY.busy.errnos), CONTAINERD_RETRY.hold)
+"""A device that is held open stays busy however often it is tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One victim: which operation, where to die (0: not at all), and how it reaches the pool.
+
+    *metadata_file* is the pool's where it is no device. *trail* gets the names of the steps, *state* is
+    where its journal goes.
+    """
+
+    operation: str
+    config: str
+    socket: str
+    metadata_file: str
+    trail: str
+    state: str
+    die_at: int = 0
+    during: bool = False
+
+    def to_line(self) -> bytes:
+        """Return the line that ``main`` reads."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+
+class ServedHost:
+    """A SnapshotHost that the process with the pool serves, where devices have no nodes."""
+
+    def __init__(self, socket: Path) -> None:
+        self._client = ControlClient(socket)
+
+    async def make_filesystem(self, device: Path, fs_type: str, fs_options: str) -> None:
+        """See SnapshotHost."""
+        await self._client.call("mkfs", name=device.name)
+
+    async def discard(self, device: Path, step: int | None = None) -> None:
+        """See SnapshotHost."""
+        await self._client.call("discard", name=device.name, step=step)
+
+    async def remove_lost_and_found(self, mount: Mount) -> None:
+        """There is none."""
+
+
+class _WithoutMkfs:
+    """A SnapshotHost that makes no file system."""
+
+    def __init__(self, host: SnapshotHost) -> None:
+        self._host = host
+
+    async def make_filesystem(self, device: Path, fs_type: str, fs_options: str) -> None:
+        """Fail as mkfs does."""
+        raise CommandFailedError((f"mkfs.{fs_type}", str(device)), 1, "this one is to fail")
+
+    async def discard(self, device: Path, step: int | None = None) -> None:
+        """See SnapshotHost."""
+        await self._host.discard(device, step)
+
+    async def remove_lost_and_found(self, mount: Mount) -> None:
+        """See SnapshotHost."""
+        await self._host.remove_lost_and_found(mount)
+
+
+async def _operate(request: Request) -> None:
+    operation = OPERATIONS[request.operation]
+    countdown = Countdown(Path(request.trail), request.die_at, during=request.during)
+    journal = Journal.create()
+    host: SnapshotHost
+    if request.metadata_file:
+        host = ServedHost(Path(request.socket))
+    else:
+        mounter = CountedMounter(RecordedMounter(journal), countdown)
+        host = LinuxHost(mounter, Path(request.state) / "mount")
+    if operation.mkfs_fails:
+        host = _WithoutMkfs(host)
+    dm, host = watched(EmulatedDeviceMapper(Path(request.socket)), host, countdown)
+
+    def open_metadata(device: str) -> ClosableStore:
+        return MetadataFile(Path(request.metadata_file)) if request.metadata_file else open_node(device)
+
+    countdown.counting = operation.from_start
+    snapshotter = await DevmapperSnapshotter.open(
+        Config.load(Path(request.config)),
+        dm,
+        host,
+        retry=IMPATIENT if operation.holds else CONTAINERD_RETRY,
+        open_metadata=open_metadata,
+        watch_writes=countdown.write,
+    )
+    countdown.counting = True
+    try:
+        await operation.act(snapshotter)
+    except ThinsimError:
+        if not (operation.mkfs_fails or operation.holds):
+            raise
+    countdown.step("end")
+    await snapshotter.close()
+    journal.close()
+
+
+def main() -> None:
+    """Fork victims, one after the other, until the input ends."""
+    # Each start finds what the one before has left, and says so.
+    logging.getLogger("thinsim.snapshotter").setLevel(logging.ERROR)
+    for line in sys.stdin.buffer:
+        request = Request(**json.loads(line))
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                os.environ[STATE_VARIABLE] = request.state
+                trio.run(_operate, request)
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+                sys.stderr.flush()
+            finally:
+                os._exit(status)
+        _, waited = os.waitpid(pid, 0)
+        os.write(1, f"{os.waitstatus_to_exitcode(waited)}\n".encode())
+
+
+if __name__ == "__main__":
+    main()

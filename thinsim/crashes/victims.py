@@ -1,0 +1,72 @@
+"""The campaign's side of the processes that are killed."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from thinsim.crashes.victim import Request
+from thinsim.errors import BenchError
+
+_PATIENCE = 60.0
+_GRACE = 1.0
+
+
+class Victims:
+    """Made by :func:`forking_victims`."""
+
+    def __init__(self, process: trio.Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._requests = process.stdin
+        self._answers = process.stdout
+
+    async def run(self, request: Request) -> int:
+        """Run one to its end and return its exit status. BenchError if that does not come."""
+        await self._requests.send_all(request.to_line())
+        answer = b""
+        with trio.move_on_after(_PATIENCE):
+            while not answer.endswith(b"\n"):
+                received = await self._answers.receive_some()
+                if not received:
+                    break
+                answer += received
+        if not answer.endswith(b"\n"):
+            raise BenchError(f"a victim of {request.operation!r} at step {request.die_at} does not end")
+        return int(answer)
+
+
+@asynccontextmanager
+async def forking_victims(log: Path) -> AsyncIterator[Victims]:
+    """Run the process that forks victims; what they complain about goes to *log*."""
+    with log.open("ab") as output:
+        process = await trio.lowlevel.open_process(
+            [sys.executable, "-P", "-m", "thinsim.crashes.victim"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield Victims(process)
+    finally:
+        with trio.CancelScope(shield=True):
+            await _end(process)
+
+
+async def _end(process: trio.Process) -> None:
+    assert process.stdin is not None
+    await process.stdin.aclose()
+    with trio.move_on_after(_GRACE):
+        await process.wait()
+    if process.poll() is None:
+        # A victim that hangs is of its session.
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+    assert process.stdout is not None
+    await process.stdout.aclose()

@@ -1,0 +1,126 @@
+"""A pool of the kernel's dm-thin on the backing store: what a kernel rig stands on, however it was set up."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from thinsim.dm import kernel_metadata
+from thinsim.dm.kernel import KernelDeviceMapper
+from thinsim.errors import BenchError, DeviceMapperError
+from thinsim.rig.backing import DataBacking, stand_up_backing
+from thinsim.rig.data_place import DataPlace
+from thinsim.rig.interface import PoolShape
+from thinsim.rig.journal import Journal, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class KernelPool:
+    """What stands. *metadata_device* is what the pool's table names, *data_device* has its traffic."""
+
+    dm: KernelDeviceMapper
+    shape: PoolShape
+    backing: DataBacking
+    data_device: Path
+    metadata_device: Path
+    metadata_file: Path
+    """On the host; the metadata device itself is claimed by the pool."""
+    data_place: DataPlace | None = None
+    """Where in the data file the pool's data lies; None: it is the whole file."""
+    metadata_place: DataPlace | None = None
+    """Where in the metadata file the pool's metadata lies; None: it is the whole file."""
+
+    async def check(self, directory: Path) -> list[str]:
+        """Run thin_check while the pool is suspended; empty when the pool is sound.
+
+        A part of a file is copied to *directory* for that.
+        """
+        place = self.metadata_place
+        if place is None:
+            return await kernel_metadata.check(self.dm, self.shape.name, self.metadata_file)
+        copy = directory / "metadata.copy"
+        take = partial(_copy, self.metadata_file, place, copy)
+        try:
+            return await kernel_metadata.check(self.dm, self.shape.name, copy, before=take)
+        finally:
+            copy.unlink(missing_ok=True)
+
+
+PoolMaker = Callable[[Path, Journal, KernelDeviceMapper], AbstractAsyncContextManager[KernelPool]]
+"""Stands a pool up in a directory, which exists, and tears it down on the way out."""
+
+
+@asynccontextmanager
+async def on_loop_devices(
+    shape: PoolShape, directory: Path, journal: Journal, dm: KernelDeviceMapper, *, uuid: str = ""
+) -> AsyncIterator[KernelPool]:
+    """Stand a pool of *shape* up on two loop devices.
+
+    With a *uuid* the pool's name may be one that others have chosen, too. Everything taken is in *journal*
+    before it is taken.
+    """
+    async with stand_up_backing(directory, shape, journal) as backing:
+        await refuse_taken(dm, [shape.name])
+        async with removed_at_end(dm, journal, shape.name, uuid=uuid):
+            await dm.create(shape.name, backing.pool_table(shape), uuid=uuid)
+            yield KernelPool(
+                dm=dm,
+                shape=shape,
+                backing=backing,
+                data_device=backing.data.path,
+                metadata_device=backing.metadata.path,
+                metadata_file=backing.metadata_file,
+            )
+
+
+async def refuse_taken(dm: KernelDeviceMapper, names: Sequence[str]) -> None:
+    """Raise BenchError if device-mapper has a device of one of *names*."""
+    taken = sorted(set(names) & set(await dm.list()))
+    if taken:
+        raise BenchError(
+            f"this machine has {', '.join(f'/dev/mapper/{name}' for name in taken)} already, which is left "
+            "alone: run in a guest (--rig vm), or remove it first (dmsetup remove)"
+        )
+
+
+@asynccontextmanager
+async def removed_at_end(
+    dm: KernelDeviceMapper, journal: Journal, pool: str, *, uuid: str = "", below: Sequence[str] = ()
+) -> AsyncIterator[None]:
+    """Put *pool* and the devices *below* it into *journal*; remove them, and its thin devices, at the end.
+
+    *uuid* is what their UUIDs begin with, by which they are told from others of the same names.
+    """
+    entry = journal.begin(Kind.MAPPED, pool=pool, uuid=uuid, below=list(below))
+    try:
+        yield
+    finally:
+        with trio.CancelScope(shield=True):
+            await _remove_all(dm, pool, below)
+        journal.end(entry)
+
+
+async def _remove_all(dm: KernelDeviceMapper, pool: str, below: Sequence[str]) -> None:
+    names = await dm.list()
+    thins = [name for name in names if name.startswith(f"{pool}-")]
+    for name in [*thins, *(each for each in (pool, *below) if each in names)]:
+        try:
+            await dm.remove(name, retry=True)
+        except DeviceMapperError:
+            # Suspended, I/O on it waits and keeps it open.
+            await dm.resume(name)
+            await dm.remove(name, retry=True)
+
+
+def _copy(file: Path, place: DataPlace, copy: Path) -> None:
+    with file.open("rb") as source, copy.open("wb") as made:
+        source.seek(place.start)
+        left = place.length
+        while left and (piece := source.read(min(left, 1 << 20))):
+            # Holes stay holes.
+            made.seek(len(piece), 1) if not any(piece) else made.write(piece)
+            left -= len(piece)
+        made.truncate(place.length)
