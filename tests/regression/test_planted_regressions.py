@@ -1,4 +1,4 @@
-"""``thinsim ci`` catches what is planted in the store itself: a block that it keeps, punches that are slow."""
+"""``thinsim ci`` catches what is planted in the store itself: a block that it keeps, slow punches."""
 
 import json
 from collections.abc import Callable, Sequence
