@@ -18,6 +18,7 @@ C_HEADERS := $(wildcard fuse_backing/binding/*.h fuse_backing/native/*.h)
 .PHONY: setup packages reproduce test test-vm storm lint format clean
 .PHONY: bench-backing bench-engine campaign-metadata setup-vm pictures check-dist record-dmsetup soak-dmsetup
 .PHONY: conformance-nightly conformance-record fidelity same-counts documents-nightly
+.PHONY: record-pool-life
 .PHONY: proto
 
 setup: packages $(STAMP)
@@ -78,6 +79,12 @@ TRANSCRIPTS := tests/dm/data/dmsetup
 record-dmsetup: setup-vm
 	$(BIN)/thinsim vm run --share $(CURDIR)/$(TRANSCRIPTS) -- sh -c \
 	    'exec $(BIN)/python tools/record_dmsetup.py --rewrite /run/thinsim-scratch $(TRANSCRIPTS)/*.txt'
+
+# What the kernel's dm-thin answers to a pool's life, for tests/dm/data; half an hour and more without KVM.
+record-pool-life: setup-vm
+	mkdir -p build
+	$(BIN)/thinsim vm run --timeout 5400 -- $(BIN)/python tools/record_pool_life.py /run/thinsim-scratch \
+	    > build/pool-life.jsonl
 
 # Minutes: the commands of the documents that need a guest, read from there and run as they are shown.
 documents-nightly: setup-vm

@@ -1,4 +1,4 @@
-"""Loop devices: attach, detach (at once or at the last close), size, discard limits, busy or not.
+"""Loop devices: attach, detach (at once or at the last close), find, refresh.
 
 Facts are the kernel's ``drivers/block/loop.c`` and ``include/uapi/linux/loop.h``. A device is only
 ever detached after its identity was checked against what was attached: a loop number is reused
@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from thinsim.block.kernel_view import is_claimed, sysfs
 from thinsim.errors import EnvironmentLacksError, KernelError
 
 _CONTROL = Path("/dev/loop-control")
@@ -183,55 +184,6 @@ def is_attached(loop: LoopDevice) -> bool:
         os.close(fd)
 
 
-def is_claimed(device: Path) -> bool:
-    """Tell whether *device* is mounted or opened exclusively; plain opens are not seen."""
-    try:
-        os.close(os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
-    except OSError as error:
-        if error.errno == errno.EBUSY:
-            return True
-        if error.errno not in (errno.ENOENT, errno.ENXIO):  # ENXIO: it is just being detached
-            raise
-    return False
-
-
-def size(device: Path) -> int:
-    """Return the device's size in bytes."""
-    return int(_sysfs(device, "size")) * 512
-
-
-@dataclass(frozen=True, slots=True)
-class DiscardLimits:
-    """Bytes, from the queue's sysfs folder; ``max_bytes`` 0 means that discards are not supported."""
-
-    granularity: int
-    max_bytes: int
-
-
-def discard_limits(device: Path) -> DiscardLimits:
-    """Return the discard limits that were fixed when the file was attached."""
-    return DiscardLimits(
-        granularity=int(_sysfs(device, "queue/discard_granularity")),
-        max_bytes=int(_sysfs(device, "queue/discard_max_bytes")),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What passed through a device since it exists, in requests and bytes (Documentation/block/stat.rst)."""
-
-    writes: int
-    written_bytes: int
-    discards: int
-    discarded_bytes: int
-
-
-def traffic(device: Path) -> Traffic:
-    """Return the kernel's own counters of *device*; attaching again does not reset them."""
-    fields = [int(field) for field in _sysfs(device, "stat").split()]
-    return Traffic(fields[4], fields[6] * 512, fields[11], fields[13] * 512)
-
-
 def attached_devices() -> dict[Path, str]:
     """Return every attached loop device with the kernel's text for its file."""
     found = {}
@@ -357,7 +309,7 @@ def _identity(fd: int) -> tuple[int, int]:
 
 def _sequence(device: Path) -> int:
     try:
-        return int(_sysfs(device, "diskseq"))
+        return int(sysfs(device, "diskseq"))
     except FileNotFoundError:
         return 0
 
@@ -365,7 +317,7 @@ def _sequence(device: Path) -> int:
 def _has_sequence(loop: LoopDevice) -> bool:
     try:
         # The number outlives the attachment: it is the next one that takes another.
-        return _sequence(loop.path) == loop.sequence and bool(_sysfs(loop.path, "loop/backing_file"))
+        return _sequence(loop.path) == loop.sequence and bool(sysfs(loop.path, "loop/backing_file"))
     except OSError:
         return False  # nothing attached
 
@@ -409,7 +361,3 @@ def _clear_autoclear(loop: LoopDevice) -> None:
             raise
     finally:
         os.close(fd)
-
-
-def _sysfs(device: Path, name: str) -> str:
-    return (Path("/sys/block") / device.name / name).read_text().strip()

@@ -10,6 +10,7 @@ import pytest
 
 from fuse_backing.ledger import Ledger
 from thinsim import loop
+from thinsim.block import kernel_view
 from thinsim.block.interface import BlockDevice
 from thinsim.block.linux import LinuxBlockDevice
 from thinsim.block.sparse import SparseBlockDevice
@@ -110,9 +111,9 @@ def test_closing_twice_is_no_error(device: BlockDevice) -> None:
 def test_a_kernel_device_is_claimed_until_closed(loop_path: Path) -> None:
     device = LinuxBlockDevice(loop_path)
     assert failure(LinuxBlockDevice, loop_path) == errno.EBUSY
-    assert loop.is_claimed(loop_path)
+    assert kernel_view.is_claimed(loop_path)
     device.close()
-    assert not loop.is_claimed(loop_path)
+    assert not kernel_view.is_claimed(loop_path)
     LinuxBlockDevice(loop_path).close()
 
 

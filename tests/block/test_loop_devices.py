@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from thinsim import loop
+from thinsim.block import kernel_view
 
 pytestmark = pytest.mark.rig
 
@@ -30,7 +31,7 @@ def attached(tmp_path: Path) -> Iterator[loop.LoopDevice]:
 
 
 def test_an_attached_file_is_a_device_of_its_size(attached: loop.LoopDevice, tmp_path: Path) -> None:
-    assert loop.size(attached.path) == SIZE
+    assert kernel_view.size(attached.path) == SIZE
     assert loop.is_attached(attached)
     assert attached.path == Path(f"/dev/loop{attached.number}")
     assert loop.attached_devices()[attached.path] == str(tmp_path / "backing")
@@ -50,7 +51,7 @@ def test_detached_is_gone_and_detaching_again_does_nothing(tmp_path: Path) -> No
 def test_a_part_of_a_sector_is_left_out(tmp_path: Path) -> None:
     device = loop.attach(backing(tmp_path, size=SIZE + 700))
     try:
-        assert loop.size(device.path) == SIZE + 512
+        assert kernel_view.size(device.path) == SIZE + 512
     finally:
         loop.detach(device)
 
@@ -63,7 +64,7 @@ def test_a_missing_file_is_enoent(tmp_path: Path) -> None:
 def test_a_busy_device_stays_attached_and_usable(attached: loop.LoopDevice) -> None:
     fd = os.open(attached.path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
     try:
-        assert loop.is_claimed(attached.path)
+        assert kernel_view.is_claimed(attached.path)
         with pytest.raises(loop.LoopBusyError) as caught:
             loop.detach(attached)
         assert caught.value.errno == errno.EBUSY
@@ -73,13 +74,13 @@ def test_a_busy_device_stays_attached_and_usable(attached: loop.LoopDevice) -> N
         os.close(fd)
     # The detaching was taken back: the last close did not carry it out.
     assert loop.is_attached(attached)
-    assert not loop.is_claimed(attached.path)
+    assert not kernel_view.is_claimed(attached.path)
 
 
 def test_a_plain_opener_is_busy_too(attached: loop.LoopDevice) -> None:
     fd = os.open(attached.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        assert not loop.is_claimed(attached.path)
+        assert not kernel_view.is_claimed(attached.path)
         with pytest.raises(loop.LoopBusyError):
             loop.detach(attached)
     finally:
@@ -108,7 +109,7 @@ def test_a_stale_attachment_does_not_detach_who_has_the_number_now(attached: loo
 def test_a_device_that_does_not_exist_counts_as_gone() -> None:
     ghost = loop.LoopDevice(Path("/dev/loop987654"), 1, 2)
     assert not loop.is_attached(ghost)
-    assert not loop.is_claimed(ghost.path)
+    assert not kernel_view.is_claimed(ghost.path)
     assert loop.detach(ghost)
 
 
@@ -143,17 +144,17 @@ def test_block_size_is_what_was_asked_for(tmp_path: Path) -> None:
 
 
 def test_discards_are_those_of_the_files_file_system(attached: loop.LoopDevice, tmp_path: Path) -> None:
-    limits = loop.discard_limits(attached.path)
+    limits = kernel_view.discard_limits(attached.path)
     assert limits.granularity == os.statvfs(tmp_path).f_bsize
     assert limits.max_bytes > 0
 
 
 def test_traffic_counts_writes(attached: loop.LoopDevice) -> None:
-    before = loop.traffic(attached.path)
+    before = kernel_view.traffic(attached.path)
     fd = os.open(attached.path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.pwrite(fd, b"x" * 65536, 0)
         os.fsync(fd)
     finally:
         os.close(fd)
-    assert loop.traffic(attached.path).written_bytes - before.written_bytes == 65536
+    assert kernel_view.traffic(attached.path).written_bytes - before.written_bytes == 65536

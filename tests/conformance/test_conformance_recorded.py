@@ -40,7 +40,11 @@ def test_what_is_recorded_is_of_the_campaign_as_it_is_now() -> None:
 
 
 def check(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "thinsim", "conformance", "check", *words]
+    return conformance("check", *words)
+
+
+def conformance(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "thinsim", "conformance", *words]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
@@ -75,3 +79,12 @@ def test_an_unknown_history_is_named() -> None:
     done = check("--only", "frobnicate")
     assert done.returncode == 1
     assert "no history frobnicate; there is: " in done.stderr
+
+
+def test_no_kernel_is_asked_where_no_answer_is_missing(tmp_path: Path) -> None:
+    recording = next(iter(RECORDINGS.values()))
+    path = tmp_path / "answers.jsonl"
+    write_recordings(path, [recording])
+    done = conformance("record", "--missing", "--only", recording.history.name, "--to", str(path))
+    assert (done.returncode, done.stderr) == (0, f"{path}: nothing is missing\n")
+    assert read_recordings(path) == [recording]

@@ -38,10 +38,16 @@ def recorded() -> dict[str, list[Step]]:
 
 
 class Life:
-    """A device-mapper on devices in memory; ``answer`` carries out a step and returns what it answers."""
+    """A device-mapper on devices in memory; ``answer`` carries out a step and returns what it answers.
 
-    def __init__(self, nursery: trio.Nursery) -> None:
+    Each device has a file in *directory*: a table may name one where a pool should be, which must exist.
+    """
+
+    def __init__(self, nursery: trio.Nursery, directory: Path) -> None:
         self.devices = {name: FaultyBlockDevice(mib << 20) for name, mib in MIB.items()}
+        self._paths = {name: directory / name for name in MIB}
+        for path in self._paths.values():
+            path.touch()
         self.dm = LocalDeviceMapper(NoNodes(), self._open, in_place)
         self._nursery = nursery
         self._tasks: dict[str, tuple[trio.Event, Step]] = {}
@@ -144,12 +150,13 @@ class Life:
             await done.wait()
         return {"error": "hangs"} if limit.cancelled_caught else answer
 
-    def _open(self, name: str) -> FaultyBlockDevice:
-        if name not in self.devices:
-            raise FileNotFoundError(errno.ENOENT, "no such device", name)
+    def _open(self, path: str) -> FaultyBlockDevice:
+        name = Path(path).name
+        if path != str(self._paths.get(name)):
+            raise FileNotFoundError(errno.ENOENT, "no such device", path)
         device = self.devices[name]
         device.closed = 0
         return device
 
     def _real(self, text: str) -> str:
-        return text.format(**{name: name for name in self.devices})
+        return text.format(**self._paths)

@@ -26,6 +26,7 @@ from device_mapper_benches import (
 from device_oracle import Oracle
 
 from thinsim import loop
+from thinsim.block import kernel_view
 from thinsim.errors import BenchError, DeviceMapperError
 from thinsim.rig.host_file import host_allocation
 from thinsim.thin.status import parse_pool_status
@@ -140,7 +141,7 @@ async def test_a_deferred_removal_comes_about_at_umount(formatted: EmulatedBench
         await dm.message(POOL, 0, "delete 1")
     assert caught.value.errno == errno.EBUSY
     await command("umount", target)
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         await _until_gone(formatted, "thin")
     assert not dm.path("thin").is_symlink()
     await dm.message(POOL, 0, "delete 1")
@@ -186,7 +187,7 @@ async def test_what_a_discard_frees_on_the_host_is_what_the_ledger_says(emulated
 async def test_the_discard_granularity_is_the_data_block(emulated: EmulatedBench) -> None:
     await make_pool(emulated)
     await make_thin(emulated, "thin", 1)
-    limits = loop.discard_limits(emulated.dm.path("thin").resolve())
+    limits = kernel_view.discard_limits(emulated.dm.path("thin").resolve())
     assert limits.granularity == BLOCK
     assert limits.max_bytes >= BLOCK
 
@@ -255,7 +256,7 @@ async def test_a_terminated_daemon_takes_everything_with_it(tmp_path: Path) -> N
         links = [bench.dm.path(name) for name in ("thin", "snap")]
         server = bench.stack.dm_server.process
         server.send_signal(signal.SIGTERM)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             assert await server.wait() == 0
         assert not any(link.is_symlink() for link in links)
         volumes = str(tmp_path / "volumes")
@@ -280,7 +281,7 @@ async def test_a_killed_store_ends_writes_with_eio(tmp_path: Path) -> None:
             await trio.sleep(0.2)
             bench.stack.store_server.process.kill()
 
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(kill)
                 with failing(errno.EIO):

@@ -1,11 +1,14 @@
-"""A pool's life against answers recorded on Linux 6.1: modes, events, reloads, growth, held writes.
+"""A pool's life against answers recorded on Linux 6.1 (`make record-pool-life`).
 
-Left out of the recording is what Linux got wrong, a data device that grew twice when its read-only pool
-became writable, and looks at the pool while it was about to change.
+Modes, events, reloads, growth, held writes, full metadata, devices that fail, lost transactions, external
+origins, names. Left out of the recording is what Linux got wrong, a data device that grew twice when its
+read-only pool became writable, looks at the pool while it was about to change, and requests to devices that
+aren't there.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,10 +47,10 @@ def named(step: Step) -> Iterator[None]:
 
 @pytest.mark.parametrize("section", SECTIONS)
 async def test_a_recorded_life_gives_the_kernel_s_answers(
-    section: str, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+    section: str, tmp_path: Path, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with trio.open_nursery() as nursery:
-        life = Life(nursery)
+        life = Life(nursery, tmp_path)
         async with life.dm.running():
             for step in SECTIONS[section]:
                 answer: dict[str, Any] = await life.answer(step)

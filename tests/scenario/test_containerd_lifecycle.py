@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,16 +27,31 @@ Run = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Run]:
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first setting's block writes are recorded."""
+    return tmp_path_factory.mktemp("recorded") / "history.json.gz"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, history: Path) -> Mapping[str, Run]:
     """One run of each setting, by its word on the command line."""
     directory = tmp_path_factory.mktemp("containerd")
-    words = ["reproduce", "--subject", "containerd", "--rig", "emulated", "--repeatable"]
-    words += ["--dir", str(directory), "--container-mb", str(CONTAINER_MIB), "--json", "-"]
+    words = ["--subject", "containerd", "--rig", "emulated", "--repeatable", "--record", str(history)]
+    words += ["--dir", str(directory), "--container-mb", str(CONTAINER_MIB)]
+    of = reproduced(*words)
+    assert list(directory.iterdir()) == []
+    return of
+
+
+def reproduced(*words: str) -> dict[str, Run]:
     done = subprocess.run(
-        [sys.executable, "-m", "thinsim", *words], capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-m", "thinsim", "reproduce", *words, "--json", "-"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    assert list(directory.iterdir()) == []
     return {run["setting"]["slug"]: run for run in json.loads(done.stdout)["runs"]}
 
 
@@ -79,3 +95,15 @@ def test_repeatable_runs_use_the_same_blocks_in_every_phase(runs: Mapping[str, R
     assert set(used) == {"off", "on", "off-async", "on-async"}
     assert used["off"][-1] == ("image removed", 0)
     assert all(each == used["off"] for each in used.values())
+
+
+def test_what_containerd_wrote_is_recorded_and_gives_its_numbers_again_without_it(
+    runs: Mapping[str, Run], history: Path
+) -> None:
+    played = reproduced("--rig", "process", "--history", str(history), "--setting", "off")
+    assert after_each_phase(played["off"]) == after_each_phase(runs["off"])
+
+
+def after_each_phase(run: Run) -> dict[str, tuple[int, ...]]:
+    measured = ("pool_used_blocks", "host_allocated")
+    return {sample["phase"]: tuple(sample[name] for name in measured) for sample in run["samples"]}

@@ -1,6 +1,6 @@
 """Mappings as runs, and the cutting of discards."""
 
-from thinsim.thin.discard import DiscardRun, cut, unreferenced, whole_blocks
+from thinsim.thin.discard import DiscardRun, cut, requests, unreferenced, whole_blocks
 from thinsim.thin.mapping import Run, join, pack, unpack
 
 
@@ -53,3 +53,14 @@ def test_only_blocks_that_nobody_else_has_are_passed_down() -> None:
     assert list(unreferenced(run, lambda _: True)) == [(10, 5)]
     assert list(unreferenced(run, lambda _: False)) == []
     assert list(unreferenced(run._replace(shared=False), lambda _: False)) == [(10, 5)]
+
+
+def test_pieces_beside_the_last_one_go_down_in_one_request() -> None:
+    """As Linux 6.1 did in the histories random-0 and shared-1."""
+    assert list(requests([(14, 4), (19, 1), (18, 1), (20, 1)])) == [(14, 4), (18, 3)]
+    assert list(requests([(85, 1), (87, 2), (69, 8), (68, 1)])) == [(85, 1), (87, 2), (68, 9)]
+
+
+def test_pieces_beside_an_earlier_one_stay_requests_of_their_own() -> None:
+    assert list(requests([(4, 2), (10, 1), (6, 2)])) == [(4, 2), (10, 1), (6, 2)]
+    assert list(requests([])) == []

@@ -6,6 +6,7 @@ at every crash point, else at one of each commit.
 
 import os
 import random
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,6 +62,12 @@ class Commit(NamedTuple):
     after: View
 
 
+def split(log: list[tuple[int, bytes] | None]) -> list[list[tuple[int, bytes] | None]]:
+    """Return what each commit wrote; it ends with the superblock and a flush."""
+    ends = [at + 2 for at, write in enumerate(log) if write is not None and write[0] == 0]
+    return [log[begin:end] for begin, end in pairwise([0, *ends])]
+
+
 def history() -> list[Commit]:
     """Carry out a history that touches all kinds of blocks, noting what each commit writes."""
     commits: list[Commit] = []
@@ -71,12 +78,15 @@ def history() -> list[Commit]:
     def note() -> None:
         nonlocal view, store
         ram.commit()
-        if ram.metadata.log:
-            after = view_of(ram)
-            store.blocks = ram.metadata.blocks
-            commits.append(Commit(store, ram.metadata.log, view, after))
-            view, store = after, ram.metadata.copy()
-            ram.metadata.log = []
+        *repeated, last = split(ram.metadata.log or [])
+        for writes in repeated:  # before a metadata snapshot what is there is committed again
+            commits.append(Commit(store, writes, view, view))
+            store = store.copy()
+            store.content.update(write for write in writes if write is not None)
+        store.blocks = ram.metadata.blocks
+        commits.append(Commit(store, last, view, view_of(ram)))
+        view, store = commits[-1].after, ram.metadata.copy()
+        ram.metadata.log = []
 
     devices = {}
     for thin_id in range(3):

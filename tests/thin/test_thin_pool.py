@@ -190,11 +190,24 @@ def test_a_flush_commits_only_when_this_device_changed() -> None:
     assert device.plan_flush() == [Commit()]
 
 
-def test_an_unchanged_pool_has_nothing_to_commit() -> None:
+def test_a_pool_that_is_not_in_service_writes_nothing() -> None:
     ram = RamPool()
-    flushes = ram.metadata.flushes
+    ram.crash()
+    ram.metadata.fails = {"write", "flush"}
     ram.pool.commit()
-    assert (ram.pool.changed, ram.metadata.flushes) == (False, flushes)
+    assert ram.pool.mode is PoolMode.WRITE
+
+
+def test_a_pool_in_service_writes_its_superblock_though_nothing_has_changed() -> None:
+    ram = RamPool()
+    assert not ram.pool.changed
+    ram.metadata.log = []
+    ram.pool.commit()
+    assert [entry and entry[0] for entry in ram.metadata.log] == [None, 0, None]
+    ram.metadata.fails = {"write"}
+    with pytest.raises(DeviceMapperError):
+        ram.pool.commit()
+    assert (ram.pool.mode, ram.pool.status().needs_check) == (PoolMode.READ_ONLY, True)
 
 
 def test_a_crash_before_the_commit_leaves_the_last_one() -> None:

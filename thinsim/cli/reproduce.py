@@ -73,7 +73,7 @@ from thinsim.vm.probe import probe_vm
 @click.option(
     "--repeatable",
     is_flag=True,
-    help="The same block counts every time: one processor, a fixed seed, ext4 without journal.",
+    help="The same block counts every time: one processor, a fixed seed, ext4 not on the clock.",
 )
 @click.option("--keep", is_flag=True, help="Keep the files and logs; devices, mounts and servers still go.")
 @click.option(
@@ -124,7 +124,7 @@ def reproduce(
     notes.print(f"rig {choice.rig}: {choice.why}", highlight=False, soft_wrap=True)
     _check_fit(choice.rig, image, record, history, keep, guest_kernel)
     _check_setup(choice.rig, setup, sysconfig)
-    settings = _settings(subject, chosen, choice.rig, record, history)
+    settings = _settings(subject, chosen, choice.rig, history)
     request = Request(
         rig=choice.rig,
         settings=settings,
@@ -159,17 +159,15 @@ def reproduce(
     return 0
 
 
-def _settings(
-    subject: str, chosen: tuple[str, ...], rig: str, record: Path | None, history: Path | None
-) -> Sequence[Setting]:
+def _settings(subject: str, chosen: tuple[str, ...], rig: str, history: Path | None) -> Sequence[Setting]:
     known = [setting.slug for setting in SUBJECTS[subject]]
     for slug in chosen:
         if slug not in known:
             raise click.UsageError(f"--setting {slug}: of {subject} there are {', '.join(known)}")
     if subject != CORE and rig == "process":
         raise click.UsageError(f"--subject {subject} needs a rig with devices; the process rig has none")
-    if subject != CORE and (record or history):
-        raise click.UsageError("--record and --history are for the scenario of the core only")
+    if subject != CORE and history:
+        raise click.UsageError("--history plays on the core, whoever wrote it: no --subject beside it")
     return [setting for setting in SUBJECTS[subject] if not chosen or setting.slug in chosen]
 
 

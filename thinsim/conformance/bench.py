@@ -18,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from thinsim import loop
+from thinsim.block import kernel_view
 from thinsim.conformance import control, node_io
 from thinsim.conformance.answer import HELD, WAITS, Answer, Ending, Recording, Seen
 from thinsim.conformance.history import (
@@ -160,14 +161,14 @@ class _Run:
         self._suspended = Suspended()
         self._devices: dict[str, str] = {}
         self._waiting: list[threading.Thread] = []
-        self._discarded = loop.traffic(loops["data"].path)
+        self._discarded = kernel_view.traffic(loops["data"].path)
 
     def answer(self, operation: Operation) -> Answer:
         status, text, seen = (HELD, "", None) if self._suspended.holds(operation) else self._act(operation)
         for thread in self._waiting:
             thread.join(_SETTLE_SECONDS)
         self._waiting = [thread for thread in self._waiting if thread.is_alive()]
-        traffic = loop.traffic(self._loops["data"].path)
+        traffic = kernel_view.traffic(self._loops["data"].path)
         discards = (
             traffic.discards - self._discarded.discards,
             traffic.discarded_bytes - self._discarded.discarded_bytes,

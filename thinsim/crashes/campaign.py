@@ -83,11 +83,6 @@ class Campaign:
                 crashes.append(await self._crash(operation, profile, uncut, number, during=during))
         return crashes
 
-    def _plain(self, step: str) -> str:
-        """Leave the pool's name out."""
-        assert self._stage is not None
-        return step.replace(f"{self._stage.rig.shape.name}-", "")
-
     def _has_midst(self, step: str) -> bool:
         return self._rig == "emulated" and step.split(maxsplit=1)[0] in _COMMANDS
 
@@ -101,6 +96,7 @@ class Campaign:
         async with self._case(operation, profile) as case:
             before = await case.state()
             steps = await case.kill(self._victims, 0, during=False)
+            steps = [step.replace(f"{case.config.pool_name}-", "") for step in steps]
             await case.let_go()
             after = await case.state()
             async with case.opened() as snapshotter:
@@ -112,8 +108,7 @@ class Campaign:
     async def _crash(
         self, operation: Operation, profile: str, uncut: _Uncut, number: int, *, during: bool
     ) -> Crash:
-        step = self._plain(uncut.steps[number - 1])
-        finding = partial(Crash, operation.name, profile, number, step, during)
+        finding = partial(Crash, operation.name, profile, number, uncut.steps[number - 1], during)
         async with self._case(operation, profile) as case:
             await case.kill(self._victims, number, during=during)
             restarted = repaired = ""

@@ -50,8 +50,10 @@ class Countdown:
         if self.step(f"{act} {device}".rstrip()):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_die_beside_a_command)
-                await call()
-                die()
+                try:
+                    await call()
+                finally:
+                    die()
         return await call()
 
 

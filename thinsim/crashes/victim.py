@@ -5,6 +5,7 @@ Forked from a process that has loaded everything and runs nothing, one is there 
 """
 
 import json
+import logging
 import os
 import sys
 import traceback
@@ -132,6 +133,8 @@ async def _operate(request: Request) -> None:
 
 def main() -> None:
     """Fork victims, one after the other, until the input ends."""
+    # Each start finds what the one before has left, and says so.
+    logging.getLogger("thinsim.snapshotter").setLevel(logging.ERROR)
     for line in sys.stdin.buffer:
         request = Request(**json.loads(line))
         pid = os.fork()

@@ -1,7 +1,6 @@
 """From a pool's table to a pool in service: load what was saved last."""
 
 import errno
-from contextlib import suppress
 
 from thinsim.block.interface import BlockDevice
 from thinsim.dm.active_pool import ActivePool
@@ -14,26 +13,19 @@ from thinsim.units import bytes_of
 
 
 async def activate(table: PoolTable, metadata: BlockDevice, data: BlockDevice, run: Runner) -> ActivePool:
-    """Return the pool of *table* on two open devices; what was formatted is committed, or the pool is
-    read-only.
+    """Return the pool of *table* on two open devices; metadata of zeros is formatted.
 
     DeviceMapperError: EINVAL, EPERM as the engine; EILSEQ for damaged metadata; EIO, ENOSPC from the
     metadata device.
     """
-    pool = await _load(table, data, MetadataDevice(metadata), run)
-    if pool.engine.metadata.uncommitted:
-        with suppress(DeviceMapperError):  # it shows in the mode (pool_preresume)
-            await pool.commit()
-    return pool
+    store = MetadataDevice(metadata)
 
-
-async def _load(table: PoolTable, data: BlockDevice, metadata: MetadataDevice, run: Runner) -> ActivePool:
     def load() -> Pool:
         return Pool(
             table.features,
             table.block_size,
             None,  # the first resume grows it: until then nobody knows that the data device has so much
-            metadata,
+            store,
             low_water_blocks=table.low_water_blocks,
             data_can_discard=data.max_discard_bytes >= bytes_of(table.block_size),
             flush_data=data.flush,
@@ -47,4 +39,4 @@ async def _load(table: PoolTable, data: BlockDevice, metadata: MetadataDevice, r
         raise DeviceMapperError(
             error.errno or errno.EIO, f"Error creating metadata object: cannot use {table.metadata_dev}"
         ) from error
-    return ActivePool(engine, data, metadata, run)
+    return ActivePool(engine, data, store, run)

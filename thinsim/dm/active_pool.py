@@ -96,15 +96,15 @@ class ActivePool:
             return problems
 
     async def commit(self) -> None:
-        """Commit what has changed, if anything has."""
-        if not self.engine.changed:
-            return
-        async with self._changing():
-            if self.engine.changed:
+        """Commit: a pool in service writes its superblock even when nothing has changed."""
+        if self.engine.metadata.in_service or self.engine.changed:
+            async with self._changing():
                 await self._run(self.engine.commit)
 
     async def commit_or_log(self) -> None:
         """Commit where the kernel does not care whether it works: the mode shows it (pool_status)."""
+        if self.engine.mode > PoolMode.OUT_OF_DATA_SPACE:
+            return
         try:
             await self.commit()
         except DeviceMapperError as error:

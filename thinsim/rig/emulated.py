@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from thinsim import loop
+from thinsim.block import kernel_view
 from thinsim.dm.activity import Activity
 from thinsim.dm.emulated import EmulatedDeviceMapper
 from thinsim.dm.standing import dropin
@@ -69,5 +69,5 @@ async def stand_up(
             directory=directory,
             backing=lower,
             data_device=lower.data.path,
-            written_at_start=loop.traffic(lower.data.path).written_bytes,
+            written_at_start=kernel_view.traffic(lower.data.path).written_bytes,
         )

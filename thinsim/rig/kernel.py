@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from thinsim import loop
+from thinsim.block import kernel_view
 from thinsim.dm import kernel_metadata
 from thinsim.dm.activity import Activity
 from thinsim.dm.kernel import KernelDeviceMapper
@@ -74,7 +74,7 @@ async def stand_up(
             directory=directory,
             backing=pool.backing,
             data_device=pool.data_device,
-            written_at_start=loop.traffic(pool.data_device).written_bytes,
+            written_at_start=kernel_view.traffic(pool.data_device).written_bytes,
             place=pool.data_place,
             pool=pool,
             record=CommandRecord(programs),

@@ -15,7 +15,7 @@ import trio
 
 from fuse_backing.faults import FaultPlan
 from fuse_backing.ledger import LedgerEvent
-from thinsim import loop
+from thinsim.block import kernel_view
 from thinsim.dm.activity import Activity
 from thinsim.dm.interface import DeviceMapper
 from thinsim.rig.backing import DATA_FILE, DataBacking
@@ -93,7 +93,7 @@ class LoopRig(ABC):
 
     async def written_bytes(self) -> int:
         """The kernel's count of bytes written to the data device."""
-        return loop.traffic(self.data_device).written_bytes - self.written_at_start
+        return kernel_view.traffic(self.data_device).written_bytes - self.written_at_start
 
     async def set_faults(self, plan: FaultPlan) -> None:
         """Tell the backing store."""

@@ -6,15 +6,30 @@ memory and processors happen to give; small files come out of one preallocation 
 (fs/ext4/mballoc.c, locality groups); and the journal goes on by some blocks with every commit, of which
 there is one every five seconds (fs/jbd2), so that the slower machine writes more of it. A few blocks
 of a layer differ then from run to run, and from machine to machine.
+
+The journal stays: without one, a number of an inode is not given again for a minute or so
+(fs/ext4/ialloc.c, recently_deleted), and its length is again a matter of time.
 """
 
 import os
-from collections.abc import Iterator
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from thinsim.errors import EnvironmentLacksError
+
 _FS_BLOCK = 4096
 _SEED = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
+_COMMIT_SECONDS = 86400
+"""A commit comes with a sync, with unmounting, and when the journal is full; never for the time alone."""
+
+_MKFS = """#!/bin/sh
+{mkfs} "$@" || exit
+for device; do :; done
+exec {tune2fs} -E mount_opts=commit={seconds} "$device" >/dev/null
+"""
 _CONFIG = f"""[defaults]
 	base_features = sparse_super,large_file,filetype,resize_inode,dir_index,ext_attr
 	default_mntopts = acl,user_xattr,nodelalloc
@@ -25,7 +40,7 @@ _CONFIG = f"""[defaults]
 
 [fs_types]
 	ext4 = {{
-		features = extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize
+		features = has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize
 	}}
 """
 
@@ -45,21 +60,40 @@ def fs_options(block_bytes: int) -> str:
 
 @contextmanager
 def repeatable_ext4(directory: Path) -> Iterator[None]:
-    """Until the end: whatever this process starts runs on one processor, and mkfs has one configuration.
+    """Until the end: whatever this process starts runs on one processor, and finds a mkfs.ext4 of our own.
 
-    That configuration (mke2fs.conf(5), kept in *directory*) has ext4 mounted without delayed
-    allocation, so that blocks are chosen when a program writes, and without a journal.
+    With the configuration that it has (mke2fs.conf(5), kept in *directory* as it is itself) ext4 is
+    mounted without delayed allocation, so that blocks are chosen when a program writes; what no
+    configuration can say, that the journal is not committed for the time alone, it writes into the
+    superblock (tune2fs(8), mount_opts). EnvironmentLacksError without e2fsprogs.
     """
-    config = directory / "mke2fs.conf"
+    programs = directory / "repeatable"
+    programs.mkdir(mode=0o700)
+    config = programs / "mke2fs.conf"
     config.write_text(_CONFIG)
+    real = {name: _found(name) for name in ("mkfs.ext4", "tune2fs")}
+    mkfs = programs / "mkfs.ext4"
+    mkfs.write_text(_MKFS.format(mkfs=real["mkfs.ext4"], tune2fs=real["tune2fs"], seconds=_COMMIT_SECONDS))
+    mkfs.chmod(0o700)
     processors = os.sched_getaffinity(0)
-    before = os.environ.get("MKE2FS_CONFIG")
+    variables = {
+        "MKE2FS_CONFIG": str(config),
+        "PATH": f"{programs}:{os.environ.get('PATH', os.defpath)}",
+    }
+    before = {name: os.environ.get(name) for name in variables}
     with ExitStack() as undo:
         undo.callback(_run_on, processors)
         _run_on({min(processors)})
         undo.callback(_restore, before)
-        os.environ["MKE2FS_CONFIG"] = str(config)
+        os.environ |= variables
         yield
+
+
+def _found(program: str) -> str:
+    path = shutil.which(program)
+    if path is None:
+        raise EnvironmentLacksError(f"{program} is not in PATH (apt-get install e2fsprogs)")
+    return shlex.quote(path)
 
 
 def _run_on(processors: set[int]) -> None:
@@ -69,8 +103,9 @@ def _run_on(processors: set[int]) -> None:
             os.sched_setaffinity(int(thread.name), processors)
 
 
-def _restore(config: str | None) -> None:
-    if config is None:
-        os.environ.pop("MKE2FS_CONFIG", None)
-    else:
-        os.environ["MKE2FS_CONFIG"] = config
+def _restore(before: Mapping[str, str | None]) -> None:
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

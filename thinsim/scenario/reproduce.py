@@ -26,6 +26,7 @@ from thinsim.scenario.container_lifecycle import (
 )
 from thinsim.scenario.containerd import lifecycle as containerd
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin, devmapper_plugin, proxy_plugin
+from thinsim.scenario.containerd.recording import RecordedActivity
 from thinsim.scenario.containerd.server import check_installed
 from thinsim.scenario.image.archive import NO_IMAGE, Image, open_image
 from thinsim.scenario.image.built import build_image
@@ -149,7 +150,8 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
                 spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - begun
                 if image is not None and request.subject in _PLUGINS:
                     assert isinstance(rig, LoopRig), "an image is imported where there are devices"
-                    run = await _run_containerd(rig, setting, image, request, journal, progress)
+                    recorded = history if recording else None
+                    run = await _run_containerd(rig, setting, image, request, journal, progress, recorded)
                 else:
                     run = await run_lifecycle(
                         rig,
@@ -191,20 +193,29 @@ async def _run_containerd(
     request: Request,
     journal: Journal,
     progress: Progress,
+    history: BlockHistory | None,
 ) -> LifecycleResult:
     config = snapshotter_config(rig, setting, BASE_IMAGE_SIZE, _fs_options(request, rig.shape))
+    take_activity, recorded = rig.take_activity, None
+    if history is not None:
+        assert isinstance(rig, emulated.EmulatedRig), "only there every block write is seen"
+        recorded = RecordedActivity(rig.take_activity, rig.dm, rig.shape.name)
+        take_activity = recorded.take
     async with _PLUGINS[request.subject](rig, config, journal) as plugin:
-        return await containerd.run_containerd_lifecycle(
+        result = await containerd.run_containerd_lifecycle(
             rig,
             setting,
             image=image.path,
             container_bytes=request.container_bytes,
             plugin=plugin,
             sockets=rig.sockets,
-            take_activity=rig.take_activity,
+            take_activity=take_activity,
             journal=journal,
             progress=progress,
         )
+    if recorded is not None and history is not None:
+        recorded.fill(history)
+    return result
 
 
 def _fs_options(request: Request, shape: PoolShape) -> str:

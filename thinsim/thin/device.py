@@ -8,7 +8,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from thinsim.errors import DeviceMapperError
-from thinsim.thin.discard import MAX_RANGE, cut, unreferenced, whole_blocks
+from thinsim.thin.discard import MAX_RANGE, cut, requests, unreferenced, whole_blocks
 from thinsim.thin.ids import ThinId
 from thinsim.thin.mapping import Run, join, unpack
 from thinsim.thin.metadata.details import ThinRecord
@@ -197,18 +197,17 @@ class ThinDevice:
     def _unmap_and_hold(self, plan: DiscardPlan, mapped: list[Run]) -> None:
         """Unmap run by run, the first stage of two (process_prepared_discard_passdown_pt1)."""
         pool, metadata = self._pool, self._pool.metadata
+        passed: list[tuple[int, int]] = []
         for run in cut(mapped, self.record.snapshotted_time):
             metadata.remove_range(self.record, run.vblock, run.vblock + run.length)
             data_end = run.data_block + run.length
             metadata.increment(run.data_block, data_end)
             pool.in_flight.add(range(run.data_block, data_end))
             plan.held.append((run.data_block, data_end))
-            plan.steps += [
-                PassDown(data_block * self._block, blocks_long * self._block)
-                for data_block, blocks_long in unreferenced(
-                    run, lambda block: metadata.data.count(block) == 1
-                )
-            ]
+            passed += unreferenced(run, lambda block: metadata.data.count(block) == 1)
+        plan.steps += [
+            PassDown(first * self._block, count * self._block) for first, count in requests(passed)
+        ]
 
     def plan_flush(self) -> list[Step]:
         """Return a commit when this device changed since the last one, else a flush of the data device.

@@ -66,6 +66,26 @@ def unreferenced(run: DiscardRun, only_ours: Callable[[int], bool]) -> Iterator[
         yield start, end - start
 
 
+def requests(pieces: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield the (data block, length) that *pieces* of one discard are when they get to the data device.
+
+    They are plugged together (dm-thin.c, process_thin_deferred_bios), and there the block layer puts a
+    discard that goes on before or behind the last one into that (blk-merge.c, blk_attempt_plug_merge).
+    """
+    last: tuple[int, int] | None = None
+    for block, length in pieces:
+        if last is not None and block == last[0] + last[1]:
+            last = last[0], last[1] + length
+        elif last is not None and block + length == last[0]:
+            last = block, length + last[1]
+        else:
+            if last is not None:
+                yield last
+            last = block, length
+    if last is not None:
+        yield last
+
+
 def _pieces(vblock: int, data: int, length: int, shared: bool) -> Iterator[DiscardRun]:
     while length:
         piece = min(length, MAX_RANGE - vblock % MAX_RANGE, MAX_RANGE - data % MAX_RANGE)

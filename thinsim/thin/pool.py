@@ -6,6 +6,7 @@ devices. The metadata it reads and writes itself, on a store of 4 KiB blocks.
 
 import errno
 from collections.abc import Callable
+from contextlib import suppress
 
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import ThinDevice
@@ -76,7 +77,12 @@ class Pool(Transaction):
         self.modes.bind(features, low_water_blocks, loaded=loaded)
 
     def watch_metadata(self) -> None:
-        """A table was loaded: few metadata blocks are an event (dm_pool_register_metadata_threshold)."""
+        """A table was loaded: few metadata blocks are an event (dm_pool_register_metadata_threshold).
+
+        EINVAL when the metadata has failed.
+        """
+        if self.metadata.failed:
+            raise DeviceMapperError(errno.EINVAL, "Error registering metadata threshold")
         self.metadata.space.low_water_blocks = self._metadata_low_watermark()
         self.metadata.space.low_water = self.modes.note_low_metadata
 
@@ -111,11 +117,9 @@ class Pool(Transaction):
         """Carry out a message and commit; a failing commit shows in the mode only (pool_message)."""
         with self.changing(f"message {text!r}", ends_bio=False):
             dispatch(self, text)
-        if self.changed:
-            try:
+        if self.mode <= PoolMode.OUT_OF_DATA_SPACE:
+            with suppress(DeviceMapperError):
                 self.commit()
-            except DeviceMapperError:
-                return
 
     def create_thin(self, thin_id: int) -> None:
         """Create an empty device; EEXIST."""
@@ -134,9 +138,16 @@ class Pool(Transaction):
         self.metadata.set_transaction_id(current, new)
 
     def reserve_metadata_snap(self) -> None:
-        """Commit and keep the mappings as they are then, with their blocks, until released; EBUSY."""
-        if self.changed:
+        """Commit and keep the mappings as they are then, with their blocks, until released.
+
+        EBUSY when some are kept already. That commit's own error is not returned, but EPERM when the
+        metadata is read-only after it, EINVAL when the pool has failed.
+        """
+        with suppress(DeviceMapperError):
             self.commit()
+        if self.mode > PoolMode.OUT_OF_DATA_SPACE and not self.metadata.superblock.held_root:
+            number = errno.EINVAL if self.mode is PoolMode.FAIL else errno.EPERM
+            raise DeviceMapperError(number, "the metadata can't be written any more")
         self.metadata.reserve_snapshot()
 
     def release_metadata_snap(self) -> None:

@@ -15,6 +15,7 @@ from typing import Protocol
 import trio
 
 from thinsim import loop
+from thinsim.block import kernel_view
 from thinsim.dm.daemon.freeze import freeze, thaw
 from thinsim.dm.mapped_device import MappedDevice
 from thinsim.dm.nodes import MAPPER
@@ -102,7 +103,7 @@ class LoopNodes:
             wanted = max(node.device.granularity, 512)
             if node.granularity != wanted:
                 node.granularity = wanted
-                if not await trio.to_thread.run_sync(loop.is_claimed, node.loop.path):
+                if not await trio.to_thread.run_sync(kernel_view.is_claimed, node.loop.path):
                     await trio.to_thread.run_sync(loop.refresh_discards, node.loop)
         except OSError as error:
             raise DeviceMapperError(error.errno or errno.EIO, f"cannot refresh the node of {name}") from error
@@ -141,7 +142,7 @@ class LoopNodes:
         """Mounted or opened exclusively; plain opens can't be seen from here."""
         node = self._nodes.get(name)
         # On a thread: closing what was opened to look may write back through this very process.
-        return node is not None and await trio.to_thread.run_sync(loop.is_claimed, node.loop.path)
+        return node is not None and await trio.to_thread.run_sync(kernel_view.is_claimed, node.loop.path)
 
     async def freeze(self, name: str) -> None:
         """Freeze the mounted file system, or flush the loop device's cache."""

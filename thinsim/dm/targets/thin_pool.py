@@ -139,10 +139,13 @@ async def build(line: str, owner: object, lower: LowerDevices, pools: PoolObject
             await device.close()
         raise
     engine = pool.active.engine
-    if engine.features.ignore_discard != table.features.ignore_discard:
+    try:
+        if engine.features.ignore_discard != table.features.ignore_discard:
+            raise DeviceMapperError(errno.EINVAL, "Discard support cannot be disabled once enabled")
+        engine.watch_metadata()
+    except DeviceMapperError:
         await pools.release(pool)
-        raise DeviceMapperError(errno.EINVAL, "Discard support cannot be disabled once enabled")
-    engine.watch_metadata()
+        raise
     # The block size of a reload is validated and ignored.
     return ThinPoolTarget(replace(table, block_size=engine.block_size), pool, pools)
 

@@ -43,7 +43,7 @@ def find_setup(name: str, sysconfig: Path | None) -> Setup:
             name,
             lambda journal: partial(on_logical_volumes, asked),
             config_toml(asked.pool_device, discard_blocks=False),
-            asked.notes,
+            (f"DEVS={asked.device}: a loop device on the backing store stands for it", *asked.notes),
         )
     raise InvalidValueError(f"set-up {name!r} has no file to read" if sysconfig else f"no set-up {name!r}")
 

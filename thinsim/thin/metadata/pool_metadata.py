@@ -24,7 +24,7 @@ class PoolMetadata(MetadataTransaction):
     def create_thin(self, thin_id: ThinId) -> None:
         """Create an empty device; EEXIST."""
         self._check_new(thin_id)
-        self.uncommitted = True
+        self._change()
         root = self.trees.bottom.empty()
         self.superblock.mapping_root, _ = self.trees.top.insert(self.superblock.mapping_root, thin_id, root)
         self._add_record(thin_id, 0)
@@ -37,7 +37,7 @@ class PoolMetadata(MetadataTransaction):
             raise DeviceMapperError(errno.ENODATA, f"the pool has no thin {origin}")
         if self.superblock.time >= MAX_TIME:
             raise DeviceMapperError(errno.EINVAL, f"the pool has seen its {MAX_TIME} snapshots")
-        self.uncommitted = True
+        self._change()
         self.space.increment(root, root + 1)
         self.superblock.mapping_root, _ = self.trees.top.insert(self.superblock.mapping_root, thin_id, root)
         self.superblock.time += 1
@@ -49,10 +49,11 @@ class PoolMetadata(MetadataTransaction):
 
     def delete(self, thin_id: ThinId) -> None:
         """Remove a device and its mappings. ENODATA, then EBUSY while it is open."""
+        self.in_service = True
         record = self._load_record(thin_id)
         if record.open_count:
             raise DeviceMapperError(errno.EBUSY, f"thin {thin_id} is open")
-        self.uncommitted = True
+        self._change()
         del self._records[thin_id]
         details_root = self.trees.details.remove(self.superblock.details_root, thin_id)
         if details_root is not None:
@@ -120,7 +121,7 @@ class PoolMetadata(MetadataTransaction):
 
     def insert(self, record: ThinRecord, vblock: int, data_block: int) -> None:
         """Map *vblock*; the data block it was mapped to loses a reference."""
-        self.uncommitted = True
+        self._change()
         packed = pack(data_block, self.superblock.time)
         self.superblock.mapping_root, new = self.trees.insert(
             self.superblock.mapping_root, record.thin_id, vblock, packed
@@ -130,7 +131,7 @@ class PoolMetadata(MetadataTransaction):
 
     def remove_range(self, record: ThinRecord, begin: int, end: int) -> None:
         """Unmap the virtual blocks from *begin* to before *end*; their data blocks lose a reference."""
-        self.uncommitted = True
+        self._change()
         trees, thin_id = self.trees, record.thin_id
         tree = self._find_tree(thin_id)
         if tree is None:
@@ -155,38 +156,40 @@ class PoolMetadata(MetadataTransaction):
 
     def allocate(self) -> int | None:
         """Take the next free data block, None when there is none before a commit."""
-        self.uncommitted = True
+        self._change()
         return self.data.allocate()
 
     def increment(self, begin: int, end: int) -> None:
         """Add a reference to the data blocks from *begin* to before *end*."""
-        self.uncommitted = True
+        self._change()
         self.data.increment(begin, end)
 
     def decrement(self, begin: int, end: int) -> None:
         """Drop a reference to the data blocks from *begin* to before *end*."""
-        self.uncommitted = True
+        self._change()
         self.data.decrement(begin, end)
 
     # The pool.
 
     def set_transaction_id(self, current: int, new: int) -> None:
         """Set the user's transaction id; EINVAL when *current* isn't the present one."""
+        self.in_service = True
         if current != self.superblock.transaction_id:
             raise DeviceMapperError(
                 errno.EINVAL, f"transaction id is {self.superblock.transaction_id}, not {current}"
             )
-        self.uncommitted = True
+        self._change()
         self.superblock.transaction_id = new
 
     def reserve_snapshot(self) -> None:
         """Commit, and hold the trees as they are then; EBUSY when a snapshot is held already."""
+        self.in_service = True
         if self.superblock.held_root:
             raise DeviceMapperError(
                 errno.EBUSY, f"metadata snapshot already held at block {self.superblock.held_root}"
             )
         self.commit()
-        self.uncommitted = True
+        self._change()
         self.space.increment(LOCATION, LOCATION + 1)
         held_root, copy, _ = self._manager.shadow(LOCATION, Superblock)
         copy.data_space_map = copy.metadata_space_map = SpaceMapRoot()
@@ -196,10 +199,11 @@ class PoolMetadata(MetadataTransaction):
 
     def release_snapshot(self) -> None:
         """Let the metadata snapshot go; EINVAL when none is held."""
+        self.in_service = True
         held_root = self.superblock.held_root
         if not held_root:
             raise DeviceMapperError(errno.EINVAL, "no metadata snapshot is held")
-        self.uncommitted = True
+        self._change()
         copy = self.blocks.get(held_root, Superblock)
         self.superblock.held_root = 0
         self.trees.top.delete(copy.mapping_root)
@@ -209,13 +213,13 @@ class PoolMetadata(MetadataTransaction):
     def extend_data(self, blocks: int) -> None:
         """Let the data space map have *blocks* blocks, not fewer than now."""
         if blocks > self.data.nr_blocks_running:
-            self.uncommitted = True
+            self._change()
             self.data.extend(blocks - self.data.nr_blocks_running)
 
     def extend_metadata(self, blocks: int) -> None:
         """Let the metadata space map have *blocks* blocks, not fewer than now."""
         if blocks > self.space.nr_blocks:
-            self.uncommitted = True
+            self._change()
             self.space.extend(blocks - self.space.nr_blocks)
             self._set_reserve()
 
@@ -224,6 +228,7 @@ class PoolMetadata(MetadataTransaction):
         return root
 
     def _check_new(self, thin_id: ThinId) -> None:
+        self.in_service = True
         known = thin_id in self._records
         if known or self.trees.details.lookup(self.superblock.details_root, thin_id) is not None:
             raise DeviceMapperError(errno.EEXIST, f"thin {thin_id} exists")

@@ -39,6 +39,10 @@ class MetadataTransaction:
     ) -> None:
         self.blocks = BlockCache(store, cache_blocks)
         self.before_commit: Callable[[], None] = lambda: None
+        self.failed = False
+        """It could not be read anew by ``abort``: nothing is asked of it any more (fail_io)."""
+        self.in_service = False
+        """A change was asked for since the metadata was opened: from then on every commit writes."""
         self.uncommitted = False
         self._records: dict[ThinId, ThinRecord] = {}
         if any(self.blocks.fetch(LOCATION)):
@@ -52,9 +56,10 @@ class MetadataTransaction:
     def commit(self) -> None:
         """Make the running transaction durable: the data device, all blocks, then the superblock.
 
-        Does nothing when nothing has changed since the last commit, or since the metadata was opened.
+        Does nothing until the metadata is in service; then it writes the superblock even of a transaction
+        without changes (dm-thin-metadata.c, __commit_transaction).
         """
-        if not self.uncommitted:
+        if not self.in_service:
             return
         self.before_commit()
         self._write_changed_details()
@@ -70,15 +75,19 @@ class MetadataTransaction:
 
         As in the kernel all else that is in memory stays as it was: the transaction id, and every device
         that was open or had changed, even one that was created in the lost transaction. It can be opened,
-        has no mappings, and counts those that are gone. When this raises, nothing can be told of the pool
-        any more.
+        has no mappings, and counts those that are gone. When this raises, the metadata has failed for good;
+        the second time it is EINVAL.
         """
+        if self.failed:
+            raise OSError(errno.EINVAL, "the metadata has failed")
         for record in self._records.values():
             record.lost_changes |= record.changed
             record.changed = False
         lost = self.superblock
         self.blocks.reset()
+        self.failed = True
         self._open(lost.data_block_size)
+        self.failed = False
         self.superblock.time, self.superblock.transaction_id = lost.time, lost.transaction_id
         self.uncommitted = False
 
@@ -109,6 +118,9 @@ class MetadataTransaction:
     def used_blocks(self) -> int:
         """Metadata blocks that are not free, the reserve included: what the status line calls used."""
         return self.space.nr_blocks - self.free_blocks
+
+    def _change(self) -> None:
+        self.in_service = self.uncommitted = True
 
     def _format(self, data_block_size: int) -> None:
         blocks = min(self.blocks.store.blocks, MAX_METADATA_BLOCKS)
