@@ -33,7 +33,7 @@ async def test_a_server_has_its_peak_memory_and_its_bytes_under_its_role() -> No
     server = subprocess.Popen([sys.executable, "-c", _HOLD, "fuse_backing"])
     try:
         async with counted() as costs:
-            with trio.fail_after(30):
+            with trio.fail_after(60):
                 while (await _io(server.pid)) < 64 << 20:
                     await trio.sleep(0.05)
                 await trio.sleep(0.3)

@@ -90,7 +90,7 @@ async def test_a_history_that_leaves_its_disk_suspended_comes_to_an_end(tmp_path
         Look(),
     )
     history = replace(random_history(1, 1), data_kib=4096, operations=operations)
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         answers = (await EngineBench(tmp_path).record(history)).answers
     assert [answer.status for answer in answers] == [0, 0, 0, 0, HELD, 0]
     assert answers[4].devices == answers[2].devices

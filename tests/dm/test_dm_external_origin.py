@@ -102,7 +102,7 @@ async def test_a_thin_device_of_the_same_pool_can_be_the_origin(dm: LocalDeviceM
         await other.write(offset, piece)
         expected[offset : offset + len(piece)] = piece
 
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             for block in range(6):
                 nursery.start_soon(write, block * BLOCK + 512, b"x" * BLOCK)

@@ -158,7 +158,7 @@ async def test_a_suspend_without_flush_gives_held_writes_back(
     dm: LocalDeviceMapper, devices: dict[str, FaultyBlockDevice]
 ) -> None:
     volume = dm.volume("thin")
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(volume.write, 0, b"x" * (10 * BLOCK))
             await dm.wait("pool", 0)

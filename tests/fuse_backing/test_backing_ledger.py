@@ -197,7 +197,7 @@ async def test_events_recorded_without_python_wake_subscribers() -> None:
             await trio.to_thread.run_sync(ledger.account.record, 1, index, 0, 3, 0, 4096, 4096, 4096, 0, 1, 0)
 
         nursery.start_soon(punch_elsewhere)
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             item = await anext(items)
         assert isinstance(item, LedgerEvent)
         assert (item.file, item.freed) == ("a", 4096)

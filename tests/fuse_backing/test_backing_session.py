@@ -78,7 +78,7 @@ class OneFile(FileOperations):
 
 @asynccontextmanager
 async def mount(operations: FileOperations, path: Path) -> AsyncIterator[Session]:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with mounted(operations, path, fsname="a,b\\c é", subtype="fuse_backing_test") as session:
             yield session
 

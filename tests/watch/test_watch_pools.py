@@ -50,7 +50,7 @@ async def test_a_pool_under_watch_tells_of_use_leak_devices_and_discards(tmp_pat
             subprocess.run(["blkdiscard", "--length", str(4 * BLOCK), stack.dm.path(thin)], check=True)
             now = await watch.look()
             assert (now.used, now.host, now.leaked, now.given_back) == (6 * BLOCK, 6 * BLOCK, 0, 4 * BLOCK)
-            with trio.fail_after(30):
+            with trio.fail_after(60):
                 while not watch.events:
                     await trio.sleep(0.01)
             assert sum(event.freed for event in watch.events) == 4 * BLOCK
