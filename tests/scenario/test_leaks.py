@@ -1,4 +1,4 @@
-"""containerd's known space faults, each with its own behaviour and mended, on both rigs: a row of the table."""
+"""containerd's known space faults, as it does them and mended, on both rigs: a row of the table each."""
 
 import json
 from collections.abc import AsyncIterator
