@@ -39,6 +39,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", mark)
 
 
+_POOL_FIXTURES = "thin_pool, backing_store, snapshotter, assert_no_leak"
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Check for leaks at the end of a test marked ``no_leak``: as a failure of it, not of its tear-down."""
@@ -52,6 +55,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 @pytest.fixture(autouse=True)
 def _thinsim_no_leak(request: pytest.FixtureRequest) -> None:
     if request.node.get_closest_marker("no_leak"):
+        if "thinsim_bench" not in request.fixturenames:
+            pytest.fail(f"no_leak: the test has no pool; take one of {_POOL_FIXTURES}", pytrace=False)
         request.node.stash[_CHECK] = request.getfixturevalue("assert_no_leak")
 
 

@@ -67,6 +67,15 @@ def test_what_one_does_not_have_is_not_compared() -> None:
     assert between(before, document(series("b", [1.0] * 6))) == []
 
 
+def test_nothing_against_nothing_is_the_same_and_something_against_it_has_no_ratio() -> None:
+    nothing = document(series("a", [0.0] * 6))
+    some = document(series("a", [3.0] * 6))
+    assert [each.verdict for each in between(nothing, nothing)] == [Verdict.SAME]
+    assert [each.verdict for each in between(nothing, some)] == [Verdict.FROM_NOTHING]
+    neither = document(series("a", [None] * 6))
+    assert between(neither, neither) == []
+
+
 def test_environments_that_differ_are_named() -> None:
     one = document(series("a", [1.0]), kernel="6.1", python="3.11")
     other = document(series("a", [1.0]), kernel="6.12", python="3.11", libc="2.36")

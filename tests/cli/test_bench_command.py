@@ -41,6 +41,9 @@ def test_every_row_has_a_figure_a_round_and_discards_only_where_there_are_some(m
     punches = {
         each["contender"]: each["figures"] for each in found["series"] if each["row"] == "hole punches"
     }
+    assert {"peak memory, bench", "read by bench", "written by bench"} <= {
+        each["row"] for each in found["series"]
+    }
     assert punches["process/core/off"] == [0]
     assert punches["process/core/on"][0] > 0
 

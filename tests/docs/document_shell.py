@@ -134,7 +134,8 @@ def filled(text: str, stage: Stage) -> str:
 
     Of words to choose from, as in ``--rig auto|emulated``, it is the first.
     """
-    fill = {**stage.fill, **case_of(stage, text).fill}
+    case = case_of(stage, text)
+    fill = {**stage.fill, **case.fill}
 
     def word(match: re.Match[str]) -> str:
         name = match[1]
@@ -142,6 +143,8 @@ def filled(text: str, stage: Stage) -> str:
             raise ValueError(f"{text!r}: say in document_stages.py what {name} is")
         return fill[name]
 
+    for shown, smaller in case.instead.items():
+        text = text.replace(shown, smaller)
     chosen = re.sub(r"(?<=\s)(\w+)(?:\|\w+)+", r"\1", text)
     return re.sub(r"(?<![\w$./-])\[?([A-Z][A-Z_]{2,})\b(?!=)(?:\.\.\.|\])*", word, chosen)
 

@@ -11,6 +11,8 @@ from thinsim.scenario.recording import BUNDLED
 GUEST = "needs a guest with a kernel of its own, minutes where it is emulated"
 NEWER = "takes a kernel of bookworm-backports from the network and boots it in a guest"
 NIGHTLY = "make documents-nightly"
+LIVE = "runs with each of two rigs, whose numbers are compared"
+SAME_COUNTS = "make same-counts"
 MAIN_JOB = "tests/docs/test_main_job.py"
 
 SMALL = "--image app.tar --container-mb 4"
@@ -21,13 +23,14 @@ SMALL = "--image app.tar --container-mb 4"
 class Case:
     """What is special about the commands that begin with *words*.
 
-    *fill* has words for placeholders, *more* is put behind the command, *before* and *after* are lines of
-    shell around it, *status* is what it exits with. *service* is for one that serves until it is ended: it
-    runs in the background from *before* to *after*.
+    *fill* has words for placeholders, *instead* smaller sizes for those shown, *more* is put behind the
+    command, *before* and *after* are lines of shell around it, *status* is what it exits with. *service* is
+    for one that serves until it is ended: it runs in the background from *before* to *after*.
     """
 
     words: str
     fill: dict[str, str] = field(default_factory=dict)
+    instead: dict[str, str] = field(default_factory=dict)
     more: str = ""
     before: str = ""
     after: str = ""
@@ -86,6 +89,15 @@ until ctr version > /dev/null 2>&1; do kill -0 $SERVICE; sleep 0.1; done"""
 _COLLECT = 'ctr leases delete --sync "$(ctr leases create)"'
 
 STAGES = {
+    "benchmarks.md": Stage(
+        cases=(
+            Case(
+                "thinsim bench",
+                instead={"-mb 40": "-mb 5", "-mb 10": "-mb 4", "-mb 20": "-mb 4"},
+                more="--rounds 1 --warm-up 0",
+            ),
+        ),
+    ),
     "README.md": Stage(
         prepare=_APP
         + "thinsim baseline save container-exit --rig process --rounds 1 -o thinsim-baseline.json",
@@ -184,6 +196,8 @@ EXEMPT = (
     Exempt("get-started.md", "sudo make reproduce", "runs in a clone", MAIN_JOB),
     Exempt("get-started.md", "make reproduce", "runs in a clone, without root", MAIN_JOB),
     Exempt("commands.md", "thinsim vm run", GUEST, NIGHTLY),
+    Exempt("containerd.md", "thinsim reproduce --subject containerd --repeatable", LIVE, SAME_COUNTS),
+    Exempt("rigs.md", "thinsim reproduce --repeatable", LIVE, SAME_COUNTS),
     Exempt("rigs.md", "thinsim reproduce --rig vm", GUEST, NIGHTLY),
     Exempt("commands.md", "apt-get download", NEWER, NIGHTLY),
     Exempt("commands.md", "depmod", NEWER, NIGHTLY),

@@ -10,6 +10,7 @@ from shown_output import missing, shape
         ("demo  stands  2 GiB  138.8 MiB  0 B", " demo stands 2 GiB  0 B  137 KiB"),
         ("299M\timages/disk", "0\timages/disk"),
         ("0 4194304 thin-pool 0 1650/16384 - rw", "0 8192 thin-pool 3 1/2 - rw"),
+        ("rig emulated, Linux 6.18.44-fc-v595; blocks", "rig emulated, Linux 6.1.0-56-amd64; blocks"),
         ("/tmp/demo/mnt: served by process 13027", "/var/x/mnt: served by process 1"),
         ("  0 B |    ▓▓▓▓ ████|", "256 MiB |                |"),
         ("22 2026-11-24T04:08:35.371 punch disk offset 8", "9 2027-01-01T00:00:00.1 punch disk offset 0"),

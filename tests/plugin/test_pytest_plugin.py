@@ -82,6 +82,23 @@ def test_a_leak_fails_the_marked_test_and_names_its_owner(inner: pytest.Pytester
     )
 
 
+def test_a_refusal_is_shown_at_the_test_s_own_line_and_nothing_of_what_is_below(
+    inner: pytest.Pytester,
+) -> None:
+    inner.makepyfile("def test_it(snapshotter):\n    snapshotter.remove('gone')\n")
+    done = inner.runpytest_subprocess()
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines([">       snapshotter.remove('gone')", "E  *snapshot 'gone' does not exist"])
+    assert "trio" not in done.stdout.str().partition("FAILURES")[2]
+
+
+def test_a_mark_that_looks_at_no_pool_is_an_error(inner: pytest.Pytester) -> None:
+    inner.makepyfile("import pytest\n\n@pytest.mark.no_leak\ndef test_it(): pass\n")
+    done = inner.runpytest_subprocess()
+    done.assert_outcomes(errors=1)
+    done.stdout.fnmatch_lines(["no_leak: the test has no pool; take one of thin_pool, *"])
+
+
 def test_the_config_file_of_containerd_is_taken_and_a_mark_goes_before_it(
     inner: pytest.Pytester, tmp_path: Path
 ) -> None:

@@ -76,7 +76,6 @@ def test_less_than_ever_is_better() -> None:
         (2.0, 0.004, None),  # a machine that is half as fast
         (1.0, 0.001, ChangeKind.SLOWER),  # one that is twice as fast
         (0.5, 0.002, ChangeKind.BETTER),
-        (0.04, 0.002, None),  # too short to tell
     ],
 )
 def test_discards_are_compared_as_a_ratio_to_what_the_machine_can(
@@ -84,6 +83,14 @@ def test_discards_are_compared_as_a_ratio_to_what_the_machine_can(
 ) -> None:
     now = scenario(variant(discard_seconds=discards), machine_seconds=machine)
     assert [each for each, _ in changes(now, scenario(variant()))] == ([kind] if kind else [])
+
+
+def test_short_discards_are_told_from_long_ones_and_not_from_each_other() -> None:
+    short = scenario(variant(discard_seconds=0.01))
+    assert changes(scenario(variant(discard_seconds=0.04)), short) == []
+    ((kind, text),) = changes(scenario(variant(discard_seconds=0.1)), short)
+    assert kind == ChangeKind.SLOWER
+    assert text.endswith("a ratio of 2.00, more than 1.5")
 
 
 def test_other_discards_than_before_are_not_compared() -> None:

@@ -1,4 +1,4 @@
-"""Every scenario that comes with thinsim, on the rig without mounts; and the real ones on mounts."""
+"""Every scenario that comes with thinsim, on the rig without mounts and on real ones."""
 
 from pathlib import Path
 
@@ -8,9 +8,6 @@ from thinsim.scenario.file import library
 from thinsim.scenario.file.loading import parse
 from thinsim.scenario.file.run import Request, ScenarioResult, run_scenario
 from thinsim.scenario.image import build_image
-
-REAL = ("busy-device", "crash-in-remove", "lying-device", "pool-full", "xfs")
-"""Where mounts, the FUSE store or a file system's own ways make a difference."""
 
 
 class Silent:
@@ -44,7 +41,7 @@ async def test_what_a_scenario_says_holds_without_mounts(name: str, tmp_path: Pa
 
 
 @pytest.mark.rig
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("name", library.names())
 async def test_what_a_scenario_says_holds_on_real_mounts(name: str, tmp_path: Path) -> None:
     assert_all_holds(await run(name, "emulated", tmp_path))
     assert list(tmp_path.iterdir()) == []

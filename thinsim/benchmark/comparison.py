@@ -16,6 +16,7 @@ class Verdict(StrEnum):
     SAME = "no difference seen"
     """The interval holds 1."""
     ONE_SIDED = "only one has it"
+    FROM_NOTHING = "from 0, no ratio"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def between(first: Benchmark, second: Benchmark) -> list[Compared]:
     found = []
     for series in first.series:
         other = second.find(series.row, series.contender, series.sizes)
-        if other is not None:
+        if other is not None and (series.known or other.known):
             ratio = None
             if series.known and other.known:
                 ratio = median_interval(other.known).over(median_interval(series.known))
@@ -72,15 +73,16 @@ def _of_rounds(reference: Series, series: Series) -> Interval | None:
 
 
 def _compared(first: Series, second: Series, ratio: Interval | None) -> Compared:
+    before, after = _interval(first.known), _interval(second.known)
     return Compared(
         row=second.row,
         unit=second.unit,
         contender=second.contender,
         sizes=second.sizes,
-        first=_interval(first.known),
-        second=_interval(second.known),
+        first=before,
+        second=after,
         ratio=ratio,
-        verdict=_verdict(ratio, second.more_is_better),
+        verdict=_verdict(before, after, ratio, second.more_is_better),
     )
 
 
@@ -88,9 +90,13 @@ def _interval(figures: Sequence[float]) -> Interval | None:
     return median_interval(figures) if figures else None
 
 
-def _verdict(ratio: Interval | None, more_is_better: bool) -> Verdict:
-    if ratio is None:
+def _verdict(
+    first: Interval | None, second: Interval | None, ratio: Interval | None, more_is_better: bool
+) -> Verdict:
+    if first is None or second is None:
         return Verdict.ONE_SIDED
+    if ratio is None:
+        return Verdict.SAME if first == second else Verdict.FROM_NOTHING
     if ratio.low <= 1 <= ratio.high:
         return Verdict.SAME
     return Verdict.BETTER if (ratio.low > 1) == more_is_better else Verdict.WORSE

@@ -3,13 +3,13 @@
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
-from thinsim.benchmark.costs import CONTAINERD, DEVICE_MAPPER, STORE, Costs
+from thinsim.benchmark.costs import BENCH, CONTAINERD, DEVICE_MAPPER, STORE, Costs
 from thinsim.benchmark.rounds import Row
 from thinsim.measure.sample import StepSample
 from thinsim.scenario.container_lifecycle import LifecycleResult, Phase
 
 _MEBIBYTE = 1 << 20
-_ROLES = (STORE, DEVICE_MAPPER, CONTAINERD)
+_ROLES = (BENCH, STORE, DEVICE_MAPPER, CONTAINERD)
 _REMOVALS = (Phase.REMOVE_CONTAINER, Phase.REMOVE_IMAGE)
 
 _Samples = Sequence[StepSample]
@@ -40,8 +40,14 @@ _OF_SAMPLES: Mapping[Row, Callable[[_Samples], float | None]] = {
 _CPU = Row("processor time, all processes", "s", False)
 _CPU_OF = {role: Row(f"processor time, {role}", "s", False) for role in _ROLES}
 _MEMORY_OF = {role: Row(f"peak memory, {role}", "MiB", False) for role in _ROLES}
+_READ_BY = {role: Row(f"read by {role}", "MiB", False) for role in _ROLES}
+_WRITTEN_BY = {role: Row(f"written by {role}", "MiB", False) for role in _ROLES}
 
-ROWS: Sequence[Row] = (*_OF_SAMPLES, _CPU, *_CPU_OF.values(), *_MEMORY_OF.values())
+ROWS: Sequence[Row] = (
+    *_OF_SAMPLES,
+    _CPU,
+    *(row for of_role in (_CPU_OF, _MEMORY_OF, _READ_BY, _WRITTEN_BY) for row in of_role.values()),
+)
 
 
 def figures_of(run: LifecycleResult, costs: Costs) -> dict[Row, float | None]:
@@ -52,6 +58,8 @@ def figures_of(run: LifecycleResult, costs: Costs) -> dict[Row, float | None]:
         cost = costs.by_role.get(role)
         found[_CPU_OF[role]] = None if cost is None else cost.cpu
         found[_MEMORY_OF[role]] = None if cost is None else cost.memory / _MEBIBYTE
+        found[_READ_BY[role]] = None if cost is None else cost.read / _MEBIBYTE
+        found[_WRITTEN_BY[role]] = None if cost is None else cost.written / _MEBIBYTE
     return found
 
 

@@ -33,27 +33,28 @@ def print_benchmark(console: Console, document: Benchmark) -> None:
 
 
 def print_comparison(console: Console, first: Benchmark, second: Benchmark) -> None:
-    """Print one table of all that both have, and in what their environments differ."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("sizes", "contender", ""):
-        table.add_column(heading)
-    for heading in ("A", "B", "B to A", "interval"):
-        table.add_column(heading, justify="right")
-    table.add_column("")
+    """Print a table a size of all that either has, and in what their environments differ."""
     found = between(first, second)
-    for each in found:
-        style = _MARKS.get(each.verdict)
-        table.add_row(
-            each.sizes,
-            each.contender,
-            f"{each.row}, {each.unit}".rstrip(", "),
-            _number(each.first),
-            _number(each.second),
-            _number(each.ratio),
-            _range(each.ratio),
-            f"[{style}]{each.verdict}[/{style}]" if style else str(each.verdict),
-        )
-    console.print(table)
+    for sizes in dict.fromkeys(each.sizes for each in found):
+        table = Table(box=None, title=sizes, title_justify="left", pad_edge=False)
+        for heading in ("", "contender"):
+            table.add_column(heading)
+        for heading in ("A", "B", "B to A", "interval"):
+            table.add_column(heading, justify="right")
+        table.add_column("")
+        for each in (each for each in found if each.sizes == sizes):
+            style = _MARKS.get(each.verdict)
+            table.add_row(
+                f"{each.row}, {each.unit}".rstrip(", "),
+                each.contender,
+                _number(each.first),
+                _number(each.second),
+                _number(each.ratio),
+                _range(each.ratio),
+                f"[{style}]{each.verdict}[/{style}]" if style else str(each.verdict),
+            )
+        console.print(table)
+        console.print()
     console.print(_explanation(each.ratio for each in found), highlight=False)
     for difference in differences(first, second):
         console.print(f"the environments differ in {difference}", highlight=False, markup=False)
@@ -80,6 +81,8 @@ def _cells(compared: Sequence[Compared]) -> Iterable[str]:
 
 def _explanation(ratios: Iterable[Interval | None]) -> str:
     least = min((ratio.confidence for ratio in ratios if ratio is not None), default=0.0)
+    if not least:
+        return "One round does not tell how sure a ratio is: give --rounds more."
     return f"a–b: holds the ratio's median with {least:.0%} at least; coloured where it does not hold 1."
 
 

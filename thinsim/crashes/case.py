@@ -70,6 +70,7 @@ class Case:
     async def arrange(self, victims: Victims, steps_of: Mapping[str, Sequence[str]]) -> None:
         """Make the world that the operation finds; *steps_of* operations that are cut short before it."""
         operation = self._operation
+        of_the_held: dict[str, str] = {}
         async with self.opened() as snapshotter:
             for name, parent, kind in (
                 ("base", "", Kind.COMMITTED),
@@ -83,11 +84,13 @@ class Case:
                 device = snapshotter.device_of(key).name
                 await self.stage.write(device, _NUMBERS[name])
                 if name == operation.holds:
+                    # As long as it is held nothing else can look at it.
+                    of_the_held[name] = await self.stage.content(device)
                     await self._held.enter_async_context(self.stage.rig.holding_open(device))
                 if kind is Kind.COMMITTED:
                     await snapshotter.commit(name, key)
             await operation.arrange(snapshotter)
-        self.known = await contents(self.stage, await self.state())
+        self.known = {**await contents(self.stage, await self.state()), **of_the_held}
         for name, step in operation.crashes:
             await self._cut_short(victims, OPERATIONS[name], step, steps_of[name])
         if operation.rebooted:

@@ -8,7 +8,7 @@ from thinsim.regression.baseline import ScenarioBaseline, VariantBaseline
 from thinsim.units import format_size
 
 SHORTEST = 0.05
-"""Seconds of discards below which a ratio says nothing."""
+"""Seconds of discards that anything shorter is taken for: a ratio of less says nothing."""
 
 
 class ChangeKind(StrEnum):
@@ -141,8 +141,9 @@ def speed_ratio(
 ) -> float | None:
     """Return what discards cost now against then, each as a multiple of what a fixed work took.
 
-    None where there is nothing long enough to compare, or the number of discards has changed.
+    None where both are too short to compare, or the number of discards has changed.
     """
-    if variant.discards != known.discards or min(variant.discard_seconds, known.discard_seconds) < SHORTEST:
+    seconds, before = variant.discard_seconds, known.discard_seconds
+    if variant.discards != known.discards or max(seconds, before) <= SHORTEST:
         return None
-    return (variant.discard_seconds / now.machine_seconds) / (known.discard_seconds / then.machine_seconds)
+    return (max(seconds, SHORTEST) / now.machine_seconds) / (max(before, SHORTEST) / then.machine_seconds)

@@ -27,7 +27,7 @@ FIXED: Mapping[str, Any] = {
     "discard_committed": True,
     "discard_inactive": True,
     "discard_later": True,
-    "discard_step": "256MiB",
+    "discard_step": "1MiB",
     "remove_unforced": True,
     "require_passdown": True,
     "exact_usage": True,

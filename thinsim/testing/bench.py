@@ -27,6 +27,9 @@ from thinsim.testing.portal import Portal
 from thinsim.thin.mapping import Run
 from thinsim.thin.status import PoolStatus, parse_pool_status
 
+__tracebackhide__ = True
+"""pytest: a failure is shown at the test's own line."""
+
 
 class _Silent:
     def say(self, text: str) -> None: ...

@@ -8,6 +8,11 @@ from typing import Generic, TypeVar
 
 import trio
 
+from thinsim.errors import ThinsimError
+
+__tracebackhide__ = True
+"""pytest: a failure is shown at the test's own line."""
+
 _Held = TypeVar("_Held")
 _Result = TypeVar("_Result")
 
@@ -47,8 +52,14 @@ class Portal(Generic[_Held]):
         return self._held
 
     def call(self, work: Callable[..., Awaitable[_Result]], *arguments: object) -> _Result:
-        """Return what *work* returns; it runs in the portal's thread."""
-        return trio.from_thread.run(work, *arguments, trio_token=self._token)
+        """Return what *work* returns; it runs in the portal's thread.
+
+        A ThinsimError explains itself: what it went through there is left out.
+        """
+        try:
+            return trio.from_thread.run(work, *arguments, trio_token=self._token)
+        except ThinsimError as error:
+            raise error.with_traceback(None)  # noqa: B904 (the same error)
 
     def _run(self) -> None:
         try:
