@@ -195,6 +195,7 @@ EXEMPT = (
     Exempt("get-started.md", "make reproduce", "runs in a clone, without root", MAIN_JOB),
     Exempt("commands.md", "thinsim vm run", GUEST, NIGHTLY),
     Exempt("rigs.md", "thinsim reproduce --rig vm", GUEST, NIGHTLY),
+    Exempt("benchmarks.md", "thinsim vm run", GUEST, NIGHTLY),
     Exempt("commands.md", "apt-get download", NEWER, NIGHTLY),
     Exempt("commands.md", "depmod", NEWER, NIGHTLY),
     Exempt("commands.md", "thinsim conformance record --kernel", NEWER, NIGHTLY),
