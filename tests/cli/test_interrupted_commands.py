@@ -1,0 +1,46 @@
+"""Ctrl-C in the midst of commands that take long: exit status 130, a line that says so, nothing left."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LONG = {
+    "run": ("run", "churn", "--rig", "process"),
+    "bench": ("bench", "--contender", "process/core/on"),
+    "ci": ("ci", "churn", "--rig", "process", "--baseline"),
+}
+
+
+@pytest.mark.parametrize("command", LONG)
+def test_a_command_that_is_interrupted_gives_everything_back(command: str, tmp_path: Path) -> None:
+    words = [*LONG[command]]
+    if words[-1] == "--baseline":
+        (tmp_path / "baseline").write_text(
+            '{"kind": "thinsim baseline", "format": 1, "environment": {}, "scenarios": []}'
+        )
+        words.append(str(tmp_path / "baseline"))
+    work = tmp_path / "work"
+    work.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "thinsim", *words, "--dir", str(work)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if "pool created" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    out, rest = process.communicate(timeout=60)
+    assert process.returncode == 130, "".join(said) + rest
+    assert "ending: giving back what was taken" in rest
+    assert rest.endswith("thinsim: interrupted\n")
+    assert "Traceback" not in rest
+    assert out == ""
+    assert list(work.iterdir()) == []
