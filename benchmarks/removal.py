@@ -31,8 +31,8 @@ BLOCK = 64 << 10
 CONTENDERS: Mapping[str, Mapping[str, object]] = {
     "one call, one verb at a time (containerd)": {},
     "one call, concurrent": {"concurrent": True},
-    "steps of 8 MiB, concurrent": {"concurrent": True, "discard_step": "8MiB"},
-    "steps of 1 MiB, concurrent": {"concurrent": True, "discard_step": "1MiB"},
+    "steps up to 256 MiB, concurrent": {"concurrent": True, "discard_step": "256MiB"},
+    "steps up to 16 MiB, concurrent": {"concurrent": True, "discard_step": "16MiB"},
 }
 ALONE = "prepare alone"
 

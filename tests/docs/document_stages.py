@@ -199,6 +199,7 @@ EXEMPT = (
     Exempt("containerd.md", "thinsim reproduce --subject containerd --repeatable", LIVE, SAME_COUNTS),
     Exempt("rigs.md", "thinsim reproduce --repeatable", LIVE, SAME_COUNTS),
     Exempt("rigs.md", "thinsim reproduce --rig vm", GUEST, NIGHTLY),
+    Exempt("benchmarks.md", "thinsim vm run", GUEST, NIGHTLY),
     Exempt("commands.md", "apt-get download", NEWER, NIGHTLY),
     Exempt("commands.md", "depmod", NEWER, NIGHTLY),
     Exempt("commands.md", "thinsim conformance record --kernel", NEWER, NIGHTLY),

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 _CHANGES = (
+    (re.compile(r"^Time: .*"), "Time:"),  # parts, longest first
     (re.compile(r"\|[ █▓▒░]*\|"), "|▒|"),
     (re.compile(r"[█▓▒░·]+"), "▒"),
     (re.compile(r"─+"), "─"),
