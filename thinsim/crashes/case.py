@@ -1,7 +1,7 @@
 """One case of the campaign: a pool with the world that an operation finds, and victims in it."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import trio
@@ -12,7 +12,7 @@ from thinsim.crashes.stage import Stage
 from thinsim.crashes.state import State, look
 from thinsim.crashes.victim import Request
 from thinsim.crashes.victims import Victims
-from thinsim.errors import BenchError
+from thinsim.errors import BenchError, DeviceMapperError
 from thinsim.rig.journal import read_journal
 from thinsim.rig.recovery import recover
 from thinsim.snapshotter.config import Config
@@ -23,6 +23,7 @@ _BASE_IMAGE_SIZE = "64MiB"
 _NUMBERS: Mapping[str, int] = {"base": 1, "layer": 2, "running": 3, "leaving": 4, "top": 5}
 """Which content each snapshot adds."""
 _KILLED = -9
+_PATIENCE = 5
 
 
 class Case:
@@ -103,9 +104,10 @@ class Case:
         """Close the device that somebody had open, and wait until what waited for that has happened."""
         await self._held.aclose()
         dm = self.stage.rig.dm
-        with trio.move_on_after(5):
-            for node in await dm.list():
-                while node in await dm.list() and (await dm.info(node)).deferred_remove:
+        for node in await dm.list():
+            # Its going answers, too.
+            with trio.move_on_after(_PATIENCE), suppress(DeviceMapperError):
+                while (await dm.info(node)).deferred_remove:
                     await trio.sleep(0.01)
 
     async def kill(self, victims: Victims, die_at: int, *, during: bool) -> Sequence[str]:

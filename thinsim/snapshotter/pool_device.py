@@ -126,6 +126,11 @@ class PoolDevice:
         info = await self._info(name)
         return info is not None and info.live_table
 
+    async def is_suspended(self, name: str) -> bool:
+        """Whether *name* is there and suspended; one whose removal was deferred may go at any moment."""
+        info = await self._info(name)
+        return info is not None and info.suspended
+
     async def usage(self, name: str) -> Bytes:
         """Return the bytes that *name* maps, shared blocks included, from its status line."""
         fields = (await self._dm.status(name)).split()

@@ -90,7 +90,7 @@ class Repair:
     async def _resume_all(self) -> None:
         """First of all: on a suspended device everything else would hang."""
         for name in await self._own_nodes():
-            if (await self._dm.info(name)).suspended:
+            if await self._pool.is_suspended(name):
                 await self._mend(name, "suspended", "resumed", partial(self._dm.resume, name))
 
     async def _devices_nobody_has(self) -> None:
