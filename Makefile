@@ -16,7 +16,7 @@ C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/binding/*.c fuse_backing/n
 C_HEADERS := $(wildcard fuse_backing/binding/*.h fuse_backing/native/*.h)
 
 .PHONY: setup packages reproduce test test-vm storm lint format clean
-.PHONY: bench-backing bench-engine campaign-metadata setup-vm pictures check-dist record-dmsetup soak-dmsetup
+.PHONY: bench-backing bench-engine campaign-metadata campaign-crashes bench-removal setup-vm pictures check-dist record-dmsetup soak-dmsetup
 .PHONY: conformance-nightly conformance-record fidelity same-counts documents-nightly
 .PHONY: record-pool-life
 .PHONY: proto
@@ -159,6 +159,15 @@ campaign-metadata: setup
 	THINSIM_CAMPAIGN=1 THINSIM_EXAMPLES=100 THINSIM_SUBSETS=40 THINSIM_CORRUPTIONS=1500 \
 	    $(BIN)/python -m pytest -q tests/thin/test_thin_metadata_histories.py \
 	    tests/thin/test_thin_metadata_crashes.py tests/thin/test_thin_metadata_damage.py $(TEST_ARGUMENTS)
+
+# As root, the better part of an hour: the snapshotter killed before and in the midst of every step.
+campaign-crashes: setup
+	$(BIN)/thinsim snapshotter crashes
+	$(BIN)/thinsim snapshotter crashes --rig emulated
+
+# Minutes, as root: how long a prepare waits while a large device is discarded.
+bench-removal: setup
+	$(BIN)/python -m benchmarks.removal
 
 bench-engine: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'

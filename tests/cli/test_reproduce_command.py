@@ -65,6 +65,12 @@ def test_a_leak_beyond_the_limit_has_an_exit_status_of_its_own(tmp_path: Path) -
         (["--rig", "process", "--image", "IMAGE"], 2, "--image needs a rig that mounts"),
         (["--rig", "process", "--record", "FILE"], 2, "--record needs a rig that mounts"),
         (["--rig", "process", "--history", "/nowhere/h"], 1, "/nowhere/h: no such block history"),
+        (["--rig", "process", "--subject", "containerd"], 2, "needs a rig with devices"),
+        (
+            ["--rig", "process", "--subject", "containerd", "--history", "FILE"],
+            2,
+            "--history plays on the core",
+        ),
         (["--rig", "process", "--dir", "/nowhere"], 1, "/nowhere"),
         (["--rig", "nonsense"], 2, "nonsense"),
         (["--fail-on-leak", "lots"], 2, "invalid size"),

@@ -13,7 +13,7 @@ from thinsim.conformance.compare import Behaviour, compare, errno_of
 from thinsim.conformance.duel import Duel
 from thinsim.conformance.engine_bench import EngineBench
 from thinsim.conformance.fidelity import fidelity_page
-from thinsim.conformance.history import Discard, Dmsetup, History, Write
+from thinsim.conformance.history import Discard, Dmsetup, History, Look, Write
 from thinsim.conformance.random_histories import random_history
 from thinsim.conformance.recordings import read_recordings, write_recordings
 from thinsim.conformance.shrink import shortest
@@ -184,3 +184,25 @@ def test_a_path_that_is_missing_has_another_errno_in_later_kernels() -> None:
     ]
     for expected, found in ((no_device, missing), (missing, invalid), (invalid, no_device)):
         assert whys("engine", answered(history, expected), answered(history, found)) == [""]
+
+
+WAITING = replace(
+    HISTORY,
+    operations=(Write("t1", 0, 512, 1), Discard("t1", 0, 512), Look()),
+)
+
+
+def test_what_waits_behind_a_held_write_is_explained_and_so_is_what_follows() -> None:
+    full, freed = {"pool": POOL}, {"pool": POOL.replace("3/1024", "2/1024")}
+    kernel = Recording(
+        WAITING, "Linux", (Answer(-2, "", full), Answer(0, "", freed), Answer(0, "", freed)), None
+    )
+    node = Recording(WAITING, "node", (Answer(-2, "", full), Answer(-2, "", full), Answer(0, "", full)), None)
+    why = "a write that waits for space holds up what comes to its device after it"
+    assert whys("emulated", kernel, node) == [why] * 3
+    assert whys("engine", kernel, node) == [""] * 3
+
+
+def test_what_waits_without_a_held_write_is_not_explained() -> None:
+    kernel, node = (answered(WAITING, Answer(status), Answer(0)) for status in (0, -2))
+    assert whys("emulated", kernel, node) == [""]

@@ -74,9 +74,21 @@ def test_a_suspended_pool_or_thin_device_answers(name: str) -> None:
 
 def test_devices_below_are_resumed_first() -> None:
     suspended = Suspended()
-    for name in ("pool", "t1", "disk"):
-        suspended.note(("suspend", f"{{{name}}}"), LINES)
-    assert suspended.below_first == ["disk", "pool", "t1"]
+    lines = {**LINES, "a-thin": LINES["t1"]}
+    for name in ("a-thin", "pool", "t1", "disk"):
+        suspended.note(("suspend", f"{{{name}}}"), lines)
+    assert suspended.below_first == ["disk", "pool", "a-thin", "t1"]
+
+
+@pytest.mark.parametrize("verb", ["suspend", "resume"])
+def test_a_thin_device_waits_for_its_suspended_pool(verb: str) -> None:
+    suspended = Suspended()
+    suspended.note(("suspend", "{t1}"), LINES)
+    assert not suspended.holds(Dmsetup((verb, "{t1}")))
+    suspended.note(("suspend", "{pool}"), LINES)
+    assert suspended.holds(Dmsetup((verb, "{t1}")))
+    assert not suspended.holds(Dmsetup((verb, "{pool}")))
+    assert not suspended.holds(Dmsetup(("remove", "{t1}")))
 
 
 async def test_a_history_that_leaves_its_disk_suspended_comes_to_an_end(tmp_path: Path) -> None:

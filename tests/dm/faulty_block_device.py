@@ -6,11 +6,12 @@ import threading
 
 
 class FaultyBlockDevice:
-    """A BlockDevice; *fails* names the operations that raise EIO from now on."""
+    """A BlockDevice; *fails* names the operations that raise EIO from now on, *fails_once* those next."""
 
     def __init__(self, size: int, max_discard_bytes: int | None = None) -> None:
         self.content = bytearray(size)
         self.fails: set[str] = set()
+        self.fails_once: set[str] = set()
         self.log: list[tuple[object, ...]] = []
         self.closed = 0
         self.crash_after: int | None = None
@@ -51,5 +52,6 @@ class FaultyBlockDevice:
         assert not self.closed, f"{operation} on a closed device"
         self.pass_on.wait()
         self.log.append((operation, *arguments))
-        if operation in self.fails:
+        if operation in self.fails | self.fails_once:
+            self.fails_once.discard(operation)
             raise OSError(errno.EIO, os.strerror(errno.EIO))

@@ -221,6 +221,28 @@ async def test_a_failed_write_maps_nothing_and_leaks_its_block_as_the_kernel_doe
     assert check(pool.dm.pool("pool").engine) == ["data block 0: 1 references, but 0 uses: leaked"]
 
 
+async def test_blocks_beside_one_that_fails_are_written_and_mapped_as_the_kernel_does() -> None:
+    async with running_pool(on_thread) as pool:
+        await pool.dm.create("disk", "0 160 linear data 0\n160 8 error\n168 856 linear data 168")
+        await pool.dm.create("pool", f"0 {8 * 128} thin-pool metadata /dev/mapper/disk 128 0")
+        await pool.dm.message("pool", 0, "create_thin 1")
+        await pool.dm.create("thin", f"0 {16 * 128} thin /dev/mapper/pool 1")
+        await refusal(errno.EIO, pool.write, "thin", 0, 4)
+        assert await pool.dm.status("thin") == f"0 {16 * 128} thin {3 * 128} {4 * 128 - 1}"
+        assert check(pool.dm.pool("pool").engine) == ["data block 1: 1 references, but 0 uses: leaked"]
+        written = b"x" * BLOCK + bytes(BLOCK) + b"x" * 2 * BLOCK
+        assert await pool.dm.volume("thin").read(0, 4 * BLOCK) == written
+        # Of the block that failed, too, everything was written that could be.
+        assert pool.data.content[BLOCK : 2 * BLOCK].count(b"x") == BLOCK - 8 * 512
+
+
+async def test_an_error_that_does_not_come_again_leaves_nothing_of_a_write_mapped(pool: Pool) -> None:
+    await pool.start("thin")
+    pool.data.fails_once = {"write"}
+    await refusal(errno.EIO, pool.write, "thin", 0, 4)
+    assert await pool.dm.status("thin") == f"0 {16 * 128} thin 0 -"
+
+
 async def test_a_failed_read_is_eio_and_a_failed_passdown_is_none(pool: Pool) -> None:
     await pool.start("thin")
     await pool.write("thin", 0)

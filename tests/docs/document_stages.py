@@ -11,6 +11,8 @@ from thinsim.scenario.recording import BUNDLED
 GUEST = "needs a guest with a kernel of its own, minutes where it is emulated"
 NEWER = "takes a kernel of bookworm-backports from the network and boots it in a guest"
 NIGHTLY = "make documents-nightly"
+LIVE = "runs with each of two rigs, whose numbers are compared"
+SAME_COUNTS = "make same-counts"
 MAIN_JOB = "tests/docs/test_main_job.py"
 
 SMALL = "--image app.tar --container-mb 4"
@@ -194,6 +196,8 @@ EXEMPT = (
     Exempt("get-started.md", "sudo make reproduce", "runs in a clone", MAIN_JOB),
     Exempt("get-started.md", "make reproduce", "runs in a clone, without root", MAIN_JOB),
     Exempt("commands.md", "thinsim vm run", GUEST, NIGHTLY),
+    Exempt("containerd.md", "thinsim reproduce --subject containerd --repeatable", LIVE, SAME_COUNTS),
+    Exempt("rigs.md", "thinsim reproduce --repeatable", LIVE, SAME_COUNTS),
     Exempt("rigs.md", "thinsim reproduce --rig vm", GUEST, NIGHTLY),
     Exempt("benchmarks.md", "thinsim vm run", GUEST, NIGHTLY),
     Exempt("commands.md", "apt-get download", NEWER, NIGHTLY),

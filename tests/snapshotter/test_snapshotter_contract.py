@@ -259,6 +259,7 @@ async def test_close_twice(snapshotter: Snapshotter) -> None:
     await snapshotter.close()
 
 
+@pytest.mark.rigs("process")  # where there are mounts, test_snapshotter_mounted has it with files
 async def test_128_layers(snapshotter: Snapshotter) -> None:
     parent = ""
     for number in range(128):

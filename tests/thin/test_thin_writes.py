@@ -236,3 +236,33 @@ def test_without_zeroing_a_provisioned_block_is_mapped_before_its_data_is_writte
     snap.abandon(plan)
     assert ram.blocks_of(2)[0] == 0, "a block that breaks sharing is mapped afterwards"
     assert ram.problems() == ["data block 3: 1 references, but 0 uses: leaked"]
+
+
+def test_the_parts_of_a_write_are_its_steps_block_by_block() -> None:
+    ram = RamPool()
+    device = ram.thin(1)
+    ram.write_blocks(device, 1)
+    parts = list(device.plan_write(100, 3 * BLOCK).parts())
+    assert [(part.begin, part.length) for part in parts] == [
+        (0, BLOCK - 100),
+        (BLOCK - 100, BLOCK),
+        (2 * BLOCK - 100, BLOCK),
+        (3 * BLOCK - 100, 100),
+    ]
+    assert [part.steps for part in parts] == [
+        [ZeroData(BLOCK, BLOCK), WriteData(0, BLOCK + 100, BLOCK - 100)],
+        [WriteData(0, 0, BLOCK)],
+        [WriteData(0, 2 * BLOCK, BLOCK)],
+        [ZeroData(3 * BLOCK, BLOCK), WriteData(0, 3 * BLOCK, 100)],
+    ]
+    assert [part.insert is None for part in parts] == [False, True, False, False]
+
+
+def test_of_an_abandoned_write_the_blocks_that_were_written_are_mapped() -> None:
+    ram = RamPool()
+    device = ram.thin(1)
+    plan = device.plan_write(0, 3 * BLOCK)
+    first, _, last = plan.inserts
+    device.abandon(plan, [first, last])
+    assert ram.blocks_of(1) == {0: 0, 2: 2}
+    assert ram.problems() == ["data block 1: 1 references, but 0 uses: leaked"]

@@ -164,10 +164,10 @@ def _settings(subject: str, chosen: tuple[str, ...], rig: str, history: Path | N
     for slug in chosen:
         if slug not in known:
             raise click.UsageError(f"--setting {slug}: of {subject} there are {', '.join(known)}")
-    if subject != CORE and rig == "process":
-        raise click.UsageError(f"--subject {subject} needs a rig with devices; the process rig has none")
     if subject != CORE and history:
         raise click.UsageError("--history plays on the core, whoever wrote it: no --subject beside it")
+    if subject != CORE and rig == "process":
+        raise click.UsageError(f"--subject {subject} needs a rig with devices; the process rig has none")
     return [setting for setting in SUBJECTS[subject] if not chosen or setting.slug in chosen]
 
 

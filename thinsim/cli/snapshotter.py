@@ -3,6 +3,7 @@
 import click
 
 from thinsim.cli.snapshotter_crashes import crashes
+from thinsim.cli.snapshotter_leaks import leaks
 from thinsim.cli.snapshotter_repair import repair
 from thinsim.cli.snapshotter_serve import serve
 
@@ -13,5 +14,6 @@ def snapshotter() -> None:
 
 
 snapshotter.add_command(crashes)
+snapshotter.add_command(leaks)
 snapshotter.add_command(repair)
 snapshotter.add_command(serve)

@@ -45,6 +45,7 @@ from thinsim.thin.metadata.dump import xml_lines
 
 ENGINE = "engine"
 _WAIT_SECONDS = 0.3
+_COMMAND_SECONDS = 60.0
 _FILE_NUMBER = re.compile(r"\b0:0\b")  # files have no number
 _READ_PIECE = 1 << 20
 
@@ -125,9 +126,12 @@ class _Run:
 
     async def _ask(self, words: tuple[str, ...]) -> tuple[int, str]:
         try:
-            text = await self._dmsetup(*(self._real(word) for word in words))
+            with trio.move_on_after(_COMMAND_SECONDS) as limit:
+                text = await self._dmsetup(*(self._real(word) for word in words))
         except KernelError as error:
             return 1, f"{ERRNO_TEXT}{error.errno}"
+        if limit.cancelled_caught:
+            return WAITS, ""
         self._suspended.note(words, self._lines)
         return 0, text
 

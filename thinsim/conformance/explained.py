@@ -4,24 +4,33 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from thinsim.conformance.answer import WAITS, Recording
 from thinsim.conformance.compare import ERRNO_TEXT, Behaviour, Comparison, errno_of
-from thinsim.conformance.history import Dmsetup, History, Operation
+from thinsim.conformance.history import Dmsetup, Operation
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     subjects: tuple[str, ...]
-    fits: Callable[[Comparison, Operation | None, History], bool]
+    fits: Callable[[Comparison, Operation | None, Recording], bool]
     why: str
+    lasting: bool = False
+    """What differs later in the history follows from it."""
 
 
-def _refused_discard(comparison: Comparison, operation: Operation | None, history: History) -> bool:
-    ignores = any("ignore_discard" in trait for trait in history.traits)
+def _refused_discard(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+    ignores = any("ignore_discard" in trait for trait in expected.history.traits)
     refused = comparison.behaviour is Behaviour.DISCARD and comparison.expected == f"{errno.EOPNOTSUPP:d}"
     return ignores and refused and comparison.found in ("0", f"{errno.EINVAL:d}")
 
 
-def _missing_path(comparison: Comparison, operation: Operation | None, history: History) -> bool:
+def _behind_a_held_write(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+    requests = (Behaviour.WRITE, Behaviour.READ, Behaviour.DISCARD, Behaviour.FLUSH)
+    waits = comparison.behaviour in requests and comparison.found.strip() == str(WAITS)
+    return waits and any(answer.status == WAITS for answer in expected.answers[: comparison.index])
+
+
+def _missing_path(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
     table = operation.words[-1] if isinstance(operation, Dmsetup) else ""
     errnos = tuple(errno_of(text.partition(" ")[2]) for text in (comparison.expected, comparison.found))
     wanted = (f"{ERRNO_TEXT}{errno.ENOENT:d}", f"{ERRNO_TEXT}{errno.ENODEV:d}")
@@ -40,12 +49,28 @@ _KNOWN = (
         "`ignore_discard`: the node is a loop device, whose BLKDISCARD succeeds and does nothing "
         "(EINVAL past its end); the kernel's refuses with EOPNOTSUPP",
     ),
+    _Known(
+        ("emulated",),
+        _behind_a_held_write,
+        "a write that waits for space holds up what comes to its device after it: the node is a loop device, "
+        "which serves one request at a time, the kernel's serves the others; what follows differs with that",
+        lasting=True,
+    ),
 )
 
 
-def explanation(comparison: Comparison, operation: Operation | None, subject: str, history: History) -> str:
-    """Return why *subject* differs here, as far as it is known; empty if it isn't."""
-    for known in _KNOWN:
-        if subject in known.subjects and known.fits(comparison, operation, history):
-            return known.why
-    return ""
+class Explainer:
+    """Why *subject* differs from *expected*, the kernel's recording; asked in the order of the history."""
+
+    def __init__(self, subject: str, expected: Recording) -> None:
+        self._subject = subject
+        self._expected = expected
+        self._lasting = ""
+
+    def why(self, comparison: Comparison, operation: Operation | None) -> str:
+        """Return why there is a difference, as far as it is known; empty if it isn't."""
+        for known in _KNOWN:
+            if self._subject in known.subjects and known.fits(comparison, operation, self._expected):
+                self._lasting = self._lasting or (known.why if known.lasting else "")
+                return known.why
+        return self._lasting

@@ -34,9 +34,12 @@ class State(StrEnum):
 
 STATES = {
     State.FULL: "every block mapped",
-    State.SPARSE: "every second block mapped",
+    State.SPARSE: "one block in sixteen mapped",
     State.SHARED: "every block mapped, and shared with a snapshot",
 }
+SPARSE_STEP = 16
+"""Of so many blocks one is mapped where they are sparse."""
+
 _LENGTHS = {"4K": 4 << 10, "64K": 64 << 10, "1M": 1 << 20, "128M": 128 << 20}
 _WHOLE = "all"
 

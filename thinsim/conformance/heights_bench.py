@@ -5,14 +5,15 @@ import fcntl
 import mmap
 import os
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 
 from thinsim.block.linux import BLKDISCARD
-from thinsim.conformance.heights import BLOCK, DEVICE, Answer, Case, Measured, Requests, State
+from thinsim.conformance.heights import BLOCK, DEVICE, SPARSE_STEP, Answer, Case, Measured, Requests, State
 from thinsim.measure.ranges import subtract, total
 from thinsim.rig.backing import DATA_FILE
 from thinsim.rig.bare_nodes import BareNodesRig
@@ -22,7 +23,8 @@ from thinsim.rig.loop_rig import flush_device
 from thinsim.thin.status import parse_pool_status, parse_thin_status
 from thinsim.units import SECTOR_SIZE, Bytes, Sectors, sectors
 
-_THIN, _SNAPSHOT = 1, 2
+_THIN, _ORIGIN = 1, 2
+_AT_ONCE = 16
 
 
 def shape_for(name: str) -> PoolShape:
@@ -40,32 +42,42 @@ async def measure(
 ) -> Measured:
     """Carry the cases out on *rig*, whose pool is empty, and leave it empty."""
     answers = {}
+    pool = rig.shape.name
+    if any(case.state is State.SHARED for case in wanted):
+        # Written once: each case has a snapshot of it.
+        async with _thin(rig, _ORIGIN) as origin:
+            await trio.to_thread.run_sync(_write, rig.dm.path(origin), range(DEVICE // BLOCK), False)
     for number, case in enumerate(wanted, 1):
-        answers[case.name] = await _carry_out(rig, case)
+        if case.state is State.SHARED:
+            await rig.dm.message(pool, 0, f"create_snap {_THIN} {_ORIGIN}")
+        async with _thin(rig, _THIN, new=case.state is not State.SHARED) as name:
+            answers[case.name] = await _carry_out(rig, name, case)
+        await rig.dm.message(pool, 0, f"delete {_THIN}")
         say(f"{number}/{len(wanted)} {case.name}")
+    if any(case.state is State.SHARED for case in wanted):
+        await rig.dm.message(pool, 0, f"delete {_ORIGIN}")
     return Measured(source, answers)
 
 
-async def _carry_out(rig: BareNodesRig, case: Case) -> Answer:
+@asynccontextmanager
+async def _thin(rig: BareNodesRig, thin_id: int, *, new: bool = True) -> AsyncIterator[str]:
+    """Have a thin device active; yields its name."""
     pool = rig.shape.name
-    name = f"{pool}-discarded"
-    await rig.dm.message(pool, 0, f"create_thin {_THIN}")
-    await rig.dm.create(name, f"0 {sectors(DEVICE)} thin /dev/mapper/{pool} {_THIN}")
-    blocks = case.blocks()
-    mapped = blocks[::2] if case.state is State.SPARSE else blocks
-    await trio.to_thread.run_sync(_write, rig.dm.path(name), mapped)
-    if case.state is State.SHARED:
-        await rig.dm.suspend(name)
-        await rig.dm.message(pool, 0, f"create_snap {_SNAPSHOT} {_THIN}")
-        await rig.dm.resume(name)
+    name = f"{pool}-{thin_id}"
+    if new:
+        await rig.dm.message(pool, 0, f"create_thin {thin_id}")
+    await rig.dm.create(name, f"0 {sectors(DEVICE)} thin /dev/mapper/{pool} {thin_id}")
+    yield name
+    await rig.dm.remove(name, retry=True)
+
+
+async def _carry_out(rig: BareNodesRig, name: str, case: Case) -> Answer:
+    if case.state is not State.SHARED:
+        sparse = case.state is State.SPARSE
+        await trio.to_thread.run_sync(_write, rig.dm.path(name), case.blocks(), sparse)
     before = await _look(rig, name)
     await trio.to_thread.run_sync(_discard, rig.dm.path(name), case.offset, case.length)
-    after = await _look(rig, name)
-    await rig.dm.remove(name, retry=True)
-    await rig.dm.message(pool, 0, f"delete {_THIN}")
-    if case.state is State.SHARED:
-        await rig.dm.message(pool, 0, f"delete {_SNAPSHOT}")
-    return after.since(before)
+    return (await _look(rig, name)).since(before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +130,21 @@ def _difference(after: Requests, before: Requests) -> Requests:
     return Requests(after.count - before.count, after.bytes - before.bytes)
 
 
-def _write(node: Path, blocks: Iterable[int]) -> None:
-    """Write blocks past the cache, one after the other, so that the pool gives them out in that order."""
-    with mmap.mmap(-1, BLOCK) as buffer:
-        buffer[:] = b"\xa5" * BLOCK
+def _write(node: Path, blocks: range, sparse: bool) -> None:
+    """Write past the cache, one request after the other, so that the pool gives blocks out in order.
+
+    Of *sparse* blocks one in sixteen, else all, a MiB at a time.
+    """
+    step, at_once = (SPARSE_STEP, 1) if sparse else (_AT_ONCE, _AT_ONCE)
+    with mmap.mmap(-1, at_once * BLOCK) as buffer:
+        buffer[:] = b"\xa5" * len(buffer)
         fd = os.open(node, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
         try:
-            for block in blocks:
-                if os.pwrite(fd, buffer, block * BLOCK) != BLOCK:
-                    raise OSError(errno.EIO, os.strerror(errno.EIO), str(node))
+            for block in blocks[::step]:
+                size = min(at_once, blocks.stop - block) * BLOCK
+                with memoryview(buffer) as whole, whole[:size] as piece:
+                    if os.pwrite(fd, piece, block * BLOCK) != size:
+                        raise OSError(errno.EIO, os.strerror(errno.EIO), str(node))
         finally:
             os.close(fd)
 

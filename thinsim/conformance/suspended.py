@@ -2,7 +2,7 @@
 
 Besides requests that is whatever makes a pool commit while a device below it is suspended: a commit flushes
 the data device first (dm-thin.c, metadata_pre_commit_callback), with the lock held that every later
-question needs.
+question needs. And a thin device is neither suspended nor resumed before its pool is (dm.c, dm_suspend).
 """
 
 from collections.abc import Mapping
@@ -18,6 +18,7 @@ class Suspended:
     def __init__(self) -> None:
         self._names: set[str] = set()
         self._below: set[str] = set()
+        self._pools: set[str] = set()
 
     def __bool__(self) -> bool:
         return bool(self._names)
@@ -28,7 +29,8 @@ class Suspended:
     @property
     def below_first(self) -> list[str]:
         """The suspended devices, in the order in which they can be resumed."""
-        return sorted(self._names, key=lambda name: (name not in self._below, name))
+        order = {**dict.fromkeys(self._pools, 1), **dict.fromkeys(self._below, 0)}
+        return sorted(self._names, key=lambda name: (order.get(name, 2), name))
 
     @property
     def pools_may_commit(self) -> bool:
@@ -39,11 +41,14 @@ class Suspended:
         """A dmsetup command succeeded. *devices* are the status lines from before, by name."""
         names = {word.strip("{}") for word in words[1:]}
         if words[0] == "suspend":
+            kinds = {name: devices[name].split()[2] for name in names & devices.keys()}
             self._names |= names
-            self._below |= {name for name in names & devices.keys() if devices[name].split()[2] not in _ABOVE}
+            self._below |= {name for name, kind in kinds.items() if kind not in _ABOVE}
+            self._pools |= {name for name, kind in kinds.items() if kind == "thin-pool"}
         elif words[0] in ("resume", "remove"):
             self._names -= names
             self._below -= names
+            self._pools -= names
 
     def holds(self, operation: Operation) -> bool:
         """Tell whether *operation* would wait for a suspended device."""
@@ -52,6 +57,9 @@ class Suspended:
                 return bool(self._names)
             case Dmsetup(words):
                 names = {word.strip("{}") for word in words[1:]}
-                return bool(self._below) and words[0] != "info" and not names & self._below
+                if names & self._below or words[0] == "info":
+                    return False
+                waits_for_pool = words[0] in ("suspend", "resume") and not names & self._pools
+                return bool(self._below) or (bool(self._pools) and waits_for_pool)
             case _:
                 return False

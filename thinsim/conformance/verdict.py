@@ -7,7 +7,7 @@ from typing import Any
 
 from thinsim.conformance.answer import Recording
 from thinsim.conformance.compare import Behaviour, Comparison, compare
-from thinsim.conformance.explained import explanation
+from thinsim.conformance.explained import Explainer
 from thinsim.conformance.history import Operation, operation_to_json
 
 
@@ -39,11 +39,12 @@ class Verdict:
         operations = expected.history.operations
         self.operations += len(operations)
         self.traits.update({trait: len(operations) for trait in expected.history.traits})
+        explainer = Explainer(self.subject, expected)
         for comparison in compare(expected, found):
             self.compared[comparison.behaviour] += 1
             if not comparison.equal:
                 operation = operations[comparison.index] if comparison.index < len(operations) else None
-                why = explanation(comparison, operation, self.subject, expected.history)
+                why = explainer.why(comparison, operation)
                 self.differences.append(Difference(expected.history.name, operation, comparison, why))
 
     @property

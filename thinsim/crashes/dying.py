@@ -4,6 +4,7 @@ A step is a write to one of the two databases (before its commit), a command of 
 changes something, mkfs, a discard, a mount, an unmount. SIGKILL: nothing of the process gets to act on it.
 """
 
+import math
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -16,6 +17,9 @@ import trio
 from thinsim.snapshotter.host import Mounter
 
 _Result = TypeVar("_Result")
+
+_UNCOMMANDED = 0.005
+"""Seconds into a discard that runs no command: it is a series of steps."""
 
 
 class Countdown:
@@ -49,7 +53,7 @@ class Countdown:
         """Take a step that does *act* to *device*."""
         if self.step(f"{act} {device}".rstrip()):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_die_beside_a_command)
+                nursery.start_soon(_die_in_its_midst, _UNCOMMANDED if act == "discard" else math.inf)
                 try:
                     await call()
                 finally:
@@ -80,8 +84,10 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def _die_beside_a_command() -> None:
+async def _die_in_its_midst(seconds: float) -> None:
+    """Die beside the first command that this process starts, or after *seconds*."""
     this = psutil.Process()
-    while not this.children():
-        await trio.sleep(0)
+    with trio.move_on_after(seconds):
+        while not this.children():
+            await trio.sleep(0)
     die()

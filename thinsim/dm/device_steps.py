@@ -204,6 +204,7 @@ class DeviceSteps:
         Nothing stops it: what goes wrong is logged, and the rest is closed all the same.
         """
         for device in list(self.devices.values()):
+            device.gate.open()  # a commit of the pool above a suspended device passes there
             pool = _pool_of(device)
             if pool is not None:
                 pool.active.let_through()  # a verb under way may wait for it

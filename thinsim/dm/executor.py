@@ -50,14 +50,19 @@ def execute(
 
     *origin* is the external origin that a provisioned block is copied from.
 
-    ``OSError`` from the data device ends it; the caller then abandons the plan. The error of a
-    passed down discard is ignored, as in the kernel (dm-thin.c, passdown_endio).
+    ``OSError`` from the data device ends it, once every piece of the request itself was sent; the caller
+    then abandons the plan. The error of a passed down discard is ignored, as in the kernel (dm-thin.c,
+    passdown_endio).
     """
     content = memoryview(request)
+    failed: OSError | None = None
     for step in steps:
         match step:
             case WriteData(request_offset, data_offset, length):
-                data.write(data_offset, content[request_offset : request_offset + length])
+                try:
+                    data.write(data_offset, content[request_offset : request_offset + length])
+                except OSError as error:
+                    failed = failed or error
             case CopyData(source_offset, data_offset, length):
                 _copy(data, source_offset, data, data_offset, length)
             case CopyOrigin(origin_offset, data_offset, length):
@@ -74,6 +79,8 @@ def execute(
                 commit()
             case ReadData() | ReadZeros() | ReadOrigin():
                 raise AssertionError("reads are carried out by execute_read")
+    if failed is not None:
+        raise failed
 
 
 def _read(step: ReadStep, data: BlockDevice) -> bytes:

@@ -111,8 +111,15 @@ class MappedDevice:
             raise DeviceMapperError(errno.ENOSPC, f"write past the end of {self.name}")
 
         async def write() -> None:
+            # Each target gets its piece, whatever another makes of its own (dm.c, dm_split_and_process_bio).
+            failed: DeviceMapperError | None = None
             for target, within, place, size in self._table().pieces(offset, len(data)):
-                await target.write(within, data if size == len(data) else data[place : place + size])
+                try:
+                    await target.write(within, data if size == len(data) else data[place : place + size])
+                except DeviceMapperError as error:
+                    failed = failed or error
+            if failed is not None:
+                raise failed
 
         await self._pass(write)
 

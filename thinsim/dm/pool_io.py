@@ -8,6 +8,8 @@ from thinsim.block.interface import BlockDevice
 from thinsim.dm.executor import Readable, execute
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import ThinDevice
+from thinsim.thin.outstanding import WritePlan
+from thinsim.thin.provisioning import Insert
 from thinsim.thin.space_errors import OutOfDataSpace, Unserviceable
 
 
@@ -24,7 +26,8 @@ def write(
 ) -> Outcome:
     """Provision, break sharing and write; where space is short block by block (process_bio).
 
-    *below* is the pool's data device, *origin* the external origin. EIO when a device fails.
+    *below* is the pool's data device, *origin* the external origin. Where a device fails, too, the other
+    blocks are written.
     """
     outcome = Outcome()
     while data:
@@ -40,12 +43,14 @@ def write(
             continue
         try:
             execute(plan.steps, below, data[: plan.length], origin)
-        except BaseException as error:
+        except OSError as error:
+            device.abandon(plan, _written(plan, below, data, origin))
+            outcome.failed = outcome.failed or io_error(error)
+        except BaseException:
             device.abandon(plan)
-            if isinstance(error, OSError):
-                raise io_error(error) from error
             raise
-        device.complete(plan)
+        else:
+            device.complete(plan)
         offset, data = offset + plan.length, data[plan.length :]
     return outcome
 
@@ -65,6 +70,25 @@ def discard(
         execute(plan.steps, below)
     finally:
         device.complete(plan)
+
+
+def _written(plan: WritePlan, below: BlockDevice, data: bytes, origin: Readable | None) -> list[Insert]:
+    """Carry out *plan*, of which a step failed, block by block; return the mappings of what was written.
+
+    In the kernel each block is a bio of its own. An error that does not come again can't be told to a block.
+    """
+    parts = list(plan.parts())
+    if len(parts) < 2:
+        return []
+    written, failed = [], False
+    for begin, length, steps, insert in parts:
+        try:
+            execute(steps, below, data[begin : begin + length], origin)
+        except OSError:
+            failed = True
+        else:
+            written += [insert] if insert is not None else []
+    return written if failed else []
 
 
 def io_error(error: OSError) -> DeviceMapperError:

@@ -11,6 +11,7 @@ from thinsim.dm.interface import DeviceMapper
 from thinsim.scenario.files import SnapshotFiles
 from thinsim.scenario.workload import Workload
 from thinsim.snapshotter.host import SnapshotHost
+from thinsim.snapshotter.pool_contents import ClosableStore
 from thinsim.thin.mapping import Run
 from thinsim.units import Bytes, Sectors, bytes_of, sectors
 
@@ -121,6 +122,9 @@ class ScenarioRig(Rig, Protocol):
     @property
     def files(self) -> SnapshotFiles:
         """The files of a snapshot's mounts."""
+
+    def open_metadata(self, device: str) -> ClosableStore:
+        """Open the pool's metadata device for reading; see ``pool_contents``."""
 
     async def set_faults(self, plan: FaultPlan) -> None:
         """Put planned faults of the data file in force instead of any others; an empty plan clears."""

@@ -30,7 +30,9 @@ from thinsim.scenario.mounted_files import MountedFiles
 from thinsim.scenario.mounted_workload import MountedWorkload
 from thinsim.scenario.recording import BlockHistory, ReplayingHost, open_node
 from thinsim.scenario.workload import Workload
+from thinsim.snapshotter import pool_contents
 from thinsim.snapshotter.host import LinuxHost, SnapshotHost
+from thinsim.snapshotter.pool_contents import ClosableStore
 from thinsim.thin.mapping import Run
 
 
@@ -72,6 +74,10 @@ class LoopRig(ABC):
     def sockets(self) -> Path:
         """A directory for the sockets of the subject, on a short path."""
         return self.backing.sockets
+
+    def open_metadata(self, device: str) -> ClosableStore:
+        """Open the device's node."""
+        return pool_contents.open_node(device)
 
     async def settle(self) -> None:
         """Commit the pool (status does), then flush the data loop down to the host."""

@@ -18,6 +18,7 @@ from thinsim.block.interface import BlockDevice
 from thinsim.block.sparse import SparseBlockDevice
 from thinsim.dm.local import LocalDeviceMapper
 from thinsim.dm.mapped_device import MappedDevice
+from thinsim.dm.metadata_file import MetadataFile
 from thinsim.dm.nodes import NoNodes
 from thinsim.dm.runner import in_place
 from thinsim.rig.host_file import host_allocation
@@ -42,6 +43,10 @@ class ProcessRig:
     _data: SparseBlockDevice
     _faulty: FaultyBlockDevice
     name: str = "process"
+
+    def open_metadata(self, device: str) -> MetadataFile:
+        """Open the file, which has no number."""
+        return MetadataFile(self.directory / "metadata")
 
     async def settle(self) -> None:
         """Commit the pool: nothing else holds anything back."""

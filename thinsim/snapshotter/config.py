@@ -27,7 +27,7 @@ FIXED: Mapping[str, Any] = {
     "discard_committed": True,
     "discard_inactive": True,
     "discard_later": True,
-    "discard_step": "256MiB",
+    "discard_step": "16MiB",
     "remove_unforced": True,
     "require_passdown": True,
     "exact_usage": True,
@@ -57,7 +57,8 @@ class Config:
     - *require_passdown*: no snapshotter on a pool whose discards do not reach the data device (F).
     - *exact_usage*: usage is what a snapshot does not share with its parent (G).
     - *concurrent*: verbs on different snapshots do not wait for one another.
-    - *discard_step*: discards go in steps of this size; empty: each is one call for the whole device.
+    - *discard_step*: discards go in steps of this size, smaller ones while they take long; empty: each is
+      one call for the whole device.
     - *busy_timeout*: seconds that one removal or hold is retried for in all; 0: as often as containerd.
     """
 

@@ -11,6 +11,7 @@ import trio
 
 from thinsim.errors import EnvironmentLacksError, InvalidValueError, ThinsimError
 from thinsim.snapshotter.interface import Mount
+from thinsim.snapshotter.stepped_discard import discard_in_steps
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class SnapshotHost(Protocol):
         """Make a file system on *device*; *fs_options* are mkfs's extended options (none for xfs)."""
 
     async def discard(self, device: Path, step: int | None = None) -> None:
-        """Discard all of *device*, in steps of *step* bytes or at once."""
+        """Discard all of *device*, in steps of at most *step* bytes or at once."""
 
     async def remove_lost_and_found(self, mount: Mount) -> None:
         """Delete ``lost+found`` from the file system of *mount*. Never fails: nothing depends on it."""
@@ -72,8 +73,11 @@ class LinuxHost:
         await _run(*mkfs_command(device, fs_type, fs_options))
 
     async def discard(self, device: Path, step: int | None = None) -> None:
-        """Run ``blkdiscard DEVICE``, with ``--step`` where steps are wanted."""
-        await _run("blkdiscard", *(() if step is None else ("--step", str(step))), str(device))
+        """Run ``blkdiscard DEVICE``; where steps are wanted, discard in steps of *step* bytes and less."""
+        if step is None:
+            await _run("blkdiscard", str(device))
+        else:
+            await discard_in_steps(device, step)
 
     async def remove_lost_and_found(self, mount: Mount) -> None:
         """Mount it for a moment to remove the directory; what goes wrong is logged.

@@ -5,6 +5,8 @@ Offsets and lengths are bytes within the device.
 """
 
 import errno
+from collections.abc import Collection
+from functools import partial
 from typing import TYPE_CHECKING
 
 from thinsim.errors import DeviceMapperError
@@ -15,7 +17,7 @@ from thinsim.thin.metadata.details import ThinRecord
 from thinsim.thin.modes import PoolMode
 from thinsim.thin.outstanding import DiscardPlan, WritePlan
 from thinsim.thin.plan import Commit, FlushData, PassDown, ReadStep, Step
-from thinsim.thin.provisioning import Insert, prepare_steps, write_steps
+from thinsim.thin.provisioning import Insert, block_writes, prepare_steps, write_steps
 from thinsim.thin.reading import read_steps
 from thinsim.thin.status import ThinStatus
 from thinsim.units import Sectors, bytes_of
@@ -157,7 +159,10 @@ class ThinDevice:
             prepare_steps(inserts, offset, length, self._block, zero=zero, origin_bytes=origin)
         )
         steps += write_steps(targets, offset, length, self._block)
-        return WritePlan(steps, length, inserts, epoch=epoch)
+        parts = partial(
+            block_writes, targets, inserts, offset, length, self._block, zero=zero, origin_bytes=origin
+        )
+        return WritePlan(steps, length, inserts, parts, epoch=epoch)
 
     def plan_discard(self, offset: int, length: int) -> DiscardPlan:
         """Unmap the blocks wholly inside the range and return what to pass down.
@@ -240,21 +245,19 @@ class ThinDevice:
         if isinstance(plan, DiscardPlan):
             pool.drop_held(plan.held, plan.epoch)
             return
-        if not plan.remaps:
-            return
-        blocks = self._land(plan)
-        if plan.epoch != pool.epoch or pool.mode > PoolMode.OUT_OF_DATA_SPACE:
-            pool.leak(blocks, plan.epoch)
+        if plan.remaps and not self._land(plan, plan.inserts):
             raise DeviceMapperError(errno.EIO, "the pool became read-only during the write")
-        self._map([(insert.vblock, insert.data_block) for insert in plan.inserts])
 
-    def abandon(self, plan: WritePlan | DiscardPlan) -> None:
-        """A step failed: a write maps nothing and its blocks stay allocated; a discard completes."""
+    def abandon(self, plan: WritePlan | DiscardPlan, written: Collection[Insert] = ()) -> None:
+        """A step failed: of a write the blocks *written* all the same are mapped, the others stay allocated.
+
+        A discard completes.
+        """
         if isinstance(plan, DiscardPlan):
             self.complete(plan)
             return
         plan.close()
-        self._pool.leak(self._land(plan), plan.epoch)
+        self._land(plan, written)
 
     def _map(self, blocks: list[tuple[int, int]]) -> None:
         """Map virtual to data blocks, which are in flight no more."""
@@ -273,13 +276,21 @@ class ThinDevice:
                 return {} if packed is None else {begin: packed}
             return dict(metadata.entries(self.thin_id, begin, end))
 
-    def _land(self, plan: WritePlan) -> list[int]:
-        """End the flight of *plan*; returns its data blocks."""
-        outstanding = self._pool.remapping.pop(self.thin_id, set())
+    def _land(self, plan: WritePlan, written: Collection[Insert]) -> bool:
+        """End the flight of *plan* and map what was *written*; return False where nothing can be mapped."""
+        pool = self._pool
+        outstanding = pool.remapping.pop(self.thin_id, set())
         outstanding.difference_update(insert.vblock for insert in plan.inserts)
         if outstanding:
-            self._pool.remapping[self.thin_id] = outstanding
-        return [insert.data_block for insert in plan.inserts]
+            pool.remapping[self.thin_id] = outstanding
+        can_map = plan.epoch == pool.epoch and pool.mode <= PoolMode.OUT_OF_DATA_SPACE
+        landed = written if can_map else ()
+        lost = [insert.data_block for insert in plan.inserts if insert not in landed]
+        if lost:
+            pool.leak(lost, plan.epoch)
+        if landed:
+            self._map([(insert.vblock, insert.data_block) for insert in landed])
+        return can_map
 
     def _check_not_remapping(self, vblocks: range) -> None:
         outstanding = self._pool.remapping.get(self.thin_id)

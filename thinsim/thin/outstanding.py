@@ -1,9 +1,10 @@
 """Plans of a thin device: steps to carry out, and what the metadata is owed when that is done."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from thinsim.thin.plan import Step
-from thinsim.thin.provisioning import Insert
+from thinsim.thin.provisioning import BlockWrite, Insert
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,12 +24,14 @@ class WritePlan(_Plan):
     """The steps of a write, and the mappings that ``complete`` makes visible.
 
     The plan is for the first *length* bytes of the request: what comes then can't be served now, and is
-    planned again. *epoch* is the transaction's in which its blocks were taken.
+    planned again. *epoch* is the transaction's in which its blocks were taken. *parts* yields the same
+    steps block by block.
     """
 
     steps: list[Step]
     length: int
     inserts: list[Insert] = field(default_factory=list)
+    parts: Callable[[], Iterator[BlockWrite]] = lambda: iter(())
 
     @property
     def remaps(self) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from thinsim.thin.plan import CopyData, CopyOrigin, WriteData, ZeroData
+from thinsim.thin.plan import CopyData, CopyOrigin, Step, WriteData, ZeroData
 
 
 class Insert(NamedTuple):
@@ -15,6 +15,18 @@ class Insert(NamedTuple):
 
 
 Preparation = ZeroData | CopyData | CopyOrigin
+
+
+class BlockWrite(NamedTuple):
+    """What a write of several blocks does to one: *length* bytes of the request from *begin* on.
+
+    *insert* is the mapping to come, None where there is one already.
+    """
+
+    begin: int
+    length: int
+    steps: list[Step]
+    insert: Insert | None
 
 
 def prepare_steps(
@@ -64,6 +76,36 @@ def write_steps(targets: Sequence[int], offset: int, length: int, block_size: in
         position += piece
     if count:
         yield WriteData(request, start, count)
+
+
+def block_writes(
+    targets: Sequence[int],
+    inserts: Sequence[Insert],
+    offset: int,
+    length: int,
+    block_size: int,
+    *,
+    zero: bool,
+    origin_bytes: int,
+) -> Iterator[BlockWrite]:
+    """Yield a write of *length* bytes at *offset* block by block; *targets* as in :func:`write_steps`."""
+    by_vblock = {insert.vblock: insert for insert in inserts}
+    first = offset // block_size
+    for vblock, target in enumerate(targets, first):
+        begin, end = max(offset, vblock * block_size), min(offset + length, (vblock + 1) * block_size)
+        insert = by_vblock.get(vblock)
+        steps: list[Step] = list(
+            prepare_steps(
+                [] if insert is None else [insert],
+                begin,
+                end - begin,
+                block_size,
+                zero=zero,
+                origin_bytes=origin_bytes,
+            )
+        )
+        steps += write_steps([target], begin, end - begin, block_size)
+        yield BlockWrite(begin - offset, end - begin, steps, insert)
 
 
 def _prepare(insert: Insert, block_size: int, zero: bool, origin_bytes: int) -> Iterator[Preparation]:

@@ -202,6 +202,19 @@ class Session:
 
         await self._take("restart", again)
 
+    async def reboot(self) -> None:
+        """Close the snapshotter, take its devices away as a reboot does, and open it again."""
+
+        async def again() -> None:
+            await self._close()
+            pool = self.rig.shape.name
+            for name in await self.rig.dm.list():
+                if name.startswith(f"{pool}-snap-"):
+                    await self.rig.dm.remove(name, retry=True)
+            await self._open()
+
+        await self._take("reboot", again)
+
     async def end(self) -> None:
         """Let go of every device and close the snapshotter. Idempotent."""
         for key in list(self._held):
@@ -211,7 +224,12 @@ class Session:
     async def _open(self) -> None:
         dm, host = watched(self.rig.dm, self.rig.host, self.interception)
         self._snapshotter = await DevmapperSnapshotter.open(
-            self.config, dm, host, observer=self._device_events.append, retry=self._retry
+            self.config,
+            dm,
+            host,
+            observer=self._device_events.append,
+            retry=self._retry,
+            open_metadata=self.rig.open_metadata,
         )
         self._steps.snapshotter = self._snapshotter
 

@@ -1,0 +1,80 @@
+"""containerd's known space faults, as it does them and mended, on both rigs: a row of the table each."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from thinsim.cli.main import commands
+from thinsim.rig.journal import Journal
+from thinsim.scenario.leaks import FAULTS, MIB, Row, measure
+
+RIGS = ("process", pytest.param("emulated", marks=pytest.mark.rig))
+BY_LETTER = {fault.letter: fault for fault in FAULTS}
+
+
+class Silent:
+    def say(self, text: str) -> None: ...
+
+    def setting(self, number: int, of: int, name: str) -> None: ...
+
+    def step(self, phase: str, step: str) -> None: ...
+
+
+@pytest.fixture
+async def journal() -> AsyncIterator[Journal]:
+    journal = Journal.create()
+    yield journal
+    journal.close()
+
+
+async def row_of(letter: str, rig: str, directory: Path, journal: Journal) -> Row:
+    name = f"pool-{journal.path.stem}"
+    return await measure(BY_LETTER[letter], rig, directory, journal, name, Silent())
+
+
+@pytest.mark.parametrize("rig", RIGS)
+@pytest.mark.parametrize("letter", "ABCDEF")
+async def test_what_containerd_leaks_comes_back_with_the_fixed_profile(
+    tmp_path: Path, journal: Journal, letter: str, rig: str
+) -> None:
+    row = await row_of(letter, rig, tmp_path, journal)
+    assert row.faithful.bytes >= 16 * MIB
+    assert row.fixed.bytes == 0
+
+
+async def test_what_is_seen_of_it(tmp_path: Path, journal: Journal) -> None:
+    notes = {}
+    for letter in "DEF":
+        row = await row_of(letter, "process", tmp_path, journal)
+        notes[letter] = (row.faithful.note, row.fixed.note)
+    assert notes == {
+        "D": ("", "put off to cleanup"),
+        "E": ("cannot be removed any more", "put off to cleanup"),
+        "F": ("no error", "the pool is refused"),
+    }
+
+
+@pytest.mark.parametrize("rig", RIGS)
+async def test_usage_counts_what_is_not_shared_with_the_fixed_profile(
+    tmp_path: Path, journal: Journal, rig: str
+) -> None:
+    view = await row_of("G1", rig, tmp_path, journal)
+    assert view.faithful.bytes <= -8 * MIB
+    assert view.fixed.bytes == 0
+    rewritten = await row_of("G2", rig, tmp_path, journal)
+    assert rewritten.faithful.bytes == 0
+    # A file system has to write something about it, too.
+    assert 4 * MIB <= rewritten.fixed.bytes <= 5 * MIB
+
+
+def test_the_command_prints_the_rows(tmp_path: Path) -> None:
+    words = ["snapshotter", "leaks", "--rig", "process", "--dir", str(tmp_path), "--fault", "A"]
+    done = CliRunner().invoke(commands, words)
+    assert done.exit_code == 0, done.output
+    assert "an image of two layers is removed" in done.output
+    told = json.loads(CliRunner().invoke(commands, [*words, "--json"]).stdout)
+    assert [(row["letter"], row["fixed"]["bytes"]) for row in told] == [("A", 0)]
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,66 @@
+"""``thinsim snapshotter leaks``: containerd's known space faults, measured as they are and mended."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from thinsim.cli.bench import clean_up_after_killed_runs, rig_for_scenarios
+from thinsim.cli.interruptible import run
+from thinsim.cli.output_console import output_console
+from thinsim.cli.progress import TerminalProgress
+from thinsim.rig.working_directory import working_directory
+from thinsim.scenario.file.rigs import RIGS
+from thinsim.scenario.leaks import FAULTS, Fault, Outcome, Row, measure
+
+
+@click.command()
+@click.option("--fault", "letters", multiple=True, type=click.Choice([fault.letter for fault in FAULTS]))
+@click.option("--rig", type=click.Choice(["auto", *RIGS]), default="auto", show_default=True)
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where the pools' files go.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def leaks(letters: tuple[str, ...], rig: str, directory: Path | None, as_json: bool) -> int:
+    """Measure each known space fault of containerd's snapshotter, with profile "containerd" and "fixed".
+
+    Exits 1 if anything leaks with the fixed profile.
+    """
+    notes = Console(stderr=True)
+    clean_up_after_killed_runs(notes)
+    # That devices are busy, and what a restart finds, is meant to be.
+    logging.getLogger("thinsim.snapshotter").setLevel(logging.ERROR)
+    choice = rig_for_scenarios(rig, directory, notes)
+    chosen = [fault for fault in FAULTS if not letters or fault.letter in letters]
+    with TerminalProgress(notes) as progress:
+        rows = run(lambda: _measure(chosen, choice.rig, directory, progress))
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=1))
+    else:
+        output_console().print(_table(rows))
+    return 1 if any(row.fixed.bytes for row in rows if not row.is_usage) else 0
+
+
+async def _measure(
+    faults: Sequence[Fault], rig: str, directory: Path | None, progress: TerminalProgress
+) -> list[Row]:
+    async with working_directory(directory, progress.say) as (place, journal):
+        name = f"thinsim-{journal.path.stem}"
+        return [await measure(fault, rig, place, journal, name, progress) for fault in faults]
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("", "what happens", "mended by", "bytes, containerd", "bytes, fixed"):
+        table.add_column(heading, justify="right" if heading.startswith("bytes") else "left")
+    for row in rows:
+        table.add_row(row.letter, row.title, row.key, _words(row.faithful), _words(row.fixed))
+    return table
+
+
+def _words(outcome: Outcome) -> str:
+    return f"{outcome.bytes}" + (f" ({outcome.note})" if outcome.note else "")
