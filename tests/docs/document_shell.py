@@ -17,7 +17,8 @@ from documented_commands import Shown
 from fuse_backing.mounts import FSTYPE, mounts, unmount
 from thinsim.loop import attached_devices, detach, devices_of
 
-SECONDS = 300
+SECONDS = 300.0
+"""For a document's commands together."""
 _PLACES = re.compile(r"(?<![\w/])(?:/var/tmp/demo|/var/tmp/k612|/tmp/demo|/mnt/thin|/var/tmp)(?=$|[\s/;])")
 """Directories that documents name; each document's commands get their own in their place."""
 
@@ -50,7 +51,7 @@ class DocumentShell:
     directory: Path
     environment: dict[str, str]
 
-    def run(self, shown: Sequence[Shown], stage: Stage) -> list[Ran]:
+    def run(self, shown: Sequence[Shown], stage: Stage, seconds: float = SECONDS) -> list[Ran]:
         """Run commands in order until one does not exit as it should; ValueError for a word to fill in."""
         lines = [
             (each, text if each.session else filled(text, stage), case_of(stage, text))
@@ -77,7 +78,7 @@ class DocumentShell:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=SECONDS,
+            timeout=seconds,
             check=False,
         )
         ran = [

@@ -164,3 +164,59 @@ def test_a_second_failure_fails_the_pool_for_good() -> None:
     assert caught.value.errno == errno.EINVAL
     ram.pool.bind(ram.features, 0)
     assert ram.pool.mode is PoolMode.FAIL
+
+
+def test_a_lost_snapshot_leaves_the_blocks_of_its_origin_looking_shared() -> None:
+    ram = RamPool()
+    device = ram.thin(1)
+    ram.write_blocks(device, 0)
+    ram.commit()
+    ram.pool.create_snap(2, 1)
+    ram.pool.abort()
+    assert device.needs_remap(0, BLOCK)
+    with pytest.raises(DeviceMapperError) as caught:
+        device.plan_write(0, BLOCK)
+    assert caught.value.errno == errno.EIO
+    assert ram.open(2).status().text(0, 8) == "0 8 thin Error"
+    assert ram.problems() == []
+
+
+def test_a_device_whose_deletion_is_lost_is_what_it_was() -> None:
+    ram = RamPool()
+    device = ram.thin(1)
+    ram.write_blocks(device, 0)
+    ram.commit()
+    ram.pool.close_thin(device)
+    ram.pool.delete(1)
+    ram.pool.abort()
+    assert ram.read(ram.open(1), 0, BLOCK) == b"w" * BLOCK
+    assert ram.problems() == []
+
+
+def test_reserving_a_metadata_snapshot_is_eperm_where_its_first_commit_fails() -> None:
+    ram = RamPool()
+    ram.thin(1)
+    ram.metadata.fails = {"write"}
+    with pytest.raises(DeviceMapperError) as caught:
+        ram.message("reserve_metadata_snap")
+    assert caught.value.errno == errno.EPERM
+    assert (ram.pool.mode, ram.pool.status().held_root) == (PoolMode.READ_ONLY, None)
+
+
+def test_a_second_metadata_snapshot_is_ebusy_where_its_first_commit_fails() -> None:
+    ram = RamPool()
+    ram.message("reserve_metadata_snap")
+    ram.metadata.fails = {"write"}
+    with pytest.raises(DeviceMapperError) as caught:
+        ram.message("reserve_metadata_snap")
+    assert caught.value.errno == errno.EBUSY
+
+
+def test_metadata_that_could_not_be_read_anew_takes_no_other_table() -> None:
+    ram = RamPool()
+    ram.metadata.fails = {"read"}
+    ram.pool.abort()
+    assert ram.pool.mode is PoolMode.FAIL
+    with pytest.raises(DeviceMapperError) as caught:
+        ram.pool.watch_metadata()
+    assert caught.value.errno == errno.EINVAL
