@@ -54,7 +54,7 @@ test: setup
 	$(if $(shell command -v runc),,$(call install,runc))
 	$(BIN)/python -m pytest $(TEST_ARGUMENTS)
 
-# The tests that need the kernel's own device-mapper, in a guest; half an hour where guests are emulated.
+# The tests that need the kernel's own device-mapper, in a guest.
 test-vm: setup-vm
 	$(BIN)/thinsim vm run --timeout 7200 -- env TMPDIR=/run/thinsim-scratch $(BIN)/python -m pytest \
 	    -p no:cacheprovider --basetemp=/run/thinsim-scratch/pytest -m kernel \
