@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from thinsim.conformance.heights import (
-    BLOCK,
     DEVICE,
-    SPARSE_STEP,
     Answer,
     Case,
     Measured,
@@ -21,7 +19,7 @@ from thinsim.conformance.heights import (
     from_json,
     to_json,
 )
-from thinsim.conformance.heights_subjects import measure_on, read_heights
+from thinsim.conformance.heights_subjects import measure_on, read_heights, recorded_heights
 from thinsim.conformance.heights_table import difference_lines, table
 from thinsim.conformance.subject import Side
 from thinsim.errors import InvalidValueError
@@ -87,21 +85,20 @@ def test_a_row_tells_how_many_requests_of_which_size() -> None:
 
 
 @pytest.mark.rig
-async def test_the_emulated_dm_thin_gives_back_whole_unshared_blocks_alone(
+async def test_the_emulated_dm_thin_does_what_kernels_were_recorded_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path / "state"))
     found = await measure_on(Side.EMULATED, QUICK, lambda text: None, directory=tmp_path)
-    assert len(found.answers) == len(QUICK)
-    for case in QUICK:
-        answer = found.answers[case.name]
-        whole = range(-(-case.offset // BLOCK), (case.offset + case.length) // BLOCK)
-        mapped = [block for block in whole if case.state is not State.SPARSE or is_mapped(case, block)]
-        assert answer.unmapped == len(mapped), case.name
-        assert answer.freed == (0 if case.state is State.SHARED else len(mapped)), case.name
-        assert answer.data == answer.store, case.name
-        assert answer.store.bytes == answer.host == answer.freed * BLOCK, case.name
-
-
-def is_mapped(case: Case, block: int) -> bool:
-    return (block - case.blocks().start) % SPARSE_STEP == 0
+    recorded = [read_heights(path) for path in recorded_heights()]
+    assert recorded
+    for expected in recorded:
+        assert found.answers.keys() <= expected.answers.keys()
+        # Linux 6.1's own block layer cuts a discard that does not begin where a block does into two.
+        cut = {case.name for case in QUICK if not case.aligned}
+        unlike = [
+            each
+            for each in compare(expected, found)
+            if not (each.field == "thin" and each.in_count_alone and each.case in cut)
+        ]
+        assert difference_lines(expected, unlike) == []
