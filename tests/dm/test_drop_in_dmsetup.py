@@ -138,7 +138,8 @@ def test_where_the_kernel_has_a_device_mapper_the_drop_in_refuses_unless_told(
     refused = there("dmsetup", "version")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.startswith("thinsim: this kernel has a device-mapper; its own dmsetup is /")
-    for words in (["env"], ["pool", "create", machine.pool, "--dir", str(tmp_path / "pool")]):
+    emulated = ["pool", "create", machine.pool, "--dir", str(tmp_path / "pool"), "--rig", "emulated"]
+    for words in (["env"], emulated):
         done = there(sys.executable, "-m", "thinsim", *words)
         assert done.returncode == 1
         assert "--beside-kernel" in done.stderr

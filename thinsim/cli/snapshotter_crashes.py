@@ -1,7 +1,6 @@
 """``thinsim snapshotter crashes``: the snapshotter killed before every step, and what is left then."""
 
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ import click
 from rich.console import Console
 
 from thinsim.cli.bench import clean_up_after_killed_runs
+from thinsim.cli.expected_trouble import warnings_unsaid
 from thinsim.cli.interruptible import run
 from thinsim.cli.output_console import output_console
 from thinsim.crashes.campaign import PROFILES, Campaign, Crash
@@ -47,11 +47,10 @@ def crashes(
     """
     notes = Console(stderr=True)
     clean_up_after_killed_runs(notes)
-    # Each of these starts finds what a crash left, and says so.
-    logging.getLogger("thinsim.snapshotter").setLevel(logging.ERROR)
-    found = run(
-        lambda: _campaign(operations or tuple(OPERATIONS), profiles or PROFILES, rig, directory, notes)
-    )
+    with warnings_unsaid():  # each of these starts finds what a crash left, and says so
+        found = run(
+            lambda: _campaign(operations or tuple(OPERATIONS), profiles or PROFILES, rig, directory, notes)
+        )
     if json_path is not None:
         text = json.dumps([asdict(crash) for crash in found], indent=1)
         if json_path == Path("-"):

@@ -1,7 +1,6 @@
 """``thinsim snapshotter leaks``: containerd's known space faults, measured as they are and mended."""
 
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from thinsim.cli.bench import clean_up_after_killed_runs, rig_for_scenarios
+from thinsim.cli.expected_trouble import warnings_unsaid
 from thinsim.cli.interruptible import run
 from thinsim.cli.output_console import output_console
 from thinsim.cli.progress import TerminalProgress
@@ -32,11 +32,10 @@ def leaks(letters: tuple[str, ...], rig: str, directory: Path | None, as_json: b
     """
     notes = Console(stderr=True)
     clean_up_after_killed_runs(notes)
-    # That devices are busy, and what a restart finds, is meant to be.
-    logging.getLogger("thinsim.snapshotter").setLevel(logging.ERROR)
     choice = rig_for_scenarios(rig, directory, notes)
     chosen = [fault for fault in FAULTS if not letters or fault.letter in letters]
-    with TerminalProgress(notes) as progress:
+    # That devices are busy, and what a restart finds, is meant to be.
+    with warnings_unsaid(), TerminalProgress(notes) as progress:
         rows = run(lambda: _measure(chosen, choice.rig, directory, progress))
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=1))
