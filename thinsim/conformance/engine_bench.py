@@ -44,7 +44,7 @@ from thinsim.thin.metadata.check import Checker, Problem
 from thinsim.thin.metadata.dump import xml_lines
 
 ENGINE = "engine"
-_WAIT_SECONDS = 0.3
+_WAIT_SECONDS = 1.0
 _COMMAND_SECONDS = 60.0
 _FILE_NUMBER = re.compile(r"\b0:0\b")  # files have no number
 _READ_PIECE = 1 << 20
@@ -184,7 +184,23 @@ class _Run:
         self._nursery.start_soon(send)
         with trio.move_on_after(_WAIT_SECONDS):
             await done.wait()
+        if not self._may_hold():  # it is only slow
+            with trio.move_on_after(_COMMAND_SECONDS):
+                await done.wait()
         return answers[0] if answers else (WAITS, "")
+
+    def _may_hold(self) -> bool:
+        """Tell whether a request may wait: below something suspended, or for space."""
+        if self._suspended:
+            return True
+        for name in self._dm.devices:
+            try:
+                pool = self._dm.pool(name)
+            except DeviceMapperError:
+                continue
+            if pool.engine.modes.waits_for_space:
+                return True
+        return False
 
     async def _look(self) -> Seen:
         infos, contents, tables = {}, {}, {}
