@@ -60,6 +60,11 @@ test-vm: setup-vm
 	    -p no:cacheprovider --basetemp=/run/thinsim-scratch/pytest -m kernel \
 	    tests/dm tests/rig tests/snapshotter $(TEST_ARGUMENTS)
 
+# Some minutes more: the tests that the others leave out since the like runs in a shorter form.
+.PHONY: test-long
+test-long: setup
+	THINSIM_LONG_TESTS=1 $(BIN)/python -m pytest -m long $(TEST_ARGUMENTS)
+
 # A minute or two: a million hole punches on a mounted store, of which nothing may be lost. The tests play fewer.
 storm: setup
 	THINSIM_PUNCHES=1000000 $(BIN)/python -m pytest -v tests/fuse_backing/test_backing_storm.py

@@ -23,6 +23,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items if lacks else ():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+    for item in () if os.environ.get("THINSIM_LONG_TESTS") else items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="long: make test-long"))
 
 
 @dataclass(frozen=True)

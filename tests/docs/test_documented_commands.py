@@ -82,6 +82,10 @@ def test_what_runs_the_others_is_there(place: str) -> None:
         assert (ROOT / place).exists()
 
 
+LONG = ("benchmarks.md",)
+"""Pages whose commands are measurements: these take minutes."""
+
+
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("image") / "app.tar"
@@ -100,7 +104,15 @@ def assert_runs(
 
 
 @pytest.mark.rig
-@pytest.mark.parametrize("page", [page for page, shown in RUN.items() if shown], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.long) if page.name in LONG else page
+        for page, shown in RUN.items()
+        if shown
+    ],
+    ids=lambda page: page.name,
+)
 def test_every_command_of_a_document_runs_as_it_is_shown(page: Path, image: Path, tmp_path: Path) -> None:
     shown = RUN[page]
     if os.environ.get("THINSIM_SHARED_MACHINE"):

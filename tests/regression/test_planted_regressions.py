@@ -108,7 +108,9 @@ def test_a_store_that_keeps_one_block_is_caught(
     assert "- **leak**: " in bench.summary
 
 
-@pytest.mark.parametrize("rig", RIGS)
+@pytest.mark.parametrize(
+    "rig", ["process", pytest.param("emulated", marks=[pytest.mark.rig, pytest.mark.long])]
+)
 def test_a_store_that_punches_half_as_fast_is_caught(rig: str, project: Callable[[str], Project]) -> None:
     bench = project(rig)
     seconds = 0.8 / len(bench.punches())

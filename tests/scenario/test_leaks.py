@@ -11,7 +11,7 @@ from thinsim.cli.main import commands
 from thinsim.rig.journal import Journal
 from thinsim.scenario.leaks import FAULTS, MIB, Row, measure
 
-RIGS = ("process", pytest.param("emulated", marks=pytest.mark.rig))
+RIGS = ("process", pytest.param("emulated", marks=[pytest.mark.rig, pytest.mark.long]))
 BY_LETTER = {fault.letter: fault for fault in FAULTS}
 
 

@@ -24,6 +24,10 @@ async def run(name: str, rig: str, directory: Path) -> ScenarioResult:
     return await run_scenario(request, Silent())
 
 
+SHORT = ("container-exit", "busy-device", "lying-device")
+"""What is played on real mounts in every run of the tests; the others with ``make test-long``."""
+
+
 def assert_all_holds(result: ScenarioResult) -> None:
     for each in result.runs:
         assert each.outcomes, "a scenario asserts something in each variant"
@@ -41,7 +45,10 @@ async def test_what_a_scenario_says_holds_without_mounts(name: str, tmp_path: Pa
 
 
 @pytest.mark.rig
-@pytest.mark.parametrize("name", library.names())
+@pytest.mark.parametrize(
+    "name",
+    [name if name in SHORT else pytest.param(name, marks=pytest.mark.long) for name in library.names()],
+)
 async def test_what_a_scenario_says_holds_on_real_mounts(name: str, tmp_path: Path) -> None:
     assert_all_holds(await run(name, "emulated", tmp_path))
     assert list(tmp_path.iterdir()) == []

@@ -204,6 +204,7 @@ async def test_root_permission(bench: Bench, snapshotter: DevmapperSnapshotter) 
         assert stat.S_IMODE(root.stat().st_mode) == 0o755
 
 
+@pytest.mark.long
 async def test_128_layers_mount(bench: Bench, snapshotter: DevmapperSnapshotter, tmp_path: Path) -> None:
     base = all_of(write("bottom", b"way at the bottom\n", 0o777), write("overwriteme", b"FIRST!\n", 0o777))
     layers = [
