@@ -18,11 +18,18 @@ from thinsim.crashes.table import summary
 from thinsim.crashes.victims import forking_victims
 from thinsim.rig.journal import Journal
 
-# What takes other steps with the other profile; make campaign-crashes has everything with both.
-OTHERWISE = ("prepare", "commit", "remove", "remove a committed one", "remove, device busy", "cleanup")
+# What every run of the tests has; make test-long has all of the process rig, make campaign-crashes both rigs.
+SHORT = ("prepare on a parent", "view", "commit", "remove", "remove, async", "update", "start after crashes")
+OTHERWISE = ("prepare", "remove a committed one")
 CASES = [
-    *(("containerd", name) for name in OPERATIONS if name != "reset_pool"),
-    *(("fixed", name) for name in OTHERWISE),
+    *(
+        pytest.param("containerd", name, marks=[] if name in SHORT else pytest.mark.long)
+        for name in OPERATIONS
+    ),
+    *(
+        pytest.param("fixed", name, marks=[] if name in OTHERWISE else pytest.mark.long)
+        for name in OPERATIONS
+    ),
 ]
 
 
