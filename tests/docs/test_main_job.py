@@ -34,6 +34,7 @@ def in_clone(words: list[str], tmp_path: Path) -> subprocess.CompletedProcess[st
 
 
 @pytest.mark.rig
+@pytest.mark.long
 def test_the_main_job_runs_by_its_one_command_and_prints_what_the_readme_shows(tmp_path: Path) -> None:
     command = shown(README, "make reproduce")
     assert shown(GET_STARTED, "sudo make reproduce").removeprefix("sudo ") == command

@@ -20,6 +20,7 @@ COMMIT_SECONDS = 5
 """How often ext4 commits by itself (Linux fs/jbd2/journal.c, JBD2_DEFAULT_MAX_COMMIT_AGE)."""
 
 
+@pytest.mark.long
 def test_a_slow_machine_writes_the_blocks_of_a_fast_one(tmp_path: Path) -> None:
     with repeatable_ext4(tmp_path):
         fast = written(tmp_path / "fast", pauses=0)

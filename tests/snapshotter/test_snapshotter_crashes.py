@@ -63,6 +63,7 @@ async def test_a_kill_before_any_step_loses_and_leaks_nothing(
 
 
 @pytest.mark.rig
+@pytest.mark.long
 async def test_a_kill_in_the_midst_of_a_command_loses_and_leaks_nothing(
     tmp_path: Path, journal: Journal
 ) -> None:
