@@ -21,11 +21,14 @@ from ram_pool import RamPool
 from thinsim.block.discard_pieces import discard_pieces
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import ThinDevice
-from thinsim.thin.table import PoolFeatures
+from thinsim.thin.table import PoolFeatures, PoolTable
 from thinsim.units import Sectors
 
 _OPERATIONS = ["thin", "snap", "act", "deact", "del", "write", "disc", "trans", "bad", "msnap", "remk"]
 _WEIGHTS = [6, 8, 8, 4, 5, 40, 16, 1, 4, 1, 2]
+DEVICES = ("7:1", "7:0")
+"""Numbers of the metadata and the data device in the recorded tables."""
+_LOW_WATER = 32
 _THIN_SECTORS = Sectors(16384)
 _THIN_BYTES = 8 << 20
 _PAGE = 4096
@@ -56,6 +59,8 @@ class Shape:
 
 
 HISTORIES = {
+    1: Shape(),
+    2: Shape(),
     3: Shape(120),
     4: Shape(80, features=PoolFeatures()),
     5: Shape(80, block=256),
@@ -96,10 +101,12 @@ class Replay:
             self.sectors // shape.block,
             shape.block,
             shape.features,
-            low_water_blocks=32,
+            low_water_blocks=_LOW_WATER,
             old_content=b"\0",
             metadata_blocks=shape.meta_mb << 8,
         )
+        size = Sectors(self.sectors)
+        self.table = PoolTable(size, *DEVICES, Sectors(shape.block), _LOW_WATER, shape.features)
         self.known: set[int] = set()
         self.active: dict[int, ThinDevice] = {}
         self.transaction = 0
@@ -126,6 +133,8 @@ class Replay:
                     for thin_id, device in sorted(self.active.items())
                 }
                 record["host_kib"] = len(self.host_pages) * _PAGE // 1024
+            if number % 25 == 24:
+                record["table"] = self.table.text(*DEVICES)
             found.append(record)
         return found
 

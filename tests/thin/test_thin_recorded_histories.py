@@ -37,6 +37,8 @@ def test_a_recorded_history_gives_the_kernel_s_answers(seed: int) -> None:
     for expected, answer in zip(operations, answers, strict=True):
         if "err" in expected:
             expected["err"] = expected["err"].replace(f"hp{seed}", "POOL")
+        if "table" not in expected:
+            answer.pop("table", None)
         assert comparable(answer) == comparable(expected)
     assert replay.ram.problems() == []
 
