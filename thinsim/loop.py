@@ -41,6 +41,7 @@ _INFO = struct.Struct("=5Q4I64s64s32s2Q")
 _CONFIG = struct.Struct(f"=2I{_INFO.size}s8Q")
 
 _ATTACH_TRIES = 64
+"""With the waits between them, two seconds."""
 _RELEASE_TRIES = 50
 
 
@@ -91,16 +92,22 @@ def attach(
     try:
         info = _INFO.pack(*(0, 0, 0, 0, 0, 0, 0, 0, flags), os.fsencode(file)[:63], b"", b"", 0, 0)
         config = _CONFIG.pack(file_fd, block_size, info, *([0] * 8))
-        for _ in range(_ATTACH_TRIES):
+        for attempt in range(_ATTACH_TRIES):
             wanted = _free_number() if number is None else _add_number(number)
             attached = _configure(Path(f"/dev/loop{wanted}"), config, read_only)
             if attached is not None:
                 return attached
             if number is not None and loop_is_bound(number):
                 raise KernelError(errno.EBUSY, f"loop device {number} is in use")
+            # The lowest free device is offered again for as long as somebody has it open exclusively, if
+            # only to see whether that can be had: such a look takes as long as its process has to wait.
+            time.sleep(0.001 * attempt)
     finally:
         os.close(file_fd)
-    raise KernelError(errno.EBUSY, f"no free loop device for {file} after {_ATTACH_TRIES} tries")
+    raise KernelError(
+        errno.EBUSY,
+        f"/dev/loop{wanted}, the free loop device for {file}, is held by somebody (lsof tells)",
+    )
 
 
 def detach(loop: LoopDevice, *, deferred: bool = False) -> bool:
@@ -123,7 +130,8 @@ def detach(loop: LoopDevice, *, deferred: bool = False) -> bool:
         fcntl.ioctl(fd, _LOOP_CLR_FD)
     finally:
         os.close(fd)
-    if _gone_soon(loop, patient=not is_claimed(loop.path)):
+    # Not to claim, if only for a moment, what has just become somebody else's.
+    if not is_attached(loop) or _gone_soon(loop, patient=not is_claimed(loop.path)):
         return True
     if deferred:
         return False
@@ -278,8 +286,7 @@ def _configure(node: Path, config: bytes, read_only: bool) -> LoopDevice | None:
         fd = os.open(node, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENXIO, errno.EBUSY):
-            time.sleep(0.01)  # the node of a new device appears a moment after LOOP_CTL_GET_FREE
-            return None
+            return None  # the node of a new device appears a moment after LOOP_CTL_GET_FREE
         raise
     try:
         fcntl.ioctl(fd, _LOOP_CONFIGURE, config)

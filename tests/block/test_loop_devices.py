@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from thinsim import loop
 from thinsim.block import kernel_view
+from thinsim.errors import KernelError
 
 pytestmark = pytest.mark.rig
 
@@ -123,6 +125,44 @@ def test_eight_threads_get_eight_devices(tmp_path: Path) -> None:
             assert found == [[device.path] for device in devices]
         finally:
             assert all(pool.map(loop.detach, devices))
+
+
+@pytest.fixture
+def held_free(tmp_path: Path) -> Iterator[tuple[int, list[int]]]:
+    """The number of a free loop device, and the descriptor that claims it."""
+    number = 5000 + os.getpid() % 1000
+    loop.detach(loop.attach(backing(tmp_path, "first"), number=number))
+    held = [os.open(f"/dev/loop{number}", os.O_RDONLY | os.O_EXCL)]
+    yield number, held
+    for fd in held:
+        os.close(fd)
+    loop.remove_free(number)
+
+
+def test_attaching_outlasts_who_looks_at_the_free_device_for_a_moment(
+    held_free: tuple[int, list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, held = held_free
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 20:
+            os.close(held.pop())
+
+    monkeypatch.setattr(time, "sleep", wait)
+    device = loop.attach(backing(tmp_path), number=number)
+    assert len(waits) == 20
+    assert loop.detach(device)
+
+
+def test_attaching_names_the_free_device_that_stays_held(
+    held_free: tuple[int, list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, _ = held_free
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    with pytest.raises(KernelError, match=f"/dev/loop{number}, the free loop device for .*backing, is held"):
+        loop.attach(backing(tmp_path), number=number)
 
 
 def test_read_only_is_read_only(tmp_path: Path) -> None:
