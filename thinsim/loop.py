@@ -10,14 +10,13 @@ import fcntl
 import os
 import struct
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from thinsim.block import loop_numbers
 from thinsim.block.kernel_view import is_claimed, sysfs
-from thinsim.errors import EnvironmentLacksError, KernelError
+from thinsim.errors import KernelError
 
-_CONTROL = Path("/dev/loop-control")
 _LOOP_CLR_FD = 0x4C01
 _LOOP_SET_STATUS64 = 0x4C04
 _LOOP_GET_STATUS64 = 0x4C05
@@ -27,9 +26,6 @@ _LOOP_CONFIGURE = 0x4C0A
 _BLKRASET = 0x1262  # linux/fs.h: _IO(0x12, 98)
 _READ_AHEAD = 256  # sectors: VM_READAHEAD_PAGES, what a mapped device begins with
 _BLKROSET = 0x125D  # linux/fs.h: _IO(0x12, 93)
-_LOOP_CTL_ADD = 0x4C80
-_LOOP_CTL_REMOVE = 0x4C81
-_LOOP_CTL_GET_FREE = 0x4C82
 
 _FLAG_READ_ONLY = 1
 _FLAG_AUTOCLEAR = 4
@@ -93,7 +89,7 @@ def attach(
         info = _INFO.pack(*(0, 0, 0, 0, 0, 0, 0, 0, flags), os.fsencode(file)[:63], b"", b"", 0, 0)
         config = _CONFIG.pack(file_fd, block_size, info, *([0] * 8))
         for attempt in range(_ATTACH_TRIES):
-            wanted = _free_number() if number is None else _add_number(number)
+            wanted = loop_numbers.free() if number is None else loop_numbers.add(number)
             attached = _configure(Path(f"/dev/loop{wanted}"), config, read_only)
             if attached is not None:
                 return attached
@@ -243,41 +239,6 @@ def has_lost_its_file(loop: LoopDevice) -> bool:
 def loop_is_bound(number: int) -> bool:
     """Tell whether /dev/loopN has a file, whoever attached it."""
     return Path(f"/sys/block/loop{number}/loop").is_dir()
-
-
-def remove_free(number: int) -> None:
-    """Remove /dev/loopN, made by :func:`attach` with a number; left alone if it is somebody's now."""
-    with suppress(OSError):
-        _ask_driver(_LOOP_CTL_REMOVE, number)
-
-
-def _free_number() -> int:
-    return _ask_driver(_LOOP_CTL_GET_FREE, 0)
-
-
-def _add_number(number: int) -> int:
-    """Have /dev/loopN made unless it is there."""
-    try:
-        return _ask_driver(_LOOP_CTL_ADD, number)
-    except OSError as error:
-        if error.errno == errno.EEXIST:
-            return number
-        raise
-
-
-def _ask_driver(request: int, argument: int) -> int:
-    try:
-        control = os.open(_CONTROL, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise EnvironmentLacksError(
-            f"{_CONTROL} is missing: this kernel has no loop driver (modprobe loop)"
-        ) from None
-    except PermissionError:
-        raise EnvironmentLacksError(f"no permission for {_CONTROL}: run as root") from None
-    try:
-        return fcntl.ioctl(control, request, argument)
-    finally:
-        os.close(control)
 
 
 def _configure(node: Path, config: bytes, read_only: bool) -> LoopDevice | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from thinsim import loop
-from thinsim.block import kernel_view
+from thinsim.block import kernel_view, loop_numbers
 from thinsim.errors import KernelError
 
 pytestmark = pytest.mark.rig
@@ -136,7 +136,7 @@ def held_free(tmp_path: Path) -> Iterator[tuple[int, list[int]]]:
     yield number, held
     for fd in held:
         os.close(fd)
-    loop.remove_free(number)
+    loop_numbers.remove(number)
 
 
 def test_attaching_outlasts_who_looks_at_the_free_device_for_a_moment(

@@ -15,7 +15,7 @@ from typing import Protocol
 import trio
 
 from thinsim import loop
-from thinsim.block import kernel_view
+from thinsim.block import kernel_view, loop_numbers
 from thinsim.dm.daemon.freeze import freeze, thaw
 from thinsim.dm.mapped_device import MappedDevice
 from thinsim.dm.nodes import MAPPER
@@ -187,7 +187,7 @@ class LoopNodes:
             self._journal.end(node.link_entry)
         self._journal.end(node.loop_entry)
         if node.wanted_number:
-            loop.remove_free(node.loop.number)
+            loop_numbers.remove(node.loop.number)
         self._files.withdraw(name)
         return True
 
