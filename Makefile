@@ -85,11 +85,13 @@ record-dmsetup: setup-vm
 	$(BIN)/thinsim vm run --share $(CURDIR)/$(TRANSCRIPTS) -- sh -c \
 	    'exec $(BIN)/python tools/record_dmsetup.py --rewrite /run/thinsim-scratch $(TRANSCRIPTS)/*.txt'
 
-# What the kernel's dm-thin answers to a pool's life, for tests/dm/data; half an hour and more without KVM.
+# What the kernel's dm-thin answers to a pool's life. Records the sections that tests/dm/data lacks, or whose steps
+# have changed; SECTIONS=REGEX those with such names, SECTIONS=. all: half an hour and more without KVM. What is
+# recorded stays when it is interrupted.
+SECTIONS ?=
 record-pool-life: setup-vm
-	mkdir -p build
-	$(BIN)/thinsim vm run --timeout 5400 -- $(BIN)/python tools/record_pool_life.py /run/thinsim-scratch \
-	    > build/pool-life.jsonl
+	$(BIN)/thinsim vm run --timeout 5400 --share $(CURDIR)/tests/dm/data -- \
+	    $(BIN)/python tools/record_pool_life.py /run/thinsim-scratch tests/dm/data '$(SECTIONS)'
 
 # Minutes: the commands of the documents that need a guest, read from there and run as they are shown.
 documents-nightly: setup-vm

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Let a pool live through sections of steps with the dmsetup in PATH; print what each step answered.
+"""Let a pool live through sections of steps with the dmsetup in PATH; record what each step answered.
 
-usage: record_pool_life.py DIRECTORY [SECTION]...
+usage: record_pool_life.py SCRATCH RECORDINGS [PATTERN]
+
+Records the sections whose names match the regular expression PATTERN; without one, those that the file of
+this kernel in RECORDINGS lacks or has with other steps. Each goes into the file as soon as it has ended.
 
 The sections are those of pool_life_space.py, _devices.py, _failures.py and _losses.py, each on fresh devices.
-DIRECTORY takes sparse files with loop devices on them. A JSON line a step: its section, the step, ``error``
+SCRATCH takes sparse files with loop devices on them. A JSON line a step: its section, the step, ``error``
 (the errno's name, null for success), ``text`` where it has one, ``at`` which second it was carried out, and
 the pool's status (without a commit) and event number after it. Standard library only.
 """
@@ -21,13 +24,15 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pool_life_devices
 import pool_life_failures
 import pool_life_losses
+import pool_life_recording
 import pool_life_space
-from pool_life_steps import MIB
+from pool_life_steps import MIB, Step
 
 SECTIONS = (
     pool_life_space.SECTIONS
@@ -35,6 +40,9 @@ SECTIONS = (
     | pool_life_failures.SECTIONS
     | pool_life_losses.SECTIONS
 )
+
+LIMIT = 900
+"""Seconds that a section may take; emulated guests need some 2 for a step, on busy machines many more."""
 
 BLKDISCARD = 0x1277
 TIMEOUT = Path("/sys/module/dm_thin_pool/parameters/no_space_timeout")
@@ -231,12 +239,53 @@ class Life:
             (self.directory / device).unlink()
 
 
+def live(directory: Path, section: str) -> None:
+    """Carry out a section in this process and print the answers."""
+    life = Life(directory, section)
+    try:
+        life.run()
+    finally:
+        life.clear()
+
+
+def record(directory: Path, section: str) -> tuple[list[Step], bool]:
+    """Carry out a section in a process of its own; return the answers and whether it ended.
+
+    When the kernel holds the process for too long it is left to itself, with the section's devices.
+    """
+    answers = directory / "answers.jsonl"
+    with answers.open("wb") as out:
+        child = subprocess.Popen([sys.executable, __file__, str(directory), "--live", section], stdout=out)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(LIMIT)
+    ended = child.poll() is not None
+    if not ended:
+        child.kill()
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(10)
+    elif child.returncode:
+        raise SystemExit(f"{section}: exit status {child.returncode}")
+    answered = [json.loads(line) for line in answers.read_text().splitlines()]
+    for step in SECTIONS[section][len(answered) :][:1]:
+        answered.append({"section": section, **step, "unanswered": f"not within {LIMIT} s"})
+    return answered, ended
+
+
+def main(directory: Path, recordings: Path, pattern: str = "") -> None:
+    path = pool_life_recording.file_of_this_kernel(recordings)
+    wanted = pool_life_recording.to_record(SECTIONS, pool_life_recording.read(path), pattern)
+    for number, section in enumerate(wanted, 1):
+        print(f"{number} of {len(wanted)}: {section}", flush=True)
+        answered, ended = record(directory, section)
+        pool_life_recording.take_in(path, section, answered, SECTIONS)
+        if not ended:
+            raise SystemExit(f"hangs at {answered[-1]}: record what is left in another guest")
+
+
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    if sys.argv[2:3] == ["--live"]:
+        live(Path(sys.argv[1]), sys.argv[3])
+    elif len(sys.argv) not in (3, 4):
         sys.exit(__doc__.split("\n\n")[1])
-    for section in sys.argv[2:] or SECTIONS:
-        life = Life(Path(sys.argv[1]), section)
-        try:
-            life.run()
-        finally:
-            life.clear()
+    else:
+        main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

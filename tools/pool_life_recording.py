@@ -1,0 +1,77 @@
+"""The file of what was recorded of a pool's life: which sections it lacks, and how one is taken in.
+
+A JSON line a step. ``unanswered`` in a section's last line says why its step, and those after it, have no
+answer.
+"""
+
+import json
+import os
+import platform
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from pool_life_steps import Step
+
+ANSWERS = {"section", "at", "error", "pool", "events", "unanswered"}
+
+Sections = Mapping[str, Sequence[Step]]
+
+
+def file_of_this_kernel(directory: Path) -> Path:
+    """What another kernel answered is never mixed in: each has a file."""
+    version = ".".join(platform.release().split(".")[:2])
+    return directory / f"linux-{version}-pool-life.jsonl"
+
+
+def read(path: Path) -> dict[str, list[Step]]:
+    """Return the recorded steps by section; none where there is no file."""
+    recorded: dict[str, list[Step]] = {}
+    for line in path.read_text().splitlines() if path.exists() else ():
+        step = json.loads(line)
+        recorded.setdefault(step["section"], []).append(step)
+    return recorded
+
+
+def asked(answered: Step) -> Step:
+    """Return the step that was answered."""
+    step = {name: value for name, value in answered.items() if name not in ANSWERS}
+    if step["act"] != "message":
+        step.pop("text", None)
+    return step
+
+
+def is_recorded(steps: Sequence[Step], answered: Sequence[Step]) -> bool:
+    """Whether these steps, and no others, were carried out, as far as the kernel answered."""
+    if not answered:
+        return False
+    known = [asked(step) for step in answered]
+    return known == list(steps[: len(known)] if "unanswered" in answered[-1] else steps)
+
+
+def to_record(sections: Sections, recorded: Mapping[str, Sequence[Step]], pattern: str = "") -> list[str]:
+    """Return the sections whose names match *pattern*, without one those that are missing or have changed.
+
+    LookupError: no name matches. ``re.error``.
+    """
+    if not pattern:
+        return [name for name, steps in sections.items() if not is_recorded(steps, recorded.get(name, ()))]
+    names = [name for name in sections if re.search(pattern, name)]
+    if not names:
+        raise LookupError(f"no section is named like {pattern!r}")
+    return names
+
+
+def take_in(path: Path, section: str, answered: Iterable[Step], order: Iterable[str]) -> None:
+    """Put a section into the file, in the *order* of the sections; what is no section any more goes.
+
+    The file is the old one or the new one at any time.
+    """
+    recorded = read(path) | {section: list(answered)}
+    lines = [json.dumps(step) for name in order for step in recorded.get(name, ())]
+    new = path.with_suffix(".new")
+    with new.open("w") as made:
+        made.write("".join(f"{line}\n" for line in lines))
+        made.flush()
+        os.fsync(made.fileno())
+    new.replace(path)
