@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from device_mapper_benches import BENCHES, POOL, Bench, EmulatedBench, emulated_bench
 from drop_in_machine import Machine, machine_of_its_own
+from small_pool import SmallPool, running_pool
+
+from thinsim.dm.runner import in_place, on_thread
 
 
 @pytest.fixture(
@@ -33,6 +36,12 @@ async def emulated(tmp_path: Path) -> AsyncIterator[EmulatedBench]:
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     with machine_of_its_own(tmp_path, monkeypatch) as standing:
         yield standing
+
+
+@pytest.fixture(params=[in_place, on_thread])
+async def pool(request: pytest.FixtureRequest) -> AsyncIterator[SmallPool]:
+    async with running_pool(request.param) as pool:
+        yield pool
 
 
 async def _check(bench: Bench) -> None:
