@@ -21,6 +21,7 @@ from pool_life_steps import (
     suspend,
     thin_line,
     timeout,
+    unlooked,
     verb,
     write,
 )
@@ -69,8 +70,8 @@ SECTIONS: dict[str, list[Step]] = {
         sleep(0.5),
         discard("t1", 0, 2),
         sleep(2.5),
-        status(),
-        discard("t1", 10, 4),
+        unlooked(status()),
+        unlooked(discard("t1", 10, 4)),
         sleep(2.5),
         end("w"),
         status(),

@@ -69,12 +69,18 @@ def content(name: str) -> Step:
     return verb("content", name)
 
 
+def unlooked(step: Step) -> Step:
+    """The pool is about to change by itself after *step*, so that nobody looks at it."""
+    return {**step, "look": False}
+
+
 def begin(task: str, step: Step) -> Step:
     return {**step, "task": task}
 
 
-def end(task: str) -> Step:
-    return {"act": "end", "task": task}
+def end(task: str, within: float = 30) -> Step:
+    """*within*: seconds; what has not ended then hangs."""
+    return {"act": "end", "task": task} | ({} if within == 30 else {"within": within})
 
 
 def sleep(seconds: float) -> Step:

@@ -6,7 +6,7 @@ usage: record_pool_life.py SCRATCH RECORDINGS [PATTERN]
 Records the sections whose names match the regular expression PATTERN; without one, those that the file of
 this kernel in RECORDINGS lacks or has with other steps. Each goes into the file as soon as it has ended.
 
-The sections are those of pool_life_space.py, _devices.py, _failures.py and _losses.py, each on fresh devices.
+The sections are those of pool_life_space.py, _devices, _failures, _gone and _losses, each on fresh devices.
 SCRATCH takes sparse files with loop devices on them. A JSON line a step: its section, the step, ``error``
 (the errno's name, null for success), ``text`` where it has one, ``at`` which second it was carried out, and
 the pool's status (without a commit) and event number after it. Standard library only.
@@ -29,6 +29,7 @@ from pathlib import Path
 
 import pool_life_devices
 import pool_life_failures
+import pool_life_gone
 import pool_life_losses
 import pool_life_recording
 import pool_life_space
@@ -38,6 +39,7 @@ SECTIONS = (
     pool_life_space.SECTIONS
     | pool_life_devices.SECTIONS
     | pool_life_failures.SECTIONS
+    | pool_life_gone.SECTIONS
     | pool_life_losses.SECTIONS
 )
 
@@ -56,6 +58,8 @@ def sh(*command: str) -> tuple[int, str]:
 
 def name_of_error(text: str) -> str:
     said = [part.strip() for part in re.split(r"[:\n.]", text)]
+    if "Device does not exist" in said:
+        return "ENXIO"
     return next((name for number, name in errno.errorcode.items() if os.strerror(number) in said), text)
 
 
@@ -109,7 +113,8 @@ class Life:
             else:
                 self.carry_out(step, answer)
             at = {"at": round(time.monotonic() - began, 1)}
-            print(json.dumps({"section": self.section, **step, **at, **answer, **self.look()}), flush=True)
+            seen = {} if step.get("look") is False else self.look()
+            print(json.dumps({"section": self.section, **step, **at, **answer, **seen}), flush=True)
 
     def look(self) -> dict:
         status, line = sh("dmsetup", "status", "--noflush", "pool")
@@ -126,6 +131,12 @@ class Life:
     def dm(self, *argv: str) -> dict:
         status, out = sh("dmsetup", *argv)
         return {"error": name_of_error(out) if status else None}
+
+    def told(self, *argv: str) -> dict:
+        status, out = sh("dmsetup", *argv)
+        if status:
+            return {"error": name_of_error(out)}
+        return {"error": None, "text": re.sub(r"\b\d+:\d+\b", "DEV", out) if argv[0] == "table" else out}
 
     def do_create(self, step: dict) -> dict:
         return self.dm("create", step["name"], "--table", self.real(step["table"]))
@@ -149,16 +160,13 @@ class Life:
         return self.dm("message", step["name"], "0", step["text"])
 
     def do_status(self, step: dict) -> dict:
-        status, out = sh("dmsetup", "status", step["name"])
-        return {"error": name_of_error(out) if status else None, "text": out}
+        return self.told("status", step["name"])
 
     def do_table(self, step: dict) -> dict:
-        status, out = sh("dmsetup", "table", step["name"])
-        return {"error": name_of_error(out) if status else None, "text": re.sub(r"\b\d+:\d+\b", "DEV", out)}
+        return self.told("table", step["name"])
 
     def do_info(self, step: dict) -> dict:
-        _, out = sh("dmsetup", "info", "-c", "--noheadings", "-o", "suspended", step["name"])
-        return {"error": None, "text": out}
+        return self.told("info", "-c", "--noheadings", "-o", "suspended", step["name"])
 
     def do_write(self, step: dict) -> dict:
         with mmap.mmap(-1, step["length"]) as buffer:
@@ -181,7 +189,8 @@ class Life:
                 for offset in range(0, size, len(buffer)):
                     digest.update(buffer[: os.preadv(fd, [buffer], offset)])
 
-        return {**self.io(step["name"], read), "text": digest.hexdigest()[:16]}
+        answer = self.io(step["name"], read)
+        return answer if answer["error"] else {**answer, "text": digest.hexdigest()[:16]}
 
     def do_fill(self, step: dict) -> dict:
         size = (self.directory / step["device"]).stat().st_size
@@ -212,7 +221,7 @@ class Life:
 
     def do_end(self, step: dict) -> dict:
         thread, answer = self.tasks.pop(step["task"])
-        thread.join(30)
+        thread.join(step.get("within", 30))
         return {"error": "hangs"} if thread.is_alive() else answer
 
     def io(self, name: str, act) -> dict:

@@ -1,9 +1,7 @@
 """A pool's life against answers recorded on Linux 6.1 (`make record-pool-life`).
 
 Modes, events, reloads, growth, held writes, full metadata, devices that fail, lost transactions, external
-origins, names. Left out of the recording is what Linux got wrong, a data device that grew twice when its
-read-only pool became writable, looks at the pool while it was about to change, and requests to devices that
-aren't there.
+origins, names. GROWN_TWICE has what differs.
 """
 
 from collections.abc import Iterator
@@ -17,6 +15,25 @@ from pool_life import Life, Step, recorded
 from trio.testing import MockClock
 
 SECTIONS = recorded()
+
+GROWN_TWICE = {
+    "a read-only pool on devices that grew": ("/128", "/96"),
+    "a read-only pool whose data device grew": ("/96", "/80"),
+}
+"""The data blocks of Linux 6.1, and the device's, which are ours.
+
+Linux adds what a data device has grown by while its pool was read-only, which is not committed, and adds it
+again when the pool becomes writable.
+"""
+
+
+def with_blocks_that_are(section: str, step: Step) -> Step:
+    kernel, ours = GROWN_TWICE.get(section, ("", ""))
+    lines = {name: step[name].split(" ") for name in ("pool", "text") if "thin-pool" in step.get(name, "")}
+    for words in lines.values():
+        if words[5:6] and words[5].endswith(kernel):
+            words[5] = words[5].removesuffix(kernel) + ours
+    return {**step, **{name: " ".join(words) for name, words in lines.items()}}
 
 
 def comparable(answer: Step, act: str) -> Step:
@@ -53,8 +70,10 @@ async def test_a_recorded_life_gives_the_kernel_s_answers(
         life = Life(nursery, tmp_path)
         async with life.dm.running():
             for step in SECTIONS[section]:
+                if "unanswered" in step:
+                    break
                 answer: dict[str, Any] = await life.answer(step)
-                expected = comparable(step, step["act"])
+                expected = comparable(with_blocks_that_are(section, step), step["act"])
                 with named(step):
                     found = comparable(answer, step["act"])
                     assert {name: found.get(name) for name in expected} == expected

@@ -238,7 +238,7 @@ class ThinDevice:
     def complete(self, plan: WritePlan | DiscardPlan) -> None:
         """Every step was carried out: make a write's mappings visible, drop a discard's references.
 
-        EIO when the transaction of a write was aborted meanwhile: it is not mapped.
+        EIO when the transaction was aborted meanwhile: a write is not mapped, a discard fails the pool.
         """
         plan.close()
         pool = self._pool

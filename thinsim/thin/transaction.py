@@ -135,7 +135,7 @@ class Transaction:
     def drop_held(self, runs: list[tuple[int, int]], epoch: int) -> None:
         """A discard ended: drop its references (process_prepared_discard_passdown_pt2).
 
-        When their transaction was aborted meanwhile that can't be done, and as in the kernel the pool,
+        When their transaction was aborted meanwhile that can't be done: EIO, and as in the kernel the pool,
         read-only by then, fails.
         """
         if not runs:
@@ -143,7 +143,7 @@ class Transaction:
         if epoch != self.epoch:
             log.error("metadata operation end of a discard failed: its transaction was aborted")
             self.abort()
-            return
+            raise DeviceMapperError(errno.EIO, "the discard's transaction was aborted")
         with self.changing("end of a discard"):
             for begin, end in runs:
                 self.in_flight.remove(range(begin, end))
