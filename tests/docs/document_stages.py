@@ -173,6 +173,14 @@ STAGES = {
         fill={"HISTORY": str(BUNDLED)},
         cases=(
             Case("thinsim reproduce --rig vm --setup", before="cp $IMAGE image.tar"),
+            # The recording that comes along takes a guest that is emulated a quarter of an hour.
+            Case(
+                "thinsim reproduce --rig vm --history",
+                fill={"HISTORY": "small.json.gz"},
+                more="--setting on",
+                before="cp $IMAGE app.tar; "
+                f"thinsim reproduce --rig emulated {SMALL} --setting on --record small.json.gz",
+            ),
             Case("thinsim reproduce", more="--setting on"),
         ),
     ),
