@@ -13,6 +13,7 @@ from pathlib import Path
 
 from document_stages import Case, Stage, case_of
 from documented_commands import Shown
+from shown_output import missing
 
 from fuse_backing.mounts import FSTYPE, mounts, unmount
 from thinsim.loop import attached_devices, detach, devices_of
@@ -128,6 +129,17 @@ def document_shell(directory: Path, image: Path) -> Iterator[DocumentShell]:
     finally:
         _give_back(directory, environment)
         shutil.rmtree(runtime)
+
+
+def assert_runs(
+    shown: Sequence[Shown], stage: Stage, image: Path, directory: Path, seconds: float = SECONDS
+) -> None:
+    """Run a document's commands: each must exit as it should and print the like of what is shown."""
+    with document_shell(directory, image) as shell:
+        for ran in shell.run(shown, stage, seconds):
+            assert ran.as_expected, str(ran)
+            lacks = missing(ran.shown.output, ran.printed.splitlines())
+            assert lacks is None, f"{ran}\nis not like what is shown:\n{lacks}"
 
 
 def filled(text: str, stage: Stage) -> str:

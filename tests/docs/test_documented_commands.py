@@ -2,21 +2,16 @@
 
 import os
 import re
-import shutil
-import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import click
 import pytest
-from document_shell import SECONDS, document_shell, filled
-from document_stages import EXEMPT, NIGHTLY, STAGES, Stage, exempt, stage_of
+from document_shell import assert_runs, filled
+from document_stages import EXEMPT, NIGHTLY, STAGES, exempt, stage_of
 from documented_commands import PAGES, ROOT, Shown, commands_of, inline_commands_of
-from shown_output import missing
 
 from fuse_backing.cli import cli
 from thinsim.cli.main import commands
-from thinsim.scenario.image import build_image
 
 PROGRAMS: dict[str, click.Command] = {"thinsim": commands, "fuse-backing": cli}
 SHOWN = [shown for page in PAGES for shown in commands_of(page)]
@@ -25,15 +20,6 @@ RUN = {
     page: [shown for shown in SHOWN if shown.page == page and exempt(page.name, shown.text) is None]
     for page in PAGES
 }
-GUESTS = {
-    page: [
-        shown
-        for shown in SHOWN
-        if shown.page == page and getattr(exempt(page.name, shown.text), "run_by", None) == NIGHTLY
-    ]
-    for page in PAGES
-}
-GUEST_SECONDS = 4 * 3600.0
 
 
 def identified(shown: Shown) -> str:
@@ -63,10 +49,10 @@ def test_a_shown_command_and_its_options_exist(shown: Shown) -> None:
 
 
 def test_every_word_to_be_filled_in_is_known_and_every_exemption_is_needed() -> None:
-    for page, shown in RUN.items():
-        for each in shown:
-            if not each.session:
-                filled(each.text, stage_of(page.name))
+    for each in SHOWN:
+        left_out = exempt(each.page.name, each.text)
+        if not each.session and (left_out is None or left_out.run_by == NIGHTLY):
+            filled(each.text, stage_of(each.page.name))
     for left_out in EXEMPT:
         assert any(
             shown.page.name == left_out.page and shown.text.startswith(left_out.words) for shown in SHOWN
@@ -86,23 +72,6 @@ LONG = ("benchmarks.md",)
 """Pages whose commands are measurements: these take minutes."""
 
 
-@pytest.fixture(scope="session")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("image") / "app.tar"
-    build_image(path, size=4 << 20)
-    return path
-
-
-def assert_runs(
-    shown: list[Shown], stage: Stage, image: Path, directory: Path, seconds: float = SECONDS
-) -> None:
-    with document_shell(directory, image) as shell:
-        for ran in shell.run(shown, stage, seconds):
-            assert ran.as_expected, str(ran)
-            lacks = missing(ran.shown.output, ran.printed.splitlines())
-            assert lacks is None, f"{ran}\nis not like what is shown:\n{lacks}"
-
-
 @pytest.mark.rig
 @pytest.mark.parametrize(
     "page",
@@ -119,25 +88,3 @@ def test_every_command_of_a_document_runs_as_it_is_shown(page: Path, image: Path
         # There may be dead stores of somebody else's tests.
         shown = [each for each in shown if not each.text.endswith("doctor --clean")]
     assert_runs(shown, stage_of(page.name), image, tmp_path)
-
-
-@pytest.mark.rig
-@pytest.mark.skipif(not os.environ.get("THINSIM_GUESTS"), reason=f"boots guests: {NIGHTLY}")
-@pytest.mark.parametrize(
-    "page", [page for page, shown in GUESTS.items() if shown], ids=lambda page: page.name
-)
-def test_what_needs_a_guest_runs_as_it_is_shown(page: Path, image: Path, tmp_path: Path) -> None:
-    shown = GUESTS[page]
-    download = [each.text.split()[2] for each in shown if each.text.startswith("apt-get download")]
-    if download and not _apt_has(download[0]):
-        shown = [each for each in shown if each.words[0] == "thinsim" and "--kernel" not in each.words]
-    # What stands around the page's other commands is not wanted here.
-    alone = replace(stage_of(page.name), prepare="", finish="")
-    assert_runs(shown, alone, image, tmp_path, GUEST_SECONDS)
-
-
-def _apt_has(package: str) -> bool:
-    asked = shutil.which("apt-cache") and subprocess.run(
-        ["apt-cache", "policy", package], capture_output=True, text=True, check=False
-    )
-    return bool(asked) and "Candidate: " in asked.stdout and "Candidate: (none)" not in asked.stdout

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,8 @@ from thinsim import __version__
 from thinsim.cli.main import status_of
 from thinsim.cli.statuses import SLOWER
 
-WORKFLOW: dict[Any, Any] = yaml.safe_load((ROOT / "examples" / "ci" / "storage.yml").read_text())
+FILE = ROOT / "examples" / "ci" / "storage.yml"
+WORKFLOW: dict[Any, Any] = yaml.safe_load(FILE.read_text())
 STEPS: list[dict[str, Any]] = WORKFLOW["jobs"]["space"]["steps"]
 
 
@@ -26,12 +28,35 @@ def lines(name: str) -> str:
     return str(found)
 
 
+def has_the_form_of_a_workflow(file: Path) -> bool:
+    """Tell what the public JSON schema of workflows says, which comes with check-jsonschema."""
+    words = ["check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(file)]
+    done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode == 0
+
+
+def test_it_has_the_form_of_a_workflow(tmp_path: Path) -> None:
+    assert has_the_form_of_a_workflow(FILE)
+    wrong = tmp_path / "wrong.yml"
+    wrong.write_text(FILE.read_text().replace("runs-on:", "run-on:"))
+    assert not has_the_form_of_a_workflow(wrong)
+
+
+def test_it_may_only_read_and_its_actions_run_on_node_24() -> None:
+    assert WORKFLOW["permissions"] == {"contents": "read"}
+    used = dict(step["uses"].split("@v") for step in STEPS if "uses" in step)
+    # The first versions for Node 24; runners have no Node 20 any more.
+    assert int(used["actions/checkout"]) >= 5
+    assert int(used["actions/upload-artifact"]) >= 6
+
+
 def test_each_step_runs_something_or_uses_an_action_of_a_version() -> None:
     assert WORKFLOW[True].keys() == {"push", "pull_request"}  # YAML 1.1 takes the key "on" for true
     assert re.fullmatch(r"ubuntu-\d\d\.04", WORKFLOW["jobs"]["space"]["runs-on"])
     for step in STEPS:
         assert ("run" in step) != ("uses" in step)
-        assert re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step.get("uses", "actions/checkout@v4"))
+        assert re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step.get("uses", "actions/checkout@v5"))
         done = subprocess.run(["bash", "-n", "-c", step.get("run", "")], capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
 
@@ -83,3 +108,5 @@ def test_its_lines_that_call_thinsim_run_as_they_stand(runner: Path) -> None:
     assert (runner / "summary").read_text().startswith("### thinsim: ")
     (kept,) = (step["with"]["path"].split() for step in STEPS if "upload-artifact" in step.get("uses", ""))
     assert [name for name in kept if not (runner / name).exists()] == []
+    # Root has written them, and the runner's own user uploads them.
+    assert [name for name in kept if not (runner / name).stat().st_mode & stat.S_IROTH] == []

@@ -1,0 +1,14 @@
+"""For the documents' commands: the image that their reader has."""
+
+from pathlib import Path
+
+import pytest
+
+from thinsim.scenario.image import build_image
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("image") / "app.tar"
+    build_image(path, size=4 << 20)
+    return path

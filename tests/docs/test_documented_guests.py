@@ -1,0 +1,55 @@
+"""The commands of the documents that boot a guest, read from there: each runs, and prints the like."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from document_shell import assert_runs
+from document_stages import NEWER, NIGHTLY, exempt, stage_of
+from documented_commands import PAGES, Shown, commands_of
+
+SECONDS = 4 * 3600.0
+
+
+def guests_of(page: Path) -> Iterator[list[Shown]]:
+    """Yield what is run together: a command alone, and all of those that bring a kernel and boot it."""
+    newer = []
+    for shown in commands_of(page):
+        left_out = exempt(page.name, shown.text)
+        if left_out is not None and left_out.why == NEWER:
+            newer.append(shown)
+        elif left_out is not None and left_out.run_by == NIGHTLY:
+            yield [shown]
+    if newer:
+        yield newer
+
+
+GUESTS = [shown for page in PAGES for shown in guests_of(page)]
+
+
+def identified(shown: list[Shown]) -> str:
+    return f"{shown[-1].page.name}: {shown[-1].text}"[:90]
+
+
+@pytest.mark.rig
+@pytest.mark.skipif(not os.environ.get("THINSIM_GUESTS"), reason=f"boots guests: {NIGHTLY}")
+@pytest.mark.parametrize("shown", GUESTS, ids=identified)
+def test_what_needs_a_guest_runs_as_it_is_shown(shown: list[Shown], image: Path, tmp_path: Path) -> None:
+    for package in re.findall(r"apt-cache depends (\S+)", " ".join(each.text for each in shown)):
+        if not apt_has(package):
+            pytest.skip(f"apt knows no {package} (apt-get update, on Debian 12)")
+    # What stands around the page's other commands is not wanted here.
+    alone = replace(stage_of(shown[0].page.name), prepare="", finish="")
+    assert_runs(shown, alone, image, tmp_path, SECONDS)
+
+
+def apt_has(package: str) -> bool:
+    if shutil.which("apt-cache") is None:
+        return False
+    asked = subprocess.run(["apt-cache", "policy", package], capture_output=True, text=True, check=False)
+    return "Candidate: " in asked.stdout and "Candidate: (none)" not in asked.stdout
