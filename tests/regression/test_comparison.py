@@ -134,3 +134,29 @@ def test_a_file_that_is_no_baseline_is_named() -> None:
     for text in ("", "{}", stored.model_dump_json().replace("most_leaked", "leaked")):
         with pytest.raises(InvalidValueError, match=r"b\.json: not a thinsim baseline: "):
             read(text, "b.json")
+
+
+@pytest.mark.parametrize(
+    ("whole", "damaged", "place"),
+    [
+        ('"machine_seconds":0.002', '"machine_seconds":0', "scenarios.0.machine_seconds"),
+        ('"machine_seconds":0.002', '"machine_seconds":NaN', "scenarios.0.machine_seconds"),
+        ('"discard_seconds":1.0', '"discard_seconds":-1.0', "scenarios.0.variants.0.discard_seconds"),
+        ('"most_leaked":786432', '"most_leaked":-1', "scenarios.0.variants.0.most_leaked"),
+    ],
+)
+def test_a_number_that_nothing_can_be_compared_with_is_named(whole: str, damaged: str, place: str) -> None:
+    stored = Baseline(environment={}, scenarios=[scenario(variant())]).model_dump_json()
+    assert whole in stored
+    with pytest.raises(InvalidValueError, match=rf"b\.json: not a thinsim baseline: {place}: "):
+        read(stored.replace(whole, damaged), "b.json")
+
+
+def test_a_baseline_of_nothing_does_not_pass_for_one() -> None:
+    for text in (
+        '{"environment":{},"scenarios":[]}',
+        Baseline(environment={}, scenarios=[scenario(variant())]).model_dump_json().split('"variants"')[0]
+        + '"variants":[]}]}',
+    ):
+        with pytest.raises(InvalidValueError, match=r"should have at least 1 item"):
+            read(text, "b.json")
