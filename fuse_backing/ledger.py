@@ -12,8 +12,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import trio
 
-from fuse_backing._account import MOST_FILES, Account
 from fuse_backing.faults import FaultKind, Operation
+
+try:
+    from fuse_backing._account import MOST_FILES, Account
+except ImportError as error:
+    raise ImportError(
+        f"fuse_backing's C extension is not built ({error}); in a checkout run: pip install -e ."
+    ) from error
 
 if TYPE_CHECKING:
     from fuse_backing._account import Event

@@ -48,13 +48,22 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     result = yield
     check = item.stash.get(_CHECK, None)
     if check is not None:
-        check()
+        leaks = ""
+        try:
+            check()
+        except AssertionError as error:
+            leaks = str(error)
+        if leaks:
+            pytest.fail(leaks, pytrace=False)  # no line of the test failed, and none of ours is of interest
     return result
 
 
 @pytest.fixture(autouse=True)
 def _thinsim_no_leak(request: pytest.FixtureRequest) -> None:
-    if request.node.get_closest_marker("no_leak"):
+    mark = request.node.get_closest_marker("no_leak")
+    if mark:
+        if mark.args or mark.kwargs:
+            pytest.fail("no_leak: takes nothing; assert_no_leak(at_most=BYTES) does", pytrace=False)
         if "thinsim_bench" not in request.fixturenames:
             pytest.fail(f"no_leak: the test has no pool; take one of {_POOL_FIXTURES}", pytrace=False)
         request.node.stash[_CHECK] = request.getfixturevalue("assert_no_leak")
@@ -67,16 +76,19 @@ def thinsim_bench(request: pytest.FixtureRequest, tmp_path: Path) -> "Iterator[B
     from thinsim.testing.bench import Bench, bench_portal  # noqa: PLC0415
 
     rig = request.config.getoption("--thinsim-rig") or request.config.getini("thinsim_rig")
+    failure = ""
     try:
         portal = bench_portal(rig, _mark(request, "thin_pool"), _keys(request), tmp_path)
         with portal:
             bench = Bench(portal)
             yield bench
             problems = bench.check()
+        if problems:
+            failure = "the metadata checker found: " + "; ".join(problems)
     except (ThinsimError, ValueError) as error:
-        pytest.fail(f"thinsim: {error}", pytrace=False)
-    if problems:
-        pytest.fail("the metadata checker found: " + "; ".join(problems), pytrace=False)
+        failure = f"thinsim: {error}"
+    if failure:  # not where the error is handled: pytest would show it a second time
+        pytest.fail(failure, pytrace=False)
 
 
 @pytest.fixture
@@ -118,6 +130,9 @@ def _keys(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def _mark(request: pytest.FixtureRequest, name: str) -> dict[str, Any]:
-    """Return the arguments of all marks of that name, the closest one's last."""
+    """Return what all marks of that name are given, the closest one's last. ValueError: without a key."""
     marks = list(request.node.iter_markers(name))
+    nameless = [repr(value) for mark in marks for value in mark.args]
+    if nameless:
+        raise ValueError(f"mark {name}: {', '.join(nameless)} without a key; arguments are KEY=VALUE")
     return {key: value for mark in reversed(marks) for key, value in mark.kwargs.items()}

@@ -1,5 +1,7 @@
 """The ledger: a ring that forgets, totals that do not, subscribers that cost nothing."""
 
+import importlib
+import sys
 from contextlib import aclosing
 
 import pytest
@@ -233,3 +235,10 @@ def test_a_million_events_lose_no_total() -> None:
     assert ledger.totals.punched_bytes == 65536 * 1_000_000
     assert sum(bucket.freed for bucket in ledger.by_offset("a").buckets) == ledger.totals.freed
     assert len(ledger.events()) == 1024
+
+
+def test_an_account_that_is_not_built_says_how_to_build_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fuse_backing._account", None)
+    monkeypatch.delitem(sys.modules, "fuse_backing.ledger")
+    with pytest.raises(ImportError, match=r"C extension is not built .* run: pip install -e \."):
+        importlib.import_module("fuse_backing.ledger")

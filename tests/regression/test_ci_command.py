@@ -1,11 +1,12 @@
 """``thinsim baseline save`` and ``thinsim ci`` on real runs of a scenario that stays, or changes."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from thinsim.cli.main import commands
+from thinsim.cli.main import commands, status_of
 from thinsim.cli.statuses import BROKEN
 
 SCENARIO = """
@@ -60,3 +61,33 @@ def test_an_assert_that_no_longer_holds_is_caught(
     said = capsys.readouterr().out
     assert "does not hold any more: removed: pool_used = 1" in said
     assert "the scenario's file has changed since" in said
+
+
+def test_a_baseline_with_an_assert_that_does_not_hold_is_not_taken_silently(
+    invoke: Invoke, scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenario.write_text(SCENARIO.replace("pool_used = 0", "pool_used = 1"))
+    assert invoke("baseline", "save", scenario, "-o", tmp_path / "b.json") == 0
+    assert "taken as it is: does not hold: removed: pool_used = 1" in capsys.readouterr().err
+
+
+def test_a_kernel_that_is_another_than_the_baseline_s_is_said(
+    invoke: Invoke, scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored, summary = tmp_path / "b.json", tmp_path / "s.md"
+    invoke("baseline", "save", scenario, "-o", stored)
+    kernel = json.loads(stored.read_text())["environment"]["kernel"]
+    stored.write_text(stored.read_text().replace(kernel, "Linux 1.0"))
+    assert invoke("ci", "--baseline", stored, "--speed-tolerance", "100", "--markdown", summary) == 0
+    said = f"environment: kernel: {kernel}, in the baseline Linux 1.0"
+    assert said in capsys.readouterr().out
+    assert f"- {said}" in summary.read_text()
+
+
+@pytest.mark.parametrize("wrong", [["--speed-tolerance", "nan"], ["--junit", "-"]])
+def test_an_option_that_would_say_nothing_is_refused_before_the_work(
+    tmp_path: Path, wrong: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of(["ci", "--baseline", str(tmp_path / "none.json"), *wrong]) == 2
+    assert wrong[0] in capsys.readouterr().err
+    assert not Path("-").exists()

@@ -4,7 +4,7 @@ import pytest
 
 from thinsim.errors import InvalidValueError
 from thinsim.regression.baseline import Baseline, ScenarioBaseline, VariantBaseline, read
-from thinsim.regression.comparison import ChangeKind, compare
+from thinsim.regression.comparison import ChangeKind, compare, differences
 from thinsim.regression.markdown import markdown
 
 BLOCK = 65536
@@ -110,7 +110,7 @@ def test_an_assert_that_held_and_does_not_any_more_is_a_regression_and_the_rever
 def test_what_cannot_be_compared_is_said() -> None:
     assert changes(scenario(variant()), None) == [("note", "not in the baseline")]
     assert changes(scenario(variant(), rig="emulated", sha256="1"), scenario(variant())) == [
-        ("note", "the baseline is of rig process, this is emulated"),
+        ("note", "the baseline is of rig process, this is emulated: discard costs are not compared"),
         ("note", "the scenario's file has changed since"),
     ]
     assert changes(scenario(variant(name="new")), scenario(variant())) == [
@@ -119,10 +119,50 @@ def test_what_cannot_be_compared_is_said() -> None:
     ]
 
 
+def test_an_assert_that_the_baseline_knows_nothing_of_has_to_hold() -> None:
+    broken = variant(broken=["p: leaked = 0"])
+    failure = ("assert", "does not hold: p: leaked = 0")
+    assert changes(scenario(broken), None) == [("note", "not in the baseline"), failure]
+    then = scenario(variant(name="another"), variant())
+    assert failure in changes(scenario(variant(), variant(name="new", broken=["p: leaked = 0"])), then)
+
+
+def test_the_cost_of_discards_on_another_rig_is_no_regression() -> None:
+    slow = variant(discard_seconds=100.0)
+    kinds = [kind for kind, _ in changes(scenario(slow, rig="emulated"), scenario(variant(), rig="kernel"))]
+    assert kinds == ["note"]
+
+
+def test_more_in_all_than_in_any_round_is_a_leak_though_no_snapshot_lost_more_than_ever() -> None:
+    then = variant(leaked_by={"a": 12 * BLOCK, "b": 12 * BLOCK})
+    now = variant(most_leaked=13 * BLOCK, leaked_by={"a": 12 * BLOCK, "b": BLOCK})
+    ((kind, text),) = changes(scenario(now), scenario(then))
+    assert kind == ChangeKind.LEAK
+    assert text.endswith(f"{BLOCK} bytes more (no snapshot more than in some round before)")
+
+
+def test_another_kernel_and_a_tool_that_was_not_there_are_said() -> None:
+    now = {"thinsim": "1", "kernel": "Linux 6.12", "blkdiscard": "2.41"}
+    assert differences(now, now) == []
+    assert differences(now, {"thinsim": "1", "kernel": "Linux 6.1", "loop": "yes"}) == [
+        "kernel: Linux 6.12, in the baseline Linux 6.1",
+        "blkdiscard: 2.41, in the baseline none",
+        "loop: none, in the baseline yes",
+    ]
+
+
+def test_the_summary_says_what_was_tolerated_and_what_is_another_than_then() -> None:
+    same = [compare(scenario(variant()), scenario(variant()), tolerance=1.5)]
+    assert "Leaks are compared to the byte; discard costs" in markdown(same, tolerance=1.5)
+    text = markdown(same, tolerance=1.5, leak_tolerance=1 << 20, differences=["kernel: 2, 1 then"])
+    assert "to the byte where nothing leaked, else with a tolerance of 1 MiB; discard costs" in text
+    assert "\n\n- environment: kernel: 2, 1 then\n" in text
+
+
 def test_the_summary_has_a_row_a_variant_and_every_change() -> None:
     now = scenario(variant(most_leaked=13 * BLOCK, leaked_by={"a|b": 13 * BLOCK}))
     text = markdown([compare(now, scenario(variant()), tolerance=1.5)], tolerance=1.5)
-    assert text.startswith("### thinsim: 1 regressions\n")
+    assert text.startswith("### thinsim: 1 regression\n")
     assert "| s | v | process | 832 KiB | 768 KiB | 1.00 | leak |" in text
     assert "- **leak**: s / v: " in text
     assert "a\\|b" in text
@@ -133,4 +173,30 @@ def test_a_file_that_is_no_baseline_is_named() -> None:
     assert read(stored.model_dump_json(), "b.json") == stored
     for text in ("", "{}", stored.model_dump_json().replace("most_leaked", "leaked")):
         with pytest.raises(InvalidValueError, match=r"b\.json: not a thinsim baseline: "):
+            read(text, "b.json")
+
+
+@pytest.mark.parametrize(
+    ("whole", "damaged", "place"),
+    [
+        ('"machine_seconds":0.002', '"machine_seconds":0', "scenarios.0.machine_seconds"),
+        ('"machine_seconds":0.002', '"machine_seconds":NaN', "scenarios.0.machine_seconds"),
+        ('"discard_seconds":1.0', '"discard_seconds":-1.0', "scenarios.0.variants.0.discard_seconds"),
+        ('"most_leaked":786432', '"most_leaked":-1', "scenarios.0.variants.0.most_leaked"),
+    ],
+)
+def test_a_number_that_nothing_can_be_compared_with_is_named(whole: str, damaged: str, place: str) -> None:
+    stored = Baseline(environment={}, scenarios=[scenario(variant())]).model_dump_json()
+    assert whole in stored
+    with pytest.raises(InvalidValueError, match=rf"b\.json: not a thinsim baseline: {place}: "):
+        read(stored.replace(whole, damaged), "b.json")
+
+
+def test_a_baseline_of_nothing_does_not_pass_for_one() -> None:
+    for text in (
+        '{"environment":{},"scenarios":[]}',
+        Baseline(environment={}, scenarios=[scenario(variant())]).model_dump_json().split('"variants"')[0]
+        + '"variants":[]}]}',
+    ):
+        with pytest.raises(InvalidValueError, match=r"should have at least 1 item"):
             read(text, "b.json")

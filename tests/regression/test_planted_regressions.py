@@ -103,7 +103,7 @@ def test_a_store_that_keeps_one_block_is_caught(
     assert f"leak: as it is: {message}" in capsys.readouterr().out
     assert case == "as it is: leak"
     assert message == f"64 KiB leaked, 0 B before: {BLOCK} bytes more (container: {BLOCK} more)"
-    assert "### thinsim: 1 regressions" in bench.summary
+    assert "### thinsim: 1 regression\n" in bench.summary
     assert "| 64 KiB | 0 B |" in bench.summary
     assert "- **leak**: " in bench.summary
 
@@ -122,5 +122,5 @@ def test_a_store_that_punches_half_as_fast_is_caught(rig: str, project: Callable
     ((case, message),) = bench.failed_cases
     assert case == "as it is: speed"
     assert "more than 1.5" in message
-    assert "### thinsim: 1 regressions" in bench.summary
+    assert "### thinsim: 1 regression\n" in bench.summary
     assert "- **speed**: " in bench.summary

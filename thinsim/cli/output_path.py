@@ -23,6 +23,8 @@ class OutputPath(click.Path):
     ) -> Any:
         """Return the path; a wrong command line where nothing can be written there."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if path == STDOUT and not self.allow_dash:
+            self.fail("'-': not to standard output; name a file.", param, ctx)
         if path != STDOUT and not os.access(path.parent, os.W_OK | os.X_OK):
             what = "can not be written to" if path.parent.is_dir() else "is not a directory"
             self.fail(f"{str(value)!r}: {str(path.parent)!r} {what}.", param, ctx)

@@ -1,5 +1,6 @@
 """``thinsim baseline save`` and ``thinsim ci``: keep what a run measured, and compare later runs with it."""
 
+import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from thinsim.cli.statuses import BROKEN, LEAKED, SLOWER
 from thinsim.errors import InvalidValueError
 from thinsim.measure.machine_speed import reference_seconds
 from thinsim.regression.baseline import Baseline, ScenarioBaseline, measured, read
-from thinsim.regression.comparison import FAILURES, ChangeKind, Comparison, compare
+from thinsim.regression.comparison import FAILURES, ChangeKind, Comparison, compare, differences
 from thinsim.regression.markdown import markdown
 from thinsim.report.environment import environment
 from thinsim.report.junit import Case, document
@@ -59,6 +60,10 @@ def save(scenarios: tuple[str, ...], output: Path, rig: str, rounds: int, direct
     stored = Baseline(environment=environment(directory), scenarios=now)
     output.write_text(stored.model_dump_json(indent=1) + "\n")
     click.echo(f"{output}: {len(now)} scenarios, {rounds} rounds each", err=True)
+    for each in now:
+        for variant in each.variants:
+            for broken in variant.broken:
+                click.echo(f"{each.name}: {variant.name}: taken as it is: does not hold: {broken}", err=True)
 
 
 @click.command()
@@ -110,6 +115,8 @@ def ci(
     is none. Exits 3 for a leak, 4 for an assert that no longer holds, 5 for slower discards; the first of
     these that happened.
     """
+    if math.isnan(speed_tolerance):
+        raise click.BadParameter("nan is no ratio", param_hint="--speed-tolerance")
     if not baseline_path.exists():
         raise click.UsageError(
             f"there is no {baseline_path}; make it: thinsim baseline save SCENARIO... -o {baseline_path}"
@@ -122,13 +129,18 @@ def ci(
         compare(each, then.find(each.name), tolerance=speed_tolerance, leak_tolerance=leak_tolerance)
         for each in now
     ]
-    _show(output_console(), comparisons)
+    here = environment(directory)
+    others = differences(here, then.environment)
+    _show(output_console(), comparisons, others)
     if markdown_path is not None:
-        markdown_path.write_text(markdown(comparisons, tolerance=speed_tolerance))
+        text = markdown(
+            comparisons, tolerance=speed_tolerance, leak_tolerance=leak_tolerance, differences=others
+        )
+        markdown_path.write_text(text)
     if junit_path is not None:
         junit_path.write_text(document((each.now.name, begun, _cases(each)) for each in comparisons))
     if json_path is not None:
-        stored = Baseline(environment=environment(directory), scenarios=now)
+        stored = Baseline(environment=here, scenarios=now)
         json_path.write_text(stored.model_dump_json(indent=1) + "\n")
     kinds = {change.kind for each in comparisons for change in each.failures}
     return min((_STATUSES[kind] for kind in kinds), default=0)
@@ -159,7 +171,7 @@ def _run_all(
     return [measured(reports[number :: len(found)], min(references)) for number in range(len(found))]
 
 
-def _show(console: Console, comparisons: Sequence[Comparison]) -> None:
+def _show(console: Console, comparisons: Sequence[Comparison], others: Sequence[str]) -> None:
     for each in comparisons:
         variants = ", ".join(f"{variant.name} leaks {variant.most_leaked}" for variant in each.now.variants)
         verdict = Text("FAIL", "bold red") if each.failures else Text("ok  ", "green")
@@ -170,6 +182,8 @@ def _show(console: Console, comparisons: Sequence[Comparison]) -> None:
                 "red" if change.kind in FAILURES else "green" if change.kind is ChangeKind.BETTER else "dim"
             )
             console.print(Text(f"     {change.kind}: {where}{change.text}", style), soft_wrap=True)
+    for text in others:
+        console.print(Text(f"environment: {text}", "dim"), soft_wrap=True)
 
 
 def _cases(comparison: Comparison) -> list[Case]:

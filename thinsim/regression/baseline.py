@@ -2,12 +2,15 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from thinsim.errors import InvalidValueError
 from thinsim.report.document import Report, VariantRun
+
+_Count = Annotated[int, Field(ge=0)]
+_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Table(BaseModel):
@@ -18,15 +21,15 @@ class VariantBaseline(_Table):
     """One variant over all rounds. Bytes and seconds."""
 
     name: str
-    least_leaked: int
-    most_leaked: int
-    leaked_by: dict[str, int]
+    least_leaked: _Count
+    most_leaked: _Count
+    leaked_by: dict[str, _Count]
     """The most that each snapshot leaked."""
     broken: list[str]
     """Asserts that did not hold in some round."""
-    discards: int
+    discards: _Count
     """Devices that were discarded in a round."""
-    discard_seconds: float
+    discard_seconds: _Seconds
     """What that took, the shortest of the rounds: what disturbs a run only makes it longer."""
 
 
@@ -38,9 +41,9 @@ class ScenarioBaseline(_Table):
     sha256: str
     """Of the scenario's file."""
     rounds: int
-    machine_seconds: float
+    machine_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     """What a fixed work took on the machine meanwhile, the shortest time."""
-    variants: list[VariantBaseline]
+    variants: Annotated[list[VariantBaseline], Field(min_length=1)]
 
 
 class Baseline(_Table):
@@ -49,7 +52,7 @@ class Baseline(_Table):
     kind: Literal["thinsim baseline"] = "thinsim baseline"
     format: Literal[1] = 1
     environment: dict[str, str]
-    scenarios: list[ScenarioBaseline]
+    scenarios: Annotated[list[ScenarioBaseline], Field(min_length=1)]
 
     def find(self, name: str) -> ScenarioBaseline | None:
         """Return the scenario called *name*."""

@@ -1,6 +1,6 @@
 """A run against its baseline: every change with its kind, and whether it is one for the worse. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,7 +17,7 @@ class ChangeKind(StrEnum):
     LEAK = "leak"
     """More leaks than the baseline's rounds ever did."""
     BROKEN = "assert"
-    """An assert does not hold that held."""
+    """An assert does not hold that held, or that the baseline knows nothing of."""
     SLOWER = "speed"
     """Discards cost more than is tolerated."""
     BETTER = "better"
@@ -64,14 +64,26 @@ def compare(
     return Comparison(now, then, tuple(_changes(now, then, tolerance, leak_tolerance)))
 
 
+def differences(now: Mapping[str, str], then: Mapping[str, str]) -> list[str]:
+    """Return in words what of the environment is another than in the baseline: what numbers may come from."""
+    return [
+        f"{name}: {now.get(name, 'none')}, in the baseline {then.get(name, 'none')}"
+        for name in {**now, **then}
+        if now.get(name) != then.get(name)
+    ]
+
+
 def _changes(
     now: ScenarioBaseline, then: ScenarioBaseline | None, tolerance: float, leak_tolerance: int
 ) -> Iterator[Change]:
     if then is None:
         yield Change(ChangeKind.NOTE, now.name, "", "not in the baseline")
+        for variant in now.variants:
+            yield from _unknown_asserts(now, variant)
         return
     if then.rig != now.rig:
-        yield Change(ChangeKind.NOTE, now.name, "", f"the baseline is of rig {then.rig}, this is {now.rig}")
+        text = f"the baseline is of rig {then.rig}, this is {now.rig}: discard costs are not compared"
+        yield Change(ChangeKind.NOTE, now.name, "", text)
     if then.sha256 != now.sha256:
         yield Change(ChangeKind.NOTE, now.name, "", "the scenario's file has changed since")
     before = {variant.name: variant for variant in then.variants}
@@ -79,6 +91,7 @@ def _changes(
         known = before.pop(variant.name, None)
         if known is None:
             yield Change(ChangeKind.NOTE, now.name, variant.name, "not in the baseline")
+            yield from _unknown_asserts(now, variant)
             continue
         found = [
             *_leak_changes(variant, known, leak_tolerance if known.most_leaked else 0),
@@ -89,6 +102,11 @@ def _changes(
             yield Change(kind, now.name, variant.name, text)
     for name in before:
         yield Change(ChangeKind.NOTE, now.name, name, "in the baseline, and not run now")
+
+
+def _unknown_asserts(now: ScenarioBaseline, variant: VariantBaseline) -> Iterator[Change]:
+    for broken in variant.broken:
+        yield Change(ChangeKind.BROKEN, now.name, variant.name, f"does not hold: {broken}")
 
 
 def _leak_changes(
@@ -102,6 +120,8 @@ def _leak_changes(
             if lost > then.leaked_by.get(snapshot, 0)
         )
         amounts = f"{format_size(now.most_leaked)} leaked, {format_size(then.most_leaked)} before"
+        # Each snapshot may have lost as much in one round of the baseline or another, but not all in one.
+        owners = owners or "no snapshot more than in some round before"
         yield ChangeKind.LEAK, f"{amounts}: {more} bytes more ({owners})"
     elif now.most_leaked + tolerance < then.least_leaked:
         less = then.least_leaked - now.most_leaked
@@ -141,9 +161,9 @@ def speed_ratio(
 ) -> float | None:
     """Return what discards cost now against then, each as a multiple of what a fixed work took.
 
-    None where both are too short to compare, or the number of discards has changed.
+    None where both are too short to compare, or the rig or the number of discards is another.
     """
     seconds, before = variant.discard_seconds, known.discard_seconds
-    if variant.discards != known.discards or max(seconds, before) <= SHORTEST:
+    if now.rig != then.rig or variant.discards != known.discards or max(seconds, before) <= SHORTEST:
         return None
     return (max(seconds, SHORTEST) / now.machine_seconds) / (max(before, SHORTEST) / then.machine_seconds)

@@ -7,14 +7,23 @@ from thinsim.regression.comparison import ChangeKind, Comparison, speed_ratio
 from thinsim.units import format_size
 
 
-def markdown(comparisons: Sequence[Comparison], *, tolerance: float) -> str:
-    """Return a table of all variants, then every change."""
-    return "\n".join(_lines(comparisons, tolerance)) + "\n"
+def markdown(
+    comparisons: Sequence[Comparison],
+    *,
+    tolerance: float,
+    leak_tolerance: int = 0,
+    differences: Sequence[str] = (),
+) -> str:
+    """Return a table of all variants, then every change, and how the environment differs from then."""
+    return "\n".join(_lines(comparisons, tolerance, leak_tolerance, differences)) + "\n"
 
 
-def _lines(comparisons: Sequence[Comparison], tolerance: float) -> Iterator[str]:
+def _lines(
+    comparisons: Sequence[Comparison], tolerance: float, leak_tolerance: int, differences: Sequence[str]
+) -> Iterator[str]:
     failures = [change for each in comparisons for change in each.failures]
-    yield "### thinsim: " + (f"{len(failures)} regressions" if failures else "no regression")
+    plural = "s" if len(failures) > 1 else ""
+    yield "### thinsim: " + (f"{len(failures)} regression{plural}" if failures else "no regression")
     yield ""
     yield "| scenario | variant | rig | leaked | baseline | discard cost against baseline | |"
     yield "|---|---|---|--:|--:|--:|---|"
@@ -27,21 +36,25 @@ def _lines(comparisons: Sequence[Comparison], tolerance: float) -> Iterator[str]
             cells = [each.now.name, variant.name, each.now.rig, format_size(variant.most_leaked)]
             yield _row([*cells, *_before(each, variant, then), verdict])
     yield ""
-    yield f"Leaks are compared to the byte, discard costs with a tolerance of {tolerance:g}."
+    leaks = "to the byte"
+    if leak_tolerance:
+        leaks += f" where nothing leaked, else with a tolerance of {format_size(leak_tolerance)}"
+    yield f"Leaks are compared {leaks}; discard costs with a tolerance of {tolerance:g}."
     changes = [change for each in comparisons for change in each.changes]
-    if changes:
+    if changes or differences:
         yield ""
     for change in changes:
         mark = "**" if change.kind in (ChangeKind.LEAK, ChangeKind.BROKEN, ChangeKind.SLOWER) else ""
         where = _cell(" / ".join(filter(None, (change.scenario, change.variant))))
         yield f"- {mark}{change.kind}{mark}: {where}: {_cell(change.text)}"
+    yield from (f"- environment: {_cell(text)}" for text in differences)
 
 
 def _before(comparison: Comparison, now: VariantBaseline, then: VariantBaseline | None) -> list[str]:
     if then is None or comparison.then is None:
         return ["", ""]
     ratio = speed_ratio(comparison.now, comparison.then, now, then)
-    return [format_size(then.most_leaked), f"{ratio:.2f}" if ratio is not None else "too short"]
+    return [format_size(then.most_leaked), f"{ratio:.2f}" if ratio is not None else "not compared"]
 
 
 def _row(cells: Sequence[str]) -> str:

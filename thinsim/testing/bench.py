@@ -10,12 +10,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from fuse_backing.errors import FaultPlanError
 from fuse_backing.faults import FaultPlan
 from fuse_backing.ledger import LedgerEvent
 from thinsim.errors import InvalidValueError
 from thinsim.measure.attribution import Leak
 from thinsim.rig.interface import ScenarioRig
 from thinsim.rig.probes import probe_machine
+from thinsim.rig.recovery import abandoned_runs, recover
 from thinsim.rig.working_directory import working_directory
 from thinsim.scenario.file.document import OWN_KEYS, Pool
 from thinsim.scenario.file.rigs import RIGS, choose_scenario_rig, stand_up
@@ -143,7 +147,10 @@ class BackingStore:
 
     def set_faults(self, *faults: Mapping[str, Any]) -> None:
         """Put faults in force, keys as in ``fuse-backing faults set``; none clears. FaultPlanError."""
-        plan = FaultPlan.from_json([dict(fault) for fault in faults]) if faults else FaultPlan()
+        try:
+            plan = FaultPlan.from_json([dict(fault) for fault in faults]) if faults else FaultPlan()
+        except FaultPlanError as error:
+            raise error.with_traceback(None)  # noqa: B904 (the same error)
         self._portal.call(self._session.set_faults, plan)
 
 
@@ -226,12 +233,14 @@ def bench_portal(
 ) -> Portal[Session]:
     """Return a portal that stands up *rig* (or ``auto``) in *directory*.
 
-    *pool* has keys of a scenario file's ``[pool]``, *keys* those of the snapshotter. EnvironmentLacksError
-    for a rig that can't run here.
+    *pool* has keys of a scenario file's ``[pool]``, *keys* those of the snapshotter. InvalidValueError for
+    a wrong one, EnvironmentLacksError for a rig that can't run here. What killed runs left is given back.
     """
-    shape_of: Callable[[str], Any] = Pool(**pool).shape
+    shape_of: Callable[[str], Any] = _pool(pool).shape
     if rig not in ("auto", *RIGS):
         raise InvalidValueError(f"there is no rig {rig!r}; there are auto, {', '.join(RIGS)}")
+    for abandoned in abandoned_runs():
+        recover(abandoned, _Silent().say)
     chosen = choose_scenario_rig(rig, probe_machine(directory)).rig
 
     @asynccontextmanager
@@ -245,3 +254,14 @@ def bench_portal(
                 yield opened
 
     return Portal(stand_up_session)
+
+
+def _pool(keys: Mapping[str, Any]) -> Pool:
+    try:
+        return Pool(**keys)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ')}"
+            for each in error.errors(include_url=False)
+        ]
+        raise InvalidValueError("pool: " + "; ".join(problems)) from None
