@@ -4,13 +4,12 @@ import base64
 import json
 import re
 import shutil
-import struct
 import subprocess
-import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from png_picture import read_picture
 
 from thinsim.report.document import Report, from_json, to_json
 from thinsim.report.html.page import render
@@ -115,23 +114,11 @@ def test_a_screenshot_shows_a_plot_and_paper_has_all_pages(lying_device: Report,
     page.write_text(render(lying_device))
     picture, paper = tmp_path / "page.png", tmp_path / "page.pdf"
     browse(tmp_path, "--window-size=1000,1600", f"--screenshot={picture}", page=page)
-    assert len(colors(picture)) > 20
+    assert read_picture(picture).colors > 20
     browse(tmp_path, "--no-pdf-header-footer", f"--print-to-pdf={paper}", page=page)
     content = paper.read_bytes()
     assert content.startswith(b"%PDF")
     assert 2 <= len(re.findall(rb"/Type ?/Page\b", content)) <= 8
-
-
-def colors(picture: Path) -> set[bytes]:
-    """The distinct pixels of an 8-bit PNG, as its filtered bytes: enough to tell a picture from a blank."""
-    data, position, packed = picture.read_bytes(), 8, b""
-    while position < len(data):
-        length, kind = struct.unpack(">I4s", data[position : position + 8])
-        if kind == b"IDAT":
-            packed += data[position + 8 : position + 8 + length]
-        position += 12 + length
-    raw = zlib.decompress(packed)
-    return {raw[start : start + 3] for start in range(1, len(raw) - 3, 997)}
 
 
 class Refers(HTMLParser):
