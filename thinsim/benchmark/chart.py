@@ -7,6 +7,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from thinsim.benchmark.comparison import Compared, Verdict
 from thinsim.benchmark.rounds import Measurements
@@ -97,8 +98,14 @@ def comparison_chart(compared: Sequence[Compared], title: str, path: Path) -> No
         parse_math=False,
     )
     axes.invert_yaxis()
+    axes.margins(y=1 / max(len(shown), 1))
     axes.set_xscale("log")
-    axes.set_xlabel("ratio and the interval that holds its median; green is better, red is worse")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(
+        "ratio and the interval that holds its median\ngreen is better, red is worse, gray is not told apart"
+    )
     axes.set_title(title)
     figure.tight_layout()
     figure.savefig(path)
