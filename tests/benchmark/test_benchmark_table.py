@@ -75,6 +75,12 @@ def test_one_round_has_no_interval() -> None:
     assert any(line.startswith("One round after 1 to warm up") for line in alone)
 
 
+def test_a_contender_alone_has_no_ratio_to_explain() -> None:
+    assert (
+        shown(200, benchmark(5, CONTENDERS[:1]))[-1] == "Medians of 5 interleaved rounds after 1 to warm up."
+    )
+
+
 def test_a_confidence_that_tells_nothing_apart_is_said() -> None:
     lines = shown(200, benchmark(3))
     assert any("75% at least; to call one better or worse takes 80%" in line for line in lines)

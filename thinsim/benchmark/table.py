@@ -25,6 +25,9 @@ def print_benchmark(console: Console, document: Benchmark) -> None:
                 _print(console, _side_by_side(document, sizes, [other] if others else []))
     several = f"Medians of {document.rounds} interleaved rounds"
     what = f"{several if document.rounds > 1 else 'One round'} after {document.warm_up} to warm up"
+    if not others:
+        _say(console, f"{what}.")
+        return
     _say(console, f"{what}; a ratio is the median of the rounds' own ratios to {first}.")
     _say(console, _explanation(_within_ratios(document)))
 
