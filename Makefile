@@ -9,7 +9,6 @@ PACKAGES := btrfs-progs build-essential dmsetup e2fsprogs fuse3 libfuse3-dev mou
 VM_PACKAGES := dmsetup e2fsprogs kmod linux-image-$(shell dpkg --print-architecture 2>/dev/null) lvm2 qemu-system-x86 thin-provisioning-tools
 BENCH_PACKAGES := fio libfuse3-dev libnbd-bin nbdkit qemu-system-common
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-CHROMIUM ?= chromium
 TEST_ARGUMENTS ?=
 BENCH_ARGUMENTS ?= --json backing.json --plot backing.svg
 C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/binding/*.c fuse_backing/native/*.c thinsim/dm/standing/*.c)
@@ -141,14 +140,7 @@ bench-backing: setup
 # The report of a real run, as a browser shows it: the pictures of README.md.
 pictures: setup
 	$(call install,chromium)
-	mkdir -p build
-	$(BIN)/thinsim run image-and-container --variant discard_blocks=true \
-	    --variant 'true + discard_committed' --html build/report.html
-	for scheme in 1-light 0-dark; do \
-	    $(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1100,1750 \
-	        --blink-settings=preferredColorScheme=$${scheme%-*} \
-	        --screenshot=docs/report-$${scheme#*-}.png "file://$(CURDIR)/build/report.html" || exit 1; \
-	done
+	$(BIN)/python tools/report_pictures.py docs
 
 # A minute. Wheel and sdist, each installed where nothing of this clone is, and used.
 check-dist: packages

@@ -11,6 +11,8 @@ myst_heading_anchors = 3
 # Part of fidelity.md, which is made from it.
 exclude_patterns = ["fidelity-by-hand.md"]
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["narrow.css"]
 html_title = "thinsim"
 html_show_sphinx = False
 nitpicky = True

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from thinsim.benchmark.comparison import Verdict, between, differences, within
+from thinsim.benchmark.comparison import Verdict, between, compare, differences, within
 from thinsim.benchmark.contenders import Sizes, parse_contender, steps_up
 from thinsim.benchmark.document import Benchmark, Series
 from thinsim.errors import InvalidValueError
@@ -24,7 +24,7 @@ def document(*found: Series, **environment: str) -> Benchmark:
         format=1,
         command="thinsim bench",
         environment=environment,
-        rounds=6,
+        rounds=len(found[0].figures),
         warm_up=1,
         contenders=list(dict.fromkeys(each.contender for each in found)),
         sizes=[SIZES],
@@ -64,13 +64,37 @@ def test_what_one_does_not_have_is_not_compared() -> None:
     before = document(series("a", [1.0] * 6), series("a", [None] * 6, row="other"))
     after = document(series("a", [1.0] * 5 + [None]), series("a", [1.0] * 6, row="other"))
     assert [each.verdict for each in between(before, after)] == [Verdict.ONE_SIDED] * 2
-    assert between(before, document(series("b", [1.0] * 6))) == []
+    other = document(series("b", [1.0] * 6))
+    assert between(before, other) == []
+    found = compare(before, other)
+    assert (found.only_first, found.only_second) == ([f"a, {SIZES}"], [f"b, {SIZES}"])
+
+
+@pytest.mark.parametrize(
+    ("rounds", "inside", "across"),
+    [
+        (1, Verdict.TOO_FEW, Verdict.TOO_FEW),
+        (3, Verdict.TOO_FEW, Verdict.TOO_FEW),
+        (4, Verdict.WORSE, Verdict.TOO_FEW),
+        (5, Verdict.WORSE, Verdict.WORSE),
+    ],
+)
+def test_few_rounds_call_nothing_better_or_worse(rounds: int, inside: Verdict, across: Verdict) -> None:
+    fast, slow = [1.0] * rounds, [9.0] * rounds
+    _, found = within(document(series("a", list(fast)), series("b", list(slow))), SIZES, "run")
+    assert found.verdict is inside
+    (between_two,) = between(document(series("a", list(fast))), document(series("a", list(slow))))
+    assert between_two.verdict is across
+    (equal,) = between(document(series("a", list(fast))), document(series("a", list(fast))))
+    assert equal.verdict is Verdict.SAME
 
 
 def test_nothing_against_nothing_is_the_same_and_something_against_it_has_no_ratio() -> None:
     nothing = document(series("a", [0.0] * 6))
     some = document(series("a", [3.0] * 6))
     assert [each.verdict for each in between(nothing, nothing)] == [Verdict.SAME]
+    once = document(series("a", [0.0]))
+    assert [each.verdict for each in between(nothing, once)] == [Verdict.SAME]
     assert [each.verdict for each in between(nothing, some)] == [Verdict.FROM_NOTHING]
     neither = document(series("a", [None] * 6))
     assert between(neither, neither) == []
@@ -80,11 +104,14 @@ def test_environments_that_differ_are_named() -> None:
     one = document(series("a", [1.0]), kernel="6.1", python="3.11")
     other = document(series("a", [1.0]), kernel="6.12", python="3.11", libc="2.36")
     assert differences(one, other) == ["kernel: 6.1 against 6.12", "libc: - against 2.36"]
+    longer = document(series("a", [1.0, 1.0]), kernel="6.1", python="3.11")
+    assert differences(one, longer) == ["rounds: 1 against 2"]
 
 
 def test_a_document_is_read_back_and_others_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
     written = document(series("a", [1.0, None]), kernel="6.1")
+    twice = written.model_copy(update={"series": written.series * 2})
     file.write_text(written.model_dump_json())
     assert Benchmark.read(file) == written
     for text, complaint in {
@@ -93,6 +120,10 @@ def test_a_document_is_read_back_and_others_are_refused(tmp_path: Path) -> None:
         written.model_dump_json().replace("thinsim bench", "other", 1): "kind: Input should be",
         written.model_dump_json().replace('"format":1', '"format":2'): "format: Input should be 1",
         written.model_dump_json().replace("[1.0,null]", "[]"): "series.0.figures",
+        written.model_dump_json().replace("[1.0,null]", "[NaN,null]"): "should be a finite number",
+        written.model_dump_json().replace("[1.0,null]", "[-1.0,null]"): "greater than or equal to 0",
+        written.model_dump_json().replace("[1.0,null]", "[1.0]"): f"run, a, {SIZES}: 1 figures of 2 rounds",
+        twice.model_dump_json(): f"run, a, {SIZES}: is there twice",
     }.items():
         file.write_text(text)
         with pytest.raises(InvalidValueError, match="not what thinsim bench --json writes") as refused:

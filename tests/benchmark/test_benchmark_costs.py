@@ -45,6 +45,26 @@ async def test_a_server_has_its_peak_memory_and_its_bytes_under_its_role() -> No
     assert BENCH in costs.by_role
 
 
+async def test_bytes_of_a_server_that_has_ended_are_its_own_and_not_counted_twice() -> None:
+    async with counted() as costs:
+        server = await trio.lowlevel.open_process([sys.executable, "-c", _HOLD, "fuse_backing"])
+        with trio.fail_after(60):
+            while (await _io(server.pid)) < 64 << 20:
+                await trio.sleep(0.05)
+            await trio.sleep(0.3)
+        server.kill()
+        await server.wait()
+        await trio.sleep(0.3)  # for another look
+    assert costs.by_role[STORE].written >= 64 << 20
+    assert costs.by_role[BENCH].written < 32 << 20
+
+
+async def test_bytes_of_a_tool_count_as_the_bench_s_however_short_it_ran() -> None:
+    async with counted() as costs:
+        await trio.run_process([sys.executable, "-c", "open('/dev/null', 'wb').write(bytes(8 << 20))"])
+    assert costs.by_role[BENCH].written >= 8 << 20
+
+
 async def _io(pid: int) -> int:
     text = await trio.Path(f"/proc/{pid}/io").read_text()
     return int(dict(line.split(": ") for line in text.splitlines())["wchar"])

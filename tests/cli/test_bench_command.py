@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 
@@ -52,10 +53,20 @@ def test_a_benchmark_compared_with_itself_does_not_differ(measured: Path) -> Non
     done = thinsim("compare", measured, measured, "--json", "-")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["environments_differ"] == []
+    assert (found["kind"], found["format"], found["environments_differ"]) == ("thinsim compare", 1, [])
     ratios = [each["ratio"]["median"] for each in found["compared"] if each["ratio"]]
     assert set(ratios) == {1.0}
     assert "no difference seen" in thinsim("compare", measured, measured).stdout
+
+
+def test_both_documents_are_what_their_schemas_say(measured: Path) -> None:
+    written = json.loads(measured.read_text())
+    compared = json.loads(thinsim("compare", measured, measured, "--json", "-").stdout)
+    for command, document, field in (("bench", written, "rounds"), ("compare", compared, "compared")):
+        schema = json.loads(thinsim(command, "--schema").stdout)
+        jsonschema.validate(document, schema, cls=jsonschema.Draft202012Validator)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**document, field: "none"}, schema)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +77,10 @@ def test_a_benchmark_compared_with_itself_does_not_differ(measured: Path) -> Non
         (
             ("bench", "--contender", "vm/core/on"),
             "thinsim vm run --share . -- thinsim bench --contender kernel/core/on",
+        ),
+        (
+            ("bench", "--contender", "process/core/on", "--container-mb", "10"),
+            "plays a recorded image and container of 100 MiB each",
         ),
         (("bench", "--plot", "ratios.gif"), "its name must end in .svg, .png, .pdf"),
         (("compare", "/dev/null", "/dev/null"), "not what thinsim bench --json writes"),

@@ -67,12 +67,29 @@ def test_junit_has_a_case_an_assert_and_one_for_the_limit(image_removal: Report)
     suites = {suite.get("name"): suite for suite in root}
     assert list(suites) == ["image-removal: as containerd", "image-removal: as it should"]
     leaking, sound = suites.values()
-    assert (leaking.get("tests"), leaking.get("failures")) == ("7", "1")
-    assert (sound.get("tests"), sound.get("failures")) == ("6", "0")
+    assert (leaking.get("tests"), leaking.get("failures")) == ("8", "1")
+    assert (sound.get("tests"), sound.get("failures")) == ("7", "0")
     (failure,) = leaking.iter("failure")
     assert "layer-1: " in str(failure.get("message"))
     total = sum(float(str(case.get("time"))) for case in sound.iter("testcase"))
     assert total == pytest.approx(float(str(sound.get("time"))), abs=0.01)
+    # Measuring, and phases without an assert, are in it, too.
+    assert total == pytest.approx(sum(image_removal.runs[1].seconds.values()), abs=0.01)
+
+
+def test_junit_is_well_formed_whatever_is_in_a_name(image_removal: Report) -> None:
+    odd = '\a\x1b[31m<\ud800\uffff>&"é😀'
+    run = image_removal.runs[0]
+    broken = replace(run.outcomes[0], asserted=odd, held=False, found=odd, why="")
+    named = image_removal.model_copy(
+        update={"runs": [run.model_copy(update={"name": odd, "outcomes": [broken]})]}
+    )
+    written = junit(named)
+    assert written.encode()
+    (suite,) = ElementTree.fromstring(written)
+    escaped = '\\x07\\x1b[31m<\\xd800\\xffff>&"é😀'
+    assert suite.get("name") == f"image-removal: {escaped}"
+    assert [failure.text for failure in suite.iter("failure")] == [f"found {escaped}"]
 
 
 def test_what_does_not_hold_is_a_failure_everywhere(tmp_path: Path) -> None:
@@ -107,9 +124,14 @@ def test_the_table_goes_below_where_it_does_not_fit_beside(image_removal: Report
 def test_a_bracket_in_a_title_is_no_markup(image_removal: Report) -> None:
     odd = image_removal.model_copy(update={"title": "[bold]x[/nope]"})
     run = odd.runs[0]
-    odd = odd.model_copy(
-        update={"runs": [run.model_copy(update={"outcomes": [replace(run.outcomes[0], why="[red]")]})]}
-    )
+    outcomes = [replace(run.outcomes[0], why="[red]")]
+    leaks = [replace(leak, owner=replace(leak.owner, snapshot="[/layer]")) for leak in run.leaks]
+    named = {"name": "[/variant]", "outcomes": outcomes, "leaks": leaks}
+    odd = odd.model_copy(update={"runs": [run.model_copy(update=named)]})
     console = Console(width=200, file=io.StringIO())
     print_report(console, odd)
-    assert "[bold]x[/nope]" in console.file.getvalue()
+    printed = console.file.getvalue()
+    assert "[bold]x[/nope]" in printed
+    assert "[/variant]: 1 of 1 asserts hold" in printed
+    assert "[/variant]: " in printed.split("leaked (")[0]
+    assert "[/layer]" in printed

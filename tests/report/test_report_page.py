@@ -4,15 +4,14 @@ import base64
 import json
 import re
 import shutil
-import struct
 import subprocess
-import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from png_picture import read_picture
 
-from thinsim.report.document import Report
+from thinsim.report.document import Report, from_json, to_json
 from thinsim.report.html.page import render
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -40,6 +39,11 @@ addEventListener('load', () => {
   document.title = 'probe ' + btoa(JSON.stringify({
     plots: plots.length, flat: plots.filter(p => box(p).height < 100).length,
     wide: wide.map(e => e.tagName), outside: outside.map(e => e.outerHTML.slice(0, 80)),
+    unreachable: [...document.querySelectorAll('body *')].filter(
+      e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX == 'auto'
+        && e.tabIndex < 0).length,
+    bar: Math.max(0, ...[...document.querySelectorAll('.bar')].map(e => box(e).width)),
+    letters: Math.min(...texts.flat().map(t => box(t).height)),
     overlaps: overlaps, requests: performance.getEntriesByType('resource').length,
     dark: matchMedia('(prefers-color-scheme: dark)').matches,
     page: getComputedStyle(document.body).backgroundColor, text: getComputedStyle(document.body).color,
@@ -88,7 +92,7 @@ def brightness(color: object) -> float:
 
 
 @needs_browser
-@pytest.mark.parametrize(("scheme", "width"), [(LIGHT, 1100), (DARK, 1100), (LIGHT, 600)])
+@pytest.mark.parametrize(("scheme", "width"), [(LIGHT, 1100), (DARK, 1100), (LIGHT, 500)])
 def test_the_page_fits_the_window_in_light_and_dark_and_fetches_nothing(
     image_removal: Report, tmp_path: Path, scheme: str, width: int
 ) -> None:
@@ -96,6 +100,9 @@ def test_the_page_fits_the_window_in_light_and_dark_and_fetches_nothing(
     assert found["plots"] == 6
     assert (found["flat"], found["wide"], found["outside"], found["overlaps"]) == (0, [], [], [])
     assert found["requests"] == 0
+    assert found["unreachable"] == 0, "scrolls, and not by the keyboard"
+    assert float(str(found["bar"])) >= 80
+    assert float(str(found["letters"])) >= 9
     assert found["dark"] == (scheme == DARK)
     contrast = brightness(found["text"]) - brightness(found["page"])
     assert contrast > 0.6 if scheme == DARK else contrast < -0.6
@@ -107,23 +114,11 @@ def test_a_screenshot_shows_a_plot_and_paper_has_all_pages(lying_device: Report,
     page.write_text(render(lying_device))
     picture, paper = tmp_path / "page.png", tmp_path / "page.pdf"
     browse(tmp_path, "--window-size=1000,1600", f"--screenshot={picture}", page=page)
-    assert len(colors(picture)) > 20
+    assert read_picture(picture).colors > 20
     browse(tmp_path, "--no-pdf-header-footer", f"--print-to-pdf={paper}", page=page)
     content = paper.read_bytes()
     assert content.startswith(b"%PDF")
     assert 2 <= len(re.findall(rb"/Type ?/Page\b", content)) <= 8
-
-
-def colors(picture: Path) -> set[bytes]:
-    """The distinct pixels of an 8-bit PNG, as its filtered bytes: enough to tell a picture from a blank."""
-    data, position, packed = picture.read_bytes(), 8, b""
-    while position < len(data):
-        length, kind = struct.unpack(">I4s", data[position : position + 8])
-        if kind == b"IDAT":
-            packed += data[position + 8 : position + 8 + length]
-        position += 12 + length
-    raw = zlib.decompress(packed)
-    return {raw[start : start + 3] for start in range(1, len(raw) - 3, 997)}
 
 
 class Refers(HTMLParser):
@@ -164,6 +159,41 @@ def test_the_page_says_all_that_the_report_does(image_removal: Report) -> None:
     assert "[[phase]]" in text
 
 
-def test_names_are_escaped(image_removal: Report) -> None:
-    odd = image_removal.model_copy(update={"title": "</title><script>alert(1)</script>"})
-    assert "<script>" not in render(odd)
+def test_the_page_says_when_it_was_and_what_the_darkest_shade_means(image_removal: Report) -> None:
+    run = image_removal.runs[1].model_copy(update={"started": 1_000_000_000.0})
+    text = render(image_removal.model_copy(update={"runs": [run]}))
+    assert "2001-09-09 01:46 UTC, thinsim" in text
+    (most,) = re.findall(r"at most (\S+ \w+) in a cell", text)
+    assert f" punched, {most} given back</title>" in text
+
+
+class Scripts(HTMLParser):
+    """Tags that run something, or that stand where the page has none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("script", "b2") or any(name.startswith("on") for name, _ in attrs):
+            self.found.append(self.get_starttag_text() or tag)
+
+
+def test_names_are_escaped_wherever_they_stand(image_removal: Report) -> None:
+    bad = "'\"></title></svg><b2 onload=x><script>alert(1)</script>&amp;"
+    # Each text of the document that is not one of a few known words.
+    document = json.loads(to_json(image_removal))
+    known = {"kind", "operation", "mode"}
+
+    def odd(value: object, name: str = "") -> object:
+        if isinstance(value, dict):
+            return {key: odd(each, key) for key, each in value.items()}
+        if isinstance(value, list):
+            return [odd(each, name) for each in value]
+        return bad + value if isinstance(value, str) and name not in known else value
+
+    parser = Scripts()
+    text = render(from_json(json.dumps(odd(document)), "here"))
+    parser.feed(text)
+    assert parser.found == []
+    assert text.count("&lt;script&gt;") > 50

@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 
 import thinsim
+from thinsim.benchmark import comparison
+from thinsim.benchmark import document as benchmark
 from thinsim.report import document as report
 from thinsim.scenario.file import document as scenario
 
 PACKAGE = Path(thinsim.__file__).parent
 
 SCHEMAS = {
+    "benchmark/benchmark.schema.json": (benchmark.json_schema, "thinsim bench --schema"),
+    "benchmark/comparison.schema.json": (comparison.json_schema, "thinsim compare --schema"),
     "report/report.schema.json": (report.json_schema, "thinsim report --schema"),
     "scenario/file/scenario.schema.json": (scenario.json_schema, "thinsim scenarios schema"),
 }

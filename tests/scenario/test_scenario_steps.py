@@ -53,6 +53,19 @@ async def test_an_assert_that_does_not_hold_is_told_and_the_run_goes_on(tmp_path
     assert result.samples[-1].step == "remove a"
 
 
+async def test_an_assert_has_the_same_words_in_every_run_and_what_was_then_is_found(tmp_path: Path) -> None:
+    def end(size: int) -> tuple[str, ...]:
+        wrote = f'do = "write", key = "a", size = "{size}MiB"'
+        return (PREPARE, wrote, 'do = "assert", pool_used = { same_as = "all", within = "1MiB" }')
+
+    one = (await run(tmp_path, *end(1))).outcomes[-1]
+    other = (await run(tmp_path, *end(3))).outcomes[-1]
+    assert one.asserted == other.asserted == "pool_used as after 'all' ± 1 MiB (1048576)"
+    assert one.found != other.found
+    now, then = one.found.split(", then ")
+    assert now == then
+
+
 @pytest.mark.parametrize(
     ("step", "words"),
     [

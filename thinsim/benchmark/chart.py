@@ -7,6 +7,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from thinsim.benchmark.comparison import Compared, Verdict
 from thinsim.benchmark.rounds import Measurements
@@ -15,6 +16,7 @@ _COLOURS = {
     Verdict.BETTER: "tab:green",
     Verdict.WORSE: "tab:red",
     Verdict.SAME: "tab:gray",
+    Verdict.TOO_FEW: "tab:gray",
     Verdict.ONE_SIDED: "tab:gray",
 }
 
@@ -89,10 +91,21 @@ def comparison_chart(compared: Sequence[Compared], title: str, path: Path) -> No
         axes.errorbar(ratio.median, place, xerr=spread, fmt="o", color=_COLOURS[each.verdict])
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_yticks(range(len(shown)))
-    axes.set_yticklabels([f"{each.row}, {each.contender}" for each, _ in shown], fontsize="xx-small")
+    several = len({each.sizes for each, _ in shown}) > 1
+    axes.set_yticklabels(
+        [", ".join([each.row, each.contender, *([each.sizes] if several else [])]) for each, _ in shown],
+        fontsize="xx-small",
+        parse_math=False,
+    )
     axes.invert_yaxis()
+    axes.margins(y=1 / max(len(shown), 1))
     axes.set_xscale("log")
-    axes.set_xlabel("ratio and the interval that holds its median; green is better, red is worse")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(
+        "ratio and the interval that holds its median\ngreen is better, red is worse, gray is not told apart"
+    )
     axes.set_title(title)
     figure.tight_layout()
     figure.savefig(path)

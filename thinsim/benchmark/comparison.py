@@ -3,9 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from thinsim.benchmark.document import Benchmark, Series
 from thinsim.benchmark.intervals import Interval, median_interval
+
+TOLD_FROM = 0.8
+"""The least confidence at which an interval without 1 is called better or worse: four rounds of one document,
+five of each of two. Of fewer, the whole range misses the median too often."""
 
 
 class Verdict(StrEnum):
@@ -15,6 +22,7 @@ class Verdict(StrEnum):
     WORSE = "worse"
     SAME = "no difference seen"
     """The interval holds 1."""
+    TOO_FEW = "too few rounds to tell"
     ONE_SIDED = "only one has it"
     FROM_NOTHING = "from 0, no ratio"
 
@@ -31,6 +39,41 @@ class Compared:
     second: Interval | None
     ratio: Interval | None
     verdict: Verdict
+
+
+class Comparison(BaseModel):
+    """What ``thinsim compare --json`` writes of a document A and a document B."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    kind: Literal["thinsim compare"] = "thinsim compare"
+    format: Literal[1] = 1
+    """Raised when a field changes its meaning or goes; new fields do not raise it."""
+    compared: list[Compared]
+    """What both have: A's median and interval first, B's second, B's ratio to A."""
+    only_first: list[str]
+    """Contenders, at a size, that A alone has."""
+    only_second: list[str]
+    """Those that B alone has."""
+    environments_differ: list[str]
+
+
+def compare(first: Benchmark, second: Benchmark) -> Comparison:
+    """Return all that can be said of two documents."""
+    return Comparison(
+        compared=between(first, second),
+        only_first=missing(first, second),
+        only_second=missing(second, first),
+        environments_differ=differences(first, second),
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the schema of a comparison's document."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Comparison.model_json_schema(mode="serialization"),
+    }
 
 
 def within(document: Benchmark, sizes: str, row: str) -> Iterator[Compared]:
@@ -55,14 +98,29 @@ def between(first: Benchmark, second: Benchmark) -> list[Compared]:
     return found
 
 
+def missing(first: Benchmark, second: Benchmark) -> list[str]:
+    """Return each contender at a size that *second* does not have and *first* does, in words."""
+    there = {(series.contender, series.sizes) for series in second.series}
+    here = dict.fromkeys((series.contender, series.sizes) for series in first.series)
+    return [f"{contender}, {sizes}" for contender, sizes in here if (contender, sizes) not in there]
+
+
 def differences(first: Benchmark, second: Benchmark) -> list[str]:
-    """Return in what the two documents' environments differ, in words."""
-    names = dict.fromkeys([*first.environment, *second.environment])
+    """Return in what the two documents' environments, and ways to measure, differ, in words."""
+    one, other = _circumstances(first), _circumstances(second)
     return [
-        f"{name}: {first.environment.get(name, '-')} against {second.environment.get(name, '-')}"
-        for name in names
-        if first.environment.get(name) != second.environment.get(name)
+        f"{name}: {one.get(name, '-')} against {other.get(name, '-')}"
+        for name in dict.fromkeys([*one, *other])
+        if one.get(name) != other.get(name)
     ]
+
+
+def _circumstances(document: Benchmark) -> dict[str, str]:
+    return {
+        **document.environment,
+        "rounds": str(document.rounds),
+        "rounds to warm up": str(document.warm_up),
+    }
 
 
 def _of_rounds(reference: Series, series: Series) -> Interval | None:
@@ -96,7 +154,10 @@ def _verdict(
     if first is None or second is None:
         return Verdict.ONE_SIDED
     if ratio is None:
-        return Verdict.SAME if first == second else Verdict.FROM_NOTHING
+        same = (first.low, first.high) == (second.low, second.high)
+        return Verdict.SAME if same else Verdict.FROM_NOTHING
     if ratio.low <= 1 <= ratio.high:
         return Verdict.SAME
+    if ratio.confidence < TOLD_FROM:
+        return Verdict.TOO_FEW
     return Verdict.BETTER if (ratio.low > 1) == more_is_better else Verdict.WORSE

@@ -36,49 +36,72 @@ class Costs:
     by_role: dict[str, Cost] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Server:
+    """A process under watch; *own* children are waited for by this process."""
+
+    process: psutil.Process
+    role: str
+    own: bool
+    cost: Cost
+
+
 @asynccontextmanager
 async def counted() -> AsyncGenerator[Costs, None]:
     """Count what this process and its descendants cost; the figures are whole once the context is left.
 
-    Servers are looked at ten times a second: what one does in its last tenth is in the sum alone.
+    Servers are looked at ten times a second: what one does in its last tenth is in the sum alone, and its
+    bytes in this process's. Tools that ended within the context count as this process, but for their time.
     containerd's shims are nobody's children: they are in their role and not in the sum.
     """
-    costs = Costs()
-    watched: dict[tuple[int, float], tuple[str, Cost, Cost]] = {}
-    before = _spent()
+    costs, own = Costs(), psutil.Process()
+    servers: dict[tuple[int, float], _Server] = {}
+    before, first = _spent(), _cost(own)
+    bench = Cost(memory=first.memory)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_watch, watched)
+        nursery.start_soon(_watch, own, bench, servers)
         try:
             yield costs
         finally:
             nursery.cancel_scope.cancel()
             costs.cpu = _spent() - before
-            for role, first, last in watched.values():
-                whole = costs.by_role.setdefault(role, Cost())
-                whole.cpu += last.cpu - first.cpu
-                whole.memory = max(whole.memory, last.memory)
-                whole.read += last.read - first.read
-                whole.written += last.written - first.written
+            last = _cost(own)
+            bench.cpu = last.cpu - first.cpu
+            bench.memory = max(bench.memory, last.memory)
+            bench.read, bench.written = last.read - first.read, last.written - first.written
+            costs.by_role[BENCH] = bench
+            for server in servers.values():
+                whole = costs.by_role.setdefault(server.role, Cost())
+                whole.cpu += server.cost.cpu
+                whole.memory = max(whole.memory, server.cost.memory)
+                whole.read += server.cost.read
+                whole.written += server.cost.written
+                # What a child moved, the kernel adds to its parent that waits for it (wait_task_zombie).
+                if server.own and not server.process.is_running():
+                    bench.read -= server.cost.read
+                    bench.written -= server.cost.written
 
 
-async def _watch(watched: dict[tuple[int, float], tuple[str, Cost, Cost]]) -> None:
-    own = psutil.Process()
+async def _watch(own: psutil.Process, bench: Cost, servers: dict[tuple[int, float], _Server]) -> None:
     while True:
+        bench.memory = max(bench.memory, own.memory_info().rss)
         for process, role in _processes(own):
             try:
                 identity = process.pid, process.create_time()
-                now = _cost(process)
+                now, parent = _cost(process), process.ppid()
             except psutil.Error:
                 continue  # it has ended since it was listed
-            # What this process had spent before does not count; a server's whole life does.
-            _, first, last = watched.get(identity, (role, now if role == BENCH else Cost(), now))
-            now.memory = max(now.memory, last.memory)
-            watched[identity] = role, first, now
+            known = servers.get(identity)
+            if known is None:
+                servers[identity] = _Server(process, role, parent == own.pid, now)
+            else:
+                now.memory = max(now.memory, known.cost.memory)
+                known.cost = now
         await trio.sleep(_INTERVAL)
 
 
 def _processes(own: psutil.Process) -> Iterator[tuple[psutil.Process, str]]:
-    yield own, BENCH
+    """Yield the servers below *own*, each with its role."""
     for process in own.children(recursive=True):
         try:
             words = process.cmdline()

@@ -1,14 +1,19 @@
-"""What a benchmark measured, as a document: ``thinsim bench`` writes it, ``thinsim compare`` reads it."""
+"""What a benchmark measured, as a document: ``thinsim bench`` writes it, ``thinsim compare`` reads it.
+
+``json_schema`` is its schema; ``FORMAT`` its version.
+"""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from thinsim.errors import InvalidValueError
 
 FORMAT: Literal[1] = 1
 """Raised when a field changes its meaning or goes; new fields do not raise it."""
+
+_Figure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Table(BaseModel):
@@ -24,8 +29,8 @@ class Series(_Table):
     contender: str
     """``RIG/SUBJECT/SETTING``."""
     sizes: str
-    figures: list[float | None] = Field(min_length=1)
-    """None where the contender does not have the row."""
+    figures: list[_Figure | None] = Field(min_length=1)
+    """One a round; None where the contender does not have the row."""
 
     @property
     def known(self) -> list[float]:
@@ -49,6 +54,18 @@ class Benchmark(_Table):
     sizes: list[str]
     series: list[Series]
 
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        seen = set()
+        for each in self.series:
+            name = f"{each.row}, {each.contender}, {each.sizes}"
+            if len(each.figures) != self.rounds:
+                raise ValueError(f"{name}: {len(each.figures)} figures of {self.rounds} rounds")
+            if name in seen:
+                raise ValueError(f"{name}: is there twice")
+            seen.add(name)
+        return self
+
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read a document; InvalidValueError names the file and what is wrong, ``OSError`` for the file."""
@@ -58,10 +75,19 @@ class Benchmark(_Table):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "document"
             raise InvalidValueError(
-                f"{path}: not what thinsim bench --json writes: {where}: {first['msg']}"
+                f"{path}: not what thinsim bench --json writes: {where}: "
+                f"{first['msg'].removeprefix('Value error, ')}"
             ) from error
 
     def find(self, row: str, contender: str, sizes: str) -> Series | None:
         """Return a series."""
         wanted = (row, contender, sizes)
         return next((each for each in self.series if (each.row, each.contender, each.sizes) == wanted), None)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the schema of the document."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Benchmark.model_json_schema(mode="serialization"),
+    }

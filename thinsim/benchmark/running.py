@@ -15,7 +15,7 @@ from thinsim.benchmark.rounds import Row, awake_processors, turned
 from thinsim.report.environment import environment
 from thinsim.rig.working_directory import working_directory
 from thinsim.scenario.image.built import build_image
-from thinsim.scenario.reproduce import Request, reproduce
+from thinsim.scenario.reproduce import CORE, Request, reproduce
 from thinsim.units import Bytes
 
 _Figures = dict[tuple[Row, str, Sizes], list[float | None]]
@@ -85,7 +85,7 @@ async def run_benchmark(plan: Plan, progress: Progress) -> Benchmark:
                         for row, figure in found.items():
                             if each_round >= 0:
                                 taken.setdefault((row, name, sizes), []).append(figure)
-        around = environment(directory)
+        around = environment(directory, containerd=any(each.subject != CORE for each in plan.contenders))
     return Benchmark(
         kind="thinsim bench",
         format=FORMAT,

@@ -1,11 +1,12 @@
-"""Comparisons as tables for people."""
+"""Comparisons as tables for people; where the terminal is too narrow for one, one below the other."""
 
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from thinsim.benchmark.comparison import Compared, between, differences, within
+from thinsim.benchmark.comparison import TOLD_FROM, Compared, Comparison, within
 from thinsim.benchmark.document import Benchmark
 from thinsim.benchmark.intervals import Interval
 
@@ -16,74 +17,127 @@ def print_benchmark(console: Console, document: Benchmark) -> None:
     """Print a table a size: a row per figure, a column per contender, ratios to the first."""
     first, *others = document.contenders
     for sizes in document.sizes:
-        table = Table(box=None, title=sizes, title_justify="left", pad_edge=False)
-        table.add_column("")
-        table.add_column(first, justify="right")
-        for other in others:
-            table.add_column(other, justify="right")
-            table.add_column("ratio", justify="right")
-        for row in dict.fromkeys(series.row for series in document.series):
-            compared = list(within(document, sizes, row))
-            table.add_row(f"{row}, {compared[0].unit}".rstrip(", "), *_cells(compared))
-        console.print(table)
-        console.print()
-    rounds = f"{document.rounds} interleaved rounds after {document.warm_up} to warm up"
-    console.print(f"Medians of {rounds}; a ratio is the median of the rounds' own ratios to {first}.")
-    console.print(_explanation(within_ratios(document)), highlight=False)
+        whole = _side_by_side(document, sizes, others)
+        if _fits(console, whole):
+            _print(console, whole)
+        else:
+            for other in others or [first]:
+                _print(console, _side_by_side(document, sizes, [other] if others else []))
+    several = f"Medians of {document.rounds} interleaved rounds"
+    what = f"{several if document.rounds > 1 else 'One round'} after {document.warm_up} to warm up"
+    if not others:
+        _say(console, f"{what}.")
+        return
+    _say(console, f"{what}; a ratio is the median of the rounds' own ratios to {first}.")
+    _say(console, _explanation(_within_ratios(document)))
 
 
-def print_comparison(console: Console, first: Benchmark, second: Benchmark) -> None:
-    """Print a table a size of all that either has, and in what their environments differ."""
-    found = between(first, second)
-    for sizes in dict.fromkeys(each.sizes for each in found):
-        table = Table(box=None, title=sizes, title_justify="left", pad_edge=False)
-        for heading in ("", "contender"):
-            table.add_column(heading)
-        for heading in ("A", "B", "B to A", "interval"):
-            table.add_column(heading, justify="right")
-        table.add_column("")
-        for each in (each for each in found if each.sizes == sizes):
-            style = _MARKS.get(each.verdict)
-            table.add_row(
-                f"{each.row}, {each.unit}".rstrip(", "),
-                each.contender,
-                _number(each.first),
-                _number(each.second),
-                _number(each.ratio),
-                _range(each.ratio),
-                f"[{style}]{each.verdict}[/{style}]" if style else str(each.verdict),
-            )
-        console.print(table)
-        console.print()
-    console.print(_explanation(each.ratio for each in found), highlight=False)
-    for difference in differences(first, second):
-        console.print(f"the environments differ in {difference}", highlight=False, markup=False)
-    console.print(
-        "A and B were not measured in one run: what changed on the machine in between is in the ratios."
+def print_comparison(console: Console, found: Comparison) -> None:
+    """Print a table a size of all that both have, what one lacks, and in what their environments differ."""
+    for sizes in dict.fromkeys(each.sizes for each in found.compared):
+        rows = [each for each in found.compared if each.sizes == sizes]
+        whole = _compared_rows(sizes, rows, by_contender=True)
+        if _fits(console, whole):
+            _print(console, whole)
+        else:
+            for contender in dict.fromkeys(each.contender for each in rows):
+                its = [each for each in rows if each.contender == contender]
+                _print(console, _compared_rows(f"{contender}, {sizes}", its, by_contender=False))
+    _say(console, _explanation(each.ratio for each in found.compared))
+    for name, only in (("A", found.only_first), ("B", found.only_second)):
+        for each in only:
+            _say(console, f"not compared, {name} alone has it: {each}")
+    for difference in found.environments_differ:
+        _say(console, f"the environments differ in {difference}")
+    _say(
+        console,
+        "A and B were not measured in one run: what changed on the machine in between is in the ratios.",
     )
 
 
-def within_ratios(document: Benchmark) -> Iterable[Interval | None]:
-    """Yield the ratios that a document's table shows."""
+def _side_by_side(document: Benchmark, sizes: str, others: Sequence[str]) -> Table:
+    first = document.contenders[0]
+    table = _table(sizes)
+    table.add_column("", overflow="fold")
+    table.add_column(Text(first), justify="right", overflow="fold")
+    for other in others:
+        table.add_column(Text(other), justify="right", overflow="fold")
+        table.add_column("ratio", justify="right", no_wrap=True)
+    for row in dict.fromkeys(series.row for series in document.series):
+        by_contender = {each.contender: each for each in within(document, sizes, row)}
+        found = [by_contender[name] for name in (first, *others)]
+        table.add_row(_what(found[0]), *_cells(found))
+    return table
+
+
+def _compared_rows(title: str, rows: Iterable[Compared], *, by_contender: bool) -> Table:
+    table = _table(title)
+    table.add_column("", overflow="fold")
+    if by_contender:
+        table.add_column("contender", overflow="fold")
+    for heading in ("A", "B", "B to A", "interval"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", overflow="fold")
+    for each in rows:
+        table.add_row(
+            _what(each),
+            *([Text(each.contender)] if by_contender else []),
+            _number(each.first),
+            _number(each.second),
+            _number(each.ratio),
+            _range(each.ratio),
+            Text(each.verdict, _MARKS.get(each.verdict, "")),
+        )
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(box=None, title=Text(title), title_justify="left", pad_edge=False)
+
+
+def _fits(console: Console, table: Table) -> bool:
+    return console.measure(table, options=console.options.update(width=1000)).maximum <= console.width
+
+
+def _print(console: Console, table: Table) -> None:
+    console.print(table)
+    console.print()
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _within_ratios(document: Benchmark) -> Iterable[Interval | None]:
+    """Yield the ratios that a document's table shows: of the first to itself there is none."""
     for sizes in document.sizes:
         for row in dict.fromkeys(series.row for series in document.series):
-            yield from (each.ratio for each in within(document, sizes, row))
+            yield from (each.ratio for each in list(within(document, sizes, row))[1:])
 
 
-def _cells(compared: Sequence[Compared]) -> Iterable[str]:
+def _what(compared: Compared) -> Text:
+    return Text(f"{compared.row}, {compared.unit}".rstrip(", "))
+
+
+def _cells(compared: Sequence[Compared]) -> Iterable[str | Text]:
     for number, each in enumerate(compared):
         yield _number(each.second)
         if number:
-            style = _MARKS.get(each.verdict)
-            text = f"{_number(each.ratio)} {_range(each.ratio)}" if each.ratio else "-"
-            yield f"[{style}]{text}[/{style}]" if style else text
+            text = f"{_number(each.ratio)} {_range(each.ratio)}".rstrip()
+            yield Text(text, _MARKS.get(each.verdict, ""))
 
 
 def _explanation(ratios: Iterable[Interval | None]) -> str:
-    least = min((ratio.confidence for ratio in ratios if ratio is not None), default=0.0)
+    known = [ratio.confidence for ratio in ratios if ratio is not None]
+    if not known:
+        return "There is no ratio."
+    least = min(known)
     if not least:
         return "One round does not tell how sure a ratio is: give --rounds more."
-    return f"a–b: holds the ratio's median with {least:.0%} at least; coloured where it does not hold 1."
+    meaning = f"a–b: holds the ratio's median with {least:.0%} at least"
+    if least < TOLD_FROM:
+        return f"{meaning}; to call one better or worse takes {TOLD_FROM:.0%}: give --rounds more."
+    return f"{meaning}; coloured where it does not hold 1."
 
 
 def _number(interval: Interval | None) -> str:
@@ -94,4 +148,7 @@ def _number(interval: Interval | None) -> str:
 
 
 def _range(interval: Interval | None) -> str:
-    return "" if interval is None else f"{interval.low:.2f}–{interval.high:.2f}"
+    """Return the interval; one figure has none."""
+    if interval is None or not interval.confidence:
+        return ""
+    return f"{interval.low:.2f}–{interval.high:.2f}"

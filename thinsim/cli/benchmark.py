@@ -5,13 +5,15 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
 
-from thinsim.benchmark.comparison import Compared, between, differences, within
+from thinsim.benchmark import comparison
+from thinsim.benchmark import document as benchmark
+from thinsim.benchmark.comparison import Compared, within
 from thinsim.benchmark.contenders import Contender, parse_contender, steps_up
 from thinsim.benchmark.document import Benchmark
 from thinsim.benchmark.running import Plan, run_benchmark
@@ -25,13 +27,34 @@ from thinsim.cli.size import SIZE
 from thinsim.errors import EnvironmentLacksError, InvalidValueError
 from thinsim.rig.probes import RIGS, choose_rig, probe_machine
 from thinsim.scenario.guest_work import RIG as VM
-from thinsim.scenario.reproduce import CORE, SUBJECTS
+from thinsim.scenario.reproduce import BUILT_IMAGE_BYTES, CORE, SUBJECTS
 from thinsim.units import Bytes
 from thinsim.vm.guest_script import SCRATCH
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path)
 _PLOTS = (".svg", ".png", ".pdf")
 _JSON = OutputPath(allow_dash=True)
+_RECORDED_MB = BUILT_IMAGE_BYTES >> 20
+"""Of the image, and of the container, in the history that the process rig plays."""
+
+
+def _schema(of: Callable[[], dict[str, Any]]) -> Callable[[_Command], _Command]:
+    """Add ``--schema``, which prints the schema of what ``--json`` writes and needs nothing else."""
+
+    def shown(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+        if wanted:
+            click.echo(json.dumps(of(), indent=1))
+            context.exit()
+
+    return click.option(
+        "--schema",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=shown,
+        help="Print the JSON schema of what --json writes instead.",
+    )
 
 
 @click.command()
@@ -55,6 +78,7 @@ _JSON = OutputPath(allow_dash=True)
 @click.option("--dir", "directory", type=_PATH, help="Where the pools' files go.")
 @click.option("--json", "json_path", type=_JSON, help="Write all figures here, - for stdout.")
 @click.option("--plot", type=OutputPath(), help="Draw the ratios; .svg, .png or .pdf.")
+@_schema(benchmark.json_schema)
 def bench(
     words: tuple[str, ...],
     rounds: int,
@@ -75,6 +99,8 @@ def bench(
     clean_up_after_killed_runs(notes)
     draw = None if plot is None else _drawing(plot)
     contenders = _contenders(words, directory)
+    if {*container_mb, *image_mb} != {_RECORDED_MB}:
+        _refuse_recorded(contenders)
     plan = Plan(
         contenders=contenders,
         sizes=steps_up(
@@ -127,33 +153,41 @@ def _contenders(words: Sequence[str], directory: Path | None) -> list[Contender]
     return contenders
 
 
+def _refuse_recorded(contenders: Sequence[Contender]) -> None:
+    """Refuse sizes that a contender would not have."""
+    for each in contenders:
+        if each.rig == "process":
+            raise InvalidValueError(
+                f"{each.name}: the process rig plays a recorded image and container of {_RECORDED_MB} MiB "
+                "each, which --image-mb and --container-mb do not change"
+            )
+
+
 @click.command()
 @click.argument("first", metavar="A", type=_PATH)
 @click.argument("second", metavar="B", type=_PATH)
 @click.option("--json", "json_path", type=_JSON, help="Write the comparison here, - for stdout.")
 @click.option("--plot", type=OutputPath(), help="Draw the ratios; .svg, .png or .pdf.")
+@_schema(comparison.json_schema)
 def compare(first: Path, second: Path, json_path: Path | None, plot: Path | None) -> None:
     """Compare what thinsim bench --json wrote, A before and B after: ratios and how sure they are."""
     draw = None if plot is None else _drawing(plot)
-    before, after = Benchmark.read(first), Benchmark.read(second)
-    compared = between(before, after)
-    if not compared:
-        raise InvalidValueError(f"{first} and {second} have no row, contender and size in common")
-    text = json.dumps(
-        {
-            "compared": [asdict(each) for each in compared],
-            "environments_differ": differences(before, after),
-        },
-        indent=1,
-    )
+    found = comparison.compare(Benchmark.read(first), Benchmark.read(second))
+    if not found.compared:
+        each_has = "; ".join(
+            f"{path} alone has {' and '.join(only) or 'nothing'}"
+            for path, only in ((first, found.only_first), (second, found.only_second))
+        )
+        raise InvalidValueError(f"{first} and {second} have no row, contender and size in common: {each_has}")
+    text = found.model_dump_json(indent=1)
     if json_path == Path("-"):
         click.echo(text)
     else:
         if json_path is not None:
             json_path.write_text(text + "\n")
-        print_comparison(output_console(), before, after)
+        print_comparison(output_console(), found)
     if draw is not None and plot is not None:
-        draw(compared, f"{second} to {first}", plot)
+        draw(found.compared, f"{second} to {first}", plot)
 
 
 def _drawing(path: Path) -> Callable[[Sequence[Compared], str, Path], None]:

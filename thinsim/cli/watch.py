@@ -60,10 +60,12 @@ async def _watch(name: str, interval: float, count: int | None, as_json: bool) -
                 if as_json:
                     click.echo(json.dumps(now.to_json()))
                     sys.stdout.flush()
-                elif console.is_terminal:
-                    live.update(view(name, now, before, watched.events), refresh=True)
                 else:
-                    console.print(view(name, now, before, watched.events))
+                    shown = view(name, now, before, watched.events, console.width)
+                    if console.is_terminal:
+                        live.update(shown, refresh=True)
+                    else:
+                        console.print(shown)
                 before, looks = now, looks + 1
                 if count is not None and looks >= count:
                     return

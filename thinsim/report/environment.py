@@ -14,10 +14,15 @@ from thinsim import __version__
 
 _PACKAGES = ("pyfuse3", "trio")
 _TOOLS = {"mkfs.ext4": ("mkfs.ext4", "-V"), "blkdiscard": ("blkdiscard", "--version")}
+_CONTAINERD = {"containerd": ("containerd", "--version"), "runc": ("runc", "--version")}
 
 
-def environment(directory: Path | None) -> dict[str, str]:
-    """Return names and values, in the order in which people read them; files were in *directory*."""
+def environment(directory: Path | None, *, containerd: bool = False) -> dict[str, str]:
+    """Return names and values, in the order in which people read them; files were in *directory*.
+
+    With *containerd* it took part, too.
+    """
+    tools = _TOOLS | (_CONTAINERD if containerd else {})
     return {
         "thinsim": __version__,
         "system": _system(),
@@ -26,7 +31,7 @@ def environment(directory: Path | None) -> dict[str, str]:
         "memory": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') >> 20} MiB",
         "python": sys.version.split()[0],
         **{package: _version(package) for package in _PACKAGES},
-        **{tool: _tool(*command) for tool, command in _TOOLS.items()},
+        **{tool: _tool(*command) for tool, command in tools.items()},
         "file system": _file_system(directory or Path(tempfile.gettempdir())),
     }
 

@@ -1,11 +1,15 @@
-"""JUnit XML, as CI services read it: a suite per variant, a case per assert, and one for the leak limit."""
+"""JUnit XML, as CI services read it: a suite a variant; cases for the run, each assert and the leak limit."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from xml.etree import ElementTree
 
 from thinsim.report.document import Report, VariantRun
+
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 has no way to write (section 2.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ def document(suites: Iterable[tuple[str, float, list[Case]]]) -> str:
         suite = ElementTree.SubElement(
             root,
             "testsuite",
-            name=name,
+            name=_text(name),
             tests=str(len(cases)),
             failures=str(sum(bool(case.failure) for case in cases)),
             errors="0",
@@ -40,22 +44,27 @@ def document(suites: Iterable[tuple[str, float, list[Case]]]) -> str:
             timestamp=datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H:%M:%S"),
         )
         for case in cases:
-            attributes = {"classname": name, "name": case.name, "time": f"{case.seconds:.3f}"}
-            element = ElementTree.SubElement(suite, "testcase", attributes)
+            words = {"classname": _text(name), "name": _text(case.name)}
+            element = ElementTree.SubElement(suite, "testcase", {**words, "time": f"{case.seconds:.3f}"})
             if case.failure:
-                failure = ElementTree.SubElement(element, "failure", message=case.failure)
-                failure.text = case.failure
+                failure = ElementTree.SubElement(element, "failure", message=_text(case.failure))
+                failure.text = _text(case.failure)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
+def _text(text: str) -> str:
+    """Return *text* with what XML can't hold written as an escape."""
+    return _NOT_XML.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
 def _cases(run: VariantRun, fail_on_leak: int | None) -> list[Case]:
     spent: dict[str, float] = dict(run.seconds)
-    # A phase's time goes to its first assert: the sum is then that of the run.
     cases = [
         Case(
             f"{outcome.phase}: {outcome.asserted}",
             "" if outcome.held else f"found {outcome.found}" + (f" ({outcome.why})" if outcome.why else ""),
+            # A phase's time goes to its first assert.
             spent.pop(outcome.phase, 0.0),
         )
         for outcome in run.outcomes
@@ -66,4 +75,5 @@ def _cases(run: VariantRun, fail_on_leak: int | None) -> list[Case]:
         )
         failure = f"leaked {run.leaked} bytes: {leaks}" if run.leaked > fail_on_leak else ""
         cases.append(Case(f"leaks at most {fail_on_leak} bytes", failure))
-    return cases or [Case("ran", seconds=sum(spent.values()))]
+    # Phases without an assert, and measuring: the sum of the cases is the time of the run.
+    return [Case("ran", seconds=sum(spent.values())), *cases]

@@ -103,13 +103,15 @@ def _leaks(column: Column) -> RenderableType:
     title = f"{column.name}: {format_size(column.leaked)} leaked ({column.leaked} bytes)"
     if not column.leaks:
         return Text(f"{title}: every block that the pool freed went back to the host", style="bold")
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.add_column("snapshot")
+    table = Table(title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("snapshot", overflow="fold")
     table.add_column("thin id", justify="right")
     table.add_column("blocks", justify="right")
     table.add_column("bytes", justify="right")
-    table.add_column("why")
+    table.add_column("why", overflow="fold")
     for leak in column.leaks:
         owner = leak.owner
-        table.add_row(owner.snapshot, str(owner.thin_id), str(leak.blocks), str(leak.bytes), owner.reason)
+        table.add_row(
+            Text(owner.snapshot), str(owner.thin_id), str(leak.blocks), str(leak.bytes), Text(owner.reason)
+        )
     return table

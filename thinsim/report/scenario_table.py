@@ -20,7 +20,8 @@ def print_report(console: Console, report: Report) -> None:
         if run.outcomes:
             held = sum(outcome.held for outcome in run.outcomes)
             console.print(
-                f"\n{run.name}: {held} of {len(run.outcomes)} asserts hold", style="bold", highlight=False
+                Text(f"\n{run.name}: {held} of {len(run.outcomes)} asserts hold", style="bold"),
+                soft_wrap=True,
             )
         for outcome in run.outcomes:
             mark, style = ("ok  ", "green") if outcome.held else ("FAIL", "bold red")

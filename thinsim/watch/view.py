@@ -12,6 +12,8 @@ from thinsim.units import format_size
 from thinsim.watch.moment import Moment
 
 _BAR = 60
+"""Cells of the bar, where the terminal has room for them and the legend."""
+_LEGEND = " █ used ▒ leaked"
 
 _FIGURES: Sequence[tuple[str, Callable[[Moment], int | None]]] = (
     ("used in the pool", lambda moment: moment.used),
@@ -22,9 +24,12 @@ _FIGURES: Sequence[tuple[str, Callable[[Moment], int | None]]] = (
 )
 
 
-def view(name: str, now: Moment, before: Moment | None, events: Iterable[LedgerEvent]) -> RenderableType:
-    """Return what is shown of pool *name*; *before* is the moment that the changes are counted from."""
-    return Group(_headline(name, now), _bar(now), _figures(now, before), _devices(now), _discards(events))
+def view(
+    name: str, now: Moment, before: Moment | None, events: Iterable[LedgerEvent], width: int
+) -> RenderableType:
+    """Return what is shown of pool *name* on *width* columns; changes are counted from *before*."""
+    bar = _bar(now, max(1, min(_BAR, width - len(_LEGEND))))
+    return Group(_headline(name, now), bar, _figures(now, before), _devices(now), _discards(events))
 
 
 def _headline(name: str, now: Moment) -> Text:
@@ -32,13 +37,13 @@ def _headline(name: str, now: Moment) -> Text:
     return Text(f"{name}  {now.mode}  {format_size(now.size)}  {clock}", style="bold")
 
 
-def _bar(now: Moment) -> Text:
+def _bar(now: Moment, cells: int) -> Text:
     """Of the pool's size: used, and leaked beyond it."""
     leaked = now.leaked_at_least if now.leaked is None else now.leaked
-    used = _cells(now.used, now.size)
-    lost = min(_cells(leaked, now.size), _BAR - used)
-    rest = _BAR - used - lost
-    return Text.assemble(("█" * used, "green"), ("▒" * lost, "red"), ("·" * rest, "dim"), " █ used ▒ leaked")
+    used = _cells(now.used, now.size, cells)
+    lost = min(_cells(leaked, now.size, cells), cells - used)
+    rest = cells - used - lost
+    return Text.assemble(("█" * used, "green"), ("▒" * lost, "red"), ("·" * rest, "dim"), _LEGEND)
 
 
 def _figures(now: Moment, before: Moment | None) -> Table:
@@ -62,8 +67,9 @@ def _devices(now: Moment) -> RenderableType:
     if not now.devices:
         return Text("no thin device is active", style="dim")
     table = Table(box=None, pad_edge=False)
-    for heading in ("device", "thin id", "mapped", ""):
-        table.add_column(heading, justify="left" if heading in ("device", "") else "right")
+    table.add_column("device", overflow="fold")  # names of a pool differ at their ends
+    for heading in ("thin id", "mapped", ""):
+        table.add_column(heading, justify="right" if heading else "left")
     for device in now.devices:
         opened = "open" if device.open else ""
         table.add_row(Text(device.name), str(device.thin_id), format_size(device.mapped), opened)
@@ -81,6 +87,6 @@ def _discards(events: Iterable[LedgerEvent]) -> RenderableType:
     return table if table.row_count else Text("no discard has come yet", style="dim")
 
 
-def _cells(amount: int, size: int) -> int:
-    """Cells of the bar for *amount*; anything at all gets one."""
-    return 0 if amount <= 0 or size <= 0 else min(_BAR, max(1, round(amount * _BAR / size)))
+def _cells(amount: int, size: int, cells: int) -> int:
+    """Of the bar's *cells* those for *amount*; anything at all gets one."""
+    return 0 if amount <= 0 or size <= 0 else min(cells, max(1, round(amount * cells / size)))

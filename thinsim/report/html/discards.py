@@ -78,7 +78,7 @@ def heat_map(found: Sequence[Punch], end: int, phases: Sequence[Band]) -> str:
     """
     frame = Frame(TimeScale.of(phases), end or 1, _HEAT_HEIGHT)
     freed, asked = grid(found, frame.scale, end or 1)
-    most = max((value for row in freed for value in row), default=0)
+    most = max(map(max, freed))
     width, height = frame.inner_width / TIME_CELLS, frame.inner_height / OFFSET_CELLS
     parts = [*bands(frame, phases), *_offset_axis(frame), *time_axis(frame)]
     for row in range(OFFSET_CELLS):
@@ -94,6 +94,12 @@ def heat_map(found: Sequence[Punch], end: int, phases: Sequence[Band]) -> str:
                 f"<title>{title}</title></rect>"
             )
     return drawing(_HEAT_HEIGHT, "Discards over time and over the file's offsets", parts)
+
+
+def hottest(found: Sequence[Punch], end: int, phases: Sequence[Band]) -> int:
+    """Return the most bytes that a cell of the heat map gave back: what its darkest shade means."""
+    freed, _ = grid(found, TimeScale.of(phases), end or 1)
+    return max(map(max, freed))
 
 
 def grid(found: Sequence[Punch], scale: TimeScale, end: int) -> tuple[list[list[int]], list[list[int]]]:

@@ -1,6 +1,7 @@
 """Puts the page together: numbers and plots of a report into ``page.html.j2``."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
@@ -9,7 +10,7 @@ from markupsafe import Markup
 
 from thinsim.measure.attribution import Leak
 from thinsim.report.document import Report, VariantRun
-from thinsim.report.html.discards import discards_plot, heat_map, punches
+from thinsim.report.html.discards import discards_plot, heat_map, hottest, punches
 from thinsim.report.html.space import heights, space_plot
 from thinsim.report.html.svg import Band
 from thinsim.report.phase_table import phase_cells
@@ -36,6 +37,7 @@ def render(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters["size"] = format_size
+    environment.filters["date"] = _date
     template = environment.get_template("page.html.j2")
     return template.render(
         report=report,
@@ -73,12 +75,18 @@ def _run(report: Report, run: VariantRun, number: int) -> dict[str, Any]:
         "space": Markup(space_plot(run.samples, report.pool.block_bytes, phases)),
         "discards": Markup(discards_plot(found, phases)),
         "heat": Markup(heat_map(found, end, phases)),
+        "hottest": hottest(found, end, phases),
         "punches": found,
         "freed": sum(punch.freed for punch in found),
         "asked": sum(punch.length for punch in found),
         "leaks": [LeakRow(leak, 100 * leak.bytes / largest) for leak in run.leaks],
         "held": sum(outcome.held for outcome in run.outcomes),
     }
+
+
+def _date(seconds: float) -> str:
+    """Return seconds since the epoch for people, who may read the page in another time zone."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def bands_of(run: VariantRun) -> list[Band]:

@@ -12,7 +12,10 @@ from thinsim.units import format_size
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One thing that was asserted, in *phase*: the words of it, what was found, and whether it held."""
+    """One thing that was asserted, in *phase*: the words of it, what was found, and whether it held.
+
+    The words are the same in every run of the scenario.
+    """
 
     phase: str
     asserted: str
@@ -48,26 +51,24 @@ def outcomes(step: Assert, phase: str, measured: Measured) -> Iterator[Outcome]:
 
 def _bounded(name: str, limits: Limits, phase: str, measured: Measured, why: str) -> Outcome:
     found = _quantity(name, phase, measured)
-    words, held = [], True
-    exactly = [("= ", limits.equal), (f"as after {limits.same_as!r}: ", _same_as(name, limits, measured))]
-    for text, wanted in exactly:
-        if wanted is not None:
-            margin = f" ± {_amount(name, limits.within)}" if limits.within else ""
-            words.append(f"{text}{_amount(name, wanted)}{margin}")
-            held = held and abs(found - wanted) <= limits.within
+    words, held, text = [], True, _amount(name, found)
+    margin = f" ± {_amount(name, limits.within)}" if limits.within else ""
+    if limits.equal is not None:
+        words.append(f"= {_amount(name, limits.equal)}{margin}")
+        held = held and abs(found - limits.equal) <= limits.within
+    if limits.same_as is not None:
+        # What was then differs from run to run; the words of an assert are the same in all of them.
+        then = _quantity(name, limits.same_as, measured)
+        words.append(f"as after {limits.same_as!r}{margin}")
+        text += f", then {_amount(name, then)}"
+        held = held and abs(found - then) <= limits.within
     if limits.at_least is not None:
         words.append(f">= {_amount(name, limits.at_least)}")
         held = held and found >= limits.at_least
     if limits.at_most is not None:
         words.append(f"<= {_amount(name, limits.at_most)}")
         held = held and found <= limits.at_most
-    return Outcome(phase, f"{name} {' and '.join(words)}", _amount(name, found), held, why)
-
-
-def _same_as(name: str, limits: Limits, measured: Measured) -> int | None:
-    if limits.same_as is None:
-        return None
-    return _quantity(name, limits.same_as, measured)
+    return Outcome(phase, f"{name} {' and '.join(words)}", text, held, why)
 
 
 def _quantity(name: str, phase: str, measured: Measured) -> int:

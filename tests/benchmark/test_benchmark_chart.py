@@ -1,0 +1,42 @@
+"""Charts of ratios: every ratio has a label of its own, and what can't be told apart is drawn, too."""
+
+import re
+from pathlib import Path
+
+from thinsim.benchmark.chart import comparison_chart
+from thinsim.benchmark.comparison import Compared, Verdict
+from thinsim.benchmark.intervals import Interval
+
+
+def compared(sizes: str, verdict: Verdict, ratio: float) -> Compared:
+    interval = Interval(ratio, ratio / 2, ratio * 2, 0.5)
+    return Compared(
+        "import $the$ image", "s", "emulated/core/on", sizes, interval, interval, interval, verdict
+    )
+
+
+def labels(path: Path) -> list[str]:
+    # Letters are drawn as outlines; what they say stands beside them as a comment.
+    return re.findall(r"<!-- (.+?) -->", path.read_text())
+
+
+def test_ratios_at_several_sizes_are_told_by_their_sizes(tmp_path: Path) -> None:
+    path = tmp_path / "chart.svg"
+    small, large = (compared(f"container {size} MiB", Verdict.TOO_FEW, 1.5) for size in (1, 20))
+    comparison_chart([small, large], "ratios", path)
+    found = [label for label in labels(path) if label.startswith("import")]
+    assert found == [f"import $the$ image, emulated/core/on, container {size} MiB" for size in (1, 20)]
+    comparison_chart([small], "ratios", path)
+    assert "import $the$ image, emulated/core/on" in labels(path)
+
+
+def test_the_axis_has_ratios_that_people_read(tmp_path: Path) -> None:
+    path = tmp_path / "chart.svg"
+    comparison_chart([compared("", Verdict.BETTER, 0.4), compared("", Verdict.WORSE, 3.0)], "ratios", path)
+    assert {"0.5", "1", "2", "5"} <= set(labels(path))
+
+
+def test_no_ratio_at_all_gives_an_empty_chart(tmp_path: Path) -> None:
+    path = tmp_path / "chart.svg"
+    comparison_chart([], "ratios", path)
+    assert "ratios" in labels(path)

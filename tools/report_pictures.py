@@ -1,0 +1,65 @@
+"""The pictures of README.md: the report of a real run as a browser shows it, in light and in dark mode.
+
+``make pictures`` makes those in docs; a test makes them in another directory from a shorter run.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+RUN = (
+    *("run", "image-and-container"),
+    *("--variant", "discard_blocks=true", "--variant", "true + discard_committed"),
+)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+SCHEMES = {"light": 1, "dark": 0}
+"""Of blink's preferredColorScheme."""
+
+WIDTH, HEIGHT = 1100, 2200
+"""Pixels: from the title to the leaks of the first variant."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", type=Path, help="where report-light.png and report-dark.png go")
+    arguments, more = parser.parse_known_args()  # what is left goes to thinsim run
+    command = browser()
+    with tempfile.TemporaryDirectory() as scratch:
+        page = Path(scratch, "report.html")
+        subprocess.run([sys.executable, "-m", "thinsim", *RUN, *more, "--html", page], check=True)
+        for scheme in SCHEMES:
+            picture(
+                command, page, scheme, arguments.directory.resolve() / f"report-{scheme}.png", Path(scratch)
+            )
+
+
+def picture(command: str, page: Path, scheme: str, to: Path, scratch: Path) -> None:
+    """Let the browser *command*, which asks no network, draw *page* into *to*."""
+    options = (
+        *("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-extensions"),
+        *("--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND"),
+        f"--user-data-dir={scratch / 'profile'}",
+        f"--window-size={WIDTH},{HEIGHT}",
+        f"--blink-settings=preferredColorScheme={SCHEMES[scheme]}",
+        f"--screenshot={to}",
+    )
+    to.unlink(missing_ok=True)
+    done = subprocess.run([command, *options, page.as_uri()], capture_output=True, text=True, check=False)
+    if not to.is_file():
+        sys.exit(f"no picture in {to}: {done.stderr.strip()}")
+    print(to)
+
+
+def browser() -> str:
+    """Return the browser: the environment's CHROMIUM, or one in PATH."""
+    names = [os.environ["CHROMIUM"]] if os.environ.get("CHROMIUM") else BROWSERS
+    found = next(filter(None, map(shutil.which, names)), None)
+    return found or sys.exit(f"no browser: {', '.join(names)} (fix: apt-get install chromium)")
+
+
+if __name__ == "__main__":
+    main()
