@@ -168,3 +168,29 @@ def test_help_and_the_pytest_plugin_load_nothing_heavy(before: str, code: str, l
     packages = {name.partition(".")[0] for name in done.stderr.split()}
     assert packages - light - {"thinsim"} <= sys.stdlib_module_names
     assert packages.isdisjoint({"asyncio", "sqlite3", "ssl", "multiprocessing", "http", "json", "tomllib"})
+
+
+def test_a_file_that_is_no_text_is_one_line(thinsim: Thinsim, tmp_path: Path) -> None:
+    file = tmp_path / "binary.toml"
+    file.write_bytes(b"\xff\xfe")
+    for command in (("run", file), ("scenarios", "check", file)):
+        done = thinsim(*command)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert f"{file}: 'utf-8' codec can't decode" in done.stderr
+
+
+def test_square_brackets_in_names_are_shown_as_they_are(thinsim: Thinsim, tmp_path: Path) -> None:
+    directory = tmp_path / "d[/x]"
+    directory.mkdir(parents=True)
+    file = tmp_path / "brackets.toml"
+    file.write_text(
+        'title = "t[/t]"\n[[variant]]\nname = "v[/v]"\n[[phase]]\nname = "p[/p]"\nsteps = [\n'
+        '{ do = "prepare", key = "k[/k]" }, { do = "write", key = "k[/k]", size = "1MiB" },\n'
+        '{ do = "remove", key = "k[/k]" }, { do = "assert", leaked = { at_least = 1 } },\n]\n'
+    )
+    done = thinsim("run", file, "--rig", "process", "--dir", directory, "--keep")
+    assert done.returncode == 0, done.stderr
+    for name in ("t[/t]", "v[/v]", "p[/p]", "k[/k]"):
+        assert name in done.stdout
+    assert "d[/x]" in done.stderr.replace("\n", "")
+    assert "d[/x]" in thinsim("doctor", "--dir", directory).stdout
