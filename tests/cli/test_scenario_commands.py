@@ -194,3 +194,34 @@ def test_square_brackets_in_names_are_shown_as_they_are(thinsim: Thinsim, tmp_pa
         assert name in done.stdout
     assert "d[/x]" in done.stderr.replace("\n", "")
     assert "d[/x]" in thinsim("doctor", "--dir", directory).stdout
+
+
+@pytest.mark.parametrize(
+    ("step", "complaint"),
+    [
+        ('do = "release", key = "a"', "the device of 'a' is not held"),
+        (
+            'do = "crash", during = "remove", key = "a", when = "before", at = "mkfs"',
+            "crash before mkfs in remove a: there was no mkfs to crash before",
+        ),
+    ],
+)
+def test_a_release_or_crash_in_vain_is_told_with_file_and_line(
+    thinsim: Thinsim, tmp_path: Path, step: str, complaint: str
+) -> None:
+    file = tmp_path / "vain.toml"
+    file.write_text(
+        f'title = "t"\n[[phase]]\nname = "p"\nsteps = [\n{{ do = "prepare", key = "a" }},\n{{ {step} }},\n]\n'
+    )
+    done = thinsim("run", file, "--rig", "process", "--dir", tmp_path)
+    assert done.returncode == 1
+    assert f"thinsim: {file}:6: phase 'p': {complaint}" in done.stderr
+
+
+@pytest.mark.parametrize("interval", ["nan", "inf"])
+def test_an_interval_of_watch_that_nobody_can_wait_for_is_a_wrong_command_line(
+    thinsim: Thinsim, interval: str
+) -> None:
+    done = thinsim("watch", "demo", "--interval", interval)
+    assert done.returncode == 2
+    assert "Invalid value for '--interval': a number of seconds that can be waited" in done.stderr
