@@ -11,6 +11,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+import fuse_backing.cli
 from thinsim.cli.main import COMMANDS, commands, status_of
 from thinsim.cli.statuses import BROKEN, LEAKED
 from thinsim.scenario.file import library
@@ -225,3 +226,13 @@ def test_an_interval_of_watch_that_nobody_can_wait_for_is_a_wrong_command_line(
     done = thinsim("watch", "demo", "--interval", interval)
     assert done.returncode == 2
     assert "Invalid value for '--interval': a number of seconds that can be waited" in done.stderr
+
+
+def test_both_programs_take_the_short_form_of_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["-h"], ["stats", "-h"], ["faults", "set", "-h"]):
+        with pytest.raises(SystemExit) as caught:
+            fuse_backing.cli.cli(arguments)
+        assert caught.value.code == 0
+        assert "-h, --help" in capsys.readouterr().out
+        assert status_of(["-h"]) == 0
+        assert "-h, --help" in capsys.readouterr().out
