@@ -48,7 +48,7 @@ def _only_failure(error: BaseException) -> BaseException:
     return error
 
 
-@click.group(cls=_Group)
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="thinsim")
 def cli() -> None:
     """Serve sparse files over FUSE and record what each hole punch gives back to the host."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+import fuse_backing.cli
 from thinsim.cli.main import COMMANDS, commands, status_of
 from thinsim.cli.statuses import BROKEN, LEAKED
 from thinsim.scenario.file import library
@@ -168,3 +169,70 @@ def test_help_and_the_pytest_plugin_load_nothing_heavy(before: str, code: str, l
     packages = {name.partition(".")[0] for name in done.stderr.split()}
     assert packages - light - {"thinsim"} <= sys.stdlib_module_names
     assert packages.isdisjoint({"asyncio", "sqlite3", "ssl", "multiprocessing", "http", "json", "tomllib"})
+
+
+def test_a_file_that_is_no_text_is_one_line(thinsim: Thinsim, tmp_path: Path) -> None:
+    file = tmp_path / "binary.toml"
+    file.write_bytes(b"\xff\xfe")
+    for command in (("run", file), ("scenarios", "check", file)):
+        done = thinsim(*command)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert f"{file}: 'utf-8' codec can't decode" in done.stderr
+
+
+def test_square_brackets_in_names_are_shown_as_they_are(thinsim: Thinsim, tmp_path: Path) -> None:
+    directory = tmp_path / "d[/x]"
+    directory.mkdir(parents=True)
+    file = tmp_path / "brackets.toml"
+    file.write_text(
+        'title = "t[/t]"\n[[variant]]\nname = "v[/v]"\n[[phase]]\nname = "p[/p]"\nsteps = [\n'
+        '{ do = "prepare", key = "k[/k]" }, { do = "write", key = "k[/k]", size = "1MiB" },\n'
+        '{ do = "remove", key = "k[/k]" }, { do = "assert", leaked = { at_least = 1 } },\n]\n'
+    )
+    done = thinsim("run", file, "--rig", "process", "--dir", directory, "--keep")
+    assert done.returncode == 0, done.stderr
+    for name in ("t[/t]", "v[/v]", "p[/p]", "k[/k]"):
+        assert name in done.stdout
+    assert "d[/x]" in done.stderr.replace("\n", "")
+    assert "d[/x]" in thinsim("doctor", "--dir", directory).stdout
+
+
+@pytest.mark.parametrize(
+    ("step", "complaint"),
+    [
+        ('do = "release", key = "a"', "the device of 'a' is not held"),
+        (
+            'do = "crash", during = "remove", key = "a", when = "before", at = "mkfs"',
+            "crash before mkfs in remove a: there was no mkfs to crash before",
+        ),
+    ],
+)
+def test_a_release_or_crash_in_vain_is_told_with_file_and_line(
+    thinsim: Thinsim, tmp_path: Path, step: str, complaint: str
+) -> None:
+    file = tmp_path / "vain.toml"
+    file.write_text(
+        f'title = "t"\n[[phase]]\nname = "p"\nsteps = [\n{{ do = "prepare", key = "a" }},\n{{ {step} }},\n]\n'
+    )
+    done = thinsim("run", file, "--rig", "process", "--dir", tmp_path)
+    assert done.returncode == 1
+    assert f"thinsim: {file}:6: phase 'p': {complaint}" in done.stderr
+
+
+@pytest.mark.parametrize("interval", ["nan", "inf"])
+def test_an_interval_of_watch_that_nobody_can_wait_for_is_a_wrong_command_line(
+    thinsim: Thinsim, interval: str
+) -> None:
+    done = thinsim("watch", "demo", "--interval", interval)
+    assert done.returncode == 2
+    assert "Invalid value for '--interval': a number of seconds that can be waited" in done.stderr
+
+
+def test_both_programs_take_the_short_form_of_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["-h"], ["stats", "-h"], ["faults", "set", "-h"]):
+        with pytest.raises(SystemExit) as caught:
+            fuse_backing.cli.cli(arguments)
+        assert caught.value.code == 0
+        assert "-h, --help" in capsys.readouterr().out
+        assert status_of(["-h"]) == 0
+        assert "-h, --help" in capsys.readouterr().out

@@ -38,6 +38,11 @@ def with_steps(*steps: str) -> str:
         ('do = "remove", key = "a", fails = "EWHAT"', "phase[1].steps[2].fails: 'EWHAT' is no error"),
         ('do = "remove", key = "a", only = "b"', "phase[1].steps[2].only: there is no variant 'b'"),
         ('do = "assert"', "phase[1].steps[2]: asserts nothing"),
+        ('do = "delete", key = "a", name = "/etc"', "phase[1].steps[2].name: '/etc' is no name of a file"),
+        ('do = "delete", key = "a", name = ".."', "phase[1].steps[2].name: '..' is no name of a file"),
+        ('do = "write", key = "a", size = 1, name = "../x"', "phase[1].steps[2].name: '../x' is no name"),
+        ('do = "overwrite", key = "a", size = 1, name = "a/b"', "phase[1].steps[2].name: 'a/b' is no name"),
+        ('do = "import", size = 1, name = "/x"', "phase[1].steps[2].name: '/x' is no name of a file"),
         (
             'do = "assert", leaked = { same_as = "two" }',
             "phase[1].steps[2].leaked.same_as: there is no phase 'two' up to here",
@@ -133,3 +138,10 @@ def test_an_entry_of_a_list_over_several_lines_has_its_own_line() -> None:
     assert line_of(text, ("steps", 1, "b")) == 5
     assert line_of(text, ("steps", 1, "missing")) == 5
     assert line_of(text, ("c",)) == 8
+
+
+@pytest.mark.parametrize("interval", ["-1", "nan", "inf"])
+def test_an_interval_that_nobody_can_wait_for_is_told_with_its_line(interval: str) -> None:
+    text = HEAD + f"[retry]\ninterval = {interval}\n" + PHASE.format(steps='  { do = "prepare", key = "a" }')
+    (problem,) = problems(text)
+    assert problem.startswith("f.toml:3: retry.interval: must be ")

@@ -95,7 +95,7 @@ def bench(
     Each round, every contender imports an image, runs a container and removes both, in turn. Sizes given
     more than once are grown one at a time.
     """
-    notes = Console(stderr=True)
+    notes = Console(stderr=True, markup=False)
     clean_up_after_killed_runs(notes)
     draw = None if plot is None else _drawing(plot)
     contenders = _contenders(words, directory)

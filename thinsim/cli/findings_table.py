@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from rich.table import Table
+from rich.text import Text
 
 from thinsim.rig.findings import Finding
 
@@ -13,6 +14,9 @@ def findings_table(findings: Iterable[Finding]) -> Table:
     for heading in ("", "what", "found", "fix", "for rig"):
         table.add_column(heading)
     for finding in findings:
-        mark = "[green]ok[/]" if finding.present else "[red]no[/]" if finding.needed_by else "[dim]-[/]"
+        if finding.present:
+            mark = Text("ok", "green")
+        else:
+            mark = Text("no", "red") if finding.needed_by else Text("-", "dim")
         table.add_row(mark, finding.name, finding.detail, finding.fix, ", ".join(finding.needed_by))
     return table

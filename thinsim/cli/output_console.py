@@ -7,6 +7,9 @@ _UNBOUNDED_WIDTH = 200
 
 
 def output_console() -> Console:
-    """Return the console of standard output; into a pipe or a file no column is cut."""
-    console = Console()
-    return console if console.is_terminal else Console(width=_UNBOUNDED_WIDTH)
+    """Return the console of standard output; into a pipe or a file no column is cut.
+
+    Names and paths of users are shown as they are: square brackets in them are no markup.
+    """
+    console = Console(markup=False)
+    return console if console.is_terminal else Console(width=_UNBOUNDED_WIDTH, markup=False)

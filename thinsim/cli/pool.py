@@ -13,7 +13,7 @@ from fuse_backing.runtime import control_socket
 from fuse_backing.store import StoreClient
 from thinsim.cli.output_console import output_console
 from thinsim.cli.size import SIZE
-from thinsim.errors import EnvironmentLacksError, KernelError
+from thinsim.errors import ThinsimError
 from thinsim.pools import lifecycle
 from thinsim.pools.records import PoolRecord, PoolRecords
 from thinsim.pools.rigs import AUTO, EMULATED, RIGS, device_mapper
@@ -130,7 +130,7 @@ def _facts(record: PoolRecord) -> dict[str, object]:
     }
     try:
         measured = trio.run(_measure, record)
-    except (EnvironmentLacksError, KernelError, FuseBackingError, OSError) as error:
+    except (ThinsimError, FuseBackingError, OSError) as error:
         return {**facts, "state": f"does not stand: {error}"}
     return {**facts, "state": "stands", **measured}
 

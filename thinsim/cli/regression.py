@@ -158,7 +158,7 @@ def _run_all(
             "--rig vm: run the whole command in a guest: thinsim vm run --share . -- thinsim ... "
             f"--rig kernel --dir {SCRATCH}"
         )
-    notes = Console(stderr=True)
+    notes = Console(stderr=True, markup=False)
     clean_up_after_killed_runs(notes)
     choice = rig_for_scenarios(rig, directory, notes)
     reports, references = [], []

@@ -117,7 +117,7 @@ def reproduce(
     owner and reason. Host bytes and the store's ledger are compared after every step; a difference
     ends the run.
     """
-    notes = Console(stderr=True)
+    notes = Console(stderr=True, markup=False)
     clean_up_after_killed_runs(notes)
     findings = [*probe_machine(directory or Path(tempfile.gettempdir())), *probe_vm()]
     choice = choose_rig(rig, findings)

@@ -46,7 +46,7 @@ def run(
     the file does not hold.
     """
     found = find(scenario)
-    notes = Console(stderr=True)
+    notes = Console(stderr=True, markup=False)
     clean_up_after_killed_runs(notes)
     choice = rig_for_scenarios(rig or found.scenario.rig, directory, notes)
     if keep and choice.rig == VM:

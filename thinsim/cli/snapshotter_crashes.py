@@ -45,7 +45,7 @@ def crashes(
     Shown is the state after the restart and after a repair. Exits 1 if anything is lost, leaked or half
     there then. --operation NAME takes these alone; --json FILE writes each crash, - to standard output.
     """
-    notes = Console(stderr=True)
+    notes = Console(stderr=True, markup=False)
     clean_up_after_killed_runs(notes)
     with warnings_unsaid():  # each of these starts finds what a crash left, and says so
         found = run(

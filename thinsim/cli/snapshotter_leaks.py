@@ -30,7 +30,7 @@ def leaks(letters: tuple[str, ...], rig: str, directory: Path | None, as_json: b
 
     Exits 1 if anything leaks with the fixed profile.
     """
-    notes = Console(stderr=True)
+    notes = Console(stderr=True, markup=False)
     clean_up_after_killed_runs(notes)
     choice = rig_for_scenarios(rig, directory, notes)
     chosen = [fault for fault in FAULTS if not letters or fault.letter in letters]

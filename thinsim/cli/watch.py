@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import sys
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,8 @@ def watch(name: str, interval: float, count: int | None, as_json: bool) -> None:
     Of thinsim pool, or of a run under way. Nothing is changed by looking. Ends by Ctrl-C, after
     --count looks, or with the pool.
     """
+    if not math.isfinite(interval):
+        raise click.BadParameter("a number of seconds that can be waited", param_hint="'--interval'")
     run(lambda: _watch(name, interval, count, as_json))
 
 

@@ -205,10 +205,10 @@ class DeviceSteps:
         """
         for device in list(self.devices.values()):
             device.gate.open()  # a commit of the pool above a suspended device passes there
-            pool = _pool_of(device)
-            if pool is not None:
-                pool.active.let_through()  # a verb under way may wait for it
-                pool.suspended = False
+        # Also the pool whose device has another table by now (dmsetup remove --force): its thins wait for it.
+        for pool in self._pools.all() if self._pools is not None else ():
+            pool.active.let_through()  # a verb under way may wait for it
+            pool.suspended = False
         while self.devices:
             device = min(self.devices.values(), key=lambda each: each.users)
             async with device.lock:

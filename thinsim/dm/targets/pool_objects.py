@@ -67,6 +67,10 @@ class PoolObjects:
         """Return the pool that *owner*, a mapped device, shows; None if it shows none."""
         return next((each for each in self._objects if each.owner is owner), None)
 
+    def all(self) -> tuple[PoolObject, ...]:
+        """Return every pool, also those that no device shows any more and thin devices keep."""
+        return tuple(self._objects)
+
     async def acquire(
         self, table: PoolTable, metadata: LowerDevice, data: LowerDevice, owner: object
     ) -> PoolObject:

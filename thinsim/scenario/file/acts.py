@@ -32,10 +32,14 @@ class Acts:
             await self._assert(step)
         elif isinstance(step, steps.Faults):
             await self._session.set_faults(FaultPlan.from_json(step.plan) if step.plan else FaultPlan())
-        elif isinstance(step, steps.Release):
-            self._session.release(step.key)
-        elif isinstance(step, steps.Crash):
-            await self._crash(step)
+        elif isinstance(step, (steps.Release, steps.Crash)):
+            try:
+                if isinstance(step, steps.Release):
+                    self._session.release(step.key)
+                else:
+                    await self._crash(step)
+            except (ThinsimError, OSError) as error:
+                raise StepFailedError(f"phase {self._session.phase!r}: {error}") from error
         else:
             await self._refusable(step)
 

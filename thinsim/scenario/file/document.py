@@ -56,7 +56,7 @@ class Retry(Strict):
     """How often a busy device is tried, and how long to wait between two tries."""
 
     tries: Count = CONTAINERD_RETRY.busy.tries
-    interval: float = CONTAINERD_RETRY.busy.interval
+    interval: float = Field(default=CONTAINERD_RETRY.busy.interval, ge=0, allow_inf_nan=False)
     """Seconds."""
 
 

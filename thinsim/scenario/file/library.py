@@ -45,4 +45,5 @@ def find(name: str) -> FoundScenario:
             near = difflib.get_close_matches(name, names(), 1)
             hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names())}"
             raise InvalidValueError(f"no scenario and no file is called {name!r}{hint}")
-    return FoundScenario(name, path, path.read_text(), load(path))
+    scenario = load(path)  # first: it tells what can't be read
+    return FoundScenario(name, path, path.read_text(), scenario)

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from fuse_backing.errors import FaultPlanError
 from fuse_backing.faults import Fault
-from thinsim.scenario.file.values import Bound, Count, Names, Size, Strict
+from thinsim.scenario.file.values import Bound, Count, FileName, Names, Size, Strict
 
 FAILURES = {
     "already_exists": "AlreadyExistsError",
@@ -47,7 +47,7 @@ class Import(Act):
     """Import an image: per layer prepare, write (or unpack), commit; layers are NAME-1, NAME-2, ..."""
 
     do: Literal["import"]
-    name: str = "layer"
+    name: FileName = "layer"
     parent: str = ""
     """Put the first layer on this committed snapshot: layers that images share."""
     layers: Count = 1
@@ -78,7 +78,7 @@ class Write(Act):
 
     do: Literal["write"]
     key: str
-    name: str = "data"
+    name: FileName = "data"
     """What these files are called in later steps."""
     size: Size
 
@@ -88,7 +88,7 @@ class Overwrite(Act):
 
     do: Literal["overwrite"]
     key: str
-    name: str = "data"
+    name: FileName = "data"
     size: Size
 
 
@@ -97,7 +97,7 @@ class Delete(Act):
 
     do: Literal["delete"]
     key: str
-    name: str = "data"
+    name: FileName = "data"
 
 
 class Run(Act):

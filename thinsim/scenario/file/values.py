@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from thinsim.errors import InvalidValueError
 from thinsim.units import parse_size
@@ -47,6 +47,16 @@ Names = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
 """One name or several."""
+
+
+def _file_name(value: str) -> str:
+    if not value or "/" in value or "\0" in value or value in (".", ".."):
+        raise ValueError(f"{value!r} is no name of a file: no path, and not '.' or '..'")
+    return value
+
+
+FileName = Annotated[str, AfterValidator(_file_name)]
+"""What files in a snapshot are called: never a path, which could lead out of the mount."""
 
 
 class Limits(Strict):

@@ -1,0 +1,42 @@
+"""A device-mapper ends although I/O waits for a pool whose device has another table by now."""
+
+from contextlib import suppress
+
+import trio
+from faulty_block_device import FaultyBlockDevice
+from trio.testing import wait_all_tasks_blocked
+
+from thinsim.dm.local import LocalDeviceMapper
+from thinsim.dm.nodes import NoNodes
+from thinsim.dm.runner import on_thread
+from thinsim.errors import DeviceMapperError
+
+BLOCK = 65536
+
+
+async def test_the_end_lets_io_through_that_waits_for_a_pool_whose_table_was_replaced() -> None:
+    data, metadata = FaultyBlockDevice(8 * BLOCK), FaultyBlockDevice(1 << 20)
+    devices = {"data": data, "metadata": metadata}
+    ended = trio.Event()
+
+    async def discard() -> None:
+        with suppress(DeviceMapperError):  # done, or EIO where the device is gone first
+            await dm.volume("thin").discard(0, BLOCK)
+        ended.set()
+
+    with trio.fail_after(30):
+        async with (
+            trio.open_nursery() as nursery,
+            LocalDeviceMapper(NoNodes(), devices.__getitem__, on_thread).running() as dm,
+        ):
+            await dm.create("pool", f"0 {8 * 128} thin-pool metadata data 128 0")
+            await dm.message("pool", 0, "create_thin 0")
+            await dm.create("thin", f"0 {16 * 128} thin /dev/mapper/pool 0")
+            # What dmsetup remove --force does to a device that is in use.
+            await dm.suspend("pool")
+            await dm.load("pool", f"0 {8 * 128} error")
+            await dm.resume("pool")
+            nursery.start_soon(discard)
+            await wait_all_tasks_blocked(0.05)
+            assert not ended.is_set()
+    assert (data.closed, metadata.closed) == (1, 1)
