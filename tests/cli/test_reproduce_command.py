@@ -118,6 +118,7 @@ def test_a_machine_with_everything_runs_the_main_job_on_real_mounts(tmp_path: Pa
 
 
 @pytest.mark.rig
+@pytest.mark.long
 def test_two_benches_at_once_stay_out_of_each_others_way(tmp_path: Path) -> None:
     benches = []
     for name in ("one", "other"):
