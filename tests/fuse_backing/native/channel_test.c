@@ -1,0 +1,151 @@
+/* What the channel answers by itself, amends, and leaves to libfuse. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "native_test.h"
+#include "wire.h"
+
+static void test_passthrough_is_asked_for_only_where_it_is_offered(void) {
+    static const struct {
+        bool wanted;
+        uint32_t flags, flags2, answer;
+        bool granted;
+    } cases[] = {
+        {true, PROTOCOL_INIT_EXT, PROTOCOL_INIT2_PASSTHROUGH, 0, true},
+        {false, PROTOCOL_INIT_EXT, PROTOCOL_INIT2_PASSTHROUGH, 0, false},
+        {true, 0, PROTOCOL_INIT2_PASSTHROUGH, 0, false},
+        {true, PROTOCOL_INIT_EXT, 0, 0, false},
+        {true, PROTOCOL_INIT_EXT, PROTOCOL_INIT2_PASSTHROUGH, PROTOCOL_WRITEBACK_CACHE, false},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct wire wire = wire_new(cases[i].wanted);
+        struct protocol_init_out out;
+
+        negotiate(&wire, cases[i].flags, cases[i].flags2, cases[i].answer, &out);
+        CHECK(channel_passthrough(wire.channel) == cases[i].granted);
+        CHECK(((out.flags2 & PROTOCOL_INIT2_PASSTHROUGH) != 0) == cases[i].granted);
+        CHECK(out.max_stack_depth == (cases[i].granted ? 2 : 0));
+        CHECK(out.max_write == 1 << 20); /* what the channel's buffer holds */
+        wire_free(&wire);
+    }
+}
+
+static void test_an_open_is_answered_with_its_backing_id_and_no_other_flag(void) {
+    struct wire wire = wire_new(true);
+    int gate = channel_gate(wire.channel), fd = file_with(1);
+    struct protocol_open_out out = {.fh = (uint64_t)fd, .open_flags = 3};
+    struct {
+        char entry[PROTOCOL_ENTRY_OUT_SIZE];
+        struct protocol_open_out open;
+    } created = {{0}, {(uint64_t)fd, 3, 0}};
+    char buffer[256];
+    size_t size;
+
+    CHECK(channel_announce(wire.channel, fd, gate, 0, BLOCK, 17) == 0);
+    request(&wire, PROTOCOL_OPEN, 4, buffer, 8);
+    taken(&wire, buffer, sizeof buffer);
+    reply(&wire, 4, &out, sizeof out);
+    CHECK(answered(&wire, 4, &out, sizeof out, &size) == 0);
+    CHECK(out.open_flags == PROTOCOL_FOPEN_PASSTHROUGH && out.backing_id == 17 && out.fh == (uint64_t)fd);
+    request(&wire, PROTOCOL_CREATE, 6, buffer, 8);
+    taken(&wire, buffer, sizeof buffer);
+    reply(&wire, 6, &created, sizeof created);
+    CHECK(answered(&wire, 6, &created, sizeof created, &size) == 0 && size == sizeof created);
+    CHECK(created.open.open_flags == PROTOCOL_FOPEN_PASSTHROUGH && created.open.backing_id == 17);
+    channel_forget(wire.channel, fd);
+    out = (struct protocol_open_out){.fh = (uint64_t)fd, .open_flags = 3};
+    request(&wire, PROTOCOL_OPEN, 8, buffer, 8);
+    taken(&wire, buffer, sizeof buffer);
+    reply(&wire, 8, &out, sizeof out);
+    CHECK(answered(&wire, 8, &out, sizeof out, &size) == 0 && out.open_flags == 3);
+    close(fd);
+    wire_free(&wire);
+}
+
+static void test_more_opens_than_answers_are_all_amended(void) {
+    struct wire wire = wire_new(true);
+    int gate = channel_gate(wire.channel);
+    char buffer[256];
+    size_t size;
+
+    CHECK(channel_announce(wire.channel, 5, gate, 0, BLOCK, 17) == 0);
+    for (uint64_t i = 0; i < 1000; i++) {
+        request(&wire, PROTOCOL_OPEN, 2 * i + 2, buffer, 8);
+        taken(&wire, buffer, sizeof buffer);
+    }
+    for (uint64_t i = 1000; i-- > 0;) {
+        struct protocol_open_out out = {.fh = 5};
+
+        reply(&wire, 2 * i + 2, &out, sizeof out);
+        CHECK(answered(&wire, 2 * i + 2, &out, sizeof out, &size) == 0 && out.backing_id == 17);
+    }
+    wire_free(&wire);
+}
+
+static void test_data_and_punches_are_served(void) {
+    struct wire wire = wire_new(false);
+    int gate = channel_gate(wire.channel), fd = file_with(16);
+    uint32_t file = account_file(wire.account);
+    struct protocol_read_in in = {.fh = (uint64_t)fd, .offset = 15 * BLOCK, .size = 2 * BLOCK};
+    struct {
+        struct protocol_write_in in;
+        char data[1000];
+    } out = {{.fh = (uint64_t)fd, .offset = 77, .size = 1000}, {0}};
+    struct protocol_fallocate_in punch = {.fh = (uint64_t)fd, .length = 4 * BLOCK, .mode = PUNCH};
+    struct protocol_write_out written;
+    char buffer[8192], expected[BLOCK];
+    size_t size;
+
+    channel_limit(wire.channel, 1 << 20);
+    CHECK(channel_announce(wire.channel, fd, gate, file, BLOCK, 0) == 0);
+    request(&wire, PROTOCOL_READ, 2, &in, sizeof in);
+    CHECK(answered(&wire, 2, buffer, sizeof buffer, &size) == 0 && size == BLOCK); /* short at the end */
+    memset(expected, 'x', sizeof expected);
+    CHECK(memcmp(buffer, expected, BLOCK) == 0);
+    memset(out.data, 'y', sizeof out.data);
+    request(&wire, PROTOCOL_WRITE, 4, &out, sizeof out);
+    CHECK(answered(&wire, 4, &written, sizeof written, &size) == 0 && written.size == 1000);
+    CHECK(pread(fd, buffer, 1000, 77) == 1000 && memcmp(buffer, out.data, 1000) == 0);
+
+    pwrite_short = 500;
+    pwrite_errno = ENOSPC; /* the host is full in the middle */
+    request(&wire, PROTOCOL_WRITE, 6, &out, sizeof out);
+    CHECK(answered(&wire, 6, NULL, 0, NULL) == ENOSPC);
+    pwrite_errno = 0; /* the host writes in two parts */
+    request(&wire, PROTOCOL_WRITE, 8, &out, sizeof out);
+    CHECK(answered(&wire, 8, &written, sizeof written, &size) == 0 && written.size == 1000);
+    pwrite_short = 0;
+
+    request(&wire, PROTOCOL_FALLOCATE, 10, &punch, sizeof punch);
+    CHECK(answered(&wire, 10, NULL, 0, NULL) == 0 && account_sum(wire.account).freed == 4 * BLOCK);
+    fallocate_errno = ENOSYS; /* must not reach the kernel: it would never ask again */
+    request(&wire, PROTOCOL_FALLOCATE, 12, &punch, sizeof punch);
+    CHECK(answered(&wire, 12, NULL, 0, NULL) == EOPNOTSUPP);
+    fallocate_errno = 0;
+    CHECK(channel_served(wire.channel) == 6 && channel_requests(wire.channel, PROTOCOL_WRITE) == 3);
+
+    channel_enter(wire.channel, gate); /* Python is changing the inode: the punch is left to it */
+    request(&wire, PROTOCOL_FALLOCATE, 14, &punch, sizeof punch);
+    CHECK(taken(&wire, buffer, sizeof buffer) == sizeof(struct protocol_in_header) + sizeof punch);
+    channel_leave(wire.channel, gate);
+    channel_limit(wire.channel, 0); /* faults are in force: everything is left to it */
+    request(&wire, PROTOCOL_READ, 16, &in, sizeof in);
+    CHECK(taken(&wire, buffer, sizeof buffer) == sizeof(struct protocol_in_header) + sizeof in);
+    channel_limit(wire.channel, 1 << 20);
+    channel_forget(wire.channel, fd);
+    request(&wire, PROTOCOL_WRITE, 18, &out, sizeof out);
+    CHECK(taken(&wire, buffer, sizeof buffer) == sizeof(struct protocol_in_header) + sizeof out);
+    close(fd);
+    wire_free(&wire);
+}
+
+void test_the_channel(void) {
+    test_passthrough_is_asked_for_only_where_it_is_offered();
+    test_an_open_is_answered_with_its_backing_id_and_no_other_flag();
+    test_more_opens_than_answers_are_all_amended();
+    test_data_and_punches_are_served();
+}

@@ -1,0 +1,55 @@
+/* The host's answers to ioctl(2), fallocate(2) and pwrite(2): the real ones, or those that a test wants. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "native_test.h"
+
+const char *directory;
+atomic_int fail_fiemap_after, fallocate_errno, pwrite_short, pwrite_errno;
+
+int __real_ioctl(int fd, unsigned long request, void *argument);
+int __wrap_ioctl(int fd, unsigned long request, void *argument);
+int __wrap_ioctl(int fd, unsigned long request, void *argument) {
+    if ((request & 0xffffffff) == 0xC020660B && fail_fiemap_after > 0 && --fail_fiemap_after == 0) {
+        errno = EIO;
+        return -1;
+    }
+    return __real_ioctl(fd, request, argument);
+}
+
+int __real_fallocate(int fd, int mode, off_t offset, off_t length);
+int __wrap_fallocate(int fd, int mode, off_t offset, off_t length);
+int __wrap_fallocate(int fd, int mode, off_t offset, off_t length) {
+    if (fallocate_errno != 0) {
+        errno = fallocate_errno;
+        return -1;
+    }
+    return __real_fallocate(fd, mode, offset, length);
+}
+
+ssize_t __real_pwrite(int fd, const void *data, size_t size, off_t offset);
+ssize_t __wrap_pwrite(int fd, const void *data, size_t size, off_t offset);
+ssize_t __wrap_pwrite(int fd, const void *data, size_t size, off_t offset) {
+    if (pwrite_errno != 0 && offset >= pwrite_short) {
+        errno = pwrite_errno;
+        return -1;
+    }
+    if (pwrite_short != 0 && offset + (off_t)size > pwrite_short && offset < pwrite_short)
+        size = (size_t)(pwrite_short - offset);
+    return __real_pwrite(fd, data, size, offset);
+}
+
+int file_with(size_t blocks) {
+    char *content = malloc(blocks * BLOCK);
+    int fd = open(directory, O_TMPFILE | O_RDWR, 0600);
+
+    CHECK(fd >= 0 && content != NULL);
+    memset(content, 'x', blocks * BLOCK);
+    CHECK(__real_pwrite(fd, content, blocks * BLOCK, 0) == (ssize_t)(blocks * BLOCK));
+    free(content);
+    return fd;
+}

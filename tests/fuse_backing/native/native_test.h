@@ -1,0 +1,33 @@
+/* What the tests of the C core share. */
+#pragma once
+#include <linux/falloc.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define CHECK(what)                                                          \
+    do {                                                                     \
+        if (!(what)) {                                                       \
+            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #what); \
+            exit(1);                                                         \
+        }                                                                    \
+    } while (0)
+
+#define BLOCK 4096
+#define PUNCH (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+
+extern const char *directory; /* on a file system with FIEMAP */
+
+extern atomic_int fail_fiemap_after; /* the FIEMAP call that fails, counted down; 0: none */
+extern atomic_int fallocate_errno;   /* what every fallocate fails with; 0: none */
+extern atomic_int pwrite_short;      /* the offset at which a pwrite ends; 0: none */
+extern atomic_int pwrite_errno;      /* what it fails with from there on; 0: none */
+
+/* A file without a name, of so many blocks that hold data. */
+int file_with(size_t blocks);
+
+void test_the_account(void);
+void test_a_punch(void);
+void test_the_channel(void);
+void test_the_channel_under_pressure(void);

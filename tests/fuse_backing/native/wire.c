@@ -1,0 +1,90 @@
+/* Both ends of a channel: the kernel's, which asks, and libfuse's, which takes what the channel leaves to it. */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "native_test.h"
+#include "wire.h"
+
+struct wire wire_new(bool passthrough) {
+    struct wire wire;
+    int ends[2], size = 1 << 20;
+
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
+    for (int i = 0; i < 2; i++)
+        CHECK(setsockopt(ends[i], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) == 0 || errno == EPERM);
+    wire.kernel = ends[0];
+    wire.account = account_new(64);
+    wire.channel = channel_new(ends[1], passthrough, 2, wire.account);
+    CHECK(wire.account != NULL && wire.channel != NULL);
+    close(ends[1]);
+    CHECK(channel_start(wire.channel) == 0);
+    return wire;
+}
+
+void wire_free(struct wire *wire) {
+    int fd = channel_fd(wire->channel);
+
+    channel_free(wire->channel);
+    close(fd);
+    account_free(wire->account);
+    close(wire->kernel);
+}
+
+void request(struct wire *wire, uint32_t opcode, uint64_t unique, const void *body, size_t size) {
+    struct protocol_in_header header = {.len = (uint32_t)(sizeof header + size), .opcode = opcode, .unique = unique};
+    struct iovec iov[2] = {{&header, sizeof header}, {(void *)body, size}};
+
+    CHECK(writev(wire->kernel, iov, 2) == (ssize_t)(sizeof header + size));
+}
+
+int answered(struct wire *wire, uint64_t unique, void *body, size_t room, size_t *size) {
+    char content[8192];
+    struct protocol_out_header header;
+    ssize_t got = read(wire->kernel, content, sizeof content);
+
+    CHECK(got >= (ssize_t)sizeof header);
+    memcpy(&header, content, sizeof header);
+    CHECK(header.unique == unique && header.len == (uint32_t)got);
+    got -= (ssize_t)sizeof header;
+    if (body != NULL) {
+        CHECK((size_t)got <= room);
+        memcpy(body, content + sizeof header, (size_t)got);
+        *size = (size_t)got;
+    }
+    return -header.error;
+}
+
+size_t taken(struct wire *wire, void *buffer, size_t size) {
+    struct pollfd wait = {channel_fd(wire->channel), POLLIN, 0};
+    ssize_t got;
+
+    do {
+        CHECK(poll(&wait, 1, 30000) == 1);
+        got = channel_read(wire->channel, buffer, size);
+    } while (got < 0 && errno == EAGAIN);
+    CHECK(got >= 0);
+    return (size_t)got;
+}
+
+void reply(struct wire *wire, uint64_t unique, void *body, size_t size) {
+    struct protocol_out_header header = {(uint32_t)(sizeof header + size), 0, unique};
+    struct iovec iov[2] = {{&header, sizeof header}, {body, size}};
+
+    CHECK(channel_writev(wire->channel, iov, 2) == (ssize_t)(sizeof header + size));
+}
+
+void negotiate(struct wire *wire, uint32_t flags, uint32_t flags2, uint32_t answer_flags,
+                      struct protocol_init_out *got) {
+    struct protocol_init_in in = {.major = 7, .minor = 40, .flags = flags, .flags2 = flags2};
+    struct protocol_init_out out = {.major = 7, .minor = 40, .flags = answer_flags, .max_write = 16 << 20};
+    char buffer[256];
+    size_t size;
+
+    request(wire, PROTOCOL_INIT, 2, &in, sizeof in);
+    CHECK(taken(wire, buffer, sizeof buffer) == sizeof(struct protocol_in_header) + sizeof in);
+    reply(wire, 2, &out, sizeof out);
+    CHECK(answered(wire, 2, got, sizeof *got, &size) == 0 && size == sizeof *got);
+}

@@ -1,0 +1,26 @@
+/* A channel whose /dev/fuse is one end of a socket pair. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "native/account.h"
+#include "native/channel.h"
+#include "native/protocol.h"
+
+struct wire {
+    int kernel; /* our end */
+    struct account *account;
+    struct channel *channel;
+};
+
+struct wire wire_new(bool passthrough);
+void wire_free(struct wire *wire);
+void request(struct wire *wire, uint32_t opcode, uint64_t unique, const void *body, size_t size);
+/* Wait for the answer to `unique`; returns its error, the body in `body`. */
+int answered(struct wire *wire, uint64_t unique, void *body, size_t room, size_t *size);
+/* Take the next request as libfuse would. */
+size_t taken(struct wire *wire, void *buffer, size_t size);
+void reply(struct wire *wire, uint64_t unique, void *body, size_t size);
+void negotiate(struct wire *wire, uint32_t flags, uint32_t flags2, uint32_t answer_flags,
+               struct protocol_init_out *got);
