@@ -1,18 +1,27 @@
 """For every test: the machine is left as it was found; what a machine lacks skips with the reason."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
+from machine_state import MachineState
+from turns import turn
 
-from fuse_backing.mounts import mounts
-from thinsim.dm.nodes import MAPPER
-from thinsim.loop import attached_devices
 from thinsim.rig.probes import probe_machine
+
+_FOUND = pytest.StashKey[MachineState]()
+_LEFT = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # A script's background job begins with SIGINT ignored, and so would all that the tests start.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if config.getoption("numprocesses", None) and not _shared():
+        config.stash[_FOUND] = MachineState.now()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,53 +37,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="long: make test-long"))
 
 
-@dataclass(frozen=True)
-class MachineState:
-    """What a test could leave behind, as sets that can be compared."""
-
-    mounts: frozenset[str]
-    loops: frozenset[str]
-    nodes: frozenset[str]
-    servers: frozenset[str]
-
-    @classmethod
-    def now(cls) -> "MachineState":
-        return cls(
-            frozenset(f"{mount.fstype} {mount.source} on {mount.mountpoint}" for mount in mounts()),
-            frozenset(f"{device} -> {file}" for device, file in attached_devices().items()),
-            frozenset(os.listdir(MAPPER)) if MAPPER.is_dir() else frozenset(),  # noqa: PTH208
-            frozenset(_servers()),
-        )
-
-    def left_since(self, before: "MachineState") -> list[str]:
-        left = (
-            self.mounts - before.mounts,
-            self.loops - before.loops,
-            self.nodes - before.nodes,
-            self.servers - before.servers,
-        )
-        return sorted(name for names in left for name in names)
-
-    def below(self, directory: Path) -> "MachineState":
-        """Only what names *directory*; nodes name none."""
-        name = str(directory)
-        return MachineState(
-            frozenset(mount for mount in self.mounts if name in mount),
-            frozenset(device for device in self.loops if name in device),
-            frozenset(),
-            frozenset(server for server in self.servers if name in server),
-        )
-
-
-def _servers() -> Iterator[str]:
-    for process in psutil.process_iter(["pid", "cmdline", "status"]):
-        words = process.info["cmdline"] or []
-        is_server = any(
-            word in ("fuse_backing", "thinsim.dm.daemon") or "serial=thinsim-scratch" in word
-            for word in words
-        )
-        if is_server or any("fuse-backing" in word for word in words[:2]):
-            yield f"{process.info['pid']}: {' '.join(words)}"
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    if not _beside_others():
+        return (yield)
+    factory: pytest.TempPathFactory = item.config._tmp_path_factory  # type: ignore[attr-defined]
+    with turn(factory.getbasetemp().parent, alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -85,8 +54,31 @@ def _machine_is_left_as_found(tmp_path_factory: pytest.TempPathFactory) -> Itera
         patch.setenv("THINSIM_STATE_DIR", str(tmp_path_factory.mktemp("state")))
         yield
     after = MachineState.now()
-    if os.environ.get("THINSIM_SHARED_MACHINE"):
+    if _shared() or _beside_others():
         # Somebody else tests here at the same time: look at what names this session's own directory.
         after = after.below(tmp_path_factory.getbasetemp())
     left = after.left_since(before)
     assert not left, "left on the machine: " + "; ".join(left)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Look at the whole machine when the workers have ended: each saw to its own directory only."""
+    found = session.config.stash.get(_FOUND, None)
+    left = MachineState.now().left_since(found) if found else []
+    session.config.stash[_LEFT] = left
+    if left:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for name in config.stash.get(_LEFT, []):
+        terminalreporter.write_line(f"left on the machine: {name}", red=True)
+
+
+def _shared() -> bool:
+    return bool(os.environ.get("THINSIM_SHARED_MACHINE"))
+
+
+def _beside_others() -> bool:
+    return "PYTEST_XDIST_WORKER" in os.environ

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -68,23 +69,27 @@ def test_what_runs_the_others_is_there(place: str) -> None:
         assert (ROOT / place).exists()
 
 
+CLEANS = "doctor --clean"
 LONG = ("benchmarks.md",)
 """Pages whose commands are measurements: these take minutes."""
+
+
+def marks_of(page: Path, shown: list[Shown]) -> Iterator[pytest.MarkDecorator]:
+    if page.name in LONG:
+        yield pytest.mark.long
+    if any(each.text.endswith(CLEANS) for each in shown):
+        yield pytest.mark.alone
 
 
 @pytest.mark.rig
 @pytest.mark.parametrize(
     "page",
-    [
-        pytest.param(page, marks=pytest.mark.long) if page.name in LONG else page
-        for page, shown in RUN.items()
-        if shown
-    ],
+    [pytest.param(page, marks=tuple(marks_of(page, shown))) for page, shown in RUN.items() if shown],
     ids=lambda page: page.name,
 )
 def test_every_command_of_a_document_runs_as_it_is_shown(page: Path, image: Path, tmp_path: Path) -> None:
     shown = RUN[page]
     if os.environ.get("THINSIM_SHARED_MACHINE"):
         # There may be dead stores of somebody else's tests.
-        shown = [each for each in shown if not each.text.endswith("doctor --clean")]
+        shown = [each for each in shown if not each.text.endswith(CLEANS)]
     assert_runs(shown, stage_of(page.name), image, tmp_path)

@@ -108,6 +108,7 @@ def test_a_store_that_keeps_one_block_is_caught(
     assert "- **leak**: " in bench.summary
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "rig", ["process", pytest.param("emulated", marks=[pytest.mark.rig, pytest.mark.long])]
 )

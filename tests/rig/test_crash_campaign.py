@@ -22,6 +22,10 @@ DEAD = {"store": "the backing store (pid ", "daemon": "the emulated device-mappe
 LONG = bool(os.environ.get("THINSIM_LONG_CAMPAIGN"))
 
 
+# After a kill doctor clears away every dead store of the machine.
+_MARKS = {"kill": pytest.mark.alone}
+
+
 def _cases() -> Iterator[tuple[str, str, float]]:
     chance = random.Random(20240817)
     if LONG:
@@ -41,7 +45,10 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.rig
-@pytest.mark.parametrize(("phase", "victim", "delay"), list(_cases()))
+@pytest.mark.parametrize(
+    ("phase", "victim", "delay"),
+    [pytest.param(*case, marks=_MARKS.get(case[1], ())) for case in _cases()],
+)
 def test_nothing_is_left_of_a_run_that_is_hit(
     tmp_path: Path, image: Path, phase: str, victim: str, delay: float
 ) -> None:
@@ -66,7 +73,7 @@ def test_nothing_is_left_of_a_run_that_is_hit(
 
 
 @pytest.mark.rig
-@pytest.mark.parametrize("victim", ["interrupt", "terminate", "kill"])
+@pytest.mark.parametrize("victim", ["interrupt", "terminate", pytest.param("kill", marks=_MARKS["kill"])])
 @pytest.mark.parametrize("delay", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7] if LONG else [0.3])
 def test_nothing_is_left_of_a_run_that_is_hit_while_it_starts(
     tmp_path: Path, image: Path, victim: str, delay: float

@@ -43,6 +43,7 @@ def test_a_run_whose_server_is_stopped_ends_when_it_is_interrupted(
     assert bench.left() == []
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("stopped", ["store", "daemon"])
 def test_doctor_cleans_up_after_a_killed_run_whose_server_is_stopped(
@@ -69,6 +70,7 @@ def test_a_run_that_loses_both_servers_names_the_store(bench: InterruptedBench, 
     assert bench.left() == []
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_doctor_cleans_up_where_every_process_was_killed(bench: InterruptedBench, moment: str) -> None:
     assert bench.await_phase(moment)
@@ -83,6 +85,7 @@ def test_doctor_cleans_up_where_every_process_was_killed(bench: InterruptedBench
     assert "cleaned: " not in again.stdout
 
 
+@pytest.mark.alone
 def test_two_who_clean_up_at_once_do_not_disturb_each_other(bench: InterruptedBench) -> None:
     assert bench.await_phase(Phase.RUN)
     bench.hit("kill")
@@ -103,6 +106,7 @@ def test_two_who_clean_up_at_once_do_not_disturb_each_other(bench: InterruptedBe
     assert bench.left() == []
 
 
+@pytest.mark.alone
 def test_doctor_does_not_touch_a_run_that_is_alive(bench: InterruptedBench) -> None:
     for phase in (Phase.FRESH, Phase.RUN):
         assert bench.await_phase(phase)

@@ -16,6 +16,8 @@ from thinsim.cli.doctor import doctor
 from thinsim.rig.journal import Journal, Kind, all_journals
 from thinsim.rig.probes import Finding
 
+pytestmark = pytest.mark.alone
+
 LACK = Finding("loop devices", False, "/dev/loop-control is missing", "modprobe loop")
 _FILES = ("kernel", "emulated", "process")
 NOTHING_RUNS = Finding("hole punching", False, "not supported", "name another --dir", _FILES)

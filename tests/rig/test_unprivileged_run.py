@@ -86,6 +86,7 @@ def test_the_emulated_rig_is_refused_with_the_fix(python: str, home: Path) -> No
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.alone
 def test_doctor_works_without_a_home_that_can_be_read(python: str) -> None:
     done = as_nobody([python, "-m", "thinsim", "doctor", "--clean"], Path("/root"))
     assert done.returncode == 0, done.stderr
