@@ -14,6 +14,16 @@ Snapshotter errors stand in ``thinsim.snapshotter.errors``: they are containerd'
 
 import errno as errno_names
 import os
+from collections.abc import Iterator
+
+
+def failures_of(error: BaseException) -> Iterator[BaseException]:
+    """Yield what went wrong: *error* itself, or what is in it if it is a group of several tasks' failures."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from failures_of(each)
+    else:
+        yield error
 
 
 class ThinsimError(Exception):

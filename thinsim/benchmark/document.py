@@ -52,6 +52,8 @@ class Benchmark(_Table):
     contenders: list[str]
     """The first is what ratios are to."""
     sizes: list[str]
+    cut_short: str | None = None
+    """Why there are fewer rounds than were asked for; the figures are those of the whole rounds before."""
     series: list[Series]
 
     @model_validator(mode="after")

@@ -7,11 +7,13 @@ from typing import Protocol
 
 import trio
 
+from fuse_backing.errors import FuseBackingError
 from thinsim.benchmark.contenders import Contender, Sizes
 from thinsim.benchmark.costs import counted
 from thinsim.benchmark.document import FORMAT, Benchmark, Series
 from thinsim.benchmark.figures import ROWS, figures_of
 from thinsim.benchmark.rounds import Row, awake_processors, turned
+from thinsim.errors import BenchError, ThinsimError, failures_of
 from thinsim.report.environment import environment
 from thinsim.rig.working_directory import working_directory
 from thinsim.scenario.image.built import build_image
@@ -65,38 +67,87 @@ class _Quiet:
 
 
 async def run_benchmark(plan: Plan, progress: Progress) -> Benchmark:
-    """Measure; nothing stays on the machine. ThinsimError when a run of the lifecycle fails."""
+    """Measure; nothing stays on the machine.
+
+    When a run of the lifecycle fails, the whole rounds before it are returned, and the document says why
+    there are no more. ThinsimError when there is no whole round.
+    """
     taken: _Figures = {}
-    quiet = _Quiet(progress)
     names = [contender.name for contender in plan.contenders]
-    by_name = dict(zip(names, plan.contenders, strict=True))
-    runs = (plan.warm_up + plan.rounds) * len(names) * len(plan.sizes)
-    number = 0
+    rounds, cut_short = 0, None
     async with working_directory(plan.directory, progress.say, keep=False) as (directory, _):
-        images = await _images(plan, directory, progress)
+        measuring = _Measuring(plan, directory, await _images(plan, directory, progress), progress)
         with awake_processors():
             for each_round in range(-plan.warm_up, plan.rounds):
-                for sizes in plan.sizes:
-                    for name in turned(names, each_round):
-                        number += 1
-                        what = "warm-up" if each_round < 0 else f"round {each_round + 1}"
-                        progress.setting(number, runs, f"{what}, {name}, {sizes.text}")
-                        found = await _run(by_name[name], sizes, images, directory, quiet)
-                        for row, figure in found.items():
-                            if each_round >= 0:
-                                taken.setdefault((row, name, sizes), []).append(figure)
+                try:
+                    found = await measuring.round(each_round)
+                except _RunFailedError as failed:
+                    if not rounds:
+                        raise
+                    cut_short = str(failed)
+                    break
+                if each_round < 0:
+                    continue
+                rounds += 1
+                for key, figure in found.items():
+                    taken.setdefault(key, []).append(figure)
         around = environment(directory, containerd=any(each.subject != CORE for each in plan.contenders))
     return Benchmark(
         kind="thinsim bench",
         format=FORMAT,
         command=plan.command,
         environment=around,
-        rounds=plan.rounds,
+        rounds=rounds,
         warm_up=plan.warm_up,
         contenders=names,
         sizes=[sizes.text for sizes in plan.sizes],
+        cut_short=cut_short,
         series=_series(taken, plan, names),
     )
+
+
+_TOLD = (ThinsimError, FuseBackingError, OSError)
+"""What explains itself; anything else is a bug."""
+
+
+class _RunFailedError(BenchError):
+    """A run of the lifecycle failed; says which."""
+
+
+@dataclass(slots=True)
+class _Measuring:
+    """Rounds in which all contenders take turns."""
+
+    plan: Plan
+    directory: Path
+    images: Mapping[Bytes, Path]
+    progress: Progress
+    quiet: _Quiet = field(init=False)
+    done: int = 0
+
+    def __post_init__(self) -> None:
+        self.quiet = _Quiet(self.progress)
+
+    async def round(self, number: int) -> dict[tuple[Row, str, Sizes], float | None]:
+        """Measure one round, a negative one to warm up. _RunFailedError."""
+        by_name = {contender.name: contender for contender in self.plan.contenders}
+        runs = (self.plan.warm_up + self.plan.rounds) * len(by_name) * len(self.plan.sizes)
+        what = "warm-up" if number < 0 else f"round {number + 1}"
+        found = {}
+        for sizes in self.plan.sizes:
+            for name in turned(list(by_name), number):
+                self.done += 1
+                self.progress.setting(self.done, runs, f"{what}, {name}, {sizes.text}")
+                try:
+                    figures = await _run(by_name[name], sizes, self.images, self.directory, self.quiet)
+                except Exception as error:
+                    failures = list(failures_of(error))
+                    if not all(isinstance(each, _TOLD) for each in failures):
+                        raise
+                    why = "; ".join(dict.fromkeys(map(str, failures)))
+                    raise _RunFailedError(f"{what}, {name}, {sizes.text}: {why}") from error
+                found.update({(row, name, sizes): figure for row, figure in figures.items()})
+        return found
 
 
 async def _images(plan: Plan, directory: Path, progress: Progress) -> Mapping[Bytes, Path]:

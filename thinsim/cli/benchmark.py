@@ -24,7 +24,7 @@ from thinsim.cli.output_console import output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.size import SIZE
-from thinsim.errors import EnvironmentLacksError, InvalidValueError
+from thinsim.errors import BenchError, EnvironmentLacksError, InvalidValueError
 from thinsim.rig.probes import RIGS, choose_rig, probe_machine
 from thinsim.scenario.guest_work import RIG as VM
 from thinsim.scenario.reproduce import BUILT_IMAGE_BYTES, CORE, SUBJECTS
@@ -131,6 +131,11 @@ def bench(
             for each in list(within(document, sizes, row))[1:]
         ]
         draw(compared, f"ratios to {document.contenders[0]}", plot)
+    if document.cut_short is not None:
+        raise BenchError(
+            f"{document.cut_short} (the figures are those of the {_rounds(document, 'whole round')} before, "
+            f"of {rounds})"
+        )
 
 
 def _contenders(words: Sequence[str], directory: Path | None) -> list[Contender]:
@@ -172,7 +177,13 @@ def _refuse_recorded(contenders: Sequence[Contender]) -> None:
 def compare(first: Path, second: Path, json_path: Path | None, plot: Path | None) -> None:
     """Compare what thinsim bench --json wrote, A before and B after: ratios and how sure they are."""
     draw = None if plot is None else _drawing(plot)
-    found = comparison.compare(Benchmark.read(first), Benchmark.read(second))
+    documents = {path: Benchmark.read(path) for path in (first, second)}
+    for path, document in documents.items():
+        if document.cut_short is not None:
+            notes = Console(stderr=True, markup=False)
+            what = f"{path} was cut short after {_rounds(document, 'round')}: {document.cut_short}"
+            notes.print(what, highlight=False, soft_wrap=True)
+    found = comparison.compare(documents[first], documents[second])
     if not found.compared:
         each_has = "; ".join(
             f"{path} alone has {' and '.join(only) or 'nothing'}"
@@ -188,6 +199,10 @@ def compare(first: Path, second: Path, json_path: Path | None, plot: Path | None
         print_comparison(output_console(), found)
     if draw is not None and plot is not None:
         draw(found.compared, f"{second} to {first}", plot)
+
+
+def _rounds(document: Benchmark, name: str) -> str:
+    return f"{document.rounds} {name}{'s' if document.rounds > 1 else ''}"
 
 
 def _drawing(path: Path) -> Callable[[Sequence[Compared], str, Path], None]:

@@ -1,7 +1,7 @@
 """Run async work so that Ctrl-C and SIGTERM cancel it and its clean-up still runs to the end."""
 
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
@@ -9,7 +9,7 @@ import click
 import trio
 
 from fuse_backing.errors import FuseBackingError
-from thinsim.errors import BenchError, ThinsimError
+from thinsim.errors import BenchError, ThinsimError, failures_of
 
 _Result = TypeVar("_Result")
 
@@ -55,7 +55,7 @@ async def _guarded(work: Callable[[], Awaitable[_Result]]) -> _Result:
 
 def _as_one(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return one exception for *group*; the group itself if something in it is a bug."""
-    failures = list(_leaves(group))
+    failures = list(failures_of(group))
     if len(failures) == 1:
         return failures[0]
     if any(isinstance(failure, KeyboardInterrupt) for failure in failures):
@@ -63,11 +63,3 @@ def _as_one(group: BaseExceptionGroup[BaseException]) -> BaseException:
     if all(isinstance(failure, (ThinsimError, FuseBackingError, OSError)) for failure in failures):
         return BenchError("; ".join(dict.fromkeys(map(str, failures))))
     return group
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error

@@ -1,0 +1,58 @@
+"""A run of a benchmark fails: the whole rounds before it are kept, and the lack of the others is said."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from thinsim.benchmark import running
+from thinsim.cli.benchmark import bench, compare
+from thinsim.errors import BenchError, DeviceMapperError
+from thinsim.scenario.reproduce import Progress, Reproduction, Request
+
+WORDS = ("--contender", "process/core/off", "--warm-up", "0", "--rounds", "3")
+
+
+@pytest.fixture
+def fails_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of the runs that fail; the others are real."""
+    numbers: list[int] = []
+    real, done = running.reproduce, 0
+
+    async def reproduce(request: Request, progress: Progress) -> Reproduction:
+        nonlocal done
+        done += 1
+        if done in numbers:
+            raise DeviceMapperError(28, "pool: create thin")
+        return await real(request, progress)
+
+    monkeypatch.setattr(running, "reproduce", reproduce)
+    return numbers
+
+
+def test_the_rounds_before_a_failure_are_kept(fails_at: list[int], tmp_path: Path) -> None:
+    fails_at.append(2)
+    written = tmp_path / "bench.json"
+    done = CliRunner().invoke(bench, [*WORDS, "--dir", str(tmp_path), "--json", str(written)])
+    assert isinstance(done.exception, BenchError)
+    why = "round 2, process/core/off, pool 2 GiB, image 100 MiB, container 100 MiB: pool: create thin"
+    assert str(done.exception).startswith(why)
+    assert "1 whole round before, of 3" in str(done.exception)
+    assert "One round after 0 to warm up" in done.stdout
+    found = json.loads(written.read_text())
+    assert found["rounds"] == 1
+    assert found["cut_short"].startswith(why)
+    compared = CliRunner().invoke(compare, [str(written), str(written)])
+    assert compared.exit_code == 0
+    assert f"{written} was cut short after 1 round: {why}" in compared.stderr
+
+
+def test_without_a_whole_round_there_is_nothing_to_show(fails_at: list[int], tmp_path: Path) -> None:
+    fails_at.append(1)
+    written = tmp_path / "bench.json"
+    done = CliRunner().invoke(bench, [*WORDS, "--dir", str(tmp_path), "--json", str(written)])
+    assert isinstance(done.exception, BenchError)
+    assert str(done.exception).startswith("round 1, process/core/off")
+    assert not written.exists()
+    assert done.stdout == ""
