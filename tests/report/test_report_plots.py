@@ -1,7 +1,9 @@
 """The numbers behind the plots: sums are exact, axes are round, phases follow one another."""
 
+import re
 from itertools import accumulate, pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +11,7 @@ from thinsim.report.document import Report
 from thinsim.report.html.discards import LEVELS, OFFSET_CELLS, TIME_CELLS, Punch, grid, level
 from thinsim.report.html.page import bands_of
 from thinsim.report.html.space import heights
-from thinsim.report.html.svg import Band, TimeScale, size_ticks
+from thinsim.report.html.svg import Band, Frame, TimeScale, size_ticks, time_axis
 
 SCALE = TimeScale.of([Band(1, "all", 0.0, 10.0)])
 
@@ -81,3 +83,17 @@ def test_the_store_s_line_is_the_host_s_and_phases_follow_one_another(image_remo
         assert [band.name for band in found] == image_removal.phases
         assert all(before.end == after.start for before, after in pairwise(found))
         assert found[-1].end == run.samples[-1].at
+
+
+@pytest.mark.parametrize(
+    ("ends", "labels"),
+    [
+        ([0.004, 0.009], ["0.00 ms", "4.00 ms", "9.00 ms"]),
+        ([0.3, 0.62], ["0 ms", "300 ms", "620 ms"]),
+        ([0.004, 12.0], ["0.00 s", "0.004 s", "12.0 s"]),
+    ],
+)
+def test_times_of_a_short_run_can_be_told_apart(ends: list[float], labels: list[str]) -> None:
+    phases = [Band(n, "", start, end) for n, (start, end) in enumerate(pairwise([0.0, *ends]), 1)]
+    axis = "".join(time_axis(Frame(TimeScale.of(phases), 1, 100)))
+    assert re.findall(r"<text[^>]*>([^<]*)", axis) == labels

@@ -109,7 +109,7 @@ def bands(frame: Frame, phases: Sequence[Band]) -> Iterable[str]:
 
 
 def time_axis(frame: Frame) -> Iterable[str]:
-    """Yield the axis of seconds, with a time where a phase ends."""
+    """Yield the axis of time, with the time where a phase ends; in milliseconds if all is below a second."""
     base = TOP + frame.inner_height
     yield f'<line class="axis" x1="{LEFT}" y1="{base:.1f}" x2="{WIDTH - RIGHT}" y2="{base:.1f}"/>'
     before = -math.inf
@@ -119,12 +119,15 @@ def time_axis(frame: Frame) -> Iterable[str]:
             continue
         before = x
         yield f'<line class="axis" x1="{x:.1f}" y1="{base:.1f}" x2="{x:.1f}" y2="{base + 4:.1f}"/>'
-        yield text_at(
-            x,
-            base + 17,
-            f"{edge:.{2 if edge < 10 else 1}f} s",
-            "middle" if x < WIDTH - _LABEL_WIDTH else "end",
-        )
+        anchor = "middle" if x < WIDTH - _LABEL_WIDTH else "end"
+        yield text_at(x, base + 17, _time(edge, frame.scale.edges[-1]), anchor)
+
+
+def _time(seconds: float, most: float) -> str:
+    if most < 1:
+        return f"{seconds * 1000:.{0 if most >= 0.1 else 2}f} ms"
+    digits = 3 if 0 < seconds < 0.1 else 2 if seconds < 10 else 1
+    return f"{seconds:.{digits}f} s"
 
 
 def size_axis(frame: Frame) -> Iterable[str]:
