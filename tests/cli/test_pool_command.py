@@ -152,9 +152,18 @@ def test_what_can_not_be_a_pool_is_refused_and_leaves_nothing(thinsim: Shell, tm
     for words, complaint in {
         ("create", "a/b", "--dir", tmp_path / "new"): "pool name 'a/b'",
         ("create", pool, "--dir", tmp_path / "full"): "is not empty",
-        ("create", pool, "--dir", tmp_path / "new", "--block-size", "100K"): "Invalid block size",
-        ("create", pool, "--dir", tmp_path / "new", "--feature", "fast"): "Unrecognised pool feature",
-        ("create", pool, "--dir", tmp_path / "new", "--metadata-size", "8K"): "",
+        (
+            "create",
+            pool,
+            "--dir",
+            tmp_path / "new",
+            "--data-size",
+            "8000P",
+        ): "data of the pool: the file system",
+        ("create", pool, "--dir", tmp_path / "new", "--metadata-size", "8K"): (
+            "a metadata device of 8 KiB does not hold an empty pool of 1638400 data blocks: "
+            "the kernel's guide, 48 bytes a data block and at least 2 MiB, is 75 MiB"
+        ),
         ("status", pool): f"there is no pool {pool}",
         ("remove", pool): f"there is no pool {pool}",
         ("grow", pool, "--data-size", "1G"): f"there is no pool {pool}",
@@ -165,6 +174,20 @@ def test_what_can_not_be_a_pool_is_refused_and_leaves_nothing(thinsim: Shell, tm
         assert "Traceback" not in done.stderr
     assert not (tmp_path / "new").exists()
     assert json.loads(thinsim.done("pool", "list", "--json")) == []
+    assert thinsim.done("pool", "list") == "no pools (thinsim pool create makes one)\n"
+
+
+@on_emulated
+def test_the_device_mapper_that_was_started_for_a_pool_in_vain_is_ended(
+    thinsim: Shell, tmp_path: Path
+) -> None:
+    create = ("pool", "create", name(tmp_path), "--dir", tmp_path / "new", "--metadata-size", "8K")
+    thinsim.done("dm", "stop")
+    assert thinsim(*create).returncode == 1
+    assert thinsim("dm", "status").stdout == "the emulated device-mapper is not running (thinsim dm start)\n"
+    thinsim.done("dm", "start")
+    assert thinsim(*create).returncode == 1
+    assert thinsim.done("dm", "status").startswith("running, 0 devices")
 
 
 @on_emulated

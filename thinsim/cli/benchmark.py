@@ -23,7 +23,7 @@ from thinsim.cli.interruptible import run
 from thinsim.cli.output_console import output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.progress import TerminalProgress
-from thinsim.cli.size import SIZE
+from thinsim.cli.size import SIZE, UNITS
 from thinsim.errors import BenchError, EnvironmentLacksError, InvalidValueError
 from thinsim.rig.probes import RIGS, choose_rig, probe_machine
 from thinsim.scenario.guest_work import RIG as VM
@@ -57,7 +57,7 @@ def _schema(of: Callable[[], dict[str, Any]]) -> Callable[[_Command], _Command]:
     )
 
 
-@click.command()
+@click.command(epilog=UNITS)
 @click.option(
     "--contender",
     "words",
@@ -66,8 +66,10 @@ def _schema(of: Callable[[], dict[str, Any]]) -> Callable[[_Command], _Command]:
     help="Who takes part, the first is what ratios are to; repeat it. Default: the core's settings on the "
     "best rig. RIG may be auto; subjects and settings are those of thinsim reproduce.",
 )
-@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
-@click.option("--warm-up", type=click.IntRange(min=0), default=1, show_default=True, help="Rounds before.")
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds that count.")
+@click.option(
+    "--warm-up", type=click.IntRange(min=0), default=1, show_default=True, help="Rounds before that do not."
+)
 @click.option(
     "--container-mb", type=click.IntRange(1, 1 << 20), multiple=True, default=(100,), help="Repeat to grow."
 )

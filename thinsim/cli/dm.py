@@ -1,19 +1,15 @@
 """``thinsim dm``: the standing device-mapper itself."""
 
 import json
+from functools import partial
 
 import click
 import trio
 
-from fuse_backing.control import ControlClient
-from fuse_backing.errors import ControlError
 from thinsim.dm.emulated import EmulatedDeviceMapper
 from thinsim.dm.standing.places import Places
 from thinsim.dm.standing.start import answers, ensure_running
-from thinsim.errors import BenchError
-from thinsim.rig.state import ProcessIdentity
-
-_PATIENCE = 30.0
+from thinsim.dm.standing.stop import stop_running
 
 
 @click.group()
@@ -33,11 +29,11 @@ def stop(force: bool) -> None:
     """End it; its devices go with it. No error when none runs."""
     places = Places.of_this_user()
     if answers(places):
-        trio.run(_stop, places, force)
+        trio.run(partial(stop_running, places, force=force))
 
 
 @dm.command()
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: whether it runs, and its devices' names.")
 def status(as_json: bool) -> int:
     """Say whether it runs, and with which devices. Exit 1 if not."""
     places = Places.of_this_user()
@@ -47,29 +43,8 @@ def status(as_json: bool) -> int:
     elif devices is None:
         click.echo("the emulated device-mapper is not running (thinsim dm start)")
     else:
-        click.echo(f"running, {len(devices)} devices; log: {places.log}")
+        count = f"{len(devices)} device{'' if len(devices) == 1 else 's'}"
+        click.echo(f"running, {count}; log: {places.log}")
         for name in devices:
             click.echo(name)
     return 0 if devices is not None else 1
-
-
-async def _stop(places: Places, force: bool) -> None:
-    devices = await EmulatedDeviceMapper(places.verbs).list()
-    if devices and not force:
-        raise BenchError(
-            f"it has devices ({', '.join(devices[:5])}{', ...' if len(devices) > 5 else ''}): "
-            "dmsetup remove them first, or stop with --force"
-        )
-    try:
-        pid = await ControlClient(places.verbs).server_pid()
-    except ControlError:
-        return
-    identity = ProcessIdentity.of(pid)
-    if identity is None:
-        return
-    identity.send(15)
-    with trio.move_on_after(_PATIENCE):
-        while identity.is_running():
-            await trio.sleep(0.05)
-        return
-    raise BenchError(f"process {pid} does not end; its log: {places.log}")

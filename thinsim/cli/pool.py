@@ -12,7 +12,7 @@ from fuse_backing.errors import FuseBackingError
 from fuse_backing.runtime import control_socket
 from fuse_backing.store import StoreClient
 from thinsim.cli.output_console import output_console
-from thinsim.cli.size import SIZE
+from thinsim.cli.size import DEVICE_SIZE, UNITS, SizeType
 from thinsim.errors import ThinsimError
 from thinsim.pools import lifecycle
 from thinsim.pools.records import PoolRecord, PoolRecords
@@ -20,7 +20,10 @@ from thinsim.pools.rigs import AUTO, EMULATED, RIGS, device_mapper
 from thinsim.rig.host_file import host_allocation
 from thinsim.rig.interface import PoolShape
 from thinsim.thin.status import PoolStatus, parse_pool_status
-from thinsim.units import Bytes, format_size, sectors
+from thinsim.thin.table import FEATURE_WORDS, MAX_BLOCK_SIZE, MIN_BLOCK_SIZE
+from thinsim.units import Bytes, bytes_of, format_size, sectors
+
+BLOCK_SIZE = SizeType(bytes_of(MIN_BLOCK_SIZE), bytes_of(MAX_BLOCK_SIZE), bytes_of(MIN_BLOCK_SIZE))
 
 _STANZA = """version = 2
 [plugins."io.containerd.snapshotter.v1.devmapper"]
@@ -36,13 +39,31 @@ def pool() -> None:
     """Thin pools that stay until they are removed."""
 
 
-@pool.command()
+@pool.command(epilog=UNITS)
 @click.argument("name")
 @click.option("--dir", "directory", type=click.Path(path_type=Path), required=True, help="For its files.")
-@click.option("--data-size", type=SIZE, default="100G", show_default=True)
-@click.option("--metadata-size", type=SIZE, default="10G", show_default=True)
-@click.option("--block-size", type=SIZE, default="64K", show_default=True, help="Of a data block.")
-@click.option("--feature", "features", multiple=True, help="A feature word of the table; may be repeated.")
+@click.option("--data-size", type=DEVICE_SIZE, default="100G", show_default=True, help="Of the data device.")
+@click.option(
+    "--metadata-size",
+    type=DEVICE_SIZE,
+    default="10G",
+    show_default=True,
+    help="Of the metadata device; the kernel's guide: 48 bytes a data block, at least 2M.",
+)
+@click.option(
+    "--block-size",
+    type=BLOCK_SIZE,
+    default="64K",
+    show_default=True,
+    help="Of a data block: a multiple of 64K, to 1G.",
+)
+@click.option(
+    "--feature",
+    "features",
+    multiple=True,
+    type=click.Choice(FEATURE_WORDS),
+    help="A feature word of the table; may be repeated. Without any: skip_block_zeroing.",
+)
 @click.option(
     "--rig",
     type=click.Choice([AUTO, *RIGS]),
@@ -69,6 +90,9 @@ def create(
 
     The files take no space until they are written. Prints the stanza of containerd's config.toml.
     """
+    if data_size < block_size:
+        what = f"{format_size(data_size)} is not even one data block of {format_size(block_size)}"
+        raise click.BadParameter(what, param_hint="'--data-size'")
     shape = PoolShape(
         name=name,
         data_size=Bytes(data_size),
@@ -82,10 +106,10 @@ def create(
     click.echo(f"pool {name} stands; {seen}", err=True)
 
 
-@pool.command()
+@pool.command(epilog=UNITS)
 @click.argument("name")
-@click.option("--data-size", type=SIZE, help="Unchanged if not given.")
-@click.option("--metadata-size", type=SIZE, help="Unchanged if not given.")
+@click.option("--data-size", type=DEVICE_SIZE, help="Unchanged if not given.")
+@click.option("--metadata-size", type=DEVICE_SIZE, help="Unchanged if not given.")
 def grow(name: str, data_size: int | None, metadata_size: int | None) -> None:
     """Give a pool larger devices while it is in use."""
     shape = PoolRecords().find(name).shape
@@ -101,7 +125,7 @@ def remove(name: str, keep_files: bool) -> None:
 
 
 @pool.command("list")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array of objects; sizes in bytes.")
 def list_pools(as_json: bool) -> None:
     """List the pools."""
     known = PoolRecords()
@@ -110,7 +134,7 @@ def list_pools(as_json: bool) -> None:
 
 @pool.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array of one object; sizes in bytes.")
 def status(name: str, as_json: bool) -> int:
     """Show a pool: what it uses, what the host has allocated. Exit 1 if it doesn't stand."""
     facts = _facts(PoolRecords().find(name))
@@ -151,6 +175,9 @@ async def _measure(record: PoolRecord) -> dict[str, object]:
 def _print(rows: list[dict[str, object]], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=1))
+        return
+    if not rows:
+        click.echo("no pools (thinsim pool create makes one)")
         return
     table = Table(box=None)
     for column in ("name", "rig", "state", "size", "used", "host", "given back", "directory"):

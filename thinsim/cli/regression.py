@@ -13,7 +13,7 @@ from rich.text import Text
 from thinsim.cli.bench import clean_up_after_killed_runs, rig_for_scenarios, run_found
 from thinsim.cli.output_console import output_console
 from thinsim.cli.output_path import OutputPath
-from thinsim.cli.size import SIZE
+from thinsim.cli.size import SIZE, UNITS
 from thinsim.cli.statuses import BROKEN, LEAKED, SLOWER
 from thinsim.errors import InvalidValueError
 from thinsim.measure.machine_speed import reference_seconds
@@ -28,7 +28,13 @@ from thinsim.scenario.guest_work import RIG as VM
 from thinsim.vm.guest_script import SCRATCH
 
 _STATUSES = {ChangeKind.LEAK: LEAKED, ChangeKind.BROKEN: BROKEN, ChangeKind.SLOWER: SLOWER}
-_RIG = click.option("--rig", type=click.Choice(["auto", *RIGS, VM]), default="auto", show_default=True)
+_RIG = click.option(
+    "--rig",
+    type=click.Choice(["auto", *RIGS, VM]),
+    default="auto",
+    show_default=True,
+    help="What the pool stands on; auto: the most real that this machine has (thinsim doctor).",
+)
 _ROUNDS = click.option(
     "--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often each is run."
 )
@@ -66,7 +72,7 @@ def save(scenarios: tuple[str, ...], output: Path, rig: str, rounds: int, direct
                 click.echo(f"{each.name}: {variant.name}: taken as it is: does not hold: {broken}", err=True)
 
 
-@click.command()
+@click.command(epilog=UNITS)
 @click.argument("scenarios", nargs=-1, metavar="[SCENARIO]...")
 @click.option(
     "--baseline",

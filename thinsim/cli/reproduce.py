@@ -13,7 +13,7 @@ from thinsim.cli.interruptible import run
 from thinsim.cli.output_console import output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.progress import TerminalProgress
-from thinsim.cli.size import SIZE
+from thinsim.cli.size import SIZE, UNITS
 from thinsim.cli.statuses import LEAKED
 from thinsim.report.reproduction_json import to_json
 from thinsim.report.reproduction_table import print_to
@@ -26,7 +26,7 @@ from thinsim.scenario.reproduce import reproduce as run_reproduction
 from thinsim.vm.probe import probe_vm
 
 
-@click.command()
+@click.command(epilog=UNITS)
 @click.option(
     "--image", type=click.Path(path_type=Path, exists=True), help="OCI archive or layout, or docker-archive."
 )
@@ -52,7 +52,13 @@ from thinsim.vm.probe import probe_vm
     help="Whose snapshotter: thinsim's own core, the unmodified containerd of this machine, or proxy: that "
     "containerd with thinsim's core as its snapshotter.",
 )
-@click.option("--rig", type=click.Choice(["auto", *RIGS]), default="auto", show_default=True)
+@click.option(
+    "--rig",
+    type=click.Choice(["auto", *RIGS]),
+    default="auto",
+    show_default=True,
+    help="What the pool stands on; auto: the most real that this machine has (thinsim doctor).",
+)
 @click.option(
     "--setup",
     type=click.Choice(SETUPS),

@@ -7,16 +7,20 @@ from rich.console import Console
 
 from thinsim.cli.bench import clean_up_after_killed_runs, rig_for_scenarios, run_found
 from thinsim.cli.outputs import output_options, write_outputs
-from thinsim.cli.size import SIZE
+from thinsim.cli.size import SIZE, UNITS
 from thinsim.cli.statuses import BROKEN, LEAKED
 from thinsim.scenario.file.library import find
 from thinsim.scenario.file.rigs import RIGS
 from thinsim.scenario.guest_work import RIG as VM
 
 
-@click.command()
+@click.command(epilog=UNITS)
 @click.argument("scenario")
-@click.option("--rig", type=click.Choice(["auto", *RIGS, VM]), help="Default: what the file says.")
+@click.option(
+    "--rig",
+    type=click.Choice(["auto", *RIGS, VM]),
+    help="What the pool stands on. Default: what the file says.",
+)
 @click.option("--variant", "variants", multiple=True, help="Run this variant only; may be repeated.")
 @click.option(
     "--dir",

@@ -21,7 +21,14 @@ from thinsim.rig.working_directory import working_directory
 
 
 @click.command()
-@click.option("--operation", "operations", multiple=True, type=click.Choice(list(OPERATIONS)), metavar="NAME")
+@click.option(
+    "--operation",
+    "operations",
+    multiple=True,
+    type=click.Choice(list(OPERATIONS)),
+    metavar="NAME",
+    help="Crash in this operation only; may be repeated.",
+)
 @click.option("--profile", "profiles", multiple=True, type=click.Choice(PROFILES), help="Default: both.")
 @click.option(
     "--rig",
@@ -31,7 +38,13 @@ from thinsim.rig.working_directory import working_directory
     help="emulated: real mkfs, mounts and loop devices, as root.",
 )
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where the files go.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE")
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path, allow_dash=True),
+    metavar="FILE",
+    help="Write every crash and what was found after it here, - for stdout.",
+)
 def crashes(
     operations: tuple[str, ...],
     profiles: tuple[str, ...],

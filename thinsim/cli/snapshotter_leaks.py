@@ -21,8 +21,20 @@ from thinsim.scenario.leaks import FAULTS, Fault, Outcome, Row, measure
 
 
 @click.command()
-@click.option("--fault", "letters", multiple=True, type=click.Choice([fault.letter for fault in FAULTS]))
-@click.option("--rig", type=click.Choice(["auto", *RIGS]), default="auto", show_default=True)
+@click.option(
+    "--fault",
+    "letters",
+    multiple=True,
+    type=click.Choice([fault.letter for fault in FAULTS]),
+    help="Measure this fault only; may be repeated.",
+)
+@click.option(
+    "--rig",
+    type=click.Choice(["auto", *RIGS]),
+    default="auto",
+    show_default=True,
+    help="What the pool stands on; auto: the most real that this machine has (thinsim doctor).",
+)
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where the pools' files go.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def leaks(letters: tuple[str, ...], rig: str, directory: Path | None, as_json: bool) -> int:

@@ -10,7 +10,7 @@ import click
 from thinsim.cli.findings_table import findings_table
 from thinsim.cli.interruptible import run
 from thinsim.cli.output_console import output_console
-from thinsim.cli.size import SIZE
+from thinsim.cli.size import SIZE, UNITS
 from thinsim.errors import EnvironmentLacksError
 from thinsim.rig.findings import Finding
 from thinsim.rig.working_directory import working_directory
@@ -43,10 +43,10 @@ def probe(as_json: bool, again: bool) -> int:
     return 1 if _lacks(findings) else 0
 
 
-@vm.command("run")
+@vm.command("run", epilog=UNITS)
 @click.option("--kernel", metavar="RELEASE", help="A release or an image in /boot. Default: the newest.")
 @click.option("--memory", type=SIZE, default="2G", show_default=True, help="The guest's memory.")
-@click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True)
+@click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True, help="Its processors.")
 @click.option("--timeout", type=click.FloatRange(min=1), default=1800, show_default=True, help="Seconds.")
 @click.option(
     "--share",

@@ -4,24 +4,30 @@ What the script of containerd's documentation does with truncate, losetup and dm
 (docs/snapshotters/devmapper.md there), with the store below so that discards are seen.
 """
 
+import errno
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import trio
 
+from fuse_backing.errors import FuseBackingError
 from fuse_backing.mounts import mount_on
 from thinsim import loop
-from thinsim.dm.standing.places import kernel_has_device_mapper
-from thinsim.errors import BenchError, InvalidValueError
+from thinsim.dm.standing.places import Places, kernel_has_device_mapper
+from thinsim.dm.standing.start import answers
+from thinsim.dm.standing.stop import stop_running
+from thinsim.errors import BenchError, DeviceMapperError, InvalidValueError, ThinsimError
 from thinsim.pools.records import PoolRecord, PoolRecords, grown
 from thinsim.pools.rigs import AUTO, KERNEL, choose_rig, device_mapper
 from thinsim.rig.interface import PoolShape
+from thinsim.units import format_size
 
 DATA, METADATA = "data", "metadata"
 
@@ -37,8 +43,11 @@ def create(shape: PoolShape, directory: Path, *, rig: str = AUTO, beside_kernel:
         raise InvalidValueError(f"{directory} is not empty: a pool wants a directory of its own")
     records = PoolRecords()
     records.add(record)
+    ran = chosen == KERNEL or answers(Places.of_this_user())
     try:
         with ExitStack() as undo:
+            if not ran:
+                undo.callback(_stop_unused)
             undo.callback(records.drop, shape.name)
             _make(record, records, undo)
             undo.pop_all()
@@ -78,7 +87,8 @@ def grow(name: str, data_size: int, metadata_size: int) -> PoolRecord:
         if device is None:
             raise BenchError(f"pool {name} was never finished: thinsim pool remove {name}")
         if file.stat().st_size < size:
-            os.truncate(file, size)
+            with file.open("r+b") as grown_file:
+                _give_size(grown_file.fileno(), file, size)
         loop.refresh(device, file, read_only=False)
     trio.run(_reload, wanted)
     records.save(wanted)
@@ -93,12 +103,48 @@ def _make(record: PoolRecord, records: PoolRecords, undo: ExitStack) -> None:
     for role, size in ((DATA, record.shape.data_size), (METADATA, record.shape.metadata_size)):
         file = record.store / role
         with file.open("xb") as made:
-            made.truncate(size)
+            _give_size(made.fileno(), file, size)
         device = loop.attach(file)
         undo.callback(loop.detach, device)
         record = replace(record, data=device) if role == DATA else replace(record, metadata=device)
         records.save(record)
-    trio.run(device_mapper(record.rig).create, record.shape.name, _table(record))
+    try:
+        trio.run(device_mapper(record.rig).create, record.shape.name, _table(record))
+    except DeviceMapperError as error:
+        # Too small a metadata device is told by where it was noticed: at an allocation that fails, or at a
+        # block beyond the device's end.
+        if error.errno in (errno.ENOSPC, errno.EILSEQ):
+            raise InvalidValueError(_metadata_too_small(record.shape, error)) from error
+        raise
+
+
+def _metadata_too_small(shape: PoolShape, error: DeviceMapperError) -> str:
+    blocks = shape.data_size // shape.block_bytes
+    guide = max(-(-48 * blocks >> 20) << 20, 2 << 20)
+    return (
+        f"a metadata device of {format_size(shape.metadata_size)} does not hold an empty pool of {blocks} "
+        f"data blocks: the kernel's guide, 48 bytes a data block and at least 2 MiB, is {format_size(guide)} "
+        f"({error})"
+    )
+
+
+def _give_size(handle: int, file: Path, size: int) -> None:
+    try:
+        os.truncate(handle, size)
+    except OSError as error:
+        if error.errno in (errno.EFBIG, errno.EINVAL):
+            what = f"the file system of {file.parent} has no files of {format_size(size)}"
+            raise InvalidValueError(f"{file.name} of the pool: {what}: {error.strerror}") from error
+        raise
+
+
+def _stop_unused() -> None:
+    """End the emulated device-mapper that was started for a pool that did not come to be."""
+    places = Places.of_this_user()
+    # Somebody may have made a device meanwhile; what is left to do is not worth an error of its own.
+    with suppress(ThinsimError, FuseBackingError, OSError):
+        if answers(places):
+            trio.run(partial(stop_running, places, force=False))
 
 
 def _table(record: PoolRecord) -> str:

@@ -11,10 +11,11 @@ from thinsim.units import Sectors
 POOL_TARGET = "thin-pool"
 THIN_TARGET = "thin"
 
-_MIN_BLOCK_SIZE = 128
-_MAX_BLOCK_SIZE = 2097152
+MIN_BLOCK_SIZE = Sectors(128)
+"""Of a pool; its block size is a multiple of it (dm-thin.c, DATA_DEV_BLOCK_SIZE_MIN_SECTORS)."""
+MAX_BLOCK_SIZE = Sectors(2097152)
 _MAX_FEATURE_ARGUMENTS = 4
-_FEATURE_WORDS = (
+FEATURE_WORDS = (
     "skip_block_zeroing",
     "ignore_discard",
     "no_discard_passdown",
@@ -35,7 +36,7 @@ class PoolFeatures:
 
     def words(self) -> list[str]:
         """Return the words that are on, in the kernel's order (dm-thin.c, emit_flags)."""
-        return [word for word in _FEATURE_WORDS if getattr(self, word)]
+        return [word for word in FEATURE_WORDS if getattr(self, word)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class PoolTableWords:
     def table(self) -> PoolTable:
         """Read what comes after the devices; EINVAL."""
         size, blocks = parse_number(self.block_size), parse_number(self.low_water)
-        if size is None or not _MIN_BLOCK_SIZE <= size <= _MAX_BLOCK_SIZE or size % _MIN_BLOCK_SIZE:
+        if size is None or not MIN_BLOCK_SIZE <= size <= MAX_BLOCK_SIZE or size % MIN_BLOCK_SIZE:
             raise _invalid(f"Invalid block size: {self.block_size!r}")
         if blocks is None:
             raise _invalid(f"Invalid low water mark: {self.low_water!r}")
@@ -165,7 +166,7 @@ def _parse_features(arguments: list[str]) -> PoolFeatures:
         raise _invalid(f"Invalid number of pool feature arguments: {arguments[0]!r}")
     words = arguments[1 : 1 + count]
     for word in words:
-        if word.lower() not in _FEATURE_WORDS:
+        if word.lower() not in FEATURE_WORDS:
             raise _invalid(f"Unrecognised pool feature requested: {word!r}")
     return PoolFeatures(**{word.lower(): True for word in words})
 

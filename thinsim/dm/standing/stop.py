@@ -1,0 +1,38 @@
+"""End the standing device-mapper, by the identity of its process."""
+
+import trio
+
+from fuse_backing.control import ControlClient
+from fuse_backing.errors import ControlError
+from thinsim.dm.emulated import EmulatedDeviceMapper
+from thinsim.dm.standing.places import Places
+from thinsim.errors import BenchError
+from thinsim.rig.state import ProcessIdentity
+
+_PATIENCE = 30.0
+
+
+async def stop_running(places: Places, *, force: bool) -> None:
+    """End the daemon that listens at *places*, its devices with it if *force*; return when it has ended.
+
+    BenchError while it has devices, without *force*, and when it does not end.
+    """
+    devices = await EmulatedDeviceMapper(places.verbs).list()
+    if devices and not force:
+        raise BenchError(
+            f"it has devices ({', '.join(devices[:5])}{', ...' if len(devices) > 5 else ''}): "
+            "dmsetup remove them first, or stop with --force"
+        )
+    try:
+        pid = await ControlClient(places.verbs).server_pid()
+    except ControlError:
+        return
+    identity = ProcessIdentity.of(pid)
+    if identity is None:
+        return
+    identity.send(15)
+    with trio.move_on_after(_PATIENCE):
+        while identity.is_running():
+            await trio.sleep(0.05)
+        return
+    raise BenchError(f"process {pid} does not end; its log: {places.log}")
