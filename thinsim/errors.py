@@ -34,6 +34,10 @@ class InvalidValueError(ThinsimError):
     """A value from outside is malformed or out of range."""
 
 
+class UnknownNameError(InvalidValueError):
+    """A name from the command line is that of nothing there is; says what there is."""
+
+
 class EnvironmentLacksError(ThinsimError):
     """The machine lacks what the operation needs."""
 

@@ -72,7 +72,6 @@ def test_both_documents_are_what_their_schemas_say(measured: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("bench", "--contender", "process/core"), "a contender is RIG/SUBJECT/SETTING"),
         (("bench", "--contender", "process/containerd/on"), "containerd needs a rig with devices"),
         (
             ("bench", "--contender", "vm/core/on"),
@@ -84,7 +83,6 @@ def test_both_documents_are_what_their_schemas_say(measured: Path) -> None:
         ),
         (("bench", "--plot", "ratios.gif"), "its name must end in .svg, .png, .pdf"),
         (("compare", "/dev/null", "/dev/null"), "not what thinsim bench --json writes"),
-        (("compare", "/nonexistent", "/nonexistent"), "No such file"),
     ],
 )
 def test_what_can_not_be_measured_or_compared_is_refused(words: tuple[str, ...], complaint: str) -> None:
@@ -92,3 +90,17 @@ def test_what_can_not_be_measured_or_compared_is_refused(words: tuple[str, ...],
     assert done.returncode == 1
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("bench", "--contender", "process/core"), "a contender is RIG/SUBJECT/SETTING"),
+        (("bench", "--contender", "moon/core/on"), "rig 'moon': there are kernel, emulated, process"),
+        (("compare", "/nonexistent", "/nonexistent"), "File '/nonexistent' does not exist"),
+    ],
+)
+def test_a_name_of_nothing_is_a_wrong_command_line(words: tuple[str, ...], complaint: str) -> None:
+    done = thinsim(*words)
+    assert done.returncode == 2
+    assert complaint in done.stderr

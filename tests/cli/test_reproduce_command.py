@@ -64,10 +64,10 @@ def test_a_leak_beyond_the_limit_has_an_exit_status_of_its_own(tmp_path: Path) -
     [
         (["--rig", "process", "--image", "IMAGE"], 2, "--image needs a rig that mounts"),
         (["--rig", "process", "--record", "FILE"], 2, "--record needs a rig that mounts"),
-        (["--rig", "process", "--history", "/nowhere/h"], 1, "/nowhere/h: no such block history"),
+        (["--rig", "process", "--history", "/nowhere/h"], 2, "File '/nowhere/h' does not exist"),
         (["--rig", "process", "--subject", "containerd"], 2, "needs a rig with devices"),
         (
-            ["--rig", "process", "--subject", "containerd", "--history", "FILE"],
+            ["--rig", "process", "--subject", "containerd", "--history", "IMAGE"],
             2,
             "--history plays on the core",
         ),

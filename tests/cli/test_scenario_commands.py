@@ -77,13 +77,22 @@ def test_leaks_and_asserts_have_exit_statuses_of_their_own(thinsim: Thinsim, tmp
     [
         (
             ["run", "contaner-exit"],
-            1,
+            2,
             "no file is called 'contaner-exit'; did you mean container-exit?",
         ),
-        (["run", "nowhere.toml"], 1, "nowhere.toml: no such file"),
+        (["run", "nowhere.toml"], 2, "nowhere.toml: no such file"),
         (["run", "BAD"], 1, "BAD:3: phase[1].steps[1].do: there is no step 'jump'"),
-        (["run", "container-exit", "--variant", "x", "--rig", "process"], 1, "has no variant 'x'; there are"),
-        (["run", "container-exit", "--rig", "process", "--html", "-", "--json", "-"], 2, "only one document"),
+        (["run", "container-exit", "--variant", "x", "--rig", "process"], 2, "has no variant 'x'; there are"),
+        (
+            ["run", "container-exit", "--rig", "process", "--html", "-", "--json", "-"],
+            2,
+            "goes to standard output already",
+        ),
+        (
+            ["run", "churn", "--rig", "process", "--html", "BAD", "--json", "./BAD"],
+            2,
+            "--html goes there already",
+        ),
         (["run", "container-exit", "--rig", "moon"], 2, "moon"),
         (["report"], 2, "name a document"),
         (["report", "BAD"], 1, "BAD: not a thinsim report"),

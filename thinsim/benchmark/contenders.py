@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from thinsim.errors import InvalidValueError
+from thinsim.errors import UnknownNameError
 from thinsim.scenario.container_lifecycle import Setting
 from thinsim.units import Bytes, format_size
 
@@ -40,10 +40,10 @@ class Sizes:
 
 
 def parse_contender(text: str, subjects: Mapping[str, Sequence[Setting]], rigs: Sequence[str]) -> Contender:
-    """Read ``RIG/SUBJECT/SETTING``; InvalidValueError names the word at fault and those there are."""
+    """Read ``RIG/SUBJECT/SETTING``; UnknownNameError names the word at fault and those there are."""
     words = text.split("/")
     if len(words) != 3:
-        raise InvalidValueError(f"{text!r}: a contender is RIG/SUBJECT/SETTING, such as emulated/core/on")
+        raise UnknownNameError(f"{text!r}: a contender is RIG/SUBJECT/SETTING, such as emulated/core/on")
     rig, subject, slug = words
     _one_of("rig", rig, rigs)
     _one_of("subject", subject, list(subjects))
@@ -65,4 +65,4 @@ def steps_up(pools: Sequence[Bytes], images: Sequence[Bytes], containers: Sequen
 
 def _one_of(what: str, word: str, known: Sequence[str]) -> None:
     if word not in known:
-        raise InvalidValueError(f"{what} {word!r}: there are {', '.join(known)}")
+        raise UnknownNameError(f"{what} {word!r}: there are {', '.join(known)}")

@@ -33,6 +33,7 @@ from thinsim.vm.guest_script import SCRATCH
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path)
+_READ = click.Path(path_type=Path, exists=True, dir_okay=False)
 _PLOTS = (".svg", ".png", ".pdf")
 _JSON = OutputPath(allow_dash=True)
 _RECORDED_MB = BUILT_IMAGE_BYTES >> 20
@@ -171,8 +172,8 @@ def _refuse_recorded(contenders: Sequence[Contender]) -> None:
 
 
 @click.command()
-@click.argument("first", metavar="A", type=_PATH)
-@click.argument("second", metavar="B", type=_PATH)
+@click.argument("first", metavar="A", type=_READ)
+@click.argument("second", metavar="B", type=_READ)
 @click.option("--json", "json_path", type=_JSON, help="Write the comparison here, - for stdout.")
 @click.option("--plot", type=OutputPath(), help="Draw the ratios; .svg, .png or .pdf.")
 @_schema(comparison.json_schema)

@@ -12,8 +12,8 @@ import click
 from fuse_backing.errors import FuseBackingError
 from thinsim import __version__
 from thinsim.cli.lazy_group import LazyGroup
-from thinsim.cli.statuses import INTERRUPTED
-from thinsim.errors import ThinsimError
+from thinsim.cli.statuses import INTERRUPTED, WRONG_WORDS
+from thinsim.errors import ThinsimError, UnknownNameError
 
 COMMANDS = {
     "baseline": (
@@ -112,7 +112,7 @@ def status_of(arguments: list[str] | None) -> int:
         return error.exit_code
     except (ThinsimError, FuseBackingError) as error:
         click.echo(f"thinsim: {error}", err=True)
-        return 1
+        return WRONG_WORDS if isinstance(error, UnknownNameError) else 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename is not None and error.strerror else ""
         click.echo(f"thinsim: {where}{error.strerror or error}", err=True)

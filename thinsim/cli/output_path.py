@@ -12,7 +12,7 @@ STDOUT = Path("-")
 class OutputPath(click.Path):
     """A file that can be written, found out before the work begins; its directory must be there.
 
-    With *allow_dash* ``-`` is standard output.
+    With *allow_dash* ``-`` is standard output. Two options of a command can not name one place.
     """
 
     def __init__(self, *, allow_dash: bool = False) -> None:
@@ -28,4 +28,11 @@ class OutputPath(click.Path):
         if path != STDOUT and not os.access(path.parent, os.W_OK | os.X_OK):
             what = "can not be written to" if path.parent.is_dir() else "is not a directory"
             self.fail(f"{str(value)!r}: {str(path.parent)!r} {what}.", param, ctx)
+        if param is not None and ctx is not None:
+            place = str(path) if path == STDOUT else os.path.realpath(path)
+            taken: dict[str, str] = ctx.meta.setdefault(__name__, {})
+            first = taken.setdefault(place, param.opts[0])
+            if first != param.opts[0]:
+                where = "to standard output" if path == STDOUT else "there"
+                self.fail(f"{str(value)!r}: {first} goes {where} already.", param, ctx)
         return path

@@ -40,8 +40,6 @@ def write_outputs(
         (junit_path, lambda: junit(report, fail_on_leak)),
         (html_path, lambda: _page(report)),
     ]
-    if [path for path, _ in wanted].count(STDOUT) > 1:
-        raise click.UsageError("only one document can go to standard output")
     for path, text in wanted:
         if path == STDOUT:
             click.echo(text().rstrip("\n"))

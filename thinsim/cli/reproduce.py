@@ -94,7 +94,7 @@ from thinsim.vm.probe import probe_vm
 @click.option("--record", type=OutputPath(), help="Record the block history of the first run here.")
 @click.option(
     "--history",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Play this block history instead of an image and a container.",
 )
 @click.option(

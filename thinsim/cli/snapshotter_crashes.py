@@ -12,6 +12,7 @@ from thinsim.cli.bench import clean_up_after_killed_runs
 from thinsim.cli.expected_trouble import warnings_unsaid
 from thinsim.cli.interruptible import run
 from thinsim.cli.output_console import output_console
+from thinsim.cli.output_path import OutputPath
 from thinsim.crashes.campaign import PROFILES, Campaign, Crash
 from thinsim.crashes.operations import OPERATIONS
 from thinsim.crashes.stage import RIGS
@@ -41,7 +42,7 @@ from thinsim.rig.working_directory import working_directory
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(path_type=Path, allow_dash=True),
+    type=OutputPath(allow_dash=True),
     metavar="FILE",
     help="Write every crash and what was found after it here, - for stdout.",
 )

@@ -1,4 +1,7 @@
-"""Exit statuses beside 0 (done), 1 (could not) and 2 (wrong command line); docs/commands.md has the table."""
+"""Exit statuses beside 0 (done) and 1 (could not); docs/commands.md has the table."""
+
+WRONG_WORDS = 2
+"""A wrong command line: click's own status for it."""
 
 LEAKED = 3
 """More leaked than the limit, or than the baseline."""

@@ -4,7 +4,7 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
-from thinsim.errors import InvalidValueError
+from thinsim.errors import UnknownNameError
 from thinsim.scenario.file.document import Scenario
 from thinsim.scenario.file.loading import load
 
@@ -39,11 +39,11 @@ def find(name: str) -> FoundScenario:
     path = Path(name)
     if not path.is_file():
         if "/" in name or path.suffix == ".toml":
-            raise InvalidValueError(f"{name}: no such file")
+            raise UnknownNameError(f"{name}: no such file")
         path = DIRECTORY / f"{name}.toml"
         if not path.is_file():
             near = difflib.get_close_matches(name, names(), 1)
             hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names())}"
-            raise InvalidValueError(f"no scenario and no file is called {name!r}{hint}")
+            raise UnknownNameError(f"no scenario and no file is called {name!r}{hint}")
     scenario = load(path)  # first: it tells what can't be read
     return FoundScenario(name, path, path.read_text(), scenario)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fuse_backing.ledger import LedgerEvent
-from thinsim.errors import BenchError, InvalidValueError
+from thinsim.errors import BenchError, UnknownNameError
 from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import StepSample
 from thinsim.rig.interface import PoolShape, ScenarioRig
@@ -147,5 +147,5 @@ def chosen_variants(request: Request) -> list[Variant]:
     known = {variant.name: variant for variant in request.scenario.variants}
     for name in request.variants:
         if name not in known:
-            raise InvalidValueError(f"{request.name} has no variant {name!r}; there are {', '.join(known)}")
+            raise UnknownNameError(f"{request.name} has no variant {name!r}; there are {', '.join(known)}")
     return [variant for name, variant in known.items() if not request.variants or name in request.variants]
