@@ -3,11 +3,13 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from thinsim.cli.main import commands, status_of
 from thinsim.cli.statuses import BROKEN
+from thinsim.errors import BenchError
 
 SCENARIO = """
 title = "a container exits"
@@ -82,6 +84,22 @@ def test_a_kernel_that_is_another_than_the_baseline_s_is_said(
     said = f"environment: kernel: {kernel}, in the baseline Linux 1.0"
     assert said in capsys.readouterr().out
     assert f"- {said}" in summary.read_text()
+
+
+def test_a_scenario_that_can_not_run_to_its_end_is_an_error_on_the_page_of_the_job(
+    invoke: Invoke, scenario: Path, tmp_path: Path
+) -> None:
+    stored, summary, cases = tmp_path / "b.json", tmp_path / "s.md", tmp_path / "junit.xml"
+    invoke("baseline", "save", scenario, "-o", stored)
+    scenario.write_text(SCENARIO.replace('"remove", key = "container"', '"remove", key = "gone"'))
+    with pytest.raises(BenchError, match="phase 'removed': remove gone: snapshot 'gone' does not exist"):
+        invoke("ci", "--baseline", stored, "--markdown", summary, "--junit", cases)
+    assert "### thinsim: nothing was compared" in summary.read_text()
+    assert "remove gone: snapshot 'gone' does not exist" in summary.read_text()
+    (suite,) = ElementTree.parse(cases).getroot()
+    assert (suite.get("name"), suite.get("errors"), suite.get("failures")) == (str(scenario), "1", "0")
+    (error,) = suite.iter("error")
+    assert "remove gone" in error.get("message", "")
 
 
 @pytest.mark.parametrize("wrong", [["--speed-tolerance", "nan"], ["--junit", "-"]])

@@ -10,16 +10,17 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from fuse_backing.errors import FuseBackingError
 from thinsim.cli.bench import clean_up_after_killed_runs, rig_for_scenarios, run_found
 from thinsim.cli.output_console import output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.size import SIZE, UNITS
 from thinsim.cli.statuses import BROKEN, LEAKED, SLOWER
-from thinsim.errors import InvalidValueError
+from thinsim.errors import BenchError, InvalidValueError, ThinsimError
 from thinsim.measure.machine_speed import reference_seconds
 from thinsim.regression.baseline import Baseline, ScenarioBaseline, measured, read
 from thinsim.regression.comparison import FAILURES, ChangeKind, Comparison, compare, differences
-from thinsim.regression.markdown import markdown
+from thinsim.regression.markdown import could_not_run, markdown
 from thinsim.report.environment import environment
 from thinsim.report.junit import Case, document
 from thinsim.scenario.file.library import FoundScenario, find
@@ -130,7 +131,16 @@ def ci(
     then = read(baseline_path.read_text(errors="replace"), str(baseline_path))
     found = [find(name) for name in scenarios or [each.name for each in then.scenarios]]
     begun = time.time()
-    now = _run_all(found, rig, rounds, directory)
+    try:
+        now = _run_all(found, rig, rounds, directory)
+    except (ThinsimError, FuseBackingError, OSError) as error:
+        name = error.scenario if isinstance(error, _ScenarioFailedError) else "thinsim ci"
+        why = str(error.__cause__ if isinstance(error, _ScenarioFailedError) else error)
+        if markdown_path is not None:
+            markdown_path.write_text(could_not_run(name, why))
+        if junit_path is not None:
+            junit_path.write_text(document([(name, begun, [Case("ran", error=why)])]))
+        raise
     comparisons = [
         compare(each, then.find(each.name), tolerance=speed_tolerance, leak_tolerance=leak_tolerance)
         for each in now
@@ -150,6 +160,14 @@ def ci(
         json_path.write_text(stored.model_dump_json(indent=1) + "\n")
     kinds = {change.kind for each in comparisons for change in each.failures}
     return min((_STATUSES[kind] for kind in kinds), default=0)
+
+
+class _ScenarioFailedError(BenchError):
+    """A scenario could not be run to its end."""
+
+    def __init__(self, scenario: str, why: Exception) -> None:
+        super().__init__(str(why))
+        self.scenario = scenario
 
 
 def _run_all(
@@ -173,7 +191,10 @@ def _run_all(
         for each in found:
             notes.print(f"round {number} of {rounds}: {each.name}", highlight=False, markup=False)
             references.append(reference_seconds(where))
-            reports.append(run_found(each, choice.rig, notes, directory=directory))
+            try:
+                reports.append(run_found(each, choice.rig, notes, directory=directory))
+            except (ThinsimError, FuseBackingError, OSError) as error:
+                raise _ScenarioFailedError(each.name, error) from error
     return [measured(reports[number :: len(found)], min(references)) for number in range(len(found))]
 
 

@@ -18,6 +18,11 @@ def markdown(
     return "\n".join(_lines(comparisons, tolerance, leak_tolerance, differences)) + "\n"
 
 
+def could_not_run(scenario: str, why: str) -> str:
+    """Return the summary of a comparison that there is none of, since *scenario* could not run."""
+    return f"### thinsim: nothing was compared\n\n- **error**: {_cell(scenario)}: {_cell(why)}\n"
+
+
 def _lines(
     comparisons: Sequence[Comparison], tolerance: float, leak_tolerance: int, differences: Sequence[str]
 ) -> Iterator[str]:

@@ -14,10 +14,11 @@ _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case; *failure* is empty if it passed."""
+    """One case; *failure* is empty if it passed, *error* unless it could not run at all."""
 
     name: str
     failure: str = ""
+    error: str = ""
     seconds: float = 0.0
 
 
@@ -38,7 +39,7 @@ def document(suites: Iterable[tuple[str, float, list[Case]]]) -> str:
             name=_text(name),
             tests=str(len(cases)),
             failures=str(sum(bool(case.failure) for case in cases)),
-            errors="0",
+            errors=str(sum(bool(case.error) for case in cases)),
             skipped="0",
             time=f"{sum(case.seconds for case in cases):.3f}",
             timestamp=datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H:%M:%S"),
@@ -46,9 +47,9 @@ def document(suites: Iterable[tuple[str, float, list[Case]]]) -> str:
         for case in cases:
             words = {"classname": _text(name), "name": _text(case.name)}
             element = ElementTree.SubElement(suite, "testcase", {**words, "time": f"{case.seconds:.3f}"})
-            if case.failure:
-                failure = ElementTree.SubElement(element, "failure", message=_text(case.failure))
-                failure.text = _text(case.failure)
+            for kind, why in (("failure", case.failure), ("error", case.error)):
+                if why:
+                    ElementTree.SubElement(element, kind, message=_text(why)).text = _text(why)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -65,7 +66,7 @@ def _cases(run: VariantRun, fail_on_leak: int | None) -> list[Case]:
             f"{outcome.phase}: {outcome.asserted}",
             "" if outcome.held else f"found {outcome.found}" + (f" ({outcome.why})" if outcome.why else ""),
             # A phase's time goes to its first assert.
-            spent.pop(outcome.phase, 0.0),
+            seconds=spent.pop(outcome.phase, 0.0),
         )
         for outcome in run.outcomes
     ]
