@@ -1,0 +1,78 @@
+"""Runs a program in a session of its own, and ends with it whatever it has started that is still there.
+
+A shell that is ended alone leaves what it runs: a thinsim that waits for a guest, and the guest, which has
+a session of its own so that it can be ended as one.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
+
+import psutil
+
+GRACE = 60.0
+"""Seconds for what is told to end: thinsim gives back its mounts and ends its guest."""
+
+
+def run_in_session(
+    words: Sequence[str],
+    directory: Path,
+    environment: Mapping[str, str],
+    said: TextIO,
+    seconds: float,
+    grace: float = GRACE,
+) -> bool:
+    """Run *words* in *directory*, with what it says in *said*; tell whether it ended within *seconds*.
+
+    Then nothing of its session runs any more, nor any child of that: they are told to end, killed after
+    *grace* seconds, and waited for. Who has become a daemon outlives it, as its author meant.
+    """
+    process = subprocess.Popen(
+        words,
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        # A pipe would be held open by a daemon that has been started.
+        stdout=said,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        process.wait(seconds)
+        in_time = True
+    except subprocess.TimeoutExpired:
+        in_time = False
+    finally:
+        _end(process, grace)
+    return in_time
+
+
+def _end(process: "subprocess.Popen[bytes]", grace: float) -> None:
+    members, children = _session_of(process.pid)
+    for each in members:
+        _send(each, signal.SIGTERM)
+    _, slow = psutil.wait_procs([*members, *children], timeout=grace)
+    for each in slow:
+        _send(each, signal.SIGKILL)
+    psutil.wait_procs(slow)
+    process.wait()
+
+
+def _session_of(leader: int) -> tuple[list[psutil.Process], list[psutil.Process]]:
+    """Return the processes of the session, and their children in others, which they end themselves."""
+    members, children = {}, {}
+    for each in psutil.process_iter():
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getsid(each.pid) == leader:
+                members[each.pid] = each
+                children |= {child.pid: child for child in each.children(recursive=True)}
+    return list(members.values()), [child for pid, child in children.items() if pid not in members]
+
+
+def _send(process: psutil.Process, number: signal.Signals) -> None:
+    with suppress(psutil.NoSuchProcess):  # which it also raises for a later one of the same pid
+        process.send_signal(number)
