@@ -58,6 +58,7 @@ class Exempt:
     run_by: str
 
 
+_TWO_DISCARDS = "--only 'full, 1M' --only 'sparse, 64K + 4K'"
 _ONE_HISTORY = "--only names --to recorded.jsonl.xz"
 _APP = "cp $IMAGE app.tar\n"
 _POOL = "thinsim pool create demo --dir demo --data-size 1G --metadata-size 64M"
@@ -182,6 +183,13 @@ STAGES = {
                 f"thinsim reproduce --rig emulated {SMALL} --setting on --record small.json.gz",
             ),
             Case("thinsim reproduce", more="--setting on"),
+            Case("thinsim conformance heights", more=_TWO_DISCARDS),
+            Case(
+                "thinsim vm run --share . -- thinsim ci",
+                fill={"FILE": "baseline.json"},
+                more="--rounds 1 --leak-tolerance 1M",
+                before="thinsim baseline save container-exit --rig emulated --rounds 1 -o baseline.json",
+            ),
         ),
     ),
     "scenarios.md": Stage(
@@ -209,11 +217,13 @@ EXEMPT = (
     Exempt("README.md", "make reproduce", "runs in a clone", MAIN_JOB),
     Exempt("get-started.md", "sudo make reproduce", "runs in a clone", MAIN_JOB),
     Exempt("get-started.md", "make reproduce", "runs in a clone, without root", MAIN_JOB),
-    Exempt("commands.md", "thinsim vm run", GUEST, NIGHTLY),
+    Exempt("commands.md", "thinsim vm", GUEST, NIGHTLY),
     Exempt("containerd.md", "thinsim reproduce --subject containerd --repeatable", LIVE, SAME_COUNTS),
     Exempt("rigs.md", "thinsim reproduce --repeatable", LIVE, SAME_COUNTS),
     Exempt("rigs.md", "thinsim reproduce --rig vm", GUEST, NIGHTLY),
     Exempt("rigs.md", "thinsim run container-exit --variant discard_blocks=true --rig vm", GUEST, NIGHTLY),
+    Exempt("rigs.md", "thinsim vm run", GUEST, NIGHTLY),
+    Exempt("rigs.md", "thinsim conformance heights --on vm", GUEST, NIGHTLY),
     Exempt("benchmarks.md", "thinsim vm run", GUEST, NIGHTLY),
     Exempt("commands.md", "RELEASE=", NEWER, NIGHTLY),
     Exempt("commands.md", "apt-get download", NEWER, NIGHTLY),

@@ -64,7 +64,8 @@ def _end(process: "subprocess.Popen[bytes]", grace: float) -> None:
 
 def _session_of(leader: int) -> tuple[list[psutil.Process], list[psutil.Process]]:
     """Return the processes of the session, and their children in others, which they end themselves."""
-    members, children = {}, {}
+    members: dict[int, psutil.Process] = {}
+    children: dict[int, psutil.Process] = {}
     for each in psutil.process_iter():
         with suppress(ProcessLookupError, psutil.NoSuchProcess):
             if os.getsid(each.pid) == leader:
