@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from document_stages import Case, Stage, case_of
-from documented_commands import Shown
+from documented_commands import ROOT, Shown
 from own_session import run_in_session
 from shown_output import missing
 
@@ -76,11 +76,11 @@ class DocumentShell:
         said = self.directory / "said"
         with said.open("w") as into:
             words = ["bash", "-c", "\n".join(script)]
-            in_time = run_in_session(words, self._work(), self.environment, into, seconds)
+            status = run_in_session(words, self._work(), self.environment, into, seconds)
         ran = [
             _read(each, line, case, records / str(number)) for number, (each, line, case) in enumerate(lines)
         ]
-        if not in_time:
+        if status is None:
             late = next((str(each) for each in ran if each.status is None), _last(records))
             raise AssertionError(f"did not end within {seconds:g} s, and is ended: {late}")
         if all(each.as_expected for each in ran) and not (records / "finished").exists():
@@ -121,6 +121,7 @@ def document_shell(directory: Path, image: Path) -> Iterator[DocumentShell]:
         "DM_DISABLE_UDEV": "1",
         "LC_ALL": "C.UTF-8",
         "IMAGE": str(image),
+        "CLONE": str(ROOT),
     }
     try:
         yield DocumentShell(directory, environment)

@@ -25,8 +25,8 @@ def run_in_session(
     said: TextIO,
     seconds: float,
     grace: float = GRACE,
-) -> bool:
-    """Run *words* in *directory*, with what it says in *said*; tell whether it ended within *seconds*.
+) -> int | None:
+    """Run *words* in *directory*, with what it says in *said*; return its status, None if it took too long.
 
     Then nothing of its session runs any more, nor any child of that: they are told to end, killed after
     *grace* seconds, and waited for. Who has become a daemon outlives it, as its author meant.
@@ -42,13 +42,11 @@ def run_in_session(
         start_new_session=True,
     )
     try:
-        process.wait(seconds)
-        in_time = True
+        return process.wait(seconds)
     except subprocess.TimeoutExpired:
-        in_time = False
+        return None
     finally:
         _end(process, grace)
-    return in_time
 
 
 def _end(process: "subprocess.Popen[bytes]", grace: float) -> None:

@@ -23,7 +23,7 @@ def runs(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
-def run(text: str, directory: Path, seconds: float) -> bool:
+def run(text: str, directory: Path, seconds: float) -> int | None:
     with (directory / "said").open("w") as said:
         return run_in_session(["bash", "-c", text], directory, os.environ, said, seconds, grace=0.5)
 
@@ -42,13 +42,13 @@ def test_of_a_shell_that_is_ended_nothing_is_left(tmp_path: Path) -> None:
         f"(sleep 1000 & echo $! >> pids)\n"  # its parent has ended
         f"echo $$ >> pids; {sys.executable} parent.py"
     )
-    assert not run(text, tmp_path, seconds=2)
+    assert run(text, tmp_path, seconds=2) is None
     assert len(pids(tmp_path)) == 4
     assert [pid for pid in pids(tmp_path) if runs(pid)] == []
 
 
 def test_what_a_shell_leaves_that_ends_by_itself_is_ended_too(tmp_path: Path) -> None:
-    assert run("sleep 1000 & echo $! > pids", tmp_path, seconds=60)
+    assert run("sleep 1000 & echo $! > pids; exit 3", tmp_path, seconds=60) == 3
     assert [pid for pid in pids(tmp_path) if runs(pid)] == []
 
 
