@@ -1,7 +1,7 @@
 """The runner of workflows does with steps what a hosted one does."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from workflow_runner import StepRan, run_job
 
 
 def run(
-    steps: list[dict[str, Any]], tmp_path: Path, used: list[Any] | None = None
+    steps: Sequence[Mapping[str, Any]], tmp_path: Path, used: list[Any] | None = None
 ) -> tuple[list[StepRan], str]:
     def take(words: Mapping[str, Any]) -> None:
         if used is not None:
@@ -23,7 +23,7 @@ def run(
 
 def test_a_step_that_fails_passes_over_the_others_but_for_those_that_run_always(tmp_path: Path) -> None:
     used: list[Any] = []
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"name": "first", "run": "touch first"},
         {"name": "fails", "run": "echo before\nfalse\necho after"},
         {"name": "next", "run": "touch next"},
@@ -38,7 +38,7 @@ def test_a_step_that_fails_passes_over_the_others_but_for_those_that_run_always(
 
 
 def test_a_step_has_the_environment_of_workflow_and_step_and_a_summary(tmp_path: Path) -> None:
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"run": 'echo "$OF $AND $CI" >> "$GITHUB_STEP_SUMMARY"', "env": {"OF": "step"}},
         {"run": 'echo "$OF" >> "$GITHUB_STEP_SUMMARY"; test "$PWD" = "$GITHUB_WORKSPACE"'},
     ]
@@ -48,6 +48,6 @@ def test_a_step_has_the_environment_of_workflow_and_step_and_a_summary(tmp_path:
 
 
 @pytest.mark.parametrize("step", [{"run": "true", "shell": "sh"}, {"run": "true", "if": "failure()"}])
-def test_what_it_does_not_know_it_refuses(step: dict[str, Any], tmp_path: Path) -> None:
+def test_what_it_does_not_know_it_refuses(step: Mapping[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"what is (shell|if: failure\(\))\?"):
         run([step], tmp_path)
