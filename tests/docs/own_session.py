@@ -7,6 +7,7 @@ a session of its own so that it can be ended as one.
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -53,11 +54,36 @@ def _end(process: "subprocess.Popen[bytes]", grace: float) -> None:
     members, children = _session_of(process.pid)
     for each in members:
         _send(each, signal.SIGTERM)
-    _, slow = psutil.wait_procs([*members, *children], timeout=grace)
+    slow = _still_there([*members, *children], process, grace)
     for each in slow:
         _send(each, signal.SIGKILL)
-    psutil.wait_procs(slow)
+    stuck = _still_there(slow, process, GRACE)
+    if stuck:
+        raise TimeoutError(f"killed, and still there: {', '.join(map(str, stuck))}")
     process.wait()
+
+
+def _still_there(
+    processes: Sequence[psutil.Process], own: "subprocess.Popen[bytes]", seconds: float
+) -> list[psutil.Process]:
+    """Wait for *processes* for *seconds* at most; return those that still run then.
+
+    One that has ended and that nobody has waited for runs no more: not every first process does so.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        own.poll()
+        processes = [each for each in processes if _runs(each)]
+        if not processes or time.monotonic() > until:
+            return list(processes)
+        time.sleep(0.02)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _session_of(leader: int) -> tuple[list[psutil.Process], list[psutil.Process]]:

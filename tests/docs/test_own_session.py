@@ -42,7 +42,7 @@ def test_of_a_shell_that_is_ended_nothing_is_left(tmp_path: Path) -> None:
         f"(sleep 1000 & echo $! >> pids)\n"  # its parent has ended
         f"echo $$ >> pids; {sys.executable} parent.py"
     )
-    assert run(text, tmp_path, seconds=2) is None
+    assert run(text, tmp_path, seconds=1.5) is None
     assert len(pids(tmp_path)) == 4
     assert [pid for pid in pids(tmp_path) if runs(pid)] == []
 
