@@ -93,10 +93,11 @@ record-pool-life: setup-vm
 	$(BIN)/thinsim vm run --timeout 5400 --share $(CURDIR)/tests/dm/data -- \
 	    $(BIN)/python tools/record_pool_life.py /run/thinsim-scratch tests/dm/data '$(SECTIONS)'
 
-# Three quarters of an hour where guests are emulated: the commands of the documents that need a guest, read from
-# there and run as they are shown.
+# An hour where guests are emulated: the commands of the documents that need a guest or take long, read from there and
+# run as they are shown, and the workflow of examples/ci as a runner does.
 documents-nightly: setup-vm
-	THINSIM_GUESTS=1 $(BIN)/python -m pytest -v --durations=0 tests/docs/test_documented_guests.py $(TEST_ARGUMENTS)
+	THINSIM_GUESTS=1 $(BIN)/python -m pytest -v --durations=0 tests/docs/test_documented_guests.py tests/docs/test_workflow_whole.py \
+	    $(TEST_ARGUMENTS)
 
 # Hours where guests are emulated, a quarter of an hour with NIGHTLY_SEEDS=1. Other histories every night: what
 # differs is shrunk into ./divergences.

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from document_stages import Case, Stage, case_of
-from documented_commands import Shown
+from documented_commands import ROOT, Shown
+from own_session import run_in_session
 from shown_output import missing
 
 from fuse_backing.mounts import FSTYPE, mounts, unmount
@@ -72,22 +73,19 @@ class DocumentShell:
                 script.append(f"kill $SERVICE; wait $SERVICE; echo $? > {records}/{number}.status")
         script += self._checked("finish", stage.finish, records)
         script.append(f"touch {records}/finished")
-        done = subprocess.run(
-            ["bash", "-c", "\n".join(script)],
-            cwd=self._work(),
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
+        said = self.directory / "said"
+        with said.open("w") as into:
+            words = ["bash", "-c", "\n".join(script)]
+            status = run_in_session(words, self._work(), self.environment, into, seconds)
         ran = [
             _read(each, line, case, records / str(number)) for number, (each, line, case) in enumerate(lines)
         ]
+        if status is None:
+            late = next((str(each) for each in ran if each.status is None), _last(records))
+            raise AssertionError(f"did not end within {seconds:g} s, and is ended: {late}")
         if all(each.as_expected for each in ran) and not (records / "finished").exists():
             raise AssertionError(
-                f"what stands around the commands failed: {_last(records)} {done.stderr[-2000:]}"
+                f"what stands around the commands failed: {_last(records)} {said.read_text()[-2000:]}"
             )
         return ran
 
@@ -123,6 +121,7 @@ def document_shell(directory: Path, image: Path) -> Iterator[DocumentShell]:
         "DM_DISABLE_UDEV": "1",
         "LC_ALL": "C.UTF-8",
         "IMAGE": str(image),
+        "CLONE": str(ROOT),
     }
     try:
         yield DocumentShell(directory, environment)

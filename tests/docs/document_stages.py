@@ -11,9 +11,14 @@ from thinsim.scenario.recording import BUNDLED
 GUEST = "needs a guest with a kernel of its own, minutes where it is emulated"
 NEWER = "takes another kernel from the network and boots it in a guest"
 NIGHTLY = "make documents-nightly"
+CLONE = "runs in a clone, and installs what it measures"
+LONGER = "takes some seconds more than the tests of every change should"
 LIVE = "runs with each of two rigs, whose numbers are compared"
 SAME_COUNTS = "make same-counts"
 MAIN_JOB = "tests/docs/test_main_job.py"
+
+TERMINATED = 143
+"""The exit status of what SIGTERM ended."""
 
 SMALL = "--image app.tar --container-mb 4"
 """More words for ``thinsim reproduce``: an image of 4 MiB."""
@@ -58,6 +63,7 @@ class Exempt:
     run_by: str
 
 
+_TWO_DISCARDS = "--only 'full, 1M' --only 'sparse, 64K + 4K'"
 _ONE_HISTORY = "--only names --to recorded.jsonl.xz"
 _APP = "cp $IMAGE app.tar\n"
 _POOL = "thinsim pool create demo --dir demo --data-size 1G --metadata-size 64M"
@@ -86,11 +92,28 @@ cp $IMAGE image.tar
 containerd --config config.toml > containerd.log 2>&1 &
 SERVICE=$!
 until ctr version > /dev/null 2>&1; do kill -0 $SERVICE; sleep 0.1; done"""
+_CONFIG = "sed 's:/var/lib/containerd/devmapper:'$PWD/snapshots: stanza > config.toml"
 _COLLECT = 'ctr leases delete --sync "$(ctr leases create)"'
 
 STAGES = {
+    "backing-store.md": Stage(
+        fill={"DIR": "followed", "MOUNTPOINT": "follow", "FILE": "events.jsonl"},
+        cases=(
+            Case("fuse-backing mount --events", before="mkdir followed follow"),
+            Case(
+                "fuse-backing events --follow",
+                service=True,
+                status=TERMINATED,
+                after="fallocate -l 1M follow/disk; fallocate -p -l 64K follow/disk\n"
+                "until grep -q punch ../records/*.out events.jsonl; do kill -0 $SERVICE; sleep 0.1; done",
+            ),
+        ),
+        finish="fuse-backing unmount follow",
+    ),
     "benchmarks.md": Stage(
         cases=(
+            Case("make", instead={"make": "make -C $CLONE"}),
+            Case(".venv/bin/python", instead={".venv": "env -C $CLONE .venv"}),
             Case(
                 "thinsim bench",
                 instead={"-mb 40": "-mb 5", "-mb 10": "-mb 4", "-mb 20": "-mb 4"},
@@ -117,7 +140,14 @@ STAGES = {
             Case("thinsim run", more="--rig process --json report.json"),
             Case("thinsim scenarios", fill={"NAME": "churn"}),
             Case("thinsim report", fill={"FILE": "report"}),
+            Case("thinsim env", fill={"COMMAND": "dmsetup version"}),
             Case("thinsim conformance record", more=_ONE_HISTORY),
+            Case("thinsim conformance check", more="--only names"),
+            Case(
+                "thinsim conformance run",
+                instead={"1000-1009": "1000-1000"},
+                more="--operations 20",
+            ),
             Case(
                 "thinsim pool create NAME --dir DIR --rig",
                 fill={"NAME": "other", "DIR": "other"},
@@ -147,11 +177,24 @@ STAGES = {
         ),
         finish="kill $SERVICE; wait $SERVICE\nthinsim pool remove demo; thinsim dm stop",
     ),
+    "crashes.md": Stage(
+        cases=(Case("thinsim snapshotter crashes", more="--operation commit --profile fixed"),),
+    ),
+    "snapshotter.md": Stage(
+        cases=(
+            Case("thinsim snapshotter leaks", more="--fault A --rig process"),
+            Case(
+                "thinsim snapshotter repair",
+                before=f"{_POOL} > stanza\n{_CONFIG}",
+                after="thinsim pool remove demo; thinsim dm stop",
+            ),
+        ),
+    ),
     "proxy-snapshotter.md": Stage(
-        prepare=f"{_POOL} > stanza\n"
-        "sed 's:/var/lib/containerd/devmapper:'$PWD/snapshots: stanza > config.toml",
+        prepare=f"{_POOL} > stanza\n{_CONFIG}",
         fill={"CONFIG": "config.toml", "SOCKET": "$THINSIM_RUNTIME_DIR/snapshotter.sock"},
         cases=(
+            Case("thinsim reproduce --subject proxy", more=f"{SMALL} --setting on", before=_APP),
             Case(
                 "thinsim snapshotter serve",
                 service=True,
@@ -182,6 +225,13 @@ STAGES = {
                 f"thinsim reproduce --rig emulated {SMALL} --setting on --record small.json.gz",
             ),
             Case("thinsim reproduce", more="--setting on"),
+            Case("thinsim conformance heights", more=_TWO_DISCARDS),
+            Case(
+                "thinsim vm run --share . -- thinsim ci",
+                fill={"FILE": "baseline.json"},
+                more="--rounds 1 --leak-tolerance 1M",
+                before="thinsim baseline save container-exit --rig emulated --rounds 1 -o baseline.json",
+            ),
         ),
     ),
     "scenarios.md": Stage(
@@ -209,11 +259,21 @@ EXEMPT = (
     Exempt("README.md", "make reproduce", "runs in a clone", MAIN_JOB),
     Exempt("get-started.md", "sudo make reproduce", "runs in a clone", MAIN_JOB),
     Exempt("get-started.md", "make reproduce", "runs in a clone, without root", MAIN_JOB),
-    Exempt("commands.md", "thinsim vm run", GUEST, NIGHTLY),
+    Exempt("proxy-snapshotter.md", "thinsim reproduce --subject proxy", LONGER, NIGHTLY),
+    Exempt("snapshotter.md", "thinsim snapshotter", LONGER, NIGHTLY),
+    Exempt("crashes.md", "thinsim snapshotter crashes", LONGER, NIGHTLY),
+    Exempt("commands.md", "thinsim conformance check", LONGER, NIGHTLY),
+    Exempt("commands.md", "thinsim conformance run", GUEST, NIGHTLY),
+    Exempt("commands.md", "thinsim vm", GUEST, NIGHTLY),
     Exempt("containerd.md", "thinsim reproduce --subject containerd --repeatable", LIVE, SAME_COUNTS),
     Exempt("rigs.md", "thinsim reproduce --repeatable", LIVE, SAME_COUNTS),
     Exempt("rigs.md", "thinsim reproduce --rig vm", GUEST, NIGHTLY),
     Exempt("rigs.md", "thinsim run container-exit --variant discard_blocks=true --rig vm", GUEST, NIGHTLY),
+    Exempt("rigs.md", "thinsim vm run", GUEST, NIGHTLY),
+    Exempt("rigs.md", "thinsim conformance heights --on vm", GUEST, NIGHTLY),
+    Exempt("rigs.md", "thinsim conformance heights", LONGER, NIGHTLY),
+    Exempt("benchmarks.md", "make bench", CLONE, NIGHTLY),
+    Exempt("benchmarks.md", ".venv/bin/python -m benchmarks", CLONE, NIGHTLY),
     Exempt("benchmarks.md", "thinsim vm run", GUEST, NIGHTLY),
     Exempt("commands.md", "RELEASE=", NEWER, NIGHTLY),
     Exempt("commands.md", "apt-get download", NEWER, NIGHTLY),

@@ -57,10 +57,14 @@ def commands_of(page: Path) -> Iterator[Shown]:
             yield from _commands_in(page, block)
 
 
+def without_blocks(text: str) -> str:
+    """Return a page's text without its blocks."""
+    return _FENCE.sub("", text)
+
+
 def inline_commands_of(page: Path) -> Iterator[Shown]:
     """Yield the commands that are named in a page's text."""
-    prose = _FENCE.sub("", page.read_text())
-    for text in _INLINE.findall(prose):
+    for text in _INLINE.findall(without_blocks(page.read_text())):
         yield Shown(page, " ".join(text.split()).split(" | ")[0], session=False)
 
 

@@ -1,4 +1,4 @@
-"""The commands of the documents that boot a guest, read from there: each runs, and prints the like."""
+"""The commands of the documents that boot a guest or take long: each runs, and prints the like."""
 
 import os
 import re
@@ -37,7 +37,7 @@ def identified(shown: list[Shown]) -> str:
 
 
 @pytest.mark.rig
-@pytest.mark.skipif(not os.environ.get("THINSIM_GUESTS"), reason=f"boots guests: {NIGHTLY}")
+@pytest.mark.skipif(not os.environ.get("THINSIM_GUESTS"), reason=f"boots guests or takes long: {NIGHTLY}")
 @pytest.mark.parametrize("shown", GUESTS, ids=identified)
 def test_what_needs_a_guest_runs_as_it_is_shown(shown: list[Shown], image: Path, tmp_path: Path) -> None:
     for package in re.findall(r"apt-cache depends (\S+)", " ".join(each.text for each in shown)):

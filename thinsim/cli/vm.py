@@ -28,13 +28,16 @@ def vm() -> None:
 
 @vm.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--again", is_flag=True, help="Try KVM again, whatever was found before.")
-def probe(as_json: bool, again: bool) -> int:
-    """List what a guest needs, with a fix for each lack; find out whether KVM works. Exits 1 for a lack."""
+def probe(as_json: bool) -> int:
+    """List what a guest needs, with a fix for each lack. Exits 1 for a lack.
+
+    Whether KVM works is tried, for 25 s at most, whatever was found before; guests go by it until the
+    machine boots again.
+    """
     findings = probe_vm()
     if not _lacks(findings):
         kernel = find_kernel(None)
-        run(lambda: decide(kernel, _say, again=again))
+        run(lambda: decide(kernel, _say, again=True))
         findings = probe_vm()
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))

@@ -24,6 +24,11 @@ def runtime_directory() -> Path:
     chosen = os.environ.get(RUNTIME_VARIABLE)
     if chosen:
         return Path(chosen).absolute()
+    return usual_runtime_directory()
+
+
+def usual_runtime_directory() -> Path:
+    """Return the user's directory for what ends with this boot of the machine; it need not exist yet."""
     if os.geteuid() == 0 and Path("/run").is_dir():
         return Path("/run/thinsim")
     base = os.environ.get("XDG_RUNTIME_DIR")

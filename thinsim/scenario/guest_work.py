@@ -10,10 +10,11 @@ from thinsim.errors import BenchError, EnvironmentLacksError
 from thinsim.rig.journal import Journal
 from thinsim.rig.working_directory import working_directory
 from thinsim.scenario.reproduce import Progress
-from thinsim.vm.acceleration import Acceleration, decide
+from thinsim.vm.acceleration import decide
 from thinsim.vm.guest import GuestSpec, run_in_guest
 from thinsim.vm.guest_script import SCRATCH
 from thinsim.vm.kernels import GuestKernel, find_kernel
+from thinsim.vm.kvm_tries import Acceleration
 from thinsim.vm.probe import probe_vm
 
 RIG = "vm"

@@ -2,11 +2,10 @@
 
 import os
 import shutil
-from pathlib import Path
 
 from thinsim.errors import EnvironmentLacksError
 from thinsim.rig.findings import Finding
-from thinsim.vm.acceleration import KVM, remembered
+from thinsim.vm.acceleration import AGAIN, KVM, remembered
 from thinsim.vm.kernels import find_kernel
 from thinsim.vm.tools import QEMU, virtme_ng
 
@@ -62,9 +61,9 @@ def _kvm() -> Finding:
         known = remembered(find_kernel(None))
     except EnvironmentLacksError:
         known = None
-    if known is not None:
-        fix = "" if known.kvm else "none needed: guests are emulated (TCG), about ten times slower"
-        return Finding("KVM", known.kvm, known.why, fix, ())
-    if not Path(KVM).exists():
-        return Finding("KVM", False, f"{KVM} is missing", "none needed: guests are emulated (TCG)", ())
-    return Finding("KVM", False, f"{KVM} is there, not tried yet", "try it: thinsim vm probe", ())
+    if known is None:
+        if not KVM.exists():
+            return Finding("KVM", False, f"{KVM} is missing", "none needed: guests are emulated (TCG)", ())
+        return Finding("KVM", False, f"{KVM} is there, not tried yet", "try it: thinsim vm probe", ())
+    fix = "" if known.kvm else f"none needed: guests are emulated (TCG), about ten times slower; {AGAIN}"
+    return Finding("KVM", known.kvm, known.why, fix, ())

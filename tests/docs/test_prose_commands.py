@@ -1,0 +1,138 @@
+"""A command that stands in a document's text runs from a block of some page, or it is said why not."""
+
+from dataclasses import dataclass
+
+import pytest
+from document_shell import filled
+from document_stages import case_of, stage_of
+from documented_commands import PAGES, ROOT, commands_of
+from prose_commands import TEXTS, Named, named_in, named_in_text
+
+
+@dataclass(frozen=True, slots=True)
+class Unshown:
+    """A command that no block shows: *why*, and the file that runs it, or ``""`` where nothing does."""
+
+    words: str
+    why: str
+    run_by: str = ""
+
+
+UNSHOWN = (
+    Unshown("make setup", "what all other targets begin with", "Makefile"),
+    Unshown("make setup-vm", "what make documents-nightly begins with", "Makefile"),
+    Unshown("make lint", "a step of the gate", ".ci/run"),
+    Unshown("make docs", "a step of the gate", ".ci/run"),
+    Unshown("make check-dist", "runs with the workflow", "tests/docs/test_workflow_whole.py"),
+    Unshown("python -m thinsim.dm.daemon", "a process's name", "tests/conftest.py"),
+    Unshown("python -m pytest", "in examples/image-store", "tests/plugin/test_example_project.py"),
+    Unshown("thinsim --help", "no command", "tests/cli/test_scenario_commands.py"),
+    Unshown("make documents-nightly", "is what runs the others that are not run with their page"),
+    Unshown("make format", "changes the sources; make lint has what it does with --check"),
+    Unshown("make fidelity", "writes a page of the clone anew; its test compares that page"),
+    Unshown("make pictures", "writes pictures of the clone anew; test_report_pictures.py makes one"),
+    Unshown("make bench-removal", "minutes; python -m benchmarks.removal is run in a short form"),
+    Unshown("make same-counts", "a quarter of an hour of guests"),
+    Unshown("make test-long", "a quarter of an hour and more"),
+    Unshown("make soak-dmsetup", "ten minutes; its test runs in a short form with make test"),
+    Unshown("make campaign-metadata", "a quarter of an hour; its tests run in a short form with make test"),
+    Unshown("make campaign-crashes", "the better part of an hour; thinsim snapshotter crashes runs for one"),
+    Unshown("make conformance-nightly", "hours; thinsim conformance run is run for a history"),
+    Unshown("make conformance-record", "hours; thinsim conformance record is run for a history"),
+    Unshown("make record-dmsetup", "writes files of the clone anew, ten minutes; its recorder has tests"),
+)
+
+
+def as_shown() -> list[Named]:
+    """Return the commands of all blocks, as they stand there and as they are run."""
+    found = []
+    for page in PAGES:
+        stage = stage_of(page.name)
+        for shown in commands_of(page):
+            for text in shown.alternatives():
+                case = case_of(stage, text)
+                found += [*named_in(text), *named_in(case.more)]
+                if not shown.session:
+                    found += named_in(f"{filled_or_not(text, page.name)} {case.more}")
+    return found
+
+
+def filled_or_not(text: str, page: str) -> str:
+    try:
+        return filled(text, stage_of(page))
+    except ValueError:
+        return text  # not run with its page: document_stages.py says why
+
+
+SHOWN = as_shown()
+NAMED = sorted({(page.name, str(each)) for page in (*PAGES, *TEXTS) for each in named_in_text(page)})
+
+
+def is_shown(words: str) -> bool:
+    (named,) = named_in(words)
+    return any(each.covers(named) for each in SHOWN)
+
+
+@pytest.mark.parametrize(("page", "words"), NAMED)
+def test_a_command_in_a_text_is_shown_in_a_block_or_said_not_to_be(page: str, words: str) -> None:
+    said = [each for each in UNSHOWN if words == each.words]
+    assert is_shown(words) or said, f"{page} names {words}: show it in a block, which is run, or say why not"
+
+
+@pytest.mark.parametrize("unshown", UNSHOWN, ids=lambda each: each.words)
+def test_what_is_not_shown_is_named_by_a_text_and_runs_where_it_is_said_to(
+    unshown: Unshown,
+) -> None:
+    assert unshown.words in {words for _, words in NAMED}
+    assert not is_shown(unshown.words)
+    program, *_, word = unshown.words.split()
+    if program == "make":
+        assert f"\n{word}:" in (ROOT / "Makefile").read_text()
+    assert not unshown.run_by or word in (ROOT / unshown.run_by).read_text()
+
+
+def one(text: str) -> Named:
+    (found,) = named_in(text)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("shown", "named"),
+    [
+        ("thinsim run container-exit --rig vm", "thinsim run NAME --rig vm"),
+        ("thinsim run container-exit --rig=vm", "thinsim run"),
+        ("sudo .venv/bin/thinsim pool create demo --dir d", "thinsim pool"),
+        ("thinsim ci --baseline b.json --rig kernel", "thinsim ci --baseline FILE"),
+        ("make bench-engine BENCH_ARGUMENTS='--up-to 4'", "make bench-engine"),
+        ("python -m fuse_backing mount a b", "fuse-backing mount"),
+    ],
+)
+def test_a_command_with_the_same_options_covers(shown: str, named: str) -> None:
+    assert one(shown).covers(one(named))
+
+
+@pytest.mark.parametrize(
+    ("shown", "named"),
+    [
+        ("thinsim run container-exit --rig emulated", "thinsim run NAME --rig vm"),
+        ("thinsim conformance heights", "thinsim conformance heights --on vm"),
+        ("thinsim pool list", "thinsim pool create"),
+        ("thinsim dm stop", "thinsim dm stop --force"),
+        ("thinsim ci --baseline b.json", "thinsim ci --baseline FILE --rig kernel"),
+        ("make bench-engine", "make bench-removal"),
+        ("python -m benchmarks.dropin", "python -m benchmarks.removal"),
+    ],
+)
+def test_another_command_or_one_without_its_options_does_not(shown: str, named: str) -> None:
+    assert not one(shown).covers(one(named))
+
+
+def test_what_is_passed_to_a_guest_or_evaluated_is_a_command_of_its_own() -> None:
+    assert [str(each) for each in named_in("thinsim vm run --share . -- thinsim ci --rig kernel")] == [
+        "thinsim vm run --share .",
+        "thinsim ci --rig kernel",
+    ]
+    assert [str(each) for each in named_in('eval "$(thinsim env)"; A=b thinsim dm stop')] == [
+        "thinsim env",
+        "thinsim dm stop",
+    ]
