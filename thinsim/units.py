@@ -58,6 +58,14 @@ def parse_size(text: str) -> Bytes:
     return Bytes(int(value))
 
 
+def parse_whole_size(text: str) -> Bytes:
+    """Read a size as :func:`parse_size` does, but refuse a fraction of bytes: a unit was forgotten."""
+    size = parse_size(text)
+    if "." in text and text.strip()[-1] in "0123456789.":
+        raise InvalidValueError(f"{text!r} has no unit: {text}K, {text}M, {text}G")
+    return size
+
+
 def format_size(size: int) -> str:
     """Return *size* bytes for people, in binary units with at most one decimal: ``1604`` -> ``1.6 KiB``."""
     value = float(size)

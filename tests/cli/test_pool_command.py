@@ -161,8 +161,8 @@ def test_what_can_not_be_a_pool_is_refused_and_leaves_nothing(thinsim: Shell, tm
             "8000P",
         ): "data of the pool: the file system",
         ("create", pool, "--dir", tmp_path / "new", "--metadata-size", "8K"): (
-            "a metadata device of 8 KiB does not hold an empty pool of 1638400 data blocks: "
-            "the kernel's guide, 48 bytes a data block and at least 2 MiB, is 75 MiB"
+            "a metadata device of 8 KiB does not hold an empty pool of 1638400 data blocks, "
+            "which takes 448 KiB; the kernel's guide, 48 bytes a data block and at least 2 MiB, is 75 MiB"
         ),
         ("status", pool): f"there is no pool {pool}",
         ("remove", pool): f"there is no pool {pool}",

@@ -1,14 +1,23 @@
 """A malformed scenario file: every problem is told at once, each with its line and its key."""
 
+import re
 import tomllib
+from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from thinsim.scenario.file.complaints import problem
+from thinsim.scenario.file.document import Phase, Pool, Retry, Scenario, Variant
 from thinsim.scenario.file.loading import InvalidScenarioError, load, parse
 from thinsim.scenario.file.location import line_of
+from thinsim.scenario.file.steps import STEPS
+from thinsim.scenario.file.values import Limits
 
 HEAD = 'title = "t"\n'
 PHASE = '[[phase]]\nname = "one"\nsteps = [\n{steps}\n]\n'
@@ -30,10 +39,10 @@ def with_steps(*steps: str) -> str:
         ('do = "jump"', "phase[1].steps[2].do: there is no step 'jump'"),
         ('key = "a"', "phase[1].steps[2].do: is missing: it says what the step does"),
         ('do = "remove"', "phase[1].steps[2].key: is missing"),
-        ('do = "remove", kee = "a", key = "a"', "phase[1].steps[2].kee: unknown key"),
+        ('do = "remove", kee = "a", key = "a"', "phase[1].steps[2].kee: unknown key; did you mean key?"),
         ('do = "write", key = "a", size = "1 parsec"', "phase[1].steps[2].size: invalid size: '1 parsec'"),
         ('do = "write", key = "a", size = -1', "phase[1].steps[2].size: a size is a whole number of bytes"),
-        ('do = "write", key = 3, size = 1', "phase[1].steps[2].key: must be a valid string, not 3"),
+        ('do = "write", key = 3, size = 1', "phase[1].steps[2].key: must be a string, not 3"),
         ('do = "import", layers = 2', "phase[1].steps[2]: an import has either an image or a size"),
         ('do = "remove", key = "a", fails = "EWHAT"', "phase[1].steps[2].fails: 'EWHAT' is no error"),
         ('do = "remove", key = "a", only = "b"', "phase[1].steps[2].only: there is no variant 'b'"),
@@ -64,6 +73,122 @@ def test_a_problem_of_a_step_is_told_with_its_line_and_key(step: str, complaint:
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("pool", "low_water_blocks = -1", "must be 0 or more, not -1"),
+        ("pool", "low_water_blocks = 1.5", "must be a whole number, not 1.5"),
+        ("pool", 'features = ["skip_zeroing"]', "must be 'skip_block_zeroing', 'ignore_discard', "),
+        ("pool", 'features = "read_only"', "must be an array, not 'read_only'"),
+        ("pool", "metadata_size = 512", "an empty pool of 32768 data blocks takes 56 KiB, not 512 B"),
+        ("pool", 'data_size = "1.5"', "'1.5' has no unit: 1.5K, 1.5M, 1.5G"),
+        ("pool", 'data_size = "32KiB"', "32 KiB is not even one data block of 64 KiB"),
+        ("pool", 'block_sise = "64KiB"', "unknown key; did you mean block_size?"),
+        ("retry", "tries = 0", "must be 1 or more, not 0"),
+        ("retry", "tries = true", "must be a whole number, not true"),
+        ("retry", "interval = nan", "must be a finite number, not nan"),
+        ("retry", "interval = 1979-05-27", "must be a number, not 1979-05-27"),
+        ("snapshotter", 'fs_typ = "xfs"', "unknown key 'fs_typ'"),
+    ],
+)
+def test_a_table_s_value_that_can_not_be_is_told_before_anything_starts(
+    key: str, value: str, complaint: str
+) -> None:
+    text = HEAD + f"[{key}]\n{value}\n" + PHASE.format(steps='{ do = "cleanup" }')
+    (problem,) = problems(text)
+    assert problem.startswith("f.toml:3: ")
+    assert complaint in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("phase = []", "phase: must not be empty"),
+        (
+            '[phase]\nname = "one"',
+            "phase: must be an array of tables: write [[phase]], not [phase]",
+        ),
+        ("[[pool]]", "pool: must be a table: write [pool], not [[pool]]"),
+        ("[[phase]]\nname = ''\nsteps = [{ do = 'cleanup' }]", "phase[1].name: must not be empty"),
+        ("[[phase]]\nname = 'one'\nsteps = []", "phase[1].steps: must not be empty"),
+        (
+            "[[phase]]\nname = 'one'\nsteps = ['cleanup']",
+            "phase[1].steps[1]: must be a table such as { do",
+        ),
+        ("[[phase]]\nname = 'one'\nstep = []", "phase[1].step: unknown key; did you mean steps?"),
+        ("phase = 'one'", "phase: must be an array, not 'one'"),
+        ("titel = 'x'", "titel: unknown key; did you mean title?"),
+        ("rig = 'emulate'", "rig: must be 'auto', 'emulated', 'process', 'kernel' or 'vm', not 'emulate'"),
+    ],
+)
+def test_a_mistake_of_shape_is_told_in_the_words_of_toml(text: str, complaint: str) -> None:
+    found = problems(HEAD + text)
+    assert any(f": {complaint}" in problem for problem in found), found
+
+
+_VALUES: tuple[object, ...] = (
+    1,
+    -1,
+    1.5,
+    float("nan"),
+    "x",
+    "",
+    True,
+    [],
+    [1],
+    {},
+    {"q": 1},
+    date(2020, 1, 1),
+)
+_DOCUMENT = {"title": "t", "phase": [{"name": "p", "steps": [{"do": "cleanup"}]}]}
+
+
+def wrong_documents() -> Iterator[dict[str, Any]]:
+    """Every key of every table, with values of every type that TOML has."""
+    for value in _VALUES:
+        yield from ({**_DOCUMENT, key: value} for key in Scenario.model_fields)
+        yield from ({**_DOCUMENT, "pool": {key: value}} for key in Pool.model_fields)
+        yield from ({**_DOCUMENT, "retry": {key: value}} for key in Retry.model_fields)
+        yield from ({**_DOCUMENT, "variant": [{"name": "v", key: value}]} for key in Variant.model_fields)
+        yield {**_DOCUMENT, "variant": [value]}
+        yield {**_DOCUMENT, "phase": [value]}
+        yield from ({**_DOCUMENT, "phase": [{"name": "p", key: value}]} for key in Phase.model_fields)
+        steps = [value, *({"do": do, key: value} for do, step in STEPS.items() for key in step.model_fields)]
+        steps += [{"do": "assert", "leaked": {key: value}} for key in Limits.model_fields]
+        yield from ({**_DOCUMENT, "phase": [{"name": "p", "steps": [step]}]} for step in steps)
+
+
+def test_no_mistake_of_type_is_told_in_the_words_of_the_library_that_found_it() -> None:
+    complaints: set[str] = set()
+    for document in wrong_documents():
+        try:
+            Scenario.model_validate(document)
+        except ValidationError as error:
+            complaints |= {problem(document, each)[1] for each in error.errors(include_url=False)}
+    assert len(complaints) > 100
+    foreign = re.compile(r"Input|\bvalid\b|List|String|validation|dictionary|extract|discriminator|None")
+    assert [text for text in sorted(complaints) if foreign.search(text)] == []
+
+
+def test_mistakes_of_shape_hide_none_of_meaning_and_all_are_told_in_order_of_lines(tmp_path: Path) -> None:
+    file = tmp_path / "f.toml"
+    file.write_text(
+        HEAD
+        + 'rgi = "auto"\n[snapshotter]\nfs_type = "zfs"\n[[phase]]\nname = "one"\nsteps = [\n'
+        + '{ do = "jump" },\n{ do = "import", image = "app.tar" },\n{ do = "assert" },\n]\n'
+    )
+    with pytest.raises(InvalidScenarioError) as caught:
+        load(file)
+    assert [text.removeprefix(f"{file}:").split(": ")[0:2] for text in caught.value.problems] == [
+        ["2", "rgi"],
+        ["4", "snapshotter.fs_type"],
+        ["8", "phase[1].steps[1].do"],
+        ["9", "phase[1].steps[2].image"],
+        ["10", "phase[1].steps[3]"],
+    ]
+    assert f"there is no {tmp_path / 'app.tar'}" in caught.value.problems[3]
+
+
+@pytest.mark.parametrize(
     ("text", "line", "complaint"),
     [
         ("title = \n", 1, "no TOML: Invalid value"),
@@ -78,7 +203,7 @@ def test_a_problem_of_a_step_is_told_with_its_line_and_key(step: str, complaint:
             5,
             "variant[1].snapshotter.nope: unknown key 'nope'",
         ),
-        (HEAD + PHASE + PHASE, 1, "the file: two phases are called 'one'"),
+        (HEAD + PHASE + PHASE, 8, "phase[2].name: there is a phase 'one' already"),
         (HEAD + "format = 2\n" + PHASE, 2, "format: must be 1, not 2"),
     ],
 )

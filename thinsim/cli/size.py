@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import click
 
 from thinsim.errors import InvalidValueError
-from thinsim.units import SECTOR_SIZE, format_size, parse_size
+from thinsim.units import SECTOR_SIZE, format_size, parse_whole_size
 
 UNITS = "Sizes: a number of bytes, or with K, M, G, T or P (64K, 1.5G); units are binary, however spelt."
 """For the help of a command that takes some."""
@@ -26,11 +26,9 @@ class SizeType(click.ParamType):  # type: ignore[type-arg]
             return value
         text = str(value)
         try:
-            size = parse_size(text)
+            size = parse_whole_size(text)
         except InvalidValueError as error:
             self.fail(str(error), param, ctx)
-        if "." in text and text.strip().replace(".", "").isdigit():
-            self.fail(f"{text} has no unit: 1.5G, say", param, ctx)
         if size % self.step or not self.least <= size <= self.most:
             self.fail(f"{text} is {size} bytes{self._missing_unit(text)}: {self._range()}", param, ctx)
         return size

@@ -27,7 +27,8 @@ from thinsim.errors import BenchError, DeviceMapperError, InvalidValueError, Thi
 from thinsim.pools.records import PoolRecord, PoolRecords, grown
 from thinsim.pools.rigs import AUTO, KERNEL, choose_rig, device_mapper
 from thinsim.rig.interface import PoolShape
-from thinsim.units import format_size
+from thinsim.thin.metadata.least_size import least_metadata
+from thinsim.units import DataBlocks, format_size
 
 DATA, METADATA = "data", "metadata"
 
@@ -119,12 +120,12 @@ def _make(record: PoolRecord, records: PoolRecords, undo: ExitStack) -> None:
 
 
 def _metadata_too_small(shape: PoolShape, error: DeviceMapperError) -> str:
-    blocks = shape.data_size // shape.block_bytes
+    blocks = DataBlocks(shape.data_size // shape.block_bytes)
     guide = max(-(-48 * blocks >> 20) << 20, 2 << 20)
     return (
         f"a metadata device of {format_size(shape.metadata_size)} does not hold an empty pool of {blocks} "
-        f"data blocks: the kernel's guide, 48 bytes a data block and at least 2 MiB, is {format_size(guide)} "
-        f"({error})"
+        f"data blocks, which takes {format_size(least_metadata(blocks))}; the kernel's guide, 48 bytes a "
+        f"data block and at least 2 MiB, is {format_size(guide)} ({error})"
     )
 
 

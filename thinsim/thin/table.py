@@ -2,6 +2,7 @@
 
 import errno
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.ids import ThinId, parse_thin_id
@@ -14,14 +15,11 @@ THIN_TARGET = "thin"
 MIN_BLOCK_SIZE = Sectors(128)
 """Of a pool; its block size is a multiple of it (dm-thin.c, DATA_DEV_BLOCK_SIZE_MIN_SECTORS)."""
 MAX_BLOCK_SIZE = Sectors(2097152)
-_MAX_FEATURE_ARGUMENTS = 4
-FEATURE_WORDS = (
-    "skip_block_zeroing",
-    "ignore_discard",
-    "no_discard_passdown",
-    "read_only",
-    "error_if_no_space",
-)
+MAX_FEATURE_ARGUMENTS = 4
+Feature = Literal[
+    "skip_block_zeroing", "ignore_discard", "no_discard_passdown", "read_only", "error_if_no_space"
+]
+FEATURE_WORDS: tuple[Feature, ...] = get_args(Feature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +160,7 @@ def _parse_features(arguments: list[str]) -> PoolFeatures:
         return PoolFeatures()
     # The count is read with %u, which takes no sign (dm-table.c, validate_next_arg).
     count = parse_number(arguments[0]) if arguments[0].isdigit() else None
-    if count is None or count > _MAX_FEATURE_ARGUMENTS or count > len(arguments) - 1:
+    if count is None or count > MAX_FEATURE_ARGUMENTS or count > len(arguments) - 1:
         raise _invalid(f"Invalid number of pool feature arguments: {arguments[0]!r}")
     words = arguments[1 : 1 + count]
     for word in words:

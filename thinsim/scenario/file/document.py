@@ -2,18 +2,20 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from thinsim.rig.interface import PoolShape
 from thinsim.scenario.file.steps import AnyStep
 from thinsim.scenario.file.values import Count, Size, Strict
 from thinsim.snapshotter.retry import CONTAINERD_RETRY
+from thinsim.thin.table import MAX_FEATURE_ARGUMENTS, Feature
 from thinsim.units import Bytes, sectors
 
 OWN_KEYS = ("root_path", "pool_name")
 """Keys of the snapshotter that the run chooses."""
 
 _DEFAULT = PoolShape("")
+_FEATURES: tuple[Feature, ...] = ("skip_block_zeroing",)
 _BASE_IMAGE_SIZE = "256MB"
 
 
@@ -23,8 +25,8 @@ class Pool(Strict):
     data_size: Size = _DEFAULT.data_size
     metadata_size: Size = _DEFAULT.metadata_size
     block_size: Size = _DEFAULT.block_bytes
-    low_water_blocks: int = 0
-    features: list[str] = Field(default_factory=lambda: list(_DEFAULT.features))
+    low_water_blocks: int = Field(default=0, ge=0)
+    features: list[Feature] = Field(default_factory=lambda: list(_FEATURES), max_length=MAX_FEATURE_ARGUMENTS)
 
     @field_validator("data_size", "metadata_size", "block_size")
     @classmethod
@@ -91,17 +93,6 @@ class Scenario(Strict):
     retry: Retry = Retry()
     variant: list[Variant] = Field(default_factory=list)
     phase: list[Phase] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> "Scenario":
-        for what, names in (
-            ("variant", [each.name for each in self.variant]),
-            ("phase", [each.name for each in self.phase]),
-        ):
-            for name in names:
-                if names.count(name) > 1:
-                    raise ValueError(f"two {what}s are called {name!r}")
-        return self
 
     @property
     def variants(self) -> list[Variant]:

@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -236,3 +236,8 @@ AnyStep: TypeAlias = Annotated[
     | Assert,
     Field(discriminator="do"),
 ]
+
+STEPS: Mapping[str, type[Step]] = {
+    get_args(model.model_fields["do"].annotation)[0]: model for model in get_args(get_args(AnyStep)[0])
+}
+"""Models by the word that ``do`` takes."""

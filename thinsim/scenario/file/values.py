@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from thinsim.errors import InvalidValueError
-from thinsim.units import parse_size
+from thinsim.units import parse_whole_size
 
 _SIZE_SCHEMA = {
     "anyOf": [
@@ -28,7 +28,7 @@ def _size(value: object) -> int:
     if not isinstance(value, str):
         raise ValueError(f"a size is a whole number of bytes or a text such as 64KiB, not {value!r}")
     try:
-        return parse_size(value)
+        return parse_whole_size(value)
     except InvalidValueError as error:
         raise ValueError(str(error)) from None
 

@@ -1,0 +1,120 @@
+"""What is wrong with the shape of a scenario file: pydantic's findings in the words of TOML."""
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from thinsim.scenario.file.document import Phase, Pool, Retry, Scenario, Variant
+from thinsim.scenario.file.steps import STEPS
+from thinsim.scenario.file.values import Limits
+
+Place = Sequence[str | int]
+Problem = tuple[Place, str]
+"""Where in the document, and what is wrong there."""
+
+_TYPES = {
+    "string_type": "a string",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "list_type": "an array",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": 'a table such as { do = "prepare", key = "a" }',
+}
+_TABLES: Mapping[str, type[BaseModel]] = {"pool": Pool, "retry": Retry}
+_ARRAYS: Mapping[str, type[BaseModel]] = {"variant": Variant, "phase": Phase}
+
+
+def problem(document: Mapping[str, Any], error: Mapping[str, Any]) -> Problem:
+    """Return where in *document* one of pydantic's errors is, and what a writer of TOML would call it."""
+    place = _place(document, error["loc"])
+    kind, value = error["type"], error["input"]
+    match kind:
+        case "missing":
+            return place, "is missing"
+        case "extra_forbidden":
+            return place, "unknown key" + _near(str(place[-1]), _known_keys(document, place))
+        case "union_tag_not_found":
+            return [*place, "do"], "is missing: it says what the step does"
+        case "union_tag_invalid":
+            return [*place, "do"], _one_of("there is no step", error["ctx"]["tag"], list(STEPS))
+        case "literal_error":
+            return place, f"must be {error['ctx']['expected']}, not {toml(value)}"
+        case "string_too_short" | "too_short":
+            return place, "must not be empty"
+        case "too_long":
+            return place, f"must have {error['ctx']['max_length']} entries at most"
+        case "greater_than_equal":
+            return place, f"must be {error['ctx']['ge']:g} or more, not {toml(value)}"
+        case "value_error":
+            return place, str(error["ctx"]["error"])
+    return place, f"must be {_TYPES[kind]}{_brackets(place, value) or f', not {toml(value)}'}"
+
+
+def toml(value: object) -> str:
+    """Return a value as TOML has it; of a table or an array only what it is."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return repr(value)
+        case dict():
+            return "a table"
+        case list():
+            return "an array"
+        case float() if not math.isfinite(value):
+            return f"{value:g}"
+    return str(value)
+
+
+def _place(document: object, location: Sequence[str | int]) -> list[str | int]:
+    """Return the path of what pydantic names; its own also has the kind of a step."""
+    path: list[str | int] = []
+    here = document
+    for part in location:
+        if isinstance(here, dict) and (part in here or part != here.get("do")):
+            here = here.get(part)
+        elif isinstance(here, list) and isinstance(part, int):
+            here = here[part]
+        else:
+            continue
+        path.append(part)
+    return path
+
+
+def _brackets(place: Place, value: object) -> str:
+    """Return the mistake behind a table in the place of an array of tables, or the other way round."""
+    name = place[-1]
+    if name in _ARRAYS and isinstance(value, dict):
+        return f" of tables: write [[{name}]], not [{name}]"
+    if len(place) == 1 and isinstance(value, list) and name in (*_TABLES, "snapshotter"):
+        return f": write [{name}], not [[{name}]]"
+    return ""
+
+
+def _known_keys(document: Mapping[str, Any], place: Place) -> list[str]:
+    match place:
+        case [_]:
+            model: type[BaseModel] | None = Scenario
+        case [str(table), _] if table in _TABLES:
+            model = _TABLES[table]
+        case [str(array), int(), _]:
+            model = _ARRAYS[array]
+        case ["phase", int(phase), "steps", int(step), _]:
+            model = STEPS.get(document["phase"][phase]["steps"][step].get("do"))
+        case _:
+            model = Limits
+    return list(model.model_fields) if model else []
+
+
+def _one_of(what: str, word: str, known: Sequence[str]) -> str:
+    return f"{what} {word!r}{_near(word, known) or '; there are ' + ', '.join(known)}"
+
+
+def _near(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, 1)
+    return f"; did you mean {near[0]}?" if near else ""

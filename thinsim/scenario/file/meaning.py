@@ -1,0 +1,123 @@
+"""What no value of a scenario file shows by itself: names that must be there, images, sizes that must fit.
+
+Looks at the document as tomllib gives it, so that mistakes of shape elsewhere hide none of these.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from thinsim.measure.attribution import reason_words
+from thinsim.scenario.file.complaints import Place, Problem
+from thinsim.scenario.file.document import OWN_KEYS, Pool
+from thinsim.scenario.file.steps import AnyStep, Assert, Import
+from thinsim.snapshotter.config import Config
+from thinsim.snapshotter.errors import InvalidConfigError
+from thinsim.thin.metadata.least_size import least_metadata
+from thinsim.units import DataBlocks, format_size
+
+_STEP: TypeAdapter[AnyStep] = TypeAdapter(AnyStep)
+
+
+def meaning_problems(document: Mapping[str, Any], base: Path | None) -> Iterator[Problem]:
+    """Yield the problems of *document*; with *base* images are looked for, relative to it."""
+    yield from _pool_problems(document.get("pool", {}))
+    yield from _snapshotter_problems(("snapshotter",), document.get("snapshotter"))
+    variants: list[str] = []
+    for number, variant in _tables(document, "variant"):
+        yield from _name_problems(("variant", number), variant, variants)
+        yield from _snapshotter_problems(("variant", number, "snapshotter"), variant.get("snapshotter"))
+    phases: list[str] = []
+    for number, phase in _tables(document, "phase"):
+        yield from _name_problems(("phase", number), phase, phases)
+        steps = phase.get("steps")
+        for position, step in enumerate(steps if isinstance(steps, list) else ()):
+            place = ("phase", number, "steps", position)
+            yield from _step_problems(place, step, variants, phases, base)
+
+
+def _tables(document: Mapping[str, Any], name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    found = document.get(name)
+    for number, table in enumerate(found if isinstance(found, list) else ()):
+        if isinstance(table, dict):
+            yield number, table
+
+
+def _name_problems(place: Place, table: Mapping[str, Any], names: list[str]) -> Iterator[Problem]:
+    name = table.get("name")
+    if isinstance(name, str):
+        if name in names:
+            yield [*place, "name"], f"there is a {place[0]} {name!r} already"
+        names.append(name)
+
+
+def _pool_problems(table: object) -> Iterator[Problem]:
+    try:
+        pool = Pool.model_validate(table)
+    except ValidationError:
+        return
+    blocks = DataBlocks(pool.data_size // pool.block_size)
+    if not blocks:
+        sizes = f"{format_size(pool.data_size)} is not even one data block of {format_size(pool.block_size)}"
+        yield ("pool", "data_size"), sizes
+    elif pool.metadata_size < least_metadata(blocks):
+        least, given = format_size(least_metadata(blocks)), format_size(pool.metadata_size)
+        yield ("pool", "metadata_size"), f"an empty pool of {blocks} data blocks takes {least}, not {given}"
+
+
+def _snapshotter_problems(place: Place, table: object) -> Iterator[Problem]:
+    if not isinstance(table, dict):
+        return
+    known = {field.name for field in fields(Config)}
+    for key in OWN_KEYS:
+        if key in table:
+            yield [*place, key], "is chosen by the run"
+    checked = {"root_path": "/", "pool_name": "pool", "base_image_size": "256MB"}
+    checked |= {key: value for key, value in table.items() if key not in OWN_KEYS}
+    try:
+        Config.from_table(checked)
+    except InvalidConfigError as error:
+        for problem in error.problems:
+            words = re.findall(r"\w+", problem)
+            at_fault = [word for word in words if word in known or word in table][:1]
+            yield [*place, *at_fault], problem
+
+
+def _step_problems(
+    place: Place, table: object, variants: list[str], phases: list[str], base: Path | None
+) -> Iterator[Problem]:
+    try:
+        step = _STEP.validate_python(table)
+    except ValidationError:
+        return
+    for name in step.only:
+        if name not in variants:
+            yield [*place, "only"], f"there is no variant {name!r}"
+    if isinstance(step, Import):
+        yield from _import_problems(step, place, base)
+    if isinstance(step, Assert):
+        yield from _assert_problems(step, place, phases)
+
+
+def _import_problems(step: Import, place: Place, base: Path | None) -> Iterator[Problem]:
+    if bool(step.image) == bool(step.size):
+        yield place, "an import has either an image or a size"
+    elif step.image and base is not None and "{n}" not in step.image and not (base / step.image).exists():
+        yield [*place, "image"], f"there is no {base / step.image}"
+
+
+def _assert_problems(step: Assert, place: Place, phases: list[str]) -> Iterator[Problem]:
+    if not step.model_fields_set - {"do", "only", "why"}:
+        yield place, "asserts nothing"
+    for name, limits in step:
+        phase = getattr(limits, "same_as", None)
+        if phase is not None and phase not in phases:
+            yield [*place, name, "same_as"], f"there is no phase {phase!r} up to here"
+    known = list(reason_words().values())
+    for word in step.reasons or ():
+        if word not in known:
+            yield [*place, "reasons"], f"there is no reason {word!r}; there are {', '.join(known)}"
