@@ -1,10 +1,16 @@
 """Builds the C extension beside pyfuse3, and the library that stands in for /dev/mapper/control."""
 
+import os
 import shlex
+import shutil
 import subprocess
 import sys
+import sysconfig
+from pathlib import Path
 
 from setuptools import Extension, setup
+
+PACKAGES = "on Debian and Ubuntu: apt-get install build-essential libfuse3-dev pkg-config python3-dev"
 
 
 def fuse3_flags(option: str) -> list[str]:
@@ -13,15 +19,23 @@ def fuse3_flags(option: str) -> list[str]:
             ["pkg-config", option, "fuse3"], check=True, capture_output=True, text=True
         ).stdout
     except (OSError, subprocess.CalledProcessError) as error:
-        sys.exit(
-            f"thinsim needs libfuse 3 with its headers and pkg-config ({error}); "
-            "on Debian and Ubuntu: apt-get install libfuse3-dev pkg-config"
-        )
+        sys.exit(f"thinsim needs libfuse 3 with its headers and pkg-config ({error}); {PACKAGES}")
     return shlex.split(printed)
+
+
+def check_compiler() -> None:
+    """End with the packages to install where a C program with Python's headers can't be compiled."""
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    headers = Path(sysconfig.get_path("include"), "Python.h")
+    if shutil.which(compiler[0]) is None:
+        sys.exit(f"thinsim needs a C compiler (there is no {compiler[0]}); {PACKAGES}")
+    if not headers.is_file():
+        sys.exit(f"thinsim needs Python's headers (there is no {headers}); {PACKAGES}")
 
 
 NATIVE = ["-std=gnu11", "-Wall", "-Wextra", "-fvisibility=hidden", "-D_GNU_SOURCE"]
 
+check_compiler()
 setup(
     ext_modules=[
         Extension(

@@ -34,9 +34,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marks known."""
+    """Make the marks known; a wrong command line, or ini-file, where the rig is none."""
     for mark in _MARKS:
         config.addinivalue_line("markers", mark)
+    rig = _rig(config)
+    if rig != "auto":
+        from thinsim.scenario.file.rigs import RIGS  # noqa: PLC0415 (where one is named)
+
+        if rig not in RIGS:
+            where = "--thinsim-rig" if config.getoption("--thinsim-rig") else "thinsim_rig in the ini-file"
+            raise pytest.UsageError(f"{where}: there is no rig {rig!r}; there are auto, {', '.join(RIGS)}")
+
+
+def _rig(config: pytest.Config) -> str:
+    rig: str = config.getoption("--thinsim-rig") or config.getini("thinsim_rig")
+    return rig
 
 
 _POOL_FIXTURES = "thin_pool, backing_store, snapshotter, assert_no_leak"
@@ -75,10 +87,9 @@ def thinsim_bench(request: pytest.FixtureRequest, tmp_path: Path) -> "Iterator[B
     from thinsim.errors import ThinsimError  # noqa: PLC0415 (not when pytest starts)
     from thinsim.testing.bench import Bench, bench_portal  # noqa: PLC0415
 
-    rig = request.config.getoption("--thinsim-rig") or request.config.getini("thinsim_rig")
     failure = ""
     try:
-        portal = bench_portal(rig, _mark(request, "thin_pool"), _keys(request), tmp_path)
+        portal = bench_portal(_rig(request.config), _mark(request, "thin_pool"), _keys(request), tmp_path)
         with portal:
             bench = Bench(portal)
             yield bench

@@ -164,11 +164,15 @@ def test_a_mistake_in_a_mark_is_an_error_in_one_line(
     assert "another exception" not in done.stdout.str()
 
 
-def test_a_rig_that_cannot_run_here_says_why(inner: pytest.Pytester) -> None:
+@pytest.mark.parametrize("where", ["--thinsim-rig", "thinsim_rig in the ini-file"])
+def test_a_rig_that_there_is_not_is_one_mistake_and_no_test_runs(inner: pytest.Pytester, where: str) -> None:
     inner.makepyfile("def test_it(thin_pool): pass\n")
-    done = inner.runpytest_subprocess("--thinsim-rig=moon")
-    done.assert_outcomes(errors=1)
-    assert "thinsim: there is no rig 'moon'; there are auto, kernel, emulated, process" in done.stdout.str()
+    if "ini" in where:
+        inner.makeini("[pytest]\nthinsim_rig = moon\n")
+    done = inner.runpytest_subprocess(*(() if "ini" in where else ["--thinsim-rig=moon"]))
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    complaint = f"ERROR: {where}: there is no rig 'moon'; there are auto, kernel, emulated, process"
+    assert complaint in done.stderr.str()
 
 
 def test_what_a_killed_pytest_left_the_next_one_gives_back(

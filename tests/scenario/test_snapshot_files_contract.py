@@ -94,6 +94,19 @@ async def test_more_than_fits_is_refused_with_enospc(on_rig: Session) -> None:
     assert caught.value.errno == errno.ENOSPC  # type: ignore[attr-defined]
 
 
+async def test_a_view_is_read_and_never_written(on_rig: Session) -> None:
+    await on_rig.import_layers("base", 1, MiB)
+    await on_rig.view("look", "base-1")
+    for act in (
+        on_rig.write("look", "own", MiB),
+        on_rig.overwrite("look", "base-1", MiB),
+        on_rig.delete("look", "base-1"),
+    ):
+        with pytest.raises(OSError, match="Read-only file system") as caught:
+            await act
+        assert caught.value.errno == errno.EROFS
+
+
 async def test_a_claimed_device_is_busy_until_it_is_let_go(on_rig: Session) -> None:
     await on_rig.prepare("a")
     await on_rig.hold("a")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
 
 from thinsim.benchmark import comparison
 from thinsim.benchmark import document as benchmark
@@ -20,7 +19,7 @@ from thinsim.benchmark.running import Plan, run_benchmark
 from thinsim.benchmark.table import print_benchmark, print_comparison
 from thinsim.cli.bench import clean_up_after_killed_runs
 from thinsim.cli.interruptible import run
-from thinsim.cli.output_console import output_console
+from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.size import SIZE, UNITS
@@ -98,7 +97,7 @@ def bench(
     Each round, every contender imports an image, runs a container and removes both, in turn. Sizes given
     more than once are grown one at a time.
     """
-    notes = Console(stderr=True, markup=False)
+    notes = notes_console()
     clean_up_after_killed_runs(notes)
     draw = None if plot is None else _drawing(plot)
     contenders = _contenders(words, directory)
@@ -183,7 +182,7 @@ def compare(first: Path, second: Path, json_path: Path | None, plot: Path | None
     documents = {path: Benchmark.read(path) for path in (first, second)}
     for path, document in documents.items():
         if document.cut_short is not None:
-            notes = Console(stderr=True, markup=False)
+            notes = notes_console()
             what = f"{path} was cut short after {_rounds(document, 'round')}: {document.cut_short}"
             notes.print(what, highlight=False, soft_wrap=True)
     found = comparison.compare(documents[first], documents[second])

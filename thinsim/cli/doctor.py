@@ -103,11 +103,13 @@ def _print(
 ) -> None:
     console = output_console()
     console.print(findings_table(findings))
-    console.print(f"rig: {rig or 'none'} ({why})", highlight=False, markup=False)
+    console.print(f"rig: {rig or 'none'} ({why})", highlight=False, markup=False, soft_wrap=True)
     for act in acts:
-        console.print(f"cleaned: {act}", highlight=False, markup=False)
+        console.print(f"cleaned: {act}", highlight=False, markup=False, soft_wrap=True)
     for problem in problems:
-        console.print(f"could not clean: {problem}", highlight=False, markup=False, style="red")
+        console.print(
+            f"could not clean: {problem}", highlight=False, markup=False, style="red", soft_wrap=True
+        )
     for run in runs:
         if run.is_abandoned:
             console.print(

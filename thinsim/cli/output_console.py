@@ -1,4 +1,8 @@
-"""Where tables go: standard output, as wide as the terminal, or as wide as they like."""
+"""Where tables and notes go: standard output, as wide as the terminal or as they like; standard error."""
+
+import re
+import sys
+from typing import TextIO, cast
 
 from rich.console import Console
 
@@ -12,4 +16,25 @@ def output_console() -> Console:
     Names and paths of users are shown as they are: square brackets in them are no markup.
     """
     console = Console(markup=False)
-    return console if console.is_terminal else Console(width=_UNBOUNDED_WIDTH, markup=False)
+    if console.is_terminal:
+        return console
+    return Console(file=cast(TextIO, _Trimmed(sys.stdout)), width=_UNBOUNDED_WIDTH, markup=False)
+
+
+def notes_console() -> Console:
+    """Return the console of standard error; it breaks no line: paths in them are to be copied."""
+    return Console(stderr=True, markup=False, soft_wrap=True)
+
+
+class _Trimmed:
+    """A text stream that drops blanks before the end of a line: padding of the last column."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(re.sub(r" +(?=\n)", "", text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from fuse_backing.errors import FuseBackingError
 from thinsim.cli.bench import clean_up_after_killed_runs, rig_for_scenarios, run_found
-from thinsim.cli.output_console import output_console
+from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.size import SIZE, UNITS
 from thinsim.cli.statuses import BROKEN, LEAKED, SLOWER
@@ -182,7 +182,7 @@ def _run_all(
             "--rig vm: run the whole command in a guest: thinsim vm run --share . -- thinsim ... "
             f"--rig kernel --dir {SCRATCH}"
         )
-    notes = Console(stderr=True, markup=False)
+    notes = notes_console()
     clean_up_after_killed_runs(notes)
     choice = rig_for_scenarios(rig, directory, notes)
     reports, references = [], []

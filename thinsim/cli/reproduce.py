@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from thinsim.cli.bench import clean_up_after_killed_runs
 from thinsim.cli.interruptible import run
-from thinsim.cli.output_console import output_console
+from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.size import SIZE, UNITS
@@ -123,7 +122,7 @@ def reproduce(
     owner and reason. Host bytes and the store's ledger are compared after every step; a difference
     ends the run.
     """
-    notes = Console(stderr=True, markup=False)
+    notes = notes_console()
     clean_up_after_killed_runs(notes)
     findings = [*probe_machine(directory or Path(tempfile.gettempdir())), *probe_vm()]
     choice = choose_rig(rig, findings)

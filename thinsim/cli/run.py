@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from thinsim.cli.bench import clean_up_after_killed_runs, rig_for_scenarios, run_found
+from thinsim.cli.output_console import notes_console
 from thinsim.cli.outputs import output_options, write_outputs
 from thinsim.cli.size import SIZE, UNITS
 from thinsim.cli.statuses import BROKEN, LEAKED
@@ -50,7 +50,7 @@ def run(
     the file does not hold.
     """
     found = find(scenario)
-    notes = Console(stderr=True, markup=False)
+    notes = notes_console()
     clean_up_after_killed_runs(notes)
     choice = rig_for_scenarios(rig or found.scenario.rig, directory, notes)
     if keep and choice.rig == VM:

@@ -11,7 +11,7 @@ from rich.console import Console
 from thinsim.cli.bench import clean_up_after_killed_runs
 from thinsim.cli.expected_trouble import warnings_unsaid
 from thinsim.cli.interruptible import run
-from thinsim.cli.output_console import output_console
+from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.crashes.campaign import PROFILES, Campaign, Crash
 from thinsim.crashes.operations import OPERATIONS
@@ -59,7 +59,7 @@ def crashes(
     Shown is the state after the restart and after a repair. Exits 1 if anything is lost, leaked or half
     there then. --operation NAME takes these alone; --json FILE writes each crash, - to standard output.
     """
-    notes = Console(stderr=True, markup=False)
+    notes = notes_console()
     clean_up_after_killed_runs(notes)
     with warnings_unsaid():  # each of these starts finds what a crash left, and says so
         found = run(

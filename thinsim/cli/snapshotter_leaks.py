@@ -7,13 +7,12 @@ from pathlib import Path
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from thinsim.cli.bench import clean_up_after_killed_runs, rig_for_scenarios
 from thinsim.cli.expected_trouble import warnings_unsaid
 from thinsim.cli.interruptible import run
-from thinsim.cli.output_console import output_console
+from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.progress import TerminalProgress
 from thinsim.rig.working_directory import working_directory
 from thinsim.scenario.file.rigs import RIGS
@@ -42,7 +41,7 @@ def leaks(letters: tuple[str, ...], rig: str, directory: Path | None, as_json: b
 
     Exits 1 if anything leaks with the fixed profile.
     """
-    notes = Console(stderr=True, markup=False)
+    notes = notes_console()
     clean_up_after_killed_runs(notes)
     choice = rig_for_scenarios(rig, directory, notes)
     chosen = [fault for fault in FAULTS if not letters or fault.letter in letters]

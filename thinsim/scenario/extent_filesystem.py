@@ -7,6 +7,7 @@ is on the device itself, so a snapshot inherits it, and each change of it breaks
 
 import errno
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -53,7 +54,7 @@ class ExtentFiles:
         volume = self._volume(mounts)
         directory = await _load(volume)
         if name in directory["files"]:
-            raise FileExistsError(errno.EEXIST, "there is such a file", name)
+            raise _refused(errno.EEXIST)
         extents = list(_allocate(directory, volume, size))
         for offset, length in extents:
             await _fill(volume, offset, length)
@@ -77,7 +78,7 @@ class ExtentFiles:
 
     async def trim(self, mounts: Sequence[Mount]) -> None:
         """See SnapshotFiles."""
-        volume = self._volume(mounts)
+        volume = self._volume(mounts, to_write=False)
         for offset, length in _free(await _load(volume), volume):
             await volume.discard(offset, length)
 
@@ -100,9 +101,16 @@ class ExtentFiles:
         volume.users += 1
         return volume.release
 
-    def _volume(self, mounts: Sequence[Mount]) -> MappedDevice:
+    def _volume(self, mounts: Sequence[Mount], *, to_write: bool = True) -> MappedDevice:
         (mount,) = mounts
+        if to_write and "ro" in mount.options:
+            raise _refused(errno.EROFS)
         return self._dm.volume(Path(mount.source).name)
+
+
+def _refused(number: int) -> OSError:
+    """Return what a file system in the kernel answers."""
+    return OSError(number, os.strerror(number))
 
 
 async def _load(volume: MappedDevice) -> _Directory:
@@ -113,7 +121,7 @@ async def _load(volume: MappedDevice) -> _Directory:
 async def _store(volume: MappedDevice, directory: _Directory) -> None:
     text = json.dumps(directory, separators=(",", ":")).encode()
     if len(text) > _AREA:
-        raise OSError(errno.ENOSPC, "the directory is full", volume.name)
+        raise _refused(errno.ENOSPC)
     await volume.write(0, text.ljust(_AREA, b"\0"))
 
 
@@ -126,7 +134,7 @@ def _extents(directory: _Directory, name: str) -> list[tuple[int, int]]:
     try:
         return directory["files"][name]
     except KeyError:
-        raise FileNotFoundError(errno.ENOENT, "no such file", name) from None
+        raise _refused(errno.ENOENT) from None
 
 
 def _free(directory: _Directory, volume: MappedDevice) -> Iterator[tuple[int, int]]:
@@ -149,4 +157,4 @@ def _allocate(directory: _Directory, volume: MappedDevice, size: int) -> Iterato
         yield offset, taken
         left -= taken
     if left:
-        raise OSError(errno.ENOSPC, "the file system is full", volume.name)
+        raise _refused(errno.ENOSPC)

@@ -39,7 +39,7 @@ class Acts:
                 else:
                     await self._crash(step)
             except (ThinsimError, OSError) as error:
-                raise StepFailedError(f"phase {self._session.phase!r}: {error}") from error
+                raise StepFailedError(f"phase {self._session.phase!r}: {_text(error)}") from error
         else:
             await self._refusable(step)
 
@@ -50,10 +50,10 @@ class Acts:
             if not set(step.fails) & set(_classes(error)):
                 wanted = f"; it was to fail with {' or '.join(step.fails)}" if step.fails else ""
                 raise StepFailedError(
-                    f"phase {self._session.phase!r}: {_name(step)}: {error}{wanted}"
+                    f"phase {self._session.phase!r}: {_name(step)}: {_text(error)}{wanted}"
                 ) from error
             asserted = f"{_name(step)} fails with {' or '.join(step.fails)}"
-            self.outcomes.append(Outcome(self._session.phase, asserted, str(error), True))
+            self.outcomes.append(Outcome(self._session.phase, asserted, _text(error), True))
             return
         if step.fails:
             asserted = f"{_name(step)} fails with {' or '.join(step.fails)}"
@@ -133,3 +133,8 @@ def _classes(error: Exception) -> list[str]:
     words = [word for word, name in steps.FAILURES.items() if type(error).__name__ == name]
     number = error.errno if isinstance(error, (KernelError, OSError)) else None
     return words if number is None else [*words, errno.errorcode.get(number, "")]
+
+
+def _text(error: Exception) -> str:
+    """Return what went wrong; the paths of an OSError are the run's own, which say nothing to a user."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
