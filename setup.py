@@ -1,6 +1,7 @@
 """Builds the C extension beside pyfuse3, and the library that stands in for /dev/mapper/control."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -35,8 +36,17 @@ def check_compiler() -> None:
 
 NATIVE = ["-std=gnu11", "-Wall", "-Wextra", "-fvisibility=hidden", "-D_GNU_SOURCE"]
 
+
+def description() -> str:
+    """Return README.md for a package index, where its pictures and the pages it links to are not."""
+    text = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
+    return re.sub(r"!?\[([^]]*)\]\((?!https?://)[^)]*\)", r"\1", text)
+
+
 check_compiler()
 setup(
+    long_description=description(),
+    long_description_content_type="text/markdown",
     ext_modules=[
         Extension(
             "fuse_backing._account",
@@ -74,5 +84,5 @@ setup(
             extra_compile_args=["-std=gnu11", "-Wall", "-Wextra"],
             libraries=["dl"],
         ),
-    ]
+    ],
 )
