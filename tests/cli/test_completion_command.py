@@ -16,6 +16,8 @@ import pytest
         ("thinsim", ["thinsim", "repro"], {"reproduce"}),
         ("thinsim", ["thinsim", "pool", "gr"], {"grow"}),
         ("thinsim", ["thinsim", "reproduce", "--fail"], {"--fail-on-leak"}),
+        ("thinsim", ["thinsim", "run", "container-e"], {"container-exit"}),
+        ("thinsim", ["thinsim", "scenarios", "new", "x.toml", "--from", "chu"], {"churn"}),
         ("fuse-backing", ["fuse-backing", "faults", ""], {"set", "show", "clear"}),
     ],
 )

@@ -11,6 +11,7 @@ from rich.table import Table
 from fuse_backing.errors import FuseBackingError
 from fuse_backing.runtime import control_socket
 from fuse_backing.store import StoreClient
+from thinsim.cli.name_completion import pool_names
 from thinsim.cli.output_console import output_console
 from thinsim.cli.size import DEVICE_SIZE, UNITS, SizeType
 from thinsim.errors import ThinsimError
@@ -107,7 +108,7 @@ def create(
 
 
 @pool.command(epilog=UNITS)
-@click.argument("name")
+@click.argument("name", shell_complete=pool_names)
 @click.option("--data-size", type=DEVICE_SIZE, help="Unchanged if not given.")
 @click.option("--metadata-size", type=DEVICE_SIZE, help="Unchanged if not given.")
 def grow(name: str, data_size: int | None, metadata_size: int | None) -> None:
@@ -117,7 +118,7 @@ def grow(name: str, data_size: int | None, metadata_size: int | None) -> None:
 
 
 @pool.command()
-@click.argument("name")
+@click.argument("name", shell_complete=pool_names)
 @click.option("--keep-files", is_flag=True, help="Leave data and metadata file.")
 def remove(name: str, keep_files: bool) -> None:
     """Remove a pool, its loop devices and its store; refused while thin devices are active."""
@@ -133,7 +134,7 @@ def list_pools(as_json: bool) -> None:
 
 
 @pool.command()
-@click.argument("name")
+@click.argument("name", shell_complete=pool_names)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array of one object; sizes in bytes.")
 def status(name: str, as_json: bool) -> int:
     """Show a pool: what it uses, what the host has allocated. Exit 1 if it doesn't stand."""

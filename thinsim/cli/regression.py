@@ -12,6 +12,7 @@ from rich.text import Text
 
 from fuse_backing.errors import FuseBackingError
 from thinsim.cli.bench import clean_up_after_killed_runs, rig_for_scenarios, run_found
+from thinsim.cli.name_completion import scenario_names
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.size import SIZE, UNITS
@@ -50,7 +51,7 @@ def baseline() -> None:
 
 
 @baseline.command()
-@click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
+@click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...", shell_complete=scenario_names)
 @click.option(
     "--output",
     "-o",
@@ -74,7 +75,7 @@ def save(scenarios: tuple[str, ...], output: Path, rig: str, rounds: int, direct
 
 
 @click.command(epilog=UNITS)
-@click.argument("scenarios", nargs=-1, metavar="[SCENARIO]...")
+@click.argument("scenarios", nargs=-1, metavar="[SCENARIO]...", shell_complete=scenario_names)
 @click.option(
     "--baseline",
     "baseline_path",

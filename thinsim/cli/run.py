@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from thinsim.cli.bench import clean_up_after_killed_runs, rig_for_scenarios, run_found
+from thinsim.cli.name_completion import scenario_names
 from thinsim.cli.output_console import notes_console
 from thinsim.cli.outputs import output_options, write_outputs
 from thinsim.cli.size import SIZE, UNITS
@@ -15,7 +16,7 @@ from thinsim.scenario.guest_work import RIG as VM
 
 
 @click.command(epilog=UNITS)
-@click.argument("scenario")
+@click.argument("scenario", shell_complete=scenario_names)
 @click.option(
     "--rig",
     type=click.Choice(["auto", *RIGS, VM]),

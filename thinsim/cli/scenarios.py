@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from thinsim.cli.name_completion import scenario_names
 from thinsim.cli.output_console import output_console
 from thinsim.errors import InvalidValueError
 from thinsim.scenario.file import library
@@ -46,7 +47,7 @@ def list_scenarios(as_json: bool) -> None:
 
 
 @scenarios.command()
-@click.argument("name")
+@click.argument("name", shell_complete=scenario_names)
 def show(name: str) -> None:
     """Print a scenario of the library."""
     click.echo(library.find(name).text, nl=False)
@@ -54,7 +55,14 @@ def show(name: str) -> None:
 
 @scenarios.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--from", "origin", default=_TEMPLATE, show_default=True, help="The scenario to begin with.")
+@click.option(
+    "--from",
+    "origin",
+    default=_TEMPLATE,
+    show_default=True,
+    shell_complete=scenario_names,
+    help="The scenario to begin with.",
+)
 def new(file: Path, origin: str) -> None:
     """Write FILE, a scenario to be changed; an existing file is left alone."""
     text = library.find(origin).text

@@ -13,6 +13,7 @@ from rich.live import Live
 
 from fuse_backing.errors import ServerGoneError
 from thinsim.cli.interruptible import run
+from thinsim.cli.name_completion import pool_names
 from thinsim.errors import DeviceMapperError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _GONE = (errno.ENXIO, errno.ENOENT, errno.ECONNREFUSED, errno.ECONNRESET)
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=pool_names)
 @click.option(
     "--interval",
     type=click.FloatRange(min=0.1),
