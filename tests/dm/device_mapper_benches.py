@@ -208,12 +208,23 @@ async def process_bench(directory: Path) -> AsyncIterator[ProcessBench]:
 
 @asynccontextmanager
 async def emulated_bench(directory: Path) -> AsyncIterator[EmulatedBench]:
-    """A bench of servers, FUSE and loop devices."""
+    """A bench of servers, FUSE and loop devices; one at a time, since all have the same names in /dev/mapper."""
     journal = Journal.create()
     shape = PoolShape("pool", data_size=DATA_SIZE, metadata_size=METADATA_SIZE)
-    async with stand_up_stack(directory, shape, journal) as stack:
-        yield EmulatedBench(stack, stack.dm, str(stack.metadata.path), str(stack.data.path))
+    with _names_in_dev():
+        async with stand_up_stack(directory, shape, journal) as stack:
+            yield EmulatedBench(stack, stack.dm, str(stack.metadata.path), str(stack.data.path))
     journal.close()
+
+
+@contextmanager
+def _names_in_dev() -> Iterator[None]:
+    handle = os.open("/dev", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 @asynccontextmanager
