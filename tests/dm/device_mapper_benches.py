@@ -208,7 +208,7 @@ async def process_bench(directory: Path) -> AsyncIterator[ProcessBench]:
 
 @asynccontextmanager
 async def emulated_bench(directory: Path) -> AsyncIterator[EmulatedBench]:
-    """A bench of servers, FUSE and loop devices; one at a time, since all have the same names in /dev/mapper."""
+    """A bench of servers, FUSE and loop devices; one at a time: all have the same names."""
     journal = Journal.create()
     shape = PoolShape("pool", data_size=DATA_SIZE, metadata_size=METADATA_SIZE)
     with _names_in_dev():
