@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,8 @@ async def test_a_pool_under_watch_tells_of_use_leak_devices_and_discards(tmp_pat
             assert json.loads(seen.stdout)["leaked"] == 6 * BLOCK
             shown = await trio.to_thread.run_sync(command, "--count", "1")
             assert ["leaked", "384", "KiB"] in [line.split() for line in shown.stdout.splitlines()]
+            ended = await trio.to_thread.run_sync(interrupted)
+            assert (ended.returncode, ended.stderr) == (0, "")
         assert await stack.dm.check(SHAPE.name) == []
         await stack.dm.remove(SHAPE.name)
         with pytest.raises(BenchError, match=f"no pool {SHAPE.name} runs"):
@@ -71,6 +74,17 @@ async def test_a_pool_under_watch_tells_of_use_leak_devices_and_discards(tmp_pat
     gone = await trio.to_thread.run_sync(command, "--count", "1")
     assert (gone.returncode, gone.stdout) == (1, "")
     assert f"no pool {SHAPE.name} runs" in gone.stderr
+
+
+def interrupted() -> subprocess.CompletedProcess[str]:
+    """Look until there is something to see, then press Ctrl-C."""
+    words = [sys.executable, "-m", "thinsim", "watch", SHAPE.name]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(words, process.returncode, out, errors)
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:

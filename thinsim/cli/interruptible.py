@@ -14,18 +14,19 @@ from thinsim.errors import BenchError, ThinsimError, failures_of
 _Result = TypeVar("_Result")
 
 
-def run(work: Callable[[], Awaitable[_Result]]) -> _Result:
+def run(work: Callable[[], Awaitable[_Result]], *, quiet: bool = False) -> _Result:
     """Return what *work* returns; click.Abort when a signal ended it. A second signal changes nothing.
 
-    Failures of several tasks that all explain themselves become one BenchError.
+    Failures of several tasks that all explain themselves become one BenchError. With *quiet* nothing is said
+    of the signal: a work that takes nothing has nothing to give back.
     """
     try:
-        return trio.run(_guarded, work)
+        return trio.run(_guarded, work, quiet)
     except BaseExceptionGroup as group:
         raise _as_one(group) from group
 
 
-async def _guarded(work: Callable[[], Awaitable[_Result]]) -> _Result:
+async def _guarded(work: Callable[[], Awaitable[_Result]], quiet: bool) -> _Result:
     results: list[_Result] = []
     # What was ignored when the command was started (nohup, a script's background) stays ignored.
     heard = [n for n in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
@@ -39,7 +40,8 @@ async def _guarded(work: Callable[[], Awaitable[_Result]]) -> _Result:
                     async for _ in signals:
                         if not nursery.cancel_scope.cancel_called:
                             with suppress(OSError):  # a terminal that has hung up
-                                click.echo("\nending: giving back what was taken", err=True)
+                                if not quiet:
+                                    click.echo("\nending: giving back what was taken", err=True)
                             nursery.cancel_scope.cancel()
 
             nursery.start_soon(watch)

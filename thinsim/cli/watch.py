@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +15,7 @@ from rich.live import Live
 from fuse_backing.errors import ServerGoneError
 from thinsim.cli.interruptible import run
 from thinsim.cli.name_completion import pool_names
+from thinsim.cli.output_console import output_console
 from thinsim.errors import DeviceMapperError
 
 if TYPE_CHECKING:
@@ -37,12 +39,13 @@ _GONE = (errno.ENXIO, errno.ENOENT, errno.ECONNREFUSED, errno.ECONNRESET)
 def watch(name: str, interval: float, count: int | None, as_json: bool) -> None:
     """Show the running pool NAME: space used and leaked now, its devices, discards as they come.
 
-    Of thinsim pool, or of a run under way. Nothing is changed by looking. Ends by Ctrl-C, after
-    --count looks, or with the pool.
+    Of thinsim pool, or of a run under way. Nothing is changed by looking. Ends with exit
+    status 0: by Ctrl-C, after --count looks, or with the pool.
     """
     if not math.isfinite(interval):
         raise click.BadParameter("a number of seconds that can be waited", param_hint="'--interval'")
-    run(lambda: _watch(name, interval, count, as_json))
+    with suppress(click.Abort):  # how it is meant to end
+        run(lambda: _watch(name, interval, count, as_json), quiet=True)
 
 
 async def _watch(name: str, interval: float, count: int | None, as_json: bool) -> None:
@@ -69,7 +72,7 @@ async def _watch(name: str, interval: float, count: int | None, as_json: bool) -
                     if console.is_terminal:
                         live.update(shown, refresh=True)
                     else:
-                        console.print(shown)
+                        output_console().print(shown)
                 before, looks = now, looks + 1
                 if count is not None and looks >= count:
                     return
