@@ -74,8 +74,10 @@ async def run_lifecycle(
     try:
         await steps.take(Phase.FRESH, "create pool", _nothing)
         names = await _import(rig, snapshotter, steps)
+        # The chain id of an image without layers is empty, as is the parent of its container's snapshot.
+        parent = names[-1] if names else ""
         mounts = await steps.take(
-            Phase.RUN, f"prepare {CONTAINER_KEY}", partial(snapshotter.prepare, CONTAINER_KEY, names[-1])
+            Phase.RUN, f"prepare {CONTAINER_KEY}", partial(snapshotter.prepare, CONTAINER_KEY, parent)
         )
         await steps.take(Phase.RUN, "run container", partial(rig.workload.run_container, mounts))
         await steps.take(

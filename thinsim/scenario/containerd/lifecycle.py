@@ -76,7 +76,10 @@ async def run_containerd_lifecycle(
         await take(
             Phase.IMPORT,
             "ctr images import",
-            partial(containerd.ctr, "images", "import", *option, image),
+            # Without a name in the archive containerd keeps no image, unless its digest may be one.
+            partial(
+                containerd.ctr, "images", "import", "--digests", "--skip-digest-for-named", *option, image
+            ),
         )
         name = await _imported(containerd)
         rootfs = directory / "state/io.containerd.runtime.v2.task/default" / _CONTAINER / "rootfs"
