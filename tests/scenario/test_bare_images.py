@@ -58,17 +58,6 @@ def test_a_container_of_an_image_without_name_and_layers_runs_and_gives_all_back
     image = bare_image(tmp_path / "bare.tar")
     words = ["reproduce", "--image", image, "--rig", "emulated", "--subject", subject, "--setting", "on"]
     words += ["--container-mb", "1", "--json", "-", "--dir", tmp_path]
-        "--subject",
-        subject,
-        "--setting",
-        "on",
-        "--container-mb",
-        "1",
-        "--json",
-        "-",
-        "--dir",
-        tmp_path,
-    ]
     done = subprocess.run(
         [sys.executable, "-m", "thinsim", *map(str, words)],
         capture_output=True,
