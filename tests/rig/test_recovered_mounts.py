@@ -12,6 +12,7 @@ from recovered_run import give_back
 from fuse_backing.mounts import mount_on
 from thinsim.rig import unmounting
 from thinsim.rig.journal import Journal, Kind
+from thinsim.rig.recovery import recover_abandoned
 
 
 @pytest.fixture
@@ -29,6 +30,25 @@ def test_a_mount_is_unmounted_and_its_directory_removed(journal: Journal, mounte
     journal.begin(Kind.MOUNT, target=mounted, fs_type="tmpfs")
     assert give_back(journal) == ([], [f"unmounting {mounted}"])
     assert not mounted.exists()
+
+
+@pytest.mark.rig
+@pytest.mark.parametrize("last", ["inner", "outer"])
+def test_a_run_within_the_directory_of_another_is_given_back_first(
+    journal: Journal, mounted: Path, last: str
+) -> None:
+    journal.begin(Kind.DIRECTORY, path=mounted.parent / "target")
+    inner = Journal.create()
+    inner.begin(Kind.MOUNT, target=mounted, fs_type="tmpfs")
+    for each, written in ((journal, last == "outer"), (inner, last == "inner")):
+        each.path.write_text(each.path.read_text().replace('"started": ', '"started": 1'))
+        os.utime(each.path, (1000 + written, 1000 + written))
+    begun: list[Path] = []
+    assert recover_abandoned(lambda _: None, lambda run: begun.append(run.path)) == []
+    assert begun == ([inner.path, journal.path] if last == "inner" else [journal.path, inner.path])
+    assert not mounted.exists()
+    assert not journal.path.exists()
+    assert not inner.path.exists()
 
 
 @pytest.mark.rig

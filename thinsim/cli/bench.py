@@ -10,8 +10,9 @@ from thinsim.cli.interruptible import run
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.statuses import BROKEN
 from thinsim.report.document import Report, report_of
+from thinsim.rig.journal import JournalContent
 from thinsim.rig.probes import Choice, probe_machine
-from thinsim.rig.recovery import abandoned_runs, recover
+from thinsim.rig.recovery import recover_abandoned
 from thinsim.scenario.file.in_guest import run_scenario_in_guest
 from thinsim.scenario.file.library import FoundScenario
 from thinsim.scenario.file.rigs import choose_scenario_rig
@@ -22,10 +23,12 @@ from thinsim.vm.probe import probe_vm
 
 def clean_up_after_killed_runs(notes: Console) -> None:
     """Give back what killed runs left, told to *notes*."""
-    for abandoned in abandoned_runs():
-        notes.print(f"cleaning up after a run that was killed ({abandoned.path.name})", highlight=False)
-        for problem in recover(abandoned, lambda text: notes.print(f"  {text}", highlight=False)):
-            notes.print(f"  could not clean up: {problem}", highlight=False, markup=False)
+
+    def begins(run: JournalContent) -> None:
+        notes.print(f"cleaning up after a run that was killed ({run.path.name})", highlight=False)
+
+    for problem in recover_abandoned(lambda text: notes.print(f"  {text}", highlight=False), begins):
+        notes.print(f"  could not clean up: {problem}", highlight=False, markup=False)
 
 
 def rig_for_scenarios(wanted: str, directory: Path | None, notes: Console) -> Choice:

@@ -16,7 +16,7 @@ from thinsim.errors import EnvironmentLacksError
 from thinsim.rig.findings import Finding
 from thinsim.rig.journal import JournalContent, all_journals
 from thinsim.rig.probes import choose_rig, probe_machine
-from thinsim.rig.recovery import recover
+from thinsim.rig.recovery import recover_abandoned
 from thinsim.vm.probe import probe_vm
 
 
@@ -39,9 +39,7 @@ def doctor(clean: bool, directory: Path | None, as_json: bool) -> int:
     problems: list[str] = []
     acts: list[str] = []
     if clean:
-        for run in all_journals():
-            if run.is_abandoned:
-                problems += recover(run, acts.append)
+        problems += recover_abandoned(acts.append)
         problems += _clear_dead_stores(acts)
     findings = [*probe_machine(directory or Path(tempfile.gettempdir())), *probe_vm()]
     try:

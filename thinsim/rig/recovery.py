@@ -42,9 +42,24 @@ _ROUNDS = 4
 Report = Callable[[str], None]
 
 
-def abandoned_runs() -> list[JournalContent]:
-    """Return the runs whose owner is gone."""
-    return [journal for journal in all_journals() if journal.is_abandoned]
+def _nobody(run: JournalContent) -> None: ...
+
+
+def recover_abandoned(report: Report, begins: Callable[[JournalContent], None] = _nobody) -> list[str]:
+    """Give back what all runs have left whose owner is gone; return what could not be, in words.
+
+    Last begun first: a benchmark's directory holds the mounts of its runs, each with its own journal. What
+    could not be given back is tried again as long as something else was. *begins* is told of each run.
+    """
+    runs = [journal for journal in reversed(all_journals()) if journal.is_abandoned]
+    for run in runs:
+        begins(run)
+    while True:
+        problems = [recover(run, report) for run in runs]
+        left = [run for run, of_it in zip(runs, problems, strict=True) if of_it]
+        if len(left) in (0, len(runs)):
+            return [problem for of_it in problems for problem in of_it]
+        runs = left
 
 
 def recover(run: JournalContent, report: Report) -> list[str]:

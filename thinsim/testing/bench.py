@@ -19,7 +19,7 @@ from thinsim.errors import InvalidValueError
 from thinsim.measure.attribution import Leak
 from thinsim.rig.interface import ScenarioRig
 from thinsim.rig.probes import probe_machine
-from thinsim.rig.recovery import abandoned_runs, recover
+from thinsim.rig.recovery import recover_abandoned
 from thinsim.rig.working_directory import working_directory
 from thinsim.scenario.file.document import OWN_KEYS, Pool
 from thinsim.scenario.file.rigs import RIGS, choose_scenario_rig, stand_up
@@ -239,8 +239,7 @@ def bench_portal(
     shape_of: Callable[[str], Any] = _pool(pool).shape
     if rig not in ("auto", *RIGS):
         raise InvalidValueError(f"there is no rig {rig!r}; there are auto, {', '.join(RIGS)}")
-    for abandoned in abandoned_runs():
-        recover(abandoned, _Silent().say)
+    recover_abandoned(_Silent().say)
     chosen = choose_scenario_rig(rig, probe_machine(directory)).rig
 
     @asynccontextmanager

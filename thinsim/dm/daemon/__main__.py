@@ -25,7 +25,7 @@ from thinsim.dm.runner import on_thread
 from thinsim.dm.standing.registry import Registry, restore
 from thinsim.errors import ThinsimError
 from thinsim.rig.journal import Journal, Kind
-from thinsim.rig.recovery import abandoned_runs, recover
+from thinsim.rig.recovery import recover_abandoned
 
 log = logging.getLogger("thinsim.dm.daemon")
 
@@ -102,9 +102,8 @@ async def _serve(arguments: argparse.Namespace, registry: Registry | None, journ
 
 async def _own_journal() -> Journal:
     """Start a journal of this process's own, once what killed ones before it left is given back."""
-    for abandoned in abandoned_runs():
-        for problem in await trio.to_thread.run_sync(recover, abandoned, log.info):
-            log.warning("left by a killed process: %s", problem)
+    for problem in await trio.to_thread.run_sync(recover_abandoned, log.info):
+        log.warning("left by a killed process: %s", problem)
     return Journal.create()
 
 

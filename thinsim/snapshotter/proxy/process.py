@@ -11,7 +11,7 @@ import trio
 from thinsim.dm.interface import DeviceMapper
 from thinsim.rig.journal import Journal
 from thinsim.rig.mounts import RecordedMounter
-from thinsim.rig.recovery import abandoned_runs, recover
+from thinsim.rig.recovery import recover_abandoned
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.events import DeviceEvent
 from thinsim.snapshotter.host import LinuxHost
@@ -69,9 +69,8 @@ async def _journal(given: Journal | None) -> AsyncIterator[Journal]:
     if given is not None:
         yield given
         return
-    for abandoned in abandoned_runs():
-        for problem in await trio.to_thread.run_sync(recover, abandoned, log.info):
-            log.warning("left by a killed process: %s", problem)
+    for problem in await trio.to_thread.run_sync(recover_abandoned, log.info):
+        log.warning("left by a killed process: %s", problem)
     journal = Journal.create()
     yield journal
     journal.close()
