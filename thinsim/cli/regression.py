@@ -15,6 +15,7 @@ from thinsim.cli.bench import clean_up_after_killed_runs, rig_for_scenarios, run
 from thinsim.cli.name_completion import scenario_names
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.output_path import OutputPath
+from thinsim.cli.rig_option import rig_option
 from thinsim.cli.size import SIZE, UNITS
 from thinsim.cli.statuses import BROKEN, LEAKED, SLOWER
 from thinsim.errors import BenchError, InvalidValueError, ThinsimError
@@ -30,13 +31,7 @@ from thinsim.scenario.guest_work import RIG as VM
 from thinsim.vm.guest_script import SCRATCH
 
 _STATUSES = {ChangeKind.LEAK: LEAKED, ChangeKind.BROKEN: BROKEN, ChangeKind.SLOWER: SLOWER}
-_RIG = click.option(
-    "--rig",
-    type=click.Choice(["auto", *RIGS, VM]),
-    default="auto",
-    show_default=True,
-    help="What the pool stands on; auto: the most real that this machine has (thinsim doctor).",
-)
+_RIG = rig_option([*RIGS, VM])
 _ROUNDS = click.option(
     "--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often each is run."
 )

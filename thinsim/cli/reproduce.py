@@ -12,6 +12,7 @@ from thinsim.cli.interruptible import run
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.progress import TerminalProgress
+from thinsim.cli.rig_option import rig_option
 from thinsim.cli.size import SIZE, UNITS
 from thinsim.cli.statuses import LEAKED
 from thinsim.report.reproduction_json import to_json
@@ -51,13 +52,7 @@ from thinsim.vm.probe import probe_vm
     help="Whose snapshotter: thinsim's own core, the unmodified containerd of this machine, or proxy: that "
     "containerd with thinsim's core as its snapshotter.",
 )
-@click.option(
-    "--rig",
-    type=click.Choice(["auto", *RIGS]),
-    default="auto",
-    show_default=True,
-    help="What the pool stands on; auto: the most real that this machine has (thinsim doctor).",
-)
+@rig_option(RIGS)
 @click.option(
     "--setup",
     type=click.Choice(SETUPS),

@@ -14,6 +14,7 @@ from thinsim.cli.expected_trouble import warnings_unsaid
 from thinsim.cli.interruptible import run
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.progress import TerminalProgress
+from thinsim.cli.rig_option import rig_option
 from thinsim.rig.working_directory import working_directory
 from thinsim.scenario.file.rigs import RIGS
 from thinsim.scenario.leaks import FAULTS, Fault, Outcome, Row, measure
@@ -27,13 +28,7 @@ from thinsim.scenario.leaks import FAULTS, Fault, Outcome, Row, measure
     type=click.Choice([fault.letter for fault in FAULTS]),
     help="Measure this fault only; may be repeated.",
 )
-@click.option(
-    "--rig",
-    type=click.Choice(["auto", *RIGS]),
-    default="auto",
-    show_default=True,
-    help="What the pool stands on; auto: the most real that this machine has (thinsim doctor).",
-)
+@rig_option(RIGS)
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where the pools' files go.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def leaks(letters: tuple[str, ...], rig: str, directory: Path | None, as_json: bool) -> int:
