@@ -1,0 +1,19 @@
+"""The option that says what a pool stands on."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def rig_option(rigs: Sequence[str]) -> Callable[[_Command], _Command]:
+    """Add ``--rig``: ``auto``, the default, or one of *rigs*."""
+    return click.option(
+        "--rig",
+        type=click.Choice(["auto", *rigs]),
+        default="auto",
+        show_default=True,
+        help="What the pool stands on; auto: the most real that this machine has (thinsim doctor).",
+    )
