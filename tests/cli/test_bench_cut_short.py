@@ -38,14 +38,19 @@ def test_the_rounds_before_a_failure_are_kept(fails_at: list[int], tmp_path: Pat
     assert isinstance(done.exception, BenchError)
     why = "round 2, process/core/off, pool 2 GiB, image 100 MiB, container 100 MiB: pool: create thin"
     assert str(done.exception).startswith(why)
-    assert "1 whole round before, of 3" in str(done.exception)
+    assert "the figures are of 1 round before, of 3 asked for" in str(done.exception)
     assert "One round after 0 to warm up" in done.stdout
     found = json.loads(written.read_text())
     assert found["rounds"] == 1
     assert found["cut_short"].startswith(why)
     compared = CliRunner().invoke(compare, [str(written), str(written)])
     assert compared.exit_code == 0
-    assert f"{written} was cut short after 1 round: {why}" in compared.stderr
+    assert f"A was cut short after 1 round: {why}" in " ".join(compared.stdout.split())
+    compared = CliRunner().invoke(compare, [str(written), str(written), "--json", "-"])
+    assert [text[:19] for text in json.loads(compared.stdout)["cut_short"]] == [
+        "A was cut short aft",
+        "B was cut short aft",
+    ]
 
 
 def test_without_a_whole_round_there_is_nothing_to_show(fails_at: list[int], tmp_path: Path) -> None:

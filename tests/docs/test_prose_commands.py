@@ -24,7 +24,7 @@ UNSHOWN = (
     Unshown("make lint", "a step of the gate", ".ci/run"),
     Unshown("make docs", "a step of the gate", ".ci/run"),
     Unshown("make check-dist", "runs with the workflow", "tests/docs/test_workflow_whole.py"),
-    Unshown("python -m thinsim.dm.daemon", "a process's name", "tests/conftest.py"),
+    Unshown("python -m thinsim.dm.daemon", "a process's name", "tests/machine_state.py"),
     Unshown("python -m pytest", "in examples/image-store", "tests/plugin/test_example_project.py"),
     Unshown("thinsim --help", "no command", "tests/cli/test_scenario_commands.py"),
     Unshown("make documents-nightly", "is what runs the others that are not run with their page"),

@@ -56,6 +56,8 @@ class Comparison(BaseModel):
     only_second: list[str]
     """Those that B alone has."""
     environments_differ: list[str]
+    cut_short: list[str] = []
+    """Which of the two has fewer rounds than were asked for, and why."""
 
 
 def compare(first: Benchmark, second: Benchmark) -> Comparison:
@@ -65,6 +67,11 @@ def compare(first: Benchmark, second: Benchmark) -> Comparison:
         only_first=missing(first, second),
         only_second=missing(second, first),
         environments_differ=differences(first, second),
+        cut_short=[
+            f"{name} was cut short after {each.rounds_text}: {each.cut_short}"
+            for name, each in (("A", first), ("B", second))
+            if each.cut_short is not None
+        ],
     )
 
 

@@ -68,6 +68,11 @@ class Benchmark(_Table):
             seen.add(name)
         return self
 
+    @property
+    def rounds_text(self) -> str:
+        """How many rounds, in words: ``1 round``, ``5 rounds``."""
+        return f"{self.rounds} round{'s' if self.rounds > 1 else ''}"
+
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read a document; InvalidValueError names the file and what is wrong, ``OSError`` for the file."""

@@ -47,6 +47,8 @@ def print_comparison(console: Console, found: Comparison) -> None:
     for name, only in (("A", found.only_first), ("B", found.only_second)):
         for each in only:
             _say(console, f"not compared, {name} alone has it: {each}")
+    for text in found.cut_short:
+        _say(console, text)
     for difference in found.environments_differ:
         _say(console, f"the environments differ in {difference}")
     _say(

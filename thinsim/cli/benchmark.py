@@ -135,8 +135,7 @@ def bench(
         draw(compared, f"ratios to {document.contenders[0]}", plot)
     if document.cut_short is not None:
         raise BenchError(
-            f"{document.cut_short} (the figures are those of the {_rounds(document, 'whole round')} before, "
-            f"of {rounds})"
+            f"{document.cut_short} (the figures are of {document.rounds_text} before, of {rounds} asked for)"
         )
 
 
@@ -179,13 +178,7 @@ def _refuse_recorded(contenders: Sequence[Contender]) -> None:
 def compare(first: Path, second: Path, json_path: Path | None, plot: Path | None) -> None:
     """Compare what thinsim bench --json wrote, A before and B after: ratios and how sure they are."""
     draw = None if plot is None else _drawing(plot)
-    documents = {path: Benchmark.read(path) for path in (first, second)}
-    for path, document in documents.items():
-        if document.cut_short is not None:
-            notes = notes_console()
-            what = f"{path} was cut short after {_rounds(document, 'round')}: {document.cut_short}"
-            notes.print(what, highlight=False, soft_wrap=True)
-    found = comparison.compare(documents[first], documents[second])
+    found = comparison.compare(Benchmark.read(first), Benchmark.read(second))
     if not found.compared:
         each_has = "; ".join(
             f"{path} alone has {' and '.join(only) or 'nothing'}"
@@ -201,10 +194,6 @@ def compare(first: Path, second: Path, json_path: Path | None, plot: Path | None
         print_comparison(output_console(), found)
     if draw is not None and plot is not None:
         draw(found.compared, f"{second} to {first}", plot)
-
-
-def _rounds(document: Benchmark, name: str) -> str:
-    return f"{document.rounds} {name}{'s' if document.rounds > 1 else ''}"
 
 
 def _drawing(path: Path) -> Callable[[Sequence[Compared], str, Path], None]:
