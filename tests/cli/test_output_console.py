@@ -1,5 +1,8 @@
 """Where output goes: lines that are to be copied are whole, and a pipe gets no padding."""
 
+import subprocess
+import sys
+
 import pytest
 from rich.table import Table
 
@@ -14,6 +17,17 @@ def test_a_table_in_a_pipe_has_no_blanks_at_the_ends_of_its_lines(capsys: pytest
     printed = capsys.readouterr().out.splitlines()
     assert printed[1].split() == ["a", "stands"]
     assert [line for line in printed if line != line.rstrip()] == []
+
+
+def test_a_command_whose_output_nobody_wants_works_all_the_same() -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m thinsim scenarios list >&-"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_path_on_standard_error_is_not_broken(

@@ -16,7 +16,7 @@ def output_console() -> Console:
     Names and paths of users are shown as they are: square brackets in them are no markup.
     """
     console = Console(markup=False)
-    if console.is_terminal:
+    if console.is_terminal or sys.stdout is None:  # closed when the command was started
         return console
     return Console(file=cast(TextIO, _Trimmed(sys.stdout)), width=_UNBOUNDED_WIDTH, markup=False)
 
