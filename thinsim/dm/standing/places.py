@@ -58,9 +58,22 @@ class Places:
         return self.state / "devices.json"
 
     def make(self) -> None:
-        """Make the directories, mode 0700; but for the mount point, which a killed daemon may still cover."""
-        for directory in (self.runtime, self.state, self.programs):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make the directories, mode 0700; but for the mount point, which a killed daemon may still cover.
+
+        EnvironmentLacksError names one that can't be made and the variable that puts it elsewhere.
+        """
+        for directory, variable in (
+            (self.runtime, "THINSIM_RUNTIME_DIR"),
+            (self.state, "THINSIM_STATE_DIR"),
+            (self.programs, "THINSIM_RUNTIME_DIR"),
+        ):
+            try:
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise EnvironmentLacksError(
+                    f"the emulated device-mapper has no place for its files: {directory}: {error.strerror}; "
+                    f"set {variable} to a directory that can be written"
+                ) from error
 
 
 def preloaded_library() -> Path:
