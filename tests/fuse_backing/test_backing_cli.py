@@ -49,6 +49,7 @@ def refused(*arguments: object, status: int = 1) -> str:
 
 
 @pytest.mark.rig
+@pytest.mark.alone
 @pytest.mark.usefixtures("leave_nothing_in_runtime_directory")
 def test_a_store_is_mounted_asked_and_unmounted(places: tuple[Path, Path]) -> None:
     directory, mountpoint = places
