@@ -35,7 +35,7 @@ def _cases() -> Iterator[tuple[str, str, float]]:
                     yield phase, victim, round(chance.uniform(0, most), 3)
         return
     for number, phase in enumerate(PHASES):
-        for victim in VICTIMS[number % 2 :: 2]:
+        for victim in VICTIMS[number % 3 :: 3]:
             yield phase, victim, round(chance.choice((0, 0.05, 0.2)), 3)
 
 
