@@ -13,6 +13,7 @@ from turns import turn
 from thinsim.rig.probes import probe_machine
 
 _FOUND = pytest.StashKey[MachineState]()
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 _LEFT = pytest.StashKey[list[str]]()
 
 
@@ -44,6 +45,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     factory: pytest.TempPathFactory = item.config._tmp_path_factory  # type: ignore[attr-defined]
     with turn(factory.getbasetemp().parent, alone=item.get_closest_marker("alone") is not None):
         return (yield)
+
+
+@pytest.fixture(autouse=True)
+def _signals_are_left_as_found() -> Iterator[None]:
+    """What a test leaves ignored, every process that later tests start would ignore, too."""
+    before = [signal.getsignal(number) for number in _ENDING]
+    yield
+    assert [signal.getsignal(number) for number in _ENDING] == before
 
 
 @pytest.fixture(scope="session", autouse=True)

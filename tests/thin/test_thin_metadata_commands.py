@@ -1,26 +1,23 @@
 """``thinsim metadata``: what it prints, its exit statuses, and that it never writes."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from ram_pool import RamPool
 
-from thinsim.cli.main import main
+from thinsim.cli.main import status_of
 
 Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
     def run(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["thinsim", "metadata", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
+        status = status_of(["metadata", *map(str, arguments)])
         out, err = capsys.readouterr()
-        return int(caught.value.code or 0), out, err
+        return status, out, err
 
     return run
 
