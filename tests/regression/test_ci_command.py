@@ -102,6 +102,43 @@ def test_a_scenario_that_can_not_run_to_its_end_is_an_error_on_the_page_of_the_j
     assert "remove gone" in error.get("message", "")
 
 
+def test_a_scenario_that_can_not_run_does_not_keep_the_others_from_it(
+    invoke: Invoke, scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(SCENARIO)
+    stored, summary, cases, now = (tmp_path / name for name in ("b.json", "s.md", "junit.xml", "now.json"))
+    invoke("baseline", "save", scenario, other, "-o", stored)
+    capsys.readouterr()
+    scenario.write_text(SCENARIO.replace('"remove", key = "container"', '"remove", key = "gone"'))
+    with pytest.raises(BenchError, match=r"exit\.toml could not run: .*remove gone"):
+        invoke(
+            *("ci", "--baseline", stored, "--speed-tolerance", "100"),
+            *("--markdown", summary, "--junit", cases, "--json", now),
+        )
+    out, err = capsys.readouterr()
+    assert f"ok   {other} on process: as it is leaks 0\n" in out
+    assert f"FAIL {scenario} could not run: " in out
+    assert err.count(f"of 2: {scenario}\n") == 1
+    assert "### thinsim: 1 could not run\n" in summary.read_text()
+    assert f"| {other} | as it is | process |" in summary.read_text()
+    assert f"- **error**: {scenario}: " in summary.read_text()
+    suites = ElementTree.parse(cases).getroot()
+    counts = [(each.get("name"), each.get("errors"), each.get("failures")) for each in suites]
+    assert counts == [(str(other), "0", "0"), (str(scenario), "1", "0")]
+    assert [each["name"] for each in json.loads(now.read_text())["scenarios"]] == [str(other)]
+
+
+def test_a_baseline_is_not_stored_of_some_scenarios_alone(
+    invoke: Invoke, scenario: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(SCENARIO.replace('"remove", key = "container"', '"remove", key = "gone"'))
+    with pytest.raises(BenchError, match=r"other\.toml could not run: .*remove gone"):
+        invoke("baseline", "save", scenario, other, "-o", tmp_path / "b.json")
+    assert not (tmp_path / "b.json").exists()
+
+
 @pytest.mark.parametrize("wrong", [["--speed-tolerance", "nan"], ["--junit", "-"]])
 def test_an_option_that_would_say_nothing_is_refused_before_the_work(
     tmp_path: Path, wrong: list[str], capsys: pytest.CaptureFixture[str]

@@ -1,6 +1,6 @@
 """A comparison as Markdown, for the summary page of a CI job."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from thinsim.regression.baseline import VariantBaseline
 from thinsim.regression.comparison import ChangeKind, Comparison, speed_ratio
@@ -13,22 +13,39 @@ def markdown(
     tolerance: float,
     leak_tolerance: int = 0,
     differences: Sequence[str] = (),
+    failed: Mapping[str, str] | None = None,
 ) -> str:
-    """Return a table of all variants, then every change, and how the environment differs from then."""
-    return "\n".join(_lines(comparisons, tolerance, leak_tolerance, differences)) + "\n"
+    """Return a table of all variants, then every change, and how the environment differs from then.
+
+    *failed* has, by name, why a scenario could not run.
+    """
+    if not comparisons:
+        return could_not_run(failed or {})
+    return "\n".join(_lines(comparisons, tolerance, leak_tolerance, differences, failed or {})) + "\n"
 
 
-def could_not_run(scenario: str, why: str) -> str:
-    """Return the summary of a comparison that there is none of, since *scenario* could not run."""
-    return f"### thinsim: nothing was compared\n\n- **error**: {_cell(scenario)}: {_cell(why)}\n"
+def could_not_run(failed: Mapping[str, str]) -> str:
+    """Return the summary of a comparison that there is none of, with the reasons."""
+    return "\n".join(["### thinsim: nothing was compared", "", *_errors(failed)]) + "\n"
+
+
+def _errors(failed: Mapping[str, str]) -> Iterator[str]:
+    return (f"- **error**: {_cell(name)}: {_cell(why)}" for name, why in failed.items())
 
 
 def _lines(
-    comparisons: Sequence[Comparison], tolerance: float, leak_tolerance: int, differences: Sequence[str]
+    comparisons: Sequence[Comparison],
+    tolerance: float,
+    leak_tolerance: int,
+    differences: Sequence[str],
+    failed: Mapping[str, str],
 ) -> Iterator[str]:
     failures = [change for each in comparisons for change in each.failures]
-    plural = "s" if len(failures) > 1 else ""
-    yield "### thinsim: " + (f"{len(failures)} regression{plural}" if failures else "no regression")
+    verdicts = [f"{len(failed)} could not run"] if failed else []
+    if failures or not failed:
+        plural = "s" if len(failures) > 1 else ""
+        verdicts.append(f"{len(failures)} regression{plural}" if failures else "no regression")
+    yield "### thinsim: " + ", ".join(verdicts)
     yield ""
     yield "| scenario | variant | rig | leaked | baseline | discard cost against baseline | |"
     yield "|---|---|---|--:|--:|--:|---|"
@@ -46,8 +63,9 @@ def _lines(
         leaks += f" where nothing leaked, else with a tolerance of {format_size(leak_tolerance)}"
     yield f"Leaks are compared {leaks}; discard costs with a tolerance of {tolerance:g}."
     changes = [change for each in comparisons for change in each.changes]
-    if changes or differences:
+    if changes or differences or failed:
         yield ""
+    yield from _errors(failed)
     for change in changes:
         mark = "**" if change.kind in (ChangeKind.LEAK, ChangeKind.BROKEN, ChangeKind.SLOWER) else ""
         where = _cell(" / ".join(filter(None, (change.scenario, change.variant))))
