@@ -109,7 +109,7 @@ def test_leaks_and_asserts_have_exit_statuses_of_their_own(thinsim: Thinsim, tmp
             "thinsim vm run --share . -- thinsim",
         ),
         (["nonsense"], 2, "No such command 'nonsense'"),
-        (["scenario"], 2, "No such command 'scenario'. Did you mean 'scenarios'?"),
+        (["scenario"], 2, "No such command 'scenario'; did you mean scenarios?"),
     ],
 )
 def test_a_mistake_is_explained_without_a_traceback(

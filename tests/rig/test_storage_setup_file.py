@@ -50,7 +50,7 @@ def test_what_is_not_carried_out_is_named_with_the_reason() -> None:
     ("line", "text"),
     [
         ("VG = containerd", "line 4: 'VG' is no assignment (KEY=VALUE, no blank around =)"),
-        ("CONTAINER_TINPOOL=x", "line 4: unknown key CONTAINER_TINPOOL (CONTAINER_THINPOOL?)"),
+        ("CONTAINER_TINPOOL=x", "line 4: unknown key CONTAINER_TINPOOL; did you mean CONTAINER_THINPOOL?"),
         ("ANYTHING=x", "line 4: unknown key ANYTHING"),
         ("VG=$NAME", "line 4: VG=$NAME: a shell would expand that; write the value itself"),
         ('VG="containerd', 'line 4: no closing quotation: VG="containerd'),
@@ -82,7 +82,7 @@ def test_what_is_wrong_is_said_precisely(line: str, text: str) -> None:
 
 def test_every_problem_is_named_at_once() -> None:
     assert complaint("DEVS=/dev/sdf\nVGS=containerd\nCHUNK_SIZE=1s\n") == (
-        "the file: line 2: unknown key VGS (VG?); VG is required: the name of the volume group; "
+        "the file: line 2: unknown key VGS; did you mean VG?; VG is required: the name of the volume group; "
         "CONTAINER_THINPOOL is required: the name of the thin pool; "
         "CHUNK_SIZE=1s: a multiple of 64K from 64K to 1G"
     )

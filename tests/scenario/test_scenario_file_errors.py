@@ -76,6 +76,11 @@ def test_a_problem_of_a_step_is_told_with_its_line_and_key(step: str, complaint:
     ("key", "value", "complaint"),
     [
         ("pool", "low_water_blocks = -1", "must be 0 or more, not -1"),
+        (
+            "pool",
+            f"low_water_blocks = {1 << 64}",
+            "must be 18446744073709551615 or less, not 18446744073709551616",
+        ),
         ("pool", "low_water_blocks = 1.5", "must be a whole number, not 1.5"),
         ("pool", 'features = ["skip_zeroing"]', "must be 'skip_block_zeroing', 'ignore_discard', "),
         ("pool", 'features = "read_only"', "must be an array, not 'read_only'"),
@@ -87,7 +92,7 @@ def test_a_problem_of_a_step_is_told_with_its_line_and_key(step: str, complaint:
         ("retry", "tries = true", "must be a whole number, not true"),
         ("retry", "interval = nan", "must be a finite number, not nan"),
         ("retry", "interval = 1979-05-27", "must be a number, not 1979-05-27"),
-        ("snapshotter", 'fs_typ = "xfs"', "unknown key 'fs_typ'"),
+        ("snapshotter", 'fs_typ = "xfs"', "unknown key 'fs_typ'; did you mean fs_type?"),
     ],
 )
 def test_a_table_s_value_that_can_not_be_is_told_before_anything_starts(
@@ -117,7 +122,10 @@ def test_a_table_s_value_that_can_not_be_is_told_before_anything_starts(
         ("[[phase]]\nname = 'one'\nstep = []", "phase[1].step: unknown key; did you mean steps?"),
         ("phase = 'one'", "phase: must be an array, not 'one'"),
         ("titel = 'x'", "titel: unknown key; did you mean title?"),
-        ("rig = 'emulate'", "rig: must be 'auto', 'emulated', 'process', 'kernel' or 'vm', not 'emulate'"),
+        (
+            "rig = 'emulate'",
+            "rig: must be 'auto', 'emulated', 'process', 'kernel' or 'vm', not 'emulate'; did you mean",
+        ),
     ],
 )
 def test_a_mistake_of_shape_is_told_in_the_words_of_toml(text: str, complaint: str) -> None:
@@ -215,6 +223,23 @@ def test_a_problem_elsewhere_is_told_with_its_line_and_key(text: str, line: int,
 def test_all_problems_are_told_at_once() -> None:
     found = problems(with_steps('do = "jump"', 'do = "remove"', 'do = "write", key = "a", size = "x"'))
     assert [problem.split(": ")[0] for problem in found] == ["f.toml:5", "f.toml:6", "f.toml:7"]
+
+
+def test_every_image_of_a_repeated_import_must_be_there(tmp_path: Path) -> None:
+    (tmp_path / "app-1.tar").touch()
+    file = tmp_path / "f.toml"
+    file.write_text(
+        HEAD
+        + '[[phase]]\nname = "one"\nrepeat = 3\nsteps = [\n'
+        + '{ do = "import", name = "app-{n}", image = "app-{n}.tar" },\n]\n'
+    )
+    with pytest.raises(InvalidScenarioError) as caught:
+        load(file)
+    (problem,) = caught.value.problems
+    assert problem == f"{file}:6: phase[1].steps[1].image: there is no {tmp_path / 'app-2.tar'}"
+    for number in (2, 3):
+        (tmp_path / f"app-{number}.tar").touch()
+    load(file)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_loading_lists_unknown_mistyped_and_missing_together(tmp_path: Path) -> 
     with pytest.raises(InvalidConfigError) as caught:
         Config.load(file)
     unknown, pool, removal, root, size = caught.value.problems
-    assert unknown == "unknown key 'discard'"
+    assert unknown == "unknown key 'discard'; did you mean discard_step?"
     assert pool == "pool_name must be a string, not 3"
     assert removal == "async_remove must be true or false, not 'yes'"
     assert root == "root_path is required"

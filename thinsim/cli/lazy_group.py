@@ -1,11 +1,12 @@
 """A click group whose commands are imported when they are called; its help is from a table."""
 
-import difflib
 import importlib
 from collections.abc import Mapping
 from typing import Any
 
 import click
+
+from thinsim.did_you_mean import did_you_mean
 
 
 class LazyGroup(click.Group):
@@ -34,9 +35,9 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As a group does; of a command that there is not, the nearest is told."""
-        near = difflib.get_close_matches(args[0], self._lazy, 1)
+        near = did_you_mean(args[0], self._lazy)
         if args[0] not in self._lazy and near and not args[0].startswith("-"):
-            ctx.fail(f"No such command {args[0]!r}. Did you mean {near[0]!r}?")
+            ctx.fail(f"No such command {args[0]!r}{near}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
+from thinsim.did_you_mean import did_you_mean
 from thinsim.errors import InvalidValueError
 from thinsim.snapshotter.errors import InvalidConfigError
 from thinsim.units import SECTOR_SIZE, Bytes, parse_size
@@ -117,7 +118,11 @@ class Config:
     def from_table(cls, table: Mapping[str, object], source: str = "devmapper configuration") -> Self:
         """Make a valid configuration of parsed TOML. InvalidConfigError lists every problem."""
         known = {field.name: field.type for field in fields(cls)}
-        problems = [f"unknown key {key!r}" for key in table if key not in known and key != "profile"]
+        problems = [
+            f"unknown key {key!r}{did_you_mean(key, [*known, 'profile'])}"
+            for key in table
+            if key not in known and key != "profile"
+        ]
         values: dict[str, Any] = {"root_path": Path(), "pool_name": "", "base_image_size": ""}
         profile = table.get("profile", "containerd")
         if isinstance(profile, str) and profile in PROFILES:

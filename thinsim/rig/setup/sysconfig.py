@@ -4,7 +4,6 @@ Keys and defaults are those of container-storage-setup 0.11 (container-storage-s
 has a shell read the file; here it is assignments alone, so that reading one runs nothing.
 """
 
-import difflib
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from thinsim.did_you_mean import did_you_mean
 from thinsim.errors import InvalidValueError
 from thinsim.units import Bytes
 
@@ -169,8 +169,7 @@ def _assignments(line: str) -> dict[str, str]:
         if not equals or not _KEY.fullmatch(key):
             raise InvalidValueError(f"{word!r} is no assignment (KEY=VALUE, no blank around =)")
         if key not in _KNOWN:
-            near = difflib.get_close_matches(key, _KNOWN, 1)
-            raise InvalidValueError(f"unknown key {key}{f' ({near[0]}?)' if near else ''}")
+            raise InvalidValueError(f"unknown key {key}{did_you_mean(key, _KNOWN)}")
         if "$" in value or "`" in value:
             raise InvalidValueError(f"{key}={value}: a shell would expand that; write the value itself")
         found[key] = value

@@ -1,12 +1,13 @@
 """What is wrong with the shape of a scenario file: pydantic's findings in the words of TOML."""
 
-import difflib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
+from thinsim.did_you_mean import did_you_mean
 from thinsim.scenario.file.document import Phase, Pool, Retry, Scenario, Variant
 from thinsim.scenario.file.steps import STEPS
 from thinsim.scenario.file.values import Limits
@@ -37,19 +38,23 @@ def problem(document: Mapping[str, Any], error: Mapping[str, Any]) -> Problem:
         case "missing":
             return place, "is missing"
         case "extra_forbidden":
-            return place, "unknown key" + _near(str(place[-1]), _known_keys(document, place))
+            return place, "unknown key" + did_you_mean(str(place[-1]), _known_keys(document, place))
         case "union_tag_not_found":
             return [*place, "do"], "is missing: it says what the step does"
         case "union_tag_invalid":
             return [*place, "do"], _one_of("there is no step", error["ctx"]["tag"], list(STEPS))
         case "literal_error":
-            return place, f"must be {error['ctx']['expected']}, not {toml(value)}"
+            expected = error["ctx"]["expected"]
+            known = re.findall("'([^']*)'", expected)
+            return place, f"must be {expected}, not {toml(value)}{did_you_mean(str(value), known)}"
         case "string_too_short" | "too_short":
             return place, "must not be empty"
         case "too_long":
             return place, f"must have {error['ctx']['max_length']} entries at most"
         case "greater_than_equal":
             return place, f"must be {error['ctx']['ge']:g} or more, not {toml(value)}"
+        case "less_than_equal":
+            return place, f"must be {error['ctx']['le']} or less, not {toml(value)}"
         case "value_error":
             return place, str(error["ctx"]["error"])
     return place, f"must be {_TYPES[kind]}{_brackets(place, value) or f', not {toml(value)}'}"
@@ -112,9 +117,4 @@ def _known_keys(document: Mapping[str, Any], place: Place) -> list[str]:
 
 
 def _one_of(what: str, word: str, known: Sequence[str]) -> str:
-    return f"{what} {word!r}{_near(word, known) or '; there are ' + ', '.join(known)}"
-
-
-def _near(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, 1)
-    return f"; did you mean {near[0]}?" if near else ""
+    return f"{what} {word!r}{did_you_mean(word, known) or '; there are ' + ', '.join(known)}"

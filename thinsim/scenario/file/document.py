@@ -16,6 +16,8 @@ OWN_KEYS = ("root_path", "pool_name")
 
 _DEFAULT = PoolShape("")
 _FEATURES: tuple[Feature, ...] = ("skip_block_zeroing",)
+_MOST_BLOCKS = (1 << 64) - 1
+"""What the kernel reads of a table's number (kstrtoull)."""
 _BASE_IMAGE_SIZE = "256MB"
 
 
@@ -25,7 +27,7 @@ class Pool(Strict):
     data_size: Size = _DEFAULT.data_size
     metadata_size: Size = _DEFAULT.metadata_size
     block_size: Size = _DEFAULT.block_bytes
-    low_water_blocks: int = Field(default=0, ge=0)
+    low_water_blocks: int = Field(default=0, ge=0, le=_MOST_BLOCKS)
     features: list[Feature] = Field(default_factory=lambda: list(_FEATURES), max_length=MAX_FEATURE_ARGUMENTS)
 
     @field_validator("data_size", "metadata_size", "block_size")

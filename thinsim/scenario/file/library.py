@@ -1,9 +1,9 @@
 """The scenarios that come with thinsim, by name; and what a name or path on a command line stands for."""
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
+from thinsim.did_you_mean import did_you_mean
 from thinsim.errors import UnknownNameError
 from thinsim.scenario.file.document import Scenario
 from thinsim.scenario.file.loading import load
@@ -42,8 +42,7 @@ def find(name: str) -> FoundScenario:
             raise UnknownNameError(f"{name}: no such file")
         path = DIRECTORY / f"{name}.toml"
         if not path.is_file():
-            near = difflib.get_close_matches(name, names(), 1)
-            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names())}"
+            hint = did_you_mean(name, names()) or f"; there are {', '.join(names())}"
             raise UnknownNameError(f"no scenario and no file is called {name!r}{hint}")
     scenario = load(path)  # first: it tells what can't be read
     return FoundScenario(name, path, path.read_text(), scenario)

@@ -6,6 +6,7 @@ Looks at the document as tomllib gives it, so that mistakes of shape elsewhere h
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,9 @@ def meaning_problems(document: Mapping[str, Any], base: Path | None) -> Iterator
         steps = phase.get("steps")
         for position, step in enumerate(steps if isinstance(steps, list) else ()):
             place = ("phase", number, "steps", position)
-            yield from _step_problems(place, step, variants, phases, base)
+            yield from _step_problems(place, step, variants, phases)
+            if base is not None:
+                yield from _image_problems(place, step, phase.get("repeat", 1), base)
 
 
 def _tables(document: Mapping[str, Any], name: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -87,9 +90,7 @@ def _snapshotter_problems(place: Place, table: object) -> Iterator[Problem]:
             yield [*place, *at_fault], problem
 
 
-def _step_problems(
-    place: Place, table: object, variants: list[str], phases: list[str], base: Path | None
-) -> Iterator[Problem]:
+def _step_problems(place: Place, table: object, variants: list[str], phases: list[str]) -> Iterator[Problem]:
     try:
         step = _STEP.validate_python(table)
     except ValidationError:
@@ -97,17 +98,21 @@ def _step_problems(
     for name in step.only:
         if name not in variants:
             yield [*place, "only"], f"there is no variant {name!r}"
-    if isinstance(step, Import):
-        yield from _import_problems(step, place, base)
+    if isinstance(step, Import) and bool(step.image) == bool(step.size):
+        yield place, "an import has either an image or a size"
     if isinstance(step, Assert):
         yield from _assert_problems(step, place, phases)
 
 
-def _import_problems(step: Import, place: Place, base: Path | None) -> Iterator[Problem]:
-    if bool(step.image) == bool(step.size):
-        yield place, "an import has either an image or a size"
-    elif step.image and base is not None and "{n}" not in step.image and not (base / step.image).exists():
-        yield [*place, "image"], f"there is no {base / step.image}"
+def _image_problems(place: Place, table: object, repeat: object, base: Path) -> Iterator[Problem]:
+    """Yield the first image that is not there, of all that a repeated step asks for."""
+    image = table.get("image") if isinstance(table, dict) else None
+    if not isinstance(image, str) or not image or not isinstance(repeat, int):
+        return
+    numbers = range(1, repeat + 1) if "{n}" in image else (1,)
+    paths = (base / image.replace("{n}", str(number)) for number in numbers)
+    missing = (path for path in paths if not path.exists())
+    yield from (([*place, "image"], f"there is no {path}") for path in islice(missing, 1))
 
 
 def _assert_problems(step: Assert, place: Place, phases: list[str]) -> Iterator[Problem]:
