@@ -10,8 +10,8 @@ VM_PACKAGES := dmsetup e2fsprogs kmod linux-image-$(shell dpkg --print-architect
 BENCH_PACKAGES := fio libfuse3-dev libnbd-bin nbdkit qemu-system-common
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 TEST_ARGUMENTS ?=
-# Of tests, beside each other: faster, and not yet as sure as one after another.
-WORKERS ?= 0
+# Of tests, beside each other; 0: one after another.
+WORKERS ?= 2
 BENCH_ARGUMENTS ?= --json backing.json --plot backing.svg
 C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/binding/*.c fuse_backing/native/*.c thinsim/dm/standing/*.c)
 C_HEADERS := $(wildcard fuse_backing/binding/*.h fuse_backing/native/*.h)

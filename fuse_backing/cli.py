@@ -18,8 +18,8 @@ from typing import IO
 import click
 import trio
 
-from fuse_backing import runtime
-from fuse_backing.errors import FaultPlanError, FuseBackingError
+from fuse_backing import mounts, runtime
+from fuse_backing.errors import FaultPlanError, FuseBackingError, MountpointError
 from fuse_backing.faults import FaultPlan
 from fuse_backing.store import StoreClient
 
@@ -267,7 +267,7 @@ def _socket(mountpoint: Path | None, control: Path | None) -> Path:
     if control is not None:
         return control
     if mountpoint is not None:
-        return runtime.control_socket(mountpoint)
+        return _socket_of(mountpoint)
     found = runtime.sockets()
     if len(found) == 1:
         return found[0]
@@ -295,3 +295,14 @@ def _quiet_end() -> Iterator[None]:
 def main() -> None:
     """Run the command line."""
     cli()
+
+
+def _socket_of(mountpoint: Path) -> Path:
+    """Return the usual socket of what is mounted there; MountpointError where no store is."""
+    usual = runtime.control_socket(mountpoint)
+    mount = mounts.find_mount(mountpoint)
+    if usual.exists() or (mount is not None and mount.fstype == mounts.FSTYPE):
+        return usual
+    there = [str(mount.mountpoint) for mount in mounts.mounts() if mount.fstype == mounts.FSTYPE]
+    others = f"; stores are mounted on {', '.join(there)}" if there else ""
+    raise MountpointError(f"{mountpoint}: no fuse-backing store is mounted there{others}")

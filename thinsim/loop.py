@@ -26,6 +26,7 @@ _LOOP_CONFIGURE = 0x4C0A
 _BLKRASET = 0x1262  # linux/fs.h: _IO(0x12, 98)
 _READ_AHEAD = 256  # sectors: VM_READAHEAD_PAGES, what a mapped device begins with
 _BLKROSET = 0x125D  # linux/fs.h: _IO(0x12, 93)
+_BLKROGET = 0x125E
 
 _FLAG_READ_ONLY = 1
 _FLAG_AUTOCLEAR = 4
@@ -122,6 +123,9 @@ def detach(loop: LoopDevice, *, deferred: bool = False) -> bool:
     try:
         if not _is_same(fd, loop):
             return True
+        read_only = _refuses_writes(fd)
+        # What refresh() set stays with the number: whoever has it next would be refused.
+        _refuse_writes(fd, False)
         # With other openers this only sets AUTOCLEAR and still returns 0.
         fcntl.ioctl(fd, _LOOP_CLR_FD)
     finally:
@@ -131,7 +135,7 @@ def detach(loop: LoopDevice, *, deferred: bool = False) -> bool:
         return True
     if deferred:
         return False
-    _clear_autoclear(loop)
+    _stay_attached(loop, read_only)
     if not is_attached(loop):
         return True
     raise LoopBusyError(loop.path)
@@ -151,7 +155,7 @@ def refresh(loop: LoopDevice, file: Path, *, read_only: bool, optimal_io: int = 
         if not _is_same(fd, loop):
             raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), str(loop.path))
         fcntl.ioctl(fd, _LOOP_SET_CAPACITY)
-        fcntl.ioctl(fd, _BLKROSET, struct.pack("i", read_only))
+        _refuse_writes(fd, read_only)
         fcntl.ioctl(fd, _BLKRASET, max(_READ_AHEAD, 2 * optimal_io // 512))
     finally:
         os.close(fd)
@@ -251,6 +255,7 @@ def _configure(node: Path, config: bytes, read_only: bool) -> LoopDevice | None:
         raise
     try:
         fcntl.ioctl(fd, _LOOP_CONFIGURE, config)
+        _refuse_writes(fd, False)  # what somebody before may have left; the driver's own flag is another
         try:
             return LoopDevice(node, *_identity(fd), _sequence(node))
         except OSError:
@@ -311,7 +316,18 @@ def _gone_soon(loop: LoopDevice, *, patient: bool) -> bool:
     return False
 
 
-def _clear_autoclear(loop: LoopDevice) -> None:
+def _refuses_writes(fd: int) -> bool:
+    answer = bytearray(4)
+    fcntl.ioctl(fd, _BLKROGET, answer)
+    return any(answer)
+
+
+def _refuse_writes(fd: int, refuse: bool) -> None:
+    fcntl.ioctl(fd, _BLKROSET, struct.pack("i", refuse))
+
+
+def _stay_attached(loop: LoopDevice, read_only: bool) -> None:
+    """Take back what a try to detach has set."""
     try:
         fd = os.open(loop.path, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
@@ -324,6 +340,7 @@ def _clear_autoclear(loop: LoopDevice) -> None:
         fields = list(_INFO.unpack(_status(fd)))
         fields[8] &= ~_FLAG_AUTOCLEAR
         fcntl.ioctl(fd, _LOOP_SET_STATUS64, _INFO.pack(*fields))
+        _refuse_writes(fd, read_only and not fields[8] & _FLAG_READ_ONLY)
     except OSError as error:
         if error.errno != errno.ENXIO:
             raise

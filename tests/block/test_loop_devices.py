@@ -2,6 +2,7 @@
 
 import errno
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -172,6 +173,65 @@ def test_read_only_is_read_only(tmp_path: Path) -> None:
         os.close(os.open(device.path, os.O_RDONLY))
     finally:
         loop.detach(device)
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("busy", [False, True])
+def test_who_has_the_number_next_is_not_refused_what_was_refused_before(tmp_path: Path, busy: bool) -> None:
+    first, second = backing(tmp_path, "first"), backing(tmp_path, "second")
+    device = loop.attach(first)
+    loop.refresh(device, first, read_only=True)
+    opened = os.open(device.path, os.O_RDONLY)
+    if not busy:
+        os.close(opened)
+    assert loop.detach(device, deferred=True) is not busy
+    if busy:
+        os.close(opened)
+        assert not loop.is_attached(device)
+    # losetup itself does not reset it.
+    subprocess.run(["losetup", device.path, second], check=True)
+    (following,) = loop.devices_of(second)
+    try:
+        assert writes_are_refused(following) is None
+    finally:
+        loop.detach(following)
+
+
+@pytest.mark.alone
+def test_a_number_that_somebody_left_read_only_takes_writes_again(tmp_path: Path) -> None:
+    device = loop.attach(backing(tmp_path, "first"))
+    subprocess.run(["losetup", "--detach", device.path], check=True)
+    subprocess.run(["blockdev", "--setro", device.path], check=True)
+    following = loop.attach(backing(tmp_path, "second"), number=device.number)
+    try:
+        assert writes_are_refused(following) is None
+    finally:
+        loop.detach(following)
+
+
+def test_a_device_that_can_not_be_detached_still_refuses_writes(
+    attached: loop.LoopDevice, tmp_path: Path
+) -> None:
+    loop.refresh(attached, tmp_path / "backing", read_only=True)
+    opened = os.open(attached.path, os.O_RDONLY)
+    try:
+        with pytest.raises(loop.LoopBusyError):
+            loop.detach(attached)
+        assert writes_are_refused(attached) == errno.EPERM
+    finally:
+        os.close(opened)
+
+
+def writes_are_refused(device: loop.LoopDevice) -> int | None:
+    """The error of a write; None if it is taken."""
+    fd = os.open(device.path, os.O_RDWR)
+    try:
+        os.pwrite(fd, bytes(4096), 0)
+    except OSError as error:
+        return error.errno
+    finally:
+        os.close(fd)
+    return None
 
 
 def test_block_size_is_what_was_asked_for(tmp_path: Path) -> None:

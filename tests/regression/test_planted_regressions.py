@@ -119,9 +119,11 @@ def test_a_store_that_punches_half_as_fast_is_caught(rig: str, project: Callable
     bench.plant(slow.format(seconds))
     bench.save_baseline()
     bench.plant(slow.format(2 * seconds))
-    assert bench.compare() == SLOWER
+    # Delays do not stretch with the machine's pace, by which they are divided: that one has to change by more
+    # than the half for them to be missed.
+    assert bench.compare("--speed-tolerance", "1.25") == SLOWER
     ((case, message),) = bench.failed_cases
     assert case == "as it is: speed"
-    assert "more than 1.5" in message
+    assert "more than 1.25" in message
     assert "### thinsim: 1 regression\n" in bench.summary
     assert "- **speed**: " in bench.summary

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -268,6 +268,26 @@ def test_a_mistake_is_one_line_that_names_it(machine: Machine, tmp_path: Path) -
         done = machine.thinsim("snapshotter", "serve", *words)
         assert (done.returncode, complaint in done.stderr) == (status, True), done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "repair"])
+def test_where_no_device_mapper_runs_none_is_started_in_vain(
+    machine: Machine, tmp_path: Path, command: str
+) -> None:
+    runtime = Path(tempfile.mkdtemp(prefix="thinsim-test-", dir="/run"))
+    environment = {
+        **machine.environment,
+        "THINSIM_RUNTIME_DIR": str(runtime),
+        "THINSIM_STATE_DIR": str(tmp_path / "state"),
+    }
+    elsewhere = replace(machine, environment=environment, runtime=runtime, state=tmp_path / "state")
+    try:
+        done = elsewhere.thinsim("snapshotter", command, "--config", config(machine, tmp_path / "root"))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"thinsim: thin pool {machine.pool!r} does not exist: no device-mapper")
+        assert list(runtime.rglob("*")) == []
+    finally:
+        shutil.rmtree(runtime)
 
 
 def test_without_grpc_it_says_what_to_install(machine: Machine, tmp_path: Path) -> None:

@@ -53,8 +53,8 @@ def repair(config: Path, control: Path | None, as_json: bool) -> int:
 
 
 async def _repair(settings: Config, control: Path | None) -> RepairReport:
+    dm = device_mapper_of_this_machine(settings.pool_name, control)
     journal = Journal.create()
-    dm = device_mapper_of_this_machine(control)
     host = LinuxHost(RecordedMounter(journal), settings.root_path / "lost+found")
     snapshotter = await DevmapperSnapshotter.open(settings, dm, host)
     try:

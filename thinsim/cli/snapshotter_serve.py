@@ -66,7 +66,7 @@ def serve(
         partial(
             process.serve,
             settings,
-            device_mapper_of_this_machine(control),
+            device_mapper_of_this_machine(settings.pool_name, control),
             place,
             journal=None if journal is None else Journal.join(journal),
             when_ready=ready,

@@ -44,7 +44,7 @@ async def require_pool(dm: DeviceMapper, name: str) -> None:
         if error.errno != errno.ENXIO:
             raise
         raise EnvironmentLacksError(
-            f"thin pool {name!r} does not exist; create it first: "
+            f"thin pool {name!r} does not exist; create it first: thinsim pool create {name}, or "
             f"dmsetup create {name} --table '0 SECTORS thin-pool METADATA DATA 128 32768'"
         ) from error
 
