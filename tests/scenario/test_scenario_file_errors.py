@@ -84,6 +84,7 @@ def test_a_problem_of_a_step_is_told_with_its_line_and_key(step: str, complaint:
         ("pool", "low_water_blocks = 1.5", "must be a whole number, not 1.5"),
         ("pool", 'features = ["skip_zeroing"]', "must be 'skip_block_zeroing', 'ignore_discard', "),
         ("pool", 'features = "read_only"', "must be an array, not 'read_only'"),
+        ("pool", 'features = ["read_only"]', "a new pool can't be read_only"),
         ("pool", "metadata_size = 512", "an empty pool of 32768 data blocks takes 56 KiB, not 512 B"),
         ("pool", 'data_size = "1.5"', "'1.5' has no unit: 1.5K, 1.5M, 1.5G"),
         ("pool", 'data_size = "32KiB"', "32 KiB is not even one data block of 64 KiB"),

@@ -63,6 +63,8 @@ def _pool_problems(table: object) -> Iterator[Problem]:
         pool = Pool.model_validate(table)
     except ValidationError:
         return
+    if "read_only" in pool.features:
+        yield ("pool", "features"), "a new pool can't be read_only: nothing can be formatted then"
     blocks = DataBlocks(pool.data_size // pool.block_size)
     if not blocks:
         sizes = f"{format_size(pool.data_size)} is not even one data block of {format_size(pool.block_size)}"
