@@ -40,6 +40,7 @@ class Project:
 
     directory: Path
     rig: str
+    rounds: int
 
     def thinsim(self, *words: str | Path) -> int:
         return status_of([*map(str, words), "--rig", self.rig, "--dir", str(self.directory)])
@@ -49,13 +50,13 @@ class Project:
 
     def save_baseline(self) -> None:
         scenario, baseline = self.directory / "exit.toml", self.directory / "baseline.json"
-        assert self.thinsim("baseline", "save", scenario, "-o", baseline, "--rounds", "2") == 0
+        assert self.thinsim("baseline", "save", scenario, "-o", baseline, "--rounds", str(self.rounds)) == 0
 
     def compare(self, *options: str) -> int:
         outputs = [("--junit", "j.xml"), ("--markdown", "s.md"), ("--json", "now.json")]
         words = [word for option, name in outputs for word in (option, self.directory / name)]
         baseline = self.directory / "baseline.json"
-        return self.thinsim("ci", "--baseline", baseline, "--rounds", "2", *words, *options)
+        return self.thinsim("ci", "--baseline", baseline, "--rounds", str(self.rounds), *words, *options)
 
     def punches(self) -> Sequence[tuple[int, int]]:
         """Return offset and length of each hole punch of a run without any fault that freed all of it."""
@@ -75,9 +76,9 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Callable[[str], Project]:
-    def make(rig: str) -> Project:
-        made = Project(tmp_path, rig)
+def project(tmp_path: Path) -> Callable[[str, int], Project]:
+    def make(rig: str, rounds: int) -> Project:
+        made = Project(tmp_path, rig, rounds)
         made.plant("")
         return made
 
@@ -86,9 +87,9 @@ def project(tmp_path: Path) -> Callable[[str], Project]:
 
 @pytest.mark.parametrize("rig", RIGS)
 def test_a_store_that_keeps_one_block_is_caught(
-    rig: str, project: Callable[[str], Project], capsys: pytest.CaptureFixture[str]
+    rig: str, project: Callable[[str, int], Project], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench = project(rig)
+    bench = project(rig, 1)
     bench.save_baseline()
     assert bench.compare("--speed-tolerance", "100") == 0
     assert bench.failed_cases == []
@@ -112,8 +113,10 @@ def test_a_store_that_keeps_one_block_is_caught(
 @pytest.mark.parametrize(
     "rig", ["process", pytest.param("emulated", marks=[pytest.mark.rig, pytest.mark.long])]
 )
-def test_a_store_that_punches_half_as_fast_is_caught(rig: str, project: Callable[[str], Project]) -> None:
-    bench = project(rig)
+def test_a_store_that_punches_half_as_fast_is_caught(
+    rig: str, project: Callable[[str, int], Project]
+) -> None:
+    bench = project(rig, 3)
     seconds = 0.8 / len(bench.punches())
     slow = '{{ operation = "punch", action = "delay", times = "always", seconds = {} }}'
     bench.plant(slow.format(seconds))
