@@ -29,6 +29,7 @@ from thinsim.conformance.recordings import (
 from thinsim.conformance.subject import Side, kernel_release, subject
 from thinsim.conformance.verdict import Verdict, verdict_to_json
 from thinsim.errors import InvalidValueError
+from thinsim.report.uncut import uncut
 
 _Item = TypeVar("_Item")
 
@@ -246,7 +247,7 @@ def _report(verdicts: Sequence[Verdict], as_json: bool) -> None:
             if verdict.compared[behaviour]:
                 count = str(verdict.compared[behaviour])
                 table.add_row(behaviour, count, str(verdict.unequal(behaviour)))
-        Console().print(table)
+        Console().print(uncut(table))
         for difference in verdict.unexplained[:_SHOWN]:
             click.echo(
                 f"{difference.history}, operation {difference.comparison.index}: {difference.operation}"

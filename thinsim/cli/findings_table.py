@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from rich.table import Table
 from rich.text import Text
 
+from thinsim.report.uncut import uncut
 from thinsim.rig.findings import Finding
 
 
@@ -19,4 +20,4 @@ def findings_table(findings: Iterable[Finding]) -> Table:
         else:
             mark = Text("no", "red") if finding.needed_by else Text("-", "dim")
         table.add_row(mark, finding.name, finding.detail, finding.fix, ", ".join(finding.needed_by))
-    return table
+    return uncut(table)

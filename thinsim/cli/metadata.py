@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from thinsim.dm.metadata_file import open_metadata
+from thinsim.report.uncut import uncut
 from thinsim.thin.metadata.check import Checker
 from thinsim.thin.metadata.dump import devices, superblock_of, xml_lines
 from thinsim.thin.metadata.pool_metadata import PoolMetadata
@@ -171,4 +172,4 @@ def _print_usage(document: dict) -> None:  # type: ignore[type-arg]
                 )
             )
         )
-    console.print(table)
+    console.print(uncut(table))

@@ -18,6 +18,7 @@ from thinsim.errors import ThinsimError
 from thinsim.pools import lifecycle
 from thinsim.pools.records import PoolRecord, PoolRecords
 from thinsim.pools.rigs import AUTO, EMULATED, RIGS, device_mapper
+from thinsim.report.uncut import uncut
 from thinsim.rig.host_file import host_allocation
 from thinsim.rig.interface import PoolShape
 from thinsim.thin.status import PoolStatus, parse_pool_status
@@ -173,6 +174,9 @@ async def _measure(record: PoolRecord) -> dict[str, object]:
     }
 
 
+_SIZES = ("size", "used", "host", "given back")
+
+
 def _print(rows: list[dict[str, object]], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=1))
@@ -182,14 +186,14 @@ def _print(rows: list[dict[str, object]], as_json: bool) -> None:
         return
     table = Table(box=None)
     for column in ("name", "rig", "state", "size", "used", "host", "given back", "directory"):
-        table.add_column(column)
+        table.add_column(column, justify="right" if column in _SIZES else "left")
     for row in rows:
         table.add_row(
             *(str(row[key]) for key in ("name", "rig", "state")),
             *(_size(row.get(key)) for key in ("data_size", "used", "host", "given_back")),
             str(row["directory"]),
         )
-    output_console().print(table)
+    output_console().print(uncut(table))
 
 
 def _size(value: object) -> str:

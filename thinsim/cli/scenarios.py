@@ -9,6 +9,7 @@ from rich.table import Table
 from thinsim.cli.name_completion import scenario_names
 from thinsim.cli.output_console import output_console
 from thinsim.errors import InvalidValueError
+from thinsim.report.uncut import uncut
 from thinsim.scenario.file import library
 from thinsim.scenario.file.document import json_schema
 
@@ -43,7 +44,7 @@ def list_scenarios(as_json: bool) -> None:
     for each in found:
         named = ", ".join(variant.name for variant in each.scenario.variant)
         table.add_row(each.name, each.scenario.title, named)
-    output_console().print(table)
+    output_console().print(uncut(table))
 
 
 @scenarios.command()

@@ -61,7 +61,7 @@ async def _measure(
 def _table(rows: Sequence[Row]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("", "what happens", "mended by", "bytes, containerd", "bytes, fixed"):
-        table.add_column(heading, justify="right" if heading.startswith("bytes") else "left")
+        table.add_column(heading, justify="right" if heading.startswith("bytes") else "left", overflow="fold")
     for row in rows:
         table.add_row(row.letter, row.title, row.key, _words(row.faithful), _words(row.fixed))
     return table

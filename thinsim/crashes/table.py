@@ -7,6 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from thinsim.crashes.campaign import Crash
+from thinsim.report.uncut import uncut
 
 
 def crash_table(crashes: Sequence[Crash]) -> Table:
@@ -20,7 +21,7 @@ def crash_table(crashes: Sequence[Crash]) -> Table:
         "after the restart",
         "after the repair",
     ):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading)
     for outcome, group in groupby(crashes, _outcome):
         rows = list(group)
         profile, operation, restarted, repaired, problems = outcome
@@ -28,7 +29,7 @@ def crash_table(crashes: Sequence[Crash]) -> Table:
         numbers = f"{first.number}" if first.number == last.number else f"{first.number}-{last.number}"
         steps = _words(first) if len(rows) == 1 else f"{_words(first)} ... {_words(last)}"
         table.add_row(profile, operation, numbers, steps, restarted, "; ".join([repaired, *problems]))
-    return table
+    return uncut(table)
 
 
 def summary(crashes: Sequence[Crash]) -> str:

@@ -10,6 +10,7 @@ from rich.text import Text
 from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import StepSample
 from thinsim.report.columns import Group, lay_out
+from thinsim.report.uncut import uncut
 from thinsim.units import format_size
 
 _COLUMNS = ("pool used", "pool freed", "host freed", "leaked")
@@ -104,14 +105,14 @@ def _leaks(column: Column) -> RenderableType:
     if not column.leaks:
         return Text(f"{title}: every block that the pool freed went back to the host", style="bold")
     table = Table(title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.add_column("snapshot", overflow="fold")
+    table.add_column("snapshot")
     table.add_column("thin id", justify="right")
     table.add_column("blocks", justify="right")
     table.add_column("bytes", justify="right")
-    table.add_column("why", overflow="fold")
+    table.add_column("why")
     for leak in column.leaks:
         owner = leak.owner
         table.add_row(
             Text(owner.snapshot), str(owner.thin_id), str(leak.blocks), str(leak.bytes), Text(owner.reason)
         )
-    return table
+    return uncut(table)

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fuse_backing.ledger import LedgerEvent
+from thinsim.report.uncut import uncut
 from thinsim.units import format_size
 from thinsim.watch.moment import Moment
 
@@ -56,7 +57,7 @@ def _figures(now: Moment, before: Moment | None) -> Table:
             continue
         earlier = None if before is None else of(before)
         table.add_row(what, format_size(value), "" if earlier is None else _change(value - earlier))
-    return table
+    return uncut(table)
 
 
 def _change(by: int) -> str:
@@ -67,13 +68,13 @@ def _devices(now: Moment) -> RenderableType:
     if not now.devices:
         return Text("no thin device is active", style="dim")
     table = Table(box=None, pad_edge=False)
-    table.add_column("device", overflow="fold")  # names of a pool differ at their ends
+    table.add_column("device")
     for heading in ("thin id", "mapped", ""):
         table.add_column(heading, justify="right" if heading else "left")
     for device in now.devices:
         opened = "open" if device.open else ""
         table.add_row(Text(device.name), str(device.thin_id), format_size(device.mapped), opened)
-    return table
+    return uncut(table)
 
 
 def _discards(events: Iterable[LedgerEvent]) -> RenderableType:
@@ -84,7 +85,7 @@ def _discards(events: Iterable[LedgerEvent]) -> RenderableType:
         clock = time.strftime("%H:%M:%S", time.localtime(event.time))
         outcome = format_size(event.freed) if not event.errno else f"error {event.errno}"
         table.add_row(f"{clock} {event.operation}", str(event.offset), format_size(event.length), outcome)
-    return table if table.row_count else Text("no discard has come yet", style="dim")
+    return uncut(table) if table.row_count else Text("no discard has come yet", style="dim")
 
 
 def _cells(amount: int, size: int, cells: int) -> int:
