@@ -1,6 +1,7 @@
 """Charts of ratios: every ratio has a label of its own, and what can't be told apart is drawn, too."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from thinsim.benchmark.chart import comparison_chart
@@ -20,14 +21,17 @@ def labels(path: Path) -> list[str]:
     return re.findall(r"<!-- (.+?) -->", path.read_text())
 
 
-def test_ratios_at_several_sizes_are_told_by_their_sizes(tmp_path: Path) -> None:
+def test_a_label_says_what_tells_a_ratio_from_the_others_and_the_title_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "chart.svg"
-    small, large = (compared(f"container {size} MiB", Verdict.TOO_FEW, 1.5) for size in (1, 20))
-    comparison_chart([small, large], "ratios", path)
+    small, large = (compared(f"pool 1 GiB, container {size} MiB", Verdict.TOO_FEW, 1.5) for size in (1, 20))
+    comparison_chart([small, large], "ratios to off", path)
     found = [label for label in labels(path) if label.startswith("import")]
-    assert found == [f"import $the$ image, emulated/core/on, container {size} MiB" for size in (1, 20)]
-    comparison_chart([small], "ratios", path)
-    assert "import $the$ image, emulated/core/on" in labels(path)
+    assert found == [f"import $the$ image, container {size} MiB" for size in (1, 20)]
+    assert {"ratios to off", "emulated/core/on, pool 1 GiB"} <= set(labels(path))
+    other = replace(small, contender="emulated/core/committed")
+    comparison_chart([small, other], "ratios to off", path)
+    found = [label for label in labels(path) if label.startswith("import")]
+    assert found == [f"import $the$ image, emulated/core/{setting}" for setting in ("on", "committed")]
 
 
 def test_the_axis_has_ratios_that_people_read(tmp_path: Path) -> None:

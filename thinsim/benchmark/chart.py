@@ -91,12 +91,8 @@ def comparison_chart(compared: Sequence[Compared], title: str, path: Path) -> No
         axes.errorbar(ratio.median, place, xerr=spread, fmt="o", color=_COLOURS[each.verdict])
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_yticks(range(len(shown)))
-    several = len({each.sizes for each, _ in shown}) > 1
-    axes.set_yticklabels(
-        [", ".join([each.row, each.contender, *([each.sizes] if several else [])]) for each, _ in shown],
-        fontsize="xx-small",
-        parse_math=False,
-    )
+    labels, common = labels_of([each for each, _ in shown])
+    axes.set_yticklabels(labels, fontsize="x-small", parse_math=False)
     axes.invert_yaxis()
     axes.margins(y=1 / max(len(shown), 1))
     axes.set_xscale("log")
@@ -106,7 +102,19 @@ def comparison_chart(compared: Sequence[Compared], title: str, path: Path) -> No
     axes.set_xlabel(
         "ratio and the interval that holds its median\ngreen is better, red is worse, gray is not told apart"
     )
-    axes.set_title(title)
+    axes.set_title("\n".join(filter(None, (title, common))), fontsize="medium", parse_math=False)
     figure.tight_layout()
     figure.savefig(path)
     plt.close(figure)
+
+
+def labels_of(compared: Sequence[Compared]) -> tuple[list[str], str]:
+    """Return a label for each, of what tells it from the others, and what they have in common."""
+    words = [[each.contender, *each.sizes.split(", ")] for each in compared]
+    columns = list(zip(*words, strict=True)) if len({len(each) for each in words}) == 1 else []
+    same = [column[0] for column in columns if len(set(column)) == 1]
+    labels = [
+        ", ".join([each.row, *(word for word in own if word not in same)])
+        for each, own in zip(compared, words, strict=True)
+    ]
+    return labels, ", ".join(filter(None, same))
