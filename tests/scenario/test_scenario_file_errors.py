@@ -178,6 +178,11 @@ def test_no_mistake_of_type_is_told_in_the_words_of_the_library_that_found_it() 
     assert [text for text in sorted(complaints) if foreign.search(text)] == []
 
 
+def test_a_mistake_of_a_kind_that_is_not_known_is_told_all_the_same() -> None:
+    error = {"loc": ("title",), "type": "string_unsuitable", "input": "t", "msg": "Value is unsuitable"}
+    assert problem({"title": "t"}, error) == (["title"], "Value is unsuitable")
+
+
 def test_mistakes_of_shape_hide_none_of_meaning_and_all_are_told_in_order_of_lines(tmp_path: Path) -> None:
     file = tmp_path / "f.toml"
     file.write_text(

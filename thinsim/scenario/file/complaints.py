@@ -57,6 +57,8 @@ def problem(document: Mapping[str, Any], error: Mapping[str, Any]) -> Problem:
             return place, f"must be {error['ctx']['le']} or less, not {toml(value)}"
         case "value_error":
             return place, str(error["ctx"]["error"])
+    if kind not in _TYPES:  # a new version of the library may find what none did before
+        return place, str(error["msg"])
     return place, f"must be {_TYPES[kind]}{_brackets(place, value) or f', not {toml(value)}'}"
 
 
