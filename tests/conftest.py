@@ -21,6 +21,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # A script's background job begins with SIGINT ignored, and so would all that the tests start.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # In a guest the project's directory is read-only, and hypothesis keeps its examples there.
+    if not os.access(config.rootpath, os.W_OK):
+        os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", f"{tempfile.gettempdir()}/hypothesis")
     if config.getoption("numprocesses", None) and not _shared():
         config.stash[_FOUND] = MachineState.now()
 
