@@ -110,7 +110,8 @@ class KernelDeviceMapper:
             raise DeviceMapperError(errno.ENXIO, f"{name!r} names no device")
         with following() as logged:
             done = await trio.run_process(
-                [self._dmsetup, *words],
+                # dmsetup would write characters of names that udev does not like as \xNN.
+                [self._dmsetup, "--manglename", "none", *words],
                 stdin=table.encode(),
                 capture_stdout=True,
                 capture_stderr=True,
