@@ -145,15 +145,21 @@ async def test_io_is_held_while_suspended_and_let_through_on_resume(bench: Bench
 async def test_status_commits_unless_asked_not_to(bench: Bench) -> None:
     await make_pool(bench)
     await make_thin(bench, "thin", 1)
+    took = []
     for block in range(30):
-        before = _metadata(bench)
+        before, begun = _metadata(bench), trio.current_time()
         await bench.write("thin", block * BLOCK, b"x" * BLOCK)
         await bench.dm.status(POOL, noflush=True)
         await bench.dm.status("thin")
         if _metadata(bench) == before:
             break
         # The write came after a quiet second, and was committed at once.
+        took.append(trio.current_time() - begun)
     else:
+        if min(took) > 0.5:
+            pytest.skip(
+                f"a write and a look at it take {min(took):.1f} s here, and a pool commits every second"
+            )
         pytest.fail("every write was committed")
     await bench.dm.status(POOL)
     assert _metadata(bench) != before

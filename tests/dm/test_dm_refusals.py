@@ -49,7 +49,6 @@ SENSELESS_MESSAGES = (
     "   ",
     "trim 1",
     "set_mode read_only",
-    "@stats_list",
     "create_thin",
     "create_thin 1 2",
     "create_thin -1",

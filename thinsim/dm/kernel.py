@@ -91,7 +91,8 @@ class KernelDeviceMapper:
 
     async def wait(self, name: str, event_nr: int) -> int:
         """See DeviceMapper."""
-        said = await self._run(["wait", "--verbose", name, str(event_nr)], name)
+        # The long form of -v would take the name for its argument (lvm2, tools/dmsetup.c).
+        said = await self._run(["wait", "-v", name, str(event_nr)], name)
         found = _EVENT.search(said)
         if found is None:
             raise DeviceMapperError(errno.EPROTO, f"dmsetup wait {name} told no event number: {said!r}")
