@@ -21,7 +21,6 @@ _LOOP_CLR_FD = 0x4C01
 _LOOP_SET_STATUS64 = 0x4C04
 _LOOP_GET_STATUS64 = 0x4C05
 _LOOP_SET_CAPACITY = 0x4C07
-_LOOP_SET_BLOCK_SIZE = 0x4C09
 _LOOP_CONFIGURE = 0x4C0A
 _BLKRASET = 0x1262  # linux/fs.h: _IO(0x12, 98)
 _READ_AHEAD = 256  # sectors: VM_READAHEAD_PAGES, what a mapped device begins with
@@ -121,7 +120,7 @@ def detach(loop: LoopDevice, *, deferred: bool = False) -> bool:
             return True
         raise
     try:
-        if not _is_same(fd, loop):
+        if not is_same(fd, loop):
             return True
         read_only = _refuses_writes(fd)
         # What refresh() set stays with the number: whoever has it next would be refused.
@@ -152,26 +151,11 @@ def refresh(loop: LoopDevice, file: Path, *, read_only: bool, optimal_io: int = 
     file.stat()
     fd = os.open(loop.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if not _is_same(fd, loop):
+        if not is_same(fd, loop):
             raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), str(loop.path))
         fcntl.ioctl(fd, _LOOP_SET_CAPACITY)
         _refuse_writes(fd, read_only)
         fcntl.ioctl(fd, _BLKRASET, max(_READ_AHEAD, 2 * optimal_io // 512))
-    finally:
-        os.close(fd)
-
-
-def refresh_discards(loop: LoopDevice) -> None:
-    """Take over the discard granularity of the file's file system: the driver reads it with the block size.
-
-    Only while nobody uses the device: its cache is dropped (drivers/block/loop.c, loop_set_block_size).
-    """
-    fd = os.open(loop.path, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        if _is_same(fd, loop):
-            # The same size would change nothing.
-            fcntl.ioctl(fd, _LOOP_SET_BLOCK_SIZE, 1024)
-            fcntl.ioctl(fd, _LOOP_SET_BLOCK_SIZE, 512)
     finally:
         os.close(fd)
 
@@ -187,7 +171,7 @@ def is_attached(loop: LoopDevice) -> bool:
             return False
         raise
     try:
-        return _is_same(fd, loop)
+        return is_same(fd, loop)
     finally:
         os.close(fd)
 
@@ -223,6 +207,18 @@ def devices_of(file: Path) -> list[LoopDevice]:
         finally:
             os.close(fd)
     return found
+
+
+def is_same(fd: int, loop: LoopDevice) -> bool:
+    """Tell whether the open device *fd* still is the attachment *loop*."""
+    if loop.sequence:
+        return _has_sequence(loop)
+    try:
+        return _identity(fd) == (loop.device, loop.inode)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return False  # nothing attached
+        raise
 
 
 def has_lost_its_file(loop: LoopDevice) -> bool:
@@ -295,17 +291,6 @@ def _has_sequence(loop: LoopDevice) -> bool:
         return False  # nothing attached
 
 
-def _is_same(fd: int, loop: LoopDevice) -> bool:
-    if loop.sequence:
-        return _has_sequence(loop)
-    try:
-        return _identity(fd) == (loop.device, loop.inode)
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            return False  # nothing attached
-        raise
-
-
 def _gone_soon(loop: LoopDevice, *, patient: bool) -> bool:
     """Wait a moment for openers such as a udev probe, which come and go by themselves."""
     for attempt in range(_RELEASE_TRIES if patient else 1):
@@ -335,7 +320,7 @@ def _stay_attached(loop: LoopDevice, read_only: bool) -> None:
             return
         raise
     try:
-        if not _is_same(fd, loop):
+        if not is_same(fd, loop):
             return
         fields = list(_INFO.unpack(_status(fd)))
         fields[8] &= ~_FLAG_AUTOCLEAR

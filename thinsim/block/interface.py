@@ -4,7 +4,7 @@ One protocol (:class:`BlockDevice`) for a kernel block device, a sparse file and
 that the same engine runs under FUSE, in process and in property tests.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class BlockDevice(Protocol):
@@ -37,3 +37,26 @@ class BlockDevice(Protocol):
 
     def close(self) -> None:
         """Release the device; idempotent."""
+
+
+@runtime_checkable
+class KernelDevice(BlockDevice, Protocol):
+    """A device with a request queue of the kernel's, which takes write-zeroes requests, too.
+
+    WRITE_ZEROES is a request of its own in the block layer (include/linux/blk_types.h): unlike after a
+    discard, the range must read as zeros afterwards.
+    """
+
+    @property
+    def logical_block_size(self) -> int:
+        """Bytes of the smallest request, 512 or more."""
+
+    @property
+    def max_write_zeroes_bytes(self) -> int:
+        """The longest write-zeroes request in bytes; 0 when the device takes none."""
+
+    def punch(self, offset: int, length: int) -> None:
+        """Write zeroes and free the space if possible; EOPNOTSUPP when only writing would do."""
+
+    def zero(self, offset: int, length: int) -> None:
+        """Write zeroes and keep the space allocated."""

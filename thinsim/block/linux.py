@@ -12,9 +12,12 @@ import stat
 import struct
 from pathlib import Path
 
+from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
 from thinsim.errors import InvalidValueError
 
 BLKDISCARD = 0x1277  # linux/fs.h: _IO(0x12, 119)
+BLKSECDISCARD = 0x127D  # linux/fs.h: _IO(0x12, 125)
+BLKZEROOUT = 0x127F  # linux/fs.h: _IO(0x12, 127)
 BLKGETSIZE64 = 0x80081272  # linux/fs.h: _IOR(0x12, 114, size_t)
 
 _BUFFER_SIZE = 1 << 20
@@ -54,11 +57,17 @@ class LinuxBlockDevice:
     @property
     def max_discard_bytes(self) -> int:
         """``discard_max_bytes`` of the queue (Documentation/ABI/stable/sysfs-block)."""
-        queue = Path(f"/sys/dev/block/{self.major}:{self.minor}/queue/discard_max_bytes")
-        try:
-            return int(queue.read_text())
-        except FileNotFoundError:
-            return 0
+        return self._queue_limit("discard_max_bytes")
+
+    @property
+    def logical_block_size(self) -> int:
+        """``logical_block_size`` of the queue."""
+        return self._queue_limit("logical_block_size") or 512
+
+    @property
+    def max_write_zeroes_bytes(self) -> int:
+        """``write_zeroes_max_bytes`` of the queue."""
+        return self._queue_limit("write_zeroes_max_bytes")
 
     def read(self, offset: int, length: int) -> bytes:
         """Return *length* bytes at *offset*; EIO if the device ends before."""
@@ -90,6 +99,14 @@ class LinuxBlockDevice:
         """BLKDISCARD (block/ioctl.c): EINVAL past the end, EOPNOTSUPP where the queue cannot."""
         fcntl.ioctl(self._fd, BLKDISCARD, struct.pack("QQ", offset, length))
 
+    def punch(self, offset: int, length: int) -> None:
+        """WRITE_ZEROES that may unmap; EOPNOTSUPP where the queue cannot (block/fops.c, blkdev_fallocate)."""
+        fallocate(self._fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length)
+
+    def zero(self, offset: int, length: int) -> None:
+        """BLKZEROOUT: the kernel writes zeroes itself where the queue has no request for it."""
+        fcntl.ioctl(self._fd, BLKZEROOUT, struct.pack("QQ", offset, length))
+
     def flush(self) -> None:
         """Send a flush to the device (block/fops.c, blkdev_fsync)."""
         os.fsync(self._fd)
@@ -102,6 +119,12 @@ class LinuxBlockDevice:
             for buffer in self._buffers:
                 buffer.close()
             self._buffers.clear()
+
+    def _queue_limit(self, name: str) -> int:
+        try:
+            return int(Path(f"/sys/dev/block/{self.major}:{self.minor}/queue/{name}").read_text())
+        except FileNotFoundError:
+            return 0
 
     def _ask_size(self) -> int:
         size = bytearray(8)

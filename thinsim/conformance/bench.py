@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from thinsim import loop
 from thinsim.block import kernel_view
-from thinsim.conformance import control, node_io
+from thinsim.conformance import control, node_io, programs, requests
 from thinsim.conformance.answer import HELD, WAITS, Answer, Ending, Recording, Seen
 from thinsim.conformance.history import (
     OTHER_KIB,
@@ -28,9 +29,12 @@ from thinsim.conformance.history import (
     Flush,
     Grow,
     History,
+    Limits,
     Look,
     Operation,
+    Program,
     Read,
+    Request,
     Write,
 )
 from thinsim.conformance.suspended import Suspended
@@ -40,7 +44,8 @@ from thinsim.rig.journal import Journal, Kind
 
 _REQUEST_SECONDS = 15.0
 _SETTLE_SECONDS = 2.0
-_PROGRAM_SECONDS = 60.0
+_TOOL_SECONDS = 60.0
+_PROGRAM_SECONDS = 150.0
 _INFO = ("info", "-c", "--noheadings", "--separator", "/", "-o", "name,attr,segments,events")
 _ROUNDS = 6
 
@@ -111,7 +116,7 @@ class Bench:
         )
         ended = os.pidfd_open(pid)
         try:
-            if not select.select([ended], [], [], _PROGRAM_SECONDS)[0]:
+            if not select.select([ended], [], [], _TOOL_SECONDS)[0]:
                 signal.pidfd_send_signal(ended, signal.SIGKILL)
                 return WAITS, "", ""
             status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -132,7 +137,7 @@ class Bench:
                 with file.open("xb") as made:
                     made.truncate(kib << 10)
                 entries[role] = self._journal.begin(Kind.LOOP, file=file)
-                found[role] = loop.attach(file)
+                found[role] = loop.attach(file, block_size=history.logical_block)
                 self._journal.amend(entries[role], **asdict(found[role]))
             yield found
         finally:
@@ -200,16 +205,15 @@ class _Run:
                 return self._request(lambda node: node_io.discard(node, offset, length), device), "", None
             case Flush(device):
                 return self._request(node_io.flush, device), "", None
+            case Request(device, kind, offset, length, tag):
+                return *self._asked(lambda node: requests.send(node, kind, offset, length, tag), device), None
+            case Limits(device):
+                return 0, requests.limits(self._node(device)), None
+            case Program(name, device):
+                run = partial(programs.run, name, tool=self._bench.tool)
+                return *self._asked(run, device, _PROGRAM_SECONDS), None
             case Read(device, offset, length):
-                digests: list[str] = []
-
-                def act(node: Path) -> int:
-                    status, digest = node_io.read(node, offset, length)
-                    digests.append(digest)
-                    return status
-
-                status = self._request(act, device)
-                return status, "".join(digests), None
+                return *self._asked(lambda node: node_io.read(node, offset, length), device), None
             case Grow(role, kib):
                 file = self._bench.file(role)
                 os.truncate(file, kib << 10)
@@ -225,12 +229,26 @@ class _Run:
             self._suspended.note(words, self._devices)
         return status, self._named(_without_udev(out + err))
 
-    def _request(self, act: Callable[[Path], int], device: str) -> int:
+    def _asked(
+        self, act: Callable[[Path], tuple[int, str]], device: str, seconds: float = _REQUEST_SECONDS
+    ) -> tuple[int, str]:
+        """Send a request that has a text besides its errno."""
+        texts: list[str] = []
+
+        def request(node: Path) -> int:
+            status, text = act(node)
+            texts.append(text)
+            return status
+
+        status = self._request(request, device, seconds)
+        return status, "".join(texts) if status != WAITS else ""
+
+    def _request(self, act: Callable[[Path], int], device: str, seconds: float = _REQUEST_SECONDS) -> int:
         statuses: list[int] = []
         node = self._node(device)
         thread = threading.Thread(target=lambda: statuses.append(act(node)), daemon=True)
         thread.start()
-        thread.join(_REQUEST_SECONDS)
+        thread.join(seconds)
         if thread.is_alive():
             self._waiting.append(thread)
             return WAITS

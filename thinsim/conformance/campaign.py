@@ -11,6 +11,7 @@ from pathlib import Path
 from thinsim.conformance.directed_histories import directed_histories
 from thinsim.conformance.history import History, history_from_json, history_to_json
 from thinsim.conformance.random_histories import COMBINATIONS, random_history
+from thinsim.conformance.request_histories import request_histories
 from thinsim.errors import InvalidValueError
 
 KEPT = Path(__file__).parent / "kept"
@@ -25,6 +26,7 @@ def campaign() -> list[History]:
         *(random_history(seed, _OPERATIONS) for seed in _SEEDS),
         *(random_history(seed, _OPERATIONS, faults=True) for seed in _FAULTY_SEEDS),
         *directed_histories(),
+        *request_histories(),
         *(read_history(path) for path in sorted(KEPT.glob("*.json"))),
     ]
 

@@ -7,7 +7,19 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from thinsim.conformance.answer import Answer, Ending, Recording
-from thinsim.conformance.history import Discard, Dmsetup, Flush, Grow, Look, Operation, Read, Write
+from thinsim.conformance.history import (
+    Discard,
+    Dmsetup,
+    Flush,
+    Grow,
+    Limits,
+    Look,
+    Operation,
+    Program,
+    Read,
+    Request,
+    Write,
+)
 
 _NUMBER = re.compile(r"\(\d+:\d+\)")  # of a device that is gone: nothing else tells which it was
 
@@ -24,6 +36,9 @@ class Behaviour(StrEnum):
     READ = "reads: errno, content"
     DISCARD = "discards: done, or with which errno refused"
     FLUSH = "flushes: errno"
+    REQUEST = "other requests of the block layer: errno, content of what is read"
+    LIMITS = "limits of a device's queue: smallest request, discards, write-zeroes requests"
+    PROGRAM = "programs that discard and zero: exit status, their own check of the data"
     TRANSACTION = "status of the pool: transaction id"
     USED_METADATA = "status of the pool: used and total metadata blocks"
     USED_DATA = "status of the pool: used and total data blocks"
@@ -81,6 +96,8 @@ def _each_for_itself(answers: Sequence[Answer]) -> Iterator[Answer]:
 
 def _of_operation(operation: Operation, one: Answer, other: Answer) -> Iterator[tuple[Behaviour, str, str]]:
     yield from _of_answer(operation, one, other)
+    if isinstance(operation, Program):
+        return  # how many blocks a file system takes differs from one run to the next
     yield from _of_devices(one.devices, other.devices)
     if one.discards is not None and other.discards is not None:
         yield Behaviour.PASSED_DOWN, str(one.discards), str(other.discards)
@@ -108,6 +125,12 @@ def _of_answer(operation: Operation, one: Answer, other: Answer) -> Iterator[tup
             yield Behaviour.DISCARD, str(one.status), str(other.status)
         case Flush():
             yield Behaviour.FLUSH, str(one.status), str(other.status)
+        case Request():
+            yield Behaviour.REQUEST, f"{one.status} {one.text}", f"{other.status} {other.text}"
+        case Limits():
+            yield Behaviour.LIMITS, one.text, other.text
+        case Program():
+            yield Behaviour.PROGRAM, f"{one.status} {one.text}", f"{other.status} {other.text}"
         case Grow() | Look():
             return
 

@@ -26,9 +26,12 @@ from thinsim.conformance.history import (
     Flush,
     Grow,
     History,
+    Limits,
     Look,
     Operation,
+    Program,
     Read,
+    Request,
     Write,
 )
 from thinsim.conformance.node_io import CONTENT_BYTES, HASH_BYTES, allocated_pages, pattern
@@ -123,6 +126,8 @@ class _Run:
                 return 0, "", None
             case Look():
                 return 0, "", await self._look()
+            case Request() | Limits() | Program():
+                raise InvalidValueError("the engine has no block layer to send requests through")
 
     async def _ask(self, words: tuple[str, ...]) -> tuple[int, str]:
         try:

@@ -58,6 +58,32 @@ class Flush:
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """Send a request of *kind* (``thinsim.conformance.requests``); it writes a pattern made of *tag*."""
+
+    device: str
+    kind: str
+    offset: int
+    length: int
+    tag: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Ask which requests a device takes, and how large the smallest one is."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Run a program of ``thinsim.conformance.programs`` on a device; it checks the data itself."""
+
+    name: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
 class Grow:
     """Give the file of a loop device *kib* KiB, and the loop device its size."""
 
@@ -70,7 +96,7 @@ class Look:
     """Look at everything: whole contents, tables, attributes, what is allocated on the host."""
 
 
-Operation = Dmsetup | Write | Read | Discard | Flush | Grow | Look
+Operation = Dmsetup | Write | Read | Discard | Flush | Request | Limits | Program | Grow | Look
 
 _VERBS: dict[str, type[Any]] = {
     "dmsetup": Dmsetup,
@@ -78,6 +104,9 @@ _VERBS: dict[str, type[Any]] = {
     "read": Read,
     "discard": Discard,
     "flush": Flush,
+    "request": Request,
+    "limits": Limits,
+    "program": Program,
     "grow": Grow,
     "look": Look,
 }
@@ -88,7 +117,8 @@ _NAMES = {kind: verb for verb, kind in _VERBS.items()}
 class History:
     """Operations on loop devices of *data_kib* and *metadata_kib* KiB (``{other}`` has ``OTHER_KIB``).
 
-    *traits* tell what is special about it, for the table of what was compared.
+    *traits* tell what is special about it, for the table of what was compared. *logical_block*: bytes of the
+    smallest request that the loop devices take.
     """
 
     name: str
@@ -96,6 +126,12 @@ class History:
     metadata_kib: int
     operations: tuple[Operation, ...]
     traits: tuple[str, ...] = ()
+    logical_block: int = 512
+
+    @property
+    def needs_nodes(self) -> bool:
+        """Whether it asks the kernel's block layer, which an engine in process does not have."""
+        return any(isinstance(each, Request | Limits | Program) for each in self.operations)
 
 
 def operation_to_json(operation: Operation) -> list[Any]:
@@ -124,6 +160,7 @@ def history_to_json(history: History) -> dict[str, Any]:
         "data_kib": history.data_kib,
         "metadata_kib": history.metadata_kib,
         "traits": list(history.traits),
+        **({"logical_block": history.logical_block} if history.logical_block != 512 else {}),
         "operations": [operation_to_json(operation) for operation in history.operations],
     }
 
@@ -137,6 +174,7 @@ def history_from_json(entry: dict[str, Any]) -> History:
             int(entry["metadata_kib"]),
             tuple(operation_from_json(operation) for operation in entry["operations"]),
             tuple(entry["traits"]),
+            int(entry.get("logical_block", 512)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidValueError(f"no history: {error!r}") from None

@@ -21,6 +21,11 @@ def pattern(offset: int, length: int, tag: int) -> bytes:
     return (struct.pack("<QQ", tag, offset) * (length // 16 + 1))[:length]
 
 
+def hash_of(data: bytes) -> str:
+    """Return the hash that stands for *data* in an answer."""
+    return hashlib.blake2b(data, digest_size=HASH_BYTES).hexdigest()
+
+
 def write(node: Path, offset: int, length: int, tag: int) -> int:
     """Write a pattern that tells *tag* and *offset*; EIO where the device ends before all is written."""
     with mmap.mmap(-1, length) as buffer:

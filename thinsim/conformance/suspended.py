@@ -7,7 +7,16 @@ question needs. And a thin device is neither suspended nor resumed before its po
 
 from collections.abc import Mapping
 
-from thinsim.conformance.history import Discard, Dmsetup, Flush, Operation, Read, Write
+from thinsim.conformance.history import (
+    Discard,
+    Dmsetup,
+    Flush,
+    Operation,
+    Program,
+    Read,
+    Request,
+    Write,
+)
 
 _ABOVE = ("thin", "thin-pool")
 
@@ -53,7 +62,7 @@ class Suspended:
     def holds(self, operation: Operation) -> bool:
         """Tell whether *operation* would wait for a suspended device."""
         match operation:
-            case Write() | Read() | Discard() | Flush():
+            case Write() | Read() | Discard() | Flush() | Request() | Program():
                 return bool(self._names)
             case Dmsetup(words):
                 names = {word.strip("{}") for word in words[1:]}

@@ -29,7 +29,7 @@ from thinsim.thin.check import check
 from thinsim.thin.device import ThinDevice
 from thinsim.thin.mapping import Run
 from thinsim.thin.modes import PoolMode
-from thinsim.thin.plan import Commit
+from thinsim.thin.plan import Commit, ReadZeros
 from thinsim.thin.pool import Pool
 from thinsim.thin.space_errors import OutOfDataSpace
 from thinsim.thin.status import ThinStatus
@@ -122,6 +122,18 @@ class ActivePool:
             except OSError as error:
                 raise io_error(error) from error
         return answer if origin is None else await fill_in(answer, steps, origin)
+
+    async def content(self, device: ThinDevice, offset: int, length: int) -> list[tuple[int, int]]:
+        """Return (offset, length) of what is not known to read as zeros: mapped, or of an external origin."""
+        async with self.gate.passing(), self._lock.shared():
+            self._check_open(device)
+            steps = await self._look(lambda: device.plan_read(offset, length))
+        found = []
+        for step in steps:
+            if not isinstance(step, ReadZeros):
+                found.append((offset, step.length))
+            offset += step.length
+        return found
 
     async def write(self, device: ThinDevice, offset: int, data: bytes) -> None:
         """Write *data*; waits for space under queue_if_no_space, ENOSPC when none comes.

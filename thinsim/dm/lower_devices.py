@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 import trio
 
-from thinsim.block.interface import BlockDevice
+from thinsim.block.interface import BlockDevice, KernelDevice
 from thinsim.dm.nodes import device_number
 from thinsim.dm.runner import Runner
 from thinsim.errors import DeviceMapperError, InvalidValueError
@@ -37,6 +37,14 @@ class OwnDevice(Protocol):
     def granularity(self) -> int:
         """Of discards, bytes; 0 for none."""
 
+    @property
+    def writes_zeroes(self) -> bool:
+        """Whether it takes write-zeroes requests."""
+
+    @property
+    def logical_block(self) -> int:
+        """Bytes of the smallest request."""
+
     async def read(self, offset: int, length: int) -> bytes:
         """Return *length* bytes."""
 
@@ -45,6 +53,12 @@ class OwnDevice(Protocol):
 
     async def discard(self, offset: int, length: int) -> None:
         """Give the range back."""
+
+    async def punch(self, offset: int, length: int) -> None:
+        """Make the range read as zeros and give it back if possible."""
+
+    async def zero(self, offset: int, length: int) -> None:
+        """Write zeros."""
 
     async def flush(self) -> None:
         """Make durable."""
@@ -71,6 +85,14 @@ class LowerDevice(Protocol):
         """Of discards, bytes; 0 when it takes none."""
 
     @property
+    def writes_zeroes(self) -> bool:
+        """Whether it takes write-zeroes requests."""
+
+    @property
+    def logical_block(self) -> int:
+        """Bytes of the smallest request."""
+
+    @property
     def block(self) -> BlockDevice:
         """The same device for code that blocks, on a worker thread."""
 
@@ -82,6 +104,12 @@ class LowerDevice(Protocol):
 
     async def discard(self, offset: int, length: int) -> None:
         """Give the range back."""
+
+    async def punch(self, offset: int, length: int) -> None:
+        """Make the range read as zeros and give it back if possible."""
+
+    async def zero(self, offset: int, length: int) -> None:
+        """Write zeros."""
 
     async def flush(self) -> None:
         """Make durable."""
@@ -198,6 +226,16 @@ class _Use:
         return 512 if self._shared.block.max_discard_bytes else 0
 
     @property
+    def writes_zeroes(self) -> bool:
+        block = self._shared.block
+        return isinstance(block, KernelDevice) and block.max_write_zeroes_bytes > 0
+
+    @property
+    def logical_block(self) -> int:
+        block = self._shared.block
+        return block.logical_block_size if isinstance(block, KernelDevice) else 512
+
+    @property
     def block(self) -> BlockDevice:
         return self._shared.block
 
@@ -211,6 +249,25 @@ class _Use:
 
     async def discard(self, offset: int, length: int) -> None:
         await self._shared.act(self._shared.block.discard, offset, length)
+
+    async def punch(self, offset: int, length: int) -> None:
+        block = self._shared.block
+        if not isinstance(block, KernelDevice):
+            await self._shared.act(block.discard, offset, length)  # a file: a hole reads as zeros
+            return
+        try:
+            await self._shared.act(block.punch, offset, length)
+        except DeviceMapperError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+            await self._shared.act(block.zero, offset, length)
+
+    async def zero(self, offset: int, length: int) -> None:
+        block = self._shared.block
+        if isinstance(block, KernelDevice):
+            await self._shared.act(block.zero, offset, length)
+        else:
+            await self.write(offset, bytes(length))
 
     async def flush(self) -> None:
         await self._shared.act(self._shared.block.flush)
@@ -242,6 +299,14 @@ class _Own:
         return self._device.granularity
 
     @property
+    def writes_zeroes(self) -> bool:
+        return self._device.writes_zeroes
+
+    @property
+    def logical_block(self) -> int:
+        return self._device.logical_block
+
+    @property
     def block(self) -> BlockDevice:
         return _OwnBlock(self._device)
 
@@ -253,6 +318,12 @@ class _Own:
 
     async def discard(self, offset: int, length: int) -> None:
         await self._device.discard(offset, length)
+
+    async def punch(self, offset: int, length: int) -> None:
+        await self._device.punch(offset, length)
+
+    async def zero(self, offset: int, length: int) -> None:
+        await self._device.zero(offset, length)
 
     async def flush(self) -> None:
         await self._device.flush()

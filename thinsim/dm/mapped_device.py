@@ -9,6 +9,7 @@ from thinsim.dm.gate import Gate
 from thinsim.dm.held_writes import GivenBackError
 from thinsim.dm.interface import DeviceInfo
 from thinsim.dm.mapped_table import MappedTable
+from thinsim.dm.targets.interface import Target
 from thinsim.errors import DeviceMapperError
 
 
@@ -52,6 +53,16 @@ class MappedDevice:
     def granularity(self) -> int:
         """Of discards, bytes; 0 when it takes none."""
         return self.live.granularity if self.live is not None else 0
+
+    @property
+    def writes_zeroes(self) -> bool:
+        """Whether it takes write-zeroes requests."""
+        return self.live is not None and self.live.writes_zeroes
+
+    @property
+    def logical_block(self) -> int:
+        """Bytes of the smallest request; 512 without a table."""
+        return self.live.logical_block if self.live is not None else 512
 
     @property
     def allocated(self) -> int:
@@ -137,6 +148,14 @@ class MappedDevice:
                 raise DeviceMapperError(errno.EOPNOTSUPP, f"{self.name} takes no discards")
             for target, within, _, size in table.pieces(offset, length):
                 await target.discard(within, size)
+
+    async def punch(self, offset: int, length: int) -> None:
+        """Make the range read as zeros and give back what can be given back; EPERM when it is read-only."""
+        await self._zeroing(offset, length, lambda target, start, size: target.punch(start, size))
+
+    async def zero(self, offset: int, length: int) -> None:
+        """Write zeros as a write-zeroes request does; EOPNOTSUPP if a target takes none."""
+        await self._zeroing(offset, length, lambda target, start, size: target.zero(start, size))
 
     async def flush(self) -> None:
         """Return once what was written is durable."""
@@ -225,6 +244,20 @@ class MappedDevice:
                     return await request()
                 except GivenBackError:
                     pass
+
+    async def _zeroing(
+        self, offset: int, length: int, act: Callable[[Target, int, int], Awaitable[None]]
+    ) -> None:
+        if self.read_only:
+            raise DeviceMapperError(errno.EPERM, f"{self.name} is read-only")
+        if offset + length > self.size:
+            raise DeviceMapperError(errno.ENOSPC, f"a request past the end of {self.name}")
+
+        async def request() -> None:
+            for target, within, _, size in self._table().pieces(offset, length):
+                await act(target, within, size)
+
+        await self._pass(request)
 
     def _table(self) -> MappedTable:
         if self._dead:

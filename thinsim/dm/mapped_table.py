@@ -95,6 +95,16 @@ class MappedTable:
         return max(all_of, default=0) if all(all_of) else 0
 
     @property
+    def writes_zeroes(self) -> bool:
+        """Whether every target takes write-zeroes requests (dm_table_supports_write_zeroes)."""
+        return all(target.writes_zeroes for target in self.targets)
+
+    @property
+    def logical_block(self) -> int:
+        """Bytes of the smallest request: the largest of the targets' (blk_stack_limits)."""
+        return max((target.logical_block for target in self.targets), default=512)
+
+    @property
     def optimal_io(self) -> int:
         """Bytes; the largest of the targets'."""
         return max((target.optimal_io for target in self.targets), default=0)

@@ -7,6 +7,7 @@ event loop must be free to serve it.
 import errno
 import os
 import stat
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Protocol
 
 import trio
 
-from thinsim import loop
+from thinsim import loop, loop_limits
 from thinsim.block import kernel_view, loop_numbers
 from thinsim.dm.daemon.freeze import freeze, thaw
 from thinsim.dm.mapped_device import MappedDevice
@@ -35,6 +36,12 @@ class VolumeFiles(Protocol):
     def withdraw(self, name: str) -> None:
         """Take the file's name away; whoever has it open keeps it."""
 
+    def punches_discard(self, name: str, certain: bool) -> None:
+        """Say whether a punch of the file is a discard for certain, and no request for zeros."""
+
+    def dropping_zeros(self, name: str, offset: int, length: int) -> AbstractContextManager[None]:
+        """Drop one write of *length* zeros at *offset* meanwhile."""
+
 
 @dataclass(slots=True)
 class _Node:
@@ -47,8 +54,8 @@ class _Node:
     wanted_number: bool = False
     """Whoever made it asked for this loop device, which may not have been there."""
     frozen_at: Path | None = None
-    granularity: int = 0
-    """Of discards, as the loop device has it; 0 before the first table."""
+    limits: tuple[int, ...] = ()
+    """What of the device's limits the loop device has taken over; none before the first table."""
 
 
 class LoopNodes:
@@ -100,13 +107,28 @@ class LoopNodes:
                     optimal_io=node.device.optimal_io,
                 )
             )
-            wanted = max(node.device.granularity, 512)
-            if node.granularity != wanted:
-                node.granularity = wanted
-                if not await trio.to_thread.run_sync(kernel_view.is_claimed, node.loop.path):
-                    await trio.to_thread.run_sync(loop.refresh_discards, node.loop)
+            await self._take_limits(name, node)
         except OSError as error:
             raise DeviceMapperError(error.errno or errno.EIO, f"cannot refresh the node of {name}") from error
+
+    async def _take_limits(self, name: str, node: _Node) -> None:
+        """Have the loop device take the requests that the device takes, and no others."""
+        device = node.device
+        wanted = (device.granularity, device.logical_block, device.writes_zeroes)
+        if node.limits != wanted and not await trio.to_thread.run_sync(
+            kernel_view.is_claimed, node.loop.path
+        ):
+            await trio.to_thread.run_sync(loop_limits.take_limits, node.loop, device.logical_block)
+            node.limits = wanted
+        takes_zeroes = await trio.to_thread.run_sync(loop_limits.takes_write_zeroes, node.loop)
+        if takes_zeroes and not device.writes_zeroes and device.size >= device.logical_block:
+            last = (device.size - device.logical_block, device.logical_block)
+            with self._files.dropping_zeros(name, *last):
+                await trio.to_thread.run_sync(loop_limits.stop_write_zeroes, node.loop, *last)
+            takes_zeroes = await trio.to_thread.run_sync(loop_limits.takes_write_zeroes, node.loop)
+        self._files.punches_discard(name, not takes_zeroes)
+        if not device.granularity and not device.writes_zeroes and device.size >= device.logical_block:
+            await trio.to_thread.run_sync(loop_limits.stop_discards, node.loop, device.logical_block)
 
     async def rename(self, name: str, new: str) -> None:
         """Move the link; the loop device stays."""

@@ -8,21 +8,21 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fuse_backing._load import pyfuse3
+from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
 from fuse_backing.session import FileOperations
 from thinsim.block.discard_pieces import discard_pieces
 from thinsim.dm.mapped_device import MappedDevice
 from thinsim.errors import DeviceMapperError
 
-_PUNCH = 0x02 | 0x01  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE (linux/falloc.h)
-_ZERO = 0x10
-_KEEP_SIZE = 0x01
-_ZERO_PIECE = 1 << 20
+_PUNCH = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+_ZERO = (FALLOC_FL_ZERO_RANGE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE)
 
 
 @dataclass(slots=True)
@@ -31,6 +31,10 @@ class _File:
     device: MappedDevice
     opens: int = 0
     published: bool = True
+    punches_discard: bool = False
+    """A punch is a discard for certain: the loop device takes no write-zeroes requests."""
+    dropped: tuple[int, int] | None = None
+    """Offset and length of a write of zeros that is to be dropped, once."""
 
 
 class VolumeOperations(FileOperations):
@@ -62,6 +66,23 @@ class VolumeOperations(FileOperations):
         self._by_name[new] = inode
         self._files[inode].name = new
         return self._mountpoint / new
+
+    def punches_discard(self, name: str, certain: bool) -> None:
+        """Take each punch of a file for a discard, or for what it may be, too: a request for zeros."""
+        self._files[self._by_name[name]].punches_discard = certain
+
+    @contextmanager
+    def dropping_zeros(self, name: str, offset: int, length: int) -> Iterator[None]:
+        """Drop one write of *length* zeros at *offset* meanwhile.
+
+        When two come at once, it does not matter which one is dropped: they write the same.
+        """
+        file = self._files[self._by_name[name]]
+        file.dropped = (offset, length)
+        try:
+            yield
+        finally:
+            file.dropped = None
 
     def withdraw(self, name: str) -> None:
         """Remove the name; open files go on until they are closed."""
@@ -126,8 +147,12 @@ class VolumeOperations(FileOperations):
 
     async def write(self, fh: int, offset: int, buf: bytes) -> int:
         """Write to the device."""
+        file = self._file(fh)
+        if file.dropped == (offset, len(buf)) and not any(buf):
+            file.dropped = None
+            return len(buf)
         try:
-            await self._file(fh).device.write(offset, buf)
+            await file.device.write(offset, buf)
         except DeviceMapperError as error:
             raise pyfuse3.FUSEError(error.errno) from error
         return len(buf)
@@ -143,16 +168,23 @@ class VolumeOperations(FileOperations):
             raise pyfuse3.FUSEError(error.errno) from error
 
     async def fallocate(self, inode: int, fh: int, mode: int, offset: int, length: int) -> None:
-        """Punch: discard. Zero range: write zeros, which provisions, as BLKZEROOUT does on dm-thin."""
-        device = self._file(inode).device
+        """Punch: discard. Where it may be a write-zeroes request instead, the range reads as zeros then.
+
+        Zero range: EOPNOTSUPP unless the device takes write-zeroes requests.
+        """
+        file = self._file(inode)
+        device = file.device
         try:
-            if mode == _PUNCH:
+            if mode == _PUNCH and not device.granularity and not device.writes_zeroes:
+                raise pyfuse3.FUSEError(errno.EOPNOTSUPP)
+            if mode == _PUNCH and not file.punches_discard:
+                await device.punch(offset, length)
+            elif mode == _PUNCH:
                 # A device-mapper device gets the pieces; a loop device's queue puts them together again.
                 for start, size in discard_pieces(offset, length, max(device.granularity, 512)):
                     await device.discard(start, size)
-            elif mode in (_ZERO, _ZERO | _KEEP_SIZE):
-                for start in range(offset, offset + length, _ZERO_PIECE):
-                    await device.write(start, bytes(min(_ZERO_PIECE, offset + length - start)))
+            elif mode in _ZERO and device.writes_zeroes:
+                await device.zero(offset, length)
             else:
                 raise pyfuse3.FUSEError(errno.EOPNOTSUPP)
         except DeviceMapperError as error:

@@ -29,16 +29,15 @@ class ErrorTarget(PlainTarget):
         """EIO."""
         raise _failed()
 
+    async def punch(self, offset: int, length: int) -> None:
+        """EIO."""
+        raise _failed()
+
 
 class ZeroTarget(PlainTarget):
     """``zero``."""
 
     kind = "zero"
-
-    @property
-    def granularity(self) -> int:
-        """Discards are taken, and do nothing."""
-        return 512
 
     def table(self) -> str:
         """Nothing."""
@@ -52,7 +51,11 @@ class ZeroTarget(PlainTarget):
         """Drop."""
 
     async def discard(self, offset: int, length: int) -> None:
-        """Nothing to give back."""
+        """EOPNOTSUPP, as in Linux 6.1."""
+        raise DeviceMapperError(errno.EOPNOTSUPP, "zero takes no discards")
+
+    async def punch(self, offset: int, length: int) -> None:
+        """Nothing to do: all of it is zeros."""
 
 
 def _failed() -> DeviceMapperError:

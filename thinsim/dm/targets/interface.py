@@ -21,6 +21,14 @@ class Target(Protocol):
         """Bytes of the smallest range that a discard gives back; 0 when it takes no discards."""
 
     @property
+    def writes_zeroes(self) -> bool:
+        """Whether it takes write-zeroes requests (struct dm_target, num_write_zeroes_bios)."""
+
+    @property
+    def logical_block(self) -> int:
+        """Bytes of the smallest request (queue limit logical_block_size)."""
+
+    @property
     def optimal_io(self) -> int:
         """Bytes of a request that is served best (queue limit io_opt); 0 for none in particular."""
 
@@ -49,6 +57,12 @@ class Target(Protocol):
 
     async def discard(self, offset: int, length: int) -> None:
         """Give back what can be given back of the range."""
+
+    async def punch(self, offset: int, length: int) -> None:
+        """Make the range read as zeros and give back what can be given back of it."""
+
+    async def zero(self, offset: int, length: int) -> None:
+        """Write zeros; asked only of a target that takes write-zeroes requests."""
 
     async def flush(self) -> None:
         """Return once what was written is durable."""

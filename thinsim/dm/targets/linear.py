@@ -20,6 +20,11 @@ class LinearTarget(PlainTarget):
         self._device = device
         self._start = start
 
+    @property
+    def writes_zeroes(self) -> bool:
+        """As the device (linear_ctr; dm-table.c, dm_table_supports_write_zeroes)."""
+        return self._device.writes_zeroes
+
     def table(self) -> str:
         """Return device and start."""
         return f"{self._device.text} {self._start}"
@@ -39,6 +44,14 @@ class LinearTarget(PlainTarget):
     async def discard(self, offset: int, length: int) -> None:
         """Discard on the device."""
         await self._device.discard(self._start * SECTOR_SIZE + offset, length)
+
+    async def punch(self, offset: int, length: int) -> None:
+        """Punch the device."""
+        await self._device.punch(self._start * SECTOR_SIZE + offset, length)
+
+    async def zero(self, offset: int, length: int) -> None:
+        """Write zeros on the device."""
+        await self._device.zero(self._start * SECTOR_SIZE + offset, length)
 
 
 async def build(length: int, arguments: Sequence[str], lower: LowerDevices) -> LinearTarget:

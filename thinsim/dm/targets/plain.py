@@ -27,6 +27,16 @@ class PlainTarget:
         return max(all_of, default=0) if all(all_of) else 0
 
     @property
+    def writes_zeroes(self) -> bool:
+        """Not unless the target says so."""
+        return False
+
+    @property
+    def logical_block(self) -> int:
+        """The largest of the lower devices' (blk_stack_limits); 512 without any."""
+        return max((device.logical_block for device in self._lower), default=512)
+
+    @property
     def optimal_io(self) -> int:
         """None in particular."""
         return 0
@@ -48,6 +58,10 @@ class PlainTarget:
     async def message(self, text: str) -> None:
         """Refuse: EINVAL (dm-ioctl.c, target_message)."""
         raise DeviceMapperError(errno.EINVAL, "Target type does not support messages")
+
+    async def zero(self, offset: int, length: int) -> None:
+        """Refuse: EOPNOTSUPP."""
+        raise DeviceMapperError(errno.EOPNOTSUPP, f"{self.kind} takes no write-zeroes requests")
 
     async def flush(self) -> None:
         """Flush each lower device."""

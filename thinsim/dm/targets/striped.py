@@ -44,13 +44,32 @@ class StripedTarget(PlainTarget):
 
     async def discard(self, offset: int, length: int) -> None:
         """Discard one range a stripe: a discard is split by device, not by chunk (stripe_map_range)."""
+        for device, start, size in self._spans(offset, length):
+            await device.discard(start, size)
+
+    async def punch(self, offset: int, length: int) -> None:
+        """Punch one range a stripe."""
+        for device, start, size in self._spans(offset, length):
+            await device.punch(start, size)
+
+    async def zero(self, offset: int, length: int) -> None:
+        """Write zeros, one range a stripe: split as a discard is (stripe_map)."""
+        for device, start, size in self._spans(offset, length):
+            await device.zero(start, size)
+
+    @property
+    def writes_zeroes(self) -> bool:
+        """If every device does (stripe_ctr; dm-table.c, dm_table_supports_write_zeroes)."""
+        return all(device.writes_zeroes for device, _ in self._stripes)
+
+    def _spans(self, offset: int, length: int) -> list[tuple[LowerDevice, int, int]]:
+        """Return device, byte on it and length for each stripe that has a part of the range."""
         spans: dict[int, tuple[LowerDevice, int, int]] = {}
         for device, place, _, size in self._pieces(offset, length):
             stripe = self._stripe_of(device, place)
             _, start, _ = spans.get(stripe, (device, place, 0))
             spans[stripe] = (device, start, place + size)
-        for device, start, end in spans.values():
-            await device.discard(start, end - start)
+        return [(device, start, end - start) for device, start, end in spans.values()]
 
     def _stripe_of(self, device: LowerDevice, place: int) -> int:
         # Two stripes may lie on one device: the one whose range the place is in.

@@ -14,6 +14,8 @@ from thinsim.thin.modes import PoolMode
 from thinsim.thin.table import ThinTable, ThinTableWords
 from thinsim.units import SECTOR_SIZE, bytes_of
 
+_ZERO_PIECE = 1 << 20
+
 
 class ThinTarget(PlainTarget):
     """``thin <pool> <thin id> [<external origin>]``."""
@@ -90,6 +92,14 @@ class ThinTarget(PlainTarget):
         await self.pool.active.discard(self._thin, offset, length)
         self._trace.note(TracedWrite(self._name, "discard", offset, length))
         self._activity.note(Activity(Act.DISCARDED, self._name, self._table.thin_id, length))
+
+    async def punch(self, offset: int, length: int) -> None:
+        """Discard, then write zeros over what a discard leaves: parts of blocks, and the external origin."""
+        if self.granularity:
+            await self.discard(offset, length)
+        for start, size in await self.pool.active.content(self._thin, offset, length):
+            for at in range(start, start + size, _ZERO_PIECE):
+                await self.write(at, bytes(min(_ZERO_PIECE, start + size - at)))
 
     async def flush(self) -> None:
         """Return once what was written is durable, its mappings included."""

@@ -85,6 +85,10 @@ class ThinPoolTarget(PlainTarget):
         """Discard on the data device."""
         await self.pool.data.discard(offset, length)
 
+    async def punch(self, offset: int, length: int) -> None:
+        """Punch the data device."""
+        await self.pool.data.punch(offset, length)
+
     async def flush(self) -> None:
         """Flush the data device."""
         await self.pool.data.flush()
