@@ -1,6 +1,7 @@
 """Comparing finds what differs, names it, and shrinking leaves the shortest history that shows it."""
 
 import dataclasses
+import platform
 from dataclasses import replace
 from pathlib import Path
 
@@ -163,7 +164,10 @@ def whys(subject: str, expected: Recording, found: Recording) -> list[str]:
     return [each.why.partition(":")[0] for each in judge("Linux", subject, [(expected, found)]).differences]
 
 
-def test_a_node_that_ignores_discards_takes_them_unlike_the_kernel_s() -> None:
+def test_before_linux_6_9_a_node_that_ignores_discards_takes_them_unlike_the_kernel_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(platform, "release", lambda: "6.8.0-31-generic")
     ignoring = replace(HISTORY, traits=("features: ignore_discard",))
     refused, taken = Answer(95), Answer(0)
     assert whys("emulated", answered(ignoring, refused), answered(ignoring, taken)) == ["`ignore_discard`"]
@@ -173,6 +177,8 @@ def test_a_node_that_ignores_discards_takes_them_unlike_the_kernel_s() -> None:
         ("emulated", ignoring, Answer(5)),
     ):
         assert whys(subject, answered(history, refused), answered(history, found)) == [""]
+    monkeypatch.setattr(platform, "release", lambda: "6.9.1")
+    assert whys("emulated", answered(ignoring, refused), answered(ignoring, taken)) == [""]
 
 
 def test_a_path_that_is_missing_has_another_errno_in_later_kernels() -> None:

@@ -34,6 +34,9 @@ def test_the_campaign_has_every_set_of_features_and_every_kind_of_operation() ->
         "Read",
         "Discard",
         "Flush",
+        "Request",
+        "Limits",
+        "Program",
         "Grow",
         "Look",
     }

@@ -12,7 +12,7 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -31,6 +31,7 @@ from thinsim.dm.local import LocalDeviceMapper
 from thinsim.dm.nodes import NoNodes
 from thinsim.dm.runner import on_thread
 from thinsim.errors import DeviceMapperError
+from thinsim.loop_limits import kernel_clears_limits
 from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
 from thinsim.rig.interface import PoolShape
 from thinsim.rig.journal import Journal
@@ -146,7 +147,8 @@ class EmulatedBench:
     metadata_dev: str
     data_dev: str
     no_space: tuple[int, ...] = (errno.ENOSPC, errno.EIO)  # older loop drivers know EIO alone
-    refuses_discards: bool = False  # the block layer takes a loop device's EOPNOTSUPP for done
+    # Older loop drivers go on sending discards; the block layer takes EOPNOTSUPP for done.
+    refuses_discards: bool = field(default_factory=kernel_clears_limits)
     names_arguments: bool = True
 
     async def write(self, name: str, offset: int, data: bytes) -> None:

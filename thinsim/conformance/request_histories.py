@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from thinsim.conformance.history import (
+    Discard,
     Dmsetup,
     History,
     Limits,
@@ -23,6 +24,7 @@ _BYTES = 64 << 10
 _BLOCKS = 8
 _FILLED = _BLOCKS * _BYTES
 _THIN = 2048
+_SIZE = _THIN * 512
 _POOL_BLOCKS = 64
 
 RANGES = {
@@ -31,8 +33,8 @@ RANGES = {
     "two data blocks and parts beside them": (_BYTES - 4096, 2 * _BYTES + 12288),
     "a sector": (2 * _BYTES + 1024, 512),
     "neither a sector's begin nor its end": (100, 300),
-    "up to the device's end": ((1 << 20) - 8192, 8192),
-    "past the device's end": ((1 << 20) - 4096, 8192),
+    "up to the device's end": (_SIZE - 8192, 8192),
+    "past the device's end": (_SIZE - 4096, 8192),
 }
 """Offset and length in bytes, by name."""
 
@@ -59,81 +61,76 @@ def _new_thin(thin: int, origin: str = "", sectors: int = _THIN) -> Operations:
     yield from _thin(thin, origin, sectors)
 
 
-def _asked(device: str, kinds: Iterable[str], before: Callable[[], Operations]) -> Operations:
-    """Send every kind of request to every range; *before* each the device is as it was."""
+def _asked(device: str, kinds: Iterable[str], *before: Operation) -> Operations:
+    """Send every kind of request to every range and read all of the device; *before* each come these."""
     yield Limits(device)
     for tag, kind in enumerate(kinds, 1):
         for offset, length in RANGES.values():
-            yield from before()
+            yield from before
             yield Request(device, kind, offset, length, tag)
-            yield Look()
+            yield Read(device, 0, _SIZE)
     yield Limits(device)
+    yield Look()
 
 
 def _mapped() -> Operations:
     """Every kind, on blocks that are mapped."""
     yield from _pool()
     yield from _new_thin(1)
-    yield from _asked("t1", KINDS, lambda: iter([Write("t1", 0, _FILLED, 7)]))
+    yield from _asked("t1", KINDS, Write("t1", 0, _FILLED, 7))
 
 
 def _unmapped() -> Operations:
     """On blocks that are not mapped: what provisions, and what does not."""
     yield from _pool("0 0")
-
-    def before() -> Operations:
-        yield _dm("remove", "{t1}")
-        yield _dm("message", "{pool}", "0", "delete 1")
-        yield from _new_thin(1)
-
     yield from _new_thin(1)
-    yield from _asked("t1", _ZEROING, before)
+    yield from _asked("t1", _ZEROING, Discard("t1", 0, _SIZE))
 
 
 def _shared() -> Operations:
     """On blocks that a snapshot shares, whose content must stay."""
     yield from _pool()
     yield from _new_thin(1)
-    yield from _new_thin(2)
-
-    def before() -> Operations:
-        yield Write("t1", 0, _FILLED, 7)
-        yield _dm("remove", "{t2}")
-        yield _dm("message", "{pool}", "0", "delete 2")
-        yield _dm("suspend", "{t1}")
-        yield _dm("message", "{pool}", "0", "create_snap 2 1")
-        yield _dm("resume", "{t1}")
+    for kind in _ZEROING:
+        yield from _asked(
+            "t1",
+            [kind],
+            Write("t1", 0, _FILLED, 7),
+            _dm("message", "{pool}", "0", "delete 2"),
+            _dm("message", "{pool}", "0", "create_snap 2 1"),
+        )
         yield from _thin(2)
-
-    yield from _asked("t1", _ZEROING, before)
+        yield Read("t2", 0, _SIZE)
+        yield _dm("remove", "{t2}")
 
 
 def _above_an_origin() -> Operations:
     """Above an external origin, whose content shows where nothing is mapped."""
     yield from _pool()
-    yield _dm("create", "{origin}", "--table", "0 2048 linear {other} 0")
-    yield Write("origin", 0, 1 << 20, 9)
+    yield _dm("create", "{origin}", "--table", f"0 {_THIN} linear {{other}} 0")
+    yield Write("origin", 0, _SIZE, 9)
     yield from _new_thin(1, "/dev/mapper/{origin}")
-    yield from _asked("t1", _ZEROING, lambda: iter([Write("t1", 0, _FILLED // 2, 7)]))
+    yield from _asked("t1", _ZEROING, Discard("t1", 0, _SIZE), Write("t1", 0, _FILLED // 2, 7))
 
 
 def _refused() -> Operations:
     """Where requests can't be carried out: ignored discards, a full pool, read-only devices and pools."""
     yield from _pool("0 1 ignore_discard")
     yield from _new_thin(1)
-    yield from _asked("t1", _ZEROING, lambda: iter([Write("t1", 0, _FILLED, 7)]))
+    yield from _asked("t1", _ZEROING, Write("t1", 0, _FILLED, 7))
     yield from (_dm("remove", "{t1}"), _dm("remove", "{pool}"))
-    yield from _pool("0 2 skip_block_zeroing error_if_no_space", blocks=12)
-    yield from _thin(1)
+    yield from _pool("0 2 skip_block_zeroing error_if_no_space")
     yield from _new_thin(2)
-    yield from _asked("t2", _ZEROING, lambda: iter([Write("t2", 0, _FILLED // 2, 8)]))
-    yield from (_dm("remove", "{t1}"), _dm("remove", "{t2}"))
-    yield from _thin(1, "", _THIN, "--readonly")
-    yield from _asked("t1", _ZEROING, lambda: iter(()))
-    yield from (_dm("remove", "{t1}"), _dm("remove", "{pool}"))
+    yield from _new_thin(3, "", _POOL_BLOCKS * 128)
+    yield Write("t3", 0, (_POOL_BLOCKS - 6) * _BYTES, 6)
+    yield from _asked("t2", _ZEROING, Discard("t2", 0, _SIZE), Write("t2", 0, _FILLED // 2, 8))
+    yield from (_dm("remove", "{t2}"), _dm("remove", "{t3}"))
+    yield from _thin(2, "", _THIN, "--readonly")
+    yield from _asked("t2", _ZEROING)
+    yield from (_dm("remove", "{t2}"), _dm("remove", "{pool}"))
     yield from _pool("0 2 read_only skip_block_zeroing")
-    yield from _thin(1)
-    yield from _asked("t1", _ZEROING, lambda: iter(()))
+    yield from _thin(2)
+    yield from _asked("t2", _ZEROING)
 
 
 def _other_targets() -> Operations:
@@ -170,7 +167,7 @@ def _filled_and_read(device: str) -> Operations:
         for offset, length in RANGES.values():
             yield Write(device, 0, _FILLED, 7)
             yield Request(device, kind, offset, length, tag)
-            yield Read(device, 0, 1 << 20)
+            yield Read(device, 0, _SIZE)
 
 
 def _programs() -> Operations:

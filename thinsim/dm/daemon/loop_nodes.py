@@ -97,19 +97,26 @@ class LoopNodes:
         node = self._node(name)
         if node.link_entry is None:
             self._link(name, node)
+        first = not node.limits
         try:
-            await trio.to_thread.run_sync(
-                partial(
-                    loop.refresh,
-                    node.loop,
-                    node.file,
-                    read_only=node.device.read_only,
-                    optimal_io=node.device.optimal_io,
-                )
-            )
+            # A device that refuses writes can't be told to refuse requests for zeros.
+            await self._resize(node, read_only=node.device.read_only and not first)
             await self._take_limits(name, node)
+            if first and node.device.read_only:
+                await self._resize(node, read_only=True)
         except OSError as error:
             raise DeviceMapperError(error.errno or errno.EIO, f"cannot refresh the node of {name}") from error
+
+    async def _resize(self, node: _Node, *, read_only: bool) -> None:
+        await trio.to_thread.run_sync(
+            partial(
+                loop.refresh,
+                node.loop,
+                node.file,
+                read_only=read_only,
+                optimal_io=node.device.optimal_io,
+            )
+        )
 
     async def _take_limits(self, name: str, node: _Node) -> None:
         """Have the loop device take the requests that the device takes, and no others."""

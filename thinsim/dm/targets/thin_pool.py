@@ -40,6 +40,11 @@ class ThinPoolTarget(PlainTarget):
         return self.pool.data.granularity if self.pool.active.engine.passes_down else 0
 
     @property
+    def logical_block(self) -> int:
+        """As the data device (pool_iterate_devices)."""
+        return self.pool.data.logical_block
+
+    @property
     def optimal_io(self) -> int:
         """A data block (pool_io_hints)."""
         return self.block_bytes
