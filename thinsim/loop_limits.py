@@ -25,7 +25,7 @@ _REFUSALS = frozenset({errno.EBUSY, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP}
 
 
 def kernel_clears_limits() -> bool:
-    """Tell whether this kernel's loop driver stops sending what the file's server does not take (Linux 6.9)."""
+    """Tell whether this kernel's loop driver stops sending what a file's server refuses (Linux 6.9)."""
     found = re.match(r"(\d+)\.(\d+)", platform.release())
     return found is not None and (int(found[1]), int(found[2])) >= (6, 9)
 
