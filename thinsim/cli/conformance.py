@@ -26,6 +26,7 @@ from thinsim.conformance.recordings import (
     recordings_of,
     write_recordings,
 )
+from thinsim.conformance.request_table import request_tables
 from thinsim.conformance.subject import Side, kernel_release, subject
 from thinsim.conformance.verdict import Verdict, verdict_to_json
 from thinsim.errors import InvalidValueError
@@ -100,7 +101,11 @@ def check(
     verdicts = run(work)
     if fidelity is not None:
         by_hand = fidelity.with_name(f"{fidelity.stem}-by-hand.md")
-        fidelity.write_text(fidelity_page(verdicts, by_hand.read_text()))
+        tables = [
+            request_tables(expected, [each for each in verdicts if each.kernel == expected[0].source])
+            for expected in recordings.values()
+        ]
+        fidelity.write_text(fidelity_page(verdicts, by_hand.read_text(), "\n\n".join(filter(None, tables))))
     _report(verdicts, as_json)
     return _status(verdicts)
 
@@ -159,6 +164,7 @@ def record(side: str, kernel: str | None, only: tuple[str, ...], missing: bool, 
 )
 @click.option("--operations", type=click.IntRange(1), default=130, show_default=True, help="Of each history.")
 @click.option("--faults", is_flag=True, help="With faults of the data device.")
+@click.option("--requests", is_flag=True, help="With requests for zeros; needs --against emulated.")
 @click.option(
     "--history",
     "paths",
@@ -181,6 +187,7 @@ def run_command(
     seeds: str,
     operations: int,
     faults: bool,
+    requests: bool,
     paths: tuple[Path, ...],
     keep: Path,
     as_json: bool,
@@ -191,8 +198,10 @@ def run_command(
     is part of the standard campaign from then on.
     """
     histories = [read_history(path) for path in paths] or [
-        random_history(seed, operations, faults=faults) for seed in _range(seeds)
+        random_history(seed, operations, faults=faults, requests=requests) for seed in _range(seeds)
     ]
+    if Side(against) is Side.ENGINE and any(history.needs_nodes for history in histories):
+        raise InvalidValueError("the engine has no block layer to send requests through: --against emulated")
 
     async def work() -> Verdict:
         verdict = Verdict("", against)
@@ -222,6 +231,8 @@ async def _checked(path: Path, expected: Sequence[Recording], side: Side) -> Ver
     verdict = Verdict(expected[0].source, side)
     async with subject(side, _say) as asked:
         for recording in expected:
+            if side is Side.ENGINE and recording.history.needs_nodes:
+                continue
             verdict.add(recording, await asked.record(recording.history))
     _say(f"{path.name} on {side}: {verdict.operations} operations, {len(verdict.unexplained)} unexplained")
     return verdict

@@ -1,6 +1,7 @@
 """The standard campaign: what is put to every kernel, and whose answers are kept.
 
-Random histories of every set of features, some with faults; directed ones; and those in ``kept``: two that
+Random histories of every set of features, some with faults, some with requests for zeros; directed ones,
+those with every request of the block layer among them; and those in ``kept``: two that
 were recorded before there was a generator, and the shortest histories on which the two dm-thins once
 differed.
 """
@@ -17,6 +18,7 @@ from thinsim.errors import InvalidValueError
 KEPT = Path(__file__).parent / "kept"
 _SEEDS = range(2 * len(COMBINATIONS))
 _FAULTY_SEEDS = range(2 * len(COMBINATIONS), 2 * len(COMBINATIONS) + 8)
+_REQUEST_SEEDS = range(_FAULTY_SEEDS.stop, _FAULTY_SEEDS.stop + 6)
 _OPERATIONS = 130
 
 
@@ -25,6 +27,7 @@ def campaign() -> list[History]:
     return [
         *(random_history(seed, _OPERATIONS) for seed in _SEEDS),
         *(random_history(seed, _OPERATIONS, faults=True) for seed in _FAULTY_SEEDS),
+        *(random_history(seed, _OPERATIONS, requests=True) for seed in _REQUEST_SEEDS),
         *directed_histories(),
         *request_histories(),
         *(read_history(path) for path in sorted(KEPT.glob("*.json"))),

@@ -12,8 +12,11 @@ _SUBJECTS = {
 }
 
 
-def fidelity_page(verdicts: Sequence[Verdict], by_hand: str) -> str:
-    """Return the page: what was compared, how often, what differed and why; then *by_hand* as it is."""
+def fidelity_page(verdicts: Sequence[Verdict], by_hand: str, requests: str = "") -> str:
+    """Return the page: what was compared, how often, what differed and why.
+
+    The tables of *requests* come next, then *by_hand*, both as they are.
+    """
     parts = [
         "# What equals the kernel's dm-thin, and what does not",
         "Made by `make fidelity`; what is kept by hand (`docs/fidelity-by-hand.md`) comes last.",
@@ -21,6 +24,7 @@ def fidelity_page(verdicts: Sequence[Verdict], by_hand: str) -> str:
         _table(verdicts),
         _differences(verdicts),
         _traits(verdicts),
+        requests,
         by_hand.strip(),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

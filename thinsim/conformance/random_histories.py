@@ -18,8 +18,10 @@ from thinsim.conformance.history import (
     Look,
     Operation,
     Read,
+    Request,
     Write,
 )
+from thinsim.conformance.requests import KINDS
 
 THIN_SECTORS = 16384
 _THIN_BYTES = THIN_SECTORS * 512
@@ -27,6 +29,8 @@ _LARGEST_WRITE = 1 << 20
 _LARGEST_DISCARD = 4 << 20
 _IDS = range(1, 24)
 _LOOK_EVERY = 12
+_REQUEST_WEIGHT = 24
+_ZEROING = tuple(name for name, kind in KINDS.items() if kind.zeroes)
 
 FEATURES = ("skip_block_zeroing", "ignore_discard", "no_discard_passdown", "error_if_no_space")
 COMBINATIONS = tuple(words for count in range(len(FEATURES) + 1) for words in combinations(FEATURES, count))
@@ -85,10 +89,11 @@ class _Picture:
 class Generator:
     """Makes one history; :meth:`history` may be called once."""
 
-    def __init__(self, seed: int, count: int, *, faults: bool = False) -> None:
+    def __init__(self, seed: int, count: int, *, faults: bool = False, requests: bool = False) -> None:
         self._seed = seed
         self._count = count
         self._faults = faults
+        self._requests = requests
         self._random = random.Random(f"thinsim conformance {seed}")
         self._picture = _Picture()
         self._features = COMBINATIONS[seed % len(COMBINATIONS)]
@@ -117,6 +122,7 @@ class Generator:
             "features: " + (" ".join(self._made_with) or "none"),
             *(("the pool fills up",) if self._small else ()),
             *(("faults of the data device",) if self._faults else ()),
+            *(("requests for zeros",) if self._requests else ()),
         )
         return History(f"random-{self._seed}", self._data_kib, 4096, tuple(operations), traits)
 
@@ -125,10 +131,12 @@ class Generator:
         weights = dict(_WEIGHTS)
         if not self._faults:
             del weights["fault"]
+        if self._requests:
+            weights["request"] = _REQUEST_WEIGHT
         choice = self._random.choices(list(weights), list(weights.values()))[0]
         if choice in ("snap", "activate") and not picture.known:
             choice = "thin"
-        if choice in ("deactivate", "write", "rewrite", "read", "discard", "flush", "pause"):
+        if choice in ("deactivate", "write", "rewrite", "read", "discard", "flush", "pause", "request"):
             if not picture.known:
                 choice = "thin"
             elif not picture.active:
@@ -193,6 +201,16 @@ class Generator:
         if self._random.random() < 0.6:
             offset -= offset % 65536
         return [Discard(f"t{self._active()}", offset, length)]
+
+    def _request(self) -> list[Operation]:
+        """A request for zeros, and now and then another of the block layer's."""
+        kind = self._random.choice(_ZEROING if self._random.random() < 0.8 else tuple(KINDS))
+        length = self._random.choice([512, 4096, 65536, 65536 * 3])
+        offset = self._random.randrange(0, _THIN_BYTES - _LARGEST_WRITE, 512)
+        if self._random.random() < 0.4:
+            offset -= offset % 65536
+        device = f"t{self._active()}"
+        return [Request(device, kind, offset, length, self._tag()), Read(device, offset, length)]
 
     def _flush(self) -> list[Operation]:
         return [Flush(f"t{self._active()}")]
@@ -303,6 +321,9 @@ class Generator:
         return self._random.randrange(1, 1 << 48)
 
 
-def random_history(seed: int, count: int, *, faults: bool = False) -> History:
-    """Return the history of *seed*: at least *count* operations; with *faults* its data device has some."""
-    return Generator(seed, count, faults=faults).history()
+def random_history(seed: int, count: int, *, faults: bool = False, requests: bool = False) -> History:
+    """Return the history of *seed*: at least *count* operations.
+
+    With *faults* its data device has some; with *requests* it sends requests for zeros, too.
+    """
+    return Generator(seed, count, faults=faults, requests=requests).history()

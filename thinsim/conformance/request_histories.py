@@ -27,14 +27,16 @@ _THIN = 2048
 _SIZE = _THIN * 512
 _POOL_BLOCKS = 64
 
+SECTOR_RANGE = "a sector"
+UNUSUAL_RANGES = ("neither a sector's begin nor its end", "past the device's end")
 RANGES = {
     "a part of a data block": (4096, 8192),
     "one data block": (_BYTES, _BYTES),
     "two data blocks and parts beside them": (_BYTES - 4096, 2 * _BYTES + 12288),
-    "a sector": (2 * _BYTES + 1024, 512),
-    "neither a sector's begin nor its end": (100, 300),
+    SECTOR_RANGE: (2 * _BYTES + 1024, 512),
+    UNUSUAL_RANGES[0]: (100, 300),
     "up to the device's end": (_SIZE - 8192, 8192),
-    "past the device's end": (_SIZE - 4096, 8192),
+    UNUSUAL_RANGES[1]: (_SIZE - 4096, 8192),
 }
 """Offset and length in bytes, by name."""
 
@@ -190,6 +192,27 @@ _HISTORIES: dict[str, tuple[int, str, Callable[[], Operations]]] = {
     "programs": (16384, PROGRAM_TRAIT, _programs),
 }
 """Data blocks of the pool, trait, operations."""
+
+
+PHASES: dict[str, tuple[str, ...]] = {
+    "mapped": ("mapped blocks",),
+    "unmapped": ("unmapped blocks",),
+    "shared": ("shared blocks",),
+    "above-an-origin": ("above an external origin",),
+    "refused": ("ignore_discard", "no space left", "read-only device", "read-only pool"),
+    "other-targets": (
+        "linear",
+        "striped",
+        "zero",
+        "error",
+        "linear and zero",
+        "the pool itself",
+        "linear on thin",
+        "linear, reloaded onto thin",
+        "linear, reloaded again",
+    ),
+}
+"""What the requests of each history are sent to, one after the other."""
 
 
 def request_histories() -> list[History]:

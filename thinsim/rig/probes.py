@@ -10,6 +10,7 @@ from pathlib import Path
 from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
 from thinsim.dm.standing.places import kernel_has_device_mapper
 from thinsim.errors import EnvironmentLacksError
+from thinsim.loop_limits import kernel_clears_limits
 from thinsim.rig.findings import Finding
 from thinsim.vm.kernels import MODULES, has_thin_pool
 
@@ -34,6 +35,7 @@ def probe_machine(directory: Path) -> list[Finding]:
         ),
         _ext4(),
         _punch(directory),
+        _requests_for_zeros(),
         _device_mapper(),
         *(
             replace(_command(name, package), needed_by=("kernel",))
@@ -144,6 +146,20 @@ def _punch(directory: Path) -> Finding:
             _WITH_FILES,
         )
     return Finding(name, True, "works", needed_by=_WITH_FILES)
+
+
+def _requests_for_zeros() -> Finding:
+    name = "requests for zeros"
+    if kernel_clears_limits():
+        return Finding(name, True, "an emulated device refuses them as the kernel's does", needed_by=())
+    return Finding(
+        name,
+        False,
+        "the loop driver sends them as discards, so an emulated thin device writes zeros for both: a discard "
+        "of a part of a shared data block takes a block",
+        "none needed: data is safe; block counts equal the kernel's with Linux 6.9 or later",
+        needed_by=(),
+    )
 
 
 def _device_mapper() -> Finding:
