@@ -172,6 +172,28 @@ def _filled_and_read(device: str) -> Operations:
             yield Read(device, 0, _SIZE)
 
 
+def _tables() -> Operations:
+    """Tables that cut a logical block in two, and some that only look like it."""
+    yield from _pool()
+    yield _dm("message", "{pool}", "0", "create_thin 1")
+    for table in (
+        "0 2044 thin /dev/mapper/{pool} 1",
+        "0 2052 linear {other} 0",
+        "0 2048 linear {other} 4",
+        "0 2044 zero",
+        "0 1028 zero\n1028 1020 linear {other} 0",
+        "0 1028 linear {other} 0\n1028 1020 zero",
+        "0 1024 linear {other} 0\n1024 1020 zero",
+        "0 4 zero\n4 4 zero\n8 2040 linear {other} 0",
+        "0 2048 striped 2 4 {other} 0 {other} 4096",
+        "0 2048 striped 2 8 {other} 2 {other} 4096",
+    ):
+        yield _dm("create", "{t}", "--table", table)
+        yield Limits("t")
+        yield Read("t", 0, _SIZE)
+        yield _dm("remove", "{t}")
+
+
 def _programs() -> Operations:
     """Each program on a thin device of its own, filled with old data."""
     yield from _pool("0 0", blocks=16384)
@@ -189,6 +211,7 @@ _HISTORIES: dict[str, tuple[int, str, Callable[[], Operations]]] = {
     "above-an-origin": (_POOL_BLOCKS, TRAIT, _above_an_origin),
     "refused": (_POOL_BLOCKS, TRAIT, _refused),
     "other-targets": (_POOL_BLOCKS, TRAIT, _other_targets),
+    "tables": (_POOL_BLOCKS, TRAIT, _tables),
     "programs": (16384, PROGRAM_TRAIT, _programs),
 }
 """Data blocks of the pool, trait, operations."""

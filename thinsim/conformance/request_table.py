@@ -1,4 +1,4 @@
-"""The fidelity page's tables of requests and programs: a kernel's answers, and where ours differ. Text only."""
+"""The fidelity page's tables of requests and programs: a kernel's answers, and where ours differ. Pure."""
 
 import errno
 import re

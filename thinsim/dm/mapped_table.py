@@ -133,9 +133,23 @@ class MappedTable:
                 yield target, low - begin, low - offset, high - low
 
     async def check_limits(self) -> None:
-        """EINVAL if a target is larger than what it stands on (dm-table.c, dm_calculate_queue_limits)."""
+        """EINVAL if a target is larger than what it stands on, or cuts a logical block in two.
+
+        dm-table.c, dm_calculate_queue_limits and validate_hardware_logical_block_alignment.
+        """
         for target in self.targets:
             await target.check_limits()
+        left = 0  # sectors of a logical block of the device that the next target has to have
+        for start, length, target in self._targets:
+            if left < length and left * SECTOR_SIZE % target.logical_block:
+                break
+            left = -(start + length) % (self.logical_block // SECTOR_SIZE)
+        if left:
+            raise DeviceMapperError(
+                errno.EINVAL,
+                f"table line ({start} {length} {target.kind}) not aligned to h/w logical block size "
+                f"{self.logical_block}",
+            )
 
     async def close(self) -> None:
         """Close every target."""

@@ -71,10 +71,20 @@ def parse_sector(word: str, complaint: str) -> int:
 
 
 def check_area(device: LowerDevice, start: int, length: int) -> None:
-    """EINVAL if the range is not on the device (dm-table.c, device_area_is_invalid); *start* in sectors."""
+    """EINVAL if the range is not on the device, or not in whole logical blocks of it.
+
+    *start* in sectors, *length* in bytes (dm-table.c, device_area_is_invalid).
+    """
     if start * SECTOR_SIZE + length > device.size:
         raise DeviceMapperError(
             errno.EINVAL,
             f"{device.text} too small for target: start={start}, len={length // SECTOR_SIZE}, "
             f"dev_size={device.size // SECTOR_SIZE}",
         )
+    for name, value in (("start", start), ("len", length // SECTOR_SIZE)):
+        if value * SECTOR_SIZE % device.logical_block:
+            raise DeviceMapperError(
+                errno.EINVAL,
+                f"{name}={value} not aligned to h/w logical block size {device.logical_block} "
+                f"of {device.text}",
+            )
