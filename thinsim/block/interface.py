@@ -52,6 +52,10 @@ class KernelDevice(BlockDevice, Protocol):
         """Bytes of the smallest request, 512 or more."""
 
     @property
+    def discard_granularity(self) -> int:
+        """Bytes of the smallest range that a discard gives back; 0 when the device takes no discards."""
+
+    @property
     def max_write_zeroes_bytes(self) -> int:
         """The longest write-zeroes request in bytes; 0 when the device takes none."""
 

@@ -65,6 +65,11 @@ class LinuxBlockDevice:
         return self._queue_limit("logical_block_size") or 512
 
     @property
+    def discard_granularity(self) -> int:
+        """``discard_granularity`` of the queue."""
+        return self._queue_limit("discard_granularity")
+
+    @property
     def max_write_zeroes_bytes(self) -> int:
         """``write_zeroes_max_bytes`` of the queue."""
         return self._queue_limit("write_zeroes_max_bytes")

@@ -1,12 +1,13 @@
 """The differences that are known, each with its reason. What none of them fits is news."""
 
 import errno
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from thinsim.conformance.answer import WAITS, Recording
 from thinsim.conformance.compare import ERRNO_TEXT, Behaviour, Comparison, errno_of
-from thinsim.conformance.history import Dmsetup, Operation
+from thinsim.conformance.history import Dmsetup, Limits, Operation, Request
 from thinsim.loop_limits import kernel_clears_limits
 
 
@@ -17,6 +18,8 @@ class _Known:
     why: str
     lasting: bool = False
     """What differs later in the history follows from it."""
+    for_one_read: bool = False
+    """What differs in the read that comes next follows from it."""
 
 
 def _refused_discard(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
@@ -40,6 +43,29 @@ def _missing_path(comparison: Comparison, operation: Operation | None, expected:
     return comparison.behaviour is Behaviour.COMMAND and "/dev/nothing" in table and errnos == wanted
 
 
+def _fua(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+    texts = (re.sub(r"fua \d", "", text) for text in (comparison.expected, comparison.found))
+    return comparison.behaviour is Behaviour.LIMITS and len(set(texts)) == 1
+
+
+def _read_only_first(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+    refused = comparison.expected.strip() in (f"{errno.EINVAL:d}", f"{errno.EOPNOTSUPP:d}")
+    return comparison.behaviour is Behaviour.REQUEST and refused and comparison.found == f"{errno.EPERM:d} "
+
+
+def _lower_limit(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+    """A linear or striped device, after the loop device below it has begun to refuse requests for zeros."""
+    if not kernel_clears_limits():
+        return False
+    if isinstance(operation, Limits):
+        return comparison.found == comparison.expected.replace(_TAKES_ZEROES, _REFUSES_ZEROES)
+    if isinstance(operation, Request):
+        return (comparison.expected, comparison.found) == ("0 ", f"{errno.EOPNOTSUPP:d} ")
+    return False
+
+
+_TAKES_ZEROES, _REFUSES_ZEROES = "write_zeroes_max_bytes not 0", "write_zeroes_max_bytes 0"
+
 _KNOWN = (
     _Known(
         ("engine", "emulated"),
@@ -59,6 +85,24 @@ _KNOWN = (
         "which serves one request at a time, the kernel's serves the others; what follows differs with that",
         lasting=True,
     ),
+    _Known(
+        ("emulated",),
+        _fua,
+        "`queue/fua`: a loop device has none; a write with O_DSYNC is a write and a flush",
+    ),
+    _Known(
+        ("emulated",),
+        _read_only_first,
+        "a read-only device: this machine's block layer says EPERM before it looks at the request, that of "
+        "Linux 6.1 afterwards",
+    ),
+    _Known(
+        ("emulated",),
+        _lower_limit,
+        "a linear or striped device on a loop device on tmpfs, which can't zero a range: once told so, "
+        "the loop driver of Linux 6.9 and later refuses requests for zeros; that of Linux 6.1 goes on",
+        for_one_read=True,
+    ),
 )
 
 
@@ -69,11 +113,17 @@ class Explainer:
         self._subject = subject
         self._expected = expected
         self._lasting = ""
+        self._of_next = (-1, "")
+        """The index of a read that differs, if it does, for a known reason."""
 
     def why(self, comparison: Comparison, operation: Operation | None) -> str:
         """Return why there is a difference, as far as it is known; empty if it isn't."""
         for known in _KNOWN:
             if self._subject in known.subjects and known.fits(comparison, operation, self._expected):
                 self._lasting = self._lasting or (known.why if known.lasting else "")
+                if known.for_one_read:
+                    self._of_next = (comparison.index + 1, known.why)
                 return known.why
+        if comparison.behaviour is Behaviour.READ and comparison.index == self._of_next[0]:
+            return self._of_next[1]
         return self._lasting

@@ -223,7 +223,10 @@ class _Use:
 
     @property
     def granularity(self) -> int:
-        return 512 if self._shared.block.max_discard_bytes else 0
+        block = self._shared.block
+        if not block.max_discard_bytes:
+            return 0
+        return max(block.discard_granularity if isinstance(block, KernelDevice) else 0, 512)
 
     @property
     def writes_zeroes(self) -> bool:
