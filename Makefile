@@ -50,7 +50,7 @@ reproduce: setup
 
 # A containerd that is there already, from another package perhaps, is taken as it is.
 test: setup
-	$(call install,busybox-static chromium fio)
+	$(call install,busybox-static chromium fio qemu-utils)
 	$(if $(shell command -v containerd),,$(call install,containerd))
 	$(if $(shell command -v runc),,$(call install,runc))
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TEST_ARGUMENTS)
@@ -108,6 +108,8 @@ conformance-nightly: setup-vm
 	$(BIN)/thinsim conformance run --seeds $$first-$$((first + $(NIGHTLY_SEEDS) - 1)) --keep divergences || status=$$?; \
 	$(BIN)/thinsim conformance run --seeds $$first-$$((first + ($(NIGHTLY_SEEDS) + 3) / 4 - 1)) --faults \
 	    --keep divergences || status=$$?; \
+	$(BIN)/thinsim conformance run --seeds $$first-$$((first + ($(NIGHTLY_SEEDS) + 3) / 4 - 1)) --requests \
+	    --against emulated --keep divergences || status=$$?; \
 	exit $$status
 
 # A quarter of an hour and more where guests are emulated: image and container on the kernel's dm-thin in a guest
@@ -118,10 +120,12 @@ same-counts: setup-vm
 
 # The kernel's answers anew, after the campaign's histories have changed.
 conformance-record: setup-vm
+	$(call install,fio qemu-utils)
 	$(BIN)/thinsim conformance record
 
 # Minutes, as root: docs/fidelity.md from the recorded answers.
 fidelity: setup
+	$(call install,fio qemu-utils)
 	$(BIN)/thinsim conformance check --on engine --on emulated --fidelity docs/fidelity.md
 
 lint: setup

@@ -99,7 +99,7 @@ class Bench:
         """Run a program; return its exit status (``WAITS`` if it does not end), output and complaints."""
         program = shutil.which(name, path=self._environment["PATH"])
         if program is None:
-            raise EnvironmentLacksError(f"{name} is not in PATH (make setup)")
+            raise EnvironmentLacksError(f"{name} is not in PATH (make setup, make test)")
         for fd in (self._out, self._err):
             os.ftruncate(fd, 0)
             os.lseek(fd, 0, os.SEEK_SET)
@@ -245,13 +245,23 @@ class _Run:
 
     def _request(self, act: Callable[[Path], int], device: str, seconds: float = _REQUEST_SECONDS) -> int:
         statuses: list[int] = []
+        failures: list[EnvironmentLacksError] = []
         node = self._node(device)
-        thread = threading.Thread(target=lambda: statuses.append(act(node)), daemon=True)
+
+        def request() -> None:
+            try:
+                statuses.append(act(node))
+            except EnvironmentLacksError as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=request, daemon=True)
         thread.start()
         thread.join(seconds)
         if thread.is_alive():
             self._waiting.append(thread)
             return WAITS
+        for failure in failures:
+            raise failure
         return statuses[0]
 
     def _look(self) -> Seen:
