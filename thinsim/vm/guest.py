@@ -21,9 +21,10 @@ from thinsim.errors import BenchError, EnvironmentLacksError, InvalidValueError
 from thinsim.rig.journal import Journal, Kind
 from thinsim.rig.state import ProcessIdentity
 from thinsim.units import Bytes
+from thinsim.vm.busybox import find_busybox
 from thinsim.vm.guest_script import BOOTED, HOST_TAG, SCRATCH_SERIAL, STATUS, guest_script
 from thinsim.vm.kernels import GuestKernel
-from thinsim.vm.tools import virtme_ng
+from thinsim.vm.tools import find_program, full_path, virtme_ng
 
 _INHERITED = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TERM", "THINSIM_SHARED_MACHINE")
 _BOOT_SECONDS = {True: 60, False: 300}
@@ -73,7 +74,7 @@ async def run_in_guest(
             shared,
             command,
             directory=cwd or Path.cwd(),
-            environment={name: os.environ[name] for name in _INHERITED if name in os.environ},
+            environment=_guest_environment(),
             shares=(shared, *spec.shares),
             cached=_unchanging(),
         )
@@ -130,6 +131,8 @@ def _arguments(spec: GuestSpec, shared: Path, scratch: Path, console: Path) -> l
         "--run",
         str(spec.kernel.image),
         *([] if spec.kvm else ["--disable-kvm"]),
+        # Else it takes the first that it finds, and needs a program, file, to tell whether that is static.
+        *("--busybox", str(find_busybox())),
         *("--cpus", str(spec.cpus), "--memory", f"{math.ceil(spec.memory / (1 << 20))}M", "--user", "root"),
         *(f"--rwdir={share}" for share in (shared, *spec.shares)),
         # Warnings and what the kernel says when it dies, in a file of their own.
@@ -142,7 +145,13 @@ def _arguments(spec: GuestSpec, shared: Path, scratch: Path, console: Path) -> l
 
 def _tool_environment(directory: Path) -> dict[str, str]:
     tools = virtme_ng().parent  # virtme-ng starts virtme-run by name
-    return {**os.environ, "PATH": f"{tools}:{os.environ.get('PATH', os.defpath)}", "TMPDIR": str(directory)}
+    return {**os.environ, "PATH": f"{tools}:{full_path(os.environ)}", "TMPDIR": str(directory)}
+
+
+def _guest_environment() -> dict[str, str]:
+    """Return what the command in the guest has; a user's PATH may lack where dmsetup is."""
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return {**inherited, "PATH": full_path(os.environ)}
 
 
 def _unchanging() -> list[Path]:
@@ -165,15 +174,15 @@ def _check_share(path: Path) -> None:
 async def _make_scratch(image: Path, size: Bytes) -> None:
     with image.open("xb") as made:
         made.truncate(size)
-    try:
-        done = await trio.run_process(
-            ["mkfs.ext4", "-q", "-F", "-E", "nodiscard", str(image)],
-            capture_stdout=True,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise EnvironmentLacksError("mkfs.ext4 is not in PATH (apt-get install e2fsprogs)") from None
+    program = find_program("mkfs.ext4")
+    if program is None:
+        raise EnvironmentLacksError("mkfs.ext4 is not in PATH (apt-get install e2fsprogs)")
+    done = await trio.run_process(
+        [program, "-q", "-F", "-E", "nodiscard", str(image)],
+        capture_stdout=True,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
     if done.returncode:
         raise BenchError(f"mkfs.ext4 {image}: {done.stdout.decode(errors='replace').strip()}")
 
