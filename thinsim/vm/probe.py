@@ -93,7 +93,7 @@ def _virtme_ng() -> Finding:
         text = f"{command} is of version {found or 'unknown'}, {least} is needed"
         return Finding("virtme-ng", False, text, _SETUP, _VM)
     # It starts the other one by name.
-    if not command.with_name("virtme-run").exists() and find_program("virtme-run") is None:
+    if not os.access(command.with_name("virtme-run"), os.X_OK) and find_program("virtme-run") is None:
         return Finding("virtme-ng", False, f"{command} is there, virtme-run is not", _SETUP, _VM)
     return Finding("virtme-ng", True, f"{command}, version {found}", needed_by=_VM)
 
