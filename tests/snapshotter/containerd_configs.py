@@ -84,6 +84,20 @@ LOADED: dict[str, Loaded] = {
     ),
     "line ends of Windows": Loaded(f"version = 2\n{TABLE}{KEYS}".replace("\n", "\r\n")),
     "a byte order mark": Loaded(f"\ufeffversion = 2\n{TABLE}{KEYS}", by=("1.6",)),
+    "two points in a root_path": Loaded(
+        f'version = 2\n{TABLE}{KEYS}root_path = "{{here}}/x/../y/"\n', root="{here}/y"
+    ),
+    "an inline table over lines": Loaded(
+        f'version = 2\n[plugins]\n"{PLUGIN}" = {{pool_name = "p",\n base_image_size = "64MB"}}\n'
+    ),
+    "an inline table with a last comma": Loaded(
+        f'version = 2\n[plugins]\n"{PLUGIN}" = {{pool_name = "p", base_image_size = "64MB",}}\n', by=("2.1",)
+    ),
+    "an escape of TOML 1.1": Loaded(
+        f'version = 2\n{TABLE}pool_name = "\\x70"\nbase_image_size = "64MB"\n', by=("2.1",)
+    ),
+    "a control character in a comment": Loaded(f"version = 2\n# \x01\n{TABLE}{KEYS}", by=("1.6",)),
+    "line ends of old": Loaded(f"version = 2\r{TABLE}{KEYS}", by=("1.6",)),
     "imports a file": Loaded(
         'version = 2\nimports = ["conf.d/a.toml"]\n',
         {

@@ -134,6 +134,15 @@ def test_tables_of_several_files_are_joined_as_by_the_containerd_that_is_install
         assert Config.load(file).discard_blocks is discards, version
 
 
+def test_a_comment_may_be_of_another_encoding_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_bytes(f"# gr\xfc\xdfe\nversion = 2\n{TABLE}{KEYS}".encode("latin-1"))
+    assert Config.load(file).pool_name == "p"
+    file.write_bytes(f'version = 2\n{TABLE}{KEYS}fs_options = "\xfc"\n'.encode("latin-1"))
+    with pytest.raises(InvalidConfigError, match="is no UTF-8 text in line 5"):
+        Config.load(file)
+
+
 def test_a_disabled_plugin_is_no_matter_here(tmp_path: Path) -> None:
     text = f'version = 2\ndisabled_plugins = ["{PLUGIN}"]\n{TABLE}{KEYS}'
     assert Config.load(Loaded(text).write(tmp_path)).pool_name == "p"

@@ -248,7 +248,7 @@ def test_the_case_of_a_zeroed_index_is_dumped_whole(command: Command, tmp_path: 
     block = places(sound())["metadata index"]
     assert command("check", file)[1].splitlines()[:-1] == [
         f"metadata space map index: metadata block {block} is no space map index: it says it is block 0",
-        "not all of the metadata can be read: of metadata blocks reference counts are not checked",
+        "not all of the metadata can be read: reference counts of metadata blocks are not checked",
     ]
 
 
@@ -382,6 +382,11 @@ def test_a_dump_never_writes_over_what_it_dumps(command: Command, tmp_path: Path
         status, _, err = command("dump", "-o", output, file)
         assert status == 1
         assert err == f"thinsim: {output} is what is to be dumped: write to another file\n"
+
+
+def test_an_output_that_takes_no_more_is_named(command: Command, tmp_path: Path) -> None:
+    status, _, err = command("dump", "-o", "/dev/full", sound().save(tmp_path / "image"))
+    assert (status, err) == (1, "thinsim: /dev/full: No space left on device\n")
 
 
 def test_a_dump_without_a_snapshot_says_what_to_do(command: Command, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """``thinsim metadata``: look at a pool's metadata without the thin-provisioning-tools."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -81,10 +81,10 @@ def dump(file: Path, held: bool, output: TextIO, as_json: bool) -> None:
     with open_metadata(file, in_use=held) as opened, _explained(file):
         if as_json:
             document = _document(opened, superblock_of(opened, held=held), damage)
-            output.write(json.dumps(document, indent=1) + "\n")
+            lines: Iterable[str] = [json.dumps(document, indent=1)]
         else:
-            for line in xml_lines(opened, held=held, damage=damage.append):
-                output.write(line + "\n")
+            lines = xml_lines(opened, held=held, damage=damage.append)
+        _write(lines, output)
     if damage:
         raise InvalidValueError(f"{file}: not all of it can be read: {_listed(damage)}")
 
@@ -115,6 +115,18 @@ def _keep_apart(file: Path, output: Any) -> None:
     name = str(getattr(output, "name", "-"))
     if name != "-" and Path(name).exists() and Path(name).samefile(file):
         raise InvalidValueError(f"{name} is what is to be dumped: write to another file")
+
+
+def _write(lines: Iterable[str], output: Any) -> None:
+    try:
+        for line in lines:
+            output.write(line + "\n")
+        output.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # The output's: what the metadata fails to give is no OSError any more.
+        raise OSError(error.errno, error.strerror, getattr(output, "name", None)) from error
 
 
 @contextmanager

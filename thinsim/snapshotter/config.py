@@ -8,6 +8,7 @@ leaks included. ``profile = "fixed"`` turns all of them on (docs/snapshotter.md)
 import json
 import logging
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -125,9 +126,10 @@ class Config:
                 log.warning("%s: ignoring unknown key %r%s", source, key, did_you_mean(key, known))
             elif key == name or name not in table:
                 found[name] = value
-        # containerd's Go takes "." for a path, an empty one for none.
-        if found.get("root_path") == ".":
-            found["root_path"] = str(Path.cwd())
+        root = found.get("root_path")
+        if isinstance(root, str) and root:
+            # Go's filepath.Join takes "x/../y" for "y", and "." for the directory itself.
+            found["root_path"] = str(Path.cwd()) if root == "." else os.path.normpath(root)
         text = found.get("base_image_size")
         if isinstance(text, str) and text:
             try:

@@ -7,16 +7,22 @@ loaded. Other plugins' tables are not looked at, and neither is whether the plug
 be where thinsim's snapshotter has the pool.
 """
 
+import codecs
 import glob
 import re
 import shutil
 import subprocess
-import tomllib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from thinsim.snapshotter.errors import InvalidConfigError
+
+if sys.version_info >= (3, 15):
+    import tomllib as toml
+else:
+    import tomli as toml
 
 PLUGIN = "io.containerd.snapshotter.v1.devmapper"
 SHORT_NAME = "devmapper"
@@ -31,22 +37,33 @@ _KEYS = frozenset(
     | {"disabled_plugins", "required_plugins", "plugins", "proxy_plugins", "stream_processors"}
     | {"oom_score", "cgroup", "imports"}
 )
+_ODD = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _WORDS: Mapping[type, str] = {int: "a number", str: "a string", list: "a list of strings", dict: "a table"}
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file; a byte order mark at its start is passed over, as by containerd 1.x.
+    """Read a file of TOML 1.1. InvalidConfigError when it can't be read.
 
-    InvalidConfigError when it can't be read.
+    As by containerd 1.x, a byte order mark at its start is passed over, and so is what stands in a comment.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines(keepends=True)
+        text = b"".join(map(_without_odd_comment, lines)).decode()
+        return toml.loads(text.replace("\r\n", "\n").replace("\r", "\n"))
     except UnicodeDecodeError as error:
-        raise InvalidConfigError((f"is no UTF-8 text at byte {error.start}",), str(path)) from error
-    except tomllib.TOMLDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InvalidConfigError((f"is no UTF-8 text in line {line}",), str(path)) from error
+    except toml.TOMLDecodeError as error:
         raise InvalidConfigError((f"is no TOML: {error}",), str(path)) from error
     except OSError as error:
         raise InvalidConfigError((error.strerror or str(error),), str(path)) from error
+
+
+def _without_odd_comment(line: bytes) -> bytes:
+    """Return a line; one of comment without control characters and another encoding's letters."""
+    if not line.lstrip().startswith(b"#"):
+        return line
+    return _ODD.sub(b"", line).decode(errors="ignore").encode()
 
 
 def is_daemon_config(document: Mapping[str, Any]) -> bool:

@@ -97,14 +97,14 @@ class Checker:
             self._references.add([space.root().bitmap_root])
             self._walk_counts("metadata", space)
             self._walk_bitmaps("metadata", space, range(bitmaps_of(space.nr_blocks)))
-        unread = "not all of the metadata can be read: "
+        unread = "not all of the metadata can be read: reference counts"
         if not self._unread & {"trees", "data"}:
             self._compare("data", self._data, self._data_references, in_flight)
-            unread += "of metadata blocks "
+            unread += " of metadata blocks"
         if not self._unread and space is not None:
             self._compare("metadata", space, self._references, lambda block: 0)
         else:
-            self._note(f"{unread}reference counts are not checked")
+            self._note(f"{unread} are not checked")
         return self.problems
 
     def _note(self, text: str, leak: bool = False) -> None:
