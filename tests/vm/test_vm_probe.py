@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from thinsim.errors import EnvironmentLacksError
-from thinsim.vm import probe
+from thinsim.errors import BenchError, EnvironmentLacksError
+from thinsim.rig.journal import Journal
+from thinsim.units import Bytes
+from thinsim.vm import guest, probe
 from thinsim.vm.busybox import APPLETS, find_busybox, is_static
 from thinsim.vm.kernels import installed_kernels
 from thinsim.vm.modules import FOR_THE_ROOT, FOR_THE_WORK, lacking_modules, needs_zstd
@@ -24,9 +26,18 @@ LACKS = [
     if not each.present and each.needed_by
 ]
 needs_all = pytest.mark.skipif(bool(LACKS), reason="; ".join(LACKS) or "nothing")
+
+
+def has_namespaces() -> bool:
+    if os.geteuid() or shutil.which("unshare") is None:
+        return False
+    make_private = ["unshare", "-m", "mount", "--make-rprivate", "/"]
+    return not subprocess.run(make_private, capture_output=True, check=False).returncode
+
+
 needs_namespace = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("unshare") is None,
-    reason="needs root and unshare (apt-get install util-linux)",
+    not has_namespaces(),
+    reason="needs root, unshare (apt-get install util-linux), and mount namespaces: a privileged container",
 )
 
 PROGRAMS = {
@@ -139,6 +150,25 @@ def test_a_directory_for_files_that_can_not_be_written_is_named(monkeypatch: pyt
     found = next(each for each in probe.probe_vm() if each.name == "temporary directory")
     assert not found.present
     assert "TMPDIR" in found.fix
+
+
+@needs_all
+async def test_what_virtme_ng_said_is_told_when_no_guest_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vng = tmp_path / "vng"
+    vng.write_text("#!/bin/sh\necho 'virtme-run: something is amiss' >&2; exit 1\n")
+    vng.chmod(0o755)
+    monkeypatch.setattr(guest, "virtme_ng", lambda: vng)
+    spec = guest.GuestSpec(installed_kernels()[0], kvm=False, scratch=Bytes(64 << 20))
+    journal = Journal.create()
+    try:
+        with pytest.raises(BenchError, match="virtme-ng said: virtme-run: something is amiss"):
+            await guest.run_in_guest(
+                spec, ["true"], tmp_path, journal, out=lambda piece: None, err=lambda piece: None
+            )
+    finally:
+        journal.close()
 
 
 def test_memory_is_what_machine_and_container_leave(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ _INHERITED = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TERM", "THINSIM_SHARED_MA
 _BOOT_SECONDS = {True: 60, False: 300}
 _MEMORY = Bytes(2 << 30)
 _SCRATCH = Bytes(16 << 30)
+_KEPT = 4096
 _UNSHAREABLE = set(" \t\n,=:'\"\\")
 
 Output = Callable[[bytes], None]
@@ -84,6 +85,13 @@ async def run_in_guest(
     await _make_scratch(scratch, spec.scratch)
     arguments = _arguments(spec, shared, scratch, console)
     entry = journal.begin(Kind.PROCESS, role="guest")
+    said = bytearray()
+
+    def keep(piece: bytes) -> None:
+        said.extend(piece)
+        del said[:-_KEPT]
+        err(piece)
+
     process = await trio.lowlevel.open_process(
         arguments,
         stdin=subprocess.DEVNULL,
@@ -103,7 +111,7 @@ async def run_in_guest(
             with trio.move_on_after(seconds) as whole:
                 async with trio.open_nursery() as pumps:
                     pumps.start_soon(_pump, process.stdout, out)
-                    pumps.start_soon(_pump, process.stderr, err)
+                    pumps.start_soon(_pump, process.stderr, keep)
                 await process.wait()
             nursery.cancel_scope.cancel()
     finally:
@@ -115,7 +123,8 @@ async def run_in_guest(
     if whole.cancelled_caught:
         raise BenchError(f"the guest's command did not end within {seconds:g} s; the guest is ended")
     if not (shared / BOOTED).exists():
-        raise BenchError(f"the guest did not boot within {limit:g} s or ended before it did{_last(console)}")
+        why = f"{_last(console)}{_last_words(said)}"
+        raise BenchError(f"the guest did not boot within {limit:g} s or ended before it did{why}")
     raise BenchError(f"the guest ended before its command did{_last(console)}")
 
 
@@ -210,6 +219,12 @@ async def _end_group(process: trio.Process) -> None:
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 await stream.aclose()
+
+
+def _last_words(said: bytearray) -> str:
+    """Return what virtme-ng or qemu said last: why a guest did not even start."""
+    lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
+    return f"; virtme-ng said: {lines[-1]}" if lines else ""
 
 
 def _last(console: Path) -> str:
