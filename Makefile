@@ -6,7 +6,11 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 PACKAGES := btrfs-progs build-essential dmsetup e2fsprogs fuse3 libfuse3-dev mount pkg-config python3-dev python3-venv thin-provisioning-tools util-linux xfsprogs
-VM_PACKAGES := dmsetup e2fsprogs kmod linux-image-$(shell dpkg --print-architecture 2>/dev/null) lvm2 qemu-system-x86 thin-provisioning-tools
+ARCHITECTURE := $(shell dpkg --print-architecture 2>/dev/null)
+# What thinsim vm probe looks for, and lvm2 for the set-up by LVM. The busybox of a guest's initramfs has to be static;
+# zstd unpacks modules where a distribution packs them so.
+VM_PACKAGES := busybox-static dmsetup e2fsprogs kmod linux-image-$(ARCHITECTURE) lvm2 mount \
+    $(if $(filter arm%,$(ARCHITECTURE)),qemu-system-arm,qemu-system-x86) thin-provisioning-tools zstd
 BENCH_PACKAGES := fio libfuse3-dev libnbd-bin nbdkit qemu-system-common
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 TEST_ARGUMENTS ?=

@@ -22,7 +22,7 @@ from thinsim.units import format_size
     "--config",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     required=True,
-    help="containerd's config.toml with its devmapper stanza, or a file with those keys at its top.",
+    help="containerd's config.toml with its devmapper table, or a file with those keys at its top.",
 )
 @click.option(
     "--device-mapper",

@@ -82,7 +82,7 @@ def run_command(
                 spec, command, directory, journal, out=_write_out, err=_write_err, seconds=timeout
             )
 
-    lacks = [f"{lack.name}: {lack.detail} ({lack.fix})" for lack in _lacks(probe_vm())]
+    lacks = [f"{lack.name}: {lack.detail} ({lack.fix})" for lack in _lacks(probe_vm(kernel))]
     if lacks:
         raise EnvironmentLacksError(f"no guest can run here: {'; '.join(lacks)}")
     return run(work)

@@ -79,7 +79,7 @@ async def _standing(side: Side, directory: Path, journal: Journal) -> AsyncItera
 async def _in_guest(
     wanted: Sequence[Case], directory: Path, journal: Journal, say: Say, release: str | None
 ) -> Measured:
-    lacks = [finding for finding in probe_vm() if not finding.present and finding.needed_by]
+    lacks = [finding for finding in probe_vm(release) if not finding.present and finding.needed_by]
     if lacks:
         missing = "; ".join(f"{lack.name}: {lack.detail} ({lack.fix})" for lack in lacks)
         raise EnvironmentLacksError(f"no guest can run here: {missing}")

@@ -66,7 +66,7 @@ async def guest_work(
 
     EnvironmentLacksError names what is missing for a guest.
     """
-    lacks = [finding for finding in probe_vm() if not finding.present and finding.needed_by]
+    lacks = [finding for finding in probe_vm(release) if not finding.present and finding.needed_by]
     if lacks:
         missing = "; ".join(f"{lack.name}: {lack.detail} ({lack.fix})" for lack in lacks)
         raise EnvironmentLacksError(f"no guest can run here: {missing}")

@@ -6,8 +6,9 @@ leaks included. ``profile = "fixed"`` turns all of them on (docs/snapshotter.md)
 """
 
 import json
+import logging
 import math
-import tomllib
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -15,10 +16,11 @@ from typing import Any, Self
 
 from thinsim.did_you_mean import did_you_mean
 from thinsim.errors import InvalidValueError
+from thinsim.snapshotter.daemon_config import devmapper_table, is_daemon_config, read_toml
 from thinsim.snapshotter.errors import InvalidConfigError
+from thinsim.snapshotter.image_size import parse_image_size
 from thinsim.units import SECTOR_SIZE, Bytes, parse_size
 
-PLUGIN = "io.containerd.snapshotter.v1.devmapper"
 FILESYSTEM_TYPES = ("ext4", "xfs", "ext2")
 # Without these, ext4 discards the device at mkfs and writes its tables later, behind a mount.
 DEFAULT_EXT4_OPTIONS = "nodiscard,lazy_itable_init=0,lazy_journal_init=0"
@@ -37,6 +39,8 @@ FIXED: Mapping[str, Any] = {
 """What ``profile = "fixed"`` sets where the file itself says nothing."""
 
 PROFILES: Mapping[str, Mapping[str, Any]] = {"containerd": {}, "fixed": FIXED}
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ class Config:
     @property
     def base_image_bytes(self) -> Bytes:
         """The virtual size of every device, in bytes. InvalidValueError if the text is no size."""
-        return parse_size(self.base_image_size)
+        return parse_image_size(self.base_image_size)
 
     @property
     def discard_step_bytes(self) -> Bytes | None:
@@ -97,22 +101,44 @@ class Config:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a TOML file: these keys at its top, or in containerd's devmapper plugin table.
+        """Read a TOML file: containerd's own, or one that has these keys at its top.
+
+        containerd's is read as containerd does (``daemon_config``): unknown keys are passed over with a
+        warning, the size is rounded down to sectors, *root_path* has a default. In a file of these keys
+        alone an unknown key is refused, and *root_path* is required.
 
         Raises InvalidConfigError, naming the file and every problem in it.
         """
-        try:
-            document = tomllib.loads(path.read_text())
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise InvalidConfigError((reason,), str(path)) from error
-        if "plugins" not in document:
+        document = read_toml(path)
+        if not is_daemon_config(document):
             return cls.from_table(document, str(path))
-        plugins = document["plugins"]
-        table = plugins.get(PLUGIN) if isinstance(plugins, dict) else None
-        if not isinstance(table, dict):
-            raise InvalidConfigError((f'no table [plugins."{PLUGIN}"]',), str(path))
-        return cls.from_table(table, str(path))
+        table = devmapper_table(path, document)
+        return cls.from_table(cls._as_containerd(table, str(path)), str(path))
+
+    @classmethod
+    def _as_containerd(cls, table: Mapping[str, object], source: str) -> dict[str, object]:
+        """Return *table* with keys in their own spelling, without unknown ones, the size in sectors."""
+        known = [*(each.name for each in fields(cls)), "profile"]
+        found: dict[str, object] = {}
+        for key, value in table.items():
+            name = key.lower()
+            if name not in known:
+                log.warning("%s: ignoring unknown key %r%s", source, key, did_you_mean(key, known))
+            elif key == name or name not in table:
+                found[name] = value
+        root = found.get("root_path")
+        if isinstance(root, str) and root:
+            # Go's filepath.Join takes "x/../y" for "y", and "." for the directory itself.
+            found["root_path"] = str(Path.cwd()) if root == "." else os.path.normpath(root)
+        text = found.get("base_image_size")
+        if isinstance(text, str) and text:
+            try:
+                size = parse_image_size(text)
+            except InvalidValueError:
+                return found
+            if size >= SECTOR_SIZE and size % SECTOR_SIZE:
+                found["base_image_size"] = str(size - size % SECTOR_SIZE)
+        return found
 
     @classmethod
     def from_table(cls, table: Mapping[str, object], source: str = "devmapper configuration") -> Self:
@@ -135,7 +161,8 @@ class Config:
                 continue
             value = table[key]
             if not _is_of(value, kind):
-                problems.append(f"{key} must be {_WORDS.get(kind, 'a string')}, not {value!r}")
+                fix = f': write {key} = "{value}"' if _is_size(key, value) else ""
+                problems.append(f"{key} must be {_WORDS.get(kind, 'a string')}, not {value!r}{fix}")
                 mistyped.add(key)
             else:
                 values[key] = Path(str(value)) if kind is Path else value
@@ -190,12 +217,17 @@ def _is_of(value: object, kind: Any) -> bool:
     return isinstance(value, bool if kind is bool else str)
 
 
+def _is_size(key: str, value: object) -> bool:
+    sizes = ("base_image_size", "discard_step")
+    return key in sizes and isinstance(value, int) and not isinstance(value, bool)
+
+
 def _size_problems(key: str, text: str) -> list[str]:
     """Return what is wrong with a size that was given: all but nothing wants whole sectors."""
     if not text:
         return []
     try:
-        size = parse_size(text)
+        size = parse_image_size(text) if key == "base_image_size" else parse_size(text)
     except InvalidValueError as error:
         return [f"{key}: {error}"]
     if size <= 0 or size % SECTOR_SIZE:

@@ -20,8 +20,8 @@ from thinsim.dm.metadata_device import MetadataDevice
 from thinsim.errors import DeviceMapperError
 from thinsim.snapshotter.errors import FailedPreconditionError
 from thinsim.thin.metadata.dump import devices, superblock_of
-from thinsim.thin.metadata.pool_metadata import PoolMetadata
 from thinsim.thin.metadata.store import MetadataStore
+from thinsim.thin.metadata.view import MetadataView
 from thinsim.units import SECTOR_SIZE, Bytes
 
 _Found = TypeVar("_Found")
@@ -84,7 +84,7 @@ class PoolContents:
     async def thin_ids(self) -> Mapping[int, ThinExtent]:
         """Return every thin id of the pool, with what it maps."""
 
-        def look(metadata: PoolMetadata) -> dict[int, ThinExtent]:
+        def look(metadata: MetadataView) -> dict[int, ThinExtent]:
             superblock = superblock_of(metadata, held=True)
             block = superblock.data_block_size * SECTOR_SIZE
             return {
@@ -100,7 +100,7 @@ class PoolContents:
     async def exclusive_bytes(self, thin_id: int, parent: int | None) -> Bytes:
         """Return what *thin_id* maps and does not share with thin id *parent* at the same place."""
 
-        def look(metadata: PoolMetadata) -> Bytes:
+        def look(metadata: MetadataView) -> Bytes:
             superblock = superblock_of(metadata, held=True)
             found: dict[int, set[tuple[int, int]]] = {}
             for device in devices(metadata, superblock):
@@ -114,15 +114,13 @@ class PoolContents:
 
         return await self._look(look)
 
-    async def _look(self, look: Callable[[PoolMetadata], _Found]) -> _Found:
+    async def _look(self, look: Callable[[MetadataView], _Found]) -> _Found:
         async with self._lock, self._held() as device:
 
             def work() -> _Found:
                 store = self._open(device)
                 try:
-                    metadata = PoolMetadata(store, None, may_format=False)
-                    metadata.blocks.read_only = True
-                    return look(metadata)
+                    return look(MetadataView(store))
                 finally:
                     store.close()
 

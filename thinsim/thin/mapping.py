@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from thinsim.errors import ThinsimError
+
 TIME_BITS = 24
 MAX_TIME = (1 << TIME_BITS) - 1
 
@@ -28,15 +30,24 @@ def unpack(packed: int) -> tuple[int, int]:
 
 
 def join(entries: Iterable[tuple[int, int]]) -> Iterator[Run]:
-    """Yield (virtual block, packed value) pairs, ascending, as the longest runs possible."""
+    """Yield (virtual block, packed value) pairs, ascending, as the longest runs possible.
+
+    When *entries* raises a ThinsimError, what it gave before that comes first.
+    """
     step = 1 << TIME_BITS
     first = length = value = 0
-    for vblock, packed in entries:
-        if length and vblock == first + length and packed == value + length * step:
-            length += 1
-            continue
-        if length:
-            yield Run(first, value >> TIME_BITS, length, value & MAX_TIME)
-        first, length, value = vblock, 1, packed
+    failure: ThinsimError | None = None
+    try:
+        for vblock, packed in entries:
+            if length and vblock == first + length and packed == value + length * step:
+                length += 1
+                continue
+            if length:
+                yield Run(first, value >> TIME_BITS, length, value & MAX_TIME)
+            first, length, value = vblock, 1, packed
+    except ThinsimError as error:
+        failure = error
     if length:
         yield Run(first, value >> TIME_BITS, length, value & MAX_TIME)
+    if failure is not None:
+        raise failure

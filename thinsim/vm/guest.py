@@ -21,14 +21,16 @@ from thinsim.errors import BenchError, EnvironmentLacksError, InvalidValueError
 from thinsim.rig.journal import Journal, Kind
 from thinsim.rig.state import ProcessIdentity
 from thinsim.units import Bytes
+from thinsim.vm.busybox import find_busybox
 from thinsim.vm.guest_script import BOOTED, HOST_TAG, SCRATCH_SERIAL, STATUS, guest_script
 from thinsim.vm.kernels import GuestKernel
-from thinsim.vm.tools import virtme_ng
+from thinsim.vm.tools import find_program, full_path, virtme_ng
 
 _INHERITED = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TERM", "THINSIM_SHARED_MACHINE")
 _BOOT_SECONDS = {True: 60, False: 300}
 _MEMORY = Bytes(2 << 30)
 _SCRATCH = Bytes(16 << 30)
+_KEPT = 4096
 _UNSHAREABLE = set(" \t\n,=:'\"\\")
 
 Output = Callable[[bytes], None]
@@ -73,7 +75,7 @@ async def run_in_guest(
             shared,
             command,
             directory=cwd or Path.cwd(),
-            environment={name: os.environ[name] for name in _INHERITED if name in os.environ},
+            environment=_guest_environment(),
             shares=(shared, *spec.shares),
             cached=_unchanging(),
         )
@@ -83,6 +85,13 @@ async def run_in_guest(
     await _make_scratch(scratch, spec.scratch)
     arguments = _arguments(spec, shared, scratch, console)
     entry = journal.begin(Kind.PROCESS, role="guest")
+    said = bytearray()
+
+    def keep(piece: bytes) -> None:
+        said.extend(piece)
+        del said[:-_KEPT]
+        err(piece)
+
     process = await trio.lowlevel.open_process(
         arguments,
         stdin=subprocess.DEVNULL,
@@ -102,7 +111,7 @@ async def run_in_guest(
             with trio.move_on_after(seconds) as whole:
                 async with trio.open_nursery() as pumps:
                     pumps.start_soon(_pump, process.stdout, out)
-                    pumps.start_soon(_pump, process.stderr, err)
+                    pumps.start_soon(_pump, process.stderr, keep)
                 await process.wait()
             nursery.cancel_scope.cancel()
     finally:
@@ -114,7 +123,8 @@ async def run_in_guest(
     if whole.cancelled_caught:
         raise BenchError(f"the guest's command did not end within {seconds:g} s; the guest is ended")
     if not (shared / BOOTED).exists():
-        raise BenchError(f"the guest did not boot within {limit:g} s or ended before it did{_last(console)}")
+        why = f"{_last(console)}{_last_words(said)}"
+        raise BenchError(f"the guest did not boot within {limit:g} s or ended before it did{why}")
     raise BenchError(f"the guest ended before its command did{_last(console)}")
 
 
@@ -130,6 +140,8 @@ def _arguments(spec: GuestSpec, shared: Path, scratch: Path, console: Path) -> l
         "--run",
         str(spec.kernel.image),
         *([] if spec.kvm else ["--disable-kvm"]),
+        # Else it takes the first that it finds, and needs a program, file, to tell whether that is static.
+        *("--busybox", str(find_busybox())),
         *("--cpus", str(spec.cpus), "--memory", f"{math.ceil(spec.memory / (1 << 20))}M", "--user", "root"),
         *(f"--rwdir={share}" for share in (shared, *spec.shares)),
         # Warnings and what the kernel says when it dies, in a file of their own.
@@ -142,7 +154,13 @@ def _arguments(spec: GuestSpec, shared: Path, scratch: Path, console: Path) -> l
 
 def _tool_environment(directory: Path) -> dict[str, str]:
     tools = virtme_ng().parent  # virtme-ng starts virtme-run by name
-    return {**os.environ, "PATH": f"{tools}:{os.environ.get('PATH', os.defpath)}", "TMPDIR": str(directory)}
+    return {**os.environ, "PATH": f"{tools}:{full_path(os.environ)}", "TMPDIR": str(directory)}
+
+
+def _guest_environment() -> dict[str, str]:
+    """Return what the command in the guest has; a user's PATH may lack where dmsetup is."""
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return {**inherited, "PATH": full_path(os.environ)}
 
 
 def _unchanging() -> list[Path]:
@@ -165,15 +183,15 @@ def _check_share(path: Path) -> None:
 async def _make_scratch(image: Path, size: Bytes) -> None:
     with image.open("xb") as made:
         made.truncate(size)
-    try:
-        done = await trio.run_process(
-            ["mkfs.ext4", "-q", "-F", "-E", "nodiscard", str(image)],
-            capture_stdout=True,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise EnvironmentLacksError("mkfs.ext4 is not in PATH (apt-get install e2fsprogs)") from None
+    program = find_program("mkfs.ext4")
+    if program is None:
+        raise EnvironmentLacksError("mkfs.ext4 is not in PATH (apt-get install e2fsprogs)")
+    done = await trio.run_process(
+        [program, "-q", "-F", "-E", "nodiscard", str(image)],
+        capture_stdout=True,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
     if done.returncode:
         raise BenchError(f"mkfs.ext4 {image}: {done.stdout.decode(errors='replace').strip()}")
 
@@ -201,6 +219,12 @@ async def _end_group(process: trio.Process) -> None:
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 await stream.aclose()
+
+
+def _last_words(said: bytearray) -> str:
+    """Return what virtme-ng or qemu said last: why a guest did not even start."""
+    lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
+    return f"; virtme-ng said: {lines[-1]}" if lines else ""
 
 
 def _last(console: Path) -> str:

@@ -1,23 +1,38 @@
 """What a guest needs, each lack with its fix."""
 
+import functools
 import os
-import shutil
+import re
+import subprocess
+import tempfile
+from pathlib import Path
 
 from thinsim.errors import EnvironmentLacksError
 from thinsim.rig.findings import Finding
+from thinsim.units import Bytes, format_size
 from thinsim.vm.acceleration import AGAIN, KVM, remembered
+from thinsim.vm.busybox import find_busybox
 from thinsim.vm.kernels import find_kernel
-from thinsim.vm.tools import QEMU, virtme_ng
+from thinsim.vm.modules import lacking_modules, module_folder, needs_zstd
+from thinsim.vm.tools import (
+    LEAST_VIRTME,
+    QEMU,
+    QEMU_PACKAGE,
+    find_program,
+    is_recent,
+    virtme_ng,
+    virtme_version,
+)
 
 _VM = ("vm",)
-
-
-def probe_vm() -> list[Finding]:
-    """Look at everything a guest needs. Nothing is booted: whether KVM works is told if it is known."""
-    return [_qemu(), _virtme_ng(), _kernel(), *(_command(*pair) for pair in _GUEST_TOOLS), _kvm()]
-
+_SETUP = "make setup-vm"
+LEAST_MEMORY = Bytes(768 << 20)
+"""What must be free: a guest that boots and does little uses about that much, one at its limit 2 GiB."""
 
 _GUEST_TOOLS = (
+    ("bash", "bash"),
+    ("mount", "mount"),
+    ("losetup", "mount"),
     ("dmsetup", "dmsetup"),
     ("thin_dump", "thin-provisioning-tools"),
     ("modprobe", "kmod"),
@@ -25,35 +40,135 @@ _GUEST_TOOLS = (
 )
 
 
+def probe_vm(release: str | None = None) -> list[Finding]:
+    """Look at everything that a guest with the kernel *release*, by default the newest, needs.
+
+    Nothing is booted: whether KVM works is told if it is known. EnvironmentLacksError: there is no such
+    *release*.
+    """
+    return [
+        _qemu(),
+        _virtme_ng(),
+        _busybox(),
+        *_kernel(release),
+        *(_command(*pair) for pair in _GUEST_TOOLS),
+        _temporary_directory(),
+        _memory(),
+        _kvm(),
+    ]
+
+
 def _qemu() -> Finding:
-    path = shutil.which(QEMU)
+    path = find_program(QEMU)
+    fix = f"{_SETUP}, or apt-get install {QEMU_PACKAGE}"
     if path is None:
-        return Finding("qemu", False, f"{QEMU} is not in PATH", "make setup-vm", _VM)
+        return Finding("qemu", False, f"{QEMU} is not in PATH", fix, _VM)
+    said = _devices_of(path)
+    if said is None:
+        return Finding("qemu", False, f"{path} does not run", fix, _VM)
+    lacking = [name for name in ("virtio-9p-pci", "virtio-blk-pci") if name not in said]
+    if lacking:
+        return Finding("qemu", False, f"{path} is built without {', '.join(lacking)}", fix, _VM)
     return Finding("qemu", True, path, needed_by=_VM)
+
+
+@functools.cache
+def _devices_of(path: str) -> str | None:
+    try:
+        command = [path, "-device", "help"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return None if done.returncode else done.stdout
 
 
 def _virtme_ng() -> Finding:
     try:
-        return Finding("virtme-ng", True, str(virtme_ng()), needed_by=_VM)
+        command = virtme_ng()
     except EnvironmentLacksError:
-        return Finding("virtme-ng", False, "not installed", "make setup-vm", _VM)
+        return Finding("virtme-ng", False, "not installed", _SETUP, _VM)
+    found = virtme_version(command)
+    least = ".".join(map(str, LEAST_VIRTME))
+    if not is_recent(found):
+        text = f"{command} is of version {found or 'unknown'}, {least} is needed"
+        return Finding("virtme-ng", False, text, _SETUP, _VM)
+    # It starts the other one by name.
+    if not os.access(command.with_name("virtme-run"), os.X_OK) and find_program("virtme-run") is None:
+        return Finding("virtme-ng", False, f"{command} is there, virtme-run is not", _SETUP, _VM)
+    return Finding("virtme-ng", True, f"{command}, version {found}", needed_by=_VM)
 
 
-def _kernel() -> Finding:
+def _busybox() -> Finding:
     try:
-        kernel = find_kernel(None)
+        return Finding("busybox (static)", True, str(find_busybox()), needed_by=_VM)
+    except EnvironmentLacksError as error:
+        detail, _, fix = str(error).rpartition(" (")
+        return Finding("busybox (static)", False, detail, fix.rstrip(")"), _VM)
+
+
+def _kernel(release: str | None) -> list[Finding]:
+    try:
+        kernel = find_kernel(release)
     except EnvironmentLacksError:
-        return Finding("guest kernel", False, "none in /boot with dm-thin-pool modules", "make setup-vm", _VM)
+        if release is not None:
+            raise
+        text = "none in /boot with dm-thin-pool modules"
+        return [Finding("guest kernel", False, text, _SETUP, _VM)]
     if not os.access(kernel.image, os.R_OK):
-        return Finding("guest kernel", False, f"no permission for {kernel.image}", "run with sudo", _VM)
-    return Finding("guest kernel", True, str(kernel.image), needed_by=_VM)
+        return [Finding("guest kernel", False, f"no permission for {kernel.image}", "run with sudo", _VM)]
+    folder = module_folder(kernel)
+    found = [Finding("guest kernel", True, str(kernel.image), needed_by=_VM)]
+    lacking = lacking_modules(folder)
+    if lacking:
+        text, fix = (
+            f"{folder} lacks {', '.join(lacking)}",
+            f"apt-get install --reinstall linux-image-{kernel.release}",
+        )
+        found.append(Finding("guest modules", False, text, fix, _VM))
+    else:
+        found.append(Finding("guest modules", True, str(folder), needed_by=_VM))
+    if needs_zstd(folder):
+        found.append(_command("zstd", "zstd", where="for the guest's modules"))
+    return found
 
 
-def _command(name: str, package: str) -> Finding:
-    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+def _command(name: str, package: str, where: str = "in the guest") -> Finding:
+    path = find_program(name)
     if path is None:
-        return Finding(f"{name} (in the guest)", False, "not in PATH", f"apt-get install {package}", _VM)
-    return Finding(f"{name} (in the guest)", True, path, needed_by=_VM)
+        return Finding(f"{name} ({where})", False, "not in PATH", f"apt-get install {package}", _VM)
+    return Finding(f"{name} ({where})", True, path, needed_by=_VM)
+
+
+def _temporary_directory() -> Finding:
+    name = "temporary directory"
+    try:
+        place = tempfile.gettempdir()
+        with tempfile.TemporaryFile(dir=place):
+            return Finding(name, True, place, needed_by=_VM)
+    except OSError as error:
+        fix = "set TMPDIR to a directory that can be written"
+        return Finding(name, False, f"nothing can be written: {error.strerror or error}", fix, _VM)
+
+
+def _memory() -> Finding:
+    free = available_memory()
+    text = f"{format_size(free)} available"
+    if free >= LEAST_MEMORY:
+        return Finding("memory", True, text, needed_by=_VM)
+    fix = f"free some: a guest needs {format_size(LEAST_MEMORY)}"
+    return Finding("memory", False, text, fix, _VM)
+
+
+def available_memory(root: Path = Path("/")) -> Bytes:
+    """Return the bytes that can be had without swapping; a container's limit counts."""
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", (root / "proc/meminfo").read_text(), re.MULTILINE)
+    free = int(found[1]) << 10 if found else 0
+    try:
+        limit = (root / "sys/fs/cgroup/memory.max").read_text().strip()
+        used = int((root / "sys/fs/cgroup/memory.current").read_text())
+    except (OSError, ValueError):
+        return Bytes(free)
+    return Bytes(min(free, max(0, int(limit) - used)) if limit.isdigit() else free)
 
 
 def _kvm() -> Finding:

@@ -1,13 +1,23 @@
 """The programs that boot a guest: where they are."""
 
+import platform
+import re
 import shutil
+import subprocess
 import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from thinsim.errors import EnvironmentLacksError
 
-QEMU = "qemu-system-x86_64"
+_ARCHITECTURE = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine(), platform.machine())
+QEMU = f"qemu-system-{_ARCHITECTURE}"
+QEMU_PACKAGE = {"x86_64": "qemu-system-x86", "aarch64": "qemu-system-arm"}.get(_ARCHITECTURE, "qemu-system")
 INSTALL = "make setup-vm, or pip install virtme-ng in thinsim's environment"
+LEAST_VIRTME = (1, 33)
+SYSTEM_PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin")
+"""Where programs are that a user's PATH may lack."""
 
 
 def virtme_ng() -> Path:
@@ -19,3 +29,34 @@ def virtme_ng() -> Path:
     if found is None:
         raise EnvironmentLacksError(f"virtme-ng is not installed ({INSTALL})")
     return Path(found)
+
+
+def virtme_version(command: Path) -> str:
+    """Return the version of virtme-ng's *command*; empty if it does not say."""
+    if command.parent == Path(sys.executable).parent:
+        try:
+            return version("virtme-ng")
+        except PackageNotFoundError:
+            pass
+    try:
+        done = subprocess.run([command, "--version"], capture_output=True, text=True, check=False, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    found = re.search(r"\d+(\.\d+)+", done.stdout)
+    return found[0] if found else ""
+
+
+def is_recent(virtme: str) -> bool:
+    """Tell whether that version of virtme-ng knows the options that are used."""
+    return tuple(int(part) for part in virtme.split(".")[:2] if part.isdigit()) >= LEAST_VIRTME
+
+
+def find_program(name: str) -> str | None:
+    """Return the path of a program: of PATH, or of the system's places that a user's PATH may lack."""
+    return shutil.which(name) or shutil.which(name, path=":".join(SYSTEM_PLACES))
+
+
+def full_path(environment: Mapping[str, str]) -> str:
+    """Return PATH with the system's places at its end: others find there what ``find_program`` does."""
+    present = [place for place in environment.get("PATH", "").split(":") if place]
+    return ":".join([*present, *(place for place in SYSTEM_PLACES if place not in present)])

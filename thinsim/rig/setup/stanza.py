@@ -2,7 +2,7 @@
 
 import json
 
-from thinsim.snapshotter.config import PLUGIN
+from thinsim.snapshotter.daemon_config import PLUGIN
 
 _ROOT_PATH = "/var/lib/containerd/devmapper"
 _BASE_IMAGE_SIZE = "10GB"

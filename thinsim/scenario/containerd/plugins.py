@@ -9,7 +9,8 @@ from thinsim.dm.emulated import EmulatedDeviceMapper
 from thinsim.rig.journal import Journal
 from thinsim.rig.loop_rig import LoopRig
 from thinsim.rig.servers import Server
-from thinsim.snapshotter.config import PLUGIN, Config
+from thinsim.snapshotter.config import Config
+from thinsim.snapshotter.daemon_config import PLUGIN
 
 _DEVMAPPER = """[plugins."{plugin}"]
 pool_name = {pool}

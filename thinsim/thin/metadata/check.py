@@ -4,22 +4,22 @@ Every tree is walked once, nodes that several trees share once in all. What the 
 with both space maps. One damaged block is one problem; what hangs below it is not judged.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 from thinsim.errors import KernelError
 from thinsim.thin.mapping import MAX_TIME, TIME_BITS
-from thinsim.thin.metadata.btree import Btree
+from thinsim.thin.metadata.blocks import BlockCache
 from thinsim.thin.metadata.btree_node import Node, max_entries
 from thinsim.thin.metadata.btree_spine import MAX_DEPTH, checked
 from thinsim.thin.metadata.counting import MANY, BlockCounts
-from thinsim.thin.metadata.details import DETAILS_SIZE, DeviceDetails
-from thinsim.thin.metadata.errors import reason
-from thinsim.thin.metadata.pool_metadata import PoolMetadata
-from thinsim.thin.metadata.store import ENTRIES_PER_BITMAP
-from thinsim.thin.metadata.superblock import LOCATION, Superblock
+from thinsim.thin.metadata.details import DETAILS_SIZE, DeviceDetails, ThinRecord
+from thinsim.thin.metadata.dump import Readable
+from thinsim.thin.metadata.errors import MetadataDamagedError, reason
+from thinsim.thin.metadata.readable_entries import readable_entries
+from thinsim.thin.metadata.references import References, bitmaps_of
+from thinsim.thin.metadata.store import ENTRIES_PER_BITMAP, MAX_BITMAPS
+from thinsim.thin.metadata.superblock import LOCATION
 
 _NUMBER_SIZE, _COUNT_SIZE, _ENTRY_SIZE = 8, 4, 16
 _MAX_KEY = (1 << 64) - 1
@@ -32,34 +32,6 @@ class Problem(NamedTuple):
     leak: bool = False
 
 
-class References:
-    """How often each of *blocks* blocks was met; a byte each, since hardly any is met often."""
-
-    _MANY = 255
-
-    def __init__(self, blocks: int) -> None:
-        self.few = bytearray(blocks)
-        self._many: Counter[int] = Counter()
-
-    def __getitem__(self, block: int) -> int:
-        few = self.few[block] if block < len(self.few) else 0
-        return few if few < self._MANY else self._many[block]
-
-    def add(self, blocks: Iterable[int]) -> list[int]:
-        """Meet each of *blocks* once more; returns those that there are not."""
-        few, beyond = self.few, []
-        for block in blocks:
-            try:
-                few[block] += 1
-                if few[block] == self._MANY:
-                    self._many[block] = self._MANY
-            except IndexError:
-                beyond.append(block)
-            except ValueError:
-                self._many[block] += 1
-        return beyond
-
-
 class Walk(NamedTuple):
     """A tree's levels and the number of entries in its leaves."""
 
@@ -67,59 +39,104 @@ class Walk(NamedTuple):
     entries: int
 
 
+class Checkable(Readable, Protocol):
+    """Metadata that can be checked: a MetadataView, or that of a pool."""
+
+    blocks: BlockCache
+    superblock_problems: Sequence[str]
+
+    def records(self) -> list[ThinRecord]:
+        """Return the devices that may have changes that are not committed."""
+
+    def data_counts(self) -> BlockCounts:
+        """Return the reference counts of the data blocks."""
+
+    def metadata_counts(self) -> BlockCounts:
+        """Return the reference counts of the metadata blocks. MetadataDamagedError."""
+
+
 class Checker:
     """Looks at *metadata*, changing nothing; ``problems`` grows as it goes."""
 
-    def __init__(self, metadata: PoolMetadata) -> None:
+    def __init__(self, metadata: Checkable) -> None:
         self.problems: list[Problem] = []
-        self._data_references = References(metadata.data.nr_blocks_running)
         self.nodes = 0
         self._metadata = metadata
-        self._references = References(metadata.space.nr_blocks)
+        self._data = metadata.data_counts()
+        self._data_references = References(self._data.nr_blocks)
+        self._space: BlockCounts | None = None
+        self._space_damage = ""
+        try:
+            self._space = metadata.metadata_counts()
+        except (KernelError, OSError) as error:
+            self._space_damage = reason(error)
+        saved = metadata.superblock.metadata_space_map
+        self._references = References((self._space or saved).nr_blocks)
         self._walked: dict[int, Walk | None] = {}
-        self._whole = True
+        self._part = "trees"
+        self._unread: set[str] = set()
+        """Which of "trees", "data" and "metadata" (the space maps) can't be read whole."""
 
     def check(self, in_flight: Callable[[int], int] = lambda block: 0) -> list[Problem]:
         """Return what is wrong; *in_flight* tells the references to a data block that requests hold."""
-        superblock = self._metadata.superblock
+        metadata, superblock = self._metadata, self._metadata.superblock
+        for text in metadata.superblock_problems:
+            self._note(f"superblock: {text}")
         self._references.add([LOCATION])
         self._check_devices("", superblock.mapping_root, superblock.details_root)
         if superblock.held_root:
             self._check_held(superblock.held_root)
-        data, space = self._metadata.data.counts, self._metadata.space.counts
-        self._walk_space_map("data", data, is_tree=True)
-        self._walk_space_map("metadata", space, is_tree=False)
-        if not self._whole:
-            self._note("not all of the metadata can be read: reference counts are not checked")
-            return self.problems
-        self._compare("data", data, self._data_references, in_flight)
-        self._compare("metadata", space, self._references, lambda block: 0)
+        self._part = "data"
+        self._walk_counts("data", self._data)
+        self._walk_index(self._data)
+        self._part = "metadata"
+        space = self._space
+        if space is None:
+            self._damaged(f"metadata space map index: {self._space_damage}")
+        else:
+            self._references.add([space.root().bitmap_root])
+            self._walk_counts("metadata", space)
+            self._walk_bitmaps("metadata", space, range(bitmaps_of(space.nr_blocks)))
+        unread = "not all of the metadata can be read: reference counts"
+        if not self._unread & {"trees", "data"}:
+            self._compare("data", self._data, self._data_references, in_flight)
+            unread += " of metadata blocks"
+        if not self._unread and space is not None:
+            self._compare("metadata", space, self._references, lambda block: 0)
+        else:
+            self._note(f"{unread} are not checked")
         return self.problems
 
     def _note(self, text: str, leak: bool = False) -> None:
         self.problems.append(Problem(text, leak))
 
+    def _damaged(self, text: str) -> None:
+        self._unread.add(self._part)
+        self._note(text)
+
     def _check_held(self, held_root: int) -> None:
         self._references.add([held_root])
         try:
-            copy = self._metadata.blocks.get(held_root, Superblock)
+            copy = self._metadata.held_superblock()
         except (KernelError, OSError) as error:
-            self._note(f"metadata snapshot: {reason(error)}")
-            self._whole = False
+            self._damaged(f"metadata snapshot: {reason(error)}")
             return
         self._check_devices("metadata snapshot: ", copy.mapping_root, copy.details_root)
 
     def _check_devices(self, where: str, mapping_root: int, details_root: int) -> None:
-        trees = self._metadata.trees
-        self._walk(f"{where}details tree", details_root, DETAILS_SIZE, _ignore)
-        self._walk(f"{where}mapping tree", mapping_root, _NUMBER_SIZE, self._see_trees)
-        details: dict[int, tuple[int, ...]] = _entries(trees.details, details_root)
-        roots: dict[int, int] = _entries(trees.top, mapping_root)
+        walks = (
+            self._walk(f"{where}details tree", details_root, DETAILS_SIZE, _ignore),
+            self._walk(f"{where}mapping tree", mapping_root, _NUMBER_SIZE, self._see_trees),
+        )
+        # What can't be read of the two trees is a problem already.
+        blocks = self._metadata.blocks
+        details = dict(readable_entries(blocks, details_root, DETAILS_SIZE))
+        roots = dict(readable_entries(blocks, mapping_root, _NUMBER_SIZE))
         if not where:
             for record in self._metadata.records():
                 if record.changed and record.thin_id in roots:
                     details[record.thin_id] = record.details()
-        for thin_id in sorted(details.keys() ^ roots.keys()):
+        for thin_id in sorted(details.keys() ^ roots.keys()) if None not in walks else ():
             lacking = "mapping tree" if thin_id in details else "details"
             self._note(f"{where}thin {thin_id} has no {lacking}")
         for thin_id, root in sorted(roots.items()):
@@ -145,7 +162,7 @@ class Checker:
         beyond = self._data_references.add([packed >> TIME_BITS for packed in node.values])
         if not beyond and max((packed & MAX_TIME for packed in node.values), default=0) <= time:
             return
-        blocks = len(self._data_references.few)
+        blocks = self._data_references.blocks
         for vblock, packed in zip(node.keys, node.values, strict=True):
             if packed >> TIME_BITS >= blocks:
                 self._note(f"{name}: block {vblock} maps beyond the pool's {blocks} blocks")
@@ -184,8 +201,7 @@ class Checker:
         try:
             node = checked(self._metadata.blocks.get(block, Node), block, value_size)
         except (KernelError, OSError) as error:
-            self._whole = False
-            self._note(f"{name}: {reason(error)}")
+            self._damaged(f"{name}: {reason(error)}")
             return None
         self.nodes += 1
         if not self._check_node(f"{name}: node {block}", node, low, high, is_root=not depth):
@@ -220,32 +236,46 @@ class Checker:
             return False
         return True
 
-    def _walk_space_map(self, name: str, counts: BlockCounts, *, is_tree: bool) -> None:
-        root = counts.root()
-        self._walk(f"{name} reference counts", root.ref_count_root, _COUNT_SIZE, _ignore)
-        if is_tree:
-            self._walk(f"{name} space map index", root.bitmap_root, _ENTRY_SIZE, _ignore)
-        else:
-            self._references.add([root.bitmap_root])
-        for number in range(-(-counts.nr_blocks // ENTRIES_PER_BITMAP)):
+    def _walk_counts(self, name: str, counts: BlockCounts) -> None:
+        self._walk(f"{name} reference counts", counts.root().ref_count_root, _COUNT_SIZE, _ignore)
+
+    def _walk_index(self, counts: BlockCounts) -> None:
+        """Walk the tree that tells where the bitmaps of the data space map are, and the bitmaps."""
+        root = counts.root().bitmap_root
+        walk = self._walk("data space map index", root, _ENTRY_SIZE, _ignore)
+        wanted = bitmaps_of(counts.nr_blocks)
+        # Not through the index's own small cache: there may be far more than that has slots.
+        found = [number for number, _ in readable_entries(self._metadata.blocks, root, _ENTRY_SIZE)]
+        there = sorted(number for number in found if number < wanted)
+        if walk is not None and len(there) < wanted:
+            self._damaged(
+                f"data space map: {counts.nr_blocks} blocks need {wanted} bitmaps, and there are {len(there)}"
+            )
+        self._walk_bitmaps("data", counts, there)
+
+    def _walk_bitmaps(self, name: str, counts: BlockCounts, numbers: Iterable[int]) -> None:
+        for number in numbers:
             try:
+                if number >= MAX_BITMAPS and name == "metadata":
+                    raise MetadataDamagedError(f"its index has {MAX_BITMAPS} bitmaps, not {number + 1}")
                 self._references.add([counts.index.load(number).block])
                 counts.bitmap(number)
             except (KernelError, OSError) as error:
-                self._whole = False
-                self._note(f"{name} space map: {reason(error)}")
+                self._damaged(f"{name} space map: {reason(error)}")
+                if number >= MAX_BITMAPS and name == "metadata":
+                    return
 
     def _compare(
         self, name: str, counts: BlockCounts, used: References, in_flight: Callable[[int], int]
     ) -> None:
         many = dict(counts.many_entries())
         allocated = 0
-        for number in range(-(-counts.nr_blocks // ENTRIES_PER_BITMAP)):
+        for number in range(bitmaps_of(counts.nr_blocks)):
             base = number * ENTRIES_PER_BITMAP
             length = min(ENTRIES_PER_BITMAP, counts.nr_blocks - base)
             few = counts.bitmap(number).counts[:length]
             allocated += length - few.count(0)
-            expected = used.few[base : base + length]
+            expected = used.few(number)[:length]
             if few == expected and MANY not in few:
                 continue
             for bit in range(length):
@@ -271,15 +301,6 @@ class Checker:
                 + (": leaked" if leak else ""),
                 leak,
             )
-
-
-def _entries(tree: Btree, root: int) -> dict[int, Any]:
-    """Return a small tree's entries, as far as it can be read: what can't be is a problem already."""
-    found: dict[int, Any] = {}
-    with suppress(KernelError, OSError):
-        for key, value in tree.entries(root):
-            found[key] = value
-    return found
 
 
 def _ignore(name: str, node: Node) -> None:

@@ -26,6 +26,11 @@ def checksum(content: bytes | bytearray | memoryview, salt: int) -> int:
     return int(google_crc32c.value(bytes(memoryview(content)[4:]))) ^ 0xFFFFFFFF ^ salt
 
 
+def stored_checksum(content: bytes) -> int:
+    """Return the checksum that the block *content* says it has."""
+    return int(_CHECKSUM.unpack_from(content)[0])
+
+
 def seal(content: bytearray, salt: int) -> bytes:
     """Put the checksum into *content* and return the finished block."""
     _CHECKSUM.pack_into(content, 0, checksum(content, salt))
@@ -39,8 +44,7 @@ def verify(content: bytes, block: int, salt: int, kind: str) -> None:
         raise MetadataDamagedError(
             f"metadata block {block} is no {kind}: it says it is block {found_at}", errno.ENOTBLK
         )
-    (stored,) = _CHECKSUM.unpack_from(content)
-    computed = checksum(content, salt)
+    stored, computed = stored_checksum(content), checksum(content, salt)
     if stored != computed:
         raise MetadataDamagedError(
             f"metadata block {block} is no whole {kind}: checksum {stored:#010x}, not {computed:#010x}"

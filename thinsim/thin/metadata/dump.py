@@ -1,14 +1,25 @@
 """A pool's metadata as text, in the XML form of thin_dump, which thin_restore reads."""
 
 import errno
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, Protocol
 
-from thinsim.errors import DeviceMapperError
 from thinsim.thin.mapping import Run, join
 from thinsim.thin.metadata.details import DeviceDetails
-from thinsim.thin.metadata.pool_metadata import PoolMetadata
+from thinsim.thin.metadata.errors import MetadataDamagedError, reason
+from thinsim.thin.metadata.mapping_trees import MappingTrees
 from thinsim.thin.metadata.superblock import Superblock
+
+
+class Readable(Protocol):
+    """Metadata that can be looked at: a MetadataView, or that of a pool."""
+
+    superblock: Superblock
+    trees: MappingTrees
+
+    def held_superblock(self) -> Superblock:
+        """Return that of the metadata snapshot. MetadataDamagedError, ENODATA when none is held."""
 
 
 class DumpedDevice(NamedTuple):
@@ -19,30 +30,45 @@ class DumpedDevice(NamedTuple):
     runs: Iterator[Run]
 
 
-def superblock_of(metadata: PoolMetadata, *, held: bool = False) -> Superblock:
+def superblock_of(metadata: Readable, *, held: bool = False) -> Superblock:
     """Return the superblock of the last transaction, or that of the metadata snapshot; ENODATA for none."""
     if not held:
         return metadata.superblock
-    if not metadata.superblock.held_root:
-        raise DeviceMapperError(errno.ENODATA, "no metadata snapshot is held")
-    return metadata.blocks.get(metadata.superblock.held_root, Superblock)
+    with _named("metadata snapshot"):
+        return metadata.held_superblock()
 
 
-def devices(metadata: PoolMetadata, superblock: Superblock) -> Iterator[DumpedDevice]:
-    """Yield the committed devices below *superblock*, ascending by thin id. MetadataDamagedError."""
+def devices(metadata: Readable, superblock: Superblock) -> Iterator[DumpedDevice]:
+    """Yield the committed devices below *superblock*, ascending by thin id. MetadataDamagedError.
+
+    Both trees of devices are read before the first one comes. As in thin_dump, a device is what has a
+    mapping tree, and one without details is damage; an error names the device or tree.
+    """
     trees = metadata.trees
-    for thin_id, details in trees.details.entries(superblock.details_root):
-        root = trees.top.lookup(superblock.mapping_root, thin_id)
-        entries = iter(()) if root is None else trees.bottom.entries(root)
-        yield DumpedDevice(thin_id, DeviceDetails(*details), join(entries))
+    with _named("details tree"):
+        details = dict(trees.details.entries(superblock.details_root))
+    with _named("mapping tree"):
+        roots = list(trees.top.entries(superblock.mapping_root))
+    for thin_id, root in roots:
+        if thin_id not in details:
+            raise MetadataDamagedError(f"thin {thin_id} has no details")
+        entries = _named_entries(f"thin {thin_id}", trees.bottom.entries(root))
+        yield DumpedDevice(thin_id, DeviceDetails(*details[thin_id]), join(entries))
 
 
-def xml_lines(metadata: PoolMetadata, *, held: bool = False) -> Iterator[str]:
-    """Yield the lines of thin_dump 0.9, without line ends. MetadataDamagedError, ENODATA."""
+def xml_lines(
+    metadata: Readable, *, held: bool = False, damage: Callable[[str], None] | None = None
+) -> Iterator[str]:
+    """Yield the lines of thin_dump 0.9, without line ends. MetadataDamagedError, ENODATA.
+
+    With *damage*, a device whose mappings can't all be read is told to it instead of being raised, and
+    marked by a comment; the others follow. The last line is missing then, so that nobody restores from it.
+    """
     superblock = superblock_of(metadata, held=held)
-    uuid = superblock.uuid.rstrip(b"\0").decode("ascii", "replace")
+    whole = True
+    # thin_dump does not print what a uuid field holds: nothing writes one.
     yield (
-        f'<superblock uuid="{uuid}" time="{superblock.time}" transaction="{superblock.transaction_id}" '
+        f'<superblock uuid="" time="{superblock.time}" transaction="{superblock.transaction_id}" '
         f'flags="{superblock.flags}" version="{superblock.version}" '
         f'data_block_size="{superblock.data_block_size}" '
         f'nr_data_blocks="{superblock.data_space_map.nr_blocks}">'
@@ -53,12 +79,38 @@ def xml_lines(metadata: PoolMetadata, *, held: bool = False) -> Iterator[str]:
             f'transaction="{details.transaction_id}" creation_time="{details.creation_time}" '
             f'snap_time="{details.snapshotted_time}">'
         )
-        for run in runs:
-            if run.length == 1:
-                where = f'origin_block="{run.vblock}" data_block="{run.data_block}"'
-                yield f'    <single_mapping {where} time="{run.time}"/>'
-            else:
-                where = f'origin_begin="{run.vblock}" data_begin="{run.data_block}" length="{run.length}"'
-                yield f'    <range_mapping {where} time="{run.time}"/>'
+        try:
+            yield from map(_xml_of_run, runs)
+        except MetadataDamagedError as error:
+            if damage is None:
+                raise
+            whole = False
+            damage(reason(error))
+            yield f"    <!-- cut short: {reason(error)} -->"
         yield "  </device>"
-    yield "</superblock>"
+    if whole:
+        yield "</superblock>"
+
+
+def _xml_of_run(run: Run) -> str:
+    if run.length == 1:
+        where = f'origin_block="{run.vblock}" data_block="{run.data_block}"'
+        return f'    <single_mapping {where} time="{run.time}"/>'
+    where = f'origin_begin="{run.vblock}" data_begin="{run.data_block}" length="{run.length}"'
+    return f'    <range_mapping {where} time="{run.time}"/>'
+
+
+def _named_entries(name: str, entries: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    with _named(name):
+        yield from entries
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Say in which tree the damage is, or what the device fails to read."""
+    try:
+        yield
+    except MetadataDamagedError as error:
+        raise MetadataDamagedError(f"{name}: {reason(error)}", error.errno) from error
+    except OSError as error:
+        raise MetadataDamagedError(f"{name}: {reason(error)}", error.errno or errno.EIO) from error

@@ -31,5 +31,7 @@ class MetadataReadOnlyError(KernelError):
 
 
 def reason(error: KernelError | OSError) -> str:
-    """Return what is wrong, without the words that the C library has for the errno."""
-    return str(error.args[0]) if isinstance(error, KernelError) else str(error)
+    """Return what is wrong; of a KernelError without the words that the C library has for the errno."""
+    if isinstance(error, KernelError):
+        return str(error.args[0])
+    return error.strerror or str(error)

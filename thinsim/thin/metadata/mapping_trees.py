@@ -3,7 +3,7 @@
 A mapping tree's value is a data block above 24 bits of time (dm-thin-metadata.c, pack_block_time).
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 from thinsim.thin.mapping import TIME_BITS
 from thinsim.thin.metadata.btree import Btree, put, seek_for_insert
@@ -11,15 +11,24 @@ from thinsim.thin.metadata.btree_spine import Spine, ValueType
 from thinsim.thin.metadata.details import DETAILS_SIZE
 from thinsim.thin.metadata.errors import MetadataDamagedError
 from thinsim.thin.metadata.shadowing import TransactionManager, runs
-from thinsim.thin.metadata.space_map_disk import DataSpaceMap
 
 _NUMBER_SIZE = 8
+
+
+class CountsData(Protocol):
+    """What a change of the trees asks of the data space map."""
+
+    def increment(self, begin: int, end: int) -> None:
+        """Add a reference to the data blocks from *begin* to before *end*."""
+
+    def decrement(self, begin: int, end: int) -> None:
+        """Drop a reference to the data blocks from *begin* to before *end*."""
 
 
 class MappingTrees:
     """*top* maps thin ids to roots of *bottom* trees, *details* maps them to DeviceDetails."""
 
-    def __init__(self, manager: TransactionManager, space: DataSpaceMap) -> None:
+    def __init__(self, manager: TransactionManager, space: CountsData) -> None:
         self._manager = manager
         self._space = space
         self.bottom = Btree(

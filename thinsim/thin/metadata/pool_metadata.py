@@ -5,11 +5,12 @@ is then good for nothing but ``abort``, unless the method says otherwise.
 """
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.ids import ThinId
 from thinsim.thin.mapping import MAX_TIME, pack
+from thinsim.thin.metadata.counting import BlockCounts
 from thinsim.thin.metadata.details import DeviceDetails, ThinRecord
 from thinsim.thin.metadata.errors import MetadataDamagedError
 from thinsim.thin.metadata.superblock import LOCATION, SpaceMapRoot, Superblock
@@ -18,6 +19,9 @@ from thinsim.thin.metadata.transaction import MetadataTransaction
 
 class PoolMetadata(MetadataTransaction):
     """The metadata on a store; for its arguments, and the errors of opening it, see MetadataTransaction."""
+
+    superblock_problems: Sequence[str] = ()
+    """None: one with problems is not opened."""
 
     # Devices.
 
@@ -151,6 +155,22 @@ class PoolMetadata(MetadataTransaction):
             record.mapped_blocks -= removed
         record.changed = True
         self.superblock.mapping_root, _ = trees.top.insert(self.superblock.mapping_root, thin_id, tree)
+
+    # To look at.
+
+    def held_superblock(self) -> Superblock:
+        """Return that of the metadata snapshot; ENODATA when none is held."""
+        if not self.superblock.held_root:
+            raise DeviceMapperError(errno.ENODATA, "no metadata snapshot is held")
+        return self.blocks.get(self.superblock.held_root, Superblock)
+
+    def data_counts(self) -> BlockCounts:
+        """Return the reference counts of the data blocks."""
+        return self.data.counts
+
+    def metadata_counts(self) -> BlockCounts:
+        """Return the reference counts of the metadata blocks."""
+        return self.space.counts
 
     # Data blocks.
 

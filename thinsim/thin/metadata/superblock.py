@@ -95,6 +95,11 @@ class Superblock:
         if magic != MAGIC:
             raise MetadataDamagedError(f"metadata block {block} is no superblock: magic {magic}, not {MAGIC}")
         verify(content, block, SUPERBLOCK_SALT, cls.KIND)
+        return cls.parse(content)
+
+    @classmethod
+    def parse(cls, content: bytes) -> "Superblock":
+        """Return the fields that *content* has, of which nothing is checked."""
         _, flags, _, uuid, _, version, time, transaction_id, held_root = _HEADER.unpack_from(content)
         roots = [
             SpaceMapRoot(*_ROOT.unpack_from(content, _HEADER.size + number * _ROOT_ROOM)) for number in (0, 1)

@@ -16,10 +16,16 @@ from thinsim.thin.metadata.space_map_disk import DataSpaceMap
 from thinsim.thin.metadata.space_map_metadata import MetadataSpaceMap
 from thinsim.thin.metadata.store import MAX_METADATA_BLOCKS, MetadataStore
 from thinsim.thin.metadata.superblock import LOCATION, NEEDS_CHECK, Superblock
+from thinsim.thin.metadata.superblock_check import MAX_DATA_BLOCKS, is_possible
 
 _MAX_RESERVE = 4096
 
 log = logging.getLogger(__name__)
+
+
+def reserve_of(metadata_blocks: int) -> int:
+    """Return how many of *metadata_blocks* a pool keeps for itself: a tenth, 4096 at most."""
+    return min(_MAX_RESERVE, metadata_blocks // 10)
 
 
 class MetadataTransaction:
@@ -154,9 +160,9 @@ class MetadataTransaction:
             )
         for name, root, limit in (
             ("metadata", found.metadata_space_map, MAX_METADATA_BLOCKS),
-            ("data", found.data_space_map, 1 << 40),
+            ("data", found.data_space_map, MAX_DATA_BLOCKS),
         ):
-            if root.nr_allocated > root.nr_blocks or root.nr_blocks > limit:
+            if not is_possible(root, limit):
                 used = f"{root.nr_allocated} of {root.nr_blocks} blocks"
                 raise MetadataDamagedError(f"superblock: the {name} space map says it uses {used}")
         self.superblock = found.copy()
@@ -186,4 +192,4 @@ class MetadataTransaction:
                 del self._records[record.thin_id]
 
     def _set_reserve(self) -> None:
-        self._reserve = min(_MAX_RESERVE, self.space.nr_blocks // 10)
+        self._reserve = reserve_of(self.space.nr_blocks)

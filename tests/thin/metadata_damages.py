@@ -1,0 +1,180 @@
+"""One damage at a time for metadata of a pool: what each leaves readable, to us and to thin_dump 0.9."""
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from damage import SALTS
+from ram_pool import RamPool
+from ram_store import BLOCK, RamStore
+
+from thinsim.thin.metadata.bitmap import MetadataIndex
+from thinsim.thin.metadata.btree_node import Node
+from thinsim.thin.metadata.checksum import seal
+from thinsim.thin.metadata.superblock import Superblock
+
+Change = Callable[[bytes], bytes]
+
+
+def damaged_pool() -> RamPool:
+    """A pool whose trees have inner nodes, with shared subtrees, counts above two and a metadata snapshot."""
+    ram = RamPool(data_blocks=3000, block_size=1, metadata_blocks=512)
+    for thin_id in range(4):
+        device = ram.thin(thin_id, 4000)
+        ram.write_blocks(device, thin_id * 7, 600)
+        ram.pool.close_thin(device)
+    for snap in range(10, 16):
+        ram.message(f"create_snap {snap} {snap % 4}")
+    for thin_id in range(20, 150):
+        ram.message(f"create_thin {thin_id}")
+    ram.message("reserve_metadata_snap")
+    device = ram.open(10, 4000)
+    ram.write_blocks(device, 100, 90)
+    ram.discard_blocks(device, 20, 300)
+    ram.message("delete 3")
+    ram.message("set_transaction_id 0 7")
+    ram.commit()
+    return ram
+
+
+def places(store: RamStore) -> dict[str, int]:
+    """Return a block of each role: roots, and a leaf where a tree has more than its root."""
+    superblock = Superblock.decode(store.read(0), 0)
+    found = {"superblock": 0}
+
+    def walk(name: str, root: int) -> Iterator[tuple[int, int]]:
+        node = Node.decode(store.read(root), root)
+        found.setdefault(f"{name} root", root)
+        leaves = [node]
+        if not node.is_leaf:
+            found.setdefault(f"{name} leaf", node.values[len(node) // 2])
+            leaves = [Node.decode(store.read(child), child) for child in node.values]
+        for leaf in leaves:
+            yield from zip(leaf.keys, leaf.values, strict=True)
+
+    for thin_id, root in list(walk("mapping", superblock.mapping_root)):
+        if thin_id in (1, 2, 10):
+            list(walk(f"thin {thin_id}", root))
+    list(walk("details", superblock.details_root))
+    index = dict(walk("data index", superblock.data_space_map.bitmap_root))
+    found["data bitmap"] = index[0][0]  # type: ignore[index]
+    list(walk("data counts", superblock.data_space_map.ref_count_root))
+    place = superblock.metadata_space_map.bitmap_root
+    found["metadata index"] = place
+    found["metadata bitmap"] = MetadataIndex.decode(store.read(place), place).entries[0].block
+    list(walk("metadata counts", superblock.metadata_space_map.ref_count_root))
+    held = superblock.held_root
+    found["held superblock"] = held
+    copy = Superblock.decode(store.read(held), held)
+    held_roots = dict(walk("held mapping", copy.mapping_root))
+    list(walk("held thin 3", held_roots[3]))
+    list(walk("held details", copy.details_root))
+    return found
+
+
+def forged(offset: int, form: str, value: int) -> Change:
+    """Change a field and put the right checksum on it."""
+
+    def change(content: bytes) -> bytes:
+        salt = next(salt for salt in SALTS if seal(bytearray(content), salt) == content)
+        new = bytearray(content)
+        struct.pack_into(form, new, offset, value)
+        return seal(new, salt)
+
+    return change
+
+
+ANY_BLOCK: dict[str, Change] = {
+    "zeroed": lambda content: bytes(BLOCK),
+    "a flipped bit": lambda content: content[:2000] + bytes([content[2000] ^ 1]) + content[2001:],
+    "another block's number": forged(8, "<Q", 77),
+}
+NODES: dict[str, Change] = {
+    "internal and leaf": forged(4, "<I", 3),
+    "too many entries": forged(16, "<I", 60000),
+    "no room": forged(20, "<I", 0),
+    "values of 12 bytes": forged(24, "<I", 12),
+}
+NO_NODES = ("superblock", "held superblock", "metadata index", "metadata bitmap", "data bitmap")
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """*change* to the block of role *place*."""
+
+    place: str
+    kind: str
+    change: Change
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.kind}"
+
+
+def damages(store: RamStore) -> list[Damage]:
+    """Return each damage for each place of *store*."""
+    return [
+        Damage(place, kind, change)
+        for place in places(store)
+        for kind, change in (ANY_BLOCK if place in NO_NODES else ANY_BLOCK | NODES).items()
+    ]
+
+
+_SPACE_MAPS = 64
+_REST = _SPACE_MAPS + 2 * 128
+FAR = 1 << 20
+
+FIELDS: dict[str, tuple[Change, str]] = {
+    "magic": (forged(32, "<Q", 5), "superblock: its magic number is 5, not 27022010"),
+    "version": (forged(40, "<I", 3), ""),
+    "needs_check": (forged(4, "<I", 1), ""),
+    "uuid": (forged(16, "<Q", 0x41414141), ""),
+    "held root far": (forged(56, "<Q", FAR), f"metadata snapshot: metadata block {FAR} is beyond the device"),
+    "held root elsewhere": (
+        forged(56, "<Q", 1),
+        "metadata snapshot: metadata block 1 is no whole superblock",
+    ),
+    "few data blocks": (forged(_SPACE_MAPS, "<Q", 10), "superblock: it says that the data space map uses "),
+    "many data blocks": (forged(_SPACE_MAPS, "<Q", 1 << 39), "data space map: 549755813888 blocks need "),
+    "impossible data blocks": (
+        forged(_SPACE_MAPS, "<Q", 1 << 60),
+        "superblock: it says that the data space map uses ",
+    ),
+    "data allocated": (
+        forged(_SPACE_MAPS + 8, "<Q", 1 << 30),
+        "superblock: it says that the data space map uses 1073741824 of 3000 blocks",
+    ),
+    "data index far": (
+        forged(_SPACE_MAPS + 16, "<Q", FAR),
+        f"data space map index: metadata block {FAR} is beyond",
+    ),
+    "data counts far": (
+        forged(_SPACE_MAPS + 24, "<Q", FAR),
+        f"data reference counts: metadata block {FAR} is beyond",
+    ),
+    "more metadata blocks": (
+        forged(_SPACE_MAPS + 128, "<Q", 5000),
+        "superblock: it counts 5000 metadata blocks, and the device or file has 512: it is cut short",
+    ),
+    "impossible metadata blocks": (
+        forged(_SPACE_MAPS + 128, "<Q", 1 << 40),
+        "superblock: it says that the metadata space map uses ",
+    ),
+    "metadata index far": (
+        forged(_SPACE_MAPS + 144, "<Q", FAR),
+        f"metadata space map index: metadata block {FAR} is beyond",
+    ),
+    "metadata counts far": (
+        forged(_SPACE_MAPS + 152, "<Q", FAR),
+        f"metadata reference counts: metadata block {FAR} is beyond",
+    ),
+    "mapping root far": (forged(_REST, "<Q", FAR), f"mapping tree: metadata block {FAR} is beyond"),
+    "mapping root is the superblock": (
+        forged(_REST, "<Q", 0),
+        "mapping tree: metadata block 0 is no whole btree node",
+    ),
+    "details root far": (forged(_REST + 8, "<Q", FAR), f"details tree: metadata block {FAR} is beyond"),
+    "no block size": (forged(_REST + 16, "<I", 0), "superblock: its data block size is 0"),
+    "compat_ro features": (forged(_REST + 36, "<I", 2), "superblock: it has compat_ro features"),
+    "incompat features": (forged(_REST + 40, "<I", 1), "superblock: it has incompat features"),
+}
+"""Fields of the superblock with a right checksum, and what check says of each; nothing of a sound one."""

@@ -1,0 +1,221 @@
+"""containerd's ``config.toml``, imports included: what it says of the devmapper plugin.
+
+Behaviour of containerd's ``LoadConfig``, ``resolveImports`` and ``mergeConfig`` (1.6
+``services/server/config/config.go``, 2.x ``cmd/containerd/server/config/config.go``), of the plugin's
+``plugin.go``, and of what containerd 1.6.20 and 2.1.9 do with such files. What one of the two loads is
+loaded. Other plugins' tables are not looked at, and neither is whether the plugin is disabled: it has to
+be where thinsim's snapshotter has the pool.
+"""
+
+import codecs
+import glob
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from thinsim.snapshotter.errors import InvalidConfigError
+
+if sys.version_info >= (3, 15):
+    import tomllib as toml
+else:
+    import tomli as toml
+
+PLUGIN = "io.containerd.snapshotter.v1.devmapper"
+SHORT_NAME = "devmapper"
+"""What a file of version 1 calls the plugin."""
+
+NEWEST_VERSION = 4
+DEFAULT_ROOT = "/var/lib/containerd"
+DEFAULT_STATE = "/run/containerd"
+
+_KEYS = frozenset(
+    {"version", "root", "state", "temp", "plugin_dir", "grpc", "ttrpc", "debug", "metrics", "timeouts"}
+    | {"disabled_plugins", "required_plugins", "plugins", "proxy_plugins", "stream_processors"}
+    | {"oom_score", "cgroup", "imports"}
+)
+_ODD = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_WORDS: Mapping[type, str] = {int: "a number", str: "a string", list: "a list of strings", dict: "a table"}
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a file of TOML 1.1. InvalidConfigError when it can't be read.
+
+    As by containerd 1.x, a byte order mark at its start is passed over, and so is what stands in a comment.
+    """
+    try:
+        lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines(keepends=True)
+        text = b"".join(map(_without_odd_comment, lines)).decode()
+        return toml.loads(text.replace("\r\n", "\n").replace("\r", "\n"))
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InvalidConfigError((f"is no UTF-8 text in line {line}",), str(path)) from error
+    except toml.TOMLDecodeError as error:
+        raise InvalidConfigError((f"is no TOML: {error}",), str(path)) from error
+    except OSError as error:
+        raise InvalidConfigError((error.strerror or str(error),), str(path)) from error
+
+
+def _without_odd_comment(line: bytes) -> bytes:
+    """Return a line; one of comment without control characters and another encoding's letters."""
+    if not line.lstrip().startswith(b"#"):
+        return line
+    return _ODD.sub(b"", line).decode(errors="ignore").encode()
+
+
+def is_daemon_config(document: Mapping[str, Any]) -> bool:
+    """Tell whether *document* is a file for containerd itself, not the devmapper table alone."""
+    return not document or any(key.lower() in _KEYS for key in document)
+
+
+def devmapper_table(path: Path, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what containerd's devmapper plugin gets from *document*, the content of *path*.
+
+    Files that it imports are read, and a ``root_path`` that is not given or empty is the plugin's own
+    directory below containerd's. InvalidConfigError names the file and key that containerd refuses.
+    """
+    tables: list[dict[str, Any]] = []
+    root, state, merges = DEFAULT_ROOT, DEFAULT_STATE, False
+    pending: list[tuple[Path, Mapping[str, Any] | None]] = [(path, document)]
+    seen: set[Path] = set()
+    hints: list[str] = []
+    while pending:
+        file, content = pending.pop(0)
+        if file in seen:
+            continue
+        seen.add(file)
+        content = read_toml(file) if content is None else content
+        version = _version(file, content)
+        merges |= version > 2
+        root = _value(file, content, "root", str) or root
+        state = _value(file, content, "state", str) or state
+        _check_disabled(file, content, version)
+        table = _plugin_table(file, content, version, hints)
+        if table is not None:
+            tables.append(table)
+        pending += [(each, None) for each in _imports(file, content)]
+    if Path(root) == Path(state):
+        text = f"root and state must be different directories, not both {root!r}"
+        raise InvalidConfigError((text,), str(path))
+    if not tables:
+        header = f'[plugins."{PLUGIN}"]'
+        what = (
+            "put these keys into it"
+            if "pool_name" in document
+            else "add it, with pool_name and base_image_size"
+        )
+        raise InvalidConfigError(tuple(hints) or (f"no table {header}: {what}",), str(path))
+    found = _joined(tables, merges=merges)
+    if field(found, "root_path") in (None, ""):
+        found = {key: value for key, value in found.items() if key.lower() != "root_path"}
+        found["root_path"] = f"{root}/{PLUGIN}"
+    return found
+
+
+def field(table: Mapping[str, Any], name: str) -> Any | None:
+    """Return the value of key *name*, else that of a key that differs in case alone; containerd does so."""
+    if name in table:
+        return table[name]
+    return next((value for key, value in table.items() if key.lower() == name), None)
+
+
+def _value(file: Path, document: Mapping[str, Any], name: str, kind: type) -> Any | None:
+    value = field(document, name)
+    if value is None:
+        return None
+    fits = isinstance(value, kind) and not isinstance(value, bool)
+    if kind is list:
+        fits = fits and all(isinstance(each, str) for each in value)
+    if not fits:
+        raise InvalidConfigError((f"{name} must be {_WORDS[kind]}, not {value!r}",), str(file))
+    return value
+
+
+def _version(file: Path, document: Mapping[str, Any]) -> int:
+    version = _value(file, document, "version", int) or 1
+    if not 1 <= version <= NEWEST_VERSION:
+        text = f"version must be 1 to {NEWEST_VERSION}, the versions of containerd's files, not {version}"
+        raise InvalidConfigError((text,), str(file))
+    return int(version)
+
+
+def _check_disabled(file: Path, document: Mapping[str, Any], version: int) -> None:
+    for key in ("disabled_plugins", "required_plugins"):
+        for name in _value(file, document, key, list) or ():
+            if version > 1 and "." not in name:
+                fix = PLUGIN if name == SHORT_NAME else "io.containerd.TYPE.vN.NAME"
+                text = f"{key}: version {version} wants a plugin's whole name, such as {fix!r}, not {name!r}"
+                raise InvalidConfigError((text,), str(file))
+
+
+def _plugin_table(
+    file: Path, document: Mapping[str, Any], version: int, hints: list[str]
+) -> dict[str, Any] | None:
+    plugins = field(document, "plugins")
+    if plugins is None:
+        return None
+    if not isinstance(plugins, dict):
+        text = f'plugins must be tables, not {plugins!r}: there is no table [plugins."{PLUGIN}"]'
+        raise InvalidConfigError((text,), str(file))
+    # containerd 2.x reads the whole name in a file of version 1, too.
+    names = (SHORT_NAME, PLUGIN) if version == 1 else (PLUGIN,)
+    for name in names:
+        if name in plugins:
+            table = plugins[name]
+            if not isinstance(table, dict):
+                raise InvalidConfigError((f"plugins.{name} must be a table, not {table!r}",), str(file))
+            return table
+    if SHORT_NAME in plugins:
+        hints.append(
+            f'no table [plugins."{PLUGIN}"]: that is what [plugins.{SHORT_NAME}] is called in a file of '
+            f"version {version}; call it so, or take the version out"
+        )
+    return None
+
+
+def _imports(file: Path, document: Mapping[str, Any]) -> list[Path]:
+    """Return the files that *document* imports; a pattern with a ``*`` may match none."""
+    found: list[Path] = []
+    for text in _value(file, document, "imports", list) or ():
+        path = file.parent / text
+        if "*" in text:
+            # Go's patterns negate with ^, and their * takes names that start with a dot.
+            pattern = str(path).replace("[^", "[!")
+            found += map(Path, sorted(glob.glob(pattern, include_hidden=True)))  # noqa: PTH207 (wants no base)
+        elif path.exists():
+            found.append(path)
+        else:
+            raise InvalidConfigError((f"imports {text!r}, but there is no {path}",), str(file))
+    return found
+
+
+def _joined(tables: list[dict[str, Any]], *, merges: bool) -> dict[str, Any]:
+    """Return one table of those of several files, in the order in which they are read.
+
+    containerd 2.x joins them key by key. In 1.x the last one stands alone, whatever the others say: so it
+    does here where that makes a difference, containerd 1.x is installed, and no file's version wants 2.x.
+    """
+    joined: dict[str, Any] = {}
+    for table in tables:
+        joined |= table
+    last = tables[-1]
+    complete = bool(field(last, "pool_name") and field(last, "base_image_size"))
+    if joined != last and complete and not merges and _installed_release() == 1:
+        return dict(last)
+    return joined
+
+
+def _installed_release() -> int | None:
+    """Return the major release of the machine's containerd; None without one."""
+    program = shutil.which("containerd")
+    if program is None:
+        return None
+    try:
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"\sv?(\d+)\.\d+\.\d+", done.stdout)
+    return int(found[1]) if found else None
