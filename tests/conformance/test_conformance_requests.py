@@ -3,6 +3,7 @@
 import errno
 import mmap
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,10 +129,21 @@ def recording(statuses: dict[str, int]) -> Recording:
 def test_a_table_tells_the_kernels_answers_and_where_ours_differ() -> None:
     kernel = recording({"BLKZEROOUT": 0, "fallocate PUNCH_HOLE|KEEP_SIZE": errno.EOPNOTSUPP})
     ours = recording({"BLKZEROOUT": errno.EIO, "fallocate PUNCH_HOLE|KEEP_SIZE": errno.EOPNOTSUPP})
-    lines = request_tables([kernel], [judge("Linux 1.2", "emulated", [(kernel, ours)])]).splitlines()
+    lines = request_tables([[kernel]], [judge("Linux 1.2", "emulated", [(kernel, ours)])]).splitlines()
     row = next(line for line in lines if line.startswith("| BLKZEROOUT "))
     assert row == "| BLKZEROOUT | WRITE_ZEROES with NOUNMAP, or WRITE of zeros | **ok** |"
     assert "| fallocate PUNCH_HOLE\\|KEEP_SIZE | WRITE_ZEROES that may unmap | EOPNOTSUPP |" in lines
     assert "| mapped blocks | 512 | 512 | 65536 | yes | 0 | 1 |" in lines
     assert "| fallocate -p | 512 | exit 1; 0+524288 old | yes |" in lines
     assert request_tables([], []) == ""
+
+
+def test_what_another_kernel_answers_otherwise_has_a_table_of_its_own() -> None:
+    newer = recording({"BLKZEROOUT": 0, "BLKDISCARD": 0})
+    older = replace(recording({"BLKZEROOUT": errno.EIO, "BLKDISCARD": 0}), source="Linux 1.1")
+    lines = request_tables([[older], [newer]], []).splitlines()
+    assert "Linux 1.1 answered the same, but for these:" in lines
+    assert "| BLKZEROOUT | mapped blocks | one data block | ok | EIO |" in lines
+    assert "Linux 1.1 answered the same." in request_tables(
+        [[replace(newer, source="Linux 1.1")], [newer]], []
+    )

@@ -101,11 +101,8 @@ def check(
     verdicts = run(work)
     if fidelity is not None:
         by_hand = fidelity.with_name(f"{fidelity.stem}-by-hand.md")
-        tables = [
-            request_tables(expected, [each for each in verdicts if each.kernel == expected[0].source])
-            for expected in recordings.values()
-        ]
-        fidelity.write_text(fidelity_page(verdicts, by_hand.read_text(), "\n\n".join(filter(None, tables))))
+        tables = request_tables(list(recordings.values()), verdicts)
+        fidelity.write_text(fidelity_page(verdicts, by_hand.read_text(), tables))
     _report(verdicts, as_json)
     return _status(verdicts)
 

@@ -64,6 +64,27 @@ def _lower_limit(comparison: Comparison, operation: Operation | None, expected: 
     return False
 
 
+def _zero_and_error(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+    if isinstance(operation, Limits):
+        fits = comparison.found == _without_discards(comparison.expected)
+    elif isinstance(operation, Request) and operation.kind == "BLKDISCARD":
+        fits = comparison.found == f"{errno.EOPNOTSUPP:d} "
+    else:
+        return False
+    tables = [
+        each.words[-1]
+        for each in expected.history.operations[: comparison.index]
+        if isinstance(each, Dmsetup) and f"{{{operation.device}}}" in each.words and "--table" in each.words
+    ]
+    kinds = {line.split()[2] for line in tables[-1].splitlines()} if tables else set()
+    return fits and bool(kinds & {"zero", "error"})
+
+
+def _without_discards(limits: str) -> str:
+    return re.sub(r"discard_granularity \d+, discard_max_bytes not 0", _NO_DISCARDS, limits)
+
+
+_NO_DISCARDS = "discard_granularity 0, discard_max_bytes 0"
 _TAKES_ZEROES, _REFUSES_ZEROES = "write_zeroes_max_bytes not 0", "write_zeroes_max_bytes 0"
 
 _KNOWN = (
@@ -95,6 +116,12 @@ _KNOWN = (
         _read_only_first,
         "a read-only device: this machine's block layer says EPERM before it looks at the request, that of "
         "Linux 6.1 afterwards",
+    ),
+    _Known(
+        ("emulated",),
+        _zero_and_error,
+        "the targets zero and error take discards in newer kernels, not in Linux 6.1, and not here",
+        for_one_read=True,
     ),
     _Known(
         ("emulated",),

@@ -26,34 +26,67 @@ class _Asked:
     equal: bool
 
 
-def request_tables(recordings: Sequence[Recording], verdicts: Sequence[Verdict]) -> str:
-    """Return the tables of what the kernel of *recordings* answered; "" if none of them has requests.
+def request_tables(kernels: Sequence[Sequence[Recording]], verdicts: Sequence[Verdict]) -> str:
+    """Return the tables of what the last of *kernels* with requests answered, and where the others differ.
 
-    *verdicts* on the same recordings tell where thinsim's answers differ.
+    "" if none has. *verdicts* on the same recordings tell where thinsim's answers differ.
     """
-    unequal = {(each.history, each.comparison.index) for verdict in verdicts for each in verdict.differences}
-    asked = [each for recording in recordings for each in _requests(recording, unequal)]
-    if not asked:
+    unequal = {
+        (verdict.kernel, each.history, each.comparison.index)
+        for verdict in verdicts
+        for each in verdict.differences
+    }
+    found = [
+        (recordings, [each for recording in recordings for each in _requests(recording, unequal)])
+        for recordings in kernels
+    ]
+    found = [(recordings, asked) for recordings, asked in found if asked]
+    if not found:
         return ""
+    recordings, asked = found[-1]
     parts = [
         "## Every request of the block layer",
         f"What {recordings[0].source} answered. `ok`: done, and the data is as it should be. A bold cell "
         "tells where thinsim's emulated device answers something else. Each request was sent to a part of a "
         "data block, to one whole block, to two and parts of their neighbours, and to the device's end, at "
         "logical blocks of 512 and of 4096 bytes. The whole device was read after each.",
-        _limits(recordings),
     ]
     devices = list(dict.fromkeys(each.device for each in asked))
     thin = [device for device in devices if device in _thin_phases()]
-    parts.append(_by_device(asked, thin))
-    parts.append("On other devices:")
-    parts.append(_by_device(asked, [device for device in devices if device not in thin]))
+    others = [device for device in devices if device not in thin]
+    parts += [_by_device(asked, thin), "On other devices:", _by_device(asked, others)]
     parts.append(
-        "Ranges that are no whole logical blocks, or not on the device, on a thin device's mapped blocks:"
+        "On a thin device's mapped blocks, ranges that are no whole logical blocks or not on the device:"
     )
     parts.append(_by_range(asked))
-    parts.append(_programs(recordings, unequal))
+    parts.append("Limits of the devices' queues:")
+    parts.append(_limits(recordings))
+    parts += [_other_answers(recordings[0].source, asked, *other) for other in found[:-1]]
+    programs = next((each for each, _ in reversed(found) if any(map(_has_programs, each))), ())
+    parts.append(_programs(programs, unequal))
     return "\n\n".join(part for part in parts if part)
+
+
+def _has_programs(recording: Recording) -> bool:
+    return any(isinstance(operation, Program) for operation in recording.history.operations)
+
+
+def _other_answers(
+    source: str, asked: Sequence[_Asked], other: Sequence[Recording], theirs: Sequence[_Asked]
+) -> str:
+    """Return which requests another kernel answers otherwise."""
+    answers = {(each.kind, each.device, each.logical, each.range): each.status for each in theirs}
+    rows: dict[str, list[str]] = {}
+    for each in asked:
+        status = answers.get((each.kind, each.device, each.logical, each.range), each.status)
+        if status != each.status:
+            key = f"{each.kind} | {each.device} | {each.range}"
+            rows[key] = [_word(each.status), _word(status)]
+    if not rows:
+        return f"{other[0].source} answered the same."
+    head = f"{other[0].source} answered the same, but for these:"
+    columns = ["request | device | range", source, other[0].source]
+    return f"{head}\n\n" + _table(columns, rows)
 
 
 def _thin_phases() -> set[str]:
@@ -80,7 +113,7 @@ def _phases(recording: Recording) -> Iterator[str]:
         yield names[min(max(number, 0), len(names) - 1)] if names else ""
 
 
-def _requests(recording: Recording, unequal: set[tuple[str, int]]) -> Iterator[_Asked]:
+def _requests(recording: Recording, unequal: set[tuple[str, str, int]]) -> Iterator[_Asked]:
     history = recording.history
     if _base(recording) not in PHASES:
         return
@@ -88,7 +121,8 @@ def _requests(recording: Recording, unequal: set[tuple[str, int]]) -> Iterator[_
     for index, (operation, answer, phase) in enumerate(steps):
         if isinstance(operation, Request):
             found = _NAMES[operation.offset, operation.length]
-            equal = not {(history.name, index), (history.name, index + 1)} & unequal
+            places = {(recording.source, history.name, each) for each in (index, index + 1)}
+            equal = not places & unequal
             yield _Asked(operation.kind, phase, history.logical_block, found, answer.status, equal)
 
 
@@ -153,14 +187,14 @@ def _limits(recordings: Sequence[Recording]) -> str:
 _LIMITS = ("logical_block_size", "discard_granularity", "discard_max_bytes", "write_zeroes_max_bytes", "fua")
 
 
-def _programs(recordings: Sequence[Recording], unequal: set[tuple[str, int]]) -> str:
+def _programs(recordings: Sequence[Recording], unequal: set[tuple[str, str, int]]) -> str:
     rows: dict[str, list[str]] = {}
     for recording in recordings:
         for index, (operation, answer) in enumerate(
             zip(recording.history.operations, recording.answers, strict=True)
         ):
             if isinstance(operation, Program):
-                equal = "**no**" if (recording.history.name, index) in unequal else "yes"
+                equal = "**no**" if (recording.source, recording.history.name, index) in unequal else "yes"
                 key = f"{operation.name} | {recording.history.logical_block}"
                 rows[key] = [answer.text, equal]
     if not rows:

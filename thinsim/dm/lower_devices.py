@@ -190,11 +190,12 @@ class _Kernel:
         self._forget = forget
 
     async def act(self, function: Callable[..., object], *arguments: object) -> object:
-        """Run blocking I/O."""
+        """Run blocking I/O; EIO also for what a system call finds wrong with a request (blk-core.c)."""
         try:
             return await self._run(function, *arguments)
         except OSError as error:
-            raise DeviceMapperError(error.errno or errno.EIO, f"{self.word}: {error.strerror}") from error
+            number = error.errno if error.errno not in (None, errno.EINVAL) else errno.EIO
+            raise DeviceMapperError(number or errno.EIO, f"{self.word}: {error.strerror}") from error
 
     async def release(self) -> None:
         """One user less; the last one closes."""

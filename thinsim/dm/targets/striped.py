@@ -1,7 +1,9 @@
 """striped: chunks in turn on several devices (drivers/md/dm-stripe.c)."""
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Iterator, Sequence
+from typing import TypeVar
 
 from thinsim.dm.lower_devices import LowerDevice, LowerDevices
 from thinsim.dm.targets.linear import check_area, parse_sector
@@ -9,7 +11,10 @@ from thinsim.dm.targets.plain import PlainTarget
 from thinsim.errors import DeviceMapperError
 from thinsim.units import SECTOR_SIZE
 
+_Answer = TypeVar("_Answer")
+
 _UINT_MAX = (1 << 32) - 1
+_FAILURES_TOLD = 14  # DM_IO_ERROR_THRESHOLD less one
 
 
 class StripedTarget(PlainTarget):
@@ -21,11 +26,19 @@ class StripedTarget(PlainTarget):
         super().__init__(length, tuple(device for device, _ in stripes))
         self._chunk = chunk
         self._stripes = tuple(stripes)
+        self._errors: Counter[tuple[int, int]] = Counter()
+        """Requests that failed, by the number of the device."""
 
     async def status(self, *, flush: bool) -> str:
-        """Return the devices, each A: alive."""
+        """Return the devices, each A: alive, or D: a request failed there (stripe_status)."""
         devices = " ".join(device.text for device, _ in self._stripes)
-        return f"{len(self._stripes)} {devices} 1 {'A' * len(self._stripes)}"
+        health = "".join("D" if self._errors[device.number] else "A" for device, _ in self._stripes)
+        return f"{len(self._stripes)} {devices} 1 {health}"
+
+    @property
+    def events(self) -> int:
+        """One for each of the first failures on a device (stripe_end_io)."""
+        return sum(min(count, _FAILURES_TOLD) for count in self._errors.values())
 
     def table(self) -> str:
         """Return count, chunk, devices."""
@@ -34,28 +47,39 @@ class StripedTarget(PlainTarget):
 
     async def read(self, offset: int, length: int) -> bytes:
         """Read chunk by chunk."""
-        pieces = [await device.read(place, size) for device, place, _, size in self._pieces(offset, length)]
+        pieces = [
+            await self._send(device, device.read(place, size))
+            for device, place, _, size in self._pieces(offset, length)
+        ]
         return b"".join(pieces)
 
     async def write(self, offset: int, data: bytes) -> None:
         """Write chunk by chunk."""
         for device, place, within, size in self._pieces(offset, len(data)):
-            await device.write(place, data[within : within + size])
+            await self._send(device, device.write(place, data[within : within + size]))
 
     async def discard(self, offset: int, length: int) -> None:
         """Discard one range a stripe: a discard is split by device, not by chunk (stripe_map_range)."""
         for device, start, size in self._spans(offset, length):
-            await device.discard(start, size)
+            await self._send(device, device.discard(start, size))
 
     async def punch(self, offset: int, length: int) -> None:
         """Punch one range a stripe."""
         for device, start, size in self._spans(offset, length):
-            await device.punch(start, size)
+            await self._send(device, device.punch(start, size))
 
     async def zero(self, offset: int, length: int) -> None:
         """Write zeros, one range a stripe: split as a discard is (stripe_map)."""
         for device, start, size in self._spans(offset, length):
-            await device.zero(start, size)
+            await self._send(device, device.zero(start, size))
+
+    async def _send(self, device: LowerDevice, request: Awaitable[_Answer]) -> _Answer:
+        try:
+            return await request
+        except DeviceMapperError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                self._errors[device.number] += 1
+            raise
 
     @property
     def writes_zeroes(self) -> bool:
