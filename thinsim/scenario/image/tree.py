@@ -80,7 +80,7 @@ class Tree:
                 if target.startswith("/"):
                     self._walk.leave(len(self.names))
                 pending.extendleft(part for part in reversed(target.split("/")) if part not in ("", "."))
-        if sum(len(os.fsencode(name)) + 1 for name in (*self.names, *absent)) + room > LONGEST_PATH:
+        if self._walk.length + sum(len(os.fsencode(name)) + 1 for name in absent) + room > LONGEST_PATH:
             raise OSError(ENAMETOOLONG, os.strerror(ENAMETOOLONG), path)
         self._make(absent, create=create)
 

@@ -18,6 +18,8 @@ class Walk:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         """The directory where the walk is."""
+        self.length = 0
+        """Bytes of the path that leads here, with a slash after each name."""
         self._names: list[str] = []
         self._parents: list[tuple[int, int]] = []
 
@@ -31,6 +33,7 @@ class Walk:
         below = os.open(name, DIRECTORY_FLAGS, dir_fd=self.fd)
         self._parents.append(_identity(self.fd))
         self._names.append(name)
+        self.length += len(os.fsencode(name)) + 1
         self._replace(below)
 
     def leave(self, levels: int = 1) -> None:
@@ -40,7 +43,8 @@ class Walk:
             if _identity(above) != self._parents[-1]:
                 os.close(above)
                 raise OSError(ESTALE, f"moved while it was walked through: {self._names[-1]}")
-            del self._parents[-1], self._names[-1]
+            self._parents.pop()
+            self.length -= len(os.fsencode(self._names.pop())) + 1
             self._replace(above)
 
     def close(self) -> None:
