@@ -70,7 +70,8 @@ def chain_id(diff_ids: Sequence[str]) -> str:
 
 
 def tree_below(root: Path, *, copied: bool = False) -> Tree:
-    """Describe what is below *root*: kind, mode, owner, times, content, xattrs; hard links by their first name.
+    """Describe what is below *root*: kind, mode, owner, times, content, xattrs; hard links by their first
+    name.
 
     *copied*: leave out the times that the native snapshotter does not keep when it copies a lower layer.
     """
@@ -107,7 +108,11 @@ def _opened(root: int, parts: tuple[str, ...]) -> int:
 
 
 def _described(fd: int, name: str, about: os.stat_result, copied: bool) -> str:
-    words = [stat.filemode(about.st_mode), f"{stat.S_IMODE(about.st_mode):04o}", f"{about.st_uid}:{about.st_gid}"]
+    words = [
+        stat.filemode(about.st_mode),
+        f"{stat.S_IMODE(about.st_mode):04o}",
+        f"{about.st_uid}:{about.st_gid}",
+    ]
     if not (copied and stat.S_ISDIR(about.st_mode)):
         words.append(_time(about.st_mtime_ns))
     if stat.S_ISREG(about.st_mode) and not copied and about.st_atime_ns > about.st_mtime_ns:

@@ -31,6 +31,7 @@ _OWN = "a whiteout hides what lower layers have, never what its own layer brings
 _GLOBAL = "a global header makes nothing and removes nothing; containerd takes its name for an entry's"
 _DEVICE = "containerd since August 2026 refuses numbers of more than 32 bits; before, it made another device"
 _LIES = "what a blob is compressed with is told by its first bytes, whatever its media type says"
+_NEW_TYPE = "containerd 1.6 does not know this type; later ones do"
 ON_PURPOSE: dict[str, str] = {
     "opaque directory after its content": _OWN,
     "whiteout of what the layer brought": _OWN,
@@ -49,8 +50,7 @@ ON_PURPOSE: dict[str, str] = {
         for form in ("gzip", "zstd")
     },
     **{
-        f"media type application/vnd.docker.image.rootfs.diff.tar.zstd, {form}": "containerd before 1.7 or so "
-        "does not know this type"
+        f"media type application/vnd.docker.image.rootfs.diff.tar.zstd, {form}": _NEW_TYPE
         for form in ("plain", "gzip", "zstd")
     },
 }
@@ -58,7 +58,7 @@ ON_PURPOSE: dict[str, str] = {
 
 
 def condensed(answer: Tree | str) -> Tree | str:
-    """Return *answer* in a form to keep and compare: trees of many files as a digest, refusals as one word."""
+    """Return *answer* in a form to keep: a tree of many files as a digest, a refusal as one word."""
     if isinstance(answer, str):
         return "refused"
     if sum(map(len, answer)) < 4000:

@@ -46,7 +46,9 @@ def _with_dictionary(tar: bytes) -> bytes:
 FORMS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "gzip of two members": lambda tar: gzip.compress(tar[:700]) + gzip.compress(tar[700:]),
-    "gzip of 3000 members": lambda tar: b"".join(gzip.compress(tar[at : at + 2]) for at in range(0, len(tar), 2)),
+    "gzip of 3000 members": lambda tar: b"".join(
+        gzip.compress(tar[at : at + 2]) for at in range(0, len(tar), 2)
+    ),
     "gzip with an empty member": lambda tar: gzip.compress(b"") + gzip.compress(tar),
     "gzip and zeros": lambda tar: gzip.compress(tar) + bytes(100),
     "gzip and rubbish": lambda tar: gzip.compress(tar) + b"rubbish that is longer than a header",
@@ -120,9 +122,10 @@ _TYPES = (
     "",
 )
 TYPE_RULES: dict[str, tuple[tuple[Blob, ...], str]] = {
-    f"media type {media_type or 'of nothing'}, {name}": ((_blob(1000 + 3 * row + column, compress),), media_type)
+    f"media type {media_type or 'of nothing'}, {name}": (
+        (_blob(1000 + 3 * row + column, compress),),
+        media_type,
+    )
     for row, media_type in enumerate(_TYPES)
     for column, (name, compress) in enumerate({"plain": bytes, "gzip": gzip.compress, "zstd": zstd}.items())
 }
-
-

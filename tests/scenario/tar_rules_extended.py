@@ -1,7 +1,19 @@
 """Rules about what precedes an entry: pax records, GNU's long names, global headers."""
 
-from tar_building import GNU, archive, base256, directory, extended, file, hard_link, long_link, long_name
-from tar_building import pax, record, symlink
+from tar_building import (
+    GNU,
+    archive,
+    base256,
+    directory,
+    extended,
+    file,
+    hard_link,
+    long_link,
+    long_name,
+    pax,
+    record,
+    symlink,
+)
 from tar_rules_headers import AFTER, Rules, one
 
 X = b"x" * 5
@@ -56,7 +68,17 @@ RECORDS |= {
     for key in ("mtime", "atime", "ctime")
     for value in (
         *("", "5", "5.5", "5.", ".5", "+5", "05", "-5", "-5.5", "-0.5", "5.1234567899", "5.000000001", "5,5"),
-        *("5.x", "5.-1", " 5", "5 ", "5e3", "0x5", "9223372036.854775807", "9223372037", "9223372036854775807"),
+        *(
+            "5.x",
+            "5.-1",
+            " 5",
+            "5 ",
+            "5e3",
+            "0x5",
+            "9223372036.854775807",
+            "9223372037",
+            "9223372036854775807",
+        ),
         *("9223372036854775808", "-9223372036854775808", "1_0", "5.1_0", "5.5.5", "-", "+", "NaN", "\u0665"),
     )
 }
@@ -119,14 +141,14 @@ LENGTHS: Rules = {
     "pax record and blanks": _with(record(b"path", b"a") + b"   "),
     "pax record and rubbish": _with(record(b"path", b"a") + b"rubbish"),
     "pax length beyond 64 bits": _with(b"99999999999999999999 path=a\n"),
-    "pax header of 1 MiB": one(
-        extended(record(b"comment", b"c" * ((1 << 20) - 17))), file(b"f", b"x")
-    ),
+    "pax header of 1 MiB": one(extended(record(b"comment", b"c" * ((1 << 20) - 17))), file(b"f", b"x")),
     "pax header of more than 1 MiB": one(extended(record(b"comment", b"c" * (1 << 20))), file(b"f", b"x")),
     "pax header with a size that is negative": one(
         extended(record(b"path", b"a"), size=base256(-1, 12)), file(b"f", b"x")
     ),
-    "pax header with a mode of no number": one(extended(record(b"path", b"a"), mode=b"zzz"), file(b"f", b"x")),
+    "pax header with a mode of no number": one(
+        extended(record(b"path", b"a"), mode=b"zzz"), file(b"f", b"x")
+    ),
 }
 _NAME = b"/".join([b"d" * 60] * 3)
 ORDERS: Rules = {
@@ -149,8 +171,12 @@ ORDERS: Rules = {
     "gnu long name without a NUL": one(extended(b"gnu", b"L"), file(b"f", b"x", magic=GNU)),
     "gnu long name and what follows its NUL": one(extended(b"gnu\0zzz", b"L"), file(b"f", b"x", magic=GNU)),
     "second gnu long name": one(long_name(b"a"), long_name(b"b"), file(b"f", b"x", magic=GNU)),
-    "second gnu long name that is empty": one(long_name(b"a"), extended(b"", b"L"), file(b"f", b"x", magic=GNU)),
-    "gnu long name of more than 1 MiB": one(extended(b"a" * ((1 << 20) + 1), b"L"), file(b"f", b"x", magic=GNU)),
+    "second gnu long name that is empty": one(
+        long_name(b"a"), extended(b"", b"L"), file(b"f", b"x", magic=GNU)
+    ),
+    "gnu long name of more than 1 MiB": one(
+        extended(b"a" * ((1 << 20) + 1), b"L"), file(b"f", b"x", magic=GNU)
+    ),
     "gnu long link": one(long_link(b"t" * 300), symlink(b"s", b"u", magic=GNU)),
     "gnu long link beside a pax linkpath": one(
         long_link(b"gnu"), pax((b"linkpath", b"pax")), symlink(b"s", b"u")

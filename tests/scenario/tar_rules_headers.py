@@ -81,9 +81,7 @@ FORMATS: Rules = {
     "ustar prefix beyond 131 bytes and no trailer": one(
         file(b"f", b"x", prefix=b"p" * 140, patches={476: b"q" * 12, 488: b"r" * 12})
     ),
-    "user and group names are not used": one(
-        file(b"f", b"x", patches={265: b"nobody\0", 297: b"nogroup\0"})
-    ),
+    "user and group names are not used": one(file(b"f", b"x", patches={265: b"nobody\0", 297: b"nogroup\0"})),
 }
 
 NUMBERS: Rules = {
@@ -132,39 +130,43 @@ NUMBERS: Rules = {
     "uid of no number": one(file(b"f", b"x", uid=b"root\0")),
 }
 
-OWNERS: Rules = {
-    f"{field} {text}": one(file(b"f", b"x", **{field: base256(number)}))
-    for field in ("uid", "gid")
-    for text, number in {
-        "of -1": -1,
-        "of -2": -2,
-        "of -1000": -1000,
-        "of 2^21": 1 << 21,
-        "of 2^31 - 1": (1 << 31) - 1,
-        "of 2^31": 1 << 31,
-        "of 2^32 - 2": (1 << 32) - 2,
-        "of 2^32 - 1": (1 << 32) - 1,
-        "of 2^32": 1 << 32,
-        "of 2^32 + 7": (1 << 32) + 7,
-        "of -2^32 + 7": -(1 << 32) + 7,
-    }.items()
-} | {
-    f"pax {field} {text}": one(pax((field.encode(), text.encode())), file(b"f", b"x", **{field: 5}))
-    for field in ("uid", "gid")
-    for text in (
-        *("7", "007", "+7", "-1", "-2", "4294967294", "4294967295", "4294967296", "4294967303"),
-        *("9223372036854775807", "9223372036854775808", "-9223372036854775808", "99999999999999999999"),
-        *("", " 7", "7 ", "0x7", "1_000", "7.0", "--7", "+", "\xd9\xa7"),
-    )
-} | {
-    "owner of a directory of -1": one(directory(b"d/", uid=base256(-1), gid=base256(-1))),
-    "owner of a symlink of -2": one(symlink(b"s", b"t", uid=base256(-2), gid=base256(-2))),
-    "owner of a hard link is its file's": one(
-        file(b"f", b"x", uid=1), hard_link(b"h", b"f", uid=base256(-1), gid=7)
-    ),
-    "uid of -1 changes nothing when gid does": one(file(b"f", b"x", uid=base256(-1), gid=9)),
-    "uid of seven octal digits and no NUL": one(file(b"f", b"x", uid=b"77777777")),
-}
+OWNERS: Rules = (
+    {
+        f"{field} {text}": one(file(b"f", b"x", **{field: base256(number)}))
+        for field in ("uid", "gid")
+        for text, number in {
+            "of -1": -1,
+            "of -2": -2,
+            "of -1000": -1000,
+            "of 2^21": 1 << 21,
+            "of 2^31 - 1": (1 << 31) - 1,
+            "of 2^31": 1 << 31,
+            "of 2^32 - 2": (1 << 32) - 2,
+            "of 2^32 - 1": (1 << 32) - 1,
+            "of 2^32": 1 << 32,
+            "of 2^32 + 7": (1 << 32) + 7,
+            "of -2^32 + 7": -(1 << 32) + 7,
+        }.items()
+    }
+    | {
+        f"pax {field} {text}": one(pax((field.encode(), text.encode())), file(b"f", b"x", **{field: 5}))
+        for field in ("uid", "gid")
+        for text in (
+            *("7", "007", "+7", "-1", "-2", "4294967294", "4294967295", "4294967296", "4294967303"),
+            *("9223372036854775807", "9223372036854775808", "-9223372036854775808", "99999999999999999999"),
+            *("", " 7", "7 ", "0x7", "1_000", "7.0", "--7", "+", "\xd9\xa7"),
+        )
+    }
+    | {
+        "owner of a directory of -1": one(directory(b"d/", uid=base256(-1), gid=base256(-1))),
+        "owner of a symlink of -2": one(symlink(b"s", b"t", uid=base256(-2), gid=base256(-2))),
+        "owner of a hard link is its file's": one(
+            file(b"f", b"x", uid=1), hard_link(b"h", b"f", uid=base256(-1), gid=7)
+        ),
+        "uid of -1 changes nothing when gid does": one(file(b"f", b"x", uid=base256(-1), gid=9)),
+        "uid of seven octal digits and no NUL": one(file(b"f", b"x", uid=b"77777777")),
+    }
+)
 
 CHECKSUMS: Rules = {
     "checksum of six digits": one(_summed(0, b"%06o\0 ")),
@@ -177,7 +179,9 @@ CHECKSUMS: Rules = {
     "checksum of signed characters": one(_signed()),
     "checksum with a sign": one(_summed(0, b"+%o\0")),
     "checksum of nothing": one(header(b"f", checksum=bytes(8))),
-    "checksum that is wrong by one": one(header(b"f", checksum=b"%06o\0 " % (checksums(header(b"f"))[0] + 1))),
+    "checksum that is wrong by one": one(
+        header(b"f", checksum=b"%06o\0 " % (checksums(header(b"f"))[0] + 1))
+    ),
     "checksum in base 256": one(header(b"f", checksum=base256(checksums(header(b"f"))[0]))),
     "checksum with an underscore": one(_summed(0, b"0_%o\0")),
 }

@@ -11,7 +11,9 @@ def _version_0(*pairs: tuple[bytes, bytes], data: bytes = A + B, **fields: objec
     return one(pax(*((b"GNU.sparse." + key, value) for key, value in pairs)), file(b"f", data, **fields))
 
 
-def _map(text: bytes, blocks: int | bytes = 2, size: bytes = b"8192", data: bytes = A + B) -> tuple[bytes, ...]:
+def _map(
+    text: bytes, blocks: int | bytes = 2, size: bytes = b"8192", data: bytes = A + B
+) -> tuple[bytes, ...]:
     """Return a sparse file of version 0.1."""
     return _version_0(
         (b"size", size),

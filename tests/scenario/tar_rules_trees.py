@@ -40,7 +40,10 @@ NAMES: Rules = {
     "path of 5000 bytes that is short when clean": _named(b"a/../" * 1000 + b"f"),
     "path of 300 levels": _named(_deep(300)),
     "directory of 1000 levels with its attributes": one(
-        pax((b"path", _deep(1000))), directory(b"d/", 0o700, uid=7), pax((b"path", _deep(1000) + b"/f")), file(b"f")
+        pax((b"path", _deep(1000))),
+        directory(b"d/", 0o700, uid=7),
+        pax((b"path", _deep(1000) + b"/f")),
+        file(b"f"),
     ),
     "path of 3000 levels in pieces": one(
         pax((b"path", _deep(1500))),
@@ -59,8 +62,12 @@ NAMES: Rules = {
     "file instead of a directory": one(directory(b"d/"), file(b"d/f", b"x"), file(b"d", b"y")),
     "directory instead of a file": one(file(b"d", b"x"), directory(b"d/"), file(b"d/f", b"y")),
     "symlink instead of a directory": one(directory(b"d/", mtime=5), symlink(b"d", b"e"), directory(b"e/")),
-    "directory instead of a symlink": one(symlink(b"d", b"e"), directory(b"e/"), directory(b"d/"), file(b"d/f")),
-    "directory time after its content": one(directory(b"d/", mtime=5), directory(b"d/e/"), file(b"d/e/f", b"x")),
+    "directory instead of a symlink": one(
+        symlink(b"d", b"e"), directory(b"e/"), directory(b"d/"), file(b"d/f")
+    ),
+    "directory time after its content": one(
+        directory(b"d/", mtime=5), directory(b"d/e/"), file(b"d/e/f", b"x")
+    ),
     "directory that is closed": one(directory(b"d/", 0), file(b"d/f", b"x", mode=0)),
 }
 LINKS: Rules = {
@@ -85,9 +92,13 @@ LINKS: Rules = {
     "hard link with dots over nothing": one(file(b"f", b"x"), hard_link(b"h", b"none/../f")),
     "hard link with a slash at the end": one(file(b"f", b"x"), hard_link(b"h", b"f/")),
     "hard link with a dot at the end": one(file(b"f", b"x"), hard_link(b"h", b"f/.")),
-    "hard link through a symlink": one(directory(b"d/"), file(b"d/f", b"x"), symlink(b"s", b"d"), hard_link(b"h", b"s/f")),
+    "hard link through a symlink": one(
+        directory(b"d/"), file(b"d/f", b"x"), symlink(b"s", b"d"), hard_link(b"h", b"s/f")
+    ),
     "hard link to a file of a lower layer": under(hard_link(b"h", b"f"), lower=(file(b"f", b"x"),)),
-    "hard link of 4096 bytes": one(file(b"f", b"x"), pax((b"linkpath", b"./" * 2100 + b"f")), hard_link(b"h", b"")),
+    "hard link of 4096 bytes": one(
+        file(b"f", b"x"), pax((b"linkpath", b"./" * 2100 + b"f")), hard_link(b"h", b"")
+    ),
     "hard link instead of a file": one(file(b"f", b"x"), file(b"h", b"y"), hard_link(b"h", b"f")),
     "file instead of a hard link": one(file(b"f", b"x"), hard_link(b"h", b"f"), file(b"f", b"y")),
     "symlink as a parent": one(symlink(b"s", b"d"), directory(b"d/"), file(b"s/f", b"x")),
@@ -145,9 +156,7 @@ WHITEOUTS: Rules = {
         file(b"d/.wh..wh..opq"), lower=(pax((b"path", _deep(1000))), file(b"f", b"x"))
     ),
     "opaque marker of type 5": under(directory(b"d/.wh..wh..opq/"), lower=_TREE),
-    "opaque directory through a symlink": under(
-        file(b"s/.wh..wh..opq"), lower=(*_TREE, symlink(b"s", b"d"))
-    ),
+    "opaque directory through a symlink": under(file(b"s/.wh..wh..opq"), lower=(*_TREE, symlink(b"s", b"d"))),
     "aufs's link directory": under(directory(b".wh..wh.plnk/"), file(b".wh..wh.plnk/1.2", b"x"), lower=_TREE),
     "aufs's file": under(file(b".wh..wh.aufs"), lower=_TREE),
     "whiteout of what the layer brought": under(file(b"d/new", b"z"), file(b"d/.wh.new"), lower=_TREE),
@@ -160,9 +169,7 @@ WHITEOUTS: Rules = {
     "directory instead of a lower symlink": under(
         directory(b"s/"), file(b"s/f", b"z"), lower=(*_TREE, symlink(b"s", b"d"))
     ),
-    "directory that the layer itself removes": under(
-        directory(b"n/", mtime=5), file(b".wh.n"), lower=_TREE
-    ),
+    "directory that the layer itself removes": under(directory(b"n/", mtime=5), file(b".wh.n"), lower=_TREE),
 }
 
 RULES: Rules = {**NAMES, **LINKS, **WHITEOUTS}

@@ -112,7 +112,9 @@ def test_files_of_a_tree_deeper_than_descriptors_and_recursion_go_are_changed(tm
     (tmp_path / "root").mkdir()
     with removed(tmp_path / "root") as root:
         deep = "/".join(["d"] * 1500)
-        unpack_layer(io.BytesIO(archive([pax((b"path", f"{deep}/f".encode())), file(b"f", bytes(10_000))])), root)
+        unpack_layer(
+            io.BytesIO(archive([pax((b"path", f"{deep}/f".encode())), file(b"f", bytes(10_000))])), root
+        )
         writes = write_container_files(root, SIZE)
         assert writes.overwritten == 1
         assert (root / deep / "f").read_bytes() != bytes(10_000)

@@ -282,7 +282,7 @@ def test_a_layout_cannot_make_a_symlink_of_a_blob(tmp_path: Path) -> None:
     secret.write_bytes(GOOD["index.json"])
     (tmp_path / "layout").mkdir()
     (tmp_path / "layout/index.json").symlink_to(secret)
-    with pytest.raises(InvalidImageError, match="index.json is a symlink, which is not followed.*cp -rL"):
+    with pytest.raises(InvalidImageError, match=r"index\.json is a symlink, which is not followed.*cp -rL"):
         read_layers(tmp_path / "layout")
 
 

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 import zstandard
 from tar_building import GNU, archive, file, header, octal, padded, pax
-from test_image_archive import Files, docker, layer_tar, oci, put_index, put_manifest, read_layers, tar_bytes, written
+from test_image_archive import (
+    Files,
+    docker,
+    layer_tar,
+    oci,
+    put_index,
+    put_manifest,
+    read_layers,
+    tar_bytes,
+    written,
+)
 
 from thinsim.scenario.image import InvalidImageError
 
@@ -69,7 +79,9 @@ def test_a_layout_of_symlinks_is_called_so_and_its_command_makes_one_that_is_rea
 def test_an_archive_of_symlinks_that_lead_to_its_members_is_read(tmp_path: Path) -> None:
     files = oci([layer_tar()])
     moved = {name.replace("blobs/sha256", "store"): data for name, data in files.items()}
-    links = {name: f"../../{name.replace('blobs/sha256', 'store')}" for name in files if name.startswith("blobs")}
+    links = {
+        name: f"../../{name.replace('blobs/sha256', 'store')}" for name in files if name.startswith("blobs")
+    }
     assert read_layers(written(tmp_path, moved, links)) == [layer_tar()]
 
 
@@ -83,7 +95,10 @@ def test_a_symlink_in_an_archive_that_leads_nowhere_is_called_so(tmp_path: Path)
 def test_a_directory_of_skopeo_is_called_so(tmp_path: Path) -> None:
     files = {Path(name).name: data for name, data in oci([layer_tar()]).items() if name.startswith("blobs")}
     manifest = next(data for data in files.values() if b'"layers"' in data and b'"config"' in data)
-    place = laid_out(tmp_path / "a dir", {**files, "manifest.json": manifest, "version": b"Directory Transport Version: 1.1\n"})
+    place = laid_out(
+        tmp_path / "a dir",
+        {**files, "manifest.json": manifest, "version": b"Directory Transport Version: 1.1\n"},
+    )
     assert f"skopeo copy dir:'{place}' oci-archive:image.tar" in fault(place)
 
 
@@ -98,7 +113,9 @@ def test_an_unpacked_docker_archive_is_called_so_and_its_command_packs_it(tmp_pa
 def test_a_root_file_system_is_called_so(tmp_path: Path) -> None:
     files = {"etc/passwd": b"root", "usr/bin/sh": b"", "var/log/x": b"", "bin/sh": b""}
     place = laid_out(tmp_path / "rootfs", files)
-    assert f"is a root file system, not an image: make one with tar -c -C {place} . | podman import" in fault(place)
+    assert f"is a root file system, not an image: make one with tar -c -C {place} . | podman import" in fault(
+        place
+    )
     path = written(tmp_path, {f"./{name}": data for name, data in files.items()})
     assert "is a root file system, not an image: make one with cat " in fault(path)
 
@@ -159,7 +176,9 @@ def test_a_sparse_member_of_an_archive_is_read_with_its_holes(tmp_path: Path) ->
     def sparse(name: bytes, data: bytes) -> bytes:
         stored = padded(b"2\n0\n512\n512\n%d\n" % (len(content) - 512)) + content
         records = {b"GNU.sparse.major": b"1", b"GNU.sparse.minor": b"0", b"GNU.sparse.name": name}
-        return pax({**records, b"GNU.sparse.realsize": b"%d" % len(data)}) + file(b"GNUSparseFile.0/x", stored)
+        return pax({**records, b"GNU.sparse.realsize": b"%d" % len(data)}) + file(
+            b"GNUSparseFile.0/x", stored
+        )
 
     path = tmp_path / "image.tar"
     path.write_bytes(of_blobs(oci([layer]), sparse))
@@ -179,7 +198,9 @@ def test_a_sparse_member_of_gnu_tars_own_type_is_called_so(tmp_path: Path) -> No
 
 def test_an_entry_of_another_type_beside_an_image_does_not_matter(tmp_path: Path) -> None:
     path = tmp_path / "image.tar"
-    others = b"".join(header(b"other", type=flag) for flag in (b"V", b"7", b"Z")) + pax((b"a", b"b"), type=b"g")
+    others = b"".join(header(b"other", type=flag) for flag in (b"V", b"7", b"Z")) + pax(
+        (b"a", b"b"), type=b"g"
+    )
     path.write_bytes(others + tar_bytes(oci([layer_tar()])))
     assert read_layers(path) == [layer_tar()]
 
@@ -189,4 +210,6 @@ def test_the_configuration_of_docker_counts_where_an_index_has_no_layout_file(tm
     index = put_index(files, put_manifest(files, [layer_tar(b"index")]))
     del index["oci-layout"]
     assert read_layers(written(tmp_path, index)) == [layer_tar(b"index")]
-    assert read_layers(written(tmp_path, {**index, **docker([layer_tar(b"docker")])})) == [layer_tar(b"docker")]
+    assert read_layers(written(tmp_path, {**index, **docker([layer_tar(b"docker")])})) == [
+        layer_tar(b"docker")
+    ]

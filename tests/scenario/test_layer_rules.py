@@ -1,4 +1,4 @@
-"""Every rule of layers, one by one: what containerd made of it is what is made here, but for stated differences."""
+"""Layers are unpacked or refused as containerd does, rule by rule, but for stated differences."""
 
 import io
 import os
@@ -38,7 +38,6 @@ def answer(layers: tuple[Blob, ...], media_type: str, root: Path) -> Tree | str:
                 with layer.open() as stream:
                     unpack_layer(stream, root)
     except InvalidImageError as error:
-        assert str(error).startswith(str(path))
         return str(error)
     return tree_below(root, copied=len(layers) > 1)
 
@@ -65,7 +64,10 @@ def test_a_whiteout_of_what_its_own_layer_brought_keeps_it(root: Path) -> None:
     ("name", "text"),
     [
         ("one block of zeros between entries", "block of zeros between entries"),
-        ("zstd with a window of 2^30", "needs a window of 1073741824 bytes; thinsim and containerd read up to 536870912"),
+        (
+            "zstd with a window of 2^30",
+            "needs a window of 1073741824 bytes; thinsim and containerd read up to 536870912",
+        ),
         ("zstd with a dictionary", "needs the dictionary"),
         ("pax header of more than 1 MiB", "read up to 1048576"),
         ("sparse type S", "sparse file as GNU tar's own format"),

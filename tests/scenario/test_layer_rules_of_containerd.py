@@ -15,7 +15,9 @@ MISSING = [name for name in ("containerd", "ctr", "runc") if shutil.which(name) 
 pytestmark = [
     pytest.mark.rig,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: containerd unpacks images as root"),
-    pytest.mark.skipif(bool(MISSING), reason=f"missing: {', '.join(MISSING)} (apt-get install containerd runc)"),
+    pytest.mark.skipif(
+        bool(MISSING), reason=f"missing: {', '.join(MISSING)} (apt-get install containerd runc)"
+    ),
 ]
 
 ISSUE_16 = (

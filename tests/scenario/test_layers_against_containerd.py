@@ -20,7 +20,9 @@ MISSING = [name for name in ("containerd", "ctr", "runc") if shutil.which(name) 
 pytestmark = [
     pytest.mark.rig,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: containerd unpacks images as root"),
-    pytest.mark.skipif(bool(MISSING), reason=f"missing: {', '.join(MISSING)} (apt-get install containerd runc)"),
+    pytest.mark.skipif(
+        bool(MISSING), reason=f"missing: {', '.join(MISSING)} (apt-get install containerd runc)"
+    ),
 ]
 
 NAMES = (b"a", b"b", b"c")
@@ -79,10 +81,19 @@ def a_whiteout(chance: random.Random) -> bytes:
 def entries(chance: random.Random, count: int, links: bool) -> list[bytes]:
     """Return entries of which none that is no directory takes the place of a directory of theirs.
 
-    At the end of a layer containerd sets a directory's time by its name, on whatever is there then, or fails; here
-    the directory gets it or nothing.
+    At the end of a layer containerd sets a directory's time by its name, on whatever is there then, or fails;
+    here the directory gets it or nothing.
     """
-    kinds = ("file", "file", "directory", "directory", "link", "fifo", "slash", *(["symlink"] * 2 if links else []))
+    kinds = (
+        "file",
+        "file",
+        "directory",
+        "directory",
+        "link",
+        "fifo",
+        "slash",
+        *(["symlink"] * 2 if links else []),
+    )
     made = [an_entry(chance, kinds) for _ in range(count)]
     if links:  # of which the paths do not tell where they lead
         made.sort(key=lambda entry: entry[0] == "directory")
@@ -99,7 +110,7 @@ def entries(chance: random.Random, count: int, links: bool) -> list[bytes]:
 
 
 def layers(chance: random.Random) -> list[bytes]:
-    """Return two layers. Whiteouts come first in theirs: of what it brings itself they remove nothing here."""
+    """Return two layers. Whiteouts come first: of what their own layer brings they remove nothing here."""
     links = chance.random() < 0.5
     lower = entries(chance, chance.randint(1, 6), links)
     upper = [a_whiteout(chance) for _ in range(chance.randint(0, 2))]

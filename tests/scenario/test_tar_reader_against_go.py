@@ -99,19 +99,25 @@ def entries(data: bytes) -> list[str]:
                 digest.update(piece)
                 size += len(piece)
             content = digest.hexdigest()[:8] if entry.kind is Kind.FILE else ""
-            modified = "%d.%09d" % divmod(entry.modified, 10**9)
-            accessed = "none" if entry.accessed is None else "%d.%09d" % divmod(entry.accessed, 10**9)
+            modified = seconds(entry.modified)
+            accessed = "none" if entry.accessed is None else seconds(entry.accessed)
             lines.append(
-                f"{entry.flag} {name} {link} {entry.mode:o} {entry.uid} {entry.gid} {size} {modified} {accessed} "
-                f"{entry.device[0]},{entry.device[1]} {content} {len(entry.xattrs)}"
+                f"{entry.flag} {name} {link} {entry.mode:o} {entry.uid} {entry.gid} {size} "
+                f"{modified} {accessed} {entry.device[0]},{entry.device[1]} {content} {len(entry.xattrs)}"
             )
     except InvalidImageError:
         lines.append("ERR")
     return lines
 
 
+def seconds(nanoseconds: int) -> str:
+    """Return a time as the program prints it."""
+    whole, rest = divmod(nanoseconds, 10**9)
+    return f"{whole}.{rest:09}"
+
+
 def has_nul(line: str) -> bool:
-    """Say whether a name in *line* has a NUL: Go hands it out, and the kernel refuses it; it is refused here."""
+    """Say whether a name in *line* has a NUL, which Go hands out and the kernel refuses."""
     return any(0 in bytes.fromhex(text) for text in line.split(" ")[1:3])
 
 

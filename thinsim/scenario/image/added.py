@@ -7,6 +7,7 @@ the specification. The two differ only for layers that no builder writes.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from errno import ELOOP, ENOENT, ENOTDIR
 from typing import Self
@@ -23,14 +24,14 @@ class Added:
     directory: TarEntry | None = None
     children: dict[str, Self] = field(default_factory=dict)
 
-    def at(self, names: tuple[str, ...]) -> Self:
+    def at(self, names: Sequence[str]) -> Self:
         """Return the node *names* lead to, made if need be."""
         node = self
         for name in names:
             node = node.children.setdefault(name, type(self)())
         return node
 
-    def find(self, names: tuple[str, ...]) -> Self | None:
+    def find(self, names: Sequence[str]) -> Self | None:
         """Return the node *names* lead to, or None if the layer added nothing there."""
         node = self
         for name in names:
@@ -51,7 +52,7 @@ def uncover(fd: int, added: Added | None) -> None:
                 left.pop()
                 walk.leave(min(1, len(left)))
             elif (below := _kept(walk, names.pop(), node)) is not None:
-                left.append((os.listdir(walk.fd), below))
+                left.append((os.listdir(walk.fd), below))  # noqa: PTH208 -- open, not a path
     finally:
         walk.close()
 
@@ -68,7 +69,7 @@ def uncover_name(fd: int, name: str, added: Added | None) -> None:
 
 
 def _kept(walk: Walk, name: str, added: Added | None) -> Added | None:
-    """Remove *name* unless the layer added it; enter it and return its node if it is a directory that stays."""
+    """Remove *name* unless the layer added it; enter it and return its node if a directory stays."""
     child = added.children.get(name) if added is not None else None
     if child is None:
         remove(walk.fd, name)

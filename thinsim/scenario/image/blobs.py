@@ -35,7 +35,7 @@ class Blobs(Protocol):
         """Return the size of *name* in bytes, or None if there is no such file."""
 
     def absence(self, name: str) -> str:
-        """Say why there is no file *name*, in words that follow it: ``is missing``, or what is there instead."""
+        """Say why there is no file *name*, in words that follow it: ``is missing``, or what is there."""
 
     def names(self) -> Iterator[str]:
         """Yield the names of what is there, files or not, two levels deep in a directory."""
@@ -48,7 +48,7 @@ class Blobs(Protocol):
 
 
 class _Section(io.RawIOBase):
-    """A file within the file *fd* (which it owns): *pieces* are offset in it, offset there and length of each."""
+    """A file within the file *fd*, which it owns. Of *pieces*: offset in it, offset in *fd*, length."""
 
     def __init__(self, fd: int, pieces: Sequence[tuple[int, int, int]], size: int, name: str) -> None:
         self.name = name
@@ -109,9 +109,12 @@ class TarBlobs:
     def _index(self, file: BinaryIO) -> None:
         start = file.read(BLOCK_SIZE)
         if compression := compression_of(start[:10]) or unread_compression_of(start[:10]):
-            undo = {"gzip": "gzip -dc", "zstd": "zstd -dc", "bzip2": "bzip2 -dc", "xz": "xz -dc"}.get(compression)
+            undo = {"gzip": "gzip -dc", "zstd": "zstd -dc", "bzip2": "bzip2 -dc", "xz": "xz -dc"}.get(
+                compression
+            )
             raise InvalidImageError(
-                f"{self.path}: is compressed with {compression} as a whole, which containerd does not import either; "
+                f"{self.path}: is compressed with {compression} as a whole, "
+                "which containerd does not import either; "
                 "decompress it first" + (f": {undo} {quote(str(self.path))} > image.tar" if undo else "")
             )
         if len(start) < BLOCK_SIZE:
@@ -159,7 +162,9 @@ class TarBlobs:
             )
         if _clean(name) in self._links:
             return f"is a link to {self._links[_clean(name)]}, which is not in the archive"
-        return "is missing" if other is None else f"is there as an entry of type {other.flag!r}, not as a file"
+        return (
+            "is missing" if other is None else f"is there as an entry of type {other.flag!r}, not as a file"
+        )
 
     def names(self) -> Iterator[str]:
         """Yield the names of all members."""
@@ -243,10 +248,10 @@ class DirectoryBlobs:
 
     def names(self) -> Iterator[str]:
         """Yield the names of files and directories here and one level below."""
-        for name in sorted(os.listdir(self.path)):
-            yield name
-            if (self.path / name).is_dir() and not (self.path / name).is_symlink():
-                yield from (f"{name}/{below}" for below in sorted(os.listdir(self.path / name)))
+        for path in sorted(self.path.iterdir()):
+            yield path.name
+            if path.is_dir() and not path.is_symlink():
+                yield from (f"{path.name}/{below.name}" for below in sorted(path.iterdir()))
 
     def open(self, name: str) -> io.BufferedReader:
         """Open the file *name*."""

@@ -10,7 +10,7 @@ class DamagedError(ValueError):
 
 
 class ByteSource:
-    """What *stream* has left. Formats of many members end where their decoders say, in the middle of a piece."""
+    """What *stream* has left. A member of a format ends where its decoder says, within a piece."""
 
     def __init__(self, stream: io.BufferedReader) -> None:
         self._stream = stream
@@ -18,7 +18,7 @@ class ByteSource:
         self._at = 0
 
     def some(self, most: int = _PIECE) -> bytes:
-        """Return up to *most* of the next bytes, as many as are there at once; raises DamagedError at the end."""
+        """Return up to *most* bytes, as many as are there at once; raises DamagedError at the end."""
         if self._at == len(self._buffer):
             self._buffer, self._at = self._stream.read1(_PIECE), 0
         data = self._buffer[self._at : self._at + most]

@@ -25,7 +25,7 @@ class _Decoder(Protocol):
 
 
 def compression_of(start: bytes) -> str:
-    """Return ``gzip``, ``zstd`` or ``""`` (none) for content that starts with *start* (10 bytes, or all of it)."""
+    """Return ``gzip``, ``zstd`` or ``""`` for content that starts with *start* (10 bytes, or all)."""
     if start.startswith(_GZIP):
         return "gzip"
     if start.startswith(_ZSTD) or (len(start) >= 8 and is_skippable(start)):
@@ -51,7 +51,8 @@ class DecompressedStream(io.RawIOBase):
         self.compression = compression_of(start)
         if unread := unread_compression_of(start):
             raise InvalidImageError(
-                f"{name}: is compressed with {unread}, which neither thinsim nor containerd reads; use gzip or zstd"
+                f"{name}: is compressed with {unread}, "
+                "which neither thinsim nor containerd reads; use gzip or zstd"
             )
         self._decoder: _Decoder | None = None
 

@@ -1,8 +1,9 @@
 """Tells images from artifacts among the manifests of an index, and chooses the image.
 
-OCI 1.1 lets an index list anything beside images: signatures, lists of software, charts, modules. They are told
-by ``artifactType``, by a configuration that is none of an image, or by layers of which none is a file system's
-(cosign's signatures have an image's configuration). Only what is left is an image (image-spec, manifest.md).
+OCI 1.1 lets an index list anything beside images: signatures, lists of software, charts, modules. They are
+told by ``artifactType``, by a configuration that is none of an image, or by layers of which none is a file
+system's (cosign's signatures have an image's configuration). Only what is left is an image (image-spec,
+manifest.md).
 """
 
 import platform
@@ -54,7 +55,9 @@ def this_platform() -> str:
     return f"linux/{_ARCHITECTURES.get(machine, machine)}"
 
 
-def listed(blobs: Blobs, index: Object, where: str, name: str = "", depth: int = _DEEPEST_INDEX) -> Iterator[Candidate]:
+def listed(
+    blobs: Blobs, index: Object, where: str, name: str = "", depth: int = _DEEPEST_INDEX
+) -> Iterator[Candidate]:
     """Yield the manifests that *index* leads to, also through indexes within it."""
     for descriptor in objects(index, "manifests", where):
         digest = checked_digest(descriptor.get("digest"), where)
@@ -153,4 +156,8 @@ def chosen(images: list[tuple[Candidate, Object]]) -> tuple[Candidate, Object, s
     candidate, manifest = next(
         (image for image in images if image[0].platform == _RUN_BY.get(wanted)), images[0]
     )
-    return candidate, manifest, f"the archive has no image for {wanted}; the one for {candidate.platform} is used"
+    return (
+        candidate,
+        manifest,
+        f"the archive has no image for {wanted}; the one for {candidate.platform} is used",
+    )

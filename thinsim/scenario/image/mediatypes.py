@@ -5,8 +5,14 @@ The layers' types are those for which containerd has a processor (``core/images/
 
 from collections.abc import Sequence
 
-_OCI_LAYERS = ("application/vnd.oci.image.layer.v1.tar", "application/vnd.oci.image.layer.nondistributable.v1.tar")
-_DOCKER_LAYERS = ("application/vnd.docker.image.rootfs.diff.tar", "application/vnd.docker.image.rootfs.foreign.diff.tar")
+_OCI_LAYERS = (
+    "application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar",
+)
+_DOCKER_LAYERS = (
+    "application/vnd.docker.image.rootfs.diff.tar",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar",
+)
 LAYERS = frozenset(
     {*_OCI_LAYERS, *(f"{base}{suffix}" for base in _DOCKER_LAYERS for suffix in ("", ".gzip", ".zstd"))}
 )

@@ -1,7 +1,8 @@
 """The records of a pax extended header, and what they change of the entry that follows.
 
 Go's ``archive/tar`` (``parsePAXRecord``, ``mergePAX``) has these rules: a record with an empty value says
-nothing, so the header's field counts; of a key given twice the last counts; records nobody knows are passed over.
+nothing, so the header's field counts; of a key given twice the last counts; records nobody knows are passed
+over.
 """
 
 from collections.abc import Mapping

@@ -21,10 +21,13 @@ def not_an_image(blobs: Blobs) -> InvalidImageError:
         above, _, base = name.rpartition("/")
         if base == "index.json" and f"{above}/oci-layout" in names:
             if isinstance(blobs, DirectoryBlobs):
-                return InvalidImageError(f"{blobs.path}: {_NEITHER}; an OCI image layout is in {blobs.path / above}")
+                return InvalidImageError(
+                    f"{blobs.path}: {_NEITHER}; an OCI image layout is in {blobs.path / above}"
+                )
             return InvalidImageError(
-                f"{blobs.path}: {_NEITHER}; an OCI image layout is below {above}/ in it, where containerd does not "
-                f"find it either: mkdir layout && tar -xf {place} -C layout, then give layout/{above}"
+                f"{blobs.path}: {_NEITHER}; an OCI image layout is below {above}/ in it, "
+                f"where containerd does not find it either: "
+                f"mkdir layout && tar -xf {place} -C layout, then give layout/{above}"
             )
     if "repositories" in names:
         return InvalidImageError(
@@ -41,7 +44,7 @@ def not_an_image(blobs: Blobs) -> InvalidImageError:
 
 
 def manifest_in_directory(blobs: DirectoryBlobs) -> InvalidImageError:
-    """Return the error for a directory with a manifest.json: skopeo's ``dir:``, or an unpacked docker-archive."""
+    """Return the error for a directory with a manifest.json: skopeo's ``dir:``, or docker save's."""
     place = quote(str(blobs.path))
     if (blobs.path / "version").exists():
         return InvalidImageError(

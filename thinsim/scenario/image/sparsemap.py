@@ -1,8 +1,8 @@
 """Maps of sparse files in tar: where the pieces of data belong; all else is zeros.
 
-GNU tar has four forms. The old one, type ``S``, has its map in the header and in blocks behind it. pax records
-have it as 0.0 (a pair of records for each piece), 0.1 (one record) and 1.0 (lines of text before the data).
-The forms are described in GNU tar's manual ("Storing Sparse Files"); what is malformed is what Go's
+GNU tar has four forms. The old one, type ``S``, has its map in the header and in blocks behind it. pax
+records have it as 0.0 (a pair of records for each piece), 0.1 (one record) and 1.0 (lines of text before the
+data). The forms are described in GNU tar's manual ("Storing Sparse Files"); what is malformed is what Go's
 ``archive/tar`` refuses.
 """
 
@@ -58,7 +58,9 @@ def pieces_of_lines(read_block: Callable[[], bytes]) -> Pieces:
     if count < 0:
         raise MalformedTarError(f"{_MALFORMED}: {count} pieces")
     if 4 * count > LARGEST_MAP:  # each has two digits and two newlines at least
-        raise MalformedTarError(f"has a sparse file of {count} pieces; maps of {LARGEST_MAP} bytes are the limit")
+        raise MalformedTarError(
+            f"has a sparse file of {count} pieces; maps of {LARGEST_MAP} bytes are the limit"
+        )
     return _pairs([next(lines) for _ in range(2 * count)])
 
 
@@ -74,7 +76,7 @@ def _lines(read_block: Callable[[], bytes]) -> Iterator[bytes]:
 
 
 def pieces_of_header(block: bytes, read_block: Callable[[], bytes]) -> tuple[int, Pieces]:
-    """Return size and pieces of a file of type ``S``; *block* is its header, *read_block* reads what follows."""
+    """Return size and pieces of a file of type ``S`` by its header *block* and those behind it."""
     size = header_number(block[_REAL_SIZE], "size of a sparse file")
     pieces: list[tuple[int, int]] = []
     area = block[_IN_HEADER]

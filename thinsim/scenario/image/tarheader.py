@@ -2,8 +2,8 @@
 
 The magic and the version tell the format; the format tells which fields there are (``format.go`` and
 ``readHeader`` in Go's ``archive/tar``). V7 has names and numbers only. ustar, which pax shares, adds device
-numbers and a prefix to the name; star has a shorter prefix and times behind it; GNU has times where the prefix
-would be, but for archives of Go before 1.8, which wrote a prefix all the same (golang issue 21005).
+numbers and a prefix to the name; star has a shorter prefix and times behind it; GNU has times where the
+prefix would be, but for archives of Go before 1.8, which wrote a prefix all the same (golang issue 21005).
 """
 
 import enum

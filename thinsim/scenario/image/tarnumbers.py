@@ -37,7 +37,9 @@ def octal_number(field: bytes, what: str) -> int:
     if not digits:
         return 0
     if _OCTAL.fullmatch(digits) is None:
-        raise MalformedTarError(f"has a header with a malformed {what}, {digits[:40]!r} (damaged, or not a tar)")
+        raise MalformedTarError(
+            f"has a header with a malformed {what}, {digits[:40]!r} (damaged, or not a tar)"
+        )
     return int(digits, 8)
 
 

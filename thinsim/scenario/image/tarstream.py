@@ -1,9 +1,10 @@
-"""Reads a tar stream entry by entry, by the rules of Go's ``archive/tar``, with which containerd reads layers.
+"""Reads a tar stream entry by entry, by the rules of Go's ``archive/tar``, with which containerd reads
+layers.
 
-What Go refuses is an error here, never an early end, and what Go takes is taken: the rules are in docs/images.md,
-where other readers are held against them, too. The standard library's ``tarfile`` takes a bad header in the
-middle for the end and keeps every member in memory. The parts: `tarheader` reads a block, `tarnumbers` its numbers,
-`paxrecords` and `sparsemap` what pax says.
+What Go refuses is an error here, never an early end, and what Go takes is taken: the rules are in
+docs/images.md, where other readers are held against them, too. The standard library's ``tarfile`` takes a bad
+header in the middle for the end and keeps every member in memory. The parts: `tarheader` reads a block,
+`tarnumbers` its numbers, `paxrecords` and `sparsemap` what pax says.
 """
 
 import enum
@@ -50,8 +51,8 @@ class TarEntry:
     """One member of a tar: its header with long names, pax records and numbers worked in.
 
     ``name`` and ``link_target`` are as written (absolute or with ``..``, if so be) and decoded as file
-    names are; ``flag`` is the type as written; ``size`` is in bytes, 0 but for files, of a sparse file with its
-    holes; ``modified`` and ``accessed`` are in nanoseconds since 1970, the latter None if it is not said.
+    names are; ``flag`` is the type as written; ``size`` is in bytes, 0 but for files, of a sparse file with
+    its holes; ``modified`` and ``accessed`` are in nanoseconds since 1970, the latter None if it is not said.
     ``pieces`` are the data of a sparse file, None for other files. Numbers are whatever the header says.
     """
 
@@ -143,7 +144,9 @@ class TarReader:
     def _sparse_pieces(self, header: Header, block: bytes, records: Mapping[bytes, bytes]) -> Pieces | None:
         if header.flag == b"S":
             if format_of(block) is not Format.GNU:
-                raise MalformedTarError(f"entry {os.fsdecode(header.path)!r} is sparse, but not as GNU tar writes it")
+                raise MalformedTarError(
+                    f"entry {os.fsdecode(header.path)!r} is sparse, but not as GNU tar writes it"
+                )
             header.size, pieces = sparsemap.pieces_of_header(block, lambda: self._exactly(BLOCK_SIZE))
             return pieces
         version = sparsemap.pax_version(records)
@@ -152,7 +155,11 @@ class TarReader:
         header.path = records.get(b"GNU.sparse.name") or header.path
         size = sparsemap.pax_size(records)
         header.size = header.size if size is None else size
-        return sparsemap.pieces_of_lines(self._map_block) if version == "1.0" else sparsemap.pieces_of_record(records)
+        return (
+            sparsemap.pieces_of_lines(self._map_block)
+            if version == "1.0"
+            else sparsemap.pieces_of_record(records)
+        )
 
     def _map_block(self) -> bytes:
         if self._stored < BLOCK_SIZE:
@@ -189,7 +196,7 @@ class TarReader:
         self._stored, self._padding = size, -size % BLOCK_SIZE
 
     def _next_block(self) -> bytes | None:
-        """Return the next header, None at the end: two blocks of zeros, or no more data in a header's place."""
+        """Return the next header, None at the end: two blocks of zeros, or no data in its place."""
         self._skip(self._stored)
         padding = self._padding
         self._stored = self._padding = 0
@@ -213,7 +220,8 @@ class TarReader:
         size, self._stored = self._stored, 0
         if size > LARGEST_EXTENSION:
             raise MalformedTarError(
-                f"has an extended header of {size} bytes; thinsim and containerd read up to {LARGEST_EXTENSION}"
+                f"has an extended header of {size} bytes; "
+                f"thinsim and containerd read up to {LARGEST_EXTENSION}"
             )
         return self._exactly(size)
 

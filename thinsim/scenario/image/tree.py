@@ -15,12 +15,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from thinsim.scenario.image.walk import DIRECTORY_FLAGS, Walk
+from thinsim.scenario.image.walk import Walk
 
 MOST_LINKS = 255
 """Symlinks followed for one path, as continuity's ``RootPath`` allows."""
 LONGEST_PATH = 4095 - len("/var/lib/containerd/tmpmounts/containerd-mount1234567890/")
-"""Bytes of a path within the root: what the kernel takes (PATH_MAX less a NUL) where containerd mounts a snapshot."""
+"""Bytes of a path within the root: PATH_MAX, less a NUL and the place where containerd mounts a snapshot."""
 
 
 class Tree:
@@ -131,13 +131,13 @@ def is_symlink(fd: int, name: str) -> bool:
 
 
 def remove(fd: int, name: str) -> None:
-    """Remove *name* in the directory *fd* with all below it, however deep; nothing happens if it is not there."""
+    """Remove *name* in the directory *fd* with all below it, however deep, if it is there."""
     if _unlinked(fd, name):
         return
     walk = Walk(os.dup(fd))
     try:
         walk.enter(name)
-        left = [os.listdir(walk.fd)]
+        left = [os.listdir(walk.fd)]  # noqa: PTH208 -- open, not a path
         while left:
             if not left[-1]:
                 gone = walk.names[-1]
@@ -146,7 +146,7 @@ def remove(fd: int, name: str) -> None:
                 left.pop()
             elif not _unlinked(walk.fd, child := left[-1].pop()):
                 walk.enter(child)
-                left.append(os.listdir(walk.fd))
+                left.append(os.listdir(walk.fd))  # noqa: PTH208 -- open, not a path
     finally:
         walk.close()
 

@@ -143,7 +143,8 @@ class _Unpacking:
                 return entries.make_hard_link(self._tree.fd, name, entry, self._tree)
             case Kind.OTHER:
                 raise entries.UnmakeableEntryError(
-                    f"has type {entry.flag!r}{_UNREAD.get(entry.flag, '')}, which neither thinsim nor containerd unpacks"
+                    f"has type {entry.flag!r}{_UNREAD.get(entry.flag, '')}, "
+                    "which neither thinsim nor containerd unpacks"
                 )
             case _:
                 return entries.make_device(self._tree.fd, name, entry)

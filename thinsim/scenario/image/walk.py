@@ -1,8 +1,9 @@
 """Goes up and down a tree with one open directory, however deep the tree is.
 
-Going down opens a name below the open directory and going up opens its ``..``: no path that could be too long, no
-descriptor for each level, no way back from the root for each step. ``fts`` of the C library walks so, too, and
-compares device and inode on the way up, since a directory that was moved meanwhile has another parent.
+Going down opens a name below the open directory and going up opens its ``..``: no path that could be too
+long, no descriptor for each level, no way back from the root for each step. ``fts`` of the C library walks
+so, too, and compares device and inode on the way up, since a directory that was moved meanwhile has another
+parent.
 """
 
 import os

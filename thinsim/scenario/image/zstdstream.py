@@ -1,7 +1,7 @@
 """Reads zstd as containerd does: any number of frames and skippable frames, and nothing but these (RFC 8878).
 
-The stream reader of the zstandard package takes the middle of a frame for the end of a stream, so the frames are
-told apart here.
+The stream reader of the zstandard package takes the middle of a frame for the end of a stream, so the frames
+are told apart here.
 """
 
 import io
@@ -34,7 +34,7 @@ class ZstdDecoder:
         self._ready = memoryview(b"")
 
     def read(self, size: int, /) -> bytes:
-        """Return up to *size* bytes, b"" at the end; raises DamagedError, LimitError and zstandard.ZstdError."""
+        """Return up to *size* bytes, b"" at the end; raises DamagedError, LimitError, ZstdError."""
         while not self._ready:
             if self._frame is None and not self._begin():
                 return b""
@@ -57,7 +57,9 @@ class ZstdDecoder:
                 left -= len(self._source.some(min(left, 1 << 16)))
             return True
         if not start.startswith(_MAGIC):
-            raise DamagedError("something else follows it" if len(start) >= len(_MAGIC) else "it is cut short")
+            raise DamagedError(
+                "something else follows it" if len(start) >= len(_MAGIC) else "it is cut short"
+            )
         parameters = zstandard.get_frame_parameters(start)
         if parameters.window_size > LARGEST_WINDOW:
             raise LimitError(
@@ -66,7 +68,8 @@ class ZstdDecoder:
             )
         if parameters.dict_id:
             raise LimitError(
-                f"zstd: needs the dictionary {parameters.dict_id}, which layers can't bring; compress it without one"
+                f"zstd: needs the dictionary {parameters.dict_id}, "
+                "which layers can't bring; compress it without one"
             )
         decompressor = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW)
         self._frame = decompressor.decompressobj()
