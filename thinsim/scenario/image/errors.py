@@ -1,5 +1,7 @@
 """How an image can be wrong."""
 
+import os
+
 from thinsim.errors import InvalidValueError
 
 
@@ -13,3 +15,10 @@ class MalformedTarError(ValueError):
 
 class LimitError(ValueError):
     """Compressed data is whole and asks for more than is read; the text says what, and what is read."""
+
+
+def shown(text: bytes | str) -> str:
+    """Return *text* of an image in quotes for a message: what can not be printed escaped, long ones cut."""
+    if isinstance(text, bytes):
+        text = os.fsdecode(text)
+    return repr(text) if len(text) <= 200 else f"{text[:120]!r}... ({len(text)} characters)"

@@ -7,7 +7,7 @@ over.
 
 from collections.abc import Mapping
 
-from thinsim.scenario.image.errors import MalformedTarError
+from thinsim.scenario.image.errors import MalformedTarError, shown
 from thinsim.scenario.image.tarheader import Header
 from thinsim.scenario.image.tarnumbers import decimal_number, decimal_time
 
@@ -48,9 +48,9 @@ def _record(data: bytes, start: int) -> tuple[bytes, bytes, int]:
         raise MalformedTarError(f"has a malformed pax record: its length is {end - start}")
     key, equals, value = data[space + 1 : end - 1].partition(b"=")
     if not key or not equals:
-        raise MalformedTarError(f"has a malformed pax record {data[space + 1 : end - 1][:40]!r}")
+        raise MalformedTarError(f"has a malformed pax record {shown(data[space + 1 : end - 1])}")
     if b"\0" in (value if key in _TEXTS else key):
-        raise MalformedTarError(f"has a pax record with a NUL byte: {key[:40]!r}")
+        raise MalformedTarError(f"has a pax record with a NUL byte: {shown(key)}")
     return key, value, end
 
 

@@ -6,7 +6,7 @@ what it refuses is refused: ``int()`` of Python takes more (underscores, blanks,
 
 import re
 
-from thinsim.scenario.image.errors import MalformedTarError
+from thinsim.scenario.image.errors import MalformedTarError, shown
 
 _OCTAL = re.compile(rb"[0-7]+")
 _DECIMAL = re.compile(rb"[+-]?[0-9]+")
@@ -38,7 +38,7 @@ def octal_number(field: bytes, what: str) -> int:
         return 0
     if _OCTAL.fullmatch(digits) is None:
         raise MalformedTarError(
-            f"has a header with a malformed {what}, {digits[:40]!r} (damaged, or not a tar)"
+            f"has a header with a malformed {what}, {shown(digits)} (damaged, or not a tar)"
         )
     return int(digits, 8)
 
@@ -46,21 +46,21 @@ def octal_number(field: bytes, what: str) -> int:
 def decimal_number(text: bytes, what: str) -> int:
     """Return the number *text*, decimal digits with or without a sign; MalformedTarError beyond 64 bits."""
     if _DECIMAL.fullmatch(text) is None:
-        raise MalformedTarError(f"has a malformed {what} {text[:40]!r}")
+        raise MalformedTarError(f"has a malformed {what} {shown(text)}")
     digits = text.lstrip(b"+-").lstrip(b"0")
     value = int(digits[:20] or b"0")  # 19 digits are 2^63 - 1, and int() takes no more than some thousands
     if text.startswith(b"-"):
         value = -value
     if not -_LIMIT <= value < _LIMIT:
-        raise MalformedTarError(f"has a {what} beyond 64 bits, {text[:40]!r}")
+        raise MalformedTarError(f"has a {what} beyond 64 bits, {shown(text)}")
     return value
 
 
 def decimal_time(text: bytes, what: str) -> int:
     """Return the pax time *text*, seconds since 1970 with or without a fraction, in nanoseconds."""
     whole, _, fraction = text.partition(b".")
+    if _DECIMAL.fullmatch(whole) is None or _FRACTION.fullmatch(fraction) is None:
+        raise MalformedTarError(f"has a malformed {what} {shown(text)}")
     seconds = decimal_number(whole, what)
-    if _FRACTION.fullmatch(fraction) is None:
-        raise MalformedTarError(f"has a malformed {what} {text[:40]!r}")
     nanoseconds = int(fraction[:9].ljust(9, b"0"))
     return seconds * 10**9 + (-nanoseconds if whole.startswith(b"-") else nanoseconds)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from thinsim.scenario.image import sparsemap
-from thinsim.scenario.image.errors import InvalidImageError, MalformedTarError
+from thinsim.scenario.image.errors import InvalidImageError, MalformedTarError, shown
 from thinsim.scenario.image.paxrecords import XATTR, merge_records, parse_records
 from thinsim.scenario.image.sparsemap import Pieces
 from thinsim.scenario.image.tarheader import BLOCK_SIZE, Format, Header, format_of, parse_header, text
@@ -129,7 +129,7 @@ class TarReader:
         kind = _kind(header)
         if pieces is not None:
             if kind in _WITHOUT_DATA:
-                raise MalformedTarError(f"entry {os.fsdecode(header.path)!r} is sparse and no file")
+                raise MalformedTarError(f"entry {shown(header.path)} is sparse and no file")
             sparsemap.check_pieces(pieces, header.size)
         self._position, self._size = 0, header.size
         self._pieces = list(pieces or ())
@@ -138,15 +138,13 @@ class TarReader:
             self._pieces = [(0, self._stored)]
         self._pieces.reverse()
         if b"\0" in header.path + header.link:
-            raise MalformedTarError(f"has a name with a NUL byte, {header.path[:40]!r}")
+            raise MalformedTarError(f"has a name with a NUL byte, {shown(header.path)}")
         return _entry(header, kind, records, pieces)
 
     def _sparse_pieces(self, header: Header, block: bytes, records: Mapping[bytes, bytes]) -> Pieces | None:
         if header.flag == b"S":
             if format_of(block) is not Format.GNU:
-                raise MalformedTarError(
-                    f"entry {os.fsdecode(header.path)!r} is sparse, but not as GNU tar writes it"
-                )
+                raise MalformedTarError(f"entry {shown(header.path)} is sparse, but not as GNU tar writes it")
             header.size, pieces = sparsemap.pieces_of_header(block, lambda: self._exactly(BLOCK_SIZE))
             return pieces
         version = sparsemap.pax_version(records)
@@ -192,7 +190,7 @@ class TarReader:
         """Note how much data follows *header*: none for links and directories, whatever their size says."""
         size = 0 if _kind(header) in _WITHOUT_DATA else header.size
         if size < 0:
-            raise MalformedTarError(f"entry {os.fsdecode(header.path)!r} has a size of {size} bytes")
+            raise MalformedTarError(f"entry {shown(header.path)} has a size of {size} bytes")
         self._stored, self._padding = size, -size % BLOCK_SIZE
 
     def _next_block(self) -> bytes | None:

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from thinsim.scenario.image import entries
 from thinsim.scenario.image.added import Added, uncover, uncover_name
-from thinsim.scenario.image.errors import InvalidImageError
+from thinsim.scenario.image.errors import InvalidImageError, shown
 from thinsim.scenario.image.tarstream import PIECE_SIZE, Kind, TarEntry, TarReader
 from thinsim.scenario.image.tree import Tree, remove
 from thinsim.scenario.image.walk import Walk
@@ -175,7 +175,7 @@ class _Unpacking:
             walk.close()
 
     def fault(self, entry: TarEntry, text: str) -> InvalidImageError:
-        return InvalidImageError(f"{self._label}: entry {entry.name!r} {text}")
+        return InvalidImageError(f"{self._label}: entry {shown(entry.name)} {text}")
 
 
 def _entered(walk: Walk, name: str) -> bool:
