@@ -233,7 +233,7 @@ class TarReader:
         if size > PIECE_SIZE and self._stream.seekable():
             try:
                 self._stream.seek(size - 1, os.SEEK_CUR)
-            except OSError:  # beyond what the file system takes for an offset
+            except (OSError, OverflowError, ValueError):  # beyond what an offset can be
                 raise self._invalid("is cut short") from None
             size = 1  # read the last byte, for one can seek beyond the end
         while size:
