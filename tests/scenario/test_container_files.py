@@ -1,10 +1,14 @@
 """A container's writes: as many bytes as asked for, the same each time, and never outside its root."""
 
+import io
 from pathlib import Path
 
 import pytest
+from containerd_answers import removed
+from tar_building import archive, file, pax
 
 from thinsim.scenario.container_files import DIRECTORY, ContainerWrites, write_container_files
+from thinsim.scenario.image import unpack_layer
 
 SIZE = 5_000_001
 
@@ -102,3 +106,15 @@ def test_progress_goes_up_to_all_bytes_and_can_end_the_writing(root: Path) -> No
 
     with pytest.raises(KeyboardInterrupt):
         write_container_files(root, SIZE, progress=stop)
+
+
+def test_files_of_a_tree_deeper_than_descriptors_and_recursion_go_are_changed(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    with removed(tmp_path / "root") as root:
+        deep = "/".join(["d"] * 1500)
+        unpack_layer(
+            io.BytesIO(archive([pax((b"path", f"{deep}/f".encode())), file(b"f", bytes(10_000))])), root
+        )
+        writes = write_container_files(root, SIZE)
+        assert writes.overwritten == 1
+        assert (root / deep / "f").read_bytes() != bytes(10_000)

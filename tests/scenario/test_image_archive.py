@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from thinsim.scenario.image import InvalidImageError, open_image
-from thinsim.scenario.image.oci import this_platform
+from thinsim.scenario.image.manifests import this_platform
 
 Files = dict[str, bytes]
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
@@ -192,6 +192,7 @@ def manifest_of(files: Files) -> str:
 
 
 GOOD = oci([layer_tar()])
+FOREIGN = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 FAULTS: dict[str, tuple[Files, str]] = {
     "no manifest": ({"other": b""}, "neither index.json"),
     "bad index": (changed(GOOD, "index.json", b"{"), "index.json: is not JSON"),
@@ -210,11 +211,14 @@ FAULTS: dict[str, tuple[Files, str]] = {
     "layer of another size": (changed(GOOD, blob(layer_tar()), b"short"), "has 5 bytes, not"),
     "layer changed": (changed(GOOD, blob(layer_tar()), bytes(len(layer_tar()))), "wrong content: digest"),
     "encrypted": (oci([layer_tar()], layer_type=f"{LAYER_TYPE}+gzip+encrypted"), "is encrypted"),
-    "foreign": (
-        oci([layer_tar()], layer_type="application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"),
-        "is foreign",
+    "nondistributable and not there": (
+        changed(oci([layer_tar()], layer_type=FOREIGN), blob(layer_tar()), None),
+        "is missing: it is nondistributable",
     ),
-    "not a layer": (oci([layer_tar()], layer_type="application/wasm"), "media type 'application/wasm'"),
+    "not a layer": (
+        oci([layer_tar()], layer_type="application/x-unknown"),
+        "lists no image, only an artifact of media type 'application/x-unknown'",
+    ),
     "damaged gzip": (oci([layer_tar()], lambda data: gzip.compress(data)[:-9]), "damaged gzip"),
     "damaged zstd": (
         oci([layer_tar()], lambda data: zstandard.ZstdCompressor().compress(data)[:6] + bytes(50)),
@@ -278,7 +282,7 @@ def test_a_layout_cannot_make_a_symlink_of_a_blob(tmp_path: Path) -> None:
     secret.write_bytes(GOOD["index.json"])
     (tmp_path / "layout").mkdir()
     (tmp_path / "layout/index.json").symlink_to(secret)
-    with pytest.raises(InvalidImageError, match="neither"):
+    with pytest.raises(InvalidImageError, match=r"index\.json is a symlink, which is not followed.*cp -rL"):
         read_layers(tmp_path / "layout")
 
 

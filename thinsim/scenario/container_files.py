@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from thinsim.scenario.image.walk import Walk
+
 DIRECTORY = "thinsim-data"
 """Where below the root the created files are."""
 
@@ -152,15 +154,42 @@ class _Writing:
 
 
 def _image_files(root: int) -> Iterator[str]:
-    """Yield the regular files with content below the directory *root*, sorted, without our own."""
-    for directory, subdirectories, names, fd in os.fwalk(".", dir_fd=root, follow_symlinks=False):
-        subdirectories.sort()
-        if directory == "." and DIRECTORY in subdirectories:
-            subdirectories.remove(DIRECTORY)
-        for name in sorted(names):
-            about = os.lstat(name, dir_fd=fd)
-            if stat.S_ISREG(about.st_mode) and about.st_size:
-                yield f"{directory}/{name}".removeprefix("./")
+    """Yield the regular files with content below the directory *root*, sorted, without our own.
+
+    Of each directory the files come first. What may not be read is passed over.
+    """
+    walk = Walk(os.dup(root))
+    try:
+        files, directories = _sorted_entries(walk.fd)
+        left = [[name for name in directories if name != DIRECTORY]]
+        yield from files
+        while left:
+            if not left[-1]:
+                left.pop()
+                walk.leave(min(1, len(left)))
+                continue
+            try:
+                walk.enter(left[-1].pop())
+            except PermissionError:
+                continue
+            files, directories = _sorted_entries(walk.fd)
+            above = "/".join(walk.names)
+            yield from (f"{above}/{name}" for name in files)
+            left.append(directories)
+    finally:
+        walk.close()
+
+
+def _sorted_entries(fd: int) -> tuple[list[str], list[str]]:
+    """Return the files with content in the directory *fd*, and its directories, the last one first."""
+    files, directories = [], []
+    for name in sorted(os.listdir(fd), reverse=True):
+        about = os.lstat(name, dir_fd=fd)
+        if stat.S_ISDIR(about.st_mode):
+            directories.append(name)
+        elif stat.S_ISREG(about.st_mode) and about.st_size:
+            files.append(name)
+    return files[::-1], directories
 
 
 def _spread(items: list[str]) -> Iterator[str]:

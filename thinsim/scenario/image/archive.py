@@ -9,11 +9,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from thinsim.scenario.image.blobs import opened_blobs
+from thinsim.scenario.image.blobs import DirectoryBlobs, opened_blobs
 from thinsim.scenario.image.docker import read_docker
-from thinsim.scenario.image.errors import InvalidImageError
 from thinsim.scenario.image.layer import Layer
 from thinsim.scenario.image.oci import read_oci
+from thinsim.scenario.image.recognised import manifest_in_directory, not_an_image
 
 __all__ = ["NO_IMAGE", "Image", "Layer", "open_image"]
 
@@ -45,12 +45,14 @@ def open_image(path: Path) -> Iterator[Image]:
     InvalidImageError, which names *path* and the fault.
     """
     with closing(opened_blobs(path)) as blobs:
-        if blobs.size("index.json") is not None:
+        docker = blobs.size("manifest.json") is not None
+        # containerd goes by oci-layout; there are archives of an index without it
+        if blobs.size("index.json") is not None and (blobs.size("oci-layout") is not None or not docker):
             name, digest, layers, note = read_oci(blobs)
-        elif blobs.size("manifest.json") is not None:
+        elif docker:
             name, digest, layers, note = read_docker(blobs)
+        elif isinstance(blobs, DirectoryBlobs) and blobs.is_file("manifest.json"):
+            raise manifest_in_directory(blobs)
         else:
-            raise InvalidImageError(
-                f"{path}: has neither index.json (OCI image layout) nor manifest.json (docker save)"
-            )
+            raise not_an_image(blobs)
         yield Image(name or path.name, digest, layers, note, path)

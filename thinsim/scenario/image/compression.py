@@ -4,35 +4,38 @@ Media types lie (docker-archive has none, and builders have mislabelled layers);
 containerd's ``archive/compression`` tells them apart in the same way.
 """
 
-import gzip
 import io
 import zlib
 from typing import BinaryIO, Protocol
 
 import zstandard
 
-from thinsim.scenario.image.errors import InvalidImageError
+from thinsim.scenario.image.bytesource import DamagedError
+from thinsim.scenario.image.errors import InvalidImageError, LimitError
+from thinsim.scenario.image.gzipstream import GzipDecoder
+from thinsim.scenario.image.zstdstream import ZstdDecoder, is_skippable
 
 _GZIP = b"\x1f\x8b\x08"
 _ZSTD = b"\x28\xb5\x2f\xfd"
-_ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
-_LARGEST_WINDOW = 128 << 20
-"""Bytes a zstd frame may make the reader keep, zstd's own default limit."""
+_UNREAD = {b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x04\x22\x4d\x18": "lz4", b"LZIP": "lzip"}
 
 
 class _Decoder(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
-    def close(self) -> None: ...
-
 
 def compression_of(start: bytes) -> str:
-    """Return ``gzip``, ``zstd`` or ``""`` (none) for content that starts with *start* (4 bytes or more)."""
+    """Return ``gzip``, ``zstd`` or ``""`` for content that starts with *start* (10 bytes, or all)."""
     if start.startswith(_GZIP):
         return "gzip"
-    if start.startswith(_ZSTD) or (start[1:4] == _ZSTD_SKIPPABLE and start[0] >> 4 == 5):
+    if start.startswith(_ZSTD) or (len(start) >= 8 and is_skippable(start)):
         return "zstd"
     return ""
+
+
+def unread_compression_of(start: bytes) -> str:
+    """Return the name of a compression that neither thinsim nor containerd reads, ``""`` for all else."""
+    return next((name for magic, name in _UNREAD.items() if start.startswith(magic)), "")
 
 
 class DecompressedStream(io.RawIOBase):
@@ -44,15 +47,14 @@ class DecompressedStream(io.RawIOBase):
     def __init__(self, compressed: io.BufferedReader, name: str) -> None:
         self.name = name
         self._compressed = compressed
-        self.compression = compression_of(compressed.peek(4)[:4])
-        self._decoder: _Decoder
-        if self.compression == "gzip":
-            self._decoder = gzip.GzipFile(fileobj=compressed, mode="rb")
-        elif self.compression == "zstd":
-            decompressor = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
-            self._decoder = decompressor.stream_reader(compressed, read_across_frames=True, closefd=False)
-        else:
-            self._decoder = compressed
+        start = compressed.peek(10)[:10]
+        self.compression = compression_of(start)
+        if unread := unread_compression_of(start):
+            raise InvalidImageError(
+                f"{name}: is compressed with {unread}, "
+                "which neither thinsim nor containerd reads; use gzip or zstd"
+            )
+        self._decoder: _Decoder | None = None
 
     def readable(self) -> bool:
         """Say that this can be read."""
@@ -61,19 +63,31 @@ class DecompressedStream(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Read uncompressed bytes into *buffer*."""
         try:
+            if self._decoder is None:
+                self._decoder = self._opened()
             data = self._decoder.read(len(buffer))
-        except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
+        except (DamagedError, zlib.error, zstandard.ZstdError) as error:
             raise InvalidImageError(f"{self.name}: damaged {self.compression} data: {error}") from None
+        except LimitError as error:
+            raise InvalidImageError(f"{self.name}: {error}") from None
         if not data and len(buffer):
             while self._compressed.read(1 << 20):
                 pass
         buffer[: len(data)] = data
         return len(data)
 
+    def _opened(self) -> _Decoder:
+        match self.compression:
+            case "gzip":
+                return GzipDecoder(self._compressed)
+            case "zstd":
+                return ZstdDecoder(self._compressed)
+            case _:
+                return self._compressed
+
     def close(self) -> None:
         """Close *compressed* too."""
         if not self.closed:
-            self._decoder.close()
             self._compressed.close()
         super().close()
 

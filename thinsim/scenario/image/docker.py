@@ -28,7 +28,7 @@ def read_docker(blobs: Blobs) -> tuple[str, str, tuple[Layer, ...], str]:
     for name, diff_id in zip(names, diff_ids(checked(config, dict, where), len(names), where), strict=True):
         size = blobs.size(name)
         if size is None:
-            raise InvalidImageError(f"{blobs.path}: layer {name} is missing")
+            raise InvalidImageError(f"{blobs.path}: layer {name} {blobs.absence(name)}")
         layers.append(Layer(diff_id, _MEDIA_TYPE, size, diff_id, blobs, name))
     tags = image.get("RepoTags")
     tag = tags[0] if isinstance(tags, list) and tags and isinstance(tags[0], str) else ""

@@ -4,14 +4,11 @@ OCI image-spec: image-layout.md, image-index.md, manifest.md. An index may list 
 the archive (``docker save`` of one platform of several does), so only those that are there count.
 """
 
-import platform
-from collections.abc import Iterator
-
+from thinsim.scenario.image import manifests, mediatypes
 from thinsim.scenario.image.blobs import Blobs
 from thinsim.scenario.image.digests import checked_digest
 from thinsim.scenario.image.documents import (
     Object,
-    annotation,
     blob_name,
     checked,
     diff_ids,
@@ -23,87 +20,28 @@ from thinsim.scenario.image.documents import (
 from thinsim.scenario.image.errors import InvalidImageError
 from thinsim.scenario.image.layer import Layer
 
-_LAYER_TYPES = frozenset(
-    {
-        "application/vnd.oci.image.layer.v1.tar",
-        "application/vnd.oci.image.layer.v1.tar+gzip",
-        "application/vnd.oci.image.layer.v1.tar+zstd",
-        "application/vnd.docker.image.rootfs.diff.tar",
-        "application/vnd.docker.image.rootfs.diff.tar.gzip",
-        "application/vnd.docker.image.rootfs.diff.tar.zstd",
-    }
-)
-_INDEX_TYPES = frozenset(
-    {
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-    }
-)
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "armv7l": "arm"}
-_DEEPEST_INDEX = 4
-
-
-def this_platform() -> str:
-    """Return this machine's platform in Go's words: ``linux/amd64``."""
-    machine = platform.machine()
-    return f"linux/{_ARCHITECTURES.get(machine, machine)}"
+_VERSION = "1.0.0"
 
 
 def read_oci(blobs: Blobs) -> tuple[str, str, tuple[Layer, ...], str]:
     """Return name, manifest digest, layers and note of the image in *blobs*; raises InvalidImageError."""
     where = str(blobs.path)
+    _check_version(blobs)
     index = checked(read_document(blobs, "index.json")[1], dict, f"{where}: index.json")
-    candidates = list(_manifests(blobs, index, f"{where}: index.json", "", _DEEPEST_INDEX))
-    if not candidates:
-        raise InvalidImageError(f"{where}: index.json lists no manifest of an image")
-    present = [each for each in candidates if blobs.size(blob_name(each[0]["digest"])) is not None]
-    if not present:
-        raise InvalidImageError(f"{where}: {blob_name(candidates[0][0]['digest'])} (a manifest) is missing")
-    (descriptor, name), note = _choose(present)
-    digest = descriptor["digest"]
-    manifest = read_blob(blobs, digest, "manifest")
-    return name, digest, _layers(blobs, manifest, f"{where}: manifest {digest}"), note
+    candidates = list(manifests.listed(blobs, index, f"{where}: index.json"))
+    candidate, manifest, note = manifests.chosen(manifests.images_among(blobs, candidates, where))
+    layers = _layers(blobs, manifest, f"{where}: manifest {candidate.digest}")
+    return candidate.name, candidate.digest, layers, note
 
 
-def _manifests(
-    blobs: Blobs, index: Object, where: str, name: str, depth: int
-) -> Iterator[tuple[Object, str]]:
-    """Yield the descriptors of image manifests that *index* leads to, with the name each was given."""
-    for descriptor in objects(index, "manifests", where):
-        digest = checked_digest(descriptor.get("digest"), where)
-        own_name = (
-            annotation(descriptor, "io.containerd.image.name")
-            or annotation(descriptor, "org.opencontainers.image.ref.name")
-            or name
-        )
-        if annotation(descriptor, "vnd.docker.reference.type"):
-            continue  # an attestation: provenance, not a file system
-        if descriptor.get("mediaType") not in _INDEX_TYPES:
-            yield descriptor, own_name
-        elif depth == 0:
-            raise InvalidImageError(f"{where}: indexes are nested too deep")
-        elif blobs.size(blob_name(digest)) is not None:
-            nested = read_blob(blobs, digest, "index")
-            yield from _manifests(blobs, nested, f"{blobs.path}: index {digest}", own_name, depth - 1)
-
-
-def _choose(candidates: list[tuple[Object, str]]) -> tuple[tuple[Object, str], str]:
-    """Prefer this platform, then one that names none, then the first; say so unless the choice is plain."""
-    wanted = this_platform()
-    for acceptable in (wanted, ""):
-        fitting = [each for each in candidates if _platform(each[0]) == acceptable]
-        if fitting:
-            more = f"the archive has {len(fitting)} images for {wanted}; the first is used"
-            return fitting[0], more if len(fitting) > 1 else ""
-    first = candidates[0]
-    return first, f"the archive has no image for {wanted}; the one for {_platform(first[0])} is used"
-
-
-def _platform(descriptor: Object) -> str:
-    described = descriptor.get("platform")
-    if not isinstance(described, dict):
-        return ""
-    return f"{described.get('os', '')}/{described.get('architecture', '')}"
+def _check_version(blobs: Blobs) -> None:
+    """Refuse a layout of another version, as containerd does; one that does not say is read."""
+    if blobs.size("oci-layout") is None:
+        return
+    where = f"{blobs.path}: oci-layout"
+    version = checked(read_document(blobs, "oci-layout")[1], dict, where).get("imageLayoutVersion", _VERSION)
+    if version != _VERSION:
+        raise InvalidImageError(f"{where}: has version {version!r}; {_VERSION} is read")
 
 
 def _layers(blobs: Blobs, manifest: Object, where: str) -> tuple[Layer, ...]:
@@ -123,15 +61,23 @@ def _layer(blobs: Blobs, descriptor: Object, diff_id: str, where: str) -> Layer:
         raise InvalidImageError(
             f"{where}: layer {digest} is encrypted ({media_type}); decrypt the image first"
         )
-    if "foreign" in media_type or "nondistributable" in media_type:
-        raise InvalidImageError(
-            f"{where}: layer {digest} is foreign ({media_type}): archives do not hold those"
-        )
-    if media_type not in _LAYER_TYPES:
+    if not mediatypes.is_layer(media_type):
         raise InvalidImageError(f"{where}: layer {digest} has media type {media_type!r}, which is not read")
     size = blobs.size(blob_name(digest))
     if size is None:
-        raise InvalidImageError(f"{where}: layer {digest} is missing")
+        raise InvalidImageError(f"{where}: layer {digest} {_absence(blobs, descriptor, digest, media_type)}")
     if size != field(descriptor, "size", int, f"{where}: layer {digest}"):
         raise InvalidImageError(f"{where}: layer {digest} has {size} bytes, not {descriptor['size']}")
     return Layer(digest, media_type, size, diff_id, blobs, blob_name(digest))
+
+
+def _absence(blobs: Blobs, descriptor: Object, digest: str, media_type: str) -> str:
+    absence = blobs.absence(blob_name(digest))
+    if absence != "is missing" or not mediatypes.is_nondistributable(media_type):
+        return absence
+    urls = descriptor.get("urls")
+    where = f" at {urls[0]}" if isinstance(urls, list) and urls else " where the image came from"
+    return (
+        f"is missing: it is nondistributable ({media_type}), and programs leave such layers out of archives "
+        f"unless told otherwise; it is{where}"
+    )

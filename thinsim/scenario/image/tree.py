@@ -9,34 +9,28 @@ kernel never resolves a link of the image against the host's file system. The sa
 
 import os
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from errno import EISDIR, ELOOP, ENAMETOOLONG, ENOTDIR, EPERM
+from collections.abc import Sequence
+from errno import EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+from thinsim.scenario.image.walk import Walk
+
 MOST_LINKS = 255
 """Symlinks followed for one path, as continuity's ``RootPath`` allows."""
-DEEPEST = 256
-"""Nested directories: far beyond real images, and a bound for the recursion that removes them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Directory:
-    """An open directory and the names that lead to it from the root, no symlinks among them."""
-
-    fd: int
-    names: tuple[str, ...]
+LONGEST_PATH = 4095 - len("/var/lib/containerd/tmpmounts/containerd-mount1234567890/")
+"""Bytes of a path within the root: PATH_MAX, less a NUL and the place where containerd mounts a snapshot."""
 
 
 class Tree:
-    """The tree below *root*, a directory the caller trusts (it may be reached through symlinks)."""
+    """The tree below *root*, a directory the caller trusts (it may be reached through symlinks).
+
+    One directory is open, the one that `go_to` went to last. Nothing may be removed but in that one.
+    """
 
     def __init__(self, root: Path) -> None:
-        self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._walk = Walk(os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
     def __enter__(self) -> Self:
         return self
@@ -44,74 +38,91 @@ class Tree:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        os.close(self._root)
+        self._walk.close()
 
-    @contextmanager
-    def directory(self, path: str, *, create: bool = False) -> Iterator[Directory]:
-        """Open the directory *path* leads to from the root; missing ones are made, mode 0755, if *create*.
+    @property
+    def fd(self) -> int:
+        """The directory that `go_to` went to; it stays open until the next `go_to`."""
+        return self._walk.fd
 
-        Raises OSError: ENOTDIR below a file, ENOENT, ELOOP, and ENAMETOOLONG below `DEEPEST` directories.
+    @property
+    def names(self) -> Sequence[str]:
+        """The names that lead to it from the root, no symlinks among them."""
+        return self._walk.names
+
+    def go_to(self, path: str, *, create: bool = False, room: int = 0) -> None:
+        """Go to the directory *path* leads to from the root; missing ones are made, mode 0755, if *create*.
+
+        *room* is what a name there has in bytes. Raises OSError: ENOTDIR below a file, ENOENT, ELOOP, and
+        ENAMETOOLONG beyond `LONGEST_PATH`.
         """
-        fd = os.dup(self._root)
-        names: list[str] = []
-        pending = deque(path.split("/"))
+        pending = deque(part for part in path.split("/") if part not in ("", "."))
+        self._return_to_common(pending)
+        absent: list[str] = []
         links = 0
+        while pending:
+            name = pending.popleft()
+            if name == "..":
+                if absent:
+                    absent.pop()
+                elif self.names:
+                    self._walk.leave()
+            elif absent:
+                absent.append(name)
+            elif self._entered(name):
+                continue
+            elif (target := self._link_target(name)) is None:
+                absent.append(name)
+            else:
+                links += 1
+                if links > MOST_LINKS:
+                    raise OSError(ELOOP, os.strerror(ELOOP), name)
+                if target.startswith("/"):
+                    self._walk.leave(len(self.names))
+                pending.extendleft(part for part in reversed(target.split("/")) if part not in ("", "."))
+        if self._walk.length + sum(len(os.fsencode(name)) + 1 for name in absent) + room > LONGEST_PATH:
+            raise OSError(ENAMETOOLONG, os.strerror(ENAMETOOLONG), path)
+        self._make(absent, create=create)
+
+    def _return_to_common(self, pending: deque[str]) -> None:
+        """Go back to the deepest directory that *pending* leads through, and take the way there off it."""
+        common = 0
+        for name, wanted in zip(self.names, pending, strict=False):
+            if name != wanted:
+                break
+            common += 1
+        self._walk.leave(len(self.names) - common)
+        for _ in range(common):
+            pending.popleft()
+
+    def _entered(self, name: str) -> bool:
+        """Go down to the directory *name*; False if it is none."""
         try:
-            while pending:
-                name = pending.popleft()
-                if name in ("", "."):
-                    continue
-                if name == "..":
-                    del names[-1:]
-                    fd = self._move(fd, names)
-                elif (child := _open_child(fd, name, create=create)) is not None:
-                    os.close(fd)
-                    fd = child
-                    names.append(name)
-                    if len(names) > DEEPEST:
-                        raise OSError(ENAMETOOLONG, os.strerror(ENAMETOOLONG), path)
-                else:
-                    target = os.readlink(name, dir_fd=fd)
-                    links += 1
-                    if links > MOST_LINKS:
-                        raise OSError(ELOOP, os.strerror(ELOOP), path)
-                    if target.startswith("/"):
-                        names.clear()
-                        fd = self._move(fd, names)
-                    pending.extendleft(reversed(target.split("/")))
-            yield Directory(fd, tuple(names))
-        finally:
-            os.close(fd)
-
-    def _move(self, fd: int, names: list[str]) -> int:
-        """Open *names* from the root again and close *fd*, unless that fails."""
-        at = os.dup(self._root)
-        for name in names:
-            try:
-                child = os.open(name, DIRECTORY_FLAGS, dir_fd=at)
-            finally:
-                os.close(at)
-            at = child
-        os.close(fd)
-        return at
-
-
-def _open_child(fd: int, name: str, *, create: bool) -> int | None:
-    """Open or make the directory *name*; None if it is a symlink."""
-    while True:
-        try:
-            return os.open(name, DIRECTORY_FLAGS, dir_fd=fd)
-        except FileNotFoundError:
-            if not create:
-                raise
-            os.mkdir(name, dir_fd=fd)
-            os.chmod(name, 0o755, dir_fd=fd)  # whatever the umask
+            self._walk.enter(name)
         except OSError as error:
-            if error.errno not in (ENOTDIR, ELOOP):
+            if error.errno not in (ENOENT, ENOTDIR, ELOOP):
                 raise
-            if not is_symlink(fd, name):
-                raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), name) from None
+            return False
+        return True
+
+    def _link_target(self, name: str) -> str | None:
+        """Return the target of the symlink *name*; None if it is none."""
+        try:
+            return os.readlink(name, dir_fd=self.fd)
+        except OSError as error:
+            if error.errno not in (ENOENT, EINVAL):
+                raise
             return None
+
+    def _make(self, names: list[str], *, create: bool) -> None:
+        for name in names:
+            if create:
+                try:
+                    os.mkdir(name, dir_fd=self.fd)
+                except FileExistsError:
+                    raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), name) from None
+                os.chmod(name, 0o755, dir_fd=self.fd)  # whatever the umask
+            self._walk.enter(name)
 
 
 def is_symlink(fd: int, name: str) -> bool:
@@ -120,18 +131,34 @@ def is_symlink(fd: int, name: str) -> bool:
 
 
 def remove(fd: int, name: str) -> None:
-    """Remove *name* in the directory *fd* with all below it; nothing happens if it is not there."""
+    """Remove *name* in the directory *fd* with all below it, however deep, if it is there."""
+    if _unlinked(fd, name):
+        return
+    walk = Walk(os.dup(fd))
+    try:
+        walk.enter(name)
+        left = [os.listdir(walk.fd)]  # noqa: PTH208 -- open, not a path
+        while left:
+            if not left[-1]:
+                gone = walk.names[-1]
+                walk.leave()
+                os.rmdir(gone, dir_fd=walk.fd)
+                left.pop()
+            elif not _unlinked(walk.fd, child := left[-1].pop()):
+                walk.enter(child)
+                left.append(os.listdir(walk.fd))  # noqa: PTH208 -- open, not a path
+    finally:
+        walk.close()
+
+
+def _unlinked(fd: int, name: str) -> bool:
+    """Remove *name* unless it is a directory, which False says."""
     try:
         os.unlink(name, dir_fd=fd)
     except FileNotFoundError:
-        return
+        return True
     except OSError as error:
         if error.errno not in (EISDIR, EPERM):
             raise
-        child = os.open(name, DIRECTORY_FLAGS, dir_fd=fd)
-        try:
-            for grandchild in os.listdir(child):  # noqa: PTH208 -- open, not a path
-                remove(child, grandchild)
-        finally:
-            os.close(child)
-        os.rmdir(name, dir_fd=fd)
+        return False
+    return True

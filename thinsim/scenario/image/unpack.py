@@ -18,12 +18,23 @@ from typing import BinaryIO
 
 from thinsim.scenario.image import entries
 from thinsim.scenario.image.added import Added, uncover, uncover_name
-from thinsim.scenario.image.errors import InvalidImageError
+from thinsim.scenario.image.errors import InvalidImageError, shown
 from thinsim.scenario.image.tarstream import PIECE_SIZE, Kind, TarEntry, TarReader
-from thinsim.scenario.image.tree import DIRECTORY_FLAGS, Directory, Tree, remove
+from thinsim.scenario.image.tree import Tree, remove
+from thinsim.scenario.image.walk import Walk
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
+
+_UNREAD = {
+    "7": " (a contiguous file)",
+    "D": " (a directory of GNU tar's incremental dumps)",
+    "M": " (a file that goes on in another volume)",
+    "N": " (a long name of old GNU tars)",
+    "S": " (a sparse file as GNU tar's own format has it; tar --format=posix has another)",
+    "V": " (a volume's label)",
+    "X": " (an extended header of Solaris)",
+}
 
 _FAULTS_OF_THE_LAYER = frozenset({EEXIST, EISDIR, ELOOP, EMLINK, ENAMETOOLONG, ENOENT, ENOTDIR})
 """What only names in the layer can cause; any other errno is the file system's and goes to the caller."""
@@ -87,49 +98,56 @@ class _Unpacking:
         parent, base = posixpath.split(posixpath.normpath(entry.name))
         if base in ("", ".", ".."):
             return
-        with self._tree.directory(parent, create=True) as directory:
-            if base == _OPAQUE:
-                uncover(directory.fd, self._added.find(directory.names))
-                self.whiteouts += 1
-            elif base.startswith(_WHITEOUT):
-                self._white_out(directory, base.removeprefix(_WHITEOUT))
-            else:
-                self._replace(directory, entry, base)
+        self._tree.go_to(parent, create=True, room=len(os.fsencode(base)))
+        if entry.kind is Kind.GLOBAL_HEADER:
+            return  # containerd makes the parent directories of one, and nothing more
+        if base == _OPAQUE:
+            uncover(self._tree.fd, self._added.find(self._tree.names))
+            self.whiteouts += 1
+        elif base.startswith(_WHITEOUT):
+            self._white_out(base.removeprefix(_WHITEOUT))
+        else:
+            self._replace(entry, base)
 
-    def _white_out(self, directory: Directory, name: str) -> None:
+    def _white_out(self, name: str) -> None:
         if name in ("", ".", ".."):
             raise entries.UnmakeableEntryError("is a whiteout of no name")
-        uncover_name(directory.fd, name, self._added.find(directory.names))
+        uncover_name(self._tree.fd, name, self._added.find(self._tree.names))
         self.whiteouts += 1
 
-    def _replace(self, directory: Directory, entry: TarEntry, name: str) -> None:
-        parent = self._added.at(directory.names)
+    def _replace(self, entry: TarEntry, name: str) -> None:
+        parent = self._added.at(self._tree.names)
         if entry.kind is Kind.DIRECTORY:
-            if not _is_directory(directory.fd, name):
-                remove(directory.fd, name)
+            if not _is_directory(self._tree.fd, name):
+                remove(self._tree.fd, name)
                 parent.children.pop(name, None)
-            entries.make_directory(directory.fd, name)
+            self.skipped += entries.make_directory(self._tree.fd, name, entry)
             parent.children.setdefault(name, Added()).directory = entry
             return
-        remove(directory.fd, name)
+        remove(self._tree.fd, name)
         parent.children[name] = Added()
-        skipped = self._make(directory, entry, name)
+        skipped = self._make(entry, name)
         if skipped is None:
             self.skipped += 1
         else:
             self.skipped += skipped
             self.files += 1
 
-    def _make(self, directory: Directory, entry: TarEntry, name: str) -> int | None:
+    def _make(self, entry: TarEntry, name: str) -> int | None:
         match entry.kind:
             case Kind.FILE:
-                return entries.make_file(directory.fd, name, entry, self.reader, self._wrote)
+                return entries.make_file(self._tree.fd, name, entry, self.reader, self._wrote)
             case Kind.SYMLINK:
-                return entries.make_symlink(directory.fd, name, entry)
+                return entries.make_symlink(self._tree.fd, name, entry)
             case Kind.HARD_LINK:
-                return entries.make_hard_link(directory.fd, name, entry, self._tree)
+                return entries.make_hard_link(self._tree.fd, name, entry, self._tree)
+            case Kind.OTHER:
+                raise entries.UnmakeableEntryError(
+                    f"has type {entry.flag!r}{_UNREAD.get(entry.flag, '')}, "
+                    "which neither thinsim nor containerd unpacks"
+                )
             case _:
-                return entries.make_device(directory.fd, name, entry)
+                return entries.make_device(self._tree.fd, name, entry)
 
     def _wrote(self, size: int) -> None:
         self.bytes += size
@@ -137,33 +155,36 @@ class _Unpacking:
             self._progress(self.bytes)
 
     def finish_directories(self) -> None:
-        with self._tree.directory("") as root:
-            self._finish_below(root.fd, self._added)
-
-    def _finish_below(self, fd: int, added: Added) -> None:
-        """Set the attributes of the layer's directories below *fd*, the deepest first."""
-        for name, child in added.children.items():
-            if child.directory is None and not child.children:
-                continue
-            try:
-                below = os.open(name, DIRECTORY_FLAGS, dir_fd=fd)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            try:
-                self._finish_below(below, child)
-                if child.directory is not None:
-                    self.skipped += self._finish(below, child.directory)
-            finally:
-                os.close(below)
-
-    def _finish(self, fd: int, entry: TarEntry) -> int:
+        """Set the times of the layer's directories, the deepest first."""
+        self._tree.go_to("")
+        walk = Walk(os.dup(self._tree.fd))
+        left = [(iter(self._added.children.items()), self._added)]
         try:
-            return entries.finish_directory(fd, entry)
-        except entries.UnmakeableEntryError as error:
-            raise self.fault(entry, str(error)) from None
+            while left:
+                children, node = left[-1]
+                name, child = next(children, ("", None))
+                if child is not None:
+                    if (child.directory is not None or child.children) and _entered(walk, name):
+                        left.append((iter(child.children.items()), child))
+                    continue
+                if node.directory is not None:
+                    entries.finish_directory(walk.fd, node.directory)
+                left.pop()
+                walk.leave(min(1, len(left)))
+        finally:
+            walk.close()
 
     def fault(self, entry: TarEntry, text: str) -> InvalidImageError:
-        return InvalidImageError(f"{self._label}: entry {entry.name!r} {text}")
+        return InvalidImageError(f"{self._label}: entry {shown(entry.name)} {text}")
+
+
+def _entered(walk: Walk, name: str) -> bool:
+    """Enter the directory *name*, which the layer may have made something else of since."""
+    try:
+        walk.enter(name)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _is_directory(fd: int, name: str) -> bool:

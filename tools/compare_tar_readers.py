@@ -1,0 +1,235 @@
+"""Holds tar readers against containerd by the rules of layers, and writes the table in docs/images.md.
+
+Run it from the project's directory: ``.venv/bin/python tools/compare_tar_readers.py``. It needs root, tar and
+bsdtar (``apt-get install tar libarchive-tools libarchive13``), and libarchive-c (``pip install
+libarchive-c``). Each reader unpacks every archive of the rules that has one layer and no whiteouts;
+containerd's answers are those recorded.
+"""
+
+import ctypes
+import io
+import os
+import re
+import stat
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from unittest import mock
+
+import libarchive
+from libarchive import ffi
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests/scenario"))
+
+import tar_rules_extended
+import tar_rules_headers
+import tar_rules_sparse
+import tar_rules_trees
+from containerd_answers import removed, tree_below
+from layer_rules import condensed, recorded
+
+from thinsim.scenario.image import InvalidImageError, unpack, unpack_layer
+from thinsim.scenario.image.tarstream import Kind, TarEntry
+
+PAGE = Path(__file__).parent.parent / "docs/images.md"
+GROUPS = {
+    "formats and prefixes": tar_rules_headers.FORMATS,
+    "numbers": tar_rules_headers.NUMBERS,
+    "owners": tar_rules_headers.OWNERS,
+    "checksums": tar_rules_headers.CHECKSUMS,
+    "types": tar_rules_headers.TYPES,
+    "ends": tar_rules_headers.ENDS,
+    "pax records": tar_rules_extended.RECORDS,
+    "lengths of pax records": tar_rules_extended.LENGTHS,
+    "extended headers and long names": tar_rules_extended.ORDERS,
+    "sparse files": tar_rules_sparse.RULES,
+    "names and depth": tar_rules_trees.NAMES,
+    "links": tar_rules_trees.LINKS,
+}
+LEFT_OUT = ("path of 5000 bytes", "path of 70000 bytes")
+"""Rules of paths that the programs make, step by step, deeper than any path leads."""
+
+
+class RefusedError(Exception):
+    """A reader refuses an archive."""
+
+
+class LibarchiveReader:
+    """Stands in for TarReader: the entries as libarchive reads them, unpacked by thinsim's own code."""
+
+    def __init__(self, stream: io.BytesIO, label: str) -> None:
+        self._data = stream.read()
+        self._blocks: Iterator[bytes] = iter(())
+
+    def __iter__(self) -> Iterator[TarEntry]:
+        try:
+            with libarchive.memory_reader(self._data, format_name="tar") as archive:
+                for entry in archive:
+                    self._blocks = entry.get_blocks()
+                    yield _converted(entry)
+        except libarchive.ArchiveError as error:
+            raise RefusedError(str(error)) from None
+
+    def read(self) -> bytes:
+        """Return the next piece of data."""
+        try:
+            return next(self._blocks, b"")
+        except libarchive.ArchiveError as error:
+            raise RefusedError(str(error)) from None
+
+
+def _converted(entry: "libarchive.ArchiveEntry") -> TarEntry:
+    pointer = entry._entry_p
+    pathname, link = ffi.entry_pathname(pointer) or b"", ffi.entry_hardlink(pointer)
+    target = link or ffi.entry_symlink(pointer) or b""
+    kinds = {
+        stat.S_IFREG: Kind.FILE,
+        stat.S_IFLNK: Kind.SYMLINK,
+        stat.S_IFCHR: Kind.CHARACTER_DEVICE,
+        stat.S_IFBLK: Kind.BLOCK_DEVICE,
+        stat.S_IFDIR: Kind.DIRECTORY,
+        stat.S_IFIFO: Kind.FIFO,
+    }
+    xattrs = {}
+    library = ffi.libarchive
+    library.archive_entry_xattr_reset(ctypes.c_void_p(pointer))
+    name, value, size = ctypes.c_char_p(), ctypes.c_void_p(), ctypes.c_size_t()
+    while (
+        library.archive_entry_xattr_next(
+            ctypes.c_void_p(pointer), ctypes.byref(name), ctypes.byref(value), ctypes.byref(size)
+        )
+        == 0
+    ):
+        xattrs[os.fsdecode(name.value or b"")] = (
+            ctypes.string_at(value.value, size.value) if value.value else b""
+        )
+    accessed = None
+    if library.archive_entry_atime_is_set(ctypes.c_void_p(pointer)):
+        accessed = ffi.entry_atime(pointer) * 10**9 + ffi.entry_atime_nsec(pointer)
+    return TarEntry(
+        name=os.fsdecode(pathname),
+        kind=Kind.HARD_LINK if link else kinds.get(entry.filetype, Kind.OTHER),
+        flag="?",
+        mode=entry.mode & 0o7777,
+        uid=entry.uid,
+        gid=entry.gid,
+        size=entry.size or 0,
+        modified=ffi.entry_mtime(pointer) * 10**9 + ffi.entry_mtime_nsec(pointer),
+        accessed=accessed,
+        link_target=os.fsdecode(target),
+        device=(entry.rdevmajor, entry.rdevminor),
+        xattrs=xattrs,
+    )
+
+
+def by_thinsim(tar: bytes, root: Path) -> None:
+    """Unpack with the reader of our own."""
+    try:
+        unpack_layer(io.BytesIO(tar), root)
+    except InvalidImageError as error:
+        raise RefusedError(str(error)) from None
+
+
+def by_libarchive(tar: bytes, root: Path) -> None:
+    """Unpack with libarchive's reader in the place of our own."""
+    with mock.patch.object(unpack, "TarReader", LibarchiveReader):
+        try:
+            by_thinsim(tar, root)
+        except (OSError, ValueError, TypeError, UnicodeError) as error:
+            raise RefusedError(str(error)) from None
+
+
+def by_tarfile(tar: bytes, root: Path) -> None:
+    """Unpack with Python's tarfile."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(tar), mode="r:", errorlevel=2) as archive:
+            archive.extractall(root, numeric_owner=True, filter="fully_trusted")
+    except Exception as error:
+        raise RefusedError(repr(error)) from None
+
+
+def by_program(*words: str) -> Callable[[bytes, Path], None]:
+    """Return what unpacks with a program."""
+
+    def unpack_with(tar: bytes, root: Path) -> None:
+        done = subprocess.run(
+            [*words, "-f", "-", "-C", str(root)], input=tar, capture_output=True, check=False
+        )
+        if done.returncode:
+            raise RefusedError(done.stderr.decode(errors="replace"))
+
+    return unpack_with
+
+
+READERS = {
+    "thinsim": by_thinsim,
+    "libarchive-c": by_libarchive,
+    "bsdtar": by_program("bsdtar", "-xp", "--numeric-owner", "--xattrs"),
+    "GNU tar": by_program("tar", "-xp", "--numeric-owner", "--xattrs", "--xattrs-include=*"),
+    "Python's tarfile": by_tarfile,
+}
+
+
+def answer(read: Callable[[bytes, Path], None], tar: bytes) -> object:
+    """Return what *read* makes of *tar*, in the form that is recorded, without times of access."""
+    with removed(Path(tempfile.mkdtemp(prefix="thinsim-readers-"))) as root:
+        try:
+            read(tar, root)
+        except RefusedError:
+            return "refused"
+        return without_access(condensed(tree_below(root)))
+
+
+def without_access(answer: object) -> object:
+    """Return *answer* without times of access, which programs do not set."""
+    if isinstance(answer, dict):
+        return {name: re.sub(r" read [0-9a-z.]+", "", text) for name, text in answer.items()}
+    return answer
+
+
+def table() -> str:
+    """Return the table: of each group how many answers are containerd's, and what became of the others."""
+    answers = recorded()
+    right = {(reader, group): 0 for reader in READERS for group in GROUPS}
+    refused, silent = dict.fromkeys(READERS, 0), dict.fromkeys(READERS, 0)
+    for group, rules in GROUPS.items():
+        for name, tars in rules.items():
+            if len(tars) > 1 or name in LEFT_OUT:
+                continue
+            expected = without_access(answers[name])
+            for reader, read in READERS.items():
+                found = answer(read, tars[0])
+                if found == expected:
+                    right[reader, group] += 1
+                elif found == "refused":
+                    refused[reader] += 1
+                else:
+                    silent[reader] += 1
+    lines = [f"| rules | how many | {' | '.join(READERS)} |", f"|---|{'---:|' * (len(READERS) + 1)}"]
+
+    def row(text: str, count: int | str, values: list[int]) -> None:
+        lines.append(f"| {text} | {count} | {' | '.join(map(str, values))} |")
+
+    sizes = {
+        group: sum(len(tars) == 1 and name not in LEFT_OUT for name, tars in rules.items())
+        for group, rules in GROUPS.items()
+    }
+    for group, size in sizes.items():
+        row(group, size, [right[reader, group] for reader in READERS])
+    total = sum(sizes.values())
+    row("all", total, [sum(right[reader, group] for group in GROUPS) for reader in READERS])
+    row("refused though containerd unpacks it", "", [refused[reader] for reader in READERS])
+    row(
+        "unpacked, without an error, otherwise than by containerd", "", [silent[reader] for reader in READERS]
+    )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    text = PAGE.read_text()
+    before, _, rest = text.partition("<!-- readers -->\n")
+    _, _, after = rest.partition("<!-- end of readers -->\n")
+    PAGE.write_text(f"{before}<!-- readers -->\n{table()}\n<!-- end of readers -->\n{after}")
