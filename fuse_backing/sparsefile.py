@@ -1,9 +1,10 @@
 """One sparse file of the host: its size, what is allocated, and what a punch gave back.
 
 What was freed is measured, not assumed: what the host held before, less what it still holds after, by the
-accounting of its file system (``accounting``). So that no measurement sees half of another change, the caller makes changes of one file one at a time. A
-write into a range while it is being punched is a race of whoever does both: the write may land before or
-after the hole, and one that lands in between makes the measurement smaller.
+accounting of its file system (``accounting``). So that no measurement sees half of another change, the caller
+makes changes of one file one at a time. A write into a range while it is being punched is a race of whoever
+does both: the write may land before or after the hole, and one that lands in between makes the measurement
+smaller.
 """
 
 import os
@@ -29,8 +30,8 @@ class Change:
     allocated: int
     """Allocated in the range before."""
     freed: int
-    """Given back to the host: what it held for the range before and holds no longer. 0 where the host could not
-    say what it holds after."""
+    """Given back to the host: what it held for the range before and holds no longer. 0 where the host could
+    not say what it holds after."""
     errno: int
     """0, or why the host refused."""
     duration: float
@@ -55,6 +56,10 @@ class SparseFile:
     def allocated_ranges(self, offset: int, length: int) -> list[Range]:
         """Return what is allocated: see ``fuse_backing.allocation``."""
         return allocated_ranges(self.fd, offset, length)
+
+    def allocated_in(self, offset: int, length: int) -> int:
+        """Return how many bytes of the range are allocated, by the host's accounting. Raises OSError."""
+        return self._accounting.measure(self.fd, offset, length).allocated
 
     def punch(self, offset: int, length: int) -> Change:
         """Deallocate the range; reading it gives zeroes. The size stays."""

@@ -3,7 +3,7 @@
 ====================  ========================  ============================================================
 command               arguments                 result
 ====================  ========================  ============================================================
-``ping``                                        ``pid``, ``directory``, ``mountpoint``, ``started``
+``ping``                                        ``ServerInfo``
 ``totals``                                      ``Totals``
 ``totals_by_file``                              an object of ``Totals``, by file name
 ``counters``                                    ``data_requests``, ``served_natively``
@@ -59,6 +59,14 @@ class ServerInfo:
     """Why it does not."""
     io_flusher: bool = False
     """Whether its memory allocation never waits for writeback (PR_SET_IO_FLUSHER, needs CAP_SYS_RESOURCE)."""
+    host: str = ""
+    """The kind of file system that the directory is on, as ``ext4`` or ``btrfs``."""
+    host_unit: int = 0
+    """The least that a write makes it allocate, bytes."""
+    host_remark: str = ""
+    """What users must know of how it accounts for space, in a sentence; or empty."""
+    freed_is_measured: bool = True
+    """Whether freed bytes are measured; if not, they are estimated from what the files map."""
 
     @classmethod
     def from_json(cls, value: dict[str, object]) -> Self:

@@ -1,10 +1,11 @@
 """btrfs: a data extent on disk is freed as a whole, once no part of it is in use any more.
 
-A file's items name extents of up to 128 MiB, each by its place and size on disk, compressed or not, and the part
-of it that they use (struct btrfs_file_extent_item, Documentation/ctree). A punch drops or cuts items. What it
-frees are the extents that the file used before and that no item of it names after, unless another file or a
-snapshot has them too (FIEMAP says that there is another place, BTRFS_IOC_LOGICAL_INO_V2 says whose). Data that is written back later gets its extent only then, so the
-file is written back first. What lies inline among the metadata is no extent: it counts as nothing.
+A file's items name extents of up to 128 MiB, each by its place and size on disk, compressed or not, and the
+part of it that they use (struct btrfs_file_extent_item in include/uapi/linux/btrfs_tree.h). A punch drops or
+cuts items. What it frees are the extents that the file used before and that no item of it names after, unless
+another file or a snapshot has them too (FIEMAP says that there is another place,
+BTRFS_IOC_LOGICAL_INO_V2 says whose). Data that is written back later gets its extent only then, so the file is
+written back first. What lies inline among the metadata is no extent: it counts as nothing.
 """
 
 import ctypes
@@ -24,7 +25,9 @@ _KEY = struct.Struct("=7Q4L4QQ")  # struct btrfs_ioctl_search_args_v2 up to its 
 _HEADER = struct.Struct("=QQQLL")  # struct btrfs_ioctl_search_header: transid, objectid, offset, type, len
 _ITEM = struct.Struct("<QQBBHBQQQQ")  # struct btrfs_file_extent_item
 _LOGICAL_INO_V2 = 0xC038943B
-_LOGICAL_INO = struct.Struct("=QQ3QQQ")  # struct btrfs_ioctl_logical_ino_args: logical, size, flags, a pointer
+_LOGICAL_INO = struct.Struct(
+    "=QQ3QQQ"
+)  # struct btrfs_ioctl_logical_ino_args: logical, size, flags, a pointer
 _IGNORE_OFFSET = 1  # places that use any part of the extent
 _PLACES = struct.Struct("=LLLL")  # struct btrfs_data_container: left, missing, count and missed of its u64s
 _PLACE = struct.Struct("=QQQ")  # inode, offset, root
@@ -161,9 +164,7 @@ def _own_items(fd: int, before: list[MappedExtent], start: int, end: int) -> lis
 def _only_ours(fd: int, extent: int) -> bool:
     """Tell whether all that use the extent are places of this very file."""
     buffer = ctypes.create_string_buffer(_ROOM)
-    request = bytearray(
-        _LOGICAL_INO.pack(extent, _ROOM, 0, 0, 0, _IGNORE_OFFSET, ctypes.addressof(buffer))
-    )
+    request = bytearray(_LOGICAL_INO.pack(extent, _ROOM, 0, 0, 0, _IGNORE_OFFSET, ctypes.addressof(buffer)))
     fcntl.ioctl(fd, _LOGICAL_INO_V2, request, True)
     _, _, count, missed = _PLACES.unpack_from(buffer)
     us = os.fstat(fd).st_ino, _subvolume(fd)

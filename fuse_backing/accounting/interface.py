@@ -44,7 +44,7 @@ class HostAccounting(Protocol):
 
     @property
     def sees_preallocation(self) -> bool:
-        """Whether space that was allocated and never written is seen. If not, a store must not allocate any."""
+        """Whether allocated space that was never written is seen. If not, a store must not allocate."""
 
     @property
     def remark(self) -> str:

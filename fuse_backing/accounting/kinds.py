@@ -68,7 +68,8 @@ def _ext4(fd: int) -> HostAccounting:
     if unit == block:
         return _checked(fd, MappedAccounting("ext4", block))
     remark = (
-        f"ext4 allocates and frees clusters of {unit} bytes (bigalloc): freed bytes are those of whole clusters"
+        f"ext4 allocates and frees clusters of {unit} bytes (bigalloc): freed bytes are those of whole "
+        "clusters"
     )
     return _checked(fd, MappedAccounting("ext4 with bigalloc", unit, remark=remark, maps_what_it_holds=False))
 
@@ -101,7 +102,8 @@ def _tmpfs(fd: int) -> HostAccounting:
     if unit == os.fstatvfs(fd).f_frsize:
         return _checked(fd, ShmemAccounting("tmpfs", unit))
     remark = (
-        f"tmpfs allocates huge pages of {unit} bytes and frees pages of 4096: a file holds more than was written"
+        f"tmpfs allocates huge pages of {unit} bytes and frees pages of 4096: a file holds more than was "
+        "written"
     )
     return _checked(fd, ShmemAccounting("tmpfs with huge pages", unit, remark))
 
@@ -110,8 +112,8 @@ def _overlay(fd: int) -> HostAccounting:
     block, name = os.fstatvfs(fd).f_frsize, "overlayfs"
     if os.fstatvfs(fd).f_files == 0:  # btrfs has no number of inodes; nor has bcachefs
         raise UnmeasuredHostError(
-            "overlayfs hides how the file system below it, btrfs by its looks, frees extents; use a directory "
-            "on that file system itself"
+            "overlayfs hides how the file system below it, btrfs by its looks, frees extents; use a "
+            "directory on that file system itself"
         )
     if not has_fiemap(fd):
         return _by_seek(fd, name)
@@ -163,9 +165,19 @@ _KINDS: dict[int, Callable[[int], HostAccounting]] = {
     _FUSE: _fuse,
 }
 _NAMES = {
-    **{_EXT4: "ext4", _XFS: "xfs", _BTRFS: "btrfs", _TMPFS: "tmpfs", _OVERLAYFS: "overlayfs", _FUSE: "fuse"},
-    **{0xCA451A4E: "bcachefs", 0x2FC12FC1: "zfs", 0x6969: "nfs", 0xFF534D42: "cifs", 0xFE534D42: "smb"},
-    **{0xF2F52010: "f2fs", 0x01021997: "9p"},
+    _EXT4: "ext4",
+    _XFS: "xfs",
+    _BTRFS: "btrfs",
+    _TMPFS: "tmpfs",
+    _OVERLAYFS: "overlayfs",
+    _FUSE: "fuse",
+    0xCA451A4E: "bcachefs",
+    0x2FC12FC1: "zfs",
+    0x6969: "nfs",
+    0xFF534D42: "cifs",
+    0xFE534D42: "smb",
+    0xF2F52010: "f2fs",
+    0x01021997: "9p",
 }
 _HIDING = frozenset({0xCA451A4E, 0x2FC12FC1, 0x6969, 0xFF534D42, 0xFE534D42})
 """They free later, elsewhere, or in units of their own, and say nothing of it."""
@@ -196,8 +208,8 @@ def _checked(fd: int, accounting: HostAccounting, *, write_back: bool = False) -
         freed, given_back = measurement.freed(), before - _blocks_of(fd, write_back)
         if freed != given_back:
             raise UnmeasuredHostError(
-                f"{accounting.kind}: a trial hole punch of {length} bytes freed {freed} bytes by the file's map "
-                f"and {given_back} by its count of blocks; use a directory on ext4, xfs, btrfs or tmpfs"
+                f"{accounting.kind}: a trial hole punch of {length} bytes freed {freed} bytes by the file's "
+                f"map and {given_back} by its count of blocks; use a directory on ext4, xfs, btrfs or tmpfs"
             )
     os.ftruncate(fd, 0)
     return accounting

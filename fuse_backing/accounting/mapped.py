@@ -1,4 +1,4 @@
-"""Hosts that hold what a file maps, in whole units: a block of most file systems, a cluster of ext4's bigalloc.
+"""Hosts that hold what a file maps, in whole units: blocks of most file systems, clusters of ext4's bigalloc.
 
 A cluster stays allocated while any block of it is mapped (fs/ext4/extents.c, ext4_remove_blocks), and lies at
 a multiple of its size in the file as on the disk. So the units that hold a mapped byte are what is held.
@@ -13,7 +13,7 @@ from fuse_backing.allocation import MappedExtent, Range, mapped_extents, merged,
 
 @dataclass(frozen=True, slots=True)
 class MappedAccounting:
-    """Accounts by the file's map alone, FIEMAP or SEEK_DATA. A unit shared with another file is never freed."""
+    """Accounts by the file's map, FIEMAP or SEEK_DATA. A unit shared with another file is never freed."""
 
     kind: str
     unit: int

@@ -122,5 +122,3 @@ def _pages(fd: int, start: int, end: int) -> int:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return int(counts.nr_cache + counts.nr_evicted)
-
-

@@ -14,7 +14,9 @@ from fuse_backing.accounting.mapped import MappedAccounting, MappedMeasurement
 from fuse_backing.allocation import Range, merged
 
 _FS_IOC_GETFSMAP = 0xC0C0583B
-_HEAD = struct.Struct("=IIII6Q")  # struct fsmap_head: iflags, oflags, count, entries, reserved; two keys follow
+_HEAD = struct.Struct(
+    "=IIII6Q"
+)  # struct fsmap_head: iflags, oflags, count, entries, reserved; two keys follow
 _RECORD = struct.Struct("=IIQQQQ3Q")  # struct fsmap: device, flags, physical, owner, offset, length, reserved
 _COUNT = 64
 _SPECIAL_OWNER = 0x10  # FMR_OF_SPECIAL_OWNER
@@ -73,9 +75,7 @@ def _free_bytes(fd: int, start: int, end: int) -> int:
             raise
         entries = _HEAD.unpack_from(buffer)[3]
         records = list(
-            _RECORD.iter_unpack(
-                memoryview(buffer)[_HEAD.size + 2 * _RECORD.size :][: entries * _RECORD.size]
-            )
+            _RECORD.iter_unpack(memoryview(buffer)[_HEAD.size + 2 * _RECORD.size :][: entries * _RECORD.size])
         )
         for _, flags, physical, owner, _, length, *_ in records:
             low, high = max(physical, position), min(physical + length, end)

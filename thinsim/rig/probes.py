@@ -11,6 +11,7 @@ from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fa
 from thinsim.dm.standing.places import kernel_has_device_mapper
 from thinsim.errors import EnvironmentLacksError
 from thinsim.rig.findings import Finding
+from thinsim.rig.host_file import host_accounting
 from thinsim.vm.kernels import MODULES, has_thin_pool
 
 
@@ -143,7 +144,13 @@ def _punch(directory: Path) -> Finding:
             "name a directory on ext4, xfs, btrfs or tmpfs: --dir",
             _WITH_FILES,
         )
-    return Finding(name, True, "works", needed_by=_WITH_FILES)
+    try:
+        accounting = host_accounting(directory)
+    except EnvironmentLacksError as error:
+        why, _, fix = str(error).removeprefix(f"{directory}: ").rpartition("; ")
+        return Finding(name, False, why or fix, fix, _WITH_FILES)
+    detail = f"works on {accounting.kind}" + (f": {accounting.remark}" if accounting.remark else "")
+    return Finding(name, True, detail, needed_by=_WITH_FILES)
 
 
 def _device_mapper() -> Finding:
