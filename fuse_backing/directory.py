@@ -93,7 +93,7 @@ def host_accounting(directory_fd: int, path: Path, *, allow_estimate: bool = Fal
     except UnmeasuredHostError as error:
         if allow_estimate:
             return estimate_of(fd)
-        raise UnfitDirectoryError(f"{path}: {error}") from error
+        raise UnfitDirectoryError(f"{path}: {error}, or --allow-estimate") from error
     except OSError as error:
         raise UnfitDirectoryError(
             f"{path}: a trial of the host's accounting failed: {error.strerror}"

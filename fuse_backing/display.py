@@ -24,12 +24,17 @@ async def show_stats(client: StoreClient, as_json: bool) -> None:
     totals, files = await client.totals(), await client.totals_by_file()
     if as_json:
         by_file = {file: each.to_json() for file, each in files.items()}
-        click.echo(json.dumps({"totals": totals.to_json(), "files": by_file}))
+        measured = (await client.ping()).freed_is_measured
+        document = {"totals": totals.to_json(), "files": by_file, "freed_is_measured": measured}
+        click.echo(json.dumps(document))
         return
     rows: list[tuple[str, ...]] = [("file", *_TITLES)]
     rows += [(_shown(file), *_cells(each)) for file, each in sorted(files.items())]
     rows.append(("all", *_cells(totals)))
     _table(rows)
+    info = await client.ping()
+    if not info.freed_is_measured:
+        click.echo(info.host_remark)
 
 
 def show_map(size: int, extents: list[Extent], as_json: bool) -> None:

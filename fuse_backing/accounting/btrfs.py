@@ -4,8 +4,8 @@ A file's items name extents of up to 128 MiB, each by its place and size on disk
 part of it that they use (struct btrfs_file_extent_item in include/uapi/linux/btrfs_tree.h). A punch drops or
 cuts items. What it frees are the extents that the file used before and that no item of it names after, unless
 another file or a snapshot has them too (FIEMAP says that there is another place,
-BTRFS_IOC_LOGICAL_INO_V2 says whose). Data that is written back later gets its extent only then, so the file is
-written back first. What lies inline among the metadata is no extent: it counts as nothing.
+BTRFS_IOC_LOGICAL_INO_V2 says whose). Data that is written back later gets its extent only then, so the file
+is written back first. What lies inline among the metadata is no extent: it counts as nothing.
 """
 
 import ctypes

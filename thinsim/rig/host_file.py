@@ -28,7 +28,7 @@ def host_accounting(directory: Path) -> HostAccounting:
     try:
         return backing_directory.host_accounting(fd, directory)
     except UnfitDirectoryError as error:
-        raise EnvironmentLacksError(f"{error} (--dir)") from error
+        raise EnvironmentLacksError(str(error).replace("or --allow-estimate", "name it with --dir")) from error
     finally:
         os.close(fd)
 
