@@ -62,7 +62,7 @@ class HostFileSystem:
     @property
     def unit(self) -> int:
         """The least that it allocates."""
-        return 65536 if "64 KiB" in self.kind or "clusters" == self.kind[-8:] else 4096
+        return 65536 if "64 KiB" in self.kind or self.kind[-8:] == "clusters" else 4096
 
     def used(self) -> int:
         """Bytes of data in use by its own account, once all is written back and it has come to rest."""

@@ -1,4 +1,4 @@
-"""The ledger against what the host file system itself says is in use, on every kind that this machine can make."""
+"""The ledger against what the host file system itself says is in use, on every kind that can be made here."""
 
 import fcntl
 import os
@@ -70,7 +70,7 @@ class Punched:
     def punch(self, offset: int, length: int) -> None:
         assert host_fallocate(self.fd, PUNCH, offset, length) == 0
 
-    def freed_by(self, act: Callable[[], None], grown: int = 0) -> int:
+    def freed_by(self, act: Callable[[], object], grown: int = 0) -> int:
         """Do *act*, which makes the host allocate *grown* bytes; return what the ledger says was freed."""
         used, freed = self._host.used(), self._store.totals().freed
         act()
@@ -139,6 +139,7 @@ def test_the_ledger_says_what_the_host_says(host: HostFileSystem, punched: Calla
 
 
 @on(*SERVED)
+@served_by_server
 def test_preallocated_space_is_freed_by_a_punch_or_not_to_be_had(
     host: HostFileSystem, punched: Callable[..., Punched]
 ) -> None:
@@ -155,6 +156,7 @@ def test_preallocated_space_is_freed_by_a_punch_or_not_to_be_had(
 
 
 @on(*SERVED)
+@served_by_server
 def test_a_truncation_is_in_the_ledger_with_what_it_freed(
     host: HostFileSystem, fitting_store: Store, punched: Callable[..., Punched]
 ) -> None:
@@ -176,6 +178,7 @@ def test_a_truncation_is_in_the_ledger_with_what_it_freed(
 
 
 @on(*CLONING)
+@served_by_server
 def test_a_punch_of_what_another_file_has_too_frees_nothing(
     host: HostFileSystem, fitting_store: Store, punched: Callable[..., Punched]
 ) -> None:
@@ -190,6 +193,7 @@ def test_a_punch_of_what_another_file_has_too_frees_nothing(
 
 
 @on(*CLONING)
+@served_by_server
 @pytest.mark.parametrize("at_once", [True, False], ids=["one punch", "two punches"])
 def test_what_two_places_of_one_file_share_is_freed_with_the_last(
     punched: Callable[..., Punched], at_once: bool
@@ -209,6 +213,7 @@ def test_what_two_places_of_one_file_share_is_freed_with_the_last(
 
 
 @on("btrfs", "btrfs compressed", "btrfs nodatacow")
+@served_by_server
 def test_a_punch_of_what_a_snapshot_has_too_frees_nothing(
     host: HostFileSystem, make_store: MakeStore
 ) -> None:
@@ -279,6 +284,7 @@ def test_ext4_with_clusters_frees_nothing_of_a_cluster_of_which_a_block_is_left(
 
 
 @on("xfs with reflink")
+@served_by_server
 def test_room_that_xfs_allocates_ahead_is_freed_with_the_file(punched: Callable[..., Punched]) -> None:
     file = punched("file", map_room=False)
     subprocess.run(

@@ -28,7 +28,8 @@ def host_accounting(directory: Path) -> HostAccounting:
     try:
         return backing_directory.host_accounting(fd, directory)
     except UnfitDirectoryError as error:
-        raise EnvironmentLacksError(str(error).replace("or --allow-estimate", "name it with --dir")) from error
+        text = str(error).replace("or --allow-estimate", "name it with --dir")
+        raise EnvironmentLacksError(text) from error
     finally:
         os.close(fd)
 
