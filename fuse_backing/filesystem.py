@@ -227,7 +227,7 @@ class BackingFileSystem(FlatDirectory):
         length: int,
     ) -> None:
         file, began = SparseFile(fh, self._accounting), time.time()
-        if length <= INLINE_LIMIT:
+        if length <= INLINE_LIMIT and not self._accounting.writes_back:
             change = _changed(file, strike, mode, offset, length)
         else:
             change = await trio.to_thread.run_sync(_changed, file, strike, mode, offset, length)

@@ -12,6 +12,7 @@ import ctypes
 import fcntl
 import os
 import struct
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -70,6 +71,7 @@ class BtrfsAccounting:
     native: bool = False
     sees_preallocation: bool = True
     maps_what_it_holds: bool = False
+    writes_back: bool = True
 
     def measure(self, fd: int, offset: int, length: int) -> Measurement:
         """Write the file back and read the items of the range."""
@@ -148,11 +150,12 @@ def _own_items(fd: int, before: list[MappedExtent], start: int, end: int) -> lis
     # An extent of FIEMAP begins where an item does, maybe before the range, and covers whole items.
     found = items(fd, min(extent.whole_start for extent in before), end)
     touching = [item for item in found if item.end > start]
-    shared = [(extent.start, extent.end) for extent in before if extent.shared]
+    shared = merged((extent.start, extent.end) for extent in before if extent.shared)
     ours: dict[int, bool] = {}
     own = []
     for item in touching:
-        if any(item.start < shared_end and item.end > shared_start for shared_start, shared_end in shared):
+        nearest = bisect_left(shared, (item.end, 0)) - 1  # the last that begins before the item's end
+        if nearest >= 0 and shared[nearest][1] > item.start:
             if item.extent not in ours:
                 ours[item.extent] = _only_ours(fd, item.extent)
             if not ours[item.extent]:

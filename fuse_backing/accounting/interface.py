@@ -47,6 +47,10 @@ class HostAccounting(Protocol):
         """Whether allocated space that was never written is seen. If not, a store must not allocate."""
 
     @property
+    def writes_back(self) -> bool:
+        """Whether measuring writes the file back first, which can take long."""
+
+    @property
     def remark(self) -> str:
         """What users must know of this host, in a sentence; empty where there is nothing to know."""
 

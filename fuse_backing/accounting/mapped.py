@@ -22,11 +22,15 @@ class MappedAccounting:
     remark: str = ""
     native: bool = True
     maps_what_it_holds: bool = True
+    writes_back: bool = False
 
     def measure(self, fd: int, offset: int, length: int) -> Measurement:
         """Read the map of the units around the range."""
         start, end = around(self.unit, offset, length)
         before = in_blocks(mapped_extents(fd, start, end - start))
+        if any(extent.shared for extent in before):
+            # What was written over a shared extent and not written back has its own place only then.
+            before = in_blocks(mapped_extents(fd, start, end - start, sync=True))
         return MappedMeasurement(self, fd, start, end, allocated_in(before, offset, length), before)
 
     def held(self, fd: int) -> list[Range]:

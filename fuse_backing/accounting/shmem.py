@@ -48,6 +48,7 @@ class ShmemAccounting:
     exact: bool = True
     native: bool = False
     sees_preallocation: bool = True
+    writes_back: bool = False
 
     @property
     def maps_what_it_holds(self) -> bool:

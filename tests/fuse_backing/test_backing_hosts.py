@@ -194,6 +194,25 @@ def test_a_punch_of_what_another_file_has_too_frees_nothing(
 
 @on(*CLONING)
 @served_by_server
+def test_what_was_written_over_a_clone_and_not_written_back_is_the_files_own(
+    host: HostFileSystem, fitting_store: Store, punched: Callable[..., Punched]
+) -> None:
+    file = punched("file", map_room=False)
+    file.write(0, os.urandom(8 * MIB))
+    os.fsync(file.fd)
+    with (host.directory / "clone").open("wb") as clone, file.host_file.open("rb") as source:
+        fcntl.ioctl(clone, 0x40049409, source.fileno())  # FICLONE
+        os.fsync(clone.fileno())
+
+    def write_and_punch() -> None:
+        file.write(MIB, os.urandom(MIB))
+        file.punch(0, 4 * MIB)
+
+    assert file.freed_by(write_and_punch, grown=MIB) == MIB
+
+
+@on(*CLONING)
+@served_by_server
 @pytest.mark.parametrize("at_once", [True, False], ids=["one punch", "two punches"])
 def test_what_two_places_of_one_file_share_is_freed_with_the_last(
     punched: Callable[..., Punched], at_once: bool

@@ -125,7 +125,9 @@ def _leaked_before(samples: Iterable[StepSample], phase: str) -> int:
 def _leaks(column: Column) -> RenderableType:
     title = f"{column.name}: {format_size(column.leaked)} leaked ({column.leaked} bytes)"
     if not column.leaks:
-        return Text(f"{title}: every block that the pool freed went back to the host", style="bold")
+        kept = column.samples[-1].host_kept if column.samples else 0
+        went = "was punched out of the host's file" if kept else "went back to the host"
+        return Text(f"{title}: every block that the pool freed {went}", style="bold")
     table = Table(title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("snapshot")
     table.add_column("thin id", justify="right")
