@@ -77,8 +77,8 @@ class BtrfsAccounting:
         """Write the file back and read the items of the range."""
         start, end = around(self.unit, offset, length)
         before = in_blocks(mapped_extents(fd, start, end - start, sync=True))
-        own = _own_items(fd, before, start, end)
-        return _BtrfsMeasurement(fd, allocated_in(before, offset, length), own)
+        own, cloned = _own_items(fd, before, start, end)
+        return _BtrfsMeasurement(fd, allocated_in(before, offset, length), own, cloned)
 
     def held(self, fd: int) -> list[Range]:
         """Return the extents that the file uses any part of, by their place in the file system."""
@@ -99,6 +99,8 @@ class _BtrfsMeasurement:
     fd: int
     allocated: int
     own: list[Item]
+    cloned: set[int]
+    """Extents of these that more than one place of the file has, by a clone."""
 
     def freed(self) -> int:
         if not self.own:
@@ -106,13 +108,13 @@ class _BtrfsMeasurement:
         # Zeroing a part of a block writes that block anew; the old extent goes when that is written back.
         _write_back(self.fd)
         sizes = {item.extent: item.size for item in self.own}
-        # Most times what is left of an extent lies near; a clone within the file can be anywhere.
-        near = min(item.first for item in self.own), max(item.last for item in self.own)
-        for start, end in (near, (0, EVERYTHING)):
-            for item in items(self.fd, max(start, 0), end):
+        # What is left of an extent lies near, where it was written; only a clone can be anywhere.
+        near = max(0, min(item.first for item in self.own)), max(item.last for item in self.own)
+        for item in items(self.fd, *near):
+            sizes.pop(item.extent, None)
+        if not sizes.keys().isdisjoint(self.cloned):
+            for item in items(self.fd, 0, EVERYTHING):
                 sizes.pop(item.extent, None)
-            if not sizes:
-                return 0
         return sum(sizes.values())
 
 
@@ -143,10 +145,13 @@ def items(fd: int, start: int, end: int) -> Iterator[Item]:
         position = offset + 1
 
 
-def _own_items(fd: int, before: list[MappedExtent], start: int, end: int) -> list[Item]:
-    """Return the items that touch the range and whose extents nobody else has."""
+def _own_items(fd: int, before: list[MappedExtent], start: int, end: int) -> tuple[list[Item], set[int]]:
+    """Return the items that touch the range and whose extents nobody else has; and which are cloned within.
+
+    FIEMAP calls an extent shared if more than one write or clone has it (fs/btrfs/backref.c, share_check).
+    """
     if not before:
-        return []
+        return [], set()
     # An extent of FIEMAP begins where an item does, maybe before the range, and covers whole items.
     found = items(fd, min(extent.whole_start for extent in before), end)
     touching = [item for item in found if item.end > start]
@@ -161,7 +166,7 @@ def _own_items(fd: int, before: list[MappedExtent], start: int, end: int) -> lis
             if not ours[item.extent]:
                 continue
         own.append(item)
-    return own
+    return own, {extent for extent, only in ours.items() if only}
 
 
 def _only_ours(fd: int, extent: int) -> bool:
