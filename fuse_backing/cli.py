@@ -192,7 +192,7 @@ def stats(mountpoint: Path | None, control: Path | None, as_json: bool) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def events(mountpoint: Path | None, control: Path | None, follow: bool, since: int, as_json: bool) -> None:
-    """List the hole punches and zero ranges."""
+    """List the hole punches, zero ranges and truncations."""
     from fuse_backing import display  # noqa: PLC0415
 
     client = StoreClient(_socket(mountpoint, control))

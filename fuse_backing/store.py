@@ -23,7 +23,7 @@ import errno
 import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -70,8 +70,13 @@ class ServerInfo:
 
     @classmethod
     def from_json(cls, value: dict[str, object]) -> Self:
-        """Read what ``ping`` answers. Raises KeyError."""
-        return cls(**{field.name: value[field.name] for field in fields(cls)})  # type: ignore[arg-type]
+        """Read what ``ping`` answers; an older server may leave out what has a default. Raises KeyError."""
+        given = {
+            field.name: value[field.name]
+            for field in fields(cls)
+            if field.name in value or field.default is MISSING
+        }
+        return cls(**given)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,11 +110,7 @@ def _tmpfs(fd: int) -> HostAccounting:
 
 def _overlay(fd: int) -> HostAccounting:
     block, name = os.fstatvfs(fd).f_frsize, "overlayfs"
-    if os.fstatvfs(fd).f_files == 0:  # btrfs has no number of inodes; nor has bcachefs
-        raise UnmeasuredHostError(
-            "overlayfs hides how the file system below it, btrfs by its looks, frees extents; use a "
-            "directory on that file system itself"
-        )
+    _refuse_hidden(fd, name)
     if not has_fiemap(fd):
         return _by_seek(fd, name)
     unit = _unit_of_mapped(fd, block)
@@ -126,10 +122,7 @@ def _overlay(fd: int) -> HostAccounting:
 
 
 def _fuse(fd: int) -> HostAccounting:
-    if os.fstatvfs(fd).f_files == 0:
-        raise UnmeasuredHostError(
-            "FUSE hides how what is below it frees space; use a directory on ext4, xfs, btrfs or tmpfs"
-        )
+    _refuse_hidden(fd, "fuse")
     return _by_seek(fd, "fuse")
 
 
@@ -141,10 +134,23 @@ def _unknown(fd: int) -> HostAccounting:
         raise UnmeasuredHostError(
             f"{name} does not tell what a hole punch frees; use a directory on ext4, xfs, btrfs or tmpfs"
         )
+    _refuse_hidden(fd, name)
     block = os.fstatvfs(fd).f_frsize or 1
     if not has_fiemap(fd):
         return _by_seek(fd, name)
     return _checked(fd, MappedAccounting(name, _unit_of_mapped(fd, block)), write_back=True)
+
+
+def _refuse_hidden(fd: int, name: str) -> None:
+    """Refuse what passes the statfs(2) of a btrfs below on: that has no number of inodes.
+
+    Its st_blocks count what a file maps, so a trial would not tell it apart.
+    """
+    if os.fstatvfs(fd).f_files == 0:
+        raise UnmeasuredHostError(
+            f"{name} hides how the file system below it, btrfs by its looks, frees extents; use a directory "
+            "on that file system itself"
+        )
 
 
 def _by_seek(fd: int, name: str) -> HostAccounting:

@@ -14,6 +14,7 @@ from fuse_backing.allocation import Range, allocated_ranges, merged, total, with
 
 _SYS_CACHESTAT = 451
 _PAGE = mmap.PAGESIZE
+_LARGEST = 1 << 62
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -70,9 +71,8 @@ class ShmemAccounting:
         """Return the pages of the file, by their place in it."""
         found = allocated_ranges(fd, 0, EVERYTHING)
         found = merged((start // _PAGE * _PAGE, -(-end // _PAGE) * _PAGE) for start, end in found)
-        most = -(-max(os.fstat(fd).st_size, os.fstat(fd).st_blocks * 512) // _PAGE) * _PAGE
         if total(found) != _pages(fd, 0, EVERYTHING) * _PAGE:
-            holes = without([(0, max(most, 1 << 50))], found)
+            holes = without([(0, _LARGEST)], found)
             found = merged(sorted([*found, *(page for hole in holes for page in _ranges(fd, *hole))]))
         return found
 

@@ -6,6 +6,7 @@ file system itself is asked (ioctl_getfsmap(2)) which of the shared bytes are fr
 
 import errno
 import fcntl
+import os
 import struct
 from dataclasses import dataclass
 
@@ -21,8 +22,7 @@ _RECORD = struct.Struct("=IIQQQQ3Q")  # struct fsmap: device, flags, physical, o
 _COUNT = 64
 _SPECIAL_OWNER = 0x10  # FMR_OF_SPECIAL_OWNER
 _FREE = 1  # FMR_OWN_FREE
-_LAST = 0x20  # FMR_OF_LAST
-_MOST = 0xFFFFFFFF, 0xFFFFFFFF, (1 << 64) - 1
+_MOST_FLAGS, _MOST = (1 << 32) - 1, (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,37 +51,42 @@ class _SharedMeasurement:
         return self.mapped.allocated
 
     def freed(self) -> int:
-        free = sum(_free_bytes(self.mapped.fd, start, end) for start, end in self.shared)
+        free = sum(free_bytes(self.mapped.fd, start, end) for start, end in self.shared)
         return self.mapped.freed() + free
 
 
-def _free_bytes(fd: int, start: int, end: int) -> int:
-    """Return how many bytes of the range of the data device are free. 0 where the kernel can't say."""
-    free, position = 0, start
-    device = 0
+def free_bytes(fd: int, start: int, end: int) -> int:
+    """Return how many bytes of the range of the file's device are free. 0 where the kernel can't say."""
+    free, position, device = 0, start, _encoded(os.fstat(fd).st_dev)
     while position < end:
         buffer = bytearray(_HEAD.size + (2 + _COUNT) * _RECORD.size)
         _HEAD.pack_into(buffer, 0, 0, 0, _COUNT, 0, *[0] * 6)
-        _RECORD.pack_into(buffer, _HEAD.size, device, 0, position, 0, 0, 0, 0, 0, 0)
-        last_device, flags, most = _MOST
+        _RECORD.pack_into(buffer, _HEAD.size, device, 0, position, *[0] * 6)
         _RECORD.pack_into(
-            buffer, _HEAD.size + _RECORD.size, device or last_device, flags, end - 1, most, most, 0, 0, 0, 0
+            buffer, _HEAD.size + _RECORD.size, device, _MOST_FLAGS, end - 1, _MOST, _MOST, *[0] * 4
         )
         try:
             fcntl.ioctl(fd, _FS_IOC_GETFSMAP, buffer, True)
         except OSError as error:
             if error.errno in (errno.ENOTTY, errno.EOPNOTSUPP):
-                return free
+                return 0
             raise
-        entries = _HEAD.unpack_from(buffer)[3]
-        records = list(
-            _RECORD.iter_unpack(memoryview(buffer)[_HEAD.size + 2 * _RECORD.size :][: entries * _RECORD.size])
-        )
-        for _, flags, physical, owner, _, length, *_ in records:
-            low, high = max(physical, position), min(physical + length, end)
-            if flags & _SPECIAL_OWNER and owner == _FREE and low < high:
+        count, reached = _HEAD.unpack_from(buffer)[3], position
+        found = memoryview(buffer)[_HEAD.size + 2 * _RECORD.size :][: count * _RECORD.size]
+        for _, flags, physical, owner, _, length, *_ in _RECORD.iter_unpack(found):
+            low, high = max(physical, reached), min(physical + length, end)
+            if low >= high:
+                continue
+            if flags & _SPECIAL_OWNER and owner == _FREE:
                 free += high - low
-        if not records or records[-1][1] & _LAST:
+            reached = high
+        if count < _COUNT or reached == position:
             return free
-        position = records[-1][2] + records[-1][5]
+        position = reached
     return free
+
+
+def _encoded(device: int) -> int:
+    """Return a device number as struct fsmap has it (include/linux/kdev_t.h, new_encode_dev)."""
+    minor = os.minor(device)
+    return minor & 0xFF | os.major(device) << 8 | (minor & ~0xFF) << 12

@@ -14,6 +14,8 @@ from backing_store import DEADLINE, ROOT, Store, host_fallocate, run_command
 from host_file_systems import CLONING, KINDS, MIB, HostFileSystem, host_file_system, missing_for
 
 from fuse_backing import mounts
+from fuse_backing.accounting.xfs import free_bytes
+from fuse_backing.allocation import mapped_extents
 from fuse_backing.store import StoreClient
 
 KEEP, PUNCH, ZERO = 1, 3, 17
@@ -300,6 +302,22 @@ def test_ext4_with_clusters_frees_nothing_of_a_cluster_of_which_a_block_is_left(
     assert file.freed_by(punch_every) == 0
     assert file.freed_by(lambda: file.punch(0, 65536)) == 65536
     assert file.freed_by(lambda: file.punch(65536, MIB - 65536)) == MIB - 65536
+
+
+@on("xfs with reflink")
+def test_xfs_is_asked_for_free_space_however_many_pieces_it_is_in(host: HostFileSystem) -> None:
+    with (host.directory / "file").open("w+b", buffering=0) as file:
+        file.write(os.urandom(4 * MIB))
+        os.fsync(file)
+        [extent] = mapped_extents(file.fileno(), 0, 4 * MIB)
+        place = extent.physical, extent.physical + 4 * MIB
+        assert free_bytes(file.fileno(), *place) == 0
+        for offset in range(0, 4 * MIB, 2 * BLOCK):
+            assert host_fallocate(file.fileno(), PUNCH, offset, BLOCK) == 0
+        # XFS may have taken some of the pieces for the map of the file.
+        tree = os.fstat(file.fileno()).st_blocks * 512 - 2 * MIB
+        assert 2 * MIB - tree <= free_bytes(file.fileno(), *place) <= 2 * MIB
+        assert free_bytes(file.fileno(), place[0] + BLOCK, place[0] + 2 * BLOCK) == 0
 
 
 @on("xfs with reflink")

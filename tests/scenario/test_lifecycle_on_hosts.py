@@ -1,5 +1,6 @@
 """The scenario on host file systems that free in units of their own: the law of conservation closes there."""
 
+import io
 import json
 import random
 import subprocess
@@ -10,10 +11,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from host_file_systems import HostFileSystem, host_file_system, missing_for
+from rich.console import Console
 
 from thinsim.cli.doctor import doctor
 from thinsim.errors import EnvironmentLacksError
+from thinsim.report.environment import environment
 from thinsim.report.reproduction_json import to_json
+from thinsim.report.reproduction_table import print_to
 from thinsim.rig.host_file import freed_bytes, host_accounting, host_allocation, prepare_host_directory
 from thinsim.scenario.container_lifecycle import SETTINGS
 from thinsim.scenario.image import build_image
@@ -83,6 +87,10 @@ async def test_the_law_of_conservation_closes(host: HostFileSystem, image: Path)
     result = await reproduce(request, Silent())
     assert result.freed_bytes.startswith(WORDS[host.kind])
     assert to_json(result)["freed_bytes"] == result.freed_bytes
+    shown = io.StringIO()
+    print_to(Console(file=shown, width=200), result)
+    assert f"host freed: {result.freed_bytes}" in shown.getvalue()
+    assert environment(host.directory)["freed bytes"] == result.freed_bytes
     [run] = result.runs
     held = 0
     for sample in run.samples:
