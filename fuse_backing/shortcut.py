@@ -75,7 +75,7 @@ class Shortcut:
         Punches are served here if the C code can measure as *accounting* does.
         """
         self._active = _libfuse.has_channel()
-        self._unit = accounting.unit if accounting.native else 0
+        self._unit = accounting.freed_unit if accounting.native else 0
         if self._active:
             _libfuse.set_limit(LONGEST_PUNCH)
         self.passthrough, self.reason = self._probe(directory_fd)

@@ -1,5 +1,6 @@
 """Host file systems made for a test on loop devices of its own: what each is, and what it says is in use."""
 
+import gzip
 import os
 import shutil
 import subprocess
@@ -20,6 +21,10 @@ class Kind:
 
     make: tuple[str, ...] = ()
     options: str = ""
+    hint: str = ""
+    """An extent size hint for the directory, as xfs_io takes it."""
+    realtime: str = ""
+    """With a realtime device, whose extents are so large."""
     overlay: bool = False
     """Whether an overlay lies on it, and the directory in that."""
 
@@ -35,6 +40,8 @@ KINDS = {
     "ext4 with clusters of 1 MiB": Kind((*_EXT4, "-O", "bigalloc", "-C", "1048576")),
     "xfs": Kind((*_XFS, "-m", "reflink=0")),
     "xfs with reflink": Kind((*_XFS, "-m", "reflink=1")),
+    "xfs with an extent size hint": Kind((*_XFS, "-m", "reflink=1"), hint="1m"),
+    "xfs realtime": Kind((*_XFS, "-m", "reflink=0,rmapbt=0", "-d", "rtinherit=1"), realtime="65536"),
     "btrfs": Kind(_BTRFS),
     "btrfs compressed": Kind(_BTRFS, "compress-force=zstd"),
     "btrfs nodatacow": Kind(_BTRFS, "nodatacow"),
@@ -77,7 +84,7 @@ class HostFileSystem:
             lines = _run("btrfs", "filesystem", "df", "-b", str(self.root)).splitlines()
             [data] = [line for line in lines if line.startswith("Data")]
             return int(data.partition("used=")[2])
-        found = os.statvfs(self.root)
+        found = os.statvfs(self.directory)  # of the realtime device, if the directory is on it
         return (found.f_blocks - found.f_bfree) * found.f_frsize
 
 
@@ -86,10 +93,31 @@ def missing_for(kind: str) -> str | None:
     if os.geteuid() != 0:
         return "needs root to mount"
     made = KINDS[kind].make
+    if KINDS[kind].realtime and not _kernel_has("CONFIG_XFS_RT"):
+        return "needs a kernel with CONFIG_XFS_RT, as Debian's: thinsim vm run"
     package = {"mkfs.xfs": "xfsprogs", "mkfs.btrfs": "btrfs-progs", "mkfs.ext4": "e2fsprogs"}
     if made and shutil.which(made[0]) is None:
         return f"needs {made[0]}: apt-get install {package[made[0]]}"
     return None
+
+
+def _kernel_has(option: str) -> bool:
+    compressed, plain = Path("/proc/config.gz"), Path(f"/boot/config-{os.uname().release}")
+    if compressed.exists():
+        text = gzip.decompress(compressed.read_bytes()).decode()
+    else:
+        text = plain.read_text() if plain.exists() else ""
+    return any(line in text.splitlines() for line in (f"{option}=y", f"{option}=m"))
+
+
+def _attached(stack: ExitStack, image: Path) -> str:
+    """Make a sparse image and attach it; *stack* takes both away."""
+    with image.open("xb") as file:
+        file.truncate(_SIZE)
+    stack.callback(image.unlink)
+    device = _run("losetup", "--find", "--show", str(image)).strip()
+    stack.callback(_run, "losetup", "--detach", device)
+    return device
 
 
 @contextmanager
@@ -99,19 +127,19 @@ def host_file_system(kind: str, base: Path) -> Iterator[HostFileSystem]:
     root.mkdir()
     with ExitStack() as stack:
         if what.make:
-            image = base / "image"
-            with image.open("xb") as file:
-                file.truncate(_SIZE)
-            stack.callback(image.unlink)
-            _run(*what.make, str(image))
-            device = _run("losetup", "--find", "--show", str(image)).strip()
-            stack.callback(_run, "losetup", "--detach", device)
-            _run("mount", *(("-o", what.options) if what.options else ()), device, str(root))
+            device, options, made_with = _attached(stack, base / "image"), what.options, what.make
+            if what.realtime:
+                options = f"rtdev={_attached(stack, base / 'realtime')}"
+                made_with = (*made_with, "-r", f"{options},extsize={what.realtime}")
+            _run(*made_with, device)
+            _run("mount", *(("-o", options) if options else ()), device, str(root))
         else:
             _run("mount", "-t", "tmpfs", "-o", what.options, "thinsim-test", str(root))
         stack.callback(_run, "umount", str(root))
         directory = root / "directory"
         directory.mkdir()
+        if what.hint:
+            _run("xfs_io", "-c", f"extsize {what.hint}", str(directory))
         if what.overlay:
             upper, directory = directory, base / "merged"
             for made in (root / "work", base / "lower", directory):

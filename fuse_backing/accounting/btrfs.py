@@ -73,6 +73,11 @@ class BtrfsAccounting:
     maps_what_it_holds: bool = False
     writes_back: bool = True
 
+    @property
+    def freed_unit(self) -> int:
+        """An extent can be as small as a block."""
+        return self.unit
+
     def measure(self, fd: int, offset: int, length: int) -> Measurement:
         """Write the file back and read the items of the range."""
         start, end = around(self.unit, offset, length)

@@ -31,6 +31,10 @@ class HostAccounting(Protocol):
         """The least that a write of one byte makes the host allocate."""
 
     @property
+    def freed_unit(self) -> int:
+        """The least that it frees."""
+
+    @property
     def maps_what_it_holds(self) -> bool:
         """Whether the host holds just the bytes that the file maps: true of most file systems."""
 
@@ -40,7 +44,7 @@ class HostAccounting(Protocol):
 
     @property
     def native(self) -> bool:
-        """Whether the C code, which knows the file's map and the unit alone, measures the same."""
+        """Whether the C code, which knows the file's map and what is freed at once, measures the same."""
 
     @property
     def sees_preallocation(self) -> bool:

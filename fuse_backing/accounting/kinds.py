@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
 from fuse_backing.accounting.btrfs import BtrfsAccounting, items
-from fuse_backing.accounting.interface import HostAccounting
+from fuse_backing.accounting.interface import EVERYTHING, HostAccounting
 from fuse_backing.accounting.mapped import MappedAccounting
 from fuse_backing.accounting.shmem import ShmemAccounting, has_cachestat
 from fuse_backing.accounting.xfs import XfsAccounting
@@ -75,7 +75,15 @@ def _ext4(fd: int) -> HostAccounting:
 
 
 def _xfs(fd: int) -> HostAccounting:
-    return _checked(fd, XfsAccounting("xfs", os.fstatvfs(fd).f_frsize))
+    block = os.fstatvfs(fd).f_bsize
+    unit = _allocated_for_one(fd, block)[0]
+    if unit == block:
+        return _checked(fd, XfsAccounting("xfs", block))
+    remark = (
+        f"xfs allocates {unit} bytes at once for files here (an extent size hint, or a realtime device): a "
+        "file holds more than was written"
+    )
+    return _checked(fd, XfsAccounting("xfs", unit, remark=remark, maps_what_it_holds=False, block=block))
 
 
 def _btrfs(fd: int) -> HostAccounting:
@@ -191,12 +199,17 @@ _HIDING = frozenset({0xCA451A4E, 0x2FC12FC1, 0x6969, 0xFF534D42, 0xFE534D42})
 
 def _unit_of_mapped(fd: int, block: int) -> int:
     """Return what the host allocates for a file of one block, if that is more than it maps."""
+    held, mapped = _allocated_for_one(fd, block)
+    return held if held > mapped else block
+
+
+def _allocated_for_one(fd: int, block: int) -> tuple[int, int]:
+    """Return what st_blocks and the map say of a file for which one block was allocated, bytes."""
     fallocate(fd, 0, 0, block)
     try:
-        held, mapped = os.fstat(fd).st_blocks * 512, allocated_bytes(fd, 0, UNNAMED_SIZE)
+        return os.fstat(fd).st_blocks * 512, allocated_bytes(fd, 0, EVERYTHING)
     finally:
         os.ftruncate(fd, 0)
-    return held if held > mapped else block
 
 
 def _checked(fd: int, accounting: HostAccounting, *, write_back: bool = False) -> HostAccounting:

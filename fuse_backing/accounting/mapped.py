@@ -23,10 +23,17 @@ class MappedAccounting:
     native: bool = True
     maps_what_it_holds: bool = True
     writes_back: bool = False
+    block: int = 0
+    """The least that it frees, if that is less than the unit that it allocates."""
+
+    @property
+    def freed_unit(self) -> int:
+        """The least that it frees."""
+        return self.block or self.unit
 
     def measure(self, fd: int, offset: int, length: int) -> Measurement:
         """Read the map of the units around the range."""
-        start, end = around(self.unit, offset, length)
+        start, end = around(self.freed_unit, offset, length)
         before = in_blocks(mapped_extents(fd, start, end - start))
         if any(extent.shared for extent in before):
             # What was written over a shared extent and not written back has its own place only then.
@@ -35,7 +42,7 @@ class MappedAccounting:
 
     def held(self, fd: int) -> list[Range]:
         """Return the units of the file that hold anything, by their place in the file."""
-        return units(self.unit, in_blocks(mapped_extents(fd, 0, EVERYTHING)))
+        return units(self.freed_unit, in_blocks(mapped_extents(fd, 0, EVERYTHING)))
 
     def keep_in_place(self, directory_fd: int) -> None:
         """Do nothing: overwrites go where the data is."""
@@ -54,11 +61,11 @@ class MappedMeasurement:
 
     def freed(self) -> int:
         """Read the map again and return the bytes of the file's own units that are gone from it."""
-        own = units(self.accounting.unit, (extent for extent in self.before if not extent.shared))
+        own = units(self.accounting.freed_unit, (extent for extent in self.before if not extent.shared))
         if not own:
             return 0
         after = in_blocks(mapped_extents(self.fd, self.start, self.end - self.start))
-        return total(without(own, units(self.accounting.unit, after)))
+        return total(without(own, units(self.accounting.freed_unit, after)))
 
 
 def around(unit: int, offset: int, length: int) -> Range:

@@ -52,6 +52,11 @@ class ShmemAccounting:
     writes_back: bool = False
 
     @property
+    def freed_unit(self) -> int:
+        """A page: a huge one is split."""
+        return _PAGE
+
+    @property
     def maps_what_it_holds(self) -> bool:
         """A huge page holds more than was written."""
         return self.unit == _PAGE

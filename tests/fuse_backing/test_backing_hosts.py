@@ -320,19 +320,6 @@ def test_xfs_is_asked_for_free_space_however_many_pieces_it_is_in(host: HostFile
         assert free_bytes(file.fileno(), place[0] + BLOCK, place[0] + 2 * BLOCK) == 0
 
 
-@on("xfs with reflink")
-@served_by_server
-def test_room_that_xfs_allocates_ahead_is_freed_with_the_file(punched: Callable[..., Punched]) -> None:
-    file = punched("file", map_room=False)
-    subprocess.run(
-        ["xfs_io", "-c", "extsize 1m", file.host_file], check=True, capture_output=True, timeout=DEADLINE
-    )
-    file.write(0, os.urandom(5 * MIB + 100))
-    os.fsync(file.fd)
-    file.freed_by(lambda: file.punch(MIB + 5, 2 * MIB))
-    file.freed_by(lambda: os.ftruncate(file.fd, 0))
-
-
 @on("overlay on btrfs")
 @served_by_server
 def test_a_host_that_hides_what_it_frees_is_refused_unless_told_otherwise(
@@ -361,6 +348,17 @@ def test_a_host_that_hides_what_it_frees_is_refused_unless_told_otherwise(
         assert "freed bytes are an estimate" in stats
     finally:
         store.tear_down()
+
+
+@on("btrfs")
+@served_by_server
+def test_a_store_on_a_store_on_btrfs_is_refused(fitting_store: Store, tmp_path: Path) -> None:
+    place = tmp_path / "on-it"
+    place.mkdir()
+    result = run_command("mount", fitting_store.mountpoint, place, check=False)
+    assert result.returncode == 1
+    assert "fuse hides how the file system below it, btrfs by its looks, frees extents" in result.stderr
+    assert mounts.mount_on(place) is None
 
 
 @on("btrfs")

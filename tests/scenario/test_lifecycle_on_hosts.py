@@ -28,6 +28,7 @@ WORDS = {
     "btrfs": "measured; btrfs frees a data extent (up to 128 MiB) as a whole",
     "btrfs compressed": "measured; btrfs frees a data extent (up to 128 MiB) as a whole",
     "ext4 with clusters of 1 MiB": "measured; ext4 allocates and frees clusters of 1048576 bytes (bigalloc)",
+    "xfs with an extent size hint": "measured; xfs allocates 1048576 bytes at once for files here",
     "tmpfs with huge pages": "measured; tmpfs allocates huge pages of 2097152 bytes",
 }
 
