@@ -1,6 +1,7 @@
 """The ledger against what the host file system itself says is in use, on every kind that can be made here."""
 
 import fcntl
+import json
 import os
 import struct
 import subprocess
@@ -346,6 +347,8 @@ def test_a_host_that_hides_what_it_frees_is_refused_unless_told_otherwise(
         assert 'freed="estimated"' in run_command("metrics", "--control", store.control).stdout
         stats = run_command("stats", "--control", store.control).stdout
         assert "freed bytes are an estimate" in stats
+        as_json = run_command("stats", "--control", store.control, "--json").stdout
+        assert json.loads(as_json)["freed_is_measured"] is False
     finally:
         store.tear_down()
 
