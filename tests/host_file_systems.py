@@ -51,7 +51,7 @@ KINDS = {
     "overlay on ext4 with clusters": Kind((*_EXT4, "-O", "bigalloc", "-C", "65536"), overlay=True),
     "overlay on xfs": Kind((*_XFS, "-m", "reflink=1"), overlay=True),
     "overlay on btrfs": Kind(_BTRFS, overlay=True),
-    "overlay on tmpfs": Kind(options="size=512m,huge=never", overlay=True),
+    "overlay on tmpfs": Kind(options="size=512m,huge=never,nr_inodes=0", overlay=True),
 }
 CLONING = ("xfs with reflink", "btrfs", "btrfs compressed", "btrfs nodatacow")
 

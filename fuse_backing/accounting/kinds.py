@@ -17,8 +17,8 @@ from fuse_backing.accounting.shmem import ShmemAccounting, has_cachestat
 from fuse_backing.accounting.xfs import XfsAccounting
 from fuse_backing.allocation import allocated_bytes, has_fiemap
 
-UNNAMED_SIZE = 4 << 20
-"""Of the file that a trial uses, bytes: larger than any huge page that tmpfs takes by itself."""
+_TRIAL_SIZE = 4 << 20
+"""Of the file in which tmpfs is tried, bytes: larger than a huge page."""
 
 
 class UnmeasuredHostError(Exception):
@@ -103,7 +103,7 @@ def _btrfs(fd: int) -> HostAccounting:
 def _tmpfs(fd: int) -> HostAccounting:
     if not has_cachestat(fd):
         return _by_seek(fd, "tmpfs")
-    os.ftruncate(fd, UNNAMED_SIZE)
+    os.ftruncate(fd, _TRIAL_SIZE)
     os.pwrite(fd, b"\xff", 0)
     unit = os.fstat(fd).st_blocks * 512
     os.ftruncate(fd, 0)
@@ -118,9 +118,9 @@ def _tmpfs(fd: int) -> HostAccounting:
 
 def _overlay(fd: int) -> HostAccounting:
     block, name = os.fstatvfs(fd).f_frsize, "overlayfs"
-    _refuse_hidden(fd, name)
-    if not has_fiemap(fd):
+    if not has_fiemap(fd):  # tmpfs, which can be without a number of inodes, too (nr_inodes=0)
         return _by_seek(fd, name)
+    _refuse_hidden(fd, name)
     unit = _unit_of_mapped(fd, block)
     if unit == block:
         return _checked(fd, MappedAccounting(name, block), write_back=True)
