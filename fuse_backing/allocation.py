@@ -17,7 +17,9 @@ Range = tuple[int, int]
 
 _FS_IOC_FIEMAP = 0xC020660B
 _FIEMAP_EXTENT_LAST = 0x0001
+_FIEMAP_EXTENT_DATA_INLINE = 0x0200
 _FIEMAP_EXTENT_SHARED = 0x2000
+_FIEMAP_FLAG_SYNC = 0x0001
 _HEADER = struct.Struct("=QQLLLL")  # struct fiemap: start, length, flags, mapped, count, reserved
 _EXTENT = struct.Struct("=QQQQQLLLL")  # struct fiemap_extent: logical, physical, length, 2 reserved, flags, 3
 _FIRST_BATCH = 16  # enough for a discard's range, most times; a small buffer is what makes that cheap
@@ -33,28 +35,58 @@ class Extent(NamedTuple):
     shared: bool = False
 
 
+class MappedExtent(NamedTuple):
+    """The same with all that FIEMAP says of it; where there is no FIEMAP, *physical* is 0."""
+
+    start: int
+    end: int
+    shared: bool
+    physical: int
+    """Where *start* lies on the device, or in the file system's address space."""
+    inline: bool
+    """Whether the data lies in the inode or among the file system's metadata, in no block of its own."""
+    whole_start: int
+    """Where the extent begins in the file, maybe before the range that was asked for."""
+
+
 def extents(fd: int, offset: int, length: int) -> list[Extent]:
     """Return the host's extents in the range, clipped to it, in order, not merged. Raises OSError."""
+    return [Extent(*found[:3]) for found in mapped_extents(fd, offset, length)]
+
+
+def mapped_extents(fd: int, offset: int, length: int, *, sync: bool = False) -> list[MappedExtent]:
+    """Return the same in full; with *sync* the whole file is written back first. Raises OSError."""
     end = offset + length
     if length <= 0:
         return []
     try:
-        return list(_fiemap(fd, offset, end))
+        return list(_fiemap(fd, offset, end, sync))
     except OSError as error:
         if error.errno not in _NO_FIEMAP:
             raise
     return list(_seek(fd, offset, end))
 
 
+def has_fiemap(fd: int) -> bool:
+    """Tell whether the file system answers FIEMAP. Raises OSError for another failure."""
+    try:
+        list(_fiemap(fd, 0, 1))
+    except OSError as error:
+        if error.errno not in _NO_FIEMAP:
+            raise
+        return False
+    return True
+
+
 def first_extents(fd: int, offset: int, limit: int) -> list[Extent]:
     """Return the first *limit* extents from *offset* on, wherever they are. Raises OSError."""
     end = (1 << 63) - 1
     try:
-        return list(islice(_fiemap(fd, offset, end), limit))
+        return [Extent(*found[:3]) for found in islice(_fiemap(fd, offset, end), limit)]
     except OSError as error:
         if error.errno not in _NO_FIEMAP:
             raise
-    return list(islice(_seek(fd, offset, end), limit))
+    return [Extent(*found[:3]) for found in islice(_seek(fd, offset, end), limit)]
 
 
 def allocated_ranges(fd: int, offset: int, length: int) -> list[Range]:
@@ -106,11 +138,11 @@ def total(ranges: Iterable[Range]) -> int:
     return sum(end - start for start, end in ranges)
 
 
-def _fiemap(fd: int, offset: int, end: int) -> Iterator[Extent]:
-    position, batch = offset, _FIRST_BATCH
+def _fiemap(fd: int, offset: int, end: int, sync: bool = False) -> Iterator[MappedExtent]:
+    position, batch, request = offset, _FIRST_BATCH, _FIEMAP_FLAG_SYNC if sync else 0
     while position < end:
         buffer = bytearray(_HEADER.size + batch * _EXTENT.size)
-        _HEADER.pack_into(buffer, 0, position, end - position, 0, 0, batch, 0)
+        _HEADER.pack_into(buffer, 0, position, end - position, request, 0, batch, 0)
         try:
             fcntl.ioctl(fd, _FS_IOC_FIEMAP, buffer, True)
         except OSError as error:
@@ -118,21 +150,28 @@ def _fiemap(fd: int, offset: int, end: int) -> Iterator[Extent]:
                 return
             raise
         count = _HEADER.unpack_from(buffer)[3]
-        for logical, _, size, _, _, flags, *_ in _EXTENT.iter_unpack(
+        for logical, physical, size, _, _, flags, *_ in _EXTENT.iter_unpack(
             memoryview(buffer)[_HEADER.size : _HEADER.size + count * _EXTENT.size]
         ):
             start, stop = max(logical, position), min(logical + size, end)
             if start < stop:
-                yield Extent(start, stop, bool(flags & _FIEMAP_EXTENT_SHARED))
+                yield MappedExtent(
+                    start,
+                    stop,
+                    bool(flags & _FIEMAP_EXTENT_SHARED),
+                    physical + start - logical,
+                    bool(flags & _FIEMAP_EXTENT_DATA_INLINE),
+                    logical,
+                )
                 position = stop
             if flags & _FIEMAP_EXTENT_LAST:
                 return
         if count < batch:
             return
-        batch = _BATCH
+        batch, request = _BATCH, 0
 
 
-def _seek(fd: int, offset: int, end: int) -> Iterator[Extent]:
+def _seek(fd: int, offset: int, end: int) -> Iterator[MappedExtent]:
     # Each call names its own offset, so it matters to nobody where the shared file position is left:
     # all I/O of this package is pread and pwrite.
     position = offset
@@ -146,5 +185,5 @@ def _seek(fd: int, offset: int, end: int) -> Iterator[Extent]:
             raise
         if start >= end:
             return
-        yield Extent(start, min(stop, end))
+        yield MappedExtent(start, min(stop, end), False, 0, False, start)
         position = stop

@@ -21,7 +21,7 @@ import trio
 from fuse_backing import mounts, runtime
 from fuse_backing.errors import FaultPlanError, FuseBackingError, MountpointError
 from fuse_backing.faults import FaultPlan
-from fuse_backing.store import StoreClient
+from fuse_backing.store import ServerInfo, StoreClient
 
 _PATH = click.Path(path_type=Path)
 
@@ -76,6 +76,11 @@ def cli() -> None:
     help="Append every event to FILE, one JSON object per line.",
 )
 @click.option(
+    "--allow-estimate",
+    is_flag=True,
+    help="Serve also where freed bytes can't be measured; they are then estimated from what the files map.",
+)
+@click.option(
     "--ready-fd", type=click.IntRange(min=0), metavar="N", help="Write a line of JSON to N when ready."
 )
 @click.option(
@@ -88,6 +93,7 @@ def mount(
     control: Path | None,
     passthrough: str,
     event_file: Path | None,
+    allow_estimate: bool,
     ready_fd: int | None,
     log: Path | None,
 ) -> None:
@@ -102,6 +108,7 @@ def mount(
     if not foreground:
         options = ["--passthrough", passthrough]
         options += [] if event_file is None else ["--events", str(event_file)]
+        options += ["--allow-estimate"] if allow_estimate else []
         _mount_in_background(directory, mountpoint, control, options, ready_fd)
         return
     # pyfuse3 and the extension are needed by the server alone.
@@ -112,7 +119,9 @@ def mount(
     logging.basicConfig(level=logging.WARNING, format="fuse-backing: %(levelname)s: %(message)s")
     chosen = control
 
-    def ready() -> None:
+    def ready(info: ServerInfo) -> None:
+        if info.host_remark:
+            click.echo(f"{mountpoint}: {info.host_remark}")
         if ready_fd is not None:
             server.announce(ready_fd, chosen)
         if log is not None:
@@ -127,6 +136,7 @@ def mount(
             ready,
             passthrough=Passthrough(passthrough),
             events=event_file,
+            allow_estimate=allow_estimate,
         )
     )
 
@@ -143,6 +153,9 @@ def _mount_in_background(
         with os.fdopen(ready_fd, "w") as pipe:
             pipe.write(json.dumps(answer) + "\n")
     click.echo(f"{mountpoint}: served by process {answer['pid']}, control socket {answer['control']}")
+    info = trio.run(StoreClient(control).ping)
+    if info.host_remark:
+        click.echo(f"{mountpoint}: {info.host_remark}")
 
 
 @cli.command()
@@ -179,7 +192,7 @@ def stats(mountpoint: Path | None, control: Path | None, as_json: bool) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def events(mountpoint: Path | None, control: Path | None, follow: bool, since: int, as_json: bool) -> None:
-    """List the hole punches and zero ranges."""
+    """List the hole punches, zero ranges and truncations."""
     from fuse_backing import display  # noqa: PLC0415
 
     client = StoreClient(_socket(mountpoint, control))

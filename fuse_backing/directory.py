@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fuse_backing.accounting.interface import HostAccounting
+from fuse_backing.accounting.kinds import UnmeasuredHostError, accounting_of, estimate_of
 from fuse_backing.errors import MountpointError, UnfitDirectoryError
 from fuse_backing.sparsefile import SparseFile
 
@@ -74,6 +76,30 @@ def probe_punch(directory_fd: int, path: Path) -> None:
         raise UnfitDirectoryError(f"{path}: the host refuses to punch holes: {os.strerror(change.errno)}")
     if change.freed == 0 or any(data):
         raise UnfitDirectoryError(f"{path}: the host accepts a hole punch but frees nothing")
+
+
+def host_accounting(directory_fd: int, path: Path, *, allow_estimate: bool = False) -> HostAccounting:
+    """Find how the host accounts for files of the directory, by a trial in a file without a name.
+
+    Raises UnfitDirectoryError if what a punch frees can't be measured there; with *allow_estimate* the answer
+    is then the files' map, which ``HostAccounting.exact`` tells.
+    """
+    try:
+        fd = unnamed_file(directory_fd)
+    except OSError as error:
+        raise UnfitDirectoryError(f"{path}: cannot create a file there: {error.strerror}") from error
+    try:
+        return accounting_of(fd)
+    except UnmeasuredHostError as error:
+        if allow_estimate:
+            return estimate_of(fd)
+        raise UnfitDirectoryError(f"{path}: {error}, or --allow-estimate") from error
+    except OSError as error:
+        raise UnfitDirectoryError(
+            f"{path}: a trial of the host's accounting failed: {error.strerror}"
+        ) from error
+    finally:
+        os.close(fd)
 
 
 def unnamed_file(directory_fd: int) -> int:

@@ -21,15 +21,20 @@ _TITLES = ("events", "punched", "zeroed", "allocated", "freed", "errors", "fault
 
 async def show_stats(client: StoreClient, as_json: bool) -> None:
     """Print the totals in all and by file, in bytes."""
-    totals, files = await client.totals(), await client.totals_by_file()
+    totals, files, info = await client.totals(), await client.totals_by_file(), await client.ping()
     if as_json:
         by_file = {file: each.to_json() for file, each in files.items()}
-        click.echo(json.dumps({"totals": totals.to_json(), "files": by_file}))
+        document: dict[str, object] = {"totals": totals.to_json(), "files": by_file}
+        if not info.freed_is_measured:
+            document["freed_is_measured"] = False
+        click.echo(json.dumps(document))
         return
     rows: list[tuple[str, ...]] = [("file", *_TITLES)]
     rows += [(_shown(file), *_cells(each)) for file, each in sorted(files.items())]
     rows.append(("all", *_cells(totals)))
     _table(rows)
+    if not info.freed_is_measured:
+        click.echo(info.host_remark)
 
 
 def show_map(size: int, extents: list[Extent], as_json: bool) -> None:

@@ -46,6 +46,8 @@ class Operation(StrEnum):
     WRITE = "write"
     READ = "read"
     FSYNC = "fsync"
+    TRUNCATE = "truncate"
+    """Recorded, and never struck by a planned fault."""
 
 
 class FaultKind(StrEnum):
@@ -64,6 +66,9 @@ class FaultKind(StrEnum):
     CRASH = "crash"
     """The server kills itself (SIGKILL) before it is done."""
 
+
+STRUCK = tuple(operation for operation in Operation if operation is not Operation.TRUNCATE)
+"""What a planned fault can strike."""
 
 _OPERATIONS_OF = {
     FaultKind.PARTIAL: (Operation.PUNCH, Operation.ZERO),
@@ -109,7 +114,7 @@ class Fault:
         if unknown:
             raise ValueError(f"unknown key {sorted(unknown)[0]!r}")
         action = FaultKind(_choice(table, "action", [str(kind) for kind in FaultKind]))
-        name = _choice(table, "operation", [*map(str, Operation), "any"])
+        name = _choice(table, "operation", [*map(str, STRUCK), "any"])
         allowed = _OPERATIONS_OF.get(action)
         if allowed is not None and name not in allowed:
             raise ValueError(f"action {str(action)!r} is for {' and '.join(allowed)}, not for {name!r}")
@@ -201,7 +206,7 @@ class FaultPlan:
         return frozenset(
             each
             for fault in self.faults
-            for each in (Operation if fault.operation == "any" else (Operation(fault.operation),))
+            for each in (STRUCK if fault.operation == "any" else (Operation(fault.operation),))
         )
 
     def strike(self, operation: Operation, file: str, offset: int = 0, length: int = 0) -> Strike | None:

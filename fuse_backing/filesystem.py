@@ -18,8 +18,8 @@ from dataclasses import replace
 import trio
 
 from fuse_backing._load import pyfuse3
-from fuse_backing._syscalls import FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
-from fuse_backing.allocation import total
+from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
+from fuse_backing.accounting.interface import HostAccounting
 from fuse_backing.faults import FaultKind, Operation, Strike
 from fuse_backing.injection import Injector
 from fuse_backing.inodes import Inode
@@ -32,14 +32,34 @@ INLINE_LIMIT = 1 << 20
 """Up to this length in bytes a fallocate runs in the event loop; a longer one may take long."""
 
 # O_APPEND: the kernel sends the offset; Linux's pwrite would ignore it. O_DIRECT: buffers are not aligned.
-_HOST_FLAGS = os.O_ACCMODE | os.O_TRUNC | os.O_SYNC | os.O_DSYNC
+# O_TRUNC: it is done apart, as it frees what the ledger must have.
+_HOST_FLAGS = os.O_ACCMODE | os.O_SYNC | os.O_DSYNC
+
+
+_MODES = frozenset(
+    {
+        0,
+        FALLOC_FL_KEEP_SIZE,
+        FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+        FALLOC_FL_ZERO_RANGE,
+        FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+    }
+)
 
 
 class BackingFileSystem(FlatDirectory):
     """Serves the directory behind *directory_fd*, which stays its opener's; ``close`` this when unmounted."""
 
-    def __init__(self, directory_fd: int, ledger: Ledger, shortcut: Shortcut, injector: Injector) -> None:
+    def __init__(
+        self,
+        directory_fd: int,
+        accounting: HostAccounting,
+        ledger: Ledger,
+        shortcut: Shortcut,
+        injector: Injector,
+    ) -> None:
         super().__init__(directory_fd, shortcut)
+        self._accounting = accounting
         self._injector = injector
         self._ledger = ledger
         self._open: dict[int, Inode] = {}  # a handle is the host's file descriptor
@@ -74,7 +94,7 @@ class BackingFileSystem(FlatDirectory):
         except FileExistsError:
             if flags & os.O_EXCL:
                 raise
-            fd = self._reopen(self._inodes.find_or_refuse(name), flags)
+            fd = await self._reopen(self._inodes.find_or_refuse(name), flags)
         else:
             if os.geteuid() == 0:
                 os.fchown(fd, ctx.uid, ctx.gid)
@@ -100,7 +120,7 @@ class BackingFileSystem(FlatDirectory):
     async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
         """Open a file."""
         found = self._inodes.get(inode)
-        return self._opened(found, self._reopen(found, flags))
+        return self._opened(found, await self._reopen(found, flags))
 
     async def release(self, fh: int) -> None:
         """Close a file."""
@@ -119,7 +139,7 @@ class BackingFileSystem(FlatDirectory):
         fh: int | None,
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
-        """Change size, mode, owner, times. A truncation is ordered with the punches, but is no event."""
+        """Change size, mode, owner, times. A truncation is ordered with the punches, and in the ledger."""
         if inode == pyfuse3.ROOT_INODE:
             raise pyfuse3.FUSEError(errno.EPERM)
         found = self._inodes.get(inode)
@@ -177,10 +197,18 @@ class BackingFileSystem(FlatDirectory):
         return os.lseek(fh, offset, whence)
 
     async def fallocate(self, inode: int, fh: int, mode: int, offset: int, length: int) -> None:
-        """Pass down any fallocate; a punch and a zero range go into the ledger, refused ones too."""
+        """Pass an allocation, punch or zero range down; the last two go into the ledger, refused ones too.
+
+        EOPNOTSUPP for all other modes (the kernel does not send them): a collapsed range would free and move
+        bytes. Likewise for what allocates, where the host can't tell later what of it is still allocated.
+        """
         found = self._open.get(fh)
         if found is None:
             raise pyfuse3.FUSEError(errno.EBADF)
+        if mode not in _MODES or (
+            not mode & FALLOC_FL_PUNCH_HOLE and not self._accounting.sees_preallocation
+        ):
+            raise pyfuse3.FUSEError(errno.EOPNOTSUPP)
         operation, strike = _recorded_as(mode), None
         if operation is not None and self._injector.active:
             strike = await self._injector.strike(operation, os.fsdecode(found.name), mode, offset, length)
@@ -198,39 +226,67 @@ class BackingFileSystem(FlatDirectory):
         offset: int,
         length: int,
     ) -> None:
-        file, began = SparseFile(fh), time.time()
-        if length <= INLINE_LIMIT:
+        file, began = SparseFile(fh, self._accounting), time.time()
+        if length <= INLINE_LIMIT and not self._accounting.writes_back:
             change = _changed(file, strike, mode, offset, length)
         else:
             change = await trio.to_thread.run_sync(_changed, file, strike, mode, offset, length)
         if operation is not None:
-            self._ledger.record(
-                time=began,
-                file=os.fsdecode(found.name),
-                operation=operation,
-                mode=mode,
-                offset=offset,
-                length=length,
-                allocated=change.allocated,
-                freed=change.freed,
-                errno=change.errno,
-                duration=change.duration,
-                fault=None if strike is None else strike.kind,
-            )
+            kind = None if strike is None else strike.kind
+            self._record(found, operation, mode, offset, length, change, began, kind)
         if change.errno:
             raise OSError(change.errno, os.strerror(change.errno))
 
     async def _truncate(self, inode: Inode, fh: int | None, size: int) -> None:
+        if fh is not None and fh in self._open:
+            await self._truncate_open(inode, fh, size)
+            return
+        fd = self._reopen_as_it_is(inode, os.O_WRONLY)
+        try:
+            await self._truncate_open(inode, fd, size)
+        finally:
+            os.close(fd)
+
+    async def _truncate_open(self, inode: Inode, fd: int, size: int) -> None:
         async with inode.changing:
             with self._shortcut.changing(inode):
-                if fh is not None and fh in self._open:
-                    await trio.to_thread.run_sync(os.ftruncate, fh, size)
-                    return
-                fd = self._reopen(inode, os.O_WRONLY)
-                try:
+                file, began = SparseFile(fd, self._accounting), time.time()
+                before = file.size
+                if size > before:
                     await trio.to_thread.run_sync(os.ftruncate, fd, size)
-                finally:
-                    os.close(fd)
+                    return
+                change = await trio.to_thread.run_sync(file.truncate, size)
+        # At the same size the host may free what it has allocated beyond the end.
+        if size < before or change.freed or change.errno:
+            length = max(before - size, change.freed)
+            self._record(inode, Operation.TRUNCATE, 0, size, length, change, began, None)
+        if change.errno:
+            raise OSError(change.errno, os.strerror(change.errno))
+
+    def _record(
+        self,
+        found: Inode,
+        operation: Operation,
+        mode: int,
+        offset: int,
+        length: int,
+        change: Change,
+        began: float,
+        fault: FaultKind | None,
+    ) -> None:
+        self._ledger.record(
+            time=began,
+            file=os.fsdecode(found.name),
+            operation=operation,
+            mode=mode,
+            offset=offset,
+            length=length,
+            allocated=change.allocated,
+            freed=change.freed,
+            errno=change.errno,
+            duration=change.duration,
+            fault=fault,
+        )
 
     def _opened(self, inode: Inode, fd: int) -> pyfuse3.FileInfo:
         try:
@@ -241,7 +297,17 @@ class BackingFileSystem(FlatDirectory):
         self._open[fd] = inode
         return pyfuse3.FileInfo(fh=fd, direct_io=True, keep_cache=False)
 
-    def _reopen(self, inode: Inode, flags: int) -> int:
+    async def _reopen(self, inode: Inode, flags: int) -> int:
+        fd = self._reopen_as_it_is(inode, flags)
+        if flags & os.O_TRUNC:
+            try:
+                await self._truncate_open(inode, fd, 0)
+            except BaseException:
+                os.close(fd)
+                raise
+        return fd
+
+    def _reopen_as_it_is(self, inode: Inode, flags: int) -> int:
         return os.open(inode.proc_path, flags & _HOST_FLAGS)
 
     def _name(self, fh: int) -> str:
@@ -260,7 +326,7 @@ def _changed(file: SparseFile, strike: Strike | None, mode: int, offset: int, le
     """Do a fallocate, or as much of it as a planned fault leaves."""
     if strike is None or strike.kind not in (FaultKind.PARTIAL, FaultKind.LIE):
         return file.change(mode, offset, length)
-    allocated = total(file.allocated_ranges(offset, length))
+    allocated = file.allocated_in(offset, length)
     done = min(strike.bytes, length)  # of a lie: 0
     if done == 0:
         return Change(allocated, 0, 0, 0.0)

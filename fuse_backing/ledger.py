@@ -1,4 +1,4 @@
-"""Every hole punch, zero range and injected fault: what was asked, what the host gave back. Knows no files.
+"""Every hole punch, zero range, truncation and injected fault: what the host gave back. Knows no files.
 
 The last events are kept in a ring; totals are never lost. A subscriber is a position in the same ring: the
 ring is its buffer, so that recording an event costs the same however many listen and however slow they
@@ -38,7 +38,7 @@ _BATCH = 1024
 
 @dataclass(frozen=True, slots=True)
 class LedgerEvent:
-    """One hole punch or zero range, or another request that a planned fault struck. Sizes in bytes."""
+    """A hole punch, zero range or truncation, or another request that a planned fault struck. In bytes."""
 
     sequence: int
     """Counts from 1 without gaps."""
@@ -173,9 +173,10 @@ class Ledger:
         return {name: totals for name, totals in sums.items() if totals.events}
 
     def by_offset(self, file: str) -> Histogram:
-        """Return where in *file* successful punches and zero ranges fell; empty for an unknown file.
+        """Return where in *file* successful punches, zero ranges and truncations fell.
 
-        What an event freed is shared out over the buckets it covers by length; sums are exact.
+        Empty for an unknown file. What an event freed is shared out over the buckets it covers by length;
+        sums are exact.
         """
         index = self._indices.get(file)
         if index is None:

@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     from fuse_backing.store import ServerInfo
 
 _BY_FILE = (
-    ("events_total", "events", "Hole punches, zero ranges and injected faults."),
+    ("events_total", "events", "Hole punches, zero ranges, truncations and injected faults."),
     ("punched_bytes_total", "punched_bytes", "Lengths of successful hole punches."),
     ("zeroed_bytes_total", "zeroed_bytes", "Lengths of successful zero ranges."),
     ("allocated_bytes_total", "allocated", "Of these lengths, what was allocated before."),
-    ("freed_bytes_total", "freed", "Bytes given back to the host, measured."),
+    ("freed_bytes_total", "freed", "Bytes given back to the host."),
     ("errors_total", "errors", "Requests that failed, by the host or by a planned fault."),
     ("faults_total", "faults", "Requests struck by a planned fault."),
 )
@@ -27,6 +27,8 @@ def exposition(info: "ServerInfo", files: Mapping[str, "Totals"], counters: Mapp
         "directory": info.directory,
         "mountpoint": info.mountpoint,
         "data_served_by": "kernel" if info.passthrough else "server",
+        "host": info.host,
+        "freed": "measured" if info.freed_is_measured else "estimated",
     }
     lines = [*_family("info", "gauge", "The mount.", [(labels, 1)])]
     lines += _family("start_time_seconds", "gauge", "When it began, since the epoch.", [({}, info.started)])

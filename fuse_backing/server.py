@@ -12,7 +12,7 @@ from pathlib import Path
 import trio
 
 from fuse_backing._syscalls import become_io_flusher
-from fuse_backing.directory import check_apart, served_directory
+from fuse_backing.directory import check_apart, host_accounting, served_directory
 from fuse_backing.event_file import EventFile
 from fuse_backing.filesystem import BackingFileSystem
 from fuse_backing.injection import Injector
@@ -29,31 +29,43 @@ async def serve(
     directory: Path,
     mountpoint: Path,
     control: Path,
-    ready: Callable[[], None],
+    ready: Callable[[ServerInfo], None],
     *,
     passthrough: Passthrough = Passthrough.AUTO,
     events: Path | None = None,
+    allow_estimate: bool = False,
 ) -> None:
     """Serve *directory* on *mountpoint* until SIGTERM, SIGINT, or someone unmounts it.
 
-    *ready* is called once the mount and the control socket answer. With *events* every event is also appended
-    to that file. Raises FuseBackingError (within an
-    ExceptionGroup if it comes from a task).
+    *ready* is called with who serves what once the mount and the control socket answer. With *events* every
+    event is also appended to that file. A host on which freed bytes can't be measured is refused, unless
+    *allow_estimate*. Raises FuseBackingError (within an ExceptionGroup if it comes from a task).
     """
     io_flusher = become_io_flusher()  # before there is any other thread
     real = check_mountpoint(mountpoint)
     check_apart(directory, mountpoint)
     _allow_open_files()
     ledger = Ledger()
-    info = ServerInfo(os.getpid(), os.path.realpath(directory), str(real), time.time(), io_flusher=io_flusher)
     with (
         served_directory(directory) as fd,
         trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
     ):
+        accounting = host_accounting(fd, directory, allow_estimate=allow_estimate)
+        info = ServerInfo(
+            os.getpid(),
+            os.path.realpath(directory),
+            str(real),
+            time.time(),
+            io_flusher=io_flusher,
+            host=accounting.kind,
+            host_unit=accounting.unit,
+            host_remark=accounting.remark,
+            freed_is_measured=accounting.exact,
+        )
         event_file = None if events is None else EventFile.open(ledger, events)
         shortcut = Shortcut(ledger, passthrough)
         injector = Injector(ledger, shortcut, event_file.drain if event_file is not None else lambda: True)
-        files = BackingFileSystem(fd, ledger, shortcut, injector)
+        files = BackingFileSystem(fd, accounting, ledger, shortcut, injector)
         try:
             async with trio.open_nursery() as nursery:
                 # The control socket comes first and goes last: it can be refused before anything is
@@ -65,8 +77,8 @@ async def serve(
                     nursery.start_soon(event_file.run)
                 shortcut.request()
                 async with mounted(files, real, fsname=info.directory, subtype=SUBTYPE) as session:
-                    shortcut.begin(fd)
-                    ready()
+                    shortcut.begin(fd, accounting)
+                    ready(info)
                     async with trio.open_nursery() as waiting:
                         waiting.start_soon(_cancel_at_signal, signals, waiting.cancel_scope)
                         await session.ended.wait()

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from fuse_backing._load import _libfuse
+from fuse_backing.accounting.interface import HostAccounting
 from fuse_backing.directory import unnamed_file
 from fuse_backing.errors import SessionError
 from fuse_backing.inodes import Inode
@@ -68,10 +69,13 @@ class Shortcut:
         # The backing file's own stacking counts: a file of an overlay is one deeper already.
         return _libfuse.request_channel(self._ledger.account, self._wanted is not Passthrough.OFF, 2)
 
-    def begin(self, directory_fd: int) -> None:
-        """The session is mounted: find out what the kernel allows. SessionError if it must and can't."""
+    def begin(self, directory_fd: int, accounting: HostAccounting) -> None:
+        """The session is mounted: find out what the kernel allows. SessionError if it must and can't.
+
+        Punches are served here if the C code can measure as *accounting* does.
+        """
         self._active = _libfuse.has_channel()
-        self._block = os.fstatvfs(directory_fd).f_frsize or 4096
+        self._unit = accounting.freed_unit if accounting.native else 0
         if self._active:
             _libfuse.set_limit(LONGEST_PUNCH)
         self.passthrough, self.reason = self._probe(directory_fd)
@@ -145,7 +149,7 @@ class Shortcut:
 
     def _announce(self, inode: Inode, known: _Known, handle: int) -> None:
         index = self._ledger.index_of(os.fsdecode(inode.name))
-        _libfuse.announce(handle, known.gate, index, self._block, known.backing)
+        _libfuse.announce(handle, known.gate, index, self._unit, known.backing)
 
     def _probe(self, directory_fd: int) -> tuple[bool, str]:
         if self._wanted is Passthrough.OFF:

@@ -1,13 +1,15 @@
 """One sparse file of the host: its size, what is allocated, and what a punch gave back.
 
-What was freed is measured, not assumed: the allocated ranges before, less those still allocated after. So
-that no measurement sees half of another change, the caller makes changes of one file one at a time. A
-write into a range while it is being punched is a race of whoever does both: the write may land before or
-after the hole, and one that lands in between makes the measurement smaller.
+What was freed is measured, not assumed: what the host held before, less what it still holds after, by the
+accounting of its file system (``accounting``). So that no measurement sees half of another change, the caller
+makes changes of one file one at a time. A write into a range while it is being punched is a race of whoever
+does both: the write may land before or after the hole, and one that lands in between makes the measurement
+smaller.
 """
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fuse_backing._syscalls import (
@@ -16,29 +18,35 @@ from fuse_backing._syscalls import (
     FALLOC_FL_ZERO_RANGE,
     fallocate,
 )
-from fuse_backing.allocation import Range, allocated_bytes, allocated_ranges, extents, merged, total, without
+from fuse_backing.accounting.interface import EVERYTHING, HostAccounting
+from fuse_backing.accounting.mapped import MappedAccounting
+from fuse_backing.allocation import Range, allocated_bytes, allocated_ranges
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one fallocate did. All sizes in bytes, the duration in seconds."""
+    """What one fallocate or truncation did. All sizes in bytes, the duration in seconds."""
 
     allocated: int
     """Allocated in the range before."""
     freed: int
-    """Given back to the host: no longer allocated after, and not shared with another file before. 0 where the
-    host could not say what is allocated after."""
+    """Given back to the host: what it held for the range before and holds no longer. 0 where the host could
+    not say what it holds after."""
     errno: int
     """0, or why the host refused."""
     duration: float
-    """Of the fallocate alone, without the measuring."""
+    """Of the system call alone, without the measuring."""
 
 
 class SparseFile:
-    """An open file descriptor, which stays its opener's to close. All methods block."""
+    """An open file descriptor, which stays its opener's to close. All methods block.
 
-    def __init__(self, fd: int) -> None:
+    Without an *accounting* the host is taken for one that holds what it maps, in blocks, as ext4 does.
+    """
+
+    def __init__(self, fd: int, accounting: HostAccounting | None = None) -> None:
         self.fd = fd
+        self._accounting = accounting or MappedAccounting("mapped", os.fstatvfs(fd).f_frsize or 1)
 
     @property
     def size(self) -> int:
@@ -48,6 +56,10 @@ class SparseFile:
     def allocated_ranges(self, offset: int, length: int) -> list[Range]:
         """Return what is allocated: see ``fuse_backing.allocation``."""
         return allocated_ranges(self.fd, offset, length)
+
+    def allocated_in(self, offset: int, length: int) -> int:
+        """Return how many bytes of the range are allocated, by the host's accounting. Raises OSError."""
+        return self._accounting.measure(self.fd, offset, length).allocated
 
     def punch(self, offset: int, length: int) -> Change:
         """Deallocate the range; reading it gives zeroes. The size stays."""
@@ -67,33 +79,27 @@ class SparseFile:
         A refusal of the host is in the result's ``errno``, as it is part of the record. Raises OSError, and
         has done nothing, if the allocation before cannot be read.
         """
-        # The host frees whole blocks, also one of which the range covers only what lies before the
-        # end of the file: so what is freed is measured on whole blocks around the range.
-        start, end = self._whole_blocks(offset, length)
-        before = extents(self.fd, start, end - start)
+        return self._measured(offset, length, lambda: fallocate(self.fd, mode, offset, length))
+
+    def truncate(self, size: int) -> Change:
+        """Set the size with ftruncate(2) and measure what the host got back, as ``change`` does."""
+        return self._measured(size, EVERYTHING - size, lambda: os.ftruncate(self.fd, size))
+
+    def _measured(self, offset: int, length: int, act: Callable[[], None]) -> Change:
+        measurement = self._accounting.measure(self.fd, offset, length)
         number = 0
         began = time.perf_counter()
         try:
-            fallocate(self.fd, mode, offset, length)
+            act()
         except OSError as error:
             number = error.errno or 0
         duration = time.perf_counter() - began
-        own = merged((extent.start, extent.end) for extent in before if not extent.shared)
         try:
-            after = allocated_ranges(self.fd, start, end - start) if before else []
+            freed = measurement.freed()
         except OSError:
-            after = own  # it is done, but not measured: nothing is claimed
-        held = merged(
-            (max(extent.start, offset), min(extent.end, offset + length))
-            for extent in before
-            if extent.start < offset + length and extent.end > offset
-        )
-        return Change(total(held), total(without(own, after)), number, duration)
+            freed = 0  # it is done, but not measured: nothing is claimed
+        return Change(measurement.allocated, freed, number, duration)
 
     def allocated(self) -> int:
         """Return how many bytes of the whole file are allocated, also beyond its end."""
         return allocated_bytes(self.fd, 0, (1 << 63) - 1)
-
-    def _whole_blocks(self, offset: int, length: int) -> Range:
-        block = os.fstatvfs(self.fd).f_frsize or 1
-        return offset // block * block, -(-(offset + length) // block) * block

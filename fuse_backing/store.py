@@ -3,7 +3,7 @@
 ====================  ========================  ============================================================
 command               arguments                 result
 ====================  ========================  ============================================================
-``ping``                                        ``pid``, ``directory``, ``mountpoint``, ``started``
+``ping``                                        ``ServerInfo``
 ``totals``                                      ``Totals``
 ``totals_by_file``                              an object of ``Totals``, by file name
 ``counters``                                    ``data_requests``, ``served_natively``
@@ -23,7 +23,7 @@ import errno
 import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -59,11 +59,24 @@ class ServerInfo:
     """Why it does not."""
     io_flusher: bool = False
     """Whether its memory allocation never waits for writeback (PR_SET_IO_FLUSHER, needs CAP_SYS_RESOURCE)."""
+    host: str = ""
+    """The kind of file system that the directory is on, as ``ext4`` or ``btrfs``."""
+    host_unit: int = 0
+    """The least that a write makes it allocate, bytes."""
+    host_remark: str = ""
+    """What users must know of how it accounts for space, in a sentence; or empty."""
+    freed_is_measured: bool = True
+    """Whether freed bytes are measured; if not, they are estimated from what the files map."""
 
     @classmethod
     def from_json(cls, value: dict[str, object]) -> Self:
-        """Read what ``ping`` answers. Raises KeyError."""
-        return cls(**{field.name: value[field.name] for field in fields(cls)})  # type: ignore[arg-type]
+        """Read what ``ping`` answers; an older server may leave out what has a default. Raises KeyError."""
+        given = {
+            field.name: value[field.name]
+            for field in fields(cls)
+            if field.name in value or field.default is MISSING
+        }
+        return cls(**given)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

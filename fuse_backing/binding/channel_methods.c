@@ -69,14 +69,14 @@ static PyObject *backing_close(PyObject *module, PyObject *arguments) {
 }
 
 static PyObject *file_announce(PyObject *module, PyObject *arguments) {
-    unsigned long long block;
+    unsigned long long unit;
     int handle, gate, backing, error;
     unsigned int file;
 
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "iiIKi:announce", &handle, &gate, &file, &block, &backing) || !have_channel())
+    if (!PyArg_ParseTuple(arguments, "iiIKi:announce", &handle, &gate, &file, &unit, &backing) || !have_channel())
         return NULL;
-    error = block == 0 ? EINVAL : channel_announce(session_channel, handle, gate, file, block, backing);
+    error = channel_announce(session_channel, handle, gate, file, unit, backing);
     if (error != 0) {
         errno = error;
         return PyErr_SetFromErrno(PyExc_OSError);
@@ -145,7 +145,7 @@ PyMethodDef channel_methods[] = {
     {"has_passthrough", has_passthrough, METH_NOARGS, "Whether the kernel serves data itself."},
     {"backing_open", backing_open, METH_VARARGS, "Register a descriptor as a backing file; return its id."},
     {"backing_close", backing_close, METH_VARARGS, "Take a backing file back."},
-    {"announce", file_announce, METH_VARARGS, "Announce (handle, gate, file, block, backing id) of an open file."},
+    {"announce", file_announce, METH_VARARGS, "Announce (handle, gate, file, unit of allocation, backing id) of an open file."},
     {"forget", file_forget, METH_VARARGS, "Take an announced handle back."},
     {"gate_new", gate_new, METH_NOARGS, "Make a gate for an inode."},
     {"gate_enter", gate_enter, METH_VARARGS, "Keep punches of a gate's inode for Python until left."},

@@ -165,7 +165,9 @@ static struct account_histogram *offsets_of(struct account *account, struct file
 }
 
 uint64_t account_record(struct account *account, struct account_event *event) {
-    bool drawn = event->error == 0 && (event->operation == ACCOUNT_PUNCH || event->operation == ACCOUNT_ZERO), wake;
+    bool frees = event->operation == ACCOUNT_PUNCH || event->operation == ACCOUNT_ZERO ||
+                 event->operation == ACCOUNT_TRUNCATE;
+    bool drawn = event->error == 0 && frees, wake;
 
     pthread_mutex_lock(&account->lock);
     event->sequence = account->totals.events + 1;

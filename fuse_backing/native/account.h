@@ -1,4 +1,4 @@
-/* The ledger's numbers: every punch, zero range and injected fault in a ring, totals and histograms that lose
+/* The ledger's numbers: every punch, zero range, truncation and injected fault in a ring, totals and histograms that lose
  * nothing.
  *
  * Kept in C so that recording an event costs well under a microsecond and needs no Python lock: the thread
@@ -19,6 +19,7 @@ enum account_operation {
     ACCOUNT_WRITE = 2,
     ACCOUNT_READ = 3,
     ACCOUNT_FSYNC = 4,
+    ACCOUNT_TRUNCATE = 5,
     ACCOUNT_OPERATIONS
 };
 
@@ -74,7 +75,7 @@ size_t account_events(struct account *account, uint64_t from, struct account_eve
 struct account_totals account_sum(struct account *account);
 bool account_file_sum(struct account *account, uint32_t file, struct account_totals *totals);
 
-/* Histograms of successful punches and zero ranges: of a file by offset (empty where there is none), of everything
+/* Histograms of successful punches, zero ranges and truncations: of a file by offset (empty where there is none), of everything
  * by time since the account was made. */
 bool account_by_offset(struct account *account, uint32_t file, struct account_histogram *histogram);
 void account_by_time(struct account *account, struct account_histogram *histogram, int64_t *started);

@@ -40,10 +40,10 @@ bool channel_passthrough(struct channel *channel);
 int channel_backing_open(struct channel *channel, int fd);
 void channel_backing_close(struct channel *channel, int id);
 
-/* Announce an open file by its handle, which is the host's descriptor: punches on it are served here and go to
- * `file` of the account, and data; with a backing id above 0 its open is answered as passthrough, and the kernel
+/* Announce an open file by its handle, which is the host's descriptor: punches on it are served here, unless `unit`
+ * is 0, and go to `file` of the account, and data; with a backing id above 0 its open is answered as passthrough, and the kernel
  * sends no reads and writes. Announcing again replaces. Returns 0 or an errno. */
-int channel_announce(struct channel *channel, int handle, int gate, uint32_t file, uint64_t block, int backing);
+int channel_announce(struct channel *channel, int handle, int gate, uint32_t file, uint64_t unit, int backing);
 void channel_forget(struct channel *channel, int handle);
 
 /* A gate per inode keeps punches served here apart from changes that Python makes. While somebody has entered,

@@ -35,7 +35,7 @@ struct file {
     bool announced;
     struct gate *gate;
     uint32_t account;
-    uint64_t block;
+    uint64_t unit; /* the host allocates so many bytes at once; 0: punches are measured elsewhere */
     int backing;
 };
 

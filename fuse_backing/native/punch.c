@@ -25,18 +25,20 @@ static uint64_t overlap(uint64_t start, uint64_t end, uint64_t from, uint64_t to
     return high > low ? high - low : 0;
 }
 
-/* What FIEMAP (Documentation/filesystems/fiemap.rst) says of [from, to): bytes in all, those that are this
- * file's own (a block shared with another file by reflink is not given back), and those in [low, high). */
+/* What FIEMAP (Documentation/filesystems/fiemap.rst) says of [from, to), both multiples of `unit`: bytes of the
+ * units that hold data, whether any of it is shared with another file, and the bytes mapped in [low, high). */
 struct extents {
-    uint64_t all, own, inside;
+    uint64_t held, inside;
+    bool shared;
 };
 
-static int read_extents(int fd, uint64_t from, uint64_t to, uint64_t low, uint64_t high, struct extents *sum) {
+static int read_extents(int fd, uint64_t from, uint64_t to, uint64_t unit, uint64_t low, uint64_t high,
+                        struct extents *sum) {
     union {
         struct fiemap map;
         char room[sizeof(struct fiemap) + BATCH * sizeof(struct fiemap_extent)];
     } request;
-    uint64_t position = from;
+    uint64_t position = from, counted = from; /* the end of the last unit that is counted */
     bool last = false;
 
     memset(sum, 0, sizeof *sum);
@@ -52,15 +54,20 @@ static int read_extents(int fd, uint64_t from, uint64_t to, uint64_t low, uint64
         for (uint32_t i = 0; i < request.map.fm_mapped_extents; i++) {
             const struct fiemap_extent *extent = &request.map.fm_extents[i];
             uint64_t start = extent->fe_logical, end = start + extent->fe_length;
-            uint64_t bytes = overlap(start, end, reached, to);
 
-            sum->all += bytes;
-            if (!(extent->fe_flags & FIEMAP_EXTENT_SHARED))
-                sum->own += bytes;
-            sum->inside += overlap(start, end, reached > low ? reached : low, high);
+            last = last || (extent->fe_flags & FIEMAP_EXTENT_LAST);
+            if (!(extent->fe_flags & FIEMAP_EXTENT_DATA_INLINE)) { /* that lies in the inode: no block holds it */
+                uint64_t stop = (end + unit - 1) / unit * unit;
+
+                sum->held += overlap(start / unit * unit, stop, counted, to);
+                sum->inside += overlap(start, end, reached > low ? reached : low, high);
+                if (extent->fe_flags & FIEMAP_EXTENT_SHARED)
+                    sum->shared = true;
+                if (stop > counted)
+                    counted = stop;
+            }
             if (end > reached)
                 reached = end;
-            last = last || (extent->fe_flags & FIEMAP_EXTENT_LAST);
         }
         if (request.map.fm_mapped_extents < BATCH || reached == position)
             return 0;
@@ -69,22 +76,24 @@ static int read_extents(int fd, uint64_t from, uint64_t to, uint64_t low, uint64
     return 0;
 }
 
-int punch_measured(int fd, int mode, uint64_t offset, uint64_t length, uint64_t block, struct punch_result *result) {
-    /* The host frees whole blocks, also the one that the end of the file cuts: measure on whole blocks. */
-    uint64_t from = offset / block * block, to = (offset + length + block - 1) / block * block;
-    struct extents before, after = {0, 0, 0};
+int punch_measured(int fd, int mode, uint64_t offset, uint64_t length, uint64_t unit, struct punch_result *result) {
+    /* The host frees whole units, also the one that the end of the file cuts: measure on whole units. */
+    uint64_t from = offset / unit * unit, to = (offset + length + unit - 1) / unit * unit;
+    struct extents before, after = {0, 0, false};
     int64_t began;
-    int error = read_extents(fd, from, to, offset, offset + length, &before);
+    int error = read_extents(fd, from, to, unit, offset, offset + length, &before);
 
     if (error != 0)
         return error;
+    if (before.shared)
+        return EREMOTE; /* who else holds it decides what is freed: accounting/ in Python finds out */
     result->time = nanoseconds(CLOCK_REALTIME);
     began = nanoseconds(CLOCK_MONOTONIC);
     result->error = fallocate(fd, mode, (off_t)offset, (off_t)length) < 0 ? errno : 0;
     result->duration = nanoseconds(CLOCK_MONOTONIC) - began;
-    if (before.all != 0 && read_extents(fd, from, to, offset, offset + length, &after) != 0)
+    if (before.held != 0 && read_extents(fd, from, to, unit, offset, offset + length, &after) != 0)
         after = before; /* not measured, so nothing is claimed */
     result->allocated = before.inside;
-    result->freed = before.own > after.own ? before.own - after.own : 0;
+    result->freed = before.held > after.held ? before.held - after.held : 0;
     return 0;
 }

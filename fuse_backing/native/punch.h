@@ -10,8 +10,9 @@ struct punch_result {
     int64_t time, duration; /* nanoseconds: since the epoch; of the fallocate alone */
 };
 
-/* Returns 0, or the errno that kept the allocation from being read (EOPNOTSUPP: the file system has no FIEMAP);
- * nothing was done then. `block` is the host's block size. */
-int punch_measured(int fd, int mode, uint64_t offset, uint64_t length, uint64_t block, struct punch_result *result);
+/* Returns 0, or the errno that kept the allocation from being read (EOPNOTSUPP: the file system has no FIEMAP;
+ * EREMOTE: a part of the range is shared with another file); nothing was done then. The host allocates and frees
+ * units of `unit` bytes: a block, or a cluster of several. */
+int punch_measured(int fd, int mode, uint64_t offset, uint64_t length, uint64_t unit, struct punch_result *result);
 
 #endif

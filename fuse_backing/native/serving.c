@@ -101,8 +101,8 @@ bool channel_serve_fallocate(struct channel *channel, const char *content, size_
     pthread_mutex_unlock(&channel->lock);
     if (!file.announced)
         return false;
-    if (file.gate->entered == 0 && atomic_load(&channel->limit) != 0 &&
-        punch_measured((int)in->fh, (int)in->mode, in->offset, in->length, file.block, &result) == 0) {
+    if (file.unit != 0 && file.gate->entered == 0 && atomic_load(&channel->limit) != 0 &&
+        punch_measured((int)in->fh, (int)in->mode, in->offset, in->length, file.unit, &result) == 0) {
         event.time = result.time;
         event.file = file.account;
         event.operation = punch ? ACCOUNT_PUNCH : ACCOUNT_ZERO;

@@ -117,6 +117,10 @@ class Store:
     def counters(self) -> dict[str, int]:
         return trio.run(StoreClient(self.control).counters)
 
+    def by_offset_sum(self, file: str) -> int:
+        """What the histogram by offset says was freed of a file."""
+        return sum(bucket.freed for bucket in trio.run(StoreClient(self.control).by_offset, file).buckets)
+
     def set_faults(self, *faults: dict[str, object]) -> None:
         """Put a plan in force; none clears."""
         plan = FaultPlan.from_json(list(faults)) if faults else FaultPlan()

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from fuse_backing import sparsefile
+from fuse_backing import allocation
+from fuse_backing.accounting import mapped
 from fuse_backing.sparsefile import SparseFile
 
 BLOCK = 4096
@@ -71,13 +72,16 @@ def test_a_punch_that_could_not_be_measured_claims_nothing(
 ) -> None:
     os.pwrite(file.fd, b"x" * 8192, 0)
 
-    def fail(*_: int) -> list[tuple[int, int]]:
+    def fail(*_: int) -> list[allocation.MappedExtent]:
         raise OSError(5, "the map can't be read")
 
-    monkeypatch.setattr(sparsefile, "allocated_ranges", fail)
+    def fail_later(fd: int, offset: int, length: int) -> list[allocation.MappedExtent]:
+        monkeypatch.setattr(mapped, "mapped_extents", fail)
+        return allocation.mapped_extents(fd, offset, length)
+
+    monkeypatch.setattr(mapped, "mapped_extents", fail_later)
     change = file.punch(0, 8192)
     assert (change.allocated, change.freed, change.errno) == (8192, 0, 0)
-    monkeypatch.setattr(sparsefile, "extents", fail)
     os.pwrite(file.fd, b"x" * 8192, 0)
     with pytest.raises(OSError, match="can't be read"):
         file.punch(0, 8192)

@@ -74,3 +74,15 @@ def test_an_allocated_block_that_nobody_ever_had_ends_the_run() -> None:
         BenchError, match="data block 4 has 4096 bytes on the host, and no thin device ever had it"
     ):
         book.leaks([(4 * BLOCK, 4 * BLOCK + 4096)])
+
+
+def test_a_host_that_rounds_has_bytes_that_nobody_wrote_and_no_leak_of_them() -> None:
+    book = LeakBook(BLOCK)
+    book.step("write", {1: [Run(0, 4, 1, 0)], 2: [Run(0, 5, 1, 0)]}, [], passdown=True)
+    book.step("remove b", {1: [Run(0, 4, 1, 0)]}, [skipped("b", 2, DiscardSkipped.OFF)], passdown=True)
+    huge = [(0, 32 * BLOCK)]
+    with pytest.raises(BenchError, match="no thin device ever had it"):
+        book.leaks(huge)
+    [leak] = book.leaks(huge, rounded=True)
+    assert (leak.owner.snapshot, leak.bytes) == ("b", BLOCK)
+    assert book.needed(huge) == BLOCK

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thinsim.measure.conservation import ConservationError, exchange
+from thinsim.rig.interface import HostAllocation
 
 BLOCK = 4096
 
@@ -50,3 +51,18 @@ def test_the_law_holds_for_every_history_of_writes_and_punches(data: st.DataObje
     moved = exchange("any", ranges(before), ranges(allocated), freed, written)
     assert moved.host_freed == freed
     assert len(allocated) * BLOCK == len(before) * BLOCK + moved.host_grown - moved.host_freed
+
+
+def test_a_write_can_make_a_host_allocate_a_whole_unit_and_no_more() -> None:
+    clusters = HostAllocation((), 0, held=(), unit=1 << 20, maps_what_it_holds=False)
+    assert clusters.most_grown_by(2 * BLOCK) == 2 << 20
+    assert HostAllocation((), 0, held=(), unit=1024).most_grown_by(BLOCK) == BLOCK
+    written = clusters.most_grown_by(BLOCK)
+    assert exchange("fstrim", [], [], 1 << 20, written).host_freed == 1 << 20
+    with pytest.raises(ConservationError, match="explains 1048576 at most"):
+        exchange("fstrim", [], [], 2 << 20, written)
+
+
+def test_what_the_host_holds_is_told_apart_from_what_the_file_maps() -> None:
+    extents = HostAllocation([(0, BLOCK)], 0, held=[(1 << 30, (1 << 30) + 32 * BLOCK)])
+    assert extents.allocated == 32 * BLOCK

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thinsim.measure.ranges import Range
+from thinsim.rig.interface import HostAllocation
 from thinsim.thin.mapping import Run
 from thinsim.thin.status import parse_pool_status
 from thinsim.watch.moment import moment
@@ -28,6 +29,11 @@ def ranges(positions: set[int]) -> Sequence[Range]:
     return found
 
 
+def host(positions: set[int]) -> HostAllocation:
+    found = ranges(positions)
+    return HostAllocation(found, 0, held=found)
+
+
 @given(mappings, bytes_allocated)
 def test_leaked_is_what_the_host_has_and_no_mapping_names(
     mapped: dict[int, list[Run]], allocated: set[int]
@@ -38,10 +44,10 @@ def test_leaked_is_what_the_host_has_and_no_mapping_names(
     status = parse_pool_status(
         f"0 2048 thin-pool 0 1/2 {len(blocks)}/{BLOCKS} - rw discard_passdown queue_if_no_space - 1024 "
     )
-    found = moment(0.0, status, BLOCK, ranges(allocated), mapped, (), given_back=0, punches=0)
+    found = moment(0.0, status, BLOCK, host(allocated), mapped, (), given_back=0, punches=0)
     leaked = {position for position in allocated if position // BLOCK not in blocks}
     assert found.leaked == len(leaked)
     assert found.host == len(allocated)
     assert found.leaked_at_least <= found.leaked
-    unknown = moment(0.0, status, BLOCK, ranges(allocated), None, (), given_back=0, punches=0)
+    unknown = moment(0.0, status, BLOCK, host(allocated), None, (), given_back=0, punches=0)
     assert (unknown.leaked, unknown.leaked_at_least) == (None, found.leaked_at_least)

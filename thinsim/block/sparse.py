@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
+from fuse_backing.accounting.interface import HostAccounting
 from fuse_backing.faults import Operation
 from fuse_backing.ledger import Ledger
 from fuse_backing.sparsefile import SparseFile
@@ -17,21 +18,32 @@ from fuse_backing.sparsefile import SparseFile
 class SparseBlockDevice:
     """A BlockDevice on a regular file of the host; every discard is recorded in *ledger*, if there is one."""
 
-    def __init__(self, path: Path, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self, path: Path, ledger: Ledger | None = None, accounting: HostAccounting | None = None
+    ) -> None:
         self.path = path
         self.written = 0
         """Bytes written since the device was opened."""
         self._ledger = ledger
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        self._file = SparseFile(self._fd)
+        self._file = SparseFile(self._fd, accounting)
         self._size = self._file.size
 
     @classmethod
-    def create(cls, path: Path, size: int, ledger: Ledger | None = None) -> "SparseBlockDevice":
-        """Make the file, all hole, *size* bytes; FileExistsError if there is one."""
+    def create(
+        cls,
+        path: Path,
+        size: int,
+        ledger: Ledger | None = None,
+        accounting: HostAccounting | None = None,
+    ) -> "SparseBlockDevice":
+        """Make the file, all hole, *size* bytes; FileExistsError if there is one.
+
+        What its discards freed is measured by *accounting*, that of the file's host, or else by its map.
+        """
         with path.open("xb") as made:
             made.truncate(size)
-        return cls(path, ledger)
+        return cls(path, ledger, accounting)
 
     @property
     def size(self) -> int:

@@ -115,7 +115,7 @@ async def _look(rig: BareNodesRig, name: str) -> _View:
         used=pool.used_data,
         data=_discards(rig.backing.data.path),
         store=Requests(totals.events, totals.punched_bytes) if totals else Requests(0, 0),
-        host=host.ranges,
+        host=host.held,
     )
 
 

@@ -84,11 +84,11 @@ class LeakBook:
         self._mapped = now
         return freed
 
-    def leaks(self, allocated: Iterable[Range]) -> list[Leak]:
+    def leaks(self, allocated: Iterable[Range], *, rounded: bool = False) -> list[Leak]:
         """Return the leaks in the host's *allocated* ranges, largest first.
 
         BenchError for an allocated block that no device ever gave up: a leak without an owner would
-        be a fault of the bench.
+        be a fault of the bench. Not so where the host's ranges are *rounded* to more than was written.
         """
         blocks: Counter[Owner] = Counter()
         lost: Counter[Owner] = Counter()
@@ -96,6 +96,8 @@ class LeakBook:
             if block in self._mapped:
                 continue
             owner = self._given_up.get(block)
+            if owner is None and rounded:
+                continue
             if owner is None:
                 raise BenchError(
                     f"data block {block} has {count} bytes on the host, and no thin device ever had it"
@@ -105,6 +107,12 @@ class LeakBook:
         return sorted(
             (Leak(owner, blocks[owner], lost[owner]) for owner in lost),
             key=lambda leak: (-leak.bytes, leak.owner),
+        )
+
+    def needed(self, allocated: Iterable[Range]) -> int:
+        """Return how many bytes of the host's *allocated* ranges lie in blocks that the pool maps."""
+        return sum(
+            count for block, count in bytes_per_block(allocated, self._block_bytes) if block in self._mapped
         )
 
     @property

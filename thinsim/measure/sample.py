@@ -34,6 +34,9 @@ class StepSample:
     written: int
     leaked: int
     usage: Mapping[str, int] = field(default_factory=dict)
+    host_kept: int = 0
+    """Bytes that the host holds though nothing mapped or leaked needs them: the rest of an extent, a cluster
+    or a huge page of which a part is in use. 0 on hosts that hold what a file maps."""
     at: float = 0.0
     """Seconds from the series' begin to the end of the step."""
 
@@ -44,7 +47,7 @@ class Meter:
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
         self._book = LeakBook(rig.shape.block_bytes)
-        self._host = HostAllocation((), 0)
+        self._host = HostAllocation((), 0, held=())
         self._freed = 0
         self._punches = 0
         self._written = 0
@@ -69,10 +72,10 @@ class Meter:
         written = await rig.written_bytes()
         moved = exchange(
             f"{phase}: {step}",
-            self._host.ranges,
-            host.ranges,
+            self._host.held,
+            host.held,
             ledger.freed - self._freed,
-            written - self._written,
+            host.most_grown_by(written - self._written),
         )
         freed_blocks = self._book.step(
             step, await rig.mappings(), events, passdown=status.discard == "discard_passdown"
@@ -82,6 +85,7 @@ class Meter:
                 f"step {step!r}: the pool says {status.used_data} used data blocks, "
                 f"its mappings name {self._book.mapped_blocks}"
             )
+        leaked = sum(leak.bytes for leak in self._leaks(host))
         taken = StepSample(
             phase=phase,
             step=step,
@@ -96,7 +100,8 @@ class Meter:
             ledger_freed=moved.ledger_freed,
             ledger_punches=ledger.punches - self._punches,
             written=written - self._written,
-            leaked=sum(leak.bytes for leak in self._book.leaks(host.ranges)),
+            leaked=leaked,
+            host_kept=host.allocated - leaked - self._book.needed(host.ranges),
             usage=await _usage(snapshotter) if snapshotter else {},
             at=at,
         )
@@ -107,7 +112,10 @@ class Meter:
 
     def leaks(self) -> list[Leak]:
         """Return the leaks as of the last sample, by owner, largest first."""
-        return self._book.leaks(self._host.ranges)
+        return self._leaks(self._host)
+
+    def _leaks(self, host: HostAllocation) -> list[Leak]:
+        return self._book.leaks(host.ranges, rounded=not host.maps_what_it_holds)
 
 
 async def _usage(snapshotter: Snapshotter) -> dict[str, int]:

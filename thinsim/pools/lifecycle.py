@@ -26,6 +26,7 @@ from thinsim.dm.standing.stop import stop_running
 from thinsim.errors import BenchError, DeviceMapperError, InvalidValueError, ThinsimError
 from thinsim.pools.records import PoolRecord, PoolRecords, grown
 from thinsim.pools.rigs import AUTO, KERNEL, choose_rig, device_mapper
+from thinsim.rig.host_file import prepare_host_directory
 from thinsim.rig.interface import PoolShape
 from thinsim.thin.metadata.least_size import least_metadata
 from thinsim.units import DataBlocks, format_size
@@ -99,6 +100,7 @@ def grow(name: str, data_size: int, metadata_size: int) -> PoolRecord:
 def _make(record: PoolRecord, records: PoolRecords, undo: ExitStack) -> None:
     for directory in (record.directory, record.files, record.store):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    prepare_host_directory(record.files)
     _fuse_backing("mount", record.files, record.store)
     undo.callback(_fuse_backing, "unmount", record.store)
     for role, size in ((DATA, record.shape.data_size), (METADATA, record.shape.metadata_size)):

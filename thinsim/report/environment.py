@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fuse_backing.mounts import mounts
 from thinsim import __version__
+from thinsim.rig.host_file import freed_bytes
 
 _PACKAGES = ("pyfuse3", "trio")
 _TOOLS = {"mkfs.ext4": ("mkfs.ext4", "-V"), "blkdiscard": ("blkdiscard", "--version")}
@@ -33,6 +34,7 @@ def environment(directory: Path | None, *, containerd: bool = False) -> dict[str
         **{package: _version(package) for package in _PACKAGES},
         **{tool: _tool(*command) for tool, command in tools.items()},
         "file system": _file_system(directory or Path(tempfile.gettempdir())),
+        "freed bytes": freed_bytes(directory or Path(tempfile.gettempdir())),
     }
 
 

@@ -11,6 +11,7 @@ from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import StepSample
 from thinsim.report.columns import Group, lay_out
 from thinsim.report.uncut import uncut
+from thinsim.rig.host_file import MEASURED
 from thinsim.units import format_size
 
 _COLUMNS = ("pool used", "pool freed", "host freed", "leaked")
@@ -34,14 +35,35 @@ class Column:
         return sum(leak.bytes for leak in self.leaks)
 
 
-def print_runs(console: Console, phases: Sequence[str], columns: Sequence[Column], block_bytes: int) -> None:
-    """Print the phase table, then each run's leaks; side by side if the console is wide enough."""
+def print_runs(
+    console: Console,
+    phases: Sequence[str],
+    columns: Sequence[Column],
+    block_bytes: int,
+    freed_bytes: str = "",
+) -> None:
+    """Print the phase table, then each run's leaks; side by side if the console is wide enough.
+
+    *freed_bytes* says how it is known what the host got back.
+    """
     for line in phase_lines(phases, columns, block_bytes, console.width):
         console.print(Text(line), soft_wrap=True)
     console.print(f"\n{_LEGEND}", style="dim", highlight=False)
+    if freed_bytes not in ("", MEASURED):
+        console.print(
+            f"host freed: {freed_bytes}", style="dim", highlight=False, markup=False, soft_wrap=True
+        )
     for column in columns:
         console.print()
         console.print(_leaks(column))
+        kept = column.samples[-1].host_kept if column.samples else 0
+        if kept:
+            console.print(
+                f"beside that the host holds {format_size(kept)} ({kept} bytes) that nothing needs: the rest "
+                "of units of its own of which a part is in use",
+                highlight=False,
+                soft_wrap=True,
+            )
 
 
 def phase_lines(phases: Sequence[str], columns: Sequence[Column], block_bytes: int, width: int) -> list[str]:
@@ -103,7 +125,9 @@ def _leaked_before(samples: Iterable[StepSample], phase: str) -> int:
 def _leaks(column: Column) -> RenderableType:
     title = f"{column.name}: {format_size(column.leaked)} leaked ({column.leaked} bytes)"
     if not column.leaks:
-        return Text(f"{title}: every block that the pool freed went back to the host", style="bold")
+        kept = column.samples[-1].host_kept if column.samples else 0
+        went = "was punched out of the host's file" if kept else "went back to the host"
+        return Text(f"{title}: every block that the pool freed {went}", style="bold")
     table = Table(title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("snapshot")
     table.add_column("thin id", justify="right")

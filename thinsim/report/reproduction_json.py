@@ -41,6 +41,7 @@ def to_json(result: Reproduction) -> dict[str, Any]:
         "repeatable": result.repeatable,
         "setup": result.setup,
         "config_toml": result.config_toml,
+        "freed_bytes": result.freed_bytes,
         "kept": str(result.kept) if result.kept else None,
         "runs": [_run(run) for run in result.runs],
     }
@@ -72,6 +73,7 @@ def from_json(document: dict[str, Any]) -> Reproduction:
             repeatable=document["repeatable"],
             setup=document["setup"],
             config_toml=document["config_toml"],
+            freed_bytes=document["freed_bytes"],
             kept=None,
         )
     except (KeyError, TypeError, ValidationError) as error:

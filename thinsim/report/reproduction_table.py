@@ -18,7 +18,7 @@ def print_to(console: Console, result: Reproduction) -> None:
         highlight=False,
     )
     columns = [Column(run.setting.name, run.samples, run.leaks) for run in result.runs]
-    print_runs(console, Phase.ALL, columns, result.shape.block_bytes)
+    print_runs(console, Phase.ALL, columns, result.shape.block_bytes, result.freed_bytes)
     if result.config_toml:
         console.print(
             f"\nconfig.toml for this set-up:\n\n{result.config_toml}",

@@ -15,7 +15,8 @@ def print_report(console: Console, report: Report) -> None:
         highlight=False,
         markup=False,
     )
-    print_runs(console, report.phases, report.columns, report.pool.block_bytes)
+    freed = report.environment.get("freed bytes", "")
+    print_runs(console, report.phases, report.columns, report.pool.block_bytes, freed)
     for run in report.runs:
         if run.outcomes:
             held = sum(outcome.held for outcome in run.outcomes)

@@ -11,6 +11,7 @@ import trio
 from fuse_backing.mounts import mount_on, unmount
 from fuse_backing.store import StoreClient
 from thinsim import loop
+from thinsim.rig.host_file import prepare_host_directory
 from thinsim.rig.interface import PoolShape
 from thinsim.rig.journal import Journal, Kind
 from thinsim.rig.servers import Server
@@ -76,6 +77,7 @@ async def stand_up_data(directory: Path, size: Bytes, journal: Journal) -> Async
         files, store = (directory / name for name in ("host", _MOUNT))
         for made in (files, store):
             made.mkdir(mode=0o700)
+        await trio.to_thread.run_sync(prepare_host_directory, files)
         sockets, sockets_entry = make_socket_directory(journal)
         stack.callback(journal.end, sockets_entry)
         stack.callback(shutil.rmtree, sockets)

@@ -1,17 +1,91 @@
 """What the host says of a file, asked past every layer of ours."""
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
+from fuse_backing import directory as backing_directory
+from fuse_backing.accounting.interface import HostAccounting
+from fuse_backing.accounting.mapped import MappedAccounting
 from fuse_backing.allocation import allocated_ranges
+from fuse_backing.errors import UnfitDirectoryError
+from thinsim.errors import EnvironmentLacksError
 from thinsim.rig.interface import HostAllocation
+
+MEASURED = "measured"
+"""How it is known what the host got back, where no more is to be said."""
+
+
+def host_accounting(directory: Path) -> HostAccounting:
+    """Find how the host of *directory* accounts for files, by a trial there. Blocking.
+
+    EnvironmentLacksError where what a hole punch frees can't be measured: the bench's laws would say nothing.
+    """
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise EnvironmentLacksError(f"{directory}: {error.strerror}") from error
+    try:
+        return backing_directory.host_accounting(fd, directory)
+    except UnfitDirectoryError as error:
+        text = str(error).replace("or --allow-estimate", "name it with --dir")
+        raise EnvironmentLacksError(text) from error
+    finally:
+        os.close(fd)
+
+
+def freed_bytes(directory: Path) -> str:
+    """Return how it is known what the host of *directory* got back, in words for a report. Blocking."""
+    try:
+        accounting = host_accounting(directory)
+    except EnvironmentLacksError as error:
+        return f"not measured: {error}"
+    return f"{MEASURED}; {accounting.remark}" if accounting.remark else MEASURED
+
+
+def prepare_host_directory(directory: Path) -> HostAccounting:
+    """Find the accounting of *directory*, and have files created there be overwritten in place. Blocking.
+
+    On btrfs an overwrite would else free the old place without a punch, and the ledger be short of it.
+    EnvironmentLacksError as from :func:`host_accounting`.
+    """
+    accounting = host_accounting(directory)
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        accounting.keep_in_place(fd)
+    except OSError as error:
+        raise EnvironmentLacksError(
+            f"{directory}: {accounting.kind} refuses to overwrite files in place ({error.strerror}); name "
+            "another directory: --dir"
+        ) from error
+    finally:
+        os.close(fd)
+    return accounting
 
 
 def host_allocation(file: Path) -> HostAllocation:
-    """Return the extent map and ``st_blocks`` of *file*. Blocking; ``OSError``."""
+    """Return what the host holds for *file* and its ``st_blocks``. Blocking; ``OSError``."""
     fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        status = os.fstat(fd)
-        return HostAllocation(allocated_ranges(fd, 0, status.st_size), status.st_blocks * 512)
+        status, system = os.fstat(fd), os.fstatvfs(fd)
+        accounting = _accounting(file.parent, status.st_dev, system.f_fsid)
+        ranges = allocated_ranges(fd, 0, status.st_size)
+        plain = accounting.maps_what_it_holds
+        return HostAllocation(
+            ranges,
+            status.st_blocks * 512,
+            held=ranges if plain else accounting.held(fd),
+            unit=accounting.unit,
+            maps_what_it_holds=plain,
+        )
     finally:
         os.close(fd)
+
+
+@lru_cache(maxsize=64)
+def _accounting(directory: Path, device: int, file_system: int) -> HostAccounting:
+    """Return the accounting of a directory; by the files' map where none is known."""
+    try:
+        return host_accounting(directory)
+    except EnvironmentLacksError:
+        return MappedAccounting("unknown", os.statvfs(directory).f_frsize or 1, exact=False)

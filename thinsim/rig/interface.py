@@ -1,7 +1,7 @@
 """What a rig gives a scenario: a pool to put a snapshotter on, a workload to run on it, and measurements."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from thinsim.units import Bytes, Sectors, bytes_of, sectors
 _DATA_SIZE = Bytes(2 << 30)
 _METADATA_SIZE = Bytes(64 << 20)
 _BLOCK_SIZE = Sectors(128)
+_LEAST_WRITE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +49,28 @@ class PoolShape:
 class HostAllocation:
     """What the host has allocated for the pool's data file, asked of the host itself, not of the store.
 
-    *ranges* are (start, end) in bytes, sorted, disjoint; *file_blocks* is ``st_blocks`` in bytes,
-    which also counts the host file system's own blocks for the file's extent tree.
+    *ranges* are (start, end) in bytes, sorted, disjoint: what the file maps. *file_blocks* is ``st_blocks``
+    in bytes, which also counts the host file system's own blocks for the file's extent tree.
     """
 
     ranges: Sequence[tuple[int, int]]
     file_blocks: int
+    held: Sequence[tuple[int, int]] = field(kw_only=True)
+    """What the host holds for the file, in its own addresses: whole extents, clusters or pages. The same as
+    *ranges* on most hosts; see ``fuse_backing.accounting``."""
+    unit: int = field(default=4096, kw_only=True)
+    """The least that a write makes the host allocate, bytes."""
+    maps_what_it_holds: bool = field(default=True, kw_only=True)
+    """Whether *held* is *ranges*."""
 
     @property
     def allocated(self) -> int:
-        """Bytes of the data file that the host has allocated."""
-        return sum(end - start for start, end in self.ranges)
+        """Bytes that the host holds for the data file."""
+        return sum(end - start for start, end in self.held)
+
+    def most_grown_by(self, written: int) -> int:
+        """Return the most that *written* bytes, in blocks of 4096 at least, made the host allocate."""
+        return written * max(1, self.unit // _LEAST_WRITE)
 
 
 @dataclass(frozen=True, slots=True)

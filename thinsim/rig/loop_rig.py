@@ -85,9 +85,13 @@ class LoopRig(ABC):
         await trio.to_thread.run_sync(flush_device, self.backing.data.path)
 
     async def host_allocation(self) -> HostAllocation:
-        """Read the host file's extent map, past the store."""
+        """Ask the host for the file, past the store."""
         whole = await trio.to_thread.run_sync(host_allocation, self.backing.data_file)
-        return whole if self.place is None else replace(whole, ranges=self.place.within(whole.ranges))
+        if self.place is None:
+            return whole
+        ranges = self.place.within(whole.ranges)
+        # What the host holds in units of its own can't be divided: it is the whole file's.
+        return replace(whole, ranges=ranges, held=ranges if whole.maps_what_it_holds else whole.held)
 
     async def ledger(self) -> LedgerTotals:
         """Ask the backing store for the data file's totals."""

@@ -12,6 +12,7 @@ from thinsim.dm.standing.places import kernel_has_device_mapper
 from thinsim.errors import EnvironmentLacksError
 from thinsim.loop_limits import kernel_clears_limits
 from thinsim.rig.findings import Finding
+from thinsim.rig.host_file import host_accounting
 from thinsim.vm.kernels import MODULES, has_thin_pool
 
 
@@ -145,7 +146,13 @@ def _punch(directory: Path) -> Finding:
             "name a directory on ext4, xfs, btrfs or tmpfs: --dir",
             _WITH_FILES,
         )
-    return Finding(name, True, "works", needed_by=_WITH_FILES)
+    try:
+        accounting = host_accounting(directory)
+    except EnvironmentLacksError as error:
+        why, _, fix = str(error).removeprefix(f"{directory}: ").rpartition("; ")
+        return Finding(name, False, why or fix, fix, _WITH_FILES)
+    detail = f"works on {accounting.kind}" + (f": {accounting.remark}" if accounting.remark else "")
+    return Finding(name, True, detail, needed_by=_WITH_FILES)
 
 
 def _requests_for_zeros() -> Finding:

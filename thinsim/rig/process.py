@@ -21,7 +21,7 @@ from thinsim.dm.mapped_device import MappedDevice
 from thinsim.dm.metadata_file import MetadataFile
 from thinsim.dm.nodes import NoNodes
 from thinsim.dm.runner import in_place
-from thinsim.rig.host_file import host_allocation
+from thinsim.rig.host_file import host_allocation, prepare_host_directory
 from thinsim.rig.interface import HostAllocation, LedgerTotals, PoolShape
 from thinsim.scenario.extent_filesystem import ExtentFiles
 from thinsim.scenario.recording import BlockHistory, ReplayingHost
@@ -53,7 +53,7 @@ class ProcessRig:
         await self.dm.status(self.shape.name)
 
     async def host_allocation(self) -> HostAllocation:
-        """Read the file's extent map."""
+        """Ask the host for the file."""
         return host_allocation(self._data.path)
 
     async def ledger(self) -> LedgerTotals:
@@ -92,7 +92,8 @@ async def stand_up(
     """
     ledger = Ledger()
     data_path, metadata_path = directory / "data", directory / "metadata"
-    data = SparseBlockDevice.create(data_path, shape.data_size, ledger)
+    accounting = prepare_host_directory(directory)
+    data = SparseBlockDevice.create(data_path, shape.data_size, ledger, accounting)
     metadata = SparseBlockDevice.create(metadata_path, shape.metadata_size)
     faulty = FaultyBlockDevice(data, data_path.name, ledger)
     devices: dict[str, BlockDevice] = {str(data_path): faulty, str(metadata_path): metadata}

@@ -12,6 +12,7 @@ from typing import Protocol
 import trio
 
 from thinsim.rig import emulated, kernel, process
+from thinsim.rig.host_file import freed_bytes
 from thinsim.rig.interface import PoolShape, Rig
 from thinsim.rig.journal import Journal
 from thinsim.rig.loop_rig import Contents, LoopRig
@@ -97,6 +98,8 @@ class Reproduction:
     setup: str | None = None
     config_toml: str = ""
     """With a set-up: what containerd is told of its pool."""
+    freed_bytes: str = ""
+    """How it is known what the host got back, in words."""
 
 
 class Progress(Protocol):
@@ -183,6 +186,7 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
             kept=directory if request.keep else None,
             setup=request.setup,
             config_toml=setup.config_toml if setup is not None else "",
+            freed_bytes=await trio.to_thread.run_sync(freed_bytes, directory),
         )
 
 

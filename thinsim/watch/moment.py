@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 from fuse_backing.allocation import merged
 from thinsim.measure.ranges import Range, subtract, total
+from thinsim.rig.interface import HostAllocation
 from thinsim.thin.mapping import Run
 from thinsim.thin.status import PoolStatus
 
@@ -24,7 +25,7 @@ class Moment:
     """What a pool and its host say now. Bytes; *time* in seconds since the epoch.
 
     *leaked* is None where nobody tells the pool's mappings; *leaked_at_least* follows from counts alone:
-    what the host has allocated beyond the pool's used blocks must be leaked.
+    what the file maps on the host beyond the pool's used blocks must be leaked.
     """
 
     time: float
@@ -47,28 +48,30 @@ def moment(
     now: float,
     status: PoolStatus,
     block_bytes: int,
-    host: Sequence[Range],
+    host: HostAllocation,
     mappings: Mapping[int, Sequence[Run]] | None,
     devices: Sequence[WatchedDevice],
     *,
     given_back: int,
     punches: int,
 ) -> Moment:
-    """Put together what was asked; *host* are the allocated byte ranges of the data file, in order."""
-    used, allocated = status.used_data * block_bytes, total(host)
+    """Put together what was asked; *host* is what the host says of the data file."""
+    used, mapped = status.used_data * block_bytes, total(host.ranges)
     leaked = (
-        None if mappings is None else total(subtract(host, mapped_ranges(mappings.values(), block_bytes)))
+        None
+        if mappings is None
+        else total(subtract(host.ranges, mapped_ranges(mappings.values(), block_bytes)))
     )
     return Moment(
         time=now,
         mode=status.mode,
         size=status.total_data * block_bytes,
         used=used,
-        host=allocated,
+        host=host.allocated,
         given_back=given_back,
         punches=punches,
         leaked=leaked,
-        leaked_at_least=max(0, allocated - used),
+        leaked_at_least=max(0, mapped - used),
         devices=devices,
     )
 

@@ -40,7 +40,7 @@ class Watch:
             time.time(),
             status,
             pool.block_bytes,
-            host.ranges,
+            host,
             await pool.dm.mappings(pool.name),
             await _devices(pool.dm, pool.name),
             given_back=totals.freed if totals is not None else 0,

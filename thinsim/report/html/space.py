@@ -25,7 +25,7 @@ def heights(samples: Sequence[StepSample], block_bytes: int) -> list[Height]:
         held += sample.host_grown - sample.ledger_freed
         balance.append(held)
     return [
-        Height("host", "host: bytes allocated, by its own extent map", [s.host_allocated for s in samples]),
+        Height("host", "host: bytes held, by its own account", [s.host_allocated for s in samples]),
         Height("store", "store: bytes grown less bytes given back, by its ledger", balance),
         Height("pool", "pool: used data blocks", [s.pool_used_blocks * block_bytes for s in samples]),
         Height(

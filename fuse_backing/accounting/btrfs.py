@@ -1,0 +1,197 @@
+"""btrfs: a data extent on disk is freed as a whole, once no part of it is in use any more.
+
+A file's items name extents of up to 128 MiB, each by its place and size on disk, compressed or not, and the
+part of it that they use (struct btrfs_file_extent_item in include/uapi/linux/btrfs_tree.h). A punch drops or
+cuts items. What it frees are the extents that the file used before and that no item of it names after, unless
+another file or a snapshot has them too (FIEMAP says that there is another place,
+BTRFS_IOC_LOGICAL_INO_V2 says whose). Data that is written back later gets its extent only then, so the file
+is written back first. What lies inline among the metadata is no extent: it counts as nothing.
+"""
+
+import ctypes
+import fcntl
+import os
+import struct
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fuse_backing.accounting.interface import EVERYTHING, Measurement
+from fuse_backing.accounting.mapped import allocated_in, around, in_blocks
+from fuse_backing.allocation import MappedExtent, Range, mapped_extents, merged
+
+_TREE_SEARCH_V2 = 0xC0709411
+_KEY = struct.Struct("=7Q4L4QQ")  # struct btrfs_ioctl_search_args_v2 up to its buffer
+_HEADER = struct.Struct("=QQQLL")  # struct btrfs_ioctl_search_header: transid, objectid, offset, type, len
+_ITEM = struct.Struct("<QQBBHBQQQQ")  # struct btrfs_file_extent_item
+_LOGICAL_INO_V2 = 0xC038943B
+_LOGICAL_INO = struct.Struct(
+    "=QQ3QQQ"
+)  # struct btrfs_ioctl_logical_ino_args: logical, size, flags, a pointer
+_IGNORE_OFFSET = 1  # places that use any part of the extent
+_PLACES = struct.Struct("=LLLL")  # struct btrfs_data_container: left, missing, count and missed of its u64s
+_PLACE = struct.Struct("=QQQ")  # inode, offset, root
+_INO_LOOKUP = 0xD0009412
+_FIRST_FREE_OBJECTID = 256
+_EXTENT_DATA = 108
+_INLINE = 0
+_ROOM = 1 << 18
+_FS_IOC_GETFLAGS = 0x80086601
+_FS_IOC_SETFLAGS = 0x40086602
+_FS_NOCOW_FL = 0x00800000
+
+
+class Item(NamedTuple):
+    """One item of a file: so many bytes from *start* on are a part of an extent on disk."""
+
+    start: int
+    end: int
+    extent: int
+    """The extent's place in the file system's address space."""
+    size: int
+    """The whole extent's bytes on disk."""
+    first: int
+    """Where in the file the extent would begin, if the file used all of it."""
+    last: int
+    """And where it would end."""
+
+
+@dataclass(frozen=True, slots=True)
+class BtrfsAccounting:
+    """Accounts by extents on disk; needs CAP_SYS_ADMIN for BTRFS_IOC_TREE_SEARCH_V2."""
+
+    kind: str
+    unit: int
+    remark: str = (
+        "btrfs frees a data extent (up to 128 MiB) as a whole, once no part of it is in use: freed bytes are "
+        "those of whole extents on disk"
+    )
+    exact: bool = True
+    native: bool = False
+    sees_preallocation: bool = True
+    maps_what_it_holds: bool = False
+    writes_back: bool = True
+
+    @property
+    def freed_unit(self) -> int:
+        """An extent can be as small as a block."""
+        return self.unit
+
+    def measure(self, fd: int, offset: int, length: int) -> Measurement:
+        """Write the file back and read the items of the range."""
+        start, end = around(self.unit, offset, length)
+        before = in_blocks(mapped_extents(fd, start, end - start, sync=True))
+        own, cloned = _own_items(fd, before, start, end)
+        return _BtrfsMeasurement(fd, allocated_in(before, offset, length), own, cloned)
+
+    def held(self, fd: int) -> list[Range]:
+        """Return the extents that the file uses any part of, by their place in the file system."""
+        _write_back(fd)
+        places = {(item.extent, item.extent + item.size) for item in items(fd, 0, EVERYTHING)}
+        return merged(sorted(places))
+
+    def keep_in_place(self, directory_fd: int) -> None:
+        """Set the attribute C (chattr(1)): no copy on write, so no compression and no checksums either."""
+        buffer = bytearray(struct.calcsize("l"))
+        fcntl.ioctl(directory_fd, _FS_IOC_GETFLAGS, buffer, True)
+        flags = int.from_bytes(buffer[:4], "little") | _FS_NOCOW_FL
+        fcntl.ioctl(directory_fd, _FS_IOC_SETFLAGS, flags.to_bytes(len(buffer), "little"))
+
+
+@dataclass(frozen=True, slots=True)
+class _BtrfsMeasurement:
+    fd: int
+    allocated: int
+    own: list[Item]
+    cloned: set[int]
+    """Extents of these that more than one place of the file has, by a clone."""
+
+    def freed(self) -> int:
+        if not self.own:
+            return 0
+        # Zeroing a part of a block writes that block anew; the old extent goes when that is written back.
+        _write_back(self.fd)
+        sizes = {item.extent: item.size for item in self.own}
+        # What is left of an extent lies near, where it was written; only a clone can be anywhere.
+        near = max(0, min(item.first for item in self.own)), max(item.last for item in self.own)
+        for item in items(self.fd, *near):
+            sizes.pop(item.extent, None)
+        if not sizes.keys().isdisjoint(self.cloned):
+            for item in items(self.fd, 0, EVERYTHING):
+                sizes.pop(item.extent, None)
+        return sum(sizes.values())
+
+
+def items(fd: int, start: int, end: int) -> Iterator[Item]:
+    """Yield the items of a file that begin in [start, end) and name an extent. Raises OSError.
+
+    EPERM without CAP_SYS_ADMIN.
+    """
+    inode, position = os.fstat(fd).st_ino, start
+    while position < end:
+        buffer = bytearray(_KEY.size + _ROOM)
+        key = (0, inode, inode, position, end - 1, 0, (1 << 64) - 1, _EXTENT_DATA, _EXTENT_DATA)
+        _KEY.pack_into(buffer, 0, *key, (1 << 32) - 1, 0, 0, 0, 0, 0, _ROOM)
+        fcntl.ioctl(fd, _TREE_SEARCH_V2, buffer, True)
+        count = _KEY.unpack_from(buffer)[9]
+        if count == 0:
+            return
+        at, offset = _KEY.size, position
+        for _ in range(count):
+            _, _, offset, _, size = _HEADER.unpack_from(buffer, at)
+            at += _HEADER.size
+            if size >= _ITEM.size:
+                _, ram, _, _, _, kind, extent, on_disk, skipped, used = _ITEM.unpack_from(buffer, at)
+                if kind != _INLINE and extent != 0:  # 0: a hole
+                    first = offset - skipped
+                    yield Item(offset, offset + used, extent, on_disk, first, first + ram)
+            at += size
+        position = offset + 1
+
+
+def _own_items(fd: int, before: list[MappedExtent], start: int, end: int) -> tuple[list[Item], set[int]]:
+    """Return the items that touch the range and whose extents nobody else has; and which are cloned within.
+
+    FIEMAP calls an extent shared if more than one write or clone has it (fs/btrfs/backref.c, share_check).
+    """
+    if not before:
+        return [], set()
+    # An extent of FIEMAP begins where an item does, maybe before the range, and covers whole items.
+    found = items(fd, min(extent.whole_start for extent in before), end)
+    touching = [item for item in found if item.end > start]
+    shared = merged((extent.start, extent.end) for extent in before if extent.shared)
+    ours: dict[int, bool] = {}
+    own = []
+    for item in touching:
+        nearest = bisect_left(shared, (item.end, 0)) - 1  # the last that begins before the item's end
+        if nearest >= 0 and shared[nearest][1] > item.start:
+            if item.extent not in ours:
+                ours[item.extent] = _only_ours(fd, item.extent)
+            if not ours[item.extent]:
+                continue
+        own.append(item)
+    return own, {extent for extent, only in ours.items() if only}
+
+
+def _only_ours(fd: int, extent: int) -> bool:
+    """Tell whether all that use the extent are places of this very file."""
+    buffer = ctypes.create_string_buffer(_ROOM)
+    request = bytearray(_LOGICAL_INO.pack(extent, _ROOM, 0, 0, 0, _IGNORE_OFFSET, ctypes.addressof(buffer)))
+    fcntl.ioctl(fd, _LOGICAL_INO_V2, request, True)
+    _, _, count, missed = _PLACES.unpack_from(buffer)
+    us = os.fstat(fd).st_ino, _subvolume(fd)
+    places = _PLACE.iter_unpack(memoryview(buffer)[_PLACES.size : _PLACES.size + count * 8])
+    return missed == 0 and all((inode, root) == us for inode, _, root in places)
+
+
+def _subvolume(fd: int) -> int:
+    """Return the number of the subvolume that the file is in."""
+    request = bytearray(4096)  # struct btrfs_ioctl_ino_lookup_args: treeid, objectid, name
+    struct.pack_into("=QQ", request, 0, 0, _FIRST_FREE_OBJECTID)
+    fcntl.ioctl(fd, _INO_LOOKUP, request, True)
+    return int(struct.unpack_from("=Q", request)[0])
+
+
+def _write_back(fd: int) -> None:
+    mapped_extents(fd, 0, 1, sync=True)

@@ -1,0 +1,240 @@
+"""Finds how the host of a directory accounts for files: its file system's name, and a trial in the directory.
+
+A kind of file system is one line of ``_KINDS``. What is not there, and what the trial contradicts, can't be
+measured.
+"""
+
+import ctypes
+import errno
+import os
+from collections.abc import Callable
+
+from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
+from fuse_backing.accounting.btrfs import BtrfsAccounting, items
+from fuse_backing.accounting.interface import EVERYTHING, HostAccounting
+from fuse_backing.accounting.mapped import MappedAccounting
+from fuse_backing.accounting.shmem import ShmemAccounting, has_cachestat
+from fuse_backing.accounting.xfs import XfsAccounting
+from fuse_backing.allocation import allocated_bytes, has_fiemap
+
+_TRIAL_SIZE = 4 << 20
+"""Of the file in which tmpfs is tried, bytes: larger than a huge page."""
+
+
+class UnmeasuredHostError(Exception):
+    """What a punch frees can't be measured there; the text says why, and what to do."""
+
+
+class _Statfs(ctypes.Structure):
+    _fields_ = (("f_type", ctypes.c_long), ("rest", ctypes.c_ubyte * 248))
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.fstatfs.argtypes = (ctypes.c_int, ctypes.POINTER(_Statfs))
+
+
+def file_system_magic(fd: int) -> int:
+    """Return ``f_type`` of the file system of *fd*: statfs(2). Raises OSError."""
+    found = _Statfs()
+    if _libc.fstatfs(fd, ctypes.byref(found)) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return int(found.f_type) & 0xFFFFFFFF
+
+
+def accounting_of(fd: int) -> HostAccounting:
+    """Find the accounting of the host of *fd*, an empty file open for reading and writing, by trials in it.
+
+    Raises UnmeasuredHostError, and OSError if the host refuses a write.
+    """
+    return _KINDS.get(file_system_magic(fd), _unknown)(fd)
+
+
+def estimate_of(fd: int) -> HostAccounting:
+    """Return the accounting that takes for freed what the file maps no longer, true or not."""
+    name = _NAMES.get(file_system_magic(fd), "unknown file system")
+    return MappedAccounting(
+        name,
+        os.fstatvfs(fd).f_frsize or 1,
+        exact=False,
+        native=has_fiemap(fd),
+        remark=f"freed bytes are an estimate: what the files map no longer; {name} may hold it all the same",
+    )
+
+
+def _ext4(fd: int) -> HostAccounting:
+    block = os.fstatvfs(fd).f_frsize
+    unit = _unit_of_mapped(fd, block)
+    if unit == block:
+        return _checked(fd, MappedAccounting("ext4", block))
+    remark = (
+        f"ext4 allocates and frees clusters of {unit} bytes (bigalloc): freed bytes are those of whole "
+        "clusters"
+    )
+    return _checked(fd, MappedAccounting("ext4 with bigalloc", unit, remark=remark, maps_what_it_holds=False))
+
+
+def _xfs(fd: int) -> HostAccounting:
+    block = os.fstatvfs(fd).f_bsize
+    unit = _allocated_for_one(fd, block)[0]
+    if unit == block:
+        return _checked(fd, XfsAccounting("xfs", block))
+    remark = (
+        f"xfs allocates {unit} bytes at once for files here (an extent size hint, or a realtime device): a "
+        "file holds more than was written"
+    )
+    return _checked(fd, XfsAccounting("xfs", unit, remark=remark, maps_what_it_holds=False, block=block))
+
+
+def _btrfs(fd: int) -> HostAccounting:
+    try:
+        list(items(fd, 0, 1))
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTTY):
+            raise
+        why = "needs CAP_SYS_ADMIN" if error.errno == errno.EPERM else "is older than Linux 3.14"
+        raise UnmeasuredHostError(
+            f"btrfs frees whole extents, and asking it for them {why}; run as root, or use a directory on "
+            "ext4, xfs or tmpfs"
+        ) from None
+    return BtrfsAccounting("btrfs", os.fstatvfs(fd).f_frsize)
+
+
+def _tmpfs(fd: int) -> HostAccounting:
+    if not has_cachestat(fd):
+        return _by_seek(fd, "tmpfs")
+    os.ftruncate(fd, _TRIAL_SIZE)
+    os.pwrite(fd, b"\xff", 0)
+    unit = os.fstat(fd).st_blocks * 512
+    os.ftruncate(fd, 0)
+    if unit == os.fstatvfs(fd).f_frsize:
+        return _checked(fd, ShmemAccounting("tmpfs", unit))
+    remark = (
+        f"tmpfs allocates huge pages of {unit} bytes and frees pages of 4096: a file holds more than was "
+        "written"
+    )
+    return _checked(fd, ShmemAccounting("tmpfs with huge pages", unit, remark))
+
+
+def _overlay(fd: int) -> HostAccounting:
+    block, name = os.fstatvfs(fd).f_frsize, "overlayfs"
+    if not has_fiemap(fd):  # tmpfs, which can be without a number of inodes, too (nr_inodes=0)
+        return _by_seek(fd, name)
+    _refuse_hidden(fd, name)
+    unit = _unit_of_mapped(fd, block)
+    if unit == block:
+        return _checked(fd, MappedAccounting(name, block), write_back=True)
+    remark = f"the file system below overlayfs allocates and frees {unit} bytes at once"
+    clusters = MappedAccounting(f"{name} on clusters", unit, remark=remark, maps_what_it_holds=False)
+    return _checked(fd, clusters, write_back=True)
+
+
+def _fuse(fd: int) -> HostAccounting:
+    _refuse_hidden(fd, "fuse")
+    return _by_seek(fd, "fuse")
+
+
+def _unknown(fd: int) -> HostAccounting:
+    """Take a file system that nobody looked at by what it shows: its map, and st_blocks that follow it."""
+    magic = file_system_magic(fd)
+    name = _NAMES.get(magic, f"file system 0x{magic:x}")
+    if magic in _HIDING:
+        raise UnmeasuredHostError(
+            f"{name} does not tell what a hole punch frees; use a directory on ext4, xfs, btrfs or tmpfs"
+        )
+    _refuse_hidden(fd, name)
+    block = os.fstatvfs(fd).f_frsize or 1
+    if not has_fiemap(fd):
+        return _by_seek(fd, name)
+    return _checked(fd, MappedAccounting(name, _unit_of_mapped(fd, block)), write_back=True)
+
+
+def _refuse_hidden(fd: int, name: str) -> None:
+    """Refuse what passes the statfs(2) of a btrfs below on: that has no number of inodes.
+
+    Its st_blocks count what a file maps, so a trial would not tell it apart.
+    """
+    if os.fstatvfs(fd).f_files == 0:
+        raise UnmeasuredHostError(
+            f"{name} hides how the file system below it, btrfs by its looks, frees extents; use a directory "
+            "on that file system itself"
+        )
+
+
+def _by_seek(fd: int, name: str) -> HostAccounting:
+    block = os.fstatvfs(fd).f_frsize or 1
+    seeking = MappedAccounting(name, block, sees_preallocation=False, native=False)
+    return _checked(fd, seeking, write_back=True)
+
+
+_EXT4, _XFS, _BTRFS, _TMPFS = 0xEF53, 0x58465342, 0x9123683E, 0x01021994
+_OVERLAYFS, _FUSE = 0x794C7630, 0x65735546
+
+_KINDS: dict[int, Callable[[int], HostAccounting]] = {
+    _EXT4: _ext4,
+    _XFS: _xfs,
+    _BTRFS: _btrfs,
+    _TMPFS: _tmpfs,
+    _OVERLAYFS: _overlay,
+    _FUSE: _fuse,
+}
+_NAMES = {
+    _EXT4: "ext4",
+    _XFS: "xfs",
+    _BTRFS: "btrfs",
+    _TMPFS: "tmpfs",
+    _OVERLAYFS: "overlayfs",
+    _FUSE: "fuse",
+    0xCA451A4E: "bcachefs",
+    0x2FC12FC1: "zfs",
+    0x6969: "nfs",
+    0xFF534D42: "cifs",
+    0xFE534D42: "smb",
+    0xF2F52010: "f2fs",
+    0x01021997: "9p",
+}
+_HIDING = frozenset({0xCA451A4E, 0x2FC12FC1, 0x6969, 0xFF534D42, 0xFE534D42})
+"""They free later, elsewhere, or in units of their own, and say nothing of it."""
+
+
+def _unit_of_mapped(fd: int, block: int) -> int:
+    """Return what the host allocates for a file of one block, if that is more than it maps."""
+    held, mapped = _allocated_for_one(fd, block)
+    return held if held > mapped else block
+
+
+def _allocated_for_one(fd: int, block: int) -> tuple[int, int]:
+    """Return what st_blocks and the map say of a file for which one block was allocated, bytes."""
+    fallocate(fd, 0, 0, block)
+    try:
+        return os.fstat(fd).st_blocks * 512, allocated_bytes(fd, 0, EVERYTHING)
+    finally:
+        os.ftruncate(fd, 0)
+
+
+def _checked(fd: int, accounting: HostAccounting, *, write_back: bool = False) -> HostAccounting:
+    """Return *accounting* after a trial: punches of several sizes free what st_blocks says, too.
+
+    Three extents at most are left, so that no file system needs blocks for the map itself. With *write_back*
+    the file is written back before st_blocks is read: not all file systems count what is yet to be allocated.
+    """
+    size, block = 1 << 20, os.fstatvfs(fd).f_frsize or 1
+    os.pwrite(fd, b"\xff" * size, 0)
+    for offset, length in ((block, block), (size // 2, size // 4), (0, size)):
+        before = _blocks_of(fd, write_back)
+        measurement = accounting.measure(fd, offset, length)
+        fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length)
+        freed, given_back = measurement.freed(), before - _blocks_of(fd, write_back)
+        if freed != given_back:
+            raise UnmeasuredHostError(
+                f"{accounting.kind}: a trial hole punch of {length} bytes freed {freed} bytes by the file's "
+                f"map and {given_back} by its count of blocks; use a directory on ext4, xfs, btrfs or tmpfs"
+            )
+    os.ftruncate(fd, 0)
+    return accounting
+
+
+def _blocks_of(fd: int, write_back: bool) -> int:
+    if write_back:
+        os.fsync(fd)
+    return os.fstat(fd).st_blocks * 512

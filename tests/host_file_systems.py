@@ -1,0 +1,156 @@
+"""Host file systems made for a test on loop devices of its own: what each is, and what it says is in use."""
+
+import gzip
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+MIB = 1 << 20
+_DEADLINE = 60
+_SIZE = 640 * MIB
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How to make one: the command before the image's path, and mount's options. Neither: tmpfs."""
+
+    make: tuple[str, ...] = ()
+    options: str = ""
+    hint: str = ""
+    """An extent size hint for the directory, as xfs_io takes it."""
+    realtime: str = ""
+    """With a realtime device, whose extents are so large."""
+    overlay: bool = False
+    """Whether an overlay lies on it, and the directory in that."""
+
+
+_EXT4 = ("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0")
+_XFS = ("mkfs.xfs", "-q", "-f")
+_BTRFS = ("mkfs.btrfs", "-q", "-f")
+
+KINDS = {
+    "ext4": Kind(_EXT4),
+    "ext4 with blocks of 1 KiB": Kind((*_EXT4, "-b", "1024")),
+    "ext4 with clusters of 64 KiB": Kind((*_EXT4, "-O", "bigalloc", "-C", "65536")),
+    "ext4 with clusters of 1 MiB": Kind((*_EXT4, "-O", "bigalloc", "-C", "1048576")),
+    "xfs": Kind((*_XFS, "-m", "reflink=0")),
+    "xfs with reflink": Kind((*_XFS, "-m", "reflink=1")),
+    "xfs with an extent size hint": Kind((*_XFS, "-m", "reflink=1"), hint="1m"),
+    "xfs realtime": Kind((*_XFS, "-m", "reflink=0,rmapbt=0", "-d", "rtinherit=1"), realtime="65536"),
+    "btrfs": Kind(_BTRFS),
+    "btrfs compressed": Kind(_BTRFS, "compress-force=zstd"),
+    "btrfs nodatacow": Kind(_BTRFS, "nodatacow"),
+    "tmpfs": Kind(options="size=512m,huge=never"),
+    "tmpfs with huge pages": Kind(options="size=512m,huge=always"),
+    "overlay on ext4": Kind(_EXT4, overlay=True),
+    "overlay on ext4 with clusters": Kind((*_EXT4, "-O", "bigalloc", "-C", "65536"), overlay=True),
+    "overlay on xfs": Kind((*_XFS, "-m", "reflink=1"), overlay=True),
+    "overlay on btrfs": Kind(_BTRFS, overlay=True),
+    "overlay on tmpfs": Kind(options="size=512m,huge=never,nr_inodes=0", overlay=True),
+}
+CLONING = ("xfs with reflink", "btrfs", "btrfs compressed", "btrfs nodatacow")
+
+
+@dataclass(frozen=True)
+class HostFileSystem:
+    """One that is mounted."""
+
+    kind: str
+    root: Path
+    """Where it is mounted."""
+    directory: Path
+    """One in it, for a store."""
+
+    @property
+    def unit(self) -> int:
+        """The least that it allocates."""
+        return 65536 if "64 KiB" in self.kind or self.kind[-8:] == "clusters" else 4096
+
+    def used(self) -> int:
+        """Bytes of data in use by its own account, once all is written back and it has come to rest."""
+        found = -1
+        while found != (found := self._used_now()):
+            time.sleep(0.02)
+        return found
+
+    def _used_now(self) -> int:
+        _run("sync", "-f", str(self.root))
+        if self.kind.startswith("btrfs"):
+            lines = _run("btrfs", "filesystem", "df", "-b", str(self.root)).splitlines()
+            [data] = [line for line in lines if line.startswith("Data")]
+            return int(data.partition("used=")[2])
+        found = os.statvfs(self.directory)  # of the realtime device, if the directory is on it
+        return (found.f_blocks - found.f_bfree) * found.f_frsize
+
+
+def missing_for(kind: str) -> str | None:
+    """Say what this machine lacks for it, with the fix, or None."""
+    if os.geteuid() != 0:
+        return "needs root to mount"
+    made = KINDS[kind].make
+    if KINDS[kind].realtime and not _kernel_has("CONFIG_XFS_RT"):
+        return "needs a kernel with CONFIG_XFS_RT, as Debian's: thinsim vm run"
+    package = {"mkfs.xfs": "xfsprogs", "mkfs.btrfs": "btrfs-progs", "mkfs.ext4": "e2fsprogs"}
+    if made and shutil.which(made[0]) is None:
+        return f"needs {made[0]}: apt-get install {package[made[0]]}"
+    return None
+
+
+def _kernel_has(option: str) -> bool:
+    compressed, plain = Path("/proc/config.gz"), Path(f"/boot/config-{os.uname().release}")
+    if compressed.exists():
+        text = gzip.decompress(compressed.read_bytes()).decode()
+    else:
+        text = plain.read_text() if plain.exists() else ""
+    return any(line in text.splitlines() for line in (f"{option}=y", f"{option}=m"))
+
+
+def _attached(stack: ExitStack, image: Path) -> str:
+    """Make a sparse image and attach it; *stack* takes both away."""
+    with image.open("xb") as file:
+        file.truncate(_SIZE)
+    stack.callback(image.unlink)
+    device = _run("losetup", "--find", "--show", str(image)).strip()
+    stack.callback(_run, "losetup", "--detach", device)
+    return device
+
+
+@contextmanager
+def host_file_system(kind: str, base: Path) -> Iterator[HostFileSystem]:
+    """Make one below *base*, an existing directory, and take all of it away at the end."""
+    what, root = KINDS[kind], base / "host"
+    root.mkdir()
+    with ExitStack() as stack:
+        if what.make:
+            device, options, made_with = _attached(stack, base / "image"), what.options, what.make
+            if what.realtime:
+                options = f"rtdev={_attached(stack, base / 'realtime')}"
+                made_with = (*made_with, "-r", f"{options},extsize={what.realtime}")
+            _run(*made_with, device)
+            _run("mount", *(("-o", options) if options else ()), device, str(root))
+        else:
+            _run("mount", "-t", "tmpfs", "-o", what.options, "thinsim-test", str(root))
+        stack.callback(_run, "umount", str(root))
+        directory = root / "directory"
+        directory.mkdir()
+        if what.hint:
+            _run("xfs_io", "-c", f"extsize {what.hint}", str(directory))
+        if what.overlay:
+            upper, directory = directory, base / "merged"
+            for made in (root / "work", base / "lower", directory):
+                made.mkdir()
+            options = f"lowerdir={base / 'lower'},upperdir={upper},workdir={root / 'work'}"
+            _run("mount", "-t", "overlay", "-o", options, "thinsim-test", str(directory))
+            stack.callback(_run, "umount", str(directory))
+        yield HostFileSystem(kind, root, directory)
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_DEADLINE, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+    return done.stdout
