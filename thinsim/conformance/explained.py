@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from thinsim.conformance.answer import WAITS, Recording
 from thinsim.conformance.compare import ERRNO_TEXT, Behaviour, Comparison, errno_of
-from thinsim.conformance.history import Dmsetup, Limits, Operation, Request
+from thinsim.conformance.history import Dmsetup, Limits, Operation, Read, Request
 from thinsim.loop_limits import kernel_clears_limits
+from thinsim.units import SECTOR_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +72,28 @@ def _zero_and_error(comparison: Comparison, operation: Operation | None, expecte
         fits = comparison.found == f"{errno.EOPNOTSUPP:d} "
     else:
         return False
+    kinds = {words[2] for words in _last_table(operation.device, comparison.index, expected)}
+    return fits and bool(kinds & {"zero", "error"})
+
+
+def _small_chunks(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+    """Chunks that are smaller than a logical block of the device below."""
+    if not isinstance(operation, Read) or comparison.behaviour not in (Behaviour.READ, Behaviour.OTHER):
+        return False
+    return any(
+        words[2] == "striped" and int(words[4]) * SECTOR_SIZE < expected.history.logical_block
+        for words in _last_table(operation.device, comparison.index, expected)
+    )
+
+
+def _last_table(device: str, index: int, expected: Recording) -> list[list[str]]:
+    """Return the words of each line of the table that *device* was given last before operation *index*."""
     tables = [
         each.words[-1]
-        for each in expected.history.operations[: comparison.index]
-        if isinstance(each, Dmsetup) and f"{{{operation.device}}}" in each.words and "--table" in each.words
+        for each in expected.history.operations[:index]
+        if isinstance(each, Dmsetup) and f"{{{device}}}" in each.words and "--table" in each.words
     ]
-    kinds = {line.split()[2] for line in tables[-1].splitlines()} if tables else set()
-    return fits and bool(kinds & {"zero", "error"})
+    return [line.split() for line in tables[-1].splitlines()] if tables else []
 
 
 def _without_discards(limits: str) -> str:
@@ -122,6 +138,12 @@ _KNOWN = (
         _zero_and_error,
         "the targets zero and error take discards in newer kernels, not in Linux 6.1, and not here",
         for_one_read=True,
+    ),
+    _Known(
+        ("emulated",),
+        _small_chunks,
+        "striped with chunks smaller than a logical block: Linux 6.1 passes such requests on, Linux 6.18 refuses "
+        "them with EIO, as here",
     ),
     _Known(
         ("emulated",),
