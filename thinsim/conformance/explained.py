@@ -142,8 +142,8 @@ _KNOWN = (
     _Known(
         ("emulated",),
         _small_chunks,
-        "striped with chunks smaller than a logical block: Linux 6.1 passes such requests on, Linux 6.18 refuses "
-        "them with EIO, as here",
+        "striped with chunks smaller than a logical block: Linux 6.1 passes such requests on, Linux 6.18 "
+        "refuses them with EIO, as here",
     ),
     _Known(
         ("emulated",),
