@@ -15,7 +15,7 @@ from thinsim.errors import BenchError
 from thinsim.rig.journal import Journal
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin
 from thinsim.scenario.containerd.server import Containerd, running_containerd
-from thinsim.scenario.image.manifests import this_platform
+from thinsim.scenario.image.platforms import this_platform
 from thinsim.scenario.image.tree import remove
 
 Tree = dict[str, str]

@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from thinsim.scenario.image import InvalidImageError, open_image
-from thinsim.scenario.image.manifests import this_platform
+from thinsim.scenario.image.platforms import this_platform
 
 Files = dict[str, bytes]
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
@@ -236,7 +236,7 @@ FAULTS: dict[str, tuple[Files, str]] = {
     "docker: no images": (changed(docker([]), "manifest.json", b"[]"), "lists no image"),
     "docker: path of the host": (
         docker([layer_tar()], Layers=["/etc/passwd"]),
-        "layer /etc/passwd is missing",
+        "layer '/etc/passwd' is missing",
     ),
     "docker: config of the host": (docker([], Config="../../../etc/passwd"), "passwd is missing"),
     "docker: fewer layers": (docker([layer_tar()], Layers=[]), "1 diff_ids for 0 layers"),
