@@ -10,9 +10,10 @@ import os
 import posixpath
 import stat
 from collections.abc import Callable
-from errno import E2BIG, EINVAL, ENOTSUP, EPERM, ERANGE
+from errno import E2BIG, EACCES, EINVAL, ENOSPC, ENOTSUP, EPERM, ERANGE
 from pathlib import Path
 
+from thinsim.scenario.image.errors import shown
 from thinsim.scenario.image.tarstream import Kind, TarEntry, TarReader
 from thinsim.scenario.image.tree import Tree
 from thinsim.scenario.image.walk import DIRECTORY_FLAGS
@@ -166,7 +167,19 @@ def _set_xattr(target: int | str, key: str, value: bytes, *, follow: bool) -> bo
             return False
         if error.errno == EPERM and (not follow or os.geteuid() != 0):
             return False  # user.* on a symlink or a device, security.* without privilege
-        if error.errno in (EINVAL, ERANGE, E2BIG):
-            raise UnmakeableEntryError(f"has an xattr {key!r} that can't be: {error.strerror}") from None
+        if error.errno in (EACCES, EINVAL, ERANGE, E2BIG):
+            raise UnmakeableEntryError(f"has an xattr {shown(key)} that can't be: {error.strerror}") from None
+        if error.errno == ENOSPC and (block := _block_size_unless_full(target)):
+            raise UnmakeableEntryError(
+                f"has an xattr {shown(key)} of {len(value)} bytes, for which the file system has no room: "
+                f"ext4 keeps all that a file has in its inode and one block ({block} bytes), "
+                "and containerd can't unpack the layer there either"
+            ) from None
         raise
     return True
+
+
+def _block_size_unless_full(target: int | str) -> int:
+    """Return the size of the file system's blocks, 0 if none is free: ENOSPC is for large xattrs, too."""
+    about = os.statvfs(target if isinstance(target, int) else Path(target).parent)
+    return about.f_bsize if about.f_bfree > 1 else 0

@@ -82,8 +82,7 @@ def _absence(blobs: Blobs, descriptor: Object, digest: str, media_type: str) -> 
     if absence != "is missing" or not mediatypes.is_nondistributable(media_type):
         return absence
     urls = descriptor.get("urls")
-    known = isinstance(urls, list) and urls and isinstance(urls[0], str)
-    where = f" at {urls[0]}" if known else " where the image came from"
+    where = f" at {urls[0]}" if isinstance(urls, list) and urls else " where the image came from"
     return (
         f"is missing: it is nondistributable ({media_type}), and programs leave such layers out of archives "
         f"unless told otherwise; it is{where}"

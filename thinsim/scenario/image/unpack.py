@@ -59,7 +59,8 @@ def unpack_layer(
 
     Owners are set, and devices made, when running as root. *progress* is called with the bytes of content
     written so far at every entry and every MiB; what it raises ends the unpacking. Raises
-    InvalidImageError for a malformed layer and OSError for what the file system refuses (ENOSPC, EIO).
+    InvalidImageError for a malformed layer, and OSError, which names the entry, for what the file system
+    refuses (ENOSPC, EIO).
     """
     label = str(getattr(stream, "name", "layer"))
     with Tree(root) as tree:
@@ -68,9 +69,10 @@ def unpack_layer(
             try:
                 unpacking.apply(entry)
             except OSError as error:
+                text = f"can't be made: {error.strerror}"
                 if error.errno not in _FAULTS_OF_THE_LAYER:
-                    raise
-                raise unpacking.fault(entry, f"can't be made: {error.strerror}") from None
+                    raise OSError(error.errno, str(unpacking.fault(entry, text))) from error
+                raise unpacking.fault(entry, text) from None
             except entries.UnmakeableEntryError as error:
                 raise unpacking.fault(entry, str(error)) from None
         unpacking.finish_directories()
