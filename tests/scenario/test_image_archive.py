@@ -208,7 +208,10 @@ FAULTS: dict[str, tuple[Files, str]] = {
     "manifest missing": (changed(GOOD, manifest_of(GOOD), None), "a manifest. is missing"),
     "manifest changed": (changed(GOOD, manifest_of(GOOD), b"{}"), "wrong content"),
     "layer missing": (changed(GOOD, blob(layer_tar()), None), "layer sha256:.* is missing"),
-    "layer of another size": (changed(GOOD, blob(layer_tar()), b"short"), "has 5 bytes, not"),
+    "layer of another size": (
+        changed(GOOD, blob(layer_tar()), b"short"),
+        "5 bytes, where the manifest says 10240",
+    ),
     "layer changed": (changed(GOOD, blob(layer_tar()), bytes(len(layer_tar()))), "wrong content: digest"),
     "encrypted": (oci([layer_tar()], layer_type=f"{LAYER_TYPE}+gzip+encrypted"), "is encrypted"),
     "nondistributable and not there": (

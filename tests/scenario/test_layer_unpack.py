@@ -367,3 +367,29 @@ def test_content_beyond_any_offset_is_cut_short(tmp_path: Path, size: int) -> No
     for stream in (io.BytesIO((tmp_path / "tar").read_bytes()), (tmp_path / "tar").open("rb")):
         with stream, pytest.raises(InvalidImageError, match="is cut short"):
             list(TarReader(stream, "layer"))
+
+
+def test_what_follows_the_end_of_a_layer_can_be_given_up(root: Path) -> None:
+    class EnoughError(Exception):
+        pass
+
+    class Endless(io.RawIOBase):
+        """A layer behind whose end there are zeros for ever."""
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+            buffer[:] = bytes(len(buffer))
+            return len(buffer)
+
+    calls = 0
+
+    def progress(done: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        unpack_layer(io.BufferedReader(Endless()), root, progress=progress)

@@ -6,7 +6,6 @@ without regard to case, of two equal ones the last, null as if it were not there
 as U+FFFD; but neither a byte order mark nor UTF-16, NaN or Infinity.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any, NoReturn, TypeVar
@@ -24,8 +23,6 @@ NAMES = (
     *("os", "architecture", "variant", "rootfs", "diff_ids"),
 )
 """Fields of OCI's documents, as they are spelled here."""
-
-_PIECE = 1 << 20
 
 Object = dict[str, Any]
 _T = TypeVar("_T")
@@ -65,15 +62,6 @@ def read_blob(blobs: Blobs, digest: object, what: str) -> Object:
     if (actual := digest_of(data)) != digest:
         raise InvalidImageError(f"{blobs.path}: {name}: wrong content: its digest is {actual}")
     return checked(value, dict, f"{blobs.path}: {name}")
-
-
-def blob_digest(blobs: Blobs, digest: str) -> str:
-    """Return the digest that the content of the blob *digest* has."""
-    summed = hashlib.sha256()
-    with blobs.open(blob_name(digest)) as file:
-        while data := file.read(_PIECE):
-            summed.update(data)
-    return f"sha256:{summed.hexdigest()}"
 
 
 def blob_name(digest: str) -> str:

@@ -58,9 +58,9 @@ def unpack_layer(
     """Apply the uncompressed layer tar *stream* to the directory *root* and read it to its end.
 
     Owners are set, and devices made, when running as root. *progress* is called with the bytes of content
-    written so far at every entry and every MiB; what it raises ends the unpacking. Raises
-    InvalidImageError for a malformed layer, and OSError, which names the entry, for what the file system
-    refuses (ENOSPC, EIO).
+    written so far at every entry and every MiB, also of what follows the end; what it raises ends the
+    unpacking. Raises InvalidImageError for a malformed layer, and OSError, which names the entry, for what
+    the file system refuses (ENOSPC, EIO).
     """
     label = str(getattr(stream, "name", "layer"))
     with Tree(root) as tree:
@@ -76,8 +76,9 @@ def unpack_layer(
             except entries.UnmakeableEntryError as error:
                 raise unpacking.fault(entry, str(error)) from None
         unpacking.finish_directories()
-    while stream.read(PIECE_SIZE):
-        pass  # so that a stream which verifies its digest sees all of it
+    while stream.read(PIECE_SIZE):  # so that a stream which verifies its digest sees all of it
+        if progress is not None:
+            progress(unpacking.bytes)
     return UnpackResult(unpacking.files, unpacking.bytes, unpacking.whiteouts, unpacking.skipped)
 
 
