@@ -50,6 +50,8 @@ LOADED: dict[str, Loaded] = {
     "version 2": Loaded(f"version = 2\n{TABLE}{KEYS}"),
     "version 3": Loaded(f"version = 3\n{TABLE}{KEYS}"),
     "version 4": Loaded(f"version = 4\n{TABLE}{KEYS}", by=("1.6",)),
+    "version 5": Loaded(f"version = 5\n{TABLE}{KEYS}", by=("1.6",)),
+    "version -1": Loaded(f"version = -1\n{TABLE}{KEYS}", by=("1.6",)),
     "the whole name in version 1": Loaded(TABLE + KEYS, by=("2.1",)),
     "both names in version 1": Loaded(
         f"{OTHER.replace('version = 2', 'version = 1')}[plugins.devmapper]\n{KEYS}", by=("1.6",)
@@ -57,6 +59,10 @@ LOADED: dict[str, Loaded] = {
     "an empty root_path": Loaded(f'version = 2\n{TABLE}{KEYS}root_path = ""\n'),
     "a root_path": Loaded(f'version = 2\n{TABLE}{KEYS}root_path = "{{here}}/dm"\n', root="{here}/dm"),
     "the directory itself": Loaded(f'version = 2\n{TABLE}{KEYS}root_path = "."\n', root="{here}"),
+    "the directory itself with a slash": Loaded(
+        f'version = 2\n{TABLE}{KEYS}root_path = "./"\n', root="{here}"
+    ),
+    "down and up again": Loaded(f'version = 2\n{TABLE}{KEYS}root_path = "x/.."\n', root="{here}"),
     "a relative root_path": Loaded(f'version = 2\n{TABLE}{KEYS}root_path = "x/y"\n', root="x/y"),
     "containerd's root": Loaded(
         f'version = 2\nroot = "{{here}}/cd"\n{TABLE}{KEYS}', root=f"{{here}}/cd/{PLUGIN}", own_root=True
@@ -245,6 +251,27 @@ REFUSED: dict[str, tuple[Loaded, str]] = {
         r"b.toml: is no TOML: .*line 1",
     ),
     "no TOML": (Loaded(f"version = 2\n{TABLE}pool_name = p\n"), "config.toml: is no TOML: .*line 3"),
+    "more levels than a file has": (Loaded("a = " + "[" * 100_000), "config.toml: is no TOML: .*nested"),
+    "a version that no computer can have": (
+        Loaded(f"version = {1 << 70}\n{TABLE}{KEYS}"),
+        "version must fit 63 bits, not 1180591620717411303424",
+    ),
+    "a NUL in a root_path": (
+        Loaded(f'version = 2\n{TABLE}{KEYS}root_path = "a\\u0000b"\n'),
+        r"root_path must be without a NUL, not 'a\\x00b'",
+    ),
+    "a NUL in a pool_name": (
+        Loaded(f'version = 2\n{TABLE}pool_name = "a\\u0000"\nbase_image_size = "1G"\n'),
+        r"pool_name must be without a NUL, not 'a\\x00'",
+    ),
+    **{
+        f"a size of {text!r}": (Loaded(sized(text)), said)
+        for text, said in [
+            ("0x.p1", r"invalid size: '0x\.p1'"),
+            ("0x1.2.3p4", r"invalid size: '0x1\.2\.3p4'"),
+            ("0x1p99999", "invalid size: '0x1p99999' does not fit 63 bits"),
+        ]
+    },
     "a key twice": (Loaded(f'version = 2\n{TABLE}{KEYS}pool_name = "q"\n'), "is no TOML: .*line 5"),
 }
 """What neither release gets a devmapper snapshotter of, and what is said of it."""

@@ -9,6 +9,7 @@ be where thinsim's snapshotter has the pool.
 
 import codecs
 import glob
+import logging
 import re
 import shutil
 import subprocess
@@ -29,8 +30,11 @@ SHORT_NAME = "devmapper"
 """What a file of version 1 calls the plugin."""
 
 NEWEST_VERSION = 4
+_LARGEST_NUMBER = (1 << 63) - 1
 DEFAULT_ROOT = "/var/lib/containerd"
 DEFAULT_STATE = "/run/containerd"
+
+log = logging.getLogger(__name__)
 
 _KEYS = frozenset(
     {"version", "root", "state", "temp", "plugin_dir", "grpc", "ttrpc", "debug", "metrics", "timeouts"}
@@ -53,7 +57,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise InvalidConfigError((f"is no UTF-8 text in line {line}",), str(path)) from error
-    except toml.TOMLDecodeError as error:
+    except (toml.TOMLDecodeError, RecursionError) as error:
         raise InvalidConfigError((f"is no TOML: {error}",), str(path)) from error
     except OSError as error:
         raise InvalidConfigError((error.strerror or str(error),), str(path)) from error
@@ -135,11 +139,14 @@ def _value(file: Path, document: Mapping[str, Any], name: str, kind: type) -> An
 
 
 def _version(file: Path, document: Mapping[str, Any]) -> int:
-    version = _value(file, document, "version", int) or 1
+    version = int(_value(file, document, "version", int) or 1)
+    if not -_LARGEST_NUMBER <= version <= _LARGEST_NUMBER:
+        raise InvalidConfigError((f"version must fit 63 bits, not {version}",), str(file))
     if not 1 <= version <= NEWEST_VERSION:
-        text = f"version must be 1 to {NEWEST_VERSION}, the versions of containerd's files, not {version}"
-        raise InvalidConfigError((text,), str(file))
-    return int(version)
+        # containerd 1.x reads whatever is not 1 as if it were 2
+        log.warning("%s: version %d is none of containerd's files, read as version 2", file, version)
+        return 2
+    return version
 
 
 def _check_disabled(file: Path, document: Mapping[str, Any], version: int) -> None:
