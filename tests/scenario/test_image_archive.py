@@ -144,10 +144,11 @@ def test_another_platform_is_used_with_a_note_when_there_is_no_other(tmp_path: P
         assert image.note == f"the archive has no image for {this_platform()}; the one for plan9/vax is used"
 
 
-def docker(layers: list[bytes], **more: Any) -> Files:
+def docker(layers: list[bytes], about: dict[str, str] | None = None, **more: Any) -> Files:
     files = {f"{number}/layer.tar": layer for number, layer in enumerate(layers)}
     ids = [f"sha256:{sha(layer)}" for layer in layers]
-    config = json.dumps({"rootfs": {"type": "layers", "diff_ids": ids}}).encode()
+    about = platform(this_platform())["platform"] if about is None else about
+    config = json.dumps({**about, "rootfs": {"type": "layers", "diff_ids": ids}}).encode()
     manifest = {"Config": f"{sha(config)}.json", "RepoTags": ["app:1"], "Layers": list(files), **more}
     return {**files, f"{sha(config)}.json": config, "manifest.json": json.dumps([manifest]).encode()}
 

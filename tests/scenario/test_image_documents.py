@@ -47,7 +47,8 @@ def image(
         "layers": [put(files, layer, mediaType=LAYER) for layer in layers],
     }
     change_manifest(manifest)
-    return put_index(files, put(files, manifest, mediaType=MANIFEST, **more))
+    named = {"annotations": {"io.containerd.image.name": "localhost/image:1"}}  # ctr unpacks what has a name
+    return put_index(files, put(files, manifest, mediaType=MANIFEST, **named, **more))
 
 
 def renamed(old: str, new: str) -> Callable[[Document], object]:
@@ -60,7 +61,7 @@ def index_text(change: Callable[[bytes], bytes]) -> Files:
 
 
 def docker_text(old: bytes, new: bytes) -> Files:
-    files = docker([layer_tar()])
+    files = docker([layer_tar()], RepoTags=None)
     assert old in files["manifest.json"]
     return {**files, "manifest.json": files["manifest.json"].replace(old, new)}
 

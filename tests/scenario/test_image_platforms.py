@@ -13,6 +13,27 @@ from thinsim.scenario.image.platforms import Platform, best, normal, platforms_r
 INDEX = "application/vnd.oci.image.index.v1+json"
 
 
+CHOICES: list[tuple[tuple[str, ...], int, str]] = [
+    (("linux/arm64", "linux/amd64"), 1, ""),
+    (("linux/amd64/v3", "linux/386"), 1, "no image for linux/amd64; the one for linux/386 is used"),
+    (("linux/amd64/v3", "linux/amd64"), 1, ""),
+    (("linux/amd64/v3", "linux/amd64/v1"), 1, ""),
+    (
+        ("linux/amd64/v3", "linux/amd64/v2"),
+        0,
+        "no image for linux/amd64; the one for linux/amd64/v3 is used",
+    ),
+    (("linux/arm64", "linux/x86_64"), 1, ""),
+    (("linux/arm64", "Linux/AMD64"), 1, ""),
+    (("linux/arm64", "/amd64"), 1, ""),
+    (("linux/arm64", "linux/i386"), 1, "no image for linux/amd64; the one for linux/386 is used"),
+    (("windows/amd64", "linux/amd64"), 1, ""),
+    (("windows/amd64",), 0, "no image for linux/amd64; the one for windows/amd64 is used"),
+    (("linux/amd64", "linux/amd64"), 0, "the archive has 2 images for linux/amd64; the first is used"),
+]
+"""Platforms of the images of an index, which of them amd64 uses, and how the note ends."""
+
+
 @pytest.fixture(autouse=True)
 def amd64(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
@@ -35,27 +56,7 @@ def manifest(files: Files, content: bytes, listed: str | None, configured: str =
     return put(files, document, mediaType="application/vnd.oci.image.manifest.v1+json", **more)
 
 
-@pytest.mark.parametrize(
-    ("platforms", "used", "note"),
-    [
-        (("linux/arm64", "linux/amd64"), 1, ""),
-        (("linux/amd64/v3", "linux/386"), 1, "no image for linux/amd64; the one for linux/386 is used"),
-        (("linux/amd64/v3", "linux/amd64"), 1, ""),
-        (("linux/amd64/v3", "linux/amd64/v1"), 1, ""),
-        (
-            ("linux/amd64/v3", "linux/amd64/v2"),
-            0,
-            "no image for linux/amd64; the one for linux/amd64/v3 is used",
-        ),
-        (("linux/arm64", "linux/x86_64"), 1, ""),
-        (("linux/arm64", "Linux/AMD64"), 1, ""),
-        (("linux/arm64", "/amd64"), 1, ""),
-        (("linux/arm64", "linux/i386"), 1, "no image for linux/amd64; the one for linux/386 is used"),
-        (("windows/amd64", "linux/amd64"), 1, ""),
-        (("windows/amd64",), 0, "no image for linux/amd64; the one for windows/amd64 is used"),
-        (("linux/amd64", "linux/amd64"), 0, "the archive has 2 images for linux/amd64; the first is used"),
-    ],
-)
+@pytest.mark.parametrize(("platforms", "used", "note"), CHOICES)
 @pytest.mark.parametrize("where", ["in the index", "in the configuration"])
 def test_the_image_for_this_machine_is_used(
     tmp_path: Path, platforms: tuple[str, ...], used: int, note: str, where: str
@@ -109,7 +110,7 @@ def test_of_the_images_of_docker_save_the_one_for_this_machine_is_used(tmp_path:
 
 
 def test_an_image_of_docker_save_that_says_no_platform_is_used(tmp_path: Path) -> None:
-    with open_image(written(tmp_path, docker([layer_tar()]))) as image:
+    with open_image(written(tmp_path, docker([layer_tar()], {}))) as image:
         assert image.note == ""
 
 
