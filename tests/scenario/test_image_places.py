@@ -1,6 +1,7 @@
 """What holds no image to read is called what it is, with a command that makes one of it."""
 
 import gzip
+import os
 import shlex
 import shutil
 import subprocess
@@ -213,3 +214,32 @@ def test_the_configuration_of_docker_counts_where_an_index_has_no_layout_file(tm
     assert read_layers(written(tmp_path, {**index, **docker([layer_tar(b"docker")])})) == [
         layer_tar(b"docker")
     ]
+
+
+@pytest.mark.parametrize("reached", ["by its name", "as what a program writes"])
+def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path, reached: str) -> None:
+    if reached == "by its name":
+        os.mkfifo(tmp_path / "pipe")
+        assert "is no file" in fault(tmp_path / "pipe")
+    else:
+        reading, writing = os.pipe()
+        try:
+            assert "write it to a file first" in fault(Path(f"/proc/self/fd/{reading}"))
+        finally:
+            os.close(reading)
+            os.close(writing)
+
+
+def test_a_device_of_characters_is_refused() -> None:
+    assert "is no file" in fault(Path("/dev/null"))
+
+
+def test_an_archive_with_the_separators_of_windows_is_read(tmp_path: Path) -> None:
+    files = {name.replace("/", "\\"): data for name, data in oci([layer_tar()]).items()}
+    assert read_layers(written(tmp_path, files)) == [layer_tar()]
+
+
+@pytest.mark.parametrize("part", ["blobs", "blobs/sha256"])
+def test_a_part_of_a_layout_is_called_so(tmp_path: Path, part: str) -> None:
+    place = laid_out(tmp_path / "layout", oci([layer_tar()]))
+    assert fault(place / part).endswith(f"is part of an OCI image layout; give {place}")

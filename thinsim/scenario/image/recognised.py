@@ -29,6 +29,9 @@ def not_an_image(blobs: Blobs) -> InvalidImageError:
                 f"where containerd does not find it either: "
                 f"mkdir layout && tar -xf {place} -C layout, then give layout/{above}"
             )
+    for above_it in (blobs.path.parent, blobs.path.parent.parent):
+        if blobs.path.name in ("blobs", "sha256") and (above_it / "index.json").is_file():
+            return InvalidImageError(f"{blobs.path}: is part of an OCI image layout; give {above_it}")
     if "repositories" in names:
         return InvalidImageError(
             f"{blobs.path}: {_NEITHER}; it has 'repositories' as docker save before 1.10 wrote it: "
