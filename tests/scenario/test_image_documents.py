@@ -175,3 +175,10 @@ def test_what_an_image_says_reaches_a_terminal_as_letters(tmp_path: Path) -> Non
     with pytest.raises(InvalidImageError, match="is encrypted") as caught:
         read_layers(written(tmp_path, bad))
     assert str(caught.value).isprintable()
+
+
+def test_a_configuration_that_is_missing_is_called_one(tmp_path: Path) -> None:
+    files = image()
+    name = next(name for name, data in files.items() if data.startswith(b'{"rootfs"'))
+    with pytest.raises(InvalidImageError, match=rf"{name} \(config\) is missing"):
+        read_layers(written(tmp_path, {key: data for key, data in files.items() if key != name}))

@@ -248,9 +248,12 @@ def test_an_absolute_symlink_to_the_host_leads_to_the_same_path_in_the_root(root
 
 
 REFUSED: dict[str, tuple[list[Member], str]] = {
-    "hard link outside": ([hard_link("h", "../outside/file")], "No such file"),
-    "absolute hard link outside": ([hard_link("h", "/etc/passwd")], "No such file"),
-    "hard link through a symlink": ([symlink("s", "../outside"), hard_link("h", "s/file")], "No such file"),
+    "hard link outside": ([hard_link("h", "../outside/file")], "is a hard link to .*, which neither"),
+    "absolute hard link outside": ([hard_link("h", "/etc/passwd")], "is a hard link to .*, which neither"),
+    "hard link through a symlink": (
+        [symlink("s", "../outside"), hard_link("h", "s/file")],
+        "is a hard link to .*, which neither",
+    ),
     "hard link to a directory": ([directory("d"), hard_link("h", "d")], "directory"),
     "hard link to the root": ([hard_link("h", "/")], "directory"),
     "whiteout of dots": ([member("d/.wh...")], "whiteout of no name"),
@@ -393,3 +396,16 @@ def test_what_follows_the_end_of_a_layer_can_be_given_up(root: Path) -> None:
 
     with pytest.raises(EnoughError):
         unpack_layer(io.BufferedReader(Endless()), root, progress=progress)
+
+
+@pytest.mark.parametrize("target", ["later", "no/where", "removed"])
+def test_a_hard_link_to_what_is_not_there_names_its_target(root: Path, target: str) -> None:
+    unpack_layer(tar(member("removed")), root)
+    layer = tar(member(".wh.removed"), hard_link("link", target), member("later"))
+    with pytest.raises(InvalidImageError, match=f"'link' is a hard link to '{target}', which neither"):
+        unpack_layer(layer, root)
+
+
+def test_a_symlink_to_nothing_is_called_so(root: Path) -> None:
+    with pytest.raises(InvalidImageError, match="'link' is a symlink to nothing"):
+        unpack_layer(tar(symlink("link", "")), root)

@@ -58,6 +58,8 @@ def read_blob(blobs: Blobs, digest: object, what: str) -> Object:
     """Return the JSON object in the blob *digest*, verified; *what* names it in errors."""
     digest = checked_digest(digest, f"{blobs.path}: {what}")
     name = blob_name(digest)
+    if blobs.size(name) is None:
+        raise InvalidImageError(f"{blobs.path}: {name} ({what}) {blobs.absence(name)}")
     data, value = read_document(blobs, name)
     if (actual := digest_of(data)) != digest:
         raise InvalidImageError(f"{blobs.path}: {name}: wrong content: its digest is {actual}")

@@ -65,6 +65,8 @@ def finish_directory(fd: int, entry: TarEntry) -> None:
 
 def make_symlink(fd: int, name: str, entry: TarEntry) -> int:
     """Make a symlink; its target is text and may lead anywhere."""
+    if not entry.link_target:
+        raise UnmakeableEntryError("is a symlink to nothing")
     os.symlink(entry.link_target, name, dir_fd=fd)
     return _set_named_attributes(fd, name, entry)
 
@@ -79,9 +81,14 @@ def make_hard_link(fd: int, name: str, entry: TarEntry, tree: Tree) -> int:
     try:
         tree.go_to(parent, room=len(os.fsencode(base)))
         if base in ("", ".", "..") or stat.S_ISDIR(os.lstat(base, dir_fd=tree.fd).st_mode):
-            raise UnmakeableEntryError(f"is a hard link to a directory, {entry.link_target!r}")
+            raise UnmakeableEntryError(f"is a hard link to a directory, {shown(entry.link_target)}")
         os.link(base, name, src_dir_fd=tree.fd, dst_dir_fd=here, follow_symlinks=False)
         return _set_named_attributes(here, name, entry)
+    except FileNotFoundError:
+        raise UnmakeableEntryError(
+            f"is a hard link to {shown(entry.link_target)}, which neither this layer has before it "
+            "nor a layer below"
+        ) from None
     finally:
         os.close(here)
 
