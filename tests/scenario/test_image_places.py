@@ -243,3 +243,23 @@ def test_an_archive_with_the_separators_of_windows_is_read(tmp_path: Path) -> No
 def test_a_part_of_a_layout_is_called_so(tmp_path: Path, part: str) -> None:
     place = laid_out(tmp_path / "layout", oci([layer_tar()]))
     assert fault(place / part).endswith(f"is part of an OCI image layout; give {place}")
+
+
+def test_a_directory_of_skopeo_without_its_version_is_called_so(tmp_path: Path) -> None:
+    place = laid_out(tmp_path / "dir", {"manifest.json": b'{"schemaVersion": 2}', "0" * 64: b""})
+    assert f"skopeo copy dir:{place} oci-archive:image.tar" in fault(place)
+
+
+def test_a_bundle_is_called_so(tmp_path: Path) -> None:
+    place = laid_out(tmp_path / "bundle", {"config.json": b"{}", "rootfs/bin/sh": b""})
+    assert "it is a bundle to run a container of" in fault(place)
+
+
+def test_a_script_that_writes_an_image_is_called_so_and_its_command_writes_it(tmp_path: Path) -> None:
+    path = tmp_path / "an image"
+    shutil.copy(written(tmp_path, oci([layer_tar()])), tmp_path / "source")
+    path.write_text(f"#!/bin/sh\nexec cat {shlex.quote(str(tmp_path))}/source\n")
+    path.chmod(0o755)
+    text = fault(path)
+    subprocess.run(text[text.index("as those of Nix do: ") + 20 :], shell=True, cwd=tmp_path, check=True)
+    assert read_layers(tmp_path / "image.tar") == [layer_tar()]

@@ -124,6 +124,11 @@ class TarBlobs:
                 "which containerd does not import either; "
                 "decompress it first" + (f": {undo} {quote(str(self.path))} > image.tar" if undo else "")
             )
+        if start.startswith(b"#!"):
+            raise InvalidImageError(
+                f"{self.path}: is a script, not an image; "
+                f"if it writes one, as those of Nix do: {quote(str(self.path.absolute()))} > image.tar"
+            )
         if len(start) < BLOCK_SIZE:
             raise InvalidImageError(f"{self.path}: is not a tar archive ({len(start)} bytes){self._meant()}")
         file.seek(0)
