@@ -167,8 +167,12 @@ def test_indexes_that_list_each_other_many_times_are_read_once(tmp_path: Path) -
 
 
 def test_what_an_image_says_reaches_a_terminal_as_letters(tmp_path: Path) -> None:
-    named = {"annotations": {"io.containerd.image.name": "a\x1b[2J\ud800\n" + "x" * 300}}
+    named = {
+        "annotations": {"io.containerd.image.name": "a\x1b[2J\ud800\n" + "x" * 300},
+        "platform": {"os": "\x1b[31m", "architecture": "x"},
+    }
     with open_image(written(tmp_path, oci([layer_tar()], descriptor=named))) as opened:
+        assert "the one for \\x1b[31m/x is used" in opened.note
         assert opened.name.startswith("a\\x1b[2J\\ud800\\n")
         assert len(opened.name) < 250
     bad = oci([layer_tar()], layer_type=f"{LAYER}+\x1b[31m+encrypted")

@@ -56,4 +56,4 @@ def open_image(path: Path) -> Iterator[Image]:
             raise manifest_in_directory(blobs)
         else:
             raise not_an_image(blobs)
-        yield Image(printable(name or path.name), digest, layers, note, path)
+        yield Image(printable(name or path.name), digest, layers, printable(note), path)
