@@ -83,6 +83,13 @@ LOADED: dict[str, Loaded] = {
         f'version = 2\n{TABLE}{KEYS}fs_type = "ext2"\n', settings={"fs_type": "ext2"}, by=("2.1",)
     ),
     "an unknown key": Loaded(f"version = 2\n{TABLE}{KEYS}zap = 1\n"),
+    "all of containerd's own keys": Loaded(
+        'version = 2\nplugin_dir = ""\ntemp = "tmp"\noom_score = -999\n'
+        '[grpc]\ntcp_address = ""\nuid = 0\ngid = 0\nmax_recv_message_size = 16777216\n'
+        '[ttrpc]\nuid = 0\n[debug]\nlevel = "debug"\nformat = "json"\n[metrics]\naddress = ""\n'
+        'grpc_histogram = false\n[cgroup]\npath = ""\n[timeouts]\n'
+        f'"io.containerd.timeout.shim.load" = "5s"\n[stream_processors]\n[proxy_plugins]\n{TABLE}{KEYS}'
+    ),
     "capitals": Loaded(f'version = 2\n{TABLE}POOL_NAME = "p"\nbase_image_size = "64MB"\n'),
     "mixed capitals": Loaded(f'version = 2\n{TABLE}Pool_Name = "p"\nBase_image_size = "64MB"\n', by=("2.1",)),
     "dotted keys": Loaded(
@@ -270,6 +277,21 @@ REFUSED: dict[str, tuple[Loaded, str]] = {
             ("0x.p1", r"invalid size: '0x\.p1'"),
             ("0x1.2.3p4", r"invalid size: '0x1\.2\.3p4'"),
             ("0x1p99999", "invalid size: '0x1p99999' does not fit 63 bits"),
+        ]
+    },
+    **{
+        f"of another type: {text!r}": (Loaded(f"version = 2\n{text}\n{TABLE}{KEYS}"), said)
+        for text, said in [
+            ('oom_score = "x"', "oom_score must be a number, not 'x'"),
+            ("oom_score = 1.0", r"oom_score must be a number, not 1\.0"),
+            ("plugin_dir = 3", "plugin_dir must be a string, not 3"),
+            ('debug = "info"', "debug must be a table, not 'info'"),
+            ("[debug]\nlevel = 5", r"debug\.level must be a string, not 5"),
+            ("[grpc]\naddress = 3", r"grpc\.address must be a string, not 3"),
+            ('[grpc]\nuid = "0"', r"grpc\.uid must be a number, not '0'"),
+            ("[metrics]\ngrpc_histogram = 1", r"metrics\.grpc_histogram must be true or false, not 1"),
+            ("[timeouts]\na = 5", r"timeouts\.a must be a string, not 5"),
+            ("[proxy_plugins]\nx = 3", r"proxy_plugins\.x must be a table, not 3"),
         ]
     },
     "a key twice": (Loaded(f'version = 2\n{TABLE}{KEYS}pool_name = "q"\n'), "is no TOML: .*line 5"),

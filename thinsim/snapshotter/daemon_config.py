@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from thinsim.snapshotter.daemon_keys import check_types, field, typed_value
 from thinsim.snapshotter.errors import InvalidConfigError
 
 if sys.version_info >= (3, 15):
@@ -42,7 +43,6 @@ _KEYS = frozenset(
     | {"oom_score", "cgroup", "imports"}
 )
 _ODD = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_WORDS: Mapping[type, str] = {int: "a number", str: "a string", list: "a list of strings", dict: "a table"}
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -94,8 +94,9 @@ def devmapper_table(path: Path, document: Mapping[str, Any]) -> dict[str, Any]:
         content = read_toml(file) if content is None else content
         version = _version(file, content)
         merges |= version > 2
-        root = _value(file, content, "root", str) or root
-        state = _value(file, content, "state", str) or state
+        check_types(file, content)
+        root = typed_value(file, content, "root", str) or root
+        state = typed_value(file, content, "state", str) or state
         _check_disabled(file, content, version)
         table = _plugin_table(file, content, version, hints)
         if table is not None:
@@ -119,27 +120,8 @@ def devmapper_table(path: Path, document: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def field(table: Mapping[str, Any], name: str) -> Any | None:
-    """Return the value of key *name*, else that of a key that differs in case alone; containerd does so."""
-    if name in table:
-        return table[name]
-    return next((value for key, value in table.items() if key.lower() == name), None)
-
-
-def _value(file: Path, document: Mapping[str, Any], name: str, kind: type) -> Any | None:
-    value = field(document, name)
-    if value is None:
-        return None
-    fits = isinstance(value, kind) and not isinstance(value, bool)
-    if kind is list:
-        fits = fits and all(isinstance(each, str) for each in value)
-    if not fits:
-        raise InvalidConfigError((f"{name} must be {_WORDS[kind]}, not {value!r}",), str(file))
-    return value
-
-
 def _version(file: Path, document: Mapping[str, Any]) -> int:
-    version = int(_value(file, document, "version", int) or 1)
+    version = int(typed_value(file, document, "version", int) or 1)
     if not -_LARGEST_NUMBER <= version <= _LARGEST_NUMBER:
         raise InvalidConfigError((f"version must fit 63 bits, not {version}",), str(file))
     if not 1 <= version <= NEWEST_VERSION:
@@ -151,7 +133,7 @@ def _version(file: Path, document: Mapping[str, Any]) -> int:
 
 def _check_disabled(file: Path, document: Mapping[str, Any], version: int) -> None:
     for key in ("disabled_plugins", "required_plugins"):
-        for name in _value(file, document, key, list) or ():
+        for name in typed_value(file, document, key, list) or ():
             if version > 1 and "." not in name:
                 fix = PLUGIN if name == SHORT_NAME else "io.containerd.TYPE.vN.NAME"
                 text = f"{key}: version {version} wants a plugin's whole name, such as {fix!r}, not {name!r}"
@@ -186,7 +168,7 @@ def _plugin_table(
 def _imports(file: Path, document: Mapping[str, Any]) -> list[Path]:
     """Return the files that *document* imports; a pattern with a ``*`` may match none."""
     found: list[Path] = []
-    for text in _value(file, document, "imports", list) or ():
+    for text in typed_value(file, document, "imports", list) or ():
         path = file.parent / text
         if "*" in text:
             # Go's patterns negate with ^, and their * takes names that start with a dot.
