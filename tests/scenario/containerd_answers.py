@@ -15,7 +15,7 @@ from thinsim.errors import BenchError
 from thinsim.rig.journal import Journal
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin
 from thinsim.scenario.containerd.server import Containerd, running_containerd
-from thinsim.scenario.image.manifests import this_platform
+from thinsim.scenario.image.platforms import this_platform
 from thinsim.scenario.image.tree import remove
 
 Tree = dict[str, str]
@@ -153,10 +153,24 @@ class Answers:
             if said is not None:
                 return said
             # a snapshot is a directory with a number, the highest is the last
-            fresh = {path for path in self._snapshots.iterdir() if path.name.isdigit()} - self._seen
+            fresh = self._taken() - self._seen
             self._seen |= fresh
             self._known[chain] = max(fresh, key=lambda path: int(path.name))
         return tree_below(self._known[chain], copied=len(layers) > 1)
+
+    async def of_image(self, path: Path) -> Tree | str | None:
+        """Import the archive *path*; return the tree of the snapshot that is new, None if none is."""
+        before = self._taken()
+        said = await self.of_archive(path)
+        fresh = self._taken() - before
+        if said is not None:
+            return said
+        return tree_below(max(fresh, key=lambda path: int(path.name))) if fresh else None
+
+    def _taken(self) -> set[Path]:
+        if not self._snapshots.exists():
+            return set()
+        return {path for path in self._snapshots.iterdir() if path.name.isdigit()}
 
     async def of_files(self, files: Mapping[str, bytes], name: str = "image.tar") -> str | None:
         """Import the archive of *files*; return containerd's words if it refuses."""

@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from thinsim.scenario.image import InvalidImageError, open_image
-from thinsim.scenario.image.manifests import this_platform
+from thinsim.scenario.image.platforms import this_platform
 
 Files = dict[str, bytes]
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
@@ -144,10 +144,11 @@ def test_another_platform_is_used_with_a_note_when_there_is_no_other(tmp_path: P
         assert image.note == f"the archive has no image for {this_platform()}; the one for plan9/vax is used"
 
 
-def docker(layers: list[bytes], **more: Any) -> Files:
+def docker(layers: list[bytes], about: dict[str, str] | None = None, **more: Any) -> Files:
     files = {f"{number}/layer.tar": layer for number, layer in enumerate(layers)}
     ids = [f"sha256:{sha(layer)}" for layer in layers]
-    config = json.dumps({"rootfs": {"type": "layers", "diff_ids": ids}}).encode()
+    about = platform(this_platform())["platform"] if about is None else about
+    config = json.dumps({**about, "rootfs": {"type": "layers", "diff_ids": ids}}).encode()
     manifest = {"Config": f"{sha(config)}.json", "RepoTags": ["app:1"], "Layers": list(files), **more}
     return {**files, f"{sha(config)}.json": config, "manifest.json": json.dumps([manifest]).encode()}
 
@@ -208,7 +209,10 @@ FAULTS: dict[str, tuple[Files, str]] = {
     "manifest missing": (changed(GOOD, manifest_of(GOOD), None), "a manifest. is missing"),
     "manifest changed": (changed(GOOD, manifest_of(GOOD), b"{}"), "wrong content"),
     "layer missing": (changed(GOOD, blob(layer_tar()), None), "layer sha256:.* is missing"),
-    "layer of another size": (changed(GOOD, blob(layer_tar()), b"short"), "has 5 bytes, not"),
+    "layer of another size": (
+        changed(GOOD, blob(layer_tar()), b"short"),
+        "5 bytes, where the manifest says 10240",
+    ),
     "layer changed": (changed(GOOD, blob(layer_tar()), bytes(len(layer_tar()))), "wrong content: digest"),
     "encrypted": (oci([layer_tar()], layer_type=f"{LAYER_TYPE}+gzip+encrypted"), "is encrypted"),
     "nondistributable and not there": (
@@ -236,7 +240,7 @@ FAULTS: dict[str, tuple[Files, str]] = {
     "docker: no images": (changed(docker([]), "manifest.json", b"[]"), "lists no image"),
     "docker: path of the host": (
         docker([layer_tar()], Layers=["/etc/passwd"]),
-        "layer /etc/passwd is missing",
+        "layer '/etc/passwd' is missing",
     ),
     "docker: config of the host": (docker([], Config="../../../etc/passwd"), "passwd is missing"),
     "docker: fewer layers": (docker([layer_tar()], Layers=[]), "1 diff_ids for 0 layers"),
@@ -257,7 +261,7 @@ def test_what_is_not_a_tar_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "image.tar"
     for data, text in [
         (b"", "not a tar"),
-        (b"#!/bin/sh\n", "not a tar"),
+        (b"#!/bin/sh\n", "is a script"),
         (b"x" * 4096, "not a tar"),
         (gzip.compress(tar_bytes(GOOD)), "decompress it first"),
     ]:

@@ -18,7 +18,7 @@ from test_image_archive import (
 )
 
 from thinsim.scenario.image import InvalidImageError, open_image
-from thinsim.scenario.image.manifests import this_platform
+from thinsim.scenario.image.platforms import this_platform
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"

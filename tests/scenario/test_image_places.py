@@ -1,6 +1,7 @@
 """What holds no image to read is called what it is, with a command that makes one of it."""
 
 import gzip
+import os
 import shlex
 import shutil
 import subprocess
@@ -213,3 +214,52 @@ def test_the_configuration_of_docker_counts_where_an_index_has_no_layout_file(tm
     assert read_layers(written(tmp_path, {**index, **docker([layer_tar(b"docker")])})) == [
         layer_tar(b"docker")
     ]
+
+
+@pytest.mark.parametrize("reached", ["by its name", "as what a program writes"])
+def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path, reached: str) -> None:
+    if reached == "by its name":
+        os.mkfifo(tmp_path / "pipe")
+        assert "is no file" in fault(tmp_path / "pipe")
+    else:
+        reading, writing = os.pipe()
+        try:
+            assert "write it to a file first" in fault(Path(f"/proc/self/fd/{reading}"))
+        finally:
+            os.close(reading)
+            os.close(writing)
+
+
+def test_a_device_of_characters_is_refused() -> None:
+    assert "is no file" in fault(Path("/dev/null"))
+
+
+def test_an_archive_with_the_separators_of_windows_is_read(tmp_path: Path) -> None:
+    files = {name.replace("/", "\\"): data for name, data in oci([layer_tar()]).items()}
+    assert read_layers(written(tmp_path, files)) == [layer_tar()]
+
+
+@pytest.mark.parametrize("part", ["blobs", "blobs/sha256"])
+def test_a_part_of_a_layout_is_called_so(tmp_path: Path, part: str) -> None:
+    place = laid_out(tmp_path / "layout", oci([layer_tar()]))
+    assert fault(place / part).endswith(f"is part of an OCI image layout; give {place}")
+
+
+def test_a_directory_of_skopeo_without_its_version_is_called_so(tmp_path: Path) -> None:
+    place = laid_out(tmp_path / "dir", {"manifest.json": b'{"schemaVersion": 2}', "0" * 64: b""})
+    assert f"skopeo copy dir:{place} oci-archive:image.tar" in fault(place)
+
+
+def test_a_bundle_is_called_so(tmp_path: Path) -> None:
+    place = laid_out(tmp_path / "bundle", {"config.json": b"{}", "rootfs/bin/sh": b""})
+    assert "it is a bundle to run a container of" in fault(place)
+
+
+def test_a_script_that_writes_an_image_is_called_so_and_its_command_writes_it(tmp_path: Path) -> None:
+    path = tmp_path / "an image"
+    shutil.copy(written(tmp_path, oci([layer_tar()])), tmp_path / "source")
+    path.write_text(f"#!/bin/sh\nexec cat {shlex.quote(str(tmp_path))}/source\n")
+    path.chmod(0o755)
+    text = fault(path)
+    subprocess.run(text[text.index("as those of Nix do: ") + 20 :], shell=True, cwd=tmp_path, check=True)
+    assert read_layers(tmp_path / "image.tar") == [layer_tar()]

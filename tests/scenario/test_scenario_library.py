@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+from test_image_archive import layer_tar, oci, platform, written
 
 from thinsim.scenario.file import library
 from thinsim.scenario.file.loading import parse
 from thinsim.scenario.file.run import Request, ScenarioResult, run_scenario
 from thinsim.scenario.image import build_image
+from thinsim.scenario.image.platforms import this_platform
 
 
 class Silent:
@@ -79,6 +81,27 @@ steps = [
 """
     request = Request(parse(text, "t"), "t", text, "emulated", tmp_path, directory=tmp_path)
     assert_all_holds(await run_scenario(request, Silent()))
+
+
+@pytest.mark.rig
+async def test_that_an_image_is_for_another_machine_is_said(tmp_path: Path) -> None:
+    written(tmp_path, oci([layer_tar()], descriptor=platform("plan9/vax")))
+    text = """
+title = "another machine's"
+[[phase]]
+name = "imported"
+steps = [{ do = "import", image = "image.tar" }]
+"""
+    said: list[str] = []
+
+    class Listening(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    request = Request(parse(text, "t"), "t", text, "emulated", tmp_path, directory=tmp_path)
+    await run_scenario(request, Listening())
+    note = f"the archive has no image for {this_platform()}; the one for plan9/vax is used"
+    assert f"image.tar: {note}" in said
 
 
 @pytest.mark.parametrize("name", library.names())

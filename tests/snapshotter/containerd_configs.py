@@ -50,6 +50,8 @@ LOADED: dict[str, Loaded] = {
     "version 2": Loaded(f"version = 2\n{TABLE}{KEYS}"),
     "version 3": Loaded(f"version = 3\n{TABLE}{KEYS}"),
     "version 4": Loaded(f"version = 4\n{TABLE}{KEYS}", by=("1.6",)),
+    "version 5": Loaded(f"version = 5\n{TABLE}{KEYS}", by=("1.6",)),
+    "version -1": Loaded(f"version = -1\n{TABLE}{KEYS}", by=("1.6",)),
     "the whole name in version 1": Loaded(TABLE + KEYS, by=("2.1",)),
     "both names in version 1": Loaded(
         f"{OTHER.replace('version = 2', 'version = 1')}[plugins.devmapper]\n{KEYS}", by=("1.6",)
@@ -57,6 +59,10 @@ LOADED: dict[str, Loaded] = {
     "an empty root_path": Loaded(f'version = 2\n{TABLE}{KEYS}root_path = ""\n'),
     "a root_path": Loaded(f'version = 2\n{TABLE}{KEYS}root_path = "{{here}}/dm"\n', root="{here}/dm"),
     "the directory itself": Loaded(f'version = 2\n{TABLE}{KEYS}root_path = "."\n', root="{here}"),
+    "the directory itself with a slash": Loaded(
+        f'version = 2\n{TABLE}{KEYS}root_path = "./"\n', root="{here}"
+    ),
+    "down and up again": Loaded(f'version = 2\n{TABLE}{KEYS}root_path = "x/.."\n', root="{here}"),
     "a relative root_path": Loaded(f'version = 2\n{TABLE}{KEYS}root_path = "x/y"\n', root="x/y"),
     "containerd's root": Loaded(
         f'version = 2\nroot = "{{here}}/cd"\n{TABLE}{KEYS}', root=f"{{here}}/cd/{PLUGIN}", own_root=True
@@ -77,6 +83,13 @@ LOADED: dict[str, Loaded] = {
         f'version = 2\n{TABLE}{KEYS}fs_type = "ext2"\n', settings={"fs_type": "ext2"}, by=("2.1",)
     ),
     "an unknown key": Loaded(f"version = 2\n{TABLE}{KEYS}zap = 1\n"),
+    "all of containerd's own keys": Loaded(
+        'version = 2\nplugin_dir = ""\ntemp = "tmp"\noom_score = -999\n'
+        '[grpc]\ntcp_address = ""\nuid = 0\ngid = 0\nmax_recv_message_size = 16777216\n'
+        '[ttrpc]\nuid = 0\n[debug]\nlevel = "debug"\nformat = "json"\n[metrics]\naddress = ""\n'
+        'grpc_histogram = false\n[cgroup]\npath = ""\n[timeouts]\n'
+        f'"io.containerd.timeout.shim.load" = "5s"\n[stream_processors]\n[proxy_plugins]\n{TABLE}{KEYS}'
+    ),
     "capitals": Loaded(f'version = 2\n{TABLE}POOL_NAME = "p"\nbase_image_size = "64MB"\n'),
     "mixed capitals": Loaded(f'version = 2\n{TABLE}Pool_Name = "p"\nBase_image_size = "64MB"\n', by=("2.1",)),
     "dotted keys": Loaded(
@@ -245,6 +258,42 @@ REFUSED: dict[str, tuple[Loaded, str]] = {
         r"b.toml: is no TOML: .*line 1",
     ),
     "no TOML": (Loaded(f"version = 2\n{TABLE}pool_name = p\n"), "config.toml: is no TOML: .*line 3"),
+    "more levels than a file has": (Loaded("a = " + "[" * 100_000), "config.toml: is no TOML: .*nested"),
+    "a version that no computer can have": (
+        Loaded(f"version = {1 << 70}\n{TABLE}{KEYS}"),
+        "version must fit 63 bits, not 1180591620717411303424",
+    ),
+    "a NUL in a root_path": (
+        Loaded(f'version = 2\n{TABLE}{KEYS}root_path = "a\\u0000b"\n'),
+        r"root_path must be without a NUL, not 'a\\x00b'",
+    ),
+    "a NUL in a pool_name": (
+        Loaded(f'version = 2\n{TABLE}pool_name = "a\\u0000"\nbase_image_size = "1G"\n'),
+        r"pool_name must be without a NUL, not 'a\\x00'",
+    ),
+    **{
+        f"a size of {text!r}": (Loaded(sized(text)), said)
+        for text, said in [
+            ("0x.p1", r"invalid size: '0x\.p1'"),
+            ("0x1.2.3p4", r"invalid size: '0x1\.2\.3p4'"),
+            ("0x1p99999", "invalid size: '0x1p99999' does not fit 63 bits"),
+        ]
+    },
+    **{
+        f"of another type: {text!r}": (Loaded(f"version = 2\n{text}\n{TABLE}{KEYS}"), said)
+        for text, said in [
+            ('oom_score = "x"', "oom_score must be a number, not 'x'"),
+            ("oom_score = 1.0", r"oom_score must be a number, not 1\.0"),
+            ("plugin_dir = 3", "plugin_dir must be a string, not 3"),
+            ('debug = "info"', "debug must be a table, not 'info'"),
+            ("[debug]\nlevel = 5", r"debug\.level must be a string, not 5"),
+            ("[grpc]\naddress = 3", r"grpc\.address must be a string, not 3"),
+            ('[grpc]\nuid = "0"', r"grpc\.uid must be a number, not '0'"),
+            ("[metrics]\ngrpc_histogram = 1", r"metrics\.grpc_histogram must be true or false, not 1"),
+            ("[timeouts]\na = 5", r"timeouts\.a must be a string, not 5"),
+            ("[proxy_plugins]\nx = 3", r"proxy_plugins\.x must be a table, not 3"),
+        ]
+    },
     "a key twice": (Loaded(f'version = 2\n{TABLE}{KEYS}pool_name = "q"\n'), "is no TOML: .*line 5"),
 }
 """What neither release gets a devmapper snapshotter of, and what is said of it."""

@@ -1,5 +1,6 @@
 """The configuration: what is read, what is refused, and that every reason is given at once."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from thinsim.errors import InvalidValueError
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.errors import InvalidConfigError
+from thinsim.snapshotter.image_size import parse_image_size
 
 FULL = Config(
     root_path=Path("/var/lib/thinsim"),
@@ -62,6 +64,34 @@ def test_defaults_are_containerds(tmp_path: Path) -> None:
 def test_mkfs_options(fs_type: str, fs_options: str, mkfs_options: str) -> None:
     config = Config(Path("/r"), "p", "1GiB", fs_type=fs_type, fs_options=fs_options)
     assert config.mkfs_options == mkfs_options
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0x_1p27", 134217728),
+        ("0x_1p2_7", 134217728),
+        ("0x1_0p23", 134217728),
+        ("0X.8P28 B", 134217728),
+        ("1_0.5", 10),
+        ("0x1p-99999", 0),
+        ("0x1_.0p3", None),
+        ("0x1._0p3", None),
+        ("0x1p_2", None),
+        ("0x1__0p2", None),
+        ("1._5", None),
+        ("0x.p1", None),
+        ("0x1.2.3p4", None),
+        ("0x1p99999", None),
+    ],
+)
+def test_numbers_of_go_are_read_as_go_reads_them(text: str, size: int | None) -> None:
+    # what strconv.ParseFloat of Go 1.19 says
+    if size is None:
+        with pytest.raises(InvalidValueError, match=re.escape(repr(text))):
+            parse_image_size(text)
+    else:
+        assert parse_image_size(text) == size
 
 
 @pytest.mark.parametrize(("text", "size"), [("128Mb", 128 << 20), ("10GiB", 10 << 30), ("512", 512)])

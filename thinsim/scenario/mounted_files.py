@@ -7,6 +7,7 @@ import shutil
 import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from errno import ENOSPC
 from functools import partial
 from pathlib import Path
 
@@ -51,8 +52,13 @@ class MountedFiles:
         layer = image.layers[number - 1]
 
         def unpack(root: Path) -> None:
-            with layer.open() as stream:
-                unpack_layer(stream, root, progress=_cancellable)
+            try:
+                with layer.open() as stream:
+                    unpack_layer(stream, root, progress=_cancellable)
+            except OSError as error:
+                if error.errno != ENOSPC:
+                    raise
+                raise OSError(ENOSPC, f"{error.strerror} ({_room(root)})") from error
 
         await self._on_mount(mounts, unpack)
 
@@ -108,6 +114,15 @@ def _to_disk(fd: int) -> None:
     """Write back at once: a pool that is full refuses here, not silently at unmount."""
     os.fsync(fd)
     _cancellable(0)
+
+
+def _room(root: Path) -> str:
+    about = os.statvfs(root)
+    return (
+        f"its file system has {about.f_blocks * about.f_frsize >> 20} MiB, of which "
+        f"{about.f_bavail * about.f_frsize >> 20} are free, and {about.f_favail} free inodes; "
+        "devices have the base_image_size, which a scenario file sets"
+    )
 
 
 def _trim(root: Path) -> None:

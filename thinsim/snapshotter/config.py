@@ -128,8 +128,9 @@ class Config:
                 found[name] = value
         root = found.get("root_path")
         if isinstance(root, str) and root:
-            # Go's filepath.Join takes "x/../y" for "y", and "." for the directory itself.
-            found["root_path"] = str(Path.cwd()) if root == "." else os.path.normpath(root)
+            # Go's filepath.Join takes "x/../y" for "y", and "." and "x/.." for the directory itself.
+            cleaned = os.path.normpath(root)
+            found["root_path"] = str(Path.cwd()) if cleaned == "." else cleaned
         text = found.get("base_image_size")
         if isinstance(text, str) and text:
             try:
@@ -195,6 +196,9 @@ class Config:
             problems.append(("pool_name", text))
         if self.root_path == Path():
             problems.append(("root_path", "root_path is required"))
+        for key in ("pool_name", "root_path"):
+            if "\0" in str(getattr(self, key)):
+                problems.append((key, f"{key} must be without a NUL, not {str(getattr(self, key))!r}"))
         if not self.base_image_size:
             problems.append(("base_image_size", "base_image_size is required"))
         for key in ("base_image_size", "discard_step"):

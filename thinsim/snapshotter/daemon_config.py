@@ -9,6 +9,7 @@ be where thinsim's snapshotter has the pool.
 
 import codecs
 import glob
+import logging
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from thinsim.snapshotter.daemon_keys import check_types, field, typed_value
 from thinsim.snapshotter.errors import InvalidConfigError
 
 if sys.version_info >= (3, 15):
@@ -29,8 +31,11 @@ SHORT_NAME = "devmapper"
 """What a file of version 1 calls the plugin."""
 
 NEWEST_VERSION = 4
+_LARGEST_NUMBER = (1 << 63) - 1
 DEFAULT_ROOT = "/var/lib/containerd"
 DEFAULT_STATE = "/run/containerd"
+
+log = logging.getLogger(__name__)
 
 _KEYS = frozenset(
     {"version", "root", "state", "temp", "plugin_dir", "grpc", "ttrpc", "debug", "metrics", "timeouts"}
@@ -38,7 +43,6 @@ _KEYS = frozenset(
     | {"oom_score", "cgroup", "imports"}
 )
 _ODD = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_WORDS: Mapping[type, str] = {int: "a number", str: "a string", list: "a list of strings", dict: "a table"}
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -53,7 +57,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise InvalidConfigError((f"is no UTF-8 text in line {line}",), str(path)) from error
-    except toml.TOMLDecodeError as error:
+    except (toml.TOMLDecodeError, RecursionError) as error:
         raise InvalidConfigError((f"is no TOML: {error}",), str(path)) from error
     except OSError as error:
         raise InvalidConfigError((error.strerror or str(error),), str(path)) from error
@@ -90,8 +94,9 @@ def devmapper_table(path: Path, document: Mapping[str, Any]) -> dict[str, Any]:
         content = read_toml(file) if content is None else content
         version = _version(file, content)
         merges |= version > 2
-        root = _value(file, content, "root", str) or root
-        state = _value(file, content, "state", str) or state
+        check_types(file, content)
+        root = typed_value(file, content, "root", str) or root
+        state = typed_value(file, content, "state", str) or state
         _check_disabled(file, content, version)
         table = _plugin_table(file, content, version, hints)
         if table is not None:
@@ -115,36 +120,20 @@ def devmapper_table(path: Path, document: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def field(table: Mapping[str, Any], name: str) -> Any | None:
-    """Return the value of key *name*, else that of a key that differs in case alone; containerd does so."""
-    if name in table:
-        return table[name]
-    return next((value for key, value in table.items() if key.lower() == name), None)
-
-
-def _value(file: Path, document: Mapping[str, Any], name: str, kind: type) -> Any | None:
-    value = field(document, name)
-    if value is None:
-        return None
-    fits = isinstance(value, kind) and not isinstance(value, bool)
-    if kind is list:
-        fits = fits and all(isinstance(each, str) for each in value)
-    if not fits:
-        raise InvalidConfigError((f"{name} must be {_WORDS[kind]}, not {value!r}",), str(file))
-    return value
-
-
 def _version(file: Path, document: Mapping[str, Any]) -> int:
-    version = _value(file, document, "version", int) or 1
+    version = int(typed_value(file, document, "version", int) or 1)
+    if not -_LARGEST_NUMBER <= version <= _LARGEST_NUMBER:
+        raise InvalidConfigError((f"version must fit 63 bits, not {version}",), str(file))
     if not 1 <= version <= NEWEST_VERSION:
-        text = f"version must be 1 to {NEWEST_VERSION}, the versions of containerd's files, not {version}"
-        raise InvalidConfigError((text,), str(file))
-    return int(version)
+        # containerd 1.x reads whatever is not 1 as if it were 2
+        log.warning("%s: version %d is none of containerd's files, read as version 2", file, version)
+        return 2
+    return version
 
 
 def _check_disabled(file: Path, document: Mapping[str, Any], version: int) -> None:
     for key in ("disabled_plugins", "required_plugins"):
-        for name in _value(file, document, key, list) or ():
+        for name in typed_value(file, document, key, list) or ():
             if version > 1 and "." not in name:
                 fix = PLUGIN if name == SHORT_NAME else "io.containerd.TYPE.vN.NAME"
                 text = f"{key}: version {version} wants a plugin's whole name, such as {fix!r}, not {name!r}"
@@ -179,7 +168,7 @@ def _plugin_table(
 def _imports(file: Path, document: Mapping[str, Any]) -> list[Path]:
     """Return the files that *document* imports; a pattern with a ``*`` may match none."""
     found: list[Path] = []
-    for text in _value(file, document, "imports", list) or ():
+    for text in typed_value(file, document, "imports", list) or ():
         path = file.parent / text
         if "*" in text:
             # Go's patterns negate with ^, and their * takes names that start with a dot.

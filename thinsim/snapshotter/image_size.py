@@ -7,8 +7,12 @@ from thinsim.units import Bytes, parse_size
 
 # go-units before 0.5, in containerd 1.6: an i may stand without a b. Later ones take all of Go's numbers.
 _OLD = re.compile(r"(\d+(?:\.\d+)*) ?([kmgtp]?)i?b?", re.IGNORECASE | re.ASCII)
-_HEXADECIMAL = re.compile(r"([+-]?0x[0-9a-f.]+p[+-]?\d+)(.*)", re.IGNORECASE | re.ASCII)
+_HEXADECIMAL = re.compile(
+    r"([+-]?0x(?=\.?[0-9a-f])[0-9a-f]*\.?[0-9a-f]*p[+-]?\d+)(.*)", re.IGNORECASE | re.ASCII
+)
 _BETWEEN_DIGITS = re.compile(r"(?<=\d)_(?=\d)", re.ASCII)
+# Go lets one stand behind the 0x, too
+_BETWEEN_HEXADECIMAL_DIGITS = re.compile(r"(?<=[0-9a-fx])_(?=[0-9a-f])", re.IGNORECASE | re.ASCII)
 
 
 def parse_image_size(text: str) -> Bytes:
@@ -21,9 +25,13 @@ def parse_image_size(text: str) -> Bytes:
     old = _OLD.fullmatch(text)
     if old is not None:
         return _parse(old[1] + old[2], text)
-    hexadecimal = _HEXADECIMAL.fullmatch(text)
+    hexadecimal = _HEXADECIMAL.fullmatch(_BETWEEN_HEXADECIMAL_DIGITS.sub("", text))
     if hexadecimal is not None:
-        return _parse(f"{float.fromhex(hexadecimal[1])!r}{hexadecimal[2]}", text)
+        try:
+            number = float.fromhex(hexadecimal[1])
+        except OverflowError:
+            raise InvalidValueError(f"invalid size: {text!r} does not fit 63 bits") from None
+        return _parse(f"{number!r}{hexadecimal[2]}", text)
     return _parse(_BETWEEN_DIGITS.sub("", text), text)
 
 

@@ -19,12 +19,13 @@ class StepFailedError(ThinsimError):
 
 
 class Acts:
-    """The steps of one variant. *base* is what relative paths are relative to."""
+    """The steps of one variant. *base* is what relative paths are relative to; *say* tells the user."""
 
-    def __init__(self, session: Session, base: Path) -> None:
+    def __init__(self, session: Session, base: Path, say: Callable[[str], None]) -> None:
         self.outcomes: list[Outcome] = []
         self._session = session
         self._base = base
+        self._say = say
 
     async def take(self, step: steps.AnyStep) -> None:
         """Carry out one step. StepFailedError names it and what came of it."""
@@ -96,6 +97,8 @@ class Acts:
             await self._session.import_layers(step.name, step.layers, step.size, step.parent)
             return
         with open_image(self._base / step.image) as image:
+            if image.note:
+                self._say(f"{step.image}: {image.note}")
             await self._session.import_image(step.name, image, step.parent)
 
     async def _crash(self, step: steps.Crash) -> None:

@@ -113,7 +113,7 @@ async def _run_variant(
     keys = scenario.snapshotter_keys(variant)
     started = time.time()
     async with session(rig, keys, retry, progress, rig.directory / "snapshotter") as on_rig:
-        acts = Acts(on_rig, request.base)
+        acts = Acts(on_rig, request.base, progress.say)
         on_rig.phase = START
         await on_rig.start()
         for number, phase in enumerate(scenario.phase):

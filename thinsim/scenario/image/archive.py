@@ -11,6 +11,7 @@ from pathlib import Path
 
 from thinsim.scenario.image.blobs import DirectoryBlobs, opened_blobs
 from thinsim.scenario.image.docker import read_docker
+from thinsim.scenario.image.errors import printable
 from thinsim.scenario.image.layer import Layer
 from thinsim.scenario.image.oci import read_oci
 from thinsim.scenario.image.recognised import manifest_in_directory, not_an_image
@@ -55,4 +56,4 @@ def open_image(path: Path) -> Iterator[Image]:
             raise manifest_in_directory(blobs)
         else:
             raise not_an_image(blobs)
-        yield Image(name or path.name, digest, layers, note, path)
+        yield Image(printable(name or path.name), digest, layers, printable(note), path)

@@ -22,6 +22,8 @@ from thinsim.scenario.image.errors import InvalidImageError
 from thinsim.scenario.image.tarstream import BLOCK_SIZE, Kind, TarEntry, TarReader
 
 _LAYOUT_NAME = re.compile(r"oci-layout|index\.json|blobs/sha256/[0-9a-f]{64}")
+_OF_WINDOWS = ("blobs\\", ".\\blobs\\")
+"""How names begin that a program on Windows has joined; containerd, which goes by content, does not mind."""
 _MOST_LINKS = 16
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
 
@@ -98,8 +100,13 @@ class TarBlobs:
         self._members: dict[str, _Member] = {}
         self._links: dict[str, str] = {}
         self._others: dict[str, TarEntry] = {}
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would wait for a writer
         try:
+            if not stat.S_ISREG(os.fstat(self._fd).st_mode) and not stat.S_ISBLK(os.fstat(self._fd).st_mode):
+                raise InvalidImageError(
+                    f"{path}: is no file; an image is read here and there, so a pipe or a terminal won't do: "
+                    "write it to a file first"
+                )
             with open(self._fd, "rb", closefd=False) as file:
                 self._index(file)
         except BaseException:
@@ -117,11 +124,19 @@ class TarBlobs:
                 "which containerd does not import either; "
                 "decompress it first" + (f": {undo} {quote(str(self.path))} > image.tar" if undo else "")
             )
+        if start.startswith(b"#!"):
+            raise InvalidImageError(
+                f"{self.path}: is a script, not an image; "
+                f"if it writes one, as those of Nix do: {quote(str(self.path.absolute()))} > image.tar"
+            )
         if len(start) < BLOCK_SIZE:
             raise InvalidImageError(f"{self.path}: is not a tar archive ({len(start)} bytes){self._meant()}")
         file.seek(0)
         for entry in TarReader(file, str(self.path)):
-            name = _clean(entry.name)
+            name = entry.name
+            if name.startswith(_OF_WINDOWS):
+                name = name.replace("\\", "/")
+            name = _clean(name)
             self._others.pop(name, None)
             if entry.kind is Kind.FILE:
                 self._members[name] = _member(entry, file.tell())

@@ -11,7 +11,7 @@ from pathlib import Path
 from thinsim.errors import EnvironmentLacksError
 from thinsim.scenario.image.layerwriter import ArchiveWriter, Descriptor, LayerWriter
 from thinsim.scenario.image.machinefiles import LARGEST_FILE, MachineFile, default_sources, read_files
-from thinsim.scenario.image.manifests import this_platform
+from thinsim.scenario.image.platforms import this_platform
 from thinsim.units import format_size
 
 NAME = "localhost/thinsim/built:latest"

@@ -10,9 +10,10 @@ import os
 import posixpath
 import stat
 from collections.abc import Callable
-from errno import E2BIG, EINVAL, ENOTSUP, EPERM, ERANGE
+from errno import E2BIG, EACCES, EINVAL, ENOSPC, ENOTSUP, EPERM, ERANGE
 from pathlib import Path
 
+from thinsim.scenario.image.errors import shown
 from thinsim.scenario.image.tarstream import Kind, TarEntry, TarReader
 from thinsim.scenario.image.tree import Tree
 from thinsim.scenario.image.walk import DIRECTORY_FLAGS
@@ -64,6 +65,8 @@ def finish_directory(fd: int, entry: TarEntry) -> None:
 
 def make_symlink(fd: int, name: str, entry: TarEntry) -> int:
     """Make a symlink; its target is text and may lead anywhere."""
+    if not entry.link_target:
+        raise UnmakeableEntryError("is a symlink to nothing")
     os.symlink(entry.link_target, name, dir_fd=fd)
     return _set_named_attributes(fd, name, entry)
 
@@ -78,9 +81,14 @@ def make_hard_link(fd: int, name: str, entry: TarEntry, tree: Tree) -> int:
     try:
         tree.go_to(parent, room=len(os.fsencode(base)))
         if base in ("", ".", "..") or stat.S_ISDIR(os.lstat(base, dir_fd=tree.fd).st_mode):
-            raise UnmakeableEntryError(f"is a hard link to a directory, {entry.link_target!r}")
+            raise UnmakeableEntryError(f"is a hard link to a directory, {shown(entry.link_target)}")
         os.link(base, name, src_dir_fd=tree.fd, dst_dir_fd=here, follow_symlinks=False)
         return _set_named_attributes(here, name, entry)
+    except FileNotFoundError:
+        raise UnmakeableEntryError(
+            f"is a hard link to {shown(entry.link_target)}, which neither this layer has before it "
+            "nor a layer below"
+        ) from None
     finally:
         os.close(here)
 
@@ -166,7 +174,19 @@ def _set_xattr(target: int | str, key: str, value: bytes, *, follow: bool) -> bo
             return False
         if error.errno == EPERM and (not follow or os.geteuid() != 0):
             return False  # user.* on a symlink or a device, security.* without privilege
-        if error.errno in (EINVAL, ERANGE, E2BIG):
-            raise UnmakeableEntryError(f"has an xattr {key!r} that can't be: {error.strerror}") from None
+        if error.errno in (EACCES, EINVAL, ERANGE, E2BIG):
+            raise UnmakeableEntryError(f"has an xattr {shown(key)} that can't be: {error.strerror}") from None
+        if error.errno == ENOSPC and (block := _block_size_unless_full(target)):
+            raise UnmakeableEntryError(
+                f"has an xattr {shown(key)} of {len(value)} bytes, for which the file system has no room: "
+                f"ext4 keeps all that a file has in its inode and one block ({block} bytes), "
+                "and containerd can't unpack the layer there either"
+            ) from None
         raise
     return True
+
+
+def _block_size_unless_full(target: int | str) -> int:
+    """Return the size of the file system's blocks, 0 if none is free: ENOSPC is for large xattrs, too."""
+    about = os.statvfs(target if isinstance(target, int) else Path(target).parent)
+    return about.f_bsize if about.f_bfree > 1 else 0

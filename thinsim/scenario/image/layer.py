@@ -21,6 +21,8 @@ class Layer:
     diff_id: str
     _blobs: Blobs = field(repr=False, compare=False)
     _name: str = field(repr=False, compare=False)
+    _about: str = field(default="", repr=False, compare=False)
+    """Said of it in errors."""
 
     def open(self) -> BinaryIO:
         """Return the uncompressed tar stream; the caller closes it.
@@ -28,7 +30,8 @@ class Layer:
         Reading it to the end verifies the blob's digest and the diff_id. Raises InvalidImageError, here
         and in reads, for a missing, damaged or wrong blob.
         """
-        name = f"{self._blobs.path}: layer {self.digest}"
+        about = f" ({self._about})" if self._about else ""
+        name = f"{self._blobs.path}: layer {self.digest}{about}"
         stored = self._blobs.open(self._name)
         if self.digest != self.diff_id:
             stored = io.BufferedReader(VerifiedStream(stored, self.digest, name), 1 << 20)

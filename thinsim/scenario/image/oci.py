@@ -19,6 +19,7 @@ from thinsim.scenario.image.documents import (
 )
 from thinsim.scenario.image.errors import InvalidImageError
 from thinsim.scenario.image.layer import Layer
+from thinsim.scenario.image.platforms import best
 
 _VERSION = "1.0.0"
 
@@ -29,8 +30,10 @@ def read_oci(blobs: Blobs) -> tuple[str, str, tuple[Layer, ...], str]:
     _check_version(blobs)
     index = checked(read_document(blobs, "index.json")[1], dict, f"{where}: index.json")
     candidates = list(manifests.listed(blobs, index, f"{where}: index.json"))
-    candidate, manifest, note = manifests.chosen(manifests.images_among(blobs, candidates, where))
-    layers = _layers(blobs, manifest, f"{where}: manifest {candidate.digest}")
+    images = manifests.images_among(blobs, candidates, where)
+    which, note = best([image.platform for image in images])
+    candidate = images[which].candidate
+    layers = _layers(blobs, images[which].manifest, f"{where}: manifest {candidate.digest}")
     return candidate.name, candidate.digest, layers, note
 
 
@@ -45,7 +48,7 @@ def _check_version(blobs: Blobs) -> None:
 
 
 def _layers(blobs: Blobs, manifest: Object, where: str) -> tuple[Layer, ...]:
-    descriptors = objects(manifest, "layers", where)
+    descriptors = objects(manifest, "layers", where, absent=[])
     config = read_blob(blobs, field(manifest, "config", dict, where).get("digest"), "config")
     ids = diff_ids(config, len(descriptors), f"{where}: config")
     return tuple(
@@ -66,9 +69,10 @@ def _layer(blobs: Blobs, descriptor: Object, diff_id: str, where: str) -> Layer:
     size = blobs.size(blob_name(digest))
     if size is None:
         raise InvalidImageError(f"{where}: layer {digest} {_absence(blobs, descriptor, digest, media_type)}")
-    if size != field(descriptor, "size", int, f"{where}: layer {digest}"):
-        raise InvalidImageError(f"{where}: layer {digest} has {size} bytes, not {descriptor['size']}")
-    return Layer(digest, media_type, size, diff_id, blobs, blob_name(digest))
+    # as in containerd the digest decides; a size that is wrong is told with what is wrong beside it
+    listed = descriptor.get("size")
+    about = "" if size == listed else f"{size} bytes, where the manifest says {str(listed)[:30]}"
+    return Layer(digest, media_type, size, diff_id, blobs, blob_name(digest), about)
 
 
 def _absence(blobs: Blobs, descriptor: Object, digest: str, media_type: str) -> str:

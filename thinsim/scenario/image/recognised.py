@@ -1,5 +1,7 @@
 """Says what a file or directory is that holds no image to read, and how to make one of it."""
 
+import json
+from pathlib import Path
 from shlex import quote
 
 from thinsim.scenario.image.blobs import Blobs, DirectoryBlobs
@@ -29,6 +31,14 @@ def not_an_image(blobs: Blobs) -> InvalidImageError:
                 f"where containerd does not find it either: "
                 f"mkdir layout && tar -xf {place} -C layout, then give layout/{above}"
             )
+    for above_it in (blobs.path.parent, blobs.path.parent.parent):
+        if blobs.path.name in ("blobs", "sha256") and (above_it / "index.json").is_file():
+            return InvalidImageError(f"{blobs.path}: is part of an OCI image layout; give {above_it}")
+    if {"config.json", "rootfs"} <= names:
+        return InvalidImageError(
+            f"{blobs.path}: {_NEITHER}; it is a bundle to run a container of, not an image: "
+            "give the image that it was unpacked from"
+        )
     if "repositories" in names:
         return InvalidImageError(
             f"{blobs.path}: {_NEITHER}; it has 'repositories' as docker save before 1.10 wrote it: "
@@ -46,7 +56,7 @@ def not_an_image(blobs: Blobs) -> InvalidImageError:
 def manifest_in_directory(blobs: DirectoryBlobs) -> InvalidImageError:
     """Return the error for a directory with a manifest.json: skopeo's ``dir:``, or docker save's."""
     place = quote(str(blobs.path))
-    if (blobs.path / "version").exists():
+    if (blobs.path / "version").exists() or _is_manifest(blobs.path / "manifest.json"):
         return InvalidImageError(
             f"{blobs.path}: is a directory as skopeo's dir: writes it, which is not read; "
             f"make an archive of it: skopeo copy dir:{place} oci-archive:image.tar"
@@ -55,3 +65,11 @@ def manifest_in_directory(blobs: DirectoryBlobs) -> InvalidImageError:
         f"{blobs.path}: is an unpacked docker-archive, which is read as an archive only; "
         f"pack it again: tar -cf image.tar -C {place} ."
     )
+
+
+def _is_manifest(path: Path) -> bool:
+    """Say whether *path* holds a manifest, which is an object; docker save's file is a list."""
+    try:
+        return isinstance(json.loads(path.read_bytes()), dict)
+    except (OSError, ValueError, RecursionError):
+        return False

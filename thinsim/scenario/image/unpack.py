@@ -58,8 +58,9 @@ def unpack_layer(
     """Apply the uncompressed layer tar *stream* to the directory *root* and read it to its end.
 
     Owners are set, and devices made, when running as root. *progress* is called with the bytes of content
-    written so far at every entry and every MiB; what it raises ends the unpacking. Raises
-    InvalidImageError for a malformed layer and OSError for what the file system refuses (ENOSPC, EIO).
+    written so far at every entry and every MiB, also of what follows the end; what it raises ends the
+    unpacking. Raises InvalidImageError for a malformed layer, and OSError, which names the entry, for what
+    the file system refuses (ENOSPC, EIO).
     """
     label = str(getattr(stream, "name", "layer"))
     with Tree(root) as tree:
@@ -68,14 +69,16 @@ def unpack_layer(
             try:
                 unpacking.apply(entry)
             except OSError as error:
+                text = f"can't be made: {error.strerror}"
                 if error.errno not in _FAULTS_OF_THE_LAYER:
-                    raise
-                raise unpacking.fault(entry, f"can't be made: {error.strerror}") from None
+                    raise OSError(error.errno, str(unpacking.fault(entry, text))) from error
+                raise unpacking.fault(entry, text) from None
             except entries.UnmakeableEntryError as error:
                 raise unpacking.fault(entry, str(error)) from None
         unpacking.finish_directories()
-    while stream.read(PIECE_SIZE):
-        pass  # so that a stream which verifies its digest sees all of it
+    while stream.read(PIECE_SIZE):  # so that a stream which verifies its digest sees all of it
+        if progress is not None:
+            progress(unpacking.bytes)
     return UnpackResult(unpacking.files, unpacking.bytes, unpacking.whiteouts, unpacking.skipped)
 
 
