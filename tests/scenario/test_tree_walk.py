@@ -33,7 +33,6 @@ def descriptors() -> int:
 
 
 def test_a_walk_holds_one_descriptor_and_comes_back(root: Path) -> None:
-    gc.collect()  # what tests before this one have dropped is closed now, not in the middle
     before = descriptors()
     walk = opened(root)
     for _ in range(DEPTH):
