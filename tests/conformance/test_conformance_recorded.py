@@ -51,7 +51,7 @@ def conformance(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.rig
 def test_the_emulated_device_mapper_answers_through_dmsetup_as_the_kernel_did() -> None:
-    histories = ("random-4", "external-origin", "requests-mapped-512", "requests-shared-4096")
+    histories = ("random-4", "external-origin", "requests-mapped-512", "requests-above-an-origin-4096")
     only = [word for name in histories for word in ("--only", name)]
     done = check(str(recorded_files()[0]), "--on", "emulated", *only, "--json")
     assert done.returncode == 0, done.stderr
