@@ -443,6 +443,21 @@ def test_a_host_with_free_space_in_small_pieces_is_served_and_a_full_one_told(
         store.tear_down()
 
 
+@on("ext4")
+def test_a_directory_that_refuses_even_root_is_told_with_its_way_out(
+    host: HostFileSystem, tmp_path: Path
+) -> None:
+    (tmp_path / "mnt").mkdir()
+    subprocess.run(["chattr", "+i", host.directory], check=True, timeout=DEADLINE)
+    result = run_command("mount", host.directory, tmp_path / "mnt", check=False)
+    subprocess.run(["chattr", "-i", host.directory], check=True, timeout=DEADLINE)
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"Error: {host.directory}: cannot create a file there: Operation not permitted; the attribute i "
+        "refuses even root (see it with lsattr -d): chattr -i\n"
+    )
+
+
 @on("ext4", "xfs")
 @served_by_server
 def test_what_fails_on_a_host_that_died_is_in_the_ledger(
