@@ -59,13 +59,13 @@ def probe_punch(directory_fd: int, path: Path) -> None:
     try:
         fd = unnamed_file(directory_fd)
     except OSError as error:
-        raise UnfitDirectoryError(f"{path}: cannot create a file there: {error.strerror}") from error
+        raise UnfitDirectoryError(f"{path}: cannot create a file there: {_why(error)}") from error
     try:
         os.pwrite(fd, b"\xff" * _PROBE_SIZE, 0)
         change = SparseFile(fd).punch(0, _PROBE_SIZE)
         data = os.pread(fd, _PROBE_SIZE, 0)
     except OSError as error:
-        raise UnfitDirectoryError(f"{path}: a trial of hole punching failed: {error.strerror}") from error
+        raise UnfitDirectoryError(f"{path}: a trial of hole punching failed: {_why(error)}") from error
     finally:
         os.close(fd)
     if change.errno == errno.EOPNOTSUPP:
@@ -87,7 +87,7 @@ def host_accounting(directory_fd: int, path: Path, *, allow_estimate: bool = Fal
     try:
         fd = unnamed_file(directory_fd)
     except OSError as error:
-        raise UnfitDirectoryError(f"{path}: cannot create a file there: {error.strerror}") from error
+        raise UnfitDirectoryError(f"{path}: cannot create a file there: {_why(error)}") from error
     try:
         return accounting_of(fd)
     except UnmeasuredHostError as error:
@@ -96,10 +96,18 @@ def host_accounting(directory_fd: int, path: Path, *, allow_estimate: bool = Fal
         raise UnfitDirectoryError(f"{path}: {error}, or --allow-estimate") from error
     except OSError as error:
         raise UnfitDirectoryError(
-            f"{path}: a trial of the host's accounting failed: {error.strerror}"
+            f"{path}: a trial of the host's accounting failed: {_why(error)}"
         ) from error
     finally:
         os.close(fd)
+
+
+def _why(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error.strerror}; it needs room for a file of {_PROBE_SIZE >> 20} MiB: free some"
+    if error.errno == errno.EPERM and os.geteuid() == 0:
+        return f"{error.strerror}; the attribute i refuses even root (see it with lsattr -d): chattr -i"
+    return error.strerror or str(error)
 
 
 def unnamed_file(directory_fd: int) -> int:

@@ -7,6 +7,7 @@ does both: the write may land before or after the hole, and one that lands in be
 smaller.
 """
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -33,7 +34,7 @@ class Change:
     """Given back to the host: what it held for the range before and holds no longer. 0 where the host could
     not say what it holds after."""
     errno: int
-    """0, or why the host refused."""
+    """0, or why the host refused, or could not tell what it holds."""
     duration: float
     """Of the system call alone, without the measuring."""
 
@@ -76,8 +77,8 @@ class SparseFile:
     def change(self, mode: int, offset: int, length: int) -> Change:
         """Do one fallocate(2) with any *mode* and measure it.
 
-        A refusal of the host is in the result's ``errno``, as it is part of the record. Raises OSError, and
-        has done nothing, if the allocation before cannot be read.
+        A refusal of the host is in the result's ``errno``, as it is part of the record. So is the reason why
+        the allocation before cannot be read: nothing is done then, since it could not be measured.
         """
         return self._measured(offset, length, lambda: fallocate(self.fd, mode, offset, length))
 
@@ -86,7 +87,10 @@ class SparseFile:
         return self._measured(size, EVERYTHING - size, lambda: os.ftruncate(self.fd, size))
 
     def _measured(self, offset: int, length: int, act: Callable[[], None]) -> Change:
-        measurement = self._accounting.measure(self.fd, offset, length)
+        try:
+            measurement = self._accounting.measure(self.fd, offset, length)
+        except OSError as error:
+            return Change(0, 0, error.errno or errno.EIO, 0.0)
         number = 0
         began = time.perf_counter()
         try:

@@ -22,7 +22,7 @@ class Kind:
     make: tuple[str, ...] = ()
     options: str = ""
     hint: str = ""
-    """An extent size hint for the directory, as xfs_io takes it."""
+    """An extent size hint for all directories, as xfs_io takes it."""
     realtime: str = ""
     """With a realtime device, whose extents are so large."""
     overlay: bool = False
@@ -38,6 +38,8 @@ KINDS = {
     "ext4 with blocks of 1 KiB": Kind((*_EXT4, "-b", "1024")),
     "ext4 with clusters of 64 KiB": Kind((*_EXT4, "-O", "bigalloc", "-C", "65536")),
     "ext4 with clusters of 1 MiB": Kind((*_EXT4, "-O", "bigalloc", "-C", "1048576")),
+    "ext4 without extents": Kind((*_EXT4, "-O", "^extent,^64bit")),
+    "ext4 without delayed allocation": Kind(_EXT4, "nodelalloc"),
     "xfs": Kind((*_XFS, "-m", "reflink=0")),
     "xfs with reflink": Kind((*_XFS, "-m", "reflink=1")),
     "xfs with an extent size hint": Kind((*_XFS, "-m", "reflink=1"), hint="1m"),
@@ -50,6 +52,7 @@ KINDS = {
     "overlay on ext4": Kind(_EXT4, overlay=True),
     "overlay on ext4 with clusters": Kind((*_EXT4, "-O", "bigalloc", "-C", "65536"), overlay=True),
     "overlay on xfs": Kind((*_XFS, "-m", "reflink=1"), overlay=True),
+    "overlay on xfs with an extent size hint": Kind(_XFS, hint="1m", overlay=True),
     "overlay on btrfs": Kind(_BTRFS, overlay=True),
     "overlay on tmpfs": Kind(options="size=512m,huge=never,nr_inodes=0", overlay=True),
 }
@@ -136,10 +139,10 @@ def host_file_system(kind: str, base: Path) -> Iterator[HostFileSystem]:
         else:
             _run("mount", "-t", "tmpfs", "-o", what.options, "thinsim-test", str(root))
         stack.callback(_run, "umount", str(root))
+        if what.hint:  # inherited by what is made below
+            _run("xfs_io", "-c", f"extsize {what.hint}", str(root))
         directory = root / "directory"
         directory.mkdir()
-        if what.hint:
-            _run("xfs_io", "-c", f"extsize {what.hint}", str(directory))
         if what.overlay:
             upper, directory = directory, base / "merged"
             for made in (root / "work", base / "lower", directory):

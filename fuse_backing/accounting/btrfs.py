@@ -12,6 +12,7 @@ import ctypes
 import fcntl
 import os
 import struct
+import sys
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ _INLINE = 0
 _ROOM = 1 << 18
 _FS_IOC_GETFLAGS = 0x80086601
 _FS_IOC_SETFLAGS = 0x40086602
+_COMPRESSION = 0x00000004 | 0x00000400  # FS_COMPR_FL, FS_NOCOMP_FL
 _FS_NOCOW_FL = 0x00800000
 
 
@@ -92,11 +94,19 @@ class BtrfsAccounting:
         return merged(sorted(places))
 
     def keep_in_place(self, directory_fd: int) -> None:
-        """Set the attribute C (chattr(1)): no copy on write, so no compression and no checksums either."""
+        """Set the attribute C (chattr(1)): no copy on write, so no compression and no checksums either.
+
+        What the directory has of the attributes c and m, or of the property compression, goes first: btrfs
+        refuses C beside them (fs/btrfs/ioctl.c, btrfs_fileattr_set).
+        """
         buffer = bytearray(struct.calcsize("l"))
         fcntl.ioctl(directory_fd, _FS_IOC_GETFLAGS, buffer, True)
-        flags = int.from_bytes(buffer[:4], "little") | _FS_NOCOW_FL
-        fcntl.ioctl(directory_fd, _FS_IOC_SETFLAGS, flags.to_bytes(len(buffer), "little"))
+        flags = int.from_bytes(buffer[:4], sys.byteorder)
+        if flags & _COMPRESSION:
+            flags &= ~_COMPRESSION
+            fcntl.ioctl(directory_fd, _FS_IOC_SETFLAGS, flags.to_bytes(len(buffer), sys.byteorder))
+        flags |= _FS_NOCOW_FL
+        fcntl.ioctl(directory_fd, _FS_IOC_SETFLAGS, flags.to_bytes(len(buffer), sys.byteorder))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ measured.
 
 import ctypes
 import errno
+import fcntl
 import os
+import sys
 from collections.abc import Callable
 
 from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
@@ -15,10 +17,16 @@ from fuse_backing.accounting.interface import EVERYTHING, HostAccounting
 from fuse_backing.accounting.mapped import MappedAccounting
 from fuse_backing.accounting.shmem import ShmemAccounting, has_cachestat
 from fuse_backing.accounting.xfs import XfsAccounting
-from fuse_backing.allocation import allocated_bytes, has_fiemap
+from fuse_backing.allocation import allocated_bytes, has_fiemap, mapped_extents
 
 _TRIAL_SIZE = 4 << 20
 """Of the file in which tmpfs is tried, bytes: larger than a huge page."""
+
+_FS_IOC_GETFLAGS = 0x80086601
+_FS_EXTENT_FL = 0x00080000
+_MOST_IN_INODE = 3
+_LEAST_PER_MAP_BLOCK = 50
+"""Of the extents of a file that a block of its map has room for: ext4's and xfs's blocks of 1 KiB."""
 
 
 class UnmeasuredHostError(Exception):
@@ -64,14 +72,16 @@ def estimate_of(fd: int) -> HostAccounting:
 
 def _ext4(fd: int) -> HostAccounting:
     block = os.fstatvfs(fd).f_frsize
-    unit = _unit_of_mapped(fd, block)
-    if unit == block:
-        return _checked(fd, MappedAccounting("ext4", block))
+    held, mapped = _allocated_for_one(fd, block)
+    if held <= mapped:
+        # Without extents, as on what mkfs.ext3 makes, a file's map is a block for so many of its blocks.
+        indirect = not _file_flags(fd) & _FS_EXTENT_FL
+        return _checked(fd, MappedAccounting("ext4", block), per_map_block=block // 4 if indirect else 0)
     remark = (
-        f"ext4 allocates and frees clusters of {unit} bytes (bigalloc): freed bytes are those of whole "
+        f"ext4 allocates and frees clusters of {held} bytes (bigalloc): freed bytes are those of whole "
         "clusters"
     )
-    return _checked(fd, MappedAccounting("ext4 with bigalloc", unit, remark=remark, maps_what_it_holds=False))
+    return _checked(fd, MappedAccounting("ext4 with bigalloc", held, remark=remark, maps_what_it_holds=False))
 
 
 def _xfs(fd: int) -> HostAccounting:
@@ -117,16 +127,26 @@ def _tmpfs(fd: int) -> HostAccounting:
 
 
 def _overlay(fd: int) -> HostAccounting:
-    block, name = os.fstatvfs(fd).f_frsize, "overlayfs"
+    name = "overlayfs"
     if not has_fiemap(fd):  # tmpfs, which can be without a number of inodes, too (nr_inodes=0)
         return _by_seek(fd, name)
     _refuse_hidden(fd, name)
-    unit = _unit_of_mapped(fd, block)
-    if unit == block:
-        return _checked(fd, MappedAccounting(name, block), write_back=True)
-    remark = f"the file system below overlayfs allocates and frees {unit} bytes at once"
-    clusters = MappedAccounting(f"{name} on clusters", unit, remark=remark, maps_what_it_holds=False)
-    return _checked(fd, clusters, write_back=True)
+    return _mapped(fd, name, f"the file system below {name}")
+
+
+def _mapped(fd: int, name: str, who: str) -> HostAccounting:
+    """Take the file system of *fd* for what its map and st_blocks show; *who* says what allocates."""
+    block = os.fstatvfs(fd).f_frsize or 1
+    held, mapped = _allocated_for_one(fd, block)
+    if held > mapped:
+        remark = f"{who} allocates and frees {held} bytes at once"
+        found = MappedAccounting(f"{name} on clusters", held, remark=remark, maps_what_it_holds=False)
+    elif mapped > block:
+        remark = f"{who} allocates {held} bytes at once: a file holds more than was written"
+        found = MappedAccounting(name, held, remark=remark, maps_what_it_holds=False, block=block)
+    else:
+        found = MappedAccounting(name, block)
+    return _checked(fd, found, write_back=True)
 
 
 def _fuse(fd: int) -> HostAccounting:
@@ -143,10 +163,9 @@ def _unknown(fd: int) -> HostAccounting:
             f"{name} does not tell what a hole punch frees; use a directory on ext4, xfs, btrfs or tmpfs"
         )
     _refuse_hidden(fd, name)
-    block = os.fstatvfs(fd).f_frsize or 1
     if not has_fiemap(fd):
         return _by_seek(fd, name)
-    return _checked(fd, MappedAccounting(name, _unit_of_mapped(fd, block)), write_back=True)
+    return _mapped(fd, name, name)
 
 
 def _refuse_hidden(fd: int, name: str) -> None:
@@ -197,41 +216,64 @@ _HIDING = frozenset({0xCA451A4E, 0x2FC12FC1, 0x6969, 0xFF534D42, 0xFE534D42})
 """They free later, elsewhere, or in units of their own, and say nothing of it."""
 
 
-def _unit_of_mapped(fd: int, block: int) -> int:
-    """Return what the host allocates for a file of one block, if that is more than it maps."""
-    held, mapped = _allocated_for_one(fd, block)
-    return held if held > mapped else block
-
-
 def _allocated_for_one(fd: int, block: int) -> tuple[int, int]:
     """Return what st_blocks and the map say of a file for which one block was allocated, bytes."""
-    fallocate(fd, 0, 0, block)
+    try:
+        fallocate(fd, 0, 0, block)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        os.pwrite(fd, b"\xff" * block, 0)
+        os.fsync(fd)
     try:
         return os.fstat(fd).st_blocks * 512, allocated_bytes(fd, 0, EVERYTHING)
     finally:
         os.ftruncate(fd, 0)
 
 
-def _checked(fd: int, accounting: HostAccounting, *, write_back: bool = False) -> HostAccounting:
+def _file_flags(fd: int) -> int:
+    """Return the attributes that lsattr(1) shows: include/uapi/linux/fs.h, FS_IOC_GETFLAGS."""
+    buffer = bytearray(8)
+    fcntl.ioctl(fd, _FS_IOC_GETFLAGS, buffer, True)
+    return int.from_bytes(buffer[:4], sys.byteorder)
+
+
+def _checked(
+    fd: int, accounting: HostAccounting, *, write_back: bool = False, per_map_block: int = 0
+) -> HostAccounting:
     """Return *accounting* after a trial: punches of several sizes free what st_blocks says, too.
 
-    Three extents at most are left, so that no file system needs blocks for the map itself. With *write_back*
-    the file is written back before st_blocks is read: not all file systems count what is yet to be allocated.
+    With *write_back* the file is written back before st_blocks is read: not all file systems count what is
+    yet to be allocated. *per_map_block*: see ``_room_for_map``.
     """
     size, block = 1 << 20, os.fstatvfs(fd).f_frsize or 1
     os.pwrite(fd, b"\xff" * size, 0)
     for offset, length in ((block, block), (size // 2, size // 4), (0, size)):
         before = _blocks_of(fd, write_back)
         measurement = accounting.measure(fd, offset, length)
+        room = _room_for_map(fd, block, size, per_map_block)
         fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length)
         freed, given_back = measurement.freed(), before - _blocks_of(fd, write_back)
-        if freed != given_back:
+        if abs(freed - given_back) > max(room, _room_for_map(fd, block, size, per_map_block)):
             raise UnmeasuredHostError(
                 f"{accounting.kind}: a trial hole punch of {length} bytes freed {freed} bytes by the file's "
                 f"map and {given_back} by its count of blocks; use a directory on ext4, xfs, btrfs or tmpfs"
             )
     os.ftruncate(fd, 0)
     return accounting
+
+
+def _room_for_map(fd: int, block: int, size: int, per_map_block: int) -> int:
+    """Return the bytes of blocks that st_blocks may count for the map of a file of *size* bytes itself.
+
+    An inode has room for the three extents at most that the trial makes. Free space in small pieces makes
+    more of them, and then the map has blocks, which come and go. *per_map_block*: so many blocks of a file
+    without extents have one block for their map; 0 for extents.
+    """
+    if per_map_block:
+        return (2 + size // block // per_map_block) * block
+    pieces = len(mapped_extents(fd, 0, EVERYTHING))
+    return 0 if pieces <= _MOST_IN_INODE else (2 + pieces // _LEAST_PER_MAP_BLOCK) * block
 
 
 def _blocks_of(fd: int, write_back: bool) -> int:

@@ -6,7 +6,7 @@ import os
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,11 +18,19 @@ from fuse_backing import mounts
 from fuse_backing.accounting.xfs import free_bytes
 from fuse_backing.allocation import mapped_extents
 from fuse_backing.store import StoreClient
+from thinsim.rig.host_file import host_accounting
 
 KEEP, PUNCH, ZERO = 1, 3, 17
 BLOCK = 4096
 NO_PREALLOCATION = ("overlay on tmpfs",)
-SERVED = [kind for kind in KINDS if kind != "overlay on btrfs"]
+NOT_EXACT = (
+    "overlay on btrfs",
+    "overlay on xfs with an extent size hint",
+    "ext4 without extents",
+    "ext4 without delayed allocation",
+)
+"""Refused, or with tests of their own."""
+SERVED = [kind for kind in KINDS if kind not in NOT_EXACT]
 COPYING = ("btrfs", "btrfs compressed")
 """They write a block elsewhere when a part of it is zeroed."""
 
@@ -48,8 +56,18 @@ def fitting_store(host: HostFileSystem, make_store: MakeStore) -> Iterator[Store
     store.tear_down()
 
 
-def on(*kinds: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("host", kinds, indirect=True)
+def on(*kinds: str, of: Iterable[str] = ()) -> pytest.MarkDecorator:
+    """On these *kinds*; on the others *of* a list in long runs."""
+    others = [pytest.param(kind, marks=pytest.mark.long) for kind in of if kind not in kinds]
+    return pytest.mark.parametrize("host", [*kinds, *others], indirect=True)
+
+
+def ways(**kinds: tuple[str, ...]) -> pytest.MarkDecorator:
+    """On all SERVED, with the data served either way; what is not in *kinds* in long runs."""
+    every = [(kind, way) for way in kinds for kind in SERVED]
+    marks = {pair: [] if pair[0] in kinds[pair[1]] else [pytest.mark.long] for pair in every}
+    parameters = [pytest.param(*pair, marks=marks[pair], id="-".join(pair)) for pair in every]
+    return pytest.mark.parametrize(("host", "data_served_by"), parameters, indirect=True)
 
 
 served_by_server = pytest.mark.parametrize("data_served_by", ["server"], indirect=True)
@@ -99,7 +117,17 @@ def each(start: int, end: int, step: int, length: int) -> list[tuple[int, int]]:
     return [(offset, length) for offset in range(start, end, step)]
 
 
-@on(*SERVED)
+@ways(
+    server=(
+        "ext4 with blocks of 1 KiB",
+        "ext4 with clusters of 64 KiB",
+        "xfs with reflink",
+        "btrfs compressed",
+        "tmpfs with huge pages",
+        "overlay on ext4",
+    ),
+    kernel=("ext4", "btrfs"),
+)
 def test_the_ledger_says_what_the_host_says(host: HostFileSystem, punched: Callable[..., Punched]) -> None:
     file = punched("file")
 
@@ -141,7 +169,7 @@ def test_the_ledger_says_what_the_host_says(host: HostFileSystem, punched: Calla
     assert host.used() == before
 
 
-@on(*SERVED)
+@on("ext4 with clusters of 64 KiB", "btrfs compressed", "overlay on tmpfs", of=SERVED)
 @served_by_server
 def test_preallocated_space_is_freed_by_a_punch_or_not_to_be_had(
     host: HostFileSystem, punched: Callable[..., Punched]
@@ -158,7 +186,7 @@ def test_preallocated_space_is_freed_by_a_punch_or_not_to_be_had(
     file.freed_by(lambda: file.punch(0, 8 * MIB))
 
 
-@on(*SERVED)
+@on("ext4 with clusters of 64 KiB", "btrfs", "tmpfs with huge pages", of=SERVED)
 @served_by_server
 def test_a_truncation_is_in_the_ledger_with_what_it_freed(
     host: HostFileSystem, fitting_store: Store, punched: Callable[..., Punched]
@@ -180,7 +208,7 @@ def test_a_truncation_is_in_the_ledger_with_what_it_freed(
     assert fitting_store.by_offset_sum("file") == freed + fitting_store.events()[-1].freed
 
 
-@on(*CLONING)
+@on("xfs with reflink", "btrfs", of=CLONING)
 @served_by_server
 def test_a_punch_of_what_another_file_has_too_frees_nothing(
     host: HostFileSystem, fitting_store: Store, punched: Callable[..., Punched]
@@ -195,7 +223,7 @@ def test_a_punch_of_what_another_file_has_too_frees_nothing(
     (host.directory / "clone").unlink()
 
 
-@on(*CLONING)
+@on("xfs with reflink", "btrfs", of=CLONING)
 @served_by_server
 def test_what_was_written_over_a_clone_and_not_written_back_is_the_files_own(
     host: HostFileSystem, fitting_store: Store, punched: Callable[..., Punched]
@@ -214,7 +242,7 @@ def test_what_was_written_over_a_clone_and_not_written_back_is_the_files_own(
     assert file.freed_by(write_and_punch, grown=MIB) == MIB
 
 
-@on(*CLONING)
+@on("xfs with reflink", "btrfs", of=CLONING)
 @served_by_server
 @pytest.mark.parametrize("at_once", [True, False], ids=["one punch", "two punches"])
 def test_what_two_places_of_one_file_share_is_freed_with_the_last(
@@ -234,7 +262,7 @@ def test_what_two_places_of_one_file_share_is_freed_with_the_last(
         assert file.freed_by(lambda: file.punch(4 * MIB, 4 * MIB)) == 4 * MIB
 
 
-@on("btrfs", "btrfs compressed", "btrfs nodatacow")
+@on("btrfs compressed", of=("btrfs", "btrfs nodatacow"))
 @served_by_server
 def test_a_punch_of_what_a_snapshot_has_too_frees_nothing(
     host: HostFileSystem, make_store: MakeStore
@@ -288,7 +316,7 @@ def test_btrfs_frees_what_compressed_data_took_on_disk(punched: Callable[..., Pu
     assert file.freed_by(punch_every) == 64 * 8 * BLOCK
 
 
-@on("ext4 with clusters of 64 KiB", "overlay on ext4 with clusters")
+@on("ext4 with clusters of 64 KiB", of=("overlay on ext4 with clusters",))
 def test_ext4_with_clusters_frees_nothing_of_a_cluster_of_which_a_block_is_left(
     punched: Callable[..., Punched],
 ) -> None:
@@ -351,6 +379,98 @@ def test_a_host_that_hides_what_it_frees_is_refused_unless_told_otherwise(
         assert json.loads(as_json)["freed_is_measured"] is False
     finally:
         store.tear_down()
+
+
+@on("ext4 without extents")
+@served_by_server
+def test_ext4_without_extents_is_measured_like_any_ext4(punched: Callable[..., Punched]) -> None:
+    file = punched("file", map_room=False)
+    file.write(0, os.urandom(4 * MIB))
+    os.fsync(file.fd)
+    # One block of the file's map has its blocks from 12 to 1035.
+    assert file.freed_by(lambda: file.punch(MIB, MIB)) == MIB
+    assert file.freed_by(lambda: file.punch(3 * MIB + 1, 2 * BLOCK)) == BLOCK
+    assert os.strerror(host_fallocate(file.fd, 0, 8 * MIB, MIB)) == "Operation not supported"
+
+
+@on("overlay on xfs with an extent size hint")
+@served_by_server
+def test_an_overlay_on_what_allocates_more_than_a_write_says_so(
+    host: HostFileSystem, fitting_store: Store, punched: Callable[..., Punched]
+) -> None:
+    info = trio.run(StoreClient(fitting_store.control).ping)
+    assert (info.host, info.host_unit) == ("overlayfs", MIB)
+    assert "allocates 1048576 bytes at once" in info.host_remark
+    found = host_accounting(host.directory)
+    assert (found.maps_what_it_holds, found.freed_unit) == (False, BLOCK)
+    file = punched("file")
+    file.write(0, b"x" * BLOCK)
+    os.fsync(file.fd)
+    assert file.freed_by(lambda: file.punch(0, MIB)) == MIB
+
+
+@on("ext4 with blocks of 1 KiB", "ext4 without delayed allocation", "xfs")
+@served_by_server
+def test_a_host_with_free_space_in_small_pieces_is_served_and_a_full_one_told(
+    host: HostFileSystem, tmp_path: Path, make_store: MakeStore
+) -> None:
+    block = os.statvfs(host.directory).f_frsize
+    with (host.directory / "filler").open("wb") as filler:
+        end, step = 0, 512 * MIB
+        while step >= block:
+            if host_fallocate(filler.fileno(), 0, end, step):
+                step //= 2
+            else:
+                end += step
+        (tmp_path / "full").mkdir()
+        result = run_command("mount", host.directory, tmp_path / "full", check=False)
+        assert result.returncode == 1
+        assert result.stderr.startswith(f"Error: {host.directory}: ")
+        why = "No space left on device; it needs room for a file of 1 MiB: free some\n"
+        assert result.stderr.endswith(why)
+        for offset in range(0, 32 * MIB, 2 * block):
+            assert host_fallocate(filler.fileno(), PUNCH, offset, block) == 0
+        os.fsync(filler.fileno())
+    store = make_store(directory=host.directory)
+    try:
+        file = store.file("file")
+        file.write_bytes(os.urandom(MIB))
+        with file.open("r+b") as opened:
+            os.fsync(opened.fileno())
+            assert host_fallocate(opened.fileno(), PUNCH, 0, MIB // 2) == 0
+        assert store.totals().freed == MIB // 2
+    finally:
+        store.tear_down()
+
+
+@on("ext4")
+def test_a_directory_that_refuses_even_root_is_told_with_its_way_out(
+    host: HostFileSystem, tmp_path: Path
+) -> None:
+    (tmp_path / "mnt").mkdir()
+    subprocess.run(["chattr", "+i", host.directory], check=True, timeout=DEADLINE)
+    result = run_command("mount", host.directory, tmp_path / "mnt", check=False)
+    subprocess.run(["chattr", "-i", host.directory], check=True, timeout=DEADLINE)
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"Error: {host.directory}: cannot create a file there: Operation not permitted; the attribute i "
+        "refuses even root (see it with lsattr -d): chattr -i\n"
+    )
+
+
+@on("ext4", "xfs")
+@served_by_server
+def test_what_fails_on_a_host_that_died_is_in_the_ledger(
+    host: HostFileSystem, fitting_store: Store, punched: Callable[..., Punched]
+) -> None:
+    file = punched("file", map_room=False)
+    file.write(0, os.urandom(MIB))
+    os.fsync(file.fd)
+    subprocess.run(["xfs_io", "-x", "-c", "shutdown", host.root], check=True, timeout=DEADLINE)
+    assert os.strerror(host_fallocate(file.fd, PUNCH, 0, MIB // 2)) == "Input/output error"
+    assert os.strerror(host_fallocate(file.fd, ZERO | KEEP, 0, MIB // 2)) == "Input/output error"
+    failed = [(event.operation, event.freed, event.errno) for event in fitting_store.events()]
+    assert failed == [("punch", 0, 5), ("zero", 0, 5)]
 
 
 @on("btrfs")

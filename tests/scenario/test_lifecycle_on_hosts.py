@@ -122,8 +122,14 @@ def test_a_host_that_hides_what_it_frees_is_a_lack_with_its_fix(host: HostFileSy
     assert found["fix"] == "use a directory on that file system itself, name it with --dir"
 
 
-@pytest.mark.parametrize("host", ["btrfs", "btrfs compressed"], indirect=True)
-def test_files_of_a_bench_on_btrfs_are_overwritten_in_place(host: HostFileSystem) -> None:
+@pytest.mark.parametrize(
+    ("host", "attribute"),
+    [("btrfs", ""), ("btrfs compressed", ""), ("btrfs", "c"), ("btrfs", "m")],
+    indirect=["host"],
+)
+def test_files_of_a_bench_on_btrfs_are_overwritten_in_place(host: HostFileSystem, attribute: str) -> None:
+    if attribute:  # to be compressed, or never, which btrfs allows beside C neither
+        subprocess.run(["chattr", f"+{attribute}", host.directory], check=True)
     prepare_host_directory(host.directory)
     file = host.directory / "file"
     file.write_bytes(b"abcdefgh" * MIB)

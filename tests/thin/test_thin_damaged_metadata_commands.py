@@ -6,11 +6,14 @@ import json
 import os
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
-from metadata_damages import ANY_BLOCK, FIELDS, Damage, damaged_pool, damages, places
+from metadata_damages import ANY_BLOCK, FIELDS, NO_NODES, NODES, Damage, damaged_pool, damages, places
 from metadata_tools import needs_tools, run
 from ram_pool import RamPool
 from ram_store import BLOCK, RamStore
@@ -58,6 +61,21 @@ def save(damage: Damage, path: Path) -> Path:
     return store.save(path)
 
 
+def _some_now_the_rest_long() -> list[Any]:
+    """Each place with one kind of damage, each kind in turn; the rest of them are long."""
+    seen: Counter[str] = Counter()
+    turn = {place: number for number, place in enumerate(places(sound()))}
+    marked = []
+    for damage in damages(sound()):
+        nr_kinds = len(ANY_BLOCK) if damage.place in NO_NODES else len(ANY_BLOCK | NODES)
+        now = seen[damage.place] == turn[damage.place] % nr_kinds
+        seen[damage.place] += 1
+        marked.append(pytest.param(damage, id=str(damage), marks=[] if now else [pytest.mark.long]))
+    return marked
+
+
+DAMAGES = _some_now_the_rest_long()
+
 # What thin_dump needs: the superblock's checksum, the trees of devices, each device's mappings.
 _LIVE = ("mapping", "details", "thin ")
 _HELD = ("held superblock", "held mapping", "held details", "held thin 3", "thin 1 ", "thin 2 ")
@@ -77,7 +95,7 @@ def readable(damage: Damage, *, held: bool) -> bool:
 
 @needs_tools
 @pytest.mark.parametrize("held", [False, True], ids=["live", "held"])
-@pytest.mark.parametrize("damage", damages(sound()), ids=str)
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_dump_prints_what_thin_dump_prints_and_names_what_can_not_be_read(
     command: Command, damage: Damage, held: bool, tmp_path: Path
 ) -> None:
@@ -106,7 +124,7 @@ def test_dump_prints_what_thin_dump_prints_and_names_what_can_not_be_read(
         assert "thin " in err
 
 
-@pytest.mark.parametrize("damage", damages(sound()), ids=str)
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_check_names_each_damage_and_where_it_is(command: Command, damage: Damage, tmp_path: Path) -> None:
     if str(damage) == "held superblock: another block's number":
         assert command("check", save(damage, tmp_path / "image"))[0] == 0  # thin_check does not look, either
@@ -149,7 +167,7 @@ def test_check_names_each_damage_and_where_it_is(command: Command, damage: Damag
     assert len(texts) == 2, texts
 
 
-@pytest.mark.parametrize("damage", damages(sound()), ids=str)
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_usage_needs_the_superblock_and_the_details_alone(
     command: Command, damage: Damage, tmp_path: Path
 ) -> None:
@@ -229,6 +247,74 @@ def test_the_other_devices_are_dumped_when_one_is_damaged(command: Command, tmp_
     assert len(document["devices"]) == len(parts)
 
 
+def _leaf(key: int, entries: int) -> Node:
+    node = Node.empty(True, 8)
+    for number in range(entries):
+        node.insert(number, key + number, number << 24)
+    return node
+
+
+def _in_place_of_a_leaf(content: Callable[[Node], Node]) -> RamStore:
+    """The sound pool with another node in the place of a leaf of thin 1, which has several."""
+    store, place = sound().copy(), places(sound())["thin 1 leaf"]
+    store.content[place] = content(Node.decode(store.content[place], place)).encode(place)
+    return store
+
+
+MISPLACED: dict[str, tuple[Callable[[Node], Node], str]] = {
+    "of an earlier place": (lambda leaf: _leaf(0, 126), "begins at key 0, and its parent says "),
+    "reaching into the next": (
+        lambda leaf: _leaf(leaf.keys[0], 252),
+        ", and the leaf before it ends at ",
+    ),
+    "without entries": (lambda leaf: _leaf(0, 0), "has no entries, and is not the root of a tree"),
+}
+
+
+@needs_tools
+@pytest.mark.parametrize("kind", MISPLACED)
+def test_a_whole_node_in_a_wrong_place_is_no_part_of_a_dump(
+    command: Command, kind: str, tmp_path: Path
+) -> None:
+    content, said = MISPLACED[kind]
+    file = _in_place_of_a_leaf(content).save(tmp_path / "image")
+    assert run("thin_dump", file).returncode == 1
+    status, out, err = command("dump", file)
+    assert status == 1
+    assert "</superblock>" not in out
+    assert err.startswith(f"thinsim: {file}: not all of it can be read: thin 1: btree node ")
+    assert said in err
+    assert command("check", file)[0] == 1
+
+
+@needs_tools
+def test_a_leaf_with_few_entries_is_dumped_as_thin_dump_does(command: Command, tmp_path: Path) -> None:
+    store = _in_place_of_a_leaf(lambda leaf: _leaf(leaf.keys[0], 5))
+    file = store.save(tmp_path / "image")
+    assert command("dump", file) == (0, run("thin_dump", file).stdout, "")
+    assert "has 5 entries of 252, too few" in command("check", file)[1]
+
+
+@pytest.mark.parametrize("where", ["mapping root", "thin 1 root"])
+def test_a_tree_that_meets_itself_again_and_again_is_left_at_once(
+    command: Command, where: str, tmp_path: Path
+) -> None:
+    store, root, spare = sound().copy(), places(sound())[where], places(sound())["details root"]
+    # Each level leads 252 times to the next, the last to a leaf without entries: a walk of all never ends.
+    chain = [root, spare, *(block for name, block in places(sound()).items() if name.startswith("data "))]
+    for block, below in pairwise(dict.fromkeys(chain)):
+        node = Node.empty(False, 8)
+        for key in range(252):
+            node.insert(key, key, below)
+        store.content[block] = node.encode(block)
+    store.content[below] = _leaf(0, 0).encode(below)
+    file = store.save(tmp_path / "image")
+    for verb in ("dump", "check", "usage"):
+        status, _, err = command(verb, file)
+        assert status == 1
+        assert err or verb == "check"
+
+
 @needs_tools
 def test_nobody_restores_a_pool_from_a_dump_that_is_cut_short(command: Command, tmp_path: Path) -> None:
     damage = next(each for each in damages(sound()) if str(each) == "thin 10 leaf: zeroed")
@@ -286,6 +372,7 @@ def test_a_larger_file_is_sound(command: Command, tmp_path: Path) -> None:
         (b'<superblock uuid="" time="1"', "it is the XML of a dump: make an image of it with thin_restore"),
         (b"\n<superblock".ljust(9000, b" "), "it is the XML of a dump"),
         (b"\x1f\x8b".ljust(9000, b"x"), "it is compressed by gzip: unpack it first"),
+        (b"BZh91AY&SY", "it is compressed by bzip2: unpack it first"),
         (b"hello\n" * 2000, "metadata block 0 is no superblock: magic "),
     ],
 )

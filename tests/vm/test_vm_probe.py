@@ -244,6 +244,15 @@ def test_a_script_is_no_busybox(tmp_path: Path) -> None:
     assert not is_static(tmp_path / "busybox")
 
 
+def test_a_damaged_busybox_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "busybox"
+    program.write_bytes(Path(sys.executable).resolve().read_bytes()[:20])
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EnvironmentLacksError, match="busybox is damaged: its ELF header is cut short"):
+        find_busybox([])
+
+
 @needs_all
 def test_a_static_one_behind_a_dynamic_one_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = find_busybox()

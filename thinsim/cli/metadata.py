@@ -126,7 +126,8 @@ def _write(lines: Iterable[str], output: Any) -> None:
         raise
     except OSError as error:
         # The output's: what the metadata fails to give is no OSError any more.
-        raise OSError(error.errno, error.strerror, getattr(output, "name", None)) from error
+        name = getattr(output, "name", "-")
+        raise OSError(error.errno, error.strerror, "standard output" if name == "-" else name) from error
 
 
 @contextmanager

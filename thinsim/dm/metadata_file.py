@@ -26,6 +26,7 @@ _FOREIGN = (
     (b"\x1f\x8b", "it is compressed by gzip: unpack it first"),
     (b"\x28\xb5\x2f\xfd", "it is compressed by zstd: unpack it first"),
     (b"\xfd7zXZ", "it is compressed by xz: unpack it first"),
+    (b"BZh", "it is compressed by bzip2: unpack it first"),
     (b"QFI\xfb", "it is a qcow2 image: convert it with qemu-img convert -O raw"),
 )
 

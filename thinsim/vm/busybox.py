@@ -5,6 +5,7 @@ Left to itself it takes the first busybox of PATH and asks ``file`` whether that
 """
 
 import shutil
+import signal
 import struct
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -73,7 +74,11 @@ def _lack(path: Path) -> str:
         done = subprocess.run(
             [path, "--list"], capture_output=True, text=True, check=False, timeout=_SECONDS, errors="replace"
         )
-    except (OSError, struct.error, subprocess.TimeoutExpired) as error:
+    except struct.error:
+        return "is damaged: its ELF header is cut short"
+    except (OSError, subprocess.TimeoutExpired) as error:
         return f"does not run: {error.strerror if isinstance(error, OSError) else error}"
+    if done.returncode < 0:
+        return f"is damaged: it ends with {signal.Signals(-done.returncode).name}"
     lacking = sorted(APPLETS - set(done.stdout.split()))
     return f"has no {', '.join(lacking)}" if lacking else ""

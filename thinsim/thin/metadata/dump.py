@@ -3,12 +3,14 @@
 import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from thinsim.thin.mapping import Run, join
+from thinsim.thin.metadata.btree import Btree
 from thinsim.thin.metadata.details import DeviceDetails
 from thinsim.thin.metadata.errors import MetadataDamagedError, reason
 from thinsim.thin.metadata.mapping_trees import MappingTrees
+from thinsim.thin.metadata.sound_entries import sound_entries
 from thinsim.thin.metadata.superblock import Superblock
 
 
@@ -46,13 +48,13 @@ def devices(metadata: Readable, superblock: Superblock) -> Iterator[DumpedDevice
     """
     trees = metadata.trees
     with _named("details tree"):
-        details = dict(trees.details.entries(superblock.details_root))
+        details = dict(_entries(trees.details, superblock.details_root))
     with _named("mapping tree"):
-        roots = list(trees.top.entries(superblock.mapping_root))
+        roots = list(_entries(trees.top, superblock.mapping_root))
     for thin_id, root in roots:
         if thin_id not in details:
             raise MetadataDamagedError(f"thin {thin_id} has no details")
-        entries = _named_entries(f"thin {thin_id}", trees.bottom.entries(root))
+        entries = _named_entries(f"thin {thin_id}", _entries(trees.bottom, root))
         yield DumpedDevice(thin_id, DeviceDetails(*details[thin_id]), join(entries))
 
 
@@ -90,6 +92,10 @@ def xml_lines(
         yield "  </device>"
     if whole:
         yield "</superblock>"
+
+
+def _entries(tree: Btree, root: int) -> Iterator[tuple[int, Any]]:
+    return sound_entries(tree.manager.blocks, root, tree.value_type.size)
 
 
 def _xml_of_run(run: Run) -> str:

@@ -1,0 +1,51 @@
+"""The entries of a btree, read with the suspicion of thin_dump: a node that is whole can be in a wrong place.
+
+A pool looks keys up and believes what it meets (dm-btree.c). Who reads all of a tree sees more: a node that
+was written to another node's place, or an old one, has keys that its parent forbids (btree_damage_visitor of
+thin-provisioning-tools).
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from thinsim.thin.metadata.blocks import BlockCache
+from thinsim.thin.metadata.btree_node import Node
+from thinsim.thin.metadata.btree_spine import MAX_DEPTH, checked
+from thinsim.thin.metadata.errors import MetadataDamagedError
+
+
+def sound_entries(blocks: BlockCache, root: int, value_size: int) -> Iterator[tuple[int, Any]]:
+    """Yield (key, value) of the tree at *root*, ascending, until a node is wrong.
+
+    MetadataDamagedError names that node; ``OSError`` if it can't be read.
+    """
+    highest = -1
+    pending = [(root, 0, 0)]
+    while pending:
+        block, least, depth = pending.pop()
+        node = checked(blocks.get(block, Node), block, value_size)
+        if depth:
+            _check_place(node, block, least, depth)
+        if not node.is_leaf:
+            children = zip(node.values, node.keys, strict=True)
+            pending += reversed([(child, key, depth + 1) for child, key in children])
+            continue
+        if node.keys and node.keys[0] <= highest:
+            raise MetadataDamagedError(
+                f"btree node {block} begins at key {node.keys[0]}, and the leaf before it ends at {highest}"
+            )
+        yield from zip(node.keys, node.values, strict=True)
+        highest = node.keys[-1] if node.keys else highest
+
+
+def _check_place(node: Node, block: int, least: int, depth: int) -> None:
+    """Compare a node with what its parent says of it: its keys are *least* or more."""
+    if depth > MAX_DEPTH:
+        raise MetadataDamagedError(f"btree node {block} is below more than {MAX_DEPTH} levels")
+    # Few entries are for check to complain of: they can all be read.
+    if not node.keys:
+        raise MetadataDamagedError(f"btree node {block} has no entries, and is not the root of a tree")
+    if node.keys[0] < least:
+        raise MetadataDamagedError(
+            f"btree node {block} begins at key {node.keys[0]}, and its parent says {least}"
+        )
