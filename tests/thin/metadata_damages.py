@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from damage import SALTS
-from ram_pool import RamPool
+from ram_pool import RamPool, busy_pool
 from ram_store import BLOCK, RamStore
 
 from thinsim.thin.metadata.bitmap import MetadataIndex
@@ -18,23 +18,7 @@ Change = Callable[[bytes], bytes]
 
 def damaged_pool() -> RamPool:
     """A pool whose trees have inner nodes, with shared subtrees, counts above two and a metadata snapshot."""
-    ram = RamPool(data_blocks=3000, block_size=1, metadata_blocks=512)
-    for thin_id in range(4):
-        device = ram.thin(thin_id, 4000)
-        ram.write_blocks(device, thin_id * 7, 600)
-        ram.pool.close_thin(device)
-    for snap in range(10, 16):
-        ram.message(f"create_snap {snap} {snap % 4}")
-    for thin_id in range(20, 150):
-        ram.message(f"create_thin {thin_id}")
-    ram.message("reserve_metadata_snap")
-    device = ram.open(10, 4000)
-    ram.write_blocks(device, 100, 90)
-    ram.discard_blocks(device, 20, 300)
-    ram.message("delete 3")
-    ram.message("set_transaction_id 0 7")
-    ram.commit()
-    return ram
+    return busy_pool(empty_devices=130)
 
 
 def places(store: RamStore) -> dict[str, int]:

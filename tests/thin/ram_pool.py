@@ -206,3 +206,27 @@ class RamPool:
         if self.fails_to_flush:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         self.data_flushes += 1
+
+
+def busy_pool(empty_devices: int = 0) -> RamPool:
+    """Return a pool with deep trees, shared subtrees, counts above two, and a metadata snapshot.
+
+    It also has *empty_devices* thin ids from 20 on that map nothing.
+    """
+    ram = RamPool(data_blocks=3000, block_size=1, metadata_blocks=512)
+    for thin_id in range(4):
+        device = ram.thin(thin_id, 4000)
+        ram.write_blocks(device, thin_id * 7, 600)
+        ram.pool.close_thin(device)
+    for snap in range(10, 16):
+        ram.message(f"create_snap {snap} {snap % 4}")
+    for thin_id in range(20, 20 + empty_devices):
+        ram.message(f"create_thin {thin_id}")
+    ram.message("reserve_metadata_snap")
+    device = ram.open(10, 4000)
+    ram.write_blocks(device, 100, 90)
+    ram.discard_blocks(device, 20, 300)
+    ram.message("delete 3")
+    ram.message("set_transaction_id 0 7")
+    ram.commit()
+    return ram

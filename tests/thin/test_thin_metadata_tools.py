@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from metadata_tools import load, needs_tools, output_of, run, thin_check
-from ram_pool import RamPool
+from ram_pool import RamPool, busy_pool
 from recorded_history import HISTORIES, Replay, parse_dump, records
 
 from thinsim.cli.main import commands
@@ -20,25 +20,6 @@ from thinsim.thin.table import PoolFeatures
 from thinsim.units import Sectors
 
 pytestmark = needs_tools
-
-
-def busy_pool() -> RamPool:
-    """A pool with deep trees, shared subtrees, counts above two, and a metadata snapshot."""
-    ram = RamPool(data_blocks=3000, block_size=1, metadata_blocks=512)
-    for thin_id in range(4):
-        device = ram.thin(thin_id, 4000)
-        ram.write_blocks(device, thin_id * 7, 600)
-        ram.pool.close_thin(device)
-    for snap in range(10, 16):
-        ram.message(f"create_snap {snap} {snap % 4}")
-    ram.message("reserve_metadata_snap")
-    device = ram.open(10, 4000)
-    ram.write_blocks(device, 100, 90)
-    ram.discard_blocks(device, 20, 300)
-    ram.message("delete 3")
-    ram.message("set_transaction_id 0 7")
-    ram.commit()
-    return ram
 
 
 @pytest.mark.parametrize("seed", HISTORIES)
