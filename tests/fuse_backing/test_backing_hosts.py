@@ -113,6 +113,13 @@ def punched(host: HostFileSystem, fitting_store: Store) -> Iterator[Callable[...
         os.close(each.fd)
 
 
+def make_clone(host: HostFileSystem, file: Path) -> None:
+    """Have another file share all that *file* has."""
+    with (host.directory / "clone").open("wb") as clone, file.open("rb") as source:
+        fcntl.ioctl(clone, 0x40049409, source.fileno())  # FICLONE
+        os.fsync(clone.fileno())
+
+
 def each(start: int, end: int, step: int, length: int) -> list[tuple[int, int]]:
     return [(offset, length) for offset in range(start, end, step)]
 
@@ -216,9 +223,7 @@ def test_a_punch_of_what_another_file_has_too_frees_nothing(
     file = punched("file", map_room=False)
     file.write(0, os.urandom(8 * MIB))
     os.fsync(file.fd)
-    with (host.directory / "clone").open("wb") as clone, file.host_file.open("rb") as source:
-        fcntl.ioctl(clone, 0x40049409, source.fileno())  # FICLONE
-        os.fsync(clone.fileno())
+    make_clone(host, file.host_file)
     assert file.freed_by(lambda: file.punch(0, 4 * MIB)) == 0
     (host.directory / "clone").unlink()
 
@@ -231,9 +236,7 @@ def test_what_was_written_over_a_clone_and_not_written_back_is_the_files_own(
     file = punched("file", map_room=False)
     file.write(0, os.urandom(8 * MIB))
     os.fsync(file.fd)
-    with (host.directory / "clone").open("wb") as clone, file.host_file.open("rb") as source:
-        fcntl.ioctl(clone, 0x40049409, source.fileno())  # FICLONE
-        os.fsync(clone.fileno())
+    make_clone(host, file.host_file)
 
     def write_and_punch() -> None:
         file.write(MIB, os.urandom(MIB))
