@@ -17,7 +17,7 @@ TEST_ARGUMENTS ?=
 # Of tests, beside each other; 0: one after another.
 WORKERS ?= 2
 BENCH_ARGUMENTS ?= --json backing.json --plot backing.svg
-C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/binding/*.c fuse_backing/native/*.c thinsim/dm/standing/*.c)
+C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/binding/*.c fuse_backing/native/*.c thinsim/dm/dropin/*.c)
 C_HEADERS := $(wildcard fuse_backing/binding/*.h fuse_backing/native/*.h)
 
 .PHONY: setup packages reproduce test test-vm storm lint format clean
@@ -63,7 +63,7 @@ test: setup
 test-vm: setup-vm
 	$(BIN)/thinsim vm run --timeout 7200 -- env TMPDIR=/run/thinsim-scratch $(BIN)/python -m pytest \
 	    -p no:cacheprovider --basetemp=/run/thinsim-scratch/pytest -m kernel \
-	    tests/dm tests/rig tests/snapshotter $(TEST_ARGUMENTS)
+	    tests/dm tests/machine tests/rig tests/snapshotter tests/workload $(TEST_ARGUMENTS)
 
 # Some minutes more: the tests that the others leave out since the like runs in a shorter form.
 .PHONY: test-long

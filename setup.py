@@ -79,8 +79,8 @@ setup(
         ),
         # No Python in it: a library to preload, built and installed as extensions are.
         Extension(
-            "thinsim.dm.standing._dmcontrol",
-            ["thinsim/dm/standing/_dmcontrol.c"],
+            "thinsim.dm.dropin._dmcontrol",
+            ["thinsim/dm/dropin/_dmcontrol.c"],
             extra_compile_args=["-std=gnu11", "-Wall", "-Wextra"],
             libraries=["dl"],
         ),

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fuse_backing.mounts import mount_on, unmount
-from thinsim import loop
+from thinsim.block import loop
 
 PLAIN = "plain file"
 PASSTHROUGH = "fuse-backing, passthrough"

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import click
 
-from thinsim.dm.ioctl.packet import HEAD_SIZE, VERSION, Command, Packet, encode
-from thinsim.dm.standing.dropin import install
+from thinsim.dm.daemon.ioctl.packet import HEAD_SIZE, VERSION, Command, Packet, encode
+from thinsim.dm.dropin.dropin import install
 from thinsim.dm.standing.places import Places
 
 POOL = f"benchmark-{os.getpid()}"

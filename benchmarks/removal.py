@@ -17,10 +17,10 @@ import click
 import trio
 
 from thinsim.benchmark.intervals import median_interval
+from thinsim.machine.working_directory import working_directory
 from thinsim.rig import bare_emulated
 from thinsim.rig.bare_emulated import BareEmulatedRig
 from thinsim.rig.interface import PoolShape
-from thinsim.rig.working_directory import working_directory
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.host import SnapshotHost
 from thinsim.snapshotter.interface import Mount

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from machine_state import MachineState
-from turns import turn
 
+from tests.machine_state import MachineState
+from tests.turns import turn
 from thinsim.rig.probes import probe_machine
 
 _FOUND = pytest.StashKey[MachineState]()

@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 
 from fuse_backing.mounts import mounts
-from thinsim.dm.nodes import MAPPER
-from thinsim.loop import attached_devices
+from thinsim.block.loop import attached_devices
+from thinsim.dm.emulator.nodes import MAPPER
 
 
 @dataclass(frozen=True)

@@ -22,17 +22,13 @@ from unittest import mock
 import libarchive
 from libarchive import ffi
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests/scenario"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import tar_rules_extended
-import tar_rules_headers
-import tar_rules_sparse
-import tar_rules_trees
-from containerd_answers import removed, tree_below
-from layer_rules import condensed, recorded
-
-from thinsim.scenario.image import InvalidImageError, unpack, unpack_layer
-from thinsim.scenario.image.tarstream import Kind, TarEntry
+from tests.scenario.containerd.containerd_answers import removed, tree_below
+from tests.workload.image import tar_rules_extended, tar_rules_headers, tar_rules_sparse, tar_rules_trees
+from tests.workload.image.layer_rules import condensed, recorded
+from thinsim.workload.image import InvalidImageError, unpack, unpack_layer
+from thinsim.workload.image.tarstream import Kind, TarEntry
 
 PAGE = Path(__file__).parent.parent / "docs/images.md"
 GROUPS = {

@@ -1,8 +1,8 @@
 """Asks this machine's containerd what it makes of every rule of layers, and writes it down for the tests.
 
 Run it from the project's directory when a rule is added: ``.venv/bin/python tools/record_layer_answers.py``.
-It takes a minute or two, needs root, and changes tests/scenario/data/containerd_layer_answers.json. *--path*
-is a directory with another containerd and ctr to ask.
+It takes a minute or two, needs root, and changes tests/workload/image/data/containerd_layer_answers.json.
+*--path* is a directory with another containerd and ctr to ask.
 """
 
 import argparse
@@ -14,10 +14,10 @@ from pathlib import Path
 
 import trio
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests/scenario"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from containerd_answers import answering, removed
-from layer_rules import ANSWERS, RULES, condensed
+from tests.scenario.containerd.containerd_answers import answering, removed
+from tests.workload.image.layer_rules import ANSWERS, RULES, condensed
 
 
 async def main(path: str, target: Path) -> None:

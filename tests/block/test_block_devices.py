@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from fuse_backing.ledger import Ledger
-from thinsim import loop
-from thinsim.block import kernel_view
+from thinsim.block import kernel_view, loop
 from thinsim.block.interface import BlockDevice
 from thinsim.block.linux import LinuxBlockDevice
 from thinsim.block.sparse import SparseBlockDevice

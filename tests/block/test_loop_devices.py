@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from thinsim import loop
-from thinsim.block import kernel_view, loop_numbers
+from thinsim.block import kernel_view, loop, loop_numbers
 from thinsim.errors import KernelError
 
 pytestmark = pytest.mark.rig

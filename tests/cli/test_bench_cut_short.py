@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from thinsim.benchmark import running
-from thinsim.cli.benchmark import bench, compare
+from thinsim.cli.commands.benchmark import bench, compare
 from thinsim.errors import BenchError, DeviceMapperError
 from thinsim.scenario.reproduce import Progress, Reproduction, Request
 

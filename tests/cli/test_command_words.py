@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from fuse_backing.cli import cli
+from thinsim.cli.commands.pool import pool as pool_commands
 from thinsim.cli.main import commands
-from thinsim.cli.pool import pool as pool_commands
 from thinsim.cli.size import SizeType
 
 

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinsim.conformance.answer import Answer, Recording
-from thinsim.conformance.compare import Behaviour, compare, errno_of
-from thinsim.conformance.duel import Duel
-from thinsim.conformance.engine_bench import EngineBench
-from thinsim.conformance.fidelity import fidelity_page
-from thinsim.conformance.history import Discard, Dmsetup, History, Look, Write
-from thinsim.conformance.random_histories import random_history
-from thinsim.conformance.recordings import read_recordings, write_recordings
-from thinsim.conformance.shrink import shortest
-from thinsim.conformance.verdict import Verdict, judge
+from thinsim.conformance.answers.answer import Answer, Recording
+from thinsim.conformance.answers.compare import Behaviour, compare, errno_of
+from thinsim.conformance.answers.duel import Duel
+from thinsim.conformance.answers.fidelity import fidelity_page
+from thinsim.conformance.answers.recordings import read_recordings, write_recordings
+from thinsim.conformance.answers.verdict import Verdict, judge
+from thinsim.conformance.histories.history import Discard, Dmsetup, History, Look, Write
+from thinsim.conformance.histories.random_histories import random_history
+from thinsim.conformance.histories.shrink import shortest
+from thinsim.conformance.subjects.engine import EngineBench
 from thinsim.errors import InvalidValueError
 
 POOL = "0 131072 thin-pool 0 214/2048 3/1024 - rw discard_passdown queue_if_no_space - 512 "

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from thinsim.conformance.answer import HELD
-from thinsim.conformance.engine_bench import EngineBench
-from thinsim.conformance.history import (
+from thinsim.conformance.answers.answer import HELD
+from thinsim.conformance.histories.history import (
     Discard,
     Dmsetup,
     Flush,
@@ -21,9 +20,10 @@ from thinsim.conformance.history import (
     Write,
     history_to_json,
 )
-from thinsim.conformance.random_histories import random_history
-from thinsim.conformance.subject import HUNG
-from thinsim.conformance.suspended import Suspended
+from thinsim.conformance.histories.random_histories import random_history
+from thinsim.conformance.histories.suspended import Suspended
+from thinsim.conformance.subjects.engine import EngineBench
+from thinsim.conformance.subjects.subject import HUNG
 
 LINES = {
     "disk": "0 8192 linear ",
@@ -112,7 +112,7 @@ HANGS = """
 import sys, threading
 from pathlib import Path
 import trio
-from thinsim.conformance.answering import answer
+from thinsim.conformance.subjects.answering import answer
 
 class Hangs:
     step, step_begun = "", 0.0

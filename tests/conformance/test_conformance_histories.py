@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from thinsim.conformance.answer import recording_from_json, recording_to_json
-from thinsim.conformance.campaign import KEPT, campaign, read_history, write_history
-from thinsim.conformance.engine_bench import EngineBench
-from thinsim.conformance.history import Discard, Dmsetup, Look, Write, history_from_json, history_to_json
-from thinsim.conformance.random_histories import COMBINATIONS, random_history
+from thinsim.conformance.answers.answer import recording_from_json, recording_to_json
+from thinsim.conformance.histories.campaign import KEPT, campaign, read_history, write_history
+from thinsim.conformance.histories.history import (
+    Discard,
+    Dmsetup,
+    Look,
+    Write,
+    history_from_json,
+    history_to_json,
+)
+from thinsim.conformance.histories.random_histories import COMBINATIONS, random_history
+from thinsim.conformance.subjects.engine import EngineBench
 from thinsim.errors import InvalidValueError
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from thinsim.conformance.answer import Recording
-from thinsim.conformance.campaign import campaign
-from thinsim.conformance.engine_bench import EngineBench
-from thinsim.conformance.programs import PROGRAMS
-from thinsim.conformance.recordings import read_recordings, recorded_files, write_recordings
-from thinsim.conformance.verdict import judge
+from thinsim.conformance.answers.answer import Recording
+from thinsim.conformance.answers.recordings import read_recordings, recorded_files, write_recordings
+from thinsim.conformance.answers.verdict import judge
+from thinsim.conformance.histories.campaign import campaign
+from thinsim.conformance.subjects.engine import EngineBench
+from thinsim.conformance.subjects.programs import PROGRAMS
 
 RECORDINGS = {
     f"{path.name.removesuffix('.jsonl.xz')}-{recording.history.name}": recording

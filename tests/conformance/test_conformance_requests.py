@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 import trio
 
-from thinsim.conformance import programs, requests
-from thinsim.conformance.answer import Answer, Recording
-from thinsim.conformance.history import Dmsetup, History, Limits, Program, Request
-from thinsim.conformance.node_io import hash_of, pattern
-from thinsim.conformance.request_histories import RANGES, request_histories
-from thinsim.conformance.request_table import request_tables
-from thinsim.conformance.requests import KINDS
-from thinsim.conformance.verdict import judge
+from thinsim.conformance.answers.answer import Answer, Recording
+from thinsim.conformance.answers.request_table import request_tables
+from thinsim.conformance.answers.verdict import judge
+from thinsim.conformance.histories.history import Dmsetup, History, Limits, Program, Request
+from thinsim.conformance.histories.request_histories import RANGES, request_histories
+from thinsim.conformance.subjects import programs, requests
+from thinsim.conformance.subjects.node_io import hash_of, pattern
+from thinsim.conformance.subjects.requests import KINDS
+from thinsim.machine.journal import Journal
 from thinsim.rig.emulated_stack import stand_up_stack
 from thinsim.rig.interface import PoolShape
-from thinsim.rig.journal import Journal
 from thinsim.units import Bytes
 
 BLOCK = 65536

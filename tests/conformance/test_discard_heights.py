@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from thinsim.conformance.heights import (
+from thinsim.conformance.heights.cases import (
     DEVICE,
     Answer,
     Case,
@@ -19,9 +19,9 @@ from thinsim.conformance.heights import (
     from_json,
     to_json,
 )
-from thinsim.conformance.heights_subjects import measure_on, read_heights, recorded_heights
-from thinsim.conformance.heights_table import difference_lines, table
-from thinsim.conformance.subject import Side
+from thinsim.conformance.heights.subjects import measure_on, read_heights, recorded_heights
+from thinsim.conformance.heights.table import difference_lines, table
+from thinsim.conformance.subjects.subject import Side
 from thinsim.errors import InvalidValueError
 
 MIB = 1 << 20

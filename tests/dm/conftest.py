@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from device_mapper_benches import BENCHES, POOL, Bench, EmulatedBench, emulated_bench
-from drop_in_machine import Machine, machine_of_its_own
-from small_pool import SmallPool, running_pool
 
-from thinsim.dm.runner import in_place, on_thread
+from tests.dm.device_mapper_benches import BENCHES, POOL, Bench, EmulatedBench, emulated_bench
+from tests.dm.drop_in_machine import Machine, machine_of_its_own
+from tests.dm.small_pool import SmallPool, running_pool
+from thinsim.dm.emulator.runner import in_place, on_thread
 
 
 @pytest.fixture(

@@ -19,22 +19,22 @@ from typing import Protocol
 import pytest
 import trio
 
-from thinsim import loop
+from thinsim.block import loop
 from thinsim.block.interface import BlockDevice
 from thinsim.block.linux import BLKDISCARD
+from thinsim.block.loop_limits import kernel_clears_limits
 from thinsim.block.sparse import SparseBlockDevice
-from thinsim.dm import kernel_metadata
-from thinsim.dm.emulated import EmulatedDeviceMapper
+from thinsim.dm.clients import kernel_metadata
+from thinsim.dm.clients.emulated import EmulatedDeviceMapper
+from thinsim.dm.clients.kernel import KernelDeviceMapper
+from thinsim.dm.emulator.local import LocalDeviceMapper
+from thinsim.dm.emulator.nodes import NoNodes
+from thinsim.dm.emulator.runner import on_thread
 from thinsim.dm.interface import DeviceMapper
-from thinsim.dm.kernel import KernelDeviceMapper
-from thinsim.dm.local import LocalDeviceMapper
-from thinsim.dm.nodes import NoNodes
-from thinsim.dm.runner import on_thread
 from thinsim.errors import DeviceMapperError
-from thinsim.loop_limits import kernel_clears_limits
+from thinsim.machine.journal import Journal
 from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
 from thinsim.rig.interface import PoolShape
-from thinsim.rig.journal import Journal
 from thinsim.units import Bytes
 
 BLOCK = 65536

@@ -2,7 +2,7 @@
 
 import random
 
-from device_mapper_benches import BLOCK, Bench
+from tests.dm.device_mapper_benches import BLOCK, Bench
 
 
 class Oracle:

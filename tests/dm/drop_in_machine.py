@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from fuse_backing.mounts import mounts
-from thinsim import loop
-from thinsim.dm.standing.dropin import install
+from thinsim.block import loop
+from thinsim.dm.dropin.dropin import install
 from thinsim.dm.standing.places import Places
 
 BLOCKS = 4096

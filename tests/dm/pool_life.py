@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from faulty_block_device import FaultyBlockDevice
 
-from thinsim.dm.local import LocalDeviceMapper
-from thinsim.dm.mapped_device import MappedDevice
-from thinsim.dm.nodes import NoNodes
-from thinsim.dm.runner import in_place
+from tests.dm.faulty_block_device import FaultyBlockDevice
+from thinsim.dm.emulator.local import LocalDeviceMapper
+from thinsim.dm.emulator.mapped_device import MappedDevice
+from thinsim.dm.emulator.nodes import NoNodes
+from thinsim.dm.emulator.runner import in_place
 from thinsim.errors import DeviceMapperError
 
 MIB = {"data": 4, "metadata": 4, "disk": 2}

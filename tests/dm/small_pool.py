@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from faulty_block_device import FaultyBlockDevice
 
-from thinsim.dm.local import LocalDeviceMapper
+from tests.dm.faulty_block_device import FaultyBlockDevice
+from thinsim.dm.emulator.local import LocalDeviceMapper
+from thinsim.dm.emulator.nodes import NoNodes
+from thinsim.dm.emulator.runner import Runner
 from thinsim.dm.metadata_device import MetadataDevice
-from thinsim.dm.nodes import NoNodes
-from thinsim.dm.runner import Runner
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.metadata.pool_metadata import PoolMetadata
 from thinsim.thin.status import parse_pool_status

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import trio
-from device_mapper_benches import (
+
+from tests.dm.device_mapper_benches import (
     BLOCK,
     METADATA_SIZE,
     POOL,
@@ -20,8 +21,7 @@ from device_mapper_benches import (
     snap,
     thin_table,
 )
-from device_oracle import Oracle
-
+from tests.dm.device_oracle import Oracle
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.status import parse_pool_status, parse_thin_status
 

@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 import trio
-from device_mapper_benches import (
+
+from tests.dm.device_mapper_benches import (
     BLOCK,
     POOL,
     POOL_BLOCKS,
@@ -17,7 +18,6 @@ from device_mapper_benches import (
     snap,
     thin_table,
 )
-
 from thinsim.thin.status import parse_pool_status
 
 SECTORS = POOL_BLOCKS * BLOCK // 512

@@ -3,12 +3,12 @@
 from contextlib import suppress
 
 import trio
-from faulty_block_device import FaultyBlockDevice
 from trio.testing import wait_all_tasks_blocked
 
-from thinsim.dm.local import LocalDeviceMapper
-from thinsim.dm.nodes import NoNodes
-from thinsim.dm.runner import on_thread
+from tests.dm.faulty_block_device import FaultyBlockDevice
+from thinsim.dm.emulator.local import LocalDeviceMapper
+from thinsim.dm.emulator.nodes import NoNodes
+from thinsim.dm.emulator.runner import on_thread
 from thinsim.errors import DeviceMapperError
 
 BLOCK = 65536

@@ -3,13 +3,13 @@
 import errno
 
 import trio
-from faulty_block_device import FaultyBlockDevice
-from small_pool import BLOCK, SmallPool, refusal
 from trio.testing import wait_all_tasks_blocked
 
-from thinsim.dm.local import LocalDeviceMapper
-from thinsim.dm.nodes import NoNodes
-from thinsim.dm.runner import on_thread
+from tests.dm.faulty_block_device import FaultyBlockDevice
+from tests.dm.small_pool import BLOCK, SmallPool, refusal
+from thinsim.dm.emulator.local import LocalDeviceMapper
+from thinsim.dm.emulator.nodes import NoNodes
+from thinsim.dm.emulator.runner import on_thread
 from thinsim.thin.status import parse_pool_status
 
 

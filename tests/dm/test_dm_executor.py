@@ -1,9 +1,9 @@
 """The executor's steps on a data device."""
 
 import pytest
-from faulty_block_device import FaultyBlockDevice
 
-from thinsim.dm.executor import execute, execute_read
+from tests.dm.faulty_block_device import FaultyBlockDevice
+from thinsim.dm.emulator.pool.executor import execute, execute_read
 from thinsim.thin.plan import (
     Commit,
     CopyData,

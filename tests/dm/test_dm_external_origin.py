@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 import trio
-from faulty_block_device import FaultyBlockDevice
 
-from thinsim.dm.local import LocalDeviceMapper
-from thinsim.dm.nodes import NoNodes
-from thinsim.dm.runner import on_thread
+from tests.dm.faulty_block_device import FaultyBlockDevice
+from thinsim.dm.emulator.local import LocalDeviceMapper
+from thinsim.dm.emulator.nodes import NoNodes
+from thinsim.dm.emulator.runner import on_thread
 from thinsim.errors import DeviceMapperError
 
 BLOCK = 65536

@@ -5,9 +5,9 @@ import logging
 
 import pytest
 import trio
-from small_pool import BLOCK, TABLE, SmallPool, refusal, running_pool
 
-from thinsim.dm.runner import on_thread
+from tests.dm.small_pool import BLOCK, TABLE, SmallPool, refusal, running_pool
+from thinsim.dm.emulator.runner import on_thread
 from thinsim.thin.check import check
 from thinsim.thin.status import parse_pool_status
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinsim.dm.ioctl import payload
-from thinsim.dm.ioctl.packet import (
+from thinsim.dm.daemon.ioctl import payload
+from thinsim.dm.daemon.ioctl.packet import (
     DATA_OFFSET,
     HEAD_SIZE,
     Flag,

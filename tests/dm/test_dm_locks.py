@@ -7,8 +7,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from thinsim.dm.gate import Gate
-from thinsim.dm.remap_lock import RemapLock
+from thinsim.dm.emulator.gate import Gate
+from thinsim.dm.emulator.pool.remap_lock import RemapLock
 
 
 class Visitors:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import trio
-from device_mapper_benches import (
+
+from tests.dm.device_mapper_benches import (
     BLOCK,
     POOL,
     EmulatedBench,
@@ -23,10 +24,8 @@ from device_mapper_benches import (
     snap,
     thin_table,
 )
-from device_oracle import Oracle
-
-from thinsim import loop
-from thinsim.block import kernel_view
+from tests.dm.device_oracle import Oracle
+from thinsim.block import kernel_view, loop
 from thinsim.errors import BenchError, DeviceMapperError
 from thinsim.rig.host_file import host_allocation
 from thinsim.thin.status import parse_pool_status

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import trio
-from pool_life import Life, Step, recorded
 from trio.testing import MockClock
+
+from tests.dm.pool_life import Life, Step, recorded
 
 SECTIONS = recorded()
 

@@ -3,7 +3,8 @@
 import errno
 
 import trio
-from device_mapper_benches import (
+
+from tests.dm.device_mapper_benches import (
     BLOCK,
     POOL,
     POOL_BLOCKS,
@@ -15,7 +16,6 @@ from device_mapper_benches import (
     refused,
     thin_table,
 )
-
 from thinsim.errors import DeviceMapperError
 
 SECTORS = POOL_BLOCKS * BLOCK // 512

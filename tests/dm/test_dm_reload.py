@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 import trio
-from faulty_block_device import FaultyBlockDevice
 
-from thinsim.dm.local import LocalDeviceMapper
-from thinsim.dm.nodes import NoNodes
-from thinsim.dm.runner import in_place
+from tests.dm.faulty_block_device import FaultyBlockDevice
+from thinsim.dm.emulator.local import LocalDeviceMapper
+from thinsim.dm.emulator.nodes import NoNodes
+from thinsim.dm.emulator.runner import in_place
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.status import PoolStatus, parse_pool_status
 

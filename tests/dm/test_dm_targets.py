@@ -4,7 +4,8 @@ import errno
 import os
 
 import trio
-from device_mapper_benches import (
+
+from tests.dm.device_mapper_benches import (
     BLOCK,
     POOL,
     POOL_BLOCKS,
@@ -17,8 +18,7 @@ from device_mapper_benches import (
     refused,
     thin_table,
 )
-
-from thinsim.dm.nodes import device_number
+from thinsim.dm.emulator.nodes import device_number
 
 CHUNK = 16  # sectors
 MIB = 1 << 20

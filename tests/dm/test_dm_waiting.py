@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 import trio
-from small_pool import BLOCK, SmallPool, refusal, running_pool
 from trio.testing import MockClock
 
-from thinsim.dm.held_writes import NO_SPACE_TIMEOUT
-from thinsim.dm.runner import in_place
+from tests.dm.small_pool import BLOCK, SmallPool, refusal, running_pool
+from thinsim.dm.emulator.pool.held_writes import NO_SPACE_TIMEOUT
+from thinsim.dm.emulator.runner import in_place
 from thinsim.thin.check import check
 from thinsim.thin.status import parse_pool_status
 

@@ -1,6 +1,6 @@
 """Requests for zeros: the range reads as zeros when they succeed, and nobody else's data changes.
 
-Through the loop driver such a request may look like a discard (``thinsim.loop_limits``), so a device's
+Through the loop driver such a request may look like a discard (``thinsim.block.loop_limits``), so a device's
 ``punch`` has to be right for both.
 """
 
@@ -13,7 +13,11 @@ from pathlib import Path
 
 import pytest
 import trio
-from device_mapper_benches import (
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, fallocate
+from tests.dm.device_mapper_benches import (
     BLOCK,
     POOL,
     EmulatedBench,
@@ -22,16 +26,12 @@ from device_mapper_benches import (
     pool_table,
     thin_table,
 )
-from faulty_block_device import FaultyBlockDevice
-from hypothesis import given
-from hypothesis import strategies as st
-
-from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, fallocate
-from thinsim import loop, loop_limits
+from tests.dm.faulty_block_device import FaultyBlockDevice
+from thinsim.block import loop, loop_limits
 from thinsim.block.linux import BLKZEROOUT
-from thinsim.dm.local import LocalDeviceMapper
-from thinsim.dm.nodes import NoNodes
-from thinsim.dm.runner import in_place
+from thinsim.dm.emulator.local import LocalDeviceMapper
+from thinsim.dm.emulator.nodes import NoNodes
+from thinsim.dm.emulator.runner import in_place
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.status import parse_pool_status
 

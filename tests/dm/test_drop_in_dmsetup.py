@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from drop_in_machine import BLOCKS, SECTORS, Machine
 
+from tests.dm.drop_in_machine import BLOCKS, SECTORS, Machine
 from thinsim.dm.standing.start import answers
 
 pytestmark = [

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from drop_in_machine import Machine
+
+from tests.dm.drop_in_machine import Machine
 
 pytestmark = [
     pytest.mark.rig,

@@ -13,7 +13,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from pool_life import RECORDING, recorded
+
+from tests.dm.pool_life import RECORDING, recorded
 
 TOOLS = Path(__file__).parents[2] / "tools"
 SECTIONS: dict[str, list[dict[str, Any]]] = {

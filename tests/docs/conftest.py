@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from thinsim.scenario.image import build_image
+from thinsim.workload.image import build_image
 
 
 @pytest.fixture(scope="session")

@@ -11,13 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from document_stages import Case, Stage, case_of
-from documented_commands import ROOT, Shown
-from own_session import run_in_session
-from shown_output import missing
-
 from fuse_backing.mounts import FSTYPE, mounts, unmount
-from thinsim.loop import attached_devices, detach, devices_of
+from tests.docs.document_stages import Case, Stage, case_of
+from tests.docs.documented_commands import ROOT, Shown
+from tests.docs.own_session import run_in_session
+from tests.docs.shown_output import missing
+from thinsim.block.loop import attached_devices, detach, devices_of
 
 SECONDS = 300.0
 """For a document's commands together."""

@@ -6,7 +6,7 @@ A command that stands in none of these is run as it is written.
 
 from dataclasses import dataclass, field
 
-from thinsim.scenario.recording import BUNDLED
+from thinsim.workload.block_history import BUNDLED
 
 GUEST = "needs a guest with a kernel of its own, minutes where it is emulated"
 NEWER = "takes another kernel from the network and boots it in a guest"

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from documented_commands import ROOT, without_blocks
 
 from fuse_backing.cli import cli
+from tests.docs.documented_commands import ROOT, without_blocks
 from thinsim.cli.main import commands
 
 TEXTS = (ROOT / "CONTRIBUTING.md",)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 import pytest
-from document_shell import assert_runs, filled
-from document_stages import EXEMPT, NIGHTLY, STAGES, exempt, stage_of
-from documented_commands import PAGES, ROOT, Shown, commands_of, inline_commands_of
 
 from fuse_backing.cli import cli
+from tests.docs.document_shell import assert_runs, filled
+from tests.docs.document_stages import EXEMPT, NIGHTLY, STAGES, exempt, stage_of
+from tests.docs.documented_commands import PAGES, ROOT, Shown, commands_of, inline_commands_of
 from thinsim.cli.main import commands
 
 PROGRAMS: dict[str, click.Command] = {"thinsim": commands, "fuse-backing": cli}

@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from document_shell import assert_runs
-from document_stages import NEWER, NIGHTLY, exempt, stage_of
-from documented_commands import PAGES, Shown, commands_of
+
+from tests.docs.document_shell import assert_runs
+from tests.docs.document_stages import NEWER, NIGHTLY, exempt, stage_of
+from tests.docs.documented_commands import PAGES, Shown, commands_of
 
 SECONDS = 4 * 3600.0
 

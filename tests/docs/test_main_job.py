@@ -6,8 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from documented_commands import ROOT, block_that_begins, commands_of
-from shown_output import missing
+
+from tests.docs.documented_commands import ROOT, block_that_begins, commands_of
+from tests.docs.shown_output import missing
 
 README, GET_STARTED = ROOT / "README.md", ROOT / "docs" / "get-started.md"
 NOBODY = "65534"

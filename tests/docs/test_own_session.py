@@ -6,10 +6,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from document_shell import DocumentShell
-from document_stages import Stage
-from documented_commands import Shown
-from own_session import run_in_session
+
+from tests.docs.document_shell import DocumentShell
+from tests.docs.document_stages import Stage
+from tests.docs.documented_commands import Shown
+from tests.docs.own_session import run_in_session
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(1000)"
 APART = "import os, time; os.setsid(); time.sleep(1000)"

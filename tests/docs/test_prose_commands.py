@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import pytest
-from document_shell import filled
-from document_stages import case_of, stage_of
-from documented_commands import PAGES, ROOT, commands_of
-from prose_commands import TEXTS, Named, named_in, named_in_text
+
+from tests.docs.document_shell import filled
+from tests.docs.document_stages import case_of, stage_of
+from tests.docs.documented_commands import PAGES, ROOT, commands_of
+from tests.docs.prose_commands import TEXTS, Named, named_in, named_in_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ UNSHOWN = (
     Unshown("make docs", "a step of the gate", ".ci/run"),
     Unshown("make check-dist", "runs with the workflow", "tests/docs/test_workflow_whole.py"),
     Unshown("python -m thinsim.dm.daemon", "a process's name", "tests/machine_state.py"),
-    Unshown("python -m pytest", "in examples/image-store", "tests/plugin/test_example_project.py"),
+    Unshown("python -m pytest", "in examples/image-store", "tests/testing/test_example_project.py"),
     Unshown("thinsim --help", "no command", "tests/cli/test_scenario_commands.py"),
     Unshown("make documents-nightly", "is what runs the others that are not run with their page"),
     Unshown("make format", "changes the sources; make lint has what it does with --check"),

@@ -1,7 +1,8 @@
 """What counts as the same output, and what does not."""
 
 import pytest
-from shown_output import missing, shape
+
+from tests.docs.shown_output import missing, shape
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from documented_commands import ROOT
 
+from tests.docs.documented_commands import ROOT
 from thinsim import __version__
 from thinsim.cli.main import status_of
 from thinsim.cli.statuses import SLOWER

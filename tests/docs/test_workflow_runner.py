@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workflow_runner import StepRan, run_job
+
+from tests.docs.workflow_runner import StepRan, run_job
 
 
 def run(

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
-from documented_commands import ROOT
-from workflow_runner import run_job
 
+from tests.docs.documented_commands import ROOT
+from tests.docs.workflow_runner import run_job
 from thinsim.cli.statuses import SLOWER
 
 FILE = ROOT / "examples" / "ci" / "storage.yml"

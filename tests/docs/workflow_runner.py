@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from own_session import run_in_session
+from tests.docs.own_session import run_in_session
 
 _KNOWN = {"name", "uses", "with", "run", "if", "env"}
 _JOB = {"runs-on", "timeout-minutes", "steps", "env"}

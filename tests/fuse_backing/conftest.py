@@ -5,15 +5,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from backing_store import (
+
+from fuse_backing import mounts, runtime
+from tests.fuse_backing.backing_store import (
     DEADLINE,
     Store,
     missing_for_loop_devices,
     missing_for_mounts,
     missing_for_passthrough,
 )
-
-from fuse_backing import mounts, runtime
 
 
 @pytest.fixture(params=["kernel", "server"])

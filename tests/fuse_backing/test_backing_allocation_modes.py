@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from backing_store import Store, host_fallocate
-from host_file_systems import HostFileSystem, host_file_system, missing_for
+
+from tests.fuse_backing.backing_store import Store, host_fallocate
+from tests.host_file_systems import HostFileSystem, host_file_system, missing_for
 
 KEEP, PUNCH, COLLAPSE, ZERO, INSERT, UNSHARE, WRITE_ZEROES = 0x1, 0x2, 0x8, 0x10, 0x20, 0x40, 0x80
 BLOCK = 4096

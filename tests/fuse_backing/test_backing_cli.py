@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from backing_store import (
+
+from fuse_backing import mounts, runtime
+from tests.fuse_backing.backing_store import (
     COMMAND,
     DEADLINE,
     ROOT,
@@ -19,8 +21,6 @@ from backing_store import (
     names_in,
     run_command,
 )
-
-from fuse_backing import mounts, runtime
 
 
 @pytest.fixture

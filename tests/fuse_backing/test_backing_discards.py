@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from backing_store import DEADLINE, Store, discard, host_fallocate
 
 from fuse_backing import allocation
 from fuse_backing.faults import Operation
+from tests.fuse_backing.backing_store import DEADLINE, Store, discard, host_fallocate
 
 pytestmark = pytest.mark.rig
 

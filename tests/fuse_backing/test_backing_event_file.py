@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import trio
-from backing_store import DEADLINE, Store, host_fallocate, run_command
 
 from fuse_backing.errors import FuseBackingError
 from fuse_backing.event_file import EventFile
 from fuse_backing.faults import FaultKind, Operation
 from fuse_backing.ledger import Ledger, LedgerEvent
+from tests.fuse_backing.backing_store import DEADLINE, Store, host_fallocate, run_command
 
 BLOCK = 4096
 

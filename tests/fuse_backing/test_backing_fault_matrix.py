@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 import trio
-from backing_store import DEADLINE, ROOT, Store, discard, host_fallocate, run_command
 
 from fuse_backing import mounts
 from fuse_backing.errors import ControlError
 from fuse_backing.faults import FaultKind, Operation
 from fuse_backing.ledger import LedgerEvent
 from fuse_backing.store import StoreClient
+from tests.fuse_backing.backing_store import DEADLINE, ROOT, Store, discard, host_fallocate, run_command
 
 pytestmark = pytest.mark.rig
 

@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 import pytest
-from backing_store import DEADLINE, ROOT, missing_for_mounts
+
+from tests.fuse_backing.backing_store import DEADLINE, ROOT, missing_for_mounts
 
 
 def test_pyfuse3_imported_first_is_refused_with_the_fix() -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from backing_store import DEADLINE, Store, discard
 
 from fuse_backing import allocation
+from tests.fuse_backing.backing_store import DEADLINE, Store, discard
 
 pytestmark = pytest.mark.rig
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import trio
-from backing_store import Store, host_fallocate, run_command
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,6 +15,7 @@ from fuse_backing import metrics, picture
 from fuse_backing.allocation import Extent, first_extents, merged
 from fuse_backing.ledger import Totals
 from fuse_backing.store import ServerInfo, StoreClient
+from tests.fuse_backing.backing_store import Store, host_fallocate, run_command
 
 BLOCK = 4096
 MIB = 1 << 20

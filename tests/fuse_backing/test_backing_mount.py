@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from backing_store import DEADLINE, Store, host_fallocate, names_in
 
 from fuse_backing import allocation, mounts
 from fuse_backing._syscalls import (
@@ -22,6 +21,7 @@ from fuse_backing._syscalls import (
     FALLOC_FL_ZERO_RANGE,
     renameat2,
 )
+from tests.fuse_backing.backing_store import DEADLINE, Store, host_fallocate, names_in
 
 pytestmark = pytest.mark.rig
 

@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from backing_store import ROOT
+
+from tests.fuse_backing.backing_store import ROOT
 
 NATIVE = ROOT / "fuse_backing" / "native"
 

@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 import trio
-from backing_store import (
+
+from fuse_backing import mounts
+from fuse_backing._syscalls import umount2
+from fuse_backing.errors import ControlError
+from fuse_backing.inodes import InodeTable
+from fuse_backing.store import StoreClient
+from tests.fuse_backing.backing_store import (
     DEADLINE,
     Store,
     discard,
@@ -19,12 +25,6 @@ from backing_store import (
     names_in,
     run_command,
 )
-
-from fuse_backing import mounts
-from fuse_backing._syscalls import umount2
-from fuse_backing.errors import ControlError
-from fuse_backing.inodes import InodeTable
-from fuse_backing.store import StoreClient
 
 BLOCK = 4096
 MIB = 1 << 20

@@ -12,10 +12,10 @@ from typing import TypeVar
 
 import pytest
 import trio
-from backing_store import host_fallocate, missing_for_mounts
 
 from fuse_backing import mounts
 from fuse_backing.errors import SessionError
+from tests.fuse_backing.backing_store import host_fallocate, missing_for_mounts
 
 missing = missing_for_mounts()
 if missing is not None:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import trio
-from backing_store import Store, host_fallocate
 
 from fuse_backing.ledger import Missed
 from fuse_backing.store import StoreClient
+from tests.fuse_backing.backing_store import Store, host_fallocate
 
 FILES = ("a", "b")
 EACH = int(os.environ.get("THINSIM_PUNCHES", "10000")) // len(FILES)

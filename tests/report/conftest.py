@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
-from scenario_report import run_library
 
+from tests.report.scenario_report import run_library
 from thinsim.report.document import Report
 
 

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 from rich.console import Console
-from scenario_report import run_text
 
+from tests.report.scenario_report import run_text
 from thinsim.errors import InvalidValueError
 from thinsim.report.document import Report, from_json, json_schema, to_json
 from thinsim.report.junit import junit

@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from png_picture import read_picture
 
+from tests.report.png_picture import read_picture
 from thinsim.report.document import Report, from_json, to_json
 from thinsim.report.html.page import render
 

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from png_picture import read_picture
+
+from tests.report.png_picture import read_picture
 
 REPOSITORY = Path(__file__).parents[2]
 TOOL = "tools/report_pictures.py"

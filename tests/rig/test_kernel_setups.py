@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import trio
 
-from thinsim.dm.kernel import KernelDeviceMapper
+from thinsim.dm.clients.kernel import KernelDeviceMapper
 from thinsim.errors import BenchError, DeviceMapperError
+from thinsim.machine.journal import Journal, Kind, read_journal
+from thinsim.machine.mapped_devices import remove_recorded
 from thinsim.rig import kernel
 from thinsim.rig.interface import PoolShape
-from thinsim.rig.journal import Journal, Kind, read_journal
 from thinsim.rig.kernel import KernelRig
-from thinsim.rig.mapped_devices import remove_recorded
 from thinsim.rig.setup.choice import LOOP_SCRIPT, LVM, find_setup
 from thinsim.snapshotter.host import LinuxHost
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from thinsim.errors import EnvironmentLacksError
+from thinsim.machine.findings import Finding
 from thinsim.rig import probes
-from thinsim.rig.findings import Finding
 from thinsim.rig.probes import Choice, choose_rig, probe_machine
 
 THERE = Finding("loop devices", True, "/dev/loop-control")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import thinsim
-from thinsim.scenario.recording import BUNDLED
+from thinsim.workload.block_history import BUNDLED
 
 NOBODY = 65534
 

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from thinsim.cli.main import commands
-from thinsim.rig.journal import Journal
-from thinsim.scenario.leaks import FAULTS, MIB, Row, measure
+from thinsim.machine.journal import Journal
+from thinsim.scenario.space_faults import FAULTS, MIB, Row, measure
 
 RIGS = ("process", pytest.param("emulated", marks=[pytest.mark.rig, pytest.mark.long]))
 BY_LETTER = {fault.letter: fault for fault in FAULTS}

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from thinsim.scenario.container_lifecycle import SETTINGS, LifecycleResult, Phase, Setting
-from thinsim.scenario.image import build_image
-from thinsim.scenario.recording import BlockHistory
 from thinsim.scenario.reproduce import Reproduction, Request, reproduce
 from thinsim.snapshotter.events import DiscardSkipped
+from thinsim.workload.block_history import BlockHistory
+from thinsim.workload.image import build_image
 
 CONTAINER_BYTES = 4 << 20
 

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from host_file_systems import HostFileSystem, host_file_system, missing_for
 from rich.console import Console
 
-from thinsim.cli.doctor import doctor
+from tests.host_file_systems import HostFileSystem, host_file_system, missing_for
+from thinsim.cli.commands.doctor import doctor
 from thinsim.errors import EnvironmentLacksError
 from thinsim.report.environment import environment
 from thinsim.report.reproduction_json import to_json
 from thinsim.report.reproduction_table import print_to
 from thinsim.rig.host_file import freed_bytes, host_accounting, host_allocation, prepare_host_directory
 from thinsim.scenario.container_lifecycle import SETTINGS
-from thinsim.scenario.image import build_image
 from thinsim.scenario.reproduce import Request, reproduce
+from thinsim.workload.image import build_image
 
 MIB = 1 << 20
 WORDS = {

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from snapshotter_bench import Bench
-from snapshotter_rigs import NEEDS, RIGS
 
+from tests.snapshotter.snapshotter_bench import Bench
+from tests.snapshotter.snapshotter_rigs import NEEDS, RIGS
 from thinsim.rig.bare import BareRig
 from thinsim.snapshotter.interface import Snapshotter
 

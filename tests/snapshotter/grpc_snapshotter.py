@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import grpc
 import trio
-from snapshots_client import SnapshotsClient
 
+from tests.snapshotter.snapshots_client import SnapshotsClient
 from thinsim.snapshotter.errors import SnapshotterError
 from thinsim.snapshotter.interface import Info, Mount, Usage
 from thinsim.snapshotter.proxy.status_codes import CODES

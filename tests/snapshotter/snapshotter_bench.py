@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tapped_device_mapper import TappedDeviceMapper
-
+from tests.snapshotter.tapped_device_mapper import TappedDeviceMapper
 from thinsim.rig.bare import BareRig
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind

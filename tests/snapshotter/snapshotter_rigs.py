@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from thinsim.machine.journal import Journal
 from thinsim.rig import bare_emulated, bare_kernel, bare_process
 from thinsim.rig.bare import BareRig
 from thinsim.rig.interface import PoolShape
-from thinsim.rig.journal import Journal
 from thinsim.units import Bytes
 
 DATA_SIZE = Bytes(1 << 30)

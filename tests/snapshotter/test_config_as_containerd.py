@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from containerd_configs import KEYS, LOADED, OTHER, PLUGIN, REFUSED, TABLE, Loaded
 
+from tests.snapshotter.containerd_configs import KEYS, LOADED, OTHER, PLUGIN, REFUSED, TABLE, Loaded
 from thinsim.cli.main import status_of
 from thinsim.snapshotter import daemon_config
 from thinsim.snapshotter.config import Config

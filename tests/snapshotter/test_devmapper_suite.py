@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from snapshotter_bench import BASE_SIZE, BLOCK, Bench, committed
 
+from tests.snapshotter.snapshotter_bench import BASE_SIZE, BLOCK, Bench, committed
 from thinsim.errors import DeviceMapperError
 from thinsim.rig.bare import BareRig
 from thinsim.snapshotter.device_state import DeviceState

@@ -7,12 +7,12 @@ from pathlib import Path
 import grpc
 import pytest
 import trio
-from filter_texts import LABELS, texts
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from snapshots_client import SnapshotsClient, short_directory
 
-from thinsim.rig.journal import Journal
+from tests.snapshotter.filter_texts import LABELS, texts
+from tests.snapshotter.snapshots_client import SnapshotsClient, short_directory
+from thinsim.machine.journal import Journal
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin
 from thinsim.scenario.containerd.server import NEEDED, running_containerd
 from thinsim.snapshotter.errors import InvalidArgumentError

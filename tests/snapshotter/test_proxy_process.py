@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from snapshots_client import SnapshotsClient
 
 from fuse_backing.mounts import mounts
+from tests.snapshotter.snapshots_client import SnapshotsClient
 from thinsim.snapshotter.interface import Kind
 
 pytestmark = [

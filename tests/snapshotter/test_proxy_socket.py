@@ -5,10 +5,10 @@ import socket
 
 import pytest
 import trio
-from snapshots_client import SnapshotsClient, short_directory
-from snapshotter_bench import Bench
 
 from fuse_backing.errors import ControlError
+from tests.snapshotter.snapshots_client import SnapshotsClient, short_directory
+from tests.snapshotter.snapshotter_bench import Bench
 from thinsim.errors import InvalidValueError
 from thinsim.snapshotter.proxy.server import serving
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from snapshotter_bench import committed
 
+from tests.snapshotter.snapshotter_bench import committed
 from thinsim.snapshotter.errors import (
     AlreadyExistsError,
     FailedPreconditionError,

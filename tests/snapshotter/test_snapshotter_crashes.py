@@ -16,7 +16,7 @@ from thinsim.crashes.campaign import Campaign, Crash
 from thinsim.crashes.operations import OPERATIONS, Operation
 from thinsim.crashes.table import summary
 from thinsim.crashes.victims import forking_victims
-from thinsim.rig.journal import Journal
+from thinsim.machine.journal import Journal
 
 # What every run of the tests has; make test-long has all of the process rig, make campaign-crashes both rigs.
 SHORT = ("prepare on a parent", "view", "commit", "remove", "remove, async", "update", "start after crashes")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import trio
-from snapshotter_bench import BASE_SIZE, BLOCK, Bench, committed
-from tapped_device_mapper import EBUSY, EEXIST, EINVAL, EIO, ENODATA
 
+from tests.snapshotter.snapshotter_bench import BASE_SIZE, BLOCK, Bench, committed
+from tests.snapshotter.tapped_device_mapper import EBUSY, EEXIST, EINVAL, EIO, ENODATA
 from thinsim.errors import DeviceMapperError, EnvironmentLacksError
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.snapshotter.errors import FailedPreconditionError, NotFoundError

@@ -1,9 +1,9 @@
 """Which discard happens, and which does not and why, for each flag and kind of snapshot."""
 
 import pytest
-from snapshotter_bench import BLOCK, Bench, committed
-from tapped_device_mapper import EBUSY
 
+from tests.snapshotter.snapshotter_bench import BLOCK, Bench, committed
+from tests.snapshotter.tapped_device_mapper import EBUSY
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.snapshotter.errors import FailedPreconditionError
 from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind, DiscardSkipped

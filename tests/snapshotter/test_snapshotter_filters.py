@@ -5,10 +5,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
-from filter_texts import LABELS, paths, proper, quoted, selectors, texts, written
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.snapshotter.filter_texts import LABELS, paths, proper, quoted, selectors, texts, written
 from thinsim.snapshotter.errors import InvalidArgumentError
 from thinsim.snapshotter.filters.parsing import parse_filters
 from thinsim.snapshotter.filters.selectors import Filter, Operator, Selector

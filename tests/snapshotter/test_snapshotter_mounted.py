@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 import trio
-from snapshotter_bench import Bench
-from snapshotter_rigs import MOUNTS
 
+from tests.snapshotter.snapshotter_bench import Bench
+from tests.snapshotter.snapshotter_rigs import MOUNTS
 from thinsim.snapshotter.interface import Mount
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 

@@ -2,9 +2,9 @@
 
 import pytest
 import trio
-from snapshotter_bench import BLOCK, Bench, committed
-from tapped_device_mapper import EBUSY
 
+from tests.snapshotter.snapshotter_bench import BLOCK, Bench, committed
+from tests.snapshotter.tapped_device_mapper import EBUSY
 from thinsim.errors import DeviceMapperError
 from thinsim.snapshotter.errors import FailedPreconditionError
 

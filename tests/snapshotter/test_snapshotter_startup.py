@@ -1,9 +1,9 @@
 """After a crash or a reboot: what a snapshotter makes of the records it finds."""
 
 import pytest
-from snapshotter_bench import Bench, committed
-from tapped_device_mapper import EIO
 
+from tests.snapshotter.snapshotter_bench import Bench, committed
+from tests.snapshotter.tapped_device_mapper import EIO
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.snapshotter.errors import FailedPreconditionError, NotFoundError
 from thinsim.snapshotter.interface import Kind

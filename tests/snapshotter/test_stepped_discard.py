@@ -4,9 +4,9 @@ import errno
 from pathlib import Path
 
 import pytest
-from snapshotter_bench import BLOCK, Bench
-from snapshotter_rigs import MOUNTS
 
+from tests.snapshotter.snapshotter_bench import BLOCK, Bench
+from tests.snapshotter.snapshotter_rigs import MOUNTS
 from thinsim.errors import DeviceMapperError
 from thinsim.snapshotter.stepped_discard import FIRST, discard_in_steps, step_after
 

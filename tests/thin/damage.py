@@ -9,8 +9,7 @@ import struct
 from collections.abc import Callable
 from enum import Enum
 
-from ram_store import BLOCK, RamStore
-
+from tests.thin.ram_store import BLOCK, RamStore
 from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.thin.mapping import Run
 from thinsim.thin.metadata.bitmap import Bitmap, MetadataIndex

@@ -4,10 +4,9 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from damage import SALTS
-from ram_pool import RamPool, busy_pool
-from ram_store import BLOCK, RamStore
-
+from tests.thin.damage import SALTS
+from tests.thin.ram_pool import RamPool, busy_pool
+from tests.thin.ram_store import BLOCK, RamStore
 from thinsim.thin.metadata.bitmap import MetadataIndex
 from thinsim.thin.metadata.btree_node import Node
 from thinsim.thin.metadata.checksum import seal

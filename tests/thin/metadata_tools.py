@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ram_store import RamStore
+
+from tests.thin.ram_store import RamStore
 
 needs_tools = pytest.mark.skipif(
     shutil.which("thin_check") is None,

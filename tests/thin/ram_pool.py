@@ -3,8 +3,7 @@
 import errno
 import os
 
-from ram_store import RamStore
-
+from tests.thin.ram_store import RamStore
 from thinsim.thin.check import check
 from thinsim.thin.device import ThinDevice
 from thinsim.thin.plan import (

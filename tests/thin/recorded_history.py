@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from ram_pool import RamPool
-
+from tests.thin.ram_pool import RamPool
 from thinsim.block.discard_pieces import discard_pieces
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import ThinDevice

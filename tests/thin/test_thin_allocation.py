@@ -1,8 +1,8 @@
 """The data space map: next fit, two views, reference counts."""
 
 import pytest
-from ram_store import RamStore
 
+from tests.thin.ram_store import RamStore
 from thinsim.thin.metadata.errors import MetadataDamagedError
 from thinsim.thin.metadata.pool_metadata import PoolMetadata
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 
 import pytest
-from ram_pool import RamPool
 
+from tests.thin.ram_pool import RamPool
 from thinsim.thin.mapping import pack
 from thinsim.thin.metadata.bitmap import Bitmap
 from thinsim.thin.metadata.btree_node import Node

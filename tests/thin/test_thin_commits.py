@@ -4,8 +4,8 @@ import errno
 from functools import partial
 
 import pytest
-from ram_pool import RamPool
 
+from tests.thin.ram_pool import RamPool
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.modes import PoolMode
 from thinsim.thin.plan import Commit, FlushData, ReadZeros

@@ -13,11 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from metadata_damages import ANY_BLOCK, FIELDS, NO_NODES, NODES, Damage, damaged_pool, damages, places
-from metadata_tools import needs_tools, run
-from ram_pool import RamPool
-from ram_store import BLOCK, RamStore
 
+from tests.thin.metadata_damages import (
+    ANY_BLOCK,
+    FIELDS,
+    NO_NODES,
+    NODES,
+    Damage,
+    damaged_pool,
+    damages,
+    places,
+)
+from tests.thin.metadata_tools import needs_tools, run
+from tests.thin.ram_pool import RamPool
+from tests.thin.ram_store import BLOCK, RamStore
 from thinsim.cli.main import status_of
 from thinsim.dm.metadata_file import open_metadata
 from thinsim.errors import EnvironmentLacksError

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from metadata_tools import needs_tools, thin_check
-from ram_store import RamStore
 
+from tests.thin.metadata_tools import needs_tools, thin_check
+from tests.thin.ram_store import RamStore
 from thinsim.thin.check import check
 from thinsim.thin.device import ThinDevice
 from thinsim.thin.pool import Pool

@@ -1,8 +1,8 @@
 """An external origin: what is not mapped is read there, what is provisioned is copied from there."""
 
 import pytest
-from ram_pool import RamPool
 
+from tests.thin.ram_pool import RamPool
 from thinsim.thin.device import ThinDevice
 from thinsim.thin.plan import CopyOrigin, ReadData, ReadOrigin, ReadZeros, WriteData, ZeroData
 from thinsim.thin.space_errors import OutOfDataSpace

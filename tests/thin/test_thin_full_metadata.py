@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ram_store import RamStore
 
+from tests.thin.ram_store import RamStore
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.check import check
 from thinsim.thin.device import ThinDevice

@@ -1,8 +1,8 @@
 """The least metadata device: with a block less an empty pool can not be made, with that much it can."""
 
 import pytest
-from ram_pool import RamPool
 
+from tests.thin.ram_pool import RamPool
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.metadata.least_size import least_metadata
 from thinsim.thin.metadata.store import METADATA_BLOCK_SIZE

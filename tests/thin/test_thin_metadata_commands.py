@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ram_pool import RamPool
 
+from tests.thin.ram_pool import RamPool
 from thinsim.cli.main import status_of
 
 Command = Callable[..., tuple[int, str, str]]

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import Tally
-from metadata_tools import needs_tools, thin_check
-from ram_pool import RamPool
-from ram_store import RamStore
 
+from tests.thin.conftest import Tally
+from tests.thin.metadata_tools import needs_tools, thin_check
+from tests.thin.ram_pool import RamPool
+from tests.thin.ram_store import RamStore
 from thinsim.thin.mapping import Run, join
 from thinsim.thin.metadata.check import Checker
 from thinsim.thin.metadata.pool_metadata import PoolMetadata

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from conftest import Tally
-from damage import ACCIDENTS, Outcome, forge, outcome
-from ram_pool import RamPool
-from ram_store import BLOCK, RamStore
 
+from tests.thin.conftest import Tally
+from tests.thin.damage import ACCIDENTS, Outcome, forge, outcome
+from tests.thin.ram_pool import RamPool
+from tests.thin.ram_store import BLOCK, RamStore
 from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.thin.mapping import Run
 from thinsim.thin.metadata.errors import MetadataDamagedError

@@ -4,8 +4,8 @@ import errno
 from collections.abc import Iterable
 
 import pytest
-from ram_store import RamStore
 
+from tests.thin.ram_store import RamStore
 from thinsim.thin.ids import ThinId
 from thinsim.thin.metadata.bitmap import Bitmap, IndexEntry, MetadataIndex
 from thinsim.thin.metadata.btree_node import Node, max_entries

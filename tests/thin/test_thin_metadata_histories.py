@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from conftest import Tally
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -24,9 +23,10 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from metadata_tools import needs_tools, thin_check
-from ram_store import RamStore
 
+from tests.thin.conftest import Tally
+from tests.thin.metadata_tools import needs_tools, thin_check
+from tests.thin.ram_store import RamStore
 from thinsim.thin.ids import ThinId
 from thinsim.thin.metadata.check import Checker
 from thinsim.thin.metadata.pool_metadata import PoolMetadata

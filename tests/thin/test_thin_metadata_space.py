@@ -5,9 +5,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from metadata_tools import needs_tools, thin_check
-from ram_pool import RamPool
 
+from tests.thin.metadata_tools import needs_tools, thin_check
+from tests.thin.ram_pool import RamPool
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import ThinDevice
 from thinsim.thin.modes import PoolMode

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from metadata_tools import load, needs_tools, output_of, run, thin_check
-from ram_pool import RamPool, busy_pool
-from recorded_history import HISTORIES, Replay, parse_dump, records
 
+from tests.thin.metadata_tools import load, needs_tools, output_of, run, thin_check
+from tests.thin.ram_pool import RamPool, busy_pool
+from tests.thin.recorded_history import HISTORIES, Replay, parse_dump, records
 from thinsim.cli.main import commands
 from thinsim.thin.check import check
 from thinsim.thin.mapping import Run

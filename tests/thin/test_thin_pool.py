@@ -3,9 +3,9 @@
 import errno
 
 import pytest
-from ram_pool import RamPool
-from ram_store import RamStore
 
+from tests.thin.ram_pool import RamPool
+from tests.thin.ram_store import RamStore
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.mapping import Run
 from thinsim.thin.pool import Pool

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from block_model import Device, Model
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -13,8 +12,9 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from ram_pool import RamPool
 
+from tests.thin.block_model import Device, Model
+from tests.thin.ram_pool import RamPool
 from thinsim.thin.device import ThinDevice
 from thinsim.thin.modes import PoolMode
 from thinsim.thin.space_errors import NoDataSpace

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from recorded_history import HISTORIES, Replay, parse_dump, records
 
+from tests.thin.recorded_history import HISTORIES, Replay, parse_dump, records
 from thinsim.thin.status import parse_pool_status
 
 

@@ -3,8 +3,8 @@
 import errno
 
 import pytest
-from ram_pool import RamPool
 
+from tests.thin.ram_pool import RamPool
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.modes import PoolMode
 from thinsim.thin.plan import Commit, FlushData

@@ -3,8 +3,8 @@
 import errno
 
 import pytest
-from ram_pool import RamPool
 
+from tests.thin.ram_pool import RamPool
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.plan import CopyData, ReadData, ReadZeros, WriteData, ZeroData
 from thinsim.thin.table import PoolFeatures

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from thinsim.errors import BenchError, EnvironmentLacksError
-from thinsim.rig.journal import Journal
+from thinsim.machine.journal import Journal
 from thinsim.units import Bytes
 from thinsim.vm import guest, probe
 from thinsim.vm.busybox import APPLETS, find_busybox, is_static

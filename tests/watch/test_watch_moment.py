@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinsim.measure.ranges import Range
+from thinsim.ranges import Range
 from thinsim.rig.interface import HostAllocation
 from thinsim.thin.mapping import Run
 from thinsim.thin.status import parse_pool_status

@@ -14,11 +14,11 @@ from thinsim.benchmark.document import FORMAT, Benchmark, Series
 from thinsim.benchmark.figures import ROWS, figures_of
 from thinsim.benchmark.rounds import Row, awake_processors, turned
 from thinsim.errors import BenchError, ThinsimError, failures_of
+from thinsim.machine.working_directory import working_directory
 from thinsim.report.environment import environment
-from thinsim.rig.working_directory import working_directory
-from thinsim.scenario.image.built import build_image
 from thinsim.scenario.reproduce import CORE, Request, reproduce
 from thinsim.units import Bytes
+from thinsim.workload.image.built import build_image
 
 _Figures = dict[tuple[Row, str, Sizes], list[float | None]]
 

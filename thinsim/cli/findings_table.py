@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from rich.table import Table
 from rich.text import Text
 
+from thinsim.machine.findings import Finding
 from thinsim.report.uncut import uncut
-from thinsim.rig.findings import Finding
 
 
 def findings_table(findings: Iterable[Finding]) -> Table:

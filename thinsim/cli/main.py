@@ -71,12 +71,12 @@ COMMANDS = {
         "Show the running pool NAME: space used and leaked now, its devices, discards as they come.",
     ),
 }
-"""Per command its module and object below ``thinsim.cli``, and the first sentence of its help."""
+"""Per command its module and object below ``thinsim.cli.commands``, and the first sentence of its help."""
 
 
 @click.group(
     cls=LazyGroup,
-    commands_below="thinsim.cli",
+    commands_below="thinsim.cli.commands",
     lazy=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

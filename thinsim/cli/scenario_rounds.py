@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fuse_backing.errors import FuseBackingError
-from thinsim.cli.bench import clean_up_after_killed_runs, rig_for_scenarios, run_found
 from thinsim.cli.output_console import notes_console
+from thinsim.cli.run_scenario import clean_up_after_killed_runs, rig_for_scenarios, run_found
 from thinsim.errors import BenchError, InvalidValueError, ThinsimError
+from thinsim.guests.work import RIG as VM
 from thinsim.measure.machine_speed import reference_seconds
 from thinsim.regression.baseline import ScenarioBaseline, measured
 from thinsim.report.document import Report
 from thinsim.scenario.file.library import FoundScenario
-from thinsim.scenario.guest_work import RIG as VM
 from thinsim.vm.guest_script import SCRATCH
 
 

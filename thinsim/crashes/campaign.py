@@ -18,7 +18,7 @@ from thinsim.crashes.stage import Stage, standing
 from thinsim.crashes.state import State, in_words
 from thinsim.crashes.victims import Victims
 from thinsim.errors import ThinsimError
-from thinsim.rig.journal import Journal
+from thinsim.machine.journal import Journal
 
 PROFILES = ("containerd", "fixed")
 

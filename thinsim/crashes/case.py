@@ -13,8 +13,8 @@ from thinsim.crashes.state import State, look
 from thinsim.crashes.victim import Request
 from thinsim.crashes.victims import Victims
 from thinsim.errors import BenchError, DeviceMapperError
-from thinsim.rig.journal import read_journal
-from thinsim.rig.recovery import recover
+from thinsim.machine.journal import read_journal
+from thinsim.machine.recovery import recover
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.interface import Kind
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter

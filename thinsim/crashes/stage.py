@@ -16,12 +16,12 @@ import trio
 
 from fuse_backing.control import ControlServer
 from thinsim.dm.daemon.verbs import commands
+from thinsim.machine.journal import Journal
 from thinsim.rig import bare_emulated, bare_process
 from thinsim.rig.bare import BareRig
 from thinsim.rig.bare_emulated import BareEmulatedRig
 from thinsim.rig.bare_process import BareProcessRig
 from thinsim.rig.interface import PoolShape
-from thinsim.rig.journal import Journal
 from thinsim.units import Bytes
 
 RIGS = ("process", "emulated")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from thinsim.crashes.stage import Stage
-from thinsim.measure.ranges import bytes_per_block
+from thinsim.ranges import bytes_per_block
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.snapshotter.interface import Kind

@@ -17,12 +17,12 @@ import trio
 from fuse_backing.control import ControlClient
 from thinsim.crashes.dying import Countdown, CountedMounter
 from thinsim.crashes.operations import OPERATIONS
-from thinsim.dm.emulated import EmulatedDeviceMapper
+from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.dm.metadata_file import MetadataFile
 from thinsim.errors import ThinsimError
-from thinsim.rig.journal import Journal
-from thinsim.rig.mounts import RecordedMounter
-from thinsim.rig.state import STATE_VARIABLE
+from thinsim.machine.journal import Journal
+from thinsim.machine.mounts import RecordedMounter
+from thinsim.machine.state import STATE_VARIABLE
 from thinsim.scenario.file.interception import watched
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.host import CommandFailedError, LinuxHost, SnapshotHost

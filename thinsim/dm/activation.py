@@ -3,9 +3,9 @@
 import errno
 
 from thinsim.block.interface import BlockDevice
-from thinsim.dm.active_pool import ActivePool
+from thinsim.dm.emulator.pool.active_pool import ActivePool
+from thinsim.dm.emulator.runner import Runner
 from thinsim.dm.metadata_device import MetadataDevice
-from thinsim.dm.runner import Runner
 from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.thin.pool import Pool
 from thinsim.thin.table import PoolTable

@@ -1,7 +1,7 @@
 """The device-mapper as its users see it: the verbs of dmsetup, its texts, the kernel's errnos.
 
-Implementations: ``thinsim.dm.emulated`` (client of the daemon that serves thin devices over FUSE)
-and ``thinsim.dm.local`` (in this process, no device nodes). Tables, messages and status lines are
+Implementations: ``thinsim.dm.clients.emulated`` (client of the daemon that serves thin devices over FUSE)
+and ``thinsim.dm.emulator.local`` (in this process, no device nodes). Tables, messages and status lines are
 the kernel's texts, so that every implementation, a real dmsetup included, can stand behind it.
 """
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from thinsim.errors import BenchError
-from thinsim.measure.ranges import Range, bytes_per_block
+from thinsim.ranges import Range, bytes_per_block
 from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind, DiscardSkipped
 from thinsim.thin.mapping import Run
 

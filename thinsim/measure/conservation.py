@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thinsim.errors import BenchError
-from thinsim.measure.ranges import Range, subtract, total
+from thinsim.ranges import Range, subtract, total
 
 
 class ConservationError(BenchError):

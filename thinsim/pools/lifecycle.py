@@ -19,11 +19,12 @@ import trio
 
 from fuse_backing.errors import FuseBackingError
 from fuse_backing.mounts import mount_on
-from thinsim import loop
-from thinsim.dm.standing.places import Places, kernel_has_device_mapper
+from thinsim.block import loop
+from thinsim.dm.standing.places import Places
 from thinsim.dm.standing.start import answers
 from thinsim.dm.standing.stop import stop_running
 from thinsim.errors import BenchError, DeviceMapperError, InvalidValueError, ThinsimError
+from thinsim.machine.dmsetup import kernel_has_device_mapper
 from thinsim.pools.records import PoolRecord, PoolRecords, grown
 from thinsim.pools.rigs import AUTO, KERNEL, choose_rig, device_mapper
 from thinsim.rig.host_file import prepare_host_directory

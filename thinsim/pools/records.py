@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from thinsim.block.loop import LoopDevice
 from thinsim.errors import BenchError, InvalidValueError
-from thinsim.loop import LoopDevice
+from thinsim.machine.state import state_directory
 from thinsim.rig.interface import PoolShape
-from thinsim.rig.state import state_directory
 from thinsim.units import Bytes, Sectors
 
 FORMAT = 1

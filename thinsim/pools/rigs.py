@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from thinsim.dm.emulated import EmulatedDeviceMapper
+from thinsim.dm.clients.emulated import EmulatedDeviceMapper
+from thinsim.dm.clients.kernel import KernelDeviceMapper
 from thinsim.dm.interface import DeviceMapper
-from thinsim.dm.kernel import KernelDeviceMapper
-from thinsim.dm.standing.places import Places, kernel_has_device_mapper
+from thinsim.dm.standing.places import Places
 from thinsim.dm.standing.start import ensure_running
 from thinsim.errors import EnvironmentLacksError
+from thinsim.machine.dmsetup import kernel_has_device_mapper
 from thinsim.rig.probes import choose_rig as check_rig
 from thinsim.rig.probes import probe_machine
 

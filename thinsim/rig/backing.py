@@ -10,13 +10,13 @@ import trio
 
 from fuse_backing.mounts import mount_on, unmount
 from fuse_backing.store import StoreClient
-from thinsim import loop
+from thinsim.block import loop
+from thinsim.machine.journal import Journal, Kind
+from thinsim.machine.servers import Server
+from thinsim.machine.sockets import make_socket_directory
+from thinsim.machine.unmounting import abort_served
 from thinsim.rig.host_file import prepare_host_directory
 from thinsim.rig.interface import PoolShape
-from thinsim.rig.journal import Journal, Kind
-from thinsim.rig.servers import Server
-from thinsim.rig.sockets import make_socket_directory
-from thinsim.rig.unmounting import abort_served
 from thinsim.units import Bytes
 
 DATA_FILE = "data"

@@ -5,11 +5,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from thinsim.dm.emulated import EmulatedDeviceMapper
+from thinsim.dm.clients.emulated import EmulatedDeviceMapper
+from thinsim.machine.journal import Journal
 from thinsim.rig.bare_nodes import BareNodesRig, host_of_its_own
 from thinsim.rig.emulated_stack import stand_up_stack
 from thinsim.rig.interface import PoolShape
-from thinsim.rig.journal import Journal
 from thinsim.thin.mapping import Run
 
 

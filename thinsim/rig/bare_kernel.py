@@ -5,11 +5,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from thinsim.dm import kernel_metadata
-from thinsim.dm.kernel import KernelDeviceMapper
+from thinsim.dm.clients import kernel_metadata
+from thinsim.dm.clients.kernel import KernelDeviceMapper
+from thinsim.machine.journal import Journal
 from thinsim.rig.bare_nodes import BareNodesRig, host_of_its_own
 from thinsim.rig.interface import PoolShape
-from thinsim.rig.journal import Journal
 from thinsim.rig.kernel_pool import KernelPool, on_loop_devices
 from thinsim.thin.mapping import Run
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import trio
 
 from thinsim.dm.interface import DeviceMapper
+from thinsim.machine.journal import Journal
+from thinsim.machine.mounts import RecordedMounter
 from thinsim.rig.backing import DataBacking
 from thinsim.rig.host_file import host_allocation
 from thinsim.rig.interface import HostAllocation, PoolShape
-from thinsim.rig.journal import Journal
 from thinsim.rig.loop_rig import flush_device
-from thinsim.rig.mounts import RecordedMounter
 from thinsim.snapshotter.host import LinuxHost
 from thinsim.snapshotter.pool_contents import ClosableStore, open_node
 from thinsim.thin.mapping import Run

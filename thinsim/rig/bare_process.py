@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from thinsim.block.interface import BlockDevice
 from thinsim.block.sparse import SparseBlockDevice
-from thinsim.dm.local import LocalDeviceMapper
+from thinsim.dm.emulator.local import LocalDeviceMapper
+from thinsim.dm.emulator.nodes import NoNodes
+from thinsim.dm.emulator.runner import in_place
 from thinsim.dm.metadata_file import MetadataFile
-from thinsim.dm.nodes import NoNodes
-from thinsim.dm.runner import in_place
 from thinsim.errors import DeviceMapperError
 from thinsim.rig.host_file import host_allocation
 from thinsim.rig.interface import HostAllocation, PoolShape

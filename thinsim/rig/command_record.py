@@ -10,9 +10,9 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from thinsim.dm.activity import Act, Activity
-from thinsim.dm.standing.places import real_dmsetup
+from thinsim.dm.emulator.activity import Act, Activity
 from thinsim.errors import EnvironmentLacksError
+from thinsim.machine.dmsetup import real_dmsetup
 
 _SEPARATOR = "\x1f"
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from fuse_backing.ledger import LedgerEvent
-from thinsim.measure.ranges import Range
+from thinsim.ranges import Range
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from thinsim.block import kernel_view
-from thinsim.dm.activity import Activity
-from thinsim.dm.emulated import EmulatedDeviceMapper
-from thinsim.dm.standing import dropin
+from thinsim.dm.clients.emulated import EmulatedDeviceMapper
+from thinsim.dm.dropin import dropin
+from thinsim.dm.emulator.activity import Activity
+from thinsim.machine.journal import Journal
 from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
 from thinsim.rig.interface import PoolShape
-from thinsim.rig.journal import Journal
 from thinsim.rig.loop_rig import NOTHING, Contents, LoopRig, stand_up_host
-from thinsim.scenario.recording import RecordingHost
 from thinsim.thin.mapping import Run
+from thinsim.workload.block_history import RecordingHost
 
 
 @dataclass(slots=True, kw_only=True)

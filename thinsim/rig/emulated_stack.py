@@ -8,11 +8,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from thinsim.dm.emulated import EmulatedDeviceMapper
+from thinsim.dm.clients.emulated import EmulatedDeviceMapper
+from thinsim.machine.journal import Journal
+from thinsim.machine.servers import Server
 from thinsim.rig.backing import Backing, stand_up_backing, start_server_of_mount
 from thinsim.rig.interface import PoolShape
-from thinsim.rig.journal import Journal
-from thinsim.rig.servers import Server
 
 CONTROL_DEVICE = "control"
 

@@ -8,12 +8,12 @@ from typing import Protocol
 from fuse_backing.faults import FaultPlan
 from fuse_backing.ledger import LedgerEvent
 from thinsim.dm.interface import DeviceMapper
-from thinsim.scenario.files import SnapshotFiles
-from thinsim.scenario.workload import Workload
 from thinsim.snapshotter.host import SnapshotHost
 from thinsim.snapshotter.pool_contents import ClosableStore
 from thinsim.thin.mapping import Run
 from thinsim.units import Bytes, Sectors, bytes_of, sectors
+from thinsim.workload.files import SnapshotFiles
+from thinsim.workload.interface import Workload
 
 _DATA_SIZE = Bytes(2 << 30)
 _METADATA_SIZE = Bytes(64 << 20)

@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 
 from thinsim.block import kernel_view
-from thinsim.dm import kernel_metadata
-from thinsim.dm.activity import Activity
-from thinsim.dm.kernel import KernelDeviceMapper
+from thinsim.dm.clients import kernel_metadata
+from thinsim.dm.clients.kernel import KernelDeviceMapper
+from thinsim.dm.emulator.activity import Activity
+from thinsim.machine.journal import Journal
 from thinsim.rig.command_record import CommandRecord
 from thinsim.rig.interface import PoolShape
-from thinsim.rig.journal import Journal
 from thinsim.rig.kernel_pool import KernelPool, PoolMaker, on_loop_devices
 from thinsim.rig.loop_rig import NOTHING, Contents, LoopRig, stand_up_host
 from thinsim.thin.mapping import Run

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import trio
 
-from thinsim.dm import kernel_metadata
-from thinsim.dm.kernel import KernelDeviceMapper
+from thinsim.dm.clients import kernel_metadata
+from thinsim.dm.clients.kernel import KernelDeviceMapper
 from thinsim.errors import BenchError, DeviceMapperError
+from thinsim.machine.journal import Journal, Kind
 from thinsim.rig.backing import DataBacking, stand_up_backing
 from thinsim.rig.data_place import DataPlace
 from thinsim.rig.interface import PoolShape
-from thinsim.rig.journal import Journal, Kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,24 +16,24 @@ import trio
 from fuse_backing.faults import FaultPlan
 from fuse_backing.ledger import LedgerEvent
 from thinsim.block import kernel_view
-from thinsim.dm.activity import Activity
+from thinsim.dm.emulator.activity import Activity
 from thinsim.dm.interface import DeviceMapper
+from thinsim.machine.journal import Journal
+from thinsim.machine.mounts import RecordedMounter
 from thinsim.rig.backing import DATA_FILE, DataBacking
 from thinsim.rig.data_place import DataPlace
 from thinsim.rig.host_file import host_allocation
 from thinsim.rig.interface import HostAllocation, LedgerTotals, PoolShape
-from thinsim.rig.journal import Journal
-from thinsim.rig.mounts import RecordedMounter
-from thinsim.scenario.files import SnapshotFiles
-from thinsim.scenario.image.archive import NO_IMAGE, Image
-from thinsim.scenario.mounted_files import MountedFiles
-from thinsim.scenario.mounted_workload import MountedWorkload
-from thinsim.scenario.recording import BlockHistory, ReplayingHost, open_node
-from thinsim.scenario.workload import Workload
 from thinsim.snapshotter import pool_contents
 from thinsim.snapshotter.host import LinuxHost, SnapshotHost
 from thinsim.snapshotter.pool_contents import ClosableStore
 from thinsim.thin.mapping import Run
+from thinsim.workload.block_history import BlockHistory, ReplayingHost, open_node
+from thinsim.workload.files import SnapshotFiles
+from thinsim.workload.image.archive import NO_IMAGE, Image
+from thinsim.workload.interface import Workload
+from thinsim.workload.mounted_files import MountedFiles
+from thinsim.workload.mounted_workload import MountedWorkload
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
-from thinsim.dm.standing.places import kernel_has_device_mapper
+from thinsim.block.loop_limits import kernel_clears_limits
 from thinsim.errors import EnvironmentLacksError
-from thinsim.loop_limits import kernel_clears_limits
-from thinsim.rig.findings import Finding
+from thinsim.machine.dmsetup import kernel_has_device_mapper
+from thinsim.machine.findings import Finding
 from thinsim.rig.host_file import host_accounting
 from thinsim.vm.kernels import MODULES, has_thin_pool
 

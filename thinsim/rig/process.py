@@ -16,17 +16,17 @@ from fuse_backing.ledger import Ledger, LedgerEvent
 from thinsim.block.faulty import FaultyBlockDevice
 from thinsim.block.interface import BlockDevice
 from thinsim.block.sparse import SparseBlockDevice
-from thinsim.dm.local import LocalDeviceMapper
-from thinsim.dm.mapped_device import MappedDevice
+from thinsim.dm.emulator.local import LocalDeviceMapper
+from thinsim.dm.emulator.mapped_device import MappedDevice
+from thinsim.dm.emulator.nodes import NoNodes
+from thinsim.dm.emulator.runner import in_place
 from thinsim.dm.metadata_file import MetadataFile
-from thinsim.dm.nodes import NoNodes
-from thinsim.dm.runner import in_place
 from thinsim.rig.host_file import host_allocation, prepare_host_directory
 from thinsim.rig.interface import HostAllocation, LedgerTotals, PoolShape
-from thinsim.scenario.extent_filesystem import ExtentFiles
-from thinsim.scenario.recording import BlockHistory, ReplayingHost
 from thinsim.snapshotter.host import SnapshotHost
 from thinsim.thin.mapping import Run
+from thinsim.workload.block_history import BlockHistory, ReplayingHost
+from thinsim.workload.extent_filesystem import ExtentFiles
 
 
 @dataclass(slots=True)

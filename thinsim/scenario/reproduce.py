@@ -11,13 +11,13 @@ from typing import Protocol
 
 import trio
 
+from thinsim.machine.journal import Journal
+from thinsim.machine.working_directory import working_directory
 from thinsim.rig import emulated, kernel, process
 from thinsim.rig.host_file import freed_bytes
 from thinsim.rig.interface import PoolShape, Rig
-from thinsim.rig.journal import Journal
 from thinsim.rig.loop_rig import Contents, LoopRig
 from thinsim.rig.setup.choice import Setup, find_setup
-from thinsim.rig.working_directory import working_directory
 from thinsim.scenario.container_lifecycle import (
     SETTINGS,
     LifecycleResult,
@@ -29,12 +29,12 @@ from thinsim.scenario.containerd import lifecycle as containerd
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin, devmapper_plugin, proxy_plugin
 from thinsim.scenario.containerd.recording import RecordedActivity
 from thinsim.scenario.containerd.server import check_installed
-from thinsim.scenario.image.archive import NO_IMAGE, Image, open_image
-from thinsim.scenario.image.built import build_image
-from thinsim.scenario.recording import BUNDLED, BlockHistory
-from thinsim.scenario.repeatable import fs_options, repeatable_ext4
 from thinsim.snapshotter.config import Config
 from thinsim.units import Bytes
+from thinsim.workload.block_history import BUNDLED, BlockHistory
+from thinsim.workload.image.archive import NO_IMAGE, Image, open_image
+from thinsim.workload.image.built import build_image
+from thinsim.workload.repeatable import fs_options, repeatable_ext4
 
 BASE_IMAGE_SIZE = "512MB"
 BUILT_IMAGE_BYTES = 100 << 20

@@ -16,11 +16,11 @@ from fuse_backing.errors import FaultPlanError
 from fuse_backing.faults import FaultPlan
 from fuse_backing.ledger import LedgerEvent
 from thinsim.errors import InvalidValueError
+from thinsim.machine.recovery import recover_abandoned
+from thinsim.machine.working_directory import working_directory
 from thinsim.measure.attribution import Leak
 from thinsim.rig.interface import ScenarioRig
 from thinsim.rig.probes import probe_machine
-from thinsim.rig.recovery import recover_abandoned
-from thinsim.rig.working_directory import working_directory
 from thinsim.scenario.file.document import OWN_KEYS, Pool
 from thinsim.scenario.file.rigs import RIGS, choose_scenario_rig, stand_up
 from thinsim.scenario.file.session import Session, session

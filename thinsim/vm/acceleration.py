@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from thinsim.errors import BenchError
-from thinsim.rig.sockets import usual_runtime_directory
-from thinsim.rig.working_directory import working_directory
+from thinsim.machine.sockets import usual_runtime_directory
+from thinsim.machine.working_directory import working_directory
 from thinsim.units import Bytes
 from thinsim.vm.guest import GuestSpec, run_in_guest
 from thinsim.vm.kernels import GuestKernel

@@ -18,8 +18,8 @@ from pathlib import Path
 import trio
 
 from thinsim.errors import BenchError, EnvironmentLacksError, InvalidValueError
-from thinsim.rig.journal import Journal, Kind
-from thinsim.rig.state import ProcessIdentity
+from thinsim.machine.journal import Journal, Kind
+from thinsim.machine.state import ProcessIdentity
 from thinsim.units import Bytes
 from thinsim.vm.busybox import find_busybox
 from thinsim.vm.guest_script import BOOTED, HOST_TAG, SCRATCH_SERIAL, STATUS, guest_script

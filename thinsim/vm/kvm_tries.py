@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thinsim.rig.state import boot_id
+from thinsim.machine.state import boot_id
 from thinsim.vm.kernels import GuestKernel
 from thinsim.vm.tools import QEMU
 

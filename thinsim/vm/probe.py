@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from thinsim.errors import EnvironmentLacksError
-from thinsim.rig.findings import Finding
+from thinsim.machine.findings import Finding
 from thinsim.units import Bytes, format_size
 from thinsim.vm.acceleration import AGAIN, KVM, remembered
 from thinsim.vm.busybox import find_busybox

@@ -14,11 +14,11 @@ from fuse_backing.errors import ControlError
 from fuse_backing.mounts import FSTYPE, mounts
 from fuse_backing.runtime import control_socket
 from fuse_backing.store import StoreClient
-from thinsim import loop
-from thinsim.dm.emulated import EmulatedDeviceMapper
+from thinsim.block import loop
+from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.dm.standing.places import Places
 from thinsim.errors import BenchError, DeviceMapperError
-from thinsim.rig.sockets import runtime_directory
+from thinsim.machine.sockets import runtime_directory
 from thinsim.thin.table import PoolTable, parse_pool_table
 from thinsim.units import bytes_of
 

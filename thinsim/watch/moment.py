@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from fuse_backing.allocation import merged
-from thinsim.measure.ranges import Range, subtract, total
+from thinsim.ranges import Range, subtract, total
 from thinsim.rig.interface import HostAllocation
 from thinsim.thin.mapping import Run
 from thinsim.thin.status import PoolStatus

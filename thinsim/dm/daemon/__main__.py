@@ -15,17 +15,17 @@ import trio
 from fuse_backing.control import ControlServer
 from fuse_backing.session import mounted
 from thinsim.block.linux import LinuxBlockDevice
+from thinsim.dm.daemon.ioctl.control_device import serve_control_device
+from thinsim.dm.daemon.ioctl.service import IoctlService
 from thinsim.dm.daemon.loop_nodes import LoopNodes
+from thinsim.dm.daemon.registry import Registry, restore
 from thinsim.dm.daemon.verbs import commands
 from thinsim.dm.daemon.volumes import VolumeOperations
-from thinsim.dm.ioctl.control_device import serve_control_device
-from thinsim.dm.ioctl.service import IoctlService
-from thinsim.dm.local import LocalDeviceMapper
-from thinsim.dm.runner import on_thread
-from thinsim.dm.standing.registry import Registry, restore
+from thinsim.dm.emulator.local import LocalDeviceMapper
+from thinsim.dm.emulator.runner import on_thread
 from thinsim.errors import ThinsimError
-from thinsim.rig.journal import Journal, Kind
-from thinsim.rig.recovery import recover_abandoned
+from thinsim.machine.journal import Journal, Kind
+from thinsim.machine.recovery import recover_abandoned
 
 log = logging.getLogger("thinsim.dm.daemon")
 

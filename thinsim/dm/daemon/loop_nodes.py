@@ -15,13 +15,12 @@ from typing import Protocol
 
 import trio
 
-from thinsim import loop, loop_limits
-from thinsim.block import kernel_view, loop_numbers
+from thinsim.block import kernel_view, loop, loop_limits, loop_numbers
 from thinsim.dm.daemon.freeze import freeze, thaw
-from thinsim.dm.mapped_device import MappedDevice
-from thinsim.dm.nodes import MAPPER
+from thinsim.dm.emulator.mapped_device import MappedDevice
+from thinsim.dm.emulator.nodes import MAPPER
 from thinsim.errors import DeviceMapperError, KernelError
-from thinsim.rig.journal import Journal, Kind
+from thinsim.machine.journal import Journal, Kind
 
 
 class VolumeFiles(Protocol):
@@ -59,7 +58,7 @@ class _Node:
 
 
 class LoopNodes:
-    """Implements ``thinsim.dm.nodes.Nodes``; records what it takes in the run's journal."""
+    """Implements ``thinsim.dm.emulator.nodes.Nodes``; records what it takes in the run's journal."""
 
     def __init__(self, files: VolumeFiles, journal: Journal) -> None:
         self._files = files

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, astuple
 from typing import Any
 
-from thinsim.dm.local import LocalDeviceMapper
+from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.errors import KernelError, ThinsimError
 
 Command = Callable[[dict[str, Any]], Awaitable[object]]

@@ -18,7 +18,7 @@ from fuse_backing._load import pyfuse3
 from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
 from fuse_backing.session import FileOperations
 from thinsim.block.discard_pieces import discard_pieces
-from thinsim.dm.mapped_device import MappedDevice
+from thinsim.dm.emulator.mapped_device import MappedDevice
 from thinsim.errors import DeviceMapperError
 
 _PUNCH = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE

@@ -1,13 +1,11 @@
 """Where the standing device-mapper keeps its things."""
 
-import importlib.machinery
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from thinsim.errors import EnvironmentLacksError
-from thinsim.rig.sockets import runtime_directory
-from thinsim.rig.state import state_directory
+from thinsim.machine.sockets import runtime_directory
+from thinsim.machine.state import state_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,26 +72,3 @@ class Places:
                     f"the emulated device-mapper has no place for its files: {directory}: {error.strerror}; "
                     f"set {variable} to a directory that can be written"
                 ) from error
-
-
-def preloaded_library() -> Path:
-    """Return the library that stands in for /dev/mapper/control; EnvironmentLacksError if not built."""
-    for suffix in importlib.machinery.EXTENSION_SUFFIXES:
-        path = Path(__file__).with_name(f"_dmcontrol{suffix}")
-        if path.exists():
-            return path
-    raise EnvironmentLacksError("the preloaded library _dmcontrol is not built: run make setup")
-
-
-def real_dmsetup(programs: Path | None = None) -> Path:
-    """Return the machine's own dmsetup, past the drop-in in *programs*."""
-    for directory in ("/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin"):
-        found = shutil.which("dmsetup", path=directory)
-        if found is not None and Path(found).parent != programs:
-            return Path(found)
-    raise EnvironmentLacksError("dmsetup is not installed: apt-get install dmsetup")
-
-
-def kernel_has_device_mapper() -> bool:
-    """Tell whether this kernel has a device-mapper of its own (drivers/md/dm-ioctl.c, _dm_misc)."""
-    return any(line.split()[1:] == ["device-mapper"] for line in Path("/proc/misc").read_text().splitlines())

@@ -4,10 +4,10 @@ import trio
 
 from fuse_backing.control import ControlClient
 from fuse_backing.errors import ControlError
-from thinsim.dm.emulated import EmulatedDeviceMapper
+from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.dm.standing.places import Places
 from thinsim.errors import BenchError
-from thinsim.rig.state import ProcessIdentity
+from thinsim.machine.state import ProcessIdentity
 
 _PATIENCE = 30.0
 

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from thinsim.errors import InvalidValueError
-from thinsim.rig.journal import Journal
+from thinsim.machine.journal import Journal
 from thinsim.rig.kernel_pool import PoolMaker, on_loop_devices
 from thinsim.rig.setup import loop_script
 from thinsim.rig.setup.lvm import find_lvm, on_logical_volumes

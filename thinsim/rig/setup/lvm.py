@@ -13,12 +13,12 @@ from pathlib import Path
 
 import trio
 
-from thinsim.dm.kernel import KernelDeviceMapper
+from thinsim.dm.clients.kernel import KernelDeviceMapper
 from thinsim.errors import BenchError, EnvironmentLacksError
+from thinsim.machine.journal import Journal
 from thinsim.rig.backing import stand_up_data
 from thinsim.rig.data_place import DataPlace
 from thinsim.rig.interface import PoolShape
-from thinsim.rig.journal import Journal
 from thinsim.rig.kernel_pool import KernelPool, refuse_taken, removed_at_end
 from thinsim.rig.setup import lvm_commands
 from thinsim.rig.setup.sysconfig import StorageSetup

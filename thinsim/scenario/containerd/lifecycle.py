@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from thinsim.dm.activity import Activity
+from thinsim.dm.emulator.activity import Activity
 from thinsim.errors import BenchError, EnvironmentLacksError
+from thinsim.machine.journal import Journal, Kind
 from thinsim.measure.observed import ObservedDevices
 from thinsim.measure.sample import Meter
 from thinsim.rig.interface import Rig
-from thinsim.rig.journal import Journal, Kind
 from thinsim.scenario.container_lifecycle import LifecycleResult, Phase, Setting
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin
 from thinsim.scenario.containerd.server import Containerd, running_containerd

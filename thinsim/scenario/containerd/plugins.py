@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from thinsim.dm.emulated import EmulatedDeviceMapper
-from thinsim.rig.journal import Journal
+from thinsim.dm.clients.emulated import EmulatedDeviceMapper
+from thinsim.machine.journal import Journal
+from thinsim.machine.servers import Server
 from thinsim.rig.loop_rig import LoopRig
-from thinsim.rig.servers import Server
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.daemon_config import PLUGIN
 

@@ -1,16 +1,16 @@
 """A block history of what containerd wrote: by device, since its layers come one after the other.
 
 Played again, with ``--history``, the acts are those of thinsim's own core, which makes the same devices
-in the same order (``thinsim.scenario.recording``): all that a layer's device was written, mkfs with the
+in the same order (``thinsim.workload.block_history``): all that a layer's device was written, mkfs with the
 first, is the layer's act.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from thinsim.dm.activity import Activity
-from thinsim.dm.write_trace import TracedWrite
-from thinsim.scenario.recording import BlockHistory, TracedDeviceMapper
+from thinsim.dm.emulator.activity import Activity
+from thinsim.dm.emulator.write_trace import TracedWrite
+from thinsim.workload.block_history import BlockHistory, TracedDeviceMapper
 
 
 class RecordedActivity:

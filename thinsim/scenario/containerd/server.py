@@ -10,9 +10,9 @@ from pathlib import Path
 import trio
 
 from thinsim.errors import BenchError, EnvironmentLacksError
-from thinsim.rig.journal import Journal, Kind
-from thinsim.rig.servers import JOURNAL_VARIABLE
-from thinsim.rig.state import ProcessIdentity
+from thinsim.machine.journal import Journal, Kind
+from thinsim.machine.servers import JOURNAL_VARIABLE
+from thinsim.machine.state import ProcessIdentity
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin, quoted
 
 NEEDED = {

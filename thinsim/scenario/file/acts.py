@@ -10,8 +10,8 @@ from thinsim.errors import KernelError, ThinsimError
 from thinsim.scenario.file import steps
 from thinsim.scenario.file.asserting import Measured, Outcome, outcomes
 from thinsim.scenario.file.session import Session
-from thinsim.scenario.image.archive import open_image
 from thinsim.thin.status import parse_pool_status
+from thinsim.workload.image.archive import open_image
 
 
 class StepFailedError(ThinsimError):

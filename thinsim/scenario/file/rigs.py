@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from thinsim.errors import EnvironmentLacksError, InvalidValueError
+from thinsim.machine.findings import Finding
+from thinsim.machine.journal import Journal
 from thinsim.rig import emulated, kernel, process
-from thinsim.rig.findings import Finding
 from thinsim.rig.interface import PoolShape, ScenarioRig
-from thinsim.rig.journal import Journal
 from thinsim.rig.probes import Choice, choose_rig
 
 RIGS = ("kernel", "emulated", "process")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from fuse_backing.ledger import LedgerEvent
 from thinsim.errors import BenchError, UnknownNameError
+from thinsim.machine.working_directory import working_directory
 from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import StepSample
 from thinsim.rig.interface import PoolShape, ScenarioRig
-from thinsim.rig.working_directory import working_directory
 from thinsim.scenario.file.acts import Acts, StepFailedError
 from thinsim.scenario.file.asserting import Outcome
 from thinsim.scenario.file.document import Scenario, Variant, steps_of

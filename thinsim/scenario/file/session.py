@@ -19,13 +19,13 @@ from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import Meter, StepSample
 from thinsim.rig.interface import ScenarioRig
 from thinsim.scenario.file.interception import Interception, Plan, SnapshotterKilledError, When, watched
-from thinsim.scenario.image.archive import Image
 from thinsim.scenario.measured_steps import MeasuredSteps, Progress
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.events import DeviceEvent
 from thinsim.snapshotter.interface import Mount
 from thinsim.snapshotter.retry import RetryRules
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
+from thinsim.workload.image.archive import Image
 
 _Result = TypeVar("_Result")
 

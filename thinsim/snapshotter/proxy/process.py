@@ -9,9 +9,9 @@ from pathlib import Path
 import trio
 
 from thinsim.dm.interface import DeviceMapper
-from thinsim.rig.journal import Journal
-from thinsim.rig.mounts import RecordedMounter
-from thinsim.rig.recovery import recover_abandoned
+from thinsim.machine.journal import Journal
+from thinsim.machine.mounts import RecordedMounter
+from thinsim.machine.recovery import recover_abandoned
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.events import DeviceEvent
 from thinsim.snapshotter.host import LinuxHost

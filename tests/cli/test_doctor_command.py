@@ -1,0 +1,154 @@
+"""``thinsim doctor``: the table, the JSON, the exit statuses, and what --clean does and leaves."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from click.testing import CliRunner, Result
+
+from fuse_backing.mounts import mount_on
+from fuse_backing.runtime import control_socket
+from thinsim.cli.commands import doctor as command
+from thinsim.cli.commands.doctor import doctor
+from thinsim.machine.journal import Journal, Kind, all_journals
+from thinsim.rig.probes import Finding
+
+pytestmark = pytest.mark.alone
+
+LACK = Finding("loop devices", False, "/dev/loop-control is missing", "modprobe loop")
+_FILES = ("kernel", "emulated", "process")
+NOTHING_RUNS = Finding("hole punching", False, "not supported", "name another --dir", _FILES)
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(command, "probe_machine", lambda _: [LACK])
+    monkeypatch.setattr(command, "probe_vm", list)
+    return tmp_path / "state"
+
+
+def ask(*arguments: str) -> tuple[int, Result]:
+    result = CliRunner().invoke(doctor, arguments, standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    return result.return_value, result
+
+
+def abandoned(tmp_path: Path) -> Path:
+    """Leave a run behind that has a directory; return that."""
+    journal = Journal.create()
+    (tmp_path / "taken").mkdir()
+    journal.begin(Kind.DIRECTORY, path=tmp_path / "taken")
+    lines = journal.path.read_text().replace('"started": ', '"started": 1')
+    journal.path.write_text(lines)
+    return tmp_path / "taken"
+
+
+def test_the_table_shows_each_lack_with_its_fix() -> None:
+    status, result = ask()
+    assert status == 0
+    row = "no loop devices /dev/loop-control is missing modprobe loop emulated, kernel"
+    assert row in " ".join(result.output.split())
+    assert "rig: process (passed over kernel (loop devices: " in result.output
+    assert "), emulated (loop devices: " in result.output
+
+
+def test_where_no_rig_can_run_it_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "probe_machine", lambda _: [NOTHING_RUNS])
+    status, result = ask()
+    assert status == 1
+    assert "rig: none" in result.output
+
+
+def test_json_holds_findings_and_runs(tmp_path: Path) -> None:
+    directory = abandoned(tmp_path)
+    status, result = ask("--json")
+    document = json.loads(result.output)
+    assert status == 0
+    assert document["rig"] == "process"
+    assert document["findings"][0]["fix"] == "modprobe loop"
+    (run,) = document["runs"]
+    assert run["abandoned"] is True
+    assert run["taken"] == [{"kind": "directory", "path": str(directory)}]
+    assert directory.exists()
+
+
+def test_what_a_killed_run_left_is_shown_and_not_touched(tmp_path: Path) -> None:
+    directory = abandoned(tmp_path)
+    status, result = ask()
+    assert status == 0
+    assert "left by a killed run" in result.output
+    assert "thinsim doctor --clean" in result.output
+    assert directory.exists()
+
+
+def test_clean_gives_it_back_once(tmp_path: Path) -> None:
+    directory = abandoned(tmp_path)
+    status, result = ask("--clean")
+    assert status == 0
+    assert f"cleaned: removing {directory}" in result.output
+    assert not directory.exists()
+    assert all_journals() == []
+    status, result = ask("--clean", "--json")
+    assert status == 0
+    assert json.loads(result.output)["cleaned"] == []
+
+
+def test_clean_leaves_a_run_that_is_alive(tmp_path: Path) -> None:
+    journal = Journal.create()
+    (tmp_path / "taken").mkdir()
+    journal.begin(Kind.DIRECTORY, path=tmp_path / "taken")
+    status, result = ask("--clean")
+    assert status == 0
+    assert "running now: pid " in result.output
+    assert (tmp_path / "taken").exists()
+    assert journal.path.exists()
+
+
+@pytest.mark.rig
+def test_what_cannot_be_given_back_is_a_problem_and_exits_1(tmp_path: Path) -> None:
+    directory = abandoned(tmp_path)
+    (directory / "foreign").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", directory / "foreign"], check=True)
+    try:
+        status, result = ask("--clean")
+    finally:
+        subprocess.run(["umount", directory / "foreign"], check=True)
+    assert status == 1
+    assert "could not clean: directory" in result.output
+    assert (directory / "foreign").exists()
+    assert ask("--clean")[0] == 0
+    assert not directory.exists()
+
+
+@pytest.mark.rig
+def test_a_store_whose_server_was_killed_is_shown_and_cleared_away(tmp_path: Path) -> None:
+    """One that was mounted alone, not by a run: its loop users get errors until it is cleared away."""
+    store, mountpoint = [sys.executable, "-m", "fuse_backing"], tmp_path / "mnt"
+    for directory in (tmp_path / "files", mountpoint):
+        directory.mkdir()
+    mount = [*store, "mount", tmp_path / "files", mountpoint]
+    said = subprocess.run(mount, check=True, capture_output=True, text=True).stdout
+    server = psutil.Process(int(said.partition("served by process ")[2].partition(",")[0]))
+    server.kill()
+    try:
+        server.wait(30)
+        status, result = ask()
+        assert (status, f"the backing store on {mountpoint} has died" in result.output) == (0, True)
+        assert str(mountpoint) in json.loads(ask("--json")[1].output)["dead_stores"]
+        status, result = ask("--clean")
+        assert status == 0
+        assert (
+            f"cleaned: {mountpoint}: its server had died; the stale mount has been removed" in result.output
+        )
+        assert mount_on(mountpoint) is None
+        assert not control_socket(mountpoint).exists()
+        subprocess.run(mount, check=True, capture_output=True)
+        assert f"the backing store on {mountpoint}" not in ask()[1].output
+    finally:
+        subprocess.run([*store, "unmount", mountpoint], check=True, capture_output=True)

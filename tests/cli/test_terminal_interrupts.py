@@ -1,0 +1,54 @@
+"""At a real terminal: Ctrl-C, and a terminal that goes away."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.machine.interrupted_bench import InterruptedBench, small_image
+from thinsim.scenario.container_lifecycle import Phase
+
+pytestmark = pytest.mark.rig
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> InterruptedBench:
+    return InterruptedBench(tmp_path, small_image(tmp_path / "image"))
+
+
+def read_until(terminal: int, text: str) -> str:
+    """Return what the terminal shows up to *text*; all of it if the bench ends first."""
+    shown = b""
+    while text.encode() not in shown:
+        try:
+            piece = os.read(terminal, 4096)
+        except OSError:  # EIO: nobody has the other end open any more
+            break
+        if not piece:
+            break
+        shown += piece
+    return shown.decode(errors="replace")
+
+
+def test_ctrl_c_ends_the_run_and_says_so(bench: InterruptedBench) -> None:
+    terminal = bench.start_at_terminal()
+    try:
+        assert Phase.RUN in read_until(terminal, Phase.RUN)
+        os.write(terminal, b"\x03")
+        shown = read_until(terminal, "\0")
+    finally:
+        os.close(terminal)
+    assert bench.end() == 130
+    assert "ending: giving back what was taken" in shown
+    assert "thinsim: interrupted" in shown
+    assert "Traceback" not in shown
+    assert bench.left() == []
+
+
+def test_a_terminal_that_hangs_up_leaves_nothing(bench: InterruptedBench) -> None:
+    (bench.directory / "stderr").write_text("")
+    terminal = bench.start_at_terminal()
+    assert Phase.RUN in read_until(terminal, Phase.RUN)
+    os.close(terminal)
+    assert bench.end() in (1, 130)
+    assert bench.left() == []

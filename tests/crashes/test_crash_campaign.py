@@ -1,0 +1,104 @@
+"""The bench is interrupted, and its processes killed, at every phase: nothing of it stays on the machine.
+
+THINSIM_LONG_CAMPAIGN=1 takes every phase with every victim at several moments.
+"""
+
+import os
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.machine.interrupted_bench import InterruptedBench, small_image
+from thinsim.scenario.container_lifecycle import Phase
+
+PHASES = ("standing up", *Phase.ALL)
+VICTIMS = ("interrupt", "terminate", "kill", "store", "daemon")
+EXIT = {"interrupt": 130, "terminate": 130, "kill": -9, "store": 1, "daemon": 1}
+DEAD = {"store": "the backing store (pid ", "daemon": "the emulated device-mapper (pid "}
+
+LONG = bool(os.environ.get("THINSIM_LONG_CAMPAIGN"))
+
+
+# After a kill doctor clears away every dead store of the machine.
+_MARKS = {"kill": pytest.mark.alone}
+
+
+def _cases() -> Iterator[tuple[str, str, float]]:
+    chance = random.Random(20240817)
+    if LONG:
+        for phase in PHASES:
+            for victim in VICTIMS:
+                for most in (0, 0.1, 0.3, 0.6, 1.0):
+                    yield phase, victim, round(chance.uniform(0, most), 3)
+        return
+    for number, phase in enumerate(PHASES):
+        for victim in VICTIMS[number % 3 :: 3]:
+            yield phase, victim, round(chance.choice((0, 0.05, 0.2)), 3)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_image(tmp_path_factory.mktemp("image"))
+
+
+@pytest.mark.rig
+@pytest.mark.parametrize(
+    ("phase", "victim", "delay"),
+    [pytest.param(*case, marks=_MARKS.get(case[1], ())) for case in _cases()],
+)
+def test_nothing_is_left_of_a_run_that_is_hit(
+    tmp_path: Path, image: Path, phase: str, victim: str, delay: float
+) -> None:
+    bench = InterruptedBench(tmp_path, image)
+    bench.start()
+    bench.await_phase(phase)
+    time.sleep(delay)
+    hit = bench.hit(victim)
+    status = bench.end()
+    if victim == "kill":
+        cleaned = bench.doctor()
+        assert cleaned.returncode == 0, cleaned.stdout + cleaned.stderr
+    said = bench.said()
+    assert bench.left() == [], said
+    assert "Traceback" not in said
+    # A hit on the last moments can come too late to change how the run ends.
+    late = f": {PHASES[-1]}\n" in said or not hit
+    assert status == EXIT[victim] or (late and status == 0), said
+    if victim in DEAD and status:
+        assert DEAD[victim] in said
+        assert said.count("thinsim: ") == 1
+
+
+@pytest.mark.rig
+@pytest.mark.parametrize("victim", ["interrupt", "terminate", pytest.param("kill", marks=_MARKS["kill"])])
+@pytest.mark.parametrize("delay", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7] if LONG else [0.3])
+def test_nothing_is_left_of_a_run_that_is_hit_while_it_starts(
+    tmp_path: Path, image: Path, victim: str, delay: float
+) -> None:
+    bench = InterruptedBench(tmp_path, image)
+    bench.start()
+    time.sleep(delay)
+    bench.hit(victim)
+    # While its modules load it ends by the signal itself.
+    assert bench.end() in (EXIT[victim], -2, -15, -9)
+    if victim == "kill":
+        assert bench.doctor().returncode == 0
+    assert bench.left() == [], bench.said()
+    assert "Traceback" not in bench.said()
+
+
+@pytest.mark.rig
+def test_the_next_run_after_a_crash_cleans_up_first_and_works(tmp_path: Path, image: Path) -> None:
+    bench = InterruptedBench(tmp_path, image)
+    bench.start()
+    assert bench.await_phase(Phase.RUN)
+    bench.hit("kill")
+    assert bench.end() == -9
+    assert bench.left()
+    bench.start()
+    assert bench.end() == 0, bench.said()
+    assert "cleaning up after a run that was killed" in bench.said()
+    assert bench.left() == []

@@ -1,0 +1,91 @@
+"""``reproduce --rig vm``: the command that the guest gets, and what is refused before one is booted."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+from thinsim.errors import InvalidValueError
+from thinsim.guests.reproduction import command_words, reproduce_in_guest
+from thinsim.guests.scenario import run_scenario_in_guest
+from thinsim.guests.work import in_the_guest
+from thinsim.report.reproduction_json import from_json, to_json
+from thinsim.rig.setup.choice import LOOP_SCRIPT, LVM, find_setup
+from thinsim.rig.setup.stanza import config_toml
+from thinsim.scenario.container_lifecycle import SETTINGS
+from thinsim.scenario.file import library
+from thinsim.scenario.file.run import Request as ScenarioRequest
+from thinsim.scenario.reproduce import Reproduction, Request, reproduce
+from thinsim.snapshotter.config import Config
+
+
+class Silent:
+    """A Progress that tells nobody."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def setting(self, number: int, of: int, name: str) -> None:
+        """Nothing."""
+
+    def step(self, phase: str, step: str) -> None:
+        """Nothing."""
+
+
+def test_a_set_up_and_its_file_reach_the_guest(tmp_path: Path) -> None:
+    words = command_words(Request(rig="vm", settings=SETTINGS[:1], setup=LVM, sysconfig=tmp_path / "setup"))
+    assert words[words.index("--setup") + 1] == LVM
+    assert words[words.index("--sysconfig") + 1] == str(tmp_path / "setup")
+    assert "--setup" not in command_words(Request(rig="vm", settings=SETTINGS[:1]))
+
+
+def test_the_guest_s_command_runs_on_its_kernel_and_says_where_the_result_goes(tmp_path: Path) -> None:
+    words = in_the_guest(["reproduce", "--setting", "on"], tmp_path / "result.json")
+    assert words[words.index("thinsim") + 1 :][:3] == ["reproduce", "--setting", "on"]
+    assert words[words.index("--rig") + 1] == "kernel"
+    assert words[words.index("--json") + 1] == str(tmp_path / "result.json")
+
+
+def test_a_file_that_is_wrong_is_refused_before_a_guest_is_booted(tmp_path: Path) -> None:
+    file = tmp_path / "setup"
+    file.write_text("DEVS=/dev/sdf\nVG=containerd\n")
+    request = Request(rig="vm", settings=SETTINGS[:1], setup=LVM, sysconfig=file)
+    with pytest.raises(InvalidValueError, match=r"setup: CONTAINER_THINPOOL is required"):
+        trio.run(reproduce_in_guest, request, Silent())
+
+
+def test_a_reproduction_reads_back_with_its_set_up(tmp_path: Path) -> None:
+    async def run() -> Reproduction:
+        return await reproduce(Request(rig="process", settings=SETTINGS[2:], directory=tmp_path), Silent())
+
+    result = trio.run(run)
+    document = {**to_json(result), "setup": LVM, "config_toml": "here"}
+    again = from_json(document)
+    assert (again.setup, again.config_toml, again.shape) == (LVM, "here", result.shape)
+
+
+@pytest.mark.parametrize(
+    ("name", "pool", "discards"), [(LOOP_SCRIPT, "devpool", True), (LVM, "containerd-devpool", False)]
+)
+def test_the_stanza_is_a_config_toml_that_loads(
+    name: str, pool: str, discards: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thinsim.rig.setup.choice.find_lvm", lambda: "lvm")
+    file = tmp_path / "config.toml"
+    file.write_text(find_setup(name, None).config_toml)
+    config = Config.load(file)
+    assert (config.pool_name, config.discard_blocks, config.base_image_size) == (pool, discards, "10GB")
+    assert config.root_path == Path("/var/lib/containerd/devmapper")
+
+
+def test_an_awkward_pool_name_stays_one_string(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(config_toml("a--b-c", discard_blocks=False))
+    assert Config.load(tmp_path / "config.toml").pool_name == "a--b-c"
+
+
+def test_a_scenario_with_a_variant_that_there_is_not_boots_no_guest(tmp_path: Path) -> None:
+    found = library.find("churn")
+    request = ScenarioRequest(found.scenario, "churn", found.text, "vm", found.base, ["nope"], tmp_path)
+    with pytest.raises(InvalidValueError, match="churn has no variant 'nope'; there are discard_"):
+        trio.run(partial(run_scenario_in_guest, request, found.path, Silent(), fine=(0,)))

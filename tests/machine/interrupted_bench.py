@@ -1,0 +1,210 @@
+"""Runs ``thinsim reproduce`` in a process, hits it at a chosen moment, and looks for what is left of it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import thinsim
+from fuse_backing.mounts import mounts
+from thinsim.block.loop import attached_devices
+from thinsim.dm.emulator.nodes import MAPPER
+from thinsim.machine.journal import Kind, read_journal
+from thinsim.machine.state import ProcessIdentity
+from thinsim.workload.image.built import build_image
+
+PATIENCE = 60.0
+"""Seconds after which a run that should have ended counts as hung."""
+
+_THINSIM = (sys.executable, "-m", "thinsim")
+# Tests that run in a script's background have SIGINT ignored, and so would the bench.
+_DEFAULT_SIGNALS = ("env", "--default-signal=INT,HUP,TERM")
+_SHORT = ("--setting", "committed", "--container-mb", "4")
+
+ROLES = {"store": "backing store", "daemon": "emulated device-mapper"}
+
+
+def small_image(directory: Path) -> Path:
+    """Make an image of a megabyte, from files made for it."""
+    sources = directory / "sources"
+    sources.mkdir(parents=True)
+    for number in range(48):
+        (sources / f"file-{number:02}").write_bytes(bytes([number]) * 65536)
+    build_image(directory / "image.tar", size=1 << 20, sources=[sources])
+    return directory / "image.tar"
+
+
+@dataclass
+class InterruptedBench:
+    """One run, with a state directory and a pool directory of its own below *directory*."""
+
+    directory: Path
+    image: Path
+    process: "subprocess.Popen[bytes]" = field(init=False)
+    loops_before: dict[Path, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pools.mkdir(parents=True)
+        self.loops_before = attached_devices()
+
+    @property
+    def pools(self) -> Path:
+        """Where the run's directory is made."""
+        return self.directory / "pools"
+
+    @property
+    def state(self) -> Path:
+        """THINSIM_STATE_DIR of the run."""
+        return self.directory / "state"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        # Servers are started elsewhere, so a relative path would not find this source tree.
+        tree = str(Path(thinsim.__file__).resolve().parents[1])
+        return {**os.environ, "THINSIM_STATE_DIR": str(self.state), "PYTHONPATH": tree}
+
+    @property
+    def command(self) -> list[str]:
+        return [
+            *_DEFAULT_SIGNALS,
+            *_THINSIM,
+            "reproduce",
+            *_SHORT,
+            "--image",
+            str(self.image),
+            "--dir",
+            str(self.pools),
+        ]
+
+    def start_at_terminal(self) -> int:
+        """Start the bench with a terminal of its own; return the descriptor of the terminal's other end."""
+        ours, theirs = os.openpty()
+        try:
+            self.process = subprocess.Popen(
+                ["setsid", "--ctty", *self.command],
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                env=self.environment,
+            )
+        finally:
+            os.close(theirs)
+        return ours
+
+    def start(self) -> None:
+        """Start the bench as a shell does: in a process group of its own."""
+        with (self.directory / "stderr").open("ab") as stderr:
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                process_group=0,
+                env=self.environment,
+            )
+
+    def said(self) -> str:
+        """What it wrote to standard error so far."""
+        return (self.directory / "stderr").read_text()
+
+    def await_phase(self, phase: str) -> bool:
+        """Wait until it says that *phase* begins; False if it ended before."""
+        deadline = time.monotonic() + PATIENCE
+        while f": {phase}\n" not in self.said():
+            if self.process.poll() is not None:
+                return False
+            assert time.monotonic() < deadline, f"no {phase!r} in time: {self.said()}"
+            time.sleep(0.002)
+        return True
+
+    def server(self, victim: str) -> ProcessIdentity | None:
+        """Find a server in the journal; None when it isn't running yet or any more."""
+        for journal in (self.state / "runs").glob("*.jsonl"):
+            for taken in read_journal(journal).taken:
+                fields = taken.fields
+                if taken.kind is Kind.PROCESS and fields["role"] == ROLES[victim] and "pid" in fields:
+                    return ProcessIdentity(fields["pid"], fields["started"])
+        return None
+
+    def hit(self, victim: str) -> bool:
+        """Do to the run what *victim* names; False if there was nothing to hit any more."""
+        if self.process.poll() is not None:
+            return False
+        match victim:
+            case "interrupt":
+                os.killpg(self.process.pid, signal.SIGINT)
+            case "terminate":
+                self.process.terminate()
+            case "kill":
+                self.process.kill()
+            case _:
+                server = self.server(victim)
+                if server is None or not server.is_running():
+                    return False
+                os.kill(server.pid, signal.SIGKILL)
+        return True
+
+    def signal_server(self, victim: str, number: signal.Signals) -> None:
+        """Send a signal to a server that must be running."""
+        server = self.server(victim)
+        assert server is not None, f"no {victim} yet: {self.said()}"
+        assert server.send(number)
+
+    def end(self) -> int:
+        """Wait until the bench has ended; a hang is a failure, and is ended too."""
+        try:
+            return self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.doctor()
+            raise AssertionError(f"the bench hung: {self.said()}") from None
+
+    def doctor(self) -> "subprocess.CompletedProcess[str]":
+        """Run ``thinsim doctor --clean``."""
+        return subprocess.run(
+            [*_THINSIM, "doctor", "--clean"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE * 2,
+            env=self.environment,
+        )
+
+    def left(self) -> list[str]:
+        """Everything of the run that is still on the machine."""
+        return sorted(self._left())
+
+    def _left(self) -> Iterator[str]:
+        for mount in mounts():
+            if mount.mountpoint.is_relative_to(self.directory):
+                yield f"mount {mount.mountpoint}"
+        loops = []
+        for device, text in attached_devices().items():
+            # Behind a mount that was detached lazily the kernel names a file from the mount's root.
+            ours = text.startswith(str(self.directory)) or Path(text).parent == Path("/")
+            if ours and self.loops_before.get(device) != text:
+                loops.append(device)
+                yield f"loop device {device}: {text}"
+        for link in MAPPER.iterdir() if MAPPER.is_dir() else ():
+            if link.is_symlink() and (link.readlink() in loops or not link.exists()):
+                yield f"link {link}"
+        for process in processes_with(f"THINSIM_STATE_DIR={self.state}"):
+            yield f"process {process}"
+        sockets = Path("/run/thinsim").glob(f"{self.process.pid}-*")
+        for kept in (*self.pools.iterdir(), *(self.state / "runs").glob("*"), *sockets):
+            yield f"file {kept}"
+
+
+def processes_with(variable: str) -> Iterator[str]:
+    """Yield every process that was started with *variable* in its environment."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if variable.encode() in (entry / "environ").read_bytes().split(b"\0"):
+                    yield f"{entry.name}: {(entry / 'cmdline').read_text().replace(chr(0), ' ')}"
+            except OSError:
+                continue

@@ -1,0 +1,202 @@
+"""``thinsim pool``, ``env`` and ``dm`` as programs: a pool that stays, seen by dmsetup, and every refusal."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from thinsim.machine.dmsetup import kernel_has_device_mapper
+
+pytestmark = [
+    pytest.mark.rig,
+    pytest.mark.skipif(shutil.which("dmsetup") is None, reason="dmsetup missing (apt-get install dmsetup)"),
+]
+
+
+IN_KERNEL = kernel_has_device_mapper()
+on_emulated = pytest.mark.skipif(IN_KERNEL, reason="this kernel has a device-mapper: the drop-in refuses")
+on_kernel = pytest.mark.skipif(
+    not IN_KERNEL,
+    reason="this kernel has no device-mapper (thinsim vm run -- .venv/bin/python -m pytest "
+    "--basetemp=/run/thinsim-scratch/tests tests/pools/test_pool_command.py)",
+)
+
+
+class Shell:
+    """Runs thinsim with places of this test's own."""
+
+    def __init__(self, environment: dict[str, str], seconds: int) -> None:
+        self._environment = environment
+        self._seconds = seconds
+
+    def __call__(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "thinsim", *map(str, words)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=self._seconds,
+            env=self._environment,
+        )
+
+    def done(self, *words: str | Path) -> str:
+        done = self(*words)
+        assert done.returncode == 0, f"{words}: {done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture
+def thinsim(tmp_path: Path) -> Iterator[Shell]:
+    runtime = Path(tempfile.mkdtemp(prefix="thinsim-test-", dir="/run"))
+    shell = Shell(
+        {
+            **os.environ,
+            "THINSIM_RUNTIME_DIR": str(runtime),
+            "THINSIM_STATE_DIR": str(tmp_path / "state"),
+            "DM_DISABLE_UDEV": "1",
+        },
+        seconds=600 if IN_KERNEL else 60,  # a guest may be emulated
+    )
+    yield shell
+    for entry in json.loads(shell.done("pool", "list", "--json")):
+        shell("pool", "remove", entry["name"])
+    shell.done("dm", "stop", "--force")
+    shutil.rmtree(runtime)
+
+
+def name(tmp_path: Path) -> str:
+    return f"test-{os.getpid()}-{abs(hash(tmp_path)) % 10**6}"
+
+
+@pytest.mark.parametrize(
+    ("rig", "in_shell"),
+    [
+        pytest.param("emulated", ("env",), marks=on_emulated),
+        pytest.param("kernel", None, marks=on_kernel),
+    ],
+)
+def test_a_pool_stays_is_seen_by_dmsetup_grows_and_goes(
+    thinsim: Shell, tmp_path: Path, rig: str, in_shell: tuple[str, ...] | None
+) -> None:
+    def seen(*words: str) -> str:
+        if in_shell is not None:
+            return thinsim.done(*in_shell, *words)
+        return subprocess.run(words, capture_output=True, text=True, check=True, timeout=600).stdout
+
+    pool, directory = name(tmp_path), tmp_path / "pool"
+    sizes = ("--data-size", "1G", "--metadata-size", "16M")
+    stanza = thinsim.done("pool", "create", pool, "--dir", directory, *sizes, "--rig", rig)
+    assert f'pool_name = "{pool}"' in stanza
+    assert "discard_blocks = true" in stanza
+    assert seen("dmsetup", "status", pool).startswith(f"0 {1 << 21} thin-pool 0 ")
+    (listed,) = json.loads(thinsim.done("pool", "list", "--json"))
+    assert (listed["name"], listed["rig"], listed["state"]) == (pool, rig, "stands")
+    seen("dmsetup", "message", pool, "0", "create_thin 1")
+    seen("dmsetup", "create", f"{pool}-thin", "--table", f"0 65536 thin /dev/mapper/{pool} 1")
+    Path(f"/dev/mapper/{pool}-thin").write_bytes(b"x" * (1 << 20))
+    subprocess.run(["sync", f"/dev/mapper/{pool}-thin"], check=True)
+    (facts,) = json.loads(thinsim.done("pool", "status", pool, "--json"))
+    assert (facts["state"], facts["used"], facts["host"]) == ("stands", 1 << 20, 1 << 20)
+    thinsim.done("pool", "grow", pool, "--data-size", "2G", "--metadata-size", "32M")
+    grown = seen("dmsetup", "status", pool).split()
+    assert (grown[1], grown[4].split("/")[1]) == (str(1 << 22), str(32 << 20 >> 12))
+    shrunk = thinsim("pool", "grow", pool, "--data-size", "1G")
+    assert (shrunk.returncode, "can't shrink" in shrunk.stderr) == (1, True)
+    busy = thinsim("pool", "remove", pool)
+    assert busy.returncode == 1
+    assert f"{pool}-thin" in busy.stderr
+    if rig == "emulated":
+        assert thinsim("dm", "stop").returncode == 1
+    seen("blkdiscard", f"/dev/mapper/{pool}-thin")
+    (facts,) = json.loads(thinsim.done("pool", "status", pool, "--json"))
+    assert (facts["used"], facts["host"], facts["given_back"]) == (0, 0, 1 << 20)
+    seen("dmsetup", "remove", f"{pool}-thin")
+    thinsim.done("pool", "remove", pool)
+    assert not directory.exists()
+    assert json.loads(thinsim.done("pool", "list", "--json")) == []
+    assert not Path("/dev/mapper", pool).exists()
+
+
+@pytest.mark.skipif(IN_KERNEL, reason="this kernel has a device-mapper")
+def test_without_a_device_mapper_the_kernels_pool_is_refused_with_what_to_do(
+    thinsim: Shell, tmp_path: Path
+) -> None:
+    refused = thinsim("pool", "create", name(tmp_path), "--dir", tmp_path / "pool", "--rig", "kernel")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("thinsim: rig 'kernel' can't run here:")
+    assert "--rig emulated" in refused.stderr
+    assert not (tmp_path / "pool").exists()
+    assert json.loads(thinsim.done("pool", "list", "--json")) == []
+
+
+@on_kernel
+def test_beside_the_kernels_device_mapper_the_emulated_one_is_refused_unless_told(
+    thinsim: Shell, tmp_path: Path
+) -> None:
+    refused = thinsim("pool", "create", name(tmp_path), "--dir", tmp_path / "pool", "--rig", "emulated")
+    assert refused.returncode == 1
+    assert "--beside-kernel" in refused.stderr
+    assert not (tmp_path / "pool").exists()
+
+
+def test_what_can_not_be_a_pool_is_refused_and_leaves_nothing(thinsim: Shell, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").touch()
+    pool = name(tmp_path)
+    for words, complaint in {
+        ("create", "a/b", "--dir", tmp_path / "new"): "pool name 'a/b'",
+        ("create", pool, "--dir", tmp_path / "full"): "is not empty",
+        (
+            "create",
+            pool,
+            "--dir",
+            tmp_path / "new",
+            "--data-size",
+            "8000P",
+        ): "data of the pool: the file system",
+        ("create", pool, "--dir", tmp_path / "new", "--metadata-size", "8K"): (
+            "a metadata device of 8 KiB does not hold an empty pool of 1638400 data blocks, "
+            "which takes 448 KiB; the kernel's guide, 48 bytes a data block and at least 2 MiB, is 75 MiB"
+        ),
+        ("status", pool): f"there is no pool {pool}",
+        ("remove", pool): f"there is no pool {pool}",
+        ("grow", pool, "--data-size", "1G"): f"there is no pool {pool}",
+    }.items():
+        done = thinsim("pool", *words)
+        assert done.returncode == 1, words
+        assert complaint in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "new").exists()
+    assert json.loads(thinsim.done("pool", "list", "--json")) == []
+    assert thinsim.done("pool", "list") == "no pools (thinsim pool create makes one)\n"
+
+
+@on_emulated
+def test_the_device_mapper_that_was_started_for_a_pool_in_vain_is_ended(
+    thinsim: Shell, tmp_path: Path
+) -> None:
+    create = ("pool", "create", name(tmp_path), "--dir", tmp_path / "new", "--metadata-size", "8K")
+    thinsim.done("dm", "stop")
+    assert thinsim(*create).returncode == 1
+    assert thinsim("dm", "status").stdout == "the emulated device-mapper is not running (thinsim dm start)\n"
+    thinsim.done("dm", "start")
+    assert thinsim(*create).returncode == 1
+    assert thinsim.done("dm", "status").startswith("running, 0 devices")
+
+
+@on_emulated
+def test_an_environment_is_printed_for_a_shell_and_given_to_a_command(thinsim: Shell) -> None:
+    assert thinsim.done("env").startswith("export PATH=")
+    assert "Driver version:" in thinsim.done("env", "--", "dmsetup", "version")
+    missing = thinsim("env", "no-such-command")
+    assert (missing.returncode, "no such command" in missing.stderr) == (1, True)
+    assert thinsim("dm", "status").returncode == 0
+    thinsim.done("dm", "stop")
+    assert thinsim("dm", "status").returncode == 1
+    thinsim.done("dm", "stop")

@@ -1,0 +1,128 @@
+"""Every scenario that comes with thinsim, on the rig without mounts and on real ones."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.workload.image.test_image_archive import layer_tar, oci, platform, written
+from thinsim.scenario.file import library
+from thinsim.scenario.file.loading import parse
+from thinsim.scenario.file.run import Request, ScenarioResult, run_scenario
+from thinsim.workload.image import build_image
+from thinsim.workload.image.platforms import this_platform
+
+
+class Silent:
+    def say(self, text: str) -> None: ...
+
+    def setting(self, number: int, of: int, name: str) -> None: ...
+
+    def step(self, phase: str, step: str) -> None: ...
+
+
+async def run(name: str, rig: str, directory: Path) -> ScenarioResult:
+    found = library.find(name)
+    request = Request(found.scenario, name, found.text, rig, found.base, directory=directory)
+    return await run_scenario(request, Silent())
+
+
+SHORT = ("container-exit", "busy-device", "lying-device")
+"""What is played on real mounts in every run of the tests; the others with ``make test-long``."""
+
+
+def assert_all_holds(result: ScenarioResult) -> None:
+    for each in result.runs:
+        assert each.outcomes, "a scenario asserts something in each variant"
+        assert [outcome for outcome in each.outcomes if not outcome.held] == []
+        assert sum(sample.ledger_freed for sample in each.samples) == sum(
+            event.freed for event in each.events
+        )
+        assert each.leaked == each.samples[-1].leaked
+
+
+@pytest.mark.parametrize("name", library.names())
+async def test_what_a_scenario_says_holds_without_mounts(name: str, tmp_path: Path) -> None:
+    assert_all_holds(await run(name, "process", tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.rig
+@pytest.mark.parametrize(
+    "name",
+    [name if name in SHORT else pytest.param(name, marks=pytest.mark.long) for name in library.names()],
+)
+async def test_what_a_scenario_says_holds_on_real_mounts(name: str, tmp_path: Path) -> None:
+    assert_all_holds(await run(name, "emulated", tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_the_scenario_of_the_document_holds(tmp_path: Path) -> None:
+    document = (Path(__file__).parents[3] / "docs" / "scenarios.md").read_text()
+    text = document.split("```toml\n")[1].split("```")[0]
+    request = Request(parse(text, "docs"), "docs", text, "process", tmp_path, directory=tmp_path)
+    assert_all_holds(await run_scenario(request, Silent()))
+
+
+@pytest.mark.rig
+async def test_an_image_is_imported_from_its_archive(tmp_path: Path) -> None:
+    sources = tmp_path / "sources"
+    sources.mkdir(mode=0o755)
+    for number in range(40):
+        (sources / f"file{number}").write_bytes(bytes([number]) * 65536)
+    build_image(tmp_path / "image.tar", size=1 << 20, sources=[sources])
+    text = """
+title = "an archive"
+[[phase]]
+name = "imported"
+steps = [
+    { do = "import", image = "image.tar" },
+    { do = "assert", snapshots = ["layer-1", "layer-2", "layer-3", "layer-4"], leaked = 0 },
+]
+"""
+    request = Request(parse(text, "t"), "t", text, "emulated", tmp_path, directory=tmp_path)
+    assert_all_holds(await run_scenario(request, Silent()))
+
+
+@pytest.mark.rig
+async def test_that_an_image_is_for_another_machine_is_said(tmp_path: Path) -> None:
+    written(tmp_path, oci([layer_tar()], descriptor=platform("plan9/vax")))
+    text = """
+title = "another machine's"
+[[phase]]
+name = "imported"
+steps = [{ do = "import", image = "image.tar" }]
+"""
+    said: list[str] = []
+
+    class Listening(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    request = Request(parse(text, "t"), "t", text, "emulated", tmp_path, directory=tmp_path)
+    await run_scenario(request, Listening())
+    note = f"the archive has no image for {this_platform()}; the one for plan9/vax is used"
+    assert f"image.tar: {note}" in said
+
+
+@pytest.mark.parametrize("name", library.names())
+def test_a_scenario_says_what_containerd_does_and_what_it_should(name: str) -> None:
+    scenario = library.find(name).scenario
+    assert scenario.containerd_does.strip()
+    assert scenario.it_should.strip()
+
+
+def test_the_library_has_the_scenarios_that_people_ask_for() -> None:
+    assert {
+        "container-exit",
+        "image-removal",
+        "shared-layers",
+        "churn",
+        "fstrim-inside",
+        "async-remove",
+        "async-remove-no-cleanup",
+        "crash-in-remove",
+        "busy-device",
+        "lying-device",
+        "pool-full",
+        "xfs",
+    } <= set(library.names())

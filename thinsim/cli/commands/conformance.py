@@ -1,0 +1,298 @@
+"""``thinsim conformance``: the emulated dm-thin against the kernel's, answer by answer."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from thinsim.cli.commands.heights import heights
+from thinsim.cli.interruptible import run
+from thinsim.cli.statuses import DIFFERS
+from thinsim.conformance.answers.answer import Recording
+from thinsim.conformance.answers.compare import Behaviour
+from thinsim.conformance.answers.duel import Duel
+from thinsim.conformance.answers.fidelity import fidelity_page
+from thinsim.conformance.answers.recordings import (
+    read_recordings,
+    recorded_files,
+    recordings_of,
+    write_recordings,
+)
+from thinsim.conformance.answers.request_table import request_tables
+from thinsim.conformance.answers.verdict import Verdict, verdict_to_json
+from thinsim.conformance.histories.campaign import campaign, read_history, write_history
+from thinsim.conformance.histories.random_histories import random_history
+from thinsim.conformance.subjects.subject import Side, kernel_release, subject
+from thinsim.errors import InvalidValueError
+from thinsim.report.uncut import uncut
+
+_Item = TypeVar("_Item")
+
+_SHOWN = 5
+_LONGEST = 300
+
+_OURS = click.Choice([Side.ENGINE.value, Side.EMULATED.value])
+_KERNELS = click.Choice([Side.VM.value, Side.KERNEL.value])
+_ONLY = click.option("--only", metavar="NAME", multiple=True, help="This history alone; may be repeated.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_ON = click.option(
+    "--on",
+    "side",
+    type=_KERNELS,
+    default=Side.VM.value,
+    show_default=True,
+    help="Whose kernel: a guest's, this one.",
+)
+_KERNEL = click.option("--kernel", metavar="RELEASE", help="What a guest boots: a release or an image.")
+
+
+@click.group()
+def conformance() -> None:
+    """Put the same histories to the kernel's dm-thin and to thinsim's, and compare every answer."""
+
+
+@conformance.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--on",
+    "sides",
+    type=_OURS,
+    multiple=True,
+    default=[Side.ENGINE.value],
+    show_default=True,
+    help="The engine in process, or the emulated device-mapper with its nodes; may be repeated.",
+)
+@_ONLY
+@_JSON
+@click.option(
+    "--fidelity",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the fidelity table there; what FILE-by-hand.md says comes last.",
+)
+def check(
+    files: tuple[Path, ...],
+    sides: tuple[str, ...],
+    only: tuple[str, ...],
+    as_json: bool,
+    fidelity: Path | None,
+) -> int:
+    """Compare with what kernels answered: those recordings that come along, or FILES.
+
+    Exits 6 if anything differs that is not explained.
+    """
+    recordings = {
+        path: _chosen({each.history.name: each for each in read_recordings(path)}, only)
+        for path in files or recorded_files()
+    }
+
+    async def work() -> list[Verdict]:
+        verdicts = []
+        for path, expected in recordings.items():
+            for side in map(Side, sides):
+                asked = [each for each in expected if side is not Side.ENGINE or not each.history.needs_nodes]
+                if asked:
+                    verdicts.append(await _checked(path, asked, side))
+        return verdicts
+
+    verdicts = run(work)
+    if fidelity is not None:
+        by_hand = fidelity.with_name(f"{fidelity.stem}-by-hand.md")
+        tables = request_tables(list(recordings.values()), verdicts)
+        fidelity.write_text(fidelity_page(verdicts, by_hand.read_text(), tables))
+    _report(verdicts, as_json)
+    return _status(verdicts)
+
+
+@conformance.command()
+@_ON
+@_KERNEL
+@_ONLY
+@click.option("--missing", is_flag=True, help="Those alone whose answers the file does not have.")
+@click.option(
+    "--to", type=click.Path(path_type=Path, dir_okay=False), help="The file; default: beside the others."
+)
+def record(side: str, kernel: str | None, only: tuple[str, ...], missing: bool, to: Path | None) -> None:
+    """Put the standard campaign to a kernel and keep its answers, for `check`.
+
+    With --only or --missing, or when it is interrupted, the other histories in the file stay as they are.
+    """
+    path = to or recordings_of(kernel_release(Side(side), kernel))
+    known = {each.history.name: each for each in (read_recordings(path) if path.exists() else [])}
+    histories = _chosen({each.name: each for each in campaign()}, only)
+    if missing:
+        histories = [each for each in histories if each.name not in known or known[each.name].history != each]
+
+    async def work() -> None:
+        made: list[Recording] = []
+        try:
+            async with subject(Side(side), _say, kernel=kernel) as asked:
+                for number, history in enumerate(histories, 1):
+                    begun = time.monotonic()
+                    made.append(await asked.record(history))
+                    seconds = time.monotonic() - begun
+                    done = f"{number}/{len(histories)} {history.name}"
+                    _say(f"{done}: {len(history.operations)} operations, {seconds:.0f} s")
+        finally:
+            if made:
+                _keep(made, path, known)
+
+    if histories:
+        run(work)
+    else:
+        _say(f"{path}: nothing is missing")
+
+
+@conformance.command("run")
+@_ON
+@_KERNEL
+@click.option(
+    "--against",
+    type=_OURS,
+    default=Side.ENGINE.value,
+    show_default=True,
+    help="Which part of thinsim answers.",
+)
+@click.option(
+    "--seeds", metavar="FIRST-LAST", default="1000-1009", show_default=True, help="Random histories."
+)
+@click.option("--operations", type=click.IntRange(1), default=130, show_default=True, help="Of each history.")
+@click.option("--faults", is_flag=True, help="With faults of the data device.")
+@click.option("--requests", is_flag=True, help="With requests for zeros; needs --against emulated.")
+@click.option(
+    "--history",
+    "paths",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    help="This history instead of random ones; may be repeated.",
+)
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".",
+    show_default=True,
+    help="Where the shortest histories of differences go.",
+)
+@_JSON
+def run_command(
+    side: str,
+    kernel: str | None,
+    against: str,
+    seeds: str,
+    operations: int,
+    faults: bool,
+    requests: bool,
+    paths: tuple[Path, ...],
+    keep: Path,
+    as_json: bool,
+) -> int:
+    """Put new histories to a live kernel and to thinsim; shrink a history on which they differ.
+
+    Exits 6 if anything differs that is not explained. What was shrunk, put into thinsim/conformance/kept,
+    is part of the standard campaign from then on.
+    """
+    histories = [read_history(path) for path in paths] or [
+        random_history(seed, operations, faults=faults, requests=requests) for seed in _range(seeds)
+    ]
+    if Side(against) is Side.ENGINE and any(history.needs_nodes for history in histories):
+        raise InvalidValueError("the engine has no block layer to send requests through: --against emulated")
+
+    async def work() -> Verdict:
+        verdict = Verdict("", against)
+        async with (
+            subject(Side(against), _say) as other,
+            subject(Side(side), _say, kernel=kernel) as asked,
+        ):
+            duel = Duel(asked, other, verdict)
+            for history in histories:
+                news = await duel.fight(history)
+                _say(f"{history.name}: {len(history.operations)} operations, {len(news)} differences")
+                if news:
+                    behaviour = news[0].comparison.behaviour
+                    shrunk = await duel.shrink(history, news[0], _say)
+                    keep.mkdir(parents=True, exist_ok=True)
+                    name = f"{history.name}-{behaviour.name.lower().replace('_', '-')}"
+                    write_history(keep / f"{name}.json", replace(shrunk, name=name, traits=("shrunk",)))
+                    _say(f"{keep / name}.json: {len(shrunk.operations)} operations")
+        return verdict
+
+    verdict = run(work)
+    _report([verdict], as_json)
+    return _status([verdict])
+
+
+async def _checked(path: Path, expected: Sequence[Recording], side: Side) -> Verdict:
+    verdict = Verdict(expected[0].source, side)
+    async with subject(side, _say) as asked:
+        for recording in expected:
+            verdict.add(recording, await asked.record(recording.history))
+    _say(f"{path.name} on {side}: {verdict.operations} operations, {len(verdict.unexplained)} unexplained")
+    return verdict
+
+
+def _keep(made: Sequence[Recording], path: Path, known: Mapping[str, Recording]) -> None:
+    """Write what was recorded, and what else is known of histories of the campaign, in its order."""
+    found = {**known, **{each.history.name: each for each in made}}
+    kept = [found[each.name] for each in campaign() if each.name in found]
+    write_recordings(path, kept)
+    _say(f"{path}: {len(kept)} histories, {path.stat().st_size} bytes")
+
+
+def _report(verdicts: Sequence[Verdict], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([verdict_to_json(verdict) for verdict in verdicts], indent=1))
+        return
+    for verdict in verdicts:
+        table = Table(title=f"{verdict.kernel}: {verdict.subject}", box=None)
+        for column in ("behaviour", "compared", "not equal"):
+            table.add_column(column, justify="left" if column == "behaviour" else "right")
+        for behaviour in Behaviour:
+            if verdict.compared[behaviour]:
+                count = str(verdict.compared[behaviour])
+                table.add_row(behaviour, count, str(verdict.unequal(behaviour)))
+        Console().print(uncut(table))
+        for difference in verdict.unexplained[:_SHOWN]:
+            click.echo(
+                f"{difference.history}, operation {difference.comparison.index}: {difference.operation}"
+            )
+            click.echo(f"  kernel:  {difference.comparison.expected[:_LONGEST]}")
+            click.echo(f"  thinsim: {difference.comparison.found[:_LONGEST]}")
+        click.echo(
+            f"{verdict.histories} histories, {verdict.operations} operations, "
+            f"{verdict.compared.total()} comparisons: {len(verdict.differences)} not equal, "
+            f"{len(verdict.unexplained)} of these unexplained"
+        )
+
+
+def _status(verdicts: Sequence[Verdict]) -> int:
+    return DIFFERS if any(verdict.unexplained for verdict in verdicts) else 0
+
+
+def _chosen(histories: Mapping[str, _Item], only: Sequence[str]) -> list[_Item]:
+    if unknown := set(only) - histories.keys():
+        known = ", ".join(sorted(histories))
+        raise InvalidValueError(f"no history {', '.join(sorted(unknown))}; there is: {known}")
+    return [each for name, each in histories.items() if not only or name in only]
+
+
+def _range(text: str) -> range:
+    first, dash, last = text.partition("-")
+    try:
+        found = range(int(first), int(last if dash else first) + 1)
+    except ValueError:
+        found = range(0)
+    if not found:
+        raise InvalidValueError(f"--seeds {text}: FIRST-LAST, as in 1000-1009")
+    return found
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+conformance.add_command(heights)

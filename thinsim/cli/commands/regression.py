@@ -1,0 +1,211 @@
+"""``thinsim baseline save`` and ``thinsim ci``: keep what a run measured, and compare later runs with it."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from fuse_backing.errors import FuseBackingError
+from thinsim.cli.name_completion import scenario_names
+from thinsim.cli.output_console import output_console
+from thinsim.cli.output_path import OutputPath
+from thinsim.cli.rig_option import rig_option
+from thinsim.cli.scenario_rounds import run_rounds
+from thinsim.cli.size import SIZE, UNITS
+from thinsim.cli.statuses import BROKEN, LEAKED, SLOWER
+from thinsim.errors import ThinsimError
+from thinsim.guests.work import RIG as VM
+from thinsim.regression.baseline import Baseline, read
+from thinsim.regression.comparison import FAILURES, ChangeKind, Comparison, compare, differences
+from thinsim.regression.markdown import could_not_run, markdown
+from thinsim.report.environment import environment
+from thinsim.report.junit import Case, document
+from thinsim.scenario.file.library import find
+from thinsim.scenario.file.rigs import RIGS
+
+_STATUSES = {ChangeKind.LEAK: LEAKED, ChangeKind.BROKEN: BROKEN, ChangeKind.SLOWER: SLOWER}
+_RIG = rig_option([*RIGS, VM])
+_ROUNDS = click.option(
+    "--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often each is run."
+)
+_DIRECTORY = click.option(
+    "--dir", "directory", type=click.Path(path_type=Path), help="Where the pool's files go."
+)
+
+
+@click.group()
+def baseline() -> None:
+    """What scenarios measured, stored to compare later runs with (thinsim ci)."""
+
+
+@baseline.command()
+@click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...", shell_complete=scenario_names)
+@click.option(
+    "--output",
+    "-o",
+    type=OutputPath(),
+    required=True,
+    help="The file to write.",
+)
+@_RIG
+@_ROUNDS
+@_DIRECTORY
+def save(scenarios: tuple[str, ...], output: Path, rig: str, rounds: int, directory: Path | None) -> None:
+    """Run each SCENARIO a few times and store what it leaks and what its discards cost."""
+    ran = run_rounds([find(name) for name in scenarios], rig, rounds, directory)
+    ran.raise_failures()
+    now = ran.measured
+    stored = Baseline(environment=environment(directory), scenarios=now)
+    output.write_text(stored.model_dump_json(indent=1) + "\n")
+    click.echo(f"{output}: {len(now)} scenarios, {rounds} rounds each", err=True)
+    for each in now:
+        for variant in each.variants:
+            for broken in variant.broken:
+                click.echo(f"{each.name}: {variant.name}: taken as it is: does not hold: {broken}", err=True)
+
+
+@click.command(epilog=UNITS)
+@click.argument("scenarios", nargs=-1, metavar="[SCENARIO]...", shell_complete=scenario_names)
+@click.option(
+    "--baseline",
+    "baseline_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="What thinsim baseline save wrote.",
+)
+@click.option(
+    "--speed-tolerance",
+    type=click.FloatRange(1.0, min_open=True),
+    default=1.5,
+    show_default=True,
+    help="The ratio of discard costs, now against then, that is still no regression.",
+)
+@click.option(
+    "--leak-tolerance",
+    type=SIZE,
+    default="0",
+    show_default=True,
+    metavar="BYTES",
+    help="So much more is no regression in a variant that leaks in the baseline.",
+)
+@click.option("--junit", "junit_path", type=OutputPath(), help="Write JUnit XML here.")
+@click.option("--markdown", "markdown_path", type=OutputPath(), help="Write a summary here.")
+@click.option("--json", "json_path", type=OutputPath(), help="Write what was measured here.")
+@_RIG
+@_ROUNDS
+@_DIRECTORY
+def ci(
+    scenarios: tuple[str, ...],
+    baseline_path: Path,
+    speed_tolerance: float,
+    leak_tolerance: int,
+    junit_path: Path | None,
+    markdown_path: Path | None,
+    json_path: Path | None,
+    rig: str,
+    rounds: int,
+    directory: Path | None,
+) -> int:
+    """Run each SCENARIO (by default those of the baseline) and compare with the baseline.
+
+    Leaks are compared to the byte: more than the baseline's rounds ever leaked is a regression. The cost
+    of discards is the shortest of the rounds against a fixed work on the machine, so that a slower machine
+    is none. A scenario that can not run to its end does not keep the others from it. Exits 1 where there is
+    such a one, 3 for a leak, 4 for an assert that no longer holds, 5 for slower discards; the first of these
+    that happened.
+    """
+    if math.isnan(speed_tolerance):
+        raise click.BadParameter("nan is no ratio", param_hint="--speed-tolerance")
+    if not baseline_path.exists():
+        raise click.UsageError(
+            f"there is no {baseline_path}; make it: thinsim baseline save SCENARIO... -o {baseline_path}"
+        )
+    then = read(baseline_path.read_text(errors="replace"), str(baseline_path))
+    found = [find(name) for name in scenarios or [each.name for each in then.scenarios]]
+    begun = time.time()
+    try:
+        ran = run_rounds(found, rig, rounds, directory)
+    except (ThinsimError, FuseBackingError, OSError) as error:
+        # What a run needs is missing: the page of the job says so, too.
+        _write_failures({"thinsim ci": str(error)}, begun, markdown_path, junit_path)
+        raise
+    now = ran.measured
+    comparisons = [
+        compare(each, then.find(each.name), tolerance=speed_tolerance, leak_tolerance=leak_tolerance)
+        for each in now
+    ]
+    here = environment(directory)
+    others = differences(here, then.environment)
+    _show(output_console(), comparisons, others, ran.failed)
+    if markdown_path is not None:
+        text = markdown(
+            comparisons,
+            tolerance=speed_tolerance,
+            leak_tolerance=leak_tolerance,
+            differences=others,
+            failed=ran.failed,
+        )
+        markdown_path.write_text(text)
+    if junit_path is not None:
+        suites = [(each.now.name, begun, _cases(each)) for each in comparisons]
+        junit_path.write_text(document([*suites, *_errors(ran.failed, begun)]))
+    if json_path is not None and now:
+        stored = Baseline(environment=here, scenarios=now)
+        json_path.write_text(stored.model_dump_json(indent=1) + "\n")
+    ran.raise_failures()
+    kinds = {change.kind for each in comparisons for change in each.failures}
+    return min((_STATUSES[kind] for kind in kinds), default=0)
+
+
+def _write_failures(
+    failed: Mapping[str, str], begun: float, markdown_path: Path | None, junit_path: Path | None
+) -> None:
+    if markdown_path is not None:
+        markdown_path.write_text(could_not_run(failed))
+    if junit_path is not None:
+        junit_path.write_text(document(_errors(failed, begun)))
+
+
+def _errors(failed: Mapping[str, str], begun: float) -> list[tuple[str, float, list[Case]]]:
+    return [(name, begun, [Case("ran", error=why)]) for name, why in failed.items()]
+
+
+def _show(
+    console: Console,
+    comparisons: Sequence[Comparison],
+    others: Sequence[str],
+    failed: Mapping[str, str],
+) -> None:
+    for each in comparisons:
+        variants = ", ".join(f"{variant.name} leaks {variant.most_leaked}" for variant in each.now.variants)
+        verdict = Text("FAIL", "bold red") if each.failures else Text("ok  ", "green")
+        console.print(verdict, Text(f"{each.now.name} on {each.now.rig}: {variants}"), soft_wrap=True)
+        for change in each.changes:
+            where = f"{change.variant}: " if change.variant else ""
+            style = (
+                "red" if change.kind in FAILURES else "green" if change.kind is ChangeKind.BETTER else "dim"
+            )
+            console.print(Text(f"     {change.kind}: {where}{change.text}", style), soft_wrap=True)
+    for name, why in failed.items():
+        console.print(Text("FAIL", "bold red"), Text(f"{name} could not run: {why}"), soft_wrap=True)
+    for text in others:
+        console.print(Text(f"environment: {text}", "dim"), soft_wrap=True)
+
+
+def _cases(comparison: Comparison) -> list[Case]:
+    return [
+        Case(
+            f"{variant.name}: {kind}",
+            "; ".join(
+                change.text
+                for change in comparison.failures
+                if change.kind is kind and change.variant == variant.name
+            ),
+        )
+        for variant in comparison.now.variants
+        for kind in FAILURES
+    ]

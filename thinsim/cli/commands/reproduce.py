@@ -1,0 +1,202 @@
+"""``thinsim reproduce``: show the leak, measure it at every height, name its owner."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from thinsim.cli.interruptible import run
+from thinsim.cli.output_console import notes_console, output_console
+from thinsim.cli.output_path import OutputPath
+from thinsim.cli.progress import TerminalProgress
+from thinsim.cli.rig_option import rig_option
+from thinsim.cli.run_scenario import clean_up_after_killed_runs
+from thinsim.cli.size import SIZE, UNITS
+from thinsim.cli.statuses import LEAKED
+from thinsim.guests.reproduction import reproduce_in_guest
+from thinsim.report.reproduction_json import to_json
+from thinsim.report.reproduction_table import print_to
+from thinsim.rig.probes import RIGS, choose_rig, probe_machine
+from thinsim.rig.setup.choice import LVM, SETUPS
+from thinsim.scenario.container_lifecycle import Setting
+from thinsim.scenario.reproduce import CORE, SUBJECTS, Request
+from thinsim.scenario.reproduce import reproduce as run_reproduction
+from thinsim.vm.probe import probe_vm
+
+
+@click.command(epilog=UNITS)
+@click.option(
+    "--image", type=click.Path(path_type=Path, exists=True), help="OCI archive or layout, or docker-archive."
+)
+@click.option(
+    "--container-mb",
+    type=click.IntRange(0, 1 << 20),
+    default=100,
+    show_default=True,
+    help="MiB that the container writes.",
+)
+@click.option(
+    "--setting",
+    "chosen",
+    type=click.Choice(list(dict.fromkeys(each.slug for known in SUBJECTS.values() for each in known))),
+    multiple=True,
+    help="Run this setting only; may be repeated. Default: all of the subject's.",
+)
+@click.option(
+    "--subject",
+    type=click.Choice(list(SUBJECTS)),
+    default=CORE,
+    show_default=True,
+    help="Whose snapshotter: thinsim's own core, the unmodified containerd of this machine, or proxy: that "
+    "containerd with thinsim's core as its snapshotter.",
+)
+@rig_option(RIGS)
+@click.option(
+    "--setup",
+    type=click.Choice(SETUPS),
+    help="With --rig kernel or vm: a pool set up as in containerd's documentation, by its script on loop "
+    "devices or by LVM as container-storage-setup does.",
+)
+@click.option(
+    "--sysconfig",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="With --setup lvm: container-storage-setup's file. Default: the documentation's.",
+)
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path),
+    help="Where the pool's files go. Default: the temporary directory.",
+)
+@click.option(
+    "--repeatable",
+    is_flag=True,
+    help="The same block counts every time: one processor, a fixed seed, ext4 not on the clock.",
+)
+@click.option("--keep", is_flag=True, help="Keep the files and logs; devices, mounts and servers still go.")
+@click.option(
+    "--json",
+    "json_path",
+    type=OutputPath(allow_dash=True),
+    help="Write all measurements here, - for stdout.",
+)
+@click.option(
+    "--fail-on-leak", type=SIZE, metavar="BYTES", help=f"Exit {LEAKED} if a run leaks more than this."
+)
+@click.option("--record", type=OutputPath(), help="Record the block history of the first run here.")
+@click.option(
+    "--history",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Play this block history instead of an image and a container.",
+)
+@click.option(
+    "--guest-kernel", metavar="RELEASE", help="With --rig vm: a release in /boot. Default: the newest."
+)
+def reproduce(
+    image: Path | None,
+    container_mb: int,
+    chosen: tuple[str, ...],
+    subject: str,
+    rig: str,
+    setup: str | None,
+    sysconfig: Path | None,
+    directory: Path | None,
+    repeatable: bool,
+    keep: bool,
+    json_path: Path | None,
+    fail_on_leak: int | None,
+    record: Path | None,
+    history: Path | None,
+    guest_kernel: str | None,
+) -> int:
+    """Import an image, run a container, remove both; once per setting of the snapshotter.
+
+    Shows per phase what the pool freed, what the host got back and what leaked, then every leak by
+    owner and reason. Host bytes and the store's ledger are compared after every step; a difference
+    ends the run.
+    """
+    notes = notes_console()
+    clean_up_after_killed_runs(notes)
+    findings = [*probe_machine(directory or Path(tempfile.gettempdir())), *probe_vm()]
+    choice = choose_rig(rig, findings)
+    notes.print(f"rig {choice.rig}: {choice.why}", highlight=False, soft_wrap=True)
+    _check_fit(choice.rig, image, record, history, keep, guest_kernel)
+    _check_setup(choice.rig, setup, sysconfig)
+    settings = _settings(subject, chosen, choice.rig, history)
+    request = Request(
+        rig=choice.rig,
+        settings=settings,
+        subject=subject,
+        image=image,
+        container_bytes=container_mb << 20,
+        directory=directory,
+        keep=keep,
+        record=record,
+        history=history,
+        repeatable=repeatable,
+        guest_kernel=guest_kernel,
+        setup=setup,
+        sysconfig=sysconfig,
+    )
+    carry_out = reproduce_in_guest if choice.rig == "vm" else run_reproduction
+    with TerminalProgress(notes) as progress:
+        result = run(lambda: carry_out(request, progress))
+    document = json.dumps(to_json(result), indent=1)
+    if json_path == Path("-"):
+        click.echo(document)
+    else:
+        if json_path is not None:
+            json_path.write_text(document + "\n")
+        print_to(output_console(), result)
+    if result.kept is not None:
+        notes.print(f"kept: {result.kept}", highlight=False)
+    worst = max(sum(leak.bytes for leak in run.leaks) for run in result.runs)
+    if fail_on_leak is not None and worst > fail_on_leak:
+        click.echo(f"thinsim: leaked {worst} bytes, more than {fail_on_leak}", err=True)
+        return LEAKED
+    return 0
+
+
+def _settings(subject: str, chosen: tuple[str, ...], rig: str, history: Path | None) -> Sequence[Setting]:
+    known = [setting.slug for setting in SUBJECTS[subject]]
+    for slug in chosen:
+        if slug not in known:
+            raise click.UsageError(f"--setting {slug}: of {subject} there are {', '.join(known)}")
+    if subject != CORE and history:
+        raise click.UsageError("--history plays on the core, whoever wrote it: no --subject beside it")
+    if subject != CORE and rig == "process":
+        raise click.UsageError(f"--subject {subject} needs a rig with devices; the process rig has none")
+    return [setting for setting in SUBJECTS[subject] if not chosen or setting.slug in chosen]
+
+
+def _check_fit(
+    rig: str,
+    image: Path | None,
+    record: Path | None,
+    history: Path | None,
+    keep: bool,
+    guest_kernel: str | None,
+) -> None:
+    if rig == "process" and (image or record):
+        option = "--image" if image else "--record"
+        raise click.UsageError(
+            f"{option} needs a rig that mounts file systems; the process rig only plays block histories "
+            "(record one where the emulated rig runs, with --record FILE, and give it with --history FILE)"
+        )
+    if record and rig != "emulated":
+        raise click.UsageError("--record is for --rig emulated: only there every block write is seen")
+    if history and (image or record):
+        raise click.UsageError("--history plays what was recorded: no --image or --record beside it")
+    if keep and rig == "vm":
+        raise click.UsageError("--keep: what a guest has goes with it")
+    if guest_kernel and rig != "vm":
+        raise click.UsageError("--guest-kernel is for --rig vm")
+
+
+def _check_setup(rig: str, setup: str | None, sysconfig: Path | None) -> None:
+    if setup and rig not in ("kernel", "vm"):
+        raise click.UsageError(f"--setup {setup} is for --rig kernel and --rig vm, not for {rig}")
+    if sysconfig and setup != LVM:
+        raise click.UsageError(f"--sysconfig is for --setup {LVM}")

@@ -1,0 +1,19 @@
+"""``thinsim snapshotter``: the devmapper snapshotter for real, outside of the bench."""
+
+import click
+
+from thinsim.cli.commands.snapshotter_crashes import crashes
+from thinsim.cli.commands.snapshotter_leaks import leaks
+from thinsim.cli.commands.snapshotter_repair import repair
+from thinsim.cli.commands.snapshotter_serve import serve
+
+
+@click.group()
+def snapshotter() -> None:
+    """The snapshotter on a pool that stands."""
+
+
+snapshotter.add_command(crashes)
+snapshotter.add_command(leaks)
+snapshotter.add_command(repair)
+snapshotter.add_command(serve)

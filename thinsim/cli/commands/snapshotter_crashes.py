@@ -1,0 +1,95 @@
+"""``thinsim snapshotter crashes``: the snapshotter killed before every step, and what is left then."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from thinsim.cli.expected_trouble import warnings_unsaid
+from thinsim.cli.interruptible import run
+from thinsim.cli.output_console import notes_console, output_console
+from thinsim.cli.output_path import OutputPath
+from thinsim.cli.run_scenario import clean_up_after_killed_runs
+from thinsim.crashes.campaign import PROFILES, Campaign, Crash
+from thinsim.crashes.operations import OPERATIONS
+from thinsim.crashes.stage import RIGS
+from thinsim.crashes.table import crash_table, summary
+from thinsim.crashes.victims import forking_victims
+from thinsim.machine.working_directory import working_directory
+
+
+@click.command()
+@click.option(
+    "--operation",
+    "operations",
+    multiple=True,
+    type=click.Choice(list(OPERATIONS)),
+    metavar="NAME",
+    help="Crash in this operation only; may be repeated.",
+)
+@click.option("--profile", "profiles", multiple=True, type=click.Choice(PROFILES), help="Default: both.")
+@click.option(
+    "--rig",
+    type=click.Choice(RIGS),
+    default="process",
+    show_default=True,
+    help="emulated: real mkfs, mounts and loop devices, as root.",
+)
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where the files go.")
+@click.option(
+    "--json",
+    "json_path",
+    type=OutputPath(allow_dash=True),
+    metavar="FILE",
+    help="Write every crash and what was found after it here, - for stdout.",
+)
+def crashes(
+    operations: tuple[str, ...],
+    profiles: tuple[str, ...],
+    rig: str,
+    directory: Path | None,
+    json_path: Path | None,
+) -> int:
+    """Kill the snapshotter before each step of each operation, start it again, repair, and judge.
+
+    Every step is tried: each write to its databases, each command of device-mapper, mkfs, discards, mounts.
+    Shown is the state after the restart and after a repair. Exits 1 if anything is lost, leaked or half
+    there then. --operation NAME takes these alone; --json FILE writes each crash, - to standard output.
+    """
+    notes = notes_console()
+    clean_up_after_killed_runs(notes)
+    with warnings_unsaid():  # each of these starts finds what a crash left, and says so
+        found = run(
+            lambda: _campaign(operations or tuple(OPERATIONS), profiles or PROFILES, rig, directory, notes)
+        )
+    if json_path is not None:
+        text = json.dumps([asdict(crash) for crash in found], indent=1)
+        if json_path == Path("-"):
+            click.echo(text)
+        else:
+            json_path.write_text(text + "\n")
+    if json_path != Path("-"):
+        output_console().print(crash_table(found))
+        click.echo(summary(found))
+    return 1 if any(crash.problems for crash in found) else 0
+
+
+async def _campaign(
+    operations: Sequence[str], profiles: Sequence[str], rig: str, directory: Path | None, notes: Console
+) -> Sequence[Crash]:
+    found: list[Crash] = []
+    async with (
+        working_directory(directory, lambda text: notes.print(text, highlight=False)) as (place, journal),
+        forking_victims(place / "victims.log") as victims,
+        Campaign(rig, place, journal, victims) as campaign,
+    ):
+        for profile in profiles:
+            for name in operations:
+                of_it = await campaign.run(OPERATIONS[name], profile)
+                wrong = sum(bool(crash.problems) for crash in of_it)
+                notes.print(f"{profile}: {name}: {len(of_it)} crashes, {wrong} wrong", highlight=False)
+                found += of_it
+    return found

@@ -1,0 +1,71 @@
+"""``thinsim snapshotter leaks``: containerd's known space faults, measured as they are and mended."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from thinsim.cli.expected_trouble import warnings_unsaid
+from thinsim.cli.interruptible import run
+from thinsim.cli.output_console import notes_console, output_console
+from thinsim.cli.progress import TerminalProgress
+from thinsim.cli.rig_option import rig_option
+from thinsim.cli.run_scenario import clean_up_after_killed_runs, rig_for_scenarios
+from thinsim.machine.working_directory import working_directory
+from thinsim.scenario.file.rigs import RIGS
+from thinsim.scenario.space_faults import FAULTS, Fault, Outcome, Row, measure
+
+
+@click.command()
+@click.option(
+    "--fault",
+    "letters",
+    multiple=True,
+    type=click.Choice([fault.letter for fault in FAULTS]),
+    help="Measure this fault only; may be repeated.",
+)
+@rig_option(RIGS)
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where the pools' files go.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def leaks(letters: tuple[str, ...], rig: str, directory: Path | None, as_json: bool) -> int:
+    """Measure each known space fault of containerd's snapshotter, with profile "containerd" and "fixed".
+
+    Exits 1 if anything leaks with the fixed profile.
+    """
+    notes = notes_console()
+    clean_up_after_killed_runs(notes)
+    choice = rig_for_scenarios(rig, directory, notes)
+    chosen = [fault for fault in FAULTS if not letters or fault.letter in letters]
+    # That devices are busy, and what a restart finds, is meant to be.
+    with warnings_unsaid(), TerminalProgress(notes) as progress:
+        rows = run(lambda: _measure(chosen, choice.rig, directory, progress))
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=1))
+    else:
+        output_console().print(_table(rows))
+    return 1 if any(row.fixed.bytes for row in rows if not row.is_usage) else 0
+
+
+async def _measure(
+    faults: Sequence[Fault], rig: str, directory: Path | None, progress: TerminalProgress
+) -> list[Row]:
+    async with working_directory(directory, progress.say) as (place, journal):
+        name = f"thinsim-{journal.path.stem}"
+        return [await measure(fault, rig, place, journal, name, progress) for fault in faults]
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("", "what happens", "mended by", "bytes, containerd", "bytes, fixed"):
+        table.add_column(heading, justify="right" if heading.startswith("bytes") else "left", overflow="fold")
+    for row in rows:
+        table.add_row(row.letter, row.title, row.key, _words(row.faithful), _words(row.fixed))
+    return table
+
+
+def _words(outcome: Outcome) -> str:
+    return f"{outcome.bytes}" + (f" ({outcome.note})" if outcome.note else "")

@@ -1,0 +1,1 @@
+"""What a subject answered, compared with what another did."""

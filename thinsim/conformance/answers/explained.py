@@ -1,0 +1,178 @@
+"""The differences that are known, each with its reason. What none of them fits is news."""
+
+import errno
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from thinsim.block.loop_limits import kernel_clears_limits
+from thinsim.conformance.answers.answer import WAITS, Recording
+from thinsim.conformance.answers.compare import ERRNO_TEXT, Behaviour, Comparison, errno_of
+from thinsim.conformance.histories.history import Dmsetup, Limits, Operation, Read, Request
+from thinsim.units import SECTOR_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    subjects: tuple[str, ...]
+    fits: Callable[[Comparison, Operation | None, Recording], bool]
+    why: str
+    lasting: bool = False
+    """What differs later in the history follows from it."""
+    for_one_read: bool = False
+    """What differs in the read that comes next follows from it."""
+
+
+def _refused_discard(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+    ignores = any("ignore_discard" in trait for trait in expected.history.traits)
+    refused = comparison.behaviour is Behaviour.DISCARD and comparison.expected == f"{errno.EOPNOTSUPP:d}"
+    return (
+        not kernel_clears_limits() and ignores and refused and comparison.found in ("0", f"{errno.EINVAL:d}")
+    )
+
+
+def _behind_a_held_write(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+    requests = (Behaviour.WRITE, Behaviour.READ, Behaviour.DISCARD, Behaviour.FLUSH)
+    waits = comparison.behaviour in requests and comparison.found.strip() == str(WAITS)
+    return waits and any(answer.status == WAITS for answer in expected.answers[: comparison.index])
+
+
+def _missing_path(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+    table = operation.words[-1] if isinstance(operation, Dmsetup) else ""
+    errnos = tuple(errno_of(text.partition(" ")[2]) for text in (comparison.expected, comparison.found))
+    wanted = (f"{ERRNO_TEXT}{errno.ENOENT:d}", f"{ERRNO_TEXT}{errno.ENODEV:d}")
+    return comparison.behaviour is Behaviour.COMMAND and "/dev/nothing" in table and errnos == wanted
+
+
+def _fua(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+    texts = (re.sub(r"fua \d", "", text) for text in (comparison.expected, comparison.found))
+    return comparison.behaviour is Behaviour.LIMITS and len(set(texts)) == 1
+
+
+def _read_only_first(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+    refused = comparison.expected.strip() in (f"{errno.EINVAL:d}", f"{errno.EOPNOTSUPP:d}")
+    return comparison.behaviour is Behaviour.REQUEST and refused and comparison.found == f"{errno.EPERM:d} "
+
+
+def _lower_limit(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+    """A linear or striped device, after the loop device below it has begun to refuse requests for zeros."""
+    if not kernel_clears_limits():
+        return False
+    if isinstance(operation, Limits):
+        return comparison.found == comparison.expected.replace(_TAKES_ZEROES, _REFUSES_ZEROES)
+    if isinstance(operation, Request):
+        return (comparison.expected, comparison.found) == ("0 ", f"{errno.EOPNOTSUPP:d} ")
+    return False
+
+
+def _zero_and_error(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+    if isinstance(operation, Limits):
+        fits = comparison.found == _without_discards(comparison.expected)
+    elif isinstance(operation, Request) and operation.kind == "BLKDISCARD":
+        fits = comparison.found == f"{errno.EOPNOTSUPP:d} "
+    else:
+        return False
+    kinds = {words[2] for words in _last_table(operation.device, comparison.index, expected)}
+    return fits and bool(kinds & {"zero", "error"})
+
+
+def _small_chunks(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+    """Chunks that are smaller than a logical block of the device below."""
+    if not isinstance(operation, Read) or comparison.behaviour not in (Behaviour.READ, Behaviour.OTHER):
+        return False
+    return any(
+        words[2] == "striped" and int(words[4]) * SECTOR_SIZE < expected.history.logical_block
+        for words in _last_table(operation.device, comparison.index, expected)
+    )
+
+
+def _last_table(device: str, index: int, expected: Recording) -> list[list[str]]:
+    """Return the words of each line of the table that *device* was given last before operation *index*."""
+    tables = [
+        each.words[-1]
+        for each in expected.history.operations[:index]
+        if isinstance(each, Dmsetup) and f"{{{device}}}" in each.words and "--table" in each.words
+    ]
+    return [line.split() for line in tables[-1].splitlines()] if tables else []
+
+
+def _without_discards(limits: str) -> str:
+    return re.sub(r"discard_granularity \d+, discard_max_bytes not 0", _NO_DISCARDS, limits)
+
+
+_NO_DISCARDS = "discard_granularity 0, discard_max_bytes 0"
+_TAKES_ZEROES, _REFUSES_ZEROES = "write_zeroes_max_bytes not 0", "write_zeroes_max_bytes 0"
+
+_KNOWN = (
+    _Known(
+        ("engine", "emulated"),
+        _missing_path,
+        "a path that does not exist in a table: ENODEV in Linux 6.1, as here; ENOENT in Linux 6.12",
+    ),
+    _Known(
+        ("emulated",),
+        _refused_discard,
+        "`ignore_discard`: the node is a loop device, which takes discards before Linux 6.9: BLKDISCARD "
+        "succeeds and does nothing (EINVAL past its end); the kernel's refuses with EOPNOTSUPP",
+    ),
+    _Known(
+        ("emulated",),
+        _behind_a_held_write,
+        "a write that waits for space holds up what comes to its device after it: the node is a loop device, "
+        "which serves one request at a time, the kernel's serves the others; what follows differs with that",
+        lasting=True,
+    ),
+    _Known(
+        ("emulated",),
+        _fua,
+        "`queue/fua`: a loop device has none; a write with O_DSYNC is a write and a flush",
+    ),
+    _Known(
+        ("emulated",),
+        _read_only_first,
+        "a read-only device: this machine's block layer says EPERM before it looks at the request, that of "
+        "Linux 6.1 afterwards",
+    ),
+    _Known(
+        ("emulated",),
+        _zero_and_error,
+        "the targets zero and error take discards in newer kernels, not in Linux 6.1, and not here",
+        for_one_read=True,
+    ),
+    _Known(
+        ("emulated",),
+        _small_chunks,
+        "striped with chunks smaller than a logical block: Linux 6.1 passes such requests on, Linux 6.18 "
+        "refuses them with EIO, as here",
+    ),
+    _Known(
+        ("emulated",),
+        _lower_limit,
+        "a linear or striped device on a loop device on tmpfs, which can't zero a range: once told so, "
+        "the loop driver of Linux 6.9 and later refuses requests for zeros; that of Linux 6.1 goes on",
+        for_one_read=True,
+    ),
+)
+
+
+class Explainer:
+    """Why *subject* differs from *expected*, the kernel's recording; asked in the order of the history."""
+
+    def __init__(self, subject: str, expected: Recording) -> None:
+        self._subject = subject
+        self._expected = expected
+        self._lasting = ""
+        self._of_next = (-1, "")
+        """The index of a read that differs, if it does, for a known reason."""
+
+    def why(self, comparison: Comparison, operation: Operation | None) -> str:
+        """Return why there is a difference, as far as it is known; empty if it isn't."""
+        for known in _KNOWN:
+            if self._subject in known.subjects and known.fits(comparison, operation, self._expected):
+                self._lasting = self._lasting or (known.why if known.lasting else "")
+                if known.for_one_read:
+                    self._of_next = (comparison.index + 1, known.why)
+                return known.why
+        if comparison.behaviour is Behaviour.READ and comparison.index == self._of_next[0]:
+            return self._of_next[1]
+        return self._lasting

@@ -1,0 +1,213 @@
+"""The fidelity page's tables of requests and programs: a kernel's answers, and where ours differ. Pure."""
+
+import errno
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from thinsim.conformance.answers.answer import WAITS, Recording
+from thinsim.conformance.answers.verdict import Verdict
+from thinsim.conformance.histories.history import Limits, Program, Request
+from thinsim.conformance.histories.request_histories import PHASES, RANGES, SECTOR_RANGE, UNUSUAL_RANGES
+from thinsim.conformance.subjects.requests import KINDS
+
+_NAMES = {where: name for name, where in RANGES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One request that a kernel answered."""
+
+    kind: str
+    device: str
+    logical: int
+    range: str
+    status: int
+    equal: bool
+
+
+def request_tables(kernels: Sequence[Sequence[Recording]], verdicts: Sequence[Verdict]) -> str:
+    """Return the tables of what the last of *kernels* with requests answered, and where the others differ.
+
+    "" if none has. *verdicts* on the same recordings tell where thinsim's answers differ.
+    """
+    unequal = {
+        (verdict.kernel, each.history, each.comparison.index)
+        for verdict in verdicts
+        for each in verdict.differences
+    }
+    found = [
+        (recordings, [each for recording in recordings for each in _requests(recording, unequal)])
+        for recordings in kernels
+    ]
+    found = [(recordings, asked) for recordings, asked in found if asked]
+    if not found:
+        return ""
+    recordings, asked = found[-1]
+    parts = [
+        "## Every request of the block layer",
+        f"What {recordings[0].source} answered. `ok`: done, and the data is as it should be. A bold cell "
+        "tells where thinsim's emulated device answers something else. Each request was sent to a part of a "
+        "data block, to one whole block, to two and parts of their neighbours, and to the device's end, at "
+        "logical blocks of 512 and of 4096 bytes. The whole device was read after each.",
+    ]
+    devices = list(dict.fromkeys(each.device for each in asked))
+    thin = [device for device in devices if device in _thin_phases()]
+    others = [device for device in devices if device not in thin]
+    parts += [_by_device(asked, thin), "On other devices:", _by_device(asked, others)]
+    parts.append(
+        "On a thin device's mapped blocks, ranges that are no whole logical blocks or not on the device:"
+    )
+    parts.append(_by_range(asked))
+    parts.append("Limits of the devices' queues:")
+    parts.append(_limits(recordings))
+    parts += [_other_answers(recordings[0].source, asked, *other) for other in found[:-1]]
+    programs = next((each for each, _ in reversed(found) if any(map(_has_programs, each))), ())
+    parts.append(_programs(programs, unequal))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _has_programs(recording: Recording) -> bool:
+    return any(isinstance(operation, Program) for operation in recording.history.operations)
+
+
+def _other_answers(
+    source: str, asked: Sequence[_Asked], other: Sequence[Recording], theirs: Sequence[_Asked]
+) -> str:
+    """Return which requests another kernel answers otherwise."""
+    answers = {(each.kind, each.device, each.logical, each.range): each.status for each in theirs}
+    rows: dict[str, list[str]] = {}
+    for each in asked:
+        status = answers.get((each.kind, each.device, each.logical, each.range), each.status)
+        if status != each.status:
+            key = f"{each.kind} | {each.device} | {each.range}"
+            rows[key] = [_word(each.status), _word(status)]
+    if not rows:
+        return f"{other[0].source} answered the same."
+    head = f"{other[0].source} answered the same, but for these:"
+    columns = ["request | device | range", source, other[0].source]
+    return f"{head}\n\n" + _table(columns, rows)
+
+
+def _thin_phases() -> set[str]:
+    return {phase for name, phases in PHASES.items() if name != "other-targets" for phase in phases}
+
+
+def _base(recording: Recording) -> str:
+    return recording.history.name.removeprefix("requests-").rpartition("-")[0]
+
+
+def _phases(recording: Recording) -> Iterator[str]:
+    """Yield the phase of each operation: one begins with the limits that are asked before requests."""
+    names = PHASES.get(_base(recording), ())
+    operations = recording.history.operations
+    number, asked = -1, True
+    for operation in operations:
+        if isinstance(operation, Limits) and asked:
+            asked = False
+            number += 1
+        elif isinstance(operation, Limits):
+            asked = False
+        elif isinstance(operation, Request):
+            asked = True
+        yield names[min(max(number, 0), len(names) - 1)] if names else ""
+
+
+def _requests(recording: Recording, unequal: set[tuple[str, str, int]]) -> Iterator[_Asked]:
+    history = recording.history
+    if _base(recording) not in PHASES:
+        return
+    steps = zip(history.operations, recording.answers, _phases(recording), strict=True)
+    for index, (operation, answer, phase) in enumerate(steps):
+        if isinstance(operation, Request):
+            found = _NAMES[operation.offset, operation.length]
+            places = {(recording.source, history.name, each) for each in (index, index + 1)}
+            equal = not places & unequal
+            yield _Asked(operation.kind, phase, history.logical_block, found, answer.status, equal)
+
+
+def _said(asked: Sequence[_Asked]) -> str:
+    """Return a cell: the answers, most frequent first."""
+    if not asked:
+        return ""
+    counts: dict[str, int] = {}
+    for each in asked:
+        counts[_word(each.status)] = counts.get(_word(each.status), 0) + 1
+    text = ", ".join(sorted(counts, key=lambda word: -counts[word]))
+    return text if all(each.equal for each in asked) else f"**{text}**"
+
+
+def _word(status: int) -> str:
+    if status == WAITS:
+        return "waits"
+    return "ok" if status == 0 else errno.errorcode.get(status, str(status)).replace("ENOTSUP", "EOPNOTSUPP")
+
+
+def _by_device(asked: Sequence[_Asked], devices: Sequence[str]) -> str:
+    usual = [each for each in asked if each.range not in UNUSUAL_RANGES and each.range != SECTOR_RANGE]
+    rows = {}
+    for kind, about in KINDS.items():
+        cells = [
+            _said([each for each in usual if each.kind == kind and each.device == device])
+            for device in devices
+        ]
+        if any(cells):
+            rows[f"{kind} | {about.becomes}"] = cells
+    return _table(["request | becomes", *devices], rows)
+
+
+def _by_range(asked: Sequence[_Asked]) -> str:
+    mapped = [each for each in asked if each.device == PHASES["mapped"][0]]
+    columns: list[tuple[str, str, tuple[int, ...]]] = [
+        (f"{SECTOR_RANGE}, logical block {logical}", SECTOR_RANGE, (logical,)) for logical in (512, 4096)
+    ]
+    columns += [(name, name, (512, 4096)) for name in UNUSUAL_RANGES]
+    rows = {
+        kind: [
+            _said([e for e in mapped if e.kind == kind and e.range == name and e.logical in logicals])
+            for _, name, logicals in columns
+        ]
+        for kind in KINDS
+    }
+    return _table(["request", *(title for title, _, _ in columns)], rows)
+
+
+def _limits(recordings: Sequence[Recording]) -> str:
+    rows: dict[str, list[str]] = {}
+    for recording in recordings:
+        steps = zip(recording.history.operations, recording.answers, _phases(recording), strict=True)
+        for operation, answer, phase in steps:
+            if isinstance(operation, Limits) and phase:
+                limits = dict(each.rsplit(" ", 1) for each in answer.text.replace("not 0", "yes").split(", "))
+                key = f"{phase} | {recording.history.logical_block}"
+                rows.setdefault(key, [limits.get(name, "") for name in _LIMITS])
+    return _table(["limits of the queue | below", *_LIMITS], rows)
+
+
+_LIMITS = ("logical_block_size", "discard_granularity", "discard_max_bytes", "write_zeroes_max_bytes", "fua")
+
+
+def _programs(recordings: Sequence[Recording], unequal: set[tuple[str, str, int]]) -> str:
+    rows: dict[str, list[str]] = {}
+    for recording in recordings:
+        for index, (operation, answer) in enumerate(
+            zip(recording.history.operations, recording.answers, strict=True)
+        ):
+            if isinstance(operation, Program):
+                equal = "**no**" if (recording.source, recording.history.name, index) in unequal else "yes"
+                key = f"{operation.name} | {recording.history.logical_block}"
+                rows[key] = [answer.text, equal]
+    if not rows:
+        return ""
+    head = "Programs on a thin device full of old data (`old`). Each checks what it reads afterwards:"
+    return f"{head}\n\n" + _table(["program | logical block", "what it found", "equal?"], rows)
+
+
+def _table(head: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
+    columns = " | ".join(head).count(" | ") + 1
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * columns}"]
+    # A name may have a bar of its own; those of the table have blanks beside them.
+    lines += [
+        re.sub(r"(?<! )\|(?! )", r"\\|", f"| {name} | {' | '.join(cells)} |") for name, cells in rows.items()
+    ]
+    return "\n".join(lines)

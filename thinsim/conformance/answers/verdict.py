@@ -1,0 +1,91 @@
+"""What comparing recordings came to: how often each behaviour was compared, and every difference."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from thinsim.conformance.answers.answer import Recording
+from thinsim.conformance.answers.compare import Behaviour, Comparison, compare
+from thinsim.conformance.answers.explained import Explainer
+from thinsim.conformance.histories.history import Operation, operation_to_json
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where two recordings of a history differ. *why* is what is known about it; empty: nothing."""
+
+    history: str
+    operation: Operation | None
+    comparison: Comparison
+    why: str
+
+
+@dataclass(slots=True)
+class Verdict:
+    """One subject against one kernel."""
+
+    kernel: str
+    subject: str
+    histories: int = 0
+    operations: int = 0
+    compared: Counter[Behaviour] = field(default_factory=Counter)
+    traits: Counter[str] = field(default_factory=Counter)
+    differences: list[Difference] = field(default_factory=list)
+
+    def add(self, expected: Recording, found: Recording) -> None:
+        """Compare two recordings of one history; *expected* is the kernel's."""
+        self.histories += 1
+        operations = expected.history.operations
+        self.operations += len(operations)
+        self.traits.update({trait: len(operations) for trait in expected.history.traits})
+        explainer = Explainer(self.subject, expected)
+        for comparison in compare(expected, found):
+            self.compared[comparison.behaviour] += 1
+            if not comparison.equal:
+                operation = operations[comparison.index] if comparison.index < len(operations) else None
+                why = explainer.why(comparison, operation)
+                self.differences.append(Difference(expected.history.name, operation, comparison, why))
+
+    @property
+    def unexplained(self) -> list[Difference]:
+        """Differences of which nothing is known."""
+        return [difference for difference in self.differences if not difference.why]
+
+    def unequal(self, behaviour: Behaviour) -> int:
+        """Return how often a behaviour differed."""
+        return sum(difference.comparison.behaviour is behaviour for difference in self.differences)
+
+
+def verdict_to_json(verdict: Verdict) -> dict[str, Any]:
+    """Return the verdict as a JSON object."""
+    return {
+        "kernel": verdict.kernel,
+        "subject": verdict.subject,
+        "histories": verdict.histories,
+        "operations": verdict.operations,
+        "compared": {behaviour.name.lower(): count for behaviour, count in verdict.compared.items()},
+        "differences": [difference_to_json(each) for each in verdict.differences],
+    }
+
+
+def difference_to_json(difference: Difference) -> dict[str, Any]:
+    """Return a difference as a JSON object."""
+    operation = difference.operation
+    return {
+        "history": difference.history,
+        "index": difference.comparison.index,
+        "operation": None if operation is None else operation_to_json(operation),
+        "behaviour": difference.comparison.behaviour.name.lower(),
+        "kernel": difference.comparison.expected,
+        "found": difference.comparison.found,
+        "why": difference.why,
+    }
+
+
+def judge(kernel: str, subject: str, pairs: Iterable[tuple[Recording, Recording]]) -> Verdict:
+    """Compare pairs of recordings, the kernel's first."""
+    verdict = Verdict(kernel, subject)
+    for expected, found in pairs:
+        verdict.add(expected, found)
+    return verdict

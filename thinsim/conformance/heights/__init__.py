@@ -1,0 +1,1 @@
+"""The same discards at each height, on every subject."""

@@ -1,0 +1,166 @@
+"""Carries out the discards of ``thinsim.conformance.heights.cases`` on a bare rig, one after the other."""
+
+import errno
+import fcntl
+import mmap
+import os
+import struct
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from thinsim.block.linux import BLKDISCARD
+from thinsim.conformance.heights.cases import (
+    BLOCK,
+    DEVICE,
+    SPARSE_STEP,
+    Answer,
+    Case,
+    Measured,
+    Requests,
+    State,
+)
+from thinsim.ranges import subtract, total
+from thinsim.rig.backing import DATA_FILE
+from thinsim.rig.bare_nodes import BareNodesRig
+from thinsim.rig.host_file import host_allocation
+from thinsim.rig.interface import PoolShape
+from thinsim.rig.loop_rig import flush_device
+from thinsim.thin.status import parse_pool_status, parse_thin_status
+from thinsim.units import SECTOR_SIZE, Bytes, Sectors, sectors
+
+_THIN, _ORIGIN = 1, 2
+_AT_ONCE = 16
+
+
+def shape_for(name: str) -> PoolShape:
+    """Return the pool that the cases are made for; new blocks are not zeroed."""
+    return PoolShape(
+        name,
+        data_size=Bytes(1 << 30),
+        metadata_size=Bytes(16 << 20),
+        block_size=Sectors(BLOCK // SECTOR_SIZE),
+    )
+
+
+async def measure(
+    rig: BareNodesRig, source: str, wanted: Sequence[Case], say: Callable[[str], None]
+) -> Measured:
+    """Carry the cases out on *rig*, whose pool is empty, and leave it empty."""
+    answers = {}
+    pool = rig.shape.name
+    if any(case.state is State.SHARED for case in wanted):
+        # Written once: each case has a snapshot of it.
+        async with _thin(rig, _ORIGIN) as origin:
+            await trio.to_thread.run_sync(_write, rig.dm.path(origin), range(DEVICE // BLOCK), False)
+    for number, case in enumerate(wanted, 1):
+        if case.state is State.SHARED:
+            await rig.dm.message(pool, 0, f"create_snap {_THIN} {_ORIGIN}")
+        async with _thin(rig, _THIN, new=case.state is not State.SHARED) as name:
+            answers[case.name] = await _carry_out(rig, name, case)
+        await rig.dm.message(pool, 0, f"delete {_THIN}")
+        say(f"{number}/{len(wanted)} {case.name}")
+    if any(case.state is State.SHARED for case in wanted):
+        await rig.dm.message(pool, 0, f"delete {_ORIGIN}")
+    return Measured(source, answers)
+
+
+@asynccontextmanager
+async def _thin(rig: BareNodesRig, thin_id: int, *, new: bool = True) -> AsyncIterator[str]:
+    """Have a thin device active; yields its name."""
+    pool = rig.shape.name
+    name = f"{pool}-{thin_id}"
+    if new:
+        await rig.dm.message(pool, 0, f"create_thin {thin_id}")
+    await rig.dm.create(name, f"0 {sectors(DEVICE)} thin /dev/mapper/{pool} {thin_id}")
+    yield name
+    await rig.dm.remove(name, retry=True)
+
+
+async def _carry_out(rig: BareNodesRig, name: str, case: Case) -> Answer:
+    if case.state is not State.SHARED:
+        sparse = case.state is State.SPARSE
+        await trio.to_thread.run_sync(_write, rig.dm.path(name), case.blocks(), sparse)
+    before = await _look(rig, name)
+    await trio.to_thread.run_sync(_discard, rig.dm.path(name), case.offset, case.length)
+    return (await _look(rig, name)).since(before)
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """All counts at one moment."""
+
+    thin: Requests
+    mapped: int
+    used: int
+    data: Requests
+    store: Requests
+    host: Sequence[tuple[int, int]]
+
+    def since(self, before: "_View") -> Answer:
+        return Answer(
+            thin=_difference(self.thin, before.thin),
+            unmapped=(before.mapped - self.mapped) * SECTOR_SIZE // BLOCK,
+            freed=before.used - self.used,
+            data=_difference(self.data, before.data),
+            store=_difference(self.store, before.store),
+            host=total(subtract(before.host, self.host)),
+        )
+
+
+async def _look(rig: BareNodesRig, name: str) -> _View:
+    """Settle, then look: the pool commits, what was written is on the host."""
+    pool = parse_pool_status(await rig.dm.status(rig.shape.name))
+    thin = parse_thin_status(await rig.dm.status(name))
+    await trio.to_thread.run_sync(flush_device, rig.backing.data.path)
+    totals = (await rig.backing.store.totals_by_file()).get(DATA_FILE)
+    host = await trio.to_thread.run_sync(host_allocation, rig.backing.data_file)
+    return _View(
+        thin=_discards(rig.dm.path(name)),
+        mapped=thin.mapped_sectors,
+        used=pool.used_data,
+        data=_discards(rig.backing.data.path),
+        store=Requests(totals.events, totals.punched_bytes) if totals else Requests(0, 0),
+        host=host.held,
+    )
+
+
+def _discards(node: Path) -> Requests:
+    """Return the kernel's count of discards of a device (Documentation/block/stat.rst)."""
+    number = node.stat().st_rdev
+    text = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/stat").read_text().split()
+    return Requests(int(text[11]), int(text[13]) * SECTOR_SIZE)
+
+
+def _difference(after: Requests, before: Requests) -> Requests:
+    return Requests(after.count - before.count, after.bytes - before.bytes)
+
+
+def _write(node: Path, blocks: range, sparse: bool) -> None:
+    """Write past the cache, one request after the other, so that the pool gives blocks out in order.
+
+    Of *sparse* blocks one in sixteen, else all, a MiB at a time.
+    """
+    step, at_once = (SPARSE_STEP, 1) if sparse else (_AT_ONCE, _AT_ONCE)
+    with mmap.mmap(-1, at_once * BLOCK) as buffer:
+        buffer[:] = b"\xa5" * len(buffer)
+        fd = os.open(node, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
+        try:
+            for block in blocks[::step]:
+                size = min(at_once, blocks.stop - block) * BLOCK
+                with memoryview(buffer) as whole, whole[:size] as piece:
+                    if os.pwrite(fd, piece, block * BLOCK) != size:
+                        raise OSError(errno.EIO, os.strerror(errno.EIO), str(node))
+        finally:
+            os.close(fd)
+
+
+def _discard(node: Path, offset: int, length: int) -> None:
+    fd = os.open(node, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(fd, BLKDISCARD, struct.pack("QQ", offset, length))
+    finally:
+        os.close(fd)

@@ -1,0 +1,111 @@
+"""Whose discards are looked at: the emulated dm-thin, this kernel's, a guest's; and recorded answers."""
+
+import json
+import platform
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from thinsim import __version__
+from thinsim.conformance.answers.recordings import RECORDED
+from thinsim.conformance.heights.cases import Case, Measured, from_json, to_json
+from thinsim.conformance.heights.measure import measure, shape_for
+from thinsim.conformance.subjects.subject import Side, kernel_source
+from thinsim.errors import BenchError, EnvironmentLacksError, InvalidValueError
+from thinsim.machine.journal import Journal
+from thinsim.machine.working_directory import working_directory
+from thinsim.rig import bare_emulated, bare_kernel
+from thinsim.rig.bare_nodes import BareNodesRig
+from thinsim.vm.acceleration import decide
+from thinsim.vm.guest import GuestSpec, run_in_guest
+from thinsim.vm.guest_script import SCRATCH
+from thinsim.vm.kernels import find_kernel
+from thinsim.vm.probe import probe_vm
+
+_GUEST_SECONDS = 3600
+
+Say = Callable[[str], None]
+
+
+async def measure_on(
+    side: Side, wanted: Sequence[Case], say: Say, *, directory: Path | None = None, kernel: str | None = None
+) -> Measured:
+    """Carry the cases out on *side*, its files below *directory*; *kernel*: which one a guest boots.
+
+    EnvironmentLacksError says what the machine lacks for it.
+    """
+    async with working_directory(directory, say) as (place, journal):
+        if side is Side.VM:
+            return await _in_guest(wanted, place, journal, say, kernel)
+        async with _standing(side, place, journal) as rig:
+            source = kernel_source() if side is Side.KERNEL else _emulator()
+            return await measure(rig, source, wanted, say)
+
+
+def read_heights(path: Path) -> Measured:
+    """Read a recording; InvalidValueError names what is wrong with it."""
+    try:
+        return from_json(json.loads(path.read_text()))
+    except (ValueError, InvalidValueError) as error:
+        raise InvalidValueError(f"{path}: {error}") from None
+
+
+def write_heights(path: Path, measured: Measured) -> None:
+    """Write a recording."""
+    path.write_text(json.dumps(to_json(measured), indent=1) + "\n")
+
+
+def recorded_heights() -> list[Path]:
+    """Return the recordings that come along."""
+    return sorted(RECORDED.glob("heights-*.json"))
+
+
+def _emulator() -> str:
+    return f"thinsim {__version__}, emulated on Linux {platform.release()}"
+
+
+@asynccontextmanager
+async def _standing(side: Side, directory: Path, journal: Journal) -> AsyncIterator[BareNodesRig]:
+    shape = shape_for(f"thinsim-{journal.path.stem}")
+    if side is Side.KERNEL:
+        async with bare_kernel.stand_up(directory, shape, journal) as of_kernel:
+            yield of_kernel
+        return
+    async with bare_emulated.stand_up(directory, shape, journal) as of_daemon:
+        yield of_daemon
+
+
+async def _in_guest(
+    wanted: Sequence[Case], directory: Path, journal: Journal, say: Say, release: str | None
+) -> Measured:
+    lacks = [finding for finding in probe_vm(release) if not finding.present and finding.needed_by]
+    if lacks:
+        missing = "; ".join(f"{lack.name}: {lack.detail} ({lack.fix})" for lack in lacks)
+        raise EnvironmentLacksError(f"no guest can run here: {missing}")
+    kernel = find_kernel(release)
+    acceleration = await decide(kernel, say)
+    share = directory / "share"
+    share.mkdir(mode=0o700)
+    answers = share / "heights.json"
+    words = [sys.executable, "-P", "-m", "thinsim", "conformance", "heights", "--to", str(answers)]
+    words += ["--on", Side.KERNEL.value, "--dir", str(SCRATCH)]
+    for case in wanted:
+        words += ["--only", case.name]
+    status = await run_in_guest(
+        GuestSpec(kernel, acceleration.kvm, shares=(share,)),
+        words,
+        directory,
+        journal,
+        out=_drop,
+        err=lambda piece: say(piece.decode(errors="replace").rstrip("\n")),
+        seconds=_GUEST_SECONDS,
+    )
+    # It compares with the recordings, too, and has a status for that.
+    if not answers.exists():
+        raise BenchError(f"in the guest the discards ended with exit status {status}")
+    return read_heights(answers)
+
+
+def _drop(piece: bytes) -> None:
+    """The table; it is printed here."""

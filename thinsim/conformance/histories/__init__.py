@@ -1,0 +1,1 @@
+"""The operations that are put to every subject."""

@@ -1,0 +1,50 @@
+"""The standard campaign: what is put to every kernel, and whose answers are kept.
+
+Random histories of every set of features, some with faults, some with requests for zeros; directed ones,
+those with every request of the block layer among them; and those in ``kept``: two that
+were recorded before there was a generator, and the shortest histories on which the two dm-thins once
+differed.
+"""
+
+import json
+from pathlib import Path
+
+from thinsim.conformance.histories.directed_histories import directed_histories
+from thinsim.conformance.histories.history import History, history_from_json, history_to_json
+from thinsim.conformance.histories.random_histories import COMBINATIONS, random_history
+from thinsim.conformance.histories.request_histories import request_histories
+from thinsim.errors import InvalidValueError
+
+KEPT = Path(__file__).parent / "kept"
+_SEEDS = range(2 * len(COMBINATIONS))
+_FAULTY_SEEDS = range(2 * len(COMBINATIONS), 2 * len(COMBINATIONS) + 8)
+_REQUEST_SEEDS = range(_FAULTY_SEEDS.stop, _FAULTY_SEEDS.stop + 6)
+_OPERATIONS = 130
+
+
+def campaign() -> list[History]:
+    """Return all histories of the campaign."""
+    return [
+        *(random_history(seed, _OPERATIONS) for seed in _SEEDS),
+        *(random_history(seed, _OPERATIONS, faults=True) for seed in _FAULTY_SEEDS),
+        *(random_history(seed, _OPERATIONS, requests=True) for seed in _REQUEST_SEEDS),
+        *directed_histories(),
+        *request_histories(),
+        *(read_history(path) for path in sorted(KEPT.glob("*.json"))),
+    ]
+
+
+def read_history(path: Path) -> History:
+    """Read a history; InvalidValueError names what is wrong with it, ``OSError`` if it can't be read."""
+    try:
+        return history_from_json(json.loads(path.read_text()))
+    except (ValueError, InvalidValueError) as error:
+        raise InvalidValueError(f"{path}: {error}") from None
+
+
+def write_history(path: Path, history: History) -> None:
+    """Write a history, a line an operation."""
+    entry = history_to_json(history)
+    operations = ",\n  ".join(json.dumps(operation) for operation in entry.pop("operations"))
+    head = json.dumps(entry)[:-1]
+    path.write_text(f'{head}, "operations": [\n  {operations}\n]}}\n')

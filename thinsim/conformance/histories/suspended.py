@@ -1,0 +1,74 @@
+"""Which devices of a history are suspended, and what is not asked meanwhile since it would wait for ever.
+
+Besides requests that is whatever makes a pool commit while a device below it is suspended: a commit flushes
+the data device first (dm-thin.c, metadata_pre_commit_callback), with the lock held that every later
+question needs. And a thin device is neither suspended nor resumed before its pool is (dm.c, dm_suspend).
+"""
+
+from collections.abc import Mapping
+
+from thinsim.conformance.histories.history import (
+    Discard,
+    Dmsetup,
+    Flush,
+    Operation,
+    Program,
+    Read,
+    Request,
+    Write,
+)
+
+_ABOVE = ("thin", "thin-pool")
+
+
+class Suspended:
+    """Knows from the commands that succeeded."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._below: set[str] = set()
+        self._pools: set[str] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    @property
+    def below_first(self) -> list[str]:
+        """The suspended devices, in the order in which they can be resumed."""
+        order = {**dict.fromkeys(self._pools, 1), **dict.fromkeys(self._below, 0)}
+        return sorted(self._names, key=lambda name: (order.get(name, 2), name))
+
+    @property
+    def pools_may_commit(self) -> bool:
+        """False while a device is suspended that a pool may stand on: status is to be asked without."""
+        return not self._below
+
+    def note(self, words: tuple[str, ...], devices: Mapping[str, str]) -> None:
+        """A dmsetup command succeeded. *devices* are the status lines from before, by name."""
+        names = {word.strip("{}") for word in words[1:]}
+        if words[0] == "suspend":
+            kinds = {name: devices[name].split()[2] for name in names & devices.keys()}
+            self._names |= names
+            self._below |= {name for name, kind in kinds.items() if kind not in _ABOVE}
+            self._pools |= {name for name, kind in kinds.items() if kind == "thin-pool"}
+        elif words[0] in ("resume", "remove"):
+            self._names -= names
+            self._below -= names
+            self._pools -= names
+
+    def holds(self, operation: Operation) -> bool:
+        """Tell whether *operation* would wait for a suspended device."""
+        match operation:
+            case Write() | Read() | Discard() | Flush() | Request() | Program():
+                return bool(self._names)
+            case Dmsetup(words):
+                names = {word.strip("{}") for word in words[1:]}
+                if names & self._below or words[0] == "info":
+                    return False
+                waits_for_pool = words[0] in ("suspend", "resume") and not names & self._pools
+                return bool(self._below) or (bool(self._pools) and waits_for_pool)
+            case _:
+                return False

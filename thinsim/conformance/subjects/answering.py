@@ -1,0 +1,107 @@
+"""Answers histories with this kernel: ``python -m thinsim.conformance.subjects.answering DIRECTORY``.
+
+What runs in a guest (``subject.py``). A request is a file ``NAME.history``; its answer is ``NAME.answer``,
+which appears as a whole. Ends when there is a file ``end`` and no request is left. Where a step
+never ends, the answer tells which, and this kernel is of no use any more.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import trio
+
+from thinsim.conformance.answers.answer import recording_to_json
+from thinsim.conformance.histories.history import history_from_json
+from thinsim.conformance.subjects.nodes import Bench
+from thinsim.conformance.subjects.subject import (
+    ANSWER,
+    END,
+    HUNG,
+    REQUEST,
+    files_on_tmpfs,
+    kernel_bench,
+    kernel_source,
+)
+from thinsim.machine.working_directory import working_directory
+
+_POLL_SECONDS = 0.1
+_STEP_SECONDS = 180.0
+"""A dmsetup is given up after a third of it, a request sooner; a look reads every device."""
+
+_FRAMES = 8
+
+
+def main() -> None:
+    """Serve the directory named on the command line."""
+    trio.run(serve, Path(sys.argv[1]))
+
+
+async def serve(directory: Path) -> None:
+    """Answer every request in *directory*, in the order of their names."""
+    async with working_directory(files_on_tmpfs(), _say) as (files, journal):
+        bench = kernel_bench(files, journal)
+        _say(f"{kernel_source()} answers")
+        while True:
+            ends = (directory / END).exists()
+            requests = sorted(directory.glob(f"*{REQUEST}"))
+            if not requests and ends:
+                return
+            for request in requests:
+                await answer(request, bench)
+            await trio.sleep(_POLL_SECONDS)
+
+
+async def answer(request: Path, bench: Bench, step_seconds: float = _STEP_SECONDS) -> None:
+    """Put the answer in the request's place; does not return when a step takes longer than *step_seconds*."""
+    begun = time.monotonic()
+    history = history_from_json(json.loads(request.read_text()))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_watch, request, bench, step_seconds)
+        recording = await trio.to_thread.run_sync(bench.record, history)
+        nursery.cancel_scope.cancel()
+    _put(request, recording_to_json(recording))
+    seconds = time.monotonic() - begun
+    _say(f"{history.name}: {len(history.operations)} operations, {seconds:.0f} s")
+
+
+async def _watch(request: Path, bench: Bench, step_seconds: float) -> None:
+    """End this process when a step does not end: what hangs in the kernel can't be ended otherwise."""
+    bench.step_begun = time.monotonic()
+    while time.monotonic() - bench.step_begun < step_seconds:
+        await trio.sleep(_POLL_SECONDS)
+    where = "; ".join(_waiting())
+    hung = f"{bench.step} has not ended within {step_seconds:g} s{where and f': {where}'}"
+    _say(hung)
+    _put(request, {HUNG: hung})
+    os._exit(1)
+
+
+def _put(request: Path, answer: dict[str, object]) -> None:
+    fresh = request.with_suffix(".fresh")
+    fresh.write_text(json.dumps(answer))
+    request.unlink()
+    fresh.rename(request.with_suffix(ANSWER))
+
+
+def _waiting() -> Iterator[str]:
+    """Yield each task that the kernel does not let go, with the functions that it is in."""
+    for task in Path("/proc").glob("[0-9]*/task/[0-9]*"):
+        try:
+            name, state = (task / "stat").read_text().rpartition(")")[::2]
+            if state.split()[0] == "D":
+                frames = [line.split()[-1] for line in (task / "stack").read_text().splitlines()]
+                yield f"{name.partition('(')[2]} waits in {' < '.join(frames[:_FRAMES])}"
+        except OSError:
+            continue
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()

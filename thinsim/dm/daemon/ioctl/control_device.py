@@ -1,0 +1,99 @@
+"""/dev/mapper/control as a socket: each ioctl is a frame there and a frame back.
+
+::
+
+    -> u32 command, u32 length, struct dm_ioctl and data     (native byte order)
+    <- i32 errno (0 for success), u32 length, the same
+
+The other end is the preloaded library (``thinsim/dm/dropin/_dmcontrol.c``), which programs that use
+libdevmapper carry instead of a device.
+"""
+
+import errno
+import logging
+import os
+import struct
+from pathlib import Path
+
+import trio
+
+from fuse_backing.control import listen_on
+from thinsim.dm.daemon.ioctl.packet import MAX_REQUEST, decode, encode
+from thinsim.dm.daemon.ioctl.service import IoctlService
+from thinsim.errors import InvalidValueError, KernelError
+
+log = logging.getLogger(__name__)
+
+_HEAD = struct.Struct("=I I")
+_ANSWER = struct.Struct("=i I")
+
+
+async def serve_control_device(
+    path: Path,
+    service: IoctlService,
+    *,
+    task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Listen on a socket at *path*, mode 0600, until cancelled; it is removed then. ControlError as there."""
+
+    async def connection(stream: trio.SocketStream) -> None:
+        try:
+            async with stream:
+                while await _request(stream, service):
+                    pass
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the client has gone; what it asked for is done all the same
+        except Exception:
+            log.exception("a connection to the control device failed")
+
+    async with listen_on(path) as listener:
+        task_status.started()
+        await trio.serve_listeners(connection, [trio.SocketListener(listener)])
+
+
+async def _request(stream: trio.SocketStream, service: IoctlService) -> bool:
+    head = await _exactly(stream, _HEAD.size)
+    if head is None:
+        return False
+    command, length = _HEAD.unpack(head)
+    if length > MAX_REQUEST:
+        await stream.send_all(_ANSWER.pack(errno.EINVAL, 0))
+        return False
+    content = await _exactly(stream, length)
+    if content is None:
+        return False
+    number, reply = await _answer(service, command, content)
+    await stream.send_all(_ANSWER.pack(number, len(reply)) + reply)
+    return True
+
+
+async def _answer(service: IoctlService, command: int, content: bytes) -> tuple[int, bytes]:
+    try:
+        packet = decode(content)
+        await service.handle(command, packet)
+    except KernelError as error:
+        log.info("ioctl %d: %s", command, error)
+        return error.errno, b""
+    except InvalidValueError as error:
+        log.info("ioctl %d: %s", command, error)
+        return errno.EINVAL, b""
+    except OSError as error:
+        log.warning("ioctl %d: %s", command, error)
+        return error.errno or errno.EIO, b""
+    return 0, encode(packet)
+
+
+async def _exactly(stream: trio.SocketStream, length: int) -> bytes | None:
+    """Return *length* bytes; None if the client goes before."""
+    received = bytearray()
+    while len(received) < length:
+        piece = await stream.receive_some(length - len(received))
+        if not piece:
+            return None
+        received += piece
+    return bytes(received)
+
+
+def control_socket(directory: Path) -> Path:
+    """Return where the control device of a daemon in *directory* listens."""
+    return Path(os.fspath(directory)) / "control"

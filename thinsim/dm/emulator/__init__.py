@@ -1,0 +1,1 @@
+"""The emulated device-mapper: mapped devices, their tables, targets and pools."""

@@ -1,0 +1,119 @@
+"""The verbs of device-mapper on mapped devices that this process holds, each a few of the kernel's steps."""
+
+import errno
+import logging
+from pathlib import Path
+
+import trio
+
+from thinsim.dm.emulator.activity import Act, Activity
+from thinsim.dm.emulator.device_steps import DeviceSteps
+from thinsim.dm.emulator.mapped_device import MappedDevice
+from thinsim.dm.emulator.nodes import MAPPER
+from thinsim.dm.emulator.pool.active_pool import ActivePool
+from thinsim.dm.emulator.table import parse_lines
+from thinsim.dm.interface import DeviceInfo
+from thinsim.errors import DeviceMapperError, KernelError
+from thinsim.units import SECTOR_SIZE
+
+log = logging.getLogger(__name__)
+
+
+class LocalDeviceMapper(DeviceSteps):
+    """A DeviceMapper over devices in this process; ``async with LocalDeviceMapper(...).running() as dm``."""
+
+    async def create(self, name: str, table: str, *, uuid: str = "", readonly: bool = False) -> None:
+        """Create, load and resume; undone when one of them fails, as libdm does."""
+        device = await self.add(name, uuid)
+        try:
+            await self.load_lines(device, parse_lines(table), read_only=readonly)
+            await self.resume_device(device)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await self.remove_device(device)
+            raise
+
+    async def load(self, name: str, table: str, *, readonly: bool = False) -> None:
+        """Load *table* into the inactive slot; ``resume`` makes it live."""
+        await self.load_lines(self.devices.find(name), parse_lines(table), read_only=readonly)
+
+    async def suspend(self, name: str, *, noflush: bool = False, nolockfs: bool = False) -> None:
+        """Hold I/O; freezes first unless *nolockfs* or *noflush*."""
+        await self.suspend_device(self.devices.find(name), lock_fs=not (noflush or nolockfs), noflush=noflush)
+
+    async def resume(self, name: str) -> None:
+        """Make a loaded table live, let I/O through and thaw."""
+        await self.resume_device(self.devices.find(name))
+
+    async def remove(
+        self, name: str, *, deferred: bool = False, force: bool = False, retry: bool = False
+    ) -> None:
+        """Remove; EBUSY while open or used by another device. *retry* changes nothing here.
+
+        *force* first puts the error target in place, which stays if the device does (lvm2, dmsetup.c,
+        _remove and _error_device).
+        """
+        device = self.devices.find(name)
+        if force:
+            await self._put_error(device)
+        await self.remove_device(device, deferred=deferred)
+
+    async def message(self, name: str, sector: int, text: str) -> None:
+        """Send a message to the target at *sector* (dm-ioctl.c, target_message)."""
+        device = self.devices.find(name)
+        if device.live is None:
+            raise DeviceMapperError(errno.EINVAL, f"{name} has no table")
+        target = device.live.target_at(sector)
+        if target is None:
+            raise DeviceMapperError(errno.EINVAL, f"{name} has no sector {sector}")
+        await target.message(text)
+        self.activity.note(Activity(Act.MESSAGE, device.name, -1, text=text))
+
+    async def status(self, name: str, *, noflush: bool = False) -> str:
+        """Return the status lines; a pool that isn't suspended commits first unless *noflush*."""
+        lines = await self.status_lines(self.devices.find(name), noflush=noflush)
+        return "\n".join(f"{line.start} {line.length} {line.kind} {line.arguments}" for line in lines)
+
+    async def table(self, name: str) -> str:
+        """Return the table lines, devices as major:minor."""
+        live = self.devices.find(name).live
+        lines = live.lines(lambda target: target.table()) if live is not None else []
+        return "\n".join(f"{line.start} {line.length} {line.kind} {line.arguments}" for line in lines)
+
+    async def info(self, name: str) -> DeviceInfo:
+        """Return what is known of *name*."""
+        return await self.info_of(self.devices.find(name))
+
+    async def list(self) -> list[str]:
+        """Return all names, sorted."""
+        return sorted(self.devices)
+
+    async def wait(self, name: str, event_nr: int) -> int:
+        """Wait until the event number is not *event_nr*; renaming and removing are events, too."""
+        return await self.devices.find(name).wait_event(event_nr)
+
+    def path(self, name: str) -> Path:
+        """Return ``/dev/mapper/NAME``."""
+        return MAPPER / name
+
+    def volume(self, name: str) -> MappedDevice:
+        """Return the device, for I/O without a node; ENXIO for none."""
+        return self.devices.find(name)
+
+    def pool(self, name: str) -> ActivePool:
+        """Return the pool that a device shows or that it is a thin device of; EINVAL for another device."""
+        device = self.devices.find(name)
+        for target in device.live.targets if device.live is not None else ():
+            pool = getattr(target, "pool", None)
+            if pool is not None:
+                return pool.active  # type: ignore[no-any-return]
+        raise DeviceMapperError(errno.EINVAL, f"{name} is neither a pool nor a thin device")
+
+    async def _put_error(self, device: MappedDevice) -> None:
+        if not device.size:
+            return
+        try:
+            await self.load_lines(device, parse_lines(f"0 {device.size // SECTOR_SIZE} error"))
+            await self.resume_device(device)
+        except KernelError as error:  # as dmsetup, go on with the removal
+            log.warning("error target for %s: %s", device.name, error)

@@ -1,0 +1,267 @@
+"""A mapped device: a name, a number, a live and an inactive table, and I/O through the live one (dm.c)."""
+
+import errno
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from thinsim.dm.emulator.gate import Gate
+from thinsim.dm.emulator.pool.held_writes import GivenBackError
+from thinsim.dm.emulator.table import MappedTable
+from thinsim.dm.emulator.targets.interface import Target
+from thinsim.dm.interface import DeviceInfo
+from thinsim.errors import DeviceMapperError
+
+
+class MappedDevice:
+    """One device. I/O in bytes; DeviceMapperError has the errno that the kernel's bio would end with."""
+
+    def __init__(self, name: str, uuid: str, *, read_only: bool = False) -> None:
+        self.name = name
+        self.uuid = uuid
+        self.number = (0, 0)
+        self.live: MappedTable | None = None
+        self.inactive: MappedTable | None = None
+        self.has_type = False
+        """It has had a table (dm.c, md->type)."""
+        self.read_only = read_only
+        self.suspended = False
+        self.frozen = False
+        self.deferred_remove = False
+        self.users = 0
+        """Targets of other devices that use this one."""
+        self.lock = trio.Lock()  # one verb at a time on a device
+        self.gate = Gate()
+        self.events = 0
+        """Of the core: renamed, removed (dm-ioctl.c, dm_hash_rename, __hash_remove)."""
+        self._told = trio.lowlevel.ParkingLot()
+        self.when_unused: Callable[[MappedDevice], None] = lambda device: None
+        """Called when the last target that used it is gone."""
+        self._dead = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of the live table; 0 without one."""
+        return self.live.size if self.live is not None else 0
+
+    @property
+    def optimal_io(self) -> int:
+        """Bytes of a request that is served best; 0 for none in particular."""
+        return self.live.optimal_io if self.live is not None else 0
+
+    @property
+    def granularity(self) -> int:
+        """Of discards, bytes; 0 when it takes none."""
+        return self.live.granularity if self.live is not None else 0
+
+    @property
+    def writes_zeroes(self) -> bool:
+        """Whether it takes write-zeroes requests."""
+        return self.live is not None and self.live.writes_zeroes
+
+    @property
+    def logical_block(self) -> int:
+        """Bytes of the smallest request; 512 without a table."""
+        return self.live.logical_block if self.live is not None else 512
+
+    @property
+    def allocated(self) -> int:
+        """Bytes that are allocated for it."""
+        return sum(target.allocated for target in self.live.targets) if self.live is not None else 0
+
+    @property
+    def event_nr(self) -> int:
+        """Events so far, of the core and of the targets (dm.c, event_callback)."""
+        return self.events + sum(target.events for target in (self.live.targets if self.live else ()))
+
+    def info(self, *, is_open: bool) -> DeviceInfo:
+        """Return what is known; *is_open*: others than its ``users`` have it open, too."""
+        return DeviceInfo(
+            name=self.name,
+            major=self.number[0],
+            minor=self.number[1],
+            open_count=self.users + is_open,
+            suspended=self.suspended,
+            live_table=self.live is not None,
+            inactive_table=self.inactive is not None,
+            event_nr=self.event_nr,
+            deferred_remove=self.deferred_remove,
+            read_only=self.read_only,
+            target_count=len(self.live.targets) if self.live is not None else 0,
+            uuid=self.uuid,
+        )
+
+    def tell(self, events: int = 0) -> None:
+        """Let who waits for an event look; *events* of the core have come."""
+        self.events += events
+        self._told.unpark_all()
+
+    async def wait_event(self, event_nr: int) -> int:
+        """Return the event number once it is not *event_nr*, or the device is gone (dm_wait_event)."""
+        while self.event_nr == event_nr and not self._dead:
+            await self._told.park()
+        return self.event_nr
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Return up to *length* bytes at *offset*; short at the end of the device."""
+        length = max(0, min(length, self.size - offset))
+        if not length:
+            return b""
+        async with self.gate.passing():
+            pieces = [
+                await target.read(within, size)
+                for target, within, _, size in self._table().pieces(offset, length)
+            ]
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def write(self, offset: int, data: bytes) -> None:
+        """Write all of *data*; ENOSPC past the end of the device, EPERM when it is read-only."""
+        if self.read_only:
+            raise DeviceMapperError(errno.EPERM, f"{self.name} is read-only")
+        if offset + len(data) > self.size:
+            raise DeviceMapperError(errno.ENOSPC, f"write past the end of {self.name}")
+
+        async def write() -> None:
+            # Each target gets its piece, whatever another makes of its own (dm.c, dm_split_and_process_bio).
+            failed: DeviceMapperError | None = None
+            for target, within, place, size in self._table().pieces(offset, len(data)):
+                try:
+                    await target.write(within, data if size == len(data) else data[place : place + size])
+                except DeviceMapperError as error:
+                    failed = failed or error
+            if failed is not None:
+                raise failed
+
+        await self._pass(write)
+
+    async def discard_whole(self, step: int | None = None) -> None:
+        """Discard all of it, as blkdiscard(8) does: at once, or *step* bytes at a time."""
+        for start in range(0, self.size, step or self.size):
+            await self.discard(start, min(step or self.size, self.size - start))
+
+    async def discard(self, offset: int, length: int) -> None:
+        """Give back what the targets can give back of the range; EOPNOTSUPP if one can't."""
+        length = max(0, min(length, self.size - offset))
+        async with self.gate.passing():
+            table = self._table()
+            if length and not table.granularity:
+                raise DeviceMapperError(errno.EOPNOTSUPP, f"{self.name} takes no discards")
+            for target, within, _, size in table.pieces(offset, length):
+                await target.discard(within, size)
+
+    async def punch(self, offset: int, length: int) -> None:
+        """Make the range read as zeros and give back what can be given back; EPERM when it is read-only."""
+        await self._zeroing(offset, length, lambda target, start, size: target.punch(start, size))
+
+    async def zero(self, offset: int, length: int) -> None:
+        """Write zeros as a write-zeroes request does; EOPNOTSUPP if a target takes none."""
+        await self._zeroing(offset, length, lambda target, start, size: target.zero(start, size))
+
+    async def flush(self) -> None:
+        """Return once what was written is durable."""
+
+        async def flush() -> None:
+            for target in self._table().targets:
+                await target.flush()
+
+        await self._pass(flush)
+
+    async def awake(self) -> None:
+        """Return once no pool that its tables use is suspended, and it with that (dm_internal_suspend)."""
+        for table in (self.live, self.inactive):
+            for target in table.targets if table is not None else ():
+                await target.awake()
+
+    async def hold(self, freeze: Callable[[], Awaitable[None]] | None, *, noflush: bool) -> None:
+        """Suspend: presuspend, *freeze* what is mounted, hold I/O, postsuspend (dm.c, __dm_suspend).
+
+        With *noflush* requests that wait for space are begun anew after the resume, else they are waited for.
+        """
+        targets = self.live.targets if self.live is not None else ()
+        try:
+            for target in targets:
+                await target.prepare_suspend(noflush=noflush)
+            if freeze is not None:
+                await freeze()
+                self.frozen = True
+            await self.gate.close()
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                for target in targets:
+                    await target.undo_suspend()
+            raise
+        self.suspended = True
+        for target in targets:
+            await target.suspended()
+
+    async def swap(self) -> MappedTable | None:
+        """Make the inactive table live, while suspended; return the old one, to be closed later.
+
+        A table that its devices are too small for is dropped: EINVAL.
+        """
+        if self.inactive is not None:
+            try:
+                await self.inactive.check_limits()
+            except DeviceMapperError:
+                dropped, self.inactive = self.inactive, None
+                await dropped.close()
+                raise
+        old, self.live, self.inactive = self.live, self.inactive, None
+        if self.live is not None:
+            self.read_only = self.live.read_only
+        return old
+
+    async def let_go(self) -> None:
+        """Resume: preresume, let I/O through (dm.c, __dm_resume)."""
+        targets = self.live.targets if self.live is not None else ()
+        for target in targets:
+            await target.prepare_resume()
+        for target in targets:
+            await target.resume()
+        self.gate.open()
+        self.suspended = False
+
+    async def kill(self) -> None:
+        """End all I/O with EIO from now on, let who waits through, close both tables: the device is gone."""
+        self._dead = True
+        self.tell(events=1)
+        self.gate.open()
+        for table in (self.live, self.inactive):
+            if table is not None:
+                await table.close()
+
+    def release(self) -> None:
+        """A target of another device uses it no more."""
+        self.users -= 1
+        if not self.users:
+            self.when_unused(self)
+
+    async def _pass(self, request: Callable[[], Awaitable[None]]) -> None:
+        """Carry *request* out, once more after a resume each time that a suspend gives it back."""
+        while True:
+            async with self.gate.passing():
+                try:
+                    return await request()
+                except GivenBackError:
+                    pass
+
+    async def _zeroing(
+        self, offset: int, length: int, act: Callable[[Target, int, int], Awaitable[None]]
+    ) -> None:
+        if self.read_only:
+            raise DeviceMapperError(errno.EPERM, f"{self.name} is read-only")
+        if offset + length > self.size:
+            raise DeviceMapperError(errno.ENOSPC, f"a request past the end of {self.name}")
+
+        async def request() -> None:
+            for target, within, _, size in self._table().pieces(offset, length):
+                await act(target, within, size)
+
+        await self._pass(request)
+
+    def _table(self) -> MappedTable:
+        if self._dead:
+            raise DeviceMapperError(errno.EIO, f"{self.name} was removed")
+        if self.live is None:
+            raise DeviceMapperError(errno.EIO, f"{self.name} has no table")
+        return self.live

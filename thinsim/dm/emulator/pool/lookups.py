@@ -1,0 +1,31 @@
+"""Looking something up in a pool's metadata without keeping others waiting for the metadata device."""
+
+import errno
+from collections.abc import Callable
+from typing import TypeVar
+
+from thinsim.dm.emulator.runner import Runner
+from thinsim.errors import DeviceMapperError, KernelError
+from thinsim.thin.metadata.blocks import BlockCache, BlockNotResidentError
+
+T = TypeVar("T")
+
+
+async def look_up(blocks: BlockCache, run: Runner, look: Callable[[], T]) -> T:
+    """Return what *look* finds. A block that isn't in memory is fetched by *run*, and it looks again.
+
+    So does the kernel with its non-blocking clone of the transaction manager (dm_thin_find_block). EIO: the
+    block can't be read, or is damaged.
+    """
+    while True:
+        blocks.resident_only = True
+        try:
+            return look()
+        except BlockNotResidentError as missing:
+            number = missing.number
+        finally:
+            blocks.resident_only = False
+        try:
+            blocks.admit(number, await run(blocks.fetch, number))
+        except (OSError, KernelError) as error:
+            raise DeviceMapperError(errno.EIO, f"metadata can't be read: {error}") from error

@@ -1,0 +1,180 @@
+"""thin: a thin device of a pool (drivers/md/dm-thin.c, thin_ctr to thin_io_hints)."""
+
+import errno
+from pathlib import Path
+
+from thinsim.dm.emulator.activity import Act, Activity, ActivityLog
+from thinsim.dm.emulator.lower_devices import LowerDevice, LowerDevices
+from thinsim.dm.emulator.targets.plain import PlainTarget, after_type
+from thinsim.dm.emulator.targets.pool_objects import PoolObject, PoolObjects
+from thinsim.dm.emulator.write_trace import TracedWrite, WriteTrace
+from thinsim.errors import DeviceMapperError
+from thinsim.thin.device import ThinDevice
+from thinsim.thin.modes import PoolMode
+from thinsim.thin.table import ThinTable, ThinTableWords
+from thinsim.units import SECTOR_SIZE, bytes_of
+
+_ZERO_PIECE = 1 << 20
+
+
+class ThinTarget(PlainTarget):
+    """``thin <pool> <thin id> [<external origin>]``."""
+
+    kind = "thin"
+
+    def __init__(
+        self,
+        name: str,
+        table: ThinTable,
+        lower: tuple[LowerDevice, ...],
+        thin: ThinDevice,
+        pool: PoolObject,
+        pools: PoolObjects,
+        trace: WriteTrace,
+        activity: ActivityLog,
+    ) -> None:
+        super().__init__(bytes_of(table.length), lower)
+        self.pool = pool
+        self._name = name
+        self._table = table
+        self._texts = [device.text for device in lower]
+        self._origin = lower[1] if len(lower) > 1 else None
+        self._pools = pools
+        self._trace = trace
+        self._activity = activity
+        self._live = False
+        self._thin = thin
+        self._closed = False
+
+    @property
+    def granularity(self) -> int:
+        """A data block; 0 under ignore_discard."""
+        engine = self.pool.active.engine
+        return 0 if engine.features.ignore_discard else bytes_of(engine.block_size)
+
+    @property
+    def optimal_io(self) -> int:
+        """A data block (thin_io_hints)."""
+        return bytes_of(self.pool.active.engine.block_size)
+
+    @property
+    def depends_on(self) -> tuple[tuple[int, int], ...]:
+        """The origin is opened before the pool (thin_ctr)."""
+        return super().depends_on[::-1]
+
+    @property
+    def allocated(self) -> int:
+        """Bytes of the mapped blocks."""
+        return self._thin.mapped_sectors * SECTOR_SIZE
+
+    async def status(self, *, flush: bool) -> str:
+        """Return mapped sectors and the highest mapped one."""
+        status = await self.pool.active.thin_status(self._thin)
+        return after_type(status.text(0, self._table.length))
+
+    def table(self) -> str:
+        """Return pool, thin id and external origin; Fail in a failed pool, as the status."""
+        if self.pool.active.engine.mode is PoolMode.FAIL:
+            return "Fail"
+        return after_type(self._table.text(*self._texts))
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Read; what is not mapped is zeros."""
+        return await self.pool.active.read(self._thin, offset, length)
+
+    async def write(self, offset: int, data: bytes) -> None:
+        """Write: provision and break sharing as needed."""
+        await self.pool.active.write(self._thin, offset, data)
+        self._trace.note(TracedWrite(self._name, "write", offset, len(data)))
+
+    async def discard(self, offset: int, length: int) -> None:
+        """Unmap the whole data blocks inside the range (process_discard_bio)."""
+        await self.pool.active.discard(self._thin, offset, length)
+        self._trace.note(TracedWrite(self._name, "discard", offset, length))
+        self._activity.note(Activity(Act.DISCARDED, self._name, self._table.thin_id, length))
+
+    async def punch(self, offset: int, length: int) -> None:
+        """Discard, then write zeros over what a discard leaves: parts of blocks, and the external origin."""
+        if self.granularity:
+            await self.discard(offset, length)
+        for start, size in await self.pool.active.content(self._thin, offset, length):
+            for at in range(start, start + size, _ZERO_PIECE):
+                await self.write(at, bytes(min(_ZERO_PIECE, start + size - at)))
+
+    async def flush(self) -> None:
+        """Return once what was written is durable, its mappings included."""
+        await self.pool.active.flush(self._thin)
+
+    async def awake(self) -> None:
+        """Wait for the resume of a suspended pool."""
+        await self.pool.awake()
+
+    async def prepare_suspend(self, *, noflush: bool) -> None:
+        """Without flush what waits for space is given back (thin_presuspend)."""
+        if noflush:
+            self.pool.active.held.give_back(self._thin)
+
+    async def undo_suspend(self) -> None:
+        """Requests may wait for space again."""
+        self.pool.active.held.hold_again(self._thin)
+
+    async def suspended(self) -> None:
+        """Requests may wait for space again (thin_postsuspend)."""
+        self.pool.active.held.hold_again(self._thin)
+
+    async def prepare_resume(self) -> None:
+        """Look how long the external origin is now (thin_preresume)."""
+        if self._origin is not None:
+            self._thin.origin_bytes = self._origin.size
+
+    async def resume(self) -> None:
+        """Its table is live."""
+        if not self._live:
+            self._live = True
+            self._activity.note(Activity(Act.ACTIVATED, self._name, self._table.thin_id))
+
+    async def close(self) -> None:
+        """Close the thin id; requests under way end with EIO."""
+        if not self._closed:
+            self._closed = True
+            if self._live:
+                self._activity.note(Activity(Act.DEACTIVATED, self._name, self._table.thin_id))
+            self.pool.active.close_thin(self._thin)
+            await self._pools.release(self.pool)
+            await super().close()
+
+
+async def build(
+    name: str,
+    line: str,
+    lower: LowerDevices,
+    pools: PoolObjects,
+    trace: WriteTrace,
+    activity: ActivityLog,
+) -> ThinTarget:
+    """Return the target of a table *line* on device *name*; errors in the order of thin_ctr."""
+    words = ThinTableWords.read(line)
+    opened: list[LowerDevice] = []
+    try:
+        if words.origin_dev is not None:
+            opened.append(await lower.open_read_only(words.origin_dev, "Error opening origin device"))
+        own = await lower.own(words.pool_dev)
+        if own is None and not await lower.run(Path(words.pool_dev).exists):
+            raise DeviceMapperError(errno.ENODEV, f"Error opening pool device: {words.pool_dev}")
+        table = words.table()
+        pool = None if own is None else pools.of(own)
+        if pool is None:
+            raise DeviceMapperError(errno.EINVAL, f"Couldn't find pool object: {table.pool_dev}")
+        opened.insert(0, await lower.open(table.pool_dev, "Error opening pool device"))
+        origin = opened[1] if len(opened) > 1 else None
+        thin = await pool.active.open_thin(table.thin_id, table.length, origin)
+        # The kernel looks for the thin id first (thin_ctr).
+        if pool.suspended:
+            pool.active.close_thin(thin)
+            raise DeviceMapperError(errno.EINVAL, "Unable to activate thin device while pool is suspended")
+    except BaseException:
+        for device in opened:
+            await device.close()
+        raise
+    pools.share(pool)
+    return ThinTarget(name, table, tuple(opened), thin, pool, pools, trace, activity)

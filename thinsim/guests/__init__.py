@@ -1,0 +1,1 @@
+"""Scenarios and reproductions that run in a guest."""

@@ -1,0 +1,67 @@
+"""``reproduce --rig vm``: the same on the kernel rig of a throw-away guest, its measurements brought back."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import trio
+
+from thinsim.guests.work import RIG, guest_work
+from thinsim.report.reproduction_json import from_json
+from thinsim.rig.setup.choice import find_setup
+from thinsim.scenario.reproduce import BUILT_IMAGE_BYTES, Progress, Reproduction, Request
+from thinsim.workload.image.built import build_image
+
+SECONDS_PER_SETTING = 1800.0
+"""A guest that takes longer hangs: under TCG, on a busy machine, a setting takes some minutes."""
+
+_IMAGE = "image.tar"
+
+
+async def reproduce_in_guest(request: Request, progress: Progress) -> Reproduction:
+    """Boot a guest, run *request* in it on the kernel rig, power off. The guest's progress is *progress*'s.
+
+    EnvironmentLacksError names what is missing for a guest; BenchError has the words of the guest's
+    command when it fails, or says that the guest was ended because it hung.
+    """
+    if request.setup is not None:
+        find_setup(request.setup, request.sysconfig)  # what is wrong with it is wrong in the guest, too
+    async with guest_work(request.directory, request.guest_kernel, progress) as guest:
+        if request.image is None and request.history is None:
+            # The guest sees this machine's files by way of a slow file system: one archive is read faster.
+            progress.say("building an image from this machine's files")
+            request = replace(request, image=guest.share / _IMAGE)
+            await trio.to_thread.run_sync(_build, guest.share / _IMAGE)
+        document = await guest.bring_back(
+            command_words(request),
+            seconds=SECONDS_PER_SETTING * len(request.settings),
+            cpus=1 if request.repeatable else 2,
+        )
+        result = from_json(json.loads(document))
+    return replace(result, rig=RIG)
+
+
+def command_words(request: Request) -> list[str]:
+    """Return the words behind ``thinsim`` that ask for the same, but for the rig and where it is."""
+    words = ["reproduce", "--subject", request.subject]
+    words += ["--container-mb", str(request.container_bytes >> 20)]
+    for setting in request.settings:
+        words += ["--setting", setting.slug]
+    if request.image is not None:
+        words += ["--image", str(request.image.resolve())]
+    if request.history is not None:
+        words += ["--history", str(request.history.resolve())]
+    if request.repeatable:
+        words.append("--repeatable")
+    if request.setup is not None:
+        words += ["--setup", request.setup]
+    if request.sysconfig is not None:
+        words += ["--sysconfig", str(request.sysconfig.resolve())]
+    return words
+
+
+def _build(path: Path) -> None:
+    def go_on(done: int) -> None:
+        trio.from_thread.check_cancelled()
+
+    build_image(path, size=BUILT_IMAGE_BYTES, progress=go_on)

@@ -1,0 +1,33 @@
+"""``run --rig vm``: a scenario file on the kernel rig of a throw-away guest; its report is brought back."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from thinsim.guests.work import RIG, guest_work
+from thinsim.report.document import Report, from_json
+from thinsim.scenario.file.run import Request, chosen_variants
+from thinsim.scenario.reproduce import Progress
+
+SECONDS_PER_VARIANT = 1800.0
+"""A guest that takes longer hangs."""
+
+
+async def run_scenario_in_guest(
+    request: Request, file: Path, progress: Progress, *, fine: Collection[int]
+) -> Report:
+    """Run the scenario *file* in a guest, and say of its report that rig ``vm`` made it.
+
+    *fine* are the exit statuses of ``thinsim run`` that come with a report. Errors as for a reproduction
+    in a guest; InvalidValueError for a variant that there is not.
+    """
+    variants = chosen_variants(request)
+    words = ["run", str(file.resolve())]
+    for name in request.variants:
+        words += ["--variant", name]
+    async with guest_work(request.directory, None, progress) as guest:
+        seconds = SECONDS_PER_VARIANT * len(variants)
+        report = from_json(await guest.bring_back(words, seconds=seconds, fine=fine), "the guest's report")
+    command = ["thinsim", "run", request.name, "--rig", RIG]
+    for name in request.variants:
+        command += ["--variant", name]
+    return report.model_copy(update={"rig": RIG, "name": request.name, "command": command})

@@ -1,0 +1,1 @@
+"""What a run takes from the machine, and how it is given back."""

@@ -1,0 +1,60 @@
+"""Remove what a run that died left in the kernel's device-mapper: a pool, its thin devices, what is below."""
+
+import errno
+import subprocess
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from thinsim.errors import DeviceMapperError
+from thinsim.machine.dmsetup import kernel_has_device_mapper, real_dmsetup
+
+_SECONDS = 10
+
+
+def remove_recorded(fields: dict[str, Any], report: Callable[[str], None]) -> None:
+    """Undo a MAPPED entry. DeviceMapperError EBUSY while something uses a device."""
+    if not kernel_has_device_mapper():
+        return
+    for name in devices_of(fields, _uuids()):
+        report(f"removing /dev/mapper/{name}")
+        # What waits for a suspended device keeps it in use.
+        _dmsetup("resume", name)
+        _dmsetup("remove", "--retry", name)
+    left = devices_of(fields, _uuids())
+    if left:
+        raise DeviceMapperError(errno.EBUSY, f"cannot remove {', '.join(left)}")
+
+
+def devices_of(fields: Mapping[str, Any], uuids: Mapping[str, str]) -> list[str]:
+    """Return those of the devices in *uuids* (UUIDs by name) that an entry names, in the order of removal.
+
+    A pool's name is its run's own, so that names alone tell what is ours; unless the entry has a *uuid*:
+    then the pool and what is below it have one that begins with it. Pure.
+    """
+    pool, below, uuid = fields["pool"], fields.get("below", ()), fields.get("uuid", "")
+    ours = [name for name in (pool, *below) if uuids.get(name, "").startswith(uuid) and name in uuids]
+    if uuid and pool not in ours:
+        return ours  # a thin device cannot outlive its pool
+    thins = sorted(name for name in uuids if name.startswith(f"{pool}-"))
+    return [*thins, *ours]
+
+
+def _uuids() -> dict[str, str]:
+    said = _dmsetup("info", "--columns", "--noheadings", "--separator", "\t", "-o", "name,uuid")
+    return dict(line.split("\t", 1) for line in said.splitlines() if "\t" in line)
+
+
+def _dmsetup(*words: str) -> str:
+    try:
+        done = subprocess.run(
+            [str(real_dmsetup()), *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS,
+            start_new_session=True,  # Ctrl-C at the terminal must not reach it
+        )
+    except subprocess.TimeoutExpired:
+        raise DeviceMapperError(errno.EBUSY, f"dmsetup {' '.join(words)} does not end") from None
+    return done.stdout

@@ -1,0 +1,55 @@
+"""A run's directory and journal, and the promise that after it nothing of the run is left."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from thinsim.errors import BenchError, InvalidValueError, ThinsimError
+from thinsim.machine.journal import Journal, Kind, read_journal
+from thinsim.machine.recovery import recover
+from thinsim.machine.servers import JOURNAL_VARIABLE, ending_bounded
+
+
+@asynccontextmanager
+async def working_directory(
+    base: Path | None, say: Callable[[str], None], *, keep: bool = False
+) -> AsyncIterator[tuple[Path, Journal]]:
+    """Make the run's directory below *base* (the temporary directory) and its journal.
+
+    Afterwards whatever the run has taken is given back, told to *say*; the directory goes, too,
+    unless *keep*. InvalidValueError where there is no *base*; BenchError for what can't be given back.
+    """
+    base = base or Path(tempfile.gettempdir())
+    if not base.is_dir():
+        raise InvalidValueError(f"--dir {base}: no such directory")
+    journal = Journal.create()
+    # Commands inherit it, so that one which outlives a killed bench can be found and ended.
+    os.environ[JOURNAL_VARIABLE] = str(journal.path)
+    failure: BaseException | None = None
+    try:
+        name = f"thinsim-{journal.path.stem}"
+        directory = base.resolve() / name
+        entry = journal.begin(Kind.KEPT if keep else Kind.DIRECTORY, path=directory)
+        directory.mkdir(mode=0o700)
+        async with ending_bounded(journal):
+            yield directory, journal
+        if not keep:
+            shutil.rmtree(directory)
+        journal.end(entry)
+    except BaseException as error:
+        failure = error
+        raise
+    finally:
+        with trio.CancelScope(shield=True):
+            problems = await trio.to_thread.run_sync(recover, read_journal(journal.path), say)
+        os.environ.pop(JOURNAL_VARIABLE, None)
+        if problems:
+            before = f"{failure}; then " if isinstance(failure, ThinsimError) else ""
+            raise BenchError(
+                f"{before}could not clean up: {'; '.join(problems)} (try again with: thinsim doctor --clean)"
+            )

@@ -1,0 +1,194 @@
+"""The known space faults of containerd's snapshotter, A to G: each measured as containerd does it and mended.
+
+A scenario ends with everything removed, cleanup included; what the host has still allocated then has leaked.
+G leaks nothing: its numbers are those that usage gives.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from thinsim.errors import EnvironmentLacksError, ThinsimError
+from thinsim.machine.journal import Journal
+from thinsim.rig.interface import PoolShape
+from thinsim.scenario.file.rigs import stand_up
+from thinsim.scenario.file.session import Session, session
+from thinsim.scenario.reproduce import Progress
+from thinsim.snapshotter.config import PROFILES
+from thinsim.snapshotter.errors import FailedPreconditionError
+from thinsim.snapshotter.retry import CONTAINERD_RETRY, RetryRule, RetryRules
+
+MIB = 1 << 20
+FAITHFUL, FIXED = PROFILES
+
+_RETRY = RetryRules(RetryRule(3, 0.01, CONTAINERD_RETRY.busy.errnos), CONTAINERD_RETRY.hold)
+_NO_PASSDOWN = ("skip_block_zeroing", "no_discard_passdown")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Bytes that leaked, or that usage gives; *note* says what else was seen."""
+
+    bytes: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault: what is done, which key mends it, and *play*, which returns a note or the usage."""
+
+    letter: str
+    title: str
+    key: str
+    play: Callable[[Session, bool], Awaitable[str | Outcome]]
+    async_remove: bool = False
+    features: tuple[str, ...] = ("skip_block_zeroing",)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A fault and what came of it with each profile."""
+
+    letter: str
+    title: str
+    key: str
+    faithful: Outcome
+    fixed: Outcome
+
+    @property
+    def is_usage(self) -> bool:
+        """Whether the numbers are usage and nothing leaks."""
+        return self.letter.startswith("G")
+
+
+async def measure(
+    fault: Fault, rig: str, directory: Path, journal: Journal, name: str, progress: Progress
+) -> Row:
+    """Play *fault* with both profiles, each on a fresh pool on the rig of that name.
+
+    *name* is what pools are called after. Errors as for ``run_scenario``.
+    """
+    outcomes = []
+    for number, profile in enumerate((FAITHFUL, FIXED), 1):
+        progress.setting(number, 2, f"{fault.letter}, {profile}")
+        place = directory / f"{fault.letter}-{profile}"
+        place.mkdir()
+        shape = PoolShape(f"{name}-{fault.letter.lower()}{number}", features=fault.features)
+        async with stand_up(rig, place, shape, journal) as stood:
+            keys = {
+                "base_image_size": "128MiB",
+                "discard_blocks": True,
+                "async_remove": fault.async_remove,
+                "profile": profile,
+            }
+            async with session(stood, keys, _RETRY, progress, place / "snapshotter") as on_rig:
+                outcomes.append(await _play(fault, on_rig, fixed=profile == FIXED))
+    return Row(fault.letter, fault.title, fault.key, *outcomes)
+
+
+async def _play(fault: Fault, on: Session, *, fixed: bool) -> Outcome:
+    on.phase = fault.letter
+    try:
+        await on.start()
+    except EnvironmentLacksError:
+        return Outcome(0, "the pool is refused")
+    found = await fault.play(on, fixed)
+    if isinstance(found, Outcome):
+        return found
+    await on.cleanup()
+    return Outcome(on.samples[-1].host_allocated, found)
+
+
+async def _committed(on: Session, fixed: bool) -> str:
+    names = await on.import_layers("layer", 2, 16 * MIB)
+    for name in reversed(names):
+        await on.remove(name)
+    return ""
+
+
+async def _shared(on: Session, fixed: bool) -> str:
+    await on.import_layers("base", 1, 8 * MIB)
+    for image in ("one", "two"):
+        await on.import_layers(image, 1, 4 * MIB, "base-1")
+    await on.prepare("container", "one-1")
+    await on.overwrite("container", "one-1", 2 * MIB)
+    await on.view("view", "two-1")
+    for key in ("view", "container", "one-1", "two-1", "base-1"):
+        await on.remove(key)
+    return ""
+
+
+async def _container(on: Session) -> None:
+    """Without an image below: what an image leaks is A."""
+    await on.prepare("container")
+    await on.write("container", "data", 16 * MIB)
+
+
+async def _rebooted(on: Session, fixed: bool) -> str:
+    await _container(on)
+    await on.remove("container")
+    await on.reboot()
+    return ""
+
+
+async def _probed(on: Session, fixed: bool) -> str:
+    await _container(on)
+    # Whoever looks at it lets go right before the removal, or later where that waits.
+    await on.hold("container", until="deactivate")
+    await on.remove("container")
+    if fixed:
+        on.release("container")
+    return "" if not fixed else "put off to cleanup"
+
+
+async def _stuck(on: Session, fixed: bool) -> str:
+    await _container(on)
+    await on.hold("container")
+    if fixed:
+        await on.remove("container")
+        on.release("container")
+        return "put off to cleanup"
+    await _refused(on)
+    on.release("container")
+    await _refused(on)
+    await on.restart()
+    return await _refused(on)
+
+
+async def _refused(on: Session) -> str:
+    try:
+        await on.remove("container")
+    except FailedPreconditionError:
+        return "cannot be removed any more"
+    raise ThinsimError("a removal that containerd refuses was carried out")
+
+
+async def _removed(on: Session, fixed: bool) -> str:
+    await _container(on)
+    await on.remove("container")
+    return "no error"
+
+
+async def _usage_of_view(on: Session, fixed: bool) -> Outcome:
+    await on.import_layers("layer", 1, 8 * MIB)
+    await on.view("view", "layer-1")
+    return Outcome((await on.snapshotter.usage("view")).size)
+
+
+async def _usage_of_rewritten(on: Session, fixed: bool) -> Outcome:
+    await on.import_layers("layer", 1, 8 * MIB)
+    await on.prepare("container", "layer-1")
+    await on.overwrite("container", "layer-1", 4 * MIB)
+    return Outcome((await on.snapshotter.usage("container")).size)
+
+
+FAULTS: Sequence[Fault] = (
+    Fault("A", "an image of two layers is removed", "discard_committed", _committed),
+    Fault("B", "two images on one layer, a container and a view are removed", "discard_committed", _shared),
+    Fault("C", "removed with async_remove, a reboot, then the cleanup", "discard_inactive", _rebooted, True),
+    Fault("D", "a device is open for a moment when its discard is due", "discard_later", _probed),
+    Fault("E", "a device is open for longer than the removal tries", "remove_unforced", _stuck),
+    Fault("F", "the pool does not pass discards down", "require_passdown", _removed, False, _NO_PASSDOWN),
+    Fault("G1", "usage of a view of 8 MiB", "exact_usage", _usage_of_view),
+    Fault("G2", "usage after 4 MiB of the image were written anew", "exact_usage", _usage_of_rewritten),
+)

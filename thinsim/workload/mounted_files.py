@@ -1,0 +1,138 @@
+"""Files on real mounts: a snapshot is mounted, its files are worked on, and it is unmounted again."""
+
+import fcntl
+import os
+import random
+import shutil
+import struct
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from errno import ENOSPC
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from thinsim.snapshotter.host import Mounter
+from thinsim.snapshotter.interface import Mount
+from thinsim.workload.container_files import write_container_files
+from thinsim.workload.image.archive import Image
+from thinsim.workload.image.unpack import unpack_layer
+
+_PIECE = 1 << 20
+_FITRIM = 0xC0185879  # include/uapi/linux/fs.h: _IOWR('X', 121, struct fstrim_range)
+_WHOLE = (1 << 64) - 1
+
+
+class MountedFiles:
+    """SnapshotFiles on mounts. Each act mounts on *directory* and unmounts, which writes everything back."""
+
+    def __init__(self, mounter: Mounter, directory: Path) -> None:
+        self._mounter = mounter
+        self._target = directory
+
+    async def write(self, mounts: Sequence[Mount], name: str, size: int) -> None:
+        """See SnapshotFiles: files of 1 MiB in a directory *name*."""
+        await self._on_mount(mounts, partial(_write, name=name, size=size))
+
+    async def overwrite(self, mounts: Sequence[Mount], name: str, size: int) -> None:
+        """See SnapshotFiles."""
+        await self._on_mount(mounts, partial(_overwrite, name=name, size=size))
+
+    async def delete(self, mounts: Sequence[Mount], name: str) -> None:
+        """See SnapshotFiles."""
+        await self._on_mount(mounts, lambda root: shutil.rmtree(root / name))
+
+    async def trim(self, mounts: Sequence[Mount]) -> None:
+        """See SnapshotFiles."""
+        await self._on_mount(mounts, _trim)
+
+    async def unpack(self, mounts: Sequence[Mount], image: Image, number: int) -> None:
+        """See SnapshotFiles."""
+        layer = image.layers[number - 1]
+
+        def unpack(root: Path) -> None:
+            try:
+                with layer.open() as stream:
+                    unpack_layer(stream, root, progress=_cancellable)
+            except OSError as error:
+                if error.errno != ENOSPC:
+                    raise
+                raise OSError(ENOSPC, f"{error.strerror} ({_room(root)})") from error
+
+        await self._on_mount(mounts, unpack)
+
+    async def run_container(self, mounts: Sequence[Mount], size: int) -> None:
+        """See SnapshotFiles."""
+        await self._on_mount(mounts, partial(write_container_files, size=size, progress=_cancellable))
+
+    async def claim(self, device: Path) -> Callable[[], None]:
+        """See SnapshotFiles: an exclusive open, as a mount makes."""
+        fd = await trio.to_thread.run_sync(os.open, device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC)
+        return partial(os.close, fd)
+
+    async def _on_mount(self, mounts: Sequence[Mount], work: Callable[[Path], object]) -> None:
+        async with self._mounted(mounts) as root:
+            # On a thread: the files end in servers, which must not wait for this event loop.
+            await trio.to_thread.run_sync(work, root)
+
+    @asynccontextmanager
+    async def _mounted(self, mounts: Sequence[Mount]) -> AsyncIterator[Path]:
+        (mount,) = mounts
+        await self._mounter.mount(mount.source, self._target, mount.type, mount.options)
+        try:
+            yield self._target
+        finally:
+            await self._mounter.unmount(self._target)
+
+
+def _write(root: Path, name: str, size: int) -> None:
+    directory = root / name
+    directory.mkdir()
+    # Seeded by the name: the same scenario writes the same content.
+    content = random.Random(name)
+    for number, start in enumerate(range(0, size, _PIECE)):
+        with (directory / f"part-{number:06}").open("xb") as file:
+            file.write(content.randbytes(min(_PIECE, size - start)))
+            _to_disk(file.fileno())
+
+
+def _overwrite(root: Path, name: str, size: int) -> None:
+    content = random.Random(f"{name} again")
+    for file in sorted((root / name).iterdir()):
+        if size <= 0:
+            return
+        length = min(size, file.stat().st_size)
+        with file.open("r+b") as opened:
+            opened.write(content.randbytes(length))
+            opened.flush()
+            _to_disk(opened.fileno())
+        size -= length
+
+
+def _to_disk(fd: int) -> None:
+    """Write back at once: a pool that is full refuses here, not silently at unmount."""
+    os.fsync(fd)
+    _cancellable(0)
+
+
+def _room(root: Path) -> str:
+    about = os.statvfs(root)
+    return (
+        f"its file system has {about.f_blocks * about.f_frsize >> 20} MiB, of which "
+        f"{about.f_bavail * about.f_frsize >> 20} are free, and {about.f_favail} free inodes; "
+        "devices have the base_image_size, which a scenario file sets"
+    )
+
+
+def _trim(root: Path) -> None:
+    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(fd, _FITRIM, struct.pack("=QQQ", 0, _WHOLE, 0))
+    finally:
+        os.close(fd)
+
+
+def _cancellable(done: int) -> None:
+    """Called between pieces of work: a cancelled run stops here instead of at the end."""
+    trio.from_thread.check_cancelled()

@@ -1,0 +1,31 @@
+"""The workload on real mounts: layers unpacked and containers run on a mounted snapshot."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from thinsim.snapshotter.host import Mounter
+from thinsim.snapshotter.interface import Mount
+from thinsim.workload.image.archive import Image
+from thinsim.workload.mounted_files import MountedFiles
+
+
+class MountedWorkload:
+    """A Workload on *image*, and a container that leaves *container_bytes*; mounts are on *directory*."""
+
+    def __init__(self, mounter: Mounter, directory: Path, image: Image, container_bytes: int) -> None:
+        self._files = MountedFiles(mounter, directory)
+        self._image = image
+        self._container_bytes = container_bytes
+
+    @property
+    def layer_count(self) -> int:
+        """See Workload."""
+        return len(self._image.layers)
+
+    async def unpack(self, number: int, mounts: Sequence[Mount]) -> None:
+        """See Workload."""
+        await self._files.unpack(mounts, self._image, number)
+
+    async def run_container(self, mounts: Sequence[Mount]) -> None:
+        """See Workload."""
+        await self._files.run_container(mounts, self._container_bytes)
