@@ -18,9 +18,9 @@ import trio
 
 from thinsim.benchmark.intervals import median_interval
 from thinsim.machine.working_directory import working_directory
-from thinsim.rig import bare_emulated
-from thinsim.rig.bare_emulated import BareEmulatedRig
-from thinsim.rig.interface import PoolShape
+from thinsim.rig import emulated
+from thinsim.rig.emulated import EmulatedRig
+from thinsim.rig.shape import PoolShape
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.host import SnapshotHost
 from thinsim.snapshotter.interface import Mount
@@ -84,7 +84,7 @@ async def measured(rounds: int, size: int, directory: Path | None) -> dict[str, 
     }
     async with working_directory(directory, click.echo) as (place, journal):
         shape = PoolShape(f"thinsim-{journal.path.stem}", data_size=Bytes(2 * size + (256 << 20)))
-        async with bare_emulated.stand_up(place, shape, journal) as rig:
+        async with emulated.running(place, shape, journal) as rig:
             for number in range(rounds + 1):
                 for name, flags in CONTENDERS.items():
                     prepare, remove, alone = await one_round(rig, place / "snapshotter", size, flags)
@@ -96,9 +96,7 @@ async def measured(rounds: int, size: int, directory: Path | None) -> dict[str, 
     return taken
 
 
-async def one_round(
-    rig: BareEmulatedRig, root: Path, size: int, flags: Mapping[str, object]
-) -> Sequence[float]:
+async def one_round(rig: EmulatedRig, root: Path, size: int, flags: Mapping[str, object]) -> Sequence[float]:
     """Milliseconds of a prepare beside a removal, of that removal, and of a prepare alone."""
     table: dict[str, Any] = {
         "root_path": str(root),

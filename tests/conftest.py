@@ -10,7 +10,7 @@ import pytest
 
 from tests.machine_state import MachineState
 from tests.turns import turn
-from thinsim.rig.probes import probe_machine
+from thinsim.rig.registry import probe_machine
 
 _FOUND = pytest.StashKey[MachineState]()
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)

@@ -39,11 +39,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", mark)
     rig = _rig(config)
     if rig != "auto":
-        from thinsim.scenario.file.rigs import RIGS  # noqa: PLC0415 (where one is named)
+        from thinsim.errors import InvalidValueError  # noqa: PLC0415 (where one is named)
+        from thinsim.testing.bench import check_rig  # noqa: PLC0415
 
-        if rig not in RIGS:
+        try:
+            check_rig(rig)
+        except InvalidValueError as error:
             where = "--thinsim-rig" if config.getoption("--thinsim-rig") else "thinsim_rig in the ini-file"
-            raise pytest.UsageError(f"{where}: there is no rig {rig!r}; there are auto, {', '.join(RIGS)}")
+            raise pytest.UsageError(f"{where}: {error}") from error
 
 
 def _rig(config: pytest.Config) -> str:

@@ -132,17 +132,17 @@ def test_a_document_is_read_back_and_others_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_contender_is_three_words_each_of_those_there_are() -> None:
-    found = parse_contender("process/core/on", SUBJECTS, ["process", "emulated"])
-    assert (found.rig, found.subject, found.setting.discard_blocks) == ("process", "core", True)
+    found = parse_contender("process/core/on", SUBJECTS)
+    assert (found.rig.name, found.subject, found.setting.discard_blocks) == ("process", "core", True)
     assert found.name == "process/core/on"
     for text, complaint in {
         "core/on": "RIG/SUBJECT/SETTING",
-        "moon/core/on": "rig 'moon': there are process, emulated",
+        "moon/core/on": "rig 'moon': there are kernel, emulated, process, vm",
         "process/moby/on": "subject 'moby'",
         "process/core/loud": "setting of core 'loud': there are off, on, committed",
     }.items():
         with pytest.raises(InvalidValueError) as refused:
-            parse_contender(text, SUBJECTS, ["process", "emulated"])
+            parse_contender(text, SUBJECTS)
         assert complaint in str(refused.value)
 
 

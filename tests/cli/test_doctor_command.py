@@ -13,12 +13,12 @@ from fuse_backing.mounts import mount_on
 from fuse_backing.runtime import control_socket
 from thinsim.cli.commands import doctor as command
 from thinsim.cli.commands.doctor import doctor
+from thinsim.machine.findings import Finding
 from thinsim.machine.journal import Journal, Kind, all_journals
-from thinsim.rig.probes import Finding
 
 pytestmark = pytest.mark.alone
 
-LACK = Finding("loop devices", False, "/dev/loop-control is missing", "modprobe loop")
+LACK = Finding("loop devices", False, "/dev/loop-control is missing", "modprobe loop", ("emulated", "kernel"))
 _FILES = ("kernel", "emulated", "process")
 NOTHING_RUNS = Finding("hole punching", False, "not supported", "name another --dir", _FILES)
 
@@ -27,8 +27,7 @@ NOTHING_RUNS = Finding("hole punching", False, "not supported", "name another --
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(command, "probe_machine", lambda _: [LACK])
-    monkeypatch.setattr(command, "probe_vm", list)
+    monkeypatch.setattr(command, "probe", lambda _: [LACK])
     return tmp_path / "state"
 
 
@@ -59,7 +58,7 @@ def test_the_table_shows_each_lack_with_its_fix() -> None:
 
 
 def test_where_no_rig_can_run_it_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "probe_machine", lambda _: [NOTHING_RUNS])
+    monkeypatch.setattr(command, "probe", lambda _: [NOTHING_RUNS])
     status, result = ask()
     assert status == 1
     assert "rig: none" in result.output

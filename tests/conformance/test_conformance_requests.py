@@ -19,7 +19,7 @@ from thinsim.conformance.subjects.node_io import hash_of, pattern
 from thinsim.conformance.subjects.requests import KINDS
 from thinsim.machine.journal import Journal
 from thinsim.rig.emulated_stack import stand_up_stack
-from thinsim.rig.interface import PoolShape
+from thinsim.rig.shape import PoolShape
 from thinsim.units import Bytes
 
 BLOCK = 65536

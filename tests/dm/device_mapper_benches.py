@@ -34,7 +34,7 @@ from thinsim.dm.interface import DeviceMapper
 from thinsim.errors import DeviceMapperError
 from thinsim.machine.journal import Journal
 from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
-from thinsim.rig.interface import PoolShape
+from thinsim.rig.shape import PoolShape
 from thinsim.units import Bytes
 
 BLOCK = 65536

@@ -11,8 +11,10 @@ from thinsim.guests.reproduction import command_words, reproduce_in_guest
 from thinsim.guests.scenario import run_scenario_in_guest
 from thinsim.guests.work import in_the_guest
 from thinsim.report.reproduction_json import from_json, to_json
+from thinsim.rig.process import PROCESS
 from thinsim.rig.setup.choice import LOOP_SCRIPT, LVM, find_setup
 from thinsim.rig.setup.stanza import config_toml
+from thinsim.rig.vm import VM
 from thinsim.scenario.container_lifecycle import SETTINGS
 from thinsim.scenario.file import library
 from thinsim.scenario.file.run import Request as ScenarioRequest
@@ -34,10 +36,10 @@ class Silent:
 
 
 def test_a_set_up_and_its_file_reach_the_guest(tmp_path: Path) -> None:
-    words = command_words(Request(rig="vm", settings=SETTINGS[:1], setup=LVM, sysconfig=tmp_path / "setup"))
+    words = command_words(Request(rig=VM, settings=SETTINGS[:1], setup=LVM, sysconfig=tmp_path / "setup"))
     assert words[words.index("--setup") + 1] == LVM
     assert words[words.index("--sysconfig") + 1] == str(tmp_path / "setup")
-    assert "--setup" not in command_words(Request(rig="vm", settings=SETTINGS[:1]))
+    assert "--setup" not in command_words(Request(rig=VM, settings=SETTINGS[:1]))
 
 
 def test_the_guest_s_command_runs_on_its_kernel_and_says_where_the_result_goes(tmp_path: Path) -> None:
@@ -50,14 +52,14 @@ def test_the_guest_s_command_runs_on_its_kernel_and_says_where_the_result_goes(t
 def test_a_file_that_is_wrong_is_refused_before_a_guest_is_booted(tmp_path: Path) -> None:
     file = tmp_path / "setup"
     file.write_text("DEVS=/dev/sdf\nVG=containerd\n")
-    request = Request(rig="vm", settings=SETTINGS[:1], setup=LVM, sysconfig=file)
+    request = Request(rig=VM, settings=SETTINGS[:1], setup=LVM, sysconfig=file)
     with pytest.raises(InvalidValueError, match=r"setup: CONTAINER_THINPOOL is required"):
         trio.run(reproduce_in_guest, request, Silent())
 
 
 def test_a_reproduction_reads_back_with_its_set_up(tmp_path: Path) -> None:
     async def run() -> Reproduction:
-        return await reproduce(Request(rig="process", settings=SETTINGS[2:], directory=tmp_path), Silent())
+        return await reproduce(Request(rig=PROCESS, settings=SETTINGS[2:], directory=tmp_path), Silent())
 
     result = trio.run(run)
     document = {**to_json(result), "setup": LVM, "config_toml": "here"}
@@ -86,6 +88,6 @@ def test_an_awkward_pool_name_stays_one_string(tmp_path: Path) -> None:
 
 def test_a_scenario_with_a_variant_that_there_is_not_boots_no_guest(tmp_path: Path) -> None:
     found = library.find("churn")
-    request = ScenarioRequest(found.scenario, "churn", found.text, "vm", found.base, ["nope"], tmp_path)
+    request = ScenarioRequest(found.scenario, "churn", found.text, VM, found.base, ["nope"], tmp_path)
     with pytest.raises(InvalidValueError, match="churn has no variant 'nope'; there are discard_"):
         trio.run(partial(run_scenario_in_guest, request, found.path, Silent(), fine=(0,)))

@@ -5,6 +5,7 @@ from pathlib import Path
 import trio
 
 from thinsim.report.document import Report, report_of
+from thinsim.rig.process import PROCESS
 from thinsim.scenario.file.library import find
 from thinsim.scenario.file.loading import parse
 from thinsim.scenario.file.run import Request, run_scenario
@@ -20,10 +21,10 @@ class Silent:
 
 def run_library(name: str, directory: Path) -> Report:
     found = find(name)
-    request = Request(found.scenario, name, found.text, "process", found.base, directory=directory)
+    request = Request(found.scenario, name, found.text, PROCESS, found.base, directory=directory)
     return report_of(trio.run(run_scenario, request, Silent()))
 
 
 def run_text(text: str, directory: Path) -> Report:
-    request = Request(parse(text, "t"), "t.toml", text, "process", directory, directory=directory)
+    request = Request(parse(text, "t"), "t.toml", text, PROCESS, directory, directory=directory)
     return report_of(trio.run(run_scenario, request, Silent()))

@@ -15,9 +15,10 @@ from thinsim.errors import BenchError, DeviceMapperError
 from thinsim.machine.journal import Journal, Kind, read_journal
 from thinsim.machine.mapped_devices import remove_recorded
 from thinsim.rig import kernel
-from thinsim.rig.interface import PoolShape
+from thinsim.rig.contents import Contents
 from thinsim.rig.kernel import KernelRig
 from thinsim.rig.setup.choice import LOOP_SCRIPT, LVM, find_setup
+from thinsim.rig.shape import PoolShape
 from thinsim.snapshotter.host import LinuxHost
 
 pytestmark = [pytest.mark.rig, pytest.mark.kernel]
@@ -35,7 +36,7 @@ NAMES = {
 @asynccontextmanager
 async def standing(name: str, directory: Path, journal: Journal) -> AsyncIterator[KernelRig]:
     make_pool = find_setup(name, None).make_pool(journal)
-    async with kernel.stand_up(directory, PoolShape("unused"), journal, make_pool=make_pool) as rig:
+    async with kernel.running(directory, PoolShape("unused"), journal, Contents(make_pool=make_pool)) as rig:
         yield rig
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,34 +10,39 @@ import pytest
 from thinsim.errors import EnvironmentLacksError
 from thinsim.machine.findings import Finding
 from thinsim.rig import probes
-from thinsim.rig.probes import Choice, choose_rig, probe_machine
+from thinsim.rig.registry import choose_rig, probe_machine
 
 THERE = Finding("loop devices", True, "/dev/loop-control")
-NO_ROOT = Finding("root", False, "effective user id 1000", "run with sudo")
+NO_ROOT = Finding("root", False, "effective user id 1000", "run with sudo", ("kernel", "emulated"))
 NO_PUNCH = Finding("hole punching in /x", False, "not supported", "--dir", ("kernel", "emulated", "process"))
 NO_MAPPER = Finding("kernel device-mapper", False, "not loaded", "modprobe dm-thin-pool", ("kernel",))
 NO_QEMU = Finding("qemu", False, "not in PATH", "make setup-vm", ("vm",))
 
 
+def chosen(wanted: str, findings: Sequence[Finding]) -> tuple[str, str]:
+    choice = choose_rig(wanted, findings)
+    return choice.rig.name, choice.why
+
+
 def test_where_nothing_lacks_the_kernels_own_is_chosen() -> None:
-    assert choose_rig("auto", [THERE, NO_QEMU]) == Choice("kernel", "the best there is")
+    assert chosen("auto", [THERE, NO_QEMU]) == ("kernel", "the best there is")
 
 
 def test_without_device_mapper_the_emulated_rig_is_chosen_and_the_reason_given() -> None:
-    choice = choose_rig("auto", [THERE, NO_MAPPER])
-    assert choice == Choice("emulated", "passed over kernel (kernel device-mapper: not loaded)")
+    choice = chosen("auto", [THERE, NO_MAPPER])
+    assert choice == ("emulated", "passed over kernel (kernel device-mapper: not loaded)")
 
 
 def test_a_guest_is_booted_only_when_it_is_asked_for() -> None:
-    assert choose_rig("auto", [NO_ROOT]).rig == "process"
-    assert choose_rig("vm", [NO_ROOT, NO_MAPPER]).rig == "vm"
+    assert choose_rig("auto", [NO_ROOT]).rig.name == "process"
+    assert choose_rig("vm", [NO_ROOT, NO_MAPPER]).rig.name == "vm"
     with pytest.raises(EnvironmentLacksError, match=r"rig 'vm' can't run here:\n  qemu: .*make setup-vm"):
         choose_rig("vm", [NO_QEMU])
 
 
 def test_without_root_the_process_rig_is_chosen_and_the_reason_given() -> None:
     choice = choose_rig("auto", [THERE, NO_ROOT])
-    assert choice.rig == "process"
+    assert choice.rig.name == "process"
     lack = "root: effective user id 1000"
     assert choice.why == f"passed over kernel ({lack}), emulated ({lack})"
 
@@ -62,17 +68,14 @@ def test_a_rig_asked_for_that_cannot_run_is_refused_with_the_fix() -> None:
 
 
 def test_a_rig_asked_for_that_can_run_is_taken() -> None:
-    assert choose_rig("process", [NO_ROOT]).rig == "process"
+    assert choose_rig("process", [NO_ROOT]).rig.name == "process"
 
 
 def test_every_lack_has_a_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> object:
-        raise ImportError("no such module")
-
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(os, "access", lambda *_: False)
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    monkeypatch.setattr(probes, "_import_session", broken)
+    monkeypatch.setattr(probes, "SESSION", "no_such_module")
     findings = probe_machine(tmp_path / "missing")
     lacks = {finding.name: finding for finding in findings if not finding.present}
     assert {"root", "FUSE", "mkfs.ext4", "umount", "fuse_backing C extension"} <= lacks.keys()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from thinsim.rig.registry import find
 from thinsim.scenario.container_lifecycle import SETTINGS, LifecycleResult, Phase, Setting
 from thinsim.scenario.reproduce import Reproduction, Request, reproduce
 from thinsim.snapshotter.events import DiscardSkipped
@@ -40,7 +41,7 @@ async def run(
     rig: str, directory: Path, settings: Sequence[Setting], image: Path, **more: Path | None
 ) -> Reproduction:
     request = Request(
-        rig=rig,
+        rig=find(rig),
         settings=settings,
         image=image if rig == "emulated" else None,
         container_bytes=CONTAINER_BYTES,
@@ -120,7 +121,7 @@ async def test_async_remove_gives_the_same_space_back_at_cleanup(
 @pytest.mark.rig
 async def test_kept_files_stay_and_nothing_else(tmp_path: Path, image: Path) -> None:
     request = Request(
-        rig="emulated",
+        rig=find("emulated"),
         settings=SETTINGS[:1],
         image=image,
         container_bytes=0,

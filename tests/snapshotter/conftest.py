@@ -11,7 +11,7 @@ import pytest
 
 from tests.snapshotter.snapshotter_bench import Bench
 from tests.snapshotter.snapshotter_rigs import NEEDS, RIGS
-from thinsim.rig.bare import BareRig
+from thinsim.rig.interface import Rig
 from thinsim.snapshotter.interface import Snapshotter
 
 
@@ -32,7 +32,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BareRig]:
+async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rig]:
     directory = tmp_path / "rig"
     directory.mkdir()
     async with RIGS[request.param](directory) as rig:
@@ -41,7 +41,7 @@ async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[B
 
 
 @pytest.fixture
-async def bench(rig: BareRig, tmp_path: Path) -> AsyncIterator[Bench]:
+async def bench(rig: Rig, tmp_path: Path) -> AsyncIterator[Bench]:
     bench = Bench(rig, tmp_path / "root")
     yield bench
     await bench.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.snapshotter.tapped_device_mapper import TappedDeviceMapper
-from thinsim.rig.bare import BareRig
+from thinsim.rig.interface import Rig
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind
 from thinsim.snapshotter.host import SnapshotHost
@@ -57,7 +57,7 @@ class TappedHost:
 class Bench:
     """Opens snapshotters on one rig; all events of all of them in *events*."""
 
-    rig: BareRig
+    rig: Rig
     root: Path
     events: list[DeviceEvent] = field(default_factory=list)
     opened: list[DevmapperSnapshotter] = field(default_factory=list)

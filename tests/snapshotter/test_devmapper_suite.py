@@ -11,12 +11,12 @@ import pytest
 
 from tests.snapshotter.snapshotter_bench import BASE_SIZE, BLOCK, Bench, committed
 from thinsim.errors import DeviceMapperError
-from thinsim.rig.bare import BareRig
+from thinsim.rig.interface import Rig
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.snapshotter.errors import AlreadyExistsError
 
 
-def thin(rig: BareRig, thin_id: int) -> str:
+def thin(rig: Rig, thin_id: int) -> str:
     return f"0 {BASE_SIZE // 512} thin {rig.dm.path(rig.shape.name)} {thin_id}"
 
 
@@ -27,20 +27,20 @@ async def refused(number: int) -> AsyncIterator[None]:
     assert caught.value.errno == number
 
 
-async def test_create_device_a_second_time(rig: BareRig) -> None:
+async def test_create_device_a_second_time(rig: Rig) -> None:
     await rig.dm.message(rig.shape.name, 0, "create_thin 1")
     async with refused(errno.EEXIST):
         await rig.dm.message(rig.shape.name, 0, "create_thin 1")
 
 
-async def test_create_snapshot_a_second_time(rig: BareRig) -> None:
+async def test_create_snapshot_a_second_time(rig: Rig) -> None:
     await rig.dm.message(rig.shape.name, 0, "create_thin 1")
     await rig.dm.message(rig.shape.name, 0, "create_snap 2 1")
     async with refused(errno.EEXIST):
         await rig.dm.message(rig.shape.name, 0, "create_snap 2 1")
 
 
-async def test_delete_snapshot_a_second_time(rig: BareRig) -> None:
+async def test_delete_snapshot_a_second_time(rig: Rig) -> None:
     await rig.dm.message(rig.shape.name, 0, "create_thin 1")
     await rig.dm.message(rig.shape.name, 0, "create_snap 2 1")
     await rig.dm.message(rig.shape.name, 0, "delete 2")
@@ -48,7 +48,7 @@ async def test_delete_snapshot_a_second_time(rig: BareRig) -> None:
         await rig.dm.message(rig.shape.name, 0, "delete 2")
 
 
-async def test_activate_device_a_second_time(rig: BareRig) -> None:
+async def test_activate_device_a_second_time(rig: Rig) -> None:
     name = f"{rig.shape.name}-a"
     await rig.dm.message(rig.shape.name, 0, "create_thin 1")
     await rig.dm.create(name, thin(rig, 1))
@@ -59,7 +59,7 @@ async def test_activate_device_a_second_time(rig: BareRig) -> None:
         await rig.dm.remove(name, retry=True)
 
 
-async def test_device_status_suspend_resume_and_removal(rig: BareRig) -> None:
+async def test_device_status_suspend_resume_and_removal(rig: Rig) -> None:
     name = f"{rig.shape.name}-a"
     await rig.dm.message(rig.shape.name, 0, "create_thin 1")
     await rig.dm.create(name, thin(rig, 1))

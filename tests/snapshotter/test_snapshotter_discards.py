@@ -3,6 +3,7 @@
 import pytest
 
 from tests.snapshotter.snapshotter_bench import BLOCK, Bench, committed
+from tests.snapshotter.snapshotter_rigs import host_bytes
 from tests.snapshotter.tapped_device_mapper import EBUSY
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.snapshotter.errors import FailedPreconditionError
@@ -137,8 +138,8 @@ async def test_what_the_host_gets_back(bench: Bench, *, discard_committed: bool,
     await snapshotter.commit("layer", "layer-key")
     await snapshotter.prepare("container", "layer")
     await bench.write("pool-snap-2", 4 * BLOCK)
-    assert await bench.rig.host_bytes() == 20 * BLOCK
+    assert await host_bytes(bench.rig) == 20 * BLOCK
     await snapshotter.remove("container")
-    assert await bench.rig.host_bytes() == 16 * BLOCK
+    assert await host_bytes(bench.rig) == 16 * BLOCK
     await snapshotter.remove("layer")
-    assert await bench.rig.host_bytes() == left * BLOCK
+    assert await host_bytes(bench.rig) == left * BLOCK

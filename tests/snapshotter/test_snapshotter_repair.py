@@ -4,6 +4,7 @@ import pytest
 import trio
 
 from tests.snapshotter.snapshotter_bench import BLOCK, Bench, committed
+from tests.snapshotter.snapshotter_rigs import host_bytes
 from tests.snapshotter.tapped_device_mapper import EBUSY
 from thinsim.errors import DeviceMapperError
 from thinsim.snapshotter.errors import FailedPreconditionError
@@ -72,4 +73,4 @@ async def test_repair_waits_for_a_device_that_is_still_open_and_then_discards_it
         assert "is in use" in report.left[0].remedy
         await trio.lowlevel.checkpoint()
     assert (await snapshotter.repair()).left == []
-    assert await bench.rig.host_bytes() == 0
+    assert await host_bytes(bench.rig) == 0

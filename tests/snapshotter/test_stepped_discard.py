@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.snapshotter.snapshotter_bench import BLOCK, Bench
-from tests.snapshotter.snapshotter_rigs import MOUNTS
+from tests.snapshotter.snapshotter_rigs import MOUNTS, host_bytes
 from thinsim.errors import DeviceMapperError
 from thinsim.snapshotter.stepped_discard import FIRST, discard_in_steps, step_after
 
@@ -41,9 +41,9 @@ async def test_all_of_a_device_is_discarded(bench: Bench, longest: int) -> None:
     device = snapshotter.device_of("a").name
     await bench.write(device, 4 * MIB)
     await bench.write(device, 2 * BLOCK, (64 << 20) - 2 * BLOCK)
-    assert await bench.rig.host_bytes() > 4 * MIB
+    assert await host_bytes(bench.rig) > 4 * MIB
     await discard_in_steps(bench.rig.dm.path(device), longest)
-    assert await bench.rig.host_bytes() == 0
+    assert await host_bytes(bench.rig) == 0
 
 
 @pytest.mark.rigs(*sorted(MOUNTS))
@@ -51,12 +51,12 @@ async def test_a_device_in_use_is_left_alone(bench: Bench) -> None:
     snapshotter = await bench.open()
     await snapshotter.prepare("a")
     device = snapshotter.device_of("a").name
-    used = await bench.rig.host_bytes()
+    used = await host_bytes(bench.rig)
     async with bench.rig.holding_open(device):
         with pytest.raises(DeviceMapperError) as caught:
             await discard_in_steps(bench.rig.dm.path(device), MIB)
     assert caught.value.errno == errno.EBUSY
-    assert await bench.rig.host_bytes() == used
+    assert await host_bytes(bench.rig) == used
 
 
 async def test_what_is_no_device_is_named(tmp_path: Path) -> None:

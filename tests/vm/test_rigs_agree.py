@@ -15,13 +15,9 @@ from typing import Any
 import pytest
 
 from thinsim.scenario.containerd.server import NEEDED
-from thinsim.vm.probe import probe_vm
+from thinsim.vm.probe import probe_guest
 
-LACKS = [
-    f"{each.name}: {each.detail} (fix: {each.fix})"
-    for each in probe_vm()
-    if not each.present and each.needed_by
-]
+LACKS = [f"{each.name}: {each.detail} (fix: {each.fix})" for each in probe_guest() if not each.present]
 PROGRAMS = [f"{name} (fix: {fix})" for name, fix in NEEDED.items() if shutil.which(name) is None]
 
 pytestmark = [

@@ -20,11 +20,7 @@ from thinsim.vm.modules import FOR_THE_ROOT, FOR_THE_WORK, lacking_modules, need
 from thinsim.vm.tools import QEMU, QEMU_PACKAGE, full_path, is_recent
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-LACKS = [
-    f"{each.name}: {each.detail} (fix: {each.fix})"
-    for each in probe.probe_vm()
-    if not each.present and each.needed_by
-]
+LACKS = [f"{each.name}: {each.detail} (fix: {each.fix})" for each in probe.probe_guest() if not each.present]
 needs_all = pytest.mark.skipif(bool(LACKS), reason="; ".join(LACKS) or "nothing")
 
 
@@ -147,7 +143,7 @@ def test_without_busybox_run_and_doctor_name_it_too(tmp_path: Path) -> None:
 @needs_namespace
 def test_a_directory_for_files_that_can_not_be_written_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe.tempfile, "tempdir", "/proc")
-    found = next(each for each in probe.probe_vm() if each.name == "temporary directory")
+    found = next(each for each in probe.probe_guest() if each.name == "temporary directory")
     assert not found.present
     assert "TMPDIR" in found.fix
 
@@ -186,7 +182,7 @@ def test_memory_is_what_machine_and_container_leave(tmp_path: Path) -> None:
 
 def test_little_memory_is_a_lack(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "available_memory", lambda: 100 << 20)
-    found = next(each for each in probe.probe_vm() if each.name == "memory")
+    found = next(each for each in probe.probe_guest() if each.name == "memory")
     assert (found.present, found.detail) == (False, "100 MiB available")
     assert found.fix == "free some: a guest needs 768 MiB"
 
@@ -196,7 +192,7 @@ def test_an_older_virtme_ng_is_a_lack(monkeypatch: pytest.MonkeyPatch, tmp_path:
     command.write_text("#!/bin/sh\necho virtme-ng 1.18\n")
     command.chmod(0o755)
     monkeypatch.setattr(probe, "virtme_ng", lambda: command)
-    found = next(each for each in probe.probe_vm() if each.name == "virtme-ng")
+    found = next(each for each in probe.probe_guest() if each.name == "virtme-ng")
     assert not found.present
     assert found.detail == f"{command} is of version 1.18, 1.33 is needed"
     assert [is_recent(text) for text in ("1.9", "1.32.4", "1.33", "1.42", "2.0", "")] == [
@@ -210,7 +206,7 @@ def test_a_qemu_without_9p_is_a_lack(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     program.write_text("#!/bin/sh\necho 'name \"virtio-blk-pci\"'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    found = next(each for each in probe.probe_vm() if each.name == "qemu")
+    found = next(each for each in probe.probe_guest() if each.name == "qemu")
     assert found.detail == f"{program} is built without virtio-9p-pci"
 
 

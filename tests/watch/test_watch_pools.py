@@ -14,7 +14,7 @@ from thinsim.block.linux import LinuxBlockDevice
 from thinsim.errors import BenchError
 from thinsim.machine.journal import Journal
 from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
-from thinsim.rig.interface import PoolShape
+from thinsim.rig.shape import PoolShape
 from thinsim.units import Bytes
 from thinsim.watch.finding import find_pool
 from thinsim.watch.watching import watching

@@ -8,8 +8,8 @@ import pytest
 
 from thinsim.errors import KernelError
 from thinsim.machine.working_directory import working_directory
+from thinsim.rig.registry import find
 from thinsim.scenario.file.document import Pool
-from thinsim.scenario.file.rigs import stand_up
 from thinsim.scenario.file.session import Session, session
 from thinsim.snapshotter.errors import FailedPreconditionError
 from thinsim.snapshotter.retry import RetryRule, RetryRules
@@ -28,7 +28,7 @@ async def on_rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     async with working_directory(tmp_path, print) as (directory, journal):
         shape = Pool(data_size="256MiB", metadata_size="8MiB").shape(f"thinsim-{journal.path.stem}")
         async with (
-            stand_up(request.param, directory, shape, journal) as rig,
+            find(request.param).running(directory, shape, journal) as rig,
             session(rig, KEYS, TWICE, Silent(), directory / "core") as opened,
         ):
             await opened.start()

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from thinsim.errors import UnknownNameError
+from thinsim.rig.record import RigRecord
+from thinsim.rig.registry import find, names
 from thinsim.scenario.container_lifecycle import Setting
 from thinsim.units import Bytes, format_size
 
@@ -12,14 +14,14 @@ from thinsim.units import Bytes, format_size
 class Contender:
     """One who takes part, written ``RIG/SUBJECT/SETTING``."""
 
-    rig: str
+    rig: RigRecord
     subject: str
     setting: Setting
 
     @property
     def name(self) -> str:
         """The words of the command line."""
-        return f"{self.rig}/{self.subject}/{self.setting.slug}"
+        return f"{self.rig.name}/{self.subject}/{self.setting.slug}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +41,17 @@ class Sizes:
         )
 
 
-def parse_contender(text: str, subjects: Mapping[str, Sequence[Setting]], rigs: Sequence[str]) -> Contender:
+def parse_contender(text: str, subjects: Mapping[str, Sequence[Setting]]) -> Contender:
     """Read ``RIG/SUBJECT/SETTING``; UnknownNameError names the word at fault and those there are."""
     words = text.split("/")
     if len(words) != 3:
         raise UnknownNameError(f"{text!r}: a contender is RIG/SUBJECT/SETTING, such as emulated/core/on")
     rig, subject, slug = words
-    _one_of("rig", rig, rigs)
+    _one_of("rig", rig, names())
     _one_of("subject", subject, list(subjects))
     by_slug = {setting.slug: setting for setting in subjects[subject]}
     _one_of(f"setting of {subject}", slug, list(by_slug))
-    return Contender(rig, subject, by_slug[slug])
+    return Contender(find(rig), subject, by_slug[slug])
 
 
 def steps_up(pools: Sequence[Bytes], images: Sequence[Bytes], containers: Sequence[Bytes]) -> list[Sizes]:

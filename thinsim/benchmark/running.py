@@ -152,7 +152,7 @@ class _Measuring:
 
 async def _images(plan: Plan, directory: Path, progress: Progress) -> Mapping[Bytes, Path]:
     """Build an image of each size once: all contenders import the same bytes."""
-    if all(contender.rig == "process" for contender in plan.contenders):
+    if not any(contender.rig.mounts for contender in plan.contenders):
         return {}
     images = {}
     for size in dict.fromkeys(sizes.image for sizes in plan.sizes):
@@ -174,7 +174,7 @@ async def _run(
         rig=contender.rig,
         settings=[contender.setting],
         subject=contender.subject,
-        image=None if contender.rig == "process" else images[sizes.image],
+        image=images[sizes.image] if contender.rig.mounts else None,
         container_bytes=sizes.container,
         data_size=sizes.pool,
         directory=directory,

@@ -10,15 +10,13 @@ from thinsim.cli.interruptible import run
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.statuses import BROKEN
 from thinsim.guests.scenario import run_scenario_in_guest
-from thinsim.guests.work import RIG as VM
 from thinsim.machine.journal import JournalContent
 from thinsim.machine.recovery import recover_abandoned
 from thinsim.report.document import Report, report_of
-from thinsim.rig.probes import Choice, probe_machine
+from thinsim.rig.record import RigRecord
+from thinsim.rig.registry import RigChoice, choose_rig, probe
 from thinsim.scenario.file.library import FoundScenario
-from thinsim.scenario.file.rigs import choose_scenario_rig
 from thinsim.scenario.file.run import Request, run_scenario
-from thinsim.vm.probe import probe_vm
 
 
 def clean_up_after_killed_runs(notes: Console) -> None:
@@ -31,27 +29,26 @@ def clean_up_after_killed_runs(notes: Console) -> None:
         notes.print(f"  could not clean up: {problem}", highlight=False, markup=False)
 
 
-def rig_for_scenarios(wanted: str, directory: Path | None, notes: Console) -> Choice:
+def rig_for_scenarios(wanted: str, directory: Path | None, notes: Console) -> RigChoice:
     """Return the rig for *wanted*, ``auto`` or a name, told to *notes*. EnvironmentLacksError."""
-    findings = [*probe_machine(directory or Path(tempfile.gettempdir())), *probe_vm()]
-    choice = choose_scenario_rig(wanted, findings)
-    notes.print(f"rig {choice.rig}: {choice.why}", highlight=False, soft_wrap=True)
+    choice = choose_rig(wanted, probe(directory or Path(tempfile.gettempdir())))
+    notes.print(f"rig {choice.rig.name}: {choice.why}", highlight=False, soft_wrap=True)
     return choice
 
 
 def run_found(
     found: FoundScenario,
-    rig: str,
+    rig: RigRecord,
     notes: Console,
     *,
     variants: Sequence[str] = (),
     directory: Path | None = None,
     keep: bool = False,
 ) -> Report:
-    """Run a scenario with progress on *notes*, on the rig ``vm`` in a guest; return its report."""
+    """Run a scenario with progress on *notes*, in a guest where the rig is one; return its report."""
     request = Request(found.scenario, found.name, found.text, rig, found.base, variants, directory, keep)
     with TerminalProgress(notes) as progress:
-        if rig == VM:
+        if rig.running is None:
             fine = (0, BROKEN)
             return run(lambda: run_scenario_in_guest(request, found.path, progress, fine=fine))
         return report_of(run(lambda: run_scenario(request, progress)))

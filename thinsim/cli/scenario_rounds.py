@@ -9,10 +9,10 @@ from fuse_backing.errors import FuseBackingError
 from thinsim.cli.output_console import notes_console
 from thinsim.cli.run_scenario import clean_up_after_killed_runs, rig_for_scenarios, run_found
 from thinsim.errors import BenchError, InvalidValueError, ThinsimError
-from thinsim.guests.work import RIG as VM
 from thinsim.measure.machine_speed import reference_seconds
 from thinsim.regression.baseline import ScenarioBaseline, measured
 from thinsim.report.document import Report
+from thinsim.rig.registry import AUTO, find
 from thinsim.scenario.file.library import FoundScenario
 from thinsim.vm.guest_script import SCRATCH
 
@@ -34,15 +34,16 @@ def run_rounds(found: Sequence[FoundScenario], rig: str, rounds: int, directory:
     """Run every scenario once in each round, so that what disturbs the machine for a while strikes all.
 
     One that can not run to its end is left out of the rounds that follow. ThinsimError for what none could
-    run with; InvalidValueError for a scenario named twice, or the rig ``vm``.
+    run with; InvalidValueError for a scenario named twice, or a rig in a guest.
     """
     if len({each.name for each in found}) < len(found):
         raise InvalidValueError("a scenario is named twice")
-    if rig == VM:
+    record = None if rig == AUTO else find(rig)
+    if record is not None and record.running is None:
         # Each run in a guest of its own would be compared with what this machine can, and boot for minutes.
         raise InvalidValueError(
-            "--rig vm: run the whole command in a guest: thinsim vm run --share . -- thinsim ... "
-            f"--rig kernel --dir {SCRATCH}"
+            f"--rig {rig}: run the whole command in a guest: thinsim vm run --share . -- thinsim ... "
+            f"--rig {record.inside} --dir {SCRATCH}"
         )
     notes = notes_console()
     clean_up_after_killed_runs(notes)

@@ -19,6 +19,7 @@ from thinsim.crashes.state import State, in_words
 from thinsim.crashes.victims import Victims
 from thinsim.errors import ThinsimError
 from thinsim.machine.journal import Journal
+from thinsim.rig.registry import find
 
 PROFILES = ("containerd", "fixed")
 
@@ -84,7 +85,7 @@ class Campaign:
         return crashes
 
     def _has_midst(self, step: str) -> bool:
-        return self._rig == "emulated" and step.split(maxsplit=1)[0] in _COMMANDS
+        return find(self._rig).mounts and step.split(maxsplit=1)[0] in _COMMANDS
 
     async def _steps(self, operation: Operation, profile: str) -> Sequence[str]:
         known = self._known_steps

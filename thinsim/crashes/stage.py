@@ -7,8 +7,8 @@ it is the daemon's, with real mkfs, mounts and files.
 import hashlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,14 +17,13 @@ import trio
 from fuse_backing.control import ControlServer
 from thinsim.dm.daemon.verbs import commands
 from thinsim.machine.journal import Journal
-from thinsim.rig import bare_emulated, bare_process
-from thinsim.rig.bare import BareRig
-from thinsim.rig.bare_emulated import BareEmulatedRig
-from thinsim.rig.bare_process import BareProcessRig
-from thinsim.rig.interface import PoolShape
+from thinsim.rig import emulated, process
+from thinsim.rig.contents import BARE
+from thinsim.rig.emulated import EMULATED, EmulatedRig
+from thinsim.rig.interface import Rig
+from thinsim.rig.process import PROCESS, ProcessRig
+from thinsim.rig.shape import PoolShape
 from thinsim.units import Bytes
-
-RIGS = ("process", "emulated")
 
 _DATA_SIZE = Bytes(256 << 20)
 _METADATA_SIZE = Bytes(4 << 20)
@@ -36,7 +35,7 @@ class Stage(Protocol):
     """A pool, a way to it for victims, and content."""
 
     @property
-    def rig(self) -> BareRig:
+    def rig(self) -> Rig:
         """The pool."""
 
     @property
@@ -61,7 +60,7 @@ class Stage(Protocol):
 class ProcessStage:
     """See Stage: blocks on devices without nodes."""
 
-    def __init__(self, rig: BareProcessRig, socket: Path) -> None:
+    def __init__(self, rig: ProcessRig, socket: Path) -> None:
         self.rig = rig
         self.socket = socket
         self.metadata_file = str(rig.directory / "metadata")
@@ -83,7 +82,7 @@ class EmulatedStage:
 
     metadata_file = ""
 
-    def __init__(self, rig: BareEmulatedRig) -> None:
+    def __init__(self, rig: EmulatedRig) -> None:
         self.rig = rig
         self.socket = rig.dm.socket
         self.data_file = rig.backing.data_file
@@ -110,24 +109,39 @@ class EmulatedStage:
 
 @asynccontextmanager
 async def standing(rig: str, directory: Path, journal: Journal, name: str) -> AsyncIterator[Stage]:
-    """Stand a fresh pool up on the rig of that name in *directory*, which exists; *name* is the pool's."""
+    """Have a fresh pool on the rig of that name, one of STAGES, in *directory*; *name* is the pool's."""
     shape = PoolShape(name, data_size=_DATA_SIZE, metadata_size=_METADATA_SIZE)
-    if rig == "emulated":
-        async with bare_emulated.stand_up(directory, shape, journal) as emulated:
-            yield EmulatedStage(emulated)
-        return
-    async with bare_process.stand_up(directory, shape) as process, trio.open_nursery() as nursery:
+    async with STAGES[rig](directory, shape, journal) as stage:
+        yield stage
+
+
+@asynccontextmanager
+async def _on_emulated(directory: Path, shape: PoolShape, journal: Journal) -> AsyncIterator[Stage]:
+    async with emulated.running(directory, shape, journal) as rig:
+        yield EmulatedStage(rig)
+
+
+@asynccontextmanager
+async def _on_process(directory: Path, shape: PoolShape, journal: Journal) -> AsyncIterator[Stage]:
+    async with process.running(directory, shape, journal, BARE) as rig, trio.open_nursery() as nursery:
         # A unix socket wants a short path.
         sockets = Path(tempfile.mkdtemp(prefix="thinsim-"))
         try:
-            await nursery.start(ControlServer(_served(process)).serve, sockets / "dm")
-            yield ProcessStage(process, sockets / "dm")
+            await nursery.start(ControlServer(_served(rig)).serve, sockets / "dm")
+            yield ProcessStage(rig, sockets / "dm")
             nursery.cancel_scope.cancel()
         finally:
             shutil.rmtree(sockets)
 
 
-def _served(rig: BareProcessRig) -> Mapping[str, Any]:
+STAGES: Mapping[str, Callable[[Path, PoolShape, Journal], AbstractAsyncContextManager[Stage]]] = {
+    PROCESS.name: _on_process,
+    EMULATED.name: _on_emulated,
+}
+"""How a stage is made, by the name of its rig."""
+
+
+def _served(rig: ProcessRig) -> Mapping[str, Any]:
     async def mkfs(arguments: dict[str, Any]) -> None:
         await rig.host.make_filesystem(Path(arguments["name"]), "", "")
 

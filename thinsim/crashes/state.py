@@ -126,6 +126,7 @@ async def look(stage: Stage, config: Config) -> State:
         metadata.close()
     dm = stage.rig.dm
     nodes = {name: (await dm.info(name)).suspended for name in await dm.list() if name.startswith(f"{pool}-")}
+    await stage.rig.settle()
     allocation = await stage.rig.host_allocation()
     mappings = await stage.rig.mappings()
     block_bytes = stage.rig.shape.block_bytes

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import trio
 
-from thinsim.guests.work import RIG, guest_work
+from thinsim.guests.work import guest_work
 from thinsim.report.reproduction_json import from_json
 from thinsim.rig.setup.choice import find_setup
+from thinsim.rig.vm import VM
 from thinsim.scenario.reproduce import BUILT_IMAGE_BYTES, Progress, Reproduction, Request
 from thinsim.workload.image.built import build_image
 
@@ -38,7 +39,7 @@ async def reproduce_in_guest(request: Request, progress: Progress) -> Reproducti
             cpus=1 if request.repeatable else 2,
         )
         result = from_json(json.loads(document))
-    return replace(result, rig=RIG)
+    return replace(result, rig=VM.name)
 
 
 def command_words(request: Request) -> list[str]:

@@ -3,8 +3,9 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from thinsim.guests.work import RIG, guest_work
+from thinsim.guests.work import guest_work
 from thinsim.report.document import Report, from_json
+from thinsim.rig.vm import VM
 from thinsim.scenario.file.run import Request, chosen_variants
 from thinsim.scenario.reproduce import Progress
 
@@ -27,7 +28,7 @@ async def run_scenario_in_guest(
     async with guest_work(request.directory, None, progress) as guest:
         seconds = SECONDS_PER_VARIANT * len(variants)
         report = from_json(await guest.bring_back(words, seconds=seconds, fine=fine), "the guest's report")
-    command = ["thinsim", "run", request.name, "--rig", RIG]
+    command = ["thinsim", "run", request.name, "--rig", VM.name]
     for name in request.variants:
         command += ["--variant", name]
-    return report.model_copy(update={"rig": RIG, "name": request.name, "command": command})
+    return report.model_copy(update={"rig": VM.name, "name": request.name, "command": command})

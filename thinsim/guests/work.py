@@ -6,18 +6,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from thinsim.errors import BenchError, EnvironmentLacksError
+from thinsim.errors import BenchError
 from thinsim.machine.journal import Journal
 from thinsim.machine.working_directory import working_directory
+from thinsim.rig.vm import VM
 from thinsim.scenario.reproduce import Progress
 from thinsim.vm.acceleration import decide
 from thinsim.vm.guest import GuestSpec, run_in_guest
 from thinsim.vm.guest_script import SCRATCH
 from thinsim.vm.kernels import GuestKernel, find_kernel
 from thinsim.vm.kvm_tries import Acceleration
-from thinsim.vm.probe import probe_vm
+from thinsim.vm.probe import check_guest
 
-RIG = "vm"
 _RESULT = "result.json"
 
 
@@ -66,10 +66,7 @@ async def guest_work(
 
     EnvironmentLacksError names what is missing for a guest.
     """
-    lacks = [finding for finding in probe_vm(release) if not finding.present and finding.needed_by]
-    if lacks:
-        missing = "; ".join(f"{lack.name}: {lack.detail} ({lack.fix})" for lack in lacks)
-        raise EnvironmentLacksError(f"no guest can run here: {missing}")
+    check_guest(release)
     kernel = find_kernel(release)
     acceleration = await decide(kernel, progress.say)
     async with working_directory(directory, progress.say) as (work, journal):
@@ -81,7 +78,7 @@ async def guest_work(
 def in_the_guest(words: Sequence[str], result: Path) -> list[str]:
     """Return the command line of the guest: *words* on its kernel rig, with its measurements in *result*."""
     command = [sys.executable, "-P", "-m", "thinsim", *words]
-    return [*command, "--rig", "kernel", "--dir", str(SCRATCH), "--json", str(result)]
+    return [*command, "--rig", VM.inside, "--dir", str(SCRATCH), "--json", str(result)]
 
 
 class _Lines:

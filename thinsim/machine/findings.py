@@ -1,14 +1,25 @@
 """What was looked for on this machine, and found or not."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at. *fix* is empty when it is there."""
+    """One thing looked at. *fix* is empty when it is there, *needed_by* names the rigs that need it."""
 
     name: str
     present: bool
     detail: str
     fix: str = ""
-    needed_by: tuple[str, ...] = ("emulated", "kernel")
+    needed_by: tuple[str, ...] = ()
+
+
+def lacks(findings: Iterable[Finding]) -> list[Finding]:
+    """Return what is missing and needed."""
+    return [finding for finding in findings if not finding.present and finding.needed_by]
+
+
+def in_words(findings: Iterable[Finding]) -> str:
+    """Return the findings in one line, each with its fix."""
+    return "; ".join(f"{each.name}: {each.detail} ({each.fix})" for each in findings)

@@ -26,9 +26,10 @@ from thinsim.dm.standing.stop import stop_running
 from thinsim.errors import BenchError, DeviceMapperError, InvalidValueError, ThinsimError
 from thinsim.machine.dmsetup import kernel_has_device_mapper
 from thinsim.pools.records import PoolRecord, PoolRecords, grown
-from thinsim.pools.rigs import AUTO, KERNEL, choose_rig, device_mapper
+from thinsim.pools.rigs import choose_lasting_rig, device_mapper
 from thinsim.rig.host_file import prepare_host_directory
-from thinsim.rig.interface import PoolShape
+from thinsim.rig.registry import AUTO, find
+from thinsim.rig.shape import PoolShape
 from thinsim.thin.metadata.least_size import least_metadata
 from thinsim.units import DataBlocks, format_size
 
@@ -38,15 +39,15 @@ DATA, METADATA = "data", "metadata"
 def create(shape: PoolShape, directory: Path, *, rig: str = AUTO, beside_kernel: bool = False) -> PoolRecord:
     """Make a pool with its files in *directory*, which must be empty or missing; all or nothing.
 
-    *rig* and *beside_kernel* as in :func:`thinsim.pools.rigs.choose_rig`.
+    *rig* and *beside_kernel* as in :func:`thinsim.pools.rigs.choose_lasting_rig`.
     """
-    chosen = choose_rig(rig, directory, beside_kernel=beside_kernel)
-    record = PoolRecord(shape, directory.resolve(), chosen)
+    chosen = choose_lasting_rig(rig, directory, beside_kernel=beside_kernel)
+    record = PoolRecord(shape, directory.resolve(), chosen.name)
     if directory.exists() and any(directory.iterdir()):
         raise InvalidValueError(f"{directory} is not empty: a pool wants a directory of its own")
     records = PoolRecords()
     records.add(record)
-    ran = chosen == KERNEL or answers(Places.of_this_user())
+    ran = chosen.in_kernel or answers(Places.of_this_user())
     try:
         with ExitStack() as undo:
             if not ran:
@@ -158,7 +159,7 @@ def _table(record: PoolRecord) -> str:
 
 
 async def _remove_device(record: PoolRecord) -> None:
-    if record.rig == KERNEL and not kernel_has_device_mapper():
+    if find(record.rig).in_kernel and not kernel_has_device_mapper():
         return  # booted since, and the module is not loaded: there are no devices
     name, dm = record.shape.name, device_mapper(record.rig)
     if name in await dm.list():

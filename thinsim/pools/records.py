@@ -10,7 +10,8 @@ from typing import Any
 from thinsim.block.loop import LoopDevice
 from thinsim.errors import BenchError, InvalidValueError
 from thinsim.machine.state import state_directory
-from thinsim.rig.interface import PoolShape
+from thinsim.rig.emulated import EMULATED
+from thinsim.rig.shape import PoolShape
 from thinsim.units import Bytes, Sectors
 
 FORMAT = 1
@@ -88,7 +89,7 @@ class PoolRecords:
             return PoolRecord(
                 shape=_shape(document["shape"]),
                 directory=Path(document["directory"]),
-                rig=str(document.get("rig", "emulated")),  # once there was no other
+                rig=str(document.get("rig", EMULATED.name)),  # once there was no other
                 data=_loop(document["data"]),
                 metadata=_loop(document["metadata"]),
             )

@@ -131,8 +131,8 @@ def report_of(result: ScenarioResult) -> Report:
         containerd_does=_prose(request.scenario.containerd_does),
         it_should=_prose(request.scenario.it_should),
         scenario=request.text,
-        command=["thinsim", "run", request.name, "--rig", request.rig, *options],
-        rig=request.rig,
+        command=["thinsim", "run", request.name, "--rig", request.rig.name, *options],
+        rig=request.rig.name,
         pool=PoolFacts(
             data_size=shape.data_size,
             metadata_size=shape.metadata_size,

@@ -9,7 +9,7 @@ from thinsim import __version__
 from thinsim.errors import InvalidValueError
 from thinsim.measure.attribution import Leak, Owner
 from thinsim.measure.sample import StepSample
-from thinsim.rig.interface import PoolShape
+from thinsim.rig.shape import PoolShape
 from thinsim.scenario.container_lifecycle import LifecycleResult, Setting
 from thinsim.scenario.reproduce import Reproduction
 from thinsim.units import Bytes, sectors

@@ -16,7 +16,7 @@ from thinsim.machine.servers import Server
 from thinsim.machine.sockets import make_socket_directory
 from thinsim.machine.unmounting import abort_served
 from thinsim.rig.host_file import prepare_host_directory
-from thinsim.rig.interface import PoolShape
+from thinsim.rig.shape import PoolShape
 from thinsim.units import Bytes
 
 DATA_FILE = "data"

@@ -9,17 +9,22 @@ from thinsim.block import kernel_view
 from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.dm.dropin import dropin
 from thinsim.dm.emulator.activity import Activity
+from thinsim.dm.standing.places import Places
+from thinsim.dm.standing.start import ensure_running
 from thinsim.machine.journal import Journal
+from thinsim.rig.contents import NOTHING, Contents
 from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
-from thinsim.rig.interface import PoolShape
-from thinsim.rig.loop_rig import NOTHING, Contents, LoopRig, stand_up_host
+from thinsim.rig.loop_rig import LoopRig, equipment
+from thinsim.rig.probes import DEVICES
+from thinsim.rig.record import RigRecord
+from thinsim.rig.shape import PoolShape
 from thinsim.thin.mapping import Run
 from thinsim.workload.block_history import RecordingHost
 
 
 @dataclass(slots=True, kw_only=True)
 class EmulatedRig(LoopRig):
-    """A Rig that stands; see the module. Made by :func:`stand_up`."""
+    """A Rig; see the module. Made by :func:`running`."""
 
     dm: EmulatedDeviceMapper
     backing: EmulatedStack
@@ -44,10 +49,10 @@ class EmulatedRig(LoopRig):
 
 
 @asynccontextmanager
-async def stand_up(
+async def running(
     directory: Path, shape: PoolShape, journal: Journal, contents: Contents = NOTHING
 ) -> AsyncIterator[EmulatedRig]:
-    """Stand the rig up in *directory*, which exists and keeps the pool's files; tear it down on the way out.
+    """Have the rig run in *directory*, which exists and keeps the pool's files; tear it down on the way out.
 
     Everything taken is in *journal* before it is taken.
     """
@@ -55,19 +60,37 @@ async def stand_up(
         lower = await stack.enter_async_context(stand_up_stack(directory, shape, journal))
         dm = lower.dm
         await dm.create(shape.name, lower.pool_table(shape))
-        host, workload, files = stand_up_host(stack, directory, shape.name, journal, contents)
+        with_it = equipment(stack, directory, shape.name, journal, contents)
+        host, workload = with_it.host, with_it.workload
         if contents.record is not None:
             await dm.start_trace()
             host = workload = RecordingHost(host, workload, dm, shape.name, contents.record)
         yield EmulatedRig(
-            name="emulated",
+            name=EMULATED.name,
             shape=shape,
             dm=dm,
             host=host,
+            mounter=with_it.mounter,
             workload=workload,
-            files=files,
+            files=with_it.files,
             directory=directory,
             backing=lower,
             data_device=lower.data.path,
             written_at_start=kernel_view.traffic(lower.data.path).written_bytes,
         )
+
+
+def _lasting() -> EmulatedDeviceMapper:
+    """Start the emulated device-mapper that stays, if it isn't running."""
+    places = Places.of_this_user()
+    ensure_running(places)
+    return EmulatedDeviceMapper(places.verbs)
+
+
+EMULATED = RigRecord(
+    name="emulated",
+    needs=DEVICES,
+    running=running,
+    sees_writes=True,
+    lasting_device_mapper=_lasting,
+)

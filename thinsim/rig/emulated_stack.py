@@ -12,7 +12,7 @@ from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.machine.journal import Journal
 from thinsim.machine.servers import Server
 from thinsim.rig.backing import Backing, stand_up_backing, start_server_of_mount
-from thinsim.rig.interface import PoolShape
+from thinsim.rig.shape import PoolShape
 
 CONTROL_DEVICE = "control"
 

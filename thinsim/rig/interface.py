@@ -1,6 +1,7 @@
 """What a rig gives a scenario: a pool to put a snapshotter on, a workload to run on it, and measurements."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -8,41 +9,14 @@ from typing import Protocol
 from fuse_backing.faults import FaultPlan
 from fuse_backing.ledger import LedgerEvent
 from thinsim.dm.interface import DeviceMapper
-from thinsim.snapshotter.host import SnapshotHost
+from thinsim.rig.shape import PoolShape
+from thinsim.snapshotter.host import Mounter, SnapshotHost
 from thinsim.snapshotter.pool_contents import ClosableStore
 from thinsim.thin.mapping import Run
-from thinsim.units import Bytes, Sectors, bytes_of, sectors
 from thinsim.workload.files import SnapshotFiles
 from thinsim.workload.interface import Workload
 
-_DATA_SIZE = Bytes(2 << 30)
-_METADATA_SIZE = Bytes(64 << 20)
-_BLOCK_SIZE = Sectors(128)
 _LEAST_WRITE = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class PoolShape:
-    """A pool to stand up. Defaults are those of containerd's devmapper documentation, made small."""
-
-    name: str
-    data_size: Bytes = _DATA_SIZE
-    metadata_size: Bytes = _METADATA_SIZE
-    block_size: Sectors = _BLOCK_SIZE
-    low_water_blocks: int = 0
-    features: tuple[str, ...] = ("skip_block_zeroing",)
-
-    def table(self, metadata_device: str, data_device: str) -> str:
-        """Return the pool's table line."""
-        return (
-            f"0 {sectors(self.data_size)} thin-pool {metadata_device} {data_device} {self.block_size} "
-            f"{self.low_water_blocks} {' '.join([str(len(self.features)), *self.features])}"
-        )
-
-    @property
-    def block_bytes(self) -> int:
-        """The data block size in bytes."""
-        return bytes_of(self.block_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +57,7 @@ class LedgerTotals:
 
 
 class Rig(Protocol):
-    """A pool that stands. Obtained from a rig's ``stand_up`` context, which tears it down."""
+    """A pool that runs, and what goes with it. A rig's record makes one and tears it down (``record.py``)."""
 
     @property
     def name(self) -> str:
@@ -91,29 +65,49 @@ class Rig(Protocol):
 
     @property
     def shape(self) -> PoolShape:
-        """The pool that stands."""
+        """The shape of the pool."""
 
     @property
     def dm(self) -> DeviceMapper:
-        """Where the pool is a device, by ``shape.name``."""
+        """The device-mapper, where the pool is a device named ``shape.name``."""
 
     @property
     def host(self) -> SnapshotHost:
         """Makes file systems and discards for the snapshotter."""
 
     @property
+    def mounter(self) -> Mounter | None:
+        """Mounts what ``host`` made a file system on; None where devices have no nodes."""
+
+    @property
     def workload(self) -> Workload:
         """The image and the container."""
+
+    @property
+    def files(self) -> SnapshotFiles:
+        """The files of a snapshot's mounts."""
 
     @property
     def directory(self) -> Path:
         """The rig's own directory on the host."""
 
+    def open_metadata(self, device: str) -> ClosableStore:
+        """Open the pool's metadata device for reading; see ``pool_contents``."""
+
+    async def write(self, device: str, offset: int, data: bytes) -> None:
+        """Write to an active device, past every cache. ``OSError`` or DeviceMapperError."""
+
+    async def read(self, device: str, offset: int, length: int) -> bytes:
+        """Read from an active device, past every cache."""
+
+    def holding_open(self, device: str) -> AbstractAsyncContextManager[None]:
+        """Have an active device open, so that device-mapper calls it in use."""
+
     async def settle(self) -> None:
         """Return once the pool is committed and everything written has reached the host file."""
 
     async def host_allocation(self) -> HostAllocation:
-        """Ask the host."""
+        """Ask the host, as things are: ``settle`` comes first where everything written is to count."""
 
     async def ledger(self) -> LedgerTotals:
         """Ask the store."""
@@ -126,17 +120,6 @@ class Rig(Protocol):
 
     async def check(self) -> list[str]:
         """Run the metadata checker; empty when the pool is sound."""
-
-
-class ScenarioRig(Rig, Protocol):
-    """A rig that scenario files and the pytest plugin can use: arbitrary files, planned faults, events."""
-
-    @property
-    def files(self) -> SnapshotFiles:
-        """The files of a snapshot's mounts."""
-
-    def open_metadata(self, device: str) -> ClosableStore:
-        """Open the pool's metadata device for reading; see ``pool_contents``."""
 
     async def set_faults(self, plan: FaultPlan) -> None:
         """Put planned faults of the data file in force instead of any others; an empty plan clears."""

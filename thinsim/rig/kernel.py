@@ -15,15 +15,18 @@ from thinsim.dm.clients.kernel import KernelDeviceMapper
 from thinsim.dm.emulator.activity import Activity
 from thinsim.machine.journal import Journal
 from thinsim.rig.command_record import CommandRecord
-from thinsim.rig.interface import PoolShape
-from thinsim.rig.kernel_pool import KernelPool, PoolMaker, on_loop_devices
-from thinsim.rig.loop_rig import NOTHING, Contents, LoopRig, stand_up_host
+from thinsim.rig.contents import NOTHING, Contents
+from thinsim.rig.kernel_pool import KernelPool, on_loop_devices
+from thinsim.rig.loop_rig import LoopRig, equipment
+from thinsim.rig.probes import DEVICES, KERNEL_DEVICE_MAPPER
+from thinsim.rig.record import RigRecord
+from thinsim.rig.shape import PoolShape
 from thinsim.thin.mapping import Run
 
 
 @dataclass(slots=True, kw_only=True)
 class KernelRig(LoopRig):
-    """A Rig that stands; see the module. Made by :func:`stand_up`."""
+    """A Rig; see the module. Made by :func:`running`."""
 
     pool: KernelPool
     record: CommandRecord
@@ -46,31 +49,27 @@ class KernelRig(LoopRig):
 
 
 @asynccontextmanager
-async def stand_up(
-    directory: Path,
-    shape: PoolShape,
-    journal: Journal,
-    contents: Contents = NOTHING,
-    make_pool: PoolMaker | None = None,
+async def running(
+    directory: Path, shape: PoolShape, journal: Journal, contents: Contents = NOTHING
 ) -> AsyncIterator[KernelRig]:
-    """Stand the rig up in *directory*, which exists and keeps the pool's files; tear it down on the way out.
+    """Have the rig run in *directory*, which exists and keeps the pool's files; tear it down on the way out.
 
-    *make_pool* sets the pool up in its own shape; None: one of *shape* on two loop devices. Everything taken
-    is in *journal* before it is taken. EnvironmentLacksError without device-mapper.
+    Everything taken is in *journal* before it is taken. EnvironmentLacksError without device-mapper.
     """
-    make_pool = make_pool or partial(on_loop_devices, shape)
+    make_pool = contents.make_pool or partial(on_loop_devices, shape)
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(make_pool(directory, journal, KernelDeviceMapper()))
-        host, workload, files = stand_up_host(stack, directory, pool.shape.name, journal, contents)
+        with_it = equipment(stack, directory, pool.shape.name, journal, contents)
         programs = directory / "bin"
         programs.mkdir(mode=0o700)
         yield KernelRig(
-            name="kernel",
+            name=KERNEL.name,
             shape=pool.shape,
             dm=pool.dm,
-            host=host,
-            workload=workload,
-            files=files,
+            host=with_it.host,
+            mounter=with_it.mounter,
+            workload=with_it.workload,
+            files=with_it.files,
             directory=directory,
             backing=pool.backing,
             data_device=pool.data_device,
@@ -79,3 +78,13 @@ async def stand_up(
             pool=pool,
             record=CommandRecord(programs),
         )
+
+
+KERNEL = RigRecord(
+    name="kernel",
+    needs=(*DEVICES, *KERNEL_DEVICE_MAPPER),
+    running=running,
+    takes_set_ups=True,
+    in_kernel=True,
+    lasting_device_mapper=KernelDeviceMapper,
+)

@@ -14,7 +14,7 @@ from thinsim.errors import BenchError, DeviceMapperError
 from thinsim.machine.journal import Journal, Kind
 from thinsim.rig.backing import DataBacking, stand_up_backing
 from thinsim.rig.data_place import DataPlace
-from thinsim.rig.interface import PoolShape
+from thinsim.rig.shape import PoolShape
 
 
 @dataclass(frozen=True, slots=True)

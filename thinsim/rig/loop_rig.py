@@ -1,13 +1,13 @@
 """What the rigs with devices have in common: a pool on loop devices on a backing store, and file systems.
 
 How the pool's mappings are learnt, and what a snapshotter of its own process finds in PATH, is each
-rig's own (``thinsim.rig.emulated``, ``thinsim.rig.kernel``).
+rig's own (``emulated.py``, ``kernel.py``).
 """
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,36 +20,22 @@ from thinsim.dm.emulator.activity import Activity
 from thinsim.dm.interface import DeviceMapper
 from thinsim.machine.journal import Journal
 from thinsim.machine.mounts import RecordedMounter
+from thinsim.rig import device_io
 from thinsim.rig.backing import DATA_FILE, DataBacking
+from thinsim.rig.contents import Contents
 from thinsim.rig.data_place import DataPlace
 from thinsim.rig.host_file import host_allocation
-from thinsim.rig.interface import HostAllocation, LedgerTotals, PoolShape
+from thinsim.rig.interface import HostAllocation, LedgerTotals
+from thinsim.rig.shape import PoolShape
 from thinsim.snapshotter import pool_contents
 from thinsim.snapshotter.host import LinuxHost, SnapshotHost
 from thinsim.snapshotter.pool_contents import ClosableStore
 from thinsim.thin.mapping import Run
-from thinsim.workload.block_history import BlockHistory, ReplayingHost, open_node
+from thinsim.workload.block_history import ReplayingHost, open_node
 from thinsim.workload.files import SnapshotFiles
-from thinsim.workload.image.archive import NO_IMAGE, Image
 from thinsim.workload.interface import Workload
 from thinsim.workload.mounted_files import MountedFiles
 from thinsim.workload.mounted_workload import MountedWorkload
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """What goes on the pool: an image and a container of so many bytes, or the writes of a *played* history.
-
-    With *record* the block writes of every act are noted in it (emulated rig only).
-    """
-
-    image: Image = NO_IMAGE
-    container_bytes: int = 0
-    played: BlockHistory | None = None
-    record: BlockHistory | None = None
-
-
-NOTHING = Contents()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,6 +46,7 @@ class LoopRig(ABC):
     shape: PoolShape
     dm: DeviceMapper
     host: SnapshotHost
+    mounter: RecordedMounter
     workload: Workload
     files: SnapshotFiles
     directory: Path
@@ -79,10 +66,28 @@ class LoopRig(ABC):
         """Open the device's node."""
         return pool_contents.open_node(device)
 
+    async def write(self, device: str, offset: int, data: bytes) -> None:
+        """Write to the device's node, past the page cache."""
+        await trio.to_thread.run_sync(device_io.write, self.dm.path(device), offset, data)
+
+    async def read(self, device: str, offset: int, length: int) -> bytes:
+        """Read from the device's node, past the page cache."""
+        return await trio.to_thread.run_sync(device_io.read, self.dm.path(device), offset, length)
+
+    @asynccontextmanager
+    async def holding_open(self, device: str) -> AsyncIterator[None]:
+        """Claim the device for itself alone: the emulated device-mapper sees no other opening."""
+        path = self.dm.path(device)
+        fd = await trio.to_thread.run_sync(os.open, path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC)
+        try:
+            yield
+        finally:
+            os.close(fd)
+
     async def settle(self) -> None:
         """Commit the pool (status does), then flush the data loop down to the host."""
         await self.dm.status(self.shape.name)
-        await trio.to_thread.run_sync(flush_device, self.backing.data.path)
+        await trio.to_thread.run_sync(device_io.flush, self.backing.data.path)
 
     async def host_allocation(self) -> HostAllocation:
         """Ask the host for the file, past the store."""
@@ -131,25 +136,26 @@ class LoopRig(ABC):
         """Return what was done to thin devices since the last call, by whom ever."""
 
 
-def stand_up_host(
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What makes file systems on thin devices, mounts them and writes to them."""
+
+    host: SnapshotHost
+    mounter: RecordedMounter
+    workload: Workload
+    files: SnapshotFiles
+
+
+def equipment(
     stack: AsyncExitStack, directory: Path, pool: str, journal: Journal, contents: Contents
-) -> tuple[SnapshotHost, Workload, SnapshotFiles]:
-    """Return what makes file systems and what writes to them; *stack* unmounts what is still mounted."""
+) -> Equipment:
+    """Return what works on *pool* with files in *directory*; *stack* unmounts what is still mounted."""
     mounter = RecordedMounter(journal)
     stack.push_async_callback(mounter.unmount_all)
     files = MountedFiles(mounter, directory / "files")
     if contents.played is not None:
         played = ReplayingHost(open_node, pool, contents.played)
-        return played, played, files
+        return Equipment(played, mounter, played, files)
     host = LinuxHost(mounter, directory / "lost+found")
     workload = MountedWorkload(mounter, directory / "root", contents.image, contents.container_bytes)
-    return host, workload, files
-
-
-def flush_device(device: Path) -> None:
-    """Return when what was written to *device* has reached what is below it."""
-    fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    return Equipment(host, mounter, workload, files)

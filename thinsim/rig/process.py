@@ -2,7 +2,7 @@
 
 The embedded default where nothing else can run. The pool, its counts, the discards and the host's
 allocation are real. Files are not: the main job plays a recorded block history, a scenario file works
-on a file system of extents.
+on a file system of extents, and bare devices are written block by block.
 """
 
 import errno
@@ -18,11 +18,16 @@ from thinsim.block.interface import BlockDevice
 from thinsim.block.sparse import SparseBlockDevice
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.mapped_device import MappedDevice
-from thinsim.dm.emulator.nodes import NoNodes
 from thinsim.dm.emulator.runner import in_place
 from thinsim.dm.metadata_file import MetadataFile
+from thinsim.machine.journal import Journal
+from thinsim.rig.block_host import BlockHost, HoldableNodes
+from thinsim.rig.contents import NOTHING, Contents
 from thinsim.rig.host_file import host_allocation, prepare_host_directory
-from thinsim.rig.interface import HostAllocation, LedgerTotals, PoolShape
+from thinsim.rig.interface import HostAllocation, LedgerTotals
+from thinsim.rig.probes import HOLE_PUNCHING
+from thinsim.rig.record import RigRecord
+from thinsim.rig.shape import PoolShape
 from thinsim.snapshotter.host import SnapshotHost
 from thinsim.thin.mapping import Run
 from thinsim.workload.block_history import BlockHistory, ReplayingHost
@@ -31,7 +36,7 @@ from thinsim.workload.extent_filesystem import ExtentFiles
 
 @dataclass(slots=True)
 class ProcessRig:
-    """A Rig that stands; see the module. Made by :func:`stand_up`."""
+    """A Rig; see the module. Made by :func:`running`."""
 
     shape: PoolShape
     dm: LocalDeviceMapper
@@ -42,11 +47,35 @@ class ProcessRig:
     _ledger: Ledger
     _data: SparseBlockDevice
     _faulty: FaultyBlockDevice
-    name: str = "process"
+    _nodes: HoldableNodes
+    mounter: None = None
+
+    @property
+    def name(self) -> str:
+        """The rig's word."""
+        return PROCESS.name
 
     def open_metadata(self, device: str) -> MetadataFile:
         """Open the file, which has no number."""
         return MetadataFile(self.directory / "metadata")
+
+    async def write(self, device: str, offset: int, data: bytes) -> None:
+        """Write to the thin device itself."""
+        await self.dm.volume(device).write(offset, data)
+
+    async def read(self, device: str, offset: int, length: int) -> bytes:
+        """Read from the thin device itself."""
+        return await self.dm.volume(device).read(offset, length)
+
+    @asynccontextmanager
+    async def holding_open(self, device: str) -> AsyncIterator[None]:
+        """Have the device count as open."""
+        self._nodes.held.add(device)
+        try:
+            yield
+        finally:
+            self._nodes.held.discard(device)
+            await self.dm.gone(device)
 
     async def settle(self) -> None:
         """Commit the pool: nothing else holds anything back."""
@@ -83,12 +112,13 @@ class ProcessRig:
 
 
 @asynccontextmanager
-async def stand_up(
-    directory: Path, shape: PoolShape, history: BlockHistory | None = None
+async def running(
+    directory: Path, shape: PoolShape, journal: Journal | None = None, contents: Contents = NOTHING
 ) -> AsyncIterator[ProcessRig]:
-    """Stand the rig up in *directory*, which exists and keeps the two files.
+    """Have the rig run in *directory*, which exists and keeps the two files; nothing else is taken.
 
-    With *history* the host plays it; without, file systems are made of extents.
+    Where *contents* plays a history the host plays it, bare devices have a host without file systems;
+    else file systems are made of extents.
     """
     ledger = Ledger()
     data_path, metadata_path = directory / "data", directory / "metadata"
@@ -104,7 +134,8 @@ async def stand_up(
         except KeyError:
             raise FileNotFoundError(errno.ENOENT, "the process rig has no such device", path) from None
 
-    dm = LocalDeviceMapper(NoNodes(), open_block, in_place)
+    nodes = HoldableNodes()
+    dm = LocalDeviceMapper(nodes, open_block, in_place)
     async with dm.running():
         await dm.create(shape.name, shape.table(str(metadata_path), str(data_path)))
 
@@ -112,16 +143,26 @@ async def stand_up(
         async def open_volume(name: str) -> AsyncIterator[MappedDevice]:
             yield dm.volume(name)
 
-        replay = ReplayingHost(open_volume, shape.name, history or BlockHistory("", 0, "none", 0))
+        replay = ReplayingHost(open_volume, shape.name, contents.played or BlockHistory("", 0, "none", 0))
         files = ExtentFiles(dm)
+        host: SnapshotHost = files
+        if contents.played is not None:
+            host = replay
+        elif contents.bare:
+            host = BlockHost(dm, shape.block_bytes)
         yield ProcessRig(
             shape=shape,
             dm=dm,
-            host=replay if history is not None else files,
+            host=host,
             workload=replay,
             files=files,
             directory=directory,
             _ledger=ledger,
             _data=data,
             _faulty=faulty,
+            _nodes=nodes,
         )
+        nodes.held.clear()
+
+
+PROCESS = RigRecord(name="process", needs=(HOLE_PUNCHING,), running=running, mounts=False)

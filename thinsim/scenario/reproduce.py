@@ -3,8 +3,8 @@
 import platform
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -13,11 +13,13 @@ import trio
 
 from thinsim.machine.journal import Journal
 from thinsim.machine.working_directory import working_directory
-from thinsim.rig import emulated, kernel, process
+from thinsim.rig.contents import Contents
+from thinsim.rig.emulated import EmulatedRig
 from thinsim.rig.host_file import freed_bytes
-from thinsim.rig.interface import PoolShape, Rig
-from thinsim.rig.loop_rig import Contents, LoopRig
-from thinsim.rig.setup.choice import Setup, find_setup
+from thinsim.rig.loop_rig import LoopRig
+from thinsim.rig.record import RigRecord
+from thinsim.rig.setup.choice import find_setup
+from thinsim.rig.shape import PoolShape
 from thinsim.scenario.container_lifecycle import (
     SETTINGS,
     LifecycleResult,
@@ -60,7 +62,7 @@ _PLUGINS: dict[
 class Request:
     """What to run. Bytes, *data_size* of the pool's data device; paths of the user's."""
 
-    rig: str
+    rig: RigRecord
     settings: Sequence[Setting]
     subject: str = CORE
     image: Path | None = None
@@ -72,9 +74,9 @@ class Request:
     history: Path | None = None
     repeatable: bool = False
     guest_kernel: str | None = None
-    """With the rig vm: the release to boot, None for the newest."""
+    """With a rig in a guest: the release to boot, None for the newest."""
     setup: str | None = None
-    """With the rigs kernel and vm: a set-up of containerd's documentation; None: thinsim's own."""
+    """With a rig that takes set-ups: one of containerd's documentation; None: thinsim's own."""
     sysconfig: Path | None = None
     """With the set-up lvm: its file; None: the documentation's."""
 
@@ -121,6 +123,7 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
     Raises ThinsimError: what the user gave is wrong, the machine lacks something, or measurements
     contradict each other.
     """
+    assert request.rig.running is not None, "thinsim.guests runs it in the guest"
     if request.subject in _PLUGINS:
         check_installed()
     setup = find_setup(request.setup, request.sysconfig) if request.setup is not None else None
@@ -147,8 +150,14 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
             of_its_own.mkdir()
             begun = time.monotonic()
             recording = request.record is not None and number == 1
-            wanted = _Wanted(request, shape, setup, image, history, recording)
-            async with _stand_up(wanted, of_its_own, journal) as rig:
+            contents = Contents(
+                image or NO_IMAGE,
+                request.container_bytes,
+                played=history if image is None else None,
+                record=history if recording else None,
+                make_pool=setup.make_pool(journal) if setup is not None else None,
+            )
+            async with request.rig.running(of_its_own, shape, journal, contents) as rig:
                 shape = rig.shape
                 spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - begun
                 if image is not None and request.subject in _PLUGINS:
@@ -173,7 +182,7 @@ async def reproduce(request: Request, progress: Progress) -> Reproduction:
         if request.record is not None:
             history.save(request.record)
         return Reproduction(
-            rig=request.rig,
+            rig=request.rig.name,
             kernel=platform.release(),
             subject=request.subject,
             image=history.image,
@@ -202,7 +211,7 @@ async def _run_containerd(
     config = snapshotter_config(rig, setting, BASE_IMAGE_SIZE, _fs_options(request, rig.shape))
     take_activity, recorded = rig.take_activity, None
     if history is not None:
-        assert isinstance(rig, emulated.EmulatedRig), "only there every block write is seen"
+        assert isinstance(rig, EmulatedRig), "only there every block write is seen"
         recorded = RecordedActivity(rig.take_activity, rig.dm, rig.shape.name)
         take_activity = recorded.take
     async with _PLUGINS[request.subject](rig, config, journal) as plugin:
@@ -230,7 +239,7 @@ async def _image(
     request: Request, directory: Path, stack: AsyncExitStack, progress: Progress
 ) -> tuple[Image | None, BlockHistory]:
     """Return the image to import, none where a history is played; and the history played or to record."""
-    if request.rig == "process" or request.history is not None:
+    if not request.rig.mounts or request.history is not None:
         history = BlockHistory.load(request.history or BUNDLED)
         progress.say(f"playing recorded block writes ({history.image}): no file system is mounted")
         return None, history
@@ -251,37 +260,3 @@ async def _image(
 
 def _cancellable(done: int) -> None:
     trio.from_thread.check_cancelled()
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """A rig to stand up, and what goes on it."""
-
-    request: Request
-    shape: PoolShape
-    setup: Setup | None
-    image: Image | None
-    history: BlockHistory
-    recording: bool
-
-
-@asynccontextmanager
-async def _stand_up(wanted: _Wanted, directory: Path, journal: Journal) -> AsyncIterator[Rig]:
-    request, image, history = wanted.request, wanted.image, wanted.history
-    if request.rig == "process":
-        async with process.stand_up(directory, wanted.shape, history) as played:
-            yield played
-        return
-    contents = Contents(
-        image or NO_IMAGE,
-        request.container_bytes,
-        played=history if image is None else None,
-        record=history if wanted.recording else None,
-    )
-    if request.rig == "kernel":
-        make_pool = wanted.setup.make_pool(journal) if wanted.setup is not None else None
-        async with kernel.stand_up(directory, wanted.shape, journal, contents, make_pool) as of_kernel:
-            yield of_kernel
-        return
-    async with emulated.stand_up(directory, wanted.shape, journal, contents) as of_daemon:
-        yield of_daemon

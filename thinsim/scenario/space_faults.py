@@ -10,8 +10,8 @@ from pathlib import Path
 
 from thinsim.errors import EnvironmentLacksError, ThinsimError
 from thinsim.machine.journal import Journal
-from thinsim.rig.interface import PoolShape
-from thinsim.scenario.file.rigs import stand_up
+from thinsim.rig.record import RigRecord
+from thinsim.rig.shape import PoolShape
 from thinsim.scenario.file.session import Session, session
 from thinsim.scenario.reproduce import Progress
 from thinsim.snapshotter.config import PROFILES
@@ -62,9 +62,9 @@ class Row:
 
 
 async def measure(
-    fault: Fault, rig: str, directory: Path, journal: Journal, name: str, progress: Progress
+    fault: Fault, rig: RigRecord, directory: Path, journal: Journal, name: str, progress: Progress
 ) -> Row:
-    """Play *fault* with both profiles, each on a fresh pool on the rig of that name.
+    """Play *fault* with both profiles, each on a fresh pool of *rig*, which runs on this machine.
 
     *name* is what pools are called after. Errors as for ``run_scenario``.
     """
@@ -74,7 +74,8 @@ async def measure(
         place = directory / f"{fault.letter}-{profile}"
         place.mkdir()
         shape = PoolShape(f"{name}-{fault.letter.lower()}{number}", features=fault.features)
-        async with stand_up(rig, place, shape, journal) as stood:
+        assert rig.running is not None, "a guest runs the whole command"
+        async with rig.running(place, shape, journal) as stood:
             keys = {
                 "base_image_size": "128MiB",
                 "discard_blocks": True,

@@ -19,10 +19,9 @@ from thinsim.errors import InvalidValueError
 from thinsim.machine.recovery import recover_abandoned
 from thinsim.machine.working_directory import working_directory
 from thinsim.measure.attribution import Leak
-from thinsim.rig.interface import ScenarioRig
-from thinsim.rig.probes import probe_machine
+from thinsim.rig.interface import Rig
+from thinsim.rig.registry import AUTO, HERE, choose_rig, names, probe_machine
 from thinsim.scenario.file.document import OWN_KEYS, Pool
-from thinsim.scenario.file.rigs import RIGS, choose_scenario_rig, stand_up
 from thinsim.scenario.file.session import Session, session
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.interface import Mount
@@ -77,7 +76,7 @@ class ThinPool:
 
     def __init__(self, portal: Portal[Session]) -> None:
         self._portal = portal
-        self._rig: ScenarioRig = portal.held.rig
+        self._rig: Rig = portal.held.rig
 
     @property
     def name(self) -> str:
@@ -237,22 +236,28 @@ def bench_portal(
     a wrong one, EnvironmentLacksError for a rig that can't run here. What killed runs left is given back.
     """
     shape_of: Callable[[str], Any] = _pool(pool).shape
-    if rig not in ("auto", *RIGS):
-        raise InvalidValueError(f"there is no rig {rig!r}; there are auto, {', '.join(RIGS)}")
+    check_rig(rig)
     recover_abandoned(_Silent().say)
-    chosen = choose_scenario_rig(rig, probe_machine(directory)).rig
+    running = choose_rig(rig, probe_machine(directory)).rig.running
+    assert running is not None, "every rig of HERE runs here"
 
     @asynccontextmanager
     async def stand_up_session() -> AsyncIterator[Session]:
         async with working_directory(directory, _Silent().say) as (below, journal):
             shape = shape_of(f"thinsim-{journal.path.stem}")
             async with (
-                stand_up(chosen, below, shape, journal) as stood,
+                running(below, shape, journal) as stood,
                 session(stood, keys, CONTAINERD_RETRY, _Silent(), below / "snapshotter") as opened,
             ):
                 yield opened
 
     return Portal(stand_up_session)
+
+
+def check_rig(word: str) -> None:
+    """Raise InvalidValueError unless *word* is ``auto`` or a rig that runs on this machine."""
+    if word not in (AUTO, *names(HERE)):
+        raise InvalidValueError(f"there is no rig {word!r}; there are {', '.join([AUTO, *names(HERE)])}")
 
 
 def _pool(keys: Mapping[str, Any]) -> Pool:

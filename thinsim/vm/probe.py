@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from thinsim.errors import EnvironmentLacksError
-from thinsim.machine.findings import Finding
+from thinsim.machine.findings import Finding, in_words
 from thinsim.units import Bytes, format_size
 from thinsim.vm.acceleration import AGAIN, KVM, remembered
 from thinsim.vm.busybox import find_busybox
@@ -24,7 +24,6 @@ from thinsim.vm.tools import (
     virtme_version,
 )
 
-_VM = ("vm",)
 _SETUP = "make setup-vm"
 LEAST_MEMORY = Bytes(768 << 20)
 """What must be free: a guest that boots and does little uses about that much, one at its limit 2 GiB."""
@@ -40,11 +39,10 @@ _GUEST_TOOLS = (
 )
 
 
-def probe_vm(release: str | None = None) -> list[Finding]:
+def probe_guest(release: str | None = None) -> list[Finding]:
     """Look at everything that a guest with the kernel *release*, by default the newest, needs.
 
-    Nothing is booted: whether KVM works is told if it is known. EnvironmentLacksError: there is no such
-    *release*.
+    Nothing is booted. EnvironmentLacksError: there is no such *release*.
     """
     return [
         _qemu(),
@@ -54,22 +52,28 @@ def probe_vm(release: str | None = None) -> list[Finding]:
         *(_command(*pair) for pair in _GUEST_TOOLS),
         _temporary_directory(),
         _memory(),
-        _kvm(),
     ]
+
+
+def check_guest(release: str | None = None) -> None:
+    """Raise EnvironmentLacksError, with every lack and its fix, where no guest of *release* can run."""
+    lacks = [finding for finding in probe_guest(release) if not finding.present]
+    if lacks:
+        raise EnvironmentLacksError(f"no guest can run here: {in_words(lacks)}")
 
 
 def _qemu() -> Finding:
     path = find_program(QEMU)
     fix = f"{_SETUP}, or apt-get install {QEMU_PACKAGE}"
     if path is None:
-        return Finding("qemu", False, f"{QEMU} is not in PATH", fix, _VM)
+        return Finding("qemu", False, f"{QEMU} is not in PATH", fix)
     said = _devices_of(path)
     if said is None:
-        return Finding("qemu", False, f"{path} does not run", fix, _VM)
+        return Finding("qemu", False, f"{path} does not run", fix)
     lacking = [name for name in ("virtio-9p-pci", "virtio-blk-pci") if name not in said]
     if lacking:
-        return Finding("qemu", False, f"{path} is built without {', '.join(lacking)}", fix, _VM)
-    return Finding("qemu", True, path, needed_by=_VM)
+        return Finding("qemu", False, f"{path} is built without {', '.join(lacking)}", fix)
+    return Finding("qemu", True, path)
 
 
 @functools.cache
@@ -86,24 +90,24 @@ def _virtme_ng() -> Finding:
     try:
         command = virtme_ng()
     except EnvironmentLacksError:
-        return Finding("virtme-ng", False, "not installed", _SETUP, _VM)
+        return Finding("virtme-ng", False, "not installed", _SETUP)
     found = virtme_version(command)
     least = ".".join(map(str, LEAST_VIRTME))
     if not is_recent(found):
         text = f"{command} is of version {found or 'unknown'}, {least} is needed"
-        return Finding("virtme-ng", False, text, _SETUP, _VM)
+        return Finding("virtme-ng", False, text, _SETUP)
     # It starts the other one by name.
     if not os.access(command.with_name("virtme-run"), os.X_OK) and find_program("virtme-run") is None:
-        return Finding("virtme-ng", False, f"{command} is there, virtme-run is not", _SETUP, _VM)
-    return Finding("virtme-ng", True, f"{command}, version {found}", needed_by=_VM)
+        return Finding("virtme-ng", False, f"{command} is there, virtme-run is not", _SETUP)
+    return Finding("virtme-ng", True, f"{command}, version {found}")
 
 
 def _busybox() -> Finding:
     try:
-        return Finding("busybox (static)", True, str(find_busybox()), needed_by=_VM)
+        return Finding("busybox (static)", True, str(find_busybox()))
     except EnvironmentLacksError as error:
         detail, _, fix = str(error).rpartition(" (")
-        return Finding("busybox (static)", False, detail, fix.rstrip(")"), _VM)
+        return Finding("busybox (static)", False, detail, fix.rstrip(")"))
 
 
 def _kernel(release: str | None) -> list[Finding]:
@@ -113,20 +117,20 @@ def _kernel(release: str | None) -> list[Finding]:
         if release is not None:
             raise
         text = "none in /boot with dm-thin-pool modules"
-        return [Finding("guest kernel", False, text, _SETUP, _VM)]
+        return [Finding("guest kernel", False, text, _SETUP)]
     if not os.access(kernel.image, os.R_OK):
-        return [Finding("guest kernel", False, f"no permission for {kernel.image}", "run with sudo", _VM)]
+        return [Finding("guest kernel", False, f"no permission for {kernel.image}", "run with sudo")]
     folder = module_folder(kernel)
-    found = [Finding("guest kernel", True, str(kernel.image), needed_by=_VM)]
+    found = [Finding("guest kernel", True, str(kernel.image))]
     lacking = lacking_modules(folder)
     if lacking:
         text, fix = (
             f"{folder} lacks {', '.join(lacking)}",
             f"apt-get install --reinstall linux-image-{kernel.release}",
         )
-        found.append(Finding("guest modules", False, text, fix, _VM))
+        found.append(Finding("guest modules", False, text, fix))
     else:
-        found.append(Finding("guest modules", True, str(folder), needed_by=_VM))
+        found.append(Finding("guest modules", True, str(folder)))
     if needs_zstd(folder):
         found.append(_command("zstd", "zstd", where="for the guest's modules"))
     return found
@@ -135,8 +139,8 @@ def _kernel(release: str | None) -> list[Finding]:
 def _command(name: str, package: str, where: str = "in the guest") -> Finding:
     path = find_program(name)
     if path is None:
-        return Finding(f"{name} ({where})", False, "not in PATH", f"apt-get install {package}", _VM)
-    return Finding(f"{name} ({where})", True, path, needed_by=_VM)
+        return Finding(f"{name} ({where})", False, "not in PATH", f"apt-get install {package}")
+    return Finding(f"{name} ({where})", True, path)
 
 
 def _temporary_directory() -> Finding:
@@ -144,19 +148,19 @@ def _temporary_directory() -> Finding:
     try:
         place = tempfile.gettempdir()
         with tempfile.TemporaryFile(dir=place):
-            return Finding(name, True, place, needed_by=_VM)
+            return Finding(name, True, place)
     except OSError as error:
         fix = "set TMPDIR to a directory that can be written"
-        return Finding(name, False, f"nothing can be written: {error.strerror or error}", fix, _VM)
+        return Finding(name, False, f"nothing can be written: {error.strerror or error}", fix)
 
 
 def _memory() -> Finding:
     free = available_memory()
     text = f"{format_size(free)} available"
     if free >= LEAST_MEMORY:
-        return Finding("memory", True, text, needed_by=_VM)
+        return Finding("memory", True, text)
     fix = f"free some: a guest needs {format_size(LEAST_MEMORY)}"
-    return Finding("memory", False, text, fix, _VM)
+    return Finding("memory", False, text, fix)
 
 
 def available_memory(root: Path = Path("/")) -> Bytes:
@@ -171,14 +175,15 @@ def available_memory(root: Path = Path("/")) -> Bytes:
     return Bytes(min(free, max(0, int(limit) - used)) if limit.isdigit() else free)
 
 
-def _kvm() -> Finding:
+def probe_kvm() -> Finding:
+    """Say whether KVM works, if it is known; no guest needs it."""
     try:
         known = remembered(find_kernel(None))
     except EnvironmentLacksError:
         known = None
     if known is None:
         if not KVM.exists():
-            return Finding("KVM", False, f"{KVM} is missing", "none needed: guests are emulated (TCG)", ())
+            return Finding("KVM", False, f"{KVM} is missing", "none needed: guests are emulated (TCG)")
         return Finding("KVM", False, f"{KVM} is there, not tried yet", "try it: thinsim vm probe", ())
     fix = "" if known.kvm else f"none needed: guests are emulated (TCG), about ten times slower; {AGAIN}"
-    return Finding("KVM", known.kvm, known.why, fix, ())
+    return Finding("KVM", known.kvm, known.why, fix)

@@ -11,7 +11,7 @@ import pytest
 from thinsim.machine.journal import Journal
 from thinsim.rig import emulated
 from thinsim.rig.emulated import EmulatedRig
-from thinsim.rig.interface import PoolShape
+from thinsim.rig.shape import PoolShape
 from thinsim.scenario.containerd.plugins import proxy_plugin
 from thinsim.scenario.containerd.server import Containerd, running_containerd
 from thinsim.snapshotter.config import Config
@@ -80,7 +80,7 @@ async def served(directory: Path, profile: str) -> AsyncIterator[Served]:
     shape = PoolShape(f"pool-{journal.path.stem}", data_size=Bytes(512 * MIB), metadata_size=Bytes(8 * MIB))
     place = directory / "rig"
     place.mkdir()
-    async with emulated.stand_up(place, shape, journal) as rig:
+    async with emulated.running(place, shape, journal) as rig:
         config = Config.from_table(
             {
                 "root_path": str(place / "snapshotter"),

@@ -125,7 +125,7 @@ def test_a_table_s_value_that_can_not_be_is_told_before_anything_starts(
         ("titel = 'x'", "titel: unknown key; did you mean title?"),
         (
             "rig = 'emulate'",
-            "rig: must be 'auto', 'emulated', 'process', 'kernel' or 'vm', not 'emulate'; did you mean",
+            "rig: must be 'auto', 'kernel', 'emulated', 'process' or 'vm', not 'emulate'; did you mean",
         ),
     ],
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.workload.image.test_image_archive import layer_tar, oci, platform, written
+from thinsim.rig.registry import find
 from thinsim.scenario.file import library
 from thinsim.scenario.file.loading import parse
 from thinsim.scenario.file.run import Request, ScenarioResult, run_scenario
@@ -22,7 +23,7 @@ class Silent:
 
 async def run(name: str, rig: str, directory: Path) -> ScenarioResult:
     found = library.find(name)
-    request = Request(found.scenario, name, found.text, rig, found.base, directory=directory)
+    request = Request(found.scenario, name, found.text, find(rig), found.base, directory=directory)
     return await run_scenario(request, Silent())
 
 
@@ -59,7 +60,7 @@ async def test_what_a_scenario_says_holds_on_real_mounts(name: str, tmp_path: Pa
 async def test_the_scenario_of_the_document_holds(tmp_path: Path) -> None:
     document = (Path(__file__).parents[3] / "docs" / "scenarios.md").read_text()
     text = document.split("```toml\n")[1].split("```")[0]
-    request = Request(parse(text, "docs"), "docs", text, "process", tmp_path, directory=tmp_path)
+    request = Request(parse(text, "docs"), "docs", text, find("process"), tmp_path, directory=tmp_path)
     assert_all_holds(await run_scenario(request, Silent()))
 
 
@@ -79,7 +80,7 @@ steps = [
     { do = "assert", snapshots = ["layer-1", "layer-2", "layer-3", "layer-4"], leaked = 0 },
 ]
 """
-    request = Request(parse(text, "t"), "t", text, "emulated", tmp_path, directory=tmp_path)
+    request = Request(parse(text, "t"), "t", text, find("emulated"), tmp_path, directory=tmp_path)
     assert_all_holds(await run_scenario(request, Silent()))
 
 
@@ -98,7 +99,7 @@ steps = [{ do = "import", image = "image.tar" }]
         def say(self, text: str) -> None:
             said.append(text)
 
-    request = Request(parse(text, "t"), "t", text, "emulated", tmp_path, directory=tmp_path)
+    request = Request(parse(text, "t"), "t", text, find("emulated"), tmp_path, directory=tmp_path)
     await run_scenario(request, Listening())
     note = f"the archive has no image for {this_platform()}; the one for plan9/vax is used"
     assert f"image.tar: {note}" in said

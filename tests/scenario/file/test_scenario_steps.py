@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from thinsim.errors import ThinsimError
+from thinsim.rig.process import PROCESS
 from thinsim.scenario.file.acts import StepFailedError
 from thinsim.scenario.file.loading import parse
 from thinsim.scenario.file.run import Request, VariantResult, run_scenario
@@ -24,7 +25,7 @@ class Silent:
 async def run(directory: Path, *steps: str, head: str = HEAD) -> VariantResult:
     lines = ",\n".join(f"  {{ {step} }}" for step in steps)
     text = f'{head}\n[[phase]]\nname = "all"\nsteps = [\n{lines}\n]\n'
-    request = Request(parse(text, "t"), "t", text, "process", directory, directory=directory)
+    request = Request(parse(text, "t"), "t", text, PROCESS, directory, directory=directory)
     (result,) = (await run_scenario(request, Silent())).runs
     return result
 

@@ -24,8 +24,7 @@ from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.run_scenario import clean_up_after_killed_runs
 from thinsim.cli.size import SIZE, UNITS
 from thinsim.errors import BenchError, EnvironmentLacksError, InvalidValueError
-from thinsim.guests.work import RIG as VM
-from thinsim.rig.probes import RIGS, choose_rig, probe_machine
+from thinsim.rig.registry import AUTO, choose_rig, probe_machine
 from thinsim.scenario.reproduce import BUILT_IMAGE_BYTES, CORE, SUBJECTS
 from thinsim.units import Bytes
 from thinsim.vm.guest_script import SCRATCH
@@ -142,30 +141,32 @@ def bench(
 def _contenders(words: Sequence[str], directory: Path | None) -> list[Contender]:
     """Return who takes part; what can not run here is refused before anything is measured."""
     findings = probe_machine(directory or Path(tempfile.gettempdir()))
-    best = choose_rig("auto", findings).rig
-    words = words or [f"auto/{CORE}/{setting.slug}" for setting in SUBJECTS[CORE]]
-    texts = [f"{best}{word.removeprefix('auto')}" if word.startswith("auto/") else word for word in words]
-    contenders = [parse_contender(text, SUBJECTS, RIGS) for text in dict.fromkeys(texts)]
+    best = choose_rig(AUTO, findings).rig.name
+    words = words or [f"{AUTO}/{CORE}/{setting.slug}" for setting in SUBJECTS[CORE]]
+    texts = [f"{best}{word.removeprefix(AUTO)}" if word.startswith(f"{AUTO}/") else word for word in words]
+    contenders = [parse_contender(text, SUBJECTS) for text in dict.fromkeys(texts)]
     for each in contenders:
-        if each.rig == VM:
-            inside = f"kernel/{each.subject}/{each.setting.slug}"
+        if each.rig.running is None:
+            inside = f"{each.rig.inside}/{each.subject}/{each.setting.slug}"
             raise InvalidValueError(
                 f"{each.name}: all contenders run on one machine; measure in the guest: "
                 f"thinsim vm run --share . -- thinsim bench --contender {inside} --dir {SCRATCH} --json FILE"
             )
-        if each.rig == "process" and each.subject != CORE:
-            raise InvalidValueError(f"{each.name}: {each.subject} needs a rig with devices; process has none")
-        choose_rig(each.rig, findings)
+        if not each.rig.mounts and each.subject != CORE:
+            raise InvalidValueError(
+                f"{each.name}: {each.subject} needs a rig with devices; {each.rig.name} has none"
+            )
+        choose_rig(each.rig.name, findings)
     return contenders
 
 
 def _refuse_recorded(contenders: Sequence[Contender]) -> None:
     """Refuse sizes that a contender would not have."""
     for each in contenders:
-        if each.rig == "process":
+        if not each.rig.mounts:
             raise InvalidValueError(
-                f"{each.name}: the process rig plays a recorded image and container of {_RECORDED_MB} MiB "
-                "each, which --image-mb and --container-mb do not change"
+                f"{each.name}: the {each.rig.name} rig plays a recorded image and container of "
+                f"{_RECORDED_MB} MiB each, which --image-mb and --container-mb do not change"
             )
 
 

@@ -16,8 +16,7 @@ from thinsim.errors import EnvironmentLacksError
 from thinsim.machine.findings import Finding
 from thinsim.machine.journal import JournalContent, all_journals
 from thinsim.machine.recovery import recover_abandoned
-from thinsim.rig.probes import choose_rig, probe_machine
-from thinsim.vm.probe import probe_vm
+from thinsim.rig.registry import AUTO, choose_rig, probe
 
 
 @click.command()
@@ -41,13 +40,13 @@ def doctor(clean: bool, directory: Path | None, as_json: bool) -> int:
     if clean:
         problems += recover_abandoned(acts.append)
         problems += _clear_dead_stores(acts)
-    findings = [*probe_machine(directory or Path(tempfile.gettempdir())), *probe_vm()]
+    findings = probe(directory or Path(tempfile.gettempdir()))
     try:
-        choice = choose_rig("auto", findings)
+        choice = choose_rig(AUTO, findings)
     except EnvironmentLacksError as error:
         rig, why = None, str(error)
     else:
-        rig, why = choice.rig, choice.why
+        rig, why = choice.rig.name, choice.why
     runs, dead = all_journals(), runtime.dead_stores()
     if as_json:
         document = {

@@ -17,10 +17,11 @@ from thinsim.cli.size import DEVICE_SIZE, UNITS, SizeType
 from thinsim.errors import ThinsimError
 from thinsim.pools import lifecycle
 from thinsim.pools.records import PoolRecord, PoolRecords
-from thinsim.pools.rigs import AUTO, EMULATED, RIGS, device_mapper
+from thinsim.pools.rigs import device_mapper
 from thinsim.report.uncut import uncut
 from thinsim.rig.host_file import host_allocation
-from thinsim.rig.interface import PoolShape
+from thinsim.rig.registry import AUTO, LASTING, find, names
+from thinsim.rig.shape import PoolShape
 from thinsim.thin.status import PoolStatus, parse_pool_status
 from thinsim.thin.table import FEATURE_WORDS, MAX_BLOCK_SIZE, MIN_BLOCK_SIZE
 from thinsim.units import Bytes, bytes_of, format_size, sectors
@@ -68,7 +69,7 @@ def pool() -> None:
 )
 @click.option(
     "--rig",
-    type=click.Choice([AUTO, *RIGS]),
+    type=click.Choice([AUTO, *sorted(names(LASTING))]),
     default=AUTO,
     show_default=True,
     help="Whose device-mapper; auto: the kernel's own where it has one.",
@@ -104,7 +105,7 @@ def create(
     )
     made = lifecycle.create(shape, directory, rig=rig, beside_kernel=beside_kernel)
     click.echo(_STANZA.format(name=name, size=_base_image_size(data_size)), nl=False)
-    seen = 'a shell that sees it: eval "$(thinsim env)"' if made.rig == EMULATED else "the kernel has it"
+    seen = "the kernel has it" if find(made.rig).in_kernel else 'a shell that sees it: eval "$(thinsim env)"'
     click.echo(f"pool {name} stands; {seen}", err=True)
 
 

@@ -18,17 +18,16 @@ from thinsim.cli.scenario_rounds import run_rounds
 from thinsim.cli.size import SIZE, UNITS
 from thinsim.cli.statuses import BROKEN, LEAKED, SLOWER
 from thinsim.errors import ThinsimError
-from thinsim.guests.work import RIG as VM
 from thinsim.regression.baseline import Baseline, read
 from thinsim.regression.comparison import FAILURES, ChangeKind, Comparison, compare, differences
 from thinsim.regression.markdown import could_not_run, markdown
 from thinsim.report.environment import environment
 from thinsim.report.junit import Case, document
+from thinsim.rig.registry import names
 from thinsim.scenario.file.library import find
-from thinsim.scenario.file.rigs import RIGS
 
 _STATUSES = {ChangeKind.LEAK: LEAKED, ChangeKind.BROKEN: BROKEN, ChangeKind.SLOWER: SLOWER}
-_RIG = rig_option([*RIGS, VM])
+_RIG = rig_option(names())
 _ROUNDS = click.option(
     "--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often each is run."
 )

@@ -18,12 +18,12 @@ from thinsim.cli.statuses import LEAKED
 from thinsim.guests.reproduction import reproduce_in_guest
 from thinsim.report.reproduction_json import to_json
 from thinsim.report.reproduction_table import print_to
-from thinsim.rig.probes import RIGS, choose_rig, probe_machine
+from thinsim.rig.record import RigRecord
+from thinsim.rig.registry import RIGS, choose_rig, names, probe
 from thinsim.rig.setup.choice import LVM, SETUPS
 from thinsim.scenario.container_lifecycle import Setting
 from thinsim.scenario.reproduce import CORE, SUBJECTS, Request
 from thinsim.scenario.reproduce import reproduce as run_reproduction
-from thinsim.vm.probe import probe_vm
 
 
 @click.command(epilog=UNITS)
@@ -52,7 +52,7 @@ from thinsim.vm.probe import probe_vm
     help="Whose snapshotter: thinsim's own core, the unmodified containerd of this machine, or proxy: that "
     "containerd with thinsim's core as its snapshotter.",
 )
-@rig_option(RIGS)
+@rig_option(names())
 @click.option(
     "--setup",
     type=click.Choice(SETUPS),
@@ -119,9 +119,9 @@ def reproduce(
     """
     notes = notes_console()
     clean_up_after_killed_runs(notes)
-    findings = [*probe_machine(directory or Path(tempfile.gettempdir())), *probe_vm()]
+    findings = probe(directory or Path(tempfile.gettempdir()))
     choice = choose_rig(rig, findings)
-    notes.print(f"rig {choice.rig}: {choice.why}", highlight=False, soft_wrap=True)
+    notes.print(f"rig {choice.rig.name}: {choice.why}", highlight=False, soft_wrap=True)
     _check_fit(choice.rig, image, record, history, keep, guest_kernel)
     _check_setup(choice.rig, setup, sysconfig)
     settings = _settings(subject, chosen, choice.rig, history)
@@ -140,7 +140,7 @@ def reproduce(
         setup=setup,
         sysconfig=sysconfig,
     )
-    carry_out = reproduce_in_guest if choice.rig == "vm" else run_reproduction
+    carry_out = reproduce_in_guest if choice.rig.running is None else run_reproduction
     with TerminalProgress(notes) as progress:
         result = run(lambda: carry_out(request, progress))
     document = json.dumps(to_json(result), indent=1)
@@ -159,44 +159,50 @@ def reproduce(
     return 0
 
 
-def _settings(subject: str, chosen: tuple[str, ...], rig: str, history: Path | None) -> Sequence[Setting]:
+def _settings(
+    subject: str, chosen: tuple[str, ...], rig: RigRecord, history: Path | None
+) -> Sequence[Setting]:
     known = [setting.slug for setting in SUBJECTS[subject]]
     for slug in chosen:
         if slug not in known:
             raise click.UsageError(f"--setting {slug}: of {subject} there are {', '.join(known)}")
     if subject != CORE and history:
         raise click.UsageError("--history plays on the core, whoever wrote it: no --subject beside it")
-    if subject != CORE and rig == "process":
-        raise click.UsageError(f"--subject {subject} needs a rig with devices; the process rig has none")
+    if subject != CORE and not rig.mounts:
+        raise click.UsageError(f"--subject {subject} needs a rig with devices; the {rig.name} rig has none")
     return [setting for setting in SUBJECTS[subject] if not chosen or setting.slug in chosen]
 
 
 def _check_fit(
-    rig: str,
+    rig: RigRecord,
     image: Path | None,
     record: Path | None,
     history: Path | None,
     keep: bool,
     guest_kernel: str | None,
 ) -> None:
-    if rig == "process" and (image or record):
+    recording = " or ".join(each.name for each in RIGS if each.sees_writes)
+    if not rig.mounts and (image or record):
         option = "--image" if image else "--record"
         raise click.UsageError(
-            f"{option} needs a rig that mounts file systems; the process rig only plays block histories "
-            "(record one where the emulated rig runs, with --record FILE, and give it with --history FILE)"
+            f"{option} needs a rig that mounts file systems; the {rig.name} rig only plays block histories "
+            f"(record one where the {recording} rig runs, with --record FILE, and give it with "
+            "--history FILE)"
         )
-    if record and rig != "emulated":
-        raise click.UsageError("--record is for --rig emulated: only there every block write is seen")
+    if record and not rig.sees_writes:
+        raise click.UsageError(f"--record is for --rig {recording}: only there every block write is seen")
     if history and (image or record):
         raise click.UsageError("--history plays what was recorded: no --image or --record beside it")
-    if keep and rig == "vm":
+    if keep and rig.running is None:
         raise click.UsageError("--keep: what a guest has goes with it")
-    if guest_kernel and rig != "vm":
-        raise click.UsageError("--guest-kernel is for --rig vm")
+    if guest_kernel and rig.running is not None:
+        in_guest = " or ".join(each.name for each in RIGS if each.running is None)
+        raise click.UsageError(f"--guest-kernel is for --rig {in_guest}")
 
 
-def _check_setup(rig: str, setup: str | None, sysconfig: Path | None) -> None:
-    if setup and rig not in ("kernel", "vm"):
-        raise click.UsageError(f"--setup {setup} is for --rig kernel and --rig vm, not for {rig}")
+def _check_setup(rig: RigRecord, setup: str | None, sysconfig: Path | None) -> None:
+    if setup and not rig.takes_set_ups:
+        takers = " and ".join(f"--rig {each.name}" for each in RIGS if each.takes_set_ups)
+        raise click.UsageError(f"--setup {setup} is for {takers}, not for {rig.name}")
     if sysconfig and setup != LVM:
         raise click.UsageError(f"--sysconfig is for --setup {LVM}")

@@ -10,16 +10,15 @@ from thinsim.cli.outputs import output_options, write_outputs
 from thinsim.cli.run_scenario import clean_up_after_killed_runs, rig_for_scenarios, run_found
 from thinsim.cli.size import SIZE, UNITS
 from thinsim.cli.statuses import BROKEN, LEAKED
-from thinsim.guests.work import RIG as VM
+from thinsim.rig.registry import AUTO, names
 from thinsim.scenario.file.library import find
-from thinsim.scenario.file.rigs import RIGS
 
 
 @click.command(epilog=UNITS)
 @click.argument("scenario", shell_complete=scenario_names)
 @click.option(
     "--rig",
-    type=click.Choice(["auto", *RIGS, VM]),
+    type=click.Choice([AUTO, *names()]),
     help="What the pool stands on. Default: what the file says.",
 )
 @click.option("--variant", "variants", multiple=True, help="Run this variant only; may be repeated.")
@@ -54,7 +53,7 @@ def run(
     notes = notes_console()
     clean_up_after_killed_runs(notes)
     choice = rig_for_scenarios(rig or found.scenario.rig, directory, notes)
-    if keep and choice.rig == VM:
+    if keep and choice.rig.running is None:
         raise click.UsageError("--keep: what a guest has goes with it")
     report = run_found(found, choice.rig, notes, variants=variants, directory=directory, keep=keep)
     write_outputs(

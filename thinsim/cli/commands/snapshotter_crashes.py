@@ -15,10 +15,11 @@ from thinsim.cli.output_path import OutputPath
 from thinsim.cli.run_scenario import clean_up_after_killed_runs
 from thinsim.crashes.campaign import PROFILES, Campaign, Crash
 from thinsim.crashes.operations import OPERATIONS
-from thinsim.crashes.stage import RIGS
+from thinsim.crashes.stage import STAGES
 from thinsim.crashes.table import crash_table, summary
 from thinsim.crashes.victims import forking_victims
 from thinsim.machine.working_directory import working_directory
+from thinsim.rig.process import PROCESS
 
 
 @click.command()
@@ -33,8 +34,8 @@ from thinsim.machine.working_directory import working_directory
 @click.option("--profile", "profiles", multiple=True, type=click.Choice(PROFILES), help="Default: both.")
 @click.option(
     "--rig",
-    type=click.Choice(RIGS),
-    default="process",
+    type=click.Choice(list(STAGES)),
+    default=PROCESS.name,
     show_default=True,
     help="emulated: real mkfs, mounts and loop devices, as root.",
 )

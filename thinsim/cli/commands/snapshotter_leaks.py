@@ -16,7 +16,8 @@ from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.rig_option import rig_option
 from thinsim.cli.run_scenario import clean_up_after_killed_runs, rig_for_scenarios
 from thinsim.machine.working_directory import working_directory
-from thinsim.scenario.file.rigs import RIGS
+from thinsim.rig.record import RigRecord
+from thinsim.rig.registry import HERE, names
 from thinsim.scenario.space_faults import FAULTS, Fault, Outcome, Row, measure
 
 
@@ -28,7 +29,7 @@ from thinsim.scenario.space_faults import FAULTS, Fault, Outcome, Row, measure
     type=click.Choice([fault.letter for fault in FAULTS]),
     help="Measure this fault only; may be repeated.",
 )
-@rig_option(RIGS)
+@rig_option(names(HERE))
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where the pools' files go.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def leaks(letters: tuple[str, ...], rig: str, directory: Path | None, as_json: bool) -> int:
@@ -51,7 +52,7 @@ def leaks(letters: tuple[str, ...], rig: str, directory: Path | None, as_json: b
 
 
 async def _measure(
-    faults: Sequence[Fault], rig: str, directory: Path | None, progress: TerminalProgress
+    faults: Sequence[Fault], rig: RigRecord, directory: Path | None, progress: TerminalProgress
 ) -> list[Row]:
     async with working_directory(directory, progress.say) as (place, journal):
         name = f"thinsim-{journal.path.stem}"

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,14 +12,15 @@ from thinsim.cli.findings_table import findings_table
 from thinsim.cli.interruptible import run
 from thinsim.cli.output_console import output_console
 from thinsim.cli.size import SIZE, UNITS
-from thinsim.errors import EnvironmentLacksError
-from thinsim.machine.findings import Finding
+from thinsim.machine.findings import lacks
 from thinsim.machine.working_directory import working_directory
+from thinsim.rig import registry
+from thinsim.rig.vm import VM
 from thinsim.units import Bytes
 from thinsim.vm.acceleration import decide
 from thinsim.vm.guest import GuestSpec, run_in_guest
 from thinsim.vm.kernels import find_kernel
-from thinsim.vm.probe import probe_vm
+from thinsim.vm.probe import check_guest
 
 
 @click.group()
@@ -34,16 +36,16 @@ def probe(as_json: bool) -> int:
     Whether KVM works is tried, for 25 s at most, whatever was found before; guests go by it until the
     machine boots again.
     """
-    findings = probe_vm()
-    if not _lacks(findings):
+    findings = registry.probe(Path(tempfile.gettempdir()), [VM])
+    if not lacks(findings):
         kernel = find_kernel(None)
         run(lambda: decide(kernel, _say, again=True))
-        findings = probe_vm()
+        findings = registry.probe(Path(tempfile.gettempdir()), [VM])
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         output_console().print(findings_table(findings))
-    return 1 if _lacks(findings) else 0
+    return 1 if lacks(findings) else 0
 
 
 @vm.command("run", epilog=UNITS)
@@ -82,14 +84,8 @@ def run_command(
                 spec, command, directory, journal, out=_write_out, err=_write_err, seconds=timeout
             )
 
-    lacks = [f"{lack.name}: {lack.detail} ({lack.fix})" for lack in _lacks(probe_vm(kernel))]
-    if lacks:
-        raise EnvironmentLacksError(f"no guest can run here: {'; '.join(lacks)}")
+    check_guest(kernel)
     return run(work)
-
-
-def _lacks(findings: list[Finding]) -> list[Finding]:
-    return [finding for finding in findings if not finding.present and finding.needed_by]
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Carries out the discards of ``thinsim.conformance.heights.cases`` on a bare rig, one after the other."""
+"""Carries out the discards of ``cases.py`` on a rig with devices, one after the other."""
 
 import errno
 import fcntl
@@ -24,11 +24,11 @@ from thinsim.conformance.heights.cases import (
     State,
 )
 from thinsim.ranges import subtract, total
+from thinsim.rig import device_io
 from thinsim.rig.backing import DATA_FILE
-from thinsim.rig.bare_nodes import BareNodesRig
 from thinsim.rig.host_file import host_allocation
-from thinsim.rig.interface import PoolShape
-from thinsim.rig.loop_rig import flush_device
+from thinsim.rig.loop_rig import LoopRig
+from thinsim.rig.shape import PoolShape
 from thinsim.thin.status import parse_pool_status, parse_thin_status
 from thinsim.units import SECTOR_SIZE, Bytes, Sectors, sectors
 
@@ -46,9 +46,7 @@ def shape_for(name: str) -> PoolShape:
     )
 
 
-async def measure(
-    rig: BareNodesRig, source: str, wanted: Sequence[Case], say: Callable[[str], None]
-) -> Measured:
+async def measure(rig: LoopRig, source: str, wanted: Sequence[Case], say: Callable[[str], None]) -> Measured:
     """Carry the cases out on *rig*, whose pool is empty, and leave it empty."""
     answers = {}
     pool = rig.shape.name
@@ -69,7 +67,7 @@ async def measure(
 
 
 @asynccontextmanager
-async def _thin(rig: BareNodesRig, thin_id: int, *, new: bool = True) -> AsyncIterator[str]:
+async def _thin(rig: LoopRig, thin_id: int, *, new: bool = True) -> AsyncIterator[str]:
     """Have a thin device active; yields its name."""
     pool = rig.shape.name
     name = f"{pool}-{thin_id}"
@@ -80,7 +78,7 @@ async def _thin(rig: BareNodesRig, thin_id: int, *, new: bool = True) -> AsyncIt
     await rig.dm.remove(name, retry=True)
 
 
-async def _carry_out(rig: BareNodesRig, name: str, case: Case) -> Answer:
+async def _carry_out(rig: LoopRig, name: str, case: Case) -> Answer:
     if case.state is not State.SHARED:
         sparse = case.state is State.SPARSE
         await trio.to_thread.run_sync(_write, rig.dm.path(name), case.blocks(), sparse)
@@ -111,11 +109,11 @@ class _View:
         )
 
 
-async def _look(rig: BareNodesRig, name: str) -> _View:
+async def _look(rig: LoopRig, name: str) -> _View:
     """Settle, then look: the pool commits, what was written is on the host."""
     pool = parse_pool_status(await rig.dm.status(rig.shape.name))
     thin = parse_thin_status(await rig.dm.status(name))
-    await trio.to_thread.run_sync(flush_device, rig.backing.data.path)
+    await trio.to_thread.run_sync(device_io.flush, rig.backing.data.path)
     totals = (await rig.backing.store.totals_by_file()).get(DATA_FILE)
     host = await trio.to_thread.run_sync(host_allocation, rig.backing.data_file)
     return _View(

@@ -3,8 +3,7 @@
 import json
 import platform
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from thinsim import __version__
@@ -12,16 +11,17 @@ from thinsim.conformance.answers.recordings import RECORDED
 from thinsim.conformance.heights.cases import Case, Measured, from_json, to_json
 from thinsim.conformance.heights.measure import measure, shape_for
 from thinsim.conformance.subjects.subject import Side, kernel_source
-from thinsim.errors import BenchError, EnvironmentLacksError, InvalidValueError
+from thinsim.errors import BenchError, InvalidValueError
 from thinsim.machine.journal import Journal
 from thinsim.machine.working_directory import working_directory
-from thinsim.rig import bare_emulated, bare_kernel
-from thinsim.rig.bare_nodes import BareNodesRig
+from thinsim.rig import emulated
+from thinsim.rig import kernel as of_kernel
+from thinsim.rig.loop_rig import LoopRig
 from thinsim.vm.acceleration import decide
 from thinsim.vm.guest import GuestSpec, run_in_guest
 from thinsim.vm.guest_script import SCRATCH
 from thinsim.vm.kernels import find_kernel
-from thinsim.vm.probe import probe_vm
+from thinsim.vm.probe import check_guest
 
 _GUEST_SECONDS = 3600
 
@@ -38,8 +38,11 @@ async def measure_on(
     async with working_directory(directory, say) as (place, journal):
         if side is Side.VM:
             return await _in_guest(wanted, place, journal, say, kernel)
-        async with _standing(side, place, journal) as rig:
-            source = kernel_source() if side is Side.KERNEL else _emulator()
+        shape = shape_for(f"thinsim-{journal.path.stem}")
+        source = kernel_source() if side is Side.KERNEL else _emulator()
+        running = of_kernel.running if side is Side.KERNEL else emulated.running
+        async with running(place, shape, journal) as rig:
+            assert isinstance(rig, LoopRig)
             return await measure(rig, source, wanted, say)
 
 
@@ -65,24 +68,10 @@ def _emulator() -> str:
     return f"thinsim {__version__}, emulated on Linux {platform.release()}"
 
 
-@asynccontextmanager
-async def _standing(side: Side, directory: Path, journal: Journal) -> AsyncIterator[BareNodesRig]:
-    shape = shape_for(f"thinsim-{journal.path.stem}")
-    if side is Side.KERNEL:
-        async with bare_kernel.stand_up(directory, shape, journal) as of_kernel:
-            yield of_kernel
-        return
-    async with bare_emulated.stand_up(directory, shape, journal) as of_daemon:
-        yield of_daemon
-
-
 async def _in_guest(
     wanted: Sequence[Case], directory: Path, journal: Journal, say: Say, release: str | None
 ) -> Measured:
-    lacks = [finding for finding in probe_vm(release) if not finding.present and finding.needed_by]
-    if lacks:
-        missing = "; ".join(f"{lack.name}: {lack.detail} ({lack.fix})" for lack in lacks)
-        raise EnvironmentLacksError(f"no guest can run here: {missing}")
+    check_guest(release)
     kernel = find_kernel(release)
     acceleration = await decide(kernel, say)
     share = directory / "share"

@@ -4,7 +4,7 @@ Its sizes, its block size, its low water mark, and no feature words (docs/snapsh
 blocks are zeroed, and a partly written one takes all its bytes on the host.
 """
 
-from thinsim.rig.interface import PoolShape
+from thinsim.rig.shape import PoolShape
 from thinsim.units import Bytes, Sectors
 
 SHAPE = PoolShape(

@@ -18,10 +18,10 @@ from thinsim.errors import BenchError, EnvironmentLacksError
 from thinsim.machine.journal import Journal
 from thinsim.rig.backing import stand_up_data
 from thinsim.rig.data_place import DataPlace
-from thinsim.rig.interface import PoolShape
 from thinsim.rig.kernel_pool import KernelPool, refuse_taken, removed_at_end
 from thinsim.rig.setup import lvm_commands
 from thinsim.rig.setup.sysconfig import StorageSetup
+from thinsim.rig.shape import PoolShape
 from thinsim.thin.table import parse_pool_table
 from thinsim.units import SECTOR_SIZE, Bytes, bytes_of
 

@@ -1,10 +1,12 @@
 """A scenario file as a whole: title, rig, pool, snapshotter, variants, phases; and its JSON schema."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
+from pydantic_core import PydanticKnownError
 
-from thinsim.rig.interface import PoolShape
+from thinsim.rig.registry import AUTO, names
+from thinsim.rig.shape import PoolShape
 from thinsim.scenario.file.steps import AnyStep
 from thinsim.scenario.file.values import Count, Size, Strict
 from thinsim.snapshotter.retry import CONTAINERD_RETRY
@@ -19,6 +21,20 @@ _FEATURES: tuple[Feature, ...] = ("skip_block_zeroing",)
 _MOST_BLOCKS = (1 << 64) - 1
 """What the kernel reads of a table's number (kstrtoull)."""
 _BASE_IMAGE_SIZE = "256MB"
+
+
+_RIG_WORDS = (AUTO, *names())
+
+
+def _rig_word(value: str) -> str:
+    if value not in _RIG_WORDS:
+        *others, last = map(repr, _RIG_WORDS)
+        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(others)} or {last}"})
+    return value
+
+
+RigWord = Annotated[str, AfterValidator(_rig_word), WithJsonSchema({"enum": [*_RIG_WORDS], "type": "string"})]
+"""The name of a rig, or ``auto``."""
 
 
 class Pool(Strict):
@@ -89,7 +105,7 @@ class Scenario(Strict):
     containerd_does: str = ""
     """What containerd does, for people."""
     it_should: str = ""
-    rig: Literal["auto", "emulated", "process", "kernel", "vm"] = "auto"
+    rig: RigWord = AUTO
     pool: Pool = Pool()
     snapshotter: dict[str, Any] = Field(default_factory=dict)
     retry: Retry = Retry()

@@ -11,12 +11,13 @@ from thinsim.errors import BenchError, UnknownNameError
 from thinsim.machine.working_directory import working_directory
 from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import StepSample
-from thinsim.rig.interface import PoolShape, ScenarioRig
+from thinsim.rig.interface import Rig
+from thinsim.rig.record import RigRecord
+from thinsim.rig.shape import PoolShape
 from thinsim.scenario.file.acts import Acts, StepFailedError
 from thinsim.scenario.file.asserting import Outcome
 from thinsim.scenario.file.document import Scenario, Variant, steps_of
 from thinsim.scenario.file.location import line_of
-from thinsim.scenario.file.rigs import stand_up
 from thinsim.scenario.file.session import session
 from thinsim.scenario.reproduce import Progress
 from thinsim.snapshotter.config import Config
@@ -33,7 +34,7 @@ class Request:
     scenario: Scenario
     name: str
     text: str
-    rig: str
+    rig: RigRecord
     base: Path
     variants: Sequence[str] = ()
     directory: Path | None = None
@@ -81,6 +82,7 @@ async def run_scenario(request: Request, progress: Progress) -> ScenarioResult:
     An assert that does not hold is an outcome, not an error. StepFailedError where a step is refused
     (or is not, and should be); other ThinsimErrors as for ``reproduce``.
     """
+    assert request.rig.running is not None, "thinsim.guests runs it in the guest"
     variants = chosen_variants(request)
     spent: dict[str, float] = {}
     async with working_directory(request.directory, progress.say, keep=request.keep) as (directory, journal):
@@ -91,7 +93,7 @@ async def run_scenario(request: Request, progress: Progress) -> ScenarioResult:
             of_its_own = directory / f"variant-{number}"
             of_its_own.mkdir()
             begun = time.monotonic()
-            async with stand_up(request.rig, of_its_own, shape, journal) as rig:
+            async with request.rig.running(of_its_own, shape, journal) as rig:
                 spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - begun
                 run = await _run_variant(request, variant, rig, progress)
                 begun = time.monotonic()
@@ -104,9 +106,7 @@ async def run_scenario(request: Request, progress: Progress) -> ScenarioResult:
         return ScenarioResult(request, shape, runs, spent, directory if request.keep else None)
 
 
-async def _run_variant(
-    request: Request, variant: Variant, rig: ScenarioRig, progress: Progress
-) -> VariantResult:
+async def _run_variant(request: Request, variant: Variant, rig: Rig, progress: Progress) -> VariantResult:
     scenario = request.scenario
     busy = replace(CONTAINERD_RETRY.busy, tries=scenario.retry.tries, interval=scenario.retry.interval)
     retry = RetryRules(busy, CONTAINERD_RETRY.hold)

@@ -17,7 +17,7 @@ from fuse_backing.ledger import LedgerEvent
 from thinsim.errors import InvalidValueError
 from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import Meter, StepSample
-from thinsim.rig.interface import ScenarioRig
+from thinsim.rig.interface import Rig
 from thinsim.scenario.file.interception import Interception, Plan, SnapshotterKilledError, When, watched
 from thinsim.scenario.measured_steps import MeasuredSteps, Progress
 from thinsim.snapshotter.config import Config
@@ -36,7 +36,7 @@ class Session:
     Every verb but ``restart`` raises InvalidValueError while the snapshotter is down.
     """
 
-    def __init__(self, rig: ScenarioRig, config: Config, retry: RetryRules, progress: Progress) -> None:
+    def __init__(self, rig: Rig, config: Config, retry: RetryRules, progress: Progress) -> None:
         self.rig = rig
         self.config = config
         self.phase = ""
@@ -287,7 +287,7 @@ class Session:
 
 @asynccontextmanager
 async def session(
-    rig: ScenarioRig, keys: Mapping[str, Any], retry: RetryRules, progress: Progress, root: Path
+    rig: Rig, keys: Mapping[str, Any], retry: RetryRules, progress: Progress, root: Path
 ) -> AsyncIterator[Session]:
     """Yield a Session on *rig*: *keys* are the snapshotter's, *root* its directory. Closed on the way out."""
     config = Config.from_table({**keys, "root_path": str(root), "pool_name": rig.shape.name})

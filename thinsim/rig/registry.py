@@ -1,0 +1,90 @@
+"""Lists the rigs, best first, and picks the one that runs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from thinsim.errors import EnvironmentLacksError, InvalidValueError
+from thinsim.machine.findings import Finding
+from thinsim.rig.emulated import EMULATED
+from thinsim.rig.kernel import KERNEL
+from thinsim.rig.process import PROCESS
+from thinsim.rig.record import Need, RigRecord
+from thinsim.rig.vm import VM
+
+RIGS: tuple[RigRecord, ...] = (KERNEL, EMULATED, PROCESS, VM)
+"""Every rig, best first. A new one is a file with its record, and its line here."""
+
+HERE: tuple[RigRecord, ...] = tuple(rig for rig in RIGS if rig.running is not None)
+"""The rigs that run on this machine, not in a guest."""
+
+LASTING: tuple[RigRecord, ...] = tuple(rig for rig in RIGS if rig.lasting_device_mapper is not None)
+"""The rigs whose pools can stay when the command has ended."""
+
+AUTO = "auto"
+"""The word that has the best rig chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class RigChoice:
+    """The rig that will be used, and why not a better one."""
+
+    rig: RigRecord
+    why: str
+
+
+def names(rigs: Iterable[RigRecord] = RIGS) -> tuple[str, ...]:
+    """Return the names of *rigs*, in their order."""
+    return tuple(rig.name for rig in rigs)
+
+
+def find(name: str, rigs: Iterable[RigRecord] = RIGS) -> RigRecord:
+    """Return the rig of that name among *rigs*. InvalidValueError names those there are."""
+    known = {rig.name: rig for rig in rigs}
+    if name not in known:
+        raise InvalidValueError(f"there is no rig {name!r}; there are {', '.join(known)}")
+    return known[name]
+
+
+def probe(directory: Path, rigs: Iterable[RigRecord] = RIGS) -> list[Finding]:
+    """Look at everything that *rigs* need, once each; *directory* is where the pool's files would be."""
+    needed_by: dict[Need, list[str]] = {}
+    for rig in rigs:
+        for need in rig.needs:
+            needed_by.setdefault(need, []).append(rig.name)
+    return [
+        replace(finding, needed_by=tuple(rig_names) if need.required else ())
+        for need, rig_names in needed_by.items()
+        for finding in need.look(directory)
+    ]
+
+
+def probe_machine(directory: Path) -> list[Finding]:
+    """Look at everything that the rigs on this machine need; a guest's needs are not looked at."""
+    return probe(directory, HERE)
+
+
+def choose_rig(wanted: str, findings: Iterable[Finding]) -> RigChoice:
+    """Return the rig for *wanted*, ``auto`` or a name. EnvironmentLacksError names what that rig lacks."""
+    lacks = {rig: [f for f in findings if not f.present and rig.name in f.needed_by] for rig in RIGS}
+    if wanted != AUTO:
+        rig = find(wanted)
+        if lacks[rig]:
+            raise EnvironmentLacksError(
+                f"rig {wanted!r} can't run here:\n"
+                + "\n".join(f"  {f.name}: {f.detail}; {f.fix}" for f in lacks[rig])
+            )
+        return RigChoice(rig, "asked for")
+    candidates = [rig for rig in RIGS if rig.chosen_by_auto]
+    for rig in candidates:
+        if not lacks[rig]:
+            better = candidates[: candidates.index(rig)]
+            passed_over = [f"{other.name} ({_summary(lacks[other])})" for other in better]
+            return RigChoice(rig, f"passed over {', '.join(passed_over)}" if better else "the best there is")
+    raise EnvironmentLacksError(
+        "no rig can run here:\n" + "\n".join(f"  {rig.name}: {_summary(lacks[rig])}" for rig in candidates)
+    )
+
+
+def _summary(findings: Iterable[Finding]) -> str:
+    return "; ".join(f"{f.name}: {f.detail}" for f in findings)

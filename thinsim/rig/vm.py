@@ -1,0 +1,18 @@
+"""The rig ``vm``: the kernel rig in a throw-away guest, which ``thinsim.guests`` boots."""
+
+from thinsim.rig.kernel import KERNEL
+from thinsim.rig.record import Need, RigRecord
+from thinsim.vm.probe import probe_guest, probe_kvm
+
+VM = RigRecord(
+    name="vm",
+    needs=(
+        Need(lambda directory: probe_guest()),
+        Need(lambda directory: [probe_kvm()], required=False),
+    ),
+    running=None,
+    inside=KERNEL.name,
+    # A guest is booted only when it is asked for: it takes minutes where KVM does not run.
+    chosen_by_auto=False,
+    takes_set_ups=True,
+)
