@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from thinsim.benchmark.rounds import Row
+from thinsim.benchmark.rounds import FigureRow
 
 MIB = 1 << 20
 TURNS = 4
@@ -40,14 +40,14 @@ class Sizes:
         return max(self.sequential * TURNS, self.large)
 
 
-WRITE_NEW = Row("write 1 MiB, new", "MiB/s")
-WRITE_AGAIN = Row("write 1 MiB, again", "MiB/s")
-READ = Row("read 1 MiB", "MiB/s")
-RANDOM_READ = Row("random read 4 KiB", "IO/s")
-RANDOM_WRITE = Row("random write 4 KiB", "IO/s")
-DISCARDS = Row("discard 64 KiB", "1/s")
-LARGE_DISCARD = Row("discard 1 GiB at once", "1/s")
-MKFS = Row("mkfs.ext4, fill, rm, fstrim", "1/s")
+WRITE_NEW = FigureRow("write 1 MiB, new", "MiB/s")
+WRITE_AGAIN = FigureRow("write 1 MiB, again", "MiB/s")
+READ = FigureRow("read 1 MiB", "MiB/s")
+RANDOM_READ = FigureRow("random read 4 KiB", "IO/s")
+RANDOM_WRITE = FigureRow("random write 4 KiB", "IO/s")
+DISCARDS = FigureRow("discard 64 KiB", "1/s")
+LARGE_DISCARD = FigureRow("discard 1 GiB at once", "1/s")
+MKFS = FigureRow("mkfs.ext4, fill, rm, fstrim", "1/s")
 
 ROWS = (WRITE_NEW, WRITE_AGAIN, READ, RANDOM_READ, RANDOM_WRITE, DISCARDS, LARGE_DISCARD, MKFS)
 DATA_ROWS = (WRITE_NEW, WRITE_AGAIN, READ, RANDOM_READ, RANDOM_WRITE)
@@ -60,7 +60,7 @@ class Step:
     Both are told the first byte of the turn's own part of the device.
     """
 
-    row: Row
+    row: FigureRow
     work: Callable[[Path, int], float]
     prepare: Callable[[Path, int], object] = lambda _device, _offset: None
 

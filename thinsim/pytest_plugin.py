@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from thinsim.testing.bench import BackingStore, Bench, Snapshotter, ThinPool
+    from thinsim.testing.bench import BackingStore, RigFixture, SnapshotterFixture, ThinPool
 
 _MARKS = (
     "thin_pool(data_size, metadata_size, block_size, features): the pool to stand up; sizes as 64KiB",
@@ -85,16 +85,16 @@ def _thinsim_no_leak(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
-def thinsim_bench(request: pytest.FixtureRequest, tmp_path: Path) -> "Iterator[Bench]":
+def thinsim_bench(request: pytest.FixtureRequest, tmp_path: Path) -> "Iterator[RigFixture]":
     """The rig, with the pool standing and the snapshotter not yet started."""
     from thinsim.errors import ThinsimError  # noqa: PLC0415 (not when pytest starts)
-    from thinsim.testing.bench import Bench, bench_portal  # noqa: PLC0415
+    from thinsim.testing.bench import RigFixture, bench_portal  # noqa: PLC0415
 
     failure = ""
     try:
         portal = bench_portal(_rig(request.config), _mark(request, "thin_pool"), _keys(request), tmp_path)
         with portal:
-            bench = Bench(portal)
+            bench = RigFixture(portal)
             yield bench
             problems = bench.check()
         if problems:
@@ -106,25 +106,25 @@ def thinsim_bench(request: pytest.FixtureRequest, tmp_path: Path) -> "Iterator[B
 
 
 @pytest.fixture
-def thin_pool(thinsim_bench: "Bench") -> "ThinPool":
+def thin_pool(thinsim_bench: "RigFixture") -> "ThinPool":
     """A thin pool; shaped by ``@pytest.mark.thin_pool``."""
     return thinsim_bench.thin_pool
 
 
 @pytest.fixture
-def backing_store(thinsim_bench: "Bench") -> "BackingStore":
+def backing_store(thinsim_bench: "RigFixture") -> "BackingStore":
     """The host's file below the pool: what is allocated, what was given back, planned faults."""
     return thinsim_bench.backing_store
 
 
 @pytest.fixture
-def snapshotter(thinsim_bench: "Bench") -> "Snapshotter":
+def snapshotter(thinsim_bench: "RigFixture") -> "SnapshotterFixture":
     """A snapshotter on the pool: keys of ``--thinsim-config``, then those of ``@pytest.mark.snapshotter``."""
     return thinsim_bench.snapshotter()
 
 
 @pytest.fixture
-def assert_no_leak(thinsim_bench: "Bench") -> "Callable[..., None]":
+def assert_no_leak(thinsim_bench: "RigFixture") -> "Callable[..., None]":
     """Call it, with *at_most* bytes perhaps: AssertionError names every leak's owner and reason."""
     return thinsim_bench.assert_no_leak
 

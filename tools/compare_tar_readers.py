@@ -28,7 +28,7 @@ from tests.scenario.containerd.containerd_answers import removed, tree_below
 from tests.workload.image import tar_rules_extended, tar_rules_headers, tar_rules_sparse, tar_rules_trees
 from tests.workload.image.layer_rules import condensed, recorded
 from thinsim.workload.image import InvalidImageError, unpack, unpack_layer
-from thinsim.workload.image.tarstream import Kind, TarEntry
+from thinsim.workload.image.tarstream import EntryKind, TarEntry
 
 PAGE = Path(__file__).parent.parent / "docs/images.md"
 GROUPS = {
@@ -82,12 +82,12 @@ def _converted(entry: "libarchive.ArchiveEntry") -> TarEntry:
     pathname, link = ffi.entry_pathname(pointer) or b"", ffi.entry_hardlink(pointer)
     target = link or ffi.entry_symlink(pointer) or b""
     kinds = {
-        stat.S_IFREG: Kind.FILE,
-        stat.S_IFLNK: Kind.SYMLINK,
-        stat.S_IFCHR: Kind.CHARACTER_DEVICE,
-        stat.S_IFBLK: Kind.BLOCK_DEVICE,
-        stat.S_IFDIR: Kind.DIRECTORY,
-        stat.S_IFIFO: Kind.FIFO,
+        stat.S_IFREG: EntryKind.FILE,
+        stat.S_IFLNK: EntryKind.SYMLINK,
+        stat.S_IFCHR: EntryKind.CHARACTER_DEVICE,
+        stat.S_IFBLK: EntryKind.BLOCK_DEVICE,
+        stat.S_IFDIR: EntryKind.DIRECTORY,
+        stat.S_IFIFO: EntryKind.FIFO,
     }
     xattrs = {}
     library = ffi.libarchive
@@ -107,7 +107,7 @@ def _converted(entry: "libarchive.ArchiveEntry") -> TarEntry:
         accessed = ffi.entry_atime(pointer) * 10**9 + ffi.entry_atime_nsec(pointer)
     return TarEntry(
         name=os.fsdecode(pathname),
-        kind=Kind.HARD_LINK if link else kinds.get(entry.filetype, Kind.OTHER),
+        kind=EntryKind.HARD_LINK if link else kinds.get(entry.filetype, EntryKind.OTHER),
         flag="?",
         mode=entry.mode & 0o7777,
         uid=entry.uid,

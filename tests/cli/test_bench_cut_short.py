@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from thinsim.benchmark import running
 from thinsim.cli.commands.benchmark import bench, compare
 from thinsim.errors import BenchError, DeviceMapperError
-from thinsim.scenario.reproduce import Progress, Reproduction, Request
+from thinsim.scenario.reproduce import Progress, Reproduction, ReproductionRequest
 
 WORDS = ("--contender", "process/core/off", "--warm-up", "0", "--rounds", "3")
 
@@ -20,7 +20,7 @@ def fails_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     numbers: list[int] = []
     real, done = running.reproduce, 0
 
-    async def reproduce(request: Request, progress: Progress) -> Reproduction:
+    async def reproduce(request: ReproductionRequest, progress: Progress) -> Reproduction:
         nonlocal done
         done += 1
         if done in numbers:

@@ -14,7 +14,7 @@ from fuse_backing.runtime import control_socket
 from thinsim.cli.commands import doctor as command
 from thinsim.cli.commands.doctor import doctor
 from thinsim.machine.findings import Finding
-from thinsim.machine.journal import Journal, Kind, all_journals
+from thinsim.machine.journal import Journal, TakenKind, all_journals
 
 pytestmark = pytest.mark.alone
 
@@ -42,7 +42,7 @@ def abandoned(tmp_path: Path) -> Path:
     """Leave a run behind that has a directory; return that."""
     journal = Journal.create()
     (tmp_path / "taken").mkdir()
-    journal.begin(Kind.DIRECTORY, path=tmp_path / "taken")
+    journal.begin(TakenKind.DIRECTORY, path=tmp_path / "taken")
     lines = journal.path.read_text().replace('"started": ', '"started": 1')
     journal.path.write_text(lines)
     return tmp_path / "taken"
@@ -101,7 +101,7 @@ def test_clean_gives_it_back_once(tmp_path: Path) -> None:
 def test_clean_leaves_a_run_that_is_alive(tmp_path: Path) -> None:
     journal = Journal.create()
     (tmp_path / "taken").mkdir()
-    journal.begin(Kind.DIRECTORY, path=tmp_path / "taken")
+    journal.begin(TakenKind.DIRECTORY, path=tmp_path / "taken")
     status, result = ask("--clean")
     assert status == 0
     assert "running now: pid " in result.output

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.machine.interrupted_bench import InterruptedBench, small_image
-from thinsim.scenario.container_lifecycle import Phase
+from thinsim.scenario.container_lifecycle import LifecyclePhase
 
 pytestmark = pytest.mark.rig
 
@@ -33,7 +33,7 @@ def read_until(terminal: int, text: str) -> str:
 def test_ctrl_c_ends_the_run_and_says_so(bench: InterruptedBench) -> None:
     terminal = bench.start_at_terminal()
     try:
-        assert Phase.RUN in read_until(terminal, Phase.RUN)
+        assert LifecyclePhase.RUN in read_until(terminal, LifecyclePhase.RUN)
         os.write(terminal, b"\x03")
         shown = read_until(terminal, "\0")
     finally:
@@ -48,7 +48,7 @@ def test_ctrl_c_ends_the_run_and_says_so(bench: InterruptedBench) -> None:
 def test_a_terminal_that_hangs_up_leaves_nothing(bench: InterruptedBench) -> None:
     (bench.directory / "stderr").write_text("")
     terminal = bench.start_at_terminal()
-    assert Phase.RUN in read_until(terminal, Phase.RUN)
+    assert LifecyclePhase.RUN in read_until(terminal, LifecyclePhase.RUN)
     os.close(terminal)
     assert bench.end() in (1, 130)
     assert bench.left() == []

@@ -14,11 +14,11 @@ from thinsim.conformance.answers.compare import Behaviour, compare, errno_of
 from thinsim.conformance.answers.duel import Duel
 from thinsim.conformance.answers.fidelity import fidelity_page
 from thinsim.conformance.answers.recordings import read_recordings, write_recordings
-from thinsim.conformance.answers.verdict import Verdict, judge
+from thinsim.conformance.answers.verdict import HistoryVerdict, judge
 from thinsim.conformance.histories.history import Discard, Dmsetup, History, Look, Write
 from thinsim.conformance.histories.random_histories import random_history
 from thinsim.conformance.histories.shrink import shortest
-from thinsim.conformance.subjects.engine import EngineBench
+from thinsim.conformance.subjects.engine import EnginePlayer
 from thinsim.errors import InvalidValueError
 
 POOL = "0 131072 thin-pool 0 214/2048 3/1024 - rw discard_passdown queue_if_no_space - 512 "
@@ -99,7 +99,7 @@ class Wrong:
     """An engine whose answers count one data block more as soon as two devices are active."""
 
     def __init__(self, directory: Path) -> None:
-        self._engine = EngineBench(directory)
+        self._engine = EnginePlayer(directory)
 
     async def record(self, history: History) -> Recording:
         found = await self._engine.record(history)
@@ -118,7 +118,7 @@ class Wrong:
 async def test_a_difference_is_shrunk_to_what_it_takes(tmp_path: Path) -> None:
     for name in ("right", "wrong"):
         (tmp_path / name).mkdir()
-    duel = Duel(EngineBench(tmp_path / "right"), Wrong(tmp_path / "wrong"), Verdict("", "engine"))
+    duel = Duel(EnginePlayer(tmp_path / "right"), Wrong(tmp_path / "wrong"), HistoryVerdict("", "engine"))
     history = random_history(1, 60)
     news = await duel.fight(history)
     assert {each.comparison.behaviour for each in news} == {Behaviour.USED_DATA}

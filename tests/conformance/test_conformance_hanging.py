@@ -15,14 +15,14 @@ from thinsim.conformance.histories.history import (
     Dmsetup,
     Flush,
     Grow,
+    HistoryOperation,
     Look,
-    Operation,
     Write,
     history_to_json,
 )
 from thinsim.conformance.histories.random_histories import random_history
 from thinsim.conformance.histories.suspended import Suspended
-from thinsim.conformance.subjects.engine import EngineBench
+from thinsim.conformance.subjects.engine import EnginePlayer
 from thinsim.conformance.subjects.subject import HUNG
 
 LINES = {
@@ -57,7 +57,9 @@ def test_no_request_is_sent_while_anything_is_suspended(name: str) -> None:
         (Dmsetup(("resume", "{disk}")), False),
     ],
 )
-def test_a_pool_is_left_alone_while_a_device_below_it_is_suspended(operation: Operation, held: bool) -> None:
+def test_a_pool_is_left_alone_while_a_device_below_it_is_suspended(
+    operation: HistoryOperation, held: bool
+) -> None:
     suspended = Suspended()
     suspended.note(("suspend", "{disk}"), LINES)
     assert suspended.holds(operation) is held
@@ -103,7 +105,7 @@ async def test_a_history_that_leaves_its_disk_suspended_comes_to_an_end(tmp_path
     )
     history = replace(random_history(1, 1), data_kib=4096, operations=operations)
     with trio.fail_after(60):
-        answers = (await EngineBench(tmp_path).record(history)).answers
+        answers = (await EnginePlayer(tmp_path).record(history)).answers
     assert [answer.status for answer in answers] == [0, 0, 0, 0, HELD, 0]
     assert answers[4].devices == answers[2].devices
 

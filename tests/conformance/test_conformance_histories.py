@@ -18,7 +18,7 @@ from thinsim.conformance.histories.history import (
     history_to_json,
 )
 from thinsim.conformance.histories.random_histories import COMBINATIONS, random_history
-from thinsim.conformance.subjects.engine import EngineBench
+from thinsim.conformance.subjects.engine import EnginePlayer
 from thinsim.errors import InvalidValueError
 
 
@@ -75,13 +75,13 @@ async def test_any_part_of_a_history_is_a_history(tmp_path: Path) -> None:
     whole, choose = random_history(33, 120, faults=True), random.Random(1)
     for _ in range(3):
         kept = tuple(operation for operation in whole.operations if choose.random() < 0.4)
-        recording = await EngineBench(tmp_path).record(replace(whole, operations=kept))
+        recording = await EnginePlayer(tmp_path).record(replace(whole, operations=kept))
         assert len(recording.answers) == len(kept)
     assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_recording_survives_json(tmp_path: Path) -> None:
-    recording = await EngineBench(tmp_path).record(random_history(2, 60))
+    recording = await EnginePlayer(tmp_path).record(random_history(2, 60))
     assert recording_from_json(json.loads(json.dumps(recording_to_json(recording)))) == recording
     looks = [answer.seen for answer in recording.answers if answer.seen is not None]
     assert looks[-1].contents
@@ -104,7 +104,7 @@ async def test_a_bench_tells_what_a_pool_does(tmp_path: Path) -> None:
         Look(),
     )
     history = replace(random_history(1, 1), data_kib=4096, metadata_kib=4096, operations=operations)
-    answers = (await EngineBench(tmp_path).record(history)).answers
+    answers = (await EnginePlayer(tmp_path).record(history)).answers
     assert [answer.status for answer in answers] == [0, 0, 1, 0, 0, 0, 0, 28, 2, 0]
     assert answers[2].text == "errno 17"
     assert answers[4].devices["t1"] == "0 1024 thin 256 255"

@@ -15,7 +15,7 @@ from thinsim.conformance.answers.answer import Recording
 from thinsim.conformance.answers.recordings import read_recordings, recorded_files, write_recordings
 from thinsim.conformance.answers.verdict import judge
 from thinsim.conformance.histories.campaign import campaign
-from thinsim.conformance.subjects.engine import EngineBench
+from thinsim.conformance.subjects.engine import EnginePlayer
 from thinsim.conformance.subjects.programs import PROGRAMS
 
 RECORDINGS = {
@@ -28,7 +28,7 @@ RECORDINGS = {
 @pytest.mark.parametrize("name", [name for name, each in RECORDINGS.items() if not each.history.needs_nodes])
 async def test_the_engine_answers_as_the_kernel_did(name: str, tmp_path: Path) -> None:
     expected = RECORDINGS[name]
-    found = await EngineBench(tmp_path).record(expected.history)
+    found = await EnginePlayer(tmp_path).record(expected.history)
     verdict = judge(expected.source, "engine", [(expected, found)])
     assert verdict.unexplained == []
     assert verdict.compared.total() > len(expected.answers)

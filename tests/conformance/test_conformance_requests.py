@@ -12,7 +12,7 @@ import trio
 from thinsim.conformance.answers.answer import Answer, Recording
 from thinsim.conformance.answers.request_table import request_tables
 from thinsim.conformance.answers.verdict import judge
-from thinsim.conformance.histories.history import Dmsetup, History, Limits, Program, Request
+from thinsim.conformance.histories.history import BlockRequest, Dmsetup, History, Program, QueueLimits
 from thinsim.conformance.histories.request_histories import RANGES, request_histories
 from thinsim.conformance.subjects import programs, requests
 from thinsim.conformance.subjects.node_io import hash_of, pattern
@@ -103,7 +103,9 @@ def test_every_history_of_requests_is_told_from_the_others() -> None:
     assert len({history.name for history in histories}) == len(histories)
     assert all(history.needs_nodes for history in histories)
     assert {history.logical_block for history in histories} == {512, 4096}
-    asked = {each.kind for history in histories for each in history.operations if isinstance(each, Request)}
+    asked = {
+        each.kind for history in histories for each in history.operations if isinstance(each, BlockRequest)
+    }
     assert asked == set(KINDS)
     ran = {each.name for history in histories for each in history.operations if isinstance(each, Program)}
     assert ran == set(programs.PROGRAMS)
@@ -113,9 +115,9 @@ def recording(statuses: dict[str, int]) -> Recording:
     """A kernel's answers to one range of each kind on mapped blocks."""
     operations = (
         Dmsetup(("message", "{pool}", "0", "create_thin 1")),
-        Limits("t1"),
-        *(Request("t1", kind, *RANGES["one data block"], 1) for kind in statuses),
-        Limits("t1"),
+        QueueLimits("t1"),
+        *(BlockRequest("t1", kind, *RANGES["one data block"], 1) for kind in statuses),
+        QueueLimits("t1"),
         Program("fallocate -p", "t1"),
     )
     limits = Answer(

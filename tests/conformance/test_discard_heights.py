@@ -8,11 +8,11 @@ import pytest
 
 from thinsim.conformance.heights.cases import (
     DEVICE,
-    Answer,
-    Case,
-    Measured,
-    Requests,
-    State,
+    BlockState,
+    DiscardAnswer,
+    DiscardCase,
+    DiscardCount,
+    MeasuredHeights,
     cases,
     chosen,
     compare,
@@ -25,13 +25,13 @@ from thinsim.conformance.subjects.subject import Side
 from thinsim.errors import InvalidValueError
 
 MIB = 1 << 20
-ONE = Answer(Requests(1, MIB), 16, 16, Requests(1, MIB), Requests(1, MIB), MIB)
+ONE = DiscardAnswer(DiscardCount(1, MIB), 16, 16, DiscardCount(1, MIB), DiscardCount(1, MIB), MIB)
 # What takes more than a moment to write is left to the command.
 QUICK = [case for case in cases() if case.length <= MIB]
 
 
-def measured(answer: Answer, source: str = "Linux 1.2, thin-pool 3") -> Measured:
-    return Measured(source, {"full, 1M": answer})
+def measured(answer: DiscardAnswer, source: str = "Linux 1.2, thin-pool 3") -> MeasuredHeights:
+    return MeasuredHeights(source, {"full, 1M": answer})
 
 
 def test_cases_have_names_of_their_own_and_lie_on_the_device() -> None:
@@ -41,16 +41,16 @@ def test_cases_have_names_of_their_own_and_lie_on_the_device() -> None:
 
 
 def test_a_case_touches_the_blocks_at_its_ends_too() -> None:
-    assert Case(State.FULL, "x", 65536, 65536).blocks() == range(1, 2)
-    assert Case(State.FULL, "x", 65536 + 4096, 65536).blocks() == range(1, 3)
+    assert DiscardCase(BlockState.FULL, "x", 65536, 65536).blocks() == range(1, 2)
+    assert DiscardCase(BlockState.FULL, "x", 65536 + 4096, 65536).blocks() == range(1, 3)
 
 
 def test_other_bytes_are_told_from_the_same_bytes_in_other_pieces() -> None:
     expected = measured(ONE)
     assert compare(expected, measured(ONE)) == []
-    (pieces,) = compare(expected, measured(replace(ONE, data=Requests(16, MIB))))
+    (pieces,) = compare(expected, measured(replace(ONE, data=DiscardCount(16, MIB))))
     assert pieces.in_count_alone
-    (fewer,) = compare(expected, measured(replace(ONE, store=Requests(1, MIB - 65536))))
+    (fewer,) = compare(expected, measured(replace(ONE, store=DiscardCount(1, MIB - 65536))))
     assert not fewer.in_count_alone
     (blocks,) = compare(expected, measured(replace(ONE, freed=15)))
     assert not blocks.in_count_alone
@@ -61,7 +61,7 @@ def test_other_bytes_are_told_from_the_same_bytes_in_other_pieces() -> None:
 
 
 def test_a_case_that_one_of_them_lacks_is_left_out() -> None:
-    assert compare(Measured("a", {}), measured(ONE)) == []
+    assert compare(MeasuredHeights("a", {}), measured(ONE)) == []
 
 
 def test_answers_read_back_equal_and_what_is_none_is_refused(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_an_unknown_case_is_refused_with_those_there_are() -> None:
 
 
 def test_a_row_tells_how_many_requests_of_which_size() -> None:
-    answer = replace(ONE, data=Requests(16, MIB), store=Requests(0, 0))
+    answer = replace(ONE, data=DiscardCount(16, MIB), store=DiscardCount(0, 0))
     assert table(measured(answer))[-1].split() == [
         *("1M", "1", "x", "1", "MiB", "16", "blocks", "16", "blocks"),
         *("16", "x", "64", "KiB", "-", "1", "MiB"),

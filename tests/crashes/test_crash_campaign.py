@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.machine.interrupted_bench import InterruptedBench, small_image
-from thinsim.scenario.container_lifecycle import Phase
+from thinsim.scenario.container_lifecycle import LifecyclePhase
 
-PHASES = ("standing up", *Phase.ALL)
+PHASES = ("standing up", *LifecyclePhase.ALL)
 VICTIMS = ("interrupt", "terminate", "kill", "store", "daemon")
 EXIT = {"interrupt": 130, "terminate": 130, "kill": -9, "store": 1, "daemon": 1}
 DEAD = {"store": "the backing store (pid ", "daemon": "the emulated device-mapper (pid "}
@@ -94,7 +94,7 @@ def test_nothing_is_left_of_a_run_that_is_hit_while_it_starts(
 def test_the_next_run_after_a_crash_cleans_up_first_and_works(tmp_path: Path, image: Path) -> None:
     bench = InterruptedBench(tmp_path, image)
     bench.start()
-    assert bench.await_phase(Phase.RUN)
+    assert bench.await_phase(LifecyclePhase.RUN)
     bench.hit("kill")
     assert bench.end() == -9
     assert bench.left()

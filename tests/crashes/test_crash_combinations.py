@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.machine.interrupted_bench import PATIENCE, InterruptedBench, small_image
-from thinsim.scenario.container_lifecycle import Phase
+from thinsim.scenario.container_lifecycle import LifecyclePhase
 
 pytestmark = pytest.mark.rig
 
 LONG = bool(os.environ.get("THINSIM_LONG_CAMPAIGN"))
-MOMENTS = (Phase.FRESH, Phase.IMPORT, Phase.RUN, Phase.REMOVE_IMAGE) if LONG else (Phase.RUN,)
+MOMENTS = (
+    (LifecyclePhase.FRESH, LifecyclePhase.IMPORT, LifecyclePhase.RUN, LifecyclePhase.REMOVE_IMAGE)
+    if LONG
+    else (LifecyclePhase.RUN,)
+)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +91,7 @@ def test_doctor_cleans_up_where_every_process_was_killed(bench: InterruptedBench
 
 @pytest.mark.alone
 def test_two_who_clean_up_at_once_do_not_disturb_each_other(bench: InterruptedBench) -> None:
-    assert bench.await_phase(Phase.RUN)
+    assert bench.await_phase(LifecyclePhase.RUN)
     bench.hit("kill")
     bench.end()
     doctors = [
@@ -108,7 +112,7 @@ def test_two_who_clean_up_at_once_do_not_disturb_each_other(bench: InterruptedBe
 
 @pytest.mark.alone
 def test_doctor_does_not_touch_a_run_that_is_alive(bench: InterruptedBench) -> None:
-    for phase in (Phase.FRESH, Phase.RUN):
+    for phase in (LifecyclePhase.FRESH, LifecyclePhase.RUN):
         assert bench.await_phase(phase)
         done = bench.doctor()
         assert done.returncode == 0
@@ -118,7 +122,7 @@ def test_doctor_does_not_touch_a_run_that_is_alive(bench: InterruptedBench) -> N
 
 
 def test_signals_during_the_clean_up_change_nothing(bench: InterruptedBench) -> None:
-    assert bench.await_phase(Phase.RUN)
+    assert bench.await_phase(LifecyclePhase.RUN)
     bench.hit("interrupt")
     while bench.process.poll() is None:
         bench.hit("interrupt")

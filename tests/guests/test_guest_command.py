@@ -17,8 +17,8 @@ from thinsim.rig.setup.stanza import config_toml
 from thinsim.rig.vm import VM
 from thinsim.scenario.container_lifecycle import SETTINGS
 from thinsim.scenario.file import library
-from thinsim.scenario.file.run import Request as ScenarioRequest
-from thinsim.scenario.reproduce import Reproduction, Request, reproduce
+from thinsim.scenario.file.run import ScenarioRequest
+from thinsim.scenario.reproduce import Reproduction, ReproductionRequest, reproduce
 from thinsim.snapshotter.config import Config
 
 
@@ -36,10 +36,12 @@ class Silent:
 
 
 def test_a_set_up_and_its_file_reach_the_guest(tmp_path: Path) -> None:
-    words = command_words(Request(rig=VM, settings=SETTINGS[:1], setup=LVM, sysconfig=tmp_path / "setup"))
+    words = command_words(
+        ReproductionRequest(rig=VM, settings=SETTINGS[:1], setup=LVM, sysconfig=tmp_path / "setup")
+    )
     assert words[words.index("--setup") + 1] == LVM
     assert words[words.index("--sysconfig") + 1] == str(tmp_path / "setup")
-    assert "--setup" not in command_words(Request(rig=VM, settings=SETTINGS[:1]))
+    assert "--setup" not in command_words(ReproductionRequest(rig=VM, settings=SETTINGS[:1]))
 
 
 def test_the_guest_s_command_runs_on_its_kernel_and_says_where_the_result_goes(tmp_path: Path) -> None:
@@ -52,14 +54,16 @@ def test_the_guest_s_command_runs_on_its_kernel_and_says_where_the_result_goes(t
 def test_a_file_that_is_wrong_is_refused_before_a_guest_is_booted(tmp_path: Path) -> None:
     file = tmp_path / "setup"
     file.write_text("DEVS=/dev/sdf\nVG=containerd\n")
-    request = Request(rig=VM, settings=SETTINGS[:1], setup=LVM, sysconfig=file)
+    request = ReproductionRequest(rig=VM, settings=SETTINGS[:1], setup=LVM, sysconfig=file)
     with pytest.raises(InvalidValueError, match=r"setup: CONTAINER_THINPOOL is required"):
         trio.run(reproduce_in_guest, request, Silent())
 
 
 def test_a_reproduction_reads_back_with_its_set_up(tmp_path: Path) -> None:
     async def run() -> Reproduction:
-        return await reproduce(Request(rig=PROCESS, settings=SETTINGS[2:], directory=tmp_path), Silent())
+        return await reproduce(
+            ReproductionRequest(rig=PROCESS, settings=SETTINGS[2:], directory=tmp_path), Silent()
+        )
 
     result = trio.run(run)
     document = {**to_json(result), "setup": LVM, "config_toml": "here"}

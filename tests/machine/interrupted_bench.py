@@ -13,7 +13,7 @@ import thinsim
 from fuse_backing.mounts import mounts
 from thinsim.block.loop import attached_devices
 from thinsim.dm.emulator.nodes import MAPPER
-from thinsim.machine.journal import Kind, read_journal
+from thinsim.machine.journal import TakenKind, read_journal
 from thinsim.machine.state import ProcessIdentity
 from thinsim.workload.image.built import build_image
 
@@ -126,7 +126,7 @@ class InterruptedBench:
         for journal in (self.state / "runs").glob("*.jsonl"):
             for taken in read_journal(journal).taken:
                 fields = taken.fields
-                if taken.kind is Kind.PROCESS and fields["role"] == ROLES[victim] and "pid" in fields:
+                if taken.kind is TakenKind.PROCESS and fields["role"] == ROLES[victim] and "pid" in fields:
                     return ProcessIdentity(fields["pid"], fields["started"])
         return None
 

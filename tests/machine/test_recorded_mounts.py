@@ -8,7 +8,7 @@ import trio
 from fuse_backing.mounts import mount_on
 from thinsim.errors import BenchError, EnvironmentLacksError
 from thinsim.machine import mounts as recorded_mounts
-from thinsim.machine.journal import Journal, Kind, read_journal
+from thinsim.machine.journal import Journal, TakenKind, read_journal
 from thinsim.machine.mounts import RecordedMounter, run
 
 pytestmark = pytest.mark.rig
@@ -27,7 +27,7 @@ async def test_a_mount_is_on_record_while_it_stands(
     mount = mount_on(target)
     assert mount is not None
     (taken,) = read_journal(journal.path).taken
-    assert (taken.kind, taken.fields["device"]) == (Kind.MOUNT, mount.device)
+    assert (taken.kind, taken.fields["device"]) == (TakenKind.MOUNT, mount.device)
     await mounter.unmount(target)
     assert not target.exists()
     assert read_journal(journal.path).taken == ()

@@ -11,7 +11,7 @@ import pytest
 from fuse_backing.mounts import mount_on
 from tests.machine.recovered_run import give_back
 from thinsim.machine import unmounting
-from thinsim.machine.journal import Journal, Kind
+from thinsim.machine.journal import Journal, TakenKind
 from thinsim.machine.recovery import recover_abandoned
 
 
@@ -27,7 +27,7 @@ def mounted(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.rig
 def test_a_mount_is_unmounted_and_its_directory_removed(journal: Journal, mounted: Path) -> None:
-    journal.begin(Kind.MOUNT, target=mounted, fs_type="tmpfs")
+    journal.begin(TakenKind.MOUNT, target=mounted, fs_type="tmpfs")
     assert give_back(journal) == ([], [f"unmounting {mounted}"])
     assert not mounted.exists()
 
@@ -37,9 +37,9 @@ def test_a_mount_is_unmounted_and_its_directory_removed(journal: Journal, mounte
 def test_a_run_within_the_directory_of_another_is_given_back_first(
     journal: Journal, mounted: Path, last: str
 ) -> None:
-    journal.begin(Kind.DIRECTORY, path=mounted.parent / "target")
+    journal.begin(TakenKind.DIRECTORY, path=mounted.parent / "target")
     inner = Journal.create()
-    inner.begin(Kind.MOUNT, target=mounted, fs_type="tmpfs")
+    inner.begin(TakenKind.MOUNT, target=mounted, fs_type="tmpfs")
     for each, written in ((journal, last == "outer"), (inner, last == "inner")):
         each.path.write_text(each.path.read_text().replace('"started": ', '"started": 1'))
         os.utime(each.path, (1000 + written, 1000 + written))
@@ -55,7 +55,7 @@ def test_a_run_within_the_directory_of_another_is_given_back_first(
 def test_a_busy_mount_is_detached(journal: Journal, mounted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unmounting, "_BUSY_SECONDS", 0.1)
     with (mounted / "open").open("w"):
-        journal.begin(Kind.MOUNT, target=mounted, fs_type="tmpfs")
+        journal.begin(TakenKind.MOUNT, target=mounted, fs_type="tmpfs")
         assert give_back(journal)[0] == []
         assert not mounted.exists()
 
@@ -68,8 +68,8 @@ def test_a_mount_that_is_not_ours_is_left_alone(
     journal: Journal, mounted: Path, fields: dict[str, str]
 ) -> None:
     (mounted / "file").write_text("theirs")
-    journal.begin(Kind.DIRECTORY, path=mounted.parent / "target")
-    journal.begin(Kind.MOUNT, target=mounted, **fields)
+    journal.begin(TakenKind.DIRECTORY, path=mounted.parent / "target")
+    journal.begin(TakenKind.MOUNT, target=mounted, **fields)
     problems, acts = give_back(journal)
     assert "not this run's" in problems[0]
     assert acts == []
@@ -86,7 +86,7 @@ def test_a_mount_that_waits_for_its_device_does_not_keep_recovery_waiting(
     hanging.chmod(0o755)
     monkeypatch.setenv("PATH", f"{hanging.parent}:{os.environ['PATH']}")
     monkeypatch.setattr(unmounting, "_UNMOUNT_SECONDS", 0.3)
-    journal.begin(Kind.MOUNT, target=mounted, fs_type="tmpfs")
+    journal.begin(TakenKind.MOUNT, target=mounted, fs_type="tmpfs")
     begun = time.monotonic()
     assert give_back(journal)[0] == []
     assert time.monotonic() - begun < 10

@@ -16,7 +16,7 @@ from tests.machine.recovered_run import give_back
 from thinsim.block import loop
 from thinsim.dm.emulator.nodes import MAPPER
 from thinsim.machine import recovery
-from thinsim.machine.journal import Journal, Kind, read_journal
+from thinsim.machine.journal import Journal, TakenKind, read_journal
 from thinsim.machine.recovery import recover
 from thinsim.machine.servers import JOURNAL_VARIABLE
 from thinsim.machine.state import ProcessIdentity
@@ -40,7 +40,7 @@ def attached(tmp_path: Path) -> Iterator[loop.LoopDevice]:
 def record_process(journal: Journal, pid: int, *, started_earlier: int = 0) -> None:
     identity = ProcessIdentity.of(pid)
     assert identity is not None
-    entry = journal.begin(Kind.PROCESS, role="server")
+    entry = journal.begin(TakenKind.PROCESS, role="server")
     journal.amend(entry, pid=pid, started=identity.started - started_earlier)
 
 
@@ -108,13 +108,13 @@ def test_a_directory_goes_with_all_below_it(journal: Journal, tmp_path: Path) ->
     directory = tmp_path / "taken"
     (directory / "below").mkdir(parents=True)
     (directory / "below/file").write_text("x")
-    journal.begin(Kind.DIRECTORY, path=directory)
+    journal.begin(TakenKind.DIRECTORY, path=directory)
     assert give_back(journal)[0] == []
     assert not directory.exists()
 
 
 def test_a_directory_that_was_never_made_is_no_problem(journal: Journal, tmp_path: Path) -> None:
-    journal.begin(Kind.DIRECTORY, path=tmp_path / "never")
+    journal.begin(TakenKind.DIRECTORY, path=tmp_path / "never")
     assert give_back(journal) == ([], [])
 
 
@@ -122,14 +122,14 @@ def test_a_symlink_in_the_place_of_a_directory_is_left_alone(journal: Journal, t
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign/file").write_text("x")
     (tmp_path / "taken").symlink_to(tmp_path / "foreign")
-    journal.begin(Kind.DIRECTORY, path=tmp_path / "taken")
+    journal.begin(TakenKind.DIRECTORY, path=tmp_path / "taken")
     assert give_back(journal)[0] == []
     assert (tmp_path / "foreign/file").exists()
 
 
 def test_what_was_kept_on_purpose_stays(journal: Journal, tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
-    journal.begin(Kind.KEPT, path=tmp_path / "kept")
+    journal.begin(TakenKind.KEPT, path=tmp_path / "kept")
     assert give_back(journal) == ([], [])
     assert (tmp_path / "kept").is_dir()
 
@@ -138,7 +138,7 @@ def test_after_a_reboot_only_files_are_taken_away(
     journal: Journal, tmp_path: Path, sleeper: "subprocess.Popen[bytes]"
 ) -> None:
     (tmp_path / "taken").mkdir()
-    journal.begin(Kind.DIRECTORY, path=tmp_path / "taken")
+    journal.begin(TakenKind.DIRECTORY, path=tmp_path / "taken")
     record_process(journal, sleeper.pid)
     first, _, rest = journal.path.read_text().partition("\n")
     journal.path.write_text(json.dumps({**json.loads(first), "boot": "another"}) + "\n" + rest)
@@ -152,7 +152,7 @@ def test_a_report_that_cannot_be_written_stops_nothing(journal: Journal, tmp_pat
         raise OSError(5, "Input/output error")
 
     (tmp_path / "taken").mkdir()
-    journal.begin(Kind.DIRECTORY, path=tmp_path / "taken")
+    journal.begin(TakenKind.DIRECTORY, path=tmp_path / "taken")
     assert recover(read_journal(journal.path), hung_up) == []
     assert not (tmp_path / "taken").exists()
 
@@ -162,9 +162,9 @@ def test_a_server_that_keeps_a_step_waiting_is_killed(
 ) -> None:
     monkeypatch.setattr(recovery, "_SERVER_SECONDS", 0.2)
     # What a device above the server does: it answers once the server has, or is dead.
-    monkeypatch.setitem(recovery._UNDO, Kind.LOOP, lambda *_: sleeper.wait(30))
+    monkeypatch.setitem(recovery._UNDO, TakenKind.LOOP, lambda *_: sleeper.wait(30))
     record_process(journal, sleeper.pid)
-    journal.begin(Kind.LOOP, file="/nowhere")
+    journal.begin(TakenKind.LOOP, file="/nowhere")
     assert give_back(journal)[0] == []
     assert sleeper.returncode == -signal.SIGKILL
 
@@ -172,14 +172,14 @@ def test_a_server_that_keeps_a_step_waiting_is_killed(
 def test_what_a_server_takes_until_it_has_ended_is_given_back(
     journal: Journal, tmp_path: Path, sleeper: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    end_process = recovery._UNDO[Kind.PROCESS]
+    end_process = recovery._UNDO[TakenKind.PROCESS]
 
     def takes_more(fields: dict[str, Any], report: recovery.Report) -> None:
-        journal.begin(Kind.DIRECTORY, path=tmp_path / "late")
+        journal.begin(TakenKind.DIRECTORY, path=tmp_path / "late")
         (tmp_path / "late").mkdir()
         end_process(fields, report)
 
-    monkeypatch.setitem(recovery._UNDO, Kind.PROCESS, takes_more)
+    monkeypatch.setitem(recovery._UNDO, TakenKind.PROCESS, takes_more)
     record_process(journal, sleeper.pid)
     assert give_back(journal)[0] == []
     assert not (tmp_path / "late").exists()
@@ -188,7 +188,7 @@ def test_what_a_server_takes_until_it_has_ended_is_given_back(
 
 @pytest.mark.rig
 def test_a_loop_device_is_detached(journal: Journal, attached: loop.LoopDevice, tmp_path: Path) -> None:
-    entry = journal.begin(Kind.LOOP, file=tmp_path / "backing")
+    entry = journal.begin(TakenKind.LOOP, file=tmp_path / "backing")
     journal.amend(entry, **asdict(attached))
     assert give_back(journal) == ([], [f"detaching {attached.path}"])
     assert not loop.is_attached(attached)
@@ -198,7 +198,7 @@ def test_a_loop_device_is_detached(journal: Journal, attached: loop.LoopDevice, 
 def test_a_loop_device_whose_number_was_not_yet_on_record_is_found(
     journal: Journal, attached: loop.LoopDevice, tmp_path: Path
 ) -> None:
-    journal.begin(Kind.LOOP, file=tmp_path / "backing")
+    journal.begin(TakenKind.LOOP, file=tmp_path / "backing")
     assert give_back(journal)[0] == []
     assert not loop.is_attached(attached)
 
@@ -208,7 +208,7 @@ def test_a_loop_device_whose_number_was_not_yet_on_record_is_found(
 def test_another_attachment_with_the_number_is_left_alone(
     journal: Journal, attached: loop.LoopDevice, tmp_path: Path, earlier: dict[str, int]
 ) -> None:
-    entry = journal.begin(Kind.LOOP, file=tmp_path / "elsewhere")
+    entry = journal.begin(TakenKind.LOOP, file=tmp_path / "elsewhere")
     journal.amend(entry, **{**asdict(attached), **earlier})
     assert give_back(journal) == ([], [])
     assert loop.is_attached(attached)
@@ -219,7 +219,7 @@ def test_a_loop_device_that_is_held_open_is_a_problem_until_it_is_closed(
     journal: Journal, attached: loop.LoopDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recovery, "_LOOP_SECONDS", 0.1)
-    entry = journal.begin(Kind.LOOP, file=tmp_path / "backing")
+    entry = journal.begin(TakenKind.LOOP, file=tmp_path / "backing")
     journal.amend(entry, **asdict(attached))
     fd = os.open(attached.path, os.O_RDONLY)
     (problem,) = give_back(journal)[0]
@@ -239,7 +239,7 @@ def test_only_the_link_with_our_target_is_removed(journal: Journal) -> None:
     links[2].write_text("no link at all")
     try:
         for link in links:
-            journal.begin(Kind.LINK, path=link, points_to="/dev/loop9999")
+            journal.begin(TakenKind.LINK, path=link, points_to="/dev/loop9999")
         assert give_back(journal)[0] == []
         assert [os.path.lexists(link) for link in links] == [False, True, True]
     finally:

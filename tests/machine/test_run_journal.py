@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from thinsim.errors import EnvironmentLacksError, InvalidValueError
-from thinsim.machine.journal import Journal, Kind, all_journals, read_journal
+from thinsim.machine.journal import Journal, TakenKind, all_journals, read_journal
 from thinsim.machine.state import ProcessIdentity
 
 
@@ -20,14 +20,14 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_what_has_begun_and_not_ended_is_read_in_order() -> None:
     journal = Journal.create()
-    entries = [journal.begin(Kind.DIRECTORY, path=Path(f"/{name}")) for name in "abc"]
+    entries = [journal.begin(TakenKind.DIRECTORY, path=Path(f"/{name}")) for name in "abc"]
     journal.end(entries[1])
     assert [taken.fields["path"] for taken in read_journal(journal.path).taken] == ["/a", "/c"]
 
 
 def test_an_amendment_adds_to_its_entry() -> None:
     journal = Journal.create()
-    entry = journal.begin(Kind.LOOP, file=Path("/f"))
+    entry = journal.begin(TakenKind.LOOP, file=Path("/f"))
     journal.amend(entry, path=Path("/dev/loop7"), device=1)
     (taken,) = read_journal(journal.path).taken
     assert taken.fields == {"file": "/f", "path": "/dev/loop7", "device": 1}
@@ -35,7 +35,7 @@ def test_an_amendment_adds_to_its_entry() -> None:
 
 def test_a_torn_last_line_is_passed_over() -> None:
     journal = Journal.create()
-    journal.begin(Kind.DIRECTORY, path=Path("/a"))
+    journal.begin(TakenKind.DIRECTORY, path=Path("/a"))
     with journal.path.open("ab") as file:
         file.write(b'\n{"act": "begin", "id": "x", "kind": "dire')
     assert len(read_journal(journal.path).taken) == 1
@@ -45,7 +45,7 @@ def test_a_torn_line_does_not_spoil_the_next() -> None:
     journal = Journal.create()
     with journal.path.open("ab") as file:
         file.write(b'\n{"act": "begin", "id": "x", "kind": "dire')
-    Journal.join(journal.path).begin(Kind.DIRECTORY, path=Path("/after"))
+    Journal.join(journal.path).begin(TakenKind.DIRECTORY, path=Path("/after"))
     assert [taken.fields["path"] for taken in read_journal(journal.path).taken] == ["/after"]
 
 
@@ -79,7 +79,7 @@ def test_a_foreign_file_is_no_journal(state: Path, content: bytes) -> None:
 def _append(path: Path, first: int) -> None:
     journal = Journal.join(path)
     for number in range(first, first + 200):
-        journal.begin(Kind.DIRECTORY, path=Path(f"/{number}" + "x" * 200))
+        journal.begin(TakenKind.DIRECTORY, path=Path(f"/{number}" + "x" * 200))
 
 
 def test_lines_of_two_processes_stay_apart() -> None:

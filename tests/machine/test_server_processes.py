@@ -11,7 +11,7 @@ import trio
 
 from thinsim.errors import BenchError
 from thinsim.machine import servers
-from thinsim.machine.journal import Journal, Kind, read_journal
+from thinsim.machine.journal import Journal, TakenKind, read_journal
 from thinsim.machine.servers import Server, ending_bounded
 from thinsim.machine.state import ProcessIdentity
 
@@ -39,7 +39,7 @@ async def test_a_server_is_on_record_until_it_is_stopped(journal: Journal, tmp_p
     server = await start(journal, tmp_path, "ready(); time.sleep(600)")
     (taken,) = read_journal(journal.path).taken
     assert (taken.kind, taken.fields["role"], taken.fields["pid"]) == (
-        Kind.PROCESS,
+        TakenKind.PROCESS,
         "trial server",
         server.ready["pid"],
     )

@@ -8,7 +8,7 @@ from thinsim.report.document import Report, report_of
 from thinsim.rig.process import PROCESS
 from thinsim.scenario.file.library import find
 from thinsim.scenario.file.loading import parse
-from thinsim.scenario.file.run import Request, run_scenario
+from thinsim.scenario.file.run import ScenarioRequest, run_scenario
 
 
 class Silent:
@@ -21,10 +21,10 @@ class Silent:
 
 def run_library(name: str, directory: Path) -> Report:
     found = find(name)
-    request = Request(found.scenario, name, found.text, PROCESS, found.base, directory=directory)
+    request = ScenarioRequest(found.scenario, name, found.text, PROCESS, found.base, directory=directory)
     return report_of(trio.run(run_scenario, request, Silent()))
 
 
 def run_text(text: str, directory: Path) -> Report:
-    request = Request(parse(text, "t"), "t.toml", text, PROCESS, directory, directory=directory)
+    request = ScenarioRequest(parse(text, "t"), "t.toml", text, PROCESS, directory, directory=directory)
     return report_of(trio.run(run_scenario, request, Silent()))

@@ -12,7 +12,7 @@ import trio
 
 from thinsim.dm.clients.kernel import KernelDeviceMapper
 from thinsim.errors import BenchError, DeviceMapperError
-from thinsim.machine.journal import Journal, Kind, read_journal
+from thinsim.machine.journal import Journal, TakenKind, read_journal
 from thinsim.machine.mapped_devices import remove_recorded
 from thinsim.rig import kernel
 from thinsim.rig.contents import Contents
@@ -113,7 +113,7 @@ async def test_what_a_killed_run_left_is_removed_and_what_only_has_its_name_is_n
     name: str, tmp_path: Path, journal: Journal
 ) -> None:
     async with standing(name, tmp_path, journal) as rig:
-        (entry,) = (taken for taken in read_journal(journal.path).taken if taken.kind is Kind.MAPPED)
+        (entry,) = (taken for taken in read_journal(journal.path).taken if taken.kind is TakenKind.MAPPED)
         acts: list[str] = []
         remove_recorded({**entry.fields, "uuid": "another's"}, acts.append)
         assert (acts, NAMES[name] - set(await rig.dm.list())) == ([], set())

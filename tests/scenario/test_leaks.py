@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from thinsim.cli.main import commands
 from thinsim.machine.journal import Journal
-from thinsim.scenario.space_faults import FAULTS, MIB, Row, measure
+from thinsim.scenario.space_faults import FAULTS, MIB, SpaceFaultRow, measure
 
 RIGS = ("process", pytest.param("emulated", marks=[pytest.mark.rig, pytest.mark.long]))
 BY_LETTER = {fault.letter: fault for fault in FAULTS}
@@ -30,7 +30,7 @@ async def journal() -> AsyncIterator[Journal]:
     journal.close()
 
 
-async def row_of(letter: str, rig: str, directory: Path, journal: Journal) -> Row:
+async def row_of(letter: str, rig: str, directory: Path, journal: Journal) -> SpaceFaultRow:
     name = f"pool-{journal.path.stem}"
     return await measure(BY_LETTER[letter], rig, directory, journal, name, Silent())
 

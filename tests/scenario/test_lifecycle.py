@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from thinsim.rig.registry import find
-from thinsim.scenario.container_lifecycle import SETTINGS, LifecycleResult, Phase, Setting
-from thinsim.scenario.reproduce import Reproduction, Request, reproduce
+from thinsim.scenario.container_lifecycle import SETTINGS, LifecyclePhase, LifecycleResult, Setting
+from thinsim.scenario.reproduce import Reproduction, ReproductionRequest, reproduce
 from thinsim.snapshotter.events import DiscardSkipped
 from thinsim.workload.block_history import BlockHistory
 from thinsim.workload.image import build_image
@@ -40,7 +40,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def run(
     rig: str, directory: Path, settings: Sequence[Setting], image: Path, **more: Path | None
 ) -> Reproduction:
-    request = Request(
+    request = ReproductionRequest(
         rig=find(rig),
         settings=settings,
         image=image if rig == "emulated" else None,
@@ -65,7 +65,7 @@ def assert_known_truth(result: Reproduction) -> None:
         assert sum(leak.bytes for leak in measured.leaks) == measured.samples[-1].host_allocated
 
     assert sum(sample.host_freed for sample in off.samples) == 0
-    assert sum(leak.bytes for leak in off.leaks) == phase_end(off, Phase.RUN)
+    assert sum(leak.bytes for leak in off.leaks) == phase_end(off, LifecyclePhase.RUN)
     assert {leak.owner.reason for leak in off.leaks} == {DiscardSkipped.OFF}
     assert {leak.owner.snapshot for leak in off.leaks} == {
         "container",
@@ -75,8 +75,8 @@ def assert_known_truth(result: Reproduction) -> None:
         "layer-4",
     }
 
-    assert phase_end(on, Phase.REMOVE_CONTAINER) == phase_end(on, Phase.IMPORT)
-    assert sum(leak.bytes for leak in on.leaks) == phase_end(on, Phase.IMPORT)
+    assert phase_end(on, LifecyclePhase.REMOVE_CONTAINER) == phase_end(on, LifecyclePhase.IMPORT)
+    assert sum(leak.bytes for leak in on.leaks) == phase_end(on, LifecyclePhase.IMPORT)
     assert {leak.owner.reason for leak in on.leaks} == {DiscardSkipped.NOT_ACTIVE}
     assert {leak.owner.snapshot for leak in on.leaks} == {"layer-1", "layer-2", "layer-3", "layer-4"}
 
@@ -112,7 +112,9 @@ async def test_async_remove_gives_the_same_space_back_at_cleanup(
 ) -> None:
     setting = replace(SETTINGS[2], async_remove=True)
     (measured,) = (await run(rig, tmp_path, [setting], image)).runs
-    removed = {sample.step: sample for sample in measured.samples if sample.phase == Phase.REMOVE_CONTAINER}
+    removed = {
+        sample.step: sample for sample in measured.samples if sample.phase == LifecyclePhase.REMOVE_CONTAINER
+    }
     assert removed["remove container"].pool_freed == 0
     assert removed["cleanup"].host_freed > CONTAINER_BYTES
     assert measured.leaks == ()
@@ -120,7 +122,7 @@ async def test_async_remove_gives_the_same_space_back_at_cleanup(
 
 @pytest.mark.rig
 async def test_kept_files_stay_and_nothing_else(tmp_path: Path, image: Path) -> None:
-    request = Request(
+    request = ReproductionRequest(
         rig=find("emulated"),
         settings=SETTINGS[:1],
         image=image,

@@ -21,7 +21,7 @@ from thinsim.report.reproduction_table import print_to
 from thinsim.rig.emulated import EMULATED
 from thinsim.rig.host_file import freed_bytes, host_accounting, host_allocation, prepare_host_directory
 from thinsim.scenario.container_lifecycle import SETTINGS
-from thinsim.scenario.reproduce import Request, reproduce
+from thinsim.scenario.reproduce import ReproductionRequest, reproduce
 from thinsim.workload.image import build_image
 
 MIB = 1 << 20
@@ -78,7 +78,7 @@ def punching_by_doctor(directory: Path) -> dict[str, Any]:
 
 @unlike_ext4
 async def test_the_law_of_conservation_closes(host: HostFileSystem, image: Path) -> None:
-    request = Request(
+    request = ReproductionRequest(
         rig=EMULATED,
         settings=SETTINGS[1:2],
         image=image,

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from thinsim.cli.main import commands
 from thinsim.crashes.campaign import Campaign, Crash
-from thinsim.crashes.operations import OPERATIONS, Operation
+from thinsim.crashes.operations import OPERATIONS, CrashOperation
 from thinsim.crashes.table import summary
 from thinsim.crashes.victims import forking_victims
 from thinsim.machine.journal import Journal
@@ -41,7 +41,7 @@ async def journal() -> AsyncIterator[Journal]:
 
 
 async def crashes(
-    rig: str, operation: Operation, profile: str, directory: Path, journal: Journal
+    rig: str, operation: CrashOperation, profile: str, directory: Path, journal: Journal
 ) -> list[Crash]:
     async with (
         forking_victims(directory / "victims.log") as victims,

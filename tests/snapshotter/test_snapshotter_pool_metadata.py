@@ -15,28 +15,28 @@ from thinsim.snapshotter.errors import (
     InvalidArgumentError,
     NotFoundError,
 )
-from thinsim.snapshotter.pool_metadata import MAX_THIN_ID, DeviceRecord, PoolMetadata
+from thinsim.snapshotter.pool_metadata import MAX_THIN_ID, DeviceRecord, DeviceStore
 
 
 @pytest.fixture
-def metadata(tmp_path: Path) -> Iterator[PoolMetadata]:
-    store = PoolMetadata(tmp_path / "pool.db")
+def metadata(tmp_path: Path) -> Iterator[DeviceStore]:
+    store = DeviceStore(tmp_path / "pool.db")
     yield store
     store.close()
 
 
-def test_a_new_device_is_unknown_and_has_id_1(metadata: PoolMetadata) -> None:
+def test_a_new_device_is_unknown_and_has_id_1(metadata: DeviceStore) -> None:
     added = metadata.add("a", 4096, parent_name="base")
     assert added == DeviceRecord("a", 1, 4096, "base", DeviceState.UNKNOWN, "")
     assert metadata.get("a") == added
 
 
-def test_all_survives_reopening(tmp_path: Path, metadata: PoolMetadata) -> None:
+def test_all_survives_reopening(tmp_path: Path, metadata: DeviceStore) -> None:
     metadata.add("b", 1)
     metadata.add("a", 1)
     metadata.set_state("a", DeviceState.REMOVING)
     metadata.close()
-    again = PoolMetadata(tmp_path / "pool.db")
+    again = DeviceStore(tmp_path / "pool.db")
     assert [(d.name, d.thin_id, d.state) for d in again.devices()] == [
         ("a", 2, DeviceState.REMOVING),
         ("b", 1, DeviceState.UNKNOWN),
@@ -44,20 +44,20 @@ def test_all_survives_reopening(tmp_path: Path, metadata: PoolMetadata) -> None:
     again.close()
 
 
-def test_an_empty_name_is_refused_and_takes_no_id(metadata: PoolMetadata) -> None:
+def test_an_empty_name_is_refused_and_takes_no_id(metadata: DeviceStore) -> None:
     with pytest.raises(InvalidArgumentError):
         metadata.add("", 1)
     assert metadata.add("a", 1).thin_id == 1
 
 
-def test_a_duplicate_is_refused_and_takes_no_id(metadata: PoolMetadata) -> None:
+def test_a_duplicate_is_refused_and_takes_no_id(metadata: DeviceStore) -> None:
     metadata.add("a", 1)
     with pytest.raises(AlreadyExistsError, match="'a'"):
         metadata.add("a", 1)
     assert metadata.add("b", 1).thin_id == 2
 
 
-def test_freed_ids_come_back_in_the_order_of_their_text(metadata: PoolMetadata) -> None:
+def test_freed_ids_come_back_in_the_order_of_their_text(metadata: DeviceStore) -> None:
     for number in range(1, 13):
         assert metadata.add(f"d{number}", 1).thin_id == number
     for number in (2, 11, 9, 1, 10):
@@ -65,7 +65,7 @@ def test_freed_ids_come_back_in_the_order_of_their_text(metadata: PoolMetadata) 
     assert [metadata.add(f"e{n}", 1).thin_id for n in range(6)] == [1, 10, 11, 2, 9, 13]
 
 
-def test_a_faulty_name_gets_another_id_and_the_old_one_is_lost(metadata: PoolMetadata) -> None:
+def test_a_faulty_name_gets_another_id_and_the_old_one_is_lost(metadata: DeviceStore) -> None:
     metadata.add("a", 1)
     metadata.mark_faulty("a")
     assert metadata.get("a").state is DeviceState.FAULTY
@@ -75,7 +75,7 @@ def test_a_faulty_name_gets_another_id_and_the_old_one_is_lost(metadata: PoolMet
     assert [metadata.add(name, 1).thin_id for name in "abc"] == [2, 3, 4]
 
 
-def test_states_and_errors(metadata: PoolMetadata) -> None:
+def test_states_and_errors(metadata: DeviceStore) -> None:
     metadata.add("a", 1)
     metadata.set_state("a", DeviceState.ACTIVATING)
     metadata.set_error("a", "no luck")
@@ -84,7 +84,7 @@ def test_states_and_errors(metadata: PoolMetadata) -> None:
     assert (metadata.get("a").state, metadata.get("a").error) == (DeviceState.ACTIVATED, "")
 
 
-def test_the_last_id_is_never_given_out(tmp_path: Path, metadata: PoolMetadata) -> None:
+def test_the_last_id_is_never_given_out(tmp_path: Path, metadata: DeviceStore) -> None:
     metadata.add("a", 1)
     metadata._db.execute("INSERT INTO thin_ids VALUES (?, 1)", (MAX_THIN_ID - 1,))
     with pytest.raises(FailedPreconditionError, match="no thin id"):
@@ -94,14 +94,14 @@ def test_the_last_id_is_never_given_out(tmp_path: Path, metadata: PoolMetadata) 
 
 
 @pytest.mark.parametrize("verb", ["get", "remove", "mark_faulty"])
-def test_what_is_not_there(metadata: PoolMetadata, verb: str) -> None:
+def test_what_is_not_there(metadata: DeviceStore, verb: str) -> None:
     with pytest.raises(NotFoundError, match="'a'"):
         getattr(metadata, verb)("a")
     with pytest.raises(NotFoundError):
         metadata.set_state("a", DeviceState.CREATED)
 
 
-def test_closed_is_said(metadata: PoolMetadata) -> None:
+def test_closed_is_said(metadata: DeviceStore) -> None:
     metadata.close()
     metadata.close()
     with pytest.raises(FailedPreconditionError, match="closed"):
@@ -113,7 +113,7 @@ class ThinIds(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.metadata = PoolMetadata(Path(":memory:"))
+        self.metadata = DeviceStore(Path(":memory:"))
         self.taken: dict[str, int] = {}
         self.faulty: set[int] = set()
         self.free: set[int] = set()

@@ -7,7 +7,7 @@ from tests.snapshotter.tapped_device_mapper import EIO
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.snapshotter.errors import FailedPreconditionError, NotFoundError
 from thinsim.snapshotter.interface import Kind
-from thinsim.snapshotter.pool_metadata import PoolMetadata
+from thinsim.snapshotter.pool_metadata import DeviceStore
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 
 pytestmark = pytest.mark.rigs("process")
@@ -69,7 +69,7 @@ async def test_a_device_that_stays_away_is_named_and_the_files_are_closed(bench:
     bench.dm.refuse("create pool-snap-1", EIO)
     with pytest.raises(FailedPreconditionError, match="pool-snap-1"):
         await bench.open()
-    metadata = PoolMetadata(bench.root / "pool.db")
+    metadata = DeviceStore(bench.root / "pool.db")
     assert metadata.get("pool-snap-1").state is DeviceState.ACTIVATING
     metadata.close()
 

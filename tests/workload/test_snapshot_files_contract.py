@@ -9,8 +9,8 @@ import pytest
 from thinsim.errors import KernelError
 from thinsim.machine.working_directory import working_directory
 from thinsim.rig.registry import find
-from thinsim.scenario.file.document import Pool
-from thinsim.scenario.file.session import Session, session
+from thinsim.scenario.file.document import ScenarioPool
+from thinsim.scenario.file.session import ScenarioSession, session
 from thinsim.snapshotter.errors import FailedPreconditionError
 from thinsim.snapshotter.retry import RetryRule, RetryRules
 
@@ -24,9 +24,9 @@ class Silent:
 
 
 @pytest.fixture(params=["process", pytest.param("emulated", marks=pytest.mark.rig)])
-async def on_rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Session]:
+async def on_rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ScenarioSession]:
     async with working_directory(tmp_path, print) as (directory, journal):
-        shape = Pool(data_size="256MiB", metadata_size="8MiB").shape(f"thinsim-{journal.path.stem}")
+        shape = ScenarioPool(data_size="256MiB", metadata_size="8MiB").shape(f"thinsim-{journal.path.stem}")
         async with (
             find(request.param).running(directory, shape, journal) as rig,
             session(rig, KEYS, TWICE, Silent(), directory / "core") as opened,
@@ -36,11 +36,11 @@ async def on_rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
             assert await rig.check() == []
 
 
-def last_step(opened: Session, *fields: str) -> list[int]:
+def last_step(opened: ScenarioSession, *fields: str) -> list[int]:
     return [getattr(opened.samples[-1], field) for field in fields]
 
 
-async def test_files_live_in_one_snapshot_and_are_inherited_by_the_next(on_rig: Session) -> None:
+async def test_files_live_in_one_snapshot_and_are_inherited_by_the_next(on_rig: ScenarioSession) -> None:
     await on_rig.import_layers("base", 1, 2 * MiB)
     await on_rig.prepare("a", "base-1")
     await on_rig.prepare("b", "base-1")
@@ -58,7 +58,7 @@ async def test_files_live_in_one_snapshot_and_are_inherited_by_the_next(on_rig: 
         await on_rig.write("a", "own", MiB)
 
 
-async def test_new_files_take_new_blocks_and_overwriting_them_takes_none(on_rig: Session) -> None:
+async def test_new_files_take_new_blocks_and_overwriting_them_takes_none(on_rig: ScenarioSession) -> None:
     await on_rig.prepare("a")
     await on_rig.write("a", "data", 4 * MiB)
     (before,) = last_step(on_rig, "pool_used_blocks")
@@ -68,7 +68,7 @@ async def test_new_files_take_new_blocks_and_overwriting_them_takes_none(on_rig:
     assert after - before <= 8, "no more than the file system's own blocks"
 
 
-async def test_deleted_files_come_back_with_a_trim_and_not_before(on_rig: Session) -> None:
+async def test_deleted_files_come_back_with_a_trim_and_not_before(on_rig: ScenarioSession) -> None:
     await on_rig.prepare("a")
     await on_rig.write("a", "data", 8 * MiB)
     await on_rig.delete("a", "data")
@@ -80,21 +80,21 @@ async def test_deleted_files_come_back_with_a_trim_and_not_before(on_rig: Sessio
     assert leaked == 0
 
 
-async def test_a_container_leaves_what_it_was_told_to(on_rig: Session) -> None:
+async def test_a_container_leaves_what_it_was_told_to(on_rig: ScenarioSession) -> None:
     await on_rig.import_layers("base", 1, 2 * MiB)
     await on_rig.prepare("a", "base-1")
     await on_rig.run_container("a", 4 * MiB)
     assert on_rig.samples[-1].host_grown >= 4 * MiB
 
 
-async def test_more_than_fits_is_refused_with_enospc(on_rig: Session) -> None:
+async def test_more_than_fits_is_refused_with_enospc(on_rig: ScenarioSession) -> None:
     await on_rig.prepare("a")
     with pytest.raises((OSError, KernelError)) as caught:
         await on_rig.write("a", "data", 80 * MiB)
     assert caught.value.errno == errno.ENOSPC  # type: ignore[attr-defined]
 
 
-async def test_a_view_is_read_and_never_written(on_rig: Session) -> None:
+async def test_a_view_is_read_and_never_written(on_rig: ScenarioSession) -> None:
     await on_rig.import_layers("base", 1, MiB)
     await on_rig.view("look", "base-1")
     for act in (
@@ -107,7 +107,7 @@ async def test_a_view_is_read_and_never_written(on_rig: Session) -> None:
         assert caught.value.errno == errno.EROFS
 
 
-async def test_a_claimed_device_is_busy_until_it_is_let_go(on_rig: Session) -> None:
+async def test_a_claimed_device_is_busy_until_it_is_let_go(on_rig: ScenarioSession) -> None:
     await on_rig.prepare("a")
     await on_rig.hold("a")
     device = on_rig.snapshotter.device_of("a").name

@@ -4,53 +4,57 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 
 from thinsim.benchmark.costs import BENCH, CONTAINERD, DEVICE_MAPPER, STORE, Costs
-from thinsim.benchmark.rounds import Row
+from thinsim.benchmark.rounds import FigureRow
 from thinsim.measure.sample import StepSample
-from thinsim.scenario.container_lifecycle import LifecycleResult, Phase
+from thinsim.scenario.container_lifecycle import LifecyclePhase, LifecycleResult
 
 _MEBIBYTE = 1 << 20
 _ROLES = (BENCH, STORE, DEVICE_MAPPER, CONTAINERD)
-_REMOVALS = (Phase.REMOVE_CONTAINER, Phase.REMOVE_IMAGE)
+_REMOVALS = (LifecyclePhase.REMOVE_CONTAINER, LifecyclePhase.REMOVE_IMAGE)
 
 _Samples = Sequence[StepSample]
 
-_OF_SAMPLES: Mapping[Row, Callable[[_Samples], float | None]] = {
-    Row("prepare a snapshot", "ms", False): lambda samples: _each(samples, "prepare "),
-    Row("commit a snapshot", "ms", False): lambda samples: _each(samples, "commit "),
-    Row("remove a committed snapshot", "ms", False): lambda samples: _each(samples, "remove layer"),
-    Row("import the image", "s", False): lambda samples: _phase(samples, Phase.IMPORT),
-    Row("run the container", "s", False): lambda samples: _phase(samples, Phase.RUN),
-    Row("remove the container", "s", False): lambda samples: _phase(samples, Phase.REMOVE_CONTAINER),
-    Row("remove the image", "s", False): lambda samples: _phase(samples, Phase.REMOVE_IMAGE),
-    Row("container's writes", "MiB/s"): lambda samples: _rate(
-        [(sample.written, sample.seconds) for sample in samples if sample.phase == Phase.RUN]
+_OF_SAMPLES: Mapping[FigureRow, Callable[[_Samples], float | None]] = {
+    FigureRow("prepare a snapshot", "ms", False): lambda samples: _each(samples, "prepare "),
+    FigureRow("commit a snapshot", "ms", False): lambda samples: _each(samples, "commit "),
+    FigureRow("remove a committed snapshot", "ms", False): lambda samples: _each(samples, "remove layer"),
+    FigureRow("import the image", "s", False): lambda samples: _phase(samples, LifecyclePhase.IMPORT),
+    FigureRow("run the container", "s", False): lambda samples: _phase(samples, LifecyclePhase.RUN),
+    FigureRow("remove the container", "s", False): lambda samples: _phase(
+        samples, LifecyclePhase.REMOVE_CONTAINER
     ),
-    Row("given back by removals", "MiB/s"): lambda samples: _rate(
+    FigureRow("remove the image", "s", False): lambda samples: _phase(samples, LifecyclePhase.REMOVE_IMAGE),
+    FigureRow("container's writes", "MiB/s"): lambda samples: _rate(
+        [(sample.written, sample.seconds) for sample in samples if sample.phase == LifecyclePhase.RUN]
+    ),
+    FigureRow("given back by removals", "MiB/s"): lambda samples: _rate(
         [
             (sample.host_freed, sample.seconds)
             for sample in samples
             if sample.phase in _REMOVALS and sample.host_freed
         ]
     ),
-    Row("written to the data device", "MiB", False): lambda samples: (
+    FigureRow("written to the data device", "MiB", False): lambda samples: (
         sum(sample.written for sample in samples) / _MEBIBYTE
     ),
-    Row("hole punches", "", False): lambda samples: float(sum(sample.ledger_punches for sample in samples)),
+    FigureRow("hole punches", "", False): lambda samples: float(
+        sum(sample.ledger_punches for sample in samples)
+    ),
 }
-_CPU = Row("processor time, all processes", "s", False)
-_CPU_OF = {role: Row(f"processor time, {role}", "s", False) for role in _ROLES}
-_MEMORY_OF = {role: Row(f"peak memory, {role}", "MiB", False) for role in _ROLES}
-_READ_BY = {role: Row(f"read by {role}", "MiB", False) for role in _ROLES}
-_WRITTEN_BY = {role: Row(f"written by {role}", "MiB", False) for role in _ROLES}
+_CPU = FigureRow("processor time, all processes", "s", False)
+_CPU_OF = {role: FigureRow(f"processor time, {role}", "s", False) for role in _ROLES}
+_MEMORY_OF = {role: FigureRow(f"peak memory, {role}", "MiB", False) for role in _ROLES}
+_READ_BY = {role: FigureRow(f"read by {role}", "MiB", False) for role in _ROLES}
+_WRITTEN_BY = {role: FigureRow(f"written by {role}", "MiB", False) for role in _ROLES}
 
-ROWS: Sequence[Row] = (
+ROWS: Sequence[FigureRow] = (
     *_OF_SAMPLES,
     _CPU,
     *(row for of_role in (_CPU_OF, _MEMORY_OF, _READ_BY, _WRITTEN_BY) for row in of_role.values()),
 )
 
 
-def figures_of(run: LifecycleResult, costs: Costs) -> dict[Row, float | None]:
+def figures_of(run: LifecycleResult, costs: Costs) -> dict[FigureRow, float | None]:
     """Return a figure for every row; None for what this run does not have."""
     found = {row: of(run.samples) for row, of in _OF_SAMPLES.items()}
     found[_CPU] = costs.cpu

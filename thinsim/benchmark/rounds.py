@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FigureRow:
     """One thing measured; more of it is better, or less."""
 
     name: str
@@ -24,22 +24,22 @@ class Row:
 class Measurements:
     """Figures by row and contender, one a round or turn; None where the contender can't do it."""
 
-    rows: Sequence[Row]
+    rows: Sequence[FigureRow]
     contenders: Sequence[str]
     figures: dict[tuple[str, str], list[float | None]] = field(default_factory=dict)
     reasons: dict[tuple[str, str], str] = field(default_factory=dict)
 
-    def add(self, row: Row, contender: str, figure: float | None) -> None:
+    def add(self, row: FigureRow, contender: str, figure: float | None) -> None:
         """Note one round's figure."""
         self.figures.setdefault((row.name, contender), []).append(figure)
 
-    def median(self, row: Row, contender: str) -> float | None:
+    def median(self, row: FigureRow, contender: str) -> float | None:
         """Return the median figure; None if a round has none."""
         figures = self.figures.get((row.name, contender), [])
         known = [figure for figure in figures if figure is not None]
         return statistics.median(known) if known and len(known) == len(figures) else None
 
-    def ratios(self, row: Row, contender: str, reference: str) -> list[float]:
+    def ratios(self, row: FigureRow, contender: str, reference: str) -> list[float]:
         """Return each round's figure over the reference's of the same round."""
         pairs = zip(
             self.figures.get((row.name, contender), []),
@@ -48,7 +48,7 @@ class Measurements:
         )
         return [mine / its for mine, its in pairs if mine is not None and its]
 
-    def ratio(self, row: Row, contender: str, reference: str) -> float | None:
+    def ratio(self, row: FigureRow, contender: str, reference: str) -> float | None:
         """Return the median of the rounds' ratios; None if the contender can't do the row."""
         if self.median(row, contender) is None:
             return None

@@ -12,19 +12,19 @@ from thinsim.benchmark.contenders import Contender, Sizes
 from thinsim.benchmark.costs import counted
 from thinsim.benchmark.document import FORMAT, Benchmark, Series
 from thinsim.benchmark.figures import ROWS, figures_of
-from thinsim.benchmark.rounds import Row, awake_processors, turned
+from thinsim.benchmark.rounds import FigureRow, awake_processors, turned
 from thinsim.errors import BenchError, ThinsimError, failures_of
 from thinsim.machine.working_directory import working_directory
 from thinsim.report.environment import environment
-from thinsim.scenario.reproduce import CORE, Request, reproduce
+from thinsim.scenario.reproduce import CORE, ReproductionRequest, reproduce
 from thinsim.units import Bytes
 from thinsim.workload.image.built import build_image
 
-_Figures = dict[tuple[Row, str, Sizes], list[float | None]]
+_Figures = dict[tuple[FigureRow, str, Sizes], list[float | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BenchmarkPlan:
     """What to measure; files go into *directory*, by default the temporary one."""
 
     contenders: Sequence[Contender]
@@ -66,7 +66,7 @@ class _Quiet:
         self.progress.step(phase, step)
 
 
-async def run_benchmark(plan: Plan, progress: Progress) -> Benchmark:
+async def run_benchmark(plan: BenchmarkPlan, progress: Progress) -> Benchmark:
     """Measure; nothing stays on the machine.
 
     When a run of the lifecycle fails, the whole rounds before it are returned, and the document says why
@@ -118,7 +118,7 @@ class _RunFailedError(BenchError):
 class _Measuring:
     """Rounds in which all contenders take turns."""
 
-    plan: Plan
+    plan: BenchmarkPlan
     directory: Path
     images: Mapping[Bytes, Path]
     progress: Progress
@@ -128,7 +128,7 @@ class _Measuring:
     def __post_init__(self) -> None:
         self.quiet = _Quiet(self.progress)
 
-    async def round(self, number: int) -> dict[tuple[Row, str, Sizes], float | None]:
+    async def round(self, number: int) -> dict[tuple[FigureRow, str, Sizes], float | None]:
         """Measure one round, a negative one to warm up. _RunFailedError."""
         by_name = {contender.name: contender for contender in self.plan.contenders}
         runs = (self.plan.warm_up + self.plan.rounds) * len(by_name) * len(self.plan.sizes)
@@ -150,7 +150,7 @@ class _Measuring:
         return found
 
 
-async def _images(plan: Plan, directory: Path, progress: Progress) -> Mapping[Bytes, Path]:
+async def _images(plan: BenchmarkPlan, directory: Path, progress: Progress) -> Mapping[Bytes, Path]:
     """Build an image of each size once: all contenders import the same bytes."""
     if not any(contender.rig.mounts for contender in plan.contenders):
         return {}
@@ -169,8 +169,8 @@ def _build(path: Path, size: Bytes) -> None:
 
 async def _run(
     contender: Contender, sizes: Sizes, images: Mapping[Bytes, Path], directory: Path, progress: _Quiet
-) -> dict[Row, float | None]:
-    request = Request(
+) -> dict[FigureRow, float | None]:
+    request = ReproductionRequest(
         rig=contender.rig,
         settings=[contender.setting],
         subject=contender.subject,
@@ -184,7 +184,7 @@ async def _run(
     return figures_of(result.runs[0], costs)
 
 
-def _series(taken: _Figures, plan: Plan, names: Sequence[str]) -> list[Series]:
+def _series(taken: _Figures, plan: BenchmarkPlan, names: Sequence[str]) -> list[Series]:
     """Return every row that anybody has a figure for."""
     return [
         Series(

@@ -16,7 +16,7 @@ from thinsim.report.document import Report, report_of
 from thinsim.rig.record import RigRecord
 from thinsim.rig.registry import RigChoice, choose_rig, probe
 from thinsim.scenario.file.library import FoundScenario
-from thinsim.scenario.file.run import Request, run_scenario
+from thinsim.scenario.file.run import ScenarioRequest, run_scenario
 
 
 def clean_up_after_killed_runs(notes: Console) -> None:
@@ -46,7 +46,9 @@ def run_found(
     keep: bool = False,
 ) -> Report:
     """Run a scenario with progress on *notes*, in a guest where the rig is one; return its report."""
-    request = Request(found.scenario, found.name, found.text, rig, found.base, variants, directory, keep)
+    request = ScenarioRequest(
+        found.scenario, found.name, found.text, rig, found.base, variants, directory, keep
+    )
     with TerminalProgress(notes) as progress:
         if rig.running is None:
             fine = (0, BROKEN)

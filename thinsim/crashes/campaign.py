@@ -11,11 +11,11 @@ from types import TracebackType
 from typing import Self
 
 from fuse_backing.sparsefile import SparseFile
-from thinsim.crashes.case import Case
+from thinsim.crashes.case import CrashCase
 from thinsim.crashes.judging import judge, use_again
-from thinsim.crashes.operations import OPERATIONS, Operation
-from thinsim.crashes.stage import Stage, standing
-from thinsim.crashes.state import State, in_words
+from thinsim.crashes.operations import OPERATIONS, CrashOperation
+from thinsim.crashes.stage import CrashStage, standing
+from thinsim.crashes.state import CrashState, in_words
 from thinsim.crashes.victims import Victims
 from thinsim.errors import ThinsimError
 from thinsim.machine.journal import Journal
@@ -46,9 +46,9 @@ class _Uncut:
     """The operation without a crash: its steps, the states before and after it, and after a repair."""
 
     steps: Sequence[str]
-    before: State
-    after: State
-    repaired: State
+    before: CrashState
+    after: CrashState
+    repaired: CrashState
 
 
 class Campaign:
@@ -60,7 +60,7 @@ class Campaign:
         self._journal = journal
         self._victims = victims
         self._known_steps: dict[tuple[str, str], Sequence[str]] = {}
-        self._stage: Stage | None = None
+        self._stage: CrashStage | None = None
         self._standing = AsyncExitStack()
         self._cases = 0
 
@@ -72,7 +72,7 @@ class Campaign:
     ) -> None:
         await self._standing.__aexit__(kind, error, trace)
 
-    async def run(self, operation: Operation, profile: str) -> Sequence[Crash]:
+    async def run(self, operation: CrashOperation, profile: str) -> Sequence[Crash]:
         """Kill *operation* before each of its steps, and where a command is run also in its midst.
 
         BenchError if it does not do without a crash what it is to do.
@@ -87,13 +87,13 @@ class Campaign:
     def _has_midst(self, step: str) -> bool:
         return find(self._rig).mounts and step.split(maxsplit=1)[0] in _COMMANDS
 
-    async def _steps(self, operation: Operation, profile: str) -> Sequence[str]:
+    async def _steps(self, operation: CrashOperation, profile: str) -> Sequence[str]:
         known = self._known_steps
         if (operation.name, profile) not in known:
             known[operation.name, profile] = (await self._uncut(operation, profile)).steps
         return known[operation.name, profile]
 
-    async def _uncut(self, operation: Operation, profile: str) -> _Uncut:
+    async def _uncut(self, operation: CrashOperation, profile: str) -> _Uncut:
         async with self._case(operation, profile) as case:
             before = await case.state()
             steps = await case.kill(self._victims, 0, during=False)
@@ -107,7 +107,7 @@ class Campaign:
                 return _Uncut(steps, before, after, repaired)
 
     async def _crash(
-        self, operation: Operation, profile: str, uncut: _Uncut, number: int, *, during: bool
+        self, operation: CrashOperation, profile: str, uncut: _Uncut, number: int, *, during: bool
     ) -> Crash:
         finding = partial(Crash, operation.name, profile, number, uncut.steps[number - 1], during)
         async with self._case(operation, profile) as case:
@@ -137,7 +137,7 @@ class Campaign:
         return finding(restarted, repaired, problems)
 
     @asynccontextmanager
-    async def _case(self, operation: Operation, profile: str) -> AsyncIterator[Case]:
+    async def _case(self, operation: CrashOperation, profile: str) -> AsyncIterator[CrashCase]:
         """An empty pool with the world that the operation finds; a new one after a case that went wrong."""
         steps_of = {name: await self._steps(OPERATIONS[name], profile) for name, _ in operation.crashes}
         self._cases += 1
@@ -152,7 +152,7 @@ class Campaign:
         else:
             _punch(self._stage.data_file)
         async with AsyncExitStack() as held:
-            case = Case(self._stage, directory, operation, profile, held)
+            case = CrashCase(self._stage, directory, operation, profile, held)
             await case.arrange(self._victims, steps_of)
             yield case
         shutil.rmtree(directory)

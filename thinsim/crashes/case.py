@@ -7,10 +7,10 @@ from pathlib import Path
 import trio
 
 from thinsim.crashes.judging import contents
-from thinsim.crashes.operations import OPERATIONS, Operation
-from thinsim.crashes.stage import Stage
-from thinsim.crashes.state import State, look
-from thinsim.crashes.victim import Request
+from thinsim.crashes.operations import OPERATIONS, CrashOperation
+from thinsim.crashes.stage import CrashStage
+from thinsim.crashes.state import CrashState, look
+from thinsim.crashes.victim import VictimRequest
 from thinsim.crashes.victims import Victims
 from thinsim.errors import BenchError, DeviceMapperError
 from thinsim.machine.journal import read_journal
@@ -26,11 +26,16 @@ _KILLED = -9
 _PATIENCE = 5
 
 
-class Case:
+class CrashCase:
     """One pool, which is empty, the snapshotter on it, and its operation; *held* gets what is held open."""
 
     def __init__(
-        self, stage: Stage, directory: Path, operation: Operation, profile: str, held: AsyncExitStack
+        self,
+        stage: CrashStage,
+        directory: Path,
+        operation: CrashOperation,
+        profile: str,
+        held: AsyncExitStack,
     ) -> None:
         self.stage = stage
         self._directory = directory
@@ -64,7 +69,7 @@ class Case:
         finally:
             await snapshotter.close()
 
-    async def state(self) -> State:
+    async def state(self) -> CrashState:
         """Look at everything."""
         return await look(self.stage, self.config)
 
@@ -115,7 +120,7 @@ class Case:
         return await self._run(victims, self._operation, die_at, during=during)
 
     async def _cut_short(
-        self, victims: Victims, operation: Operation, beginning: str, steps: Sequence[str]
+        self, victims: Victims, operation: CrashOperation, beginning: str, steps: Sequence[str]
     ) -> None:
         """Kill *operation*, whose *steps* these are, before the one that begins so."""
         number = next(n for n, step in enumerate(steps, 1) if step.startswith(beginning))
@@ -124,14 +129,14 @@ class Case:
             raise BenchError(f"{operation.name!r} was to die before {beginning!r}, not {trail[-1]!r}")
 
     async def _run(
-        self, victims: Victims, operation: Operation, die_at: int, *, during: bool = False
+        self, victims: Victims, operation: CrashOperation, die_at: int, *, during: bool = False
     ) -> Sequence[str]:
         self._victims_run += 1
         place = self._directory / f"victim-{self._victims_run}"
         place.mkdir()
         (place / "config.toml").write_text(self.config.to_toml())
         status = await victims.run(
-            Request(
+            VictimRequest(
                 operation=operation.name,
                 config=str(place / "config.toml"),
                 socket=str(self.stage.socket),

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from thinsim.crashes.operations import NEW, Operation
-from thinsim.crashes.stage import Stage
-from thinsim.crashes.state import State, look
+from thinsim.crashes.operations import NEW, CrashOperation
+from thinsim.crashes.stage import CrashStage
+from thinsim.crashes.state import CrashState, look
 from thinsim.errors import DeviceMapperError, ThinsimError
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.interface import Kind
@@ -14,12 +14,12 @@ from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 from thinsim.units import sectors
 
 
-async def contents(stage: Stage, state: State) -> dict[str, str]:
+async def contents(stage: CrashStage, state: CrashState) -> dict[str, str]:
     """Return a digest of every snapshot's content, read from the pool; or why it cannot be read."""
     return {name: await _content(stage, state, name) for name in state.snapshots}
 
 
-async def _content(stage: Stage, state: State, name: str) -> str:
+async def _content(stage: CrashStage, state: CrashState, name: str) -> str:
     device = state.devices.get(state.snapshots[name].device)
     if device is None or device.thin_id not in state.in_pool:
         return "lost"
@@ -39,12 +39,12 @@ async def _content(stage: Stage, state: State, name: str) -> str:
 
 
 async def judge(
-    stage: Stage,
+    stage: CrashStage,
     config: Config,
-    operation: Operation,
+    operation: CrashOperation,
     report: RepairReport,
     *,
-    allowed: Sequence[State],
+    allowed: Sequence[CrashState],
     known: Mapping[str, str],
 ) -> list[str]:
     """Return what is wrong after a repair that said *report*.
@@ -74,7 +74,7 @@ async def judge(
 
 
 async def use_again(
-    stage: Stage, config: Config, snapshotter: DevmapperSnapshotter, operation: Operation
+    stage: CrashStage, config: Config, snapshotter: DevmapperSnapshotter, operation: CrashOperation
 ) -> list[str]:
     """Use every key once more, then remove all; return what does not work and what is left then."""
     try:

@@ -20,7 +20,7 @@ async def _nothing(snapshotter: DevmapperSnapshotter) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class CrashOperation:
     """*act* is what is killed, *arrange* what is done before it.
 
     - *flags*: keys of the configuration beside those of the profile.
@@ -63,26 +63,26 @@ _CUT_SHORT = (
     ("commit", "resume"),
 )
 
-OPERATIONS: Mapping[str, Operation] = {
+OPERATIONS: Mapping[str, CrashOperation] = {
     operation.name: operation
     for operation in (
-        Operation("prepare", lambda s: s.prepare(NEW)),
-        Operation("prepare on a parent", lambda s: s.prepare(NEW, "layer"), like="layer"),
-        Operation(
+        CrashOperation("prepare", lambda s: s.prepare(NEW)),
+        CrashOperation("prepare on a parent", lambda s: s.prepare(NEW, "layer"), like="layer"),
+        CrashOperation(
             "prepare on a loaded parent", lambda s: s.prepare(NEW, "layer"), holds="layer", like="layer"
         ),
-        Operation("prepare, mkfs fails", lambda s: s.prepare(NEW), mkfs_fails=True),
-        Operation("view", lambda s: s.view(NEW, "layer"), like="layer"),
-        Operation("commit", lambda s: s.commit(NEW, "running"), like="running"),
-        Operation("remove", lambda s: s.remove("leaving")),
-        Operation("remove a committed one", lambda s: s.remove("top")),
-        Operation("remove, device busy", lambda s: s.remove("leaving"), holds="leaving"),
-        Operation("remove, async", lambda s: s.remove("leaving"), flags=_ASYNC),
-        Operation("cleanup", lambda s: s.cleanup(), arrange=_remove_two, flags=_ASYNC),
-        Operation("update", _relabel),
-        Operation("reset_pool", lambda s: s.reset_pool(), forgets=True),
-        Operation("start after a reboot", _nothing, rebooted=True, from_start=True),
-        Operation("start after crashes", _nothing, crashes=_CUT_SHORT, from_start=True),
-        Operation("repair", lambda s: s.repair(), crashes=_CUT_SHORT),
+        CrashOperation("prepare, mkfs fails", lambda s: s.prepare(NEW), mkfs_fails=True),
+        CrashOperation("view", lambda s: s.view(NEW, "layer"), like="layer"),
+        CrashOperation("commit", lambda s: s.commit(NEW, "running"), like="running"),
+        CrashOperation("remove", lambda s: s.remove("leaving")),
+        CrashOperation("remove a committed one", lambda s: s.remove("top")),
+        CrashOperation("remove, device busy", lambda s: s.remove("leaving"), holds="leaving"),
+        CrashOperation("remove, async", lambda s: s.remove("leaving"), flags=_ASYNC),
+        CrashOperation("cleanup", lambda s: s.cleanup(), arrange=_remove_two, flags=_ASYNC),
+        CrashOperation("update", _relabel),
+        CrashOperation("reset_pool", lambda s: s.reset_pool(), forgets=True),
+        CrashOperation("start after a reboot", _nothing, rebooted=True, from_start=True),
+        CrashOperation("start after crashes", _nothing, crashes=_CUT_SHORT, from_start=True),
+        CrashOperation("repair", lambda s: s.repair(), crashes=_CUT_SHORT),
     )
 }

@@ -31,7 +31,7 @@ _CONTENT = 1 << 20
 _BLOCK = 64 << 10
 
 
-class Stage(Protocol):
+class CrashStage(Protocol):
     """A pool, a way to it for victims, and content."""
 
     @property
@@ -108,7 +108,7 @@ class EmulatedStage:
 
 
 @asynccontextmanager
-async def standing(rig: str, directory: Path, journal: Journal, name: str) -> AsyncIterator[Stage]:
+async def standing(rig: str, directory: Path, journal: Journal, name: str) -> AsyncIterator[CrashStage]:
     """Have a fresh pool on the rig of that name, one of STAGES, in *directory*; *name* is the pool's."""
     shape = PoolShape(name, data_size=_DATA_SIZE, metadata_size=_METADATA_SIZE)
     async with STAGES[rig](directory, shape, journal) as stage:
@@ -116,13 +116,13 @@ async def standing(rig: str, directory: Path, journal: Journal, name: str) -> As
 
 
 @asynccontextmanager
-async def _on_emulated(directory: Path, shape: PoolShape, journal: Journal) -> AsyncIterator[Stage]:
+async def _on_emulated(directory: Path, shape: PoolShape, journal: Journal) -> AsyncIterator[CrashStage]:
     async with emulated.running(directory, shape, journal) as rig:
         yield EmulatedStage(rig)
 
 
 @asynccontextmanager
-async def _on_process(directory: Path, shape: PoolShape, journal: Journal) -> AsyncIterator[Stage]:
+async def _on_process(directory: Path, shape: PoolShape, journal: Journal) -> AsyncIterator[CrashStage]:
     async with process.running(directory, shape, journal, BARE) as rig, trio.open_nursery() as nursery:
         # A unix socket wants a short path.
         sockets = Path(tempfile.mkdtemp(prefix="thinsim-"))
@@ -134,7 +134,7 @@ async def _on_process(directory: Path, shape: PoolShape, journal: Journal) -> As
             shutil.rmtree(sockets)
 
 
-STAGES: Mapping[str, Callable[[Path, PoolShape, Journal], AbstractAsyncContextManager[Stage]]] = {
+STAGES: Mapping[str, Callable[[Path, PoolShape, Journal], AbstractAsyncContextManager[CrashStage]]] = {
     PROCESS.name: _on_process,
     EMULATED.name: _on_emulated,
 }

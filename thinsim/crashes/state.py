@@ -6,13 +6,13 @@ Read past the snapshotter: from the two databases, from the pool's mappings, fro
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from thinsim.crashes.stage import Stage
+from thinsim.crashes.stage import CrashStage
 from thinsim.ranges import bytes_per_block
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.snapshotter.interface import Kind
 from thinsim.snapshotter.metastore import MetaStore
-from thinsim.snapshotter.pool_metadata import DeviceRecord, PoolMetadata, ThinIdState
+from thinsim.snapshotter.pool_metadata import DeviceRecord, DeviceStore, ThinIdState
 
 _USABLE = {
     Kind.COMMITTED: (DeviceState.DEACTIVATED,),
@@ -31,7 +31,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class CrashState:
     """*waiting* are devices that wait for cleanup; *mapped* is in bytes, shared blocks counted once;
     *leaked* are bytes that the host has allocated and no mapping needs.
     """
@@ -106,12 +106,12 @@ class State:
         return found
 
 
-async def look(stage: Stage, config: Config) -> State:
+async def look(stage: CrashStage, config: Config) -> CrashState:
     """Read all of it."""
     pool = config.pool_name
     prefix = f"{pool}-snap-"
     store = MetaStore(config.root_path / "metadata.db")
-    metadata = PoolMetadata(config.root_path / f"{pool}.db")
+    metadata = DeviceStore(config.root_path / f"{pool}.db")
     try:
         records = store.read.all()
         snapshots = {
@@ -139,7 +139,7 @@ async def look(stage: Stage, config: Config) -> State:
     leaked = sum(
         size for block, size in bytes_per_block(allocation.ranges, block_bytes) if block not in mapped
     )
-    return State(
+    return CrashState(
         snapshots,
         waiting,
         devices,
@@ -151,7 +151,7 @@ async def look(stage: Stage, config: Config) -> State:
     )
 
 
-def in_words(state: State, before: State, after: State) -> str:
+def in_words(state: CrashState, before: CrashState, after: CrashState) -> str:
     """Return in one text whether the operation has happened, between these two, and what does not agree."""
     if state.shown == after.shown != before.shown:
         happened = "done"

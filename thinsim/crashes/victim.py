@@ -36,7 +36,7 @@ IMPATIENT = RetryRules(RetryRule(2, 0.01, CONTAINERD_RETRY.busy.errnos), CONTAIN
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class VictimRequest:
     """One victim: which operation, where to die (0: not at all), and how it reaches the pool.
 
     *metadata_file* is the pool's where it is no device. *trail* gets the names of the steps, *state* is
@@ -94,7 +94,7 @@ class _WithoutMkfs:
         await self._host.remove_lost_and_found(mount)
 
 
-async def _operate(request: Request) -> None:
+async def _operate(request: VictimRequest) -> None:
     operation = OPERATIONS[request.operation]
     countdown = Countdown(Path(request.trail), request.die_at, during=request.during)
     journal = Journal.create()
@@ -136,7 +136,7 @@ def main() -> None:
     # Each start finds what the one before has left, and says so.
     logging.getLogger("thinsim.snapshotter").setLevel(logging.ERROR)
     for line in sys.stdin.buffer:
-        request = Request(**json.loads(line))
+        request = VictimRequest(**json.loads(line))
         pid = os.fork()
         if pid == 0:
             status = 1

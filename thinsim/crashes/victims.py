@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from thinsim.crashes.victim import Request
+from thinsim.crashes.victim import VictimRequest
 from thinsim.errors import BenchError
 
 _PATIENCE = 60.0
@@ -26,7 +26,7 @@ class Victims:
         self._requests = process.stdin
         self._answers = process.stdout
 
-    async def run(self, request: Request) -> int:
+    async def run(self, request: VictimRequest) -> int:
         """Run one to its end and return its exit status. BenchError if that does not come."""
         await self._requests.send_all(request.to_line())
         answer = b""

@@ -10,7 +10,7 @@ from thinsim.guests.work import guest_work
 from thinsim.report.reproduction_json import from_json
 from thinsim.rig.setup.choice import find_setup
 from thinsim.rig.vm import VM
-from thinsim.scenario.reproduce import BUILT_IMAGE_BYTES, Progress, Reproduction, Request
+from thinsim.scenario.reproduce import BUILT_IMAGE_BYTES, Progress, Reproduction, ReproductionRequest
 from thinsim.workload.image.built import build_image
 
 SECONDS_PER_SETTING = 1800.0
@@ -19,7 +19,7 @@ SECONDS_PER_SETTING = 1800.0
 _IMAGE = "image.tar"
 
 
-async def reproduce_in_guest(request: Request, progress: Progress) -> Reproduction:
+async def reproduce_in_guest(request: ReproductionRequest, progress: Progress) -> Reproduction:
     """Boot a guest, run *request* in it on the kernel rig, power off. The guest's progress is *progress*'s.
 
     EnvironmentLacksError names what is missing for a guest; BenchError has the words of the guest's
@@ -42,7 +42,7 @@ async def reproduce_in_guest(request: Request, progress: Progress) -> Reproducti
     return replace(result, rig=VM.name)
 
 
-def command_words(request: Request) -> list[str]:
+def command_words(request: ReproductionRequest) -> list[str]:
     """Return the words behind ``thinsim`` that ask for the same, but for the rig and where it is."""
     words = ["reproduce", "--subject", request.subject]
     words += ["--container-mb", str(request.container_bytes >> 20)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from thinsim.guests.work import guest_work
 from thinsim.report.document import Report, from_json
 from thinsim.rig.vm import VM
-from thinsim.scenario.file.run import Request, chosen_variants
+from thinsim.scenario.file.run import ScenarioRequest, chosen_variants
 from thinsim.scenario.reproduce import Progress
 
 SECONDS_PER_VARIANT = 1800.0
@@ -14,7 +14,7 @@ SECONDS_PER_VARIANT = 1800.0
 
 
 async def run_scenario_in_guest(
-    request: Request, file: Path, progress: Progress, *, fine: Collection[int]
+    request: ScenarioRequest, file: Path, progress: Progress, *, fine: Collection[int]
 ) -> Report:
     """Run the scenario *file* in a guest, and say of its report that rig ``vm`` made it.
 

@@ -24,7 +24,7 @@ from thinsim.machine.state import STATE_VARIABLE, ProcessIdentity, boot_id, stat
 _NAME = re.compile(r"(\d+)-[0-9a-f]{8}\.jsonl")
 
 
-class Kind(StrEnum):
+class TakenKind(StrEnum):
     """What can be taken, with the fields of its entry."""
 
     DIRECTORY = "directory"  # path
@@ -41,7 +41,7 @@ class Taken:
     """One thing taken: its kind and the fields known so far."""
 
     identity: str
-    kind: Kind
+    kind: TakenKind
     fields: dict[str, Any] = field(default_factory=dict)
 
 
@@ -77,7 +77,7 @@ class Journal:
         """Append to the journal of a run that another process owns."""
         return cls(path)
 
-    def begin(self, kind: Kind, **fields: object) -> str:
+    def begin(self, kind: TakenKind, **fields: object) -> str:
         """Record that something is about to be taken; returns its identity."""
         identity = secrets.token_hex(6)
         self._append({"act": "begin", "id": identity, "kind": kind, **_plain(fields)})
@@ -155,7 +155,7 @@ def read_journal(path: Path) -> JournalContent:
                     owner, boot = ProcessIdentity(line["pid"], line["started"]), line["boot"]
                 case "begin":
                     fields = {k: v for k, v in line.items() if k not in ("act", "id", "kind")}
-                    taken[line["id"]] = Taken(line["id"], Kind(line["kind"]), fields)
+                    taken[line["id"]] = Taken(line["id"], TakenKind(line["kind"]), fields)
                 case "amend":
                     fields = {k: v for k, v in line.items() if k not in ("act", "id")}
                     taken[line["id"]].fields.update(fields)

@@ -7,7 +7,7 @@ import trio
 
 from fuse_backing.mounts import mount_on
 from thinsim.errors import BenchError, EnvironmentLacksError
-from thinsim.machine.journal import Journal, Kind
+from thinsim.machine.journal import Journal, TakenKind
 
 _BUSY_TRIES = 20
 
@@ -23,7 +23,7 @@ class RecordedMounter:
         """Mount *source* on *target*, which is made. BenchError with mount's own words if it fails."""
         if target in self._entries:
             raise BenchError(f"{target} has a mount already")
-        entry = self._journal.begin(Kind.MOUNT, target=target, fs_type=fs_type)
+        entry = self._journal.begin(TakenKind.MOUNT, target=target, fs_type=fs_type)
         command = ["mount", "-t", fs_type]
         if options:
             command += ["-o", ",".join(options)]

@@ -20,7 +20,7 @@ from typing import Any
 
 from thinsim.block import loop
 from thinsim.errors import KernelError
-from thinsim.machine.journal import Journal, JournalContent, Kind, all_journals, read_journal
+from thinsim.machine.journal import Journal, JournalContent, TakenKind, all_journals, read_journal
 from thinsim.machine.mapped_devices import remove_recorded
 from thinsim.machine.patience import soon
 from thinsim.machine.servers import (
@@ -106,7 +106,7 @@ def _give_back(run: JournalContent, journal: Journal, report: Report) -> Iterato
     is_final = rebooted or not any(server.is_running() for server in recorded_servers(run))
     for taken in reversed(run.taken):
         # After a reboot only files are left; all else went with the kernel that held it.
-        if not rebooted or taken.kind in (Kind.DIRECTORY, Kind.KEPT):
+        if not rebooted or taken.kind in (TakenKind.DIRECTORY, TakenKind.KEPT):
             try:
                 _UNDO[taken.kind](taken.fields, report)
             except (OSError, KernelError) as error:
@@ -134,7 +134,9 @@ def _end_unrecorded_processes(run: JournalContent, report: Report) -> Iterator[s
     """End the run's commands (mount, mkfs), and servers killed off before their pid was on record."""
     wanted = os.fsencode(f"{JOURNAL_VARIABLE}={run.path}")
     # Recorded servers are ended in order, by their entries.
-    known = {taken.fields.get("pid") for taken in run.taken if taken.kind is Kind.PROCESS} | {os.getpid()}
+    known = {taken.fields.get("pid") for taken in run.taken if taken.kind is TakenKind.PROCESS} | {
+        os.getpid()
+    }
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) in known:
             continue
@@ -223,12 +225,12 @@ def _nothing(fields: dict[str, Any], report: Report) -> None:
     """Leave it: it was kept on purpose."""
 
 
-_UNDO: dict[Kind, Callable[[dict[str, Any], Report], None]] = {
-    Kind.PROCESS: _end_process,
-    Kind.MOUNT: unmount_recorded,
-    Kind.LOOP: _detach,
-    Kind.MAPPED: remove_recorded,
-    Kind.LINK: _unlink,
-    Kind.DIRECTORY: _remove_directory,
-    Kind.KEPT: _nothing,
+_UNDO: dict[TakenKind, Callable[[dict[str, Any], Report], None]] = {
+    TakenKind.PROCESS: _end_process,
+    TakenKind.MOUNT: unmount_recorded,
+    TakenKind.LOOP: _detach,
+    TakenKind.MAPPED: remove_recorded,
+    TakenKind.LINK: _unlink,
+    TakenKind.DIRECTORY: _remove_directory,
+    TakenKind.KEPT: _nothing,
 }

@@ -14,7 +14,7 @@ from typing import Any
 import trio
 
 from thinsim.errors import BenchError
-from thinsim.machine.journal import Journal, JournalContent, Kind, read_journal
+from thinsim.machine.journal import Journal, JournalContent, TakenKind, read_journal
 from thinsim.machine.state import ProcessIdentity
 from thinsim.machine.unmounting import abort_served
 
@@ -48,7 +48,7 @@ class Server:
 
         BenchError with the end of the server's log if it ends before it is ready.
         """
-        entry = journal.begin(Kind.PROCESS, role=role)
+        entry = journal.begin(TakenKind.PROCESS, role=role)
         read_end, write_end = os.pipe()
         try:
             with log.open("ab") as output:
@@ -134,7 +134,7 @@ def recorded_servers(run: JournalContent) -> list[ProcessIdentity]:
     return [
         ProcessIdentity(taken.fields["pid"], taken.fields["started"])
         for taken in run.taken
-        if taken.kind is Kind.PROCESS and "pid" in taken.fields
+        if taken.kind is TakenKind.PROCESS and "pid" in taken.fields
     ]
 
 
@@ -142,7 +142,7 @@ def abort_servers(run: JournalContent) -> None:
     """Kill every server of *run* and cut its connection, so that nothing waits for it any more."""
     signal_servers(run, signal.SIGKILL)
     for taken in run.taken:
-        if taken.kind is Kind.MOUNT and "fs_type" not in taken.fields:
+        if taken.kind is TakenKind.MOUNT and "fs_type" not in taken.fields:
             abort_served(Path(taken.fields["target"]))
 
 
@@ -150,9 +150,9 @@ def release_dying(run: JournalContent) -> None:
     """Cut the connection of each server of *run* that was killed and can't end; the others go on."""
     target: Path | None = None
     for taken in run.taken:
-        if taken.kind is Kind.MOUNT and "fs_type" not in taken.fields:
+        if taken.kind is TakenKind.MOUNT and "fs_type" not in taken.fields:
             target = Path(taken.fields["target"])  # of the server that is recorded next
-        elif taken.kind is Kind.PROCESS and "pid" in taken.fields and target is not None:
+        elif taken.kind is TakenKind.PROCESS and "pid" in taken.fields and target is not None:
             if ProcessIdentity(taken.fields["pid"], taken.fields["started"]).is_dying():
                 abort_served(target)
             target = None

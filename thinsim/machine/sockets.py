@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from thinsim.machine.journal import Journal, Kind
+from thinsim.machine.journal import Journal, TakenKind
 
 RUNTIME_VARIABLE = "THINSIM_RUNTIME_DIR"
 
@@ -14,7 +14,7 @@ def make_socket_directory(journal: Journal) -> tuple[Path, str]:
     base = runtime_directory()
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory = base / journal.path.stem
-    entry = journal.begin(Kind.DIRECTORY, path=directory)
+    entry = journal.begin(TakenKind.DIRECTORY, path=directory)
     directory.mkdir(mode=0o700)
     return directory, entry
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import trio
 
 from thinsim.errors import BenchError, InvalidValueError, ThinsimError
-from thinsim.machine.journal import Journal, Kind, read_journal
+from thinsim.machine.journal import Journal, TakenKind, read_journal
 from thinsim.machine.recovery import recover
 from thinsim.machine.servers import JOURNAL_VARIABLE, ending_bounded
 
@@ -34,7 +34,7 @@ async def working_directory(
     try:
         name = f"thinsim-{journal.path.stem}"
         directory = base.resolve() / name
-        entry = journal.begin(Kind.KEPT if keep else Kind.DIRECTORY, path=directory)
+        entry = journal.begin(TakenKind.KEPT if keep else TakenKind.DIRECTORY, path=directory)
         directory.mkdir(mode=0o700)
         async with ending_bounded(journal):
             yield directory, journal

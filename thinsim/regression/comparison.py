@@ -40,7 +40,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class BaselineComparison:
     """One scenario, now and then."""
 
     now: ScenarioBaseline
@@ -55,13 +55,13 @@ class Comparison:
 
 def compare(
     now: ScenarioBaseline, then: ScenarioBaseline | None, *, tolerance: float, leak_tolerance: int = 0
-) -> Comparison:
+) -> BaselineComparison:
     """Compare; *tolerance* is the ratio of discard costs that is still no regression.
 
     *leak_tolerance* is how many bytes more than in the baseline are none, in a variant that leaks there:
     where nothing leaked, a byte is one.
     """
-    return Comparison(now, then, tuple(_changes(now, then, tolerance, leak_tolerance)))
+    return BaselineComparison(now, then, tuple(_changes(now, then, tolerance, leak_tolerance)))
 
 
 def differences(now: Mapping[str, str], then: Mapping[str, str]) -> list[str]:

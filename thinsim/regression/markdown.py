@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from thinsim.regression.baseline import VariantBaseline
-from thinsim.regression.comparison import ChangeKind, Comparison, speed_ratio
+from thinsim.regression.comparison import BaselineComparison, ChangeKind, speed_ratio
 from thinsim.units import format_size
 
 
 def markdown(
-    comparisons: Sequence[Comparison],
+    comparisons: Sequence[BaselineComparison],
     *,
     tolerance: float,
     leak_tolerance: int = 0,
@@ -34,7 +34,7 @@ def _errors(failed: Mapping[str, str]) -> Iterator[str]:
 
 
 def _lines(
-    comparisons: Sequence[Comparison],
+    comparisons: Sequence[BaselineComparison],
     tolerance: float,
     leak_tolerance: int,
     differences: Sequence[str],
@@ -73,7 +73,7 @@ def _lines(
     yield from (f"- environment: {_cell(text)}" for text in differences)
 
 
-def _before(comparison: Comparison, now: VariantBaseline, then: VariantBaseline | None) -> list[str]:
+def _before(comparison: BaselineComparison, now: VariantBaseline, then: VariantBaseline | None) -> list[str]:
     if then is None or comparison.then is None:
         return ["", ""]
     ratio = speed_ratio(comparison.now, comparison.then, now, then)

@@ -15,7 +15,7 @@ from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import StepSample
 from thinsim.report.environment import environment
 from thinsim.report.phase_table import Column
-from thinsim.scenario.file.asserting import Outcome
+from thinsim.scenario.file.asserting import AssertOutcome
 from thinsim.scenario.file.document import OWN_KEYS
 from thinsim.scenario.file.run import START, ScenarioResult, VariantResult
 
@@ -62,7 +62,7 @@ class VariantRun(_Table):
     """Bytes allocated on the host at the end that no mapping of the pool needs."""
     leaks: list[Leak]
     """The same by owner, largest first."""
-    outcomes: list[Outcome]
+    outcomes: list[AssertOutcome]
     """What was asserted, in order, and whether it held."""
     samples: list[StepSample]
     """One measurement a step."""
@@ -109,7 +109,7 @@ class Report(_Table):
         return max((run.leaked for run in self.runs), default=0)
 
     @property
-    def broken(self) -> list[tuple[str, Outcome]]:
+    def broken(self) -> list[tuple[str, AssertOutcome]]:
         """Each variant's asserts that did not hold."""
         return [(run.name, outcome) for run in self.runs for outcome in run.outcomes if not outcome.held]
 

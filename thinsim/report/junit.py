@@ -13,7 +13,7 @@ _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class TestCase:
     """One case; *failure* is empty if it passed, *error* unless it could not run at all."""
 
     name: str
@@ -29,7 +29,7 @@ def junit(report: Report, fail_on_leak: int | None = None) -> str:
     )
 
 
-def document(suites: Iterable[tuple[str, float, list[Case]]]) -> str:
+def document(suites: Iterable[tuple[str, float, list[TestCase]]]) -> str:
     """Return the XML of suites: name, start in seconds since the epoch, cases."""
     root = ElementTree.Element("testsuites", name="thinsim")
     for name, started, cases in suites:
@@ -59,10 +59,10 @@ def _text(text: str) -> str:
     return _NOT_XML.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
-def _cases(run: VariantRun, fail_on_leak: int | None) -> list[Case]:
+def _cases(run: VariantRun, fail_on_leak: int | None) -> list[TestCase]:
     spent: dict[str, float] = dict(run.seconds)
     cases = [
-        Case(
+        TestCase(
             f"{outcome.phase}: {outcome.asserted}",
             "" if outcome.held else f"found {outcome.found}" + (f" ({outcome.why})" if outcome.why else ""),
             # A phase's time goes to its first assert.
@@ -75,6 +75,6 @@ def _cases(run: VariantRun, fail_on_leak: int | None) -> list[Case]:
             f"{leak.owner.snapshot}: {leak.bytes} bytes, {leak.owner.reason}" for leak in run.leaks
         )
         failure = f"leaked {run.leaked} bytes: {leaks}" if run.leaked > fail_on_leak else ""
-        cases.append(Case(f"leaks at most {fail_on_leak} bytes", failure))
+        cases.append(TestCase(f"leaks at most {fail_on_leak} bytes", failure))
     # Phases without an assert, and measuring: the sum of the cases is the time of the run.
-    return [Case("ran", seconds=sum(spent.values())), *cases]
+    return [TestCase("ran", seconds=sum(spent.values())), *cases]

@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from thinsim.report.phase_table import Column, print_runs, times
-from thinsim.scenario.container_lifecycle import Phase
+from thinsim.scenario.container_lifecycle import LifecyclePhase
 from thinsim.scenario.reproduce import Reproduction
 from thinsim.units import format_size
 
@@ -18,7 +18,7 @@ def print_to(console: Console, result: Reproduction) -> None:
         highlight=False,
     )
     columns = [Column(run.setting.name, run.samples, run.leaks) for run in result.runs]
-    print_runs(console, Phase.ALL, columns, result.shape.block_bytes, result.freed_bytes)
+    print_runs(console, LifecyclePhase.ALL, columns, result.shape.block_bytes, result.freed_bytes)
     if result.config_toml:
         console.print(
             f"\nconfig.toml for this set-up:\n\n{result.config_toml}",

@@ -11,7 +11,7 @@ import trio
 from fuse_backing.mounts import mount_on, unmount
 from fuse_backing.store import StoreClient
 from thinsim.block import loop
-from thinsim.machine.journal import Journal, Kind
+from thinsim.machine.journal import Journal, TakenKind
 from thinsim.machine.servers import Server
 from thinsim.machine.sockets import make_socket_directory
 from thinsim.machine.unmounting import abort_served
@@ -109,7 +109,7 @@ async def start_server_of_mount(
     journal: Journal,
 ) -> Server:
     """Start a server that mounts *mountpoint*; *stack* ends both, in the right order."""
-    stack.callback(_end_mount, mountpoint, journal, journal.begin(Kind.MOUNT, target=mountpoint))
+    stack.callback(_end_mount, mountpoint, journal, journal.begin(TakenKind.MOUNT, target=mountpoint))
     server = await Server.start(role, module, arguments, log, journal)
     stack.push_async_callback(server.stop)
     return server
@@ -126,7 +126,7 @@ def _end_mount(mountpoint: Path, journal: Journal, entry: str) -> None:
 
 async def _attach(stack: AsyncExitStack, file: Path, size: Bytes, journal: Journal) -> loop.LoopDevice:
     """Make a sparse file of *size* bytes on the store and attach it."""
-    entry = journal.begin(Kind.LOOP, file=file)
+    entry = journal.begin(TakenKind.LOOP, file=file)
     device = await trio.to_thread.run_sync(_make_and_attach, file, size)
     journal.amend(entry, **asdict(device))
 

@@ -11,7 +11,7 @@ import trio
 from thinsim.dm.clients import kernel_metadata
 from thinsim.dm.clients.kernel import KernelDeviceMapper
 from thinsim.errors import BenchError, DeviceMapperError
-from thinsim.machine.journal import Journal, Kind
+from thinsim.machine.journal import Journal, TakenKind
 from thinsim.rig.backing import DataBacking, stand_up_backing
 from thinsim.rig.data_place import DataPlace
 from thinsim.rig.shape import PoolShape
@@ -94,7 +94,7 @@ async def removed_at_end(
 
     *uuid* is what their UUIDs begin with, by which they are told from others of the same names.
     """
-    entry = journal.begin(Kind.MAPPED, pool=pool, uuid=uuid, below=list(below))
+    entry = journal.begin(TakenKind.MAPPED, pool=pool, uuid=uuid, below=list(below))
     try:
         yield
     finally:

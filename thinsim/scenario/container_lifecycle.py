@@ -14,7 +14,7 @@ from thinsim.errors import BenchError
 from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import Meter, StepSample
 from thinsim.rig.interface import Rig
-from thinsim.scenario.measured_steps import MeasuredSteps, Progress
+from thinsim.scenario.measured_steps import MeasuredSteps, StepProgress
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.events import DeviceEvent
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
@@ -22,7 +22,7 @@ from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 CONTAINER_KEY = "container"
 
 
-class Phase:
+class LifecyclePhase:
     """The phases, in order, as they are printed."""
 
     FRESH = "pool created"
@@ -63,7 +63,7 @@ class LifecycleResult:
 
 
 async def run_lifecycle(
-    rig: Rig, setting: Setting, *, base_image_size: str, fs_options: str, progress: Progress
+    rig: Rig, setting: Setting, *, base_image_size: str, fs_options: str, progress: StepProgress
 ) -> LifecycleResult:
     """Run the scenario on a fresh *rig*; BenchError when measurements or the metadata checker contradict."""
     config = snapshotter_config(rig, setting, base_image_size, fs_options)
@@ -72,23 +72,27 @@ async def run_lifecycle(
     steps = MeasuredSteps(Meter(rig), events, progress)
     steps.snapshotter = snapshotter
     try:
-        await steps.take(Phase.FRESH, "create pool", _nothing)
+        await steps.take(LifecyclePhase.FRESH, "create pool", _nothing)
         names = await _import(rig, snapshotter, steps)
         # The chain id of an image without layers is empty, as is the parent of its container's snapshot.
         parent = names[-1] if names else ""
         mounts = await steps.take(
-            Phase.RUN, f"prepare {CONTAINER_KEY}", partial(snapshotter.prepare, CONTAINER_KEY, parent)
+            LifecyclePhase.RUN,
+            f"prepare {CONTAINER_KEY}",
+            partial(snapshotter.prepare, CONTAINER_KEY, parent),
         )
-        await steps.take(Phase.RUN, "run container", partial(rig.workload.run_container, mounts))
+        await steps.take(LifecyclePhase.RUN, "run container", partial(rig.workload.run_container, mounts))
         await steps.take(
-            Phase.REMOVE_CONTAINER, f"remove {CONTAINER_KEY}", partial(snapshotter.remove, CONTAINER_KEY)
+            LifecyclePhase.REMOVE_CONTAINER,
+            f"remove {CONTAINER_KEY}",
+            partial(snapshotter.remove, CONTAINER_KEY),
         )
         if setting.async_remove:
-            await steps.take(Phase.REMOVE_CONTAINER, "cleanup", snapshotter.cleanup)
+            await steps.take(LifecyclePhase.REMOVE_CONTAINER, "cleanup", snapshotter.cleanup)
         for name in reversed(names):
-            await steps.take(Phase.REMOVE_IMAGE, f"remove {name}", partial(snapshotter.remove, name))
+            await steps.take(LifecyclePhase.REMOVE_IMAGE, f"remove {name}", partial(snapshotter.remove, name))
         if setting.async_remove:
-            await steps.take(Phase.REMOVE_IMAGE, "cleanup", snapshotter.cleanup)
+            await steps.take(LifecyclePhase.REMOVE_IMAGE, "cleanup", snapshotter.cleanup)
     finally:
         with trio.CancelScope(shield=True):
             await snapshotter.close()
@@ -118,9 +122,13 @@ async def _import(rig: Rig, snapshotter: DevmapperSnapshotter, steps: MeasuredSt
         name = f"layer-{number}"
         key = f"extract-{name}"
         parent = names[-1] if names else ""
-        mounts = await steps.take(Phase.IMPORT, f"prepare {key}", partial(snapshotter.prepare, key, parent))
-        await steps.take(Phase.IMPORT, f"unpack {name}", partial(rig.workload.unpack, number, mounts))
-        await steps.take(Phase.IMPORT, f"commit {name}", partial(snapshotter.commit, name, key))
+        mounts = await steps.take(
+            LifecyclePhase.IMPORT, f"prepare {key}", partial(snapshotter.prepare, key, parent)
+        )
+        await steps.take(
+            LifecyclePhase.IMPORT, f"unpack {name}", partial(rig.workload.unpack, number, mounts)
+        )
+        await steps.take(LifecyclePhase.IMPORT, f"commit {name}", partial(snapshotter.commit, name, key))
         names.append(name)
     return names
 

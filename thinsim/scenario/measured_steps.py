@@ -11,7 +11,7 @@ from thinsim.snapshotter.interface import Snapshotter
 _Result = TypeVar("_Result")
 
 
-class Progress(Protocol):
+class StepProgress(Protocol):
     """Gets told what goes on."""
 
     def step(self, phase: str, step: str) -> None:
@@ -24,7 +24,7 @@ class MeasuredSteps:
     *events* is where the snapshotter's observer puts what happens to devices; it is emptied at each step.
     """
 
-    def __init__(self, meter: Meter, events: list[DeviceEvent], progress: Progress) -> None:
+    def __init__(self, meter: Meter, events: list[DeviceEvent], progress: StepProgress) -> None:
         self.meter = meter
         self.seconds: dict[str, float] = {}
         """Per phase, and ``measuring``."""

@@ -59,7 +59,7 @@ _PLUGINS: dict[
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ReproductionRequest:
     """What to run. Bytes, *data_size* of the pool's data device; paths of the user's."""
 
     rig: RigRecord
@@ -117,7 +117,7 @@ class Progress(Protocol):
         """A step of it begins."""
 
 
-async def reproduce(request: Request, progress: Progress) -> Reproduction:
+async def reproduce(request: ReproductionRequest, progress: Progress) -> Reproduction:
     """Run the scenario once per setting. Nothing stays on the machine, but the files when *keep* is set.
 
     Raises ThinsimError: what the user gave is wrong, the machine lacks something, or measurements
@@ -203,7 +203,7 @@ async def _run_containerd(
     rig: LoopRig,
     setting: Setting,
     image: Image,
-    request: Request,
+    request: ReproductionRequest,
     journal: Journal,
     progress: Progress,
     history: BlockHistory | None,
@@ -231,12 +231,12 @@ async def _run_containerd(
     return result
 
 
-def _fs_options(request: Request, shape: PoolShape) -> str:
+def _fs_options(request: ReproductionRequest, shape: PoolShape) -> str:
     return fs_options(shape.block_bytes) if request.repeatable else ""
 
 
 async def _image(
-    request: Request, directory: Path, stack: AsyncExitStack, progress: Progress
+    request: ReproductionRequest, directory: Path, stack: AsyncExitStack, progress: Progress
 ) -> tuple[Image | None, BlockHistory]:
     """Return the image to import, none where a history is played; and the history played or to record."""
     if not request.rig.mounts or request.history is not None:

@@ -12,7 +12,7 @@ from thinsim.errors import EnvironmentLacksError, ThinsimError
 from thinsim.machine.journal import Journal
 from thinsim.rig.record import RigRecord
 from thinsim.rig.shape import PoolShape
-from thinsim.scenario.file.session import Session, session
+from thinsim.scenario.file.session import ScenarioSession, session
 from thinsim.scenario.reproduce import Progress
 from thinsim.snapshotter.config import PROFILES
 from thinsim.snapshotter.errors import FailedPreconditionError
@@ -26,7 +26,7 @@ _NO_PASSDOWN = ("skip_block_zeroing", "no_discard_passdown")
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SpaceFaultOutcome:
     """Bytes that leaked, or that usage gives; *note* says what else was seen."""
 
     bytes: int
@@ -34,26 +34,26 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class SpaceFault:
     """One fault: what is done, which key mends it, and *play*, which returns a note or the usage."""
 
     letter: str
     title: str
     key: str
-    play: Callable[[Session, bool], Awaitable[str | Outcome]]
+    play: Callable[[ScenarioSession, bool], Awaitable[str | SpaceFaultOutcome]]
     async_remove: bool = False
     features: tuple[str, ...] = ("skip_block_zeroing",)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SpaceFaultRow:
     """A fault and what came of it with each profile."""
 
     letter: str
     title: str
     key: str
-    faithful: Outcome
-    fixed: Outcome
+    faithful: SpaceFaultOutcome
+    fixed: SpaceFaultOutcome
 
     @property
     def is_usage(self) -> bool:
@@ -62,8 +62,8 @@ class Row:
 
 
 async def measure(
-    fault: Fault, rig: RigRecord, directory: Path, journal: Journal, name: str, progress: Progress
-) -> Row:
+    fault: SpaceFault, rig: RigRecord, directory: Path, journal: Journal, name: str, progress: Progress
+) -> SpaceFaultRow:
     """Play *fault* with both profiles, each on a fresh pool of *rig*, which runs on this machine.
 
     *name* is what pools are called after. Errors as for ``run_scenario``.
@@ -84,30 +84,30 @@ async def measure(
             }
             async with session(stood, keys, _RETRY, progress, place / "snapshotter") as on_rig:
                 outcomes.append(await _play(fault, on_rig, fixed=profile == FIXED))
-    return Row(fault.letter, fault.title, fault.key, *outcomes)
+    return SpaceFaultRow(fault.letter, fault.title, fault.key, *outcomes)
 
 
-async def _play(fault: Fault, on: Session, *, fixed: bool) -> Outcome:
+async def _play(fault: SpaceFault, on: ScenarioSession, *, fixed: bool) -> SpaceFaultOutcome:
     on.phase = fault.letter
     try:
         await on.start()
     except EnvironmentLacksError:
-        return Outcome(0, "the pool is refused")
+        return SpaceFaultOutcome(0, "the pool is refused")
     found = await fault.play(on, fixed)
-    if isinstance(found, Outcome):
+    if isinstance(found, SpaceFaultOutcome):
         return found
     await on.cleanup()
-    return Outcome(on.samples[-1].host_allocated, found)
+    return SpaceFaultOutcome(on.samples[-1].host_allocated, found)
 
 
-async def _committed(on: Session, fixed: bool) -> str:
+async def _committed(on: ScenarioSession, fixed: bool) -> str:
     names = await on.import_layers("layer", 2, 16 * MIB)
     for name in reversed(names):
         await on.remove(name)
     return ""
 
 
-async def _shared(on: Session, fixed: bool) -> str:
+async def _shared(on: ScenarioSession, fixed: bool) -> str:
     await on.import_layers("base", 1, 8 * MIB)
     for image in ("one", "two"):
         await on.import_layers(image, 1, 4 * MIB, "base-1")
@@ -119,20 +119,20 @@ async def _shared(on: Session, fixed: bool) -> str:
     return ""
 
 
-async def _container(on: Session) -> None:
+async def _container(on: ScenarioSession) -> None:
     """Without an image below: what an image leaks is A."""
     await on.prepare("container")
     await on.write("container", "data", 16 * MIB)
 
 
-async def _rebooted(on: Session, fixed: bool) -> str:
+async def _rebooted(on: ScenarioSession, fixed: bool) -> str:
     await _container(on)
     await on.remove("container")
     await on.reboot()
     return ""
 
 
-async def _probed(on: Session, fixed: bool) -> str:
+async def _probed(on: ScenarioSession, fixed: bool) -> str:
     await _container(on)
     # Whoever looks at it lets go right before the removal, or later where that waits.
     await on.hold("container", until="deactivate")
@@ -142,7 +142,7 @@ async def _probed(on: Session, fixed: bool) -> str:
     return "" if not fixed else "put off to cleanup"
 
 
-async def _stuck(on: Session, fixed: bool) -> str:
+async def _stuck(on: ScenarioSession, fixed: bool) -> str:
     await _container(on)
     await on.hold("container")
     if fixed:
@@ -156,7 +156,7 @@ async def _stuck(on: Session, fixed: bool) -> str:
     return await _refused(on)
 
 
-async def _refused(on: Session) -> str:
+async def _refused(on: ScenarioSession) -> str:
     try:
         await on.remove("container")
     except FailedPreconditionError:
@@ -164,32 +164,38 @@ async def _refused(on: Session) -> str:
     raise ThinsimError("a removal that containerd refuses was carried out")
 
 
-async def _removed(on: Session, fixed: bool) -> str:
+async def _removed(on: ScenarioSession, fixed: bool) -> str:
     await _container(on)
     await on.remove("container")
     return "no error"
 
 
-async def _usage_of_view(on: Session, fixed: bool) -> Outcome:
+async def _usage_of_view(on: ScenarioSession, fixed: bool) -> SpaceFaultOutcome:
     await on.import_layers("layer", 1, 8 * MIB)
     await on.view("view", "layer-1")
-    return Outcome((await on.snapshotter.usage("view")).size)
+    return SpaceFaultOutcome((await on.snapshotter.usage("view")).size)
 
 
-async def _usage_of_rewritten(on: Session, fixed: bool) -> Outcome:
+async def _usage_of_rewritten(on: ScenarioSession, fixed: bool) -> SpaceFaultOutcome:
     await on.import_layers("layer", 1, 8 * MIB)
     await on.prepare("container", "layer-1")
     await on.overwrite("container", "layer-1", 4 * MIB)
-    return Outcome((await on.snapshotter.usage("container")).size)
+    return SpaceFaultOutcome((await on.snapshotter.usage("container")).size)
 
 
-FAULTS: Sequence[Fault] = (
-    Fault("A", "an image of two layers is removed", "discard_committed", _committed),
-    Fault("B", "two images on one layer, a container and a view are removed", "discard_committed", _shared),
-    Fault("C", "removed with async_remove, a reboot, then the cleanup", "discard_inactive", _rebooted, True),
-    Fault("D", "a device is open for a moment when its discard is due", "discard_later", _probed),
-    Fault("E", "a device is open for longer than the removal tries", "remove_unforced", _stuck),
-    Fault("F", "the pool does not pass discards down", "require_passdown", _removed, False, _NO_PASSDOWN),
-    Fault("G1", "usage of a view of 8 MiB", "exact_usage", _usage_of_view),
-    Fault("G2", "usage after 4 MiB of the image were written anew", "exact_usage", _usage_of_rewritten),
+FAULTS: Sequence[SpaceFault] = (
+    SpaceFault("A", "an image of two layers is removed", "discard_committed", _committed),
+    SpaceFault(
+        "B", "two images on one layer, a container and a view are removed", "discard_committed", _shared
+    ),
+    SpaceFault(
+        "C", "removed with async_remove, a reboot, then the cleanup", "discard_inactive", _rebooted, True
+    ),
+    SpaceFault("D", "a device is open for a moment when its discard is due", "discard_later", _probed),
+    SpaceFault("E", "a device is open for longer than the removal tries", "remove_unforced", _stuck),
+    SpaceFault(
+        "F", "the pool does not pass discards down", "require_passdown", _removed, False, _NO_PASSDOWN
+    ),
+    SpaceFault("G1", "usage of a view of 8 MiB", "exact_usage", _usage_of_view),
+    SpaceFault("G2", "usage after 4 MiB of the image were written anew", "exact_usage", _usage_of_rewritten),
 )

@@ -17,7 +17,7 @@ from thinsim.snapshotter.discarding import Discarding, DiscardPolicy, DiscardPut
 from thinsim.snapshotter.errors import SnapshotterError
 from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind, DiscardSkipped, Observer, ignore
 from thinsim.snapshotter.host import SnapshotHost
-from thinsim.snapshotter.pool_metadata import DeviceRecord, PoolMetadata
+from thinsim.snapshotter.pool_metadata import DeviceRecord, DeviceStore
 from thinsim.snapshotter.retry import CONTAINERD_RETRY, RetryRules
 from thinsim.snapshotter.turns import Turns
 from thinsim.units import Bytes, Sectors, bytes_of, sectors
@@ -35,7 +35,7 @@ class PoolDevice:
         self,
         dm: DeviceMapper,
         host: SnapshotHost,
-        metadata: PoolMetadata,
+        metadata: DeviceStore,
         pool_name: str,
         *,
         policy: DiscardPolicy,

@@ -79,7 +79,7 @@ class DeviceRecord:
     discarded: bool = False
 
 
-class PoolMetadata:
+class DeviceStore:
     """The devices and thin ids of one pool, in the file *path*."""
 
     def __init__(self, path: Path, watch: WatchWrites = unwatched) -> None:

@@ -18,7 +18,7 @@ from thinsim.snapshotter.interface import Kind
 from thinsim.snapshotter.metastore import MetaStore
 from thinsim.snapshotter.pool_contents import PoolContents, ThinExtent
 from thinsim.snapshotter.pool_device import PoolDevice
-from thinsim.snapshotter.pool_metadata import DeviceRecord, PoolMetadata, ThinIdState
+from thinsim.snapshotter.pool_metadata import DeviceRecord, DeviceStore, ThinIdState
 from thinsim.snapshotter.snapshot_tables import SnapshotRecord
 from thinsim.thin.status import parse_pool_status
 from thinsim.units import Bytes, Sectors, bytes_of
@@ -29,7 +29,7 @@ _DELETING = DiscardPolicy(unforced=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Inconsistency:
     """Something that did not agree: what it is about, what was found, and what was done or has to be."""
 
     subject: str
@@ -41,8 +41,8 @@ class Finding:
 class RepairReport:
     """What was *repaired*, what could not be (*left*), and the bytes that the pool got back."""
 
-    repaired: Sequence[Finding]
-    left: Sequence[Finding]
+    repaired: Sequence[Inconsistency]
+    left: Sequence[Inconsistency]
     reclaimed: Bytes
 
 
@@ -54,7 +54,7 @@ class Repair:
         dm: DeviceMapper,
         pool: PoolDevice,
         store: MetaStore,
-        metadata: PoolMetadata,
+        metadata: DeviceStore,
         contents: PoolContents,
         pool_name: str,
     ) -> None:
@@ -65,8 +65,8 @@ class Repair:
         self._contents = contents
         self._pool_name = pool_name
         self._prefix = f"{pool_name}-snap-"
-        self._repaired: list[Finding] = []
-        self._left: list[Finding] = []
+        self._repaired: list[Inconsistency] = []
+        self._left: list[Inconsistency] = []
         self._present: Mapping[int, ThinExtent] = {}
         self._discard = False
 
@@ -126,7 +126,7 @@ class Repair:
                 await self._finish_removal(record, "was being removed", device)
             else:
                 self._left.append(
-                    Finding(
+                    Inconsistency(
                         f"snapshot {record.info.name}",
                         f"the pool has lost its thin id {device.thin_id}, and its content with it",
                         "remove it",
@@ -172,7 +172,7 @@ class Repair:
             if thin_id not in self._present:
                 self._metadata.free(thin_id)
                 self._repaired.append(
-                    Finding(f"thin id {thin_id}", "given up, not in the pool", "is free again")
+                    Inconsistency(f"thin id {thin_id}", "given up, not in the pool", "is free again")
                 )
                 continue
             await self._mend(
@@ -201,7 +201,7 @@ class Repair:
         for thin_id in self._present:
             if thin_id not in used and ours.get(thin_id, ThinIdState.FREE) is ThinIdState.FREE:
                 self._left.append(
-                    Finding(
+                    Inconsistency(
                         f"thin id {thin_id}",
                         "in the pool, never given out here",
                         f"if it is nobody's: dmsetup message {self._pool_name} 0 'delete {thin_id}'",
@@ -220,9 +220,9 @@ class Repair:
         try:
             await act()
         except ThinsimError as error:
-            self._left.append(Finding(subject, found, f"not repaired: {error}"))
+            self._left.append(Inconsistency(subject, found, f"not repaired: {error}"))
         else:
-            self._repaired.append(Finding(subject, found, done))
+            self._repaired.append(Inconsistency(subject, found, done))
 
     async def _own_nodes(self) -> list[str]:
         """Return the active devices of this pool's snapshots; of other pools none has such a name."""

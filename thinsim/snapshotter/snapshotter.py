@@ -28,7 +28,7 @@ from thinsim.snapshotter.metastore import MetaStore
 from thinsim.snapshotter.mounting import FS_TYPE_LABEL, inherited_fs_type, mount_of
 from thinsim.snapshotter.pool_contents import OpenMetadata, PoolContents, open_node
 from thinsim.snapshotter.pool_device import PoolDevice
-from thinsim.snapshotter.pool_metadata import DeviceRecord, PoolMetadata
+from thinsim.snapshotter.pool_metadata import DeviceRecord, DeviceStore
 from thinsim.snapshotter.repair import Repair, RepairReport
 from thinsim.snapshotter.retry import CONTAINERD_RETRY, RetryRules
 from thinsim.snapshotter.root_lock import RootLock
@@ -67,7 +67,7 @@ class DevmapperSnapshotter:
         self._root = RootLock(config.root_path)
         self._policy = DiscardPolicy.of(config)
         self._store = MetaStore(config.root_path / "metadata.db", watch_writes)
-        self._metadata = PoolMetadata(config.root_path / f"{config.pool_name}.db", watch_writes)
+        self._metadata = DeviceStore(config.root_path / f"{config.pool_name}.db", watch_writes)
         self._pool = PoolDevice(
             dm,
             host,

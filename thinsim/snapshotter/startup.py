@@ -14,7 +14,7 @@ from thinsim.errors import DeviceMapperError, EnvironmentLacksError, ThinsimErro
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.snapshotter.errors import FailedPreconditionError
 from thinsim.snapshotter.pool_device import PoolDevice
-from thinsim.snapshotter.pool_metadata import DeviceRecord, PoolMetadata
+from thinsim.snapshotter.pool_metadata import DeviceRecord, DeviceStore
 from thinsim.thin.status import parse_pool_status
 
 _log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ async def require_passdown(dm: DeviceMapper, name: str) -> None:
         )
 
 
-async def settle_devices(pool: PoolDevice, metadata: PoolMetadata, waiting: Set[str]) -> None:
+async def settle_devices(pool: PoolDevice, metadata: DeviceStore, waiting: Set[str]) -> None:
     """Bring every record to a state that says what the device is; *waiting* ones are left to cleanup.
 
     FailedPreconditionError names each device that could not be activated again.

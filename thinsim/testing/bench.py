@@ -21,8 +21,8 @@ from thinsim.machine.working_directory import working_directory
 from thinsim.measure.attribution import Leak
 from thinsim.rig.interface import Rig
 from thinsim.rig.registry import AUTO, HERE, choose_rig, names, probe_machine
-from thinsim.scenario.file.document import OWN_KEYS, Pool
-from thinsim.scenario.file.session import Session, session
+from thinsim.scenario.file.document import OWN_KEYS, ScenarioPool
+from thinsim.scenario.file.session import ScenarioSession, session
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.interface import Mount
 from thinsim.snapshotter.retry import CONTAINERD_RETRY
@@ -40,19 +40,19 @@ class _Silent:
     def step(self, phase: str, step: str) -> None: ...
 
 
-class Bench:
+class RigFixture:
     """One rig with a session on it, in a portal."""
 
-    def __init__(self, portal: Portal[Session]) -> None:
+    def __init__(self, portal: Portal[ScenarioSession]) -> None:
         self.portal = portal
         self.session = portal.held
         self.thin_pool = ThinPool(portal)
         self.backing_store = BackingStore(portal)
 
-    def snapshotter(self) -> "Snapshotter":
+    def snapshotter(self) -> "SnapshotterFixture":
         """Start the snapshotter."""
         self.portal.call(self.session.start)
-        return Snapshotter(self.portal)
+        return SnapshotterFixture(self.portal)
 
     def assert_no_leak(self, at_most: int = 0) -> None:
         """Measure now; AssertionError with every leak's owner if more than *at_most* bytes leak."""
@@ -74,7 +74,7 @@ class Bench:
 class ThinPool:
     """The pool: the fixture ``thin_pool``."""
 
-    def __init__(self, portal: Portal[Session]) -> None:
+    def __init__(self, portal: Portal[ScenarioSession]) -> None:
         self._portal = portal
         self._rig: Rig = portal.held.rig
 
@@ -115,7 +115,7 @@ class ThinPool:
 class BackingStore:
     """The host's file below the pool: the fixture ``backing_store``."""
 
-    def __init__(self, portal: Portal[Session]) -> None:
+    def __init__(self, portal: Portal[ScenarioSession]) -> None:
         self._portal = portal
         self._session = portal.held
 
@@ -153,10 +153,10 @@ class BackingStore:
         self._portal.call(self._session.set_faults, plan)
 
 
-class Snapshotter:
+class SnapshotterFixture:
     """containerd's devmapper snapshotter, and files in its snapshots: the fixture ``snapshotter``."""
 
-    def __init__(self, portal: Portal[Session]) -> None:
+    def __init__(self, portal: Portal[ScenarioSession]) -> None:
         self._portal = portal
         self._session = portal.held
 
@@ -229,7 +229,7 @@ def config_keys(file: Path) -> dict[str, Any]:
 
 def bench_portal(
     rig: str, pool: Mapping[str, Any], keys: Mapping[str, Any], directory: Path
-) -> Portal[Session]:
+) -> Portal[ScenarioSession]:
     """Return a portal that stands up *rig* (or ``auto``) in *directory*.
 
     *pool* has keys of a scenario file's ``[pool]``, *keys* those of the snapshotter. InvalidValueError for
@@ -242,7 +242,7 @@ def bench_portal(
     assert running is not None, "every rig of HERE runs here"
 
     @asynccontextmanager
-    async def stand_up_session() -> AsyncIterator[Session]:
+    async def stand_up_session() -> AsyncIterator[ScenarioSession]:
         async with working_directory(directory, _Silent().say) as (below, journal):
             shape = shape_of(f"thinsim-{journal.path.stem}")
             async with (
@@ -260,9 +260,9 @@ def check_rig(word: str) -> None:
         raise InvalidValueError(f"there is no rig {word!r}; there are {', '.join([AUTO, *names(HERE)])}")
 
 
-def _pool(keys: Mapping[str, Any]) -> Pool:
+def _pool(keys: Mapping[str, Any]) -> ScenarioPool:
     try:
-        return Pool(**keys)
+        return ScenarioPool(**keys)
     except ValidationError as error:
         problems = [
             f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ')}"

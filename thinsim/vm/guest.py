@@ -18,7 +18,7 @@ from pathlib import Path
 import trio
 
 from thinsim.errors import BenchError, EnvironmentLacksError, InvalidValueError
-from thinsim.machine.journal import Journal, Kind
+from thinsim.machine.journal import Journal, TakenKind
 from thinsim.machine.state import ProcessIdentity
 from thinsim.units import Bytes
 from thinsim.vm.busybox import find_busybox
@@ -84,7 +84,7 @@ async def run_in_guest(
     scratch = directory / "scratch.img"
     await _make_scratch(scratch, spec.scratch)
     arguments = _arguments(spec, shared, scratch, console)
-    entry = journal.begin(Kind.PROCESS, role="guest")
+    entry = journal.begin(TakenKind.PROCESS, role="guest")
     said = bytearray()
 
     def keep(piece: bytes) -> None:

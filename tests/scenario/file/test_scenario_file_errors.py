@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from thinsim.scenario.file.complaints import problem
-from thinsim.scenario.file.document import Phase, Pool, Retry, Scenario, Variant
+from thinsim.scenario.file.document import Retry, Scenario, ScenarioPhase, ScenarioPool, Variant
 from thinsim.scenario.file.loading import InvalidScenarioError, load, parse
 from thinsim.scenario.file.location import line_of
 from thinsim.scenario.file.steps import STEPS
-from thinsim.scenario.file.values import Limits
+from thinsim.scenario.file.values import AmountLimits
 
 HEAD = 'title = "t"\n'
 PHASE = '[[phase]]\nname = "one"\nsteps = [\n{steps}\n]\n'
@@ -155,14 +155,14 @@ def wrong_documents() -> Iterator[dict[str, Any]]:
     """Every key of every table, with values of every type that TOML has."""
     for value in _VALUES:
         yield from ({**_DOCUMENT, key: value} for key in Scenario.model_fields)
-        yield from ({**_DOCUMENT, "pool": {key: value}} for key in Pool.model_fields)
+        yield from ({**_DOCUMENT, "pool": {key: value}} for key in ScenarioPool.model_fields)
         yield from ({**_DOCUMENT, "retry": {key: value}} for key in Retry.model_fields)
         yield from ({**_DOCUMENT, "variant": [{"name": "v", key: value}]} for key in Variant.model_fields)
         yield {**_DOCUMENT, "variant": [value]}
         yield {**_DOCUMENT, "phase": [value]}
-        yield from ({**_DOCUMENT, "phase": [{"name": "p", key: value}]} for key in Phase.model_fields)
+        yield from ({**_DOCUMENT, "phase": [{"name": "p", key: value}]} for key in ScenarioPhase.model_fields)
         steps = [value, *({"do": do, key: value} for do, step in STEPS.items() for key in step.model_fields)]
-        steps += [{"do": "assert", "leaked": {key: value}} for key in Limits.model_fields]
+        steps += [{"do": "assert", "leaked": {key: value}} for key in AmountLimits.model_fields]
         yield from ({**_DOCUMENT, "phase": [{"name": "p", "steps": [step]}]} for step in steps)
 
 

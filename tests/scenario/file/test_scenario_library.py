@@ -8,7 +8,7 @@ from tests.workload.image.test_image_archive import layer_tar, oci, platform, wr
 from thinsim.rig.registry import find
 from thinsim.scenario.file import library
 from thinsim.scenario.file.loading import parse
-from thinsim.scenario.file.run import Request, ScenarioResult, run_scenario
+from thinsim.scenario.file.run import ScenarioRequest, ScenarioResult, run_scenario
 from thinsim.workload.image import build_image
 from thinsim.workload.image.platforms import this_platform
 
@@ -23,7 +23,7 @@ class Silent:
 
 async def run(name: str, rig: str, directory: Path) -> ScenarioResult:
     found = library.find(name)
-    request = Request(found.scenario, name, found.text, find(rig), found.base, directory=directory)
+    request = ScenarioRequest(found.scenario, name, found.text, find(rig), found.base, directory=directory)
     return await run_scenario(request, Silent())
 
 
@@ -60,7 +60,9 @@ async def test_what_a_scenario_says_holds_on_real_mounts(name: str, tmp_path: Pa
 async def test_the_scenario_of_the_document_holds(tmp_path: Path) -> None:
     document = (Path(__file__).parents[3] / "docs" / "scenarios.md").read_text()
     text = document.split("```toml\n")[1].split("```")[0]
-    request = Request(parse(text, "docs"), "docs", text, find("process"), tmp_path, directory=tmp_path)
+    request = ScenarioRequest(
+        parse(text, "docs"), "docs", text, find("process"), tmp_path, directory=tmp_path
+    )
     assert_all_holds(await run_scenario(request, Silent()))
 
 
@@ -80,7 +82,7 @@ steps = [
     { do = "assert", snapshots = ["layer-1", "layer-2", "layer-3", "layer-4"], leaked = 0 },
 ]
 """
-    request = Request(parse(text, "t"), "t", text, find("emulated"), tmp_path, directory=tmp_path)
+    request = ScenarioRequest(parse(text, "t"), "t", text, find("emulated"), tmp_path, directory=tmp_path)
     assert_all_holds(await run_scenario(request, Silent()))
 
 
@@ -99,7 +101,7 @@ steps = [{ do = "import", image = "image.tar" }]
         def say(self, text: str) -> None:
             said.append(text)
 
-    request = Request(parse(text, "t"), "t", text, find("emulated"), tmp_path, directory=tmp_path)
+    request = ScenarioRequest(parse(text, "t"), "t", text, find("emulated"), tmp_path, directory=tmp_path)
     await run_scenario(request, Listening())
     note = f"the archive has no image for {this_platform()}; the one for plan9/vax is used"
     assert f"image.tar: {note}" in said

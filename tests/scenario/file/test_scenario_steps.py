@@ -8,7 +8,7 @@ from thinsim.errors import ThinsimError
 from thinsim.rig.process import PROCESS
 from thinsim.scenario.file.acts import StepFailedError
 from thinsim.scenario.file.loading import parse
-from thinsim.scenario.file.run import Request, VariantResult, run_scenario
+from thinsim.scenario.file.run import ScenarioRequest, VariantResult, run_scenario
 from thinsim.snapshotter.events import DiscardSkipped
 
 HEAD = 'title = "t"\n[snapshotter]\ndiscard_blocks = true\nbase_image_size = "64MiB"\n'
@@ -25,7 +25,7 @@ class Silent:
 async def run(directory: Path, *steps: str, head: str = HEAD) -> VariantResult:
     lines = ",\n".join(f"  {{ {step} }}" for step in steps)
     text = f'{head}\n[[phase]]\nname = "all"\nsteps = [\n{lines}\n]\n'
-    request = Request(parse(text, "t"), "t", text, PROCESS, directory, directory=directory)
+    request = ScenarioRequest(parse(text, "t"), "t", text, PROCESS, directory, directory=directory)
     (result,) = (await run_scenario(request, Silent())).runs
     return result
 

@@ -15,7 +15,7 @@ import pytest
 from tests.workload.image import tar_rules_extended, tar_rules_headers, tar_rules_sparse
 from tests.workload.image.tar_building import BLOCK, GNU, USTAR, V7
 from thinsim.workload.image import InvalidImageError
-from thinsim.workload.image.tarstream import Kind, TarReader
+from thinsim.workload.image.tarstream import EntryKind, TarReader
 
 pytestmark = pytest.mark.skipif(shutil.which("go") is None, reason="missing: go (apt-get install golang-go)")
 
@@ -87,16 +87,16 @@ def entries(data: bytes) -> list[str]:
         reader = TarReader(io.BytesIO(data), "archive")
         for entry in reader:
             name, link = (os.fsencode(text).hex() for text in (entry.name, entry.link_target))
-            if entry.kind is Kind.GLOBAL_HEADER:
+            if entry.kind is EntryKind.GLOBAL_HEADER:
                 lines.append(f"g {name}")
                 continue
             if entry.size > LARGEST:
                 return [*lines, "HUGE"]
             digest, size = hashlib.sha256(), 0
-            while entry.kind is Kind.FILE and (piece := reader.read()):
+            while entry.kind is EntryKind.FILE and (piece := reader.read()):
                 digest.update(piece)
                 size += len(piece)
-            content = digest.hexdigest()[:8] if entry.kind is Kind.FILE else ""
+            content = digest.hexdigest()[:8] if entry.kind is EntryKind.FILE else ""
             modified = seconds(entry.modified)
             accessed = "none" if entry.accessed is None else seconds(entry.accessed)
             lines.append(

@@ -15,7 +15,7 @@ from thinsim.benchmark import document as benchmark
 from thinsim.benchmark.comparison import Compared, within
 from thinsim.benchmark.contenders import Contender, parse_contender, steps_up
 from thinsim.benchmark.document import Benchmark
-from thinsim.benchmark.running import Plan, run_benchmark
+from thinsim.benchmark.running import BenchmarkPlan, run_benchmark
 from thinsim.benchmark.table import print_benchmark, print_comparison
 from thinsim.cli.interruptible import run
 from thinsim.cli.output_console import notes_console, output_console
@@ -102,7 +102,7 @@ def bench(
     contenders = _contenders(words, directory)
     if {*container_mb, *image_mb} != {_RECORDED_MB}:
         _refuse_recorded(contenders)
-    plan = Plan(
+    plan = BenchmarkPlan(
         contenders=contenders,
         sizes=steps_up(
             [Bytes(size) for size in data_size],

@@ -25,7 +25,7 @@ from thinsim.conformance.answers.recordings import (
     write_recordings,
 )
 from thinsim.conformance.answers.request_table import request_tables
-from thinsim.conformance.answers.verdict import Verdict, verdict_to_json
+from thinsim.conformance.answers.verdict import HistoryVerdict, verdict_to_json
 from thinsim.conformance.histories.campaign import campaign, read_history, write_history
 from thinsim.conformance.histories.random_histories import random_history
 from thinsim.conformance.subjects.subject import Side, kernel_release, subject
@@ -91,7 +91,7 @@ def check(
         for path in files or recorded_files()
     }
 
-    async def work() -> list[Verdict]:
+    async def work() -> list[HistoryVerdict]:
         verdicts = []
         for path, expected in recordings.items():
             for side in map(Side, sides):
@@ -202,8 +202,8 @@ def run_command(
     if Side(against) is Side.ENGINE and any(history.needs_nodes for history in histories):
         raise InvalidValueError("the engine has no block layer to send requests through: --against emulated")
 
-    async def work() -> Verdict:
-        verdict = Verdict("", against)
+    async def work() -> HistoryVerdict:
+        verdict = HistoryVerdict("", against)
         async with (
             subject(Side(against), _say) as other,
             subject(Side(side), _say, kernel=kernel) as asked,
@@ -226,8 +226,8 @@ def run_command(
     return _status([verdict])
 
 
-async def _checked(path: Path, expected: Sequence[Recording], side: Side) -> Verdict:
-    verdict = Verdict(expected[0].source, side)
+async def _checked(path: Path, expected: Sequence[Recording], side: Side) -> HistoryVerdict:
+    verdict = HistoryVerdict(expected[0].source, side)
     async with subject(side, _say) as asked:
         for recording in expected:
             verdict.add(recording, await asked.record(recording.history))
@@ -243,7 +243,7 @@ def _keep(made: Sequence[Recording], path: Path, known: Mapping[str, Recording])
     _say(f"{path}: {len(kept)} histories, {path.stat().st_size} bytes")
 
 
-def _report(verdicts: Sequence[Verdict], as_json: bool) -> None:
+def _report(verdicts: Sequence[HistoryVerdict], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([verdict_to_json(verdict) for verdict in verdicts], indent=1))
         return
@@ -269,7 +269,7 @@ def _report(verdicts: Sequence[Verdict], as_json: bool) -> None:
         )
 
 
-def _status(verdicts: Sequence[Verdict]) -> int:
+def _status(verdicts: Sequence[HistoryVerdict]) -> int:
     return DIFFERS if any(verdict.unexplained for verdict in verdicts) else 0
 
 

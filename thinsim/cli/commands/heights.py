@@ -7,7 +7,7 @@ import click
 
 from thinsim.cli.interruptible import run
 from thinsim.cli.statuses import DIFFERS
-from thinsim.conformance.heights.cases import Measured, Unlike, chosen, compare, to_json
+from thinsim.conformance.heights.cases import MeasuredHeights, Unlike, chosen, compare, to_json
 from thinsim.conformance.heights.subjects import measure_on, read_heights, recorded_heights, write_heights
 from thinsim.conformance.heights.table import difference_lines, table
 from thinsim.conformance.subjects.subject import Side
@@ -70,7 +70,7 @@ def heights(
     return DIFFERS if any(not each.in_count_alone for found in unlike.values() for each in found) else 0
 
 
-def _report(expected: Measured, found: Measured, unlike: list[Unlike]) -> None:
+def _report(expected: MeasuredHeights, found: MeasuredHeights, unlike: list[Unlike]) -> None:
     compared = len(expected.answers.keys() & found.answers.keys())
     in_count = sum(each.in_count_alone for each in unlike)
     click.echo(

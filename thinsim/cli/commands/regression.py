@@ -19,10 +19,10 @@ from thinsim.cli.size import SIZE, UNITS
 from thinsim.cli.statuses import BROKEN, LEAKED, SLOWER
 from thinsim.errors import ThinsimError
 from thinsim.regression.baseline import Baseline, read
-from thinsim.regression.comparison import FAILURES, ChangeKind, Comparison, compare, differences
+from thinsim.regression.comparison import FAILURES, BaselineComparison, ChangeKind, compare, differences
 from thinsim.regression.markdown import could_not_run, markdown
 from thinsim.report.environment import environment
-from thinsim.report.junit import Case, document
+from thinsim.report.junit import TestCase, document
 from thinsim.rig.registry import names
 from thinsim.scenario.file.library import find
 
@@ -169,13 +169,13 @@ def _write_failures(
         junit_path.write_text(document(_errors(failed, begun)))
 
 
-def _errors(failed: Mapping[str, str], begun: float) -> list[tuple[str, float, list[Case]]]:
-    return [(name, begun, [Case("ran", error=why)]) for name, why in failed.items()]
+def _errors(failed: Mapping[str, str], begun: float) -> list[tuple[str, float, list[TestCase]]]:
+    return [(name, begun, [TestCase("ran", error=why)]) for name, why in failed.items()]
 
 
 def _show(
     console: Console,
-    comparisons: Sequence[Comparison],
+    comparisons: Sequence[BaselineComparison],
     others: Sequence[str],
     failed: Mapping[str, str],
 ) -> None:
@@ -195,9 +195,9 @@ def _show(
         console.print(Text(f"environment: {text}", "dim"), soft_wrap=True)
 
 
-def _cases(comparison: Comparison) -> list[Case]:
+def _cases(comparison: BaselineComparison) -> list[TestCase]:
     return [
-        Case(
+        TestCase(
             f"{variant.name}: {kind}",
             "; ".join(
                 change.text

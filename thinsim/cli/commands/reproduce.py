@@ -22,7 +22,7 @@ from thinsim.rig.record import RigRecord
 from thinsim.rig.registry import RIGS, choose_rig, names, probe
 from thinsim.rig.setup.choice import LVM, SETUPS
 from thinsim.scenario.container_lifecycle import Setting
-from thinsim.scenario.reproduce import CORE, SUBJECTS, Request
+from thinsim.scenario.reproduce import CORE, SUBJECTS, ReproductionRequest
 from thinsim.scenario.reproduce import reproduce as run_reproduction
 
 
@@ -125,7 +125,7 @@ def reproduce(
     _check_fit(choice.rig, image, record, history, keep, guest_kernel)
     _check_setup(choice.rig, setup, sysconfig)
     settings = _settings(subject, chosen, choice.rig, history)
-    request = Request(
+    request = ReproductionRequest(
         rig=choice.rig,
         settings=settings,
         subject=subject,

@@ -18,7 +18,7 @@ from thinsim.cli.run_scenario import clean_up_after_killed_runs, rig_for_scenari
 from thinsim.machine.working_directory import working_directory
 from thinsim.rig.record import RigRecord
 from thinsim.rig.registry import HERE, names
-from thinsim.scenario.space_faults import FAULTS, Fault, Outcome, Row, measure
+from thinsim.scenario.space_faults import FAULTS, SpaceFault, SpaceFaultOutcome, SpaceFaultRow, measure
 
 
 @click.command()
@@ -52,14 +52,14 @@ def leaks(letters: tuple[str, ...], rig: str, directory: Path | None, as_json: b
 
 
 async def _measure(
-    faults: Sequence[Fault], rig: RigRecord, directory: Path | None, progress: TerminalProgress
-) -> list[Row]:
+    faults: Sequence[SpaceFault], rig: RigRecord, directory: Path | None, progress: TerminalProgress
+) -> list[SpaceFaultRow]:
     async with working_directory(directory, progress.say) as (place, journal):
         name = f"thinsim-{journal.path.stem}"
         return [await measure(fault, rig, place, journal, name, progress) for fault in faults]
 
 
-def _table(rows: Sequence[Row]) -> Table:
+def _table(rows: Sequence[SpaceFaultRow]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("", "what happens", "mended by", "bytes, containerd", "bytes, fixed"):
         table.add_column(heading, justify="right" if heading.startswith("bytes") else "left", overflow="fold")
@@ -68,5 +68,5 @@ def _table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _words(outcome: Outcome) -> str:
+def _words(outcome: SpaceFaultOutcome) -> str:
     return f"{outcome.bytes}" + (f" ({outcome.note})" if outcome.note else "")

@@ -8,16 +8,16 @@ from enum import StrEnum
 
 from thinsim.conformance.answers.answer import Answer, Ending, Recording
 from thinsim.conformance.histories.history import (
+    BlockRequest,
     Discard,
     Dmsetup,
     Flush,
     Grow,
-    Limits,
+    HistoryOperation,
     Look,
-    Operation,
     Program,
+    QueueLimits,
     Read,
-    Request,
     Write,
 )
 
@@ -57,7 +57,7 @@ class Behaviour(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class AnswerComparison:
     """One thing that was compared. *index* is the operation's, one past the last for the end."""
 
     behaviour: Behaviour
@@ -71,7 +71,7 @@ class Comparison:
         return self.expected == self.found
 
 
-def compare(expected: Recording, found: Recording) -> Iterator[Comparison]:
+def compare(expected: Recording, found: Recording) -> Iterator[AnswerComparison]:
     """Yield everything that both recordings of a history tell. *expected* is the kernel's."""
     one_by_one = map(_each_for_itself, (expected.answers, found.answers))
     operations = expected.history.operations
@@ -79,12 +79,12 @@ def compare(expected: Recording, found: Recording) -> Iterator[Comparison]:
     counts = not any(isinstance(operation, Program) for operation in operations)
     for index, (operation, one, other) in enumerate(zip(operations, *one_by_one, strict=True)):
         for behaviour, left, right in _of_answer(operation, one, other):
-            yield Comparison(behaviour, index, left, right)
+            yield AnswerComparison(behaviour, index, left, right)
         for behaviour, left, right in _of_state(one, other) if counts else ():
-            yield Comparison(behaviour, index, left, right)
+            yield AnswerComparison(behaviour, index, left, right)
     if expected.ending is not None and found.ending is not None:
         for behaviour, left, right in _of_ending(expected.ending, found.ending):
-            yield Comparison(behaviour, len(expected.answers), left, right)
+            yield AnswerComparison(behaviour, len(expected.answers), left, right)
 
 
 def _each_for_itself(answers: Sequence[Answer]) -> Iterator[Answer]:
@@ -110,7 +110,9 @@ def _of_state(one: Answer, other: Answer) -> Iterator[tuple[Behaviour, str, str]
         yield Behaviour.HOST, one.seen.host, other.seen.host
 
 
-def _of_answer(operation: Operation, one: Answer, other: Answer) -> Iterator[tuple[Behaviour, str, str]]:
+def _of_answer(
+    operation: HistoryOperation, one: Answer, other: Answer
+) -> Iterator[tuple[Behaviour, str, str]]:
     match operation:
         case Dmsetup(words):
             behaviour = Behaviour.MESSAGE if words[:1] == ("message",) else Behaviour.COMMAND
@@ -126,9 +128,9 @@ def _of_answer(operation: Operation, one: Answer, other: Answer) -> Iterator[tup
             yield Behaviour.DISCARD, str(one.status), str(other.status)
         case Flush():
             yield Behaviour.FLUSH, str(one.status), str(other.status)
-        case Request():
+        case BlockRequest():
             yield Behaviour.REQUEST, f"{one.status} {one.text}", f"{other.status} {other.text}"
-        case Limits():
+        case QueueLimits():
             yield Behaviour.LIMITS, one.text, other.text
         case Program():
             yield Behaviour.PROGRAM, f"{one.status} {one.text}", f"{other.status} {other.text}"

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from thinsim.conformance.answers.verdict import Difference, Verdict
-from thinsim.conformance.histories.history import History, Operation
+from thinsim.conformance.answers.verdict import Difference, HistoryVerdict
+from thinsim.conformance.histories.history import History, HistoryOperation
 from thinsim.conformance.histories.shrink import shortest
 from thinsim.conformance.subjects.subject import Subject
 
@@ -12,7 +12,7 @@ from thinsim.conformance.subjects.subject import Subject
 class Duel:
     """*kernel* against *other*, whose differences go into *verdict*."""
 
-    def __init__(self, kernel: Subject, other: Subject, verdict: Verdict) -> None:
+    def __init__(self, kernel: Subject, other: Subject, verdict: HistoryVerdict) -> None:
         self._kernel = kernel
         self._other = other
         self.verdict = verdict
@@ -28,9 +28,9 @@ class Duel:
     async def shrink(self, history: History, difference: Difference, say: Callable[[str], None]) -> History:
         """Return the shortest part of *history* in which both still differ in the same behaviour."""
 
-        async def differs(operations: tuple[Operation, ...]) -> bool:
+        async def differs(operations: tuple[HistoryOperation, ...]) -> bool:
             tried = replace(history, operations=operations)
-            verdict = Verdict("", self.verdict.subject)
+            verdict = HistoryVerdict("", self.verdict.subject)
             verdict.add(await self._kernel.record(tried), await self._other.record(tried))
             found = any(
                 each.comparison.behaviour is difference.comparison.behaviour for each in verdict.unexplained

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from thinsim.block.loop_limits import kernel_clears_limits
 from thinsim.conformance.answers.answer import WAITS, Recording
-from thinsim.conformance.answers.compare import ERRNO_TEXT, Behaviour, Comparison, errno_of
-from thinsim.conformance.histories.history import Dmsetup, Limits, Operation, Read, Request
+from thinsim.conformance.answers.compare import ERRNO_TEXT, AnswerComparison, Behaviour, errno_of
+from thinsim.conformance.histories.history import BlockRequest, Dmsetup, HistoryOperation, QueueLimits, Read
 from thinsim.units import SECTOR_SIZE
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     subjects: tuple[str, ...]
-    fits: Callable[[Comparison, Operation | None, Recording], bool]
+    fits: Callable[[AnswerComparison, HistoryOperation | None, Recording], bool]
     why: str
     lasting: bool = False
     """What differs later in the history follows from it."""
@@ -23,7 +23,9 @@ class _Known:
     """What differs in the read that comes next follows from it."""
 
 
-def _refused_discard(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+def _refused_discard(
+    comparison: AnswerComparison, operation: HistoryOperation | None, expected: Recording
+) -> bool:
     ignores = any("ignore_discard" in trait for trait in expected.history.traits)
     refused = comparison.behaviour is Behaviour.DISCARD and comparison.expected == f"{errno.EOPNOTSUPP:d}"
     return (
@@ -31,44 +33,54 @@ def _refused_discard(comparison: Comparison, operation: Operation | None, expect
     )
 
 
-def _behind_a_held_write(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+def _behind_a_held_write(
+    comparison: AnswerComparison, operation: HistoryOperation | None, expected: Recording
+) -> bool:
     requests = (Behaviour.WRITE, Behaviour.READ, Behaviour.DISCARD, Behaviour.FLUSH)
     waits = comparison.behaviour in requests and comparison.found.strip() == str(WAITS)
     return waits and any(answer.status == WAITS for answer in expected.answers[: comparison.index])
 
 
-def _missing_path(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+def _missing_path(
+    comparison: AnswerComparison, operation: HistoryOperation | None, expected: Recording
+) -> bool:
     table = operation.words[-1] if isinstance(operation, Dmsetup) else ""
     errnos = tuple(errno_of(text.partition(" ")[2]) for text in (comparison.expected, comparison.found))
     wanted = (f"{ERRNO_TEXT}{errno.ENOENT:d}", f"{ERRNO_TEXT}{errno.ENODEV:d}")
     return comparison.behaviour is Behaviour.COMMAND and "/dev/nothing" in table and errnos == wanted
 
 
-def _fua(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+def _fua(comparison: AnswerComparison, operation: HistoryOperation | None, expected: Recording) -> bool:
     texts = (re.sub(r"fua \d", "", text) for text in (comparison.expected, comparison.found))
     return comparison.behaviour is Behaviour.LIMITS and len(set(texts)) == 1
 
 
-def _read_only_first(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+def _read_only_first(
+    comparison: AnswerComparison, operation: HistoryOperation | None, expected: Recording
+) -> bool:
     refused = comparison.expected.strip() in (f"{errno.EINVAL:d}", f"{errno.EOPNOTSUPP:d}")
     return comparison.behaviour is Behaviour.REQUEST and refused and comparison.found == f"{errno.EPERM:d} "
 
 
-def _lower_limit(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+def _lower_limit(
+    comparison: AnswerComparison, operation: HistoryOperation | None, expected: Recording
+) -> bool:
     """A linear or striped device, after the loop device below it has begun to refuse requests for zeros."""
     if not kernel_clears_limits():
         return False
-    if isinstance(operation, Limits):
+    if isinstance(operation, QueueLimits):
         return comparison.found == comparison.expected.replace(_TAKES_ZEROES, _REFUSES_ZEROES)
-    if isinstance(operation, Request):
+    if isinstance(operation, BlockRequest):
         return (comparison.expected, comparison.found) == ("0 ", f"{errno.EOPNOTSUPP:d} ")
     return False
 
 
-def _zero_and_error(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
-    if isinstance(operation, Limits):
+def _zero_and_error(
+    comparison: AnswerComparison, operation: HistoryOperation | None, expected: Recording
+) -> bool:
+    if isinstance(operation, QueueLimits):
         fits = comparison.found == _without_discards(comparison.expected)
-    elif isinstance(operation, Request) and operation.kind == "BLKDISCARD":
+    elif isinstance(operation, BlockRequest) and operation.kind == "BLKDISCARD":
         fits = comparison.found == f"{errno.EOPNOTSUPP:d} "
     else:
         return False
@@ -76,7 +88,9 @@ def _zero_and_error(comparison: Comparison, operation: Operation | None, expecte
     return fits and bool(kinds & {"zero", "error"})
 
 
-def _small_chunks(comparison: Comparison, operation: Operation | None, expected: Recording) -> bool:
+def _small_chunks(
+    comparison: AnswerComparison, operation: HistoryOperation | None, expected: Recording
+) -> bool:
     """Chunks that are smaller than a logical block of the device below."""
     if not isinstance(operation, Read) or comparison.behaviour not in (Behaviour.READ, Behaviour.OTHER):
         return False
@@ -165,7 +179,7 @@ class Explainer:
         self._of_next = (-1, "")
         """The index of a read that differs, if it does, for a known reason."""
 
-    def why(self, comparison: Comparison, operation: Operation | None) -> str:
+    def why(self, comparison: AnswerComparison, operation: HistoryOperation | None) -> str:
         """Return why there is a difference, as far as it is known; empty if it isn't."""
         for known in _KNOWN:
             if self._subject in known.subjects and known.fits(comparison, operation, self._expected):

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from thinsim.conformance.answers.compare import Behaviour
-from thinsim.conformance.answers.verdict import Verdict
+from thinsim.conformance.answers.verdict import HistoryVerdict
 
 _SUBJECTS = {
     "engine": "the engine in process",
@@ -12,7 +12,7 @@ _SUBJECTS = {
 }
 
 
-def fidelity_page(verdicts: Sequence[Verdict], by_hand: str, requests: str = "") -> str:
+def fidelity_page(verdicts: Sequence[HistoryVerdict], by_hand: str, requests: str = "") -> str:
     """Return the page: what was compared, how often, what differed and why.
 
     The tables of *requests* come next, then *by_hand*, both as they are.
@@ -30,7 +30,7 @@ def fidelity_page(verdicts: Sequence[Verdict], by_hand: str, requests: str = "")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _ran(verdicts: Sequence[Verdict]) -> str:
+def _ran(verdicts: Sequence[HistoryVerdict]) -> str:
     lines = [
         "The same histories were put to a kernel's dm-thin in a guest and to thinsim's, and every answer was "
         "compared (`thinsim conformance`). A cell tells how often a behaviour was compared, and how often it "
@@ -48,7 +48,7 @@ def _ran(verdicts: Sequence[Verdict]) -> str:
     return "\n".join(lines)
 
 
-def _table(verdicts: Sequence[Verdict]) -> str:
+def _table(verdicts: Sequence[HistoryVerdict]) -> str:
     lines = [
         f"| behaviour | equal? | {' | '.join(_letters(verdicts))} |",
         f"|---|---|{'---|' * len(verdicts)}",
@@ -63,14 +63,14 @@ def _table(verdicts: Sequence[Verdict]) -> str:
     return "\n".join(lines)
 
 
-def _cell(verdict: Verdict, behaviour: Behaviour) -> str:
+def _cell(verdict: HistoryVerdict, behaviour: Behaviour) -> str:
     compared, unequal = verdict.compared[behaviour], verdict.unequal(behaviour)
     if not compared:
         return "–"
     return f"{compared}, {unequal} not" if unequal else str(compared)
 
 
-def _differences(verdicts: Sequence[Verdict]) -> str:
+def _differences(verdicts: Sequence[HistoryVerdict]) -> str:
     counts: Counter[tuple[str, str, str]] = Counter()
     for letter, verdict in zip(_letters(verdicts), verdicts, strict=True):
         for difference in verdict.differences:
@@ -82,12 +82,12 @@ def _differences(verdicts: Sequence[Verdict]) -> str:
     return "## What differed\n\n" + "\n".join(lines)
 
 
-def _traits(verdicts: Sequence[Verdict]) -> str:
+def _traits(verdicts: Sequence[HistoryVerdict]) -> str:
     most = max(verdicts, key=lambda verdict: verdict.operations)
     lines = ["| histories with | operations |", "|---|---|"]
     lines += [f"| {trait} | {count} |" for trait, count in sorted(most.traits.items())]
     return "## What the histories were\n\n" + "\n".join(lines)
 
 
-def _letters(verdicts: Sequence[Verdict]) -> list[str]:
+def _letters(verdicts: Sequence[HistoryVerdict]) -> list[str]:
     return [chr(ord("A") + number) for number in range(len(verdicts))]

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from thinsim.conformance.answers.answer import WAITS, Recording
-from thinsim.conformance.answers.verdict import Verdict
-from thinsim.conformance.histories.history import Limits, Program, Request
+from thinsim.conformance.answers.verdict import HistoryVerdict
+from thinsim.conformance.histories.history import BlockRequest, Program, QueueLimits
 from thinsim.conformance.histories.request_histories import PHASES, RANGES, SECTOR_RANGE, UNUSUAL_RANGES
 from thinsim.conformance.subjects.requests import KINDS
 
@@ -26,7 +26,7 @@ class _Asked:
     equal: bool
 
 
-def request_tables(kernels: Sequence[Sequence[Recording]], verdicts: Sequence[Verdict]) -> str:
+def request_tables(kernels: Sequence[Sequence[Recording]], verdicts: Sequence[HistoryVerdict]) -> str:
     """Return the tables of what the last of *kernels* with requests answered, and where the others differ.
 
     "" if none has. *verdicts* on the same recordings tell where thinsim's answers differ.
@@ -103,12 +103,12 @@ def _phases(recording: Recording) -> Iterator[str]:
     operations = recording.history.operations
     number, asked = -1, True
     for operation in operations:
-        if isinstance(operation, Limits) and asked:
+        if isinstance(operation, QueueLimits) and asked:
             asked = False
             number += 1
-        elif isinstance(operation, Limits):
+        elif isinstance(operation, QueueLimits):
             asked = False
-        elif isinstance(operation, Request):
+        elif isinstance(operation, BlockRequest):
             asked = True
         yield names[min(max(number, 0), len(names) - 1)] if names else ""
 
@@ -119,7 +119,7 @@ def _requests(recording: Recording, unequal: set[tuple[str, str, int]]) -> Itera
         return
     steps = zip(history.operations, recording.answers, _phases(recording), strict=True)
     for index, (operation, answer, phase) in enumerate(steps):
-        if isinstance(operation, Request):
+        if isinstance(operation, BlockRequest):
             found = _NAMES[operation.offset, operation.length]
             places = {(recording.source, history.name, each) for each in (index, index + 1)}
             equal = not places & unequal
@@ -177,7 +177,7 @@ def _limits(recordings: Sequence[Recording]) -> str:
     for recording in recordings:
         steps = zip(recording.history.operations, recording.answers, _phases(recording), strict=True)
         for operation, answer, phase in steps:
-            if isinstance(operation, Limits) and phase:
+            if isinstance(operation, QueueLimits) and phase:
                 limits = dict(each.rsplit(" ", 1) for each in answer.text.replace("not 0", "yes").split(", "))
                 key = f"{phase} | {recording.history.logical_block}"
                 rows.setdefault(key, [limits.get(name, "") for name in _LIMITS])

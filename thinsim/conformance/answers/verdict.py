@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from thinsim.conformance.answers.answer import Recording
-from thinsim.conformance.answers.compare import Behaviour, Comparison, compare
+from thinsim.conformance.answers.compare import AnswerComparison, Behaviour, compare
 from thinsim.conformance.answers.explained import Explainer
-from thinsim.conformance.histories.history import Operation, operation_to_json
+from thinsim.conformance.histories.history import HistoryOperation, operation_to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +16,13 @@ class Difference:
     """Where two recordings of a history differ. *why* is what is known about it; empty: nothing."""
 
     history: str
-    operation: Operation | None
-    comparison: Comparison
+    operation: HistoryOperation | None
+    comparison: AnswerComparison
     why: str
 
 
 @dataclass(slots=True)
-class Verdict:
+class HistoryVerdict:
     """One subject against one kernel."""
 
     kernel: str
@@ -57,7 +57,7 @@ class Verdict:
         return sum(difference.comparison.behaviour is behaviour for difference in self.differences)
 
 
-def verdict_to_json(verdict: Verdict) -> dict[str, Any]:
+def verdict_to_json(verdict: HistoryVerdict) -> dict[str, Any]:
     """Return the verdict as a JSON object."""
     return {
         "kernel": verdict.kernel,
@@ -83,9 +83,9 @@ def difference_to_json(difference: Difference) -> dict[str, Any]:
     }
 
 
-def judge(kernel: str, subject: str, pairs: Iterable[tuple[Recording, Recording]]) -> Verdict:
+def judge(kernel: str, subject: str, pairs: Iterable[tuple[Recording, Recording]]) -> HistoryVerdict:
     """Compare pairs of recordings, the kernel's first."""
-    verdict = Verdict(kernel, subject)
+    verdict = HistoryVerdict(kernel, subject)
     for expected, found in pairs:
         verdict.add(expected, found)
     return verdict

@@ -24,7 +24,7 @@ _OFFSET = 16 << 20
 _SHIFT = 4096
 
 
-class State(StrEnum):
+class BlockState(StrEnum):
     """How the blocks that a discard touches are mapped."""
 
     FULL = "full"
@@ -33,9 +33,9 @@ class State(StrEnum):
 
 
 STATES = {
-    State.FULL: "every block mapped",
-    State.SPARSE: "one block in sixteen mapped",
-    State.SHARED: "every block mapped, and shared with a snapshot",
+    BlockState.FULL: "every block mapped",
+    BlockState.SPARSE: "one block in sixteen mapped",
+    BlockState.SHARED: "every block mapped, and shared with a snapshot",
 }
 SPARSE_STEP = 16
 """Of so many blocks one is mapped where they are sparse."""
@@ -45,10 +45,10 @@ _WHOLE = "all"
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class DiscardCase:
     """A discard of *length* bytes at *offset*; *size* is its name."""
 
-    state: State
+    state: BlockState
     size: str
     offset: int
     length: int
@@ -68,17 +68,17 @@ class Case:
         return range(self.offset // BLOCK, -(-(self.offset + self.length) // BLOCK))
 
 
-def cases() -> Iterator[Case]:
+def cases() -> Iterator[DiscardCase]:
     """Yield every case: each state, each size; from a block's begin, then from 4 KiB behind one."""
-    for state, aligned in product(State, (True, False)):
+    for state, aligned in product(BlockState, (True, False)):
         shift = 0 if aligned else _SHIFT
         for size, length in _LENGTHS.items():
-            yield Case(state, size, _OFFSET + shift, length)
-        yield Case(state, _WHOLE, shift, DEVICE - 2 * shift)
+            yield DiscardCase(state, size, _OFFSET + shift, length)
+        yield DiscardCase(state, _WHOLE, shift, DEVICE - 2 * shift)
 
 
 @dataclass(frozen=True, slots=True)
-class Requests:
+class DiscardCount:
     """How many requests, and of how many bytes in all."""
 
     count: int
@@ -86,25 +86,25 @@ class Requests:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DiscardAnswer:
     """What a case came to; *unmapped* and *freed* in blocks, *host* in bytes."""
 
-    thin: Requests
+    thin: DiscardCount
     unmapped: int
     """Blocks that the thin device has no more."""
     freed: int
     """Blocks that the pool has again."""
-    data: Requests
-    store: Requests
+    data: DiscardCount
+    store: DiscardCount
     host: int
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredHeights:
     """Whose answers, by the names of the cases."""
 
     source: str
-    answers: dict[str, Answer]
+    answers: dict[str, DiscardAnswer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,48 +122,48 @@ class Unlike:
         return self.expected.partition(", ")[2] == self.found.partition(", ")[2] != ""
 
 
-def compare(expected: Measured, found: Measured) -> list[Unlike]:
+def compare(expected: MeasuredHeights, found: MeasuredHeights) -> list[Unlike]:
     """Return on what the two do not agree, in the order of the cases; of those that both have."""
     unlike = []
     for case in cases():
         theirs, ours = expected.answers.get(case.name), found.answers.get(case.name)
         if theirs is None or ours is None:
             continue
-        for field in fields(Answer):
+        for field in fields(DiscardAnswer):
             texts = said(getattr(theirs, field.name)), said(getattr(ours, field.name))
             if texts[0] != texts[1]:
                 unlike.append(Unlike(case.name, field.name, *texts))
     return unlike
 
 
-def said(value: Requests | int) -> str:
+def said(value: DiscardCount | int) -> str:
     """Return a field in words."""
-    return f"{value.count} requests, {value.bytes} bytes" if isinstance(value, Requests) else str(value)
+    return f"{value.count} requests, {value.bytes} bytes" if isinstance(value, DiscardCount) else str(value)
 
 
-def to_json(measured: Measured) -> dict[str, Any]:
+def to_json(measured: MeasuredHeights) -> dict[str, Any]:
     """Return what a recording holds."""
     answers = {name: asdict(answer) for name, answer in measured.answers.items()}
     return {"format": FORMAT, "source": measured.source, "answers": answers}
 
 
-def from_json(document: Any) -> Measured:
+def from_json(document: Any) -> MeasuredHeights:
     """Read what ``to_json`` returned; InvalidValueError for anything else."""
     try:
         if document["format"] != FORMAT:
             raise InvalidValueError(f"heights of format {document['format']}, not {FORMAT}")
         answers = {name: _answer(answer) for name, answer in document["answers"].items()}
-        return Measured(document["source"], answers)
+        return MeasuredHeights(document["source"], answers)
     except (KeyError, TypeError) as error:
         raise InvalidValueError(f"no heights of discards: {error!r}") from None
 
 
-def _answer(document: dict[str, Any]) -> Answer:
-    requests = {name: Requests(**document[name]) for name in ("thin", "data", "store")}
-    return Answer(**{**document, **requests})
+def _answer(document: dict[str, Any]) -> DiscardAnswer:
+    requests = {name: DiscardCount(**document[name]) for name in ("thin", "data", "store")}
+    return DiscardAnswer(**{**document, **requests})
 
 
-def chosen(only: Sequence[str]) -> list[Case]:
+def chosen(only: Sequence[str]) -> list[DiscardCase]:
     """Return the cases whose names are *only*, all for none; InvalidValueError names the unknown ones."""
     known = {case.name: case for case in cases()}
     if unknown := sorted(set(only) - known.keys()):

@@ -17,11 +17,11 @@ from thinsim.conformance.heights.cases import (
     BLOCK,
     DEVICE,
     SPARSE_STEP,
-    Answer,
-    Case,
-    Measured,
-    Requests,
-    State,
+    BlockState,
+    DiscardAnswer,
+    DiscardCase,
+    DiscardCount,
+    MeasuredHeights,
 )
 from thinsim.ranges import subtract, total
 from thinsim.rig import device_io
@@ -46,24 +46,26 @@ def shape_for(name: str) -> PoolShape:
     )
 
 
-async def measure(rig: LoopRig, source: str, wanted: Sequence[Case], say: Callable[[str], None]) -> Measured:
+async def measure(
+    rig: LoopRig, source: str, wanted: Sequence[DiscardCase], say: Callable[[str], None]
+) -> MeasuredHeights:
     """Carry the cases out on *rig*, whose pool is empty, and leave it empty."""
     answers = {}
     pool = rig.shape.name
-    if any(case.state is State.SHARED for case in wanted):
+    if any(case.state is BlockState.SHARED for case in wanted):
         # Written once: each case has a snapshot of it.
         async with _thin(rig, _ORIGIN) as origin:
             await trio.to_thread.run_sync(_write, rig.dm.path(origin), range(DEVICE // BLOCK), False)
     for number, case in enumerate(wanted, 1):
-        if case.state is State.SHARED:
+        if case.state is BlockState.SHARED:
             await rig.dm.message(pool, 0, f"create_snap {_THIN} {_ORIGIN}")
-        async with _thin(rig, _THIN, new=case.state is not State.SHARED) as name:
+        async with _thin(rig, _THIN, new=case.state is not BlockState.SHARED) as name:
             answers[case.name] = await _carry_out(rig, name, case)
         await rig.dm.message(pool, 0, f"delete {_THIN}")
         say(f"{number}/{len(wanted)} {case.name}")
-    if any(case.state is State.SHARED for case in wanted):
+    if any(case.state is BlockState.SHARED for case in wanted):
         await rig.dm.message(pool, 0, f"delete {_ORIGIN}")
-    return Measured(source, answers)
+    return MeasuredHeights(source, answers)
 
 
 @asynccontextmanager
@@ -78,9 +80,9 @@ async def _thin(rig: LoopRig, thin_id: int, *, new: bool = True) -> AsyncIterato
     await rig.dm.remove(name, retry=True)
 
 
-async def _carry_out(rig: LoopRig, name: str, case: Case) -> Answer:
-    if case.state is not State.SHARED:
-        sparse = case.state is State.SPARSE
+async def _carry_out(rig: LoopRig, name: str, case: DiscardCase) -> DiscardAnswer:
+    if case.state is not BlockState.SHARED:
+        sparse = case.state is BlockState.SPARSE
         await trio.to_thread.run_sync(_write, rig.dm.path(name), case.blocks(), sparse)
     before = await _look(rig, name)
     await trio.to_thread.run_sync(_discard, rig.dm.path(name), case.offset, case.length)
@@ -91,15 +93,15 @@ async def _carry_out(rig: LoopRig, name: str, case: Case) -> Answer:
 class _View:
     """All counts at one moment."""
 
-    thin: Requests
+    thin: DiscardCount
     mapped: int
     used: int
-    data: Requests
-    store: Requests
+    data: DiscardCount
+    store: DiscardCount
     host: Sequence[tuple[int, int]]
 
-    def since(self, before: "_View") -> Answer:
-        return Answer(
+    def since(self, before: "_View") -> DiscardAnswer:
+        return DiscardAnswer(
             thin=_difference(self.thin, before.thin),
             unmapped=(before.mapped - self.mapped) * SECTOR_SIZE // BLOCK,
             freed=before.used - self.used,
@@ -121,20 +123,20 @@ async def _look(rig: LoopRig, name: str) -> _View:
         mapped=thin.mapped_sectors,
         used=pool.used_data,
         data=_discards(rig.backing.data.path),
-        store=Requests(totals.events, totals.punched_bytes) if totals else Requests(0, 0),
+        store=DiscardCount(totals.events, totals.punched_bytes) if totals else DiscardCount(0, 0),
         host=host.held,
     )
 
 
-def _discards(node: Path) -> Requests:
+def _discards(node: Path) -> DiscardCount:
     """Return the kernel's count of discards of a device (Documentation/block/stat.rst)."""
     number = node.stat().st_rdev
     text = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/stat").read_text().split()
-    return Requests(int(text[11]), int(text[13]) * SECTOR_SIZE)
+    return DiscardCount(int(text[11]), int(text[13]) * SECTOR_SIZE)
 
 
-def _difference(after: Requests, before: Requests) -> Requests:
-    return Requests(after.count - before.count, after.bytes - before.bytes)
+def _difference(after: DiscardCount, before: DiscardCount) -> DiscardCount:
+    return DiscardCount(after.count - before.count, after.bytes - before.bytes)
 
 
 def _write(node: Path, blocks: range, sparse: bool) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from thinsim import __version__
 from thinsim.conformance.answers.recordings import RECORDED
-from thinsim.conformance.heights.cases import Case, Measured, from_json, to_json
+from thinsim.conformance.heights.cases import DiscardCase, MeasuredHeights, from_json, to_json
 from thinsim.conformance.heights.measure import measure, shape_for
 from thinsim.conformance.subjects.subject import Side, kernel_source
 from thinsim.errors import BenchError, InvalidValueError
@@ -29,8 +29,13 @@ Say = Callable[[str], None]
 
 
 async def measure_on(
-    side: Side, wanted: Sequence[Case], say: Say, *, directory: Path | None = None, kernel: str | None = None
-) -> Measured:
+    side: Side,
+    wanted: Sequence[DiscardCase],
+    say: Say,
+    *,
+    directory: Path | None = None,
+    kernel: str | None = None,
+) -> MeasuredHeights:
     """Carry the cases out on *side*, its files below *directory*; *kernel*: which one a guest boots.
 
     EnvironmentLacksError says what the machine lacks for it.
@@ -46,7 +51,7 @@ async def measure_on(
             return await measure(rig, source, wanted, say)
 
 
-def read_heights(path: Path) -> Measured:
+def read_heights(path: Path) -> MeasuredHeights:
     """Read a recording; InvalidValueError names what is wrong with it."""
     try:
         return from_json(json.loads(path.read_text()))
@@ -54,7 +59,7 @@ def read_heights(path: Path) -> Measured:
         raise InvalidValueError(f"{path}: {error}") from None
 
 
-def write_heights(path: Path, measured: Measured) -> None:
+def write_heights(path: Path, measured: MeasuredHeights) -> None:
     """Write a recording."""
     path.write_text(json.dumps(to_json(measured), indent=1) + "\n")
 
@@ -69,8 +74,8 @@ def _emulator() -> str:
 
 
 async def _in_guest(
-    wanted: Sequence[Case], directory: Path, journal: Journal, say: Say, release: str | None
-) -> Measured:
+    wanted: Sequence[DiscardCase], directory: Path, journal: Journal, say: Say, release: str | None
+) -> MeasuredHeights:
     check_guest(release)
     kernel = find_kernel(release)
     acceleration = await decide(kernel, say)

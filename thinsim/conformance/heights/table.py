@@ -3,13 +3,21 @@
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from thinsim.conformance.heights.cases import STATES, Answer, Case, Measured, Requests, Unlike, cases
+from thinsim.conformance.heights.cases import (
+    STATES,
+    DiscardAnswer,
+    DiscardCase,
+    DiscardCount,
+    MeasuredHeights,
+    Unlike,
+    cases,
+)
 from thinsim.units import format_size
 
 _HEAD = ("discard of", "thin device", "unmapped", "pool freed", "data device", "store", "host freed")
 
 
-def table(measured: Measured) -> list[str]:
+def table(measured: MeasuredHeights) -> list[str]:
     """Return the lines of a table, a part per state; ``2 x 64 KiB`` are requests and their mean size."""
     lines = [measured.source]
     shown = [case for case in cases() if case.name in measured.answers]
@@ -19,13 +27,13 @@ def table(measured: Measured) -> list[str]:
     return lines
 
 
-def difference_lines(expected: Measured, unlike: Iterable[Unlike]) -> list[str]:
+def difference_lines(expected: MeasuredHeights, unlike: Iterable[Unlike]) -> list[str]:
     """Return a line for each thing on which *expected* and another did not agree."""
     where = expected.source.partition(",")[0]
     return [f"{each.case}: {each.field}: {each.expected} on {where}, {each.found} here" for each in unlike]
 
 
-def _row(case: Case, answer: Answer) -> tuple[str, ...]:
+def _row(case: DiscardCase, answer: DiscardAnswer) -> tuple[str, ...]:
     return (
         case.size if case.aligned else f"{case.size}, from 4K on",
         _requests(answer.thin),
@@ -37,7 +45,7 @@ def _row(case: Case, answer: Answer) -> tuple[str, ...]:
     )
 
 
-def _requests(requests: Requests) -> str:
+def _requests(requests: DiscardCount) -> str:
     if not requests.count:
         return "-"
     return f"{requests.count} x {format_size(requests.bytes // requests.count)}"

@@ -9,8 +9,8 @@ from thinsim.conformance.histories.history import (
     Flush,
     Grow,
     History,
+    HistoryOperation,
     Look,
-    Operation,
     Read,
     Write,
 )
@@ -20,7 +20,7 @@ _BLOCK = 128
 _BYTES = _BLOCK * 512
 _THIN = 16384
 
-Operations = Iterator[Operation]
+Operations = Iterator[HistoryOperation]
 
 
 def _dm(*words: str) -> Dmsetup:

@@ -58,7 +58,7 @@ class Flush:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class BlockRequest:
     """Send a request of *kind* (``conformance/subjects/requests.py``); it writes a pattern made of *tag*."""
 
     device: str
@@ -69,7 +69,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class QueueLimits:
     """Ask which requests a device takes, and how large the smallest one is."""
 
     device: str
@@ -96,7 +96,9 @@ class Look:
     """Look at everything: whole contents, tables, attributes, what is allocated on the host."""
 
 
-Operation = Dmsetup | Write | Read | Discard | Flush | Request | Limits | Program | Grow | Look
+HistoryOperation = (
+    Dmsetup | Write | Read | Discard | Flush | BlockRequest | QueueLimits | Program | Grow | Look
+)
 
 _VERBS: dict[str, type[Any]] = {
     "dmsetup": Dmsetup,
@@ -104,8 +106,8 @@ _VERBS: dict[str, type[Any]] = {
     "read": Read,
     "discard": Discard,
     "flush": Flush,
-    "request": Request,
-    "limits": Limits,
+    "request": BlockRequest,
+    "limits": QueueLimits,
     "program": Program,
     "grow": Grow,
     "look": Look,
@@ -124,28 +126,28 @@ class History:
     name: str
     data_kib: int
     metadata_kib: int
-    operations: tuple[Operation, ...]
+    operations: tuple[HistoryOperation, ...]
     traits: tuple[str, ...] = ()
     logical_block: int = 512
 
     @property
     def needs_nodes(self) -> bool:
         """Whether it asks the kernel's block layer, which an engine in process does not have."""
-        return any(isinstance(each, Request | Limits | Program) for each in self.operations)
+        return any(isinstance(each, BlockRequest | QueueLimits | Program) for each in self.operations)
 
 
-def operation_to_json(operation: Operation) -> list[Any]:
+def operation_to_json(operation: HistoryOperation) -> list[Any]:
     """Return the operation as a list: its verb, then what it takes."""
     if isinstance(operation, Dmsetup):
         return ["dmsetup", *operation.words]
     return [_NAMES[type(operation)], *asdict(operation).values()]
 
 
-def operation_from_json(entry: Sequence[Any]) -> Operation:
+def operation_from_json(entry: Sequence[Any]) -> HistoryOperation:
     """Read what :func:`operation_to_json` wrote; InvalidValueError for anything else."""
     try:
         verb, *values = entry
-        operation: Operation = (
+        operation: HistoryOperation = (
             Dmsetup(tuple(map(str, values))) if verb == "dmsetup" else _VERBS[verb](*values)
         )
     except (KeyError, TypeError, ValueError):

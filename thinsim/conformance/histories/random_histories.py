@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from thinsim.conformance.histories.history import (
+    BlockRequest,
     Discard,
     Dmsetup,
     Flush,
     Grow,
     History,
+    HistoryOperation,
     Look,
-    Operation,
     Read,
-    Request,
     Write,
 )
 from thinsim.conformance.subjects.requests import KINDS
@@ -106,7 +106,7 @@ class Generator:
 
     def history(self) -> History:
         """Return the history: a pool is made, then *count* operations, each of them in the picture."""
-        operations: list[Operation] = []
+        operations: list[HistoryOperation] = []
         if self._faults:
             operations.append(Dmsetup(("create", "{disk}", "--table", self._disk_table())))
         operations.append(Dmsetup(("create", "{pool}", "--table", self._pool_table())))
@@ -126,7 +126,7 @@ class Generator:
         )
         return History(f"random-{self._seed}", self._data_kib, 4096, tuple(operations), traits)
 
-    def _next(self) -> list[Operation]:
+    def _next(self) -> list[HistoryOperation]:
         picture = self._picture
         weights = dict(_WEIGHTS)
         if not self._faults:
@@ -141,15 +141,15 @@ class Generator:
                 choice = "thin"
             elif not picture.active:
                 choice = "activate"
-        operations: list[Operation] = getattr(self, f"_{choice}")()
+        operations: list[HistoryOperation] = getattr(self, f"_{choice}")()
         return operations
 
-    def _thin(self) -> list[Operation]:
+    def _thin(self) -> list[HistoryOperation]:
         thin = self._random.choice(_IDS)
         self._picture.known.add(thin)
         return [self._message(f"create_thin {thin}")]
 
-    def _snap(self) -> list[Operation]:
+    def _snap(self) -> list[HistoryOperation]:
         origin, thin = self._known(), self._random.choice(_IDS)
         self._picture.known.add(thin)
         message = self._message(f"create_snap {thin} {origin}")
@@ -158,18 +158,18 @@ class Generator:
             return [Dmsetup(("suspend", name)), message, Dmsetup(("resume", name))]
         return [message]
 
-    def _activate(self) -> list[Operation]:
+    def _activate(self) -> list[HistoryOperation]:
         thin = self._known()
         self._picture.active.add(thin)
         length = self._random.choices([THIN_SECTORS, THIN_SECTORS // 2, THIN_SECTORS - 72], [12, 1, 1])[0]
         return [self._activation(thin, length)]
 
-    def _deactivate(self) -> list[Operation]:
+    def _deactivate(self) -> list[HistoryOperation]:
         thin = self._active()
         self._picture.active.discard(thin)
         return [Dmsetup(("remove", f"{{t{thin}}}"))]
 
-    def _delete(self) -> list[Operation]:
+    def _delete(self) -> list[HistoryOperation]:
         known = self._picture.known
         likely = bool(known) and self._random.random() < 0.8
         thin = self._known() if likely else self._random.randrange(1, 30)
@@ -177,7 +177,7 @@ class Generator:
             known.discard(thin)
         return [self._message(f"delete {thin}")]
 
-    def _write(self) -> list[Operation]:
+    def _write(self) -> list[HistoryOperation]:
         length = self._random.choice([512, 4096, 8192, 65536, 131072, 262144])
         unit = 512 if length == 512 else 4096
         offset = self._random.randrange(0, _THIN_BYTES - _LARGEST_WRITE, unit)
@@ -185,24 +185,24 @@ class Generator:
             offset -= offset % 65536
         return [Write(f"t{self._active()}", offset, length, self._tag())]
 
-    def _rewrite(self) -> list[Operation]:
+    def _rewrite(self) -> list[HistoryOperation]:
         """Small writes to blocks in a row: they provision, and break sharing."""
         base, device = self._random.randrange(0, 24) * self._block * 512, f"t{self._active()}"
         step = self._block * 512
         return [Write(device, (base + at * step) % _THIN_BYTES, 4096, self._tag()) for at in range(4)]
 
-    def _read(self) -> list[Operation]:
+    def _read(self) -> list[HistoryOperation]:
         offset = self._random.randrange(0, _THIN_BYTES - _LARGEST_WRITE, 512)
         return [Read(f"t{self._active()}", offset, self._random.choice([512, 4096, 65536, 1 << 20]))]
 
-    def _discard(self) -> list[Operation]:
+    def _discard(self) -> list[HistoryOperation]:
         offset = self._random.randrange(0, _THIN_BYTES - _LARGEST_DISCARD, 512)
         length = self._random.choice([512, 65536, 65536 * 3, 1 << 20, _LARGEST_DISCARD])
         if self._random.random() < 0.6:
             offset -= offset % 65536
         return [Discard(f"t{self._active()}", offset, length)]
 
-    def _request(self) -> list[Operation]:
+    def _request(self) -> list[HistoryOperation]:
         """A request for zeros, and now and then another of the block layer's."""
         kind = self._random.choice(_ZEROING if self._random.random() < 0.8 else tuple(KINDS))
         length = self._random.choice([512, 4096, 65536, 65536 * 3])
@@ -210,25 +210,25 @@ class Generator:
         if self._random.random() < 0.4:
             offset -= offset % 65536
         device = f"t{self._active()}"
-        return [Request(device, kind, offset, length, self._tag()), Read(device, offset, length)]
+        return [BlockRequest(device, kind, offset, length, self._tag()), Read(device, offset, length)]
 
-    def _flush(self) -> list[Operation]:
+    def _flush(self) -> list[HistoryOperation]:
         return [Flush(f"t{self._active()}")]
 
-    def _transaction(self) -> list[Operation]:
+    def _transaction(self) -> list[HistoryOperation]:
         old = self._picture.transaction
         if self._random.random() < 0.7:
             self._picture.transaction += 1
             return [self._message(f"set_transaction_id {old} {old + 1}")]
         return [self._message(f"set_transaction_id {old + 5} {old + 1}")]
 
-    def _bad(self) -> list[Operation]:
+    def _bad(self) -> list[HistoryOperation]:
         return [self._message(self._random.choice(_BAD_MESSAGES))]
 
-    def _metadata_snap(self) -> list[Operation]:
+    def _metadata_snap(self) -> list[HistoryOperation]:
         return [self._message(self._random.choice(["reserve_metadata_snap", "release_metadata_snap"]))]
 
-    def _pause(self) -> list[Operation]:
+    def _pause(self) -> list[HistoryOperation]:
         device = self._random.choice(["pool", f"t{self._active()}"])
         between = self._random.choice(
             [
@@ -239,7 +239,7 @@ class Generator:
         )
         return [Dmsetup(("suspend", f"{{{device}}}")), between, Dmsetup(("resume", f"{{{device}}}"))]
 
-    def _reload(self) -> list[Operation]:
+    def _reload(self) -> list[HistoryOperation]:
         """Another low water mark, perhaps without passdown; whether discards are taken can't change."""
         self._low_water = self._random.choice([0, 8, 32, 64])
         changeable = {"skip_block_zeroing", "no_discard_passdown"}
@@ -249,15 +249,15 @@ class Generator:
         )
         return self._swap_pool()
 
-    def _grow(self) -> list[Operation]:
+    def _grow(self) -> list[HistoryOperation]:
         self._data_kib += 4 * self._block // 2 if self._small else 64 * self._block // 2
-        grow: list[Operation] = [Grow("data", self._data_kib)]
+        grow: list[HistoryOperation] = [Grow("data", self._data_kib)]
         if self._faults:
             self._picture.faulty = False
             grow += self._swap_disk(self._disk_table())
         return grow + self._swap_pool()
 
-    def _reopen(self) -> list[Operation]:
+    def _reopen(self) -> list[HistoryOperation]:
         """The pool goes and comes back; what was active is active again."""
         thins = sorted(self._picture.active)
         create = Dmsetup(("create", "{pool}", "--table", self._pool_table()))
@@ -268,7 +268,7 @@ class Generator:
             *(self._activation(thin, THIN_SECTORS) for thin in thins),
         ]
 
-    def _fault(self) -> list[Operation]:
+    def _fault(self) -> list[HistoryOperation]:
         """Errors in a range of the data device, or no errors any more."""
         self._picture.faulty = not self._picture.faulty
         if not self._picture.faulty:
@@ -283,14 +283,14 @@ class Generator:
             lines.append(f"{after} {sectors - after} linear {{data}} {after}")
         return self._swap_disk("\n".join(lines))
 
-    def _swap_disk(self, table: str) -> list[Operation]:
+    def _swap_disk(self, table: str) -> list[HistoryOperation]:
         return [
             Dmsetup(("load", "{disk}", "--table", table)),
             Dmsetup(("suspend", "{disk}")),
             Dmsetup(("resume", "{disk}")),
         ]
 
-    def _swap_pool(self) -> list[Operation]:
+    def _swap_pool(self) -> list[HistoryOperation]:
         return [
             Dmsetup(("load", "{pool}", "--table", self._pool_table())),
             Dmsetup(("suspend", "{pool}")),

@@ -3,15 +3,15 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from thinsim.conformance.histories.history import (
+    BlockRequest,
     Discard,
     Dmsetup,
     History,
-    Limits,
+    HistoryOperation,
     Look,
-    Operation,
     Program,
+    QueueLimits,
     Read,
-    Request,
     Write,
 )
 from thinsim.conformance.subjects.programs import PROGRAMS
@@ -42,7 +42,7 @@ RANGES = {
 
 _ZEROING = tuple(name for name, kind in KINDS.items() if kind.zeroes or name == "BLKDISCARD")
 
-Operations = Iterator[Operation]
+Operations = Iterator[HistoryOperation]
 
 
 def _dm(*words: str) -> Dmsetup:
@@ -63,15 +63,15 @@ def _new_thin(thin: int, origin: str = "", sectors: int = _THIN) -> Operations:
     yield from _thin(thin, origin, sectors)
 
 
-def _asked(device: str, kinds: Iterable[str], *before: Operation) -> Operations:
+def _asked(device: str, kinds: Iterable[str], *before: HistoryOperation) -> Operations:
     """Send every kind of request to every range and read all of the device; *before* each come these."""
-    yield Limits(device)
+    yield QueueLimits(device)
     for tag, kind in enumerate(kinds, 1):
         for offset, length in RANGES.values():
             yield from before
-            yield Request(device, kind, offset, length, tag)
+            yield BlockRequest(device, kind, offset, length, tag)
             yield Read(device, 0, _SIZE)
-    yield Limits(device)
+    yield QueueLimits(device)
     yield Look()
 
 
@@ -164,11 +164,11 @@ def _other_targets() -> Operations:
 
 
 def _filled_and_read(device: str) -> Operations:
-    yield Limits(device)
+    yield QueueLimits(device)
     for tag, kind in enumerate((*_ZEROING, "BLKSECDISCARD"), 1):
         for offset, length in RANGES.values():
             yield Write(device, 0, _FILLED, 7)
-            yield Request(device, kind, offset, length, tag)
+            yield BlockRequest(device, kind, offset, length, tag)
             yield Read(device, 0, _SIZE)
 
 
@@ -189,7 +189,7 @@ def _tables() -> Operations:
         "0 2048 striped 2 8 {other} 2 {other} 4096",
     ):
         yield _dm("create", "{t}", "--table", table)
-        yield Limits("t")
+        yield QueueLimits("t")
         yield Read("t", 0, _SIZE)
         yield _dm("remove", "{t}")
 

@@ -8,13 +8,13 @@ question needs. And a thin device is neither suspended nor resumed before its po
 from collections.abc import Mapping
 
 from thinsim.conformance.histories.history import (
+    BlockRequest,
     Discard,
     Dmsetup,
     Flush,
-    Operation,
+    HistoryOperation,
     Program,
     Read,
-    Request,
     Write,
 )
 
@@ -59,10 +59,10 @@ class Suspended:
             self._below -= names
             self._pools -= names
 
-    def holds(self, operation: Operation) -> bool:
+    def holds(self, operation: HistoryOperation) -> bool:
         """Tell whether *operation* would wait for a suspended device."""
         match operation:
-            case Write() | Read() | Discard() | Flush() | Request() | Program():
+            case Write() | Read() | Discard() | Flush() | BlockRequest() | Program():
                 return bool(self._names)
             case Dmsetup(words):
                 names = {word.strip("{}") for word in words[1:]}

@@ -16,7 +16,7 @@ import trio
 
 from thinsim.conformance.answers.answer import recording_to_json
 from thinsim.conformance.histories.history import history_from_json
-from thinsim.conformance.subjects.nodes import Bench
+from thinsim.conformance.subjects.nodes import NodesPlayer
 from thinsim.conformance.subjects.subject import (
     ANSWER,
     END,
@@ -55,7 +55,7 @@ async def serve(directory: Path) -> None:
             await trio.sleep(_POLL_SECONDS)
 
 
-async def answer(request: Path, bench: Bench, step_seconds: float = _STEP_SECONDS) -> None:
+async def answer(request: Path, bench: NodesPlayer, step_seconds: float = _STEP_SECONDS) -> None:
     """Put the answer in the request's place; does not return when a step takes longer than *step_seconds*."""
     begun = time.monotonic()
     history = history_from_json(json.loads(request.read_text()))
@@ -68,7 +68,7 @@ async def answer(request: Path, bench: Bench, step_seconds: float = _STEP_SECOND
     _say(f"{history.name}: {len(history.operations)} operations, {seconds:.0f} s")
 
 
-async def _watch(request: Path, bench: Bench, step_seconds: float) -> None:
+async def _watch(request: Path, bench: NodesPlayer, step_seconds: float) -> None:
     """End this process when a step does not end: what hangs in the kernel can't be ended otherwise."""
     bench.step_begun = time.monotonic()
     while time.monotonic() - bench.step_begun < step_seconds:

@@ -21,17 +21,17 @@ from thinsim.conformance.answers.answer import HELD, WAITS, Answer, Ending, Reco
 from thinsim.conformance.answers.compare import ERRNO_TEXT
 from thinsim.conformance.histories.history import (
     OTHER_KIB,
+    BlockRequest,
     Discard,
     Dmsetup,
     Flush,
     Grow,
     History,
-    Limits,
+    HistoryOperation,
     Look,
-    Operation,
     Program,
+    QueueLimits,
     Read,
-    Request,
     Write,
 )
 from thinsim.conformance.histories.suspended import Suspended
@@ -53,7 +53,7 @@ _FILE_NUMBER = re.compile(r"\b0:0\b")  # files have no number
 _READ_PIECE = 1 << 20
 
 
-class EngineBench:
+class EnginePlayer:
     """Asks the engine. The files of one history at a time are in *directory*."""
 
     def __init__(self, directory: Path) -> None:
@@ -98,7 +98,7 @@ class _Run:
         self._suspended = Suspended()
         self._lines: dict[str, str] = {}
 
-    async def answer(self, operation: Operation) -> Answer:
+    async def answer(self, operation: HistoryOperation) -> Answer:
         held = self._suspended.holds(operation)
         status, text, seen = (HELD, "", None) if held else await self._act(operation)
         if self._waiting:
@@ -108,7 +108,7 @@ class _Run:
         self._lines = {name: line for name, line in lines.items() if line}
         return Answer(status, text, self._lines, None, seen)
 
-    async def _act(self, operation: Operation) -> tuple[int, str, Seen | None]:
+    async def _act(self, operation: HistoryOperation) -> tuple[int, str, Seen | None]:
         match operation:
             case Dmsetup(words):
                 return *await self._ask(words), None
@@ -126,7 +126,7 @@ class _Run:
                 return 0, "", None
             case Look():
                 return 0, "", await self._look()
-            case Request() | Limits() | Program():
+            case BlockRequest() | QueueLimits() | Program():
                 raise InvalidValueError("the engine has no block layer to send requests through")
 
     async def _ask(self, words: tuple[str, ...]) -> tuple[int, str]:

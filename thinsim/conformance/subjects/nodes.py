@@ -22,24 +22,24 @@ from thinsim.block import kernel_view, loop
 from thinsim.conformance.answers.answer import HELD, WAITS, Answer, Ending, Recording, Seen
 from thinsim.conformance.histories.history import (
     OTHER_KIB,
+    BlockRequest,
     Discard,
     Dmsetup,
     Flush,
     Grow,
     History,
-    Limits,
+    HistoryOperation,
     Look,
-    Operation,
     Program,
+    QueueLimits,
     Read,
-    Request,
     Write,
 )
 from thinsim.conformance.histories.suspended import Suspended
 from thinsim.conformance.subjects import control, node_io, programs, requests
 from thinsim.dm.emulator.nodes import MAPPER
 from thinsim.errors import BenchError, EnvironmentLacksError
-from thinsim.machine.journal import Journal, Kind
+from thinsim.machine.journal import Journal, TakenKind
 
 _REQUEST_SECONDS = 15.0
 _SETTLE_SECONDS = 2.0
@@ -49,7 +49,7 @@ _INFO = ("info", "-c", "--noheadings", "--separator", "/", "-o", "name,attr,segm
 _ROUNDS = 6
 
 
-class Bench:
+class NodesPlayer:
     """A place for the files of one history at a time.
 
     *environment* has the dmsetup to ask in its PATH; *kernel* says that it asks this kernel.
@@ -135,7 +135,7 @@ class Bench:
                 file.unlink(missing_ok=True)
                 with file.open("xb") as made:
                     made.truncate(kib << 10)
-                entries[role] = self._journal.begin(Kind.LOOP, file=file)
+                entries[role] = self._journal.begin(TakenKind.LOOP, file=file)
                 found[role] = loop.attach(file, block_size=history.logical_block)
                 self._journal.amend(entries[role], **asdict(found[role]))
             yield found
@@ -158,7 +158,7 @@ class Bench:
 class _Run:
     """One history under way: which devices are suspended, which requests have not come back."""
 
-    def __init__(self, bench: Bench, loops: dict[str, loop.LoopDevice]) -> None:
+    def __init__(self, bench: NodesPlayer, loops: dict[str, loop.LoopDevice]) -> None:
         self._bench = bench
         self._prefix = bench.prefix
         self._loops = loops
@@ -167,7 +167,7 @@ class _Run:
         self._waiting: list[threading.Thread] = []
         self._discarded = kernel_view.traffic(loops["data"].path)
 
-    def answer(self, operation: Operation) -> Answer:
+    def answer(self, operation: HistoryOperation) -> Answer:
         status, text, seen = (HELD, "", None) if self._suspended.holds(operation) else self._act(operation)
         for thread in self._waiting:
             thread.join(_SETTLE_SECONDS)
@@ -194,7 +194,7 @@ class _Run:
                 self._dmsetup("remove", f"{self._prefix}{name}")
         raise BenchError(f"devices of the history can't be removed: {', '.join(self._lines('status'))}")
 
-    def _act(self, operation: Operation) -> tuple[int, str, Seen | None]:
+    def _act(self, operation: HistoryOperation) -> tuple[int, str, Seen | None]:
         match operation:
             case Dmsetup(words):
                 return *self._ask_dmsetup(words), None
@@ -204,9 +204,9 @@ class _Run:
                 return self._request(lambda node: node_io.discard(node, offset, length), device), "", None
             case Flush(device):
                 return self._request(node_io.flush, device), "", None
-            case Request(device, kind, offset, length, tag):
+            case BlockRequest(device, kind, offset, length, tag):
                 return *self._asked(lambda node: requests.send(node, kind, offset, length, tag), device), None
-            case Limits(device):
+            case QueueLimits(device):
                 return 0, requests.limits(self._node(device)), None
             case Program(name, device):
                 run = partial(programs.run, name, tool=self._bench.tool)

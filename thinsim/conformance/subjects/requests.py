@@ -25,7 +25,7 @@ Act = Callable[[int, int, int, int], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class RequestKind:
     """A way to send a request. *becomes*: the block layer's request, as far as it takes it."""
 
     becomes: str
@@ -113,41 +113,45 @@ def _flush(fd: int, offset: int, length: int, tag: int) -> str:
 
 _DIRECT = os.O_RDWR | os.O_DIRECT
 
-KINDS: dict[str, Kind] = {
-    "direct read": Kind("READ", _read, _DIRECT),
-    "buffered read": Kind("READ", _read),
-    "mmap read": Kind("READ", _mmap_read),
-    "direct write": Kind("WRITE", _write, _DIRECT),
-    "buffered write": Kind("WRITE", _write),
-    "mmap write": Kind("WRITE", _mmap_write),
-    "direct write, O_DSYNC": Kind("WRITE with FUA, or WRITE and FLUSH", _write, _DIRECT | os.O_DSYNC),
-    "buffered write, O_SYNC": Kind("WRITE, FLUSH", _write, os.O_RDWR | os.O_SYNC),
-    "fsync": Kind("FLUSH (a write with PREFLUSH)", _flush),
-    "BLKDISCARD": Kind("DISCARD", _ioctl(BLKDISCARD)),
-    "BLKSECDISCARD": Kind("SECURE_ERASE", _ioctl(BLKSECDISCARD)),
-    "BLKZEROOUT": Kind("WRITE_ZEROES with NOUNMAP, or WRITE of zeros", _ioctl(BLKZEROOUT), zeroes=True),
-    "fallocate PUNCH_HOLE|KEEP_SIZE": Kind(
+KINDS: dict[str, RequestKind] = {
+    "direct read": RequestKind("READ", _read, _DIRECT),
+    "buffered read": RequestKind("READ", _read),
+    "mmap read": RequestKind("READ", _mmap_read),
+    "direct write": RequestKind("WRITE", _write, _DIRECT),
+    "buffered write": RequestKind("WRITE", _write),
+    "mmap write": RequestKind("WRITE", _mmap_write),
+    "direct write, O_DSYNC": RequestKind("WRITE with FUA, or WRITE and FLUSH", _write, _DIRECT | os.O_DSYNC),
+    "buffered write, O_SYNC": RequestKind("WRITE, FLUSH", _write, os.O_RDWR | os.O_SYNC),
+    "fsync": RequestKind("FLUSH (a write with PREFLUSH)", _flush),
+    "BLKDISCARD": RequestKind("DISCARD", _ioctl(BLKDISCARD)),
+    "BLKSECDISCARD": RequestKind("SECURE_ERASE", _ioctl(BLKSECDISCARD)),
+    "BLKZEROOUT": RequestKind(
+        "WRITE_ZEROES with NOUNMAP, or WRITE of zeros", _ioctl(BLKZEROOUT), zeroes=True
+    ),
+    "fallocate PUNCH_HOLE|KEEP_SIZE": RequestKind(
         "WRITE_ZEROES that may unmap", _fallocate(_PUNCH_HOLE | _KEEP_SIZE), zeroes=True
     ),
-    "fallocate ZERO_RANGE": Kind(
+    "fallocate ZERO_RANGE": RequestKind(
         "WRITE_ZEROES with NOUNMAP, or WRITE of zeros", _fallocate(_ZERO), zeroes=True
     ),
-    "fallocate ZERO_RANGE|KEEP_SIZE": Kind(
+    "fallocate ZERO_RANGE|KEEP_SIZE": RequestKind(
         "WRITE_ZEROES with NOUNMAP, or WRITE of zeros", _fallocate(_ZERO | _KEEP_SIZE), zeroes=True
     ),
-    "fallocate WRITE_ZEROES": Kind("WRITE_ZEROES (Linux 6.17)", _fallocate(_WRITE_ZEROES), zeroes=True),
-    "fallocate WRITE_ZEROES|KEEP_SIZE": Kind(
+    "fallocate WRITE_ZEROES": RequestKind(
+        "WRITE_ZEROES (Linux 6.17)", _fallocate(_WRITE_ZEROES), zeroes=True
+    ),
+    "fallocate WRITE_ZEROES|KEEP_SIZE": RequestKind(
         "WRITE_ZEROES (Linux 6.17)", _fallocate(_WRITE_ZEROES | _KEEP_SIZE), zeroes=True
     ),
-    "fallocate PUNCH_HOLE|KEEP_SIZE|NO_HIDE_STALE": Kind(
+    "fallocate PUNCH_HOLE|KEEP_SIZE|NO_HIDE_STALE": RequestKind(
         "none", _fallocate(_PUNCH_HOLE | _KEEP_SIZE | _NO_HIDE_STALE)
     ),
-    "fallocate PUNCH_HOLE": Kind("none", _fallocate(_PUNCH_HOLE)),
-    "fallocate 0": Kind("none", _fallocate(0)),
-    "fallocate KEEP_SIZE": Kind("none", _fallocate(_KEEP_SIZE)),
-    "fallocate COLLAPSE_RANGE": Kind("none", _fallocate(_COLLAPSE)),
-    "fallocate INSERT_RANGE": Kind("none", _fallocate(_INSERT)),
-    "fallocate UNSHARE_RANGE": Kind("none", _fallocate(_UNSHARE)),
+    "fallocate PUNCH_HOLE": RequestKind("none", _fallocate(_PUNCH_HOLE)),
+    "fallocate 0": RequestKind("none", _fallocate(0)),
+    "fallocate KEEP_SIZE": RequestKind("none", _fallocate(_KEEP_SIZE)),
+    "fallocate COLLAPSE_RANGE": RequestKind("none", _fallocate(_COLLAPSE)),
+    "fallocate INSERT_RANGE": RequestKind("none", _fallocate(_INSERT)),
+    "fallocate UNSHARE_RANGE": RequestKind("none", _fallocate(_UNSHARE)),
 }
 """By name, in the order of the fidelity table."""
 

@@ -18,8 +18,8 @@ import trio
 from fuse_backing.mounts import mounts
 from thinsim.conformance.answers.answer import Recording, recording_from_json
 from thinsim.conformance.histories.history import History, history_to_json
-from thinsim.conformance.subjects.engine import EngineBench
-from thinsim.conformance.subjects.nodes import Bench
+from thinsim.conformance.subjects.engine import EnginePlayer
+from thinsim.conformance.subjects.nodes import NodesPlayer
 from thinsim.dm.dropin.dropin import write
 from thinsim.errors import BenchError, EnvironmentLacksError
 from thinsim.machine.dmsetup import kernel_has_device_mapper
@@ -67,7 +67,7 @@ async def subject(side: Side, say: Say, *, kernel: str | None = None) -> AsyncIt
     async with working_directory(files_on_tmpfs(), say) as (directory, journal):
         match side:
             case Side.ENGINE:
-                yield EngineBench(directory)
+                yield EnginePlayer(directory)
             case Side.EMULATED:
                 async with _emulated(directory, journal) as found:
                     yield found
@@ -87,13 +87,13 @@ def files_on_tmpfs() -> Path:
     raise EnvironmentLacksError(f"none of {', '.join(_TMPFS)} is a tmpfs (mount -t tmpfs tmpfs /dev/shm)")
 
 
-def kernel_bench(directory: Path, journal: Journal) -> Bench:
+def kernel_bench(directory: Path, journal: Journal) -> NodesPlayer:
     """Return a bench for this kernel's own dm-thin; EnvironmentLacksError where there is none."""
     if not kernel_has_device_mapper():
         raise EnvironmentLacksError(
             "this kernel has no device-mapper (modprobe dm-thin-pool); a guest's: --on vm"
         )
-    return Bench(directory, os.environ, journal, kernel_source(), kernel=True)
+    return NodesPlayer(directory, os.environ, journal, kernel_source(), kernel=True)
 
 
 def kernel_release(side: Side, kernel: str | None) -> str:
@@ -111,7 +111,7 @@ def kernel_source() -> str:
 class _OnThread:
     """A bench whose calls block."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: NodesPlayer) -> None:
         self._bench = bench
 
     async def record(self, history: History) -> Recording:
@@ -130,7 +130,7 @@ async def _emulated(directory: Path, journal: Journal) -> AsyncIterator[Subject]
         stack.callback(shutil.rmtree, sockets)
         await start_device_mapper(stack, volumes, sockets / "dm.sock", journal)
         environment = {**os.environ, **write(programs, sockets / CONTROL_DEVICE)}
-        yield _OnThread(Bench(directory, environment, journal, Side.EMULATED))
+        yield _OnThread(NodesPlayer(directory, environment, journal, Side.EMULATED))
 
 
 class _Guest:

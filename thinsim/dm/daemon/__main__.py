@@ -24,7 +24,7 @@ from thinsim.dm.daemon.volumes import VolumeOperations
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.runner import on_thread
 from thinsim.errors import ThinsimError
-from thinsim.machine.journal import Journal, Kind
+from thinsim.machine.journal import Journal, TakenKind
 from thinsim.machine.recovery import recover_abandoned
 
 log = logging.getLogger("thinsim.dm.daemon")
@@ -55,7 +55,7 @@ async def serve(arguments: argparse.Namespace) -> None:
         await _serve(arguments, registry, Journal.join(arguments.journal))
         return
     journal = await _own_journal()
-    mount = journal.begin(Kind.MOUNT, target=arguments.mountpoint)
+    mount = journal.begin(TakenKind.MOUNT, target=arguments.mountpoint)
     arguments.mountpoint.mkdir(mode=0o700, exist_ok=True)
     await _serve(arguments, registry, journal)
     journal.end(mount)

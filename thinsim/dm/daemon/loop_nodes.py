@@ -20,7 +20,7 @@ from thinsim.dm.daemon.freeze import freeze, thaw
 from thinsim.dm.emulator.mapped_device import MappedDevice
 from thinsim.dm.emulator.nodes import MAPPER
 from thinsim.errors import DeviceMapperError, KernelError
-from thinsim.machine.journal import Journal, Kind
+from thinsim.machine.journal import Journal, TakenKind
 
 
 class VolumeFiles(Protocol):
@@ -71,7 +71,7 @@ class LoopNodes:
         """Publish the file and attach a loop device, that of *minor* if given."""
         _check_free(name)
         file = self._files.publish(name, device)
-        loop_entry = self._journal.begin(Kind.LOOP, file=file)
+        loop_entry = self._journal.begin(TakenKind.LOOP, file=file)
         try:
             async with self._attaching:
                 attached = await trio.to_thread.run_sync(partial(loop.attach, file, number=minor))
@@ -194,7 +194,7 @@ class LoopNodes:
     def _link(self, name: str, node: _Node) -> None:
         """Make /dev/mapper/NAME, unless libdevmapper has made a node of the same number there."""
         link = MAPPER / name
-        node.link_entry = self._journal.begin(Kind.LINK, path=link, points_to=node.loop.path)
+        node.link_entry = self._journal.begin(TakenKind.LINK, path=link, points_to=node.loop.path)
         if not _leads_to(link, node):
             MAPPER.mkdir(mode=0o755, exist_ok=True)
             link.symlink_to(node.loop.path)

@@ -10,14 +10,14 @@ from typing import TypeVar
 
 from thinsim.dm.emulator.activity import Activity
 from thinsim.errors import BenchError, EnvironmentLacksError
-from thinsim.machine.journal import Journal, Kind
+from thinsim.machine.journal import Journal, TakenKind
 from thinsim.measure.observed import ObservedDevices
 from thinsim.measure.sample import Meter
 from thinsim.rig.interface import Rig
-from thinsim.scenario.container_lifecycle import LifecycleResult, Phase, Setting
+from thinsim.scenario.container_lifecycle import LifecyclePhase, LifecycleResult, Setting
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin
 from thinsim.scenario.containerd.server import Containerd, running_containerd
-from thinsim.scenario.measured_steps import Progress
+from thinsim.scenario.measured_steps import StepProgress
 
 _Result = TypeVar("_Result")
 
@@ -49,7 +49,7 @@ async def run_containerd_lifecycle(
     sockets: Path,
     take_activity: Callable[[], Awaitable[tuple[Activity, ...]]],
     journal: Journal,
-    progress: Progress,
+    progress: StepProgress,
 ) -> LifecycleResult:
     """Run the scenario on a fresh *rig*; BenchError when measurements or the metadata checker contradict."""
     busybox = _static_busybox()
@@ -72,9 +72,9 @@ async def run_containerd_lifecycle(
     await take_activity()
     directory = rig.directory / "containerd"
     async with running_containerd(directory, sockets, plugin, journal) as containerd:
-        await take(Phase.FRESH, "start containerd", _nothing)
+        await take(LifecyclePhase.FRESH, "start containerd", _nothing)
         await take(
-            Phase.IMPORT,
+            LifecyclePhase.IMPORT,
             "ctr images import",
             # Without a name in the archive containerd keeps no image, unless its digest may be one.
             partial(
@@ -83,13 +83,15 @@ async def run_containerd_lifecycle(
         )
         name = await _imported(containerd)
         rootfs = directory / "state/io.containerd.runtime.v2.task/default" / _CONTAINER / "rootfs"
-        entry = journal.begin(Kind.MOUNT, target=rootfs, fs_type="ext4")
+        entry = journal.begin(TakenKind.MOUNT, target=rootfs, fs_type="ext4")
         run = partial(_run_container, containerd, option, rig.directory, busybox, name, container_bytes)
-        await take(Phase.RUN, "ctr run", run)
+        await take(LifecyclePhase.RUN, "ctr run", run)
         journal.end(entry)
-        await take(Phase.REMOVE_CONTAINER, "ctr containers rm", partial(_remove_container, containerd))
+        await take(
+            LifecyclePhase.REMOVE_CONTAINER, "ctr containers rm", partial(_remove_container, containerd)
+        )
         remove = partial(containerd.ctr, "images", "rm", "--sync", name)
-        await take(Phase.REMOVE_IMAGE, "ctr images rm --sync", remove)
+        await take(LifecyclePhase.REMOVE_IMAGE, "ctr images rm --sync", remove)
         left = (await containerd.ctr("snapshots", *option, "ls")).splitlines()[1:]
         if left:
             raise BenchError(f"containerd still has snapshots: {'; '.join(left)}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import trio
 
 from thinsim.errors import BenchError, EnvironmentLacksError
-from thinsim.machine.journal import Journal, Kind
+from thinsim.machine.journal import Journal, TakenKind
 from thinsim.machine.servers import JOURNAL_VARIABLE
 from thinsim.machine.state import ProcessIdentity
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin, quoted
@@ -89,7 +89,7 @@ async def running_containerd(
     )
     log = directory / "containerd.log"
     full = {**os.environ, **plugin.environment, JOURNAL_VARIABLE: str(journal.path)}
-    entry = journal.begin(Kind.PROCESS, role="containerd")
+    entry = journal.begin(TakenKind.PROCESS, role="containerd")
     with log.open("wb") as output:
         process = await trio.lowlevel.open_process(
             ["containerd", "--config", str(file)],

@@ -8,8 +8,8 @@ from pathlib import Path
 from fuse_backing.faults import FaultPlan
 from thinsim.errors import KernelError, ThinsimError
 from thinsim.scenario.file import steps
-from thinsim.scenario.file.asserting import Measured, Outcome, outcomes
-from thinsim.scenario.file.session import Session
+from thinsim.scenario.file.asserting import AssertOutcome, VariantState, outcomes
+from thinsim.scenario.file.session import ScenarioSession
 from thinsim.thin.status import parse_pool_status
 from thinsim.workload.image.archive import open_image
 
@@ -21,21 +21,21 @@ class StepFailedError(ThinsimError):
 class Acts:
     """The steps of one variant. *base* is what relative paths are relative to; *say* tells the user."""
 
-    def __init__(self, session: Session, base: Path, say: Callable[[str], None]) -> None:
-        self.outcomes: list[Outcome] = []
+    def __init__(self, session: ScenarioSession, base: Path, say: Callable[[str], None]) -> None:
+        self.outcomes: list[AssertOutcome] = []
         self._session = session
         self._base = base
         self._say = say
 
     async def take(self, step: steps.AnyStep) -> None:
         """Carry out one step. StepFailedError names it and what came of it."""
-        if isinstance(step, steps.Assert):
+        if isinstance(step, steps.AssertStep):
             await self._assert(step)
-        elif isinstance(step, steps.Faults):
+        elif isinstance(step, steps.FaultsStep):
             await self._session.set_faults(FaultPlan.from_json(step.plan) if step.plan else FaultPlan())
-        elif isinstance(step, (steps.Release, steps.Crash)):
+        elif isinstance(step, (steps.ReleaseStep, steps.CrashStep)):
             try:
-                if isinstance(step, steps.Release):
+                if isinstance(step, steps.ReleaseStep):
                     self._session.release(step.key)
                 else:
                     await self._crash(step)
@@ -54,45 +54,45 @@ class Acts:
                     f"phase {self._session.phase!r}: {_name(step)}: {_text(error)}{wanted}"
                 ) from error
             asserted = f"{_name(step)} fails with {' or '.join(step.fails)}"
-            self.outcomes.append(Outcome(self._session.phase, asserted, _text(error), True))
+            self.outcomes.append(AssertOutcome(self._session.phase, asserted, _text(error), True))
             return
         if step.fails:
             asserted = f"{_name(step)} fails with {' or '.join(step.fails)}"
-            self.outcomes.append(Outcome(self._session.phase, asserted, "it was carried out", False))
+            self.outcomes.append(AssertOutcome(self._session.phase, asserted, "it was carried out", False))
 
     async def _act(self, step: steps.Act) -> None:
         session = self._session
         match step:
-            case steps.Import():
+            case steps.ImportStep():
                 await self._import(step)
-            case steps.Prepare():
+            case steps.PrepareStep():
                 await session.prepare(step.key, step.parent)
-            case steps.View():
+            case steps.ViewStep():
                 await session.view(step.key, step.parent)
-            case steps.Write():
+            case steps.WriteStep():
                 await session.write(step.key, step.name, step.size)
-            case steps.Overwrite():
+            case steps.OverwriteStep():
                 await session.overwrite(step.key, step.name, step.size)
-            case steps.Delete():
+            case steps.DeleteStep():
                 await session.delete(step.key, step.name)
-            case steps.Run():
+            case steps.RunStep():
                 await session.run_container(step.key, step.size)
-            case steps.Trim():
+            case steps.TrimStep():
                 await session.trim(step.key)
-            case steps.Commit():
+            case steps.CommitStep():
                 await session.commit(step.name, step.key)
-            case steps.Remove():
+            case steps.RemoveStep():
                 await session.remove(step.key)
-            case steps.Cleanup():
+            case steps.CleanupStep():
                 await session.cleanup()
-            case steps.Restart():
+            case steps.RestartStep():
                 await session.restart()
-            case steps.Hold():
+            case steps.HoldStep():
                 await session.hold(step.key, step.until)
             case _:
                 raise AssertionError(f"no act for {step}")
 
-    async def _import(self, step: steps.Import) -> None:
+    async def _import(self, step: steps.ImportStep) -> None:
         if not step.image:
             await self._session.import_layers(step.name, step.layers, step.size, step.parent)
             return
@@ -101,7 +101,7 @@ class Acts:
                 self._say(f"{step.image}: {image.note}")
             await self._session.import_image(step.name, image, step.parent)
 
-    async def _crash(self, step: steps.Crash) -> None:
+    async def _crash(self, step: steps.CrashStep) -> None:
         snapshotter = self._session.snapshotter
         verbs: dict[str, Callable[[], Awaitable[object]]] = {
             "prepare": partial(snapshotter.prepare, step.key, step.parent),
@@ -112,10 +112,10 @@ class Acts:
         name = f"crash {step.when} {step.at} in {step.during} {step.key}".rstrip()
         await self._session.crash(name, step.when, step.at, verbs[step.during])
 
-    async def _assert(self, step: steps.Assert) -> None:
+    async def _assert(self, step: steps.AssertStep) -> None:
         session = self._session
         shape = session.rig.shape
-        measured = Measured(
+        measured = VariantState(
             samples=session.samples,
             leaks=session.leaks(),
             block_bytes=shape.block_bytes,

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from thinsim.measure.attribution import Leak, reason_words
 from thinsim.measure.sample import StepSample
-from thinsim.scenario.file.steps import Assert
-from thinsim.scenario.file.values import Limits
+from thinsim.scenario.file.steps import AssertStep
+from thinsim.scenario.file.values import AmountLimits
 from thinsim.units import format_size
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class AssertOutcome:
     """One thing that was asserted, in *phase*: the words of it, what was found, and whether it held.
 
     The words are the same in every run of the scenario.
@@ -25,7 +25,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class VariantState:
     """What asserts look at. *pool_mode* and *thin_devices* are of the moment."""
 
     samples: Sequence[StepSample]
@@ -36,20 +36,20 @@ class Measured:
     pool_mode: str
 
 
-def outcomes(step: Assert, phase: str, measured: Measured) -> Iterator[Outcome]:
+def outcomes(step: AssertStep, phase: str, measured: VariantState) -> Iterator[AssertOutcome]:
     """Yield the outcome of each thing that *step* asserts in *phase*."""
     for name, wanted in step:
         if wanted is None or name in ("do", "only", "why"):
             continue
-        if isinstance(wanted, Limits):
+        if isinstance(wanted, AmountLimits):
             yield _bounded(name, wanted, phase, measured, step.why)
             continue
         found = _found(name, measured)
         held = found == (sorted(wanted) if isinstance(wanted, list) else wanted)
-        yield Outcome(phase, f"{name} = {_words(wanted)}", _words(found), held, step.why)
+        yield AssertOutcome(phase, f"{name} = {_words(wanted)}", _words(found), held, step.why)
 
 
-def _bounded(name: str, limits: Limits, phase: str, measured: Measured, why: str) -> Outcome:
+def _bounded(name: str, limits: AmountLimits, phase: str, measured: VariantState, why: str) -> AssertOutcome:
     found = _quantity(name, phase, measured)
     words, held, text = [], True, _amount(name, found)
     margin = f" ± {_amount(name, limits.within)}" if limits.within else ""
@@ -68,10 +68,10 @@ def _bounded(name: str, limits: Limits, phase: str, measured: Measured, why: str
     if limits.at_most is not None:
         words.append(f"<= {_amount(name, limits.at_most)}")
         held = held and found <= limits.at_most
-    return Outcome(phase, f"{name} {' and '.join(words)}", text, held, why)
+    return AssertOutcome(phase, f"{name} {' and '.join(words)}", text, held, why)
 
 
-def _quantity(name: str, phase: str, measured: Measured) -> int:
+def _quantity(name: str, phase: str, measured: VariantState) -> int:
     of_phase = [sample for sample in measured.samples if sample.phase == phase]
     now = (of_phase or measured.samples)[-1]  # a phase of asserts alone looks at what was before it
     match name:
@@ -90,7 +90,7 @@ def _quantity(name: str, phase: str, measured: Measured) -> int:
     raise AssertionError(f"no quantity {name}")
 
 
-def _found(name: str, measured: Measured) -> object:
+def _found(name: str, measured: VariantState) -> object:
     match name:
         case "leaked_by":
             return sorted({leak.owner.snapshot for leak in measured.leaks})

@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from thinsim.did_you_mean import did_you_mean
-from thinsim.scenario.file.document import Phase, Pool, Retry, Scenario, Variant
+from thinsim.scenario.file.document import Retry, Scenario, ScenarioPhase, ScenarioPool, Variant
 from thinsim.scenario.file.steps import STEPS
-from thinsim.scenario.file.values import Limits
+from thinsim.scenario.file.values import AmountLimits
 
 Place = Sequence[str | int]
 Problem = tuple[Place, str]
@@ -26,8 +26,8 @@ _TYPES = {
     "model_type": "a table",
     "model_attributes_type": 'a table such as { do = "prepare", key = "a" }',
 }
-_TABLES: Mapping[str, type[BaseModel]] = {"pool": Pool, "retry": Retry}
-_ARRAYS: Mapping[str, type[BaseModel]] = {"variant": Variant, "phase": Phase}
+_TABLES: Mapping[str, type[BaseModel]] = {"pool": ScenarioPool, "retry": Retry}
+_ARRAYS: Mapping[str, type[BaseModel]] = {"variant": Variant, "phase": ScenarioPhase}
 
 
 def problem(document: Mapping[str, Any], error: Mapping[str, Any]) -> Problem:
@@ -114,7 +114,7 @@ def _known_keys(document: Mapping[str, Any], place: Place) -> list[str]:
         case ["phase", int(phase), "steps", int(step), _]:
             model = STEPS.get(document["phase"][phase]["steps"][step].get("do"))
         case _:
-            model = Limits
+            model = AmountLimits
     return list(model.model_fields) if model else []
 
 

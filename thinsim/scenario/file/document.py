@@ -37,7 +37,7 @@ RigWord = Annotated[str, AfterValidator(_rig_word), WithJsonSchema({"enum": [*_R
 """The name of a rig, or ``auto``."""
 
 
-class Pool(Strict):
+class ScenarioPool(Strict):
     """The thin pool."""
 
     data_size: Size = _DEFAULT.data_size
@@ -87,7 +87,7 @@ class Variant(Strict):
     snapshotter: dict[str, Any] = Field(default_factory=dict)
 
 
-class Phase(Strict):
+class ScenarioPhase(Strict):
     """Steps under one name, which plots and tables show."""
 
     name: str = Field(min_length=1)
@@ -106,11 +106,11 @@ class Scenario(Strict):
     """What containerd does, for people."""
     it_should: str = ""
     rig: RigWord = AUTO
-    pool: Pool = Pool()
+    pool: ScenarioPool = ScenarioPool()
     snapshotter: dict[str, Any] = Field(default_factory=dict)
     retry: Retry = Retry()
     variant: list[Variant] = Field(default_factory=list)
-    phase: list[Phase] = Field(min_length=1)
+    phase: list[ScenarioPhase] = Field(min_length=1)
 
     @property
     def variants(self) -> list[Variant]:
@@ -122,7 +122,7 @@ class Scenario(Strict):
         return {"base_image_size": _BASE_IMAGE_SIZE, **self.snapshotter, **variant.snapshotter}
 
 
-def steps_of(phase: Phase, variant: str) -> list[tuple[int, AnyStep]]:
+def steps_of(phase: ScenarioPhase, variant: str) -> list[tuple[int, AnyStep]]:
     """Return the steps that are taken in *variant*, repeated and with ``{n}`` replaced.
 
     Each with its position in the phase's list, from 0.

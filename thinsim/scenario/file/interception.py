@@ -25,7 +25,7 @@ class SnapshotterKilledError(BaseException):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class InterceptionPlan:
     """What to do once, at the next *act* on *device* (on any, if empty)."""
 
     when: When
@@ -45,7 +45,7 @@ class Interception:
     """The plans, and what discards took so far."""
 
     def __init__(self) -> None:
-        self.plans: list[Plan] = []
+        self.plans: list[InterceptionPlan] = []
         self.killed = False
         """Nothing is done to devices any more: the snapshotter is dead."""
         self.discards = 0

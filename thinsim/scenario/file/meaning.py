@@ -14,8 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from thinsim.measure.attribution import reason_words
 from thinsim.scenario.file.complaints import Place, Problem
-from thinsim.scenario.file.document import OWN_KEYS, Pool
-from thinsim.scenario.file.steps import AnyStep, Assert, Import
+from thinsim.scenario.file.document import OWN_KEYS, ScenarioPool
+from thinsim.scenario.file.steps import AnyStep, AssertStep, ImportStep
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.errors import InvalidConfigError
 from thinsim.thin.metadata.least_size import least_metadata
@@ -60,7 +60,7 @@ def _name_problems(place: Place, table: Mapping[str, Any], names: list[str]) -> 
 
 def _pool_problems(table: object) -> Iterator[Problem]:
     try:
-        pool = Pool.model_validate(table)
+        pool = ScenarioPool.model_validate(table)
     except ValidationError:
         return
     if "read_only" in pool.features:
@@ -100,9 +100,9 @@ def _step_problems(place: Place, table: object, variants: list[str], phases: lis
     for name in step.only:
         if name not in variants:
             yield [*place, "only"], f"there is no variant {name!r}"
-    if isinstance(step, Import) and bool(step.image) == bool(step.size):
+    if isinstance(step, ImportStep) and bool(step.image) == bool(step.size):
         yield place, "an import has either an image or a size"
-    if isinstance(step, Assert):
+    if isinstance(step, AssertStep):
         yield from _assert_problems(step, place, phases)
 
 
@@ -117,7 +117,7 @@ def _image_problems(place: Place, table: object, repeat: object, base: Path) -> 
     yield from (([*place, "image"], f"there is no {path}") for path in islice(missing, 1))
 
 
-def _assert_problems(step: Assert, place: Place, phases: list[str]) -> Iterator[Problem]:
+def _assert_problems(step: AssertStep, place: Place, phases: list[str]) -> Iterator[Problem]:
     if not step.model_fields_set - {"do", "only", "why"}:
         yield place, "asserts nothing"
     for name, limits in step:

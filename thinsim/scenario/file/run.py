@@ -15,7 +15,7 @@ from thinsim.rig.interface import Rig
 from thinsim.rig.record import RigRecord
 from thinsim.rig.shape import PoolShape
 from thinsim.scenario.file.acts import Acts, StepFailedError
-from thinsim.scenario.file.asserting import Outcome
+from thinsim.scenario.file.asserting import AssertOutcome
 from thinsim.scenario.file.document import Scenario, Variant, steps_of
 from thinsim.scenario.file.location import line_of
 from thinsim.scenario.file.session import session
@@ -28,7 +28,7 @@ START = "pool created"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ScenarioRequest:
     """What to run. *name* is what the user called it, *text* the file's own."""
 
     scenario: Scenario
@@ -49,7 +49,7 @@ class VariantResult:
     config: Config
     samples: Sequence[StepSample]
     leaks: Sequence[Leak]
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[AssertOutcome]
     events: Sequence[LedgerEvent]
     started: float
     """Seconds since the epoch."""
@@ -69,14 +69,14 @@ class VariantResult:
 class ScenarioResult:
     """All that was measured, and where the time went."""
 
-    request: Request
+    request: ScenarioRequest
     shape: PoolShape
     runs: Sequence[VariantResult]
     seconds: dict[str, float]
     kept: Path | None
 
 
-async def run_scenario(request: Request, progress: Progress) -> ScenarioResult:
+async def run_scenario(request: ScenarioRequest, progress: Progress) -> ScenarioResult:
     """Run each variant. Nothing stays on the machine, but the files when *keep* is set.
 
     An assert that does not hold is an outcome, not an error. StepFailedError where a step is refused
@@ -106,7 +106,9 @@ async def run_scenario(request: Request, progress: Progress) -> ScenarioResult:
         return ScenarioResult(request, shape, runs, spent, directory if request.keep else None)
 
 
-async def _run_variant(request: Request, variant: Variant, rig: Rig, progress: Progress) -> VariantResult:
+async def _run_variant(
+    request: ScenarioRequest, variant: Variant, rig: Rig, progress: Progress
+) -> VariantResult:
     scenario = request.scenario
     busy = replace(CONTAINERD_RETRY.busy, tries=scenario.retry.tries, interval=scenario.retry.interval)
     retry = RetryRules(busy, CONTAINERD_RETRY.hold)
@@ -142,7 +144,7 @@ async def _run_variant(request: Request, variant: Variant, rig: Rig, progress: P
     )
 
 
-def chosen_variants(request: Request) -> list[Variant]:
+def chosen_variants(request: ScenarioRequest) -> list[Variant]:
     """Return the variants to run, in the file's order; InvalidValueError for one that there is not."""
     known = {variant.name: variant for variant in request.scenario.variants}
     for name in request.variants:

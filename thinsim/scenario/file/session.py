@@ -18,8 +18,14 @@ from thinsim.errors import InvalidValueError
 from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import Meter, StepSample
 from thinsim.rig.interface import Rig
-from thinsim.scenario.file.interception import Interception, Plan, SnapshotterKilledError, When, watched
-from thinsim.scenario.measured_steps import MeasuredSteps, Progress
+from thinsim.scenario.file.interception import (
+    Interception,
+    InterceptionPlan,
+    SnapshotterKilledError,
+    When,
+    watched,
+)
+from thinsim.scenario.measured_steps import MeasuredSteps, StepProgress
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.events import DeviceEvent
 from thinsim.snapshotter.interface import Mount
@@ -30,13 +36,13 @@ from thinsim.workload.image.archive import Image
 _Result = TypeVar("_Result")
 
 
-class Session:
+class ScenarioSession:
     """Made by :func:`session`. Each verb is one step, measured, of the phase that *phase* names.
 
     Every verb but ``restart`` raises InvalidValueError while the snapshotter is down.
     """
 
-    def __init__(self, rig: Rig, config: Config, retry: RetryRules, progress: Progress) -> None:
+    def __init__(self, rig: Rig, config: Config, retry: RetryRules, progress: StepProgress) -> None:
         self.rig = rig
         self.config = config
         self.phase = ""
@@ -143,7 +149,9 @@ class Session:
         device = self.snapshotter.device_of(key).name
         self._held[key] = await self.rig.files.claim(self.rig.dm.path(device))
         if until:
-            plan = Plan("before", until, device if until != "delete" else "", partial(self._let_go, key))
+            plan = InterceptionPlan(
+                "before", until, device if until != "delete" else "", partial(self._let_go, key)
+            )
             self.interception.plans.append(plan)
 
     def release(self, key: str) -> None:
@@ -171,7 +179,7 @@ class Session:
 
         async def act_until_killed() -> None:
             snapshotter = self.snapshotter
-            self.interception.plans.append(Plan(when, act, "", kill))
+            self.interception.plans.append(InterceptionPlan(when, act, "", kill))
             try:
                 await verb()
                 if not self.interception.killed:
@@ -287,11 +295,11 @@ class Session:
 
 @asynccontextmanager
 async def session(
-    rig: Rig, keys: Mapping[str, Any], retry: RetryRules, progress: Progress, root: Path
-) -> AsyncIterator[Session]:
+    rig: Rig, keys: Mapping[str, Any], retry: RetryRules, progress: StepProgress, root: Path
+) -> AsyncIterator[ScenarioSession]:
     """Yield a Session on *rig*: *keys* are the snapshotter's, *root* its directory. Closed on the way out."""
     config = Config.from_table({**keys, "root_path": str(root), "pool_name": rig.shape.name})
-    opened = Session(rig, config, retry, progress)
+    opened = ScenarioSession(rig, config, retry, progress)
     try:
         yield opened
     finally:

@@ -43,7 +43,7 @@ class Act(Step):
         return words
 
 
-class Import(Act):
+class ImportStep(Act):
     """Import an image: per layer prepare, write (or unpack), commit; layers are NAME-1, NAME-2, ..."""
 
     do: Literal["import"]
@@ -57,7 +57,7 @@ class Import(Act):
     """An archive or layout to import instead; relative to the scenario's file."""
 
 
-class Prepare(Act):
+class PrepareStep(Act):
     """Make an active snapshot."""
 
     do: Literal["prepare"]
@@ -65,7 +65,7 @@ class Prepare(Act):
     parent: str = ""
 
 
-class View(Act):
+class ViewStep(Act):
     """Make a read-only snapshot."""
 
     do: Literal["view"]
@@ -73,7 +73,7 @@ class View(Act):
     parent: str
 
 
-class Write(Act):
+class WriteStep(Act):
     """Write new files in an active snapshot."""
 
     do: Literal["write"]
@@ -83,7 +83,7 @@ class Write(Act):
     size: Size
 
 
-class Overwrite(Act):
+class OverwriteStep(Act):
     """Write the first bytes of files anew, in place: sharing with the parent is broken."""
 
     do: Literal["overwrite"]
@@ -92,7 +92,7 @@ class Overwrite(Act):
     size: Size
 
 
-class Delete(Act):
+class DeleteStep(Act):
     """Delete files in an active snapshot."""
 
     do: Literal["delete"]
@@ -100,7 +100,7 @@ class Delete(Act):
     name: FileName = "data"
 
 
-class Run(Act):
+class RunStep(Act):
     """Work as a container: new files of *size* bytes, an eighth more deleted again, others overwritten."""
 
     do: Literal["run"]
@@ -108,14 +108,14 @@ class Run(Act):
     size: Size
 
 
-class Trim(Act):
+class TrimStep(Act):
     """Run fstrim in an active snapshot."""
 
     do: Literal["trim"]
     key: str
 
 
-class Commit(Act):
+class CommitStep(Act):
     """Turn an active snapshot into a committed one."""
 
     do: Literal["commit"]
@@ -123,26 +123,26 @@ class Commit(Act):
     name: str
 
 
-class Remove(Act):
+class RemoveStep(Act):
     """Remove a snapshot."""
 
     do: Literal["remove"]
     key: str
 
 
-class Cleanup(Act):
+class CleanupStep(Act):
     """Call the snapshotter's cleanup, as containerd's collector does."""
 
     do: Literal["cleanup"]
 
 
-class Restart(Act):
+class RestartStep(Act):
     """Start the snapshotter again on what is on disk: after a crash, or close it first."""
 
     do: Literal["restart"]
 
 
-class Crash(Step):
+class CrashStep(Step):
     """End the snapshotter, as kill -9 would, in the midst of a verb.
 
     *at* is what it does to a device; ``create`` and ``delete`` are messages to the pool.
@@ -157,7 +157,7 @@ class Crash(Step):
     at: Literal["mkfs", "create", "activate", "suspend", "resume", "discard", "deactivate", "delete"]
 
 
-class Hold(Act):
+class HoldStep(Act):
     """Keep a snapshot's device open, as a probe or a mount in another namespace does."""
 
     do: Literal["hold"]
@@ -166,7 +166,7 @@ class Hold(Act):
     """Let go right before the snapshotter next does this to the device; else at ``release``."""
 
 
-class Release(Step):
+class ReleaseStep(Step):
     """Let go of a device that ``hold`` keeps."""
 
     do: Literal["release"]
@@ -183,7 +183,7 @@ def _fault(value: object) -> object:
     return dict(value)
 
 
-class Faults(Step):
+class FaultsStep(Step):
     """Put planned faults of the backing store in force instead of any others; none clears."""
 
     do: Literal["fault"]
@@ -191,7 +191,7 @@ class Faults(Step):
     """Entries as in a plan of ``fuse-backing faults set``; of the data file."""
 
 
-class Assert(Step):
+class AssertStep(Step):
     """What must hold now. Sizes are of the moment; freed and punches are of the phase so far."""
 
     do: Literal["assert"]
@@ -217,23 +217,23 @@ class Assert(Step):
 
 
 AnyStep: TypeAlias = Annotated[
-    Import
-    | Prepare
-    | View
-    | Write
-    | Overwrite
-    | Delete
-    | Run
-    | Trim
-    | Commit
-    | Remove
-    | Cleanup
-    | Restart
-    | Crash
-    | Hold
-    | Release
-    | Faults
-    | Assert,
+    ImportStep
+    | PrepareStep
+    | ViewStep
+    | WriteStep
+    | OverwriteStep
+    | DeleteStep
+    | RunStep
+    | TrimStep
+    | CommitStep
+    | RemoveStep
+    | CleanupStep
+    | RestartStep
+    | CrashStep
+    | HoldStep
+    | ReleaseStep
+    | FaultsStep
+    | AssertStep,
     Field(discriminator="do"),
 ]
 

@@ -59,7 +59,7 @@ FileName = Annotated[str, AfterValidator(_file_name)]
 """What files in a snapshot are called: never a path, which could lead out of the mount."""
 
 
-class Limits(Strict):
+class AmountLimits(Strict):
     """What a measured number of bytes (or a count) must be; all that is given must hold."""
 
     equal: Size | None = None
@@ -76,9 +76,9 @@ def _limits(value: object) -> Any:
 
 
 Bound = Annotated[
-    Limits,
+    AmountLimits,
     BeforeValidator(_limits),
-    WithJsonSchema({"anyOf": [_SIZE_SCHEMA, Limits.model_json_schema()]}),
+    WithJsonSchema({"anyOf": [_SIZE_SCHEMA, AmountLimits.model_json_schema()]}),
 ]
 """Limits, or a plain size that must be met exactly."""
 

@@ -19,7 +19,7 @@ from typing import BinaryIO, Protocol
 
 from thinsim.workload.image.compression import compression_of, unread_compression_of
 from thinsim.workload.image.errors import InvalidImageError
-from thinsim.workload.image.tarstream import BLOCK_SIZE, Kind, TarEntry, TarReader
+from thinsim.workload.image.tarstream import BLOCK_SIZE, EntryKind, TarEntry, TarReader
 
 _LAYOUT_NAME = re.compile(r"oci-layout|index\.json|blobs/sha256/[0-9a-f]{64}")
 _OF_WINDOWS = ("blobs\\", ".\\blobs\\")
@@ -138,13 +138,13 @@ class TarBlobs:
                 name = name.replace("\\", "/")
             name = _clean(name)
             self._others.pop(name, None)
-            if entry.kind is Kind.FILE:
+            if entry.kind is EntryKind.FILE:
                 self._members[name] = _member(entry, file.tell())
-            elif entry.kind is Kind.SYMLINK:
+            elif entry.kind is EntryKind.SYMLINK:
                 self._links[name] = posixpath.join(posixpath.dirname(name), entry.link_target)
-            elif entry.kind is Kind.HARD_LINK:
+            elif entry.kind is EntryKind.HARD_LINK:
                 self._links[name] = entry.link_target
-            elif entry.kind is not Kind.GLOBAL_HEADER:
+            elif entry.kind is not EntryKind.GLOBAL_HEADER:
                 self._others[name] = entry
 
     def _meant(self) -> str:

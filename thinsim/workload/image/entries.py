@@ -14,15 +14,15 @@ from errno import E2BIG, EACCES, EINVAL, ENOSPC, ENOTSUP, EPERM, ERANGE
 from pathlib import Path
 
 from thinsim.workload.image.errors import shown
-from thinsim.workload.image.tarstream import Kind, TarEntry, TarReader
+from thinsim.workload.image.tarstream import EntryKind, TarEntry, TarReader
 from thinsim.workload.image.tree import Tree
 from thinsim.workload.image.walk import DIRECTORY_FLAGS
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEVICES = {
-    Kind.CHARACTER_DEVICE: stat.S_IFCHR,
-    Kind.BLOCK_DEVICE: stat.S_IFBLK,
-    Kind.FIFO: stat.S_IFIFO,
+    EntryKind.CHARACTER_DEVICE: stat.S_IFCHR,
+    EntryKind.BLOCK_DEVICE: stat.S_IFBLK,
+    EntryKind.FIFO: stat.S_IFIFO,
 }
 _LATEST = (1 << 63) - 1
 _UNCHANGED = (1 << 32) - 1
@@ -95,9 +95,11 @@ def make_hard_link(fd: int, name: str, entry: TarEntry, tree: Tree) -> int:
 
 def make_device(fd: int, name: str, entry: TarEntry) -> int | None:
     """Make a device or a fifo; None if this process may not (without privilege, in a user namespace)."""
-    if entry.kind is not Kind.FIFO and not all(0 <= number <= _LARGEST_DEVICE for number in entry.device):
+    if entry.kind is not EntryKind.FIFO and not all(
+        0 <= number <= _LARGEST_DEVICE for number in entry.device
+    ):
         raise UnmakeableEntryError(f"has device numbers out of range: {entry.device}")
-    number = 0 if entry.kind is Kind.FIFO else _device(*entry.device)
+    number = 0 if entry.kind is EntryKind.FIFO else _device(*entry.device)
     try:
         os.mknod(name, _DEVICES[entry.kind] | 0o600, number, dir_fd=fd)
     except PermissionError as error:

@@ -19,7 +19,7 @@ from thinsim.workload.image.paxrecords import XATTR, merge_records, parse_record
 from thinsim.workload.image.sparsemap import Pieces
 from thinsim.workload.image.tarheader import BLOCK_SIZE, Format, Header, format_of, parse_header, text
 
-__all__ = ["BLOCK_SIZE", "PIECE_SIZE", "Kind", "TarEntry", "TarReader"]
+__all__ = ["BLOCK_SIZE", "PIECE_SIZE", "EntryKind", "TarEntry", "TarReader"]
 
 PIECE_SIZE = 1 << 20
 LARGEST_EXTENSION = 1 << 20
@@ -28,7 +28,7 @@ LARGEST_EXTENSION = 1 << 20
 _ZEROS = bytes(PIECE_SIZE)
 
 
-class Kind(enum.Enum):
+class EntryKind(enum.Enum):
     """What an entry makes; the values are tar's type flags."""
 
     FILE = b"0"
@@ -43,7 +43,7 @@ class Kind(enum.Enum):
     """A type of which containerd makes nothing: it refuses a layer with one."""
 
 
-_WITHOUT_DATA = frozenset(set(Kind) - {Kind.FILE, Kind.OTHER, Kind.GLOBAL_HEADER})
+_WITHOUT_DATA = frozenset(set(EntryKind) - {EntryKind.FILE, EntryKind.OTHER, EntryKind.GLOBAL_HEADER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class TarEntry:
     """
 
     name: str
-    kind: Kind
+    kind: EntryKind
     flag: str
     mode: int
     uid: int
@@ -109,7 +109,7 @@ class TarReader:
                 case b"g":
                     # of its records Go takes the path, and sets no other entry's
                     header.path = parse_records(self._extension()).get(b"path") or header.path
-                    yield _entry(header, Kind.GLOBAL_HEADER, {}, None)
+                    yield _entry(header, EntryKind.GLOBAL_HEADER, {}, None)
                     records, long_name, long_link = {}, b"", b""  # Go forgets what came before, too
                 case _:
                     yield self._begin(header, block, records, long_name, long_link)
@@ -123,7 +123,7 @@ class TarReader:
         header.path = long_name or header.path
         header.link = long_link or header.link
         if header.flag == b"\0":  # tars older than type flags tell directories by a slash
-            header.flag = Kind.DIRECTORY.value if header.path.endswith(b"/") else Kind.FILE.value
+            header.flag = EntryKind.DIRECTORY.value if header.path.endswith(b"/") else EntryKind.FILE.value
         self._expect(header)
         pieces = self._sparse_pieces(header, block, records)
         kind = _kind(header)
@@ -243,14 +243,16 @@ class TarReader:
         return InvalidImageError(f"{self._label}: {fault}")
 
 
-def _kind(header: Header) -> Kind:
+def _kind(header: Header) -> EntryKind:
     try:
-        return Kind(header.flag)
+        return EntryKind(header.flag)
     except ValueError:
-        return Kind.OTHER
+        return EntryKind.OTHER
 
 
-def _entry(header: Header, kind: Kind, records: Mapping[bytes, bytes], pieces: Pieces | None) -> TarEntry:
+def _entry(
+    header: Header, kind: EntryKind, records: Mapping[bytes, bytes], pieces: Pieces | None
+) -> TarEntry:
     return TarEntry(
         name=os.fsdecode(header.path),
         kind=kind,
@@ -258,7 +260,7 @@ def _entry(header: Header, kind: Kind, records: Mapping[bytes, bytes], pieces: P
         mode=header.mode & 0o7777,
         uid=header.uid,
         gid=header.gid,
-        size=header.size if kind is Kind.FILE else 0,
+        size=header.size if kind is EntryKind.FILE else 0,
         modified=header.modified,
         accessed=header.accessed,
         link_target=os.fsdecode(header.link),

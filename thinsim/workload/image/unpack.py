@@ -19,7 +19,7 @@ from typing import BinaryIO
 from thinsim.workload.image import entries
 from thinsim.workload.image.added import Added, uncover, uncover_name
 from thinsim.workload.image.errors import InvalidImageError, shown
-from thinsim.workload.image.tarstream import PIECE_SIZE, Kind, TarEntry, TarReader
+from thinsim.workload.image.tarstream import PIECE_SIZE, EntryKind, TarEntry, TarReader
 from thinsim.workload.image.tree import Tree, remove
 from thinsim.workload.image.walk import Walk
 
@@ -102,7 +102,7 @@ class _Unpacking:
         if base in ("", ".", ".."):
             return
         self._tree.go_to(parent, create=True, room=len(os.fsencode(base)))
-        if entry.kind is Kind.GLOBAL_HEADER:
+        if entry.kind is EntryKind.GLOBAL_HEADER:
             return  # containerd makes the parent directories of one, and nothing more
         if base == _OPAQUE:
             uncover(self._tree.fd, self._added.find(self._tree.names))
@@ -120,7 +120,7 @@ class _Unpacking:
 
     def _replace(self, entry: TarEntry, name: str) -> None:
         parent = self._added.at(self._tree.names)
-        if entry.kind is Kind.DIRECTORY:
+        if entry.kind is EntryKind.DIRECTORY:
             if not _is_directory(self._tree.fd, name):
                 remove(self._tree.fd, name)
                 parent.children.pop(name, None)
@@ -138,13 +138,13 @@ class _Unpacking:
 
     def _make(self, entry: TarEntry, name: str) -> int | None:
         match entry.kind:
-            case Kind.FILE:
+            case EntryKind.FILE:
                 return entries.make_file(self._tree.fd, name, entry, self.reader, self._wrote)
-            case Kind.SYMLINK:
+            case EntryKind.SYMLINK:
                 return entries.make_symlink(self._tree.fd, name, entry)
-            case Kind.HARD_LINK:
+            case EntryKind.HARD_LINK:
                 return entries.make_hard_link(self._tree.fd, name, entry, self._tree)
-            case Kind.OTHER:
+            case EntryKind.OTHER:
                 raise entries.UnmakeableEntryError(
                     f"has type {entry.flag!r}{_UNREAD.get(entry.flag, '')}, "
                     "which neither thinsim nor containerd unpacks"
