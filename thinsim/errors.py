@@ -3,9 +3,13 @@
 ::
 
     ThinsimError                  everything below; its text is fit for a user, without a traceback
-    ├── InvalidValueError         what was given is malformed: a size, a table, a configuration
-    ├── EnvironmentLacksError     the machine lacks something; the text says what and how to get it
-    ├── BenchError                the bench itself failed: a measurement that contradicts another
+    ├── InvalidValueError         yours: what was given is malformed, a size, a table, a configuration
+    │   └── UnknownNameError      yours: a name of the command line that names nothing
+    ├── ConflictError             yours: what was asked for does not fit what is there already
+    ├── EnvironmentLacksError     the machine's: it lacks something; the text says what and how to get it
+    ├── ProgramFailedError        outside: a program or server that thinsim started failed or hung
+    ├── InvariantError            ours, or of the pool under test: what must hold does not
+    ├── CombinedError             several failures, each with its own text
     └── KernelError               an operation refused as the kernel refuses it; has an ``errno``
         └── DeviceMapperError     from a device-mapper, in dmsetup's words
 
@@ -42,8 +46,20 @@ class EnvironmentLacksError(ThinsimError):
     """The machine lacks what the operation needs."""
 
 
-class BenchError(ThinsimError):
-    """Two measurements of one thing disagree, or the bench could not do its work."""
+class ConflictError(ThinsimError):
+    """What was asked for does not fit what is there: a name is taken, a pool is in use or unfinished."""
+
+
+class ProgramFailedError(ThinsimError):
+    """A program, server or guest that thinsim started failed, or did not end; the text has its words."""
+
+
+class InvariantError(ThinsimError):
+    """What must hold does not: two measurements of one thing disagree, or a pool's metadata is damaged."""
+
+
+class CombinedError(ThinsimError):
+    """Several failures of work that goes on side by side, or one after the other, in one text."""
 
 
 class KernelError(ThinsimError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from thinsim.testing.bench import BackingStore, RigFixture, SnapshotterFixture, ThinPool
+    from thinsim.testing.fixtures import BackingStore, RigFixture, SnapshotterFixture, ThinPool
 
 _MARKS = (
     "thin_pool(data_size, metadata_size, block_size, features): the pool to stand up; sizes as 64KiB",
@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     rig = _rig(config)
     if rig != "auto":
         from thinsim.errors import InvalidValueError  # noqa: PLC0415 (where one is named)
-        from thinsim.testing.bench import check_rig  # noqa: PLC0415
+        from thinsim.testing.fixtures import check_rig  # noqa: PLC0415
 
         try:
             check_rig(rig)
@@ -88,7 +88,7 @@ def _thinsim_no_leak(request: pytest.FixtureRequest) -> None:
 def thinsim_bench(request: pytest.FixtureRequest, tmp_path: Path) -> "Iterator[RigFixture]":
     """The rig, with the pool standing and the snapshotter not yet started."""
     from thinsim.errors import ThinsimError  # noqa: PLC0415 (not when pytest starts)
-    from thinsim.testing.bench import RigFixture, bench_portal  # noqa: PLC0415
+    from thinsim.testing.fixtures import RigFixture, bench_portal  # noqa: PLC0415
 
     failure = ""
     try:
@@ -130,7 +130,7 @@ def assert_no_leak(thinsim_bench: "RigFixture") -> "Callable[..., None]":
 
 
 def _keys(request: pytest.FixtureRequest) -> dict[str, Any]:
-    from thinsim.testing.bench import config_keys  # noqa: PLC0415
+    from thinsim.testing.fixtures import config_keys  # noqa: PLC0415
 
     keys: dict[str, Any] = {"base_image_size": "256MB"}
     config = request.config

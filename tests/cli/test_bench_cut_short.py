@@ -8,8 +8,9 @@ from click.testing import CliRunner
 
 from thinsim.benchmark import running
 from thinsim.cli.commands.benchmark import bench, compare
-from thinsim.errors import BenchError, DeviceMapperError
-from thinsim.scenario.reproduce import Progress, Reproduction, ReproductionRequest
+from thinsim.errors import DeviceMapperError, ProgramFailedError
+from thinsim.scenario.progress import Progress
+from thinsim.scenario.reproduce import Reproduction, ReproductionRequest
 
 WORDS = ("--contender", "process/core/off", "--warm-up", "0", "--rounds", "3")
 
@@ -35,7 +36,7 @@ def test_the_rounds_before_a_failure_are_kept(fails_at: list[int], tmp_path: Pat
     fails_at.append(2)
     written = tmp_path / "bench.json"
     done = CliRunner().invoke(bench, [*WORDS, "--dir", str(tmp_path), "--json", str(written)])
-    assert isinstance(done.exception, BenchError)
+    assert isinstance(done.exception, ProgramFailedError)
     why = "round 2, process/core/off, pool 2 GiB, image 100 MiB, container 100 MiB: pool: create thin"
     assert str(done.exception).startswith(why)
     assert "the figures are of 1 round before, of 3 asked for" in str(done.exception)
@@ -57,7 +58,7 @@ def test_without_a_whole_round_there_is_nothing_to_show(fails_at: list[int], tmp
     fails_at.append(1)
     written = tmp_path / "bench.json"
     done = CliRunner().invoke(bench, [*WORDS, "--dir", str(tmp_path), "--json", str(written)])
-    assert isinstance(done.exception, BenchError)
+    assert isinstance(done.exception, ProgramFailedError)
     assert str(done.exception).startswith("round 1, process/core/off")
     assert not written.exists()
     assert done.stdout == ""

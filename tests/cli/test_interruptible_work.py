@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from thinsim.cli.interruptible import run
-from thinsim.errors import BenchError, InvalidValueError
+from thinsim.errors import CombinedError, InvalidValueError, ProgramFailedError
 
 
 @pytest.fixture(autouse=True)
@@ -81,36 +81,38 @@ def test_a_signal_that_the_command_was_told_to_ignore_is_ignored(number: signal.
 
 def test_a_failure_comes_out_as_it_is() -> None:
     async def work() -> None:
-        raise BenchError("why")
+        raise ProgramFailedError("why")
 
-    with pytest.raises(BenchError, match=r"^why$"):
+    with pytest.raises(ProgramFailedError, match=r"^why$"):
         run(work)
 
 
 def test_a_failure_in_nested_tasks_comes_out_alone() -> None:
     async def fail() -> None:
-        raise BenchError("why")
+        raise ProgramFailedError("why")
 
     async def work() -> None:
         async with trio.open_nursery() as outer, trio.open_nursery() as inner:
             outer.start_soon(trio.sleep, 60)
             inner.start_soon(fail)
 
-    with pytest.raises(BenchError, match=r"^why$"):
+    with pytest.raises(ProgramFailedError, match=r"^why$"):
         run(work)
 
 
 def test_failures_of_several_tasks_become_one_line() -> None:
     async def work() -> None:
-        raise ExceptionGroup("tasks", [BenchError("one"), InvalidValueError("two"), BenchError("one")])
+        raise ExceptionGroup(
+            "tasks", [ProgramFailedError("one"), InvalidValueError("two"), ProgramFailedError("one")]
+        )
 
-    with pytest.raises(BenchError, match=r"^one; two$"):
+    with pytest.raises(CombinedError, match=r"^one; two$"):
         run(work)
 
 
 def test_a_bug_among_them_keeps_its_traceback() -> None:
     async def work() -> None:
-        raise ExceptionGroup("tasks", [BenchError("one"), ZeroDivisionError("a bug")])
+        raise ExceptionGroup("tasks", [ProgramFailedError("one"), ZeroDivisionError("a bug")])
 
     with pytest.raises(ExceptionGroup) as caught:
         run(work)
@@ -123,7 +125,7 @@ def test_a_failure_of_the_clean_up_after_a_signal_is_told() -> None:
             signal.raise_signal(signal.SIGTERM)
             await trio.sleep(60)
         finally:
-            raise BenchError("could not clean up")
+            raise ProgramFailedError("could not clean up")
 
-    with pytest.raises(BenchError, match="could not clean up"):
+    with pytest.raises(ProgramFailedError, match="could not clean up"):
         run(work)

@@ -26,7 +26,7 @@ from tests.dm.device_mapper_benches import (
 )
 from tests.dm.device_oracle import Oracle
 from thinsim.block import kernel_view, loop
-from thinsim.errors import BenchError, DeviceMapperError
+from thinsim.errors import DeviceMapperError, ProgramFailedError
 from thinsim.rig.host_file import host_allocation
 from thinsim.thin.status import parse_pool_status
 
@@ -240,7 +240,7 @@ async def test_names_come_and_go_quickly(emulated: EmulatedBench) -> None:
 @asynccontextmanager
 async def losing_a_server(directory: Path) -> AsyncIterator[EmulatedBench]:
     """A bench that finds a server gone when it is taken down."""
-    with pytest.raises(BenchError, match="ended unexpectedly"):
+    with pytest.raises(ProgramFailedError, match="ended unexpectedly"):
         async with emulated_bench(directory) as bench:
             yield bench
 

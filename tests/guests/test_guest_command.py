@@ -12,8 +12,7 @@ from thinsim.guests.scenario import run_scenario_in_guest
 from thinsim.guests.work import in_the_guest
 from thinsim.report.reproduction_json import from_json, to_json
 from thinsim.rig.process import PROCESS
-from thinsim.rig.setup.choice import LOOP_SCRIPT, LVM, find_setup
-from thinsim.rig.setup.stanza import config_toml
+from thinsim.rig.setup.choice import LOOP_SCRIPT, LVM, config_toml, find_setup
 from thinsim.rig.vm import VM
 from thinsim.scenario.container_lifecycle import SETTINGS
 from thinsim.scenario.file import library

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from fuse_backing.mounts import mount_on
-from thinsim.errors import BenchError, EnvironmentLacksError
+from thinsim.errors import ConflictError, EnvironmentLacksError, ProgramFailedError
 from thinsim.machine import mounts as recorded_mounts
 from thinsim.machine.journal import Journal, TakenKind, read_journal
 from thinsim.machine.mounts import RecordedMounter, run
@@ -36,7 +36,7 @@ async def test_a_mount_is_on_record_while_it_stands(
 async def test_a_failed_mount_leaves_neither_directory_nor_entry(
     mounter: RecordedMounter, journal: Journal, tmp_path: Path
 ) -> None:
-    with pytest.raises(BenchError, match="exit status"):
+    with pytest.raises(ProgramFailedError, match="exit status"):
         await mounter.mount("/nowhere", tmp_path / "target", "ext4", ())
     assert not (tmp_path / "target").exists()
     assert read_journal(journal.path).taken == ()
@@ -53,7 +53,7 @@ async def test_a_target_that_cannot_be_made_leaves_no_entry(
 
 async def test_a_second_mount_on_a_target_is_refused(mounter: RecordedMounter, tmp_path: Path) -> None:
     await mounter.mount("none", tmp_path / "target", "tmpfs", ())
-    with pytest.raises(BenchError, match="has a mount already"):
+    with pytest.raises(ConflictError, match="has a mount already"):
         await mounter.mount("none", tmp_path / "target", "tmpfs", ())
     await mounter.unmount_all()
 
@@ -82,7 +82,7 @@ async def test_a_mount_that_stays_busy_stays_on_record(
     target = tmp_path / "target"
     await mounter.mount("none", target, "tmpfs", ())
     with (target / "open").open("w"):
-        with pytest.raises(BenchError, match="busy"):
+        with pytest.raises(ProgramFailedError, match="busy"):
             await mounter.unmount(target)
         assert len(read_journal(journal.path).taken) == 1
     await mounter.unmount_all()

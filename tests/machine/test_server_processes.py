@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from thinsim.errors import BenchError
+from thinsim.errors import ProgramFailedError
 from thinsim.machine import servers
 from thinsim.machine.journal import Journal, TakenKind, read_journal
 from thinsim.machine.servers import Server, ending_bounded
@@ -51,7 +51,9 @@ async def test_a_server_is_on_record_until_it_is_stopped(journal: Journal, tmp_p
 
 
 async def test_a_server_that_dies_before_it_is_ready_says_why(journal: Journal, tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match=r"ended before it was ready \(exit status 1\); its log: no disk"):
+    with pytest.raises(
+        ProgramFailedError, match=r"ended before it was ready \(exit status 1\); its log: no disk"
+    ):
         await start(journal, tmp_path, "sys.exit('no disk')")
     assert read_journal(journal.path).taken == ()
 
@@ -63,7 +65,7 @@ async def test_a_server_that_dies_later_is_named_when_it_is_stopped(journal: Jou
     os.kill(server.process.pid, signal.SIGKILL)
     await server.process.wait()
     message = rf"the trial server \(pid {server.process.pid}\) ended unexpectedly \(SIGKILL\); .*last words"
-    with pytest.raises(BenchError, match=message):
+    with pytest.raises(ProgramFailedError, match=message):
         await server.stop()
     assert read_journal(journal.path).taken == ()
 

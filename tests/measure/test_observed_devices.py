@@ -3,7 +3,7 @@
 import pytest
 
 from thinsim.dm.emulator.activity import Act, Activity
-from thinsim.errors import BenchError
+from thinsim.errors import InvariantError
 from thinsim.measure.observed import ObservedDevices
 from thinsim.snapshotter.events import DeviceEventKind, DiscardSkipped
 
@@ -60,5 +60,5 @@ def test_without_discard_blocks_that_is_the_reason() -> None:
 
 
 def test_a_device_nobody_saw_is_a_fault_of_the_bench() -> None:
-    with pytest.raises(BenchError, match="thin 9"):
+    with pytest.raises(InvariantError, match="thin 9"):
         ObservedDevices("pool", discard_blocks=True).step([message("delete 9")])

@@ -9,7 +9,7 @@ import pytest
 
 from thinsim.cli.main import commands, status_of
 from thinsim.cli.statuses import BROKEN
-from thinsim.errors import BenchError
+from thinsim.errors import CombinedError
 
 SCENARIO = """
 title = "a container exits"
@@ -92,7 +92,7 @@ def test_a_scenario_that_can_not_run_to_its_end_is_an_error_on_the_page_of_the_j
     stored, summary, cases = tmp_path / "b.json", tmp_path / "s.md", tmp_path / "junit.xml"
     invoke("baseline", "save", scenario, "-o", stored)
     scenario.write_text(SCENARIO.replace('"remove", key = "container"', '"remove", key = "gone"'))
-    with pytest.raises(BenchError, match="phase 'removed': remove gone: snapshot 'gone' does not exist"):
+    with pytest.raises(CombinedError, match="phase 'removed': remove gone: snapshot 'gone' does not exist"):
         invoke("ci", "--baseline", stored, "--markdown", summary, "--junit", cases)
     assert "### thinsim: nothing was compared" in summary.read_text()
     assert "remove gone: snapshot 'gone' does not exist" in summary.read_text()
@@ -111,7 +111,7 @@ def test_a_scenario_that_can_not_run_does_not_keep_the_others_from_it(
     invoke("baseline", "save", scenario, other, "-o", stored)
     capsys.readouterr()
     scenario.write_text(SCENARIO.replace('"remove", key = "container"', '"remove", key = "gone"'))
-    with pytest.raises(BenchError, match=r"exit\.toml could not run: .*remove gone"):
+    with pytest.raises(CombinedError, match=r"exit\.toml could not run: .*remove gone"):
         invoke(
             *("ci", "--baseline", stored, "--speed-tolerance", "100"),
             *("--markdown", summary, "--junit", cases, "--json", now),
@@ -134,7 +134,7 @@ def test_a_baseline_is_not_stored_of_some_scenarios_alone(
 ) -> None:
     other = tmp_path / "other.toml"
     other.write_text(SCENARIO.replace('"remove", key = "container"', '"remove", key = "gone"'))
-    with pytest.raises(BenchError, match=r"other\.toml could not run: .*remove gone"):
+    with pytest.raises(CombinedError, match=r"other\.toml could not run: .*remove gone"):
         invoke("baseline", "save", scenario, other, "-o", tmp_path / "b.json")
     assert not (tmp_path / "b.json").exists()
 

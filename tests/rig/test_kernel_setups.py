@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from thinsim.dm.clients.kernel import KernelDeviceMapper
-from thinsim.errors import BenchError, DeviceMapperError
+from thinsim.errors import ConflictError, DeviceMapperError
 from thinsim.machine.journal import Journal, TakenKind, read_journal
 from thinsim.machine.mapped_devices import remove_recorded
 from thinsim.rig import kernel
@@ -100,7 +100,7 @@ async def test_a_pool_of_that_name_is_left_alone(name: str, tmp_path: Path, jour
     taken = sorted(NAMES[name])[0]
     await dm.create(taken, "0 8 zero")
     try:
-        with pytest.raises(BenchError, match=rf"this machine has /dev/mapper/{taken} already"):
+        with pytest.raises(ConflictError, match=rf"this machine has /dev/mapper/{taken} already"):
             async with standing(name, tmp_path, journal):
                 pass
         assert await dm.table(taken) == "0 8 zero "

@@ -5,9 +5,9 @@ import pytest
 from tests.snapshotter.snapshotter_bench import Bench, committed
 from tests.snapshotter.tapped_device_mapper import EIO
 from thinsim.snapshotter.device_state import DeviceState
+from thinsim.snapshotter.device_store import DeviceStore
 from thinsim.snapshotter.errors import FailedPreconditionError, NotFoundError
 from thinsim.snapshotter.interface import Kind
-from thinsim.snapshotter.pool_metadata import DeviceStore
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 
 pytestmark = pytest.mark.rigs("process")

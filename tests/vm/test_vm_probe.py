@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from thinsim.errors import BenchError, EnvironmentLacksError
+from thinsim.errors import EnvironmentLacksError, ProgramFailedError
 from thinsim.machine.journal import Journal
 from thinsim.units import Bytes
 from thinsim.vm import guest, probe
@@ -159,7 +159,7 @@ async def test_what_virtme_ng_said_is_told_when_no_guest_starts(
     spec = guest.GuestSpec(installed_kernels()[0], kvm=False, scratch=Bytes(64 << 20))
     journal = Journal.create()
     try:
-        with pytest.raises(BenchError, match="virtme-ng said: virtme-run: something is amiss"):
+        with pytest.raises(ProgramFailedError, match="virtme-ng said: virtme-run: something is amiss"):
             await guest.run_in_guest(
                 spec, ["true"], tmp_path, journal, out=lambda piece: None, err=lambda piece: None
             )

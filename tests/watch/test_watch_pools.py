@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from thinsim.block.linux import LinuxBlockDevice
-from thinsim.errors import BenchError
+from thinsim.errors import ConflictError
 from thinsim.machine.journal import Journal
 from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
 from thinsim.rig.shape import PoolShape
@@ -68,7 +68,7 @@ async def test_a_pool_under_watch_tells_of_use_leak_devices_and_discards(tmp_pat
             assert (ended.returncode, ended.stderr) == (0, "")
         assert await stack.dm.check(SHAPE.name) == []
         await stack.dm.remove(SHAPE.name)
-        with pytest.raises(BenchError, match=f"no pool {SHAPE.name} runs"):
+        with pytest.raises(ConflictError, match=f"no pool {SHAPE.name} runs"):
             await find_pool(SHAPE.name)
     journal.close()
     gone = await trio.to_thread.run_sync(command, "--count", "1")

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import trio
 
@@ -13,9 +12,10 @@ from thinsim.benchmark.costs import counted
 from thinsim.benchmark.document import FORMAT, Benchmark, Series
 from thinsim.benchmark.figures import ROWS, figures_of
 from thinsim.benchmark.rounds import FigureRow, awake_processors, turned
-from thinsim.errors import BenchError, ThinsimError, failures_of
+from thinsim.errors import ProgramFailedError, ThinsimError, failures_of
 from thinsim.machine.working_directory import working_directory
 from thinsim.report.environment import environment
+from thinsim.scenario.progress import Progress
 from thinsim.scenario.reproduce import CORE, ReproductionRequest, reproduce
 from thinsim.units import Bytes
 from thinsim.workload.image.built import build_image
@@ -33,19 +33,6 @@ class BenchmarkPlan:
     warm_up: int
     directory: Path | None
     command: str
-
-
-class Progress(Protocol):
-    """Gets told what goes on."""
-
-    def say(self, text: str) -> None:
-        """Something outside the rounds."""
-
-    def setting(self, number: int, of: int, name: str) -> None:
-        """Run *number* begins."""
-
-    def step(self, phase: str, step: str) -> None:
-        """A step of it begins."""
 
 
 @dataclass(slots=True)
@@ -110,7 +97,7 @@ _TOLD = (ThinsimError, FuseBackingError, OSError)
 """What explains itself; anything else is a bug."""
 
 
-class _RunFailedError(BenchError):
+class _RunFailedError(ProgramFailedError):
     """A run of the lifecycle failed; says which."""
 
 

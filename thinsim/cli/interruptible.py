@@ -9,7 +9,7 @@ import click
 import trio
 
 from fuse_backing.errors import FuseBackingError
-from thinsim.errors import BenchError, ThinsimError, failures_of
+from thinsim.errors import CombinedError, ThinsimError, failures_of
 
 _Result = TypeVar("_Result")
 
@@ -17,8 +17,8 @@ _Result = TypeVar("_Result")
 def run(work: Callable[[], Awaitable[_Result]], *, quiet: bool = False) -> _Result:
     """Return what *work* returns; click.Abort when a signal ended it. A second signal changes nothing.
 
-    Failures of several tasks that all explain themselves become one BenchError. With *quiet* nothing is said
-    of the signal: a work that takes nothing has nothing to give back.
+    Failures of several tasks that all explain themselves become one CombinedError. With *quiet* nothing is
+    said of the signal: a work that takes nothing has nothing to give back.
     """
     try:
         return trio.run(_guarded, work, quiet)
@@ -63,5 +63,5 @@ def _as_one(group: BaseExceptionGroup[BaseException]) -> BaseException:
     if any(isinstance(failure, KeyboardInterrupt) for failure in failures):
         return click.Abort()
     if all(isinstance(failure, (ThinsimError, FuseBackingError, OSError)) for failure in failures):
-        return BenchError("; ".join(dict.fromkeys(map(str, failures))))
+        return CombinedError("; ".join(dict.fromkeys(map(str, failures))))
     return group

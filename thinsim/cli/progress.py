@@ -8,7 +8,7 @@ from rich.status import Status
 
 
 class TerminalProgress:
-    """Implements ``thinsim.scenario.reproduce.Progress``. A context manager: it takes its live line away."""
+    """Implements ``thinsim.scenario.progress.Progress``. A context manager: it takes its live line away."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -8,7 +8,7 @@ from pathlib import Path
 from fuse_backing.errors import FuseBackingError
 from thinsim.cli.output_console import notes_console
 from thinsim.cli.run_scenario import clean_up_after_killed_runs, rig_for_scenarios, run_found
-from thinsim.errors import BenchError, InvalidValueError, ThinsimError
+from thinsim.errors import CombinedError, InvalidValueError, ThinsimError
 from thinsim.measure.machine_speed import reference_seconds
 from thinsim.regression.baseline import ScenarioBaseline, measured
 from thinsim.report.document import Report
@@ -25,9 +25,11 @@ class Rounds:
     failed: Mapping[str, str]
 
     def raise_failures(self) -> None:
-        """Raise BenchError, a line a scenario, if one could not run."""
+        """Raise CombinedError, a line a scenario, if one could not run."""
         if self.failed:
-            raise BenchError("\n".join(f"{name} could not run: {why}" for name, why in self.failed.items()))
+            raise CombinedError(
+                "\n".join(f"{name} could not run: {why}" for name, why in self.failed.items())
+            )
 
 
 def run_rounds(found: Sequence[FoundScenario], rig: str, rounds: int, directory: Path | None) -> Rounds:

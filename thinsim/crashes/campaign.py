@@ -75,7 +75,7 @@ class Campaign:
     async def run(self, operation: CrashOperation, profile: str) -> Sequence[Crash]:
         """Kill *operation* before each of its steps, and where a command is run also in its midst.
 
-        BenchError if it does not do without a crash what it is to do.
+        InvariantError if it does not do without a crash what it is to do.
         """
         uncut = await self._uncut(operation, profile)
         crashes = []

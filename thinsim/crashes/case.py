@@ -12,7 +12,7 @@ from thinsim.crashes.stage import CrashStage
 from thinsim.crashes.state import CrashState, look
 from thinsim.crashes.victim import VictimRequest
 from thinsim.crashes.victims import Victims
-from thinsim.errors import BenchError, DeviceMapperError
+from thinsim.errors import DeviceMapperError, InvariantError, ProgramFailedError
 from thinsim.machine.journal import read_journal
 from thinsim.machine.recovery import recover
 from thinsim.snapshotter.config import Config
@@ -126,7 +126,7 @@ class CrashCase:
         number = next(n for n, step in enumerate(steps, 1) if step.startswith(beginning))
         trail = await self._run(victims, operation, number)
         if not trail[-1].startswith(beginning):
-            raise BenchError(f"{operation.name!r} was to die before {beginning!r}, not {trail[-1]!r}")
+            raise InvariantError(f"{operation.name!r} was to die before {beginning!r}, not {trail[-1]!r}")
 
     async def _run(
         self, victims: Victims, operation: CrashOperation, die_at: int, *, during: bool = False
@@ -148,9 +148,11 @@ class CrashCase:
             )
         )
         if status != (_KILLED if die_at else 0):
-            raise BenchError(f"a victim of {operation.name!r} that dies at step {die_at} ended with {status}")
+            raise ProgramFailedError(
+                f"a victim of {operation.name!r} that dies at step {die_at} ended with {status}"
+            )
         for path in (place / "runs").glob("*.jsonl"):
             problems = await trio.to_thread.run_sync(recover, read_journal(path), lambda text: None)
             if problems:
-                raise BenchError(f"left by a victim: {'; '.join(problems)}")
+                raise InvariantError(f"left by a victim: {'; '.join(problems)}")
         return (place / "trail").read_text().splitlines()

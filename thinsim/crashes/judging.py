@@ -7,8 +7,8 @@ from thinsim.crashes.stage import CrashStage
 from thinsim.crashes.state import CrashState, look
 from thinsim.errors import DeviceMapperError, ThinsimError
 from thinsim.snapshotter.config import Config
+from thinsim.snapshotter.device_store import ThinIdState
 from thinsim.snapshotter.interface import Kind
-from thinsim.snapshotter.pool_metadata import ThinIdState
 from thinsim.snapshotter.repair import RepairReport
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 from thinsim.units import sectors

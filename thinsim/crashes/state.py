@@ -10,9 +10,9 @@ from thinsim.crashes.stage import CrashStage
 from thinsim.ranges import bytes_per_block
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.device_state import DeviceState
+from thinsim.snapshotter.device_store import DeviceRecord, DeviceStore, ThinIdState
 from thinsim.snapshotter.interface import Kind
 from thinsim.snapshotter.metastore import MetaStore
-from thinsim.snapshotter.pool_metadata import DeviceRecord, DeviceStore, ThinIdState
 
 _USABLE = {
     Kind.COMMITTED: (DeviceState.DEACTIVATED,),

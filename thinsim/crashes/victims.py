@@ -11,7 +11,7 @@ from pathlib import Path
 import trio
 
 from thinsim.crashes.victim import VictimRequest
-from thinsim.errors import BenchError
+from thinsim.errors import ProgramFailedError
 
 _PATIENCE = 60.0
 _GRACE = 1.0
@@ -27,7 +27,7 @@ class Victims:
         self._answers = process.stdout
 
     async def run(self, request: VictimRequest) -> int:
-        """Run one to its end and return its exit status. BenchError if that does not come."""
+        """Run one to its end and return its exit status. ProgramFailedError if that does not come."""
         await self._requests.send_all(request.to_line())
         answer = b""
         with trio.move_on_after(_PATIENCE):
@@ -37,7 +37,9 @@ class Victims:
                     break
                 answer += received
         if not answer.endswith(b"\n"):
-            raise BenchError(f"a victim of {request.operation!r} at step {request.die_at} does not end")
+            raise ProgramFailedError(
+                f"a victim of {request.operation!r} at step {request.die_at} does not end"
+            )
         return int(answer)
 
 

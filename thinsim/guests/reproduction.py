@@ -10,7 +10,8 @@ from thinsim.guests.work import guest_work
 from thinsim.report.reproduction_json import from_json
 from thinsim.rig.setup.choice import find_setup
 from thinsim.rig.vm import VM
-from thinsim.scenario.reproduce import BUILT_IMAGE_BYTES, Progress, Reproduction, ReproductionRequest
+from thinsim.scenario.progress import Progress
+from thinsim.scenario.reproduce import BUILT_IMAGE_BYTES, Reproduction, ReproductionRequest
 from thinsim.workload.image.built import build_image
 
 SECONDS_PER_SETTING = 1800.0
@@ -22,7 +23,7 @@ _IMAGE = "image.tar"
 async def reproduce_in_guest(request: ReproductionRequest, progress: Progress) -> Reproduction:
     """Boot a guest, run *request* in it on the kernel rig, power off. The guest's progress is *progress*'s.
 
-    EnvironmentLacksError names what is missing for a guest; BenchError has the words of the guest's
+    EnvironmentLacksError names what is missing for a guest; ProgramFailedError has the words of the guest's
     command when it fails, or says that the guest was ended because it hung.
     """
     if request.setup is not None:

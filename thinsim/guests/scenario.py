@@ -7,7 +7,7 @@ from thinsim.guests.work import guest_work
 from thinsim.report.document import Report, from_json
 from thinsim.rig.vm import VM
 from thinsim.scenario.file.run import ScenarioRequest, chosen_variants
-from thinsim.scenario.reproduce import Progress
+from thinsim.scenario.progress import Progress
 
 SECONDS_PER_VARIANT = 1800.0
 """A guest that takes longer hangs."""

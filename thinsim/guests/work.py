@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from thinsim.errors import BenchError
+from thinsim.errors import ProgramFailedError
 from thinsim.machine.journal import Journal
 from thinsim.machine.working_directory import working_directory
 from thinsim.rig.vm import VM
-from thinsim.scenario.reproduce import Progress
+from thinsim.scenario.progress import Progress
 from thinsim.vm.acceleration import decide
 from thinsim.vm.guest import GuestSpec, run_in_guest
 from thinsim.vm.guest_script import SCRATCH
@@ -37,8 +37,8 @@ class GuestWork:
     ) -> str:
         """Boot, run ``thinsim WORDS --json FILE`` on the kernel rig, power off; return the document.
 
-        The guest's progress is *progress*'s. BenchError has the words of the command when its exit status
-        is none of *fine*, or says that the guest was ended because it took longer than *seconds*.
+        The guest's progress is *progress*'s. ProgramFailedError has the words of the command when its exit
+        status is none of *fine*, or says that the guest was ended because it took longer than *seconds*.
         """
         speed = "KVM" if self.acceleration.kvm else f"without KVM, so slowly: {self.acceleration.why}"
         self.progress.say(f"booting Linux {self.kernel.release} in a guest ({speed})")
@@ -54,7 +54,9 @@ class GuestWork:
         )
         said.end()
         if status not in fine:
-            raise BenchError(f"in the guest: {said.last.removeprefix('thinsim: ')} (exit status {status})")
+            raise ProgramFailedError(
+                f"in the guest: {said.last.removeprefix('thinsim: ')} (exit status {status})"
+            )
         return (self.share / _RESULT).read_text()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import trio
 
 from fuse_backing.mounts import mount_on
-from thinsim.errors import BenchError, EnvironmentLacksError
+from thinsim.errors import ConflictError, EnvironmentLacksError, ProgramFailedError
 from thinsim.machine.journal import Journal, TakenKind
 
 _BUSY_TRIES = 20
@@ -20,9 +20,12 @@ class RecordedMounter:
         self._entries: dict[Path, str] = {}
 
     async def mount(self, source: str, target: Path, fs_type: str, options: tuple[str, ...]) -> None:
-        """Mount *source* on *target*, which is made. BenchError with mount's own words if it fails."""
+        """Mount *source* on *target*, which is made.
+
+        ProgramFailedError with mount's own words if it fails; ConflictError if *target* has a mount.
+        """
         if target in self._entries:
-            raise BenchError(f"{target} has a mount already")
+            raise ConflictError(f"{target} has a mount already")
         entry = self._journal.begin(TakenKind.MOUNT, target=target, fs_type=fs_type)
         command = ["mount", "-t", fs_type]
         if options:
@@ -48,7 +51,7 @@ class RecordedMounter:
                 try:
                     await run(["umount", str(target)])
                     break
-                except BenchError:
+                except ProgramFailedError:
                     if mount_on(target.resolve()) is None:
                         break  # somebody else was faster
                     if attempt == _BUSY_TRIES - 1:
@@ -65,7 +68,7 @@ class RecordedMounter:
 
 
 async def run(command: list[str]) -> str:
-    """Run *command* to its end and return its output. BenchError with its own words if it fails."""
+    """Run *command* to its end and return its output. ProgramFailedError with its own words if it fails."""
     # A mount or mkfs that is killed half way leaves unclear state; both end by themselves.
     with trio.CancelScope(shield=True):
         try:
@@ -80,5 +83,5 @@ async def run(command: list[str]) -> str:
             raise EnvironmentLacksError(f"{command[0]} is not installed") from None
     output = done.stdout.decode(errors="replace").strip()
     if done.returncode:
-        raise BenchError(f"{' '.join(command)}: exit status {done.returncode}: {output}")
+        raise ProgramFailedError(f"{' '.join(command)}: exit status {done.returncode}: {output}")
     return output

@@ -13,6 +13,7 @@ import shutil
 import signal
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +23,6 @@ from thinsim.block import loop
 from thinsim.errors import KernelError
 from thinsim.machine.journal import Journal, JournalContent, TakenKind, all_journals, read_journal
 from thinsim.machine.mapped_devices import remove_recorded
-from thinsim.machine.patience import soon
 from thinsim.machine.servers import (
     JOURNAL_VARIABLE,
     abort_servers,
@@ -125,9 +125,9 @@ def _await_the_dying(run: JournalContent) -> None:
 
     if not none_dying():
         release_dying(run)
-        if not soon(none_dying, _KILL_SECONDS):
+        if not _soon(none_dying, _KILL_SECONDS):
             abort_servers(run)
-            soon(none_dying, _KILL_SECONDS)
+            _soon(none_dying, _KILL_SECONDS)
 
 
 def _end_unrecorded_processes(run: JournalContent, report: Report) -> Iterator[str]:
@@ -164,7 +164,7 @@ def _end_process(fields: dict[str, Any], report: Report) -> None:
         report(f"ending {fields['role']} (pid {identity.pid}, {signal_number.name})")
         if not identity.send(signal_number) or not identity.send(signal.SIGCONT):
             return
-        if soon(lambda: not identity.is_running(), seconds):
+        if _soon(lambda: not identity.is_running(), seconds):
             return
     raise KernelError(errno.EBUSY, f"pid {identity.pid} does not end")
 
@@ -186,7 +186,7 @@ def _detach(fields: dict[str, Any], report: Report) -> None:
             continue
         report(f"detaching {device.path}")
         loop.detach(device, deferred=True)
-        if not soon(lambda device=device: not loop.is_attached(device), _LOOP_SECONDS):  # type: ignore[misc]
+        if not _soon(lambda device=device: not loop.is_attached(device), _LOOP_SECONDS):  # type: ignore[misc]
             raise loop.LoopBusyError(device.path)
 
 
@@ -234,3 +234,13 @@ _UNDO: dict[TakenKind, Callable[[dict[str, Any], Report], None]] = {
     TakenKind.DIRECTORY: _remove_directory,
     TakenKind.KEPT: _nothing,
 }
+
+
+def _soon(condition: Callable[[], bool], seconds: float) -> bool:
+    """Return whether *condition* came true within *seconds*. Blocking."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from thinsim.errors import BenchError
+from thinsim.errors import ProgramFailedError
 from thinsim.machine.journal import Journal, JournalContent, TakenKind, read_journal
 from thinsim.machine.state import ProcessIdentity
 from thinsim.machine.unmounting import abort_served
@@ -46,7 +46,7 @@ class Server:
     ) -> "Server":
         """Run ``python -m MODULE ARGUMENTS --ready-fd N`` and wait for its readiness line.
 
-        BenchError with the end of the server's log if it ends before it is ready.
+        ProgramFailedError with the end of the server's log if it ends before it is ready.
         """
         entry = journal.begin(TakenKind.PROCESS, role=role)
         read_end, write_end = os.pipe()
@@ -83,7 +83,7 @@ class Server:
     async def stop(self) -> None:
         """SIGTERM, then SIGKILL after a grace time; idempotent, not interrupted by cancellation.
 
-        BenchError if it has ended before by itself: whatever failed until now, that is why. Also if
+        ProgramFailedError if it has ended before by itself: whatever failed until now, that is why. Also if
         nothing ends it; its entry stays then.
         """
         if self._stopped:
@@ -107,13 +107,13 @@ class Server:
                         await self.process.wait()
         if self.process.poll() is None:
             # It waits in the kernel, for a device of another server perhaps, which is ended next.
-            raise BenchError(f"the {self.role} (pid {self.process.pid}) does not end")
+            raise ProgramFailedError(f"the {self.role} (pid {self.process.pid}) does not end")
         self._stopped = True
         self._journal.end(self._entry)
         return killed
 
-    def _died(self, when: str) -> BenchError:
-        return BenchError(
+    def _died(self, when: str) -> ProgramFailedError:
+        return ProgramFailedError(
             f"the {self.role} (pid {self.process.pid}) ended {when} ({_ending(self.process.returncode)}); "
             f"its log: {' | '.join(self.log_tail(5).splitlines()) or 'empty'}"
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trio
 
-from thinsim.errors import BenchError, InvalidValueError, ThinsimError
+from thinsim.errors import CombinedError, InvalidValueError, ThinsimError
 from thinsim.machine.journal import Journal, TakenKind, read_journal
 from thinsim.machine.recovery import recover
 from thinsim.machine.servers import JOURNAL_VARIABLE, ending_bounded
@@ -22,7 +22,7 @@ async def working_directory(
     """Make the run's directory below *base* (the temporary directory) and its journal.
 
     Afterwards whatever the run has taken is given back, told to *say*; the directory goes, too,
-    unless *keep*. InvalidValueError where there is no *base*; BenchError for what can't be given back.
+    unless *keep*. InvalidValueError where there is no *base*; CombinedError for what can't be given back.
     """
     base = base or Path(tempfile.gettempdir())
     if not base.is_dir():
@@ -50,6 +50,6 @@ async def working_directory(
         os.environ.pop(JOURNAL_VARIABLE, None)
         if problems:
             before = f"{failure}; then " if isinstance(failure, ThinsimError) else ""
-            raise BenchError(
+            raise CombinedError(
                 f"{before}could not clean up: {'; '.join(problems)} (try again with: thinsim doctor --clean)"
             )

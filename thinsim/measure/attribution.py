@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from thinsim.errors import BenchError
+from thinsim.errors import InvariantError
 from thinsim.ranges import Range, bytes_per_block
 from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind, DiscardSkipped
 from thinsim.thin.mapping import Run
@@ -87,7 +87,7 @@ class LeakBook:
     def leaks(self, allocated: Iterable[Range], *, rounded: bool = False) -> list[Leak]:
         """Return the leaks in the host's *allocated* ranges, largest first.
 
-        BenchError for an allocated block that no device ever gave up: a leak without an owner would
+        InvariantError for an allocated block that no device ever gave up: a leak without an owner would
         be a fault of the bench. Not so where the host's ranges are *rounded* to more than was written.
         """
         blocks: Counter[Owner] = Counter()
@@ -99,7 +99,7 @@ class LeakBook:
             if owner is None and rounded:
                 continue
             if owner is None:
-                raise BenchError(
+                raise InvariantError(
                     f"data block {block} has {count} bytes on the host, and no thin device ever had it"
                 )
             blocks[owner] += 1

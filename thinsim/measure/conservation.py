@@ -12,11 +12,11 @@ their files there be overwritten in place, so that no term for it is needed.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from thinsim.errors import BenchError
+from thinsim.errors import InvariantError
 from thinsim.ranges import Range, subtract, total
 
 
-class ConservationError(BenchError):
+class ConservationError(InvariantError):
     """Host and ledger disagree."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from thinsim.dm.emulator.activity import Act, Activity
-from thinsim.errors import BenchError
+from thinsim.errors import InvariantError
 from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind, DiscardSkipped
 
 
@@ -55,7 +55,7 @@ class ObservedDevices:
         thin_id = int(words[1])
         device = self._devices.pop(thin_id, None)
         if device is None:
-            raise BenchError(f"thin {thin_id} was deleted, and no device of it was ever seen")
+            raise InvariantError(f"thin {thin_id} was deleted, and no device of it was ever seen")
         if device.discarded:
             events.append(_event(DeviceEventKind.DISCARDED, device, thin_id))
         else:

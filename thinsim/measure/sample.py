@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from thinsim.errors import BenchError, KernelError
+from thinsim.errors import InvariantError, KernelError
 from thinsim.measure.attribution import Leak, LeakBook
 from thinsim.measure.conservation import exchange
 from thinsim.rig.interface import HostAllocation, Rig
@@ -62,7 +62,7 @@ class Meter:
         snapshotter: Snapshotter | None,
         events: Sequence[DeviceEvent],
     ) -> StepSample:
-        """Settle, measure, check. BenchError when two heights contradict each other."""
+        """Settle, measure, check. InvariantError when two heights contradict each other."""
         rig = self._rig
         at = time.monotonic() - self._begun
         await rig.settle()
@@ -81,7 +81,7 @@ class Meter:
             step, await rig.mappings(), events, passdown=status.discard == "discard_passdown"
         )
         if self._book.mapped_blocks != status.used_data:
-            raise BenchError(
+            raise InvariantError(
                 f"step {step!r}: the pool says {status.used_data} used data blocks, "
                 f"its mappings name {self._book.mapped_blocks}"
             )

@@ -23,7 +23,13 @@ from thinsim.block import loop
 from thinsim.dm.standing.places import Places
 from thinsim.dm.standing.start import answers
 from thinsim.dm.standing.stop import stop_running
-from thinsim.errors import BenchError, DeviceMapperError, InvalidValueError, ThinsimError
+from thinsim.errors import (
+    ConflictError,
+    DeviceMapperError,
+    InvalidValueError,
+    ProgramFailedError,
+    ThinsimError,
+)
 from thinsim.machine.dmsetup import kernel_has_device_mapper
 from thinsim.pools.records import PoolRecord, PoolRecords, grown
 from thinsim.pools.rigs import choose_lasting_rig, device_mapper
@@ -64,7 +70,7 @@ def create(shape: PoolShape, directory: Path, *, rig: str = AUTO, beside_kernel:
 def remove(name: str, *, keep_files: bool = False) -> None:
     """Remove a pool and all that it stands on; what is gone already is no error.
 
-    BenchError while thin devices of it are active: nothing is changed then.
+    ConflictError while thin devices of it are active: nothing is changed then.
     """
     records = PoolRecords()
     record = records.find(name)
@@ -89,7 +95,7 @@ def grow(name: str, data_size: int, metadata_size: int) -> PoolRecord:
         (record.store / METADATA, metadata_size, record.metadata),
     ):
         if device is None:
-            raise BenchError(f"pool {name} was never finished: thinsim pool remove {name}")
+            raise ConflictError(f"pool {name} was never finished: thinsim pool remove {name}")
         if file.stat().st_size < size:
             with file.open("r+b") as grown_file:
                 _give_size(grown_file.fileno(), file, size)
@@ -165,7 +171,7 @@ async def _remove_device(record: PoolRecord) -> None:
     if name in await dm.list():
         thins = [other for other in await dm.list() if other.startswith(f"{name}-")]
         if (await dm.info(name)).open_count:
-            raise BenchError(
+            raise ConflictError(
                 f"pool {name} has active thin devices ({', '.join(thins) or 'of other names'}): "
                 "end what uses them, then dmsetup remove them"
             )
@@ -188,7 +194,9 @@ def _fuse_backing(verb: str, *paths: Path) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise BenchError(done.stderr.strip() or f"fuse-backing {verb} ended with status {done.returncode}")
+        raise ProgramFailedError(
+            done.stderr.strip() or f"fuse-backing {verb} ended with status {done.returncode}"
+        )
 
 
 def _remove_files(record: PoolRecord) -> None:

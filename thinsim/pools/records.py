@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from thinsim.block.loop import LoopDevice
-from thinsim.errors import BenchError, InvalidValueError
+from thinsim.errors import ConflictError, InvalidValueError
 from thinsim.machine.state import state_directory
 from thinsim.rig.emulated import EMULATED
 from thinsim.rig.shape import PoolShape
@@ -53,7 +53,7 @@ class PoolRecords:
         return sorted(path.stem for path in self._directory.glob("*.json"))
 
     def add(self, record: PoolRecord) -> None:
-        """Remember a new pool; InvalidValueError for its name, BenchError when there is one of that name."""
+        """Remember a new pool. InvalidValueError for its name, ConflictError when that name is taken."""
         name = record.shape.name
         if not _NAME.fullmatch(name):
             raise InvalidValueError(
@@ -63,7 +63,7 @@ class PoolRecords:
         try:
             self._path(name).touch(mode=0o600, exist_ok=False)
         except FileExistsError:
-            raise BenchError(f"there is a pool {name} already (thinsim pool remove {name})") from None
+            raise ConflictError(f"there is a pool {name} already (thinsim pool remove {name})") from None
         self.save(record)
 
     def save(self, record: PoolRecord) -> None:
@@ -81,11 +81,11 @@ class PoolRecords:
         fresh.replace(path)
 
     def find(self, name: str) -> PoolRecord:
-        """Return a pool's record; BenchError when there is none, or when it is damaged."""
+        """Return a pool's record; ConflictError when there is none, or when it is damaged."""
         try:
             document: dict[str, Any] = json.loads(self._path(name).read_text())
             if document.pop("format") != FORMAT:
-                raise BenchError(f"{self._path(name)}: of another version of thinsim")
+                raise ConflictError(f"{self._path(name)}: of another version of thinsim")
             return PoolRecord(
                 shape=_shape(document["shape"]),
                 directory=Path(document["directory"]),
@@ -95,9 +95,9 @@ class PoolRecords:
             )
         except FileNotFoundError:
             known = ", ".join(self.names()) or "none"
-            raise BenchError(f"there is no pool {name} (there are: {known})") from None
+            raise ConflictError(f"there is no pool {name} (there are: {known})") from None
         except (ValueError, KeyError, TypeError) as error:
-            raise BenchError(f"{self._path(name)} is damaged: {error}") from None
+            raise ConflictError(f"{self._path(name)} is damaged: {error}") from None
 
     def drop(self, name: str) -> None:
         """Forget a pool; no error when it is unknown."""
@@ -105,7 +105,7 @@ class PoolRecords:
 
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
-            raise BenchError(f"there is no pool {name!r}")
+            raise ConflictError(f"there is no pool {name!r}")
         return self._directory / f"{name}.json"
 
 

@@ -10,7 +10,7 @@ import trio
 
 from thinsim.dm.clients import kernel_metadata
 from thinsim.dm.clients.kernel import KernelDeviceMapper
-from thinsim.errors import BenchError, DeviceMapperError
+from thinsim.errors import ConflictError, DeviceMapperError
 from thinsim.machine.journal import Journal, TakenKind
 from thinsim.rig.backing import DataBacking, stand_up_backing
 from thinsim.rig.data_place import DataPlace
@@ -77,10 +77,10 @@ async def on_loop_devices(
 
 
 async def refuse_taken(dm: KernelDeviceMapper, names: Sequence[str]) -> None:
-    """Raise BenchError if device-mapper has a device of one of *names*."""
+    """Raise ConflictError if device-mapper has a device of one of *names*."""
     taken = sorted(set(names) & set(await dm.list()))
     if taken:
-        raise BenchError(
+        raise ConflictError(
             f"this machine has {', '.join(f'/dev/mapper/{name}' for name in taken)} already, which is left "
             "alone: run in a guest (--rig vm), or remove it first (dmsetup remove)"
         )

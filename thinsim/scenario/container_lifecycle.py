@@ -10,11 +10,12 @@ from functools import partial
 
 import trio
 
-from thinsim.errors import BenchError
+from thinsim.errors import InvariantError
 from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import Meter, StepSample
 from thinsim.rig.interface import Rig
-from thinsim.scenario.measured_steps import MeasuredSteps, StepProgress
+from thinsim.scenario.measured_steps import MeasuredSteps
+from thinsim.scenario.progress import StepProgress
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.events import DeviceEvent
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
@@ -65,7 +66,7 @@ class LifecycleResult:
 async def run_lifecycle(
     rig: Rig, setting: Setting, *, base_image_size: str, fs_options: str, progress: StepProgress
 ) -> LifecycleResult:
-    """Run the scenario on a fresh *rig*; BenchError when measurements or the metadata checker contradict."""
+    """Run the scenario on a fresh *rig*. InvariantError when measurements or the metadata contradict."""
     config = snapshotter_config(rig, setting, base_image_size, fs_options)
     events: list[DeviceEvent] = []
     snapshotter = await DevmapperSnapshotter.open(config, rig.dm, rig.host, observer=events.append)
@@ -98,7 +99,7 @@ async def run_lifecycle(
             await snapshotter.close()
     problems = await rig.check()
     if problems:
-        raise BenchError("the metadata checker found: " + "; ".join(problems))
+        raise InvariantError("the metadata checker found: " + "; ".join(problems))
     return LifecycleResult(setting, tuple(steps.meter.samples), tuple(steps.meter.leaks()), steps.seconds)
 
 

@@ -2,20 +2,14 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from thinsim.measure.sample import Meter
+from thinsim.scenario.progress import StepProgress
 from thinsim.snapshotter.events import DeviceEvent
 from thinsim.snapshotter.interface import Snapshotter
 
 _Result = TypeVar("_Result")
-
-
-class StepProgress(Protocol):
-    """Gets told what goes on."""
-
-    def step(self, phase: str, step: str) -> None:
-        """A step begins."""
 
 
 class MeasuredSteps:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import trio
 
@@ -31,6 +30,7 @@ from thinsim.scenario.containerd import lifecycle as containerd
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin, devmapper_plugin, proxy_plugin
 from thinsim.scenario.containerd.recording import RecordedActivity
 from thinsim.scenario.containerd.server import check_installed
+from thinsim.scenario.progress import Progress
 from thinsim.snapshotter.config import Config
 from thinsim.units import Bytes
 from thinsim.workload.block_history import BUNDLED, BlockHistory
@@ -102,19 +102,6 @@ class Reproduction:
     """With a set-up: what containerd is told of its pool."""
     freed_bytes: str = ""
     """How it is known what the host got back, in words."""
-
-
-class Progress(Protocol):
-    """Gets told what goes on."""
-
-    def say(self, text: str) -> None:
-        """Something outside the settings' runs."""
-
-    def setting(self, number: int, of: int, name: str) -> None:
-        """A setting's run begins."""
-
-    def step(self, phase: str, step: str) -> None:
-        """A step of it begins."""
 
 
 async def reproduce(request: ReproductionRequest, progress: Progress) -> Reproduction:

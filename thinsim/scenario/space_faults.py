@@ -13,7 +13,7 @@ from thinsim.machine.journal import Journal
 from thinsim.rig.record import RigRecord
 from thinsim.rig.shape import PoolShape
 from thinsim.scenario.file.session import ScenarioSession, session
-from thinsim.scenario.reproduce import Progress
+from thinsim.scenario.progress import Progress
 from thinsim.snapshotter.config import PROFILES
 from thinsim.snapshotter.errors import FailedPreconditionError
 from thinsim.snapshotter.retry import CONTAINERD_RETRY, RetryRule, RetryRules

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from thinsim.dm.interface import DeviceInfo, DeviceMapper
 from thinsim.errors import DeviceMapperError, ThinsimError
 from thinsim.snapshotter.device_state import DeviceState
+from thinsim.snapshotter.device_store import DeviceRecord, DeviceStore
 from thinsim.snapshotter.discarding import Discarding, DiscardPolicy, DiscardPutOffError, give_table_back
 from thinsim.snapshotter.errors import SnapshotterError
 from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind, DiscardSkipped, Observer, ignore
 from thinsim.snapshotter.host import SnapshotHost
-from thinsim.snapshotter.pool_metadata import DeviceRecord, DeviceStore
 from thinsim.snapshotter.retry import CONTAINERD_RETRY, RetryRules
 from thinsim.snapshotter.turns import Turns
 from thinsim.units import Bytes, Sectors, bytes_of, sectors

@@ -13,12 +13,12 @@ from functools import partial
 from thinsim.dm.interface import DeviceMapper
 from thinsim.errors import ThinsimError
 from thinsim.snapshotter.device_state import DeviceState
+from thinsim.snapshotter.device_store import DeviceRecord, DeviceStore, ThinIdState
 from thinsim.snapshotter.discarding import DiscardPolicy
 from thinsim.snapshotter.interface import Kind
 from thinsim.snapshotter.metastore import MetaStore
 from thinsim.snapshotter.pool_contents import PoolContents, ThinExtent
 from thinsim.snapshotter.pool_device import PoolDevice
-from thinsim.snapshotter.pool_metadata import DeviceRecord, DeviceStore, ThinIdState
 from thinsim.snapshotter.snapshot_tables import SnapshotRecord
 from thinsim.thin.status import parse_pool_status
 from thinsim.units import Bytes, Sectors, bytes_of

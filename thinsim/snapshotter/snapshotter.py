@@ -17,6 +17,7 @@ from thinsim.errors import DeviceMapperError, ThinsimError
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.database import WatchWrites, unwatched
 from thinsim.snapshotter.device_state import DeviceState
+from thinsim.snapshotter.device_store import DeviceRecord, DeviceStore
 from thinsim.snapshotter.discarding import DiscardPolicy, DiscardPutOffError
 from thinsim.snapshotter.errors import FailedPreconditionError
 from thinsim.snapshotter.events import Observer, ignore
@@ -28,7 +29,6 @@ from thinsim.snapshotter.metastore import MetaStore
 from thinsim.snapshotter.mounting import FS_TYPE_LABEL, inherited_fs_type, mount_of
 from thinsim.snapshotter.pool_contents import OpenMetadata, PoolContents, open_node
 from thinsim.snapshotter.pool_device import PoolDevice
-from thinsim.snapshotter.pool_metadata import DeviceRecord, DeviceStore
 from thinsim.snapshotter.repair import Repair, RepairReport
 from thinsim.snapshotter.retry import CONTAINERD_RETRY, RetryRules
 from thinsim.snapshotter.root_lock import RootLock

@@ -12,9 +12,9 @@ from collections.abc import Set
 from thinsim.dm.interface import DeviceMapper
 from thinsim.errors import DeviceMapperError, EnvironmentLacksError, ThinsimError
 from thinsim.snapshotter.device_state import DeviceState
+from thinsim.snapshotter.device_store import DeviceRecord, DeviceStore
 from thinsim.snapshotter.errors import FailedPreconditionError
 from thinsim.snapshotter.pool_device import PoolDevice
-from thinsim.snapshotter.pool_metadata import DeviceRecord, DeviceStore
 from thinsim.thin.status import parse_pool_status
 
 _log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from thinsim.errors import BenchError
+from thinsim.errors import ProgramFailedError
 from thinsim.machine.sockets import usual_runtime_directory
 from thinsim.machine.working_directory import working_directory
 from thinsim.units import Bytes
@@ -55,7 +55,7 @@ async def _try(kernel: GuestKernel, say: Callable[[str], None]) -> Acceleration:
     try:
         async with working_directory(None, say) as (directory, journal):
             await run_in_guest(spec, ["true"], directory, journal, out=_drop, err=_drop, cwd=Path("/"))
-    except BenchError as error:
+    except ProgramFailedError as error:
         return Acceleration(False, f"{KVM} is there, but a guest does not come up: {error}")
     return Acceleration(True, f"a guest came up under {KVM}")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import trio
 
-from thinsim.errors import BenchError, EnvironmentLacksError, InvalidValueError
+from thinsim.errors import EnvironmentLacksError, InvalidValueError, ProgramFailedError
 from thinsim.machine.journal import Journal, TakenKind
 from thinsim.machine.state import ProcessIdentity
 from thinsim.units import Bytes
@@ -63,7 +63,7 @@ async def run_in_guest(
     """Boot, run *command* as root, power off; return its exit status (128 + N for signal N).
 
     *directory* exists, is the run's own and takes the guest's files; *out* and *err* get what the
-    command writes, as it comes. However this ends, the guest has ended too. BenchError if it does
+    command writes, as it comes. However this ends, the guest has ended too. ProgramFailedError if it does
     not boot in time, does not end within *seconds*, or dies before the command has ended.
     """
     shared = directory / "guest"
@@ -121,11 +121,11 @@ async def run_in_guest(
     if status.exists():
         return int(status.read_text())
     if whole.cancelled_caught:
-        raise BenchError(f"the guest's command did not end within {seconds:g} s; the guest is ended")
+        raise ProgramFailedError(f"the guest's command did not end within {seconds:g} s; the guest is ended")
     if not (shared / BOOTED).exists():
         why = f"{_last(console)}{_last_words(said)}"
-        raise BenchError(f"the guest did not boot within {limit:g} s or ended before it did{why}")
-    raise BenchError(f"the guest ended before its command did{_last(console)}")
+        raise ProgramFailedError(f"the guest did not boot within {limit:g} s or ended before it did{why}")
+    raise ProgramFailedError(f"the guest ended before its command did{_last(console)}")
 
 
 def _arguments(spec: GuestSpec, shared: Path, scratch: Path, console: Path) -> list[str]:
@@ -193,7 +193,7 @@ async def _make_scratch(image: Path, size: Bytes) -> None:
         check=False,
     )
     if done.returncode:
-        raise BenchError(f"mkfs.ext4 {image}: {done.stdout.decode(errors='replace').strip()}")
+        raise ProgramFailedError(f"mkfs.ext4 {image}: {done.stdout.decode(errors='replace').strip()}")
 
 
 async def _pump(stream: trio.abc.ReceiveStream | None, sink: Output) -> None:

@@ -17,7 +17,7 @@ from fuse_backing.store import StoreClient
 from thinsim.block import loop
 from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.dm.standing.places import Places
-from thinsim.errors import BenchError, DeviceMapperError
+from thinsim.errors import ConflictError, DeviceMapperError, ProgramFailedError
 from thinsim.machine.sockets import runtime_directory
 from thinsim.thin.table import PoolTable, parse_pool_table
 from thinsim.units import bytes_of
@@ -38,7 +38,7 @@ class FoundPool:
 
 
 async def find_pool(name: str) -> FoundPool:
-    """Return the running pool *name*. BenchError when there is none, or when no store is below it."""
+    """Return the running pool *name*. ConflictError when there is none, or when no store is below it."""
     seen: list[str] = []
     for dm in _device_mappers():
         try:
@@ -48,7 +48,7 @@ async def find_pool(name: str) -> FoundPool:
         if name in pools:
             return await _on_store(name, dm, pools[name])
         seen += pools
-    raise BenchError(f"no pool {name} runs (running: {', '.join(sorted(seen)) or 'none'})")
+    raise ConflictError(f"no pool {name} runs (running: {', '.join(sorted(seen)) or 'none'})")
 
 
 def _device_mappers() -> Iterator[EmulatedDeviceMapper]:
@@ -73,17 +73,21 @@ async def _on_store(name: str, dm: EmulatedDeviceMapper, table: PoolTable) -> Fo
             store = await _store_on(mount.mountpoint)
             directory = Path((await store.ping()).directory)
             return FoundPool(name, dm, bytes_of(table.block_size), store, file.name, directory / file.name)
-    raise BenchError(f"pool {name}: its data file {file} is not on a backing store: nobody sees its discards")
+    raise ConflictError(
+        f"pool {name}: its data file {file} is not on a backing store: nobody sees its discards"
+    )
 
 
 def _backing_file(name: str, device: str) -> Path:
     number = _LOOP_MAJOR.fullmatch(device)
     if number is None:
-        raise BenchError(f"pool {name}: its data device {device} is not a loop device")
+        raise ConflictError(f"pool {name}: its data device {device} is not a loop device")
     try:
         return Path(loop.attached_devices()[Path(f"/dev/loop{number[1]}")])
     except KeyError:
-        raise BenchError(f"pool {name}: its data device /dev/loop{number[1]} has no file any more") from None
+        raise ConflictError(
+            f"pool {name}: its data device /dev/loop{number[1]} has no file any more"
+        ) from None
 
 
 async def _store_on(mountpoint: Path) -> StoreClient:
@@ -95,4 +99,4 @@ async def _store_on(mountpoint: Path) -> StoreClient:
                 return store
         except ControlError:
             continue
-    raise BenchError(f"the backing store on {mountpoint} does not answer")
+    raise ProgramFailedError(f"the backing store on {mountpoint} does not answer")

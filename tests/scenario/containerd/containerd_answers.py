@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from thinsim.errors import BenchError
+from thinsim.errors import ProgramFailedError
 from thinsim.machine.journal import Journal
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin
 from thinsim.scenario.containerd.server import Containerd, running_containerd
@@ -186,7 +186,7 @@ class Answers:
         """Import the archive *path*; return containerd's words if it refuses."""
         try:
             await self._containerd.ctr("images", "import", "--snapshotter", "native", path)
-        except BenchError as error:
+        except ProgramFailedError as error:
             return str(error)
         return None
 

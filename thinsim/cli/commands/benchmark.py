@@ -23,7 +23,7 @@ from thinsim.cli.output_path import OutputPath
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.run_scenario import clean_up_after_killed_runs
 from thinsim.cli.size import SIZE, UNITS
-from thinsim.errors import BenchError, EnvironmentLacksError, InvalidValueError
+from thinsim.errors import EnvironmentLacksError, InvalidValueError, ProgramFailedError
 from thinsim.rig.registry import AUTO, choose_rig, probe_machine
 from thinsim.scenario.reproduce import BUILT_IMAGE_BYTES, CORE, SUBJECTS
 from thinsim.units import Bytes
@@ -133,7 +133,7 @@ def bench(
         ]
         draw(compared, f"ratios to {document.contenders[0]}", plot)
     if document.cut_short is not None:
-        raise BenchError(
+        raise ProgramFailedError(
             f"{document.cut_short} (the figures are of {document.rounds_text} before, of {rounds} asked for)"
         )
 

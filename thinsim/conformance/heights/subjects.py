@@ -11,7 +11,7 @@ from thinsim.conformance.answers.recordings import RECORDED
 from thinsim.conformance.heights.cases import DiscardCase, MeasuredHeights, from_json, to_json
 from thinsim.conformance.heights.measure import measure, shape_for
 from thinsim.conformance.subjects.subject import Side, kernel_source
-from thinsim.errors import BenchError, InvalidValueError
+from thinsim.errors import InvalidValueError, ProgramFailedError
 from thinsim.machine.journal import Journal
 from thinsim.machine.working_directory import working_directory
 from thinsim.rig import emulated
@@ -97,7 +97,7 @@ async def _in_guest(
     )
     # It compares with the recordings, too, and has a status for that.
     if not answers.exists():
-        raise BenchError(f"in the guest the discards ended with exit status {status}")
+        raise ProgramFailedError(f"in the guest the discards ended with exit status {status}")
     return read_heights(answers)
 
 

@@ -38,7 +38,7 @@ from thinsim.conformance.histories.history import (
 from thinsim.conformance.histories.suspended import Suspended
 from thinsim.conformance.subjects import control, node_io, programs, requests
 from thinsim.dm.emulator.nodes import MAPPER
-from thinsim.errors import BenchError, EnvironmentLacksError
+from thinsim.errors import EnvironmentLacksError, ProgramFailedError
 from thinsim.machine.journal import Journal, TakenKind
 
 _REQUEST_SECONDS = 15.0
@@ -181,7 +181,7 @@ class _Run:
         return Answer(status, text, self._devices, discards, seen)
 
     def remove_all(self) -> None:
-        """Remove every device, those that stand on others first; BenchError if one stays."""
+        """Remove every device, those that stand on others first; ProgramFailedError if one stays."""
         for _ in range(_ROUNDS):
             for name in self._suspended.below_first:
                 self._ask_dmsetup(("resume", f"{{{name}}}"))
@@ -192,7 +192,9 @@ class _Run:
                 if self._waiting:
                     self._fail_what_waits(name)
                 self._dmsetup("remove", f"{self._prefix}{name}")
-        raise BenchError(f"devices of the history can't be removed: {', '.join(self._lines('status'))}")
+        raise ProgramFailedError(
+            f"devices of the history can't be removed: {', '.join(self._lines('status'))}"
+        )
 
     def _act(self, operation: HistoryOperation) -> tuple[int, str, Seen | None]:
         match operation:

@@ -21,7 +21,7 @@ from thinsim.conformance.histories.history import History, history_to_json
 from thinsim.conformance.subjects.engine import EnginePlayer
 from thinsim.conformance.subjects.nodes import NodesPlayer
 from thinsim.dm.dropin.dropin import write
-from thinsim.errors import BenchError, EnvironmentLacksError
+from thinsim.errors import EnvironmentLacksError, ProgramFailedError
 from thinsim.machine.dmsetup import kernel_has_device_mapper
 from thinsim.machine.journal import Journal
 from thinsim.machine.sockets import make_socket_directory
@@ -55,7 +55,10 @@ class Subject(Protocol):
     """Answers histories, one at a time."""
 
     async def record(self, history: History) -> Recording:
-        """Carry *history* out on fresh devices; BenchError if a step hangs or they can't be removed then."""
+        """Carry *history* out on fresh devices.
+
+        ProgramFailedError if a step hangs, or the devices can't be removed afterwards.
+        """
 
 
 @asynccontextmanager
@@ -152,7 +155,7 @@ class _Guest:
         found = json.loads(answer.read_text())
         answer.unlink()
         if HUNG in found:
-            raise BenchError(f"{history.name}: {found[HUNG]}")
+            raise ProgramFailedError(f"{history.name}: {found[HUNG]}")
         return recording_from_json(found)
 
     def end(self) -> None:
@@ -180,7 +183,7 @@ async def _guest(directory: Path, journal: Journal, say: Say, release: str | Non
                 spec, command, directory, journal, out=tell, err=tell, seconds=_GUEST_SECONDS
             )
             if status:
-                raise BenchError(f"the guest's bench ended with status {status}")
+                raise ProgramFailedError(f"the guest's bench ended with status {status}")
 
         nursery.start_soon(serve)
         yield guest

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import trio
 
 from thinsim.dm.interface import DeviceMapper
-from thinsim.errors import BenchError, EnvironmentLacksError
+from thinsim.errors import EnvironmentLacksError, ProgramFailedError
 from thinsim.thin.mapping import Run
 
 
@@ -52,7 +52,7 @@ async def check(
 
 
 def parse_dump(text: str) -> dict[int, list[Run]]:
-    """Read thin_dump's XML; BenchError for anything else."""
+    """Read thin_dump's XML; ProgramFailedError for anything else."""
     try:
         root = ElementTree.fromstring(text)
         return {
@@ -60,7 +60,7 @@ def parse_dump(text: str) -> dict[int, list[Run]]:
             for device in root.iter("device")
         }
     except (ElementTree.ParseError, KeyError, ValueError) as error:
-        raise BenchError(f"thin_dump printed what can't be read: {error!r}") from None
+        raise ProgramFailedError(f"thin_dump printed what can't be read: {error!r}") from None
 
 
 def _run_of(tag: str, fields: Mapping[str, str]) -> Run:
@@ -85,5 +85,5 @@ async def _run(tool: str, *words: str, check: bool = True) -> tuple[int, str]:
         ) from None
     if check and done.returncode:
         said = (done.stderr or b"").decode(errors="replace").strip()
-        raise BenchError(f"{tool} {' '.join(words)}: {said or f'exit status {done.returncode}'}")
+        raise ProgramFailedError(f"{tool} {' '.join(words)}: {said or f'exit status {done.returncode}'}")
     return done.returncode, done.stdout.decode(errors="replace")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from thinsim.dm.standing.places import Places
-from thinsim.errors import BenchError, ThinsimError
+from thinsim.errors import ProgramFailedError, ThinsimError
 
 _KEPT_LINES = 20
 
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def ensure_running(places: Places) -> None:
-    """Return once a daemon answers; BenchError with what it said if it doesn't start."""
+    """Return once a daemon answers; ProgramFailedError with what it said if it doesn't start."""
     places.make()
     with _one_at_a_time(places):
         if not answers(places):
@@ -71,7 +71,7 @@ def _start(places: Places) -> None:
         with places.log.open("rb") as log:
             log.seek(begun)
             said = log.read().decode(errors="replace").strip().splitlines()
-        raise BenchError("\n".join(said[-_KEPT_LINES:]) or f"it ended with status {code}")
+        raise ProgramFailedError("\n".join(said[-_KEPT_LINES:]) or f"it ended with status {code}")
     json.loads(line)
     daemon.returncode = 0  # it lives on
 

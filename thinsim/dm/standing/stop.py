@@ -6,7 +6,7 @@ from fuse_backing.control import ControlClient
 from fuse_backing.errors import ControlError
 from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.dm.standing.places import Places
-from thinsim.errors import BenchError
+from thinsim.errors import ConflictError, ProgramFailedError
 from thinsim.machine.state import ProcessIdentity
 
 _PATIENCE = 30.0
@@ -15,11 +15,11 @@ _PATIENCE = 30.0
 async def stop_running(places: Places, *, force: bool) -> None:
     """End the daemon that listens at *places*, its devices with it if *force*; return when it has ended.
 
-    BenchError while it has devices, without *force*, and when it does not end.
+    ConflictError while it has devices, without *force*, and when it does not end.
     """
     devices = await EmulatedDeviceMapper(places.verbs).list()
     if devices and not force:
-        raise BenchError(
+        raise ConflictError(
             f"it has devices ({', '.join(devices[:5])}{', ...' if len(devices) > 5 else ''}): "
             "dmsetup remove them first, or stop with --force"
         )
@@ -35,4 +35,4 @@ async def stop_running(places: Places, *, force: bool) -> None:
         while identity.is_running():
             await trio.sleep(0.05)
         return
-    raise BenchError(f"process {pid} does not end; its log: {places.log}")
+    raise ProgramFailedError(f"process {pid} does not end; its log: {places.log}")

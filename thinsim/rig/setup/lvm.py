@@ -14,7 +14,7 @@ from pathlib import Path
 import trio
 
 from thinsim.dm.clients.kernel import KernelDeviceMapper
-from thinsim.errors import BenchError, EnvironmentLacksError
+from thinsim.errors import EnvironmentLacksError, ProgramFailedError
 from thinsim.machine.journal import Journal
 from thinsim.rig.backing import stand_up_data
 from thinsim.rig.data_place import DataPlace
@@ -45,8 +45,8 @@ async def on_logical_volumes(
 ) -> AsyncIterator[KernelPool]:
     """Stand the pool up in *directory*, which exists; tear it down on the way out.
 
-    Everything taken is in *journal* before it is taken. BenchError has LVM's words when it refuses, and
-    names devices that the machine has already.
+    Everything taken is in *journal* before it is taken. ProgramFailedError has LVM's words when it refuses;
+    ConflictError names devices that the machine has already.
     """
     await refuse_taken(dm, [setup.pool_device, *setup.devices_below])
     async with stand_up_data(directory, DEVICE_SIZE, journal) as backing:
@@ -90,7 +90,7 @@ async def _place(dm: KernelDeviceMapper, name: str) -> DataPlace:
     table = await dm.table(name)
     found = _LINEAR.fullmatch(table.strip())
     if found is None:
-        raise BenchError(f"{name} is not in one piece: {table!r}")
+        raise ProgramFailedError(f"{name} is not in one piece: {table!r}")
     return DataPlace(int(found["start"]) * SECTOR_SIZE, int(found["length"]) * SECTOR_SIZE)
 
 
@@ -121,5 +121,5 @@ class _Lvm:
         if done.returncode:
             said = (done.stderr or done.stdout).decode(errors="replace")
             why = "; ".join(line.strip() for line in said.splitlines() if line.strip())
-            raise BenchError(f"lvm {' '.join(words)}: {why or f'exit status {done.returncode}'}")
+            raise ProgramFailedError(f"lvm {' '.join(words)}: {why or f'exit status {done.returncode}'}")
         return done.stdout.decode(errors="replace")

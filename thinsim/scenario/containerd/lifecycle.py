@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from thinsim.dm.emulator.activity import Activity
-from thinsim.errors import BenchError, EnvironmentLacksError
+from thinsim.errors import EnvironmentLacksError, InvalidValueError, InvariantError, ProgramFailedError
 from thinsim.machine.journal import Journal, TakenKind
 from thinsim.measure.observed import ObservedDevices
 from thinsim.measure.sample import Meter
@@ -17,7 +17,7 @@ from thinsim.rig.interface import Rig
 from thinsim.scenario.container_lifecycle import LifecyclePhase, LifecycleResult, Setting
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin
 from thinsim.scenario.containerd.server import Containerd, running_containerd
-from thinsim.scenario.measured_steps import StepProgress
+from thinsim.scenario.progress import StepProgress
 
 _Result = TypeVar("_Result")
 
@@ -51,7 +51,7 @@ async def run_containerd_lifecycle(
     journal: Journal,
     progress: StepProgress,
 ) -> LifecycleResult:
-    """Run the scenario on a fresh *rig*; BenchError when measurements or the metadata checker contradict."""
+    """Run the scenario on a fresh *rig*. InvariantError when measurements or the metadata contradict."""
     busybox = _static_busybox()
     option = ("--snapshotter", plugin.name)
     meter = Meter(rig)
@@ -94,17 +94,19 @@ async def run_containerd_lifecycle(
         await take(LifecyclePhase.REMOVE_IMAGE, "ctr images rm --sync", remove)
         left = (await containerd.ctr("snapshots", *option, "ls")).splitlines()[1:]
         if left:
-            raise BenchError(f"containerd still has snapshots: {'; '.join(left)}")
+            raise ProgramFailedError(f"containerd still has snapshots: {'; '.join(left)}")
     problems = await rig.check()
     if problems:
-        raise BenchError("the metadata checker found: " + "; ".join(problems))
+        raise InvariantError("the metadata checker found: " + "; ".join(problems))
     return LifecycleResult(setting, tuple(meter.samples), tuple(meter.leaks()), seconds)
 
 
 async def _imported(containerd: Containerd) -> str:
     names = (await containerd.ctr("images", "ls", "-q")).split()
     if len(names) != 1:
-        raise BenchError(f"the archive has {len(names)} images, one is wanted: {' '.join(names) or 'none'}")
+        raise InvalidValueError(
+            f"the archive has {len(names)} images, one is wanted: {' '.join(names) or 'none'}"
+        )
     return names[0]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trio
 
-from thinsim.errors import BenchError, EnvironmentLacksError
+from thinsim.errors import EnvironmentLacksError, ProgramFailedError
 from thinsim.machine.journal import Journal, TakenKind
 from thinsim.machine.servers import JOURNAL_VARIABLE
 from thinsim.machine.state import ProcessIdentity
@@ -48,7 +48,7 @@ class Containerd:
         self.log = log
 
     async def ctr(self, *words: str | Path) -> str:
-        """Run ctr and return what it printed; BenchError with its words if it fails."""
+        """Run ctr and return what it printed; ProgramFailedError with its words if it fails."""
         done = await trio.run_process(
             ["ctr", "--address", str(self._socket), *map(str, words)],
             env=dict(self._environment),
@@ -58,7 +58,7 @@ class Containerd:
         )
         if done.returncode != 0:
             said = done.stderr.decode(errors="replace").strip() or f"status {done.returncode}"
-            raise BenchError(f"ctr {' '.join(map(str, words))}: {said}")
+            raise ProgramFailedError(f"ctr {' '.join(map(str, words))}: {said}")
         return done.stdout.decode(errors="replace")
 
     async def collect_garbage(self) -> None:
@@ -125,17 +125,17 @@ async def _wait_until_ready(containerd: Containerd, process: trio.Process, plugi
         while process.poll() is None:
             try:
                 plugins = await containerd.ctr("plugins", "ls")
-            except BenchError:
+            except ProgramFailedError:
                 await trio.sleep(0.05)
                 continue
             words = (line.split() for line in plugins.splitlines())
             state = next((fields[-1] for fields in words if fields[1] == plugin), "gone")
             if state != "ok":
-                raise BenchError(
+                raise ProgramFailedError(
                     f"containerd's {plugin} snapshotter is not ok: {_why(containerd.log, plugin)}"
                 )
             return
-    raise BenchError(f"containerd does not start: {_why(containerd.log, plugin)}")
+    raise ProgramFailedError(f"containerd does not start: {_why(containerd.log, plugin)}")
 
 
 def _why(log: Path, plugin: str) -> str:

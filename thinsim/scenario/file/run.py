@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fuse_backing.ledger import LedgerEvent
-from thinsim.errors import BenchError, UnknownNameError
+from thinsim.errors import InvariantError, UnknownNameError
 from thinsim.machine.working_directory import working_directory
 from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import StepSample
@@ -19,7 +19,7 @@ from thinsim.scenario.file.asserting import AssertOutcome
 from thinsim.scenario.file.document import Scenario, Variant, steps_of
 from thinsim.scenario.file.location import line_of
 from thinsim.scenario.file.session import session
-from thinsim.scenario.reproduce import Progress
+from thinsim.scenario.progress import Progress
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.retry import CONTAINERD_RETRY, RetryRules
 
@@ -128,7 +128,7 @@ async def _run_variant(
                     raise StepFailedError(f"{request.name}:{line}: {error}") from error
     problems = await rig.check()
     if problems:
-        raise BenchError("the metadata checker found: " + "; ".join(problems))
+        raise InvariantError("the metadata checker found: " + "; ".join(problems))
     return VariantResult(
         variant=variant,
         config=on_rig.config,

@@ -25,7 +25,8 @@ from thinsim.scenario.file.interception import (
     When,
     watched,
 )
-from thinsim.scenario.measured_steps import MeasuredSteps, StepProgress
+from thinsim.scenario.measured_steps import MeasuredSteps
+from thinsim.scenario.progress import StepProgress
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.events import DeviceEvent
 from thinsim.snapshotter.interface import Mount

@@ -10,7 +10,7 @@ import grpc
 import trio
 
 from fuse_backing.control import check_socket_path, remove_stale_socket
-from thinsim.errors import BenchError, InvalidValueError
+from thinsim.errors import ConflictError, InvalidValueError
 from thinsim.snapshotter.interface import Snapshotter
 from thinsim.snapshotter.proxy.calls import Calls
 from thinsim.snapshotter.proxy.methods import method_handlers
@@ -64,7 +64,7 @@ def _listening(server: grpc.Server, socket: Path) -> Iterator[None]:
     try:
         server.add_insecure_port(f"unix:{own.absolute()}")
     except RuntimeError as error:
-        raise BenchError(f"cannot listen on {socket}: {error}") from None
+        raise ConflictError(f"cannot listen on {socket}: {error}") from None
     finally:
         os.umask(mask)
     try:
