@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from thinsim.conformance.answers.answer import Answer, Recording
 from thinsim.conformance.answers.compare import Behaviour, compare, errno_of
-from thinsim.conformance.answers.duel import Duel
 from thinsim.conformance.answers.fidelity import fidelity_page
 from thinsim.conformance.answers.recordings import read_recordings, write_recordings
 from thinsim.conformance.answers.verdict import HistoryVerdict, judge
+from thinsim.conformance.duel import Duel
 from thinsim.conformance.histories.history import Discard, Dmsetup, History, Look, Write
 from thinsim.conformance.histories.random_histories import random_history
 from thinsim.conformance.histories.shrink import shortest

@@ -15,8 +15,8 @@ from thinsim.conformance.answers.answer import Recording
 from thinsim.conformance.answers.recordings import read_recordings, recorded_files, write_recordings
 from thinsim.conformance.answers.verdict import judge
 from thinsim.conformance.histories.campaign import campaign
+from thinsim.conformance.requests.programs import PROGRAMS
 from thinsim.conformance.subjects.engine import EnginePlayer
-from thinsim.conformance.subjects.programs import PROGRAMS
 
 RECORDINGS = {
     f"{path.name.removesuffix('.jsonl.xz')}-{recording.history.name}": recording

@@ -14,9 +14,9 @@ from thinsim.conformance.answers.request_table import request_tables
 from thinsim.conformance.answers.verdict import judge
 from thinsim.conformance.histories.history import BlockRequest, Dmsetup, History, Program, QueueLimits
 from thinsim.conformance.histories.request_histories import RANGES, request_histories
-from thinsim.conformance.subjects import programs, requests
-from thinsim.conformance.subjects.node_io import hash_of, pattern
-from thinsim.conformance.subjects.requests import KINDS
+from thinsim.conformance.requests import kinds, programs
+from thinsim.conformance.requests.kinds import KINDS
+from thinsim.conformance.requests.node_io import hash_of, pattern
 from thinsim.machine.journal import Journal
 from thinsim.rig.emulated_stack import stand_up_stack
 from thinsim.rig.shape import PoolShape
@@ -67,7 +67,7 @@ def put_every_request(node: Path) -> None:
     for kind in sorted(KINDS, key=lambda kind: "PUNCH_HOLE" not in kind):
         for name, (offset, length) in RANGES.items():
             fill(node)
-            status, text = requests.send(node, kind, offset, length, 1)
+            status, text = kinds.send(node, kind, offset, length, 1)
             assert whole(node) == expected(kind, offset, length, status), (kind, name, status)
             if "read" in kind and status == 0 and offset + length <= SIZE:
                 assert text == hash_of(OLD[offset : offset + length]), (kind, name)
@@ -94,8 +94,8 @@ async def test_after_every_request_an_emulated_thin_device_holds_what_it_should(
 
 
 def test_a_request_to_no_device_has_the_errno_of_opening_it(tmp_path: Path) -> None:
-    assert requests.send(tmp_path / "none", "BLKZEROOUT", 0, 512, 1) == (errno.ENOENT, "")
-    assert requests.limits(tmp_path / "none") == "errno 2"
+    assert kinds.send(tmp_path / "none", "BLKZEROOUT", 0, 512, 1) == (errno.ENOENT, "")
+    assert kinds.limits(tmp_path / "none") == "errno 2"
 
 
 def test_every_history_of_requests_is_told_from_the_others() -> None:

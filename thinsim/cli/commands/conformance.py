@@ -16,7 +16,6 @@ from thinsim.cli.interruptible import run
 from thinsim.cli.statuses import DIFFERS
 from thinsim.conformance.answers.answer import Recording
 from thinsim.conformance.answers.compare import Behaviour
-from thinsim.conformance.answers.duel import Duel
 from thinsim.conformance.answers.fidelity import fidelity_page
 from thinsim.conformance.answers.recordings import (
     read_recordings,
@@ -26,6 +25,7 @@ from thinsim.conformance.answers.recordings import (
 )
 from thinsim.conformance.answers.request_table import request_tables
 from thinsim.conformance.answers.verdict import HistoryVerdict, verdict_to_json
+from thinsim.conformance.duel import Duel
 from thinsim.conformance.histories.campaign import campaign, read_history, write_history
 from thinsim.conformance.histories.random_histories import random_history
 from thinsim.conformance.subjects.subject import Side, kernel_release, subject

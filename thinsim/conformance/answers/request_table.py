@@ -9,7 +9,7 @@ from thinsim.conformance.answers.answer import WAITS, Recording
 from thinsim.conformance.answers.verdict import HistoryVerdict
 from thinsim.conformance.histories.history import BlockRequest, Program, QueueLimits
 from thinsim.conformance.histories.request_histories import PHASES, RANGES, SECTOR_RANGE, UNUSUAL_RANGES
-from thinsim.conformance.subjects.requests import KINDS
+from thinsim.conformance.requests.kinds import KINDS
 
 _NAMES = {where: name for name, where in RANGES.items()}
 

@@ -59,7 +59,7 @@ class Flush:
 
 @dataclass(frozen=True, slots=True)
 class BlockRequest:
-    """Send a request of *kind* (``conformance/subjects/requests.py``); it writes a pattern made of *tag*."""
+    """Send a request of *kind* (``conformance/requests/kinds.py``); it writes a pattern made of *tag*."""
 
     device: str
     kind: str
@@ -77,7 +77,7 @@ class QueueLimits:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Run a program of ``thinsim.conformance.subjects.programs`` on a device; it checks the data itself."""
+    """Run a program of ``thinsim.conformance.requests.programs`` on a device; it checks the data itself."""
 
     name: str
     device: str

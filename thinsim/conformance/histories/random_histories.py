@@ -21,7 +21,7 @@ from thinsim.conformance.histories.history import (
     Read,
     Write,
 )
-from thinsim.conformance.subjects.requests import KINDS
+from thinsim.conformance.requests.kinds import KINDS
 
 THIN_SECTORS = 16384
 _THIN_BYTES = THIN_SECTORS * 512

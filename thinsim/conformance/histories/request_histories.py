@@ -14,8 +14,8 @@ from thinsim.conformance.histories.history import (
     Read,
     Write,
 )
-from thinsim.conformance.subjects.programs import PROGRAMS
-from thinsim.conformance.subjects.requests import KINDS
+from thinsim.conformance.requests.kinds import KINDS
+from thinsim.conformance.requests.programs import PROGRAMS
 
 TRAIT = "requests of the block layer"
 PROGRAM_TRAIT = "programs that discard and zero"

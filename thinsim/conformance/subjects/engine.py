@@ -35,7 +35,7 @@ from thinsim.conformance.histories.history import (
     Write,
 )
 from thinsim.conformance.histories.suspended import Suspended
-from thinsim.conformance.subjects.node_io import CONTENT_BYTES, HASH_BYTES, allocated_pages, pattern
+from thinsim.conformance.requests.node_io import CONTENT_BYTES, HASH_BYTES, allocated_pages, pattern
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.mapped_device import MappedDevice
 from thinsim.dm.emulator.nodes import NoNodes

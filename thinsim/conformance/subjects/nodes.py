@@ -36,7 +36,8 @@ from thinsim.conformance.histories.history import (
     Write,
 )
 from thinsim.conformance.histories.suspended import Suspended
-from thinsim.conformance.subjects import control, node_io, programs, requests
+from thinsim.conformance.requests import kinds, node_io, programs
+from thinsim.conformance.subjects import control
 from thinsim.dm.emulator.nodes import MAPPER
 from thinsim.errors import EnvironmentLacksError, ProgramFailedError
 from thinsim.machine.journal import Journal, TakenKind
@@ -207,9 +208,9 @@ class _Run:
             case Flush(device):
                 return self._request(node_io.flush, device), "", None
             case BlockRequest(device, kind, offset, length, tag):
-                return *self._asked(lambda node: requests.send(node, kind, offset, length, tag), device), None
+                return *self._asked(lambda node: kinds.send(node, kind, offset, length, tag), device), None
             case QueueLimits(device):
-                return 0, requests.limits(self._node(device)), None
+                return 0, kinds.limits(self._node(device)), None
             case Program(name, device):
                 run = partial(programs.run, name, tool=self._bench.tool)
                 return *self._asked(run, device, _PROGRAM_SECONDS), None

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from thinsim.conformance.subjects.node_io import hash_of, pattern
+from thinsim.conformance.requests.node_io import hash_of, pattern
 
 Tool = Callable[..., tuple[int, str, str]]
 """Runs a program with words; returns its exit status, output and complaints."""

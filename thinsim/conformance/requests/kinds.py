@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fuse_backing._syscalls import fallocate
 from thinsim.block.linux import BLKDISCARD, BLKSECDISCARD, BLKZEROOUT
-from thinsim.conformance.subjects.node_io import hash_of, pattern
+from thinsim.conformance.requests.node_io import hash_of, pattern
 
 _KEEP_SIZE, _PUNCH_HOLE, _NO_HIDE_STALE = 0x01, 0x02, 0x04  # linux/falloc.h
 _COLLAPSE, _ZERO, _INSERT, _UNSHARE, _WRITE_ZEROES = 0x08, 0x10, 0x20, 0x40, 0x80
