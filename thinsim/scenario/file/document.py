@@ -7,7 +7,7 @@ from pydantic_core import PydanticKnownError
 
 from thinsim.rig.registry import AUTO, names
 from thinsim.rig.shape import PoolShape
-from thinsim.scenario.file.steps import AnyStep
+from thinsim.scenario.file.steps.step import AnyStep
 from thinsim.scenario.file.values import Count, Size, Strict
 from thinsim.snapshotter.retry import CONTAINERD_RETRY
 from thinsim.thin.table import MAX_FEATURE_ARGUMENTS, Feature

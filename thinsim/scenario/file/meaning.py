@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from thinsim.measure.attribution import reason_words
 from thinsim.scenario.file.complaints import Place, Problem
 from thinsim.scenario.file.document import OWN_KEYS, ScenarioPool
-from thinsim.scenario.file.steps import AnyStep, AssertStep, ImportStep
+from thinsim.scenario.file.steps.step import AnyStep, AssertStep, ImportStep
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.errors import InvalidConfigError
 from thinsim.thin.metadata.least_size import least_metadata

@@ -14,11 +14,11 @@ from thinsim.measure.sample import StepSample
 from thinsim.rig.interface import Rig
 from thinsim.rig.record import RigRecord
 from thinsim.rig.shape import PoolShape
-from thinsim.scenario.file.acts import Acts, StepFailedError
-from thinsim.scenario.file.asserting import AssertOutcome
 from thinsim.scenario.file.document import Scenario, Variant, steps_of
 from thinsim.scenario.file.location import line_of
 from thinsim.scenario.file.session import session
+from thinsim.scenario.file.steps.acts import Acts, StepFailedError
+from thinsim.scenario.file.steps.asserting import AssertOutcome
 from thinsim.scenario.progress import Progress
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.retry import CONTAINERD_RETRY, RetryRules

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from fuse_backing.faults import FaultPlan
 from thinsim.errors import KernelError, ThinsimError
-from thinsim.scenario.file import steps
-from thinsim.scenario.file.asserting import AssertOutcome, VariantState, outcomes
 from thinsim.scenario.file.session import ScenarioSession
+from thinsim.scenario.file.steps import step as steps
+from thinsim.scenario.file.steps.asserting import AssertOutcome, VariantState, outcomes
 from thinsim.thin.status import parse_pool_status
 from thinsim.workload.image.archive import open_image
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from thinsim.measure.attribution import Leak, reason_words
 from thinsim.measure.sample import StepSample
-from thinsim.scenario.file.steps import AssertStep
+from thinsim.scenario.file.steps.step import AssertStep
 from thinsim.scenario.file.values import AmountLimits
 from thinsim.units import format_size
 
