@@ -17,7 +17,7 @@ from thinsim.report.environment import environment
 from thinsim.report.phase_table import Column
 from thinsim.scenario.file.document import OWN_KEYS
 from thinsim.scenario.file.run import START, ScenarioResult, VariantResult
-from thinsim.scenario.file.steps.asserting import AssertOutcome
+from thinsim.scenario.file.steps.step import AssertOutcome
 
 FORMAT = 1
 """Raised when a field changes its meaning or goes; new fields do not raise it."""

@@ -16,7 +16,7 @@ from thinsim.scenario.file.complaints import problem
 from thinsim.scenario.file.document import Retry, Scenario, ScenarioPhase, ScenarioPool, Variant
 from thinsim.scenario.file.loading import InvalidScenarioError, load, parse
 from thinsim.scenario.file.location import line_of
-from thinsim.scenario.file.steps.step import STEPS
+from thinsim.scenario.file.steps.registry import STEPS
 from thinsim.scenario.file.values import AmountLimits
 
 HEAD = 'title = "t"\n'

@@ -8,7 +8,7 @@ from thinsim.errors import ThinsimError
 from thinsim.rig.process import PROCESS
 from thinsim.scenario.file.loading import parse
 from thinsim.scenario.file.run import ScenarioRequest, VariantResult, run_scenario
-from thinsim.scenario.file.steps.acts import StepFailedError
+from thinsim.scenario.file.steps.step import StepFailedError
 from thinsim.snapshotter.events import DiscardSkipped
 
 HEAD = 'title = "t"\n[snapshotter]\ndiscard_blocks = true\nbase_image_size = "64MiB"\n'

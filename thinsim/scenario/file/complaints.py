@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from thinsim.did_you_mean import did_you_mean
 from thinsim.scenario.file.document import Retry, Scenario, ScenarioPhase, ScenarioPool, Variant
-from thinsim.scenario.file.steps.step import STEPS
+from thinsim.scenario.file.steps.registry import STEPS
 from thinsim.scenario.file.values import AmountLimits
 
 Place = Sequence[str | int]

@@ -7,7 +7,7 @@ from pydantic_core import PydanticKnownError
 
 from thinsim.rig.registry import AUTO, names
 from thinsim.rig.shape import PoolShape
-from thinsim.scenario.file.steps.step import AnyStep
+from thinsim.scenario.file.steps.registry import AnyStep
 from thinsim.scenario.file.values import Count, Size, Strict
 from thinsim.snapshotter.retry import CONTAINERD_RETRY
 from thinsim.thin.table import MAX_FEATURE_ARGUMENTS, Feature
@@ -37,7 +37,7 @@ RigWord = Annotated[str, AfterValidator(_rig_word), WithJsonSchema({"enum": [*_R
 """The name of a rig, or ``auto``."""
 
 
-class ScenarioPool(Strict):
+class ScenarioPool(Strict, title="Pool"):
     """The thin pool."""
 
     data_size: Size = _DEFAULT.data_size
@@ -87,7 +87,7 @@ class Variant(Strict):
     snapshotter: dict[str, Any] = Field(default_factory=dict)
 
 
-class ScenarioPhase(Strict):
+class ScenarioPhase(Strict, title="Phase"):
     """Steps under one name, which plots and tables show."""
 
     name: str = Field(min_length=1)

@@ -12,10 +12,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from thinsim.measure.attribution import reason_words
 from thinsim.scenario.file.complaints import Place, Problem
 from thinsim.scenario.file.document import OWN_KEYS, ScenarioPool
-from thinsim.scenario.file.steps.step import AnyStep, AssertStep, ImportStep
+from thinsim.scenario.file.steps.registry import AnyStep
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.errors import InvalidConfigError
 from thinsim.thin.metadata.least_size import least_metadata
@@ -100,10 +99,8 @@ def _step_problems(place: Place, table: object, variants: list[str], phases: lis
     for name in step.only:
         if name not in variants:
             yield [*place, "only"], f"there is no variant {name!r}"
-    if isinstance(step, ImportStep) and bool(step.image) == bool(step.size):
-        yield place, "an import has either an image or a size"
-    if isinstance(step, AssertStep):
-        yield from _assert_problems(step, place, phases)
+    for keys, problem in step.problems(phases):
+        yield [*place, *keys], problem
 
 
 def _image_problems(place: Place, table: object, repeat: object, base: Path) -> Iterator[Problem]:
@@ -115,16 +112,3 @@ def _image_problems(place: Place, table: object, repeat: object, base: Path) -> 
     paths = (base / image.replace("{n}", str(number)) for number in numbers)
     missing = (path for path in paths if not path.exists())
     yield from (([*place, "image"], f"there is no {path}") for path in islice(missing, 1))
-
-
-def _assert_problems(step: AssertStep, place: Place, phases: list[str]) -> Iterator[Problem]:
-    if not step.model_fields_set - {"do", "only", "why"}:
-        yield place, "asserts nothing"
-    for name, limits in step:
-        phase = getattr(limits, "same_as", None)
-        if phase is not None and phase not in phases:
-            yield [*place, name, "same_as"], f"there is no phase {phase!r} up to here"
-    known = list(reason_words().values())
-    for word in step.reasons or ():
-        if word not in known:
-            yield [*place, "reasons"], f"there is no reason {word!r}; there are {', '.join(known)}"

@@ -17,8 +17,7 @@ from thinsim.rig.shape import PoolShape
 from thinsim.scenario.file.document import Scenario, Variant, steps_of
 from thinsim.scenario.file.location import line_of
 from thinsim.scenario.file.session import session
-from thinsim.scenario.file.steps.acts import Acts, StepFailedError
-from thinsim.scenario.file.steps.asserting import AssertOutcome
+from thinsim.scenario.file.steps.step import AssertOutcome, StepFailedError, VariantRun
 from thinsim.scenario.progress import Progress
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.retry import CONTAINERD_RETRY, RetryRules
@@ -115,14 +114,14 @@ async def _run_variant(
     keys = scenario.snapshotter_keys(variant)
     started = time.time()
     async with session(rig, keys, retry, progress, rig.directory / "snapshotter") as on_rig:
-        acts = Acts(on_rig, request.base, progress.say)
+        run = VariantRun(on_rig, request.base, progress.say)
         on_rig.phase = START
         await on_rig.start()
         for number, phase in enumerate(scenario.phase):
             on_rig.phase = phase.name
             for position, step in steps_of(phase, variant.name):
                 try:
-                    await acts.take(step)
+                    await step.take(run)
                 except StepFailedError as error:
                     line = line_of(request.text, ("phase", number, "steps", position))
                     raise StepFailedError(f"{request.name}:{line}: {error}") from error
@@ -134,7 +133,7 @@ async def _run_variant(
         config=on_rig.config,
         samples=tuple(on_rig.samples),
         leaks=tuple(on_rig.leaks()),
-        outcomes=tuple(acts.outcomes),
+        outcomes=tuple(run.outcomes),
         events=tuple(on_rig.events),
         started=started,
         write_seconds=on_rig.write_seconds,

@@ -59,7 +59,7 @@ FileName = Annotated[str, AfterValidator(_file_name)]
 """What files in a snapshot are called: never a path, which could lead out of the mount."""
 
 
-class AmountLimits(Strict):
+class AmountLimits(Strict, title="Limits"):
     """What a measured number of bytes (or a count) must be; all that is given must hold."""
 
     equal: Size | None = None

@@ -1,27 +1,15 @@
-"""What an assert step finds: each thing asserted against what was measured. Pure."""
+"""The step that asserts: each thing that it names is compared with what was measured."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from thinsim.measure.attribution import Leak, reason_words
 from thinsim.measure.sample import StepSample
-from thinsim.scenario.file.steps.step import AssertStep
-from thinsim.scenario.file.values import AmountLimits
+from thinsim.scenario.file.steps.step import AssertOutcome, Step, VariantRun
+from thinsim.scenario.file.values import AmountLimits, Bound
+from thinsim.thin.status import parse_pool_status
 from thinsim.units import format_size
-
-
-@dataclass(frozen=True, slots=True)
-class AssertOutcome:
-    """One thing that was asserted, in *phase*: the words of it, what was found, and whether it held.
-
-    The words are the same in every run of the scenario.
-    """
-
-    phase: str
-    asserted: str
-    found: str
-    held: bool
-    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +24,59 @@ class VariantState:
     pool_mode: str
 
 
-def outcomes(step: AssertStep, phase: str, measured: VariantState) -> Iterator[AssertOutcome]:
+class AssertStep(Step):
+    """What must hold now. Sizes are of the moment; freed and punches are of the phase so far."""
+
+    do: Literal["assert"]
+    why: str = ""
+    """Printed with the outcome."""
+    leaked: Bound | None = None
+    """Bytes allocated on the host that no mapping needs."""
+    leaked_by: list[str] | None = None
+    """Exactly these snapshots leak."""
+    reasons: list[str] | None = None
+    """Exactly these reasons are given for all that leaks: ``off``, ``not_active``, ``shared``, ..."""
+    host_allocated: Bound | None = None
+    host_freed: Bound | None = None
+    pool_used: Bound | None = None
+    pool_freed: Bound | None = None
+    punches: Bound | None = None
+    """Hole punches that the store has seen."""
+    thin_devices: int | None = None
+    """Thin ids that the pool has."""
+    snapshots: list[str] | None = None
+    """Exactly these snapshots are in the snapshotter's store."""
+    pool_mode: Literal["rw", "ro", "out_of_data_space"] | None = None
+
+    async def take(self, run: VariantRun) -> None:
+        """Measure, and note what holds and what does not."""
+        session = run.session
+        shape = session.rig.shape
+        measured = VariantState(
+            samples=session.samples,
+            leaks=session.leaks(),
+            block_bytes=shape.block_bytes,
+            snapshots=await session.snapshots() if self.snapshots is not None else (),
+            thin_devices=len(await session.rig.mappings()),
+            pool_mode=parse_pool_status(await session.rig.dm.status(shape.name)).mode,
+        )
+        run.outcomes.extend(_outcomes(self, session.phase, measured))
+
+    def problems(self, phases: Sequence[str]) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield what is wrong where nothing is asserted, or a phase or a reason is not there."""
+        if not self.model_fields_set - {"do", "only", "why"}:
+            yield (), "asserts nothing"
+        for name, limits in self:
+            phase = getattr(limits, "same_as", None)
+            if phase is not None and phase not in phases:
+                yield (name, "same_as"), f"there is no phase {phase!r} up to here"
+        known = list(reason_words().values())
+        for word in self.reasons or ():
+            if word not in known:
+                yield ("reasons",), f"there is no reason {word!r}; there are {', '.join(known)}"
+
+
+def _outcomes(step: AssertStep, phase: str, measured: VariantState) -> Iterator[AssertOutcome]:
     """Yield the outcome of each thing that *step* asserts in *phase*."""
     for name, wanted in step:
         if wanted is None or name in ("do", "only", "why"):

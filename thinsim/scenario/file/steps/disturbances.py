@@ -1,0 +1,57 @@
+"""The steps that disturb a removal: a device that is held open, and planned faults of the store."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from fuse_backing.errors import FaultPlanError
+from fuse_backing.faults import Fault, FaultPlan
+from thinsim.scenario.file.steps.step import Act, Step, VariantRun
+
+
+class HoldStep(Act):
+    """Keep a snapshot's device open, as a probe or a mount in another namespace does."""
+
+    do: Literal["hold"]
+    key: str
+    until: Literal["", "deactivate", "delete"] = ""
+    """Let go right before the snapshotter next does this to the device; else at ``release``."""
+
+    async def act(self, run: VariantRun) -> None:
+        """Hold it."""
+        await run.session.hold(self.key, self.until)
+
+
+class ReleaseStep(Step):
+    """Let go of a device that ``hold`` keeps."""
+
+    do: Literal["release"]
+    key: str
+
+    async def take(self, run: VariantRun) -> None:
+        """Let go."""
+        with run.failing_by_phase():
+            run.session.release(self.key)
+
+
+def _fault(value: object) -> object:
+    if not isinstance(value, Mapping):
+        return value
+    try:
+        Fault.from_json(dict(value), "fault")
+    except FaultPlanError as error:
+        raise ValueError(str(error).removeprefix("fault: ")) from None
+    return dict(value)
+
+
+class FaultsStep(Step):
+    """Put planned faults of the backing store in force instead of any others; none clears."""
+
+    do: Literal["fault"]
+    plan: list[Annotated[dict[str, Any], BeforeValidator(_fault)]] = Field(default_factory=list)
+    """Entries as in a plan of ``fuse-backing faults set``; of the data file."""
+
+    async def take(self, run: VariantRun) -> None:
+        """Hand the plan to the store."""
+        await run.session.set_faults(FaultPlan.from_json(self.plan) if self.plan else FaultPlan())
