@@ -19,6 +19,9 @@ _MARKS = (
     "snapshotter(discard_blocks, async_remove, fs_type, ...): keys of the snapshotter for this test",
     "no_leak: fail the test if a byte is allocated on the host at its end that no mapping needs",
 )
+_AUTO = "auto"
+"""The registry's word: it is not imported where no rig is named."""
+
 _CHECK = pytest.StashKey[Callable[[], None]]()
 
 
@@ -29,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--thinsim-rig", help="auto, kernel, emulated (root, FUSE, loop devices) or process (nothing)."
     )
     group.addoption("--thinsim-config", help="The snapshotter's TOML, containerd's config.toml for instance.")
-    parser.addini("thinsim_rig", "default of --thinsim-rig", default="auto")
+    parser.addini("thinsim_rig", "default of --thinsim-rig", default=_AUTO)
     parser.addini("thinsim_config", "default of --thinsim-config, relative to the ini-file", default="")
 
 
@@ -38,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for mark in _MARKS:
         config.addinivalue_line("markers", mark)
     rig = _rig(config)
-    if rig != "auto":
+    if rig != _AUTO:
         from thinsim.errors import InvalidValueError  # noqa: PLC0415 (where one is named)
         from thinsim.testing.fixtures import check_rig  # noqa: PLC0415
 
