@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.dm.device_mapper_benches import BENCHES, POOL, Bench, EmulatedBench, emulated_bench
 from tests.dm.drop_in_machine import Machine, machine_of_its_own
+from tests.dm.mappers_under_test import BENCHES, POOL, Bench, EmulatedBench, emulated_bench
 from tests.dm.small_pool import SmallPool, running_pool
 from thinsim.dm.emulator.runner import in_place, on_thread
 

@@ -2,7 +2,7 @@
 
 import random
 
-from tests.dm.device_mapper_benches import BLOCK, Bench
+from tests.dm.mappers_under_test import BLOCK, Bench
 
 
 class Oracle:

@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from tests.dm.faulty_block_device import FaultyBlockDevice
+from tests.dm.memory_device import FaultyBlockDevice
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.mapped_device import MappedDevice
 from thinsim.dm.emulator.nodes import NoNodes

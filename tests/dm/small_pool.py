@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.dm.faulty_block_device import FaultyBlockDevice
+from tests.dm.memory_device import FaultyBlockDevice
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.nodes import NoNodes
 from thinsim.dm.emulator.runner import Runner

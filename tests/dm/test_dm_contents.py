@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.dm.device_mapper_benches import (
+from tests.dm.device_oracle import Oracle
+from tests.dm.mappers_under_test import (
     BLOCK,
     METADATA_SIZE,
     POOL,
@@ -21,7 +22,6 @@ from tests.dm.device_mapper_benches import (
     snap,
     thin_table,
 )
-from tests.dm.device_oracle import Oracle
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.status import parse_pool_status, parse_thin_status
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import trio
 
-from tests.dm.device_mapper_benches import (
+from tests.dm.mappers_under_test import (
     BLOCK,
     POOL,
     POOL_BLOCKS,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.dm.faulty_block_device import FaultyBlockDevice
+from tests.dm.memory_device import FaultyBlockDevice
 from thinsim.dm.emulator.pool.executor import execute, execute_read
 from thinsim.thin.plan import (
     Commit,

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import trio
 
-from tests.dm.faulty_block_device import FaultyBlockDevice
+from tests.dm.memory_device import FaultyBlockDevice
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.nodes import NoNodes
 from thinsim.dm.emulator.runner import on_thread

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.dm.device_mapper_benches import (
+from tests.dm.device_oracle import Oracle
+from tests.dm.mappers_under_test import (
     BLOCK,
     POOL,
     EmulatedBench,
@@ -24,7 +25,6 @@ from tests.dm.device_mapper_benches import (
     snap,
     thin_table,
 )
-from tests.dm.device_oracle import Oracle
 from thinsim.block import kernel_view, loop
 from thinsim.errors import BenchError, DeviceMapperError
 from thinsim.rig.host_file import host_allocation

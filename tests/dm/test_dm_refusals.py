@@ -4,7 +4,7 @@ import errno
 
 import trio
 
-from tests.dm.device_mapper_benches import (
+from tests.dm.mappers_under_test import (
     BLOCK,
     POOL,
     POOL_BLOCKS,

@@ -5,7 +5,7 @@ import os
 
 import trio
 
-from tests.dm.device_mapper_benches import (
+from tests.dm.mappers_under_test import (
     BLOCK,
     POOL,
     POOL_BLOCKS,

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, fallocate
-from tests.dm.device_mapper_benches import (
+from tests.dm.mappers_under_test import (
     BLOCK,
     POOL,
     EmulatedBench,
@@ -26,7 +26,7 @@ from tests.dm.device_mapper_benches import (
     pool_table,
     thin_table,
 )
-from tests.dm.faulty_block_device import FaultyBlockDevice
+from tests.dm.memory_device import FaultyBlockDevice
 from thinsim.block import loop, loop_limits
 from thinsim.block.linux import BLKZEROOUT
 from thinsim.dm.emulator.local import LocalDeviceMapper

@@ -2,7 +2,7 @@
 
 import pytest
 
-from thinsim.dm.emulator.activity import Act, Activity
+from thinsim.dm.activity import Act, Activity
 from thinsim.errors import BenchError
 from thinsim.measure.observed import ObservedDevices
 from thinsim.snapshotter.events import DeviceEventKind, DiscardSkipped

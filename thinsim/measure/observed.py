@@ -6,7 +6,7 @@ containerd does not say why it deleted a device without a discard; its dmsetup a
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from thinsim.dm.emulator.activity import Act, Activity
+from thinsim.dm.activity import Act, Activity
 from thinsim.errors import BenchError
 from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind, DiscardSkipped
 

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from thinsim.dm.emulator.activity import Act, Activity
+from thinsim.dm.activity import Act, Activity
 from thinsim.errors import EnvironmentLacksError
 from thinsim.machine.dmsetup import real_dmsetup
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from thinsim.block import kernel_view
+from thinsim.dm.activity import Activity
 from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.dm.dropin import dropin
-from thinsim.dm.emulator.activity import Activity
 from thinsim.machine.journal import Journal
 from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
 from thinsim.rig.interface import PoolShape

@@ -18,7 +18,7 @@ import trio
 
 from thinsim.block.linux import LinuxBlockDevice
 from thinsim.dm.emulator.nodes import MAPPER
-from thinsim.dm.emulator.write_trace import TracedWrite
+from thinsim.dm.write_trace import TracedWrite
 from thinsim.errors import InvalidValueError
 from thinsim.snapshotter.host import SnapshotHost
 from thinsim.snapshotter.interface import Mount

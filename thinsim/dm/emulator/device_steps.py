@@ -12,19 +12,19 @@ from typing import Self
 
 import trio
 
-from thinsim.dm.emulator.activity import ActivityLog
+from thinsim.dm.activity import ActivityLog
 from thinsim.dm.emulator.devices import Devices
-from thinsim.dm.emulator.lower_devices import LowerDevices, OpenBlock
+from thinsim.dm.emulator.lower.lower_devices import LowerDevices, OpenBlock
 from thinsim.dm.emulator.mapped_device import MappedDevice
 from thinsim.dm.emulator.nodes import Nodes
 from thinsim.dm.emulator.pool.held_writes import NO_SPACE_TIMEOUT
+from thinsim.dm.emulator.pool.pool_objects import PoolObject, PoolObjects, pool_objects
 from thinsim.dm.emulator.runner import Runner
 from thinsim.dm.emulator.table import TableBuilder, TableLine
-from thinsim.dm.emulator.targets.pool_objects import PoolObject, PoolObjects, pool_objects
 from thinsim.dm.emulator.targets.thin_pool import pool_of
-from thinsim.dm.emulator.write_trace import WriteTrace
 from thinsim.dm.interface import DeviceInfo
 from thinsim.dm.names import check_name
+from thinsim.dm.write_trace import WriteTrace
 from thinsim.errors import DeviceMapperError, KernelError
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import trio
 
-from thinsim.dm.emulator.activity import Act, Activity
+from thinsim.dm.activity import Act, Activity
 from thinsim.dm.emulator.device_steps import DeviceSteps
 from thinsim.dm.emulator.mapped_device import MappedDevice
 from thinsim.dm.emulator.nodes import MAPPER

@@ -4,12 +4,12 @@ import errno
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from thinsim.dm.emulator.activity import ActivityLog
-from thinsim.dm.emulator.lower_devices import LowerDevices
-from thinsim.dm.emulator.targets import error_and_zero, linear, striped, thin, thin_pool
+from thinsim.dm.activity import ActivityLog
+from thinsim.dm.emulator.lower.lower_devices import LowerDevices
+from thinsim.dm.emulator.pool.pool_objects import PoolObjects
+from thinsim.dm.emulator.targets import error, linear, striped, thin, thin_pool
 from thinsim.dm.emulator.targets.interface import Target
-from thinsim.dm.emulator.targets.pool_objects import PoolObjects
-from thinsim.dm.emulator.write_trace import WriteTrace
+from thinsim.dm.write_trace import WriteTrace
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.words import parse_number, split_words
 from thinsim.units import SECTOR_SIZE
@@ -27,8 +27,8 @@ TARGET_VERSIONS: tuple[tuple[str, tuple[int, int, int]], ...] = (
 _BUILDERS: dict[str, Callable[[int, Sequence[str], LowerDevices], Awaitable[Target]]] = {
     "linear": linear.build,
     "striped": striped.build,
-    "error": error_and_zero.build_error,
-    "zero": error_and_zero.build_zero,
+    "error": error.build_error,
+    "zero": error.build_zero,
 }
 _SINGLETONS = frozenset({"thin-pool"})
 _ALWAYS_WRITABLE = frozenset({"thin-pool"})

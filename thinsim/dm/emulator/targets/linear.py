@@ -4,7 +4,7 @@ import errno
 import re
 from collections.abc import Sequence
 
-from thinsim.dm.emulator.lower_devices import LowerDevice, LowerDevices
+from thinsim.dm.emulator.lower.lower_devices import LowerDevice, LowerDevices
 from thinsim.dm.emulator.targets.plain import PlainTarget
 from thinsim.errors import DeviceMapperError
 from thinsim.units import SECTOR_SIZE

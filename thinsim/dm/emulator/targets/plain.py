@@ -2,7 +2,7 @@
 
 import errno
 
-from thinsim.dm.emulator.lower_devices import LowerDevice
+from thinsim.dm.emulator.lower.lower_devices import LowerDevice
 from thinsim.errors import DeviceMapperError
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Iterator, Sequence
 from typing import TypeVar
 
-from thinsim.dm.emulator.lower_devices import LowerDevice, LowerDevices
+from thinsim.dm.emulator.lower.lower_devices import LowerDevice, LowerDevices
 from thinsim.dm.emulator.targets.linear import check_area, parse_sector
 from thinsim.dm.emulator.targets.plain import PlainTarget
 from thinsim.errors import DeviceMapperError

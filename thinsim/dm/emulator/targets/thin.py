@@ -3,11 +3,11 @@
 import errno
 from pathlib import Path
 
-from thinsim.dm.emulator.activity import Act, Activity, ActivityLog
-from thinsim.dm.emulator.lower_devices import LowerDevice, LowerDevices
+from thinsim.dm.activity import Act, Activity, ActivityLog
+from thinsim.dm.emulator.lower.lower_devices import LowerDevice, LowerDevices
+from thinsim.dm.emulator.pool.pool_objects import PoolObject, PoolObjects
 from thinsim.dm.emulator.targets.plain import PlainTarget, after_type
-from thinsim.dm.emulator.targets.pool_objects import PoolObject, PoolObjects
-from thinsim.dm.emulator.write_trace import TracedWrite, WriteTrace
+from thinsim.dm.write_trace import TracedWrite, WriteTrace
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import ThinDevice
 from thinsim.thin.modes import PoolMode

@@ -4,9 +4,9 @@ import errno
 from collections.abc import Sequence
 from dataclasses import replace
 
-from thinsim.dm.emulator.lower_devices import LowerDevice, LowerDevices
+from thinsim.dm.emulator.lower.lower_devices import LowerDevice, LowerDevices
+from thinsim.dm.emulator.pool.pool_objects import PoolObject, PoolObjects
 from thinsim.dm.emulator.targets.plain import PlainTarget, after_type
-from thinsim.dm.emulator.targets.pool_objects import PoolObject, PoolObjects
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.table import PoolTable, PoolTableWords
 from thinsim.units import bytes_of

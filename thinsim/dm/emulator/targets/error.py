@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Sequence
 
-from thinsim.dm.emulator.lower_devices import LowerDevices
+from thinsim.dm.emulator.lower.lower_devices import LowerDevices
 from thinsim.dm.emulator.targets.plain import PlainTarget
 from thinsim.errors import DeviceMapperError
 

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 import trio
 
 from thinsim.block.borrowed import Borrowed
-from thinsim.dm.activation import activate
-from thinsim.dm.emulator.lower_devices import LowerDevice
+from thinsim.dm.emulator.lower.lower_devices import LowerDevice
+from thinsim.dm.emulator.pool.activation import activate
 from thinsim.dm.emulator.pool.active_pool import ActivePool
 from thinsim.dm.emulator.runner import Runner
 from thinsim.errors import DeviceMapperError
