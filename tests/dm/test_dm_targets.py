@@ -18,7 +18,7 @@ from tests.dm.mappers_under_test import (
     refused,
     thin_table,
 )
-from thinsim.dm.emulator.nodes import device_number
+from thinsim.dm.names import device_number
 
 CHUNK = 16  # sectors
 MIB = 1 << 20

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from thinsim.dm.dropin.dropin import install
-from thinsim.dm.emulator.nodes import MAPPER
+from thinsim.dm.names import MAPPER
 from thinsim.dm.standing.places import Places
 
 TRANSCRIPTS = Path(__file__).with_name("data") / "dmsetup"

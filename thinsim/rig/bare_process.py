@@ -12,7 +12,7 @@ from thinsim.block.sparse import SparseBlockDevice
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.nodes import NoNodes
 from thinsim.dm.emulator.runner import in_place
-from thinsim.dm.metadata_file import MetadataFile
+from thinsim.dm.metadata_device import MetadataFile
 from thinsim.errors import DeviceMapperError
 from thinsim.rig.host_file import host_allocation
 from thinsim.rig.interface import HostAllocation, PoolShape

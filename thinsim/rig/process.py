@@ -20,7 +20,7 @@ from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.mapped_device import MappedDevice
 from thinsim.dm.emulator.nodes import NoNodes
 from thinsim.dm.emulator.runner import in_place
-from thinsim.dm.metadata_file import MetadataFile
+from thinsim.dm.metadata_device import MetadataFile
 from thinsim.rig.host_file import host_allocation, prepare_host_directory
 from thinsim.rig.interface import HostAllocation, LedgerTotals, PoolShape
 from thinsim.snapshotter.host import SnapshotHost

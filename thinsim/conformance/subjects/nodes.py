@@ -37,7 +37,7 @@ from thinsim.conformance.histories.history import (
 )
 from thinsim.conformance.histories.suspended import Suspended
 from thinsim.conformance.subjects import control, node_io, programs, requests
-from thinsim.dm.emulator.nodes import MAPPER
+from thinsim.dm.names import MAPPER
 from thinsim.errors import BenchError, EnvironmentLacksError
 from thinsim.machine.journal import Journal, Kind
 

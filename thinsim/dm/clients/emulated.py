@@ -7,8 +7,8 @@ from typing import Any
 from fuse_backing.control import ControlClient
 from fuse_backing.errors import ControlError, ServerGoneError
 from thinsim.dm.activity import Act, Activity
-from thinsim.dm.emulator.nodes import MAPPER
 from thinsim.dm.interface import DeviceInfo
+from thinsim.dm.names import MAPPER
 from thinsim.dm.write_trace import TracedWrite
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.mapping import Run

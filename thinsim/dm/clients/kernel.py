@@ -14,10 +14,9 @@ from pathlib import Path
 import trio
 
 from thinsim.dm.clients.kernel_log import following
-from thinsim.dm.emulator.nodes import MAPPER
-from thinsim.dm.emulator.table import parse_lines
 from thinsim.dm.interface import DeviceInfo
-from thinsim.dm.names import check_name
+from thinsim.dm.names import MAPPER, check_name
+from thinsim.dm.text import parse_lines
 from thinsim.errors import DeviceMapperError, EnvironmentLacksError
 from thinsim.machine.dmsetup import kernel_has_device_mapper, real_dmsetup
 

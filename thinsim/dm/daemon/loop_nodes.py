@@ -18,7 +18,7 @@ import trio
 from thinsim.block import kernel_view, loop, loop_limits, loop_numbers
 from thinsim.dm.daemon.freeze import freeze, thaw
 from thinsim.dm.emulator.mapped_device import MappedDevice
-from thinsim.dm.emulator.nodes import MAPPER
+from thinsim.dm.names import MAPPER
 from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.machine.journal import Journal, Kind
 

@@ -20,10 +20,11 @@ from thinsim.dm.emulator.nodes import Nodes
 from thinsim.dm.emulator.pool.held_writes import NO_SPACE_TIMEOUT
 from thinsim.dm.emulator.pool.pool_objects import PoolObject, PoolObjects, pool_objects
 from thinsim.dm.emulator.runner import Runner
-from thinsim.dm.emulator.table import TableBuilder, TableLine
+from thinsim.dm.emulator.table import TableBuilder
 from thinsim.dm.emulator.targets.thin_pool import pool_of
 from thinsim.dm.interface import DeviceInfo
 from thinsim.dm.names import check_name
+from thinsim.dm.text import TableLine
 from thinsim.dm.write_trace import WriteTrace
 from thinsim.errors import DeviceMapperError, KernelError
 

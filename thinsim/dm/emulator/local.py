@@ -9,10 +9,10 @@ import trio
 from thinsim.dm.activity import Act, Activity
 from thinsim.dm.emulator.device_steps import DeviceSteps
 from thinsim.dm.emulator.mapped_device import MappedDevice
-from thinsim.dm.emulator.nodes import MAPPER
 from thinsim.dm.emulator.pool.active_pool import ActivePool
-from thinsim.dm.emulator.table import parse_lines
 from thinsim.dm.interface import DeviceInfo
+from thinsim.dm.names import MAPPER
+from thinsim.dm.text import joined, parse_lines
 from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.units import SECTOR_SIZE
 
@@ -72,13 +72,13 @@ class LocalDeviceMapper(DeviceSteps):
     async def status(self, name: str, *, noflush: bool = False) -> str:
         """Return the status lines; a pool that isn't suspended commits first unless *noflush*."""
         lines = await self.status_lines(self.devices.find(name), noflush=noflush)
-        return "\n".join(f"{line.start} {line.length} {line.kind} {line.arguments}" for line in lines)
+        return joined(lines)
 
     async def table(self, name: str) -> str:
         """Return the table lines, devices as major:minor."""
         live = self.devices.find(name).live
         lines = live.lines(lambda target: target.table()) if live is not None else []
-        return "\n".join(f"{line.start} {line.length} {line.kind} {line.arguments}" for line in lines)
+        return joined(lines)
 
     async def info(self, name: str) -> DeviceInfo:
         """Return what is known of *name*."""

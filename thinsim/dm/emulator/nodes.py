@@ -4,31 +4,17 @@ The emulated device-mapper gives each thin device a loop device and ``/dev/mappe
 (``thinsim.dm.daemon.loop_nodes``); in process there are no nodes (:class:`NoNodes`).
 """
 
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from thinsim.dm.emulator.mapped_device import MappedDevice
-
-MAPPER = Path("/dev/mapper")
+from thinsim.dm.emulator.mapped_device import MappedDevice
 
 _MAJOR = 253  # device-mapper's usual one
-
-
-def device_number(path: str) -> str:
-    """Return ``major:minor`` of the node at *path*; ``0:0`` for none, and for a file."""
-    try:
-        number = Path(path).stat().st_rdev
-    except OSError:
-        return "0:0"
-    return f"{os.major(number)}:{os.minor(number)}"
 
 
 class Nodes(Protocol):
     """Gives devices their nodes. Errors are ``OSError`` or ThinsimError."""
 
-    async def attach(self, name: str, device: "MappedDevice", minor: int | None) -> tuple[int, int]:
+    async def attach(self, name: str, device: MappedDevice, minor: int | None) -> tuple[int, int]:
         """Make a device of *name*, with *minor* if given (ENXIO if it is taken); return its number."""
 
     async def refresh(self, name: str) -> None:
@@ -60,7 +46,7 @@ class NoNodes:
     def __init__(self) -> None:
         self._next = 0
 
-    async def attach(self, name: str, device: "MappedDevice", minor: int | None) -> tuple[int, int]:
+    async def attach(self, name: str, device: MappedDevice, minor: int | None) -> tuple[int, int]:
         """Give the device a number."""
         if minor is not None:
             return _MAJOR, minor

@@ -2,16 +2,16 @@
 
 import errno
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from thinsim.dm.activity import ActivityLog
 from thinsim.dm.emulator.lower.lower_devices import LowerDevices
 from thinsim.dm.emulator.pool.pool_objects import PoolObjects
 from thinsim.dm.emulator.targets import error, linear, striped, thin, thin_pool
 from thinsim.dm.emulator.targets.interface import Target
+from thinsim.dm.text import TableLine
 from thinsim.dm.write_trace import WriteTrace
 from thinsim.errors import DeviceMapperError
-from thinsim.thin.words import parse_number, split_words
+from thinsim.thin.words import split_words
 from thinsim.units import SECTOR_SIZE
 
 TARGET_VERSIONS: tuple[tuple[str, tuple[int, int, int]], ...] = (
@@ -34,31 +34,6 @@ _SINGLETONS = frozenset({"thin-pool"})
 _ALWAYS_WRITABLE = frozenset({"thin-pool"})
 _IMMUTABLE = frozenset({"thin-pool"})
 _WILDCARDS = frozenset({"error"})
-
-
-@dataclass(frozen=True, slots=True)
-class TableLine:
-    """One line of a table: sectors, type, arguments as one text."""
-
-    start: int
-    length: int
-    kind: str
-    arguments: str
-
-
-def parse_lines(text: str) -> list[TableLine]:
-    """Read a table's text, one target a line, as dmsetup does (tools/dmsetup.c, _parse_line); EINVAL."""
-    lines = []
-    for line in text.splitlines():
-        stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
-            continue
-        words = stripped.split(None, 3)
-        start, length = (parse_number(word) for word in [*words, "", ""][:2])
-        if len(words) < 3 or start is None or length is None:
-            raise DeviceMapperError(errno.EINVAL, f"Incomplete table line: {stripped!r}")
-        lines.append(TableLine(start, length, words[2], words[3] if len(words) > 3 else ""))
-    return lines
 
 
 class MappedTable:

@@ -7,8 +7,9 @@ from thinsim.dm.daemon.ioctl import payload
 from thinsim.dm.daemon.ioctl.packet import HEAD_SIZE, VERSION, Command, Flag, Packet
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.mapped_device import MappedDevice
-from thinsim.dm.emulator.table import TARGET_VERSIONS, TableLine
+from thinsim.dm.emulator.table import TARGET_VERSIONS
 from thinsim.dm.names import check_name
+from thinsim.dm.text import TableLine
 from thinsim.errors import DeviceMapperError, InvalidValueError
 
 _Handler = Callable[[Packet], Awaitable[None]]

@@ -13,8 +13,8 @@ from typing import Protocol, TypeVar
 import trio
 
 from thinsim.block.interface import BlockDevice, KernelDevice
-from thinsim.dm.emulator.nodes import device_number
 from thinsim.dm.emulator.runner import Runner
+from thinsim.dm.names import device_number
 from thinsim.errors import DeviceMapperError, InvalidValueError
 
 _Answer = TypeVar("_Answer")
