@@ -18,10 +18,11 @@ from thinsim.dm.emulator.lower.lower_devices import LowerDevices, OpenBlock
 from thinsim.dm.emulator.mapped_device import MappedDevice
 from thinsim.dm.emulator.nodes import Nodes
 from thinsim.dm.emulator.pool.held_writes import NO_SPACE_TIMEOUT
-from thinsim.dm.emulator.pool.pool_objects import PoolObject, PoolObjects, pool_objects
+from thinsim.dm.emulator.pool.pool_objects import PoolObjects, pool_objects
 from thinsim.dm.emulator.runner import Runner
-from thinsim.dm.emulator.table import TableBuilder
-from thinsim.dm.emulator.targets.thin_pool import pool_of
+from thinsim.dm.emulator.table_builder import TableBuilder
+from thinsim.dm.emulator.targets.registry import TARGET_TYPES
+from thinsim.dm.emulator.targets.target_type import TargetServices, TargetType
 from thinsim.dm.interface import DeviceInfo
 from thinsim.dm.names import check_name
 from thinsim.dm.text import TableLine
@@ -34,13 +35,21 @@ log = logging.getLogger(__name__)
 class DeviceSteps:
     """What dm-ioctl.c does to a device that was found; who asks by name takes LocalDeviceMapper.
 
-    *open_origin* opens an external origin, to be read only; without it *open_block* does.
+    *open_origin* opens an external origin, to be read only; without it *open_block* does. *target_types* are
+    those that tables may name.
     """
 
     def __init__(
-        self, nodes: Nodes, open_block: OpenBlock, run: Runner, open_origin: OpenBlock | None = None
+        self,
+        nodes: Nodes,
+        open_block: OpenBlock,
+        run: Runner,
+        open_origin: OpenBlock | None = None,
+        *,
+        target_types: Sequence[TargetType] = TARGET_TYPES,
     ) -> None:
         self.devices = Devices(run)
+        self.target_types = tuple(target_types)
         self.trace = WriteTrace()
         self.activity = ActivityLog()
         self.when_changed: Callable[[], None] = lambda: None
@@ -62,7 +71,8 @@ class DeviceSteps:
             self._pools = await stack.enter_async_context(
                 pool_objects(self._run, lambda: self.no_space_timeout)
             )
-            self._tables = TableBuilder(self._lower, self._pools, self.trace, self.activity)
+            services = TargetServices(self._lower, self._pools, self.trace, self.activity)
+            self._tables = TableBuilder(self.target_types, services)
             try:
                 yield self
             finally:
@@ -91,14 +101,13 @@ class DeviceSteps:
     ) -> None:
         """Build a table into the inactive slot; what was there goes (table_load)."""
         assert self._tables is not None, "verbs are called inside running()"
-        table = await self._tables.build(device.name, device, lines, read_only=read_only)
-        pool = pool_of(table.targets)
-        if pool is not None:
-            pool.active.when_changed = device.tell
-        immutable = device.live.immutable_kind if device.live is not None else None
+        table = await self._tables.build(device, lines, read_only=read_only)
+        if table.shown_pool is not None:
+            table.shown_pool.active.when_changed = device.tell
+        immutable = device.live.immutable_type if device.live is not None else None
         if immutable is not None and not table.may_replace(immutable):
             await table.close()
-            raise DeviceMapperError(errno.EINVAL, f"can't replace immutable target type {immutable}")
+            raise DeviceMapperError(errno.EINVAL, f"can't replace immutable target type {immutable.name}")
         async with self.devices.holding(device):
             if not device.has_type:
                 # Limits are calculated with the first table, and then whenever one goes live (table_load).
@@ -269,7 +278,7 @@ class DeviceSteps:
     async def _forget(self, device: MappedDevice) -> None:
         self.devices.drop(device)
         self.when_changed()
-        pool = _pool_of(device)
+        pool = device.live.shown_pool if device.live is not None else None
         if pool is not None:
             await pool.active.commit_or_log()
         await device.kill()
@@ -284,10 +293,6 @@ class DeviceSteps:
             await self.remove_device(device, deferred=True)
         except KernelError as error:
             log.warning("deferred removal of %s: %s", device.name, error)
-
-
-def _pool_of(device: MappedDevice) -> PoolObject | None:
-    return pool_of(device.live.targets) if device.live is not None else None
 
 
 def _refused(error: OSError | KernelError, text: str) -> DeviceMapperError:

@@ -12,7 +12,7 @@ from thinsim.dm.emulator.mapped_device import MappedDevice
 from thinsim.dm.emulator.pool.active_pool import ActivePool
 from thinsim.dm.interface import DeviceInfo
 from thinsim.dm.names import MAPPER
-from thinsim.dm.text import joined, parse_lines
+from thinsim.dm.text import TableLine, joined, parse_lines
 from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.units import SECTOR_SIZE
 
@@ -103,17 +103,18 @@ class LocalDeviceMapper(DeviceSteps):
     def pool(self, name: str) -> ActivePool:
         """Return the pool that a device shows or that it is a thin device of; EINVAL for another device."""
         device = self.devices.find(name)
-        for target in device.live.targets if device.live is not None else ():
-            pool = getattr(target, "pool", None)
-            if pool is not None:
-                return pool.active  # type: ignore[no-any-return]
-        raise DeviceMapperError(errno.EINVAL, f"{name} is neither a pool nor a thin device")
+        pool = device.live.pool if device.live is not None else None
+        if pool is None:
+            raise DeviceMapperError(errno.EINVAL, f"{name} is neither a pool nor a thin device")
+        return pool.active
 
     async def _put_error(self, device: MappedDevice) -> None:
         if not device.size:
             return
+        wildcard = next(each for each in self.target_types if each.wildcard)
         try:
-            await self.load_lines(device, parse_lines(f"0 {device.size // SECTOR_SIZE} error"))
+            line = TableLine(0, device.size // SECTOR_SIZE, wildcard.name, "")
+            await self.load_lines(device, [line])
             await self.resume_device(device)
         except KernelError as error:  # as dmsetup, go on with the removal
             log.warning("error target for %s: %s", device.name, error)

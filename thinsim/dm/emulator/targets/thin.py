@@ -1,17 +1,20 @@
-"""thin: a thin device of a pool (drivers/md/dm-thin.c, thin_ctr to thin_io_hints)."""
+"""thin serves a thin device of a pool (drivers/md/dm-thin.c, thin_ctr to thin_io_hints)."""
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
-from thinsim.dm.activity import Act, Activity, ActivityLog
-from thinsim.dm.emulator.lower.lower_devices import LowerDevice, LowerDevices
-from thinsim.dm.emulator.pool.pool_objects import PoolObject, PoolObjects
+from thinsim.dm.activity import Act, Activity
+from thinsim.dm.emulator.lower.lower_devices import LowerDevice
+from thinsim.dm.emulator.pool.pool_objects import PoolObject
 from thinsim.dm.emulator.targets.plain import PlainTarget, after_type
-from thinsim.dm.write_trace import TracedWrite, WriteTrace
+from thinsim.dm.emulator.targets.target_type import TableOwner, TargetServices, TargetType
+from thinsim.dm.text import TableLine
+from thinsim.dm.write_trace import TracedWrite
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import ThinDevice
 from thinsim.thin.modes import PoolMode
-from thinsim.thin.table import ThinTable, ThinTableWords
+from thinsim.thin.table import THIN_TARGET, ThinTable, ThinTableWords
 from thinsim.units import SECTOR_SIZE, bytes_of
 
 _ZERO_PIECE = 1 << 20
@@ -20,7 +23,7 @@ _ZERO_PIECE = 1 << 20
 class ThinTarget(PlainTarget):
     """``thin <pool> <thin id> [<external origin>]``."""
 
-    kind = "thin"
+    kind = THIN_TARGET
 
     def __init__(
         self,
@@ -29,19 +32,17 @@ class ThinTarget(PlainTarget):
         lower: tuple[LowerDevice, ...],
         thin: ThinDevice,
         pool: PoolObject,
-        pools: PoolObjects,
-        trace: WriteTrace,
-        activity: ActivityLog,
+        services: TargetServices,
     ) -> None:
         super().__init__(bytes_of(table.length), lower)
-        self.pool = pool
+        self.pool: PoolObject = pool
         self._name = name
         self._table = table
         self._texts = [device.text for device in lower]
         self._origin = lower[1] if len(lower) > 1 else None
-        self._pools = pools
-        self._trace = trace
-        self._activity = activity
+        self._pools = services.pools
+        self._trace = services.trace
+        self._activity = services.activity
         self._live = False
         self._thin = thin
         self._closed = False
@@ -144,16 +145,10 @@ class ThinTarget(PlainTarget):
             await super().close()
 
 
-async def build(
-    name: str,
-    line: str,
-    lower: LowerDevices,
-    pools: PoolObjects,
-    trace: WriteTrace,
-    activity: ActivityLog,
-) -> ThinTarget:
-    """Return the target of a table *line* on device *name*; errors in the order of thin_ctr."""
-    words = ThinTableWords.read(line)
+async def _build(line: TableLine, owner: TableOwner, services: TargetServices) -> ThinTarget:
+    """Errors in the order of thin_ctr."""
+    words = ThinTableWords.read(replace(line, start=0).text)
+    lower, pools = services.lower, services.pools
     opened: list[LowerDevice] = []
     try:
         if words.origin_dev is not None:
@@ -177,4 +172,7 @@ async def build(
             await device.close()
         raise
     pools.share(pool)
-    return ThinTarget(name, table, tuple(opened), thin, pool, pools, trace, activity)
+    return ThinTarget(owner.name, table, tuple(opened), thin, pool, services)
+
+
+THIN = TargetType(ThinTarget, (1, 22, 0), _build)
