@@ -14,7 +14,7 @@ import trio
 
 from thinsim.block.interface import BlockDevice
 from thinsim.dm.emulator.gate import Gate
-from thinsim.dm.emulator.lower.lower_devices import LowerDevice
+from thinsim.dm.emulator.lower.interface import LowerDevice
 from thinsim.dm.emulator.pool.commit_clock import COMMIT_PERIOD, CommitClock
 from thinsim.dm.emulator.pool.executor import execute, execute_read
 from thinsim.dm.emulator.pool.external_origin import OriginCopy, fill_in, without_origin

@@ -6,7 +6,7 @@ It may be a mapped device of ours, even a thin device of the same pool: its read
 import errno
 from collections.abc import Sequence
 
-from thinsim.dm.emulator.lower.lower_devices import LowerDevice
+from thinsim.dm.emulator.lower.interface import LowerDevice
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.plan import ReadOrigin, ReadStep, ReadZeros
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from thinsim.block.borrowed import Borrowed
-from thinsim.dm.emulator.lower.lower_devices import LowerDevice
+from thinsim.dm.emulator.lower.interface import LowerDevice
 from thinsim.dm.emulator.pool.activation import activate
 from thinsim.dm.emulator.pool.active_pool import ActivePool
 from thinsim.dm.emulator.runner import Runner

@@ -3,7 +3,7 @@
 import errno
 import re
 
-from thinsim.dm.emulator.lower.lower_devices import LowerDevice
+from thinsim.dm.emulator.lower.interface import LowerDevice
 from thinsim.errors import DeviceMapperError
 from thinsim.units import SECTOR_SIZE
 

@@ -2,7 +2,7 @@
 
 import errno
 
-from thinsim.dm.emulator.lower.lower_devices import LowerDevice
+from thinsim.dm.emulator.lower.interface import LowerDevice
 from thinsim.dm.emulator.targets.area import check_area, parse_sector
 from thinsim.dm.emulator.targets.plain import PlainTarget
 from thinsim.dm.emulator.targets.target_type import TableOwner, TargetServices, TargetType

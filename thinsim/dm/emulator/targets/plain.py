@@ -3,7 +3,7 @@
 import errno
 from typing import ClassVar
 
-from thinsim.dm.emulator.lower.lower_devices import LowerDevice
+from thinsim.dm.emulator.lower.interface import LowerDevice
 from thinsim.dm.emulator.pool.pool_objects import PoolObject
 from thinsim.errors import DeviceMapperError
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from thinsim.dm.activity import Act, Activity
-from thinsim.dm.emulator.lower.lower_devices import LowerDevice
+from thinsim.dm.emulator.lower.interface import LowerDevice
 from thinsim.dm.emulator.pool.pool_objects import PoolObject
 from thinsim.dm.emulator.targets.plain import PlainTarget, after_type
 from thinsim.dm.emulator.targets.target_type import TableOwner, TargetServices, TargetType

@@ -3,7 +3,7 @@
 import errno
 from dataclasses import replace
 
-from thinsim.dm.emulator.lower.lower_devices import LowerDevice
+from thinsim.dm.emulator.lower.interface import LowerDevice
 from thinsim.dm.emulator.pool.pool_objects import PoolObject, PoolObjects
 from thinsim.dm.emulator.targets.plain import PlainTarget, after_type
 from thinsim.dm.emulator.targets.target_type import TableOwner, TargetServices, TargetType
