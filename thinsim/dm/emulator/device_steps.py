@@ -103,7 +103,7 @@ class DeviceSteps:
         assert self._tables is not None, "verbs are called inside running()"
         table = await self._tables.build(device, lines, read_only=read_only)
         if table.shown_pool is not None:
-            table.shown_pool.active.when_changed = device.tell
+            table.shown_pool.active.call_on_change(device.tell)
         immutable = device.live.immutable_type if device.live is not None else None
         if immutable is not None and not table.may_replace(immutable):
             await table.close()

@@ -11,8 +11,7 @@ import trio
 
 from thinsim.block.borrowed import Borrowed
 from thinsim.dm.emulator.lower.interface import LowerDevice
-from thinsim.dm.emulator.pool.activation import activate
-from thinsim.dm.emulator.pool.active_pool import ActivePool
+from thinsim.dm.emulator.pool.active_pool import ActivePool, activate
 from thinsim.dm.emulator.runner import Runner
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.table import PoolTable

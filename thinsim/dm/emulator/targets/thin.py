@@ -81,16 +81,16 @@ class ThinTarget(PlainTarget):
 
     async def read(self, offset: int, length: int) -> bytes:
         """Read; what is not mapped is zeros."""
-        return await self.pool.active.read(self._thin, offset, length)
+        return await self.pool.active.requests.read(self._thin, offset, length)
 
     async def write(self, offset: int, data: bytes) -> None:
         """Write: provision and break sharing as needed."""
-        await self.pool.active.write(self._thin, offset, data)
+        await self.pool.active.requests.write(self._thin, offset, data)
         self._trace.note(TracedWrite(self._name, "write", offset, len(data)))
 
     async def discard(self, offset: int, length: int) -> None:
         """Unmap the whole data blocks inside the range (process_discard_bio)."""
-        await self.pool.active.discard(self._thin, offset, length)
+        await self.pool.active.requests.discard(self._thin, offset, length)
         self._trace.note(TracedWrite(self._name, "discard", offset, length))
         self._activity.note(Activity(Act.DISCARDED, self._name, self._table.thin_id, length))
 
@@ -98,13 +98,13 @@ class ThinTarget(PlainTarget):
         """Discard, then write zeros over what a discard leaves: parts of blocks, and the external origin."""
         if self.granularity:
             await self.discard(offset, length)
-        for start, size in await self.pool.active.content(self._thin, offset, length):
+        for start, size in await self.pool.active.requests.content(self._thin, offset, length):
             for at in range(start, start + size, _ZERO_PIECE):
                 await self.write(at, bytes(min(_ZERO_PIECE, start + size - at)))
 
     async def flush(self) -> None:
         """Return once what was written is durable, its mappings included."""
-        await self.pool.active.flush(self._thin)
+        await self.pool.active.requests.flush(self._thin)
 
     async def awake(self) -> None:
         """Wait for the resume of a suspended pool."""

@@ -116,11 +116,11 @@ class ThinPoolTarget(PlainTarget):
     async def prepare_suspend(self, *, noflush: bool) -> None:
         """Hold the thin devices' I/O (pool_presuspend)."""
         self.pool.suspended = True
-        await self.pool.active.gate.close()
+        await self.pool.active.requests.gate.close()
 
     async def undo_suspend(self) -> None:
         """Let the thin devices' I/O through again (pool_presuspend_undo)."""
-        self.pool.active.gate.open()
+        self.pool.active.requests.gate.open()
         self.pool.suspended = False
 
     async def suspended(self) -> None:
