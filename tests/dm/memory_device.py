@@ -5,7 +5,7 @@ import os
 import threading
 
 
-class FaultyBlockDevice:
+class MemoryDevice:
     """A BlockDevice; *fails* names the operations that raise EIO from now on, *fails_once* those next."""
 
     def __init__(self, size: int, max_discard_bytes: int | None = None) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fuse_backing.control import ControlClient
 from fuse_backing.errors import ControlError, ServerGoneError
-from thinsim.dm.activity import Act, Activity
+from thinsim.dm.activity import Activity, ActivityKind
 from thinsim.dm.interface import DeviceInfo
 from thinsim.dm.names import MAPPER
 from thinsim.dm.write_trace import TracedWrite
@@ -95,7 +95,7 @@ class EmulatedDeviceMapper:
     async def take_activity(self) -> tuple[Activity, ...]:
         """Return what was done to thin devices since the last call."""
         return tuple(
-            Activity(Act(act), device, thin_id, length, text)
+            Activity(ActivityKind(act), device, thin_id, length, text)
             for act, device, thin_id, length, text in await self._call("activity-take")
         )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import trio
 
-from thinsim.dm.activity import Act, Activity
+from thinsim.dm.activity import Activity, ActivityKind
 from thinsim.dm.emulator.device_steps import DeviceSteps
 from thinsim.dm.emulator.mapped_device import MappedDevice
 from thinsim.dm.emulator.pool.active_pool import ActivePool
@@ -67,7 +67,7 @@ class LocalDeviceMapper(DeviceSteps):
         if target is None:
             raise DeviceMapperError(errno.EINVAL, f"{name} has no sector {sector}")
         await target.message(text)
-        self.activity.note(Activity(Act.MESSAGE, device.name, -1, text=text))
+        self.activity.note(Activity(ActivityKind.MESSAGE, device.name, -1, text=text))
 
     async def status(self, name: str, *, noflush: bool = False) -> str:
         """Return the status lines; a pool that isn't suspended commits first unless *noflush*."""

@@ -66,7 +66,7 @@ class IoctlService:
         listed = []
         for name in sorted(self._dm.devices, key=lambda each: each.encode("utf-8", "surrogateescape")):
             device = self._dm.devices[name]
-            listed.append(payload.Named(name, device.number, device.event_nr))
+            listed.append(payload.ListedDevice(name, device.number, device.event_nr))
         self._answer(packet, payload.names(listed, packet.room))
 
     async def _list_versions(self, packet: Packet) -> None:

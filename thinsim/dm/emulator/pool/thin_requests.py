@@ -15,7 +15,7 @@ from thinsim.dm.emulator.pool.commit_clock import CommitClock
 from thinsim.dm.emulator.pool.executor import execute, execute_read
 from thinsim.dm.emulator.pool.external_origin import OriginCopy, fill_in, without_origin
 from thinsim.dm.emulator.pool.mapping_turns import MappingTurns
-from thinsim.dm.emulator.pool.pool_io import Outcome, discard, io_error, write
+from thinsim.dm.emulator.pool.pool_io import WriteOutcome, discard, io_error, write
 from thinsim.dm.emulator.runner import Runner
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import ThinDevice
@@ -165,10 +165,10 @@ class ThinRequests:
 
     async def _remapping_write(
         self, device: ThinDevice, offset: int, data: bytes, origin: OriginCopy | None
-    ) -> Outcome:
+    ) -> WriteOutcome:
         async with self._turns.changing():
             self._check_open(device)
-            outcome: Outcome = await self._run(write, device, offset, data, self._data, origin)
+            outcome: WriteOutcome = await self._run(write, device, offset, data, self._data, origin)
             await self._run(self._clock.if_due())
             return outcome
 

@@ -4,7 +4,7 @@ import errno
 from dataclasses import replace
 from pathlib import Path
 
-from thinsim.dm.activity import Act, Activity
+from thinsim.dm.activity import Activity, ActivityKind
 from thinsim.dm.emulator.lower.interface import LowerDevice
 from thinsim.dm.emulator.pool.pool_objects import PoolObject
 from thinsim.dm.emulator.targets.plain import PlainTarget, after_type
@@ -92,7 +92,7 @@ class ThinTarget(PlainTarget):
         """Unmap the whole data blocks inside the range (process_discard_bio)."""
         await self.pool.active.requests.discard(self._thin, offset, length)
         self._trace.note(TracedWrite(self._name, "discard", offset, length))
-        self._activity.note(Activity(Act.DISCARDED, self._name, self._table.thin_id, length))
+        self._activity.note(Activity(ActivityKind.DISCARDED, self._name, self._table.thin_id, length))
 
     async def punch(self, offset: int, length: int) -> None:
         """Discard, then write zeros over what a discard leaves: parts of blocks, and the external origin."""
@@ -132,14 +132,14 @@ class ThinTarget(PlainTarget):
         """Its table is live."""
         if not self._live:
             self._live = True
-            self._activity.note(Activity(Act.ACTIVATED, self._name, self._table.thin_id))
+            self._activity.note(Activity(ActivityKind.ACTIVATED, self._name, self._table.thin_id))
 
     async def close(self) -> None:
         """Close the thin id; requests under way end with EIO."""
         if not self._closed:
             self._closed = True
             if self._live:
-                self._activity.note(Activity(Act.DEACTIVATED, self._name, self._table.thin_id))
+                self._activity.note(Activity(ActivityKind.DEACTIVATED, self._name, self._table.thin_id))
             self.pool.active.close_thin(self._thin)
             await self._pools.release(self.pool)
             await super().close()
