@@ -1,12 +1,16 @@
-"""How an active thin device becomes something with a path: the seam between device-mapper and /dev.
+"""Gives mapped devices their nodes: the seam between device-mapper and /dev.
 
 The emulated device-mapper gives each thin device a loop device and ``/dev/mapper/NAME``
 (``thinsim.dm.daemon.loop_nodes``); in process there are no nodes (:class:`NoNodes`).
 """
 
+import errno
 from typing import Protocol
 
+import trio
+
 from thinsim.dm.emulator.mapped_device import MappedDevice
+from thinsim.errors import DeviceMapperError, KernelError
 
 _MAJOR = 253  # device-mapper's usual one
 
@@ -72,3 +76,17 @@ class NoNodes:
 
     async def thaw(self, name: str) -> None:
         """Nothing is mounted."""
+
+
+async def thaw(nodes: Nodes, device: MappedDevice) -> None:
+    """Thaw what a suspend of *device* froze; nothing to do if it froze nothing."""
+    if device.frozen:
+        device.frozen = False
+        # Nobody else will thaw it.
+        with trio.CancelScope(shield=True):
+            await nodes.thaw(device.name)
+
+
+def node_refusal(error: OSError | KernelError, text: str) -> DeviceMapperError:
+    """Return the error of a verb whose node can't be made or taken away; EIO where *error* has no errno."""
+    return DeviceMapperError(error.errno or errno.EIO, f"{text}: {error}")
