@@ -1,4 +1,4 @@
-"""What every byte of every thin device must be: a model that forks where the pool snapshots."""
+"""Tells what every byte of every thin device must be: a model that forks where the pool snapshots."""
 
 import random
 

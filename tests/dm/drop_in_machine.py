@@ -1,4 +1,4 @@
-"""A drop-in dmsetup of a test's own: its daemon, its directories, two loop devices for a pool."""
+"""Gives a test a drop-in dmsetup of its own: daemon, directories, two loop devices for a pool."""
 
 import os
 import shutil

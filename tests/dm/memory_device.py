@@ -1,4 +1,4 @@
-"""A block device in memory that fails on demand and notes what was done to it."""
+"""Keeps a block device in memory that fails on demand and notes what was done to it."""
 
 import errno
 import os

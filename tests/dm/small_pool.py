@@ -1,4 +1,4 @@
-"""A pool of eight blocks in this process, on two devices that can fail."""
+"""Runs a pool of eight blocks in this process, on two devices that can fail."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

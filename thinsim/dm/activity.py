@@ -1,4 +1,4 @@
-"""What was done to thin devices, in order, whoever did it: for a subject that can't be asked."""
+"""Notes in order what was done to thin devices, whoever did it: for a subject that can't be asked."""
 
 from collections import deque
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A pool's metadata as numbered blocks of 4 KiB: on a block device, or in a file that is only read."""
+"""Reads and writes a pool's metadata by blocks of 4 KiB: on a block device, or, read-only, in a file."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Client of the emulated device-mapper's daemon: the DeviceMapper verbs over its control socket."""
+"""Sends the DeviceMapper verbs to the emulated device-mapper's daemon over its control socket."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

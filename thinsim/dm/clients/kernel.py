@@ -1,4 +1,4 @@
-"""The kernel's own device-mapper: the DeviceMapper verbs by way of the machine's dmsetup.
+"""Sends the DeviceMapper verbs to the kernel by way of the machine's dmsetup.
 
 dmsetup tells an errno only as a word (``... ioctl on NAME failed: File exists``), from which it is
 recovered here; what was wrong with a table or a message only the kernel's log says, which is read

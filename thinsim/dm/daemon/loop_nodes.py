@@ -1,4 +1,4 @@
-"""Nodes of mapped devices: a loop device on the device's file, and ``/dev/mapper/NAME`` pointing at it.
+"""Gives a mapped device a loop device on its file, and ``/dev/mapper/NAME`` pointing at that.
 
 Everything here that touches a file or device under this process's own mount runs on a thread: the
 event loop must be free to serve it.

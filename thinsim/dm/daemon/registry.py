@@ -1,4 +1,4 @@
-"""The devices on disk, so that a daemon which follows a killed one finds them again.
+"""Remembers the devices on disk, so that a daemon which follows a killed one finds them again.
 
 Names, uuids and tables only: what is on the devices is on the devices. Of another boot nothing is
 taken, since mapped devices do not outlive one.

@@ -1,4 +1,4 @@
-"""The kernel's own steps on mapped devices: make, load, swap, suspend, resume, rename, remove.
+"""Takes the kernel's own steps on mapped devices: make, load, swap, suspend, resume, rename, remove.
 
 One implementation for two settings: in process without nodes, and in the daemon, where each device
 has a loop device and ``/dev/mapper/NAME``. Facts: drivers/md/dm-ioctl.c, dm.c.

@@ -1,4 +1,4 @@
-"""What the device-mapper remembers: its devices by name, uuid and number, and who is at work on one."""
+"""Remembers the devices by name, uuid and number, and keeps two verbs off one device."""
 
 import errno
 import os

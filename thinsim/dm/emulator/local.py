@@ -1,4 +1,4 @@
-"""The verbs of device-mapper on mapped devices that this process holds, each a few of the kernel's steps."""
+"""Carries out the verbs of device-mapper in this process, each by a few of the kernel's steps."""
 
 import errno
 import logging

@@ -1,4 +1,4 @@
-"""What follows the head of a request or reply: target specs, name lists, dependencies, messages. Pure.
+"""Packs and parses what follows that head: target specs, name lists, dependencies, messages. Pure.
 
 include/uapi/linux/dm-ioctl.h. Lists that do not fit into the caller's buffer give None: the reply then
 carries BUFFER_FULL, and the caller asks again with a larger one.

@@ -1,4 +1,4 @@
-"""What each ioctl of /dev/mapper/control does to a LocalDeviceMapper's devices (drivers/md/dm-ioctl.c)."""
+"""Carries out each ioctl of /dev/mapper/control on a LocalDeviceMapper's devices (drivers/md/dm-ioctl.c)."""
 
 import errno
 from collections.abc import Awaitable, Callable, Sequence

@@ -1,4 +1,4 @@
-"""The external origin of a thin device, read where nothing of the pool is held.
+"""Reads the external origin of a thin device where nothing of the pool is held.
 
 It may be a mapped device of ours, even a thin device of the same pool: its reads pass the same gate and lock.
 """

@@ -1,4 +1,4 @@
-"""Requests that change mappings, carried out: plan, execute, complete. Blocking; runs on a worker thread."""
+"""Carries out requests that change mappings: plan, execute, complete. Blocking; runs on a worker thread."""
 
 import errno
 from collections.abc import Callable

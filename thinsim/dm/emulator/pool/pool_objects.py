@@ -1,4 +1,4 @@
-"""Pools by their metadata device, from the first table that names one to the last (dm-thin.c, __pool_find).
+"""Keeps pools by metadata device, from the first table that names one to the last (dm-thin.c, __pool_find).
 
 A pool target and the thin targets on it share one; a reload finds it again.
 """

@@ -1,4 +1,4 @@
-"""What most targets share: they take no messages and have nothing to do around a suspend."""
+"""Gives what most targets share: no messages, and nothing to do around a suspend."""
 
 import errno
 from typing import ClassVar
