@@ -9,7 +9,7 @@ import psutil
 
 from fuse_backing.mounts import mounts
 from thinsim.block.loop import attached_devices
-from thinsim.dm.emulator.nodes import MAPPER
+from thinsim.dm.names import MAPPER
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
-"""One bench per test; each ends with the metadata checker."""
+"""Gives each test a device-mapper; each ends with the metadata checker."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.dm.device_mapper_benches import BENCHES, POOL, Bench, EmulatedBench, emulated_bench
-from tests.dm.drop_in_machine import Machine, machine_of_its_own
+from tests.dm.drop_in_machine import DropInMachine, machine_of_its_own
+from tests.dm.mappers_under_test import MAPPERS, POOL, EmulatedMapper, MapperUnderTest, emulated_mapper
 from tests.dm.small_pool import SmallPool, running_pool
 from thinsim.dm.emulator.runner import in_place, on_thread
 
@@ -18,22 +18,22 @@ from thinsim.dm.emulator.runner import in_place, on_thread
         pytest.param("kernel", marks=pytest.mark.kernel),
     ]
 )
-async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    async with BENCHES[request.param](tmp_path) as standing:
+async def mapper(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MapperUnderTest]:
+    async with MAPPERS[request.param](tmp_path) as standing:
         yield standing
         await _check(standing)
 
 
 @pytest.fixture
-async def emulated(tmp_path: Path) -> AsyncIterator[EmulatedBench]:
-    async with emulated_bench(tmp_path) as standing:
+async def emulated(tmp_path: Path) -> AsyncIterator[EmulatedMapper]:
+    async with emulated_mapper(tmp_path) as standing:
         yield standing
         if standing.stack.dm_server.process.poll() is None:
             await _check(standing)
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DropInMachine]:
     with machine_of_its_own(tmp_path, monkeypatch) as standing:
         yield standing
 
@@ -44,6 +44,6 @@ async def pool(request: pytest.FixtureRequest) -> AsyncIterator[SmallPool]:
         yield pool
 
 
-async def _check(bench: Bench) -> None:
-    if POOL in await bench.dm.list():
-        assert list(await bench.check(POOL)) == []
+async def _check(mapper: MapperUnderTest) -> None:
+    if POOL in await mapper.dm.list():
+        assert list(await mapper.check(POOL)) == []

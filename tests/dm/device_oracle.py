@@ -1,15 +1,15 @@
-"""What every byte of every thin device must be: a model that forks where the pool snapshots."""
+"""Tells what every byte of every thin device must be: a model that forks where the pool snapshots."""
 
 import random
 
-from tests.dm.device_mapper_benches import BLOCK, Bench
+from tests.dm.mappers_under_test import BLOCK, MapperUnderTest
 
 
 class Oracle:
     """Content by device name; every write and discard goes to the device and to the model."""
 
-    def __init__(self, bench: Bench, seed: int = 0) -> None:
-        self._bench = bench
+    def __init__(self, mapper: MapperUnderTest, seed: int = 0) -> None:
+        self._mapper = mapper
         self._random = random.Random(seed)
         self.contents: dict[str, bytearray] = {}
 
@@ -24,7 +24,7 @@ class Oracle:
     async def write(self, name: str, offset: int, length: int) -> None:
         """Write bytes that were never written before."""
         data = self._random.randbytes(length)
-        await self._bench.write(name, offset, data)
+        await self._mapper.write(name, offset, data)
         self.contents[name][offset : offset + length] = data
 
     async def write_somewhere(self, name: str) -> None:
@@ -36,7 +36,7 @@ class Oracle:
 
     async def discard(self, name: str, offset: int, length: int) -> None:
         """Discard; whole blocks inside the range read as zeros from now on."""
-        await self._bench.discard(name, offset, length)
+        await self._mapper.discard(name, offset, length)
         first, end = -(-offset // BLOCK) * BLOCK, (offset + length) // BLOCK * BLOCK
         if first < end:
             self.contents[name][first:end] = bytes(end - first)
@@ -52,7 +52,7 @@ class Oracle:
     async def verify(self) -> None:
         """Compare every byte of every device."""
         for name, content in self.contents.items():
-            found = await self._bench.read(name, 0, len(content))
+            found = await self._mapper.read(name, 0, len(content))
             if found != content:
                 at = next(n for n, (a, b) in enumerate(zip(found, content, strict=False)) if a != b)
                 raise AssertionError(f"{name} differs from the model at byte {at} (block {at // BLOCK})")

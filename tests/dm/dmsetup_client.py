@@ -20,7 +20,7 @@ MOST = 4
 
 
 @dataclass
-class Device:
+class HeldDevice:
     thin_id: int
     content: list[bytes]
 
@@ -30,7 +30,7 @@ class Client:
         self._pool = pool
         self._free = list(range(first, first + 100))
         self._random = random.Random(seed)
-        self._devices: dict[str, Device] = {}
+        self._devices: dict[str, HeldDevice] = {}
         self._made = 0
         self.operations = 0
 
@@ -51,7 +51,7 @@ class Client:
     def _create(self) -> None:
         thin_id = self._free.pop(0)
         self._message(f"create_thin {thin_id}")
-        self._activate(Device(thin_id, [bytes(BLOCK)] * BLOCKS))
+        self._activate(HeldDevice(thin_id, [bytes(BLOCK)] * BLOCKS))
 
     def _snapshot(self) -> None:
         name = self._any()
@@ -62,9 +62,9 @@ class Client:
             self._message(f"create_snap {thin_id} {origin.thin_id}")
         finally:
             dmsetup("resume", name)
-        self._activate(Device(thin_id, list(origin.content)))
+        self._activate(HeldDevice(thin_id, list(origin.content)))
 
-    def _activate(self, device: Device) -> None:
+    def _activate(self, device: HeldDevice) -> None:
         self._made += 1
         name = f"{self._pool}-{device.thin_id}-{self._made}"
         dmsetup("create", name, "--table", f"0 {SECTORS} thin /dev/mapper/{self._pool} {device.thin_id}")

@@ -1,4 +1,4 @@
-"""A drop-in dmsetup of a test's own: its daemon, its directories, two loop devices for a pool."""
+"""Gives a test a drop-in dmsetup of its own: daemon, directories, two loop devices for a pool."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ SECTORS = BLOCKS * 128
 
 
 @dataclass
-class Machine:
+class DropInMachine:
     """A drop-in of this test's own, with two loop devices for a pool."""
 
     places: Places
@@ -70,8 +70,8 @@ class Machine:
 
 
 @contextmanager
-def machine_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    """Yield a Machine; afterwards nothing of it may be left."""
+def machine_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DropInMachine]:
+    """Yield a DropInMachine; afterwards nothing of it may be left."""
     runtime = Path(tempfile.mkdtemp(prefix="thinsim-test-", dir="/run"))  # sockets want a short path
     monkeypatch.setenv("THINSIM_RUNTIME_DIR", str(runtime))
     monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path / "state"))
@@ -84,7 +84,7 @@ def machine_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     prefix = runtime.name
     environment = {**os.environ, **install(places)}
     data, metadata = (str(each.path) for each in attached)
-    made = Machine(places, environment, data, metadata, f"{prefix}-pool", prefix)
+    made = DropInMachine(places, environment, data, metadata, f"{prefix}-pool", prefix)
     yield made
     for _ in range(3):
         made.run("dmsetup", "remove_all")

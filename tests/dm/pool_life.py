@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from tests.dm.faulty_block_device import FaultyBlockDevice
+from tests.dm.memory_device import MemoryDevice
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.mapped_device import MappedDevice
 from thinsim.dm.emulator.nodes import NoNodes
@@ -39,14 +39,14 @@ def recorded() -> dict[str, list[Step]]:
     return sections
 
 
-class Life:
+class EmulatedLife:
     """A device-mapper on devices in memory; ``answer`` carries out a step and returns what it answers.
 
     Each device has a file in *directory*: a table may name one where a pool should be, which must exist.
     """
 
     def __init__(self, nursery: trio.Nursery, directory: Path) -> None:
-        self.devices = {name: FaultyBlockDevice(mib << 20) for name, mib in MIB.items()}
+        self.devices = {name: MemoryDevice(mib << 20) for name, mib in MIB.items()}
         self._paths = {name: directory / name for name in MIB}
         for path in self._paths.values():
             path.touch()
@@ -156,7 +156,7 @@ class Life:
             await done.wait()
         return {"error": "hangs"} if limit.cancelled_caught else answer
 
-    def _open(self, path: str) -> FaultyBlockDevice:
+    def _open(self, path: str) -> MemoryDevice:
         name = Path(path).name
         if path != str(self._paths.get(name)):
             raise FileNotFoundError(errno.ENOENT, "no such device", path)

@@ -1,11 +1,11 @@
-"""A pool of eight blocks in this process, on two devices that can fail."""
+"""Runs a pool of eight blocks in this process, on two devices that can fail."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.dm.faulty_block_device import FaultyBlockDevice
+from tests.dm.memory_device import MemoryDevice
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.nodes import NoNodes
 from thinsim.dm.emulator.runner import Runner
@@ -21,7 +21,7 @@ TABLE = f"0 {8 * 128} thin-pool metadata data 128 0"
 class SmallPool:
     """The pool, with thin devices of sixteen blocks."""
 
-    def __init__(self, dm: LocalDeviceMapper, data: FaultyBlockDevice, metadata: FaultyBlockDevice) -> None:
+    def __init__(self, dm: LocalDeviceMapper, data: MemoryDevice, metadata: MemoryDevice) -> None:
         self.dm = dm
         self.data = data
         self.metadata = metadata
@@ -39,7 +39,7 @@ class SmallPool:
         return parse_pool_status(await self.dm.status("pool", noflush=True)).mode
 
     def saved_mappings(self) -> int:
-        copy = FaultyBlockDevice(self.metadata.size)
+        copy = MemoryDevice(self.metadata.size)
         copy.content[:] = self.metadata.content
         metadata = PoolMetadata(MetadataDevice(copy), 128)
         return sum(metadata.details(thin_id).mapped_blocks for thin_id in metadata.thin_ids())
@@ -47,7 +47,7 @@ class SmallPool:
 
 @asynccontextmanager
 async def running_pool(run: Runner) -> AsyncIterator[SmallPool]:
-    data, metadata = FaultyBlockDevice(8 * BLOCK), FaultyBlockDevice(1 << 20)
+    data, metadata = MemoryDevice(8 * BLOCK), MemoryDevice(1 << 20)
     devices = {"data": data, "metadata": metadata}
     async with LocalDeviceMapper(NoNodes(), devices.__getitem__, run).running() as dm:
         yield SmallPool(dm, data, metadata)

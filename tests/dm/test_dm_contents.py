@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.dm.device_mapper_benches import (
+from tests.dm.device_oracle import Oracle
+from tests.dm.mappers_under_test import (
     BLOCK,
     METADATA_SIZE,
     POOL,
-    Bench,
+    MapperUnderTest,
     failing,
     make_pool,
     make_thin,
@@ -21,20 +22,19 @@ from tests.dm.device_mapper_benches import (
     snap,
     thin_table,
 )
-from tests.dm.device_oracle import Oracle
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.status import parse_pool_status, parse_thin_status
 
 
 @pytest.mark.parametrize("features", ["0 0", "0 1 skip_block_zeroing", "0 1 no_discard_passdown"])
 async def test_every_byte_is_what_was_written_through_snapshots_and_discards(
-    bench: Bench, features: str
+    mapper: MapperUnderTest, features: str
 ) -> None:
-    await make_pool(bench, features)
-    oracle = Oracle(bench, seed=7)
+    await make_pool(mapper, features)
+    oracle = Oracle(mapper, seed=7)
     chance = random.Random(7)
     blocks = 24
-    await make_thin(bench, "thin-0", 0, blocks)
+    await make_thin(mapper, "thin-0", 0, blocks)
     oracle.add("thin-0", blocks)
     # Every block is written once, whole: what skip_block_zeroing leaves around a write is nobody's promise.
     await oracle.write("thin-0", 0, blocks * BLOCK)
@@ -46,62 +46,62 @@ async def test_every_byte_is_what_was_written_through_snapshots_and_discards(
             elif features != "0 1 skip_block_zeroing":
                 await oracle.discard_somewhere(name)
         origin = chance.randrange(number)
-        await snap(bench, f"thin-{number}", number, f"thin-{origin}", origin, blocks)
+        await snap(mapper, f"thin-{number}", number, f"thin-{origin}", origin, blocks)
         oracle.fork(f"thin-{number}", f"thin-{origin}")
         await oracle.verify()
-        assert list(await bench.check(POOL)) == []
+        assert list(await mapper.check(POOL)) == []
 
 
-async def test_a_pool_created_again_has_the_same_thin_devices_and_contents(bench: Bench) -> None:
-    await make_pool(bench)
-    oracle = Oracle(bench)
-    await make_thin(bench, "thin", 1)
+async def test_a_pool_created_again_has_the_same_thin_devices_and_contents(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
+    oracle = Oracle(mapper)
+    await make_thin(mapper, "thin", 1)
     oracle.add("thin", 32)
     await oracle.write("thin", 3 * 512, 5 * BLOCK)
-    await snap(bench, "snap", 2, "thin", 1)
+    await snap(mapper, "snap", 2, "thin", 1)
     oracle.fork("snap", "thin")
     await oracle.write("snap", BLOCK, 2 * BLOCK)
     await oracle.discard("thin", 0, 2 * BLOCK)
-    await bench.dm.message(POOL, 0, "set_transaction_id 0 9")
-    before = {name: await bench.dm.status(name) for name in await bench.dm.list()}
+    await mapper.dm.message(POOL, 0, "set_transaction_id 0 9")
+    before = {name: await mapper.dm.status(name) for name in await mapper.dm.list()}
     for name in ("thin", "snap", POOL):
-        await bench.dm.remove(name)
-    await make_pool(bench)
-    await bench.dm.create("thin", thin_table(1))
-    await bench.dm.create("snap", thin_table(2))
-    after = {name: await bench.dm.status(name) for name in await bench.dm.list()}
+        await mapper.dm.remove(name)
+    await make_pool(mapper)
+    await mapper.dm.create("thin", thin_table(1))
+    await mapper.dm.create("snap", thin_table(2))
+    after = {name: await mapper.dm.status(name) for name in await mapper.dm.list()}
     assert after == before
     await oracle.verify()
 
 
-async def test_blocks_are_zeroed_around_a_small_write(bench: Bench) -> None:
-    await make_pool(bench)
-    await make_thin(bench, "old", 1)
-    await bench.write("old", 0, b"o" * (8 * BLOCK))
-    await bench.dm.remove("old")
-    await bench.dm.message(POOL, 0, "delete 1")
-    oracle = Oracle(bench)
-    await make_thin(bench, "new", 2, 1100)
+async def test_blocks_are_zeroed_around_a_small_write(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
+    await make_thin(mapper, "old", 1)
+    await mapper.write("old", 0, b"o" * (8 * BLOCK))
+    await mapper.dm.remove("old")
+    await mapper.dm.message(POOL, 0, "delete 1")
+    oracle = Oracle(mapper)
+    await make_thin(mapper, "new", 2, 1100)
     oracle.add("new", 4)
     for block in range(4):
         await oracle.write("new", block * BLOCK + 512, 512)
     await oracle.verify()
 
 
-async def test_requests_may_be_as_long_as_three_mebibytes(bench: Bench) -> None:
-    await make_pool(bench)
-    await make_thin(bench, "thin", 1, 64)
-    oracle = Oracle(bench)
+async def test_requests_may_be_as_long_as_three_mebibytes(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
+    await make_thin(mapper, "thin", 1, 64)
+    oracle = Oracle(mapper)
     oracle.add("thin", 64)
     await oracle.write("thin", 512, 3 << 20)
     await oracle.verify()
 
 
-async def test_writes_to_two_devices_at_once_do_not_meet(bench: Bench) -> None:
-    await make_pool(bench)
-    oracles = [Oracle(bench, seed) for seed in (1, 2)]
+async def test_writes_to_two_devices_at_once_do_not_meet(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
+    oracles = [Oracle(mapper, seed) for seed in (1, 2)]
     for number, oracle in enumerate(oracles):
-        await make_thin(bench, f"thin-{number}", number)
+        await make_thin(mapper, f"thin-{number}", number)
         oracle.add(f"thin-{number}", 32)
 
     async def fill(number: int) -> None:
@@ -117,19 +117,21 @@ async def test_writes_to_two_devices_at_once_do_not_meet(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("suspended", ["thin", POOL])
-async def test_io_is_held_while_suspended_and_let_through_on_resume(bench: Bench, suspended: str) -> None:
-    await make_pool(bench)
-    await make_thin(bench, "thin", 1)
-    await bench.write("thin", 0, b"a" * BLOCK)
-    await bench.dm.suspend(suspended)
+async def test_io_is_held_while_suspended_and_let_through_on_resume(
+    mapper: MapperUnderTest, suspended: str
+) -> None:
+    await make_pool(mapper)
+    await make_thin(mapper, "thin", 1)
+    await mapper.write("thin", 0, b"a" * BLOCK)
+    await mapper.dm.suspend(suspended)
     done: list[str] = []
 
     async def write() -> None:
-        await bench.write("thin", BLOCK, b"b" * BLOCK)
+        await mapper.write("thin", BLOCK, b"b" * BLOCK)
         done.append("write")
 
     async def read() -> None:
-        assert await bench.read("thin", 0, BLOCK) == b"a" * BLOCK
+        assert await mapper.read("thin", 0, BLOCK) == b"a" * BLOCK
         done.append("read")
 
     with trio.fail_after(60):
@@ -138,21 +140,21 @@ async def test_io_is_held_while_suspended_and_let_through_on_resume(bench: Bench
             nursery.start_soon(read)
             await trio.sleep(0.2)
             assert done == []
-            assert parse_thin_status(await bench.dm.status("thin")).mapped_sectors == 128
-            await bench.dm.resume(suspended)
+            assert parse_thin_status(await mapper.dm.status("thin")).mapped_sectors == 128
+            await mapper.dm.resume(suspended)
     assert sorted(done) == ["read", "write"]
 
 
-async def test_status_commits_unless_asked_not_to(bench: Bench) -> None:
-    await make_pool(bench)
-    await make_thin(bench, "thin", 1)
+async def test_status_commits_unless_asked_not_to(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
+    await make_thin(mapper, "thin", 1)
     took = []
     for block in range(30):
-        before, begun = _metadata(bench), trio.current_time()
-        await bench.write("thin", block * BLOCK, b"x" * BLOCK)
-        await bench.dm.status(POOL, noflush=True)
-        await bench.dm.status("thin")
-        if _metadata(bench) == before:
+        before, begun = _metadata(mapper), trio.current_time()
+        await mapper.write("thin", block * BLOCK, b"x" * BLOCK)
+        await mapper.dm.status(POOL, noflush=True)
+        await mapper.dm.status("thin")
+        if _metadata(mapper) == before:
             break
         # The write came after a quiet second, and was committed at once.
         took.append(trio.current_time() - begun)
@@ -162,112 +164,112 @@ async def test_status_commits_unless_asked_not_to(bench: Bench) -> None:
                 f"a write and a look at it take {min(took):.1f} s here, and a pool commits every second"
             )
         pytest.fail("every write was committed")
-    await bench.dm.status(POOL)
-    assert _metadata(bench) != before
+    await mapper.dm.status(POOL)
+    assert _metadata(mapper) != before
 
 
-def _metadata(bench: Bench) -> bytes:
-    with Path(bench.metadata_dev).open("rb", buffering=0) as device:
+def _metadata(mapper: MapperUnderTest) -> bytes:
+    with Path(mapper.metadata_dev).open("rb", buffering=0) as device:
         # The kernel writes past the page cache, which keeps what was read before.
         os.posix_fadvise(device.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         return device.read(min(METADATA_SIZE, 4096))
 
 
-async def test_error_if_no_space_fails_the_write_and_a_discard_makes_room(bench: Bench) -> None:
-    await make_pool(bench, "0 1 error_if_no_space", blocks=4)
-    await make_thin(bench, "thin", 1)
-    oracle = Oracle(bench)
+async def test_error_if_no_space_fails_the_write_and_a_discard_makes_room(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper, "0 1 error_if_no_space", blocks=4)
+    await make_thin(mapper, "thin", 1)
+    oracle = Oracle(mapper)
     oracle.add("thin", 32)
     await oracle.write("thin", 0, 4 * BLOCK)
-    with failing(*bench.no_space):
-        await bench.write("thin", 4 * BLOCK, b"x" * 512)
-    status = parse_pool_status(await bench.dm.status(POOL))
+    with failing(*mapper.no_space):
+        await mapper.write("thin", 4 * BLOCK, b"x" * 512)
+    status = parse_pool_status(await mapper.dm.status(POOL))
     assert (status.mode, status.no_space, status.used_data) == ("out_of_data_space", "error_if_no_space", 4)
     await oracle.write("thin", 0, BLOCK)  # a mapped block needs no space
     await oracle.discard("thin", 2 * BLOCK, BLOCK)
-    assert parse_pool_status(await bench.dm.status(POOL)).mode == "rw"
+    assert parse_pool_status(await mapper.dm.status(POOL)).mode == "rw"
     await oracle.write("thin", 9 * BLOCK, BLOCK)
     await oracle.verify()
 
 
-async def test_a_write_waits_for_space_and_a_deleted_device_ends_the_wait(bench: Bench) -> None:
-    await make_pool(bench, blocks=4)
-    await make_thin(bench, "full", 1)
-    await make_thin(bench, "thin", 2)
-    await bench.write("full", 0, b"f" * (4 * BLOCK))
-    await bench.dm.remove("full")
+async def test_a_write_waits_for_space_and_a_deleted_device_ends_the_wait(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper, blocks=4)
+    await make_thin(mapper, "full", 1)
+    await make_thin(mapper, "thin", 2)
+    await mapper.write("full", 0, b"f" * (4 * BLOCK))
+    await mapper.dm.remove("full")
     done: list[str] = []
 
     async def write() -> None:
-        await bench.write("thin", 0, b"t" * (2 * BLOCK))
+        await mapper.write("thin", 0, b"t" * (2 * BLOCK))
         done.append("written")
 
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(write)
-            while parse_pool_status(await bench.dm.status(POOL)).mode == "rw":
+            while parse_pool_status(await mapper.dm.status(POOL)).mode == "rw":
                 await trio.sleep(0.01)
             assert done == []
             # A suspend of the pool does not wait for space.
-            await bench.dm.suspend(POOL)
-            await bench.dm.resume(POOL)
-            await bench.dm.message(POOL, 0, "delete 1")
-    assert await bench.read("thin", 0, 3 * BLOCK) == b"t" * (2 * BLOCK) + bytes(BLOCK)
+            await mapper.dm.suspend(POOL)
+            await mapper.dm.resume(POOL)
+            await mapper.dm.message(POOL, 0, "delete 1")
+    assert await mapper.read("thin", 0, 3 * BLOCK) == b"t" * (2 * BLOCK) + bytes(BLOCK)
 
 
-async def test_ignore_discard_keeps_the_content(bench: Bench) -> None:
-    await make_pool(bench, "0 1 ignore_discard")
-    await make_thin(bench, "thin", 1)
-    await bench.write("thin", 0, b"x" * BLOCK)
-    with failing(errno.EOPNOTSUPP) if bench.refuses_discards else nullcontext():
-        await bench.discard("thin", 0, BLOCK)
-    assert await bench.read("thin", 0, BLOCK) == b"x" * BLOCK
-    status = parse_pool_status(await bench.dm.status(POOL))
+async def test_ignore_discard_keeps_the_content(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper, "0 1 ignore_discard")
+    await make_thin(mapper, "thin", 1)
+    await mapper.write("thin", 0, b"x" * BLOCK)
+    with failing(errno.EOPNOTSUPP) if mapper.refuses_discards else nullcontext():
+        await mapper.discard("thin", 0, BLOCK)
+    assert await mapper.read("thin", 0, BLOCK) == b"x" * BLOCK
+    status = parse_pool_status(await mapper.dm.status(POOL))
     assert (status.discard, status.used_data) == ("ignore_discard", 1)
 
 
 @pytest.mark.parametrize(("feature", "left"), [("0", 0), ("1 no_discard_passdown", 4)])
 async def test_a_discard_reaches_the_data_device_unless_passdown_is_off(
-    bench: Bench, feature: str, left: int
+    mapper: MapperUnderTest, feature: str, left: int
 ) -> None:
-    await make_pool(bench, f"0 {feature}")
-    await make_thin(bench, "thin", 1)
-    await bench.write("thin", 0, b"x" * (4 * BLOCK))
-    await bench.discard("thin", 0, 4 * BLOCK)
-    assert parse_pool_status(await bench.dm.status(POOL)).used_data == 0
-    assert await bench.read("thin", 0, 4 * BLOCK) == bytes(4 * BLOCK)
-    await bench.dm.remove("thin")
-    await bench.dm.remove(POOL)
-    with Path(bench.data_dev).open("rb") as device:
+    await make_pool(mapper, f"0 {feature}")
+    await make_thin(mapper, "thin", 1)
+    await mapper.write("thin", 0, b"x" * (4 * BLOCK))
+    await mapper.discard("thin", 0, 4 * BLOCK)
+    assert parse_pool_status(await mapper.dm.status(POOL)).used_data == 0
+    assert await mapper.read("thin", 0, 4 * BLOCK) == bytes(4 * BLOCK)
+    await mapper.dm.remove("thin")
+    await mapper.dm.remove(POOL)
+    with Path(mapper.data_dev).open("rb") as device:
         assert device.read(4 * BLOCK) == b"x" * (left * BLOCK) + bytes((4 - left) * BLOCK)
 
 
-async def test_a_shared_block_is_passed_down_with_its_last_user(bench: Bench) -> None:
-    await make_pool(bench)
-    await make_thin(bench, "thin", 1)
-    await bench.write("thin", 0, b"x" * BLOCK)
-    await snap(bench, "snap", 2, "thin", 1)
-    await bench.discard("thin", 0, BLOCK)
-    assert await bench.read("snap", 0, BLOCK) == b"x" * BLOCK
-    assert parse_pool_status(await bench.dm.status(POOL)).used_data == 1
-    await bench.discard("snap", 0, BLOCK)
-    assert parse_pool_status(await bench.dm.status(POOL)).used_data == 0
+async def test_a_shared_block_is_passed_down_with_its_last_user(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
+    await make_thin(mapper, "thin", 1)
+    await mapper.write("thin", 0, b"x" * BLOCK)
+    await snap(mapper, "snap", 2, "thin", 1)
+    await mapper.discard("thin", 0, BLOCK)
+    assert await mapper.read("snap", 0, BLOCK) == b"x" * BLOCK
+    assert parse_pool_status(await mapper.dm.status(POOL)).used_data == 1
+    await mapper.discard("snap", 0, BLOCK)
+    assert parse_pool_status(await mapper.dm.status(POOL)).used_data == 0
 
 
-async def test_a_read_only_pool_reads_and_writes_what_is_mapped_alone(bench: Bench) -> None:
-    await make_pool(bench)
-    await make_thin(bench, "thin", 1)
-    await bench.write("thin", 0, b"x" * BLOCK)
-    await bench.dm.remove("thin")
-    await bench.dm.remove(POOL)
-    await bench.dm.create(POOL, pool_table(bench, "0 1 read_only"))
-    await bench.dm.create("thin", thin_table(1))
-    assert parse_pool_status(await bench.dm.status(POOL)).mode == "ro"
+async def test_a_read_only_pool_reads_and_writes_what_is_mapped_alone(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
+    await make_thin(mapper, "thin", 1)
+    await mapper.write("thin", 0, b"x" * BLOCK)
+    await mapper.dm.remove("thin")
+    await mapper.dm.remove(POOL)
+    await mapper.dm.create(POOL, pool_table(mapper, "0 1 read_only"))
+    await mapper.dm.create("thin", thin_table(1))
+    assert parse_pool_status(await mapper.dm.status(POOL)).mode == "ro"
     with pytest.raises(DeviceMapperError) as caught:
-        await bench.dm.message(POOL, 0, "create_thin 2")
+        await mapper.dm.message(POOL, 0, "create_thin 2")
     assert caught.value.errno == errno.EOPNOTSUPP
-    await bench.write("thin", 0, b"y" * BLOCK)
+    await mapper.write("thin", 0, b"y" * BLOCK)
     with failing(errno.EIO):
-        await bench.write("thin", BLOCK, b"y" * BLOCK)
-    await bench.discard("thin", 0, BLOCK)
-    assert await bench.read("thin", 0, 2 * BLOCK) == b"y" * BLOCK + bytes(BLOCK)
+        await mapper.write("thin", BLOCK, b"y" * BLOCK)
+    await mapper.discard("thin", 0, BLOCK)
+    assert await mapper.read("thin", 0, 2 * BLOCK) == b"y" * BLOCK + bytes(BLOCK)

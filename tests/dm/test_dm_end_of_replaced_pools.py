@@ -5,7 +5,7 @@ from contextlib import suppress
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tests.dm.faulty_block_device import FaultyBlockDevice
+from tests.dm.memory_device import MemoryDevice
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.nodes import NoNodes
 from thinsim.dm.emulator.runner import on_thread
@@ -15,7 +15,7 @@ BLOCK = 65536
 
 
 async def test_the_end_lets_io_through_that_waits_for_a_pool_whose_table_was_replaced() -> None:
-    data, metadata = FaultyBlockDevice(8 * BLOCK), FaultyBlockDevice(1 << 20)
+    data, metadata = MemoryDevice(8 * BLOCK), MemoryDevice(1 << 20)
     devices = {"data": data, "metadata": metadata}
     ended = trio.Event()
 

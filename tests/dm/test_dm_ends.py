@@ -5,7 +5,7 @@ import errno
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tests.dm.faulty_block_device import FaultyBlockDevice
+from tests.dm.memory_device import MemoryDevice
 from tests.dm.small_pool import BLOCK, SmallPool, refusal
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.nodes import NoNodes
@@ -14,7 +14,7 @@ from thinsim.thin.status import parse_pool_status
 
 
 async def test_removal_waits_for_requests_in_flight_before_it_closes() -> None:
-    data, metadata = FaultyBlockDevice(8 * BLOCK), FaultyBlockDevice(1 << 20)
+    data, metadata = MemoryDevice(8 * BLOCK), MemoryDevice(1 << 20)
     devices = {"data": data, "metadata": metadata}
     async with LocalDeviceMapper(NoNodes(), devices.__getitem__, on_thread).running() as dm:
         pool = SmallPool(dm, data, metadata)

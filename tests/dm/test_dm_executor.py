@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.dm.faulty_block_device import FaultyBlockDevice
+from tests.dm.memory_device import MemoryDevice
 from thinsim.dm.emulator.pool.executor import execute, execute_read
 from thinsim.thin.plan import (
     Commit,
@@ -20,7 +20,7 @@ MIB = 1 << 20
 
 
 def test_a_read_is_put_together_from_data_and_zeros() -> None:
-    data = FaultyBlockDevice(4096)
+    data = MemoryDevice(4096)
     data.content[:] = b"abcdefgh" * 512
     steps: list[ReadStep] = [ReadData(2, 3), ReadZeros(2), ReadData(0, 1)]
     assert execute_read(steps, data) == b"cde\0\0a"
@@ -30,14 +30,14 @@ def test_a_read_is_put_together_from_data_and_zeros() -> None:
 
 
 def test_writes_take_their_part_of_the_request_in_order() -> None:
-    data = FaultyBlockDevice(16)
+    data = MemoryDevice(16)
     execute([WriteData(4, 0, 4), WriteData(0, 8, 4), FlushData()], data, b"headtail")
     assert data.content == b"tail\0\0\0\0head\0\0\0\0"
     assert data.log == [("write", 0, 4), ("write", 8, 4), ("flush",)]
 
 
 def test_long_zeroes_and_copies_go_in_pieces_and_are_whole() -> None:
-    data = FaultyBlockDevice(8 * MIB)
+    data = MemoryDevice(8 * MIB)
     pattern = bytes(range(256)) * (10 * MIB // 1024)
     data.content[: len(pattern)] = pattern
     execute([CopyData(0, 4 * MIB, len(pattern))], data)
@@ -48,7 +48,7 @@ def test_long_zeroes_and_copies_go_in_pieces_and_are_whole() -> None:
 
 
 def test_a_failing_step_ends_the_plan() -> None:
-    data = FaultyBlockDevice(4096)
+    data = MemoryDevice(4096)
     data.fails = {"read"}
     with pytest.raises(OSError, match="Input/output error"):
         execute([CopyData(0, 512, 512), WriteData(0, 0, 512)], data, b"x" * 512)
@@ -56,20 +56,20 @@ def test_a_failing_step_ends_the_plan() -> None:
 
 
 def test_a_failing_passdown_is_no_error() -> None:
-    data = FaultyBlockDevice(4096, max_discard_bytes=1024)
+    data = MemoryDevice(4096, max_discard_bytes=1024)
     data.fails = {"discard"}
     execute([PassDown(0, 4096), FlushData()], data)
     assert data.log == [*(("discard", offset, 1024) for offset in range(0, 4096, 1024)), ("flush",)]
 
 
 def test_passdowns_are_cut_where_no_host_block_is_cut() -> None:
-    data = FaultyBlockDevice(8 * MIB, max_discard_bytes=4 * MIB - 512)
+    data = MemoryDevice(8 * MIB, max_discard_bytes=4 * MIB - 512)
     execute([PassDown(0, 7 * MIB)], data)
     assert data.log == [("discard", 0, 3 * MIB), ("discard", 3 * MIB, 3 * MIB), ("discard", 6 * MIB, MIB)]
 
 
 def test_a_commit_step_is_the_callers() -> None:
-    data = FaultyBlockDevice(512)
+    data = MemoryDevice(512)
     done: list[str] = []
     execute([Commit()], data, commit=lambda: done.append("committed"))
     assert done == ["committed"]

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import trio
 
-from tests.dm.faulty_block_device import FaultyBlockDevice
+from tests.dm.memory_device import MemoryDevice
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.nodes import NoNodes
 from thinsim.dm.emulator.runner import on_thread
@@ -16,16 +16,16 @@ BLOCK = 65536
 
 
 @pytest.fixture
-def devices() -> dict[str, FaultyBlockDevice]:
+def devices() -> dict[str, MemoryDevice]:
     sizes = {"data": 32 * BLOCK, "metadata": 1 << 20, "golden": 3 * BLOCK + 512}
-    devices = {name: FaultyBlockDevice(size) for name, size in sizes.items()}
+    devices = {name: MemoryDevice(size) for name, size in sizes.items()}
     devices["golden"].content[:] = bytes(range(256)) * (len(devices["golden"].content) // 256)
     return devices
 
 
 @pytest.fixture
-async def dm(devices: dict[str, FaultyBlockDevice]) -> AsyncIterator[LocalDeviceMapper]:
-    def open_block(path: str) -> FaultyBlockDevice:
+async def dm(devices: dict[str, MemoryDevice]) -> AsyncIterator[LocalDeviceMapper]:
+    def open_block(path: str) -> MemoryDevice:
         try:
             return devices[path]
         except KeyError:
@@ -40,7 +40,7 @@ async def dm(devices: dict[str, FaultyBlockDevice]) -> AsyncIterator[LocalDevice
 
 
 async def test_reads_come_from_the_origin_until_a_block_is_written(
-    dm: LocalDeviceMapper, devices: dict[str, FaultyBlockDevice]
+    dm: LocalDeviceMapper, devices: dict[str, MemoryDevice]
 ) -> None:
     golden = bytes(devices["golden"].content)
     await dm.create("thin", f"0 {8 * 128} thin /dev/mapper/pool 1 golden")
@@ -60,7 +60,7 @@ async def test_reads_come_from_the_origin_until_a_block_is_written(
 
 
 async def test_an_origin_that_fails_is_eio_and_leaves_the_block_unmapped(
-    dm: LocalDeviceMapper, devices: dict[str, FaultyBlockDevice]
+    dm: LocalDeviceMapper, devices: dict[str, MemoryDevice]
 ) -> None:
     await dm.create("thin", f"0 {8 * 128} thin /dev/mapper/pool 1 golden")
     volume = dm.volume("thin")

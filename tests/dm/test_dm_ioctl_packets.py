@@ -78,9 +78,11 @@ def test_what_is_no_request_is_refused_and_never_worse(content: bytes) -> None:
 
 
 @given(
-    st.lists(st.builds(payload.Named, TEXT.filter(bool), NUMBER.filter(any), st.integers(0, 99)), max_size=9)
+    st.lists(
+        st.builds(payload.ListedDevice, TEXT.filter(bool), NUMBER.filter(any), st.integers(0, 99)), max_size=9
+    )
 )
-def test_a_list_of_names_reads_back(devices: list[payload.Named]) -> None:
+def test_a_list_of_names_reads_back(devices: list[payload.ListedDevice]) -> None:
     content = payload.names(devices, 1 << 16)
     assert content is not None
     assert payload.parse_names(content) == devices

@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.dm.device_mapper_benches import (
+from tests.dm.device_oracle import Oracle
+from tests.dm.mappers_under_test import (
     BLOCK,
     POOL,
-    EmulatedBench,
+    EmulatedMapper,
     direct_read,
     direct_write,
-    emulated_bench,
+    emulated_mapper,
     failing,
     make_pool,
     make_thin,
     snap,
     thin_table,
 )
-from tests.dm.device_oracle import Oracle
 from thinsim.block import kernel_view, loop
 from thinsim.errors import DeviceMapperError, ProgramFailedError
 from thinsim.rig.host_file import host_allocation
@@ -44,7 +44,7 @@ async def command(*words: object) -> str:
 
 
 @pytest.fixture
-async def formatted(emulated: EmulatedBench, tmp_path: Path) -> AsyncIterator[EmulatedBench]:
+async def formatted(emulated: EmulatedMapper, tmp_path: Path) -> AsyncIterator[EmulatedMapper]:
     """A pool with the thin device ``thin`` (id 1, 32 MiB, ext4) mounted on ``tmp_path/mounted``."""
     await make_pool(emulated, "0 1 skip_block_zeroing")
     await make_thin(emulated, "thin", 1, 512)
@@ -57,7 +57,7 @@ async def formatted(emulated: EmulatedBench, tmp_path: Path) -> AsyncIterator[Em
         await command("umount", target)
 
 
-async def test_files_survive_unmounting_and_removal(formatted: EmulatedBench, tmp_path: Path) -> None:
+async def test_files_survive_unmounting_and_removal(formatted: EmulatedMapper, tmp_path: Path) -> None:
     dm, target = formatted.dm, tmp_path / "mounted"
     files = {f"file-{number}": os.urandom(number * 30_000) for number in range(20)}
     for name, content in files.items():
@@ -75,7 +75,7 @@ async def test_files_survive_unmounting_and_removal(formatted: EmulatedBench, tm
 
 
 async def test_a_suspend_freezes_and_a_snapshot_of_the_frozen_is_clean(
-    formatted: EmulatedBench, tmp_path: Path
+    formatted: EmulatedMapper, tmp_path: Path
 ) -> None:
     dm, target = formatted.dm, tmp_path / "mounted"
     await trio.Path(target / "before").write_bytes(b"b" * 300_000)
@@ -105,7 +105,7 @@ async def test_a_suspend_freezes_and_a_snapshot_of_the_frozen_is_clean(
         await command("umount", other)
 
 
-async def test_a_mounted_device_is_busy_and_goes_on(formatted: EmulatedBench, tmp_path: Path) -> None:
+async def test_a_mounted_device_is_busy_and_goes_on(formatted: EmulatedMapper, tmp_path: Path) -> None:
     dm, target = formatted.dm, tmp_path / "mounted"
     assert (await dm.info("thin")).open_count == 1
     for _ in range(2):
@@ -119,7 +119,7 @@ async def test_a_mounted_device_is_busy_and_goes_on(formatted: EmulatedBench, tm
     assert not dm.path("thin").is_symlink()
 
 
-async def test_a_busy_device_stays_suspended(formatted: EmulatedBench) -> None:
+async def test_a_busy_device_stays_suspended(formatted: EmulatedMapper) -> None:
     await formatted.dm.suspend("thin")
     with pytest.raises(DeviceMapperError):
         await formatted.dm.remove("thin")
@@ -127,7 +127,7 @@ async def test_a_busy_device_stays_suspended(formatted: EmulatedBench) -> None:
     await formatted.dm.resume("thin")
 
 
-async def test_a_deferred_removal_comes_about_at_umount(formatted: EmulatedBench, tmp_path: Path) -> None:
+async def test_a_deferred_removal_comes_about_at_umount(formatted: EmulatedMapper, tmp_path: Path) -> None:
     dm, target = formatted.dm, tmp_path / "mounted"
     await dm.remove("thin", deferred=True)
     assert (await dm.info("thin")).deferred_remove
@@ -146,12 +146,12 @@ async def test_a_deferred_removal_comes_about_at_umount(formatted: EmulatedBench
     await dm.message(POOL, 0, "delete 1")
 
 
-async def _until_gone(bench: EmulatedBench, name: str) -> None:
-    while name in await bench.dm.list():
+async def _until_gone(mapper: EmulatedMapper, name: str) -> None:
+    while name in await mapper.dm.list():
         await trio.sleep(0.01)
 
 
-async def test_fstrim_gives_back_what_deleted_files_had(formatted: EmulatedBench, tmp_path: Path) -> None:
+async def test_fstrim_gives_back_what_deleted_files_had(formatted: EmulatedMapper, tmp_path: Path) -> None:
     dm, target = formatted.dm, tmp_path / "mounted"
     await trio.Path(target / "file").write_bytes(os.urandom(8 << 20))
     await command("sync", "-f", target)
@@ -163,7 +163,7 @@ async def test_fstrim_gives_back_what_deleted_files_had(formatted: EmulatedBench
     assert (await formatted.stack.store.totals()).freed > 0
 
 
-async def test_what_a_discard_frees_on_the_host_is_what_the_ledger_says(emulated: EmulatedBench) -> None:
+async def test_what_a_discard_frees_on_the_host_is_what_the_ledger_says(emulated: EmulatedMapper) -> None:
     await make_pool(emulated)
     await make_thin(emulated, "thin", 1)
     await emulated.write("thin", 0, os.urandom(20 * BLOCK))
@@ -183,7 +183,7 @@ async def test_what_a_discard_frees_on_the_host_is_what_the_ledger_says(emulated
     assert after == 3 * BLOCK
 
 
-async def test_the_discard_granularity_is_the_data_block(emulated: EmulatedBench) -> None:
+async def test_the_discard_granularity_is_the_data_block(emulated: EmulatedMapper) -> None:
     await make_pool(emulated)
     await make_thin(emulated, "thin", 1)
     limits = kernel_view.discard_limits(emulated.dm.path("thin").resolve())
@@ -191,7 +191,7 @@ async def test_the_discard_granularity_is_the_data_block(emulated: EmulatedBench
     assert limits.max_bytes >= BLOCK
 
 
-async def test_a_node_in_the_way_is_left_alone(emulated: EmulatedBench, tmp_path: Path) -> None:
+async def test_a_node_in_the_way_is_left_alone(emulated: EmulatedMapper, tmp_path: Path) -> None:
     await make_pool(emulated)
     await emulated.dm.message(POOL, 0, "create_thin 1")
     link = emulated.dm.path("thinsim-test-foreign")
@@ -206,7 +206,7 @@ async def test_a_node_in_the_way_is_left_alone(emulated: EmulatedBench, tmp_path
     await emulated.dm.message(POOL, 0, "delete 1")
 
 
-async def test_two_threads_write_to_two_devices_at_once(emulated: EmulatedBench) -> None:
+async def test_two_threads_write_to_two_devices_at_once(emulated: EmulatedMapper) -> None:
     await make_pool(emulated)
     contents = {}
     for number in range(2):
@@ -225,7 +225,7 @@ async def test_two_threads_write_to_two_devices_at_once(emulated: EmulatedBench)
         assert await emulated.read(name, 0, len(content)) == content
 
 
-async def test_names_come_and_go_quickly(emulated: EmulatedBench) -> None:
+async def test_names_come_and_go_quickly(emulated: EmulatedMapper) -> None:
     await make_pool(emulated)
     await make_thin(emulated, "thin", 1)
     oracle = Oracle(emulated)
@@ -238,22 +238,22 @@ async def test_names_come_and_go_quickly(emulated: EmulatedBench) -> None:
 
 
 @asynccontextmanager
-async def losing_a_server(directory: Path) -> AsyncIterator[EmulatedBench]:
-    """A bench that finds a server gone when it is taken down."""
+async def losing_a_server(directory: Path) -> AsyncIterator[EmulatedMapper]:
+    """Stand up one that finds a server gone when it is taken down."""
     with pytest.raises(ProgramFailedError, match="ended unexpectedly"):
-        async with emulated_bench(directory) as bench:
-            yield bench
+        async with emulated_mapper(directory) as mapper:
+            yield mapper
 
 
 async def test_a_terminated_daemon_takes_everything_with_it(tmp_path: Path) -> None:
-    async with losing_a_server(tmp_path) as bench:
-        await make_pool(bench)
-        await make_thin(bench, "thin", 1)
-        await bench.write("thin", 0, b"x" * BLOCK)
-        await snap(bench, "snap", 2, "thin", 1)
-        await bench.dm.suspend("snap")
-        links = [bench.dm.path(name) for name in ("thin", "snap")]
-        server = bench.stack.dm_server.process
+    async with losing_a_server(tmp_path) as mapper:
+        await make_pool(mapper)
+        await make_thin(mapper, "thin", 1)
+        await mapper.write("thin", 0, b"x" * BLOCK)
+        await snap(mapper, "snap", 2, "thin", 1)
+        await mapper.dm.suspend("snap")
+        links = [mapper.dm.path(name) for name in ("thin", "snap")]
+        server = mapper.stack.dm_server.process
         server.send_signal(signal.SIGTERM)
         with trio.fail_after(60):
             assert await server.wait() == 0
@@ -261,32 +261,32 @@ async def test_a_terminated_daemon_takes_everything_with_it(tmp_path: Path) -> N
         volumes = str(tmp_path / "volumes")
         assert not [file for file in loop.attached_devices().values() if file.startswith(volumes)]
         assert not Path(volumes).is_mount()
-        metadata = await trio.to_thread.run_sync(direct_read, bench.stack.metadata.path, 0, 512)
+        metadata = await trio.to_thread.run_sync(direct_read, mapper.stack.metadata.path, 0, 512)
         assert metadata.startswith(b"thinslot")
 
 
 async def test_a_killed_store_ends_writes_with_eio(tmp_path: Path) -> None:
-    async with losing_a_server(tmp_path) as bench:
-        await make_pool(bench)
-        await make_thin(bench, "thin", 1, 512)
-        await bench.write("thin", 0, b"x" * BLOCK)
+    async with losing_a_server(tmp_path) as mapper:
+        await make_pool(mapper)
+        await make_thin(mapper, "thin", 1, 512)
+        await mapper.write("thin", 0, b"x" * BLOCK)
 
         def write_for_ever() -> None:
             while True:
                 for block in range(512):
-                    direct_write(bench.dm.path("thin"), block * BLOCK, b"y" * BLOCK)
+                    direct_write(mapper.dm.path("thin"), block * BLOCK, b"y" * BLOCK)
 
         async def kill() -> None:
             await trio.sleep(0.2)
-            bench.stack.store_server.process.kill()
+            mapper.stack.store_server.process.kill()
 
         with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(kill)
                 with failing(errno.EIO):
                     await trio.to_thread.run_sync(write_for_ever)
-            await bench.dm.message(POOL, 0, "create_thin 9")
-            words = (await bench.dm.status(POOL)).split()
+            await mapper.dm.message(POOL, 0, "create_thin 9")
+            words = (await mapper.dm.status(POOL)).split()
         assert {"ro", "Fail"} & set(words), words
-        await bench.dm.remove("thin")
-        await bench.dm.remove(POOL)
+        await mapper.dm.remove("thin")
+        await mapper.dm.remove(POOL)

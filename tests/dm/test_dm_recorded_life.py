@@ -13,7 +13,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.dm.pool_life import Life, Step, recorded
+from tests.dm.pool_life import EmulatedLife, Step, recorded
 
 SECTIONS = recorded()
 
@@ -68,7 +68,7 @@ async def test_a_recorded_life_gives_the_kernel_s_answers(
     section: str, tmp_path: Path, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with trio.open_nursery() as nursery:
-        life = Life(nursery, tmp_path)
+        life = EmulatedLife(nursery, tmp_path)
         async with life.dm.running():
             for step in SECTIONS[section]:
                 if "unanswered" in step:

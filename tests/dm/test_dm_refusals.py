@@ -4,11 +4,11 @@ import errno
 
 import trio
 
-from tests.dm.device_mapper_benches import (
+from tests.dm.mappers_under_test import (
     BLOCK,
     POOL,
     POOL_BLOCKS,
-    Bench,
+    MapperUnderTest,
     about,
     make_pool,
     make_thin,
@@ -65,22 +65,22 @@ SENSELESS_MESSAGES = (
 )
 
 
-async def test_a_taken_name_is_busy(bench: Bench) -> None:
-    await make_pool(bench)
-    await make_thin(bench, "thin", 1)
+async def test_a_taken_name_is_busy(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
+    await make_thin(mapper, "thin", 1)
     for name in (POOL, "thin"):
         with refused(errno.EBUSY, f"device {name} exists"):
-            await bench.dm.create(name, thin_table(1))
+            await mapper.dm.create(name, thin_table(1))
 
 
-async def test_of_two_creates_at_once_one_gets_the_name(bench: Bench) -> None:
-    await make_pool(bench)
-    await bench.dm.message(POOL, 0, "create_thin 1")
+async def test_of_two_creates_at_once_one_gets_the_name(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
+    await mapper.dm.message(POOL, 0, "create_thin 1")
     outcomes: list[str] = []
 
     async def create() -> None:
         try:
-            await bench.dm.create("thin", thin_table(1))
+            await mapper.dm.create("thin", thin_table(1))
             outcomes.append("made")
         except DeviceMapperError as error:
             outcomes.append(errno.errorcode[error.errno])
@@ -91,8 +91,8 @@ async def test_of_two_creates_at_once_one_gets_the_name(bench: Bench) -> None:
     assert sorted(outcomes) == ["EBUSY", "EBUSY", "made"]
 
 
-async def test_every_verb_on_an_unknown_device_is_enxio(bench: Bench) -> None:
-    dm = bench.dm
+async def test_every_verb_on_an_unknown_device_is_enxio(mapper: MapperUnderTest) -> None:
+    dm = mapper.dm
     for verb in (dm.suspend, dm.resume, dm.remove, dm.status, dm.table, dm.info):
         with refused(errno.ENXIO, "nobody"):
             await verb("nobody")
@@ -104,144 +104,144 @@ async def test_every_verb_on_an_unknown_device_is_enxio(bench: Bench) -> None:
         await dm.load("nobody", thin_table(1))
 
 
-async def test_a_malformed_table_is_named(bench: Bench) -> None:
-    await make_pool(bench)
+async def test_a_malformed_table_is_named(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
     names = {
-        "metadata": bench.metadata_dev,
-        "data": bench.data_dev,
-        "pool": str(bench.dm.path(POOL)),
+        "metadata": mapper.metadata_dev,
+        "data": mapper.data_dev,
+        "pool": str(mapper.dm.path(POOL)),
     }
     for table, complaint in MALFORMED_TABLES.items():
         with refused(errno.EINVAL, complaint):
-            await bench.dm.create("device", table.format(**names))
+            await mapper.dm.create("device", table.format(**names))
     for table, (complaint, argument) in SENSELESS_ARGUMENTS.items():
-        with refused(errno.EINVAL, about(bench, complaint, argument)):
-            await bench.dm.create("device", table.format(**names))
-    with refused(errno.ENODEV, about(bench, "Error opening pool device", "nobody")):
-        await bench.dm.create("device", "0 100 thin nobody 1")
-    assert await bench.dm.list() == [POOL]
+        with refused(errno.EINVAL, about(mapper, complaint, argument)):
+            await mapper.dm.create("device", table.format(**names))
+    with refused(errno.ENODEV, about(mapper, "Error opening pool device", "nobody")):
+        await mapper.dm.create("device", "0 100 thin nobody 1")
+    assert await mapper.dm.list() == [POOL]
 
 
-async def test_a_name_that_can_be_no_file_name_is_refused(bench: Bench) -> None:
-    await make_pool(bench)
-    await bench.dm.message(POOL, 0, "create_thin 1")
+async def test_a_name_that_can_be_no_file_name_is_refused(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
+    await mapper.dm.message(POOL, 0, "create_thin 1")
     for name in ("", ".", "..", "a/b", "/dev/mapper/x", "control", "x" * 128, "\u00e9" * 64, "a\0b"):
         with refused(errno.EINVAL, "name"):
-            await bench.dm.create(name, thin_table(1))
-    assert await bench.dm.list() == [POOL]
+            await mapper.dm.create(name, thin_table(1))
+    assert await mapper.dm.list() == [POOL]
 
 
-async def test_a_pool_is_no_place_for_a_thin_of_a_thin(bench: Bench) -> None:
-    await make_pool(bench)
-    await make_thin(bench, "thin", 1)
+async def test_a_pool_is_no_place_for_a_thin_of_a_thin(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
+    await make_thin(mapper, "thin", 1)
     with refused(errno.EINVAL, "Couldn't find pool object"):
-        await bench.dm.create("other", thin_table(1, pool="thin"))
+        await mapper.dm.create("other", thin_table(1, pool="thin"))
 
 
-async def test_devices_of_a_pool_are_taken(bench: Bench) -> None:
-    await make_pool(bench)
+async def test_devices_of_a_pool_are_taken(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
     with refused(errno.EBUSY, "metadata device already in use"):
-        await bench.dm.create("second", pool_table(bench))
-    await bench.dm.create("spare", f"0 {POOL_BLOCKS * BLOCK // 512} zero")
+        await mapper.dm.create("second", pool_table(mapper))
+    await mapper.dm.create("spare", f"0 {POOL_BLOCKS * BLOCK // 512} zero")
     with refused(errno.EBUSY, "data device already in use"):
-        await bench.dm.load(POOL, pool_table(bench).replace(bench.data_dev, "/dev/mapper/spare"))
-    await bench.dm.remove("spare")
+        await mapper.dm.load(POOL, pool_table(mapper).replace(mapper.data_dev, "/dev/mapper/spare"))
+    await mapper.dm.remove("spare")
 
 
-async def test_a_pool_on_missing_devices_is_enodev(bench: Bench) -> None:
-    for taken in (bench.metadata_dev, bench.data_dev):
-        with refused(errno.ENODEV, about(bench, "", "/nowhere")):
-            await bench.dm.create(POOL, pool_table(bench).replace(f" {taken} ", " /nowhere "))
-    with refused(errno.ENODEV, about(bench, "Error opening pool device", "nobody")):
-        await bench.dm.create("device", "0 100 thin nobody 1")
-    await make_pool(bench)
-    with refused(errno.EINVAL, about(bench, "Invalid device id", "16777216")):
-        await bench.dm.create("device", thin_table(16777216))
+async def test_a_pool_on_missing_devices_is_enodev(mapper: MapperUnderTest) -> None:
+    for taken in (mapper.metadata_dev, mapper.data_dev):
+        with refused(errno.ENODEV, about(mapper, "", "/nowhere")):
+            await mapper.dm.create(POOL, pool_table(mapper).replace(f" {taken} ", " /nowhere "))
+    with refused(errno.ENODEV, about(mapper, "Error opening pool device", "nobody")):
+        await mapper.dm.create("device", "0 100 thin nobody 1")
+    await make_pool(mapper)
+    with refused(errno.EINVAL, about(mapper, "Invalid device id", "16777216")):
+        await mapper.dm.create("device", thin_table(16777216))
 
 
-async def test_a_pool_longer_than_its_data_device_is_refused_and_closes_it(bench: Bench) -> None:
+async def test_a_pool_longer_than_its_data_device_is_refused_and_closes_it(mapper: MapperUnderTest) -> None:
     with refused(errno.EINVAL, "too small"):
-        await make_pool(bench, blocks=POOL_BLOCKS + 1)
-    await make_pool(bench)
+        await make_pool(mapper, blocks=POOL_BLOCKS + 1)
+    await make_pool(mapper)
 
 
-async def test_another_block_size_than_the_saved_one_is_refused(bench: Bench) -> None:
-    await make_pool(bench)
-    await bench.dm.remove(POOL)
+async def test_another_block_size_than_the_saved_one_is_refused(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
+    await mapper.dm.remove(POOL)
     with refused(errno.EINVAL, "changing the data block size"):
-        await bench.dm.create(POOL, pool_table(bench).replace(" 128 0 0", " 256 0 0"))
-    await make_pool(bench)
+        await mapper.dm.create(POOL, pool_table(mapper).replace(" 128 0 0", " 256 0 0"))
+    await make_pool(mapper)
 
 
-async def test_an_unknown_thin_id_is_enodata(bench: Bench) -> None:
-    await make_pool(bench)
+async def test_an_unknown_thin_id_is_enodata(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
     with refused(errno.ENODATA):
-        await bench.dm.create("thin", thin_table(5))
+        await mapper.dm.create("thin", thin_table(5))
     for message in ("delete 5", "create_snap 6 5"):
         with refused(errno.ENODATA):
-            await bench.dm.message(POOL, 0, message)
+            await mapper.dm.message(POOL, 0, message)
 
 
-async def test_a_taken_thin_id_is_eexist(bench: Bench) -> None:
-    await make_pool(bench)
-    await bench.dm.message(POOL, 0, "create_thin 1")
+async def test_a_taken_thin_id_is_eexist(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
+    await mapper.dm.message(POOL, 0, "create_thin 1")
     for message in ("create_thin 1", "create_snap 1 1", "create_snap 1 77"):
         with refused(errno.EEXIST):
-            await bench.dm.message(POOL, 0, message)
+            await mapper.dm.message(POOL, 0, message)
 
 
-async def test_an_active_thin_id_cannot_be_deleted(bench: Bench) -> None:
-    await make_pool(bench)
-    await make_thin(bench, "thin", 1)
-    await bench.dm.create("again", thin_table(1))
+async def test_an_active_thin_id_cannot_be_deleted(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
+    await make_thin(mapper, "thin", 1)
+    await mapper.dm.create("again", thin_table(1))
     for name in ("thin", "again"):
         with refused(errno.EBUSY):
-            await bench.dm.message(POOL, 0, "delete 1")
-        await bench.dm.remove(name)
-    await bench.dm.message(POOL, 0, "delete 1")
+            await mapper.dm.message(POOL, 0, "delete 1")
+        await mapper.dm.remove(name)
+    await mapper.dm.message(POOL, 0, "delete 1")
     with refused(errno.ENODATA):
-        await bench.dm.message(POOL, 0, "delete 1")
+        await mapper.dm.message(POOL, 0, "delete 1")
 
 
-async def test_a_pool_with_active_thins_stays(bench: Bench) -> None:
-    await make_pool(bench)
-    await make_thin(bench, "thin", 1)
-    assert (await bench.dm.info(POOL)).open_count == 1
+async def test_a_pool_with_active_thins_stays(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
+    await make_thin(mapper, "thin", 1)
+    assert (await mapper.dm.info(POOL)).open_count == 1
     with refused(errno.EBUSY):
-        await bench.dm.remove(POOL)
-    await bench.write("thin", 0, b"x" * BLOCK)
-    await bench.dm.remove("thin")
-    assert (await bench.dm.info(POOL)).open_count == 0
-    await bench.dm.remove(POOL)
+        await mapper.dm.remove(POOL)
+    await mapper.write("thin", 0, b"x" * BLOCK)
+    await mapper.dm.remove("thin")
+    assert (await mapper.dm.info(POOL)).open_count == 0
+    await mapper.dm.remove(POOL)
 
 
-async def test_a_message_that_makes_no_sense_is_einval(bench: Bench) -> None:
-    await make_pool(bench)
+async def test_a_message_that_makes_no_sense_is_einval(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
     for message in SENSELESS_MESSAGES:
         with refused(errno.EINVAL):
-            await bench.dm.message(POOL, 0, message)
+            await mapper.dm.message(POOL, 0, message)
 
 
-async def test_a_message_to_a_sector_that_is_not_there_is_einval(bench: Bench) -> None:
-    await make_pool(bench)
-    await bench.dm.message(POOL, SECTORS - 1, "create_thin 1")
+async def test_a_message_to_a_sector_that_is_not_there_is_einval(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
+    await mapper.dm.message(POOL, SECTORS - 1, "create_thin 1")
     for sector in (-1, SECTORS):
         with refused(errno.EINVAL, str(sector)):
-            await bench.dm.message(POOL, sector, "create_thin 2")
+            await mapper.dm.message(POOL, sector, "create_thin 2")
 
 
-async def test_a_thin_takes_no_messages(bench: Bench) -> None:
-    await make_pool(bench)
-    await make_thin(bench, "thin", 1)
+async def test_a_thin_takes_no_messages(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
+    await make_thin(mapper, "thin", 1)
     with refused(errno.EINVAL):
-        await bench.dm.message("thin", 0, "create_thin 2")
+        await mapper.dm.message("thin", 0, "create_thin 2")
 
 
-async def test_no_thin_is_activated_while_its_pool_is_suspended(bench: Bench) -> None:
-    await make_pool(bench)
-    await bench.dm.message(POOL, 0, "create_thin 1")
-    await bench.dm.suspend(POOL)
+async def test_no_thin_is_activated_while_its_pool_is_suspended(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper)
+    await mapper.dm.message(POOL, 0, "create_thin 1")
+    await mapper.dm.suspend(POOL)
     with refused(errno.EINVAL, "pool is suspended"):
-        await bench.dm.create("thin", thin_table(1))
-    await bench.dm.resume(POOL)
-    await bench.dm.create("thin", thin_table(1))
+        await mapper.dm.create("thin", thin_table(1))
+    await mapper.dm.resume(POOL)
+    await mapper.dm.create("thin", thin_table(1))

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import trio
 
-from tests.dm.faulty_block_device import FaultyBlockDevice
+from tests.dm.memory_device import MemoryDevice
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.nodes import NoNodes
 from thinsim.dm.emulator.runner import in_place
@@ -22,13 +22,13 @@ def table(blocks: int, rest: str = "128 0", data: str = "data", metadata: str = 
 
 
 @pytest.fixture
-def devices() -> dict[str, FaultyBlockDevice]:
+def devices() -> dict[str, MemoryDevice]:
     names = ("data", "metadata", "data2", "metadata2")
-    return {name: FaultyBlockDevice(1 << 20 if name.startswith("m") else 8 * BLOCK) for name in names}
+    return {name: MemoryDevice(1 << 20 if name.startswith("m") else 8 * BLOCK) for name in names}
 
 
 @pytest.fixture
-async def dm(devices: dict[str, FaultyBlockDevice]) -> AsyncIterator[LocalDeviceMapper]:
+async def dm(devices: dict[str, MemoryDevice]) -> AsyncIterator[LocalDeviceMapper]:
     async with LocalDeviceMapper(NoNodes(), devices.__getitem__, in_place).running() as dm:
         await dm.create("pool", table(8))
         await dm.message("pool", 0, "create_thin 1")
@@ -50,7 +50,7 @@ async def refusal(number: int, dm: LocalDeviceMapper, line: str) -> str:
 
 
 async def test_a_longer_table_grows_the_pool_and_wakes_who_waits(
-    dm: LocalDeviceMapper, devices: dict[str, FaultyBlockDevice]
+    dm: LocalDeviceMapper, devices: dict[str, MemoryDevice]
 ) -> None:
     volume = dm.volume("thin")
     async with trio.open_nursery() as nursery:
@@ -85,7 +85,7 @@ async def test_resuming_a_live_pool_swaps_its_table(dm: LocalDeviceMapper) -> No
 
 
 async def test_a_grown_metadata_device_is_taken_at_the_next_resume(
-    dm: LocalDeviceMapper, devices: dict[str, FaultyBlockDevice]
+    dm: LocalDeviceMapper, devices: dict[str, MemoryDevice]
 ) -> None:
     assert (await status(dm)).total_metadata == 256
     devices["metadata"].content.extend(bytes(1 << 20))
@@ -123,14 +123,14 @@ async def test_the_block_size_of_a_reload_is_validated_and_ignored(dm: LocalDevi
 
 
 async def test_what_can_not_replace_a_pool_is_refused(
-    dm: LocalDeviceMapper, devices: dict[str, FaultyBlockDevice]
+    dm: LocalDeviceMapper, devices: dict[str, MemoryDevice]
 ) -> None:
     assert "immutable" in await refusal(errno.EINVAL, dm, f"0 {8 * SECTORS} thin /dev/mapper/pool 1")
     assert "different pool" in await refusal(errno.EINVAL, dm, table(8, metadata="metadata2"))
     assert "data device already in use" in await refusal(errno.EBUSY, dm, table(8, data="data2"))
     assert "Discard support" in await refusal(errno.EINVAL, dm, table(8, "128 0 1 ignore_discard"))
     for name in ("data2", "metadata2"):
-        devices[name] = FaultyBlockDevice(devices[name].size)  # what was refused has closed the one before
+        devices[name] = MemoryDevice(devices[name].size)  # what was refused has closed the one before
     await dm.create("other", table(8, data="data2", metadata="metadata2"))
     assert "metadata device already" in await refusal(errno.EBUSY, dm, table(8, metadata="metadata2"))
     assert not (await dm.info("pool")).inactive_table
@@ -155,7 +155,7 @@ async def test_a_table_that_its_data_device_is_too_small_for_is_dropped(dm: Loca
 
 
 async def test_a_suspend_without_flush_gives_held_writes_back(
-    dm: LocalDeviceMapper, devices: dict[str, FaultyBlockDevice]
+    dm: LocalDeviceMapper, devices: dict[str, MemoryDevice]
 ) -> None:
     volume = dm.volume("thin")
     with trio.fail_after(60):

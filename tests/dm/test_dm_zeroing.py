@@ -17,16 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, fallocate
-from tests.dm.device_mapper_benches import (
+from tests.dm.mappers_under_test import (
     BLOCK,
     POOL,
-    EmulatedBench,
+    EmulatedMapper,
     make_pool,
     make_thin,
     pool_table,
     thin_table,
 )
-from tests.dm.faulty_block_device import FaultyBlockDevice
+from tests.dm.memory_device import MemoryDevice
 from thinsim.block import loop, loop_limits
 from thinsim.block.linux import BLKZEROOUT
 from thinsim.dm.emulator.local import LocalDeviceMapper
@@ -43,7 +43,7 @@ RANGES = [(4096, 8192), (BLOCK, BLOCK), (BLOCK - 512, 2 * BLOCK + 1024), (0, SIZ
 @pytest.fixture
 async def dm() -> AsyncIterator[LocalDeviceMapper]:
     sizes = {"data": 64 * BLOCK, "metadata": 1 << 20, "origin": SIZE}
-    devices = {name: FaultyBlockDevice(size) for name, size in sizes.items()}
+    devices = {name: MemoryDevice(size) for name, size in sizes.items()}
     devices["origin"].content[:] = b"o" * SIZE
     async with LocalDeviceMapper(NoNodes(), devices.__getitem__, in_place).running() as dm:
         yield dm
@@ -132,7 +132,7 @@ def test_any_writes_and_punches_on_two_stripes_and_a_line_read_as_on_a_plain_fil
     punches: list[tuple[bool, int, int]],
 ) -> None:
     async def run() -> None:
-        devices = {name: FaultyBlockDevice(SIZE) for name in ("one", "two")}
+        devices = {name: MemoryDevice(SIZE) for name in ("one", "two")}
         async with LocalDeviceMapper(NoNodes(), devices.__getitem__, in_place).running() as dm:
             await dm.create("stripes", f"0 {SIZE // 512} striped 2 8 one 0 two 0")
             await dm.create("line", f"0 {SIZE // 512} linear /dev/mapper/stripes 0")
@@ -176,7 +176,7 @@ needs_limits = pytest.mark.skipif(
 
 @needs_limits
 @pytest.mark.rig
-async def test_a_hole_punch_is_refused_and_the_data_stays(emulated: EmulatedBench) -> None:
+async def test_a_hole_punch_is_refused_and_the_data_stays(emulated: EmulatedMapper) -> None:
     await make_pool(emulated)
     await make_thin(emulated, "thin", 1)
     await emulated.write("thin", 0, b"A" * (4 * BLOCK))
@@ -191,7 +191,7 @@ async def test_a_hole_punch_is_refused_and_the_data_stays(emulated: EmulatedBenc
 
 @pytest.mark.rig
 @pytest.mark.parametrize("zero", [zero_out, lambda *where: ask(where[0], FALLOC_FL_ZERO_RANGE, *where[1:])])
-async def test_zeros_are_written_where_they_are_asked_for(emulated: EmulatedBench, zero: object) -> None:
+async def test_zeros_are_written_where_they_are_asked_for(emulated: EmulatedMapper, zero: object) -> None:
     await make_pool(emulated)
     await make_thin(emulated, "thin", 1)
     await emulated.write("thin", 0, b"A" * (4 * BLOCK))
@@ -202,7 +202,7 @@ async def test_zeros_are_written_where_they_are_asked_for(emulated: EmulatedBenc
 
 @needs_limits
 @pytest.mark.rig
-async def test_the_end_of_a_device_is_as_it_was_after_every_reload(emulated: EmulatedBench) -> None:
+async def test_the_end_of_a_device_is_as_it_was_after_every_reload(emulated: EmulatedMapper) -> None:
     """Having the loop device refuse requests for zeros drops a write of zeros to the last sector."""
     await make_pool(emulated)
     await make_thin(emulated, "thin", 1)
@@ -218,7 +218,7 @@ async def test_the_end_of_a_device_is_as_it_was_after_every_reload(emulated: Emu
 
 
 @pytest.mark.rig
-async def test_a_linear_device_passes_requests_for_zeros_on(emulated: EmulatedBench) -> None:
+async def test_a_linear_device_passes_requests_for_zeros_on(emulated: EmulatedMapper) -> None:
     await emulated.dm.create("line", f"0 2048 linear {emulated.data_dev} 0")
     await emulated.write("line", 0, b"A" * (4 * BLOCK))
     await trio.to_thread.run_sync(ask, emulated.dm.path("line"), PUNCH, 4096, BLOCK)
@@ -227,7 +227,7 @@ async def test_a_linear_device_passes_requests_for_zeros_on(emulated: EmulatedBe
 
 @pytest.mark.rig
 async def test_a_device_has_the_logical_blocks_of_the_data_device(
-    emulated: EmulatedBench, tmp_path: Path
+    emulated: EmulatedMapper, tmp_path: Path
 ) -> None:
     """mkfs and mount read and write pieces that are smaller than a sector of 4096 bytes otherwise."""
     (tmp_path / "data").write_bytes(b"")

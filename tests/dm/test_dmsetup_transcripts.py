@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from thinsim.dm.dropin.dropin import install
-from thinsim.dm.emulator.nodes import MAPPER
+from thinsim.dm.names import MAPPER
 from thinsim.dm.standing.places import Places
 
 TRANSCRIPTS = Path(__file__).with_name("data") / "dmsetup"
@@ -41,7 +41,7 @@ _TREE = """\
 
 
 @dataclass(frozen=True)
-class Difference:
+class TranscriptDifference:
     """What stands in a transcript, what the drop-in answers instead, and why."""
 
     transcript: str
@@ -51,21 +51,21 @@ class Difference:
 
 
 DIFFERENCES = (
-    Difference(
+    TranscriptDifference(
         "rename-and-remove",
         "> Open count:        1\n",
         "> Open count:        0\n",
         "a loop device does not tell who has it plainly open",
     ),
-    Difference("rename-and-remove", "> l1:L--w:1\n", "> l1:L--w:0\n", "the same in columns"),
-    Difference(
+    TranscriptDifference("rename-and-remove", "> l1:L--w:1\n", "> l1:L--w:0\n", "the same in columns"),
+    TranscriptDifference(
         "reports",
         "> l1\t(l1)\n> pool\t(pool)\n> s1\t(s1)\n> t1\t(t1)\n> two\t(two)\n",
         "> l1\t({node l1})\n> pool\t({node pool})\n> s1\t({node s1})\n> t1\t({node t1})\n"
         "> two\t({node two})\n",
         "sysfs has no mapped device's name for a loop device",
     ),
-    Difference(
+    TranscriptDifference(
         "reports",
         f"active,open,rw,uuid\n{_TREE}",
         "active,open,rw,uuid\n" + re.sub(r"(- \(\{\w+\}\))\n", r"\1 [ACTIVE, RW, 0, ]\n", _TREE),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dm.drop_in_machine import BLOCKS, SECTORS, Machine
+from tests.dm.drop_in_machine import BLOCKS, SECTORS, DropInMachine
 from thinsim.dm.standing.start import answers
 
 pytestmark = [
@@ -23,7 +23,7 @@ pytestmark = [
 ]
 
 
-def test_a_pool_and_a_thin_device_live_as_containerd_has_them(machine: Machine) -> None:
+def test_a_pool_and_a_thin_device_live_as_containerd_has_them(machine: DropInMachine) -> None:
     machine.make_pool()
     pool, thin = machine.pool, f"{machine.prefix}-thin"
     status = machine.dmsetup("status", pool)
@@ -48,11 +48,11 @@ def test_a_pool_and_a_thin_device_live_as_containerd_has_them(machine: Machine) 
     assert machine.dmsetup("ls") == f"{pool}\t(7:{machine_minor(machine, pool)})\n"
 
 
-def machine_minor(machine: Machine, name: str) -> int:
+def machine_minor(machine: DropInMachine, name: str) -> int:
     return int(machine.dmsetup("info", "-c", "--noheadings", "-o", "minor", name))
 
 
-def test_refusals_have_dmsetups_words_and_status(machine: Machine) -> None:
+def test_refusals_have_dmsetups_words_and_status(machine: DropInMachine) -> None:
     machine.make_pool()
     machine.dmsetup("message", machine.pool, "0", "create_thin 1")
     for words, complaint in {
@@ -71,7 +71,7 @@ def test_refusals_have_dmsetups_words_and_status(machine: Machine) -> None:
     assert machine.dmsetup("ls").count("\n") == 1
 
 
-def test_tables_come_from_stdin_and_devices_go_by_uuid_number_and_new_names(machine: Machine) -> None:
+def test_tables_come_from_stdin_and_devices_go_by_uuid_number_and_new_names(machine: DropInMachine) -> None:
     name, renamed = f"{machine.prefix}-a", f"{machine.prefix}-b"
     machine.dmsetup("create", name, "-u", "SOME-UUID", stdin="0 8 zero\n8 8 error\n")
     assert machine.dmsetup("table", "-u", "SOME-UUID") == "0 8 zero \n8 8 error \n"
@@ -94,7 +94,9 @@ def test_tables_come_from_stdin_and_devices_go_by_uuid_number_and_new_names(mach
     machine.dmsetup("remove", renamed)
 
 
-def test_mknodes_leaves_the_links_of_other_device_mappers_alone(machine: Machine, tmp_path: Path) -> None:
+def test_mknodes_leaves_the_links_of_other_device_mappers_alone(
+    machine: DropInMachine, tmp_path: Path
+) -> None:
     machine.dmsetup("version")
     link = Path(f"/dev/mapper/{machine.prefix}-other")
     link.symlink_to(machine.data)
@@ -105,7 +107,7 @@ def test_mknodes_leaves_the_links_of_other_device_mappers_alone(machine: Machine
         link.unlink()
 
 
-def test_sixteen_first_callers_start_one_daemon(machine: Machine) -> None:
+def test_sixteen_first_callers_start_one_daemon(machine: DropInMachine) -> None:
     assert not answers(machine.places)
     with ThreadPoolExecutor(16) as callers:
         texts = list(callers.map(lambda _: machine.dmsetup("version"), range(16)))
@@ -113,7 +115,7 @@ def test_sixteen_first_callers_start_one_daemon(machine: Machine) -> None:
     assert len(machine.daemons()) == 1
 
 
-def test_of_64_who_create_the_same_thin_device_one_succeeds(machine: Machine) -> None:
+def test_of_64_who_create_the_same_thin_device_one_succeeds(machine: DropInMachine) -> None:
     machine.make_pool()
     words = ("dmsetup", "message", machine.pool, "0", "create_thin 7")
     running = [
@@ -126,7 +128,7 @@ def test_of_64_who_create_the_same_thin_device_one_succeeds(machine: Machine) ->
 
 
 def test_where_the_kernel_has_a_device_mapper_the_drop_in_refuses_unless_told(
-    machine: Machine, tmp_path: Path
+    machine: DropInMachine, tmp_path: Path
 ) -> None:
     devices = tmp_path / "misc"
     devices.write_text(f"{Path('/proc/misc').read_text()}236 device-mapper\n")
@@ -151,7 +153,7 @@ def test_where_the_kernel_has_a_device_mapper_the_drop_in_refuses_unless_told(
     assert len(machine.daemons()) == 1
 
 
-def test_nothing_waits_for_udev_which_hears_nothing_of_these_devices(machine: Machine) -> None:
+def test_nothing_waits_for_udev_which_hears_nothing_of_these_devices(machine: DropInMachine) -> None:
     place = Path("/run/udev")
     made = not place.exists()
     place.mkdir(exist_ok=True)
@@ -176,7 +178,7 @@ def _wait_for_an_answer(pid: int) -> None:
         time.sleep(0.01)
 
 
-def test_who_talks_to_a_daemon_that_is_killed_gets_an_error_and_a_retry_works(machine: Machine) -> None:
+def test_who_talks_to_a_daemon_that_is_killed_gets_an_error_and_a_retry_works(machine: DropInMachine) -> None:
     machine.make_pool()
     device = machine.make_thin("thin", 1, 4096)
     waiting = subprocess.Popen(
@@ -200,7 +202,7 @@ def test_who_talks_to_a_daemon_that_is_killed_gets_an_error_and_a_retry_works(ma
     assert len(machine.daemons()) == 1
 
 
-def test_a_killed_daemon_is_followed_by_one_that_has_its_devices(machine: Machine) -> None:
+def test_a_killed_daemon_is_followed_by_one_that_has_its_devices(machine: DropInMachine) -> None:
     machine.make_pool()
     thin = f"{machine.prefix}-thin"
     machine.dmsetup("message", machine.pool, "0", "create_thin 1")
@@ -221,7 +223,7 @@ def test_a_killed_daemon_is_followed_by_one_that_has_its_devices(machine: Machin
     assert "UUID: THIN" in machine.dmsetup("info", thin)
 
 
-def test_many_clients_at_once_lose_nothing(machine: Machine) -> None:
+def test_many_clients_at_once_lose_nothing(machine: DropInMachine) -> None:
     long = bool(os.environ.get("THINSIM_LONG_CAMPAIGN"))
     clients, seconds = (64, 600) if long else (12, 6)
     machine.make_pool()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dm.drop_in_machine import Machine
+from tests.dm.drop_in_machine import DropInMachine
 
 pytestmark = [
     pytest.mark.rig,
@@ -26,7 +26,7 @@ SECTORS = 512 * MIB // 512  # mkfs.xfs wants 300 MiB
 
 
 @dataclass(frozen=True)
-class Kind:
+class MadeFileSystem:
     """A file system: how it is made, checked, and mounted a second time beside its origin."""
 
     name: str
@@ -35,8 +35,8 @@ class Kind:
     beside_origin: str = "rw"
 
 
-EXT4 = Kind("ext4", ("mkfs.ext4", "-q"), ("e2fsck", "-f", "-n"))
-XFS = Kind("xfs", ("mkfs.xfs", "-q"), ("xfs_repair", "-n"), "nouuid")
+EXT4 = MadeFileSystem("ext4", ("mkfs.ext4", "-q"), ("e2fsck", "-f", "-n"))
+XFS = MadeFileSystem("xfs", ("mkfs.xfs", "-q"), ("xfs_repair", "-n"), "nouuid")
 
 kinds = pytest.mark.parametrize("kind", [EXT4, XFS], ids=lambda kind: kind.name)
 
@@ -48,7 +48,7 @@ def run(*words: object) -> str:
 
 
 @contextmanager
-def mounted(device: Path, target: Path, kind: Kind, options: str = "rw") -> Iterator[Path]:
+def mounted(device: Path, target: Path, kind: MadeFileSystem, options: str = "rw") -> Iterator[Path]:
     target.mkdir(exist_ok=True)
     run("mount", "-t", kind.name, "-o", options, device, target)
     try:
@@ -57,13 +57,15 @@ def mounted(device: Path, target: Path, kind: Kind, options: str = "rw") -> Iter
         run("umount", target)
 
 
-def mapped(machine: Machine, device: Path) -> int:
+def mapped(machine: DropInMachine, device: Path) -> int:
     """Bytes that the thin device maps."""
     return int(machine.dmsetup("status", device.name).split()[3]) * 512
 
 
 @kinds
-def test_files_live_are_checked_trimmed_and_discarded(machine: Machine, tmp_path: Path, kind: Kind) -> None:
+def test_files_live_are_checked_trimmed_and_discarded(
+    machine: DropInMachine, tmp_path: Path, kind: MadeFileSystem
+) -> None:
     machine.make_pool()
     device = machine.make_thin(kind.name, 1, SECTORS)
     run(*kind.mkfs, device)
@@ -94,7 +96,7 @@ def test_files_live_are_checked_trimmed_and_discarded(machine: Machine, tmp_path
 
 @kinds
 def test_a_snapshot_of_a_mounted_file_system_goes_its_own_way(
-    machine: Machine, tmp_path: Path, kind: Kind
+    machine: DropInMachine, tmp_path: Path, kind: MadeFileSystem
 ) -> None:
     machine.make_pool()
     origin = machine.make_thin("origin", 1, SECTORS)
@@ -121,7 +123,7 @@ def test_a_snapshot_of_a_mounted_file_system_goes_its_own_way(
 
 
 def test_an_xfs_snapshot_is_refused_beside_its_origin_without_nouuid(
-    machine: Machine, tmp_path: Path
+    machine: DropInMachine, tmp_path: Path
 ) -> None:
     machine.make_pool()
     origin = machine.make_thin("origin", 1, SECTORS)
@@ -141,7 +143,7 @@ def test_an_xfs_snapshot_is_refused_beside_its_origin_without_nouuid(
 
 
 @pytest.mark.skipif(shutil.which("fio") is None, reason="fio is not installed (apt-get install fio)")
-def test_fio_reads_back_what_it_wrote_at_random(machine: Machine, tmp_path: Path) -> None:
+def test_fio_reads_back_what_it_wrote_at_random(machine: DropInMachine, tmp_path: Path) -> None:
     machine.make_pool()
     device = machine.make_thin("fio", 1, SECTORS)
     run("blkdiscard", "-f", device)

@@ -12,7 +12,7 @@ from pathlib import Path
 import thinsim
 from fuse_backing.mounts import mounts
 from thinsim.block.loop import attached_devices
-from thinsim.dm.emulator.nodes import MAPPER
+from thinsim.dm.names import MAPPER
 from thinsim.machine.journal import TakenKind, read_journal
 from thinsim.machine.state import ProcessIdentity
 from thinsim.workload.image.built import build_image

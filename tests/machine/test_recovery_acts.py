@@ -14,7 +14,7 @@ import pytest
 
 from tests.machine.recovered_run import give_back
 from thinsim.block import loop
-from thinsim.dm.emulator.nodes import MAPPER
+from thinsim.dm.names import MAPPER
 from thinsim.machine import recovery
 from thinsim.machine.journal import Journal, TakenKind, read_journal
 from thinsim.machine.recovery import recover

@@ -2,26 +2,26 @@
 
 import pytest
 
-from thinsim.dm.emulator.activity import Act, Activity
+from thinsim.dm.activity import Activity, ActivityKind
 from thinsim.errors import InvariantError
 from thinsim.measure.observed import ObservedDevices
 from thinsim.snapshotter.events import DeviceEventKind, DiscardSkipped
 
 
 def activated(thin_id: int) -> Activity:
-    return Activity(Act.ACTIVATED, f"pool-snap-{thin_id}", thin_id)
+    return Activity(ActivityKind.ACTIVATED, f"pool-snap-{thin_id}", thin_id)
 
 
 def deactivated(thin_id: int) -> Activity:
-    return Activity(Act.DEACTIVATED, f"pool-snap-{thin_id}", thin_id)
+    return Activity(ActivityKind.DEACTIVATED, f"pool-snap-{thin_id}", thin_id)
 
 
 def discarded(thin_id: int) -> Activity:
-    return Activity(Act.DISCARDED, f"pool-snap-{thin_id}", thin_id, 1 << 20)
+    return Activity(ActivityKind.DISCARDED, f"pool-snap-{thin_id}", thin_id, 1 << 20)
 
 
 def message(text: str) -> Activity:
-    return Activity(Act.MESSAGE, "pool", -1, text=text)
+    return Activity(ActivityKind.MESSAGE, "pool", -1, text=text)
 
 
 def test_a_discard_just_before_the_removal_is_one() -> None:

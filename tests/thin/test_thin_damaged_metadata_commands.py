@@ -28,7 +28,7 @@ from tests.thin.metadata_tools import needs_tools, run
 from tests.thin.ram_pool import RamPool
 from tests.thin.ram_store import BLOCK, RamStore
 from thinsim.cli.main import status_of
-from thinsim.dm.metadata_file import open_metadata
+from thinsim.dm.metadata_device import open_metadata
 from thinsim.errors import EnvironmentLacksError
 from thinsim.thin.metadata.btree_node import Node
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from thinsim.dm.emulator.write_trace import TracedWrite
+from thinsim.dm.write_trace import TracedWrite
 from thinsim.errors import InvalidValueError
 from thinsim.workload.block_history import BUNDLED, BlockHistory
 

@@ -18,7 +18,7 @@ from fuse_backing.control import ControlClient
 from thinsim.crashes.dying import Countdown, CountedMounter
 from thinsim.crashes.operations import OPERATIONS
 from thinsim.dm.clients.emulated import EmulatedDeviceMapper
-from thinsim.dm.metadata_file import MetadataFile
+from thinsim.dm.metadata_device import MetadataFile
 from thinsim.errors import ThinsimError
 from thinsim.machine.journal import Journal
 from thinsim.machine.mounts import RecordedMounter

@@ -1,4 +1,4 @@
-"""The device-mapper as its users see it: the verbs of dmsetup, its texts, the kernel's errnos.
+"""Says what every device-mapper does for its users: the verbs of dmsetup, its texts, the kernel's errnos.
 
 Implementations: ``thinsim.dm.clients.emulated`` (client of the daemon that serves thin devices over FUSE)
 and ``thinsim.dm.emulator.local`` (in this process, no device nodes). Tables, messages and status lines are

@@ -1,7 +1,35 @@
-"""A pool's metadata device as the engine sees it: numbered blocks of 4 KiB."""
+"""Reads and writes a pool's metadata by blocks of 4 KiB: on a block device, or, read-only, in a file."""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from thinsim.block.interface import BlockDevice
+from thinsim.errors import EnvironmentLacksError, InvalidValueError
+from thinsim.thin.metadata.errors import MetadataDamagedError, reason
 from thinsim.thin.metadata.store import METADATA_BLOCK_SIZE
+from thinsim.thin.metadata.superblock import MAGIC
+from thinsim.thin.metadata.view import MetadataView
+
+_MAGIC_PLACE = slice(32, 40)
+_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a character device"),
+)
+# What people hand over by mistake, by its first bytes, and what they can do.
+_FOREIGN = (
+    (b"<superblock", "it is the XML of a dump: make an image of it with thin_restore -i XML -o IMAGE"),
+    (b"\x1f\x8b", "it is compressed by gzip: unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "it is compressed by zstd: unpack it first"),
+    (b"\xfd7zXZ", "it is compressed by xz: unpack it first"),
+    (b"BZh", "it is compressed by bzip2: unpack it first"),
+    (b"QFI\xfb", "it is a qcow2 image: convert it with qemu-img convert -O raw"),
+)
 
 
 class MetadataDevice:
@@ -30,3 +58,110 @@ class MetadataDevice:
     def close(self) -> None:
         """Close the device; idempotent."""
         self._device.close()
+
+
+class MetadataFile:
+    """A MetadataStore that refuses writes (EROFS); ``OSError`` when *path* can't be opened or read.
+
+    *exclusive*: EBUSY for a block device that is mounted or that a device-mapper device uses.
+    """
+
+    def __init__(self, path: Path, *, exclusive: bool = False) -> None:
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (os.O_EXCL if exclusive else 0))
+        # A block device has its size at its end alone.
+        self._size = os.lseek(self._fd, 0, os.SEEK_END)
+
+    @property
+    def size(self) -> int:
+        """The size in bytes."""
+        return self._size
+
+    @property
+    def blocks(self) -> int:
+        """See MetadataStore."""
+        return self._size // METADATA_BLOCK_SIZE
+
+    def read(self, block: int) -> bytes:
+        """See MetadataStore."""
+        try:
+            return os.pread(self._fd, METADATA_BLOCK_SIZE, block * METADATA_BLOCK_SIZE)
+        except OSError as error:
+            text = f"metadata block {block} can't be read: {error.strerror}"
+            raise OSError(error.errno, text) from error
+
+    def write(self, block: int, content: bytes) -> None:
+        """See MetadataStore."""
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    def flush(self) -> None:
+        """See MetadataStore."""
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+
+@contextmanager
+def open_metadata(path: Path, *, in_use: bool = False) -> Iterator[MetadataView]:
+    """Open the metadata in *path*, read-only.
+
+    A block device that a pool or a mount uses is refused unless *in_use*: what changes while it is read
+    looks damaged. InvalidValueError: *path* holds no pool's metadata, or none that can be looked at;
+    EnvironmentLacksError: it may not be read.
+    """
+    store = _open(path, in_use=in_use)
+    try:
+        yield _view(path, store)
+    finally:
+        store.close()
+
+
+def _open(path: Path, *, in_use: bool) -> MetadataFile:
+    try:
+        mode = path.stat().st_mode
+        for is_it, kind in _KINDS:
+            if is_it(mode):
+                wanted = "a pool's metadata is in a file or on a block device"
+                raise InvalidValueError(f"{path} is {kind}: {wanted}")
+        return MetadataFile(path, exclusive=stat.S_ISBLK(mode) and not in_use)
+    except PermissionError as error:
+        raise EnvironmentLacksError(f"no permission to read {path}: run it as root") from error
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise InvalidValueError(
+                f"{path} is in use, by a pool or a mount, and what changes while it is read looks damaged: "
+                "remove the pool first, or hold a metadata snapshot (dmsetup message POOL 0 "
+                "reserve_metadata_snap) and use thinsim metadata dump --snapshot"
+            ) from error
+        raise InvalidValueError(f"{path} can't be opened: {reason(error)}") from error
+
+
+def _view(path: Path, store: MetadataFile) -> MetadataView:
+    try:
+        content = store.read(0)
+        if len(content) < METADATA_BLOCK_SIZE:
+            size = f"it has {store.size} bytes, a superblock alone has {METADATA_BLOCK_SIZE}"
+            why = f"metadata block 0 is beyond the device's 0 blocks: {size}"
+            raise InvalidValueError(f"{path} holds no pool's metadata: {_foreign(content) or why}")
+        return MetadataView(store)
+    except MetadataDamagedError as error:
+        magic = int.from_bytes(content[_MAGIC_PLACE], "little")
+        if magic == MAGIC:
+            raise InvalidValueError(
+                f"{path}: the superblock is damaged: {reason(error)}; thin_repair may find its trees"
+            ) from error
+        block = f"metadata block 0 is no superblock: magic {magic}, not {MAGIC}, and a wrong checksum"
+        why = _foreign(content) or block
+        raise InvalidValueError(f"{path} holds no pool's metadata: {why}") from error
+    except OSError as error:
+        raise InvalidValueError(f"{path}: {reason(error)}") from error
+
+
+def _foreign(content: bytes) -> str:
+    """Return what a first block is that is no superblock; empty if that can't be told."""
+    for start, what in _FOREIGN:
+        if content.lstrip().startswith(start):
+            return what
+    if content and not any(content):
+        return "it starts with zeros: no pool has been made on it, or its first block was wiped"
+    return ""

@@ -1,11 +1,16 @@
-"""Device names: what device-mapper takes (drivers/md/dm-ioctl.c, check_name).
+"""Checks device names (drivers/md/dm-ioctl.c, check_name), and finds devices' nodes and numbers.
 
 Blanks and the like are dmsetup's affair: it writes them as ``\\x20`` before device-mapper sees the name.
 """
 
 import errno
+import os
+from pathlib import Path
 
 from thinsim.errors import DeviceMapperError
+
+MAPPER = Path("/dev/mapper")
+"""The directory of the devices' nodes."""
 
 MAX_NAME = 127
 """Bytes, DM_NAME_LEN less the final NUL (linux/dm-ioctl.h)."""
@@ -21,3 +26,12 @@ def check_name(name: str) -> None:
     size = len(name.encode("utf-8", "surrogateescape"))
     if size > MAX_NAME:
         raise DeviceMapperError(errno.EINVAL, f"device name of {size} bytes: at most {MAX_NAME}")
+
+
+def device_number(path: str) -> str:
+    """Return ``major:minor`` of the node at *path*; ``0:0`` for none, and for a file."""
+    try:
+        number = Path(path).stat().st_rdev
+    except OSError:
+        return "0:0"
+    return f"{os.major(number)}:{os.minor(number)}"

@@ -6,7 +6,7 @@ containerd does not say why it deleted a device without a discard; its dmsetup a
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from thinsim.dm.emulator.activity import Act, Activity
+from thinsim.dm.activity import Activity, ActivityKind
 from thinsim.errors import InvariantError
 from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind, DiscardSkipped
 
@@ -33,15 +33,15 @@ class ObservedDevices:
             device.active_at_start = device.active
         events: list[DeviceEvent] = []
         for activity in activities:
-            if activity.act is Act.MESSAGE:
+            if activity.act is ActivityKind.MESSAGE:
                 self._message(activity, events)
                 continue
             name = activity.device.removeprefix(self._prefix)
             device = self._devices.setdefault(activity.thin_id, _Device(name))
             device.name = name
-            if activity.act is Act.ACTIVATED:
+            if activity.act is ActivityKind.ACTIVATED:
                 device.active, device.discarded = True, False
-            elif activity.act is Act.DISCARDED:
+            elif activity.act is ActivityKind.DISCARDED:
                 device.discarded = True
             else:
                 device.active = False

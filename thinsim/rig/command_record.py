@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from thinsim.dm.emulator.activity import Act, Activity
+from thinsim.dm.activity import Activity, ActivityKind
 from thinsim.errors import EnvironmentLacksError
 from thinsim.machine.dmsetup import real_dmsetup
 
@@ -81,7 +81,7 @@ class RecordedDevices:
                 yield from self._created(arguments[1:])
             elif arguments[:1] == ["message"]:
                 pool, _, *text = [word for word in arguments[1:] if not word.startswith("-")]
-                yield Activity(Act.MESSAGE, Path(pool).name, -1, text=" ".join(text))
+                yield Activity(ActivityKind.MESSAGE, Path(pool).name, -1, text=" ".join(text))
             elif arguments[:1] == ["remove"]:
                 for name in (Path(word).name for word in arguments[1:] if not word.startswith("-")):
                     if "--deferred" not in arguments or name not in there:
@@ -100,13 +100,13 @@ class RecordedDevices:
         fields = table.split()
         if len(fields) >= 5 and fields[2] == "thin":
             self._thin_ids[name] = int(fields[4])
-            yield Activity(Act.ACTIVATED, name, self._thin_ids[name])
+            yield Activity(ActivityKind.ACTIVATED, name, self._thin_ids[name])
 
     def _discarded(self, arguments: Sequence[str]) -> Iterator[Activity]:
         for name in (Path(word).name for word in arguments if not word.startswith("-")):
             if name in self._thin_ids:
-                yield Activity(Act.DISCARDED, name, self._thin_ids[name])
+                yield Activity(ActivityKind.DISCARDED, name, self._thin_ids[name])
 
     def _gone(self, name: str) -> Iterator[Activity]:
         if name in self._thin_ids:
-            yield Activity(Act.DEACTIVATED, name, self._thin_ids.pop(name))
+            yield Activity(ActivityKind.DEACTIVATED, name, self._thin_ids.pop(name))

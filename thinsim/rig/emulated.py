@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from thinsim.block import kernel_view
+from thinsim.dm.activity import Activity
 from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.dm.dropin import dropin
-from thinsim.dm.emulator.activity import Activity
 from thinsim.dm.standing.places import Places
 from thinsim.dm.standing.start import ensure_running
 from thinsim.machine.journal import Journal

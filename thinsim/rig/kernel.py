@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from thinsim.block import kernel_view
+from thinsim.dm.activity import Activity
 from thinsim.dm.clients import kernel_metadata
 from thinsim.dm.clients.kernel import KernelDeviceMapper
-from thinsim.dm.emulator.activity import Activity
 from thinsim.machine.journal import Journal
 from thinsim.rig.command_record import CommandRecord
 from thinsim.rig.contents import NOTHING, Contents

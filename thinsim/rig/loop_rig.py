@@ -16,7 +16,7 @@ import trio
 from fuse_backing.faults import FaultPlan
 from fuse_backing.ledger import LedgerEvent
 from thinsim.block import kernel_view
-from thinsim.dm.emulator.activity import Activity
+from thinsim.dm.activity import Activity
 from thinsim.dm.interface import DeviceMapper
 from thinsim.machine.journal import Journal
 from thinsim.machine.mounts import RecordedMounter

@@ -19,7 +19,7 @@ from thinsim.block.sparse import SparseBlockDevice
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.mapped_device import MappedDevice
 from thinsim.dm.emulator.runner import in_place
-from thinsim.dm.metadata_file import MetadataFile
+from thinsim.dm.metadata_device import MetadataFile
 from thinsim.machine.journal import Journal
 from thinsim.rig.block_host import BlockHost, HoldableNodes
 from thinsim.rig.contents import NOTHING, Contents

@@ -17,8 +17,8 @@ from typing import Any, Protocol
 import trio
 
 from thinsim.block.linux import LinuxBlockDevice
-from thinsim.dm.emulator.nodes import MAPPER
-from thinsim.dm.emulator.write_trace import TracedWrite
+from thinsim.dm.names import MAPPER
+from thinsim.dm.write_trace import TracedWrite
 from thinsim.errors import InvalidValueError
 from thinsim.snapshotter.host import SnapshotHost
 from thinsim.snapshotter.interface import Mount

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from thinsim.dm.metadata_file import open_metadata
+from thinsim.dm.metadata_device import open_metadata
 from thinsim.errors import DeviceMapperError, InvalidValueError, KernelError
 from thinsim.report.uncut import uncut
 from thinsim.thin.metadata.check import Checker

@@ -41,7 +41,7 @@ from thinsim.dm.emulator.mapped_device import MappedDevice
 from thinsim.dm.emulator.nodes import NoNodes
 from thinsim.dm.emulator.runner import on_thread
 from thinsim.dm.interface import DeviceInfo
-from thinsim.dm.metadata_file import open_metadata
+from thinsim.dm.metadata_device import open_metadata
 from thinsim.errors import DeviceMapperError, InvalidValueError, KernelError
 from thinsim.thin.metadata.check import Checker, Problem
 from thinsim.thin.metadata.dump import xml_lines

@@ -38,7 +38,7 @@ from thinsim.conformance.histories.history import (
 from thinsim.conformance.histories.suspended import Suspended
 from thinsim.conformance.requests import kinds, node_io, programs
 from thinsim.conformance.subjects import control
-from thinsim.dm.emulator.nodes import MAPPER
+from thinsim.dm.names import MAPPER
 from thinsim.errors import EnvironmentLacksError, ProgramFailedError
 from thinsim.machine.journal import Journal, TakenKind
 

@@ -1,4 +1,4 @@
-"""Client of the emulated device-mapper's daemon: the DeviceMapper verbs over its control socket."""
+"""Sends the DeviceMapper verbs to the emulated device-mapper's daemon over its control socket."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,10 +6,10 @@ from typing import Any
 
 from fuse_backing.control import ControlClient
 from fuse_backing.errors import ControlError, ServerGoneError
-from thinsim.dm.emulator.activity import Act, Activity
-from thinsim.dm.emulator.nodes import MAPPER
-from thinsim.dm.emulator.write_trace import TracedWrite
+from thinsim.dm.activity import Activity, ActivityKind
 from thinsim.dm.interface import DeviceInfo
+from thinsim.dm.names import MAPPER
+from thinsim.dm.write_trace import TracedWrite
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.mapping import Run
 
@@ -95,7 +95,7 @@ class EmulatedDeviceMapper:
     async def take_activity(self) -> tuple[Activity, ...]:
         """Return what was done to thin devices since the last call."""
         return tuple(
-            Activity(Act(act), device, thin_id, length, text)
+            Activity(ActivityKind(act), device, thin_id, length, text)
             for act, device, thin_id, length, text in await self._call("activity-take")
         )
 

@@ -1,4 +1,4 @@
-"""The kernel's own device-mapper: the DeviceMapper verbs by way of the machine's dmsetup.
+"""Sends the DeviceMapper verbs to the kernel by way of the machine's dmsetup.
 
 dmsetup tells an errno only as a word (``... ioctl on NAME failed: File exists``), from which it is
 recovered here; what was wrong with a table or a message only the kernel's log says, which is read
@@ -13,11 +13,10 @@ from pathlib import Path
 
 import trio
 
-from thinsim.dm.emulator.nodes import MAPPER
-from thinsim.dm.emulator.table import parse_lines
+from thinsim.dm.clients.kernel_log import following
 from thinsim.dm.interface import DeviceInfo
-from thinsim.dm.kernel_log import following
-from thinsim.dm.names import check_name
+from thinsim.dm.names import MAPPER, check_name
+from thinsim.dm.text import parse_lines
 from thinsim.errors import DeviceMapperError, EnvironmentLacksError
 from thinsim.machine.dmsetup import kernel_has_device_mapper, real_dmsetup
 

@@ -1,4 +1,4 @@
-"""A live kernel pool's metadata by way of the thin-provisioning-tools: every mapping, and the checker's word.
+"""Reads and checks a live kernel pool's metadata by way of the thin-provisioning-tools.
 
 Mappings come from a metadata snapshot, which is how a pool in use is looked at
 (Documentation/admin-guide/device-mapper/thin-provisioning.rst, reserve_metadata_snap).

@@ -1,4 +1,4 @@
-"""Nodes of mapped devices: a loop device on the device's file, and ``/dev/mapper/NAME`` pointing at it.
+"""Gives a mapped device a loop device on its file, and ``/dev/mapper/NAME`` pointing at that.
 
 Everything here that touches a file or device under this process's own mount runs on a thread: the
 event loop must be free to serve it.
@@ -18,7 +18,7 @@ import trio
 from thinsim.block import kernel_view, loop, loop_limits, loop_numbers
 from thinsim.dm.daemon.freeze import freeze, thaw
 from thinsim.dm.emulator.mapped_device import MappedDevice
-from thinsim.dm.emulator.nodes import MAPPER
+from thinsim.dm.names import MAPPER
 from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.machine.journal import Journal, TakenKind
 

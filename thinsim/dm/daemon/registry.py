@@ -1,4 +1,4 @@
-"""The devices on disk, so that a daemon which follows a killed one finds them again.
+"""Remembers the devices on disk, so that a daemon which follows a killed one finds them again.
 
 Names, uuids and tables only: what is on the devices is on the devices. Of another boot nothing is
 taken, since mapped devices do not outlive one.
@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from thinsim.dm.emulator.local import LocalDeviceMapper
-from thinsim.dm.emulator.nodes import MAPPER
-from thinsim.dm.emulator.table import TableLine
+from thinsim.dm.names import MAPPER
+from thinsim.dm.text import TableLine
 from thinsim.errors import KernelError
 from thinsim.machine.state import boot_id
 

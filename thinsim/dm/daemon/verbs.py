@@ -1,4 +1,4 @@
-"""The control socket's commands: one per verb of device-mapper, and what the bench asks beyond them."""
+"""Answers the control socket's commands: the verbs of device-mapper, and what the bench asks beyond them."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, astuple

@@ -1,4 +1,4 @@
-"""Mapped devices as files on this process's own FUSE mount, for loop devices to stand on.
+"""Serves mapped devices as files on this process's own FUSE mount, for loop devices to stand on.
 
 A file's ``statfs`` reports the device's discard granularity as block size: a loop device takes its own
 from there (drivers/block/loop.c, loop_get_discard_config).

@@ -1,4 +1,4 @@
-"""The drop-in dmsetup: a script that runs the machine's own dmsetup with the preloaded control device."""
+"""Writes the drop-in dmsetup, which runs the machine's own dmsetup with the preloaded control device."""
 
 import os
 import shlex

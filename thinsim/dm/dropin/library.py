@@ -1,4 +1,4 @@
-"""Where the library is that stands in for /dev/mapper/control."""
+"""Finds the library that stands in for /dev/mapper/control."""
 
 import importlib.machinery
 from pathlib import Path

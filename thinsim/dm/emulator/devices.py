@@ -1,4 +1,4 @@
-"""What the device-mapper remembers: its devices by name, uuid and number, and who is at work on one."""
+"""Remembers the devices by name, uuid and number, and keeps two verbs off one device."""
 
 import errno
 import os
@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from thinsim.dm.emulator.mapped_device import MappedDevice
-from thinsim.dm.emulator.nodes import MAPPER
 from thinsim.dm.emulator.runner import Runner
+from thinsim.dm.names import MAPPER
 from thinsim.errors import DeviceMapperError
 
 _NUMBER = re.compile(r"(\d+):(\d+)", re.ASCII)

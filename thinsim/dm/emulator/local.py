@@ -1,4 +1,4 @@
-"""The verbs of device-mapper on mapped devices that this process holds, each a few of the kernel's steps."""
+"""Carries out the verbs of device-mapper in this process, each by a few of the kernel's steps."""
 
 import errno
 import logging
@@ -6,13 +6,13 @@ from pathlib import Path
 
 import trio
 
-from thinsim.dm.emulator.activity import Act, Activity
+from thinsim.dm.activity import Activity, ActivityKind
 from thinsim.dm.emulator.device_steps import DeviceSteps
 from thinsim.dm.emulator.mapped_device import MappedDevice
-from thinsim.dm.emulator.nodes import MAPPER
 from thinsim.dm.emulator.pool.active_pool import ActivePool
-from thinsim.dm.emulator.table import parse_lines
 from thinsim.dm.interface import DeviceInfo
+from thinsim.dm.names import MAPPER
+from thinsim.dm.text import TableLine, joined, parse_lines
 from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.units import SECTOR_SIZE
 
@@ -67,18 +67,18 @@ class LocalDeviceMapper(DeviceSteps):
         if target is None:
             raise DeviceMapperError(errno.EINVAL, f"{name} has no sector {sector}")
         await target.message(text)
-        self.activity.note(Activity(Act.MESSAGE, device.name, -1, text=text))
+        self.activity.note(Activity(ActivityKind.MESSAGE, device.name, -1, text=text))
 
     async def status(self, name: str, *, noflush: bool = False) -> str:
         """Return the status lines; a pool that isn't suspended commits first unless *noflush*."""
         lines = await self.status_lines(self.devices.find(name), noflush=noflush)
-        return "\n".join(f"{line.start} {line.length} {line.kind} {line.arguments}" for line in lines)
+        return joined(lines)
 
     async def table(self, name: str) -> str:
         """Return the table lines, devices as major:minor."""
         live = self.devices.find(name).live
         lines = live.lines(lambda target: target.table()) if live is not None else []
-        return "\n".join(f"{line.start} {line.length} {line.kind} {line.arguments}" for line in lines)
+        return joined(lines)
 
     async def info(self, name: str) -> DeviceInfo:
         """Return what is known of *name*."""
@@ -103,17 +103,18 @@ class LocalDeviceMapper(DeviceSteps):
     def pool(self, name: str) -> ActivePool:
         """Return the pool that a device shows or that it is a thin device of; EINVAL for another device."""
         device = self.devices.find(name)
-        for target in device.live.targets if device.live is not None else ():
-            pool = getattr(target, "pool", None)
-            if pool is not None:
-                return pool.active  # type: ignore[no-any-return]
-        raise DeviceMapperError(errno.EINVAL, f"{name} is neither a pool nor a thin device")
+        pool = device.live.pool if device.live is not None else None
+        if pool is None:
+            raise DeviceMapperError(errno.EINVAL, f"{name} is neither a pool nor a thin device")
+        return pool.active
 
     async def _put_error(self, device: MappedDevice) -> None:
         if not device.size:
             return
+        wildcard = next(each for each in self.target_types if each.wildcard)
         try:
-            await self.load_lines(device, parse_lines(f"0 {device.size // SECTOR_SIZE} error"))
+            line = TableLine(0, device.size // SECTOR_SIZE, wildcard.name, "")
+            await self.load_lines(device, [line])
             await self.resume_device(device)
         except KernelError as error:  # as dmsetup, go on with the removal
             log.warning("error target for %s: %s", device.name, error)

@@ -1,4 +1,4 @@
-"""A mapped device: a name, a number, a live and an inactive table, and I/O through the live one (dm.c)."""
+"""Holds a mapped device's two tables and sends its I/O through the live one (dm.c)."""
 
 import errno
 from collections.abc import Awaitable, Callable

@@ -1,34 +1,24 @@
-"""How an active thin device becomes something with a path: the seam between device-mapper and /dev.
+"""Gives mapped devices their nodes: the seam between device-mapper and /dev.
 
 The emulated device-mapper gives each thin device a loop device and ``/dev/mapper/NAME``
 (``thinsim.dm.daemon.loop_nodes``); in process there are no nodes (:class:`NoNodes`).
 """
 
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+import errno
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from thinsim.dm.emulator.mapped_device import MappedDevice
+import trio
 
-MAPPER = Path("/dev/mapper")
+from thinsim.dm.emulator.mapped_device import MappedDevice
+from thinsim.errors import DeviceMapperError, KernelError
 
 _MAJOR = 253  # device-mapper's usual one
-
-
-def device_number(path: str) -> str:
-    """Return ``major:minor`` of the node at *path*; ``0:0`` for none, and for a file."""
-    try:
-        number = Path(path).stat().st_rdev
-    except OSError:
-        return "0:0"
-    return f"{os.major(number)}:{os.minor(number)}"
 
 
 class Nodes(Protocol):
     """Gives devices their nodes. Errors are ``OSError`` or ThinsimError."""
 
-    async def attach(self, name: str, device: "MappedDevice", minor: int | None) -> tuple[int, int]:
+    async def attach(self, name: str, device: MappedDevice, minor: int | None) -> tuple[int, int]:
         """Make a device of *name*, with *minor* if given (ENXIO if it is taken); return its number."""
 
     async def refresh(self, name: str) -> None:
@@ -60,7 +50,7 @@ class NoNodes:
     def __init__(self) -> None:
         self._next = 0
 
-    async def attach(self, name: str, device: "MappedDevice", minor: int | None) -> tuple[int, int]:
+    async def attach(self, name: str, device: MappedDevice, minor: int | None) -> tuple[int, int]:
         """Give the device a number."""
         if minor is not None:
             return _MAJOR, minor
@@ -86,3 +76,17 @@ class NoNodes:
 
     async def thaw(self, name: str) -> None:
         """Nothing is mounted."""
+
+
+async def thaw(nodes: Nodes, device: MappedDevice) -> None:
+    """Thaw what a suspend of *device* froze; nothing to do if it froze nothing."""
+    if device.frozen:
+        device.frozen = False
+        # Nobody else will thaw it.
+        with trio.CancelScope(shield=True):
+            await nodes.thaw(device.name)
+
+
+def node_refusal(error: OSError | KernelError, text: str) -> DeviceMapperError:
+    """Return the error of a verb whose node can't be made or taken away; EIO where *error* has no errno."""
+    return DeviceMapperError(error.errno or errno.EIO, f"{text}: {error}")

@@ -1,4 +1,4 @@
-"""Where blocking I/O runs: on a worker thread, so that the event loop stays free, or in place."""
+"""Runs blocking I/O on a worker thread, so that the event loop stays free, or in place."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol

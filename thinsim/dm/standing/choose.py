@@ -1,4 +1,4 @@
-"""Which device-mapper a long-lived program stands on."""
+"""Chooses the device-mapper that a long-lived program stands on."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Where the standing device-mapper keeps its things."""
+"""Says where the standing device-mapper keeps its files."""
 
 from dataclasses import dataclass
 from pathlib import Path

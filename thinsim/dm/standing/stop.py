@@ -1,4 +1,4 @@
-"""End the standing device-mapper, by the identity of its process."""
+"""Ends the standing device-mapper, by the identity of its process."""
 
 import trio
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from thinsim.dm.emulator.activity import Activity
+from thinsim.dm.activity import Activity
 from thinsim.errors import EnvironmentLacksError, InvalidValueError, InvariantError, ProgramFailedError
 from thinsim.machine.journal import Journal, TakenKind
 from thinsim.measure.observed import ObservedDevices

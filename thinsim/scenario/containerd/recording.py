@@ -8,8 +8,8 @@ first, is the layer's act.
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from thinsim.dm.emulator.activity import Activity
-from thinsim.dm.emulator.write_trace import TracedWrite
+from thinsim.dm.activity import Activity
+from thinsim.dm.write_trace import TracedWrite
 from thinsim.workload.block_history import BlockHistory, TracedDeviceMapper
 
 

@@ -1,4 +1,4 @@
-"""/dev/mapper/control as a socket: each ioctl is a frame there and a frame back.
+"""Serves /dev/mapper/control as a socket: each ioctl is a frame there and a frame back.
 
 ::
 

@@ -1,4 +1,4 @@
-"""``struct dm_ioctl``: the head of every request and reply of /dev/mapper/control. Pure.
+"""Packs and parses ``struct dm_ioctl``, the head of every request and reply of /dev/mapper/control. Pure.
 
 include/uapi/linux/dm-ioctl.h; native byte order and x86-64's or arm64's alignment, as the caller's.
 """

@@ -1,4 +1,4 @@
-"""What follows the head of a request or reply: target specs, name lists, dependencies, messages. Pure.
+"""Packs and parses what follows that head: target specs, name lists, dependencies, messages. Pure.
 
 include/uapi/linux/dm-ioctl.h. Lists that do not fit into the caller's buffer give None: the reply then
 carries BUFFER_FULL, and the caller asks again with a larger one.
@@ -26,7 +26,7 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class ListedDevice:
     """A device in the list of devices."""
 
     name: str
@@ -75,7 +75,7 @@ def parse_status(data: bytes, count: int) -> list[Segment]:
     return found
 
 
-def names(devices: Sequence[Named], room: int) -> bytes | None:
+def names(devices: Sequence[ListedDevice], room: int) -> bytes | None:
     """Return the list of devices, in the order given; without any, one empty entry (list_devices)."""
     if not devices:
         empty = struct.pack("=Q I", 0, 0) + bytes(4)
@@ -109,9 +109,9 @@ def versions(targets: Sequence[tuple[str, tuple[int, int, int]]], room: int) -> 
     return bytes(out) if len(out) <= room else None
 
 
-def parse_names(data: bytes) -> list[Named]:
+def parse_names(data: bytes) -> list[ListedDevice]:
     """Read what :func:`names` wrote."""
-    found: list[Named] = []
+    found: list[ListedDevice] = []
     offset = 0
     while True:
         encoded, following = struct.unpack_from("=Q I", data, offset)
@@ -119,7 +119,7 @@ def parse_names(data: bytes) -> list[Named]:
             return found
         name = _string(data[offset + 12 :])
         (event_nr,) = struct.unpack_from("=I", data, offset + _aligned(12 + len(_terminated(name))))
-        found.append(Named(name, decode_number(encoded), event_nr))
+        found.append(ListedDevice(name, decode_number(encoded), event_nr))
         if not following:
             return found
         offset += following

@@ -1,4 +1,4 @@
-"""What each ioctl of /dev/mapper/control does to a LocalDeviceMapper's devices (drivers/md/dm-ioctl.c)."""
+"""Carries out each ioctl of /dev/mapper/control on a LocalDeviceMapper's devices (drivers/md/dm-ioctl.c)."""
 
 import errno
 from collections.abc import Awaitable, Callable, Sequence
@@ -7,8 +7,8 @@ from thinsim.dm.daemon.ioctl import payload
 from thinsim.dm.daemon.ioctl.packet import HEAD_SIZE, VERSION, Command, Flag, Packet
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.mapped_device import MappedDevice
-from thinsim.dm.emulator.table import TARGET_VERSIONS, TableLine
 from thinsim.dm.names import check_name
+from thinsim.dm.text import TableLine
 from thinsim.errors import DeviceMapperError, InvalidValueError
 
 _Handler = Callable[[Packet], Awaitable[None]]
@@ -21,6 +21,7 @@ class IoctlService:
 
     def __init__(self, dm: LocalDeviceMapper) -> None:
         self._dm = dm
+        self._versions = [(each.name, each.version) for each in dm.target_types]
         self._handlers: dict[int, _Handler] = {
             Command.VERSION: self._version,
             Command.REMOVE_ALL: self._remove_all,
@@ -65,14 +66,14 @@ class IoctlService:
         listed = []
         for name in sorted(self._dm.devices, key=lambda each: each.encode("utf-8", "surrogateescape")):
             device = self._dm.devices[name]
-            listed.append(payload.Named(name, device.number, device.event_nr))
+            listed.append(payload.ListedDevice(name, device.number, device.event_nr))
         self._answer(packet, payload.names(listed, packet.room))
 
     async def _list_versions(self, packet: Packet) -> None:
-        self._answer(packet, payload.versions(TARGET_VERSIONS, packet.room))
+        self._answer(packet, payload.versions(self._versions, packet.room))
 
     async def _target_version(self, packet: Packet) -> None:
-        known = [entry for entry in TARGET_VERSIONS if entry[0] == packet.name]
+        known = [entry for entry in self._versions if entry[0] == packet.name]
         if not known:
             raise DeviceMapperError(errno.EINVAL, f"unknown target type {packet.name!r}")
         self._answer(packet, payload.versions(known, packet.room))

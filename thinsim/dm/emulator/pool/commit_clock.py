@@ -1,4 +1,4 @@
-"""When a pool commits by itself: once a period, if a device has changed (dm-thin.c, COMMIT_PERIOD)."""
+"""Says when a pool commits by itself: once a period, if a device has changed (dm-thin.c, COMMIT_PERIOD)."""
 
 from collections.abc import Callable
 from contextlib import suppress

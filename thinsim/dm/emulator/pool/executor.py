@@ -23,7 +23,7 @@ _PIECE = 1 << 20
 _ZEROS = bytes(_PIECE)
 
 
-class Readable(Protocol):
+class CopySource(Protocol):
     """What a write copies from: the external origin, or what was read of it before."""
 
     def read(self, offset: int, length: int) -> bytes:
@@ -43,7 +43,7 @@ def execute(
     steps: Sequence[Step],
     data: BlockDevice,
     request: bytes | memoryview = b"",
-    origin: Readable | None = None,
+    origin: CopySource | None = None,
     commit: Callable[[], None] | None = None,
 ) -> None:
     """Carry out *steps* in order; *request* is the data of a write, *commit* what a Commit step means.
@@ -93,13 +93,13 @@ def _read(step: ReadStep, data: BlockDevice) -> bytes:
             raise AssertionError("the external origin is read elsewhere")
 
 
-def _the(origin: Readable | None) -> Readable:
+def _the(origin: CopySource | None) -> CopySource:
     if origin is None:
         raise AssertionError("the plan copies from an external origin, and there is none")
     return origin
 
 
-def _copy(source: Readable, source_offset: int, data: BlockDevice, data_offset: int, length: int) -> None:
+def _copy(source: CopySource, source_offset: int, data: BlockDevice, data_offset: int, length: int) -> None:
     for done in range(0, length, _PIECE):
         piece = min(_PIECE, length - done)
         data.write(data_offset + done, source.read(source_offset + done, piece))

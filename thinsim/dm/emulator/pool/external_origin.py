@@ -1,4 +1,4 @@
-"""The external origin of a thin device, read where nothing of the pool is held.
+"""Reads the external origin of a thin device where nothing of the pool is held.
 
 It may be a mapped device of ours, even a thin device of the same pool: its reads pass the same gate and lock.
 """
@@ -6,7 +6,7 @@ It may be a mapped device of ours, even a thin device of the same pool: its read
 import errno
 from collections.abc import Sequence
 
-from thinsim.dm.emulator.lower_devices import LowerDevice
+from thinsim.dm.emulator.lower.interface import LowerDevice
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.plan import ReadOrigin, ReadStep, ReadZeros
 

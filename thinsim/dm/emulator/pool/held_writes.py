@@ -1,4 +1,4 @@
-"""Requests held until a pool has space, and the timer that ends their wait (dm-thin.c, retry_on_resume)."""
+"""Holds requests until a pool has space, or their time is up (dm-thin.c, retry_on_resume)."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Looking something up in a pool's metadata without keeping others waiting for the metadata device."""
+"""Looks something up in a pool's metadata without keeping others waiting for the metadata device."""
 
 import errno
 from collections.abc import Callable

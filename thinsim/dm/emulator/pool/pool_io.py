@@ -1,11 +1,11 @@
-"""Requests that change mappings, carried out: plan, execute, complete. Blocking; runs on a worker thread."""
+"""Carries out requests that change mappings: plan, execute, complete. Blocking; runs on a worker thread."""
 
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from thinsim.block.interface import BlockDevice
-from thinsim.dm.emulator.pool.executor import Readable, execute
+from thinsim.dm.emulator.pool.executor import CopySource, execute
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import ThinDevice
 from thinsim.thin.outstanding import WritePlan
@@ -14,7 +14,7 @@ from thinsim.thin.space_errors import OutOfDataSpace, Unserviceable
 
 
 @dataclass(slots=True)
-class Outcome:
+class WriteOutcome:
     """What of a write was not written: pieces that wait for space, and the first error."""
 
     waiting: list[tuple[int, bytes]] = field(default_factory=list)
@@ -22,14 +22,14 @@ class Outcome:
 
 
 def write(
-    device: ThinDevice, offset: int, data: bytes, below: BlockDevice, origin: Readable | None
-) -> Outcome:
+    device: ThinDevice, offset: int, data: bytes, below: BlockDevice, origin: CopySource | None
+) -> WriteOutcome:
     """Provision, break sharing and write; where space is short block by block (process_bio).
 
     *below* is the pool's data device, *origin* the external origin. Where a device fails, too, the other
     blocks are written.
     """
-    outcome = Outcome()
+    outcome = WriteOutcome()
     while data:
         try:
             plan = device.plan_write(offset, len(data))
@@ -72,7 +72,7 @@ def discard(
         device.complete(plan)
 
 
-def _written(plan: WritePlan, below: BlockDevice, data: bytes, origin: Readable | None) -> list[Insert]:
+def _written(plan: WritePlan, below: BlockDevice, data: bytes, origin: CopySource | None) -> list[Insert]:
     """Carry out *plan*, of which a step failed, block by block; return the mappings of what was written.
 
     In the kernel each block is a bio of its own. An error that does not come again can't be told to a block.

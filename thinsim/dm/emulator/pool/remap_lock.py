@@ -1,4 +1,4 @@
-"""Who may touch a pool's mapping while I/O is under way.
+"""Decides who may touch a pool's mapping while I/O is under way.
 
 The kernel locks single blocks (dm-bio-prison); here a pool has one lock with two sides: I/O on
 mapped, unshared blocks *shares* it, whatever changes a mapping (provision, break sharing, discard,

@@ -1,1 +1,1 @@
-"""The target types that a table may name, one a file."""
+"""The target types that a table may name: one record and one file each."""

@@ -1,7 +1,9 @@
 """A target serves a range of a mapped device (include/linux/device-mapper.h, struct target_type)."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
+
+from thinsim.dm.emulator.pool.pool_objects import PoolObject
 
 
 class Target(Protocol):
@@ -10,7 +12,12 @@ class Target(Protocol):
     I/O raises DeviceMapperError with the errno that the kernel's bio would end with.
     """
 
-    kind: str
+    kind: ClassVar[str]
+    """The name of its type in tables."""
+
+    @property
+    def pool(self) -> PoolObject | None:
+        """The pool that it shows or has its blocks from; None for none."""
 
     @property
     def depends_on(self) -> Sequence[tuple[int, int]]:

@@ -1,12 +1,14 @@
-"""linear: a range of another device (drivers/md/dm-linear.c)."""
+"""linear maps a range of another device (drivers/md/dm-linear.c)."""
 
 import errno
-import re
-from collections.abc import Sequence
 
-from thinsim.dm.emulator.lower_devices import LowerDevice, LowerDevices
+from thinsim.dm.emulator.lower.interface import LowerDevice
+from thinsim.dm.emulator.targets.area import check_area, parse_sector
 from thinsim.dm.emulator.targets.plain import PlainTarget
+from thinsim.dm.emulator.targets.target_type import TableOwner, TargetServices, TargetType
+from thinsim.dm.text import TableLine
 from thinsim.errors import DeviceMapperError
+from thinsim.thin.words import split_words
 from thinsim.units import SECTOR_SIZE
 
 
@@ -54,37 +56,14 @@ class LinearTarget(PlainTarget):
         await self._device.zero(self._start * SECTOR_SIZE + offset, length)
 
 
-async def build(length: int, arguments: Sequence[str], lower: LowerDevices) -> LinearTarget:
-    """Return the target of a table's arguments; *length* in bytes. Errors in the order of linear_ctr."""
+async def _build(line: TableLine, owner: TableOwner, services: TargetServices) -> LinearTarget:
+    """Errors in the order of linear_ctr."""
+    arguments = split_words(line.arguments)
     if len(arguments) != 2:
         raise DeviceMapperError(errno.EINVAL, "linear: Invalid argument count")
     start = parse_sector(arguments[1], "linear: Invalid device sector")
-    device = await lower.open(arguments[0], "linear: Device lookup failed")
-    return LinearTarget(length, device, start)
+    device = await services.lower.open(arguments[0], "linear: Device lookup failed")
+    return LinearTarget(line.length * SECTOR_SIZE, device, start)
 
 
-def parse_sector(word: str, complaint: str) -> int:
-    """Read a sector as ``sscanf("%llu%c")`` does; EINVAL with *complaint*."""
-    if not re.fullmatch(r"\+?\d{1,20}", word, re.ASCII) or int(word) >= 1 << 64:
-        raise DeviceMapperError(errno.EINVAL, f"{complaint}: {word!r}")
-    return int(word)
-
-
-def check_area(device: LowerDevice, start: int, length: int) -> None:
-    """EINVAL if the range is not on the device, or not in whole logical blocks of it.
-
-    *start* in sectors, *length* in bytes (dm-table.c, device_area_is_invalid).
-    """
-    if start * SECTOR_SIZE + length > device.size:
-        raise DeviceMapperError(
-            errno.EINVAL,
-            f"{device.text} too small for target: start={start}, len={length // SECTOR_SIZE}, "
-            f"dev_size={device.size // SECTOR_SIZE}",
-        )
-    for name, value in (("start", start), ("len", length // SECTOR_SIZE)):
-        if value * SECTOR_SIZE % device.logical_block:
-            raise DeviceMapperError(
-                errno.EINVAL,
-                f"{name}={value} not aligned to h/w logical block size {device.logical_block} "
-                f"of {device.text}",
-            )
+LINEAR = TargetType(LinearTarget, (1, 4, 0), _build)

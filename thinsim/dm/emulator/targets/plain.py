@@ -1,15 +1,18 @@
-"""What most targets share: they take no messages and have nothing to do around a suspend."""
+"""Gives what most targets share: no messages, and nothing to do around a suspend."""
 
 import errno
+from typing import ClassVar
 
-from thinsim.dm.emulator.lower_devices import LowerDevice
+from thinsim.dm.emulator.lower.interface import LowerDevice
+from thinsim.dm.emulator.pool.pool_objects import PoolObject
 from thinsim.errors import DeviceMapperError
 
 
 class PlainTarget:
     """Defaults of a Target that stands on *lower* devices."""
 
-    kind: str
+    kind: ClassVar[str]
+    pool: PoolObject | None = None
 
     def __init__(self, length: int, lower: tuple[LowerDevice, ...]) -> None:
         self._length = length

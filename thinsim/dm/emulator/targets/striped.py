@@ -1,14 +1,17 @@
-"""striped: chunks in turn on several devices (drivers/md/dm-stripe.c)."""
+"""striped maps chunks in turn to several devices (drivers/md/dm-stripe.c)."""
 
 import errno
 from collections import Counter
 from collections.abc import Awaitable, Iterator, Sequence
 from typing import TypeVar
 
-from thinsim.dm.emulator.lower_devices import LowerDevice, LowerDevices
-from thinsim.dm.emulator.targets.linear import check_area, parse_sector
+from thinsim.dm.emulator.lower.interface import LowerDevice
+from thinsim.dm.emulator.targets.area import check_area, parse_sector
 from thinsim.dm.emulator.targets.plain import PlainTarget
+from thinsim.dm.emulator.targets.target_type import TableOwner, TargetServices, TargetType
+from thinsim.dm.text import TableLine
 from thinsim.errors import DeviceMapperError
+from thinsim.thin.words import split_words
 from thinsim.units import SECTOR_SIZE
 
 _Answer = TypeVar("_Answer")
@@ -126,16 +129,16 @@ class StripedTarget(PlainTarget):
             done += size
 
 
-async def build(length: int, arguments: Sequence[str], lower: LowerDevices) -> StripedTarget:
-    """Return the target of a table's arguments; *length* in bytes. Errors in the order of stripe_ctr."""
+async def _build(line: TableLine, owner: TableOwner, services: TargetServices) -> StripedTarget:
+    """Errors in the order of stripe_ctr."""
+    arguments = split_words(line.arguments)
     if len(arguments) < 2:
         raise _invalid("Not enough arguments")
     stripes = _number(arguments[0], "Invalid stripe count")
     chunk = _number(arguments[1], "Invalid chunk_size")
-    sectors = length // SECTOR_SIZE
-    if sectors % stripes:
+    if line.length % stripes:
         raise _invalid("Target length not divisible by number of stripes")
-    if sectors // stripes % chunk:
+    if line.length // stripes % chunk:
         raise _invalid("Target length not divisible by chunk size")
     if len(arguments) != 2 + 2 * stripes:
         raise _invalid("Not enough destinations specified")
@@ -143,12 +146,14 @@ async def build(length: int, arguments: Sequence[str], lower: LowerDevices) -> S
     try:
         for word, place in zip(arguments[2::2], arguments[3::2], strict=True):
             start = parse_sector(place, "striped: Couldn't parse stripe destination")
-            opened.append((await lower.open(word, "striped: Couldn't parse stripe destination"), start))
+            opened.append(
+                (await services.lower.open(word, "striped: Couldn't parse stripe destination"), start)
+            )
     except BaseException:
         for device, _ in opened:
             await device.close()
         raise
-    return StripedTarget(length, chunk, opened)
+    return StripedTarget(line.length * SECTOR_SIZE, chunk, opened)
 
 
 def _number(word: str, complaint: str) -> int:
@@ -160,3 +165,6 @@ def _number(word: str, complaint: str) -> int:
 
 def _invalid(complaint: str) -> DeviceMapperError:
     return DeviceMapperError(errno.EINVAL, f"striped: {complaint}")
+
+
+STRIPED = TargetType(StripedTarget, (1, 6, 0), _build)

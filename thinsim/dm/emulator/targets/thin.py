@@ -1,17 +1,20 @@
-"""thin: a thin device of a pool (drivers/md/dm-thin.c, thin_ctr to thin_io_hints)."""
+"""thin serves a thin device of a pool (drivers/md/dm-thin.c, thin_ctr to thin_io_hints)."""
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
-from thinsim.dm.emulator.activity import Act, Activity, ActivityLog
-from thinsim.dm.emulator.lower_devices import LowerDevice, LowerDevices
+from thinsim.dm.activity import Activity, ActivityKind
+from thinsim.dm.emulator.lower.interface import LowerDevice
+from thinsim.dm.emulator.pool.pool_objects import PoolObject
 from thinsim.dm.emulator.targets.plain import PlainTarget, after_type
-from thinsim.dm.emulator.targets.pool_objects import PoolObject, PoolObjects
-from thinsim.dm.emulator.write_trace import TracedWrite, WriteTrace
+from thinsim.dm.emulator.targets.target_type import TableOwner, TargetServices, TargetType
+from thinsim.dm.text import TableLine
+from thinsim.dm.write_trace import TracedWrite
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import ThinDevice
 from thinsim.thin.modes import PoolMode
-from thinsim.thin.table import ThinTable, ThinTableWords
+from thinsim.thin.table import THIN_TARGET, ThinTable, ThinTableWords
 from thinsim.units import SECTOR_SIZE, bytes_of
 
 _ZERO_PIECE = 1 << 20
@@ -20,7 +23,7 @@ _ZERO_PIECE = 1 << 20
 class ThinTarget(PlainTarget):
     """``thin <pool> <thin id> [<external origin>]``."""
 
-    kind = "thin"
+    kind = THIN_TARGET
 
     def __init__(
         self,
@@ -29,19 +32,17 @@ class ThinTarget(PlainTarget):
         lower: tuple[LowerDevice, ...],
         thin: ThinDevice,
         pool: PoolObject,
-        pools: PoolObjects,
-        trace: WriteTrace,
-        activity: ActivityLog,
+        services: TargetServices,
     ) -> None:
         super().__init__(bytes_of(table.length), lower)
-        self.pool = pool
+        self.pool: PoolObject = pool
         self._name = name
         self._table = table
         self._texts = [device.text for device in lower]
         self._origin = lower[1] if len(lower) > 1 else None
-        self._pools = pools
-        self._trace = trace
-        self._activity = activity
+        self._pools = services.pools
+        self._trace = services.trace
+        self._activity = services.activity
         self._live = False
         self._thin = thin
         self._closed = False
@@ -80,30 +81,30 @@ class ThinTarget(PlainTarget):
 
     async def read(self, offset: int, length: int) -> bytes:
         """Read; what is not mapped is zeros."""
-        return await self.pool.active.read(self._thin, offset, length)
+        return await self.pool.active.requests.read(self._thin, offset, length)
 
     async def write(self, offset: int, data: bytes) -> None:
         """Write: provision and break sharing as needed."""
-        await self.pool.active.write(self._thin, offset, data)
+        await self.pool.active.requests.write(self._thin, offset, data)
         self._trace.note(TracedWrite(self._name, "write", offset, len(data)))
 
     async def discard(self, offset: int, length: int) -> None:
         """Unmap the whole data blocks inside the range (process_discard_bio)."""
-        await self.pool.active.discard(self._thin, offset, length)
+        await self.pool.active.requests.discard(self._thin, offset, length)
         self._trace.note(TracedWrite(self._name, "discard", offset, length))
-        self._activity.note(Activity(Act.DISCARDED, self._name, self._table.thin_id, length))
+        self._activity.note(Activity(ActivityKind.DISCARDED, self._name, self._table.thin_id, length))
 
     async def punch(self, offset: int, length: int) -> None:
         """Discard, then write zeros over what a discard leaves: parts of blocks, and the external origin."""
         if self.granularity:
             await self.discard(offset, length)
-        for start, size in await self.pool.active.content(self._thin, offset, length):
+        for start, size in await self.pool.active.requests.content(self._thin, offset, length):
             for at in range(start, start + size, _ZERO_PIECE):
                 await self.write(at, bytes(min(_ZERO_PIECE, start + size - at)))
 
     async def flush(self) -> None:
         """Return once what was written is durable, its mappings included."""
-        await self.pool.active.flush(self._thin)
+        await self.pool.active.requests.flush(self._thin)
 
     async def awake(self) -> None:
         """Wait for the resume of a suspended pool."""
@@ -131,29 +132,23 @@ class ThinTarget(PlainTarget):
         """Its table is live."""
         if not self._live:
             self._live = True
-            self._activity.note(Activity(Act.ACTIVATED, self._name, self._table.thin_id))
+            self._activity.note(Activity(ActivityKind.ACTIVATED, self._name, self._table.thin_id))
 
     async def close(self) -> None:
         """Close the thin id; requests under way end with EIO."""
         if not self._closed:
             self._closed = True
             if self._live:
-                self._activity.note(Activity(Act.DEACTIVATED, self._name, self._table.thin_id))
+                self._activity.note(Activity(ActivityKind.DEACTIVATED, self._name, self._table.thin_id))
             self.pool.active.close_thin(self._thin)
             await self._pools.release(self.pool)
             await super().close()
 
 
-async def build(
-    name: str,
-    line: str,
-    lower: LowerDevices,
-    pools: PoolObjects,
-    trace: WriteTrace,
-    activity: ActivityLog,
-) -> ThinTarget:
-    """Return the target of a table *line* on device *name*; errors in the order of thin_ctr."""
-    words = ThinTableWords.read(line)
+async def _build(line: TableLine, owner: TableOwner, services: TargetServices) -> ThinTarget:
+    """Errors in the order of thin_ctr."""
+    words = ThinTableWords.read(replace(line, start=0).text)
+    lower, pools = services.lower, services.pools
     opened: list[LowerDevice] = []
     try:
         if words.origin_dev is not None:
@@ -177,4 +172,7 @@ async def build(
             await device.close()
         raise
     pools.share(pool)
-    return ThinTarget(name, table, tuple(opened), thin, pool, pools, trace, activity)
+    return ThinTarget(owner.name, table, tuple(opened), thin, pool, services)
+
+
+THIN = TargetType(ThinTarget, (1, 22, 0), _build)

@@ -1,14 +1,15 @@
-"""thin-pool: the pool's own device (drivers/md/dm-thin.c, pool_ctr to pool_resume)."""
+"""thin-pool serves a pool's own device (drivers/md/dm-thin.c, pool_ctr to pool_resume)."""
 
 import errno
-from collections.abc import Sequence
 from dataclasses import replace
 
-from thinsim.dm.emulator.lower_devices import LowerDevice, LowerDevices
+from thinsim.dm.emulator.lower.interface import LowerDevice
+from thinsim.dm.emulator.pool.pool_objects import PoolObject, PoolObjects
 from thinsim.dm.emulator.targets.plain import PlainTarget, after_type
-from thinsim.dm.emulator.targets.pool_objects import PoolObject, PoolObjects
+from thinsim.dm.emulator.targets.target_type import TableOwner, TargetServices, TargetType
+from thinsim.dm.text import TableLine
 from thinsim.errors import DeviceMapperError
-from thinsim.thin.table import PoolTable, PoolTableWords
+from thinsim.thin.table import POOL_TARGET, PoolTable, PoolTableWords
 from thinsim.units import bytes_of
 
 
@@ -18,11 +19,11 @@ class ThinPoolTarget(PlainTarget):
     I/O on the pool's own device goes straight to the data device (pool_map).
     """
 
-    kind = "thin-pool"
+    kind = POOL_TARGET
 
     def __init__(self, table: PoolTable, pool: PoolObject, pools: PoolObjects) -> None:
         super().__init__(bytes_of(table.length), ())
-        self.pool = pool
+        self.pool: PoolObject = pool
         self._table = table
         self._pools = pools
         self._closed = False
@@ -115,11 +116,11 @@ class ThinPoolTarget(PlainTarget):
     async def prepare_suspend(self, *, noflush: bool) -> None:
         """Hold the thin devices' I/O (pool_presuspend)."""
         self.pool.suspended = True
-        await self.pool.active.gate.close()
+        await self.pool.active.requests.gate.close()
 
     async def undo_suspend(self) -> None:
         """Let the thin devices' I/O through again (pool_presuspend_undo)."""
-        self.pool.active.gate.open()
+        self.pool.active.requests.gate.open()
         self.pool.suspended = False
 
     async def suspended(self) -> None:
@@ -134,9 +135,10 @@ class ThinPoolTarget(PlainTarget):
             await self._pools.release(self.pool)
 
 
-async def build(line: str, owner: object, lower: LowerDevices, pools: PoolObjects) -> ThinPoolTarget:
-    """Return the target of a table *line* on device *owner*; errors in the order of pool_ctr."""
-    words = PoolTableWords.read(line)
+async def _build(line: TableLine, owner: TableOwner, services: TargetServices) -> ThinPoolTarget:
+    """Errors in the order of pool_ctr."""
+    words = PoolTableWords.read(replace(line, start=0).text)
+    lower, pools = services.lower, services.pools
     opened: list[LowerDevice] = []
     try:
         opened.append(await lower.open(words.metadata_dev, "Error opening metadata block device"))
@@ -159,6 +161,6 @@ async def build(line: str, owner: object, lower: LowerDevices, pools: PoolObject
     return ThinPoolTarget(replace(table, block_size=engine.block_size), pool, pools)
 
 
-def pool_of(targets: Sequence[object]) -> PoolObject | None:
-    """Return the pool that a table of *targets* shows; None if it shows none."""
-    return next((target.pool for target in targets if isinstance(target, ThinPoolTarget)), None)
+THIN_POOL = TargetType(
+    ThinPoolTarget, (1, 22, 0), _build, singleton=True, always_writable=True, immutable=True, shows_pool=True
+)

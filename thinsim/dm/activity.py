@@ -1,4 +1,4 @@
-"""What was done to thin devices, in order, whoever did it: for a subject that can't be asked."""
+"""Notes in order what was done to thin devices, whoever did it: for a subject that can't be asked."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from enum import StrEnum
 _MOST = 100_000
 
 
-class Act(StrEnum):
+class ActivityKind(StrEnum):
     """What was done."""
 
     ACTIVATED = "activated"
@@ -24,7 +24,7 @@ class Act(StrEnum):
 class Activity:
     """One act on *device*; *thin_id* is -1 for a message, whose device is the pool."""
 
-    act: Act
+    act: ActivityKind
     device: str
     thin_id: int
     length: int = 0

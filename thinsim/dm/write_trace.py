@@ -1,4 +1,4 @@
-"""What was written to thin devices, in order: off until started, since it grows with every write."""
+"""Notes in order what was written to thin devices, once started: it grows with every write."""
 
 from dataclasses import dataclass
 

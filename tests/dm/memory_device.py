@@ -1,11 +1,11 @@
-"""A block device in memory that fails on demand and notes what was done to it."""
+"""Keeps a block device in memory that fails on demand and notes what was done to it."""
 
 import errno
 import os
 import threading
 
 
-class FaultyBlockDevice:
+class MemoryDevice:
     """A BlockDevice; *fails* names the operations that raise EIO from now on, *fails_once* those next."""
 
     def __init__(self, size: int, max_discard_bytes: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Pools by their metadata device, from the first table that names one to the last (dm-thin.c, __pool_find).
+"""Keeps pools by metadata device, from the first table that names one to the last (dm-thin.c, __pool_find).
 
 A pool target and the thin targets on it share one; a reload finds it again.
 """
@@ -10,9 +10,8 @@ from contextlib import asynccontextmanager
 import trio
 
 from thinsim.block.borrowed import Borrowed
-from thinsim.dm.activation import activate
-from thinsim.dm.emulator.lower_devices import LowerDevice
-from thinsim.dm.emulator.pool.active_pool import ActivePool
+from thinsim.dm.emulator.lower.interface import LowerDevice
+from thinsim.dm.emulator.pool.active_pool import ActivePool, activate
 from thinsim.dm.emulator.runner import Runner
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.table import PoolTable

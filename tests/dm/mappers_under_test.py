@@ -1,4 +1,4 @@
-"""The device-mappers that the contract suite runs on: add one here and every test runs on it."""
+"""Stands up the device-mappers that the contract suite runs on: add one here and every test runs on it."""
 
 import errno
 import fcntl
@@ -44,7 +44,7 @@ METADATA_SIZE = Bytes(8 << 20)
 POOL = "bench-pool"
 
 
-class Bench(Protocol):
+class MapperUnderTest(Protocol):
     """A device-mapper with two devices for a pool, and I/O on its thin devices. I/O raises ``OSError``."""
 
     dm: DeviceMapper
@@ -73,9 +73,11 @@ class Bench(Protocol):
         """Run the metadata checker."""
 
 
-def pool_table(bench: Bench, rest: str = "0 0", blocks: int = POOL_BLOCKS) -> str:
+def pool_table(mapper: MapperUnderTest, rest: str = "0 0", blocks: int = POOL_BLOCKS) -> str:
     """Return a pool's table; *rest* is the low water mark and the features."""
-    return f"0 {blocks * BLOCK // 512} thin-pool {bench.metadata_dev} {bench.data_dev} {BLOCK // 512} {rest}"
+    return (
+        f"0 {blocks * BLOCK // 512} thin-pool {mapper.metadata_dev} {mapper.data_dev} {BLOCK // 512} {rest}"
+    )
 
 
 def thin_table(thin_id: int, blocks: int = 32, pool: str = POOL) -> str:
@@ -83,27 +85,29 @@ def thin_table(thin_id: int, blocks: int = 32, pool: str = POOL) -> str:
     return f"0 {blocks * BLOCK // 512} thin /dev/mapper/{pool} {thin_id}"
 
 
-async def make_pool(bench: Bench, rest: str = "0 0", blocks: int = POOL_BLOCKS) -> None:
+async def make_pool(mapper: MapperUnderTest, rest: str = "0 0", blocks: int = POOL_BLOCKS) -> None:
     """Create the pool."""
-    await bench.dm.create(POOL, pool_table(bench, rest, blocks))
+    await mapper.dm.create(POOL, pool_table(mapper, rest, blocks))
 
 
-async def make_thin(bench: Bench, name: str, thin_id: int, blocks: int = 32) -> None:
+async def make_thin(mapper: MapperUnderTest, name: str, thin_id: int, blocks: int = 32) -> None:
     """Create a thin id and its device."""
-    await bench.dm.message(POOL, 0, f"create_thin {thin_id}")
-    await bench.dm.create(name, thin_table(thin_id, blocks))
+    await mapper.dm.message(POOL, 0, f"create_thin {thin_id}")
+    await mapper.dm.create(name, thin_table(thin_id, blocks))
 
 
-async def snap(bench: Bench, name: str, thin_id: int, origin: str, origin_id: int, blocks: int = 32) -> None:
+async def snap(
+    mapper: MapperUnderTest, name: str, thin_id: int, origin: str, origin_id: int, blocks: int = 32
+) -> None:
     """Snapshot an active device as one should: suspended."""
-    await bench.dm.suspend(origin)
-    await bench.dm.message(POOL, 0, f"create_snap {thin_id} {origin_id}")
-    await bench.dm.resume(origin)
-    await bench.dm.create(name, thin_table(thin_id, blocks))
+    await mapper.dm.suspend(origin)
+    await mapper.dm.message(POOL, 0, f"create_snap {thin_id} {origin_id}")
+    await mapper.dm.resume(origin)
+    await mapper.dm.create(name, thin_table(thin_id, blocks))
 
 
 @dataclass
-class ProcessBench:
+class ProcessMapper:
     """Everything in this process, on sparse files."""
 
     dm: LocalDeviceMapper
@@ -139,7 +143,7 @@ class ProcessBench:
 
 
 @dataclass
-class EmulatedBench:
+class EmulatedMapper:
     """The daemon's thin devices, through ``/dev/mapper`` and the kernel."""
 
     stack: EmulatedStack
@@ -168,7 +172,7 @@ class EmulatedBench:
 
 
 @dataclass
-class KernelBench:
+class KernelMapper:
     """The kernel's own thin devices, on loop devices on plain files."""
 
     dm: KernelDeviceMapper
@@ -196,8 +200,8 @@ class KernelBench:
 
 
 @asynccontextmanager
-async def process_bench(directory: Path) -> AsyncIterator[ProcessBench]:
-    """A bench without root."""
+async def process_mapper(directory: Path) -> AsyncIterator[ProcessMapper]:
+    """Stand one up without root."""
     for name, size in (("data", DATA_SIZE), ("metadata", METADATA_SIZE)):
         SparseBlockDevice.create(directory / name, size).close()
 
@@ -205,17 +209,17 @@ async def process_bench(directory: Path) -> AsyncIterator[ProcessBench]:
         return SparseBlockDevice(Path(path))
 
     async with LocalDeviceMapper(NoNodes(), open_block, on_thread).running() as dm:
-        yield ProcessBench(dm, str(directory / "metadata"), str(directory / "data"))
+        yield ProcessMapper(dm, str(directory / "metadata"), str(directory / "data"))
 
 
 @asynccontextmanager
-async def emulated_bench(directory: Path) -> AsyncIterator[EmulatedBench]:
-    """A bench of servers, FUSE and loop devices; one at a time: all have the same names."""
+async def emulated_mapper(directory: Path) -> AsyncIterator[EmulatedMapper]:
+    """Stand one up on servers, FUSE and loop devices; one at a time: all have the same names."""
     journal = Journal.create()
     shape = PoolShape("pool", data_size=DATA_SIZE, metadata_size=METADATA_SIZE)
     with _names_in_dev():
         async with stand_up_stack(directory, shape, journal) as stack:
-            yield EmulatedBench(stack, stack.dm, str(stack.metadata.path), str(stack.data.path))
+            yield EmulatedMapper(stack, stack.dm, str(stack.metadata.path), str(stack.data.path))
     journal.close()
 
 
@@ -230,8 +234,8 @@ def _names_in_dev() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def kernel_bench(directory: Path) -> AsyncIterator[KernelBench]:
-    """A bench on the kernel's device-mapper; what a test leaves in it is removed."""
+async def kernel_mapper(directory: Path) -> AsyncIterator[KernelMapper]:
+    """Stand one up in the kernel; what a test leaves in it is removed."""
     dm = KernelDeviceMapper()
     files = directory / "data", directory / "metadata"
     devices = []
@@ -240,7 +244,7 @@ async def kernel_bench(directory: Path) -> AsyncIterator[KernelBench]:
         devices.append(loop.attach(file))
     before = set(await dm.list())
     try:
-        yield KernelBench(dm, str(devices[1].path), str(devices[0].path), files[1])
+        yield KernelMapper(dm, str(devices[1].path), str(devices[0].path), files[1])
     finally:
         # Thins first, then what they stand on.
         for name in sorted(set(await dm.list()) - before, key=lambda each: each == POOL):
@@ -250,10 +254,10 @@ async def kernel_bench(directory: Path) -> AsyncIterator[KernelBench]:
             loop.detach(device)
 
 
-BENCHES: dict[str, Callable[[Path], AbstractAsyncContextManager[Bench]]] = {
-    "process": process_bench,
-    "emulated": emulated_bench,
-    "kernel": kernel_bench,
+MAPPERS: dict[str, Callable[[Path], AbstractAsyncContextManager[MapperUnderTest]]] = {
+    "process": process_mapper,
+    "emulated": emulated_mapper,
+    "kernel": kernel_mapper,
 }
 
 
@@ -311,6 +315,6 @@ def refused(number: int, text: str = "") -> AbstractContextManager[object]:
     return pytest.raises(DeviceMapperError, match=rf"{text}.*\({errno.errorcode[number]}\)")
 
 
-def about(bench: Bench, complaint: str, argument: str) -> str:
-    """Return what a refusal matches: *complaint*, and *argument* where *bench* repeats it."""
-    return f"{complaint}.*{argument}" if bench.names_arguments else complaint
+def about(mapper: MapperUnderTest, complaint: str, argument: str) -> str:
+    """Return what a refusal matches: *complaint*, and *argument* where *mapper* repeats it."""
+    return f"{complaint}.*{argument}" if mapper.names_arguments else complaint

@@ -1,4 +1,4 @@
-"""What device-mapper writes into the kernel's log: the only place where it says why it refused.
+"""Reads what device-mapper writes into the kernel's log, where alone it says why it refused.
 
 Source: Documentation/ABI/testing/dev-kmsg (a record a read: ``priority,sequence,microseconds,flags;text``).
 """

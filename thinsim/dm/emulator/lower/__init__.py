@@ -1,0 +1,1 @@
+"""The devices below targets: opened once, shared, reached by one interface."""

@@ -1,0 +1,177 @@
+"""Carries out the requests of a pool's thin devices: read, write, discard, flush.
+
+The engine (``thinsim.thin``) decides, the executor acts; this module keeps apart what must not overlap and
+turns device errors into the errno that a bio ends with.
+"""
+
+import errno
+import logging
+from collections.abc import Awaitable, Callable
+
+from thinsim.block.interface import BlockDevice
+from thinsim.dm.emulator.gate import Gate
+from thinsim.dm.emulator.lower.interface import LowerDevice
+from thinsim.dm.emulator.pool.commit_clock import CommitClock
+from thinsim.dm.emulator.pool.executor import execute, execute_read
+from thinsim.dm.emulator.pool.external_origin import OriginCopy, fill_in, without_origin
+from thinsim.dm.emulator.pool.mapping_turns import MappingTurns
+from thinsim.dm.emulator.pool.pool_io import WriteOutcome, discard, io_error, write
+from thinsim.dm.emulator.runner import Runner
+from thinsim.errors import DeviceMapperError
+from thinsim.thin.device import ThinDevice
+from thinsim.thin.plan import Commit, ReadZeros
+from thinsim.thin.space_errors import OutOfDataSpace
+
+log = logging.getLogger(__name__)
+
+
+class ThinRequests:
+    """Requests on the thin devices of one pool, whose data device is *data*; *commit* commits the pool.
+
+    Offsets and lengths in bytes. DeviceMapperError has the errno of the bio: EIO also for a device that is
+    closed.
+    """
+
+    def __init__(
+        self,
+        data: BlockDevice,
+        run: Runner,
+        turns: MappingTurns,
+        clock: CommitClock,
+        commit: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.gate = Gate()
+        """Closed while the pool is suspended."""
+        self._data = data
+        self._run = run
+        self._turns = turns
+        self._clock = clock
+        self._commit = commit
+        self._thins: dict[ThinDevice, LowerDevice | None] = {}
+
+    def begin(self, device: ThinDevice, origin: LowerDevice | None) -> None:
+        """Take requests of *device* from now on; *origin* is its external origin."""
+        self._thins[device] = origin
+
+    def end(self, device: ThinDevice) -> None:
+        """Let requests of *device* that have not begun by now end with EIO."""
+        del self._thins[device]
+
+    async def read(self, device: ThinDevice, offset: int, length: int) -> bytes:
+        """Return *length* bytes of *device*."""
+        async with self.gate.passing(), self._turns.shared():
+            self._check_open(device)
+            origin = self._thins[device]
+            steps = await self._turns.look(lambda: device.plan_read(offset, length))
+            inside = steps if origin is None else without_origin(steps)
+            try:
+                answer: bytes = await self._run(execute_read, inside, self._data)
+            except OSError as error:
+                raise io_error(error) from error
+        return answer if origin is None else await fill_in(answer, steps, origin)
+
+    async def content(self, device: ThinDevice, offset: int, length: int) -> list[tuple[int, int]]:
+        """Return (offset, length) of what is not known to read as zeros: mapped, or of an external origin."""
+        async with self.gate.passing(), self._turns.shared():
+            self._check_open(device)
+            steps = await self._turns.look(lambda: device.plan_read(offset, length))
+        found = []
+        for step in steps:
+            if not isinstance(step, ReadZeros):
+                found.append((offset, step.length))
+            offset += step.length
+        return found
+
+    async def write(self, device: ThinDevice, offset: int, data: bytes) -> None:
+        """Write *data*; waits for space under queue_if_no_space, ENOSPC when none comes.
+
+        As in the kernel each block fares for itself: one without space does not keep others from being
+        written, the request ends with the first error.
+        """
+        async with self.gate.passing():
+            if await self._mapped_write(device, offset, data):
+                return
+        origin = await self._copy_origin(device, offset, len(data))
+        failed: DeviceMapperError | None = None
+        pieces = [(offset, data)]
+        while pieces:
+            waiting: list[tuple[int, bytes]] = []
+            for at, piece in pieces:
+                async with self.gate.passing():
+                    outcome = await self._remapping_write(device, at, piece, origin)
+                waiting += outcome.waiting
+                failed = failed or outcome.failed
+            pieces = waiting
+            if pieces:
+                log.warning("pool is out of data space: a write waits")
+                # Outside of the gate: a suspend of the pool does not wait for space (pool_presuspend).
+                await self._turns.held.wait(device)
+        if failed is not None:
+            raise failed
+
+    async def discard(self, device: ThinDevice, offset: int, length: int) -> None:
+        """Unmap and pass down; the two stages stand around the execution (dm-thin.c, passdown_pt1, _pt2)."""
+        async with self.gate.passing(), self._turns.changing():
+            self._check_open(device)
+            await self._run(discard, device, offset, length, self._data, self._clock.if_due())
+            await self._run(self._clock.if_due())
+
+    async def flush(self, device: ThinDevice) -> None:
+        """Flush the data device, or commit when *device* changed in this transaction.
+
+        In a pool without space it may wait, as a write does (see ``plan_flush``).
+        """
+        while True:
+            try:
+                await self._flush(device)
+            except OutOfDataSpace:
+                await self._turns.held.wait(device)
+            else:
+                return
+
+    async def _flush(self, device: ThinDevice) -> None:
+        async with self.gate.passing():
+            async with self._turns.shared():
+                self._check_open(device)
+                steps = await self._turns.look(device.plan_flush)
+                if not any(isinstance(step, Commit) for step in steps):
+                    try:
+                        await self._run(self._data.flush)
+                    except OSError as error:
+                        raise io_error(error) from error
+                    return
+            await self._commit()
+            self._clock.committed()
+
+    async def _mapped_write(self, device: ThinDevice, offset: int, data: bytes) -> bool:
+        """Write *data* if that changes no mapping; return whether it was written."""
+        async with self._turns.shared():
+            self._check_open(device)
+            if await self._turns.look(lambda: device.needs_remap(offset, len(data))):
+                return False
+            plan = await self._turns.look(lambda: device.plan_write(offset, len(data)))
+            try:
+                await self._run(execute, plan.steps, self._data, data)
+            except OSError as error:
+                raise io_error(error) from error
+            return True
+
+    async def _copy_origin(self, device: ThinDevice, offset: int, length: int) -> OriginCopy | None:
+        self._check_open(device)
+        origin = self._thins[device]
+        if origin is None:
+            return None
+        return await OriginCopy().fetch(origin, device.origin_ranges(offset, length))
+
+    async def _remapping_write(
+        self, device: ThinDevice, offset: int, data: bytes, origin: OriginCopy | None
+    ) -> WriteOutcome:
+        async with self._turns.changing():
+            self._check_open(device)
+            outcome: WriteOutcome = await self._run(write, device, offset, data, self._data, origin)
+            await self._run(self._clock.if_due())
+            return outcome
+
+    def _check_open(self, device: ThinDevice) -> None:
+        if device not in self._thins:
+            raise DeviceMapperError(errno.EIO, f"the device of thin {device.thin_id} was removed")
