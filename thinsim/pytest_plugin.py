@@ -91,15 +91,15 @@ def _thinsim_no_leak(request: pytest.FixtureRequest) -> None:
 def thinsim_bench(request: pytest.FixtureRequest, tmp_path: Path) -> "Iterator[RigFixture]":
     """The rig, with the pool standing and the snapshotter not yet started."""
     from thinsim.errors import ThinsimError  # noqa: PLC0415 (not when pytest starts)
-    from thinsim.testing.fixtures import RigFixture, bench_portal  # noqa: PLC0415
+    from thinsim.testing.fixtures import RigFixture, rig_portal  # noqa: PLC0415
 
     failure = ""
     try:
-        portal = bench_portal(_rig(request.config), _mark(request, "thin_pool"), _keys(request), tmp_path)
+        portal = rig_portal(_rig(request.config), _mark(request, "thin_pool"), _keys(request), tmp_path)
         with portal:
-            bench = RigFixture(portal)
-            yield bench
-            problems = bench.check()
+            fixture = RigFixture(portal)
+            yield fixture
+            problems = fixture.check()
         if problems:
             failure = "the metadata checker found: " + "; ".join(problems)
     except (ThinsimError, ValueError) as error:

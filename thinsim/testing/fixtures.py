@@ -227,7 +227,7 @@ def config_keys(file: Path) -> dict[str, Any]:
     return {key: value for key, value in asdict(Config.load(file)).items() if key not in OWN_KEYS}
 
 
-def bench_portal(
+def rig_portal(
     rig: str, pool: Mapping[str, Any], keys: Mapping[str, Any], directory: Path
 ) -> Portal[ScenarioSession]:
     """Return a portal that stands up *rig* (or ``auto``) in *directory*.

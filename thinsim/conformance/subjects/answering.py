@@ -23,7 +23,7 @@ from thinsim.conformance.subjects.subject import (
     HUNG,
     REQUEST,
     files_on_tmpfs,
-    kernel_bench,
+    kernel_player,
     kernel_source,
 )
 from thinsim.machine.working_directory import working_directory
@@ -43,7 +43,7 @@ def main() -> None:
 async def serve(directory: Path) -> None:
     """Answer every request in *directory*, in the order of their names."""
     async with working_directory(files_on_tmpfs(), _say) as (files, journal):
-        bench = kernel_bench(files, journal)
+        player = kernel_player(files, journal)
         _say(f"{kernel_source()} answers")
         while True:
             ends = (directory / END).exists()
@@ -51,30 +51,30 @@ async def serve(directory: Path) -> None:
             if not requests and ends:
                 return
             for request in requests:
-                await answer(request, bench)
+                await answer(request, player)
             await trio.sleep(_POLL_SECONDS)
 
 
-async def answer(request: Path, bench: NodesPlayer, step_seconds: float = _STEP_SECONDS) -> None:
+async def answer(request: Path, player: NodesPlayer, step_seconds: float = _STEP_SECONDS) -> None:
     """Put the answer in the request's place; does not return when a step takes longer than *step_seconds*."""
     begun = time.monotonic()
     history = history_from_json(json.loads(request.read_text()))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_watch, request, bench, step_seconds)
-        recording = await trio.to_thread.run_sync(bench.record, history)
+        nursery.start_soon(_watch, request, player, step_seconds)
+        recording = await trio.to_thread.run_sync(player.record, history)
         nursery.cancel_scope.cancel()
     _put(request, recording_to_json(recording))
     seconds = time.monotonic() - begun
     _say(f"{history.name}: {len(history.operations)} operations, {seconds:.0f} s")
 
 
-async def _watch(request: Path, bench: NodesPlayer, step_seconds: float) -> None:
+async def _watch(request: Path, player: NodesPlayer, step_seconds: float) -> None:
     """End this process when a step does not end: what hangs in the kernel can't be ended otherwise."""
-    bench.step_begun = time.monotonic()
-    while time.monotonic() - bench.step_begun < step_seconds:
+    player.step_begun = time.monotonic()
+    while time.monotonic() - player.step_begun < step_seconds:
         await trio.sleep(_POLL_SECONDS)
     where = "; ".join(_waiting())
-    hung = f"{bench.step} has not ended within {step_seconds:g} s{where and f': {where}'}"
+    hung = f"{player.step} has not ended within {step_seconds:g} s{where and f': {where}'}"
     _say(hung)
     _put(request, {HUNG: hung})
     os._exit(1)

@@ -1,6 +1,6 @@
 """Carries out a history on the engine in this process: no device nodes, no dmsetup, no root.
 
-Seconds where a bench with nodes takes minutes. What only a dmsetup or a loop device has (texts of
+Seconds where a player with nodes takes minutes. What only a dmsetup or a loop device has (texts of
 refusals, tables' device numbers, requests at the data's loop device) is left out of its answers.
 """
 

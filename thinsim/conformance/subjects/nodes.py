@@ -70,7 +70,7 @@ class NodesPlayer:
         self._environment = {**environment, "LC_ALL": "C"}
         self._journal = journal
         self._source = source
-        # Others may be at the same on this machine: nodes have names of this bench's own.
+        # Others may be at the same on this machine: nodes have names of this player's own.
         self.prefix = f"conformance-{os.getpid()}-"
         self.step, self.step_begun = "", time.monotonic()
         """What is under way, and since when."""
@@ -159,9 +159,9 @@ class NodesPlayer:
 class _Run:
     """One history under way: which devices are suspended, which requests have not come back."""
 
-    def __init__(self, bench: NodesPlayer, loops: dict[str, loop.LoopDevice]) -> None:
-        self._bench = bench
-        self._prefix = bench.prefix
+    def __init__(self, player: NodesPlayer, loops: dict[str, loop.LoopDevice]) -> None:
+        self._player = player
+        self._prefix = player.prefix
         self._loops = loops
         self._suspended = Suspended()
         self._devices: dict[str, str] = {}
@@ -212,12 +212,12 @@ class _Run:
             case QueueLimits(device):
                 return 0, kinds.limits(self._node(device)), None
             case Program(name, device):
-                run = partial(programs.run, name, tool=self._bench.tool)
+                run = partial(programs.run, name, tool=self._player.tool)
                 return *self._asked(run, device, _PROGRAM_SECONDS), None
             case Read(device, offset, length):
                 return *self._asked(lambda node: node_io.read(node, offset, length), device), None
             case Grow(role, kib):
-                file = self._bench.file(role)
+                file = self._player.file(role)
                 os.truncate(file, kib << 10)
                 loop.refresh(self._loops[role], file, read_only=False)
                 return 0, "", None
@@ -280,12 +280,12 @@ class _Run:
             contents={} if held else {name: node_io.contents(self._node(name)) for name in sorted(thins)},
             tables=self._lines("table"),
             infos=dict(sorted(infos.items())),
-            host=node_io.allocated_pages(self._bench.file("data")),
+            host=node_io.allocated_pages(self._player.file("data")),
         )
 
     def _lines(self, verb: str) -> dict[str, str]:
         """Return what ``dmsetup status`` or ``table`` says of each device, several targets as one text."""
-        ask = self._kernel_lines if self._bench.kernel else self._dmsetup_lines
+        ask = self._kernel_lines if self._player.kernel else self._dmsetup_lines
         found: dict[str, list[str]] = {}
         for name, line in ask(verb):
             if name.startswith(self._prefix):
@@ -307,7 +307,7 @@ class _Run:
                 yield name, rest
 
     def _dmsetup(self, *words: str) -> tuple[int, str, str]:
-        return self._bench.tool("dmsetup", *words)
+        return self._player.tool("dmsetup", *words)
 
     def _node(self, device: str) -> Path:
         found = self._loops.get(device)

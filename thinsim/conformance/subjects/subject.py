@@ -75,7 +75,7 @@ async def subject(side: Side, say: Say, *, kernel: str | None = None) -> AsyncIt
                 async with _emulated(directory, journal) as found:
                     yield found
             case Side.KERNEL:
-                yield _OnThread(kernel_bench(directory, journal))
+                yield _OnThread(kernel_player(directory, journal))
             case Side.VM:
                 async with _guest(directory, journal, say, kernel) as found:
                     yield found
@@ -90,8 +90,8 @@ def files_on_tmpfs() -> Path:
     raise EnvironmentLacksError(f"none of {', '.join(_TMPFS)} is a tmpfs (mount -t tmpfs tmpfs /dev/shm)")
 
 
-def kernel_bench(directory: Path, journal: Journal) -> NodesPlayer:
-    """Return a bench for this kernel's own dm-thin; EnvironmentLacksError where there is none."""
+def kernel_player(directory: Path, journal: Journal) -> NodesPlayer:
+    """Return what plays histories on this kernel's own dm-thin; EnvironmentLacksError where there is none."""
     if not kernel_has_device_mapper():
         raise EnvironmentLacksError(
             "this kernel has no device-mapper (modprobe dm-thin-pool); a guest's: --on vm"
@@ -112,13 +112,13 @@ def kernel_source() -> str:
 
 
 class _OnThread:
-    """A bench whose calls block."""
+    """Plays histories on a thread: the player's calls block."""
 
-    def __init__(self, bench: NodesPlayer) -> None:
-        self._bench = bench
+    def __init__(self, player: NodesPlayer) -> None:
+        self._player = player
 
     async def record(self, history: History) -> Recording:
-        return await trio.to_thread.run_sync(self._bench.record, history)
+        return await trio.to_thread.run_sync(self._player.record, history)
 
 
 @asynccontextmanager
