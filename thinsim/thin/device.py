@@ -10,16 +10,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from thinsim.errors import DeviceMapperError
-from thinsim.thin.discard import MAX_RANGE, cut, requests, unreferenced, whole_blocks
 from thinsim.thin.ids import ThinId
 from thinsim.thin.mapping import Run, join, unpack
 from thinsim.thin.metadata.details import ThinRecord
 from thinsim.thin.modes import PoolMode
 from thinsim.thin.outstanding import DiscardPlan, WritePlan
+from thinsim.thin.passdown import MAX_RANGE, cut, requests, unreferenced, whole_blocks
 from thinsim.thin.plan import Commit, FlushData, PassDown, ReadStep, Step
-from thinsim.thin.provisioning import Insert, block_writes, prepare_steps, write_steps
 from thinsim.thin.reading import read_steps
 from thinsim.thin.status import ThinStatus
+from thinsim.thin.writing import Insert, block_writes, prepare_steps, write_steps
 from thinsim.units import Sectors, bytes_of
 
 if TYPE_CHECKING:

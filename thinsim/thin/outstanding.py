@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from thinsim.thin.plan import Step
-from thinsim.thin.provisioning import BlockWrite, Insert
+from thinsim.thin.writing import BlockWrite, Insert
 
 
 @dataclass(slots=True, kw_only=True)
