@@ -12,6 +12,7 @@ from enum import Enum
 from tests.thin.ram_store import BLOCK, RamStore
 from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.thin.mapping import Run
+from thinsim.thin.messages import send_message
 from thinsim.thin.metadata.bitmap import Bitmap, MetadataIndex
 from thinsim.thin.metadata.btree_node import Node
 from thinsim.thin.metadata.checksum import BITMAP_SALT, INDEX_SALT, NODE_SALT, SUPERBLOCK_SALT, seal
@@ -169,16 +170,16 @@ def _discard(pool: Pool, choose: random.Random, ids: list[int]) -> None:
 
 
 def _create(pool: Pool, choose: random.Random, ids: list[int]) -> None:
-    pool.message("create_thin 900")
+    send_message(pool, "create_thin 900")
 
 
 def _snap(pool: Pool, choose: random.Random, ids: list[int]) -> None:
-    pool.message(f"create_snap 901 {choose.choice(ids)}")
+    send_message(pool, f"create_snap 901 {choose.choice(ids)}")
 
 
 def _delete(pool: Pool, choose: random.Random, ids: list[int]) -> None:
-    pool.message(f"delete {ids[2]}")
+    send_message(pool, f"delete {ids[2]}")
 
 
 def _hold(pool: Pool, choose: random.Random, ids: list[int]) -> None:
-    pool.message(choose.choice(["reserve_metadata_snap", "release_metadata_snap"]))
+    send_message(pool, choose.choice(["reserve_metadata_snap", "release_metadata_snap"]))

@@ -4,8 +4,8 @@ import errno
 import os
 
 from tests.thin.ram_store import RamStore
-from thinsim.thin.check import check
 from thinsim.thin.device import ThinDevice
+from thinsim.thin.messages import send_message
 from thinsim.thin.plan import (
     Commit,
     CopyData,
@@ -75,7 +75,7 @@ class RamPool:
 
     def message(self, text: str) -> None:
         """Send a message, which commits."""
-        self.pool.message(text)
+        send_message(self.pool, text)
 
     def write(self, device: ThinDevice, offset: int, content: bytes) -> None:
         """Write block by block what can be written; the first error is raised in the end."""
@@ -140,7 +140,7 @@ class RamPool:
 
     def problems(self) -> list[str]:
         """Return what the checker finds."""
-        return check(self.pool)
+        return self.pool.check()
 
     def blocks_of(self, thin_id: int) -> dict[int, int]:
         """Return virtual to data block of a device."""

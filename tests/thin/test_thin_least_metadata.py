@@ -4,7 +4,7 @@ import pytest
 
 from tests.thin.ram_pool import RamPool
 from thinsim.errors import DeviceMapperError
-from thinsim.thin.metadata.least_size import least_metadata
+from thinsim.thin.metadata.space_map_metadata import least_metadata
 from thinsim.thin.metadata.store import METADATA_BLOCK_SIZE
 from thinsim.units import DataBlocks
 

@@ -73,7 +73,7 @@ def test_a_leak_is_a_problem_that_says_so(command: Command, ram: RamPool, tmp_pa
 
 
 def test_the_needs_check_flag_is_shown(command: Command, ram: RamPool, tmp_path: Path) -> None:
-    ram.pool.abort()
+    ram.pool.transaction.abort()
     file = ram.metadata.save(tmp_path / "flagged")
     assert command("check", file)[:2] == (
         0,

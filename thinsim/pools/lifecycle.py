@@ -29,7 +29,7 @@ from thinsim.pools.records import PoolRecord, PoolRecords, grown
 from thinsim.pools.rigs import AUTO, KERNEL, choose_rig, device_mapper
 from thinsim.rig.host_file import prepare_host_directory
 from thinsim.rig.interface import PoolShape
-from thinsim.thin.metadata.least_size import least_metadata
+from thinsim.thin.metadata.space_map_metadata import least_metadata
 from thinsim.units import DataBlocks, format_size
 
 DATA, METADATA = "data", "metadata"

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from thinsim.thin.mapping import Insert
 from thinsim.thin.plan import Step
-from thinsim.thin.writing import BlockWrite, Insert
+from thinsim.thin.writing import BlockWrite
 
 
 @dataclass(slots=True, kw_only=True)

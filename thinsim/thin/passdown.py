@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from thinsim.thin.mapping import Run
+from thinsim.thin.sharing import is_shared
 
 MAX_RANGE = 1024
 """Most blocks in one piece (dm-bio-prison-v1.h, BIO_PRISON_MAX_RANGE)."""
@@ -37,7 +38,7 @@ def cut(runs: Iterable[Run], snapshotted_time: int) -> Iterator[DiscardRun]:
     first = data = length = 0
     shared = False
     for run in runs:
-        run_shared = snapshotted_time > run.time
+        run_shared = is_shared(run.time, snapshotted_time)
         if length and (run.vblock, run.data_block, run_shared) == (first + length, data + length, shared):
             length += run.length
             continue

@@ -12,11 +12,12 @@ from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import ThinDevice
 from thinsim.thin.ids import ThinId, check_thin_id
 from thinsim.thin.mapping import Run, join
-from thinsim.thin.messages import dispatch
 from thinsim.thin.metadata.blocks import CACHE_BLOCKS
+from thinsim.thin.metadata.check import Checker
 from thinsim.thin.metadata.pool_metadata import PoolMetadata
 from thinsim.thin.metadata.store import MAX_METADATA_BLOCKS, MetadataStore
 from thinsim.thin.modes import PoolMode
+from thinsim.thin.settings import PoolSettings
 from thinsim.thin.status import PoolStatus
 from thinsim.thin.table import PoolFeatures
 from thinsim.thin.transaction import Transaction
@@ -25,7 +26,7 @@ from thinsim.units import Sectors
 _MAX_LOW_WATERMARK = 1024
 
 
-class Pool(Transaction):
+class Pool:
     """A pool in service.
 
     *store* is the metadata device; one of zeros is formatted. *block_size* is in sectors; the kernel's
@@ -51,11 +52,13 @@ class Pool(Transaction):
         flush_data: Callable[[], None] = lambda: None,
         cache_blocks: int = CACHE_BLOCKS,
     ) -> None:
-        self.block_size = block_size
-        super().__init__(
-            PoolMetadata(store, block_size, may_format=not features.read_only, cache_blocks=cache_blocks)
+        self.metadata = PoolMetadata(
+            store, block_size, may_format=not features.read_only, cache_blocks=cache_blocks
         )
         self.metadata.before_commit = flush_data
+        self.transaction = Transaction(self.metadata)
+        self.modes = self.transaction.modes
+        self._settings = PoolSettings(block_size)
         self._store = store
         self.watch_metadata()
         self.bind(features, low_water_blocks, data_can_discard)
@@ -72,8 +75,7 @@ class Pool(Transaction):
         loaded: bool = True,
     ) -> None:
         """Take the features of a table; a newly *loaded* one may change the mode (bind_control_target)."""
-        self.features = features
-        self.passes_down = data_can_discard and not (features.no_discard_passdown or features.ignore_discard)
+        self._settings.bind(features, data_can_discard)
         self.modes.bind(features, low_water_blocks, loaded=loaded)
 
     def watch_metadata(self) -> None:
@@ -108,18 +110,14 @@ class Pool(Transaction):
         if blocks < known:
             raise DeviceMapperError(errno.EINVAL, f"{what} ({blocks} blocks) too small: expected {known}")
         if blocks > known and not self.modes.needs_check:
-            with self.changing("growth", ends_bio=False):
+            with self.transaction.changing("growth", ends_bio=False):
                 extend(blocks)
 
-    # What is asked by messages.
+    def commit(self) -> None:
+        """Commit the running transaction, see ``Transaction.commit``. EINVAL, EIO."""
+        self.transaction.commit()
 
-    def message(self, text: str) -> None:
-        """Carry out a message and commit; a failing commit shows in the mode only (pool_message)."""
-        with self.changing(f"message {text!r}", ends_bio=False):
-            dispatch(self, text)
-        if self.mode <= PoolMode.OUT_OF_DATA_SPACE:
-            with suppress(DeviceMapperError):
-                self.commit()
+    # What is asked by messages (see ``messages``).
 
     def create_thin(self, thin_id: int) -> None:
         """Create an empty device; EEXIST."""
@@ -164,9 +162,9 @@ class Pool(Transaction):
         if self.mode is PoolMode.FAIL:
             raise DeviceMapperError(errno.EINVAL, "Couldn't open thin device, Pool is in fail mode")
         known = check_thin_id(thin_id)
-        with self.looking():
+        with self.transaction.looking():
             record = self.metadata.open_thin(known)
-        return ThinDevice(self, record, length, origin_bytes)
+        return ThinDevice(self.transaction, self._settings, record, length, origin_bytes)
 
     def close_thin(self, device: ThinDevice) -> None:
         """Close what ``open_thin`` returned, once."""
@@ -174,17 +172,50 @@ class Pool(Transaction):
 
     def thin_ids(self) -> list[ThinId]:
         """Return the ids of all devices, ascending; EIO when the metadata can't be read."""
-        with self.looking():
+        with self.transaction.looking():
             return self.metadata.thin_ids()
 
     def mappings(self, thin_id: int) -> list[Run]:
         """Return the mappings of a device, ascending; ENODATA when unknown, EIO."""
         known = check_thin_id(thin_id)
-        with self.looking():
+        with self.transaction.looking():
             self.metadata.details(known)
             return list(join(self.metadata.entries(known)))
 
+    def check(self) -> list[str]:
+        """Return what is wrong with the metadata, one line a problem; an empty list for a sound pool.
+
+        References of requests in flight count as uses. A block that a failed write left allocated
+        is reported as leaked.
+        """
+        return [problem.text for problem in Checker(self.metadata).check(self.transaction.in_flight.count)]
+
     # What is shown.
+
+    @property
+    def block_size(self) -> Sectors:
+        """Sectors of a data block."""
+        return self._settings.block_size
+
+    @property
+    def features(self) -> PoolFeatures:
+        """The features of the table that was bound last."""
+        return self._settings.features
+
+    @property
+    def passes_down(self) -> bool:
+        """Whether discards go down to the data device."""
+        return self._settings.passes_down
+
+    @property
+    def mode(self) -> PoolMode:
+        """The pool's mode."""
+        return self.modes.mode
+
+    @property
+    def changed(self) -> bool:
+        """Whether a commit would change anything, see ``Transaction.changed``."""
+        return self.transaction.changed
 
     @property
     def event_nr(self) -> int:
@@ -206,10 +237,6 @@ class Pool(Transaction):
 
     def status(self) -> PoolStatus:
         """Return what ``dmsetup status`` shows (without its commit)."""
-        if self.features.ignore_discard:
-            discard = "ignore_discard"
-        else:
-            discard = "discard_passdown" if self.passes_down else "no_discard_passdown"
         metadata = self.metadata
         return PoolStatus(
             transaction_id=metadata.superblock.transaction_id,
@@ -219,7 +246,7 @@ class Pool(Transaction):
             total_data=metadata.data.nr_blocks,
             held_root=metadata.superblock.held_root or None,
             mode=self.mode.word,
-            discard=discard,
+            discard=self._settings.discard_word,
             no_space="error_if_no_space" if self.modes.error_if_no_space else "queue_if_no_space",
             needs_check=self.modes.needs_check,
             metadata_low_watermark=self._metadata_low_watermark(),

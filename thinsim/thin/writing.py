@@ -3,16 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from thinsim.thin.mapping import Insert
 from thinsim.thin.plan import CopyData, CopyOrigin, Step, WriteData, ZeroData
-
-
-class Insert(NamedTuple):
-    """A mapping to come: *vblock* to *data_block* instead of *old_block*, None if unmapped."""
-
-    vblock: int
-    data_block: int
-    old_block: int | None
-
+from thinsim.thin.sharing import break_sharing
 
 Preparation = ZeroData | CopyData | CopyOrigin
 
@@ -111,7 +104,7 @@ def block_writes(
 def _prepare(insert: Insert, block_size: int, zero: bool, origin_bytes: int) -> Iterator[Preparation]:
     begin, data = insert.vblock * block_size, insert.data_block * block_size
     if insert.old_block is not None:
-        yield CopyData(insert.old_block * block_size, data, block_size)
+        yield break_sharing(insert.old_block, insert.data_block, block_size)
         return
     from_origin = max(0, min(block_size, origin_bytes - begin))
     if from_origin:

@@ -18,7 +18,7 @@ from thinsim.scenario.file.document import OWN_KEYS, Pool
 from thinsim.scenario.file.steps import AnyStep, Assert, Import
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.errors import InvalidConfigError
-from thinsim.thin.metadata.least_size import least_metadata
+from thinsim.thin.metadata.space_map_metadata import least_metadata
 from thinsim.units import DataBlocks, format_size
 
 _STEP: TypeAdapter[AnyStep] = TypeAdapter(AnyStep)

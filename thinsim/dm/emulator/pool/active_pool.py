@@ -25,9 +25,9 @@ from thinsim.dm.emulator.pool.remap_lock import RemapLock
 from thinsim.dm.emulator.runner import Runner
 from thinsim.dm.metadata_device import MetadataDevice
 from thinsim.errors import DeviceMapperError
-from thinsim.thin.check import check
 from thinsim.thin.device import ThinDevice
 from thinsim.thin.mapping import Run
+from thinsim.thin.messages import send_message
 from thinsim.thin.modes import PoolMode
 from thinsim.thin.plan import Commit, ReadZeros
 from thinsim.thin.pool import Pool
@@ -63,7 +63,7 @@ class ActivePool:
         async with self._changing():
             if self._closed:
                 raise DeviceMapperError(errno.ENXIO, "the pool was removed")
-            await self._run(self.engine.message, text)
+            await self._run(send_message, self.engine, text)
 
     async def open_thin(self, thin_id: int, length: Sectors, origin: LowerDevice | None = None) -> ThinDevice:
         """Open *thin_id*; ENODATA when the pool has none. *origin* is its external origin."""
@@ -92,7 +92,7 @@ class ActivePool:
     async def check(self) -> list[str]:
         """Return what the checker finds wrong with the metadata."""
         async with self._lock.alone():
-            problems: list[str] = await self._run(check, self.engine)
+            problems: list[str] = await self._run(self.engine.check)
             return problems
 
     async def commit(self) -> None:

@@ -8,9 +8,9 @@ from thinsim.block.interface import BlockDevice
 from thinsim.dm.emulator.pool.executor import Readable, execute
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import ThinDevice
+from thinsim.thin.mapping import Insert
 from thinsim.thin.outstanding import WritePlan
 from thinsim.thin.space_errors import OutOfDataSpace, Unserviceable
-from thinsim.thin.writing import Insert
 
 
 @dataclass(slots=True)
