@@ -25,7 +25,7 @@ from thinsim.units import Sectors
 SALTS = {SUPERBLOCK_SALT: Superblock, NODE_SALT: Node, BITMAP_SALT: Bitmap, INDEX_SALT: MetadataIndex}
 
 
-class Outcome(Enum):
+class DamageOutcome(Enum):
     REFUSED = "refused at activation, nothing written"
     UNHARMED = "every answer right"
     FAILED_REQUESTS = "some requests failed with EIO, the rest right"
@@ -102,38 +102,38 @@ def forge(store: RamStore, choose: random.Random) -> None:
 
 def outcome(
     store: RamStore, expected: dict[int, list[Run]], data_blocks: int, choose: random.Random, *, forged: bool
-) -> Outcome:
+) -> DamageOutcome:
     """Use a pool on *store*; an AssertionError for a wrong answer, another exception for a crash."""
     before = dict(store.content)
     try:
         pool = Pool(PoolFeatures(), Sectors(1), data_blocks, store)
     except (KernelError, OSError):
         assert store.content == before, "something was written"
-        return Outcome.REFUSED
-    result = Outcome.UNHARMED
+        return DamageOutcome.REFUSED
+    result = DamageOutcome.UNHARMED
     for thin_id, runs in expected.items():
         try:
             found = pool.mappings(thin_id)
         except DeviceMapperError:
-            result = Outcome.FAILED_REQUESTS
+            result = DamageOutcome.FAILED_REQUESTS
         else:
             assert forged or found == runs, f"thin {thin_id}"
     for request in (_write, _discard, _create, _snap, _delete, _hold):
         try:
             request(pool, choose, sorted(expected))
         except DeviceMapperError:
-            result = Outcome.FAILED_REQUESTS
+            result = DamageOutcome.FAILED_REQUESTS
     if pool.changed:
         try:
             pool.commit()
         except DeviceMapperError:
-            result = Outcome.FAILED_REQUESTS
+            result = DamageOutcome.FAILED_REQUESTS
     status = pool.status()
     if status.mode == "Fail":
-        return Outcome.FAILED
+        return DamageOutcome.FAILED
     if status.needs_check:
         assert status.mode == "ro"
-        return Outcome.READ_ONLY
+        return DamageOutcome.READ_ONLY
     if not forged and not status.needs_check:
         _check_kept(store, expected)
     return result

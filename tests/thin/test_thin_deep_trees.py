@@ -26,7 +26,7 @@ SECTORS = Sectors(DEVICE_BLOCKS * 128)
 ANSWERS = Path(__file__).parent / "data" / "linux-6.1-deep-trees.txt"
 
 
-class History:
+class DeepTreeHistory:
     """Carries the history out; ``statuses`` yields a pool status after each part."""
 
     def __init__(self) -> None:
@@ -136,7 +136,7 @@ def without_held_block(status: PoolStatus) -> tuple[object, ...]:
 
 def test_deep_trees_take_as_many_blocks_as_the_kernel_s() -> None:
     recorded = [parse_pool_status(line) for line in ANSWERS.read_text().splitlines()]
-    history = History()
+    history = DeepTreeHistory()
     for number, (found, expected) in enumerate(zip(history.statuses(), recorded, strict=True)):
         assert without_held_block(found) == without_held_block(expected), f"part {number}"
     assert history.pool.check() == []
@@ -145,7 +145,7 @@ def test_deep_trees_take_as_many_blocks_as_the_kernel_s() -> None:
 @needs_tools
 @pytest.mark.parametrize("parts", [30, 62])
 def test_thin_check_is_content_with_deep_trees(parts: int, tmp_path: Path) -> None:
-    history = History()
+    history = DeepTreeHistory()
     for _, _ in zip(range(parts), history.statuses(), strict=False):
         pass
     assert history.pool.check() == []

@@ -37,16 +37,18 @@ Mapped = dict[int, int]
 
 
 @dataclass
-class View:
+class ExpectedMappings:
     """What one transaction holds: virtual to data block, by device."""
 
     devices: dict[int, Mapped]
     held: dict[int, Mapped] | None = None
     transaction_id: int = 0
 
-    def copy(self) -> "View":
+    def copy(self) -> "ExpectedMappings":
         held = None if self.held is None else {key: dict(each) for key, each in self.held.items()}
-        return View({key: dict(each) for key, each in self.devices.items()}, held, self.transaction_id)
+        return ExpectedMappings(
+            {key: dict(each) for key, each in self.devices.items()}, held, self.transaction_id
+        )
 
 
 class MetadataMachine(RuleBasedStateMachine):
@@ -66,7 +68,7 @@ class MetadataMachine(RuleBasedStateMachine):
         self.store = RamStore(self.metadata_blocks)
         self.metadata = self.open()
         self.metadata.extend_data(self.data_blocks)
-        self.running = View({})
+        self.running = ExpectedMappings({})
         self.commit()
 
     def teardown(self) -> None:

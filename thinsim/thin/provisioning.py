@@ -6,7 +6,7 @@ from functools import partial
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.allocation import take_block
 from thinsim.thin.device_mappings import DeviceMappings
-from thinsim.thin.mapping import Insert, unpack
+from thinsim.thin.mapping import MAX_TIME, TIME_BITS, Insert, unpack
 from thinsim.thin.modes import PoolMode
 from thinsim.thin.outstanding import WritePlan
 from thinsim.thin.plan import Step
@@ -20,7 +20,7 @@ def needs_remap(mappings: DeviceMappings, offset: int, length: int) -> bool:
     found = mappings.find(offset, length)
     for vblock in range(offset // mappings.block, (offset + length - 1) // mappings.block + 1):
         packed = found.get(vblock)
-        if packed is None or is_shared(unpack(packed)[1], time):
+        if packed is None or is_shared(packed & MAX_TIME, time):
             return True
     return False
 
@@ -44,9 +44,8 @@ def plan_write(
     epoch = transaction.epoch
     for vblock in range(first, last + 1):
         packed = found.get(vblock)
-        old, mapped_at = (None, 0) if packed is None else unpack(packed)
-        if old is not None and not is_shared(mapped_at, time):
-            targets.append(old)
+        if packed is not None and not is_shared(packed & MAX_TIME, time):
+            targets.append(packed >> TIME_BITS)
             continue
         transaction.remapping.check_none(thin_id, range(vblock, vblock + 1))
         try:
@@ -56,11 +55,11 @@ def plan_write(
                 raise
             break
         targets.append(block)
-        if old is None and not zero and vblock * block_size >= origin_bytes:
+        if packed is None and not zero and vblock * block_size >= origin_bytes:
             # Nothing to prepare, so that the kernel maps it before the data is written (schedule_zero).
             mappings.insert([(vblock, block)])
         else:
-            inserts.append(Insert(vblock, block, old))
+            inserts.append(Insert(vblock, block, None if packed is None else unpack(packed)[0]))
     if inserts:
         transaction.remapping.begin(thin_id, (insert.vblock for insert in inserts))
     length = min(length, (first + len(targets)) * block_size - offset)

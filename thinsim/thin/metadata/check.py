@@ -32,7 +32,7 @@ class Problem(NamedTuple):
     leak: bool = False
 
 
-class Walk(NamedTuple):
+class WalkedTree(NamedTuple):
     """A tree's levels and the number of entries in its leaves."""
 
     depth: int
@@ -72,7 +72,7 @@ class Checker:
             self._space_damage = reason(error)
         saved = metadata.superblock.metadata_space_map
         self._references = References((self._space or saved).nr_blocks)
-        self._walked: dict[int, Walk | None] = {}
+        self._walked: dict[int, WalkedTree | None] = {}
         self._part = "trees"
         self._unread: set[str] = set()
         """Which of "trees", "data" and "metadata" (the space maps) can't be read whole."""
@@ -179,7 +179,7 @@ class Checker:
         see: Callable[[str, Node], None],
         *,
         counted: bool = False,
-    ) -> Walk | None:
+    ) -> WalkedTree | None:
         """Walk the tree at *root*; None when a part of it is damaged."""
         if not counted:
             self._references.add([root])
@@ -194,7 +194,7 @@ class Checker:
         low: int,
         high: int,
         depth: int,
-    ) -> Walk | None:
+    ) -> WalkedTree | None:
         if block in self._walked:
             return self._walked[block]
         self._walked[block] = None
@@ -208,7 +208,7 @@ class Checker:
             return None
         if node.is_leaf:
             see(name, node)
-            self._walked[block] = Walk(1, len(node))
+            self._walked[block] = WalkedTree(1, len(node))
             return self._walked[block]
         if depth >= MAX_DEPTH:
             self._note(f"{name}: more than {MAX_DEPTH} levels")
@@ -222,7 +222,7 @@ class Checker:
         if len({walk.depth for walk in whole}) > 1:
             self._note(f"{name}: node {block} has children of different depths")
         if len(whole) == len(walks):
-            self._walked[block] = Walk(1 + whole[0].depth, sum(walk.entries for walk in whole))
+            self._walked[block] = WalkedTree(1 + whole[0].depth, sum(walk.entries for walk in whole))
         return self._walked[block]
 
     def _check_node(self, name: str, node: Node, low: int, high: int, *, is_root: bool) -> bool:
