@@ -1,4 +1,4 @@
-"""What a pool should hold, told by dictionaries: the oracle of the random histories.
+"""The oracle of the random histories tells by dictionaries what a pool should hold.
 
 A data block is a ``Cell``; mappings that share a block share the cell, and so do the running and the
 committed view, because a write in place changes both.

@@ -1,6 +1,6 @@
-"""Corruptions of a metadata device, and what a pool on it makes of them.
+"""Accidents damage a metadata device, and a pool on it must fail precisely or answer right.
 
-The rule: a precise error, or the right answer. Only damage that carries a right checksum, which no
+Only damage that carries a right checksum, which no
 accident makes, may give a wrong answer; it may not crash or hang either.
 """
 

@@ -1,4 +1,4 @@
-"""Images of one pool's metadata, each with one damage, for the tests of ``thinsim metadata``."""
+"""Images hold one pool's metadata with one damage each, for the tests of ``thinsim metadata``."""
 
 import functools
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Calls ``thinsim metadata``; it writes nothing to what it looks at, and complains in one line."""
+"""Command is ``thinsim metadata`` as a function; it checks that nothing is written to what is looked at."""
 
 import hashlib
 from collections.abc import Callable

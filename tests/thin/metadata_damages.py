@@ -1,4 +1,4 @@
-"""One damage at a time for metadata of a pool: what each leaves readable, to us and to thin_dump 0.9."""
+"""Each damage here changes one block of a pool with every kind of metadata."""
 
 import struct
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""A thin pool in memory: the engine, the smallest executor there is, metadata that survives a crash."""
+"""RamPool runs the engine in memory with the smallest executor there is, and can crash."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Commits of a pool, how they fail, and what is left of a lost transaction."""
+"""A commit of a pool works, or fails and leaves what the kernel leaves of a lost transaction."""
 
 import errno
 from functools import partial

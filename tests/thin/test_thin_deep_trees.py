@@ -1,4 +1,4 @@
-"""A history that grows, shares and shrinks deep trees, against what Linux 6.1 answered after each part.
+"""A history that grows, shares and shrinks deep trees takes the blocks that Linux 6.1 takes.
 
 A pool of 2 GiB with blocks of 64 KiB and 16 MiB of metadata; thin devices of 2 GiB, snapshots of snapshots,
 a metadata snapshot, long discards over shared blocks, and more devices than one node of the top tree holds.

@@ -1,4 +1,4 @@
-"""A pool whose metadata device of 64 blocks fills up, against what Linux 6.1 answered at the end.
+"""A pool whose 64 metadata blocks fill up answers in the end as on Linux 6.1.
 
 One thin device is written at random, forty blocks a time and then a status, until the metadata is full: which
 write fails, with what, what mode the pool goes to and what it counts afterwards.

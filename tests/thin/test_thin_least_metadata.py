@@ -1,4 +1,4 @@
-"""The least metadata device: with a block less an empty pool can not be made, with that much it can."""
+"""An empty pool can be made on the least metadata device, and not with a block less."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Mappings as runs, and the cutting of discards."""
+"""Mappings are joined to runs, and discards are cut as the kernel cuts them."""
 
 from thinsim.thin.mapping import Run, join, pack, unpack
 from thinsim.thin.passdown import DiscardRun, cut, requests, unreferenced, whole_blocks

@@ -1,4 +1,4 @@
-"""``thinsim metadata``: what it prints, its exit statuses, and that it never writes."""
+"""``thinsim metadata`` prints what metadata holds, ends with its exit statuses and writes nothing."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A crash at any write leaves the last committed transaction: every prefix of a write log, and subsets.
+"""A crash after any prefix of the writes, or any subset, leaves the last committed transaction.
 
 THINSIM_SUBSETS sets how many subsets of each commit are tried (6); with THINSIM_CAMPAIGN thin_check looks
 at every crash point, else at one of each commit.

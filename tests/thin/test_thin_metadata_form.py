@@ -1,4 +1,4 @@
-"""The form on disk, byte for byte, and how many blocks histories take: both from the kernel's source."""
+"""The form on disk is the kernel's byte for byte, and histories take as many blocks."""
 
 import errno
 from collections.abc import Iterable

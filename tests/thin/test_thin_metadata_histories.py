@@ -1,4 +1,4 @@
-"""Random histories of metadata: the trees against dictionaries, and thin_check after every commit.
+"""Random histories of metadata agree with dictionaries, and with thin_check after every commit.
 
 The pools differ in what they press: wide devices make deep mapping trees, many devices deep top level
 trees, few blocks many references to each, a large data device many bitmaps. THINSIM_EXAMPLES sets how many

@@ -1,4 +1,4 @@
-"""The pool: messages, devices, status, growth, opening."""
+"""A pool takes messages, opens devices, shows its status and grows."""
 
 import errno
 

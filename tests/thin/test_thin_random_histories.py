@@ -1,4 +1,4 @@
-"""Random histories against the model: every byte, every count, and the checker, after each step."""
+"""Random histories agree with the model in every byte and count after each step."""
 
 from typing import Any
 

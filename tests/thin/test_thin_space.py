@@ -1,4 +1,4 @@
-"""Running out of data space: commit and look again, modes, events, coming back."""
+"""A pool that runs out of data space commits, looks again, changes its mode and comes back."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""An opened thin device: what a read, write, discard or flush means for the data device.
+"""An opened thin device tells what a request on it means for the data device.
 
 Behaviour of dm-thin.c (thin_bio_map, process_bio, provision_block, break_sharing, passdown).
 Offsets and lengths are bytes within the device.

@@ -1,4 +1,4 @@
-"""Mappings as values: a virtual block's data block and time, and runs of them (dm-thin-metadata.c)."""
+"""A mapping gives a virtual block a data block and a time; a run joins consecutive mappings."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

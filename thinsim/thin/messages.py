@@ -1,4 +1,4 @@
-"""Pool messages: words to operations, in the kernel's order of checks (dm-thin.c, pool_message)."""
+"""A message is checked and carried out on a pool in the kernel's order (dm-thin.c, pool_message)."""
 
 import errno
 from collections.abc import Callable

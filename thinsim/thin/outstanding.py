@@ -1,4 +1,4 @@
-"""Plans of a thin device: steps to carry out, and what the metadata is owed when that is done."""
+"""A plan lists the steps of a request, and what the metadata is owed afterwards."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Which pieces of a discarded range go down to the data device together (dm-thin.c, process_discard_bio).
+"""Passdown tells which pieces of a discard go down to the data device together (process_discard_bio).
 
 Pure functions over block numbers; nothing here changes a mapping.
 """

@@ -1,4 +1,4 @@
-"""A thin pool: its devices, its space, its transaction.
+"""A thin pool has devices, data space and a running transaction.
 
 Behaviour of dm-thin.c. The pool does no I/O on the data device: an executor carries out the plans of its
 devices. The metadata it reads and writes itself, on a store of 4 KiB blocks.

@@ -1,4 +1,4 @@
-"""The steps that put a write on its data blocks: prepare new blocks, then write, adjacent pieces joined."""
+"""A write takes steps: new blocks are prepared, then data is written, adjacent pieces joined."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The checker of metadata: what thin_check is, on the trees as they are now.
+"""The checker compares all trees of a pool with its space maps, as thin_check does.
 
 Every tree is walked once, nodes that several trees share once in all. What the walk found is compared
 with both space maps. One damaged block is one problem; what hangs below it is not judged.

@@ -1,4 +1,4 @@
-"""A pool's metadata as text, in the XML form of thin_dump, which thin_restore reads."""
+"""A dump gives a pool's metadata as the XML of thin_dump, which thin_restore reads."""
 
 import errno
 from collections.abc import Callable, Iterator

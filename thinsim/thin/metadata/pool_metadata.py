@@ -1,4 +1,4 @@
-"""All that a pool does to its metadata, in transactions (dm-thin-metadata.c).
+"""PoolMetadata changes devices, mappings and reference counts in transactions (dm-thin-metadata.c).
 
 Every method may raise MetadataDamagedError, NoMetadataSpaceError or ``OSError``; the running transaction
 is then good for nothing but ``abort``, unless the method says otherwise.

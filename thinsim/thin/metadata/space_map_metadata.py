@@ -1,4 +1,4 @@
-"""The metadata space map, which counts the blocks that it is itself made of (dm-space-map-metadata.c).
+"""The metadata space map counts the blocks that it is itself made of (dm-space-map-metadata.c).
 
 Counting a block may need a block. What is asked while the map is at work is queued and done afterwards,
 in order.

@@ -1,4 +1,4 @@
-"""The running transaction of a pool's metadata: format, open, commit, abort (dm-thin-metadata.c)."""
+"""MetadataTransaction formats or opens metadata, commits and aborts (dm-thin-metadata.c)."""
 
 import errno
 import logging
