@@ -129,7 +129,7 @@ class RamPool:
     def crash(self) -> None:
         """Lose everything but the two devices, and activate again."""
         self.pool = self._activate()
-        if self.pool.metadata.uncommitted:
+        if self.pool.metadata.transaction.uncommitted:
             self.commit()
 
     def available(self) -> int:

@@ -18,6 +18,7 @@ from tests.thin.ram_pool import RamPool
 from tests.thin.ram_store import RamStore
 from thinsim.thin.mapping import Run, join
 from thinsim.thin.metadata.check import Checker
+from thinsim.thin.metadata.metadata_snapshot import reserve_snapshot
 from thinsim.thin.metadata.pool_metadata import PoolMetadata
 
 BLOCK_SECTORS = 1
@@ -98,7 +99,7 @@ def history() -> list[LoggedCommit]:
     for snap in range(3, 9):
         ram.message(f"create_snap {snap} {snap % 3}")
         note()
-    ram.pool.metadata.reserve_snapshot()
+    reserve_snapshot(ram.pool.metadata.transaction)
     note()
     for thin_id in (0, 1):
         ram.write_blocks(devices[thin_id], 100, 120)
@@ -216,7 +217,7 @@ def test_the_data_device_is_flushed_before_anything_is_written() -> None:
     order: list[str] = []
     device = ram.thin(1)
     ram.write_blocks(device, 0, 3)
-    ram.pool.metadata.before_commit = lambda: order.append("data flushed")
+    ram.pool.metadata.transaction.before_commit = lambda: order.append("data flushed")
     ram.metadata.log = []
     write = ram.metadata.write
 

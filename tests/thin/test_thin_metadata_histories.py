@@ -29,6 +29,7 @@ from tests.thin.metadata_tools import needs_tools, thin_check
 from tests.thin.ram_store import RamStore
 from thinsim.thin.ids import ThinId
 from thinsim.thin.metadata.check import Checker
+from thinsim.thin.metadata.metadata_snapshot import release_snapshot, reserve_snapshot
 from thinsim.thin.metadata.pool_metadata import PoolMetadata
 
 PICK = st.integers(0, 1 << 30)
@@ -144,10 +145,10 @@ class MetadataMachine(RuleBasedStateMachine):
     @rule()
     def hold_or_release(self) -> None:
         if self.running.held is None:
-            self.metadata.reserve_snapshot()
+            reserve_snapshot(self.metadata.transaction)
             self.running.held = self.running.copy().devices
         else:
-            self.metadata.release_snapshot()
+            release_snapshot(self.metadata.transaction)
             self.running.held = None
         self.commit()
 
@@ -172,7 +173,7 @@ class MetadataMachine(RuleBasedStateMachine):
 
     @rule()
     def abort(self) -> None:
-        self.metadata.abort()
+        self.metadata.transaction.abort()
         self.running = self.committed.copy()
         self.the_trees_hold_what_the_dictionaries_do()
         # Nothing is changed any more in metadata that an abort has left.

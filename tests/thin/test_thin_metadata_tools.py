@@ -133,7 +133,7 @@ def test_a_leaked_metadata_block_is_one_for_thin_check_and_is_repaired_by_it(tmp
     ram = RamPool()
     ram.message("create_thin 1")
     leaked = ram.pool.metadata.space.new_block()
-    ram.pool.metadata.uncommitted = True
+    ram.pool.metadata.transaction.uncommitted = True
     ram.commit()
     assert ram.problems() == [f"metadata block {leaked}: 1 references, but 0 uses: leaked"]
     assert f"block {leaked}, expected 0, but got 1" in thin_check(ram.metadata, tmp_path / "metadata")

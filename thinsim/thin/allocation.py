@@ -27,7 +27,7 @@ def take_block(transaction: Transaction) -> int:
     if block is None:
         raise _out_of_space(modes)
     transaction.in_flight.add([block])
-    if not metadata.free_blocks:
+    if not metadata.transaction.free_blocks:
         # Before the reserve is used up.
         transaction.commit()
     return block

@@ -14,6 +14,7 @@ from thinsim.thin.ids import ThinId, check_thin_id
 from thinsim.thin.mapping import Run, join
 from thinsim.thin.metadata.blocks import CACHE_BLOCKS
 from thinsim.thin.metadata.check import Checker
+from thinsim.thin.metadata.metadata_snapshot import release_snapshot, reserve_snapshot
 from thinsim.thin.metadata.pool_metadata import PoolMetadata
 from thinsim.thin.metadata.store import MAX_METADATA_BLOCKS, MetadataStore
 from thinsim.thin.modes import PoolMode
@@ -55,7 +56,7 @@ class Pool:
         self.metadata = PoolMetadata(
             store, block_size, may_format=not features.read_only, cache_blocks=cache_blocks
         )
-        self.metadata.before_commit = flush_data
+        self.metadata.transaction.before_commit = flush_data
         self.transaction = Transaction(self.metadata)
         self.modes = self.transaction.modes
         self._settings = PoolSettings(block_size)
@@ -83,7 +84,7 @@ class Pool:
 
         EINVAL when the metadata has failed.
         """
-        if self.metadata.failed:
+        if self.metadata.transaction.failed:
             raise DeviceMapperError(errno.EINVAL, "Error registering metadata threshold")
         self.metadata.space.low_water_blocks = self._metadata_low_watermark()
         self.metadata.space.low_water = self.modes.note_low_metadata
@@ -146,11 +147,11 @@ class Pool:
         if self.mode > PoolMode.OUT_OF_DATA_SPACE and not self.metadata.superblock.held_root:
             number = errno.EINVAL if self.mode is PoolMode.FAIL else errno.EPERM
             raise DeviceMapperError(number, "the metadata can't be written any more")
-        self.metadata.reserve_snapshot()
+        reserve_snapshot(self.metadata.transaction)
 
     def release_metadata_snap(self) -> None:
         """Let the metadata snapshot and its blocks go; EINVAL when none is held."""
-        self.metadata.release_snapshot()
+        release_snapshot(self.metadata.transaction)
 
     # Devices.
 
@@ -240,7 +241,7 @@ class Pool:
         metadata = self.metadata
         return PoolStatus(
             transaction_id=metadata.superblock.transaction_id,
-            used_metadata=metadata.used_blocks,
+            used_metadata=metadata.transaction.used_blocks,
             total_metadata=metadata.space.nr_blocks,
             used_data=metadata.data.nr_allocated,
             total_data=metadata.data.nr_blocks,

@@ -40,11 +40,11 @@ class Transaction:
     @property
     def changed(self) -> bool:
         """Whether a commit would change anything: the metadata, or the mode, which follows what is free."""
-        if self.metadata.uncommitted:
+        if self.metadata.transaction.uncommitted:
             return True
         if self.mode is PoolMode.OUT_OF_DATA_SPACE and self.metadata.data.nr_free > 0:
             return True
-        return self.mode <= PoolMode.OUT_OF_DATA_SPACE and not self.metadata.free_blocks
+        return self.mode <= PoolMode.OUT_OF_DATA_SPACE and not self.metadata.transaction.free_blocks
 
     def commit(self) -> None:
         """Flush the data device, then make the transaction durable; the mode follows what is free then.
@@ -55,7 +55,7 @@ class Transaction:
             raise DeviceMapperError(errno.EINVAL, "the pool's metadata is read-only: commit refused")
         with self.changing("commit"):
             self.metadata.commit()
-        if not self.metadata.free_blocks:
+        if not self.metadata.transaction.free_blocks:
             log.error("no free metadata blocks")
             self.modes.switch(PoolMode.OUT_OF_METADATA_SPACE)
         elif self.mode is PoolMode.OUT_OF_DATA_SPACE and self.metadata.data.nr_free:
@@ -96,8 +96,8 @@ class Transaction:
         self.epoch += 1
         self.in_flight = InFlight()
         try:
-            self.metadata.abort()
-            self.metadata.set_needs_check()
+            self.metadata.transaction.abort()
+            self.metadata.transaction.set_needs_check()
         except (KernelError, OSError) as error:
             log.error("cannot return to the last commit and mark it as in need of a check: %s", reason(error))
             self.modes.switch(PoolMode.FAIL)

@@ -17,8 +17,13 @@ from thinsim.thin.metadata.superblock import Superblock
 class Readable(Protocol):
     """Metadata that can be looked at: a MetadataView, or that of a pool."""
 
-    superblock: Superblock
-    trees: MappingTrees
+    @property
+    def superblock(self) -> Superblock:
+        """The superblock of the last transaction, or of the running one."""
+
+    @property
+    def trees(self) -> MappingTrees:
+        """The trees below the superblock."""
 
     def held_superblock(self) -> Superblock:
         """Return that of the metadata snapshot. MetadataDamagedError, ENODATA when none is held."""

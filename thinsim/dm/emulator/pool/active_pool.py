@@ -97,7 +97,7 @@ class ActivePool:
 
     async def commit(self) -> None:
         """Commit: a pool in service writes its superblock even when nothing has changed."""
-        if self.engine.metadata.in_service or self.engine.changed:
+        if self.engine.metadata.transaction.in_service or self.engine.changed:
             async with self._changing():
                 await self._run(self.engine.commit)
 
@@ -223,7 +223,7 @@ class ActivePool:
             async with self._lock.alone():
                 self._closed = True
                 try:
-                    await self._run(self.engine.metadata.close)
+                    await self._run(self.engine.metadata.transaction.close)
                 except OSError as error:
                     log.error("closing the pool's metadata: %s", error)
                 try:
@@ -279,7 +279,7 @@ class ActivePool:
         can_discard = self._data.max_discard_bytes >= bytes_of(self.engine.block_size)
         self.engine.bind(table.features, table.low_water_blocks, can_discard, loaded=loaded)
         self.engine.grow(table.length // self.engine.block_size)
-        if self.engine.metadata.uncommitted:
+        if self.engine.metadata.transaction.uncommitted:
             with suppress(DeviceMapperError):  # it shows in the mode
                 self.engine.commit()
 
