@@ -60,12 +60,11 @@ def plan_write(
             mappings.insert([(vblock, block)])
         else:
             inserts.append(Insert(vblock, block, None if packed is None else unpack(packed)[0]))
+    length = min(length, (first + len(targets)) * block_size - offset)
+    steps: list[Step] = []
     if inserts:
         transaction.remapping.begin(thin_id, (insert.vblock for insert in inserts))
-    length = min(length, (first + len(targets)) * block_size - offset)
-    steps: list[Step] = list(
-        prepare_steps(inserts, offset, length, block_size, zero=zero, origin_bytes=origin_bytes)
-    )
+        steps += prepare_steps(inserts, offset, length, block_size, zero=zero, origin_bytes=origin_bytes)
     steps += write_steps(targets, offset, length, block_size)
     parts = partial(
         block_writes, targets, inserts, offset, length, block_size, zero=zero, origin_bytes=origin_bytes
