@@ -34,7 +34,7 @@ class Pool:
     range of it (128 to 2097152, multiples of 128) is checked where a table is read, the engine takes any.
     *data_blocks* is the data device's size, None leaves it as the metadata has it; *data_can_discard*
     whether it takes discards of a block at least, *flush_data* makes durable what was written to it. The
-    executor commits what has grown.
+    executor commits what has grown. The open devices share the pool's *transaction*.
 
     DeviceMapperError: EINVAL: the metadata has another block size, unknown features, or more blocks than
     the devices. EPERM: read_only and fresh. EIO: metadata that can't be read or written for growth.
@@ -63,7 +63,6 @@ class Pool:
         self._store = store
         self.watch_metadata()
         self.bind(features, low_water_blocks, data_can_discard)
-        self.target_blocks = self.metadata.data.nr_blocks
         if data_blocks is not None:
             self.grow(data_blocks)
 
@@ -99,7 +98,6 @@ class Pool:
         EINVAL when a device has less than the metadata says. Nothing grows while a check is needed. What
         grows in a read-only pool shows, and is never committed.
         """
-        self.target_blocks = data_blocks
         self._grow_one("pool target", data_blocks, self.metadata.data.nr_blocks, self.metadata.extend_data)
         space, blocks = self.metadata.space, self.metadata_device_blocks
         out_of_metadata = self.mode is PoolMode.OUT_OF_METADATA_SPACE
