@@ -8,7 +8,6 @@ import trio
 
 from tests.dm.small_pool import BLOCK, TABLE, SmallPool, refusal, running_pool
 from thinsim.dm.emulator.runner import on_thread
-from thinsim.thin.check import check
 from thinsim.thin.status import parse_pool_status
 
 
@@ -74,7 +73,7 @@ async def test_a_failed_write_maps_nothing_and_leaks_its_block_as_the_kernel_doe
     await refusal(errno.EIO, pool.write, "thin", 0)
     pool.data.fails = set()
     assert await pool.dm.volume("thin").read(0, BLOCK) == bytes(BLOCK)
-    assert check(pool.dm.pool("pool").engine) == ["data block 0: 1 references, but 0 uses: leaked"]
+    assert pool.dm.pool("pool").engine.check() == ["data block 0: 1 references, but 0 uses: leaked"]
 
 
 async def test_blocks_beside_one_that_fails_are_written_and_mapped_as_the_kernel_does() -> None:
@@ -85,7 +84,7 @@ async def test_blocks_beside_one_that_fails_are_written_and_mapped_as_the_kernel
         await pool.dm.create("thin", f"0 {16 * 128} thin /dev/mapper/pool 1")
         await refusal(errno.EIO, pool.write, "thin", 0, 4)
         assert await pool.dm.status("thin") == f"0 {16 * 128} thin {3 * 128} {4 * 128 - 1}"
-        assert check(pool.dm.pool("pool").engine) == ["data block 1: 1 references, but 0 uses: leaked"]
+        assert pool.dm.pool("pool").engine.check() == ["data block 1: 1 references, but 0 uses: leaked"]
         written = b"x" * BLOCK + bytes(BLOCK) + b"x" * 2 * BLOCK
         assert await pool.dm.volume("thin").read(0, 4 * BLOCK) == written
         # Of the block that failed, too, everything was written that could be.

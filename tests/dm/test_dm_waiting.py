@@ -10,7 +10,6 @@ from trio.testing import MockClock
 from tests.dm.small_pool import BLOCK, SmallPool, refusal, running_pool
 from thinsim.dm.emulator.pool.held_writes import NO_SPACE_TIMEOUT
 from thinsim.dm.emulator.runner import in_place
-from thinsim.thin.check import check
 from thinsim.thin.status import parse_pool_status
 
 
@@ -83,7 +82,7 @@ async def test_a_cancelled_wait_for_space_takes_nothing(pool: SmallPool) -> None
     await pool.dm.status("pool")
     assert await pool.mode() == "rw"
     await pool.write("thin", 8, 3)
-    assert check(pool.dm.pool("pool").engine) == []
+    assert pool.dm.pool("pool").engine.check() == []
 
 
 async def test_a_discard_ends_the_wait_at_the_next_periodic_commit(
@@ -96,4 +95,4 @@ async def test_a_discard_ends_the_wait_at_the_next_periodic_commit(
         await trio.sleep(0.1)
         await clocked.dm.volume("thin").discard(0, 2 * BLOCK)
     assert await clocked.dm.volume("thin").read(10 * BLOCK, 2 * BLOCK) == b"x" * (2 * BLOCK)
-    assert check(clocked.dm.pool("pool").engine) == []
+    assert clocked.dm.pool("pool").engine.check() == []

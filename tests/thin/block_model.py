@@ -1,4 +1,4 @@
-"""What a pool should hold, told by dictionaries: the oracle of the random histories.
+"""The oracle of the random histories tells by dictionaries what a pool should hold.
 
 A data block is a ``Cell``; mappings that share a block share the cell, and so do the running and the
 committed view, because a write in place changes both.
@@ -15,14 +15,14 @@ class Cell:
 
 
 @dataclass
-class Device:
+class ModelDevice:
     """Virtual block to (cell, time)."""
 
     mappings: dict[int, tuple[Cell, int]] = field(default_factory=dict)
     snapshotted_time: int = 0
 
-    def copy(self) -> "Device":
-        return Device(dict(self.mappings), self.snapshotted_time)
+    def copy(self) -> "ModelDevice":
+        return ModelDevice(dict(self.mappings), self.snapshotted_time)
 
     def needs_block(self, vblock: int) -> bool:
         mapped = self.mappings.get(vblock)
@@ -30,16 +30,18 @@ class Device:
 
 
 @dataclass
-class View:
+class ModelTransaction:
     """One transaction's devices, metadata snapshot included."""
 
-    devices: dict[int, Device] = field(default_factory=dict)
-    held: dict[int, Device] | None = None
+    devices: dict[int, ModelDevice] = field(default_factory=dict)
+    held: dict[int, ModelDevice] | None = None
     time: int = 0
 
-    def copy(self) -> "View":
+    def copy(self) -> "ModelTransaction":
         held = None if self.held is None else dict(self.held)
-        return View({thin_id: device.copy() for thin_id, device in self.devices.items()}, held, self.time)
+        return ModelTransaction(
+            {thin_id: device.copy() for thin_id, device in self.devices.items()}, held, self.time
+        )
 
     def cells(self) -> set[Cell]:
         devices = [*self.devices.values(), *(self.held or {}).values()]
@@ -50,15 +52,15 @@ class View:
         return sum(mapped is cell for device in devices for mapped, _ in device.mappings.values())
 
 
-class Model:
+class PoolModel:
     """A pool's running and committed view, and the rules of sharing, discard and crash."""
 
     def __init__(self, block: int, *, passes_down: bool) -> None:
         self.block = block
         self.passes_down = passes_down
         self.blocks_passed_down = 0
-        self.running = View()
-        self.committed = View()
+        self.running = ModelTransaction()
+        self.committed = ModelTransaction()
         # Blocks that a request in flight held when the last commit was made.
         self.held_at_commit: set[Cell] = set()
         # Blocks that a crash left with a reference too many: only a repair takes it back.

@@ -1,9 +1,11 @@
-"""What a long campaign has tried, told as tables at the end (``make campaign-metadata``)."""
+"""What a long campaign has tried is told as tables at the end; ``thinsim metadata`` is a fixture."""
 
 import os
 from collections.abc import Callable, Mapping
 
 import pytest
+
+from tests.thin.metadata_command import Command, metadata_command
 
 TALLIES = pytest.StashKey[dict[str, dict[str, dict[str, int]]]]()
 
@@ -19,6 +21,12 @@ def tally(pytestconfig: pytest.Config) -> Tally:
         tables.setdefault(table, {})[row] = dict(counts)
 
     return note
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Call ``thinsim metadata``."""
+    return metadata_command(capsys)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

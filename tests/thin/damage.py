@@ -1,6 +1,6 @@
-"""Corruptions of a metadata device, and what a pool on it makes of them.
+"""Accidents damage a metadata device, and a pool on it must fail precisely or answer right.
 
-The rule: a precise error, or the right answer. Only damage that carries a right checksum, which no
+Only damage that carries a right checksum, which no
 accident makes, may give a wrong answer; it may not crash or hang either.
 """
 
@@ -12,6 +12,7 @@ from enum import Enum
 from tests.thin.ram_store import BLOCK, RamStore
 from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.thin.mapping import Run
+from thinsim.thin.messages import send_message
 from thinsim.thin.metadata.bitmap import Bitmap, MetadataIndex
 from thinsim.thin.metadata.btree_node import Node
 from thinsim.thin.metadata.checksum import BITMAP_SALT, INDEX_SALT, NODE_SALT, SUPERBLOCK_SALT, seal
@@ -24,7 +25,7 @@ from thinsim.units import Sectors
 SALTS = {SUPERBLOCK_SALT: Superblock, NODE_SALT: Node, BITMAP_SALT: Bitmap, INDEX_SALT: MetadataIndex}
 
 
-class Outcome(Enum):
+class DamageOutcome(Enum):
     REFUSED = "refused at activation, nothing written"
     UNHARMED = "every answer right"
     FAILED_REQUESTS = "some requests failed with EIO, the rest right"
@@ -101,38 +102,38 @@ def forge(store: RamStore, choose: random.Random) -> None:
 
 def outcome(
     store: RamStore, expected: dict[int, list[Run]], data_blocks: int, choose: random.Random, *, forged: bool
-) -> Outcome:
+) -> DamageOutcome:
     """Use a pool on *store*; an AssertionError for a wrong answer, another exception for a crash."""
     before = dict(store.content)
     try:
         pool = Pool(PoolFeatures(), Sectors(1), data_blocks, store)
     except (KernelError, OSError):
         assert store.content == before, "something was written"
-        return Outcome.REFUSED
-    result = Outcome.UNHARMED
+        return DamageOutcome.REFUSED
+    result = DamageOutcome.UNHARMED
     for thin_id, runs in expected.items():
         try:
             found = pool.mappings(thin_id)
         except DeviceMapperError:
-            result = Outcome.FAILED_REQUESTS
+            result = DamageOutcome.FAILED_REQUESTS
         else:
             assert forged or found == runs, f"thin {thin_id}"
     for request in (_write, _discard, _create, _snap, _delete, _hold):
         try:
             request(pool, choose, sorted(expected))
         except DeviceMapperError:
-            result = Outcome.FAILED_REQUESTS
+            result = DamageOutcome.FAILED_REQUESTS
     if pool.changed:
         try:
             pool.commit()
         except DeviceMapperError:
-            result = Outcome.FAILED_REQUESTS
+            result = DamageOutcome.FAILED_REQUESTS
     status = pool.status()
     if status.mode == "Fail":
-        return Outcome.FAILED
+        return DamageOutcome.FAILED
     if status.needs_check:
         assert status.mode == "ro"
-        return Outcome.READ_ONLY
+        return DamageOutcome.READ_ONLY
     if not forged and not status.needs_check:
         _check_kept(store, expected)
     return result
@@ -169,16 +170,16 @@ def _discard(pool: Pool, choose: random.Random, ids: list[int]) -> None:
 
 
 def _create(pool: Pool, choose: random.Random, ids: list[int]) -> None:
-    pool.message("create_thin 900")
+    send_message(pool, "create_thin 900")
 
 
 def _snap(pool: Pool, choose: random.Random, ids: list[int]) -> None:
-    pool.message(f"create_snap 901 {choose.choice(ids)}")
+    send_message(pool, f"create_snap 901 {choose.choice(ids)}")
 
 
 def _delete(pool: Pool, choose: random.Random, ids: list[int]) -> None:
-    pool.message(f"delete {ids[2]}")
+    send_message(pool, f"delete {ids[2]}")
 
 
 def _hold(pool: Pool, choose: random.Random, ids: list[int]) -> None:
-    pool.message(choose.choice(["reserve_metadata_snap", "release_metadata_snap"]))
+    send_message(pool, choose.choice(["reserve_metadata_snap", "release_metadata_snap"]))

@@ -1,4 +1,4 @@
-"""One damage at a time for metadata of a pool: what each leaves readable, to us and to thin_dump 0.9."""
+"""Each damage here changes one block of a pool with every kind of metadata."""
 
 import struct
 from collections.abc import Callable, Iterator
@@ -106,12 +106,18 @@ _SPACE_MAPS = 64
 _REST = _SPACE_MAPS + 2 * 128
 FAR = 1 << 20
 
+
+def _far(offset: int, tree: str) -> tuple[Change, str]:
+    """A root beyond the device, and what check says of the *tree* that begins there."""
+    return forged(offset, "<Q", FAR), f"{tree}: metadata block {FAR} is beyond the device"
+
+
 FIELDS: dict[str, tuple[Change, str]] = {
     "magic": (forged(32, "<Q", 5), "superblock: its magic number is 5, not 27022010"),
     "version": (forged(40, "<I", 3), ""),
     "needs_check": (forged(4, "<I", 1), ""),
     "uuid": (forged(16, "<Q", 0x41414141), ""),
-    "held root far": (forged(56, "<Q", FAR), f"metadata snapshot: metadata block {FAR} is beyond the device"),
+    "held root far": _far(56, "metadata snapshot"),
     "held root elsewhere": (
         forged(56, "<Q", 1),
         "metadata snapshot: metadata block 1 is no whole superblock",
@@ -126,14 +132,8 @@ FIELDS: dict[str, tuple[Change, str]] = {
         forged(_SPACE_MAPS + 8, "<Q", 1 << 30),
         "superblock: it says that the data space map uses 1073741824 of 3000 blocks",
     ),
-    "data index far": (
-        forged(_SPACE_MAPS + 16, "<Q", FAR),
-        f"data space map index: metadata block {FAR} is beyond",
-    ),
-    "data counts far": (
-        forged(_SPACE_MAPS + 24, "<Q", FAR),
-        f"data reference counts: metadata block {FAR} is beyond",
-    ),
+    "data index far": _far(_SPACE_MAPS + 16, "data space map index"),
+    "data counts far": _far(_SPACE_MAPS + 24, "data reference counts"),
     "more metadata blocks": (
         forged(_SPACE_MAPS + 128, "<Q", 5000),
         "superblock: it counts 5000 metadata blocks, and the device or file has 512: it is cut short",
@@ -142,20 +142,14 @@ FIELDS: dict[str, tuple[Change, str]] = {
         forged(_SPACE_MAPS + 128, "<Q", 1 << 40),
         "superblock: it says that the metadata space map uses ",
     ),
-    "metadata index far": (
-        forged(_SPACE_MAPS + 144, "<Q", FAR),
-        f"metadata space map index: metadata block {FAR} is beyond",
-    ),
-    "metadata counts far": (
-        forged(_SPACE_MAPS + 152, "<Q", FAR),
-        f"metadata reference counts: metadata block {FAR} is beyond",
-    ),
-    "mapping root far": (forged(_REST, "<Q", FAR), f"mapping tree: metadata block {FAR} is beyond"),
+    "metadata index far": _far(_SPACE_MAPS + 144, "metadata space map index"),
+    "metadata counts far": _far(_SPACE_MAPS + 152, "metadata reference counts"),
+    "mapping root far": _far(_REST, "mapping tree"),
     "mapping root is the superblock": (
         forged(_REST, "<Q", 0),
         "mapping tree: metadata block 0 is no whole btree node",
     ),
-    "details root far": (forged(_REST + 8, "<Q", FAR), f"details tree: metadata block {FAR} is beyond"),
+    "details root far": _far(_REST + 8, "details tree"),
     "no block size": (forged(_REST + 16, "<I", 0), "superblock: its data block size is 0"),
     "compat_ro features": (forged(_REST + 36, "<I", 2), "superblock: it has compat_ro features"),
     "incompat features": (forged(_REST + 40, "<I", 1), "superblock: it has incompat features"),

@@ -1,4 +1,4 @@
-"""Debian's thin-provisioning-tools on a metadata device in memory."""
+"""Debian's thin-provisioning-tools run on a metadata device in memory."""
 
 import shutil
 import subprocess

@@ -1,11 +1,11 @@
-"""A thin pool in memory: the engine, the smallest executor there is, metadata that survives a crash."""
+"""RamPool runs the engine in memory with the smallest executor there is, and can crash."""
 
 import errno
 import os
 
 from tests.thin.ram_store import RamStore
-from thinsim.thin.check import check
 from thinsim.thin.device import ThinDevice
+from thinsim.thin.messages import send_message
 from thinsim.thin.plan import (
     Commit,
     CopyData,
@@ -75,7 +75,7 @@ class RamPool:
 
     def message(self, text: str) -> None:
         """Send a message, which commits."""
-        self.pool.message(text)
+        send_message(self.pool, text)
 
     def write(self, device: ThinDevice, offset: int, content: bytes) -> None:
         """Write block by block what can be written; the first error is raised in the end."""
@@ -129,7 +129,7 @@ class RamPool:
     def crash(self) -> None:
         """Lose everything but the two devices, and activate again."""
         self.pool = self._activate()
-        if self.pool.metadata.uncommitted:
+        if self.pool.metadata.transaction.uncommitted:
             self.commit()
 
     def available(self) -> int:
@@ -140,7 +140,7 @@ class RamPool:
 
     def problems(self) -> list[str]:
         """Return what the checker finds."""
-        return check(self.pool)
+        return self.pool.check()
 
     def blocks_of(self, thin_id: int) -> dict[int, int]:
         """Return virtual to data block of a device."""

@@ -1,4 +1,4 @@
-"""A metadata device in memory that notes its writes and fails on demand."""
+"""RamStore is a metadata device in memory that notes its writes and fails on demand."""
 
 import errno
 import os

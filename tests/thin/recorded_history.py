@@ -1,4 +1,4 @@
-"""Replays on the engine a random history whose answers were recorded on Linux 6.1 (thin-pool 1.22.0).
+"""Replay carries out on the engine a random history whose answers were recorded on Linux 6.1.
 
 The records name most operations in full; what they leave out comes from the same random generator
 that made the history, so that the replay takes every one of its decisions again.

@@ -1,4 +1,4 @@
-"""The data space map: next fit, two views, reference counts."""
+"""The data space map gives out the next free block, free in both transactions, and counts references."""
 
 import pytest
 

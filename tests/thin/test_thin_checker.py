@@ -70,7 +70,8 @@ def lose_a_device_s_details(pool: Pool) -> None:
     root = pool.metadata.trees.details.remove(pool.metadata.superblock.details_root, 2)
     assert root is not None
     pool.metadata.superblock.details_root = root
-    pool.metadata._records.clear()
+    for record in pool.metadata.records():
+        record.changed = False
 
 
 def map_two_leaves(pool: Pool) -> None:

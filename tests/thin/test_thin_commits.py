@@ -1,4 +1,4 @@
-"""Commits of a pool, how they fail, and what is left of a lost transaction."""
+"""A commit of a pool works, or fails and leaves what the kernel leaves of a lost transaction."""
 
 import errno
 from functools import partial
@@ -90,7 +90,7 @@ def test_a_write_that_outlives_its_transaction_is_eio() -> None:
     ram = RamPool()
     device = ram.thin(1)
     plan, discard = device.plan_write(0, BLOCK), device.plan_discard(BLOCK, BLOCK)
-    ram.pool.abort()
+    ram.pool.transaction.abort()
     with pytest.raises(DeviceMapperError) as caught:
         device.complete(plan)
     assert caught.value.errno == errno.EIO
@@ -105,7 +105,7 @@ def test_a_discard_that_outlives_its_transaction_fails_the_pool_as_the_kernel_s(
     ram.write_blocks(device, 0, 4)
     ram.commit()
     discard = device.plan_discard(0, 2 * BLOCK)
-    ram.pool.abort()
+    ram.pool.transaction.abort()
     assert ram.pool.mode is PoolMode.READ_ONLY
     with pytest.raises(DeviceMapperError) as caught:
         device.complete(discard)
@@ -121,7 +121,7 @@ def test_a_device_that_was_lost_with_its_transaction_can_be_opened_and_holds_not
     ram.pool.create_thin(2)
     opened = ram.open(1)
     ram.write_blocks(opened, 0, 1)
-    ram.pool.abort()
+    ram.pool.transaction.abort()
     for device in (opened, ram.open(1), ram.open(2)):
         assert device.status().text(0, 8) == "0 8 thin Error"
         assert device.plan_read(0, BLOCK) == [ReadZeros(BLOCK)]
@@ -142,7 +142,7 @@ def test_a_device_that_was_lost_with_its_transaction_can_be_opened_and_holds_not
 def test_a_lost_transaction_id_is_shown_until_the_pool_is_opened_anew() -> None:
     ram = RamPool()
     ram.pool.set_transaction_id(0, 5)
-    ram.pool.abort()
+    ram.pool.transaction.abort()
     assert ram.pool.status().transaction_id == 5
     ram.crash()
     assert ram.pool.status().transaction_id == 0
@@ -151,8 +151,8 @@ def test_a_lost_transaction_id_is_shown_until_the_pool_is_opened_anew() -> None:
 def test_a_second_failure_fails_the_pool_for_good() -> None:
     ram = RamPool()
     device = ram.thin(1)
-    ram.pool.abort()
-    ram.pool.abort()
+    ram.pool.transaction.abort()
+    ram.pool.transaction.abort()
     assert ram.pool.mode is PoolMode.FAIL
     assert ram.pool.status().text(0, 384) == "0 384 thin-pool Fail"
     assert device.status().text(0, 8) == "0 8 thin Fail"
@@ -173,7 +173,7 @@ def test_a_lost_snapshot_leaves_the_blocks_of_its_origin_looking_shared() -> Non
     ram.write_blocks(device, 0)
     ram.commit()
     ram.pool.create_snap(2, 1)
-    ram.pool.abort()
+    ram.pool.transaction.abort()
     assert device.needs_remap(0, BLOCK)
     with pytest.raises(DeviceMapperError) as caught:
         device.plan_write(0, BLOCK)
@@ -189,7 +189,7 @@ def test_a_device_whose_deletion_is_lost_is_what_it_was() -> None:
     ram.commit()
     ram.pool.close_thin(device)
     ram.pool.delete(1)
-    ram.pool.abort()
+    ram.pool.transaction.abort()
     assert ram.read(ram.open(1), 0, BLOCK) == b"w" * BLOCK
     assert ram.problems() == []
 
@@ -216,7 +216,7 @@ def test_a_second_metadata_snapshot_is_ebusy_where_its_first_commit_fails() -> N
 def test_metadata_that_could_not_be_read_anew_takes_no_other_table() -> None:
     ram = RamPool()
     ram.metadata.fails = {"read"}
-    ram.pool.abort()
+    ram.pool.transaction.abort()
     assert ram.pool.mode is PoolMode.FAIL
     with pytest.raises(DeviceMapperError) as caught:
         ram.pool.watch_metadata()

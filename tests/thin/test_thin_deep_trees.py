@@ -1,4 +1,4 @@
-"""A history that grows, shares and shrinks deep trees, against what Linux 6.1 answered after each part.
+"""A history that grows, shares and shrinks deep trees takes the blocks that Linux 6.1 takes.
 
 A pool of 2 GiB with blocks of 64 KiB and 16 MiB of metadata; thin devices of 2 GiB, snapshots of snapshots,
 a metadata snapshot, long discards over shared blocks, and more devices than one node of the top tree holds.
@@ -13,8 +13,8 @@ import pytest
 
 from tests.thin.metadata_tools import needs_tools, thin_check
 from tests.thin.ram_store import RamStore
-from thinsim.thin.check import check
 from thinsim.thin.device import ThinDevice
+from thinsim.thin.messages import send_message
 from thinsim.thin.pool import Pool
 from thinsim.thin.status import PoolStatus, parse_pool_status
 from thinsim.thin.table import PoolFeatures
@@ -26,7 +26,7 @@ SECTORS = Sectors(DEVICE_BLOCKS * 128)
 ANSWERS = Path(__file__).parent / "data" / "linux-6.1-deep-trees.txt"
 
 
-class History:
+class DeepTreeHistory:
     """Carries the history out; ``statuses`` yields a pool status after each part."""
 
     def __init__(self) -> None:
@@ -66,10 +66,10 @@ class History:
 
     def many_devices(self) -> Iterator[PoolStatus]:
         for number in range(300):
-            self.pool.message(f"create_thin {1000 + number * 3 % 900}")
+            send_message(self.pool, f"create_thin {1000 + number * 3 % 900}")
         yield self.status()
         for number in range(0, 300, 7):
-            self.pool.message(f"delete {1000 + number * 3 % 900}")
+            send_message(self.pool, f"delete {1000 + number * 3 % 900}")
         yield self.status()
 
     def shrink(self) -> Iterator[PoolStatus]:
@@ -82,7 +82,7 @@ class History:
         yield self.write(5, list(range(0, 3000, 5)))
         for number in range(300):
             if number % 7:
-                self.pool.message(f"delete {1000 + number * 3 % 900}")
+                send_message(self.pool, f"delete {1000 + number * 3 % 900}")
         yield self.status()
         yield self.discard(0, 0, DEVICE_BLOCKS)
         for thin_id in (0, 1, 2, 3, 5, 7, 9, 10, 11, 12, 13):
@@ -92,7 +92,9 @@ class History:
         return [self.random.randrange(below) for _ in range(count)]
 
     def create(self, thin_id: int, origin: int | None = None) -> None:
-        self.pool.message(f"create_thin {thin_id}" if origin is None else f"create_snap {thin_id} {origin}")
+        send_message(
+            self.pool, f"create_thin {thin_id}" if origin is None else f"create_snap {thin_id} {origin}"
+        )
         self.devices[thin_id] = self.pool.open_thin(thin_id, SECTORS)
 
     def delete(self, thin_id: int) -> PoolStatus:
@@ -112,7 +114,7 @@ class History:
         return self.status()
 
     def ask(self, message: str) -> PoolStatus:
-        self.pool.message(message)
+        send_message(self.pool, message)
         return self.status()
 
     def status(self) -> PoolStatus:
@@ -134,17 +136,17 @@ def without_held_block(status: PoolStatus) -> tuple[object, ...]:
 
 def test_deep_trees_take_as_many_blocks_as_the_kernel_s() -> None:
     recorded = [parse_pool_status(line) for line in ANSWERS.read_text().splitlines()]
-    history = History()
+    history = DeepTreeHistory()
     for number, (found, expected) in enumerate(zip(history.statuses(), recorded, strict=True)):
         assert without_held_block(found) == without_held_block(expected), f"part {number}"
-    assert check(history.pool) == []
+    assert history.pool.check() == []
 
 
 @needs_tools
 @pytest.mark.parametrize("parts", [30, 62])
 def test_thin_check_is_content_with_deep_trees(parts: int, tmp_path: Path) -> None:
-    history = History()
+    history = DeepTreeHistory()
     for _, _ in zip(range(parts), history.statuses(), strict=False):
         pass
-    assert check(history.pool) == []
+    assert history.pool.check() == []
     assert thin_check(history.store, tmp_path / "metadata") == ""

@@ -1,4 +1,4 @@
-"""Discards: what is unmapped, what is passed down, what stays."""
+"""A discard unmaps whole blocks and passes down those that nobody else maps."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""An external origin: what is not mapped is read there, what is provisioned is copied from there."""
+"""What is not mapped is read from the external origin; what is provisioned is copied from there."""
 
 import pytest
 

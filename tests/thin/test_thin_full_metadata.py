@@ -1,4 +1,4 @@
-"""A pool whose metadata device of 64 blocks fills up, against what Linux 6.1 answered at the end.
+"""A pool whose 64 metadata blocks fill up answers in the end as on Linux 6.1.
 
 One thin device is written at random, forty blocks a time and then a status, until the metadata is full: which
 write fails, with what, what mode the pool goes to and what it counts afterwards.
@@ -13,8 +13,8 @@ import pytest
 
 from tests.thin.ram_store import RamStore
 from thinsim.errors import DeviceMapperError
-from thinsim.thin.check import check
 from thinsim.thin.device import ThinDevice
+from thinsim.thin.messages import send_message
 from thinsim.thin.pool import Pool
 from thinsim.thin.table import PoolFeatures
 from thinsim.units import Sectors
@@ -49,7 +49,7 @@ def test_full_metadata_fails_the_kernel_s_write_with_the_kernel_s_error(name: st
     expected, choose = recorded(name), random.Random(seed)
     pool = Pool(features, Sectors(128), POOL_SECTORS // 128, RamStore(64))
     pool.commit()
-    pool.message("create_thin 0")
+    send_message(pool, "create_thin 0")
     device = pool.open_thin(0, THIN_SECTORS)
     # The first two records are those of the device's creation and activation.
     for number in range(2, max(expected) + 1):
@@ -64,4 +64,4 @@ def test_full_metadata_fails_the_kernel_s_write_with_the_kernel_s_error(name: st
             assert device.status().text(0, THIN_SECTORS) == expected[number]["thin"]
     assert pool.status().needs_check
     # The block that was given out when the reserve was reached; the kernel's metadata has the same leak.
-    assert check(pool) == [f"data block {leaked}: 1 references, but 0 uses: leaked"]
+    assert pool.check() == [f"data block {leaked}: 1 references, but 0 uses: leaked"]

@@ -1,10 +1,10 @@
-"""The least metadata device: with a block less an empty pool can not be made, with that much it can."""
+"""An empty pool can be made on the least metadata device, and not with a block less."""
 
 import pytest
 
 from tests.thin.ram_pool import RamPool
 from thinsim.errors import DeviceMapperError
-from thinsim.thin.metadata.least_size import least_metadata
+from thinsim.thin.metadata.space_map_metadata import least_metadata
 from thinsim.thin.metadata.store import METADATA_BLOCK_SIZE
 from thinsim.units import DataBlocks
 

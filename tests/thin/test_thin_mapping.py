@@ -1,7 +1,7 @@
-"""Mappings as runs, and the cutting of discards."""
+"""Mappings are joined to runs, and discards are cut as the kernel cuts them."""
 
-from thinsim.thin.discard import DiscardRun, cut, requests, unreferenced, whole_blocks
 from thinsim.thin.mapping import Run, join, pack, unpack
+from thinsim.thin.passdown import DiscardRun, cut, requests, unreferenced, whole_blocks
 
 
 def test_a_packed_value_holds_block_and_time() -> None:

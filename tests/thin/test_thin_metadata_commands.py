@@ -1,25 +1,13 @@
-"""``thinsim metadata``: what it prints, its exit statuses, and that it never writes."""
+"""``thinsim metadata`` prints what metadata holds, ends with its exit statuses and writes nothing."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.thin.metadata_command import Command
 from tests.thin.ram_pool import RamPool
 from thinsim.cli.main import status_of
-
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        status = status_of(["metadata", *map(str, arguments)])
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
 
 
 @pytest.fixture
@@ -73,7 +61,7 @@ def test_a_leak_is_a_problem_that_says_so(command: Command, ram: RamPool, tmp_pa
 
 
 def test_the_needs_check_flag_is_shown(command: Command, ram: RamPool, tmp_path: Path) -> None:
-    ram.pool.abort()
+    ram.pool.transaction.abort()
     file = ram.metadata.save(tmp_path / "flagged")
     assert command("check", file)[:2] == (
         0,
@@ -155,7 +143,6 @@ def test_what_is_no_metadata_is_one_line(
     assert err.count("\n") == 1
 
 
-def test_a_missing_file_is_a_usage_error(command: Command, tmp_path: Path) -> None:
-    status, _, err = command("check", tmp_path / "nothing")
-    assert status == 2
-    assert "does not exist" in err
+def test_a_missing_file_is_a_usage_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert status_of(["metadata", "check", str(tmp_path / "nothing")]) == 2
+    assert "does not exist" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A crash at any write leaves the last committed transaction: every prefix of a write log, and subsets.
+"""A crash after any prefix of the writes, or any subset, leaves the last committed transaction.
 
 THINSIM_SUBSETS sets how many subsets of each commit are tried (6); with THINSIM_CAMPAIGN thin_check looks
 at every crash point, else at one of each commit.
@@ -18,6 +18,7 @@ from tests.thin.ram_pool import RamPool
 from tests.thin.ram_store import RamStore
 from thinsim.thin.mapping import Run, join
 from thinsim.thin.metadata.check import Checker
+from thinsim.thin.metadata.metadata_snapshot import reserve_snapshot
 from thinsim.thin.metadata.pool_metadata import PoolMetadata
 
 BLOCK_SECTORS = 1
@@ -26,7 +27,7 @@ CAMPAIGN = bool(os.environ.get("THINSIM_CAMPAIGN"))
 TABLE = "crash points of a replayed write log"
 
 
-class View(NamedTuple):
+class PoolContent(NamedTuple):
     """What a transaction holds."""
 
     transaction_id: int
@@ -34,32 +35,32 @@ class View(NamedTuple):
     mappings: dict[int, list[Run]]
 
 
-def view_of(ram: RamPool) -> View:
+def content_of(ram: RamPool) -> PoolContent:
     pool = ram.pool
-    return View(
+    return PoolContent(
         pool.metadata.superblock.transaction_id,
         bool(pool.metadata.superblock.held_root),
         {int(thin_id): pool.mappings(thin_id) for thin_id in pool.thin_ids()},
     )
 
 
-def opened(store: RamStore) -> View:
+def opened(store: RamStore) -> PoolContent:
     metadata = PoolMetadata(store, BLOCK_SECTORS)
     assert Checker(metadata).check() == []
-    return View(
+    return PoolContent(
         metadata.superblock.transaction_id,
         bool(metadata.superblock.held_root),
         {int(thin_id): list(join(metadata.entries(thin_id))) for thin_id in metadata.thin_ids()},
     )
 
 
-class Commit(NamedTuple):
-    """One commit: the device before it, its writes, and the view before and after."""
+class LoggedCommit(NamedTuple):
+    """One commit: the device before it, its writes, and the content before and after."""
 
     start: RamStore
     writes: list[tuple[int, bytes] | None]
-    before: View
-    after: View
+    before: PoolContent
+    after: PoolContent
 
 
 def split(log: list[tuple[int, bytes] | None]) -> list[list[tuple[int, bytes] | None]]:
@@ -68,24 +69,24 @@ def split(log: list[tuple[int, bytes] | None]) -> list[list[tuple[int, bytes] | 
     return [log[begin:end] for begin, end in pairwise([0, *ends])]
 
 
-def history() -> list[Commit]:
+def history() -> list[LoggedCommit]:
     """Carry out a history that touches all kinds of blocks, noting what each commit writes."""
-    commits: list[Commit] = []
+    commits: list[LoggedCommit] = []
     ram = RamPool(data_blocks=2000, block_size=BLOCK_SECTORS, metadata_blocks=512)
-    view, store = view_of(ram), ram.metadata.copy()
+    content, store = content_of(ram), ram.metadata.copy()
     ram.metadata.log = []
 
     def note() -> None:
-        nonlocal view, store
+        nonlocal content, store
         ram.commit()
         *repeated, last = split(ram.metadata.log or [])
         for writes in repeated:  # before a metadata snapshot what is there is committed again
-            commits.append(Commit(store, writes, view, view))
+            commits.append(LoggedCommit(store, writes, content, content))
             store = store.copy()
             store.content.update(write for write in writes if write is not None)
         store.blocks = ram.metadata.blocks
-        commits.append(Commit(store, last, view, view_of(ram)))
-        view, store = commits[-1].after, ram.metadata.copy()
+        commits.append(LoggedCommit(store, last, content, content_of(ram)))
+        content, store = commits[-1].after, ram.metadata.copy()
         ram.metadata.log = []
 
     devices = {}
@@ -98,7 +99,7 @@ def history() -> list[Commit]:
     for snap in range(3, 9):
         ram.message(f"create_snap {snap} {snap % 3}")
         note()
-    ram.pool.metadata.reserve_snapshot()
+    reserve_snapshot(ram.pool.metadata.transaction)
     note()
     for thin_id in (0, 1):
         ram.write_blocks(devices[thin_id], 100, 120)
@@ -121,11 +122,11 @@ def history() -> list[Commit]:
 
 
 @pytest.fixture(scope="module")
-def commits() -> list[Commit]:
+def commits() -> list[LoggedCommit]:
     return history()
 
 
-def test_the_superblock_is_written_last_between_two_flushes(commits: list[Commit]) -> None:
+def test_the_superblock_is_written_last_between_two_flushes(commits: list[LoggedCommit]) -> None:
     for commit in commits:
         assert commit.writes[-1] is None
         assert commit.writes[-3] is None
@@ -137,7 +138,9 @@ def test_the_superblock_is_written_last_between_two_flushes(commits: list[Commit
         assert 0 not in earlier
 
 
-def test_no_block_of_the_last_transaction_is_overwritten_before_the_superblock(commits: list[Commit]) -> None:
+def test_no_block_of_the_last_transaction_is_overwritten_before_the_superblock(
+    commits: list[LoggedCommit],
+) -> None:
     for commit in commits:
         metadata = PoolMetadata(commit.start.copy(), BLOCK_SECTORS)
         used = {block for block in range(metadata.space.nr_blocks) if metadata.space.count(block)}
@@ -145,7 +148,9 @@ def test_no_block_of_the_last_transaction_is_overwritten_before_the_superblock(c
         assert not written & used
 
 
-def test_every_prefix_of_the_writes_leaves_a_whole_transaction(commits: list[Commit], tally: Tally) -> None:
+def test_every_prefix_of_the_writes_leaves_a_whole_transaction(
+    commits: list[LoggedCommit], tally: Tally
+) -> None:
     points = 0
     for commit in commits:
         store = commit.start.copy()
@@ -161,7 +166,7 @@ def test_every_prefix_of_the_writes_leaves_a_whole_transaction(commits: list[Com
 
 
 def test_any_subset_of_the_writes_before_the_superblock_leaves_the_last_transaction(
-    commits: list[Commit], tally: Tally
+    commits: list[LoggedCommit], tally: Tally
 ) -> None:
     choose = random.Random(1)
     for commit in commits:
@@ -174,7 +179,9 @@ def test_any_subset_of_the_writes_before_the_superblock_leaves_the_last_transact
 
 
 @needs_tools
-def test_thin_check_is_content_at_crash_points(commits: list[Commit], tmp_path: Path, tally: Tally) -> None:
+def test_thin_check_is_content_at_crash_points(
+    commits: list[LoggedCommit], tmp_path: Path, tally: Tally
+) -> None:
     choose, checked = random.Random(2), 0
     for commit in commits:
         writes = [write for write in commit.writes if write is not None]
@@ -192,7 +199,9 @@ def test_thin_check_is_content_at_crash_points(commits: list[Commit], tmp_path: 
     tally(TABLE, "prefixes and subsets, thin_checked", {"crash points": checked})
 
 
-def test_a_superblock_that_is_torn_within_its_sector_is_not_taken_for_one(commits: list[Commit]) -> None:
+def test_a_superblock_that_is_torn_within_its_sector_is_not_taken_for_one(
+    commits: list[LoggedCommit],
+) -> None:
     commit = commits[5]
     last = commit.writes[-2]
     assert last is not None
@@ -208,7 +217,7 @@ def test_the_data_device_is_flushed_before_anything_is_written() -> None:
     order: list[str] = []
     device = ram.thin(1)
     ram.write_blocks(device, 0, 3)
-    ram.pool.metadata.before_commit = lambda: order.append("data flushed")
+    ram.pool.metadata.transaction.before_commit = lambda: order.append("data flushed")
     ram.metadata.log = []
     write = ram.metadata.write
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.thin.conftest import Tally
-from tests.thin.damage import ACCIDENTS, Outcome, forge, outcome
+from tests.thin.damage import ACCIDENTS, DamageOutcome, forge, outcome
 from tests.thin.ram_pool import RamPool
 from tests.thin.ram_store import BLOCK, RamStore
 from thinsim.errors import DeviceMapperError, KernelError
@@ -41,9 +41,9 @@ def sound() -> tuple[RamStore, dict[int, list[Run]]]:
     return ram.metadata, {int(thin_id): ram.pool.mappings(thin_id) for thin_id in ram.pool.thin_ids()}
 
 
-def note(tally: Tally, what: str, found: Counter[Outcome]) -> None:
+def note(tally: Tally, what: str, found: Counter[DamageOutcome]) -> None:
     counts = {"corruptions": found.total()}
-    counts.update({each.name.lower().replace("_", " "): found[each] for each in Outcome})
+    counts.update({each.name.lower().replace("_", " "): found[each] for each in DamageOutcome})
     tally("corruptions of a metadata device, by what a pool on it did", what.replace("_", " "), counts)
 
 
@@ -54,7 +54,7 @@ def test_an_accident_gives_an_error_or_the_right_answer(
     tally: Tally,
 ) -> None:
     store, expected = sound
-    found: Counter[Outcome] = Counter()
+    found: Counter[DamageOutcome] = Counter()
     for seed in range(CORRUPTIONS):
         choose = random.Random(seed)
         copy = store.copy()
@@ -68,7 +68,7 @@ def test_forged_metadata_neither_crashes_nor_hangs(
     sound: tuple[RamStore, dict[int, list[Run]]], tally: Tally
 ) -> None:
     store, expected = sound
-    found: Counter[Outcome] = Counter()
+    found: Counter[DamageOutcome] = Counter()
     for seed in range(CORRUPTIONS * 3):
         choose = random.Random(seed)
         copy = store.copy()

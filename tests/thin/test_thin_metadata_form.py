@@ -1,4 +1,4 @@
-"""The form on disk, byte for byte, and how many blocks histories take: both from the kernel's source."""
+"""The form on disk is the kernel's byte for byte, and histories take as many blocks."""
 
 import errno
 from collections.abc import Iterable
@@ -11,6 +11,7 @@ from thinsim.thin.metadata.bitmap import Bitmap, IndexEntry, MetadataIndex
 from thinsim.thin.metadata.btree_node import Node, max_entries
 from thinsim.thin.metadata.checksum import checksum
 from thinsim.thin.metadata.errors import MetadataDamagedError
+from thinsim.thin.metadata.metadata_snapshot import release_snapshot, reserve_snapshot
 from thinsim.thin.metadata.pool_metadata import PoolMetadata
 from thinsim.thin.metadata.superblock import SpaceMapRoot, Superblock
 
@@ -41,7 +42,7 @@ def discard(metadata: PoolMetadata, thin_id: ThinId, begin: int, end: int) -> No
 
 def used(metadata: PoolMetadata) -> tuple[int, int]:
     metadata.commit()
-    return metadata.used_blocks, metadata.data.nr_allocated
+    return metadata.transaction.used_blocks, metadata.data.nr_allocated
 
 
 def test_the_checksum_is_crc_32c_without_the_final_inversion() -> None:
@@ -143,11 +144,11 @@ def test_a_history_of_one_device_and_its_snapshot_takes_the_kernel_s_blocks() ->
     assert used(metadata) == (427, 1101)
     discard(metadata, B, 0, 1000)
     assert used(metadata) == (425, 1000)
-    metadata.reserve_snapshot()
+    reserve_snapshot(metadata.transaction)
     assert used(metadata) == (426, 1000)
     write(metadata, A, [0, 1])
     assert used(metadata) == (430, 1002)
-    metadata.release_snapshot()
+    release_snapshot(metadata.transaction)
     assert used(metadata) == (425, 1000)
     metadata.delete(B)
     assert used(metadata) == (424, 1000)
@@ -204,4 +205,4 @@ def test_a_fresh_pool_uses_the_kernel_s_number_of_blocks(
     metadata_blocks: int, data_blocks: int, expected: int, total: int
 ) -> None:
     metadata = fresh(metadata_blocks, data_blocks)
-    assert (metadata.used_blocks, metadata.space.nr_blocks) == (expected, total)
+    assert (metadata.transaction.used_blocks, metadata.space.nr_blocks) == (expected, total)

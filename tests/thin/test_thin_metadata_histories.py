@@ -1,4 +1,4 @@
-"""Random histories of metadata: the trees against dictionaries, and thin_check after every commit.
+"""Random histories of metadata agree with dictionaries, and with thin_check after every commit.
 
 The pools differ in what they press: wide devices make deep mapping trees, many devices deep top level
 trees, few blocks many references to each, a large data device many bitmaps. THINSIM_EXAMPLES sets how many
@@ -29,6 +29,7 @@ from tests.thin.metadata_tools import needs_tools, thin_check
 from tests.thin.ram_store import RamStore
 from thinsim.thin.ids import ThinId
 from thinsim.thin.metadata.check import Checker
+from thinsim.thin.metadata.metadata_snapshot import release_snapshot, reserve_snapshot
 from thinsim.thin.metadata.pool_metadata import PoolMetadata
 
 PICK = st.integers(0, 1 << 30)
@@ -37,16 +38,18 @@ Mapped = dict[int, int]
 
 
 @dataclass
-class View:
+class ExpectedMappings:
     """What one transaction holds: virtual to data block, by device."""
 
     devices: dict[int, Mapped]
     held: dict[int, Mapped] | None = None
     transaction_id: int = 0
 
-    def copy(self) -> "View":
+    def copy(self) -> "ExpectedMappings":
         held = None if self.held is None else {key: dict(each) for key, each in self.held.items()}
-        return View({key: dict(each) for key, each in self.devices.items()}, held, self.transaction_id)
+        return ExpectedMappings(
+            {key: dict(each) for key, each in self.devices.items()}, held, self.transaction_id
+        )
 
 
 class MetadataMachine(RuleBasedStateMachine):
@@ -66,7 +69,7 @@ class MetadataMachine(RuleBasedStateMachine):
         self.store = RamStore(self.metadata_blocks)
         self.metadata = self.open()
         self.metadata.extend_data(self.data_blocks)
-        self.running = View({})
+        self.running = ExpectedMappings({})
         self.commit()
 
     def teardown(self) -> None:
@@ -142,10 +145,10 @@ class MetadataMachine(RuleBasedStateMachine):
     @rule()
     def hold_or_release(self) -> None:
         if self.running.held is None:
-            self.metadata.reserve_snapshot()
+            reserve_snapshot(self.metadata.transaction)
             self.running.held = self.running.copy().devices
         else:
-            self.metadata.release_snapshot()
+            release_snapshot(self.metadata.transaction)
             self.running.held = None
         self.commit()
 
@@ -170,7 +173,7 @@ class MetadataMachine(RuleBasedStateMachine):
 
     @rule()
     def abort(self) -> None:
-        self.metadata.abort()
+        self.metadata.transaction.abort()
         self.running = self.committed.copy()
         self.the_trees_hold_what_the_dictionaries_do()
         # Nothing is changed any more in metadata that an abort has left.

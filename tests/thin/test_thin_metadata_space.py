@@ -1,4 +1,4 @@
-"""Few metadata blocks: the reserve, out of metadata space, the low water event, growth."""
+"""Few metadata blocks make an event, then end the writing, until the device grows."""
 
 import errno
 from contextlib import suppress

@@ -11,8 +11,8 @@ from tests.thin.metadata_tools import load, needs_tools, output_of, run, thin_ch
 from tests.thin.ram_pool import RamPool, busy_pool
 from tests.thin.recorded_history import HISTORIES, Replay, parse_dump, records
 from thinsim.cli.main import commands
-from thinsim.thin.check import check
 from thinsim.thin.mapping import Run
+from thinsim.thin.messages import send_message
 from thinsim.thin.metadata.dump import xml_lines
 from thinsim.thin.metadata.pool_metadata import PoolMetadata
 from thinsim.thin.pool import Pool
@@ -88,17 +88,17 @@ def test_a_pool_that_thin_restore_wrote_opens_and_goes_on(tmp_path: Path) -> Non
     assert run("thin_restore", "-i", xml, "-o", restored).returncode == 0
     store = load(restored)
     pool = Pool(PoolFeatures(), Sectors(1), 3000, store)
-    assert check(pool) == []
+    assert pool.check() == []
     assert not pool.changed
     before = {thin_id: pool.mappings(thin_id) for thin_id in pool.thin_ids()}
     assert before == {thin_id: ram.pool.mappings(thin_id) for thin_id in ram.pool.thin_ids()}
-    pool.message("create_snap 99 10")
+    send_message(pool, "create_snap 99 10")
     device = pool.open_thin(99, Sectors(4000))
     plan = device.plan_write(0, 512 * 700)
     device.complete(plan)
-    pool.message("delete 1")
+    send_message(pool, "delete 1")
     pool.commit()
-    assert check(pool) == []
+    assert pool.check() == []
     assert thin_check(store, tmp_path / "again") == ""
     assert pool.mappings(10) == before[10]
 
@@ -110,7 +110,7 @@ def test_thin_repair_makes_metadata_that_opens_again(tmp_path: Path) -> None:
         file.truncate(512 * 4096)
     assert run("thin_repair", "-i", damaged, "-o", repaired).returncode == 0
     pool = Pool(PoolFeatures(), Sectors(1), 3000, load(repaired))
-    assert check(pool) == []
+    assert pool.check() == []
     assert {each: pool.mappings(each) for each in pool.thin_ids()} == {
         each: ram.pool.mappings(each) for each in ram.pool.thin_ids()
     }
@@ -119,7 +119,7 @@ def test_thin_repair_makes_metadata_that_opens_again(tmp_path: Path) -> None:
 def test_needs_check_is_set_for_the_tools_and_cleared_by_them(tmp_path: Path) -> None:
     ram = RamPool()
     ram.write_blocks(ram.thin(1), 0, 3)
-    ram.pool.abort()
+    ram.pool.transaction.abort()
     path = ram.metadata.save(tmp_path / "metadata")
     assert 'flags="1"' in output_of("thin_dump", path)
     assert ram.pool.status().needs_check
@@ -133,7 +133,7 @@ def test_a_leaked_metadata_block_is_one_for_thin_check_and_is_repaired_by_it(tmp
     ram = RamPool()
     ram.message("create_thin 1")
     leaked = ram.pool.metadata.space.new_block()
-    ram.pool.metadata.uncommitted = True
+    ram.pool.metadata.transaction.uncommitted = True
     ram.commit()
     assert ram.problems() == [f"metadata block {leaked}: 1 references, but 0 uses: leaked"]
     assert f"block {leaked}, expected 0, but got 1" in thin_check(ram.metadata, tmp_path / "metadata")

@@ -1,4 +1,4 @@
-"""The pool: messages, devices, status, growth, opening."""
+"""A pool takes messages, opens devices, shows its status and grows."""
 
 import errno
 
@@ -8,6 +8,7 @@ from tests.thin.ram_pool import RamPool
 from tests.thin.ram_store import RamStore
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.mapping import Run
+from thinsim.thin.messages import send_message
 from thinsim.thin.pool import Pool
 from thinsim.thin.table import PoolFeatures
 from thinsim.units import Sectors
@@ -44,7 +45,7 @@ def test_a_message_is_refused_with_the_kernel_s_errno_and_changes_nothing(text: 
     ram = RamPool()
     ram.thin(1)
     with pytest.raises(DeviceMapperError) as caught:
-        ram.pool.message(text)
+        send_message(ram.pool, text)
     assert caught.value.errno == number
     assert not ram.pool.changed
 
@@ -138,7 +139,7 @@ def test_a_pool_can_not_shrink() -> None:
 def test_a_pool_is_opened_from_what_was_committed() -> None:
     store = RamStore(16384)
     pool = Pool(PoolFeatures(), Sectors(128), 16384, store)
-    pool.message("create_thin 7")
+    send_message(pool, "create_thin 7")
     again = Pool(PoolFeatures(), Sectors(128), 16384, store)
     assert again.thin_ids() == [7]
     assert not again.changed

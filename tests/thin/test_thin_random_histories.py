@@ -1,4 +1,4 @@
-"""Random histories against the model: every byte, every count, and the checker, after each step."""
+"""Random histories agree with the model in every byte and count after each step."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.thin.block_model import Device, Model
+from tests.thin.block_model import ModelDevice, PoolModel
 from tests.thin.ram_pool import RamPool
 from thinsim.thin.device import ThinDevice
 from thinsim.thin.modes import PoolMode
@@ -41,7 +41,7 @@ class PoolMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.ram = RamPool(DATA_BLOCKS, 1, PoolFeatures(no_discard_passdown=not self.passes_down))
-        self.model = Model(BLOCK, passes_down=self.passes_down)
+        self.model = PoolModel(BLOCK, passes_down=self.passes_down)
         self.opened: dict[int, ThinDevice] = {}
         self.tag = 0
 
@@ -78,7 +78,7 @@ class PoolMachine(RuleBasedStateMachine):
         if new in self.ids:
             return
         self.ram.message(f"create_thin {new}")
-        self.model.running.devices[new] = Device(snapshotted_time=self.model.running.time)
+        self.model.running.devices[new] = ModelDevice(snapshotted_time=self.model.running.time)
         self.model.commit()
 
     @precondition(has_devices)

@@ -1,4 +1,4 @@
-"""The engine against answers recorded on Linux 6.1: errors, counts, contents, mappings, host bytes."""
+"""The engine gives the errors, counts, contents, mappings and host bytes recorded on Linux 6.1."""
 
 from typing import Any
 

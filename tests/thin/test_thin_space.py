@@ -1,4 +1,4 @@
-"""Running out of data space: commit and look again, modes, events, coming back."""
+"""A pool that runs out of data space commits, looks again, changes its mode and comes back."""
 
 import errno
 
@@ -6,6 +6,7 @@ import pytest
 
 from tests.thin.ram_pool import RamPool
 from thinsim.errors import DeviceMapperError
+from thinsim.thin.messages import send_message
 from thinsim.thin.modes import PoolMode
 from thinsim.thin.plan import Commit, FlushData
 from thinsim.thin.space_errors import NoDataSpace, NotWritable, OutOfDataSpace
@@ -168,7 +169,7 @@ def test_a_read_only_pool_reads_rewrites_and_ignores_discards() -> None:
     ram.discard_blocks(device, 0)
     assert ram.read(device, 0, BLOCK) == b"n" * BLOCK
     assert device.plan_flush() != []
-    for refused in (lambda: device.plan_write(BLOCK, 1), lambda: ram.pool.message("frobnicate")):
+    for refused in (lambda: device.plan_write(BLOCK, 1), lambda: send_message(ram.pool, "frobnicate")):
         with pytest.raises(DeviceMapperError) as caught:
             refused()
         assert caught.value.errno in (errno.EIO, errno.EOPNOTSUPP)
@@ -195,7 +196,7 @@ def test_a_pool_that_became_read_only_with_changes_can_not_flush_them() -> None:
 def test_a_pool_that_needs_a_check_does_not_grow_or_write() -> None:
     ram = RamPool()
     ram.thin(1)
-    ram.pool.abort()
+    ram.pool.transaction.abort()
     ram.data_blocks = 60
     ram.crash()
     assert ram.pool.status().total_data == 48

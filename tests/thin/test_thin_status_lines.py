@@ -1,4 +1,4 @@
-"""Status lines: exact text, and errors that name the field and the value."""
+"""Status lines have the exact text of the kernel's, and errors name the field and value."""
 
 import pytest
 

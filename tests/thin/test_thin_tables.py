@@ -1,4 +1,4 @@
-"""Table lines: the kernel's checks in the kernel's order, and the text that ``dmsetup table`` prints."""
+"""Table lines are checked in the kernel's order and printed as ``dmsetup table`` does."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""Reads and writes: provisioning, zeroing, breaking sharing, joined steps, failed writes."""
+"""Writes provision, zero and break sharing in joined steps, and reads find what was written."""
 
 import errno
 

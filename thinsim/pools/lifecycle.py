@@ -36,7 +36,7 @@ from thinsim.pools.rigs import choose_lasting_rig, device_mapper
 from thinsim.rig.host_file import prepare_host_directory
 from thinsim.rig.registry import AUTO, find
 from thinsim.rig.shape import PoolShape
-from thinsim.thin.metadata.least_size import least_metadata
+from thinsim.thin.metadata.space_map_metadata import least_metadata
 from thinsim.units import DataBlocks, format_size
 
 DATA, METADATA = "data", "metadata"

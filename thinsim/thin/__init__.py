@@ -1,1 +1,1 @@
-"""dm-thin as a pure library: mapping, allocation, sharing, discard. No I/O, no clock, no processes."""
+"""dm-thin as a pure library maps, allocates, shares and discards: no I/O, no clock, no processes."""

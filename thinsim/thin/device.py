@@ -1,4 +1,4 @@
-"""An opened thin device: what a read, write, discard or flush means for the data device.
+"""An opened thin device tells what a request on it means for the data device.
 
 Behaviour of dm-thin.c (thin_bio_map, process_bio, provision_block, break_sharing, passdown).
 Offsets and lengths are bytes within the device.
@@ -6,24 +6,23 @@ Offsets and lengths are bytes within the device.
 
 import errno
 from collections.abc import Collection
-from functools import partial
-from typing import TYPE_CHECKING
 
 from thinsim.errors import DeviceMapperError
-from thinsim.thin.discard import MAX_RANGE, cut, requests, unreferenced, whole_blocks
+from thinsim.thin.allocation import unserviceable
+from thinsim.thin.device_mappings import DeviceMappings
+from thinsim.thin.discard import end_discard, plan_discard
 from thinsim.thin.ids import ThinId
-from thinsim.thin.mapping import Run, join, unpack
+from thinsim.thin.mapping import Insert
 from thinsim.thin.metadata.details import ThinRecord
 from thinsim.thin.modes import PoolMode
 from thinsim.thin.outstanding import DiscardPlan, WritePlan
-from thinsim.thin.plan import Commit, FlushData, PassDown, ReadStep, Step
-from thinsim.thin.provisioning import Insert, block_writes, prepare_steps, write_steps
+from thinsim.thin.plan import Commit, FlushData, ReadStep, Step
+from thinsim.thin.provisioning import end_write, needs_remap, plan_write
 from thinsim.thin.reading import read_steps
+from thinsim.thin.settings import PoolSettings
 from thinsim.thin.status import ThinStatus
+from thinsim.thin.transaction import Transaction
 from thinsim.units import Sectors, bytes_of
-
-if TYPE_CHECKING:
-    from thinsim.thin.pool import Pool
 
 
 class ThinDevice:
@@ -37,13 +36,20 @@ class ThinDevice:
     """
 
     def __init__(
-        self, pool: "Pool", record: ThinRecord, length: Sectors, origin_bytes: int | None = None
+        self,
+        transaction: Transaction,
+        settings: PoolSettings,
+        record: ThinRecord,
+        length: Sectors,
+        origin_bytes: int | None = None,
     ) -> None:
         self.record = record
         self.length = length
         self.origin_bytes = origin_bytes
-        self._pool = pool
-        self._block = bytes_of(pool.block_size)
+        self._transaction = transaction
+        self._settings = settings
+        self._block = bytes_of(settings.block_size)
+        self._mappings = DeviceMappings(transaction, record, self._block)
 
     @property
     def thin_id(self) -> ThinId:
@@ -58,21 +64,21 @@ class ThinDevice:
     @property
     def mapped_sectors(self) -> int:
         """Sectors of the mapped blocks."""
-        return self.record.mapped_blocks * self._pool.block_size
+        return self.record.mapped_blocks * self._settings.block_size
 
     def status(self) -> ThinStatus:
         """Return what ``dmsetup status`` shows; mapped sectors count whole blocks, beyond the end, too.
 
         A device that was lost with its transaction has an error instead.
         """
-        if self._pool.mode is PoolMode.FAIL:
+        if self._transaction.mode is PoolMode.FAIL:
             return ThinStatus(0, None, "Fail")
         try:
-            with self._pool.looking():
-                highest = self._pool.metadata.highest(self.thin_id)
+            with self._transaction.looking():
+                highest = self._transaction.metadata.highest(self.thin_id)
         except DeviceMapperError:
             return ThinStatus(0, None, "Error")
-        size = self._pool.block_size
+        size = self._settings.block_size
         return ThinStatus(self.mapped_sectors, None if highest is None else (highest + 1) * size - 1)
 
     def plan_read(self, offset: int, length: int) -> list[ReadStep]:
@@ -84,22 +90,16 @@ class ThinDevice:
         self._check_request(offset, length)
         self._check_not_failed()
         origin_end = self.origin_bytes or 0
-        if self.origin_bytes is not None and self._pool.mode is not PoolMode.WRITE:
+        if self.origin_bytes is not None and self._transaction.mode is not PoolMode.WRITE:
             origin_end = offset + length
-        return read_steps(self._find(offset, length), offset, length, self._block, origin_end)
+        return read_steps(self._mappings.find(offset, length), offset, length, self._block, origin_end)
 
     def needs_remap(self, offset: int, length: int) -> bool:
-        """Return whether a write there would provision a block or break sharing."""
+        """Return whether a write there would provision a block or break sharing; EIO in a failed pool."""
         if length == 0:
             return False
         self._check_not_failed()
-        time = self.record.snapshotted_time
-        found = self._find(offset, length)
-        for vblock in range(offset // self._block, (offset + length - 1) // self._block + 1):
-            packed = found.get(vblock)
-            if packed is None or time > unpack(packed)[1]:
-                return True
-        return False
+        return needs_remap(self._mappings, offset, length)
 
     def origin_ranges(self, offset: int, length: int) -> list[tuple[int, int]]:
         """Return (offset, length) of what a write there may copy from the external origin.
@@ -125,44 +125,8 @@ class ThinDevice:
         if length == 0:
             return WritePlan([], 0)
         self._check_not_failed()
-        time = self.record.snapshotted_time
-        found = self._find(offset, length)
-        first, last = offset // self._block, (offset + length - 1) // self._block
-        zero = not self._pool.features.skip_block_zeroing
-        origin = self.origin_bytes or 0
-        targets: list[int] = []
-        inserts: list[Insert] = []
-        epoch = self._pool.epoch
-        for vblock in range(first, last + 1):
-            packed = found.get(vblock)
-            old, mapped_at = (None, 0) if packed is None else unpack(packed)
-            if old is not None and time <= mapped_at:
-                targets.append(old)
-                continue
-            self._check_not_remapping(range(vblock, vblock + 1))
-            try:
-                block = self._pool.take_block()
-            except DeviceMapperError:
-                if not targets or epoch != self._pool.epoch:
-                    raise
-                break
-            targets.append(block)
-            if old is None and not zero and vblock * self._block >= origin:
-                # Nothing to prepare, so that the kernel maps it before the data is written (schedule_zero).
-                self._map([(vblock, block)])
-            else:
-                inserts.append(Insert(vblock, block, old))
-        if inserts:
-            self._pool.remapping.setdefault(self.thin_id, set()).update(insert.vblock for insert in inserts)
-        length = min(length, (first + len(targets)) * self._block - offset)
-        steps: list[Step] = list(
-            prepare_steps(inserts, offset, length, self._block, zero=zero, origin_bytes=origin)
-        )
-        steps += write_steps(targets, offset, length, self._block)
-        parts = partial(
-            block_writes, targets, inserts, offset, length, self._block, zero=zero, origin_bytes=origin
-        )
-        return WritePlan(steps, length, inserts, parts, epoch=epoch)
+        zero = not self._settings.features.skip_block_zeroing
+        return plan_write(self._mappings, offset, length, zero=zero, origin_bytes=self.origin_bytes or 0)
 
     def plan_discard(self, offset: int, length: int) -> DiscardPlan:
         """Unmap the blocks wholly inside the range and return what to pass down.
@@ -171,48 +135,12 @@ class ThinDevice:
         of their content is under way. EOPNOTSUPP under ignore_discard, EINVAL past the end, EIO in a
         failed pool or when the metadata fails; in a read-only pool the discard succeeds and does nothing.
         """
-        pool = self._pool
-        if pool.features.ignore_discard:
+        if self._settings.features.ignore_discard:
             raise DeviceMapperError(errno.EOPNOTSUPP, "the pool ignores discards")
         if offset < 0 or length < 0 or offset + length > bytes_of(self.length):
             raise DeviceMapperError(errno.EINVAL, f"discard of {length} bytes at {offset} is past the end")
         self._check_not_failed()
-        begin, end = whole_blocks(offset, length, self._block)
-        if pool.mode > PoolMode.OUT_OF_DATA_SPACE or begin == end:
-            return DiscardPlan([])
-        self._check_not_remapping(range(begin, end))
-        if pool.passes_down:
-            with pool.looking():
-                mapped = list(join(pool.metadata.entries(self.thin_id, begin, end)))
-            plan = DiscardPlan([], epoch=pool.epoch)
-            try:
-                with pool.changing("discard"):
-                    self._unmap_and_hold(plan, mapped)
-            except DeviceMapperError:
-                # What was unmapped before the failure comes to its second stage all the same.
-                self.complete(plan)
-                raise
-            return plan
-        with pool.changing("discard"):
-            # One removal for each request that the block layer makes of the range.
-            for first in range(begin - begin % MAX_RANGE, end, MAX_RANGE):
-                pool.metadata.remove_range(self.record, max(begin, first), min(end, first + MAX_RANGE))
-        return DiscardPlan([])
-
-    def _unmap_and_hold(self, plan: DiscardPlan, mapped: list[Run]) -> None:
-        """Unmap run by run, the first stage of two (process_prepared_discard_passdown_pt1)."""
-        pool, metadata = self._pool, self._pool.metadata
-        passed: list[tuple[int, int]] = []
-        for run in cut(mapped, self.record.snapshotted_time):
-            metadata.remove_range(self.record, run.vblock, run.vblock + run.length)
-            data_end = run.data_block + run.length
-            metadata.increment(run.data_block, data_end)
-            pool.in_flight.add(range(run.data_block, data_end))
-            plan.held.append((run.data_block, data_end))
-            passed += unreferenced(run, lambda block: metadata.data.count(block) == 1)
-        plan.steps += [
-            PassDown(first * self._block, count * self._block) for first, count in requests(passed)
-        ]
+        return plan_discard(self._mappings, offset, length, passes_down=self._settings.passes_down)
 
     def plan_flush(self) -> list[Step]:
         """Return a commit when this device changed since the last one, else a flush of the data device.
@@ -222,16 +150,16 @@ class ThinDevice:
         flush is Unserviceable (dm-thin.c, __process_bio_read_only).
         """
         self._check_not_failed()
-        pool = self._pool
-        if pool.mode is not PoolMode.WRITE and not self._find(0, self._block):
-            raise pool.unserviceable()
+        transaction = self._transaction
+        if transaction.mode is not PoolMode.WRITE and not self._mappings.find(0, self._block):
+            raise unserviceable(transaction.modes)
         if self.record.lost_changes:
             raise DeviceMapperError(
                 errno.EIO, f"changes of thin {self.thin_id} were lost with their transaction"
             )
         if not self.record.changed:
             return [FlushData()]
-        if pool.mode > PoolMode.OUT_OF_DATA_SPACE:
+        if transaction.mode > PoolMode.OUT_OF_DATA_SPACE:
             raise DeviceMapperError(errno.EIO, "the pool is read-only and can't commit")
         return [Commit()]
 
@@ -240,12 +168,9 @@ class ThinDevice:
 
         EIO when the transaction was aborted meanwhile: a write is not mapped, a discard fails the pool.
         """
-        plan.close()
-        pool = self._pool
         if isinstance(plan, DiscardPlan):
-            pool.drop_held(plan.held, plan.epoch)
-            return
-        if plan.remaps and not self._land(plan, plan.inserts):
+            end_discard(self._transaction, plan)
+        elif not end_write(self._mappings, plan, plan.inserts):
             raise DeviceMapperError(errno.EIO, "the pool became read-only during the write")
 
     def abandon(self, plan: WritePlan | DiscardPlan, written: Collection[Insert] = ()) -> None:
@@ -254,56 +179,14 @@ class ThinDevice:
         A discard completes.
         """
         if isinstance(plan, DiscardPlan):
-            self.complete(plan)
-            return
-        plan.close()
-        self._land(plan, written)
-
-    def _map(self, blocks: list[tuple[int, int]]) -> None:
-        """Map virtual to data blocks, which are in flight no more."""
-        with self._pool.changing("insertion of a mapping"):
-            for vblock, data_block in blocks:
-                self._pool.metadata.insert(self.record, vblock, data_block)
-        self._pool.in_flight.remove(data_block for _, data_block in blocks)
-
-    def _find(self, offset: int, length: int) -> dict[int, int]:
-        """Return the packed mappings of the blocks of a byte range; EIO."""
-        begin, end = offset // self._block, -(-(offset + length) // self._block)
-        metadata = self._pool.metadata
-        with self._pool.looking():
-            if end - begin == 1:
-                packed = metadata.find(self.thin_id, begin)
-                return {} if packed is None else {begin: packed}
-            return dict(metadata.entries(self.thin_id, begin, end))
-
-    def _land(self, plan: WritePlan, written: Collection[Insert]) -> bool:
-        """End the flight of *plan* and map what was *written*; return False where nothing can be mapped."""
-        pool = self._pool
-        outstanding = pool.remapping.pop(self.thin_id, set())
-        outstanding.difference_update(insert.vblock for insert in plan.inserts)
-        if outstanding:
-            pool.remapping[self.thin_id] = outstanding
-        can_map = plan.epoch == pool.epoch and pool.mode <= PoolMode.OUT_OF_DATA_SPACE
-        landed = written if can_map else ()
-        lost = [insert.data_block for insert in plan.inserts if insert not in landed]
-        if lost:
-            pool.leak(lost, plan.epoch)
-        if landed:
-            self._map([(insert.vblock, insert.data_block) for insert in landed])
-        return can_map
-
-    def _check_not_remapping(self, vblocks: range) -> None:
-        outstanding = self._pool.remapping.get(self.thin_id)
-        both = outstanding.intersection(vblocks) if outstanding else None
-        if both:
-            raise AssertionError(
-                f"thin {self.thin_id}: block {min(both)} already has a remapping write outstanding"
-            )
+            end_discard(self._transaction, plan)
+        else:
+            end_write(self._mappings, plan, written)
 
     def _check_request(self, offset: int, length: int) -> None:
         if offset < 0 or length < 0 or offset + length > bytes_of(self.length):
             raise DeviceMapperError(errno.EIO, f"{length} bytes at {offset} are past the end of the device")
 
     def _check_not_failed(self) -> None:
-        if self._pool.mode is PoolMode.FAIL:
+        if self._transaction.mode is PoolMode.FAIL:
             raise DeviceMapperError(errno.EIO, f"thin {self.thin_id} is lost: the pool failed")

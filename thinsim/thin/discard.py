@@ -1,93 +1,82 @@
-"""Which pieces of a discarded range go down to the data device together (dm-thin.c, process_discard_bio).
+"""A discard unmaps whole blocks, passes down those that nobody else maps, then drops their references.
 
-Pure functions over block numbers; nothing here changes a mapping.
+Behaviour of dm-thin.c (process_discard_bio). In between the data blocks keep a reference, so that nobody
+gets them while the discard of their content is under way.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+import errno
+import logging
 
+from thinsim.errors import DeviceMapperError
+from thinsim.thin.device_mappings import DeviceMappings
 from thinsim.thin.mapping import Run
+from thinsim.thin.modes import PoolMode
+from thinsim.thin.outstanding import DiscardPlan
+from thinsim.thin.passdown import MAX_RANGE, cut, requests, unreferenced, whole_blocks
+from thinsim.thin.plan import PassDown
+from thinsim.thin.transaction import Transaction
 
-MAX_RANGE = 1024
-"""Most blocks in one piece (dm-bio-prison-v1.h, BIO_PRISON_MAX_RANGE)."""
-
-
-class DiscardRun(NamedTuple):
-    """*length* mapped blocks, consecutive in the thin device and in the pool, all shared or none."""
-
-    vblock: int
-    data_block: int
-    length: int
-    shared: bool
+log = logging.getLogger(__name__)
 
 
-def whole_blocks(offset: int, length: int, block_size: int) -> tuple[int, int]:
-    """Return the first block wholly inside a byte range, and the one after the last; equal when none is."""
-    begin = -(-offset // block_size)
-    return begin, max(begin, (offset + length) // block_size)
+def plan_discard(mappings: DeviceMappings, offset: int, length: int, *, passes_down: bool) -> DiscardPlan:
+    """Unmap the blocks wholly inside a byte range; return what to pass down, nothing unless *passes_down*.
 
-
-def cut(runs: Iterable[Run], snapshotted_time: int) -> Iterator[DiscardRun]:
-    """Join *runs* (ascending) that continue each other with the same shared flag; cut at multiples of 1024.
-
-    A mapping counts as shared when it is older than its device's last snapshot; the cuts are at
-    multiples of 1024 virtual blocks (the longest discard a thin device takes) and data blocks
-    (dm-thin.c, break_up_discard_bio).
+    Nothing happens in a read-only pool. EIO when the metadata fails.
     """
-    first = data = length = 0
-    shared = False
-    for run in runs:
-        run_shared = snapshotted_time > run.time
-        if length and (run.vblock, run.data_block, run_shared) == (first + length, data + length, shared):
-            length += run.length
-            continue
-        yield from _pieces(first, data, length, shared)
-        first, data, length, shared = run.vblock, run.data_block, run.length, run_shared
-    yield from _pieces(first, data, length, shared)
+    transaction, thin_id = mappings.transaction, mappings.record.thin_id
+    begin, end = whole_blocks(offset, length, mappings.block)
+    if transaction.mode > PoolMode.OUT_OF_DATA_SPACE or begin == end:
+        return DiscardPlan([])
+    transaction.remapping.check_none(thin_id, range(begin, end))
+    if passes_down:
+        mapped = mappings.runs(begin, end)
+        plan = DiscardPlan([], epoch=transaction.epoch)
+        try:
+            with transaction.changing("discard"):
+                _unmap_and_hold(mappings, plan, mapped)
+        except DeviceMapperError:
+            # What was unmapped before the failure comes to its second stage all the same.
+            end_discard(transaction, plan)
+            raise
+        return plan
+    with transaction.changing("discard"):
+        # One removal for each request that the block layer makes of the range.
+        for first in range(begin - begin % MAX_RANGE, end, MAX_RANGE):
+            transaction.metadata.remove_range(mappings.record, max(begin, first), min(end, first + MAX_RANGE))
+    return DiscardPlan([])
 
 
-def unreferenced(run: DiscardRun, only_ours: Callable[[int], bool]) -> Iterator[tuple[int, int]]:
-    """Yield (data block, length) of the parts of *run* to pass down.
+def end_discard(transaction: Transaction, plan: DiscardPlan) -> None:
+    """Drop the references that *plan* held (process_prepared_discard_passdown_pt2).
 
-    The flag of an unshared run is believed; in a shared one each block for which *only_ours* says no
-    is left out (dm-thin.c, passdown_double_checking_shared_status).
+    When their transaction was aborted meanwhile that can't be done: EIO, and as in the kernel the pool,
+    read-only by then, fails.
     """
-    if not run.shared:
-        yield run.data_block, run.length
+    plan.close()
+    if not plan.held:
         return
-    end = run.data_block + run.length
-    start = run.data_block
-    for block in range(start, end):
-        if not only_ours(block):
-            if start < block:
-                yield start, block - start
-            start = block + 1
-    if start < end:
-        yield start, end - start
+    if plan.epoch != transaction.epoch:
+        log.error("metadata operation end of a discard failed: its transaction was aborted")
+        transaction.abort()
+        raise DeviceMapperError(errno.EIO, "the discard's transaction was aborted")
+    with transaction.changing("end of a discard"):
+        for begin, end in plan.held:
+            transaction.in_flight.remove(range(begin, end))
+            transaction.metadata.decrement(begin, end)
 
 
-def requests(pieces: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the (data block, length) that *pieces* of one discard are when they get to the data device.
-
-    They are plugged together (dm-thin.c, process_thin_deferred_bios), and there the block layer puts a
-    discard that goes on before or behind the last one into that (blk-merge.c, blk_attempt_plug_merge).
-    """
-    last: tuple[int, int] | None = None
-    for block, length in pieces:
-        if last is not None and block == last[0] + last[1]:
-            last = last[0], last[1] + length
-        elif last is not None and block + length == last[0]:
-            last = block, length + last[1]
-        else:
-            if last is not None:
-                yield last
-            last = block, length
-    if last is not None:
-        yield last
-
-
-def _pieces(vblock: int, data: int, length: int, shared: bool) -> Iterator[DiscardRun]:
-    while length:
-        piece = min(length, MAX_RANGE - vblock % MAX_RANGE, MAX_RANGE - data % MAX_RANGE)
-        yield DiscardRun(vblock, data, piece, shared)
-        vblock, data, length = vblock + piece, data + piece, length - piece
+def _unmap_and_hold(mappings: DeviceMappings, plan: DiscardPlan, mapped: list[Run]) -> None:
+    """Unmap run by run, the first stage of two (process_prepared_discard_passdown_pt1)."""
+    transaction, metadata = mappings.transaction, mappings.transaction.metadata
+    passed: list[tuple[int, int]] = []
+    for run in cut(mapped, mappings.record.snapshotted_time):
+        metadata.remove_range(mappings.record, run.vblock, run.vblock + run.length)
+        data_end = run.data_block + run.length
+        metadata.increment(run.data_block, data_end)
+        transaction.in_flight.add(range(run.data_block, data_end))
+        plan.held.append((run.data_block, data_end))
+        passed += unreferenced(run, lambda block: metadata.data.count(block) == 1)
+    plan.steps += [
+        PassDown(first * mappings.block, count * mappings.block) for first, count in requests(passed)
+    ]

@@ -1,4 +1,4 @@
-"""Thin ids: 24-bit numbers that name the devices of a pool (dm-thin.c, read_dev_id)."""
+"""Thin ids are 24-bit numbers that name the devices of a pool (dm-thin.c, read_dev_id)."""
 
 import errno
 from typing import NewType

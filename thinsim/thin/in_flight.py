@@ -1,4 +1,4 @@
-"""References to data blocks that requests in flight hold, and no mapping."""
+"""InFlight counts the references to data blocks that requests under way hold, and no mapping."""
 
 from collections.abc import Iterable, Iterator
 

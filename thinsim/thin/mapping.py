@@ -1,7 +1,8 @@
-"""Mappings as values: a virtual block's data block and time, and runs of them (dm-thin-metadata.c)."""
+"""A mapping gives a virtual block a data block and a time; a run joins consecutive mappings."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from thinsim.errors import ThinsimError
 
@@ -17,6 +18,14 @@ class Run:
     data_block: int
     length: int
     time: int
+
+
+class Insert(NamedTuple):
+    """A mapping to come: *vblock* to *data_block* instead of *old_block*, None if unmapped."""
+
+    vblock: int
+    data_block: int
+    old_block: int | None
 
 
 def pack(data_block: int, time: int) -> int:

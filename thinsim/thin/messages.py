@@ -1,24 +1,30 @@
-"""Pool messages: words to operations, in the kernel's order of checks (dm-thin.c, pool_message)."""
+"""A message is checked and carried out on a pool in the kernel's order (dm-thin.c, pool_message)."""
 
 import errno
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from contextlib import suppress
 
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.ids import ThinId, parse_thin_id
 from thinsim.thin.modes import PoolMode
+from thinsim.thin.pool import Pool
 from thinsim.thin.words import parse_number, split_words
 
-if TYPE_CHECKING:
-    from thinsim.thin.pool import Pool
 
-
-def dispatch(pool: "Pool", text: str) -> None:
-    """Carry out message *text*; the executor commits afterwards.
+def send_message(pool: Pool, text: str) -> None:
+    """Carry out message *text* and commit; a failing commit shows in the pool's mode only.
 
     EINVAL: no words, unknown, malformed. EOPNOTSUPP: the pool's metadata is read-only. EEXIST,
     ENODATA, EBUSY as the operations of the pool.
     """
+    with pool.transaction.changing(f"message {text!r}", ends_bio=False):
+        _carry_out(pool, text)
+    if pool.mode <= PoolMode.OUT_OF_DATA_SPACE:
+        with suppress(DeviceMapperError):
+            pool.commit()
+
+
+def _carry_out(pool: Pool, text: str) -> None:
     words = split_words(text)
     if not words:
         raise _invalid("Empty message received.")
@@ -37,31 +43,31 @@ def dispatch(pool: "Pool", text: str) -> None:
     operation(pool, words[1:])
 
 
-def _create_thin(pool: "Pool", words: list[str]) -> None:
+def _create_thin(pool: Pool, words: list[str]) -> None:
     pool.create_thin(_thin_id(words[0]))
 
 
-def _create_snap(pool: "Pool", words: list[str]) -> None:
+def _create_snap(pool: Pool, words: list[str]) -> None:
     pool.create_snap(_thin_id(words[0]), _thin_id(words[1]))
 
 
-def _delete(pool: "Pool", words: list[str]) -> None:
+def _delete(pool: Pool, words: list[str]) -> None:
     pool.delete(_thin_id(words[0]))
 
 
-def _set_transaction_id(pool: "Pool", words: list[str]) -> None:
+def _set_transaction_id(pool: Pool, words: list[str]) -> None:
     pool.set_transaction_id(_transaction_id(words[0]), _transaction_id(words[1]))
 
 
-def _reserve_metadata_snap(pool: "Pool", words: list[str]) -> None:
+def _reserve_metadata_snap(pool: Pool, words: list[str]) -> None:
     pool.reserve_metadata_snap()
 
 
-def _release_metadata_snap(pool: "Pool", words: list[str]) -> None:
+def _release_metadata_snap(pool: Pool, words: list[str]) -> None:
     pool.release_metadata_snap()
 
 
-_MESSAGES: dict[str, tuple[int, Callable[["Pool", list[str]], None]]] = {
+_MESSAGES: dict[str, tuple[int, Callable[[Pool, list[str]], None]]] = {
     "create_thin": (2, _create_thin),
     "create_snap": (3, _create_snap),
     "delete": (2, _delete),

@@ -1,4 +1,4 @@
-"""Pool modes and events: one state machine (dm-thin.c, set_pool_mode, check_low_water_mark)."""
+"""Modes switches between pool modes and counts events (dm-thin.c, set_pool_mode, check_low_water_mark)."""
 
 from collections.abc import Callable
 from enum import IntEnum

@@ -1,10 +1,11 @@
-"""Plans of a thin device: steps to carry out, and what the metadata is owed when that is done."""
+"""A plan lists the steps of a request, and what the metadata is owed afterwards."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from thinsim.thin.mapping import Insert
 from thinsim.thin.plan import Step
-from thinsim.thin.provisioning import BlockWrite, Insert
+from thinsim.thin.writing import BlockWrite
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Engine I/O: what a request on a thin device means for the data device, step by step.
+"""Steps tell what a request on a thin device means for the data device.
 
 The engine maps and decides, an executor carries out. A plan is carried out in order, then handed
 back with ``complete`` (mappings become visible, references move) or ``abandon`` (a step failed: no

@@ -1,135 +1,94 @@
-"""The steps that put a write on its data blocks: prepare new blocks, then write, adjacent pieces joined."""
+"""A write provisions data blocks where nothing is mapped, and breaks sharing (dm-thin.c, process_bio)."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Collection
+from functools import partial
 
-from thinsim.thin.plan import CopyData, CopyOrigin, Step, WriteData, ZeroData
-
-
-class Insert(NamedTuple):
-    """A mapping to come: *vblock* to *data_block* instead of *old_block*, None if unmapped."""
-
-    vblock: int
-    data_block: int
-    old_block: int | None
-
-
-Preparation = ZeroData | CopyData | CopyOrigin
+from thinsim.errors import DeviceMapperError
+from thinsim.thin.allocation import take_block
+from thinsim.thin.device_mappings import DeviceMappings
+from thinsim.thin.mapping import MAX_TIME, TIME_BITS, Insert, unpack
+from thinsim.thin.modes import PoolMode
+from thinsim.thin.outstanding import WritePlan
+from thinsim.thin.plan import Step
+from thinsim.thin.sharing import is_shared
+from thinsim.thin.writing import block_writes, prepare_steps, write_steps
 
 
-class BlockWrite(NamedTuple):
-    """What a write of several blocks does to one: *length* bytes of the request from *begin* on.
+def needs_remap(mappings: DeviceMappings, offset: int, length: int) -> bool:
+    """Return whether a write of *length* bytes (not 0) at *offset* provisions a block or breaks sharing."""
+    time = mappings.record.snapshotted_time
+    found = mappings.find(offset, length)
+    for vblock in range(offset // mappings.block, (offset + length - 1) // mappings.block + 1):
+        packed = found.get(vblock)
+        if packed is None or is_shared(packed & MAX_TIME, time):
+            return True
+    return False
 
-    *insert* is the mapping to come, None where there is one already.
+
+def plan_write(
+    mappings: DeviceMappings, offset: int, length: int, *, zero: bool, origin_bytes: int
+) -> WritePlan:
+    """Return the plan of a write, or of its beginning as far as there are data blocks for it.
+
+    A block that is mapped and not shared is written in place. Each other one gets a data block now, in
+    ascending order: instead of the shared one (break_sharing), or as its first (provision_block).
+    *zero* is whether a provisioned block is to read as zeros where nothing was written, *origin_bytes* the
+    size of the external origin. Unserviceable when the first block needs a data block and there is none.
     """
-
-    begin: int
-    length: int
-    steps: list[Step]
-    insert: Insert | None
-
-
-def prepare_steps(
-    inserts: Sequence[Insert],
-    offset: int,
-    length: int,
-    block_size: int,
-    *,
-    zero: bool,
-    origin_bytes: int = 0,
-) -> Iterator[Preparation]:
-    """Yield what makes each new block whole before the write of *length* bytes at *offset*.
-
-    A block that the write covers needs nothing; else one that breaks sharing is copied, and a provisioned
-    one is copied as far as the external origin goes, its rest zeroed if *zero* (dm-thin.c, schedule_copy,
-    schedule_external_copy, schedule_zero).
-    """
-    last: Preparation | None = None
-    for insert in inserts:
-        begin = insert.vblock * block_size
-        if offset <= begin and begin + block_size <= offset + length:
+    transaction, block_size, thin_id = mappings.transaction, mappings.block, mappings.record.thin_id
+    time = mappings.record.snapshotted_time
+    found = mappings.find(offset, length)
+    first, last = offset // block_size, (offset + length - 1) // block_size
+    targets: list[int] = []
+    inserts: list[Insert] = []
+    epoch = transaction.epoch
+    for vblock in range(first, last + 1):
+        packed = found.get(vblock)
+        if packed is not None and not is_shared(packed & MAX_TIME, time):
+            targets.append(packed >> TIME_BITS)
             continue
-        for step in _prepare(insert, block_size, zero, origin_bytes):
-            joined = None if last is None else _join(last, step)
-            if joined is None and last is not None:
-                yield last
-            last = joined or step
-    if last is not None:
-        yield last
-
-
-def write_steps(targets: Sequence[int], offset: int, length: int, block_size: int) -> Iterator[WriteData]:
-    """Yield the write of *length* bytes at *offset*; *targets* are the data blocks, one a virtual block."""
-    end = offset + length
-    position = offset
-    request = start = count = 0
-    for target in targets:
-        within = position % block_size
-        piece = min(block_size - within, end - position)
-        data = target * block_size + within
-        if count and start + count == data:
-            count += piece
+        transaction.remapping.check_none(thin_id, range(vblock, vblock + 1))
+        try:
+            block = take_block(transaction)
+        except DeviceMapperError:
+            if not targets or epoch != transaction.epoch:
+                raise
+            break
+        targets.append(block)
+        if packed is None and not zero and vblock * block_size >= origin_bytes:
+            # Nothing to prepare, so that the kernel maps it before the data is written (schedule_zero).
+            mappings.insert([(vblock, block)])
         else:
-            if count:
-                yield WriteData(request, start, count)
-            request, start, count = position - offset, data, piece
-        position += piece
-    if count:
-        yield WriteData(request, start, count)
+            inserts.append(Insert(vblock, block, None if packed is None else unpack(packed)[0]))
+    length = min(length, (first + len(targets)) * block_size - offset)
+    steps: list[Step] = []
+    if inserts:
+        transaction.remapping.begin(thin_id, (insert.vblock for insert in inserts))
+        steps += prepare_steps(inserts, offset, length, block_size, zero=zero, origin_bytes=origin_bytes)
+    steps += write_steps(targets, offset, length, block_size)
+    parts = partial(
+        block_writes, targets, inserts, offset, length, block_size, zero=zero, origin_bytes=origin_bytes
+    )
+    return WritePlan(steps, length, inserts, parts, epoch=epoch)
 
 
-def block_writes(
-    targets: Sequence[int],
-    inserts: Sequence[Insert],
-    offset: int,
-    length: int,
-    block_size: int,
-    *,
-    zero: bool,
-    origin_bytes: int,
-) -> Iterator[BlockWrite]:
-    """Yield a write of *length* bytes at *offset* block by block; *targets* as in :func:`write_steps`."""
-    by_vblock = {insert.vblock: insert for insert in inserts}
-    first = offset // block_size
-    for vblock, target in enumerate(targets, first):
-        begin, end = max(offset, vblock * block_size), min(offset + length, (vblock + 1) * block_size)
-        insert = by_vblock.get(vblock)
-        steps: list[Step] = list(
-            prepare_steps(
-                [] if insert is None else [insert],
-                begin,
-                end - begin,
-                block_size,
-                zero=zero,
-                origin_bytes=origin_bytes,
-            )
-        )
-        steps += write_steps([target], begin, end - begin, block_size)
-        yield BlockWrite(begin - offset, end - begin, steps, insert)
+def end_write(mappings: DeviceMappings, plan: WritePlan, written: Collection[Insert]) -> bool:
+    """Map what was *written* of *plan*; return False where nothing can be mapped any more.
 
-
-def _prepare(insert: Insert, block_size: int, zero: bool, origin_bytes: int) -> Iterator[Preparation]:
-    begin, data = insert.vblock * block_size, insert.data_block * block_size
-    if insert.old_block is not None:
-        yield CopyData(insert.old_block * block_size, data, block_size)
-        return
-    from_origin = max(0, min(block_size, origin_bytes - begin))
-    if from_origin:
-        yield CopyOrigin(begin, data, from_origin)
-    if zero and from_origin < block_size:
-        yield ZeroData(data + from_origin, block_size - from_origin)
-
-
-def _join(one: Preparation, other: Preparation) -> Preparation | None:
-    """Return both as one step if *other* goes on where *one* ends."""
-    if one.data_offset + one.length != other.data_offset:
-        return None
-    length = one.length + other.length
-    match one, other:
-        case ZeroData(), ZeroData():
-            return ZeroData(one.data_offset, length)
-        case CopyData(), CopyData() if one.source_offset + one.length == other.source_offset:
-            return CopyData(one.source_offset, one.data_offset, length)
-        case CopyOrigin(), CopyOrigin() if one.origin_offset + one.length == other.origin_offset:
-            return CopyOrigin(one.origin_offset, one.data_offset, length)
-    return None
+    The other data blocks of the plan stay allocated, unless their transaction is gone altogether: only a
+    repair of the metadata gives them back, as in the kernel.
+    """
+    plan.close()
+    if not plan.remaps:
+        return True
+    transaction = mappings.transaction
+    transaction.remapping.end(mappings.record.thin_id, (insert.vblock for insert in plan.inserts))
+    is_lost = plan.epoch != transaction.epoch
+    can_map = not is_lost and transaction.mode <= PoolMode.OUT_OF_DATA_SPACE
+    landed = written if can_map else ()
+    leaked = [insert.data_block for insert in plan.inserts if insert not in landed]
+    if not is_lost:
+        transaction.in_flight.remove(leaked)
+    if landed:
+        mappings.insert([(insert.vblock, insert.data_block) for insert in landed])
+    return can_map

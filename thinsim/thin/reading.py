@@ -1,4 +1,4 @@
-"""The steps of a read: where each piece of a range stands, adjacent pieces joined."""
+"""A read takes steps: where each piece of a range stands, adjacent pieces joined."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What a write meets that needs a data block where there is none (dm-thin.c, handle_unserviceable_bio)."""
+"""A write that needs a data block where there is none meets these errors (handle_unserviceable_bio)."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""Status lines of pools and thin devices, text and frozen types (dm-thin.c, pool_status, thin_status)."""
+"""Status lines of pools and thin devices are text and frozen types (dm-thin.c, pool_status, thin_status)."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Table lines of pools and thin devices: text to frozen types and back (dm-thin.c, pool_ctr, thin_ctr)."""
+"""Table lines of pools and thin devices become frozen types, and back (dm-thin.c, pool_ctr, thin_ctr)."""
 
 import errno
 from dataclasses import dataclass

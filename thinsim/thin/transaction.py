@@ -1,7 +1,4 @@
-"""The running transaction of a pool: its commit, its failure, and the blocks it gives out.
-
-Behaviour of dm-thin.c (commit, metadata_operation_failed, alloc_data_block).
-"""
+"""A pool's running transaction ends with a commit, or is aborted (dm-thin.c, commit, abort_transaction)."""
 
 import errno
 import logging
@@ -9,22 +6,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from thinsim.errors import DeviceMapperError, KernelError
-from thinsim.thin.ids import ThinId
 from thinsim.thin.in_flight import InFlight
 from thinsim.thin.metadata.blocks import BlockNotResidentError
 from thinsim.thin.metadata.errors import reason
 from thinsim.thin.metadata.pool_metadata import PoolMetadata
 from thinsim.thin.modes import Modes, PoolMode
-from thinsim.thin.space_errors import NoDataSpace, NotWritable, OutOfDataSpace, Unserviceable
+from thinsim.thin.remapping import RemappingBlocks
 
 log = logging.getLogger(__name__)
 
 
 class Transaction:
-    """What a pool changes between two commits. The engine's own modules use it; users take ``Pool``.
+    """What a pool and its devices change between two commits: *metadata*, and what no commit saves.
 
-    *epoch* counts the aborted transactions: a plan of another epoch has lost its blocks. *remapping* are
-    the virtual blocks of each device with a remapping write outstanding.
+    *modes* are the pool's. *epoch* counts the aborted transactions: a plan of another epoch has lost its
+    blocks. *in_flight* holds the data blocks of requests under way, *remapping* the virtual ones that they
+    are to map anew.
     """
 
     def __init__(self, metadata: PoolMetadata) -> None:
@@ -33,7 +30,7 @@ class Transaction:
         self.modes = Modes(self._set_read_only)
         self.modes.needs_check = metadata.superblock.needs_check
         self.in_flight = InFlight()
-        self.remapping: dict[ThinId, set[int]] = {}
+        self.remapping = RemappingBlocks()
 
     @property
     def mode(self) -> PoolMode:
@@ -43,11 +40,11 @@ class Transaction:
     @property
     def changed(self) -> bool:
         """Whether a commit would change anything: the metadata, or the mode, which follows what is free."""
-        if self.metadata.uncommitted:
+        if self.metadata.transaction.uncommitted:
             return True
         if self.mode is PoolMode.OUT_OF_DATA_SPACE and self.metadata.data.nr_free > 0:
             return True
-        return self.mode <= PoolMode.OUT_OF_DATA_SPACE and not self.metadata.free_blocks
+        return self.mode <= PoolMode.OUT_OF_DATA_SPACE and not self.metadata.transaction.free_blocks
 
     def commit(self) -> None:
         """Flush the data device, then make the transaction durable; the mode follows what is free then.
@@ -58,7 +55,7 @@ class Transaction:
             raise DeviceMapperError(errno.EINVAL, "the pool's metadata is read-only: commit refused")
         with self.changing("commit"):
             self.metadata.commit()
-        if not self.metadata.free_blocks:
+        if not self.metadata.transaction.free_blocks:
             log.error("no free metadata blocks")
             self.modes.switch(PoolMode.OUT_OF_METADATA_SPACE)
         elif self.mode is PoolMode.OUT_OF_DATA_SPACE and self.metadata.data.nr_free:
@@ -99,76 +96,13 @@ class Transaction:
         self.epoch += 1
         self.in_flight = InFlight()
         try:
-            self.metadata.abort()
-            self.metadata.set_needs_check()
+            self.metadata.transaction.abort()
+            self.metadata.transaction.set_needs_check()
         except (KernelError, OSError) as error:
             log.error("cannot return to the last commit and mark it as in need of a check: %s", reason(error))
             self.modes.switch(PoolMode.FAIL)
         self.modes.needs_check = True
         self.modes.switch(PoolMode.READ_ONLY)
-
-    def take_block(self) -> int:
-        """Allocate a data block; it is in flight until it is mapped or leaked (alloc_data_block).
-
-        NotWritable in a read-only pool; NoDataSpace or OutOfDataSpace when none is free, after a commit
-        to see whether that frees one. Blocks that were all freed in this very transaction don't make
-        it commit, as in the kernel: the next commit ends the shortage.
-        """
-        if self.mode is not PoolMode.WRITE:
-            raise self.unserviceable()
-        data = self.metadata.data
-        self.modes.note_free_blocks(data.nr_free)
-        if not data.nr_free:
-            self.commit()
-            if not self.metadata.data.nr_free:
-                raise self._out_of_space()
-        with self.changing("allocation of a data block"):
-            block = self.metadata.allocate()
-        if block is None:
-            raise self._out_of_space()
-        self.in_flight.add([block])
-        if not self.metadata.free_blocks:
-            # Before the reserve is used up.
-            self.commit()
-        return block
-
-    def drop_held(self, runs: list[tuple[int, int]], epoch: int) -> None:
-        """A discard ended: drop its references (process_prepared_discard_passdown_pt2).
-
-        When their transaction was aborted meanwhile that can't be done: EIO, and as in the kernel the pool,
-        read-only by then, fails.
-        """
-        if not runs:
-            return
-        if epoch != self.epoch:
-            log.error("metadata operation end of a discard failed: its transaction was aborted")
-            self.abort()
-            raise DeviceMapperError(errno.EIO, "the discard's transaction was aborted")
-        with self.changing("end of a discard"):
-            for begin, end in runs:
-                self.in_flight.remove(range(begin, end))
-                self.metadata.decrement(begin, end)
-
-    def leak(self, blocks: list[int], epoch: int) -> None:
-        """A write failed: its *blocks* stay allocated, unless their transaction is gone altogether.
-
-        Only a repair of the metadata gives them back, as in the kernel.
-        """
-        if epoch == self.epoch:
-            self.in_flight.remove(blocks)
-
-    def unserviceable(self) -> Unserviceable:
-        """Return what a request that needs a block meets in this mode (handle_unserviceable_bio)."""
-        if self.mode is not PoolMode.OUT_OF_DATA_SPACE:
-            return NotWritable()
-        if self.modes.error_if_no_space:
-            return NoDataSpace("no free data block")
-        return OutOfDataSpace("no free data block, the write may wait")
-
-    def _out_of_space(self) -> Unserviceable:
-        if self.mode <= PoolMode.OUT_OF_DATA_SPACE:
-            self.modes.switch(PoolMode.OUT_OF_DATA_SPACE)
-        return self.unserviceable()
 
     def _set_read_only(self, read_only: bool) -> None:
         self.metadata.blocks.read_only = read_only

@@ -1,4 +1,4 @@
-"""How the kernel reads words and numbers in tables and messages (dm-table.c; lib/kstrtox.c)."""
+"""Words and numbers of tables and messages are read as the kernel does (dm-table.c; lib/kstrtox.c)."""
 
 import errno
 

@@ -17,7 +17,7 @@ from thinsim.scenario.file.document import OWN_KEYS, ScenarioPool
 from thinsim.scenario.file.steps.registry import AnyStep
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.errors import InvalidConfigError
-from thinsim.thin.metadata.least_size import least_metadata
+from thinsim.thin.metadata.space_map_metadata import least_metadata
 from thinsim.units import DataBlocks, format_size
 
 _STEP: TypeAdapter[AnyStep] = TypeAdapter(AnyStep)

@@ -1,1 +1,1 @@
-"""A pool's metadata in the kernel's own on-disk form: copy-on-write btrees, space maps, transactions."""
+"""Metadata has the kernel's own on-disk form: copy-on-write btrees, space maps, transactions."""

@@ -1,4 +1,4 @@
-"""The blocks of a space map that are no btree nodes: bitmaps, and the metadata map's index.
+"""Bitmaps, and the metadata map's index, are the blocks of a space map that are no btree nodes.
 
 A bitmap counts 16320 blocks with two bits each, the lower bit being the high one; 3 means "three or
 more, see the reference count tree" (dm-space-map-common.c, sm_lookup_bitmap).

@@ -1,4 +1,4 @@
-"""Where the bitmaps of a space map stand: in one block, or in a btree behind a small cache."""
+"""A bitmap index tells where bitmaps stand: in one block, or in a btree behind a cache."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""A bounded cache of metadata blocks as objects, and what of it is not written yet (dm-block-manager.c)."""
+"""BlockCache keeps metadata blocks as objects, and what of them is not written yet (dm-block-manager.c)."""
 
 from collections import OrderedDict
 from typing import ClassVar, Protocol, Self, TypeVar

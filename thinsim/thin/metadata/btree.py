@@ -1,4 +1,4 @@
-"""Copy-on-write btrees: look up, insert, walk, delete whole (dm-btree.c).
+"""A copy-on-write btree is looked up, changed, walked and deleted whole (dm-btree.c).
 
 Where nodes split and how entries move between siblings decides how many blocks a tree has, so these
 rules are the kernel's: full nodes on the way down are made room in first, by a sibling that has some.

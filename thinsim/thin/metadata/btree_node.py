@@ -1,4 +1,4 @@
-"""One btree node: its entries in memory and its form on disk (dm-btree-internal.h).
+"""A btree node has entries in memory and a form on disk (dm-btree-internal.h).
 
 Keys are 64-bit numbers in ascending order. Values are block numbers in an internal node, and in a leaf
 what the tree maps to: numbers of 4 or 8 bytes, or records of 16 or 24.

@@ -1,4 +1,4 @@
-"""Taking keys out of a btree, keeping its nodes filled (dm-btree-remove.c).
+"""Keys are taken out of a btree, whose nodes stay filled (dm-btree-remove.c).
 
 On the way down, at each internal node, the child to go to and its siblings are merged or evened out
 before the step is taken, so that no node but the root falls below a third of its maximum.

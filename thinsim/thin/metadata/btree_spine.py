@@ -1,4 +1,4 @@
-"""The way down a btree: the node under change and its parent, both already shadowed (dm-btree-spine.c)."""
+"""A spine goes down a btree and holds the node under change and its parent (dm-btree-spine.c)."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

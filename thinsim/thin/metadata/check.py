@@ -1,4 +1,4 @@
-"""The checker of metadata: what thin_check is, on the trees as they are now.
+"""The checker compares all trees of a pool with its space maps, as thin_check does.
 
 Every tree is walked once, nodes that several trees share once in all. What the walk found is compared
 with both space maps. One damaged block is one problem; what hangs below it is not judged.
@@ -10,8 +10,7 @@ from typing import NamedTuple, Protocol
 from thinsim.errors import KernelError
 from thinsim.thin.mapping import MAX_TIME, TIME_BITS
 from thinsim.thin.metadata.blocks import BlockCache
-from thinsim.thin.metadata.btree_node import Node, max_entries
-from thinsim.thin.metadata.btree_spine import MAX_DEPTH, checked
+from thinsim.thin.metadata.btree_node import Node
 from thinsim.thin.metadata.counting import MANY, BlockCounts
 from thinsim.thin.metadata.details import DETAILS_SIZE, DeviceDetails, ThinRecord
 from thinsim.thin.metadata.dump import Readable
@@ -20,9 +19,9 @@ from thinsim.thin.metadata.readable_entries import readable_entries
 from thinsim.thin.metadata.references import References, bitmaps_of
 from thinsim.thin.metadata.store import ENTRIES_PER_BITMAP, MAX_BITMAPS
 from thinsim.thin.metadata.superblock import LOCATION
+from thinsim.thin.metadata.tree_walk import See, TreeWalk, WalkedTree
 
 _NUMBER_SIZE, _COUNT_SIZE, _ENTRY_SIZE = 8, 4, 16
-_MAX_KEY = (1 << 64) - 1
 
 
 class Problem(NamedTuple):
@@ -30,13 +29,6 @@ class Problem(NamedTuple):
 
     text: str
     leak: bool = False
-
-
-class Walk(NamedTuple):
-    """A tree's levels and the number of entries in its leaves."""
-
-    depth: int
-    entries: int
 
 
 class Checkable(Readable, Protocol):
@@ -60,7 +52,6 @@ class Checker:
 
     def __init__(self, metadata: Checkable) -> None:
         self.problems: list[Problem] = []
-        self.nodes = 0
         self._metadata = metadata
         self._data = metadata.data_counts()
         self._data_references = References(self._data.nr_blocks)
@@ -72,10 +63,15 @@ class Checker:
             self._space_damage = reason(error)
         saved = metadata.superblock.metadata_space_map
         self._references = References((self._space or saved).nr_blocks)
-        self._walked: dict[int, Walk | None] = {}
+        self._trees = TreeWalk(metadata.blocks, self._references, self._note, self._damaged)
         self._part = "trees"
         self._unread: set[str] = set()
         """Which of "trees", "data" and "metadata" (the space maps) can't be read whole."""
+
+    @property
+    def nodes(self) -> int:
+        """Btree nodes that were read."""
+        return self._trees.nodes
 
     def check(self, in_flight: Callable[[int], int] = lambda block: 0) -> list[Problem]:
         """Return what is wrong; *in_flight* tells the references to a data block that requests hold."""
@@ -144,7 +140,7 @@ class Checker:
 
     def _check_device(self, name: str, root: int, raw: tuple[int, ...] | None) -> None:
         # ``_see_trees`` has counted the reference: one a distinct leaf of the mapping tree.
-        walk = self._walk(name, root, _NUMBER_SIZE, self._see_mappings, counted=True)
+        walk = self._trees.walk(name, root, _NUMBER_SIZE, self._see_mappings)
         if raw is None:
             return
         details, time = DeviceDetails(*raw), self._metadata.superblock.time
@@ -171,70 +167,10 @@ class Checker:
                     f"{name}: block {vblock} mapped at {packed & MAX_TIME}, later than the pool's {time}"
                 )
 
-    def _walk(
-        self,
-        name: str,
-        root: int,
-        value_size: int,
-        see: Callable[[str, Node], None],
-        *,
-        counted: bool = False,
-    ) -> Walk | None:
-        """Walk the tree at *root*; None when a part of it is damaged."""
-        if not counted:
-            self._references.add([root])
-        return self._walk_node(name, root, value_size, see, 0, _MAX_KEY, depth=0)
-
-    def _walk_node(
-        self,
-        name: str,
-        block: int,
-        value_size: int,
-        see: Callable[[str, Node], None],
-        low: int,
-        high: int,
-        depth: int,
-    ) -> Walk | None:
-        if block in self._walked:
-            return self._walked[block]
-        self._walked[block] = None
-        try:
-            node = checked(self._metadata.blocks.get(block, Node), block, value_size)
-        except (KernelError, OSError) as error:
-            self._damaged(f"{name}: {reason(error)}")
-            return None
-        self.nodes += 1
-        if not self._check_node(f"{name}: node {block}", node, low, high, is_root=not depth):
-            return None
-        if node.is_leaf:
-            see(name, node)
-            self._walked[block] = Walk(1, len(node))
-            return self._walked[block]
-        if depth >= MAX_DEPTH:
-            self._note(f"{name}: more than {MAX_DEPTH} levels")
-            return None
-        self._references.add(node.values)
-        walks = []
-        for index, child in enumerate(node.values):
-            above = node.keys[index + 1] - 1 if index + 1 < len(node) else high
-            walks.append(self._walk_node(name, child, value_size, see, node.keys[index], above, depth + 1))
-        whole = [walk for walk in walks if walk is not None]
-        if len({walk.depth for walk in whole}) > 1:
-            self._note(f"{name}: node {block} has children of different depths")
-        if len(whole) == len(walks):
-            self._walked[block] = Walk(1 + whole[0].depth, sum(walk.entries for walk in whole))
-        return self._walked[block]
-
-    def _check_node(self, name: str, node: Node, low: int, high: int, *, is_root: bool) -> bool:
-        if node.max_entries != max_entries(node.value_size):
-            self._note(f"{name} has room for {node.max_entries} entries")
-            return False
-        if not is_root and len(node) < node.max_entries // 3:
-            self._note(f"{name} has {len(node)} entries of {node.max_entries}, too few")
-        if node.keys and not low <= node.keys[0] <= node.keys[-1] <= high:
-            self._note(f"{name} has keys {node.keys[0]} to {node.keys[-1]} outside of {low} to {high}")
-            return False
-        return True
+    def _walk(self, name: str, root: int, value_size: int, see: See) -> WalkedTree | None:
+        """Walk the tree at *root*, to which one reference is known here; None when a part is damaged."""
+        self._references.add([root])
+        return self._trees.walk(name, root, value_size, see)
 
     def _walk_counts(self, name: str, counts: BlockCounts) -> None:
         self._walk(f"{name} reference counts", counts.root().ref_count_root, _COUNT_SIZE, _ignore)

@@ -1,4 +1,4 @@
-"""The checksum of metadata blocks (dm-block-manager.c, dm_bm_checksum).
+"""Each metadata block carries a checksum of its kind (dm-block-manager.c, dm_bm_checksum).
 
 The first 32 bits of a block hold the CRC-32C of all the rest, without the final inversion, XORed with a
 salt of the block's type; all of them hold their own block number, too.

@@ -1,4 +1,4 @@
-"""Reference counts of blocks as both space maps keep them (dm-space-map-common.c).
+"""BlockCounts counts references to blocks, as both space maps do (dm-space-map-common.c).
 
 Counts up to two stand in bitmaps, higher ones in a btree. Where the bitmaps stand is told by an index,
 which the two maps keep differently (see ``bitmap_index``).

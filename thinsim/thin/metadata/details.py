@@ -1,4 +1,4 @@
-"""The numbers of one thin device (dm-thin-metadata.c, struct disk_device_details and dm_thin_device)."""
+"""Device details are the numbers of one thin device (dm-thin-metadata.c, struct disk_device_details)."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""A pool's metadata as text, in the XML form of thin_dump, which thin_restore reads."""
+"""A dump gives a pool's metadata as the XML of thin_dump, which thin_restore reads."""
 
 import errno
 from collections.abc import Callable, Iterator
@@ -17,8 +17,13 @@ from thinsim.thin.metadata.superblock import Superblock
 class Readable(Protocol):
     """Metadata that can be looked at: a MetadataView, or that of a pool."""
 
-    superblock: Superblock
-    trees: MappingTrees
+    @property
+    def superblock(self) -> Superblock:
+        """The superblock of the last transaction, or of the running one."""
+
+    @property
+    def trees(self) -> MappingTrees:
+        """The trees below the superblock."""
 
     def held_superblock(self) -> Superblock:
         """Return that of the metadata snapshot. MetadataDamagedError, ENODATA when none is held."""

@@ -1,4 +1,4 @@
-"""What goes wrong with metadata, split by what the pool does about it."""
+"""Errors of metadata are split by what the pool does about them."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""The trees of a pool: thin id to mapping tree, mapping tree to data blocks, thin id to details.
+"""Trees lead from thin ids to mapping trees and details, and from virtual blocks to data blocks.
 
 A mapping tree's value is a data block above 24 bits of time (dm-thin-metadata.c, pack_block_time).
 """

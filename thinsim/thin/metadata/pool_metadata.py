@@ -1,4 +1,4 @@
-"""All that a pool does to its metadata, in transactions (dm-thin-metadata.c).
+"""PoolMetadata changes devices, mappings and reference counts in transactions (dm-thin-metadata.c).
 
 Every method may raise MetadataDamagedError, NoMetadataSpaceError or ``OSError``; the running transaction
 is then good for nothing but ``abort``, unless the method says otherwise.
@@ -10,25 +10,68 @@ from collections.abc import Iterator, Sequence
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.ids import ThinId
 from thinsim.thin.mapping import MAX_TIME, pack
+from thinsim.thin.metadata.blocks import CACHE_BLOCKS
 from thinsim.thin.metadata.counting import BlockCounts
 from thinsim.thin.metadata.details import DeviceDetails, ThinRecord
 from thinsim.thin.metadata.errors import MetadataDamagedError
-from thinsim.thin.metadata.superblock import LOCATION, SpaceMapRoot, Superblock
+from thinsim.thin.metadata.mapping_trees import MappingTrees
+from thinsim.thin.metadata.metadata_snapshot import held_superblock
+from thinsim.thin.metadata.space_map_disk import DataSpaceMap
+from thinsim.thin.metadata.space_map_metadata import MetadataSpaceMap
+from thinsim.thin.metadata.store import MetadataStore
+from thinsim.thin.metadata.superblock import Superblock
 from thinsim.thin.metadata.transaction import MetadataTransaction
 
 
-class PoolMetadata(MetadataTransaction):
-    """The metadata on a store; for its arguments, and the errors of opening it, see MetadataTransaction."""
+class PoolMetadata:
+    """The metadata on a store; its arguments, and the errors of opening it, are MetadataTransaction's."""
 
     superblock_problems: Sequence[str] = ()
     """None: one with problems is not opened."""
+
+    def __init__(
+        self,
+        store: MetadataStore,
+        data_block_size: int | None,
+        *,
+        may_format: bool = True,
+        cache_blocks: int = CACHE_BLOCKS,
+    ) -> None:
+        self.transaction = MetadataTransaction(
+            store, data_block_size, may_format=may_format, cache_blocks=cache_blocks
+        )
+        self.blocks = self.transaction.blocks
+
+    @property
+    def superblock(self) -> Superblock:
+        """The superblock of the running transaction."""
+        return self.transaction.superblock
+
+    @property
+    def trees(self) -> MappingTrees:
+        """The trees below the superblock."""
+        return self.transaction.trees
+
+    @property
+    def data(self) -> DataSpaceMap:
+        """The references to data blocks."""
+        return self.transaction.data
+
+    @property
+    def space(self) -> MetadataSpaceMap:
+        """The references to metadata blocks."""
+        return self.transaction.space
+
+    def commit(self) -> None:
+        """Make the running transaction durable, see ``MetadataTransaction.commit``."""
+        self.transaction.commit()
 
     # Devices.
 
     def create_thin(self, thin_id: ThinId) -> None:
         """Create an empty device; EEXIST."""
         self._check_new(thin_id)
-        self._change()
+        self.transaction.change()
         root = self.trees.bottom.empty()
         self.superblock.mapping_root, _ = self.trees.top.insert(self.superblock.mapping_root, thin_id, root)
         self._add_record(thin_id, 0)
@@ -41,7 +84,7 @@ class PoolMetadata(MetadataTransaction):
             raise DeviceMapperError(errno.ENODATA, f"the pool has no thin {origin}")
         if self.superblock.time >= MAX_TIME:
             raise DeviceMapperError(errno.EINVAL, f"the pool has seen its {MAX_TIME} snapshots")
-        self._change()
+        self.transaction.change()
         self.space.increment(root, root + 1)
         self.superblock.mapping_root, _ = self.trees.top.insert(self.superblock.mapping_root, thin_id, root)
         self.superblock.time += 1
@@ -53,12 +96,12 @@ class PoolMetadata(MetadataTransaction):
 
     def delete(self, thin_id: ThinId) -> None:
         """Remove a device and its mappings. ENODATA, then EBUSY while it is open."""
-        self.in_service = True
+        self.transaction.in_service = True
         record = self._load_record(thin_id)
         if record.open_count:
             raise DeviceMapperError(errno.EBUSY, f"thin {thin_id} is open")
-        self._change()
-        del self._records[thin_id]
+        self.transaction.change()
+        self.transaction.records.drop(thin_id)
         details_root = self.trees.details.remove(self.superblock.details_root, thin_id)
         if details_root is not None:
             self.superblock.details_root = details_root
@@ -79,7 +122,7 @@ class PoolMetadata(MetadataTransaction):
 
     def details(self, thin_id: ThinId) -> DeviceDetails:
         """Return a device's numbers, those of the running transaction; ENODATA."""
-        record = self._records.get(thin_id)
+        record = self.transaction.records.get(thin_id)
         if record is not None and record.changed:
             return record.details()
         found = self.trees.details.lookup(self.superblock.details_root, thin_id)
@@ -89,12 +132,12 @@ class PoolMetadata(MetadataTransaction):
 
     def records(self) -> list[ThinRecord]:
         """Return the devices that are open or have changed in the running transaction."""
-        return list(self._records.values())
+        return list(self.transaction.records)
 
     @property
     def devices_changed(self) -> bool:
         """Whether a device has changed since the last commit (dm_pool_changed_this_transaction)."""
-        return any(record.changed for record in self._records.values())
+        return any(record.changed for record in self.transaction.records)
 
     def thin_ids(self) -> list[ThinId]:
         """Return the ids of all devices, ascending."""
@@ -104,8 +147,9 @@ class PoolMetadata(MetadataTransaction):
 
     def find(self, thin_id: ThinId, vblock: int) -> int | None:
         """Return the packed data block and time of *vblock*, None when unmapped."""
-        root = self._find_tree(thin_id)
-        found: int | None = None if root is None else self.trees.bottom.lookup(root, vblock)
+        trees = self.transaction.trees
+        root = trees.top.lookup(self.transaction.superblock.mapping_root, thin_id)
+        found: int | None = None if root is None else trees.bottom.lookup(root, vblock)
         return found
 
     def entries(self, thin_id: ThinId, begin: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
@@ -125,17 +169,19 @@ class PoolMetadata(MetadataTransaction):
 
     def insert(self, record: ThinRecord, vblock: int, data_block: int) -> None:
         """Map *vblock*; the data block it was mapped to loses a reference."""
-        self._change()
-        packed = pack(data_block, self.superblock.time)
-        self.superblock.mapping_root, new = self.trees.insert(
-            self.superblock.mapping_root, record.thin_id, vblock, packed
+        transaction = self.transaction
+        transaction.change()
+        superblock = transaction.superblock
+        packed = pack(data_block, superblock.time)
+        superblock.mapping_root, new = transaction.trees.insert(
+            superblock.mapping_root, record.thin_id, vblock, packed
         )
         record.changed = True
         record.mapped_blocks += new
 
     def remove_range(self, record: ThinRecord, begin: int, end: int) -> None:
         """Unmap the virtual blocks from *begin* to before *end*; their data blocks lose a reference."""
-        self._change()
+        self.transaction.change()
         trees, thin_id = self.trees, record.thin_id
         tree = self._find_tree(thin_id)
         if tree is None:
@@ -160,9 +206,7 @@ class PoolMetadata(MetadataTransaction):
 
     def held_superblock(self) -> Superblock:
         """Return that of the metadata snapshot; ENODATA when none is held."""
-        if not self.superblock.held_root:
-            raise DeviceMapperError(errno.ENODATA, "no metadata snapshot is held")
-        return self.blocks.get(self.superblock.held_root, Superblock)
+        return held_superblock(self.transaction)
 
     def data_counts(self) -> BlockCounts:
         """Return the reference counts of the data blocks."""
@@ -176,93 +220,64 @@ class PoolMetadata(MetadataTransaction):
 
     def allocate(self) -> int | None:
         """Take the next free data block, None when there is none before a commit."""
-        self._change()
-        return self.data.allocate()
+        self.transaction.change()
+        return self.transaction.data.allocate()
 
     def increment(self, begin: int, end: int) -> None:
         """Add a reference to the data blocks from *begin* to before *end*."""
-        self._change()
-        self.data.increment(begin, end)
+        self.transaction.change()
+        self.transaction.data.increment(begin, end)
 
     def decrement(self, begin: int, end: int) -> None:
         """Drop a reference to the data blocks from *begin* to before *end*."""
-        self._change()
-        self.data.decrement(begin, end)
+        self.transaction.change()
+        self.transaction.data.decrement(begin, end)
 
     # The pool.
 
     def set_transaction_id(self, current: int, new: int) -> None:
         """Set the user's transaction id; EINVAL when *current* isn't the present one."""
-        self.in_service = True
+        self.transaction.in_service = True
         if current != self.superblock.transaction_id:
             raise DeviceMapperError(
                 errno.EINVAL, f"transaction id is {self.superblock.transaction_id}, not {current}"
             )
-        self._change()
+        self.transaction.change()
         self.superblock.transaction_id = new
-
-    def reserve_snapshot(self) -> None:
-        """Commit, and hold the trees as they are then; EBUSY when a snapshot is held already."""
-        self.in_service = True
-        if self.superblock.held_root:
-            raise DeviceMapperError(
-                errno.EBUSY, f"metadata snapshot already held at block {self.superblock.held_root}"
-            )
-        self.commit()
-        self._change()
-        self.space.increment(LOCATION, LOCATION + 1)
-        held_root, copy, _ = self._manager.shadow(LOCATION, Superblock)
-        copy.data_space_map = copy.metadata_space_map = SpaceMapRoot()
-        for root in (copy.mapping_root, copy.details_root):
-            self.space.increment(root, root + 1)
-        self.superblock.held_root = held_root
-
-    def release_snapshot(self) -> None:
-        """Let the metadata snapshot go; EINVAL when none is held."""
-        self.in_service = True
-        held_root = self.superblock.held_root
-        if not held_root:
-            raise DeviceMapperError(errno.EINVAL, "no metadata snapshot is held")
-        self._change()
-        copy = self.blocks.get(held_root, Superblock)
-        self.superblock.held_root = 0
-        self.trees.top.delete(copy.mapping_root)
-        self.trees.details.delete(copy.details_root)
-        self.space.decrement(held_root, held_root + 1)
 
     def extend_data(self, blocks: int) -> None:
         """Let the data space map have *blocks* blocks, not fewer than now."""
         if blocks > self.data.nr_blocks_running:
-            self._change()
+            self.transaction.change()
             self.data.extend(blocks - self.data.nr_blocks_running)
 
     def extend_metadata(self, blocks: int) -> None:
         """Let the metadata space map have *blocks* blocks, not fewer than now."""
         if blocks > self.space.nr_blocks:
-            self._change()
+            self.transaction.change()
             self.space.extend(blocks - self.space.nr_blocks)
-            self._set_reserve()
+            self.transaction.set_reserve()
 
     def _find_tree(self, thin_id: ThinId) -> int | None:
-        root: int | None = self.trees.top.lookup(self.superblock.mapping_root, thin_id)
+        transaction = self.transaction
+        root: int | None = transaction.trees.top.lookup(transaction.superblock.mapping_root, thin_id)
         return root
 
     def _check_new(self, thin_id: ThinId) -> None:
-        self.in_service = True
-        known = thin_id in self._records
+        self.transaction.in_service = True
+        known = self.transaction.records.get(thin_id) is not None
         if known or self.trees.details.lookup(self.superblock.details_root, thin_id) is not None:
             raise DeviceMapperError(errno.EEXIST, f"thin {thin_id} exists")
 
     def _load_record(self, thin_id: ThinId) -> ThinRecord:
-        record = self._records.get(thin_id)
+        record = self.transaction.records.get(thin_id)
         if record is None:
-            record = ThinRecord(thin_id, *self.details(thin_id))
-            self._records[thin_id] = record
+            record = self.transaction.records.add(ThinRecord(thin_id, *self.details(thin_id)))
         return record
 
     def _add_record(self, thin_id: ThinId, mapped_blocks: int) -> ThinRecord:
         time = self.superblock.time
         transaction_id = self.superblock.transaction_id
-        record = ThinRecord(thin_id, mapped_blocks, transaction_id, time, time, changed=True)
-        self._records[thin_id] = record
-        return record
+        return self.transaction.records.add(
+            ThinRecord(thin_id, mapped_blocks, transaction_id, time, time, changed=True)
+        )

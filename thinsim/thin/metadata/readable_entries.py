@@ -1,4 +1,4 @@
-"""The entries of a damaged btree that can still be read: those of every leaf that hangs together."""
+"""The entries of a damaged btree are read from every leaf that hangs together."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

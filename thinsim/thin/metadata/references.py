@@ -1,4 +1,4 @@
-"""How often blocks were met, counted in pieces, so that a damaged size takes no memory. Pure."""
+"""References counts how often blocks were met, in pieces: a damaged size takes no memory."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Copy-on-write: the last transaction's blocks are never changed, shadows are (dm-transaction-manager.c)."""
+"""Copy-on-write changes shadows, never the last transaction's blocks (dm-transaction-manager.c)."""
 
 from collections.abc import Iterable
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""The entries of a btree, read with the suspicion of thin_dump: a node that is whole can be in a wrong place.
+"""The entries of a btree are read with suspicion, as in thin_dump: nodes can be misplaced.
 
 A pool looks keys up and believes what it meets (dm-btree.c). Who reads all of a tree sees more: a node that
 was written to another node's place, or an old one, has keys that its parent forbids (btree_damage_visitor of

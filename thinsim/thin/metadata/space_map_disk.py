@@ -1,4 +1,4 @@
-"""The data space map: which data blocks are free, and which is given out next (dm-space-map-disk.c).
+"""The data space map tells which data blocks are free, and gives out the next (dm-space-map-disk.c).
 
 A block is given out when it is free in the running transaction *and* was at the last commit, searched
 upward from a cursor that survives commits. Space freed in a transaction is thus not reused before the

@@ -1,4 +1,4 @@
-"""The metadata space map, which counts the blocks that it is itself made of (dm-space-map-metadata.c).
+"""The metadata space map counts the blocks that it is itself made of (dm-space-map-metadata.c).
 
 Counting a block may need a block. What is asked while the map is at work is queued and done afterwards,
 in order.
@@ -12,8 +12,12 @@ from thinsim.thin.metadata.bitmap_index import BlockIndex
 from thinsim.thin.metadata.counting import MANY, BlockCounts, find_free_in_both
 from thinsim.thin.metadata.errors import NoMetadataSpaceError
 from thinsim.thin.metadata.shadowing import TransactionManager
-from thinsim.thin.metadata.store import MAX_METADATA_BLOCKS
+from thinsim.thin.metadata.store import ENTRIES_PER_BITMAP, MAX_METADATA_BLOCKS, METADATA_BLOCK_SIZE
 from thinsim.thin.metadata.superblock import LOCATION, SpaceMapRoot
+from thinsim.units import Bytes, DataBlocks
+
+_LEAST_BLOCKS = 11
+"""Superblock, empty trees, space maps of the metadata itself, and their copies until the first commit."""
 
 
 class MetadataSpaceMap:
@@ -165,3 +169,11 @@ class MetadataSpaceMap:
             return
         if before is None or before > mark:
             self.low_water()
+
+
+def least_metadata(blocks: DataBlocks) -> Bytes:
+    """Return bytes of metadata without which a pool of *blocks* data blocks can't be made and committed.
+
+    Exact to some 2.7 million blocks, whose bitmaps one leaf names; above that a few blocks more are needed.
+    """
+    return Bytes((_LEAST_BLOCKS + -(-blocks // ENTRIES_PER_BITMAP)) * METADATA_BLOCK_SIZE)

@@ -1,4 +1,4 @@
-"""Where metadata blocks are kept: the small protocol below the block cache."""
+"""MetadataStore keeps metadata blocks: it is the small protocol below the block cache."""
 
 from typing import Protocol
 

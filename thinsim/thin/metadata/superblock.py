@@ -1,4 +1,4 @@
-"""The superblock: a pool's numbers and the roots of its trees (dm-thin-metadata.c, thin_disk_superblock)."""
+"""The superblock holds a pool's numbers and the roots of its trees (thin_disk_superblock)."""
 
 import struct
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What is wrong with a superblock that has the right checksum. Pure."""
+"""A superblock with the right checksum can still be wrong: this tells how."""
 
 import struct
 

@@ -1,14 +1,13 @@
-"""The running transaction of a pool's metadata: format, open, commit, abort (dm-thin-metadata.c)."""
+"""MetadataTransaction formats or opens metadata, commits and aborts (dm-thin-metadata.c)."""
 
 import errno
 import logging
 from collections.abc import Callable
 
 from thinsim.errors import DeviceMapperError
-from thinsim.thin.ids import ThinId
 from thinsim.thin.metadata.blocks import CACHE_BLOCKS, BlockCache
 from thinsim.thin.metadata.btree_node import Node
-from thinsim.thin.metadata.details import ThinRecord
+from thinsim.thin.metadata.device_records import DeviceRecords
 from thinsim.thin.metadata.errors import MetadataDamagedError
 from thinsim.thin.metadata.mapping_trees import MappingTrees
 from thinsim.thin.metadata.shadowing import TransactionManager
@@ -33,6 +32,9 @@ class MetadataTransaction:
 
     EINVAL: another *data_block_size* (sectors; None takes any), or features that this form does not know.
     MetadataDamagedError: no pool's metadata, or damaged. Nothing is written then.
+
+    *manager* shadows blocks; *space* and *data* count metadata and data blocks; *trees* and *superblock* are
+    those of the running transaction, *records* its devices. ``abort`` replaces all of these but *records*.
     """
 
     def __init__(
@@ -50,14 +52,14 @@ class MetadataTransaction:
         self.in_service = False
         """A change was asked for since the metadata was opened: from then on every commit writes."""
         self.uncommitted = False
-        self._records: dict[ThinId, ThinRecord] = {}
+        self.records = DeviceRecords()
         if any(self.blocks.fetch(LOCATION)):
             self._open(data_block_size)
         elif may_format and data_block_size is not None:
             self._format(data_block_size)
         else:
             raise DeviceMapperError(errno.EPERM, "a read-only pool can't be formatted")
-        self._set_reserve()
+        self.set_reserve()
 
     def commit(self) -> None:
         """Make the running transaction durable: the data device, all blocks, then the superblock.
@@ -72,7 +74,7 @@ class MetadataTransaction:
         self.data.commit()
         self.space.commit()
         self.blocks.flush()
-        self._manager.end()
+        self.manager.end()
         self._write_superblock()
         self.uncommitted = False
 
@@ -86,9 +88,7 @@ class MetadataTransaction:
         """
         if self.failed:
             raise OSError(errno.EINVAL, "the metadata has failed")
-        for record in self._records.values():
-            record.lost_changes |= record.changed
-            record.changed = False
+        self.records.lose_changes()
         lost = self.superblock
         self.blocks.reset()
         self.failed = True
@@ -125,16 +125,21 @@ class MetadataTransaction:
         """Metadata blocks that are not free, the reserve included: what the status line calls used."""
         return self.space.nr_blocks - self.free_blocks
 
-    def _change(self) -> None:
+    def change(self) -> None:
+        """Note that the running transaction changes something."""
         self.in_service = self.uncommitted = True
+
+    def set_reserve(self) -> None:
+        """Keep a part of the present metadata blocks for the pool itself (see ``reserve_of``)."""
+        self._reserve = reserve_of(self.space.nr_blocks)
 
     def _format(self, data_block_size: int) -> None:
         blocks = min(self.blocks.store.blocks, MAX_METADATA_BLOCKS)
-        self._manager = TransactionManager(self.blocks)
-        self.space = MetadataSpaceMap.create(self._manager, blocks)
-        self.data = DataSpaceMap(self._manager)
-        self.trees = MappingTrees(self._manager, self.data)
-        mapping_root = self._manager.new_block(Node.empty(True, 8))
+        self.manager = TransactionManager(self.blocks)
+        self.space = MetadataSpaceMap.create(self.manager, blocks)
+        self.data = DataSpaceMap(self.manager)
+        self.trees = MappingTrees(self.manager, self.data)
+        mapping_root = self.manager.new_block(Node.empty(True, 8))
         details_root = self.trees.details.empty()
         self.superblock = Superblock(
             data_block_size, blocks, mapping_root=mapping_root, details_root=details_root
@@ -142,7 +147,7 @@ class MetadataTransaction:
         self.data.commit()
         self.space.commit()
         self.blocks.flush()
-        self._manager.end()
+        self.manager.end()
         self._write_superblock()
 
     def _open(self, data_block_size: int | None) -> None:
@@ -166,10 +171,10 @@ class MetadataTransaction:
                 used = f"{root.nr_allocated} of {root.nr_blocks} blocks"
                 raise MetadataDamagedError(f"superblock: the {name} space map says it uses {used}")
         self.superblock = found.copy()
-        self._manager = TransactionManager(self.blocks)
-        self.space = MetadataSpaceMap(self._manager, found.metadata_space_map)
-        self.data = DataSpaceMap(self._manager, found.data_space_map)
-        self.trees = MappingTrees(self._manager, self.data)
+        self.manager = TransactionManager(self.blocks)
+        self.space = MetadataSpaceMap(self.manager, found.metadata_space_map)
+        self.data = DataSpaceMap(self.manager, found.data_space_map)
+        self.trees = MappingTrees(self.manager, self.data)
 
     def _write_superblock(self) -> None:
         self.superblock.data_space_map = self.data.counts.root()
@@ -181,15 +186,11 @@ class MetadataTransaction:
         self.blocks.flush()
 
     def _write_changed_details(self) -> None:
-        # The device that came last comes first, as in the kernel's list.
-        for record in reversed(list(self._records.values())):
+        for record in self.records.newest_first():
             if record.changed:
                 self.superblock.details_root, _ = self.trees.details.insert(
                     self.superblock.details_root, record.thin_id, record.details()
                 )
                 record.changed = False
             if not record.open_count:
-                del self._records[record.thin_id]
-
-    def _set_reserve(self) -> None:
-        self._reserve = reserve_of(self.space.nr_blocks)
+                self.records.drop(record.thin_id)

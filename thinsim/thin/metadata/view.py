@@ -1,4 +1,4 @@
-"""A pool's metadata to look at, damaged perhaps: each part is read when it is asked for, none is written.
+"""MetadataView looks at a pool's metadata, damaged perhaps: it reads what is asked for, writes nothing.
 
 A pool that opens its metadata reads the index of the metadata space map first, since it will write
 (dm-thin-metadata.c, __open_metadata). A reader of trees needs a superblock with the right checksum, no

@@ -18,9 +18,9 @@ from thinsim.dm.emulator.pool.thin_requests import ThinRequests
 from thinsim.dm.emulator.runner import Runner
 from thinsim.dm.metadata_device import MetadataDevice
 from thinsim.errors import DeviceMapperError, KernelError
-from thinsim.thin.check import check
 from thinsim.thin.device import ThinDevice
 from thinsim.thin.mapping import Run
+from thinsim.thin.messages import send_message
 from thinsim.thin.modes import PoolMode
 from thinsim.thin.pool import Pool
 from thinsim.thin.status import ThinStatus
@@ -54,7 +54,7 @@ class ActivePool:
         async with self._turns.changing():
             if self._closed:
                 raise DeviceMapperError(errno.ENXIO, "the pool was removed")
-            await self._run(self.engine.message, text)
+            await self._run(send_message, self.engine, text)
 
     async def open_thin(self, thin_id: int, length: Sectors, origin: LowerDevice | None = None) -> ThinDevice:
         """Open *thin_id*; ENODATA when the pool has none. *origin* is its external origin."""
@@ -83,12 +83,12 @@ class ActivePool:
     async def check(self) -> list[str]:
         """Return what the checker finds wrong with the metadata."""
         async with self._turns.alone():
-            problems: list[str] = await self._run(check, self.engine)
+            problems: list[str] = await self._run(self.engine.check)
             return problems
 
     async def commit(self) -> None:
         """Commit: a pool in service writes its superblock even when nothing has changed."""
-        if self.engine.metadata.in_service or self.engine.changed:
+        if self.engine.metadata.transaction.in_service or self.engine.changed:
             async with self._turns.changing():
                 await self._run(self.engine.commit)
 
@@ -142,7 +142,7 @@ class ActivePool:
             async with self._turns.alone():
                 self._closed = True
                 try:
-                    await self._run(self.engine.metadata.close)
+                    await self._run(self.engine.metadata.transaction.close)
                 except OSError as error:
                     log.error("closing the pool's metadata: %s", error)
                 try:
@@ -155,7 +155,7 @@ class ActivePool:
         can_discard = self._data.max_discard_bytes >= bytes_of(self.engine.block_size)
         self.engine.bind(table.features, table.low_water_blocks, can_discard, loaded=loaded)
         self.engine.grow(table.length // self.engine.block_size)
-        if self.engine.metadata.uncommitted:
+        if self.engine.metadata.transaction.uncommitted:
             with suppress(DeviceMapperError):  # it shows in the mode
                 self.engine.commit()
 

@@ -8,8 +8,8 @@ from thinsim.block.interface import BlockDevice
 from thinsim.dm.emulator.pool.executor import CopySource, execute
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import ThinDevice
+from thinsim.thin.mapping import Insert
 from thinsim.thin.outstanding import WritePlan
-from thinsim.thin.provisioning import Insert
 from thinsim.thin.space_errors import OutOfDataSpace, Unserviceable
 
 

@@ -1,0 +1,82 @@
+"""Btree nodes that are whole but in a wrong place are told from those that belong there."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.thin.damaged_images import sound
+from tests.thin.metadata_command import Command
+from tests.thin.metadata_damages import places
+from tests.thin.metadata_tools import needs_tools, run
+from tests.thin.ram_store import RamStore
+from thinsim.thin.metadata.btree_node import Node
+
+
+def _leaf(key: int, entries: int) -> Node:
+    node = Node.empty(True, 8)
+    for number in range(entries):
+        node.insert(number, key + number, number << 24)
+    return node
+
+
+def _in_place_of_a_leaf(content: Callable[[Node], Node]) -> RamStore:
+    """The sound pool with another node in the place of a leaf of thin 1, which has several."""
+    store, place = sound().copy(), places(sound())["thin 1 leaf"]
+    store.content[place] = content(Node.decode(store.content[place], place)).encode(place)
+    return store
+
+
+MISPLACED: dict[str, tuple[Callable[[Node], Node], str]] = {
+    "of an earlier place": (lambda leaf: _leaf(0, 126), "begins at key 0, and its parent says "),
+    "reaching into the next": (
+        lambda leaf: _leaf(leaf.keys[0], 252),
+        ", and the leaf before it ends at ",
+    ),
+    "without entries": (lambda leaf: _leaf(0, 0), "has no entries, and is not the root of a tree"),
+}
+
+
+@needs_tools
+@pytest.mark.parametrize("kind", MISPLACED)
+def test_a_whole_node_in_a_wrong_place_is_no_part_of_a_dump(
+    command: Command, kind: str, tmp_path: Path
+) -> None:
+    content, said = MISPLACED[kind]
+    file = _in_place_of_a_leaf(content).save(tmp_path / "image")
+    assert run("thin_dump", file).returncode == 1
+    status, out, err = command("dump", file)
+    assert status == 1
+    assert "</superblock>" not in out
+    assert err.startswith(f"thinsim: {file}: not all of it can be read: thin 1: btree node ")
+    assert said in err
+    assert command("check", file)[0] == 1
+
+
+@needs_tools
+def test_a_leaf_with_few_entries_is_dumped_as_thin_dump_does(command: Command, tmp_path: Path) -> None:
+    store = _in_place_of_a_leaf(lambda leaf: _leaf(leaf.keys[0], 5))
+    file = store.save(tmp_path / "image")
+    assert command("dump", file) == (0, run("thin_dump", file).stdout, "")
+    assert "has 5 entries of 252, too few" in command("check", file)[1]
+
+
+@pytest.mark.parametrize("where", ["mapping root", "thin 1 root"])
+def test_a_tree_that_meets_itself_again_and_again_is_left_at_once(
+    command: Command, where: str, tmp_path: Path
+) -> None:
+    store, root, spare = sound().copy(), places(sound())[where], places(sound())["details root"]
+    # Each level leads 252 times to the next, the last to a leaf without entries: a walk of all never ends.
+    chain = [root, spare, *(block for name, block in places(sound()).items() if name.startswith("data "))]
+    for block, below in pairwise(dict.fromkeys(chain)):
+        node = Node.empty(False, 8)
+        for key in range(252):
+            node.insert(key, key, below)
+        store.content[block] = node.encode(block)
+    store.content[below] = _leaf(0, 0).encode(below)
+    file = store.save(tmp_path / "image")
+    for verb in ("dump", "check", "usage"):
+        status, _, err = command(verb, file)
+        assert status == 1
+        assert err or verb == "check"
