@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from thinsim.dm.metadata_file import open_metadata
+from thinsim.dm.metadata_device import open_metadata
 
 from tests.thin.damaged_images import sound
 from tests.thin.metadata_command import Command
