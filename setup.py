@@ -34,6 +34,9 @@ def check_compiler() -> None:
         sys.exit(f"thinsim needs Python's headers (there is no {headers}); {PACKAGES}")
 
 
+C = "fuse_backing/native"
+SOURCES = sorted(map(str, Path(C).glob("*/*.c")))
+HEADERS = sorted(map(str, Path(C).glob("*/*.h")))
 NATIVE = ["-std=gnu11", "-Wall", "-Wextra", "-fvisibility=hidden", "-D_GNU_SOURCE"]
 
 
@@ -50,30 +53,16 @@ setup(
     ext_modules=[
         Extension(
             "fuse_backing._account",
-            ["fuse_backing/_account.c", "fuse_backing/native/account.c"],
-            depends=["fuse_backing/native/account.h"],
+            [f"{C}/binding/account_type.c", f"{C}/account/account.c"],
+            depends=HEADERS,
+            include_dirs=[C],
             extra_compile_args=NATIVE,
         ),
         Extension(
             "fuse_backing._libfuse",
-            [
-                "fuse_backing/_libfuse.c",
-                *(
-                    f"fuse_backing/binding/{part}.c"
-                    for part in ("channel_methods", "interposed", "libfuse", "operations", "requests")
-                ),
-                *(
-                    f"fuse_backing/native/{part}.c"
-                    for part in ("account", "channel", "files", "punch", "replies", "serving")
-                ),
-            ],
-            depends=[
-                "fuse_backing/binding/binding.h",
-                *(
-                    f"fuse_backing/native/{part}.h"
-                    for part in ("account", "channel", "channel_state", "protocol", "punch")
-                ),
-            ],
+            [source for source in SOURCES if not source.endswith("/account_type.c")],
+            depends=HEADERS,
+            include_dirs=[C],
             extra_compile_args=[*fuse3_flags("--cflags"), *NATIVE],
             libraries=["dl", "pthread"],
         ),

@@ -17,16 +17,16 @@ from dataclasses import replace
 
 import trio
 
-from fuse_backing._load import pyfuse3
-from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
 from fuse_backing.accounting.interface import HostAccounting
 from fuse_backing.faults import FaultKind, Operation, Strike
 from fuse_backing.injection import Injector
 from fuse_backing.inodes import Inode
 from fuse_backing.ledger import Ledger
 from fuse_backing.names import FlatDirectory
+from fuse_backing.pyfuse import pyfuse3
 from fuse_backing.shortcut import Shortcut
 from fuse_backing.sparsefile import Change, SparseFile
+from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
 
 INLINE_LIMIT = 1 << 20
 """Up to this length in bytes a fallocate runs in the event loop; a longer one may take long."""

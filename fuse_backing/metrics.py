@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fuse_backing.ledger import Totals
-    from fuse_backing.store import ServerInfo
+    from fuse_backing.store_server import ServerInfo
 
 _BY_FILE = (
     ("events_total", "events", "Hole punches, zero ranges, truncations and injected faults."),

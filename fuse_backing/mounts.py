@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from fuse_backing._syscalls import MNT_DETACH, umount2
 from fuse_backing.errors import MountpointError, StaleMountError
+from fuse_backing.system_calls import MNT_DETACH, umount2
 
 SUBTYPE = "fuse_backing"
 FSTYPE = f"fuse.{SUBTYPE}"

@@ -21,9 +21,9 @@ from typing import Any, NoReturn, cast
 import trio
 
 from fuse_backing import mounts
-from fuse_backing._load import _libfuse, pyfuse3
-from fuse_backing._syscalls import become_io_flusher
 from fuse_backing.errors import SessionError
+from fuse_backing.pyfuse import _libfuse, pyfuse3
+from fuse_backing.system_calls import become_io_flusher
 
 log = logging.getLogger(__name__)
 

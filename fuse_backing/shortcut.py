@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from fuse_backing._load import _libfuse
 from fuse_backing.accounting.interface import HostAccounting
 from fuse_backing.directory import unnamed_file
 from fuse_backing.errors import SessionError
 from fuse_backing.inodes import Inode
 from fuse_backing.ledger import Ledger
+from fuse_backing.pyfuse import _libfuse
 
 log = logging.getLogger(__name__)
 

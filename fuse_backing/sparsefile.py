@@ -13,15 +13,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fuse_backing._syscalls import (
+from fuse_backing.accounting.interface import EVERYTHING, HostAccounting
+from fuse_backing.accounting.mapped import MappedAccounting
+from fuse_backing.allocation import Range, allocated_bytes, allocated_ranges
+from fuse_backing.system_calls import (
     FALLOC_FL_KEEP_SIZE,
     FALLOC_FL_PUNCH_HOLE,
     FALLOC_FL_ZERO_RANGE,
     fallocate,
 )
-from fuse_backing.accounting.interface import EVERYTHING, HostAccounting
-from fuse_backing.accounting.mapped import MappedAccounting
-from fuse_backing.allocation import Range, allocated_bytes, allocated_ranges
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ missing = missing_for_mounts()
 if missing is not None:
     pytest.skip(missing, allow_module_level=True)
 
-from fuse_backing._load import _libfuse, pyfuse3  # noqa: E402
+from fuse_backing.pyfuse import _libfuse, pyfuse3  # noqa: E402
 from fuse_backing.session import FileOperations, Session, mounted  # noqa: E402
 
 pytestmark = pytest.mark.rig

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from fuse_backing.ledger import Missed
-from fuse_backing.store import StoreClient
+from fuse_backing.store_server import StoreClient
 from tests.fuse_backing.backing_store import Store, host_fallocate
 
 FILES = ("a", "b")

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fuse_backing._syscalls import umount2
 from fuse_backing.mounts import Mount, mount_on, mounts
+from fuse_backing.system_calls import umount2
 from thinsim.errors import KernelError
 
 _UNMOUNT_SECONDS = 10

@@ -1,5 +1,5 @@
 /* libfuse's functions, found at run time in the library that pyfuse3 has loaded. */
-#include "binding.h"
+#include "binding/binding.h"
 
 #include <dlfcn.h>
 #include <stdio.h>

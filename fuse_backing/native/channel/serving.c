@@ -5,7 +5,7 @@
 #include <linux/falloc.h>
 #include <unistd.h>
 
-#include "punch.h"
+#include "punch/punch.h"
 
 void channel_answer(struct channel *channel, uint64_t unique, int error) {
     /* ENOSYS would make the kernel stop asking for the operation, on every file */

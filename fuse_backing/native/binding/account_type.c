@@ -3,7 +3,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "native/account.h"
+#include "account/account.h"
 
 #define MOST_EVENTS 4096
 

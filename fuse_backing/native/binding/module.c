@@ -4,9 +4,9 @@
  * every hole punch on its mounts. This module defines fuse_session_new itself. Loaded with RTLD_GLOBAL
  * before pyfuse3, it is found first when pyfuse3's reference is bound (ld.so(8), symbol lookup scope); it
  * completes the table and calls the real function, taken from libfuse with dlsym(3). Three more functions
- * are replaced in the same way. The parts are in binding/, listed in binding/binding.h.
+ * are replaced in the same way. The parts are listed in binding.h.
  */
-#include "binding/binding.h"
+#include "binding.h"
 
 static struct PyModuleDef module_definition = {
     PyModuleDef_HEAD_INIT, .m_name = "_libfuse", .m_size = -1,

@@ -16,7 +16,7 @@
 #include <fuse_lowlevel.h>
 #include <stdbool.h>
 
-#include "../native/channel.h"
+#include "channel/channel.h"
 
 #ifdef fuse_session_new /* a macro from libfuse 3.17 on; its ABI symbol is still needed here */
 #undef fuse_session_new

@@ -16,7 +16,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#include "account.h"
+#include "account/account.h"
 
 #define CHANNEL_OPCODES 64
 

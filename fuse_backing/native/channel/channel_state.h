@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 
 #include "channel.h"
-#include "protocol.h"
+#include "protocol/protocol.h"
 
 #define MAX_WRITE (256 * 4096)         /* bytes of data in a request; INIT's answer is amended so that it holds */
 #define BUFFER_SIZE (MAX_WRITE + 8192) /* and room for headers: the kernel asks for FUSE_MIN_READ_BUFFER at least */
