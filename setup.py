@@ -34,10 +34,8 @@ def check_compiler() -> None:
         sys.exit(f"thinsim needs Python's headers (there is no {headers}); {PACKAGES}")
 
 
-C = "fuse_backing/native"
-SOURCES = sorted(map(str, Path(C).glob("*/*.c")))
-HEADERS = sorted(map(str, Path(C).glob("*/*.h")))
-NATIVE = ["-std=gnu11", "-Wall", "-Wextra", "-fvisibility=hidden", "-D_GNU_SOURCE"]
+NATIVE = "fuse_backing/native"
+C = ["-std=gnu11", "-Wall", "-Wextra"]
 
 
 def description() -> str:
@@ -52,25 +50,25 @@ setup(
     long_description_content_type="text/markdown",
     ext_modules=[
         Extension(
-            "fuse_backing._account",
-            [f"{C}/binding/account_type.c", f"{C}/account/account.c"],
-            depends=HEADERS,
-            include_dirs=[C],
-            extra_compile_args=NATIVE,
-        ),
-        Extension(
-            "fuse_backing._libfuse",
-            [source for source in SOURCES if not source.endswith("/account_type.c")],
-            depends=HEADERS,
-            include_dirs=[C],
-            extra_compile_args=[*fuse3_flags("--cflags"), *NATIVE],
+            "fuse_backing._native",
+            sorted(map(str, Path(NATIVE).glob("*/*.c"))),
+            depends=sorted(map(str, Path(NATIVE).glob("*/*.h"))),
+            include_dirs=[NATIVE],
+            extra_compile_args=[
+                *fuse3_flags("--cflags"),
+                "-std=gnu11",
+                "-Wall",
+                "-Wextra",
+                "-fvisibility=hidden",
+                "-D_GNU_SOURCE",
+            ],
             libraries=["dl", "pthread"],
         ),
         # No Python in it: a library to preload, built and installed as extensions are.
         Extension(
             "thinsim.dm.dropin._dmcontrol",
             ["thinsim/dm/dropin/_dmcontrol.c"],
-            extra_compile_args=["-std=gnu11", "-Wall", "-Wextra"],
+            extra_compile_args=C,
             libraries=["dl"],
         ),
     ],

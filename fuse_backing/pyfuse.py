@@ -1,13 +1,17 @@
-"""Loads the extension, and only then pyfuse3: the one place in the project that imports pyfuse3.
+"""Loads pyfuse3 behind the extension: the one place in the project that imports pyfuse3.
 
 The extension takes the place of a few libfuse functions, so its symbols must be visible to all (RTLD_GLOBAL)
-before pyfuse3's references are bound. Import ``pyfuse3`` and ``_libfuse`` from here.
+before pyfuse3's references are bound. Who needs the extension alone takes it from ``extension``, where it is
+visible to nobody and pyfuse3 is not needed. Import ``pyfuse3`` from here.
 """
 
+import ctypes
 import os
 import sys
 
-__all__ = ["_libfuse", "pyfuse3"]
+from fuse_backing.extension import native
+
+__all__ = ["native", "pyfuse3"]
 
 if "pyfuse3" in sys.modules:
     raise ImportError(
@@ -15,15 +19,7 @@ if "pyfuse3" in sys.modules:
         "import fuse_backing.session first, and take pyfuse3 from there"
     )
 
-_flags = sys.getdlopenflags()
-sys.setdlopenflags(os.RTLD_GLOBAL | os.RTLD_NOW)
-try:
-    from fuse_backing import _libfuse
-except ImportError as error:
-    raise ImportError(
-        f"fuse_backing's C extension is not built ({error}); in a checkout run: pip install -e ."
-    ) from error
-finally:
-    sys.setdlopenflags(_flags)
+# dlopen(3): RTLD_NOLOAD loads nothing again, and promotes what was opened as RTLD_LOCAL.
+ctypes.CDLL(native.__file__, mode=os.RTLD_GLOBAL | os.RTLD_NOLOAD)
 
 import pyfuse3  # noqa: E402

@@ -19,7 +19,8 @@ from fuse_backing.ledger import Ledger
 from fuse_backing.mounts import SUBTYPE, check_mountpoint
 from fuse_backing.session import mounted
 from fuse_backing.shortcut import Passthrough, Shortcut
-from fuse_backing.store_server import ServerInfo, store_server
+from fuse_backing.store_client import ServerInfo
+from fuse_backing.store_server import store_server
 from fuse_backing.system_calls import become_io_flusher
 
 log = logging.getLogger(__name__)

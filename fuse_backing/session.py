@@ -22,7 +22,7 @@ import trio
 
 from fuse_backing import mounts
 from fuse_backing.errors import SessionError
-from fuse_backing.pyfuse import _libfuse, pyfuse3
+from fuse_backing.pyfuse import native, pyfuse3
 from fuse_backing.system_calls import become_io_flusher
 
 log = logging.getLogger(__name__)
@@ -288,7 +288,7 @@ async def _serve(
             return
         try:
             async with trio.open_nursery() as requests:
-                _libfuse.set_handlers(
+                native.set_handlers(
                     fallocate=functools.partial(_begin, requests, _answer_fallocate, operations),
                     lseek=functools.partial(_begin, requests, _answer_lseek, operations),
                     statfs=functools.partial(_begin, requests, _answer_statfs, operations),
@@ -305,7 +305,7 @@ async def _serve(
             # Closing /dev/fuse first: it ends the connection, so that nothing waits for an answer of ours.
             # The mount is ours to detach: libfuse would unmount whatever is at that path by now.
             pyfuse3.close(unmount=False)
-            _libfuse.set_handlers()
+            native.set_handlers()
             # There is a mount left if the loop failed, or if the connection was aborted from outside.
             await trio.to_thread.run_sync(session._detach)
             session.ended.set()
@@ -314,8 +314,8 @@ async def _serve(
 
 def _init(operations: FileOperations, session: Session, options: frozenset[str]) -> None:
     # The table of operations is completed in fuse_session_new, and lseek is put in only if it has a handler.
-    _libfuse.set_handlers(lseek=lambda request, *_: _libfuse.reply_err(request, errno.EAGAIN))
-    completed = _libfuse.sessions()
+    native.set_handlers(lseek=lambda request, *_: native.reply_err(request, errno.EAGAIN))
+    completed = native.sessions()
     try:
         pyfuse3.init(operations, str(session.mountpoint), set(options))
     except RuntimeError as error:
@@ -325,7 +325,7 @@ def _init(operations: FileOperations, session: Session, options: frozenset[str])
         ) from error
     mount = mounts.mount_on(session.mountpoint)
     session.mount_id = mount.mount_id if mount is not None else -1
-    if _libfuse.sessions() == completed:
+    if native.sessions() == completed:
         session._detach()
         pyfuse3.close(unmount=False)
         raise SessionError(
@@ -338,37 +338,37 @@ def _begin(
     requests: trio.Nursery,
     answer: Callable[..., Awaitable[None]],
     operations: FileOperations,
-    request: _libfuse.Request,
+    request: native.FuseRequest,
     *arguments: int,
 ) -> None:
     requests.start_soon(answer, operations, request, *arguments)
 
 
-async def _answer_fallocate(operations: FileOperations, request: _libfuse.Request, *arguments: int) -> None:
+async def _answer_fallocate(operations: FileOperations, request: native.FuseRequest, *arguments: int) -> None:
     number = 0
     try:
         await operations.fallocate(*arguments)
     except pyfuse3.FUSEError as error:
         number = error.errno
-    _libfuse.reply_err(request, number)
+    native.reply_err(request, number)
 
 
-async def _answer_lseek(operations: FileOperations, request: _libfuse.Request, *arguments: int) -> None:
+async def _answer_lseek(operations: FileOperations, request: native.FuseRequest, *arguments: int) -> None:
     try:
         offset = await operations.lseek(*arguments)
     except pyfuse3.FUSEError as error:
-        _libfuse.reply_err(request, error.errno)
+        native.reply_err(request, error.errno)
     else:
-        _libfuse.reply_lseek(request, offset)
+        native.reply_lseek(request, offset)
 
 
-async def _answer_statfs(operations: FileOperations, request: _libfuse.Request, inode: int) -> None:
+async def _answer_statfs(operations: FileOperations, request: native.FuseRequest, inode: int) -> None:
     try:
         stats = await operations.statfs_of(inode)
     except pyfuse3.FUSEError as error:
-        _libfuse.reply_err(request, error.errno)
+        native.reply_err(request, error.errno)
         return
-    _libfuse.reply_statfs(
+    native.reply_statfs(
         request,
         stats.f_bsize,
         stats.f_frsize,

@@ -16,9 +16,9 @@ import trio
 
 from fuse_backing import mounts
 from fuse_backing.allocation import allocated_bytes
+from fuse_backing.events import LedgerEvent, Totals
 from fuse_backing.faults import FaultPlan
-from fuse_backing.ledger import LedgerEvent, Totals
-from fuse_backing.store_server import StoreClient
+from fuse_backing.store_client import StoreClient
 
 COMMAND = [sys.executable, "-m", "fuse_backing"]
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ import trio
 from fuse_backing import mounts
 from fuse_backing.accounting.xfs import free_bytes
 from fuse_backing.allocation import mapped_extents
-from fuse_backing.store_server import StoreClient
+from fuse_backing.store_client import StoreClient
 from tests.fuse_backing.backing_store import DEADLINE, ROOT, Store, host_fallocate, run_command
 from tests.host_file_systems import CLONING, KINDS, MIB, HostFileSystem, host_file_system, missing_for
 from thinsim.rig.host_file import host_accounting

@@ -28,7 +28,7 @@ def test_the_commands_that_only_ask_do_not_load_fuse() -> None:
         [
             *(sys.executable, "-c"),
             "import sys, fuse_backing.cli, fuse_backing.display, fuse_backing.unmounting;"
-            "assert not {'pyfuse3', 'fuse_backing._libfuse'} & set(sys.modules)",
+            "assert not {'pyfuse3', 'fuse_backing._native'} & set(sys.modules)",
         ],
         timeout=DEADLINE,
         check=True,

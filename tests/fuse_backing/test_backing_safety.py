@@ -15,7 +15,7 @@ import trio
 from fuse_backing import mounts
 from fuse_backing.errors import ControlError
 from fuse_backing.inodes import InodeTable
-from fuse_backing.store_server import StoreClient
+from fuse_backing.store_client import StoreClient
 from fuse_backing.system_calls import umount2
 from tests.fuse_backing.backing_store import (
     DEADLINE,

@@ -21,7 +21,7 @@ missing = missing_for_mounts()
 if missing is not None:
     pytest.skip(missing, allow_module_level=True)
 
-from fuse_backing.pyfuse import _libfuse, pyfuse3  # noqa: E402
+from fuse_backing.pyfuse import native, pyfuse3  # noqa: E402
 from fuse_backing.session import FileOperations, Session, mounted  # noqa: E402
 
 pytestmark = pytest.mark.rig
@@ -240,24 +240,24 @@ class Requests:
         self.handler = handler
 
     def __enter__(self) -> None:
-        _libfuse.set_handlers(fallocate=self.handler)
+        native.set_handlers(fallocate=self.handler)
 
     def __exit__(self, *_: object) -> None:
-        _libfuse.set_handlers()
+        native.set_handlers()
 
 
 async def test_a_request_is_answered_once(tmp_path: Path) -> None:
-    seen: list[_libfuse.Request] = []
+    seen: list[native.FuseRequest] = []
 
-    def answer_twice(request: _libfuse.Request, *_: int) -> None:
+    def answer_twice(request: native.FuseRequest, *_: int) -> None:
         seen.append(request)
         with pytest.raises(ValueError, match="no error number"):
-            _libfuse.reply_err(request, 1000)
+            native.reply_err(request, 1000)
         assert not request.answered
-        assert _libfuse.reply_err(request, errno.EDOM)
+        assert native.reply_err(request, errno.EDOM)
         assert request.answered
         with pytest.raises(RuntimeError, match="answered before"):
-            _libfuse.reply_err(request, 0)
+            native.reply_err(request, 0)
 
     async with mount(OneFile(), tmp_path):
         with Requests(answer_twice):
@@ -277,7 +277,7 @@ async def test_an_exception_in_a_callable_is_reported_and_answered(
     reported: list[object] = []
     monkeypatch.setattr("sys.unraisablehook", lambda unraisable: reported.append(unraisable.exc_type))
 
-    def fail(request: _libfuse.Request, *_: int) -> None:
+    def fail(request: native.FuseRequest, *_: int) -> None:
         raise LookupError
 
     async with mount(OneFile(), tmp_path):
@@ -288,18 +288,18 @@ async def test_an_exception_in_a_callable_is_reported_and_answered(
 
 async def test_without_a_callable_the_operation_is_refused_for_now_only(tmp_path: Path) -> None:
     async with mount(OneFile(), tmp_path):
-        with Requests(lambda request, *_: _libfuse.reply_err(request, 0)):
+        with Requests(lambda request, *_: native.reply_err(request, 0)):
             pass
         assert await in_thread(fallocate, tmp_path, 4096) == errno.EOPNOTSUPP
-        with Requests(lambda request, *_: _libfuse.reply_err(request, 0)):
+        with Requests(lambda request, *_: native.reply_err(request, 0)):
             assert await in_thread(fallocate, tmp_path, 4096) == 0
 
 
 async def test_a_request_kept_beyond_its_session_is_harmless(tmp_path: Path) -> None:
-    kept: list[_libfuse.Request] = []
+    kept: list[native.FuseRequest] = []
     arrived = trio.Event()
 
-    def keep(request: _libfuse.Request, *_: int) -> None:
+    def keep(request: native.FuseRequest, *_: int) -> None:
         kept.append(request)
         arrived.set()
 
@@ -310,15 +310,15 @@ async def test_a_request_kept_beyond_its_session_is_harmless(tmp_path: Path) -> 
     [request] = kept
     assert request.answered
     with pytest.raises(RuntimeError, match="answered before"):
-        _libfuse.reply_err(request, 0)
+        native.reply_err(request, 0)
     del request, kept[:]
     gc.collect()
 
 
 def test_what_is_no_callable_and_no_request_is_refused() -> None:
     with pytest.raises(TypeError, match="callable or None"):
-        _libfuse.set_handlers(fallocate=1)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="a Request is needed"):
-        _libfuse.reply_err(None, 0)  # type: ignore[arg-type]
+        native.set_handlers(fallocate=1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a FuseRequest is needed"):
+        native.reply_err(None, 0)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="cannot create"):
-        _libfuse.Request()
+        native.FuseRequest()

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from fuse_backing.events import LedgerEvent
 from fuse_backing.faults import FaultPlan
-from fuse_backing.ledger import LedgerEvent
 from thinsim.dm.interface import DeviceMapper
 from thinsim.snapshotter.host import SnapshotHost
 from thinsim.snapshotter.pool_contents import ClosableStore

@@ -10,7 +10,7 @@
 #define FIRST_OFFSET_WIDTH (64 * 1024)
 #define FIRST_TIME_WIDTH 1000000000 /* a second */
 
-struct file {
+struct account_file_sums {
     struct account_totals totals;
     struct account_histogram *by_offset; /* NULL before its first event, or beyond ACCOUNT_MOST_HISTOGRAMS */
 };
@@ -22,7 +22,7 @@ struct account {
     struct account_totals totals;
     struct account_histogram by_time;
     int64_t started;
-    struct file **files;
+    struct account_file_sums **files;
     uint32_t nr_files, room, nr_histograms;
     int notify;
     bool armed;
@@ -62,7 +62,7 @@ void account_free(struct account *account) {
 }
 
 uint32_t account_file(struct account *account) {
-    struct file *file = calloc(1, sizeof *file);
+    struct account_file_sums *file = calloc(1, sizeof *file);
     uint32_t index = UINT32_MAX;
 
     if (file == NULL)
@@ -70,7 +70,7 @@ uint32_t account_file(struct account *account) {
     pthread_mutex_lock(&account->lock);
     if (account->nr_files == account->room && account->nr_files < ACCOUNT_MOST_FILES) {
         uint32_t room = account->room ? 2 * account->room : 16;
-        struct file **files = realloc(account->files, room * sizeof *files);
+        struct account_file_sums **files = realloc(account->files, room * sizeof *files);
 
         if (files != NULL) {
             account->files = files;
@@ -153,7 +153,7 @@ static void add_moment(struct account_histogram *histogram, uint64_t moment, con
 }
 
 /* The histogram of a file, made with its first event; NULL without memory or room. */
-static struct account_histogram *offsets_of(struct account *account, struct file *file) {
+static struct account_histogram *offsets_of(struct account *account, struct account_file_sums *file) {
     if (file->by_offset == NULL && account->nr_histograms < ACCOUNT_MOST_HISTOGRAMS) {
         file->by_offset = calloc(1, sizeof *file->by_offset);
         if (file->by_offset != NULL) {
@@ -177,7 +177,7 @@ uint64_t account_record(struct account *account, struct account_event *event) {
         add_moment(&account->by_time, event->time > account->started ? (uint64_t)(event->time - account->started) : 0,
                    event);
     if (event->file < account->nr_files) {
-        struct file *file = account->files[event->file];
+        struct account_file_sums *file = account->files[event->file];
 
         add_totals(&file->totals, event);
         if (drawn && offsets_of(account, file) != NULL)

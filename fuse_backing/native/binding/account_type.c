@@ -1,9 +1,5 @@
-/* The type Account for Python: see native/account.h, which this wraps. */
-
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
-#include "account/account.h"
+/* Account, the Python object of a ledger's numbers: account/account.h, which this wraps. */
+#include "binding.h"
 
 #define MOST_EVENTS 4096
 
@@ -11,6 +7,8 @@ typedef struct {
     PyObject_HEAD
     struct account *account;
 } Account;
+
+PyTypeObject *account_type;
 
 static PyObject *account_create(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {
     static char *names[] = {"capacity", NULL};
@@ -42,12 +40,12 @@ static void account_dealloc(PyObject *object) {
     Py_DECREF(type);
 }
 
-static struct account *of(PyObject *object) {
+struct account *account_of(PyObject *object) {
     return ((Account *)object)->account;
 }
 
 static PyObject *add_file(PyObject *self, PyObject *unused) {
-    uint32_t index = account_file(of(self));
+    uint32_t index = account_file(account_of(self));
 
     (void)unused;
     if (index == UINT32_MAX)
@@ -75,7 +73,7 @@ static PyObject *record(PyObject *self, PyObject *arguments) {
     event.freed = freed;
     event.duration = duration;
     event.fault = fault;
-    return PyLong_FromUnsignedLongLong(account_record(of(self), &event));
+    return PyLong_FromUnsignedLongLong(account_record(account_of(self), &event));
 }
 
 static PyObject *events(PyObject *self, PyObject *arguments) {
@@ -92,7 +90,7 @@ static PyObject *events(PyObject *self, PyObject *arguments) {
     room = PyMem_Calloc((size_t)most + 1, sizeof *room);
     if (room == NULL)
         return PyErr_NoMemory();
-    count = account_events(of(self), from, room, (size_t)most);
+    count = account_events(account_of(self), from, room, (size_t)most);
     list = PyList_New((Py_ssize_t)count);
     for (size_t i = 0; list != NULL && i < count; i++) {
         const struct account_event *event = &room[i];
@@ -119,7 +117,7 @@ static PyObject *totals_tuple(const struct account_totals *totals) {
 }
 
 static PyObject *totals(PyObject *self, PyObject *unused) {
-    struct account_totals sum = account_sum(of(self));
+    struct account_totals sum = account_sum(account_of(self));
 
     (void)unused;
     return totals_tuple(&sum);
@@ -136,7 +134,7 @@ static PyObject *file_totals(PyObject *self, PyObject *index) {
 
     if (PyErr_Occurred())
         return NULL;
-    if (file >= UINT32_MAX || !account_file_sum(of(self), (uint32_t)file, &sum))
+    if (file >= UINT32_MAX || !account_file_sum(account_of(self), (uint32_t)file, &sum))
         return unknown_file(index);
     return totals_tuple(&sum);
 }
@@ -168,7 +166,7 @@ static PyObject *by_offset(PyObject *self, PyObject *index) {
 
     if (PyErr_Occurred())
         return NULL;
-    if (file >= UINT32_MAX || !account_by_offset(of(self), (uint32_t)file, &histogram))
+    if (file >= UINT32_MAX || !account_by_offset(account_of(self), (uint32_t)file, &histogram))
         return unknown_file(index);
     return histogram_tuple(&histogram);
 }
@@ -179,36 +177,30 @@ static PyObject *by_time(PyObject *self, PyObject *unused) {
     int64_t started;
 
     (void)unused;
-    account_by_time(of(self), &histogram, &started);
+    account_by_time(account_of(self), &histogram, &started);
     tuple = histogram_tuple(&histogram);
     return tuple == NULL ? NULL : Py_BuildValue("(LN)", (long long)started, tuple);
 }
 
 static PyObject *arm(PyObject *self, PyObject *unused) {
     (void)unused;
-    account_arm(of(self));
+    account_arm(account_of(self));
     Py_RETURN_NONE;
 }
 
 static PyObject *get_first(PyObject *self, void *closure) {
     (void)closure;
-    return PyLong_FromUnsignedLongLong(account_first(of(self)));
+    return PyLong_FromUnsignedLongLong(account_first(account_of(self)));
 }
 
 static PyObject *get_last(PyObject *self, void *closure) {
     (void)closure;
-    return PyLong_FromUnsignedLongLong(account_last(of(self)));
+    return PyLong_FromUnsignedLongLong(account_last(account_of(self)));
 }
 
 static PyObject *get_notify_fd(PyObject *self, void *closure) {
     (void)closure;
-    return PyLong_FromLong(account_notify_fd(of(self)));
-}
-
-/* For _libfuse, which records punches without the GIL; it keeps a reference to the Account. */
-static PyObject *get_pointer(PyObject *self, void *closure) {
-    (void)closure;
-    return PyCapsule_New(of(self), "fuse_backing.account", NULL);
+    return PyLong_FromLong(account_notify_fd(account_of(self)));
 }
 
 static PyMethodDef account_methods[] = {
@@ -227,7 +219,6 @@ static PyGetSetDef account_getset[] = {
     {"first", get_first, NULL, "Sequence of the oldest event kept.", NULL},
     {"last", get_last, NULL, "Sequence of the newest event.", NULL},
     {"notify_fd", get_notify_fd, NULL, "An eventfd: see arm.", NULL},
-    {"pointer", get_pointer, NULL, "The account, for the extension that serves punches.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -241,23 +232,15 @@ static PyType_Slot account_slots[] = {
 };
 
 static PyType_Spec account_spec = {
-    .name = "fuse_backing._account.Account",
+    .name = "fuse_backing._native.Account",
     .basicsize = sizeof(Account),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = account_slots,
 };
 
-static struct PyModuleDef module_definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "_account", .m_size = -1, .m_doc = "The ledger's numbers.",
-};
-
-PyMODINIT_FUNC PyInit__account(void) {
-    PyObject *module = PyModule_Create(&module_definition);
-    PyObject *type = module == NULL ? NULL : PyType_FromSpec(&account_spec);
-
-    if (type == NULL || PyModule_AddType(module, (PyTypeObject *)type) < 0 ||
-        PyModule_AddIntConstant(module, "MOST_FILES", ACCOUNT_MOST_FILES) < 0)
-        Py_CLEAR(module);
-    Py_XDECREF(type);
-    return module;
+int accounts_ready(PyObject *module) {
+    account_type = (PyTypeObject *)PyType_FromSpec(&account_spec);
+    if (account_type == NULL || PyModule_AddType(module, account_type) < 0)
+        return -1;
+    return PyModule_AddIntConstant(module, "MOST_FILES", ACCOUNT_MOST_FILES);
 }

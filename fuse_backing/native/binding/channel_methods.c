@@ -1,16 +1,15 @@
-/* Python's way to the channel between the kernel and libfuse: native/channel.h says what each call means. */
+/* Python's way to the channel between the kernel and libfuse: channel/channel.h says what each call means. */
 #include "binding.h"
 
 #include <errno.h>
 
 static PyObject *request_channel(PyObject *module, PyObject *arguments) {
-    PyObject *account, *capsule;
-    struct account *pointer;
+    PyObject *account;
     unsigned int stack_depth;
     int passthrough;
 
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "OpI:request_channel", &account, &passthrough, &stack_depth))
+    if (!PyArg_ParseTuple(arguments, "O!pI:request_channel", account_type, &account, &passthrough, &stack_depth))
         return NULL;
     if (session_channel != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "a session has the channel already");
@@ -18,14 +17,7 @@ static PyObject *request_channel(PyObject *module, PyObject *arguments) {
     }
     if (!load_libfuse() || (libfuse.session_custom_io == NULL && libfuse.session_custom_io_317 == NULL))
         Py_RETURN_FALSE;
-    capsule = PyObject_GetAttrString(account, "pointer");
-    if (capsule == NULL)
-        return NULL;
-    pointer = PyCapsule_GetPointer(capsule, "fuse_backing.account");
-    Py_DECREF(capsule);
-    if (pointer == NULL)
-        return NULL;
-    want_channel(account, pointer, passthrough, stack_depth);
+    want_channel(account, passthrough, stack_depth);
     Py_RETURN_TRUE;
 }
 

@@ -46,7 +46,6 @@ static struct {
     bool wanted, passthrough;
     unsigned stack_depth;
     PyObject *account; /* an Account, kept while the channel uses it */
-    struct account *pointer;
 } wish;
 struct channel *session_channel;
 
@@ -75,7 +74,7 @@ static bool interpose(struct fuse_session *session, int device) {
     static const struct fuse_custom_io io = {.read = channel_io_read, .writev = channel_io_writev};
     int result;
 
-    session_channel = channel_new(device, wish.passthrough, wish.stack_depth, wish.pointer);
+    session_channel = channel_new(device, wish.passthrough, wish.stack_depth, account_of(wish.account));
     if (session_channel == NULL)
         return false;
     if (libfuse.session_custom_io_317 != NULL)
@@ -134,10 +133,9 @@ EXPORTED void fuse_session_destroy(struct fuse_session *session) {
     PyGILState_Release(gil);
 }
 
-void want_channel(PyObject *account, struct account *pointer, bool passthrough, unsigned stack_depth) {
+void want_channel(PyObject *account, bool passthrough, unsigned stack_depth) {
     Py_XDECREF(wish.account);
     wish.account = Py_NewRef(account);
-    wish.pointer = pointer;
     wish.passthrough = passthrough;
     wish.stack_depth = stack_depth;
     wish.wanted = true;

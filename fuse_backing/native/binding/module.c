@@ -1,19 +1,23 @@
-/* What pyfuse3 leaves out of a FUSE session: fallocate, lseek, and a statfs that knows its inode.
+/* The extension fuse_backing._native.
  *
- * pyfuse3 hands libfuse a table of operations that has no fallocate, so the kernel answers EOPNOTSUPP to
- * every hole punch on its mounts. This module defines fuse_session_new itself. Loaded with RTLD_GLOBAL
- * before pyfuse3, it is found first when pyfuse3's reference is bound (ld.so(8), symbol lookup scope); it
- * completes the table and calls the real function, taken from libfuse with dlsym(3). Three more functions
- * are replaced in the same way. The parts are listed in binding.h.
+ * It holds what must not wait for Python: the ledger's numbers, and the way between the kernel and libfuse. It also
+ * adds what pyfuse3 leaves out of a FUSE session: fallocate, lseek, and a statfs that knows its inode. pyfuse3
+ * hands libfuse a table of operations that has no fallocate, so the kernel answers EOPNOTSUPP to every hole punch
+ * on its mounts. This module defines fuse_session_new itself. Made visible to all (RTLD_GLOBAL) before pyfuse3 is
+ * loaded, it is found first when pyfuse3's reference is bound (ld.so(8), symbol lookup scope); it completes the
+ * table and calls the real function, taken from libfuse with dlsym(3). Three more functions are replaced in the
+ * same way. The parts are listed in binding.h.
+ *
+ * Nothing here is linked to libfuse or needs it before a session is mounted, so a ledger works without it.
  */
 #include "binding.h"
 
 static struct PyModuleDef module_definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "_libfuse", .m_size = -1,
-    .m_doc = "What pyfuse3 leaves out of a FUSE session: fallocate, lseek, statfs per inode.",
+    PyModuleDef_HEAD_INIT, .m_name = "_native", .m_size = -1,
+    .m_doc = "The ledger's numbers, and what pyfuse3 leaves out of a FUSE session.",
 };
 
-PyMODINIT_FUNC PyInit__libfuse(void) {
+PyMODINIT_FUNC PyInit__native(void) {
     PyMethodDef *const parts[] = {request_methods, operation_methods, interposed_methods, channel_methods};
     PyObject *module = PyModule_Create(&module_definition);
 
@@ -25,7 +29,7 @@ PyMODINIT_FUNC PyInit__libfuse(void) {
             return NULL;
         }
     }
-    if (requests_ready(module) < 0) {
+    if (accounts_ready(module) < 0 || requests_ready(module) < 0) {
         Py_DECREF(module);
         return NULL;
     }

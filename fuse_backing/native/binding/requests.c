@@ -1,4 +1,4 @@
-/* Request: the Python object of a request of the kernel that waits for its one answer, and the answers.
+/* FuseRequest: the Python object of a request of the kernel that waits for its one answer, and the answers.
  *
  * Whoever has the object answers later, from any thread: the reply functions of libfuse are thread-safe.
  */
@@ -8,17 +8,17 @@
 #include <sys/statvfs.h>
 
 /* A request of the kernel that waits for its one answer. All are linked (under the GIL). */
-typedef struct Request {
+typedef struct FuseRequest {
     PyObject_HEAD
     fuse_req_t req; /* NULL once answered */
-    struct Request *previous, *next;
-} Request;
+    struct FuseRequest *previous, *next;
+} FuseRequest;
 
-static Request *unanswered;
+static FuseRequest *unanswered;
 static PyTypeObject *request_type;
 
 PyObject *request_new(fuse_req_t req) {
-    Request *self = PyObject_New(Request, request_type);
+    FuseRequest *self = PyObject_New(FuseRequest, request_type);
 
     if (self == NULL)
         return NULL;
@@ -32,7 +32,7 @@ PyObject *request_new(fuse_req_t req) {
 }
 
 fuse_req_t request_take(PyObject *object) {
-    Request *self = (Request *)object;
+    FuseRequest *self = (FuseRequest *)object;
     fuse_req_t req = self->req;
 
     if (req == NULL)
@@ -60,7 +60,7 @@ static void request_dealloc(PyObject *object) {
 
 static PyObject *request_answered(PyObject *self, void *closure) {
     (void)closure;
-    return PyBool_FromLong(((Request *)self)->req == NULL);
+    return PyBool_FromLong(((FuseRequest *)self)->req == NULL);
 }
 
 static PyGetSetDef request_getset[] = {
@@ -76,8 +76,8 @@ static PyType_Slot request_slots[] = {
 };
 
 static PyType_Spec request_spec = {
-    .name = "fuse_backing._libfuse.Request",
-    .basicsize = sizeof(Request),
+    .name = "fuse_backing._native.FuseRequest",
+    .basicsize = sizeof(FuseRequest),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = request_slots,
 };
@@ -96,7 +96,7 @@ static fuse_req_t take_for_reply(PyObject *object) {
     fuse_req_t req;
 
     if (!Py_IS_TYPE(object, request_type)) {
-        PyErr_Format(PyExc_TypeError, "a Request is needed, not %.100s", Py_TYPE(object)->tp_name);
+        PyErr_Format(PyExc_TypeError, "a FuseRequest is needed, not %.100s", Py_TYPE(object)->tp_name);
         return NULL;
     }
     req = request_take(object);

@@ -49,7 +49,7 @@ void channel_free(struct channel *channel) {
         }
     }
     while (channel->first != NULL) {
-        struct request *request = channel->first;
+        struct queued_request *request = channel->first;
 
         channel->first = request->next;
         free(request);
@@ -92,7 +92,7 @@ void channel_limit(struct channel *channel, uint64_t length) {
 
 static void queue(struct channel *channel, const char *content, size_t size) {
     const struct protocol_in_header *header = (const void *)content;
-    struct request *request = malloc(sizeof *request + size);
+    struct queued_request *request = malloc(sizeof *request + size);
 
     if (request == NULL) {
         channel_answer(channel, header->unique, ENOMEM);
@@ -218,7 +218,7 @@ int channel_start(struct channel *channel) {
 }
 
 ssize_t channel_read(struct channel *channel, void *buffer, size_t size) {
-    struct request *request;
+    struct queued_request *request;
     eventfd_t count;
     ssize_t result;
 

@@ -20,8 +20,8 @@
 #define SLICE 100000                   /* nanoseconds, the shortest that the scheduler gives */
 #define INTERRUPT (SIGRTMAX - 1)       /* the signal that ends the thread's read */
 
-struct request {
-    struct request *next;
+struct queued_request {
+    struct queued_request *next;
     size_t size;
     char content[];
 };
@@ -31,7 +31,7 @@ struct gate {
     int entered;
 };
 
-struct file {
+struct announced_file {
     bool announced;
     struct gate *gate;
     uint32_t account;
@@ -39,7 +39,7 @@ struct file {
     int backing;
 };
 
-struct pending {
+struct awaited_reply {
     uint64_t unique;
     uint32_t opcode;
 };
@@ -54,12 +54,12 @@ struct channel {
 
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t taken; /* libfuse has taken from the queue, or the channel is to end */
-    struct request *first, *last;
+    struct queued_request *first, *last;
     size_t queued; /* bytes */
     int ended; /* the errno that ended the device, 0 while it works */
-    struct pending *pending; /* OPEN, CREATE and INIT requests that wait for their answer */
+    struct awaited_reply *pending; /* OPEN, CREATE and INIT requests that wait for their answer */
     size_t nr_pending, room_pending;
-    struct file *files; /* by handle */
+    struct announced_file *files; /* by handle */
     size_t nr_files;
     struct gate **gates;
     size_t nr_gates;

@@ -22,7 +22,7 @@ int channel_announce(struct channel *channel, int handle, int gate, uint32_t fil
     pthread_mutex_lock(&channel->lock);
     if ((size_t)handle >= channel->nr_files) {
         size_t want = (size_t)handle + 64;
-        struct file *files = channel_grown(channel->files, channel->nr_files, want, sizeof *files);
+        struct announced_file *files = channel_grown(channel->files, channel->nr_files, want, sizeof *files);
 
         if (files != NULL) {
             channel->files = files;
@@ -32,7 +32,7 @@ int channel_announce(struct channel *channel, int handle, int gate, uint32_t fil
         }
     }
     if (error == 0 && (size_t)gate < channel->nr_gates)
-        channel->files[handle] = (struct file){true, channel->gates[gate], file, unit, backing};
+        channel->files[handle] = (struct announced_file){true, channel->gates[gate], file, unit, backing};
     else if (error == 0)
         error = EINVAL;
     pthread_mutex_unlock(&channel->lock);

@@ -11,7 +11,7 @@ bool channel_note(struct channel *channel, uint64_t unique, uint32_t opcode) {
     pthread_mutex_lock(&channel->lock);
     if (channel->nr_pending == channel->room_pending) {
         size_t room = channel->room_pending + 64;
-        struct pending *pending = channel_grown(channel->pending, channel->room_pending, room, sizeof *pending);
+        struct awaited_reply *pending = channel_grown(channel->pending, channel->room_pending, room, sizeof *pending);
 
         if (pending != NULL) {
             channel->pending = pending;
@@ -20,7 +20,7 @@ bool channel_note(struct channel *channel, uint64_t unique, uint32_t opcode) {
     }
     noted = channel->nr_pending < channel->room_pending;
     if (noted)
-        channel->pending[channel->nr_pending++] = (struct pending){unique, opcode};
+        channel->pending[channel->nr_pending++] = (struct awaited_reply){unique, opcode};
     pthread_mutex_unlock(&channel->lock);
     return noted;
 }

@@ -23,7 +23,7 @@ static void answer_with(struct channel *channel, uint64_t unique, const void *co
         ;
 }
 
-static bool find_file(struct channel *channel, uint64_t handle, struct file *file) {
+static bool find_file(struct channel *channel, uint64_t handle, struct announced_file *file) {
     pthread_mutex_lock(&channel->lock);
     file->announced = false;
     if (handle < channel->nr_files)
@@ -37,7 +37,7 @@ static bool find_file(struct channel *channel, uint64_t handle, struct file *fil
 bool channel_serve_read(struct channel *channel, const char *content, size_t size) {
     const struct protocol_in_header *header = (const void *)content;
     const struct protocol_read_in *in = (const void *)(content + sizeof *header);
-    struct file file;
+    struct announced_file file;
     ssize_t done;
 
     if (size < sizeof *header + sizeof *in || in->size > BUFFER_SIZE || atomic_load(&channel->limit) == 0 ||
@@ -56,7 +56,7 @@ bool channel_serve_write(struct channel *channel, const char *content, size_t si
     const struct protocol_in_header *header = (const void *)content;
     const struct protocol_write_in *in = (const void *)(content + sizeof *header);
     struct protocol_write_out out = {0, 0};
-    struct file file;
+    struct announced_file file;
 
     if (size < sizeof *header + sizeof *in || size - sizeof *header - sizeof *in < in->size ||
         atomic_load(&channel->limit) == 0 || !find_file(channel, in->fh, &file))
@@ -84,7 +84,7 @@ bool channel_serve_fallocate(struct channel *channel, const char *content, size_
     const struct protocol_fallocate_in *in = (const void *)(content + sizeof *header);
     struct account_event event = {0};
     struct punch_result result;
-    struct file file = {0};
+    struct announced_file file = {0};
     bool punch, done = false;
 
     if (size < sizeof *header + sizeof *in || in->length == 0 || in->length > atomic_load(&channel->limit) ||

@@ -1,5 +1,4 @@
-/* libfuse's functions, found at run time in the library that pyfuse3 has loaded. */
-#include "binding/binding.h"
+#include "libfuse.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
