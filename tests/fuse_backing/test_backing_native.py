@@ -11,6 +11,7 @@ from tests.fuse_backing.backing_store import ROOT
 NATIVE = ROOT / "fuse_backing" / "native"
 CORE = ("account", "channel", "punch")
 """The folders that know neither Python nor libfuse."""
+WRAPPED = ("ioctl", "fallocate", "pwrite", "read", "pthread_kill")
 
 
 @pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
@@ -23,7 +24,8 @@ def test_the_c_core_holds_under_the_sanitizers(tmp_path: Path, sanitizer: str) -
         [
             *(compiler, "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-g", "-O1"),
             *(f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", f"-I{NATIVE}"),
-            *("-Wl,--wrap=ioctl", "-Wl,--wrap=fallocate", "-Wl,--wrap=pwrite", "-pthread"),
+            *(f"-Wl,--wrap={name}" for name in WRAPPED),
+            "-pthread",
             *(str(source) for folder in CORE for source in sorted((NATIVE / folder).glob("*.c"))),
             *map(str, sorted((Path(__file__).parent / "native").glob("*.c"))),
             *("-o", str(program)),

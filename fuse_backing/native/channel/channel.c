@@ -10,8 +10,21 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
+
+static int new_end_of_file(void) {
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return -1;
+    close(ends[1]);
+    return ends[0];
+}
+
+static void close_if_open(int fd) {
+    if (fd >= 0)
+        close(fd);
+}
 
 struct channel *channel_new(int device, bool passthrough, unsigned stack_depth, struct account *account) {
     struct channel *channel = calloc(1, sizeof *channel);
@@ -21,33 +34,44 @@ struct channel *channel_new(int device, bool passthrough, unsigned stack_depth, 
     pthread_mutex_init(&channel->lock, NULL);
     pthread_cond_init(&channel->taken, NULL);
     channel->device = fcntl(device, F_DUPFD_CLOEXEC, 0);
+    channel->reading = fcntl(device, F_DUPFD_CLOEXEC, 0);
+    channel->end_of_file = new_end_of_file(); /* now, so that the end lacks no descriptor */
     channel->passthrough = passthrough;
     channel->stack_depth = stack_depth;
     channel->account = account;
     channel->buffer = malloc(BUFFER_SIZE);
     channel->data = malloc(BUFFER_SIZE);
     channel->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (channel->device < 0 || channel->buffer == NULL || channel->data == NULL || channel->wake < 0) {
-        if (channel->wake >= 0)
-            close(channel->wake);
+    if (channel->device < 0 || channel->reading < 0 || channel->end_of_file < 0 || channel->wake < 0 ||
+        channel->buffer == NULL || channel->data == NULL) {
+        close_if_open(channel->wake);
         channel_free(channel);
         return NULL;
     }
     return channel;
 }
 
+/* End the thread, wherever it is, and wait for it.
+ *
+ * A signal alone could come between the thread's look at `stopping` and its read, and interrupt nothing. So the
+ * descriptor that it reads gets another file first: a read that begins after that finds the end of a pipe; one that
+ * began before is on the device, and the signal, sent after that, interrupts it (fs/fuse/dev.c, fuse_dev_do_read
+ * waits interruptibly). There is no third kind, so one signal is enough. The device itself stays open beside it
+ * for the answer to a request that is being served. */
+static void stop(struct channel *channel) {
+    pthread_mutex_lock(&channel->lock);
+    atomic_store(&channel->stopping, true);
+    pthread_cond_signal(&channel->taken);
+    pthread_mutex_unlock(&channel->lock);
+    while (dup3(channel->end_of_file, channel->reading, O_CLOEXEC) < 0 && errno == EINTR)
+        ;
+    pthread_kill(channel->thread, INTERRUPT);
+    pthread_join(channel->thread, NULL);
+}
+
 void channel_free(struct channel *channel) {
-    if (channel->running) {
-        pthread_mutex_lock(&channel->lock);
-        atomic_store(&channel->stopping, true);
-        pthread_cond_signal(&channel->taken);
-        pthread_mutex_unlock(&channel->lock);
-        /* A signal that comes between the thread's look at `stopping` and its read interrupts nothing. */
-        while (pthread_tryjoin_np(channel->thread, NULL) == EBUSY) {
-            pthread_kill(channel->thread, INTERRUPT);
-            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-        }
-    }
+    if (channel->running)
+        stop(channel);
     while (channel->first != NULL) {
         struct queued_request *request = channel->first;
 
@@ -63,8 +87,9 @@ void channel_free(struct channel *channel) {
     free(channel->pending);
     free(channel->buffer);
     free(channel->data);
-    if (channel->device >= 0)
-        close(channel->device);
+    close_if_open(channel->end_of_file);
+    close_if_open(channel->reading);
+    close_if_open(channel->device);
     pthread_cond_destroy(&channel->taken);
     pthread_mutex_destroy(&channel->lock);
     free(channel);
@@ -183,12 +208,13 @@ static void *run(void *argument) {
 
     take_short_slices();
     while (!atomic_load(&channel->stopping)) { /* requests may never cease: a loop device outlives its mount */
-        ssize_t size = read(channel->device, channel->buffer, BUFFER_SIZE);
+        ssize_t size = read(channel->reading, channel->buffer, BUFFER_SIZE);
 
-        if (size >= (ssize_t)sizeof(struct protocol_in_header))
+        if (size >= (ssize_t)sizeof(struct protocol_in_header)) {
             receive(channel, (size_t)size);
-        else if (size >= 0 || (errno != EINTR && errno != ENOENT)) { /* ENOENT: withdrawn by who asked */
-            end(channel, size >= 0 ? EIO : errno);                   /* ENODEV: unmounted */
+        } else if (size >= 0 || (errno != EINTR && errno != ENOENT)) { /* ENOENT: withdrawn by who asked */
+            if (!atomic_load(&channel->stopping))
+                end(channel, size >= 0 ? EIO : errno); /* ENODEV: unmounted */
             return NULL;
         }
     }

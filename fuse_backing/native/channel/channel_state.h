@@ -18,7 +18,7 @@
 #define BUFFER_SIZE (MAX_WRITE + 8192) /* and room for headers: the kernel asks for FUSE_MIN_READ_BUFFER at least */
 #define MOST_QUEUED (32 << 20)         /* bytes that wait for libfuse; beyond, the device is not read */
 #define SLICE 100000                   /* nanoseconds, the shortest that the scheduler gives */
-#define INTERRUPT (SIGRTMAX - 1)       /* the signal that ends the thread's read */
+#define INTERRUPT (SIGRTMAX - 1)       /* the signal that ends a read under way */
 
 struct queued_request {
     struct queued_request *next;
@@ -45,7 +45,10 @@ struct awaited_reply {
 };
 
 struct channel {
-    int device, wake;
+    int device;      /* /dev/fuse, for answers */
+    int reading;     /* the same, for the thread's read: channel_free puts end_of_file in its place */
+    int end_of_file; /* a pipe that nobody can write to: a read of it returns 0 at once */
+    int wake;        /* an eventfd: see channel_fd */
     bool passthrough, running;
     unsigned stack_depth;
     struct account *account;

@@ -44,7 +44,9 @@ bool channel_serve_read(struct channel *channel, const char *content, size_t siz
         !find_file(channel, in->fh, &file))
         return false;
     atomic_fetch_add(&channel->served, 1);
-    done = pread((int)in->fh, channel->data, in->size, (off_t)in->offset);
+    do /* the signal that ends the thread is not for the host's file */
+        done = pread((int)in->fh, channel->data, in->size, (off_t)in->offset);
+    while (done < 0 && errno == EINTR);
     if (done < 0)
         channel_answer(channel, header->unique, errno);
     else
@@ -68,6 +70,8 @@ bool channel_serve_write(struct channel *channel, const char *content, size_t si
         ssize_t done = pwrite((int)in->fh, (const char *)(in + 1) + out.size, in->size - out.size,
                               (off_t)(in->offset + out.size));
 
+        if (done < 0 && errno == EINTR)
+            continue;
         if (done <= 0) {
             channel_answer(channel, header->unique, done < 0 ? errno : EIO);
             return true;

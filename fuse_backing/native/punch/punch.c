@@ -89,7 +89,9 @@ int punch_measured(int fd, int mode, uint64_t offset, uint64_t length, uint64_t 
         return EREMOTE; /* who else holds it decides what is freed: accounting/ in Python finds out */
     result->time = nanoseconds(CLOCK_REALTIME);
     began = nanoseconds(CLOCK_MONOTONIC);
-    result->error = fallocate(fd, mode, (off_t)offset, (off_t)length) < 0 ? errno : 0;
+    do
+        result->error = fallocate(fd, mode, (off_t)offset, (off_t)length) < 0 ? errno : 0;
+    while (result->error == EINTR);
     result->duration = nanoseconds(CLOCK_MONOTONIC) - began;
     if (before.held != 0 && read_extents(fd, from, to, unit, offset, offset + length, &after) != 0)
         after = before; /* not measured, so nothing is claimed */
