@@ -137,7 +137,7 @@ lint: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	for source in $(C_SOURCES) tests/fuse_backing/native/*.c; do \
-	    $(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -fsyntax-only -Ifuse_backing/native \
+	    $(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wformat-security -Werror -fsyntax-only -Ifuse_backing/native \
 	        -isystem $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))') \
 	        $$(pkg-config --cflags fuse3) $$source || exit 1; \
 	done
