@@ -1,9 +1,13 @@
-/* The ledger's numbers: every punch, zero range, truncation and injected fault in a ring, totals and histograms that lose
- * nothing.
+/* The ledger's numbers: every punch, zero range, truncation and injected fault in a ring, totals and histograms that
+ * lose nothing.
  *
  * Kept in C so that recording an event costs well under a microsecond and needs no Python lock: the thread
  * that serves punches must not wait for an interpreter. Python reads it when somebody asks. All functions
  * are thread-safe; sizes are bytes, times are nanoseconds.
+ *
+ * Owned by: who made the account frees it, which closes its eventfd. In Python that is the object Account
+ * (binding/account_type.c), with its last reference. A channel borrows the account, and so do threads that record.
+ * What is read from it is copied.
  */
 #ifndef FUSE_BACKING_ACCOUNT_H
 #define FUSE_BACKING_ACCOUNT_H
@@ -75,12 +79,13 @@ size_t account_events(struct account *account, uint64_t from, struct account_eve
 struct account_totals account_sum(struct account *account);
 bool account_file_sum(struct account *account, uint32_t file, struct account_totals *totals);
 
-/* Histograms of successful punches, zero ranges and truncations: of a file by offset (empty where there is none), of everything
- * by time since the account was made. */
+/* Histograms of successful punches, zero ranges and truncations: of a file by offset (empty where there is none), of
+ * everything by time since the account was made. */
 bool account_by_offset(struct account *account, uint32_t file, struct account_histogram *histogram);
 void account_by_time(struct account *account, struct account_histogram *histogram, int64_t *started);
 
-/* A descriptor that becomes readable (eventfd(2)) with the next event after it was armed. */
+/* A descriptor that becomes readable (eventfd(2)) with the next event after it was armed. The account's: it is
+ * closed by account_free and by nobody else. */
 int account_notify_fd(struct account *account);
 void account_arm(struct account *account);
 

@@ -6,6 +6,17 @@
  *   operations.c        fallocate, lseek and statfs put into pyfuse3's table, and handed to Python
  *   interposed.c        the functions of libfuse that are replaced here
  *   channel_methods.c   Python's way to the channel between the kernel and libfuse
+ *
+ * Owned by:
+ *   an Account        has its struct account, and frees it with its last reference. Python's ledger has one
+ *                     reference, interposed.c another from want_channel until the channel has ended.
+ *   a FuseRequest     has libfuse's request until that is answered, which frees it: by a reply function, by its own
+ *                     end (EIO), or by the end of the session (requests_end, EIO). What is left is an empty object.
+ *   session_channel   made with the mount, freed by fuse_session_destroy, after the requests and before libfuse's
+ *                     session, which closes the channel's descriptor.
+ *   /dev/fuse         is opened by libfuse. With a channel, interposed.c closes that descriptor once libfuse has the
+ *                     channel's in its place; without, libfuse closes it with its session.
+ *   handlers          set_handlers holds a reference to each, until the next set_handlers.
  */
 #ifndef FUSE_BACKING_BINDING_H
 #define FUSE_BACKING_BINDING_H

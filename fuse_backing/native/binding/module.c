@@ -6,7 +6,18 @@
  * on its mounts. This module defines fuse_session_new itself. Made visible to all (RTLD_GLOBAL) before pyfuse3 is
  * loaded, it is found first when pyfuse3's reference is bound (ld.so(8), symbol lookup scope); it completes the
  * table and calls the real function, taken from libfuse with dlsym(3). Three more functions are replaced in the
- * same way. The parts are listed in binding.h.
+ * same way.
+ *
+ * A folder is one idea, and includes only what stands above it here:
+ *
+ *   protocol/   the structures of the FUSE protocol that are looked at
+ *   account/    the ledger's numbers
+ *   punch/      one measured fallocate
+ *   libfuse/    libfuse's own functions
+ *   channel/    the way between the kernel and libfuse, with the thread that serves punches and data
+ *   binding/    what Python sees, and the functions of libfuse that are replaced
+ *
+ * The header of each says who owns what passes through it, and who closes it when.
  *
  * Nothing here is linked to libfuse or needs it before a session is mounted, so a ledger works without it.
  */

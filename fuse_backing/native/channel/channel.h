@@ -6,6 +6,21 @@
  * on an eventfd and reads the queue (fuse_session_custom_io, libfuse 3.13 and later).
  * On the way back two replies are amended, as libfuse before 3.17 does not know passthrough (Linux 6.9,
  * include/uapi/linux/fuse.h): INIT, to ask for it, and OPEN and CREATE, to name the backing file.
+ *
+ * Owned by:
+ *   the device        the opener's descriptor is only duplicated. The channel closes its two duplicates in
+ *                     channel_free; the kernel ends the connection with the last descriptor of all.
+ *   channel_fd        made here, handed to libfuse, which closes it with its session; channel_free does not, as
+ *                     libfuse may still wait for it. Without a libfuse that has taken it, the caller closes it.
+ *   the thread        begins in channel_start; channel_free ends it and waits for it. It never waits for Python.
+ *   handles           the host's descriptors are Python's (fuse_backing/filesystem.py), which closes one after
+ *                     channel_forget: no punch uses it then, and the kernel releases a file only when its reads
+ *                     and writes are answered.
+ *   backing files     the descriptor given to channel_backing_open is its caller's, who may close it at once: the
+ *                     kernel holds the file until channel_backing_close, or until the connection ends.
+ *   the account       borrowed from channel_new to channel_free.
+ *   requests          copied into a queue, freed by channel_read as libfuse takes them, the rest by channel_free.
+ *   gates             the channel's, until channel_free.
  */
 #ifndef FUSE_BACKING_CHANNEL_H
 #define FUSE_BACKING_CHANNEL_H
@@ -22,13 +37,13 @@
 
 struct channel;
 
-/* A channel to `device`, an open and non-blocking /dev/fuse, of which it keeps a duplicate. NULL without memory or
- * descriptors. Starts no thread before channel_start. */
+/* A channel to `device`, an open /dev/fuse whose reads block. NULL without memory or descriptors. Starts no thread
+ * before channel_start. */
 struct channel *channel_new(int device, bool passthrough, unsigned stack_depth, struct account *account);
 int channel_start(struct channel *channel); /* 0 or an errno */
-void channel_free(struct channel *channel); /* ends the thread, and the connection if nobody else has the device */
+void channel_free(struct channel *channel); /* waits for a request that is being served, for nothing else */
 
-/* The descriptor that libfuse waits for and gives to the two functions below. libfuse closes it. */
+/* The descriptor (eventfd(2)) that libfuse waits for and gives to the two functions below. */
 int channel_fd(struct channel *channel);
 ssize_t channel_read(struct channel *channel, void *buffer, size_t size);
 ssize_t channel_writev(struct channel *channel, struct iovec *iov, int count);
@@ -41,8 +56,8 @@ int channel_backing_open(struct channel *channel, int fd);
 void channel_backing_close(struct channel *channel, int id);
 
 /* Announce an open file by its handle, which is the host's descriptor: punches on it are served here, unless `unit`
- * is 0, and go to `file` of the account, and data; with a backing id above 0 its open is answered as passthrough, and the kernel
- * sends no reads and writes. Announcing again replaces. Returns 0 or an errno. */
+ * is 0, and go to `file` of the account, and data; with a backing id above 0 its open is answered as passthrough,
+ * and the kernel sends no reads and writes. Announcing again replaces. Returns 0 or an errno. */
 int channel_announce(struct channel *channel, int handle, int gate, uint32_t file, uint64_t unit, int backing);
 void channel_forget(struct channel *channel, int handle);
 

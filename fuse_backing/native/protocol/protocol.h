@@ -1,12 +1,19 @@
 /* The few structures of the FUSE protocol that are looked at here: include/uapi/linux/fuse.h of Linux 6.9 and
- * later. Written out, as the headers of older distributions lack passthrough. */
+ * later. Written out, as the headers of older distributions lack passthrough. Layouts alone: nothing is owned here. */
 #ifndef FUSE_BACKING_PROTOCOL_H
 #define FUSE_BACKING_PROTOCOL_H
 
 #include <stdint.h>
 #include <sys/ioctl.h>
 
-enum { PROTOCOL_OPEN = 14, PROTOCOL_READ = 15, PROTOCOL_WRITE = 16, PROTOCOL_INIT = 26, PROTOCOL_CREATE = 35, PROTOCOL_FALLOCATE = 43 };
+enum {
+    PROTOCOL_OPEN = 14,
+    PROTOCOL_READ = 15,
+    PROTOCOL_WRITE = 16,
+    PROTOCOL_INIT = 26,
+    PROTOCOL_CREATE = 35,
+    PROTOCOL_FALLOCATE = 43,
+};
 
 #define PROTOCOL_WRITEBACK_CACHE (1u << 16)
 #define PROTOCOL_INIT_EXT (1u << 30)

@@ -1,4 +1,6 @@
-/* One measured fallocate(2): what was allocated in the range before, and what of it the host got back. */
+/* One measured fallocate(2): what was allocated in the range before, and what of it the host got back.
+ *
+ * Owned by: the descriptor is the caller's, who keeps it open meanwhile. Nothing is kept. */
 #ifndef FUSE_BACKING_PUNCH_H
 #define FUSE_BACKING_PUNCH_H
 
