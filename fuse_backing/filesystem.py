@@ -25,7 +25,7 @@ from fuse_backing.ledger import Ledger
 from fuse_backing.names import FlatDirectory
 from fuse_backing.pyfuse import pyfuse3
 from fuse_backing.shortcut import Shortcut
-from fuse_backing.sparsefile import Change, SparseFile
+from fuse_backing.sparsefile import AllocationChange, SparseFile
 from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
 
 INLINE_LIMIT = 1 << 20
@@ -270,7 +270,7 @@ class BackingFileSystem(FlatDirectory):
         mode: int,
         offset: int,
         length: int,
-        change: Change,
+        change: AllocationChange,
         began: float,
         fault: FaultKind | None,
     ) -> None:
@@ -322,12 +322,14 @@ def _recorded_as(mode: int) -> Operation | None:
     return None
 
 
-def _changed(file: SparseFile, strike: Strike | None, mode: int, offset: int, length: int) -> Change:
+def _changed(
+    file: SparseFile, strike: Strike | None, mode: int, offset: int, length: int
+) -> AllocationChange:
     """Do a fallocate, or as much of it as a planned fault leaves."""
     if strike is None or strike.kind not in (FaultKind.PARTIAL, FaultKind.LIE):
         return file.change(mode, offset, length)
     allocated = file.allocated_in(offset, length)
     done = min(strike.bytes, length)  # of a lie: 0
     if done == 0:
-        return Change(allocated, 0, 0, 0.0)
+        return AllocationChange(allocated, 0, 0, 0.0)
     return replace(file.change(mode, offset, done), allocated=allocated)

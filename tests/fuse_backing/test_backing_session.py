@@ -177,7 +177,7 @@ async def test_what_others_mounted_on_top_is_left_alone(tmp_path: Path) -> None:
         mounts.unmount(tmp_path, lazy=True)
 
 
-class Requests:
+class FallocateAnsweredBy:
     """Replaces the session's fallocate by the test's own callable, below the Operations."""
 
     def __init__(self, handler: Callable[..., object]) -> None:
@@ -204,14 +204,14 @@ async def test_a_request_is_answered_once(tmp_path: Path) -> None:
             native.reply_err(request, 0)
 
     async with mount(OneFile(), tmp_path):
-        with Requests(answer_twice):
+        with FallocateAnsweredBy(answer_twice):
             assert await in_thread(fallocate, tmp_path, 4096) == errno.EDOM
     assert len(seen) == 1
 
 
 async def test_a_request_that_is_dropped_gets_an_error(tmp_path: Path) -> None:
     async with mount(OneFile(), tmp_path):
-        with Requests(lambda request, *_: None):
+        with FallocateAnsweredBy(lambda request, *_: None):
             assert await in_thread(fallocate, tmp_path, 4096) == errno.EIO
 
 
@@ -225,17 +225,17 @@ async def test_an_exception_in_a_callable_is_reported_and_answered(
         raise LookupError
 
     async with mount(OneFile(), tmp_path):
-        with Requests(fail):
+        with FallocateAnsweredBy(fail):
             assert await in_thread(fallocate, tmp_path, 4096) == errno.EIO
     assert reported == [LookupError]
 
 
 async def test_without_a_callable_the_operation_is_refused_for_now_only(tmp_path: Path) -> None:
     async with mount(OneFile(), tmp_path):
-        with Requests(lambda request, *_: native.reply_err(request, 0)):
+        with FallocateAnsweredBy(lambda request, *_: native.reply_err(request, 0)):
             pass
         assert await in_thread(fallocate, tmp_path, 4096) == errno.EOPNOTSUPP
-        with Requests(lambda request, *_: native.reply_err(request, 0)):
+        with FallocateAnsweredBy(lambda request, *_: native.reply_err(request, 0)):
             assert await in_thread(fallocate, tmp_path, 4096) == 0
 
 
@@ -248,7 +248,7 @@ async def test_a_request_kept_beyond_its_session_is_harmless(tmp_path: Path) -> 
         arrived.set()
 
     async with trio.open_nursery() as nursery, mount(OneFile(), tmp_path):
-        with Requests(keep):
+        with FallocateAnsweredBy(keep):
             nursery.start_soon(in_thread, fallocate, tmp_path, 4096)
             await arrived.wait()
     [request] = kept
