@@ -34,7 +34,7 @@ def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
         def refuse(*_: object) -> Iterator[allocation.Extent]:
             raise OSError(errno.EOPNOTSUPP, "no FIEMAP")
 
-        monkeypatch.setattr(allocation, "_fiemap", refuse)
+        monkeypatch.setattr(allocation, "fiemap", refuse)
     return way
 
 
