@@ -8,8 +8,9 @@ from pathlib import Path
 
 import trio
 
+from fuse_backing.operations import FileOperations
 from fuse_backing.pyfuse import pyfuse3
-from fuse_backing.session import FileOperations, Session, mounted
+from fuse_backing.session import Session, mounted
 
 FILE = 2
 """Its inode."""

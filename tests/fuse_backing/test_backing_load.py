@@ -14,6 +14,7 @@ SERVING = {
     "fuse_backing.shortcut",
     "fuse_backing.injection",
     "fuse_backing.pyfuse",
+    "fuse_backing.operations",
     "fuse_backing.session",
     "fuse_backing.names",
     "fuse_backing.filesystem",
