@@ -13,6 +13,7 @@ SERVING = {
     "fuse_backing.extension",
     "fuse_backing.shortcut",
     "fuse_backing.injection",
+    "fuse_backing.changes",
     "fuse_backing.pyfuse",
     "fuse_backing.operations",
     "fuse_backing.session",
