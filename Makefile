@@ -17,8 +17,8 @@ TEST_ARGUMENTS ?=
 # Of tests, beside each other; 0: one after another.
 WORKERS ?= 2
 BENCH_ARGUMENTS ?= --json backing.json --plot backing.svg
-C_SOURCES := $(wildcard fuse_backing/*.c fuse_backing/binding/*.c fuse_backing/native/*.c thinsim/dm/dropin/*.c)
-C_HEADERS := $(wildcard fuse_backing/binding/*.h fuse_backing/native/*.h)
+C_SOURCES := $(wildcard fuse_backing/native/*/*.c thinsim/dm/dropin/*.c)
+C_HEADERS := $(wildcard fuse_backing/native/*/*.h)
 
 .PHONY: setup packages reproduce test test-vm storm lint format clean
 .PHONY: bench-backing bench-engine campaign-metadata campaign-crashes bench-removal setup-vm pictures check-dist record-dmsetup soak-dmsetup
@@ -138,7 +138,7 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	for source in $(C_SOURCES) tests/fuse_backing/native/*.c; do \
-	    $(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -fsyntax-only -Ifuse_backing \
+	    $(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wformat-security -Werror -fsyntax-only -Ifuse_backing/native \
 	        -isystem $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))') \
 	        $$(pkg-config --cflags fuse3) $$source || exit 1; \
 	done

@@ -60,17 +60,17 @@ def mapped_extents(fd: int, offset: int, length: int, *, sync: bool = False) -> 
     if length <= 0:
         return []
     try:
-        return list(_fiemap(fd, offset, end, sync))
+        return list(fiemap(fd, offset, end, sync))
     except OSError as error:
         if error.errno not in _NO_FIEMAP:
             raise
-    return list(_seek(fd, offset, end))
+    return list(seek(fd, offset, end))
 
 
 def has_fiemap(fd: int) -> bool:
     """Tell whether the file system answers FIEMAP. Raises OSError for another failure."""
     try:
-        list(_fiemap(fd, 0, 1))
+        list(fiemap(fd, 0, 1))
     except OSError as error:
         if error.errno not in _NO_FIEMAP:
             raise
@@ -82,11 +82,11 @@ def first_extents(fd: int, offset: int, limit: int) -> list[Extent]:
     """Return the first *limit* extents from *offset* on, wherever they are. Raises OSError."""
     end = (1 << 63) - 1
     try:
-        return [Extent(*found[:3]) for found in islice(_fiemap(fd, offset, end), limit)]
+        return [Extent(*found[:3]) for found in islice(fiemap(fd, offset, end), limit)]
     except OSError as error:
         if error.errno not in _NO_FIEMAP:
             raise
-    return [Extent(*found[:3]) for found in islice(_seek(fd, offset, end), limit)]
+    return [Extent(*found[:3]) for found in islice(seek(fd, offset, end), limit)]
 
 
 def allocated_ranges(fd: int, offset: int, length: int) -> list[Range]:
@@ -138,7 +138,11 @@ def total(ranges: Iterable[Range]) -> int:
     return sum(end - start for start, end in ranges)
 
 
-def _fiemap(fd: int, offset: int, end: int, sync: bool = False) -> Iterator[MappedExtent]:
+def fiemap(fd: int, offset: int, end: int, sync: bool = False) -> Iterator[MappedExtent]:
+    """Ask FIEMAP for the extents from *offset* to *end*, in bytes, clipped to them. Raises OSError.
+
+    EOPNOTSUPP, ENOTTY or ENOSYS where the file system has none: ``seek`` stands in for it then.
+    """
     position, batch, request = offset, _FIRST_BATCH, _FIEMAP_FLAG_SYNC if sync else 0
     while position < end:
         buffer = bytearray(_HEADER.size + batch * _EXTENT.size)
@@ -171,7 +175,8 @@ def _fiemap(fd: int, offset: int, end: int, sync: bool = False) -> Iterator[Mapp
         batch, request = _BATCH, 0
 
 
-def _seek(fd: int, offset: int, end: int) -> Iterator[MappedExtent]:
+def seek(fd: int, offset: int, end: int) -> Iterator[MappedExtent]:
+    """Find the same by SEEK_DATA and SEEK_HOLE: without places on the device, nor sharing. Raises OSError."""
     # Each call names its own offset, so it matters to nobody where the shared file position is left:
     # all I/O of this package is pread and pwrite.
     position = offset

@@ -21,7 +21,7 @@ import trio
 from fuse_backing import mounts, runtime
 from fuse_backing.errors import FaultPlanError, FuseBackingError, MountpointError
 from fuse_backing.faults import FaultPlan
-from fuse_backing.store import ServerInfo, StoreClient
+from fuse_backing.store_client import ServerInfo, StoreClient
 
 _PATH = click.Path(path_type=Path)
 

@@ -14,9 +14,7 @@ command of its connection, and ends early when the client closes it.
 import errno
 import json
 import logging
-import os
 import socket
-import stat
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -26,6 +24,7 @@ from typing import Any
 import trio
 
 from fuse_backing.errors import ControlError, ServerGoneError
+from fuse_backing.unix_socket import check_socket_path, listen_on
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +34,6 @@ StreamHandler = Callable[[Arguments], AsyncGenerator[object, None]]
 
 MAX_REQUEST = 64 * 1024
 """The longest request, in bytes, without its newline."""
-
-MAX_PATH = 107
-"""The longest path of a unix socket, in bytes: unix(7)."""
 
 _CHUNK = 64 * 1024
 
@@ -159,22 +155,6 @@ class ControlServer:
             nursery.cancel_scope.cancel()
 
 
-@asynccontextmanager
-async def listen_on(path: Path) -> AsyncIterator[trio.socket.SocketType]:
-    """Yield a unix socket that listens at *path*, mode 0600; it is removed on the way out.
-
-    A socket that a dead server left is replaced; errors as in :meth:`ControlServer.serve`.
-    """
-    listener = await _listen(path)
-    identity = _identity(path)
-    try:
-        yield listener
-    finally:
-        listener.close()
-        if identity is not None and _identity(path) == identity:
-            path.unlink()
-
-
 class ControlClient:
     """Sends commands to a ControlServer; each on a connection of its own, so it can be shared by tasks."""
 
@@ -249,67 +229,12 @@ class ControlClient:
         raise ControlError(message, number)
 
 
-def check_socket_path(path: Path) -> None:
-    """Raise ControlError (ENAMETOOLONG) if *path* is too long for a unix socket."""
-    if len(os.fsencode(path)) > MAX_PATH:
-        raise ControlError(
-            f"{path} is too long for a unix socket ({MAX_PATH} bytes at most); choose a shorter one",
-            errno.ENAMETOOLONG,
-        )
-
-
 async def _cancel_when_closed(stream: trio.SocketStream, scope: trio.CancelScope) -> None:
     """Cancel once the client has closed the connection: between two items nothing else would show it."""
     with suppress(trio.BrokenResourceError):
         while await stream.receive_some(_CHUNK):
             pass
     scope.cancel()
-
-
-async def _listen(path: Path) -> trio.socket.SocketType:
-    check_socket_path(path)
-    await remove_stale_socket(path)
-    listener = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
-    try:
-        # bind() gives the file the socket's own mode (less the umask), so that there is no instant in
-        # which others could connect: unix_bind_bsd in net/unix/af_unix.c.
-        os.fchmod(listener.fileno(), 0o600)
-        await listener.bind(str(path))
-        listener.listen(64)
-    except OSError as error:
-        listener.close()
-        raise ControlError(f"cannot listen on {path}: {error.strerror}", error.errno or errno.EIO) from None
-    return listener
-
-
-async def remove_stale_socket(path: Path) -> None:
-    """Remove the socket that a dead server left at *path*; nothing to do if nothing is there.
-
-    ControlError: EADDRINUSE if a server answers there, EEXIST if something else is at *path*.
-    """
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise ControlError(f"{path} is in the way: it is no socket", errno.EEXIST)
-    with trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM) as probe:
-        try:
-            await probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-        except FileNotFoundError:
-            return
-        else:
-            raise ControlError(f"a server answers on {path} already", errno.EADDRINUSE)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.lstat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _parse(line: bytes) -> tuple[str, Arguments]:

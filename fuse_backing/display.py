@@ -11,8 +11,8 @@ import click
 
 from fuse_backing import picture
 from fuse_backing.allocation import Extent, merged, total
-from fuse_backing.ledger import LedgerEvent, Missed, Totals
-from fuse_backing.store import StoreClient
+from fuse_backing.events import LedgerEvent, Missed, Totals
+from fuse_backing.store_client import StoreClient
 
 _COLUMNS = ("events", "punched_bytes", "zeroed_bytes", "allocated", "freed", "errors", "faults")
 _NAMING = ("action", "operation")

@@ -6,6 +6,7 @@
     ├── UnfitDirectoryError      the directory to serve: missing, already served, on a host that cannot punch
     ├── MountpointError          the mountpoint: missing, busy, in the wrong place
     │   └── StaleMountError      the server of the mount has died
+    ├── ExtensionError           the C extension is not built; also an ImportError
     ├── SessionError             FUSE itself refused, or was used twice in one process
     ├── FaultPlanError           a plan of faults is malformed, or can't be played on this mount
     └── ControlError             a command over the control socket failed; has an ``errno``
@@ -38,6 +39,10 @@ class StaleMountError(MountpointError):
             f"{mountpoint}: the server of this mount has died; run: fuse-backing unmount {mountpoint}"
         )
         self.mountpoint = mountpoint
+
+
+class ExtensionError(FuseBackingError, ImportError):
+    """The C extension can't be imported; the text says why and how to build it."""
 
 
 class SessionError(FuseBackingError):

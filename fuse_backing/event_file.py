@@ -16,7 +16,8 @@ from typing import Self
 import trio
 
 from fuse_backing.errors import FuseBackingError
-from fuse_backing.ledger import Ledger, LedgerEvent
+from fuse_backing.events import LedgerEvent
+from fuse_backing.ledger import Ledger
 
 log = logging.getLogger(__name__)
 

@@ -39,7 +39,7 @@ _LARGEST_ERRNO = 999  # libfuse passes no larger one on: lib/fuse_lowlevel.c
 
 
 class Operation(StrEnum):
-    """What a request asks for; numbered in this order in native/account.h."""
+    """What a request asks for; numbered in this order in native/account/account.h."""
 
     PUNCH = "punch"
     ZERO = "zero"

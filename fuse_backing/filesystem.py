@@ -12,24 +12,19 @@ writes then run in the event loop, as a hand-over to a thread costs more than th
 import errno
 import os
 import stat
-import time
-from dataclasses import replace
 
 import trio
 
-from fuse_backing._load import pyfuse3
-from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
 from fuse_backing.accounting.interface import HostAccounting
-from fuse_backing.faults import FaultKind, Operation, Strike
+from fuse_backing.changes import AllocationChanges, recorded_as
+from fuse_backing.faults import FaultKind, Operation
 from fuse_backing.injection import Injector
 from fuse_backing.inodes import Inode
 from fuse_backing.ledger import Ledger
 from fuse_backing.names import FlatDirectory
+from fuse_backing.pyfuse import pyfuse3
 from fuse_backing.shortcut import Shortcut
-from fuse_backing.sparsefile import Change, SparseFile
-
-INLINE_LIMIT = 1 << 20
-"""Up to this length in bytes a fallocate runs in the event loop; a longer one may take long."""
+from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
 
 # O_APPEND: the kernel sends the offset; Linux's pwrite would ignore it. O_DIRECT: buffers are not aligned.
 # O_TRUNC: it is done apart, as it frees what the ledger must have.
@@ -61,7 +56,7 @@ class BackingFileSystem(FlatDirectory):
         super().__init__(directory_fd, shortcut)
         self._accounting = accounting
         self._injector = injector
-        self._ledger = ledger
+        self._changes = AllocationChanges(accounting, ledger, shortcut)
         self._open: dict[int, Inode] = {}  # a handle is the host's file descriptor
 
     def open_host_file(self, name: str) -> int:
@@ -209,84 +204,20 @@ class BackingFileSystem(FlatDirectory):
             not mode & FALLOC_FL_PUNCH_HOLE and not self._accounting.sees_preallocation
         ):
             raise pyfuse3.FUSEError(errno.EOPNOTSUPP)
-        operation, strike = _recorded_as(mode), None
+        operation, strike = recorded_as(mode), None
         if operation is not None and self._injector.active:
             strike = await self._injector.strike(operation, os.fsdecode(found.name), mode, offset, length)
-        async with found.changing:
-            with self._shortcut.changing(found):
-                await self._change(found, fh, operation, strike, mode, offset, length)
-
-    async def _change(
-        self,
-        found: Inode,
-        fh: int,
-        operation: Operation | None,
-        strike: Strike | None,
-        mode: int,
-        offset: int,
-        length: int,
-    ) -> None:
-        file, began = SparseFile(fh, self._accounting), time.time()
-        if length <= INLINE_LIMIT and not self._accounting.writes_back:
-            change = _changed(file, strike, mode, offset, length)
-        else:
-            change = await trio.to_thread.run_sync(_changed, file, strike, mode, offset, length)
-        if operation is not None:
-            kind = None if strike is None else strike.kind
-            self._record(found, operation, mode, offset, length, change, began, kind)
-        if change.errno:
-            raise OSError(change.errno, os.strerror(change.errno))
+        await self._changes.fallocate(found, fh, mode, offset, length, strike)
 
     async def _truncate(self, inode: Inode, fh: int | None, size: int) -> None:
         if fh is not None and fh in self._open:
-            await self._truncate_open(inode, fh, size)
+            await self._changes.truncate(inode, fh, size)
             return
         fd = self._reopen_as_it_is(inode, os.O_WRONLY)
         try:
-            await self._truncate_open(inode, fd, size)
+            await self._changes.truncate(inode, fd, size)
         finally:
             os.close(fd)
-
-    async def _truncate_open(self, inode: Inode, fd: int, size: int) -> None:
-        async with inode.changing:
-            with self._shortcut.changing(inode):
-                file, began = SparseFile(fd, self._accounting), time.time()
-                before = file.size
-                if size > before:
-                    await trio.to_thread.run_sync(os.ftruncate, fd, size)
-                    return
-                change = await trio.to_thread.run_sync(file.truncate, size)
-        # At the same size the host may free what it has allocated beyond the end.
-        if size < before or change.freed or change.errno:
-            length = max(before - size, change.freed)
-            self._record(inode, Operation.TRUNCATE, 0, size, length, change, began, None)
-        if change.errno:
-            raise OSError(change.errno, os.strerror(change.errno))
-
-    def _record(
-        self,
-        found: Inode,
-        operation: Operation,
-        mode: int,
-        offset: int,
-        length: int,
-        change: Change,
-        began: float,
-        fault: FaultKind | None,
-    ) -> None:
-        self._ledger.record(
-            time=began,
-            file=os.fsdecode(found.name),
-            operation=operation,
-            mode=mode,
-            offset=offset,
-            length=length,
-            allocated=change.allocated,
-            freed=change.freed,
-            errno=change.errno,
-            duration=change.duration,
-            fault=fault,
-        )
 
     def _opened(self, inode: Inode, fd: int) -> pyfuse3.FileInfo:
         try:
@@ -301,7 +232,7 @@ class BackingFileSystem(FlatDirectory):
         fd = self._reopen_as_it_is(inode, flags)
         if flags & os.O_TRUNC:
             try:
-                await self._truncate_open(inode, fd, 0)
+                await self._changes.truncate(inode, fd, 0)
             except BaseException:
                 os.close(fd)
                 raise
@@ -312,22 +243,3 @@ class BackingFileSystem(FlatDirectory):
 
     def _name(self, fh: int) -> str:
         return os.fsdecode(self._open[fh].name)
-
-
-def _recorded_as(mode: int) -> Operation | None:
-    if mode & FALLOC_FL_PUNCH_HOLE:
-        return Operation.PUNCH
-    if mode & FALLOC_FL_ZERO_RANGE:
-        return Operation.ZERO
-    return None
-
-
-def _changed(file: SparseFile, strike: Strike | None, mode: int, offset: int, length: int) -> Change:
-    """Do a fallocate, or as much of it as a planned fault leaves."""
-    if strike is None or strike.kind not in (FaultKind.PARTIAL, FaultKind.LIE):
-        return file.change(mode, offset, length)
-    allocated = file.allocated_in(offset, length)
-    done = min(strike.bytes, length)  # of a lie: 0
-    if done == 0:
-        return Change(allocated, 0, 0, 0.0)
-    return replace(file.change(mode, offset, done), allocated=allocated)

@@ -7,22 +7,12 @@ are. One that falls behind by more than the ring is told how many events it miss
 
 import os
 from collections.abc import AsyncGenerator
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Self
+from itertools import starmap
 
 import trio
 
+from fuse_backing.events import Bucket, Histogram, LedgerEvent, Missed, Totals
 from fuse_backing.faults import FaultKind, Operation
-
-try:
-    from fuse_backing._account import MOST_FILES, Account
-except ImportError as error:
-    raise ImportError(
-        f"fuse_backing's C extension is not built ({error}); in a checkout run: pip install -e ."
-    ) from error
-
-if TYPE_CHECKING:
-    from fuse_backing._account import Event
 
 DEFAULT_CAPACITY = 65536
 """Events kept, each of 88 bytes."""
@@ -30,114 +20,16 @@ DEFAULT_CAPACITY = 65536
 OTHER_FILES = "(other files)"
 """The name under which all files are recorded that come when the ledger has as many names as it keeps."""
 
-_OPERATIONS = tuple(Operation)  # as numbered in native/account.h
+_OPERATIONS = tuple(Operation)  # as numbered in native/account/account.h
 _FAULTS = (None, *FaultKind)
 _NANO = 1_000_000_000
 _BATCH = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerEvent:
-    """A hole punch, zero range or truncation, or another request that a planned fault struck. In bytes."""
-
-    sequence: int
-    """Counts from 1 without gaps."""
-    time: float
-    """When it was done: seconds since the epoch."""
-    file: str
-    """The file's name at that time; bytes that are not UTF-8 as surrogates (``os.fsdecode``)."""
-    operation: Operation
-    mode: int
-    """As given to fallocate(2)."""
-    offset: int
-    length: int
-    allocated: int
-    """Allocated in the range before."""
-    freed: int
-    """Given back to the host."""
-    errno: int
-    """0, or what the caller got."""
-    duration: float
-    """Seconds the host took."""
-    fault: FaultKind | None = None
-    """What was injected, if this request was struck by a planned fault."""
-
-    def to_json(self) -> dict[str, object]:
-        """Return the event as JSON can carry it."""
-        return {name: getattr(self, name) for name in _EVENT_FIELDS}  # asdict would copy deeply
-
-    @classmethod
-    def from_json(cls, value: dict[str, object]) -> Self:
-        """Read what ``to_json`` returned; fields that a newer server added are ignored. Raises KeyError."""
-        known = {field.name: value[field.name] for field in fields(cls)}
-        fault = known.pop("fault")
-        return cls(
-            **{**known, "operation": Operation(str(known["operation"]))},  # type: ignore[arg-type]
-            fault=None if fault is None else FaultKind(str(fault)),
-        )
-
-
-_EVENT_FIELDS = tuple(field.name for field in fields(LedgerEvent))
-
-
-@dataclass(frozen=True, slots=True)
-class Missed:
-    """Stands in a subscription where *count* events were overwritten before they were read."""
-
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """Sums over events. Sizes in bytes; of what was refused, only what the host freed before it failed."""
-
-    events: int = 0
-    punched_bytes: int = 0
-    """The lengths of successful hole punches."""
-    zeroed_bytes: int = 0
-    """The lengths of successful zero ranges."""
-    allocated: int = 0
-    """Of these lengths, what was allocated before."""
-    freed: int = 0
-    """Given back to the host."""
-    errors: int = 0
-    faults: int = 0
-    """Events that a planned fault made, or made different."""
-
-    def to_json(self) -> dict[str, object]:
-        """Return the totals as JSON can carry them."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, object]) -> Self:
-        """Read what ``to_json`` returned. Raises KeyError."""
-        return cls(**{field.name: value[field.name] for field in fields(cls)})  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """One stretch of a histogram: how many events began there, and their bytes."""
-
-    events: int
-    bytes: int
-    freed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """Equal buckets from 0 on; *width* in bytes (by offset) or seconds (by time). It doubles as needed."""
-
-    width: float
-    buckets: tuple[Bucket, ...]
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """Read what ``dataclasses.asdict`` made of it. Raises KeyError."""
-        return cls(float(value["width"]), tuple(Bucket(**bucket) for bucket in value["buckets"]))
-
-
 class Ledger:
-    """The record of one mount: names and events here, the numbers in C (``native/account.h``).
+    """The record of one mount: names and events here, the numbers in C (``native/account/account.h``).
+
+    Raises ExtensionError where the C extension is not built.
 
     Punches that are served without Python go straight to ``account``. Use it from one thread (``events``
     from any); with subscribers, from trio's, with ``watch`` running. Memory is bounded: the ring, and the
@@ -145,7 +37,12 @@ class Ledger:
     """
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
-        self.account = Account(capacity)
+        # Not above: who takes a ledger, as block devices do, is imported by commands that keep none.
+        from fuse_backing.extension import native  # noqa: PLC0415
+
+        self.account = native.Account(capacity)
+        self.most_names = native.MOST_FILES - 1
+        """How many names of files it keeps, OTHER_FILES not counted."""
         self._names: list[str] = []
         self._indices: dict[str, int] = {}
         self._waiting = trio.lowlevel.ParkingLot()
@@ -153,7 +50,7 @@ class Ledger:
     def index_of(self, file: str) -> int:
         """Return the number under which events of *file* are recorded in the account."""
         index = self._indices.get(file)
-        if index is None and len(self._names) >= MOST_FILES - 1:
+        if index is None and len(self._names) >= self.most_names:
             file = OTHER_FILES
             index = self._indices.get(file)
         if index is None:
@@ -239,7 +136,7 @@ class Ledger:
             batch = self.account.events(since + 1, wanted)
             if not batch:
                 break
-            found += map(self._event, batch)
+            found += starmap(self._event, batch)
             since = found[-1].sequence
         return found
 
@@ -271,8 +168,21 @@ class Ledger:
                 position = event.sequence
                 yield event
 
-    def _event(self, found: "Event") -> LedgerEvent:
-        sequence, time, file, operation, mode, offset, length, allocated, freed, errno, took, fault = found
+    def _event(
+        self,
+        sequence: int,
+        time: int,
+        file: int,
+        operation: int,
+        mode: int,
+        offset: int,
+        length: int,
+        allocated: int,
+        freed: int,
+        errno: int,
+        took: int,
+        fault: int,
+    ) -> LedgerEvent:
         return LedgerEvent(
             sequence,
             time / _NANO,

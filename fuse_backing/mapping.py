@@ -9,7 +9,7 @@ import trio
 from fuse_backing import mounts, runtime
 from fuse_backing.allocation import Extent, extents
 from fuse_backing.errors import FuseBackingError
-from fuse_backing.store import StoreClient
+from fuse_backing.store_client import StoreClient
 
 _EVERYTHING = (1 << 63) - 1
 

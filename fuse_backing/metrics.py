@@ -1,11 +1,9 @@
 """The ledger's totals and the channel's counters as Prometheus text (exposition format 0.0.4)."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fuse_backing.ledger import Totals
-    from fuse_backing.store import ServerInfo
+from fuse_backing.events import Totals
+from fuse_backing.store_client import ServerInfo
 
 _BY_FILE = (
     ("events_total", "events", "Hole punches, zero ranges, truncations and injected faults."),
@@ -18,7 +16,7 @@ _BY_FILE = (
 )
 
 
-def exposition(info: "ServerInfo", files: Mapping[str, "Totals"], counters: Mapping[str, int]) -> str:
+def exposition(info: ServerInfo, files: Mapping[str, Totals], counters: Mapping[str, int]) -> str:
     """Return the text: counters by file since the mount, and who serves the data.
 
     A file name that is not UTF-8 is shown with backslash escapes, as the format asks for UTF-8.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from fuse_backing._syscalls import MNT_DETACH, umount2
 from fuse_backing.errors import MountpointError, StaleMountError
+from fuse_backing.system_calls import MNT_DETACH, umount2
 
 SUBTYPE = "fuse_backing"
 FSTYPE = f"fuse.{SUBTYPE}"
@@ -17,8 +17,8 @@ _ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True)
-class Mount:
-    """One line of mountinfo."""
+class MountEntry:
+    """A line of /proc/self/mountinfo: one mount in this process's namespace."""
 
     mount_id: int
     parent_id: int
@@ -45,7 +45,7 @@ def unescape(field: bytes) -> str:
     return os.fsdecode(_ESCAPE.sub(lambda found: bytes([int(found[1], 8)]), field))
 
 
-def parse_mountinfo(content: bytes) -> list[Mount]:
+def parse_mountinfo(content: bytes) -> list[MountEntry]:
     """Read the lines of mountinfo, in the order in which things were mounted. Raises ValueError."""
     mounts = []
     for line in content.splitlines():
@@ -54,7 +54,7 @@ def parse_mountinfo(content: bytes) -> list[Mount]:
             separator = fields.index(b"-", 6)
             fstype, source, super_options = fields[separator + 1 : separator + 4]
             mounts.append(
-                Mount(
+                MountEntry(
                     mount_id=int(fields[0]),
                     parent_id=int(fields[1]),
                     device=fields[2].decode(),
@@ -71,17 +71,17 @@ def parse_mountinfo(content: bytes) -> list[Mount]:
     return mounts
 
 
-def mounts() -> list[Mount]:
+def mounts() -> list[MountEntry]:
     """Return all mounts of this process's namespace."""
     return parse_mountinfo(Path("/proc/self/mountinfo").read_bytes())
 
 
-def mount_on(mountpoint: Path) -> Mount | None:
+def mount_on(mountpoint: Path) -> MountEntry | None:
     """Return the topmost mount on a real path, or None; touches nothing but /proc, so it never blocks."""
     return next((mount for mount in reversed(mounts()) if mount.mountpoint == mountpoint), None)
 
 
-def find_mount(path: Path) -> Mount | None:
+def find_mount(path: Path) -> MountEntry | None:
     """Return the topmost mount whose mountpoint is *path*, or None. Follows symbolic links."""
     return mount_on(Path(os.path.realpath(path)))
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import trio
 
-from fuse_backing._load import pyfuse3
-from fuse_backing._syscalls import renameat2
 from fuse_backing.inodes import Inode, InodeTable
-from fuse_backing.session import FileOperations
+from fuse_backing.operations import FileOperations
+from fuse_backing.pyfuse import pyfuse3
 from fuse_backing.shortcut import Shortcut
+from fuse_backing.system_calls import renameat2
 
 
 @dataclass(slots=True)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import trio
 
-from fuse_backing._syscalls import become_io_flusher
 from fuse_backing.directory import check_apart, host_accounting, served_directory
 from fuse_backing.event_file import EventFile
 from fuse_backing.filesystem import BackingFileSystem
@@ -20,7 +19,9 @@ from fuse_backing.ledger import Ledger
 from fuse_backing.mounts import SUBTYPE, check_mountpoint
 from fuse_backing.session import mounted
 from fuse_backing.shortcut import Passthrough, Shortcut
-from fuse_backing.store import ServerInfo, store_server
+from fuse_backing.store_client import ServerInfo
+from fuse_backing.store_server import store_server
+from fuse_backing.system_calls import become_io_flusher
 
 log = logging.getLogger(__name__)
 

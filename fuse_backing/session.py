@@ -10,139 +10,24 @@ errors from then on: nothing may wait for a server that waits for it.
 
 import errno
 import functools
-import inspect
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NoReturn, cast
 
 import trio
 
 from fuse_backing import mounts
-from fuse_backing._load import _libfuse, pyfuse3
-from fuse_backing._syscalls import become_io_flusher
 from fuse_backing.errors import SessionError
+from fuse_backing.operations import FileOperations
+from fuse_backing.pyfuse import native, pyfuse3
+from fuse_backing.system_calls import become_io_flusher
 
 log = logging.getLogger(__name__)
 
 BUSY_PATIENCE = 1.0
 """Seconds for which an unmount is tried again when something (a passing stat) holds the mount."""
-
-_ADDED = frozenset({"fallocate", "lseek", "statfs_of"})
-_HANDLERS = _ADDED | {
-    name for name, value in vars(pyfuse3.Operations).items() if inspect.iscoroutinefunction(value)
-}
-
-
-def _refuse(number: int) -> NoReturn:
-    raise pyfuse3.FUSEError(number)
-
-
-def _bounded(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Let nothing but FUSEError out of a handler: pyfuse3 ends the session on anything else."""
-
-    @functools.wraps(handler)
-    async def bounded(*arguments: Any, **keywords: Any) -> Any:
-        try:
-            return await handler(*arguments, **keywords)
-        except pyfuse3.FUSEError:
-            raise
-        except OSError as error:
-            # ENOSYS would make the kernel stop asking for this operation, on every file.
-            number = error.errno or errno.EIO
-            raise pyfuse3.FUSEError(errno.EOPNOTSUPP if number == errno.ENOSYS else number) from error
-        except Exception as error:
-            log.exception("%s failed; the caller gets EIO", handler.__qualname__)
-            raise pyfuse3.FUSEError(errno.EIO) from error
-
-    return bounded
-
-
-def _silent(handler: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    """Let nothing at all out of ``forget``, which answers no request."""
-
-    @functools.wraps(handler)
-    async def silent(*arguments: Any, **keywords: Any) -> None:
-        try:
-            await handler(*arguments, **keywords)
-        except Exception:
-            log.exception("%s failed", handler.__qualname__)
-
-    return silent
-
-
-class FileOperations(pyfuse3.Operations):
-    """pyfuse3's Operations and three more, all asynchronous; derive a file system from this.
-
-    The boundary is here: whatever a subclass's handler raises, pyfuse3 sees only FUSEError (an OSError keeps
-    its errno, a bug is logged and becomes EIO), and from ``forget`` nothing. No default answers ENOSYS,
-    since the kernel takes that for the whole mount and for good; but that is just right for extended
-    attributes, which it would ask for before each write and each punch (fs/inode.c, file_remove_privs).
-    """
-
-    supports_dot_lookup = False
-
-    def __init_subclass__(cls, **keywords: object) -> None:
-        super().__init_subclass__(**keywords)
-        for name in _HANDLERS & vars(cls).keys():
-            guard = _silent if name == "forget" else _bounded
-            setattr(cls, name, guard(vars(cls)[name]))
-
-    async def fallocate(self, inode: int, fh: int, mode: int, offset: int, length: int) -> None:
-        """Do fallocate(2).
-
-        The kernel lets only KEEP_SIZE, PUNCH_HOLE and ZERO_RANGE through to FUSE: fs/fuse/file.c.
-        """
-        _refuse(errno.EOPNOTSUPP)
-
-    async def lseek(self, inode: int, fh: int, offset: int, whence: int) -> int:
-        """Return the offset found by SEEK_DATA or SEEK_HOLE; the kernel does the other kinds itself."""
-        _refuse(errno.EOPNOTSUPP)
-
-    async def statfs_of(self, inode: int) -> pyfuse3.StatvfsData:
-        """Return statvfs(3) data as seen from *inode*.
-
-        A loop device takes its discard granularity from f_bsize: drivers/block/loop.c.
-        """
-        return await self.statfs(cast("pyfuse3.RequestContext", None))
-
-    async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
-        """Return statvfs(3) data for the mount; not asked if ``statfs_of`` is overridden."""
-        _refuse(errno.EOPNOTSUPP)
-
-    async def access(self, inode: int, mode: int, ctx: pyfuse3.RequestContext) -> bool:
-        """Allow: with default_permissions the kernel has checked already."""
-        return True
-
-    async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
-        """Open any directory, with its inode as handle."""
-        return inode
-
-    async def releasedir(self, fh: int) -> None:
-        """Close a directory."""
-
-    async def flush(self, fh: int) -> None:
-        """Do nothing at each close of a file descriptor."""
-
-    async def release(self, fh: int) -> None:
-        """Do nothing at the last close."""
-
-
-def _refusing(number: int) -> Callable[..., Awaitable[Any]]:
-    async def refuse(self: FileOperations, *arguments: object) -> Any:
-        _refuse(number)
-
-    return refuse
-
-
-_ATTRIBUTES = frozenset({"setxattr", "getxattr", "listxattr", "removexattr"})
-
-# What a subclass leaves out is refused with an errno that the kernel does not remember; see the class for the
-# exception. Asked for an attribute after ENOSYS, the kernel says EOPNOTSUPP by itself (fs/fuse/xattr.c).
-for _name in _HANDLERS - vars(FileOperations).keys() - {"forget", "release", "releasedir", "flush"}:
-    setattr(FileOperations, _name, _refusing(errno.ENOSYS if _name in _ATTRIBUTES else errno.EOPNOTSUPP))
 
 
 class Session:
@@ -288,7 +173,7 @@ async def _serve(
             return
         try:
             async with trio.open_nursery() as requests:
-                _libfuse.set_handlers(
+                native.set_handlers(
                     fallocate=functools.partial(_begin, requests, _answer_fallocate, operations),
                     lseek=functools.partial(_begin, requests, _answer_lseek, operations),
                     statfs=functools.partial(_begin, requests, _answer_statfs, operations),
@@ -305,7 +190,7 @@ async def _serve(
             # Closing /dev/fuse first: it ends the connection, so that nothing waits for an answer of ours.
             # The mount is ours to detach: libfuse would unmount whatever is at that path by now.
             pyfuse3.close(unmount=False)
-            _libfuse.set_handlers()
+            native.set_handlers()
             # There is a mount left if the loop failed, or if the connection was aborted from outside.
             await trio.to_thread.run_sync(session._detach)
             session.ended.set()
@@ -314,8 +199,8 @@ async def _serve(
 
 def _init(operations: FileOperations, session: Session, options: frozenset[str]) -> None:
     # The table of operations is completed in fuse_session_new, and lseek is put in only if it has a handler.
-    _libfuse.set_handlers(lseek=lambda request, *_: _libfuse.reply_err(request, errno.EAGAIN))
-    completed = _libfuse.sessions()
+    native.set_handlers(lseek=lambda request, *_: native.reply_err(request, errno.EAGAIN))
+    completed = native.sessions()
     try:
         pyfuse3.init(operations, str(session.mountpoint), set(options))
     except RuntimeError as error:
@@ -325,7 +210,7 @@ def _init(operations: FileOperations, session: Session, options: frozenset[str])
         ) from error
     mount = mounts.mount_on(session.mountpoint)
     session.mount_id = mount.mount_id if mount is not None else -1
-    if _libfuse.sessions() == completed:
+    if native.sessions() == completed:
         session._detach()
         pyfuse3.close(unmount=False)
         raise SessionError(
@@ -338,37 +223,37 @@ def _begin(
     requests: trio.Nursery,
     answer: Callable[..., Awaitable[None]],
     operations: FileOperations,
-    request: _libfuse.Request,
+    request: native.FuseRequest,
     *arguments: int,
 ) -> None:
     requests.start_soon(answer, operations, request, *arguments)
 
 
-async def _answer_fallocate(operations: FileOperations, request: _libfuse.Request, *arguments: int) -> None:
+async def _answer_fallocate(operations: FileOperations, request: native.FuseRequest, *arguments: int) -> None:
     number = 0
     try:
         await operations.fallocate(*arguments)
     except pyfuse3.FUSEError as error:
         number = error.errno
-    _libfuse.reply_err(request, number)
+    native.reply_err(request, number)
 
 
-async def _answer_lseek(operations: FileOperations, request: _libfuse.Request, *arguments: int) -> None:
+async def _answer_lseek(operations: FileOperations, request: native.FuseRequest, *arguments: int) -> None:
     try:
         offset = await operations.lseek(*arguments)
     except pyfuse3.FUSEError as error:
-        _libfuse.reply_err(request, error.errno)
+        native.reply_err(request, error.errno)
     else:
-        _libfuse.reply_lseek(request, offset)
+        native.reply_lseek(request, offset)
 
 
-async def _answer_statfs(operations: FileOperations, request: _libfuse.Request, inode: int) -> None:
+async def _answer_statfs(operations: FileOperations, request: native.FuseRequest, inode: int) -> None:
     try:
         stats = await operations.statfs_of(inode)
     except pyfuse3.FUSEError as error:
-        _libfuse.reply_err(request, error.errno)
+        native.reply_err(request, error.errno)
         return
-    _libfuse.reply_statfs(
+    native.reply_statfs(
         request,
         stats.f_bsize,
         stats.f_frsize,

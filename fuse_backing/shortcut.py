@@ -3,7 +3,7 @@
 The kernel serves reads and writes of a file that was opened as passthrough straight from a backing file
 (Linux 6.9, CAP_SYS_ADMIN); all opens of one inode must then name the same backing file (fs/fuse/iomode.c).
 Where it can't, the channel's thread serves data, too. Fallocate always comes to the server: the channel
-measures and records it (``native/channel.h``). This module tells the channel of each open file.
+measures and records it (``native/channel/channel.h``). This module tells the channel of each open file.
 """
 
 import contextlib
@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from fuse_backing._load import _libfuse
 from fuse_backing.accounting.interface import HostAccounting
 from fuse_backing.directory import unnamed_file
 from fuse_backing.errors import SessionError
+from fuse_backing.extension import native
 from fuse_backing.inodes import Inode
 from fuse_backing.ledger import Ledger
 
@@ -67,17 +67,17 @@ class Shortcut:
     def request(self) -> bool:
         """Ask for a channel for the session that is mounted next; tell whether libfuse can have one."""
         # The backing file's own stacking counts: a file of an overlay is one deeper already.
-        return _libfuse.request_channel(self._ledger.account, self._wanted is not Passthrough.OFF, 2)
+        return native.request_channel(self._ledger.account, self._wanted is not Passthrough.OFF, 2)
 
     def begin(self, directory_fd: int, accounting: HostAccounting) -> None:
         """The session is mounted: find out what the kernel allows. SessionError if it must and can't.
 
         Punches are served here if the C code can measure as *accounting* does.
         """
-        self._active = _libfuse.has_channel()
+        self._active = native.has_channel()
         self._unit = accounting.freed_unit if accounting.native else 0
         if self._active:
-            _libfuse.set_limit(LONGEST_PUNCH)
+            native.set_limit(LONGEST_PUNCH)
         self.passthrough, self.reason = self._probe(directory_fd)
         if self._wanted is Passthrough.ON and not self.passthrough:
             raise SessionError(f"passthrough is not possible here: {self.reason}")
@@ -91,7 +91,7 @@ class Shortcut:
             return
         known = self._known.get(inode)
         if known is None:
-            gate = self._free_gates.pop() if self._free_gates else _libfuse.gate_new()
+            gate = self._free_gates.pop() if self._free_gates else native.gate_new()
             known = self._known[inode] = _Known(gate)
         if not known.handles and self.passthrough:
             known.backing = _register(inode)
@@ -103,10 +103,10 @@ class Shortcut:
         known = self._known.get(inode)
         if known is None:
             return
-        _libfuse.forget(handle)
+        native.forget(handle)
         known.handles.discard(handle)
         if not known.handles and known.backing:
-            _libfuse.backing_close(known.backing)
+            native.backing_close(known.backing)
             known.backing = 0
 
     def renamed(self, inode: Inode) -> None:
@@ -129,41 +129,41 @@ class Shortcut:
         if known is None:
             yield
             return
-        _libfuse.gate_enter(known.gate)
+        native.gate_enter(known.gate)
         try:
             yield
         finally:
-            _libfuse.gate_leave(known.gate)
+            native.gate_leave(known.gate)
 
     def serve_in_python(self, *, everything: bool) -> None:
         """Send all requests through Python from now on, or undo that: planned faults strike there."""
-        if _libfuse.has_channel():  # there is none before the session, and none when someone has unmounted
-            _libfuse.set_limit(0 if everything else LONGEST_PUNCH)
+        if native.has_channel():  # there is none before the session, and none when someone has unmounted
+            native.set_limit(0 if everything else LONGEST_PUNCH)
 
     def counters(self) -> dict[str, int]:
         """Return requests for data that the kernel sent here, and requests served without Python."""
         return {
-            "data_requests": _libfuse.requests(_READ) + _libfuse.requests(_WRITE),
-            "served_natively": _libfuse.served(),
+            "data_requests": native.requests(_READ) + native.requests(_WRITE),
+            "served_natively": native.served(),
         }
 
     def _announce(self, inode: Inode, known: _Known, handle: int) -> None:
         index = self._ledger.index_of(os.fsdecode(inode.name))
-        _libfuse.announce(handle, known.gate, index, self._unit, known.backing)
+        native.announce(handle, known.gate, index, self._unit, known.backing)
 
     def _probe(self, directory_fd: int) -> tuple[bool, str]:
         if self._wanted is Passthrough.OFF:
             return False, "switched off"
         if not self._active:
             return False, "libfuse is older than 3.13"
-        if not _libfuse.has_passthrough():
+        if not native.has_passthrough():
             return False, "the kernel does not offer it; it came with Linux 6.9 (CONFIG_FUSE_PASSTHROUGH)"
         try:
             fd = unnamed_file(directory_fd)
         except OSError as error:
             return False, f"no probe file in the directory: {error.strerror}"
         try:
-            _libfuse.backing_close(_libfuse.backing_open(fd))
+            native.backing_close(native.backing_open(fd))
         except OSError as error:
             return False, _refusal(error)
         finally:
@@ -177,7 +177,7 @@ def _register(inode: Inode) -> int:
         with contextlib.suppress(OSError):
             fd = os.open(inode.proc_path, flags)
             try:
-                return _libfuse.backing_open(fd)
+                return native.backing_open(fd)
             finally:
                 os.close(fd)
     log.warning("no passthrough for %s: the kernel refuses its backing file", os.fsdecode(inode.name))

@@ -13,19 +13,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fuse_backing._syscalls import (
+from fuse_backing.accounting.interface import EVERYTHING, HostAccounting
+from fuse_backing.accounting.mapped import MappedAccounting
+from fuse_backing.allocation import Range, allocated_bytes, allocated_ranges
+from fuse_backing.system_calls import (
     FALLOC_FL_KEEP_SIZE,
     FALLOC_FL_PUNCH_HOLE,
     FALLOC_FL_ZERO_RANGE,
     fallocate,
 )
-from fuse_backing.accounting.interface import EVERYTHING, HostAccounting
-from fuse_backing.accounting.mapped import MappedAccounting
-from fuse_backing.allocation import Range, allocated_bytes, allocated_ranges
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class AllocationChange:
     """What one fallocate or truncation did. All sizes in bytes, the duration in seconds."""
 
     allocated: int
@@ -62,19 +62,19 @@ class SparseFile:
         """Return how many bytes of the range are allocated, by the host's accounting. Raises OSError."""
         return self._accounting.measure(self.fd, offset, length).allocated
 
-    def punch(self, offset: int, length: int) -> Change:
+    def punch(self, offset: int, length: int) -> AllocationChange:
         """Deallocate the range; reading it gives zeroes. The size stays."""
         return self.change(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length)
 
-    def zero(self, offset: int, length: int, *, keep_size: bool = True) -> Change:
+    def zero(self, offset: int, length: int, *, keep_size: bool = True) -> AllocationChange:
         """Make the range read as zeroes; the host keeps it allocated if it can."""
         return self.change(FALLOC_FL_ZERO_RANGE | (FALLOC_FL_KEEP_SIZE if keep_size else 0), offset, length)
 
-    def allocate(self, offset: int, length: int, *, keep_size: bool = True) -> Change:
+    def allocate(self, offset: int, length: int, *, keep_size: bool = True) -> AllocationChange:
         """Allocate what is a hole in the range."""
         return self.change(FALLOC_FL_KEEP_SIZE if keep_size else 0, offset, length)
 
-    def change(self, mode: int, offset: int, length: int) -> Change:
+    def change(self, mode: int, offset: int, length: int) -> AllocationChange:
         """Do one fallocate(2) with any *mode* and measure it.
 
         A refusal of the host is in the result's ``errno``, as it is part of the record. So is the reason why
@@ -82,15 +82,15 @@ class SparseFile:
         """
         return self._measured(offset, length, lambda: fallocate(self.fd, mode, offset, length))
 
-    def truncate(self, size: int) -> Change:
+    def truncate(self, size: int) -> AllocationChange:
         """Set the size with ftruncate(2) and measure what the host got back, as ``change`` does."""
         return self._measured(size, EVERYTHING - size, lambda: os.ftruncate(self.fd, size))
 
-    def _measured(self, offset: int, length: int, act: Callable[[], None]) -> Change:
+    def _measured(self, offset: int, length: int, act: Callable[[], None]) -> AllocationChange:
         try:
             measurement = self._accounting.measure(self.fd, offset, length)
         except OSError as error:
-            return Change(0, 0, error.errno or errno.EIO, 0.0)
+            return AllocationChange(0, 0, error.errno or errno.EIO, 0.0)
         number = 0
         began = time.perf_counter()
         try:
@@ -102,7 +102,7 @@ class SparseFile:
             freed = measurement.freed()
         except OSError:
             freed = 0  # it is done, but not measured: nothing is claimed
-        return Change(measurement.allocated, freed, number, duration)
+        return AllocationChange(measurement.allocated, freed, number, duration)
 
     def allocated(self) -> int:
         """Return how many bytes of the whole file are allocated, also beyond its end."""

@@ -9,7 +9,7 @@ import trio
 
 from fuse_backing import mounts, runtime
 from fuse_backing.errors import ControlError, MountpointError
-from fuse_backing.store import StoreClient
+from fuse_backing.store_client import StoreClient
 
 PATIENCE = 30.0
 """Seconds to wait for a server to end."""

@@ -11,13 +11,13 @@ import os
 import sys
 from collections.abc import Callable
 
-from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
 from fuse_backing.accounting.btrfs import BtrfsAccounting, items
 from fuse_backing.accounting.interface import EVERYTHING, HostAccounting
 from fuse_backing.accounting.mapped import MappedAccounting
 from fuse_backing.accounting.shmem import ShmemAccounting, has_cachestat
 from fuse_backing.accounting.xfs import XfsAccounting
 from fuse_backing.allocation import allocated_bytes, has_fiemap, mapped_extents
+from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
 
 _TRIAL_SIZE = 4 << 20
 """Of the file in which tmpfs is tried, bytes: larger than a huge page."""

@@ -16,7 +16,12 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, fallocate
+from fuse_backing.system_calls import (
+    FALLOC_FL_KEEP_SIZE,
+    FALLOC_FL_PUNCH_HOLE,
+    FALLOC_FL_ZERO_RANGE,
+    fallocate,
+)
 from tests.dm.mappers_under_test import (
     BLOCK,
     POOL,

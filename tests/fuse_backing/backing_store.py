@@ -16,9 +16,9 @@ import trio
 
 from fuse_backing import mounts
 from fuse_backing.allocation import allocated_bytes
+from fuse_backing.events import LedgerEvent, Totals
 from fuse_backing.faults import FaultPlan
-from fuse_backing.ledger import LedgerEvent, Totals
-from fuse_backing.store import StoreClient
+from fuse_backing.store_client import StoreClient
 
 COMMAND = [sys.executable, "-m", "fuse_backing"]
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ def missing_for_mounts() -> str | None:
     if not Path("/dev/fuse").exists():
         return "needs /dev/fuse"
     try:
-        from fuse_backing import _load  # noqa: F401
+        from fuse_backing import pyfuse  # noqa: F401
     except ImportError as error:
         return str(error)
     return None

@@ -1,5 +1,6 @@
-"""Mounts and loop devices for tests: nothing of them is left when the test ends."""
+"""Mounts, hosts and loop devices for tests: nothing of them is left when the test ends."""
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from tests.fuse_backing.backing_store import (
     missing_for_mounts,
     missing_for_passthrough,
 )
+from tests.fuse_backing.hosts import Punched
+from tests.host_file_systems import HostFileSystem, host_file_system, missing_for
 
 
 @pytest.fixture(params=["kernel", "server"])
@@ -102,3 +105,34 @@ def leave_nothing_in_runtime_directory() -> Iterator[None]:
     before = set(runtime.runtime_directory().glob("*")) if runtime.runtime_directory().is_dir() else set()
     yield
     assert set(runtime.runtime_directory().glob("*")) <= before
+
+
+@pytest.fixture
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HostFileSystem]:
+    """The file system of the kind that the test is parametrised with."""
+    missing = missing_for(request.param)
+    if missing is not None:
+        pytest.skip(missing)
+    with host_file_system(request.param, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def fitting_store(host: HostFileSystem, make_store: Callable[..., Store]) -> Iterator[Store]:
+    """A store on it, which ends before the file system does."""
+    store = make_store(directory=host.directory)
+    yield store
+    store.tear_down()
+
+
+@pytest.fixture
+def punched(host: HostFileSystem, fitting_store: Store) -> Iterator[Callable[..., Punched]]:
+    made: list[Punched] = []
+
+    def make(name: str, *, map_room: bool = True) -> Punched:
+        made.append(Punched(host, fitting_store, name, map_room))
+        return made[-1]
+
+    yield make
+    for each in made:
+        os.close(each.fd)

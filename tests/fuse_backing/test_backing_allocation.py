@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse_backing import _syscalls, allocation
+from fuse_backing import allocation, system_calls
 
 KIB = 1024
 BLOCK = 4096
@@ -34,7 +34,7 @@ def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
         def refuse(*_: object) -> Iterator[allocation.Extent]:
             raise OSError(errno.EOPNOTSUPP, "no FIEMAP")
 
-        monkeypatch.setattr(allocation, "_fiemap", refuse)
+        monkeypatch.setattr(allocation, "fiemap", refuse)
     return way
 
 
@@ -78,7 +78,7 @@ def test_more_extents_than_one_batch_holds_are_all_found(fd: int) -> None:
 
 def test_preallocation_is_allocated_also_beyond_the_end_of_the_file(fd: int) -> None:
     os.pwrite(fd, b"x" * BLOCK, 0)
-    _syscalls.fallocate(fd, _syscalls.FALLOC_FL_KEEP_SIZE, 16 * BLOCK, 4 * BLOCK)
+    system_calls.fallocate(fd, system_calls.FALLOC_FL_KEEP_SIZE, 16 * BLOCK, 4 * BLOCK)
     assert os.fstat(fd).st_size == BLOCK
     assert allocation.allocated_ranges(fd, 0, 1 << 40) == [(0, BLOCK), (16 * BLOCK, 20 * BLOCK)]
 

@@ -3,13 +3,11 @@
 import errno
 import itertools
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.fuse_backing.backing_store import Store, host_fallocate
-from tests.host_file_systems import HostFileSystem, host_file_system, missing_for
+from tests.host_file_systems import HostFileSystem
 
 KEEP, PUNCH, COLLAPSE, ZERO, INSERT, UNSHARE, WRITE_ZEROES = 0x1, 0x2, 0x8, 0x10, 0x20, 0x40, 0x80
 BLOCK = 4096
@@ -17,23 +15,15 @@ SIZE = 8 * BLOCK
 DATA = bytes(range(1, 256)) * (SIZE // 255 + 1)
 NOT_SUPPORTED = errno.EOPNOTSUPP
 
-pytestmark = pytest.mark.rig
-
-
-@pytest.fixture(params=["ext4", "xfs with reflink", "btrfs", "tmpfs"])
-def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HostFileSystem]:
-    missing = missing_for(request.param)
-    if missing is not None:
-        pytest.skip(missing)
-    with host_file_system(request.param, tmp_path) as made:
-        yield made
+pytestmark = [
+    pytest.mark.rig,
+    pytest.mark.parametrize("host", ["ext4", "xfs with reflink", "btrfs", "tmpfs"], indirect=True),
+]
 
 
 @pytest.fixture
-def store(host: HostFileSystem, make_store: Callable[..., Store]) -> Iterator[Store]:
-    made = make_store(directory=host.directory)
-    yield made
-    made.tear_down()
+def store(fitting_store: Store) -> Store:
+    return fitting_store
 
 
 def expected(host: str, mode: int, offset: int, length: int) -> tuple[int, int, bytes]:

@@ -42,7 +42,7 @@ async def failing_stream(arguments: Arguments) -> AsyncGenerator[object, None]:
     raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-class Endless:
+class EndlessStream:
     """A stream that says when it has been closed."""
 
     def __init__(self) -> None:
@@ -57,10 +57,10 @@ class Endless:
 
 
 @asynccontextmanager
-async def serving(path: Path, endless: Endless | None = None) -> AsyncIterator[ControlClient]:
+async def serving(path: Path, endless: EndlessStream | None = None) -> AsyncIterator[ControlClient]:
     server = ControlServer(
         {"echo": echo, "missing": missing, "broken": broken, "unserialisable": unserialisable},
-        {"count": count, "failing": failing_stream, "endless": endless or Endless()},
+        {"count": count, "failing": failing_stream, "endless": endless or EndlessStream()},
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(server.serve, path)
@@ -208,7 +208,7 @@ async def test_a_stream_that_fails_raises_after_its_items(tmp_path: Path) -> Non
 
 
 async def test_a_stream_ends_on_the_server_when_the_client_leaves(tmp_path: Path) -> None:
-    endless = Endless()
+    endless = EndlessStream()
     async with serving(tmp_path / "s", endless) as client:
         async with aclosing(client.stream("endless")) as items:
             assert await anext(items) == 1

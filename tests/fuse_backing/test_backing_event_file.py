@@ -13,8 +13,9 @@ import trio
 
 from fuse_backing.errors import FuseBackingError
 from fuse_backing.event_file import EventFile
+from fuse_backing.events import LedgerEvent
 from fuse_backing.faults import FaultKind, Operation
-from fuse_backing.ledger import Ledger, LedgerEvent
+from fuse_backing.ledger import Ledger
 from tests.fuse_backing.backing_store import DEADLINE, Store, host_fallocate, run_command
 
 BLOCK = 4096

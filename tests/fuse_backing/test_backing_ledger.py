@@ -1,6 +1,5 @@
 """The ledger: a ring that forgets, totals that do not, subscribers that cost nothing."""
 
-import importlib
 import sys
 from contextlib import aclosing
 
@@ -9,9 +8,9 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse_backing._account import MOST_FILES
+from fuse_backing.events import LedgerEvent, Missed, Totals
 from fuse_backing.faults import FaultKind, Operation
-from fuse_backing.ledger import OTHER_FILES, Ledger, LedgerEvent, Missed, Totals
+from fuse_backing.ledger import OTHER_FILES, Ledger
 
 
 def record(
@@ -97,12 +96,12 @@ def test_faults_are_counted_and_kept_apart_from_what_was_punched() -> None:
 
 def test_more_files_than_the_ledger_has_names_for_share_one_and_lose_nothing() -> None:
     ledger = Ledger(8)
-    for number in range(MOST_FILES + 1000):
+    for number in range(ledger.most_names + 1001):
         record(ledger, str(number), freed=1)
     totals = ledger.totals_by_file
-    assert len(totals) == MOST_FILES
+    assert len(totals) == ledger.most_names + 1
     assert totals[OTHER_FILES].freed == 1001
-    assert sum(each.freed for each in totals.values()) == ledger.totals.freed == MOST_FILES + 1000
+    assert sum(each.freed for each in totals.values()) == ledger.totals.freed == ledger.most_names + 1001
     assert ledger.events()[-1].file == OTHER_FILES
     assert sum(bool(ledger.by_offset(file).buckets) for file in totals) == 1024  # histograms are fewer
 
@@ -238,7 +237,8 @@ def test_a_million_events_lose_no_total() -> None:
 
 
 def test_an_account_that_is_not_built_says_how_to_build_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "fuse_backing._account", None)
-    monkeypatch.delitem(sys.modules, "fuse_backing.ledger")
+    monkeypatch.setitem(sys.modules, "fuse_backing._native", None)
+    monkeypatch.delattr("fuse_backing._native")
+    monkeypatch.delitem(sys.modules, "fuse_backing.extension")
     with pytest.raises(ImportError, match=r"C extension is not built .* run: pip install -e \."):
-        importlib.import_module("fuse_backing.ledger")
+        Ledger()

@@ -1,36 +1,82 @@
-"""The extension must come before pyfuse3: anything else is refused, not served without fallocate."""
+"""What loads the C extension and pyfuse3, and in which order: interfaces load neither."""
 
+import pkgutil
 import subprocess
 import sys
 
 import pytest
 
+import fuse_backing
 from tests.fuse_backing.backing_store import DEADLINE, ROOT, missing_for_mounts
 
+SERVING = {
+    "fuse_backing.extension",
+    "fuse_backing.shortcut",
+    "fuse_backing.injection",
+    "fuse_backing.changes",
+    "fuse_backing.pyfuse",
+    "fuse_backing.operations",
+    "fuse_backing.session",
+    "fuse_backing.names",
+    "fuse_backing.filesystem",
+    "fuse_backing.store_server",
+    "fuse_backing.server",
+}
+"""The modules of the server itself. All others, a ledger's included, are imported without the extension."""
 
-def test_pyfuse3_imported_first_is_refused_with_the_fix() -> None:
-    if missing_for_mounts() is not None:
-        pytest.skip(str(missing_for_mounts()))
-    result = subprocess.run(
-        [sys.executable, "-c", "import pyfuse3, fuse_backing.session"],
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         timeout=DEADLINE,
         check=False,
         cwd=ROOT,
     )
+
+
+def test_pyfuse3_imported_first_is_refused_with_the_fix() -> None:
+    if missing_for_mounts() is not None:
+        pytest.skip(str(missing_for_mounts()))
+    result = run_python("import pyfuse3, fuse_backing.session")
     assert result.returncode == 1
     assert "import fuse_backing.session first" in result.stderr
 
 
 def test_the_commands_that_only_ask_do_not_load_fuse() -> None:
-    subprocess.run(
-        [
-            *(sys.executable, "-c"),
-            "import sys, fuse_backing.cli, fuse_backing.display, fuse_backing.unmounting;"
-            "assert not {'pyfuse3', 'fuse_backing._libfuse'} & set(sys.modules)",
-        ],
-        timeout=DEADLINE,
-        check=True,
-        cwd=ROOT,
+    result = run_python(
+        "import sys, fuse_backing.cli, fuse_backing.display, fuse_backing.unmounting;"
+        "assert not {'pyfuse3', 'fuse_backing._native'} & set(sys.modules)"
     )
+    assert result.returncode == 0, result.stderr
+
+
+def test_no_module_that_others_import_for_values_loads_c_or_fuse() -> None:
+    names = {found.name for found in pkgutil.walk_packages(fuse_backing.__path__, "fuse_backing.")}
+    assert names >= SERVING
+    light = names - SERVING - {"fuse_backing._native", "fuse_backing.__main__"}
+    assert light >= {
+        f"fuse_backing.{name}" for name in ("events", "faults", "store_client", "errors", "control")
+    }
+    result = run_python(
+        f"import sys, {', '.join(sorted(light))}\n"
+        "assert not {'fuse_backing._native', 'pyfuse3'} & set(sys.modules)\n"
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_ledger_loads_the_extension_and_leaves_libfuse_alone() -> None:
+    # What the extension replaces in libfuse is found by others from the import of pyfuse on, not before.
+    result = run_python(
+        "import ctypes, sys, fuse_backing.ledger\n"
+        "fuse_backing.ledger.Ledger().record\n"
+        "assert 'fuse_backing._native' in sys.modules and 'pyfuse3' not in sys.modules\n"
+        "assert not hasattr(ctypes.CDLL(None), 'fuse_session_new')\n"
+        "assert not any('fuse3' in line for line in open('/proc/self/maps'))\n"
+        "import fuse_backing.pyfuse\n"
+        "found = ctypes.cast(ctypes.CDLL(None).fuse_session_new, ctypes.c_void_p).value\n"
+        "own = ctypes.CDLL(sys.modules['fuse_backing._native'].__file__).fuse_session_new\n"
+        "assert found == ctypes.cast(own, ctypes.c_void_p).value\n"
+    )
+    assert result.returncode == 0, result.stderr

@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fuse_backing import metrics, picture
 from fuse_backing.allocation import Extent, first_extents, merged
-from fuse_backing.ledger import Totals
-from fuse_backing.store import ServerInfo, StoreClient
+from fuse_backing.events import Totals
+from fuse_backing.store_client import ServerInfo, StoreClient
 from tests.fuse_backing.backing_store import Store, host_fallocate, run_command
 
 BLOCK = 4096

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from fuse_backing import allocation, mounts
-from fuse_backing._syscalls import (
+from fuse_backing.system_calls import (
     FALLOC_FL_KEEP_SIZE,
     FALLOC_FL_PUNCH_HOLE,
     FALLOC_FL_ZERO_RANGE,

@@ -15,7 +15,7 @@ LINE = (
 
 def test_a_line_of_mountinfo_is_read_with_its_octal_escapes() -> None:
     [mount] = mounts.parse_mountinfo(LINE)
-    assert mount == mounts.Mount(
+    assert mount == mounts.MountEntry(
         36,
         35,
         "98:0",

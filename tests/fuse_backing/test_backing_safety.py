@@ -13,10 +13,10 @@ import pytest
 import trio
 
 from fuse_backing import mounts
-from fuse_backing._syscalls import umount2
 from fuse_backing.errors import ControlError
 from fuse_backing.inodes import InodeTable
-from fuse_backing.store import StoreClient
+from fuse_backing.store_client import StoreClient
+from fuse_backing.system_calls import umount2
 from tests.fuse_backing.backing_store import (
     DEADLINE,
     Store,

@@ -4,9 +4,7 @@ import contextlib
 import errno
 import gc
 import os
-import stat
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,66 +19,12 @@ missing = missing_for_mounts()
 if missing is not None:
     pytest.skip(missing, allow_module_level=True)
 
-from fuse_backing._load import _libfuse, pyfuse3  # noqa: E402
-from fuse_backing.session import FileOperations, Session, mounted  # noqa: E402
+from fuse_backing.pyfuse import native  # noqa: E402
+from tests.fuse_backing.one_file import FILE, OneFile, mount  # noqa: E402
 
 pytestmark = pytest.mark.rig
 
-FILE = 2
 T = TypeVar("T")
-
-
-class OneFile(FileOperations):
-    """A file system whose every name is the same empty file; the tests put handlers into it."""
-
-    async def lookup(
-        self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
-    ) -> pyfuse3.EntryAttributes:
-        return await self.getattr(FILE, ctx)
-
-    async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
-        entry = pyfuse3.EntryAttributes()
-        entry.st_ino = inode
-        entry.st_mode = (stat.S_IFDIR if inode == pyfuse3.ROOT_INODE else stat.S_IFREG) | 0o700
-        entry.attr_timeout = entry.entry_timeout = 0
-        return entry
-
-    async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
-        return pyfuse3.FileInfo(fh=77, direct_io=True, keep_cache=False)
-
-    async def forget(self, inode_list: object) -> None:
-        raise RuntimeError("a bug in forget")
-
-    async def write(self, fh: int, off: int, buf: bytes) -> int:
-        raise RuntimeError("a bug in write")
-
-    async def fsync(self, fh: int, datasync: bool) -> None:
-        raise OSError(errno.ENOSYS, "not there")
-
-    async def fallocate(self, inode: int, fh: int, mode: int, offset: int, length: int) -> None:
-        assert (inode, fh) == (FILE, 77)
-        await trio.lowlevel.checkpoint()
-        if length == 1:
-            raise OSError(errno.ENOSPC, "full")
-        if length == 2:
-            raise RuntimeError("a bug in fallocate")
-        if length == 3:
-            raise pyfuse3.FUSEError(errno.EDQUOT)
-
-    async def lseek(self, inode: int, fh: int, offset: int, whence: int) -> int:
-        return offset + whence * 1000
-
-    async def statfs_of(self, inode: int) -> pyfuse3.StatvfsData:
-        stats = pyfuse3.StatvfsData()
-        stats.f_bsize = stats.f_frsize = 65536 if inode == FILE else 4096
-        return stats
-
-
-@asynccontextmanager
-async def mount(operations: FileOperations, path: Path) -> AsyncIterator[Session]:
-    with trio.fail_after(60):
-        async with mounted(operations, path, fsname="a,b\\c é", subtype="fuse_backing_test") as session:
-            yield session
 
 
 async def in_thread(function: Callable[..., T], *arguments: object) -> T:
@@ -233,41 +177,41 @@ async def test_what_others_mounted_on_top_is_left_alone(tmp_path: Path) -> None:
         mounts.unmount(tmp_path, lazy=True)
 
 
-class Requests:
+class FallocateAnsweredBy:
     """Replaces the session's fallocate by the test's own callable, below the Operations."""
 
     def __init__(self, handler: Callable[..., object]) -> None:
         self.handler = handler
 
     def __enter__(self) -> None:
-        _libfuse.set_handlers(fallocate=self.handler)
+        native.set_handlers(fallocate=self.handler)
 
     def __exit__(self, *_: object) -> None:
-        _libfuse.set_handlers()
+        native.set_handlers()
 
 
 async def test_a_request_is_answered_once(tmp_path: Path) -> None:
-    seen: list[_libfuse.Request] = []
+    seen: list[native.FuseRequest] = []
 
-    def answer_twice(request: _libfuse.Request, *_: int) -> None:
+    def answer_twice(request: native.FuseRequest, *_: int) -> None:
         seen.append(request)
         with pytest.raises(ValueError, match="no error number"):
-            _libfuse.reply_err(request, 1000)
+            native.reply_err(request, 1000)
         assert not request.answered
-        assert _libfuse.reply_err(request, errno.EDOM)
+        assert native.reply_err(request, errno.EDOM)
         assert request.answered
         with pytest.raises(RuntimeError, match="answered before"):
-            _libfuse.reply_err(request, 0)
+            native.reply_err(request, 0)
 
     async with mount(OneFile(), tmp_path):
-        with Requests(answer_twice):
+        with FallocateAnsweredBy(answer_twice):
             assert await in_thread(fallocate, tmp_path, 4096) == errno.EDOM
     assert len(seen) == 1
 
 
 async def test_a_request_that_is_dropped_gets_an_error(tmp_path: Path) -> None:
     async with mount(OneFile(), tmp_path):
-        with Requests(lambda request, *_: None):
+        with FallocateAnsweredBy(lambda request, *_: None):
             assert await in_thread(fallocate, tmp_path, 4096) == errno.EIO
 
 
@@ -277,48 +221,48 @@ async def test_an_exception_in_a_callable_is_reported_and_answered(
     reported: list[object] = []
     monkeypatch.setattr("sys.unraisablehook", lambda unraisable: reported.append(unraisable.exc_type))
 
-    def fail(request: _libfuse.Request, *_: int) -> None:
+    def fail(request: native.FuseRequest, *_: int) -> None:
         raise LookupError
 
     async with mount(OneFile(), tmp_path):
-        with Requests(fail):
+        with FallocateAnsweredBy(fail):
             assert await in_thread(fallocate, tmp_path, 4096) == errno.EIO
     assert reported == [LookupError]
 
 
 async def test_without_a_callable_the_operation_is_refused_for_now_only(tmp_path: Path) -> None:
     async with mount(OneFile(), tmp_path):
-        with Requests(lambda request, *_: _libfuse.reply_err(request, 0)):
+        with FallocateAnsweredBy(lambda request, *_: native.reply_err(request, 0)):
             pass
         assert await in_thread(fallocate, tmp_path, 4096) == errno.EOPNOTSUPP
-        with Requests(lambda request, *_: _libfuse.reply_err(request, 0)):
+        with FallocateAnsweredBy(lambda request, *_: native.reply_err(request, 0)):
             assert await in_thread(fallocate, tmp_path, 4096) == 0
 
 
 async def test_a_request_kept_beyond_its_session_is_harmless(tmp_path: Path) -> None:
-    kept: list[_libfuse.Request] = []
+    kept: list[native.FuseRequest] = []
     arrived = trio.Event()
 
-    def keep(request: _libfuse.Request, *_: int) -> None:
+    def keep(request: native.FuseRequest, *_: int) -> None:
         kept.append(request)
         arrived.set()
 
     async with trio.open_nursery() as nursery, mount(OneFile(), tmp_path):
-        with Requests(keep):
+        with FallocateAnsweredBy(keep):
             nursery.start_soon(in_thread, fallocate, tmp_path, 4096)
             await arrived.wait()
     [request] = kept
     assert request.answered
     with pytest.raises(RuntimeError, match="answered before"):
-        _libfuse.reply_err(request, 0)
+        native.reply_err(request, 0)
     del request, kept[:]
     gc.collect()
 
 
 def test_what_is_no_callable_and_no_request_is_refused() -> None:
     with pytest.raises(TypeError, match="callable or None"):
-        _libfuse.set_handlers(fallocate=1)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="a Request is needed"):
-        _libfuse.reply_err(None, 0)  # type: ignore[arg-type]
+        native.set_handlers(fallocate=1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a FuseRequest is needed"):
+        native.reply_err(None, 0)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="cannot create"):
-        _libfuse.Request()
+        native.FuseRequest()

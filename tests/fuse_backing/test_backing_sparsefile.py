@@ -162,11 +162,11 @@ def test_what_is_freed_is_what_the_model_frees(tmp_path: Path) -> None:
     if status.f_frsize != BLOCK:
         pytest.skip(f"needs a host file system with blocks of {BLOCK} bytes")
 
-    class Machine(FileAgainstModel):
+    class FileMachine(FileAgainstModel):
         path = tmp_path
 
     run_state_machine_as_test(
-        Machine,
+        FileMachine,
         settings=settings(
             max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),

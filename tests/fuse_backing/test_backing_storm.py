@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from fuse_backing.ledger import Missed
-from fuse_backing.store import StoreClient
+from fuse_backing.events import Missed
+from fuse_backing.store_client import StoreClient
 from tests.fuse_backing.backing_store import Store, host_fallocate
 
 FILES = ("a", "b")

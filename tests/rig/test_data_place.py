@@ -1,7 +1,7 @@
 """A pool's data in a part of a file: ranges and events are seen in the pool's own offsets."""
 
+from fuse_backing.events import LedgerEvent
 from fuse_backing.faults import Operation
-from fuse_backing.ledger import LedgerEvent
 from thinsim.rig.data_place import DataPlace
 
 PLACE = DataPlace(1000, 500)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from thinsim.dm.metadata_device import open_metadata
 
 from tests.thin.damaged_images import sound
 from tests.thin.metadata_command import Command
@@ -15,6 +14,7 @@ from tests.thin.metadata_tools import needs_tools, run
 from tests.thin.ram_pool import RamPool
 from tests.thin.ram_store import BLOCK
 from thinsim.cli.main import status_of
+from thinsim.dm.metadata_device import open_metadata
 from thinsim.errors import EnvironmentLacksError
 
 

@@ -6,9 +6,9 @@ The plan is that of ``fuse_backing.faults``. Each injection is an event of the l
 import os
 import time
 
-from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
 from fuse_backing.faults import FaultKind, FaultPlan, Operation, Strike
 from fuse_backing.ledger import Ledger
+from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
 from thinsim.block.interface import BlockDevice
 from thinsim.errors import InvalidValueError
 

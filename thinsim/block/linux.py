@@ -12,7 +12,7 @@ import stat
 import struct
 from pathlib import Path
 
-from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
+from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
 from thinsim.errors import InvalidValueError
 
 BLKDISCARD = 0x1277  # linux/fs.h: _IO(0x12, 119)

@@ -14,7 +14,7 @@ import platform
 import re
 import struct
 
-from fuse_backing._syscalls import FALLOC_FL_ZERO_RANGE, fallocate
+from fuse_backing.system_calls import FALLOC_FL_ZERO_RANGE, fallocate
 from thinsim.block.kernel_view import sysfs
 from thinsim.block.linux import BLKDISCARD
 from thinsim.block.loop import LoopDevice, is_same

@@ -8,11 +8,11 @@ import os
 import time
 from pathlib import Path
 
-from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
 from fuse_backing.accounting.interface import HostAccounting
 from fuse_backing.faults import Operation
 from fuse_backing.ledger import Ledger
 from fuse_backing.sparsefile import SparseFile
+from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
 
 
 class SparseBlockDevice:

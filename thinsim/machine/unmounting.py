@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fuse_backing._syscalls import umount2
-from fuse_backing.mounts import Mount, mount_on, mounts
+from fuse_backing.mounts import MountEntry, mount_on, mounts
+from fuse_backing.system_calls import umount2
 from thinsim.errors import KernelError
 
 _UNMOUNT_SECONDS = 10
@@ -51,12 +51,12 @@ def abort_served(target: Path) -> None:
             umount2(target, _MNT_FORCE)
 
 
-def mounts_below(path: Path) -> list[Mount]:
+def mounts_below(path: Path) -> list[MountEntry]:
     """Return the mounts at and below *path*, in the order in which they were mounted."""
     return [mount for mount in mounts() if mount.mountpoint.is_relative_to(path)]
 
 
-def _is_recorded(mount: Mount, fields: dict[str, Any]) -> bool:
+def _is_recorded(mount: MountEntry, fields: dict[str, Any]) -> bool:
     if "device" in fields:
         return bool(mount.device == fields["device"])
     if "fs_type" in fields:
@@ -64,7 +64,7 @@ def _is_recorded(mount: Mount, fields: dict[str, Any]) -> bool:
     return mount.fstype in _SERVED
 
 
-def _unmount(target: Path, mount: Mount) -> None:
+def _unmount(target: Path, mount: MountEntry) -> None:
     def is_gone() -> bool:
         return mount_on(target) != mount
 

@@ -9,7 +9,7 @@ import time
 import zlib
 from pathlib import Path
 
-from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
+from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
 
 _PIECE = bytes(range(256)) * 256
 _PIECES = 16

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fuse_backing.ledger import LedgerEvent
+from fuse_backing.events import LedgerEvent
 from thinsim.errors import InvalidValueError
 from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import StepSample

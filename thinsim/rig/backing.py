@@ -9,7 +9,7 @@ from pathlib import Path
 import trio
 
 from fuse_backing.mounts import mount_on, unmount
-from fuse_backing.store import StoreClient
+from fuse_backing.store_client import StoreClient
 from thinsim.block import loop
 from thinsim.machine.journal import Journal, TakenKind
 from thinsim.machine.servers import Server

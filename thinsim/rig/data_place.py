@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from fuse_backing.ledger import LedgerEvent
+from fuse_backing.events import LedgerEvent
 from thinsim.ranges import Range
 
 

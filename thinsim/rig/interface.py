@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from fuse_backing.events import LedgerEvent
 from fuse_backing.faults import FaultPlan
-from fuse_backing.ledger import LedgerEvent
 from thinsim.dm.interface import DeviceMapper
 from thinsim.rig.shape import PoolShape
 from thinsim.snapshotter.host import Mounter, SnapshotHost

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import trio
 
+from fuse_backing.events import LedgerEvent
 from fuse_backing.faults import FaultPlan
-from fuse_backing.ledger import LedgerEvent
 from thinsim.block import kernel_view
 from thinsim.dm.activity import Activity
 from thinsim.dm.interface import DeviceMapper

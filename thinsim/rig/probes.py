@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from fuse_backing._syscalls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
+from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
 from thinsim.block.loop_limits import kernel_clears_limits
 from thinsim.errors import EnvironmentLacksError
 from thinsim.machine.dmsetup import kernel_has_device_mapper

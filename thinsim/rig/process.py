@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fuse_backing.events import LedgerEvent
 from fuse_backing.faults import FaultPlan
-from fuse_backing.ledger import Ledger, LedgerEvent
+from fuse_backing.ledger import Ledger
 from thinsim.block.faulty import FaultyBlockDevice
 from thinsim.block.interface import BlockDevice
 from thinsim.block.sparse import SparseBlockDevice

@@ -13,8 +13,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from fuse_backing.errors import FaultPlanError
+from fuse_backing.events import LedgerEvent
 from fuse_backing.faults import FaultPlan
-from fuse_backing.ledger import LedgerEvent
 from thinsim.errors import InvalidValueError
 from thinsim.machine.recovery import recover_abandoned
 from thinsim.machine.working_directory import working_directory

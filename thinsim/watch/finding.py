@@ -13,7 +13,7 @@ from pathlib import Path
 from fuse_backing.errors import ControlError
 from fuse_backing.mounts import FSTYPE, mounts
 from fuse_backing.runtime import control_socket
-from fuse_backing.store import StoreClient
+from fuse_backing.store_client import StoreClient
 from thinsim.block import loop
 from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.dm.standing.places import Places

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fuse_backing.ledger import LedgerEvent
+from fuse_backing.events import LedgerEvent
 from thinsim.report.uncut import uncut
 from thinsim.units import format_size
 from thinsim.watch.moment import Moment

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import trio
 
 from fuse_backing.errors import ServerGoneError
-from fuse_backing.ledger import LedgerEvent
+from fuse_backing.events import LedgerEvent
 from thinsim.dm.interface import DeviceMapper
 from thinsim.errors import DeviceMapperError
 from thinsim.rig.host_file import host_allocation

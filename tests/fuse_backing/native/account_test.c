@@ -2,7 +2,7 @@
 #include <pthread.h>
 #include <stdint.h>
 
-#include "native/account.h"
+#include "account/account.h"
 #include "native_test.h"
 
 static struct account *shared;

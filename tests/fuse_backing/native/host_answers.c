@@ -1,6 +1,7 @@
 /* The host's answers to ioctl(2), fallocate(2) and pwrite(2): the real ones, or those that a test wants. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -41,6 +42,33 @@ ssize_t __wrap_pwrite(int fd, const void *data, size_t size, off_t offset) {
     if (pwrite_short != 0 && offset + (off_t)size > pwrite_short && offset < pwrite_short)
         size = (size_t)(pwrite_short - offset);
     return __real_pwrite(fd, data, size, offset);
+}
+
+atomic_bool hold_reads, held;
+static atomic_int signals_sent;
+
+ssize_t __real_read(int fd, void *buffer, size_t size);
+ssize_t __wrap_read(int fd, void *buffer, size_t size);
+ssize_t __wrap_read(int fd, void *buffer, size_t size) {
+    int before = signals_sent;
+
+    if (hold_reads) {
+        held = true;
+        while (signals_sent == before)
+            usleep(100);
+        hold_reads = held = false;
+    }
+    return __real_read(fd, buffer, size);
+}
+
+int __real_pthread_kill(pthread_t thread, int signal);
+int __wrap_pthread_kill(pthread_t thread, int signal);
+int __wrap_pthread_kill(pthread_t thread, int signal) {
+    int result = __real_pthread_kill(thread, signal);
+
+    usleep(1000); /* by now its handler has run */
+    signals_sent++;
+    return result;
 }
 
 int file_with(size_t blocks) {

@@ -1,5 +1,5 @@
 /* The C core under a sanitizer, without a kernel: the channel's /dev/fuse is one end of a socket pair, the host's
- * answers to ioctl(2), fallocate(2) and pwrite(2) can be replaced (ld --wrap). One argument: a directory on a file
+ * answers to ioctl(2), fallocate(2) and pwrite(2) can be replaced, a read(2) held up (ld --wrap). One argument: a directory on a file
  * system with FIEMAP. Exit status 0 if every check held. */
 #include <signal.h>
 
@@ -13,5 +13,6 @@ int main(int count, char **arguments) {
     test_a_punch();
     test_the_channel();
     test_the_channel_under_pressure();
+    test_the_end_of_a_channel();
     return 0;
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include <linux/falloc.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,10 @@ extern atomic_int fallocate_errno;   /* what every fallocate fails with; 0: none
 extern atomic_int pwrite_short;      /* the offset at which a pwrite ends; 0: none */
 extern atomic_int pwrite_errno;      /* what it fails with from there on; 0: none */
 
+/* While `hold_reads` is set, a read waits before it asks the kernel until a thread has been sent a signal; `held`
+ * tells that one does. */
+extern atomic_bool hold_reads, held;
+
 /* A file without a name, of so many blocks that hold data. */
 int file_with(size_t blocks);
 
@@ -31,3 +36,4 @@ void test_the_account(void);
 void test_a_punch(void);
 void test_the_channel(void);
 void test_the_channel_under_pressure(void);
+void test_the_end_of_a_channel(void);

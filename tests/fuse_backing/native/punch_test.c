@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "native/punch.h"
+#include "punch/punch.h"
 #include "native_test.h"
 
 static void test_a_punch_is_measured(void) {

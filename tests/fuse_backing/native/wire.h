@@ -4,9 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "native/account.h"
-#include "native/channel.h"
-#include "native/protocol.h"
+#include "account/account.h"
+#include "channel/channel.h"
+#include "protocol/protocol.h"
 
 struct wire {
     int kernel; /* our end */

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import trio
 
-from fuse_backing import runtime
+from fuse_backing import runtime, unmounting
 from fuse_backing.errors import FuseBackingError
 from thinsim.cli.findings_table import findings_table
 from thinsim.cli.output_console import output_console
@@ -69,8 +69,6 @@ def _clear_dead_stores(acts: list[str]) -> list[str]:
     dead = runtime.dead_stores()
     if not dead:
         return []
-    from fuse_backing import unmounting  # noqa: PLC0415  (needs the extension, and doctor tells of its lack)
-
     problems = []
     for mountpoint in dead:
         try:

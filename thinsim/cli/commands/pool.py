@@ -10,7 +10,7 @@ from rich.table import Table
 
 from fuse_backing.errors import FuseBackingError
 from fuse_backing.runtime import control_socket
-from fuse_backing.store import StoreClient
+from fuse_backing.store_client import StoreClient
 from thinsim.cli.name_completion import pool_names
 from thinsim.cli.output_console import output_console
 from thinsim.cli.size import DEVICE_SIZE, UNITS, SizeType

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuse_backing._syscalls import fallocate
+from fuse_backing.system_calls import fallocate
 from thinsim.block.linux import BLKDISCARD, BLKSECDISCARD, BLKZEROOUT
 from thinsim.conformance.requests.node_io import hash_of, pattern
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fuse_backing.events import LedgerEvent
 from fuse_backing.faults import Operation
-from fuse_backing.ledger import LedgerEvent
 from thinsim.report.html.svg import (
     BOTTOM,
     LEFT,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fuse_backing.ledger import LedgerEvent
+from fuse_backing.events import LedgerEvent
 from thinsim.errors import InvariantError, UnknownNameError
 from thinsim.machine.working_directory import working_directory
 from thinsim.measure.attribution import Leak

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import trio
 
+from fuse_backing.events import LedgerEvent
 from fuse_backing.faults import FaultPlan
-from fuse_backing.ledger import LedgerEvent
 from thinsim.errors import InvalidValueError
 from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import Meter, StepSample

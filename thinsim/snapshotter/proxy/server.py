@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import trio
 
-from fuse_backing.control import check_socket_path, remove_stale_socket
+from fuse_backing.unix_socket import check_socket_path, remove_stale_socket
 from thinsim.errors import ConflictError, InvalidValueError
 from thinsim.snapshotter.interface import Snapshotter
 from thinsim.snapshotter.proxy.calls import Calls

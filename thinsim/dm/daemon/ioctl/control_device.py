@@ -17,7 +17,7 @@ from pathlib import Path
 
 import trio
 
-from fuse_backing.control import listen_on
+from fuse_backing.unix_socket import listen_on
 from thinsim.dm.daemon.ioctl.packet import MAX_REQUEST, decode, encode
 from thinsim.dm.daemon.ioctl.service import IoctlService
 from thinsim.errors import InvalidValueError, KernelError

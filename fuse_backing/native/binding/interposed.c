@@ -1,0 +1,153 @@
+/* The functions of libfuse that are replaced here, and what is called in their place.
+ *
+ *   fuse_session_new          (and _versioned, of libfuse 3.17 and later) completes pyfuse3's table of operations;
+ *   fuse_session_mount        puts the channel between libfuse and the kernel, if one was asked for; else makes
+ *                             /dev/fuse non-blocking: a request can be withdrawn (its caller killed) between poll
+ *                             and read, and a blocking read would then stop the event loop;
+ *   fuse_session_receive_buf  turns the EAGAIN of that case into EINTR, which pyfuse3 answers by waiting again;
+ *   fuse_session_destroy      answers what is still unanswered, and ends the channel.
+ */
+#include "binding.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define EXPORTED __attribute__((visibility("default")))
+
+static unsigned long nr_completed;
+
+EXPORTED struct fuse_session *fuse_session_new(struct fuse_args *args, const struct fuse_lowlevel_ops *ops,
+                                               size_t size, void *userdata) {
+    const struct fuse_lowlevel_ops *completed;
+
+    if (!load_libfuse() || (size = complete_table(ops, size, &completed)) == 0)
+        return NULL;
+    nr_completed++;
+    return libfuse.session_new(args, completed, size, userdata);
+}
+
+/* What code compiled against libfuse 3.17 and later calls under the name of fuse_session_new. */
+EXPORTED struct fuse_session *fuse_session_new_versioned(struct fuse_args *args, const struct fuse_lowlevel_ops *ops,
+                                                         size_t size, struct libfuse_version *version,
+                                                         void *userdata) {
+    const struct fuse_lowlevel_ops *completed;
+
+    if (!load_libfuse() || libfuse.session_new_versioned == NULL ||
+        (size = complete_table(ops, size, &completed)) == 0)
+        return NULL;
+    nr_completed++;
+    return libfuse.session_new_versioned(args, completed, size, version, userdata);
+}
+
+/* What the next session gets: see want_channel. */
+static struct {
+    bool wanted, passthrough;
+    unsigned stack_depth;
+    PyObject *account; /* an Account, kept while the channel uses it */
+} wish;
+struct channel *session_channel;
+
+static ssize_t channel_io_read(int fd, void *buffer, size_t size, void *userdata) {
+    (void)fd;
+    (void)userdata;
+    if (session_channel == NULL) {
+        errno = ENODEV;
+        return -1;
+    }
+    return channel_read(session_channel, buffer, size);
+}
+
+static ssize_t channel_io_writev(int fd, struct iovec *iov, int count, void *userdata) {
+    (void)fd;
+    (void)userdata;
+    if (session_channel == NULL) {
+        errno = ENODEV;
+        return -1;
+    }
+    return channel_writev(session_channel, iov, count);
+}
+
+/* Put the channel between libfuse and the kernel. Failing, it leaves the session for fuse_session_destroy alone. */
+static bool interpose(struct fuse_session *session, int device) {
+    static const struct fuse_custom_io io = {.read = channel_io_read, .writev = channel_io_writev};
+    int result;
+
+    session_channel = channel_new(device, wish.passthrough, wish.stack_depth, account_of(wish.account));
+    if (session_channel == NULL)
+        return false;
+    if (libfuse.session_custom_io_317 != NULL)
+        result = libfuse.session_custom_io_317(session, &io, sizeof io, channel_fd(session_channel));
+    else
+        result = libfuse.session_custom_io(session, &io, channel_fd(session_channel));
+    if (result != 0)
+        close(channel_fd(session_channel));
+    else
+        close(device); /* the session has the channel's descriptor instead now */
+    return result == 0 && channel_start(session_channel) == 0;
+}
+
+EXPORTED int fuse_session_mount(struct fuse_session *session, const char *mountpoint) {
+    int result, fd, flags;
+
+    if (!load_libfuse())
+        return -1;
+    result = libfuse.session_mount(session, mountpoint);
+    if (result == 0) {
+        fd = libfuse.session_fd(session);
+        flags = fcntl(fd, F_GETFL);
+        if (wish.wanted && !interpose(session, fd)) {
+            fprintf(stderr, "fuse_backing: no channel to the kernel: too little memory, descriptors or threads\n");
+            libfuse.session_unmount(session);
+            return -1;
+        }
+        if (!wish.wanted && flags >= 0)
+            fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    }
+    return result;
+}
+
+EXPORTED int fuse_session_receive_buf(struct fuse_session *session, struct fuse_buf *buffer) {
+    int result;
+
+    if (!load_libfuse())
+        return -ENODEV;
+    result = libfuse.session_receive_buf(session, buffer);
+    return result == -EAGAIN ? -EINTR : result;
+}
+
+EXPORTED void fuse_session_destroy(struct fuse_session *session) {
+    PyGILState_STATE gil = PyGILState_Ensure();
+
+    if (session != NULL && load_libfuse()) { /* NULL when fuse_session_new has failed; libfuse would crash */
+        requests_end();
+        if (session_channel != NULL) { /* closes /dev/fuse; its thread never waits for the GIL */
+            channel_free(session_channel);
+            session_channel = NULL;
+        }
+        wish.wanted = false;
+        Py_CLEAR(wish.account);
+        libfuse.session_destroy(session);
+    }
+    PyGILState_Release(gil);
+}
+
+void want_channel(PyObject *account, bool passthrough, unsigned stack_depth) {
+    Py_XDECREF(wish.account);
+    wish.account = Py_NewRef(account);
+    wish.passthrough = passthrough;
+    wish.stack_depth = stack_depth;
+    wish.wanted = true;
+}
+
+static PyObject *sessions(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    return PyLong_FromUnsignedLong(nr_completed);
+}
+
+PyMethodDef interposed_methods[] = {
+    {"sessions", sessions, METH_NOARGS, "The number of FUSE sessions whose operations were completed here."},
+    {NULL, NULL, 0, NULL},
+};

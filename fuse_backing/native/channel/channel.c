@@ -1,0 +1,273 @@
+/* The life of a channel, the thread that reads the device, and the queue from which libfuse reads. */
+#include "channel_state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int new_end_of_file(void) {
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return -1;
+    close(ends[1]);
+    return ends[0];
+}
+
+static void close_if_open(int fd) {
+    if (fd >= 0)
+        close(fd);
+}
+
+struct channel *channel_new(int device, bool passthrough, unsigned stack_depth, struct account *account) {
+    struct channel *channel = calloc(1, sizeof *channel);
+
+    if (channel == NULL)
+        return NULL;
+    pthread_mutex_init(&channel->lock, NULL);
+    pthread_cond_init(&channel->taken, NULL);
+    channel->device = fcntl(device, F_DUPFD_CLOEXEC, 0);
+    channel->reading = fcntl(device, F_DUPFD_CLOEXEC, 0);
+    channel->end_of_file = new_end_of_file(); /* now, so that the end lacks no descriptor */
+    channel->passthrough = passthrough;
+    channel->stack_depth = stack_depth;
+    channel->account = account;
+    channel->buffer = malloc(BUFFER_SIZE);
+    channel->data = malloc(BUFFER_SIZE);
+    channel->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (channel->device < 0 || channel->reading < 0 || channel->end_of_file < 0 || channel->wake < 0 ||
+        channel->buffer == NULL || channel->data == NULL) {
+        close_if_open(channel->wake);
+        channel_free(channel);
+        return NULL;
+    }
+    return channel;
+}
+
+/* End the thread, wherever it is, and wait for it.
+ *
+ * A signal alone could come between the thread's look at `stopping` and its read, and interrupt nothing. So the
+ * descriptor that it reads gets another file first: a read that begins after that finds the end of a pipe; one that
+ * began before is on the device, and the signal, sent after that, interrupts it (fs/fuse/dev.c, fuse_dev_do_read
+ * waits interruptibly). There is no third kind, so one signal is enough. The device itself stays open beside it
+ * for the answer to a request that is being served. */
+static void stop(struct channel *channel) {
+    pthread_mutex_lock(&channel->lock);
+    atomic_store(&channel->stopping, true);
+    pthread_cond_signal(&channel->taken);
+    pthread_mutex_unlock(&channel->lock);
+    while (dup3(channel->end_of_file, channel->reading, O_CLOEXEC) < 0 && errno == EINTR)
+        ;
+    pthread_kill(channel->thread, INTERRUPT);
+    pthread_join(channel->thread, NULL);
+}
+
+void channel_free(struct channel *channel) {
+    if (channel->running)
+        stop(channel);
+    while (channel->first != NULL) {
+        struct queued_request *request = channel->first;
+
+        channel->first = request->next;
+        free(request);
+    }
+    for (size_t i = 0; i < channel->nr_gates; i++) {
+        pthread_mutex_destroy(&channel->gates[i]->lock);
+        free(channel->gates[i]);
+    }
+    free(channel->gates);
+    free(channel->files);
+    free(channel->pending);
+    free(channel->buffer);
+    free(channel->data);
+    close_if_open(channel->end_of_file);
+    close_if_open(channel->reading);
+    close_if_open(channel->device);
+    pthread_cond_destroy(&channel->taken);
+    pthread_mutex_destroy(&channel->lock);
+    free(channel);
+}
+
+int channel_fd(struct channel *channel) {
+    return channel->wake;
+}
+
+bool channel_passthrough(struct channel *channel) {
+    return atomic_load(&channel->granted);
+}
+
+uint64_t channel_requests(struct channel *channel, unsigned opcode) {
+    return opcode < CHANNEL_OPCODES ? atomic_load(&channel->requests[opcode]) : 0;
+}
+
+uint64_t channel_served(struct channel *channel) {
+    return atomic_load(&channel->served);
+}
+
+void channel_limit(struct channel *channel, uint64_t length) {
+    atomic_store(&channel->limit, length);
+}
+
+static void queue(struct channel *channel, const char *content, size_t size) {
+    const struct protocol_in_header *header = (const void *)content;
+    struct queued_request *request = malloc(sizeof *request + size);
+
+    if (request == NULL) {
+        channel_answer(channel, header->unique, ENOMEM);
+        return;
+    }
+    request->next = NULL;
+    request->size = size;
+    memcpy(request->content, content, size);
+    pthread_mutex_lock(&channel->lock);
+    while (channel->queued > MOST_QUEUED && !atomic_load(&channel->stopping))
+        pthread_cond_wait(&channel->taken, &channel->lock);
+    channel->queued += size;
+    if (channel->first == NULL)
+        channel->first = request;
+    else
+        channel->last->next = request;
+    channel->last = request;
+    pthread_mutex_unlock(&channel->lock);
+    eventfd_write(channel->wake, 1);
+}
+
+/* Serve one request, or leave it to libfuse. */
+static void receive(struct channel *channel, size_t size) {
+    const struct protocol_in_header *header = (const void *)channel->buffer;
+    bool served = false, noted = true;
+
+    if (header->opcode < CHANNEL_OPCODES)
+        atomic_fetch_add(&channel->requests[header->opcode], 1);
+    switch (header->opcode) {
+    case PROTOCOL_FALLOCATE:
+        served = channel_serve_fallocate(channel, channel->buffer, size);
+        break;
+    case PROTOCOL_READ:
+        served = channel_serve_read(channel, channel->buffer, size);
+        break;
+    case PROTOCOL_WRITE:
+        served = channel_serve_write(channel, channel->buffer, size);
+        break;
+    case PROTOCOL_INIT: {
+        const struct protocol_init_in *in = (const void *)(channel->buffer + sizeof *header);
+
+        if (size >= sizeof *header + sizeof *in && (in->flags & PROTOCOL_INIT_EXT) &&
+            (in->flags2 & PROTOCOL_INIT2_PASSTHROUGH))
+            atomic_store(&channel->offered, true);
+        noted = channel_note(channel, header->unique, header->opcode);
+        break;
+    }
+    case PROTOCOL_OPEN:
+    case PROTOCOL_CREATE:
+        noted = channel_note(channel, header->unique, header->opcode);
+        break;
+    }
+    if (!noted)
+        channel_answer(channel, header->unique, ENOMEM);
+    else if (!served)
+        queue(channel, channel->buffer, size);
+}
+
+static void end(struct channel *channel, int error) {
+    pthread_mutex_lock(&channel->lock);
+    channel->ended = error;
+    pthread_mutex_unlock(&channel->lock);
+    eventfd_write(channel->wake, 1);
+}
+
+/* Ask the scheduler for short slices: a thread that wants little at a time runs the sooner when it wakes (Linux 6.12,
+ * Documentation/scheduler/sched-eevdf.rst), and gets no larger share by it. Whoever waits for an answer waits for this
+ * thread, so on a busy machine that counts for more than all the rest. Older kernels ignore it, sandboxes may refuse. */
+static void take_short_slices(void) {
+    struct { /* struct sched_attr of include/uapi/linux/sched/types.h, which older headers can't have beside sched.h */
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } attributes = {.size = sizeof attributes, .policy = SCHED_OTHER, .runtime = SLICE};
+
+    attributes.nice = getpriority(PRIO_PROCESS, 0);
+    if (sched_getscheduler(0) == SCHED_OTHER) /* who has chosen another policy knows better */
+        syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
+/* The read blocks: the kernel then hands a request straight to this thread, on the processor of who asks. Waiting
+ * in poll(2) costs two more system calls a request, and spinning keeps a processor that the loop device's worker
+ * needs; both were measured to be slower. */
+static void *run(void *argument) {
+    struct channel *channel = argument;
+
+    take_short_slices();
+    while (!atomic_load(&channel->stopping)) { /* requests may never cease: a loop device outlives its mount */
+        ssize_t size = read(channel->reading, channel->buffer, BUFFER_SIZE);
+
+        if (size >= (ssize_t)sizeof(struct protocol_in_header)) {
+            receive(channel, (size_t)size);
+        } else if (size >= 0 || (errno != EINTR && errno != ENOENT)) { /* ENOENT: withdrawn by who asked */
+            if (!atomic_load(&channel->stopping))
+                end(channel, size >= 0 ? EIO : errno); /* ENODEV: unmounted */
+            return NULL;
+        }
+    }
+    return NULL;
+}
+
+static void interrupted(int signal) {
+    (void)signal;
+}
+
+int channel_start(struct channel *channel) {
+    struct sigaction action = {.sa_handler = interrupted}; /* without SA_RESTART: read(2) is to end */
+    sigset_t all, before;
+    int error;
+
+    sigemptyset(&action.sa_mask);
+    if (sigaction(INTERRUPT, &action, NULL) != 0)
+        return errno;
+    /* Other signals are for Python's threads. */
+    sigfillset(&all);
+    sigdelset(&all, INTERRUPT);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&channel->thread, NULL, run, channel);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    channel->running = error == 0;
+    return error;
+}
+
+ssize_t channel_read(struct channel *channel, void *buffer, size_t size) {
+    struct queued_request *request;
+    eventfd_t count;
+    ssize_t result;
+
+    pthread_mutex_lock(&channel->lock);
+    request = channel->first;
+    if (request == NULL) {
+        int ended = channel->ended;
+
+        if (ended == 0)
+            eventfd_read(channel->wake, &count);
+        pthread_mutex_unlock(&channel->lock);
+        errno = ended ? ended : EAGAIN;
+        return -1;
+    }
+    channel->first = request->next;
+    channel->queued -= request->size;
+    pthread_cond_signal(&channel->taken);
+    pthread_mutex_unlock(&channel->lock);
+    result = request->size <= size ? (ssize_t)request->size : -1;
+    if (result < 0)
+        errno = EIO;
+    else
+        memcpy(buffer, request->content, request->size);
+    free(request);
+    return result;
+}

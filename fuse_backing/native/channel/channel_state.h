@@ -1,0 +1,88 @@
+/* What the parts of the channel share; for them alone. channel.h says what the channel is.
+ *
+ *   channel.c   life, the thread that reads the device, the queue for libfuse
+ *   files.c     announced files, gates, backing files
+ *   serving.c   requests that are served without libfuse
+ *   replies.c   answers of libfuse, amended for passthrough
+ */
+#ifndef FUSE_BACKING_CHANNEL_STATE_H
+#define FUSE_BACKING_CHANNEL_STATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "channel.h"
+#include "protocol/protocol.h"
+
+#define MAX_WRITE (256 * 4096)         /* bytes of data in a request; INIT's answer is amended so that it holds */
+#define BUFFER_SIZE (MAX_WRITE + 8192) /* and room for headers: the kernel asks for FUSE_MIN_READ_BUFFER at least */
+#define MOST_QUEUED (32 << 20)         /* bytes that wait for libfuse; beyond, the device is not read */
+#define SLICE 100000                   /* nanoseconds, the shortest that the scheduler gives */
+#define INTERRUPT (SIGRTMAX - 1)       /* the signal that ends a read under way */
+
+struct queued_request {
+    struct queued_request *next;
+    size_t size;
+    char content[];
+};
+
+struct gate {
+    pthread_mutex_t lock; /* held during a punch served here */
+    int entered;
+};
+
+struct announced_file {
+    bool announced;
+    struct gate *gate;
+    uint32_t account;
+    uint64_t unit; /* the host allocates so many bytes at once; 0: punches are measured elsewhere */
+    int backing;
+};
+
+struct awaited_reply {
+    uint64_t unique;
+    uint32_t opcode;
+};
+
+struct channel {
+    int device;      /* /dev/fuse, for answers */
+    int reading;     /* the same, for the thread's read: channel_free puts end_of_file in its place */
+    int end_of_file; /* a pipe that nobody can write to: a read of it returns 0 at once */
+    int wake;        /* an eventfd: see channel_fd */
+    bool passthrough, running;
+    unsigned stack_depth;
+    struct account *account;
+    pthread_t thread;
+    char *buffer, *data;
+
+    pthread_mutex_t lock; /* of all below */
+    pthread_cond_t taken; /* libfuse has taken from the queue, or the channel is to end */
+    struct queued_request *first, *last;
+    size_t queued; /* bytes */
+    int ended; /* the errno that ended the device, 0 while it works */
+    struct awaited_reply *pending; /* OPEN, CREATE and INIT requests that wait for their answer */
+    size_t nr_pending, room_pending;
+    struct announced_file *files; /* by handle */
+    size_t nr_files;
+    struct gate **gates;
+    size_t nr_gates;
+
+    atomic_bool offered, granted, stopping;
+    atomic_uint_fast64_t requests[CHANNEL_OPCODES], served, limit;
+};
+
+/* An array with more room, the new part zeroed; NULL without memory, and the old one stays. */
+void *channel_grown(void *array, size_t have, size_t want, size_t size);
+
+/* Answer a request with an error, 0 for success. */
+void channel_answer(struct channel *channel, uint64_t unique, int error);
+
+/* Serve a request (the whole of it, `size` bytes) and answer it; false leaves it to libfuse. */
+bool channel_serve_read(struct channel *channel, const char *content, size_t size);
+bool channel_serve_write(struct channel *channel, const char *content, size_t size);
+bool channel_serve_fallocate(struct channel *channel, const char *content, size_t size);
+
+/* Remember to amend the answer; false without memory. */
+bool channel_note(struct channel *channel, uint64_t unique, uint32_t opcode);
+
+#endif

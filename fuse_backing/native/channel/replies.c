@@ -1,0 +1,114 @@
+/* What libfuse answers, on its way to the kernel: INIT, OPEN and CREATE are amended for passthrough. */
+#include "channel_state.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+bool channel_note(struct channel *channel, uint64_t unique, uint32_t opcode) {
+    bool noted;
+
+    pthread_mutex_lock(&channel->lock);
+    if (channel->nr_pending == channel->room_pending) {
+        size_t room = channel->room_pending + 64;
+        struct awaited_reply *pending = channel_grown(channel->pending, channel->room_pending, room, sizeof *pending);
+
+        if (pending != NULL) {
+            channel->pending = pending;
+            channel->room_pending = room;
+        }
+    }
+    noted = channel->nr_pending < channel->room_pending;
+    if (noted)
+        channel->pending[channel->nr_pending++] = (struct awaited_reply){unique, opcode};
+    pthread_mutex_unlock(&channel->lock);
+    return noted;
+}
+
+static uint32_t take_pending(struct channel *channel, uint64_t unique) {
+    uint32_t opcode = 0;
+
+    pthread_mutex_lock(&channel->lock);
+    for (size_t i = 0; i < channel->nr_pending; i++) {
+        if (channel->pending[i].unique == unique) {
+            opcode = channel->pending[i].opcode;
+            channel->pending[i] = channel->pending[--channel->nr_pending];
+            break;
+        }
+    }
+    pthread_mutex_unlock(&channel->lock);
+    return opcode;
+}
+
+static int backing_of(struct channel *channel, uint64_t handle) {
+    int backing = 0;
+
+    pthread_mutex_lock(&channel->lock);
+    if (handle < channel->nr_files && channel->files[handle].announced)
+        backing = channel->files[handle].backing;
+    pthread_mutex_unlock(&channel->lock);
+    return backing;
+}
+
+static void amend(struct channel *channel, uint32_t opcode, char *content, size_t size) {
+    if (opcode == PROTOCOL_INIT && size >= sizeof(struct protocol_init_out)) {
+        struct protocol_init_out *out = (void *)content;
+
+        if (out->max_write > MAX_WRITE) /* a libfuse with larger requests than this buffer */
+            out->max_write = MAX_WRITE;
+
+        if (channel->passthrough && atomic_load(&channel->offered) && !(out->flags & PROTOCOL_WRITEBACK_CACHE)) {
+            out->flags |= PROTOCOL_INIT_EXT;
+            out->flags2 |= PROTOCOL_INIT2_PASSTHROUGH;
+            out->max_stack_depth = channel->stack_depth;
+            atomic_store(&channel->granted, true);
+        }
+    } else if (opcode == PROTOCOL_OPEN || opcode == PROTOCOL_CREATE) {
+        size_t before = opcode == PROTOCOL_CREATE ? PROTOCOL_ENTRY_OUT_SIZE : 0;
+        struct protocol_open_out *out = (void *)(content + before);
+
+        if (size >= before + sizeof *out) {
+            int backing = backing_of(channel, out->fh);
+
+            if (backing > 0) { /* no other flag may stand beside it: fs/fuse/iomode.c */
+                out->open_flags = PROTOCOL_FOPEN_PASSTHROUGH;
+                out->backing_id = backing;
+            }
+        }
+    }
+}
+
+/* ENOENT: the kernel has withdrawn the request, as it does with what is left (a RELEASE) when the connection ends.
+ * Nobody waits for the answer, so it is no failure. */
+static ssize_t delivered(ssize_t result, const struct protocol_out_header *header) {
+    return result < 0 && errno == ENOENT ? (ssize_t)header->len : result;
+}
+
+ssize_t channel_writev(struct channel *channel, struct iovec *iov, int count) {
+    const struct protocol_out_header *header = iov[0].iov_base;
+    uint32_t opcode = 0;
+    char content[512];
+    size_t size = 0;
+
+    if (count < 1 || iov[0].iov_len < sizeof *header) {
+        errno = EINVAL;
+        return -1;
+    }
+    opcode = take_pending(channel, header->unique);
+
+    if (opcode != 0 && header->error == 0) {
+        for (int i = 0; i < count; i++) {
+            if (size + iov[i].iov_len > sizeof content) {
+                size = 0;
+                break;
+            }
+            memcpy(content + size, iov[i].iov_base, iov[i].iov_len);
+            size += iov[i].iov_len;
+        }
+        if (size > sizeof *header) {
+            amend(channel, opcode, content + sizeof *header, size - sizeof *header);
+            return delivered(write(channel->device, content, size), header);
+        }
+    }
+    return delivered(writev(channel->device, iov, count), header);
+}

@@ -1,0 +1,128 @@
+/* Requests served without libfuse: data by pread(2) and pwrite(2), punches measured and recorded. */
+#include "channel_state.h"
+
+#include <errno.h>
+#include <linux/falloc.h>
+#include <unistd.h>
+
+#include "punch/punch.h"
+
+void channel_answer(struct channel *channel, uint64_t unique, int error) {
+    /* ENOSYS would make the kernel stop asking for the operation, on every file */
+    struct protocol_out_header header = {sizeof header, error == ENOSYS ? -EOPNOTSUPP : -error, unique};
+
+    while (write(channel->device, &header, sizeof header) < 0 && errno == EINTR)
+        ;
+}
+
+static void answer_with(struct channel *channel, uint64_t unique, const void *content, size_t size) {
+    struct protocol_out_header header = {(uint32_t)(sizeof header + size), 0, unique};
+    struct iovec iov[2] = {{&header, sizeof header}, {(void *)content, size}};
+
+    while (writev(channel->device, iov, 2) < 0 && errno == EINTR)
+        ;
+}
+
+static bool find_file(struct channel *channel, uint64_t handle, struct announced_file *file) {
+    pthread_mutex_lock(&channel->lock);
+    file->announced = false;
+    if (handle < channel->nr_files)
+        *file = channel->files[handle];
+    pthread_mutex_unlock(&channel->lock);
+    return file->announced;
+}
+
+/* Serve a read or write of a file that can be served here; false leaves it to libfuse. A handle is released
+ * only after its requests were answered, so its descriptor is open. */
+bool channel_serve_read(struct channel *channel, const char *content, size_t size) {
+    const struct protocol_in_header *header = (const void *)content;
+    const struct protocol_read_in *in = (const void *)(content + sizeof *header);
+    struct announced_file file;
+    ssize_t done;
+
+    if (size < sizeof *header + sizeof *in || in->size > BUFFER_SIZE || atomic_load(&channel->limit) == 0 ||
+        !find_file(channel, in->fh, &file))
+        return false;
+    atomic_fetch_add(&channel->served, 1);
+    do /* the signal that ends the thread is not for the host's file */
+        done = pread((int)in->fh, channel->data, in->size, (off_t)in->offset);
+    while (done < 0 && errno == EINTR);
+    if (done < 0)
+        channel_answer(channel, header->unique, errno);
+    else
+        answer_with(channel, header->unique, channel->data, (size_t)done);
+    return true;
+}
+
+bool channel_serve_write(struct channel *channel, const char *content, size_t size) {
+    const struct protocol_in_header *header = (const void *)content;
+    const struct protocol_write_in *in = (const void *)(content + sizeof *header);
+    struct protocol_write_out out = {0, 0};
+    struct announced_file file;
+
+    if (size < sizeof *header + sizeof *in || size - sizeof *header - sizeof *in < in->size ||
+        atomic_load(&channel->limit) == 0 || !find_file(channel, in->fh, &file))
+        return false;
+    atomic_fetch_add(&channel->served, 1);
+    /* A loop device takes a short write for a whole one (drivers/block/loop.c, lo_complete_rq): where the host's
+     * file system is full in the middle, the error is the honest answer. */
+    while (out.size < in->size) {
+        ssize_t done = pwrite((int)in->fh, (const char *)(in + 1) + out.size, in->size - out.size,
+                              (off_t)(in->offset + out.size));
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0) {
+            channel_answer(channel, header->unique, done < 0 ? errno : EIO);
+            return true;
+        }
+        out.size += (uint32_t)done;
+    }
+    answer_with(channel, header->unique, &out, sizeof out);
+    return true;
+}
+
+/* Serve a fallocate if it can be served here; false leaves it to libfuse. */
+bool channel_serve_fallocate(struct channel *channel, const char *content, size_t size) {
+    const struct protocol_in_header *header = (const void *)content;
+    const struct protocol_fallocate_in *in = (const void *)(content + sizeof *header);
+    struct account_event event = {0};
+    struct punch_result result;
+    struct announced_file file = {0};
+    bool punch, done = false;
+
+    if (size < sizeof *header + sizeof *in || in->length == 0 || in->length > atomic_load(&channel->limit) ||
+        in->offset > INT64_MAX || in->length > INT64_MAX - in->offset)
+        return false;
+    punch = in->mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+    if (!punch && in->mode != (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE))
+        return false;
+    pthread_mutex_lock(&channel->lock);
+    if (in->fh < channel->nr_files)
+        file = channel->files[in->fh];
+    if (file.announced) /* under the channel's lock, so that channel_forget waits for us */
+        pthread_mutex_lock(&file.gate->lock);
+    pthread_mutex_unlock(&channel->lock);
+    if (!file.announced)
+        return false;
+    if (file.unit != 0 && file.gate->entered == 0 && atomic_load(&channel->limit) != 0 &&
+        punch_measured((int)in->fh, (int)in->mode, in->offset, in->length, file.unit, &result) == 0) {
+        event.time = result.time;
+        event.file = file.account;
+        event.operation = punch ? ACCOUNT_PUNCH : ACCOUNT_ZERO;
+        event.mode = (int32_t)in->mode;
+        event.error = result.error;
+        event.offset = in->offset;
+        event.length = in->length;
+        event.allocated = result.allocated;
+        event.freed = result.freed;
+        event.duration = result.duration;
+        account_record(channel->account, &event); /* before the answer: who has it can read the account */
+        atomic_fetch_add(&channel->served, 1);
+        done = true;
+    }
+    pthread_mutex_unlock(&file.gate->lock);
+    if (done)
+        channel_answer(channel, header->unique, result.error);
+    return done;
+}

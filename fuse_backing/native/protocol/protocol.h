@@ -1,0 +1,96 @@
+/* The few structures of the FUSE protocol that are looked at here: include/uapi/linux/fuse.h of Linux 6.9 and
+ * later. Written out, as the headers of older distributions lack passthrough. Layouts alone: nothing is owned here. */
+#ifndef FUSE_BACKING_PROTOCOL_H
+#define FUSE_BACKING_PROTOCOL_H
+
+#include <stdint.h>
+#include <sys/ioctl.h>
+
+enum {
+    PROTOCOL_OPEN = 14,
+    PROTOCOL_READ = 15,
+    PROTOCOL_WRITE = 16,
+    PROTOCOL_INIT = 26,
+    PROTOCOL_CREATE = 35,
+    PROTOCOL_FALLOCATE = 43,
+};
+
+#define PROTOCOL_WRITEBACK_CACHE (1u << 16)
+#define PROTOCOL_INIT_EXT (1u << 30)
+#define PROTOCOL_INIT2_PASSTHROUGH (1u << (37 - 32))
+#define PROTOCOL_FOPEN_PASSTHROUGH (1u << 7)
+#define PROTOCOL_ENTRY_OUT_SIZE 128
+
+struct protocol_in_header {
+    uint32_t len, opcode;
+    uint64_t unique, nodeid;
+    uint32_t uid, gid, pid;
+    uint16_t total_extlen, padding;
+};
+
+struct protocol_out_header {
+    uint32_t len;
+    int32_t error;
+    uint64_t unique;
+};
+
+struct protocol_init_in {
+    uint32_t major, minor, max_readahead, flags, flags2;
+};
+
+struct protocol_init_out {
+    uint32_t major, minor, max_readahead, flags;
+    uint16_t max_background, congestion_threshold;
+    uint32_t max_write, time_gran;
+    uint16_t max_pages, map_alignment;
+    uint32_t flags2, max_stack_depth;
+    uint32_t unused[6];
+};
+
+struct protocol_open_out {
+    uint64_t fh;
+    uint32_t open_flags;
+    int32_t backing_id;
+};
+
+struct protocol_fallocate_in {
+    uint64_t fh, offset, length;
+    uint32_t mode, padding;
+};
+
+struct protocol_read_in {
+    uint64_t fh, offset;
+    uint32_t size, read_flags;
+    uint64_t lock_owner;
+    uint32_t flags, padding;
+};
+
+struct protocol_write_in { /* the data follows */
+    uint64_t fh, offset;
+    uint32_t size, write_flags;
+    uint64_t lock_owner;
+    uint32_t flags, padding;
+};
+
+struct protocol_write_out {
+    uint32_t size, padding;
+};
+
+struct protocol_backing_map {
+    int32_t fd;
+    uint32_t flags;
+    uint64_t padding;
+};
+
+_Static_assert(sizeof(struct protocol_in_header) == 40, "as in the kernel");
+_Static_assert(sizeof(struct protocol_out_header) == 16, "as in the kernel");
+_Static_assert(sizeof(struct protocol_init_out) == 64, "as in the kernel");
+_Static_assert(sizeof(struct protocol_open_out) == 16, "as in the kernel");
+_Static_assert(sizeof(struct protocol_fallocate_in) == 32, "as in the kernel");
+_Static_assert(sizeof(struct protocol_read_in) == 40, "as in the kernel");
+_Static_assert(sizeof(struct protocol_write_in) == 40, "as in the kernel");
+
+#define PROTOCOL_BACKING_OPEN _IOW(229, 1, struct protocol_backing_map)
+#define PROTOCOL_BACKING_CLOSE _IOW(229, 2, uint32_t)
+
+#endif

@@ -1,0 +1,126 @@
+"""A file system derives from these operations: pyfuse3's and three more, guarded against their failures."""
+
+import errno
+import functools
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn, cast
+
+from fuse_backing.pyfuse import pyfuse3
+
+log = logging.getLogger(__name__)
+
+_ADDED = frozenset({"fallocate", "lseek", "statfs_of"})
+_HANDLERS = _ADDED | {
+    name for name, value in vars(pyfuse3.Operations).items() if inspect.iscoroutinefunction(value)
+}
+
+
+def _refuse(number: int) -> NoReturn:
+    raise pyfuse3.FUSEError(number)
+
+
+def _bounded(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Let nothing but FUSEError out of a handler: pyfuse3 ends the session on anything else."""
+
+    @functools.wraps(handler)
+    async def bounded(*arguments: Any, **keywords: Any) -> Any:
+        try:
+            return await handler(*arguments, **keywords)
+        except pyfuse3.FUSEError:
+            raise
+        except OSError as error:
+            # ENOSYS would make the kernel stop asking for this operation, on every file.
+            number = error.errno or errno.EIO
+            raise pyfuse3.FUSEError(errno.EOPNOTSUPP if number == errno.ENOSYS else number) from error
+        except Exception as error:
+            log.exception("%s failed; the caller gets EIO", handler.__qualname__)
+            raise pyfuse3.FUSEError(errno.EIO) from error
+
+    return bounded
+
+
+def _silent(handler: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Let nothing at all out of ``forget``, which answers no request."""
+
+    @functools.wraps(handler)
+    async def silent(*arguments: Any, **keywords: Any) -> None:
+        try:
+            await handler(*arguments, **keywords)
+        except Exception:
+            log.exception("%s failed", handler.__qualname__)
+
+    return silent
+
+
+class FileOperations(pyfuse3.Operations):
+    """pyfuse3's Operations and three more, all asynchronous; derive a file system from this.
+
+    The boundary is here: whatever a subclass's handler raises, pyfuse3 sees only FUSEError (an OSError keeps
+    its errno, a bug is logged and becomes EIO), and from ``forget`` nothing. No default answers ENOSYS,
+    since the kernel takes that for the whole mount and for good; but that is just right for extended
+    attributes, which it would ask for before each write and each punch (fs/inode.c, file_remove_privs).
+    """
+
+    supports_dot_lookup = False
+
+    def __init_subclass__(cls, **keywords: object) -> None:
+        super().__init_subclass__(**keywords)
+        for name in _HANDLERS & vars(cls).keys():
+            guard = _silent if name == "forget" else _bounded
+            setattr(cls, name, guard(vars(cls)[name]))
+
+    async def fallocate(self, inode: int, fh: int, mode: int, offset: int, length: int) -> None:
+        """Do fallocate(2).
+
+        The kernel lets only KEEP_SIZE, PUNCH_HOLE and ZERO_RANGE through to FUSE: fs/fuse/file.c.
+        """
+        _refuse(errno.EOPNOTSUPP)
+
+    async def lseek(self, inode: int, fh: int, offset: int, whence: int) -> int:
+        """Return the offset found by SEEK_DATA or SEEK_HOLE; the kernel does the other kinds itself."""
+        _refuse(errno.EOPNOTSUPP)
+
+    async def statfs_of(self, inode: int) -> pyfuse3.StatvfsData:
+        """Return statvfs(3) data as seen from *inode*.
+
+        A loop device takes its discard granularity from f_bsize: drivers/block/loop.c.
+        """
+        return await self.statfs(cast("pyfuse3.RequestContext", None))
+
+    async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
+        """Return statvfs(3) data for the mount; not asked if ``statfs_of`` is overridden."""
+        _refuse(errno.EOPNOTSUPP)
+
+    async def access(self, inode: int, mode: int, ctx: pyfuse3.RequestContext) -> bool:
+        """Allow: with default_permissions the kernel has checked already."""
+        return True
+
+    async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
+        """Open any directory, with its inode as handle."""
+        return inode
+
+    async def releasedir(self, fh: int) -> None:
+        """Close a directory."""
+
+    async def flush(self, fh: int) -> None:
+        """Do nothing at each close of a file descriptor."""
+
+    async def release(self, fh: int) -> None:
+        """Do nothing at the last close."""
+
+
+def _refusing(number: int) -> Callable[..., Awaitable[Any]]:
+    async def refuse(self: FileOperations, *arguments: object) -> Any:
+        _refuse(number)
+
+    return refuse
+
+
+_ATTRIBUTES = frozenset({"setxattr", "getxattr", "listxattr", "removexattr"})
+
+# What a subclass leaves out is refused with an errno that the kernel does not remember; see the class for the
+# exception. Asked for an attribute after ENOSYS, the kernel says EOPNOTSUPP by itself (fs/fuse/xattr.c).
+for _name in _HANDLERS - vars(FileOperations).keys() - {"forget", "release", "releasedir", "flush"}:
+    setattr(FileOperations, _name, _refusing(errno.ENOSYS if _name in _ATTRIBUTES else errno.EOPNOTSUPP))

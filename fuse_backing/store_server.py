@@ -1,0 +1,145 @@
+"""Answers the commands of a backing store's control socket.
+
+====================  ========================  ============================================================
+command               arguments                 result
+====================  ========================  ============================================================
+``ping``                                        ``ServerInfo``
+``totals``                                      ``Totals``
+``totals_by_file``                              an object of ``Totals``, by file name
+``counters``                                    ``data_requests``, ``served_natively``
+``by_time``                                     ``started``, and a ``Histogram`` of seconds since
+``by_offset``         ``file``                  a ``Histogram`` of bytes
+``metrics``                                     the Prometheus text
+``faults``                                      a list of objects: ``fault``, ``matched``, ``struck``
+``set_faults``        ``plan``: list of faults  null; an empty plan clears
+``events`` (stream)   ``since``, ``follow``     ``LedgerEvent`` items; ``{"missed": n}`` for lost ones
+``map`` (stream)      ``file``                  ``{"size": n}``, then lists of ``[start, end, shared]``
+====================  ========================  ============================================================
+
+Sizes and offsets are bytes, times seconds. ``docs/backing-store.md`` has the protocol below this;
+``store_client`` asks.
+"""
+
+import errno
+import os
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import asdict, replace
+
+import trio
+
+from fuse_backing import metrics
+from fuse_backing.allocation import first_extents
+from fuse_backing.control import Arguments, ControlServer
+from fuse_backing.errors import ControlError
+from fuse_backing.events import LedgerEvent, Missed
+from fuse_backing.faults import FaultPlan
+from fuse_backing.filesystem import BackingFileSystem
+from fuse_backing.injection import Injector
+from fuse_backing.ledger import Ledger
+from fuse_backing.shortcut import Shortcut
+from fuse_backing.store_client import ServerInfo
+
+_EXTENTS = 1024
+
+
+def store_server(
+    ledger: Ledger,
+    info: ServerInfo,
+    shortcut: Shortcut,
+    injector: Injector,
+    files: BackingFileSystem,
+) -> ControlServer:
+    """Return a server that answers about *ledger*, who serves what, and the faults in force."""
+
+    def who() -> ServerInfo:
+        return replace(info, passthrough=shortcut.passthrough, passthrough_reason=shortcut.reason)
+
+    async def ping(arguments: Arguments) -> object:
+        return asdict(who())
+
+    async def show_metrics(arguments: Arguments) -> object:
+        return metrics.exposition(who(), ledger.totals_by_file, shortcut.counters())
+
+    async def faults(arguments: Arguments) -> object:
+        plan = injector.plan
+        return [
+            {"fault": fault.to_json(), "matched": matched, "struck": struck}
+            for fault, matched, struck in zip(plan.faults, plan.matched, plan.struck, strict=True)
+        ]
+
+    async def set_faults(arguments: Arguments) -> object:
+        plan = arguments.get("plan")
+        injector.set(FaultPlan() if plan == [] else FaultPlan.from_json(plan))
+        return None
+
+    async def extents(arguments: Arguments) -> AsyncGenerator[object, None]:
+        fd = files.open_host_file(_file_name(arguments))
+        try:
+            yield {"size": os.fstat(fd).st_size}
+            position = 0
+            while True:
+                found = await trio.to_thread.run_sync(first_extents, fd, position, _EXTENTS)
+                yield found
+                if len(found) < _EXTENTS:
+                    return
+                position = found[-1].end
+        finally:
+            os.close(fd)
+
+    async def counters(arguments: Arguments) -> object:
+        return shortcut.counters()
+
+    async def by_time(arguments: Arguments) -> object:
+        started, found = ledger.by_time()
+        return {"started": started, **asdict(found)}
+
+    async def by_offset(arguments: Arguments) -> object:
+        return asdict(ledger.by_offset(_file_name(arguments)))
+
+    async def totals(arguments: Arguments) -> object:
+        return ledger.totals.to_json()
+
+    async def totals_by_file(arguments: Arguments) -> object:
+        return {file: totals.to_json() for file, totals in ledger.totals_by_file.items()}
+
+    async def events(arguments: Arguments) -> AsyncGenerator[object, None]:
+        since = arguments.get("since", 0)
+        if not isinstance(since, int) or not 0 <= since < 1 << 64:
+            raise ControlError(f"'since' must be a sequence number, not {since!r}", errno.EINVAL)
+        last = None if arguments.get("follow", False) else ledger.last_sequence
+        if last is not None and since >= last:
+            return
+        async with aclosing(ledger.subscribe(since)) as items:
+            async for item in items:
+                yield {"missed": item.count} if isinstance(item, Missed) else item.to_json()
+                if last is not None and isinstance(item, LedgerEvent) and item.sequence >= last:
+                    return
+                # A long listing must not keep the data path waiting.
+                await trio.lowlevel.checkpoint()
+
+    return ControlServer(
+        {
+            "ping": ping,
+            "totals": totals,
+            "counters": counters,
+            "by_time": by_time,
+            "by_offset": by_offset,
+            "totals_by_file": totals_by_file,
+            "metrics": show_metrics,
+            "faults": faults,
+            "set_faults": set_faults,
+        },
+        {"events": events, "map": extents},
+    )
+
+
+def _file_name(arguments: Arguments) -> str:
+    """Return the argument ``file``; what no file can be called is the caller's error, not a bug."""
+    name = arguments.get("file")
+    try:
+        if isinstance(name, str) and os.fsencode(name):
+            return name
+    except UnicodeEncodeError:
+        pass
+    raise ControlError(f"'file' must be a file's name, not {name!r}", errno.EINVAL)

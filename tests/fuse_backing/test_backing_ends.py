@@ -1,0 +1,90 @@
+"""Sessions that end while they are busy: at once, every answered punch recorded, nothing left open."""
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from fuse_backing.ledger import Ledger
+from tests.fuse_backing.backing_store import DEADLINE, Store, host_fallocate, missing_for_mounts
+
+BLOCK = 4096
+FILES = ("a", "b")
+PUNCH = 3
+
+pytestmark = pytest.mark.rig
+
+
+class Puncher(threading.Thread):
+    """Punches blocks of a file one after the other until a punch fails."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.answered = 0
+
+    def run(self) -> None:
+        fd = os.open(self.path, os.O_RDWR)
+        try:
+            while host_fallocate(fd, PUNCH, self.answered % 1024 * BLOCK, BLOCK) == 0:
+                self.answered += 1
+        finally:
+            with suppress(OSError):  # of the flush: nobody serves it any more
+                os.close(fd)
+
+
+@pytest.mark.parametrize("busy", [0.02, 0.1, 0.3])
+def test_a_server_that_is_told_to_end_in_a_storm_ends_and_loses_no_answered_punch(
+    make_store: Callable[..., Store], tmp_path: Path, busy: float
+) -> None:
+    events = tmp_path / "events"
+    store = make_store("--events", str(events))
+    punchers = []
+    for name in FILES:
+        store.file(name).write_bytes(b"x" * 1024 * BLOCK)
+        punchers.append(Puncher(store.file(name)))
+    for puncher in punchers:
+        puncher.start()
+    threading.Event().wait(busy)
+    store.server.terminate()
+    assert store.server.wait(DEADLINE) == 0
+    for puncher in punchers:
+        puncher.join(DEADLINE)
+        assert not puncher.is_alive()
+    recorded = [json.loads(line) for line in events.read_text().splitlines()]
+    assert [event["sequence"] for event in recorded] == list(range(1, len(recorded) + 1))
+    for name, puncher in zip(FILES, punchers, strict=True):
+        # One that was done, and whose caller was cut off from its answer, may come on top.
+        assert sum(event["file"] == name for event in recorded) - puncher.answered in (0, 1)
+
+
+async def test_sessions_with_a_channel_leave_no_descriptor(tmp_path: Path) -> None:
+    missing = missing_for_mounts()
+    if missing is not None:
+        pytest.skip(missing)
+    from fuse_backing.pyfuse import native
+    from tests.fuse_backing.one_file import OneFile, mount
+
+    def descriptors() -> list[str]:
+        found = []
+        for entry in Path("/proc/self/fd").iterdir():
+            with suppress(FileNotFoundError):  # that of the listing itself
+                found.append(str(entry.readlink()))
+        return sorted(found)
+
+    async def session() -> None:
+        if not native.request_channel(Ledger(16).account, True, 2):
+            pytest.skip("needs libfuse 3.13")
+        async with mount(OneFile(), tmp_path):
+            assert native.has_channel()
+        assert not native.has_channel()
+
+    await session()  # what is loaded and kept by the first
+    before = descriptors()
+    for _ in range(20):
+        await session()
+    assert descriptors() == before

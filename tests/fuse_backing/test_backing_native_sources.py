@@ -1,0 +1,41 @@
+"""The sources of the C: one name for one structure, and folders that need one another downwards only."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.fuse_backing.backing_store import ROOT
+
+NATIVE = ROOT / "fuse_backing" / "native"
+FOLDERS = ["protocol", "account", "punch", "libfuse", "channel", "binding"]
+"""From the lowest: a folder includes headers of its own and of those before it."""
+
+
+def sources(*roots: Path) -> list[Path]:
+    return sorted(file for root in roots for suffix in ("*.c", "*.h") for file in root.rglob(suffix))
+
+
+def test_one_structure_has_one_name() -> None:
+    named: dict[str, list[str]] = {}
+    for file in sources(ROOT / "fuse_backing", ROOT / "thinsim", ROOT / "tests"):
+        text = file.read_text(encoding="utf-8")
+        tags = re.findall(r"\b(?:struct|union|enum) (\w+) \{", text)
+        types = [name for name in re.findall(r"^\} (\w+);", text, re.MULTILINE) if "typedef" in text]
+        for name in {*tags, *types}:
+            named.setdefault(name, []).append(file.name)
+    assert {name: files for name, files in named.items() if len(files) > 1} == {}
+
+
+def test_every_folder_is_known_and_says_what_it_is() -> None:
+    assert sorted(path.name for path in NATIVE.iterdir() if path.is_dir()) == sorted(FOLDERS)
+    for folder in FOLDERS:
+        assert (NATIVE / folder / f"{folder}.h").read_text(encoding="utf-8").startswith("/* ")
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_includes_nothing_above_it(folder: str) -> None:
+    allowed = FOLDERS[: FOLDERS.index(folder)]
+    for file in sources(NATIVE / folder):
+        for path in re.findall(r'#include "(\S+)"', file.read_text(encoding="utf-8")):
+            assert "/" not in path or path.partition("/")[0] in allowed, f"{file.name} includes {path}"
