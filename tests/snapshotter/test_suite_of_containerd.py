@@ -16,7 +16,7 @@ CONTRACT = "snapshotter/test_snapshotter_contract.py"  # every rig, and over gRP
 MOUNTED = "snapshotter/test_snapshotter_mounted.py"  # every rig whose devices can be mounted
 DEVMAPPER = "snapshotter/test_devmapper_suite.py"  # every rig
 CONFIG = "snapshotter/test_snapshotter_config.py"
-METADATA = "snapshotter/test_snapshotter_pool_metadata.py"
+METADATA = "snapshotter/test_snapshotter_device_store.py"
 HOST = "snapshotter/test_snapshotter_host.py"
 
 SUITE = {

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from thinsim.cli.main import commands
 from thinsim.machine.journal import Journal
+from thinsim.rig.registry import find
 from thinsim.scenario.space_faults import FAULTS, MIB, SpaceFaultRow, measure
 
 RIGS = ("process", pytest.param("emulated", marks=[pytest.mark.rig, pytest.mark.long]))
@@ -32,7 +33,7 @@ async def journal() -> AsyncIterator[Journal]:
 
 async def row_of(letter: str, rig: str, directory: Path, journal: Journal) -> SpaceFaultRow:
     name = f"pool-{journal.path.stem}"
-    return await measure(BY_LETTER[letter], rig, directory, journal, name, Silent())
+    return await measure(BY_LETTER[letter], find(rig), directory, journal, name, Silent())
 
 
 @pytest.mark.parametrize("rig", RIGS)
