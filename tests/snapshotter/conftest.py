@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.snapshotter.snapshotter_bench import Bench
 from tests.snapshotter.snapshotter_rigs import NEEDS, RIGS
+from tests.snapshotter.tapped_snapshotters import Bench
 from thinsim.rig.bare import BareRig
 from thinsim.snapshotter.interface import Snapshotter
 

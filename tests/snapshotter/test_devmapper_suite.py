@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.snapshotter.snapshotter_bench import BASE_SIZE, BLOCK, Bench, committed
+from tests.snapshotter.tapped_snapshotters import BASE_SIZE, BLOCK, Bench, committed
 from thinsim.errors import DeviceMapperError
 from thinsim.rig.bare import BareRig
 from thinsim.snapshotter.device_state import DeviceState

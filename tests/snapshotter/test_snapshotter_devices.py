@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.snapshotter.snapshotter_bench import BASE_SIZE, BLOCK, Bench, committed
 from tests.snapshotter.tapped_device_mapper import EBUSY, EEXIST, EINVAL, EIO, ENODATA
+from tests.snapshotter.tapped_snapshotters import BASE_SIZE, BLOCK, Bench, committed
 from thinsim.errors import DeviceMapperError, EnvironmentLacksError
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.snapshotter.errors import FailedPreconditionError, NotFoundError

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.snapshotter.snapshotter_bench import BLOCK, Bench, committed
 from tests.snapshotter.tapped_device_mapper import EBUSY
+from tests.snapshotter.tapped_snapshotters import BLOCK, Bench, committed
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.snapshotter.errors import FailedPreconditionError
 from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind, DiscardSkipped

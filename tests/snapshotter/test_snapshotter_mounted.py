@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.snapshotter.snapshotter_bench import Bench
 from tests.snapshotter.snapshotter_rigs import MOUNTS
+from tests.snapshotter.tapped_snapshotters import Bench
 from thinsim.snapshotter.interface import Mount
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 

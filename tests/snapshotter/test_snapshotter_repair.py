@@ -3,8 +3,8 @@
 import pytest
 import trio
 
-from tests.snapshotter.snapshotter_bench import BLOCK, Bench, committed
 from tests.snapshotter.tapped_device_mapper import EBUSY
+from tests.snapshotter.tapped_snapshotters import BLOCK, Bench, committed
 from thinsim.errors import DeviceMapperError
 from thinsim.snapshotter.errors import FailedPreconditionError
 

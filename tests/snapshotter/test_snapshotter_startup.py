@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.snapshotter.snapshotter_bench import Bench, committed
 from tests.snapshotter.tapped_device_mapper import EIO
+from tests.snapshotter.tapped_snapshotters import Bench, committed
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.snapshotter.errors import FailedPreconditionError, NotFoundError
 from thinsim.snapshotter.interface import Kind

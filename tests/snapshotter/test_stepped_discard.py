@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.snapshotter.snapshotter_bench import BLOCK, Bench
 from tests.snapshotter.snapshotter_rigs import MOUNTS
+from tests.snapshotter.tapped_snapshotters import BLOCK, Bench
 from thinsim.errors import DeviceMapperError
 from thinsim.snapshotter.stepped_discard import FIRST, discard_in_steps, step_after
 

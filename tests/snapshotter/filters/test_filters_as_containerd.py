@@ -10,8 +10,8 @@ import trio
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.snapshotter.filter_texts import LABELS, texts
-from tests.snapshotter.snapshots_client import SnapshotsClient, short_directory
+from tests.snapshotter.filters.filter_texts import LABELS, texts
+from tests.snapshotter.proxy.snapshots_client import SnapshotsClient, short_directory
 from thinsim.machine.journal import Journal
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin
 from thinsim.scenario.containerd.server import NEEDED, running_containerd

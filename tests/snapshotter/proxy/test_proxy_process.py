@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from fuse_backing.mounts import mounts
-from tests.snapshotter.snapshots_client import SnapshotsClient
+from tests.snapshotter.proxy.snapshots_client import SnapshotsClient
 from thinsim.snapshotter.interface import Kind
 
 pytestmark = [

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.snapshotter.grpc_snapshotter import GrpcSnapshotter
-from tests.snapshotter.snapshots_client import SnapshotsClient, short_directory
-from tests.snapshotter.snapshotter_bench import Bench
+from tests.snapshotter.proxy.grpc_snapshotter import GrpcSnapshotter
+from tests.snapshotter.proxy.snapshots_client import SnapshotsClient, short_directory
+from tests.snapshotter.tapped_snapshotters import Bench
 from tests.snapshotter.test_snapshotter_contract import *  # noqa: F403 (its tests, with this file's fixtures)
 from thinsim.snapshotter.interface import Snapshotter
 from thinsim.snapshotter.proxy.server import serving

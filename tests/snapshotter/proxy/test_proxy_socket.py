@@ -7,8 +7,8 @@ import pytest
 import trio
 
 from fuse_backing.errors import ControlError
-from tests.snapshotter.snapshots_client import SnapshotsClient, short_directory
-from tests.snapshotter.snapshotter_bench import Bench
+from tests.snapshotter.proxy.snapshots_client import SnapshotsClient, short_directory
+from tests.snapshotter.tapped_snapshotters import Bench
 from thinsim.errors import InvalidValueError
 from thinsim.snapshotter.proxy.server import serving
 

@@ -12,8 +12,8 @@ import trio
 import trio.testing
 from google.protobuf.empty_pb2 import Empty
 
-from tests.snapshotter.snapshots_client import SnapshotsClient, short_directory
-from tests.snapshotter.snapshotter_bench import BLOCK, Bench
+from tests.snapshotter.proxy.snapshots_client import SnapshotsClient, short_directory
+from tests.snapshotter.tapped_snapshotters import BLOCK, Bench
 from thinsim.snapshotter.interface import Info, Kind
 from thinsim.snapshotter.mounting import FS_TYPE_LABEL
 from thinsim.snapshotter.proxy import snapshots_pb2 as wire
