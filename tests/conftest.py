@@ -45,8 +45,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     if not _beside_others():
         return (yield)
-    factory: pytest.TempPathFactory = item.config._tmp_path_factory  # type: ignore[attr-defined]
-    with turn(factory.getbasetemp().parent, alone=item.get_closest_marker("alone") is not None):
+    # xdist gives each worker a directory below the run's own.
+    directory = Path(item.config.getoption("basetemp")).parent
+    with turn(directory, alone=item.get_closest_marker("alone") is not None):
         return (yield)
 
 

@@ -72,7 +72,7 @@ def test_every_lack_has_a_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(os, "access", lambda *_: False)
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    monkeypatch.setattr(probes, "_import_session", broken)
+    monkeypatch.setattr(probes, "import_session", broken)
     findings = probe_machine(tmp_path / "missing")
     lacks = {finding.name: finding for finding in findings if not finding.present}
     assert {"root", "FUSE", "mkfs.ext4", "umount", "fuse_backing C extension"} <= lacks.keys()

@@ -142,7 +142,7 @@ def tries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[GuestKernel]:
 
     (tmp_path / "kvm").write_text("")
     monkeypatch.setattr(acceleration, "KVM", tmp_path / "kvm")
-    monkeypatch.setattr(acceleration, "_try", hang)
+    monkeypatch.setattr(acceleration, "try_kvm", hang)
     monkeypatch.setattr(acceleration, "usual_runtime_directory", lambda: tmp_path / "runtime")
     return made
 

@@ -282,7 +282,7 @@ def test_setup_vm_installs_every_package_that_a_fix_names() -> None:
     )
     variables = dict(re.findall(r"^(PACKAGES|VM_PACKAGES) := (.*)$", done.stdout, re.MULTILINE))
     installed = {word for line in variables.values() for word in line.split()}
-    fixes = [*FIXES.values(), *(fix for each in probe._GUEST_TOOLS for fix in [f"apt-get install {each[1]}"])]
+    fixes = [*FIXES.values(), *(fix for each in probe.GUEST_TOOLS for fix in [f"apt-get install {each[1]}"])]
     wanted = {word for fix in fixes for word in re.findall(r"apt-get install (\S+)", fix)}
     assert {"busybox-static", "kmod", "mount"} <= wanted
     assert wanted - installed <= {"bash"}, "an essential package, which every machine has"

@@ -24,7 +24,7 @@ def probe_machine(directory: Path) -> list[Finding]:
             "FUSE", Path("/dev/fuse"), "modprobe fuse; in a container: --device /dev/fuse --cap-add SYS_ADMIN"
         ),
         _node("loop devices", Path("/dev/loop-control"), "modprobe loop; in a container: run it privileged"),
-        _module("fuse_backing C extension", _import_session, "reinstall thinsim: make setup"),
+        _module("fuse_backing C extension", import_session, "reinstall thinsim: make setup"),
         *(
             _command(name, package)
             for name, package in (
@@ -117,7 +117,8 @@ def _module(name: str, load: Callable[[], object], fix: str) -> Finding:
     return Finding(name, True, "loads")
 
 
-def _import_session() -> object:
+def import_session() -> object:
+    """Load what serves a backing store and return it; whatever its import raises."""
     import fuse_backing.session  # noqa: PLC0415 (a probe: the failure is the finding)
 
     return fuse_backing.session
