@@ -7,20 +7,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.silent_progress import SilentProgress
 from thinsim.cli.main import commands
 from thinsim.machine.journal import Journal
 from thinsim.scenario.space_faults import FAULTS, MIB, Row, measure
 
 RIGS = ("process", pytest.param("emulated", marks=[pytest.mark.rig, pytest.mark.long]))
 BY_LETTER = {fault.letter: fault for fault in FAULTS}
-
-
-class Silent:
-    def say(self, text: str) -> None: ...
-
-    def setting(self, number: int, of: int, name: str) -> None: ...
-
-    def step(self, phase: str, step: str) -> None: ...
 
 
 @pytest.fixture
@@ -32,7 +25,7 @@ async def journal() -> AsyncIterator[Journal]:
 
 async def row_of(letter: str, rig: str, directory: Path, journal: Journal) -> Row:
     name = f"pool-{journal.path.stem}"
-    return await measure(BY_LETTER[letter], rig, directory, journal, name, Silent())
+    return await measure(BY_LETTER[letter], rig, directory, journal, name, SilentProgress())
 
 
 @pytest.mark.parametrize("rig", RIGS)

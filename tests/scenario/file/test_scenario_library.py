@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.silent_progress import SilentProgress
 from tests.workload.image.test_image_archive import layer_tar, oci, platform, written
 from thinsim.scenario.file import library
 from thinsim.scenario.file.loading import parse
@@ -12,18 +13,10 @@ from thinsim.workload.image import build_image
 from thinsim.workload.image.platforms import this_platform
 
 
-class Silent:
-    def say(self, text: str) -> None: ...
-
-    def setting(self, number: int, of: int, name: str) -> None: ...
-
-    def step(self, phase: str, step: str) -> None: ...
-
-
 async def run(name: str, rig: str, directory: Path) -> ScenarioResult:
     found = library.find(name)
     request = Request(found.scenario, name, found.text, rig, found.base, directory=directory)
-    return await run_scenario(request, Silent())
+    return await run_scenario(request, SilentProgress())
 
 
 SHORT = ("container-exit", "busy-device", "lying-device")
@@ -60,7 +53,7 @@ async def test_the_scenario_of_the_document_holds(tmp_path: Path) -> None:
     document = (Path(__file__).parents[3] / "docs" / "scenarios.md").read_text()
     text = document.split("```toml\n")[1].split("```")[0]
     request = Request(parse(text, "docs"), "docs", text, "process", tmp_path, directory=tmp_path)
-    assert_all_holds(await run_scenario(request, Silent()))
+    assert_all_holds(await run_scenario(request, SilentProgress()))
 
 
 @pytest.mark.rig
@@ -80,7 +73,7 @@ steps = [
 ]
 """
     request = Request(parse(text, "t"), "t", text, "emulated", tmp_path, directory=tmp_path)
-    assert_all_holds(await run_scenario(request, Silent()))
+    assert_all_holds(await run_scenario(request, SilentProgress()))
 
 
 @pytest.mark.rig
@@ -94,7 +87,7 @@ steps = [{ do = "import", image = "image.tar" }]
 """
     said: list[str] = []
 
-    class Listening(Silent):
+    class Listening(SilentProgress):
         def say(self, text: str) -> None:
             said.append(text)
 

@@ -25,7 +25,7 @@ Code = grpc.StatusCode
 
 
 @dataclass
-class Served:
+class ServedSnapshotter:
     """A snapshotter that is served, and a client of it."""
 
     tapped: TappedSnapshotters
@@ -53,11 +53,11 @@ class Served:
 
 
 @pytest.fixture
-async def served(tapped: TappedSnapshotters) -> AsyncIterator[Served]:
+async def served(tapped: TappedSnapshotters) -> AsyncIterator[ServedSnapshotter]:
     with short_directory() as directory:
         async with serving(await tapped.open(), directory / "socket"):
             with SnapshotsClient(directory / "socket") as client:
-                yield Served(tapped, client)
+                yield ServedSnapshotter(tapped, client)
 
 
 async def refused(act: object, *arguments: object) -> tuple[grpc.StatusCode, str]:
@@ -70,7 +70,7 @@ async def result(call: grpc.Future) -> object:
     return await trio.to_thread.run_sync(call.result, 30)
 
 
-async def test_each_class_of_error_has_the_code_that_containerd_gives_it(served: Served) -> None:
+async def test_each_class_of_error_has_the_code_that_containerd_gives_it(served: ServedSnapshotter) -> None:
     client = served.client
     await trio.to_thread.run_sync(client.prepare, "a")
     assert await refused(client.prepare, "a") == (Code.ALREADY_EXISTS, "snapshot 'a' exists already")
@@ -89,7 +89,7 @@ async def test_each_class_of_error_has_the_code_that_containerd_gives_it(served:
 
 
 async def test_a_bug_ends_one_call_and_not_the_server(
-    served: Served, caplog: pytest.LogCaptureFixture
+    served: ServedSnapshotter, caplog: pytest.LogCaptureFixture
 ) -> None:
     served.tapped.host.mkfs_error = RuntimeError("unforeseen")
     assert await refused(served.client.prepare, "a") == (Code.UNKNOWN, "RuntimeError: unforeseen")
@@ -99,18 +99,18 @@ async def test_a_bug_ends_one_call_and_not_the_server(
     assert await served.names() == ["a"]
 
 
-async def test_the_text_of_an_error_is_cut_to_what_a_header_holds(served: Served) -> None:
+async def test_the_text_of_an_error_is_cut_to_what_a_header_holds(served: ServedSnapshotter) -> None:
     code, text = await refused(served.client.stat, "x" * 100_000)
     assert (code, len(text)) == (Code.NOT_FOUND, 4096)
 
 
-async def test_an_unknown_verb_is_unimplemented(served: Served) -> None:
+async def test_an_unknown_verb_is_unimplemented(served: ServedSnapshotter) -> None:
     code, _ = await refused(served.client.call, "Explode", wire.CleanupRequest(), Empty)
     assert code is Code.UNIMPLEMENTED
 
 
 async def test_a_list_comes_in_blocks_and_filters_choose_from_it(
-    served: Served, monkeypatch: pytest.MonkeyPatch
+    served: ServedSnapshotter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("thinsim.snapshotter.proxy.service.LIST_BLOCK", 4)
     (core,) = served.tapped.opened
@@ -128,7 +128,7 @@ async def test_a_list_comes_in_blocks_and_filters_choose_from_it(
     assert {info.kind for info in blocks[0]} == {Kind.COMMITTED, Kind.VIEW}
 
 
-async def test_a_mask_of_fields_says_which_labels_change(served: Served) -> None:
+async def test_a_mask_of_fields_says_which_labels_change(served: ServedSnapshotter) -> None:
     client = served.client
 
     def change() -> tuple[Info, Info, Info]:
@@ -143,14 +143,14 @@ async def test_a_mask_of_fields_says_which_labels_change(served: Served) -> None
     assert (await refused(client.update, after, "parent"))[0] is Code.INVALID_ARGUMENT
 
 
-async def test_labels_of_megabytes_pass_as_containerd_lets_them(served: Served) -> None:
+async def test_labels_of_megabytes_pass_as_containerd_lets_them(served: ServedSnapshotter) -> None:
     labels = {f"label-{number}": "v" * 4000 for number in range(1500)}
     await trio.to_thread.run_sync(served.client.prepare, "a", "", labels)
     info = await trio.to_thread.run_sync(served.client.stat, "a")
     assert info.labels == {**labels, FS_TYPE_LABEL: "ext4"}
 
 
-async def test_a_commit_on_another_parent_is_refused(served: Served) -> None:
+async def test_a_commit_on_another_parent_is_refused(served: ServedSnapshotter) -> None:
     (core,) = served.tapped.opened
     await core.prepare("base-key")
     await core.commit("base", "base-key")
@@ -175,7 +175,7 @@ async def test_usage_and_cleanup_are_those_of_the_core(tapped: TappedSnapshotter
                 assert await tapped.dm.list() == [tapped.pool]
 
 
-async def test_many_clients_prepare_and_remove_at_once_and_lose_nothing(served: Served) -> None:
+async def test_many_clients_prepare_and_remove_at_once_and_lose_nothing(served: ServedSnapshotter) -> None:
     clients, rounds = 16, 3
     (core,) = served.tapped.opened
     await core.prepare("base-key")
@@ -207,7 +207,9 @@ async def test_many_clients_prepare_and_remove_at_once_and_lose_nothing(served: 
     assert len({core.device_of(name).thin_id for name in (*left, "base")}) == clients + 1
 
 
-async def test_a_call_that_is_cancelled_while_it_waits_for_its_turn_does_nothing(served: Served) -> None:
+async def test_a_call_that_is_cancelled_while_it_waits_for_its_turn_does_nothing(
+    served: ServedSnapshotter,
+) -> None:
     served.hold_mkfs()
     working = served.preparing("working")
     await served.mkfs_begun.wait()
@@ -224,7 +226,9 @@ async def test_a_call_that_is_cancelled_while_it_waits_for_its_turn_does_nothing
     assert [device for device, _, _ in served.tapped.host.mkfs] == [f"{served.tapped.pool}-snap-1"]
 
 
-async def test_a_call_that_is_cancelled_in_the_midst_leaves_a_whole_snapshot(served: Served) -> None:
+async def test_a_call_that_is_cancelled_in_the_midst_leaves_a_whole_snapshot(
+    served: ServedSnapshotter,
+) -> None:
     served.hold_mkfs()
     working = served.preparing("working")
     await served.mkfs_begun.wait()
@@ -241,7 +245,7 @@ async def test_a_call_that_is_cancelled_in_the_midst_leaves_a_whole_snapshot(ser
     )
 
 
-async def test_a_deadline_ends_the_call_and_the_verb_ends_by_itself(served: Served) -> None:
+async def test_a_deadline_ends_the_call_and_the_verb_ends_by_itself(served: ServedSnapshotter) -> None:
     served.hold_mkfs()
     request = wire.PrepareSnapshotRequest(key="slow")
     method = served.client.method("Prepare", request, wire.PrepareSnapshotResponse)
@@ -259,7 +263,7 @@ async def test_the_end_of_the_server_waits_for_the_verb_under_way(tapped: Tapped
     with short_directory() as directory, SnapshotsClient(directory / "socket") as client:
         async with trio.open_nursery() as nursery:
             async with serving(core, directory / "socket"):
-                served = Served(tapped, client)
+                served = ServedSnapshotter(tapped, client)
                 served.hold_mkfs()
                 working = served.preparing("working")
                 await served.mkfs_begun.wait()

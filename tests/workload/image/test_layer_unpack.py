@@ -378,7 +378,7 @@ def test_what_follows_the_end_of_a_layer_can_be_given_up(root: Path) -> None:
     class EnoughError(Exception):
         pass
 
-    class Endless(io.RawIOBase):
+    class EndlessStream(io.RawIOBase):
         """A layer behind whose end there are zeros for ever."""
 
         def readable(self) -> bool:
@@ -397,7 +397,7 @@ def test_what_follows_the_end_of_a_layer_can_be_given_up(root: Path) -> None:
             raise EnoughError
 
     with pytest.raises(EnoughError):
-        unpack_layer(io.BufferedReader(Endless()), root, progress=progress)
+        unpack_layer(io.BufferedReader(EndlessStream()), root, progress=progress)
 
 
 @pytest.mark.parametrize("target", ["later", "no/where", "removed"])
