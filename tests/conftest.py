@@ -10,6 +10,7 @@ import pytest
 
 from tests.machine_state import MachineState
 from tests.turns import turn
+from thinsim.machine.journal import Journal
 from thinsim.rig.probes import probe_machine
 
 _FOUND = pytest.StashKey[MachineState]()
@@ -72,6 +73,15 @@ def _machine_is_left_as_found(tmp_path_factory: pytest.TempPathFactory) -> Itera
         after = after.below(tmp_path_factory.getbasetemp())
     left = after.left_since(before)
     assert not left, "left on the machine: " + "; ".join(left)
+
+
+@pytest.fixture
+def journal(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal]:
+    """A journal of a run, alone in a state directory of the test's own."""
+    monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+    journal = Journal.create()
+    yield journal
+    journal.close()
 
 
 @pytest.hookimpl(trylast=True)

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from fuse_backing.mounts import FSTYPE, mounts, unmount
 from tests.docs.document_stages import CommandCase, PageStage, case_of
-from tests.docs.documented_commands import ROOT, Shown
+from tests.docs.documented_commands import Shown
 from tests.docs.own_session import run_in_session
 from tests.docs.shown_output import missing
+from tests.repository import REPOSITORY
 from thinsim.block.loop import attached_devices, detach, devices_of
 
 SECONDS = 300.0
@@ -120,7 +121,7 @@ def document_shell(directory: Path, image: Path) -> Iterator[DocumentShell]:
         "DM_DISABLE_UDEV": "1",
         "LC_ALL": "C.UTF-8",
         "IMAGE": str(image),
-        "CLONE": str(ROOT),
+        "CLONE": str(REPOSITORY),
     }
     try:
         yield DocumentShell(directory, environment)

@@ -23,11 +23,9 @@ def ready():
 """
 
 
-@pytest.fixture
-def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journal:
-    monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path / "state"))
+@pytest.fixture(autouse=True)
+def servers_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    return Journal.create()
 
 
 async def start(journal: Journal, tmp_path: Path, body: str) -> Server:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.report.png_picture import read_picture
+from tests.repository import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 TOOL = "tools/report_pictures.py"
 NAMES = ("report-light.png", "report-dark.png")
 

@@ -1,7 +1,6 @@
 """containerd's known space faults, as it does them and mended, on both rigs: a row of the table each."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,6 @@ from thinsim.scenario.space_faults import FAULTS, MIB, Row, measure
 
 RIGS = ("process", pytest.param("emulated", marks=[pytest.mark.rig, pytest.mark.long]))
 BY_LETTER = {fault.letter: fault for fault in FAULTS}
-
-
-@pytest.fixture
-async def journal() -> AsyncIterator[Journal]:
-    journal = Journal.create()
-    yield journal
-    journal.close()
 
 
 async def row_of(letter: str, rig: str, directory: Path, journal: Journal) -> Row:

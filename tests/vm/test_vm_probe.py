@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.repository import REPOSITORY
 from thinsim.errors import BenchError, EnvironmentLacksError
 from thinsim.machine.journal import Journal
 from thinsim.units import Bytes
@@ -19,7 +20,6 @@ from thinsim.vm.kernels import installed_kernels
 from thinsim.vm.modules import FOR_THE_ROOT, FOR_THE_WORK, lacking_modules, needs_zstd
 from thinsim.vm.tools import QEMU, QEMU_PACKAGE, full_path, is_recent
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 LACKS = [
     f"{each.name}: {each.detail} (fix: {each.fix})"
     for each in probe.probe_vm()
@@ -154,21 +154,17 @@ def test_a_directory_for_files_that_can_not_be_written_is_named(monkeypatch: pyt
 
 @needs_all
 async def test_what_virtme_ng_said_is_told_when_no_guest_starts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journal: Journal
 ) -> None:
     vng = tmp_path / "vng"
     vng.write_text("#!/bin/sh\necho 'virtme-run: something is amiss' >&2; exit 1\n")
     vng.chmod(0o755)
     monkeypatch.setattr(guest, "virtme_ng", lambda: vng)
     spec = guest.GuestSpec(installed_kernels()[0], kvm=False, scratch=Bytes(64 << 20))
-    journal = Journal.create()
-    try:
-        with pytest.raises(BenchError, match="virtme-ng said: virtme-run: something is amiss"):
-            await guest.run_in_guest(
-                spec, ["true"], tmp_path, journal, out=lambda piece: None, err=lambda piece: None
-            )
-    finally:
-        journal.close()
+    with pytest.raises(BenchError, match="virtme-ng said: virtme-run: something is amiss"):
+        await guest.run_in_guest(
+            spec, ["true"], tmp_path, journal, out=lambda piece: None, err=lambda piece: None
+        )
 
 
 def test_memory_is_what_machine_and_container_leave(tmp_path: Path) -> None:

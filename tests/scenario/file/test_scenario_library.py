@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.repository import REPOSITORY
 from tests.silent_progress import SilentProgress
 from tests.workload.image.test_image_archive import layer_tar, oci, platform, written
 from thinsim.scenario.file import library
@@ -50,7 +51,7 @@ async def test_what_a_scenario_says_holds_on_real_mounts(name: str, tmp_path: Pa
 
 
 async def test_the_scenario_of_the_document_holds(tmp_path: Path) -> None:
-    document = (Path(__file__).parents[3] / "docs" / "scenarios.md").read_text()
+    document = (REPOSITORY / "docs" / "scenarios.md").read_text()
     text = document.split("```toml\n")[1].split("```")[0]
     request = Request(parse(text, "docs"), "docs", text, "process", tmp_path, directory=tmp_path)
     assert_all_holds(await run_scenario(request, SilentProgress()))

@@ -32,14 +32,12 @@ pytestmark = [
 ]
 
 
-async def test_containerd_and_thinsim_agree_on_every_filter(tmp_path: Path) -> None:
-    journal = Journal.create()
+async def test_containerd_and_thinsim_agree_on_every_filter(tmp_path: Path, journal: Journal) -> None:
     with short_directory() as sockets:
         plugin = SnapshotterPlugin("native", "")
         async with running_containerd(tmp_path / "containerd", sockets, plugin, journal):
             with SnapshotsClient(sockets / "containerd.sock", "native", namespace="filters") as containerd:
                 await trio.to_thread.run_sync(compare, containerd)
-    journal.close()
 
 
 def compare(containerd: SnapshotsClient) -> None:
