@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.machine_state import MachineState
+from tests.report.browser import CHROMIUM
 from tests.turns import turn
 from thinsim.machine.journal import Journal
 from thinsim.rig.probes import probe_machine
@@ -37,6 +38,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items if lacks else ():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+    for item in () if os.geteuid() == 0 else items:
+        for marker in item.iter_markers("root"):
+            item.add_marker(pytest.mark.skip(reason=f"needs root: {marker.args[0]}"))
+    for item in () if CHROMIUM else items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.skip(reason="no chromium in PATH (fix: apt-get install chromium)"))
     for item in () if os.environ.get("THINSIM_LONG_TESTS") else items:
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="long: make test-long"))

@@ -46,7 +46,8 @@ def test_the_main_job_runs_by_its_one_command_and_prints_what_the_readme_shows(t
     assert missing(table, done.stdout.splitlines()) is None
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root, to drop it")
+@pytest.mark.root("drops it")
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare (apt-get install util-linux)")
 def test_the_main_job_runs_without_root_too(tmp_path: Path) -> None:
     dropped = ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
     if subprocess.run([*dropped, "true"], check=False, capture_output=True).returncode != 0:

@@ -15,7 +15,7 @@ from thinsim.workload.block_history import BUNDLED
 
 NOBODY = 65534
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
+pytestmark = pytest.mark.root("becomes another user")
 
 
 def as_nobody(command: list[str], home: Path | None) -> "subprocess.CompletedProcess[str]":

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,15 @@ def has_namespaces() -> bool:
     return not subprocess.run(make_private, capture_output=True, check=False).returncode
 
 
-needs_namespace = pytest.mark.skipif(
+has_no_namespaces = pytest.mark.skipif(
     not has_namespaces(),
-    reason="needs root, unshare (apt-get install util-linux), and mount namespaces: a privileged container",
+    reason="needs unshare (apt-get install util-linux) and mount namespaces: a privileged container",
 )
+
+
+def needs_namespace(test: Callable[..., None]) -> Callable[..., None]:
+    return pytest.mark.root("hides programs in a mount namespace")(has_no_namespaces(test))
+
 
 PROGRAMS = {
     "busybox (static)": ("busybox", "busybox-static", "busybox.static"),

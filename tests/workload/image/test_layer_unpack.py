@@ -10,8 +10,6 @@ import pytest
 from tests.workload.image.tar_members import directory, hard_link, member, symlink, tar
 from thinsim.workload.image import UnpackResult, unpack_layer
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: owners and devices")
-
 
 def test_files_directories_and_links_get_content_mode_and_time(root: Path) -> None:
     result = unpack_layer(
@@ -134,7 +132,7 @@ def test_user_xattrs_are_kept_and_trusted_ones_passed_over(root: Path) -> None:
     assert result.skipped == 2
 
 
-@as_root
+@pytest.mark.root("owners and devices")
 def test_owners_and_devices_are_made_as_root(root: Path) -> None:
     result = unpack_layer(
         tar(
