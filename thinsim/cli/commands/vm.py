@@ -11,6 +11,7 @@ from thinsim.cli.findings_table import findings_table
 from thinsim.cli.interruptible import run
 from thinsim.cli.output_console import output_console
 from thinsim.cli.size import SIZE, UNITS
+from thinsim.cli.statuses import DONE, FAILED
 from thinsim.errors import EnvironmentLacksError
 from thinsim.machine.findings import Finding
 from thinsim.machine.working_directory import working_directory
@@ -43,7 +44,7 @@ def probe(as_json: bool) -> int:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         output_console().print(findings_table(findings))
-    return 1 if _lacks(findings) else 0
+    return FAILED if _lacks(findings) else DONE
 
 
 @vm.command("run", epilog=UNITS)
