@@ -25,6 +25,8 @@ UNSHOWN = (
     Unshown("make setup-vm", "what make documents-nightly begins with", "Makefile"),
     Unshown("make lint", "a step of the gate", ".ci/run"),
     Unshown("make docs", "a step of the gate", ".ci/run"),
+    Unshown("make check", "a part of make test, for every edit"),
+    Unshown("make test-vm", "minutes of a guest; its tests are those that need the kernel's device-mapper"),
     Unshown("make check-dist", "runs with the workflow", "tests/docs/test_workflow_whole.py"),
     Unshown("python -m thinsim.dm.daemon", "a process's name", "tests/machine_state.py"),
     Unshown("python -m pytest", "in examples/image-store", "tests/testing/test_example_project.py"),
