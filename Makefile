@@ -59,16 +59,11 @@ test: setup
 	$(if $(shell command -v runc),,$(call install,runc))
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TEST_ARGUMENTS)
 
-# For everybody's edit loop, two minutes: the tests that need no root, mount, browser, network or guest. Their files are in
-# memory where that has room, for much of what tests wait for is a disk.
+# For everybody's edit loop, two minutes: the tests that need no root, mount, browser, network or guest.
 UNCHECKED := rig or kernel or root or browser or long
-MEMORY = $(shell findmnt --noheadings --bytes --output AVAIL,OPTIONS /dev/shm | \
-    awk '{ fits = $$1 > 2 * 1024 ^ 3 && $$2 !~ /noexec/ } END { if (fits) print "/dev/shm" }')
 .PHONY: check
 check: setup
-	directory=$$(mktemp -d $(or $(MEMORY),/tmp)/thinsim-check-XXXXXX) && trap "rm -rf $$directory" EXIT INT TERM && \
-	TMPDIR=$$directory $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
-	    -m 'not ($(UNCHECKED))' $(TEST_ARGUMENTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not ($(UNCHECKED))' $(TEST_ARGUMENTS)
 
 # The tests that need the kernel's own device-mapper, in a guest.
 test-vm: setup-vm
