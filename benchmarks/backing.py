@@ -12,8 +12,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.backing_contenders import CONTENDERS, PLAIN, Contender, loop_device
-from benchmarks.backing_rows import ROWS, TURNS, Sizes, steps, take
+from benchmarks.backing_contenders import CONTENDERS, PLAIN, StoreContender, loop_device
+from benchmarks.backing_rows import ROWS, TURNS, TurnSizes, steps, take
 from thinsim.benchmark.chart import ratio_chart
 from thinsim.benchmark.rounds import Measurements, awake_processors, turned
 from thinsim.report.environment import environment
@@ -39,7 +39,7 @@ def main(
     plot_path: Path | None,
 ) -> None:
     notes = Console(stderr=True, highlight=False)
-    sizes = Sizes(16 << 20, 128 << 20, 0.2) if quick else Sizes()
+    sizes = TurnSizes(16 << 20, 128 << 20, 0.2) if quick else TurnSizes()
     contenders = _chosen(only, notes)
     rows = [row for row in ROWS if row is ROWS[0] or not words or any(word in row.name for word in words)]
     result = Measurements(rows, [contender.name for contender in contenders])
@@ -69,7 +69,7 @@ def main(
         )
 
 
-def _chosen(only: tuple[str, ...], notes: Console) -> list[Contender]:
+def _chosen(only: tuple[str, ...], notes: Console) -> list[StoreContender]:
     chosen = []
     for contender in CONTENDERS:
         lack = contender.lacks()
@@ -81,7 +81,7 @@ def _chosen(only: tuple[str, ...], notes: Console) -> list[Contender]:
 
 
 def _measure_round(
-    contenders: list[Contender], number: int, directory: Path, sizes: Sizes, result: Measurements
+    contenders: list[StoreContender], number: int, directory: Path, sizes: TurnSizes, result: Measurements
 ) -> None:
     """Stand all up, and let them take turns at each row: what is compared lies a second or two apart."""
     with ExitStack() as stack:

@@ -27,7 +27,7 @@ _PATIENCE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
+class StoreContender:
     """A name, what makes it possible here, and how a file of it is offered."""
 
     name: str
@@ -36,7 +36,7 @@ class Contender:
 
 
 @contextmanager
-def loop_device(contender: Contender, directory: Path, size: int) -> Iterator[Path]:
+def loop_device(contender: StoreContender, directory: Path, size: int) -> Iterator[Path]:
     """Stand *contender* up in *directory* with a file of *size* bytes; yield the loop device on it."""
     with contextmanager(contender.offer)(directory, size) as file:
         device = loop.attach(file)
@@ -175,10 +175,10 @@ def _no_example() -> str | None:
 
 
 CONTENDERS = (
-    Contender(PLAIN, lambda: None, _plain),
-    Contender(PASSTHROUGH, lambda: None, _ours("on")),
-    Contender(SERVED, lambda: None, _ours("off")),
-    Contender("libfuse passthrough_ll", _no_example, _passthrough_ll),
-    Contender("nbdkit + nbdfuse", _programs("nbdkit", "nbdfuse"), _nbdfuse),
-    Contender("qemu-storage-daemon", _programs("qemu-storage-daemon"), _storage_daemon),
+    StoreContender(PLAIN, lambda: None, _plain),
+    StoreContender(PASSTHROUGH, lambda: None, _ours("on")),
+    StoreContender(SERVED, lambda: None, _ours("off")),
+    StoreContender("libfuse passthrough_ll", _no_example, _passthrough_ll),
+    StoreContender("nbdkit + nbdfuse", _programs("nbdkit", "nbdfuse"), _nbdfuse),
+    StoreContender("qemu-storage-daemon", _programs("qemu-storage-daemon"), _storage_daemon),
 )

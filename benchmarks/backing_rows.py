@@ -27,7 +27,7 @@ class UnsupportedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class TurnSizes:
     """How much work a turn is: bytes, seconds."""
 
     sequential: int = 128 * MIB
@@ -54,7 +54,7 @@ DATA_ROWS = (WRITE_NEW, WRITE_AGAIN, READ, RANDOM_READ, RANDOM_WRITE)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RowStep:
     """How one row is measured: *work* returns the figure of a turn, what *prepare* does isn't timed.
 
     Both are told the first byte of the turn's own part of the device.
@@ -65,7 +65,7 @@ class Step:
     prepare: Callable[[Path, int], object] = lambda _device, _offset: None
 
 
-def steps(sizes: Sizes) -> Sequence[Step]:
+def steps(sizes: TurnSizes) -> Sequence[RowStep]:
     """Return every row's step in the order for a new device, whose contents are lost."""
     amount, whole, large = sizes.sequential, sizes.sequential * TURNS, sizes.large
 
@@ -73,22 +73,24 @@ def steps(sizes: Sizes) -> Sequence[Step]:
         return _throughput(device, "write", "1M", offset, amount)
 
     return (
-        Step(WRITE_NEW, fill),
-        Step(WRITE_AGAIN, lambda device, offset: _throughput(device, "write", "1M", offset, amount, _LOOPS)),
-        Step(READ, lambda device, offset: _throughput(device, "read", "1M", offset, amount, _LOOPS)),
-        Step(RANDOM_READ, lambda device, _: _rate(device, "randread", whole, sizes.random_seconds)),
-        Step(RANDOM_WRITE, lambda device, _: _rate(device, "randwrite", whole, sizes.random_seconds)),
-        Step(DISCARDS, lambda device, offset: _discards(device, offset, amount), fill),
-        Step(
+        RowStep(WRITE_NEW, fill),
+        RowStep(
+            WRITE_AGAIN, lambda device, offset: _throughput(device, "write", "1M", offset, amount, _LOOPS)
+        ),
+        RowStep(READ, lambda device, offset: _throughput(device, "read", "1M", offset, amount, _LOOPS)),
+        RowStep(RANDOM_READ, lambda device, _: _rate(device, "randread", whole, sizes.random_seconds)),
+        RowStep(RANDOM_WRITE, lambda device, _: _rate(device, "randwrite", whole, sizes.random_seconds)),
+        RowStep(DISCARDS, lambda device, offset: _discards(device, offset, amount), fill),
+        RowStep(
             LARGE_DISCARD,
             lambda device, _: 1 / _seconds(["blkdiscard", "-l", str(large), str(device)]),
             lambda device, _: _throughput(device, "write", "1M", 0, large),
         ),
-        Step(MKFS, lambda device, _: 1 / _life_of_a_filesystem(device)),
+        RowStep(MKFS, lambda device, _: 1 / _life_of_a_filesystem(device)),
     )
 
 
-def take(step: Step, turn: int, sizes: Sizes, device: Path) -> tuple[float | None, str | None]:
+def take(step: RowStep, turn: int, sizes: TurnSizes, device: Path) -> tuple[float | None, str | None]:
     """Measure one row on *device*, in *turn* of ``TURNS``; return the figure, or why there is none."""
     offset = turn * sizes.sequential
     try:

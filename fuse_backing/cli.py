@@ -1,7 +1,4 @@
-"""The command ``fuse-backing``: mount and unmount; stats, events, histogram, map, metrics; faults.
-
-Exit status: 0 done, 1 failed (one line on standard error says why), 2 wrong usage.
-"""
+"""The command ``fuse-backing``: mount and unmount; stats, events, histogram, map, metrics; faults."""
 
 import atexit
 import contextlib
@@ -21,6 +18,7 @@ import trio
 from fuse_backing import mounts, runtime
 from fuse_backing.errors import FaultPlanError, FuseBackingError, MountpointError
 from fuse_backing.faults import FaultPlan
+from fuse_backing.statuses import DONE, INTERRUPTED
 from fuse_backing.store_client import ServerInfo, StoreClient
 
 _PATH = click.Path(path_type=Path)
@@ -298,11 +296,11 @@ def _quiet_end() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:
         # Python flushes standard output once more at exit, which must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
+        raise SystemExit(DONE) from None
 
 
 def main() -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.machine_state import MachineState
+from tests.report.browser import CHROMIUM
 from tests.turns import turn
+from thinsim.machine.journal import Journal
 from thinsim.rig.registry import probe_machine
 
 _FOUND = pytest.StashKey[MachineState]()
@@ -36,6 +38,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items if lacks else ():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+    for item in () if os.geteuid() == 0 else items:
+        for marker in item.iter_markers("root"):
+            item.add_marker(pytest.mark.skip(reason=f"needs root: {marker.args[0]}"))
+    for item in () if CHROMIUM else items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.skip(reason="no chromium in PATH (fix: apt-get install chromium)"))
     for item in () if os.environ.get("THINSIM_LONG_TESTS") else items:
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="long: make test-long"))
@@ -45,8 +53,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     if not _beside_others():
         return (yield)
-    factory: pytest.TempPathFactory = item.config._tmp_path_factory  # type: ignore[attr-defined]
-    with turn(factory.getbasetemp().parent, alone=item.get_closest_marker("alone") is not None):
+    # xdist gives each worker a directory below the run's own.
+    directory = Path(item.config.getoption("basetemp")).parent
+    with turn(directory, alone=item.get_closest_marker("alone") is not None):
         return (yield)
 
 
@@ -71,6 +80,15 @@ def _machine_is_left_as_found(tmp_path_factory: pytest.TempPathFactory) -> Itera
         after = after.below(tmp_path_factory.getbasetemp())
     left = after.left_since(before)
     assert not left, "left on the machine: " + "; ".join(left)
+
+
+@pytest.fixture
+def journal(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal]:
+    """A journal of a run, alone in a state directory of the test's own."""
+    monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+    journal = Journal.create()
+    yield journal
+    journal.close()
 
 
 @pytest.hookimpl(trylast=True)

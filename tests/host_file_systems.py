@@ -16,7 +16,7 @@ _SIZE = 640 * MIB
 
 
 @dataclass(frozen=True)
-class Kind:
+class HostKind:
     """How to make one: the command before the image's path, and mount's options. Neither: tmpfs."""
 
     make: tuple[str, ...] = ()
@@ -34,27 +34,27 @@ _XFS = ("mkfs.xfs", "-q", "-f")
 _BTRFS = ("mkfs.btrfs", "-q", "-f")
 
 KINDS = {
-    "ext4": Kind(_EXT4),
-    "ext4 with blocks of 1 KiB": Kind((*_EXT4, "-b", "1024")),
-    "ext4 with clusters of 64 KiB": Kind((*_EXT4, "-O", "bigalloc", "-C", "65536")),
-    "ext4 with clusters of 1 MiB": Kind((*_EXT4, "-O", "bigalloc", "-C", "1048576")),
-    "ext4 without extents": Kind((*_EXT4, "-O", "^extent,^64bit")),
-    "ext4 without delayed allocation": Kind(_EXT4, "nodelalloc"),
-    "xfs": Kind((*_XFS, "-m", "reflink=0")),
-    "xfs with reflink": Kind((*_XFS, "-m", "reflink=1")),
-    "xfs with an extent size hint": Kind((*_XFS, "-m", "reflink=1"), hint="1m"),
-    "xfs realtime": Kind((*_XFS, "-m", "reflink=0,rmapbt=0", "-d", "rtinherit=1"), realtime="65536"),
-    "btrfs": Kind(_BTRFS),
-    "btrfs compressed": Kind(_BTRFS, "compress-force=zstd"),
-    "btrfs nodatacow": Kind(_BTRFS, "nodatacow"),
-    "tmpfs": Kind(options="size=512m,huge=never"),
-    "tmpfs with huge pages": Kind(options="size=512m,huge=always"),
-    "overlay on ext4": Kind(_EXT4, overlay=True),
-    "overlay on ext4 with clusters": Kind((*_EXT4, "-O", "bigalloc", "-C", "65536"), overlay=True),
-    "overlay on xfs": Kind((*_XFS, "-m", "reflink=1"), overlay=True),
-    "overlay on xfs with an extent size hint": Kind(_XFS, hint="1m", overlay=True),
-    "overlay on btrfs": Kind(_BTRFS, overlay=True),
-    "overlay on tmpfs": Kind(options="size=512m,huge=never,nr_inodes=0", overlay=True),
+    "ext4": HostKind(_EXT4),
+    "ext4 with blocks of 1 KiB": HostKind((*_EXT4, "-b", "1024")),
+    "ext4 with clusters of 64 KiB": HostKind((*_EXT4, "-O", "bigalloc", "-C", "65536")),
+    "ext4 with clusters of 1 MiB": HostKind((*_EXT4, "-O", "bigalloc", "-C", "1048576")),
+    "ext4 without extents": HostKind((*_EXT4, "-O", "^extent,^64bit")),
+    "ext4 without delayed allocation": HostKind(_EXT4, "nodelalloc"),
+    "xfs": HostKind((*_XFS, "-m", "reflink=0")),
+    "xfs with reflink": HostKind((*_XFS, "-m", "reflink=1")),
+    "xfs with an extent size hint": HostKind((*_XFS, "-m", "reflink=1"), hint="1m"),
+    "xfs realtime": HostKind((*_XFS, "-m", "reflink=0,rmapbt=0", "-d", "rtinherit=1"), realtime="65536"),
+    "btrfs": HostKind(_BTRFS),
+    "btrfs compressed": HostKind(_BTRFS, "compress-force=zstd"),
+    "btrfs nodatacow": HostKind(_BTRFS, "nodatacow"),
+    "tmpfs": HostKind(options="size=512m,huge=never"),
+    "tmpfs with huge pages": HostKind(options="size=512m,huge=always"),
+    "overlay on ext4": HostKind(_EXT4, overlay=True),
+    "overlay on ext4 with clusters": HostKind((*_EXT4, "-O", "bigalloc", "-C", "65536"), overlay=True),
+    "overlay on xfs": HostKind((*_XFS, "-m", "reflink=1"), overlay=True),
+    "overlay on xfs with an extent size hint": HostKind(_XFS, hint="1m", overlay=True),
+    "overlay on btrfs": HostKind(_BTRFS, overlay=True),
+    "overlay on tmpfs": HostKind(options="size=512m,huge=never,nr_inodes=0", overlay=True),
 }
 CLONING = ("xfs with reflink", "btrfs", "btrfs compressed", "btrfs nodatacow")
 

@@ -1,28 +1,18 @@
 """``thinsim bench`` and ``thinsim compare`` as programs, on the rig that needs no root."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
 import pytest
 
-
-def thinsim(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "thinsim", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+from tests.cli.command_lines import Thinsim, as_process
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("bench")
-    done = thinsim(
+    done = as_process(
         *("bench", "--contender", "process/core/off", "--contender", "process/core/on"),
         *("--rounds", "1", "--warm-up", "0", "--dir", directory),
         *("--json", directory / "bench.json", "--plot", directory / "bench.svg"),
@@ -49,7 +39,7 @@ def test_every_row_has_a_figure_a_round_and_discards_only_where_there_are_some(m
     assert punches["process/core/on"][0] > 0
 
 
-def test_a_benchmark_compared_with_itself_does_not_differ(measured: Path) -> None:
+def test_a_benchmark_compared_with_itself_does_not_differ(thinsim: Thinsim, measured: Path) -> None:
     done = thinsim("compare", measured, measured, "--json", "-")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -59,7 +49,7 @@ def test_a_benchmark_compared_with_itself_does_not_differ(measured: Path) -> Non
     assert "no difference seen" in thinsim("compare", measured, measured).stdout
 
 
-def test_both_documents_are_what_their_schemas_say(measured: Path) -> None:
+def test_both_documents_are_what_their_schemas_say(thinsim: Thinsim, measured: Path) -> None:
     written = json.loads(measured.read_text())
     compared = json.loads(thinsim("compare", measured, measured, "--json", "-").stdout)
     for command, document, field in (("bench", written, "rounds"), ("compare", compared, "compared")):
@@ -85,7 +75,9 @@ def test_both_documents_are_what_their_schemas_say(measured: Path) -> None:
         (("compare", "/dev/null", "/dev/null"), "not what thinsim bench --json writes"),
     ],
 )
-def test_what_can_not_be_measured_or_compared_is_refused(words: tuple[str, ...], complaint: str) -> None:
+def test_what_can_not_be_measured_or_compared_is_refused(
+    thinsim: Thinsim, words: tuple[str, ...], complaint: str
+) -> None:
     done = thinsim(*words)
     assert done.returncode == 1
     assert complaint in done.stderr
@@ -100,7 +92,9 @@ def test_what_can_not_be_measured_or_compared_is_refused(words: tuple[str, ...],
         (("compare", "/nonexistent", "/nonexistent"), "File '/nonexistent' does not exist"),
     ],
 )
-def test_a_name_of_nothing_is_a_wrong_command_line(words: tuple[str, ...], complaint: str) -> None:
+def test_a_name_of_nothing_is_a_wrong_command_line(
+    thinsim: Thinsim, words: tuple[str, ...], complaint: str
+) -> None:
     done = thinsim(*words)
     assert done.returncode == 2
     assert complaint in done.stderr

@@ -7,21 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.command_lines import Thinsim, as_process
 from thinsim.cli.statuses import LEAKED
 
 
-def thinsim(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "thinsim", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-
-
 def played(tmp_path: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return thinsim("reproduce", "--rig", "process", "--dir", tmp_path, *arguments)
+    return as_process("reproduce", "--rig", "process", "--dir", tmp_path, *arguments)
 
 
 def test_the_table_and_the_leaks_are_printed_and_the_exit_status_is_0(tmp_path: Path) -> None:
@@ -80,7 +71,7 @@ def test_json_goes_to_stdout_alone_and_a_leak_beyond_the_limit_has_an_exit_statu
     ],
 )
 def test_a_mistake_is_explained_without_a_traceback(
-    tmp_path: Path, arguments: list[str], status: int, complaint: str
+    thinsim: Thinsim, tmp_path: Path, arguments: list[str], status: int, complaint: str
 ) -> None:
     (tmp_path / "IMAGE").write_bytes(b"")
     arguments = [str(tmp_path / word) if word in ("IMAGE", "FILE") else word for word in arguments]
@@ -96,7 +87,7 @@ def test_a_file_that_is_no_image_is_named_and_nothing_is_left(tmp_path: Path) ->
     image.write_bytes(b"no tar at all" * 1000)
     work = tmp_path / "work"
     work.mkdir()
-    done = thinsim("reproduce", "--rig", "emulated", "--image", image, "--dir", work)
+    done = as_process("reproduce", "--rig", "emulated", "--image", image, "--dir", work)
     assert done.returncode == 1
     assert str(image) in done.stderr
     assert "Traceback" not in done.stderr
@@ -105,7 +96,7 @@ def test_a_file_that_is_no_image_is_named_and_nothing_is_left(tmp_path: Path) ->
 
 @pytest.mark.rig
 def test_a_machine_with_everything_runs_the_main_job_on_real_mounts(tmp_path: Path) -> None:
-    done = thinsim(
+    done = as_process(
         *("reproduce", "--dir", tmp_path, "--setting", "committed", "--container-mb", "10"),
         *("--fail-on-leak", "0", "--json", tmp_path / "out.json"),
     )
@@ -143,9 +134,12 @@ def test_two_benches_at_once_stay_out_of_each_others_way(tmp_path: Path) -> None
         (("--sysconfig", "FILE"), "--sysconfig is for --setup lvm"),
     ],
 )
-def test_a_set_up_is_for_the_kernel_s_own_dm_thin(tmp_path: Path, words: tuple[str, ...], text: str) -> None:
+def test_a_set_up_is_for_the_kernel_s_own_dm_thin(
+    thinsim: Thinsim, tmp_path: Path, words: tuple[str, ...], text: str
+) -> None:
     file = tmp_path / "docker-storage-setup"
     file.touch()
-    done = played(tmp_path, *(str(file) if word == "FILE" else word for word in words))
+    words = tuple(str(file) if word == "FILE" else word for word in words)
+    done = thinsim("reproduce", "--rig", "process", "--dir", tmp_path, *words)
     assert done.returncode == 2
     assert text in done.stderr

@@ -4,41 +4,16 @@ import json
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema
 import pytest
 
 import fuse_backing.cli
+from tests.cli.command_lines import Thinsim
 from thinsim.cli.main import COMMANDS, commands, status_of
 from thinsim.cli.statuses import BROKEN, LEAKED
 from thinsim.scenario.file import library
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command line came to."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Thinsim = Callable[..., Done]
-
-
-@pytest.fixture
-def thinsim(capsys: pytest.CaptureFixture[str]) -> Thinsim:
-    """In this process: a new one spends a second on loading."""
-
-    def call(*arguments: str | Path) -> Done:
-        capsys.readouterr()
-        status = status_of([str(word) for word in arguments])
-        return Done(status, *capsys.readouterr())
-
-    return call
 
 
 def test_a_scenario_runs_and_writes_every_form(thinsim: Thinsim, tmp_path: Path) -> None:

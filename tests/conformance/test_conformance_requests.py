@@ -75,10 +75,8 @@ def put_every_request(node: Path) -> None:
 
 @pytest.mark.rig
 async def test_after_every_request_an_emulated_thin_device_holds_what_it_should(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, journal: Journal
 ) -> None:
-    monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path / "state"))
-    journal = Journal.create()
     shape = PoolShape("requests-oracle", data_size=Bytes(64 * BLOCK), metadata_size=Bytes(4 << 20))
     async with stand_up_stack(tmp_path, shape, journal) as stack:
         pool = f"0 {64 * 128} thin-pool {stack.metadata.path} {stack.data.path} 128 0 1 skip_block_zeroing"
@@ -90,7 +88,6 @@ async def test_after_every_request_an_emulated_thin_device_holds_what_it_should(
         await stack.dm.remove(thin, retry=True)
         assert await stack.dm.check(shape.name) == []
         await stack.dm.remove(shape.name)
-    journal.close()
 
 
 def test_a_request_to_no_device_has_the_errno_of_opening_it(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fuse_backing.mounts import FSTYPE, mounts, unmount
-from tests.docs.document_stages import Case, Stage, case_of
-from tests.docs.documented_commands import ROOT, Shown
+from tests.docs.document_stages import CommandCase, PageStage, case_of
+from tests.docs.documented_commands import Shown
 from tests.docs.own_session import run_in_session
 from tests.docs.shown_output import missing
+from tests.repository import REPOSITORY
 from thinsim.block.loop import attached_devices, detach, devices_of
 
 SECONDS = 300.0
@@ -30,7 +31,7 @@ class Ran:
 
     shown: Shown
     line: str
-    case: Case
+    case: CommandCase
     status: int | None
     printed: str
     complaints: str
@@ -52,7 +53,7 @@ class DocumentShell:
     directory: Path
     environment: dict[str, str]
 
-    def run(self, shown: Sequence[Shown], stage: Stage, seconds: float = SECONDS) -> list[Ran]:
+    def run(self, shown: Sequence[Shown], stage: PageStage, seconds: float = SECONDS) -> list[Ran]:
         """Run commands in order until one does not exit as it should; ValueError for a word to fill in."""
         lines = [
             (each, text if each.session else filled(text, stage), case_of(stage, text))
@@ -120,7 +121,7 @@ def document_shell(directory: Path, image: Path) -> Iterator[DocumentShell]:
         "DM_DISABLE_UDEV": "1",
         "LC_ALL": "C.UTF-8",
         "IMAGE": str(image),
-        "CLONE": str(ROOT),
+        "CLONE": str(REPOSITORY),
     }
     try:
         yield DocumentShell(directory, environment)
@@ -130,7 +131,7 @@ def document_shell(directory: Path, image: Path) -> Iterator[DocumentShell]:
 
 
 def assert_runs(
-    shown: Sequence[Shown], stage: Stage, image: Path, directory: Path, seconds: float = SECONDS
+    shown: Sequence[Shown], stage: PageStage, image: Path, directory: Path, seconds: float = SECONDS
 ) -> None:
     """Run a document's commands: each must exit as it should and print the like of what is shown."""
     with document_shell(directory, image) as shell:
@@ -140,7 +141,7 @@ def assert_runs(
             assert lacks is None, f"{ran}\nis not like what is shown:\n{lacks}"
 
 
-def filled(text: str, stage: Stage) -> str:
+def filled(text: str, stage: PageStage) -> str:
     """Return a command line with the words of its case and its page for the placeholders.
 
     Of words to choose from, as in ``--rig auto|emulated``, it is the first.
@@ -160,7 +161,7 @@ def filled(text: str, stage: Stage) -> str:
     return re.sub(r"(?<![\w$./-])\[?([A-Z][A-Z_]{2,})\b(?!=)(?:\.\.\.|\])*", word, chosen)
 
 
-def _run(line: str, shown: Shown, case: Case, record: Path) -> list[str]:
+def _run(line: str, shown: Shown, case: CommandCase, record: Path) -> list[str]:
     """Return the lines that run a command; of a session its two outputs come as they would at a terminal."""
     into = f"> {record}.out 2> {record}.err" if not shown.session else f"> {record}.out 2>&1"
     if case.service:
@@ -174,7 +175,7 @@ def _run(line: str, shown: Shown, case: Case, record: Path) -> list[str]:
     ]
 
 
-def _read(shown: Shown, line: str, case: Case, record: Path) -> Ran:
+def _read(shown: Shown, line: str, case: CommandCase, record: Path) -> Ran:
     def text(kind: str) -> str:
         path = record.with_suffix(f".{kind}")
         return path.read_text(errors="replace") if path.exists() else ""

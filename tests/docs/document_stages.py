@@ -25,7 +25,7 @@ SMALL = "--image app.tar --container-mb 4"
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class CommandCase:
     """What is special about the commands that begin with *words*.
 
     *fill* has words for placeholders, *instead* smaller sizes for those shown, *more* is put behind the
@@ -44,13 +44,13 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class PageStage:
     """A page: *prepare* and *finish* are lines of shell before the first command and after the last."""
 
     prepare: str = ""
     finish: str = ""
     fill: dict[str, str] = field(default_factory=dict)
-    cases: tuple[Case, ...] = ()
+    cases: tuple[CommandCase, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +96,11 @@ _CONFIG = "sed 's:/var/lib/containerd/devmapper:'$PWD/snapshots: stanza > config
 _COLLECT = 'ctr leases delete --sync "$(ctr leases create)"'
 
 STAGES = {
-    "backing-store.md": Stage(
+    "backing-store.md": PageStage(
         fill={"DIR": "followed", "MOUNTPOINT": "follow", "FILE": "events.jsonl"},
         cases=(
-            Case("fuse-backing mount --events", before="mkdir followed follow"),
-            Case(
+            CommandCase("fuse-backing mount --events", before="mkdir followed follow"),
+            CommandCase(
                 "fuse-backing events --follow",
                 service=True,
                 status=TERMINATED,
@@ -110,58 +110,62 @@ STAGES = {
         ),
         finish="fuse-backing unmount follow",
     ),
-    "benchmarks.md": Stage(
+    "benchmarks.md": PageStage(
         cases=(
-            Case("make", instead={"make": "make -C $CLONE"}),
-            Case(".venv/bin/python", instead={".venv": "env -C $CLONE .venv"}),
-            Case(
+            CommandCase("make", instead={"make": "make -C $CLONE"}),
+            CommandCase(".venv/bin/python", instead={".venv": "env -C $CLONE .venv"}),
+            CommandCase(
                 "thinsim bench",
                 instead={"-mb 40": "-mb 5", "-mb 10": "-mb 4", "-mb 20": "-mb 4"},
                 more="--rounds 1 --warm-up 0",
             ),
         ),
     ),
-    "README.md": Stage(
+    "README.md": PageStage(
         prepare=_APP
         + "thinsim baseline save container-exit --rig process --rounds 1 -o thinsim-baseline.json",
         fill={"FILE": "thinsim-baseline.json"},
         finish="thinsim pool remove demo; thinsim dm stop",
         cases=(
-            Case(".venv/bin/thinsim reproduce --image app.tar", more="--container-mb 4 --setting off"),
-            Case(".venv/bin/thinsim reproduce --setting", more=SMALL),
-            Case(".venv/bin/thinsim reproduce --rig process"),
-            Case(".venv/bin/thinsim reproduce", more=f"{SMALL} --setting on"),
-            Case(".venv/bin/thinsim ci", more="--rig process --rounds 1 --speed-tolerance 100"),
+            CommandCase(".venv/bin/thinsim reproduce --image app.tar", more="--container-mb 4 --setting off"),
+            CommandCase(".venv/bin/thinsim reproduce --setting", more=SMALL),
+            CommandCase(".venv/bin/thinsim reproduce --rig process"),
+            CommandCase(".venv/bin/thinsim reproduce", more=f"{SMALL} --setting on"),
+            CommandCase(".venv/bin/thinsim ci", more="--rig process --rounds 1 --speed-tolerance 100"),
         ),
     ),
-    "commands.md": Stage(
+    "commands.md": PageStage(
         fill={"SCENARIO": "container-exit", "NAME": "demo", "MOUNTPOINT": "mnt", "FILE": "mine.toml"},
         cases=(
-            Case("thinsim run", more="--rig process --json report.json"),
-            Case("thinsim scenarios", fill={"NAME": "churn"}),
-            Case("thinsim report", fill={"FILE": "report"}),
-            Case("thinsim env", fill={"COMMAND": "dmsetup version"}),
-            Case("thinsim conformance record", more=_ONE_HISTORY),
-            Case("thinsim conformance check", more="--only names"),
-            Case(
+            CommandCase("thinsim run", more="--rig process --json report.json"),
+            CommandCase("thinsim scenarios", fill={"NAME": "churn"}),
+            CommandCase("thinsim report", fill={"FILE": "report"}),
+            CommandCase("thinsim env", fill={"COMMAND": "dmsetup version"}),
+            CommandCase("thinsim conformance record", more=_ONE_HISTORY),
+            CommandCase("thinsim conformance check", more="--only names"),
+            CommandCase(
                 "thinsim conformance run",
                 instead={"1000-1009": "1000-1000"},
                 more="--operations 20",
             ),
-            Case(
+            CommandCase(
                 "thinsim pool create NAME --dir DIR --rig",
                 fill={"NAME": "other", "DIR": "other"},
                 after="thinsim pool remove other",
             ),
-            Case("thinsim pool", fill={"DIR": "pool"}),
-            Case(
+            CommandCase("thinsim pool", fill={"DIR": "pool"}),
+            CommandCase(
                 "thinsim watch", before=f"{_POOL}\n{_TEN_MIB}", after="thinsim pool remove demo --keep-files"
             ),
-            Case("thinsim metadata", fill={"FILE": "demo/files/metadata"}),
-            Case("fuse-backing mount", fill={"DIR": "images"}, before="thinsim dm stop; mkdir images mnt"),
-            Case("fuse-backing unmount", after="fuse-backing mount images mnt; truncate -s 1M mnt/disk"),
-            Case("fuse-backing map", fill={"FILE": "mnt/disk"}),
-            Case(
+            CommandCase("thinsim metadata", fill={"FILE": "demo/files/metadata"}),
+            CommandCase(
+                "fuse-backing mount", fill={"DIR": "images"}, before="thinsim dm stop; mkdir images mnt"
+            ),
+            CommandCase(
+                "fuse-backing unmount", after="fuse-backing mount images mnt; truncate -s 1M mnt/disk"
+            ),
+            CommandCase("fuse-backing map", fill={"FILE": "mnt/disk"}),
+            CommandCase(
                 "fuse-backing faults set",
                 fill={"PLAN": "plan.toml"},
                 before="printf '%s\\n' '[[fault]]' 'operation = \"punch\"' 'action = \"lie\"' > plan.toml",
@@ -169,33 +173,33 @@ STAGES = {
         ),
         finish="fuse-backing unmount mnt",
     ),
-    "containerd.md": Stage(
+    "containerd.md": PageStage(
         cases=(
-            Case("ctr images import", before=_CONTAINERD),
-            Case("ctr containers rm", after=_COLLECT),
-            Case("ctr images rm", after=_COLLECT),
+            CommandCase("ctr images import", before=_CONTAINERD),
+            CommandCase("ctr containers rm", after=_COLLECT),
+            CommandCase("ctr images rm", after=_COLLECT),
         ),
         finish="kill $SERVICE; wait $SERVICE\nthinsim pool remove demo; thinsim dm stop",
     ),
-    "crashes.md": Stage(
-        cases=(Case("thinsim snapshotter crashes", more="--operation commit --profile fixed"),),
+    "crashes.md": PageStage(
+        cases=(CommandCase("thinsim snapshotter crashes", more="--operation commit --profile fixed"),),
     ),
-    "snapshotter.md": Stage(
+    "snapshotter.md": PageStage(
         cases=(
-            Case("thinsim snapshotter leaks", more="--fault A --rig process"),
-            Case(
+            CommandCase("thinsim snapshotter leaks", more="--fault A --rig process"),
+            CommandCase(
                 "thinsim snapshotter repair",
                 before=f"{_POOL} > stanza\n{_CONFIG}",
                 after="thinsim pool remove demo; thinsim dm stop",
             ),
         ),
     ),
-    "proxy-snapshotter.md": Stage(
+    "proxy-snapshotter.md": PageStage(
         prepare=f"{_POOL} > stanza\n{_CONFIG}",
         fill={"CONFIG": "config.toml", "SOCKET": "$THINSIM_RUNTIME_DIR/snapshotter.sock"},
         cases=(
-            Case("thinsim reproduce --subject proxy", more=f"{SMALL} --setting on", before=_APP),
-            Case(
+            CommandCase("thinsim reproduce --subject proxy", more=f"{SMALL} --setting on", before=_APP),
+            CommandCase(
                 "thinsim snapshotter serve",
                 service=True,
                 after="until test -S $THINSIM_RUNTIME_DIR/snapshotter.sock; do\n"
@@ -205,28 +209,28 @@ STAGES = {
         ),
         finish="thinsim pool remove demo; thinsim dm stop",
     ),
-    "reports.md": Stage(
+    "reports.md": PageStage(
         prepare="thinsim scenarios new my.toml",
         cases=(
-            Case("thinsim baseline save", more="--rig process --rounds 1"),
-            Case("thinsim ci", more="--rig process --rounds 1 --speed-tolerance 100"),
+            CommandCase("thinsim baseline save", more="--rig process --rounds 1"),
+            CommandCase("thinsim ci", more="--rig process --rounds 1 --speed-tolerance 100"),
         ),
     ),
-    "rigs.md": Stage(
+    "rigs.md": PageStage(
         fill={"HISTORY": str(BUNDLED)},
         cases=(
-            Case("thinsim reproduce --rig vm --setup", before="cp $IMAGE image.tar"),
+            CommandCase("thinsim reproduce --rig vm --setup", before="cp $IMAGE image.tar"),
             # The recording that comes along takes a guest that is emulated a quarter of an hour.
-            Case(
+            CommandCase(
                 "thinsim reproduce --rig vm --history",
                 fill={"HISTORY": "small.json.gz"},
                 more="--setting on",
                 before="cp $IMAGE app.tar; "
                 f"thinsim reproduce --rig emulated {SMALL} --setting on --record small.json.gz",
             ),
-            Case("thinsim reproduce", more="--setting on"),
-            Case("thinsim conformance heights", more=_TWO_DISCARDS),
-            Case(
+            CommandCase("thinsim reproduce", more="--setting on"),
+            CommandCase("thinsim conformance heights", more=_TWO_DISCARDS),
+            CommandCase(
                 "thinsim vm run --share . -- thinsim ci",
                 fill={"FILE": "baseline.json"},
                 more="--rounds 1 --leak-tolerance 1M",
@@ -234,7 +238,7 @@ STAGES = {
             ),
         ),
     ),
-    "scenarios.md": Stage(
+    "scenarios.md": PageStage(
         prepare="""cat > wrong.toml <<'END'
 title = "wrong"
 
@@ -250,7 +254,7 @@ steps = [
     { do = "jump" },
 ]
 END""",
-        cases=(Case("thinsim scenarios check wrong.toml", status=1),),
+        cases=(CommandCase("thinsim scenarios check wrong.toml", status=1),),
     ),
 }
 
@@ -282,9 +286,9 @@ EXEMPT = (
 )
 
 
-def stage_of(page: str) -> Stage:
+def stage_of(page: str) -> PageStage:
     """Return what *page* needs, by default nothing."""
-    return STAGES.get(page, Stage())
+    return STAGES.get(page, PageStage())
 
 
 def exempt(page: str, command: str) -> Exempt | None:
@@ -292,6 +296,6 @@ def exempt(page: str, command: str) -> Exempt | None:
     return next((each for each in EXEMPT if each.page == page and command.startswith(each.words)), None)
 
 
-def case_of(stage: Stage, command: str) -> Case:
+def case_of(stage: PageStage, command: str) -> CommandCase:
     """Return what is special about *command*; the first of the stage's cases goes before others."""
-    return next((case for case in stage.cases if command.startswith(case.words)), Case(""))
+    return next((case for case in stage.cases if command.startswith(case.words)), CommandCase(""))

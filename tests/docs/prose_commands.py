@@ -14,10 +14,11 @@ from pathlib import Path
 import click
 
 from fuse_backing.cli import cli
-from tests.docs.documented_commands import ROOT, without_blocks
+from tests.docs.documented_commands import without_blocks
+from tests.repository import REPOSITORY
 from thinsim.cli.main import commands
 
-TEXTS = (ROOT / "CONTRIBUTING.md",)
+TEXTS = (REPOSITORY / "CONTRIBUTING.md",)
 """Documents whose text names commands, beside the pages."""
 
 PROGRAMS: dict[str, click.Command] = {"thinsim": commands, "fuse-backing": cli}

@@ -11,7 +11,8 @@ import pytest
 from fuse_backing.cli import cli
 from tests.docs.document_shell import assert_runs, filled
 from tests.docs.document_stages import EXEMPT, NIGHTLY, STAGES, exempt, stage_of
-from tests.docs.documented_commands import PAGES, ROOT, Shown, commands_of, inline_commands_of
+from tests.docs.documented_commands import PAGES, Shown, commands_of, inline_commands_of
+from tests.repository import REPOSITORY
 from thinsim.cli.main import commands
 
 PROGRAMS: dict[str, click.Command] = {"thinsim": commands, "fuse-backing": cli}
@@ -64,9 +65,9 @@ def test_every_word_to_be_filled_in_is_known_and_every_exemption_is_needed() -> 
 @pytest.mark.parametrize("place", sorted({each.run_by for each in EXEMPT}))
 def test_what_runs_the_others_is_there(place: str) -> None:
     if place.startswith("make "):
-        assert f"\n{place.removeprefix('make ')}:" in (ROOT / "Makefile").read_text()
+        assert f"\n{place.removeprefix('make ')}:" in (REPOSITORY / "Makefile").read_text()
     else:
-        assert (ROOT / place).exists()
+        assert (REPOSITORY / place).exists()
 
 
 CLEANS = "doctor --clean"

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.documented_commands import ROOT, block_that_begins, commands_of
+from tests.docs.documented_commands import block_that_begins, commands_of
 from tests.docs.shown_output import missing
+from tests.repository import REPOSITORY
 
-README, GET_STARTED = ROOT / "README.md", ROOT / "docs" / "get-started.md"
+README, GET_STARTED = REPOSITORY / "README.md", REPOSITORY / "docs" / "get-started.md"
 NOBODY = "65534"
 
 
@@ -21,11 +22,11 @@ def shown(page: Path, text: str) -> str:
 
 
 def in_clone(words: list[str], tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    if not (ROOT / ".venv" / ".installed").exists():
+    if not (REPOSITORY / ".venv" / ".installed").exists():
         pytest.skip("the clone was not set up by make setup, which the command would do first")
     return subprocess.run(
         words,
-        cwd=ROOT,
+        cwd=REPOSITORY,
         env={**os.environ, "THINSIM_STATE_DIR": str(tmp_path / "state"), "TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -45,7 +46,8 @@ def test_the_main_job_runs_by_its_one_command_and_prints_what_the_readme_shows(t
     assert missing(table, done.stdout.splitlines()) is None
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root, to drop it")
+@pytest.mark.root("drops it")
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare (apt-get install util-linux)")
 def test_the_main_job_runs_without_root_too(tmp_path: Path) -> None:
     dropped = ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
     if subprocess.run([*dropped, "true"], check=False, capture_output=True).returncode != 0:

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from tests.docs.document_shell import DocumentShell
-from tests.docs.document_stages import Stage
+from tests.docs.document_stages import PageStage
 from tests.docs.documented_commands import Shown
 from tests.docs.own_session import run_in_session
 
@@ -58,4 +58,4 @@ def test_the_command_that_took_too_long_is_named(tmp_path: Path) -> None:
     shell = DocumentShell(tmp_path, dict(os.environ))
     shown = [Shown(page, text, session=True) for text in ("true", "sleep 1000", "false")]
     with pytest.raises(AssertionError, match=r"did not end within 1 s, and is ended: page.md: sleep 1000"):
-        shell.run(shown, Stage(), seconds=1)
+        shell.run(shown, PageStage(), seconds=1)

@@ -6,8 +6,9 @@ import pytest
 
 from tests.docs.document_shell import filled
 from tests.docs.document_stages import case_of, stage_of
-from tests.docs.documented_commands import PAGES, ROOT, commands_of
+from tests.docs.documented_commands import PAGES, commands_of
 from tests.docs.prose_commands import TEXTS, Named, named_in, named_in_text
+from tests.repository import REPOSITORY
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ UNSHOWN = (
     Unshown("make setup-vm", "what make documents-nightly begins with", "Makefile"),
     Unshown("make lint", "a step of the gate", ".ci/run"),
     Unshown("make docs", "a step of the gate", ".ci/run"),
+    Unshown("make check", "a part of make test, for every edit"),
+    Unshown("make test-vm", "minutes of a guest; its tests are those that need the kernel's device-mapper"),
     Unshown("make check-dist", "runs with the workflow", "tests/docs/test_workflow_whole.py"),
     Unshown("python -m thinsim.dm.daemon", "a process's name", "tests/machine_state.py"),
     Unshown("python -m pytest", "in examples/image-store", "tests/testing/test_example_project.py"),
@@ -88,8 +91,8 @@ def test_what_is_not_shown_is_named_by_a_text_and_runs_where_it_is_said_to(
     assert not is_shown(unshown.words)
     program, *_, word = unshown.words.split()
     if program == "make":
-        assert f"\n{word}:" in (ROOT / "Makefile").read_text()
-    assert not unshown.run_by or word in (ROOT / unshown.run_by).read_text()
+        assert f"\n{word}:" in (REPOSITORY / "Makefile").read_text()
+    assert not unshown.run_by or word in (REPOSITORY / unshown.run_by).read_text()
 
 
 def one(text: str) -> Named:

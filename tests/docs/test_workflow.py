@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.docs.documented_commands import ROOT
+from tests.repository import REPOSITORY
 from thinsim import __version__
 from thinsim.cli.main import status_of
 from thinsim.cli.statuses import SLOWER
 
-FILE = ROOT / "examples" / "ci" / "storage.yml"
+FILE = REPOSITORY / "examples" / "ci" / "storage.yml"
 WORKFLOW: dict[Any, Any] = yaml.safe_load(FILE.read_text())
 STEPS: list[dict[str, Any]] = WORKFLOW["jobs"]["space"]["steps"]
 
@@ -62,7 +62,7 @@ def test_each_step_runs_something_or_uses_an_action_of_a_version() -> None:
 
 
 def test_its_packages_are_of_the_makefile_s_and_it_installs_this_version() -> None:
-    makefile = re.search(r"^PACKAGES := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    makefile = re.search(r"^PACKAGES := (.*)$", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
     assert makefile is not None
     (installed,) = re.findall(r"--no-install-recommends (.*)$", lines("Packages"), re.MULTILINE)
     lacking = set(makefile[1].split()) - set(installed.split())

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.docs.documented_commands import ROOT
 from tests.docs.workflow_runner import run_job
+from tests.repository import REPOSITORY
 from thinsim.cli.statuses import SLOWER
 
-FILE = ROOT / "examples" / "ci" / "storage.yml"
+FILE = REPOSITORY / "examples" / "ci" / "storage.yml"
 WORKFLOW: dict[Any, Any] = yaml.safe_load(FILE.read_text())
-EXAMPLE = ROOT / "examples" / "image-store"
+EXAMPLE = REPOSITORY / "examples" / "image-store"
 SECONDS = 900
 
 pytestmark = [
@@ -53,10 +53,12 @@ def project(tmp_path: Path) -> Path:
     """Return a clone of a project with thinsim's sdist and a baseline, both made as the documents say."""
     workspace = tmp_path / "project"
     shutil.copytree(EXAMPLE, workspace)
-    subprocess.run(["make", "-C", ROOT, "check-dist"], check=True, timeout=SECONDS, env=machine(tmp_path))
+    subprocess.run(
+        ["make", "-C", REPOSITORY, "check-dist"], check=True, timeout=SECONDS, env=machine(tmp_path)
+    )
     sdist = workspace / WORKFLOW["env"]["THINSIM"]
     sdist.parent.mkdir()
-    shutil.copy(ROOT / "build" / "dist" / sdist.name, sdist)
+    shutil.copy(REPOSITORY / "build" / "dist" / sdist.name, sdist)
     (save,) = re.findall(r"sudo thinsim baseline save .*?\.json", FILE.read_text())
     subprocess.run(
         ["bash", "-c", save.replace("SCENARIO...", "container-exit image-removal")],

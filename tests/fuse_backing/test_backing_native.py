@@ -14,6 +14,7 @@ CORE = ("account", "channel", "punch")
 WRAPPED = ("ioctl", "fallocate", "pwrite", "read", "pthread_kill")
 
 
+@pytest.mark.root("its sockets have larger buffers than a user may ask for")
 @pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
 def test_the_c_core_holds_under_the_sanitizers(tmp_path: Path, sanitizer: str) -> None:
     compiler = shutil.which("gcc")

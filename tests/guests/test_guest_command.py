@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.silent_progress import SilentProgress
 from thinsim.errors import InvalidValueError
 from thinsim.guests.reproduction import command_words, reproduce_in_guest
 from thinsim.guests.scenario import run_scenario_in_guest
@@ -19,19 +20,6 @@ from thinsim.scenario.file import library
 from thinsim.scenario.file.run import ScenarioRequest
 from thinsim.scenario.reproduce import Reproduction, ReproductionRequest, reproduce
 from thinsim.snapshotter.config import Config
-
-
-class Silent:
-    """A Progress that tells nobody."""
-
-    def say(self, text: str) -> None:
-        """Nothing."""
-
-    def setting(self, number: int, of: int, name: str) -> None:
-        """Nothing."""
-
-    def step(self, phase: str, step: str) -> None:
-        """Nothing."""
 
 
 def test_a_set_up_and_its_file_reach_the_guest(tmp_path: Path) -> None:
@@ -55,13 +43,13 @@ def test_a_file_that_is_wrong_is_refused_before_a_guest_is_booted(tmp_path: Path
     file.write_text("DEVS=/dev/sdf\nVG=containerd\n")
     request = ReproductionRequest(rig=VM, settings=SETTINGS[:1], setup=LVM, sysconfig=file)
     with pytest.raises(InvalidValueError, match=r"setup: CONTAINER_THINPOOL is required"):
-        trio.run(reproduce_in_guest, request, Silent())
+        trio.run(reproduce_in_guest, request, SilentProgress())
 
 
 def test_a_reproduction_reads_back_with_its_set_up(tmp_path: Path) -> None:
     async def run() -> Reproduction:
         return await reproduce(
-            ReproductionRequest(rig=PROCESS, settings=SETTINGS[2:], directory=tmp_path), Silent()
+            ReproductionRequest(rig=PROCESS, settings=SETTINGS[2:], directory=tmp_path), SilentProgress()
         )
 
     result = trio.run(run)
@@ -93,4 +81,4 @@ def test_a_scenario_with_a_variant_that_there_is_not_boots_no_guest(tmp_path: Pa
     found = library.find("churn")
     request = ScenarioRequest(found.scenario, "churn", found.text, VM, found.base, ["nope"], tmp_path)
     with pytest.raises(InvalidValueError, match="churn has no variant 'nope'; there are discard_"):
-        trio.run(partial(run_scenario_in_guest, request, found.path, Silent(), fine=(0,)))
+        trio.run(partial(run_scenario_in_guest, request, found.path, SilentProgress(), fine=(0,)))

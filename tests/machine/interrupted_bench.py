@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import thinsim
 from fuse_backing.mounts import mounts
+from tests.repository import REPOSITORY
 from thinsim.block.loop import attached_devices
 from thinsim.dm.names import MAPPER
 from thinsim.machine.journal import TakenKind, read_journal
@@ -64,7 +64,7 @@ class InterruptedBench:
     @property
     def environment(self) -> dict[str, str]:
         # Servers are started elsewhere, so a relative path would not find this source tree.
-        tree = str(Path(thinsim.__file__).resolve().parents[1])
+        tree = str(REPOSITORY)
         return {**os.environ, "THINSIM_STATE_DIR": str(self.state), "PYTHONPATH": tree}
 
     @property

@@ -78,7 +78,7 @@ async def test_a_busy_mount_is_tried_again(
 async def test_a_mount_that_stays_busy_stays_on_record(
     mounter: RecordedMounter, journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorded_mounts, "_BUSY_TRIES", 2)
+    monkeypatch.setattr(recorded_mounts, "BUSY_TRIES", 2)
     target = tmp_path / "target"
     await mounter.mount("none", target, "tmpfs", ())
     with (target / "open").open("w"):

@@ -53,7 +53,7 @@ def test_a_run_within_the_directory_of_another_is_given_back_first(
 
 @pytest.mark.rig
 def test_a_busy_mount_is_detached(journal: Journal, mounted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unmounting, "_BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(unmounting, "BUSY_SECONDS", 0.1)
     with (mounted / "open").open("w"):
         journal.begin(TakenKind.MOUNT, target=mounted, fs_type="tmpfs")
         assert give_back(journal)[0] == []
@@ -85,7 +85,7 @@ def test_a_mount_that_waits_for_its_device_does_not_keep_recovery_waiting(
     hanging.write_text(f'#!/bin/sh\n[ $1 = -l ] || exec sleep 600\nexec {Path("/bin/umount")} "$@"\n')
     hanging.chmod(0o755)
     monkeypatch.setenv("PATH", f"{hanging.parent}:{os.environ['PATH']}")
-    monkeypatch.setattr(unmounting, "_UNMOUNT_SECONDS", 0.3)
+    monkeypatch.setattr(unmounting, "UNMOUNT_SECONDS", 0.3)
     journal.begin(TakenKind.MOUNT, target=mounted, fs_type="tmpfs")
     begun = time.monotonic()
     assert give_back(journal)[0] == []

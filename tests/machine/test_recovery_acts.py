@@ -71,7 +71,7 @@ def test_a_stopped_process_is_ended_gently(journal: Journal, sleeper: "subproces
 
 
 def test_a_process_that_ignores_sigterm_is_killed(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "_TERM_SECONDS", 0.2)
+    monkeypatch.setattr(recovery, "TERM_SECONDS", 0.2)
     script = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
     with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -160,9 +160,9 @@ def test_a_report_that_cannot_be_written_stops_nothing(journal: Journal, tmp_pat
 def test_a_server_that_keeps_a_step_waiting_is_killed(
     journal: Journal, sleeper: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "_SERVER_SECONDS", 0.2)
+    monkeypatch.setattr(recovery, "SERVER_SECONDS", 0.2)
     # What a device above the server does: it answers once the server has, or is dead.
-    monkeypatch.setitem(recovery._UNDO, TakenKind.LOOP, lambda *_: sleeper.wait(30))
+    monkeypatch.setitem(recovery.UNDO, TakenKind.LOOP, lambda *_: sleeper.wait(30))
     record_process(journal, sleeper.pid)
     journal.begin(TakenKind.LOOP, file="/nowhere")
     assert give_back(journal)[0] == []
@@ -172,14 +172,14 @@ def test_a_server_that_keeps_a_step_waiting_is_killed(
 def test_what_a_server_takes_until_it_has_ended_is_given_back(
     journal: Journal, tmp_path: Path, sleeper: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    end_process = recovery._UNDO[TakenKind.PROCESS]
+    end_process = recovery.UNDO[TakenKind.PROCESS]
 
     def takes_more(fields: dict[str, Any], report: recovery.Report) -> None:
         journal.begin(TakenKind.DIRECTORY, path=tmp_path / "late")
         (tmp_path / "late").mkdir()
         end_process(fields, report)
 
-    monkeypatch.setitem(recovery._UNDO, TakenKind.PROCESS, takes_more)
+    monkeypatch.setitem(recovery.UNDO, TakenKind.PROCESS, takes_more)
     record_process(journal, sleeper.pid)
     assert give_back(journal)[0] == []
     assert not (tmp_path / "late").exists()
@@ -218,7 +218,7 @@ def test_another_attachment_with_the_number_is_left_alone(
 def test_a_loop_device_that_is_held_open_is_a_problem_until_it_is_closed(
     journal: Journal, attached: loop.LoopDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "_LOOP_SECONDS", 0.1)
+    monkeypatch.setattr(recovery, "LOOP_SECONDS", 0.1)
     entry = journal.begin(TakenKind.LOOP, file=tmp_path / "backing")
     journal.amend(entry, **asdict(attached))
     fd = os.open(attached.path, os.O_RDONLY)

@@ -23,11 +23,9 @@ def ready():
 """
 
 
-@pytest.fixture
-def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journal:
-    monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path / "state"))
+@pytest.fixture(autouse=True)
+def servers_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    return Journal.create()
 
 
 async def start(journal: Journal, tmp_path: Path, body: str) -> Server:
@@ -73,7 +71,7 @@ async def test_a_server_that_dies_later_is_named_when_it_is_stopped(journal: Jou
 async def test_a_server_that_ignores_sigterm_is_killed(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servers, "_GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(servers, "GRACE_SECONDS", 0.2)
     server = await start(
         journal, tmp_path, "signal.signal(signal.SIGTERM, signal.SIG_IGN); ready(); time.sleep(600)"
     )
@@ -124,7 +122,7 @@ async def test_a_cancelled_block_that_waits_for_a_stopped_server_ends(
 async def test_a_cancelled_block_that_waits_for_a_hanging_server_ends(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servers, "_ENDING_SECONDS", 0.2)
+    monkeypatch.setattr(servers, "ENDING_SECONDS", 0.2)
     server = await start(journal, tmp_path, "ready(); time.sleep(600)")
     with trio.fail_after(60), trio.CancelScope() as scope:
         async with ending_bounded(journal):

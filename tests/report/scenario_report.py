@@ -4,6 +4,7 @@ from pathlib import Path
 
 import trio
 
+from tests.silent_progress import SilentProgress
 from thinsim.report.document import Report, report_of
 from thinsim.rig.process import PROCESS
 from thinsim.scenario.file.library import find
@@ -11,20 +12,12 @@ from thinsim.scenario.file.loading import parse
 from thinsim.scenario.file.run import ScenarioRequest, run_scenario
 
 
-class Silent:
-    def say(self, text: str) -> None: ...
-
-    def setting(self, number: int, of: int, name: str) -> None: ...
-
-    def step(self, phase: str, step: str) -> None: ...
-
-
 def run_library(name: str, directory: Path) -> Report:
     found = find(name)
     request = ScenarioRequest(found.scenario, name, found.text, PROCESS, found.base, directory=directory)
-    return report_of(trio.run(run_scenario, request, Silent()))
+    return report_of(trio.run(run_scenario, request, SilentProgress()))
 
 
 def run_text(text: str, directory: Path) -> Report:
     request = ScenarioRequest(parse(text, "t"), "t.toml", text, PROCESS, directory, directory=directory)
-    return report_of(trio.run(run_scenario, request, Silent()))
+    return report_of(trio.run(run_scenario, request, SilentProgress()))

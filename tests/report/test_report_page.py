@@ -3,21 +3,16 @@
 import base64
 import json
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from tests.report.browser import CHROMIUM
 from tests.report.png_picture import read_picture
 from thinsim.report.document import Report, from_json, to_json
 from thinsim.report.html.page import render
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-needs_browser = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium in PATH (fix: apt-get install chromium)"
-)
 
 LIGHT, DARK = "1", "0"
 """Of blink's preferredColorScheme."""
@@ -91,7 +86,7 @@ def brightness(color: object) -> float:
     return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255
 
 
-@needs_browser
+@pytest.mark.browser
 @pytest.mark.parametrize(("scheme", "width"), [(LIGHT, 1100), (DARK, 1100), (LIGHT, 500)])
 def test_the_page_fits_the_window_in_light_and_dark_and_fetches_nothing(
     image_removal: Report, tmp_path: Path, scheme: str, width: int
@@ -108,7 +103,7 @@ def test_the_page_fits_the_window_in_light_and_dark_and_fetches_nothing(
     assert contrast > 0.6 if scheme == DARK else contrast < -0.6
 
 
-@needs_browser
+@pytest.mark.browser
 def test_a_screenshot_shows_a_plot_and_paper_has_all_pages(lying_device: Report, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text(render(lying_device))

@@ -1,6 +1,5 @@
 """The README's pictures of a report: what ``make pictures`` runs, here on a shorter run, and what it gave."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,18 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.report.png_picture import read_picture
+from tests.repository import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 TOOL = "tools/report_pictures.py"
 NAMES = ("report-light.png", "report-dark.png")
 
-needs_browser = pytest.mark.skipif(
-    not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-    reason="no chromium in PATH (fix: apt-get install chromium)",
-)
 
-
-@needs_browser
+@pytest.mark.browser
 def test_make_pictures_gives_a_light_and_a_dark_picture_of_a_report(tmp_path: Path) -> None:
     assert f"python {TOOL} docs\n" in (REPOSITORY / "Makefile").read_text()
     done = subprocess.run(

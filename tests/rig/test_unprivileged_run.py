@@ -10,19 +10,18 @@ from pathlib import Path
 
 import pytest
 
-import thinsim
+from tests.repository import REPOSITORY
 from thinsim.workload.block_history import BUNDLED
 
 NOBODY = 65534
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
+pytestmark = pytest.mark.root("becomes another user")
 
 
 def as_nobody(command: list[str], home: Path | None) -> "subprocess.CompletedProcess[str]":
-    tree = Path(thinsim.__file__).resolve().parents[1]
     environment = {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": f"{tree}:{sysconfig.get_path('purelib')}",
+        "PYTHONPATH": f"{REPOSITORY}:{sysconfig.get_path('purelib')}",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     if home is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.silent_progress import SilentProgress
 from thinsim.rig.registry import find
 from thinsim.scenario.container_lifecycle import SETTINGS, LifecyclePhase, LifecycleResult, Setting
 from thinsim.scenario.reproduce import Reproduction, ReproductionRequest, reproduce
@@ -15,14 +16,6 @@ from thinsim.workload.block_history import BlockHistory
 from thinsim.workload.image import build_image
 
 CONTAINER_BYTES = 4 << 20
-
-
-class Silent:
-    def say(self, text: str) -> None: ...
-
-    def setting(self, number: int, of: int, name: str) -> None: ...
-
-    def step(self, phase: str, step: str) -> None: ...
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +41,7 @@ async def run(
         directory=directory,
         **more,  # type: ignore[arg-type]
     )
-    return await reproduce(request, Silent())
+    return await reproduce(request, SilentProgress())
 
 
 def phase_end(run: LifecycleResult, phase: str) -> int:
@@ -130,7 +123,7 @@ async def test_kept_files_stay_and_nothing_else(tmp_path: Path, image: Path) -> 
         directory=tmp_path,
         keep=True,
     )
-    result = await reproduce(request, Silent())
+    result = await reproduce(request, SilentProgress())
     assert result.kept is not None
     kept = result.kept / "1-off"
     assert (kept / "host" / "data").stat().st_size == result.shape.data_size

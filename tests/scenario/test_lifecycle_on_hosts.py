@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from tests.host_file_systems import HostFileSystem, host_file_system, missing_for
+from tests.silent_progress import SilentProgress
 from thinsim.cli.commands.doctor import doctor
 from thinsim.errors import EnvironmentLacksError
 from thinsim.report.environment import environment
@@ -35,14 +36,6 @@ WORDS = {
 
 pytestmark = pytest.mark.rig
 unlike_ext4 = pytest.mark.parametrize("host", WORDS, indirect=True)
-
-
-class Silent:
-    def say(self, text: str) -> None: ...
-
-    def setting(self, number: int, of: int, name: str) -> None: ...
-
-    def step(self, phase: str, step: str) -> None: ...
 
 
 @pytest.fixture
@@ -86,7 +79,7 @@ async def test_the_law_of_conservation_closes(host: HostFileSystem, image: Path)
         data_size=None,
         directory=host.directory,
     )
-    result = await reproduce(request, Silent())
+    result = await reproduce(request, SilentProgress())
     assert result.freed_bytes.startswith(WORDS[host.kind])
     assert to_json(result)["freed_bytes"] == result.freed_bytes
     shown = io.StringIO()

@@ -1,12 +1,12 @@
 """containerd's known space faults, as it does them and mended, on both rigs: a row of the table each."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from tests.silent_progress import SilentProgress
 from thinsim.cli.main import commands
 from thinsim.machine.journal import Journal
 from thinsim.rig.registry import find
@@ -16,24 +16,9 @@ RIGS = ("process", pytest.param("emulated", marks=[pytest.mark.rig, pytest.mark.
 BY_LETTER = {fault.letter: fault for fault in FAULTS}
 
 
-class Silent:
-    def say(self, text: str) -> None: ...
-
-    def setting(self, number: int, of: int, name: str) -> None: ...
-
-    def step(self, phase: str, step: str) -> None: ...
-
-
-@pytest.fixture
-async def journal() -> AsyncIterator[Journal]:
-    journal = Journal.create()
-    yield journal
-    journal.close()
-
-
 async def row_of(letter: str, rig: str, directory: Path, journal: Journal) -> SpaceFaultRow:
     name = f"pool-{journal.path.stem}"
-    return await measure(BY_LETTER[letter], find(rig), directory, journal, name, Silent())
+    return await measure(BY_LETTER[letter], find(rig), directory, journal, name, SilentProgress())
 
 
 @pytest.mark.parametrize("rig", RIGS)

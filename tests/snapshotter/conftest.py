@@ -1,4 +1,4 @@
-"""Every test that takes ``rig``, ``bench`` or ``snapshotter`` runs once on each rig.
+"""Every test that takes ``rig``, ``tapped`` or ``snapshotter`` runs once on each rig.
 
 ``pytestmark = rigs("process")`` in a module, or ``@rigs(...)`` on a test, chooses among them: what is
 about calls and states alone need not be repeated where each takes a hundred times as long.
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.snapshotter.snapshotter_bench import Bench
 from tests.snapshotter.snapshotter_rigs import NEEDS, RIGS
+from tests.snapshotter.tapped_snapshotters import TappedSnapshotters
 from thinsim.rig.interface import Rig
 from thinsim.snapshotter.interface import Snapshotter
 
@@ -41,12 +41,12 @@ async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[R
 
 
 @pytest.fixture
-async def bench(rig: Rig, tmp_path: Path) -> AsyncIterator[Bench]:
-    bench = Bench(rig, tmp_path / "root")
-    yield bench
-    await bench.close()
+async def tapped(rig: Rig, tmp_path: Path) -> AsyncIterator[TappedSnapshotters]:
+    tapped = TappedSnapshotters(rig, tmp_path / "root")
+    yield tapped
+    await tapped.close()
 
 
 @pytest.fixture
-async def snapshotter(bench: Bench) -> Snapshotter:
-    return await bench.open()
+async def snapshotter(tapped: TappedSnapshotters) -> Snapshotter:
+    return await tapped.open()

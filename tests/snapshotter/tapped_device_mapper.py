@@ -9,8 +9,11 @@ from thinsim.dm.interface import DeviceInfo, DeviceMapper
 from thinsim.errors import DeviceMapperError
 
 
-class Watch(Protocol):
-    def __call__(self, verb: str, /) -> object: ...
+class BeforeVerb(Protocol):
+    async def __call__(self, verb: str, /) -> object: ...
+
+
+async def do_nothing(verb: str, /) -> None: ...
 
 
 class TappedDeviceMapper:
@@ -21,7 +24,7 @@ class TappedDeviceMapper:
         self._refusals: list[tuple[str, int, int]] = []
         self._open: dict[str, int] = {}
         self.verbs: list[str] = []
-        self.before: Watch = lambda verb: None
+        self.before: BeforeVerb = do_nothing
 
     def refuse(self, beginning: str, error: int, times: int = 1) -> None:
         """Refuse the next *times* verbs that begin so with errno *error*."""
@@ -32,30 +35,30 @@ class TappedDeviceMapper:
         self._open[name] = count
 
     async def create(self, name: str, table: str, *, uuid: str = "", readonly: bool = False) -> None:
-        self._note(f"create {name} {table}")
+        await self._note(f"create {name} {table}")
         await self._inner.create(name, table, uuid=uuid, readonly=readonly)
 
     async def load(self, name: str, table: str, *, readonly: bool = False) -> None:
-        self._note(f"load {name} {table}")
+        await self._note(f"load {name} {table}")
         await self._inner.load(name, table, readonly=readonly)
 
     async def suspend(self, name: str, *, noflush: bool = False, nolockfs: bool = False) -> None:
-        self._note(f"suspend {name}")
+        await self._note(f"suspend {name}")
         await self._inner.suspend(name, noflush=noflush, nolockfs=nolockfs)
 
     async def resume(self, name: str) -> None:
-        self._note(f"resume {name}")
+        await self._note(f"resume {name}")
         await self._inner.resume(name)
 
     async def remove(
         self, name: str, *, deferred: bool = False, force: bool = False, retry: bool = False
     ) -> None:
         options = " --retry" * retry + " --deferred" * deferred + " --force" * force
-        self._note(f"remove{options} {name}")
+        await self._note(f"remove{options} {name}")
         await self._inner.remove(name, deferred=deferred, force=force, retry=retry)
 
     async def message(self, name: str, sector: int, text: str) -> None:
-        self._note(f"message {name} {sector} {text}")
+        await self._note(f"message {name} {sector} {text}")
         await self._inner.message(name, sector, text)
 
     async def status(self, name: str, *, noflush: bool = False) -> str:
@@ -77,9 +80,9 @@ class TappedDeviceMapper:
     def path(self, name: str) -> Path:
         return self._inner.path(name)
 
-    def _note(self, verb: str) -> None:
+    async def _note(self, verb: str) -> None:
         self.verbs.append(verb)
-        self.before(verb)
+        await self.before(verb)
         for position, (beginning, error, times) in enumerate(self._refusals):
             if verb.startswith(beginning):
                 if times > 1:

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,13 @@ def installed() -> str | None:
 
 
 INSTALLED = installed()
-needs_containerd = pytest.mark.skipif(
-    INSTALLED is None, reason="needs root and containerd 1.6 or 2.1: apt-get install containerd"
+containerd_is_missing = pytest.mark.skipif(
+    INSTALLED is None, reason="needs containerd 1.6 or 2.1: apt-get install containerd"
 )
+
+
+def needs_containerd(test: Callable[..., None]) -> Callable[..., None]:
+    return pytest.mark.root("starts containerd")(containerd_is_missing(test))
 
 
 def started(file: Path, here: Path, case: Loaded) -> tuple[list[str], list[str]]:

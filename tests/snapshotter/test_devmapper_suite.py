@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.snapshotter.snapshotter_bench import BASE_SIZE, BLOCK, Bench, committed
+from tests.snapshotter.tapped_snapshotters import BASE_SIZE, BLOCK, TappedSnapshotters, committed
 from thinsim.errors import DeviceMapperError
 from thinsim.rig.interface import Rig
 from thinsim.snapshotter.device_state import DeviceState
@@ -78,34 +78,38 @@ async def test_device_status_suspend_resume_and_removal(rig: Rig) -> None:
         await rig.dm.info(name)
 
 
-async def test_create_thin_device_duplicate_and_usage(bench: Bench) -> None:
-    snapshotter = await bench.open(discard_blocks=True)
-    await snapshotter._pool.create_thin_device("pool-device-test", BASE_SIZE)
-    assert await snapshotter._pool.usage("pool-device-test") == 0
-    with pytest.raises(AlreadyExistsError):
-        await snapshotter._pool.create_thin_device("pool-device-test", BASE_SIZE)
-    await snapshotter._pool.remove_device("pool-device-test")
+async def test_create_thin_device_duplicate_and_usage(tapped: TappedSnapshotters) -> None:
+    await tapped.open(discard_blocks=True)
+    with tapped.pool_device(discard_blocks=True) as pool:
+        await pool.create_thin_device("pool-device-test", BASE_SIZE)
+        assert await pool.usage("pool-device-test") == 0
+        with pytest.raises(AlreadyExistsError):
+            await pool.create_thin_device("pool-device-test", BASE_SIZE)
+        await pool.remove_device("pool-device-test")
 
 
-async def test_make_filesystem_has_usage(bench: Bench) -> None:
-    snapshotter = await bench.open(discard_blocks=True)
+async def test_make_filesystem_has_usage(tapped: TappedSnapshotters) -> None:
+    snapshotter = await tapped.open(discard_blocks=True)
     await snapshotter.prepare("a")
     assert (await snapshotter.usage("a")).size > 0
     await snapshotter.remove("a")
 
 
-async def test_snapshots_are_apart_and_a_deactivated_device_can_be_removed(bench: Bench) -> None:
-    snapshotter = await bench.open(discard_blocks=True)
+async def test_snapshots_are_apart_and_a_deactivated_device_can_be_removed(
+    tapped: TappedSnapshotters,
+) -> None:
+    snapshotter = await tapped.open(discard_blocks=True)
     await committed(snapshotter, "v1")
     await snapshotter.prepare("v2", "v1")
     await snapshotter.prepare("v3", "v1")
     two, three = (snapshotter.device_of(key).name for key in ("v2", "v3"))
-    before = await bench.rig.read(three, 32 * BLOCK, BLOCK)
-    await bench.write(two, BLOCK, 32 * BLOCK)
-    assert await bench.rig.read(three, 32 * BLOCK, BLOCK) == before
-    assert await bench.rig.read(two, 32 * BLOCK, BLOCK) == b"\xa5" * BLOCK
-    await snapshotter._pool.deactivate(two, deferred=False, force=False)
+    before = await tapped.rig.read(three, 32 * BLOCK, BLOCK)
+    await tapped.write(two, BLOCK, 32 * BLOCK)
+    assert await tapped.rig.read(three, 32 * BLOCK, BLOCK) == before
+    assert await tapped.rig.read(two, 32 * BLOCK, BLOCK) == b"\xa5" * BLOCK
+    with tapped.pool_device(discard_blocks=True) as pool:
+        await pool.deactivate(two, deferred=False, force=False)
     assert snapshotter.device_of("v2").state is DeviceState.DEACTIVATED
     for key in ("v2", "v3", "v1"):
         await snapshotter.remove(key)
-    assert await bench.rig.mappings() == {}
+    assert await tapped.rig.mappings() == {}

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.snapshotter.snapshotter_bench import committed
+from tests.snapshotter.tapped_snapshotters import committed
 from thinsim.snapshotter.errors import (
     AlreadyExistsError,
     FailedPreconditionError,

@@ -1,6 +1,8 @@
 """The pool's metadata: names and thin ids, and what a crash or a failure leaves of them."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -86,7 +88,8 @@ def test_states_and_errors(metadata: DeviceStore) -> None:
 
 def test_the_last_id_is_never_given_out(tmp_path: Path, metadata: DeviceStore) -> None:
     metadata.add("a", 1)
-    metadata._db.execute("INSERT INTO thin_ids VALUES (?, 1)", (MAX_THIN_ID - 1,))
+    with closing(sqlite3.connect(tmp_path / "pool.db")) as file, file:
+        file.execute("INSERT INTO thin_ids VALUES (?, 1)", (MAX_THIN_ID - 1,))
     with pytest.raises(FailedPreconditionError, match="no thin id"):
         metadata.add("b", 1)
     metadata.remove("a")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.snapshotter.snapshotter_bench import BLOCK, Bench, committed
 from tests.snapshotter.snapshotter_rigs import host_bytes
 from tests.snapshotter.tapped_device_mapper import EBUSY
+from tests.snapshotter.tapped_snapshotters import BLOCK, TappedSnapshotters, committed
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.snapshotter.errors import FailedPreconditionError
 from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind, DiscardSkipped
@@ -28,7 +28,7 @@ NOT_ACTIVE = (DeviceEventKind.DISCARD_SKIPPED, DiscardSkipped.NOT_ACTIVE)
     ],
 )
 async def test_every_removal(
-    bench: Bench,
+    tapped: TappedSnapshotters,
     *,
     async_remove: bool,
     discard_blocks: bool,
@@ -36,7 +36,7 @@ async def test_every_removal(
     active: tuple[str, str],
     layer: tuple[str, str],
 ) -> None:
-    snapshotter = await bench.open(
+    snapshotter = await tapped.open(
         async_remove=async_remove, discard_blocks=discard_blocks, discard_committed=discard_committed
     )
     await committed(snapshotter, "layer")
@@ -48,22 +48,22 @@ async def test_every_removal(
     ends = {"active": active, "view": active, "layer": layer}
     # Cleanup goes by device; a plain removal by call. Either way each device ends once, in two steps.
     order = ("layer", "active", "view") if async_remove else ("active", "view", "layer")
-    assert bench.ends() == [
+    assert tapped.ends() == [
         step
         for key in order
         for step in ((ends[key][0], key, ends[key][1]), (DeviceEventKind.DELETED, key, ""))
     ]
-    assert await bench.dm.list() == ["pool"]
+    assert await tapped.dm.list() == ["pool"]
 
 
-async def test_the_life_of_a_layer(bench: Bench) -> None:
-    snapshotter = await bench.open(discard_blocks=True, discard_committed=True)
+async def test_the_life_of_a_layer(tapped: TappedSnapshotters) -> None:
+    snapshotter = await tapped.open(discard_blocks=True, discard_committed=True)
     await committed(snapshotter, "c")
     await snapshotter.prepare("a", "c")
     await snapshotter.remove("a")
     await snapshotter.remove("c")
     kind = DeviceEventKind
-    assert bench.events == [
+    assert tapped.events == [
         DeviceEvent(kind.CREATED, "c-key", "pool-snap-1", 1),
         DeviceEvent(kind.DEACTIVATED, "c", "pool-snap-1", 1, "deferred"),
         DeviceEvent(kind.SNAPSHOTTED, "a", "pool-snap-2", 2, "pool-snap-1"),
@@ -76,70 +76,72 @@ async def test_the_life_of_a_layer(bench: Bench) -> None:
     ]
 
 
-async def test_commit_never_discards(bench: Bench) -> None:
-    snapshotter = await bench.open(discard_blocks=True, discard_committed=True)
+async def test_commit_never_discards(tapped: TappedSnapshotters) -> None:
+    snapshotter = await tapped.open(discard_blocks=True, discard_committed=True)
     await committed(snapshotter, "c")
-    assert bench.host.discards == []
+    assert tapped.host.discards == []
 
 
-async def test_a_busy_device_is_deleted_without_discard(bench: Bench) -> None:
-    snapshotter = await bench.open(discard_blocks=True)
+async def test_a_busy_device_is_deleted_without_discard(tapped: TappedSnapshotters) -> None:
+    snapshotter = await tapped.open(discard_blocks=True)
     await snapshotter.prepare("a")
-    bench.dm.hold_open("pool-snap-1")
+    tapped.dm.hold_open("pool-snap-1")
     await snapshotter.remove("a")
-    assert bench.ends() == [
+    assert tapped.ends() == [
         (DeviceEventKind.DISCARD_SKIPPED, "a", DiscardSkipped.BUSY),
         (DeviceEventKind.DELETED, "a", ""),
     ]
-    assert bench.host.discards == []
+    assert tapped.host.discards == []
 
 
-async def test_a_discard_counts_though_the_removal_had_to_be_retried(bench: Bench) -> None:
-    snapshotter = await bench.open(discard_blocks=True)
+async def test_a_discard_counts_though_the_removal_had_to_be_retried(tapped: TappedSnapshotters) -> None:
+    snapshotter = await tapped.open(discard_blocks=True)
     await snapshotter.prepare("a")
-    bench.dm.refuse("remove", EBUSY, times=2)
+    tapped.dm.refuse("remove", EBUSY, times=2)
     await snapshotter.remove("a")
     # containerd discards before each try.
-    assert bench.host.discards == ["pool-snap-1"] * 3
-    assert bench.ends() == [(DeviceEventKind.DISCARDED, "a", ""), (DeviceEventKind.DELETED, "a", "")]
+    assert tapped.host.discards == ["pool-snap-1"] * 3
+    assert tapped.ends() == [(DeviceEventKind.DISCARDED, "a", ""), (DeviceEventKind.DELETED, "a", "")]
 
 
-async def test_a_failed_discard_keeps_the_snapshot(bench: Bench) -> None:
-    snapshotter = await bench.open(discard_blocks=True)
+async def test_a_failed_discard_keeps_the_snapshot(tapped: TappedSnapshotters) -> None:
+    snapshotter = await tapped.open(discard_blocks=True)
     await snapshotter.prepare("a")
-    bench.host.discard_error = CommandFailedError(("blkdiscard", "x"), 1, "Input/output error")
+    tapped.host.discard_error = CommandFailedError(("blkdiscard", "x"), 1, "Input/output error")
     with pytest.raises(FailedPreconditionError, match="Input/output error"):
         await snapshotter.remove("a")
-    assert bench.ends() == [(DeviceEventKind.DISCARD_SKIPPED, "a", DiscardSkipped.FAILED)]
+    assert tapped.ends() == [(DeviceEventKind.DISCARD_SKIPPED, "a", DiscardSkipped.FAILED)]
     device = snapshotter.device_of("a")
     assert device.state is DeviceState.DEACTIVATING
     assert "Input/output error" in device.error
 
-    bench.host.discard_error = None
+    tapped.host.discard_error = None
     await snapshotter.remove("a")
-    assert bench.ends()[1:] == [(DeviceEventKind.DISCARDED, "a", ""), (DeviceEventKind.DELETED, "a", "")]
+    assert tapped.ends()[1:] == [(DeviceEventKind.DISCARDED, "a", ""), (DeviceEventKind.DELETED, "a", "")]
 
 
-async def test_a_device_gone_behind_our_back(bench: Bench) -> None:
-    snapshotter = await bench.open(discard_blocks=True, async_remove=True)
+async def test_a_device_gone_behind_our_back(tapped: TappedSnapshotters) -> None:
+    snapshotter = await tapped.open(discard_blocks=True, async_remove=True)
     await snapshotter.prepare("a")
     await snapshotter.remove("a")
-    await bench.dm.remove("pool-snap-1")
+    await tapped.dm.remove("pool-snap-1")
     await snapshotter.cleanup()
-    assert bench.ends()[0] == (DeviceEventKind.DISCARD_SKIPPED, "a", DiscardSkipped.NOT_ACTIVE_UNCOMMITTED)
+    assert tapped.ends()[0] == (DeviceEventKind.DISCARD_SKIPPED, "a", DiscardSkipped.NOT_ACTIVE_UNCOMMITTED)
 
 
 @pytest.mark.parametrize(("discard_committed", "left"), [(False, 16), (True, 0)])
-async def test_what_the_host_gets_back(bench: Bench, *, discard_committed: bool, left: int) -> None:
+async def test_what_the_host_gets_back(
+    tapped: TappedSnapshotters, *, discard_committed: bool, left: int
+) -> None:
     """containerd's leak A: a committed layer is deleted undiscarded, so its blocks stay on the host."""
-    snapshotter = await bench.open(discard_blocks=True, discard_committed=discard_committed)
+    snapshotter = await tapped.open(discard_blocks=True, discard_committed=discard_committed)
     await snapshotter.prepare("layer-key")
-    await bench.write("pool-snap-1", 16 * BLOCK)
+    await tapped.write("pool-snap-1", 16 * BLOCK)
     await snapshotter.commit("layer", "layer-key")
     await snapshotter.prepare("container", "layer")
-    await bench.write("pool-snap-2", 4 * BLOCK)
-    assert await host_bytes(bench.rig) == 20 * BLOCK
+    await tapped.write("pool-snap-2", 4 * BLOCK)
+    assert await host_bytes(tapped.rig) == 20 * BLOCK
     await snapshotter.remove("container")
-    assert await host_bytes(bench.rig) == 16 * BLOCK
+    assert await host_bytes(tapped.rig) == 16 * BLOCK
     await snapshotter.remove("layer")
-    assert await host_bytes(bench.rig) == left * BLOCK
+    assert await host_bytes(tapped.rig) == left * BLOCK

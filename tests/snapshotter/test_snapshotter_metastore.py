@@ -1,6 +1,8 @@
 """The store of snapshots: transactions, and the rules of containerd's store."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,7 @@ def store(tmp_path: Path) -> Iterator[MetaStore]:
     store.close()
 
 
-class RefusedError(Exception):
+class GivenUpError(Exception):
     pass
 
 
@@ -38,9 +40,9 @@ async def test_a_failed_transaction_leaves_nothing_and_takes_no_id(store: MetaSt
     def add_and_fail() -> None:
         with store.write() as writer:
             add(writer, Kind.ACTIVE, "a")
-            raise RefusedError
+            raise GivenUpError
 
-    with pytest.raises(RefusedError):
+    with pytest.raises(GivenUpError):
         add_and_fail()
     assert store.read.all() == []
     with store.write() as writer:
@@ -153,6 +155,7 @@ async def test_walk_order_is_that_of_bytes(store: MetaStore) -> None:
 
 
 async def test_another_schema_version_is_refused(tmp_path: Path, store: MetaStore) -> None:
-    store._db.execute("PRAGMA user_version = 7")
+    with closing(sqlite3.connect(tmp_path / "metadata.db")) as file:
+        file.execute("PRAGMA user_version = 7")
     with pytest.raises(SnapshotterError, match="version 7"):
         MetaStore(tmp_path / "metadata.db")

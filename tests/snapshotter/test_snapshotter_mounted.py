@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.snapshotter.snapshotter_bench import Bench
 from tests.snapshotter.snapshotter_rigs import MOUNTS
+from tests.snapshotter.tapped_snapshotters import TappedSnapshotters
 from thinsim.snapshotter.interface import Mount
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 
@@ -44,34 +44,36 @@ def tree(root: Path) -> dict[str, tuple[object, ...]]:
 
 
 @asynccontextmanager
-async def mounted(bench: Bench, mounts: Sequence[Mount]) -> AsyncIterator[Path]:
+async def mounted(tapped: TappedSnapshotters, mounts: Sequence[Mount]) -> AsyncIterator[Path]:
     (mount,) = mounts
-    assert bench.rig.mounter is not None
-    target = bench.rig.directory / f"mount-{Path(mount.source).name}"
-    await bench.rig.mounter.mount(mount.source, target, mount.type, mount.options)
+    assert tapped.rig.mounter is not None
+    target = tapped.rig.directory / f"mount-{Path(mount.source).name}"
+    await tapped.rig.mounter.mount(mount.source, target, mount.type, mount.options)
     try:
         yield target
     finally:
-        await bench.rig.mounter.unmount(target)
+        await tapped.rig.mounter.unmount(target)
 
 
-async def in_layers(bench: Bench, snapshotter: DevmapperSnapshotter, *changes: Change) -> str:
+async def in_layers(tapped: TappedSnapshotters, snapshotter: DevmapperSnapshotter, *changes: Change) -> str:
     """Commit a layer per change; returns the last one's name."""
     parent = ""
     for number, change in enumerate(changes):
-        async with mounted(bench, await snapshotter.prepare(f"key-{number}", parent)) as root:
+        async with mounted(tapped, await snapshotter.prepare(f"key-{number}", parent)) as root:
             await trio.to_thread.run_sync(change, root)
         parent = f"layer-{number}"
         await snapshotter.commit(parent, f"key-{number}")
     return parent
 
 
-async def compare(bench: Bench, snapshotter: DevmapperSnapshotter, flat: Path, *changes: Change) -> None:
+async def compare(
+    tapped: TappedSnapshotters, snapshotter: DevmapperSnapshotter, flat: Path, *changes: Change
+) -> None:
     flat.mkdir()
     for change in changes:
         change(flat)
-    top = await in_layers(bench, snapshotter, *changes)
-    async with mounted(bench, await snapshotter.view("view", top)) as root:
+    top = await in_layers(tapped, snapshotter, *changes)
+    async with mounted(tapped, await snapshotter.view("view", top)) as root:
         assert await trio.to_thread.run_sync(tree, root) == tree(flat)
     await snapshotter.remove("view")
 
@@ -117,7 +119,9 @@ def renaming(name: str, new: str) -> Change:
     return lambda root: (root / name).rename(root / new) and None
 
 
-async def test_layer_file_update(bench: Bench, snapshotter: DevmapperSnapshotter, tmp_path: Path) -> None:
+async def test_layer_file_update(
+    tapped: TappedSnapshotters, snapshotter: DevmapperSnapshotter, tmp_path: Path
+) -> None:
     base = all_of(write("foo", b"foo\n", 0o777), directory("a"), write("etc/hosts", b"mydomain 10.0.0.1"))
     updates = [
         all_of(write("bar", b"bar\n"), write("etc/hosts", b"mydomain 10.0.0.%d" % n), removal("foo"))
@@ -125,30 +129,30 @@ async def test_layer_file_update(bench: Bench, snapshotter: DevmapperSnapshotter
         else write("etc/hosts", b"mydomain 10.0.0.%d" % n)
         for n in range(5)
     ]
-    await compare(bench, snapshotter, tmp_path / "flat", base, *updates)
+    await compare(tapped, snapshotter, tmp_path / "flat", base, *updates)
 
 
 async def test_remove_directory_in_lower_layer(
-    bench: Bench, snapshotter: DevmapperSnapshotter, tmp_path: Path
+    tapped: TappedSnapshotters, snapshotter: DevmapperSnapshotter, tmp_path: Path
 ) -> None:
     changes = (
         all_of(directory("dir1"), write("dir1/f1", b"1111")),
         all_of(removal("dir1"), directory("dir1"), write("dir1/f2", b"2222")),
         write("dir1/f3", b"3333"),
     )
-    await compare(bench, snapshotter, tmp_path / "flat", *changes)
+    await compare(tapped, snapshotter, tmp_path / "flat", *changes)
 
 
-async def test_chown(bench: Bench, snapshotter: DevmapperSnapshotter, tmp_path: Path) -> None:
+async def test_chown(tapped: TappedSnapshotters, snapshotter: DevmapperSnapshotter, tmp_path: Path) -> None:
     changes = (
         all_of(write("opt/a/b/file.txt", b"hello"), chown("opt", 1, 1), chown("opt/a/b/file.txt", 1, 1)),
         all_of(write("root/other", b"x"), chown("opt", 2, 2), chown("opt/a/b/file.txt", 2, 3)),
     )
-    await compare(bench, snapshotter, tmp_path / "flat", *changes)
+    await compare(tapped, snapshotter, tmp_path / "flat", *changes)
 
 
 async def test_directory_permission_on_commit(
-    bench: Bench, snapshotter: DevmapperSnapshotter, tmp_path: Path
+    tapped: TappedSnapshotters, snapshotter: DevmapperSnapshotter, tmp_path: Path
 ) -> None:
     changes = (
         all_of(
@@ -157,80 +161,84 @@ async def test_directory_permission_on_commit(
         all_of(removal("dir1"), directory("dir1"), chown("dir1", 3, 3), chown("dir5", 5, 5)),
         all_of(write("dir2/f"), chown("dir3", 7, 7)),
     )
-    await compare(bench, snapshotter, tmp_path / "flat", *changes)
+    await compare(tapped, snapshotter, tmp_path / "flat", *changes)
 
 
 async def test_deleted_files_in_child_snapshot(
-    bench: Bench, snapshotter: DevmapperSnapshotter, tmp_path: Path
+    tapped: TappedSnapshotters, snapshotter: DevmapperSnapshotter, tmp_path: Path
 ) -> None:
     changes = (
         all_of(write("foo", b"foo\n"), directory("a"), write("a/bar", b"bar\n")),
         all_of(write("foo", b"foo bar\n"), write("b"), removal("a/bar")),
         removal("b"),
     )
-    await compare(bench, snapshotter, tmp_path / "flat", *changes)
+    await compare(tapped, snapshotter, tmp_path / "flat", *changes)
 
 
 async def test_move_file_from_lower_layer(
-    bench: Bench, snapshotter: DevmapperSnapshotter, tmp_path: Path
+    tapped: TappedSnapshotters, snapshotter: DevmapperSnapshotter, tmp_path: Path
 ) -> None:
     def move(root: Path) -> None:
         (root / "dir1/f2").hardlink_to(root / "dir1/f1")
         (root / "dir1/f1").unlink()
 
     base = all_of(write("dir1/f1", b"Hello"), directory("dir2", 0o700), write("dir2/f2", b"x" * 70000))
-    await compare(bench, snapshotter, tmp_path / "flat", base, move)
+    await compare(tapped, snapshotter, tmp_path / "flat", base, move)
 
 
-async def test_rename(bench: Bench, snapshotter: DevmapperSnapshotter, tmp_path: Path) -> None:
+async def test_rename(tapped: TappedSnapshotters, snapshotter: DevmapperSnapshotter, tmp_path: Path) -> None:
     changes = (
         all_of(directory("dir1", 0o700), directory("somefiles"), write("somefiles/f1", b"was here first!")),
         all_of(renaming("dir1", "dir2"), renaming("somefiles/f1", "somefiles/f2")),
         all_of(directory("dir1"), renaming("somefiles", "dir1/somefiles")),
     )
-    await compare(bench, snapshotter, tmp_path / "flat", *changes)
+    await compare(tapped, snapshotter, tmp_path / "flat", *changes)
 
 
-async def test_view_readonly(bench: Bench, snapshotter: DevmapperSnapshotter) -> None:
-    top = await in_layers(bench, snapshotter, write("file"))
-    async with mounted(bench, await snapshotter.view("view", top)) as root:
+async def test_view_readonly(tapped: TappedSnapshotters, snapshotter: DevmapperSnapshotter) -> None:
+    top = await in_layers(tapped, snapshotter, write("file"))
+    async with mounted(tapped, await snapshotter.view("view", top)) as root:
         with pytest.raises(OSError, match="Read-only file system") as refused:
             await trio.to_thread.run_sync(write("other"), root)
         assert refused.value.errno == errno.EROFS
 
 
-async def test_root_permission(bench: Bench, snapshotter: DevmapperSnapshotter) -> None:
-    async with mounted(bench, await snapshotter.prepare("key")) as root:
+async def test_root_permission(tapped: TappedSnapshotters, snapshotter: DevmapperSnapshotter) -> None:
+    async with mounted(tapped, await snapshotter.prepare("key")) as root:
         assert stat.S_IMODE(root.stat().st_mode) == 0o755
 
 
 @pytest.mark.long
-async def test_128_layers_mount(bench: Bench, snapshotter: DevmapperSnapshotter, tmp_path: Path) -> None:
+async def test_128_layers_mount(
+    tapped: TappedSnapshotters, snapshotter: DevmapperSnapshotter, tmp_path: Path
+) -> None:
     base = all_of(write("bottom", b"way at the bottom\n", 0o777), write("overwriteme", b"FIRST!\n", 0o777))
     layers = [
         all_of(write("overwriteme", b"%d WAS HERE!\n" % n), write(f"f{n}", b"%d" % n)) for n in range(127)
     ]
-    await compare(bench, snapshotter, tmp_path / "flat", base, *layers)
+    await compare(tapped, snapshotter, tmp_path / "flat", base, *layers)
 
 
 @pytest.mark.parametrize("fs_type", ["ext4", "ext2", "xfs"])
-async def test_snapshots_of_one_parent_are_mounted_side_by_side_and_apart(bench: Bench, fs_type: str) -> None:
+async def test_snapshots_of_one_parent_are_mounted_side_by_side_and_apart(
+    tapped: TappedSnapshotters, fs_type: str
+) -> None:
     """TestMultipleXfsMounts: xfs refuses the same UUID twice, unless it is told not to look."""
-    snapshotter = await bench.open(fs_type=fs_type, base_image_size="300Mb")
-    top = await in_layers(bench, snapshotter, write("file", b"of the parent"))
+    snapshotter = await tapped.open(fs_type=fs_type, base_image_size="300Mb")
+    top = await in_layers(tapped, snapshotter, write("file", b"of the parent"))
     async with (
-        mounted(bench, await snapshotter.prepare("one", top)) as one,
-        mounted(bench, await snapshotter.prepare("two", top)) as two,
+        mounted(tapped, await snapshotter.prepare("one", top)) as one,
+        mounted(tapped, await snapshotter.prepare("two", top)) as two,
     ):
         await trio.to_thread.run_sync(write("file", b"of one"), one)
         assert await trio.to_thread.run_sync((two / "file").read_bytes) == b"of the parent"
         assert await trio.to_thread.run_sync((one / "file").read_bytes) == b"of one"
 
 
-async def test_usage_of_a_mebibyte(bench: Bench, snapshotter: DevmapperSnapshotter) -> None:
+async def test_usage_of_a_mebibyte(tapped: TappedSnapshotters, snapshotter: DevmapperSnapshotter) -> None:
     """TestSnapshotterSuite/DevMapperUsage."""
-    top = await in_layers(bench, snapshotter, write("file"))
-    async with mounted(bench, await snapshotter.prepare("key", top)) as root:
+    top = await in_layers(tapped, snapshotter, write("file"))
+    async with mounted(tapped, await snapshotter.prepare("key", top)) as root:
         await trio.to_thread.run_sync(write("large", os.urandom(1 << 20)), root)
     assert (await snapshotter.usage("key")).size >= 1 << 20
     await snapshotter.commit("large", "key")

@@ -3,9 +3,9 @@
 import pytest
 import trio
 
-from tests.snapshotter.snapshotter_bench import BLOCK, Bench, committed
 from tests.snapshotter.snapshotter_rigs import host_bytes
 from tests.snapshotter.tapped_device_mapper import EBUSY
+from tests.snapshotter.tapped_snapshotters import BLOCK, TappedSnapshotters, committed
 from thinsim.errors import DeviceMapperError
 from thinsim.snapshotter.errors import FailedPreconditionError
 
@@ -13,11 +13,11 @@ pytestmark = pytest.mark.rigs("process")
 
 
 async def test_a_snapshot_whose_content_is_discarded_is_not_built_upon_and_repair_removes_it(
-    bench: Bench,
+    tapped: TappedSnapshotters,
 ) -> None:
-    snapshotter = await bench.open(discard_blocks=True, discard_committed=True)
+    snapshotter = await tapped.open(discard_blocks=True, discard_committed=True)
     await committed(snapshotter, "c")
-    bench.dm.refuse("remove", EBUSY, times=3)
+    tapped.dm.refuse("remove", EBUSY, times=3)
     with pytest.raises(FailedPreconditionError):
         await snapshotter.remove("c")
     assert snapshotter.device_of("c").discarded
@@ -26,51 +26,60 @@ async def test_a_snapshot_whose_content_is_discarded_is_not_built_upon_and_repai
     report = await snapshotter.repair()
     assert [finding.subject for finding in report.repaired] == ["snapshot c"]
     assert [info.name async for info in snapshotter.walk()] == []
-    assert await bench.rig.mappings() == {}
+    assert await tapped.rig.mappings() == {}
 
 
-async def test_a_removal_that_was_busy_before_its_discard_can_be_built_upon(bench: Bench) -> None:
-    snapshotter = await bench.open(discard_blocks=True)
+async def test_a_removal_that_was_busy_before_its_discard_can_be_built_upon(
+    tapped: TappedSnapshotters,
+) -> None:
+    snapshotter = await tapped.open(discard_blocks=True)
     await snapshotter.prepare("a")
-    bench.dm.hold_open("pool-snap-1")
-    bench.dm.refuse("remove", EBUSY, times=3)
+    tapped.dm.hold_open("pool-snap-1")
+    tapped.dm.refuse("remove", EBUSY, times=3)
     with pytest.raises(FailedPreconditionError):
         await snapshotter.remove("a")
     assert not snapshotter.device_of("a").discarded
 
 
-async def test_a_thin_id_deleted_already_is_no_error_where_it_is_to_be_discarded(bench: Bench) -> None:
-    snapshotter = await bench.open(discard_blocks=True, discard_committed=True)
+async def test_a_thin_id_deleted_already_is_no_error_where_it_is_to_be_discarded(
+    tapped: TappedSnapshotters,
+) -> None:
+    snapshotter = await tapped.open(discard_blocks=True, discard_committed=True)
     await committed(snapshotter, "c")
-    await bench.dm.message("pool", 0, "delete 1")
+    await tapped.dm.message("pool", 0, "delete 1")
     await snapshotter.remove("c")
     assert [info.name async for info in snapshotter.walk()] == []
 
 
-async def test_a_metadata_snapshot_of_a_killed_process_is_let_go_and_nobody_elses(bench: Bench) -> None:
-    first = await bench.open()
-    await bench.dm.message("pool", 0, "reserve_metadata_snap")
+async def test_a_metadata_snapshot_of_a_killed_process_is_let_go_and_nobody_elses(
+    tapped: TappedSnapshotters,
+) -> None:
+    first = await tapped.open()
+    await tapped.dm.message("pool", 0, "reserve_metadata_snap")
     with pytest.raises(FailedPreconditionError, match="has a metadata snapshot already"):
         await first.repair()
     # As if that process had reserved it and been killed then.
-    first._metadata.holds_metadata_snapshot = True
     await first.close()
-    second = await bench.open()
+    with tapped.device_store() as metadata:
+        metadata.holds_metadata_snapshot = True
+    second = await tapped.open()
     assert (await second.repair()).left == []
     with pytest.raises(DeviceMapperError):
-        await bench.dm.message("pool", 0, "release_metadata_snap")
+        await tapped.dm.message("pool", 0, "release_metadata_snap")
 
 
-async def test_repair_waits_for_a_device_that_is_still_open_and_then_discards_it(bench: Bench) -> None:
-    snapshotter = await bench.open(discard_blocks=True)
+async def test_repair_waits_for_a_device_that_is_still_open_and_then_discards_it(
+    tapped: TappedSnapshotters,
+) -> None:
+    snapshotter = await tapped.open(discard_blocks=True)
     await snapshotter.prepare("a")
-    await bench.write("pool-snap-1", 4 * BLOCK)
+    await tapped.write("pool-snap-1", 4 * BLOCK)
     # The store is lost; a command that was started before still has the device open.
-    with snapshotter._store.write() as store:
-        store.remove("a")
-    async with bench.rig.holding_open("pool-snap-1"):
+    with tapped.store() as store, store.write() as writer:
+        writer.remove("a")
+    async with tapped.rig.holding_open("pool-snap-1"):
         report = await snapshotter.repair()
         assert "is in use" in report.left[0].remedy
         await trio.lowlevel.checkpoint()
     assert (await snapshotter.repair()).left == []
-    assert await host_bytes(bench.rig) == 0
+    assert await host_bytes(tapped.rig) == 0

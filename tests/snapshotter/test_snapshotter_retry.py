@@ -12,7 +12,7 @@ from thinsim.snapshotter.retry import CONTAINERD_RETRY
 from thinsim.snapshotter.undisturbed import undisturbed
 
 
-class Act:
+class RefusedAct:
     """Refused with *error* the first *times* times; each call takes *seconds*."""
 
     def __init__(self, error: int, times: int, seconds: float = 0) -> None:
@@ -31,7 +31,7 @@ class Act:
 async def test_busy_has_containerds_hundred_tries(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    act = Act(errno.EBUSY, times=100)
+    act = RefusedAct(errno.EBUSY, times=100)
     with pytest.raises(DeviceMapperError, match="EBUSY"):
         await CONTAINERD_RETRY.busy.run("removing it", act)
     assert act.calls == 100
@@ -42,21 +42,21 @@ async def test_busy_has_containerds_hundred_tries(
 
 
 async def test_it_ends_with_the_first_success(autojump_clock: trio.testing.MockClock) -> None:
-    act = Act(errno.EBUSY, times=99)
+    act = RefusedAct(errno.EBUSY, times=99)
     await CONTAINERD_RETRY.busy.run("it", act)
     assert act.calls == 100
 
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.EINVAL, errno.ENXIO])
 async def test_another_refusal_is_final(error: int) -> None:
-    act = Act(error, times=2)
+    act = RefusedAct(error, times=2)
     with pytest.raises(DeviceMapperError):
         await CONTAINERD_RETRY.busy.run("it", act)
     assert act.calls == 1
 
 
 async def test_holding_has_three_tries_ever_further_apart(autojump_clock: trio.testing.MockClock) -> None:
-    act = Act(errno.EINVAL, times=3)
+    act = RefusedAct(errno.EINVAL, times=3)
     with pytest.raises(DeviceMapperError, match="EINVAL"):
         await CONTAINERD_RETRY.hold.run("suspending", act)
     assert act.calls == 3
@@ -65,7 +65,7 @@ async def test_holding_has_three_tries_ever_further_apart(autojump_clock: trio.t
 
 async def test_a_busy_device_is_not_held_again() -> None:
     """containerd looks for "device busy", and the errno's text is "device or resource busy"."""
-    act = Act(errno.EBUSY, times=1)
+    act = RefusedAct(errno.EBUSY, times=1)
     with pytest.raises(DeviceMapperError, match="EBUSY"):
         await CONTAINERD_RETRY.hold.run("suspending", act)
     assert act.calls == 1
@@ -73,7 +73,7 @@ async def test_a_busy_device_is_not_held_again() -> None:
 
 async def test_the_whole_is_bounded(autojump_clock: trio.testing.MockClock) -> None:
     """dmsetup remove --retry waits some 5 s itself: a hundred tries take 8.5 minutes (containerd #9562)."""
-    act = Act(errno.EBUSY, times=100, seconds=5)
+    act = RefusedAct(errno.EBUSY, times=100, seconds=5)
     with pytest.raises(DeviceMapperError, match="EBUSY") as caught:
         await CONTAINERD_RETRY.bounded(20).busy.run("it", act)
     assert act.calls == 4
@@ -86,7 +86,7 @@ def test_no_bound_is_containerds() -> None:
 
 
 async def test_a_cancellation_is_heard_between_two_tries(autojump_clock: trio.testing.MockClock) -> None:
-    act = Act(errno.EBUSY, times=100, seconds=1)
+    act = RefusedAct(errno.EBUSY, times=100, seconds=1)
     with trio.move_on_after(2.5) as scope, undisturbed():
         await CONTAINERD_RETRY.busy.run("it", act)
     assert scope.cancelled_caught

@@ -80,7 +80,7 @@ async def test_waiting_can_be_cancelled_and_leaves_nothing_held(
         with trio.fail_after(1):
             async with turns.turn("a", "b"):
                 pass
-        assert turns._names == {}
+        assert turns.statistics().snapshots == frozenset()
 
 
 async def test_a_turn_is_not_cut_short_but_while_it_pauses(autojump_clock: trio.testing.MockClock) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.snapshotter.snapshotter_bench import BLOCK, Bench
 from tests.snapshotter.snapshotter_rigs import MOUNTS, host_bytes
+from tests.snapshotter.tapped_snapshotters import BLOCK, TappedSnapshotters
 from thinsim.errors import DeviceMapperError
 from thinsim.snapshotter.stepped_discard import FIRST, discard_in_steps, step_after
 
@@ -35,28 +35,28 @@ def test_no_step_is_longer_than_the_longest(seconds: float) -> None:
 
 @pytest.mark.rigs(*sorted(MOUNTS))
 @pytest.mark.parametrize("longest", [BLOCK, 3 * MIB, 256 * MIB])
-async def test_all_of_a_device_is_discarded(bench: Bench, longest: int) -> None:
-    snapshotter = await bench.open()
+async def test_all_of_a_device_is_discarded(tapped: TappedSnapshotters, longest: int) -> None:
+    snapshotter = await tapped.open()
     await snapshotter.prepare("a")
     device = snapshotter.device_of("a").name
-    await bench.write(device, 4 * MIB)
-    await bench.write(device, 2 * BLOCK, (64 << 20) - 2 * BLOCK)
-    assert await host_bytes(bench.rig) > 4 * MIB
-    await discard_in_steps(bench.rig.dm.path(device), longest)
-    assert await host_bytes(bench.rig) == 0
+    await tapped.write(device, 4 * MIB)
+    await tapped.write(device, 2 * BLOCK, (64 << 20) - 2 * BLOCK)
+    assert await host_bytes(tapped.rig) > 4 * MIB
+    await discard_in_steps(tapped.rig.dm.path(device), longest)
+    assert await host_bytes(tapped.rig) == 0
 
 
 @pytest.mark.rigs(*sorted(MOUNTS))
-async def test_a_device_in_use_is_left_alone(bench: Bench) -> None:
-    snapshotter = await bench.open()
+async def test_a_device_in_use_is_left_alone(tapped: TappedSnapshotters) -> None:
+    snapshotter = await tapped.open()
     await snapshotter.prepare("a")
     device = snapshotter.device_of("a").name
-    used = await host_bytes(bench.rig)
-    async with bench.rig.holding_open(device):
+    used = await host_bytes(tapped.rig)
+    async with tapped.rig.holding_open(device):
         with pytest.raises(DeviceMapperError) as caught:
-            await discard_in_steps(bench.rig.dm.path(device), MIB)
+            await discard_in_steps(tapped.rig.dm.path(device), MIB)
     assert caught.value.errno == errno.EBUSY
-    assert await host_bytes(bench.rig) == used
+    assert await host_bytes(tapped.rig) == used
 
 
 async def test_what_is_no_device_is_named(tmp_path: Path) -> None:

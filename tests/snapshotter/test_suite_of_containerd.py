@@ -5,12 +5,12 @@ The spellings on the left are upstream's (``core/snapshots/testsuite/testsuite.g
 """
 
 import ast
-from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parents[1]
-DOCUMENT = TESTS.parent / "docs" / "snapshotter.md"
+from tests.repository import REPOSITORY, TESTS
+
+DOCUMENT = REPOSITORY / "docs" / "snapshotter.md"
 
 CONTRACT = "snapshotter/test_snapshotter_contract.py"  # every rig, and over gRPC
 MOUNTED = "snapshotter/test_snapshotter_mounted.py"  # every rig whose devices can be mounted

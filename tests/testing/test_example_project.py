@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "image-store"
+from tests.repository import REPOSITORY
+
+EXAMPLE = REPOSITORY / "examples" / "image-store"
 
 AFFECTED = {
     "test_a_container_that_stops_gives_its_space_back",

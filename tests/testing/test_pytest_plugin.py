@@ -1,5 +1,7 @@
 """The plugin's fixtures and marks, in a pytest of their own."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -139,29 +141,42 @@ def test_the_config_file_of_containerd_is_taken_and_a_mark_goes_before_it(
     inner.runpytest_subprocess("--thinsim-config=config.toml").assert_outcomes(passed=2)
 
 
-@pytest.mark.parametrize(
-    ("mark", "complaint"),
-    [
-        ("thin_pool(data_sise='1G')", "thinsim: pool: data_sise: Extra inputs are not permitted"),
-        ("thin_pool(data_size='1GB!')", "thinsim: pool: data_size: invalid size: '1GB!' has no unit 'GB!' ("),
-        ("thin_pool('1GiB')", "thinsim: mark thin_pool: '1GiB' without a key; arguments are KEY=VALUE"),
-        ("snapshotter('discard_blocks')", "thinsim: mark snapshotter: 'discard_blocks' without a key; "),
-        ("no_leak(at_most=100)", "no_leak: takes nothing; assert_no_leak(at_most=BYTES) does"),
-        ("snapshotter(discard_blocks=3)", "discard_blocks must be true or false, not 3"),
-    ],
-)
-def test_a_mistake_in_a_mark_is_an_error_in_one_line(
-    inner: pytest.Pytester, mark: str, complaint: str
-) -> None:
-    inner.makepyfile(
-        f"import pytest\n\n@pytest.mark.{mark}\ndef test_it(snapshotter):\n"
-        "    raise AssertionError('not here')\n"
+MISTAKES = {
+    "thin_pool(data_sise='1G')": "thinsim: pool: data_sise: Extra inputs are not permitted",
+    "thin_pool(data_size='1GB!')": "thinsim: pool: data_size: invalid size: '1GB!' has no unit 'GB!' (",
+    "thin_pool('1GiB')": "thinsim: mark thin_pool: '1GiB' without a key; arguments are KEY=VALUE",
+    "snapshotter('discard_blocks')": "thinsim: mark snapshotter: 'discard_blocks' without a key; ",
+    "no_leak(at_most=100)": "no_leak: takes nothing; assert_no_leak(at_most=BYTES) does",
+    "snapshotter(discard_blocks=3)": "discard_blocks must be true or false, not 3",
+}
+
+
+@pytest.fixture(scope="module")
+def said_of_mistakes(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What one pytest prints whose every test has a mistake in its mark, for a new one takes seconds."""
+    directory = tmp_path_factory.mktemp("mistakes")
+    (directory / "pytest.ini").write_text("[pytest]\nthinsim_rig = process\naddopts = --strict-markers\n")
+    (directory / "test_mistakes.py").write_text(
+        "import pytest\n\n"
+        + "".join(
+            f"@pytest.mark.{mark}\ndef test_{number}(snapshotter):\n    raise AssertionError('not here')\n\n"
+            for number, mark in enumerate(MISTAKES)
+        )
     )
-    done = inner.runpytest_subprocess()
-    done.assert_outcomes(errors=1)
-    (_, line, _) = done.stdout.str().partition("ERROR at setup")[2].split("\n", 2)
-    assert complaint in line
-    assert "another exception" not in done.stdout.str()
+    words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--basetemp={directory / 'inner'}"]
+    done = subprocess.run(words, cwd=directory, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert f" {len(MISTAKES)} errors in " in done.stdout.splitlines()[-1]
+    return done.stdout
+
+
+@pytest.mark.parametrize("mark", MISTAKES)
+def test_a_mistake_in_a_mark_is_an_error_in_one_line(said_of_mistakes: str, mark: str) -> None:
+    number = list(MISTAKES).index(mark)
+    (title, line, _) = said_of_mistakes.partition(f"ERROR at setup of test_{number}")[2].split("\n", 2)
+    assert title.strip(" _") == ""
+    assert MISTAKES[mark] in line
+    assert "another exception" not in said_of_mistakes
 
 
 @pytest.mark.parametrize("where", ["--thinsim-rig", "thinsim_rig in the ini-file"])

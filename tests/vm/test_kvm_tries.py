@@ -117,7 +117,7 @@ def test_what_others_could_have_written_is_not_believed(place: Path, spoil: Call
     assert recall(TRIED, place) is None
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file away")
+@pytest.mark.root("gives a file away")
 def test_the_file_of_another_user_is_not_believed(place: Path) -> None:
     remember(TRIED, HANGS, place, quiet)
     os.chown(place / FILE, 65534, 65534)
@@ -142,7 +142,7 @@ def tries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[GuestKernel]:
 
     (tmp_path / "kvm").write_text("")
     monkeypatch.setattr(acceleration, "KVM", tmp_path / "kvm")
-    monkeypatch.setattr(acceleration, "_try", hang)
+    monkeypatch.setattr(acceleration, "try_kvm", hang)
     monkeypatch.setattr(acceleration, "usual_runtime_directory", lambda: tmp_path / "runtime")
     return made
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,15 @@ def has_namespaces() -> bool:
     return not subprocess.run(make_private, capture_output=True, check=False).returncode
 
 
-needs_namespace = pytest.mark.skipif(
+has_no_namespaces = pytest.mark.skipif(
     not has_namespaces(),
-    reason="needs root, unshare (apt-get install util-linux), and mount namespaces: a privileged container",
+    reason="needs unshare (apt-get install util-linux) and mount namespaces: a privileged container",
 )
+
+
+def needs_namespace(test: Callable[..., None]) -> Callable[..., None]:
+    return pytest.mark.root("hides programs in a mount namespace")(has_no_namespaces(test))
+
 
 PROGRAMS = {
     "busybox (static)": ("busybox", "busybox-static", "busybox.static"),
@@ -150,7 +156,7 @@ def test_a_directory_for_files_that_can_not_be_written_is_named(monkeypatch: pyt
 
 @needs_all
 async def test_what_virtme_ng_said_is_told_when_no_guest_starts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journal: Journal
 ) -> None:
     vng = tmp_path / "vng"
     vng.write_text("#!/bin/sh\necho 'virtme-run: something is amiss' >&2; exit 1\n")
@@ -278,7 +284,7 @@ def test_setup_vm_installs_every_package_that_a_fix_names() -> None:
     )
     variables = dict(re.findall(r"^(PACKAGES|VM_PACKAGES) := (.*)$", done.stdout, re.MULTILINE))
     installed = {word for line in variables.values() for word in line.split()}
-    fixes = [*FIXES.values(), *(fix for each in probe._GUEST_TOOLS for fix in [f"apt-get install {each[1]}"])]
+    fixes = [*FIXES.values(), *(fix for each in probe.GUEST_TOOLS for fix in [f"apt-get install {each[1]}"])]
     wanted = {word for fix in fixes for word in re.findall(r"apt-get install (\S+)", fix)}
     assert {"busybox-static", "kmod", "mount"} <= wanted
     assert wanted - installed <= {"bash"}, "an essential package, which every machine has"

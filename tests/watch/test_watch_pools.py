@@ -35,8 +35,9 @@ async def fill(stack: EmulatedStack, thin: str, blocks: int) -> None:
         device.close()
 
 
-async def test_a_pool_under_watch_tells_of_use_leak_devices_and_discards(tmp_path: Path) -> None:
-    journal = Journal.create()
+async def test_a_pool_under_watch_tells_of_use_leak_devices_and_discards(
+    tmp_path: Path, journal: Journal
+) -> None:
     thin = f"{SHAPE.name}-thin"
     async with stand_up_stack(tmp_path, SHAPE, journal) as stack:
         await stack.dm.create(SHAPE.name, stack.pool_table(SHAPE))
@@ -70,7 +71,6 @@ async def test_a_pool_under_watch_tells_of_use_leak_devices_and_discards(tmp_pat
         await stack.dm.remove(SHAPE.name)
         with pytest.raises(ConflictError, match=f"no pool {SHAPE.name} runs"):
             await find_pool(SHAPE.name)
-    journal.close()
     gone = await trio.to_thread.run_sync(command, "--count", "1")
     assert (gone.returncode, gone.stdout) == (1, "")
     assert f"no pool {SHAPE.name} runs" in gone.stderr

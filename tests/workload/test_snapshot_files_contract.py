@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.silent_progress import SilentProgress
 from thinsim.errors import KernelError
 from thinsim.machine.working_directory import working_directory
 from thinsim.rig.registry import find
@@ -19,17 +20,13 @@ TWICE = RetryRules(busy=RetryRule(2, 0.01, frozenset({errno.EBUSY})))
 KEYS = {"base_image_size": "64MiB", "discard_blocks": True, "remove_unforced": True}
 
 
-class Silent:
-    def step(self, phase: str, step: str) -> None: ...
-
-
 @pytest.fixture(params=["process", pytest.param("emulated", marks=pytest.mark.rig)])
 async def on_rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ScenarioSession]:
     async with working_directory(tmp_path, print) as (directory, journal):
         shape = ScenarioPool(data_size="256MiB", metadata_size="8MiB").shape(f"thinsim-{journal.path.stem}")
         async with (
             find(request.param).running(directory, shape, journal) as rig,
-            session(rig, KEYS, TWICE, Silent(), directory / "core") as opened,
+            session(rig, KEYS, TWICE, SilentProgress(), directory / "core") as opened,
         ):
             await opened.start()
             yield opened

@@ -12,7 +12,7 @@ import click
 from fuse_backing.errors import FuseBackingError
 from thinsim import __version__
 from thinsim.cli.lazy_group import LazyGroup
-from thinsim.cli.statuses import INTERRUPTED, WRONG_WORDS
+from thinsim.cli.statuses import DONE, FAILED, INTERRUPTED, WRONG_WORDS
 from thinsim.errors import ThinsimError, UnknownNameError
 
 COMMANDS = {
@@ -112,12 +112,12 @@ def status_of(arguments: list[str] | None) -> int:
         return error.exit_code
     except (ThinsimError, FuseBackingError) as error:
         click.echo(f"thinsim: {error}", err=True)
-        return WRONG_WORDS if isinstance(error, UnknownNameError) else 1
+        return WRONG_WORDS if isinstance(error, UnknownNameError) else FAILED
     except OSError as error:
         where = f"{error.filename}: " if error.filename is not None and error.strerror else ""
         click.echo(f"thinsim: {where}{error.strerror or error}", err=True)
-        return 1
-    return status if isinstance(status, int) else 0
+        return FAILED
+    return status if isinstance(status, int) else DONE
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from thinsim.cli.interruptible import run
 from thinsim.cli.progress import TerminalProgress
-from thinsim.cli.statuses import BROKEN
+from thinsim.cli.statuses import BROKEN, DONE
 from thinsim.guests.scenario import run_scenario_in_guest
 from thinsim.machine.journal import JournalContent
 from thinsim.machine.recovery import recover_abandoned
@@ -51,6 +51,6 @@ def run_found(
     )
     with TerminalProgress(notes) as progress:
         if rig.running is None:
-            fine = (0, BROKEN)
+            fine = (DONE, BROKEN)
             return run(lambda: run_scenario_in_guest(request, found.path, progress, fine=fine))
         return report_of(run(lambda: run_scenario(request, progress)))

@@ -1,18 +1,28 @@
-"""Exit statuses beside 0 (done) and 1 (could not); docs/commands.md has the table."""
+"""The exit statuses of ``thinsim``: each docstring is a row of the tables in README.md and docs/commands.md.
+
+``thinsim vm run`` and ``thinsim env`` end with the status of the command that they run.
+"""
+
+DONE = 0
+"""The bench did its work."""
+
+FAILED = 1
+"""It could not, found something wrong, or two measurements contradict each other: the text says why."""
 
 WRONG_WORDS = 2
-"""A wrong command line: click's own status for it."""
+"""The command line is wrong."""
 
 LEAKED = 3
-"""More leaked than the limit, or than the baseline."""
+"""It did its work, and a run leaked more than `--fail-on-leak`, or than the baseline."""
 
 BROKEN = 4
-"""An assert does not hold."""
+"""An assert of the scenario does not hold."""
 
 SLOWER = 5
-"""Discards cost more than the baseline and its tolerance allow."""
+"""Discards are slower than the baseline and its tolerance allow."""
 
 DIFFERS = 6
-"""An answer is not the kernel's, and nothing explains it."""
+"""`conformance`: an answer is not the kernel's, and nothing explains it."""
 
 INTERRUPTED = 130
+"""Interrupted by a signal; everything was given back first."""

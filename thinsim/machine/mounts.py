@@ -9,7 +9,8 @@ from fuse_backing.mounts import mount_on
 from thinsim.errors import ConflictError, EnvironmentLacksError, ProgramFailedError
 from thinsim.machine.journal import Journal, TakenKind
 
-_BUSY_TRIES = 20
+BUSY_TRIES = 20
+"""How often a busy mount is unmounted, a tenth of a second apart, before it counts as a failure."""
 
 
 class RecordedMounter:
@@ -47,14 +48,14 @@ class RecordedMounter:
         """Unmount *target* and remove its directory. A target not mounted by this object raises KeyError."""
         entry = self._entries[target]
         with trio.CancelScope(shield=True):
-            for attempt in range(_BUSY_TRIES):
+            for attempt in range(BUSY_TRIES):
                 try:
                     await run(["umount", str(target)])
                     break
                 except ProgramFailedError:
                     if mount_on(target.resolve()) is None:
                         break  # somebody else was faster
-                    if attempt == _BUSY_TRIES - 1:
+                    if attempt == BUSY_TRIES - 1:
                         raise
                     await trio.sleep(0.1)
             target.rmdir()

@@ -33,10 +33,18 @@ from thinsim.machine.servers import (
 from thinsim.machine.state import ProcessIdentity, boot_id
 from thinsim.machine.unmounting import mounts_below, unmount_recorded
 
-_TERM_SECONDS = 10
-_KILL_SECONDS = 5
-_LOOP_SECONDS = 5
-_SERVER_SECONDS = 40
+TERM_SECONDS = 10
+"""How long a process has after SIGTERM before it is killed."""
+
+KILL_SECONDS = 5
+"""How long a process has after SIGKILL before it is a problem."""
+
+LOOP_SECONDS = 5
+"""How long a loop device may take to be detached: its last opener has to close it."""
+
+SERVER_SECONDS = 40
+"""How long the servers of a run may keep its recovery waiting before they are killed."""
+
 _ROUNDS = 4
 
 Report = Callable[[str], None]
@@ -77,7 +85,7 @@ def recover(run: JournalContent, report: Report) -> list[str]:
         if not exists:
             return []  # somebody else has recovered it meanwhile
         # Detaching waits in the kernel for what a server was asked; the dead answer at once.
-        impatient = threading.Timer(_SERVER_SECONDS, abort_servers, (run,))
+        impatient = threading.Timer(SERVER_SECONDS, abort_servers, (run,))
         impatient.daemon = True
         impatient.start()
         try:
@@ -108,7 +116,7 @@ def _give_back(run: JournalContent, journal: Journal, report: Report) -> Iterato
         # After a reboot only files are left; all else went with the kernel that held it.
         if not rebooted or taken.kind in (TakenKind.DIRECTORY, TakenKind.KEPT):
             try:
-                _UNDO[taken.kind](taken.fields, report)
+                UNDO[taken.kind](taken.fields, report)
             except (OSError, KernelError) as error:
                 yield f"{taken.kind} {taken.fields}: {error}"
                 continue
@@ -125,9 +133,9 @@ def _await_the_dying(run: JournalContent) -> None:
 
     if not none_dying():
         release_dying(run)
-        if not _soon(none_dying, _KILL_SECONDS):
+        if not _soon(none_dying, KILL_SECONDS):
             abort_servers(run)
-            _soon(none_dying, _KILL_SECONDS)
+            _soon(none_dying, KILL_SECONDS)
 
 
 def _end_unrecorded_processes(run: JournalContent, report: Report) -> Iterator[str]:
@@ -158,7 +166,7 @@ def _end_process(fields: dict[str, Any], report: Report) -> None:
     if "pid" not in fields:
         return
     identity = ProcessIdentity(fields["pid"], fields["started"])
-    for signal_number, seconds in ((signal.SIGTERM, _TERM_SECONDS), (signal.SIGKILL, _KILL_SECONDS)):
+    for signal_number, seconds in ((signal.SIGTERM, TERM_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
         if not identity.is_running():
             return
         report(f"ending {fields['role']} (pid {identity.pid}, {signal_number.name})")
@@ -186,7 +194,7 @@ def _detach(fields: dict[str, Any], report: Report) -> None:
             continue
         report(f"detaching {device.path}")
         loop.detach(device, deferred=True)
-        if not _soon(lambda device=device: not loop.is_attached(device), _LOOP_SECONDS):  # type: ignore[misc]
+        if not _soon(lambda device=device: not loop.is_attached(device), LOOP_SECONDS):  # type: ignore[misc]
             raise loop.LoopBusyError(device.path)
 
 
@@ -225,7 +233,7 @@ def _nothing(fields: dict[str, Any], report: Report) -> None:
     """Leave it: it was kept on purpose."""
 
 
-_UNDO: dict[TakenKind, Callable[[dict[str, Any], Report], None]] = {
+UNDO: dict[TakenKind, Callable[[dict[str, Any], Report], None]] = {
     TakenKind.PROCESS: _end_process,
     TakenKind.MOUNT: unmount_recorded,
     TakenKind.LOOP: _detach,

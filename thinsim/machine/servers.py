@@ -18,9 +18,13 @@ from thinsim.machine.journal import Journal, JournalContent, TakenKind, read_jou
 from thinsim.machine.state import ProcessIdentity
 from thinsim.machine.unmounting import abort_served
 
-_GRACE_SECONDS = 20
+GRACE_SECONDS = 20
+"""How long a server has after SIGTERM before it is killed."""
+
+ENDING_SECONDS = 30
+"""How long servers may keep a cancelled block waiting before they are killed."""
+
 _KILL_SECONDS = 10
-_ENDING_SECONDS = 30
 _DEATH_SECONDS = 2
 _DYING_SECONDS = 1
 
@@ -98,7 +102,7 @@ class Server:
         """End the process; return whether SIGKILL was needed."""
         killed = False
         with trio.CancelScope(shield=True):
-            for number, seconds in ((signal.SIGTERM, _GRACE_SECONDS), (signal.SIGKILL, _KILL_SECONDS)):
+            for number, seconds in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, _KILL_SECONDS)):
                 if self.process.poll() is None:
                     killed = number is signal.SIGKILL
                     self.process.send_signal(number)
@@ -177,7 +181,7 @@ async def ending_bounded(journal: Journal) -> AsyncIterator[None]:
             with ending:
                 await trio.lowlevel.checkpoint()  # passed only while the block goes on
                 signal_servers(read_journal(journal.path), signal.SIGCONT)
-                await trio.sleep(_ENDING_SECONDS)
+                await trio.sleep(ENDING_SECONDS)
                 await trio.to_thread.run_sync(abort_servers, read_journal(journal.path))
 
     async def help_the_dying() -> None:

@@ -13,8 +13,11 @@ from fuse_backing.mounts import MountEntry, mount_on, mounts
 from fuse_backing.system_calls import umount2
 from thinsim.errors import KernelError
 
-_UNMOUNT_SECONDS = 10
-_BUSY_SECONDS = 1
+UNMOUNT_SECONDS = 10
+"""How long one umount(8) may take before it is killed."""
+
+BUSY_SECONDS = 1
+"""How long a busy mount is waited for before it is detached."""
 
 _MNT_FORCE = 1  # linux/fs.h
 
@@ -69,7 +72,7 @@ def _unmount(target: Path, mount: MountEntry) -> None:
         return mount_on(target) != mount
 
     answer: bool | None = False
-    deadline = time.monotonic() + _BUSY_SECONDS
+    deadline = time.monotonic() + BUSY_SECONDS
     while answer is False and not is_gone() and time.monotonic() < deadline:
         answer = _umount(target)
         if answer is False:
@@ -92,7 +95,7 @@ def _umount(*arguments: str | Path) -> bool | None:
         start_new_session=True,  # Ctrl-C at the terminal must not reach it
     )
     try:
-        return process.wait(_UNMOUNT_SECONDS) == 0
+        return process.wait(UNMOUNT_SECONDS) == 0
     except subprocess.TimeoutExpired:
         process.kill()
         # It can't end before its device answers; somebody has to take its status then.

@@ -7,10 +7,18 @@ that two verbs do not change the same snapshot, and that a parent stays while a 
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 import trio
 
 from thinsim.snapshotter.undisturbed import undisturbed
+
+
+@dataclass(frozen=True, slots=True)
+class TurnsStatistics:
+    """*snapshots*: names that a turn changes, keeps or waits for; none where one turn is for all."""
+
+    snapshots: frozenset[str]
 
 
 class Turns:
@@ -37,6 +45,10 @@ class Turns:
                 await held.enter_async_context(self._all)
             with undisturbed():
                 yield
+
+    def statistics(self) -> TurnsStatistics:
+        """Return what is held or waited for at this moment, for debugging and tests."""
+        return TurnsStatistics(frozenset(self._names))
 
     @asynccontextmanager
     async def _holding(self, name: str, *, alone: bool) -> AsyncIterator[None]:

@@ -31,7 +31,7 @@ async def decide(kernel: GuestKernel, say: Callable[[str], None], *, again: bool
     if known is not None:
         say(f"KVM {'runs' if known.kvm else 'does not run'} guests, as a try in this boot found ({AGAIN})")
         return known
-    found = await _try(kernel, say)
+    found = await try_kvm(kernel, say)
     remember(tried, found, place, say)
     return found
 
@@ -49,7 +49,8 @@ def _lacking() -> Acceleration | None:
     return None
 
 
-async def _try(kernel: GuestKernel, say: Callable[[str], None]) -> Acceleration:
+async def try_kvm(kernel: GuestKernel, say: Callable[[str], None]) -> Acceleration:
+    """Boot *kernel* under KVM with nothing to do, and return whether it came up; whatever is known."""
     say(f"trying KVM once, for {_TRY_SECONDS} s at most")
     spec = GuestSpec(kernel, kvm=True, memory=Bytes(512 << 20), boot_seconds=_TRY_SECONDS)
     try:

@@ -28,7 +28,7 @@ _SETUP = "make setup-vm"
 LEAST_MEMORY = Bytes(768 << 20)
 """What must be free: a guest that boots and does little uses about that much, one at its limit 2 GiB."""
 
-_GUEST_TOOLS = (
+GUEST_TOOLS = (
     ("bash", "bash"),
     ("mount", "mount"),
     ("losetup", "mount"),
@@ -37,6 +37,7 @@ _GUEST_TOOLS = (
     ("modprobe", "kmod"),
     ("mkfs.ext4", "e2fsprogs"),
 )
+"""What a guest runs of this machine: the program, and the package that has it."""
 
 
 def probe_guest(release: str | None = None) -> list[Finding]:
@@ -49,7 +50,7 @@ def probe_guest(release: str | None = None) -> list[Finding]:
         _virtme_ng(),
         _busybox(),
         *_kernel(release),
-        *(_command(*pair) for pair in _GUEST_TOOLS),
+        *(_command(*pair) for pair in GUEST_TOOLS),
         _temporary_directory(),
         _memory(),
     ]

@@ -34,7 +34,7 @@ WRITTEN = 8 * MIB
 
 
 @dataclass
-class Served:
+class ContainerdOnThePlugin:
     """A containerd on the plugin, and the rig below."""
 
     containerd: Containerd
@@ -70,7 +70,7 @@ class Served:
 
 
 @asynccontextmanager
-async def served(directory: Path, profile: str) -> AsyncIterator[Served]:
+async def served(directory: Path, profile: str) -> AsyncIterator[ContainerdOnThePlugin]:
     sources = directory / "sources"
     sources.mkdir(mode=0o755)
     for number in range(48):
@@ -94,7 +94,7 @@ async def served(directory: Path, profile: str) -> AsyncIterator[Served]:
             proxy_plugin(rig, config, journal) as plugin,
             running_containerd(place / "containerd", rig.sockets, plugin, journal) as containerd,
         ):
-            made = Served(containerd, rig, directory / "image.tar")
+            made = ContainerdOnThePlugin(containerd, rig, directory / "image.tar")
             await containerd.ctr("images", "import", *OPTION, made.image)
             (made.image_name,) = (await containerd.ctr("images", "ls", "-q")).split()
             yield made

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.repository import REPOSITORY
+from tests.silent_progress import SilentProgress
 from tests.workload.image.test_image_archive import layer_tar, oci, platform, written
 from thinsim.rig.registry import find
 from thinsim.scenario.file import library
@@ -13,18 +15,10 @@ from thinsim.workload.image import build_image
 from thinsim.workload.image.platforms import this_platform
 
 
-class Silent:
-    def say(self, text: str) -> None: ...
-
-    def setting(self, number: int, of: int, name: str) -> None: ...
-
-    def step(self, phase: str, step: str) -> None: ...
-
-
 async def run(name: str, rig: str, directory: Path) -> ScenarioResult:
     found = library.find(name)
     request = ScenarioRequest(found.scenario, name, found.text, find(rig), found.base, directory=directory)
-    return await run_scenario(request, Silent())
+    return await run_scenario(request, SilentProgress())
 
 
 SHORT = ("container-exit", "busy-device", "lying-device")
@@ -58,12 +52,12 @@ async def test_what_a_scenario_says_holds_on_real_mounts(name: str, tmp_path: Pa
 
 
 async def test_the_scenario_of_the_document_holds(tmp_path: Path) -> None:
-    document = (Path(__file__).parents[3] / "docs" / "scenarios.md").read_text()
+    document = (REPOSITORY / "docs" / "scenarios.md").read_text()
     text = document.split("```toml\n")[1].split("```")[0]
     request = ScenarioRequest(
         parse(text, "docs"), "docs", text, find("process"), tmp_path, directory=tmp_path
     )
-    assert_all_holds(await run_scenario(request, Silent()))
+    assert_all_holds(await run_scenario(request, SilentProgress()))
 
 
 @pytest.mark.rig
@@ -83,7 +77,7 @@ steps = [
 ]
 """
     request = ScenarioRequest(parse(text, "t"), "t", text, find("emulated"), tmp_path, directory=tmp_path)
-    assert_all_holds(await run_scenario(request, Silent()))
+    assert_all_holds(await run_scenario(request, SilentProgress()))
 
 
 @pytest.mark.rig
@@ -97,7 +91,7 @@ steps = [{ do = "import", image = "image.tar" }]
 """
     said: list[str] = []
 
-    class Listening(Silent):
+    class Listening(SilentProgress):
         def say(self, text: str) -> None:
             said.append(text)
 

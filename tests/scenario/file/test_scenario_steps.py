@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.silent_progress import SilentProgress
 from thinsim.errors import ThinsimError
 from thinsim.rig.process import PROCESS
 from thinsim.scenario.file.loading import parse
@@ -14,19 +15,11 @@ from thinsim.snapshotter.events import DiscardSkipped
 HEAD = 'title = "t"\n[snapshotter]\ndiscard_blocks = true\nbase_image_size = "64MiB"\n'
 
 
-class Silent:
-    def say(self, text: str) -> None: ...
-
-    def setting(self, number: int, of: int, name: str) -> None: ...
-
-    def step(self, phase: str, step: str) -> None: ...
-
-
 async def run(directory: Path, *steps: str, head: str = HEAD) -> VariantResult:
     lines = ",\n".join(f"  {{ {step} }}" for step in steps)
     text = f'{head}\n[[phase]]\nname = "all"\nsteps = [\n{lines}\n]\n'
     request = ScenarioRequest(parse(text, "t"), "t", text, PROCESS, directory, directory=directory)
-    (result,) = (await run_scenario(request, Silent())).runs
+    (result,) = (await run_scenario(request, SilentProgress())).runs
     return result
 
 

@@ -36,7 +36,7 @@ class MalformedError(Exception):
     """The model says that the layer can't be applied."""
 
 
-class Model:
+class TreeModel:
     """A tree as a dictionary from resolved names to (kind, mode, content)."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Model:
         return at
 
     def exists(self, names: Names) -> bool:
-        trial = Model()
+        trial = TreeModel()
         trial.nodes = dict(self.nodes)
         before = set(trial.nodes)
         resolved = trial.resolve(names[:-1])
@@ -192,7 +192,7 @@ def tree_below(root: Path) -> dict[str, Node]:
 @settings(max_examples=300, deadline=None)
 @given(LAYERS)
 def test_three_layers_leave_what_the_model_says(layers: list[Layer]) -> None:
-    model = Model()
+    model = TreeModel()
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         for layer in layers:
@@ -204,6 +204,6 @@ def test_three_layers_leave_what_the_model_says(layers: list[Layer]) -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(OPERATIONS, max_size=8))
 def test_what_the_model_refuses_is_an_invalid_image(layer: Layer) -> None:
-    assume(Model().apply(layer) != layer)
+    assume(TreeModel().apply(layer) != layer)
     with tempfile.TemporaryDirectory() as directory, pytest.raises(InvalidImageError):
         unpack_layer(tar_of(layer), Path(directory))

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -77,15 +76,13 @@ def test_a_default_acl_on_a_file_is_the_layers_fault(root: Path) -> None:
 
 
 async def test_an_image_that_does_not_fit_names_its_layer_and_the_room_there_is(
-    device: str, tmp_path: Path
+    device: str, tmp_path: Path, journal: Journal
 ) -> None:
     layer = archive([file(b"large", os.urandom(12 << 20))])
     where = tmp_path / "mounted"
     where.mkdir()
-    journal = Journal.create()
     files = MountedFiles(RecordedMounter(journal), where)
     with (
-        closing(journal),
         open_image(written(tmp_path, oci([layer]))) as image,
         pytest.raises(OSError, match="large") as caught,
     ):

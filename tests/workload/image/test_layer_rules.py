@@ -1,7 +1,6 @@
 """Layers are unpacked or refused as containerd does, rule by rule, but for stated differences."""
 
 import io
-import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from tests.scenario.containerd.containerd_answers import Blob, Tree, image, remo
 from tests.workload.image.layer_rules import ON_PURPOSE, RULES, condensed, recorded
 from thinsim.workload.image import InvalidImageError, open_image, unpack_layer
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: owners, devices and capabilities")
+pytestmark = pytest.mark.root("owners, devices and capabilities")
 
 ANSWERS = recorded()
 

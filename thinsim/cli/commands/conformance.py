@@ -13,7 +13,7 @@ from rich.table import Table
 
 from thinsim.cli.commands.heights import heights
 from thinsim.cli.interruptible import run
-from thinsim.cli.statuses import DIFFERS
+from thinsim.cli.statuses import DIFFERS, DONE
 from thinsim.conformance.answers.answer import Recording
 from thinsim.conformance.answers.compare import Behaviour
 from thinsim.conformance.answers.fidelity import fidelity_page
@@ -270,7 +270,7 @@ def _report(verdicts: Sequence[HistoryVerdict], as_json: bool) -> None:
 
 
 def _status(verdicts: Sequence[HistoryVerdict]) -> int:
-    return DIFFERS if any(verdict.unexplained for verdict in verdicts) else 0
+    return DIFFERS if any(verdict.unexplained for verdict in verdicts) else DONE
 
 
 def _chosen(histories: Mapping[str, _Item], only: Sequence[str]) -> list[_Item]:

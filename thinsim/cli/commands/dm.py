@@ -6,6 +6,7 @@ from functools import partial
 import click
 import trio
 
+from thinsim.cli.statuses import DONE, FAILED
 from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.dm.standing.places import Places
 from thinsim.dm.standing.start import answers, ensure_running
@@ -47,4 +48,4 @@ def status(as_json: bool) -> int:
         click.echo(f"running, {count}; log: {places.log}")
         for name in devices:
             click.echo(name)
-    return 0 if devices is not None else 1
+    return DONE if devices is not None else FAILED

@@ -12,6 +12,7 @@ from fuse_backing import runtime, unmounting
 from fuse_backing.errors import FuseBackingError
 from thinsim.cli.findings_table import findings_table
 from thinsim.cli.output_console import output_console
+from thinsim.cli.statuses import DONE, FAILED
 from thinsim.errors import EnvironmentLacksError
 from thinsim.machine.findings import Finding
 from thinsim.machine.journal import JournalContent, all_journals
@@ -61,7 +62,7 @@ def doctor(clean: bool, directory: Path | None, as_json: bool) -> int:
         click.echo(json.dumps(document, indent=1))
     else:
         _print(findings, rig, why, runs, dead, acts, problems)
-    return 1 if problems or rig is None else 0
+    return FAILED if problems or rig is None else DONE
 
 
 def _clear_dead_stores(acts: list[str]) -> list[str]:

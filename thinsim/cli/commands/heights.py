@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from thinsim.cli.interruptible import run
-from thinsim.cli.statuses import DIFFERS
+from thinsim.cli.statuses import DIFFERS, DONE
 from thinsim.conformance.heights.cases import MeasuredHeights, Unlike, chosen, compare, to_json
 from thinsim.conformance.heights.subjects import measure_on, read_heights, recorded_heights, write_heights
 from thinsim.conformance.heights.table import difference_lines, table
@@ -67,7 +67,7 @@ def heights(
         click.echo("\n".join(table(found)))
         for index, expected in enumerate(recorded):
             _report(expected, found, unlike[index])
-    return DIFFERS if any(not each.in_count_alone for found in unlike.values() for each in found) else 0
+    return DIFFERS if any(not each.in_count_alone for found in unlike.values() for each in found) else DONE
 
 
 def _report(expected: MeasuredHeights, found: MeasuredHeights, unlike: list[Unlike]) -> None:

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from thinsim.cli.statuses import DONE, FAILED
 from thinsim.dm.metadata_device import open_metadata
 from thinsim.errors import DeviceMapperError, InvalidValueError, KernelError
 from thinsim.report.uncut import uncut
@@ -59,7 +60,7 @@ def check(file: Path, as_json: bool) -> int:
             click.echo(problem.text)
         flag = ", the needs_check flag is set" if needs_check else ""
         click.echo(f"{file}: {len(problems)} problems, {checker.nodes} btree nodes{flag}")
-    return 1 if problems else 0
+    return FAILED if problems else DONE
 
 
 @metadata.command()
@@ -107,7 +108,7 @@ def usage(file: Path, as_json: bool) -> int:
         _print_usage(document)
     if damage:
         raise InvalidValueError(f"{file}: not all devices can be read: details tree: {_listed(damage)}")
-    return 0
+    return DONE
 
 
 def _keep_apart(file: Path, output: Any) -> None:

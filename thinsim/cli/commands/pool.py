@@ -14,6 +14,7 @@ from fuse_backing.store_client import StoreClient
 from thinsim.cli.name_completion import pool_names
 from thinsim.cli.output_console import output_console
 from thinsim.cli.size import DEVICE_SIZE, UNITS, SizeType
+from thinsim.cli.statuses import DONE, FAILED
 from thinsim.errors import ThinsimError
 from thinsim.pools import lifecycle
 from thinsim.pools.records import PoolRecord, PoolRecords
@@ -142,7 +143,7 @@ def status(name: str, as_json: bool) -> int:
     """Show a pool: what it uses, what the host has allocated. Exit 1 if it doesn't stand."""
     facts = _facts(PoolRecords().find(name))
     _print([facts], as_json)
-    return 0 if facts["state"] == "stands" else 1
+    return DONE if facts["state"] == "stands" else FAILED
 
 
 def _facts(record: PoolRecord) -> dict[str, object]:

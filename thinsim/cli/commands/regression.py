@@ -16,7 +16,7 @@ from thinsim.cli.output_path import OutputPath
 from thinsim.cli.rig_option import rig_option
 from thinsim.cli.scenario_rounds import run_rounds
 from thinsim.cli.size import SIZE, UNITS
-from thinsim.cli.statuses import BROKEN, LEAKED, SLOWER
+from thinsim.cli.statuses import BROKEN, DONE, LEAKED, SLOWER
 from thinsim.errors import ThinsimError
 from thinsim.regression.baseline import Baseline, read
 from thinsim.regression.comparison import FAILURES, BaselineComparison, ChangeKind, compare, differences
@@ -157,7 +157,7 @@ def ci(
         json_path.write_text(stored.model_dump_json(indent=1) + "\n")
     ran.raise_failures()
     kinds = {change.kind for each in comparisons for change in each.failures}
-    return min((_STATUSES[kind] for kind in kinds), default=0)
+    return min((_STATUSES[kind] for kind in kinds), default=DONE)
 
 
 def _write_failures(

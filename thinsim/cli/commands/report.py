@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from thinsim.cli.outputs import output_options, write_outputs
+from thinsim.cli.statuses import DONE
 from thinsim.report.document import from_json, json_schema
 
 
@@ -23,9 +24,9 @@ def report(
     """Show DOCUMENT, what thinsim run --json wrote, as a table or in other forms."""
     if schema:
         click.echo(json.dumps(json_schema(), indent=1))
-        return 0
+        return DONE
     if document is None:
         raise click.UsageError("name a document, or --schema")
     shown = from_json(document.read_text(errors="replace"), str(document))
     write_outputs(shown, json_path=json_path, junit_path=junit_path, html_path=html_path)
-    return 0
+    return DONE

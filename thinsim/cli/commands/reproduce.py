@@ -14,7 +14,7 @@ from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.rig_option import rig_option
 from thinsim.cli.run_scenario import clean_up_after_killed_runs
 from thinsim.cli.size import SIZE, UNITS
-from thinsim.cli.statuses import LEAKED
+from thinsim.cli.statuses import DONE, LEAKED
 from thinsim.guests.reproduction import reproduce_in_guest
 from thinsim.report.reproduction_json import to_json
 from thinsim.report.reproduction_table import print_to
@@ -156,7 +156,7 @@ def reproduce(
     if fail_on_leak is not None and worst > fail_on_leak:
         click.echo(f"thinsim: leaked {worst} bytes, more than {fail_on_leak}", err=True)
         return LEAKED
-    return 0
+    return DONE
 
 
 def _settings(

@@ -9,7 +9,7 @@ from thinsim.cli.output_console import notes_console
 from thinsim.cli.outputs import output_options, write_outputs
 from thinsim.cli.run_scenario import clean_up_after_killed_runs, rig_for_scenarios, run_found
 from thinsim.cli.size import SIZE, UNITS
-from thinsim.cli.statuses import BROKEN, LEAKED
+from thinsim.cli.statuses import BROKEN, DONE, LEAKED
 from thinsim.rig.registry import AUTO, names
 from thinsim.scenario.file.library import find
 
@@ -68,4 +68,4 @@ def run(
         click.echo(
             f"thinsim: {variant}: {outcome.phase}: {outcome.asserted}: found {outcome.found}", err=True
         )
-    return BROKEN if report.broken else 0
+    return BROKEN if report.broken else DONE

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from thinsim.cli.name_completion import scenario_names
 from thinsim.cli.output_console import output_console
+from thinsim.cli.statuses import DONE, FAILED
 from thinsim.errors import InvalidValueError
 from thinsim.report.uncut import uncut
 from thinsim.scenario.file import library
@@ -79,13 +80,13 @@ def new(file: Path, origin: str) -> None:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 def check(files: tuple[str, ...]) -> int:
     """Check scenario files without running them; every problem with its line. Exits 1 for any."""
-    status = 0
+    status = DONE
     for file in files:
         try:
             library.find(file)
         except InvalidValueError as error:
             click.echo(str(error), err=True)
-            status = 1
+            status = FAILED
     return status
 
 

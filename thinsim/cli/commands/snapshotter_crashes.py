@@ -13,6 +13,7 @@ from thinsim.cli.interruptible import run
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.run_scenario import clean_up_after_killed_runs
+from thinsim.cli.statuses import DONE, FAILED
 from thinsim.crashes.campaign import PROFILES, Campaign, Crash
 from thinsim.crashes.operations import OPERATIONS
 from thinsim.crashes.stage import STAGES
@@ -75,7 +76,7 @@ def crashes(
     if json_path != Path("-"):
         output_console().print(crash_table(found))
         click.echo(summary(found))
-    return 1 if any(crash.problems for crash in found) else 0
+    return FAILED if any(crash.problems for crash in found) else DONE
 
 
 async def _campaign(

@@ -15,6 +15,7 @@ from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.rig_option import rig_option
 from thinsim.cli.run_scenario import clean_up_after_killed_runs, rig_for_scenarios
+from thinsim.cli.statuses import DONE, FAILED
 from thinsim.machine.working_directory import working_directory
 from thinsim.rig.record import RigRecord
 from thinsim.rig.registry import HERE, names
@@ -48,7 +49,7 @@ def leaks(letters: tuple[str, ...], rig: str, directory: Path | None, as_json: b
         click.echo(json.dumps([asdict(row) for row in rows], indent=1))
     else:
         output_console().print(_table(rows))
-    return 1 if any(row.fixed.bytes for row in rows if not row.is_usage) else 0
+    return FAILED if any(row.fixed.bytes for row in rows if not row.is_usage) else DONE
 
 
 async def _measure(

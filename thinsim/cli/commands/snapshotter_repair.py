@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from thinsim.cli.interruptible import run
+from thinsim.cli.statuses import DONE, FAILED
 from thinsim.dm.standing.choose import device_mapper_of_this_machine
 from thinsim.machine.journal import Journal
 from thinsim.machine.mounts import RecordedMounter
@@ -49,7 +50,7 @@ def repair(config: Path, control: Path | None, as_json: bool) -> int:
             f"{len(report.repaired)} repaired, {len(report.left)} left, "
             f"{format_size(report.reclaimed)} given back to the pool"
         )
-    return 1 if report.left else 0
+    return FAILED if report.left else DONE
 
 
 async def _repair(settings: Config, control: Path | None) -> RepairReport:

@@ -12,6 +12,7 @@ from thinsim.cli.findings_table import findings_table
 from thinsim.cli.interruptible import run
 from thinsim.cli.output_console import output_console
 from thinsim.cli.size import SIZE, UNITS
+from thinsim.cli.statuses import DONE, FAILED
 from thinsim.machine.findings import lacks
 from thinsim.machine.working_directory import working_directory
 from thinsim.rig import registry
@@ -45,7 +46,7 @@ def probe(as_json: bool) -> int:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         output_console().print(findings_table(findings))
-    return 1 if lacks(findings) else 0
+    return FAILED if lacks(findings) else DONE
 
 
 @vm.command("run", epilog=UNITS)

@@ -7,14 +7,14 @@ import pytest
 import trio
 
 from fuse_backing.errors import ControlError
-from tests.snapshotter.snapshots_client import SnapshotsClient, short_directory
-from tests.snapshotter.snapshotter_bench import Bench
+from tests.snapshotter.proxy.snapshots_client import SnapshotsClient, short_directory
+from tests.snapshotter.tapped_snapshotters import TappedSnapshotters
 from thinsim.errors import InvalidValueError
 from thinsim.snapshotter.proxy.server import serving
 
 
-async def test_only_the_owner_can_connect_whatever_the_umask(bench: Bench) -> None:
-    core = await bench.open()
+async def test_only_the_owner_can_connect_whatever_the_umask(tapped: TappedSnapshotters) -> None:
+    core = await tapped.open()
     mask = os.umask(0)
     try:
         with short_directory() as directory:
@@ -27,8 +27,8 @@ async def test_only_the_owner_can_connect_whatever_the_umask(bench: Bench) -> No
         os.umask(mask)
 
 
-async def test_the_socket_of_a_dead_server_is_replaced(bench: Bench) -> None:
-    core = await bench.open()
+async def test_the_socket_of_a_dead_server_is_replaced(tapped: TappedSnapshotters) -> None:
+    core = await tapped.open()
     with short_directory() as directory:
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(directory / "socket"))
@@ -37,8 +37,8 @@ async def test_the_socket_of_a_dead_server_is_replaced(bench: Bench) -> None:
                 assert await trio.to_thread.run_sync(client.walk) == []
 
 
-async def test_a_live_server_keeps_its_socket(bench: Bench) -> None:
-    core = await bench.open()
+async def test_a_live_server_keeps_its_socket(tapped: TappedSnapshotters) -> None:
+    core = await tapped.open()
     with short_directory() as directory:
         async with serving(core, directory / "socket"):
             with pytest.raises(ControlError, match="socket already"):
@@ -48,8 +48,8 @@ async def test_a_live_server_keeps_its_socket(bench: Bench) -> None:
                 assert await trio.to_thread.run_sync(client.walk) == []
 
 
-async def test_a_file_in_the_way_stays_as_it_is(bench: Bench) -> None:
-    core = await bench.open()
+async def test_a_file_in_the_way_stays_as_it_is(tapped: TappedSnapshotters) -> None:
+    core = await tapped.open()
     with short_directory() as directory:
         (directory / "socket").write_text("precious")
         with pytest.raises(ControlError, match="is no socket"):
@@ -61,8 +61,10 @@ async def test_a_file_in_the_way_stays_as_it_is(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("path", "complaint"), [("missing/socket", "missing is no directory"), ("s" * 100, "too long")]
 )
-async def test_a_place_where_no_socket_can_be_is_named(bench: Bench, path: str, complaint: str) -> None:
-    core = await bench.open()
+async def test_a_place_where_no_socket_can_be_is_named(
+    tapped: TappedSnapshotters, path: str, complaint: str
+) -> None:
+    core = await tapped.open()
     with short_directory() as directory:
         with pytest.raises((ControlError, InvalidValueError), match=complaint):
             async with serving(core, directory / path):
@@ -70,8 +72,10 @@ async def test_a_place_where_no_socket_can_be_is_named(bench: Bench, path: str, 
         assert list(directory.iterdir()) == []
 
 
-async def test_a_socket_that_another_has_put_there_meanwhile_is_not_removed(bench: Bench) -> None:
-    core = await bench.open()
+async def test_a_socket_that_another_has_put_there_meanwhile_is_not_removed(
+    tapped: TappedSnapshotters,
+) -> None:
+    core = await tapped.open()
     with short_directory() as directory:
         async with serving(core, directory / "socket"):
             (directory / "socket").unlink()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.snapshotter.filter_texts import LABELS, paths, proper, quoted, selectors, texts, written
+from tests.snapshotter.filters.filter_texts import LABELS, paths, proper, quoted, selectors, texts, written
 from thinsim.snapshotter.errors import InvalidArgumentError
 from thinsim.snapshotter.filters.parsing import parse_filters
 from thinsim.snapshotter.filters.selectors import Filter, Operator, Selector

@@ -1,17 +1,23 @@
 """A snapshotter on a bare rig, with everything that a test may watch or disturb."""
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from thinsim.snapshotter.device_store import DeviceStore
+
 from tests.snapshotter.tapped_device_mapper import TappedDeviceMapper
 from thinsim.rig.interface import Rig
 from thinsim.snapshotter.config import Config
+from thinsim.snapshotter.discarding import DiscardPolicy
 from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind
 from thinsim.snapshotter.host import SnapshotHost
 from thinsim.snapshotter.interface import Mount, Snapshotter
+from thinsim.snapshotter.metastore import MetaStore
+from thinsim.snapshotter.pool_device import PoolDevice
 from thinsim.snapshotter.retry import RetryRule, RetryRules
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 
@@ -54,7 +60,7 @@ class TappedHost:
 
 
 @dataclass
-class Bench:
+class TappedSnapshotters:
     """Opens snapshotters on one rig; all events of all of them in *events*."""
 
     rig: Rig
@@ -92,6 +98,25 @@ class Bench:
         """Write whole blocks to an active device."""
         for start in range(offset, offset + size, BLOCK):
             await self.rig.write(device, start, b"\xa5" * BLOCK)
+
+    @contextmanager
+    def device_store(self) -> Iterator[DeviceStore]:
+        """Open the pool's metadata once more, beside the snapshotters that have it open."""
+        with closing(DeviceStore(self.root / f"{self.pool}.db")) as metadata:
+            yield metadata
+
+    @contextmanager
+    def store(self) -> Iterator[MetaStore]:
+        """Open the store of snapshots once more, beside the snapshotters that have it open."""
+        with closing(MetaStore(self.root / "metadata.db")) as store:
+            yield store
+
+    @contextmanager
+    def pool_device(self, **flags: Any) -> Iterator[PoolDevice]:
+        """The pool's devices below the snapshots, on the snapshotters' own records."""
+        with self.device_store() as metadata:
+            policy = DiscardPolicy.of(self.config(**flags))
+            yield PoolDevice(self.dm, self.host, metadata, self.pool, policy=policy, retry=AT_ONCE)
 
     def kinds(self) -> list[DeviceEventKind]:
         return [event.kind for event in self.events]

@@ -10,8 +10,8 @@ import trio
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.snapshotter.filter_texts import LABELS, texts
-from tests.snapshotter.snapshots_client import SnapshotsClient, short_directory
+from tests.snapshotter.filters.filter_texts import LABELS, texts
+from tests.snapshotter.proxy.snapshots_client import SnapshotsClient, short_directory
 from thinsim.machine.journal import Journal
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin
 from thinsim.scenario.containerd.server import NEEDED, running_containerd
@@ -32,14 +32,12 @@ pytestmark = [
 ]
 
 
-async def test_containerd_and_thinsim_agree_on_every_filter(tmp_path: Path) -> None:
-    journal = Journal.create()
+async def test_containerd_and_thinsim_agree_on_every_filter(tmp_path: Path, journal: Journal) -> None:
     with short_directory() as sockets:
         plugin = SnapshotterPlugin("native", "")
         async with running_containerd(tmp_path / "containerd", sockets, plugin, journal):
             with SnapshotsClient(sockets / "containerd.sock", "native", namespace="filters") as containerd:
                 await trio.to_thread.run_sync(compare, containerd)
-    journal.close()
 
 
 def compare(containerd: SnapshotsClient) -> None:

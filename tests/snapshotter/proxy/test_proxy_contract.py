@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.snapshotter.grpc_snapshotter import GrpcSnapshotter
-from tests.snapshotter.snapshots_client import SnapshotsClient, short_directory
-from tests.snapshotter.snapshotter_bench import Bench
+from tests.snapshotter.proxy.grpc_snapshotter import GrpcSnapshotter
+from tests.snapshotter.proxy.snapshots_client import SnapshotsClient, short_directory
+from tests.snapshotter.tapped_snapshotters import TappedSnapshotters
 from tests.snapshotter.test_snapshotter_contract import *  # noqa: F403 (its tests, with this file's fixtures)
 from thinsim.snapshotter.interface import Snapshotter
 from thinsim.snapshotter.proxy.server import serving
@@ -17,8 +17,8 @@ del test_128_layers  # noqa: F821 (each layer is a call like any other; the core
 
 
 @pytest.fixture
-async def snapshotter(bench: Bench) -> AsyncIterator[Snapshotter]:
+async def snapshotter(tapped: TappedSnapshotters) -> AsyncIterator[Snapshotter]:
     with short_directory() as directory:
-        async with serving(await bench.open(), directory / "snapshotter.sock"):
+        async with serving(await tapped.open(), directory / "snapshotter.sock"):
             with SnapshotsClient(directory / "snapshotter.sock") as client:
                 yield GrpcSnapshotter(client)

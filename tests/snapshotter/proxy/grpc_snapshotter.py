@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import grpc
 import trio
 
-from tests.snapshotter.snapshots_client import SnapshotsClient
+from tests.snapshotter.proxy.snapshots_client import SnapshotsClient
 from thinsim.snapshotter.errors import SnapshotterError
 from thinsim.snapshotter.interface import Info, Mount, Usage
 from thinsim.snapshotter.proxy.status_codes import CODES

@@ -12,8 +12,8 @@ import trio
 import trio.testing
 from google.protobuf.empty_pb2 import Empty
 
-from tests.snapshotter.snapshots_client import SnapshotsClient, short_directory
-from tests.snapshotter.snapshotter_bench import BLOCK, Bench
+from tests.snapshotter.proxy.snapshots_client import SnapshotsClient, short_directory
+from tests.snapshotter.tapped_snapshotters import BLOCK, TappedSnapshotters
 from thinsim.snapshotter.interface import Info, Kind
 from thinsim.snapshotter.mounting import FS_TYPE_LABEL
 from thinsim.snapshotter.proxy import snapshots_pb2 as wire
@@ -25,24 +25,24 @@ Code = grpc.StatusCode
 
 
 @dataclass
-class Served:
+class ServedSnapshotter:
     """A snapshotter that is served, and a client of it."""
 
-    bench: Bench
+    tapped: TappedSnapshotters
     client: SnapshotsClient
     mkfs_may_go_on: trio.Event = field(default_factory=trio.Event)
     mkfs_begun: trio.Event = field(default_factory=trio.Event)
 
     def hold_mkfs(self) -> None:
         """Let every file system's making wait, in the midst of a Prepare, for ``mkfs_may_go_on``."""
-        make = self.bench.host.make_filesystem
+        make = self.tapped.host.make_filesystem
 
         async def held(device: Path, fs_type: str, fs_options: str) -> None:
             self.mkfs_begun.set()
             await self.mkfs_may_go_on.wait()
             await make(device, fs_type, fs_options)
 
-        self.bench.host.make_filesystem = held  # type: ignore[method-assign]
+        self.tapped.host.make_filesystem = held  # type: ignore[method-assign]
 
     def preparing(self, key: str) -> grpc.Future:
         request = wire.PrepareSnapshotRequest(key=key)
@@ -53,11 +53,11 @@ class Served:
 
 
 @pytest.fixture
-async def served(bench: Bench) -> AsyncIterator[Served]:
+async def served(tapped: TappedSnapshotters) -> AsyncIterator[ServedSnapshotter]:
     with short_directory() as directory:
-        async with serving(await bench.open(), directory / "socket"):
+        async with serving(await tapped.open(), directory / "socket"):
             with SnapshotsClient(directory / "socket") as client:
-                yield Served(bench, client)
+                yield ServedSnapshotter(tapped, client)
 
 
 async def refused(act: object, *arguments: object) -> tuple[grpc.StatusCode, str]:
@@ -70,7 +70,7 @@ async def result(call: grpc.Future) -> object:
     return await trio.to_thread.run_sync(call.result, 30)
 
 
-async def test_each_class_of_error_has_the_code_that_containerd_gives_it(served: Served) -> None:
+async def test_each_class_of_error_has_the_code_that_containerd_gives_it(served: ServedSnapshotter) -> None:
     client = served.client
     await trio.to_thread.run_sync(client.prepare, "a")
     assert await refused(client.prepare, "a") == (Code.ALREADY_EXISTS, "snapshot 'a' exists already")
@@ -80,40 +80,40 @@ async def test_each_class_of_error_has_the_code_that_containerd_gives_it(served:
     await trio.to_thread.run_sync(client.commit, "base", "a")
     assert (await refused(client.mounts, "base"))[0] is Code.FAILED_PRECONDITION
     assert (await refused(client.walk, "name==a,"))[0] is Code.INVALID_ARGUMENT
-    served.bench.dm.refuse("message", errno.EIO)
+    served.tapped.dm.refuse("message", errno.EIO)
     code, text = await refused(client.prepare, "d")
     assert (code, "Input/output error" in text) == (Code.UNKNOWN, True)
-    served.bench.dm.refuse("message", errno.EIO)
+    served.tapped.dm.refuse("message", errno.EIO)
     assert (await refused(client.remove, "base"))[0] is Code.FAILED_PRECONDITION
     assert await served.names() == ["base"]
 
 
 async def test_a_bug_ends_one_call_and_not_the_server(
-    served: Served, caplog: pytest.LogCaptureFixture
+    served: ServedSnapshotter, caplog: pytest.LogCaptureFixture
 ) -> None:
-    served.bench.host.mkfs_error = RuntimeError("unforeseen")
+    served.tapped.host.mkfs_error = RuntimeError("unforeseen")
     assert await refused(served.client.prepare, "a") == (Code.UNKNOWN, "RuntimeError: unforeseen")
     assert "Traceback" in caplog.text
-    served.bench.host.mkfs_error = None
+    served.tapped.host.mkfs_error = None
     await trio.to_thread.run_sync(served.client.prepare, "a")
     assert await served.names() == ["a"]
 
 
-async def test_the_text_of_an_error_is_cut_to_what_a_header_holds(served: Served) -> None:
+async def test_the_text_of_an_error_is_cut_to_what_a_header_holds(served: ServedSnapshotter) -> None:
     code, text = await refused(served.client.stat, "x" * 100_000)
     assert (code, len(text)) == (Code.NOT_FOUND, 4096)
 
 
-async def test_an_unknown_verb_is_unimplemented(served: Served) -> None:
+async def test_an_unknown_verb_is_unimplemented(served: ServedSnapshotter) -> None:
     code, _ = await refused(served.client.call, "Explode", wire.CleanupRequest(), Empty)
     assert code is Code.UNIMPLEMENTED
 
 
 async def test_a_list_comes_in_blocks_and_filters_choose_from_it(
-    served: Served, monkeypatch: pytest.MonkeyPatch
+    served: ServedSnapshotter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("thinsim.snapshotter.proxy.service.LIST_BLOCK", 4)
-    (core,) = served.bench.opened
+    (core,) = served.tapped.opened
     await core.prepare("base-key")
     await core.commit("base", "base-key")
     for number in range(9):
@@ -128,7 +128,7 @@ async def test_a_list_comes_in_blocks_and_filters_choose_from_it(
     assert {info.kind for info in blocks[0]} == {Kind.COMMITTED, Kind.VIEW}
 
 
-async def test_a_mask_of_fields_says_which_labels_change(served: Served) -> None:
+async def test_a_mask_of_fields_says_which_labels_change(served: ServedSnapshotter) -> None:
     client = served.client
 
     def change() -> tuple[Info, Info, Info]:
@@ -143,15 +143,15 @@ async def test_a_mask_of_fields_says_which_labels_change(served: Served) -> None
     assert (await refused(client.update, after, "parent"))[0] is Code.INVALID_ARGUMENT
 
 
-async def test_labels_of_megabytes_pass_as_containerd_lets_them(served: Served) -> None:
+async def test_labels_of_megabytes_pass_as_containerd_lets_them(served: ServedSnapshotter) -> None:
     labels = {f"label-{number}": "v" * 4000 for number in range(1500)}
     await trio.to_thread.run_sync(served.client.prepare, "a", "", labels)
     info = await trio.to_thread.run_sync(served.client.stat, "a")
     assert info.labels == {**labels, FS_TYPE_LABEL: "ext4"}
 
 
-async def test_a_commit_on_another_parent_is_refused(served: Served) -> None:
-    (core,) = served.bench.opened
+async def test_a_commit_on_another_parent_is_refused(served: ServedSnapshotter) -> None:
+    (core,) = served.tapped.opened
     await core.prepare("base-key")
     await core.commit("base", "base-key")
     await core.prepare("a", "base")
@@ -161,23 +161,23 @@ async def test_a_commit_on_another_parent_is_refused(served: Served) -> None:
     assert await served.names() == ["b", "base"]
 
 
-async def test_usage_and_cleanup_are_those_of_the_core(bench: Bench) -> None:
+async def test_usage_and_cleanup_are_those_of_the_core(tapped: TappedSnapshotters) -> None:
     with short_directory() as directory:
-        core = await bench.open(async_remove=True)
+        core = await tapped.open(async_remove=True)
         async with serving(core, directory / "socket"):
             with SnapshotsClient(directory / "socket") as client:
                 await trio.to_thread.run_sync(client.prepare, "a")
                 assert (await trio.to_thread.run_sync(client.usage, "a")).size == BLOCK
                 thin = core.device_of("a").name
                 await trio.to_thread.run_sync(client.remove, "a")
-                assert thin in await bench.dm.list()
+                assert thin in await tapped.dm.list()
                 await trio.to_thread.run_sync(client.cleanup)
-                assert await bench.dm.list() == [bench.pool]
+                assert await tapped.dm.list() == [tapped.pool]
 
 
-async def test_many_clients_prepare_and_remove_at_once_and_lose_nothing(served: Served) -> None:
+async def test_many_clients_prepare_and_remove_at_once_and_lose_nothing(served: ServedSnapshotter) -> None:
     clients, rounds = 16, 3
-    (core,) = served.bench.opened
+    (core,) = served.tapped.opened
     await core.prepare("base-key")
     await core.commit("base", "base-key")
 
@@ -203,11 +203,13 @@ async def test_many_clients_prepare_and_remove_at_once_and_lose_nothing(served: 
     devices = {core.device_of(name).name for name in (*left, "base")}
     assert len(devices) == clients + 1
     active = devices - {core.device_of("base").name}
-    assert set(await served.bench.dm.list()) == {served.bench.pool, *active}
+    assert set(await served.tapped.dm.list()) == {served.tapped.pool, *active}
     assert len({core.device_of(name).thin_id for name in (*left, "base")}) == clients + 1
 
 
-async def test_a_call_that_is_cancelled_while_it_waits_for_its_turn_does_nothing(served: Served) -> None:
+async def test_a_call_that_is_cancelled_while_it_waits_for_its_turn_does_nothing(
+    served: ServedSnapshotter,
+) -> None:
     served.hold_mkfs()
     working = served.preparing("working")
     await served.mkfs_begun.wait()
@@ -221,10 +223,12 @@ async def test_a_call_that_is_cancelled_while_it_waits_for_its_turn_does_nothing
     served.mkfs_may_go_on.set()
     await result(working)
     assert await served.names() == ["working"]
-    assert [device for device, _, _ in served.bench.host.mkfs] == [f"{served.bench.pool}-snap-1"]
+    assert [device for device, _, _ in served.tapped.host.mkfs] == [f"{served.tapped.pool}-snap-1"]
 
 
-async def test_a_call_that_is_cancelled_in_the_midst_leaves_a_whole_snapshot(served: Served) -> None:
+async def test_a_call_that_is_cancelled_in_the_midst_leaves_a_whole_snapshot(
+    served: ServedSnapshotter,
+) -> None:
     served.hold_mkfs()
     working = served.preparing("working")
     await served.mkfs_begun.wait()
@@ -233,7 +237,7 @@ async def test_a_call_that_is_cancelled_in_the_midst_leaves_a_whole_snapshot(ser
     with trio.fail_after(60):
         while await served.names() != ["working"]:
             await trio.sleep(0.01)
-    (core,) = served.bench.opened
+    (core,) = served.tapped.opened
     assert core.device_of("working").state == "Activated"
     assert await refused(served.client.prepare, "working") == (
         Code.ALREADY_EXISTS,
@@ -241,7 +245,7 @@ async def test_a_call_that_is_cancelled_in_the_midst_leaves_a_whole_snapshot(ser
     )
 
 
-async def test_a_deadline_ends_the_call_and_the_verb_ends_by_itself(served: Served) -> None:
+async def test_a_deadline_ends_the_call_and_the_verb_ends_by_itself(served: ServedSnapshotter) -> None:
     served.hold_mkfs()
     request = wire.PrepareSnapshotRequest(key="slow")
     method = served.client.method("Prepare", request, wire.PrepareSnapshotResponse)
@@ -254,12 +258,12 @@ async def test_a_deadline_ends_the_call_and_the_verb_ends_by_itself(served: Serv
             await trio.sleep(0.01)
 
 
-async def test_the_end_of_the_server_waits_for_the_verb_under_way(bench: Bench) -> None:
-    core = await bench.open()
+async def test_the_end_of_the_server_waits_for_the_verb_under_way(tapped: TappedSnapshotters) -> None:
+    core = await tapped.open()
     with short_directory() as directory, SnapshotsClient(directory / "socket") as client:
         async with trio.open_nursery() as nursery:
             async with serving(core, directory / "socket"):
-                served = Served(bench, client)
+                served = ServedSnapshotter(tapped, client)
                 served.hold_mkfs()
                 working = served.preparing("working")
                 await served.mkfs_begun.wait()

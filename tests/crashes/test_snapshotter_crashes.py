@@ -4,7 +4,6 @@
 """
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,13 +30,6 @@ CASES = [
         for name in OPERATIONS
     ),
 ]
-
-
-@pytest.fixture
-async def journal() -> AsyncIterator[Journal]:
-    journal = Journal.create()
-    yield journal
-    journal.close()
 
 
 async def crashes(

@@ -1,0 +1,13 @@
+"""The exit statuses of ``fuse-backing``: each docstring is its row in the table of README.md."""
+
+DONE = 0
+"""Done."""
+
+FAILED = 1
+"""Not done: one line on standard error says why."""
+
+WRONG_WORDS = 2
+"""The command line is wrong."""
+
+INTERRUPTED = 130
+"""Interrupted while it showed or followed something."""

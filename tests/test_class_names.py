@@ -1,0 +1,95 @@
+"""One public class name has one meaning in the whole tree, its tests, tools and benchmarks included."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tests.repository import REPOSITORY
+
+FOLDERS = ("thinsim", "fuse_backing", "tests", "tools", "benchmarks", "examples")
+
+STILL_SHARED = frozenset(
+    [
+        "Act",
+        "Answer",
+        "Bench",
+        "Case",
+        "Change",
+        "Commit",
+        "Comparison",
+        "Crash",
+        "Device",
+        "Difference",
+        "Endless",
+        "Fault",
+        "FaultyBlockDevice",
+        "Finding",
+        "History",
+        "Kind",
+        "Life",
+        "Limits",
+        "Machine",
+        "Measured",
+        "Mount",
+        "Named",
+        "Operation",
+        "Outcome",
+        "Phase",
+        "Plan",
+        "Pool",
+        "PoolMetadata",
+        "Progress",
+        "Readable",
+        "Request",
+        "Requests",
+        "Row",
+        "Run",
+        "Session",
+        "Snapshotter",
+        "State",
+        "Verdict",
+        "View",
+        "Walk",
+        "Watch",
+        "Write",
+    ]
+)
+"""Names that stand for more than one thing yet. None may be added."""
+
+
+def source_files() -> Iterator[Path]:
+    for folder in FOLDERS:
+        for path in sorted((REPOSITORY / folder).rglob("*.py")):
+            if not path.stem.endswith("_pb2"):  # generated
+                yield path
+
+
+def public_classes(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield node.name
+
+
+def defined_more_than_once(sources: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return the public class names that *sources*, file names and texts, define in more than one place."""
+    places = defaultdict(list)
+    for file, source in sources:
+        for name in public_classes(source):
+            places[name].append(file)
+    return {name: files for name, files in places.items() if len(files) > 1}
+
+
+def test_a_public_class_name_is_defined_once_in_the_tree() -> None:
+    sources = ((str(path.relative_to(REPOSITORY)), path.read_text()) for path in source_files())
+    found = defined_more_than_once(sources)
+    assert {name: files for name, files in found.items() if name not in STILL_SHARED} == {}
+
+
+def test_a_name_that_is_defined_twice_is_found_wherever_it_stands() -> None:
+    twice = "class Pool: ...\ndef make():\n    class Pool: ...\nclass _Pool: ..."
+    assert defined_more_than_once([("a.py", twice)]) == {"Pool": ["a.py", "a.py"]}
+    assert defined_more_than_once([("a.py", "class Pool: ..."), ("b.py", "class Pool: ...")]) == {
+        "Pool": ["a.py", "b.py"]
+    }
+    assert defined_more_than_once([("a.py", "class Pool: ..."), ("b.py", "class _Pool: ...")]) == {}

@@ -1,0 +1,15 @@
+"""What lies beside the directory that the fixture ``root`` gives."""
+
+from pathlib import Path
+
+
+def outside(root: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(root.parent)): path.read_bytes() if path.is_file() else b""
+        for path in sorted(root.parent.rglob("*"))
+        if not path.is_relative_to(root)
+    }
+
+
+UNTOUCHED = {"outside": b"", "outside/file": b"untouched"}
+"""What is there before a layer is unpacked."""
