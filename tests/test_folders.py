@@ -10,8 +10,6 @@ NOT_OF_THINSIM = {"docs": "docs", "fuse_backing": "fuse_backing"}
 """Folders of tests for what is beside thinsim: folder of the tests, folder of the repository."""
 
 FOLDERS = sorted(path.parent.relative_to(TESTS) for path in TESTS.rglob("__init__.py"))
-OTHERS_CLEAN = ("dm", "fuse_backing")
-"""Folders whose files look for the repository by themselves yet."""
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=str)
@@ -30,4 +28,4 @@ def test_every_package_has_a_folder_of_tests() -> None:
 def test_where_the_repository_is_stands_in_one_module() -> None:
     files = [path.relative_to(TESTS) for path in TESTS.rglob("*.py") if path != Path(__file__)]
     looking = [file for file in files if ".parents[" in (TESTS / file).read_text()]
-    assert [str(file) for file in looking if file.parts[0] not in OTHERS_CLEAN] == []
+    assert [str(file) for file in looking] == []

@@ -10,9 +10,6 @@ import pytest
 
 from tests.repository import TESTS
 
-OTHERS_CLEAN = ("fuse_backing/", "thin/", "dm/")
-"""Folders in which this is still being put right."""
-
 NOT_PRIVATE = {"os._exit", "_replace", "_asdict", "_fields", "_make"}
 """Public by their documentation, whatever their names look like."""
 
@@ -58,7 +55,7 @@ def _names_given(tree: ast.Module) -> Iterator[str]:
 def test_a_test_uses_no_private_name_of_another_file() -> None:
     files = {path.relative_to(TESTS).as_posix(): path for path in sorted(TESTS.rglob("*.py"))}
     uses = {name: list(private_uses(path.read_text())) for name, path in files.items()}
-    assert {name: found for name, found in uses.items() if found and not name.startswith(OTHERS_CLEAN)} == {}
+    assert {name: found for name, found in uses.items() if found} == {}
 
 
 @pytest.mark.parametrize(

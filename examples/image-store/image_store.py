@@ -3,7 +3,7 @@
 from typing import Protocol
 
 
-class Snapshotter(Protocol):
+class LayerStore(Protocol):
     def import_layers(self, name: str, layers: int, size: int, parent: str = "") -> list[str]: ...
 
     def prepare(self, key: str, parent: str = "") -> object: ...
@@ -14,7 +14,7 @@ class Snapshotter(Protocol):
 class ImageStore:
     """Keeps what is pulled and what runs. Sizes in bytes."""
 
-    def __init__(self, snapshotter: Snapshotter) -> None:
+    def __init__(self, snapshotter: LayerStore) -> None:
         self._snapshotter = snapshotter
         self._images: dict[str, list[str]] = {}
         self._containers: dict[str, str] = {}

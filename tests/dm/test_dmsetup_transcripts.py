@@ -16,13 +16,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.repository import REPOSITORY
 from thinsim.dm.dropin.dropin import install
 from thinsim.dm.names import MAPPER
 from thinsim.dm.standing.places import Places
 
 TRANSCRIPTS = Path(__file__).with_name("data") / "dmsetup"
 NAMES = sorted(path.stem for path in TRANSCRIPTS.glob("*.txt"))
-RECORDER = Path(__file__).parents[2] / "tools/record_dmsetup.py"
+RECORDER = REPOSITORY / "tools/record_dmsetup.py"
 VERSION = "1.02.185"
 
 _TREE = """\

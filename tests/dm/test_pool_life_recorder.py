@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from tests.dm.pool_life import RECORDING, recorded
+from tests.repository import REPOSITORY
 
-TOOLS = Path(__file__).parents[2] / "tools"
+TOOLS = REPOSITORY / "tools"
 SECTIONS: dict[str, list[dict[str, Any]]] = {
     "one": [{"act": "message", "name": "pool", "text": "create_thin 1"}, {"act": "status", "name": "pool"}],
     "two": [{"act": "remove", "name": "pool"}],

@@ -19,9 +19,9 @@ from fuse_backing.allocation import allocated_bytes
 from fuse_backing.events import LedgerEvent, Totals
 from fuse_backing.faults import FaultPlan
 from fuse_backing.store_client import StoreClient
+from tests.repository import REPOSITORY
 
 COMMAND = [sys.executable, "-m", "fuse_backing"]
-ROOT = Path(__file__).parents[2]
 DEADLINE = 30
 
 
@@ -68,7 +68,7 @@ def run_command(*arguments: object, check: bool = True) -> subprocess.CompletedP
         text=True,
         timeout=DEADLINE,
         check=check,
-        cwd=ROOT,
+        cwd=REPOSITORY,
     )
 
 
@@ -95,7 +95,7 @@ class Store:
                 ],
                 stderr=errors,
                 pass_fds=(write_end,),
-                cwd=ROOT,
+                cwd=REPOSITORY,
             )
             os.close(write_end)
             line = ready.readline()

@@ -14,13 +14,13 @@ from fuse_backing import mounts, runtime
 from tests.fuse_backing.backing_store import (
     COMMAND,
     DEADLINE,
-    ROOT,
     Store,
     host_fallocate,
     missing_for_mounts,
     names_in,
     run_command,
 )
+from tests.repository import REPOSITORY
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_events_are_followed_as_they_come(store: Store) -> None:
         [*COMMAND, "events", "--follow", "--json", "--control", store.control],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=ROOT,
+        cwd=REPOSITORY,
     ) as follower:
         assert follower.stdout is not None
         try:

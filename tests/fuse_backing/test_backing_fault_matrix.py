@@ -18,7 +18,8 @@ from fuse_backing.errors import ControlError
 from fuse_backing.events import LedgerEvent
 from fuse_backing.faults import FaultKind, Operation
 from fuse_backing.store_client import StoreClient
-from tests.fuse_backing.backing_store import DEADLINE, ROOT, Store, discard, host_fallocate, run_command
+from tests.fuse_backing.backing_store import DEADLINE, Store, discard, host_fallocate, run_command
+from tests.repository import REPOSITORY
 
 pytestmark = pytest.mark.rig
 
@@ -382,7 +383,7 @@ def test_faults_are_set_shown_and_cleared_by_command(store: Store, tmp_path: Pat
 
 
 def test_every_row_of_the_documented_matrix_is_a_test_of_this_file() -> None:
-    document = (ROOT / "docs" / "backing-store.md").read_text()
+    document = (REPOSITORY / "docs" / "backing-store.md").read_text()
     table = document.partition("### The fault matrix")[2].partition("\n## ")[0]
     rows = [line for line in table.splitlines() if line.startswith("| ") and not line.startswith("| fault |")]
     assert len(rows) == 15

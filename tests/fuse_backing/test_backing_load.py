@@ -7,7 +7,8 @@ import sys
 import pytest
 
 import fuse_backing
-from tests.fuse_backing.backing_store import DEADLINE, ROOT, missing_for_mounts
+from tests.fuse_backing.backing_store import DEADLINE, missing_for_mounts
+from tests.repository import REPOSITORY
 
 SERVING = {
     "fuse_backing.extension",
@@ -32,7 +33,7 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=DEADLINE,
         check=False,
-        cwd=ROOT,
+        cwd=REPOSITORY,
     )
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuse_backing.backing_store import ROOT
+from tests.repository import REPOSITORY
 
-NATIVE = ROOT / "fuse_backing" / "native"
+NATIVE = REPOSITORY / "fuse_backing" / "native"
 CORE = ("account", "channel", "punch")
 """The folders that know neither Python nor libfuse."""
 WRAPPED = ("ioctl", "fallocate", "pwrite", "read", "pthread_kill")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuse_backing.backing_store import ROOT
+from tests.repository import REPOSITORY
 
-NATIVE = ROOT / "fuse_backing" / "native"
+NATIVE = REPOSITORY / "fuse_backing" / "native"
 FOLDERS = ["protocol", "account", "punch", "libfuse", "channel", "binding"]
 """From the lowest: a folder includes headers of its own and of those before it."""
 
@@ -18,7 +18,7 @@ def sources(*roots: Path) -> list[Path]:
 
 def test_one_structure_has_one_name() -> None:
     named: dict[str, list[str]] = {}
-    for file in sources(ROOT / "fuse_backing", ROOT / "thinsim", ROOT / "tests"):
+    for file in sources(REPOSITORY / "fuse_backing", REPOSITORY / "thinsim", REPOSITORY / "tests"):
         text = file.read_text(encoding="utf-8")
         tags = re.findall(r"\b(?:struct|union|enum) (\w+) \{", text)
         types = [name for name in re.findall(r"^\} (\w+);", text, re.MULTILINE) if "typedef" in text]

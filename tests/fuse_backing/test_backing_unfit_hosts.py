@@ -11,9 +11,10 @@ import trio
 
 from fuse_backing import mounts
 from fuse_backing.store_client import StoreClient
-from tests.fuse_backing.backing_store import DEADLINE, ROOT, Store, host_fallocate, run_command
+from tests.fuse_backing.backing_store import DEADLINE, Store, host_fallocate, run_command
 from tests.fuse_backing.hosts import PUNCH, MakeStore, on, served_by_server
 from tests.host_file_systems import MIB, HostFileSystem
+from tests.repository import REPOSITORY
 
 pytestmark = pytest.mark.rig
 
@@ -124,7 +125,7 @@ def test_btrfs_without_the_right_to_look_at_its_extents_is_refused(host: HostFil
         capture_output=True,
         text=True,
         check=True,
-        cwd=ROOT,
+        cwd=REPOSITORY,
         timeout=DEADLINE,
     )
     assert done.stdout == (

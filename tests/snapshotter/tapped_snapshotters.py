@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from thinsim.snapshotter.device_store import DeviceStore
-
 from tests.snapshotter.tapped_device_mapper import TappedDeviceMapper
 from thinsim.rig.interface import Rig
 from thinsim.snapshotter.config import Config
+from thinsim.snapshotter.device_store import DeviceStore
 from thinsim.snapshotter.discarding import DiscardPolicy
 from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind
 from thinsim.snapshotter.host import SnapshotHost

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.repository import REPOSITORY
 from thinsim.errors import EnvironmentLacksError, ProgramFailedError
 from thinsim.machine.journal import Journal
 from thinsim.units import Bytes
@@ -20,7 +21,6 @@ from thinsim.vm.kernels import installed_kernels
 from thinsim.vm.modules import FOR_THE_ROOT, FOR_THE_WORK, lacking_modules, needs_zstd
 from thinsim.vm.tools import QEMU, QEMU_PACKAGE, full_path, is_recent
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 LACKS = [f"{each.name}: {each.detail} (fix: {each.fix})" for each in probe.probe_guest() if not each.present]
 needs_all = pytest.mark.skipif(bool(LACKS), reason="; ".join(LACKS) or "nothing")
 

@@ -40,7 +40,7 @@ def test_what_follows_the_end_of_a_layer_can_be_given_up(root: Path) -> None:
     class EnoughError(Exception):
         pass
 
-    class EndlessStream(io.RawIOBase):
+    class EndlessLayer(io.RawIOBase):
         """A layer behind whose end there are zeros for ever."""
 
         def readable(self) -> bool:
@@ -59,4 +59,4 @@ def test_what_follows_the_end_of_a_layer_can_be_given_up(root: Path) -> None:
             raise EnoughError
 
     with pytest.raises(EnoughError):
-        unpack_layer(io.BufferedReader(EndlessStream()), root, progress=progress)
+        unpack_layer(io.BufferedReader(EndlessLayer()), root, progress=progress)

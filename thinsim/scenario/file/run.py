@@ -17,7 +17,7 @@ from thinsim.rig.shape import PoolShape
 from thinsim.scenario.file.document import Scenario, Variant, steps_of
 from thinsim.scenario.file.location import line_of
 from thinsim.scenario.file.session import session
-from thinsim.scenario.file.steps.step import AssertOutcome, StepFailedError, VariantRun
+from thinsim.scenario.file.steps.step import AssertOutcome, RunningVariant, StepFailedError
 from thinsim.scenario.progress import Progress
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.retry import CONTAINERD_RETRY, RetryRules
@@ -114,7 +114,7 @@ async def _run_variant(
     keys = scenario.snapshotter_keys(variant)
     started = time.time()
     async with session(rig, keys, retry, progress, rig.directory / "snapshotter") as on_rig:
-        run = VariantRun(on_rig, request.base, progress.say)
+        run = RunningVariant(on_rig, request.base, progress.say)
         on_rig.phase = START
         await on_rig.start()
         for number, phase in enumerate(scenario.phase):

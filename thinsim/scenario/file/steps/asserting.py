@@ -6,7 +6,7 @@ from typing import Literal
 
 from thinsim.measure.attribution import Leak, reason_words
 from thinsim.measure.sample import StepSample
-from thinsim.scenario.file.steps.step import AssertOutcome, Step, VariantRun
+from thinsim.scenario.file.steps.step import AssertOutcome, RunningVariant, Step
 from thinsim.scenario.file.values import AmountLimits, Bound
 from thinsim.thin.status import parse_pool_status
 from thinsim.units import format_size
@@ -48,7 +48,7 @@ class AssertStep(Step):
     """Exactly these snapshots are in the snapshotter's store."""
     pool_mode: Literal["rw", "ro", "out_of_data_space"] | None = None
 
-    async def take(self, run: VariantRun) -> None:
+    async def take(self, run: RunningVariant) -> None:
         """Measure, and note what holds and what does not."""
         session = run.session
         shape = session.rig.shape

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from fuse_backing.errors import FaultPlanError
 from fuse_backing.faults import Fault, FaultPlan
-from thinsim.scenario.file.steps.step import Act, Step, VariantRun
+from thinsim.scenario.file.steps.step import Act, RunningVariant, Step
 
 
 class HoldStep(Act):
@@ -18,7 +18,7 @@ class HoldStep(Act):
     until: Literal["", "deactivate", "delete"] = ""
     """Let go right before the snapshotter next does this to the device; else at ``release``."""
 
-    async def act(self, run: VariantRun) -> None:
+    async def act(self, run: RunningVariant) -> None:
         """Hold it."""
         await run.session.hold(self.key, self.until)
 
@@ -29,7 +29,7 @@ class ReleaseStep(Step):
     do: Literal["release"]
     key: str
 
-    async def take(self, run: VariantRun) -> None:
+    async def take(self, run: RunningVariant) -> None:
         """Let go."""
         with run.failing_by_phase():
             run.session.release(self.key)
@@ -52,6 +52,6 @@ class FaultsStep(Step):
     plan: list[Annotated[dict[str, Any], BeforeValidator(_fault)]] = Field(default_factory=list)
     """Entries as in a plan of ``fuse-backing faults set``; of the data file."""
 
-    async def take(self, run: VariantRun) -> None:
+    async def take(self, run: RunningVariant) -> None:
         """Hand the plan to the store."""
         await run.session.set_faults(FaultPlan.from_json(self.plan) if self.plan else FaultPlan())

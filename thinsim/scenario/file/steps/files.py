@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from thinsim.scenario.file.steps.step import Act, VariantRun
+from thinsim.scenario.file.steps.step import Act, RunningVariant
 from thinsim.scenario.file.values import FileName, Size
 
 
@@ -15,7 +15,7 @@ class WriteStep(Act):
     """What these files are called in later steps."""
     size: Size
 
-    async def act(self, run: VariantRun) -> None:
+    async def act(self, run: RunningVariant) -> None:
         """Write them."""
         await run.session.write(self.key, self.name, self.size)
 
@@ -28,7 +28,7 @@ class OverwriteStep(Act):
     name: FileName = "data"
     size: Size
 
-    async def act(self, run: VariantRun) -> None:
+    async def act(self, run: RunningVariant) -> None:
         """Overwrite them."""
         await run.session.overwrite(self.key, self.name, self.size)
 
@@ -40,7 +40,7 @@ class DeleteStep(Act):
     key: str
     name: FileName = "data"
 
-    async def act(self, run: VariantRun) -> None:
+    async def act(self, run: RunningVariant) -> None:
         """Delete them."""
         await run.session.delete(self.key, self.name)
 
@@ -52,7 +52,7 @@ class RunStep(Act):
     key: str
     size: Size
 
-    async def act(self, run: VariantRun) -> None:
+    async def act(self, run: RunningVariant) -> None:
         """Write, delete and overwrite."""
         await run.session.run_container(self.key, self.size)
 
@@ -63,6 +63,6 @@ class TrimStep(Act):
     do: Literal["trim"]
     key: str
 
-    async def act(self, run: VariantRun) -> None:
+    async def act(self, run: RunningVariant) -> None:
         """Trim it."""
         await run.session.trim(self.key)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from thinsim.scenario.file.steps.step import Act, VariantRun
+from thinsim.scenario.file.steps.step import Act, RunningVariant
 from thinsim.scenario.file.values import Count, FileName, Size
 from thinsim.workload.image.archive import open_image
 
@@ -21,7 +21,7 @@ class ImportStep(Act):
     image: str = ""
     """An archive or layout to import instead; relative to the scenario's file."""
 
-    async def act(self, run: VariantRun) -> None:
+    async def act(self, run: RunningVariant) -> None:
         """Import made-up layers, or those of the archive."""
         if not self.image:
             await run.session.import_layers(self.name, self.layers, self.size, self.parent)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Literal
 
-from thinsim.scenario.file.steps.step import Act, Step, VariantRun
+from thinsim.scenario.file.steps.step import Act, RunningVariant, Step
 
 
 class PrepareStep(Act):
@@ -14,7 +14,7 @@ class PrepareStep(Act):
     key: str
     parent: str = ""
 
-    async def act(self, run: VariantRun) -> None:
+    async def act(self, run: RunningVariant) -> None:
         """Prepare it."""
         await run.session.prepare(self.key, self.parent)
 
@@ -26,7 +26,7 @@ class ViewStep(Act):
     key: str
     parent: str
 
-    async def act(self, run: VariantRun) -> None:
+    async def act(self, run: RunningVariant) -> None:
         """Make the view."""
         await run.session.view(self.key, self.parent)
 
@@ -38,7 +38,7 @@ class CommitStep(Act):
     key: str
     name: str
 
-    async def act(self, run: VariantRun) -> None:
+    async def act(self, run: RunningVariant) -> None:
         """Commit it."""
         await run.session.commit(self.name, self.key)
 
@@ -49,7 +49,7 @@ class RemoveStep(Act):
     do: Literal["remove"]
     key: str
 
-    async def act(self, run: VariantRun) -> None:
+    async def act(self, run: RunningVariant) -> None:
         """Remove it."""
         await run.session.remove(self.key)
 
@@ -59,7 +59,7 @@ class CleanupStep(Act):
 
     do: Literal["cleanup"]
 
-    async def act(self, run: VariantRun) -> None:
+    async def act(self, run: RunningVariant) -> None:
         """Clean up."""
         await run.session.cleanup()
 
@@ -69,7 +69,7 @@ class RestartStep(Act):
 
     do: Literal["restart"]
 
-    async def act(self, run: VariantRun) -> None:
+    async def act(self, run: RunningVariant) -> None:
         """Start it again."""
         await run.session.restart()
 
@@ -88,7 +88,7 @@ class CrashStep(Step):
     when: Literal["before", "after"]
     at: Literal["mkfs", "create", "activate", "suspend", "resume", "discard", "deactivate", "delete"]
 
-    async def take(self, run: VariantRun) -> None:
+    async def take(self, run: RunningVariant) -> None:
         """Call the verb, and end the snapshotter where *when* and *at* say."""
         snapshotter = run.session.snapshotter
         verbs: dict[str, Callable[[], Awaitable[object]]] = {

@@ -41,7 +41,7 @@ class AssertOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class VariantRun:
+class RunningVariant:
     """What the steps of one variant work on. Relative paths are relative to *base*; *say* tells the user."""
 
     session: ScenarioSession
@@ -69,7 +69,7 @@ class Step(Strict, ABC):
     """Take the step in these variants alone."""
 
     @abstractmethod
-    async def take(self, run: VariantRun) -> None:
+    async def take(self, run: RunningVariant) -> None:
         """Carry the step out. StepFailedError names it and what came of it."""
 
     def problems(self, phases: Sequence[str]) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -97,10 +97,10 @@ class Act(Step):
         return words
 
     @abstractmethod
-    async def act(self, run: VariantRun) -> None:
+    async def act(self, run: RunningVariant) -> None:
         """Do it; whatever refuses it raises ThinsimError or ``OSError``."""
 
-    async def take(self, run: VariantRun) -> None:
+    async def take(self, run: RunningVariant) -> None:
         """Do it, and compare how it ends with *fails*."""
         phase, asserted = run.session.phase, f"{self._name} fails with {' or '.join(self.fails)}"
         try:
