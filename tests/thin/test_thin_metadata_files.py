@@ -1,7 +1,6 @@
 """``thinsim metadata`` says what it can not open or write, and reads what it may."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,7 +89,7 @@ def test_a_read_only_sparse_file_is_looked_at(command: Command, tmp_path: Path) 
         assert command(verb, file)[0] == 0
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="run as root, which can become somebody else")
+@pytest.mark.root("becomes another user")
 def test_who_may_not_read_is_told_how(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     file = sound().save(tmp_path / "image")
     file.chmod(0o000)
@@ -114,8 +113,6 @@ def _status_for_nobody(file: Path) -> int:
 
 @pytest.fixture
 def loop_device(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() or shutil.which("losetup") is None or not Path("/dev/loop-control").exists():
-        pytest.skip("needs root and loop devices")
     file = sound().save(tmp_path / "image")
     made = subprocess.run(["losetup", "-f", "--show", str(file)], capture_output=True, text=True, check=True)
     device = made.stdout.strip()
@@ -123,6 +120,7 @@ def loop_device(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["losetup", "-d", device], check=True)
 
 
+@pytest.mark.rig
 def test_a_device_in_use_is_refused_but_for_its_metadata_snapshot(
     command: Command, loop_device: Path, tmp_path: Path
 ) -> None:
