@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import thinsim
+from tests.rig.marks import marks_of
 from thinsim.errors import DeviceMapperError, InvalidValueError
 from thinsim.machine.journal import Journal, read_journal
 from thinsim.rig.contents import BARE
@@ -20,12 +21,6 @@ from thinsim.units import Bytes, sectors
 BLOCK = 64 << 10
 SIZE = 8 << 20
 PACKAGE = Path(thinsim.__file__).parent
-
-
-def marks_of(record: RigRecord) -> list[pytest.MarkDecorator]:
-    """Return the marks that skip a test where the rig can't run."""
-    kernel = [pytest.mark.kernel] if record.in_kernel else []
-    return [*kernel, pytest.mark.rig] if record.mounts else kernel
 
 
 @pytest.fixture(params=[pytest.param(each, id=each.name, marks=marks_of(each)) for each in HERE])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.snapshotter.snapshotter_rigs import NEEDS, RIGS
+from tests.snapshotter.snapshotter_rigs import RIGS, fresh_rig
 from tests.snapshotter.tapped_snapshotters import TappedSnapshotters
 from thinsim.rig.interface import Rig
 from thinsim.snapshotter.interface import Snapshotter
@@ -26,7 +26,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     names = list(RIGS) if chosen is None else chosen.args
     metafunc.parametrize(
         "rig",
-        [pytest.param(name, marks=NEEDS[name]) for name in names],
+        [pytest.param(name, marks=RIGS[name]) for name in names],
         indirect=True,
     )
 
@@ -35,7 +35,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rig]:
     directory = tmp_path / "rig"
     directory.mkdir()
-    async with RIGS[request.param](directory) as rig:
+    async with fresh_rig(request.param, directory) as rig:
         yield rig
         assert await rig.check() == []
 

@@ -1,0 +1,11 @@
+"""The marks of tests that run on a rig: where it can't run they are skipped, with the reason."""
+
+import pytest
+
+from thinsim.rig.record import RigRecord
+
+
+def marks_of(record: RigRecord) -> tuple[pytest.MarkDecorator, ...]:
+    """Return the marks of a test on the rig of *record*."""
+    kernel = (pytest.mark.kernel,) if record.in_kernel else ()
+    return (pytest.mark.rig, *kernel) if record.mounts else kernel
