@@ -3,6 +3,7 @@
 import errno
 import os
 
+import pytest
 import trio
 
 from tests.dm.mappers_under_test import (
@@ -48,6 +49,7 @@ async def test_a_table_of_slices_puts_each_byte_where_the_table_says(mapper: Map
     await mapper.dm.remove("whole")
 
 
+@pytest.mark.rig
 async def test_a_table_may_name_a_device_by_its_number(emulated: EmulatedMapper) -> None:
     number = device_number(emulated.data_dev)
     await emulated.dm.create("by-number", f"0 8 linear {number} 8")
