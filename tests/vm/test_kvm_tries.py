@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from thinsim.errors import CombinedError, ProgramFailedError, ThinsimError
 from thinsim.vm import acceleration
 from thinsim.vm.kernels import GuestKernel
 from thinsim.vm.kvm_tries import Acceleration, Tried, recall, remember
@@ -193,3 +194,18 @@ async def test_without_kvm_nothing_is_tried_and_nothing_remembered(
     assert found == Acceleration(False, f"{acceleration.KVM} is missing")
     assert tries == []
     assert not (tmp_path / "runtime").exists()
+
+
+@pytest.mark.parametrize(
+    "failure", [ProgramFailedError("the guest did not boot"), CombinedError("could not clean up")]
+)
+async def test_a_try_that_fails_or_leaves_something_behind_says_that_no_guest_comes_up(
+    failure: ThinsimError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*words: object, **options: object) -> int:
+        raise failure
+
+    monkeypatch.setattr(acceleration, "run_in_guest", fail)
+    monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path / "state"))
+    found = await acceleration.try_kvm(GuestKernel(tmp_path / "vmlinuz-1", "1"), lambda text: None)
+    assert (found.kvm, found.why.rpartition(": ")[2]) == (False, str(failure))

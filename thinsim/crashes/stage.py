@@ -58,7 +58,7 @@ class CrashStage(Protocol):
 
 
 class ProcessStage:
-    """See Stage: blocks on devices without nodes."""
+    """See CrashStage: blocks on devices without nodes."""
 
     def __init__(self, rig: ProcessRig, socket: Path) -> None:
         self.rig = rig
@@ -78,7 +78,7 @@ class ProcessStage:
 
 
 class EmulatedStage:
-    """See Stage: files on mounts."""
+    """See CrashStage: files on mounts."""
 
     metadata_file = ""
 

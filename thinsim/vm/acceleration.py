@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from thinsim.errors import ProgramFailedError
+from thinsim.errors import CombinedError, ProgramFailedError
 from thinsim.machine.sockets import usual_runtime_directory
 from thinsim.machine.working_directory import working_directory
 from thinsim.units import Bytes
@@ -56,7 +56,8 @@ async def try_kvm(kernel: GuestKernel, say: Callable[[str], None]) -> Accelerati
     try:
         async with working_directory(None, say) as (directory, journal):
             await run_in_guest(spec, ["true"], directory, journal, out=_drop, err=_drop, cwd=Path("/"))
-    except ProgramFailedError as error:
+    # CombinedError: a guest that hangs can leave more than could be given back.
+    except (ProgramFailedError, CombinedError) as error:
         return Acceleration(False, f"{KVM} is there, but a guest does not come up: {error}")
     return Acceleration(True, f"a guest came up under {KVM}")
 

@@ -193,8 +193,8 @@ def run_command(
 ) -> int:
     """Put new histories to a live kernel and to thinsim; shrink a history on which they differ.
 
-    Exits 6 if anything differs that is not explained. What was shrunk, put into thinsim/conformance/kept,
-    is part of the standard campaign from then on.
+    Exits 6 if anything differs that is not explained. What was shrunk, put into
+    thinsim/conformance/histories/kept, is part of the standard campaign from then on.
     """
     histories = [read_history(path) for path in paths] or [
         random_history(seed, operations, faults=faults, requests=requests) for seed in _range(seeds)
