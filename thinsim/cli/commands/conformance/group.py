@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from thinsim.cli.commands.heights import heights
+from thinsim.cli.commands.conformance.heights import heights
 from thinsim.cli.interruptible import run
 from thinsim.cli.statuses import DIFFERS, DONE
 from thinsim.conformance.answers.answer import Recording

@@ -2,10 +2,10 @@
 
 import click
 
-from thinsim.cli.commands.snapshotter_crashes import crashes
-from thinsim.cli.commands.snapshotter_leaks import leaks
-from thinsim.cli.commands.snapshotter_repair import repair
-from thinsim.cli.commands.snapshotter_serve import serve
+from thinsim.cli.commands.snapshotter.crashes import crashes
+from thinsim.cli.commands.snapshotter.leaks import leaks
+from thinsim.cli.commands.snapshotter.repair import repair
+from thinsim.cli.commands.snapshotter.serve import serve
 
 
 @click.group()
