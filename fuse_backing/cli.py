@@ -165,7 +165,7 @@ def unmount(mountpoint: Path, control: Path | None) -> None:
     """Unmount MOUNTPOINT and end its server; clear away a mount whose server has died."""
     from fuse_backing import unmounting  # noqa: PLC0415
 
-    click.echo(trio.run(unmounting.unmount, mountpoint, control))
+    click.echo(trio.run(unmounting.unmount_store, mountpoint, control))
 
 
 @cli.command()

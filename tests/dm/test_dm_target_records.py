@@ -18,7 +18,7 @@ from tests.dm.memory_device import MemoryDevice
 from thinsim.dm.daemon.ioctl.control_device import serve_control_device
 from thinsim.dm.daemon.ioctl.packet import Command, Packet
 from thinsim.dm.daemon.ioctl.service import IoctlService
-from thinsim.dm.dropin.dropin import write
+from thinsim.dm.dropin.dropin import write_dropin
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.nodes import NoNodes
 from thinsim.dm.emulator.runner import in_place
@@ -123,7 +123,7 @@ async def test_dmsetup_knows_a_new_target(dm: LocalDeviceMapper, tmp_path: Path)
     await dm.create("seven", LINE)
     control, programs = tmp_path / "control", tmp_path / "bin"
     programs.mkdir()
-    environment = {**os.environ, **write(programs, control)}
+    environment = {**os.environ, **write_dropin(programs, control)}
 
     async def dmsetup(*words: str) -> str:
         done = await trio.run_process([programs / "dmsetup", *words], env=environment, capture_stdout=True)

@@ -187,7 +187,7 @@ def attached_devices() -> dict[Path, str]:
     return found
 
 
-def devices_of(file: Path) -> list[LoopDevice]:
+def devices_of_file(file: Path) -> list[LoopDevice]:
     """Return the attachments whose file the kernel names *file*; deleted files do not match."""
     found = []
     for device, text in attached_devices().items():

@@ -11,7 +11,7 @@ def scenario_names(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Return the library's scenarios that begin so; files where there are none, as in a path."""
-    found = [CompletionItem(name) for name in library.names() if name.startswith(incomplete)]
+    found = [CompletionItem(name) for name in library.library_names() if name.startswith(incomplete)]
     return found or [CompletionItem(incomplete, type="file")]
 
 

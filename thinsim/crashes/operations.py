@@ -12,7 +12,7 @@ from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 NEW = "new"
 """The key or name that an operation makes."""
 
-Act = Callable[[DevmapperSnapshotter], Awaitable[object]]
+CrashAct = Callable[[DevmapperSnapshotter], Awaitable[object]]
 
 
 async def _nothing(snapshotter: DevmapperSnapshotter) -> None:
@@ -34,8 +34,8 @@ class CrashOperation:
     """
 
     name: str
-    act: Act
-    arrange: Act = _nothing
+    act: CrashAct
+    arrange: CrashAct = _nothing
     flags: Mapping[str, object] = field(default_factory=dict)
     crashes: tuple[tuple[str, str], ...] = ()
     holds: str = ""

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import trio
 
 from fuse_backing.control import ControlServer
-from thinsim.dm.daemon.verbs import commands
+from thinsim.dm.daemon.verbs import verb_handlers
 from thinsim.machine.journal import Journal
 from thinsim.rig import emulated, process
 from thinsim.rig.contents import BARE
@@ -148,7 +148,7 @@ def _served(rig: ProcessRig) -> Mapping[str, Any]:
     async def discard(arguments: dict[str, Any]) -> None:
         await rig.host.discard(Path(arguments["name"]), arguments["step"])
 
-    return {**commands(rig.dm), "mkfs": mkfs, "discard": discard}
+    return {**verb_handlers(rig.dm), "mkfs": mkfs, "discard": discard}
 
 
 def _write_files(root: Path, number: int) -> None:

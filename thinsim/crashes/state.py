@@ -151,7 +151,7 @@ async def look(stage: CrashStage, config: Config) -> CrashState:
     )
 
 
-def in_words(state: CrashState, before: CrashState, after: CrashState) -> str:
+def state_in_words(state: CrashState, before: CrashState, after: CrashState) -> str:
     """Return in one text whether the operation has happened, between these two, and what does not agree."""
     if state.shown == after.shown != before.shown:
         happened = "done"

@@ -77,7 +77,7 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read(text: str, source: str) -> Baseline:
+def read_baseline(text: str, source: str) -> Baseline:
     """Read a baseline's file; InvalidValueError names *source* and the first thing that is wrong."""
     try:
         return Baseline.model_validate_json(text)

@@ -61,7 +61,7 @@ class SpaceFaultRow:
         return self.letter.startswith("G")
 
 
-async def measure(
+async def measure_space_fault(
     fault: SpaceFault, rig: RigRecord, directory: Path, journal: Journal, name: str, progress: Progress
 ) -> SpaceFaultRow:
     """Play *fault* with both profiles, each on a fresh pool of *rig*, which runs on this machine.

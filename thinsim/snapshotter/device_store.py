@@ -18,9 +18,7 @@ from thinsim.snapshotter.errors import (
     InvalidArgumentError,
     NotFoundError,
 )
-
-MAX_THIN_ID = 0xFFFFFF
-"""Thin ids have 24 bits; this one is never given out."""
+from thinsim.thin.ids import MAX_THIN_ID
 
 
 class ThinIdState(IntEnum):
@@ -217,6 +215,7 @@ class DeviceStore:
         if row is None:
             row = self._db.execute("SELECT coalesce(max(thin_id), 0) + 1 FROM thin_ids").fetchone()
         thin_id = int(row[0])
+        # The last thin id is never given out (metadata.go).
         if thin_id >= MAX_THIN_ID:
             raise FailedPreconditionError(f"no thin id is free: all {MAX_THIN_ID - 1} are taken or faulty")
         self._mark_thin_id(thin_id, ThinIdState.TAKEN)

@@ -172,7 +172,7 @@ class _NodeDevice:
 
 
 @asynccontextmanager
-async def open_node(name: str) -> AsyncIterator[PlayedDevice]:
+async def open_played_node(name: str) -> AsyncIterator[PlayedDevice]:
     """Open a device by its node, past the page cache: each write is one request."""
     device = await trio.to_thread.run_sync(LinuxBlockDevice, MAPPER / name)
     try:

@@ -122,7 +122,7 @@ class Unlike:
         return self.expected.partition(", ")[2] == self.found.partition(", ")[2] != ""
 
 
-def compare(expected: MeasuredHeights, found: MeasuredHeights) -> list[Unlike]:
+def compare_heights(expected: MeasuredHeights, found: MeasuredHeights) -> list[Unlike]:
     """Return on what the two do not agree, in the order of the cases; of those that both have."""
     unlike = []
     for case in cases():

@@ -5,7 +5,7 @@ An operation never depends on what an earlier one answered, so that any part of 
 ``{data}``, ``{metadata}``, ``{other}`` are the loop devices, any other name is a device-mapper device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -99,6 +99,7 @@ class Look:
 HistoryOperation = (
     Dmsetup | Write | Read | Discard | Flush | BlockRequest | QueueLimits | Program | Grow | Look
 )
+Operations = Iterator[HistoryOperation]
 
 _VERBS: dict[str, type[Any]] = {
     "dmsetup": Dmsetup,

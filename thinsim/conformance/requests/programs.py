@@ -28,7 +28,7 @@ _LOOKED_AT = 512 << 10
 _LAZY_SECONDS = 60.0
 
 
-def run(name: str, node: Path, tool: Tool) -> tuple[int, str]:
+def run_program(name: str, node: Path, tool: Tool) -> tuple[int, str]:
     """Fill the device at *node* with old data, run program *name*; return an errno and what it found."""
     try:
         _fill(node)

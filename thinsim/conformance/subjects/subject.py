@@ -20,7 +20,7 @@ from thinsim.conformance.answers.answer import Recording, recording_from_json
 from thinsim.conformance.histories.history import History, history_to_json
 from thinsim.conformance.subjects.engine import EnginePlayer
 from thinsim.conformance.subjects.nodes import NodesPlayer
-from thinsim.dm.dropin.dropin import write
+from thinsim.dm.dropin.dropin import write_dropin
 from thinsim.errors import EnvironmentLacksError, ProgramFailedError
 from thinsim.machine.dmsetup import kernel_has_device_mapper
 from thinsim.machine.journal import Journal
@@ -132,7 +132,7 @@ async def _emulated(directory: Path, journal: Journal) -> AsyncIterator[Subject]
         stack.callback(journal.end, entry)
         stack.callback(shutil.rmtree, sockets)
         await start_device_mapper(stack, volumes, sockets / "dm.sock", journal)
-        environment = {**os.environ, **write(programs, sockets / CONTROL_DEVICE)}
+        environment = {**os.environ, **write_dropin(programs, sockets / CONTROL_DEVICE)}
         yield _OnThread(NodesPlayer(directory, environment, journal, Side.EMULATED))
 
 

@@ -21,7 +21,7 @@ from thinsim.scenario.progress import StepProgress
 
 _Result = TypeVar("_Result")
 
-SETTINGS = (
+CONTAINERD_SETTINGS = (
     Setting("off", "discard_blocks=false", discard_blocks=False),
     Setting("on", "discard_blocks=true", discard_blocks=True),
     Setting("off-async", "false, async_remove", discard_blocks=False, async_remove=True),

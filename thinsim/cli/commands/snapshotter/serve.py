@@ -64,7 +64,7 @@ def serve(
 
     trio.run(
         partial(
-            process.serve,
+            process.serve_snapshotter,
             settings,
             device_mapper_of_this_machine(settings.pool_name, control),
             place,
