@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--thinsim-rig`` and ``--thinsim-config``, also as ini options with underscores."""
     group = parser.getgroup("thinsim", "thin pools (thinsim)")
     group.addoption(
-        "--thinsim-rig", help="auto, kernel, emulated (root, FUSE, loop devices) or process (nothing)."
+        "--thinsim-rig", help="auto, or a rig of this machine (thinsim doctor lists their needs)."
     )
     group.addoption("--thinsim-config", help="The snapshotter's TOML, containerd's config.toml for instance.")
     parser.addini("thinsim_rig", "default of --thinsim-rig", default=_AUTO)
