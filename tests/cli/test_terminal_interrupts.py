@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine.interrupted_bench import InterruptedBench, small_image
+from tests.machine.interrupted_run import InterruptedRun, small_image
 from thinsim.scenario.container_lifecycle import LifecyclePhase
 
 pytestmark = pytest.mark.rig
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> InterruptedBench:
-    return InterruptedBench(tmp_path, small_image(tmp_path / "image"))
+def bench(tmp_path: Path) -> InterruptedRun:
+    return InterruptedRun(tmp_path, small_image(tmp_path / "image"))
 
 
 def read_until(terminal: int, text: str) -> str:
@@ -30,7 +30,7 @@ def read_until(terminal: int, text: str) -> str:
     return shown.decode(errors="replace")
 
 
-def test_ctrl_c_ends_the_run_and_says_so(bench: InterruptedBench) -> None:
+def test_ctrl_c_ends_the_run_and_says_so(bench: InterruptedRun) -> None:
     terminal = bench.start_at_terminal()
     try:
         assert LifecyclePhase.RUN in read_until(terminal, LifecyclePhase.RUN)
@@ -45,7 +45,7 @@ def test_ctrl_c_ends_the_run_and_says_so(bench: InterruptedBench) -> None:
     assert bench.left() == []
 
 
-def test_a_terminal_that_hangs_up_leaves_nothing(bench: InterruptedBench) -> None:
+def test_a_terminal_that_hangs_up_leaves_nothing(bench: InterruptedRun) -> None:
     (bench.directory / "stderr").write_text("")
     terminal = bench.start_at_terminal()
     assert LifecyclePhase.RUN in read_until(terminal, LifecyclePhase.RUN)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine.interrupted_bench import InterruptedBench, small_image
+from tests.machine.interrupted_run import InterruptedRun, small_image
 from thinsim.scenario.container_lifecycle import LifecyclePhase
 
 PHASES = ("standing up", *LifecyclePhase.ALL)
@@ -52,7 +52,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_nothing_is_left_of_a_run_that_is_hit(
     tmp_path: Path, image: Path, phase: str, victim: str, delay: float
 ) -> None:
-    bench = InterruptedBench(tmp_path, image)
+    bench = InterruptedRun(tmp_path, image)
     bench.start()
     bench.await_phase(phase)
     time.sleep(delay)
@@ -78,7 +78,7 @@ def test_nothing_is_left_of_a_run_that_is_hit(
 def test_nothing_is_left_of_a_run_that_is_hit_while_it_starts(
     tmp_path: Path, image: Path, victim: str, delay: float
 ) -> None:
-    bench = InterruptedBench(tmp_path, image)
+    bench = InterruptedRun(tmp_path, image)
     bench.start()
     time.sleep(delay)
     bench.hit(victim)
@@ -92,7 +92,7 @@ def test_nothing_is_left_of_a_run_that_is_hit_while_it_starts(
 
 @pytest.mark.rig
 def test_the_next_run_after_a_crash_cleans_up_first_and_works(tmp_path: Path, image: Path) -> None:
-    bench = InterruptedBench(tmp_path, image)
+    bench = InterruptedRun(tmp_path, image)
     bench.start()
     assert bench.await_phase(LifecyclePhase.RUN)
     bench.hit("kill")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine.interrupted_bench import PATIENCE, InterruptedBench, small_image
+from tests.machine.interrupted_run import PATIENCE, InterruptedRun, small_image
 from thinsim.scenario.container_lifecycle import LifecyclePhase
 
 pytestmark = pytest.mark.rig
@@ -28,8 +28,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, image: Path) -> InterruptedBench:
-    bench = InterruptedBench(tmp_path, image)
+def bench(tmp_path: Path, image: Path) -> InterruptedRun:
+    bench = InterruptedRun(tmp_path, image)
     bench.start()
     return bench
 
@@ -37,7 +37,7 @@ def bench(tmp_path: Path, image: Path) -> InterruptedBench:
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("stopped", ["store", "daemon"])
 def test_a_run_whose_server_is_stopped_ends_when_it_is_interrupted(
-    bench: InterruptedBench, moment: str, stopped: str
+    bench: InterruptedRun, moment: str, stopped: str
 ) -> None:
     assert bench.await_phase(moment)
     bench.signal_server(stopped, signal.SIGSTOP)
@@ -51,7 +51,7 @@ def test_a_run_whose_server_is_stopped_ends_when_it_is_interrupted(
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("stopped", ["store", "daemon"])
 def test_doctor_cleans_up_after_a_killed_run_whose_server_is_stopped(
-    bench: InterruptedBench, moment: str, stopped: str
+    bench: InterruptedRun, moment: str, stopped: str
 ) -> None:
     assert bench.await_phase(moment)
     bench.signal_server(stopped, signal.SIGSTOP)
@@ -64,7 +64,7 @@ def test_doctor_cleans_up_after_a_killed_run_whose_server_is_stopped(
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_run_that_loses_both_servers_names_the_store(bench: InterruptedBench, moment: str) -> None:
+def test_a_run_that_loses_both_servers_names_the_store(bench: InterruptedRun, moment: str) -> None:
     assert bench.await_phase(moment)
     bench.signal_server("store", signal.SIGKILL)
     bench.signal_server("daemon", signal.SIGKILL)
@@ -76,7 +76,7 @@ def test_a_run_that_loses_both_servers_names_the_store(bench: InterruptedBench, 
 
 @pytest.mark.alone
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_doctor_cleans_up_where_every_process_was_killed(bench: InterruptedBench, moment: str) -> None:
+def test_doctor_cleans_up_where_every_process_was_killed(bench: InterruptedRun, moment: str) -> None:
     assert bench.await_phase(moment)
     bench.hit("kill")
     for victim in ("store", "daemon"):
@@ -90,7 +90,7 @@ def test_doctor_cleans_up_where_every_process_was_killed(bench: InterruptedBench
 
 
 @pytest.mark.alone
-def test_two_who_clean_up_at_once_do_not_disturb_each_other(bench: InterruptedBench) -> None:
+def test_two_who_clean_up_at_once_do_not_disturb_each_other(bench: InterruptedRun) -> None:
     assert bench.await_phase(LifecyclePhase.RUN)
     bench.hit("kill")
     bench.end()
@@ -111,7 +111,7 @@ def test_two_who_clean_up_at_once_do_not_disturb_each_other(bench: InterruptedBe
 
 
 @pytest.mark.alone
-def test_doctor_does_not_touch_a_run_that_is_alive(bench: InterruptedBench) -> None:
+def test_doctor_does_not_touch_a_run_that_is_alive(bench: InterruptedRun) -> None:
     for phase in (LifecyclePhase.FRESH, LifecyclePhase.RUN):
         assert bench.await_phase(phase)
         done = bench.doctor()
@@ -121,7 +121,7 @@ def test_doctor_does_not_touch_a_run_that_is_alive(bench: InterruptedBench) -> N
     assert bench.left() == []
 
 
-def test_signals_during_the_clean_up_change_nothing(bench: InterruptedBench) -> None:
+def test_signals_during_the_clean_up_change_nothing(bench: InterruptedRun) -> None:
     assert bench.await_phase(LifecyclePhase.RUN)
     bench.hit("interrupt")
     while bench.process.poll() is None:

@@ -39,7 +39,7 @@ def small_image(directory: Path) -> Path:
 
 
 @dataclass
-class InterruptedBench:
+class InterruptedRun:
     """One run, with a state directory and a pool directory of its own below *directory*."""
 
     directory: Path
