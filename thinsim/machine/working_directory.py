@@ -28,7 +28,7 @@ async def working_directory(
     if not base.is_dir():
         raise InvalidValueError(f"--dir {base}: no such directory")
     journal = Journal.create()
-    # Commands inherit it, so that one which outlives a killed bench can be found and ended.
+    # Commands inherit it, so that one which outlives a killed run can be found and ended.
     os.environ[JOURNAL_VARIABLE] = str(journal.path)
     failure: BaseException | None = None
     try:

@@ -88,7 +88,7 @@ class LeakBook:
         """Return the leaks in the host's *allocated* ranges, largest first.
 
         InvariantError for an allocated block that no device ever gave up: a leak without an owner would
-        be a fault of the bench. Not so where the host's ranges are *rounded* to more than was written.
+        be a fault of the measurement. Not so where the host's ranges are *rounded* to more than was written.
         """
         blocks: Counter[Owner] = Counter()
         lost: Counter[Owner] = Counter()

@@ -19,7 +19,7 @@ MEASURED = "measured"
 def exact_host_accounting(directory: Path) -> HostAccounting:
     """Find how the host of *directory* accounts for files, by a trial there. Blocking.
 
-    EnvironmentLacksError where what a hole punch frees can't be measured: the bench's laws would say nothing.
+    EnvironmentLacksError where what a hole punch frees can't be measured: no law of conservation could hold.
     """
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -117,7 +117,7 @@ async def _run(*command: str) -> None:
             capture_stdout=True,
             capture_stderr=True,
             check=False,
-            start_new_session=True,  # Ctrl-C at the terminal is for the bench, which ends the command
+            start_new_session=True,  # Ctrl-C at the terminal is for thinsim, which ends the command
         )
     except FileNotFoundError as error:
         package = _PACKAGES[command[0]]

@@ -183,7 +183,7 @@ async def _guest(directory: Path, journal: Journal, say: Say, release: str | Non
                 spec, command, directory, journal, out=tell, err=tell, seconds=_GUEST_SECONDS
             )
             if status:
-                raise ProgramFailedError(f"the guest's bench ended with status {status}")
+                raise ProgramFailedError(f"thinsim in the guest ended with status {status}")
 
         nursery.start_soon(serve)
         yield guest

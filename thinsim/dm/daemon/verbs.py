@@ -1,4 +1,4 @@
-"""Answers the control socket's commands: the verbs of device-mapper, and what the bench asks beyond them."""
+"""Answers the control socket's commands: the verbs of device-mapper, and what a run asks beyond them."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, astuple

@@ -47,7 +47,7 @@ def space_plot(samples: Sequence[StepSample], block_bytes: int, phases: Sequence
         *size_axis(frame),
         *time_axis(frame),
     ]
-    # The store's line is the host's, unless the bench is wrong: dots that show on top of it.
+    # The store's line is the host's, unless a measurement is wrong: dots that show on top of it.
     for kind in ("host", "pool", "core", "store"):
         points = _points(frame, samples, lines[kind].values)
         parts.append(f'<polyline class="line {kind}" points="{_text(points)}"/>')

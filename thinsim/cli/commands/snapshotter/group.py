@@ -1,4 +1,4 @@
-"""``thinsim snapshotter``: the devmapper snapshotter for real, outside of the bench."""
+"""``thinsim snapshotter``: the devmapper snapshotter for real, outside of any scenario."""
 
 import click
 
