@@ -1,4 +1,4 @@
-"""The command ``fuse-backing``: mount and unmount; stats, events, histogram, map, metrics; faults."""
+"""``fuse-backing`` mounts and unmounts, shows stats, events, histogram, map and metrics, and sets faults."""
 
 import atexit
 import contextlib

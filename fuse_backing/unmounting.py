@@ -1,4 +1,4 @@
-"""``fuse-backing unmount``: asks the server to end, or clears away what a dead one left."""
+"""``fuse-backing unmount`` asks the server to end, or clears away what a dead one left."""
 
 import errno
 import os

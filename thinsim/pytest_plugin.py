@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures ``thin_pool``, ``backing_store``, ``snapshotter``, ``assert_no_leak``; marks.
+"""Gives pytest the fixtures ``thin_pool``, ``backing_store``, ``snapshotter``, ``assert_no_leak``; and marks.
 
 Each test that takes one has a fresh pool; after the test the metadata checker must find nothing, and
 nothing is left on the machine. Loaded by every pytest where thinsim is installed, so it imports the

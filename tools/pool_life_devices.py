@@ -1,4 +1,4 @@
-"""What a pool lives through: external origins, names, discards, metadata snapshots, suspends."""
+"""Lists what a pool's devices live through: external origins, names, discards, snapshots, suspends."""
 
 from pool_life_steps import (
     LifeStep,

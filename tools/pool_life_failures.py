@@ -1,4 +1,4 @@
-"""What a pool lives through: devices below it that fail, and what is lost then."""
+"""Lists what a pool lives through when devices below it fail, and what is lost then."""
 
 from pool_life_steps import (
     LifeStep,

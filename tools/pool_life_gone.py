@@ -1,4 +1,4 @@
-"""What a pool lives through: data and origins that can't be read, requests that wait while a device fails."""
+"""Lists what a pool lives through when data and origins can't be read and requests wait."""
 
 from pool_life_steps import (
     LifeStep,

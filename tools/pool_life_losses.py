@@ -1,4 +1,4 @@
-"""What a pool lives through: transactions that can't be committed, and what is remembered of them."""
+"""Lists what a pool lives through when transactions can't be committed, and what is remembered of them."""
 
 from pool_life_steps import (
     LifeStep,

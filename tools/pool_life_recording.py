@@ -1,4 +1,4 @@
-"""The file of what was recorded of a pool's life: which sections it lacks, and how one is taken in.
+"""Reads what was recorded of a pool's life, says which sections it lacks, and takes one in.
 
 A JSON line a step. ``unanswered`` in a section's last line says why its step, and those after it, have no
 answer.

@@ -1,4 +1,4 @@
-"""What a pool lives through: space that runs out, devices that grow, tables that are read-only."""
+"""Lists what a pool lives through when space runs out, devices grow, or tables are read-only."""
 
 from pool_life_steps import (
     LifeStep,

@@ -1,4 +1,4 @@
-"""Steps of which the sections of ``record_pool_life.py`` are made.
+"""Gives the steps of which the sections of ``record_pool_life.py`` are made.
 
 A step is a verb and what it takes. ``{data}``, ``{metadata}``, ``{disk}`` are devices of ``MIB`` MiB.
 """

@@ -1,4 +1,4 @@
-"""A run of a benchmark fails: the whole rounds before it are kept, and the lack of the others is said."""
+"""When a run of a benchmark fails, the whole rounds before it are kept and the lack is said."""
 
 import json
 from pathlib import Path

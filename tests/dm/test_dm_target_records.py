@@ -1,4 +1,4 @@
-"""A target is one record: a file and a line in the registry, and nothing else has to know of it."""
+"""A target is one record: a file and a registry line, and nothing else knows of it."""
 
 import ast
 import errno

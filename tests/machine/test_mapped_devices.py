@@ -1,4 +1,4 @@
-"""Which of the kernel's mapped devices are a dead run's own: by name, or by UUID where the name is common."""
+"""A dead run's own mapped devices are told by name, or by UUID where names are common."""
 
 from thinsim.machine.mapped_devices import devices_of_entry
 

@@ -1,4 +1,4 @@
-"""Series side by side: within one document by rounds, between two by their medians. Pure."""
+"""Puts series side by side: within one document by rounds, between two by their medians. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

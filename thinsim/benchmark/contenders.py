@@ -1,4 +1,4 @@
-"""Who is compared: a rig, whose snapshotter on it, its setting; and at which sizes."""
+"""Says who is compared: a rig, whose snapshotter on it, its setting; and at which sizes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

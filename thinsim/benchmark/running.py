@@ -1,4 +1,4 @@
-"""The benchmark itself: the container lifecycle by each contender in turn, round after round."""
+"""Runs the benchmark: the container lifecycle by each contender in turn, round after round."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

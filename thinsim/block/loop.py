@@ -1,4 +1,4 @@
-"""Loop devices: attach, detach (at once or at the last close), find, refresh.
+"""Attaches, finds, refreshes and detaches loop devices, at once or at the last close.
 
 Facts are the kernel's ``drivers/block/loop.c`` and ``include/uapi/linux/loop.h``. A device is only
 ever detached after its identity was checked against what was attached: a loop number is reused

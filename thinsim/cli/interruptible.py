@@ -1,4 +1,4 @@
-"""Run async work so that Ctrl-C and SIGTERM cancel it and its clean-up still runs to the end."""
+"""Runs async work so that Ctrl-C and SIGTERM cancel it and its clean-up still runs to the end."""
 
 import signal
 from collections.abc import Awaitable, Callable

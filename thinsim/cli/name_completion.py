@@ -1,4 +1,4 @@
-"""Names that a shell completes: scenarios of the library, pools that stand."""
+"""Lists names for a shell to complete: scenarios of the library, pools that stand."""
 
 import click
 from click.shell_completion import CompletionItem

@@ -1,4 +1,4 @@
-"""What commands that stand rigs up do first, and how they run a scenario."""
+"""Does first what commands that stand rigs up do first, and runs a scenario for them."""
 
 import tempfile
 from collections.abc import Sequence

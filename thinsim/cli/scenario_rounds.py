@@ -1,4 +1,4 @@
-"""Several scenarios, a few rounds: what ``thinsim baseline save`` and ``thinsim ci`` measure."""
+"""Runs several scenarios a few rounds each, for ``thinsim baseline save`` and ``thinsim ci``."""
 
 import tempfile
 from collections.abc import Mapping, Sequence

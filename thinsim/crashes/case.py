@@ -1,4 +1,4 @@
-"""One case of the campaign: a pool with the world that an operation finds, and victims in it."""
+"""Sets up one case of the campaign: a pool with the world that an operation finds, victims in it."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress

@@ -1,4 +1,4 @@
-"""What must hold after a crash, a restart and a repair; each thing that does not, in words."""
+"""Says in words what should hold after a crash, a restart and a repair, and does not."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""What the snapshotter is killed in: its operations, and the world that each finds.
+"""Lists the operations that the snapshotter is killed in, and the world that each finds.
 
 Every operation finds the same snapshots: committed ``base``, on it committed ``layer``, on that active
 ``running`` and ``leaving`` and committed ``top``; each with content of its own.

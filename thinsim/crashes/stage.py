@@ -1,4 +1,4 @@
-"""What a campaign stands on: a pool that outlives its snapshotters, and content to recognize snapshots by.
+"""Sets up a campaign's stage: a pool that outlives its snapshotters, content to recognize snapshots by.
 
 On the process rig the pool is in this process and victims reach it over a socket; on the emulated rig
 it is the daemon's, with real mkfs, mounts and files.

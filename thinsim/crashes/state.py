@@ -1,4 +1,4 @@
-"""What store, pool metadata, pool and host hold at one moment, and what of it does not agree.
+"""Reads what store, pool metadata, pool and host hold at one moment, and what does not agree.
 
 Read past the snapshotter: from the two databases, from the pool's mappings, from the host's extent map.
 """

@@ -1,4 +1,4 @@
-"""The processes that are killed: ``python -m thinsim.crashes.victim`` forks one per line of its input.
+"""Forks processes that are killed: ``python -m thinsim.crashes.victim`` makes one per line of its input.
 
 A line is a request as JSON, answered by a line with the victim's exit status, negative for a signal.
 Forked from a process that has loaded everything and runs nothing, one is there in milliseconds.

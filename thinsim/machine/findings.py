@@ -1,4 +1,4 @@
-"""What was looked for on this machine, and found or not."""
+"""Says what was looked for on this machine, and found or not."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

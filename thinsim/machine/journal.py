@@ -1,4 +1,4 @@
-"""What a run has taken from the machine, on disk before it is taken.
+"""Writes down what a run takes from the machine, on disk before it is taken.
 
 A journal is a file of JSON lines, appended to by the run's own process and by its servers. An entry begins
 before the act (so that a crash in the middle is seen), may be amended with what the act gave, and

@@ -1,4 +1,4 @@
-"""Remove what a run that died left in the kernel's device-mapper: a pool, its thin devices, what is below."""
+"""Removes what a dead run left in the kernel's device-mapper: a pool, its thin devices, what is below."""
 
 import errno
 import subprocess

@@ -1,4 +1,4 @@
-"""Mounting and unmounting with mount(8) and umount(8), each mount on record before it is made."""
+"""Mounts and unmounts with mount(8) and umount(8), each mount on record before it is made."""
 
 import subprocess
 from pathlib import Path

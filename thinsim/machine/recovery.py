@@ -1,4 +1,4 @@
-"""Tear down what a run left behind when its owner died: newest first, only what the journal names.
+"""Tears down what a run left behind when its owner died: newest first, only what the journal names.
 
 Every step checks the identity of what it ends (process start time, loop device's file, mount's
 device, link's target), so that nothing of anybody else's is touched, and may be repeated at will.

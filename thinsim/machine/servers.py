@@ -1,4 +1,4 @@
-"""Server processes of a run: started on record, ready when they say so, ended by their own identity."""
+"""Starts a run's servers on record, awaits their readiness, and ends them by their own identity."""
 
 import json
 import os

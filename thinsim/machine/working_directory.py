@@ -1,4 +1,4 @@
-"""A run's directory and journal, and the promise that after it nothing of the run is left."""
+"""Gives a run its directory and journal, and promises that nothing of the run is left after it."""
 
 import os
 import shutil

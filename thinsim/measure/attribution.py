@@ -1,4 +1,6 @@
-"""Every leaked byte gets an owner: which snapshot, thin id and operation lost it, and why. Pure.
+"""Gives every leaked byte its owner: which snapshot, thin id and operation lost it, and why.
+
+Pure.
 
 A block leaks when the pool no longer maps it and the host still has it allocated. The owner is who
 gave it up last: block by block, mappings before and after each step are compared with what the

@@ -1,4 +1,4 @@
-"""The law that every measurement must obey: host bytes freed = sum of the ledger.
+"""Checks the law that every measurement must obey: host bytes freed = sum of the ledger.
 
 Both sides are measured apart: what the host holds for the data file is asked of the host itself, by the
 accounting of its file system (``fuse_backing.accounting``: the extents on disk of btrfs, the clusters of ext4

@@ -1,4 +1,4 @@
-"""Make, grow and remove a standing pool: files on a backing store, loop devices, a thin-pool device.
+"""Makes, grows and removes a standing pool: files on a backing store, loop devices, a thin-pool device.
 
 What the script of containerd's documentation does with truncate, losetup and dmsetup
 (docs/snapshotters/devmapper.md there), with the store below so that discards are seen.

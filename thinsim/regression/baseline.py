@@ -1,4 +1,4 @@
-"""A baseline: what a few rounds of scenarios measured, kept in a file to compare later runs with. Pure."""
+"""Keeps in a file what a few rounds of scenarios measured, to compare later runs with. Pure."""
 
 import hashlib
 from collections.abc import Sequence

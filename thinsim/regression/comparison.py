@@ -1,4 +1,4 @@
-"""A run against its baseline: every change with its kind, and whether it is one for the worse. Pure."""
+"""Compares a run with its baseline: every change, its kind, and whether it is for the worse. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The emulated rig: files on a FUSE backing store, loop devices on them, emulated dm-thin on those."""
+"""The emulated rig has files on a FUSE backing store, loop devices on them, emulated dm-thin on those."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager

@@ -1,4 +1,4 @@
-"""What the host says of a file, asked past every layer of ours."""
+"""Asks the host of a file, past every layer of ours."""
 
 import os
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""What the rigs with devices have in common: a pool on loop devices on a backing store, and file systems.
+"""Gives what rigs with devices share: a pool on loop devices on a backing store, file systems.
 
 How the pool's mappings are learnt, and what a snapshotter of its own process finds in PATH, is each
 rig's own (``emulated.py``, ``kernel.py``).

@@ -1,4 +1,4 @@
-"""What this machine has and lacks for rigs with a pool on it, each lack with its fix."""
+"""Looks for what rigs need of this machine, and names the fix of each lack."""
 
 import importlib
 import os

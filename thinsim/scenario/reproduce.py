@@ -1,4 +1,4 @@
-"""The main job: the container lifecycle on a fresh pool per setting, from set-up to the last clean-up."""
+"""Does the main job: the container lifecycle on a fresh pool per setting, set-up and clean-up included."""
 
 import platform
 import shutil

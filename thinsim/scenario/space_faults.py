@@ -1,4 +1,4 @@
-"""The known space faults of containerd's snapshotter, A to G: each measured as containerd does it and mended.
+"""Measures the space faults of containerd's snapshotter, A to G, as containerd does them and mended.
 
 A scenario ends with everything removed, cleanup included; what the host has still allocated then has leaked.
 G leaks nothing: its numbers are those that usage gives.

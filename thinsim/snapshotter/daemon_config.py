@@ -1,4 +1,4 @@
-"""containerd's ``config.toml``, imports included: what it says of the devmapper plugin.
+"""Reads what containerd's ``config.toml``, imports included, says of the devmapper plugin.
 
 Behaviour of containerd's ``LoadConfig``, ``resolveImports`` and ``mergeConfig`` (1.6
 ``services/server/config/config.go``, 2.x ``cmd/containerd/server/config/config.go``), of the plugin's

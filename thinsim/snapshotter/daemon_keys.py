@@ -1,4 +1,4 @@
-"""containerd's own keys in its ``config.toml``, and the types that their values must have.
+"""Checks containerd's own keys in its ``config.toml``, and the types of their values.
 
 Of one value of another type containerd loads nothing at all. The keys are those of ``Config`` in containerd's
 ``services/server/config/config.go`` (1.6); what is in the tables of other plugins only these know.

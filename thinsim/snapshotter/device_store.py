@@ -1,4 +1,4 @@
-"""The pool's devices: which thin id each has, and what was last tried with it.
+"""Keeps which thin id each device of the pool has, and what was last tried with it.
 
 Each call is one durable transaction of its own, apart from the snapshots' store: what is written here
 stays when a snapshot's transaction rolls back. That is containerd's design

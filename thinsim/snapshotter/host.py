@@ -1,4 +1,4 @@
-"""What a snapshotter does to a device outside device-mapper: mkfs, discard, lost+found.
+"""Does to a device what a snapshotter does outside of device-mapper: mkfs, discard, lost+found.
 
 ``LinuxHost`` runs containerd's command lines. A rig without device nodes brings its own.
 """

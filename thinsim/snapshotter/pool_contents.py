@@ -1,4 +1,4 @@
-"""What a pool really holds, read from its metadata device through a metadata snapshot.
+"""Reads what a pool really holds from its metadata device, through a metadata snapshot.
 
 Status lines tell neither which thin ids a pool has nor which blocks two of them share. The pool's
 ``reserve_metadata_snap`` message keeps one state of the metadata readable while the pool goes on

@@ -1,4 +1,4 @@
-"""The devmapper snapshotter: snapshots in the store, their devices in the pool, kept in step.
+"""The devmapper snapshotter keeps snapshots in the store and their devices in the pool in step.
 
 Behaviour of containerd ``plugins/snapshots/devmapper/snapshotter.go``. A verb that changes anything
 takes its turn, reads the store, acts on devices, and writes the store in one transaction at the end:

@@ -1,4 +1,4 @@
-"""What the fixtures are: a thin pool, the store below it and a snapshotter on it, as plain objects.
+"""The fixtures are plain objects: a thin pool, the store below it and a snapshotter on it.
 
 Sizes in bytes. Errors are those of the snapshotter (``thinsim.snapshotter.errors``) and of the kernel
 (``thinsim.errors.KernelError``).

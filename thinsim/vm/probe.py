@@ -1,4 +1,4 @@
-"""What a guest needs, each lack with its fix."""
+"""Looks for what a guest needs, and names the fix of each lack."""
 
 import functools
 import os

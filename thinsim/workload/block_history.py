@@ -1,4 +1,4 @@
-"""A block history: what each act of the scenario wrote on which thin device, recorded and played again.
+"""Records what each act of a scenario wrote on which thin device, and plays it again.
 
 Recorded on a rig with mounts, played on one without: the same snapshots, the same writes per layer,
 so the same blocks provisioned, shared and broken. Devices go by their name within the pool (``snap-1``

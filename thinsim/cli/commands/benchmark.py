@@ -1,4 +1,4 @@
-"""``thinsim bench`` and ``thinsim compare``: speed, measured so that it can be compared."""
+"""``thinsim bench`` and ``thinsim compare`` measure speed so that it can be compared."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""``thinsim doctor``: what this machine has and lacks, and what killed runs left on it."""
+"""``thinsim doctor`` says what this machine has and lacks, and what killed runs left on it."""
 
 import json
 import tempfile

@@ -1,4 +1,4 @@
-"""``thinsim pool``: thin pools that outlive the command, for containerd or for trying things by hand."""
+"""``thinsim pool`` makes thin pools that outlive it, for containerd or for trying things by hand."""
 
 import json
 from dataclasses import asdict

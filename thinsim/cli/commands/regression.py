@@ -1,4 +1,4 @@
-"""``thinsim baseline save`` and ``thinsim ci``: keep what a run measured, and compare later runs with it."""
+"""``thinsim baseline save`` keeps what a run measured; ``thinsim ci`` compares later runs with it."""
 
 import math
 import time

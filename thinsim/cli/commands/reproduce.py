@@ -1,4 +1,4 @@
-"""``thinsim reproduce``: show the leak, measure it at every height, name its owner."""
+"""``thinsim reproduce`` shows the leak, measures it at every height and names its owner."""
 
 import json
 import tempfile

@@ -1,4 +1,4 @@
-"""``thinsim run``: play a scenario file and say what came of it."""
+"""``thinsim run`` plays a scenario file and says what came of it."""
 
 from pathlib import Path
 

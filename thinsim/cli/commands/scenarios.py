@@ -1,4 +1,4 @@
-"""``thinsim scenarios``: the library of scenario files, and help with one's own."""
+"""``thinsim scenarios`` shows the library of scenario files, and helps with one's own."""
 
 import json
 from pathlib import Path

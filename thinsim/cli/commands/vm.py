@@ -1,4 +1,4 @@
-"""``thinsim vm``: a throw-away guest on a distribution kernel, on this machine's own files."""
+"""``thinsim vm`` boots a throw-away guest on a distribution kernel and this machine's own files."""
 
 import json
 import sys

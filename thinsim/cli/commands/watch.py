@@ -1,4 +1,4 @@
-"""``thinsim watch``: a running pool, live."""
+"""``thinsim watch`` shows a running pool, live."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""Two recordings of one history, compared answer by answer; each comparison belongs to a behaviour."""
+"""Compares two recordings of one history answer by answer; each comparison belongs to a behaviour."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What comparing recordings came to: how often each behaviour was compared, and every difference."""
+"""Sums up compared recordings: how often each behaviour was compared, and every difference."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -1,4 +1,6 @@
-"""What one discard of a thin device becomes at each height below it: the cases, the answers. Pure.
+"""Lists the cases of one discard of a thin device, and what it becomes at each height below.
+
+Pure.
 
 A case is a discard of so many bytes on a thin device of a fresh pool, whose blocks there are mapped as its
 state says. An answer is the requests that came of it at the thin device, at the pool's data device (the

@@ -1,4 +1,4 @@
-"""Whose discards are looked at: the emulated dm-thin, this kernel's, a guest's; and recorded answers."""
+"""Asks whose discards are looked at: the emulated dm-thin, this kernel's, a guest's; reads answers."""
 
 import json
 import platform

@@ -1,4 +1,4 @@
-"""Histories with a purpose: what random ones seldom or never do."""
+"""Directed histories do what random ones seldom or never do."""
 
 import random
 from collections.abc import Callable

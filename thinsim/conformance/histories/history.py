@@ -1,4 +1,4 @@
-"""A history: what is done to a thin pool, operation by operation, fully spelled out.
+"""A history says what is done to a thin pool, operation by operation, fully spelled out.
 
 An operation never depends on what an earlier one answered, so that any part of a history is a history
 (``thinsim.conformance.histories.shrink``). Words in braces stand for what differs from machine to machine:

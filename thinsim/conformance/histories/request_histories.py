@@ -1,4 +1,4 @@
-"""Histories with every request of the block layer, on every kind of device, at both logical block sizes."""
+"""Puts every request of the block layer to every kind of device, at both logical block sizes."""
 
 from collections.abc import Callable, Iterable
 

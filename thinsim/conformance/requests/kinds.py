@@ -1,4 +1,4 @@
-"""Every request that a program can send to a block device, by name.
+"""Lists every request that a program can send to a block device, by name.
 
 What the block layer makes of each is in block/ioctl.c, block/fops.c and block/blk-lib.c. Each function
 returns an errno, 0 when the request is done; a text is a hash of what was read.

@@ -1,4 +1,6 @@
-"""Programs that discard and zero, run on a device that is full of old data. Each checks the data itself.
+"""Runs programs that discard and zero on a device that is full of old data.
+
+Each checks the data itself.
 
 A program that asks for zeros and gets an error writes them itself. One that is told that it succeeded relies
 on it. So old data that shows up again where a program wrote nothing is the error that these look for.

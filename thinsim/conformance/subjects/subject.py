@@ -1,4 +1,7 @@
-"""Whom a history is put to: the engine, the emulated dm-thin, this kernel's, or a guest's. One protocol."""
+"""Opens the subject of a history: the engine, the emulated dm-thin, this kernel's, or a guest's.
+
+One protocol.
+"""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Space over time at every height: what the host, the store, the pool and the snapshotter say is in use."""
+"""Plots space over time at every height: what host, store, pool and snapshotter say is in use."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

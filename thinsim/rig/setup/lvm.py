@@ -1,4 +1,4 @@
-"""The set-up by container-storage-setup: a volume group on one block device, a thin pool volume in it.
+"""Sets a pool up by container-storage-setup: a volume group on one block device, a thin pool in it.
 
 The device is a loop device on the backing store and stands for the one that the file names.
 """

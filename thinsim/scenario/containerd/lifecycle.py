@@ -1,4 +1,4 @@
-"""The main job with containerd itself: import an image, run a container that writes, remove both."""
+"""Does the main job with containerd itself: imports an image, runs a container that writes, removes both."""
 
 import shutil
 import sys

@@ -1,4 +1,4 @@
-"""What is wrong with the shape of a scenario file: pydantic's findings in the words of TOML."""
+"""Says what is wrong with a scenario file's shape: pydantic's findings in the words of TOML."""
 
 import math
 import re

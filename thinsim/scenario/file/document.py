@@ -1,4 +1,4 @@
-"""A scenario file as a whole: title, rig, pool, snapshotter, variants, phases; and its JSON schema."""
+"""Describes a scenario file whole: title, rig, pool, snapshotter, variants, phases; and its JSON schema."""
 
 from typing import Annotated, Any, Literal
 

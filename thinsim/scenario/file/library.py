@@ -1,4 +1,4 @@
-"""The scenarios that come with thinsim, by name; and what a name or path on a command line stands for."""
+"""Finds the scenarios that come with thinsim by name, and what a command line's name or path means."""
 
 from dataclasses import dataclass
 from pathlib import Path

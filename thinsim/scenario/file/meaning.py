@@ -1,4 +1,4 @@
-"""What no value of a scenario file shows by itself: names that must be there, images, sizes that must fit.
+"""Checks what no value of a scenario file shows alone: names that must be there, images, fitting sizes.
 
 Looks at the document as tomllib gives it, so that mistakes of shape elsewhere hide none of these.
 """

@@ -1,4 +1,4 @@
-"""The process that serves a snapshotter: what it needs, readiness, and its end at a signal."""
+"""Runs the process that serves a snapshotter: what it needs, readiness, and its end at a signal."""
 
 import logging
 import signal

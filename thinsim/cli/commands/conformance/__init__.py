@@ -1,1 +1,1 @@
-"""The commands of ``thinsim conformance``."""
+"""``thinsim conformance`` has its group here, and the command that the group takes in."""

@@ -1,4 +1,4 @@
-"""``thinsim conformance``: the emulated dm-thin against the kernel's, answer by answer."""
+"""``thinsim conformance`` compares the emulated dm-thin with the kernel's, answer by answer."""
 
 import json
 import time

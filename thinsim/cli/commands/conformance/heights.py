@@ -1,4 +1,4 @@
-"""``thinsim conformance heights``: one discard, looked at from the thin device down to the host."""
+"""``thinsim conformance heights`` looks at one discard from the thin device down to the host."""
 
 import json
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""The commands of ``thinsim snapshotter``, a module each."""
+"""``thinsim snapshotter`` has its group here, and a module per command."""

@@ -1,4 +1,4 @@
-"""``thinsim snapshotter crashes``: the snapshotter killed before every step, and what is left then."""
+"""``thinsim snapshotter crashes`` kills the snapshotter before every step, and shows what is left then."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""``thinsim snapshotter``: the devmapper snapshotter for real, outside of any scenario."""
+"""``thinsim snapshotter`` runs the devmapper snapshotter for real, outside of any scenario."""
 
 import click
 

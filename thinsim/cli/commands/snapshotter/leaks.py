@@ -1,4 +1,4 @@
-"""``thinsim snapshotter leaks``: containerd's known space faults, measured as they are and mended."""
+"""``thinsim snapshotter leaks`` measures containerd's known space faults as they are and mended."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""``thinsim snapshotter repair``: store, pool metadata and pool brought together after a crash."""
+"""``thinsim snapshotter repair`` brings store, pool metadata and pool together after a crash."""
 
 import json
 from dataclasses import asdict

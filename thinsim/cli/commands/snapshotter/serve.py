@@ -1,4 +1,4 @@
-"""``thinsim snapshotter serve``: the snapshotter as a proxy plugin of containerd."""
+"""``thinsim snapshotter serve`` serves the snapshotter as a proxy plugin of containerd."""
 
 import json
 import logging

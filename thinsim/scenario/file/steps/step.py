@@ -1,4 +1,4 @@
-"""What every step of a scenario file has, and what it works on."""
+"""Gives what every step of a scenario file has, and what it works on."""
 
 import errno
 from abc import ABC, abstractmethod
