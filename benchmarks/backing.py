@@ -1,4 +1,4 @@
-"""``python -m benchmarks.backing``: the store below a loop device, against a plain file and its peers.
+"""``python -m benchmarks.backing`` compares the store below a loop device with a plain file and its peers.
 
 Needs root, fio, e2fsprogs and util-linux; a peer that is not installed is named and left out.
 """

@@ -1,4 +1,4 @@
-"""What is compared below a loop device: a plain file, our store both ways, and each peer that is installed.
+"""Lists what is compared below a loop device: a plain file, our store both ways, each installed peer.
 
 Every contender keeps one sparse file in a directory on the same host file system and offers a path to
 put a loop device on. Each is stood up anew for a round, and ended by what it was started as.

@@ -1,4 +1,4 @@
-"""What is measured on a loop device, whatever lies below it: data with fio, discards, mkfs and fstrim."""
+"""Measures on a loop device, whatever lies below it: data with fio, discards, mkfs and fstrim."""
 
 import json
 import os

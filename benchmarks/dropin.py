@@ -1,4 +1,4 @@
-"""``python -m benchmarks.dropin``: what a call of the drop-in dmsetup costs, on a pool of its own.
+"""``python -m benchmarks.dropin`` measures what a call of the drop-in dmsetup costs, on its own pool.
 
 The wall time of the whole process; beside it the same process without a control device (``dmsetup
 splitname`` opens none), and what the daemon takes of it: a connection and two ioctls, as strace shows.

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.engine``: what metadata costs as a pool grows by powers of ten.
+"""``python -m benchmarks.engine`` measures what metadata costs as a pool grows by powers of ten.
 
 One device is provisioned to 10^n blocks; at each power the same questions are asked. Metadata is in a sparse
 file (--dir), written and flushed for real. 10^7 blocks are 640 GB at 64 KiB. Rates are of one process.

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.removal``: how long a prepare waits while a large device is discarded and removed.
+"""``python -m benchmarks.removal`` measures how long a prepare waits while a large device is removed.
 
 On the emulated rig, as root. A device of --size is written in random order, so that its blocks lie scattered
 and its discard takes long. Right when that begins, another snapshot is prepared.

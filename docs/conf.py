@@ -1,4 +1,4 @@
-"""Sphinx's configuration: the site (``make docs``) and the manual pages (``make man``) from docs/*.md."""
+"""Configures Sphinx for the site (``make docs``) and the manual pages (``make man``) from docs/*.md."""
 
 from thinsim import __version__
 

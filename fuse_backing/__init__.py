@@ -1,4 +1,4 @@
-"""A FUSE file system of sparse files that reports every hole punch.
+"""fuse_backing is a FUSE file system of sparse files that reports every hole punch.
 
 This package knows nothing of thin pools: it serves files, passes ``fallocate`` down to the host,
 and keeps a ledger of what each punch gave back.

@@ -1,4 +1,4 @@
-"""``python -m fuse_backing``."""
+"""Runs the command as ``python -m fuse_backing``."""
 
 from fuse_backing.cli import main
 

@@ -1,4 +1,4 @@
-"""Which bytes of a file the host has allocated.
+"""Finds which bytes of a file the host has allocated.
 
 FIEMAP (Documentation/filesystems/fiemap.rst) also reports preallocated but unwritten extents, delayed
 allocation, and extents beyond the end of the file; SEEK_DATA calls the first holes and does not see the

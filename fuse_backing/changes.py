@@ -1,4 +1,4 @@
-"""Changes of a served file's allocation: one at a time, measured, and recorded in the ledger.
+"""Changes a served file's allocation: one change at a time, measured, and recorded in the ledger.
 
 Punches that the channel's thread serves by itself (``shortcut``) are kept away meanwhile.
 """

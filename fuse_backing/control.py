@@ -1,4 +1,4 @@
-"""Requests and replies as lines of JSON over a unix socket; knows nothing of what they mean.
+"""Carries requests and replies as lines of JSON over a unix socket; knows nothing of their meaning.
 
 ::
 

@@ -1,4 +1,4 @@
-"""The directory that is served: fit for it, served once, and the mountpoint not inside."""
+"""Checks the directory that is served: fit for it, served once, and the mountpoint not inside."""
 
 import errno
 import fcntl

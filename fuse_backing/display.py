@@ -1,4 +1,4 @@
-"""What a server tells, as text for people or as JSON for programs."""
+"""Shows what a server tells, as text for people or as JSON for programs."""
 
 import errno
 import json

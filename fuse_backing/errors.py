@@ -1,4 +1,4 @@
-"""The errors of this package whose text is fit for a user, split by whose fault they are.
+"""The errors of this package have text fit for a user, and are split by whose fault they are.
 
 ::
 

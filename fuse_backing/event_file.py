@@ -1,4 +1,4 @@
-"""The ledger's events as lines of JSON in a file, for as long as the server runs.
+"""Writes the ledger's events as lines of JSON into a file, for as long as the server runs.
 
 The writer is a subscriber like any other: the ring is its buffer, so a slow disk costs events (a line says
 how many), never memory and never the data path.

@@ -1,4 +1,4 @@
-"""Planned faults as pure data and pure decisions: which request is struck, and by what.
+"""Plans faults as pure data and decides purely which request is struck, and by what.
 
 A plan is an ordered list of faults. Each request is shown to them one after the other; a fault counts the
 requests that match it (operation, file, range) and strikes those numbered ``nth`` to ``nth + times - 1``. The

@@ -1,4 +1,4 @@
-"""The file system: the regular files of one host directory, flat, with every punch in the ledger.
+"""The file system serves the regular files of one host directory, flat, with every punch in the ledger.
 
 Each write has reached the host's file when it returns, so ``st_blocks`` and the ledger are never behind what
 users did: data is served by the kernel from a backing file, or files are opened with direct I/O. (The price

@@ -1,4 +1,4 @@
-"""The files the kernel knows: names made safe, inode numbers, lookup counts.
+"""Remembers the files the kernel knows: names made safe, inode numbers, lookup counts.
 
 Each known file is held open with O_PATH. So its host inode is not reused while the kernel remembers its
 number, and it stays reachable, through /proc/self/fd, when it is renamed or unlinked.

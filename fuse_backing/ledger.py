@@ -1,4 +1,6 @@
-"""Every hole punch, zero range, truncation and injected fault: what the host gave back. Knows no files.
+"""Records every hole punch, zero range, truncation and injected fault: what the host gave back.
+
+Knows no files.
 
 The last events are kept in a ring; totals are never lost. A subscriber is a position in the same ring: the
 ring is its buffer, so that recording an event costs the same however many listen and however slow they

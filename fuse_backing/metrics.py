@@ -1,4 +1,4 @@
-"""The ledger's totals and the channel's counters as Prometheus text (exposition format 0.0.4)."""
+"""Writes the ledger's totals and the channel's counters as Prometheus text (exposition format 0.0.4)."""
 
 from collections.abc import Iterable, Mapping
 

@@ -1,4 +1,4 @@
-"""What is mounted where, and whether its server is alive: /proc/self/mountinfo, proc(5)."""
+"""Finds what is mounted where, and whether its server is alive: /proc/self/mountinfo, proc(5)."""
 
 import errno
 import os

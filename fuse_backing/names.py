@@ -1,4 +1,4 @@
-"""The names of the file system: the regular files of one host directory, flat; anything else is not there."""
+"""Serves names: the regular files of one host directory, flat; anything else is not there."""
 
 import errno
 import os

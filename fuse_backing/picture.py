@@ -1,4 +1,4 @@
-"""Allocation maps and histograms as characters: pure functions from numbers to lines of text."""
+"""Draws allocation maps and histograms as characters: pure functions from numbers to lines of text."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""Loads pyfuse3 behind the extension: the one place in the project that imports pyfuse3.
+"""Loads pyfuse3 behind the extension, at the one place in the project that imports pyfuse3.
 
 The extension takes the place of a few libfuse functions, so its symbols must be visible to all (RTLD_GLOBAL)
 before pyfuse3's references are bound. Who needs the extension alone takes it from ``extension``, where it is

@@ -1,4 +1,4 @@
-"""Where a server can be found, dead or alive: the control socket and the log that belong to a mountpoint.
+"""Finds a server, dead or alive, by the control socket and log that belong to a mountpoint.
 
 They lie in /run/fuse-backing for root, in $XDG_RUNTIME_DIR/fuse-backing for others, mode 0700. The name is
 made from the mountpoint's real path, and short, as a unix socket's path has 107 bytes at most.

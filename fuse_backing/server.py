@@ -1,4 +1,4 @@
-"""The server process in the foreground: from the checks to the clean unmount."""
+"""Runs the server process in the foreground, from the checks to the clean unmount."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""One mounted FUSE session: pyfuse3 on trio, with fallocate, lseek and statfs per inode added.
+"""Runs one mounted FUSE session: pyfuse3 on trio, with fallocate, lseek and statfs per inode added.
 
 pyfuse3 keeps its session in module globals, so a process has one at a time; ``mounted`` refuses a second.
 

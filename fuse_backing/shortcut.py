@@ -1,4 +1,4 @@
-"""What is served without Python: data by the kernel (passthrough), punches by the channel's own thread.
+"""Serves without Python: data by the kernel (passthrough), punches by the channel's own thread.
 
 The kernel serves reads and writes of a file that was opened as passthrough straight from a backing file
 (Linux 6.9, CAP_SYS_ADMIN); all opens of one inode must then name the same backing file (fs/fuse/iomode.c).

@@ -1,4 +1,4 @@
-"""One sparse file of the host: its size, what is allocated, and what a punch gave back.
+"""Measures one sparse file of the host: its size, what is allocated, what a punch gave back.
 
 What was freed is measured, not assumed: what the host held before, less what it still holds after, by the
 accounting of its file system (``accounting``). So that no measurement sees half of another change, the caller

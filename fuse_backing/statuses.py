@@ -1,4 +1,4 @@
-"""The exit statuses of ``fuse-backing``: each docstring is its row in the table of README.md."""
+"""Each exit status of ``fuse-backing`` has its docstring here, a row in the table of README.md."""
 
 DONE = 0
 """Done."""

@@ -1,4 +1,4 @@
-"""The system calls that Python's ``os`` lacks: fallocate, renameat2, umount2, prctl.
+"""Calls what Python's ``os`` lacks: fallocate, renameat2, umount2, prctl.
 
 Each raises ``OSError`` with the kernel's errno and releases the GIL while it runs (ctypes does).
 """

@@ -1,4 +1,4 @@
-"""Sockets at a path: listening there, making sure of the place, and removing what dead servers left."""
+"""Listens on sockets at a path, makes sure of the place, and removes what dead servers left."""
 
 import errno
 import os

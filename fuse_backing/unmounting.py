@@ -1,4 +1,4 @@
-"""``fuse-backing unmount``: asks the server to end, or clears away what a dead one left."""
+"""``fuse-backing unmount`` asks the server to end, or clears away what a dead one left."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ PATIENCE = 30.0
 """Seconds to wait for a server to end."""
 
 
-async def unmount(mountpoint: Path, control: Path | None = None) -> str:
+async def unmount_store(mountpoint: Path, control: Path | None = None) -> str:
     """Unmount a store and return a line that says what was done.
 
     A healthy mount's server is sent SIGTERM and waited for; if none answers on the control socket, the

@@ -1,4 +1,4 @@
-"""Host file systems made for a test on loop devices of its own: what each is, and what it says is in use."""
+"""Makes host file systems for a test on loop devices, and asks what each has in use."""
 
 import gzip
 import os

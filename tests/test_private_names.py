@@ -1,4 +1,4 @@
-"""Tests look at a module through its public names: private ones may change without a test failing.
+"""Everybody looks at a module through its public names: private ones may change without another file failing.
 
 Where a test has to look inside, the primitive has ``statistics()``, as trio's have, or a public property.
 """
@@ -8,10 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.repository import TESTS
+from tests.repository import REPOSITORY, TESTS
 
 NOT_PRIVATE = {"os._exit", "_replace", "_asdict", "_fields", "_make"}
 """Public by their documentation, whatever their names look like."""
+
+
+THE_EXTENSION = ("fuse_backing/extension.py", "import of _native")
+"""The C extension has the name of a private module; one file loads it."""
 
 
 def is_private(name: str) -> bool:
@@ -56,6 +60,20 @@ def test_a_test_uses_no_private_name_of_another_file() -> None:
     files = {path.relative_to(TESTS).as_posix(): path for path in sorted(TESTS.rglob("*.py"))}
     uses = {name: list(private_uses(path.read_text())) for name, path in files.items()}
     assert {name: found for name, found in uses.items() if found} == {}
+
+
+@pytest.mark.parametrize("package", ["thinsim", "fuse_backing", "benchmarks"])
+def test_a_module_uses_no_private_name_of_another_file(package: str) -> None:
+    paths = sorted((REPOSITORY / package).rglob("*.py"))
+    files = {
+        path.relative_to(REPOSITORY).as_posix(): path for path in paths if not path.stem.endswith("_pb2")
+    }
+    uses = {
+        (name, use.partition(": ")[2])
+        for name, path in files.items()
+        for use in private_uses(path.read_text())
+    }
+    assert uses - {THE_EXTENSION} == set()
 
 
 @pytest.mark.parametrize(

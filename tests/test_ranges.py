@@ -1,3 +1,5 @@
+"""Byte ranges are computed as sets of bytes would be."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,3 +1,5 @@
+"""Sizes are read as containerd reads them, and a part of a sector is refused."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

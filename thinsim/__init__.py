@@ -1,3 +1,3 @@
-"""A test bench for thin-provisioned container storage."""
+"""thinsim is a test bench for thin-provisioned container storage."""
 
 __version__ = "0.1.0"

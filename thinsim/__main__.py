@@ -1,4 +1,4 @@
-"""``python -m thinsim``."""
+"""Runs the command line as ``python -m thinsim``."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""What an unknown word was probably meant to be. Pure."""
+"""Guesses what an unknown word was meant to be. Pure."""
 
 import difflib
 from collections.abc import Iterable

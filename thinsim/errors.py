@@ -1,4 +1,4 @@
-"""The errors a caller can act on, split by whose fault they are.
+"""Errors a caller can act on are split by whose fault they are.
 
 ::
 

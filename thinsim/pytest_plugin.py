@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures ``thin_pool``, ``backing_store``, ``snapshotter``, ``assert_no_leak``; marks.
+"""Gives pytest the fixtures ``thin_pool``, ``backing_store``, ``snapshotter``, ``assert_no_leak``; and marks.
 
 Each test that takes one has a fresh pool; after the test the metadata checker must find nothing, and
 nothing is left on the machine. Loaded by every pytest where thinsim is installed, so it imports the
@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--thinsim-rig`` and ``--thinsim-config``, also as ini options with underscores."""
     group = parser.getgroup("thinsim", "thin pools (thinsim)")
     group.addoption(
-        "--thinsim-rig", help="auto, kernel, emulated (root, FUSE, loop devices) or process (nothing)."
+        "--thinsim-rig", help="auto, or a rig of this machine (thinsim doctor lists their needs)."
     )
     group.addoption("--thinsim-config", help="The snapshotter's TOML, containerd's config.toml for instance.")
     parser.addini("thinsim_rig", "default of --thinsim-rig", default=_AUTO)

@@ -1,4 +1,4 @@
-"""Arithmetic on byte ranges: sorted, disjoint, half-open (start, end). Pure."""
+"""Computes with byte ranges: sorted, disjoint, half-open (start, end). Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
 

@@ -1,7 +1,7 @@
-"""What a pool lives through: external origins, names, discards, metadata snapshots, suspends."""
+"""Lists what a pool's devices live through: external origins, names, discards, snapshots, suspends."""
 
 from pool_life_steps import (
-    Step,
+    LifeStep,
     begin,
     content,
     create,
@@ -21,7 +21,7 @@ from pool_life_steps import (
     write,
 )
 
-SECTIONS: dict[str, list[Step]] = {
+SECTIONS: dict[str, list[LifeStep]] = {
     "an external origin": [
         *start("0 0", 1),
         {"act": "fill", "device": "disk"},

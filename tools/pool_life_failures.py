@@ -1,7 +1,7 @@
-"""What a pool lives through: devices below it that fail, and what is lost then."""
+"""Lists what a pool lives through when devices below it fail, and what is lost then."""
 
 from pool_life_steps import (
-    Step,
+    LifeStep,
     content,
     create,
     discard,
@@ -19,7 +19,7 @@ from pool_life_steps import (
     write,
 )
 
-SECTIONS: dict[str, list[Step]] = {
+SECTIONS: dict[str, list[LifeStep]] = {
     "metadata that can't be written": [
         *start("0 0", 1),
         write("t1", 0, 8),

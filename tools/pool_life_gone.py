@@ -1,7 +1,7 @@
-"""What a pool lives through: data and origins that can't be read, requests that wait while a device fails."""
+"""Lists what a pool lives through when data and origins can't be read and requests wait."""
 
 from pool_life_steps import (
-    Step,
+    LifeStep,
     begin,
     content,
     create,
@@ -22,7 +22,7 @@ from pool_life_steps import (
     write,
 )
 
-SECTIONS: dict[str, list[Step]] = {
+SECTIONS: dict[str, list[LifeStep]] = {
     "data that is gone": [
         *start("0 0", 1, 2),
         write("t1", 0, 4),

@@ -1,7 +1,7 @@
-"""What a pool lives through: transactions that can't be committed, and what is remembered of them."""
+"""Lists what a pool lives through when transactions can't be committed, and what is remembered of them."""
 
 from pool_life_steps import (
-    Step,
+    LifeStep,
     content,
     create,
     discard,
@@ -20,12 +20,12 @@ from pool_life_steps import (
 )
 
 
-def look(name: str) -> list[Step]:
+def look(name: str) -> list[LifeStep]:
     """Everything that can be asked of a thin device."""
     return [status(name), content(name), write(name, 0), write(name, 20), flush(name), discard(name, 0, 2)]
 
 
-AFTERWARDS: list[Step] = [
+AFTERWARDS: list[LifeStep] = [
     verb("remove", "t1"),
     verb("remove", "pool"),
     create("pool", pool_line()),
@@ -37,7 +37,7 @@ AFTERWARDS: list[Step] = [
 ]
 
 
-def losing(*steps: Step) -> list[Step]:
+def losing(*steps: LifeStep) -> list[LifeStep]:
     """A pool with two devices, of which one is active, loses *steps*."""
     return [
         *start("0 0", 1),
@@ -49,7 +49,7 @@ def losing(*steps: Step) -> list[Step]:
     ]
 
 
-SECTIONS: dict[str, list[Step]] = {
+SECTIONS: dict[str, list[LifeStep]] = {
     "a transaction id that is lost": [
         *losing(message("set_transaction_id 0 5"), status()),
         message("set_transaction_id 5 6"),

@@ -1,4 +1,4 @@
-"""The file of what was recorded of a pool's life: which sections it lacks, and how one is taken in.
+"""Reads what was recorded of a pool's life, says which sections it lacks, and takes one in.
 
 A JSON line a step. ``unanswered`` in a section's last line says why its step, and those after it, have no
 answer.
@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pool_life_steps import Step
+from pool_life_steps import LifeStep
 
 ANSWERS = {"section", "at", "error", "pool", "events", "unanswered"}
 
-Sections = Mapping[str, Sequence[Step]]
+Sections = Mapping[str, Sequence[LifeStep]]
 
 
 def file_of_this_kernel(directory: Path) -> Path:
@@ -24,16 +24,16 @@ def file_of_this_kernel(directory: Path) -> Path:
     return directory / f"linux-{version}-pool-life.jsonl"
 
 
-def read(path: Path) -> dict[str, list[Step]]:
+def read(path: Path) -> dict[str, list[LifeStep]]:
     """Return the recorded steps by section; none where there is no file."""
-    recorded: dict[str, list[Step]] = {}
+    recorded: dict[str, list[LifeStep]] = {}
     for line in path.read_text().splitlines() if path.exists() else ():
         step = json.loads(line)
         recorded.setdefault(step["section"], []).append(step)
     return recorded
 
 
-def asked(answered: Step) -> Step:
+def asked(answered: LifeStep) -> LifeStep:
     """Return the step that was answered."""
     step = {name: value for name, value in answered.items() if name not in ANSWERS}
     if step["act"] != "message":
@@ -41,7 +41,7 @@ def asked(answered: Step) -> Step:
     return step
 
 
-def is_recorded(steps: Sequence[Step], answered: Sequence[Step]) -> bool:
+def is_recorded(steps: Sequence[LifeStep], answered: Sequence[LifeStep]) -> bool:
     """Whether these steps, and no others, were carried out, as far as the kernel answered."""
     if not answered:
         return False
@@ -49,7 +49,7 @@ def is_recorded(steps: Sequence[Step], answered: Sequence[Step]) -> bool:
     return known == list(steps[: len(known)] if "unanswered" in answered[-1] else steps)
 
 
-def to_record(sections: Sections, recorded: Mapping[str, Sequence[Step]], pattern: str = "") -> list[str]:
+def to_record(sections: Sections, recorded: Mapping[str, Sequence[LifeStep]], pattern: str = "") -> list[str]:
     """Return the sections whose names match *pattern*, without one those that are missing or have changed.
 
     LookupError: no name matches. ``re.error``.
@@ -62,7 +62,7 @@ def to_record(sections: Sections, recorded: Mapping[str, Sequence[Step]], patter
     return names
 
 
-def take_in(path: Path, section: str, answered: Iterable[Step], order: Iterable[str]) -> None:
+def take_in(path: Path, section: str, answered: Iterable[LifeStep], order: Iterable[str]) -> None:
     """Put a section into the file, in the *order* of the sections; what is no section any more goes.
 
     The file is the old one or the new one at any time.

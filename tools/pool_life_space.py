@@ -1,7 +1,7 @@
-"""What a pool lives through: space that runs out, devices that grow, tables that are read-only."""
+"""Lists what a pool lives through when space runs out, devices grow, or tables are read-only."""
 
 from pool_life_steps import (
-    Step,
+    LifeStep,
     begin,
     content,
     create,
@@ -26,7 +26,7 @@ from pool_life_steps import (
     write,
 )
 
-SECTIONS: dict[str, list[Step]] = {
+SECTIONS: dict[str, list[LifeStep]] = {
     "writes wait for space until the timeout": [
         timeout(20),
         *start("4 0", 1),

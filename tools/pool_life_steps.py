@@ -1,4 +1,4 @@
-"""Steps of which the sections of ``record_pool_life.py`` are made.
+"""Gives the steps of which the sections of ``record_pool_life.py`` are made.
 
 A step is a verb and what it takes. ``{data}``, ``{metadata}``, ``{disk}`` are devices of ``MIB`` MiB.
 """
@@ -8,7 +8,7 @@ from typing import Any
 BLOCK = 65536
 MIB = {"data": 4, "metadata": 4, "disk": 2}
 
-Step = dict[str, Any]
+LifeStep = dict[str, Any]
 
 
 def pool_line(rest: str = "0 0", blocks: int = 64) -> str:
@@ -19,35 +19,35 @@ def thin_line(thin_id: int | str, blocks: int = 128, pool: str = "/dev/mapper/po
     return f"0 {blocks * 128} thin {pool} {thin_id}"
 
 
-def create(name: str, table: str) -> Step:
+def create(name: str, table: str) -> LifeStep:
     return {"act": "create", "name": name, "table": table}
 
 
-def load(name: str, table: str) -> Step:
+def load(name: str, table: str) -> LifeStep:
     return {"act": "load", "name": name, "table": table}
 
 
-def suspend(name: str, **flags: bool) -> Step:
+def suspend(name: str, **flags: bool) -> LifeStep:
     return {"act": "suspend", "name": name, **flags}
 
 
-def verb(act: str, name: str) -> Step:
+def verb(act: str, name: str) -> LifeStep:
     return {"act": act, "name": name}
 
 
-def resume(name: str) -> Step:
+def resume(name: str) -> LifeStep:
     return verb("resume", name)
 
 
-def message(text: str, name: str = "pool") -> Step:
+def message(text: str, name: str = "pool") -> LifeStep:
     return {"act": "message", "name": name, "text": text}
 
 
-def status(name: str = "pool") -> Step:
+def status(name: str = "pool") -> LifeStep:
     return verb("status", name)
 
 
-def write(name: str, block: float, count: float = 1, byte: int = 1) -> Step:
+def write(name: str, block: float, count: float = 1, byte: int = 1) -> LifeStep:
     return {
         "act": "write",
         "name": name,
@@ -57,58 +57,58 @@ def write(name: str, block: float, count: float = 1, byte: int = 1) -> Step:
     }
 
 
-def discard(name: str, block: float, count: float = 1) -> Step:
+def discard(name: str, block: float, count: float = 1) -> LifeStep:
     return {"act": "discard", "name": name, "offset": int(block * BLOCK), "length": int(count * BLOCK)}
 
 
-def flush(name: str) -> Step:
+def flush(name: str) -> LifeStep:
     return verb("flush", name)
 
 
-def content(name: str) -> Step:
+def content(name: str) -> LifeStep:
     return verb("content", name)
 
 
-def unlooked(step: Step) -> Step:
+def unlooked(step: LifeStep) -> LifeStep:
     """The pool is about to change by itself after *step*, so that nobody looks at it."""
     return {**step, "look": False}
 
 
-def begin(task: str, step: Step) -> Step:
+def begin(task: str, step: LifeStep) -> LifeStep:
     return {**step, "task": task}
 
 
-def end(task: str, within: float = 30) -> Step:
+def end(task: str, within: float = 30) -> LifeStep:
     """*within*: seconds; what has not ended then hangs."""
     return {"act": "end", "task": task} | ({} if within == 30 else {"within": within})
 
 
-def sleep(seconds: float) -> Step:
+def sleep(seconds: float) -> LifeStep:
     return {"act": "sleep", "seconds": seconds}
 
 
-def grow(device: str, mib: float) -> Step:
+def grow(device: str, mib: float) -> LifeStep:
     return {"act": "grow", "device": device, "mib": mib}
 
 
-def shrink(device: str, mib: float) -> Step:
+def shrink(device: str, mib: float) -> LifeStep:
     return {"act": "shrink", "device": device, "mib": mib}
 
 
-def fails(device: str, what: str) -> Step:
+def fails(device: str, what: str) -> LifeStep:
     """*what*: nothing, writes, all."""
     return {"act": "fails", "device": device, "what": what}
 
 
-def timeout(seconds: int) -> Step:
+def timeout(seconds: int) -> LifeStep:
     return {"act": "timeout", "seconds": seconds}
 
 
-def reload(table: str) -> list[Step]:
+def reload(table: str) -> list[LifeStep]:
     return [load("pool", table), resume("pool"), status()]
 
 
-def start(rest: str = "0 0", *ids: int) -> list[Step]:
+def start(rest: str = "0 0", *ids: int) -> list[LifeStep]:
     steps = [create("pool", pool_line(rest))]
     for thin_id in ids:
         steps += [message(f"create_thin {thin_id}"), create(f"t{thin_id}", thin_line(thin_id))]

@@ -33,7 +33,7 @@ import pool_life_gone
 import pool_life_losses
 import pool_life_recording
 import pool_life_space
-from pool_life_steps import MIB, Step
+from pool_life_steps import MIB, LifeStep
 
 SECTIONS = (
     pool_life_space.SECTIONS
@@ -256,7 +256,7 @@ def live(directory: Path, section: str) -> None:
         life.clear()
 
 
-def record(directory: Path, section: str) -> tuple[list[Step], bool]:
+def record(directory: Path, section: str) -> tuple[list[LifeStep], bool]:
     """Carry out a section in a process of its own; return the answers and whether it ended.
 
     When the kernel holds the process for too long it is left to itself, with the section's devices.

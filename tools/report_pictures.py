@@ -1,4 +1,4 @@
-"""The pictures of README.md: the report of a real run as a browser shows it, in light and in dark mode.
+"""Makes the pictures of README.md: a real run's report in a browser, light and dark.
 
 ``make pictures`` makes those in docs; a test makes them in another directory from a shorter run.
 """

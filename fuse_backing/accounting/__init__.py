@@ -1,4 +1,4 @@
-"""How a host file system accounts for a file: what it holds for the file, and what a hole punch freed of it.
+"""Asks a host file system what it holds for a file, and what a hole punch freed.
 
 ``interface`` says what every way of accounting answers; ``kinds`` finds the way for a directory.
 """

@@ -1,4 +1,4 @@
-"""btrfs: a data extent on disk is freed as a whole, once no part of it is in use any more.
+"""btrfs frees a data extent on disk as a whole, once no part of it is in use.
 
 A file's items name extents of up to 128 MiB, each by its place and size on disk, compressed or not, and the
 part of it that they use (struct btrfs_file_extent_item in include/uapi/linux/btrfs_tree.h). A punch drops or

@@ -1,4 +1,4 @@
-"""What is asked of a host file system's accounting. Sizes and offsets are bytes."""
+"""Says what is asked of a host file system's accounting. Sizes and offsets are bytes."""
 
 from typing import Protocol
 

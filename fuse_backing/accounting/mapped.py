@@ -1,4 +1,4 @@
-"""Hosts that hold what a file maps, in whole units: blocks of most file systems, clusters of ext4's bigalloc.
+"""Accounts for hosts that hold what a file maps, in whole blocks, or clusters of ext4's bigalloc.
 
 A cluster stays allocated while any block of it is mapped (fs/ext4/extents.c, ext4_remove_blocks), and lies at
 a multiple of its size in the file as on the disk. So the units that hold a mapped byte are what is held.

@@ -1,4 +1,4 @@
-"""tmpfs: a file holds pages, and cachestat(2) (Linux 6.5) counts those of a range.
+"""tmpfs holds a file's pages, and cachestat(2) (Linux 6.5) counts those of a range.
 
 SEEK_DATA sees neither pages that were allocated and never written, nor the part of a huge page that lies
 beyond the end of the file; both are freed by a punch.

@@ -1,4 +1,4 @@
-"""XFS: as mapped; and of extents that several places share, what is free once the last of them is punched.
+"""XFS frees what a file maps, and a shared extent once the last of its places is punched.
 
 FIEMAP says that an extent is shared, not by whom: it can be by two places of one file. So after the punch the
 file system itself is asked (ioctl_getfsmap(2)) which of the shared bytes are free now.

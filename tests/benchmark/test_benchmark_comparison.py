@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from thinsim.benchmark.comparison import Verdict, between, compare, differences, within
+from thinsim.benchmark.comparison import Verdict, between, compare_benchmarks, differing_circumstances, within
 from thinsim.benchmark.contenders import Sizes, parse_contender, steps_up
 from thinsim.benchmark.document import Benchmark, Series
 from thinsim.errors import InvalidValueError
@@ -66,7 +66,7 @@ def test_what_one_does_not_have_is_not_compared() -> None:
     assert [each.verdict for each in between(before, after)] == [Verdict.ONE_SIDED] * 2
     other = document(series("b", [1.0] * 6))
     assert between(before, other) == []
-    found = compare(before, other)
+    found = compare_benchmarks(before, other)
     assert (found.only_first, found.only_second) == ([f"a, {SIZES}"], [f"b, {SIZES}"])
 
 
@@ -103,9 +103,9 @@ def test_nothing_against_nothing_is_the_same_and_something_against_it_has_no_rat
 def test_environments_that_differ_are_named() -> None:
     one = document(series("a", [1.0]), kernel="6.1", python="3.11")
     other = document(series("a", [1.0]), kernel="6.12", python="3.11", libc="2.36")
-    assert differences(one, other) == ["kernel: 6.1 against 6.12", "libc: - against 2.36"]
+    assert differing_circumstances(one, other) == ["kernel: 6.1 against 6.12", "libc: - against 2.36"]
     longer = document(series("a", [1.0, 1.0]), kernel="6.1", python="3.11")
-    assert differences(one, longer) == ["rounds: 1 against 2"]
+    assert differing_circumstances(one, longer) == ["rounds: 1 against 2"]
 
 
 def test_a_document_is_read_back_and_others_are_refused(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from thinsim.benchmark.comparison import compare
+from thinsim.benchmark.comparison import compare_benchmarks
 from thinsim.benchmark.document import Benchmark, Series
 from thinsim.benchmark.table import print_benchmark, print_comparison
 
@@ -44,7 +44,7 @@ def shown(width: int, document: Benchmark, after: Benchmark | None = None) -> li
     if after is None:
         print_benchmark(console, document)
     else:
-        print_comparison(console, compare(document, after))
+        print_comparison(console, compare_benchmarks(document, after))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()
 

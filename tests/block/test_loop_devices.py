@@ -37,7 +37,7 @@ def test_an_attached_file_is_a_device_of_its_size(attached: loop.LoopDevice, tmp
     assert loop.is_attached(attached)
     assert attached.path == Path(f"/dev/loop{attached.number}")
     assert loop.attached_devices()[attached.path] == str(tmp_path / "backing")
-    (found,) = loop.devices_of(tmp_path / "backing")
+    (found,) = loop.devices_of_file(tmp_path / "backing")
     assert found.path == attached.path
     assert loop.is_attached(found)
 
@@ -47,7 +47,7 @@ def test_detached_is_gone_and_detaching_again_does_nothing(tmp_path: Path) -> No
     assert loop.detach(device)
     assert not loop.is_attached(device)
     assert loop.detach(device)
-    assert loop.devices_of(tmp_path / "backing") == []
+    assert loop.devices_of_file(tmp_path / "backing") == []
 
 
 def test_a_part_of_a_sector_is_left_out(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_eight_threads_get_eight_devices(tmp_path: Path) -> None:
         devices = list(pool.map(loop.attach, files))
         try:
             assert len({device.path for device in devices}) == 8
-            found = [[device.path for device in loop.devices_of(file)] for file in files]
+            found = [[device.path for device in loop.devices_of_file(file)] for file in files]
             assert found == [[device.path] for device in devices]
         finally:
             assert all(pool.map(loop.detach, devices))
@@ -189,7 +189,7 @@ def test_who_has_the_number_next_is_not_refused_what_was_refused_before(tmp_path
         assert not loop.is_attached(device)
     # losetup itself does not reset it.
     subprocess.run(["losetup", device.path, second], check=True)
-    (following,) = loop.devices_of(second)
+    (following,) = loop.devices_of_file(second)
     try:
         assert writes_are_refused(following) is None
     finally:

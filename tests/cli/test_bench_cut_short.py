@@ -1,4 +1,4 @@
-"""A run of a benchmark fails: the whole rounds before it are kept, and the lack of the others is said."""
+"""When a run of a benchmark fails, the whole rounds before it are kept and the lack is said."""
 
 import json
 from pathlib import Path
@@ -19,16 +19,16 @@ WORDS = ("--contender", "process/core/off", "--warm-up", "0", "--rounds", "3")
 def fails_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of the runs that fail; the others are real."""
     numbers: list[int] = []
-    real, done = running.reproduce, 0
+    real, done = running.run_reproduction, 0
 
-    async def reproduce(request: ReproductionRequest, progress: Progress) -> Reproduction:
+    async def run_reproduction(request: ReproductionRequest, progress: Progress) -> Reproduction:
         nonlocal done
         done += 1
         if done in numbers:
             raise DeviceMapperError(28, "pool: create thin")
         return await real(request, progress)
 
-    monkeypatch.setattr(running, "reproduce", reproduce)
+    monkeypatch.setattr(running, "run_reproduction", run_reproduction)
     return numbers
 
 

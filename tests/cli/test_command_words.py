@@ -1,4 +1,4 @@
-"""Words of the command line: every option explains itself; a size that can not be is told as it was put."""
+"""On the command line every option explains itself, and an impossible size is told as it was put."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -27,7 +27,7 @@ NOTHING_RUNS = Finding("hole punching", False, "not supported", "name another --
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(command, "probe", lambda _: [LACK])
+    monkeypatch.setattr(command, "probe_rigs", lambda _: [LACK])
     return tmp_path / "state"
 
 
@@ -58,7 +58,7 @@ def test_the_table_shows_each_lack_with_its_fix() -> None:
 
 
 def test_where_no_rig_can_run_it_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "probe", lambda _: [NOTHING_RUNS])
+    monkeypatch.setattr(command, "probe_rigs", lambda _: [NOTHING_RUNS])
     status, result = ask()
     assert status == 1
     assert "rig: none" in result.output

@@ -7,7 +7,7 @@ import click
 import pytest
 import trio
 
-from thinsim.cli.interruptible import run
+from thinsim.cli.interruptible import run_interruptible
 from thinsim.errors import CombinedError, InvalidValueError, ProgramFailedError
 
 
@@ -24,7 +24,7 @@ def test_the_result_is_returned() -> None:
     async def work() -> int:
         return 42
 
-    assert run(work) == 42
+    assert run_interruptible(work) == 42
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -41,7 +41,7 @@ def test_a_signal_ends_the_work_and_its_clean_up_is_done(number: signal.Signals)
                 cleaned.append(True)
 
     with pytest.raises(click.Abort):
-        run(work)
+        run_interruptible(work)
     assert cleaned == [True]
 
 
@@ -61,7 +61,7 @@ def test_more_signals_do_not_tear_the_clean_up(number: signal.Signals) -> None:
                 cleaned.append(True)
 
     with pytest.raises(click.Abort):
-        run(work)
+        run_interruptible(work)
     assert cleaned == [True]
 
 
@@ -74,7 +74,7 @@ def test_a_signal_that_the_command_was_told_to_ignore_is_ignored(number: signal.
 
     before = signal.signal(number, signal.SIG_IGN)
     try:
-        assert run(work) == 42
+        assert run_interruptible(work) == 42
     finally:
         signal.signal(number, before)
 
@@ -84,7 +84,7 @@ def test_a_failure_comes_out_as_it_is() -> None:
         raise ProgramFailedError("why")
 
     with pytest.raises(ProgramFailedError, match=r"^why$"):
-        run(work)
+        run_interruptible(work)
 
 
 def test_a_failure_in_nested_tasks_comes_out_alone() -> None:
@@ -97,7 +97,7 @@ def test_a_failure_in_nested_tasks_comes_out_alone() -> None:
             inner.start_soon(fail)
 
     with pytest.raises(ProgramFailedError, match=r"^why$"):
-        run(work)
+        run_interruptible(work)
 
 
 def test_failures_of_several_tasks_become_one_line() -> None:
@@ -107,7 +107,7 @@ def test_failures_of_several_tasks_become_one_line() -> None:
         )
 
     with pytest.raises(CombinedError, match=r"^one; two$"):
-        run(work)
+        run_interruptible(work)
 
 
 def test_a_bug_among_them_keeps_its_traceback() -> None:
@@ -115,7 +115,7 @@ def test_a_bug_among_them_keeps_its_traceback() -> None:
         raise ExceptionGroup("tasks", [ProgramFailedError("one"), ZeroDivisionError("a bug")])
 
     with pytest.raises(ExceptionGroup) as caught:
-        run(work)
+        run_interruptible(work)
     assert caught.group_contains(ZeroDivisionError)
 
 
@@ -128,4 +128,4 @@ def test_a_failure_of_the_clean_up_after_a_signal_is_told() -> None:
             raise ProgramFailedError("could not clean up")
 
     with pytest.raises(ProgramFailedError, match="could not clean up"):
-        run(work)
+        run_interruptible(work)

@@ -111,17 +111,19 @@ def test_a_machine_with_everything_runs_the_main_job_on_real_mounts(tmp_path: Pa
 
 @pytest.mark.rig
 @pytest.mark.long
-def test_two_benches_at_once_stay_out_of_each_others_way(tmp_path: Path) -> None:
-    benches = []
+def test_two_reproductions_at_once_stay_out_of_each_others_way(tmp_path: Path) -> None:
+    reproductions = []
     for name in ("one", "other"):
         directory = tmp_path / name
         directory.mkdir()
         words = ["reproduce", "--rig", "emulated", "--setting", "on", "--container-mb", "5"]
         command = [sys.executable, "-m", "thinsim", *words, "--dir", str(directory), "--json", "-"]
-        benches.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
-    for bench in benches:
-        out, notes = bench.communicate(timeout=300)
-        assert bench.returncode == 0, notes
+        reproductions.append(
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        )
+    for each in reproductions:
+        out, notes = each.communicate(timeout=300)
+        assert each.returncode == 0, notes
         (measured,) = json.loads(out)["runs"]
         assert {leak["snapshot"] for leak in measured["leaks"]} == {f"layer-{n}" for n in range(1, 5)}
     assert [list((tmp_path / name).iterdir()) for name in ("one", "other")] == [[], []]

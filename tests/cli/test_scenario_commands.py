@@ -124,8 +124,8 @@ def test_the_schema_of_scenario_files_takes_the_library_and_refuses_what_is_malf
 ) -> None:
     schema = json.loads(thinsim("scenarios", "schema").stdout)
     jsonschema.Draft202012Validator.check_schema(schema)
-    for name in library.names():
-        jsonschema.validate(tomllib.loads(library.find(name).text), schema)
+    for name in library.library_names():
+        jsonschema.validate(tomllib.loads(library.find_scenario(name).text), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"title": "t", "phase": [{"name": "p", "steps": [{"do": "jump"}]}]}, schema)
 

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine.interrupted_bench import InterruptedBench, small_image
+from tests.machine.interrupted_run import InterruptedRun, small_image
 from thinsim.scenario.container_lifecycle import LifecyclePhase
 
 pytestmark = pytest.mark.rig
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> InterruptedBench:
-    return InterruptedBench(tmp_path, small_image(tmp_path / "image"))
+def run(tmp_path: Path) -> InterruptedRun:
+    return InterruptedRun(tmp_path, small_image(tmp_path / "image"))
 
 
 def read_until(terminal: int, text: str) -> str:
-    """Return what the terminal shows up to *text*; all of it if the bench ends first."""
+    """Return what the terminal shows up to *text*; all of it if the run ends first."""
     shown = b""
     while text.encode() not in shown:
         try:
@@ -30,25 +30,25 @@ def read_until(terminal: int, text: str) -> str:
     return shown.decode(errors="replace")
 
 
-def test_ctrl_c_ends_the_run_and_says_so(bench: InterruptedBench) -> None:
-    terminal = bench.start_at_terminal()
+def test_ctrl_c_ends_the_run_and_says_so(run: InterruptedRun) -> None:
+    terminal = run.start_at_terminal()
     try:
         assert LifecyclePhase.RUN in read_until(terminal, LifecyclePhase.RUN)
         os.write(terminal, b"\x03")
         shown = read_until(terminal, "\0")
     finally:
         os.close(terminal)
-    assert bench.end() == 130
+    assert run.end() == 130
     assert "ending: giving back what was taken" in shown
     assert "thinsim: interrupted" in shown
     assert "Traceback" not in shown
-    assert bench.left() == []
+    assert run.left() == []
 
 
-def test_a_terminal_that_hangs_up_leaves_nothing(bench: InterruptedBench) -> None:
-    (bench.directory / "stderr").write_text("")
-    terminal = bench.start_at_terminal()
+def test_a_terminal_that_hangs_up_leaves_nothing(run: InterruptedRun) -> None:
+    (run.directory / "stderr").write_text("")
+    terminal = run.start_at_terminal()
     assert LifecyclePhase.RUN in read_until(terminal, LifecyclePhase.RUN)
     os.close(terminal)
-    assert bench.end() in (1, 130)
-    assert bench.left() == []
+    assert run.end() in (1, 130)
+    assert run.left() == []

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thinsim.conformance.answers.answer import Answer, Recording
-from thinsim.conformance.answers.compare import Behaviour, compare, errno_of
+from thinsim.conformance.answers.compare import Behaviour, compare_recordings, errno_of
 from thinsim.conformance.answers.fidelity import fidelity_page
 from thinsim.conformance.answers.recordings import read_recordings, write_recordings
-from thinsim.conformance.answers.verdict import HistoryVerdict, judge
+from thinsim.conformance.answers.verdict import HistoryVerdict, judge_recordings
 from thinsim.conformance.duel import Duel
 from thinsim.conformance.histories.history import Discard, Dmsetup, History, Look, Write
 from thinsim.conformance.histories.random_histories import random_history
@@ -38,7 +38,7 @@ def recording(pool: str = POOL, thin: str = "0 16384 thin 384 383", **of_first: 
 
 
 def differing(other: Recording) -> set[Behaviour]:
-    return {each.behaviour for each in compare(recording(), other) if not each.equal}
+    return {each.behaviour for each in compare_recordings(recording(), other) if not each.equal}
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_each_field_of_a_pool_s_status_is_a_behaviour(line: str, behaviour: Beha
 
 def test_the_number_of_a_held_root_is_not_compared() -> None:
     one, other = (recording(pool=POOL.replace(" - rw", f" {number} rw")) for number in (32, 99))
-    assert all(each.equal for each in compare(one, other))
+    assert all(each.equal for each in compare_recordings(one, other))
 
 
 def test_answers_texts_devices_and_discards_are_compared() -> None:
@@ -77,9 +77,11 @@ def test_an_errno_stands_for_dmsetup_s_words() -> None:
     refused = "device-mapper: message ioctl on pool  failed: File exists\nCommand failed.\n"
     assert errno_of(refused) == "errno 17"
     words, number = recording(status=1, text=refused), recording(status=1, text="errno 17")
-    assert all(each.equal for each in compare(words, number))
+    assert all(each.equal for each in compare_recordings(words, number))
     other = recording(status=1, text="errno 61")
-    assert [each.behaviour for each in compare(words, other) if not each.equal] == [Behaviour.MESSAGE]
+    assert [each.behaviour for each in compare_recordings(words, other) if not each.equal] == [
+        Behaviour.MESSAGE
+    ]
 
 
 @given(st.sets(st.integers(0, 60), min_size=1, max_size=5), st.integers(61, 90))
@@ -145,8 +147,8 @@ def test_recordings_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_the_page_counts_and_says_what_nothing_explains() -> None:
-    good = judge("Linux 6.1", "engine", [(recording(), recording())])
-    bad = judge("Linux 6.1", "emulated", [(recording(), recording(discards=(2, 0)))])
+    good = judge_recordings("Linux 6.1", "engine", [(recording(), recording())])
+    bad = judge_recordings("Linux 6.1", "emulated", [(recording(), recording(discards=(2, 0)))])
     page = fidelity_page([good, bad], "kept by hand")
     assert "| A | Linux 6.1 | the engine in process | 1 | 3 | " in page
     assert f"| {Behaviour.PASSED_DOWN} | **no**, see below | 1 | 1, 1 not |" in page
@@ -161,7 +163,10 @@ def answered(history: History, *answers: Answer) -> Recording:
 
 
 def whys(subject: str, expected: Recording, found: Recording) -> list[str]:
-    return [each.why.partition(":")[0] for each in judge("Linux", subject, [(expected, found)]).differences]
+    return [
+        each.why.partition(":")[0]
+        for each in judge_recordings("Linux", subject, [(expected, found)]).differences
+    ]
 
 
 def test_before_linux_6_9_a_node_that_ignores_discards_takes_them_unlike_the_kernel_s(

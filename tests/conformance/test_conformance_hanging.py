@@ -1,4 +1,4 @@
-"""No history may wait for ever: what would is not asked, and a kernel that hangs all the same is given up."""
+"""No history may wait for ever: what would is not asked, and a kernel that hangs is given up."""
 
 import json
 import subprocess

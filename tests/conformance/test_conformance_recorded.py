@@ -13,7 +13,7 @@ import pytest
 
 from thinsim.conformance.answers.answer import Recording
 from thinsim.conformance.answers.recordings import read_recordings, recorded_files, write_recordings
-from thinsim.conformance.answers.verdict import judge
+from thinsim.conformance.answers.verdict import judge_recordings
 from thinsim.conformance.histories.campaign import campaign
 from thinsim.conformance.requests.programs import PROGRAMS
 from thinsim.conformance.subjects.engine import EnginePlayer
@@ -29,7 +29,7 @@ RECORDINGS = {
 async def test_the_engine_answers_as_the_kernel_did(name: str, tmp_path: Path) -> None:
     expected = RECORDINGS[name]
     found = await EnginePlayer(tmp_path).record(expected.history)
-    verdict = judge(expected.source, "engine", [(expected, found)])
+    verdict = judge_recordings(expected.source, "engine", [(expected, found)])
     assert verdict.unexplained == []
     assert verdict.compared.total() > len(expected.answers)
 

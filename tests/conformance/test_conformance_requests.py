@@ -11,7 +11,7 @@ import trio
 
 from thinsim.conformance.answers.answer import Answer, Recording
 from thinsim.conformance.answers.request_table import request_tables
-from thinsim.conformance.answers.verdict import judge
+from thinsim.conformance.answers.verdict import judge_recordings
 from thinsim.conformance.histories.history import BlockRequest, Dmsetup, History, Program, QueueLimits
 from thinsim.conformance.histories.request_histories import RANGES, request_histories
 from thinsim.conformance.requests import kinds, programs
@@ -129,7 +129,9 @@ def recording(statuses: dict[str, int]) -> Recording:
 def test_a_table_tells_the_kernels_answers_and_where_ours_differ() -> None:
     kernel = recording({"BLKZEROOUT": 0, "fallocate PUNCH_HOLE|KEEP_SIZE": errno.EOPNOTSUPP})
     ours = recording({"BLKZEROOUT": errno.EIO, "fallocate PUNCH_HOLE|KEEP_SIZE": errno.EOPNOTSUPP})
-    lines = request_tables([[kernel]], [judge("Linux 1.2", "emulated", [(kernel, ours)])]).splitlines()
+    lines = request_tables(
+        [[kernel]], [judge_recordings("Linux 1.2", "emulated", [(kernel, ours)])]
+    ).splitlines()
     row = next(line for line in lines if line.startswith("| BLKZEROOUT "))
     assert row == "| BLKZEROOUT | WRITE_ZEROES with NOUNMAP, or WRITE of zeros | **ok** |"
     assert "| fallocate PUNCH_HOLE\\|KEEP_SIZE | WRITE_ZEROES that may unmap | EOPNOTSUPP |" in lines

@@ -15,7 +15,7 @@ from thinsim.conformance.heights.cases import (
     MeasuredHeights,
     cases,
     chosen,
-    compare,
+    compare_heights,
     from_json,
     to_json,
 )
@@ -47,12 +47,12 @@ def test_a_case_touches_the_blocks_at_its_ends_too() -> None:
 
 def test_other_bytes_are_told_from_the_same_bytes_in_other_pieces() -> None:
     expected = measured(ONE)
-    assert compare(expected, measured(ONE)) == []
-    (pieces,) = compare(expected, measured(replace(ONE, data=DiscardCount(16, MIB))))
+    assert compare_heights(expected, measured(ONE)) == []
+    (pieces,) = compare_heights(expected, measured(replace(ONE, data=DiscardCount(16, MIB))))
     assert pieces.in_count_alone
-    (fewer,) = compare(expected, measured(replace(ONE, store=DiscardCount(1, MIB - 65536))))
+    (fewer,) = compare_heights(expected, measured(replace(ONE, store=DiscardCount(1, MIB - 65536))))
     assert not fewer.in_count_alone
-    (blocks,) = compare(expected, measured(replace(ONE, freed=15)))
+    (blocks,) = compare_heights(expected, measured(replace(ONE, freed=15)))
     assert not blocks.in_count_alone
     assert difference_lines(expected, [pieces, blocks]) == [
         "full, 1M: data: 1 requests, 1048576 bytes on Linux 1.2, 16 requests, 1048576 bytes here",
@@ -61,7 +61,7 @@ def test_other_bytes_are_told_from_the_same_bytes_in_other_pieces() -> None:
 
 
 def test_a_case_that_one_of_them_lacks_is_left_out() -> None:
-    assert compare(MeasuredHeights("a", {}), measured(ONE)) == []
+    assert compare_heights(MeasuredHeights("a", {}), measured(ONE)) == []
 
 
 def test_answers_read_back_equal_and_what_is_none_is_refused(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ async def test_the_emulated_dm_thin_does_what_kernels_were_recorded_to_do(
         cut = {case.name for case in QUICK if not case.aligned}
         unlike = [
             each
-            for each in compare(expected, found)
+            for each in compare_heights(expected, found)
             if not (each.field == "thin" and each.in_count_alone and each.case in cut)
         ]
         assert difference_lines(expected, unlike) == []

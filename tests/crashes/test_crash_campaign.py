@@ -1,4 +1,4 @@
-"""The bench is interrupted, and its processes killed, at every phase: nothing of it stays on the machine.
+"""A run is interrupted, and its processes killed, at every phase: nothing of it stays on the machine.
 
 THINSIM_LONG_CAMPAIGN=1 takes every phase with every victim at several moments.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine.interrupted_bench import InterruptedBench, small_image
+from tests.machine.interrupted_run import InterruptedRun, small_image
 from thinsim.scenario.container_lifecycle import LifecyclePhase
 
 PHASES = ("standing up", *LifecyclePhase.ALL)
@@ -52,17 +52,17 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_nothing_is_left_of_a_run_that_is_hit(
     tmp_path: Path, image: Path, phase: str, victim: str, delay: float
 ) -> None:
-    bench = InterruptedBench(tmp_path, image)
-    bench.start()
-    bench.await_phase(phase)
+    run = InterruptedRun(tmp_path, image)
+    run.start()
+    run.await_phase(phase)
     time.sleep(delay)
-    hit = bench.hit(victim)
-    status = bench.end()
+    hit = run.hit(victim)
+    status = run.end()
     if victim == "kill":
-        cleaned = bench.doctor()
+        cleaned = run.doctor()
         assert cleaned.returncode == 0, cleaned.stdout + cleaned.stderr
-    said = bench.said()
-    assert bench.left() == [], said
+    said = run.said()
+    assert run.left() == [], said
     assert "Traceback" not in said
     # A hit on the last moments can come too late to change how the run ends.
     late = f": {PHASES[-1]}\n" in said or not hit
@@ -78,27 +78,27 @@ def test_nothing_is_left_of_a_run_that_is_hit(
 def test_nothing_is_left_of_a_run_that_is_hit_while_it_starts(
     tmp_path: Path, image: Path, victim: str, delay: float
 ) -> None:
-    bench = InterruptedBench(tmp_path, image)
-    bench.start()
+    run = InterruptedRun(tmp_path, image)
+    run.start()
     time.sleep(delay)
-    bench.hit(victim)
+    run.hit(victim)
     # While its modules load it ends by the signal itself.
-    assert bench.end() in (EXIT[victim], -2, -15, -9)
+    assert run.end() in (EXIT[victim], -2, -15, -9)
     if victim == "kill":
-        assert bench.doctor().returncode == 0
-    assert bench.left() == [], bench.said()
-    assert "Traceback" not in bench.said()
+        assert run.doctor().returncode == 0
+    assert run.left() == [], run.said()
+    assert "Traceback" not in run.said()
 
 
 @pytest.mark.rig
 def test_the_next_run_after_a_crash_cleans_up_first_and_works(tmp_path: Path, image: Path) -> None:
-    bench = InterruptedBench(tmp_path, image)
-    bench.start()
-    assert bench.await_phase(LifecyclePhase.RUN)
-    bench.hit("kill")
-    assert bench.end() == -9
-    assert bench.left()
-    bench.start()
-    assert bench.end() == 0, bench.said()
-    assert "cleaning up after a run that was killed" in bench.said()
-    assert bench.left() == []
+    run = InterruptedRun(tmp_path, image)
+    run.start()
+    assert run.await_phase(LifecyclePhase.RUN)
+    run.hit("kill")
+    assert run.end() == -9
+    assert run.left()
+    run.start()
+    assert run.end() == 0, run.said()
+    assert "cleaning up after a run that was killed" in run.said()
+    assert run.left() == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine.interrupted_bench import PATIENCE, InterruptedBench, small_image
+from tests.machine.interrupted_run import PATIENCE, InterruptedRun, small_image
 from thinsim.scenario.container_lifecycle import LifecyclePhase
 
 pytestmark = pytest.mark.rig
@@ -28,106 +28,106 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, image: Path) -> InterruptedBench:
-    bench = InterruptedBench(tmp_path, image)
-    bench.start()
-    return bench
+def run(tmp_path: Path, image: Path) -> InterruptedRun:
+    run = InterruptedRun(tmp_path, image)
+    run.start()
+    return run
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("stopped", ["store", "daemon"])
 def test_a_run_whose_server_is_stopped_ends_when_it_is_interrupted(
-    bench: InterruptedBench, moment: str, stopped: str
+    run: InterruptedRun, moment: str, stopped: str
 ) -> None:
-    assert bench.await_phase(moment)
-    bench.signal_server(stopped, signal.SIGSTOP)
-    assert bench.process.poll() is None
-    bench.hit("interrupt")
-    assert bench.end() == 130, bench.said()
-    assert bench.left() == []
+    assert run.await_phase(moment)
+    run.signal_server(stopped, signal.SIGSTOP)
+    assert run.process.poll() is None
+    run.hit("interrupt")
+    assert run.end() == 130, run.said()
+    assert run.left() == []
 
 
 @pytest.mark.alone
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("stopped", ["store", "daemon"])
 def test_doctor_cleans_up_after_a_killed_run_whose_server_is_stopped(
-    bench: InterruptedBench, moment: str, stopped: str
+    run: InterruptedRun, moment: str, stopped: str
 ) -> None:
-    assert bench.await_phase(moment)
-    bench.signal_server(stopped, signal.SIGSTOP)
-    bench.hit("kill")
+    assert run.await_phase(moment)
+    run.signal_server(stopped, signal.SIGSTOP)
+    run.hit("kill")
     # Not waited for: a thread of it may be in the kernel until the stopped server answers.
-    done = bench.doctor()
+    done = run.doctor()
     assert done.returncode == 0, done.stdout
-    assert bench.end() == -9
-    assert bench.left() == []
+    assert run.end() == -9
+    assert run.left() == []
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_run_that_loses_both_servers_names_the_store(bench: InterruptedBench, moment: str) -> None:
-    assert bench.await_phase(moment)
-    bench.signal_server("store", signal.SIGKILL)
-    bench.signal_server("daemon", signal.SIGKILL)
-    assert bench.end() == 1, bench.said()
-    assert "the backing store (pid " in bench.said()
-    assert "Traceback" not in bench.said()
-    assert bench.left() == []
+def test_a_run_that_loses_both_servers_names_the_store(run: InterruptedRun, moment: str) -> None:
+    assert run.await_phase(moment)
+    run.signal_server("store", signal.SIGKILL)
+    run.signal_server("daemon", signal.SIGKILL)
+    assert run.end() == 1, run.said()
+    assert "the backing store (pid " in run.said()
+    assert "Traceback" not in run.said()
+    assert run.left() == []
 
 
 @pytest.mark.alone
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_doctor_cleans_up_where_every_process_was_killed(bench: InterruptedBench, moment: str) -> None:
-    assert bench.await_phase(moment)
-    bench.hit("kill")
+def test_doctor_cleans_up_where_every_process_was_killed(run: InterruptedRun, moment: str) -> None:
+    assert run.await_phase(moment)
+    run.hit("kill")
     for victim in ("store", "daemon"):
-        bench.signal_server(victim, signal.SIGKILL)
-    bench.end()
-    assert bench.doctor().returncode == 0
-    assert bench.left() == []
-    again = bench.doctor()
+        run.signal_server(victim, signal.SIGKILL)
+    run.end()
+    assert run.doctor().returncode == 0
+    assert run.left() == []
+    again = run.doctor()
     assert again.returncode == 0
     assert "cleaned: " not in again.stdout
 
 
 @pytest.mark.alone
-def test_two_who_clean_up_at_once_do_not_disturb_each_other(bench: InterruptedBench) -> None:
-    assert bench.await_phase(LifecyclePhase.RUN)
-    bench.hit("kill")
-    bench.end()
+def test_two_who_clean_up_at_once_do_not_disturb_each_other(run: InterruptedRun) -> None:
+    assert run.await_phase(LifecyclePhase.RUN)
+    run.hit("kill")
+    run.end()
     doctors = [
         subprocess.Popen(
             [sys.executable, "-m", "thinsim", "doctor", "--clean"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=bench.environment,
+            env=run.environment,
         )
         for _ in range(2)
     ]
     for doctor in doctors:
         output, errors = doctor.communicate(timeout=PATIENCE * 2)
         assert doctor.returncode == 0, output + errors
-    assert bench.left() == []
+    assert run.left() == []
 
 
 @pytest.mark.alone
-def test_doctor_does_not_touch_a_run_that_is_alive(bench: InterruptedBench) -> None:
+def test_doctor_does_not_touch_a_run_that_is_alive(run: InterruptedRun) -> None:
     for phase in (LifecyclePhase.FRESH, LifecyclePhase.RUN):
-        assert bench.await_phase(phase)
-        done = bench.doctor()
+        assert run.await_phase(phase)
+        done = run.doctor()
         assert done.returncode == 0
         assert "cleaned: " not in done.stdout
-    assert bench.end() == 0, bench.said()
-    assert bench.left() == []
+    assert run.end() == 0, run.said()
+    assert run.left() == []
 
 
-def test_signals_during_the_clean_up_change_nothing(bench: InterruptedBench) -> None:
-    assert bench.await_phase(LifecyclePhase.RUN)
-    bench.hit("interrupt")
-    while bench.process.poll() is None:
-        bench.hit("interrupt")
-        bench.hit("terminate")
+def test_signals_during_the_clean_up_change_nothing(run: InterruptedRun) -> None:
+    assert run.await_phase(LifecyclePhase.RUN)
+    run.hit("interrupt")
+    while run.process.poll() is None:
+        run.hit("interrupt")
+        run.hit("terminate")
         time.sleep(0.02)
-    assert bench.end() == 130, bench.said()
-    assert bench.left() == []
-    assert "Traceback" not in bench.said()
+    assert run.end() == 130, run.said()
+    assert run.left() == []
+    assert "Traceback" not in run.said()

@@ -27,12 +27,12 @@ _SETTLING = 0.3  # who was woken goes on
 _PACE = 1.0  # in an emulated guest a look at the pool takes longer than a commit's period
 RECORDING = Path(__file__).parent / "data" / "linux-6.1-pool-life.jsonl"
 
-Step = dict[str, Any]
+LifeStep = dict[str, Any]
 
 
-def recorded() -> dict[str, list[Step]]:
+def recorded() -> dict[str, list[LifeStep]]:
     """Return the recorded steps by section."""
-    sections: dict[str, list[Step]] = {}
+    sections: dict[str, list[LifeStep]] = {}
     for line in RECORDING.read_text().splitlines():
         step = json.loads(line)
         sections.setdefault(step["section"], []).append(step)
@@ -52,10 +52,10 @@ class EmulatedLife:
             path.touch()
         self.dm = LocalDeviceMapper(NoNodes(), self._open, in_place)
         self._nursery = nursery
-        self._tasks: dict[str, tuple[trio.Event, Step]] = {}
+        self._tasks: dict[str, tuple[trio.Event, LifeStep]] = {}
 
-    async def answer(self, step: Step) -> Step:
-        answer: Step = {}
+    async def answer(self, step: LifeStep) -> LifeStep:
+        answer: LifeStep = {}
         if "task" in step and step["act"] != "end":
             done = trio.Event()
             self._tasks[step["task"]] = done, answer
@@ -70,13 +70,13 @@ class EmulatedLife:
         await trio.sleep(_PACE)
         return {**answer, **seen}
 
-    async def _look(self) -> Step:
+    async def _look(self) -> LifeStep:
         if "pool" not in self.dm.devices or self.dm.devices["pool"].live is None:
             return {}
         events = (await self.dm.info("pool")).event_nr
         return {"pool": await self.dm.status("pool", noflush=True), "events": events}
 
-    async def _carry_out(self, step: Step, answer: Step, done: trio.Event) -> None:
+    async def _carry_out(self, step: LifeStep, answer: LifeStep, done: trio.Event) -> None:
         try:
             text = await getattr(self, f"_{step['act']}")(step)
         except DeviceMapperError as error:
@@ -87,70 +87,70 @@ class EmulatedLife:
                 answer.update(text if isinstance(text, dict) else {"text": text})
         done.set()
 
-    async def _create(self, step: Step) -> None:
+    async def _create(self, step: LifeStep) -> None:
         await self.dm.create(step["name"], self._real(step["table"]))
 
-    async def _load(self, step: Step) -> None:
+    async def _load(self, step: LifeStep) -> None:
         await self.dm.load(step["name"], self._real(step["table"]))
 
-    async def _suspend(self, step: Step) -> None:
+    async def _suspend(self, step: LifeStep) -> None:
         await self.dm.suspend(step["name"], noflush=step.get("noflush", False))
 
-    async def _resume(self, step: Step) -> None:
+    async def _resume(self, step: LifeStep) -> None:
         await self.dm.resume(step["name"])
 
-    async def _remove(self, step: Step) -> None:
+    async def _remove(self, step: LifeStep) -> None:
         await self.dm.remove(step["name"])
 
-    async def _rename(self, step: Step) -> None:
+    async def _rename(self, step: LifeStep) -> None:
         await self.dm.rename(self.dm.devices.find(step["name"]), step["to"])
 
-    async def _message(self, step: Step) -> None:
+    async def _message(self, step: LifeStep) -> None:
         await self.dm.message(step["name"], 0, step["text"])
 
-    async def _status(self, step: Step) -> str:
+    async def _status(self, step: LifeStep) -> str:
         return await self.dm.status(step["name"])
 
-    async def _table(self, step: Step) -> str:
+    async def _table(self, step: LifeStep) -> str:
         return re.sub(r"\b\d+:\d+\b", "DEV", await self.dm.table(step["name"]))
 
-    async def _info(self, step: Step) -> str:
+    async def _info(self, step: LifeStep) -> str:
         return "Suspended" if (await self.dm.info(step["name"])).suspended else "Active"
 
-    async def _write(self, step: Step) -> None:
+    async def _write(self, step: LifeStep) -> None:
         await self._volume(step).write(step["offset"], bytes([step["byte"]]) * step["length"])
 
-    async def _discard(self, step: Step) -> None:
+    async def _discard(self, step: LifeStep) -> None:
         await self._volume(step).discard(step["offset"], step["length"])
 
-    async def _flush(self, step: Step) -> None:
+    async def _flush(self, step: LifeStep) -> None:
         await self._volume(step).flush()
 
-    async def _content(self, step: Step) -> str:
+    async def _content(self, step: LifeStep) -> str:
         volume = self._volume(step)
         return hashlib.sha256(await volume.read(0, volume.size)).hexdigest()[:16]
 
-    async def _fill(self, step: Step) -> None:
+    async def _fill(self, step: LifeStep) -> None:
         content = self.devices[step["device"]].content
         content[:] = b"".join(struct.pack("<Q", at + 1) * 512 for at in range(len(content) // 4096))
 
-    async def _grow(self, step: Step) -> None:
+    async def _grow(self, step: LifeStep) -> None:
         content, size = self.devices[step["device"]].content, int(step["mib"] * (1 << 20))
         content.extend(bytes(max(0, size - len(content))))
         del content[size:]
 
     _shrink = _grow
 
-    async def _fails(self, step: Step) -> None:
+    async def _fails(self, step: LifeStep) -> None:
         self.devices[step["device"]].fails = FAILING[step["what"]]
 
-    async def _timeout(self, step: Step) -> None:
+    async def _timeout(self, step: LifeStep) -> None:
         self.dm.no_space_timeout = step["seconds"]
 
-    async def _sleep(self, step: Step) -> None:
+    async def _sleep(self, step: LifeStep) -> None:
         await trio.sleep(step["seconds"])
 
-    async def _end(self, step: Step) -> Step:
+    async def _end(self, step: LifeStep) -> LifeStep:
         done, answer = self._tasks.pop(step["task"])
         with trio.move_on_after(step.get("within", 30)) as limit:
             await done.wait()
@@ -164,7 +164,7 @@ class EmulatedLife:
         device.closed = 0
         return device
 
-    def _volume(self, step: Step) -> MappedDevice:
+    def _volume(self, step: LifeStep) -> MappedDevice:
         if step["name"] not in self.dm.devices:
             raise DeviceMapperError(errno.ENOENT, "a device that there isn't has no node")
         return self.dm.volume(step["name"])

@@ -13,7 +13,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.dm.pool_life import EmulatedLife, Step, recorded
+from tests.dm.pool_life import EmulatedLife, LifeStep, recorded
 
 SECTIONS = recorded()
 
@@ -28,7 +28,7 @@ again when the pool becomes writable.
 """
 
 
-def with_blocks_that_are(section: str, step: Step) -> Step:
+def with_blocks_that_are(section: str, step: LifeStep) -> LifeStep:
     kernel, ours = GROWN_TWICE.get(section, ("", ""))
     lines = {name: step[name].split(" ") for name in ("pool", "text") if "thin-pool" in step.get(name, "")}
     for words in lines.values():
@@ -37,9 +37,9 @@ def with_blocks_that_are(section: str, step: Step) -> Step:
     return {**step, **{name: " ".join(words) for name, words in lines.items()}}
 
 
-def comparable(answer: Step, act: str) -> Step:
+def comparable(answer: LifeStep, act: str) -> LifeStep:
     """Leave out what differs between two runs of the kernel: the held root's number, uncommitted metadata."""
-    found: Step = {name: answer[name] for name in ("error", "events") if name in answer}
+    found: LifeStep = {name: answer[name] for name in ("error", "events") if name in answer}
     if "pool" in answer:
         words = answer["pool"].split()
         if len(words) > 5:
@@ -55,7 +55,7 @@ def comparable(answer: Step, act: str) -> Step:
 
 
 @contextmanager
-def named(step: Step) -> Iterator[None]:
+def named(step: LifeStep) -> Iterator[None]:
     try:
         yield
     except AssertionError as error:

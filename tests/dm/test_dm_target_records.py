@@ -1,4 +1,4 @@
-"""A target is one record: a file and a line in the registry, and nothing else has to know of it."""
+"""A target is one record: a file and a registry line, and nothing else knows of it."""
 
 import ast
 import errno
@@ -18,7 +18,7 @@ from tests.dm.memory_device import MemoryDevice
 from thinsim.dm.daemon.ioctl.control_device import serve_control_device
 from thinsim.dm.daemon.ioctl.packet import Command, Packet
 from thinsim.dm.daemon.ioctl.service import IoctlService
-from thinsim.dm.dropin.dropin import write
+from thinsim.dm.dropin.dropin import write_dropin
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.nodes import NoNodes
 from thinsim.dm.emulator.runner import in_place
@@ -102,7 +102,8 @@ async def test_a_new_target_is_one_record(dm: LocalDeviceMapper) -> None:
 async def test_a_device_mapper_without_a_target_refuses_its_name() -> None:
     mapper = LocalDeviceMapper(NoNodes(), lambda path: MemoryDevice(1 << 20), in_place)
     async with mapper.running() as dm:
-        with refused(errno.EINVAL, r"unknown target type 'fill' \(served here: error, linear, "):
+        served = ", ".join(sorted(each.name for each in TARGET_TYPES))
+        with refused(errno.EINVAL, rf"unknown target type 'fill' \(served here: {served}\)"):
             await dm.create("seven", LINE)
 
 
@@ -123,7 +124,7 @@ async def test_dmsetup_knows_a_new_target(dm: LocalDeviceMapper, tmp_path: Path)
     await dm.create("seven", LINE)
     control, programs = tmp_path / "control", tmp_path / "bin"
     programs.mkdir()
-    environment = {**os.environ, **write(programs, control)}
+    environment = {**os.environ, **write_dropin(programs, control)}
 
     async def dmsetup(*words: str) -> str:
         done = await trio.run_process([programs / "dmsetup", *words], env=environment, capture_stdout=True)

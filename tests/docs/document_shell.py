@@ -17,7 +17,7 @@ from tests.docs.documented_commands import Shown
 from tests.docs.own_session import run_in_session
 from tests.docs.shown_output import missing
 from tests.repository import REPOSITORY
-from thinsim.block.loop import attached_devices, detach, devices_of
+from thinsim.block.loop import attached_devices, detach, devices_of_file
 
 SECONDS = 300.0
 """For a document's commands together."""
@@ -199,7 +199,7 @@ def _give_back(directory: Path, environment: dict[str, str]) -> None:
     subprocess.run(["thinsim", "dm", "stop", "--force"], check=False, env=environment)
     for file in attached_devices().values():
         if Path(file).is_relative_to(directory):
-            for device in devices_of(Path(file)):
+            for device in devices_of_file(Path(file)):
                 detach(device)
     for mount in reversed(mounts()):
         if mount.mountpoint.is_relative_to(directory):

@@ -1,5 +1,4 @@
-"""What each document's commands need to be run as they are shown: files and pools that the reader has, words
-for the placeholders, small sizes, and which can not be run here, with the reason.
+"""Sets up what each document's commands need: files, pools, words for placeholders, small sizes.
 
 A command that stands in none of these is run as it is written.
 """

@@ -1,4 +1,4 @@
-"""Runs a program in a session of its own, and ends with it whatever it has started that is still there.
+"""Runs a program in its own session, and ends with it whatever it has started.
 
 A shell that is ended alone leaves what it runs: a thinsim that waits for a guest, and the guest, which has
 a session of its own so that it can be ended as one.

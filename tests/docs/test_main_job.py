@@ -1,4 +1,4 @@
-"""The main job by its one command in this clone, as root and without, and the table that the README shows."""
+"""The main job runs by its one command, as root and without, and gives the README's table."""
 
 import os
 import shutil

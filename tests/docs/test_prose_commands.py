@@ -1,4 +1,4 @@
-"""A command that stands in a document's text runs from a block of some page, or it is said why not."""
+"""A command in a document's text runs from a block of some page, or has a reason."""
 
 from dataclasses import dataclass
 

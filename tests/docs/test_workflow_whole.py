@@ -1,4 +1,4 @@
-"""The workflow for a hosted runner from its first step to its last, in a project that has what it asks for.
+"""The workflow for a hosted runner runs from its first step to its last in a project.
 
 ``make check-dist`` builds the sdist that the project keeps; its first baseline is made as the workflow says.
 """

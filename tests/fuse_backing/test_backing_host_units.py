@@ -12,7 +12,7 @@ from fuse_backing.store_client import StoreClient
 from tests.fuse_backing.backing_store import Store, host_fallocate
 from tests.fuse_backing.hosts import BLOCK, PUNCH, Punched, each, on, served_by_server
 from tests.host_file_systems import MIB, HostFileSystem
-from thinsim.rig.host_file import host_accounting
+from thinsim.rig.host_file import exact_host_accounting
 
 pytestmark = pytest.mark.rig
 
@@ -101,7 +101,7 @@ def test_an_overlay_on_what_allocates_more_than_a_write_says_so(
     info = trio.run(StoreClient(fitting_store.control).ping)
     assert (info.host, info.host_unit) == ("overlayfs", MIB)
     assert "allocates 1048576 bytes at once" in info.host_remark
-    found = host_accounting(host.directory)
+    found = exact_host_accounting(host.directory)
     assert (found.maps_what_it_holds, found.freed_unit) == (False, BLOCK)
     file = punched("file")
     file.write(0, b"x" * BLOCK)

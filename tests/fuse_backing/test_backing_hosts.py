@@ -1,4 +1,4 @@
-"""The ledger against what the host file system itself says is in use, on every kind that can be made here."""
+"""The ledger agrees with what the host file system says is in use, on every kind."""
 
 import os
 import subprocess

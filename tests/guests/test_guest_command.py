@@ -18,7 +18,7 @@ from thinsim.rig.vm import VM
 from thinsim.scenario.container_lifecycle import SETTINGS
 from thinsim.scenario.file import library
 from thinsim.scenario.file.run import ScenarioRequest
-from thinsim.scenario.reproduce import Reproduction, ReproductionRequest, reproduce
+from thinsim.scenario.reproduce import Reproduction, ReproductionRequest, run_reproduction
 from thinsim.snapshotter.config import Config
 
 
@@ -48,7 +48,7 @@ def test_a_file_that_is_wrong_is_refused_before_a_guest_is_booted(tmp_path: Path
 
 def test_a_reproduction_reads_back_with_its_set_up(tmp_path: Path) -> None:
     async def run() -> Reproduction:
-        return await reproduce(
+        return await run_reproduction(
             ReproductionRequest(rig=PROCESS, settings=SETTINGS[2:], directory=tmp_path), SilentProgress()
         )
 
@@ -78,7 +78,7 @@ def test_an_awkward_pool_name_stays_one_string(tmp_path: Path) -> None:
 
 
 def test_a_scenario_with_a_variant_that_there_is_not_boots_no_guest(tmp_path: Path) -> None:
-    found = library.find("churn")
+    found = library.find_scenario("churn")
     request = ScenarioRequest(found.scenario, "churn", found.text, VM, found.base, ["nope"], tmp_path)
     with pytest.raises(InvalidValueError, match="churn has no variant 'nope'; there are discard_"):
         trio.run(partial(run_scenario_in_guest, request, found.path, SilentProgress(), fine=(0,)))

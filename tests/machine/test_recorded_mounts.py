@@ -9,7 +9,7 @@ from fuse_backing.mounts import mount_on
 from thinsim.errors import ConflictError, EnvironmentLacksError, ProgramFailedError
 from thinsim.machine import mounts as recorded_mounts
 from thinsim.machine.journal import Journal, TakenKind, read_journal
-from thinsim.machine.mounts import RecordedMounter, run
+from thinsim.machine.mounts import RecordedMounter, run_shielded
 
 pytestmark = pytest.mark.rig
 
@@ -93,7 +93,7 @@ async def test_what_somebody_else_has_unmounted_counts_as_unmounted(
     mounter: RecordedMounter, journal: Journal, tmp_path: Path
 ) -> None:
     await mounter.mount("none", tmp_path / "target", "tmpfs", ())
-    await run(["umount", str(tmp_path / "target")])
+    await run_shielded(["umount", str(tmp_path / "target")])
     await mounter.unmount(tmp_path / "target")
     assert not (tmp_path / "target").exists()
     assert read_journal(journal.path).taken == ()
@@ -111,4 +111,4 @@ async def test_cancellation_does_not_tear_a_command_or_keep_a_mount(
 
 async def test_a_missing_command_is_named(mounter: RecordedMounter) -> None:
     with pytest.raises(EnvironmentLacksError, match="thinsim-no-such-command"):
-        await run(["thinsim-no-such-command"])
+        await run_shielded(["thinsim-no-such-command"])

@@ -174,7 +174,7 @@ def test_what_a_server_takes_until_it_has_ended_is_given_back(
 ) -> None:
     end_process = recovery.UNDO[TakenKind.PROCESS]
 
-    def takes_more(fields: dict[str, Any], report: recovery.Report) -> None:
+    def takes_more(fields: dict[str, Any], report: recovery.Notice) -> None:
         journal.begin(TakenKind.DIRECTORY, path=tmp_path / "late")
         (tmp_path / "late").mkdir()
         end_process(fields, report)

@@ -1,3 +1,5 @@
+"""Every leaked byte has its owner, and a byte without one ends the run."""
+
 import pytest
 
 from thinsim.errors import InvariantError

@@ -1,3 +1,5 @@
+"""Host bytes freed are the sum of the ledger, or the run ends."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

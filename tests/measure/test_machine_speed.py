@@ -1,3 +1,5 @@
+"""The measure of the machine takes a short time and leaves no file."""
+
 from pathlib import Path
 
 import pytest

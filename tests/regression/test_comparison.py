@@ -3,8 +3,8 @@
 import pytest
 
 from thinsim.errors import InvalidValueError
-from thinsim.regression.baseline import Baseline, ScenarioBaseline, VariantBaseline, read
-from thinsim.regression.comparison import ChangeKind, compare, differences
+from thinsim.regression.baseline import Baseline, ScenarioBaseline, VariantBaseline, read_baseline
+from thinsim.regression.comparison import ChangeKind, compare_with_baseline, differing_environment
 from thinsim.regression.markdown import markdown
 
 BLOCK = 65536
@@ -35,7 +35,7 @@ def scenario(*variants: VariantBaseline, **changed: object) -> ScenarioBaseline:
 
 
 def changes(now: ScenarioBaseline, then: ScenarioBaseline | None) -> list[tuple[str, str]]:
-    return [(change.kind, change.text) for change in compare(now, then, tolerance=1.5).changes]
+    return [(change.kind, change.text) for change in compare_with_baseline(now, then, tolerance=1.5).changes]
 
 
 def test_the_same_again_is_no_change() -> None:
@@ -55,11 +55,11 @@ def test_one_byte_more_than_ever_is_a_leak_with_its_owner() -> None:
 
 def test_a_tolerance_is_for_variants_that_leak_in_the_baseline_alone() -> None:
     now, then = scenario(variant(most_leaked=12 * BLOCK + 4096)), scenario(variant())
-    assert compare(now, then, tolerance=1.5, leak_tolerance=4096).changes == ()
-    assert compare(now, then, tolerance=1.5, leak_tolerance=4095).failures
+    assert compare_with_baseline(now, then, tolerance=1.5, leak_tolerance=4096).changes == ()
+    assert compare_with_baseline(now, then, tolerance=1.5, leak_tolerance=4095).failures
     sound = scenario(variant(least_leaked=0, most_leaked=0, leaked_by={}))
     one = scenario(variant(least_leaked=1, most_leaked=1, leaked_by={"a": 1}))
-    assert compare(one, sound, tolerance=1.5, leak_tolerance=4096).failures
+    assert compare_with_baseline(one, sound, tolerance=1.5, leak_tolerance=4096).failures
 
 
 def test_less_than_ever_is_better() -> None:
@@ -143,8 +143,8 @@ def test_more_in_all_than_in_any_round_is_a_leak_though_no_snapshot_lost_more_th
 
 def test_another_kernel_and_a_tool_that_was_not_there_are_said() -> None:
     now = {"thinsim": "1", "kernel": "Linux 6.12", "blkdiscard": "2.41"}
-    assert differences(now, now) == []
-    assert differences(now, {"thinsim": "1", "kernel": "Linux 6.1", "loop": "yes"}) == [
+    assert differing_environment(now, now) == []
+    assert differing_environment(now, {"thinsim": "1", "kernel": "Linux 6.1", "loop": "yes"}) == [
         "kernel: Linux 6.12, in the baseline Linux 6.1",
         "blkdiscard: 2.41, in the baseline none",
         "loop: none, in the baseline yes",
@@ -152,7 +152,7 @@ def test_another_kernel_and_a_tool_that_was_not_there_are_said() -> None:
 
 
 def test_the_summary_says_what_was_tolerated_and_what_is_another_than_then() -> None:
-    same = [compare(scenario(variant()), scenario(variant()), tolerance=1.5)]
+    same = [compare_with_baseline(scenario(variant()), scenario(variant()), tolerance=1.5)]
     assert "Leaks are compared to the byte; discard costs" in markdown(same, tolerance=1.5)
     text = markdown(same, tolerance=1.5, leak_tolerance=1 << 20, differences=["kernel: 2, 1 then"])
     assert "to the byte where nothing leaked, else with a tolerance of 1 MiB; discard costs" in text
@@ -161,7 +161,7 @@ def test_the_summary_says_what_was_tolerated_and_what_is_another_than_then() -> 
 
 def test_the_summary_has_a_row_a_variant_and_every_change() -> None:
     now = scenario(variant(most_leaked=13 * BLOCK, leaked_by={"a|b": 13 * BLOCK}))
-    text = markdown([compare(now, scenario(variant()), tolerance=1.5)], tolerance=1.5)
+    text = markdown([compare_with_baseline(now, scenario(variant()), tolerance=1.5)], tolerance=1.5)
     assert text.startswith("### thinsim: 1 regression\n")
     assert "| s | v | process | 832 KiB | 768 KiB | 1.00 | leak |" in text
     assert "- **leak**: s / v: " in text
@@ -170,10 +170,10 @@ def test_the_summary_has_a_row_a_variant_and_every_change() -> None:
 
 def test_a_file_that_is_no_baseline_is_named() -> None:
     stored = Baseline(environment={}, scenarios=[scenario(variant())])
-    assert read(stored.model_dump_json(), "b.json") == stored
+    assert read_baseline(stored.model_dump_json(), "b.json") == stored
     for text in ("", "{}", stored.model_dump_json().replace("most_leaked", "leaked")):
         with pytest.raises(InvalidValueError, match=r"b\.json: not a thinsim baseline: "):
-            read(text, "b.json")
+            read_baseline(text, "b.json")
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_number_that_nothing_can_be_compared_with_is_named(whole: str, damaged
     stored = Baseline(environment={}, scenarios=[scenario(variant())]).model_dump_json()
     assert whole in stored
     with pytest.raises(InvalidValueError, match=rf"b\.json: not a thinsim baseline: {place}: "):
-        read(stored.replace(whole, damaged), "b.json")
+        read_baseline(stored.replace(whole, damaged), "b.json")
 
 
 def test_a_baseline_of_nothing_does_not_pass_for_one() -> None:
@@ -199,4 +199,4 @@ def test_a_baseline_of_nothing_does_not_pass_for_one() -> None:
         + '"variants":[]}]}',
     ):
         with pytest.raises(InvalidValueError, match=r"should have at least 1 item"):
-            read(text, "b.json")
+            read_baseline(text, "b.json")

@@ -89,24 +89,24 @@ def project(tmp_path: Path) -> Callable[[str, int], Project]:
 def test_a_store_that_keeps_one_block_is_caught(
     rig: str, project: Callable[[str, int], Project], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench = project(rig, 1)
-    bench.save_baseline()
-    assert bench.compare("--speed-tolerance", "100") == 0
-    assert bench.failed_cases == []
-    offset, length = min(bench.punches(), key=lambda punch: punch[1])
+    planted = project(rig, 1)
+    planted.save_baseline()
+    assert planted.compare("--speed-tolerance", "100") == 0
+    assert planted.failed_cases == []
+    offset, length = min(planted.punches(), key=lambda punch: punch[1])
     action = f'action = "partial", bytes = {length - BLOCK}' if length > BLOCK else 'action = "lie"'
-    bench.plant(f'{{ operation = "punch", offset = {offset}, length = 1, {action} }}')
+    planted.plant(f'{{ operation = "punch", offset = {offset}, length = 1, {action} }}')
     capsys.readouterr()
-    assert bench.compare("--speed-tolerance", "100") == LEAKED
-    (variant,) = json.loads((bench.directory / "now.json").read_text())["scenarios"][0]["variants"]
+    assert planted.compare("--speed-tolerance", "100") == LEAKED
+    (variant,) = json.loads((planted.directory / "now.json").read_text())["scenarios"][0]["variants"]
     assert variant["leaked_by"] == {"container": BLOCK}
-    ((case, message),) = bench.failed_cases
+    ((case, message),) = planted.failed_cases
     assert f"leak: as it is: {message}" in capsys.readouterr().out
     assert case == "as it is: leak"
     assert message == f"64 KiB leaked, 0 B before: {BLOCK} bytes more (container: {BLOCK} more)"
-    assert "### thinsim: 1 regression\n" in bench.summary
-    assert "| 64 KiB | 0 B |" in bench.summary
-    assert "- **leak**: " in bench.summary
+    assert "### thinsim: 1 regression\n" in planted.summary
+    assert "| 64 KiB | 0 B |" in planted.summary
+    assert "- **leak**: " in planted.summary
 
 
 @pytest.mark.alone
@@ -116,17 +116,17 @@ def test_a_store_that_keeps_one_block_is_caught(
 def test_a_store_that_punches_half_as_fast_is_caught(
     rig: str, project: Callable[[str, int], Project]
 ) -> None:
-    bench = project(rig, 3)
-    seconds = 0.8 / len(bench.punches())
+    planted = project(rig, 3)
+    seconds = 0.8 / len(planted.punches())
     slow = '{{ operation = "punch", action = "delay", times = "always", seconds = {} }}'
-    bench.plant(slow.format(seconds))
-    bench.save_baseline()
-    bench.plant(slow.format(2 * seconds))
+    planted.plant(slow.format(seconds))
+    planted.save_baseline()
+    planted.plant(slow.format(2 * seconds))
     # Delays do not stretch with the machine's pace, by which they are divided: that one has to change by more
     # than the half for them to be missed.
-    assert bench.compare("--speed-tolerance", "1.25") == SLOWER
-    ((case, message),) = bench.failed_cases
+    assert planted.compare("--speed-tolerance", "1.25") == SLOWER
+    ((case, message),) = planted.failed_cases
     assert case == "as it is: speed"
     assert "more than 1.25" in message
-    assert "### thinsim: 1 regression\n" in bench.summary
-    assert "- **speed**: " in bench.summary
+    assert "### thinsim: 1 regression\n" in planted.summary
+    assert "- **speed**: " in planted.summary

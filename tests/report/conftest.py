@@ -1,3 +1,5 @@
+"""Gives the tests of reports the reports of real runs."""
+
 from pathlib import Path
 
 import pytest

@@ -7,13 +7,13 @@ import trio
 from tests.silent_progress import SilentProgress
 from thinsim.report.document import Report, report_of
 from thinsim.rig.process import PROCESS
-from thinsim.scenario.file.library import find
+from thinsim.scenario.file.library import find_scenario
 from thinsim.scenario.file.loading import parse
 from thinsim.scenario.file.run import ScenarioRequest, run_scenario
 
 
 def run_library(name: str, directory: Path) -> Report:
-    found = find(name)
+    found = find_scenario(name)
     request = ScenarioRequest(found.scenario, name, found.text, PROCESS, found.base, directory=directory)
     return report_of(trio.run(run_scenario, request, SilentProgress()))
 

@@ -1,3 +1,5 @@
+"""Groups of columns stand side by side under their headings."""
+
 from thinsim.report.columns import Group, lay_out
 
 

@@ -1,4 +1,4 @@
-"""What the page shows by colour can be seen: WCAG 2's contrast, on screen in light and dark, and on paper."""
+"""Colours of the page can be told apart: WCAG 2's contrast, on screen and paper."""
 
 import re
 from itertools import pairwise, product

@@ -1,4 +1,4 @@
-"""The report as JSON and JUnit XML: what it says of a real run, its schema, and what is no report."""
+"""The report as JSON and JUnit XML says what a real run was, by its schema."""
 
 import io
 import json

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from thinsim.report.document import Report
 from thinsim.report.html.discards import LEVELS, OFFSET_CELLS, TIME_CELLS, Punch, grid, level
 from thinsim.report.html.page import bands_of
-from thinsim.report.html.space import heights
+from thinsim.report.html.space import heights_over_time
 from thinsim.report.html.svg import Band, Frame, TimeScale, size_ticks, time_axis
 
 SCALE = TimeScale.of([Band(1, "all", 0.0, 10.0)])
@@ -77,7 +77,9 @@ def test_size_ticks_are_few_and_powers_of_two_apart(top: int) -> None:
 
 def test_the_store_s_line_is_the_host_s_and_phases_follow_one_another(image_removal: Report) -> None:
     for run in image_removal.runs:
-        lines = {line.kind: line.values for line in heights(run.samples, image_removal.pool.block_bytes)}
+        lines = {
+            line.kind: line.values for line in heights_over_time(run.samples, image_removal.pool.block_bytes)
+        }
         assert lines["host"] == lines["store"]
         found = bands_of(run)
         assert [band.name for band in found] == image_removal.phases

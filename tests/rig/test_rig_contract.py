@@ -14,7 +14,7 @@ from thinsim.machine.journal import Journal, read_journal
 from thinsim.rig.contents import BARE
 from thinsim.rig.interface import Rig
 from thinsim.rig.record import RigRecord
-from thinsim.rig.registry import AUTO, HERE, RIGS, find, names, probe
+from thinsim.rig.registry import AUTO, HERE, RIGS, find_rig, probe_rigs, rig_names
 from thinsim.rig.shape import PoolShape
 from thinsim.units import Bytes, sectors
 
@@ -94,19 +94,19 @@ async def test_the_pools_metadata_opens_for_reading(rig: Rig) -> None:
 
 
 def test_every_rig_is_found_by_its_name_and_no_other() -> None:
-    assert len(set(names())) == len(RIGS)
-    assert [find(name) for name in names()] == list(RIGS)
-    assert AUTO not in names()
-    with pytest.raises(InvalidValueError, match=f"no rig 'moon'; there are {', '.join(names())}"):
-        find("moon")
+    assert len(set(rig_names())) == len(RIGS)
+    assert [find_rig(name) for name in rig_names()] == list(RIGS)
+    assert AUTO not in rig_names()
+    with pytest.raises(InvalidValueError, match=f"no rig 'moon'; there are {', '.join(rig_names())}"):
+        find_rig("moon")
 
 
 def test_what_a_rig_needs_is_looked_at_once_and_says_who_needs_it(tmp_path: Path) -> None:
-    findings = probe(tmp_path)
+    findings = probe_rigs(tmp_path)
     assert len({finding.name for finding in findings}) == len(findings)
     for record in HERE:
         assert any(record.name in finding.needed_by for finding in findings)
-    assert {name for finding in findings for name in finding.needed_by} == set(names())
+    assert {name for finding in findings for name in finding.needed_by} == set(rig_names())
 
 
 def test_no_rig_is_known_by_its_name() -> None:
@@ -118,6 +118,6 @@ def test_no_rig_is_known_by_its_name() -> None:
         if isinstance(node, ast.Compare)
         for side in (node.left, *node.comparators)
         for each in (side.elts if isinstance(side, ast.Tuple | ast.List | ast.Set) else [side])
-        if isinstance(each, ast.Constant) and each.value in (AUTO, *names())
+        if isinstance(each, ast.Constant) and each.value in (AUTO, *rig_names())
     ]
     assert compared == []

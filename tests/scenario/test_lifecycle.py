@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.silent_progress import SilentProgress
-from thinsim.rig.registry import find
+from thinsim.rig.registry import find_rig
 from thinsim.scenario.container_lifecycle import SETTINGS, LifecyclePhase, LifecycleResult, Setting
-from thinsim.scenario.reproduce import Reproduction, ReproductionRequest, reproduce
+from thinsim.scenario.reproduce import Reproduction, ReproductionRequest, run_reproduction
 from thinsim.snapshotter.events import DiscardSkipped
 from thinsim.workload.block_history import BlockHistory
 from thinsim.workload.image import build_image
@@ -34,14 +34,14 @@ async def run(
     rig: str, directory: Path, settings: Sequence[Setting], image: Path, **more: Path | None
 ) -> Reproduction:
     request = ReproductionRequest(
-        rig=find(rig),
+        rig=find_rig(rig),
         settings=settings,
         image=image if rig == "emulated" else None,
         container_bytes=CONTAINER_BYTES,
         directory=directory,
         **more,  # type: ignore[arg-type]
     )
-    return await reproduce(request, SilentProgress())
+    return await run_reproduction(request, SilentProgress())
 
 
 def phase_end(run: LifecycleResult, phase: str) -> int:
@@ -116,14 +116,14 @@ async def test_async_remove_gives_the_same_space_back_at_cleanup(
 @pytest.mark.rig
 async def test_kept_files_stay_and_nothing_else(tmp_path: Path, image: Path) -> None:
     request = ReproductionRequest(
-        rig=find("emulated"),
+        rig=find_rig("emulated"),
         settings=SETTINGS[:1],
         image=image,
         container_bytes=0,
         directory=tmp_path,
         keep=True,
     )
-    result = await reproduce(request, SilentProgress())
+    result = await run_reproduction(request, SilentProgress())
     assert result.kept is not None
     kept = result.kept / "1-off"
     assert (kept / "host" / "data").stat().st_size == result.shape.data_size

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from tests.silent_progress import SilentProgress
 from thinsim.cli.main import commands
 from thinsim.machine.journal import Journal
-from thinsim.rig.registry import find
-from thinsim.scenario.space_faults import FAULTS, MIB, SpaceFaultRow, measure
+from thinsim.rig.registry import find_rig
+from thinsim.scenario.space_faults import FAULTS, MIB, SpaceFaultRow, measure_space_fault
 
 RIGS = ("process", pytest.param("emulated", marks=[pytest.mark.rig, pytest.mark.long]))
 BY_LETTER = {fault.letter: fault for fault in FAULTS}
@@ -18,7 +18,9 @@ BY_LETTER = {fault.letter: fault for fault in FAULTS}
 
 async def row_of(letter: str, rig: str, directory: Path, journal: Journal) -> SpaceFaultRow:
     name = f"pool-{journal.path.stem}"
-    return await measure(BY_LETTER[letter], find(rig), directory, journal, name, SilentProgress())
+    return await measure_space_fault(
+        BY_LETTER[letter], find_rig(rig), directory, journal, name, SilentProgress()
+    )
 
 
 @pytest.mark.parametrize("rig", RIGS)

@@ -8,7 +8,7 @@ from tests.rig.marks import marks_of
 from thinsim.machine.journal import Journal
 from thinsim.rig.contents import BARE
 from thinsim.rig.interface import Rig
-from thinsim.rig.registry import HERE, find
+from thinsim.rig.registry import HERE, find_rig
 from thinsim.rig.shape import PoolShape
 from thinsim.units import Bytes
 
@@ -25,7 +25,7 @@ MOUNTS = frozenset(record.name for record in HERE if record.mounts)
 @asynccontextmanager
 async def fresh_rig(name: str, directory: Path) -> AsyncIterator[Rig]:
     """Run the rig of that name, with an empty pool, in *directory*, which exists."""
-    record = find(name)
+    record = find_rig(name)
     assert record.running is not None
     journal = Journal.create()
     # In /dev/mapper a pool's name is the machine's.

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from thinsim.snapshotter.device_state import DeviceState
-from thinsim.snapshotter.device_store import MAX_THIN_ID, DeviceRecord, DeviceStore
+from thinsim.snapshotter.device_store import DeviceRecord, DeviceStore
 from thinsim.snapshotter.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
 )
+from thinsim.thin.ids import MAX_THIN_ID
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 
 pytestmark = pytest.mark.rigs(*sorted(MOUNTS))
 
-Change = Callable[[Path], None]
+FileChange = Callable[[Path], None]
 
 
 def tree(root: Path) -> dict[str, tuple[object, ...]]:
@@ -55,7 +55,9 @@ async def mounted(tapped: TappedSnapshotters, mounts: Sequence[Mount]) -> AsyncI
         await tapped.rig.mounter.unmount(target)
 
 
-async def in_layers(tapped: TappedSnapshotters, snapshotter: DevmapperSnapshotter, *changes: Change) -> str:
+async def in_layers(
+    tapped: TappedSnapshotters, snapshotter: DevmapperSnapshotter, *changes: FileChange
+) -> str:
     """Commit a layer per change; returns the last one's name."""
     parent = ""
     for number, change in enumerate(changes):
@@ -67,7 +69,7 @@ async def in_layers(tapped: TappedSnapshotters, snapshotter: DevmapperSnapshotte
 
 
 async def compare(
-    tapped: TappedSnapshotters, snapshotter: DevmapperSnapshotter, flat: Path, *changes: Change
+    tapped: TappedSnapshotters, snapshotter: DevmapperSnapshotter, flat: Path, *changes: FileChange
 ) -> None:
     flat.mkdir()
     for change in changes:
@@ -78,7 +80,7 @@ async def compare(
     await snapshotter.remove("view")
 
 
-def write(name: str, content: bytes = b"content", mode: int = 0o644) -> Change:
+def write(name: str, content: bytes = b"content", mode: int = 0o644) -> FileChange:
     def change(root: Path) -> None:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(content)
@@ -87,7 +89,7 @@ def write(name: str, content: bytes = b"content", mode: int = 0o644) -> Change:
     return change
 
 
-def directory(name: str, mode: int = 0o755) -> Change:
+def directory(name: str, mode: int = 0o755) -> FileChange:
     def change(root: Path) -> None:
         (root / name).mkdir(parents=True)
         (root / name).chmod(mode)
@@ -95,7 +97,7 @@ def directory(name: str, mode: int = 0o755) -> Change:
     return change
 
 
-def all_of(*changes: Change) -> Change:
+def all_of(*changes: FileChange) -> FileChange:
     def change(root: Path) -> None:
         for each in changes:
             each(root)
@@ -103,11 +105,11 @@ def all_of(*changes: Change) -> Change:
     return change
 
 
-def chown(name: str, uid: int, gid: int) -> Change:
+def chown(name: str, uid: int, gid: int) -> FileChange:
     return lambda root: os.chown(root / name, uid, gid)
 
 
-def removal(name: str) -> Change:
+def removal(name: str) -> FileChange:
     def change(root: Path) -> None:
         path = root / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -115,7 +117,7 @@ def removal(name: str) -> Change:
     return change
 
 
-def renaming(name: str, new: str) -> Change:
+def renaming(name: str, new: str) -> FileChange:
     return lambda root: (root / name).rename(root / new) and None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from tests.thin.metadata_command import Command, metadata_command
+from tests.thin.metadata_command import MetadataCommand, metadata_command
 
 TALLIES = pytest.StashKey[dict[str, dict[str, dict[str, int]]]]()
 
@@ -24,7 +24,7 @@ def tally(pytestconfig: pytest.Config) -> Tally:
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Command:
+def command(capsys: pytest.CaptureFixture[str]) -> MetadataCommand:
     """Call ``thinsim metadata``."""
     return metadata_command(capsys)
 

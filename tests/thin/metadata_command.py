@@ -8,11 +8,11 @@ import pytest
 
 from thinsim.cli.main import status_of
 
-Command = Callable[..., tuple[int, str, str]]
+MetadataCommand = Callable[..., tuple[int, str, str]]
 """From arguments, of which the last is the file, to (exit status, standard output, standard error)."""
 
 
-def metadata_command(capsys: pytest.CaptureFixture[str]) -> Command:
+def metadata_command(capsys: pytest.CaptureFixture[str]) -> MetadataCommand:
     """Return the command as a function; what it prints is read by *capsys*."""
 
     def run_command(*arguments: str | Path) -> tuple[int, str, str]:

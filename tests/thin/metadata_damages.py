@@ -12,7 +12,7 @@ from thinsim.thin.metadata.btree_node import Node
 from thinsim.thin.metadata.checksum import seal
 from thinsim.thin.metadata.superblock import Superblock
 
-Change = Callable[[bytes], bytes]
+MetadataChange = Callable[[bytes], bytes]
 
 
 def damaged_pool() -> RamPool:
@@ -55,7 +55,7 @@ def places(store: RamStore) -> dict[str, int]:
     return found
 
 
-def forged(offset: int, form: str, value: int) -> Change:
+def forged(offset: int, form: str, value: int) -> MetadataChange:
     """Change a field and put the right checksum on it."""
 
     def change(content: bytes) -> bytes:
@@ -67,12 +67,12 @@ def forged(offset: int, form: str, value: int) -> Change:
     return change
 
 
-ANY_BLOCK: dict[str, Change] = {
+ANY_BLOCK: dict[str, MetadataChange] = {
     "zeroed": lambda content: bytes(BLOCK),
     "a flipped bit": lambda content: content[:2000] + bytes([content[2000] ^ 1]) + content[2001:],
     "another block's number": forged(8, "<Q", 77),
 }
-NODES: dict[str, Change] = {
+NODES: dict[str, MetadataChange] = {
     "internal and leaf": forged(4, "<I", 3),
     "too many entries": forged(16, "<I", 60000),
     "no room": forged(20, "<I", 0),
@@ -87,7 +87,7 @@ class Damage:
 
     place: str
     kind: str
-    change: Change
+    change: MetadataChange
 
     def __str__(self) -> str:
         return f"{self.place}: {self.kind}"
@@ -107,12 +107,12 @@ _REST = _SPACE_MAPS + 2 * 128
 FAR = 1 << 20
 
 
-def _far(offset: int, tree: str) -> tuple[Change, str]:
+def _far(offset: int, tree: str) -> tuple[MetadataChange, str]:
     """A root beyond the device, and what check says of the *tree* that begins there."""
     return forged(offset, "<Q", FAR), f"{tree}: metadata block {FAR} is beyond the device"
 
 
-FIELDS: dict[str, tuple[Change, str]] = {
+FIELDS: dict[str, tuple[MetadataChange, str]] = {
     "magic": (forged(32, "<Q", 5), "superblock: its magic number is 5, not 27022010"),
     "version": (forged(40, "<I", 3), ""),
     "needs_check": (forged(4, "<I", 1), ""),

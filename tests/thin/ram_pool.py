@@ -12,11 +12,11 @@ from thinsim.thin.plan import (
     CopyOrigin,
     FlushData,
     PassDown,
+    PlanStep,
     ReadData,
     ReadOrigin,
     ReadStep,
     ReadZeros,
-    Step,
     WriteData,
     ZeroData,
 )
@@ -150,7 +150,7 @@ class RamPool:
             for at in range(run.length)
         }
 
-    def execute(self, steps: list[Step], request: bytes = b"") -> None:
+    def execute(self, steps: list[PlanStep], request: bytes = b"") -> None:
         """Carry out *steps*."""
         for step in steps:
             match step:

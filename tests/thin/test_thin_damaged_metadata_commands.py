@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.thin.damaged_images import save_damaged, some_now_the_rest_long, sound
-from tests.thin.metadata_command import Command
+from tests.thin.metadata_command import MetadataCommand
 from tests.thin.metadata_damages import ANY_BLOCK, FIELDS, Damage, places
 from tests.thin.metadata_tools import needs_tools, run
 
@@ -35,7 +35,7 @@ def readable(damage: Damage, *, held: bool) -> bool:
 @pytest.mark.parametrize("held", [False, True], ids=["live", "held"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_dump_prints_what_thin_dump_prints_and_names_what_can_not_be_read(
-    command: Command, damage: Damage, held: bool, tmp_path: Path
+    command: MetadataCommand, damage: Damage, held: bool, tmp_path: Path
 ) -> None:
     file = save_damaged(damage, tmp_path / "image")
     status, out, err = command("dump", *(["--snapshot"] if held else []), file)
@@ -63,7 +63,9 @@ def test_dump_prints_what_thin_dump_prints_and_names_what_can_not_be_read(
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_check_names_each_damage_and_where_it_is(command: Command, damage: Damage, tmp_path: Path) -> None:
+def test_check_names_each_damage_and_where_it_is(
+    command: MetadataCommand, damage: Damage, tmp_path: Path
+) -> None:
     if str(damage) == "held superblock: another block's number":
         assert (
             command("check", save_damaged(damage, tmp_path / "image"))[0] == 0
@@ -109,7 +111,7 @@ def test_check_names_each_damage_and_where_it_is(command: Command, damage: Damag
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_usage_needs_the_superblock_and_the_details_alone(
-    command: Command, damage: Damage, tmp_path: Path
+    command: MetadataCommand, damage: Damage, tmp_path: Path
 ) -> None:
     file = save_damaged(damage, tmp_path / "image")
     whole = json.loads(command("usage", "--json", sound().save(tmp_path / "sound"))[1])
@@ -136,7 +138,7 @@ def test_usage_needs_the_superblock_and_the_details_alone(
 @needs_tools
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_field_of_the_superblock_is_no_more_to_dump_than_to_thin_dump(
-    command: Command, field: str, tmp_path: Path
+    command: MetadataCommand, field: str, tmp_path: Path
 ) -> None:
     change, problem = FIELDS[field]
     store = sound().copy()
@@ -154,7 +156,7 @@ def test_a_field_of_the_superblock_is_no_more_to_dump_than_to_thin_dump(
     assert command("usage", file)[0] == (1 if field == "details root far" else 0)
 
 
-def test_several_damages_are_several_problems(command: Command, tmp_path: Path) -> None:
+def test_several_damages_are_several_problems(command: MetadataCommand, tmp_path: Path) -> None:
     store = sound().copy()
     hit = ("thin 2 leaf", "details leaf", "data bitmap", "metadata index", "held superblock")
     for place in hit:

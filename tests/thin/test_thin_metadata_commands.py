@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.thin.metadata_command import Command
+from tests.thin.metadata_command import MetadataCommand
 from tests.thin.ram_pool import RamPool
 from thinsim.cli.main import status_of
 
@@ -26,7 +26,7 @@ def file(ram: RamPool, tmp_path: Path) -> Path:
     return ram.metadata.save(tmp_path / "metadata")
 
 
-def test_sound_metadata_checks_with_status_0(command: Command, file: Path) -> None:
+def test_sound_metadata_checks_with_status_0(command: MetadataCommand, file: Path) -> None:
     before = file.read_bytes()
     status, out, err = command("check", file)
     assert (status, err) == (0, "")
@@ -40,7 +40,7 @@ def test_sound_metadata_checks_with_status_0(command: Command, file: Path) -> No
     assert file.read_bytes() == before
 
 
-def test_damage_is_named_with_status_1(command: Command, ram: RamPool, tmp_path: Path) -> None:
+def test_damage_is_named_with_status_1(command: MetadataCommand, ram: RamPool, tmp_path: Path) -> None:
     root = ram.pool.metadata.trees.top.lookup(ram.pool.metadata.superblock.mapping_root, 7)
     content = ram.metadata.content[root]
     ram.metadata.content[root] = content[:50] + b"!" + content[51:]
@@ -50,7 +50,7 @@ def test_damage_is_named_with_status_1(command: Command, ram: RamPool, tmp_path:
     assert ": 2 problems, " in out
 
 
-def test_a_leak_is_a_problem_that_says_so(command: Command, ram: RamPool, tmp_path: Path) -> None:
+def test_a_leak_is_a_problem_that_says_so(command: MetadataCommand, ram: RamPool, tmp_path: Path) -> None:
     ram.pool.metadata.increment(40, 41)
     ram.commit()
     status, out, _ = command("check", "--json", ram.metadata.save(tmp_path / "leaking"))
@@ -60,7 +60,7 @@ def test_a_leak_is_a_problem_that_says_so(command: Command, ram: RamPool, tmp_pa
     ]
 
 
-def test_the_needs_check_flag_is_shown(command: Command, ram: RamPool, tmp_path: Path) -> None:
+def test_the_needs_check_flag_is_shown(command: MetadataCommand, ram: RamPool, tmp_path: Path) -> None:
     ram.pool.transaction.abort()
     file = ram.metadata.save(tmp_path / "flagged")
     assert command("check", file)[:2] == (
@@ -70,7 +70,9 @@ def test_the_needs_check_flag_is_shown(command: Command, ram: RamPool, tmp_path:
     assert "needs_check" in command("usage", file)[1]
 
 
-def test_a_dump_goes_to_a_file_or_standard_output(command: Command, file: Path, tmp_path: Path) -> None:
+def test_a_dump_goes_to_a_file_or_standard_output(
+    command: MetadataCommand, file: Path, tmp_path: Path
+) -> None:
     status, out, _ = command("dump", file)
     assert status == 0
     assert out.splitlines() == [
@@ -96,7 +98,7 @@ def test_a_dump_goes_to_a_file_or_standard_output(command: Command, file: Path, 
 
 
 def test_the_snapshot_is_dumped_when_one_is_held(
-    command: Command, ram: RamPool, file: Path, tmp_path: Path
+    command: MetadataCommand, ram: RamPool, file: Path, tmp_path: Path
 ) -> None:
     status, _, err = command("dump", "--snapshot", file)
     assert status == 1
@@ -108,7 +110,7 @@ def test_the_snapshot_is_dumped_when_one_is_held(
     assert 'dev_id="7"' not in command("dump", held)[1]
 
 
-def test_usage_counts_blocks_and_devices(command: Command, file: Path) -> None:
+def test_usage_counts_blocks_and_devices(command: MetadataCommand, file: Path) -> None:
     status, out, _ = command("usage", "--json", file)
     assert status == 0
     document = json.loads(out)
@@ -133,7 +135,7 @@ def test_usage_counts_blocks_and_devices(command: Command, file: Path) -> None:
 )
 @pytest.mark.parametrize("verb", ["check", "dump", "usage"])
 def test_what_is_no_metadata_is_one_line(
-    command: Command, tmp_path: Path, verb: str, content: bytes, text: str
+    command: MetadataCommand, tmp_path: Path, verb: str, content: bytes, text: str
 ) -> None:
     file = tmp_path / "foreign"
     file.write_bytes(content)

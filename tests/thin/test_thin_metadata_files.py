@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.thin.damaged_images import sound
-from tests.thin.metadata_command import Command
+from tests.thin.metadata_command import MetadataCommand
 from tests.thin.metadata_tools import needs_tools, run
 from tests.thin.ram_pool import RamPool
 from tests.thin.ram_store import BLOCK
@@ -19,7 +19,7 @@ from thinsim.errors import EnvironmentLacksError
 
 @needs_tools
 @pytest.mark.parametrize("size", [BLOCK, 50 * BLOCK, 200 * BLOCK + 100, 511 * BLOCK])
-def test_a_file_that_is_cut_short_is_named(command: Command, size: int, tmp_path: Path) -> None:
+def test_a_file_that_is_cut_short_is_named(command: MetadataCommand, size: int, tmp_path: Path) -> None:
     file = sound().save(tmp_path / "image")
     os.truncate(file, size)
     status, out, _ = command("check", file)
@@ -36,7 +36,7 @@ def test_a_file_that_is_cut_short_is_named(command: Command, size: int, tmp_path
         assert f"is beyond the device's {size // BLOCK} blocks" in err
 
 
-def test_a_larger_file_is_sound(command: Command, tmp_path: Path) -> None:
+def test_a_larger_file_is_sound(command: MetadataCommand, tmp_path: Path) -> None:
     file = sound().save(tmp_path / "image")
     os.truncate(file, 700 * BLOCK)
     assert command("check", file)[0] == 0
@@ -57,7 +57,7 @@ def test_a_larger_file_is_sound(command: Command, tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("verb", ["check", "dump", "usage"])
 def test_what_is_no_metadata_is_told(
-    command: Command, verb: str, content: bytes, said: str, tmp_path: Path
+    command: MetadataCommand, verb: str, content: bytes, said: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "foreign"
     file.write_bytes(content)
@@ -69,7 +69,7 @@ def test_what_is_no_metadata_is_told(
 
 @pytest.mark.parametrize("verb", ["check", "dump", "usage"])
 def test_a_path_that_is_no_file_is_told_and_never_waited_for(
-    command: Command, verb: str, tmp_path: Path
+    command: MetadataCommand, verb: str, tmp_path: Path
 ) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path, kind in ((tmp_path / "pipe", "a named pipe"), (Path("/dev/zero"), "a character device")):
@@ -80,7 +80,7 @@ def test_a_path_that_is_no_file_is_told_and_never_waited_for(
     assert status_of(["metadata", verb, str(tmp_path / "none")]) == 2
 
 
-def test_a_read_only_sparse_file_is_looked_at(command: Command, tmp_path: Path) -> None:
+def test_a_read_only_sparse_file_is_looked_at(command: MetadataCommand, tmp_path: Path) -> None:
     file = sound().save(tmp_path / "image")
     os.truncate(file, 64 << 20)
     file.chmod(0o400)
@@ -122,7 +122,7 @@ def loop_device(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.rig
 def test_a_device_in_use_is_refused_but_for_its_metadata_snapshot(
-    command: Command, loop_device: Path, tmp_path: Path
+    command: MetadataCommand, loop_device: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "image"
     for verb in ("check", "dump", "usage"):
@@ -140,7 +140,7 @@ def test_a_device_in_use_is_refused_but_for_its_metadata_snapshot(
         os.close(holder)
 
 
-def test_a_dump_never_writes_over_what_it_dumps(command: Command, tmp_path: Path) -> None:
+def test_a_dump_never_writes_over_what_it_dumps(command: MetadataCommand, tmp_path: Path) -> None:
     file = sound().save(tmp_path / "image")
     (tmp_path / "link").symlink_to(file)
     for output in (file, tmp_path / "link"):
@@ -149,12 +149,12 @@ def test_a_dump_never_writes_over_what_it_dumps(command: Command, tmp_path: Path
         assert err == f"thinsim: {output} is what is to be dumped: write to another file\n"
 
 
-def test_an_output_that_takes_no_more_is_named(command: Command, tmp_path: Path) -> None:
+def test_an_output_that_takes_no_more_is_named(command: MetadataCommand, tmp_path: Path) -> None:
     status, _, err = command("dump", "-o", "/dev/full", sound().save(tmp_path / "image"))
     assert (status, err) == (1, "thinsim: /dev/full: No space left on device\n")
 
 
-def test_a_dump_without_a_snapshot_says_what_to_do(command: Command, tmp_path: Path) -> None:
+def test_a_dump_without_a_snapshot_says_what_to_do(command: MetadataCommand, tmp_path: Path) -> None:
     file = RamPool().metadata.save(tmp_path / "image")
     status, out, err = command("dump", "--snapshot", file)
     assert (status, out) == (1, "")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.thin.damaged_images import sound
-from tests.thin.metadata_command import Command
+from tests.thin.metadata_command import MetadataCommand
 from tests.thin.metadata_damages import places
 from tests.thin.metadata_tools import needs_tools, run
 from tests.thin.ram_store import RamStore
@@ -41,7 +41,7 @@ MISPLACED: dict[str, tuple[Callable[[Node], Node], str]] = {
 @needs_tools
 @pytest.mark.parametrize("kind", MISPLACED)
 def test_a_whole_node_in_a_wrong_place_is_no_part_of_a_dump(
-    command: Command, kind: str, tmp_path: Path
+    command: MetadataCommand, kind: str, tmp_path: Path
 ) -> None:
     content, said = MISPLACED[kind]
     file = _in_place_of_a_leaf(content).save(tmp_path / "image")
@@ -55,7 +55,9 @@ def test_a_whole_node_in_a_wrong_place_is_no_part_of_a_dump(
 
 
 @needs_tools
-def test_a_leaf_with_few_entries_is_dumped_as_thin_dump_does(command: Command, tmp_path: Path) -> None:
+def test_a_leaf_with_few_entries_is_dumped_as_thin_dump_does(
+    command: MetadataCommand, tmp_path: Path
+) -> None:
     store = _in_place_of_a_leaf(lambda leaf: _leaf(leaf.keys[0], 5))
     file = store.save(tmp_path / "image")
     assert command("dump", file) == (0, run("thin_dump", file).stdout, "")
@@ -64,7 +66,7 @@ def test_a_leaf_with_few_entries_is_dumped_as_thin_dump_does(command: Command, t
 
 @pytest.mark.parametrize("where", ["mapping root", "thin 1 root"])
 def test_a_tree_that_meets_itself_again_and_again_is_left_at_once(
-    command: Command, where: str, tmp_path: Path
+    command: MetadataCommand, where: str, tmp_path: Path
 ) -> None:
     store, root, spare = sound().copy(), places(sound())[where], places(sound())["details root"]
     # Each level leads 252 times to the next, the last to a leaf without entries: a walk of all never ends.

@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 from tests.thin.damaged_images import damage_named, save_damaged, sound
-from tests.thin.metadata_command import Command
+from tests.thin.metadata_command import MetadataCommand
 from tests.thin.metadata_damages import places
 from tests.thin.metadata_tools import needs_tools, run
 from thinsim.thin.metadata.btree_node import Node
 
 
-def test_the_other_devices_are_dumped_when_one_is_damaged(command: Command, tmp_path: Path) -> None:
+def test_the_other_devices_are_dumped_when_one_is_damaged(command: MetadataCommand, tmp_path: Path) -> None:
     whole = command("dump", sound().save(tmp_path / "sound"))[1]
     damage = damage_named("thin 10 leaf: zeroed")
     file = save_damaged(damage, tmp_path / "image")
@@ -30,7 +30,9 @@ def test_the_other_devices_are_dumped_when_one_is_damaged(command: Command, tmp_
 
 
 @needs_tools
-def test_nobody_restores_a_pool_from_a_dump_that_is_cut_short(command: Command, tmp_path: Path) -> None:
+def test_nobody_restores_a_pool_from_a_dump_that_is_cut_short(
+    command: MetadataCommand, tmp_path: Path
+) -> None:
     damage = damage_named("thin 10 leaf: zeroed")
     xml = tmp_path / "xml"
     assert command("dump", "-o", xml, save_damaged(damage, tmp_path / "image"))[0] == 1
@@ -38,7 +40,7 @@ def test_nobody_restores_a_pool_from_a_dump_that_is_cut_short(command: Command, 
     assert run("thin_restore", "-i", xml, "-o", tmp_path / "new").returncode == 1
 
 
-def test_the_case_of_a_zeroed_index_is_dumped_whole(command: Command, tmp_path: Path) -> None:
+def test_the_case_of_a_zeroed_index_is_dumped_whole(command: MetadataCommand, tmp_path: Path) -> None:
     damage = damage_named("metadata index: zeroed")
     file = save_damaged(damage, tmp_path / "image")
     whole = sound().save(tmp_path / "sound")
@@ -53,7 +55,9 @@ def test_the_case_of_a_zeroed_index_is_dumped_whole(command: Command, tmp_path: 
 
 
 @needs_tools
-def test_a_device_of_one_tree_alone_is_dumped_as_thin_dump_does(command: Command, tmp_path: Path) -> None:
+def test_a_device_of_one_tree_alone_is_dumped_as_thin_dump_does(
+    command: MetadataCommand, tmp_path: Path
+) -> None:
     store = sound().copy()
     roots = places(sound())
     lacks = {"details": "thin 0 has no details", "mapping": ""}

@@ -1,4 +1,4 @@
-"""A try of KVM is made once per boot, kernel and qemu; whatever lies in its place costs one more at worst."""
+"""KVM is tried once per boot, kernel and qemu; whatever lies in its place costs one more."""
 
 import json
 import os

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from thinsim.rig.registry import probe
+from thinsim.rig.registry import probe_rigs
 from thinsim.rig.vm import VM
 from thinsim.vm.probe import probe_guest
 
@@ -45,7 +45,7 @@ def thinsim(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_probe_names_each_lack_with_its_fix() -> None:
     done = thinsim("probe", "--json") if LACKS else None
-    findings = json.loads(done.stdout) if done else [vars_of(each) for each in probe(Path("/tmp"), [VM])]
+    findings = json.loads(done.stdout) if done else [vars_of(each) for each in probe_rigs(Path("/tmp"), [VM])]
     assert {"qemu", "virtme-ng", "guest kernel"} <= {each["name"] for each in findings}
     assert all(each["fix"] for each in findings if not each["present"] and each["needed_by"])
     assert done is None or done.returncode == 1

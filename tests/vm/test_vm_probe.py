@@ -1,4 +1,4 @@
-"""What a guest needs, hidden one by one in a mount namespace of its own: each lack is named with its fix."""
+"""Each thing that a guest needs is named with its fix when it is hidden."""
 
 import json
 import os

@@ -1,3 +1,5 @@
+"""A block history reads back as it was saved, and what is none is refused."""
+
 import gzip
 import json
 from pathlib import Path

@@ -9,7 +9,7 @@ import pytest
 from tests.silent_progress import SilentProgress
 from thinsim.errors import KernelError
 from thinsim.machine.working_directory import working_directory
-from thinsim.rig.registry import find
+from thinsim.rig.registry import find_rig
 from thinsim.scenario.file.document import ScenarioPool
 from thinsim.scenario.file.session import ScenarioSession, session
 from thinsim.snapshotter.errors import FailedPreconditionError
@@ -25,7 +25,7 @@ async def on_rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     async with working_directory(tmp_path, print) as (directory, journal):
         shape = ScenarioPool(data_size="256MiB", metadata_size="8MiB").shape(f"thinsim-{journal.path.stem}")
         async with (
-            find(request.param).running(directory, shape, journal) as rig,
+            find_rig(request.param).running(directory, shape, journal) as rig,
             session(rig, KEYS, TWICE, SilentProgress(), directory / "core") as opened,
         ):
             await opened.start()

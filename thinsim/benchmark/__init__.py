@@ -1,1 +1,1 @@
-"""Measure speed so that it can be compared: interleaved rounds, medians, intervals, what processes cost."""
+"""Measures speed so that it can be compared: interleaved rounds, medians, intervals, what processes cost."""

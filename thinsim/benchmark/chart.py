@@ -1,4 +1,4 @@
-"""Charts of what was measured."""
+"""Draws charts of what was measured."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Series side by side: within one document by rounds, between two by their medians. Pure."""
+"""Puts series side by side: within one document by rounds, between two by their medians. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -60,13 +60,13 @@ class Comparison(BaseModel):
     """Which of the two has fewer rounds than were asked for, and why."""
 
 
-def compare(first: Benchmark, second: Benchmark) -> Comparison:
+def compare_benchmarks(first: Benchmark, second: Benchmark) -> Comparison:
     """Return all that can be said of two documents."""
     return Comparison(
         compared=between(first, second),
         only_first=missing(first, second),
         only_second=missing(second, first),
-        environments_differ=differences(first, second),
+        environments_differ=differing_circumstances(first, second),
         cut_short=[
             f"{name} was cut short after {each.rounds_text}: {each.cut_short}"
             for name, each in (("A", first), ("B", second))
@@ -112,7 +112,7 @@ def missing(first: Benchmark, second: Benchmark) -> list[str]:
     return [f"{contender}, {sizes}" for contender, sizes in here if (contender, sizes) not in there]
 
 
-def differences(first: Benchmark, second: Benchmark) -> list[str]:
+def differing_circumstances(first: Benchmark, second: Benchmark) -> list[str]:
     """Return in what the two documents' environments, and ways to measure, differ, in words."""
     one, other = _circumstances(first), _circumstances(second)
     return [

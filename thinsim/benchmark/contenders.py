@@ -1,11 +1,11 @@
-"""Who is compared: a rig, whose snapshotter on it, its setting; and at which sizes."""
+"""Says who is compared: a rig, whose snapshotter on it, its setting; and at which sizes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from thinsim.errors import UnknownNameError
 from thinsim.rig.record import RigRecord
-from thinsim.rig.registry import find, names
+from thinsim.rig.registry import find_rig, rig_names
 from thinsim.scenario.container_lifecycle import Setting
 from thinsim.units import Bytes, format_size
 
@@ -47,11 +47,11 @@ def parse_contender(text: str, subjects: Mapping[str, Sequence[Setting]]) -> Con
     if len(words) != 3:
         raise UnknownNameError(f"{text!r}: a contender is RIG/SUBJECT/SETTING, such as emulated/core/on")
     rig, subject, slug = words
-    _one_of("rig", rig, names())
+    _one_of("rig", rig, rig_names())
     _one_of("subject", subject, list(subjects))
     by_slug = {setting.slug: setting for setting in subjects[subject]}
     _one_of(f"setting of {subject}", slug, list(by_slug))
-    return Contender(find(rig), subject, by_slug[slug])
+    return Contender(find_rig(rig), subject, by_slug[slug])
 
 
 def steps_up(pools: Sequence[Bytes], images: Sequence[Bytes], containers: Sequence[Bytes]) -> list[Sizes]:

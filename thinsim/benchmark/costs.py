@@ -1,4 +1,4 @@
-"""What processes cost while something runs: processor time, memory, bytes read and written."""
+"""Measures what processes cost while something runs: processor time, memory, bytes read and written."""
 
 import resource
 from collections.abc import AsyncGenerator, Iterator

@@ -1,4 +1,4 @@
-"""What a benchmark measured, as a document: ``thinsim bench`` writes it, ``thinsim compare`` reads it.
+"""Describes what a benchmark measured as a document, which ``thinsim bench`` writes and ``compare`` reads.
 
 ``json_schema`` is its schema; ``FORMAT`` its version.
 """

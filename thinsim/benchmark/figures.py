@@ -1,4 +1,4 @@
-"""The figures of one run of the container lifecycle: its rows, and what a run says of each. Pure."""
+"""Takes the figures from one run of the container lifecycle: its rows, and what it says of each. Pure."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence

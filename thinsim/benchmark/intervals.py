@@ -1,4 +1,6 @@
-"""How sure a median is, from few figures and without assuming how they are spread. Pure.
+"""Says how sure a median is, from few figures and without assuming how they are spread.
+
+Pure.
 
 An interval between two figures of a sorted sample holds the median of what they were drawn from with a
 probability that follows from coin tosses alone: each figure is above that median or below it (the sign test;

@@ -1,4 +1,4 @@
-"""Interleaved rounds: in each round all take turns at every row, so that what drifts drifts for all.
+"""Interleaves rounds: in each all take turns at every row, so that what drifts drifts for all.
 
 Machines get slower and faster while a benchmark runs; only what was measured side by side is compared.
 A figure is the median over the rounds; a ratio is the median of the rounds' own ratios.

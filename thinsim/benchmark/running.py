@@ -1,4 +1,4 @@
-"""The benchmark itself: the container lifecycle by each contender in turn, round after round."""
+"""Runs the benchmark: the container lifecycle by each contender in turn, round after round."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from thinsim.errors import ProgramFailedError, ThinsimError, failures_of
 from thinsim.machine.working_directory import working_directory
 from thinsim.report.environment import environment
 from thinsim.scenario.progress import Progress
-from thinsim.scenario.reproduce import CORE, ReproductionRequest, reproduce
+from thinsim.scenario.reproduce import CORE, ReproductionRequest, run_reproduction
 from thinsim.units import Bytes
 from thinsim.workload.image.built import build_image
 
@@ -167,7 +167,7 @@ async def _run(
         directory=directory,
     )
     async with counted() as costs:
-        result = await reproduce(request, progress)
+        result = await run_reproduction(request, progress)
     return figures_of(result.runs[0], costs)
 
 

@@ -1,4 +1,4 @@
-"""Comparisons as tables for people; where the terminal is too narrow for one, one below the other."""
+"""Prints comparisons as tables for people; on a narrow terminal one stands below the other."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,1 +1,1 @@
-"""What lies below a thin pool: one protocol, and the devices that stand behind it."""
+"""Block devices lie below a thin pool: one protocol, and the devices that stand behind it."""

@@ -1,4 +1,4 @@
-"""A block device whose owner closes it: for users that close what they are given."""
+"""Lends a block device, which its owner closes, to users that close what they are given."""
 
 from thinsim.block.interface import BlockDevice
 

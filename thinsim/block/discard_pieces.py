@@ -1,4 +1,4 @@
-"""How the block layer cuts a discard before a device gets it (block/blk-lib.c, bio_discard_limit)."""
+"""Cuts a discard as the block layer does before a device gets it (block/blk-lib.c, bio_discard_limit)."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Planned faults in front of a block device: what a backing store does to requests, without a store.
+"""Puts planned faults before a block device: what a backing store does to requests, without a store.
 
 The plan is that of ``fuse_backing.faults``. Each injection is an event of the ledger.
 """

@@ -1,4 +1,4 @@
-"""What lies below a thin pool: something with a size that reads, writes, discards and flushes.
+"""Says what lies below a thin pool: something with a size that reads, writes, discards and flushes.
 
 One protocol (:class:`BlockDevice`) for a kernel block device, a sparse file and plain memory, so
 that the same engine runs under FUSE, in process and in property tests.

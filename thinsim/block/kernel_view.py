@@ -1,4 +1,4 @@
-"""What the kernel tells of any block device: size, discard limits, traffic, whether it is claimed."""
+"""Reads what the kernel tells of any block device: size, discard limits, traffic, whether it is claimed."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""A kernel block device, read and written past the page cache as dm-thin does.
+"""Reads and writes a kernel block device past the page cache, as dm-thin does.
 
 With ``O_DIRECT`` nothing lingers between the pool and the device below it: once a write returned,
 the backing file has it, and a discard meets no dirty page that would come back later.

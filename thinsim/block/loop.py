@@ -1,4 +1,4 @@
-"""Loop devices: attach, detach (at once or at the last close), find, refresh.
+"""Attaches, finds, refreshes and detaches loop devices, at once or at the last close.
 
 Facts are the kernel's ``drivers/block/loop.c`` and ``include/uapi/linux/loop.h``. A device is only
 ever detached after its identity was checked against what was attached: a loop number is reused
@@ -187,7 +187,7 @@ def attached_devices() -> dict[Path, str]:
     return found
 
 
-def devices_of(file: Path) -> list[LoopDevice]:
+def devices_of_file(file: Path) -> list[LoopDevice]:
     """Return the attachments whose file the kernel names *file*; deleted files do not match."""
     found = []
     for device, text in attached_devices().items():

@@ -1,4 +1,4 @@
-"""The request limits of a loop device: which discards and write-zeroes requests its queue takes.
+"""Sets the request limits of a loop device: which discards and write-zeroes requests its queue takes.
 
 The driver sets them from the file when it attaches and whenever the block size changes. It clears the one or
 the other for good once the file's fallocate answers EOPNOTSUPP (drivers/block/loop.c, loop_update_limits,

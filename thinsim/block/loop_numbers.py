@@ -1,4 +1,4 @@
-"""Numbers of loop devices, which the loop driver gives out at /dev/loop-control (drivers/block/loop.c)."""
+"""Asks /dev/loop-control for numbers of loop devices (drivers/block/loop.c)."""
 
 import errno
 import fcntl

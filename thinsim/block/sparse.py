@@ -1,4 +1,4 @@
-"""A sparse file as a block device: discard punches a hole, and what a punch freed goes into a ledger.
+"""Makes a block device of a sparse file: a discard punches a hole, and the ledger gets what that freed.
 
 What the process rig and the tests stand on: no root, no device nodes, the host's own allocation.
 """

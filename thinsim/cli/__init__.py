@@ -1,1 +1,1 @@
-"""The command line."""
+"""The command line has a module per command, and what commands share."""

@@ -1,4 +1,4 @@
-"""What the snapshotter warns of is not said where a command makes the trouble itself."""
+"""Keeps the snapshotter's warnings unsaid where a command makes the trouble itself."""
 
 import logging
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Findings as a table: what is there, what is not, and the fix."""
+"""Shows findings as a table: what is there, what is not, and the fix."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Run async work so that Ctrl-C and SIGTERM cancel it and its clean-up still runs to the end."""
+"""Runs async work so that Ctrl-C and SIGTERM cancel it and its clean-up still runs to the end."""
 
 import signal
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ from thinsim.errors import CombinedError, ThinsimError, failures_of
 _Result = TypeVar("_Result")
 
 
-def run(work: Callable[[], Awaitable[_Result]], *, quiet: bool = False) -> _Result:
+def run_interruptible(work: Callable[[], Awaitable[_Result]], *, quiet: bool = False) -> _Result:
     """Return what *work* returns; click.Abort when a signal ended it. A second signal changes nothing.
 
     Failures of several tasks that all explain themselves become one CombinedError. With *quiet* nothing is

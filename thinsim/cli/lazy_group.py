@@ -1,4 +1,4 @@
-"""A click group whose commands are imported when they are called; its help is from a table."""
+"""A click group imports its commands when they are called; its help is from a table."""
 
 import importlib
 from collections.abc import Mapping

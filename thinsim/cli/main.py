@@ -1,4 +1,4 @@
-"""``thinsim``: the commands, and the one place where errors become exit statuses (docs/commands.md).
+"""``thinsim`` has its commands here, and the one place where errors become exit statuses (docs/commands.md).
 
 A command's module is loaded when the command is called, so that ``--help`` answers at once.
 """
@@ -37,7 +37,7 @@ COMMANDS = {
         "Print the completion script of SHELL for both programs.",
     ),
     "conformance": (
-        "conformance:conformance",
+        "conformance.group:conformance",
         "Put the same histories to the kernel's dm-thin and to thinsim's, and compare every answer.",
     ),
     "dm": ("dm:dm", "The emulated device-mapper that the drop-in dmsetup talks to."),
@@ -61,7 +61,7 @@ COMMANDS = {
     ),
     "run": ("run:run", "Run SCENARIO, a file or a name of the library (thinsim scenarios list)."),
     "scenarios": ("scenarios:scenarios", "Scenario files: those that come with thinsim, and one's own."),
-    "snapshotter": ("snapshotter:snapshotter", "The snapshotter on a pool that stands."),
+    "snapshotter": ("snapshotter.group:snapshotter", "The snapshotter on a pool that stands."),
     "vm": (
         "vm:vm",
         "A throw-away virtual machine with the kernel's own dm-thin, on a view of this machine.",

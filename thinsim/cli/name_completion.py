@@ -1,4 +1,4 @@
-"""Names that a shell completes: scenarios of the library, pools that stand."""
+"""Lists names for a shell to complete: scenarios of the library, pools that stand."""
 
 import click
 from click.shell_completion import CompletionItem
@@ -11,7 +11,7 @@ def scenario_names(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Return the library's scenarios that begin so; files where there are none, as in a path."""
-    found = [CompletionItem(name) for name in library.names() if name.startswith(incomplete)]
+    found = [CompletionItem(name) for name in library.library_names() if name.startswith(incomplete)]
     return found or [CompletionItem(incomplete, type="file")]
 
 

@@ -1,4 +1,4 @@
-"""Where tables and notes go: standard output, as wide as the terminal or as they like; standard error."""
+"""Opens the consoles for tables and notes: standard output, standard error, as wide as fits."""
 
 import re
 import sys

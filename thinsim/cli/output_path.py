@@ -1,4 +1,4 @@
-"""The option type of a file that is written at the end of long work."""
+"""Checks at once the option of a file that is written at the end of long work."""
 
 import os
 from pathlib import Path

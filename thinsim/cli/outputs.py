@@ -1,4 +1,4 @@
-"""Where a report goes: the table or one document on standard output, the others into files."""
+"""Sends a report where it goes: one document or the table to standard output, the others into files."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Progress of long work, on standard error: a live line at a terminal, a line a phase elsewhere."""
+"""Tells progress of long work on standard error: a live line at a terminal, a line a phase elsewhere."""
 
 import time
 from types import TracebackType

@@ -1,4 +1,4 @@
-"""The option that says what a pool stands on."""
+"""Gives a command the option that says what a pool stands on."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar

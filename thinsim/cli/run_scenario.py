@@ -1,4 +1,4 @@
-"""What commands that stand rigs up do first, and how they run a scenario."""
+"""Does first what commands that stand rigs up do first, and runs a scenario for them."""
 
 import tempfile
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from thinsim.cli.interruptible import run
+from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.statuses import BROKEN, DONE
 from thinsim.guests.scenario import run_scenario_in_guest
@@ -14,7 +14,7 @@ from thinsim.machine.journal import JournalContent
 from thinsim.machine.recovery import recover_abandoned
 from thinsim.report.document import Report, report_of
 from thinsim.rig.record import RigRecord
-from thinsim.rig.registry import RigChoice, choose_rig, probe
+from thinsim.rig.registry import RigChoice, choose_rig, probe_rigs
 from thinsim.scenario.file.library import FoundScenario
 from thinsim.scenario.file.run import ScenarioRequest, run_scenario
 
@@ -31,7 +31,7 @@ def clean_up_after_killed_runs(notes: Console) -> None:
 
 def rig_for_scenarios(wanted: str, directory: Path | None, notes: Console) -> RigChoice:
     """Return the rig for *wanted*, ``auto`` or a name, told to *notes*. EnvironmentLacksError."""
-    choice = choose_rig(wanted, probe(directory or Path(tempfile.gettempdir())))
+    choice = choose_rig(wanted, probe_rigs(directory or Path(tempfile.gettempdir())))
     notes.print(f"rig {choice.rig.name}: {choice.why}", highlight=False, soft_wrap=True)
     return choice
 
@@ -52,5 +52,5 @@ def run_found(
     with TerminalProgress(notes) as progress:
         if rig.running is None:
             fine = (DONE, BROKEN)
-            return run(lambda: run_scenario_in_guest(request, found.path, progress, fine=fine))
-        return report_of(run(lambda: run_scenario(request, progress)))
+            return run_interruptible(lambda: run_scenario_in_guest(request, found.path, progress, fine=fine))
+        return report_of(run_interruptible(lambda: run_scenario(request, progress)))

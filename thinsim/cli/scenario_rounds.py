@@ -1,4 +1,4 @@
-"""Several scenarios, a few rounds: what ``thinsim baseline save`` and ``thinsim ci`` measure."""
+"""Runs several scenarios a few rounds each, for ``thinsim baseline save`` and ``thinsim ci``."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from thinsim.errors import CombinedError, InvalidValueError, ThinsimError
 from thinsim.measure.machine_speed import reference_seconds
 from thinsim.regression.baseline import ScenarioBaseline, measured
 from thinsim.report.document import Report
-from thinsim.rig.registry import AUTO, find
+from thinsim.rig.registry import AUTO, find_rig
 from thinsim.scenario.file.library import FoundScenario
 from thinsim.vm.guest_script import SCRATCH
 
@@ -40,7 +40,7 @@ def run_rounds(found: Sequence[FoundScenario], rig: str, rounds: int, directory:
     """
     if len({each.name for each in found}) < len(found):
         raise InvalidValueError("a scenario is named twice")
-    record = None if rig == AUTO else find(rig)
+    record = None if rig == AUTO else find_rig(rig)
     if record is not None and record.running is None:
         # Each run in a guest of its own would be compared with what this machine can, and boot for minutes.
         raise InvalidValueError(

@@ -1,4 +1,4 @@
-"""Sizes on the command line: ``0``, ``64K``, ``1.5GiB``; bytes without a unit."""
+"""Reads sizes on the command line: ``0``, ``64K``, ``1.5GiB``; bytes without a unit."""
 
 from dataclasses import dataclass
 

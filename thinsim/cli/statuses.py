@@ -1,4 +1,4 @@
-"""The exit statuses of ``thinsim``: each docstring is a row of the tables in README.md and docs/commands.md.
+"""Each exit status of ``thinsim`` has its docstring here, a row of README.md and docs/commands.md.
 
 ``thinsim vm run`` and ``thinsim env`` end with the status of the command that they run.
 """

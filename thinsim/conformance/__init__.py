@@ -1,1 +1,1 @@
-"""The emulated dm-thin against the kernel's: the same history on both, every answer compared."""
+"""Compares the emulated dm-thin with the kernel's: the same history on both, every answer."""

@@ -1,4 +1,4 @@
-"""Two subjects, one history: where they differ, and the shortest history on which they still do."""
+"""Puts one history to two subjects: where they differ, and the shortest history on which they still do."""
 
 from collections.abc import Callable
 from dataclasses import replace

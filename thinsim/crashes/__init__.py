@@ -1,1 +1,1 @@
-"""The crash campaign: the snapshotter killed before every step of every operation."""
+"""The crash campaign kills the snapshotter before every step of every operation."""

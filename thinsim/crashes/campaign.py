@@ -12,16 +12,16 @@ from typing import Self
 
 from fuse_backing.sparsefile import SparseFile
 from thinsim.crashes.case import CrashCase
-from thinsim.crashes.judging import judge, use_again
+from thinsim.crashes.judging import judge_crash, use_again
 from thinsim.crashes.operations import OPERATIONS, CrashOperation
 from thinsim.crashes.stage import CrashStage, standing
-from thinsim.crashes.state import CrashState, in_words
+from thinsim.crashes.state import CrashState, state_in_words
 from thinsim.crashes.victims import Victims
 from thinsim.errors import ThinsimError
 from thinsim.machine.journal import Journal
-from thinsim.rig.registry import find
+from thinsim.rig.registry import find_rig
 
-PROFILES = ("containerd", "fixed")
+COMPARED_PROFILES = ("containerd", "fixed")
 
 _COMMANDS = ("mkfs", "discard", "mount", "unmount")
 """Steps that run a command of the host."""
@@ -85,7 +85,7 @@ class Campaign:
         return crashes
 
     def _has_midst(self, step: str) -> bool:
-        return find(self._rig).mounts and step.split(maxsplit=1)[0] in _COMMANDS
+        return find_rig(self._rig).mounts and step.split(maxsplit=1)[0] in _COMMANDS
 
     async def _steps(self, operation: CrashOperation, profile: str) -> Sequence[str]:
         known = self._known_steps
@@ -115,11 +115,11 @@ class Campaign:
             restarted = repaired = ""
             try:
                 async with case.opened() as snapshotter:
-                    restarted = in_words(await case.state(), uncut.before, uncut.after)
+                    restarted = state_in_words(await case.state(), uncut.before, uncut.after)
                     await case.let_go()
                     report = await snapshotter.repair()
-                    repaired = in_words(await case.state(), uncut.before, uncut.after)
-                    problems = await judge(
+                    repaired = state_in_words(await case.state(), uncut.before, uncut.after)
+                    problems = await judge_crash(
                         case.stage,
                         case.config,
                         operation,

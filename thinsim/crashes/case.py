@@ -1,4 +1,4 @@
-"""One case of the campaign: a pool with the world that an operation finds, and victims in it."""
+"""Sets up one case of the campaign: a pool with the world that an operation finds, victims in it."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import trio
 
-from thinsim.crashes.judging import contents
+from thinsim.crashes.judging import snapshot_contents
 from thinsim.crashes.operations import OPERATIONS, CrashOperation
 from thinsim.crashes.stage import CrashStage
 from thinsim.crashes.state import CrashState, look
@@ -96,7 +96,7 @@ class CrashCase:
                 if kind is Kind.COMMITTED:
                     await snapshotter.commit(name, key)
             await operation.arrange(snapshotter)
-        self.known = {**await contents(self.stage, await self.state()), **of_the_held}
+        self.known = {**await snapshot_contents(self.stage, await self.state()), **of_the_held}
         for name, step in operation.crashes:
             await self._cut_short(victims, OPERATIONS[name], step, steps_of[name])
         if operation.rebooted:

@@ -1,4 +1,4 @@
-"""What must hold after a crash, a restart and a repair; each thing that does not, in words."""
+"""Says in words what should hold after a crash, a restart and a repair, and does not."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +14,7 @@ from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 from thinsim.units import sectors
 
 
-async def contents(stage: CrashStage, state: CrashState) -> dict[str, str]:
+async def snapshot_contents(stage: CrashStage, state: CrashState) -> dict[str, str]:
     """Return a digest of every snapshot's content, read from the pool; or why it cannot be read."""
     return {name: await _content(stage, state, name) for name in state.snapshots}
 
@@ -38,7 +38,7 @@ async def _content(stage: CrashStage, state: CrashState, name: str) -> str:
         return f"unreadable: {error}"
 
 
-async def judge(
+async def judge_crash(
     stage: CrashStage,
     config: Config,
     operation: CrashOperation,
@@ -61,7 +61,7 @@ async def judge(
     leaked = max(each.leaked for each in allowed)
     if state.leaked > leaked:
         problems.append(f"{state.leaked - leaked} bytes more than without a crash leaked on the host")
-    for name, content in (await contents(stage, state)).items():
+    for name, content in (await snapshot_contents(stage, state)).items():
         device = state.devices.get(state.snapshots[name].device)
         if operation.forgets and device is not None and device.discarded:
             continue

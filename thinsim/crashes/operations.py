@@ -1,4 +1,4 @@
-"""What the snapshotter is killed in: its operations, and the world that each finds.
+"""Lists the operations that the snapshotter is killed in, and the world that each finds.
 
 Every operation finds the same snapshots: committed ``base``, on it committed ``layer``, on that active
 ``running`` and ``leaving`` and committed ``top``; each with content of its own.
@@ -12,7 +12,7 @@ from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 NEW = "new"
 """The key or name that an operation makes."""
 
-Act = Callable[[DevmapperSnapshotter], Awaitable[object]]
+CrashAct = Callable[[DevmapperSnapshotter], Awaitable[object]]
 
 
 async def _nothing(snapshotter: DevmapperSnapshotter) -> None:
@@ -34,8 +34,8 @@ class CrashOperation:
     """
 
     name: str
-    act: Act
-    arrange: Act = _nothing
+    act: CrashAct
+    arrange: CrashAct = _nothing
     flags: Mapping[str, object] = field(default_factory=dict)
     crashes: tuple[tuple[str, str], ...] = ()
     holds: str = ""

@@ -1,4 +1,4 @@
-"""What a campaign stands on: a pool that outlives its snapshotters, and content to recognize snapshots by.
+"""Sets up a campaign's stage: a pool that outlives its snapshotters, content to recognize snapshots by.
 
 On the process rig the pool is in this process and victims reach it over a socket; on the emulated rig
 it is the daemon's, with real mkfs, mounts and files.
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import trio
 
 from fuse_backing.control import ControlServer
-from thinsim.dm.daemon.verbs import commands
+from thinsim.dm.daemon.verbs import verb_handlers
 from thinsim.machine.journal import Journal
 from thinsim.rig import emulated, process
 from thinsim.rig.contents import BARE
@@ -148,7 +148,7 @@ def _served(rig: ProcessRig) -> Mapping[str, Any]:
     async def discard(arguments: dict[str, Any]) -> None:
         await rig.host.discard(Path(arguments["name"]), arguments["step"])
 
-    return {**commands(rig.dm), "mkfs": mkfs, "discard": discard}
+    return {**verb_handlers(rig.dm), "mkfs": mkfs, "discard": discard}
 
 
 def _write_files(root: Path, number: int) -> None:

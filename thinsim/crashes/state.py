@@ -1,4 +1,4 @@
-"""What store, pool metadata, pool and host hold at one moment, and what of it does not agree.
+"""Reads what store, pool metadata, pool and host hold at one moment, and what does not agree.
 
 Read past the snapshotter: from the two databases, from the pool's mappings, from the host's extent map.
 """
@@ -151,7 +151,7 @@ async def look(stage: CrashStage, config: Config) -> CrashState:
     )
 
 
-def in_words(state: CrashState, before: CrashState, after: CrashState) -> str:
+def state_in_words(state: CrashState, before: CrashState, after: CrashState) -> str:
     """Return in one text whether the operation has happened, between these two, and what does not agree."""
     if state.shown == after.shown != before.shown:
         happened = "done"

@@ -1,4 +1,4 @@
-"""The crashes as a table: steps that came to the same in one row."""
+"""Shows the crashes as a table: steps that came to the same in one row."""
 
 from collections.abc import Sequence
 from itertools import groupby

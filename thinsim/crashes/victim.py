@@ -1,4 +1,4 @@
-"""The processes that are killed: ``python -m thinsim.crashes.victim`` forks one per line of its input.
+"""Forks processes that are killed: ``python -m thinsim.crashes.victim`` makes one per line of its input.
 
 A line is a request as JSON, answered by a line with the victim's exit status, negative for a signal.
 Forked from a process that has loaded everything and runs nothing, one is there in milliseconds.
@@ -27,7 +27,7 @@ from thinsim.scenario.file.interception import watched
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.host import CommandFailedError, LinuxHost, SnapshotHost
 from thinsim.snapshotter.interface import Mount
-from thinsim.snapshotter.pool_contents import ClosableStore, open_node
+from thinsim.snapshotter.pool_contents import ClosableStore, open_metadata_node
 from thinsim.snapshotter.retry import CONTAINERD_RETRY, RetryRule, RetryRules
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 
@@ -109,7 +109,9 @@ async def _operate(request: VictimRequest) -> None:
     dm, host = watched(EmulatedDeviceMapper(Path(request.socket)), host, countdown)
 
     def open_metadata(device: str) -> ClosableStore:
-        return MetadataFile(Path(request.metadata_file)) if request.metadata_file else open_node(device)
+        return (
+            MetadataFile(Path(request.metadata_file)) if request.metadata_file else open_metadata_node(device)
+        )
 
     countdown.counting = operation.from_start
     snapshotter = await DevmapperSnapshotter.open(

@@ -1,4 +1,4 @@
-"""The campaign's side of the processes that are killed."""
+"""Asks on the campaign's side for the processes that are killed."""
 
 import os
 import signal

@@ -1,1 +1,1 @@
-"""Device-mapper: one protocol, and who implements it."""
+"""Device-mapper is one protocol here, and who implements it."""

@@ -1,1 +1,1 @@
-"""Scenarios and reproductions that run in a guest."""
+"""Runs scenarios and reproductions in a guest."""

@@ -1,4 +1,4 @@
-"""``reproduce --rig vm``: the same on the kernel rig of a throw-away guest, its measurements brought back."""
+"""Runs ``reproduce --rig vm`` on the kernel rig of a throw-away guest, and brings its measurements back."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""``run --rig vm``: a scenario file on the kernel rig of a throw-away guest; its report is brought back."""
+"""Runs a scenario file on the kernel rig of a throw-away guest, and brings its report back."""
 
 from collections.abc import Collection
 from pathlib import Path

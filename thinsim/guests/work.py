@@ -1,4 +1,4 @@
-"""A command of thinsim's in a throw-away guest; the document that it writes there is brought back."""
+"""Runs a command of thinsim's in a throw-away guest, and brings back the document that it writes there."""
 
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Sequence

@@ -1,1 +1,1 @@
-"""What a run takes from the machine, and how it is given back."""
+"""Keeps account of what a run takes from the machine, and gives it back."""

@@ -1,4 +1,4 @@
-"""The machine's own dmsetup, and whether its kernel has a device-mapper."""
+"""Finds the machine's own dmsetup, and whether its kernel has a device-mapper."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What was looked for on this machine, and found or not."""
+"""Says what was looked for on this machine, and found or not."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +20,6 @@ def lacks(findings: Iterable[Finding]) -> list[Finding]:
     return [finding for finding in findings if not finding.present and finding.needed_by]
 
 
-def in_words(findings: Iterable[Finding]) -> str:
+def findings_in_words(findings: Iterable[Finding]) -> str:
     """Return the findings in one line, each with its fix."""
     return "; ".join(f"{each.name}: {each.detail} ({each.fix})" for each in findings)

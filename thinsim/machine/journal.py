@@ -1,6 +1,6 @@
-"""What a run has taken from the machine, on disk before it is taken.
+"""Writes down what a run takes from the machine, on disk before it is taken.
 
-A journal is a file of JSON lines, appended to by the bench and by its servers. An entry begins
+A journal is a file of JSON lines, appended to by the run's own process and by its servers. An entry begins
 before the act (so that a crash in the middle is seen), may be amended with what the act gave, and
 ends when the thing is given back. Read in reverse, what has begun and not ended is the order of
 tear-down; ``thinsim.machine.recovery`` does that for a run whose owner has died.

@@ -1,4 +1,4 @@
-"""Remove what a run that died left in the kernel's device-mapper: a pool, its thin devices, what is below."""
+"""Removes what a dead run left in the kernel's device-mapper: a pool, its thin devices, what is below."""
 
 import errno
 import subprocess
@@ -15,17 +15,17 @@ def remove_recorded(fields: dict[str, Any], report: Callable[[str], None]) -> No
     """Undo a MAPPED entry. DeviceMapperError EBUSY while something uses a device."""
     if not kernel_has_device_mapper():
         return
-    for name in devices_of(fields, _uuids()):
+    for name in devices_of_entry(fields, _uuids()):
         report(f"removing /dev/mapper/{name}")
         # What waits for a suspended device keeps it in use.
         _dmsetup("resume", name)
         _dmsetup("remove", "--retry", name)
-    left = devices_of(fields, _uuids())
+    left = devices_of_entry(fields, _uuids())
     if left:
         raise DeviceMapperError(errno.EBUSY, f"cannot remove {', '.join(left)}")
 
 
-def devices_of(fields: Mapping[str, Any], uuids: Mapping[str, str]) -> list[str]:
+def devices_of_entry(fields: Mapping[str, Any], uuids: Mapping[str, str]) -> list[str]:
     """Return those of the devices in *uuids* (UUIDs by name) that an entry names, in the order of removal.
 
     A pool's name is its run's own, so that names alone tell what is ours; unless the entry has a *uuid*:

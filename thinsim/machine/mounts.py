@@ -1,4 +1,4 @@
-"""Mounting and unmounting with mount(8) and umount(8), each mount on record before it is made."""
+"""Mounts and unmounts with mount(8) and umount(8), each mount on record before it is made."""
 
 import subprocess
 from pathlib import Path
@@ -33,7 +33,7 @@ class RecordedMounter:
             command += ["-o", ",".join(options)]
         try:
             target.mkdir(mode=0o700, parents=True, exist_ok=True)
-            await run([*command, source, str(target)])
+            await run_shielded([*command, source, str(target)])
         except BaseException:
             if target.is_dir():
                 target.rmdir()
@@ -50,7 +50,7 @@ class RecordedMounter:
         with trio.CancelScope(shield=True):
             for attempt in range(BUSY_TRIES):
                 try:
-                    await run(["umount", str(target)])
+                    await run_shielded(["umount", str(target)])
                     break
                 except ProgramFailedError:
                     if mount_on(target.resolve()) is None:
@@ -68,7 +68,7 @@ class RecordedMounter:
             await self.unmount(target)
 
 
-async def run(command: list[str]) -> str:
+async def run_shielded(command: list[str]) -> str:
     """Run *command* to its end and return its output. ProgramFailedError with its own words if it fails."""
     # A mount or mkfs that is killed half way leaves unclear state; both end by themselves.
     with trio.CancelScope(shield=True):

@@ -1,4 +1,4 @@
-"""Tear down what a run left behind when its owner died: newest first, only what the journal names.
+"""Tears down what a run left behind when its owner died: newest first, only what the journal names.
 
 Every step checks the identity of what it ends (process start time, loop device's file, mount's
 device, link's target), so that nothing of anybody else's is touched, and may be repeated at will.
@@ -47,13 +47,14 @@ SERVER_SECONDS = 40
 
 _ROUNDS = 4
 
-Report = Callable[[str], None]
+Notice = Callable[[str], None]
+"""Is called with each line that a user should read."""
 
 
 def _nobody(run: JournalContent) -> None: ...
 
 
-def recover_abandoned(report: Report, begins: Callable[[JournalContent], None] = _nobody) -> list[str]:
+def recover_abandoned(report: Notice, begins: Callable[[JournalContent], None] = _nobody) -> list[str]:
     """Give back what all runs have left whose owner is gone; return what could not be, in words.
 
     Last begun first: a benchmark's directory holds the mounts of its runs, each with its own journal. What
@@ -70,7 +71,7 @@ def recover_abandoned(report: Report, begins: Callable[[JournalContent], None] =
         runs = left
 
 
-def recover(run: JournalContent, report: Report) -> list[str]:
+def recover(run: JournalContent, report: Notice) -> list[str]:
     """Give back all that *run* still has; *report* gets a line per act.
 
     Returns what could not be given back, in words; the journal is deleted only when that is empty.
@@ -102,7 +103,7 @@ def recover(run: JournalContent, report: Report) -> list[str]:
             impatient.cancel()
 
 
-def _give_back(run: JournalContent, journal: Journal, report: Report) -> Iterator[str]:
+def _give_back(run: JournalContent, journal: Journal, report: Notice) -> Iterator[str]:
     rebooted = run.boot != boot_id()
     if not rebooted:
         # A server that was stopped would keep every step on its devices waiting.
@@ -138,7 +139,7 @@ def _await_the_dying(run: JournalContent) -> None:
             _soon(none_dying, KILL_SECONDS)
 
 
-def _end_unrecorded_processes(run: JournalContent, report: Report) -> Iterator[str]:
+def _end_unrecorded_processes(run: JournalContent, report: Notice) -> Iterator[str]:
     """End the run's commands (mount, mkfs), and servers killed off before their pid was on record."""
     wanted = os.fsencode(f"{JOURNAL_VARIABLE}={run.path}")
     # Recorded servers are ended in order, by their entries.
@@ -162,7 +163,7 @@ def _end_unrecorded_processes(run: JournalContent, report: Report) -> Iterator[s
                 yield f"process {name}: {error}"
 
 
-def _end_process(fields: dict[str, Any], report: Report) -> None:
+def _end_process(fields: dict[str, Any], report: Notice) -> None:
     if "pid" not in fields:
         return
     identity = ProcessIdentity(fields["pid"], fields["started"])
@@ -177,7 +178,7 @@ def _end_process(fields: dict[str, Any], report: Report) -> None:
     raise KernelError(errno.EBUSY, f"pid {identity.pid} does not end")
 
 
-def _detach(fields: dict[str, Any], report: Report) -> None:
+def _detach(fields: dict[str, Any], report: Notice) -> None:
     file = Path(fields["file"])
     if "path" in fields:
         devices = [
@@ -187,8 +188,8 @@ def _detach(fields: dict[str, Any], report: Report) -> None:
         ]
     else:
         # A server killed while it attached a file of its own: its mount may be off the tree by now.
-        behind = [d for d in loop.devices_of(Path("/", file.name)) if loop.has_lost_its_file(d)]
-        devices = [*loop.devices_of(file), *behind]
+        behind = [d for d in loop.devices_of_file(Path("/", file.name)) if loop.has_lost_its_file(d)]
+        devices = [*loop.devices_of_file(file), *behind]
     for device in devices:
         if not loop.is_attached(device) or not _is_on(device, file):
             continue
@@ -209,14 +210,14 @@ def _is_on(device: loop.LoopDevice, file: Path) -> bool:
     return text is None or text.removesuffix(" (deleted)") in (str(file), f"/{file.name}")
 
 
-def _unlink(fields: dict[str, Any], report: Report) -> None:
+def _unlink(fields: dict[str, Any], report: Notice) -> None:
     path = Path(fields["path"])
     if path.is_symlink() and str(path.readlink()) == fields.get("points_to"):
         report(f"removing {path}")
         path.unlink()
 
 
-def _remove_directory(fields: dict[str, Any], report: Report) -> None:
+def _remove_directory(fields: dict[str, Any], report: Notice) -> None:
     path = Path(fields["path"])
     try:
         if not stat.S_ISDIR(os.lstat(path).st_mode):
@@ -229,11 +230,11 @@ def _remove_directory(fields: dict[str, Any], report: Report) -> None:
     shutil.rmtree(path)
 
 
-def _nothing(fields: dict[str, Any], report: Report) -> None:
+def _nothing(fields: dict[str, Any], report: Notice) -> None:
     """Leave it: it was kept on purpose."""
 
 
-UNDO: dict[TakenKind, Callable[[dict[str, Any], Report], None]] = {
+UNDO: dict[TakenKind, Callable[[dict[str, Any], Notice], None]] = {
     TakenKind.PROCESS: _end_process,
     TakenKind.MOUNT: unmount_recorded,
     TakenKind.LOOP: _detach,

@@ -1,4 +1,4 @@
-"""Server processes of a run: started on record, ready when they say so, ended by their own identity."""
+"""Starts a run's servers on record, awaits their readiness, and ends them by their own identity."""
 
 import json
 import os
@@ -56,7 +56,7 @@ class Server:
         read_end, write_end = os.pipe()
         try:
             with log.open("ab") as output:
-                # Servers are in a session of their own: a Ctrl-C at the terminal is for the bench,
+                # Servers are in a session of their own: a Ctrl-C at the terminal is for the command,
                 # which then ends them in order.
                 process = await trio.lowlevel.open_process(
                     [sys.executable, "-P", "-m", module, *arguments, "--ready-fd", str(write_end)],

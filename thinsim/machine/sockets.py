@@ -1,4 +1,4 @@
-"""Where a run's control sockets stand: on a short path, as a unix socket's has 107 bytes (unix(7))."""
+"""Finds a short path for a run's control sockets, as a unix socket's has 107 bytes (unix(7))."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""Where thinsim keeps what must outlive a process, and how a process is told from its successor.
+"""Says where what must outlive a process is kept, and tells a process from its successor.
 
 Root: ``/var/lib/thinsim``; others: ``$XDG_STATE_HOME/thinsim`` or ``~/.local/state/thinsim``.
 ``THINSIM_STATE_DIR`` overrides both.

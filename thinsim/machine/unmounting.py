@@ -1,4 +1,4 @@
-"""Unmount what a run that died has mounted: only its own mounts, and in bounded time."""
+"""Unmounts what a run that died has mounted: only its own mounts, and in bounded time."""
 
 import errno
 import subprocess

@@ -1,4 +1,4 @@
-"""A run's directory and journal, and the promise that after it nothing of the run is left."""
+"""Gives a run its directory and journal, and promises that nothing of the run is left after it."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ async def working_directory(
     if not base.is_dir():
         raise InvalidValueError(f"--dir {base}: no such directory")
     journal = Journal.create()
-    # Commands inherit it, so that one which outlives a killed bench can be found and ended.
+    # Commands inherit it, so that one which outlives a killed run can be found and ended.
     os.environ[JOURNAL_VARIABLE] = str(journal.path)
     failure: BaseException | None = None
     try:

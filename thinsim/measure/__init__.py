@@ -1,1 +1,1 @@
-"""Measure the same discard at four heights, and name the owner of every byte lost between two of them."""
+"""Measures the same discard at four heights, and names the owner of every byte lost between two."""

@@ -1,4 +1,6 @@
-"""Every leaked byte gets an owner: which snapshot, thin id and operation lost it, and why. Pure.
+"""Gives every leaked byte its owner: which snapshot, thin id and operation lost it, and why.
+
+Pure.
 
 A block leaks when the pool no longer maps it and the host still has it allocated. The owner is who
 gave it up last: block by block, mappings before and after each step are compared with what the
@@ -88,7 +90,7 @@ class LeakBook:
         """Return the leaks in the host's *allocated* ranges, largest first.
 
         InvariantError for an allocated block that no device ever gave up: a leak without an owner would
-        be a fault of the bench. Not so where the host's ranges are *rounded* to more than was written.
+        be a fault of the measurement. Not so where the host's ranges are *rounded* to more than was written.
         """
         blocks: Counter[Owner] = Counter()
         lost: Counter[Owner] = Counter()

@@ -1,9 +1,9 @@
-"""The law that every measurement must obey: host bytes freed = sum of the ledger.
+"""Checks the law that every measurement must obey: host bytes freed = sum of the ledger.
 
 Both sides are measured apart: what the host holds for the data file is asked of the host itself, by the
 accounting of its file system (``fuse_backing.accounting``: the extents on disk of btrfs, the clusters of ext4
 with bigalloc, what the file maps elsewhere); the ledger is the store's account of each punch. A difference is
-a bug of the bench or of the machine, so it ends the run.
+a bug of thinsim or of the machine, so it ends the run.
 
 One thing frees bytes without a punch: an overwrite on a host that writes elsewhere (btrfs). The rigs have
 their files there be overwritten in place, so that no term for it is needed.

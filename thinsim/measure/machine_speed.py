@@ -1,6 +1,6 @@
-"""How fast this machine is now, as the time of a small fixed work: what other times are divided by.
+"""Times a small fixed work, which tells how fast this machine is now and divides other times.
 
-The work is of the kind that a bench does: checksums, and writes and hole punches of a sparse file.
+The work is of the kind that a run does: checksums, and writes and hole punches of a sparse file.
 """
 
 import os

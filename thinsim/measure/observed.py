@@ -1,4 +1,6 @@
-"""What a snapshotter must have done, read from what it did to thin devices. Pure.
+"""Reads from what a snapshotter did to thin devices what it must have meant.
+
+Pure.
 
 containerd does not say why it deleted a device without a discard; its dmsetup and blkdiscard calls do.
 """

@@ -1,4 +1,4 @@
-"""One measurement at every height after a step, and the series of them that a run makes."""
+"""Takes one measurement at every height after a step, and the series of them that a run makes."""
 
 import time
 from collections.abc import Mapping, Sequence

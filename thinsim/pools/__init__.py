@@ -1,1 +1,1 @@
-"""Pools that outlive the command which made them, as containerd's documentation sets them up."""
+"""Pools that outlive their command are set up here as containerd's documentation sets them up."""

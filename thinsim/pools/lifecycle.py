@@ -1,4 +1,4 @@
-"""Make, grow and remove a standing pool: files on a backing store, loop devices, a thin-pool device.
+"""Makes, grows and removes a standing pool: files on a backing store, loop devices, a thin-pool device.
 
 What the script of containerd's documentation does with truncate, losetup and dmsetup
 (docs/snapshotters/devmapper.md there), with the store below so that discards are seen.
@@ -34,7 +34,7 @@ from thinsim.machine.dmsetup import kernel_has_device_mapper
 from thinsim.pools.records import PoolRecord, PoolRecords, grown
 from thinsim.pools.rigs import choose_lasting_rig, device_mapper
 from thinsim.rig.host_file import prepare_host_directory
-from thinsim.rig.registry import AUTO, find
+from thinsim.rig.registry import AUTO, find_rig
 from thinsim.rig.shape import PoolShape
 from thinsim.thin.metadata.space_map_metadata import least_metadata
 from thinsim.units import DataBlocks, format_size
@@ -165,7 +165,7 @@ def _table(record: PoolRecord) -> str:
 
 
 async def _remove_device(record: PoolRecord) -> None:
-    if find(record.rig).in_kernel and not kernel_has_device_mapper():
+    if find_rig(record.rig).in_kernel and not kernel_has_device_mapper():
         return  # booted since, and the module is not loaded: there are no devices
     name, dm = record.shape.name, device_mapper(record.rig)
     if name in await dm.list():

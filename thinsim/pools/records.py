@@ -1,4 +1,4 @@
-"""What is remembered of a standing pool: a JSON file each, written before anything is taken."""
+"""Remembers each standing pool in a JSON file, written before anything is taken."""
 
 import json
 import os

@@ -6,7 +6,7 @@ from thinsim.dm.interface import DeviceMapper
 from thinsim.errors import EnvironmentLacksError
 from thinsim.machine.dmsetup import kernel_has_device_mapper
 from thinsim.rig.record import RigRecord
-from thinsim.rig.registry import AUTO, LASTING, choose_rig, find, probe_machine
+from thinsim.rig.registry import AUTO, LASTING, choose_rig, find_rig, probe_machine
 
 
 def choose_lasting_rig(wanted: str, directory: Path, *, beside_kernel: bool = False) -> RigRecord:
@@ -21,7 +21,7 @@ def choose_lasting_rig(wanted: str, directory: Path, *, beside_kernel: bool = Fa
         in_kernel = kernel_has_one and not beside_kernel
         chosen = next(rig for rig in LASTING if rig.in_kernel == in_kernel)
     else:
-        chosen = find(wanted, LASTING)
+        chosen = find_rig(wanted, LASTING)
     if not chosen.in_kernel and kernel_has_one and not beside_kernel:
         raise EnvironmentLacksError(
             "this kernel has a device-mapper of its own (--rig kernel); the emulated one beside it: "
@@ -36,6 +36,6 @@ def device_mapper(rig: str) -> DeviceMapper:
 
     EnvironmentLacksError where the kernel has none (any more: after a boot without its module).
     """
-    opened = find(rig, LASTING).lasting_device_mapper
+    opened = find_rig(rig, LASTING).lasting_device_mapper
     assert opened is not None, "that is what makes a rig's pools last"
     return opened()

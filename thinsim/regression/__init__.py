@@ -1,1 +1,1 @@
-"""Runs against a stored baseline: what leaks more, what no longer holds, what became slower."""
+"""Compares runs with a stored baseline: what leaks more, no longer holds, became slower."""

@@ -1,4 +1,4 @@
-"""A baseline: what a few rounds of scenarios measured, kept in a file to compare later runs with. Pure."""
+"""Keeps in a file what a few rounds of scenarios measured, to compare later runs with. Pure."""
 
 import hashlib
 from collections.abc import Sequence
@@ -77,7 +77,7 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read(text: str, source: str) -> Baseline:
+def read_baseline(text: str, source: str) -> Baseline:
     """Read a baseline's file; InvalidValueError names *source* and the first thing that is wrong."""
     try:
         return Baseline.model_validate_json(text)

@@ -1,4 +1,4 @@
-"""A run against its baseline: every change with its kind, and whether it is one for the worse. Pure."""
+"""Compares a run with its baseline: every change, its kind, and whether it is for the worse. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class ChangeKind(StrEnum):
     """Something that could not be compared, and why."""
 
 
-FAILURES = (ChangeKind.LEAK, ChangeKind.BROKEN, ChangeKind.SLOWER)
+FAILING_KINDS = (ChangeKind.LEAK, ChangeKind.BROKEN, ChangeKind.SLOWER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,10 @@ class BaselineComparison:
     @property
     def failures(self) -> list[Change]:
         """The changes for the worse."""
-        return [change for change in self.changes if change.kind in FAILURES]
+        return [change for change in self.changes if change.kind in FAILING_KINDS]
 
 
-def compare(
+def compare_with_baseline(
     now: ScenarioBaseline, then: ScenarioBaseline | None, *, tolerance: float, leak_tolerance: int = 0
 ) -> BaselineComparison:
     """Compare; *tolerance* is the ratio of discard costs that is still no regression.
@@ -64,7 +64,7 @@ def compare(
     return BaselineComparison(now, then, tuple(_changes(now, then, tolerance, leak_tolerance)))
 
 
-def differences(now: Mapping[str, str], then: Mapping[str, str]) -> list[str]:
+def differing_environment(now: Mapping[str, str], then: Mapping[str, str]) -> list[str]:
     """Return in words what of the environment is another than in the baseline: what numbers may come from."""
     return [
         f"{name}: {now.get(name, 'none')}, in the baseline {then.get(name, 'none')}"

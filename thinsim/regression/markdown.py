@@ -1,4 +1,4 @@
-"""A comparison as Markdown, for the summary page of a CI job."""
+"""Writes a comparison as Markdown, for the summary page of a CI job."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -1,1 +1,1 @@
-"""What was measured, as a table for people and as JSON for programs."""
+"""Shows what was measured, as a table for people and as JSON for programs."""

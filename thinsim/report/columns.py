@@ -1,4 +1,4 @@
-"""Plain columns under grouped headings: one heading over several columns, which rich's tables lack."""
+"""Sets plain columns under grouped headings: one over several columns, which rich's tables lack."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The report of a scenario's run as a document: what ``--json`` writes and every other form is made from.
+"""Makes of a scenario's run the document that ``--json`` writes and every other form is made from.
 
 ``json_schema`` is its schema; ``FORMAT`` its version.
 """

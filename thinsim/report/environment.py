@@ -1,4 +1,4 @@
-"""Where a run took place, as a report records it: what numbers may depend on."""
+"""Records where a run took place: what numbers may depend on."""
 
 import os
 import platform

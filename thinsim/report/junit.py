@@ -1,4 +1,4 @@
-"""JUnit XML, as CI services read it: a suite a variant; cases for the run, each assert and the leak limit."""
+"""Writes JUnit XML for CI services: a suite a variant; cases for run, asserts and leak limit."""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Phases against runs, and leaks by owner: the two tables that every report for a terminal is made of."""
+"""Makes the two tables of every report for a terminal: phases against runs, leaks by owner."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

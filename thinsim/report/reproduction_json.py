@@ -1,4 +1,4 @@
-"""A reproduction as JSON: everything that was measured, bytes and seconds, stable names."""
+"""Writes a reproduction as JSON: everything that was measured, bytes and seconds, stable names."""
 
 from dataclasses import asdict
 from typing import Any

@@ -1,4 +1,4 @@
-"""A reproduction for people: phases against settings, then every leak with its owner and reason."""
+"""Prints a reproduction for people: phases against settings, then every leak with its owner and reason."""
 
 from rich.console import Console
 

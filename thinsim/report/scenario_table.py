@@ -1,4 +1,4 @@
-"""A scenario's report for people at a terminal: phases against variants, leaks, and what was asserted."""
+"""Prints a scenario's report at a terminal: phases against variants, leaks, and what was asserted."""
 
 from rich.console import Console
 from rich.text import Text

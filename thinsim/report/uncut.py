@@ -1,4 +1,4 @@
-"""Tables on a narrow terminal: nothing is cut off, and no number is broken in two."""
+"""Shows tables on a narrow terminal: nothing is cut off, and no number is broken in two."""
 
 from rich.cells import cell_len
 from rich.table import Table

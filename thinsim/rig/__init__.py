@@ -1,1 +1,1 @@
-"""Rigs: a pool with its loop devices and backing store; set-up, tear-down, recovery after a crash."""
+"""Rigs give a pool with loop devices and backing store: set-up, tear-down, recovery after a crash."""

@@ -1,4 +1,4 @@
-"""The lowest part of a rig with devices: a backing store, and loop devices on files of it for a pool."""
+"""Sets up the lowest part of a rig with devices: a backing store, loop devices on its files."""
 
 import shutil
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What a snapshotter finds in this process: devices without nodes, that can be held, and no file systems."""
+"""Stands for the host in this process: devices without nodes, which can be held, and no file systems."""
 
 import errno
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a snapshotter in a process of its own does to thin devices, from the commands that it runs.
+"""Reads what a snapshotter in another process does to thin devices from the commands that it runs.
 
 The kernel keeps no account of who discarded or removed what. containerd does it all with dmsetup and
 blkdiscard, so two scripts of those names, first in its PATH, run the real ones and note what succeeded.

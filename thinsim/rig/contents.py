@@ -1,4 +1,4 @@
-"""What goes on a rig's pool: an image and a container, a recorded history, or nothing but blocks."""
+"""Says what goes on a rig's pool: an image and a container, a recorded history, or nothing but blocks."""
 
 from dataclasses import dataclass
 

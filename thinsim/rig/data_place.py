@@ -1,4 +1,4 @@
-"""Where a pool's data lies in a file that holds more than that: a logical volume on a file. Pure."""
+"""Says where a pool's data lies in a file that holds more: a logical volume on a file. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace

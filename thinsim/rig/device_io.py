@@ -1,4 +1,4 @@
-"""Direct reads and writes of a device's node. Blocking."""
+"""Reads and writes a device's node directly. Blocking."""
 
 import errno
 import mmap

@@ -1,4 +1,4 @@
-"""The emulated rig: files on a FUSE backing store, loop devices on them, emulated dm-thin on those."""
+"""The emulated rig has files on a FUSE backing store, loop devices on them, emulated dm-thin on those."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -41,7 +41,7 @@ class EmulatedRig(LoopRig):
         """Put the drop-in dmsetup first in PATH."""
         programs = self.directory / "bin"
         programs.mkdir(mode=0o700)
-        return dropin.write(programs, self.backing.control_device)
+        return dropin.write_dropin(programs, self.backing.control_device)
 
     async def take_activity(self) -> tuple[Activity, ...]:
         """Ask the device-mapper."""

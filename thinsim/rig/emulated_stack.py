@@ -1,4 +1,4 @@
-"""The lower half of the emulated rig: a backing store with a pool's devices, the device-mapper's daemon.
+"""Sets up the emulated rig's lower half: a backing store with a pool's devices, the device-mapper's daemon.
 
 No pool stands yet; whoever uses it creates one on the two loop devices.
 """

@@ -1,4 +1,4 @@
-"""What the host says of a file, asked past every layer of ours."""
+"""Asks the host of a file, past every layer of ours."""
 
 import os
 from functools import lru_cache
@@ -16,10 +16,10 @@ MEASURED = "measured"
 """How it is known what the host got back, where no more is to be said."""
 
 
-def host_accounting(directory: Path) -> HostAccounting:
+def exact_host_accounting(directory: Path) -> HostAccounting:
     """Find how the host of *directory* accounts for files, by a trial there. Blocking.
 
-    EnvironmentLacksError where what a hole punch frees can't be measured: the bench's laws would say nothing.
+    EnvironmentLacksError where what a hole punch frees can't be measured: no law of conservation could hold.
     """
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -37,7 +37,7 @@ def host_accounting(directory: Path) -> HostAccounting:
 def freed_bytes(directory: Path) -> str:
     """Return how it is known what the host of *directory* got back, in words for a report. Blocking."""
     try:
-        accounting = host_accounting(directory)
+        accounting = exact_host_accounting(directory)
     except EnvironmentLacksError as error:
         return f"not measured: {error}"
     return f"{MEASURED}; {accounting.remark}" if accounting.remark else MEASURED
@@ -47,9 +47,9 @@ def prepare_host_directory(directory: Path) -> HostAccounting:
     """Find the accounting of *directory*, and have files created there be overwritten in place. Blocking.
 
     On btrfs an overwrite would else free the old place without a punch, and the ledger be short of it.
-    EnvironmentLacksError as from :func:`host_accounting`.
+    EnvironmentLacksError as from :func:`exact_host_accounting`.
     """
-    accounting = host_accounting(directory)
+    accounting = exact_host_accounting(directory)
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         accounting.keep_in_place(fd)
@@ -86,6 +86,6 @@ def host_allocation(file: Path) -> HostAllocation:
 def _accounting(directory: Path, device: int, file_system: int) -> HostAccounting:
     """Return the accounting of a directory; by the files' map where none is known."""
     try:
-        return host_accounting(directory)
+        return exact_host_accounting(directory)
     except EnvironmentLacksError:
         return MappedAccounting("unknown", os.statvfs(directory).f_frsize or 1, exact=False)

@@ -1,4 +1,4 @@
-"""What a rig gives a scenario: a pool to put a snapshotter on, a workload to run on it, and measurements."""
+"""Says what a rig gives a scenario: a pool for a snapshotter, a workload to run, measurements."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager

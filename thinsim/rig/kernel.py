@@ -1,4 +1,4 @@
-"""The kernel rig: files on a FUSE backing store, loop devices on them, the kernel's own dm-thin on those.
+"""The kernel rig has files on a FUSE backing store, loop devices, the kernel's own dm-thin on those.
 
 How the pool comes onto its devices is one of the set-ups in ``thinsim.rig.setup``, or thinsim's own.
 """

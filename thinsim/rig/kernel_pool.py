@@ -1,4 +1,4 @@
-"""A pool of the kernel's dm-thin on the backing store: what a kernel rig stands on, however it was set up."""
+"""Sets up a pool of the kernel's dm-thin on the backing store, for every way to set one up."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

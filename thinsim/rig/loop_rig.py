@@ -1,4 +1,4 @@
-"""What the rigs with devices have in common: a pool on loop devices on a backing store, and file systems.
+"""Gives what rigs with devices share: a pool on loop devices on a backing store, file systems.
 
 How the pool's mappings are learnt, and what a snapshotter of its own process finds in PATH, is each
 rig's own (``emulated.py``, ``kernel.py``).
@@ -31,7 +31,7 @@ from thinsim.snapshotter import pool_contents
 from thinsim.snapshotter.host import LinuxHost, SnapshotHost
 from thinsim.snapshotter.pool_contents import ClosableStore
 from thinsim.thin.mapping import Run
-from thinsim.workload.block_history import ReplayingHost, open_node
+from thinsim.workload.block_history import ReplayingHost, open_played_node
 from thinsim.workload.files import SnapshotFiles
 from thinsim.workload.interface import Workload
 from thinsim.workload.mounted_files import MountedFiles
@@ -64,7 +64,7 @@ class LoopRig(ABC):
 
     def open_metadata(self, device: str) -> ClosableStore:
         """Open the device's node."""
-        return pool_contents.open_node(device)
+        return pool_contents.open_metadata_node(device)
 
     async def write(self, device: str, offset: int, data: bytes) -> None:
         """Write to the device's node, past the page cache."""
@@ -154,7 +154,7 @@ def equipment(
     stack.push_async_callback(mounter.unmount_all)
     files = MountedFiles(mounter, directory / "files")
     if contents.played is not None:
-        played = ReplayingHost(open_node, pool, contents.played)
+        played = ReplayingHost(open_played_node, pool, contents.played)
         return Equipment(played, mounter, played, files)
     host = LinuxHost(mounter, directory / "lost+found")
     workload = MountedWorkload(mounter, directory / "root", contents.image, contents.container_bytes)

@@ -1,4 +1,4 @@
-"""What this machine has and lacks for rigs with a pool on it, each lack with its fix."""
+"""Looks for what rigs need of this machine, and names the fix of each lack."""
 
 import importlib
 import os
@@ -11,7 +11,7 @@ from thinsim.block.loop_limits import kernel_clears_limits
 from thinsim.errors import EnvironmentLacksError
 from thinsim.machine.dmsetup import kernel_has_device_mapper
 from thinsim.machine.findings import Finding
-from thinsim.rig.host_file import host_accounting
+from thinsim.rig.host_file import exact_host_accounting
 from thinsim.rig.record import Need
 from thinsim.vm.kernels import MODULES, has_thin_pool
 
@@ -73,7 +73,7 @@ def _punch(directory: Path) -> Finding:
             "name a directory on ext4, xfs, btrfs or tmpfs: --dir",
         )
     try:
-        accounting = host_accounting(directory)
+        accounting = exact_host_accounting(directory)
     except EnvironmentLacksError as error:
         why, _, fix = str(error).removeprefix(f"{directory}: ").rpartition("; ")
         return Finding(name, False, why or fix, fix)

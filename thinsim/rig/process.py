@@ -1,4 +1,4 @@
-"""The process rig: the engine in this process on one sparse file, without root or mounts.
+"""The process rig has the engine in this process on one sparse file, without root or mounts.
 
 The embedded default where nothing else can run. The pool, its counts, the discards and the host's
 allocation are real. Files are not: the main job plays a recorded block history, a scenario file works

@@ -1,4 +1,4 @@
-"""The record of a kind of rig: its name, what it needs, how it is made, and what it can do."""
+"""Records a kind of rig: its name, what it needs, how it is made, what it can do."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager

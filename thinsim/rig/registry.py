@@ -33,12 +33,12 @@ class RigChoice:
     why: str
 
 
-def names(rigs: Iterable[RigRecord] = RIGS) -> tuple[str, ...]:
+def rig_names(rigs: Iterable[RigRecord] = RIGS) -> tuple[str, ...]:
     """Return the names of *rigs*, in their order."""
     return tuple(rig.name for rig in rigs)
 
 
-def find(name: str, rigs: Iterable[RigRecord] = RIGS) -> RigRecord:
+def find_rig(name: str, rigs: Iterable[RigRecord] = RIGS) -> RigRecord:
     """Return the rig of that name among *rigs*. InvalidValueError names those there are."""
     known = {rig.name: rig for rig in rigs}
     if name not in known:
@@ -46,7 +46,7 @@ def find(name: str, rigs: Iterable[RigRecord] = RIGS) -> RigRecord:
     return known[name]
 
 
-def probe(directory: Path, rigs: Iterable[RigRecord] = RIGS) -> list[Finding]:
+def probe_rigs(directory: Path, rigs: Iterable[RigRecord] = RIGS) -> list[Finding]:
     """Look at everything that *rigs* need, once each; *directory* is where the pool's files would be."""
     needed_by: dict[Need, list[str]] = {}
     for rig in rigs:
@@ -61,14 +61,14 @@ def probe(directory: Path, rigs: Iterable[RigRecord] = RIGS) -> list[Finding]:
 
 def probe_machine(directory: Path) -> list[Finding]:
     """Look at everything that the rigs on this machine need; a guest's needs are not looked at."""
-    return probe(directory, HERE)
+    return probe_rigs(directory, HERE)
 
 
 def choose_rig(wanted: str, findings: Iterable[Finding]) -> RigChoice:
     """Return the rig for *wanted*, ``auto`` or a name. EnvironmentLacksError names what that rig lacks."""
     lacks = {rig: [f for f in findings if not f.present and rig.name in f.needed_by] for rig in RIGS}
     if wanted != AUTO:
-        rig = find(wanted)
+        rig = find_rig(wanted)
         if lacks[rig]:
             raise EnvironmentLacksError(
                 f"rig {wanted!r} can't run here:\n"

@@ -1,4 +1,4 @@
-"""The shape of a pool: its name, sizes, data block size, low water mark and features."""
+"""Gives the shape of a pool: its name, sizes, data block size, low water mark and features."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The rig ``vm``: the kernel rig in a throw-away guest, which ``thinsim.guests`` boots."""
+"""The rig ``vm`` is the kernel rig in a throw-away guest, which ``thinsim.guests`` boots."""
 
 from thinsim.rig.kernel import KERNEL
 from thinsim.rig.record import Need, RigRecord

@@ -1,4 +1,4 @@
-"""The scenario of the main job: import an image, run a container on it, remove the one, then the other.
+"""Plays the main job's scenario: imports an image, runs a container on it, removes both.
 
 What containerd does with a snapshotter when ``ctr images import``, ``ctr run --rm`` and ``ctr images
 rm`` are called; every step is measured.

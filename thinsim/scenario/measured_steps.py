@@ -1,4 +1,4 @@
-"""Steps that are measured: each act is timed, then every height is sampled, and the two times kept apart."""
+"""Times each act, then samples every height, and keeps the two times apart."""
 
 import time
 from collections.abc import Awaitable, Callable

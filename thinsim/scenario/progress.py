@@ -1,4 +1,4 @@
-"""Whom long work tells what it does."""
+"""Says whom long work tells what it does."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""The main job: the container lifecycle on a fresh pool per setting, from set-up to the last clean-up."""
+"""Does the main job: the container lifecycle on a fresh pool per setting, set-up and clean-up included."""
 
 import platform
 import shutil
@@ -46,7 +46,7 @@ CONTAINERD = "containerd"
 PROXY = "proxy"
 SUBJECTS: dict[str, Sequence[Setting]] = {
     CORE: SETTINGS,
-    CONTAINERD: containerd.SETTINGS,
+    CONTAINERD: containerd.CONTAINERD_SETTINGS,
     PROXY: SETTINGS,
 }
 """Whose snapshotter is looked at, thinsim's own, the unmodified containerd's, or thinsim's driven by
@@ -104,7 +104,7 @@ class Reproduction:
     """How it is known what the host got back, in words."""
 
 
-async def reproduce(request: ReproductionRequest, progress: Progress) -> Reproduction:
+async def run_reproduction(request: ReproductionRequest, progress: Progress) -> Reproduction:
     """Run the scenario once per setting. Nothing stays on the machine, but the files when *keep* is set.
 
     Raises ThinsimError: what the user gave is wrong, the machine lacks something, or measurements

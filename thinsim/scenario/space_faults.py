@@ -1,4 +1,4 @@
-"""The known space faults of containerd's snapshotter, A to G: each measured as containerd does it and mended.
+"""Measures the space faults of containerd's snapshotter, A to G, as containerd does them and mended.
 
 A scenario ends with everything removed, cleanup included; what the host has still allocated then has leaked.
 G leaks nothing: its numbers are those that usage gives.
@@ -61,7 +61,7 @@ class SpaceFaultRow:
         return self.letter.startswith("G")
 
 
-async def measure(
+async def measure_space_fault(
     fault: SpaceFault, rig: RigRecord, directory: Path, journal: Journal, name: str, progress: Progress
 ) -> SpaceFaultRow:
     """Play *fault* with both profiles, each on a fresh pool of *rig*, which runs on this machine.

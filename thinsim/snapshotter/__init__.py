@@ -1,1 +1,1 @@
-"""The devmapper snapshotter core: containerd's contract on a thin pool."""
+"""The devmapper snapshotter core keeps containerd's contract on a thin pool."""

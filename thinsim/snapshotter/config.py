@@ -1,4 +1,4 @@
-"""The snapshotter's configuration: containerd's keys, containerd's defaults, every problem at once.
+"""Reads the snapshotter's configuration: containerd's keys, containerd's defaults, every problem at once.
 
 Behaviour of containerd ``plugins/snapshots/devmapper/config.go``. The keys that containerd does not
 have are off unless they are asked for: without them the snapshotter does what containerd does, its

@@ -1,4 +1,4 @@
-"""containerd's ``config.toml``, imports included: what it says of the devmapper plugin.
+"""Reads what containerd's ``config.toml``, imports included, says of the devmapper plugin.
 
 Behaviour of containerd's ``LoadConfig``, ``resolveImports`` and ``mergeConfig`` (1.6
 ``services/server/config/config.go``, 2.x ``cmd/containerd/server/config/config.go``), of the plugin's
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from thinsim.snapshotter.daemon_keys import check_types, field, typed_value
+from thinsim.snapshotter.daemon_keys import check_types, field_in_any_case, typed_value
 from thinsim.snapshotter.errors import InvalidConfigError
 
 if sys.version_info >= (3, 15):
@@ -114,7 +114,7 @@ def devmapper_table(path: Path, document: Mapping[str, Any]) -> dict[str, Any]:
         )
         raise InvalidConfigError(tuple(hints) or (f"no table {header}: {what}",), str(path))
     found = _joined(tables, merges=merges)
-    if field(found, "root_path") in (None, ""):
+    if field_in_any_case(found, "root_path") in (None, ""):
         found = {key: value for key, value in found.items() if key.lower() != "root_path"}
         found["root_path"] = f"{root}/{PLUGIN}"
     return found
@@ -143,7 +143,7 @@ def _check_disabled(file: Path, document: Mapping[str, Any], version: int) -> No
 def _plugin_table(
     file: Path, document: Mapping[str, Any], version: int, hints: list[str]
 ) -> dict[str, Any] | None:
-    plugins = field(document, "plugins")
+    plugins = field_in_any_case(document, "plugins")
     if plugins is None:
         return None
     if not isinstance(plugins, dict):
@@ -191,7 +191,7 @@ def _joined(tables: list[dict[str, Any]], *, merges: bool) -> dict[str, Any]:
     for table in tables:
         joined |= table
     last = tables[-1]
-    complete = bool(field(last, "pool_name") and field(last, "base_image_size"))
+    complete = bool(field_in_any_case(last, "pool_name") and field_in_any_case(last, "base_image_size"))
     if joined != last and complete and not merges and _installed_release() == 1:
         return dict(last)
     return joined

@@ -1,4 +1,4 @@
-"""containerd's own keys in its ``config.toml``, and the types that their values must have.
+"""Checks containerd's own keys in its ``config.toml``, and the types of their values.
 
 Of one value of another type containerd loads nothing at all. The keys are those of ``Config`` in containerd's
 ``services/server/config/config.go`` (1.6); what is in the tables of other plugins only these know.
@@ -41,7 +41,7 @@ _OF_ALL: Mapping[str, type] = {"timeouts": str, "proxy_plugins": dict, "stream_p
 """Tables whose keys are anybody's, and the type of each value."""
 
 
-def field(table: Mapping[str, Any], name: str) -> Any | None:
+def field_in_any_case(table: Mapping[str, Any], name: str) -> Any | None:
     """Return the value of key *name*, else that of a key that differs in case alone; containerd does so."""
     if name in table:
         return table[name]
@@ -50,7 +50,7 @@ def field(table: Mapping[str, Any], name: str) -> Any | None:
 
 def typed_value(file: Path, table: Mapping[str, Any], name: str, kind: type, within: str = "") -> Any | None:
     """Return the value of key *name*, None without it. InvalidConfigError if it is not of the type *kind*."""
-    value = field(table, name)
+    value = field_in_any_case(table, name)
     if value is None:
         return None
     fits = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)

@@ -1,4 +1,4 @@
-"""A durable SQLite file with a versioned schema.
+"""Opens a durable SQLite file with a versioned schema.
 
 Every commit is on disk when it returns (``synchronous=FULL``), for a record of intent is worth
 nothing if a crash can take it back after the act. The write-ahead log lets readers see the last

@@ -1,4 +1,4 @@
-"""The fourteen states of a device: what was tried last, and whether it succeeded.
+"""A device has one of fourteen states: what was tried last, and whether it succeeded.
 
 An -ing state is the intent, written before the act; the state after it is the result. A record found
 in an -ing state therefore means that the act was cut short and its outcome is not known. containerd

@@ -1,4 +1,4 @@
-"""The pool's devices: which thin id each has, and what was last tried with it.
+"""Keeps which thin id each device of the pool has, and what was last tried with it.
 
 Each call is one durable transaction of its own, apart from the snapshots' store: what is written here
 stays when a snapshot's transaction rolls back. That is containerd's design
@@ -18,9 +18,7 @@ from thinsim.snapshotter.errors import (
     InvalidArgumentError,
     NotFoundError,
 )
-
-MAX_THIN_ID = 0xFFFFFF
-"""Thin ids have 24 bits; this one is never given out."""
+from thinsim.thin.ids import MAX_THIN_ID
 
 
 class ThinIdState(IntEnum):
@@ -217,6 +215,7 @@ class DeviceStore:
         if row is None:
             row = self._db.execute("SELECT coalesce(max(thin_id), 0) + 1 FROM thin_ids").fetchone()
         thin_id = int(row[0])
+        # The last thin id is never given out (metadata.go).
         if thin_id >= MAX_THIN_ID:
             raise FailedPreconditionError(f"no thin id is free: all {MAX_THIN_ID - 1} are taken or faulty")
         self._mark_thin_id(thin_id, ThinIdState.TAKEN)

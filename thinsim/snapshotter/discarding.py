@@ -1,4 +1,4 @@
-"""The discard of one device that is about to go: when it is due, and what became of it.
+"""Discards a device that is about to go where that is due, and says what became of it.
 
 containerd ``DeactivateDevice`` (``plugins/snapshots/devmapper/pool_device.go``) discards before every
 try to remove the device, skips it without an error while the device is open, and gives up the removal

@@ -1,4 +1,4 @@
-"""containerd's error classes for snapshots, as far as a snapshotter raises them.
+"""The snapshotter raises containerd's error classes for snapshots.
 
 ::
 

@@ -1,4 +1,4 @@
-"""What happened to a thin device, so that a leaked byte can be traced to the step that lost it.
+"""Says what happened to a thin device, so that a leaked byte can be traced to its step.
 
 The pool device tells an observer of each step when it has happened. A device that leaves the pool
 gives exactly one ``DISCARDED`` or ``DISCARD_SKIPPED`` and then one ``DELETED``. A removal that fails

@@ -1,4 +1,4 @@
-"""What a snapshotter does to a device outside device-mapper: mkfs, discard, lost+found.
+"""Does to a device what a snapshotter does outside of device-mapper: mkfs, discard, lost+found.
 
 ``LinuxHost`` runs containerd's command lines. A rig without device nodes brings its own.
 """
@@ -117,7 +117,7 @@ async def _run(*command: str) -> None:
             capture_stdout=True,
             capture_stderr=True,
             check=False,
-            start_new_session=True,  # Ctrl-C at the terminal is for the bench, which ends the command
+            start_new_session=True,  # Ctrl-C at the terminal is for thinsim, which ends the command
         )
     except FileNotFoundError as error:
         package = _PACKAGES[command[0]]

@@ -1,4 +1,4 @@
-"""The size of a thin device as containerd's configuration spells it (``base_image_size``). Pure."""
+"""Reads the size of a thin device as containerd's configuration spells it (``base_image_size``). Pure."""
 
 import re
 

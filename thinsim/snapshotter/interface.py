@@ -1,4 +1,4 @@
-"""The snapshotter as containerd sees it: ``key`` for active, ``name`` for committed, ``parent``.
+"""Says what containerd sees of a snapshotter: ``key`` for active, ``name`` for committed, ``parent``.
 
 Source of the contract: containerd ``core/snapshots/snapshotter.go``. Errors are those of
 ``thinsim.snapshotter.errors``.

@@ -1,4 +1,4 @@
-"""The store of snapshots, and its transactions.
+"""Opens the store of snapshots, and its transactions.
 
 A transaction is short: it holds no device operation. A verb reads, acts on devices and then writes all
 that changes in one transaction, so that readers see a snapshot before the verb or after it, and a

@@ -1,4 +1,4 @@
-"""From a snapshot to what mount(8) needs: file system type by label, options by type and kind.
+"""Makes of a snapshot what mount(8) needs: file system type by label, options by type and kind.
 
 containerd ``plugins/snapshots/devmapper/snapshotter.go``.
 """

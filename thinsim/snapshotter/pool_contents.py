@@ -1,4 +1,4 @@
-"""What a pool really holds, read from its metadata device through a metadata snapshot.
+"""Reads what a pool really holds from its metadata device, through a metadata snapshot.
 
 Status lines tell neither which thin ids a pool has nor which blocks two of them share. The pool's
 ``reserve_metadata_snap`` message keeps one state of the metadata readable while the pool goes on
@@ -38,7 +38,7 @@ OpenMetadata = Callable[[str], ClosableStore]
 """Opens the metadata device of a pool's table line, for reading."""
 
 
-def open_node(device: str) -> ClosableStore:
+def open_metadata_node(device: str) -> ClosableStore:
     """Open *device*, ``major:minor`` or a path, past the page cache, which does not see the pool's writes."""
     path = Path(device)
     if device[:1].isdigit():
@@ -68,7 +68,11 @@ class PoolContents:
     """
 
     def __init__(
-        self, dm: DeviceMapper, pool_name: str, record: Holding, open_metadata: OpenMetadata = open_node
+        self,
+        dm: DeviceMapper,
+        pool_name: str,
+        record: Holding,
+        open_metadata: OpenMetadata = open_metadata_node,
     ) -> None:
         self._dm = dm
         self._pool_name = pool_name

@@ -1,4 +1,4 @@
-"""Thin devices of one pool: each operation with its intent recorded before and its result after.
+"""Operates the thin devices of one pool, recording the intent before and the result after.
 
 Behaviour of containerd ``plugins/snapshots/devmapper/pool_device.go``. Device-mapper's refusals pass
 through as DeviceMapperError; a device missing from the metadata is a NotFoundError. Operations take

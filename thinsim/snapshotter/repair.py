@@ -1,4 +1,4 @@
-"""Store, pool metadata and pool brought together again after a crash, by hand and not at every start.
+"""Brings store, pool metadata and pool together after a crash, by hand and not at every start.
 
 containerd leaves what it cannot know: a device in a state between two acts is Faulty for ever, its thin
 id lost; a device whose snapshot was never written blocks the name of the next one (its issue #5646); a

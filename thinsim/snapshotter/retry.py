@@ -1,4 +1,4 @@
-"""Trying again what may go by itself: a busy device, a refused suspend.
+"""Tries again what may go by itself: a busy device, a refused suspend.
 
 A probe by udev or a file descriptor not yet closed makes a device busy for a moment. The rules are
 containerd's (``plugins/snapshots/devmapper/pool_device.go``): ``retry`` tries 100 times, 100 ms apart,

@@ -1,4 +1,4 @@
-"""One snapshotter at a time on a root directory.
+"""Lets one snapshotter at a time into a root directory.
 
 bbolt locks the databases of containerd (``bolt.Open``, flock(2)); ours stay readable for tools, so the
 directory has a lock of its own. The kernel gives it back with the process, however that ends.

@@ -1,4 +1,4 @@
-"""The tables of the snapshots' store, and what may be read from and written to them.
+"""Gives the tables of the snapshots' store, and what may be read from and written to them.
 
 The rules are those of containerd ``core/snapshots/storage/bolt.go``: unique names over all kinds,
 parents that are committed, no removal under a child, labels that only ``update`` and ``commit``

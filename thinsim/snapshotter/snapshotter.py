@@ -1,4 +1,4 @@
-"""The devmapper snapshotter: snapshots in the store, their devices in the pool, kept in step.
+"""The devmapper snapshotter keeps snapshots in the store and their devices in the pool in step.
 
 Behaviour of containerd ``plugins/snapshots/devmapper/snapshotter.go``. A verb that changes anything
 takes its turn, reads the store, acts on devices, and writes the store in one transaction at the end:
@@ -27,7 +27,7 @@ from thinsim.snapshotter.host import SnapshotHost
 from thinsim.snapshotter.interface import Info, Kind, Mount, Usage
 from thinsim.snapshotter.metastore import MetaStore
 from thinsim.snapshotter.mounting import FS_TYPE_LABEL, inherited_fs_type, mount_of
-from thinsim.snapshotter.pool_contents import OpenMetadata, PoolContents, open_node
+from thinsim.snapshotter.pool_contents import OpenMetadata, PoolContents, open_metadata_node
 from thinsim.snapshotter.pool_device import PoolDevice
 from thinsim.snapshotter.repair import Repair, RepairReport
 from thinsim.snapshotter.retry import CONTAINERD_RETRY, RetryRules
@@ -56,7 +56,7 @@ class DevmapperSnapshotter:
         *,
         observer: Observer | None = None,
         retry: RetryRules = CONTAINERD_RETRY,
-        open_metadata: OpenMetadata = open_node,
+        open_metadata: OpenMetadata = open_metadata_node,
         watch_writes: WatchWrites = unwatched,
     ) -> None:
         config.validate()
@@ -90,7 +90,7 @@ class DevmapperSnapshotter:
         *,
         observer: Observer | None = None,
         retry: RetryRules = CONTAINERD_RETRY,
-        open_metadata: OpenMetadata = open_node,
+        open_metadata: OpenMetadata = open_metadata_node,
         watch_writes: WatchWrites = unwatched,
     ) -> Self:
         """Return a snapshotter on an existing pool, devices of an earlier run settled.

@@ -1,4 +1,4 @@
-"""What must hold before the first verb: the pool is there, and what an earlier run left is settled.
+"""Checks before the first verb that the pool is there, and settles what an earlier run left.
 
 A record in a state between two acts tells of a crash. containerd (``ensureDeviceStates``,
 ``plugins/snapshots/devmapper/pool_device.go``) does not guess how far it got: such a device is Faulty

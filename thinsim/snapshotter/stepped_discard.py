@@ -1,4 +1,4 @@
-"""A discard in steps, each short enough that others get their turn on the pool in between.
+"""Discards in steps, each short enough that others get their turn on the pool in between.
 
 How long a step takes depends on what is mapped and how scattered it lies, hardly on its length: a step that
 took long makes the next one shorter, a quick one longer. blkdiscard(8) has steps of one length only.

@@ -1,4 +1,4 @@
-"""Whose turn it is: which verbs of a snapshotter may run at the same time.
+"""Says which verbs of a snapshotter may run at the same time.
 
 containerd runs every verb that changes anything in one write transaction of its store, device
 operations included, so all wait for one another (``core/snapshots/storage/metastore.go``). Enough is

@@ -1,4 +1,4 @@
-"""Work that is not cut short by a cancellation, except where it only waits.
+"""Keeps a cancellation from cutting work short, except where it only waits.
 
 A device operation once begun is finished or undone, else neither database would know its outcome.
 Between two tries of one there is nothing under way, so there a cancellation is heard at once.

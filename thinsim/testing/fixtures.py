@@ -1,4 +1,4 @@
-"""What the fixtures are: a thin pool, the store below it and a snapshotter on it, as plain objects.
+"""The fixtures are plain objects: a thin pool, the store below it and a snapshotter on it.
 
 Sizes in bytes. Errors are those of the snapshotter (``thinsim.snapshotter.errors``) and of the kernel
 (``thinsim.errors.KernelError``).
@@ -20,7 +20,7 @@ from thinsim.machine.recovery import recover_abandoned
 from thinsim.machine.working_directory import working_directory
 from thinsim.measure.attribution import Leak
 from thinsim.rig.interface import Rig
-from thinsim.rig.registry import AUTO, HERE, choose_rig, names, probe_machine
+from thinsim.rig.registry import AUTO, HERE, choose_rig, probe_machine, rig_names
 from thinsim.scenario.file.document import OWN_KEYS, ScenarioPool
 from thinsim.scenario.file.session import ScenarioSession, session
 from thinsim.snapshotter.config import Config
@@ -256,8 +256,8 @@ def rig_portal(
 
 def check_rig(word: str) -> None:
     """Raise InvalidValueError unless *word* is ``auto`` or a rig that runs on this machine."""
-    if word not in (AUTO, *names(HERE)):
-        raise InvalidValueError(f"there is no rig {word!r}; there are {', '.join([AUTO, *names(HERE)])}")
+    if word not in (AUTO, *rig_names(HERE)):
+        raise InvalidValueError(f"there is no rig {word!r}; there are {', '.join([AUTO, *rig_names(HERE)])}")
 
 
 def _pool(keys: Mapping[str, Any]) -> ScenarioPool:

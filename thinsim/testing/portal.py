@@ -1,4 +1,4 @@
-"""Async work behind plain calls: trio runs in a thread of its own, and each call waits for its result."""
+"""Puts async work behind plain calls: trio runs in its own thread, and each call waits."""
 
 import threading
 from collections.abc import Awaitable, Callable

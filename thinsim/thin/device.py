@@ -16,7 +16,7 @@ from thinsim.thin.mapping import Insert
 from thinsim.thin.metadata.details import ThinRecord
 from thinsim.thin.modes import PoolMode
 from thinsim.thin.outstanding import DiscardPlan, WritePlan
-from thinsim.thin.plan import Commit, FlushData, ReadStep, Step
+from thinsim.thin.plan import Commit, FlushData, PlanStep, ReadStep
 from thinsim.thin.provisioning import end_write, needs_remap, plan_write
 from thinsim.thin.reading import read_steps
 from thinsim.thin.settings import PoolSettings
@@ -142,7 +142,7 @@ class ThinDevice:
         self._check_not_failed()
         return plan_discard(self._mappings, offset, length, passes_down=self._settings.passes_down)
 
-    def plan_flush(self) -> list[Step]:
+    def plan_flush(self) -> list[PlanStep]:
         """Return a commit when this device changed since the last one, else a flush of the data device.
 
         EIO in a failed pool, when changes were lost with an aborted transaction, or can't be committed.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from thinsim.thin.mapping import Insert
-from thinsim.thin.plan import Step
+from thinsim.thin.plan import PlanStep
 from thinsim.thin.writing import BlockWrite
 
 
@@ -29,7 +29,7 @@ class WritePlan(_Plan):
     steps block by block.
     """
 
-    steps: list[Step]
+    steps: list[PlanStep]
     length: int
     inserts: list[Insert] = field(default_factory=list)
     parts: Callable[[], Iterator[BlockWrite]] = lambda: iter(())
@@ -44,5 +44,5 @@ class WritePlan(_Plan):
 class DiscardPlan(_Plan):
     """The steps of a discard, and the runs of data blocks whose references ``complete`` drops."""
 
-    steps: list[Step]
+    steps: list[PlanStep]
     held: list[tuple[int, int]] = field(default_factory=list)

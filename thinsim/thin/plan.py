@@ -85,4 +85,4 @@ class Commit:
 
 
 ReadStep = ReadZeros | ReadData | ReadOrigin
-Step = ReadStep | WriteData | ZeroData | CopyData | CopyOrigin | PassDown | FlushData | Commit
+PlanStep = ReadStep | WriteData | ZeroData | CopyData | CopyOrigin | PassDown | FlushData | Commit

@@ -9,7 +9,7 @@ from thinsim.thin.device_mappings import DeviceMappings
 from thinsim.thin.mapping import MAX_TIME, TIME_BITS, Insert, unpack
 from thinsim.thin.modes import PoolMode
 from thinsim.thin.outstanding import WritePlan
-from thinsim.thin.plan import Step
+from thinsim.thin.plan import PlanStep
 from thinsim.thin.sharing import is_shared
 from thinsim.thin.writing import block_writes, prepare_steps, write_steps
 
@@ -61,7 +61,7 @@ def plan_write(
         else:
             inserts.append(Insert(vblock, block, None if packed is None else unpack(packed)[0]))
     length = min(length, (first + len(targets)) * block_size - offset)
-    steps: list[Step] = []
+    steps: list[PlanStep] = []
     if inserts:
         transaction.remapping.begin(thin_id, (insert.vblock for insert in inserts))
         steps += prepare_steps(inserts, offset, length, block_size, zero=zero, origin_bytes=origin_bytes)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from thinsim.thin.mapping import Insert
-from thinsim.thin.plan import CopyData, CopyOrigin, Step, WriteData, ZeroData
+from thinsim.thin.plan import CopyData, CopyOrigin, PlanStep, WriteData, ZeroData
 from thinsim.thin.sharing import break_sharing
 
 Preparation = ZeroData | CopyData | CopyOrigin
@@ -18,7 +18,7 @@ class BlockWrite(NamedTuple):
 
     begin: int
     length: int
-    steps: list[Step]
+    steps: list[PlanStep]
     insert: Insert | None
 
 
@@ -87,7 +87,7 @@ def block_writes(
     for vblock, target in enumerate(targets, first):
         begin, end = max(offset, vblock * block_size), min(offset + length, (vblock + 1) * block_size)
         insert = by_vblock.get(vblock)
-        steps: list[Step] = list(
+        steps: list[PlanStep] = list(
             prepare_steps(
                 [] if insert is None else [insert],
                 begin,

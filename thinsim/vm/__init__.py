@@ -1,1 +1,1 @@
-"""A throw-away virtual machine: this machine's files, copy-on-write, under a distribution kernel."""
+"""Boots a throw-away virtual machine: this machine's files, copy-on-write, under a distribution kernel."""

@@ -1,4 +1,4 @@
-"""Whether KVM runs a guest here: tried once, within a time limit, and remembered until the next boot.
+"""Finds whether KVM runs a guest here: tried once, within a time limit, and remembered until reboot.
 
 A ``/dev/kvm`` that opens says little: under nested virtualisation a guest may hang in its first
 instructions, and only booting one tells.

@@ -1,4 +1,4 @@
-"""The busybox that a guest's initramfs is made of: a static one, with the commands that its init runs.
+"""Finds a static busybox for a guest's initramfs, with the commands that its init runs.
 
 virtme-ng (``virtme/mkinitramfs.py``) copies it alone into the initramfs, without a library or a loader.
 Left to itself it takes the first busybox of PATH and asks ``file`` whether that is static.

@@ -1,4 +1,4 @@
-"""One guest: booted by virtme-ng on a copy-on-write view of this machine, one command, then powered off.
+"""Boots one guest by virtme-ng on a copy-on-write view of this machine, for one command.
 
 The guest sees every file of the host as it is and may change it for itself; what it changes goes with
 it, except below the shared directories. It has no network. Backing files belong on the scratch disk

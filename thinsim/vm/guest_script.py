@@ -1,4 +1,4 @@
-"""The script that a guest runs: loads modules, mounts the scratch disk, runs the command, keeps its status.
+"""Writes the guest's script: loads modules, mounts the scratch disk, runs the command, keeps its status.
 
 Pure text; ``thinsim.vm.guest`` boots a guest on it. What the guest reports it writes into the shared
 directory: ``booted`` when the script begins, ``status`` with the command's exit status when it has ended.

@@ -1,4 +1,4 @@
-"""The kernels a guest can boot: images in ``/boot`` whose modules have dm-thin-pool."""
+"""Finds the kernels a guest can boot: images in ``/boot`` whose modules have dm-thin-pool."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What tries of KVM found in this boot of the machine: a small file that its user alone may write.
+"""Remembers in a small file what tries of KVM found in this boot of the machine.
 
 It is about the machine and no run's own, so no variable of a run (``THINSIM_STATE_DIR``) moves it.
 Whatever is wrong with the file, it is as if nothing were known: the worst is one more try.

@@ -1,4 +1,4 @@
-"""The modules that a guest loads: to find its root, and for the work in it. Reads ``/lib/modules``."""
+"""Lists the modules that a guest loads, to find its root and for the work in it. Reads ``/lib/modules``."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a guest needs, each lack with its fix."""
+"""Looks for what a guest needs, and names the fix of each lack."""
 
 import functools
 import os
@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from thinsim.errors import EnvironmentLacksError
-from thinsim.machine.findings import Finding, in_words
+from thinsim.machine.findings import Finding, findings_in_words
 from thinsim.units import Bytes, format_size
 from thinsim.vm.acceleration import AGAIN, KVM, remembered
 from thinsim.vm.busybox import find_busybox
@@ -60,7 +60,7 @@ def check_guest(release: str | None = None) -> None:
     """Raise EnvironmentLacksError, with every lack and its fix, where no guest of *release* can run."""
     lacks = [finding for finding in probe_guest(release) if not finding.present]
     if lacks:
-        raise EnvironmentLacksError(f"no guest can run here: {in_words(lacks)}")
+        raise EnvironmentLacksError(f"no guest can run here: {findings_in_words(lacks)}")
 
 
 def _qemu() -> Finding:

@@ -1,4 +1,4 @@
-"""The programs that boot a guest: where they are."""
+"""Finds the programs that boot a guest."""
 
 import platform
 import re

@@ -1,1 +1,1 @@
-"""Look at a pool that runs: find it on this machine, take moments of it, show them."""
+"""Watches a pool that runs: finds it on this machine, takes moments of it, shows them."""

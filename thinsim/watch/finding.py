@@ -1,4 +1,4 @@
-"""Find a pool that runs on this machine by its name: whose device-mapper has it, and what it stands on.
+"""Finds a running pool by its name: whose device-mapper has it, and what it stands on.
 
 Asked are the standing device-mapper (``thinsim pool``) and that of each run under way. From the pool's
 table the way down is the kernel's own: data device, loop device, its file, the store that serves it.

@@ -1,4 +1,4 @@
-"""One moment of a running pool, and what of its host bytes no mapping needs. Pure."""
+"""A moment says what a running pool holds, and what of its host bytes no mapping needs. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""How a moment looks at a terminal: a bar of the pool, the figures, devices, the newest discards."""
+"""Shows a moment at a terminal: a bar of the pool, the figures, devices, the newest discards."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Ask a running pool what it is like now, and hear of each discard as it comes. Looking changes nothing."""
+"""Asks a running pool what it is like now, and hears of each discard as it comes. Looking changes nothing."""
 
 import time
 from collections import deque

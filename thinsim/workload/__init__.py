@@ -1,1 +1,1 @@
-"""What writes to a snapshot: files, images, a recorded block history."""
+"""The workload writes to a snapshot: files, images, a recorded block history."""

@@ -1,4 +1,4 @@
-"""A block history: what each act of the scenario wrote on which thin device, recorded and played again.
+"""Records what each act of a scenario wrote on which thin device, and plays it again.
 
 Recorded on a rig with mounts, played on one without: the same snapshots, the same writes per layer,
 so the same blocks provisioned, shared and broken. Devices go by their name within the pool (``snap-1``
@@ -172,7 +172,7 @@ class _NodeDevice:
 
 
 @asynccontextmanager
-async def open_node(name: str) -> AsyncIterator[PlayedDevice]:
+async def open_played_node(name: str) -> AsyncIterator[PlayedDevice]:
     """Open a device by its node, past the page cache: each write is one request."""
     device = await trio.to_thread.run_sync(LinuxBlockDevice, MAPPER / name)
     try:

@@ -1,4 +1,4 @@
-"""What a container does to its root file system: makes files, overwrites some of its image's, deletes some.
+"""Does what a container does to its root file system: makes, overwrites and deletes files.
 
 Each breaks sharing in its own way. A new file takes blocks of its own; a file overwritten in place makes
 the pool copy blocks shared with the image; a deleted file gives blocks back to the file system, and with

@@ -1,4 +1,4 @@
-"""A file system of extents for rigs that mount nothing: one directory at the start of the device.
+"""Lays out a file system of extents for rigs that mount nothing: one directory at the device's start.
 
 It stands in for ext4 where a scenario is about blocks: new files take free extents, lowest first, an
 overwrite stays in place, a deletion discards nothing, a trim discards all that is free. The directory

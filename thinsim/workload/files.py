@@ -1,4 +1,4 @@
-"""The files of a snapshot that is mounted: the seam between real file systems and one in blocks.
+"""Says what is done to a mounted snapshot's files: the seam between real file systems and block ones.
 
 Implementations: ``thinsim.workload.mounted_files`` on mounts, ``thinsim.workload.extent_filesystem``
 where nothing can be mounted.

@@ -1,4 +1,4 @@
-"""What a scenario does to a snapshot that it has mounts of: the seam between real files and played writes."""
+"""Says what a scenario does to a mounted snapshot: the seam between real files and played writes."""
 
 from collections.abc import Sequence
 from typing import Protocol

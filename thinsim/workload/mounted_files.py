@@ -1,4 +1,4 @@
-"""Files on real mounts: a snapshot is mounted, its files are worked on, and it is unmounted again."""
+"""Works on files on real mounts: mounts a snapshot, changes its files, unmounts it again."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""The workload on real mounts: layers unpacked and containers run on a mounted snapshot."""
+"""Runs the workload on real mounts: layers unpacked and containers run on a mounted snapshot."""
 
 from collections.abc import Sequence
 from pathlib import Path

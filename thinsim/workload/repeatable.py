@@ -1,4 +1,4 @@
-"""What makes ext4 put the same files on the same blocks every time, so that two rigs can be compared.
+"""Makes ext4 put the same files on the same blocks every time, so that rigs compare.
 
 Left to itself it does not: mkfs draws a hash seed, which spreads directories (Linux fs/ext4/ialloc.c,
 find_group_orlov); with delayed allocation blocks are chosen at writeback, in the order that timers,

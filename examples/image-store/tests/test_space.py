@@ -1,4 +1,4 @@
-"""Does the store give disk space back? Asked of the host, on a thin pool of each test's own."""
+"""The store gives disk space back: asked of the host, on a thin pool of each test's own."""
 
 import pytest
 from image_store import ImageStore

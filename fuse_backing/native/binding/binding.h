@@ -9,7 +9,8 @@
  *
  * Owned by:
  *   an Account        has its struct account, and frees it with its last reference. Python's ledger has one
- *                     reference, interposed.c another from want_channel until the channel has ended.
+ *                     reference, interposed.c another from want_channel until a session has ended, with the channel
+ *                     or without one, or until want_channel is called again.
  *   a FuseRequest     has libfuse's request until that is answered, which frees it: by a reply function, by its own
  *                     end (EIO), or by the end of the session (requests_end, EIO). What is left is an empty object.
  *   session_channel   made with the mount, freed by fuse_session_destroy, after the requests and before libfuse's

@@ -10,8 +10,10 @@
  * Owned by:
  *   the device        the opener's descriptor is only duplicated. The channel closes its two duplicates in
  *                     channel_free; the kernel ends the connection with the last descriptor of all.
+ *   an empty pipe     made by channel_new and closed by channel_free, which puts it before the thread to read.
  *   channel_fd        made here, handed to libfuse, which closes it with its session; channel_free does not, as
- *                     libfuse may still wait for it. Without a libfuse that has taken it, the caller closes it.
+ *                     libfuse may still wait for it. Without a libfuse that has taken it, the caller closes it;
+ *                     a channel_new that fails leaves none.
  *   the thread        begins in channel_start; channel_free ends it and waits for it. It never waits for Python.
  *   handles           the host's descriptors are Python's (fuse_backing/filesystem.py), which closes one after
  *                     channel_forget: no punch uses it then, and the kernel releases a file only when its reads

@@ -1,7 +1,7 @@
 /* libfuse's own functions, found at run time in the library that pyfuse3 has loaded, or will load.
  *
- * Owned by: the handle of dlopen(3) stays open until the process ends. Sessions are pyfuse3's, which makes and
- * destroys them through the functions of binding/interposed.c. */
+ * Owned by: the handle of dlopen(3) stays open until the process ends; where a function is lacking it is closed at
+ * once. Sessions are pyfuse3's, which makes and destroys them through the functions of binding/interposed.c. */
 #ifndef FUSE_BACKING_LIBFUSE_H
 #define FUSE_BACKING_LIBFUSE_H
 

@@ -18,7 +18,7 @@ from thinsim.scenario.containerd.server import Containerd, running_containerd
 from thinsim.workload.image.platforms import this_platform
 from thinsim.workload.image.tree import remove
 
-Tree = dict[str, str]
+UnpackedTree = dict[str, str]
 Blob = tuple[bytes, str]
 """A layer as it is stored, and the digest of its tar."""
 
@@ -69,13 +69,13 @@ def chain_id(diff_ids: Sequence[str]) -> str:
     return chain
 
 
-def tree_below(root: Path, *, copied: bool = False) -> Tree:
+def tree_below(root: Path, *, copied: bool = False) -> UnpackedTree:
     """Describe what is below *root*: kind, mode, owner, times, content, xattrs; hard links by their first
     name.
 
     *copied*: leave out the times that the native snapshotter does not keep when it copies a lower layer.
     """
-    tree: Tree = {}
+    tree: UnpackedTree = {}
     names: dict[tuple[int, int], str] = {}
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     pending: list[tuple[str, ...]] = [()]
@@ -145,7 +145,7 @@ class Answers:
         self._known: dict[str, Path] = {}
         self._seen: set[Path] = set()
 
-    async def about(self, layers: Sequence[Blob], media_type: str = _LAYER) -> Tree | str:
+    async def about(self, layers: Sequence[Blob], media_type: str = _LAYER) -> UnpackedTree | str:
         """Return the tree that *layers* give, or containerd's words of refusal."""
         chain = chain_id([diff_id for _, diff_id in layers])
         if chain not in self._known:
@@ -158,7 +158,7 @@ class Answers:
             self._known[chain] = max(fresh, key=lambda path: int(path.name))
         return tree_below(self._known[chain], copied=len(layers) > 1)
 
-    async def of_image(self, path: Path) -> Tree | str | None:
+    async def of_image(self, path: Path) -> UnpackedTree | str | None:
         """Import the archive *path*; return the tree of the snapshot that is new, None if none is."""
         before = self._taken()
         said = await self.of_archive(path)

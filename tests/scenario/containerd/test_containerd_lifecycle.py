@@ -23,7 +23,7 @@ pytestmark = [
 CONTAINER_MIB = 10
 
 
-Run = dict[str, Any]
+LifecycleRun = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, history: Path) -> Mapping[str, Run]:
+def runs(tmp_path_factory: pytest.TempPathFactory, history: Path) -> Mapping[str, LifecycleRun]:
     """One run of each setting, by its word on the command line."""
     directory = tmp_path_factory.mktemp("containerd")
     words = ["--subject", "containerd", "--rig", "emulated", "--repeatable", "--record", str(history)]
@@ -43,7 +43,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, history: Path) -> Mapping[str
     return of
 
 
-def reproduced(*words: str) -> dict[str, Run]:
+def reproduced(*words: str) -> dict[str, LifecycleRun]:
     done = subprocess.run(
         [sys.executable, "-m", "thinsim", "reproduce", *words, "--json", "-"],
         capture_output=True,
@@ -55,11 +55,11 @@ def reproduced(*words: str) -> dict[str, Run]:
     return {run["setting"]["slug"]: run for run in json.loads(done.stdout)["runs"]}
 
 
-def by_snapshot(run: Run) -> dict[str, tuple[int, str]]:
+def by_snapshot(run: LifecycleRun) -> dict[str, tuple[int, str]]:
     return {leak["snapshot"]: (leak["bytes"], leak["reason"]) for leak in run["leaks"]}
 
 
-def freed_in(run: Run, phase: str) -> int:
+def freed_in(run: LifecycleRun, phase: str) -> int:
     for sample in run["samples"]:
         assert sample["host_freed"] == sample["ledger_freed"]
     return sum(sample["host_freed"] for sample in run["samples"] if sample["phase"] == phase)
@@ -67,7 +67,7 @@ def freed_in(run: Run, phase: str) -> int:
 
 @pytest.mark.parametrize("setting", ["on", "on-async"])
 def test_containerd_gives_back_the_container_and_leaks_the_image(
-    runs: Mapping[str, Run], setting: str
+    runs: Mapping[str, LifecycleRun], setting: str
 ) -> None:
     leaks = by_snapshot(runs[setting])
     assert set(leaks) == {"snap-1", "snap-2", "snap-3", "snap-4"}
@@ -79,7 +79,9 @@ def test_containerd_gives_back_the_container_and_leaks_the_image(
 
 
 @pytest.mark.parametrize("setting", ["off", "off-async"])
-def test_containerd_without_discard_blocks_gives_back_nothing(runs: Mapping[str, Run], setting: str) -> None:
+def test_containerd_without_discard_blocks_gives_back_nothing(
+    runs: Mapping[str, LifecycleRun], setting: str
+) -> None:
     leaks = by_snapshot(runs[setting])
     assert set(leaks) == {"snap-1", "snap-2", "snap-3", "snap-4", "snap-5"}
     assert {reason for _, reason in leaks.values()} == {"deleted without discard: discard_blocks is off"}
@@ -87,7 +89,7 @@ def test_containerd_without_discard_blocks_gives_back_nothing(runs: Mapping[str,
     assert freed_in(runs[setting], "container removed") == freed_in(runs[setting], "image removed") == 0
 
 
-def test_repeatable_runs_use_the_same_blocks_in_every_phase(runs: Mapping[str, Run]) -> None:
+def test_repeatable_runs_use_the_same_blocks_in_every_phase(runs: Mapping[str, LifecycleRun]) -> None:
     used = {
         setting: [(sample["phase"], sample["pool_used_blocks"]) for sample in run["samples"]]
         for setting, run in runs.items()
@@ -98,12 +100,12 @@ def test_repeatable_runs_use_the_same_blocks_in_every_phase(runs: Mapping[str, R
 
 
 def test_what_containerd_wrote_is_recorded_and_gives_its_numbers_again_without_it(
-    runs: Mapping[str, Run], history: Path
+    runs: Mapping[str, LifecycleRun], history: Path
 ) -> None:
     played = reproduced("--rig", "process", "--history", str(history), "--setting", "off")
     assert after_each_phase(played["off"]) == after_each_phase(runs["off"])
 
 
-def after_each_phase(run: Run) -> dict[str, tuple[int, ...]]:
+def after_each_phase(run: LifecycleRun) -> dict[str, tuple[int, ...]]:
     measured = ("pool_used_blocks", "host_allocated")
     return {sample["phase"]: tuple(sample[name] for name in measured) for sample in run["samples"]}

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from thinsim.rig.registry import AUTO, rig_names
 from thinsim.scenario.file.complaints import problem
 from thinsim.scenario.file.document import Retry, Scenario, ScenarioPhase, ScenarioPool, Variant
 from thinsim.scenario.file.loading import InvalidScenarioError, load, parse
@@ -20,6 +21,7 @@ from thinsim.scenario.file.steps.registry import STEPS
 from thinsim.scenario.file.values import AmountLimits
 
 HEAD = 'title = "t"\n'
+QUOTED_RIGS = " or ".join(", ".join(map(repr, (AUTO, *rig_names()))).rsplit(", ", 1))
 PHASE = '[[phase]]\nname = "one"\nsteps = [\n{steps}\n]\n'
 
 
@@ -125,7 +127,7 @@ def test_a_table_s_value_that_can_not_be_is_told_before_anything_starts(
         ("titel = 'x'", "titel: unknown key; did you mean title?"),
         (
             "rig = 'emulate'",
-            "rig: must be 'auto', 'kernel', 'emulated', 'process' or 'vm', not 'emulate'; did you mean",
+            f"rig: must be {QUOTED_RIGS}, not 'emulate'; did you mean",
         ),
     ],
 )

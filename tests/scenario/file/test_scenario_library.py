@@ -7,7 +7,7 @@ import pytest
 from tests.repository import REPOSITORY
 from tests.silent_progress import SilentProgress
 from tests.workload.image.test_image_archive import layer_tar, oci, platform, written
-from thinsim.rig.registry import find
+from thinsim.rig.registry import find_rig
 from thinsim.scenario.file import library
 from thinsim.scenario.file.loading import parse
 from thinsim.scenario.file.run import ScenarioRequest, ScenarioResult, run_scenario
@@ -16,8 +16,10 @@ from thinsim.workload.image.platforms import this_platform
 
 
 async def run(name: str, rig: str, directory: Path) -> ScenarioResult:
-    found = library.find(name)
-    request = ScenarioRequest(found.scenario, name, found.text, find(rig), found.base, directory=directory)
+    found = library.find_scenario(name)
+    request = ScenarioRequest(
+        found.scenario, name, found.text, find_rig(rig), found.base, directory=directory
+    )
     return await run_scenario(request, SilentProgress())
 
 
@@ -35,7 +37,7 @@ def assert_all_holds(result: ScenarioResult) -> None:
         assert each.leaked == each.samples[-1].leaked
 
 
-@pytest.mark.parametrize("name", library.names())
+@pytest.mark.parametrize("name", library.library_names())
 async def test_what_a_scenario_says_holds_without_mounts(name: str, tmp_path: Path) -> None:
     assert_all_holds(await run(name, "process", tmp_path))
     assert list(tmp_path.iterdir()) == []
@@ -44,7 +46,10 @@ async def test_what_a_scenario_says_holds_without_mounts(name: str, tmp_path: Pa
 @pytest.mark.rig
 @pytest.mark.parametrize(
     "name",
-    [name if name in SHORT else pytest.param(name, marks=pytest.mark.long) for name in library.names()],
+    [
+        name if name in SHORT else pytest.param(name, marks=pytest.mark.long)
+        for name in library.library_names()
+    ],
 )
 async def test_what_a_scenario_says_holds_on_real_mounts(name: str, tmp_path: Path) -> None:
     assert_all_holds(await run(name, "emulated", tmp_path))
@@ -55,7 +60,7 @@ async def test_the_scenario_of_the_document_holds(tmp_path: Path) -> None:
     document = (REPOSITORY / "docs" / "scenarios.md").read_text()
     text = document.split("```toml\n")[1].split("```")[0]
     request = ScenarioRequest(
-        parse(text, "docs"), "docs", text, find("process"), tmp_path, directory=tmp_path
+        parse(text, "docs"), "docs", text, find_rig("process"), tmp_path, directory=tmp_path
     )
     assert_all_holds(await run_scenario(request, SilentProgress()))
 
@@ -76,7 +81,7 @@ steps = [
     { do = "assert", snapshots = ["layer-1", "layer-2", "layer-3", "layer-4"], leaked = 0 },
 ]
 """
-    request = ScenarioRequest(parse(text, "t"), "t", text, find("emulated"), tmp_path, directory=tmp_path)
+    request = ScenarioRequest(parse(text, "t"), "t", text, find_rig("emulated"), tmp_path, directory=tmp_path)
     assert_all_holds(await run_scenario(request, SilentProgress()))
 
 
@@ -95,15 +100,15 @@ steps = [{ do = "import", image = "image.tar" }]
         def say(self, text: str) -> None:
             said.append(text)
 
-    request = ScenarioRequest(parse(text, "t"), "t", text, find("emulated"), tmp_path, directory=tmp_path)
+    request = ScenarioRequest(parse(text, "t"), "t", text, find_rig("emulated"), tmp_path, directory=tmp_path)
     await run_scenario(request, Listening())
     note = f"the archive has no image for {this_platform()}; the one for plan9/vax is used"
     assert f"image.tar: {note}" in said
 
 
-@pytest.mark.parametrize("name", library.names())
+@pytest.mark.parametrize("name", library.library_names())
 def test_a_scenario_says_what_containerd_does_and_what_it_should(name: str) -> None:
-    scenario = library.find(name).scenario
+    scenario = library.find_scenario(name).scenario
     assert scenario.containerd_does.strip()
     assert scenario.it_should.strip()
 
@@ -122,4 +127,4 @@ def test_the_library_has_the_scenarios_that_people_ask_for() -> None:
         "lying-device",
         "pool-full",
         "xfs",
-    } <= set(library.names())
+    } <= set(library.library_names())

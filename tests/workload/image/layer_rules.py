@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.scenario.containerd.containerd_answers import Blob, Tree, digest
+from tests.scenario.containerd.containerd_answers import Blob, UnpackedTree, digest
 from tests.workload.image import (
     layer_rules_compressed,
     tar_rules_extended,
@@ -59,7 +59,7 @@ ON_PURPOSE: dict[str, str] = {
 """Rules of which containerd's answer is not ours, with the reason."""
 
 
-def condensed(answer: Tree | str) -> Tree | str:
+def condensed(answer: UnpackedTree | str) -> UnpackedTree | str:
     """Return *answer* in a form to keep: a tree of many files as a digest, a refusal as one word."""
     if isinstance(answer, str):
         return "refused"

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from thinsim.workload.image import InvalidImageError, unpack_layer
 
-Names = tuple[str, ...]
-Node = tuple[str, int, object]
-Operation = tuple[str, Names, int, object]
-Layer = list[Operation]
+EntryNames = tuple[str, ...]
+ModelNode = tuple[str, int, object]
+LayerOperation = tuple[str, EntryNames, int, object]
+ModelLayer = list[LayerOperation]
 
 NAMES = st.sampled_from(["a", "b", "c"])
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map(tuple)
@@ -40,11 +40,11 @@ class TreeModel:
     """A tree as a dictionary from resolved names to (kind, mode, content)."""
 
     def __init__(self) -> None:
-        self.nodes: dict[Names, Node] = {}
-        self.added: set[Names] = set()
+        self.nodes: dict[EntryNames, ModelNode] = {}
+        self.added: set[EntryNames] = set()
 
-    def resolve(self, names: Names) -> Names:
-        at: Names = ()
+    def resolve(self, names: EntryNames) -> EntryNames:
+        at: EntryNames = ()
         pending = list(names)
         links = 0
         while pending:
@@ -66,27 +66,27 @@ class TreeModel:
                 at = (*at, name)
         return at
 
-    def exists(self, names: Names) -> bool:
+    def exists(self, names: EntryNames) -> bool:
         trial = TreeModel()
         trial.nodes = dict(self.nodes)
         before = set(trial.nodes)
         resolved = trial.resolve(names[:-1])
         return set(trial.nodes) == before and (*resolved, names[-1]) in before
 
-    def below(self, names: Names, among: set[Names]) -> set[Names]:
+    def below(self, names: EntryNames, among: set[EntryNames]) -> set[EntryNames]:
         return {each for each in among if each[: len(names)] == names}
 
-    def remove(self, names: Names) -> None:
+    def remove(self, names: EntryNames) -> None:
         for each in self.below(names, set(self.nodes)):
             del self.nodes[each]
         self.added -= self.below(names, self.added)
 
-    def uncover(self, names: Names) -> None:
+    def uncover(self, names: EntryNames) -> None:
         kept = {each[:length] for each in self.added for length in range(1, len(each) + 1)}
         for each in self.below(names, set(self.nodes)) - kept:
             del self.nodes[each]
 
-    def apply(self, layer: Layer) -> Layer:
+    def apply(self, layer: ModelLayer) -> ModelLayer:
         """Apply what can be applied of *layer* and return it."""
         self.added = set()
         applied = []
@@ -100,7 +100,7 @@ class TreeModel:
                 applied.append(operation)
         return applied
 
-    def operate(self, kind: str, path: Names, mode: int, content: object) -> None:
+    def operate(self, kind: str, path: EntryNames, mode: int, content: object) -> None:
         if kind == "opaque":
             directory = self.resolve(path)
             own = self.nodes[directory] if directory else None
@@ -132,7 +132,7 @@ class TreeModel:
             self.nodes[names] = (kind, mode, Content(content) if kind == "file" else content)
         self.added.add(names)
 
-    def snapshot(self) -> dict[str, Node]:
+    def snapshot(self) -> dict[str, ModelNode]:
         return {
             "/".join(names): (kind, mode, content.data if isinstance(content, Content) else content)
             for names, (kind, mode, content) in self.nodes.items()
@@ -146,7 +146,7 @@ class Content:
         self.data = data
 
 
-def tar_of(layer: Layer) -> io.BytesIO:
+def tar_of(layer: ModelLayer) -> io.BytesIO:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
         for kind, path, mode, content in layer:
@@ -173,8 +173,8 @@ def tar_of(layer: Layer) -> io.BytesIO:
     return stream
 
 
-def tree_below(root: Path) -> dict[str, Node]:
-    found: dict[str, Node] = {}
+def tree_below(root: Path) -> dict[str, ModelNode]:
+    found: dict[str, ModelNode] = {}
     for directory, subdirectories, names in os.walk(root):
         for name in subdirectories + names:
             path = Path(directory, name)
@@ -191,7 +191,7 @@ def tree_below(root: Path) -> dict[str, Node]:
 
 @settings(max_examples=300, deadline=None)
 @given(LAYERS)
-def test_three_layers_leave_what_the_model_says(layers: list[Layer]) -> None:
+def test_three_layers_leave_what_the_model_says(layers: list[ModelLayer]) -> None:
     model = TreeModel()
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
@@ -203,7 +203,7 @@ def test_three_layers_leave_what_the_model_says(layers: list[Layer]) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(OPERATIONS, max_size=8))
-def test_what_the_model_refuses_is_an_invalid_image(layer: Layer) -> None:
+def test_what_the_model_refuses_is_an_invalid_image(layer: ModelLayer) -> None:
     assume(TreeModel().apply(layer) != layer)
     with tempfile.TemporaryDirectory() as directory, pytest.raises(InvalidImageError):
         unpack_layer(tar_of(layer), Path(directory))

@@ -1,4 +1,4 @@
-"""What a layer can't have on the ext4 of a thin device is said so that one knows what to change."""
+"""What a layer can't have on a thin device's ext4 is said so that one can act."""
 
 import errno
 import io

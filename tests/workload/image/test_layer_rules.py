@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenario.containerd.containerd_answers import Blob, Tree, image, removed, tree_below
+from tests.scenario.containerd.containerd_answers import Blob, UnpackedTree, image, removed, tree_below
 from tests.workload.image.layer_rules import ON_PURPOSE, RULES, condensed, recorded
 from thinsim.workload.image import InvalidImageError, open_image, unpack_layer
 
@@ -23,7 +23,7 @@ def root(tmp_path: Path) -> Iterator[Path]:
         yield directory
 
 
-def answer(layers: tuple[Blob, ...], media_type: str, root: Path) -> Tree | str:
+def answer(layers: tuple[Blob, ...], media_type: str, root: Path) -> UnpackedTree | str:
     """Unpack the layers from an image of them, as `thinsim reproduce --image` does."""
     path = root.parent / "image.tar"
     with tarfile.open(path, "w") as tar:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenario.containerd.containerd_answers import Tree, answering, digest, removed, tree_below
+from tests.scenario.containerd.containerd_answers import UnpackedTree, answering, digest, removed, tree_below
 from tests.workload.image.tar_building import (
     archive,
     base256,
@@ -126,7 +126,7 @@ def layers(chance: random.Random) -> list[bytes]:
     return [archive(lower), archive([*upper, *entries(chance, chance.randint(0, 5), links)])]
 
 
-def unpacked(tars: list[bytes], root: Path) -> Tree | None:
+def unpacked(tars: list[bytes], root: Path) -> UnpackedTree | None:
     root.mkdir()
     with removed(root):
         try:

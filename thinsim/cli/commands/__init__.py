@@ -1,1 +1,1 @@
-"""The commands, a module each, imported when called."""
+"""Each command has a module or a folder, imported when it is called."""

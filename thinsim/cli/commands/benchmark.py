@@ -1,4 +1,4 @@
-"""``thinsim bench`` and ``thinsim compare``: speed, measured so that it can be compared."""
+"""``thinsim bench`` and ``thinsim compare`` measure speed so that it can be compared."""
 
 import json
 import shlex
@@ -17,7 +17,7 @@ from thinsim.benchmark.contenders import Contender, parse_contender, steps_up
 from thinsim.benchmark.document import Benchmark
 from thinsim.benchmark.running import BenchmarkPlan, run_benchmark
 from thinsim.benchmark.table import print_benchmark, print_comparison
-from thinsim.cli.interruptible import run
+from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.progress import TerminalProgress
@@ -115,7 +115,7 @@ def bench(
         command=shlex.join(["thinsim", *sys.argv[1:]]),
     )
     with TerminalProgress(notes) as progress:
-        document = run(lambda: run_benchmark(plan, progress))
+        document = run_interruptible(lambda: run_benchmark(plan, progress))
     text = document.model_dump_json(indent=1)
     if json_path == Path("-"):
         click.echo(text)
@@ -179,7 +179,7 @@ def _refuse_recorded(contenders: Sequence[Contender]) -> None:
 def compare(first: Path, second: Path, json_path: Path | None, plot: Path | None) -> None:
     """Compare what thinsim bench --json wrote, A before and B after: ratios and how sure they are."""
     draw = None if plot is None else _drawing(plot)
-    found = comparison.compare(Benchmark.read(first), Benchmark.read(second))
+    found = comparison.compare_benchmarks(Benchmark.read(first), Benchmark.read(second))
     if not found.compared:
         each_has = "; ".join(
             f"{path} alone has {' and '.join(only) or 'nothing'}"

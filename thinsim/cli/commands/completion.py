@@ -1,4 +1,4 @@
-"""``thinsim completion``: what makes a shell complete words of both programs."""
+"""``thinsim completion`` prints what makes a shell complete words of both programs."""
 
 import click
 from click.shell_completion import get_completion_class

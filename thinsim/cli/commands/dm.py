@@ -1,4 +1,4 @@
-"""``thinsim dm``: the standing device-mapper itself."""
+"""``thinsim dm`` starts, shows and ends the standing device-mapper."""
 
 import json
 from functools import partial

@@ -1,4 +1,4 @@
-"""``thinsim doctor``: what this machine has and lacks, and what killed runs left on it."""
+"""``thinsim doctor`` says what this machine has and lacks, and what killed runs left on it."""
 
 import json
 import tempfile
@@ -17,7 +17,7 @@ from thinsim.errors import EnvironmentLacksError
 from thinsim.machine.findings import Finding
 from thinsim.machine.journal import JournalContent, all_journals
 from thinsim.machine.recovery import recover_abandoned
-from thinsim.rig.registry import AUTO, choose_rig, probe
+from thinsim.rig.registry import AUTO, choose_rig, probe_rigs
 
 
 @click.command()
@@ -41,7 +41,7 @@ def doctor(clean: bool, directory: Path | None, as_json: bool) -> int:
     if clean:
         problems += recover_abandoned(acts.append)
         problems += _clear_dead_stores(acts)
-    findings = probe(directory or Path(tempfile.gettempdir()))
+    findings = probe_rigs(directory or Path(tempfile.gettempdir()))
     try:
         choice = choose_rig(AUTO, findings)
     except EnvironmentLacksError as error:
@@ -73,7 +73,7 @@ def _clear_dead_stores(acts: list[str]) -> list[str]:
     problems = []
     for mountpoint in dead:
         try:
-            acts.append(trio.run(unmounting.unmount, mountpoint))
+            acts.append(trio.run(unmounting.unmount_store, mountpoint))
         except FuseBackingError as error:
             problems.append(str(error))
     return problems

@@ -1,4 +1,4 @@
-"""``thinsim env``: put the drop-in dmsetup first in PATH, for a shell or for one command."""
+"""``thinsim env`` puts the drop-in dmsetup first in PATH, for a shell or for one command."""
 
 import os
 import shlex

@@ -1,4 +1,4 @@
-"""``thinsim metadata``: look at a pool's metadata without the thin-provisioning-tools."""
+"""``thinsim metadata`` looks at a pool's metadata without the thin-provisioning-tools."""
 
 import json
 from collections.abc import Iterable, Iterator

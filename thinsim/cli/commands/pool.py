@@ -1,4 +1,4 @@
-"""``thinsim pool``: thin pools that outlive the command, for containerd or for trying things by hand."""
+"""``thinsim pool`` makes thin pools that outlive it, for containerd or for trying things by hand."""
 
 import json
 from dataclasses import asdict
@@ -21,13 +21,13 @@ from thinsim.pools.records import PoolRecord, PoolRecords
 from thinsim.pools.rigs import device_mapper
 from thinsim.report.uncut import uncut
 from thinsim.rig.host_file import host_allocation
-from thinsim.rig.registry import AUTO, LASTING, find, names
+from thinsim.rig.registry import AUTO, LASTING, find_rig, rig_names
 from thinsim.rig.shape import PoolShape
 from thinsim.thin.status import PoolStatus, parse_pool_status
 from thinsim.thin.table import FEATURE_WORDS, MAX_BLOCK_SIZE, MIN_BLOCK_SIZE
 from thinsim.units import Bytes, bytes_of, format_size, sectors
 
-BLOCK_SIZE = SizeType(bytes_of(MIN_BLOCK_SIZE), bytes_of(MAX_BLOCK_SIZE), bytes_of(MIN_BLOCK_SIZE))
+_BLOCK_SIZE = SizeType(bytes_of(MIN_BLOCK_SIZE), bytes_of(MAX_BLOCK_SIZE), bytes_of(MIN_BLOCK_SIZE))
 
 _STANZA = """version = 2
 [plugins."io.containerd.snapshotter.v1.devmapper"]
@@ -56,7 +56,7 @@ def pool() -> None:
 )
 @click.option(
     "--block-size",
-    type=BLOCK_SIZE,
+    type=_BLOCK_SIZE,
     default="64K",
     show_default=True,
     help="Of a data block: a multiple of 64K, to 1G.",
@@ -70,7 +70,7 @@ def pool() -> None:
 )
 @click.option(
     "--rig",
-    type=click.Choice([AUTO, *sorted(names(LASTING))]),
+    type=click.Choice([AUTO, *sorted(rig_names(LASTING))]),
     default=AUTO,
     show_default=True,
     help="Whose device-mapper; auto: the kernel's own where it has one.",
@@ -106,7 +106,9 @@ def create(
     )
     made = lifecycle.create(shape, directory, rig=rig, beside_kernel=beside_kernel)
     click.echo(_STANZA.format(name=name, size=_base_image_size(data_size)), nl=False)
-    seen = "the kernel has it" if find(made.rig).in_kernel else 'a shell that sees it: eval "$(thinsim env)"'
+    seen = (
+        "the kernel has it" if find_rig(made.rig).in_kernel else 'a shell that sees it: eval "$(thinsim env)"'
+    )
     click.echo(f"pool {name} stands; {seen}", err=True)
 
 

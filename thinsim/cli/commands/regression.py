@@ -1,4 +1,4 @@
-"""``thinsim baseline save`` and ``thinsim ci``: keep what a run measured, and compare later runs with it."""
+"""``thinsim baseline save`` keeps what a run measured; ``thinsim ci`` compares later runs with it."""
 
 import math
 import time
@@ -18,16 +18,22 @@ from thinsim.cli.scenario_rounds import run_rounds
 from thinsim.cli.size import SIZE, UNITS
 from thinsim.cli.statuses import BROKEN, DONE, LEAKED, SLOWER
 from thinsim.errors import ThinsimError
-from thinsim.regression.baseline import Baseline, read
-from thinsim.regression.comparison import FAILURES, BaselineComparison, ChangeKind, compare, differences
+from thinsim.regression.baseline import Baseline, read_baseline
+from thinsim.regression.comparison import (
+    FAILING_KINDS,
+    BaselineComparison,
+    ChangeKind,
+    compare_with_baseline,
+    differing_environment,
+)
 from thinsim.regression.markdown import could_not_run, markdown
 from thinsim.report.environment import environment
 from thinsim.report.junit import TestCase, document
-from thinsim.rig.registry import names
-from thinsim.scenario.file.library import find
+from thinsim.rig.registry import rig_names
+from thinsim.scenario.file.library import find_scenario
 
 _STATUSES = {ChangeKind.LEAK: LEAKED, ChangeKind.BROKEN: BROKEN, ChangeKind.SLOWER: SLOWER}
-_RIG = rig_option(names())
+_RIG = rig_option(rig_names())
 _ROUNDS = click.option(
     "--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often each is run."
 )
@@ -55,7 +61,7 @@ def baseline() -> None:
 @_DIRECTORY
 def save(scenarios: tuple[str, ...], output: Path, rig: str, rounds: int, directory: Path | None) -> None:
     """Run each SCENARIO a few times and store what it leaks and what its discards cost."""
-    ran = run_rounds([find(name) for name in scenarios], rig, rounds, directory)
+    ran = run_rounds([find_scenario(name) for name in scenarios], rig, rounds, directory)
     ran.raise_failures()
     now = ran.measured
     stored = Baseline(environment=environment(directory), scenarios=now)
@@ -123,8 +129,8 @@ def ci(
         raise click.UsageError(
             f"there is no {baseline_path}; make it: thinsim baseline save SCENARIO... -o {baseline_path}"
         )
-    then = read(baseline_path.read_text(errors="replace"), str(baseline_path))
-    found = [find(name) for name in scenarios or [each.name for each in then.scenarios]]
+    then = read_baseline(baseline_path.read_text(errors="replace"), str(baseline_path))
+    found = [find_scenario(name) for name in scenarios or [each.name for each in then.scenarios]]
     begun = time.time()
     try:
         ran = run_rounds(found, rig, rounds, directory)
@@ -134,11 +140,13 @@ def ci(
         raise
     now = ran.measured
     comparisons = [
-        compare(each, then.find(each.name), tolerance=speed_tolerance, leak_tolerance=leak_tolerance)
+        compare_with_baseline(
+            each, then.find(each.name), tolerance=speed_tolerance, leak_tolerance=leak_tolerance
+        )
         for each in now
     ]
     here = environment(directory)
-    others = differences(here, then.environment)
+    others = differing_environment(here, then.environment)
     _show(output_console(), comparisons, others, ran.failed)
     if markdown_path is not None:
         text = markdown(
@@ -186,7 +194,11 @@ def _show(
         for change in each.changes:
             where = f"{change.variant}: " if change.variant else ""
             style = (
-                "red" if change.kind in FAILURES else "green" if change.kind is ChangeKind.BETTER else "dim"
+                "red"
+                if change.kind in FAILING_KINDS
+                else "green"
+                if change.kind is ChangeKind.BETTER
+                else "dim"
             )
             console.print(Text(f"     {change.kind}: {where}{change.text}", style), soft_wrap=True)
     for name, why in failed.items():
@@ -206,5 +218,5 @@ def _cases(comparison: BaselineComparison) -> list[TestCase]:
             ),
         )
         for variant in comparison.now.variants
-        for kind in FAILURES
+        for kind in FAILING_KINDS
     ]

@@ -1,4 +1,4 @@
-"""``thinsim report``: a run's JSON again as a table, a page or JUnit XML, without running anything."""
+"""``thinsim report`` shows a run's JSON again as a table, a page or JUnit XML, without running anything."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``thinsim reproduce``: show the leak, measure it at every height, name its owner."""
+"""``thinsim reproduce`` shows the leak, measures it at every height and names its owner."""
 
 import json
 import tempfile
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from thinsim.cli.interruptible import run
+from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.progress import TerminalProgress
@@ -19,11 +19,10 @@ from thinsim.guests.reproduction import reproduce_in_guest
 from thinsim.report.reproduction_json import to_json
 from thinsim.report.reproduction_table import print_to
 from thinsim.rig.record import RigRecord
-from thinsim.rig.registry import RIGS, choose_rig, names, probe
+from thinsim.rig.registry import RIGS, choose_rig, probe_rigs, rig_names
 from thinsim.rig.setup.choice import LVM, SETUPS
 from thinsim.scenario.container_lifecycle import Setting
-from thinsim.scenario.reproduce import CORE, SUBJECTS, ReproductionRequest
-from thinsim.scenario.reproduce import reproduce as run_reproduction
+from thinsim.scenario.reproduce import CORE, SUBJECTS, ReproductionRequest, run_reproduction
 
 
 @click.command(epilog=UNITS)
@@ -52,7 +51,7 @@ from thinsim.scenario.reproduce import reproduce as run_reproduction
     help="Whose snapshotter: thinsim's own core, the unmodified containerd of this machine, or proxy: that "
     "containerd with thinsim's core as its snapshotter.",
 )
-@rig_option(names())
+@rig_option(rig_names())
 @click.option(
     "--setup",
     type=click.Choice(SETUPS),
@@ -119,7 +118,7 @@ def reproduce(
     """
     notes = notes_console()
     clean_up_after_killed_runs(notes)
-    findings = probe(directory or Path(tempfile.gettempdir()))
+    findings = probe_rigs(directory or Path(tempfile.gettempdir()))
     choice = choose_rig(rig, findings)
     notes.print(f"rig {choice.rig.name}: {choice.why}", highlight=False, soft_wrap=True)
     _check_fit(choice.rig, image, record, history, keep, guest_kernel)
@@ -142,7 +141,7 @@ def reproduce(
     )
     carry_out = reproduce_in_guest if choice.rig.running is None else run_reproduction
     with TerminalProgress(notes) as progress:
-        result = run(lambda: carry_out(request, progress))
+        result = run_interruptible(lambda: carry_out(request, progress))
     document = json.dumps(to_json(result), indent=1)
     if json_path == Path("-"):
         click.echo(document)

@@ -1,4 +1,4 @@
-"""``thinsim run``: play a scenario file and say what came of it."""
+"""``thinsim run`` plays a scenario file and says what came of it."""
 
 from pathlib import Path
 
@@ -10,15 +10,15 @@ from thinsim.cli.outputs import output_options, write_outputs
 from thinsim.cli.run_scenario import clean_up_after_killed_runs, rig_for_scenarios, run_found
 from thinsim.cli.size import SIZE, UNITS
 from thinsim.cli.statuses import BROKEN, DONE, LEAKED
-from thinsim.rig.registry import AUTO, names
-from thinsim.scenario.file.library import find
+from thinsim.rig.registry import AUTO, rig_names
+from thinsim.scenario.file.library import find_scenario
 
 
 @click.command(epilog=UNITS)
 @click.argument("scenario", shell_complete=scenario_names)
 @click.option(
     "--rig",
-    type=click.Choice([AUTO, *names()]),
+    type=click.Choice([AUTO, *rig_names()]),
     help="What the pool stands on. Default: what the file says.",
 )
 @click.option("--variant", "variants", multiple=True, help="Run this variant only; may be repeated.")
@@ -49,7 +49,7 @@ def run(
     Each variant runs on a fresh pool. Exits 3 if more leaks than --fail-on-leak, else 4 if an assert of
     the file does not hold.
     """
-    found = find(scenario)
+    found = find_scenario(scenario)
     notes = notes_console()
     clean_up_after_killed_runs(notes)
     choice = rig_for_scenarios(rig or found.scenario.rig, directory, notes)

@@ -1,4 +1,4 @@
-"""``thinsim scenarios``: the library of scenario files, and help with one's own."""
+"""``thinsim scenarios`` shows the library of scenario files, and helps with one's own."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def scenarios() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_scenarios(as_json: bool) -> None:
     """List the library."""
-    found = [library.find(name) for name in library.names()]
+    found = [library.find_scenario(name) for name in library.library_names()]
     if as_json:
         rows = [
             {
@@ -52,7 +52,7 @@ def list_scenarios(as_json: bool) -> None:
 @click.argument("name", shell_complete=scenario_names)
 def show(name: str) -> None:
     """Print a scenario of the library."""
-    click.echo(library.find(name).text, nl=False)
+    click.echo(library.find_scenario(name).text, nl=False)
 
 
 @scenarios.command()
@@ -67,7 +67,7 @@ def show(name: str) -> None:
 )
 def new(file: Path, origin: str) -> None:
     """Write FILE, a scenario to be changed; an existing file is left alone."""
-    text = library.find(origin).text
+    text = library.find_scenario(origin).text
     try:
         with file.open("x") as made:
             made.write(text)
@@ -83,7 +83,7 @@ def check(files: tuple[str, ...]) -> int:
     status = DONE
     for file in files:
         try:
-            library.find(file)
+            library.find_scenario(file)
         except InvalidValueError as error:
             click.echo(str(error), err=True)
             status = FAILED

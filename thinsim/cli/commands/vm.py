@@ -1,4 +1,4 @@
-"""``thinsim vm``: a throw-away guest on a distribution kernel, on this machine's own files."""
+"""``thinsim vm`` boots a throw-away guest on a distribution kernel and this machine's own files."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from thinsim.cli.findings_table import findings_table
-from thinsim.cli.interruptible import run
+from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import output_console
 from thinsim.cli.size import SIZE, UNITS
 from thinsim.cli.statuses import DONE, FAILED
@@ -37,11 +37,11 @@ def probe(as_json: bool) -> int:
     Whether KVM works is tried, for 25 s at most, whatever was found before; guests go by it until the
     machine boots again.
     """
-    findings = registry.probe(Path(tempfile.gettempdir()), [VM])
+    findings = registry.probe_rigs(Path(tempfile.gettempdir()), [VM])
     if not lacks(findings):
         kernel = find_kernel(None)
-        run(lambda: decide(kernel, _say, again=True))
-        findings = registry.probe(Path(tempfile.gettempdir()), [VM])
+        run_interruptible(lambda: decide(kernel, _say, again=True))
+        findings = registry.probe_rigs(Path(tempfile.gettempdir()), [VM])
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
@@ -86,7 +86,7 @@ def run_command(
             )
 
     check_guest(kernel)
-    return run(work)
+    return run_interruptible(work)
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""``thinsim watch``: a running pool, live."""
+"""``thinsim watch`` shows a running pool, live."""
 
 import errno
 import json
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 
 from fuse_backing.errors import ServerGoneError
-from thinsim.cli.interruptible import run
+from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.name_completion import pool_names
 from thinsim.cli.output_console import output_console
 from thinsim.errors import DeviceMapperError
@@ -45,7 +45,7 @@ def watch(name: str, interval: float, count: int | None, as_json: bool) -> None:
     if not math.isfinite(interval):
         raise click.BadParameter("a number of seconds that can be waited", param_hint="'--interval'")
     with suppress(click.Abort):  # how it is meant to end
-        run(lambda: _watch(name, interval, count, as_json), quiet=True)
+        run_interruptible(lambda: _watch(name, interval, count, as_json), quiet=True)
 
 
 async def _watch(name: str, interval: float, count: int | None, as_json: bool) -> None:

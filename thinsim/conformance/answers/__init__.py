@@ -1,1 +1,1 @@
-"""What a subject answered, compared with what another did."""
+"""Compares what one subject answered with what another did."""

@@ -1,4 +1,4 @@
-"""What a device-mapper answered to a history, in words that do not depend on the machine."""
+"""Says what a device-mapper answered to a history, in words that do not depend on the machine."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any

@@ -1,4 +1,4 @@
-"""Two recordings of one history, compared answer by answer; each comparison belongs to a behaviour."""
+"""Compares two recordings of one history answer by answer; each comparison belongs to a behaviour."""
 
 import os
 import re
@@ -71,7 +71,7 @@ class AnswerComparison:
         return self.expected == self.found
 
 
-def compare(expected: Recording, found: Recording) -> Iterator[AnswerComparison]:
+def compare_recordings(expected: Recording, found: Recording) -> Iterator[AnswerComparison]:
     """Yield everything that both recordings of a history tell. *expected* is the kernel's."""
     one_by_one = map(_each_for_itself, (expected.answers, found.answers))
     operations = expected.history.operations

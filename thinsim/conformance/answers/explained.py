@@ -1,4 +1,4 @@
-"""The differences that are known, each with its reason. What none of them fits is news."""
+"""Lists the differences that are known, each with its reason. What none of them fits is news."""
 
 import errno
 import re

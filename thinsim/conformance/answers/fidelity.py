@@ -1,4 +1,4 @@
-"""docs/fidelity.md, from verdicts. Pure text."""
+"""Writes docs/fidelity.md from verdicts. Pure text."""
 
 from collections import Counter
 from collections.abc import Sequence

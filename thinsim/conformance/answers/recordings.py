@@ -1,4 +1,4 @@
-"""Recordings on disk: JSON lines, one a history, compressed where the name ends in ``.xz``."""
+"""Keeps recordings on disk: JSON lines, one a history, compressed where the name ends in ``.xz``."""
 
 import json
 import lzma

@@ -1,4 +1,7 @@
-"""The fidelity page's tables of requests and programs: a kernel's answers, and where ours differ. Pure."""
+"""Makes the fidelity page's tables of requests and programs: a kernel's answers, and where ours differ.
+
+Pure.
+"""
 
 import errno
 import re

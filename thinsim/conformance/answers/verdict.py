@@ -1,4 +1,4 @@
-"""What comparing recordings came to: how often each behaviour was compared, and every difference."""
+"""Sums up compared recordings: how often each behaviour was compared, and every difference."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from thinsim.conformance.answers.answer import Recording
-from thinsim.conformance.answers.compare import AnswerComparison, Behaviour, compare
+from thinsim.conformance.answers.compare import AnswerComparison, Behaviour, compare_recordings
 from thinsim.conformance.answers.explained import Explainer
 from thinsim.conformance.histories.history import HistoryOperation, operation_to_json
 
@@ -40,7 +40,7 @@ class HistoryVerdict:
         self.operations += len(operations)
         self.traits.update({trait: len(operations) for trait in expected.history.traits})
         explainer = Explainer(self.subject, expected)
-        for comparison in compare(expected, found):
+        for comparison in compare_recordings(expected, found):
             self.compared[comparison.behaviour] += 1
             if not comparison.equal:
                 operation = operations[comparison.index] if comparison.index < len(operations) else None
@@ -83,7 +83,9 @@ def difference_to_json(difference: Difference) -> dict[str, Any]:
     }
 
 
-def judge(kernel: str, subject: str, pairs: Iterable[tuple[Recording, Recording]]) -> HistoryVerdict:
+def judge_recordings(
+    kernel: str, subject: str, pairs: Iterable[tuple[Recording, Recording]]
+) -> HistoryVerdict:
     """Compare pairs of recordings, the kernel's first."""
     verdict = HistoryVerdict(kernel, subject)
     for expected, found in pairs:

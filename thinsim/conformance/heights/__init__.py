@@ -1,1 +1,1 @@
-"""The same discards at each height, on every subject."""
+"""Puts the same discards to every subject and looks at each height."""

@@ -1,4 +1,6 @@
-"""What one discard of a thin device becomes at each height below it: the cases, the answers. Pure.
+"""Lists the cases of one discard of a thin device, and what it becomes at each height below.
+
+Pure.
 
 A case is a discard of so many bytes on a thin device of a fresh pool, whose blocks there are mapped as its
 state says. An answer is the requests that came of it at the thin device, at the pool's data device (the
@@ -122,7 +124,7 @@ class Unlike:
         return self.expected.partition(", ")[2] == self.found.partition(", ")[2] != ""
 
 
-def compare(expected: MeasuredHeights, found: MeasuredHeights) -> list[Unlike]:
+def compare_heights(expected: MeasuredHeights, found: MeasuredHeights) -> list[Unlike]:
     """Return on what the two do not agree, in the order of the cases; of those that both have."""
     unlike = []
     for case in cases():

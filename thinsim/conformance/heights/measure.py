@@ -46,7 +46,7 @@ def shape_for(name: str) -> PoolShape:
     )
 
 
-async def measure(
+async def measure_heights(
     rig: LoopRig, source: str, wanted: Sequence[DiscardCase], say: Callable[[str], None]
 ) -> MeasuredHeights:
     """Carry the cases out on *rig*, whose pool is empty, and leave it empty."""

@@ -1,16 +1,16 @@
-"""Whose discards are looked at: the emulated dm-thin, this kernel's, a guest's; and recorded answers."""
+"""Asks whose discards are looked at: the emulated dm-thin, this kernel's, a guest's; reads answers."""
 
 import json
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from thinsim import __version__
 from thinsim.conformance.answers.recordings import RECORDED
 from thinsim.conformance.heights.cases import DiscardCase, MeasuredHeights, from_json, to_json
-from thinsim.conformance.heights.measure import measure, shape_for
-from thinsim.conformance.subjects.subject import Side, kernel_source
+from thinsim.conformance.heights.measure import measure_heights, shape_for
+from thinsim.conformance.subjects.subject import Say, Side, kernel_source
 from thinsim.errors import InvalidValueError, ProgramFailedError
 from thinsim.machine.journal import Journal
 from thinsim.machine.working_directory import working_directory
@@ -24,8 +24,6 @@ from thinsim.vm.kernels import find_kernel
 from thinsim.vm.probe import check_guest
 
 _GUEST_SECONDS = 3600
-
-Say = Callable[[str], None]
 
 
 async def measure_on(
@@ -48,7 +46,7 @@ async def measure_on(
         running = of_kernel.running if side is Side.KERNEL else emulated.running
         async with running(place, shape, journal) as rig:
             assert isinstance(rig, LoopRig)
-            return await measure(rig, source, wanted, say)
+            return await measure_heights(rig, source, wanted, say)
 
 
 def read_heights(path: Path) -> MeasuredHeights:

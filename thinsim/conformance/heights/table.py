@@ -1,4 +1,4 @@
-"""Heights of discards for people: a table in plain text, and on what two of them do not agree. Pure."""
+"""Prints heights of discards for people, and on what two of them do not agree. Pure."""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby

@@ -1,1 +1,1 @@
-"""The operations that are put to every subject."""
+"""Histories hold the operations that are put to every subject."""

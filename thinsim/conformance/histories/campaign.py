@@ -1,4 +1,4 @@
-"""The standard campaign: what is put to every kernel, and whose answers are kept.
+"""The standard campaign says what is put to every kernel, and whose answers are kept.
 
 Random histories of every set of features, some with faults, some with requests for zeros; directed ones,
 those with every request of the block layer among them; and those in ``kept``: two that

@@ -1,7 +1,7 @@
-"""Histories with a purpose: what random ones seldom or never do."""
+"""Directed histories do what random ones seldom or never do."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from thinsim.conformance.histories.history import (
     Discard,
@@ -9,8 +9,8 @@ from thinsim.conformance.histories.history import (
     Flush,
     Grow,
     History,
-    HistoryOperation,
     Look,
+    Operations,
     Read,
     Write,
 )
@@ -19,8 +19,6 @@ from thinsim.conformance.histories.refused_tables import POOL_TABLES, THIN_TABLE
 _BLOCK = 128
 _BYTES = _BLOCK * 512
 _THIN = 16384
-
-Operations = Iterator[HistoryOperation]
 
 
 def _dm(*words: str) -> Dmsetup:

@@ -1,11 +1,11 @@
-"""A history: what is done to a thin pool, operation by operation, fully spelled out.
+"""A history says what is done to a thin pool, operation by operation, fully spelled out.
 
 An operation never depends on what an earlier one answered, so that any part of a history is a history
 (``thinsim.conformance.histories.shrink``). Words in braces stand for what differs from machine to machine:
 ``{data}``, ``{metadata}``, ``{other}`` are the loop devices, any other name is a device-mapper device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -99,6 +99,7 @@ class Look:
 HistoryOperation = (
     Dmsetup | Write | Read | Discard | Flush | BlockRequest | QueueLimits | Program | Grow | Look
 )
+Operations = Iterator[HistoryOperation]
 
 _VERBS: dict[str, type[Any]] = {
     "dmsetup": Dmsetup,

@@ -1,4 +1,4 @@
-"""Random histories: the same seed gives the same history anywhere.
+"""Random histories follow from a seed, which gives the same history anywhere.
 
 The generator keeps a rough picture of which thin devices there are, so that most operations find what
 they want; some are meant not to. A pool that holds writes when it is full gets more room than a history

@@ -1,4 +1,4 @@
-"""Tables that a kernel refuses, and some that look as if it should (dm-thin.c, pool_ctr, thin_ctr)."""
+"""Lists tables that a kernel refuses, and some that look as if it should (dm-thin.c, pool_ctr, thin_ctr)."""
 
 POOL_TABLES = (
     "0 8192 thin-pool",

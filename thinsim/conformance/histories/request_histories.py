@@ -1,6 +1,6 @@
-"""Histories with every request of the block layer, on every kind of device, at both logical block sizes."""
+"""Puts every request of the block layer to every kind of device, at both logical block sizes."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from thinsim.conformance.histories.history import (
     BlockRequest,
@@ -9,6 +9,7 @@ from thinsim.conformance.histories.history import (
     History,
     HistoryOperation,
     Look,
+    Operations,
     Program,
     QueueLimits,
     Read,
@@ -41,8 +42,6 @@ RANGES = {
 """Offset and length in bytes, by name."""
 
 _ZEROING = tuple(name for name, kind in KINDS.items() if kind.zeroes or name == "BLKDISCARD")
-
-Operations = Iterator[HistoryOperation]
 
 
 def _dm(*words: str) -> Dmsetup:

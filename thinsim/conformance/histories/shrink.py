@@ -1,4 +1,4 @@
-"""The shortest part of a list that still does what the whole does (Zeller and Hildebrandt's ddmin).
+"""Finds the shortest part of a list that still does what the whole does (Zeller and Hildebrandt's ddmin).
 
 Pure: what is tried and what comes of it is the caller's.
 """

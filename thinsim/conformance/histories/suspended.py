@@ -1,4 +1,4 @@
-"""Which devices of a history are suspended, and what is not asked meanwhile since it would wait for ever.
+"""Says which devices of a history are suspended, and what would wait for ever and is not asked.
 
 Besides requests that is whatever makes a pool commit while a device below it is suspended: a commit flushes
 the data device first (dm-thin.c, metadata_pre_commit_callback), with the lock held that every later

@@ -1,1 +1,1 @@
-"""What a program can ask of a block device: requests of the block layer, and programs that check data."""
+"""Sends what a program can ask of a block device: requests of the block layer, programs that check data."""

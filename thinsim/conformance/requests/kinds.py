@@ -1,4 +1,4 @@
-"""Every request that a program can send to a block device, by name.
+"""Lists every request that a program can send to a block device, by name.
 
 What the block layer makes of each is in block/ioctl.c, block/fops.c and block/blk-lib.c. Each function
 returns an errno, 0 when the request is done; a text is a hash of what was read.
@@ -20,7 +20,7 @@ from thinsim.conformance.requests.node_io import hash_of, pattern
 _KEEP_SIZE, _PUNCH_HOLE, _NO_HIDE_STALE = 0x01, 0x02, 0x04  # linux/falloc.h
 _COLLAPSE, _ZERO, _INSERT, _UNSHARE, _WRITE_ZEROES = 0x08, 0x10, 0x20, 0x40, 0x80
 
-Act = Callable[[int, int, int, int], str]
+RequestSender = Callable[[int, int, int, int], str]
 """Takes descriptor, offset, length, tag; returns a text. Raises ``OSError``."""
 
 
@@ -29,7 +29,7 @@ class RequestKind:
     """A way to send a request. *becomes*: the block layer's request, as far as it takes it."""
 
     becomes: str
-    act: Act
+    act: RequestSender
     flags: int = os.O_RDWR
     zeroes: bool = False
     """When it succeeds, the range reads as zeros."""
@@ -49,7 +49,7 @@ def send(node: Path, kind: str, offset: int, length: int, tag: int) -> tuple[int
     return 0, text
 
 
-def _ioctl(number: int) -> Act:
+def _ioctl(number: int) -> RequestSender:
     def act(fd: int, offset: int, length: int, tag: int) -> str:
         fcntl.ioctl(fd, number, struct.pack("QQ", offset, length))
         return ""
@@ -57,7 +57,7 @@ def _ioctl(number: int) -> Act:
     return act
 
 
-def _fallocate(mode: int) -> Act:
+def _fallocate(mode: int) -> RequestSender:
     def act(fd: int, offset: int, length: int, tag: int) -> str:
         fallocate(fd, mode, offset, length)
         return ""

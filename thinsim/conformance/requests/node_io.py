@@ -1,4 +1,4 @@
-"""Requests to the node of a block device, past the page cache; each returns an errno, 0 when it is done."""
+"""Sends requests to a block device's node, past the page cache; each returns an errno or 0."""
 
 import errno
 import fcntl

@@ -1,4 +1,6 @@
-"""Programs that discard and zero, run on a device that is full of old data. Each checks the data itself.
+"""Runs programs that discard and zero on a device that is full of old data.
+
+Each checks the data itself.
 
 A program that asks for zeros and gets an error writes them itself. One that is told that it succeeded relies
 on it. So old data that shows up again where a program wrote nothing is the error that these look for.
@@ -28,7 +30,7 @@ _LOOKED_AT = 512 << 10
 _LAZY_SECONDS = 60.0
 
 
-def run(name: str, node: Path, tool: Tool) -> tuple[int, str]:
+def run_program(name: str, node: Path, tool: Tool) -> tuple[int, str]:
     """Fill the device at *node* with old data, run program *name*; return an errno and what it found."""
     try:
         _fill(node)

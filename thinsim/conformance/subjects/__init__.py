@@ -1,1 +1,1 @@
-"""Who answers a history: the kernel, the emulated device-mapper, the engine."""
+"""Subjects answer a history: the kernel, the emulated device-mapper, the engine."""

@@ -37,10 +37,10 @@ _FRAMES = 8
 
 def main() -> None:
     """Serve the directory named on the command line."""
-    trio.run(serve, Path(sys.argv[1]))
+    trio.run(answer_requests, Path(sys.argv[1]))
 
 
-async def serve(directory: Path) -> None:
+async def answer_requests(directory: Path) -> None:
     """Answer every request in *directory*, in the order of their names."""
     async with working_directory(files_on_tmpfs(), _say) as (files, journal):
         player = kernel_player(files, journal)

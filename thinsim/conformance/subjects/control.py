@@ -1,4 +1,4 @@
-"""Status and table lines straight from /dev/mapper/control.
+"""Reads status and table lines straight from /dev/mapper/control.
 
 A process for every line costs tenths of a second in an emulated guest; these ioctls cost next to nothing.
 Lines are put together as dmsetup does (lvm2, tools/dmsetup.c, _status).

@@ -212,7 +212,7 @@ class _Run:
             case QueueLimits(device):
                 return 0, kinds.limits(self._node(device)), None
             case Program(name, device):
-                run = partial(programs.run, name, tool=self._player.tool)
+                run = partial(programs.run_program, name, tool=self._player.tool)
                 return *self._asked(run, device, _PROGRAM_SECONDS), None
             case Read(device, offset, length):
                 return *self._asked(lambda node: node_io.read(node, offset, length), device), None

@@ -1,4 +1,7 @@
-"""Whom a history is put to: the engine, the emulated dm-thin, this kernel's, or a guest's. One protocol."""
+"""Opens the subject of a history: the engine, the emulated dm-thin, this kernel's, or a guest's.
+
+One protocol.
+"""
 
 import json
 import os
@@ -20,7 +23,7 @@ from thinsim.conformance.answers.answer import Recording, recording_from_json
 from thinsim.conformance.histories.history import History, history_to_json
 from thinsim.conformance.subjects.engine import EnginePlayer
 from thinsim.conformance.subjects.nodes import NodesPlayer
-from thinsim.dm.dropin.dropin import write
+from thinsim.dm.dropin.dropin import write_dropin
 from thinsim.errors import EnvironmentLacksError, ProgramFailedError
 from thinsim.machine.dmsetup import kernel_has_device_mapper
 from thinsim.machine.journal import Journal
@@ -132,7 +135,7 @@ async def _emulated(directory: Path, journal: Journal) -> AsyncIterator[Subject]
         stack.callback(journal.end, entry)
         stack.callback(shutil.rmtree, sockets)
         await start_device_mapper(stack, volumes, sockets / "dm.sock", journal)
-        environment = {**os.environ, **write(programs, sockets / CONTROL_DEVICE)}
+        environment = {**os.environ, **write_dropin(programs, sockets / CONTROL_DEVICE)}
         yield _OnThread(NodesPlayer(directory, environment, journal, Side.EMULATED))
 
 
@@ -183,7 +186,7 @@ async def _guest(directory: Path, journal: Journal, say: Say, release: str | Non
                 spec, command, directory, journal, out=tell, err=tell, seconds=_GUEST_SECONDS
             )
             if status:
-                raise ProgramFailedError(f"the guest's bench ended with status {status}")
+                raise ProgramFailedError(f"thinsim in the guest ended with status {status}")
 
         nursery.start_soon(serve)
         yield guest

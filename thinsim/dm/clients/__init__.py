@@ -1,1 +1,1 @@
-"""Who speaks the device-mapper protocol: the kernel's dmsetup, and the socket of the emulated one."""
+"""Clients speak the device-mapper protocol: to the kernel's dmsetup, or the socket of the emulated one."""

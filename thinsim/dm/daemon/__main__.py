@@ -19,7 +19,7 @@ from thinsim.dm.daemon.ioctl.control_device import serve_control_device
 from thinsim.dm.daemon.ioctl.service import IoctlService
 from thinsim.dm.daemon.loop_nodes import LoopNodes
 from thinsim.dm.daemon.registry import Registry, restore
-from thinsim.dm.daemon.verbs import commands
+from thinsim.dm.daemon.verbs import verb_handlers
 from thinsim.dm.daemon.volumes import VolumeOperations
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.runner import on_thread
@@ -88,7 +88,7 @@ async def _serve(arguments: argparse.Namespace, registry: Registry | None, journ
                     await restore(mapper, registry.load())
                     mapper.when_changed = partial(registry.save, mapper)
                     mapper.when_changed()
-                await nursery.start(ControlServer(commands(mapper)).serve, arguments.control)
+                await nursery.start(ControlServer(verb_handlers(mapper)).serve, arguments.control)
                 if arguments.control_device is not None:
                     await nursery.start(serve_control_device, arguments.control_device, IoctlService(mapper))
                 if arguments.ready_fd is not None:

@@ -1,4 +1,4 @@
-"""Freeze the file system mounted from a device, as the kernel's suspend does (dm.c, lock_fs; fs/super.c).
+"""Freezes the file system mounted from a device, as the kernel's suspend does (dm.c, lock_fs; fs/super.c).
 
 Blocking; the caller runs it on a thread: freezing writes back through the very device that this
 process serves.

@@ -1,4 +1,4 @@
-"""Answers the control socket's commands: the verbs of device-mapper, and what the bench asks beyond them."""
+"""Answers the control socket's commands: the verbs of device-mapper, and what a run asks beyond them."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, astuple
@@ -7,10 +7,10 @@ from typing import Any
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.errors import KernelError, ThinsimError
 
-Command = Callable[[dict[str, Any]], Awaitable[object]]
+VerbHandler = Callable[[dict[str, Any]], Awaitable[object]]
 
 
-def commands(dm: LocalDeviceMapper) -> Mapping[str, Command]:
+def verb_handlers(dm: LocalDeviceMapper) -> Mapping[str, VerbHandler]:
     """Return the handlers by command name; arguments are the verbs' own, by name."""
 
     async def info(arguments: dict[str, Any]) -> object:
@@ -62,14 +62,14 @@ def commands(dm: LocalDeviceMapper) -> Mapping[str, Command]:
     }
 
 
-def _verb(method: Callable[..., Awaitable[object]]) -> Command:
+def _verb(method: Callable[..., Awaitable[object]]) -> VerbHandler:
     async def command(arguments: dict[str, Any]) -> object:
         return await method(**arguments)
 
     return command
 
 
-def _with_errno(command: Command) -> Command:
+def _with_errno(command: VerbHandler) -> VerbHandler:
     """A refusal travels as the OSError that the socket knows how to carry."""
 
     async def guarded(arguments: dict[str, Any]) -> object:

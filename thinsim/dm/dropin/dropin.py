@@ -49,10 +49,10 @@ def install(places: Places, *, beside_kernel: bool = False) -> dict[str, str]:
     )
     start = f"exec {shlex.quote(sys.executable)} -P -m thinsim.dm.standing.start"
     _write(starter, f"#!/bin/sh\n{settings}{start}\n")
-    return write(places.programs, places.control_device, starter, guarded=not beside_kernel)
+    return write_dropin(places.programs, places.control_device, starter, guarded=not beside_kernel)
 
 
-def write(
+def write_dropin(
     programs: Path, control_device: Path, starter: Path | None = None, *, guarded: bool = False
 ) -> dict[str, str]:
     """Write the script into *programs* and return the environment that puts it first in PATH.

@@ -1,1 +1,1 @@
-"""The emulated device-mapper: mapped devices, their tables, targets and pools."""
+"""The emulated device-mapper has mapped devices, their tables, targets and pools."""

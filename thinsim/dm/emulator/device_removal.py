@@ -8,7 +8,7 @@ import trio
 
 from thinsim.dm.emulator.devices import Devices
 from thinsim.dm.emulator.mapped_device import MappedDevice
-from thinsim.dm.emulator.nodes import Nodes, node_refusal, thaw
+from thinsim.dm.emulator.nodes import Nodes, node_refusal, thaw_device
 from thinsim.errors import DeviceMapperError, KernelError
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class DeviceRemoval:
             await device.let_go()
         except KernelError as error:
             log.warning("resuming %s for its removal: %s", device.name, error)
-        await thaw(self._nodes, device)
+        await thaw_device(self._nodes, device)
 
     async def _forget(self, device: MappedDevice) -> None:
         self._devices.drop(device)

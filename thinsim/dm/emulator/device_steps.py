@@ -17,7 +17,7 @@ from thinsim.dm.emulator.device_removal import DeviceRemoval
 from thinsim.dm.emulator.devices import Devices
 from thinsim.dm.emulator.lower.lower_devices import LowerDevices, OpenBlock
 from thinsim.dm.emulator.mapped_device import MappedDevice
-from thinsim.dm.emulator.nodes import Nodes, node_refusal, thaw
+from thinsim.dm.emulator.nodes import Nodes, node_refusal, thaw_device
 from thinsim.dm.emulator.pool.held_writes import NO_SPACE_TIMEOUT
 from thinsim.dm.emulator.pool.pool_objects import PoolObjects, pool_objects
 from thinsim.dm.emulator.runner import Runner
@@ -162,7 +162,7 @@ class DeviceSteps:
                 if device.suspended:
                     await device.let_go()
                     await self._nodes.refresh(device.name)
-                    await thaw(self._nodes, device)
+                    await thaw_device(self._nodes, device)
             finally:
                 if old is not None:
                     await old.close()
@@ -220,5 +220,5 @@ class DeviceSteps:
         try:
             await device.hold(freeze if lock_fs else None, noflush=noflush)
         except BaseException:
-            await thaw(self._nodes, device)
+            await thaw_device(self._nodes, device)
             raise

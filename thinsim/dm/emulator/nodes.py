@@ -78,7 +78,7 @@ class NoNodes:
         """Nothing is mounted."""
 
 
-async def thaw(nodes: Nodes, device: MappedDevice) -> None:
+async def thaw_device(nodes: Nodes, device: MappedDevice) -> None:
     """Thaw what a suspend of *device* froze; nothing to do if it froze nothing."""
     if device.frozen:
         device.frozen = False

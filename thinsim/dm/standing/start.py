@@ -1,4 +1,4 @@
-"""Start the standing device-mapper unless it runs: ``python -m thinsim.dm.standing.start``.
+"""Starts the standing device-mapper unless it runs: ``python -m thinsim.dm.standing.start``.
 
 Any number of programs may do this at once; one of them starts it, the others wait for that one.
 """

@@ -1,1 +1,1 @@
-"""The report as one page: opens from disk, fetches nothing, runs no script."""
+"""Shows the report as one page, which opens from disk, fetches nothing and runs no script."""

@@ -1,4 +1,4 @@
-"""Discards as the store saw them: bytes given back over time, and over time and the file's offsets."""
+"""Plots discards as the store saw them: bytes given back over time and the file's offsets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

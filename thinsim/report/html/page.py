@@ -11,7 +11,7 @@ from markupsafe import Markup
 from thinsim.measure.attribution import Leak
 from thinsim.report.document import Report, VariantRun
 from thinsim.report.html.discards import discards_plot, heat_map, hottest, punches
-from thinsim.report.html.space import heights, space_plot
+from thinsim.report.html.space import heights_over_time, space_plot
 from thinsim.report.html.svg import Band
 from thinsim.report.phase_table import phase_cells
 from thinsim.units import format_size
@@ -71,7 +71,7 @@ def _run(report: Report, run: VariantRun, number: int) -> dict[str, Any]:
         "number": number,
         "run": run,
         "phases": phases,
-        "heights": heights(run.samples, report.pool.block_bytes),
+        "heights": heights_over_time(run.samples, report.pool.block_bytes),
         "space": Markup(space_plot(run.samples, report.pool.block_bytes, phases)),
         "discards": Markup(discards_plot(found, phases)),
         "heat": Markup(heat_map(found, end, phases)),

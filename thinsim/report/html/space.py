@@ -1,4 +1,4 @@
-"""Space over time at every height: what the host, the store, the pool and the snapshotter say is in use."""
+"""Plots space over time at every height: what host, store, pool and snapshotter say is in use."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Height:
     values: Sequence[int]
 
 
-def heights(samples: Sequence[StepSample], block_bytes: int) -> list[Height]:
+def heights_over_time(samples: Sequence[StepSample], block_bytes: int) -> list[Height]:
     """Return the lines, from the host up."""
     held, balance = 0, []
     for sample in samples:
@@ -36,7 +36,7 @@ def heights(samples: Sequence[StepSample], block_bytes: int) -> list[Height]:
 
 def space_plot(samples: Sequence[StepSample], block_bytes: int, phases: Sequence[Band]) -> str:
     """Return the plot: the host's bytes as an area, the leaked ones as its upper part, the rest as lines."""
-    lines = {line.kind: line for line in heights(samples, block_bytes)}
+    lines = {line.kind: line for line in heights_over_time(samples, block_bytes)}
     top = max((value for line in lines.values() for value in line.values), default=0) * 1.06 or 1
     frame = Frame(TimeScale.of(phases), top, HEIGHT)
     needed = [sample.host_allocated - sample.leaked for sample in samples]
@@ -47,7 +47,7 @@ def space_plot(samples: Sequence[StepSample], block_bytes: int, phases: Sequence
         *size_axis(frame),
         *time_axis(frame),
     ]
-    # The store's line is the host's, unless the bench is wrong: dots that show on top of it.
+    # The store's line is the host's, unless a measurement is wrong: dots that show on top of it.
     for kind in ("host", "pool", "core", "store"):
         points = _points(frame, samples, lines[kind].values)
         parts.append(f'<polyline class="line {kind}" points="{_text(points)}"/>')

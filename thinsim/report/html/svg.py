@@ -1,4 +1,4 @@
-"""Parts of a plot as SVG text: a frame with axes, phases behind it. Colours are the page's CSS."""
+"""Draws parts of a plot as SVG text: a frame with axes, phases behind it. Colours are the page's CSS."""
 
 import math
 from bisect import bisect_right

@@ -1,1 +1,1 @@
-"""The set-ups of containerd's documentation: how a pool comes onto its devices."""
+"""The set-ups of containerd's documentation bring a pool onto its devices."""

@@ -1,4 +1,4 @@
-"""The set-up by container-storage-setup: a volume group on one block device, a thin pool volume in it.
+"""Sets a pool up by container-storage-setup: a volume group on one block device, a thin pool in it.
 
 The device is a loop device on the backing store and stands for the one that the file names.
 """
@@ -25,7 +25,7 @@ from thinsim.rig.shape import PoolShape
 from thinsim.thin.table import parse_pool_table
 from thinsim.units import SECTOR_SIZE, Bytes, bytes_of
 
-DEVICE_SIZE = Bytes(10 << 30)
+LVM_DEVICE_SIZE = Bytes(10 << 30)
 """A thousandth of it is 12 MiB of metadata in whole extents, as the documentation shows."""
 
 _LINEAR = re.compile(r"0 (?P<length>\d+) linear \d+:\d+ (?P<start>\d+)")
@@ -49,7 +49,7 @@ async def on_logical_volumes(
     ConflictError names devices that the machine has already.
     """
     await refuse_taken(dm, [setup.pool_device, *setup.devices_below])
-    async with stand_up_data(directory, DEVICE_SIZE, journal) as backing:
+    async with stand_up_data(directory, LVM_DEVICE_SIZE, journal) as backing:
         device = backing.data.path
         lvm = _Lvm(find_lvm(), directory / "lvm", device)
         await lvm.run(lvm_commands.make_physical_volume(device))

@@ -1,4 +1,6 @@
-"""What container-storage-setup has LVM do for a thin pool: command lines, and a configuration. Pure.
+"""Says what container-storage-setup has LVM do for a thin pool: command lines, and a configuration.
+
+Pure.
 
 LVM sees the one device and keeps everything in a directory of the run's own: nothing of the machine's own
 LVM, its configuration, devices, locks or profiles, takes part. Of what container-storage-setup does this is

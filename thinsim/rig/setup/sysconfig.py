@@ -1,4 +1,6 @@
-"""The file that container-storage-setup reads (``/etc/sysconfig/docker-storage-setup``). Pure.
+"""Reads container-storage-setup's file (``/etc/sysconfig/docker-storage-setup``).
+
+Pure.
 
 Keys and defaults are those of container-storage-setup 0.11 (container-storage-setup.conf, .sh). The tool
 has a shell read the file; here it is assignments alone, so that reading one runs nothing.

@@ -1,1 +1,1 @@
-"""The scenario with the unmodified containerd as its subject, on the pool of a rig."""
+"""Plays the scenario with the unmodified containerd as its subject, on the pool of a rig."""

@@ -1,4 +1,4 @@
-"""The main job with containerd itself: import an image, run a container that writes, remove both."""
+"""Does the main job with containerd itself: imports an image, runs a container that writes, removes both."""
 
 import shutil
 import sys
@@ -21,7 +21,7 @@ from thinsim.scenario.progress import StepProgress
 
 _Result = TypeVar("_Result")
 
-SETTINGS = (
+CONTAINERD_SETTINGS = (
     Setting("off", "discard_blocks=false", discard_blocks=False),
     Setting("on", "discard_blocks=true", discard_blocks=True),
     Setting("off-async", "false, async_remove", discard_blocks=False, async_remove=True),

@@ -1,4 +1,4 @@
-"""The snapshotter plugins that the scenario lets containerd use, on the pool of a rig."""
+"""Configures the snapshotter plugins that the scenario lets containerd use, on the pool of a rig."""
 
 import json
 from collections.abc import AsyncIterator, Mapping

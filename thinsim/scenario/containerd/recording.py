@@ -1,4 +1,4 @@
-"""A block history of what containerd wrote: by device, since its layers come one after the other.
+"""Makes a block history of what containerd wrote, by device, since its layers come one after the other.
 
 Played again, with ``--history``, the acts are those of thinsim's own core, which makes the same devices
 in the same order (``thinsim.workload.block_history``): all that a layer's device was written, mkfs with the

@@ -1,4 +1,4 @@
-"""containerd in a directory of its own, with one snapshotter plugin, and ctr to talk to it."""
+"""Runs containerd in a directory of its own with one snapshotter plugin, and ctr to talk to it."""
 
 import os
 import shutil

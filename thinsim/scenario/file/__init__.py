@@ -1,1 +1,1 @@
-"""Scenarios as files: a TOML file says what is done to a snapshotter and what must come of it."""
+"""A scenario file in TOML says what is done to a snapshotter and what must come of it."""

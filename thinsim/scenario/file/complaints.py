@@ -1,4 +1,4 @@
-"""What is wrong with the shape of a scenario file: pydantic's findings in the words of TOML."""
+"""Says what is wrong with a scenario file's shape: pydantic's findings in the words of TOML."""
 
 import math
 import re
@@ -13,7 +13,7 @@ from thinsim.scenario.file.steps.registry import STEPS
 from thinsim.scenario.file.values import AmountLimits
 
 Place = Sequence[str | int]
-Problem = tuple[Place, str]
+Complaint = tuple[Place, str]
 """Where in the document, and what is wrong there."""
 
 _TYPES = {
@@ -30,7 +30,7 @@ _TABLES: Mapping[str, type[BaseModel]] = {"pool": ScenarioPool, "retry": Retry}
 _ARRAYS: Mapping[str, type[BaseModel]] = {"variant": Variant, "phase": ScenarioPhase}
 
 
-def problem(document: Mapping[str, Any], error: Mapping[str, Any]) -> Problem:
+def problem(document: Mapping[str, Any], error: Mapping[str, Any]) -> Complaint:
     """Return where in *document* one of pydantic's errors is, and what a writer of TOML would call it."""
     place = _place(document, error["loc"])
     kind, value = error["type"], error["input"]

@@ -1,11 +1,11 @@
-"""A scenario file as a whole: title, rig, pool, snapshotter, variants, phases; and its JSON schema."""
+"""Describes a scenario file whole: title, rig, pool, snapshotter, variants, phases; and its JSON schema."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
 from pydantic_core import PydanticKnownError
 
-from thinsim.rig.registry import AUTO, names
+from thinsim.rig.registry import AUTO, rig_names
 from thinsim.rig.shape import PoolShape
 from thinsim.scenario.file.steps.registry import AnyStep
 from thinsim.scenario.file.values import Count, Size, Strict
@@ -23,7 +23,7 @@ _MOST_BLOCKS = (1 << 64) - 1
 _BASE_IMAGE_SIZE = "256MB"
 
 
-_RIG_WORDS = (AUTO, *names())
+_RIG_WORDS = (AUTO, *rig_names())
 
 
 def _rig_word(value: str) -> str:

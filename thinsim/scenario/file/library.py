@@ -1,4 +1,4 @@
-"""The scenarios that come with thinsim, by name; and what a name or path on a command line stands for."""
+"""Finds the scenarios that come with thinsim by name, and what a command line's name or path means."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +26,12 @@ class FoundScenario:
         return self.path.parent
 
 
-def names() -> list[str]:
+def library_names() -> list[str]:
     """Return the names of the library, sorted."""
     return sorted(path.stem for path in DIRECTORY.glob("*.toml"))
 
 
-def find(name: str) -> FoundScenario:
+def find_scenario(name: str) -> FoundScenario:
     """Return the file *name*, or the library's scenario of that name; a file goes first.
 
     InvalidValueError if there is neither, InvalidScenarioError if it is malformed.
@@ -42,7 +42,7 @@ def find(name: str) -> FoundScenario:
             raise UnknownNameError(f"{name}: no such file")
         path = DIRECTORY / f"{name}.toml"
         if not path.is_file():
-            hint = did_you_mean(name, names()) or f"; there are {', '.join(names())}"
+            hint = did_you_mean(name, library_names()) or f"; there are {', '.join(library_names())}"
             raise UnknownNameError(f"no scenario and no file is called {name!r}{hint}")
     scenario = load(path)  # first: it tells what can't be read
     return FoundScenario(name, path, path.read_text(), scenario)

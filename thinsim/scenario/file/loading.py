@@ -1,4 +1,4 @@
-"""From the text of a scenario file to a checked Scenario; all problems at once, each with line and key."""
+"""Makes a checked Scenario of a file's text; tells all problems at once, each with line and key."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""Where in a TOML text a key stands: tomllib tells no lines, so it is asked for ever longer beginnings.
+"""Finds where in a TOML text a key stands: tomllib tells no lines, so ever longer beginnings are tried.
 
 A beginning that ends after a whole statement is TOML itself; the first one that has a key ends with the
 key's line. Only wanted for an error, in files of a few hundred lines.

@@ -1,4 +1,4 @@
-"""What no value of a scenario file shows by itself: names that must be there, images, sizes that must fit.
+"""Checks what no value of a scenario file shows alone: names that must be there, images, fitting sizes.
 
 Looks at the document as tomllib gives it, so that mistakes of shape elsewhere hide none of these.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from thinsim.scenario.file.complaints import Place, Problem
+from thinsim.scenario.file.complaints import Complaint, Place
 from thinsim.scenario.file.document import OWN_KEYS, ScenarioPool
 from thinsim.scenario.file.steps.registry import AnyStep
 from thinsim.snapshotter.config import Config
@@ -23,7 +23,7 @@ from thinsim.units import DataBlocks, format_size
 _STEP: TypeAdapter[AnyStep] = TypeAdapter(AnyStep)
 
 
-def meaning_problems(document: Mapping[str, Any], base: Path | None) -> Iterator[Problem]:
+def meaning_problems(document: Mapping[str, Any], base: Path | None) -> Iterator[Complaint]:
     """Yield the problems of *document*; with *base* images are looked for, relative to it."""
     yield from _pool_problems(document.get("pool", {}))
     yield from _snapshotter_problems(("snapshotter",), document.get("snapshotter"))
@@ -49,7 +49,7 @@ def _tables(document: Mapping[str, Any], name: str) -> Iterator[tuple[int, dict[
             yield number, table
 
 
-def _name_problems(place: Place, table: Mapping[str, Any], names: list[str]) -> Iterator[Problem]:
+def _name_problems(place: Place, table: Mapping[str, Any], names: list[str]) -> Iterator[Complaint]:
     name = table.get("name")
     if isinstance(name, str):
         if name in names:
@@ -57,7 +57,7 @@ def _name_problems(place: Place, table: Mapping[str, Any], names: list[str]) -> 
         names.append(name)
 
 
-def _pool_problems(table: object) -> Iterator[Problem]:
+def _pool_problems(table: object) -> Iterator[Complaint]:
     try:
         pool = ScenarioPool.model_validate(table)
     except ValidationError:
@@ -73,7 +73,7 @@ def _pool_problems(table: object) -> Iterator[Problem]:
         yield ("pool", "metadata_size"), f"an empty pool of {blocks} data blocks takes {least}, not {given}"
 
 
-def _snapshotter_problems(place: Place, table: object) -> Iterator[Problem]:
+def _snapshotter_problems(place: Place, table: object) -> Iterator[Complaint]:
     if not isinstance(table, dict):
         return
     known = {field.name for field in fields(Config)}
@@ -91,7 +91,9 @@ def _snapshotter_problems(place: Place, table: object) -> Iterator[Problem]:
             yield [*place, *at_fault], problem
 
 
-def _step_problems(place: Place, table: object, variants: list[str], phases: list[str]) -> Iterator[Problem]:
+def _step_problems(
+    place: Place, table: object, variants: list[str], phases: list[str]
+) -> Iterator[Complaint]:
     try:
         step = _STEP.validate_python(table)
     except ValidationError:
@@ -103,7 +105,7 @@ def _step_problems(place: Place, table: object, variants: list[str], phases: lis
         yield [*place, *keys], problem
 
 
-def _image_problems(place: Place, table: object, repeat: object, base: Path) -> Iterator[Problem]:
+def _image_problems(place: Place, table: object, repeat: object, base: Path) -> Iterator[Complaint]:
     """Yield the first image that is not there, of all that a repeated step asks for."""
     image = table.get("image") if isinstance(table, dict) else None
     if not isinstance(image, str) or not image or not isinstance(repeat, int):

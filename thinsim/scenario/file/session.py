@@ -1,4 +1,4 @@
-"""One snapshotter on one rig, and everything that can be done to it: every act is measured.
+"""Does everything that can be done to one snapshotter on one rig: every act is measured.
 
 What a scenario file and the pytest plugin stand on.
 """

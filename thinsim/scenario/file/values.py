@@ -1,4 +1,4 @@
-"""The values of a scenario file that TOML has no type for: sizes, limits, names."""
+"""Reads the values of a scenario file that TOML has no type for: sizes, limits, names."""
 
 from typing import Annotated, Any
 

@@ -1,1 +1,1 @@
-"""containerd's filter language: which of a list's entries are wanted. Pure."""
+"""containerd's filter language says which of a list's entries are wanted. Pure."""

@@ -1,4 +1,4 @@
-"""From a filter's text to what it says.
+"""Makes of a filter's text what it says.
 
 Grammar of containerd ``pkg/filters/parser.go``::
 

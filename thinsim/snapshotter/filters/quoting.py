@@ -1,4 +1,4 @@
-"""What a quoted text means: Go's string literals, with ``/`` and ``|`` as further quotes for patterns.
+"""Reads quoted texts: Go's string literals, with ``/`` and ``|`` as further quotes for patterns.
 
 containerd ``pkg/filters/quote.go``. Escapes may name bytes (``\\xc3\\xa9``); what is no UTF-8 then is kept
 as Python keeps foreign bytes (surrogateescape) and so equals no proper text.

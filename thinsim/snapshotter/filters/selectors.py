@@ -1,4 +1,4 @@
-"""What a filter says, and whether an entry fits it.
+"""Says what a filter asks for, and whether an entry fits it.
 
 containerd ``pkg/filters/filter.go``. A field that an entry lacks counts as empty for ``!=`` and ``~=``.
 """

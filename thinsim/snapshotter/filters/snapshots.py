@@ -1,4 +1,4 @@
-"""A snapshot's fields as filters name them: ``kind``, ``name``, ``parent``, ``labels.NAME``.
+"""Gives a snapshot's fields as filters name them: ``kind``, ``name``, ``parent``, ``labels.NAME``.
 
 containerd ``core/snapshots/storage/bolt.go``, ``adaptSnapshot``. A label's dots and further parts of
 its path are one: ``labels.a.b`` and ``labels."a.b"`` are the label ``a.b``.

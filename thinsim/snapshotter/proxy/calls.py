@@ -1,4 +1,4 @@
-"""gRPC calls, which come on threads, run as trio tasks, which can be cancelled.
+"""Runs gRPC calls, which come on threads, as trio tasks, which can be cancelled.
 
 Each call has a thread of grpcio's and a task in the nursery. A client that cancels its call or goes away
 cancels the task: one that still waits for its turn does nothing then; one that works on a device finishes

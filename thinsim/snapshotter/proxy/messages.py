@@ -1,4 +1,4 @@
-"""Between the snapshotter's values and the messages on the wire.
+"""Translates between the snapshotter's values and the messages on the wire.
 
 containerd ``core/snapshots/proxy/convert.go``.
 """

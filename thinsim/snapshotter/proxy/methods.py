@@ -1,4 +1,4 @@
-"""The service's methods for gRPC: each verb with the messages it takes and gives."""
+"""Names the service's methods for gRPC: each verb with the messages it takes and gives."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial

@@ -1,4 +1,4 @@
-"""The process that serves a snapshotter: what it needs, readiness, and its end at a signal."""
+"""Runs the process that serves a snapshotter: what it needs, readiness, and its end at a signal."""
 
 import logging
 import signal
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 _MOUNTPOINT = "mount"  # below the root directory: where a new file system is mounted for a moment
 
 
-async def serve(
+async def serve_snapshotter(
     config: Config,
     dm: DeviceMapper,
     socket: Path,

@@ -1,4 +1,4 @@
-"""A gRPC server for one snapshotter on a unix socket, from listening to a clean end."""
+"""Runs a gRPC server for one snapshotter on a unix socket, from listening to a clean end."""
 
 import os
 from collections.abc import AsyncIterator, Iterator

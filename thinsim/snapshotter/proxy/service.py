@@ -1,4 +1,4 @@
-"""The ten verbs of containerd's snapshots service, from request to response.
+"""Answers the ten verbs of containerd's snapshots service, from request to response.
 
 containerd ``contrib/snapshotservice/service.go``. The name of a snapshotter that a request brings is not
 looked at, as there: a socket serves one. Failures are the snapshotter's own errors.

@@ -1,4 +1,4 @@
-"""From an error to a gRPC status code: containerd's classes, as containerd's errdefs maps them.
+"""Maps an error to a gRPC status code as containerd's errdefs maps containerd's classes.
 
 ``github.com/containerd/errdefs``, ``pkg/errgrpc/grpc.go``; containerd makes the class of the code again.
 """

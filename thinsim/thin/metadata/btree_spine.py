@@ -30,10 +30,10 @@ class ValueType(NamedTuple):
 
 def node_at(manager: TransactionManager, block: int, value_size: int) -> Node:
     """Return the node at *block* to look at; its values, if a leaf, have *value_size* bytes."""
-    return checked(manager.blocks.get(block, Node), block, value_size)
+    return checked_node(manager.blocks.get(block, Node), block, value_size)
 
 
-def checked(node: Node, block: int, value_size: int) -> Node:
+def checked_node(node: Node, block: int, value_size: int) -> Node:
     """Return *node*; MetadataDamagedError when it belongs to another kind of tree, or lacks entries."""
     if node.is_leaf:
         if node.value_size != value_size:
@@ -56,7 +56,7 @@ def inc_children(manager: TransactionManager, node: Node, value_type: ValueType)
 def shadow_child(manager: TransactionManager, parent: Node, index: int, value_type: ValueType) -> Node:
     """Return the changeable version of a child, and let *parent* point to it."""
     block, node, shared = manager.shadow(parent.values[index], Node)
-    checked(node, block, value_type.size)
+    checked_node(node, block, value_type.size)
     if shared:
         inc_children(manager, node, value_type)
     parent.values[index] = block
@@ -81,7 +81,7 @@ class Spine:
         if self._depth > MAX_DEPTH:
             raise MetadataDamagedError(f"the tree of node {self.root} has more than {MAX_DEPTH} levels")
         number, node, shared = self.manager.shadow(block, Node)
-        checked(node, block, value_type.size)
+        checked_node(node, block, value_type.size)
         if shared:
             inc_children(self.manager, node, value_type)
         if self._depth == 1:

@@ -6,7 +6,7 @@ from typing import Any
 from thinsim.errors import KernelError
 from thinsim.thin.metadata.blocks import BlockCache
 from thinsim.thin.metadata.btree_node import Node
-from thinsim.thin.metadata.btree_spine import checked
+from thinsim.thin.metadata.btree_spine import checked_node
 from thinsim.thin.metadata.errors import reason
 
 
@@ -25,7 +25,7 @@ def readable_entries(
     while pending:
         block = pending.pop()
         try:
-            node = checked(blocks.get(block, Node), block, value_size)
+            node = checked_node(blocks.get(block, Node), block, value_size)
         except (KernelError, OSError) as error:
             damage(reason(error))
             continue

@@ -10,7 +10,7 @@ from typing import Any
 
 from thinsim.thin.metadata.blocks import BlockCache
 from thinsim.thin.metadata.btree_node import Node
-from thinsim.thin.metadata.btree_spine import MAX_DEPTH, checked
+from thinsim.thin.metadata.btree_spine import MAX_DEPTH, checked_node
 from thinsim.thin.metadata.errors import MetadataDamagedError
 
 
@@ -23,7 +23,7 @@ def sound_entries(blocks: BlockCache, root: int, value_size: int) -> Iterator[tu
     pending = [(root, 0, 0)]
     while pending:
         block, least, depth = pending.pop()
-        node = checked(blocks.get(block, Node), block, value_size)
+        node = checked_node(blocks.get(block, Node), block, value_size)
         if depth:
             _check_place(node, block, least, depth)
         if not node.is_leaf:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from thinsim.errors import KernelError
 from thinsim.thin.metadata.blocks import BlockCache
 from thinsim.thin.metadata.btree_node import Node, max_entries
-from thinsim.thin.metadata.btree_spine import MAX_DEPTH, checked
+from thinsim.thin.metadata.btree_spine import MAX_DEPTH, checked_node
 from thinsim.thin.metadata.errors import reason
 from thinsim.thin.metadata.references import References
 
@@ -58,7 +58,7 @@ class TreeWalk:
             return self._walked[block]
         self._walked[block] = None
         try:
-            node = checked(self._blocks.get(block, Node), block, value_size)
+            node = checked_node(self._blocks.get(block, Node), block, value_size)
         except (KernelError, OSError) as error:
             self._damaged(f"{name}: {reason(error)}")
             return None

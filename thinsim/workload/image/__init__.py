@@ -1,4 +1,4 @@
-"""Container images: opened from an archive, built from this machine's files, unpacked layer by layer."""
+"""Container images are opened from an archive, built from this machine's files, unpacked layer by layer."""
 
 from thinsim.workload.image.archive import Image, Layer, open_image
 from thinsim.workload.image.built import BuiltImage, build_image

@@ -1,4 +1,4 @@
-"""What a layer has added so far, so that its whiteouts hide only what lies beneath it.
+"""Remembers what a layer has added so far, so that its whiteouts hide only what lies beneath.
 
 "Whiteout files MUST only apply to resources in lower/parent layers" (OCI image-spec, layer.md), in
 whatever order the layer lists them. containerd's ``archive/tar.go`` keeps its unpacked paths for opaque

@@ -1,4 +1,4 @@
-"""The files of an image archive, by name: members of a tar, or the blobs of an unpacked layout.
+"""Reads the files of an image archive by name: members of a tar, blobs of an unpacked layout.
 
 A name taken from a manifest is only ever looked up here. In a tar it is a key among the members; in a
 directory it must be one of the names the OCI image-layout spec gives (a digest in hexadecimal), so no

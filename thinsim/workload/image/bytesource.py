@@ -1,4 +1,4 @@
-"""A stream of compressed bytes, of which what was read too far can be put back."""
+"""Reads a stream of compressed bytes, of which what was read too far can be put back."""
 
 import io
 

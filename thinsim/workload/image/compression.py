@@ -1,4 +1,4 @@
-"""What a layer's blob is compressed with, told by its first bytes.
+"""Tells by its first bytes what a layer's blob is compressed with.
 
 Media types lie (docker-archive has none, and builders have mislabelled layers); magic bytes do not.
 containerd's ``archive/compression`` tells them apart in the same way.

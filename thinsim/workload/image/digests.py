@@ -1,4 +1,4 @@
-"""Streams that vouch for their content: a digest that does not match is an error at the end of the read."""
+"""Checks streams against their digest: one that does not match is an error at the end."""
 
 import hashlib
 import io

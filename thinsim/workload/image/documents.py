@@ -1,4 +1,4 @@
-"""JSON documents of an image, and their fields with the types they must have.
+"""Reads JSON documents of an image, and their fields with the types they must have.
 
 The documents come from outside: a field of the wrong type is the image's fault and is named, never a
 TypeError somewhere later. They are read as Go's ``encoding/json`` reads them for containerd: names of fields

@@ -1,4 +1,4 @@
-"""How an image can be wrong."""
+"""Says how an image can be wrong."""
 
 import os
 

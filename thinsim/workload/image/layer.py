@@ -1,4 +1,4 @@
-"""One layer of an opened image: where it is and what its content must be."""
+"""Says where one layer of an opened image is and what its content must be."""
 
 import io
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Files of this machine that any user may read, in an order that depends on nothing but the files.
+"""Lists files of this machine that any user may read, in an order that the files alone give.
 
 Real programs, libraries and data make an image that compresses, aligns and fragments as images do, and
 there is no need to ship or fetch one. The same directories give the same files as root or not: only what

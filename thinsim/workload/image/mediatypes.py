@@ -1,4 +1,4 @@
-"""Media types of OCI and Docker: which are layers, which are images' configurations, and what others are.
+"""Tells media types of OCI and Docker: layers, images' configurations, and what others are.
 
 The layers' types are those for which containerd has a processor (``core/images/mediatypes.go``).
 """

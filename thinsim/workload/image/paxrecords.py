@@ -1,4 +1,4 @@
-"""The records of a pax extended header, and what they change of the entry that follows.
+"""Reads the records of a pax extended header, and what they change of the entry that follows.
 
 Go's ``archive/tar`` (``parsePAXRecord``, ``mergePAX``) has these rules: a record with an empty value says
 nothing, so the header's field counts; of a key given twice the last counts; records nobody knows are passed

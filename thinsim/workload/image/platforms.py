@@ -1,4 +1,4 @@
-"""Which platforms this machine runs, and which one an image is for, in containerd's words.
+"""Says which platforms this machine runs, and which an image is for, in containerd's words.
 
 As ``Normalize`` and ``Default`` of containerd's ``platforms`` package (1.6): names are read without regard to
 case, ``x86_64`` is amd64, a system that is not said is this one's, and a machine takes images for its own

@@ -1,4 +1,4 @@
-"""Maps of sparse files in tar: where the pieces of data belong; all else is zeros.
+"""Reads maps of sparse files in tar: where the pieces of data belong; all else is zeros.
 
 GNU tar has four forms. The old one, type ``S``, has its map in the header and in blocks behind it. pax
 records have it as 0.0 (a pair of records for each piece), 0.1 (one record) and 1.0 (lines of text before the

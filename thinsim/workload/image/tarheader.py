@@ -1,4 +1,4 @@
-"""One header block of a tar: which format it has, and what its fields say.
+"""Reads one header block of a tar: which format it has, and what its fields say.
 
 The magic and the version tell the format; the format tells which fields there are (``format.go`` and
 ``readHeader`` in Go's ``archive/tar``). V7 has names and numbers only. ustar, which pax shares, adds device

@@ -1,4 +1,4 @@
-"""Numbers and times as tar headers and pax records write them, by the rules of Go's ``archive/tar``.
+"""Reads numbers and times of tar headers and pax records by the rules of Go's ``archive/tar``.
 
 containerd reads layers with that package (``strconv.go`` has these rules), so what it takes is taken here and
 what it refuses is refused: ``int()`` of Python takes more (underscores, blanks, digits of other scripts).

@@ -1,4 +1,4 @@
-"""A directory tree that no path leads out of.
+"""Opens a directory tree that no path leads out of.
 
 Paths in a layer are resolved as a process with this root directory would resolve them: ``..`` stops at
 the root, an absolute symlink starts again at the root, a relative one goes on where it stands. Each step

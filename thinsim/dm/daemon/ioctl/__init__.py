@@ -1,1 +1,1 @@
-"""Device-mapper's ioctl interface (include/uapi/linux/dm-ioctl.h): the bytes, and what each command does."""
+"""Answers device-mapper's ioctls (include/uapi/linux/dm-ioctl.h): the bytes, and what each command does."""

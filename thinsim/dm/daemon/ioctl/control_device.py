@@ -94,6 +94,6 @@ async def _exactly(stream: trio.SocketStream, length: int) -> bytes | None:
     return bytes(received)
 
 
-def control_socket(directory: Path) -> Path:
+def control_device_socket(directory: Path) -> Path:
     """Return where the control device of a daemon in *directory* listens."""
     return Path(os.fspath(directory)) / "control"

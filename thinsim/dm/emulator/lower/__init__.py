@@ -1,1 +1,1 @@
-"""The devices below targets: opened once, shared, reached by one interface."""
+"""The devices below targets are opened once, shared, and reached by one interface."""

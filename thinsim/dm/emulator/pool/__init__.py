@@ -1,1 +1,1 @@
-"""A pool that is active: plans of the engine, carried out on its devices."""
+"""A pool that is active has plans of the engine carried out on its devices."""

@@ -10,11 +10,11 @@ from thinsim.thin.plan import (
     CopyOrigin,
     FlushData,
     PassDown,
+    PlanStep,
     ReadData,
     ReadOrigin,
     ReadStep,
     ReadZeros,
-    Step,
     WriteData,
     ZeroData,
 )
@@ -40,7 +40,7 @@ def execute_read(steps: Sequence[ReadStep], data: BlockDevice) -> bytes:
 
 
 def execute(
-    steps: Sequence[Step],
+    steps: Sequence[PlanStep],
     data: BlockDevice,
     request: bytes | memoryview = b"",
     origin: CopySource | None = None,

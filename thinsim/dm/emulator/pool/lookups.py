@@ -8,10 +8,10 @@ from thinsim.dm.emulator.runner import Runner
 from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.thin.metadata.blocks import BlockCache, BlockNotResidentError
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-async def look_up(blocks: BlockCache, run: Runner, look: Callable[[], T]) -> T:
+async def look_up(blocks: BlockCache, run: Runner, look: Callable[[], _T]) -> _T:
     """Return what *look* finds. A block that isn't in memory is fetched by *run*, and it looks again.
 
     So does the kernel with its non-blocking clone of the transaction manager (dm_thin_find_block). EIO: the

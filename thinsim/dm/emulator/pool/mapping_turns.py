@@ -12,7 +12,7 @@ from thinsim.dm.emulator.pool.remap_lock import RemapLock
 from thinsim.dm.emulator.runner import Runner
 from thinsim.thin.pool import Pool
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class MappingTurns:
@@ -44,7 +44,7 @@ class MappingTurns:
         finally:
             self.tell_waiters()
 
-    async def look(self, look: Callable[[], T]) -> T:
+    async def look(self, look: Callable[[], _T]) -> _T:
         """Return what *look* finds in the metadata; to be called inside a turn. EIO as :func:`look_up`."""
         return await look_up(self._engine.metadata.blocks, self._run, look)
 

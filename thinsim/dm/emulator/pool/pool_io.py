@@ -21,7 +21,7 @@ class WriteOutcome:
     failed: DeviceMapperError | None = None
 
 
-def write(
+def write_thin(
     device: ThinDevice, offset: int, data: bytes, below: BlockDevice, origin: CopySource | None
 ) -> WriteOutcome:
     """Provision, break sharing and write; where space is short block by block (process_bio).
@@ -55,7 +55,7 @@ def write(
     return outcome
 
 
-def discard(
+def discard_thin(
     device: ThinDevice, offset: int, length: int, below: BlockDevice, commit: Callable[[], None]
 ) -> None:
     """Unmap and pass down; the two stages stand around the execution (dm-thin.c, passdown_pt1, _pt2).

@@ -15,7 +15,7 @@ from thinsim.dm.emulator.pool.commit_clock import CommitClock
 from thinsim.dm.emulator.pool.executor import execute, execute_read
 from thinsim.dm.emulator.pool.external_origin import OriginCopy, fill_in, without_origin
 from thinsim.dm.emulator.pool.mapping_turns import MappingTurns
-from thinsim.dm.emulator.pool.pool_io import WriteOutcome, discard, io_error, write
+from thinsim.dm.emulator.pool.pool_io import WriteOutcome, discard_thin, io_error, write_thin
 from thinsim.dm.emulator.runner import Runner
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.device import ThinDevice
@@ -113,7 +113,7 @@ class ThinRequests:
         """Unmap and pass down; the two stages stand around the execution (dm-thin.c, passdown_pt1, _pt2)."""
         async with self.gate.passing(), self._turns.changing():
             self._check_open(device)
-            await self._run(discard, device, offset, length, self._data, self._clock.if_due())
+            await self._run(discard_thin, device, offset, length, self._data, self._clock.if_due())
             await self._run(self._clock.if_due())
 
     async def flush(self, device: ThinDevice) -> None:
@@ -168,7 +168,7 @@ class ThinRequests:
     ) -> WriteOutcome:
         async with self._turns.changing():
             self._check_open(device)
-            outcome: WriteOutcome = await self._run(write, device, offset, data, self._data, origin)
+            outcome: WriteOutcome = await self._run(write_thin, device, offset, data, self._data, origin)
             await self._run(self._clock.if_due())
             return outcome
 

@@ -1,1 +1,1 @@
-"""The target types that a table may name: one record and one file each."""
+"""Each target type that a table may name has one record and one file."""

@@ -1,4 +1,4 @@
-"""Lists the target types that a table may name: a new one is a file beside this one and a line here."""
+"""Lists the target types that a table may name: a new one is a file and a line here."""
 
 from thinsim.dm.emulator.targets.error import ERROR
 from thinsim.dm.emulator.targets.linear import LINEAR

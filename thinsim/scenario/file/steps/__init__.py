@@ -1,1 +1,1 @@
-"""The steps of a scenario file: a class per ``do`` word, which carries itself out."""
+"""Each step of a scenario file is a class per ``do`` word, which carries itself out."""

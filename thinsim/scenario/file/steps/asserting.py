@@ -1,4 +1,4 @@
-"""The step that asserts: each thing that it names is compared with what was measured."""
+"""The step that asserts compares each thing that it names with what was measured."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The steps that disturb a removal: a device that is held open, and planned faults of the store."""
+"""Two steps disturb a removal: a device is held open, or planned faults strike the store."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""The steps that change files in an active snapshot."""
+"""These steps change files in an active snapshot."""
 
 from typing import Literal
 

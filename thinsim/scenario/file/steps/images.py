@@ -1,4 +1,4 @@
-"""The step that imports an image."""
+"""This step imports an image."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal

@@ -1,4 +1,4 @@
-"""The steps that are verbs of the snapshotter, and its crash in the midst of one."""
+"""These steps are verbs of the snapshotter, and its crash in the midst of one."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial

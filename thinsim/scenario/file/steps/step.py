@@ -1,4 +1,4 @@
-"""What every step of a scenario file has, and what it works on."""
+"""Gives what every step of a scenario file has, and what it works on."""
 
 import errno
 from abc import ABC, abstractmethod
@@ -13,7 +13,7 @@ from thinsim.errors import KernelError, ThinsimError
 from thinsim.scenario.file.session import ScenarioSession
 from thinsim.scenario.file.values import Names, Strict
 
-FAILURES = {
+ERROR_WORDS = {
     "already_exists": "AlreadyExistsError",
     "not_found": "NotFoundError",
     "failed_precondition": "FailedPreconditionError",
@@ -84,15 +84,15 @@ class Act(Step):
     """A step that can be refused."""
 
     fails: Names = Field(default_factory=list)
-    """It must fail with one of these: an errno name, or a word of FAILURES."""
+    """It must fail with one of these: an errno name, or a word of ERROR_WORDS."""
 
     @field_validator("fails")
     @classmethod
     def _known(cls, words: list[str]) -> list[str]:
         for word in words:
-            if word not in FAILURES and not (word.isupper() and hasattr(errno, word)):
+            if word not in ERROR_WORDS and not (word.isupper() and hasattr(errno, word)):
                 raise ValueError(
-                    f"{word!r} is no error: take an errno name such as EIO, or {', '.join(FAILURES)}"
+                    f"{word!r} is no error: take an errno name such as EIO, or {', '.join(ERROR_WORDS)}"
                 )
         return words
 
@@ -122,7 +122,7 @@ class Act(Step):
 
 def _classes(error: Exception) -> list[str]:
     """Return the words that ``fails`` may have for *error*."""
-    words = [word for word, name in FAILURES.items() if type(error).__name__ == name]
+    words = [word for word, name in ERROR_WORDS.items() if type(error).__name__ == name]
     number = error.errno if isinstance(error, (KernelError, OSError)) else None
     return words if number is None else [*words, errno.errorcode.get(number, "")]
 

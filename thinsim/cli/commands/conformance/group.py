@@ -1,4 +1,4 @@
-"""``thinsim conformance``: the emulated dm-thin against the kernel's, answer by answer."""
+"""``thinsim conformance`` compares the emulated dm-thin with the kernel's, answer by answer."""
 
 import json
 import time
@@ -11,8 +11,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from thinsim.cli.commands.heights import heights
-from thinsim.cli.interruptible import run
+from thinsim.cli.commands.conformance.heights import heights
+from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.statuses import DIFFERS, DONE
 from thinsim.conformance.answers.answer import Recording
 from thinsim.conformance.answers.compare import Behaviour
@@ -100,7 +100,7 @@ def check(
                     verdicts.append(await _checked(path, asked, side))
         return verdicts
 
-    verdicts = run(work)
+    verdicts = run_interruptible(work)
     if fidelity is not None:
         by_hand = fidelity.with_name(f"{fidelity.stem}-by-hand.md")
         tables = request_tables(list(recordings.values()), verdicts)
@@ -143,7 +143,7 @@ def record(side: str, kernel: str | None, only: tuple[str, ...], missing: bool, 
                 _keep(made, path, known)
 
     if histories:
-        run(work)
+        run_interruptible(work)
     else:
         _say(f"{path}: nothing is missing")
 
@@ -221,7 +221,7 @@ def run_command(
                     _say(f"{keep / name}.json: {len(shrunk.operations)} operations")
         return verdict
 
-    verdict = run(work)
+    verdict = run_interruptible(work)
     _report([verdict], as_json)
     return _status([verdict])
 

@@ -1,4 +1,4 @@
-"""``thinsim snapshotter leaks``: containerd's known space faults, measured as they are and mended."""
+"""``thinsim snapshotter leaks`` measures containerd's known space faults as they are and mended."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from thinsim.cli.expected_trouble import warnings_unsaid
-from thinsim.cli.interruptible import run
+from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.rig_option import rig_option
@@ -18,8 +18,14 @@ from thinsim.cli.run_scenario import clean_up_after_killed_runs, rig_for_scenari
 from thinsim.cli.statuses import DONE, FAILED
 from thinsim.machine.working_directory import working_directory
 from thinsim.rig.record import RigRecord
-from thinsim.rig.registry import HERE, names
-from thinsim.scenario.space_faults import FAULTS, SpaceFault, SpaceFaultOutcome, SpaceFaultRow, measure
+from thinsim.rig.registry import HERE, rig_names
+from thinsim.scenario.space_faults import (
+    FAULTS,
+    SpaceFault,
+    SpaceFaultOutcome,
+    SpaceFaultRow,
+    measure_space_fault,
+)
 
 
 @click.command()
@@ -30,7 +36,7 @@ from thinsim.scenario.space_faults import FAULTS, SpaceFault, SpaceFaultOutcome,
     type=click.Choice([fault.letter for fault in FAULTS]),
     help="Measure this fault only; may be repeated.",
 )
-@rig_option(names(HERE))
+@rig_option(rig_names(HERE))
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where the pools' files go.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def leaks(letters: tuple[str, ...], rig: str, directory: Path | None, as_json: bool) -> int:
@@ -44,7 +50,7 @@ def leaks(letters: tuple[str, ...], rig: str, directory: Path | None, as_json: b
     chosen = [fault for fault in FAULTS if not letters or fault.letter in letters]
     # That devices are busy, and what a restart finds, is meant to be.
     with warnings_unsaid(), TerminalProgress(notes) as progress:
-        rows = run(lambda: _measure(chosen, choice.rig, directory, progress))
+        rows = run_interruptible(lambda: _measure(chosen, choice.rig, directory, progress))
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=1))
     else:
@@ -57,7 +63,7 @@ async def _measure(
 ) -> list[SpaceFaultRow]:
     async with working_directory(directory, progress.say) as (place, journal):
         name = f"thinsim-{journal.path.stem}"
-        return [await measure(fault, rig, place, journal, name, progress) for fault in faults]
+        return [await measure_space_fault(fault, rig, place, journal, name, progress) for fault in faults]
 
 
 def _table(rows: Sequence[SpaceFaultRow]) -> Table:

@@ -1,4 +1,4 @@
-"""``thinsim snapshotter crashes``: the snapshotter killed before every step, and what is left then."""
+"""``thinsim snapshotter crashes`` kills the snapshotter before every step, and shows what is left then."""
 
 import json
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ import click
 from rich.console import Console
 
 from thinsim.cli.expected_trouble import warnings_unsaid
-from thinsim.cli.interruptible import run
+from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.run_scenario import clean_up_after_killed_runs
 from thinsim.cli.statuses import DONE, FAILED
-from thinsim.crashes.campaign import PROFILES, Campaign, Crash
+from thinsim.crashes.campaign import COMPARED_PROFILES, Campaign, Crash
 from thinsim.crashes.operations import OPERATIONS
 from thinsim.crashes.stage import STAGES
 from thinsim.crashes.table import crash_table, summary
@@ -32,7 +32,9 @@ from thinsim.rig.process import PROCESS
     metavar="NAME",
     help="Crash in this operation only; may be repeated.",
 )
-@click.option("--profile", "profiles", multiple=True, type=click.Choice(PROFILES), help="Default: both.")
+@click.option(
+    "--profile", "profiles", multiple=True, type=click.Choice(COMPARED_PROFILES), help="Default: both."
+)
 @click.option(
     "--rig",
     type=click.Choice(list(STAGES)),
@@ -64,8 +66,10 @@ def crashes(
     notes = notes_console()
     clean_up_after_killed_runs(notes)
     with warnings_unsaid():  # each of these starts finds what a crash left, and says so
-        found = run(
-            lambda: _campaign(operations or tuple(OPERATIONS), profiles or PROFILES, rig, directory, notes)
+        found = run_interruptible(
+            lambda: _campaign(
+                operations or tuple(OPERATIONS), profiles or COMPARED_PROFILES, rig, directory, notes
+            )
         )
     if json_path is not None:
         text = json.dumps([asdict(crash) for crash in found], indent=1)

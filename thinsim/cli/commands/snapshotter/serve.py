@@ -1,4 +1,4 @@
-"""``thinsim snapshotter serve``: the snapshotter as a proxy plugin of containerd."""
+"""``thinsim snapshotter serve`` serves the snapshotter as a proxy plugin of containerd."""
 
 import json
 import logging
@@ -64,7 +64,7 @@ def serve(
 
     trio.run(
         partial(
-            process.serve,
+            process.serve_snapshotter,
             settings,
             device_mapper_of_this_machine(settings.pool_name, control),
             place,

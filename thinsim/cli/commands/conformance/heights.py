@@ -1,13 +1,13 @@
-"""``thinsim conformance heights``: one discard, looked at from the thin device down to the host."""
+"""``thinsim conformance heights`` looks at one discard from the thin device down to the host."""
 
 import json
 from pathlib import Path
 
 import click
 
-from thinsim.cli.interruptible import run
+from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.statuses import DIFFERS, DONE
-from thinsim.conformance.heights.cases import MeasuredHeights, Unlike, chosen, compare, to_json
+from thinsim.conformance.heights.cases import MeasuredHeights, Unlike, chosen, compare_heights, to_json
 from thinsim.conformance.heights.subjects import measure_on, read_heights, recorded_heights, write_heights
 from thinsim.conformance.heights.table import difference_lines, table
 from thinsim.conformance.subjects.subject import Side
@@ -56,11 +56,13 @@ def heights(
     another number of requests are told, and count as equal.
     """
     wanted = chosen(only)
-    found = run(lambda: measure_on(Side(side), wanted, _say, directory=directory, kernel=kernel))
+    found = run_interruptible(
+        lambda: measure_on(Side(side), wanted, _say, directory=directory, kernel=kernel)
+    )
     if to is not None:
         write_heights(to, found)
     recorded = [read_heights(path) for path in paths or recorded_heights()]
-    unlike = {index: compare(expected, found) for index, expected in enumerate(recorded)}
+    unlike = {index: compare_heights(expected, found) for index, expected in enumerate(recorded)}
     if as_json:
         click.echo(json.dumps([to_json(found), *map(to_json, recorded)], indent=1))
     else:

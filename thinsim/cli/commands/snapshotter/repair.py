@@ -1,4 +1,4 @@
-"""``thinsim snapshotter repair``: store, pool metadata and pool brought together after a crash."""
+"""``thinsim snapshotter repair`` brings store, pool metadata and pool together after a crash."""
 
 import json
 from dataclasses import asdict
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from thinsim.cli.interruptible import run
+from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.statuses import DONE, FAILED
 from thinsim.dm.standing.choose import device_mapper_of_this_machine
 from thinsim.machine.journal import Journal
@@ -39,7 +39,7 @@ def repair(config: Path, control: Path | None, as_json: bool) -> int:
     something is left.
     """
     settings = Config.load(config)
-    report = run(lambda: _repair(settings, control))
+    report = run_interruptible(lambda: _repair(settings, control))
     if as_json:
         click.echo(json.dumps(asdict(report), indent=1))
     else:

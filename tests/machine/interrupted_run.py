@@ -21,7 +21,7 @@ PATIENCE = 60.0
 """Seconds after which a run that should have ended counts as hung."""
 
 _THINSIM = (sys.executable, "-m", "thinsim")
-# Tests that run in a script's background have SIGINT ignored, and so would the bench.
+# Tests that run in a script's background have SIGINT ignored, and so would the run.
 _DEFAULT_SIGNALS = ("env", "--default-signal=INT,HUP,TERM")
 _SHORT = ("--setting", "committed", "--container-mb", "4")
 
@@ -39,7 +39,7 @@ def small_image(directory: Path) -> Path:
 
 
 @dataclass
-class InterruptedBench:
+class InterruptedRun:
     """One run, with a state directory and a pool directory of its own below *directory*."""
 
     directory: Path
@@ -81,7 +81,7 @@ class InterruptedBench:
         ]
 
     def start_at_terminal(self) -> int:
-        """Start the bench with a terminal of its own; return the descriptor of the terminal's other end."""
+        """Start the run with a terminal of its own; return the descriptor of the terminal's other end."""
         ours, theirs = os.openpty()
         try:
             self.process = subprocess.Popen(
@@ -96,7 +96,7 @@ class InterruptedBench:
         return ours
 
     def start(self) -> None:
-        """Start the bench as a shell does: in a process group of its own."""
+        """Start the run as a shell does: in a process group of its own."""
         with (self.directory / "stderr").open("ab") as stderr:
             self.process = subprocess.Popen(
                 self.command,
@@ -155,13 +155,13 @@ class InterruptedBench:
         assert server.send(number)
 
     def end(self) -> int:
-        """Wait until the bench has ended; a hang is a failure, and is ended too."""
+        """Wait until the run has ended; a hang is a failure, and is ended too."""
         try:
             return self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.doctor()
-            raise AssertionError(f"the bench hung: {self.said()}") from None
+            raise AssertionError(f"the run hung: {self.said()}") from None
 
     def doctor(self) -> "subprocess.CompletedProcess[str]":
         """Run ``thinsim doctor --clean``."""

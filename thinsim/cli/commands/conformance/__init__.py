@@ -1,0 +1,1 @@
+"""``thinsim conformance`` has its group here, and the command that the group takes in."""

@@ -1,0 +1,1 @@
+"""``thinsim snapshotter`` has its group here, and a module per command."""

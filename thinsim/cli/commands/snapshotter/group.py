@@ -1,0 +1,19 @@
+"""``thinsim snapshotter`` runs the devmapper snapshotter for real, outside of any scenario."""
+
+import click
+
+from thinsim.cli.commands.snapshotter.crashes import crashes
+from thinsim.cli.commands.snapshotter.leaks import leaks
+from thinsim.cli.commands.snapshotter.repair import repair
+from thinsim.cli.commands.snapshotter.serve import serve
+
+
+@click.group()
+def snapshotter() -> None:
+    """The snapshotter on a pool that stands."""
+
+
+snapshotter.add_command(crashes)
+snapshotter.add_command(leaks)
+snapshotter.add_command(repair)
+snapshotter.add_command(serve)
