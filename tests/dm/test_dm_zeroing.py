@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuse_backing.system_calls import (
@@ -128,6 +128,7 @@ async def test_in_a_read_only_pool_a_punch_writes_zeros_or_is_an_error(
     assert await dm.volume("thin").read(0, SIZE) == (b"A" * SIZE if shared else bytes(SIZE))
 
 
+@settings(deadline=None)
 @given(
     punches=st.lists(
         st.tuples(st.booleans(), st.integers(0, SIZE // 512 - 1), st.integers(1, SIZE // 512)), max_size=12
