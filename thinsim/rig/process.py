@@ -114,7 +114,7 @@ class ProcessRig:
 
 @asynccontextmanager
 async def running(
-    directory: Path, shape: PoolShape, journal: Journal | None = None, contents: Contents = NOTHING
+    directory: Path, shape: PoolShape, journal: Journal, contents: Contents = NOTHING
 ) -> AsyncIterator[ProcessRig]:
     """Have the rig run in *directory*, which exists and keeps the two files; nothing else is taken.
 

@@ -8,58 +8,10 @@ from typing import Protocol
 from thinsim.block.interface import BlockDevice
 
 
-class OwnDevice(Protocol):
-    """A mapped device of this device-mapper, used by a target of another."""
+class DeviceBelow(Protocol):
+    """What a target uses of a device below it, whatever that is. I/O in bytes, raising DeviceMapperError."""
 
     number: tuple[int, int]
-    users: int
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-
-    @property
-    def granularity(self) -> int:
-        """Of discards, bytes; 0 for none."""
-
-    @property
-    def writes_zeroes(self) -> bool:
-        """Whether it takes write-zeroes requests."""
-
-    @property
-    def logical_block(self) -> int:
-        """Bytes of the smallest request."""
-
-    async def read(self, offset: int, length: int) -> bytes:
-        """Return *length* bytes."""
-
-    async def write(self, offset: int, data: bytes) -> None:
-        """Write all of *data*."""
-
-    async def discard(self, offset: int, length: int) -> None:
-        """Give the range back."""
-
-    async def punch(self, offset: int, length: int) -> None:
-        """Make the range read as zeros and give it back if possible."""
-
-    async def zero(self, offset: int, length: int) -> None:
-        """Write zeros."""
-
-    async def flush(self) -> None:
-        """Make durable."""
-
-    def release(self) -> None:
-        """A target uses it no more."""
-
-
-class LowerDevice(Protocol):
-    """An open device below a target. I/O in bytes, raising DeviceMapperError."""
-
-    number: tuple[int, int]
-
-    @property
-    def text(self) -> str:
-        """``major:minor``."""
 
     @property
     def size(self) -> int:
@@ -77,10 +29,6 @@ class LowerDevice(Protocol):
     def logical_block(self) -> int:
         """Bytes of the smallest request."""
 
-    @property
-    def block(self) -> BlockDevice:
-        """The same device for code that blocks, on a worker thread."""
-
     async def read(self, offset: int, length: int) -> bytes:
         """Return *length* bytes."""
 
@@ -98,6 +46,27 @@ class LowerDevice(Protocol):
 
     async def flush(self) -> None:
         """Make durable."""
+
+
+class OwnDevice(DeviceBelow, Protocol):
+    """A mapped device of this device-mapper, used by a target of another."""
+
+    users: int
+
+    def release(self) -> None:
+        """A target uses it no more."""
+
+
+class LowerDevice(DeviceBelow, Protocol):
+    """An open device below a target."""
+
+    @property
+    def text(self) -> str:
+        """``major:minor``."""
+
+    @property
+    def block(self) -> BlockDevice:
+        """The same device for code that blocks, on a worker thread."""
 
     async def close(self) -> None:
         """One user less; idempotent per :meth:`LowerDevices.open`."""
