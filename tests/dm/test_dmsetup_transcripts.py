@@ -87,6 +87,8 @@ def _dmsetup_version() -> str:
 
 pytestmark = [
     pytest.mark.rig,
+    # A mount namespace holds what others have mounted at that moment, and so the devices below.
+    pytest.mark.alone,
     pytest.mark.skipif(
         _dmsetup_version() != VERSION,
         reason=f"dmsetup here is {_dmsetup_version()}, recorded was {VERSION}, whose texts may be others "

@@ -127,6 +127,7 @@ def test_of_64_who_create_the_same_thin_device_one_succeeds(machine: DropInMachi
     assert sorted(complaints) == [""] + [refusal] * 63
 
 
+@pytest.mark.alone  # a mount namespace holds what others have mounted
 def test_where_the_kernel_has_a_device_mapper_the_drop_in_refuses_unless_told(
     machine: DropInMachine, tmp_path: Path
 ) -> None:
@@ -153,6 +154,7 @@ def test_where_the_kernel_has_a_device_mapper_the_drop_in_refuses_unless_told(
     assert len(machine.daemons()) == 1
 
 
+@pytest.mark.alone  # a mount namespace holds what others have mounted
 def test_nothing_waits_for_udev_which_hears_nothing_of_these_devices(machine: DropInMachine) -> None:
     place = Path("/run/udev")
     made = not place.exists()
