@@ -133,10 +133,10 @@ conformance-record: setup-vm
 	$(call install,fio qemu-utils)
 	$(BIN)/thinsim conformance record
 
-# Minutes, as root: docs/fidelity.md from the recorded answers.
+# Minutes, as root: docs/evidence/fidelity.md from the recorded answers.
 fidelity: setup
 	$(call install,fio qemu-utils)
-	$(BIN)/thinsim conformance check --on engine --on emulated --fidelity docs/fidelity.md
+	$(BIN)/thinsim conformance check --on engine --on emulated --fidelity docs/evidence/fidelity.md
 
 lint: setup
 	$(BIN)/ruff check
@@ -158,7 +158,7 @@ bench-backing: setup
 # The report of a real run, as a browser shows it: the pictures of README.md.
 pictures: setup
 	$(call install,chromium)
-	$(BIN)/python tools/report_pictures.py docs
+	$(BIN)/python tools/report_pictures.py docs/pictures
 
 # A minute. Wheel and sdist, each installed where nothing of this clone is, and used.
 check-dist: packages

@@ -9,7 +9,7 @@ release = __version__
 extensions = ["myst_parser", "sphinx_click"]
 myst_heading_anchors = 3
 # Part of fidelity.md, which is made from it.
-exclude_patterns = ["fidelity-by-hand.md"]
+exclude_patterns = ["evidence/fidelity-by-hand.md"]
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["narrow.css"]
@@ -17,6 +17,12 @@ html_title = "thinsim"
 html_show_sphinx = False
 nitpicky = True
 man_pages = [
-    ("man/thinsim", "thinsim", "a test bench for thin-provisioned container storage", author, 1),
-    ("man/fuse-backing", "fuse-backing", "serve sparse files, record what hole punches free", author, 1),
+    ("reference/thinsim", "thinsim", "a test bench for thin-provisioned container storage", author, 1),
+    (
+        "reference/fuse-backing",
+        "fuse-backing",
+        "serve sparse files and record hole punches",
+        author,
+        1,
+    ),
 ]

@@ -16,7 +16,7 @@ command               arguments                 result
 ``map`` (stream)      ``file``                  ``{"size": n}``, then lists of ``[start, end, shared]``
 ====================  ========================  ============================================================
 
-Sizes and offsets are bytes, times seconds. ``docs/backing-store.md`` has the protocol below this;
+Sizes and offsets are bytes, times seconds. ``docs/explanation/backing-store.md`` has the protocol below this;
 ``store_client`` asks.
 """
 

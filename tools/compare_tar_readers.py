@@ -1,4 +1,4 @@
-"""Holds tar readers against containerd by the rules of layers, and writes the table in docs/images.md.
+"""Holds tar readers against containerd by the rules of layers, and writes the table in docs/reference/images.md.
 
 Run it from the project's directory: ``.venv/bin/python tools/compare_tar_readers.py``. It needs root, tar and
 bsdtar (``apt-get install tar libarchive-tools libarchive13``), and libarchive-c (``pip install
@@ -30,7 +30,7 @@ from tests.workload.image.layer_rules import condensed, recorded
 from thinsim.workload.image import InvalidImageError, unpack, unpack_layer
 from thinsim.workload.image.tarstream import EntryKind, TarEntry
 
-PAGE = Path(__file__).parent.parent / "docs/images.md"
+PAGE = Path(__file__).parent.parent / "docs/reference/images.md"
 GROUPS = {
     "formats and prefixes": tar_rules_headers.FORMATS,
     "numbers": tar_rules_headers.NUMBERS,

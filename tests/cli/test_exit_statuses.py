@@ -51,7 +51,7 @@ def test_the_readme_lists_every_status_of_both_programs() -> None:
 
 def test_the_page_of_commands_lists_every_status_of_thinsim() -> None:
     expected = {number: [text] for number, text in meanings(OURS).items()}
-    assert table(REPOSITORY / "docs" / "commands.md") == expected
+    assert table(REPOSITORY / "docs" / "reference" / "commands.md") == expected
 
 
 def bare_numbers(source: str) -> Iterator[int]:

@@ -235,7 +235,7 @@ async def test_a_linear_device_passes_requests_for_zeros_on(emulated: EmulatedMa
 async def test_a_device_has_the_logical_blocks_of_the_data_device(
     emulated: EmulatedMapper, tmp_path: Path
 ) -> None:
-    """mkfs and mount read and write pieces that are smaller than a sector of 4096 bytes otherwise."""
+    """Mkfs and mount read and write pieces that are smaller than a sector of 4096 bytes otherwise."""
     (tmp_path / "data").write_bytes(b"")
     os.truncate(tmp_path / "data", 64 * BLOCK)
     data = await trio.to_thread.run_sync(lambda: loop.attach(tmp_path / "data", block_size=4096))

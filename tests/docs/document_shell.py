@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fuse_backing.mounts import FSTYPE, mounts, unmount
-from tests.docs.document_stages import CommandCase, PageStage, case_of
-from tests.docs.documented_commands import Shown
+from tests.docs.document_stages import case_of
+from tests.docs.documented_commands import Shown, page_name
 from tests.docs.own_session import run_in_session
 from tests.docs.shown_output import missing
+from tests.docs.stage_kinds import CommandCase, PageStage
 from tests.repository import REPOSITORY
 from thinsim.block.loop import attached_devices, detach, devices_of_file
 
@@ -43,7 +44,8 @@ class Ran:
 
     def __str__(self) -> str:
         said = f"{self.printed[-1000:]}\n{self.complaints[-1000:]}"
-        return f"{self.shown.page.name}: {self.shown.text}\nrun as: {self.line}\nstatus {self.status}\n{said}"
+        page = page_name(self.shown.page)
+        return f"{page}: {self.shown.text}\nrun as: {self.line}\nstatus {self.status}\n{said}"
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from tests.repository import REPOSITORY
 
 PAGES = (
     REPOSITORY / "README.md",
-    *sorted((REPOSITORY / "docs").glob("*.md")),
+    *sorted((REPOSITORY / "docs").rglob("*.md")),
     REPOSITORY / "examples" / "README.md",
 )
 
@@ -53,6 +53,12 @@ class Shown:
             return [self.text]
         first, *others = self.text.split(" | ")
         return [first, *(f"{first.rpartition(' ')[0]} {other}" for other in others)]
+
+
+def page_name(page: Path) -> str:
+    """Return a page's name: its path below docs, or below the clone."""
+    docs = REPOSITORY / "docs"
+    return str(page.relative_to(docs if page.is_relative_to(docs) else REPOSITORY))
 
 
 def commands_of(page: Path) -> Iterator[Shown]:

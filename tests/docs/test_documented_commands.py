@@ -10,8 +10,9 @@ import pytest
 
 from fuse_backing.cli import cli
 from tests.docs.document_shell import assert_runs, filled
-from tests.docs.document_stages import EXEMPT, NIGHTLY, STAGES, exempt, stage_of
-from tests.docs.documented_commands import PAGES, Shown, commands_of, inline_commands_of
+from tests.docs.document_stages import EXEMPT, STAGES, exempt, stage_of
+from tests.docs.documented_commands import PAGES, Shown, commands_of, inline_commands_of, page_name
+from tests.docs.stage_kinds import NIGHTLY
 from tests.repository import REPOSITORY
 from thinsim.cli.main import commands
 
@@ -19,13 +20,13 @@ PROGRAMS: dict[str, click.Command] = {"thinsim": commands, "fuse-backing": cli}
 SHOWN = [shown for page in PAGES for shown in commands_of(page)]
 NAMED = [shown for page in PAGES for shown in inline_commands_of(page)]
 RUN = {
-    page: [shown for shown in SHOWN if shown.page == page and exempt(page.name, shown.text) is None]
+    page: [shown for shown in SHOWN if shown.page == page and exempt(page_name(page), shown.text) is None]
     for page in PAGES
 }
 
 
 def identified(shown: Shown) -> str:
-    return f"{shown.page.name}: {shown.text}"[:90]
+    return f"{page_name(shown.page)}: {shown.text}"[:90]
 
 
 @pytest.mark.parametrize(
@@ -52,14 +53,15 @@ def test_a_shown_command_and_its_options_exist(shown: Shown) -> None:
 
 def test_every_word_to_be_filled_in_is_known_and_every_exemption_is_needed() -> None:
     for each in SHOWN:
-        left_out = exempt(each.page.name, each.text)
+        left_out = exempt(page_name(each.page), each.text)
         if not each.session and (left_out is None or left_out.run_by == NIGHTLY):
-            filled(each.text, stage_of(each.page.name))
+            filled(each.text, stage_of(page_name(each.page)))
     for left_out in EXEMPT:
         assert any(
-            shown.page.name == left_out.page and shown.text.startswith(left_out.words) for shown in SHOWN
+            page_name(shown.page) == left_out.page and shown.text.startswith(left_out.words)
+            for shown in SHOWN
         ), f"{left_out.page} does not show {left_out.words!r} any more"
-    assert set(STAGES) <= {page.name for page in PAGES}
+    assert set(STAGES) <= {page_name(page) for page in PAGES}
 
 
 @pytest.mark.parametrize("place", sorted({each.run_by for each in EXEMPT}))
@@ -71,12 +73,12 @@ def test_what_runs_the_others_is_there(place: str) -> None:
 
 
 CLEANS = "doctor --clean"
-LONG = ("benchmarks.md",)
+LONG = ("evidence/benchmarks.md",)
 """Pages whose commands are measurements: these take minutes."""
 
 
 def marks_of(page: Path, shown: list[Shown]) -> Iterator[pytest.MarkDecorator]:
-    if page.name in LONG:
+    if page_name(page) in LONG:
         yield pytest.mark.long
     if any(each.text.endswith(CLEANS) for each in shown):
         yield pytest.mark.alone
@@ -86,11 +88,11 @@ def marks_of(page: Path, shown: list[Shown]) -> Iterator[pytest.MarkDecorator]:
 @pytest.mark.parametrize(
     "page",
     [pytest.param(page, marks=tuple(marks_of(page, shown))) for page, shown in RUN.items() if shown],
-    ids=lambda page: page.name,
+    ids=page_name,
 )
 def test_every_command_of_a_document_runs_as_it_is_shown(page: Path, image: Path, tmp_path: Path) -> None:
     shown = RUN[page]
     if os.environ.get("THINSIM_SHARED_MACHINE"):
         # There may be dead stores of somebody else's tests.
         shown = [each for each in shown if not each.text.endswith(CLEANS)]
-    assert_runs(shown, stage_of(page.name), image, tmp_path)
+    assert_runs(shown, stage_of(page_name(page)), image, tmp_path)

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.docs.document_shell import assert_runs
-from tests.docs.document_stages import NEWER, NIGHTLY, exempt, stage_of
-from tests.docs.documented_commands import PAGES, Shown, commands_of
+from tests.docs.document_stages import exempt, stage_of
+from tests.docs.documented_commands import PAGES, Shown, commands_of, page_name
+from tests.docs.stage_kinds import NEWER, NIGHTLY
 
 SECONDS = 4 * 3600.0
 
@@ -21,7 +22,7 @@ def guests_of(page: Path) -> Iterator[list[Shown]]:
     """Yield what is run together: a command alone, and all of those that bring a kernel and boot it."""
     newer = []
     for shown in commands_of(page):
-        left_out = exempt(page.name, shown.text)
+        left_out = exempt(page_name(page), shown.text)
         if left_out is not None and left_out.why == NEWER:
             newer.append(shown)
         elif left_out is not None and left_out.run_by == NIGHTLY:
@@ -34,7 +35,7 @@ GUESTS = [shown for page in PAGES for shown in guests_of(page)]
 
 
 def identified(shown: list[Shown]) -> str:
-    return f"{shown[-1].page.name}: {shown[-1].text}"[:90]
+    return f"{page_name(shown[-1].page)}: {shown[-1].text}"[:90]
 
 
 @pytest.mark.rig
@@ -45,7 +46,7 @@ def test_what_needs_a_guest_runs_as_it_is_shown(shown: list[Shown], image: Path,
         if not apt_has(package):
             pytest.skip(f"apt knows no {package} (apt-get update, on Debian 12)")
     # What stands around the page's other commands is not wanted here.
-    alone = replace(stage_of(shown[0].page.name), prepare="", finish="")
+    alone = replace(stage_of(page_name(shown[0].page)), prepare="", finish="")
     assert_runs(shown, alone, image, tmp_path, SECONDS)
 
 

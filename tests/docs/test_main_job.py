@@ -11,7 +11,7 @@ from tests.docs.documented_commands import block_that_begins, commands_of
 from tests.docs.shown_output import missing
 from tests.repository import REPOSITORY
 
-README, GET_STARTED = REPOSITORY / "README.md", REPOSITORY / "docs" / "get-started.md"
+README, GET_STARTED = REPOSITORY / "README.md", REPOSITORY / "docs" / "tutorial" / "get-started.md"
 NOBODY = "65534"
 
 

@@ -8,9 +8,9 @@ import psutil
 import pytest
 
 from tests.docs.document_shell import DocumentShell
-from tests.docs.document_stages import PageStage
 from tests.docs.documented_commands import Shown
 from tests.docs.own_session import run_in_session
+from tests.docs.stage_kinds import PageStage
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(1000)"
 APART = "import os, time; os.setsid(); time.sleep(1000)"

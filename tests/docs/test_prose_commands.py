@@ -6,7 +6,7 @@ import pytest
 
 from tests.docs.document_shell import filled
 from tests.docs.document_stages import case_of, stage_of
-from tests.docs.documented_commands import PAGES, commands_of
+from tests.docs.documented_commands import PAGES, commands_of, page_name
 from tests.docs.prose_commands import TEXTS, Named, named_in, named_in_text
 from tests.repository import REPOSITORY
 
@@ -51,13 +51,13 @@ def as_shown() -> list[Named]:
     """Return the commands of all blocks, as they stand there and as they are run."""
     found = []
     for page in PAGES:
-        stage = stage_of(page.name)
+        stage = stage_of(page_name(page))
         for shown in commands_of(page):
             for text in shown.alternatives():
                 case = case_of(stage, text)
                 found += [*named_in(text), *named_in(case.more)]
                 if not shown.session:
-                    found += named_in(f"{filled_or_not(text, page.name)} {case.more}")
+                    found += named_in(f"{filled_or_not(text, page_name(page))} {case.more}")
     return found
 
 
@@ -69,7 +69,7 @@ def filled_or_not(text: str, page: str) -> str:
 
 
 SHOWN = as_shown()
-NAMED = sorted({(page.name, str(each)) for page in (*PAGES, *TEXTS) for each in named_in_text(page)})
+NAMED = sorted({(page_name(page), str(each)) for page in (*PAGES, *TEXTS) for each in named_in_text(page)})
 
 
 def is_shown(words: str) -> bool:

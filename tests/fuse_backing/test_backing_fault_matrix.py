@@ -1,4 +1,4 @@
-"""The fault matrix of docs/backing-store.md: what loop users see, what the ledger says, the way back."""
+"""The fault matrix of docs/explanation/backing-store.md: what loop users see, what the ledger says, the way back."""
 
 import errno
 import json
@@ -383,7 +383,7 @@ def test_faults_are_set_shown_and_cleared_by_command(store: Store, tmp_path: Pat
 
 
 def test_every_row_of_the_documented_matrix_is_a_test_of_this_file() -> None:
-    document = (REPOSITORY / "docs" / "backing-store.md").read_text()
+    document = (REPOSITORY / "docs" / "explanation" / "backing-store.md").read_text()
     table = document.partition("### The fault matrix")[2].partition("\n## ")[0]
     rows = [line for line in table.splitlines() if line.startswith("| ") and not line.startswith("| fault |")]
     assert len(rows) == 15

@@ -39,7 +39,7 @@ def test_the_readme_shows_pictures_as_large_as_they_are_made_now(monkeypatch: py
 
     for name in NAMES:
         assert f"(docs/{name})" in (REPOSITORY / "README.md").read_text()
-        picture = read_picture(REPOSITORY / "docs" / name)
+        picture = read_picture(REPOSITORY / "docs" / "pictures" / name)
         assert (picture.width, picture.height) == (report_pictures.WIDTH, report_pictures.HEIGHT)
         assert picture.colors > 20
 

@@ -133,7 +133,7 @@ async def test_a_device_gone_behind_our_back(tapped: TappedSnapshotters) -> None
 async def test_what_the_host_gets_back(
     tapped: TappedSnapshotters, *, discard_committed: bool, left: int
 ) -> None:
-    """containerd's leak A: a committed layer is deleted undiscarded, so its blocks stay on the host."""
+    """Containerd's leak A: a committed layer is deleted undiscarded, so its blocks stay on the host."""
     snapshotter = await tapped.open(discard_blocks=True, discard_committed=discard_committed)
     await snapshotter.prepare("layer-key")
     await tapped.write("pool-snap-1", 16 * BLOCK)

@@ -64,7 +64,7 @@ async def test_holding_has_three_tries_ever_further_apart(autojump_clock: trio.t
 
 
 async def test_a_busy_device_is_not_held_again() -> None:
-    """containerd looks for "device busy", and the errno's text is "device or resource busy"."""
+    """Containerd looks for "device busy", and the errno's text is "device or resource busy"."""
     act = RefusedAct(errno.EBUSY, times=1)
     with pytest.raises(DeviceMapperError, match="EBUSY"):
         await CONTAINERD_RETRY.hold.run("suspending", act)
@@ -72,7 +72,7 @@ async def test_a_busy_device_is_not_held_again() -> None:
 
 
 async def test_the_whole_is_bounded(autojump_clock: trio.testing.MockClock) -> None:
-    """dmsetup remove --retry waits some 5 s itself: a hundred tries take 8.5 minutes (containerd #9562)."""
+    """Dmsetup remove --retry waits some 5 s itself: a hundred tries take 8.5 minutes (containerd #9562)."""
     act = RefusedAct(errno.EBUSY, times=100, seconds=5)
     with pytest.raises(DeviceMapperError, match="EBUSY") as caught:
         await CONTAINERD_RETRY.bounded(20).busy.run("it", act)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.repository import REPOSITORY, TESTS
 
-DOCUMENT = REPOSITORY / "docs" / "snapshotter.md"
+DOCUMENT = REPOSITORY / "docs" / "explanation" / "snapshotter.md"
 
 CONTRACT = "snapshotter/test_snapshotter_contract.py"  # every rig, and over gRPC
 MOUNTED = "snapshotter/test_snapshotter_mounted.py"  # every rig whose devices can be mounted

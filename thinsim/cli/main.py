@@ -1,4 +1,4 @@
-"""``thinsim`` has its commands here, and the one place where errors become exit statuses (docs/commands.md).
+"""``thinsim`` has its commands here, and the one place where errors become exit statuses (docs/reference/commands.md).
 
 A command's module is loaded when the command is called, so that ``--help`` answers at once.
 """

@@ -1,4 +1,4 @@
-"""Each exit status of ``thinsim`` has its docstring here, a row of README.md and docs/commands.md.
+"""Each exit status of ``thinsim`` has its docstring here, a row of README.md and docs/reference/commands.md.
 
 ``thinsim vm run`` and ``thinsim env`` end with the status of the command that they run.
 """

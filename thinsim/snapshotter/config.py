@@ -2,7 +2,7 @@
 
 Behaviour of containerd ``plugins/snapshots/devmapper/config.go``. The keys that containerd does not
 have are off unless they are asked for: without them the snapshotter does what containerd does, its
-leaks included. ``profile = "fixed"`` turns all of them on (docs/snapshotter.md).
+leaks included. ``profile = "fixed"`` turns all of them on (docs/explanation/snapshotter.md).
 """
 
 import json
@@ -51,7 +51,7 @@ class Config:
     device, as text (``10GiB``); *async_remove* leaves devices to ``cleanup``; *discard_blocks* discards
     a still-active device at removal.
 
-    Ours, each against one fault of containerd's (docs/snapshotter.md has the table):
+    Ours, each against one fault of containerd's (docs/explanation/snapshotter.md has the table):
 
     - *discard_committed*: a committed snapshot is discarded at removal, too, its device activated for
       that (A, B).

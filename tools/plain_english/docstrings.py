@@ -1,4 +1,4 @@
-"""The form of docstrings is checked here: a subject and a verb, an order for a function, none that is empty talk."""
+"""A docstring has a subject and a verb, begins with an order for a function, and is no empty talk."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""A fault is a turn of phrase that the style page of CONTRIBUTING.md rules out, with the word to use instead."""
+"""A `WordFault` is a turn of phrase that CONTRIBUTING.md rules out, with the word to use instead."""
 
 import re
 from collections.abc import Iterator
@@ -12,15 +12,15 @@ _UNITS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """A `Fault` matches a passage by *pattern*; *advice* names the plain form."""
+class WordFault:
+    """A `WordFault` matches a passage by *pattern*; *advice* names the plain form."""
 
     pattern: re.Pattern[str]
     advice: str
 
 
-def _fault(pattern: str, advice: str) -> Fault:
-    return Fault(re.compile(pattern, re.IGNORECASE), advice)
+def _fault(pattern: str, advice: str) -> WordFault:
+    return WordFault(re.compile(pattern, re.IGNORECASE), advice)
 
 
 FAULTS = (

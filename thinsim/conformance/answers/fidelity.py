@@ -1,4 +1,4 @@
-"""Writes docs/fidelity.md from verdicts. Pure text."""
+"""Writes docs/evidence/fidelity.md from verdicts. Pure text."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def fidelity_page(verdicts: Sequence[HistoryVerdict], by_hand: str, requests: st
     """
     parts = [
         "# What equals the kernel's dm-thin, and what does not",
-        "Made by `make fidelity`; what is kept by hand (`docs/fidelity-by-hand.md`) comes last.",
+        "Made by `make fidelity`; what is kept by hand (`docs/evidence/fidelity-by-hand.md`) comes last.",
         _ran(verdicts),
         _table(verdicts),
         _differences(verdicts),

@@ -2,7 +2,7 @@
 layers.
 
 What Go refuses is an error here, never an early end, and what Go takes is taken: the rules are in
-docs/images.md, where other readers are held against them, too. The standard library's ``tarfile`` takes a bad
+docs/reference/images.md, where other readers are held against them, too. The standard library's ``tarfile`` takes a bad
 header in the middle for the end and keeps every member in memory. The parts: `tarheader` reads a block,
 `tarnumbers` its numbers, `paxrecords` and `sparsemap` what pax says.
 """

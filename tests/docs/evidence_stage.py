@@ -1,0 +1,27 @@
+"""The stage of evidence sets up what the commands of its pages need."""
+
+from tests.docs.stage_kinds import CLONE, GUEST, LONGER, NIGHTLY, CommandCase, Exempt, PageStage
+
+STAGES = {
+    "evidence/benchmarks.md": PageStage(
+        cases=(
+            CommandCase("make", instead={"make": "make -C $CLONE"}),
+            CommandCase(".venv/bin/python", instead={".venv": "env -C $CLONE .venv"}),
+            CommandCase(
+                "thinsim bench",
+                instead={"-mb 40": "-mb 5", "-mb 10": "-mb 4", "-mb 20": "-mb 4"},
+                more="--rounds 1 --warm-up 0",
+            ),
+        ),
+    ),
+    "evidence/crashes.md": PageStage(
+        cases=(CommandCase("thinsim snapshotter crashes", more="--operation commit --profile fixed"),),
+    ),
+}
+
+EXEMPT = (
+    Exempt("evidence/crashes.md", "thinsim snapshotter crashes", LONGER, NIGHTLY),
+    Exempt("evidence/benchmarks.md", "make bench", CLONE, NIGHTLY),
+    Exempt("evidence/benchmarks.md", ".venv/bin/python -m benchmarks", CLONE, NIGHTLY),
+    Exempt("evidence/benchmarks.md", "thinsim vm run", GUEST, NIGHTLY),
+)
