@@ -155,9 +155,10 @@ bench-backing: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks.backing $(BENCH_ARGUMENTS)
 
-# The report of a real run, as a browser shows it: the pictures of README.md.
+# The pictures of README.md and the documents, each from a real run: bars of a leak, and a report in a browser.
 pictures: setup
 	$(call install,chromium)
+	$(BIN)/python tools/leak_picture.py docs/pictures
 	$(BIN)/python tools/report_pictures.py docs/pictures
 
 # A minute. Wheel and sdist, each installed where nothing of this clone is, and used.
