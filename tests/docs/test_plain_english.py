@@ -86,15 +86,13 @@ def test_docstrings_comments_and_messages_of_python_are_read(tmp_path: Path) -> 
 
 
 def test_a_docstring_has_a_subject_and_a_verb_and_a_functions_begins_with_one() -> None:
-    tree = ast.parse(SOURCE)
-    assert [
-        (line, advice.split(":")[0]) for line, _, advice in docstring_faults(tree, frozenset(), required=True)
-    ] == [
+    found = docstring_faults(ast.parse(SOURCE), frozenset(), required=True)
+    assert sorted((line, advice.split(":")[0]) for line, _, advice in found) == [
         (1, "no subject"),
-        (13, "write a docstring"),
         (3, "no verb"),
         (9, "begin with the verb"),
-    ] or sorted(line for line, _, _ in docstring_faults(tree, frozenset(), required=True)) == [1, 3, 9, 13]
+        (13, "write a docstring"),
+    ]
 
 
 def test_a_method_that_a_protocol_documents_needs_no_docstring() -> None:
