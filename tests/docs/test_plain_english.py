@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.repository import REPOSITORY
-from tools.plain_english.docstrings import docstring_faults, protocol_methods
+from tools.plain_english.docstrings import docstring_faults, first_sentence, protocol_methods
 from tools.plain_english.faults import faults_in
 from tools.plain_english.passages import Passage, passages_of
 
@@ -93,6 +93,30 @@ def test_a_docstring_has_a_subject_and_a_verb_and_a_functions_begins_with_one() 
         (9, "begin with the verb"),
         (13, "write a docstring"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("docstring", "sentence"),
+    [
+        ("A list has rigs.", "A list has rigs."),
+        ("A list has rigs. One runs.", "A list has rigs."),
+        ("A list has rigs and\ntargets.\n\nThe best is first.", "A list has rigs and targets."),
+        ("A reader reads dm-thin.c, e.g. a table.", "A reader reads dm-thin.c, e.g. a table."),
+    ],
+)
+def test_a_sentence_ends_where_the_next_begins(docstring: str, sentence: str) -> None:
+    assert first_sentence(docstring) == sentence
+
+
+def test_a_modules_first_sentence_has_at_most_20_words() -> None:
+    words = "A module has " + "many " * 17
+    (found,) = docstring_faults(ast.parse(f'"""{words}words."""'), frozenset(), required=False)
+    assert found[2] == "write at most 20 words"
+    assert not list(
+        docstring_faults(
+            ast.parse(f'"""{words.replace("many ", "", 1)}words."""'), frozenset(), required=False
+        )
+    )
 
 
 def test_a_method_that_a_protocol_documents_needs_no_docstring() -> None:

@@ -1,4 +1,4 @@
-"""``make pictures`` shows a report in a browser; here it runs on a shorter run, and its last pictures are read."""
+"""``make pictures`` shows a report in a browser, light and dark; a test runs it on a shorter run."""
 
 import subprocess
 import sys
