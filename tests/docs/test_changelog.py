@@ -1,4 +1,4 @@
-"""The changelog grows by fragments: each is Added, Changed or Fixed, and towncrier joins them into a section."""
+"""The changelog grows by fragments: each is Added, Changed or Fixed, and towncrier joins them."""
 
 import re
 import subprocess
