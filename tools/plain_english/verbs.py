@@ -96,8 +96,10 @@ def lacks_subject_or_verb(sentence: str) -> str:
     first = words[0].lower()
     if first in _THIRD_PERSON:
         return "no subject: begin with the thing, not with the verb"
-    verbs = sum(word.lower().strip(".'") in _ALWAYS | _THIRD_PERSON | _PLURAL for word in words[1:])
-    if verbs <= len(_RELATIVES.findall(" ".join(words[1:]))):
+    forms = [word.lower().strip(".'") for word in words[1:]]
+    verbs = sum(form in _ALWAYS | _THIRD_PERSON | _PLURAL for form in forms)
+    past = sum(form.endswith("ed") for form in forms)
+    if not verbs or verbs + past <= len(_RELATIVES.findall(" ".join(words[1:]))):
         return "no verb: write a whole sentence"
     return ""
 
