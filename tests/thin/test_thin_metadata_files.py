@@ -133,7 +133,7 @@ def test_a_device_in_use_is_refused_but_for_its_metadata_snapshot(
         for verb in ("check", "dump", "usage"):
             status, out, err = command(verb, loop_device)
             assert (status, out) == (1, "")
-            assert err.startswith(f"thinsim: {loop_device} is in use, by a pool or a mount")
+            assert err.startswith(f"thinsim: {loop_device} is in use by a pool or a mount")
             assert "reserve_metadata_snap" in err
         assert command("dump", "--snapshot", loop_device)[1] == command("dump", "--snapshot", file)[1]
     finally:
