@@ -52,7 +52,7 @@ def test_a_larger_file_is_sound(command: MetadataCommand, tmp_path: Path) -> Non
         (b"\n<superblock".ljust(9000, b" "), "it is the XML of a dump"),
         (b"\x1f\x8b".ljust(9000, b"x"), "it is compressed by gzip: unpack it first"),
         (b"BZh91AY&SY", "it is compressed by bzip2: unpack it first"),
-        (b"hello\n" * 2000, "metadata block 0 is no superblock: magic "),
+        (b"hello\n" * 2000, "metadata block 0 is not a superblock: magic "),
     ],
 )
 @pytest.mark.parametrize("verb", ["check", "dump", "usage"])

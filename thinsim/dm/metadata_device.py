@@ -144,7 +144,7 @@ def _view(path: Path, store: MetadataFile) -> MetadataView:
             raise InvalidValueError(
                 f"{path}: the superblock is damaged: {reason(error)}; thin_repair may find its trees"
             ) from error
-        block = f"metadata block 0 is no superblock: magic {magic}, not {MAGIC}, and a wrong checksum"
+        block = f"metadata block 0 is not a superblock: magic {magic}, not {MAGIC}, and a wrong checksum"
         why = _foreign(content) or block
         raise InvalidValueError(f"{path} holds no pool's metadata: {why}") from error
     except OSError as error:
