@@ -87,9 +87,9 @@ class CrashState:
             if thin_id in used:
                 continue
             if thin_id in self.in_pool:
-                found.append("an unrecorded thin id in the pool")
+                found.append("a thin id in the pool has no device")
             elif state is not ThinIdState.FREE:
-                found.append("a faulty thin id")
+                found.append("a thin id is not free and has no device")
         return found
 
     def _of_nodes(self) -> list[str]:
