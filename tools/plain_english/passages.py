@@ -11,6 +11,7 @@ from pathlib import Path
 QUOTED = "words: quoted"
 """A comment with these words marks a line whose text is another program's."""
 
+_SQL = re.compile(r"\b(SELECT|INSERT|CREATE TABLE|UPDATE|DELETE FROM)\b")
 _ITALICS = re.compile(r"(?<![*\w])\*[^*\s][^*\n]*\*(?![*\w])")
 
 
@@ -50,7 +51,7 @@ def python_passages(source: str, *, messages: bool) -> Iterator[Passage]:
     for node in ast.walk(tree) if messages else ():
         if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in passed:
             lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
-            if _text(node).count(" ") > 1 and quoted.isdisjoint(lines):
+            if _text(node).count(" ") > 1 and not _SQL.search(_text(node)) and quoted.isdisjoint(lines):
                 yield from _paragraphs(node)
     comments = [
         (token.start[0], token.string.lstrip("#: "))
