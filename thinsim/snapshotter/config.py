@@ -2,7 +2,8 @@
 
 It follows containerd ``plugins/snapshots/devmapper/config.go``. The keys that containerd does not have
 are off by default: without them the snapshotter behaves like containerd, and leaks like it.
-``profile = "fixed"`` turns all of them on (docs/explanation/snapshotter.md). An error lists every problem at once.
+``profile = "fixed"`` turns all of them on (docs/explanation/snapshotter.md). An error lists every
+problem at once.
 """
 
 import json

@@ -136,8 +136,8 @@ class DevmapperSnapshotter:
     async def commit(self, name: str, key: str, labels: Mapping[str, str] | None = None) -> None:
         """Turn the active snapshot *key* into the committed snapshot *name* and deactivate its device.
 
-        Of the old labels only the file system type is kept. A device that is open now is removed at its last
-        close, without a discard; nothing discards it later (leak A of containerd).
+        The file system type is the only old label that stays. A device that is open now is removed at its
+        last close, without a discard; nothing discards it later (leak A of containerd).
         """
         async with self._turns.turn(key, name):
             record = self._store.read.committable(key, name)

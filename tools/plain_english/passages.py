@@ -38,7 +38,7 @@ def passages_of(path: Path, *, messages: bool = True) -> Iterator[Passage]:
 
 
 def python_passages(source: str, *, messages: bool) -> Iterator[Passage]:
-    """Yield docstrings, comments and, with *messages*, the strings of three words and more."""
+    """Yield docstrings, names of tests, comments and, with *messages*, strings of three words and more."""
     tree = ast.parse(source)
     quoted = {number for number, line in enumerate(source.splitlines(), 1) if QUOTED in line}
     passed: set[int] = set()
@@ -46,6 +46,8 @@ def python_passages(source: str, *, messages: bool) -> Iterator[Passage]:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             passed.add(id(node.value))
             yield from _paragraphs(node.value)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+            yield Passage(node.lineno, node.name.replace("_", " ").replace("test", "`test`", 1))
         elif isinstance(node, ast.JoinedStr):
             passed |= {id(value) for value in node.values}
     for node in ast.walk(tree) if messages else ():
