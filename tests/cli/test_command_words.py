@@ -1,5 +1,6 @@
-"""On the command line every option explains itself, and an impossible size is told as it was put."""
+"""Every command and option has a help that fits its page, and a size error repeats the size as written."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,9 +9,13 @@ import pytest
 from click.testing import CliRunner
 
 from fuse_backing.cli import cli
+from tests.cli.golden_texts import GOLDEN, assert_golden
 from thinsim.cli.commands.pool import pool as pool_commands
 from thinsim.cli.main import commands
 from thinsim.cli.size import SizeType
+
+WIDTH = 80
+PROGRAMS: dict[str, click.Group] = {"thinsim": commands, "fuse-backing": cli}
 
 
 def leaves(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
@@ -26,6 +31,13 @@ def leaves(command: click.Command, name: str) -> Iterator[tuple[str, click.Comma
 EVERY = dict((*leaves(commands, "thinsim"), *leaves(cli, "fuse-backing")))
 
 
+def help_page(name: str) -> str:
+    program, *words = name.split()
+    done = CliRunner().invoke(PROGRAMS[program], [*words, "--help"], prog_name=program, terminal_width=WIDTH)
+    assert done.exit_code == 0
+    return done.output
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_every_command_and_option_explains_itself(name: str) -> None:
     assert EVERY[name].help
@@ -34,7 +46,39 @@ def test_every_command_and_option_explains_itself(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_command_that_takes_a_size_says_how_sizes_are_written(name: str) -> None:
+def test_the_help_of_each_option_is_a_sentence(name: str) -> None:
+    for option in EVERY[name].params:
+        if isinstance(option, click.Option) and not option.hidden:
+            assert re.fullmatch(r"[A-Z][^.]*\s.*\.", str(option.help), re.DOTALL), option.opts[0]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_no_line_of_a_help_page_is_cut_off_or_too_wide(name: str) -> None:
+    usage, _, rest = help_page(name).partition("\n\n")
+    assert usage.startswith(f"Usage: {name} ")
+    assert "..." not in rest
+    assert [line for line in rest.splitlines() if len(line) > WIDTH] == []
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_each_command_is_in_one_section_of_its_program(program: str) -> None:
+    listed = re.findall(r"^  ([a-z]+)  +[A-Z].*\.$", help_page(program), re.MULTILINE)
+    assert sorted(listed) == sorted(PROGRAMS[program].list_commands(click.Context(PROGRAMS[program])))
+    assert "\nCommands:\n" not in help_page(program)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_help_page_is_the_golden_one(name: str) -> None:
+    assert_golden(GOLDEN / "help" / f"{name.replace(' ', '-')}.txt", help_page(name))
+
+
+def test_no_golden_help_page_is_of_a_command_that_is_gone() -> None:
+    names = {f"{name.replace(' ', '-')}.txt" for name in EVERY}
+    assert {path.name for path in (GOLDEN / "help").iterdir()} == names
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_command_that_takes_a_size_explains_the_units(name: str) -> None:
     if any(isinstance(each.type, SizeType) for each in EVERY[name].params):
         assert "K, M, G" in CliRunner().invoke(EVERY[name], ["--help"]).output
 

@@ -12,7 +12,7 @@ STDOUT = Path("-")
 class OutputPath(click.Path):
     """A file that can be written, found out before the work begins; its directory must be there.
 
-    With *allow_dash* ``-`` is standard output. Two options of a command can not name one place.
+    With *allow_dash* ``-`` is standard output. Two options of a command cannot name one place.
     """
 
     def __init__(self, *, allow_dash: bool = False) -> None:
@@ -26,7 +26,7 @@ class OutputPath(click.Path):
         if path == STDOUT and not self.allow_dash:
             self.fail("'-': not to standard output; name a file.", param, ctx)
         if path != STDOUT and not os.access(path.parent, os.W_OK | os.X_OK):
-            what = "can not be written to" if path.parent.is_dir() else "is not a directory"
+            what = "cannot be written to" if path.parent.is_dir() else "is not a directory"
             self.fail(f"{str(value)!r}: {str(path.parent)!r} {what}.", param, ctx)
         if param is not None and ctx is not None:
             place = str(path) if path == STDOUT else os.path.realpath(path)

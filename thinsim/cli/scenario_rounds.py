@@ -35,7 +35,7 @@ class Rounds:
 def run_rounds(found: Sequence[FoundScenario], rig: str, rounds: int, directory: Path | None) -> Rounds:
     """Run every scenario once in each round, so that what disturbs the machine for a while strikes all.
 
-    One that can not run to its end is left out of the rounds that follow. ThinsimError for what none could
+    One that cannot run to its end is left out of the rounds that follow. ThinsimError for what none could
     run with; InvalidValueError for a scenario named twice, or a rig in a guest.
     """
     if len({each.name for each in found}) < len(found):

@@ -1,4 +1,4 @@
-"""``thinsim report`` shows a run's JSON again as a table, a page or JUnit XML, without running anything."""
+"""``thinsim report`` shows the JSON of a run as a table, a page or JUnit XML."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from thinsim.report.document import from_json, json_schema
 
 @click.command()
 @click.argument("document", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False)
-@click.option("--schema", is_flag=True, help="Print the JSON schema of the document instead.")
+@click.option("--schema", is_flag=True, help="Print the JSON schema of DOCUMENT and end.")
 @output_options
 def report(
     document: Path | None,
@@ -21,7 +21,10 @@ def report(
     junit_path: Path | None,
     html_path: Path | None,
 ) -> int:
-    """Show DOCUMENT, what thinsim run --json wrote, as a table or in other forms."""
+    """Show or convert the report of an earlier run.
+
+    DOCUMENT is the JSON that thinsim run --json wrote. The scenario does not run again.
+    """
     if schema:
         click.echo(json.dumps(json_schema(), indent=1))
         return DONE
