@@ -39,7 +39,7 @@ def test_ctrl_c_ends_the_run_and_says_so(run: InterruptedRun) -> None:
     finally:
         os.close(terminal)
     assert run.end() == 130
-    assert "ending: giving back what was taken" in shown
+    assert "Interrupted; cleaning up." in shown
     assert "thinsim: interrupted" in shown
     assert "Traceback" not in shown
     assert run.left() == []

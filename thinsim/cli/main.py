@@ -95,7 +95,7 @@ def main() -> None:
 def status_of(arguments: list[str] | None) -> int:
     """Run a command line and return its exit status. Print the error, if there is one.
 
-    None stands for the arguments of this process.
+    None means the arguments of this process.
     """
     try:
         status = commands.main(arguments, standalone_mode=False)

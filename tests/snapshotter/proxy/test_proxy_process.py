@@ -199,7 +199,7 @@ def test_repair_takes_back_what_a_crash_left(standing: StandingPool, tmp_path: P
     assert report["reclaimed"] == used * (64 << 10)
     assert used_blocks(standing) == 0
     again = standing.thinsim("snapshotter", "repair", "--config", file)
-    assert (again.returncode, again.stdout) == (0, "0 repaired, 0 left, 0 B given back to the pool\n")
+    assert (again.returncode, again.stdout) == (0, "0 repaired, 0 left, 0 B freed in the pool\n")
 
 
 def used_blocks(standing: StandingPool) -> int:

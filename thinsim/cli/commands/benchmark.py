@@ -124,7 +124,7 @@ def bench(
     has the latency of prepare, commit and remove, the throughput of writes and of removals, the bytes
     written and punched, and the processor time, memory and I/O of each process.
 
-    Of several sizes, one grows at a time. The process rig plays a recording of 100 MiB for the image and
+    With several sizes, one grows at a time. The process rig plays a recording of 100 MiB for the image and
     100 MiB for the container, and takes no other sizes.
 
     If a run fails, the command keeps the complete rounds before it, names the failure in the document
@@ -168,7 +168,7 @@ def bench(
         draw(compared, f"ratios to {document.contenders[0]}", plot)
     if document.cut_short is not None:
         raise ProgramFailedError(
-            f"{document.cut_short} (the figures are of {document.rounds_text} before, of {rounds} asked for)"
+            f"{document.cut_short} (the figures are those of the first {document.rounds_text} of {rounds})"
         )
 
 
@@ -183,7 +183,7 @@ def _contenders(words: Sequence[str], directory: Path | None) -> list[Contender]
         if each.rig.running is None:
             inside = f"{each.rig.inside}/{each.subject}/{each.setting.slug}"
             raise InvalidValueError(
-                f"{each.name}: all contenders run on one machine; measure in the guest: "
+                f"{each.name}: all contenders must run on one machine; measure in the guest: "
                 f"thinsim vm run --share . -- thinsim bench --contender {inside} --dir {SCRATCH} --json FILE"
             )
         if not each.rig.mounts and each.subject != CORE:
@@ -229,7 +229,7 @@ def compare(first: Path, second: Path, json_path: Path | None, plot: Path | None
     found = comparison.compare_benchmarks(Benchmark.read(first), Benchmark.read(second))
     if not found.compared:
         each_has = "; ".join(
-            f"{path} alone has {' and '.join(only) or 'nothing'}"
+            f"only {path} has {' and '.join(only) or 'nothing'}"
             for path, only in ((first, found.only_first), (second, found.only_second))
         )
         raise InvalidValueError(f"{first} and {second} have no row, contender and size in common: {each_has}")
@@ -247,9 +247,11 @@ def compare(first: Path, second: Path, json_path: Path | None, plot: Path | None
 def _drawing(path: Path) -> Callable[[Sequence[Compared], str, Path], None]:
     """Return the function that draws a chart. Find out that it is missing before hours of measuring."""
     if path.suffix not in _PLOTS:
-        raise InvalidValueError(f"--plot {path}: its name must end in {', '.join(_PLOTS)}")
+        raise InvalidValueError(f"--plot {path}: the name of the file must end in {', '.join(_PLOTS)}")
     try:
         from thinsim.benchmark.chart import comparison_chart  # noqa: PLC0415 (optional, and slow to load)
     except ModuleNotFoundError as error:
-        raise EnvironmentLacksError(f"--plot needs {error.name}: pip install 'thinsim[bench]'") from error
+        raise EnvironmentLacksError(
+            f"--plot needs the package {error.name}: pip install 'thinsim[bench]'"
+        ) from error
     return comparison_chart

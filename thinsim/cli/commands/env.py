@@ -30,4 +30,4 @@ def env(beside_kernel: bool, command: tuple[str, ...]) -> None:
     try:
         os.execvpe(command[0], list(command), {**os.environ, **environment})
     except FileNotFoundError:
-        raise click.ClickException(f"{command[0]}: this program does not exist in PATH") from None
+        raise click.ClickException(f"{command[0]}: no such program in PATH") from None

@@ -171,7 +171,7 @@ def status(name: str, as_json: bool) -> int:
     """Show the state and the space of a pool."""
     facts = _facts(PoolRecords().find(name))
     _print([facts], as_json)
-    return DONE if facts["state"] == "stands" else FAILED
+    return DONE if facts["state"] == "running" else FAILED
 
 
 def _facts(record: PoolRecord) -> dict[str, object]:
@@ -187,8 +187,8 @@ def _facts(record: PoolRecord) -> dict[str, object]:
     try:
         measured = trio.run(_measure, record)
     except (ThinsimError, FuseBackingError, OSError) as error:
-        return {**facts, "state": f"does not stand: {error}"}
-    return {**facts, "state": "stands", **measured}
+        return {**facts, "state": f"not running: {error}"}
+    return {**facts, "state": "running", **measured}
 
 
 async def _measure(record: PoolRecord) -> dict[str, object]:
@@ -204,7 +204,7 @@ async def _measure(record: PoolRecord) -> dict[str, object]:
     }
 
 
-_SIZES = ("size", "used", "host", "given back")
+_SIZES = ("size", "used", "host", "freed")
 
 
 def _print(rows: list[dict[str, object]], as_json: bool) -> None:
@@ -215,7 +215,7 @@ def _print(rows: list[dict[str, object]], as_json: bool) -> None:
         click.echo("There are no pools. To create one, run: thinsim pool create")
         return
     table = Table(box=None)
-    for column in ("name", "rig", "state", "size", "used", "host", "given back", "directory"):
+    for column in ("name", "rig", "state", "size", "used", "host", "freed", "directory"):
         table.add_column(column, justify="right" if column in _SIZES else "left")
     for row in rows:
         table.add_row(

@@ -75,7 +75,10 @@ def save(scenarios: tuple[str, ...], output: Path, rig: str, rounds: int, direct
     for each in now:
         for variant in each.variants:
             for broken in variant.broken:
-                click.echo(f"{each.name}: {variant.name}: taken as it is: does not hold: {broken}", err=True)
+                click.echo(
+                    f"{each.name}: {variant.name}: an assert does not hold, and is stored so: {broken}",
+                    err=True,
+                )
 
 
 @click.command(
@@ -145,10 +148,11 @@ def ci(
     its end, the others still run.
     """
     if math.isnan(speed_tolerance):
-        raise click.BadParameter("nan is no ratio", param_hint="--speed-tolerance")
+        raise click.BadParameter("nan is not a number", param_hint="--speed-tolerance")
     if not baseline_path.exists():
         raise click.UsageError(
-            f"there is no {baseline_path}; make it: thinsim baseline save SCENARIO... -o {baseline_path}"
+            f"{baseline_path} does not exist. To write it, run: "
+            f"thinsim baseline save SCENARIO... -o {baseline_path}"
         )
     then = read_baseline(baseline_path.read_text(errors="replace"), str(baseline_path))
     found = [find_scenario(name) for name in scenarios or [each.name for each in then.scenarios]]

@@ -29,7 +29,7 @@ def report(
         click.echo(json.dumps(json_schema(), indent=1))
         return DONE
     if document is None:
-        raise click.UsageError("name a document, or --schema")
+        raise click.UsageError("Name a DOCUMENT, the JSON that thinsim run --json wrote, or use --schema.")
     shown = from_json(document.read_text(errors="replace"), str(document))
     write_outputs(shown, json_path=json_path, junit_path=junit_path, html_path=html_path)
     return DONE

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from fuse_backing.statuses import exit_status_help
+from thinsim.cli.expected_trouble import cannot_be_used_with, needs_option
 from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.output_path import OutputPath
@@ -16,6 +17,7 @@ from thinsim.cli.rig_option import directory_option, rig_option
 from thinsim.cli.run_scenario import clean_up_after_killed_runs
 from thinsim.cli.size import SIZE, UNITS
 from thinsim.cli.statuses import DONE, LEAKED
+from thinsim.did_you_mean import unknown_name
 from thinsim.guests.reproduction import reproduce_in_guest
 from thinsim.report.reproduction_json import to_json
 from thinsim.report.reproduction_table import print_to
@@ -187,11 +189,13 @@ def _settings(
     known = [setting.slug for setting in SUBJECTS[subject]]
     for slug in chosen:
         if slug not in known:
-            raise click.UsageError(f"--setting {slug}: of {subject} there are {', '.join(known)}")
+            raise click.UsageError(unknown_name(f"setting of {subject}", slug, known))
     if subject != CORE and history:
-        raise click.UsageError("--history plays on the core, whoever wrote it: no --subject beside it")
+        raise cannot_be_used_with("--history", f"--subject {subject}", "a recording plays on the core")
     if subject != CORE and not rig.mounts:
-        raise click.UsageError(f"--subject {subject} needs a rig with devices; the {rig.name} rig has none")
+        raise cannot_be_used_with(
+            f"--subject {subject}", f"--rig {rig.name}", "containerd needs devices, and this rig has none"
+        )
     return [setting for setting in SUBJECTS[subject] if not chosen or setting.slug in chosen]
 
 
@@ -206,25 +210,27 @@ def _check_fit(
     recording = " or ".join(each.name for each in RIGS if each.sees_writes)
     if not rig.mounts and (image or record):
         option = "--image" if image else "--record"
-        raise click.UsageError(
-            f"{option} needs a rig that mounts file systems; the {rig.name} rig only plays block histories "
-            f"(record one where the {recording} rig runs, with --record FILE, and give it with "
-            "--history FILE)"
+        raise cannot_be_used_with(
+            option,
+            f"--rig {rig.name}",
+            "this rig mounts no file system and only plays recordings. Record one with "
+            f"--rig {recording} --record FILE, and play it with --history FILE",
         )
     if record and not rig.sees_writes:
-        raise click.UsageError(f"--record is for --rig {recording}: only there every block write is seen")
+        raise needs_option("--record", f"--rig {recording}", "only that rig sees every block write")
     if history and (image or record):
-        raise click.UsageError("--history plays what was recorded: no --image or --record beside it")
+        other = "--image" if image else "--record"
+        raise cannot_be_used_with("--history", other, "a recording replaces the image and the container")
     if keep and rig.running is None:
-        raise click.UsageError("--keep: what a guest has goes with it")
+        raise cannot_be_used_with("--keep", f"--rig {rig.name}", "the guest's files are discarded with it")
     if guest_kernel and rig.running is not None:
         in_guest = " or ".join(each.name for each in RIGS if each.running is None)
-        raise click.UsageError(f"--guest-kernel is for --rig {in_guest}")
+        raise needs_option("--guest-kernel", f"--rig {in_guest}", "only a guest boots a kernel")
 
 
 def _check_setup(rig: RigRecord, setup: str | None, sysconfig: Path | None) -> None:
     if setup and not rig.takes_set_ups:
-        takers = " and ".join(f"--rig {each.name}" for each in RIGS if each.takes_set_ups)
-        raise click.UsageError(f"--setup {setup} is for {takers}, not for {rig.name}")
+        takers = " or ".join(f"--rig {each.name}" for each in RIGS if each.takes_set_ups)
+        raise needs_option(f"--setup {setup}", takers, f"rig {rig.name} has no set-ups")
     if sysconfig and setup != LVM:
-        raise click.UsageError(f"--sysconfig is for --setup {LVM}")
+        raise needs_option("--sysconfig", f"--setup {LVM}", "it configures container-storage-setup")

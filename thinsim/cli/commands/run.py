@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from fuse_backing.statuses import exit_status_help
+from thinsim.cli.expected_trouble import cannot_be_used_with
 from thinsim.cli.name_completion import scenario_names
 from thinsim.cli.output_console import notes_console
 from thinsim.cli.outputs import output_options, write_outputs
@@ -65,7 +66,9 @@ def run(
     clean_up_after_killed_runs(notes)
     choice = rig_for_scenarios(rig or found.scenario.rig, directory, notes)
     if keep and choice.rig.running is None:
-        raise click.UsageError("--keep: what a guest has goes with it")
+        raise cannot_be_used_with(
+            "--keep", f"--rig {choice.rig.name}", "the guest's files are discarded with it"
+        )
     report = run_found(found, choice.rig, notes, variants=variants, directory=directory, keep=keep)
     write_outputs(
         report, json_path=json_path, junit_path=junit_path, html_path=html_path, fail_on_leak=fail_on_leak

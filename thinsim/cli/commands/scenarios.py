@@ -80,8 +80,8 @@ def new(file: Path, origin: str) -> None:
         with file.open("x") as made:
             made.write(text)
     except FileExistsError:
-        raise InvalidValueError(f"{file} exists already") from None
-    click.echo(f"{file}: a copy of {origin}; change it, then: thinsim run {file}", err=True)
+        raise InvalidValueError(f"{file} already exists: name another file") from None
+    click.echo(f"Wrote {file}, a copy of {origin}. To run it: thinsim run {file}", err=True)
 
 
 @scenarios.command(epilog=exit_status_help({FAILED: "a file has a problem"}))

@@ -30,6 +30,7 @@ from thinsim.conformance.duel import Duel
 from thinsim.conformance.histories.campaign import campaign, read_history, write_history
 from thinsim.conformance.histories.random_histories import random_history
 from thinsim.conformance.subjects.subject import Side, kernel_release, subject
+from thinsim.did_you_mean import unknown_name
 from thinsim.errors import InvalidValueError
 from thinsim.report.uncut import uncut
 
@@ -301,9 +302,9 @@ def _status(verdicts: Sequence[HistoryVerdict]) -> int:
 
 
 def _chosen(histories: Mapping[str, _Item], only: Sequence[str]) -> list[_Item]:
-    if unknown := set(only) - histories.keys():
-        known = ", ".join(sorted(histories))
-        raise InvalidValueError(f"no history {', '.join(sorted(unknown))}; there is: {known}")
+    for name in only:
+        if name not in histories:
+            raise InvalidValueError(unknown_name("history", name, sorted(histories)))
     return [each for name, each in histories.items() if not only or name in only]
 
 

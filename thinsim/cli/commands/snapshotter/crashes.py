@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from fuse_backing.statuses import exit_status_help
-from thinsim.cli.expected_trouble import warnings_unsaid
+from thinsim.cli.expected_trouble import without_warnings
 from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.output_path import OutputPath
@@ -71,7 +71,7 @@ def crashes(
     """
     notes = notes_console()
     clean_up_after_killed_runs(notes)
-    with warnings_unsaid():  # every restart warns about the leftovers of its crash
+    with without_warnings():  # every restart warns about the leftovers of its crash
         found = run_interruptible(
             lambda: _campaign(
                 operations or tuple(OPERATIONS), profiles or COMPARED_PROFILES, rig, directory, notes

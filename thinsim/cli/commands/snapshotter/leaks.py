@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from fuse_backing.statuses import exit_status_help
-from thinsim.cli.expected_trouble import warnings_unsaid
+from thinsim.cli.expected_trouble import without_warnings
 from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.progress import TerminalProgress
@@ -51,7 +51,7 @@ def leaks(letters: tuple[str, ...], rig: str, directory: Path | None, as_json: b
     choice = rig_for_scenarios(rig, directory, notes)
     chosen = [fault for fault in FAULTS if not letters or fault.letter in letters]
     # Warnings about busy devices and about the leftovers of a restart are expected here.
-    with warnings_unsaid(), TerminalProgress(notes) as progress:
+    with without_warnings(), TerminalProgress(notes) as progress:
         rows = run_interruptible(lambda: _measure(chosen, choice.rig, directory, progress))
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=1))

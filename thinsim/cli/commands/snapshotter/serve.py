@@ -51,7 +51,9 @@ def serve(
     """
     settings = Config.load(config)
     if os.geteuid() != 0:
-        raise EnvironmentLacksError("mounting and making file systems needs root: run it as root")
+        raise EnvironmentLacksError(
+            "thinsim snapshotter serve needs root to make and mount file systems: run it with sudo"
+        )
     process = _process()
     if socket is None:
         runtime_directory().mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -80,4 +82,6 @@ def _process() -> ModuleType:
     try:
         return import_module("thinsim.snapshotter.proxy.process")
     except ModuleNotFoundError as error:
-        raise EnvironmentLacksError(f"{error.name} is not installed: pip install 'thinsim[grpc]'") from None
+        raise EnvironmentLacksError(
+            f"thinsim snapshotter serve needs the package {error.name}: pip install 'thinsim[grpc]'"
+        ) from None
