@@ -129,5 +129,7 @@ def check_mountpoint(path: Path) -> Path:
         raise MountpointError(f"{path}: not a directory")
     mount = find_mount(path)
     if mount is not None:
-        raise MountpointError(f"{path}: busy, {mount.source} ({mount.fstype}) is mounted there already")
+        raise MountpointError(
+            f"{path}: {mount.source} ({mount.fstype}) is already mounted there; choose another one"
+        )
     return Path(os.path.realpath(path))

@@ -28,7 +28,7 @@ async def unmount_store(mountpoint: Path, control: Path | None = None) -> str:
         raise MountpointError(f"{mountpoint}: nothing is mounted there")
     if mount.fstype != mounts.FSTYPE:
         raise MountpointError(
-            f"{mountpoint}: what is mounted there is {mount.fstype}, not a fuse-backing store; left alone"
+            f"{mountpoint}: the mount there is {mount.fstype}, not a fuse-backing store; it stays mounted"
         )
     control = control or runtime.control_socket(real)
     if mounts.health(real) is mounts.Health.STALE:

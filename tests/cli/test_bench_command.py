@@ -71,8 +71,8 @@ def test_both_documents_are_what_their_schemas_say(thinsim: Thinsim, measured: P
             ("bench", "--contender", "process/core/on", "--container-mb", "10"),
             "plays a recorded image and container of 100 MiB each",
         ),
-        (("bench", "--plot", "ratios.gif"), "its name must end in .svg, .png, .pdf"),
-        (("compare", "/dev/null", "/dev/null"), "not what thinsim bench --json writes"),
+        (("bench", "--plot", "ratios.gif"), "the name of the file must end in .svg, .png, .pdf"),
+        (("compare", "/dev/null", "/dev/null"), "is not a result of thinsim bench"),
     ],
 )
 def test_what_can_not_be_measured_or_compared_is_refused(
@@ -88,7 +88,10 @@ def test_what_can_not_be_measured_or_compared_is_refused(
     ("words", "complaint"),
     [
         (("bench", "--contender", "process/core"), "a contender is RIG/SUBJECT/SETTING"),
-        (("bench", "--contender", "moon/core/on"), "rig 'moon': there are kernel, emulated, process"),
+        (
+            ("bench", "--contender", "moon/core/on"),
+            "rig 'moon' does not exist; there are: kernel, emulated, process",
+        ),
         (("compare", "/nonexistent", "/nonexistent"), "File '/nonexistent' does not exist"),
     ],
 )

@@ -86,11 +86,14 @@ def test_a_command_that_takes_a_size_explains_the_units(name: str) -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("--block-size", "100K"), "--block-size': 100K is 102400 bytes: it has to be a multiple of 64 KiB"),
-        (("--block-size", "128"), "128 is 128 bytes (no unit: 64K, 2G, ...): it has to be a multiple"),
+        (
+            ("--block-size", "100K"),
+            "--block-size': 100K is 102400 bytes: the size must be a multiple of 64 KiB",
+        ),
+        (("--block-size", "128"), "128 is 128 bytes (without a unit such as K, M or G): the size must be"),
         (("--block-size", "2G"), "64 KiB to 1 GiB"),
-        (("--data-size", "1.5"), "'1.5' has no unit: 1.5K, 1.5M, 1.5G"),
-        (("--data-size", "1000"), "it has to be a multiple of 512 B, 512 B or more"),
+        (("--data-size", "1.5"), "'1.5' has no unit (write 1.5K, 1.5M or 1.5G)"),
+        (("--data-size", "1000"), "the size must be a multiple of 512 B, 512 B or more"),
         (("--data-size", "1M", "--block-size", "2M"), "1 MiB is not even one data block of 2 MiB"),
         (("--feature", "fast"), "'fast' is not one of 'skip_block_zeroing', 'ignore_discard'"),
     ],

@@ -90,7 +90,7 @@ def spoil(recording: Recording) -> Recording:
 def test_an_unknown_history_is_named() -> None:
     done = check("--only", "frobnicate")
     assert done.returncode == 1
-    assert "no history frobnicate; there is: " in done.stderr
+    assert "history 'frobnicate' does not exist; there are: " in done.stderr
 
 
 def test_no_kernel_is_asked_where_no_answer_is_missing(tmp_path: Path) -> None:

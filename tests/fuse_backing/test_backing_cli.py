@@ -144,10 +144,12 @@ def test_a_busy_store_whose_socket_is_unknown_stays(store: Store) -> None:
 def test_one_directory_is_served_once_and_one_mountpoint_used_once(store: Store, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
-    assert "another server has this directory" in refused("mount", store.directory, other)
+    assert "another server already serves this directory" in refused("mount", store.directory, other)
     assert "busy" in refused("mount", other, store.mountpoint)
     assert names_in(store.directory) == []
-    assert "a server answers on" in refused("mount", other, make(tmp_path / "m"), "--control", store.control)
+    assert "another server answers on this socket" in refused(
+        "mount", other, make(tmp_path / "m"), "--control", store.control
+    )
 
 
 @pytest.mark.rig

@@ -164,9 +164,9 @@ def test_what_can_not_be_a_pool_is_refused_and_leaves_nothing(thinsim: Shell, tm
             "a metadata device of 8 KiB does not hold an empty pool of 1638400 data blocks, "
             "which takes 448 KiB; the kernel's guide, 48 bytes a data block and at least 2 MiB, is 75 MiB"
         ),
-        ("status", pool): f"there is no pool {pool}",
-        ("remove", pool): f"there is no pool {pool}",
-        ("grow", pool, "--data-size", "1G"): f"there is no pool {pool}",
+        ("status", pool): f"pool {pool!r} does not exist",
+        ("remove", pool): f"pool {pool!r} does not exist",
+        ("grow", pool, "--data-size", "1G"): f"pool {pool!r} does not exist",
     }.items():
         done = thinsim("pool", *words)
         assert done.returncode == 1, words

@@ -73,7 +73,7 @@ async def test_a_pool_under_watch_tells_of_use_leak_devices_and_discards(
             await find_pool(SHAPE.name)
     gone = await trio.to_thread.run_sync(command, "--count", "1")
     assert (gone.returncode, gone.stdout) == (1, "")
-    assert f"no pool {SHAPE.name} runs" in gone.stderr
+    assert f"running pool {SHAPE.name!r} does not exist" in gone.stderr
 
 
 def interrupted() -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from thinsim.did_you_mean import unknown_name
 from thinsim.errors import UnknownNameError
 from thinsim.rig.record import RigRecord
 from thinsim.rig.registry import find_rig, rig_names
@@ -67,4 +68,4 @@ def steps_up(pools: Sequence[Bytes], images: Sequence[Bytes], containers: Sequen
 
 def _one_of(what: str, word: str, known: Sequence[str]) -> None:
     if word not in known:
-        raise UnknownNameError(f"{what} {word!r}: there are {', '.join(known)}")
+        raise UnknownNameError(unknown_name(what, word, known))

@@ -50,7 +50,7 @@ def create(shape: PoolShape, directory: Path, *, rig: str = AUTO, beside_kernel:
     chosen = choose_lasting_rig(rig, directory, beside_kernel=beside_kernel)
     record = PoolRecord(shape, directory.resolve(), chosen.name)
     if directory.exists() and any(directory.iterdir()):
-        raise InvalidValueError(f"{directory} is not empty: a pool wants a directory of its own")
+        raise InvalidValueError(f"{directory} is not empty: a pool needs an empty directory")
     records = PoolRecords()
     records.add(record)
     ran = chosen.in_kernel or answers(Places.of_this_user())
@@ -172,8 +172,8 @@ async def _remove_device(record: PoolRecord) -> None:
         thins = [other for other in await dm.list() if other.startswith(f"{name}-")]
         if (await dm.info(name)).open_count:
             raise ConflictError(
-                f"pool {name} has active thin devices ({', '.join(thins) or 'of other names'}): "
-                "end what uses them, then dmsetup remove them"
+                f"pool {name} has active thin devices ({', '.join(thins) or 'with other names'}): "
+                "stop their users, then remove the devices with dmsetup remove"
             )
         # What udev starts to look at a device holds it for a moment.
         await dm.remove(name, retry=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from thinsim.block.loop import LoopDevice
+from thinsim.did_you_mean import unknown_name
 from thinsim.errors import ConflictError, InvalidValueError
 from thinsim.machine.state import state_directory
 from thinsim.rig.emulated import EMULATED
@@ -63,7 +64,9 @@ class PoolRecords:
         try:
             self._path(name).touch(mode=0o600, exist_ok=False)
         except FileExistsError:
-            raise ConflictError(f"there is a pool {name} already (thinsim pool remove {name})") from None
+            raise ConflictError(
+                f"pool {name} already exists: choose another name, or run: thinsim pool remove {name}"
+            ) from None
         self.save(record)
 
     def save(self, record: PoolRecord) -> None:
@@ -85,7 +88,7 @@ class PoolRecords:
         try:
             document: dict[str, Any] = json.loads(self._path(name).read_text())
             if document.pop("format") != FORMAT:
-                raise ConflictError(f"{self._path(name)}: of another version of thinsim")
+                raise ConflictError(f"{self._path(name)}: another version of thinsim wrote this record")
             return PoolRecord(
                 shape=_shape(document["shape"]),
                 directory=Path(document["directory"]),
@@ -94,8 +97,7 @@ class PoolRecords:
                 metadata=_loop(document["metadata"]),
             )
         except FileNotFoundError:
-            known = ", ".join(self.names()) or "none"
-            raise ConflictError(f"there is no pool {name} (there are: {known})") from None
+            raise ConflictError(unknown_name("pool", name, self.names())) from None
         except (ValueError, KeyError, TypeError) as error:
             raise ConflictError(f"{self._path(name)} is damaged: {error}") from None
 
@@ -105,7 +107,7 @@ class PoolRecords:
 
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
-            raise ConflictError(f"there is no pool {name!r}")
+            raise ConflictError(unknown_name("pool", name, self.names()))
         return self._directory / f"{name}.json"
 
 

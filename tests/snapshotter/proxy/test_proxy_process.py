@@ -237,7 +237,7 @@ def test_a_second_one_on_the_same_root_or_the_same_socket_is_refused(
     with serving(standing, root) as server:
         for its_root, socket, complaint in (
             (root, tmp_path / "s", f"{root} is in use by another snapshotter"),
-            (other, server.socket, f"a server answers on {server.socket} already"),
+            (other, server.socket, f"{server.socket}: another server answers on this socket"),
         ):
             file = config(standing, its_root)
             done = standing.thinsim("snapshotter", "serve", "--config", file, "--socket", socket)

@@ -168,7 +168,8 @@ def bench(
         draw(compared, f"ratios to {document.contenders[0]}", plot)
     if document.cut_short is not None:
         raise ProgramFailedError(
-            f"{document.cut_short} (the figures are those of the first {document.rounds_text} of {rounds})"
+            f"{document.cut_short} (the figures are those of {document.rounds_text} before, "
+            f"of {rounds} in the plan)"
         )
 
 

@@ -20,8 +20,9 @@ async def stop_running(places: Places, *, force: bool) -> None:
     devices = await EmulatedDeviceMapper(places.verbs).list()
     if devices and not force:
         raise ConflictError(
-            f"it has devices ({', '.join(devices[:5])}{', ...' if len(devices) > 5 else ''}): "
-            "dmsetup remove them first, or stop with --force"
+            "the emulated device-mapper has devices "
+            f"({', '.join(devices[:5])}{', ...' if len(devices) > 5 else ''}): "
+            "remove them with dmsetup remove, or use --force"
         )
     try:
         pid = await ControlClient(places.verbs).server_pid()
