@@ -11,7 +11,7 @@ import click
 import trio
 
 from fuse_backing import mounts, runtime
-from fuse_backing.errors import FaultPlanError, MountpointError
+from fuse_backing.errors import FaultPlanError
 from fuse_backing.faults import FaultPlan
 from fuse_backing.statuses import DONE, INTERRUPTED
 from fuse_backing.store_client import StoreClient
@@ -201,9 +201,7 @@ def _socket_of(mountpoint: Path) -> Path:
     mount = mounts.find_mount(mountpoint)
     if usual.exists() or (mount is not None and mount.fstype == mounts.FSTYPE):
         return usual
-    there = [str(mount.mountpoint) for mount in mounts.mounts() if mount.fstype == mounts.FSTYPE]
-    others = f"; stores are mounted on {', '.join(there)}" if there else ""
-    raise MountpointError(f"{mountpoint}: no fuse-backing store is mounted there{others}")
+    raise mounts.no_store_on(mountpoint)
 
 
 LOOKING: tuple[click.Command, ...] = (events, stats, map_, histogram, metrics)

@@ -217,4 +217,4 @@ for _section, _commands in (("Serve", (mount, unmount)), ("Look", LOOKING), ("Te
 
 def main() -> None:
     """Run the command line."""
-    cli()
+    cli(prog_name="fuse-backing")

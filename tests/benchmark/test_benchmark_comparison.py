@@ -139,7 +139,7 @@ def test_a_contender_is_three_words_each_of_those_there_are() -> None:
         "core/on": "RIG/SUBJECT/SETTING",
         "moon/core/on": "rig 'moon' does not exist; there are: kernel, emulated, process, vm",
         "process/moby/on": "subject 'moby'",
-        "process/core/loud": "setting of core 'loud' does not exist; there are: off, on, committed",
+        "process/core/loud": "core: setting 'loud' does not exist; there are: off, on, committed",
     }.items():
         with pytest.raises(InvalidValueError) as refused:
             parse_contender(text, SUBJECTS)

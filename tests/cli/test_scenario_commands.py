@@ -60,7 +60,7 @@ def test_leaks_and_asserts_have_exit_statuses_of_their_own(thinsim: Thinsim, tmp
         (
             ["run", "container-exit", "--variant", "x", "--rig", "process"],
             2,
-            "variant of container-exit 'x' does not exist; there are: ",
+            "container-exit: variant 'x' does not exist; there are: ",
         ),
         (
             ["run", "container-exit", "--rig", "process", "--html", "-", "--json", "-"],

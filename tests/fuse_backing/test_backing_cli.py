@@ -165,7 +165,7 @@ def test_what_is_missing_is_named(places: tuple[Path, Path]) -> None:
     directory, mountpoint = places
     assert f"{directory}/no: No such file or directory" in refused("mount", directory / "no", mountpoint)
     assert "create it first" in refused("mount", directory, mountpoint / "no")
-    assert f"{mountpoint}: nothing is mounted there" in refused("unmount", mountpoint)
+    assert f"{mountpoint}: no fuse-backing store is mounted there" in refused("unmount", mountpoint)
 
 
 @pytest.mark.rig

@@ -51,7 +51,7 @@ def parse_contender(text: str, subjects: Mapping[str, Sequence[Setting]]) -> Con
     _one_of("rig", rig, rig_names())
     _one_of("subject", subject, list(subjects))
     by_slug = {setting.slug: setting for setting in subjects[subject]}
-    _one_of(f"setting of {subject}", slug, list(by_slug))
+    _one_of(f"{subject}: setting", slug, list(by_slug))
     return Contender(find_rig(rig), subject, by_slug[slug])
 
 

@@ -98,7 +98,7 @@ def status_of(arguments: list[str] | None) -> int:
     None means the arguments of this process.
     """
     try:
-        status = commands.main(arguments, standalone_mode=False)
+        status = commands.main(arguments, prog_name="thinsim", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("thinsim: interrupted", err=True)
         return INTERRUPTED

@@ -26,7 +26,7 @@ class OutputPath(click.Path):
         if path == STDOUT and not self.allow_dash:
             self.fail("'-': this option cannot write to standard output; name a file.", param, ctx)
         if path != STDOUT and not os.access(path.parent, os.W_OK | os.X_OK):
-            what = "is not writable" if path.parent.is_dir() else "is not a directory"
+            what = "is not writable" if path.parent.is_dir() else "is not a directory; create it first"
             self.fail(f"{str(value)!r}: {str(path.parent)!r} {what}.", param, ctx)
         if param is not None and ctx is not None:
             place = str(path) if path == STDOUT else os.path.realpath(path)

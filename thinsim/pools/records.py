@@ -97,7 +97,9 @@ class PoolRecords:
                 metadata=_loop(document["metadata"]),
             )
         except FileNotFoundError:
-            raise ConflictError(unknown_name("pool", name, self.names())) from None
+            names = self.names()
+            fix = "" if names else f". To create it, run: thinsim pool create {name} --dir DIRECTORY"
+            raise ConflictError(unknown_name("pool", name, names) + fix) from None
         except (ValueError, KeyError, TypeError) as error:
             raise ConflictError(f"{self._path(name)} is damaged: {error}") from None
 

@@ -189,7 +189,7 @@ def _settings(
     known = [setting.slug for setting in SUBJECTS[subject]]
     for slug in chosen:
         if slug not in known:
-            raise click.UsageError(unknown_name(f"setting of {subject}", slug, known))
+            raise click.UsageError(unknown_name(f"{subject}: setting", slug, known))
     if subject != CORE and history:
         raise cannot_be_used_with("--history", f"--subject {subject}", "a recording plays on the core")
     if subject != CORE and not rig.mounts:

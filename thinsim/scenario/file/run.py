@@ -149,5 +149,5 @@ def chosen_variants(request: ScenarioRequest) -> list[Variant]:
     known = {variant.name: variant for variant in request.scenario.variants}
     for name in request.variants:
         if name not in known:
-            raise UnknownNameError(unknown_name(f"variant of {request.name}", name, known))
+            raise UnknownNameError(unknown_name(f"{request.name}: variant", name, known))
     return [variant for name, variant in known.items() if not request.variants or name in request.variants]

@@ -52,7 +52,7 @@ def serve(
     settings = Config.load(config)
     if os.geteuid() != 0:
         raise EnvironmentLacksError(
-            "thinsim snapshotter serve needs root to make and mount file systems: run it with sudo"
+            "snapshotter serve needs root to make and mount file systems: run it with sudo"
         )
     process = _process()
     if socket is None:
@@ -83,5 +83,5 @@ def _process() -> ModuleType:
         return import_module("thinsim.snapshotter.proxy.process")
     except ModuleNotFoundError as error:
         raise EnvironmentLacksError(
-            f"thinsim snapshotter serve needs the package {error.name}: pip install 'thinsim[grpc]'"
+            f"snapshotter serve needs the package {error.name}: pip install 'thinsim[grpc]'"
         ) from None
