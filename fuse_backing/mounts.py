@@ -141,6 +141,6 @@ def check_mountpoint(path: Path) -> Path:
     mount = find_mount(path)
     if mount is not None:
         raise MountpointError(
-            f"{path}: {mount.source} ({mount.fstype}) is already mounted there; choose another one"
+            f"{path}: {mount.source} ({mount.fstype}) is already mounted there; choose another mountpoint"
         )
     return Path(os.path.realpath(path))

@@ -1,4 +1,4 @@
-"""Every module says in at most twenty words what it does."""
+"""Every module has a docstring whose first sentence has at most twenty words."""
 
 import ast
 import re
@@ -17,13 +17,13 @@ def first_sentence(source: str) -> str:
     return " ".join(re.split(r"(?<=[.;])\s+(?=[A-Z`\"])|\n\n", text, maxsplit=1)[0].split())
 
 
-def test_a_module_says_in_few_words_what_it_does() -> None:
-    said = {
+def test_the_first_sentence_of_a_module_is_short() -> None:
+    found = {
         str(path.relative_to(REPOSITORY)): first_sentence(path.read_text())
         for path in source_files()
         if path.stat().st_size
     }
-    assert {file: words for file, words in said.items() if not 0 < len(words.split()) <= MOST_WORDS} == {}
+    assert {file: words for file, words in found.items() if not 0 < len(words.split()) <= MOST_WORDS} == {}
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
-"""What a package index shows of thinsim."""
+"""A package index shows the README, without links that work only in the repository."""
 
 import re
 from importlib.metadata import metadata
 
 
-def test_the_description_is_the_readme_without_links_that_lead_nowhere_there() -> None:
+def test_the_description_is_the_readme_with_absolute_links() -> None:
     found = metadata("thinsim")
     assert found["Description-Content-Type"] == "text/markdown"
     text = found["Description"] or str(found.get_payload())

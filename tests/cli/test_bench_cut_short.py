@@ -1,4 +1,4 @@
-"""When a run of a benchmark fails, the whole rounds before it are kept and the lack is said."""
+"""When a run of a benchmark fails, the complete rounds before it are kept, and the failure is reported."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ WORDS = ("--contender", "process/core/off", "--warm-up", "0", "--rounds", "3")
 
 @pytest.fixture
 def fails_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The numbers of the runs that fail; the others are real."""
+    """Return a list for the numbers of the runs that fail. The other runs are real."""
     numbers: list[int] = []
     real, done = running.run_reproduction, 0
 

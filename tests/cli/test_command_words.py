@@ -39,7 +39,7 @@ def help_page(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_every_command_and_option_explains_itself(name: str) -> None:
+def test_every_command_and_option_has_a_help(name: str) -> None:
     assert EVERY[name].help
     options = [each for each in EVERY[name].params if isinstance(each, click.Option)]
     assert [each.opts[0] for each in options if not each.help] == []
@@ -72,7 +72,7 @@ def test_the_help_page_is_the_golden_one(name: str) -> None:
     assert_golden(GOLDEN / "help" / f"{name.replace(' ', '-')}.txt", help_page(name))
 
 
-def test_no_golden_help_page_is_of_a_command_that_is_gone() -> None:
+def test_each_golden_help_page_belongs_to_a_command() -> None:
     names = {f"{name.replace(' ', '-')}.txt" for name in EVERY}
     assert {path.name for path in (GOLDEN / "help").iterdir()} == names
 
@@ -98,7 +98,7 @@ def test_a_command_that_takes_a_size_explains_the_units(name: str) -> None:
         (("--feature", "fast"), "'fast' is not one of 'skip_block_zeroing', 'ignore_discard'"),
     ],
 )
-def test_a_size_that_no_pool_has_is_a_usage_error_in_the_words_of_the_user(
+def test_an_impossible_size_is_a_usage_error_that_repeats_the_size(
     words: tuple[str, ...], complaint: str, tmp_path: Path
 ) -> None:
     done = CliRunner().invoke(pool_commands, ["create", "p", "--dir", str(tmp_path / "new"), *words])

@@ -139,7 +139,7 @@ MISTAKES = {
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a directory with FILES the current one, and the place of thinsim's state."""
+    """Make a directory with FILES the current one, which also holds the state."""
     for name, text in FILES.items():
         (tmp_path / name).write_text(text.replace("ROOT", str(tmp_path)))
     (tmp_path / "files/below").mkdir(parents=True)
@@ -202,7 +202,7 @@ def test_an_image_that_cannot_be_read_is_golden(thinsim: Thinsim, place: Path) -
     assert_golden(GOLDEN / "errors" / "image-that-cannot-be-read.txt", text)
 
 
-def test_no_golden_error_is_of_a_mistake_that_is_gone() -> None:
+def test_each_golden_error_belongs_to_a_mistake() -> None:
     others = {"store-that-is-served", "image-that-cannot-be-read"}
     assert {path.stem for path in (GOLDEN / "errors").iterdir()} == {*MISTAKES, *others}
 

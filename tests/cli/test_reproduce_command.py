@@ -1,4 +1,4 @@
-"""``thinsim reproduce`` as a program: what it prints, its exit statuses, its errors."""
+"""``thinsim reproduce`` prints a table or JSON, and has exit statuses and errors of its own."""
 
 import json
 import subprocess

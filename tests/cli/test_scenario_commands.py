@@ -1,4 +1,4 @@
-"""``thinsim run``, ``scenarios`` and ``report`` as programs: what they print, and their exit statuses."""
+"""``thinsim run``, ``scenarios`` and ``report`` print reports and end with their exit statuses."""
 
 import json
 import subprocess
@@ -123,7 +123,7 @@ def test_the_library_is_listed_shown_and_copied(thinsim: Thinsim, tmp_path: Path
     assert thinsim("scenarios", "check", tmp_path / "mine.toml").returncode == 0
 
 
-def test_the_schema_of_scenario_files_takes_the_library_and_refuses_what_is_malformed(
+def test_the_schema_of_scenario_files_accepts_the_library_and_refuses_malformed_files(
     thinsim: Thinsim,
 ) -> None:
     schema = json.loads(thinsim("scenarios", "schema").stdout)
@@ -135,7 +135,7 @@ def test_the_schema_of_scenario_files_takes_the_library_and_refuses_what_is_malf
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_short_help_is_the_command_s_own(name: str) -> None:
+def test_the_summary_is_the_first_sentence_of_the_command_s_help(name: str) -> None:
     command = commands.get_command(None, name)  # type: ignore[arg-type]
     assert command is not None
     assert command.name == name
@@ -198,7 +198,7 @@ def test_square_brackets_in_names_are_shown_as_they_are(
         ),
     ],
 )
-def test_a_release_or_crash_in_vain_is_told_with_file_and_line(
+def test_a_release_or_crash_without_effect_is_reported_with_file_and_line(
     thinsim: Thinsim, tmp_path: Path, step: str, complaint: str
 ) -> None:
     file = tmp_path / "vain.toml"
@@ -211,9 +211,7 @@ def test_a_release_or_crash_in_vain_is_told_with_file_and_line(
 
 
 @pytest.mark.parametrize("interval", ["nan", "inf"])
-def test_an_interval_of_watch_that_nobody_can_wait_for_is_a_wrong_command_line(
-    thinsim: Thinsim, interval: str
-) -> None:
+def test_an_infinite_interval_of_watch_is_a_wrong_command_line(thinsim: Thinsim, interval: str) -> None:
     done = thinsim("watch", "demo", "--interval", interval)
     assert done.returncode == 2
     assert "Invalid value for '--interval': must be a finite number of seconds" in done.stderr
