@@ -17,7 +17,7 @@ _SIZE = 640 * MIB
 
 @dataclass(frozen=True)
 class HostKind:
-    """A `HostKind` has the command to make a file system on an image, and the mount options; tmpfs has none."""
+    """A `HostKind` has the command to make a file system, and the mount options; tmpfs needs no command."""
 
     make: tuple[str, ...] = ()
     options: str = ""
@@ -75,7 +75,7 @@ class HostFileSystem:
         return 65536 if "64 KiB" in self.kind or self.kind[-8:] == "clusters" else 4096
 
     def used(self) -> int:
-        """Return its own count of used data bytes, once everything is written back and the count is stable."""
+        """Return its own count of used data bytes, once everything is written back and the count stable."""
         found = -1
         while found != (found := self._used_now()):
             time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Workers test in parallel, but a test marked ``alone``, which cleans or measures the machine, runs alone."""
+"""Workers test in parallel, but a test marked ``alone`` runs alone, as it cleans or measures the machine."""
 
 import fcntl
 from collections.abc import Iterator

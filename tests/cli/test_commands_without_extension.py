@@ -1,4 +1,4 @@
-"""Most commands work without the C extension, and the others name the fix."""
+"""A missing C extension stops only some of the commands, and their message is the fix."""
 
 import json
 import subprocess

@@ -44,7 +44,7 @@ def test_leaks_and_asserts_have_exit_statuses_of_their_own(thinsim: Thinsim, tmp
     wrong.write_text('title = "t"\n[[phase]]\nname = "p"\nsteps = [{ do = "assert", pool_used = 1 }]\n')
     broken = thinsim("run", wrong, *common)
     assert broken.returncode == BROKEN
-    assert "thinsim: as it is: p: pool_used = 1: found 0" in broken.stderr
+    assert "thinsim: as it is: p: assert pool_used = 1 does not hold: found 0" in broken.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""``thinsim`` has its commands here, and the one place where errors become exit statuses (docs/commands.md).
+"""`COMMANDS` lists the commands of ``thinsim``; `status_of` turns errors into exit statuses.
 
-A command's module is loaded when the command is called, so that ``--help`` answers at once.
+A command's module is imported when the command is called. That keeps ``--help`` fast.
 """
 
 import signal

@@ -113,13 +113,13 @@ def _print(
     for run in runs:
         if run.is_abandoned:
             console.print(
-                f"left by a killed run (pid {run.owner.pid}): {len(run.taken)} things. To remove them, run: "
-                "thinsim doctor --clean",
+                f"left by a killed run (pid {run.owner.pid}): {len(run.taken)} resources. "
+                "To remove them, run: thinsim doctor --clean",
                 highlight=False,
             )
         else:
             console.print(
-                f"running now: pid {run.owner.pid}, {len(run.taken)} things in use", highlight=False
+                f"running now: pid {run.owner.pid}, {len(run.taken)} resources in use", highlight=False
             )
     for mountpoint in dead:
         console.print(

@@ -71,7 +71,7 @@ def save(scenarios: tuple[str, ...], output: Path, rig: str, rounds: int, direct
     now = ran.measured
     stored = Baseline(environment=environment(directory), scenarios=now)
     output.write_text(stored.model_dump_json(indent=1) + "\n")
-    click.echo(f"{output}: {len(now)} scenarios, {rounds} rounds each", err=True)
+    click.echo(f"Wrote {output}: {len(now)} scenarios, {rounds} rounds each", err=True)
     for each in now:
         for variant in each.variants:
             for broken in variant.broken:

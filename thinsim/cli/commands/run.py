@@ -80,6 +80,8 @@ def run(
         return LEAKED
     for variant, outcome in report.broken:
         click.echo(
-            f"thinsim: {variant}: {outcome.phase}: {outcome.asserted}: found {outcome.found}", err=True
+            f"thinsim: {variant}: {outcome.phase}: assert {outcome.asserted} does not hold: "
+            f"found {outcome.found}",
+            err=True,
         )
     return BROKEN if report.broken else DONE
