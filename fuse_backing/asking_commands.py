@@ -13,7 +13,7 @@ import trio
 from fuse_backing import mounts, runtime
 from fuse_backing.errors import FaultPlanError
 from fuse_backing.faults import FaultPlan
-from fuse_backing.statuses import DONE, INTERRUPTED
+from fuse_backing.statuses import DONE, INTERRUPTED, exit_status_help
 from fuse_backing.store_client import StoreClient
 
 _PATH = click.Path(path_type=Path)
@@ -50,7 +50,7 @@ def stats(mountpoint: Path | None, control: Path | None, as_json: bool) -> None:
         trio.run(display.show_stats, client, as_json)
 
 
-@click.command()
+@click.command(epilog=exit_status_help({INTERRUPTED: "Ctrl-C interrupted it"}))
 @click.argument("mountpoint", type=_PATH, required=False)
 @control_option
 @click.option("--follow", is_flag=True, help="Wait for new events until Ctrl-C.")

@@ -75,7 +75,7 @@ class CombinedError(ThinsimError):
 
 
 class KernelError(ThinsimError):
-    """A `KernelError` is raised when the kernel, or its stand-in, refuses an operation; it has an ``errno``."""
+    """A `KernelError` is raised when the kernel, or its stand-in, refuses an operation with an ``errno``."""
 
     def __init__(self, errno: int, text: str) -> None:
         super().__init__(text)

@@ -121,8 +121,9 @@ def bench(
     """Measure the speed of snapshots, images and containers.
 
     In each round, every contender imports an image, runs a container and removes both, in turn. The table
-    has the latency of prepare, commit and remove, the throughput of writes and of removals, the bytes
-    written and punched, and the processor time, memory and I/O of each process.
+    has medians and their ratios to the first contender: the latency of prepare, commit and remove, the
+    throughput of writes and of removals, the bytes written and punched, and the processor time, memory and
+    I/O of each process. To measure in a guest, run thinsim bench with thinsim vm run.
 
     With several sizes, one grows at a time. The process rig plays a recording of 100 MiB for the image and
     100 MiB for the container, and takes no other sizes.

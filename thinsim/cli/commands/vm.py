@@ -30,7 +30,8 @@ def vm() -> None:
     """Run commands in a virtual machine with the kernel's dm-thin.
 
     The guest is thrown away at the end. It sees this machine's files: the same tools and the same Python.
-    Without KVM, it is emulated and about ten times slower. make setup-vm installs its requirements.
+    Without KVM, it is emulated and about ten times slower. make setup-vm installs its requirements:
+    qemu, a distribution's kernel with its modules, busybox and virtme-ng.
     """
 
 
