@@ -1,4 +1,4 @@
-"""Exit statuses: each stands with its meaning in the code, and the documents have them from there."""
+"""Each exit status has its meaning in the code, and the documents list the same."""
 
 import ast
 import re
@@ -21,11 +21,11 @@ STORES = fuse_backing.statuses
 
 
 def meanings(module: ModuleType) -> dict[int, str]:
-    """Return the docstring that stands below each number of *module*."""
+    """Return the docstring below each number of *module*."""
     body = ast.parse(Path(str(module.__file__)).read_text()).body
     found = {}
-    for assigned, said in pairwise(body):
-        match assigned, said:
+    for assigned, below in pairwise(body):
+        match assigned, below:
             case (
                 ast.Assign(targets=[ast.Name()], value=ast.Constant(int(number))),
                 ast.Expr(ast.Constant(str(text))),

@@ -14,7 +14,7 @@ import pytest
 from tests.machine.interrupted_run import InterruptedRun, small_image
 from thinsim.scenario.container_lifecycle import LifecyclePhase
 
-PHASES = ("standing up", *LifecyclePhase.ALL)
+PHASES = ("setting up", *LifecyclePhase.ALL)
 VICTIMS = ("interrupt", "terminate", "kill", "store", "daemon")
 EXIT = {"interrupt": 130, "terminate": 130, "kill": -9, "store": 1, "daemon": 1}
 DEAD = {"store": "the backing store (pid ", "daemon": "the emulated device-mapper (pid "}

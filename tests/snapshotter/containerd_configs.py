@@ -202,7 +202,7 @@ REFUSED: dict[str, tuple[Loaded, str]] = {
     "two blanks": (Loaded(sized("10  gb")), "invalid size: '10  gb'"),
     "a blank at the end": (Loaded(sized("10 GB ")), "invalid size"),
     "two points": (Loaded(sized("1.2.3m")), "invalid size: '1.2.3m'"),
-    "exbibytes": (Loaded(sized("10Eb")), "invalid size: '10Eb' has no unit 'Eb'"),
+    "exbibytes": (Loaded(sized("10Eb")), "invalid size: '10Eb': 'Eb' is not a unit"),
     "text for truth": (
         Loaded(f'version = 2\n{TABLE}{KEYS}async_remove = "true"\n'),
         "async_remove must be true or false, not 'true'",

@@ -71,7 +71,7 @@ async def test_a_watched_pool_shows_use_leak_devices_and_discards(tmp_path: Path
             await find_pool(SHAPE.name)
     gone = await trio.to_thread.run_sync(command, "--count", "1")
     assert (gone.returncode, gone.stdout) == (1, "")
-    assert f"no pool {SHAPE.name} is running" in gone.stderr
+    assert f"running pool {SHAPE.name!r} does not exist" in gone.stderr
 
 
 def interrupted() -> subprocess.CompletedProcess[str]:

@@ -15,6 +15,7 @@ from fuse_backing.mounts import FSTYPE, mounts
 from fuse_backing.runtime import control_socket
 from fuse_backing.store_client import StoreClient
 from thinsim.block import loop
+from thinsim.did_you_mean import unknown_name
 from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.dm.standing.places import Places
 from thinsim.errors import ConflictError, DeviceMapperError, ProgramFailedError
@@ -51,7 +52,7 @@ async def find_pool(name: str) -> FoundPool:
         if name in pools:
             return await _on_store(name, dm, pools[name])
         seen += pools
-    raise ConflictError(f"no pool {name} is running; running pools: {', '.join(sorted(seen)) or 'none'}")
+    raise ConflictError(unknown_name("running pool", name, sorted(seen)))
 
 
 def _device_mappers() -> Iterator[EmulatedDeviceMapper]:

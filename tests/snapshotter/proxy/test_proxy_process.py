@@ -199,7 +199,7 @@ def test_repair_removes_the_leftovers_of_a_crash(served: ServedPool, tmp_path: P
     assert report["reclaimed"] == used * (64 << 10)
     assert used_blocks(served) == 0
     again = served.thinsim("snapshotter", "repair", "--config", file)
-    assert (again.returncode, again.stdout) == (0, "0 repaired, 0 left, 0 B given back to the pool\n")
+    assert (again.returncode, again.stdout) == (0, "0 repaired, 0 left, 0 B freed in the pool\n")
 
 
 def used_blocks(served: ServedPool) -> int:
@@ -237,7 +237,7 @@ def test_a_second_one_on_the_same_root_or_the_same_socket_is_refused(
     with serving(served, root) as server:
         for its_root, socket, complaint in (
             (root, tmp_path / "s", f"{root} is in use by another snapshotter"),
-            (other, server.socket, f"a server answers on {server.socket} already"),
+            (other, server.socket, f"{server.socket}: another server answers on this socket"),
         ):
             file = config(served, its_root)
             done = served.thinsim("snapshotter", "serve", "--config", file, "--socket", socket)
