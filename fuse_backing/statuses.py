@@ -4,7 +4,7 @@ DONE = 0
 """Done."""
 
 FAILED = 1
-"""Not done: one line on standard error says why."""
+"""Not done: one line on standard error gives the reason."""
 
 WRONG_WORDS = 2
 """The command line is wrong."""
