@@ -21,10 +21,13 @@ class LedgerEvent:
     file: str
     """The file's name at that time; bytes that are not UTF-8 as surrogates (``os.fsdecode``)."""
     operation: Operation
+    """The kind of request."""
     mode: int
     """As given to fallocate(2)."""
     offset: int
+    """The first byte of the range; of a truncation the new size."""
     length: int
+    """The length of the range; of a truncation the bytes that were cut off."""
     allocated: int
     """Allocated in the range before."""
     freed: int
@@ -59,6 +62,7 @@ class Missed:
     """Stands in a subscription where *count* events were overwritten before they were read."""
 
     count: int
+    """The number of events that were lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class Totals:
     """Sums over events. Sizes in bytes; of what was refused, only what the host freed before it failed."""
 
     events: int = 0
+    """The number of events."""
     punched_bytes: int = 0
     """The lengths of successful hole punches."""
     zeroed_bytes: int = 0
@@ -75,6 +80,7 @@ class Totals:
     freed: int = 0
     """Given back to the host."""
     errors: int = 0
+    """Events whose caller got an error."""
     faults: int = 0
     """Events that a planned fault made, or made different."""
 
@@ -93,8 +99,11 @@ class Bucket:
     """One stretch of a histogram: how many events began there, and their bytes."""
 
     events: int
+    """Events that began in the bucket."""
     bytes: int
+    """Bytes of their ranges that lie in the bucket."""
     freed: int
+    """Bytes that the host freed, shared out over the buckets by length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +111,9 @@ class Histogram:
     """Equal buckets from 0 on; *width* in bytes (by offset) or seconds (by time). It doubles as needed."""
 
     width: float
+    """The width of a bucket, in bytes or seconds."""
     buckets: tuple[Bucket, ...]
+    """The buckets, from 0 on."""
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:

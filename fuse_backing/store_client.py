@@ -17,8 +17,11 @@ class ServerInfo:
     """Who serves what."""
 
     pid: int
+    """The process id of the server."""
     directory: str
+    """The directory that it serves."""
     mountpoint: str
+    """The mountpoint of the store."""
     started: float
     """Seconds since the epoch."""
     passthrough: bool = False
@@ -52,8 +55,11 @@ class FaultCounts:
     """One fault in force, how many requests it has counted, and how many of them it struck."""
 
     fault: Fault
+    """The fault."""
     matched: int
+    """Requests that the fault has counted."""
     struck: int
+    """Requests that it has struck."""
 
 
 class StoreClient:

@@ -32,13 +32,21 @@ class Crash:
     """One kill and what came of it: before *step*, counted from 1, or with *during* in its midst."""
 
     operation: str
+    """The verb."""
     profile: str
+    """The profile of the snapshotter."""
     number: int
+    """The number of the step in the verb, from 1."""
     step: str
+    """The step."""
     during: bool
+    """Whether the kill came in the middle of the step, not before it."""
     after_restart: str
+    """The state after the restart."""
     after_repair: str
+    """The state after the repair."""
     problems: Sequence[str]
+    """The losses that remained; empty if all is well."""
 
 
 @dataclass(frozen=True, slots=True)

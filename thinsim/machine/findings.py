@@ -9,10 +9,15 @@ class Finding:
     """One thing looked at. *fix* is empty when it is there, *needed_by* names the rigs that need it."""
 
     name: str
+    """The name of the thing."""
     present: bool
+    """Whether it is there."""
     detail: str
+    """The place or version that was found, or the reason why it is missing."""
     fix: str = ""
+    """The command or change that provides it; empty if it is there."""
     needed_by: tuple[str, ...] = ()
+    """The rigs that cannot run without it."""
 
 
 def lacks(findings: Iterable[Finding]) -> list[Finding]:

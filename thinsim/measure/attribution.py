@@ -37,9 +37,13 @@ class Owner:
     """Who lost a block."""
 
     snapshot: str
+    """The key or name of the snapshot; empty if no removal freed the block."""
     thin_id: int
+    """The thin id that mapped the block last."""
     operation: str
+    """The step that freed the block."""
     reason: str
+    """The reason, as a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,11 @@ class Leak:
     """Bytes allocated on the host that no mapping needs, in *blocks* data blocks, by owner."""
 
     owner: Owner
+    """The snapshot, thin id, step and reason."""
     blocks: int
+    """Data blocks that the host has allocated, in whole or in part."""
     bytes: int
+    """Bytes that the host has allocated in them."""
 
 
 class LeakBook:

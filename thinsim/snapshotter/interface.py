@@ -47,8 +47,11 @@ class Mount:
     """What mount(8) needs: file system type, source device, options."""
 
     type: str
+    """The file system type."""
     source: str
+    """The path of the device."""
     options: tuple[str, ...] = field(default=())
+    """The mount options."""
 
 
 class Snapshotter(Protocol):

@@ -33,8 +33,11 @@ class Inconsistency:
     """Something that did not agree: what it is about, what was found, and what was done or has to be."""
 
     subject: str
+    """The snapshot or device."""
     found: str
+    """The contradiction."""
     remedy: str
+    """The repair that was made or is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,11 @@ class RepairReport:
     """What was *repaired*, what could not be (*left*), and the bytes that the pool got back."""
 
     repaired: Sequence[Inconsistency]
+    """The inconsistencies that were repaired."""
     left: Sequence[Inconsistency]
+    """The inconsistencies that remain."""
     reclaimed: Bytes
+    """Bytes that the pool got back."""
 
 
 class Repair:

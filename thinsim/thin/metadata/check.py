@@ -28,7 +28,9 @@ class Problem(NamedTuple):
     """One thing that is wrong; a *leak* is a block that is counted but used by nothing: wasted, no danger."""
 
     text: str
+    """The problem in words."""
     leak: bool = False
+    """Whether it is a block that is counted but not used: wasted, not dangerous."""
 
 
 class Checkable(Readable, Protocol):

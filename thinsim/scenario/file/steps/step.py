@@ -34,10 +34,15 @@ class AssertOutcome:
     """
 
     phase: str
+    """The phase of the assert."""
     asserted: str
+    """The assert in words, the same in every run."""
     found: str
+    """The measured value in words."""
     held: bool
+    """Whether the assert held."""
     why: str = ""
+    """The remark of the assert."""
 
 
 @dataclass(frozen=True, slots=True)
