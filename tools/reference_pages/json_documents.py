@@ -1,4 +1,4 @@
-"""Each JSON document of a command is listed with the class of its objects, from which its keys are printed."""
+"""Each JSON document of a command is listed with the class of its objects, which has its keys."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -39,11 +39,15 @@ class JsonDocument:
 _ARRAY = "an array of objects"
 
 DOCUMENTS = (
-    JsonDocument("Report of a scenario", ("thinsim run", "thinsim report"), Report, schema="thinsim report --schema"),
+    JsonDocument(
+        "Report of a scenario", ("thinsim run", "thinsim report"), Report, schema="thinsim report --schema"
+    ),
     JsonDocument("Reproduction", ("thinsim reproduce",), shapes.ReproductionDocument),
     JsonDocument("Baseline", ("thinsim baseline save", "thinsim ci"), Baseline),
     JsonDocument("Benchmark", ("thinsim bench",), Benchmark, schema="thinsim bench --schema"),
-    JsonDocument("Comparison of benchmarks", ("thinsim compare",), Comparison, schema="thinsim compare --schema"),
+    JsonDocument(
+        "Comparison of benchmarks", ("thinsim compare",), Comparison, schema="thinsim compare --schema"
+    ),
     JsonDocument("Scenarios of the library", ("thinsim scenarios list",), shapes.ListedScenario, _ARRAY),
     JsonDocument("Pools", ("thinsim pool list", "thinsim pool status"), shapes.ListedPool, _ARRAY),
     JsonDocument("Running pool", ("thinsim watch",), Moment, "one object per line and look"),
@@ -76,7 +80,12 @@ DOCUMENTS = (
 def overview() -> str:
     """Return the table of commands that write JSON, each with a link to its document."""
     rows = [
-        (", ".join(map(code, each.written_by)), f"[{each.title}](#{_anchor(each.title)})", each.form, code(each.schema) if each.schema else "")
+        (
+            ", ".join(map(code, each.written_by)),
+            f"[{each.title}](#{_anchor(each.title)})",
+            each.form,
+            code(each.schema) if each.schema else "",
+        )
         for each in DOCUMENTS
     ]
     return table(("command", "document", "form", "schema"), rows)

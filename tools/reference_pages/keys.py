@@ -79,6 +79,8 @@ class TypeWords:
 
     link: Callable[[type], str]
     named: tuple[tuple[Any, str], ...] = ()
+    null: bool = True
+    """Whether the format has a null; TOML has none."""
 
     def of(self, kind: Any) -> str:
         """Return the words for a type, as Markdown."""
@@ -93,7 +95,8 @@ class TypeWords:
         if origin is Literal:
             return _choice(arguments)
         if origin in (Union, types.UnionType):
-            return " or ".join(dict.fromkeys(self.of(each) for each in arguments))
+            kinds = [each for each in arguments if self.null or each is not type(None)]
+            return " or ".join(dict.fromkeys(self.of(each) for each in kinds))
         if is_object(kind):
             return self.link(kind)
         if isinstance(kind, type) and issubclass(kind, Enum):
@@ -140,5 +143,5 @@ def _objects_in(kind: Any) -> Iterator[type]:
 
 
 def _choice(values: Collection[object]) -> str:
-    *others, last = (code(str(value)) for value in values)
+    *others, last = (code(str(value)) for value in values if value != "")
     return f"{', '.join(others)} or {last}" if others else last

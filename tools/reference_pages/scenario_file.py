@@ -1,6 +1,6 @@
 """The keys of scenario files are the fields of the classes that parse them."""
 
-from enum import StrEnum
+from typing import Any
 
 from pydantic_core import to_jsonable_python
 
@@ -40,10 +40,9 @@ WORDS = TypeWords(
         (Names, "text or array of text"),
         (RigWord, ", ".join(code(word) for word in (AUTO, *rig_names()))),
         (list[AnyStep], "array of [steps](#steps)"),
-        (str | None, "text"),
-        (int | None, "integer"),
-        (list[str] | None, "array of text"),
+        (dict[str, Any], "table"),
     ),
+    null=False,
 )
 
 
@@ -83,7 +82,9 @@ def _step(kind: type[Step]) -> str:
     keys = (
         table(("key", "type", "default", "meaning"), rows) if rows else "This step has no keys of its own.\n"
     )
-    return f"{prose(kind.__doc__ or '')}\n\n{keys}" + ("" if refusable else "\n`fails` is not taken.\n")
+    return f"{prose(kind.__doc__ or '')}\n\n{keys}" + (
+        "" if refusable else "\n`fails` cannot be used with this step.\n"
+    )
 
 
 def _heading(name: str) -> str:
@@ -96,7 +97,7 @@ def _default(key: Key) -> str:
     value = key.default
     if key.type == Size and value:
         return code(format_size(value).replace(" ", ""))
-    if value is None or value == {} or not isinstance(value, str | int | float | list | StrEnum):
+    if value is None or value == {} or not isinstance(value, str | int | float | list):
         return ""
     return code(_toml(value))
 

@@ -1,4 +1,4 @@
-"""These shapes of JSON documents are declared by no class of thinsim; a test holds what commands print to them."""
+"""No class of thinsim declares these shapes of JSON documents; a test compares them with real documents."""
 
 from typing import Any, Literal, NotRequired, TypedDict
 
