@@ -1,4 +1,4 @@
-"""Configures Sphinx for the site (``make docs``) and the manual pages (``make man``) from docs/*.md."""
+"""Sphinx builds the site (``make docs``) and the manual pages from docs/*.md with these settings."""
 
 import sys
 from pathlib import Path

@@ -28,7 +28,7 @@ class Series(_Table):
     unit: str
     """The unit of the figures."""
     more_is_better: bool
-    """Whether a larger figure is better."""
+    """True if a larger figure is better."""
     contender: str
     """``RIG/SUBJECT/SETTING``."""
     sizes: str

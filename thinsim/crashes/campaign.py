@@ -40,7 +40,7 @@ class Crash:
     step: str
     """The step."""
     during: bool
-    """Whether the kill came in the middle of the step, not before it."""
+    """True if the kill came in the middle of the step, not before it."""
     after_restart: str
     """The state after the restart."""
     after_repair: str

@@ -11,7 +11,7 @@ class Finding:
     name: str
     """The name of the thing."""
     present: bool
-    """Whether it is there."""
+    """True if it is there."""
     detail: str
     """The place or version that was found, or the reason why it is missing."""
     fix: str = ""

@@ -39,7 +39,7 @@ class PoolStatus:
     no_space: str
     """`error_if_no_space` or `queue_if_no_space`."""
     needs_check: bool
-    """Whether the flag needs_check is set."""
+    """True if the flag needs_check is set."""
     metadata_low_watermark: int
     """The metadata low watermark, in metadata blocks."""
 

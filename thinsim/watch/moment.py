@@ -21,7 +21,7 @@ class WatchedDevice:
     mapped: int
     """Bytes of its mapped data blocks, shared ones included."""
     open: bool
-    """Whether the device is open."""
+    """True if the device is open."""
 
 
 @dataclass(frozen=True, slots=True)

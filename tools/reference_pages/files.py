@@ -1,4 +1,4 @@
-"""The directories and variables of both programs, for their manual pages."""
+"""`places` lists the directories and variables of a program, for its manual page."""
 
 from thinsim.machine.sockets import RUNTIME_VARIABLE
 from thinsim.machine.state import STATE_VARIABLE

@@ -26,7 +26,7 @@ PROGRAMS: dict[str, click.Command] = {"thinsim": commands, "fuse-backing": cli}
 
 @dataclass(frozen=True, slots=True)
 class JsonDocument:
-    """A document is written by *written_by*; *form* says how many objects of *kind* it is."""
+    """A document is written by *written_by*; *form* counts its objects of *kind*."""
 
     title: str
     written_by: tuple[str, ...]

@@ -55,7 +55,7 @@ def keys_of(kind: type) -> list[Key]:
 
 
 def is_object(kind: Any) -> bool:
-    """Tell whether *kind* is a class whose fields are keys."""
+    """Return whether *kind* is a class whose fields are keys."""
     return isinstance(kind, type) and (
         is_dataclass(kind) or is_typeddict(kind) or issubclass(kind, BaseModel) or hasattr(kind, "_fields")
     )
@@ -80,7 +80,7 @@ class TypeWords:
     link: Callable[[type], str]
     named: tuple[tuple[Any, str], ...] = ()
     null: bool = True
-    """Whether the format has a null; TOML has none."""
+    """False for TOML, which has no null."""
 
     def of(self, kind: Any) -> str:
         """Return the words for a type, as Markdown."""

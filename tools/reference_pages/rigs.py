@@ -37,7 +37,7 @@ def target_table() -> str:
         (code(each.name), ".".join(map(str, each.version)), _of_module(each), _limits(each))
         for each in TARGET_TYPES
     ]
-    return table(("target", "version", "what it does", "in a table"), rows)
+    return table(("target", "version", "description", "in a table"), rows)
 
 
 def _guest(rig: RigRecord) -> str:

@@ -1,4 +1,4 @@
-"""Lists the generated sections: a page names one in a fence, and the build writes it there."""
+"""`SECTIONS` lists the generated sections: a page names one in a fence, and the build writes it there."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -62,7 +62,7 @@ class ReproducedPool(TypedDict):
 
 
 class ReproductionDocument(TypedDict):
-    """The document has everything that `thinsim reproduce` measured."""
+    """The document contains every measurement of `thinsim reproduce`."""
 
     format: Literal[1]
     """The version of the document."""
@@ -85,7 +85,7 @@ class ReproductionDocument(TypedDict):
     seconds: dict[str, float]
     """Seconds spent, by activity, all runs together."""
     repeatable: bool
-    """Whether `--repeatable` was given."""
+    """True if `--repeatable` was given."""
     setup: str | None
     """The set-up of `--setup`, or null."""
     config_toml: str
@@ -144,7 +144,7 @@ class DeviceMapperState(TypedDict):
     """The object describes the emulated device-mapper of `thinsim env`."""
 
     running: bool
-    """Whether it runs."""
+    """True if it runs."""
     devices: list[str]
     """The names of its devices."""
 
@@ -157,13 +157,13 @@ class RunJournal(TypedDict):
     owner: int
     """The process id of the run."""
     abandoned: bool
-    """Whether the run has died."""
+    """True if the run has died."""
     taken: list[dict[str, Any]]
     """The resources, each with its `kind` and the fields of that kind."""
 
 
 class Diagnosis(TypedDict):
-    """The object has everything that `thinsim doctor` found and did."""
+    """The object contains the findings and the acts of `thinsim doctor`."""
 
     rig: str | None
     """The rig that `auto` takes, or null."""
@@ -185,9 +185,9 @@ class CheckedMetadata(TypedDict):
     """The object is the result of a check of a pool's metadata."""
 
     sound: bool
-    """Whether there are no problems."""
+    """True if there are no problems."""
     needs_check: bool
-    """Whether the flag needs_check is set."""
+    """True if the flag needs_check is set."""
     nodes: int
     """The number of btree nodes that were read."""
     problems: list[Problem]
@@ -290,7 +290,7 @@ class MetadataUsage(TypedDict):
     time: int
     """The pool's time."""
     needs_check: bool
-    """Whether the flag needs_check is set."""
+    """True if the flag needs_check is set."""
     held_root: int | None
     """The block of the held root, or null."""
     data_block_sectors: int
@@ -389,9 +389,9 @@ class MappedRange(TypedDict):
     end: int
     """The byte after the last."""
     allocated: bool
-    """Whether the host has allocated it."""
+    """True if the host has allocated it."""
     shared: bool
-    """Whether the extent is shared with another file or place."""
+    """True if the extent is shared with another file or place."""
 
 
 class FileMap(TypedDict):

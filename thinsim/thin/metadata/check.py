@@ -30,7 +30,7 @@ class Problem(NamedTuple):
     text: str
     """The problem in words."""
     leak: bool = False
-    """Whether it is a block that is counted but not used: wasted, not dangerous."""
+    """True if it is a block that is counted but not used: wasted, not dangerous."""
 
 
 class Checkable(Readable, Protocol):

@@ -97,7 +97,7 @@ class CrashStep(Step):
     name: str = ""
     """The verb's `name`, for `commit`."""
     when: Literal["before", "after"]
-    """Whether the snapshotter ends before or after the act `at`."""
+    """The side of the act `at` on which the snapshotter ends."""
     at: Literal["mkfs", "create", "activate", "suspend", "resume", "discard", "deactivate", "delete"]
     """The act on a device at which the snapshotter ends. `create` and `delete` are messages to the pool."""
 

@@ -40,7 +40,7 @@ class AssertOutcome:
     found: str
     """The measured value in words."""
     held: bool
-    """Whether the assert held."""
+    """True if the assert held."""
     why: str = ""
     """The remark of the assert."""
 
