@@ -1,4 +1,4 @@
-"""The stage of reference sets up the needs of the commands on its pages, and on those that add a kind."""
+"""The stage of reference sets up the needs of its pages, and of those that add a kind."""
 
 from tests.docs.stage_kinds import CommandCase, Exempt, PageStage
 

@@ -1,4 +1,4 @@
-"""Each guide for a new kind works as it is shown, in a copy of the tree with the page's files."""
+"""Each guide for a new kind works as it is shown, in a copy of the tree."""
 
 import os
 import re
