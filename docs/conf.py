@@ -23,6 +23,7 @@ myst_heading_anchors = 3
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
+toc_object_entries_show_parents = "hide"
 # The pages link to the project's own names; Python's and the libraries' are not looked up on the network.
 nitpick_ignore_regex = [("py:.*", r"(?!thinsim|fuse_backing).*")]
 # Part of fidelity.md, which is made from it.

@@ -50,7 +50,7 @@ DOCUMENTS = (
     ),
     JsonDocument("Scenarios of the library", ("thinsim scenarios list",), shapes.ListedScenario, _ARRAY),
     JsonDocument("Pools", ("thinsim pool list", "thinsim pool status"), shapes.ListedPool, _ARRAY),
-    JsonDocument("Running pool", ("thinsim watch",), Moment, "one object per line and look"),
+    JsonDocument("Running pool", ("thinsim watch",), Moment, "one object per line"),
     JsonDocument("Emulated device-mapper", ("thinsim dm status",), shapes.DeviceMapperState),
     JsonDocument("Diagnosis", ("thinsim doctor",), shapes.Diagnosis),
     JsonDocument("Needs of a guest", ("thinsim vm probe",), Finding, _ARRAY),
@@ -80,15 +80,10 @@ DOCUMENTS = (
 def overview() -> str:
     """Return the table of commands that write JSON, each with a link to its document."""
     rows = [
-        (
-            ", ".join(map(code, each.written_by)),
-            f"[{each.title}](#{_anchor(each.title)})",
-            each.form,
-            code(each.schema) if each.schema else "",
-        )
+        (", ".join(map(code, each.written_by)), f"[{each.title}](#{_anchor(each.title)})", each.form)
         for each in DOCUMENTS
     ]
-    return table(("command", "document", "form", "schema"), rows)
+    return table(("command", "document", "form"), rows)
 
 
 def documents() -> str:
@@ -104,7 +99,10 @@ def documents() -> str:
 
 def _document(document: JsonDocument, words: TypeWords, elsewhere: set[type]) -> str:
     below = [kind for kind in objects_below(document.kind)[1:] if kind not in elsewhere]
-    head = f"## {document.title}\n\n{prose(document.kind.__doc__ or '')}\n"
+    writers = " and ".join(map(code, document.written_by))
+    schema = f" {code(document.schema)} prints its JSON schema." if document.schema else ""
+    origin = f"The document of {writers} is {document.form}.{schema}"
+    head = f"## {document.title}\n\n{origin}\n\n{prose(document.kind.__doc__ or '')}\n"
     return "\n".join([head, key_table(document.kind, words), *(_object(kind, words) for kind in below)])
 
 
