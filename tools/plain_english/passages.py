@@ -61,7 +61,10 @@ def python_passages(source: str, *, messages: bool) -> Iterator[Passage]:
 
 
 def _paragraphs(node: ast.Constant | ast.JoinedStr) -> Iterator[Passage]:
-    for paragraph in _text(node).split("\n\n"):
+    text = _text(node)
+    if text.startswith(" "):  # the end of a sentence that begins elsewhere
+        text = f"`x`{text}"
+    for paragraph in text.split("\n\n"):
         yield Passage(node.lineno, paragraph)
 
 

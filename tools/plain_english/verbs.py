@@ -63,6 +63,9 @@ _ALWAYS = frozenset(
 )
 """Forms of verbs that are no nouns."""
 
+_AFTER_NOUNS = frozenset(["of", "that", "which", "with", "in", "on", "from", "are", "have", "can", "must"])
+"""These words follow a plural noun that looks like a verb, as in "Tests of other projects"."""
+
 _RELATIVES = re.compile(r"\b(that|which|who|whose|whom)\b", re.IGNORECASE)
 
 
@@ -94,10 +97,12 @@ def lacks_subject_or_verb(sentence: str) -> str:
     if not words:
         return "empty"
     first = words[0].lower()
-    if first in _THIRD_PERSON:
+    if first in _THIRD_PERSON and not (len(words) > 1 and words[1] in _AFTER_NOUNS):
         return "no subject: begin with the thing, not with the verb"
-    verbs = sum(word.lower().strip(".'") in _ALWAYS | _THIRD_PERSON | _PLURAL for word in words[1:])
-    if verbs <= len(_RELATIVES.findall(" ".join(words[1:]))):
+    forms = [word.lower().strip(".'") for word in words[1:]]
+    verbs = sum(form in _ALWAYS | _THIRD_PERSON | _PLURAL for form in forms)
+    past = sum(form.endswith("ed") for form in forms)
+    if not verbs or verbs + past <= len(_RELATIVES.findall(" ".join(words[1:]))):
         return "no verb: write a whole sentence"
     return ""
 
