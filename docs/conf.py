@@ -20,12 +20,6 @@ extensions = [
 ]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-autodoc_default_options = {"members": True, "member-order": "bysource"}
-autodoc_typehints_format = "short"
-python_use_unqualified_type_names = True
-toc_object_entries_show_parents = "hide"
-# The pages link to the project's own names; Python's and the libraries' are not looked up on the network.
-nitpick_ignore_regex = [("py:.*", r"(?!thinsim|fuse_backing).*")]
 # Part of fidelity.md, which is made from it.
 exclude_patterns = ["evidence/fidelity-by-hand.md"]
 html_theme = "furo"
@@ -45,3 +39,9 @@ man_pages = [
         1,
     ),
 ]
+autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+toc_object_entries_show_parents = "hide"
+# The pages link to the project's own names; Python's and the libraries' are not looked up on the network.
+nitpick_ignore_regex = [("py:.*", r"(?!thinsim|fuse_backing).*")]
