@@ -1,4 +1,4 @@
-"""The tables of rigs and of device-mapper targets are their registries."""
+"""The tables of rigs, subjects, settings and device-mapper targets are the lists of the code."""
 
 import inspect
 import tempfile
@@ -8,6 +8,8 @@ from thinsim.dm.emulator.targets.registry import TARGET_TYPES
 from thinsim.dm.emulator.targets.target_type import TargetType
 from thinsim.rig.record import RigRecord
 from thinsim.rig.registry import RIGS
+from thinsim.scenario.container_lifecycle import Setting
+from thinsim.scenario.reproduce import SUBJECTS
 from tools.reference_pages.markdown import code, prose, table
 
 _MARKS = {
@@ -31,6 +33,15 @@ def need_table() -> str:
     )
 
 
+def setting_table() -> str:
+    """Return the table of settings, with the keys of the snapshotter that each sets and its subjects."""
+    known = {setting.slug: setting for settings in SUBJECTS.values() for setting in settings}
+    rows = [
+        (code(slug), ", ".join(_keys(setting)), ", ".join(_subjects(slug))) for slug, setting in known.items()
+    ]
+    return table(("setting", "keys of the snapshotter", "subjects"), rows)
+
+
 def target_table() -> str:
     """Return the table of targets, in the order of ``dmsetup targets``."""
     rows = [
@@ -42,6 +53,16 @@ def target_table() -> str:
 
 def _guest(rig: RigRecord) -> str:
     return "yes" if rig.chosen_by_auto else "no, only `--rig` does"
+
+
+def _keys(setting: Setting) -> list[str]:
+    shown = [code(f"discard_blocks = {str(setting.discard_blocks).lower()}")]
+    others = (name for name in ("discard_committed", "async_remove") if getattr(setting, name))
+    return [*shown, *(code(f"{name} = true") for name in others)]
+
+
+def _subjects(slug: str) -> list[str]:
+    return [code(name) for name, settings in SUBJECTS.items() if slug in {each.slug for each in settings}]
 
 
 def _needs(rig: RigRecord) -> tuple[str, str]:

@@ -24,6 +24,7 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "leak-reasons": scenario_file.reasons,
     "rigs": rigs.rig_table,
     "rig-needs": rigs.need_table,
+    "settings": rigs.setting_table,
     "targets": rigs.target_table,
     "json-overview": json_documents.overview,
     "json-documents": json_documents.documents,
