@@ -24,10 +24,13 @@ class LedgerEvent:
     file: str
     """The file's name at that time; bytes that are not UTF-8 appear as surrogates (``os.fsdecode``)."""
     operation: Operation
+    """The kind of request."""
     mode: int
     """The mode that fallocate(2) was called with."""
     offset: int
+    """The first byte of the range; of a truncation the new size."""
     length: int
+    """The length of the range; of a truncation the bytes that were cut off."""
     allocated: int
     """Bytes of the range that were allocated before."""
     freed: int
@@ -62,6 +65,7 @@ class Missed:
     """A `Missed` replaces *count* events of a subscription that were overwritten before they were read."""
 
     count: int
+    """The number of events that were lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class Totals:
     """
 
     events: int = 0
+    """The number of events."""
     punched_bytes: int = 0
     """Sum of the lengths of successful hole punches."""
     zeroed_bytes: int = 0
@@ -81,6 +86,7 @@ class Totals:
     freed: int = 0
     """Bytes that the host freed."""
     errors: int = 0
+    """Events whose caller got an error."""
     faults: int = 0
     """Number of events that a planned fault struck."""
 
@@ -99,8 +105,11 @@ class Bucket:
     """A `Bucket` counts the events that began in one stretch of a histogram, and their bytes."""
 
     events: int
+    """Events that began in the bucket."""
     bytes: int
+    """Bytes of their ranges that lie in the bucket."""
     freed: int
+    """Bytes that the host freed, shared out over the buckets by length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +120,9 @@ class Histogram:
     """
 
     width: float
+    """The width of a bucket, in bytes or seconds."""
     buckets: tuple[Bucket, ...]
+    """The buckets, from 0 on."""
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:

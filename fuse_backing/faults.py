@@ -88,17 +88,25 @@ class Fault:
     """A `Fault` is one checked entry of a plan. Sizes are bytes."""
 
     action: FaultKind
+    """The action on a request that the fault strikes."""
     operation: Operation | Literal["any"]
+    """The operation to strike, or `any`."""
     file: str = "*"
+    """A shell pattern of file names."""
     offset: int = 0
+    """The first byte of the range that a request must touch."""
     length: int | None = None
     """The range's length in bytes; None for a range without an end."""
     nth: int = 1
+    """The first matching request that is struck, counted from 1."""
     times: int | Literal["always"] = 1
+    """The number of requests in a row that are struck, or `always`."""
     errno: str | None = None
     """The name of an errno, such as ``EIO``."""
     seconds: float | None = None
+    """The delay, up to 3600."""
     bytes: int | None = None
+    """For `partial` the bytes that are done; for `full` the bytes that are let through."""
 
     @classmethod
     def from_json(cls, value: object, where: str) -> Self:

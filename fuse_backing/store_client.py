@@ -17,8 +17,11 @@ class ServerInfo:
     """A `ServerInfo` describes a running server: its process, its mount and the host's file system."""
 
     pid: int
+    """The process id of the server."""
     directory: str
+    """The directory that it serves."""
     mountpoint: str
+    """The mountpoint of the store."""
     started: float
     """The start of the mount, in seconds since the epoch."""
     passthrough: bool = False
@@ -55,8 +58,11 @@ class FaultCounts:
     """A `FaultCounts` has one active fault, and the numbers of requests that it has counted and struck."""
 
     fault: Fault
+    """The fault."""
     matched: int
+    """Requests that the fault has counted."""
     struck: int
+    """Requests that it has struck."""
 
 
 class StoreClient:

@@ -35,13 +35,21 @@ class Crash:
     """
 
     operation: str
+    """The verb."""
     profile: str
+    """The profile of the snapshotter."""
     number: int
+    """The number of the step in the verb, from 1."""
     step: str
+    """The step."""
     during: bool
+    """True if the kill came in the middle of the step, not before it."""
     after_restart: str
+    """The state after the restart."""
     after_repair: str
+    """The state after the repair."""
     problems: Sequence[str]
+    """The losses that remained; empty if all is well."""
 
 
 @dataclass(frozen=True, slots=True)

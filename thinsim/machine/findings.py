@@ -12,10 +12,15 @@ class Finding:
     """
 
     name: str
+    """The name of the thing."""
     present: bool
+    """True if it is there."""
     detail: str
+    """The place or version that was found, or the reason why it is missing."""
     fix: str = ""
+    """The command or change that provides it; empty if it is there."""
     needed_by: tuple[str, ...] = ()
+    """The rigs that cannot run without it."""
 
 
 def lacks(findings: Iterable[Finding]) -> list[Finding]:

@@ -49,8 +49,11 @@ class Mount:
     """A `Mount` has the arguments of mount(8): file system type, source device, options."""
 
     type: str
+    """The file system type."""
     source: str
+    """The path of the device."""
     options: tuple[str, ...] = field(default=())
+    """The mount options."""
 
 
 class Snapshotter(Protocol):

@@ -35,8 +35,11 @@ class Inconsistency:
     """An `Inconsistency` has a subject, the finding, and the remedy: the one applied or the one needed."""
 
     subject: str
+    """The snapshot or device."""
     found: str
+    """The contradiction."""
     remedy: str
+    """The repair that was made or is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,11 @@ class RepairReport:
     """
 
     repaired: Sequence[Inconsistency]
+    """The inconsistencies that were repaired."""
     left: Sequence[Inconsistency]
+    """The inconsistencies that remain."""
     reclaimed: Bytes
+    """Bytes that the pool got back."""
 
 
 class Repair:

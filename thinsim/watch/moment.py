@@ -15,9 +15,13 @@ class WatchedDevice:
     """A `WatchedDevice` is an active thin device; *mapped* is in bytes and includes shared data blocks."""
 
     name: str
+    """The device-mapper name."""
     thin_id: int
+    """The thin id."""
     mapped: int
+    """Bytes of its mapped data blocks, shared ones included."""
     open: bool
+    """True if the device is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +33,25 @@ class Moment:
     """
 
     time: float
+    """Seconds since the epoch."""
     mode: str
+    """The pool's mode."""
     size: int
+    """Size of the data device."""
     used: int
+    """Bytes in used data blocks."""
     host: int
+    """Bytes that the host holds for the data file."""
     given_back: int
+    """Bytes that hole punches have freed so far."""
     punches: int
+    """Hole punches so far."""
     leaked: int | None
+    """Bytes on the host that no mapping needs; null if the mappings are not known."""
     leaked_at_least: int
+    """The least that must have leaked, from counts alone."""
     devices: Sequence[WatchedDevice]
+    """The active thin devices."""
 
     def to_json(self) -> dict[str, object]:
         """Return the moment as a JSON object."""

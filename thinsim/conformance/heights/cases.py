@@ -85,7 +85,9 @@ class DiscardCount:
     """How many requests, and of how many bytes in all."""
 
     count: int
+    """The number of requests."""
     bytes: int
+    """Their bytes, all together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +95,17 @@ class DiscardAnswer:
     """What a case came to; *unmapped* and *freed* in blocks, *host* in bytes."""
 
     thin: DiscardCount
+    """Discards at the thin device."""
     unmapped: int
     """Blocks that the thin device has no more."""
     freed: int
     """Blocks that the pool has again."""
     data: DiscardCount
+    """Discards at the pool's data device."""
     store: DiscardCount
+    """Hole punches at the store."""
     host: int
+    """Bytes that the host freed."""
 
 
 @dataclass(frozen=True, slots=True)
