@@ -1,5 +1,5 @@
-# Everything starts here: `make reproduce` runs the main job, `make test` passes the tests; each sets
-# the machine up first. Debian 12 and Ubuntu 24.04 or later.
+# `make reproduce` runs the main job, `make test` runs the tests. Each sets the machine up first: Debian 12, Ubuntu
+# 24.04 or later.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,14 +7,14 @@ PYTHON ?= python3
 STAMP := $(VENV)/.installed
 PACKAGES := btrfs-progs build-essential dmsetup e2fsprogs fuse3 libfuse3-dev mount pkg-config python3-dev python3-venv thin-provisioning-tools util-linux xfsprogs
 ARCHITECTURE := $(shell dpkg --print-architecture 2>/dev/null)
-# What thinsim vm probe looks for, and lvm2 for the set-up by LVM. The busybox of a guest's initramfs has to be static;
-# zstd unpacks modules where a distribution packs them so.
+# `thinsim vm probe` looks for these packages; the set-up by LVM needs lvm2. The busybox of a guest's initramfs must be
+# static. zstd unpacks the modules of distributions that compress them.
 VM_PACKAGES := busybox-static dmsetup e2fsprogs kmod linux-image-$(ARCHITECTURE) lvm2 mount \
     $(if $(filter arm%,$(ARCHITECTURE)),qemu-system-arm,qemu-system-x86) thin-provisioning-tools zstd
 BENCH_PACKAGES := fio libfuse3-dev libnbd-bin nbdkit qemu-system-common
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 TEST_ARGUMENTS ?=
-# Of tests, beside each other; 0: one after another.
+# The number of test processes; 0 runs one test after another.
 WORKERS ?= 2
 BENCH_ARGUMENTS ?= --json backing.json --plot backing.svg
 C_SOURCES := $(wildcard fuse_backing/native/*/*.c thinsim/dm/dropin/*.c)
@@ -48,18 +48,18 @@ $(STAMP): pyproject.toml setup.py $(C_SOURCES) $(C_HEADERS)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
-# Loop devices, mounts and FUSE need root; without it the bench says so and plays a recording.
+# Loop devices, mounts and FUSE need root. Without root, thinsim prints a warning and replays a recording.
 reproduce: setup
 	$(BIN)/thinsim reproduce
 
-# A containerd that is there already, from another package perhaps, is taken as it is.
+# An installed containerd is used as it is, even when it comes from another package.
 test: setup
 	$(call install,busybox-static chromium fio qemu-utils)
 	$(if $(shell command -v containerd),,$(call install,containerd))
 	$(if $(shell command -v runc),,$(call install,runc))
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TEST_ARGUMENTS)
 
-# For everybody's edit loop, two minutes: the tests that need no root, mount, browser, network or guest.
+# Two minutes, for every edit: the tests that need no root, mount, browser, network or guest.
 UNCHECKED := rig or kernel or root or browser or long
 .PHONY: check
 check: setup
@@ -71,47 +71,47 @@ test-vm: setup-vm
 	    -p no:cacheprovider --basetemp=/run/thinsim-scratch/pytest -m kernel \
 	    tests/dm tests/machine tests/rig tests/snapshotter tests/workload $(TEST_ARGUMENTS)
 
-# Some minutes more: the tests that the others leave out since the like runs in a shorter form.
+# A quarter of an hour: the tests that `make test` runs in a shorter form or not at all.
 .PHONY: test-long
 test-long: setup
 	THINSIM_LONG_TESTS=1 $(BIN)/python -m pytest -m long $(TEST_ARGUMENTS)
 
-# A minute or two: a million hole punches on a mounted store, of which nothing may be lost. The tests play fewer.
+# Two minutes: a million hole punches on a mounted store. No event may be lost. The normal tests use fewer punches.
 storm: setup
 	THINSIM_PUNCHES=1000000 $(BIN)/python -m pytest -v tests/fuse_backing/test_backing_storm.py
 
-# A kernel with dm-thin and what boots it; some 500 MB. The machine itself keeps its kernel.
+# Install a kernel with dm-thin and the tools that boot it: about 500 MB. The machine itself keeps its own kernel.
 setup-vm: setup
 	$(call install,$(VM_PACKAGES))
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[vm]'
 	$(BIN)/thinsim vm probe
 
-# Ten minutes of 64 processes that create, snapshot, write, verify and remove with the drop-in dmsetup.
+# Ten minutes: 64 processes create, snapshot, write, verify and remove devices with the drop-in dmsetup.
 soak-dmsetup: setup
 	THINSIM_LONG_CAMPAIGN=1 $(BIN)/python -m pytest -rP tests/dm/test_drop_in_dmsetup.py -k many_clients
 
-# What the kernel's device-mapper answers to every command of dmsetup, in a guest without udev; some ten minutes.
+# Ten minutes: record the answers of the kernel's device-mapper to every dmsetup command, in a guest without udev.
 TRANSCRIPTS := tests/dm/data/dmsetup
 record-dmsetup: setup-vm
 	$(BIN)/thinsim vm run --share $(CURDIR)/$(TRANSCRIPTS) -- sh -c \
 	    'exec $(BIN)/python tools/record_dmsetup.py --rewrite /run/thinsim-scratch $(TRANSCRIPTS)/*.txt'
 
-# What the kernel's dm-thin answers to a pool's life. Records the sections that tests/dm/data lacks, or whose steps
-# have changed; SECTIONS=REGEX those with such names, SECTIONS=. all: half an hour and more without KVM. What is
-# recorded stays when it is interrupted.
+# Record the answers of the kernel's dm-thin to the steps of a pool's life. By default this records the sections that
+# tests/dm/data lacks or whose steps have changed. SECTIONS=REGEX selects sections by name; SECTIONS=. selects all, which
+# takes half an hour and more without KVM. An interrupted recording keeps its finished sections.
 SECTIONS ?=
 record-pool-life: setup-vm
 	$(BIN)/thinsim vm run --timeout 5400 --share $(CURDIR)/tests/dm/data -- \
 	    $(BIN)/python tools/record_pool_life.py /run/thinsim-scratch tests/dm/data '$(SECTIONS)'
 
-# An hour where guests are emulated: the commands of the documents that need a guest or take long, read from there and
-# run as they are shown, and the workflow of examples/ci as a runner does.
+# An hour without KVM: run the documented commands that need a guest or much time, read from the documents, and the
+# whole workflow of examples/ci.
 documents-nightly: setup-vm
 	THINSIM_GUESTS=1 $(BIN)/python -m pytest -v --durations=0 tests/docs/test_documented_guests.py tests/docs/test_workflow_whole.py \
 	    $(TEST_ARGUMENTS)
 
-# Hours where guests are emulated, a quarter of an hour with NIGHTLY_SEEDS=1. Other histories every night: what
-# differs is shrunk into ./divergences.
+# Hours without KVM, a quarter of an hour with NIGHTLY_SEEDS=1. Every night runs other histories. Each difference is
+# shrunk and written into ./divergences.
 NIGHTLY_SEEDS ?= 20
 conformance-nightly: setup-vm
 	first=$$(date +%Y%m%d00); status=0; \
@@ -122,18 +122,18 @@ conformance-nightly: setup-vm
 	    --against emulated --keep divergences || status=$$?; \
 	exit $$status
 
-# A quarter of an hour and more where guests are emulated: image and container on the kernel's dm-thin in a guest
-# and on the emulated one, the same numbers after every step. GUEST_KERNEL=FILE takes another than the newest.
+# A quarter of an hour and more without KVM: run image and container on the kernel's dm-thin in a guest and on the
+# emulated one. Both must give the same numbers after every step. GUEST_KERNEL=FILE boots another kernel than the newest.
 same-counts: setup-vm
 	THINSIM_LONG_CAMPAIGN=1 THINSIM_GUEST_KERNEL=$(GUEST_KERNEL) \
 	    $(BIN)/python -m pytest -v tests/vm/test_rigs_agree.py $(TEST_ARGUMENTS)
 
-# The kernel's answers anew, after the campaign's histories have changed.
+# Record the kernel's answers again, after the campaign's histories have changed.
 conformance-record: setup-vm
 	$(call install,fio qemu-utils)
 	$(BIN)/thinsim conformance record
 
-# Minutes, as root: docs/evidence/fidelity.md from the recorded answers.
+# Minutes, as root: write docs/evidence/fidelity.md from the recorded answers.
 fidelity: setup
 	$(call install,fio qemu-utils)
 	$(BIN)/thinsim conformance check --on engine --on emulated --fidelity docs/evidence/fidelity.md
@@ -143,24 +143,26 @@ lint: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tools.plain_english
 	for source in $(C_SOURCES) tests/fuse_backing/native/*.c; do \
 	    $(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wformat-security -Werror -fsyntax-only -Ifuse_backing/native \
 	        -isystem $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))') \
 	        $$(pkg-config --cflags fuse3) $$source || exit 1; \
 	done
 
-# Minutes. The store below a loop device against a plain file and its peers, as root.
+# Minutes, as root: compare the store below a loop device with a plain file and with other FUSE servers.
 bench-backing: setup
 	$(call install,$(BENCH_PACKAGES))
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks.backing $(BENCH_ARGUMENTS)
 
-# The report of a real run, as a browser shows it: the pictures of README.md.
+# The pictures of README.md and the documents, each from a real run: bars of a leak, and a report in a browser.
 pictures: setup
 	$(call install,chromium)
+	$(BIN)/python tools/leak_picture.py docs/pictures
 	$(BIN)/python tools/report_pictures.py docs/pictures
 
-# A minute. Wheel and sdist, each installed where nothing of this clone is, and used.
+# A minute: build wheel and sdist, install each without this clone, and use it.
 check-dist: packages
 	$(PYTHON) -m venv build/package
 	build/package/bin/pip install --quiet --disable-pip-version-check build
@@ -172,18 +174,18 @@ check-dist: packages
 	        --html /dev/null --fail-on-leak 1G) || exit 1; \
 	done
 
-# A quarter of an hour: random histories, crashes and damage of pool metadata by the ten thousands.
+# A quarter of an hour: tens of thousands of random histories, crashes and damages of pool metadata.
 campaign-metadata: setup
 	THINSIM_CAMPAIGN=1 THINSIM_EXAMPLES=100 THINSIM_SUBSETS=40 THINSIM_CORRUPTIONS=1500 \
 	    $(BIN)/python -m pytest -q tests/thin/test_thin_metadata_histories.py \
 	    tests/thin/test_thin_metadata_crashes.py tests/thin/test_thin_metadata_damage.py $(TEST_ARGUMENTS)
 
-# As root, the better part of an hour: the snapshotter killed before and in the midst of every step.
+# Most of an hour, as root: kill the snapshotter before and during every step.
 campaign-crashes: setup
 	$(BIN)/thinsim snapshotter crashes
 	$(BIN)/thinsim snapshotter crashes --rig emulated
 
-# Minutes, as root: how long a prepare waits while a large device is discarded.
+# Minutes, as root: measure the time that a prepare waits while a large device is discarded.
 bench-removal: setup
 	$(BIN)/python -m benchmarks.removal
 
@@ -191,18 +193,26 @@ bench-engine: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks.engine $(BENCH_ARGUMENTS)
 
-# The site in build/site and the manual pages in build/man; a warning fails.
+# Build the site in build/site and the manual pages in build/man. A warning fails.
 .PHONY: docs
 docs: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/site
 	$(BIN)/sphinx-build -q -W --keep-going -b man docs build/man
 
-# The oldest generator whose code runs with protobuf 4.25 and everything since, in an environment of its own.
+# The oldest generator whose code runs with protobuf 4.25 and later, in its own environment.
 proto:
 	$(PYTHON) -m venv build/proto
 	build/proto/bin/pip install --quiet --disable-pip-version-check grpcio-tools==1.62.3 'setuptools<80'
 	build/proto/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. thinsim/snapshotter/proxy/snapshots.proto
+
+# VERSION=0.2.0 joins the fragments of changelog.d into CHANGELOG.md and removes them; the draft changes nothing.
+.PHONY: changelog changelog-draft
+changelog: setup
+	@test -n "$(VERSION)" || { echo 'make changelog needs a version: make changelog VERSION=0.2.0' >&2; exit 2; }
+	$(BIN)/towncrier build --yes --version $(VERSION)
+changelog-draft: setup
+	$(BIN)/towncrier build --draft --version $(or $(VERSION),next)
 
 format: setup
 	$(BIN)/ruff check --fix

@@ -1,4 +1,4 @@
-"""Builds the C extension beside pyfuse3, and the library that stands in for /dev/mapper/control."""
+"""The build compiles the C extension, and the library that stands in for /dev/mapper/control."""
 
 import os
 import re
@@ -38,7 +38,7 @@ def check_compiler() -> None:
 
 
 def accepted(*flags: str) -> list[str]:
-    """Return those of *flags* that the compiler knows: some are for one kind of processor."""
+    """Return those of *flags* that the compiler knows. Some exist for one kind of processor only."""
     found = []
     with tempfile.TemporaryDirectory() as directory:
         source = Path(directory, "probe.c")
@@ -51,8 +51,9 @@ def accepted(*flags: str) -> list[str]:
 
 
 def description() -> str:
-    """Return README.md for a package index, where its pictures and the pages it links to are not."""
+    """Return README.md for a package index, without its pictures and its links to pages of this repository."""
     text = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
+    text = re.sub(r"<picture>.*?</picture>\n*", "", text, flags=re.DOTALL)
     return re.sub(r"!?\[([^]]*)\]\((?!https?://)[^)]*\)", r"\1", text)
 
 
@@ -81,7 +82,7 @@ setup(
             extra_link_args=LINK,
             libraries=["dl", "pthread"],
         ),
-        # No Python in it: a library to preload, built and installed as extensions are.
+        # This library to preload has no Python in it, but is built and installed like an extension.
         Extension(
             "thinsim.dm.dropin._dmcontrol",
             ["thinsim/dm/dropin/_dmcontrol.c"],

@@ -6,7 +6,8 @@ project = "thinsim"
 author = "the thinsim authors"
 project_copyright = author
 release = __version__
-extensions = ["myst_parser", "sphinx_click"]
+extensions = ["myst_parser", "sphinx_click", "sphinx_design"]
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 # Part of fidelity.md, which is made from it.
 exclude_patterns = ["evidence/fidelity-by-hand.md"]
@@ -14,6 +15,7 @@ html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["narrow.css"]
 html_title = "thinsim"
+html_theme_options = {"navigation_with_keys": True, "sidebar_hide_name": False}
 html_show_sphinx = False
 nitpicky = True
 man_pages = [

@@ -1,8 +1,8 @@
-"""Gives pytest the fixtures ``thin_pool``, ``backing_store``, ``snapshotter``, ``assert_no_leak``; and marks.
+"""The plugin provides the fixtures ``thin_pool``, ``backing_store``, ``snapshotter`` and ``assert_no_leak``.
 
-Each test that takes one has a fresh pool; after the test the metadata checker must find nothing, and
-nothing is left on the machine. Loaded by every pytest where thinsim is installed, so it imports the
-rest of thinsim in the fixtures alone.
+Each test that uses one of them has a fresh pool. After the test the metadata checker must find no fault, and
+nothing is left on the machine. Every pytest loads this module where thinsim is installed, so it imports the
+rest of thinsim inside the fixtures only.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -15,34 +15,38 @@ if TYPE_CHECKING:
     from thinsim.testing.fixtures import BackingStore, RigFixture, SnapshotterFixture, ThinPool
 
 _MARKS = (
-    "thin_pool(data_size, metadata_size, block_size, features): the pool to stand up; sizes as 64KiB",
-    "snapshotter(discard_blocks, async_remove, fs_type, ...): keys of the snapshotter for this test",
-    "no_leak: fail the test if a byte is allocated on the host at its end that no mapping needs",
+    "thin_pool(data_size, metadata_size, block_size, features): shape of the test's pool; sizes like 64KiB",
+    "snapshotter(discard_blocks, async_remove, fs_type, ...): settings of the test's snapshotter",
+    "no_leak: the test fails if the host has a byte allocated at its end that no mapping needs",
 )
 _AUTO = "auto"
-"""The registry's word: it is not imported where no rig is named."""
+"""The registry's word for the best rig. The registry is not imported unless a test names a rig."""
 
 _CHECK = pytest.StashKey[Callable[[], None]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--thinsim-rig`` and ``--thinsim-config``, also as ini options with underscores."""
+    """Add the options ``--thinsim-rig`` and ``--thinsim-config``, and their ini options with underscores."""
     group = parser.getgroup("thinsim", "thin pools (thinsim)")
     group.addoption(
-        "--thinsim-rig", help="auto, or a rig of this machine (thinsim doctor lists their needs)."
+        "--thinsim-rig", help="The rig of the tests' pools: auto, or one that thinsim doctor lists."
     )
-    group.addoption("--thinsim-config", help="The snapshotter's TOML, containerd's config.toml for instance.")
-    parser.addini("thinsim_rig", "default of --thinsim-rig", default=_AUTO)
-    parser.addini("thinsim_config", "default of --thinsim-config, relative to the ini-file", default="")
+    group.addoption(
+        "--thinsim-config", help="The snapshotter's settings: a TOML file, such as containerd's config.toml."
+    )
+    parser.addini("thinsim_rig", "The default of --thinsim-rig.", default=_AUTO)
+    parser.addini(
+        "thinsim_config", "The default of --thinsim-config; a path is relative to the ini-file.", default=""
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marks known; a wrong command line, or ini-file, where the rig is none."""
+    """Register the marks, and check the rig's name. UsageError for a name that is no rig."""
     for mark in _MARKS:
         config.addinivalue_line("markers", mark)
     rig = _rig(config)
     if rig != _AUTO:
-        from thinsim.errors import InvalidValueError  # noqa: PLC0415 (where one is named)
+        from thinsim.errors import InvalidValueError  # noqa: PLC0415 (only if a rig is named)
         from thinsim.testing.fixtures import check_rig  # noqa: PLC0415
 
         try:
@@ -62,7 +66,7 @@ _POOL_FIXTURES = "thin_pool, backing_store, snapshotter, assert_no_leak"
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Check for leaks at the end of a test marked ``no_leak``: as a failure of it, not of its tear-down."""
+    """Check for leaks at the end of a test marked ``no_leak``, so that the test itself fails."""
     result = yield
     check = item.stash.get(_CHECK, None)
     if check is not None:
@@ -72,7 +76,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         except AssertionError as error:
             leaks = str(error)
         if leaks:
-            pytest.fail(leaks, pytrace=False)  # no line of the test failed, and none of ours is of interest
+            pytest.fail(
+                leaks, pytrace=False
+            )  # no line of the test failed, and the plugin's own lines do not matter
     return result
 
 
@@ -81,16 +87,22 @@ def _thinsim_no_leak(request: pytest.FixtureRequest) -> None:
     mark = request.node.get_closest_marker("no_leak")
     if mark:
         if mark.args or mark.kwargs:
-            pytest.fail("no_leak: takes nothing; assert_no_leak(at_most=BYTES) does", pytrace=False)
+            pytest.fail(
+                "no_leak takes no arguments (fix: call assert_no_leak(at_most=BYTES) in the test)",
+                pytrace=False,
+            )
         if "thinsim_bench" not in request.fixturenames:
-            pytest.fail(f"no_leak: the test has no pool; take one of {_POOL_FIXTURES}", pytrace=False)
+            pytest.fail(
+                f"no_leak: the test has no pool (fix: use one of the fixtures {_POOL_FIXTURES})",
+                pytrace=False,
+            )
         request.node.stash[_CHECK] = request.getfixturevalue("assert_no_leak")
 
 
 @pytest.fixture
 def thinsim_bench(request: pytest.FixtureRequest, tmp_path: Path) -> "Iterator[RigFixture]":
-    """The rig, with the pool standing and the snapshotter not yet started."""
-    from thinsim.errors import ThinsimError  # noqa: PLC0415 (not when pytest starts)
+    """Provide the rig with its pool. The snapshotter is not started yet."""
+    from thinsim.errors import ThinsimError  # noqa: PLC0415 (pytest must start fast)
     from thinsim.testing.fixtures import RigFixture, rig_portal  # noqa: PLC0415
 
     failure = ""
@@ -104,31 +116,37 @@ def thinsim_bench(request: pytest.FixtureRequest, tmp_path: Path) -> "Iterator[R
             failure = "the metadata checker found: " + "; ".join(problems)
     except (ThinsimError, ValueError) as error:
         failure = f"thinsim: {error}"
-    if failure:  # not where the error is handled: pytest would show it a second time
+    if failure:  # outside the handler, because pytest would show the error twice
         pytest.fail(failure, pytrace=False)
 
 
 @pytest.fixture
 def thin_pool(thinsim_bench: "RigFixture") -> "ThinPool":
-    """A thin pool; shaped by ``@pytest.mark.thin_pool``."""
+    """Provide a thin pool. ``@pytest.mark.thin_pool`` sets its shape."""
     return thinsim_bench.thin_pool
 
 
 @pytest.fixture
 def backing_store(thinsim_bench: "RigFixture") -> "BackingStore":
-    """The host's file below the pool: what is allocated, what was given back, planned faults."""
+    """Provide the host's file below the pool: allocated bytes, freed bytes, planned faults."""
     return thinsim_bench.backing_store
 
 
 @pytest.fixture
 def snapshotter(thinsim_bench: "RigFixture") -> "SnapshotterFixture":
-    """A snapshotter on the pool: keys of ``--thinsim-config``, then those of ``@pytest.mark.snapshotter``."""
+    """Provide a snapshotter on the pool.
+
+    Its settings are those of ``--thinsim-config``, then those of ``@pytest.mark.snapshotter``.
+    """
     return thinsim_bench.snapshotter()
 
 
 @pytest.fixture
 def assert_no_leak(thinsim_bench: "RigFixture") -> "Callable[..., None]":
-    """Call it, with *at_most* bytes perhaps: AssertionError names every leak's owner and reason."""
+    """Provide a function that fails the test if more than *at_most* bytes leak, 0 by default.
+
+    Its AssertionError names the owner and the reason of every leak.
+    """
     return thinsim_bench.assert_no_leak
 
 
@@ -147,9 +165,9 @@ def _keys(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def _mark(request: pytest.FixtureRequest, name: str) -> dict[str, Any]:
-    """Return what all marks of that name are given, the closest one's last. ValueError: without a key."""
+    """Return the keys of all marks *name*; the closest mark wins. ValueError for a value without a key."""
     marks = list(request.node.iter_markers(name))
     nameless = [repr(value) for mark in marks for value in mark.args]
     if nameless:
-        raise ValueError(f"mark {name}: {', '.join(nameless)} without a key; arguments are KEY=VALUE")
+        raise ValueError(f"mark {name}: {', '.join(nameless)} has no key (fix: write KEY=VALUE)")
     return {key: value for mark in reversed(marks) for key, value in mark.kwargs.items()}

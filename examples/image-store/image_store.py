@@ -1,4 +1,4 @@
-"""An image store, as small as one can be: it pulls images, runs containers on them, and prunes."""
+"""A small image store pulls images, runs containers on them, and prunes."""
 
 from typing import Protocol
 
@@ -12,7 +12,7 @@ class LayerStore(Protocol):
 
 
 class ImageStore:
-    """Keeps what is pulled and what runs. Sizes in bytes."""
+    """An image store keeps the pulled images and the running containers. Sizes are bytes."""
 
     def __init__(self, snapshotter: LayerStore) -> None:
         self._snapshotter = snapshotter

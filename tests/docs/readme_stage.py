@@ -6,16 +6,16 @@ _APP = "cp $IMAGE app.tar\n"
 
 STAGES = {
     "README.md": PageStage(
-        prepare=_APP
-        + "thinsim baseline save container-exit --rig process --rounds 1 -o thinsim-baseline.json",
+        prepare=_APP + "thinsim bench --contender process/core/on --rounds 1 --warm-up 0 --json after.json",
         fill={"FILE": "thinsim-baseline.json"},
-        finish="thinsim pool remove demo; thinsim dm stop",
+        finish="thinsim dm stop",
         cases=(
             CommandCase(".venv/bin/thinsim reproduce --image app.tar", more="--container-mb 4 --setting off"),
             CommandCase(".venv/bin/thinsim reproduce --setting", more=SMALL),
-            CommandCase(".venv/bin/thinsim reproduce --rig process"),
-            CommandCase(".venv/bin/thinsim reproduce", more=f"{SMALL} --setting on"),
+            CommandCase(".venv/bin/thinsim reproduce --subject", more=f"{SMALL} --setting on"),
+            CommandCase(".venv/bin/thinsim baseline save", more="--rig process --rounds 1"),
             CommandCase(".venv/bin/thinsim ci", more="--rig process --rounds 1 --speed-tolerance 100"),
+            CommandCase(".venv/bin/thinsim bench", more="--contender process/core/on --rounds 1 --warm-up 0"),
         ),
     ),
 }

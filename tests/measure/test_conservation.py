@@ -20,12 +20,12 @@ def test_a_punch_that_the_ledger_saw_is_an_exchange() -> None:
 
 
 def test_host_bytes_lost_behind_the_ledgers_back_end_the_run() -> None:
-    with pytest.raises(ConservationError, match=r"step 'remove'.*8192.*ledger says 4096"):
+    with pytest.raises(ConservationError, match=r"step 'remove'.*8192.*ledger has 4096"):
         exchange("remove", ranges({1, 2}), [], BLOCK, 0)
 
 
 def test_a_ledger_that_claims_more_than_the_host_got_ends_the_run() -> None:
-    with pytest.raises(ConservationError, match="ledger says 8192"):
+    with pytest.raises(ConservationError, match="ledger has 8192"):
         exchange("remove", ranges({1}), [], 2 * BLOCK, 0)
 
 
@@ -61,10 +61,10 @@ def test_a_write_can_make_a_host_allocate_a_whole_unit_and_no_more() -> None:
     assert HostAllocation((), 0, held=(), unit=1024).most_grown_by(BLOCK) == BLOCK
     written = clusters.most_grown_by(BLOCK)
     assert exchange("fstrim", [], [], 1 << 20, written).host_freed == 1 << 20
-    with pytest.raises(ConservationError, match="explains 1048576 at most"):
+    with pytest.raises(ConservationError, match="explain 1048576 at most"):
         exchange("fstrim", [], [], 2 << 20, written)
 
 
-def test_what_the_host_holds_is_told_apart_from_what_the_file_maps() -> None:
+def test_what_the_host_holds_is_distinguished_from_what_the_file_maps() -> None:
     extents = HostAllocation([(0, BLOCK)], 0, held=[(1 << 30, (1 << 30) + 32 * BLOCK)])
     assert extents.allocated == 32 * BLOCK

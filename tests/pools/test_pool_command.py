@@ -1,4 +1,4 @@
-"""``thinsim pool``, ``env`` and ``dm`` as programs: a pool that stays, seen by dmsetup, and every refusal."""
+"""``thinsim pool``, ``env`` and ``dm`` work on a pool that outlives its command."""
 
 import json
 import os
@@ -29,7 +29,7 @@ on_kernel = pytest.mark.skipif(
 
 
 class Shell:
-    """Runs thinsim with places of this test's own."""
+    """A `Shell` runs thinsim with directories of this test's own."""
 
     def __init__(self, environment: dict[str, str], seconds: int) -> None:
         self._environment = environment
@@ -161,12 +161,12 @@ def test_what_can_not_be_a_pool_is_refused_and_leaves_nothing(thinsim: Shell, tm
             "8000P",
         ): "data of the pool: the file system",
         ("create", pool, "--dir", tmp_path / "new", "--metadata-size", "8K"): (
-            "a metadata device of 8 KiB does not hold an empty pool of 1638400 data blocks, "
-            "which takes 448 KiB; the kernel's guide, 48 bytes a data block and at least 2 MiB, is 75 MiB"
+            "a metadata device of 8 KiB is too small: an empty pool of 1638400 data blocks takes "
+            "448 KiB; the kernel's guide, 48 bytes per data block and at least 2 MiB, is 75 MiB"
         ),
-        ("status", pool): f"there is no pool {pool}",
-        ("remove", pool): f"there is no pool {pool}",
-        ("grow", pool, "--data-size", "1G"): f"there is no pool {pool}",
+        ("status", pool): f"pool {pool} does not exist",
+        ("remove", pool): f"pool {pool} does not exist",
+        ("grow", pool, "--data-size", "1G"): f"pool {pool} does not exist",
     }.items():
         done = thinsim("pool", *words)
         assert done.returncode == 1, words

@@ -61,7 +61,7 @@ def test_an_assert_that_no_longer_holds_is_caught(
     scenario.write_text(SCENARIO.replace("pool_used = 0", "pool_used = 1"))
     assert invoke("ci", "--baseline", tmp_path / "b.json", "--speed-tolerance", "100") == BROKEN
     said = capsys.readouterr().out
-    assert "does not hold any more: removed: pool_used = 1" in said
+    assert "fails now, held before: removed: pool_used = 1" in said
     assert "the scenario's file has changed since" in said
 
 

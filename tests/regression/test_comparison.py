@@ -1,4 +1,4 @@
-"""A run against a baseline, numbers alone: what is a regression, what is not, and what is said of it."""
+"""A run is compared with a baseline by numbers alone: each change has its kind and its text."""
 
 import pytest
 
@@ -64,7 +64,7 @@ def test_a_tolerance_is_for_variants_that_leak_in_the_baseline_alone() -> None:
 
 def test_less_than_ever_is_better() -> None:
     now = variant(least_leaked=0, most_leaked=0, leaked_by={})
-    assert changes(scenario(now), scenario(variant())) == [("better", f"{10 * BLOCK} bytes less leaked")]
+    assert changes(scenario(now), scenario(variant())) == [("better", f"leaks {10 * BLOCK} bytes less")]
 
 
 @pytest.mark.parametrize(
@@ -101,27 +101,28 @@ def test_other_discards_than_before_are_not_compared() -> None:
 def test_an_assert_that_held_and_does_not_any_more_is_a_regression_and_the_reverse_is_not() -> None:
     broken = variant(broken=["p: leaked = 0"])
     assert changes(scenario(broken), scenario(variant())) == [
-        ("assert", "does not hold any more: p: leaked = 0")
+        ("assert", "fails now, held before: p: leaked = 0")
     ]
-    assert changes(scenario(variant()), scenario(broken)) == [("better", "holds now: p: leaked = 0")]
+    held = ("better", "holds now, failed before: p: leaked = 0")
+    assert changes(scenario(variant()), scenario(broken)) == [held]
     assert changes(scenario(broken), scenario(broken)) == []
 
 
-def test_what_cannot_be_compared_is_said() -> None:
+def test_a_note_names_each_thing_that_cannot_be_compared() -> None:
     assert changes(scenario(variant()), None) == [("note", "not in the baseline")]
     assert changes(scenario(variant(), rig="emulated", sha256="1"), scenario(variant())) == [
-        ("note", "the baseline is of rig process, this is emulated: discard costs are not compared"),
-        ("note", "the scenario's file has changed since"),
+        ("note", "the baseline ran on rig process, this run on emulated: discard costs are not compared"),
+        ("note", "the scenario's file has changed since the baseline was saved"),
     ]
     assert changes(scenario(variant(name="new")), scenario(variant())) == [
         ("note", "not in the baseline"),
-        ("note", "in the baseline, and not run now"),
+        ("note", "in the baseline, but not run now"),
     ]
 
 
 def test_an_assert_that_the_baseline_knows_nothing_of_has_to_hold() -> None:
     broken = variant(broken=["p: leaked = 0"])
-    failure = ("assert", "does not hold: p: leaked = 0")
+    failure = ("assert", "fails: p: leaked = 0")
     assert changes(scenario(broken), None) == [("note", "not in the baseline"), failure]
     then = scenario(variant(name="another"), variant())
     assert failure in changes(scenario(variant(), variant(name="new", broken=["p: leaked = 0"])), then)
@@ -138,7 +139,7 @@ def test_more_in_all_than_in_any_round_is_a_leak_though_no_snapshot_lost_more_th
     now = variant(most_leaked=13 * BLOCK, leaked_by={"a": 12 * BLOCK, "b": BLOCK})
     ((kind, text),) = changes(scenario(now), scenario(then))
     assert kind == ChangeKind.LEAK
-    assert text.endswith(f"{BLOCK} bytes more (no snapshot more than in some round before)")
+    assert text.endswith(f"{BLOCK} bytes more (no snapshot leaked more than in some earlier round)")
 
 
 def test_another_kernel_and_a_tool_that_was_not_there_are_said() -> None:

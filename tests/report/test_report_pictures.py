@@ -1,4 +1,4 @@
-"""The README's pictures of a report: what ``make pictures`` runs, here on a shorter run, and what it gave."""
+"""``make pictures`` shows a report in a browser, light and dark; a test runs it on a shorter run."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ NAMES = ("report-light.png", "report-dark.png")
 
 @pytest.mark.browser
 def test_make_pictures_gives_a_light_and_a_dark_picture_of_a_report(tmp_path: Path) -> None:
-    assert f"python {TOOL} docs\n" in (REPOSITORY / "Makefile").read_text()
+    assert f"python {TOOL} docs/pictures\n" in (REPOSITORY / "Makefile").read_text()
     done = subprocess.run(
         [sys.executable, TOOL, tmp_path, "--rig", "process", "--dir", tmp_path],
         cwd=REPOSITORY,
@@ -33,18 +33,18 @@ def test_make_pictures_gives_a_light_and_a_dark_picture_of_a_report(tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(NAMES)
 
 
-def test_the_readme_shows_pictures_as_large_as_they_are_made_now(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_documents_show_pictures_as_large_as_they_are_made_now(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(REPOSITORY / "tools")
     import report_pictures
 
     for name in NAMES:
-        assert f"(docs/{name})" in (REPOSITORY / "README.md").read_text()
+        assert any(f"pictures/{name}" in page.read_text() for page in (REPOSITORY / "docs").rglob("*.md"))
         picture = read_picture(REPOSITORY / "docs" / "pictures" / name)
         assert (picture.width, picture.height) == (report_pictures.WIDTH, report_pictures.HEIGHT)
         assert picture.colors > 20
 
 
-def test_without_a_browser_the_lack_is_told_before_the_run(tmp_path: Path) -> None:
+def test_a_missing_browser_is_reported_before_the_run(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, TOOL, tmp_path, "--rig", "process", "--dir", tmp_path],
         cwd=REPOSITORY,

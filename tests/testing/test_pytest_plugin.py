@@ -82,8 +82,8 @@ def test_a_leak_fails_the_marked_test_and_names_its_owner(inner: pytest.Pytester
     done.assert_outcomes(passed=3, failed=1)
     done.stdout.fnmatch_lines(
         [
-            "1310720 bytes leaked, 0 are allowed:",
-            "  web: 1310720 bytes in 20 blocks, lost in 'remove web': deleted without discard*",
+            "1310720 bytes leaked, but at most 0 may leak:",
+            "  web: 1310720 bytes in 20 blocks, leaked by 'remove web': deleted without discard*",
         ]
     )
     assert "pytest_plugin.py" not in done.stdout.str()
@@ -109,7 +109,7 @@ def test_a_mark_that_looks_at_no_pool_is_an_error(inner: pytest.Pytester) -> Non
     inner.makepyfile("import pytest\n\n@pytest.mark.no_leak\ndef test_it(): pass\n")
     done = inner.runpytest_subprocess()
     done.assert_outcomes(errors=1)
-    done.stdout.fnmatch_lines(["no_leak: the test has no pool; take one of thin_pool, *"])
+    done.stdout.fnmatch_lines(["no_leak: the test has no pool (fix: use one of the fixtures thin_pool, *"])
 
 
 def test_the_config_file_of_containerd_is_taken_and_a_mark_goes_before_it(
@@ -144,16 +144,16 @@ def test_the_config_file_of_containerd_is_taken_and_a_mark_goes_before_it(
 MISTAKES = {
     "thin_pool(data_sise='1G')": "thinsim: pool: data_sise: Extra inputs are not permitted",
     "thin_pool(data_size='1GB!')": "thinsim: pool: data_size: invalid size: '1GB!' has no unit 'GB!' (",
-    "thin_pool('1GiB')": "thinsim: mark thin_pool: '1GiB' without a key; arguments are KEY=VALUE",
-    "snapshotter('discard_blocks')": "thinsim: mark snapshotter: 'discard_blocks' without a key; ",
-    "no_leak(at_most=100)": "no_leak: takes nothing; assert_no_leak(at_most=BYTES) does",
+    "thin_pool('1GiB')": "thinsim: mark thin_pool: '1GiB' has no key (fix: write KEY=VALUE)",
+    "snapshotter('discard_blocks')": "thinsim: mark snapshotter: 'discard_blocks' has no key ",
+    "no_leak(at_most=100)": "no_leak takes no arguments (fix: call assert_no_leak(at_most=BYTES) in",
     "snapshotter(discard_blocks=3)": "discard_blocks must be true or false, not 3",
 }
 
 
 @pytest.fixture(scope="module")
 def said_of_mistakes(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What one pytest prints whose every test has a mistake in its mark, for a new one takes seconds."""
+    """Return the output of one pytest with a mistake in the mark of every test: each pytest takes seconds."""
     directory = tmp_path_factory.mktemp("mistakes")
     (directory / "pytest.ini").write_text("[pytest]\nthinsim_rig = process\naddopts = --strict-markers\n")
     (directory / "test_mistakes.py").write_text(

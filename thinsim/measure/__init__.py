@@ -1,1 +1,1 @@
-"""Measures the same discard at four heights, and names the owner of every byte lost between two."""
+"""These modules measure one discard at four heights and name the owner of each byte lost in between."""

@@ -1,10 +1,8 @@
-"""Gives every leaked byte its owner: which snapshot, thin id and operation lost it, and why.
+"""`LeakBook` finds the owner of every leaked byte: snapshot, thin id, operation and reason. Pure.
 
-Pure.
-
-A block leaks when the pool no longer maps it and the host still has it allocated. The owner is who
-gave it up last: block by block, mappings before and after each step are compared with what the
-snapshotter says it did in that step.
+A block leaks when the pool no longer maps it and the host still has it allocated. Its owner is the thin
+device that mapped it last. To find the owner, the book compares the mappings before and after each step
+with the snapshotter's own events of that step.
 """
 
 from collections import Counter
@@ -19,7 +17,7 @@ from thinsim.thin.mapping import Run
 
 
 class LeakReason(StrEnum):
-    """Why a freed block stayed allocated on the host, for what the snapshotter itself can't say."""
+    """A `LeakReason` explains why a freed block stayed allocated, where the snapshotter does not know."""
 
     NOT_PASSED_DOWN = "discarded, but the pool did not pass it down: passdown is off"
     SHARED = "shared with another thin device when it was discarded"
@@ -28,13 +26,13 @@ class LeakReason(StrEnum):
 
 
 def reason_words() -> dict[str, str]:
-    """Return the short word of every reason, by the reason's text: ``off``, ``not_active``, ``shared``."""
+    """Return the short name of every reason by its text: ``off``, ``not_active``, ``shared``."""
     return {str(reason): reason.name.lower() for kind in (DiscardSkipped, LeakReason) for reason in kind}
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Owner:
-    """Who lost a block."""
+    """An `Owner` is the snapshot whose operation lost a block, with the reason."""
 
     snapshot: str
     thin_id: int
@@ -44,7 +42,10 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """Bytes allocated on the host that no mapping needs, in *blocks* data blocks, by owner."""
+    """A `Leak` counts the bytes of one owner that are allocated on the host and that no mapping needs.
+
+    The bytes lie in *blocks* data blocks.
+    """
 
     owner: Owner
     blocks: int
@@ -52,12 +53,12 @@ class Leak:
 
 
 class LeakBook:
-    """Follows the mappings of one pool step by step and knows who gave each free block up."""
+    """A `LeakBook` follows a pool's mappings step by step and knows the last owner of each free block."""
 
     def __init__(self, block_bytes: int) -> None:
         self._block_bytes = block_bytes
         self._mapped: dict[int, set[int]] = {}
-        self._given_up: dict[int, Owner] = {}
+        self._last_owner: dict[int, Owner] = {}
 
     def step(
         self,
@@ -67,7 +68,7 @@ class LeakBook:
         *,
         passdown: bool,
     ) -> int:
-        """Take in the mappings after a step and what was done in it; return how many blocks it freed."""
+        """Record the mappings after a step and its events; return the number of data blocks that it freed."""
         now = _owners_by_block(mappings)
         reasons = _reasons(events, passdown=passdown)
         freed = 0
@@ -75,34 +76,34 @@ class LeakBook:
             if block in now:
                 continue
             freed += 1
-            # Of several that shared it, the one this step removed gave it up.
+            # If several devices shared the block, the one that this step removed is the owner.
             removed = sorted(thin_ids & reasons.keys()) or sorted(thin_ids)
             snapshot, reason = reasons.get(removed[0], ("", LeakReason.UNMAPPED))
             if reason == LeakReason.SHARED and len(thin_ids) == 1:
                 reason = LeakReason.KEPT_BELOW
-            self._given_up[block] = Owner(snapshot, removed[0], operation, reason)
-        for block in now.keys() & self._given_up.keys():
-            del self._given_up[block]
+            self._last_owner[block] = Owner(snapshot, removed[0], operation, reason)
+        for block in now.keys() & self._last_owner.keys():
+            del self._last_owner[block]
         self._mapped = now
         return freed
 
     def leaks(self, allocated: Iterable[Range], *, rounded: bool = False) -> list[Leak]:
         """Return the leaks in the host's *allocated* ranges, largest first.
 
-        InvariantError for an allocated block that no device ever gave up: a leak without an owner would
-        be a fault of the measurement. Not so where the host's ranges are *rounded* to more than was written.
+        InvariantError for an allocated block that no device ever mapped: a leak without an owner is a fault
+        of the measurement. With *rounded*, such blocks are left out: the host rounds its ranges up.
         """
         blocks: Counter[Owner] = Counter()
         lost: Counter[Owner] = Counter()
         for block, count in bytes_per_block(allocated, self._block_bytes):
             if block in self._mapped:
                 continue
-            owner = self._given_up.get(block)
+            owner = self._last_owner.get(block)
             if owner is None and rounded:
                 continue
             if owner is None:
                 raise InvariantError(
-                    f"data block {block} has {count} bytes on the host, and no thin device ever had it"
+                    f"data block {block} has {count} bytes on the host, but no thin device ever mapped it"
                 )
             blocks[owner] += 1
             lost[owner] += count
@@ -112,14 +113,14 @@ class LeakBook:
         )
 
     def needed(self, allocated: Iterable[Range]) -> int:
-        """Return how many bytes of the host's *allocated* ranges lie in blocks that the pool maps."""
+        """Return the number of bytes of the host's *allocated* ranges in blocks that the pool maps."""
         return sum(
             count for block, count in bytes_per_block(allocated, self._block_bytes) if block in self._mapped
         )
 
     @property
     def mapped_blocks(self) -> int:
-        """How many data blocks the pool maps."""
+        """Return the number of data blocks that the pool maps."""
         return len(self._mapped)
 
 
@@ -133,7 +134,7 @@ def _owners_by_block(mappings: Mapping[int, Sequence[Run]]) -> dict[int, set[int
 
 
 def _reasons(events: Iterable[DeviceEvent], *, passdown: bool) -> dict[int, tuple[str, str]]:
-    """Return (snapshot, reason) per thin id that was removed."""
+    """Return the snapshot and the reason for each removed thin id."""
     reasons: dict[int, tuple[str, str]] = {}
     for event in events:
         if event.kind is DeviceEventKind.DISCARD_SKIPPED:

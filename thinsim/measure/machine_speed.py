@@ -1,6 +1,6 @@
-"""Times a small fixed work, which tells how fast this machine is now and divides other times.
+"""A small fixed work measures the machine's present speed; other times are divided by it.
 
-The work is of the kind that a run does: checksums, and writes and hole punches of a sparse file.
+The work resembles that of a run: checksums, and writes and hole punches of a sparse file.
 """
 
 import os
@@ -17,9 +17,9 @@ _REPETITIONS = 40
 
 
 def reference_seconds(directory: Path) -> float:
-    """Return the shortest of many repetitions: whoever else works now only makes them longer.
+    """Return the shortest of many repetitions, since other work on the machine only lengthens them.
 
-    *directory*, on a file system that punches holes, is where the file is made. OSError.
+    The file is made in *directory*, whose file system must punch holes. OSError if it can't be made.
     """
     with tempfile.TemporaryFile(dir=directory) as file:
         return min(_once(file.fileno()) for _ in range(_REPETITIONS))

@@ -1,8 +1,7 @@
-"""Reads from what a snapshotter did to thin devices what it must have meant.
+"""`ObservedDevices` infers a snapshotter's reasons from its commands to thin devices. Pure.
 
-Pure.
-
-containerd does not say why it deleted a device without a discard; its dmsetup and blkdiscard calls do.
+containerd does not report why it deleted a device without a discard, but its dmsetup and blkdiscard calls
+show it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +21,7 @@ class _Device:
 
 
 class ObservedDevices:
-    """Follows the thin devices of one *pool* through all steps; ``POOL-snap-1`` is called ``snap-1``."""
+    """`ObservedDevices` follows the thin devices of one *pool*; ``POOL-snap-1`` is named ``snap-1``."""
 
     def __init__(self, pool: str, *, discard_blocks: bool) -> None:
         self._prefix = f"{pool}-"
@@ -30,7 +29,7 @@ class ObservedDevices:
         self._devices: dict[int, _Device] = {}
 
     def step(self, activities: Iterable[Activity]) -> Sequence[DeviceEvent]:
-        """Return the events of one step; the snapshot's name is that of its device."""
+        """Return the events of one step. A snapshot has the name of its device."""
         for device in self._devices.values():
             device.active_at_start = device.active
         events: list[DeviceEvent] = []
@@ -57,7 +56,9 @@ class ObservedDevices:
         thin_id = int(words[1])
         device = self._devices.pop(thin_id, None)
         if device is None:
-            raise InvariantError(f"thin {thin_id} was deleted, and no device of it was ever seen")
+            raise InvariantError(
+                f"thin {thin_id} was deleted, but no device with this thin id was ever active"
+            )
         if device.discarded:
             events.append(_event(DeviceEventKind.DISCARDED, device, thin_id))
         else:
@@ -67,7 +68,7 @@ class ObservedDevices:
     def _why(self, device: _Device) -> str:
         if not self._discard_blocks:
             return DiscardSkipped.OFF
-        # Active until this very removal, and no discard: containerd found it busy and went on.
+        # The device was active until this removal and was not discarded: containerd found it busy.
         return DiscardSkipped.BUSY if device.active_at_start else DiscardSkipped.NOT_ACTIVE
 
 

@@ -1,4 +1,4 @@
-"""Takes one measurement at every height after a step, and the series of them that a run makes."""
+"""A `Meter` takes one measurement at every height after each step of a run."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from thinsim.thin.status import parse_pool_status
 
 @dataclass(frozen=True, slots=True)
 class StepSample:
-    """What one step did at each height. Bytes, unless a name says blocks."""
+    """A `StepSample` records the effect of one step at each height, in bytes where no name has blocks."""
 
     phase: str
     step: str
@@ -35,14 +35,14 @@ class StepSample:
     leaked: int
     usage: Mapping[str, int] = field(default_factory=dict)
     host_kept: int = 0
-    """Bytes that the host holds though nothing mapped or leaked needs them: the rest of an extent, a cluster
-    or a huge page of which a part is in use. 0 on hosts that hold what a file maps."""
+    """Bytes that the host holds although no mapping and no leak needs them: the unused rest of an extent, a
+    cluster or a huge page. 0 on hosts that hold exactly the bytes that a file maps."""
     at: float = 0.0
-    """Seconds from the series' begin to the end of the step."""
+    """Seconds from the beginning of the series to the end of the step."""
 
 
 class Meter:
-    """Measures a rig after every step and checks every law that must hold between the heights."""
+    """A `Meter` measures a rig after every step and checks each law that holds between the heights."""
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
@@ -62,7 +62,7 @@ class Meter:
         snapshotter: Snapshotter | None,
         events: Sequence[DeviceEvent],
     ) -> StepSample:
-        """Settle, measure, check. InvariantError when two heights contradict each other."""
+        """Settle the rig, measure it and check the laws. InvariantError when two heights disagree."""
         rig = self._rig
         at = time.monotonic() - self._begun
         await rig.settle()
@@ -82,8 +82,8 @@ class Meter:
         )
         if self._book.mapped_blocks != status.used_data:
             raise InvariantError(
-                f"step {step!r}: the pool says {status.used_data} used data blocks, "
-                f"its mappings name {self._book.mapped_blocks}"
+                f"step {step!r}: the pool reports {status.used_data} used data blocks, "
+                f"but its mappings name {self._book.mapped_blocks}"
             )
         leaked = sum(leak.bytes for leak in self._leaks(host))
         taken = StepSample(
@@ -111,7 +111,7 @@ class Meter:
         return taken
 
     def leaks(self) -> list[Leak]:
-        """Return the leaks as of the last sample, by owner, largest first."""
+        """Return the leaks of the last sample by owner, the largest first."""
         return self._leaks(self._host)
 
     def _leaks(self, host: HostAllocation) -> list[Leak]:
@@ -121,8 +121,8 @@ class Meter:
 async def _usage(snapshotter: Snapshotter) -> dict[str, int]:
     sizes = {}
     async for info in snapshotter.walk():
-        # A snapshot can be without the device that would be asked: after a crash, or when a removal that
-        # failed has left an error table in its place.
+        # A snapshot can lack its device after a crash, or have an error table in its place after a failed
+        # removal.
         with suppress(KernelError, SnapshotterError):
             sizes[info.name] = (await snapshotter.usage(info.name)).size
     return sizes

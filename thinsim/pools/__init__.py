@@ -1,1 +1,1 @@
-"""Pools that outlive their command are set up here as containerd's documentation sets them up."""
+"""A lasting pool outlives the command that made it, like the pool of containerd's documentation."""

@@ -1,7 +1,7 @@
-"""Makes, grows and removes a standing pool: files on a backing store, loop devices, a thin-pool device.
+"""A lasting pool is created, grown and removed here: files on a store, loop devices, a thin-pool device.
 
-What the script of containerd's documentation does with truncate, losetup and dmsetup
-(docs/snapshotters/devmapper.md there), with the store below so that discards are seen.
+containerd's documentation does the same with truncate, losetup and dmsetup
+(docs/snapshotters/devmapper.md there). Here a backing store is below, so that discards are recorded.
 """
 
 import errno
@@ -43,14 +43,17 @@ DATA, METADATA = "data", "metadata"
 
 
 def create(shape: PoolShape, directory: Path, *, rig: str = AUTO, beside_kernel: bool = False) -> PoolRecord:
-    """Make a pool with its files in *directory*, which must be empty or missing; all or nothing.
+    """Make a pool with its files in *directory*, which must be empty or missing.
 
-    *rig* and *beside_kernel* as in :func:`thinsim.pools.rigs.choose_lasting_rig`.
+    A pool that can't be made whole is removed again. *rig* and *beside_kernel* are those of
+    :func:`thinsim.pools.rigs.choose_lasting_rig`.
     """
     chosen = choose_lasting_rig(rig, directory, beside_kernel=beside_kernel)
     record = PoolRecord(shape, directory.resolve(), chosen.name)
     if directory.exists() and any(directory.iterdir()):
-        raise InvalidValueError(f"{directory} is not empty: a pool wants a directory of its own")
+        raise InvalidValueError(
+            f"{directory} is not empty: a pool needs an empty directory of its own (fix: --dir another one)"
+        )
     records = PoolRecords()
     records.add(record)
     ran = chosen.in_kernel or answers(Places.of_this_user())
@@ -68,9 +71,9 @@ def create(shape: PoolShape, directory: Path, *, rig: str = AUTO, beside_kernel:
 
 
 def remove(name: str, *, keep_files: bool = False) -> None:
-    """Remove a pool and all that it stands on; what is gone already is no error.
+    """Remove a pool, its loop devices, its store and its files. Parts that are missing are no error.
 
-    ConflictError while thin devices of it are active: nothing is changed then.
+    ConflictError while the pool has active thin devices; nothing is changed then.
     """
     records = PoolRecords()
     record = records.find(name)
@@ -95,7 +98,7 @@ def grow(name: str, data_size: int, metadata_size: int) -> PoolRecord:
         (record.store / METADATA, metadata_size, record.metadata),
     ):
         if device is None:
-            raise ConflictError(f"pool {name} was never finished: thinsim pool remove {name}")
+            raise ConflictError(f"pool {name} was never finished (fix: thinsim pool remove {name})")
         if file.stat().st_size < size:
             with file.open("r+b") as grown_file:
                 _give_size(grown_file.fileno(), file, size)
@@ -122,8 +125,8 @@ def _make(record: PoolRecord, records: PoolRecords, undo: ExitStack) -> None:
     try:
         trio.run(device_mapper(record.rig).create, record.shape.name, _table(record))
     except DeviceMapperError as error:
-        # Too small a metadata device is told by where it was noticed: at an allocation that fails, or at a
-        # block beyond the device's end.
+        # The kernel reports too small a metadata device where it notices it: at an allocation that fails, or at
+        # a block beyond the device's end.
         if error.errno in (errno.ENOSPC, errno.EILSEQ):
             raise InvalidValueError(_metadata_too_small(record.shape, error)) from error
         raise
@@ -133,9 +136,9 @@ def _metadata_too_small(shape: PoolShape, error: DeviceMapperError) -> str:
     blocks = DataBlocks(shape.data_size // shape.block_bytes)
     guide = max(-(-48 * blocks >> 20) << 20, 2 << 20)
     return (
-        f"a metadata device of {format_size(shape.metadata_size)} does not hold an empty pool of {blocks} "
-        f"data blocks, which takes {format_size(least_metadata(blocks))}; the kernel's guide, 48 bytes a "
-        f"data block and at least 2 MiB, is {format_size(guide)} ({error})"
+        f"a metadata device of {format_size(shape.metadata_size)} is too small: an empty pool of {blocks} "
+        f"data blocks takes {format_size(least_metadata(blocks))}; the kernel's guide, 48 bytes per data "
+        f"block and at least 2 MiB, is {format_size(guide)} ({error})"
     )
 
 
@@ -144,15 +147,15 @@ def _give_size(handle: int, file: Path, size: int) -> None:
         os.truncate(handle, size)
     except OSError as error:
         if error.errno in (errno.EFBIG, errno.EINVAL):
-            what = f"the file system of {file.parent} has no files of {format_size(size)}"
+            what = f"the file system of {file.parent} has no files as large as {format_size(size)}"
             raise InvalidValueError(f"{file.name} of the pool: {what}: {error.strerror}") from error
         raise
 
 
 def _stop_unused() -> None:
-    """End the emulated device-mapper that was started for a pool that did not come to be."""
+    """End the emulated device-mapper that was started for a pool that could not be made."""
     places = Places.of_this_user()
-    # Somebody may have made a device meanwhile; what is left to do is not worth an error of its own.
+    # Another user may have made a device meanwhile. The pool's own error matters more.
     with suppress(ThinsimError, FuseBackingError, OSError):
         if answers(places):
             trio.run(partial(stop_running, places, force=False))
@@ -160,22 +163,22 @@ def _stop_unused() -> None:
 
 def _table(record: PoolRecord) -> str:
     assert record.data is not None, "a pool's loop devices are attached before its table is written"
-    assert record.metadata is not None, "the metadata device, too"
+    assert record.metadata is not None, "both loop devices are attached before the table is written"
     return record.shape.table(str(record.metadata.path), str(record.data.path))
 
 
 async def _remove_device(record: PoolRecord) -> None:
     if find_rig(record.rig).in_kernel and not kernel_has_device_mapper():
-        return  # booted since, and the module is not loaded: there are no devices
+        return  # the machine was booted since, and without the module it has no devices
     name, dm = record.shape.name, device_mapper(record.rig)
     if name in await dm.list():
         thins = [other for other in await dm.list() if other.startswith(f"{name}-")]
         if (await dm.info(name)).open_count:
             raise ConflictError(
-                f"pool {name} has active thin devices ({', '.join(thins) or 'of other names'}): "
-                "end what uses them, then dmsetup remove them"
+                f"pool {name} has active thin devices ({', '.join(thins) or 'with other names'}): "
+                "end the programs that use them, then run dmsetup remove for each"
             )
-        # What udev starts to look at a device holds it for a moment.
+        # Programs that udev starts hold a new device open for a moment.
         await dm.remove(name, retry=True)
 
 
@@ -212,4 +215,4 @@ def _quietly(remover: Callable[[Path], object], path: Path) -> None:
     try:
         remover(path)
     except OSError:
-        return  # missing, or the user has put something else there
+        return  # the path is missing, or the user has put something else into it

@@ -1,4 +1,4 @@
-"""Remembers each standing pool in a JSON file, written before anything is taken."""
+"""`PoolRecords` keeps each lasting pool in a JSON file, written before the pool takes anything."""
 
 import json
 import os
@@ -20,28 +20,28 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class PoolRecord:
-    """A pool and what it stands on; a loop device is None until it is attached."""
+    """A `PoolRecord` names a pool's parts. A loop device is None until it is attached."""
 
     shape: PoolShape
     directory: Path
     rig: str
-    """``emulated`` or ``kernel``: whose device-mapper it is on."""
+    """``emulated`` or ``kernel``: the rig whose device-mapper has the pool."""
     data: LoopDevice | None = None
     metadata: LoopDevice | None = None
 
     @property
     def files(self) -> Path:
-        """Where the sparse files are on the host."""
+        """Return the host's directory of the sparse files."""
         return self.directory / "files"
 
     @property
     def store(self) -> Path:
-        """Where the backing store is mounted."""
+        """Return the mount point of the backing store."""
         return self.directory / "store"
 
 
 class PoolRecords:
-    """The records of this machine's pools."""
+    """`PoolRecords` reads and writes the records of this machine's pools."""
 
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory or state_directory() / "pools"
@@ -53,21 +53,24 @@ class PoolRecords:
         return sorted(path.stem for path in self._directory.glob("*.json"))
 
     def add(self, record: PoolRecord) -> None:
-        """Remember a new pool. InvalidValueError for its name, ConflictError when that name is taken."""
+        """Add the record of a new pool. InvalidValueError for a bad name, ConflictError for a taken one."""
         name = record.shape.name
         if not _NAME.fullmatch(name):
             raise InvalidValueError(
-                f"pool name {name!r}: letters, digits, '_', '.' and '-', at most 64, not '.' or '-' first"
+                f"pool name {name!r} is not valid: a name has at most 64 letters, digits, '_', '.' and '-', "
+                "and begins with a letter or a digit"
             )
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             self._path(name).touch(mode=0o600, exist_ok=False)
         except FileExistsError:
-            raise ConflictError(f"there is a pool {name} already (thinsim pool remove {name})") from None
+            raise ConflictError(
+                f"pool {name} exists already (fix: choose another name, or thinsim pool remove {name})"
+            ) from None
         self.save(record)
 
     def save(self, record: PoolRecord) -> None:
-        """Write a record anew, as a whole."""
+        """Replace a record as a whole."""
         document = {"format": FORMAT, **asdict(record), "directory": str(record.directory)}
         for role in ("data", "metadata"):
             if document[role] is not None:
@@ -81,42 +84,44 @@ class PoolRecords:
         fresh.replace(path)
 
     def find(self, name: str) -> PoolRecord:
-        """Return a pool's record; ConflictError when there is none, or when it is damaged."""
+        """Return a pool's record. ConflictError when the pool does not exist or its record is damaged."""
         try:
             document: dict[str, Any] = json.loads(self._path(name).read_text())
             if document.pop("format") != FORMAT:
-                raise ConflictError(f"{self._path(name)}: of another version of thinsim")
+                raise ConflictError(f"{self._path(name)}: another version of thinsim wrote this record")
             return PoolRecord(
                 shape=_shape(document["shape"]),
                 directory=Path(document["directory"]),
-                rig=str(document.get("rig", EMULATED.name)),  # once there was no other
+                rig=str(document.get("rig", EMULATED.name)),  # older records do not name the rig
                 data=_loop(document["data"]),
                 metadata=_loop(document["metadata"]),
             )
         except FileNotFoundError:
             known = ", ".join(self.names()) or "none"
-            raise ConflictError(f"there is no pool {name} (there are: {known})") from None
+            raise ConflictError(f"pool {name} does not exist (existing pools: {known})") from None
         except (ValueError, KeyError, TypeError) as error:
             raise ConflictError(f"{self._path(name)} is damaged: {error}") from None
 
     def drop(self, name: str) -> None:
-        """Forget a pool; no error when it is unknown."""
+        """Delete a pool's record. A missing record is no error."""
         self._path(name).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
-            raise ConflictError(f"there is no pool {name!r}")
+            raise ConflictError(f"pool {name!r} does not exist: this is no valid name of a pool")
         return self._directory / f"{name}.json"
 
 
 def grown(shape: PoolShape, data_size: int, metadata_size: int) -> PoolShape:
-    """Return *shape* with other sizes, in bytes; InvalidValueError when one of them is smaller."""
+    """Return *shape* with larger sizes, in bytes. InvalidValueError when one of them is smaller."""
     for what, now, wanted in (
         ("data", shape.data_size, data_size),
         ("metadata", shape.metadata_size, metadata_size),
     ):
         if wanted < now:
-            raise InvalidValueError(f"the {what} device has {now} bytes: a pool can't shrink to {wanted}")
+            raise InvalidValueError(
+                f"the {what} device has {now} bytes: a pool can't shrink to {wanted} bytes"
+            )
     return replace(shape, data_size=Bytes(data_size), metadata_size=Bytes(metadata_size))
 
 

@@ -1,4 +1,4 @@
-"""Picks the device-mapper that a lasting pool is on: the kernel's own, or the emulated one."""
+"""A lasting pool runs on the kernel's device-mapper or on the emulated one; this module chooses."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from thinsim.rig.registry import AUTO, LASTING, choose_rig, find_rig, probe_mach
 
 
 def choose_lasting_rig(wanted: str, directory: Path, *, beside_kernel: bool = False) -> RigRecord:
-    """Return the rig for a new pool in *directory*: *wanted*, or with ``auto`` the kernel's if there is one.
+    """Return the rig for a new pool in *directory*.
 
-    EnvironmentLacksError names what it lacks, each with its fix; and where the kernel has a
-    device-mapper the emulated one is refused unless *beside_kernel* (``auto`` takes it then): names in
-    /dev/mapper are one and the same.
+    That is *wanted*. With ``auto`` it is the kernel's rig where the kernel has a device-mapper. There the
+    emulated one is refused unless *beside_kernel* (``auto`` then chooses it), because both use the same names
+    in /dev/mapper. EnvironmentLacksError names each thing that the machine lacks, with its fix.
     """
     kernel_has_one = kernel_has_device_mapper()
     if wanted == AUTO:
@@ -24,18 +24,18 @@ def choose_lasting_rig(wanted: str, directory: Path, *, beside_kernel: bool = Fa
         chosen = find_rig(wanted, LASTING)
     if not chosen.in_kernel and kernel_has_one and not beside_kernel:
         raise EnvironmentLacksError(
-            "this kernel has a device-mapper of its own (--rig kernel); the emulated one beside it: "
-            "--beside-kernel"
+            "the emulated device-mapper is refused because this kernel has its own, and both use the names "
+            "in /dev/mapper (fix: --rig kernel, or --beside-kernel to run both)"
         )
     there = next(path for path in (directory, *directory.absolute().parents) if path.is_dir())
     return choose_rig(chosen.name, probe_machine(there)).rig
 
 
 def device_mapper(rig: str) -> DeviceMapper:
-    """Return the device-mapper of the rig of that name; the emulated one is started if it isn't running.
+    """Return the device-mapper of the rig named *rig*; start the emulated one if it is not running.
 
-    EnvironmentLacksError where the kernel has none (any more: after a boot without its module).
+    EnvironmentLacksError where the kernel has none, for example after a boot without its module.
     """
     opened = find_rig(rig, LASTING).lasting_device_mapper
-    assert opened is not None, "that is what makes a rig's pools last"
+    assert opened is not None, "every rig of LASTING has a device-mapper that outlives the command"
     return opened()

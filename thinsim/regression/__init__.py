@@ -1,1 +1,1 @@
-"""Compares runs with a stored baseline: what leaks more, no longer holds, became slower."""
+"""A stored baseline shows which runs leak more, break an assert or became slower."""

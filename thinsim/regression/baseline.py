@@ -1,4 +1,4 @@
-"""Keeps in a file what a few rounds of scenarios measured, to compare later runs with. Pure."""
+"""A `Baseline` stores the measurements of a few rounds for comparisons with later runs. Pure."""
 
 import hashlib
 from collections.abc import Sequence
@@ -18,36 +18,36 @@ class _Table(BaseModel):
 
 
 class VariantBaseline(_Table):
-    """One variant over all rounds. Bytes and seconds."""
+    """A `VariantBaseline` sums up one variant over all rounds, in bytes and seconds."""
 
     name: str
     least_leaked: _Count
     most_leaked: _Count
     leaked_by: dict[str, _Count]
-    """The most that each snapshot leaked."""
+    """The most bytes that each snapshot leaked in any round."""
     broken: list[str]
-    """Asserts that did not hold in some round."""
+    """Asserts that failed in at least one round."""
     discards: _Count
-    """Devices that were discarded in a round."""
+    """The number of devices that a round discarded."""
     discard_seconds: _Seconds
-    """What that took, the shortest of the rounds: what disturbs a run only makes it longer."""
+    """Seconds of discards in the shortest round. A disturbance can only lengthen a round."""
 
 
 class ScenarioBaseline(_Table):
-    """One scenario on one rig."""
+    """A `ScenarioBaseline` holds the measurements of one scenario on one rig."""
 
     name: str
     rig: str
     sha256: str
-    """Of the scenario's file."""
+    """The digest of the scenario's file."""
     rounds: int
     machine_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    """What a fixed work took on the machine meanwhile, the shortest time."""
+    """The shortest time, in seconds, of a fixed work on this machine during the rounds."""
     variants: Annotated[list[VariantBaseline], Field(min_length=1)]
 
 
 class Baseline(_Table):
-    """The file."""
+    """A `Baseline` is the content of a baseline file."""
 
     kind: Literal["thinsim baseline"] = "thinsim baseline"
     format: Literal[1] = 1
@@ -55,12 +55,12 @@ class Baseline(_Table):
     scenarios: Annotated[list[ScenarioBaseline], Field(min_length=1)]
 
     def find(self, name: str) -> ScenarioBaseline | None:
-        """Return the scenario called *name*."""
+        """Return the scenario named *name*, or None."""
         return next((each for each in self.scenarios if each.name == name), None)
 
 
 def measured(rounds: Sequence[Report], machine_seconds: float) -> ScenarioBaseline:
-    """Return what *rounds* of one scenario come to, on a machine of that speed."""
+    """Return the baseline of one scenario; *machine_seconds* is the time of the fixed work."""
     first = rounds[0]
     return ScenarioBaseline(
         name=first.name,
@@ -73,12 +73,12 @@ def measured(rounds: Sequence[Report], machine_seconds: float) -> ScenarioBaseli
 
 
 def digest(text: str) -> str:
-    """Return what tells one scenario's text from another's."""
+    """Return the digest that distinguishes one scenario's text from another's."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_baseline(text: str, source: str) -> Baseline:
-    """Read a baseline's file; InvalidValueError names *source* and the first thing that is wrong."""
+    """Read the text of a baseline file. InvalidValueError names *source* and the first fault."""
     try:
         return Baseline.model_validate_json(text)
     except ValidationError as error:

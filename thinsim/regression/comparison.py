@@ -1,4 +1,4 @@
-"""Compares a run with its baseline: every change, its kind, and whether it is for the worse. Pure."""
+"""`compare_with_baseline` lists every change of a run against its baseline, with its kind. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,22 +8,22 @@ from thinsim.regression.baseline import ScenarioBaseline, VariantBaseline
 from thinsim.units import format_size
 
 SHORTEST = 0.05
-"""Seconds of discards that anything shorter is taken for: a ratio of less says nothing."""
+"""Seconds. A shorter time of discards counts as this, because a ratio of shorter times means nothing."""
 
 
 class ChangeKind(StrEnum):
-    """What changed."""
+    """A `ChangeKind` names the kind of a change."""
 
     LEAK = "leak"
-    """More leaks than the baseline's rounds ever did."""
+    """The run leaks more than any round of the baseline did."""
     BROKEN = "assert"
-    """An assert does not hold that held, or that the baseline knows nothing of."""
+    """An assert fails that held in the baseline or is not in it."""
     SLOWER = "speed"
-    """Discards cost more than is tolerated."""
+    """Discards cost more than the tolerance allows."""
     BETTER = "better"
-    """Something is better than the baseline: worth a new one."""
+    """The run is better than the baseline, which should be saved again."""
     NOTE = "note"
-    """Something that could not be compared, and why."""
+    """Something could not be compared; the text gives the reason."""
 
 
 FAILING_KINDS = (ChangeKind.LEAK, ChangeKind.BROKEN, ChangeKind.SLOWER)
@@ -31,7 +31,7 @@ FAILING_KINDS = (ChangeKind.LEAK, ChangeKind.BROKEN, ChangeKind.SLOWER)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change; *variant* is empty where it is of the whole scenario."""
+    """A `Change` describes one change. *variant* is empty for a change of the whole scenario."""
 
     kind: ChangeKind
     scenario: str
@@ -41,7 +41,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class BaselineComparison:
-    """One scenario, now and then."""
+    """A `BaselineComparison` holds one scenario's measurements now and in the baseline."""
 
     now: ScenarioBaseline
     then: ScenarioBaseline | None
@@ -49,23 +49,23 @@ class BaselineComparison:
 
     @property
     def failures(self) -> list[Change]:
-        """The changes for the worse."""
+        """Return the changes that make the comparison fail."""
         return [change for change in self.changes if change.kind in FAILING_KINDS]
 
 
 def compare_with_baseline(
     now: ScenarioBaseline, then: ScenarioBaseline | None, *, tolerance: float, leak_tolerance: int = 0
 ) -> BaselineComparison:
-    """Compare; *tolerance* is the ratio of discard costs that is still no regression.
+    """Compare one scenario with its baseline.
 
-    *leak_tolerance* is how many bytes more than in the baseline are none, in a variant that leaks there:
-    where nothing leaked, a byte is one.
+    *tolerance* is the largest ratio of discard costs that is no regression. *leak_tolerance* is the number of
+    bytes that a variant may leak beyond its baseline. It holds for variants that leak in the baseline only.
     """
     return BaselineComparison(now, then, tuple(_changes(now, then, tolerance, leak_tolerance)))
 
 
 def differing_environment(now: Mapping[str, str], then: Mapping[str, str]) -> list[str]:
-    """Return in words what of the environment is another than in the baseline: what numbers may come from."""
+    """Return each difference of the environment in words, since it may explain other numbers."""
     return [
         f"{name}: {now.get(name, 'none')}, in the baseline {then.get(name, 'none')}"
         for name in {**now, **then}
@@ -82,10 +82,12 @@ def _changes(
             yield from _unknown_asserts(now, variant)
         return
     if then.rig != now.rig:
-        text = f"the baseline is of rig {then.rig}, this is {now.rig}: discard costs are not compared"
+        text = f"the baseline ran on rig {then.rig}, this run on {now.rig}: discard costs are not compared"
         yield Change(ChangeKind.NOTE, now.name, "", text)
     if then.sha256 != now.sha256:
-        yield Change(ChangeKind.NOTE, now.name, "", "the scenario's file has changed since")
+        yield Change(
+            ChangeKind.NOTE, now.name, "", "the scenario's file has changed since the baseline was saved"
+        )
     before = {variant.name: variant for variant in then.variants}
     for variant in now.variants:
         known = before.pop(variant.name, None)
@@ -101,12 +103,12 @@ def _changes(
         for kind, text in found:
             yield Change(kind, now.name, variant.name, text)
     for name in before:
-        yield Change(ChangeKind.NOTE, now.name, name, "in the baseline, and not run now")
+        yield Change(ChangeKind.NOTE, now.name, name, "in the baseline, but not run now")
 
 
 def _unknown_asserts(now: ScenarioBaseline, variant: VariantBaseline) -> Iterator[Change]:
     for broken in variant.broken:
-        yield Change(ChangeKind.BROKEN, now.name, variant.name, f"does not hold: {broken}")
+        yield Change(ChangeKind.BROKEN, now.name, variant.name, f"fails: {broken}")
 
 
 def _leak_changes(
@@ -120,19 +122,19 @@ def _leak_changes(
             if lost > then.leaked_by.get(snapshot, 0)
         )
         amounts = f"{format_size(now.most_leaked)} leaked, {format_size(then.most_leaked)} before"
-        # Each snapshot may have lost as much in one round of the baseline or another, but not all in one.
-        owners = owners or "no snapshot more than in some round before"
+        # Each snapshot may have leaked as much in some round of the baseline, but not all in the same round.
+        owners = owners or "no snapshot leaked more than in some earlier round"
         yield ChangeKind.LEAK, f"{amounts}: {more} bytes more ({owners})"
     elif now.most_leaked + tolerance < then.least_leaked:
         less = then.least_leaked - now.most_leaked
-        yield ChangeKind.BETTER, f"{less} bytes less leaked"
+        yield ChangeKind.BETTER, f"leaks {less} bytes less"
 
 
 def _assert_changes(now: VariantBaseline, then: VariantBaseline) -> Iterator[tuple[ChangeKind, str]]:
     for broken in sorted(set(now.broken) - set(then.broken)):
-        yield ChangeKind.BROKEN, f"does not hold any more: {broken}"
-    for mended in sorted(set(then.broken) - set(now.broken)):
-        yield ChangeKind.BETTER, f"holds now: {mended}"
+        yield ChangeKind.BROKEN, f"fails now, held before: {broken}"
+    for held in sorted(set(then.broken) - set(now.broken)):
+        yield ChangeKind.BETTER, f"holds now, failed before: {held}"
 
 
 def _speed_changes(
@@ -159,9 +161,9 @@ def _speed_changes(
 def speed_ratio(
     now: ScenarioBaseline, then: ScenarioBaseline, variant: VariantBaseline, known: VariantBaseline
 ) -> float | None:
-    """Return what discards cost now against then, each as a multiple of what a fixed work took.
+    """Return the ratio of discard costs, now to then. Each cost is a multiple of the fixed work's time.
 
-    None where both are too short to compare, or the rig or the number of discards is another.
+    None if both are too short to compare, or if the rig or the number of discards differs.
     """
     seconds, before = variant.discard_seconds, known.discard_seconds
     if now.rig != then.rig or variant.discards != known.discards or max(seconds, before) <= SHORTEST:

@@ -1,4 +1,4 @@
-"""Writes a comparison as Markdown, for the summary page of a CI job."""
+"""A comparison becomes Markdown here, for the summary page of a CI job."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -15,9 +15,9 @@ def markdown(
     differences: Sequence[str] = (),
     failed: Mapping[str, str] | None = None,
 ) -> str:
-    """Return a table of all variants, then every change, and how the environment differs from then.
+    """Return a table of all variants, then every change and every difference of the environment.
 
-    *failed* has, by name, why a scenario could not run.
+    *failed* maps the name of each scenario that could not run to the reason.
     """
     if not comparisons:
         return could_not_run(failed or {})
@@ -25,7 +25,7 @@ def markdown(
 
 
 def could_not_run(failed: Mapping[str, str]) -> str:
-    """Return the summary of a comparison that there is none of, with the reasons."""
+    """Return the summary of a job that compared nothing, with the reasons."""
     return "\n".join(["### thinsim: nothing was compared", "", *_errors(failed)]) + "\n"
 
 

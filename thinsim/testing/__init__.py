@@ -1,1 +1,1 @@
-"""Gives the tests of other projects a rig behind plain calls. The pytest plugin gives it out as fixtures."""
+"""Tests of other projects use a rig through plain calls. The pytest plugin provides it as fixtures."""

@@ -1,6 +1,6 @@
 """The fixtures are plain objects: a thin pool, the store below it and a snapshotter on it.
 
-Sizes in bytes. Errors are those of the snapshotter (``thinsim.snapshotter.errors``) and of the kernel
+Sizes are bytes. Errors are those of the snapshotter (``thinsim.snapshotter.errors``) and of the kernel
 (``thinsim.errors.KernelError``).
 """
 
@@ -31,7 +31,7 @@ from thinsim.thin.mapping import Run
 from thinsim.thin.status import PoolStatus, parse_pool_status
 
 __tracebackhide__ = True
-"""pytest: a failure is shown at the test's own line."""
+"""pytest shows a failure at the test's own line."""
 
 
 class _Silent:
@@ -41,7 +41,7 @@ class _Silent:
 
 
 class RigFixture:
-    """One rig with a session on it, in a portal."""
+    """A `RigFixture` runs one rig with a session in a portal."""
 
     def __init__(self, portal: Portal[ScenarioSession]) -> None:
         self.portal = portal
@@ -50,29 +50,31 @@ class RigFixture:
         self.backing_store = BackingStore(portal)
 
     def snapshotter(self) -> "SnapshotterFixture":
-        """Start the snapshotter."""
+        """Start the snapshotter and return its fixture."""
         self.portal.call(self.session.start)
         return SnapshotterFixture(self.portal)
 
     def assert_no_leak(self, at_most: int = 0) -> None:
-        """Measure now; AssertionError with every leak's owner if more than *at_most* bytes leak."""
+        """Measure now. AssertionError names every leak's owner if more than *at_most* bytes leak."""
         leaks = self.backing_store.leaks()
         leaked = sum(leak.bytes for leak in leaks)
         if leaked > at_most:
             lines = [
                 f"  {leak.owner.snapshot or 'thin ' + str(leak.owner.thin_id)}: {leak.bytes} bytes in "
-                f"{leak.blocks} blocks, lost in {leak.owner.operation!r}: {leak.owner.reason}"
+                f"{leak.blocks} blocks, leaked by {leak.owner.operation!r}: {leak.owner.reason}"
                 for leak in leaks
             ]
-            raise AssertionError("\n".join([f"{leaked} bytes leaked, {at_most} are allowed:", *lines]))
+            raise AssertionError(
+                "\n".join([f"{leaked} bytes leaked, but at most {at_most} may leak:", *lines])
+            )
 
     def check(self) -> list[str]:
-        """Run the metadata checker; empty when the pool is sound."""
+        """Run the metadata checker and return its findings, none for a sound pool."""
         return self.portal.call(self.session.rig.check)
 
 
 class ThinPool:
-    """The pool: the fixture ``thin_pool``."""
+    """A `ThinPool` is the object of the fixture ``thin_pool``."""
 
     def __init__(self, portal: Portal[ScenarioSession]) -> None:
         self._portal = portal
@@ -80,40 +82,40 @@ class ThinPool:
 
     @property
     def name(self) -> str:
-        """Its device-mapper name."""
+        """Return the pool's name in device-mapper."""
         return self._rig.shape.name
 
     @property
     def rig(self) -> str:
-        """The rig that it stands on."""
+        """Return the name of the pool's rig."""
         return self._rig.name
 
     @property
     def block_bytes(self) -> int:
-        """A data block's size."""
+        """Return the size of a data block in bytes."""
         return self._rig.shape.block_bytes
 
     @property
     def status(self) -> PoolStatus:
-        """What ``dmsetup status`` says."""
+        """Return the status line that ``dmsetup status`` prints, parsed."""
         return parse_pool_status(self._portal.call(self._rig.dm.status, self.name))
 
     @property
     def used(self) -> int:
-        """Bytes in used data blocks."""
+        """Return the bytes of the used data blocks."""
         return self.status.used_data * self.block_bytes
 
     def mappings(self) -> Mapping[int, Sequence[Run]]:
-        """Return every thin id's mappings."""
+        """Return the mappings of every thin id."""
         return self._portal.call(self._rig.mappings)
 
     def message(self, text: str) -> None:
-        """Send the pool a message, as ``dmsetup message POOL 0 TEXT``. DeviceMapperError."""
+        """Send the pool a message, like ``dmsetup message POOL 0 TEXT``. DeviceMapperError if refused."""
         self._portal.call(self._rig.dm.message, self.name, 0, text)
 
 
 class BackingStore:
-    """The host's file below the pool: the fixture ``backing_store``."""
+    """A `BackingStore` is the object of the fixture ``backing_store``: the host's file below the pool."""
 
     def __init__(self, portal: Portal[ScenarioSession]) -> None:
         self._portal = portal
@@ -121,31 +123,34 @@ class BackingStore:
 
     @property
     def allocated(self) -> int:
-        """Bytes that the host has allocated for the data file, once all is written back."""
+        """Return the bytes that the host has allocated for the data file, after all writes reached it."""
         self._portal.call(self._session.rig.settle)
         return self._portal.call(self._session.rig.host_allocation).allocated
 
     @property
     def freed(self) -> int:
-        """Bytes that hole punches have given back so far."""
+        """Return the bytes that hole punches have freed so far."""
         return self._portal.call(self._session.rig.ledger).freed
 
     @property
     def punches(self) -> int:
-        """Hole punches so far."""
+        """Return the number of hole punches so far."""
         return self._portal.call(self._session.rig.ledger).punches
 
     def events(self) -> Sequence[LedgerEvent]:
-        """Return what the store saw of the data file."""
+        """Return the ledger's events of the data file."""
         return self._portal.call(self._session.rig.events, 0)
 
     def leaks(self) -> list[Leak]:
-        """Measure now, and return every leak with its owner, largest first."""
+        """Measure now and return every leak with its owner, the largest first."""
         self._portal.call(self._session.measure)
         return self._session.leaks()
 
     def set_faults(self, *faults: Mapping[str, Any]) -> None:
-        """Put faults in force, keys as in ``fuse-backing faults set``; none clears. FaultPlanError."""
+        """Put *faults* in force; without faults, clear them.
+
+        The keys are those of ``fuse-backing faults set``. FaultPlanError for a wrong one.
+        """
         try:
             plan = FaultPlan.from_json([dict(fault) for fault in faults]) if faults else FaultPlan()
         except FaultPlanError as error:
@@ -154,7 +159,10 @@ class BackingStore:
 
 
 class SnapshotterFixture:
-    """containerd's devmapper snapshotter, and files in its snapshots: the fixture ``snapshotter``."""
+    """A `SnapshotterFixture` is the object of the fixture ``snapshotter``.
+
+    It is containerd's devmapper snapshotter, and writes files into its snapshots.
+    """
 
     def __init__(self, portal: Portal[ScenarioSession]) -> None:
         self._portal = portal
@@ -162,55 +170,58 @@ class SnapshotterFixture:
 
     @property
     def config(self) -> Config:
-        """Its settings."""
+        """Return the snapshotter's settings."""
         return self._session.config
 
     def prepare(self, key: str, parent: str = "") -> list[Mount]:
-        """Make an active snapshot."""
+        """Make the active snapshot *key* on the committed snapshot *parent*; return its mounts."""
         return self._portal.call(self._session.prepare, key, parent)
 
     def view(self, key: str, parent: str) -> list[Mount]:
-        """Make a read-only snapshot."""
+        """Make the read-only snapshot *key* on the committed snapshot *parent*; return its mounts."""
         return self._portal.call(self._session.view, key, parent)
 
     def commit(self, name: str, key: str) -> None:
-        """Turn active *key* into committed *name*."""
+        """Commit the active snapshot *key* under the name *name*."""
         self._portal.call(self._session.commit, name, key)
 
     def remove(self, key: str) -> None:
-        """Remove a snapshot."""
+        """Remove the snapshot *key*."""
         self._portal.call(self._session.remove, key)
 
     def cleanup(self) -> None:
-        """Do what ``async_remove`` left."""
+        """Remove the devices that ``async_remove`` has left for later."""
         self._portal.call(self._session.cleanup)
 
     def restart(self) -> None:
-        """Close it and open it on what is on disk."""
+        """Close the snapshotter and open it again on its files."""
         self._portal.call(self._session.restart)
 
     def mounts(self, key: str) -> list[Mount]:
-        """Return the mounts of an active snapshot or view."""
+        """Return the mounts of the active snapshot or view *key*."""
         return self._portal.call(self._session.snapshotter.mounts, key)
 
     def usage(self, key: str) -> int:
-        """Return the bytes that *key* adds to its parent."""
+        """Return the bytes that the snapshot *key* adds to its parent."""
         return self._portal.call(self._session.snapshotter.usage, key).size
 
     def names(self) -> list[str]:
-        """Return all snapshots, sorted."""
+        """Return the names of all snapshots, sorted."""
         return self._portal.call(self._session.snapshots)
 
     def import_layers(self, name: str, layers: int, size: int, parent: str = "") -> list[str]:
-        """Import an image of made-up files; return its committed snapshots NAME-1, ..., bottom first."""
+        """Import an image of generated files, *size* bytes over all layers.
+
+        Return its committed snapshots NAME-1, NAME-2, ..., the bottom one first.
+        """
         return self._portal.call(self._session.import_layers, name, layers, size, parent)
 
     def write(self, key: str, size: int, name: str = "data") -> None:
-        """Write *size* bytes of new files, called *name*, in an active snapshot."""
+        """Write *size* bytes of new files named *name* into the active snapshot *key*."""
         self._portal.call(self._session.write, key, name, size)
 
     def overwrite(self, key: str, size: int, name: str = "data") -> None:
-        """Write the first *size* bytes of *name* anew."""
+        """Overwrite the first *size* bytes of the files *name*."""
         self._portal.call(self._session.overwrite, key, name, size)
 
     def delete(self, key: str, name: str = "data") -> None:
@@ -218,22 +229,22 @@ class SnapshotterFixture:
         self._portal.call(self._session.delete, key, name)
 
     def trim(self, key: str) -> None:
-        """Run fstrim in an active snapshot."""
+        """Run fstrim in the active snapshot *key*."""
         self._portal.call(self._session.trim, key)
 
 
 def config_keys(file: Path) -> dict[str, Any]:
-    """Return the keys of a snapshotter's TOML file, or of containerd's config.toml. InvalidConfigError."""
+    """Return the settings in a TOML file or in containerd's config.toml. InvalidConfigError."""
     return {key: value for key, value in asdict(Config.load(file)).items() if key not in OWN_KEYS}
 
 
 def rig_portal(
     rig: str, pool: Mapping[str, Any], keys: Mapping[str, Any], directory: Path
 ) -> Portal[ScenarioSession]:
-    """Return a portal that stands up *rig* (or ``auto``) in *directory*.
+    """Return a portal that starts *rig* (or ``auto``) in *directory*, after cleaning up after killed runs.
 
-    *pool* has keys of a scenario file's ``[pool]``, *keys* those of the snapshotter. InvalidValueError for
-    a wrong one, EnvironmentLacksError for a rig that can't run here. What killed runs left is given back.
+    *pool* has the keys of a scenario file's ``[pool]``, *keys* those of the snapshotter. InvalidValueError
+    for a wrong key, EnvironmentLacksError for a rig that can't run here.
     """
     shape_of: Callable[[str], Any] = _pool(pool).shape
     check_rig(rig)
@@ -242,16 +253,16 @@ def rig_portal(
     assert running is not None, "every rig of HERE runs here"
 
     @asynccontextmanager
-    async def stand_up_session() -> AsyncIterator[ScenarioSession]:
+    async def opened_session() -> AsyncIterator[ScenarioSession]:
         async with working_directory(directory, _Silent().say) as (below, journal):
             shape = shape_of(f"thinsim-{journal.path.stem}")
             async with (
-                running(below, shape, journal) as stood,
-                session(stood, keys, CONTAINERD_RETRY, _Silent(), below / "snapshotter") as opened,
+                running(below, shape, journal) as started,
+                session(started, keys, CONTAINERD_RETRY, _Silent(), below / "snapshotter") as opened,
             ):
                 yield opened
 
-    return Portal(stand_up_session)
+    return Portal(opened_session)
 
 
 def check_rig(word: str) -> None:

@@ -1,4 +1,4 @@
-"""Puts async work behind plain calls: trio runs in its own thread, and each call waits."""
+"""A `Portal` puts async work behind plain calls: trio runs in a thread of its own, and each call waits."""
 
 import threading
 from collections.abc import Awaitable, Callable
@@ -11,17 +11,17 @@ import trio
 from thinsim.errors import ThinsimError
 
 __tracebackhide__ = True
-"""pytest: a failure is shown at the test's own line."""
+"""pytest shows a failure at the test's own line."""
 
 _Held = TypeVar("_Held")
 _Result = TypeVar("_Result")
 
 
 class Portal(Generic[_Held]):
-    """Holds what *stand_up*'s context gives while ``with`` lasts; what that raises, ``with`` raises."""
+    """A `Portal` keeps the async context *opened* open while ``with`` lasts, and raises its errors."""
 
-    def __init__(self, stand_up: Callable[[], AbstractAsyncContextManager[_Held]]) -> None:
-        self._stand_up = stand_up
+    def __init__(self, opened: Callable[[], AbstractAsyncContextManager[_Held]]) -> None:
+        self._opened = opened
         self._thread = threading.Thread(target=self._run, name="thinsim")
         self._ready = threading.Event()
         self._token: trio.lowlevel.TrioToken | None = None
@@ -47,14 +47,14 @@ class Portal(Generic[_Held]):
 
     @property
     def held(self) -> _Held:
-        """What the context gave."""
-        assert self._held is not None, "inside `with` only"
+        """Return the object that the context provides."""
+        assert self._held is not None, "a portal has an object inside `with` only"
         return self._held
 
     def call(self, work: Callable[..., Awaitable[_Result]], *arguments: object) -> _Result:
-        """Return what *work* returns; it runs in the portal's thread.
+        """Run *work* in the portal's thread and return its result.
 
-        A ThinsimError explains itself: what it went through there is left out.
+        A ThinsimError explains itself, so its traceback of that thread is left out.
         """
         try:
             return trio.from_thread.run(work, *arguments, trio_token=self._token)
@@ -71,7 +71,7 @@ class Portal(Generic[_Held]):
 
     async def _main(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
-        async with self._stand_up() as self._held:
+        async with self._opened() as self._held:
             self._stop = trio.Event()
             self._ready.set()
             await self._stop.wait()

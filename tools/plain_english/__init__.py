@@ -1,1 +1,1 @@
-"""The words of the project are checked here: ``python -m tools.plain_english`` lists each fault with its place."""
+"""``python -m tools.plain_english`` lists each fault in the words of the project, with its place."""

@@ -18,7 +18,10 @@ def first_sentence(docstring: str) -> str:
 
 
 def protocol_methods(trees: Iterable[ast.Module]) -> frozenset[str]:
-    """Return the names that Protocols and abstract classes of *trees* document: their implementations need no docstring."""
+    """Return the names of methods that Protocols and abstract classes of *trees* document.
+
+    An implementation needs no docstring of its own.
+    """
     return frozenset(
         member.name
         for tree in trees

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 _UNITS = (
     r"bytes?|B|KiB|MiB|GiB|sectors?|blocks?|pages?|µs|us|ms|seconds?|s|minutes?|hours?|times|lines?|rows?|words?|"
     r"files|folders?|entry|entries|requests|commands?|call|processes|threads?|figures?|numbers|columns?|"
-    r"docstrings?|sentences?|fragments?|records|events|snapshots|devices?|layers?|points|bits?|nodes?"
+    r"docstrings?|sentences?|fragments?|events|snapshots|devices?|layers?|points|bits?|nodes?"
 )
 
 
@@ -40,12 +40,12 @@ FAULTS = (
     _fault(r", (too|also)\b", "move also before the verb, or leave it out"),
     _fault(r"\b(too|also)[.;:)](?!\w)", "move also before the verb, or leave it out"),
     _fault(
-        r"(?:^|(?<=[.;:!?)] ))(what|whatever|whoever|whosoever|whose|whether|how|which|who)\b[^?]*$",
+        r"(?:^|(?<=[.;:!?)] ))(what|whatever|whoever|whosoever|whose|whether|how|which|who)\b(?! to\b)[^?]*$",
         "begin with a noun, not a clause",
     ),
-    _fault(r"(?:^|(?<=[.;:!?)] ))where\b[^,?]*$", "begin with a noun, not a clause"),
+    _fault(r"(?:^|(?<=[.;:!?)] ))where\b(?! to\b)[^,?]*$", "begin with a noun, not a clause"),
     _fault(
-        r"^(of|than|as|also|nor|beside)\b(?! soon| long| root| far| a\b| an\b| the\b)(?=(?:\W+\w+){3})",
+        r"^(of|than|nor|beside|as|also)\b(?! (soon|long|root|far|a|an)\b)(?=(?:\W+\w+){2})[^,]*$",
         "write a whole sentence",
     ),
     _fault(r"^See [^ ]+\.$", "leave the docstring out: the Protocol has it"),

@@ -11,6 +11,8 @@ from pathlib import Path
 QUOTED = "words: quoted"
 """A comment with these words marks a line whose text is another program's."""
 
+_ITALICS = re.compile(r"(?<![*\w])\*[^*\s][^*\n]*\*(?![*\w])")
+
 
 @dataclass(frozen=True, slots=True)
 class Passage:
@@ -21,7 +23,7 @@ class Passage:
 
 
 def passages_of(path: Path, *, messages: bool = True) -> Iterator[Passage]:
-    """Yield each passage of the file *path*. *messages*: strings of a Python file are messages, as outside tests."""
+    """Yield each passage of the file *path*; with *messages*, the strings of a Python file as well."""
     source = path.read_text()
     match path.suffix:
         case ".py":
@@ -35,31 +37,21 @@ def passages_of(path: Path, *, messages: bool = True) -> Iterator[Passage]:
 
 
 def python_passages(source: str, *, messages: bool) -> Iterator[Passage]:
-    """Yield docstrings, comments, attribute docstrings and, with *messages*, strings of three words and more."""
+    """Yield docstrings, comments and, with *messages*, the strings of three words and more."""
     tree = ast.parse(source)
     quoted = {number for number, line in enumerate(source.splitlines(), 1) if QUOTED in line}
-    documents, parts = set(), set()
+    passed: set[int] = set()
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Expr)
-            and isinstance(node.value, ast.Constant)
-            and isinstance(node.value.value, str)
-        ):
-            documents.add(id(node.value))
-            for paragraph in node.value.value.split("\n\n"):
-                yield Passage(node.lineno, paragraph)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            passed.add(id(node.value))
+            yield from _paragraphs(node.value)
         elif isinstance(node, ast.JoinedStr):
-            parts |= {id(value) for value in node.values}
-    for node in ast.walk(tree):
-        text = _message(node)
-        if (
-            messages
-            and text.count(" ") > 1
-            and not {id(node)} & (documents | parts)
-            and node.lineno not in quoted
-        ):  # type: ignore[attr-defined]
-            for paragraph in text.split("\n\n"):
-                yield Passage(node.lineno, paragraph)  # type: ignore[attr-defined]
+            passed |= {id(value) for value in node.values}
+    for node in ast.walk(tree) if messages else ():
+        if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in passed:
+            lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
+            if _text(node).count(" ") > 1 and quoted.isdisjoint(lines):
+                yield from _paragraphs(node)
     comments = [
         (token.start[0], token.string.lstrip("#: "))
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
@@ -68,12 +60,19 @@ def python_passages(source: str, *, messages: bool) -> Iterator[Passage]:
     yield from _joined(comments)
 
 
-def _message(node: ast.AST) -> str:
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
+def _paragraphs(node: ast.Constant | ast.JoinedStr) -> Iterator[Passage]:
+    text = _text(node)
+    if text.startswith(" "):  # the end of a sentence that begins elsewhere
+        text = f"`x`{text}"
+    for paragraph in text.split("\n\n"):
+        yield Passage(node.lineno, paragraph)
+
+
+def _text(node: ast.expr) -> str:
+    """Return a string's text, with a word of code for each value that is put into it."""
     if isinstance(node, ast.JoinedStr):
-        return "".join(value.value if isinstance(value, ast.Constant) else "`x`" for value in node.values)  # type: ignore[misc]
-    return ""
+        return "".join(_text(value) if isinstance(value, ast.Constant) else "`x`" for value in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def hash_comments(source: str) -> Iterator[Passage]:
@@ -112,9 +111,12 @@ def c_passages(source: str) -> Iterator[Passage]:
 
 
 def markdown_passages(source: str) -> Iterator[Passage]:
-    """Yield paragraphs, items, headings and cells of tables; what stands in fences is code."""
+    """Yield paragraphs, items, headings and cells of tables.
+
+    Text in fences is code, and text in italics is a quotation: the style page quotes faults so.
+    """
     fenced, begun, text = False, 0, ""
-    for number, line in enumerate([*source.splitlines(), ""], 1):
+    for number, line in enumerate([*_ITALICS.sub("`x`", source).splitlines(), ""], 1):
         fence = line.lstrip().startswith(("```", "~~~"))
         piece = re.match(r"\s*(?:[-*] |\d+\. |#+ |\|)", line)
         if text and (fence or piece or not line.strip()):

@@ -1,4 +1,4 @@
-"""The store gives disk space back: asked of the host, on a thin pool of each test's own."""
+"""The image store frees disk space: each test measures it on the host, below a thin pool of its own."""
 
 import pytest
 from image_store import ImageStore
