@@ -305,4 +305,4 @@ def test_without_grpc_it_says_what_to_install(standing: StandingPool, tmp_path: 
         env=standing.environment,
     )
     assert done.returncode == 1
-    assert done.stderr == "thinsim: grpc is not installed: pip install 'thinsim[grpc]'\n"
+    assert done.stderr == "thinsim: snapshotter serve needs the package grpc: pip install 'thinsim[grpc]'\n"
