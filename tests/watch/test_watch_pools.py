@@ -67,7 +67,7 @@ async def test_a_watched_pool_shows_use_leak_devices_and_discards(tmp_path: Path
             assert (ended.returncode, ended.stderr) == (0, "")
         assert await stack.dm.check(SHAPE.name) == []
         await stack.dm.remove(SHAPE.name)
-        with pytest.raises(ConflictError, match=f"no pool {SHAPE.name} is running"):
+        with pytest.raises(ConflictError, match=f"running pool {SHAPE.name!r} does not exist"):
             await find_pool(SHAPE.name)
     gone = await trio.to_thread.run_sync(command, "--count", "1")
     assert (gone.returncode, gone.stdout) == (1, "")
