@@ -29,7 +29,6 @@ UNSHOWN = (
     Unshown("make test-vm", "minutes of a guest; its tests are those that need the kernel's device-mapper"),
     Unshown("make check-dist", "runs with the workflow", "tests/docs/test_workflow_whole.py"),
     Unshown("python -m thinsim.dm.daemon", "a process's name", "tests/machine_state.py"),
-    Unshown("python -m pytest", "in examples/image-store", "tests/testing/test_example_project.py"),
     Unshown("thinsim --help", "no command", "tests/cli/test_scenario_commands.py"),
     Unshown("make documents-nightly", "is what runs the others that are not run with their page"),
     Unshown("make format", "changes the sources; make lint has what it does with --check"),

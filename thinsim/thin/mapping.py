@@ -15,9 +15,13 @@ class Run:
     """A `Run` maps *length* consecutive virtual blocks to consecutive data blocks, all at the same time."""
 
     vblock: int
+    """The first virtual block."""
     data_block: int
+    """The data block of the first."""
     length: int
+    """The number of blocks."""
     time: int
+    """The pool's time at which they were mapped."""
 
 
 class Insert(NamedTuple):

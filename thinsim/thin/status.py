@@ -21,16 +21,27 @@ class PoolStatus:
     """
 
     transaction_id: int
+    """The transaction id."""
     used_metadata: int
+    """Metadata blocks in use, of 4 KiB."""
     total_metadata: int
+    """Metadata blocks in all, of 4 KiB."""
     used_data: int
+    """Data blocks in use."""
     total_data: int
+    """Data blocks in all."""
     held_root: int | None
+    """The block of the held root; None without one."""
     mode: str
+    """`rw`, `ro`, `out_of_data_space`, `Fail` or `Error`."""
     discard: str
+    """`ignore_discard`, `no_discard_passdown` or `discard_passdown`."""
     no_space: str
+    """`error_if_no_space` or `queue_if_no_space`."""
     needs_check: bool
+    """True if the flag needs_check is set."""
     metadata_low_watermark: int
+    """The metadata low watermark, in metadata blocks."""
 
     def text(self, start: int, length: int) -> str:
         """Return the status line of a target at *start* with *length* sectors, with its trailing blank."""

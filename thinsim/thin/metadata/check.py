@@ -31,7 +31,9 @@ class Problem(NamedTuple):
     """
 
     text: str
+    """The problem in words."""
     leak: bool = False
+    """True if it is a block that is counted but not used: wasted, not dangerous."""
 
 
 class Checkable(Readable, Protocol):
