@@ -129,7 +129,10 @@ def test_usage_counts_blocks_and_devices(command: MetadataCommand, file: Path) -
     ("content", "text"),
     [
         (bytes(1 << 20), "holds no pool's metadata: it starts with zeros"),
-        (b"LUKS".ljust(1 << 16, b"\1"), "holds no pool's metadata: metadata block 0 is not a superblock: magic"),
+        (
+            b"LUKS".ljust(1 << 16, b"\1"),
+            "holds no pool's metadata: metadata block 0 is not a superblock: magic",
+        ),
         (b"", "holds no pool's metadata: metadata block 0 is beyond the device's 0 blocks"),
     ],
 )

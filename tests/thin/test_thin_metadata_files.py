@@ -146,7 +146,7 @@ def test_a_dump_never_overwrites_its_input(command: MetadataCommand, tmp_path: P
     for output in (file, tmp_path / "link"):
         status, _, err = command("dump", "-o", output, file)
         assert status == 1
-        assert err == f"thinsim: {output} is what is to be dumped: write to another file\n"
+        assert err == f"thinsim: -o {output} is the file to dump: write to another file\n"
 
 
 def test_an_output_that_takes_no_more_is_named(command: MetadataCommand, tmp_path: Path) -> None:

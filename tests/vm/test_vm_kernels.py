@@ -58,7 +58,9 @@ def test_a_kernel_is_found_by_release_or_image_and_the_error_lists_the_installed
 ) -> None:
     install(places, "6.1.0")
     assert find_kernel(str(places[0] / "vmlinuz-6.1.0"), *places).release == "6.1.0"
-    with pytest.raises(EnvironmentLacksError, match=r"no kernel '6\.2\.0' .*installed: 6\.1\.0"):
+    with pytest.raises(
+        EnvironmentLacksError, match=r"modules '6\.2\.0' does not exist; did you mean 6\.1\.0"
+    ):
         find_kernel("6.2.0", *places)
 
 
@@ -71,5 +73,5 @@ def test_an_unpacked_kernel_package_is_found_by_its_image(places: tuple[Path, Pa
     found = find_kernel(str(unpacked[0] / "vmlinuz-6.12.0"), *places)
     assert (found.image, found.release) == (unpacked[0] / "vmlinuz-6.12.0", "6.12.0")
     (unpacked[1] / "6.12.0/modules.dep").unlink()
-    with pytest.raises(EnvironmentLacksError, match=r"no kernel .*vmlinuz-6\.12\.0"):
+    with pytest.raises(EnvironmentLacksError, match=r"vmlinuz-6\.12\.0' does not exist"):
         find_kernel(str(unpacked[0] / "vmlinuz-6.12.0"), *places)

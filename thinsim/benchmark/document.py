@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from thinsim.errors import InvalidValueError
+from thinsim.errors import WrongDocumentError
 
 FORMAT: Literal[1] = 1
 """Raised when a field changes its meaning or goes; new fields do not raise it."""
@@ -91,10 +91,10 @@ class Benchmark(_Table):
             return cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "document"
-            raise InvalidValueError(
-                f"{path}: not what thinsim bench --json writes: {where}: "
-                f"{first['msg'].removeprefix('Value error, ')}"
+            where = ".".join(str(part) for part in first["loc"]) or "the document"
+            fault = f"{where}: {first['msg'].removeprefix('Value error, ')}"
+            raise WrongDocumentError(
+                path, "result of thinsim bench", fault, "thinsim bench --json FILE"
             ) from error
 
     def find(self, row: str, contender: str, sizes: str) -> Series | None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from thinsim.errors import InvalidValueError
+from thinsim.errors import WrongDocumentError
 from thinsim.report.document import Report, VariantRun
 
 _Count = Annotated[int, Field(ge=0)]
@@ -95,7 +95,9 @@ def read_baseline(text: str, source: str) -> Baseline:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the document"
-        raise InvalidValueError(f"{source}: not a thinsim baseline: {place}: {first['msg']}") from None
+        command = "thinsim baseline save SCENARIO... -o FILE"
+        fault = f"{place}: {first['msg']}"
+        raise WrongDocumentError(source, "thinsim baseline", fault, command) from None
 
 
 def _variant(runs: Sequence[VariantRun]) -> VariantBaseline:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fuse_backing.events import LedgerEvent
-from thinsim.errors import InvalidValueError
+from thinsim.errors import WrongDocumentError
 from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import StepSample
 from thinsim.report.environment import environment
@@ -176,9 +176,8 @@ def from_json(text: str, source: str) -> Report:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the document"
-        raise InvalidValueError(
-            f"{source}: not a thinsim report of format {FORMAT}: {place}: {first['msg']}"
-        ) from None
+        kind, fault = f"thinsim report of format {FORMAT}", f"{place}: {first['msg']}"
+        raise WrongDocumentError(source, kind, fault, "thinsim run SCENARIO --json FILE") from None
 
 
 def json_schema() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from thinsim.did_you_mean import unknown_name
 from thinsim.errors import EnvironmentLacksError, InvalidValueError
 from thinsim.machine.findings import Finding
 from thinsim.rig.emulated import EMULATED
@@ -42,7 +43,7 @@ def find_rig(name: str, rigs: Iterable[RigRecord] = RIGS) -> RigRecord:
     """Return the rig of that name among *rigs*. InvalidValueError names those there are."""
     known = {rig.name: rig for rig in rigs}
     if name not in known:
-        raise InvalidValueError(f"there is no rig {name!r}; there are {', '.join(known)}")
+        raise InvalidValueError(unknown_name("rig", name, known))
     return known[name]
 
 

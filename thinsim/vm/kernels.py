@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from thinsim.did_you_mean import unknown_name
 from thinsim.errors import EnvironmentLacksError
 
 BOOT = Path("/boot")
@@ -48,12 +49,10 @@ def find_kernel(wanted: str | None, boot: Path = BOOT, modules: Path = MODULES) 
         release = image.name.removeprefix(_IMAGE)
         if has_thin_pool(image.parent.parent / "lib/modules" / release):
             return GuestKernel(image, release)
-    known = ", ".join(kernel.release for kernel in kernels)
     if wanted is None:
         raise EnvironmentLacksError(f"{boot} has no kernel with dm-thin-pool modules ({INSTALL})")
-    raise EnvironmentLacksError(
-        f"no kernel {wanted!r} with dm-thin-pool modules; installed: {known or f'none ({INSTALL})'}"
-    )
+    unknown = unknown_name("kernel with dm-thin-pool modules", wanted, [each.release for each in kernels])
+    raise EnvironmentLacksError(unknown if kernels else f"{unknown} ({INSTALL})")
 
 
 def has_thin_pool(folder: Path) -> bool:

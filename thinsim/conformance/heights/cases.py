@@ -13,6 +13,7 @@ from enum import StrEnum
 from itertools import product
 from typing import Any
 
+from thinsim.did_you_mean import unknown_name
 from thinsim.errors import InvalidValueError
 
 FORMAT = 1
@@ -174,6 +175,7 @@ def _answer(document: dict[str, Any]) -> DiscardAnswer:
 def chosen(only: Sequence[str]) -> list[DiscardCase]:
     """Return the cases whose names are *only*, all for none; InvalidValueError names the unknown ones."""
     known = {case.name: case for case in cases()}
-    if unknown := sorted(set(only) - known.keys()):
-        raise InvalidValueError(f"no case {'; '.join(unknown)}; there is: {'; '.join(known)}")
+    for name in only:
+        if name not in known:
+            raise InvalidValueError(unknown_name("case", name, known))
     return [case for name, case in known.items() if not only or name in only]

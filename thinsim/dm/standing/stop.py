@@ -22,7 +22,7 @@ async def stop_running(places: Places, *, force: bool) -> None:
         raise ConflictError(
             "the emulated device-mapper has devices "
             f"({', '.join(devices[:5])}{', ...' if len(devices) > 5 else ''}): "
-            "remove them first with dmsetup remove, or use --force"
+            "remove them with dmsetup remove, or use --force"
         )
     try:
         pid = await ControlClient(places.verbs).server_pid()

@@ -160,7 +160,7 @@ class TarBlobs:
     def _meant(self) -> str:
         if self.path.name in ("index.json", "oci-layout", "manifest.json"):
             return f"; give its directory instead: {self.path.parent}"
-        return ""
+        return "; an image is an OCI archive, the directory of an OCI layout, or a docker-archive"
 
     def _member(self, name: str) -> _Member | None:
         name = _clean(name)

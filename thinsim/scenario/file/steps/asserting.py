@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from thinsim.did_you_mean import unknown_name
 from thinsim.measure.attribution import Leak, reason_words
 from thinsim.measure.sample import StepSample
 from thinsim.scenario.file.steps.step import AssertOutcome, RunningVariant, Step
@@ -78,11 +79,11 @@ class AssertStep(Step):
         for name, limits in self:
             phase = getattr(limits, "same_as", None)
             if phase is not None and phase not in phases:
-                yield (name, "same_as"), f"there is no phase {phase!r} up to here"
+                yield (name, "same_as"), unknown_name("earlier phase", phase, phases)
         known = list(reason_words().values())
         for word in self.reasons or ():
             if word not in known:
-                yield ("reasons",), f"there is no reason {word!r}; there are {', '.join(known)}"
+                yield ("reasons",), unknown_name("reason", word, known)
 
 
 def _outcomes(step: AssertStep, phase: str, measured: VariantState) -> Iterator[AssertOutcome]:
