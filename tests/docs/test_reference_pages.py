@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import NoneType
@@ -264,6 +265,11 @@ def test_the_actions_of_faults_need_and_strike_what_the_page_states() -> None:
                 Fault.from_json(
                     {"action": action, "operation": "write" if action == "full" else "punch"}, "fault"
                 )
+
+
+def test_the_example_of_the_snapshotters_settings_is_valid() -> None:
+    text = (REPOSITORY / "docs/reference/snapshotter-config.md").read_text()
+    assert Config.from_table(tomllib.loads(text.split("```toml\n")[1].split("```")[0])).require_passdown
 
 
 def test_the_commented_example_of_scenario_files_is_valid() -> None:
