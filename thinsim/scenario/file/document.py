@@ -47,7 +47,7 @@ class ScenarioPool(Strict, title="Pool"):
     block_size: Size = _DEFAULT.block_bytes
     """Size of a data block: a multiple of 64 KiB, at most 1 GiB."""
     low_water_blocks: int = Field(default=0, ge=0, le=_MOST_BLOCKS)
-    """The pool sends an event when fewer free data blocks than this remain."""
+    """The pool sends an event once this many free data blocks or fewer remain."""
     features: list[Feature] = Field(default_factory=lambda: list(_FEATURES), max_length=MAX_FEATURE_ARGUMENTS)
     """Feature arguments of the pool's table, in the kernel's words. `read_only` is refused."""
 
