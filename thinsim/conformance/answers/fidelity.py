@@ -2,6 +2,7 @@
 
 import json
 import platform
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ def fidelity_page(run: FidelityRun, by_hand: str, requests: str = "") -> str:
     """
     verdicts = run.verdicts
     parts = [
-        "# What equals the kernel's dm-thin, and what does not",
+        "# Fidelity to the kernel's dm-thin",
         _begin(run),
         _ran(verdicts),
         _table(verdicts),
@@ -119,7 +120,7 @@ def _begin(run: FidelityRun) -> str:
         if not unexplained
         else f"and {unexplained:,} of these are **unexplained**"
     )
-    return (
+    return _wrapped(
         "This page shows how thinsim's dm-thin compares with the kernel's. Both received the same histories "
         f"of operations, and `thinsim conformance` compared every answer: of {compared:,} comparisons "
         f"{len(differences):,} were not equal, {known}.\n\n"
@@ -146,8 +147,10 @@ def _ran(verdicts: Sequence[HistoryVerdict]) -> str:
 
 def _table(verdicts: Sequence[HistoryVerdict]) -> str:
     lines = [
-        "Each cell below is the number of comparisons, and the number of those that were not equal. The "
-        "letters are the rows of the table above.",
+        _wrapped(
+            "Each cell below is the number of comparisons, and the number of those that were not equal. The "
+            "letters are the rows of the table above."
+        ),
         "",
         f"| behaviour | equal? | {' | '.join(_letters(verdicts))} |",
         f"|---|---|{'---|' * len(verdicts)}",
@@ -180,9 +183,14 @@ def _differences(verdicts: Sequence[HistoryVerdict]) -> str:
         return "Nothing differed."
     lines = ["| | reason | times | behaviour |", "|---|---|---|---|"]
     for (letter, reason), counts in reasons.items():
-        behaviours = "; ".join(f"{name} ({count})" for name, count in counts.items())
+        behaviours = "; ".join(f"{_brief(name)} ({count})" for name, count in counts.items())
         lines.append(f"| {letter} | {reason} | {counts.total()} | {behaviours} |")
-    return "## What differed, and why\n\n" + "\n".join(lines)
+    return "## Differences and their reasons\n\n" + "\n".join(lines)
+
+
+def _brief(behaviour: str) -> str:
+    """Return the name of a behaviour without its aspects, except those of a pool's status."""
+    return behaviour if behaviour.startswith("pool status") else behaviour.partition(": ")[0]
 
 
 def _traits(verdicts: Sequence[HistoryVerdict]) -> str:
@@ -199,6 +207,13 @@ def _traits(verdicts: Sequence[HistoryVerdict]) -> str:
     ]
     lines += [f"| {trait} | {count} |" for trait, count in sorted(most.traits.items())]
     return "\n".join(lines)
+
+
+def _wrapped(text: str) -> str:
+    return "\n\n".join(
+        textwrap.fill(part, 120, break_long_words=False, break_on_hyphens=False)
+        for part in text.split("\n\n")
+    )
 
 
 def _letters(verdicts: Sequence[HistoryVerdict]) -> list[str]:

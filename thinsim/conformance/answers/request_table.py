@@ -89,7 +89,7 @@ def _other_answers(
             if each.range not in row:
                 row.append(each.range)
     rows = {
-        f"{kind} | {device} | {'; '.join(found) if len(found) < len(RANGES) else 'all'}": [one, another]
+        f"{kind} | {device} | {_in_brief(found)}": [one, another]
         for (kind, device, one, another), found in ranges.items()
     }
     if not rows:
@@ -97,6 +97,14 @@ def _other_answers(
     head = f"{other[0].source} gave the same answers, except these:"
     columns = ["request | device | range", source, other[0].source]
     return f"{head}\n\n" + _table(columns, rows)
+
+
+def _in_brief(ranges: Sequence[str]) -> str:
+    """Return the names of *ranges*, or of the others where these are fewer."""
+    others = [name for name in RANGES if name not in ranges]
+    if len(others) >= len(ranges):
+        return "; ".join(ranges)
+    return f"all except: {'; '.join(others)}" if others else "all"
 
 
 def _thin_phases() -> set[str]:
