@@ -1,7 +1,7 @@
 """``python -m tools.crashes_page`` writes docs/evidence/crashes.md from the crashes that are kept.
 
-``--process FILE`` and ``--emulated FILE`` first keep new crashes from a file that ``thinsim snapshotter crashes
---json FILE`` wrote. Only the counts of the emulated rig are kept.
+``--process FILE`` and ``--emulated FILE`` first keep new crashes, from a file that ``thinsim snapshotter
+crashes --json FILE`` wrote. Only the counts of the emulated rig are kept.
 """
 
 import argparse

@@ -150,7 +150,7 @@ def test_the_page_counts_and_says_what_nothing_explains() -> None:
     good = judge_recordings("Linux 6.1", "engine", [(recording(), recording())])
     bad = judge_recordings("Linux 6.1", "emulated", [(recording(), recording(discards=(2, 0)))])
     page = fidelity_page(FidelityRun("2026-11-29", "Linux 6.18", [good, bad]), "kept by hand")
-    assert "| A | Linux 6.1 | the engine in process | 1 | 3 | " in page
+    assert "| A | Linux 6.1 | engine | 1 | 3 | " in page
     assert f"| {Behaviour.PASSED_DOWN} | **no**, see below | 1 | 1, 1 not |" in page
     assert f"| {Behaviour.USED_DATA} | yes | 1 | 1 |" in page
     assert "| B | **unexplained** | 1 | discards at the data loop device (1) |" in page

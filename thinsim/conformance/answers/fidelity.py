@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from thinsim.conformance.answers.answer import Recording
 from thinsim.conformance.answers.compare import AnswerComparison, Behaviour
-from thinsim.conformance.answers.request_table import request_tables
 from thinsim.conformance.answers.verdict import Difference, HistoryVerdict
 
 _SUBJECTS = {
-    "engine": "the engine in process",
-    "emulated": "the emulated device-mapper, through dmsetup and its loop devices",
+    "engine": "The engine runs in the process, without a device.",
+    "emulated": "The emulated device-mapper answers through dmsetup and its loop devices.",
 }
 
 
@@ -29,12 +27,10 @@ class FidelityRun:
     verdicts: Sequence[HistoryVerdict]
 
 
-def write_fidelity(
-    page: Path, kernels: Sequence[Sequence[Recording]], verdicts: Sequence[HistoryVerdict]
-) -> None:
+def write_fidelity(page: Path, verdicts: Sequence[HistoryVerdict], requests: str) -> None:
     """Write *page* from *verdicts*, and their counts to ``data/NAME.json`` beside it.
 
-    The text of ``NAME-by-hand.md`` beside *page* comes last. *kernels* are the recordings that were compared.
+    The tables of *requests* come next, then the text of ``NAME-by-hand.md`` beside *page*.
     """
     machine = f"{platform.system()} {platform.release()}"
     run = FidelityRun(f"{datetime.now(UTC):%Y-%m-%d}", machine, verdicts)
@@ -42,7 +38,7 @@ def write_fidelity(
     data.parent.mkdir(exist_ok=True)
     data.write_text(run_to_json(run))
     by_hand = page.with_name(f"{page.stem}-by-hand.md").read_text()
-    page.write_text(fidelity_page(run, by_hand, request_tables(kernels, verdicts)))
+    page.write_text(fidelity_page(run, by_hand, requests))
 
 
 def run_to_json(run: FidelityRun) -> str:
@@ -138,11 +134,13 @@ def _ran(verdicts: Sequence[HistoryVerdict]) -> str:
     ]
     for letter, verdict in zip(_letters(verdicts), verdicts, strict=True):
         lines.append(
-            f"| {letter} | {verdict.kernel} | {_SUBJECTS.get(verdict.subject, verdict.subject)} | "
+            f"| {letter} | {verdict.kernel} | {verdict.subject} | "
             f"{verdict.histories} | {verdict.operations} | {verdict.compared.total()} | "
             f"{len(verdict.differences)} | {len(verdict.unexplained)} |"
         )
-    return "\n".join(lines)
+    subjects = dict.fromkeys(verdict.subject for verdict in verdicts)
+    known = " ".join(_SUBJECTS[subject] for subject in subjects if subject in _SUBJECTS)
+    return "\n".join([*lines, "", _wrapped(known)])
 
 
 def _table(verdicts: Sequence[HistoryVerdict]) -> str:

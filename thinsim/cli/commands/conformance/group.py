@@ -24,6 +24,7 @@ from thinsim.conformance.answers.recordings import (
     recordings_of,
     write_recordings,
 )
+from thinsim.conformance.answers.request_table import request_tables
 from thinsim.conformance.answers.verdict import HistoryVerdict, verdict_to_json
 from thinsim.conformance.duel import Duel
 from thinsim.conformance.histories.campaign import campaign, read_history, write_history
@@ -115,7 +116,7 @@ def check(
 
     verdicts = run_interruptible(work)
     if fidelity is not None:
-        write_fidelity(fidelity, list(recordings.values()), verdicts)
+        write_fidelity(fidelity, verdicts, request_tables(list(recordings.values()), verdicts))
     _report(verdicts, as_json)
     return _status(verdicts)
 
