@@ -101,7 +101,7 @@ def _steps(crashes: Sequence[_Crash]) -> Iterator[str]:
             rows.append(
                 (
                     str(first["number"]) if same else f"{first['number']} to {last['number']}",
-                    first["step"] if same else f"{first['step']} … {last['step']}",
+                    _step(first) if same else f"{_step(first)} … {_step(last)}",
                     restarted,
                     "; ".join((repaired, *problems)),
                 )
@@ -109,6 +109,10 @@ def _steps(crashes: Sequence[_Crash]) -> Iterator[str]:
         head = ("step", "killed before", "after the restart", "after the repair")
         title = f"`{operation}`" if "_" in operation else f"{operation[0].upper()}{operation[1:]}"
         yield f"### {title}\n\n{table(head, rows)}"
+
+
+def _step(crash: _Crash) -> str:
+    return f"during {crash['step']}" if crash["during"] else str(crash["step"])
 
 
 def _outcome(crash: _Crash) -> tuple[str, str, tuple[str, ...]]:

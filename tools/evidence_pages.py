@@ -22,7 +22,7 @@ _PLACE = re.compile(r"^<!-- generated: (.+?) -->$", re.MULTILINE)
 class Measured:
     """A `Measured` is a measurement that is kept: *document* is what *command* wrote as JSON.
 
-    A published table whose figures were not kept has *head* and *rows* instead, and *note* says so.
+    A published table whose figures were not kept has *head* and *rows* instead, and *note* explains that.
     """
 
     command: str

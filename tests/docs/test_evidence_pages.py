@@ -62,7 +62,8 @@ def test_crashes_are_counted_and_steps_of_one_outcome_share_a_row() -> None:
     assert counts == {"profiles": ["containerd"], "operations": 1, "crashes": 3, "during": 1, "wrong": 1}
     page = crashes_page.page(measured_now("x", crashes), measured_now("y", counts))
     assert (
-        "| 1 to 2 | write: 1 … write: 2 | agrees | agrees |\n| 3 | write: 3 | agrees | agrees; lost |" in page
+        "| 1 to 2 | write: 1 … write: 2 | agrees | agrees |\n| 3 | during write: 3 | agrees | agrees; lost |"
+        in page
     )
     assert "| start it | 3 | 1 |" in page
     assert "### Start it" in page
