@@ -18,7 +18,7 @@ from thinsim.conformance.requests import kinds, programs
 from thinsim.conformance.requests.kinds import KINDS
 from thinsim.conformance.requests.node_io import hash_of, pattern
 from thinsim.machine.journal import Journal
-from thinsim.rig.emulated_stack import stand_up_stack
+from thinsim.rig.emulated_stack import open_stack
 from thinsim.rig.shape import PoolShape
 from thinsim.units import Bytes
 
@@ -78,7 +78,7 @@ async def test_after_every_request_an_emulated_thin_device_holds_what_it_should(
     tmp_path: Path, journal: Journal
 ) -> None:
     shape = PoolShape("requests-oracle", data_size=Bytes(64 * BLOCK), metadata_size=Bytes(4 << 20))
-    async with stand_up_stack(tmp_path, shape, journal) as stack:
+    async with open_stack(tmp_path, shape, journal) as stack:
         pool = f"0 {64 * 128} thin-pool {stack.metadata.path} {stack.data.path} 128 0 1 skip_block_zeroing"
         await stack.dm.create(shape.name, pool)
         await stack.dm.message(shape.name, 0, "create_thin 1")
