@@ -19,7 +19,7 @@ from thinsim.rig.shape import PoolShape
 
 @dataclass(frozen=True, slots=True)
 class KernelPool:
-    """A `KernelPool` runs. Its table names *metadata_device*; *data_device* counts its data traffic."""
+    """A `KernelPool` is a pool that runs: its table names *metadata_device*, *data_device* has its I/O."""
 
     dm: KernelDeviceMapper
     shape: PoolShape
@@ -120,7 +120,7 @@ def _copy(file: Path, place: DataPlace, copy: Path) -> None:
         source.seek(place.start)
         left = place.length
         while left and (piece := source.read(min(left, 1 << 20))):
-            # Holes stay holes.
+            # Seek over holes, so that the copy has them as well.
             made.seek(len(piece), 1) if not any(piece) else made.write(piece)
             left -= len(piece)
         made.truncate(place.length)

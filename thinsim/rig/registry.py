@@ -27,7 +27,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True, slots=True)
 class RigChoice:
-    """A `RigChoice` is the rig to use and the reason for it, such as the lacks of better rigs."""
+    """A `RigChoice` is the rig to use, and the reason for it or against better rigs."""
 
     rig: RigRecord
     why: str
