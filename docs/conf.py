@@ -1,16 +1,27 @@
-"""Configures Sphinx for the site (``make docs``) and the manual pages (``make man``) from docs/*.md."""
+"""Sphinx builds the site (``make docs``) and the manual pages from docs/*.md with these settings."""
+
+import sys
+from pathlib import Path
 
 from thinsim import __version__
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 project = "thinsim"
 author = "the thinsim authors"
 project_copyright = author
 release = __version__
-extensions = ["myst_parser", "sphinx_click", "sphinx_design"]
-myst_enable_extensions = ["colon_fence"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx_click",
+    "sphinx_design",
+    "tools.reference_pages.sphinx_extension",
+]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-# Part of fidelity.md, which is made from it.
-exclude_patterns = ["evidence/fidelity-by-hand.md"]
+# The hand-written parts of the pages of evidence, which are made from them.
+exclude_patterns = ["evidence/*-by-hand.md"]
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["narrow.css"]
@@ -28,3 +39,9 @@ man_pages = [
         1,
     ),
 ]
+autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+toc_object_entries_show_parents = "hide"
+# The pages link to the project's own names; Python's and the libraries' are not looked up on the network.
+nitpick_ignore_regex = [("py:.*", r"(?!thinsim|fuse_backing).*")]

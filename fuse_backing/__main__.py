@@ -1,4 +1,4 @@
-"""Runs the command as ``python -m fuse_backing``."""
+"""``python -m fuse_backing`` runs the command ``fuse-backing``."""
 
 from fuse_backing.cli import main
 

@@ -1,8 +1,8 @@
-"""Finds which bytes of a file the host has allocated.
+"""These functions find the bytes of a file that the host has allocated.
 
 FIEMAP (Documentation/filesystems/fiemap.rst) also reports preallocated but unwritten extents, delayed
-allocation, and extents beyond the end of the file; SEEK_DATA calls the first holes and does not see the
-last. Where a file system has no FIEMAP (tmpfs), SEEK_DATA and SEEK_HOLE stand in for it: lseek(2).
+allocation, and extents beyond the end of the file. SEEK_DATA reports the first as holes, and does not find
+the last. On a file system without FIEMAP (tmpfs), SEEK_DATA and SEEK_HOLE replace it: lseek(2).
 """
 
 import errno
@@ -22,13 +22,13 @@ _FIEMAP_EXTENT_SHARED = 0x2000
 _FIEMAP_FLAG_SYNC = 0x0001
 _HEADER = struct.Struct("=QQLLLL")  # struct fiemap: start, length, flags, mapped, count, reserved
 _EXTENT = struct.Struct("=QQQQQLLLL")  # struct fiemap_extent: logical, physical, length, 2 reserved, flags, 3
-_FIRST_BATCH = 16  # enough for a discard's range, most times; a small buffer is what makes that cheap
+_FIRST_BATCH = 16  # usually enough for a discard's range; a small buffer keeps that cheap
 _BATCH = 256
 _NO_FIEMAP = frozenset({errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS})
 
 
 class Extent(NamedTuple):
-    """A stretch of allocated bytes; a punch of one *shared* with another file (a reflink) frees nothing."""
+    """An `Extent` is a range of allocated bytes; a punch of one *shared* with another file frees nothing."""
 
     start: int
     end: int
@@ -36,17 +36,17 @@ class Extent(NamedTuple):
 
 
 class MappedExtent(NamedTuple):
-    """The same with all that FIEMAP says of it; where there is no FIEMAP, *physical* is 0."""
+    """A `MappedExtent` is an extent with everything that FIEMAP reports; without FIEMAP, *physical* is 0."""
 
     start: int
     end: int
     shared: bool
     physical: int
-    """Where *start* lies on the device, or in the file system's address space."""
+    """The place of *start* on the device, or in the file system's address space, in bytes."""
     inline: bool
-    """Whether the data lies in the inode or among the file system's metadata, in no block of its own."""
+    """True if the data is in the inode or in the file system's metadata, and has no block of its own."""
     whole_start: int
-    """Where the extent begins in the file, maybe before the range that was asked for."""
+    """The offset in the file at which the extent begins, perhaps before the requested range."""
 
 
 def extents(fd: int, offset: int, length: int) -> list[Extent]:
@@ -55,7 +55,10 @@ def extents(fd: int, offset: int, length: int) -> list[Extent]:
 
 
 def mapped_extents(fd: int, offset: int, length: int, *, sync: bool = False) -> list[MappedExtent]:
-    """Return the same in full; with *sync* the whole file is written back first. Raises OSError."""
+    """Return the host's extents in the range, clipped to it, with everything that FIEMAP reports.
+
+    With *sync* the whole file is written back first. Raises OSError.
+    """
     end = offset + length
     if length <= 0:
         return []
@@ -68,7 +71,7 @@ def mapped_extents(fd: int, offset: int, length: int, *, sync: bool = False) -> 
 
 
 def has_fiemap(fd: int) -> bool:
-    """Tell whether the file system answers FIEMAP. Raises OSError for another failure."""
+    """Return whether the file system supports FIEMAP. Raises OSError for any other failure."""
     try:
         list(fiemap(fd, 0, 1))
     except OSError as error:
@@ -79,7 +82,7 @@ def has_fiemap(fd: int) -> bool:
 
 
 def first_extents(fd: int, offset: int, limit: int) -> list[Extent]:
-    """Return the first *limit* extents from *offset* on, wherever they are. Raises OSError."""
+    """Return the first *limit* extents at or after *offset*. Raises OSError."""
     end = (1 << 63) - 1
     try:
         return [Extent(*found[:3]) for found in islice(fiemap(fd, offset, end), limit)]
@@ -92,7 +95,7 @@ def first_extents(fd: int, offset: int, limit: int) -> list[Extent]:
 def allocated_ranges(fd: int, offset: int, length: int) -> list[Range]:
     """Return the allocated ranges, as (start, end) in bytes, clipped to the given range and merged.
 
-    Delayed allocation and unwritten preallocation count, also beyond the end of the file. Raises OSError.
+    Delayed allocation and unwritten preallocation count, even beyond the end of the file. Raises OSError.
     """
     return merged((extent.start, extent.end) for extent in extents(fd, offset, length))
 
@@ -103,7 +106,7 @@ def allocated_bytes(fd: int, offset: int, length: int) -> int:
 
 
 def merged(ranges: Iterable[Range]) -> list[Range]:
-    """Return sorted *ranges* with those that touch or overlap joined."""
+    """Return sorted *ranges*, joined where they touch or overlap."""
     joined: list[Range] = []
     for start, end in ranges:
         if joined and start <= joined[-1][1]:
@@ -139,9 +142,9 @@ def total(ranges: Iterable[Range]) -> int:
 
 
 def fiemap(fd: int, offset: int, end: int, sync: bool = False) -> Iterator[MappedExtent]:
-    """Ask FIEMAP for the extents from *offset* to *end*, in bytes, clipped to them. Raises OSError.
+    """Yield the extents that FIEMAP reports from *offset* to *end*, in bytes, clipped to that range.
 
-    EOPNOTSUPP, ENOTTY or ENOSYS where the file system has none: ``seek`` stands in for it then.
+    Raises OSError: EOPNOTSUPP, ENOTTY or ENOSYS on a file system without FIEMAP, where ``seek`` replaces it.
     """
     position, batch, request = offset, _FIRST_BATCH, _FIEMAP_FLAG_SYNC if sync else 0
     while position < end:
@@ -176,9 +179,11 @@ def fiemap(fd: int, offset: int, end: int, sync: bool = False) -> Iterator[Mappe
 
 
 def seek(fd: int, offset: int, end: int) -> Iterator[MappedExtent]:
-    """Find the same by SEEK_DATA and SEEK_HOLE: without places on the device, nor sharing. Raises OSError."""
-    # Each call names its own offset, so it matters to nobody where the shared file position is left:
-    # all I/O of this package is pread and pwrite.
+    """Yield the extents that SEEK_DATA and SEEK_HOLE find, without places on the device and without sharing.
+
+    Raises OSError.
+    """
+    # These calls move the shared file position. Nothing uses it: all I/O of this package is pread and pwrite.
     position = offset
     while position < end:
         try:

@@ -1,30 +1,48 @@
-"""Commands of ``fuse-backing`` that ask a running server, or set the faults that it plays."""
+"""These commands of ``fuse-backing`` ask a running server or set the faults that it injects."""
 
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, TypeVar
 
 import click
 import trio
 
 from fuse_backing import mounts, runtime
-from fuse_backing.errors import FaultPlanError, MountpointError
+from fuse_backing.errors import FaultPlanError
 from fuse_backing.faults import FaultPlan
-from fuse_backing.statuses import DONE, INTERRUPTED
+from fuse_backing.statuses import DONE, INTERRUPTED, exit_status_help
 from fuse_backing.store_client import StoreClient
 
 _PATH = click.Path(path_type=Path)
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def control_option(command: _Command) -> _Command:
+    """Add ``--control``, the parameter *control*."""
+    return click.option(
+        "--control",
+        type=_PATH,
+        metavar="SOCKET",
+        help="Use this control socket of the server. Default: the one made from MOUNTPOINT.",
+    )(command)
+
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+
 
 @click.command()
 @click.argument("mountpoint", type=_PATH, required=False)
-@click.option("--control", type=_PATH, metavar="SOCKET", help="Control socket of the server.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@control_option
+@_JSON
 def stats(mountpoint: Path | None, control: Path | None, as_json: bool) -> None:
-    """Show what was punched and what the host got back, in all and by file."""
+    """Show the punched and the freed bytes, in total and by file.
+
+    MOUNTPOINT is not needed while only one server runs.
+    """
     from fuse_backing import display  # noqa: PLC0415
 
     client = StoreClient(_socket(mountpoint, control))
@@ -32,16 +50,19 @@ def stats(mountpoint: Path | None, control: Path | None, as_json: bool) -> None:
         trio.run(display.show_stats, client, as_json)
 
 
-@click.command()
+@click.command(epilog=exit_status_help({INTERRUPTED: "Ctrl-C interrupted it"}))
 @click.argument("mountpoint", type=_PATH, required=False)
-@click.option("--control", type=_PATH, metavar="SOCKET", help="Control socket of the server.")
-@click.option("--follow", is_flag=True, help="Go on with events as they come, until interrupted.")
+@control_option
+@click.option("--follow", is_flag=True, help="Wait for new events until Ctrl-C.")
 @click.option(
-    "--since", type=click.IntRange(min=0), default=0, metavar="N", help="Only events after number N."
+    "--since", type=click.IntRange(min=0), default=0, metavar="N", help="List only the events after number N."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per event.")
 def events(mountpoint: Path | None, control: Path | None, follow: bool, since: int, as_json: bool) -> None:
-    """List the hole punches, zero ranges and truncations."""
+    """List hole punches, zero ranges, truncations and faults.
+
+    MOUNTPOINT is not needed while only one server runs.
+    """
     from fuse_backing import display  # noqa: PLC0415
 
     client = StoreClient(_socket(mountpoint, control))
@@ -51,11 +72,14 @@ def events(mountpoint: Path | None, control: Path | None, follow: bool, since: i
 
 @click.command()
 @click.argument("mountpoint", type=_PATH, required=False)
-@click.option("--control", type=_PATH, metavar="SOCKET", help="Control socket of the server.")
-@click.option("--file", metavar="NAME", help="By offset in this file instead of by time.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@control_option
+@click.option("--file", metavar="NAME", help="Show the offsets in this file instead of the times.")
+@_JSON
 def histogram(mountpoint: Path | None, control: Path | None, file: str | None, as_json: bool) -> None:
-    """Show when, or where in a file, bytes were given back to the host."""
+    """Show the freed bytes by time, or by offset in a file.
+
+    MOUNTPOINT is not needed while only one server runs.
+    """
     from fuse_backing import display  # noqa: PLC0415
 
     client = StoreClient(_socket(mountpoint, control))
@@ -65,10 +89,18 @@ def histogram(mountpoint: Path | None, control: Path | None, file: str | None, a
 
 @click.command("map")
 @click.argument("file", type=_PATH)
-@click.option("--control", type=_PATH, metavar="SOCKET", help="Control socket of the store that has FILE.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--control",
+    type=_PATH,
+    metavar="SOCKET",
+    help="Use this control socket of the server. Default: the one made from the mount of FILE.",
+)
+@_JSON
 def map_(file: Path, control: Path | None, as_json: bool) -> None:
-    """Show what of FILE the host has allocated: a file on a store's mount, or any other."""
+    """Show the allocated ranges and the holes of FILE.
+
+    FILE is a file on a store's mount, or any other file.
+    """
     from fuse_backing import display, mapping  # noqa: PLC0415
 
     with _quiet_end():
@@ -78,24 +110,33 @@ def map_(file: Path, control: Path | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("mountpoint", type=_PATH, required=False)
-@click.option("--control", type=_PATH, metavar="SOCKET", help="Control socket of the server.")
+@control_option
 def metrics(mountpoint: Path | None, control: Path | None) -> None:
-    """Print the totals as Prometheus text."""
+    """Print the totals as Prometheus text.
+
+    MOUNTPOINT is not needed while only one server runs.
+    """
     with _quiet_end():
         click.echo(trio.run(StoreClient(_socket(mountpoint, control)).metrics), nl=False)
 
 
 @click.group()
 def faults() -> None:
-    """Play planned faults on a running mount: errors, delays, lies, a full disk, a crash."""
+    """Inject planned faults into a running mount.
+
+    The faults are errors, delays, lies, a full disk and a crash.
+    """
 
 
 @faults.command("set")
 @click.argument("mountpoint", type=_PATH)
 @click.argument("plan", type=click.File("rb"))
-@click.option("--control", type=_PATH, metavar="SOCKET", help="Control socket of the server.")
+@control_option
 def set_faults(mountpoint: Path, plan: IO[bytes], control: Path | None) -> None:
-    """Put the faults of the TOML file PLAN (- for standard input) in force instead of any others."""
+    """Replace the faults by those of the file PLAN.
+
+    PLAN is a TOML file; - is standard input.
+    """
     try:
         parsed = FaultPlan.from_toml(plan.read().decode())
     except (FaultPlanError, UnicodeDecodeError) as error:
@@ -106,10 +147,10 @@ def set_faults(mountpoint: Path, plan: IO[bytes], control: Path | None) -> None:
 
 @faults.command("show")
 @click.argument("mountpoint", type=_PATH, required=False)
-@click.option("--control", type=_PATH, metavar="SOCKET", help="Control socket of the server.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@control_option
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of text.")
 def show_faults(mountpoint: Path | None, control: Path | None, as_json: bool) -> None:
-    """Show the faults in force and how often each has struck."""
+    """Show the faults and the number of times each struck."""
     from fuse_backing import display  # noqa: PLC0415
 
     with _quiet_end():
@@ -118,9 +159,9 @@ def show_faults(mountpoint: Path | None, control: Path | None, as_json: bool) ->
 
 @faults.command("clear")
 @click.argument("mountpoint", type=_PATH, required=False)
-@click.option("--control", type=_PATH, metavar="SOCKET", help="Control socket of the server.")
+@control_option
 def clear_faults(mountpoint: Path | None, control: Path | None) -> None:
-    """Let everything through again."""
+    """Remove all faults."""
     trio.run(StoreClient(_socket(mountpoint, control)).set_faults, FaultPlan())
     click.echo("no faults are in force")
 
@@ -134,15 +175,15 @@ def _socket(mountpoint: Path | None, control: Path | None) -> Path:
     if len(found) == 1:
         return found[0]
     raise click.UsageError(
-        "no server is running; name a MOUNTPOINT or --control"
+        "No fuse-backing server is running. To start one, run: fuse-backing mount DIRECTORY MOUNTPOINT"
         if not found
-        else f"{len(found)} servers are running; name a MOUNTPOINT or --control"
+        else f"{len(found)} fuse-backing servers are running: name a MOUNTPOINT or --control SOCKET"
     )
 
 
 @contextlib.contextmanager
 def _quiet_end() -> Iterator[None]:
-    """End without a word on Ctrl-C, and when the reader of a pipe has gone."""
+    """End without a message on Ctrl-C, and when the reader of a pipe has closed it."""
     try:
         yield
         sys.stdout.flush()
@@ -155,15 +196,16 @@ def _quiet_end() -> Iterator[None]:
 
 
 def _socket_of(mountpoint: Path) -> Path:
-    """Return the usual socket of what is mounted there; MountpointError where no store is."""
+    """Return the usual socket of the store on *mountpoint*. MountpointError if there is none."""
     usual = runtime.control_socket(mountpoint)
     mount = mounts.find_mount(mountpoint)
     if usual.exists() or (mount is not None and mount.fstype == mounts.FSTYPE):
         return usual
-    there = [str(mount.mountpoint) for mount in mounts.mounts() if mount.fstype == mounts.FSTYPE]
-    others = f"; stores are mounted on {', '.join(there)}" if there else ""
-    raise MountpointError(f"{mountpoint}: no fuse-backing store is mounted there{others}")
+    raise mounts.no_store_on(mountpoint)
 
 
-ASKING: tuple[click.Command, ...] = (stats, events, histogram, map_, metrics, faults)
-"""Every command of this module."""
+LOOKING: tuple[click.Command, ...] = (events, stats, map_, histogram, metrics)
+"""These commands show the records of a server."""
+
+TESTING: tuple[click.Command, ...] = (faults,)
+"""These commands change the behaviour of a server for a test."""

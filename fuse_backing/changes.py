@@ -1,6 +1,6 @@
-"""Changes a served file's allocation: one change at a time, measured, and recorded in the ledger.
+"""`AllocationChanges` changes a served file's allocation, one change at a time, and records each change.
 
-Punches that the channel's thread serves by itself (``shortcut``) are kept away meanwhile.
+Punches that the channel's thread would serve by itself (``shortcut``) are held off meanwhile.
 """
 
 import os
@@ -18,11 +18,11 @@ from fuse_backing.sparsefile import AllocationChange, SparseFile
 from fuse_backing.system_calls import FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
 
 INLINE_LIMIT = 1 << 20
-"""Up to this length in bytes a fallocate runs in the event loop; a longer one may take long."""
+"""Longest range, in bytes, of a fallocate that runs in the event loop; a longer one runs in a thread."""
 
 
 class AllocationChanges:
-    """Makes and records the changes of the files of one mount."""
+    """An `AllocationChanges` makes and records the changes of the files of one mount."""
 
     def __init__(self, accounting: HostAccounting, ledger: Ledger, shortcut: Shortcut) -> None:
         self._accounting = accounting
@@ -32,16 +32,16 @@ class AllocationChanges:
     async def fallocate(
         self, inode: Inode, fd: int, mode: int, offset: int, length: int, strike: Strike | None
     ) -> None:
-        """Do fallocate(2) on the open file *fd* of *inode*, or as much of it as *strike* leaves.
+        """Allocate, punch or zero on the open file *fd* of *inode*, or do the part of it that *strike* allows.
 
-        A punch or zero range is recorded, a refused one too. Raises OSError.
+        This is fallocate(2). A punch or zero range is recorded even if the host refuses it. Raises OSError.
         """
         async with inode.changing:
             with self._shortcut.changing(inode):
                 await self._fallocate(inode, fd, recorded_as(mode), strike, mode, offset, length)
 
     async def truncate(self, inode: Inode, fd: int, size: int) -> None:
-        """Set the size of the open file *fd* of *inode* to *size* bytes; what is cut off is recorded.
+        """Set the size of the open file *fd* of *inode* to *size* bytes; record the removed range.
 
         Raises OSError.
         """
@@ -53,7 +53,7 @@ class AllocationChanges:
                     await trio.to_thread.run_sync(os.ftruncate, fd, size)
                     return
                 change = await trio.to_thread.run_sync(file.truncate, size)
-        # At the same size the host may free what it has allocated beyond the end.
+        # Even at the same size the host may free bytes that it has allocated beyond the end.
         if size < before or change.freed or change.errno:
             length = max(before - size, change.freed)
             self._record(inode, Operation.TRUNCATE, 0, size, length, change, began, None)
@@ -108,7 +108,7 @@ class AllocationChanges:
 
 
 def recorded_as(mode: int) -> Operation | None:
-    """Return as what a fallocate of *mode* (FALLOC_FL_*) is recorded; None: not at all, it frees nothing."""
+    """Return the operation to record for a fallocate of *mode* (FALLOC_FL_*), or None if it frees nothing."""
     if mode & FALLOC_FL_PUNCH_HOLE:
         return Operation.PUNCH
     if mode & FALLOC_FL_ZERO_RANGE:
@@ -119,11 +119,11 @@ def recorded_as(mode: int) -> Operation | None:
 def _changed(
     file: SparseFile, strike: Strike | None, mode: int, offset: int, length: int
 ) -> AllocationChange:
-    """Do a fallocate, or as much of it as a planned fault leaves."""
+    """Do a fallocate, or the part of it that a planned fault allows."""
     if strike is None or strike.kind not in (FaultKind.PARTIAL, FaultKind.LIE):
         return file.change(mode, offset, length)
     allocated = file.allocated_in(offset, length)
-    done = min(strike.bytes, length)  # of a lie: 0
+    done = min(strike.bytes, length)  # 0 for a lie
     if done == 0:
         return AllocationChange(allocated, 0, 0, 0.0)
     return replace(file.change(mode, offset, done), allocated=allocated)

@@ -1,4 +1,4 @@
-"""``fuse-backing`` has its commands here: mount, unmount, and those that ask a running server."""
+"""``fuse-backing`` has the commands mount and unmount, and those that ask a running server."""
 
 import atexit
 import faulthandler
@@ -7,20 +7,47 @@ import os
 import signal
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 import trio
 
 from fuse_backing import runtime
-from fuse_backing.asking_commands import ASKING
+from fuse_backing.asking_commands import LOOKING, TESTING, control_option
 from fuse_backing.errors import FuseBackingError
+from fuse_backing.statuses import DONE, FAILED, INTERRUPTED, WRONG_WORDS, exit_status_help
 from fuse_backing.store_client import ServerInfo, StoreClient
 
 _PATH = click.Path(path_type=Path)
 
 
 class _Group(click.Group):
-    """Shows failures that the package explains as one line, without a traceback."""
+    """A `_Group` shows the package's own errors as one line, without a traceback.
+
+    Its help has the commands in sections, in the order in which they were added.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._sections: dict[str, list[str]] = {}
+
+    def add_to(self, section: str, command: click.Command) -> None:
+        """Add *command*, which the help lists in *section*."""
+        self.add_command(command)
+        self._sections.setdefault(section, []).append(str(command.name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        longest = max(map(len, self.commands))
+        for section, names in self._sections.items():
+            rows = [
+                (
+                    name.ljust(longest),
+                    self.commands[name].get_short_help_str(formatter.width - 6 - longest),
+                )
+                for name in names
+            ]
+            with formatter.section(section):
+                formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -35,49 +62,65 @@ class _Group(click.Group):
 
 
 def _only_failure(error: BaseException) -> BaseException:
-    """Return the one exception that nested groups of one hold; a group of several stays."""
+    """Return the exception inside nested groups of one. Return a group of several as it is."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=exit_status_help(
+        {
+            DONE: "the command did its work",
+            FAILED: "it failed",
+            WRONG_WORDS: "the command line is wrong",
+            INTERRUPTED: "Ctrl-C interrupted it",
+        }
+    ),
+)
 @click.version_option(package_name="thinsim")
 def cli() -> None:
-    """Serve sparse files over FUSE and record what each hole punch gives back to the host."""
+    """Serve sparse files over FUSE and record the space that hole punches free."""
 
 
-@cli.command()
+@click.command()
 @click.argument("directory", type=_PATH)
 @click.argument("mountpoint", type=_PATH)
-@click.option("--foreground", is_flag=True, help="Serve in this process until SIGTERM or SIGINT.")
 @click.option(
-    "--control", type=_PATH, metavar="SOCKET", help="Control socket [default: made from MOUNTPOINT]."
+    "--foreground",
+    is_flag=True,
+    help="Serve in this process until SIGTERM or SIGINT. SIGUSR1 prints the stack of every thread.",
 )
+@control_option
 @click.option(
     "--passthrough",
     type=click.Choice(["auto", "on", "off"]),
     default="auto",
     show_default=True,
-    help="Let the kernel serve data itself: where it can, or else fail (on), or not at all (off).",
+    help="Let the kernel read and write the data itself. auto: if it can. on: else fail. off: never.",
 )
 @click.option(
     "--events",
     "event_file",
     type=_PATH,
     metavar="FILE",
-    help="Append every event to FILE, one JSON object per line.",
+    help="Append every event to this file, one line of JSON per event.",
 )
 @click.option(
     "--allow-estimate",
     is_flag=True,
-    help="Serve also where freed bytes can't be measured; they are then estimated from what the files map.",
+    help="Serve although the host cannot report freed bytes; estimate them from the maps of the files.",
 )
 @click.option(
-    "--ready-fd", type=click.IntRange(min=0), metavar="N", help="Write a line of JSON to N when ready."
+    "--ready-fd",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Write one line of JSON to descriptor N when ready.",
 )
 @click.option(
-    "--log", type=_PATH, hidden=True, help="Where standard error goes; removed at the end if empty."
+    "--log", type=_PATH, hidden=True, help="Remove this file of standard error at the end if it is empty."
 )
 def mount(
     directory: Path,
@@ -90,8 +133,11 @@ def mount(
     ready_fd: int | None,
     log: Path | None,
 ) -> None:
-    """Serve the sparse files of DIRECTORY on MOUNTPOINT."""
-    # What the user named is relative to where he is now; the server may be somewhere else later.
+    """Serve the sparse files of DIRECTORY on MOUNTPOINT.
+
+    The server runs in the background, and the command ends when the mount is ready.
+    """
+    # Paths are relative to the current directory, and the server may have another one later.
     directory, mountpoint = directory.absolute(), mountpoint.absolute()
     if control is None:
         runtime.make_runtime_directory()
@@ -104,7 +150,7 @@ def mount(
         options += ["--allow-estimate"] if allow_estimate else []
         _mount_in_background(directory, mountpoint, control, options, ready_fd)
         return
-    # pyfuse3 and the extension are needed by the server alone.
+    # Only the server needs pyfuse3 and the extension.
     from fuse_backing import server, unmounting  # noqa: PLC0415
     from fuse_backing.shortcut import Passthrough  # noqa: PLC0415
 
@@ -118,7 +164,7 @@ def mount(
         if ready_fd is not None:
             server.announce(ready_fd, chosen)
         if log is not None:
-            atexit.register(unmounting.remove_if_empty, log)  # at exit: the last words may come late
+            atexit.register(unmounting.remove_if_empty, log)  # at exit: a last message may come late
 
     trio.run(
         partial(
@@ -151,22 +197,24 @@ def _mount_in_background(
         click.echo(f"{mountpoint}: {info.host_remark}")
 
 
-@cli.command()
+@click.command()
 @click.argument("mountpoint", type=_PATH)
-@click.option(
-    "--control", type=_PATH, metavar="SOCKET", help="Control socket [default: made from MOUNTPOINT]."
-)
+@control_option
 def unmount(mountpoint: Path, control: Path | None) -> None:
-    """Unmount MOUNTPOINT and end its server; clear away a mount whose server has died."""
+    """Unmount MOUNTPOINT and end its server.
+
+    The command also removes a mount whose server has died.
+    """
     from fuse_backing import unmounting  # noqa: PLC0415
 
     click.echo(trio.run(unmounting.unmount_store, mountpoint, control))
 
 
-for _command in ASKING:
-    cli.add_command(_command)
+for _section, _commands in (("Serve", (mount, unmount)), ("Look", LOOKING), ("Test", TESTING)):
+    for _command in _commands:
+        cli.add_to(_section, _command)
 
 
 def main() -> None:
     """Run the command line."""
-    cli()
+    cli(prog_name="fuse-backing")

@@ -1,4 +1,4 @@
-"""Carries requests and replies as lines of JSON over a unix socket; knows nothing of their meaning.
+"""`ControlServer` and `ControlClient` exchange requests and replies as lines of JSON over a unix socket.
 
 ::
 
@@ -6,9 +6,10 @@
     <- {"ok": true, "result": ...}
     <- {"ok": false, "error": {"errno": 2, "message": "No such file or directory"}}
 
-A connection carries any number of requests, one after the other. A streaming command answers with any
-number of ``{"ok": true, "item": ...}`` and then ``{"ok": true, "end": true}`` or an error; it is the last
-command of its connection, and ends early when the client closes it.
+They know nothing of the meaning of a command. A connection carries any number of requests, one after the
+other. A streaming command answers with any number of ``{"ok": true, "item": ...}`` and then ``{"ok": true,
+"end": true}`` or an error. It is the last command of its connection, and ends early when the client closes
+the connection.
 """
 
 import errno
@@ -39,11 +40,11 @@ _CHUNK = 64 * 1024
 
 
 class _OversizedError(Exception):
-    """A line is longer than allowed; what is left of it has been skipped."""
+    """A line is longer than allowed; its remaining bytes are skipped."""
 
 
 class _Lines:
-    """The lines that arrive on a stream."""
+    """A `_Lines` splits a stream into lines."""
 
     def __init__(self, stream: trio.abc.ReceiveStream, limit: int | None) -> None:
         self._stream = stream
@@ -53,7 +54,10 @@ class _Lines:
         self._skipping = False
 
     async def next(self) -> bytes | None:
-        """Return the next line, None at the end. Raises _OversizedError at once, and skips the rest then."""
+        """Return the next line, None at the end.
+
+        Raises _OversizedError as soon as a line is too long; the next call skips its rest.
+        """
         while True:
             newline = self._buffer.find(b"\n", self._searched)
             if newline >= 0:
@@ -80,7 +84,7 @@ class _Lines:
 
 
 class ControlServer:
-    """Answers requests with the handlers it is given; ``serve`` listens."""
+    """A `ControlServer` answers requests with its handlers; ``serve`` listens."""
 
     def __init__(
         self, handlers: Mapping[str, Handler], streams: Mapping[str, StreamHandler] | None = None
@@ -91,13 +95,13 @@ class ControlServer:
     async def serve(
         self, path: Path, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        """Listen on a socket at *path*, mode 0600, until cancelled; it is removed then.
+        """Listen on a socket at *path*, mode 0600, until cancelled; then remove the socket.
 
         A socket that a dead server left is replaced. Raises ControlError (EADDRINUSE) if a server answers
         there, (EEXIST) if something else is at *path*, (ENAMETOOLONG) if the path is too long for a socket.
         """
         async with listen_on(path) as listener:
-            task_status.started()  # from here on, who connects waits for the loop below
+            task_status.started()  # from here on, a client that connects waits for the loop below
             await trio.serve_listeners(self._connection, [trio.SocketListener(listener)])
 
     async def _connection(self, stream: trio.SocketStream) -> None:
@@ -107,19 +111,19 @@ class ControlServer:
                 while await self._request(stream, lines):
                     pass
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the client has gone; nobody is left to tell
+            pass  # the client has closed the connection
         except Exception:
             log.exception("a connection to the control socket failed")
 
     async def _request(self, stream: trio.SocketStream, lines: _Lines) -> bool:
-        """Deal with one request; return whether another may follow."""
+        """Answer one request; return whether another may follow."""
         try:
             line = await lines.next()
             if line is None:
                 return False
             command, arguments = _parse(line)
         except _OversizedError:
-            await _send_error(stream, errno.EMSGSIZE, f"a request has at most {MAX_REQUEST} bytes")
+            await _send_error(stream, errno.EMSGSIZE, f"a request must not exceed {MAX_REQUEST} bytes")
             return True
         except ValueError as error:
             await _send_error(stream, errno.EINVAL, f"malformed request: {error}")
@@ -156,20 +160,26 @@ class ControlServer:
 
 
 class ControlClient:
-    """Sends commands to a ControlServer; each on a connection of its own, so it can be shared by tasks."""
+    """A `ControlClient` sends commands to a ControlServer.
+
+    Each command has a connection of its own, so several tasks can share a client.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     async def call(self, command: str, **arguments: object) -> Any:
-        """Return the result. Raises ControlError with the server's errno, or the socket's if none answers."""
+        """Return the command's result.
+
+        Raises ControlError with the server's errno, or with the socket's if no server answers.
+        """
         async with self._request(command, arguments) as lines:
             return (await self._reply(lines)).get("result")
 
     async def stream(self, command: str, **arguments: object) -> AsyncGenerator[Any, None]:
-        """Yield the items of a streaming command as they come. Raises ControlError.
+        """Yield the items of a streaming command as they arrive. Raises ControlError.
 
-        Close it (``contextlib.aclosing``) when leaving it early.
+        Close the generator (``contextlib.aclosing``) to end early.
         """
         async with self._request(command, arguments) as lines:
             while True:
@@ -179,7 +189,7 @@ class ControlClient:
                 yield reply["item"]
 
     async def server_pid(self) -> int:
-        """Return the process id of the server, as the kernel knows it (SO_PEERCRED). Raises ControlError."""
+        """Return the server's process id, from the kernel (SO_PEERCRED). Raises ControlError."""
         async with await self._connect() as stream:
             size = struct.calcsize("3i")
             credentials = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
@@ -189,7 +199,7 @@ class ControlClient:
     @asynccontextmanager
     async def _request(self, command: str, arguments: Arguments) -> AsyncIterator[_Lines]:
         async with await self._connect() as stream:
-            # A server that refuses may have closed already: its answer can still be read.
+            # A server that refuses may have closed the connection already: its answer can still be read.
             with suppress(trio.BrokenResourceError):
                 await stream.send_all(_encoded({"command": command, "arguments": arguments}))
             yield _Lines(stream, None)
@@ -216,7 +226,7 @@ class ControlClient:
         except trio.BrokenResourceError:
             line = None
         if line is None:
-            raise ServerGoneError(f"the server on {self.path} has gone without an answer", errno.ECONNRESET)
+            raise ServerGoneError(f"the server on {self.path} ended before it answered", errno.ECONNRESET)
         try:
             reply = json.loads(line)
             if reply["ok"]:
@@ -224,13 +234,13 @@ class ControlClient:
             message, number = str(reply["error"]["message"]), int(reply["error"]["errno"])
         except (ValueError, KeyError, TypeError) as error:
             raise ControlError(
-                f"what answers on {self.path} does not speak this protocol ({error!r})", errno.EPROTO
+                f"{self.path}: the server there does not speak this protocol ({error!r})", errno.EPROTO
             ) from None
         raise ControlError(message, number)
 
 
 async def _cancel_when_closed(stream: trio.SocketStream, scope: trio.CancelScope) -> None:
-    """Cancel once the client has closed the connection: between two items nothing else would show it."""
+    """Cancel *scope* when the client closes the connection: between two items nothing else would show it."""
     with suppress(trio.BrokenResourceError):
         while await stream.receive_some(_CHUNK):
             pass
@@ -243,7 +253,7 @@ def _parse(line: bytes) -> tuple[str, Arguments]:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(request, dict) or not isinstance(request.get("command"), str):
-        raise ValueError('an object with "command" is needed')
+        raise ValueError('a request must be an object with "command"')
     arguments = request.get("arguments", {})
     if not isinstance(arguments, dict):
         raise ValueError('"arguments" must be an object')
@@ -259,7 +269,7 @@ async def _send_error(stream: trio.SocketStream, number: int, message: str) -> N
 
 
 async def _send_failure(stream: trio.SocketStream, command: str, error: Exception) -> None:
-    """Send an error that a handler raised; one without an errno is a bug, and logged."""
+    """Send an error that a handler raised; log one without an errno, which is a bug."""
     number = getattr(error, "errno", None)
     if not isinstance(number, int):
         number = errno.EIO

@@ -30,7 +30,9 @@ def served_directory(path: Path) -> Iterator[int]:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UnfitDirectoryError(f"{path}: another server has this directory") from None
+            raise UnfitDirectoryError(
+                f"{path}: another server already serves this directory; end it with fuse-backing unmount"
+            ) from None
         probe_punch(fd, path)
         yield fd
     finally:

@@ -1,4 +1,4 @@
-"""Shows what a server tells, as text for people or as JSON for programs."""
+"""These functions print a server's answers, as text for people or as JSON for programs."""
 
 import errno
 import json
@@ -20,7 +20,7 @@ _TITLES = ("events", "punched", "zeroed", "allocated", "freed", "errors", "fault
 
 
 async def show_stats(client: StoreClient, as_json: bool) -> None:
-    """Print the totals in all and by file, in bytes."""
+    """Print the totals, overall and by file, in bytes."""
     totals, files, info = await client.totals(), await client.totals_by_file(), await client.ping()
     if as_json:
         by_file = {file: each.to_json() for file, each in files.items()}
@@ -38,7 +38,7 @@ async def show_stats(client: StoreClient, as_json: bool) -> None:
 
 
 def show_map(size: int, extents: list[Extent], as_json: bool) -> None:
-    """Print the allocated ranges and holes of a file of *size* bytes, and a picture of them."""
+    """Print the allocated ranges and holes of a file of *size* bytes, and a map of them."""
     ranges = _alternating(size, extents)
     allocated = total(merged((extent.start, extent.end) for extent in extents))
     if as_json:
@@ -63,7 +63,7 @@ def show_map(size: int, extents: list[Extent], as_json: bool) -> None:
 
 
 async def show_histogram(client: StoreClient, file: str | None, as_json: bool) -> None:
-    """Print what was freed by time, or by offset in *file*."""
+    """Print the freed bytes by time, or by offset in *file*."""
     began = None
     if file is None:
         began, found = await client.by_time()
@@ -84,7 +84,7 @@ async def show_histogram(client: StoreClient, file: str | None, as_json: bool) -
 
 
 async def show_faults(client: StoreClient, as_json: bool) -> None:
-    """Print the faults in force and how often each has struck."""
+    """Print the active faults and the number of strikes of each."""
     found = await client.faults()
     if as_json:
         entries = [
@@ -110,7 +110,7 @@ async def show_faults(client: StoreClient, as_json: bool) -> None:
 
 
 async def show_events(client: StoreClient, since: int, follow: bool, as_json: bool) -> None:
-    """Print events, one a line, each as it comes."""
+    """Print one line per event; with *follow*, each event as it is recorded, until interrupted."""
     if not follow:
         for event in await client.events(since):
             click.echo(json.dumps(event.to_json()) if as_json else _line(event))
@@ -118,14 +118,14 @@ async def show_events(client: StoreClient, since: int, follow: bool, as_json: bo
     async with aclosing(client.follow(since)) as items:
         async for item in items:
             if isinstance(item, Missed):
-                missed = f"... {item.count} events are lost: the server keeps only the last ones"
+                missed = f"... {item.count} events are missing: the server keeps only the last ones"
                 click.echo(json.dumps({"missed": item.count}) if as_json else missed)
             else:
                 click.echo(json.dumps(item.to_json()) if as_json else _line(item))
 
 
 def _table(rows: list[tuple[str, ...]]) -> None:
-    """Print rows in columns, the first to the left, all others to the right."""
+    """Print rows in columns: the first aligned to the left, all others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for first, *rest in rows:
         cells = [
@@ -136,7 +136,7 @@ def _table(rows: list[tuple[str, ...]]) -> None:
 
 
 def _alternating(size: int, extents: list[Extent]) -> list[tuple[int, int, bool, bool]]:
-    """Return (start, end, allocated, shared) from 0 to the end of the file or of its allocation."""
+    """Return ranges (start, end, allocated, shared) from 0 to the end of the file or of its allocation."""
     ranges: list[tuple[int, int, bool, bool]] = []
     position = 0
     for start, end, shared in extents:
@@ -181,5 +181,5 @@ def _line(event: LedgerEvent) -> str:
 
 
 def _shown(name: str) -> str:
-    """Return a file name that a terminal can show: no control characters, no broken UTF-8."""
+    """Return a file name that a terminal can show, with control characters and broken UTF-8 escaped."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)

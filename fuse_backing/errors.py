@@ -1,18 +1,20 @@
-"""The errors of this package have text fit for a user, and are split by whose fault they are.
+"""`FuseBackingError` is the base of this package's errors; each class names whose fault it is.
+
+The text of each error can be shown to a user as it is.
 
 ::
 
-    FuseBackingError             everything below
+    FuseBackingError             every error below
     ├── UnfitDirectoryError      the directory to serve: missing, already served, on a host that cannot punch
     ├── MountpointError          the mountpoint: missing, busy, in the wrong place
     │   └── StaleMountError      the server of the mount has died
-    ├── ExtensionError           the C extension is not built; also an ImportError
+    ├── ExtensionError           the C extension is not built; it is also an ImportError
     ├── SessionError             FUSE itself refused, or was used twice in one process
-    ├── FaultPlanError           a plan of faults is malformed, or can't be played on this mount
+    ├── FaultPlanError           a fault plan is malformed, or this mount cannot run it
     └── ControlError             a command over the control socket failed; has an ``errno``
         └── ServerGoneError      nobody answers: no server listens, or it ended before its answer
 
-Errors of the host's files stay ``OSError``: they travel to whoever made the request as their errno.
+Errors of the host's files stay ``OSError``; the client that made the request gets their errno.
 """
 
 import errno as errnos
@@ -20,7 +22,7 @@ from pathlib import Path
 
 
 class FuseBackingError(Exception):
-    """Any failure that this package explains itself."""
+    """A `FuseBackingError` is a failure that this package explains itself."""
 
 
 class UnfitDirectoryError(FuseBackingError):
@@ -32,7 +34,7 @@ class MountpointError(FuseBackingError):
 
 
 class StaleMountError(MountpointError):
-    """The mount is still there but its server has died: every access gives ENOTCONN."""
+    """The mount still exists but its server has died: every access fails with ENOTCONN."""
 
     def __init__(self, mountpoint: Path) -> None:
         super().__init__(
@@ -42,7 +44,7 @@ class StaleMountError(MountpointError):
 
 
 class ExtensionError(FuseBackingError, ImportError):
-    """The C extension can't be imported; the text says why and how to build it."""
+    """The C extension can't be imported; the text gives the reason and the command that builds it."""
 
 
 class SessionError(FuseBackingError):
@@ -50,13 +52,13 @@ class SessionError(FuseBackingError):
 
 
 class FaultPlanError(FuseBackingError):
-    """A plan of faults cannot be taken; the text names the fault and the key."""
+    """A fault plan is refused; the text names the fault and the key."""
 
     errno = errnos.EINVAL
 
 
 class ControlError(FuseBackingError):
-    """A command over the control socket failed; ``errno`` is what the server, or the socket, answered."""
+    """A command over the control socket has failed; ``errno`` is the server's or the socket's."""
 
     def __init__(self, message: str, errno: int) -> None:
         super().__init__(message)

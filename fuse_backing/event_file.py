@@ -1,7 +1,7 @@
-"""Writes the ledger's events as lines of JSON into a file, for as long as the server runs.
+"""`EventFile` writes the ledger's events as lines of JSON into a file while the server runs.
 
-The writer is a subscriber like any other: the ring is its buffer, so a slow disk costs events (a line says
-how many), never memory and never the data path.
+The writer is a subscriber: the ring is its buffer. So a slow disk loses events (a line gives their number),
+but it costs no memory and never delays the data path.
 """
 
 import json
@@ -22,16 +22,16 @@ from fuse_backing.ledger import Ledger
 log = logging.getLogger(__name__)
 
 PATIENCE = 1.0
-"""Seconds until a write that failed is tried again."""
+"""Seconds until a failed write is tried again."""
 
 PAUSE = 0.05
-"""Seconds between two writes, so that a storm is written in batches."""
+"""Seconds between two writes, so that many events are written in batches."""
 
 _BATCH = 1024
 
 
 class EventFile:
-    """Appends *ledger*'s events to the open file *fd*, which it closes."""
+    """An `EventFile` appends *ledger*'s events to the open file *fd*, which it closes."""
 
     def __init__(self, ledger: Ledger, fd: int, path: Path) -> None:
         self._ledger = ledger
@@ -39,7 +39,7 @@ class EventFile:
         self._path = path
         self._position = 0
         self._failing = False
-        self._lock = threading.Lock()  # a planned crash drains while a thread may do so, too
+        self._lock = threading.Lock()  # a planned crash drains, perhaps while a thread does so
 
     @classmethod
     def open(cls, ledger: Ledger, path: Path) -> Self:
@@ -48,25 +48,25 @@ class EventFile:
             fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise FuseBackingError(f"cannot write events to {path}: {error.strerror}") from error
-        if not stat.S_ISREG(os.fstat(fd).st_mode):  # a pipe that nobody reads would hold up the end
+        if not stat.S_ISREG(os.fstat(fd).st_mode):  # a pipe that nobody reads would delay the server's end
             os.close(fd)
-            raise FuseBackingError(f"cannot write events to {path}: it is no regular file")
+            raise FuseBackingError(f"cannot write events to {path}: it is not a regular file")
         return cls(ledger, fd, path)
 
     def close(self) -> None:
-        """Write what there is, and close."""
+        """Write the remaining events, and close the file."""
         self.drain()
         os.close(self._fd)
 
     async def run(self) -> None:
-        """Write events as they come, for ever."""
+        """Write events as they are recorded, until cancelled."""
         while True:
             await self._ledger.newer_than(self._position)
             written = await trio.to_thread.run_sync(self.drain)
             await trio.sleep(PAUSE if written else PATIENCE)
 
     def drain(self) -> bool:
-        """Write all events that are not written yet; tell whether that worked. A failure is logged once."""
+        """Write all events that are not written yet; return whether that worked. Log a failure once."""
         with self._lock:
             while events := self._ledger.events(self._position, _BATCH):
                 if not self._write(events):
@@ -83,9 +83,9 @@ class EventFile:
             while done < len(data):
                 done += os.write(self._fd, data[done:])
         except OSError as error:
-            self._take_back(len(data[:done]) - data[:done].rfind(b"\n") - 1)
+            self._cut_off(len(data[:done]) - data[:done].rfind(b"\n") - 1)
             if not self._failing:
-                log.warning("events can't be written to %s: %s; trying again", self._path, error.strerror)
+                log.warning("cannot write events to %s: %s; trying again", self._path, error.strerror)
             self._failing = True
         else:
             self._failing = False
@@ -94,7 +94,7 @@ class EventFile:
             self._position = events[whole - 1].sequence if whole else events[0].sequence - 1
         return not self._failing
 
-    def _take_back(self, size: int) -> None:
-        """Remove the part of a line that a full disk has left."""
+    def _cut_off(self, size: int) -> None:
+        """Remove the part of a line that was written before the disk was full."""
         with suppress(OSError):
             os.ftruncate(self._fd, os.fstat(self._fd).st_size - size)

@@ -1,7 +1,7 @@
-"""Events, totals and histograms are the values in which a ledger speaks; they need no C extension.
+"""Events, totals and histograms are the values that a ledger returns; they need no C extension.
 
-Sizes and offsets are bytes, times and durations seconds. ``to_json`` and ``from_json`` are the form in which
-the control socket (``store_client``), the file of events and a scenario's report carry them.
+Sizes and offsets are bytes; times and durations are seconds. The control socket (``store_client``), the event
+file and a scenario's report carry the form that ``to_json`` returns and ``from_json`` reads.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -12,37 +12,43 @@ from fuse_backing.faults import FaultKind, Operation
 
 @dataclass(frozen=True, slots=True)
 class LedgerEvent:
-    """A hole punch, zero range or truncation, or another request that a planned fault struck. In bytes."""
+    """A `LedgerEvent` records a hole punch, zero range, truncation, or request that a planned fault struck.
+
+    Sizes and offsets are bytes.
+    """
 
     sequence: int
-    """Counts from 1 without gaps."""
+    """The event's number; events are numbered from 1 without gaps."""
     time: float
-    """When it was done: seconds since the epoch."""
+    """The time of the request, in seconds since the epoch."""
     file: str
-    """The file's name at that time; bytes that are not UTF-8 as surrogates (``os.fsdecode``)."""
+    """The file's name at that time; bytes that are not UTF-8 appear as surrogates (``os.fsdecode``)."""
     operation: Operation
+    """The kind of request."""
     mode: int
-    """As given to fallocate(2)."""
+    """The mode that fallocate(2) was called with."""
     offset: int
+    """The first byte of the range; of a truncation the new size."""
     length: int
+    """The length of the range; of a truncation the bytes that were cut off."""
     allocated: int
-    """Allocated in the range before."""
+    """Bytes of the range that were allocated before."""
     freed: int
-    """Given back to the host."""
+    """Bytes that the host freed."""
     errno: int
-    """0, or what the caller got."""
+    """The errno that the caller got, 0 for success."""
     duration: float
-    """Seconds the host took."""
+    """Seconds that the host took."""
     fault: FaultKind | None = None
-    """What was injected, if this request was struck by a planned fault."""
+    """The kind of planned fault that struck the request, if one did."""
 
     def to_json(self) -> dict[str, object]:
-        """Return the event as JSON can carry it."""
+        """Return the event as a JSON object."""
         return {name: getattr(self, name) for name in _EVENT_FIELDS}  # asdict would copy deeply
 
     @classmethod
     def from_json(cls, value: dict[str, object]) -> Self:
-        """Read what ``to_json`` returned; fields that a newer server added are ignored. Raises KeyError."""
+        """Read the object that ``to_json`` returned; ignore fields of a newer server. Raises KeyError."""
         known = {field.name: value[field.name] for field in fields(cls)}
         fault = known.pop("fault")
         return cls(
@@ -56,55 +62,69 @@ _EVENT_FIELDS = tuple(field.name for field in fields(LedgerEvent))
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """Stands in a subscription where *count* events were overwritten before they were read."""
+    """A `Missed` replaces *count* events of a subscription that were overwritten before they were read."""
 
     count: int
+    """The number of events that were lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over events. Sizes in bytes; of what was refused, only what the host freed before it failed."""
+    """`Totals` are sums over events. Sizes are bytes.
+
+    A request that failed adds to ``freed`` only the bytes that the host freed before it failed.
+    """
 
     events: int = 0
+    """The number of events."""
     punched_bytes: int = 0
-    """The lengths of successful hole punches."""
+    """Sum of the lengths of successful hole punches."""
     zeroed_bytes: int = 0
-    """The lengths of successful zero ranges."""
+    """Sum of the lengths of successful zero ranges."""
     allocated: int = 0
-    """Of these lengths, what was allocated before."""
+    """Bytes of these ranges that were allocated before."""
     freed: int = 0
-    """Given back to the host."""
+    """Bytes that the host freed."""
     errors: int = 0
+    """Events whose caller got an error."""
     faults: int = 0
-    """Events that a planned fault made, or made different."""
+    """Number of events that a planned fault struck."""
 
     def to_json(self) -> dict[str, object]:
-        """Return the totals as JSON can carry them."""
+        """Return the totals as a JSON object."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: dict[str, object]) -> Self:
-        """Read what ``to_json`` returned. Raises KeyError."""
+        """Read the object that ``to_json`` returned. Raises KeyError."""
         return cls(**{field.name: value[field.name] for field in fields(cls)})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One stretch of a histogram: how many events began there, and their bytes."""
+    """A `Bucket` counts the events that began in one stretch of a histogram, and their bytes."""
 
     events: int
+    """Events that began in the bucket."""
     bytes: int
+    """Bytes of their ranges that lie in the bucket."""
     freed: int
+    """Bytes that the host freed, shared out over the buckets by length."""
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Equal buckets from 0 on; *width* in bytes (by offset) or seconds (by time). It doubles as needed."""
+    """A `Histogram` has equal buckets that begin at 0.
+
+    *width* is in bytes (by offset) or seconds (by time); the ledger doubles it as needed.
+    """
 
     width: float
+    """The width of a bucket, in bytes or seconds."""
     buckets: tuple[Bucket, ...]
+    """The buckets, from 0 on."""
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Read what ``dataclasses.asdict`` made of it. Raises KeyError."""
+        """Read the object that ``dataclasses.asdict`` made of a histogram. Raises KeyError."""
         return cls(float(value["width"]), tuple(Bucket(**bucket) for bucket in value["buckets"]))

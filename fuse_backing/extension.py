@@ -1,4 +1,4 @@
-"""Loads the C extension, or says how to build it."""
+"""``native`` is the C extension; importing this module fails with the command that builds it."""
 
 from fuse_backing.errors import ExtensionError
 

@@ -1,20 +1,20 @@
-"""Plans faults as pure data and decides purely which request is struck, and by what.
+"""`FaultPlan` decides which requests are struck by a fault, and by which one; it does no I/O.
 
-A plan is an ordered list of faults. Each request is shown to them one after the other; a fault counts the
-requests that match it (operation, file, range) and strikes those numbered ``nth`` to ``nth + times - 1``. The
-first that strikes decides, and those behind it don't see the request. Nothing is random and no clock is read:
-the same plan and the same requests give the same run.
+A plan is an ordered list of faults. Each request is matched against one fault after the other. A fault counts
+the requests that match it (operation, file, range) and strikes those numbered ``nth`` to ``nth + times - 1``.
+The first fault that strikes decides; the faults after it do not see the request. Nothing is random and no
+clock is read: the same plan and the same requests give the same run.
 
 As a TOML file::
 
     [[fault]]
     operation = "punch"     # punch, zero, write, read, fsync, or any
-    file = "disk*"          # a shell pattern of names; without it, every file
-    offset = 0              # only requests that touch offset .. offset + length, in bytes; without it, all;
+    file = "disk*"          # a shell pattern of names (default: every file)
+    offset = 0              # only requests that touch offset .. offset + length, in bytes (default: all);
     length = 1048576        #   not for fsync, which has no range
-    nth = 3                 # from the 3rd match on (1)
-    times = 2               # so many in a row, or "always" (1)
-    action = "error"        # and what it needs:
+    nth = 3                 # the first match to strike (default: 1)
+    times = 2               # number of matches in a row, or "always" (default: 1)
+    action = "error"        # and the key that the action needs:
     errno = "EIO"
 """
 
@@ -29,17 +29,17 @@ from typing import Any, Literal, Self
 from fuse_backing.errors import FaultPlanError
 
 MOST_FAULTS = 256
-"""In one plan."""
+"""Largest number of faults in a plan."""
 
 LONGEST_DELAY = 3600.0
-"""Seconds."""
+"""Longest delay, in seconds."""
 
 _LARGEST = (1 << 63) - 1
-_LARGEST_ERRNO = 999  # libfuse passes no larger one on: lib/fuse_lowlevel.c
+_LARGEST_ERRNO = 999  # libfuse accepts no larger one: lib/fuse_lowlevel.c
 
 
 class Operation(StrEnum):
-    """What a request asks for; numbered in this order in native/account/account.h."""
+    """An `Operation` is the kind of a request; native/account/account.h numbers the kinds in this order."""
 
     PUNCH = "punch"
     ZERO = "zero"
@@ -47,28 +47,28 @@ class Operation(StrEnum):
     READ = "read"
     FSYNC = "fsync"
     TRUNCATE = "truncate"
-    """Recorded, and never struck by a planned fault."""
+    """A truncation is recorded, but no planned fault strikes it."""
 
 
 class FaultKind(StrEnum):
-    """What is done to a request."""
+    """A `FaultKind` is the effect of a fault on a request."""
 
     ERROR = "error"
-    """It is not done; the caller gets ``errno``."""
+    """The request is not done; the caller gets ``errno``."""
     DELAY = "delay"
-    """It is done ``seconds`` later."""
+    """The request is done ``seconds`` later."""
     PARTIAL = "partial"
-    """Only the first ``bytes`` of the range are punched or zeroed; the caller is told that all were."""
+    """Only the first ``bytes`` of the range are punched or zeroed; the caller gets success for all of it."""
     LIE = "lie"
-    """It is not done; the caller is told that it was."""
+    """The request is not done; the caller gets success."""
     FULL = "full"
-    """ENOSPC for each write beyond ``bytes`` that this fault has let through, until the plan is cleared."""
+    """A write that would bring the total beyond ``bytes`` fails with ENOSPC, until the plan is removed."""
     CRASH = "crash"
-    """The server kills itself (SIGKILL) before it is done."""
+    """The server kills itself (SIGKILL) before the request is done."""
 
 
 STRUCK = tuple(operation for operation in Operation if operation is not Operation.TRUNCATE)
-"""What a planned fault can strike."""
+"""The operations that a planned fault can strike."""
 
 _OPERATIONS_OF = {
     FaultKind.PARTIAL: (Operation.PUNCH, Operation.ZERO),
@@ -85,24 +85,32 @@ _NEEDS = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One entry of a plan, checked. Sizes in bytes."""
+    """A `Fault` is one checked entry of a plan. Sizes are bytes."""
 
     action: FaultKind
+    """The action on a request that the fault strikes."""
     operation: Operation | Literal["any"]
+    """The operation to strike, or `any`."""
     file: str = "*"
+    """A shell pattern of file names."""
     offset: int = 0
+    """The first byte of the range that a request must touch."""
     length: int | None = None
-    """None: to the end of all files."""
+    """The range's length in bytes; None for a range without an end."""
     nth: int = 1
+    """The first matching request that is struck, counted from 1."""
     times: int | Literal["always"] = 1
+    """The number of requests in a row that are struck, or `always`."""
     errno: str | None = None
-    """The name, as ``EIO``."""
+    """The name of an errno, such as ``EIO``."""
     seconds: float | None = None
+    """The delay, up to 3600."""
     bytes: int | None = None
+    """For `partial` the bytes that are done; for `full` the bytes that are let through."""
 
     @classmethod
     def from_json(cls, value: object, where: str) -> Self:
-        """Read one entry. Raises FaultPlanError, which says *where* and what is wrong."""
+        """Read one entry. Raises FaultPlanError, whose text begins with *where* and gives the reason."""
         try:
             return cls._checked(_table(value))
         except (ValueError, TypeError) as error:
@@ -124,9 +132,9 @@ class Fault:
                     f"action {str(action)!r} {'needs' if _NEEDS.get(action) == key else 'has no'} {key!r}"
                 )
         if action is FaultKind.FULL and ("nth" in table or "times" in table):
-            raise ValueError("action 'full' counts bytes: it has no 'nth' and no 'times'")
+            raise ValueError("action 'full' counts bytes: remove 'nth' and 'times'")
         if name == Operation.FSYNC and ("offset" in table or "length" in table):
-            raise ValueError("operation 'fsync' has no range: no 'offset' and no 'length'")
+            raise ValueError("operation 'fsync' has no range: remove 'offset' and 'length'")
         length = table.get("length")
         return cls(
             action=action,
@@ -142,13 +150,13 @@ class Fault:
         )
 
     def to_json(self) -> dict[str, object]:
-        """Return the entry as ``from_json`` reads it, without what is at its default."""
+        """Return the entry as ``from_json`` reads it, without the keys at their default."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         defaults = {field.name: field.default for field in fields(self)}
         return {name: value for name, value in values.items() if value != defaults[name]}
 
     def matches(self, operation: Operation, file: str, offset: int, length: int) -> bool:
-        """Tell whether the fault counts this request; an empty request touches its offset."""
+        """Return whether the fault counts this request; an empty request touches its offset."""
         if self.operation not in ("any", operation) or not fnmatchcase(file, self.file):
             return False
         if operation is Operation.FSYNC:
@@ -159,7 +167,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """What is to be done to one request."""
+    """A `Strike` is the effect that a plan has on one request."""
 
     kind: FaultKind
     errno: int = 0
@@ -168,14 +176,14 @@ class Strike:
 
 
 class FaultPlan:
-    """The faults in force, and how far each has counted."""
+    """A `FaultPlan` has the active faults and the counts of each."""
 
     def __init__(self, faults: tuple[Fault, ...] = ()) -> None:
         self.faults = faults
         self.matched = [0] * len(faults)
-        """Requests that each fault has counted."""
+        """Number of requests that each fault has counted."""
         self.struck = [0] * len(faults)
-        """Requests that each fault has struck."""
+        """Number of requests that each fault has struck."""
         self._let_through = [0] * len(faults)
 
     @classmethod
@@ -184,16 +192,16 @@ class FaultPlan:
         try:
             plan = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            raise FaultPlanError(f"no TOML: {error}") from None
+            raise FaultPlanError(f"not valid TOML: {error}") from None
         if plan.keys() != {"fault"}:
-            raise FaultPlanError("a plan is a list of [[fault]] tables and nothing else")
+            raise FaultPlanError("a plan must be a list of [[fault]] tables, with nothing else")
         return cls.from_json(plan["fault"])
 
     @classmethod
     def from_json(cls, value: object) -> Self:
         """Read a list of faults. Raises FaultPlanError."""
         if not isinstance(value, list) or not 1 <= len(value) <= MOST_FAULTS:
-            raise FaultPlanError(f"a plan has 1 to {MOST_FAULTS} faults")
+            raise FaultPlanError(f"a plan must have 1 to {MOST_FAULTS} faults")
         return cls(tuple(Fault.from_json(each, f"fault {number}") for number, each in enumerate(value, 1)))
 
     def to_json(self) -> list[dict[str, object]]:
@@ -202,7 +210,7 @@ class FaultPlan:
 
     @property
     def operations(self) -> frozenset[Operation]:
-        """What the plan must be shown."""
+        """Return the operations of which the plan must see each request."""
         return frozenset(
             each
             for fault in self.faults
@@ -210,7 +218,7 @@ class FaultPlan:
         )
 
     def strike(self, operation: Operation, file: str, offset: int = 0, length: int = 0) -> Strike | None:
-        """Count one request, and return what is to be done to it: None is nothing."""
+        """Count one request, and return the strike on it, or None."""
         for position, fault in enumerate(self.faults):
             if not fault.matches(operation, file, offset, length):
                 continue
@@ -245,21 +253,21 @@ def _choice(table: Mapping[str, Any], key: str, choices: list[str]) -> str:
     value = table.get(key)
     if value not in choices:
         given = "is missing" if value is None else f"is {value!r}"
-        raise ValueError(f"{key!r} {given}; it is one of {', '.join(choices)}")
+        raise ValueError(f"{key!r} {given}; it must be one of {', '.join(choices)}")
     return str(value)
 
 
 def _text(table: Mapping[str, Any], key: str, default: str) -> str:
     value = table.get(key, default)
     if not isinstance(value, str):
-        raise TypeError(f"{key!r} must be a text, not {value!r}")
+        raise TypeError(f"{key!r} must be a string, not {value!r}")
     return value
 
 
 def _count(table: Mapping[str, Any], key: str, default: int, least: int) -> int:
     value = table.get(key, default)
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _LARGEST:
-        raise ValueError(f"{key!r} must be a whole number from {least} on, not {value!r}")
+        raise ValueError(f"{key!r} must be a whole number of at least {least}, not {value!r}")
     return value
 
 
@@ -276,5 +284,5 @@ def _errno_name(table: Mapping[str, Any]) -> str:
     if not isinstance(number, int) or number > _LARGEST_ERRNO:
         raise ValueError(f"'errno' must be a name such as EIO, not {name!r}")
     if number == errnos.ENOSYS:
-        raise ValueError("'errno' ENOSYS would end the operation for the whole mount; take EOPNOTSUPP")
+        raise ValueError("'errno' ENOSYS would end the operation for the whole mount; use EOPNOTSUPP")
     return str(name)

@@ -1,12 +1,12 @@
-"""The file system serves the regular files of one host directory, flat, with every punch in the ledger.
+"""`BackingFileSystem` serves the regular files of one host directory, and records every punch in the ledger.
 
-Each write has reached the host's file when it returns, so ``st_blocks`` and the ledger are never behind what
-users did: data is served by the kernel from a backing file, or files are opened with direct I/O. (The price
-of the latter: no shared writable mmap of a served file.)
+Each write has reached the host's file when it returns, so ``st_blocks`` and the ledger are never behind the
+writes: either the kernel serves data from a backing file, or files are opened with direct I/O. (With direct
+I/O, a served file has no shared writable mmap.)
 
-Reads, writes and punches reach this module only where nobody serves them faster (``shortcut``). Reads and
-writes then run in the event loop, as a hand-over to a thread costs more than they do; what can take long
-(fsync, truncation, large punches) runs in threads.
+Reads, writes and punches reach this module only if neither the kernel nor the channel serves them
+(``shortcut``). Reads and writes then run in the event loop, since the switch to a thread costs more than they
+do. Slow operations (fsync, truncation, large punches) run in threads.
 """
 
 import errno
@@ -26,8 +26,8 @@ from fuse_backing.pyfuse import pyfuse3
 from fuse_backing.shortcut import Shortcut
 from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
 
-# O_APPEND: the kernel sends the offset; Linux's pwrite would ignore it. O_DIRECT: buffers are not aligned.
-# O_TRUNC: it is done apart, as it frees what the ledger must have.
+# Without O_APPEND: the kernel sends the offset, which Linux's pwrite would ignore. Without O_DIRECT: buffers
+# are not aligned. Without O_TRUNC: truncation is separate, since the ledger must record the bytes it frees.
 _HOST_FLAGS = os.O_ACCMODE | os.O_SYNC | os.O_DSYNC
 
 
@@ -43,7 +43,10 @@ _MODES = frozenset(
 
 
 class BackingFileSystem(FlatDirectory):
-    """Serves the directory behind *directory_fd*, which stays its opener's; ``close`` this when unmounted."""
+    """A `BackingFileSystem` serves the directory open as *directory_fd*, which its opener closes.
+
+    Call ``close`` after the unmount.
+    """
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class BackingFileSystem(FlatDirectory):
         self._open: dict[int, Inode] = {}  # a handle is the host's file descriptor
 
     def open_host_file(self, name: str) -> int:
-        """Open a served file for a look at its extents; the caller closes. Raises OSError."""
+        """Open a served file to read its extents; the caller closes the descriptor. Raises OSError."""
         encoded = os.fsencode(name)
         self._inodes.stat(encoded)
         fd = os.open(encoded, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self._directory)
@@ -70,7 +73,7 @@ class BackingFileSystem(FlatDirectory):
         return fd
 
     def close(self) -> None:
-        """Close all files: what the kernel had open or remembered when the session ended."""
+        """Close all files that the kernel had open or remembered at the end of the session."""
         for fd in self._open:
             os.close(fd)
         self._open.clear()
@@ -81,7 +84,7 @@ class BackingFileSystem(FlatDirectory):
     async def create(
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: pyfuse3.RequestContext
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
-        """Create and open a regular file, owned by the caller; open it if it has appeared meanwhile."""
+        """Create and open a regular file, owned by the caller; open the file if it has appeared meanwhile."""
         self._inodes.check_name(name)
         host_flags = (flags & _HOST_FLAGS) | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         try:
@@ -93,7 +96,7 @@ class BackingFileSystem(FlatDirectory):
         else:
             if os.geteuid() == 0:
                 os.fchown(fd, ctx.uid, ctx.gid)
-            os.fchmod(fd, stat.S_IMODE(mode))  # the kernel has applied the caller's umask, not ours
+            os.fchmod(fd, stat.S_IMODE(mode))  # the kernel has applied the caller's umask, not this process's
         try:
             inode = self._inodes.find(name)
         except BaseException:
@@ -105,7 +108,7 @@ class BackingFileSystem(FlatDirectory):
     async def mknod(
         self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
-        """Create a regular file; EPERM for anything else, as on other file systems that lack it."""
+        """Create a regular file; EPERM for any other kind, as on other file systems without it."""
         if not stat.S_ISREG(mode):
             raise pyfuse3.FUSEError(errno.EPERM)
         info, attributes = await self.create(parent_inode, name, mode, os.O_RDWR | os.O_EXCL, ctx)
@@ -134,7 +137,10 @@ class BackingFileSystem(FlatDirectory):
         fh: int | None,
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
-        """Change size, mode, owner, times. A truncation is ordered with the punches, and in the ledger."""
+        """Change size, mode, owner or times.
+
+        A truncation does not overlap with punches of the file, and the ledger records it.
+        """
         if inode == pyfuse3.ROOT_INODE:
             raise pyfuse3.FUSEError(errno.EPERM)
         found = self._inodes.get(inode)
@@ -159,15 +165,15 @@ class BackingFileSystem(FlatDirectory):
     # Data
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
-        """Read; short at the end of the file."""
+        """Read up to *size* bytes; fewer at the end of the file."""
         if self._injector.active:
             await self._injector.strike_data(Operation.READ, self._name(fh), off, size)
         return os.pread(fh, size, off)
 
     async def write(self, fh: int, off: int, buf: bytes) -> int:
-        """Write all of it; an error after a part counts for all.
+        """Write all of *buf*; raise an error even if a part is written.
 
-        A loop device takes a short write for a whole one: drivers/block/loop.c, lo_complete_rq.
+        A loop device treats a short write as a complete one: drivers/block/loop.c, lo_complete_rq.
         """
         if self._injector.active:
             await self._injector.strike_data(Operation.WRITE, self._name(fh), off, len(buf))
@@ -188,14 +194,15 @@ class BackingFileSystem(FlatDirectory):
         await trio.to_thread.run_sync(os.fdatasync if datasync else os.fsync, fh)
 
     async def lseek(self, inode: int, fh: int, offset: int, whence: int) -> int:
-        """Find data or a hole, as the host sees it."""
+        """Find data or a hole in the host's file."""
         return os.lseek(fh, offset, whence)
 
     async def fallocate(self, inode: int, fh: int, mode: int, offset: int, length: int) -> None:
-        """Pass an allocation, punch or zero range down; the last two go into the ledger, refused ones too.
+        """Pass an allocation, punch or zero range down to the host.
 
-        EOPNOTSUPP for all other modes (the kernel does not send them): a collapsed range would free and move
-        bytes. Likewise for what allocates, where the host can't tell later what of it is still allocated.
+        The ledger records punches and zero ranges, even refused ones. EOPNOTSUPP for all other modes (the
+        kernel does not send them): collapsing a range would free and move bytes. EOPNOTSUPP also for an
+        allocation on a host that can't show later how much of it is still allocated.
         """
         found = self._open.get(fh)
         if found is None:

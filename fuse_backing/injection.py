@@ -1,7 +1,8 @@
-"""Plays a plan of faults on the requests of a running mount; every injection is an event of the ledger.
+"""`Injector` runs a fault plan on the requests of a mount; the ledger records every injection.
 
-Faults strike in Python. While a plan needs to see punches or data, the channel sends those requests here
-(``shortcut``) instead of serving them itself. What the kernel serves by passthrough no plan can reach.
+Faults strike in Python. While a plan has faults for punches or data, the channel sends those requests here
+(``shortcut``) instead of serving them itself. No plan can strike a request that the kernel serves by
+passthrough.
 """
 
 import os
@@ -20,27 +21,30 @@ _DATA = frozenset({Operation.READ, Operation.WRITE})
 
 
 class Injector:
-    """The faults of one mount. *last_words* is called before a planned crash, after the event."""
+    """An `Injector` runs the fault plan of one mount.
+
+    It calls *last_words* before a planned crash, after it has recorded the crash.
+    """
 
     def __init__(self, ledger: Ledger, shortcut: Shortcut, last_words: Callable[[], object]) -> None:
         self._ledger = ledger
         self._shortcut = shortcut
         self._last_words = last_words
         self.plan = FaultPlan()
-        """What is in force."""
+        """The active plan."""
         self.active = False
-        """Whether any fault is."""
-        self._over = trio.Event()  # the end of the plan, and of all its delays
+        """True if the plan has any fault."""
+        self._over = trio.Event()  # set at the end of the plan; it ends all its delays
 
     def set(self, plan: FaultPlan) -> None:
-        """Put *plan* in force instead of any other, its counts at 0. Raises FaultPlanError.
+        """Replace the active plan with *plan*, its counts at 0. Raises FaultPlanError.
 
-        Requests that the old plan delays are done at once.
+        Requests that the old plan delays continue at once.
         """
         if self._shortcut.passthrough and plan.operations & _DATA:
             raise FaultPlanError(
-                "reads and writes of this mount are served by the kernel (passthrough), where no fault can "
-                "strike them: mount it with --passthrough off"
+                "the kernel serves reads and writes of this mount (passthrough), so no fault can strike "
+                "them: mount it with --passthrough off"
             )
         self._over.set()
         self._over = trio.Event()
@@ -48,16 +52,16 @@ class Injector:
         self._shortcut.serve_in_python(everything=bool(plan.operations - {Operation.FSYNC}))
 
     def clear(self) -> None:
-        """Let everything through again."""
+        """Remove all faults."""
         self.set(FaultPlan())
 
     async def strike(
         self, operation: Operation, file: str, mode: int, offset: int, length: int
     ) -> Strike | None:
-        """Show a punch or zero range to the plan.
+        """Match a punch or zero range against the plan; return the strike, if there is one.
 
-        A delay is over on return. Raises OSError if it is to fail, which is recorded then; what else is to be
-        done is the caller's, who records it with the request.
+        A delay is over on return. Raises OSError if the request must fail; that failure is already recorded.
+        The caller does and records everything else.
         """
         strike = self.plan.strike(operation, file, offset, length)
         if strike is None:
@@ -70,7 +74,7 @@ class Injector:
     async def strike_data(
         self, operation: Operation, file: str, offset: int = 0, length: int = 0
     ) -> Strike | None:
-        """Show a read, write or fsync to the plan; whatever strikes is recorded here. Raises OSError."""
+        """Match a read, write or fsync against the plan, and record any strike. Raises OSError."""
         strike = self.plan.strike(operation, file, offset, length)
         if strike is None:
             return None

@@ -1,10 +1,10 @@
-"""Remembers the files the kernel knows: names made safe, inode numbers, lookup counts.
+"""`InodeTable` has the files that the kernel knows, with their names, inode numbers and lookup counts.
 
 Each known file is held open with O_PATH. So its host inode is not reused while the kernel remembers its
-number, and it stays reachable, through /proc/self/fd, when it is renamed or unlinked.
+number, and the file stays reachable, through /proc/self/fd, after a rename or unlink.
 
-Only regular files of the directory exist here. A symbolic link, a directory or a socket in it is hidden:
-looked up it is ENOENT, created over it is EEXIST, and nothing follows or removes it.
+The table has only regular files of the directory. A symbolic link, a directory or a socket in it is hidden: a
+lookup is ENOENT, a creation of the same name is EEXIST, and nothing follows or removes it.
 """
 
 import errno
@@ -18,17 +18,17 @@ _FIRST_OWN_NUMBER = 1 << 62
 
 
 class Inode:
-    """One file known to the kernel."""
+    """An `Inode` is one file that the kernel knows."""
 
     __slots__ = ("changing", "key", "lookups", "name", "number", "path_fd")
 
     def __init__(self, number: int, key: tuple[int, int], name: bytes, path_fd: int) -> None:
         self.number = number
-        """What the kernel calls it: the host's inode number, unless that is taken."""
+        """The number that the kernel has for the file: the host's inode number, unless that is taken."""
         self.key = key
         """The host's device and inode number."""
         self.name = name
-        """The name it was last seen under."""
+        """The last known name."""
         self.path_fd = path_fd
         self.lookups = 0
         self.changing = trio.Lock()
@@ -36,12 +36,12 @@ class Inode:
 
     @property
     def proc_path(self) -> str:
-        """A path that leads to this very file, whatever its name is now."""
+        """Return a path that leads to this file even after a rename or unlink."""
         return f"/proc/self/fd/{self.path_fd}"
 
 
 class InodeTable:
-    """The regular files of one directory that are known to the kernel."""
+    """An `InodeTable` has the regular files of one directory that the kernel knows."""
 
     def __init__(self, directory_fd: int) -> None:
         self._directory = directory_fd
@@ -53,12 +53,12 @@ class InodeTable:
         return len(self._by_number)
 
     def check_name(self, name: bytes) -> None:
-        """Raise OSError (EINVAL) unless *name* names an entry of this very directory."""
+        """Raise OSError (EINVAL) unless *name* can be an entry of this directory."""
         if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
     def stat(self, name: bytes) -> os.stat_result:
-        """Return the status of a regular file. Raises OSError, ENOENT also for what is hidden."""
+        """Return the status of a regular file. Raises OSError, ENOENT also for a hidden entry."""
         self.check_name(name)
         status = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
         if not stat.S_ISREG(status.st_mode):
@@ -66,7 +66,7 @@ class InodeTable:
         return status
 
     def stat_or_refuse(self, name: bytes) -> os.stat_result | None:
-        """Return the status of a regular file, None if the name is free; EEXIST if it is hidden."""
+        """Return the status of a regular file, None if the name is free. Raises EEXIST for a hidden entry."""
         self.check_name(name)
         try:
             status = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
@@ -77,13 +77,13 @@ class InodeTable:
         return status
 
     def known(self, status: os.stat_result) -> Inode | None:
-        """Return the known inode of that status, or None."""
+        """Return the known inode with that status, or None."""
         return self._by_key.get((status.st_dev, status.st_ino))
 
     def find(self, name: bytes) -> Inode:
-        """Return the inode of a regular file, known from now on. The caller counts the lookup.
+        """Return the inode of a regular file, and add it to the table. The caller counts the lookup.
 
-        Raises OSError, ENOENT also for what is hidden.
+        Raises OSError, ENOENT also for a hidden entry.
         """
         self.check_name(name)
         fd = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=self._directory)
@@ -105,7 +105,7 @@ class InodeTable:
         return inode
 
     def find_or_refuse(self, name: bytes) -> Inode:
-        """Return the inode of an existing regular file; EEXIST if the name belongs to something hidden."""
+        """Return the inode of an existing regular file. Raises EEXIST for a hidden entry."""
         self.stat_or_refuse(name)
         return self.find(name)
 
@@ -117,7 +117,7 @@ class InodeTable:
         return inode
 
     def forget(self, number: int, count: int) -> Inode | None:
-        """Take back *count* lookups; return the inode if it is unknown now: the caller closes ``path_fd``."""
+        """Subtract *count* lookups; return the inode if none is left: the caller closes its ``path_fd``."""
         inode = self._by_number.get(number)
         if inode is None:
             return None
@@ -129,7 +129,7 @@ class InodeTable:
         return inode
 
     def close(self) -> None:
-        """Forget all."""
+        """Close and remove all files."""
         for inode in self._by_number.values():
             os.close(inode.path_fd)
         self._by_number.clear()

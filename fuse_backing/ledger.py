@@ -1,10 +1,8 @@
-"""Records every hole punch, zero range, truncation and injected fault: what the host gave back.
+"""`Ledger` records every hole punch, zero range, truncation and injected fault.
 
-Knows no files.
-
-The last events are kept in a ring; totals are never lost. A subscriber is a position in the same ring: the
-ring is its buffer, so that recording an event costs the same however many listen and however slow they
-are. One that falls behind by more than the ring is told how many events it missed.
+It knows files only by name. A ring keeps the last events; totals are never lost. A subscriber is a position
+in the same ring, so recording an event costs the same however many subscribers there are and however slow
+they are. A subscriber that falls behind by more than the ring learns how many events it missed.
 """
 
 import os
@@ -17,34 +15,37 @@ from fuse_backing.events import Bucket, Histogram, LedgerEvent, Missed, Totals
 from fuse_backing.faults import FaultKind, Operation
 
 DEFAULT_CAPACITY = 65536
-"""Events kept, each of 88 bytes."""
+"""Number of events that the ring keeps; each takes 88 bytes."""
 
 OTHER_FILES = "(other files)"
-"""The name under which all files are recorded that come when the ledger has as many names as it keeps."""
+"""The name under which a ledger that has all its names records further files."""
 
-_OPERATIONS = tuple(Operation)  # as numbered in native/account/account.h
+_OPERATIONS = tuple(Operation)  # in the order of native/account/account.h
 _FAULTS = (None, *FaultKind)
 _NANO = 1_000_000_000
 _BATCH = 1024
 
 
 class Ledger:
-    """The record of one mount: names and events here, the numbers in C (``native/account/account.h``).
+    """A `Ledger` keeps the events and totals of one mount.
 
-    Raises ExtensionError where the C extension is not built.
+    Raises ExtensionError if the C extension is not built.
 
-    Punches that are served without Python go straight to ``account``. Use it from one thread (``events``
-    from any); with subscribers, from trio's, with ``watch`` running. Memory is bounded: the ring, and the
-    first 16383 file names, of which the first 1024 with an event have a histogram by offset.
+    Names are kept here, the numbers in C (``account``, ``native/account/account.h``). Punches that are served
+    without Python go straight to ``account``. Use a ledger from one thread; only ``events`` may be called
+    from any thread. With subscribers that thread must be trio's, and ``watch`` must run. Memory is bounded:
+    the ring, and the first 16383 file names, of which the first 1024 with an event have a histogram by
+    offset.
     """
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
-        # Not above: who takes a ledger, as block devices do, is imported by commands that keep none.
+        # Imported here: commands without a ledger also import this module, and must run without the
+        # extension.
         from fuse_backing.extension import native  # noqa: PLC0415
 
         self.account = native.Account(capacity)
         self.most_names = native.MOST_FILES - 1
-        """How many names of files it keeps, OTHER_FILES not counted."""
+        """Number of file names that the ledger keeps, without OTHER_FILES."""
         self._names: list[str] = []
         self._indices: dict[str, int] = {}
         self._waiting = trio.lowlevel.ParkingLot()
@@ -62,20 +63,20 @@ class Ledger:
 
     @property
     def totals(self) -> Totals:
-        """Sums over all events there ever were."""
+        """Return the sums over all events since the ledger was made."""
         return Totals(*self.account.totals())
 
     @property
     def totals_by_file(self) -> dict[str, Totals]:
-        """The same for each file that has events, by its name at the time of the event."""
+        """Return the sums for each file that has events, by its name at the time of the event."""
         sums = {name: Totals(*self.account.file_totals(index)) for name, index in self._indices.items()}
         return {name: totals for name, totals in sums.items() if totals.events}
 
     def by_offset(self, file: str) -> Histogram:
-        """Return where in *file* successful punches, zero ranges and truncations fell.
+        """Return the histogram of successful punches, zero ranges and truncations by offset in *file*.
 
-        Empty for an unknown file. What an event freed is shared out over the buckets it covers by length;
-        sums are exact.
+        It is empty for an unknown file. The bytes that an event freed are spread over the buckets it covers,
+        in proportion to length; their sum is exact.
         """
         index = self._indices.get(file)
         if index is None:
@@ -83,18 +84,18 @@ class Ledger:
         return _histogram(self.account.by_offset(index), 1)
 
     def by_time(self) -> tuple[float, Histogram]:
-        """Return when the ledger began (seconds since the epoch) and the successful events by time since."""
+        """Return the ledger's start (seconds since the epoch) and the successful events by time since."""
         started, found = self.account.by_time()
         return started / _NANO, _histogram(found, _NANO)
 
     @property
     def last_sequence(self) -> int:
-        """The sequence number of the newest event, 0 if there is none."""
+        """Return the sequence number of the newest event, 0 if there is none."""
         return self.account.last
 
     @property
     def first_sequence(self) -> int:
-        """The sequence number of the oldest event kept; one more than the last if there is none."""
+        """Return the sequence number of the oldest event kept; 1 if there is none yet."""
         return self.account.first
 
     def record(
@@ -112,7 +113,7 @@ class Ledger:
         duration: float,
         fault: FaultKind | None = None,
     ) -> int:
-        """Add an event and wake whoever waits for it; return its sequence number."""
+        """Add an event and wake the subscribers; return its sequence number."""
         sequence = self.account.record(
             round(time * _NANO),
             self.index_of(file),
@@ -143,23 +144,23 @@ class Ledger:
         return found
 
     async def watch(self) -> None:
-        """Wake subscribers for events that were recorded without Python, for ever."""
+        """Wake subscribers for events that were recorded without Python, until cancelled."""
         while True:
             await trio.lowlevel.wait_readable(self.account.notify_fd)
             os.eventfd_read(self.account.notify_fd)
             self._waiting.unpark_all()
 
     async def newer_than(self, sequence: int) -> None:
-        """Wait until there is an event newer than *sequence*."""
+        """Wait for an event newer than *sequence*."""
         self.account.arm()
         while sequence >= self.last_sequence:
             await self._waiting.park()
             self.account.arm()
 
     async def subscribe(self, since: int | None = None) -> AsyncGenerator[LedgerEvent | Missed, None]:
-        """Yield each event newer than *since* (by default: from now on) as it comes, without end.
+        """Yield each event newer than *since* (by default: from now on) as it is recorded, without end.
 
-        Where the ring has overwritten events before this subscriber took them, it yields ``Missed``.
+        Yield ``Missed`` in place of events that the ring has overwritten before this subscriber took them.
         """
         position = self.last_sequence if since is None else min(since, self.last_sequence)
         while True:

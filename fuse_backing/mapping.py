@@ -1,4 +1,4 @@
-"""Finds the extents of a file: on a store's mount its server knows them, anywhere else the host does."""
+"""`extents_of` finds the extents of a file, from the server for a store's file, otherwise from the host."""
 
 import os
 import stat
@@ -15,9 +15,9 @@ _EVERYTHING = (1 << 63) - 1
 
 
 async def extents_of(file: Path, control: Path | None = None) -> tuple[int, list[Extent]]:
-    """Return the size of *file* and its extents on the host, in order.
+    """Return the size of *file* in bytes and its extents on the host, in order.
 
-    *control* is the socket of the store on whose mount the file is, if it is not the usual one. Raises
+    *control* is the socket of the store that serves the file, if it is not the default one. Raises
     FuseBackingError.
     """
     real = Path(os.path.realpath(file))
@@ -40,6 +40,6 @@ def _of_host(file: Path) -> tuple[int, list[Extent]]:
             raise FuseBackingError(f"{file}: not a regular file")
         return status.st_size, extents(fd, 0, _EVERYTHING)
     except OSError as error:
-        raise FuseBackingError(f"{file}: its allocation can't be read: {error.strerror}") from error
+        raise FuseBackingError(f"{file}: cannot read its allocation: {error.strerror}") from error
     finally:
         os.close(fd)

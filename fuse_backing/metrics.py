@@ -1,4 +1,4 @@
-"""Writes the ledger's totals and the channel's counters as Prometheus text (exposition format 0.0.4)."""
+"""`exposition` writes the ledger's totals and the channel's counters as Prometheus text (format 0.0.4)."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,17 +9,17 @@ _BY_FILE = (
     ("events_total", "events", "Hole punches, zero ranges, truncations and injected faults."),
     ("punched_bytes_total", "punched_bytes", "Lengths of successful hole punches."),
     ("zeroed_bytes_total", "zeroed_bytes", "Lengths of successful zero ranges."),
-    ("allocated_bytes_total", "allocated", "Of these lengths, what was allocated before."),
-    ("freed_bytes_total", "freed", "Bytes given back to the host."),
-    ("errors_total", "errors", "Requests that failed, by the host or by a planned fault."),
-    ("faults_total", "faults", "Requests struck by a planned fault."),
+    ("allocated_bytes_total", "allocated", "Bytes of these ranges that were allocated before."),
+    ("freed_bytes_total", "freed", "Bytes that the host freed."),
+    ("errors_total", "errors", "Requests that failed, on the host or by a planned fault."),
+    ("faults_total", "faults", "Requests that a planned fault struck."),
 )
 
 
 def exposition(info: ServerInfo, files: Mapping[str, Totals], counters: Mapping[str, int]) -> str:
-    """Return the text: counters by file since the mount, and who serves the data.
+    """Return the text: the counters of each file since the mount, and who serves the data.
 
-    A file name that is not UTF-8 is shown with backslash escapes, as the format asks for UTF-8.
+    A file name that is not UTF-8 gets backslash escapes, since the format requires UTF-8.
     """
     labels = {
         "directory": info.directory,
@@ -29,14 +29,16 @@ def exposition(info: ServerInfo, files: Mapping[str, Totals], counters: Mapping[
         "freed": "measured" if info.freed_is_measured else "estimated",
     }
     lines = [*_family("info", "gauge", "The mount.", [(labels, 1)])]
-    lines += _family("start_time_seconds", "gauge", "When it began, since the epoch.", [({}, info.started)])
+    lines += _family(
+        "start_time_seconds", "gauge", "Start of the mount, since the epoch.", [({}, info.started)]
+    )
     for name, field, text in _BY_FILE:
         samples = [({"file": file}, getattr(totals, field)) for file, totals in sorted(files.items())]
         lines += _family(name, "counter", text, samples)
     lines += _family(
         "data_requests_total",
         "counter",
-        "Reads and writes that the kernel sent to the server; none under passthrough.",
+        "Reads and writes that the kernel sent to the server; 0 with passthrough.",
         [({}, counters["data_requests"])],
     )
     lines += _family(

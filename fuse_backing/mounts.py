@@ -112,6 +112,17 @@ def health(path: Path) -> Health:
     return Health.HEALTHY
 
 
+def no_store_on(path: Path) -> MountpointError:
+    """Return the error that no store is mounted on *path*, with the places of those that are mounted."""
+    there = [str(mount.mountpoint) for mount in mounts() if mount.fstype == FSTYPE]
+    fix = (
+        f"Stores are mounted on: {', '.join(there)}"
+        if there
+        else f"To mount one, run: fuse-backing mount DIRECTORY {path}"
+    )
+    return MountpointError(f"{path}: no fuse-backing store is mounted there. {fix}")
+
+
 def check_mountpoint(path: Path) -> Path:
     """Return the real path of a directory on which one can mount.
 
@@ -129,5 +140,7 @@ def check_mountpoint(path: Path) -> Path:
         raise MountpointError(f"{path}: not a directory")
     mount = find_mount(path)
     if mount is not None:
-        raise MountpointError(f"{path}: busy, {mount.source} ({mount.fstype}) is mounted there already")
+        raise MountpointError(
+            f"{path}: {mount.source} ({mount.fstype}) is already mounted there; choose another mountpoint"
+        )
     return Path(os.path.realpath(path))

@@ -1,4 +1,4 @@
-"""Serves names: the regular files of one host directory, flat; anything else is not there."""
+"""`FlatDirectory` serves the names of the regular files of one host directory; it hides everything else."""
 
 import errno
 import os
@@ -16,13 +16,16 @@ from fuse_backing.system_calls import renameat2
 
 @dataclass(slots=True)
 class _Listing:
-    """An open directory: its entries as of the last rewind, so that positions in it stay valid."""
+    """A `_Listing` keeps an open directory's entries since the last rewind, so that positions stay valid."""
 
     names: list[bytes]
 
 
 class FlatDirectory(FileOperations):
-    """Names, listings and attributes of what lies behind *directory_fd*, which stays its opener's."""
+    """A `FlatDirectory` serves names, listings and attributes of the directory open as *directory_fd*.
+
+    Its opener closes *directory_fd*.
+    """
 
     def __init__(self, directory_fd: int, shortcut: Shortcut) -> None:
         super().__init__()
@@ -35,7 +38,7 @@ class FlatDirectory(FileOperations):
     async def lookup(
         self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
-        """Find a regular file by name; anything else is not there (ENOENT)."""
+        """Find a regular file by name; everything else is ENOENT."""
         if name in (b".", b".."):
             return self._root_attributes()
         inode = self._inodes.find(name)
@@ -43,7 +46,10 @@ class FlatDirectory(FileOperations):
         return self._attributes(inode)
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
-        """Take back lookups; a file that the kernel has forgotten is closed, and if unlinked, is gone."""
+        """Subtract lookups; close each file that the kernel has forgotten.
+
+        The host frees an unlinked file then.
+        """
         for number, count in inode_list:
             inode = self._inodes.forget(number, count)
             if inode is None:
@@ -55,7 +61,7 @@ class FlatDirectory(FileOperations):
                 os.close(inode.path_fd)
 
     async def unlink(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
-        """Remove a name; the file lives on while the kernel knows it."""
+        """Remove a name; the file exists as long as the kernel knows it."""
         self._inodes.stat(name)
         os.unlink(name, dir_fd=self._directory)
 
@@ -68,7 +74,7 @@ class FlatDirectory(FileOperations):
         flags: int,
         ctx: pyfuse3.RequestContext,
     ) -> None:
-        """Rename, with renameat2(2)'s flags; what is hidden is neither moved nor replaced."""
+        """Rename a file, with renameat2(2)'s flags; a hidden entry is neither moved nor replaced."""
         if flags & ~(pyfuse3.RENAME_NOREPLACE | pyfuse3.RENAME_EXCHANGE):
             raise pyfuse3.FUSEError(errno.EINVAL)
         moved = self._inodes.known(self._inodes.stat(name_old))
@@ -93,17 +99,17 @@ class FlatDirectory(FileOperations):
     async def symlink(
         self, parent_inode: int, name: bytes, target: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
-        """Refuse: only regular files."""
+        """Refuse: the file system has only regular files."""
         raise pyfuse3.FUSEError(errno.EPERM)
 
     async def link(
         self, inode: int, new_parent_inode: int, new_name: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
-        """Refuse: a punch is recorded under one name."""
+        """Refuse: the ledger records a punch under one name."""
         raise pyfuse3.FUSEError(errno.EPERM)
 
     async def rmdir(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
-        """Refuse: there are no directories."""
+        """Refuse: the file system is flat."""
         self._inodes.stat(name)
         raise pyfuse3.FUSEError(errno.ENOTDIR)
 
@@ -127,7 +133,7 @@ class FlatDirectory(FileOperations):
             try:
                 inode = self._inodes.find(name)
             except OSError:
-                continue  # hidden, or gone since
+                continue  # hidden, or removed since
             inode.lookups += 1
             if not pyfuse3.readdir_reply(token, name, self._attributes(inode), position):
                 await self.forget([(inode.number, 1)])
@@ -144,7 +150,7 @@ class FlatDirectory(FileOperations):
     # Attributes
 
     async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
-        """Return the host's attributes of now."""
+        """Return the current attributes on the host."""
         if inode == pyfuse3.ROOT_INODE:
             return self._root_attributes()
         return self._attributes(self._inodes.get(inode))
@@ -167,8 +173,8 @@ class FlatDirectory(FileOperations):
 def _entry(status: os.stat_result, number: int) -> pyfuse3.EntryAttributes:
     entry = pyfuse3.EntryAttributes()
     entry.st_ino = number
-    # Nothing is cached: the host's st_blocks changes with every write and punch, and others may use the
-    # directory beside the mount.
+    # The kernel must cache nothing: the host's st_blocks changes with every write and punch, and other
+    # programs may use the directory without the mount.
     entry.attr_timeout = 0
     entry.entry_timeout = 0
     entry.st_mode = status.st_mode

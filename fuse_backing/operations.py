@@ -1,4 +1,4 @@
-"""A file system derives from these operations: pyfuse3's and three more, guarded against their failures."""
+"""`FileOperations` extends pyfuse3's operations by three, and turns handler failures into errnos."""
 
 import errno
 import functools
@@ -22,7 +22,7 @@ def _refuse(number: int) -> NoReturn:
 
 
 def _bounded(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Let nothing but FUSEError out of a handler: pyfuse3 ends the session on anything else."""
+    """Raise nothing but FUSEError from a handler: pyfuse3 ends the session on any other exception."""
 
     @functools.wraps(handler)
     async def bounded(*arguments: Any, **keywords: Any) -> Any:
@@ -31,7 +31,7 @@ def _bounded(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
         except pyfuse3.FUSEError:
             raise
         except OSError as error:
-            # ENOSYS would make the kernel stop asking for this operation, on every file.
+            # After ENOSYS the kernel would no longer send this operation, for any file.
             number = error.errno or errno.EIO
             raise pyfuse3.FUSEError(errno.EOPNOTSUPP if number == errno.ENOSYS else number) from error
         except Exception as error:
@@ -42,7 +42,7 @@ def _bounded(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
 
 
 def _silent(handler: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    """Let nothing at all out of ``forget``, which answers no request."""
+    """Raise nothing from ``forget``, which answers no request."""
 
     @functools.wraps(handler)
     async def silent(*arguments: Any, **keywords: Any) -> None:
@@ -55,12 +55,13 @@ def _silent(handler: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[
 
 
 class FileOperations(pyfuse3.Operations):
-    """pyfuse3's Operations and three more, all asynchronous; derive a file system from this.
+    """`FileOperations` has pyfuse3's operations and three more, all asynchronous. Derive from it.
 
-    The boundary is here: whatever a subclass's handler raises, pyfuse3 sees only FUSEError (an OSError keeps
-    its errno, a bug is logged and becomes EIO), and from ``forget`` nothing. No default answers ENOSYS,
-    since the kernel takes that for the whole mount and for good; but that is just right for extended
-    attributes, which it would ask for before each write and each punch (fs/inode.c, file_remove_privs).
+    It is the boundary for errors: pyfuse3 sees only FUSEError from a subclass's handlers (an OSError keeps
+    its errno; a bug is logged and becomes EIO), and no exception from ``forget``. Defaults do not answer
+    ENOSYS, since the kernel then never sends the operation to this mount again. Extended attributes are the
+    exception: without ENOSYS the kernel would read them before each write and each punch (fs/inode.c,
+    file_remove_privs).
     """
 
     supports_dot_lookup = False
@@ -72,33 +73,33 @@ class FileOperations(pyfuse3.Operations):
             setattr(cls, name, guard(vars(cls)[name]))
 
     async def fallocate(self, inode: int, fh: int, mode: int, offset: int, length: int) -> None:
-        """Do fallocate(2).
+        """Allocate, punch or zero *length* bytes at *offset*, as fallocate does.
 
-        The kernel lets only KEEP_SIZE, PUNCH_HOLE and ZERO_RANGE through to FUSE: fs/fuse/file.c.
+        The kernel passes only KEEP_SIZE, PUNCH_HOLE and ZERO_RANGE to FUSE: fs/fuse/file.c.
         """
         _refuse(errno.EOPNOTSUPP)
 
     async def lseek(self, inode: int, fh: int, offset: int, whence: int) -> int:
-        """Return the offset found by SEEK_DATA or SEEK_HOLE; the kernel does the other kinds itself."""
+        """Return the offset that SEEK_DATA or SEEK_HOLE finds; the kernel does the other kinds itself."""
         _refuse(errno.EOPNOTSUPP)
 
     async def statfs_of(self, inode: int) -> pyfuse3.StatvfsData:
-        """Return statvfs(3) data as seen from *inode*.
+        """Return the statvfs(3) data for *inode*.
 
         A loop device takes its discard granularity from f_bsize: drivers/block/loop.c.
         """
         return await self.statfs(cast("pyfuse3.RequestContext", None))
 
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
-        """Return statvfs(3) data for the mount; not asked if ``statfs_of`` is overridden."""
+        """Return the statvfs(3) data of the mount; not called if ``statfs_of`` is overridden."""
         _refuse(errno.EOPNOTSUPP)
 
     async def access(self, inode: int, mode: int, ctx: pyfuse3.RequestContext) -> bool:
-        """Allow: with default_permissions the kernel has checked already."""
+        """Allow every access: with default_permissions the kernel has checked already."""
         return True
 
     async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
-        """Open any directory, with its inode as handle."""
+        """Open any directory; return its inode as the handle."""
         return inode
 
     async def releasedir(self, fh: int) -> None:
@@ -120,7 +121,8 @@ def _refusing(number: int) -> Callable[..., Awaitable[Any]]:
 
 _ATTRIBUTES = frozenset({"setxattr", "getxattr", "listxattr", "removexattr"})
 
-# What a subclass leaves out is refused with an errno that the kernel does not remember; see the class for the
-# exception. Asked for an attribute after ENOSYS, the kernel says EOPNOTSUPP by itself (fs/fuse/xattr.c).
+# An operation that a subclass leaves out is refused with an errno that the kernel does not remember; the
+# class docstring explains the exception. After ENOSYS for an attribute, the kernel answers EOPNOTSUPP itself
+# (fs/fuse/xattr.c).
 for _name in _HANDLERS - vars(FileOperations).keys() - {"forget", "release", "releasedir", "flush"}:
     setattr(FileOperations, _name, _refusing(errno.ENOSYS if _name in _ATTRIBUTES else errno.EOPNOTSUPP))

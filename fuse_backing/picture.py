@@ -1,11 +1,11 @@
-"""Draws allocation maps and histograms as characters: pure functions from numbers to lines of text."""
+"""`shaded` and `heat` draw allocation maps and histograms as lines of text."""
 
 from collections.abc import Callable, Sequence
 
 from fuse_backing.allocation import Range
 
 WIDTH = 64
-"""Cells in a row."""
+"""Number of cells per row."""
 
 MOST_ROWS = 16
 
@@ -16,9 +16,9 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 def shaded(size: int, ranges: Sequence[Range], block: int = 4096) -> list[str]:
     """Return *size* bytes as rows of cells, each shaded by how much of it is in *ranges* (sorted, disjoint).
 
-    A full cell is ``█``, an empty one a space; whatever holds a byte is at least ``░``, whatever lacks one at
-    most ``▓``. A cell is a power of two of bytes, at least *block*, so that all fit in MOST_ROWS rows. Each
-    row begins with its offset; the first line says how much a cell is.
+    A full cell is ``█``, an empty one a space; a cell with at least one byte is at least ``░``, and one that
+    lacks a byte is at most ``▓``. The size of a cell is *block*, doubled until all cells fit in MOST_ROWS
+    rows. Each row begins with its offset; the first line gives the size of a cell.
     """
     cell = block
     while -(-size // cell) > WIDTH * MOST_ROWS:
@@ -38,7 +38,7 @@ def shaded(size: int, ranges: Sequence[Range], block: int = 4096) -> list[str]:
 def heat(values: Sequence[int], label: Callable[[int], str]) -> list[str]:
     """Return *values* as rows of cells, each shaded by its share of the largest; only a zero is blank.
 
-    Each row begins with the *label* of its first value's position. The first line says what ``█`` is.
+    Each row begins with the *label* of its first value's position. The first line gives the value of ``█``.
     """
     most = max(values, default=0)
     cells = "".join(_shade(value, most) for value in values)

@@ -1,7 +1,7 @@
-"""Finds a server, dead or alive, by the control socket and log that belong to a mountpoint.
+"""`control_socket` returns the control socket of a mountpoint's server; `dead_stores` finds dead servers.
 
-They lie in /run/fuse-backing for root, in $XDG_RUNTIME_DIR/fuse-backing for others, mode 0700. The name is
-made from the mountpoint's real path, and short, as a unix socket's path has 107 bytes at most.
+They are in /run/fuse-backing for root, in $XDG_RUNTIME_DIR/fuse-backing for other users, mode 0700. The name
+is made from the mountpoint's real path. It is short, since a unix socket's path has at most 107 bytes.
 """
 
 import hashlib
@@ -17,17 +17,20 @@ _SHOWN = 24
 
 
 def runtime_directory() -> Path:
-    """Return the directory of this user's sockets, which need not exist. Raises FuseBackingError."""
+    """Return the directory of this user's sockets, which may not exist. Raises FuseBackingError."""
     if os.geteuid() == 0:
         return Path("/run/fuse-backing")
     base = os.environ.get("XDG_RUNTIME_DIR")
     if not base:
-        raise FuseBackingError("XDG_RUNTIME_DIR is not set; name a socket with --control")
+        raise FuseBackingError("XDG_RUNTIME_DIR is not set; set it, or name a socket with --control")
     return Path(base) / "fuse-backing"
 
 
 def make_runtime_directory() -> Path:
-    """Return the same, created if it is missing. Raises FuseBackingError if it is not ours alone."""
+    """Create the directory of this user's sockets if it is missing, and return it.
+
+    Raises FuseBackingError if another user has access to it.
+    """
     directory = runtime_directory()
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
@@ -35,24 +38,27 @@ def make_runtime_directory() -> Path:
     except OSError as error:
         raise FuseBackingError(f"cannot create {directory}: {error.strerror}") from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-        raise FuseBackingError(f"{directory} must be a directory of this user with mode 0700")
+        raise FuseBackingError(f"{directory} must be a directory that this user owns, with mode 0700")
     return directory
 
 
 def control_socket(mountpoint: Path) -> Path:
-    """Return the path of the control socket that a server of *mountpoint* has if it is given no other."""
+    """Return the path of the control socket that a server of *mountpoint* has by default."""
     return control_socket_of_real(Path(os.path.realpath(mountpoint)))
 
 
 def control_socket_of_real(real: Path) -> Path:
-    """Return the same for a path that is real already, without looking at it: its server may not answer."""
+    """Return the default control socket of a mountpoint whose path is real already.
+
+    This does not access the path, since its server may not answer.
+    """
     readable = "".join(letter for letter in real.name if letter.isascii() and letter.isprintable())
     digest = hashlib.sha256(os.fsencode(real)).hexdigest()[:12]
     return runtime_directory() / f"{readable[:_SHOWN]}-{digest}.sock"
 
 
 def log_file(mountpoint: Path) -> Path:
-    """Return the path of the log of a server in the background."""
+    """Return the path of the log of a background server."""
     return control_socket(mountpoint).with_suffix(".log")
 
 
@@ -63,9 +69,9 @@ def sockets() -> list[Path]:
 
 
 def dead_stores() -> list[Path]:
-    """Return the mountpoints of this user's stores whose servers were killed; never waits for a living one.
+    """Return the mountpoints of this user's stores whose servers were killed; never wait for a running one.
 
-    Only stores with the usual control socket are found: what a dead server left there is how it is known.
+    Only stores with the default control socket are found: the socket that a dead server left identifies it.
     """
     stores = [mount.mountpoint for mount in mounts.mounts() if mount.fstype == mounts.FSTYPE]
     return [mountpoint for mountpoint in stores if _is_dead(mountpoint)]
@@ -77,7 +83,7 @@ def _is_dead(mountpoint: Path) -> bool:
     except FuseBackingError:
         return False
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.setblocking(False)  # a stopped server takes no more than its backlog
+        probe.setblocking(False)  # a stopped server accepts no more connections than its backlog
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:

@@ -1,4 +1,4 @@
-"""Runs the server process in the foreground, from the checks to the clean unmount."""
+"""`serve` runs the server process in the foreground, from the checks to the clean unmount."""
 
 import json
 import logging
@@ -36,13 +36,13 @@ async def serve(
     events: Path | None = None,
     allow_estimate: bool = False,
 ) -> None:
-    """Serve *directory* on *mountpoint* until SIGTERM, SIGINT, or someone unmounts it.
+    """Serve *directory* on *mountpoint* until SIGTERM, SIGINT, or an unmount from outside.
 
-    *ready* is called with who serves what once the mount and the control socket answer. With *events* every
-    event is also appended to that file. A host on which freed bytes can't be measured is refused, unless
-    *allow_estimate*. Raises FuseBackingError (within an ExceptionGroup if it comes from a task).
+    *ready* is called with the server's description when the mount and the control socket answer. With
+    *events* every event is appended to that file. A host on which freed bytes can't be measured is refused,
+    unless *allow_estimate* is true. Raises FuseBackingError (in an ExceptionGroup if a task raised it).
     """
-    io_flusher = become_io_flusher()  # before there is any other thread
+    io_flusher = become_io_flusher()  # before any other thread exists
     real = check_mountpoint(mountpoint)
     check_apart(directory, mountpoint)
     _allow_open_files()
@@ -69,8 +69,8 @@ async def serve(
         files = BackingFileSystem(fd, accounting, ledger, shortcut, injector)
         try:
             async with trio.open_nursery() as nursery:
-                # The control socket comes first and goes last: it can be refused before anything is
-                # mounted, and the totals can be asked for until the last punch is in them.
+                # The control socket comes first and ends last: a refusal comes before anything is mounted,
+                # and a client can read the totals until the last punch is in them.
                 store = store_server(ledger, info, shortcut, injector, files)
                 await nursery.start(store.serve, control)
                 nursery.start_soon(ledger.watch)
@@ -84,7 +84,7 @@ async def serve(
                         waiting.start_soon(_cancel_at_signal, signals, waiting.cancel_scope)
                         await session.ended.wait()
                         waiting.cancel_scope.cancel()
-                    injector.clear()  # no planned delay holds up the end
+                    injector.clear()  # no planned delay may delay the end
                 nursery.cancel_scope.cancel()
         finally:
             files.close()
@@ -93,7 +93,7 @@ async def serve(
 
 
 def announce(ready_fd: int, control: Path) -> None:
-    """Write the line that says that the server is ready, and close the descriptor."""
+    """Write the line that announces that the server is ready, and close the descriptor."""
     with os.fdopen(ready_fd, "w") as pipe:
         pipe.write(json.dumps({"pid": os.getpid(), "control": str(control)}) + "\n")
 
@@ -105,6 +105,6 @@ async def _cancel_at_signal(signals: AsyncIterator[int], scope: trio.CancelScope
 
 
 def _allow_open_files() -> None:
-    # Each file that the kernel remembers is held open: see ``inodes``.
+    # ``inodes`` holds each file open that the kernel remembers.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

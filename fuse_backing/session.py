@@ -1,11 +1,11 @@
-"""Runs one mounted FUSE session: pyfuse3 on trio, with fallocate, lseek and statfs per inode added.
+"""`mounted` runs one FUSE session: pyfuse3 on trio, with fallocate, lseek and statfs per inode added.
 
 pyfuse3 keeps its session in module globals, so a process has one at a time; ``mounted`` refuses a second.
 
-The order of an end, whatever causes it: unmount while still serving, as the kernel may have to write back
-or wait for a request; then let the session loop end; then destroy the session, which closes /dev/fuse. If a
-file is still held (a loop device, an open file), the mount is detached lazily instead and the holder gets
-errors from then on: nothing may wait for a server that waits for it.
+A session always ends in this order. First it unmounts while it still serves, since the kernel may have to
+write back or wait for a request. Then the session loop ends. Then the session is destroyed, which closes
+/dev/fuse. If a file is still in use (a loop device, an open file), the mount is detached lazily instead, and
+its user gets errors from then on: nothing may wait for a server that waits for it.
 """
 
 import errno
@@ -27,40 +27,40 @@ from fuse_backing.system_calls import become_io_flusher
 log = logging.getLogger(__name__)
 
 BUSY_PATIENCE = 1.0
-"""Seconds for which an unmount is tried again when something (a passing stat) holds the mount."""
+"""Seconds for which an unmount is tried again while the mount is busy (a short stat, for example)."""
 
 
 class Session:
-    """A mount that is being served."""
+    """A `Session` is a mount that is being served."""
 
     def __init__(self, mountpoint: Path) -> None:
         self.mountpoint = mountpoint
-        """Its real path."""
+        """The real path of the mountpoint."""
         self.answers = trio.Event()
-        """Set once the mount answers, or cannot be made."""
+        """Set when the mount answers, or when mounting has failed."""
         self.ended = trio.Event()
-        """Set when nothing is served any more: unmounted by us, by someone else, or the loop failed."""
+        """Set when serving has ended: the session or someone else unmounted, or the loop failed."""
         self.detached = False
-        """Whether the mount had to be detached lazily, since something still held it."""
+        """True if the mount was detached lazily, since it was still in use."""
         self.failure: Exception | None = None
-        """What ended the session loop, if that was a failure."""
+        """The failure that ended the session loop, if there was one."""
         self.mount_id: int | None = None
 
     async def unmount(self) -> None:
-        """Unmount and wait until the session has ended. May be called again."""
+        """Unmount and wait until the session has ended. Further calls do nothing."""
         if self.mount_id is None:
             return
         with trio.CancelScope(shield=True):
             if not self.ended.is_set() and not await self._unmounted():
                 self.detached = True
                 log.warning(
-                    "%s is still in use (a loop device, an open file); detached lazily, its users get errors",
+                    "%s is still in use (a loop device, an open file): detached lazily; its users get errors",
                     self.mountpoint,
                 )
                 await trio.to_thread.run_sync(self._detach)
             if not self.detached:
-                # The kernel ends the connection with the last mount of it, which can be a copy of ours in
-                # another namespace: wait for it, but not for ever.
+                # The kernel ends the connection with its last mount, which can be a copy of this one in
+                # another namespace: wait for that, but only for a while.
                 with trio.move_on_after(BUSY_PATIENCE):
                     await self.ended.wait()
             if not self.ended.is_set():
@@ -83,7 +83,7 @@ class Session:
             await trio.sleep(0.05)
 
     def _umount(self, lazy: bool = False) -> None:
-        if self._on_top():  # if not, it is gone already, or hidden below a mount that is not ours
+        if self._on_top():  # if not, this mount does not exist any more, or another mount hides it
             mounts.unmount(self.mountpoint, lazy=lazy)
 
     def _detach(self) -> None:
@@ -109,16 +109,16 @@ async def mounted(
     subtype: str,
     options: frozenset[str] = pyfuse3.default_options,
 ) -> AsyncIterator[Session]:
-    """Mount *operations* on *mountpoint* and serve it in the background until the block is left.
+    """Mount *operations* on *mountpoint*, and serve them in the background until the block ends.
 
-    Entered once the mount answers; left, also when cancelled, once it is unmounted. If someone else unmounts
-    it, ``Session.ended`` is set and the block goes on. /proc/mounts shows *fsname* as the source and
-    ``fuse.subtype`` as the type. Raises SessionError if it cannot be mounted, or if the session loop fails
-    (the block is cancelled then).
+    The block begins when the mount answers. At its end, even when cancelled, it waits until the mount is
+    unmounted. If someone else unmounts it, ``Session.ended`` is set and the block continues. /proc/mounts
+    shows *fsname* as the source and ``fuse.subtype`` as the type. Raises SessionError if mounting fails, or
+    if the session loop fails (which cancels the block).
     """
     global _in_use  # noqa: PLW0603  (pyfuse3 has its session in module globals)
     if _in_use:
-        raise SessionError("this process has a FUSE session already, and pyfuse3 allows one at a time")
+        raise SessionError("this process already has a FUSE session, and pyfuse3 allows one at a time")
     if not Path("/dev/fuse").exists():
         raise SessionError("/dev/fuse is missing: load the fuse module, or give the container the device")
     session = Session(Path(os.path.realpath(mountpoint)))
@@ -128,13 +128,14 @@ async def mounted(
     try:
         async with trio.open_nursery() as nursery:
             try:
-                # Not nursery.start: cancelled, it would wait for the end of a task that ends at our word.
+                # Not nursery.start: on cancellation it would wait for a task that ends only with the unmount
+                # below.
                 nursery.start_soon(_serve, operations, arguments, session, nursery.cancel_scope)
                 with trio.CancelScope(shield=True):
                     await session.answers.wait()
                 if session.failure is None:
                     yield session
-            except BaseException as error:  # raised again below, outside of the group
+            except BaseException as error:  # raised again below, outside the nursery
                 failure = error
             await session.unmount()
     finally:
@@ -161,7 +162,7 @@ async def _serve(
     session: Session,
     everything: trio.CancelScope,
 ) -> None:
-    """Mount, serve until the session loop ends, and destroy the session. Not cancelled from outside."""
+    """Mount, serve until the session loop ends, and destroy the session; ignore cancellation from outside."""
     with trio.CancelScope(shield=True):
         become_io_flusher()
         try:
@@ -179,7 +180,7 @@ async def _serve(
                     statfs=functools.partial(_begin, requests, _answer_statfs, operations),
                 )
                 requests.start_soon(pyfuse3.main, name="FUSE session loop")
-                # The first answer shows that the kernel's INIT has been dealt with.
+                # The first answer shows that the kernel's INIT is done.
                 await trio.to_thread.run_sync(session.mountpoint.stat, abandon_on_cancel=True)
                 session.answers.set()
         except Exception as error:
@@ -187,18 +188,18 @@ async def _serve(
             log.exception("the FUSE session of %s failed", session.mountpoint, exc_info=session.failure)
             everything.cancel()
         finally:
-            # Closing /dev/fuse first: it ends the connection, so that nothing waits for an answer of ours.
-            # The mount is ours to detach: libfuse would unmount whatever is at that path by now.
+            # Close /dev/fuse first: it ends the connection, so that nothing waits for this process any more.
+            # Detach the mount here: libfuse would unmount any mount that is at that path by now.
             pyfuse3.close(unmount=False)
             native.set_handlers()
-            # There is a mount left if the loop failed, or if the connection was aborted from outside.
+            # The mount still exists if the loop failed, or if the connection was aborted from outside.
             await trio.to_thread.run_sync(session._detach)
             session.ended.set()
             session.answers.set()
 
 
 def _init(operations: FileOperations, session: Session, options: frozenset[str]) -> None:
-    # The table of operations is completed in fuse_session_new, and lseek is put in only if it has a handler.
+    # fuse_session_new completes the table of operations, and adds lseek only if it has a handler.
     native.set_handlers(lseek=lambda request, *_: native.reply_err(request, errno.EAGAIN))
     completed = native.sessions()
     try:
@@ -206,7 +207,7 @@ def _init(operations: FileOperations, session: Session, options: frozenset[str])
     except RuntimeError as error:
         pyfuse3.close(unmount=False)
         raise SessionError(
-            f"FUSE refused to mount on {session.mountpoint} ({error}); libfuse printed why"
+            f"FUSE refused to mount on {session.mountpoint} ({error}); libfuse printed the reason"
         ) from error
     mount = mounts.mount_on(session.mountpoint)
     session.mount_id = mount.mount_id if mount is not None else -1

@@ -1,9 +1,10 @@
-"""Serves without Python: data by the kernel (passthrough), punches by the channel's own thread.
+"""`Shortcut` has requests served without Python, by the kernel (passthrough) or by the channel's thread.
 
 The kernel serves reads and writes of a file that was opened as passthrough straight from a backing file
 (Linux 6.9, CAP_SYS_ADMIN); all opens of one inode must then name the same backing file (fs/fuse/iomode.c).
-Where it can't, the channel's thread serves data, too. Fallocate always comes to the server: the channel
-measures and records it (``native/channel/channel.h``). This module tells the channel of each open file.
+Without passthrough, the channel's thread serves data as well. Fallocate always comes to the server: the
+channel measures and records it (``native/channel/channel.h``). This module announces each open file to the
+channel.
 """
 
 import contextlib
@@ -25,16 +26,19 @@ from fuse_backing.ledger import Ledger
 log = logging.getLogger(__name__)
 
 LONGEST_PUNCH = 16 << 20
-"""Bytes; longer punches are left to Python, which does them on a thread, so that no other request waits."""
+"""Longest punch, in bytes, that the channel serves.
+
+Python does longer ones on a thread, so that no other request waits.
+"""
 
 _READ, _WRITE = 15, 16  # opcodes of include/uapi/linux/fuse.h
 
 
 class Passthrough(StrEnum):
-    """Who is to serve data."""
+    """`Passthrough` chooses who serves data."""
 
     AUTO = "auto"
-    """The kernel where it can, else the server."""
+    """The kernel if it can, otherwise the server."""
     ON = "on"
     """The kernel, or the mount fails."""
     OFF = "off"
@@ -43,7 +47,7 @@ class Passthrough(StrEnum):
 
 @dataclass(slots=True)
 class _Known:
-    """What the channel knows of one inode."""
+    """`_Known` has the numbers under which the channel knows one inode."""
 
     gate: int
     backing: int = 0
@@ -51,7 +55,7 @@ class _Known:
 
 
 class Shortcut:
-    """Announces open files to the session's channel. Without a channel every method does nothing."""
+    """A `Shortcut` announces open files to the session's channel; without a channel it does nothing."""
 
     def __init__(self, ledger: Ledger, wanted: Passthrough) -> None:
         self._ledger = ledger
@@ -60,19 +64,20 @@ class Shortcut:
         self._free_gates: list[int] = []
         self._active = False
         self.passthrough = False
-        """Whether the kernel serves the data of files opened from now on."""
+        """True if the kernel serves the data of files opened from now on."""
         self.reason = ""
-        """Why it does not."""
+        """The reason why the kernel does not serve data."""
 
     def request(self) -> bool:
-        """Ask for a channel for the session that is mounted next; tell whether libfuse can have one."""
-        # The backing file's own stacking counts: a file of an overlay is one deeper already.
+        """Request a channel for the session that is mounted next; return whether libfuse can have one."""
+        # 2: the backing file may itself be on a stacked file system, such as an overlay.
         return native.request_channel(self._ledger.account, self._wanted is not Passthrough.OFF, 2)
 
     def begin(self, directory_fd: int, accounting: HostAccounting) -> None:
-        """The session is mounted: find out what the kernel allows. SessionError if it must and can't.
+        """Find out whether the kernel of the mounted session allows passthrough.
 
-        Punches are served here if the C code can measure as *accounting* does.
+        The channel serves punches if the C code can measure as *accounting* does. Raises SessionError if
+        passthrough is required and not possible.
         """
         self._active = native.has_channel()
         self._unit = accounting.freed_unit if accounting.native else 0
@@ -81,12 +86,13 @@ class Shortcut:
         self.passthrough, self.reason = self._probe(directory_fd)
         if self._wanted is Passthrough.ON and not self.passthrough:
             raise SessionError(f"passthrough is not possible here: {self.reason}")
-        log.info(
-            "data is served by the %s%s", "kernel" if self.passthrough else "server", f" ({self.reason})"
-        )
+        log.info("the %s serves data%s", "kernel" if self.passthrough else "server", f" ({self.reason})")
 
     def opened(self, inode: Inode, handle: int) -> None:
-        """A file was opened; *handle* is the host's descriptor. Before the kernel is answered."""
+        """Announce a file that was opened; *handle* is the host's descriptor.
+
+        Call this before the open is answered.
+        """
         if not self._active:
             return
         known = self._known.get(inode)
@@ -99,7 +105,7 @@ class Shortcut:
         self._announce(inode, known, handle)
 
     def closed(self, inode: Inode, handle: int) -> None:
-        """A file is about to be closed; waits for a punch under way."""
+        """Withdraw a file that is about to be closed; wait for a punch that is running."""
         known = self._known.get(inode)
         if known is None:
             return
@@ -117,14 +123,14 @@ class Shortcut:
                 self._announce(inode, known, handle)
 
     def forgotten(self, inode: Inode) -> None:
-        """The kernel knows the inode no more."""
+        """Remove an inode that the kernel has forgotten."""
         known = self._known.pop(inode, None)
         if known is not None:
             self._free_gates.append(known.gate)
 
     @contextmanager
     def changing(self, inode: Inode) -> Iterator[None]:
-        """Keep the channel's punches of *inode* away while Python changes its allocation."""
+        """Hold off the channel's punches of *inode* while Python changes its allocation."""
         known = self._known.get(inode)
         if known is None:
             yield
@@ -136,12 +142,12 @@ class Shortcut:
             native.gate_leave(known.gate)
 
     def serve_in_python(self, *, everything: bool) -> None:
-        """Send all requests through Python from now on, or undo that: planned faults strike there."""
-        if native.has_channel():  # there is none before the session, and none when someone has unmounted
+        """Send all requests through Python from now on, or undo that: planned faults strike in Python."""
+        if native.has_channel():  # before the session, and after an unmount from outside, no channel exists
             native.set_limit(0 if everything else LONGEST_PUNCH)
 
     def counters(self) -> dict[str, int]:
-        """Return requests for data that the kernel sent here, and requests served without Python."""
+        """Return the number of data requests that the kernel sent, and of requests served without Python."""
         return {
             "data_requests": native.requests(_READ) + native.requests(_WRITE),
             "served_natively": native.served(),
@@ -161,7 +167,7 @@ class Shortcut:
         try:
             fd = unnamed_file(directory_fd)
         except OSError as error:
-            return False, f"no probe file in the directory: {error.strerror}"
+            return False, f"cannot create a probe file in the directory: {error.strerror}"
         try:
             native.backing_close(native.backing_open(fd))
         except OSError as error:
@@ -172,7 +178,10 @@ class Shortcut:
 
 
 def _register(inode: Inode) -> int:
-    """Register the inode's file as a backing file; 0 (data through the server) if the kernel refuses."""
+    """Register the inode's file as a backing file; return its id.
+
+    Return 0 if the kernel refuses: the server then serves the data.
+    """
     for flags in (os.O_RDWR, os.O_RDONLY):
         with contextlib.suppress(OSError):
             fd = os.open(inode.proc_path, flags)
@@ -189,7 +198,7 @@ def _refusal(error: OSError) -> str:
         case errno.EPERM:
             return "it needs CAP_SYS_ADMIN: run as root"
         case errno.ELOOP:
-            return "the host's file system is itself stacked too deep"
+            return "the host's file system is stacked too deeply"
         case errno.EOPNOTSUPP:
-            return "the host's file system can't be a backing file"
+            return "a file of the host's file system can't be a backing file"
     return error.strerror or str(error)

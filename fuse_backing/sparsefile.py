@@ -1,10 +1,9 @@
-"""Measures one sparse file of the host: its size, what is allocated, what a punch gave back.
+"""`SparseFile` measures one sparse file of the host: its size, its allocation, and the effect of a punch.
 
-What was freed is measured, not assumed: what the host held before, less what it still holds after, by the
-accounting of its file system (``accounting``). So that no measurement sees half of another change, the caller
-makes changes of one file one at a time. A write into a range while it is being punched is a race of whoever
-does both: the write may land before or after the hole, and one that lands in between makes the measurement
-smaller.
+Freed bytes are measured, not assumed: the bytes that the host held before, less the bytes that it still holds
+after, by the accounting of its file system (``accounting``). The caller must make changes of one file one at
+a time, so that no measurement sees half of another change. A write into a range during its punch is a race of
+the writer: the data may land before or after the hole, and a write in between makes the measurement smaller.
 """
 
 import errno
@@ -26,23 +25,22 @@ from fuse_backing.system_calls import (
 
 @dataclass(frozen=True, slots=True)
 class AllocationChange:
-    """What one fallocate or truncation did. All sizes in bytes, the duration in seconds."""
+    """An `AllocationChange` is the result of one fallocate or truncation. Sizes are bytes, times seconds."""
 
     allocated: int
-    """Allocated in the range before."""
+    """Bytes of the range that were allocated before."""
     freed: int
-    """Given back to the host: what it held for the range before and holds no longer. 0 where the host could
-    not say what it holds after."""
+    """Bytes that the host held for the range before and no longer holds; 0 if that could not be measured."""
     errno: int
-    """0, or why the host refused, or could not tell what it holds."""
+    """0, or the errno with which the host refused the change or the measurement before it."""
     duration: float
-    """Of the system call alone, without the measuring."""
+    """Seconds that the system call took, without the measurement."""
 
 
 class SparseFile:
-    """An open file descriptor, which stays its opener's to close. All methods block.
+    """A `SparseFile` changes and measures an open file, which its opener closes. All methods block.
 
-    Without an *accounting* the host is taken for one that holds what it maps, in blocks, as ext4 does.
+    Without an *accounting*, the host is assumed to hold the blocks that the file maps, as ext4 does.
     """
 
     def __init__(self, fd: int, accounting: HostAccounting | None = None) -> None:
@@ -51,11 +49,11 @@ class SparseFile:
 
     @property
     def size(self) -> int:
-        """The size in bytes."""
+        """Return the size in bytes."""
         return os.fstat(self.fd).st_size
 
     def allocated_ranges(self, offset: int, length: int) -> list[Range]:
-        """Return what is allocated: see ``fuse_backing.allocation``."""
+        """Return the allocated ranges in the given one: see ``fuse_backing.allocation``."""
         return allocated_ranges(self.fd, offset, length)
 
     def allocated_in(self, offset: int, length: int) -> int:
@@ -63,7 +61,7 @@ class SparseFile:
         return self._accounting.measure(self.fd, offset, length).allocated
 
     def punch(self, offset: int, length: int) -> AllocationChange:
-        """Deallocate the range; reading it gives zeroes. The size stays."""
+        """Punch a hole: free the range, which then reads as zeroes. The size stays."""
         return self.change(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length)
 
     def zero(self, offset: int, length: int, *, keep_size: bool = True) -> AllocationChange:
@@ -71,19 +69,19 @@ class SparseFile:
         return self.change(FALLOC_FL_ZERO_RANGE | (FALLOC_FL_KEEP_SIZE if keep_size else 0), offset, length)
 
     def allocate(self, offset: int, length: int, *, keep_size: bool = True) -> AllocationChange:
-        """Allocate what is a hole in the range."""
+        """Allocate the holes in the range."""
         return self.change(FALLOC_FL_KEEP_SIZE if keep_size else 0, offset, length)
 
     def change(self, mode: int, offset: int, length: int) -> AllocationChange:
         """Do one fallocate(2) with any *mode* and measure it.
 
-        A refusal of the host is in the result's ``errno``, as it is part of the record. So is the reason why
-        the allocation before cannot be read: nothing is done then, since it could not be measured.
+        A refusal of the host is in the result's ``errno``, since it is part of the record. If the allocation
+        before cannot be read, nothing is done, and ``errno`` has the reason.
         """
         return self._measured(offset, length, lambda: fallocate(self.fd, mode, offset, length))
 
     def truncate(self, size: int) -> AllocationChange:
-        """Set the size with ftruncate(2) and measure what the host got back, as ``change`` does."""
+        """Set the size with ftruncate(2), and measure the freed bytes as ``change`` does."""
         return self._measured(size, EVERYTHING - size, lambda: os.ftruncate(self.fd, size))
 
     def _measured(self, offset: int, length: int, act: Callable[[], None]) -> AllocationChange:
@@ -101,9 +99,9 @@ class SparseFile:
         try:
             freed = measurement.freed()
         except OSError:
-            freed = 0  # it is done, but not measured: nothing is claimed
+            freed = 0  # the change is done but not measured: claim nothing
         return AllocationChange(measurement.allocated, freed, number, duration)
 
     def allocated(self) -> int:
-        """Return how many bytes of the whole file are allocated, also beyond its end."""
+        """Return how many bytes of the whole file are allocated, including bytes beyond its end."""
         return allocated_bytes(self.fd, 0, (1 << 63) - 1)

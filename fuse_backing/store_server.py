@@ -1,4 +1,4 @@
-"""Answers the commands of a backing store's control socket.
+"""`store_server` returns the control server of a backing store, which answers these commands.
 
 ====================  ========================  ============================================================
 command               arguments                 result
@@ -11,13 +11,13 @@ command               arguments                 result
 ``by_offset``         ``file``                  a ``Histogram`` of bytes
 ``metrics``                                     the Prometheus text
 ``faults``                                      a list of objects: ``fault``, ``matched``, ``struck``
-``set_faults``        ``plan``: list of faults  null; an empty plan clears
+``set_faults``        ``plan``: list of faults  null; an empty plan removes all faults
 ``events`` (stream)   ``since``, ``follow``     ``LedgerEvent`` items; ``{"missed": n}`` for lost ones
 ``map`` (stream)      ``file``                  ``{"size": n}``, then lists of ``[start, end, shared]``
 ====================  ========================  ============================================================
 
-Sizes and offsets are bytes, times seconds. ``docs/explanation/backing-store.md`` has the protocol below this;
-``store_client`` asks.
+Sizes and offsets are bytes; times are seconds. ``control`` describes the protocol that carries the commands;
+``store_client`` is the client.
 """
 
 import errno
@@ -50,7 +50,7 @@ def store_server(
     injector: Injector,
     files: BackingFileSystem,
 ) -> ControlServer:
-    """Return a server that answers about *ledger*, who serves what, and the faults in force."""
+    """Return a server that answers about *ledger*, the mount (*info*) and the active faults."""
 
     def who() -> ServerInfo:
         return replace(info, passthrough=shortcut.passthrough, passthrough_reason=shortcut.reason)
@@ -115,7 +115,7 @@ def store_server(
                 yield {"missed": item.count} if isinstance(item, Missed) else item.to_json()
                 if last is not None and isinstance(item, LedgerEvent) and item.sequence >= last:
                     return
-                # A long listing must not keep the data path waiting.
+                # A long listing must not delay the data path.
                 await trio.lowlevel.checkpoint()
 
     return ControlServer(
@@ -135,7 +135,7 @@ def store_server(
 
 
 def _file_name(arguments: Arguments) -> str:
-    """Return the argument ``file``; what no file can be called is the caller's error, not a bug."""
+    """Return the argument ``file``. Raises ControlError (EINVAL) if no file can have that name."""
     name = arguments.get("file")
     try:
         if isinstance(name, str) and os.fsencode(name):

@@ -1,6 +1,6 @@
-"""Calls what Python's ``os`` lacks: fallocate, renameat2, umount2, prctl.
+"""These functions make system calls that Python's ``os`` lacks: fallocate, renameat2, umount2, prctl.
 
-Each raises ``OSError`` with the kernel's errno and releases the GIL while it runs (ctypes does).
+Each raises ``OSError`` with the kernel's errno, and releases the GIL while it runs (by ctypes).
 """
 
 import ctypes
@@ -28,28 +28,37 @@ def _checked(result: int) -> None:
 
 
 def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
-    """Allocate, punch or zero *length* bytes at *offset*: fallocate(2). Modes are FALLOC_FL_*."""
+    """Allocate, punch or zero *length* bytes at *offset*.
+
+    See fallocate(2); *mode* is made of FALLOC_FL_*.
+    """
     while True:
         try:
             return _checked(_libc.fallocate(fd, mode, offset, length))
-        except InterruptedError:  # os does the same for its calls (PEP 475)
+        except InterruptedError:  # try again, as ``os`` does for its calls (PEP 475)
             continue
 
 
 def renameat2(directory: int, old: bytes, new: bytes, flags: int) -> None:
-    """Rename within the directory *directory* (a file descriptor): renameat2(2). Flags are RENAME_*."""
+    """Rename an entry of the directory *directory*, a file descriptor.
+
+    See renameat2(2); *flags* are RENAME_*.
+    """
     _checked(_libc.renameat2(directory, old, directory, new, flags))
 
 
 def umount2(mountpoint: str | os.PathLike[str], flags: int = 0) -> None:
-    """Unmount: umount2(2). Flags are MNT_*."""
+    """Unmount *mountpoint*.
+
+    See umount2(2); *flags* are MNT_*.
+    """
     _checked(_libc.umount2(os.fsencode(mountpoint), flags))
 
 
 def become_io_flusher() -> bool:
-    """Tell the kernel that this thread serves writeback: prctl(2), PR_SET_IO_FLUSHER (Linux 5.6).
+    """Mark this thread as one that serves writeback: prctl(2), PR_SET_IO_FLUSHER (Linux 5.6).
 
-    Memory allocation then starts no I/O that could wait for this very server. Threads and processes
-    started later inherit it. Return False where it is not allowed (no CAP_SYS_RESOURCE) or not known.
+    Memory allocation then starts no I/O that could wait for this server. Threads and processes started later
+    inherit the mark. Return False if the kernel refuses (no CAP_SYS_RESOURCE) or does not know it.
     """
     return bool(_libc.prctl(_PR_SET_IO_FLUSHER, 1, 0, 0, 0) == 0)

@@ -51,7 +51,7 @@ async def remove_stale_socket(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise ControlError(f"{path} is in the way: it is no socket", errno.EEXIST)
+        raise ControlError(f"{path} is not a socket; choose another path, or remove it", errno.EEXIST)
     with trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM) as probe:
         try:
             await probe.connect(str(path))
@@ -60,7 +60,9 @@ async def remove_stale_socket(path: Path) -> None:
         except FileNotFoundError:
             return
         else:
-            raise ControlError(f"a server answers on {path} already", errno.EADDRINUSE)
+            raise ControlError(
+                f"{path}: another server answers on this socket; choose another path", errno.EADDRINUSE
+            )
 
 
 async def _listen(path: Path) -> trio.socket.SocketType:

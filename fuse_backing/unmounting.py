@@ -25,10 +25,10 @@ async def unmount_store(mountpoint: Path, control: Path | None = None) -> str:
     real = Path(os.path.realpath(mountpoint))
     mount = mounts.mount_on(real)
     if mount is None:
-        raise MountpointError(f"{mountpoint}: nothing is mounted there")
+        raise mounts.no_store_on(mountpoint)
     if mount.fstype != mounts.FSTYPE:
         raise MountpointError(
-            f"{mountpoint}: what is mounted there is {mount.fstype}, not a fuse-backing store; left alone"
+            f"{mountpoint}: the mount there is {mount.fstype}, not a fuse-backing store; it stays mounted"
         )
     control = control or runtime.control_socket(real)
     if mounts.health(real) is mounts.Health.STALE:

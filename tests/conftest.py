@@ -1,4 +1,4 @@
-"""For every test: the machine is left as it was found; what a machine lacks skips with the reason."""
+"""Every test leaves the machine as it was; a test that lacks something is skipped with the reason."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ _LEFT = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A script's background job begins with SIGINT ignored, and so would all that the tests start.
+    # A background job of a script begins with SIGINT ignored, and passes that on to its processes.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # In a guest the project's directory is read-only, and hypothesis keeps its examples there.
@@ -61,7 +61,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _signals_are_left_as_found() -> Iterator[None]:
-    """What a test leaves ignored, every process that later tests start would ignore, too."""
+    """Check that no signal stays ignored. The processes of later tests would ignore it as well."""
     before = [signal.getsignal(number) for number in _ENDING]
     yield
     assert [signal.getsignal(number) for number in _ENDING] == before
@@ -70,13 +70,13 @@ def _signals_are_left_as_found() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _machine_is_left_as_found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     before = MachineState.now()
-    # Journals of the tests' runs must not meet those of somebody's real runs.
+    # The journals of the tests must not mix with the journals of real runs.
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("THINSIM_STATE_DIR", str(tmp_path_factory.mktemp("state")))
         yield
     after = MachineState.now()
     if _shared() or _beside_others():
-        # Somebody else tests here at the same time: look at what names this session's own directory.
+        # Others test here at the same time: look only at names with this session's own directory.
         after = after.below(tmp_path_factory.getbasetemp())
     left = after.left_since(before)
     assert not left, "left on the machine: " + "; ".join(left)
@@ -84,7 +84,7 @@ def _machine_is_left_as_found(tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture
 def journal(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal]:
-    """A journal of a run, alone in a state directory of the test's own."""
+    """Create the journal of a run in a state directory of its own."""
     monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path_factory.mktemp("state")))
     journal = Journal.create()
     yield journal
@@ -93,7 +93,7 @@ def journal(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Look at the whole machine when the workers have ended: each saw to its own directory only."""
+    """Look at the whole machine when the workers have ended. Each worker looked only at its own directory."""
     found = session.config.stash.get(_FOUND, None)
     left = MachineState.now().left_since(found) if found else []
     session.config.stash[_LEFT] = left

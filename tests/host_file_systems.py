@@ -1,4 +1,4 @@
-"""Makes host file systems for a test on loop devices, and asks what each has in use."""
+"""`host_file_system` makes a host file system on a loop device, which counts its used bytes."""
 
 import gzip
 import os
@@ -17,16 +17,16 @@ _SIZE = 640 * MIB
 
 @dataclass(frozen=True)
 class HostKind:
-    """How to make one: the command before the image's path, and mount's options. Neither: tmpfs."""
+    """A `HostKind` has the command to make a file system, and the mount options; tmpfs needs no command."""
 
     make: tuple[str, ...] = ()
     options: str = ""
     hint: str = ""
     """An extent size hint for all directories, as xfs_io takes it."""
     realtime: str = ""
-    """With a realtime device, whose extents are so large."""
+    """The extent size of the realtime device in bytes; empty without such a device."""
     overlay: bool = False
-    """Whether an overlay lies on it, and the directory in that."""
+    """True if an overlay lies on the file system, with the directory in it."""
 
 
 _EXT4 = ("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0")
@@ -61,21 +61,21 @@ CLONING = ("xfs with reflink", "btrfs", "btrfs compressed", "btrfs nodatacow")
 
 @dataclass(frozen=True)
 class HostFileSystem:
-    """One that is mounted."""
+    """A `HostFileSystem` is mounted on *root*."""
 
     kind: str
     root: Path
-    """Where it is mounted."""
+    """The mountpoint."""
     directory: Path
-    """One in it, for a store."""
+    """A directory in it for a store."""
 
     @property
     def unit(self) -> int:
-        """The least that it allocates."""
+        """Return the smallest allocation in bytes."""
         return 65536 if "64 KiB" in self.kind or self.kind[-8:] == "clusters" else 4096
 
     def used(self) -> int:
-        """Bytes of data in use by its own account, once all is written back and it has come to rest."""
+        """Return its own count of used data bytes, once everything is written back and the count stable."""
         found = -1
         while found != (found := self._used_now()):
             time.sleep(0.02)
@@ -87,12 +87,12 @@ class HostFileSystem:
             lines = _run("btrfs", "filesystem", "df", "-b", str(self.root)).splitlines()
             [data] = [line for line in lines if line.startswith("Data")]
             return int(data.partition("used=")[2])
-        found = os.statvfs(self.directory)  # of the realtime device, if the directory is on it
+        found = os.statvfs(self.directory)  # the realtime device's numbers, if the directory is on it
         return (found.f_blocks - found.f_bfree) * found.f_frsize
 
 
 def missing_for(kind: str) -> str | None:
-    """Say what this machine lacks for it, with the fix, or None."""
+    """Return the thing that this machine lacks for *kind*, with the fix, or None."""
     if os.geteuid() != 0:
         return "needs root to mount"
     made = KINDS[kind].make
@@ -114,7 +114,7 @@ def _kernel_has(option: str) -> bool:
 
 
 def _attached(stack: ExitStack, image: Path) -> str:
-    """Make a sparse image and attach it; *stack* takes both away."""
+    """Make a sparse image and attach it; *stack* removes both."""
     with image.open("xb") as file:
         file.truncate(_SIZE)
     stack.callback(image.unlink)
@@ -125,7 +125,7 @@ def _attached(stack: ExitStack, image: Path) -> str:
 
 @contextmanager
 def host_file_system(kind: str, base: Path) -> Iterator[HostFileSystem]:
-    """Make one below *base*, an existing directory, and take all of it away at the end."""
+    """Make a file system of *kind* below *base*, an existing directory, and remove it at the end."""
     what, root = KINDS[kind], base / "host"
     root.mkdir()
     with ExitStack() as stack:
@@ -139,7 +139,7 @@ def host_file_system(kind: str, base: Path) -> Iterator[HostFileSystem]:
         else:
             _run("mount", "-t", "tmpfs", "-o", what.options, "thinsim-test", str(root))
         stack.callback(_run, "umount", str(root))
-        if what.hint:  # inherited by what is made below
+        if what.hint:  # new directories inherit the hint
             _run("xfs_io", "-c", f"extsize {what.hint}", str(root))
         directory = root / "directory"
         directory.mkdir()

@@ -1,4 +1,4 @@
-"""What a test could leave behind on the machine: mounts, loop devices, nodes of device-mapper, servers."""
+"""`MachineState` lists things that a test may leave on the machine: mounts, loop devices, nodes, servers."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from thinsim.dm.names import MAPPER
 
 @dataclass(frozen=True)
 class MachineState:
-    """What a test could leave behind, as sets that can be compared."""
+    """A `MachineState` is a snapshot of the machine, in sets that a test compares."""
 
     mounts: frozenset[str]
     loops: frozenset[str]
@@ -40,7 +40,7 @@ class MachineState:
         return sorted(name for names in left for name in names)
 
     def below(self, directory: Path) -> "MachineState":
-        """Only what names *directory*; nodes name none."""
+        """Return the part whose names contain *directory*. Nodes contain no directory."""
         name = str(directory)
         return MachineState(
             frozenset(mount for mount in self.mounts if name in mount),

@@ -1,4 +1,4 @@
-"""Where the project's files are."""
+"""`REPOSITORY` is the directory of the project, `TESTS` that of its tests."""
 
 from pathlib import Path
 

@@ -1,8 +1,8 @@
-"""A Progress that tells nobody."""
+"""A `SilentProgress` shows nothing."""
 
 
 class SilentProgress:
-    """For every caller that has to pass a Progress; nothing is shown."""
+    """A `SilentProgress` is for callers that have to pass a Progress."""
 
     def say(self, text: str) -> None: ...
 

@@ -61,7 +61,7 @@ def test_every_form_of_a_type_alias_is_seen() -> None:
     assert list(type_aliases(source)) == ["Range", "Step", "MiB"]
 
 
-def test_a_name_that_is_defined_twice_is_found_wherever_it_stands() -> None:
+def test_a_name_that_is_defined_twice_is_found_anywhere() -> None:
     twice = "class Pool: ...\ndef make():\n    class Pool: ...\nclass _Pool: ..."
     assert defined_more_than_once([("a.py", twice)]) == {"Pool": ["a.py", "a.py"]}
     assert defined_more_than_once([("a.py", "class Pool: ..."), ("b.py", "class Pool: ...")]) == {

@@ -1,4 +1,4 @@
-"""The tests mirror the packages: who knows where the code is knows where its tests are."""
+"""The folders of the tests mirror the packages."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from tests.repository import REPOSITORY, TESTS
 
 NOT_OF_THINSIM = {"docs": "docs", "fuse_backing": "fuse_backing"}
-"""Folders of tests for what is beside thinsim: folder of the tests, folder of the repository."""
+"""Folders of tests for other parts than thinsim: folder of the tests, folder of the repository."""
 
 FOLDERS = sorted(path.parent.relative_to(TESTS) for path in TESTS.rglob("__init__.py"))
 
@@ -25,7 +25,7 @@ def test_every_package_has_a_folder_of_tests() -> None:
     assert packages - {str(folder) for folder in FOLDERS} == set()
 
 
-def test_where_the_repository_is_stands_in_one_module() -> None:
+def test_only_one_module_has_the_place_of_the_repository() -> None:
     files = [path.relative_to(TESTS) for path in TESTS.rglob("*.py") if path != Path(__file__)]
     looking = [file for file in files if ".parents[" in (TESTS / file).read_text()]
     assert [str(file) for file in looking] == []

@@ -1,4 +1,4 @@
-"""Marks of tests: who runs a part of the tests knows what it leaves out."""
+"""Each mark of the tests has a row in CONTRIBUTING.md, and ``make check`` leaves out all but one."""
 
 import re
 import tomllib
@@ -14,6 +14,6 @@ def test_make_check_leaves_out_every_mark_but_that_of_having_the_machine_to_ones
     assert set(left_out.split(" or ")) == MARKS - {"alone"}
 
 
-def test_contributing_says_what_each_mark_means() -> None:
+def test_contributing_explains_each_mark() -> None:
     table = (REPOSITORY / "CONTRIBUTING.md").read_text().split("| mark |")[1].partition("\n\n")[0]
     assert set(re.findall(r"^\| `(\w+)", table, re.MULTILINE)) == MARKS

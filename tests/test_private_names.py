@@ -1,6 +1,6 @@
-"""Everybody looks at a module through its public names: private ones may change without another file failing.
+"""No file uses a private name of another one, so private names may change freely.
 
-Where a test has to look inside, the primitive has ``statistics()``, as trio's have, or a public property.
+If a test has to look inside, the class has ``statistics()``, as in trio, or a public property.
 """
 
 import ast
@@ -11,7 +11,7 @@ import pytest
 from tests.repository import REPOSITORY, TESTS
 
 NOT_PRIVATE = {"os._exit", "_replace", "_asdict", "_fields", "_make"}
-"""Public by their documentation, whatever their names look like."""
+"""Names that are public by their documentation."""
 
 
 THE_EXTENSION = ("fuse_backing/extension.py", "import of _native")
@@ -23,7 +23,7 @@ def is_private(name: str) -> bool:
 
 
 def private_uses(source: str) -> Iterator[str]:
-    """Yield ``line: what`` for each private name of another file that *source* reaches for."""
+    """Yield ``line: use`` for each private name of another file that *source* uses."""
     tree = ast.parse(source)
     own = {"self", "cls"} | {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     defined = set(_names_given(tree))
@@ -47,7 +47,7 @@ def private_uses(source: str) -> Iterator[str]:
 
 
 def _names_given(tree: ast.Module) -> Iterator[str]:
-    """Yield what the file's own classes and functions have for private names."""
+    """Yield the names that the file's own classes and functions define."""
     for node in ast.walk(tree):
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
@@ -106,5 +106,5 @@ def test_each_way_to_a_private_name_is_seen(source: str, use: str) -> None:
         "        return self._map == other._map",
     ],
 )
-def test_what_is_a_files_own_or_public_is_let_through(source: str) -> None:
+def test_own_and_public_names_are_allowed(source: str) -> None:
     assert list(private_uses(source)) == []

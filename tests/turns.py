@@ -1,4 +1,4 @@
-"""Workers test at once, but for tests marked ``alone``: those clean the machine up, or measure it."""
+"""Workers test in parallel, but a test marked ``alone`` runs alone, as it cleans or measures the machine."""
 
 import fcntl
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ from pathlib import Path
 def turn(directory: Path, alone: bool) -> Iterator[None]:
     """Hold a turn among the processes that name *directory*: beside the others, or *alone*.
 
-    flock(2) lets a new reader pass a waiting writer, for ever if readers keep coming. So each passes a gate
-    first, where a writer stays until it has its turn. A process that dies gives both locks back.
+    flock(2) lets new readers pass a waiting writer, forever if they keep coming. So everyone passes a gate
+    first, and a writer holds the gate until it has its turn. The kernel frees both locks of a dead process.
     """
     with (directory / "gate").open("w") as gate, (directory / "turn").open("w") as taken:
         fcntl.flock(gate, fcntl.LOCK_EX)

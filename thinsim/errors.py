@@ -1,19 +1,20 @@
-"""Errors a caller can act on are split by whose fault they are.
+"""Each error class names whose fault a failure is, so that a caller can act on it.
 
 ::
 
     ThinsimError                  everything below; its text is fit for a user, without a traceback
-    ├── InvalidValueError         yours: what was given is malformed, a size, a table, a configuration
-    │   └── UnknownNameError      yours: a name of the command line that names nothing
-    ├── ConflictError             yours: what was asked for does not fit what is there already
-    ├── EnvironmentLacksError     the machine's: it lacks something; the text says what and how to get it
-    ├── ProgramFailedError        outside: a program or server that thinsim started failed or hung
-    ├── InvariantError            ours, or of the pool under test: what must hold does not
+    ├── InvalidValueError         the caller's: a size, a table or a configuration is malformed
+    │   ├── UnknownNameError      the caller's: the command line names something that does not exist
+    │   └── WrongDocumentError    the caller's: a file is not a document of the expected kind
+    ├── ConflictError             the caller's: a name is taken, a pool is in use or unfinished
+    ├── EnvironmentLacksError     the machine's: it lacks something; the text names it and the fix
+    ├── ProgramFailedError        another program's: a program or server failed or did not end
+    ├── InvariantError            thinsim's, or the pool's: two measurements contradict each other
     ├── CombinedError             several failures, each with its own text
-    └── KernelError               an operation refused as the kernel refuses it; has an ``errno``
-        └── DeviceMapperError     from a device-mapper, in dmsetup's words
+    └── KernelError               an operation that the kernel refuses; has an ``errno``
+        └── DeviceMapperError     an operation that a device-mapper refuses, in dmsetup's words
 
-Snapshotter errors stand in ``thinsim.snapshotter.errors``: they are containerd's classes.
+The errors of the snapshotter are containerd's classes, in ``thinsim.snapshotter.errors``.
 """
 
 import errno as errno_names
@@ -22,7 +23,7 @@ from collections.abc import Iterator
 
 
 def failures_of(error: BaseException) -> Iterator[BaseException]:
-    """Yield what went wrong: *error* itself, or what is in it if it is a group of several tasks' failures."""
+    """Yield *error*, or each exception inside it if it is a group of the failures of several tasks."""
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
             yield from failures_of(each)
@@ -31,39 +32,50 @@ def failures_of(error: BaseException) -> Iterator[BaseException]:
 
 
 class ThinsimError(Exception):
-    """Any failure that thinsim explains itself."""
+    """A `ThinsimError` is a failure that thinsim explains to its user."""
 
 
 class InvalidValueError(ThinsimError):
-    """A value from outside is malformed or out of range."""
+    """An `InvalidValueError` means that a value from outside is malformed or out of range."""
 
 
 class UnknownNameError(InvalidValueError):
-    """A name from the command line is that of nothing there is; says what there is."""
+    """The command line names something that does not exist. The message lists the valid names."""
+
+
+class WrongDocumentError(InvalidValueError):
+    """A `WrongDocumentError` means that a file is not a document of the expected kind.
+
+    *fault* is the place in the document and what is wrong there. *written_by* is the command that writes
+    such a document.
+    """
+
+    def __init__(self, source: object, kind: str, fault: str, written_by: str) -> None:
+        super().__init__(f"{source} is not a {kind}: {fault}. To write one, run: {written_by}")
 
 
 class EnvironmentLacksError(ThinsimError):
-    """The machine lacks what the operation needs."""
+    """An `EnvironmentLacksError` means that the machine lacks something the operation needs."""
 
 
 class ConflictError(ThinsimError):
-    """What was asked for does not fit what is there: a name is taken, a pool is in use or unfinished."""
+    """A `ConflictError` means that a name is taken, or that a pool is in use or unfinished."""
 
 
 class ProgramFailedError(ThinsimError):
-    """A program, server or guest that thinsim started failed, or did not end; the text has its words."""
+    """A `ProgramFailedError` means that a program, server or guest of thinsim failed or did not end."""
 
 
 class InvariantError(ThinsimError):
-    """What must hold does not: two measurements of one thing disagree, or a pool's metadata is damaged."""
+    """Two measurements of one thing disagree, or the metadata of a pool is damaged."""
 
 
 class CombinedError(ThinsimError):
-    """Several failures of work that goes on side by side, or one after the other, in one text."""
+    """A `CombinedError` is one text for the failures of several pieces of work."""
 
 
 class KernelError(ThinsimError):
-    """An operation failed with a kernel ``errno``."""
+    """A `KernelError` is raised when the kernel, or its stand-in, refuses an operation with an ``errno``."""
 
     def __init__(self, errno: int, text: str) -> None:
         super().__init__(text)
@@ -75,4 +87,4 @@ class KernelError(ThinsimError):
 
 
 class DeviceMapperError(KernelError):
-    """A device-mapper refused; ``errno`` is what the kernel's ioctl would have returned."""
+    """A `DeviceMapperError` means a refusal; ``errno`` is the one that the kernel's ioctl would return."""

@@ -1,17 +1,18 @@
-"""Computes with byte ranges: sorted, disjoint, half-open (start, end). Pure."""
+"""A `Range` is a half-open range of bytes; these functions take sorted, disjoint ranges. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 Range = tuple[int, int]
+"""The first byte of the range, and the byte after its last."""
 
 
 def total(ranges: Iterable[Range]) -> int:
-    """Return the bytes in *ranges*."""
+    """Return the number of bytes in *ranges*."""
     return sum(end - start for start, end in ranges)
 
 
 def subtract(minuend: Sequence[Range], subtrahend: Sequence[Range]) -> list[Range]:
-    """Return what of *minuend* is not in *subtrahend*."""
+    """Return the parts of *minuend* that are not in *subtrahend*."""
     left: list[Range] = []
     index = 0
     for start, end in minuend:
@@ -30,7 +31,7 @@ def subtract(minuend: Sequence[Range], subtrahend: Sequence[Range]) -> list[Rang
 
 
 def bytes_per_block(ranges: Iterable[Range], block_bytes: int) -> Iterator[tuple[int, int]]:
-    """Yield (block, bytes of it in *ranges*) in ascending order, each touched block once."""
+    """Yield each block that *ranges* touch, in ascending order, with the number of its bytes in them."""
     current, count = -1, 0
     for start, end in ranges:
         position = start

@@ -1,7 +1,7 @@
-"""Units that must not be mixed: bytes, 512-byte sectors, data blocks.
+"""Bytes, 512-byte sectors and data blocks have distinct types, so that they cannot be mixed.
 
-The kernel counts a device in sectors, a pool counts in data blocks, files count in bytes. Distinct
-types let mypy refuse a sum of two of them.
+The kernel counts a device in sectors, a pool counts in data blocks, files count in bytes. mypy refuses
+a sum of two of these types.
 """
 
 import re
@@ -22,7 +22,7 @@ _HINT = "(write a number with an optional unit, such as 512MB or 10GiB)"
 
 
 def sectors(size: int) -> Sectors:
-    """Return *size* bytes in sectors; InvalidValueError unless it is a whole, non-negative number."""
+    """Return *size* bytes in sectors. InvalidValueError unless the result is whole and not negative."""
     count, rest = divmod(size, SECTOR_SIZE)
     if rest or size < 0:
         raise InvalidValueError(f"{size} bytes is not a whole number of {SECTOR_SIZE}-byte sectors")
@@ -39,7 +39,7 @@ def parse_size(text: str) -> Bytes:
 
     The grammar is that of go-units' ``RAMInBytes`` (size.go), which containerd's devmapper ``config.go``
     uses, without Go's hexadecimal numbers: suffixes are binary whatever their spelling (``128Mb`` is
-    128 MiB), one blank may stand before them. Raises InvalidValueError.
+    128 MiB), and one space may precede them. Raises InvalidValueError.
     """
     number, blank, suffix = text.partition(" ")
     if not blank:
@@ -51,7 +51,7 @@ def parse_size(text: str) -> Bytes:
     if value < 0:
         raise InvalidValueError(f"invalid size: {text!r} is negative")
     if not _SUFFIX.fullmatch(suffix):
-        raise InvalidValueError(f"invalid size: {text!r} has no unit {suffix!r} {_HINT}")
+        raise InvalidValueError(f"invalid size: {text!r}: {suffix!r} is not a unit {_HINT}")
     value *= _FACTORS.get(suffix[:1].lower(), 1)
     if value >= 1 << 63:
         raise InvalidValueError(f"invalid size: {text!r} does not fit 63 bits")
@@ -59,10 +59,10 @@ def parse_size(text: str) -> Bytes:
 
 
 def parse_whole_size(text: str) -> Bytes:
-    """Read a size as :func:`parse_size` does, but refuse a fraction of bytes: a unit was forgotten."""
+    """Read a size as :func:`parse_size` does, but refuse a fraction of bytes: its unit is missing."""
     size = parse_size(text)
     if "." in text and text.strip()[-1] in "0123456789.":
-        raise InvalidValueError(f"{text!r} has no unit: {text}K, {text}M, {text}G")
+        raise InvalidValueError(f"{text!r} has no unit (write {text}K, {text}M or {text}G)")
     return size
 
 

@@ -1,4 +1,4 @@
-"""Holds tar readers against containerd by the rules of layers, and writes the table in docs/reference/images.md.
+"""Holds tar readers against containerd by the rules of layers, and writes the table in docs/reference/image-rules.md.
 
 Run it from the project's directory: ``.venv/bin/python tools/compare_tar_readers.py``. It needs root, tar and
 bsdtar (``apt-get install tar libarchive-tools libarchive13``), and libarchive-c (``pip install
@@ -30,7 +30,7 @@ from tests.workload.image.layer_rules import condensed, recorded
 from thinsim.workload.image import InvalidImageError, unpack, unpack_layer
 from thinsim.workload.image.tarstream import EntryKind, TarEntry
 
-PAGE = Path(__file__).parent.parent / "docs/reference/images.md"
+PAGE = Path(__file__).parent.parent / "docs/reference/image-rules.md"
 GROUPS = {
     "formats and prefixes": tar_rules_headers.FORMATS,
     "numbers": tar_rules_headers.NUMBERS,
@@ -204,7 +204,7 @@ def table() -> str:
                     refused[reader] += 1
                 else:
                     silent[reader] += 1
-    lines = [f"| rules | how many | {' | '.join(READERS)} |", f"|---|{'---:|' * (len(READERS) + 1)}"]
+    lines = [f"| rules | archives | {' | '.join(READERS)} |", f"|---|{'---:|' * (len(READERS) + 1)}"]
 
     def row(text: str, count: int | str, values: list[int]) -> None:
         lines.append(f"| {text} | {count} | {' | '.join(map(str, values))} |")

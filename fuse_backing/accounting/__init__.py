@@ -1,4 +1,4 @@
-"""Asks a host file system what it holds for a file, and what a hole punch freed.
+"""`HostAccounting` measures the bytes that a host holds for a file, and the bytes that a punch frees.
 
-``interface`` says what every way of accounting answers; ``kinds`` finds the way for a directory.
+``interface`` has the protocol of each kind of accounting; ``kinds`` finds the kind for a directory.
 """

@@ -2,10 +2,10 @@
 
 A file's items name extents of up to 128 MiB, each by its place and size on disk, compressed or not, and the
 part of it that they use (struct btrfs_file_extent_item in include/uapi/linux/btrfs_tree.h). A punch drops or
-cuts items. What it frees are the extents that the file used before and that no item of it names after, unless
-another file or a snapshot has them too (FIEMAP says that there is another place,
-BTRFS_IOC_LOGICAL_INO_V2 says whose). Data that is written back later gets its extent only then, so the file
-is written back first. What lies inline among the metadata is no extent: it counts as nothing.
+cuts items. It frees the extents that the file used before and that no item of it names afterwards, unless
+another file or a snapshot uses them: FIEMAP marks an extent as shared, and BTRFS_IOC_LOGICAL_INO_V2 names the
+files. Data that is written back later gets its extent only then, so the file is written back first. Data that
+is inline in the metadata has no extent and counts as 0 bytes.
 """
 
 import ctypes
@@ -30,7 +30,7 @@ _LOGICAL_INO_V2 = 0xC038943B
 _LOGICAL_INO = struct.Struct(
     "=QQ3QQQ"
 )  # struct btrfs_ioctl_logical_ino_args: logical, size, flags, a pointer
-_IGNORE_OFFSET = 1  # places that use any part of the extent
+_IGNORE_OFFSET = 1  # also return places that use only a part of the extent
 _PLACES = struct.Struct("=LLLL")  # struct btrfs_data_container: left, missing, count and missed of its u64s
 _PLACE = struct.Struct("=QQQ")  # inode, offset, root
 _INO_LOOKUP = 0xD0009412
@@ -45,29 +45,29 @@ _FS_NOCOW_FL = 0x00800000
 
 
 class Item(NamedTuple):
-    """One item of a file: so many bytes from *start* on are a part of an extent on disk."""
+    """An `Item` maps the bytes of a file from *start* to *end* to a part of an extent on disk."""
 
     start: int
     end: int
     extent: int
     """The extent's place in the file system's address space."""
     size: int
-    """The whole extent's bytes on disk."""
+    """The bytes of the whole extent on disk."""
     first: int
-    """Where in the file the extent would begin, if the file used all of it."""
+    """The offset in the file at which the extent would begin, if the file used all of it."""
     last: int
-    """And where it would end."""
+    """The offset in the file at which the extent would end, if the file used all of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class BtrfsAccounting:
-    """Accounts by extents on disk; needs CAP_SYS_ADMIN for BTRFS_IOC_TREE_SEARCH_V2."""
+    """A `BtrfsAccounting` counts extents on disk; BTRFS_IOC_TREE_SEARCH_V2 needs CAP_SYS_ADMIN."""
 
     kind: str
     unit: int
     remark: str = (
         "btrfs frees a data extent (up to 128 MiB) as a whole, once no part of it is in use: freed bytes are "
-        "those of whole extents on disk"
+        "the bytes of whole extents on disk"
     )
     exact: bool = True
     native: bool = False
@@ -77,27 +77,27 @@ class BtrfsAccounting:
 
     @property
     def freed_unit(self) -> int:
-        """An extent can be as small as a block."""
+        """Return the size of a block, in bytes: the smallest extent."""
         return self.unit
 
     def measure(self, fd: int, offset: int, length: int) -> Measurement:
-        """Write the file back and read the items of the range."""
+        """Write the file back, and read the items of the range."""
         start, end = around(self.unit, offset, length)
         before = in_blocks(mapped_extents(fd, start, end - start, sync=True))
         own, cloned = _own_items(fd, before, start, end)
         return _BtrfsMeasurement(fd, allocated_in(before, offset, length), own, cloned)
 
     def held(self, fd: int) -> list[Range]:
-        """Return the extents that the file uses any part of, by their place in the file system."""
+        """Return the extents of which the file uses any part, by their place in the file system."""
         _write_back(fd)
         places = {(item.extent, item.extent + item.size) for item in items(fd, 0, EVERYTHING)}
         return merged(sorted(places))
 
     def keep_in_place(self, directory_fd: int) -> None:
-        """Set the attribute C (chattr(1)): no copy on write, so no compression and no checksums either.
+        """Set the attribute C (chattr(1)): no copy on write, and therefore no compression and no checksums.
 
-        What the directory has of the attributes c and m, or of the property compression, goes first: btrfs
-        refuses C beside them (fs/btrfs/ioctl.c, btrfs_fileattr_set).
+        The attributes c and m, and the property compression, are removed first: btrfs refuses C with them
+        (fs/btrfs/ioctl.c, btrfs_fileattr_set).
         """
         buffer = bytearray(struct.calcsize("l"))
         fcntl.ioctl(directory_fd, _FS_IOC_GETFLAGS, buffer, True)
@@ -115,15 +115,15 @@ class _BtrfsMeasurement:
     allocated: int
     own: list[Item]
     cloned: set[int]
-    """Extents of these that more than one place of the file has, by a clone."""
+    """Extents of *own* that several places of the file share, by a clone."""
 
     def freed(self) -> int:
         if not self.own:
             return 0
-        # Zeroing a part of a block writes that block anew; the old extent goes when that is written back.
+        # Zeroing a part of a block writes that block again; the write-back frees the old extent.
         _write_back(self.fd)
         sizes = {item.extent: item.size for item in self.own}
-        # What is left of an extent lies near, where it was written; only a clone can be anywhere.
+        # The rest of an extent is near the place where it was written; only a clone can be anywhere.
         near = max(0, min(item.first for item in self.own)), max(item.last for item in self.own)
         for item in items(self.fd, *near):
             sizes.pop(item.extent, None)
@@ -134,9 +134,9 @@ class _BtrfsMeasurement:
 
 
 def items(fd: int, start: int, end: int) -> Iterator[Item]:
-    """Yield the items of a file that begin in [start, end) and name an extent. Raises OSError.
+    """Yield the items of a file that begin in [start, end) and name an extent.
 
-    EPERM without CAP_SYS_ADMIN.
+    Raises OSError, EPERM without CAP_SYS_ADMIN.
     """
     inode, position = os.fstat(fd).st_ino, start
     while position < end:
@@ -161,13 +161,14 @@ def items(fd: int, start: int, end: int) -> Iterator[Item]:
 
 
 def _own_items(fd: int, before: list[MappedExtent], start: int, end: int) -> tuple[list[Item], set[int]]:
-    """Return the items that touch the range and whose extents nobody else has; and which are cloned within.
+    """Return the items that touch the range and whose extents only this file uses, and the cloned extents.
 
-    FIEMAP calls an extent shared if more than one write or clone has it (fs/btrfs/backref.c, share_check).
+    FIEMAP marks an extent as shared if more than one write or clone uses it (fs/btrfs/backref.c,
+    share_check).
     """
     if not before:
         return [], set()
-    # An extent of FIEMAP begins where an item does, maybe before the range, and covers whole items.
+    # An extent of FIEMAP begins where an item begins, perhaps before the range, and covers whole items.
     found = items(fd, min(extent.whole_start for extent in before), end)
     touching = [item for item in found if item.end > start]
     shared = merged((extent.start, extent.end) for extent in before if extent.shared)
@@ -185,7 +186,7 @@ def _own_items(fd: int, before: list[MappedExtent], start: int, end: int) -> tup
 
 
 def _only_ours(fd: int, extent: int) -> bool:
-    """Tell whether all that use the extent are places of this very file."""
+    """Return whether only places of this file use the extent."""
     buffer = ctypes.create_string_buffer(_ROOM)
     request = bytearray(_LOGICAL_INO.pack(extent, _ROOM, 0, 0, 0, _IGNORE_OFFSET, ctypes.addressof(buffer)))
     fcntl.ioctl(fd, _LOGICAL_INO_V2, request, True)

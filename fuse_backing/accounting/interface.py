@@ -1,4 +1,4 @@
-"""Says what is asked of a host file system's accounting. Sizes and offsets are bytes."""
+"""`HostAccounting` is the protocol of a host file system's accounting. Sizes and offsets are bytes."""
 
 from typing import Protocol
 
@@ -9,66 +9,72 @@ EVERYTHING = (1 << 63) - 1
 
 
 class Measurement(Protocol):
-    """The state of a range of one file just before it is changed."""
+    """A `Measurement` is the state of a range of one file just before the range is changed."""
 
     @property
     def allocated(self) -> int:
-        """Bytes of the range that the file had allocated."""
+        """Return the bytes of the range that the file had allocated."""
 
     def freed(self) -> int:
-        """Return what the host holds no longer of what it held for the range. Raises OSError."""
+        """Return the bytes that the host held for the range and no longer holds. Raises OSError."""
 
 
 class HostAccounting(Protocol):
-    """How one host file system accounts for the files of a directory. All methods block."""
+    """A `HostAccounting` measures the space of a directory's files on one host. All methods block."""
 
     @property
     def kind(self) -> str:
-        """The file system's name and what matters of it, as ``ext4`` or ``btrfs``."""
+        """Return the file system's name and relevant features, such as ``ext4`` or ``ext4 with bigalloc``."""
 
     @property
     def unit(self) -> int:
-        """The least that a write of one byte makes the host allocate."""
+        """Return the number of bytes that the host allocates for a write of one byte."""
 
     @property
     def freed_unit(self) -> int:
-        """The least that it frees."""
+        """Return the smallest number of bytes that the host frees."""
 
     @property
     def maps_what_it_holds(self) -> bool:
-        """Whether the host holds just the bytes that the file maps: true of most file systems."""
+        """Return whether the host holds exactly the bytes that the file maps; most file systems do."""
 
     @property
     def exact(self) -> bool:
-        """Whether what is freed is measured; if not, it is estimated from what the file maps."""
+        """Return whether freed bytes are measured; if not, they are estimated from the file's map."""
 
     @property
     def native(self) -> bool:
-        """Whether the C code, which knows the file's map and what is freed at once, measures the same."""
+        """Return whether the C code measures the same.
+
+        The C code sees only the file's map, and only bytes that are freed at once.
+        """
 
     @property
     def sees_preallocation(self) -> bool:
-        """Whether allocated space that was never written is seen. If not, a store must not allocate."""
+        """Return whether the accounting sees allocated space that was never written.
+
+        If not, a store must not preallocate.
+        """
 
     @property
     def writes_back(self) -> bool:
-        """Whether measuring writes the file back first, which can take long."""
+        """Return whether a measurement first writes the file back, which can take long."""
 
     @property
     def remark(self) -> str:
-        """What users must know of this host, in a sentence; empty where there is nothing to know."""
+        """Return one sentence that users of this host must know, or an empty string."""
 
     def measure(self, fd: int, offset: int, length: int) -> Measurement:
-        """Look at a range of an open file that is about to be changed. Raises OSError."""
+        """Read the state of a range of an open file that is about to be changed. Raises OSError."""
 
     def held(self, fd: int) -> list[Range]:
-        """Return all that the host holds for the file, sorted and disjoint, in addresses of its own choice.
+        """Return the ranges that the host holds for the file, sorted and disjoint, in the host's addresses.
 
         An address names the same bytes of the host as long as the file holds them. Raises OSError.
         """
 
     def keep_in_place(self, directory_fd: int) -> None:
-        """Have overwrites of files that are created in the directory from now on keep to their place.
+        """Set the directory so that the host overwrites data of new files in place.
 
-        A host that writes elsewhere frees the old place: bytes come back without a punch. Raises OSError.
+        A host that writes elsewhere frees the old place: it frees bytes without a punch. Raises OSError.
         """

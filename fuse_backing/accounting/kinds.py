@@ -1,7 +1,7 @@
-"""Finds how the host of a directory accounts for files: its file system's name, and a trial in the directory.
+"""`accounting_of` finds the accounting of a host by its file system's type and a trial in the directory.
 
-A kind of file system is one line of ``_KINDS``. What is not there, and what the trial contradicts, can't be
-measured.
+A kind of file system is one line of ``_KINDS``. Any other file system is accepted only if the trial confirms
+its map.
 """
 
 import ctypes
@@ -20,17 +20,17 @@ from fuse_backing.allocation import allocated_bytes, has_fiemap, mapped_extents
 from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
 
 _TRIAL_SIZE = 4 << 20
-"""Of the file in which tmpfs is tried, bytes: larger than a huge page."""
+"""Size of the file for the trial on tmpfs, in bytes: larger than a huge page."""
 
 _FS_IOC_GETFLAGS = 0x80086601
 _FS_EXTENT_FL = 0x00080000
 _MOST_IN_INODE = 3
 _LEAST_PER_MAP_BLOCK = 50
-"""Of the extents of a file that a block of its map has room for: ext4's and xfs's blocks of 1 KiB."""
+"""Smallest number of extents that fit into a block of a file's map: with blocks of 1 KiB on ext4 and xfs."""
 
 
 class UnmeasuredHostError(Exception):
-    """What a punch frees can't be measured there; the text says why, and what to do."""
+    """The bytes that a punch frees can't be measured on this host; the text gives the reason and the fix."""
 
 
 class _Statfs(ctypes.Structure):
@@ -42,7 +42,7 @@ _libc.fstatfs.argtypes = (ctypes.c_int, ctypes.POINTER(_Statfs))
 
 
 def file_system_magic(fd: int) -> int:
-    """Return ``f_type`` of the file system of *fd*: statfs(2). Raises OSError."""
+    """Return ``f_type`` of the file system of *fd*, by statfs(2). Raises OSError."""
     found = _Statfs()
     if _libc.fstatfs(fd, ctypes.byref(found)) != 0:
         number = ctypes.get_errno()
@@ -51,7 +51,7 @@ def file_system_magic(fd: int) -> int:
 
 
 def accounting_of(fd: int) -> HostAccounting:
-    """Find the accounting of the host of *fd*, an empty file open for reading and writing, by trials in it.
+    """Return the accounting of the host of *fd*, an empty file open for reading and writing, by trials in it.
 
     Raises UnmeasuredHostError, and OSError if the host refuses a write.
     """
@@ -59,14 +59,14 @@ def accounting_of(fd: int) -> HostAccounting:
 
 
 def estimate_of(fd: int) -> HostAccounting:
-    """Return the accounting that takes for freed what the file maps no longer, true or not."""
+    """Return an accounting that counts bytes as freed when the file no longer maps them, right or wrong."""
     name = _NAMES.get(file_system_magic(fd), "unknown file system")
     return MappedAccounting(
         name,
         os.fstatvfs(fd).f_frsize or 1,
         exact=False,
         native=has_fiemap(fd),
-        remark=f"freed bytes are an estimate: what the files map no longer; {name} may hold it all the same",
+        remark=f"freed bytes are estimated from the maps of the files; {name} may still hold them",
     )
 
 
@@ -74,11 +74,11 @@ def _ext4(fd: int) -> HostAccounting:
     block = os.fstatvfs(fd).f_frsize
     held, mapped = _allocated_for_one(fd, block)
     if held <= mapped:
-        # Without extents, as on what mkfs.ext3 makes, a file's map is a block for so many of its blocks.
+        # A file without extents (mkfs.ext3) has one block of map per block // 4 blocks of data.
         indirect = not _file_flags(fd) & _FS_EXTENT_FL
         return _checked(fd, MappedAccounting("ext4", block), per_map_block=block // 4 if indirect else 0)
     remark = (
-        f"ext4 allocates and frees clusters of {held} bytes (bigalloc): freed bytes are those of whole "
+        f"ext4 allocates and frees clusters of {held} bytes (bigalloc): freed bytes are the bytes of whole "
         "clusters"
     )
     return _checked(fd, MappedAccounting("ext4 with bigalloc", held, remark=remark, maps_what_it_holds=False))
@@ -91,7 +91,7 @@ def _xfs(fd: int) -> HostAccounting:
         return _checked(fd, XfsAccounting("xfs", block))
     remark = (
         f"xfs allocates {unit} bytes at once for files here (an extent size hint, or a realtime device): a "
-        "file holds more than was written"
+        "file holds more bytes than were written"
     )
     return _checked(fd, XfsAccounting("xfs", unit, remark=remark, maps_what_it_holds=False, block=block))
 
@@ -102,10 +102,10 @@ def _btrfs(fd: int) -> HostAccounting:
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTTY):
             raise
-        why = "needs CAP_SYS_ADMIN" if error.errno == errno.EPERM else "is older than Linux 3.14"
+        why = "needs CAP_SYS_ADMIN" if error.errno == errno.EPERM else "needs Linux 3.14 or later"
         raise UnmeasuredHostError(
-            f"btrfs frees whole extents, and asking it for them {why}; run as root, or use a directory on "
-            "ext4, xfs or tmpfs"
+            f"btrfs frees whole extents, and reading a file's extents {why}; run as root, or use a directory "
+            "on ext4, xfs or tmpfs"
         ) from None
     return BtrfsAccounting("btrfs", os.fstatvfs(fd).f_frsize)
 
@@ -120,29 +120,29 @@ def _tmpfs(fd: int) -> HostAccounting:
     if unit == os.fstatvfs(fd).f_frsize:
         return _checked(fd, ShmemAccounting("tmpfs", unit))
     remark = (
-        f"tmpfs allocates huge pages of {unit} bytes and frees pages of 4096: a file holds more than was "
-        "written"
+        f"tmpfs allocates huge pages of {unit} bytes and frees pages of 4096: a file holds more bytes than "
+        "were written"
     )
     return _checked(fd, ShmemAccounting("tmpfs with huge pages", unit, remark))
 
 
 def _overlay(fd: int) -> HostAccounting:
     name = "overlayfs"
-    if not has_fiemap(fd):  # tmpfs, which can be without a number of inodes, too (nr_inodes=0)
+    if not has_fiemap(fd):  # tmpfs, which may show no number of inodes either (nr_inodes=0)
         return _by_seek(fd, name)
     _refuse_hidden(fd, name)
     return _mapped(fd, name, f"the file system below {name}")
 
 
 def _mapped(fd: int, name: str, who: str) -> HostAccounting:
-    """Take the file system of *fd* for what its map and st_blocks show; *who* says what allocates."""
+    """Return the accounting that the map and st_blocks of *fd* show; remarks call the file system *who*."""
     block = os.fstatvfs(fd).f_frsize or 1
     held, mapped = _allocated_for_one(fd, block)
     if held > mapped:
         remark = f"{who} allocates and frees {held} bytes at once"
         found = MappedAccounting(f"{name} on clusters", held, remark=remark, maps_what_it_holds=False)
     elif mapped > block:
-        remark = f"{who} allocates {held} bytes at once: a file holds more than was written"
+        remark = f"{who} allocates {held} bytes at once: a file holds more bytes than were written"
         found = MappedAccounting(name, held, remark=remark, maps_what_it_holds=False, block=block)
     else:
         found = MappedAccounting(name, block)
@@ -155,12 +155,13 @@ def _fuse(fd: int) -> HostAccounting:
 
 
 def _unknown(fd: int) -> HostAccounting:
-    """Take a file system that nobody looked at by what it shows: its map, and st_blocks that follow it."""
+    """Return the accounting of a file system that is not in ``_KINDS``, by its map and st_blocks."""
     magic = file_system_magic(fd)
     name = _NAMES.get(magic, f"file system 0x{magic:x}")
     if magic in _HIDING:
         raise UnmeasuredHostError(
-            f"{name} does not tell what a hole punch frees; use a directory on ext4, xfs, btrfs or tmpfs"
+            f"{name} does not show the space that a hole punch frees; use a directory on ext4, xfs, btrfs or "
+            "tmpfs"
         )
     _refuse_hidden(fd, name)
     if not has_fiemap(fd):
@@ -169,14 +170,14 @@ def _unknown(fd: int) -> HostAccounting:
 
 
 def _refuse_hidden(fd: int, name: str) -> None:
-    """Refuse what passes the statfs(2) of a btrfs below on: that has no number of inodes.
+    """Refuse a file system that passes on the statfs(2) of a btrfs below, which has no number of inodes.
 
-    Its st_blocks count what a file maps, so a trial would not tell it apart.
+    Its st_blocks count the bytes that a file maps, so a trial would not detect the btrfs.
     """
     if os.fstatvfs(fd).f_files == 0:
         raise UnmeasuredHostError(
-            f"{name} hides how the file system below it, btrfs by its looks, frees extents; use a directory "
-            "on that file system itself"
+            f"{name} hides how the file system below it (probably btrfs) frees extents; use a directory on "
+            "that file system itself"
         )
 
 
@@ -213,11 +214,11 @@ _NAMES = {
     0x01021997: "9p",
 }
 _HIDING = frozenset({0xCA451A4E, 0x2FC12FC1, 0x6969, 0xFF534D42, 0xFE534D42})
-"""They free later, elsewhere, or in units of their own, and say nothing of it."""
+"""File systems that free later, elsewhere, or in other units, and do not show it."""
 
 
 def _allocated_for_one(fd: int, block: int) -> tuple[int, int]:
-    """Return what st_blocks and the map say of a file for which one block was allocated, bytes."""
+    """Return the bytes of a file with one allocated block, by st_blocks and by the map."""
     try:
         fallocate(fd, 0, 0, block)
     except OSError as error:
@@ -241,10 +242,10 @@ def _file_flags(fd: int) -> int:
 def _checked(
     fd: int, accounting: HostAccounting, *, write_back: bool = False, per_map_block: int = 0
 ) -> HostAccounting:
-    """Return *accounting* after a trial: punches of several sizes free what st_blocks says, too.
+    """Return *accounting* after trial punches of several sizes: st_blocks must confirm the freed bytes.
 
-    With *write_back* the file is written back before st_blocks is read: not all file systems count what is
-    yet to be allocated. *per_map_block*: see ``_room_for_map``.
+    With *write_back* the file is written back before st_blocks is read: some file systems do not count
+    delayed allocation. *per_map_block*: see ``_room_for_map``. Raises UnmeasuredHostError.
     """
     size, block = 1 << 20, os.fstatvfs(fd).f_frsize or 1
     os.pwrite(fd, b"\xff" * size, 0)
@@ -253,22 +254,22 @@ def _checked(
         measurement = accounting.measure(fd, offset, length)
         room = _room_for_map(fd, block, size, per_map_block)
         fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length)
-        freed, given_back = measurement.freed(), before - _blocks_of(fd, write_back)
-        if abs(freed - given_back) > max(room, _room_for_map(fd, block, size, per_map_block)):
+        freed, by_count = measurement.freed(), before - _blocks_of(fd, write_back)
+        if abs(freed - by_count) > max(room, _room_for_map(fd, block, size, per_map_block)):
             raise UnmeasuredHostError(
                 f"{accounting.kind}: a trial hole punch of {length} bytes freed {freed} bytes by the file's "
-                f"map and {given_back} by its count of blocks; use a directory on ext4, xfs, btrfs or tmpfs"
+                f"map and {by_count} by its count of blocks; use a directory on ext4, xfs, btrfs or tmpfs"
             )
     os.ftruncate(fd, 0)
     return accounting
 
 
 def _room_for_map(fd: int, block: int, size: int, per_map_block: int) -> int:
-    """Return the bytes of blocks that st_blocks may count for the map of a file of *size* bytes itself.
+    """Return the bytes that st_blocks may count for the blocks of the map itself, for a file of *size* bytes.
 
-    An inode has room for the three extents at most that the trial makes. Free space in small pieces makes
-    more of them, and then the map has blocks, which come and go. *per_map_block*: so many blocks of a file
-    without extents have one block for their map; 0 for extents.
+    An inode has room for the at most three extents that the trial makes. Fragmented free space makes more
+    extents; then the map has blocks of its own, whose number changes. *per_map_block* is the number of blocks
+    of a file without extents that one block of its map covers, and 0 for a file with extents.
     """
     if per_map_block:
         return (2 + size // block // per_map_block) * block

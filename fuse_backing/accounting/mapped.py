@@ -1,7 +1,8 @@
-"""Accounts for hosts that hold what a file maps, in whole blocks, or clusters of ext4's bigalloc.
+"""`MappedAccounting` counts the blocks, or the clusters of ext4, that a file's map names.
 
-A cluster stays allocated while any block of it is mapped (fs/ext4/extents.c, ext4_remove_blocks), and lies at
-a multiple of its size in the file as on the disk. So the units that hold a mapped byte are what is held.
+A cluster (bigalloc) stays allocated while any block of it is mapped (fs/ext4/extents.c, ext4_remove_blocks).
+It begins at a multiple of its size, in the file as on the disk. So the host holds the units with a mapped
+byte.
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,10 @@ from fuse_backing.allocation import MappedExtent, Range, mapped_extents, merged,
 
 @dataclass(frozen=True, slots=True)
 class MappedAccounting:
-    """Accounts by the file's map, FIEMAP or SEEK_DATA. A unit shared with another file is never freed."""
+    """A `MappedAccounting` counts units of the file's map, which FIEMAP or SEEK_DATA returns.
+
+    A unit that is shared with another file counts as never freed.
+    """
 
     kind: str
     unit: int
@@ -24,11 +28,11 @@ class MappedAccounting:
     maps_what_it_holds: bool = True
     writes_back: bool = False
     block: int = 0
-    """The least that it frees, if that is less than the unit that it allocates."""
+    """The smallest number of bytes that the host frees, if it is less than ``unit``; otherwise 0."""
 
     @property
     def freed_unit(self) -> int:
-        """The least that it frees."""
+        """Return the smallest number of bytes that the host frees."""
         return self.block or self.unit
 
     def measure(self, fd: int, offset: int, length: int) -> Measurement:
@@ -36,21 +40,21 @@ class MappedAccounting:
         start, end = around(self.freed_unit, offset, length)
         before = in_blocks(mapped_extents(fd, start, end - start))
         if any(extent.shared for extent in before):
-            # What was written over a shared extent and not written back has its own place only then.
+            # Data that was written over a shared extent gets its own place only when it is written back.
             before = in_blocks(mapped_extents(fd, start, end - start, sync=True))
         return MappedMeasurement(self, fd, start, end, allocated_in(before, offset, length), before)
 
     def held(self, fd: int) -> list[Range]:
-        """Return the units of the file that hold anything, by their place in the file."""
+        """Return the units of the file that hold data, by their offset in the file."""
         return units(self.freed_unit, in_blocks(mapped_extents(fd, 0, EVERYTHING)))
 
     def keep_in_place(self, directory_fd: int) -> None:
-        """Do nothing: overwrites go where the data is."""
+        """Do nothing: the host overwrites in place."""
 
 
 @dataclass(frozen=True, slots=True)
 class MappedMeasurement:
-    """The extents of the units around a range, before it is changed."""
+    """A `MappedMeasurement` has the extents of the units around a range, before the range is changed."""
 
     accounting: MappedAccounting
     fd: int
@@ -60,7 +64,7 @@ class MappedMeasurement:
     before: list[MappedExtent]
 
     def freed(self) -> int:
-        """Read the map again and return the bytes of the file's own units that are gone from it."""
+        """Read the map again, and return the bytes of the file's unshared units that are no longer in it."""
         own = units(self.accounting.freed_unit, (extent for extent in self.before if not extent.shared))
         if not own:
             return 0
@@ -74,12 +78,12 @@ def around(unit: int, offset: int, length: int) -> Range:
 
 
 def in_blocks(extents: Iterable[MappedExtent]) -> list[MappedExtent]:
-    """Return the extents that blocks hold: without data that lies in the inode or among metadata."""
+    """Return the extents that are in blocks, without data that is inline in the inode or in metadata."""
     return [extent for extent in extents if not extent.inline]
 
 
 def units(unit: int, extents: Iterable[MappedExtent]) -> list[Range]:
-    """Return the units of a file, as ranges of bytes, that hold any byte of *extents*."""
+    """Return the units of a file, as ranges of bytes, that have any byte of *extents*."""
     return merged((extent.start // unit * unit, -(-extent.end // unit) * unit) for extent in extents)
 
 

@@ -1,7 +1,7 @@
-"""tmpfs holds a file's pages, and cachestat(2) (Linux 6.5) counts those of a range.
+"""tmpfs holds a file's pages, and cachestat(2) (Linux 6.5) counts the pages of a range.
 
-SEEK_DATA sees neither pages that were allocated and never written, nor the part of a huge page that lies
-beyond the end of the file; both are freed by a punch.
+SEEK_DATA finds neither pages that were allocated and never written, nor the part of a huge page beyond the
+end of the file. A punch frees both.
 """
 
 import ctypes
@@ -30,7 +30,7 @@ class _Cachestat(ctypes.Structure):
 
 
 def has_cachestat(fd: int) -> bool:
-    """Tell whether the kernel counts the pages of *fd*."""
+    """Return whether the kernel can count the pages of *fd*."""
     try:
         _pages(fd, 0, _PAGE)
     except OSError:
@@ -40,11 +40,11 @@ def has_cachestat(fd: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ShmemAccounting:
-    """Accounts by the pages of the file, in memory or swapped out."""
+    """A `ShmemAccounting` counts the pages of the file, in memory or swapped out."""
 
     kind: str
     unit: int
-    """A page, or a huge one: see ``huge=`` in Documentation/filesystems/tmpfs.rst."""
+    """The size of a page or a huge page: see ``huge=`` in Documentation/filesystems/tmpfs.rst."""
     remark: str = ""
     exact: bool = True
     native: bool = False
@@ -53,18 +53,18 @@ class ShmemAccounting:
 
     @property
     def freed_unit(self) -> int:
-        """A page: a huge one is split."""
+        """Return the size of a page: a punch splits a huge page."""
         return _PAGE
 
     @property
     def maps_what_it_holds(self) -> bool:
-        """A huge page holds more than was written."""
+        """Return False for huge pages, which hold more bytes than were written."""
         return self.unit == _PAGE
 
     def measure(self, fd: int, offset: int, length: int) -> Measurement:
-        """Count the pages around the range, and those beyond the end of the file.
+        """Count the pages around the range, and the pages beyond the end of the file.
 
-        The latter go when the huge page that the end of the file cuts is split.
+        A punch frees the latter when it splits the huge page in which the file ends.
         """
         start, end = offset // _PAGE * _PAGE, -(-(offset + length) // _PAGE) * _PAGE
         beyond = max(end, -(-os.fstat(fd).st_size // _PAGE) * _PAGE)
@@ -73,7 +73,7 @@ class ShmemAccounting:
         return _ShmemMeasurement(fd, counted, _bytes_in(fd, offset, length), pages)
 
     def held(self, fd: int) -> list[Range]:
-        """Return the pages of the file, by their place in it."""
+        """Return the pages of the file, by their offset in it."""
         found = allocated_ranges(fd, 0, EVERYTHING)
         found = merged((start // _PAGE * _PAGE, -(-end // _PAGE) * _PAGE) for start, end in found)
         if total(found) != _pages(fd, 0, EVERYTHING) * _PAGE:
@@ -82,7 +82,7 @@ class ShmemAccounting:
         return found
 
     def keep_in_place(self, directory_fd: int) -> None:
-        """Do nothing: overwrites go where the data is."""
+        """Do nothing: tmpfs overwrites in place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class _ShmemMeasurement:
 
 
 def _ranges(fd: int, start: int, end: int) -> list[Range]:
-    """Return the pages in a range by halving it until each half is full or empty."""
+    """Return the pages in a range; halve it until each half is full or empty."""
     found = _pages(fd, start, end) * _PAGE
     if found == 0 or found == end - start:
         return [(start, end)] if found else []
@@ -106,7 +106,7 @@ def _ranges(fd: int, start: int, end: int) -> list[Range]:
 
 
 def _bytes_in(fd: int, offset: int, length: int) -> int:
-    """Return how many bytes of a range lie on pages that the file has."""
+    """Return how many bytes of a range are on pages that the file has."""
     end = offset + length
     first, last = -(-offset // _PAGE) * _PAGE, end // _PAGE * _PAGE
     if first > last:  # within one page
@@ -120,7 +120,7 @@ def _bytes_in(fd: int, offset: int, length: int) -> int:
 
 
 def _pages(fd: int, start: int, end: int) -> int:
-    if start >= end:  # a length of 0 would mean: to the end
+    if start >= end:  # to cachestat(2) a length of 0 means: to the end
         return 0
     counts = _Cachestat()
     asked = _CachestatRange(start, end - start)

@@ -1,7 +1,7 @@
-"""XFS frees what a file maps, and a shared extent once the last of its places is punched.
+"""XFS frees the bytes that a file maps, and a shared extent when its last place is punched.
 
-FIEMAP says that an extent is shared, not by whom: it can be by two places of one file. So after the punch the
-file system itself is asked (ioctl_getfsmap(2)) which of the shared bytes are free now.
+FIEMAP shows that an extent is shared, but not who shares it: two places of one file can. So after the punch
+ioctl_getfsmap(2) returns the shared bytes that are free now.
 """
 
 import errno
@@ -27,7 +27,7 @@ _MOST_FLAGS, _MOST = (1 << 32) - 1, (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class XfsAccounting(MappedAccounting):
-    """Accounts by the map, and for shared extents by XFS's record of free space."""
+    """An `XfsAccounting` counts by the file's map, and for shared extents by XFS's record of free space."""
 
     def measure(self, fd: int, offset: int, length: int) -> Measurement:
         """Read the map of the blocks around the range."""
@@ -44,7 +44,7 @@ class XfsAccounting(MappedAccounting):
 class _SharedMeasurement:
     mapped: MappedMeasurement
     shared: list[Range]
-    """By their place on the device."""
+    """The shared extents, by their place on the device."""
 
     @property
     def allocated(self) -> int:
@@ -56,7 +56,7 @@ class _SharedMeasurement:
 
 
 def free_bytes(fd: int, start: int, end: int) -> int:
-    """Return how many bytes of the range of the file's device are free. 0 where the kernel can't say."""
+    """Return how many bytes of the range of the file's device are free; 0 if the kernel can't report it."""
     free, position, device = 0, start, _encoded(os.fstat(fd).st_dev)
     while position < end:
         buffer = bytearray(_HEAD.size + (2 + _COUNT) * _RECORD.size)
@@ -87,6 +87,6 @@ def free_bytes(fd: int, start: int, end: int) -> int:
 
 
 def _encoded(device: int) -> int:
-    """Return a device number as struct fsmap has it (include/linux/kdev_t.h, new_encode_dev)."""
+    """Return a device number in the format of struct fsmap (include/linux/kdev_t.h, new_encode_dev)."""
     minor = os.minor(device)
     return minor & 0xFF | os.major(device) << 8 | (minor & ~0xFF) << 12

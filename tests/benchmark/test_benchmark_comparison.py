@@ -126,7 +126,7 @@ def test_a_document_is_read_back_and_others_are_refused(tmp_path: Path) -> None:
         twice.model_dump_json(): f"run, a, {SIZES}: is there twice",
     }.items():
         file.write_text(text)
-        with pytest.raises(InvalidValueError, match="not what thinsim bench --json writes") as refused:
+        with pytest.raises(InvalidValueError, match="is not a result of thinsim bench") as refused:
             Benchmark.read(file)
         assert complaint in str(refused.value)
 
@@ -137,9 +137,9 @@ def test_a_contender_is_three_words_each_of_those_there_are() -> None:
     assert found.name == "process/core/on"
     for text, complaint in {
         "core/on": "RIG/SUBJECT/SETTING",
-        "moon/core/on": "rig 'moon': there are kernel, emulated, process, vm",
+        "moon/core/on": "rig 'moon' does not exist; there are: kernel, emulated, process, vm",
         "process/moby/on": "subject 'moby'",
-        "process/core/loud": "setting of core 'loud': there are off, on, committed",
+        "process/core/loud": "core: setting 'loud' does not exist; there are: off, on, committed",
     }.items():
         with pytest.raises(InvalidValueError) as refused:
             parse_contender(text, SUBJECTS)

@@ -1,4 +1,4 @@
-"""The contract of a BlockDevice: a sparse file, and a loop device on one."""
+"""A sparse file and a loop device on one keep the contract of a BlockDevice."""
 
 import errno
 import os
@@ -51,7 +51,7 @@ def test_a_new_device_is_zeros_of_its_size(device: BlockDevice) -> None:
     assert device.read(0, SIZE) == bytes(SIZE)
 
 
-def test_what_is_written_is_read(device: BlockDevice) -> None:
+def test_written_data_is_read(device: BlockDevice) -> None:
     first, second = os.urandom(512), os.urandom(8192)
     device.write(0, first)
     device.write(SIZE - 8192, memoryview(second))
@@ -84,7 +84,7 @@ def test_past_the_end_is_an_error_that_changes_nothing(device: BlockDevice, offs
     assert device.read(SIZE - 512, 512) == bytes(512)
 
 
-def test_nothing_at_all_is_read_and_written(device: BlockDevice) -> None:
+def test_empty_reads_and_writes_succeed(device: BlockDevice) -> None:
     assert device.read(512, 0) == b""
     device.write(512, b"")
 
@@ -116,7 +116,7 @@ def test_a_kernel_device_is_claimed_until_closed(loop_path: Path) -> None:
     LinuxBlockDevice(loop_path).close()
 
 
-def test_a_file_is_no_kernel_device(tmp_path: Path) -> None:
+def test_a_file_is_not_a_kernel_device(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(bytes(4096))
     with pytest.raises(InvalidValueError, match="not a block device"):
@@ -124,7 +124,7 @@ def test_a_file_is_no_kernel_device(tmp_path: Path) -> None:
     assert failure(LinuxBlockDevice, tmp_path / "missing") == errno.ENOENT
 
 
-def test_a_sparse_device_is_made_once(tmp_path: Path) -> None:
+def test_a_sparse_device_is_created_once(tmp_path: Path) -> None:
     SparseBlockDevice.create(tmp_path / "sparse", SIZE).close()
     assert failure(SparseBlockDevice.create, tmp_path / "sparse", SIZE) == errno.EEXIST
 

@@ -1,4 +1,4 @@
-"""A discard is cut where the block layer cuts it, and what is cut once isn't cut again."""
+"""A discard is cut where the block layer cuts it, and a piece is not cut again."""
 
 import pytest
 from hypothesis import given
@@ -16,8 +16,8 @@ def test_a_discard_that_begins_between_two_blocks_is_cut_at_the_next() -> None:
     ]
 
 
-def test_blocks_of_no_power_of_two_are_cut_within() -> None:
-    """As Linux 6.1 did in history random-13: block 4, of the sectors 2560 to 3199, was no whole one."""
+def test_blocks_whose_size_is_no_power_of_two_are_cut_inside() -> None:
+    """Linux 6.1 did the same in history random-13: no piece had all of block 4, sectors 2560 to 3199."""
     assert list(discard_pieces(2560 * SECTOR, 2048 * SECTOR, 640 * SECTOR)) == [
         (2560 * SECTOR, 512 * SECTOR),
         (3072 * SECTOR, 1536 * SECTOR),

@@ -1,4 +1,4 @@
-"""Planned faults in front of a block device: each does what the plan says, and the ledger has it."""
+"""A faulty block device carries out each fault of its plan and records it in the ledger."""
 
 import errno
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_without_a_plan_everything_goes_through(device: FaultyBlockDevice, ledge
     assert device.size == device.max_discard_bytes == 4 * MiB
 
 
-def test_a_lie_tells_of_success_and_punches_nothing(device: FaultyBlockDevice, ledger: Ledger) -> None:
+def test_a_lie_reports_success_and_punches_nothing(device: FaultyBlockDevice, ledger: Ledger) -> None:
     device.set(plan(operation="punch", action="lie"))
     device.discard(0, MiB)
     assert device.read(0, MiB) == b"x" * MiB
@@ -77,5 +77,5 @@ def test_a_full_store_refuses_writes_beyond_its_bytes(device: FaultyBlockDevice)
 
 
 def test_a_crash_is_refused_where_there_is_no_server(device: FaultyBlockDevice) -> None:
-    with pytest.raises(InvalidValueError, match="needs a backing store in a process of its own"):
+    with pytest.raises(InvalidValueError, match="needs a backing store in its own process"):
         device.set(plan(operation="punch", action="crash"))

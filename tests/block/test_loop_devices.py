@@ -1,4 +1,4 @@
-"""Loop devices: attached in one step, detached only when it is the same attachment, busy or deferred."""
+"""A loop device is attached in one step, and only its own attachment is detached, at once or deferred."""
 
 import errno
 import os
@@ -74,12 +74,12 @@ def test_a_busy_device_stays_attached_and_usable(attached: loop.LoopDevice) -> N
         os.fsync(fd)
     finally:
         os.close(fd)
-    # The detaching was taken back: the last close did not carry it out.
+    # The failed detach was undone, so the last close did not carry it out.
     assert loop.is_attached(attached)
     assert not kernel_view.is_claimed(attached.path)
 
 
-def test_a_plain_opener_is_busy_too(attached: loop.LoopDevice) -> None:
+def test_a_plain_open_keeps_a_device_busy(attached: loop.LoopDevice) -> None:
     fd = os.open(attached.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         assert not kernel_view.is_claimed(attached.path)
@@ -90,7 +90,7 @@ def test_a_plain_opener_is_busy_too(attached: loop.LoopDevice) -> None:
     assert loop.is_attached(attached)
 
 
-def test_a_deferred_detaching_comes_about_at_the_last_close(attached: loop.LoopDevice) -> None:
+def test_a_deferred_detach_happens_at_the_last_close(attached: loop.LoopDevice) -> None:
     fd = os.open(attached.path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC)
     try:
         assert not loop.detach(attached, deferred=True)
@@ -100,7 +100,7 @@ def test_a_deferred_detaching_comes_about_at_the_last_close(attached: loop.LoopD
     assert not loop.is_attached(attached)
 
 
-def test_a_stale_attachment_does_not_detach_who_has_the_number_now(attached: loop.LoopDevice) -> None:
+def test_a_stale_attachment_does_not_detach_the_new_user_of_its_number(attached: loop.LoopDevice) -> None:
     stale = loop.LoopDevice(attached.path, attached.device, attached.inode + 1)
     assert not loop.is_attached(stale)
     assert loop.detach(stale)
@@ -129,7 +129,7 @@ def test_eight_threads_get_eight_devices(tmp_path: Path) -> None:
 
 @pytest.fixture
 def held_free(tmp_path: Path) -> Iterator[tuple[int, list[int]]]:
-    """The number of a free loop device, and the descriptor that claims it."""
+    """Yield the number of a free loop device and the descriptor that claims it."""
     number = 5000 + os.getpid() % 1000
     loop.detach(loop.attach(backing(tmp_path, "first"), number=number))
     held = [os.open(f"/dev/loop{number}", os.O_RDONLY | os.O_EXCL)]
@@ -139,7 +139,7 @@ def held_free(tmp_path: Path) -> Iterator[tuple[int, list[int]]]:
     loop_numbers.remove(number)
 
 
-def test_attaching_outlasts_who_looks_at_the_free_device_for_a_moment(
+def test_attaching_waits_for_a_short_probe_of_the_free_device(
     held_free: tuple[int, list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number, held = held_free
@@ -161,11 +161,11 @@ def test_attaching_names_the_free_device_that_stays_held(
 ) -> None:
     number, _ = held_free
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    with pytest.raises(KernelError, match=f"/dev/loop{number}, the free loop device for .*backing, is held"):
+    with pytest.raises(KernelError, match=f"holds /dev/loop{number}, the free loop device for .*backing;"):
         loop.attach(backing(tmp_path), number=number)
 
 
-def test_read_only_is_read_only(tmp_path: Path) -> None:
+def test_a_read_only_device_refuses_writes(tmp_path: Path) -> None:
     device = loop.attach(backing(tmp_path), read_only=True)
     try:
         assert (Path("/sys/block") / device.path.name / "ro").read_text().strip() == "1"
@@ -176,7 +176,7 @@ def test_read_only_is_read_only(tmp_path: Path) -> None:
 
 @pytest.mark.alone
 @pytest.mark.parametrize("busy", [False, True])
-def test_who_has_the_number_next_is_not_refused_what_was_refused_before(tmp_path: Path, busy: bool) -> None:
+def test_the_next_user_of_a_read_only_number_can_write(tmp_path: Path, busy: bool) -> None:
     first, second = backing(tmp_path, "first"), backing(tmp_path, "second")
     device = loop.attach(first)
     loop.refresh(device, first, read_only=True)
@@ -187,7 +187,7 @@ def test_who_has_the_number_next_is_not_refused_what_was_refused_before(tmp_path
     if busy:
         os.close(opened)
         assert not loop.is_attached(device)
-    # losetup itself does not reset it.
+    # losetup does not reset the flag.
     subprocess.run(["losetup", device.path, second], check=True)
     (following,) = loop.devices_of_file(second)
     try:
@@ -222,7 +222,7 @@ def test_a_device_that_can_not_be_detached_still_refuses_writes(
 
 
 def writes_are_refused(device: loop.LoopDevice) -> int | None:
-    """The error of a write; None if it is taken."""
+    """Return the errno of a write, or None if it succeeds."""
     fd = os.open(device.path, os.O_RDWR)
     try:
         os.pwrite(fd, bytes(4096), 0)
@@ -233,7 +233,7 @@ def writes_are_refused(device: loop.LoopDevice) -> int | None:
     return None
 
 
-def test_block_size_is_what_was_asked_for(tmp_path: Path) -> None:
+def test_a_device_has_the_requested_block_size(tmp_path: Path) -> None:
     device = loop.attach(backing(tmp_path), block_size=4096)
     try:
         queue = Path("/sys/block") / device.path.name / "queue/logical_block_size"
@@ -242,7 +242,7 @@ def test_block_size_is_what_was_asked_for(tmp_path: Path) -> None:
         loop.detach(device)
 
 
-def test_discards_are_those_of_the_files_file_system(attached: loop.LoopDevice, tmp_path: Path) -> None:
+def test_discard_limits_come_from_the_file_system(attached: loop.LoopDevice, tmp_path: Path) -> None:
     limits = kernel_view.discard_limits(attached.path)
     assert limits.granularity == os.statvfs(tmp_path).f_bsize
     assert limits.max_bytes > 0

@@ -1,4 +1,4 @@
-"""Command lines of ``thinsim``: as a process, or within the tests' own, where loading takes no time."""
+"""A test runs ``thinsim`` as a process, or in its own process, which needs no time to load."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Done:
-    """What a command line came to."""
+    """A `Done` has the exit status and the output of a command line."""
 
     returncode: int
     stdout: str
@@ -20,7 +20,7 @@ Thinsim = Callable[..., Done]
 
 
 def as_process(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run ``thinsim`` with *words* as its user does."""
+    """Run ``thinsim`` with *words* as a process."""
     return subprocess.run(
         [sys.executable, "-m", "thinsim", *map(str, words)],
         capture_output=True,

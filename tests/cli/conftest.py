@@ -1,4 +1,4 @@
-"""Runs command lines of ``thinsim`` in this process."""
+"""The fixture `thinsim` runs command lines in this process."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from thinsim.cli.main import status_of
 
 @pytest.fixture
 def thinsim(capsys: pytest.CaptureFixture[str]) -> Thinsim:
-    """In this process: a new one spends a second on loading."""
+    """Run a command line in this process. A new process spends a second on loading."""
 
     def call(*arguments: str | Path) -> Done:
         capsys.readouterr()

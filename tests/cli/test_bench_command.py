@@ -1,4 +1,4 @@
-"""``thinsim bench`` and ``thinsim compare`` as programs, on the rig that needs no root."""
+"""``thinsim bench`` and ``thinsim compare`` run as programs on the rig that needs no root."""
 
 import json
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_a_benchmark_compared_with_itself_does_not_differ(thinsim: Thinsim, meas
     assert "no difference seen" in thinsim("compare", measured, measured).stdout
 
 
-def test_both_documents_are_what_their_schemas_say(thinsim: Thinsim, measured: Path) -> None:
+def test_both_documents_match_their_schemas(thinsim: Thinsim, measured: Path) -> None:
     written = json.loads(measured.read_text())
     compared = json.loads(thinsim("compare", measured, measured, "--json", "-").stdout)
     for command, document, field in (("bench", written, "rounds"), ("compare", compared, "compared")):
@@ -71,11 +71,11 @@ def test_both_documents_are_what_their_schemas_say(thinsim: Thinsim, measured: P
             ("bench", "--contender", "process/core/on", "--container-mb", "10"),
             "plays a recorded image and container of 100 MiB each",
         ),
-        (("bench", "--plot", "ratios.gif"), "its name must end in .svg, .png, .pdf"),
-        (("compare", "/dev/null", "/dev/null"), "not what thinsim bench --json writes"),
+        (("bench", "--plot", "ratios.gif"), "the name of the file must end in .svg, .png, .pdf"),
+        (("compare", "/dev/null", "/dev/null"), "is not a result of thinsim bench"),
     ],
 )
-def test_what_can_not_be_measured_or_compared_is_refused(
+def test_an_impossible_measurement_or_comparison_is_refused(
     thinsim: Thinsim, words: tuple[str, ...], complaint: str
 ) -> None:
     done = thinsim(*words)
@@ -88,11 +88,14 @@ def test_what_can_not_be_measured_or_compared_is_refused(
     ("words", "complaint"),
     [
         (("bench", "--contender", "process/core"), "a contender is RIG/SUBJECT/SETTING"),
-        (("bench", "--contender", "moon/core/on"), "rig 'moon': there are kernel, emulated, process"),
+        (
+            ("bench", "--contender", "moon/core/on"),
+            "rig 'moon' does not exist; there are: kernel, emulated, process",
+        ),
         (("compare", "/nonexistent", "/nonexistent"), "File '/nonexistent' does not exist"),
     ],
 )
-def test_a_name_of_nothing_is_a_wrong_command_line(
+def test_an_unknown_name_is_a_wrong_command_line(
     thinsim: Thinsim, words: tuple[str, ...], complaint: str
 ) -> None:
     done = thinsim(*words)

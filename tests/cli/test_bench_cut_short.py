@@ -1,4 +1,4 @@
-"""When a run of a benchmark fails, the whole rounds before it are kept and the lack is said."""
+"""When a run of a benchmark fails, the complete rounds before it are kept, and the failure is reported."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ WORDS = ("--contender", "process/core/off", "--warm-up", "0", "--rounds", "3")
 
 @pytest.fixture
 def fails_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The numbers of the runs that fail; the others are real."""
+    """Return a list for the numbers of the runs that fail. The other runs are real."""
     numbers: list[int] = []
     real, done = running.run_reproduction, 0
 
@@ -39,7 +39,7 @@ def test_the_rounds_before_a_failure_are_kept(fails_at: list[int], tmp_path: Pat
     assert isinstance(done.exception, ProgramFailedError)
     why = "round 2, process/core/off, pool 2 GiB, image 100 MiB, container 100 MiB: pool: create thin"
     assert str(done.exception).startswith(why)
-    assert "the figures are of 1 round before, of 3 asked for" in str(done.exception)
+    assert "the figures are those of 1 round before, of 3 in the plan" in str(done.exception)
     assert "One round after 0 to warm up" in done.stdout
     found = json.loads(written.read_text())
     assert found["rounds"] == 1

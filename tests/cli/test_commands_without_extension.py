@@ -1,4 +1,4 @@
-"""The commands where the C extension is not built: what needs none works, what needs it says what to do."""
+"""A missing C extension stops only some of the commands, and their message is the fix."""
 
 import json
 import subprocess
@@ -107,7 +107,7 @@ def test_a_document_of_a_run_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [("run", "busy-device"), ("reproduce",)])
-def test_what_keeps_a_ledger_says_what_to_do_in_one_line(words: tuple[str, ...]) -> None:
+def test_a_command_that_needs_a_ledger_names_the_fix_in_one_line(words: tuple[str, ...]) -> None:
     done = without_extension(*words, "--rig", "process")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -116,7 +116,7 @@ def test_what_keeps_a_ledger_says_what_to_do_in_one_line(words: tuple[str, ...])
     assert last.endswith(FIX)
 
 
-def test_the_doctor_tells_of_the_lack_and_its_fix() -> None:
+def test_the_doctor_shows_the_missing_extension_and_the_fix() -> None:
     done = without_extension("doctor", "--json")
     found = {finding["name"]: finding for finding in json.loads(done.stdout)["findings"]}
     lack = found["fuse_backing C extension"]

@@ -1,4 +1,4 @@
-"""Completion as a shell does it: the script is sourced in a real bash, and words come back."""
+"""A real bash sources the completion script and completes words."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""``thinsim doctor``: the table, the JSON, the exit statuses, and what --clean does and leaves."""
+"""``thinsim doctor`` shows a table or JSON, and --clean removes the leftovers of killed runs."""
 
 import json
 import subprocess
@@ -39,7 +39,7 @@ def ask(*arguments: str) -> tuple[int, Result]:
 
 
 def abandoned(tmp_path: Path) -> Path:
-    """Leave a run behind that has a directory; return that."""
+    """Leave an abandoned run with a directory; return the directory."""
     journal = Journal.create()
     (tmp_path / "taken").mkdir()
     journal.begin(TakenKind.DIRECTORY, path=tmp_path / "taken")
@@ -57,7 +57,7 @@ def test_the_table_shows_each_lack_with_its_fix() -> None:
     assert "), emulated (loop devices: " in result.output
 
 
-def test_where_no_rig_can_run_it_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_exits_1_if_no_rig_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "probe_rigs", lambda _: [NOTHING_RUNS])
     status, result = ask()
     assert status == 1
@@ -77,7 +77,7 @@ def test_json_holds_findings_and_runs(tmp_path: Path) -> None:
     assert directory.exists()
 
 
-def test_what_a_killed_run_left_is_shown_and_not_touched(tmp_path: Path) -> None:
+def test_the_leftovers_of_a_killed_run_are_shown_and_not_touched(tmp_path: Path) -> None:
     directory = abandoned(tmp_path)
     status, result = ask()
     assert status == 0
@@ -86,7 +86,7 @@ def test_what_a_killed_run_left_is_shown_and_not_touched(tmp_path: Path) -> None
     assert directory.exists()
 
 
-def test_clean_gives_it_back_once(tmp_path: Path) -> None:
+def test_clean_removes_the_leftovers_once(tmp_path: Path) -> None:
     directory = abandoned(tmp_path)
     status, result = ask("--clean")
     assert status == 0
@@ -110,7 +110,7 @@ def test_clean_leaves_a_run_that_is_alive(tmp_path: Path) -> None:
 
 
 @pytest.mark.rig
-def test_what_cannot_be_given_back_is_a_problem_and_exits_1(tmp_path: Path) -> None:
+def test_a_leftover_that_cannot_be_removed_is_a_problem_and_exits_1(tmp_path: Path) -> None:
     directory = abandoned(tmp_path)
     (directory / "foreign").mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "none", directory / "foreign"], check=True)
@@ -126,14 +126,14 @@ def test_what_cannot_be_given_back_is_a_problem_and_exits_1(tmp_path: Path) -> N
 
 
 @pytest.mark.rig
-def test_a_store_whose_server_was_killed_is_shown_and_cleared_away(tmp_path: Path) -> None:
-    """One that was mounted alone, not by a run: its loop users get errors until it is cleared away."""
+def test_a_store_whose_server_was_killed_is_shown_and_unmounted(tmp_path: Path) -> None:
+    """No run mounted this store. The users of its loop devices get errors until it is unmounted."""
     store, mountpoint = [sys.executable, "-m", "fuse_backing"], tmp_path / "mnt"
     for directory in (tmp_path / "files", mountpoint):
         directory.mkdir()
     mount = [*store, "mount", tmp_path / "files", mountpoint]
-    said = subprocess.run(mount, check=True, capture_output=True, text=True).stdout
-    server = psutil.Process(int(said.partition("served by process ")[2].partition(",")[0]))
+    printed = subprocess.run(mount, check=True, capture_output=True, text=True).stdout
+    server = psutil.Process(int(printed.partition("served by process ")[2].partition(",")[0]))
     server.kill()
     try:
         server.wait(30)

@@ -1,10 +1,8 @@
-"""Exit statuses: each stands with its meaning in the code, and the documents have them from there."""
+"""Each exit status has its meaning in the code, and the one table for users comes from there."""
 
 import ast
 import re
 from collections.abc import Iterator
-from itertools import pairwise
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -15,43 +13,46 @@ import thinsim.cli.statuses
 from fuse_backing.cli import cli
 from tests.repository import REPOSITORY
 from thinsim.cli.main import status_of
+from tools.reference_pages.docstrings import constants
+from tools.reference_pages.sections import sections_of, with_sections
+from tools.reference_pages.statuses import PROGRAMS
 
 OURS = thinsim.cli.statuses
 STORES = fuse_backing.statuses
 
 
 def meanings(module: ModuleType) -> dict[int, str]:
-    """Return the docstring that stands below each number of *module*."""
-    body = ast.parse(Path(str(module.__file__)).read_text()).body
-    found = {}
-    for assigned, said in pairwise(body):
-        match assigned, said:
-            case (
-                ast.Assign(targets=[ast.Name()], value=ast.Constant(int(number))),
-                ast.Expr(ast.Constant(str(text))),
-            ):
-                found[number] = text
+    """Return the docstring below each number of *module*."""
+    found = dict(constants(module).values())
     names = [name for name in vars(module) if name.isupper()]
-    assert len(found) == len(names), "a status without a docstring, or a number twice"
+    assert len(found) == len(names), "a number twice"
+    assert all(found.values()), "a status without a docstring"
     return found
 
 
-def table(page: Path) -> dict[int, list[str]]:
-    """Return the rows of the page's table of statuses: number to the other cells."""
-    rows = page.read_text().split("| status |")[1].partition("\n\n")[0].splitlines()[2:]
-    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
-    return {int(number): rest for number, *rest in cells}
+def rows(section: str) -> dict[int, str]:
+    """Return the rows of a generated table of statuses: number to meaning."""
+    lines = with_sections(f"```{{generated}} {section}\n```").splitlines()[2:]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {int(number.strip("`")): meaning for number, meaning in cells}
 
 
-def test_the_readme_lists_every_status_of_both_programs() -> None:
-    ours, stores = meanings(OURS), meanings(STORES)
-    expected = {number: [ours.get(number, ""), stores.get(number, "")] for number in sorted(ours | stores)}
-    assert table(REPOSITORY / "README.md") == expected
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_table_of_a_program_has_every_status_of_the_code(program: str) -> None:
+    assert rows(f"exit-statuses-{program}") == meanings(PROGRAMS[program])
 
 
-def test_the_page_of_commands_lists_every_status_of_thinsim() -> None:
-    expected = {number: [text] for number, text in meanings(OURS).items()}
-    assert table(REPOSITORY / "docs" / "reference" / "commands.md") == expected
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_page_of_exit_statuses_and_the_manual_page_have_the_table(program: str) -> None:
+    for page in ("exit-statuses", program):
+        text = (REPOSITORY / "docs" / "reference" / f"{page}.md").read_text()
+        assert f"exit-statuses-{program}" in sections_of(text)
+
+
+def test_no_page_has_a_copy_of_the_table() -> None:
+    pages = [REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md")]
+    texts = {text for module in PROGRAMS.values() for text in meanings(module).values() if len(text) > 40}
+    assert [page.name for page in pages if any(text in page.read_text() for text in texts)] == []
 
 
 def bare_numbers(source: str) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Ctrl-C in the midst of commands that take long: exit status 130, a line that says so, nothing left."""
+"""Ctrl-C ends a long command with exit status 130 and a message, and the command cleans up."""
 
 import signal
 import subprocess
@@ -30,7 +30,7 @@ OTHER = ScenarioBaseline(
 
 
 @pytest.mark.parametrize("command", LONG)
-def test_a_command_that_is_interrupted_gives_everything_back(command: str, tmp_path: Path) -> None:
+def test_an_interrupted_command_cleans_up(command: str, tmp_path: Path) -> None:
     words = [*LONG[command]]
     if words[-1] == "--baseline":
         (tmp_path / "baseline").write_text(Baseline(environment={}, scenarios=[OTHER]).model_dump_json())
@@ -44,15 +44,15 @@ def test_a_command_that_is_interrupted_gives_everything_back(command: str, tmp_p
         text=True,
     )
     assert process.stderr is not None
-    said = []
+    lines = []
     for line in process.stderr:
-        said.append(line)
+        lines.append(line)
         if "pool created" in line:
             break
     process.send_signal(signal.SIGINT)
     out, rest = process.communicate(timeout=60)
-    assert process.returncode == 130, "".join(said) + rest
-    assert "ending: giving back what was taken" in rest
+    assert process.returncode == 130, "".join(lines) + rest
+    assert "Interrupted; cleaning up." in rest
     assert rest.endswith("thinsim: interrupted\n")
     assert "Traceback" not in rest
     assert out == ""

@@ -1,4 +1,4 @@
-"""Work ended by signals and failures: clean-up runs to its end, the user gets one line."""
+"""Work that a signal or a failure ends still cleans up, and its error is one line."""
 
 import signal
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from thinsim.errors import CombinedError, InvalidValueError, ProgramFailedError
 
 @pytest.fixture(autouse=True)
 def foreground() -> Iterator[None]:
-    """Listen to SIGINT and SIGHUP, whatever started the tests."""
+    """Handle SIGINT and SIGHUP, even if the tests were started with them ignored."""
     before = [(n, signal.signal(n, signal.default_int_handler)) for n in (signal.SIGINT, signal.SIGHUP)]
     yield
     for number, handler in before:
@@ -46,7 +46,7 @@ def test_a_signal_ends_the_work_and_its_clean_up_is_done(number: signal.Signals)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_more_signals_do_not_tear_the_clean_up(number: signal.Signals) -> None:
+def test_more_signals_do_not_interrupt_the_clean_up(number: signal.Signals) -> None:
     cleaned = []
 
     async def work() -> None:
@@ -66,7 +66,7 @@ def test_more_signals_do_not_tear_the_clean_up(number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_a_signal_that_the_command_was_told_to_ignore_is_ignored(number: signal.Signals) -> None:
+def test_a_signal_that_was_ignored_at_the_start_stays_ignored(number: signal.Signals) -> None:
     async def work() -> int:
         signal.raise_signal(number)
         await trio.sleep(0.05)
@@ -119,7 +119,7 @@ def test_a_bug_among_them_keeps_its_traceback() -> None:
     assert caught.group_contains(ZeroDivisionError)
 
 
-def test_a_failure_of_the_clean_up_after_a_signal_is_told() -> None:
+def test_a_failure_of_the_clean_up_after_a_signal_is_reported() -> None:
     async def work() -> None:
         try:
             signal.raise_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Where output goes: lines that are to be copied are whole, and a pipe gets no padding."""
+"""A console breaks no line that a user copies, and a pipe gets no padding."""
 
 import subprocess
 import sys
@@ -11,15 +11,15 @@ from thinsim.cli.output_console import notes_console, output_console
 
 def test_a_table_in_a_pipe_has_no_blanks_at_the_ends_of_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
     table = Table("name", "state", box=None)
-    table.add_row("a", "stands")
+    table.add_row("a", "running")
     table.add_row("long name", "x")
     output_console().print(table)
     printed = capsys.readouterr().out.splitlines()
-    assert printed[1].split() == ["a", "stands"]
+    assert printed[1].split() == ["a", "running"]
     assert [line for line in printed if line != line.rstrip()] == []
 
 
-def test_a_command_whose_output_nobody_wants_works_all_the_same() -> None:
+def test_a_command_with_standard_output_closed_works() -> None:
     done = subprocess.run(
         ["sh", "-c", f"{sys.executable} -m thinsim scenarios list >&-"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""``thinsim reproduce`` as a program: what it prints, its exit statuses, its errors."""
+"""``thinsim reproduce`` prints a table or JSON, and has exit statuses and errors of its own."""
 
 import json
 import subprocess
@@ -54,14 +54,18 @@ def test_json_goes_to_stdout_alone_and_a_leak_beyond_the_limit_has_an_exit_statu
 @pytest.mark.parametrize(
     ("arguments", "status", "complaint"),
     [
-        (["--rig", "process", "--image", "IMAGE"], 2, "--image needs a rig that mounts"),
-        (["--rig", "process", "--record", "FILE"], 2, "--record needs a rig that mounts"),
+        (["--rig", "process", "--image", "IMAGE"], 2, "--image cannot be used with --rig process"),
+        (["--rig", "process", "--record", "FILE"], 2, "--record cannot be used with --rig process"),
         (["--rig", "process", "--history", "/nowhere/h"], 2, "File '/nowhere/h' does not exist"),
-        (["--rig", "process", "--subject", "containerd"], 2, "needs a rig with devices"),
+        (
+            ["--rig", "process", "--subject", "containerd"],
+            2,
+            "--subject containerd cannot be used with --rig process",
+        ),
         (
             ["--rig", "process", "--subject", "containerd", "--history", "IMAGE"],
             2,
-            "--history plays on the core",
+            "--history cannot be used with --subject containerd",
         ),
         (["--rig", "process", "--dir", "/nowhere"], 1, "/nowhere"),
         (["--rig", "nonsense"], 2, "nonsense"),
@@ -132,8 +136,8 @@ def test_two_reproductions_at_once_stay_out_of_each_others_way(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("--setup", "lvm"), "--setup lvm is for --rig kernel and --rig vm, not for process"),
-        (("--sysconfig", "FILE"), "--sysconfig is for --setup lvm"),
+        (("--setup", "lvm"), "--setup lvm needs --rig kernel or --rig vm: rig process has no set-ups."),
+        (("--sysconfig", "FILE"), "--sysconfig needs --setup lvm: it configures container-storage-setup."),
     ],
 )
 def test_a_set_up_is_for_the_kernel_s_own_dm_thin(

@@ -1,4 +1,4 @@
-"""``thinsim run``, ``scenarios`` and ``report`` as programs: what they print, and their exit statuses."""
+"""``thinsim run``, ``scenarios`` and ``report`` print reports and end with their exit statuses."""
 
 import json
 import subprocess
@@ -44,7 +44,7 @@ def test_leaks_and_asserts_have_exit_statuses_of_their_own(thinsim: Thinsim, tmp
     wrong.write_text('title = "t"\n[[phase]]\nname = "p"\nsteps = [{ do = "assert", pool_used = 1 }]\n')
     broken = thinsim("run", wrong, *common)
     assert broken.returncode == BROKEN
-    assert "thinsim: as it is: p: pool_used = 1: found 0" in broken.stderr
+    assert "thinsim: as it is: p: assert pool_used = 1 does not hold: found 0" in broken.stderr
 
 
 @pytest.mark.parametrize(
@@ -53,27 +53,31 @@ def test_leaks_and_asserts_have_exit_statuses_of_their_own(thinsim: Thinsim, tmp
         (
             ["run", "contaner-exit"],
             2,
-            "no file is called 'contaner-exit'; did you mean container-exit?",
+            "scenario 'contaner-exit' does not exist; did you mean container-exit?",
         ),
-        (["run", "nowhere.toml"], 2, "nowhere.toml: no such file"),
-        (["run", "BAD"], 1, "BAD:3: phase[1].steps[1].do: there is no step 'jump'"),
-        (["run", "container-exit", "--variant", "x", "--rig", "process"], 2, "has no variant 'x'; there are"),
+        (["run", "nowhere.toml"], 2, "scenario file nowhere.toml does not exist"),
+        (["run", "BAD"], 1, "BAD:3: phase[1].steps[1].do: step 'jump' does not exist"),
+        (
+            ["run", "container-exit", "--variant", "x", "--rig", "process"],
+            2,
+            "container-exit: variant 'x' does not exist; there are: ",
+        ),
         (
             ["run", "container-exit", "--rig", "process", "--html", "-", "--json", "-"],
             2,
-            "goes to standard output already",
+            "writes to standard output already",
         ),
         (
             ["run", "churn", "--rig", "process", "--html", "BAD", "--json", "./BAD"],
             2,
-            "--html goes there already",
+            "--html writes there already",
         ),
         (["run", "container-exit", "--rig", "moon"], 2, "moon"),
-        (["report"], 2, "name a document"),
-        (["report", "BAD"], 1, "BAD: not a thinsim report"),
+        (["report"], 2, "Name a DOCUMENT"),
+        (["report", "BAD"], 1, "BAD is not a thinsim report"),
         (["scenarios", "check", "churn", "BAD"], 1, "BAD:3: "),
-        (["scenarios", "new", "BAD"], 1, "BAD exists already"),
-        (["ci", "--baseline", "BAD"], 1, "BAD: not a thinsim baseline"),
+        (["scenarios", "new", "BAD"], 1, "BAD already exists"),
+        (["ci", "--baseline", "BAD"], 1, "BAD is not a thinsim baseline"),
         (["ci", "--baseline", "nowhere"], 2, "thinsim baseline save SCENARIO... -o nowhere"),
         (["ci", "--baseline", "BAD", "--markdown", "nowhere/s.md"], 2, "'nowhere' is not a directory"),
         (["run", "churn", "--rig", "vm", "--json", "nowhere/r.json"], 2, "'nowhere' is not a directory"),
@@ -119,7 +123,7 @@ def test_the_library_is_listed_shown_and_copied(thinsim: Thinsim, tmp_path: Path
     assert thinsim("scenarios", "check", tmp_path / "mine.toml").returncode == 0
 
 
-def test_the_schema_of_scenario_files_takes_the_library_and_refuses_what_is_malformed(
+def test_the_schema_of_scenario_files_accepts_the_library_and_refuses_malformed_files(
     thinsim: Thinsim,
 ) -> None:
     schema = json.loads(thinsim("scenarios", "schema").stdout)
@@ -131,12 +135,12 @@ def test_the_schema_of_scenario_files_takes_the_library_and_refuses_what_is_malf
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_short_help_is_the_command_s_own(name: str) -> None:
+def test_the_summary_is_the_first_sentence_of_the_command_s_help(name: str) -> None:
     command = commands.get_command(None, name)  # type: ignore[arg-type]
     assert command is not None
     assert command.name == name
     first = " ".join(str(command.help).split("\n\n")[0].split())
-    assert first.startswith(COMMANDS[name][1])
+    assert first == COMMANDS[name].summary
 
 
 @pytest.mark.parametrize(
@@ -194,7 +198,7 @@ def test_square_brackets_in_names_are_shown_as_they_are(
         ),
     ],
 )
-def test_a_release_or_crash_in_vain_is_told_with_file_and_line(
+def test_a_release_or_crash_without_effect_is_reported_with_file_and_line(
     thinsim: Thinsim, tmp_path: Path, step: str, complaint: str
 ) -> None:
     file = tmp_path / "vain.toml"
@@ -207,12 +211,10 @@ def test_a_release_or_crash_in_vain_is_told_with_file_and_line(
 
 
 @pytest.mark.parametrize("interval", ["nan", "inf"])
-def test_an_interval_of_watch_that_nobody_can_wait_for_is_a_wrong_command_line(
-    thinsim: Thinsim, interval: str
-) -> None:
+def test_an_infinite_interval_of_watch_is_a_wrong_command_line(thinsim: Thinsim, interval: str) -> None:
     done = thinsim("watch", "demo", "--interval", interval)
     assert done.returncode == 2
-    assert "Invalid value for '--interval': a number of seconds that can be waited" in done.stderr
+    assert "Invalid value for '--interval': must be a finite number of seconds" in done.stderr
 
 
 def test_both_programs_take_the_short_form_of_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""At a real terminal: Ctrl-C, and a terminal that goes away."""
+"""A real terminal interrupts a run, by Ctrl-C or because the terminal ends."""
 
 import os
 from pathlib import Path
@@ -17,12 +17,12 @@ def run(tmp_path: Path) -> InterruptedRun:
 
 
 def read_until(terminal: int, text: str) -> str:
-    """Return what the terminal shows up to *text*; all of it if the run ends first."""
+    """Return the output of the terminal up to *text*, or all of it if the run ends first."""
     shown = b""
     while text.encode() not in shown:
         try:
             piece = os.read(terminal, 4096)
-        except OSError:  # EIO: nobody has the other end open any more
+        except OSError:  # EIO: the other end is closed
             break
         if not piece:
             break
@@ -30,7 +30,7 @@ def read_until(terminal: int, text: str) -> str:
     return shown.decode(errors="replace")
 
 
-def test_ctrl_c_ends_the_run_and_says_so(run: InterruptedRun) -> None:
+def test_ctrl_c_ends_the_run_with_a_message(run: InterruptedRun) -> None:
     terminal = run.start_at_terminal()
     try:
         assert LifecyclePhase.RUN in read_until(terminal, LifecyclePhase.RUN)
@@ -39,7 +39,7 @@ def test_ctrl_c_ends_the_run_and_says_so(run: InterruptedRun) -> None:
     finally:
         os.close(terminal)
     assert run.end() == 130
-    assert "ending: giving back what was taken" in shown
+    assert "Interrupted; cleaning up." in shown
     assert "thinsim: interrupted" in shown
     assert "Traceback" not in shown
     assert run.left() == []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from thinsim.conformance.answers.answer import Answer, Recording
 from thinsim.conformance.answers.compare import Behaviour, compare_recordings, errno_of
-from thinsim.conformance.answers.fidelity import fidelity_page
+from thinsim.conformance.answers.fidelity import FidelityRun, fidelity_page
 from thinsim.conformance.answers.recordings import read_recordings, write_recordings
 from thinsim.conformance.answers.verdict import HistoryVerdict, judge_recordings
 from thinsim.conformance.duel import Duel
@@ -146,14 +146,14 @@ def test_recordings_are_read_as_they_were_written(tmp_path: Path) -> None:
         read_recordings(tmp_path / "bad.jsonl.xz")
 
 
-def test_the_page_counts_and_says_what_nothing_explains() -> None:
+def test_the_page_counts_comparisons_and_marks_the_unexplained() -> None:
     good = judge_recordings("Linux 6.1", "engine", [(recording(), recording())])
     bad = judge_recordings("Linux 6.1", "emulated", [(recording(), recording(discards=(2, 0)))])
-    page = fidelity_page([good, bad], "kept by hand")
-    assert "| A | Linux 6.1 | the engine in process | 1 | 3 | " in page
+    page = fidelity_page(FidelityRun("2026-11-29", "Linux 6.18", [good, bad]), "kept by hand")
+    assert "| A | Linux 6.1 | engine | 1 | 3 | " in page
     assert f"| {Behaviour.PASSED_DOWN} | **no**, see below | 1 | 1, 1 not |" in page
     assert f"| {Behaviour.USED_DATA} | yes | 1 | 1 |" in page
-    assert f"| B | {Behaviour.PASSED_DOWN} | 1 | **unexplained** |" in page
+    assert "| B | **unexplained** | 1 | discards at the data loop device (1) |" in page
     assert page.endswith("kept by hand\n")
 
 
@@ -191,7 +191,7 @@ def test_a_path_that_is_missing_has_another_errno_in_later_kernels() -> None:
     history = replace(HISTORY, operations=(load,))
     missing, no_device, invalid = (Answer(1, f"errno {number}") for number in (2, 19, 22))
     assert whys("engine", answered(history, missing), answered(history, no_device)) == [
-        "a path that does not exist in a table"
+        "a table names a path that does not exist"
     ]
     for expected, found in ((no_device, missing), (missing, invalid), (invalid, no_device)):
         assert whys("engine", answered(history, expected), answered(history, found)) == [""]
@@ -209,7 +209,7 @@ def test_what_waits_behind_a_held_write_is_explained_and_so_is_what_follows() ->
         WAITING, "Linux", (Answer(-2, "", full), Answer(0, "", freed), Answer(0, "", freed)), None
     )
     node = Recording(WAITING, "node", (Answer(-2, "", full), Answer(-2, "", full), Answer(0, "", full)), None)
-    why = "a write that waits for space holds up what comes to its device after it"
+    why = "a write that waits for space delays the later requests to its device"
     assert whys("emulated", kernel, node) == [why] * 3
     assert whys("engine", kernel, node) == [""] * 3
 

@@ -91,7 +91,7 @@ def spoil(recording: Recording) -> Recording:
 def test_an_unknown_history_is_named() -> None:
     done = check("--only", "frobnicate")
     assert done.returncode == 1
-    assert "no history frobnicate; there is: " in done.stderr
+    assert "history 'frobnicate' does not exist; there are: " in done.stderr
 
 
 def test_no_kernel_is_asked_where_no_answer_is_missing(tmp_path: Path) -> None:
@@ -99,5 +99,5 @@ def test_no_kernel_is_asked_where_no_answer_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     write_recordings(path, [recording])
     done = conformance("record", "--missing", "--only", recording.history.name, "--to", str(path))
-    assert (done.returncode, done.stderr) == (0, f"{path}: nothing is missing\n")
+    assert (done.returncode, done.stderr) == (0, f"{path}: no history is missing\n")
     assert read_recordings(path) == [recording]

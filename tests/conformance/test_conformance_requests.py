@@ -144,8 +144,8 @@ def test_what_another_kernel_answers_otherwise_has_a_table_of_its_own() -> None:
     newer = recording({"BLKZEROOUT": 0, "BLKDISCARD": 0})
     older = replace(recording({"BLKZEROOUT": errno.EIO, "BLKDISCARD": 0}), source="Linux 1.1")
     lines = request_tables([[older], [newer]], []).splitlines()
-    assert "Linux 1.1 answered the same, but for these:" in lines
+    assert "Linux 1.1 gave the same answers, except these:" in lines
     assert "| BLKZEROOUT | mapped blocks | one data block | ok | EIO |" in lines
-    assert "Linux 1.1 answered the same." in request_tables(
+    assert "Linux 1.1 gave the same answers." in request_tables(
         [[replace(newer, source="Linux 1.1")], [newer]], []
     )

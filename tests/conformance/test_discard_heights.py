@@ -71,8 +71,8 @@ def test_answers_read_back_equal_and_other_documents_are_refused(tmp_path: Path)
         read_heights(tmp_path / "none.json")
 
 
-def test_an_unknown_case_is_refused_with_the_list_of_cases() -> None:
-    with pytest.raises(InvalidValueError, match=r"no case full, 2M; the cases are: full, 4K; full, 64K"):
+def test_an_unknown_case_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(InvalidValueError, match=r"case 'full, 2M' does not exist; did you mean full, 128M\?"):
         chosen(["full, 2M"])
 
 

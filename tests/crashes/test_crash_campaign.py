@@ -14,7 +14,7 @@ import pytest
 from tests.machine.interrupted_run import InterruptedRun, small_image
 from thinsim.scenario.container_lifecycle import LifecyclePhase
 
-PHASES = ("standing up", *LifecyclePhase.ALL)
+PHASES = ("setting up", *LifecyclePhase.ALL)
 VICTIMS = ("interrupt", "terminate", "kill", "store", "daemon")
 EXIT = {"interrupt": 130, "terminate": 130, "kill": -9, "store": 1, "daemon": 1}
 DEAD = {"store": "the backing store (pid ", "daemon": "the emulated device-mapper (pid "}
@@ -22,7 +22,7 @@ DEAD = {"store": "the backing store (pid ", "daemon": "the emulated device-mappe
 LONG = bool(os.environ.get("THINSIM_LONG_CAMPAIGN"))
 
 
-# After a kill doctor clears away every dead store of the machine.
+# After a kill, doctor cleans up every dead store of the machine.
 _MARKS = {"kill": pytest.mark.alone}
 
 
@@ -61,15 +61,15 @@ def test_nothing_is_left_of_a_run_that_is_hit(
     if victim == "kill":
         cleaned = run.doctor()
         assert cleaned.returncode == 0, cleaned.stdout + cleaned.stderr
-    said = run.said()
-    assert run.left() == [], said
-    assert "Traceback" not in said
-    # A hit on the last moments can come too late to change how the run ends.
-    late = f": {PHASES[-1]}\n" in said or not hit
-    assert status == EXIT[victim] or (late and status == 0), said
+    output = run.said()
+    assert run.left() == [], output
+    assert "Traceback" not in output
+    # A signal near the end can come too late to change the exit status.
+    late = f": {PHASES[-1]}\n" in output or not hit
+    assert status == EXIT[victim] or (late and status == 0), output
     if victim in DEAD and status:
-        assert DEAD[victim] in said
-        assert said.count("thinsim: ") == 1
+        assert DEAD[victim] in output
+        assert output.count("thinsim: ") == 1
 
 
 @pytest.mark.rig
@@ -82,7 +82,7 @@ def test_nothing_is_left_of_a_run_that_is_hit_while_it_starts(
     run.start()
     time.sleep(delay)
     run.hit(victim)
-    # While its modules load it ends by the signal itself.
+    # While its modules load, the signal itself ends it.
     assert run.end() in (EXIT[victim], -2, -15, -9)
     if victim == "kill":
         assert run.doctor().returncode == 0

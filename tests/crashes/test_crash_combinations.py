@@ -1,4 +1,4 @@
-"""More than one thing goes wrong at a time: servers that hang, several deaths, two who clean up at once."""
+"""These tests cause several faults at once: hung servers, several kills, two concurrent clean-ups."""
 
 import os
 import signal
@@ -56,7 +56,7 @@ def test_doctor_cleans_up_after_a_killed_run_whose_server_is_stopped(
     assert run.await_phase(moment)
     run.signal_server(stopped, signal.SIGSTOP)
     run.hit("kill")
-    # Not waited for: a thread of it may be in the kernel until the stopped server answers.
+    # The run is not awaited before doctor: a thread may be in the kernel until the stopped server answers.
     done = run.doctor()
     assert done.returncode == 0, done.stdout
     assert run.end() == -9
@@ -76,7 +76,7 @@ def test_a_run_that_loses_both_servers_names_the_store(run: InterruptedRun, mome
 
 @pytest.mark.alone
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_doctor_cleans_up_where_every_process_was_killed(run: InterruptedRun, moment: str) -> None:
+def test_doctor_cleans_up_after_every_process_was_killed(run: InterruptedRun, moment: str) -> None:
     assert run.await_phase(moment)
     run.hit("kill")
     for victim in ("store", "daemon"):
@@ -90,7 +90,7 @@ def test_doctor_cleans_up_where_every_process_was_killed(run: InterruptedRun, mo
 
 
 @pytest.mark.alone
-def test_two_who_clean_up_at_once_do_not_disturb_each_other(run: InterruptedRun) -> None:
+def test_two_concurrent_clean_ups_do_not_disturb_each_other(run: InterruptedRun) -> None:
     assert run.await_phase(LifecyclePhase.RUN)
     run.hit("kill")
     run.end()

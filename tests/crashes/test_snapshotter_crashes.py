@@ -1,6 +1,6 @@
 """The snapshotter is killed before every step of its operations; after a repair nothing is lost or leaked.
 
-``thinsim snapshotter crashes`` does the same; ``--rig emulated`` with real file systems and mounts.
+``thinsim snapshotter crashes`` does the same; ``--rig emulated`` does it with real file systems and mounts.
 """
 
 import json
@@ -17,7 +17,7 @@ from thinsim.crashes.table import summary
 from thinsim.crashes.victims import forking_victims
 from thinsim.machine.journal import Journal
 
-# What every run of the tests has; make test-long has all of the process rig, make campaign-crashes both rigs.
+# Every test run has these; make test-long has all of the process rig, make campaign-crashes both rigs.
 SHORT = ("prepare on a parent", "view", "commit", "remove", "remove, async", "update", "start after crashes")
 OTHERWISE = ("prepare", "remove a committed one")
 CASES = [
@@ -56,31 +56,29 @@ async def test_a_kill_before_any_step_loses_and_leaks_nothing(
 
 @pytest.mark.rig
 @pytest.mark.long
-async def test_a_kill_in_the_midst_of_a_command_loses_and_leaks_nothing(
-    tmp_path: Path, journal: Journal
-) -> None:
+async def test_a_kill_during_a_command_loses_and_leaks_nothing(tmp_path: Path, journal: Journal) -> None:
     found = await crashes("emulated", OPERATIONS["prepare"], "fixed", tmp_path, journal)
     assert [crash for crash in found if crash.problems] == []
-    midst = [crash.step.split(maxsplit=1)[0] for crash in found if crash.during]
-    assert midst == ["mkfs", "mount", "unmount"]
+    commands_killed = [crash.step.split(maxsplit=1)[0] for crash in found if crash.during]
+    assert commands_killed == ["mkfs", "mount", "unmount"]
 
 
-async def test_content_that_is_not_what_it_was_is_told(tmp_path: Path, journal: Journal) -> None:
+async def test_changed_content_is_reported(tmp_path: Path, journal: Journal) -> None:
     mistaken = replace(OPERATIONS["view"], like="base")
     found = await crashes("process", mistaken, "containerd", tmp_path, journal)
     wrong = [crash for crash in found if crash.problems]
     assert [crash.step for crash in wrong] == ["end"]
     assert "the content of new is not that of base" in wrong[0].problems[0]
-    assert "after 1 of them something is lost" in summary(found)
+    assert "after 1 of them something was lost" in summary(found)
 
 
 def test_the_command_shows_each_crash_and_ends_well(tmp_path: Path) -> None:
     words = ["snapshotter", "crashes", "--operation", "update", "--profile", "fixed", "--dir", str(tmp_path)]
     done = CliRunner().invoke(commands, [*words, "--json", str(tmp_path / "crashes.json")])
     assert done.exit_code == 0, done.output
-    assert "2 crashes in 1 operations: nothing is lost, leaked or half there then" in done.output
-    told = json.loads((tmp_path / "crashes.json").read_text())
-    assert [(crash["step"], crash["after_repair"]) for crash in told] == [
+    assert "2 crashes in 1 operations: nothing was lost, leaked or left incomplete" in done.output
+    written = json.loads((tmp_path / "crashes.json").read_text())
+    assert [(crash["step"], crash["after_repair"]) for crash in written] == [
         ("write: labels of running", "agrees"),
         ("end", "agrees"),
     ]

@@ -1,4 +1,4 @@
-"""Gives each test a device-mapper; each ends with the metadata checker."""
+"""These fixtures give each test a device-mapper, and run the metadata checker at its end."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -19,23 +19,23 @@ from thinsim.dm.emulator.runner import in_place, on_thread
     ]
 )
 async def mapper(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MapperUnderTest]:
-    async with MAPPERS[request.param](tmp_path) as standing:
-        yield standing
-        await _check(standing)
+    async with MAPPERS[request.param](tmp_path) as running:
+        yield running
+        await _check(running)
 
 
 @pytest.fixture
 async def emulated(tmp_path: Path) -> AsyncIterator[EmulatedMapper]:
-    async with emulated_mapper(tmp_path) as standing:
-        yield standing
-        if standing.stack.dm_server.process.poll() is None:
-            await _check(standing)
+    async with emulated_mapper(tmp_path) as running:
+        yield running
+        if running.stack.dm_server.process.poll() is None:
+            await _check(running)
 
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DropInMachine]:
-    with machine_of_its_own(tmp_path, monkeypatch) as standing:
-        yield standing
+    with machine_of_its_own(tmp_path, monkeypatch) as running:
+        yield running
 
 
 @pytest.fixture(params=[in_place, on_thread])

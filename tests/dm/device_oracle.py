@@ -1,4 +1,4 @@
-"""Tells what every byte of every thin device must be: a model that forks where the pool snapshots."""
+"""An `Oracle` knows every byte of every thin device: it is a model that forks where the pool snapshots."""
 
 import random
 
@@ -6,7 +6,7 @@ from tests.dm.mappers_under_test import BLOCK, MapperUnderTest
 
 
 class Oracle:
-    """Content by device name; every write and discard goes to the device and to the model."""
+    """An `Oracle` has the content by device name; writes and discards go to the device and to the model."""
 
     def __init__(self, mapper: MapperUnderTest, seed: int = 0) -> None:
         self._mapper = mapper
@@ -14,11 +14,11 @@ class Oracle:
         self.contents: dict[str, bytearray] = {}
 
     def add(self, name: str, blocks: int) -> None:
-        """A new device reads as zeros."""
+        """Add a new device, which reads as zeros."""
         self.contents[name] = bytearray(blocks * BLOCK)
 
     def fork(self, name: str, origin: str) -> None:
-        """A snapshot has what its origin has."""
+        """Copy the content of *origin* to a snapshot."""
         self.contents[name] = bytearray(self.contents[origin])
 
     async def write(self, name: str, offset: int, length: int) -> None:

@@ -1,7 +1,8 @@
-"""One client of many: creates, writes, snapshots, verifies and removes thin devices with dmsetup, at random.
+"""A `Client`, one of many, creates, writes, snapshots, verifies and removes thin devices with dmsetup.
 
-``python dmsetup_client.py POOL FIRST_ID SEED SECONDS``. It has the thin ids FIRST_ID to FIRST_ID + 99 for
-itself and leaves none. Prints how many operations it did; what it finds wrong ends it with a traceback.
+``python dmsetup_client.py POOL FIRST_ID SEED SECONDS``. Operations are chosen at random. The client has the
+thin ids FIRST_ID to FIRST_ID + 99 for itself and leaves none. It prints the number of its operations; an
+error ends it with a traceback.
 """
 
 import mmap

@@ -1,4 +1,4 @@
-"""Gives a test a drop-in dmsetup of its own: daemon, directories, two loop devices for a pool."""
+"""A `DropInMachine` is a test's own drop-in dmsetup, with a daemon, directories and two loop devices."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ SECTORS = BLOCKS * 128
 
 @dataclass
 class DropInMachine:
-    """A drop-in of this test's own, with two loop devices for a pool."""
+    """A `DropInMachine` is a drop-in for one test, with two loop devices for a pool."""
 
     places: Places
     environment: dict[str, str]
@@ -49,7 +49,7 @@ class DropInMachine:
         return done.stderr
 
     def make_pool(self) -> None:
-        """Make the pool, without a thin device."""
+        """Create the pool, without a thin device."""
         table = f"0 {SECTORS} thin-pool {self.metadata} {self.data} 128 0 1 skip_block_zeroing"
         self.dmsetup("create", self.pool, "--table", table)
 
@@ -71,8 +71,8 @@ class DropInMachine:
 
 @contextmanager
 def machine_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DropInMachine]:
-    """Yield a DropInMachine; afterwards nothing of it may be left."""
-    runtime = Path(tempfile.mkdtemp(prefix="thinsim-test-", dir="/run"))  # sockets want a short path
+    """Yield a DropInMachine; check afterwards that nothing of it is left."""
+    runtime = Path(tempfile.mkdtemp(prefix="thinsim-test-", dir="/run"))  # a socket's path must be short
     monkeypatch.setenv("THINSIM_RUNTIME_DIR", str(runtime))
     monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path / "state"))
     attached = []

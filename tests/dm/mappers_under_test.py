@@ -1,4 +1,4 @@
-"""Stands up the device-mappers that the contract suite runs on: add one here and every test runs on it."""
+"""The contract suite runs on each entry of `MAPPERS`: add one here and every test runs on it."""
 
 import errno
 import fcntl
@@ -45,17 +45,17 @@ POOL = "bench-pool"
 
 
 class MapperUnderTest(Protocol):
-    """A device-mapper with two devices for a pool, and I/O on its thin devices. I/O raises ``OSError``."""
+    """A `MapperUnderTest` has a device-mapper and two devices for a pool. Its I/O raises ``OSError``."""
 
     dm: DeviceMapper
     metadata_dev: str
     data_dev: str
     no_space: tuple[int, ...]
-    """What a write for which there is no block may fail with."""
+    """The errnos that a write without a free block may fail with."""
     refuses_discards: bool
-    """Whether a discard under ignore_discard is an error, as in the kernel."""
+    """A discard under ignore_discard is an error, as in the kernel."""
     names_arguments: bool
-    """Whether a refusal repeats the argument that it is about."""
+    """A refusal repeats the argument that it is about."""
 
     async def write(self, name: str, offset: int, data: bytes) -> None:
         """Write, past every cache."""
@@ -64,10 +64,10 @@ class MapperUnderTest(Protocol):
         """Read, past every cache."""
 
     async def discard(self, name: str, offset: int, length: int) -> None:
-        """Discard."""
+        """Discard the range."""
 
     async def flush(self, name: str) -> None:
-        """Flush."""
+        """Flush the device."""
 
     async def check(self, pool: str) -> Sequence[str]:
         """Run the metadata checker."""
@@ -99,7 +99,7 @@ async def make_thin(mapper: MapperUnderTest, name: str, thin_id: int, blocks: in
 async def snap(
     mapper: MapperUnderTest, name: str, thin_id: int, origin: str, origin_id: int, blocks: int = 32
 ) -> None:
-    """Snapshot an active device as one should: suspended."""
+    """Snapshot an active device properly, while it is suspended."""
     await mapper.dm.suspend(origin)
     await mapper.dm.message(POOL, 0, f"create_snap {thin_id} {origin_id}")
     await mapper.dm.resume(origin)
@@ -108,7 +108,7 @@ async def snap(
 
 @dataclass
 class ProcessMapper:
-    """Everything in this process, on sparse files."""
+    """A `ProcessMapper` runs everything in this process, on sparse files."""
 
     dm: LocalDeviceMapper
     metadata_dev: str
@@ -144,14 +144,14 @@ class ProcessMapper:
 
 @dataclass
 class EmulatedMapper:
-    """The daemon's thin devices, through ``/dev/mapper`` and the kernel."""
+    """An `EmulatedMapper` has the daemon's thin devices, through ``/dev/mapper`` and the kernel."""
 
     stack: EmulatedStack
     dm: EmulatedDeviceMapper
     metadata_dev: str
     data_dev: str
-    no_space: tuple[int, ...] = (errno.ENOSPC, errno.EIO)  # older loop drivers know EIO alone
-    # Older loop drivers go on sending discards; the block layer takes EOPNOTSUPP for done.
+    no_space: tuple[int, ...] = (errno.ENOSPC, errno.EIO)  # older loop drivers know only EIO
+    # Older loop drivers continue to send discards; the block layer treats EOPNOTSUPP as done.
     refuses_discards: bool = field(default_factory=kernel_clears_limits)
     names_arguments: bool = True
 
@@ -173,7 +173,7 @@ class EmulatedMapper:
 
 @dataclass
 class KernelMapper:
-    """The kernel's own thin devices, on loop devices on plain files."""
+    """A `KernelMapper` has the kernel's own thin devices, on loop devices on plain files."""
 
     dm: KernelDeviceMapper
     metadata_dev: str
@@ -201,7 +201,7 @@ class KernelMapper:
 
 @asynccontextmanager
 async def process_mapper(directory: Path) -> AsyncIterator[ProcessMapper]:
-    """Stand one up without root."""
+    """Start a mapper without root."""
     for name, size in (("data", DATA_SIZE), ("metadata", METADATA_SIZE)):
         SparseBlockDevice.create(directory / name, size).close()
 
@@ -214,7 +214,7 @@ async def process_mapper(directory: Path) -> AsyncIterator[ProcessMapper]:
 
 @asynccontextmanager
 async def emulated_mapper(directory: Path) -> AsyncIterator[EmulatedMapper]:
-    """Stand one up on servers, FUSE and loop devices; one at a time: all have the same names."""
+    """Start a mapper with servers, FUSE and loop devices; one at a time, since all have the same names."""
     journal = Journal.create()
     shape = PoolShape("pool", data_size=DATA_SIZE, metadata_size=METADATA_SIZE)
     with _names_in_dev():
@@ -235,7 +235,7 @@ def _names_in_dev() -> Iterator[None]:
 
 @asynccontextmanager
 async def kernel_mapper(directory: Path) -> AsyncIterator[KernelMapper]:
-    """Stand one up in the kernel; what a test leaves in it is removed."""
+    """Start a mapper in the kernel; devices that a test leaves there are removed."""
     dm = KernelDeviceMapper()
     files = directory / "data", directory / "metadata"
     devices = []
@@ -246,7 +246,7 @@ async def kernel_mapper(directory: Path) -> AsyncIterator[KernelMapper]:
     try:
         yield KernelMapper(dm, str(devices[1].path), str(devices[0].path), files[1])
     finally:
-        # Thins first, then what they stand on.
+        # Thins first, then the pool below them.
         for name in sorted(set(await dm.list()) - before, key=lambda each: each == POOL):
             await dm.resume(name)
             await dm.remove(name, retry=True)
@@ -285,7 +285,7 @@ def direct_read(device: Path, offset: int, length: int) -> bytes:
 
 
 def block_discard(device: Path, offset: int, length: int) -> None:
-    """BLKDISCARD."""
+    """Discard with BLKDISCARD."""
     fd = os.open(device, os.O_WRONLY | os.O_CLOEXEC)
     try:
         fcntl.ioctl(fd, BLKDISCARD, struct.pack("QQ", offset, length))
@@ -294,7 +294,7 @@ def block_discard(device: Path, offset: int, length: int) -> None:
 
 
 def sync_device(device: Path) -> None:
-    """fsync(2) on the node."""
+    """Flush the node with fsync(2)."""
     fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -316,5 +316,5 @@ def refused(number: int, text: str = "") -> AbstractContextManager[object]:
 
 
 def about(mapper: MapperUnderTest, complaint: str, argument: str) -> str:
-    """Return what a refusal matches: *complaint*, and *argument* where *mapper* repeats it."""
+    """Return the pattern of a refusal: *complaint*, and *argument* if *mapper* repeats it."""
     return f"{complaint}.*{argument}" if mapper.names_arguments else complaint

@@ -1,4 +1,4 @@
-"""Keeps a block device in memory that fails on demand and notes what was done to it."""
+"""A `MemoryDevice` is a block device in memory that fails on demand and logs its requests."""
 
 import errno
 import os
@@ -6,7 +6,10 @@ import threading
 
 
 class MemoryDevice:
-    """A BlockDevice; *fails* names the operations that raise EIO from now on, *fails_once* those next."""
+    """A `MemoryDevice` is a BlockDevice in memory.
+
+    *fails* names the operations that raise EIO from now on, *fails_once* those that do so once.
+    """
 
     def __init__(self, size: int, max_discard_bytes: int | None = None) -> None:
         self.content = bytearray(size)

@@ -1,4 +1,7 @@
-"""Lets an emulated pool live through what ``tools/record_pool_life.py`` recorded on Linux."""
+"""An `EmulatedLife` takes an emulated pool through the steps that were recorded on Linux.
+
+``tools/record_pool_life.py`` recorded them.
+"""
 
 import errno
 import hashlib
@@ -23,8 +26,8 @@ FAILING = {
     "writes": {"write", "flush", "discard"},
     "all": {"read", "write", "discard"},  # the error target has no part in a flush (num_flush_bios)
 }
-_SETTLING = 0.3  # who was woken goes on
-_PACE = 1.0  # in an emulated guest a look at the pool takes longer than a commit's period
+_SETTLING = 0.3  # for tasks that were woken
+_PACE = 1.0  # an emulated guest needs more than a commit's period to look at the pool
 RECORDING = Path(__file__).parent / "data" / "linux-6.1-pool-life.jsonl"
 
 LifeStep = dict[str, Any]
@@ -40,9 +43,9 @@ def recorded() -> dict[str, list[LifeStep]]:
 
 
 class EmulatedLife:
-    """A device-mapper on devices in memory; ``answer`` carries out a step and returns what it answers.
+    """An `EmulatedLife` has a device-mapper on devices in memory; ``answer`` carries out one step.
 
-    Each device has a file in *directory*: a table may name one where a pool should be, which must exist.
+    Each device has a file in *directory*: a table may name one in place of a pool, and that must exist.
     """
 
     def __init__(self, nursery: trio.Nursery, directory: Path) -> None:
@@ -166,7 +169,7 @@ class EmulatedLife:
 
     def _volume(self, step: LifeStep) -> MappedDevice:
         if step["name"] not in self.dm.devices:
-            raise DeviceMapperError(errno.ENOENT, "a device that there isn't has no node")
+            raise DeviceMapperError(errno.ENOENT, "a device that does not exist has no node")
         return self.dm.volume(step["name"])
 
     def _real(self, text: str) -> str:

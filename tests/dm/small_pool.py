@@ -1,4 +1,4 @@
-"""Runs a pool of eight blocks in this process, on two devices that can fail."""
+"""A `SmallPool` has eight blocks and runs in this process, on two devices that can fail."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ TABLE = f"0 {8 * 128} thin-pool metadata data 128 0"
 
 
 class SmallPool:
-    """The pool, with thin devices of sixteen blocks."""
+    """A `SmallPool` has eight blocks and thin devices of sixteen blocks."""
 
     def __init__(self, dm: LocalDeviceMapper, data: MemoryDevice, metadata: MemoryDevice) -> None:
         self.dm = dm

@@ -1,4 +1,4 @@
-"""A client of a device-mapper loads nothing of the emulated one, nor of the store below it."""
+"""A client of a device-mapper loads nothing of the emulated one, and nothing of the store below it."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ import sys
 import pytest
 
 TEXTS = {"thinsim.thin", "thinsim.thin.words", "thinsim.thin.mapping"}
-"""What reading tables and mappings takes of the thin-provisioning engine."""
+"""The modules of the thin-provisioning engine that are needed to read tables and mappings."""
 
 SCRIPT = """
 import importlib, json, sys

@@ -1,4 +1,4 @@
-"""What thin devices hold, byte by byte, on every implementation: snapshots, discards, space, suspension."""
+"""Thin devices hold the right bytes on every implementation: snapshots, discards, space, suspension."""
 
 import errno
 import os
@@ -36,7 +36,7 @@ async def test_every_byte_is_what_was_written_through_snapshots_and_discards(
     blocks = 24
     await make_thin(mapper, "thin-0", 0, blocks)
     oracle.add("thin-0", blocks)
-    # Every block is written once, whole: what skip_block_zeroing leaves around a write is nobody's promise.
+    # Each block is written whole: with skip_block_zeroing the rest of a block is undefined.
     await oracle.write("thin-0", 0, blocks * BLOCK)
     for number in range(1, 5):
         for _ in range(12):
@@ -256,7 +256,7 @@ async def test_a_shared_block_is_passed_down_with_its_last_user(mapper: MapperUn
     assert parse_pool_status(await mapper.dm.status(POOL)).used_data == 0
 
 
-async def test_a_read_only_pool_reads_and_writes_what_is_mapped_alone(mapper: MapperUnderTest) -> None:
+async def test_a_read_only_pool_reads_and_writes_only_mapped_blocks(mapper: MapperUnderTest) -> None:
     await make_pool(mapper)
     await make_thin(mapper, "thin", 1)
     await mapper.write("thin", 0, b"x" * BLOCK)

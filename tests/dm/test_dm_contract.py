@@ -1,4 +1,4 @@
-"""The verbs of device-mapper on every implementation: what they do, and their texts."""
+"""Each verb of device-mapper has the same effect and prints the same texts on every implementation."""
 
 import errno
 import os
@@ -191,7 +191,7 @@ async def test_wait_returns_at_the_low_water_mark_and_again_after_a_resume(mappe
 
 
 async def _verbs_have_begun(mapper: MapperUnderTest) -> None:
-    """Return when verbs that were started before are under way: after as long as some take."""
+    """Return when verbs that were started before are in progress: after as long as some take."""
     begun = trio.current_time()
     await mapper.dm.info(POOL)
     await trio.sleep(0.05 + 3 * (trio.current_time() - begun))

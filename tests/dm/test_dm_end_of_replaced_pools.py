@@ -1,4 +1,4 @@
-"""A device-mapper ends although I/O waits for a pool whose device has another table by now."""
+"""A device-mapper ends although I/O waits for a pool whose device has another table now."""
 
 from contextlib import suppress
 
@@ -20,7 +20,7 @@ async def test_the_end_lets_io_through_that_waits_for_a_pool_whose_table_was_rep
     ended = trio.Event()
 
     async def discard() -> None:
-        with suppress(DeviceMapperError):  # done, or EIO where the device is gone first
+        with suppress(DeviceMapperError):  # done, or EIO if the device is gone first
             await dm.volume("thin").discard(0, BLOCK)
         ended.set()
 
@@ -32,7 +32,7 @@ async def test_the_end_lets_io_through_that_waits_for_a_pool_whose_table_was_rep
             await dm.create("pool", f"0 {8 * 128} thin-pool metadata data 128 0")
             await dm.message("pool", 0, "create_thin 0")
             await dm.create("thin", f"0 {16 * 128} thin /dev/mapper/pool 0")
-            # What dmsetup remove --force does to a device that is in use.
+            # dmsetup remove --force does this to a device that is in use.
             await dm.suspend("pool")
             await dm.load("pool", f"0 {8 * 128} error")
             await dm.resume("pool")

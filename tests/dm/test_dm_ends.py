@@ -1,4 +1,4 @@
-"""What meets the end of a device, in process: requests during and after its removal, and past its end."""
+"""A request may come during or after a device's removal, or past its end; each has its errno, in process."""
 
 import errno
 
@@ -33,7 +33,7 @@ async def test_removal_waits_for_requests_in_flight_before_it_closes() -> None:
     await refusal(errno.EIO, volume.read, 0, 512)
 
 
-async def test_io_on_a_removed_device_is_eio_also_for_who_was_held(pool: SmallPool) -> None:
+async def test_io_on_a_removed_device_is_eio_also_for_a_held_request(pool: SmallPool) -> None:
     await pool.start("thin")
     volume = pool.dm.volume("thin")
     await pool.dm.suspend("pool")

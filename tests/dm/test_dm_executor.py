@@ -1,4 +1,4 @@
-"""The executor's steps on a data device."""
+"""The executor carries out its steps on a data device."""
 
 import pytest
 

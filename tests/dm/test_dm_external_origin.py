@@ -1,4 +1,4 @@
-"""Thin devices on an external origin, in process."""
+"""Thin devices read from an external origin, in process."""
 
 import errno
 from collections.abc import AsyncIterator
@@ -74,7 +74,7 @@ async def test_an_origin_that_fails_is_eio_and_leaves_the_block_unmapped(
     assert await volume.read(BLOCK, 512) == bytes(range(256)) * 2
 
 
-async def test_what_can_not_be_an_origin_is_refused(dm: LocalDeviceMapper) -> None:
+async def test_an_impossible_origin_is_refused(dm: LocalDeviceMapper) -> None:
     await dm.message("pool", 0, "create_thin 2")
     await dm.create("thin", f"0 {8 * 128} thin /dev/mapper/pool 1")
     for origin, number in (

@@ -1,4 +1,4 @@
-"""Devices below a pool that fail, in process: commits, writes, metadata that is damaged or too small."""
+"""Devices below a pool fail, in process: commits, writes, metadata that is damaged or too small."""
 
 import errno
 import logging
@@ -28,7 +28,7 @@ async def test_a_failing_commit_shows_in_the_status_and_fails_no_verb(
     assert await pool.dm.list() == []
 
 
-async def test_a_failing_commit_wakes_who_waits_for_an_event_or_for_space(
+async def test_a_failing_commit_wakes_waiters_for_an_event_or_for_space(
     pool: SmallPool, caplog: pytest.LogCaptureFixture
 ) -> None:
     await pool.start("thin")
@@ -56,7 +56,7 @@ async def test_a_pool_whose_last_commit_fails_is_removed_and_its_devices_closed(
     assert "metadata operation commit failed" in caplog.text
 
 
-async def test_closing_goes_through_whatever_fails(pool: SmallPool, caplog: pytest.LogCaptureFixture) -> None:
+async def test_closing_continues_after_any_failure(pool: SmallPool, caplog: pytest.LogCaptureFixture) -> None:
     await pool.start("thin", "held")
     await pool.write("thin", 0)
     await pool.dm.suspend("held")
@@ -87,7 +87,7 @@ async def test_blocks_beside_one_that_fails_are_written_and_mapped_as_the_kernel
         assert pool.dm.pool("pool").engine.check() == ["data block 1: 1 references, but 0 uses: leaked"]
         written = b"x" * BLOCK + bytes(BLOCK) + b"x" * 2 * BLOCK
         assert await pool.dm.volume("thin").read(0, 4 * BLOCK) == written
-        # Of the block that failed, too, everything was written that could be.
+        # The possible part of the failed block was written as well.
         assert pool.data.content[BLOCK : 2 * BLOCK].count(b"x") == BLOCK - 8 * 512
 
 

@@ -1,4 +1,4 @@
-"""The bytes of device-mapper's ioctls: what the header says, and nothing but EINVAL for what it doesn't."""
+"""The packets of device-mapper's ioctls follow the kernel's header; any other bytes end in EINVAL."""
 
 import struct
 
@@ -61,7 +61,7 @@ def test_a_packet_reads_back_as_it_was_written(packet: Packet) -> None:
 
 
 @given(st.binary(max_size=700))
-def test_what_is_no_request_is_refused_and_never_worse(content: bytes) -> None:
+def test_bytes_that_are_no_request_are_refused_and_never_worse(content: bytes) -> None:
     try:
         packet = decode(content)
     except InvalidValueError:
@@ -90,22 +90,22 @@ def test_a_list_of_names_reads_back(devices: list[payload.ListedDevice]) -> None
     assert payload.names(devices, len(content) - 1) is None
 
 
-def test_targets_of_a_load_follow_each_other_as_each_says() -> None:
+def test_each_target_of_a_load_has_the_offset_of_the_next() -> None:
     first = struct.pack("=QQiI16s", 0, 8, 0, 48, b"zero") + b"\0" * 8
     second = struct.pack("=QQiI16s", 8, 16, 0, 0, b"linear") + b"7:0 0\0"
     assert payload.parse_segments(first + second, 2) == [
         payload.Segment(0, 8, "zero", ""),
         payload.Segment(8, 16, "linear", "7:0 0"),
     ]
-    with pytest.raises(InvalidValueError, match="ends before"):
+    with pytest.raises(InvalidValueError, match="fewer targets"):
         payload.parse_segments(first, 2)
 
 
-def test_texts_of_a_status_begin_where_the_one_before_says_counted_from_the_first() -> None:
-    told = [payload.Segment(0, 8, "zero", ""), payload.Segment(8, 16, "linear", "7:0 0")]
-    content = payload.segments(told, 1 << 16)
+def test_each_text_of_a_status_has_the_offset_of_the_next_from_the_first() -> None:
+    texts = [payload.Segment(0, 8, "zero", ""), payload.Segment(8, 16, "linear", "7:0 0")]
+    content = payload.segments(texts, 1 << 16)
     assert content is not None
     (following,) = struct.unpack_from("=I", content, 20)
     assert struct.unpack_from("=QQ", content, following) == (8, 16)
     assert content[following + 40 :].startswith(b"7:0 0\0")
-    assert payload.segments(told, len(content) - 1) is None
+    assert payload.segments(texts, len(content) - 1) is None

@@ -1,4 +1,4 @@
-"""Who waits for whom at a RemapLock and a Gate, step by step; cancelled waits leave both usable."""
+"""A RemapLock and a Gate decide who waits for whom, step by step; cancelled waits leave both usable."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -12,7 +12,7 @@ from thinsim.dm.emulator.pool.remap_lock import RemapLock
 
 
 class Visitors:
-    """Tasks that enter somewhere, are seen inside, and leave when told."""
+    """`Visitors` are tasks that enter a place, are seen inside, and leave on request."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
@@ -79,7 +79,7 @@ async def test_a_waiting_holder_stops_new_sharers_and_they_go_before_the_next_ho
 
 
 @pytest.mark.parametrize("cancelled", ["a", "X", "b", "Y", "c"])
-async def test_whoever_is_cancelled_the_lock_goes_on(nursery: trio.Nursery, cancelled: str) -> None:
+async def test_the_lock_still_works_after_any_cancellation(nursery: trio.Nursery, cancelled: str) -> None:
     lock, visitors = RemapLock(), Visitors(nursery)
     for name, side in (
         ("a", lock.shared),
@@ -121,7 +121,7 @@ async def test_an_error_inside_releases_the_lock() -> None:
             pass
 
 
-async def test_a_gate_waits_for_who_is_inside_and_holds_who_comes(nursery: trio.Nursery) -> None:
+async def test_a_gate_waits_for_insiders_and_holds_newcomers(nursery: trio.Nursery) -> None:
     gate, visitors = Gate(), Visitors(nursery)
     await visitors.come("a", gate.passing)
     closed = trio.Event()
@@ -156,7 +156,7 @@ async def test_a_cancelled_close_opens_the_gate_again(nursery: trio.Nursery) -> 
         await visitors.leave(name)
 
 
-async def test_who_gives_up_before_a_closed_gate_was_never_inside(nursery: trio.Nursery) -> None:
+async def test_a_task_that_gives_up_before_a_closed_gate_was_never_inside(nursery: trio.Nursery) -> None:
     gate, visitors = Gate(), Visitors(nursery)
     await gate.close()
     await visitors.come("a", gate.passing)

@@ -1,4 +1,4 @@
-"""Thin devices as the kernel sees them: file systems, freezing, discards, removal, and servers that end."""
+"""The kernel sees thin devices as nodes: file systems, freezing, discards, removal, and servers that end."""
 
 import errno
 import os
@@ -45,7 +45,7 @@ async def command(*words: object) -> str:
 
 @pytest.fixture
 async def formatted(emulated: EmulatedMapper, tmp_path: Path) -> AsyncIterator[EmulatedMapper]:
-    """A pool with the thin device ``thin`` (id 1, 32 MiB, ext4) mounted on ``tmp_path/mounted``."""
+    """Create a pool with the thin device ``thin`` (id 1, 32 MiB, ext4) mounted on ``tmp_path/mounted``."""
     await make_pool(emulated, "0 1 skip_block_zeroing")
     await make_thin(emulated, "thin", 1, 512)
     await command(*MKFS, emulated.dm.path("thin"))
@@ -127,7 +127,7 @@ async def test_a_busy_device_stays_suspended(formatted: EmulatedMapper) -> None:
     await formatted.dm.resume("thin")
 
 
-async def test_a_deferred_removal_comes_about_at_umount(formatted: EmulatedMapper, tmp_path: Path) -> None:
+async def test_a_deferred_removal_happens_at_umount(formatted: EmulatedMapper, tmp_path: Path) -> None:
     dm, target = formatted.dm, tmp_path / "mounted"
     await dm.remove("thin", deferred=True)
     assert (await dm.info("thin")).deferred_remove
@@ -151,7 +151,7 @@ async def _until_gone(mapper: EmulatedMapper, name: str) -> None:
         await trio.sleep(0.01)
 
 
-async def test_fstrim_gives_back_what_deleted_files_had(formatted: EmulatedMapper, tmp_path: Path) -> None:
+async def test_fstrim_frees_the_blocks_of_deleted_files(formatted: EmulatedMapper, tmp_path: Path) -> None:
     dm, target = formatted.dm, tmp_path / "mounted"
     await trio.Path(target / "file").write_bytes(os.urandom(8 << 20))
     await command("sync", "-f", target)
@@ -163,7 +163,7 @@ async def test_fstrim_gives_back_what_deleted_files_had(formatted: EmulatedMappe
     assert (await formatted.stack.store.totals()).freed > 0
 
 
-async def test_what_a_discard_frees_on_the_host_is_what_the_ledger_says(emulated: EmulatedMapper) -> None:
+async def test_a_discard_frees_on_the_host_as_much_as_the_ledger_has(emulated: EmulatedMapper) -> None:
     await make_pool(emulated)
     await make_thin(emulated, "thin", 1)
     await emulated.write("thin", 0, os.urandom(20 * BLOCK))
@@ -239,13 +239,13 @@ async def test_names_come_and_go_quickly(emulated: EmulatedMapper) -> None:
 
 @asynccontextmanager
 async def losing_a_server(directory: Path) -> AsyncIterator[EmulatedMapper]:
-    """Stand up one that finds a server gone when it is taken down."""
+    """Start a mapper whose tear-down finds a server gone."""
     with pytest.raises(ProgramFailedError, match="ended unexpectedly"):
         async with emulated_mapper(directory) as mapper:
             yield mapper
 
 
-async def test_a_terminated_daemon_takes_everything_with_it(tmp_path: Path) -> None:
+async def test_a_terminated_daemon_leaves_nothing_behind(tmp_path: Path) -> None:
     async with losing_a_server(tmp_path) as mapper:
         await make_pool(mapper)
         await make_thin(mapper, "thin", 1)

@@ -1,7 +1,7 @@
-"""A pool's life against answers recorded on Linux 6.1 (`make record-pool-life`).
+"""A pool's life gives the answers that were recorded on Linux 6.1 (`make record-pool-life`).
 
 Modes, events, reloads, growth, held writes, full metadata, devices that fail, lost transactions, external
-origins, names. GROWN_TWICE has what differs.
+origins, names. GROWN_TWICE has the differences.
 """
 
 from collections.abc import Iterator
@@ -21,10 +21,10 @@ GROWN_TWICE = {
     "a read-only pool on devices that grew": ("/128", "/96"),
     "a read-only pool whose data device grew": ("/96", "/80"),
 }
-"""The data blocks of Linux 6.1, and the device's, which are ours.
+"""The data blocks that Linux 6.1 reports, and the device's real ones, which thinsim reports.
 
-Linux adds what a data device has grown by while its pool was read-only, which is not committed, and adds it
-again when the pool becomes writable.
+If a data device grows while its pool is read-only, Linux adds the growth, can't commit it, and adds it again
+when the pool becomes writable.
 """
 
 
@@ -38,7 +38,7 @@ def with_blocks_that_are(section: str, step: LifeStep) -> LifeStep:
 
 
 def comparable(answer: LifeStep, act: str) -> LifeStep:
-    """Leave out what differs between two runs of the kernel: the held root's number, uncommitted metadata."""
+    """Leave out the parts that differ between two runs of the kernel: the held root, uncommitted metadata."""
     found: LifeStep = {name: answer[name] for name in ("error", "events") if name in answer}
     if "pool" in answer:
         words = answer["pool"].split()

@@ -1,4 +1,4 @@
-"""What every implementation of device-mapper refuses: with which errno, and what it says."""
+"""Every implementation of device-mapper refuses bad requests with the same errno and text."""
 
 import errno
 
@@ -36,7 +36,7 @@ MALFORMED_TABLES = {
     "0 100 thin {pool}": "Invalid argument count",
 }
 
-# The complaint and the argument that it is about, which the kernel does not repeat.
+# The complaint and its argument, which the kernel does not repeat.
 SENSELESS_ARGUMENTS = {
     "0 100 thin-pool {metadata} {data} 100 0": ("Invalid block size", "100"),
     "0 100 thin-pool {metadata} {data} 128 x": ("Invalid low water mark", "x"),
@@ -69,11 +69,11 @@ async def test_a_taken_name_is_busy(mapper: MapperUnderTest) -> None:
     await make_pool(mapper)
     await make_thin(mapper, "thin", 1)
     for name in (POOL, "thin"):
-        with refused(errno.EBUSY, f"device {name} exists"):
+        with refused(errno.EBUSY, f"device {name} (already )?exists"):
             await mapper.dm.create(name, thin_table(1))
 
 
-async def test_of_two_creates_at_once_one_gets_the_name(mapper: MapperUnderTest) -> None:
+async def test_one_of_two_creates_at_once_gets_the_name(mapper: MapperUnderTest) -> None:
     await make_pool(mapper)
     await mapper.dm.message(POOL, 0, "create_thin 1")
     outcomes: list[str] = []

@@ -1,4 +1,4 @@
-"""Another table for a live pool, and devices that grew: load, resume, and what each refuses."""
+"""A live pool takes another table, and devices that grew; each load and resume has its refusals."""
 
 import errno
 from collections.abc import AsyncIterator
@@ -49,7 +49,7 @@ async def refusal(number: int, dm: LocalDeviceMapper, line: str) -> str:
     return str(caught.value)
 
 
-async def test_a_longer_table_grows_the_pool_and_wakes_who_waits(
+async def test_a_longer_table_grows_the_pool_and_wakes_waiters(
     dm: LocalDeviceMapper, devices: dict[str, MemoryDevice]
 ) -> None:
     volume = dm.volume("thin")
@@ -122,7 +122,7 @@ async def test_the_block_size_of_a_reload_is_validated_and_ignored(dm: LocalDevi
     assert (await dm.table("pool")).split()[5] == "128"
 
 
-async def test_what_can_not_replace_a_pool_is_refused(
+async def test_a_table_that_can_not_replace_a_pool_is_refused(
     dm: LocalDeviceMapper, devices: dict[str, MemoryDevice]
 ) -> None:
     assert "immutable" in await refusal(errno.EINVAL, dm, f"0 {8 * SECTORS} thin /dev/mapper/pool 1")
@@ -130,7 +130,7 @@ async def test_what_can_not_replace_a_pool_is_refused(
     assert "data device already in use" in await refusal(errno.EBUSY, dm, table(8, data="data2"))
     assert "Discard support" in await refusal(errno.EINVAL, dm, table(8, "128 0 1 ignore_discard"))
     for name in ("data2", "metadata2"):
-        devices[name] = MemoryDevice(devices[name].size)  # what was refused has closed the one before
+        devices[name] = MemoryDevice(devices[name].size)  # the refused load has closed the previous device
     await dm.create("other", table(8, data="data2", metadata="metadata2"))
     assert "metadata device already" in await refusal(errno.EBUSY, dm, table(8, metadata="metadata2"))
     assert not (await dm.info("pool")).inactive_table
@@ -143,7 +143,7 @@ async def test_a_new_name_is_an_event(dm: LocalDeviceMapper) -> None:
     await dm.rename(dm.devices.find("pond"), "pool")
 
 
-async def test_a_table_that_its_data_device_is_too_small_for_is_dropped(dm: LocalDeviceMapper) -> None:
+async def test_a_table_is_dropped_if_its_data_device_is_too_small(dm: LocalDeviceMapper) -> None:
     await dm.load("pool", table(9))
     with pytest.raises(DeviceMapperError) as caught:
         await dm.resume("pool")
@@ -154,7 +154,7 @@ async def test_a_table_that_its_data_device_is_too_small_for_is_dropped(dm: Loca
     await dm.resume("pool")
 
 
-async def test_a_suspend_without_flush_gives_held_writes_back(
+async def test_a_suspend_without_flush_requeues_held_writes(
     dm: LocalDeviceMapper, devices: dict[str, MemoryDevice]
 ) -> None:
     volume = dm.volume("thin")

@@ -1,4 +1,4 @@
-"""A target is one record: a file and a registry line, and nothing else knows of it."""
+"""A target is one record: a file and a line in the registry. Nothing else knows of it."""
 
 import ast
 import errno
@@ -34,7 +34,7 @@ LINE = "0 16 fill 7"
 
 
 class FillTarget(PlainTarget):
-    """``fill <byte>``: every byte reads as that one, and nothing is written."""
+    """A `FillTarget` is a ``fill <byte>`` segment: it reads as that byte, and writes are dropped."""
 
     kind = "fill"
 
@@ -55,7 +55,7 @@ class FillTarget(PlainTarget):
         raise DeviceMapperError(errno.EIO, "fill takes no writes")
 
     async def discard(self, offset: int, length: int) -> None:
-        raise DeviceMapperError(errno.EOPNOTSUPP, "fill takes no discards")
+        raise DeviceMapperError(errno.EOPNOTSUPP, "fill does not support discards")
 
     async def punch(self, offset: int, length: int) -> None:
         raise DeviceMapperError(errno.EIO, "fill takes no writes")
@@ -102,8 +102,8 @@ async def test_a_new_target_is_one_record(dm: LocalDeviceMapper) -> None:
 async def test_a_device_mapper_without_a_target_refuses_its_name() -> None:
     mapper = LocalDeviceMapper(NoNodes(), lambda path: MemoryDevice(1 << 20), in_place)
     async with mapper.running() as dm:
-        served = ", ".join(sorted(each.name for each in TARGET_TYPES))
-        with refused(errno.EINVAL, rf"unknown target type 'fill' \(served here: {served}\)"):
+        known = ", ".join(sorted(each.name for each in TARGET_TYPES))
+        with refused(errno.EINVAL, rf"unknown target type 'fill' \(known types: {known}\)"):
             await dm.create("seven", LINE)
 
 
@@ -132,9 +132,9 @@ async def test_dmsetup_knows_a_new_target(dm: LocalDeviceMapper, tmp_path: Path)
 
     async with trio.open_nursery() as nursery:
         await nursery.start(serve_control_device, control, IoctlService(dm))
-        told = [line.split() for line in (await dmsetup("targets")).splitlines()]
-        assert told[0] == ["fill", "v1.2.3"]
-        assert [name for name, _ in told[1:]] == [each.name for each in TARGET_TYPES]
+        listed = [line.split() for line in (await dmsetup("targets")).splitlines()]
+        assert listed[0] == ["fill", "v1.2.3"]
+        assert [name for name, _ in listed[1:]] == [each.name for each in TARGET_TYPES]
         assert await dmsetup("table", "seven") == f"{LINE}\n"
         assert await dmsetup("status", "seven") == "0 16 fill 8192 bytes of 7\n"
         nursery.cancel_scope.cancel()
@@ -161,7 +161,7 @@ def test_each_target_has_a_file_of_its_own() -> None:
 
 
 def texts(node: ast.AST) -> list[str]:
-    """Return a text, or a piece of one, that may be a target's name: f"0 {sectors} error", too."""
+    """Return a text that may have a target's name, pieces of f-strings included: f"0 {sectors} error"."""
     return [node.value.strip()] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
 
 

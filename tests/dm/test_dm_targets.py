@@ -1,4 +1,4 @@
-"""Tables of several targets, stacks of devices, and what a load, a resume and a clear do to them."""
+"""Tables have several targets, devices form stacks, and load, resume and clear change both."""
 
 import errno
 import os
@@ -57,7 +57,7 @@ async def test_a_table_may_name_a_device_by_its_number(emulated: EmulatedMapper)
     await emulated.write("by-number", 0, b"n" * 4096)
     assert await emulated.read("by-path", 4096, 4096) == b"n" * 4096
     assert await emulated.dm.table("by-number") == f"0 8 linear {number} 8"
-    with refused(errno.ENXIO, "no device 99:1"):
+    with refused(errno.ENXIO, "device 99:1 does not exist"):
         await emulated.dm.create("nothing", "0 8 linear 99:1 0")
     await emulated.dm.remove("by-number")
     await emulated.dm.remove("by-path")
@@ -85,7 +85,7 @@ async def test_stripes_take_turns_chunk_by_chunk(mapper: MapperUnderTest) -> Non
     await mapper.dm.remove("stripes")
 
 
-async def test_a_pool_stands_on_slices_and_its_blocks_come_back_through_them(mapper: MapperUnderTest) -> None:
+async def test_a_pool_on_slices_reads_its_blocks_through_them(mapper: MapperUnderTest) -> None:
     half = POOL_BLOCKS * BLOCK // 512 // 2
     await mapper.dm.create(
         "joined", f"0 {half} linear {mapper.data_dev} {half}\n{half} {half} linear {mapper.data_dev} 0"

@@ -1,4 +1,4 @@
-"""A pool's clock, in process: periodic commits, writes that wait for space, the no-space timeout."""
+"""A pool has a clock, in process: periodic commits, writes that wait for space, the no-space timeout."""
 
 import errno
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from thinsim.thin.status import parse_pool_status
 
 @pytest.fixture
 async def clocked() -> AsyncIterator[SmallPool]:
-    """Without threads, of which a clock that jumps knows nothing; the test itself takes the clock."""
+    """Run a pool without threads, which a clock that jumps does not see; the test itself takes the clock."""
     async with running_pool(in_place) as pool:
         yield pool
 
@@ -42,7 +42,7 @@ async def test_a_flush_commits_the_changed_device_alone(pool: SmallPool) -> None
     assert pool.saved_mappings() == 1
 
 
-async def test_writes_fail_together_when_no_space_came_in_time(
+async def test_writes_fail_together_if_no_space_came_in_time(
     clocked: SmallPool, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     await clocked.start("thin", "late")
@@ -72,7 +72,7 @@ async def test_writes_fail_together_when_no_space_came_in_time(
     assert parse_pool_status(await clocked.dm.status("pool")).no_space == "queue_if_no_space"
 
 
-async def test_a_cancelled_wait_for_space_takes_nothing(pool: SmallPool) -> None:
+async def test_a_cancelled_wait_for_space_allocates_nothing(pool: SmallPool) -> None:
     await pool.start("thin")
     await pool.write("thin", 0, 7)
     with trio.move_on_after(0.05):

@@ -1,4 +1,4 @@
-"""Requests for zeros: the range reads as zeros when they succeed, and nobody else's data changes.
+"""A request for zeros makes the range read as zeros if it succeeds, and changes no other data.
 
 Through the loop driver such a request may look like a discard (``thinsim.block.loop_limits``), so a device's
 ``punch`` has to be right for both.
@@ -98,7 +98,7 @@ async def test_a_punch_hides_the_external_origin(dm: LocalDeviceMapper, offset: 
     assert await dm.volume("thin").read(0, SIZE) == expected
 
 
-async def test_a_punch_of_whole_blocks_gives_them_back(dm: LocalDeviceMapper) -> None:
+async def test_a_punch_frees_whole_blocks(dm: LocalDeviceMapper) -> None:
     await make(dm)
     await dm.volume("thin").write(0, b"A" * SIZE)
     await dm.volume("thin").punch(BLOCK - 512, 2 * BLOCK + 1024)
@@ -111,7 +111,7 @@ async def test_a_punch_of_whole_blocks_gives_them_back(dm: LocalDeviceMapper) ->
 async def test_in_a_read_only_pool_a_punch_writes_zeros_or_is_an_error(
     dm: LocalDeviceMapper, shared: bool
 ) -> None:
-    """A discard does nothing there, and sharing can't be broken."""
+    """A discard has no effect in a read-only pool, and sharing can't be broken."""
     await make(dm)
     await dm.volume("thin").write(0, b"A" * SIZE)
     if shared:
@@ -155,7 +155,7 @@ def test_any_writes_and_punches_on_two_stripes_and_a_line_read_as_on_a_plain_fil
     trio.run(run)
 
 
-# Through the kernel
+# Requests through the kernel.
 
 
 def ask(node: Path, mode: int, offset: int, length: int) -> None:
@@ -197,7 +197,7 @@ async def test_a_hole_punch_is_refused_and_the_data_stays(emulated: EmulatedMapp
 
 @pytest.mark.rig
 @pytest.mark.parametrize("zero", [zero_out, lambda *where: ask(where[0], FALLOC_FL_ZERO_RANGE, *where[1:])])
-async def test_zeros_are_written_where_they_are_asked_for(emulated: EmulatedMapper, zero: object) -> None:
+async def test_zeros_are_written_in_the_requested_range(emulated: EmulatedMapper, zero: object) -> None:
     await make_pool(emulated)
     await make_thin(emulated, "thin", 1)
     await emulated.write("thin", 0, b"A" * (4 * BLOCK))
@@ -209,7 +209,7 @@ async def test_zeros_are_written_where_they_are_asked_for(emulated: EmulatedMapp
 @needs_limits
 @pytest.mark.rig
 async def test_the_end_of_a_device_is_as_it_was_after_every_reload(emulated: EmulatedMapper) -> None:
-    """Having the loop device refuse requests for zeros drops a write of zeros to the last sector."""
+    """The loop device stops requests for zeros by one write of zeros to the last sector, which is dropped."""
     await make_pool(emulated)
     await make_thin(emulated, "thin", 1)
     end = 32 * BLOCK
@@ -235,7 +235,7 @@ async def test_a_linear_device_passes_requests_for_zeros_on(emulated: EmulatedMa
 async def test_a_device_has_the_logical_blocks_of_the_data_device(
     emulated: EmulatedMapper, tmp_path: Path
 ) -> None:
-    """Mkfs and mount read and write pieces that are smaller than a sector of 4096 bytes otherwise."""
+    """Otherwise mkfs and mount would read and write less than a sector of 4096 bytes."""
     (tmp_path / "data").write_bytes(b"")
     os.truncate(tmp_path / "data", 64 * BLOCK)
     data = await trio.to_thread.run_sync(lambda: loop.attach(tmp_path / "data", block_size=4096))

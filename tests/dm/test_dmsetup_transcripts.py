@@ -1,7 +1,7 @@
-"""Every command of dmsetup, right and wrong: the drop-in answers what the kernel's device-mapper did.
+"""The drop-in answers every command of dmsetup, right and wrong, as the kernel's device-mapper did.
 
 The transcripts in ``data/dmsetup`` were recorded with dmsetup 1.02.185 on Linux 6.1 (``make
-record-dmsetup``); ``tools/record_dmsetup.py`` says how they read, and what stands for numbers.
+record-dmsetup``); ``tools/record_dmsetup.py`` describes their format and the marks in place of numbers.
 """
 
 import os
@@ -43,7 +43,7 @@ _TREE = """\
 
 @dataclass(frozen=True)
 class TranscriptDifference:
-    """What stands in a transcript, what the drop-in answers instead, and why."""
+    """A `TranscriptDifference` has a text of a transcript, the drop-in's answer instead, and the reason."""
 
     transcript: str
     kernel: str
@@ -56,7 +56,7 @@ DIFFERENCES = (
         "rename-and-remove",
         "> Open count:        1\n",
         "> Open count:        0\n",
-        "a loop device does not tell who has it plainly open",
+        "plain opens of a loop device are not visible",
     ),
     TranscriptDifference("rename-and-remove", "> l1:L--w:1\n", "> l1:L--w:0\n", "the same in columns"),
     TranscriptDifference(
@@ -74,24 +74,24 @@ DIFFERENCES = (
     ),
 )
 
-# Names as common as "pool" would meet other people's in /dev/mapper.
+# A name as common as "pool" may exist in /dev/mapper already.
 _IN_A_NAMESPACE = 'mount -t tmpfs tmpfs "$0" && exec "$@"'
 
 
 def _dmsetup_version() -> str:
     if shutil.which("dmsetup") is None:
         return "none"
-    told = subprocess.run(["dmsetup", "--version"], capture_output=True, text=True, check=False).stdout
-    return told.split()[2] if told.startswith("Library version:") else "unknown"
+    printed = subprocess.run(["dmsetup", "--version"], capture_output=True, text=True, check=False).stdout
+    return printed.split()[2] if printed.startswith("Library version:") else "unknown"
 
 
 pytestmark = [
     pytest.mark.rig,
-    # A mount namespace holds what others have mounted at that moment, and so the devices below.
+    # A mount namespace keeps all mounts of that moment in use, and so the devices below them.
     pytest.mark.alone,
     pytest.mark.skipif(
         _dmsetup_version() != VERSION,
-        reason=f"dmsetup here is {_dmsetup_version()}, recorded was {VERSION}, whose texts may be others "
+        reason=f"dmsetup here is {_dmsetup_version()}, the transcripts are of {VERSION}; texts may differ "
         "(Debian 12: apt-get install dmsetup)",
     ),
 ]
@@ -99,7 +99,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    """Each transcript as the drop-in answers it."""
+    """Yield each transcript with the drop-in's answers, by name."""
     directory = tmp_path_factory.mktemp("dmsetup")
     for name in NAMES:
         shutil.copy(TRANSCRIPTS / f"{name}.txt", directory)

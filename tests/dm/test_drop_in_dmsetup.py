@@ -1,4 +1,4 @@
-"""The machine's own dmsetup on the emulated device-mapper: texts, exit statuses, a daemon when needed."""
+"""The machine's dmsetup runs on the emulated device-mapper: texts, exit statuses, a daemon when needed."""
 
 import mmap
 import os
@@ -64,9 +64,9 @@ def test_refusals_have_dmsetups_words_and_status(machine: DropInMachine) -> None
         ("create", f"{machine.prefix}-new", "--table", "0 8 nonsense"): "Invalid argument",
         ("create", f"{machine.prefix}-new", "--table", "0 8 thin /dev/mapper/nothing 1"): "No such device",
     }.items():
-        said = machine.refused(*words)
-        assert said.splitlines()[0].endswith(f" failed: {complaint}"), said
-        assert said.splitlines()[-1] == "Command failed."
+        printed = machine.refused(*words)
+        assert printed.splitlines()[0].endswith(f" failed: {complaint}"), printed
+        assert printed.splitlines()[-1] == "Command failed."
     assert machine.refused("status", f"{machine.prefix}-none") == "Device does not exist.\nCommand failed.\n"
     assert machine.dmsetup("ls").count("\n") == 1
 
@@ -115,7 +115,7 @@ def test_sixteen_first_callers_start_one_daemon(machine: DropInMachine) -> None:
     assert len(machine.daemons()) == 1
 
 
-def test_of_64_who_create_the_same_thin_device_one_succeeds(machine: DropInMachine) -> None:
+def test_one_of_64_creators_of_the_same_thin_device_succeeds(machine: DropInMachine) -> None:
     machine.make_pool()
     words = ("dmsetup", "message", machine.pool, "0", "create_thin 7")
     running = [
@@ -127,8 +127,8 @@ def test_of_64_who_create_the_same_thin_device_one_succeeds(machine: DropInMachi
     assert sorted(complaints) == [""] + [refusal] * 63
 
 
-@pytest.mark.alone  # a mount namespace holds what others have mounted
-def test_where_the_kernel_has_a_device_mapper_the_drop_in_refuses_unless_told(
+@pytest.mark.alone  # a mount namespace keeps the mounts of other tests in use
+def test_where_the_kernel_has_a_device_mapper_the_drop_in_refuses_by_default(
     machine: DropInMachine, tmp_path: Path
 ) -> None:
     devices = tmp_path / "misc"
@@ -140,7 +140,7 @@ def test_where_the_kernel_has_a_device_mapper_the_drop_in_refuses_unless_told(
 
     refused = there("dmsetup", "version")
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr.startswith("thinsim: this kernel has a device-mapper; its own dmsetup is /")
+    assert refused.stderr.startswith("thinsim: this kernel has a device-mapper: use its own dmsetup, /")
     emulated = ["pool", "create", machine.pool, "--dir", str(tmp_path / "pool"), "--rig", "emulated"]
     for words in (["env"], emulated):
         done = there(sys.executable, "-m", "thinsim", *words)
@@ -148,14 +148,14 @@ def test_where_the_kernel_has_a_device_mapper_the_drop_in_refuses_unless_told(
         assert "--beside-kernel" in done.stderr
     assert not (tmp_path / "pool").exists()
     assert machine.daemons() == []
-    told = there(sys.executable, "-m", "thinsim", "env", "--beside-kernel", "--", "dmsetup", "version")
-    assert (told.returncode, told.stderr) == (0, "")
-    assert "Driver version:" in told.stdout
+    beside = there(sys.executable, "-m", "thinsim", "env", "--beside-kernel", "--", "dmsetup", "version")
+    assert (beside.returncode, beside.stderr) == (0, "")
+    assert "Driver version:" in beside.stdout
     assert len(machine.daemons()) == 1
 
 
-@pytest.mark.alone  # a mount namespace holds what others have mounted
-def test_nothing_waits_for_udev_which_hears_nothing_of_these_devices(machine: DropInMachine) -> None:
+@pytest.mark.alone  # a mount namespace keeps the mounts of other tests in use
+def test_nothing_waits_for_udev_which_does_not_see_these_devices(machine: DropInMachine) -> None:
     place = Path("/run/udev")
     made = not place.exists()
     place.mkdir(exist_ok=True)
@@ -173,14 +173,14 @@ def test_nothing_waits_for_udev_which_hears_nothing_of_these_devices(machine: Dr
 
 
 def _wait_for_an_answer(pid: int) -> None:
-    """Return once the process has for a while done nothing but wait for what a socket brings."""
+    """Return once the process has only waited for a socket for a while."""
     in_a_row = 0
     while in_a_row < 20:
         in_a_row = in_a_row + 1 if Path(f"/proc/{pid}/wchan").read_text().startswith("unix_stream") else 0
         time.sleep(0.01)
 
 
-def test_who_talks_to_a_daemon_that_is_killed_gets_an_error_and_a_retry_works(machine: DropInMachine) -> None:
+def test_a_client_of_a_killed_daemon_gets_an_error_and_a_retry_works(machine: DropInMachine) -> None:
     machine.make_pool()
     device = machine.make_thin("thin", 1, 4096)
     waiting = subprocess.Popen(
@@ -204,7 +204,7 @@ def test_who_talks_to_a_daemon_that_is_killed_gets_an_error_and_a_retry_works(ma
     assert len(machine.daemons()) == 1
 
 
-def test_a_killed_daemon_is_followed_by_one_that_has_its_devices(machine: DropInMachine) -> None:
+def test_the_daemon_after_a_killed_one_has_its_devices(machine: DropInMachine) -> None:
     machine.make_pool()
     thin = f"{machine.prefix}-thin"
     machine.dmsetup("message", machine.pool, "0", "create_thin 1")

@@ -1,4 +1,4 @@
-"""What people do with a thin device, on the drop-in's: file systems, trimming, checking, fio with verify."""
+"""File systems, fstrim, checks and fio with verify work on the drop-in's thin devices."""
 
 import os
 import re
@@ -22,12 +22,12 @@ pytestmark = [
 ]
 
 MIB = 1 << 20
-SECTORS = 512 * MIB // 512  # mkfs.xfs wants 300 MiB
+SECTORS = 512 * MIB // 512  # mkfs.xfs needs 300 MiB
 
 
 @dataclass(frozen=True)
 class MadeFileSystem:
-    """A file system: how it is made, checked, and mounted a second time beside its origin."""
+    """A `MadeFileSystem` has the commands to make and check one, and its mount options beside its origin."""
 
     name: str
     mkfs: tuple[str, ...]
@@ -58,7 +58,7 @@ def mounted(device: Path, target: Path, kind: MadeFileSystem, options: str = "rw
 
 
 def mapped(machine: DropInMachine, device: Path) -> int:
-    """Bytes that the thin device maps."""
+    """Return the bytes that the thin device maps."""
     return int(machine.dmsetup("status", device.name).split()[3]) * 512
 
 
@@ -83,9 +83,9 @@ def test_files_live_are_checked_trimmed_and_discarded(
         deadline = time.monotonic() + 30
         while mapped(machine, device) > full - 14 * MIB and time.monotonic() < deadline:
             run("sync", "-f", root)
-            told = re.search(r"\((\d+) bytes\)", run("fstrim", "-v", root))
-            assert told is not None
-            assert int(told[1]) > 0
+            trimmed = re.search(r"\((\d+) bytes\)", run("fstrim", "-v", root))
+            assert trimmed is not None
+            assert int(trimmed[1]) > 0
         assert mapped(machine, device) <= full - 14 * MIB
         assert (root / "file-0").read_bytes() == files["file-0"]
     run(*kind.check, device)

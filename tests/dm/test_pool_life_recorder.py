@@ -1,4 +1,4 @@
-"""``tools/record_pool_life.py``: what is recorded, where it is put, what is left of a section that hangs."""
+"""``tools/record_pool_life.py`` records missing sections in their places, and the answers before a hang."""
 
 import importlib
 import json
@@ -44,12 +44,12 @@ def answered(section: str, **answer: Any) -> list[dict[str, Any]]:
     ]
 
 
-def test_what_is_missing_is_recorded(recording: ModuleType) -> None:
+def test_a_missing_section_is_recorded(recording: ModuleType) -> None:
     assert recording.to_record(SECTIONS, {}) == ["one", "two", "three"]
     assert recording.to_record(SECTIONS, {"one": answered("one"), "three": answered("three")}) == ["two"]
 
 
-def test_a_section_whose_steps_have_changed_is_recorded_anew(recording: ModuleType) -> None:
+def test_a_section_whose_steps_have_changed_is_recorded_again(recording: ModuleType) -> None:
     fewer = answered("one")[:1]
     other = answered("one")
     other[0]["text"] = "create_thin 2"
@@ -69,7 +69,7 @@ def test_a_pattern_chooses_sections_and_must_choose_one(recording: ModuleType) -
         recording.to_record(SECTIONS, {}, "four")
 
 
-def test_a_section_is_taken_in_where_it_belongs_and_replaces_what_was_there(
+def test_a_section_is_inserted_in_its_place_and_replaces_the_old_one(
     recording: ModuleType, tmp_path: Path
 ) -> None:
     path = tmp_path / "recorded.jsonl"
@@ -83,7 +83,7 @@ def test_a_section_is_taken_in_where_it_belongs_and_replaces_what_was_there(
     assert os.listdir(tmp_path) == [path.name]  # noqa: PTH208
 
 
-def test_what_is_recorded_are_the_sections_of_the_tools_in_their_order(
+def test_the_recorded_sections_are_those_of_the_tools_in_their_order(
     recorder: ModuleType, recording: ModuleType
 ) -> None:
     assert recording.to_record(recorder.SECTIONS, recorded()) == []
@@ -95,7 +95,7 @@ def test_what_is_recorded_are_the_sections_of_the_tools_in_their_order(
 
 @pytest.fixture
 def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A dmsetup that never ends once it is to send a message, and a losetup."""
+    """Install a dmsetup that never ends once it has to send a message, and a losetup."""
     programs = tmp_path / "bin"
     programs.mkdir()
     pid = tmp_path / "pid"
@@ -110,7 +110,7 @@ def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
-def test_a_section_that_hangs_keeps_its_answers_and_says_so(
+def test_a_section_that_hangs_keeps_its_answers_and_is_reported(
     recorder: ModuleType,
     recording: ModuleType,
     hanging: Path,
@@ -121,7 +121,7 @@ def test_a_section_that_hangs_keeps_its_answers_and_says_so(
     section = "a snapshot that is lost"
 
     class Impatient(subprocess.Popen[bytes]):
-        """Has waited long enough as soon as the step hangs."""
+        """An `Impatient` process times out as soon as the step hangs."""
 
         def wait(self, timeout: float | None = None) -> int:
             if timeout != recorder.LIMIT:

@@ -1,4 +1,4 @@
-"""Where the standing device-mapper keeps its things: a place that can't be made is told with its remedy."""
+"""A directory that can't be created is an error that names the variable for another."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from thinsim.errors import EnvironmentLacksError
 
 
 @pytest.mark.parametrize(("at_fault", "variable"), [("runtime", "RUNTIME"), ("state", "STATE")])
-def test_a_place_that_can_not_be_made_names_the_variable_for_another(
+def test_a_directory_that_can_not_be_created_names_the_variable_for_another(
     tmp_path: Path, at_fault: str, variable: str
 ) -> None:
     (tmp_path / "file").touch()

@@ -14,9 +14,10 @@ from tests.repository import REPOSITORY
 
 PAGES = (
     REPOSITORY / "README.md",
-    *sorted((REPOSITORY / "docs").rglob("*.md")),
+    *sorted(page for page in (REPOSITORY / "docs").rglob("*.md") if not page.stem.endswith("-by-hand")),
     REPOSITORY / "examples" / "README.md",
 )
+"""The pages of README and docs; a hand-written part of a page of evidence is read with that page."""
 
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`((?:sudo )?(?:\.venv/bin/)?(?:thinsim|fuse-backing) [^`]+)`")

@@ -1,6 +1,18 @@
 """The stage of howto sets up what the commands of its pages need."""
 
-from tests.docs.stage_kinds import LIVE, LONGER, NIGHTLY, SAME_COUNTS, SMALL, CommandCase, Exempt, PageStage
+from tests.docs.stage_kinds import (
+    GUEST,
+    LIVE,
+    LONGER,
+    NEWER,
+    NIGHTLY,
+    SAME_COUNTS,
+    SMALL,
+    TERMINATED,
+    CommandCase,
+    Exempt,
+    PageStage,
+)
 
 _APP = "cp $IMAGE app.tar\n"
 _POOL = "thinsim pool create demo --dir demo --data-size 1G --metadata-size 64M"
@@ -13,7 +25,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 address = "$THINSIM_RUNTIME_DIR/containerd.sock"
 [ttrpc]
 address = "$THINSIM_RUNTIME_DIR/containerd.ttrpc"
-$(sed -n "s:/var/lib/containerd/devmapper:$PWD/snapshots:; /plugins/,/discard_blocks/p" ../records/0.out)
+$(sed -n "s:/var/lib/containerd/devmapper:$PWD/snapshots:; /plugins/,/discard_blocks/p" stanza)
 END
 export CONTAINERD_ADDRESS=$THINSIM_RUNTIME_DIR/containerd.sock
 cp $IMAGE image.tar
@@ -22,10 +34,32 @@ SERVICE=$!
 until ctr version > /dev/null 2>&1; do kill -0 $SERVICE; sleep 0.1; done"""
 _CONFIG = "sed 's:/var/lib/containerd/devmapper:'$PWD/snapshots: stanza > config.toml"
 _COLLECT = 'ctr leases delete --sync "$(ctr leases create)"'
+_BENCH = "thinsim bench --contender process/core/off --contender process/core/on --rounds 1 --warm-up 0"
 
 STAGES = {
-    "howto/measure-containerd.md": PageStage(
+    "howto/gate-in-ci.md": PageStage(
+        prepare="thinsim scenarios new my.toml",
         cases=(
+            CommandCase("thinsim baseline save", more="--rig process --rounds 1"),
+            CommandCase(
+                "thinsim ci my.toml",
+                more="--rig process --rounds 1",
+                before="sed -i 's/discard_blocks = true/discard_blocks = false/' my.toml",
+                status=3,
+            ),
+            CommandCase("thinsim ci", more="--rig process --rounds 1 --speed-tolerance 100"),
+        ),
+    ),
+    "howto/share-a-report.md": PageStage(cases=(CommandCase("thinsim run", more="--rig process"),)),
+    "howto/compare-speed.md": PageStage(
+        prepare=f"{_BENCH} --json before.json\n{_BENCH} --json after.json",
+        cases=(CommandCase("thinsim bench --contender process", more="--rounds 1 --warm-up 0"),),
+    ),
+    "howto/measure-containerd.md": PageStage(
+        prepare=_APP + "cp app.tar image.tar",
+        cases=(
+            CommandCase("thinsim reproduce --subject containerd", more=SMALL),
+            CommandCase("thinsim pool create", after="cp ../records/2.out stanza"),
             CommandCase("ctr images import", before=_CONTAINERD),
             CommandCase("ctr containers rm", after=_COLLECT),
             CommandCase("ctr images rm", after=_COLLECT),
@@ -47,16 +81,59 @@ STAGES = {
         ),
         finish="thinsim pool remove demo; thinsim dm stop",
     ),
-    "howto/gate-in-ci.md": PageStage(
-        prepare="thinsim scenarios new my.toml",
+    "howto/run-in-a-guest.md": PageStage(
         cases=(
-            CommandCase("thinsim baseline save", more="--rig process --rounds 1"),
-            CommandCase("thinsim ci", more="--rig process --rounds 1 --speed-tolerance 100"),
+            CommandCase("thinsim conformance record", more="--only names --to recorded.jsonl.xz"),
+            CommandCase(
+                "thinsim vm run --share . -- thinsim ci",
+                fill={"FILE": "baseline.json"},
+                more="--rounds 1 --leak-tolerance 1M",
+                before="thinsim baseline save container-exit --rig emulated --rounds 1 -o baseline.json",
+            ),
         ),
+    ),
+    "howto/compare-with-the-kernel.md": PageStage(
+        cases=(
+            CommandCase("thinsim conformance check", more="--only names"),
+            CommandCase(
+                "thinsim conformance run", instead={"1000-1009": "1000-1000"}, more="--operations 20"
+            ),
+        ),
+    ),
+    "howto/fuse-backing-under-anything.md": PageStage(
+        fill={"DIR": "followed", "MOUNTPOINT": "follow", "FILE": "events.jsonl"},
+        cases=(
+            CommandCase("fuse-backing mount --events", before="mkdir followed follow"),
+            CommandCase(
+                "fuse-backing events --follow",
+                service=True,
+                status=TERMINATED,
+                after="fallocate -l 1M follow/disk; fallocate -p -l 64K follow/disk\n"
+                "until grep -q punch ../records/*.out events.jsonl; do kill -0 $SERVICE; sleep 0.1; done",
+            ),
+        ),
+        finish="fuse-backing unmount follow",
+    ),
+    "howto/import-an-image.md": PageStage(
+        prepare=_APP,
+        cases=(CommandCase("thinsim reproduce", more="--container-mb 4 --setting off"),),
+    ),
+    "howto/clean-up-a-machine.md": PageStage(
+        prepare=f"{_POOL}\ntruncate -s 1M any",
+        fill={"NAME": "demo", "FILE": "any"},
+        finish="thinsim dm stop",
+    ),
+    "howto/check-pool-metadata.md": PageStage(
+        prepare="thinsim pool create demo --dir /var/tmp/demo --data-size 1G --metadata-size 64M\n"
+        'eval "$(thinsim env)"\n'
+        'dmsetup message demo 0 "create_thin 1"',
+        fill={"FILE": "../demo/files/metadata"},
+        finish="thinsim pool remove demo; thinsim dm stop",
     ),
 }
 
 EXEMPT = (
+    Exempt("howto/compare-speed.md", "thinsim bench --contender emulated", LONGER, NIGHTLY),
     Exempt("howto/run-the-proxy-snapshotter.md", "thinsim reproduce --subject proxy", LONGER, NIGHTLY),
     Exempt(
         "howto/measure-containerd.md",
@@ -64,4 +141,13 @@ EXEMPT = (
         LIVE,
         SAME_COUNTS,
     ),
+    Exempt("howto/run-in-a-guest.md", "RELEASE=", NEWER, NIGHTLY),
+    Exempt("howto/run-in-a-guest.md", "apt-get download", NEWER, NIGHTLY),
+    Exempt("howto/run-in-a-guest.md", "depmod", NEWER, NIGHTLY),
+    Exempt("howto/run-in-a-guest.md", "thinsim vm run --kernel", NEWER, NIGHTLY),
+    Exempt("howto/run-in-a-guest.md", "thinsim conformance record --kernel", NEWER, NIGHTLY),
+    Exempt("howto/run-in-a-guest.md", "thinsim vm", GUEST, NIGHTLY),
+    Exempt("howto/run-in-a-guest.md", "thinsim run container-exit", GUEST, NIGHTLY),
+    Exempt("howto/compare-with-the-kernel.md", "thinsim conformance check", LONGER, NIGHTLY),
+    Exempt("howto/compare-with-the-kernel.md", "thinsim conformance run", GUEST, NIGHTLY),
 )

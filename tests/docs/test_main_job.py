@@ -11,7 +11,7 @@ from tests.docs.documented_commands import block_that_begins, commands_of
 from tests.docs.shown_output import missing
 from tests.repository import REPOSITORY
 
-README, GET_STARTED = REPOSITORY / "README.md", REPOSITORY / "docs" / "tutorial" / "get-started.md"
+README, TUTORIAL = REPOSITORY / "README.md", REPOSITORY / "docs" / "tutorial" / "reproduce-a-leak.md"
 NOBODY = "65534"
 
 
@@ -39,7 +39,7 @@ def in_clone(words: list[str], tmp_path: Path) -> subprocess.CompletedProcess[st
 @pytest.mark.long
 def test_the_main_job_runs_by_its_one_command_and_prints_what_the_readme_shows(tmp_path: Path) -> None:
     command = shown(README, "make reproduce")
-    assert shown(GET_STARTED, "sudo make reproduce").removeprefix("sudo ") == command
+    assert shown(TUTORIAL, "sudo make reproduce").removeprefix("sudo ") == command
     done = in_clone(command.split(), tmp_path)
     assert done.returncode == 0, done.stderr
     leaks = block_that_begins(README, "discard_blocks=true: ")
@@ -52,7 +52,7 @@ def test_the_main_job_runs_without_root_too(tmp_path: Path) -> None:
     dropped = ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
     if subprocess.run([*dropped, "true"], check=False, capture_output=True).returncode != 0:
         pytest.skip("no user namespaces here")
-    done = in_clone([*dropped, *shown(GET_STARTED, "make reproduce").split()], tmp_path)
+    done = in_clone([*dropped, *shown(TUTORIAL, "make reproduce").split()], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "rig process: passed over kernel (root: effective user id" in done.stderr
     assert "discard_blocks=false: " in done.stdout

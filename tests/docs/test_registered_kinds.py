@@ -1,36 +1,28 @@
-"""Every kind in a registry has its row in the document for users."""
+"""Every kind in a registry has its row in the reference for users."""
 
 import pytest
 
-from tests.repository import REPOSITORY
 from thinsim.dm.emulator.targets.registry import TARGET_TYPES
-from thinsim.rig.registry import rig_names
+from thinsim.rig.record import RigRecord
+from thinsim.rig.registry import RIGS
 from thinsim.scenario.file.steps.registry import STEPS
-
-TARGETS = [each.name for each in TARGET_TYPES]
-
-
-def rows(page: str) -> str:
-    """Return the lines of the page's tables."""
-    text = (REPOSITORY / "docs" / page).read_text()
-    return "\n".join(line for line in text.splitlines() if line.startswith("|"))
+from tools.reference_pages.rigs import need_table, rig_table, target_table
+from tools.reference_pages.scenario_file import steps
 
 
-@pytest.mark.parametrize("name", rig_names())
-def test_a_rig_has_a_row_of_its_own(name: str) -> None:
-    assert f"| `{name}` |" in rows("explanation/rigs.md")
+@pytest.mark.parametrize("rig", RIGS, ids=lambda rig: rig.name)
+def test_a_rig_has_a_row_that_describes_its_pool_and_its_use(rig: RigRecord) -> None:
+    assert rig.pool
+    assert rig.best_for
+    assert f"| `{rig.name}` | {rig.pool} |" in rig_table()
+    assert f"| `{rig.name}` |" in need_table()
 
 
 @pytest.mark.parametrize("word", STEPS)
-def test_a_step_of_scenario_files_has_its_row(word: str) -> None:
-    assert f"`{word}`" in "\n".join(
-        line.split("|")[1] for line in rows("tutorial/write-a-scenario.md").splitlines()
-    )
+def test_a_step_of_scenario_files_has_its_section(word: str) -> None:
+    assert f"### `{word}`\n" in steps()
 
 
-@pytest.mark.parametrize("name", TARGETS)
-def test_a_target_stands_beside_its_protocol(name: str) -> None:
-    (row,) = [
-        line for line in rows("explanation/architecture.md").splitlines() if line.startswith("| Target |")
-    ]
-    assert name in row.split("|")[3].replace(",", "").split()
+@pytest.mark.parametrize("name", [each.name for each in TARGET_TYPES])
+def test_a_target_has_its_row(name: str) -> None:
+    assert f"| `{name}` |" in target_table()

@@ -144,10 +144,12 @@ def test_a_busy_store_whose_socket_is_unknown_stays(store: Store) -> None:
 def test_one_directory_is_served_once_and_one_mountpoint_used_once(store: Store, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
-    assert "another server has this directory" in refused("mount", store.directory, other)
-    assert "busy" in refused("mount", other, store.mountpoint)
+    assert "another server already serves this directory" in refused("mount", store.directory, other)
+    assert "is already mounted there" in refused("mount", other, store.mountpoint)
     assert names_in(store.directory) == []
-    assert "a server answers on" in refused("mount", other, make(tmp_path / "m"), "--control", store.control)
+    assert "another server answers on this socket" in refused(
+        "mount", other, make(tmp_path / "m"), "--control", store.control
+    )
 
 
 @pytest.mark.rig
@@ -163,7 +165,7 @@ def test_what_is_missing_is_named(places: tuple[Path, Path]) -> None:
     directory, mountpoint = places
     assert f"{directory}/no: No such file or directory" in refused("mount", directory / "no", mountpoint)
     assert "create it first" in refused("mount", directory, mountpoint / "no")
-    assert f"{mountpoint}: nothing is mounted there" in refused("unmount", mountpoint)
+    assert f"{mountpoint}: no fuse-backing store is mounted there" in refused("unmount", mountpoint)
 
 
 @pytest.mark.rig
@@ -173,7 +175,7 @@ def test_a_host_that_cannot_punch_is_refused(places: tuple[Path, Path]) -> None:
 
 @pytest.mark.rig
 def test_a_mount_that_is_not_ours_is_left_alone(places: tuple[Path, Path]) -> None:
-    assert "left alone" in refused("unmount", "/proc")
+    assert "it stays mounted" in refused("unmount", "/proc")
     assert mounts.find_mount(Path("/proc")) is not None
 
 

@@ -63,7 +63,7 @@ def test_a_file_as_mountpoint_is_explained(tmp_path: Path) -> None:
 
 
 def test_a_mountpoint_in_use_is_explained() -> None:
-    with pytest.raises(MountpointError, match="busy"):
+    with pytest.raises(MountpointError, match="already mounted there"):
         mounts.check_mountpoint(Path("/proc"))
 
 

@@ -1,4 +1,4 @@
-"""``reproduce --rig vm``: the command that the guest gets, and what is refused before one is booted."""
+"""``reproduce --rig vm`` is tested without a guest: its command, and mistakes found before a guest boots."""
 
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ def test_a_set_up_and_its_file_reach_the_guest(tmp_path: Path) -> None:
     assert "--setup" not in command_words(ReproductionRequest(rig=VM, settings=SETTINGS[:1]))
 
 
-def test_the_guest_s_command_runs_on_its_kernel_and_says_where_the_result_goes(tmp_path: Path) -> None:
+def test_the_command_of_the_guest_names_its_kernel_rig_and_the_result_file(tmp_path: Path) -> None:
     words = in_the_guest(["reproduce", "--setting", "on"], tmp_path / "result.json")
     assert words[words.index("thinsim") + 1 :][:3] == ["reproduce", "--setting", "on"]
     assert words[words.index("--rig") + 1] == "kernel"
@@ -77,7 +77,7 @@ def test_an_awkward_pool_name_stays_one_string(tmp_path: Path) -> None:
     assert Config.load(tmp_path / "config.toml").pool_name == "a--b-c"
 
 
-def test_a_scenario_with_a_variant_that_there_is_not_boots_no_guest(tmp_path: Path) -> None:
+def test_a_scenario_with_an_unknown_variant_boots_no_guest(tmp_path: Path) -> None:
     found = library.find_scenario("churn")
     request = ScenarioRequest(found.scenario, "churn", found.text, VM, found.base, ["nope"], tmp_path)
     with pytest.raises(InvalidValueError, match="churn has no variant 'nope'; there are discard_"):

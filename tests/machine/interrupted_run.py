@@ -1,4 +1,4 @@
-"""Runs ``thinsim reproduce`` in a process, hits it at a chosen moment, and looks for what is left of it."""
+"""An `InterruptedRun` runs ``thinsim reproduce``, signals it at a chosen moment and lists the remains."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ PATIENCE = 60.0
 """Seconds after which a run that should have ended counts as hung."""
 
 _THINSIM = (sys.executable, "-m", "thinsim")
-# Tests that run in a script's background have SIGINT ignored, and so would the run.
+# A script ignores SIGINT for its background jobs; the run would inherit that from the tests.
 _DEFAULT_SIGNALS = ("env", "--default-signal=INT,HUP,TERM")
 _SHORT = ("--setting", "committed", "--container-mb", "4")
 
@@ -29,7 +29,7 @@ ROLES = {"store": "backing store", "daemon": "emulated device-mapper"}
 
 
 def small_image(directory: Path) -> Path:
-    """Make an image of a megabyte, from files made for it."""
+    """Make an image of 1 MiB from generated files."""
     sources = directory / "sources"
     sources.mkdir(parents=True)
     for number in range(48):
@@ -40,7 +40,7 @@ def small_image(directory: Path) -> Path:
 
 @dataclass
 class InterruptedRun:
-    """One run, with a state directory and a pool directory of its own below *directory*."""
+    """An `InterruptedRun` has its own state directory and pool directory below *directory*."""
 
     directory: Path
     image: Path
@@ -53,17 +53,17 @@ class InterruptedRun:
 
     @property
     def pools(self) -> Path:
-        """Where the run's directory is made."""
+        """Return the directory in which the run makes its own directory."""
         return self.directory / "pools"
 
     @property
     def state(self) -> Path:
-        """THINSIM_STATE_DIR of the run."""
+        """Return the run's THINSIM_STATE_DIR."""
         return self.directory / "state"
 
     @property
     def environment(self) -> dict[str, str]:
-        # Servers are started elsewhere, so a relative path would not find this source tree.
+        # Servers start in another directory, so a relative path would not find this source tree.
         tree = str(REPOSITORY)
         return {**os.environ, "THINSIM_STATE_DIR": str(self.state), "PYTHONPATH": tree}
 
@@ -81,7 +81,7 @@ class InterruptedRun:
         ]
 
     def start_at_terminal(self) -> int:
-        """Start the run with a terminal of its own; return the descriptor of the terminal's other end."""
+        """Start the run on its own terminal; return the descriptor of the terminal's other end."""
         ours, theirs = os.openpty()
         try:
             self.process = subprocess.Popen(
@@ -96,7 +96,7 @@ class InterruptedRun:
         return ours
 
     def start(self) -> None:
-        """Start the run as a shell does: in a process group of its own."""
+        """Start the run in its own process group, as a shell does."""
         with (self.directory / "stderr").open("ab") as stderr:
             self.process = subprocess.Popen(
                 self.command,
@@ -108,11 +108,11 @@ class InterruptedRun:
             )
 
     def said(self) -> str:
-        """What it wrote to standard error so far."""
+        """Return everything that the run has written to standard error."""
         return (self.directory / "stderr").read_text()
 
     def await_phase(self, phase: str) -> bool:
-        """Wait until it says that *phase* begins; False if it ended before."""
+        """Wait until the run reports that *phase* begins; return False if it ended before."""
         deadline = time.monotonic() + PATIENCE
         while f": {phase}\n" not in self.said():
             if self.process.poll() is not None:
@@ -122,7 +122,7 @@ class InterruptedRun:
         return True
 
     def server(self, victim: str) -> ProcessIdentity | None:
-        """Find a server in the journal; None when it isn't running yet or any more."""
+        """Find a server in the journal; return None if it is not recorded yet or any more."""
         for journal in (self.state / "runs").glob("*.jsonl"):
             for taken in read_journal(journal).taken:
                 fields = taken.fields
@@ -131,7 +131,7 @@ class InterruptedRun:
         return None
 
     def hit(self, victim: str) -> bool:
-        """Do to the run what *victim* names; False if there was nothing to hit any more."""
+        """Send the signal that *victim* names; return False if the run or its server has ended."""
         if self.process.poll() is not None:
             return False
         match victim:
@@ -155,7 +155,7 @@ class InterruptedRun:
         assert server.send(number)
 
     def end(self) -> int:
-        """Wait until the run has ended; a hang is a failure, and is ended too."""
+        """Wait until the run has ended, and return its exit status; fail if it hangs."""
         try:
             return self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
@@ -175,7 +175,7 @@ class InterruptedRun:
         )
 
     def left(self) -> list[str]:
-        """Everything of the run that is still on the machine."""
+        """Return everything of the run that is still on the machine."""
         return sorted(self._left())
 
     def _left(self) -> Iterator[str]:
@@ -184,7 +184,7 @@ class InterruptedRun:
                 yield f"mount {mount.mountpoint}"
         loops = []
         for device, text in attached_devices().items():
-            # Behind a mount that was detached lazily the kernel names a file from the mount's root.
+            # After a lazy unmount the kernel names the file relative to the mount's root.
             ours = text.startswith(str(self.directory)) or Path(text).parent == Path("/")
             if ours and self.loops_before.get(device) != text:
                 loops.append(device)

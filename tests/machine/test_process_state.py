@@ -1,4 +1,4 @@
-"""Where state is kept, and how a process is told from its successor."""
+"""The state directory depends on user and environment; a process is not confused with its successor."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ def test_root_keeps_state_in_var_lib(monkeypatch: pytest.MonkeyPatch) -> None:
     assert state_directory() == Path("/var/lib/thinsim")
 
 
-def test_others_keep_state_where_xdg_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_users_keep_state_in_the_xdg_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("THINSIM_STATE_DIR")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_STATE_HOME", "/xdg")
@@ -34,7 +34,7 @@ def test_others_keep_state_where_xdg_says(monkeypatch: pytest.MonkeyPatch) -> No
     assert state_directory() == Path("/home/somebody/.local/state/thinsim")
 
 
-def test_a_user_without_home_is_told_of_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_message_for_a_user_without_home_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 

@@ -1,4 +1,4 @@
-"""Mounting on record: what fails leaves neither directory nor entry, what is busy is tried again."""
+"""A failed mount leaves neither directory nor journal entry; a busy mount is unmounted again."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def mounter(journal: Journal) -> RecordedMounter:
     return RecordedMounter(journal)
 
 
-async def test_a_mount_is_on_record_while_it_stands(
+async def test_a_mount_is_on_record_while_it_exists(
     mounter: RecordedMounter, journal: Journal, tmp_path: Path
 ) -> None:
     target = tmp_path / "target"
@@ -53,7 +53,7 @@ async def test_a_target_that_cannot_be_made_leaves_no_entry(
 
 async def test_a_second_mount_on_a_target_is_refused(mounter: RecordedMounter, tmp_path: Path) -> None:
     await mounter.mount("none", tmp_path / "target", "tmpfs", ())
-    with pytest.raises(ConflictError, match="has a mount already"):
+    with pytest.raises(ConflictError, match="is mounted already"):
         await mounter.mount("none", tmp_path / "target", "tmpfs", ())
     await mounter.unmount_all()
 
@@ -89,7 +89,7 @@ async def test_a_mount_that_stays_busy_stays_on_record(
     assert read_journal(journal.path).taken == ()
 
 
-async def test_what_somebody_else_has_unmounted_counts_as_unmounted(
+async def test_a_mount_that_another_process_has_unmounted_counts_as_unmounted(
     mounter: RecordedMounter, journal: Journal, tmp_path: Path
 ) -> None:
     await mounter.mount("none", tmp_path / "target", "tmpfs", ())

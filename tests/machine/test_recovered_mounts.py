@@ -1,4 +1,4 @@
-"""Recovery of mounts: ours are unmounted whatever holds them, others are left alone."""
+"""Recovery unmounts the run's own mounts, even busy ones, and leaves other mounts alone."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fuse_backing.mounts import mount_on
-from tests.machine.recovered_run import give_back
+from tests.machine.recovered_run import recover_run
 from thinsim.machine import unmounting
 from thinsim.machine.journal import Journal, TakenKind
 from thinsim.machine.recovery import recover_abandoned
@@ -28,13 +28,13 @@ def mounted(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.rig
 def test_a_mount_is_unmounted_and_its_directory_removed(journal: Journal, mounted: Path) -> None:
     journal.begin(TakenKind.MOUNT, target=mounted, fs_type="tmpfs")
-    assert give_back(journal) == ([], [f"unmounting {mounted}"])
+    assert recover_run(journal) == ([], [f"unmounting {mounted}"])
     assert not mounted.exists()
 
 
 @pytest.mark.rig
 @pytest.mark.parametrize("last", ["inner", "outer"])
-def test_a_run_within_the_directory_of_another_is_given_back_first(
+def test_a_run_within_the_directory_of_another_is_recovered_first(
     journal: Journal, mounted: Path, last: str
 ) -> None:
     journal.begin(TakenKind.DIRECTORY, path=mounted.parent / "target")
@@ -56,7 +56,7 @@ def test_a_busy_mount_is_detached(journal: Journal, mounted: Path, monkeypatch: 
     monkeypatch.setattr(unmounting, "BUSY_SECONDS", 0.1)
     with (mounted / "open").open("w"):
         journal.begin(TakenKind.MOUNT, target=mounted, fs_type="tmpfs")
-        assert give_back(journal)[0] == []
+        assert recover_run(journal)[0] == []
         assert not mounted.exists()
 
 
@@ -70,8 +70,8 @@ def test_a_mount_that_is_not_ours_is_left_alone(
     (mounted / "file").write_text("theirs")
     journal.begin(TakenKind.DIRECTORY, path=mounted.parent / "target")
     journal.begin(TakenKind.MOUNT, target=mounted, **fields)
-    problems, acts = give_back(journal)
-    assert "not this run's" in problems[0]
+    problems, acts = recover_run(journal)
+    assert "a mount that this run did not make" in problems[0]
     assert acts == []
     assert (mounted / "file").read_text() == "theirs"
 
@@ -88,5 +88,5 @@ def test_a_mount_that_waits_for_its_device_does_not_keep_recovery_waiting(
     monkeypatch.setattr(unmounting, "UNMOUNT_SECONDS", 0.3)
     journal.begin(TakenKind.MOUNT, target=mounted, fs_type="tmpfs")
     begun = time.monotonic()
-    assert give_back(journal)[0] == []
+    assert recover_run(journal)[0] == []
     assert time.monotonic() - begun < 10

@@ -1,4 +1,4 @@
-"""Recovery of an abandoned run: each kind of thing given back, and what only looks like it left alone."""
+"""Recovery of an abandoned run releases each kind of resource, and leaves lookalikes alone."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.machine.recovered_run import give_back
+from tests.machine.recovered_run import recover_run
 from thinsim.block import loop
 from thinsim.dm.names import MAPPER
 from thinsim.machine import recovery
@@ -45,11 +45,11 @@ def record_process(journal: Journal, pid: int, *, started_earlier: int = 0) -> N
 
 
 def test_nothing_taken_leaves_no_journal(journal: Journal) -> None:
-    assert give_back(journal) == ([], [])
+    assert recover_run(journal) == ([], [])
     assert not journal.path.exists()
 
 
-def test_a_recovery_that_somebody_else_has_done_does_nothing(journal: Journal) -> None:
+def test_recovering_a_run_that_another_process_has_recovered_does_nothing(journal: Journal) -> None:
     content = read_journal(journal.path)
     journal.close()
     assert recover(content, pytest.fail) == []
@@ -57,7 +57,7 @@ def test_a_recovery_that_somebody_else_has_done_does_nothing(journal: Journal) -
 
 def test_a_process_is_ended(journal: Journal, sleeper: "subprocess.Popen[bytes]") -> None:
     record_process(journal, sleeper.pid)
-    problems, acts = give_back(journal)
+    problems, acts = recover_run(journal)
     assert problems == []
     assert acts == [f"ending server (pid {sleeper.pid}, SIGTERM)"]
     assert sleeper.wait(10) == -signal.SIGTERM
@@ -66,7 +66,7 @@ def test_a_process_is_ended(journal: Journal, sleeper: "subprocess.Popen[bytes]"
 def test_a_stopped_process_is_ended_gently(journal: Journal, sleeper: "subprocess.Popen[bytes]") -> None:
     os.kill(sleeper.pid, signal.SIGSTOP)
     record_process(journal, sleeper.pid)
-    assert give_back(journal)[0] == []
+    assert recover_run(journal)[0] == []
     assert sleeper.wait(10) == -signal.SIGTERM
 
 
@@ -77,20 +77,20 @@ def test_a_process_that_ignores_sigterm_is_killed(journal: Journal, monkeypatch:
         assert process.stdout is not None
         process.stdout.readline()
         record_process(journal, process.pid)
-        assert give_back(journal)[0] == []
+        assert recover_run(journal)[0] == []
         assert process.wait(10) == -signal.SIGKILL
 
 
 def test_a_later_process_with_the_pid_lives_on(journal: Journal, sleeper: "subprocess.Popen[bytes]") -> None:
     record_process(journal, sleeper.pid, started_earlier=1)
-    assert give_back(journal) == ([], [])
+    assert recover_run(journal) == ([], [])
     assert sleeper.poll() is None
 
 
 def test_a_command_of_the_run_that_is_not_on_record_is_ended(journal: Journal) -> None:
     environment = {**os.environ, JOURNAL_VARIABLE: str(journal.path)}
     with subprocess.Popen(["sleep", "600"], env=environment) as process:
-        problems, acts = give_back(journal)
+        problems, acts = recover_run(journal)
         assert problems == []
         assert acts == [f"ending sleep (pid {process.pid}, SIGTERM)"]
         assert process.wait(10) == -signal.SIGTERM
@@ -99,7 +99,7 @@ def test_a_command_of_the_run_that_is_not_on_record_is_ended(journal: Journal) -
 def test_a_command_of_another_run_lives_on(journal: Journal) -> None:
     environment = {**os.environ, JOURNAL_VARIABLE: f"{journal.path}x"}
     with subprocess.Popen(["sleep", "600"], env=environment) as process:
-        assert give_back(journal) == ([], [])
+        assert recover_run(journal) == ([], [])
         assert process.poll() is None
         process.kill()
 
@@ -109,13 +109,13 @@ def test_a_directory_goes_with_all_below_it(journal: Journal, tmp_path: Path) ->
     (directory / "below").mkdir(parents=True)
     (directory / "below/file").write_text("x")
     journal.begin(TakenKind.DIRECTORY, path=directory)
-    assert give_back(journal)[0] == []
+    assert recover_run(journal)[0] == []
     assert not directory.exists()
 
 
 def test_a_directory_that_was_never_made_is_no_problem(journal: Journal, tmp_path: Path) -> None:
     journal.begin(TakenKind.DIRECTORY, path=tmp_path / "never")
-    assert give_back(journal) == ([], [])
+    assert recover_run(journal) == ([], [])
 
 
 def test_a_symlink_in_the_place_of_a_directory_is_left_alone(journal: Journal, tmp_path: Path) -> None:
@@ -123,14 +123,14 @@ def test_a_symlink_in_the_place_of_a_directory_is_left_alone(journal: Journal, t
     (tmp_path / "foreign/file").write_text("x")
     (tmp_path / "taken").symlink_to(tmp_path / "foreign")
     journal.begin(TakenKind.DIRECTORY, path=tmp_path / "taken")
-    assert give_back(journal)[0] == []
+    assert recover_run(journal)[0] == []
     assert (tmp_path / "foreign/file").exists()
 
 
-def test_what_was_kept_on_purpose_stays(journal: Journal, tmp_path: Path) -> None:
+def test_a_directory_that_was_kept_on_purpose_stays(journal: Journal, tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     journal.begin(TakenKind.KEPT, path=tmp_path / "kept")
-    assert give_back(journal) == ([], [])
+    assert recover_run(journal) == ([], [])
     assert (tmp_path / "kept").is_dir()
 
 
@@ -142,7 +142,7 @@ def test_after_a_reboot_only_files_are_taken_away(
     record_process(journal, sleeper.pid)
     first, _, rest = journal.path.read_text().partition("\n")
     journal.path.write_text(json.dumps({**json.loads(first), "boot": "another"}) + "\n" + rest)
-    assert give_back(journal)[0] == []
+    assert recover_run(journal)[0] == []
     assert sleeper.poll() is None
     assert not (tmp_path / "taken").exists()
 
@@ -161,15 +161,15 @@ def test_a_server_that_keeps_a_step_waiting_is_killed(
     journal: Journal, sleeper: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recovery, "SERVER_SECONDS", 0.2)
-    # What a device above the server does: it answers once the server has, or is dead.
+    # A device above the server answers once the server has answered or is dead.
     monkeypatch.setitem(recovery.UNDO, TakenKind.LOOP, lambda *_: sleeper.wait(30))
     record_process(journal, sleeper.pid)
     journal.begin(TakenKind.LOOP, file="/nowhere")
-    assert give_back(journal)[0] == []
+    assert recover_run(journal)[0] == []
     assert sleeper.returncode == -signal.SIGKILL
 
 
-def test_what_a_server_takes_until_it_has_ended_is_given_back(
+def test_resources_that_a_server_takes_while_it_ends_are_released(
     journal: Journal, tmp_path: Path, sleeper: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     end_process = recovery.UNDO[TakenKind.PROCESS]
@@ -181,7 +181,7 @@ def test_what_a_server_takes_until_it_has_ended_is_given_back(
 
     monkeypatch.setitem(recovery.UNDO, TakenKind.PROCESS, takes_more)
     record_process(journal, sleeper.pid)
-    assert give_back(journal)[0] == []
+    assert recover_run(journal)[0] == []
     assert not (tmp_path / "late").exists()
     assert not journal.path.exists()
 
@@ -190,7 +190,7 @@ def test_what_a_server_takes_until_it_has_ended_is_given_back(
 def test_a_loop_device_is_detached(journal: Journal, attached: loop.LoopDevice, tmp_path: Path) -> None:
     entry = journal.begin(TakenKind.LOOP, file=tmp_path / "backing")
     journal.amend(entry, **asdict(attached))
-    assert give_back(journal) == ([], [f"detaching {attached.path}"])
+    assert recover_run(journal) == ([], [f"detaching {attached.path}"])
     assert not loop.is_attached(attached)
 
 
@@ -199,7 +199,7 @@ def test_a_loop_device_whose_number_was_not_yet_on_record_is_found(
     journal: Journal, attached: loop.LoopDevice, tmp_path: Path
 ) -> None:
     journal.begin(TakenKind.LOOP, file=tmp_path / "backing")
-    assert give_back(journal)[0] == []
+    assert recover_run(journal)[0] == []
     assert not loop.is_attached(attached)
 
 
@@ -210,7 +210,7 @@ def test_another_attachment_with_the_number_is_left_alone(
 ) -> None:
     entry = journal.begin(TakenKind.LOOP, file=tmp_path / "elsewhere")
     journal.amend(entry, **{**asdict(attached), **earlier})
-    assert give_back(journal) == ([], [])
+    assert recover_run(journal) == ([], [])
     assert loop.is_attached(attached)
 
 
@@ -222,11 +222,11 @@ def test_a_loop_device_that_is_held_open_is_a_problem_until_it_is_closed(
     entry = journal.begin(TakenKind.LOOP, file=tmp_path / "backing")
     journal.amend(entry, **asdict(attached))
     fd = os.open(attached.path, os.O_RDONLY)
-    (problem,) = give_back(journal)[0]
+    (problem,) = recover_run(journal)[0]
     assert "is in use" in problem
     assert journal.path.exists()
     os.close(fd)
-    assert give_back(journal)[0] == []
+    assert recover_run(journal)[0] == []
     assert not journal.path.exists()
 
 
@@ -240,7 +240,7 @@ def test_only_the_link_with_our_target_is_removed(journal: Journal) -> None:
     try:
         for link in links:
             journal.begin(TakenKind.LINK, path=link, points_to="/dev/loop9999")
-        assert give_back(journal)[0] == []
+        assert recover_run(journal)[0] == []
         assert [os.path.lexists(link) for link in links] == [False, True, True]
     finally:
         for link in links:

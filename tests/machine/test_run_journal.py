@@ -1,4 +1,4 @@
-"""The journal of a run: what has begun and not ended, whatever a crash did to the file."""
+"""The journal of a run lists the entries that have not ended, even after a crash damaged the file."""
 
 import json
 import multiprocessing
@@ -18,7 +18,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "state"
 
 
-def test_what_has_begun_and_not_ended_is_read_in_order() -> None:
+def test_entries_that_have_not_ended_are_read_in_order() -> None:
     journal = Journal.create()
     entries = [journal.begin(TakenKind.DIRECTORY, path=Path(f"/{name}")) for name in "abc"]
     journal.end(entries[1])
@@ -33,7 +33,7 @@ def test_an_amendment_adds_to_its_entry() -> None:
     assert taken.fields == {"file": "/f", "path": "/dev/loop7", "device": 1}
 
 
-def test_a_torn_last_line_is_passed_over() -> None:
+def test_a_torn_last_line_is_skipped() -> None:
     journal = Journal.create()
     journal.begin(TakenKind.DIRECTORY, path=Path("/a"))
     with journal.path.open("ab") as file:

@@ -1,4 +1,4 @@
-"""Servers of a run: one that dies says why, one that hangs is ended, none outlives a cancelled start."""
+"""A dead server's log is in the error, a server that hangs is killed, none outlives a cancelled start."""
 
 import os
 import signal
@@ -48,7 +48,9 @@ async def test_a_server_is_on_record_until_it_is_stopped(journal: Journal, tmp_p
     assert server.process.returncode == -signal.SIGTERM
 
 
-async def test_a_server_that_dies_before_it_is_ready_says_why(journal: Journal, tmp_path: Path) -> None:
+async def test_the_error_for_a_server_that_dies_before_it_is_ready_shows_its_log(
+    journal: Journal, tmp_path: Path
+) -> None:
     with pytest.raises(
         ProgramFailedError, match=r"ended before it was ready \(exit status 1\); its log: no disk"
     ):

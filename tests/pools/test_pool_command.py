@@ -96,13 +96,13 @@ def test_a_pool_stays_is_seen_by_dmsetup_grows_and_goes(
     assert "discard_blocks = true" in stanza
     assert seen("dmsetup", "status", pool).startswith(f"0 {1 << 21} thin-pool 0 ")
     (listed,) = json.loads(thinsim.done("pool", "list", "--json"))
-    assert (listed["name"], listed["rig"], listed["state"]) == (pool, rig, "stands")
+    assert (listed["name"], listed["rig"], listed["state"]) == (pool, rig, "running")
     seen("dmsetup", "message", pool, "0", "create_thin 1")
     seen("dmsetup", "create", f"{pool}-thin", "--table", f"0 65536 thin /dev/mapper/{pool} 1")
     Path(f"/dev/mapper/{pool}-thin").write_bytes(b"x" * (1 << 20))
     subprocess.run(["sync", f"/dev/mapper/{pool}-thin"], check=True)
     (facts,) = json.loads(thinsim.done("pool", "status", pool, "--json"))
-    assert (facts["state"], facts["used"], facts["host"]) == ("stands", 1 << 20, 1 << 20)
+    assert (facts["state"], facts["used"], facts["host"]) == ("running", 1 << 20, 1 << 20)
     thinsim.done("pool", "grow", pool, "--data-size", "2G", "--metadata-size", "32M")
     grown = seen("dmsetup", "status", pool).split()
     assert (grown[1], grown[4].split("/")[1]) == (str(1 << 22), str(32 << 20 >> 12))
@@ -164,9 +164,9 @@ def test_what_can_not_be_a_pool_is_refused_and_leaves_nothing(thinsim: Shell, tm
             "a metadata device of 8 KiB is too small: an empty pool of 1638400 data blocks takes "
             "448 KiB; the kernel's guide, 48 bytes per data block and at least 2 MiB, is 75 MiB"
         ),
-        ("status", pool): f"pool {pool} does not exist",
-        ("remove", pool): f"pool {pool} does not exist",
-        ("grow", pool, "--data-size", "1G"): f"pool {pool} does not exist",
+        ("status", pool): f"pool {pool!r} does not exist",
+        ("remove", pool): f"pool {pool!r} does not exist",
+        ("grow", pool, "--data-size", "1G"): f"pool {pool!r} does not exist",
     }.items():
         done = thinsim("pool", *words)
         assert done.returncode == 1, words
@@ -174,7 +174,7 @@ def test_what_can_not_be_a_pool_is_refused_and_leaves_nothing(thinsim: Shell, tm
         assert "Traceback" not in done.stderr
     assert not (tmp_path / "new").exists()
     assert json.loads(thinsim.done("pool", "list", "--json")) == []
-    assert thinsim.done("pool", "list") == "no pools (thinsim pool create makes one)\n"
+    assert thinsim.done("pool", "list") == "There are no pools. To create one, run: thinsim pool create\n"
 
 
 @on_emulated
@@ -184,7 +184,7 @@ def test_the_device_mapper_that_was_started_for_a_pool_in_vain_is_ended(
     create = ("pool", "create", name(tmp_path), "--dir", tmp_path / "new", "--metadata-size", "8K")
     thinsim.done("dm", "stop")
     assert thinsim(*create).returncode == 1
-    assert thinsim("dm", "status").stdout == "the emulated device-mapper is not running (thinsim dm start)\n"
+    assert thinsim("dm", "status").stdout.startswith("The emulated device-mapper is not running.")
     thinsim.done("dm", "start")
     assert thinsim(*create).returncode == 1
     assert thinsim.done("dm", "status").startswith("running, 0 devices")
@@ -195,7 +195,7 @@ def test_an_environment_is_printed_for_a_shell_and_given_to_a_command(thinsim: S
     assert thinsim.done("env").startswith("export PATH=")
     assert "Driver version:" in thinsim.done("env", "--", "dmsetup", "version")
     missing = thinsim("env", "no-such-command")
-    assert (missing.returncode, "no such command" in missing.stderr) == (1, True)
+    assert (missing.returncode, "no such program" in missing.stderr) == (1, True)
     assert thinsim("dm", "status").returncode == 0
     thinsim.done("dm", "stop")
     assert thinsim("dm", "status").returncode == 1

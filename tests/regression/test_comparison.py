@@ -173,7 +173,7 @@ def test_a_file_that_is_no_baseline_is_named() -> None:
     stored = Baseline(environment={}, scenarios=[scenario(variant())])
     assert read_baseline(stored.model_dump_json(), "b.json") == stored
     for text in ("", "{}", stored.model_dump_json().replace("most_leaked", "leaked")):
-        with pytest.raises(InvalidValueError, match=r"b\.json: not a thinsim baseline: "):
+        with pytest.raises(InvalidValueError, match=r"b\.json is not a thinsim baseline: "):
             read_baseline(text, "b.json")
 
 
@@ -189,7 +189,7 @@ def test_a_file_that_is_no_baseline_is_named() -> None:
 def test_a_number_that_nothing_can_be_compared_with_is_named(whole: str, damaged: str, place: str) -> None:
     stored = Baseline(environment={}, scenarios=[scenario(variant())]).model_dump_json()
     assert whole in stored
-    with pytest.raises(InvalidValueError, match=rf"b\.json: not a thinsim baseline: {place}: "):
+    with pytest.raises(InvalidValueError, match=rf"b\.json is not a thinsim baseline: {place}: "):
         read_baseline(stored.replace(whole, damaged), "b.json")
 
 

@@ -36,7 +36,7 @@ def test_what_a_newer_version_adds_is_read_over_and_what_lacks_is_named(image_re
     assert from_json(json.dumps({**document, "new": 1}), "here") == image_removal
     del document["runs"][1]["leaked"]
     with pytest.raises(
-        InvalidValueError, match=r"f\.json: not a thinsim report of format 1: runs\.1\.leaked"
+        InvalidValueError, match=r"f\.json is not a thinsim report of format 1: runs\.1\.leaked"
     ):
         from_json(json.dumps(document), "f.json")
     for text in ("", "[]", '{"kind": "thinsim baseline"}'):

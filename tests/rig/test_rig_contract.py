@@ -97,7 +97,9 @@ def test_every_rig_is_found_by_its_name_and_no_other() -> None:
     assert len(set(rig_names())) == len(RIGS)
     assert [find_rig(name) for name in rig_names()] == list(RIGS)
     assert AUTO not in rig_names()
-    with pytest.raises(InvalidValueError, match=f"no rig 'moon'; the rigs are {', '.join(rig_names())}"):
+    with pytest.raises(
+        InvalidValueError, match=f"rig 'moon' does not exist; there are: {', '.join(rig_names())}"
+    ):
         find_rig("moon")
 
 

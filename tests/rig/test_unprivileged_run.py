@@ -74,7 +74,7 @@ def test_a_home_that_cannot_be_written_is_named(python: str) -> None:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("thinsim: cannot keep a journal of the run in /proc/.local/state/thinsim/runs: ")
+    assert last.startswith("thinsim: cannot write the run's journal in /proc/.local/state/thinsim/runs: ")
     assert "THINSIM_STATE_DIR" in last
 
 

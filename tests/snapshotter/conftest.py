@@ -1,7 +1,7 @@
 """Every test that takes ``rig``, ``tapped`` or ``snapshotter`` runs once on each rig.
 
-``pytestmark = rigs("process")`` in a module, or ``@rigs(...)`` on a test, chooses among them: what is
-about calls and states alone need not be repeated where each takes a hundred times as long.
+``pytestmark = rigs("process")`` in a module, or ``@rigs(...)`` on a test, chooses among them. A test of calls
+and states alone need not run on the other rigs, which are a hundred times slower.
 """
 
 from collections.abc import AsyncIterator

@@ -1,7 +1,7 @@
-"""Files for containerd, and what containerd 1.6.20 and 2.1.9 make of their devmapper plugin.
+"""`LOADED` and `REFUSED` have configuration files, and the settings in containerd 1.6.20 and 2.1.9.
 
-Recorded by starting both with each file, and with a dmsetup that answers anything: where the plugin puts
-its files, and how many sectors the first device gets.
+They were recorded by starting both releases with each file and with a dmsetup that accepts every command:
+the place of the plugin's files, and the size of the first device in sectors.
 """
 
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ PLUGIN = "io.containerd.snapshotter.v1.devmapper"
 TABLE = f'[plugins."{PLUGIN}"]\n'
 KEYS = 'pool_name = "p"\nbase_image_size = "64MB"\n'
 ROOT = f"{{here}}/root/{PLUGIN}"
-"""What the plugin uses when no root_path is given; containerd is started with --root {here}/root."""
+"""The plugin's directory without a root_path; containerd is started with --root {here}/root."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A file that containerd loads: *by* tells which releases; ``{here}`` is the directory of the files."""
+    """A `Loaded` is a file that the releases in *by* load; ``{here}`` is the directory of the files."""
 
     text: str
     files: dict[str, str] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class Loaded:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def write(self, here: Path) -> Path:
-        """Write all files below *here*; returns the path of the one that is loaded."""
+        """Write all files below *here* and return the path of the one that is loaded."""
         for name, text in {"config.toml": self.text, **self.files}.items():
             file = here / name
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def sized(text: str) -> str:
 OTHER = f'version = 2\n{TABLE}pool_name = "q"\nbase_image_size = "32MB"\n'
 
 LOADED: dict[str, Loaded] = {
-    "version 1 without saying so": Loaded(f'[debug]\nlevel = "info"\n[plugins.devmapper]\n{KEYS}'),
+    "version 1 by default": Loaded(f'[debug]\nlevel = "info"\n[plugins.devmapper]\n{KEYS}'),
     "version 1": Loaded(f"version = 1\n[plugins.devmapper]\n{KEYS}"),
     "version 0": Loaded(f"version = 0\n[plugins.devmapper]\n{KEYS}"),
     "version 2": Loaded(f"version = 2\n{TABLE}{KEYS}"),
@@ -184,9 +184,12 @@ REFUSED: dict[str, tuple[Loaded, str]] = {
     "no devmapper": (Loaded("version = 2\n[plugins]\n"), "no table .*add it"),
     "the short name in version 2": (
         Loaded(f"version = 2\n[plugins.devmapper]\n{KEYS}"),
-        r"\[plugins.devmapper\] is called in a file of version 2; call it so",
+        r"version 2 uses this name for \[plugins.devmapper\]; rename the table",
     ),
-    "keys outside of the table": (Loaded(f"version = 2\n{KEYS}"), "no table .*put these keys into it"),
+    "keys outside of the table": (
+        Loaded(f"version = 2\n{KEYS}"),
+        "no table .*add it and move these keys into it",
+    ),
     "no pool_name": (Loaded(f'version = 2\n{TABLE}base_image_size = "1G"\n'), "pool_name is required"),
     "no base_image_size": (Loaded(f'version = 2\n{TABLE}pool_name = "p"\n'), "base_image_size is required"),
     "an empty size": (Loaded(sized("")), "base_image_size is required"),
@@ -199,7 +202,7 @@ REFUSED: dict[str, tuple[Loaded, str]] = {
     "two blanks": (Loaded(sized("10  gb")), "invalid size: '10  gb'"),
     "a blank at the end": (Loaded(sized("10 GB ")), "invalid size"),
     "two points": (Loaded(sized("1.2.3m")), "invalid size: '1.2.3m'"),
-    "exbibytes": (Loaded(sized("10Eb")), "invalid size: '10Eb' has no unit 'Eb'"),
+    "exbibytes": (Loaded(sized("10Eb")), "invalid size: '10Eb': 'Eb' is not a unit"),
     "text for truth": (
         Loaded(f'version = 2\n{TABLE}{KEYS}async_remove = "true"\n'),
         "async_remove must be true or false, not 'true'",
@@ -218,7 +221,7 @@ REFUSED: dict[str, tuple[Loaded, str]] = {
     ),
     "a path for a pool": (
         Loaded(f'version = 2\n{TABLE}pool_name = "/dev/mapper/p"\nbase_image_size = "1G"\n'),
-        "pool_name must be without a directory",
+        "pool_name must not contain a directory",
     ),
     "btrfs": (
         Loaded(f'version = 2\n{TABLE}{KEYS}fs_type = "btrfs"\n'),
@@ -243,45 +246,45 @@ REFUSED: dict[str, tuple[Loaded, str]] = {
     ),
     "a short name disabled": (
         Loaded(f'version = 2\ndisabled_plugins = ["devmapper"]\n{TABLE}{KEYS}'),
-        f"disabled_plugins: .*whole name, such as '{PLUGIN}', not 'devmapper'",
+        f"disabled_plugins: .*full name, such as '{PLUGIN}', not 'devmapper'",
     ),
     "text for imports": (
         Loaded(f'version = 2\nimports = "a.toml"\n{TABLE}{KEYS}'),
         "imports must be a list of strings, not 'a.toml'",
     ),
-    "an import that is not there": (
+    "an import that does not exist": (
         Loaded(f'version = 2\nimports = ["a.toml"]\n{TABLE}{KEYS}'),
-        "imports 'a.toml', but there is no .*a.toml",
+        "imports 'a.toml', but .*a.toml does not exist",
     ),
-    "an import that is no TOML": (
+    "an import that is not TOML": (
         Loaded('version = 2\nimports = ["b.toml"]\n', {"b.toml": "a = \n"}),
-        r"b.toml: is no TOML: .*line 1",
+        r"b.toml: not a TOML file: .*line 1",
     ),
-    "no TOML": (Loaded(f"version = 2\n{TABLE}pool_name = p\n"), "config.toml: is no TOML: .*line 3"),
-    "more levels than a file has": (Loaded("a = " + "[" * 100_000), "config.toml: is no TOML: .*nested"),
+    "no TOML": (Loaded(f"version = 2\n{TABLE}pool_name = p\n"), "config.toml: not a TOML file: .*line 3"),
+    "more levels than a file has": (Loaded("a = " + "[" * 100_000), "config.toml: not a TOML file: .*nested"),
     "a version that no computer can have": (
         Loaded(f"version = {1 << 70}\n{TABLE}{KEYS}"),
         "version must fit 63 bits, not 1180591620717411303424",
     ),
     "a NUL in a root_path": (
         Loaded(f'version = 2\n{TABLE}{KEYS}root_path = "a\\u0000b"\n'),
-        r"root_path must be without a NUL, not 'a\\x00b'",
+        r"root_path must not contain a NUL: 'a\\x00b'",
     ),
     "a NUL in a pool_name": (
         Loaded(f'version = 2\n{TABLE}pool_name = "a\\u0000"\nbase_image_size = "1G"\n'),
-        r"pool_name must be without a NUL, not 'a\\x00'",
+        r"pool_name must not contain a NUL: 'a\\x00'",
     ),
     **{
-        f"a size of {text!r}": (Loaded(sized(text)), said)
-        for text, said in [
+        f"a size of {text!r}": (Loaded(sized(text)), problem)
+        for text, problem in [
             ("0x.p1", r"invalid size: '0x\.p1'"),
             ("0x1.2.3p4", r"invalid size: '0x1\.2\.3p4'"),
             ("0x1p99999", "invalid size: '0x1p99999' does not fit 63 bits"),
         ]
     },
     **{
-        f"of another type: {text!r}": (Loaded(f"version = 2\n{text}\n{TABLE}{KEYS}"), said)
-        for text, said in [
+        f"of another type: {text!r}": (Loaded(f"version = 2\n{text}\n{TABLE}{KEYS}"), problem)
+        for text, problem in [
             ('oom_score = "x"', "oom_score must be a number, not 'x'"),
             ("oom_score = 1.0", r"oom_score must be a number, not 1\.0"),
             ("plugin_dir = 3", "plugin_dir must be a string, not 3"),
@@ -294,6 +297,6 @@ REFUSED: dict[str, tuple[Loaded, str]] = {
             ("[proxy_plugins]\nx = 3", r"proxy_plugins\.x must be a table, not 3"),
         ]
     },
-    "a key twice": (Loaded(f'version = 2\n{TABLE}{KEYS}pool_name = "q"\n'), "is no TOML: .*line 5"),
+    "a key twice": (Loaded(f'version = 2\n{TABLE}{KEYS}pool_name = "q"\n'), "not a TOML file: .*line 5"),
 }
-"""What neither release gets a devmapper snapshotter of, and what is said of it."""
+"""Files with which neither release starts a devmapper snapshotter, and thinsim's error for each."""

@@ -1,4 +1,4 @@
-"""The rigs that the snapshotter's suites run on: those of the registry that run on this machine."""
+"""`RIGS` has the rigs of the snapshotter's suites: the rigs of the registry for this machine."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ DATA_SIZE = Bytes(1 << 30)
 METADATA_SIZE = Bytes(4 << 20)
 
 RIGS = {record.name: marks_of(record) for record in HERE}
-"""The marks of a test by the name of its rig."""
+"""The marks of a test, by the name of its rig."""
 
 MOUNTS = frozenset(record.name for record in HERE if record.mounts)
 """Rigs whose devices can be mounted."""
@@ -24,11 +24,11 @@ MOUNTS = frozenset(record.name for record in HERE if record.mounts)
 
 @asynccontextmanager
 async def fresh_rig(name: str, directory: Path) -> AsyncIterator[Rig]:
-    """Run the rig of that name, with an empty pool, in *directory*, which exists."""
+    """Run the rig *name* with an empty pool in *directory*, which must exist."""
     record = find_rig(name)
     assert record.running is not None
     journal = Journal.create()
-    # In /dev/mapper a pool's name is the machine's.
+    # A name in /dev/mapper must be unique on the machine.
     pool = f"pool-{journal.path.stem}" if record.mounts else "pool"
     features = ("skip_block_zeroing",) if record.mounts else ()
     shape = PoolShape(pool, data_size=DATA_SIZE, metadata_size=METADATA_SIZE, features=features)
@@ -38,6 +38,6 @@ async def fresh_rig(name: str, directory: Path) -> AsyncIterator[Rig]:
 
 
 async def host_bytes(rig: Rig) -> int:
-    """Commit the pool, flush it down, and return the bytes that the host has allocated for its data."""
+    """Commit and flush the pool, and return the bytes that the host has allocated for its data."""
     await rig.settle()
     return (await rig.host_allocation()).allocated

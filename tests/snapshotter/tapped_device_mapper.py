@@ -1,4 +1,4 @@
-"""A DeviceMapper in front of another: it notes each verb and refuses where a test plans it."""
+"""`TappedDeviceMapper` wraps a `DeviceMapper`: it records each verb and refuses those that a test chooses."""
 
 import errno
 from dataclasses import replace
@@ -17,7 +17,7 @@ async def do_nothing(verb: str, /) -> None: ...
 
 
 class TappedDeviceMapper:
-    """*verbs* lists what changed or tried to change anything, in dmsetup's words."""
+    """A `TappedDeviceMapper` records in *verbs* each verb that may change something, in dmsetup's words."""
 
     def __init__(self, inner: DeviceMapper) -> None:
         self._inner = inner
@@ -27,7 +27,7 @@ class TappedDeviceMapper:
         self.before: BeforeVerb = do_nothing
 
     def refuse(self, beginning: str, error: int, times: int = 1) -> None:
-        """Refuse the next *times* verbs that begin so with errno *error*."""
+        """Refuse the next *times* verbs that begin with *beginning*, with the errno *error*."""
         self._refusals.append((beginning, error, times))
 
     def hold_open(self, name: str, count: int = 1) -> None:

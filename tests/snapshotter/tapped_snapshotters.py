@@ -1,4 +1,4 @@
-"""A snapshotter on a bare rig, with everything that a test may watch or disturb."""
+"""`TappedSnapshotters` opens snapshotters on a bare rig that a test can watch and disturb."""
 
 import errno
 from collections.abc import Iterator, Mapping
@@ -25,11 +25,11 @@ BLOCK = 64 << 10
 AT_ONCE = RetryRules(
     busy=RetryRule(3, 0, frozenset({errno.EBUSY})), hold=RetryRule(3, 0, frozenset({errno.EINVAL}))
 )
-"""Retries without waiting."""
+"""Rules that retry without waiting."""
 
 
 class TappedHost:
-    """The rig's SnapshotHost; all is noted, and fails where a test plans it."""
+    """A `TappedHost` wraps the rig's `SnapshotHost`, records each call, and fails if a test asks for it."""
 
     def __init__(self, host: SnapshotHost) -> None:
         self._host = host
@@ -60,7 +60,7 @@ class TappedHost:
 
 @dataclass
 class TappedSnapshotters:
-    """Opens snapshotters on one rig; all events of all of them in *events*."""
+    """A `TappedSnapshotters` opens snapshotters on one rig and collects their events in *events*."""
 
     rig: Rig
     root: Path
@@ -100,19 +100,19 @@ class TappedSnapshotters:
 
     @contextmanager
     def device_store(self) -> Iterator[DeviceStore]:
-        """Open the pool's metadata once more, beside the snapshotters that have it open."""
+        """Open the device records again, while snapshotters have them open."""
         with closing(DeviceStore(self.root / f"{self.pool}.db")) as metadata:
             yield metadata
 
     @contextmanager
     def store(self) -> Iterator[MetaStore]:
-        """Open the store of snapshots once more, beside the snapshotters that have it open."""
+        """Open the store of snapshots again, while snapshotters have it open."""
         with closing(MetaStore(self.root / "metadata.db")) as store:
             yield store
 
     @contextmanager
     def pool_device(self, **flags: Any) -> Iterator[PoolDevice]:
-        """The pool's devices below the snapshots, on the snapshotters' own records."""
+        """Make a `PoolDevice` on the device records of the snapshotters."""
         with self.device_store() as metadata:
             policy = DiscardPolicy.of(self.config(**flags))
             yield PoolDevice(self.dm, self.host, metadata, self.pool, policy=policy, retry=AT_ONCE)
@@ -121,7 +121,7 @@ class TappedSnapshotters:
         return [event.kind for event in self.events]
 
     def ends(self) -> list[tuple[str, str, str]]:
-        """What became of devices: (kind, snapshot, detail) of discards and deletions."""
+        """Return (kind, snapshot, detail) of each discard, skipped discard and deletion."""
         wanted = (DeviceEventKind.DISCARDED, DeviceEventKind.DISCARD_SKIPPED, DeviceEventKind.DELETED)
         return [(e.kind, e.snapshot, str(e.detail)) for e in self.events if e.kind in wanted]
 

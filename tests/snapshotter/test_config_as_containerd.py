@@ -1,4 +1,4 @@
-"""What containerd loads for its devmapper plugin gives the same settings here; the rest is refused."""
+"""`Config` loads the same settings from a file as containerd, and refuses the same files."""
 
 import logging
 import os
@@ -28,11 +28,11 @@ esac
 
 
 def installed() -> str | None:
-    """Return the recorded release that the machine's containerd is of."""
+    """Return the release of the installed containerd, if it is one of the recorded releases."""
     if CONTAINERD is None or os.geteuid():
         return None
-    said = subprocess.run([CONTAINERD, "--version"], capture_output=True, text=True, check=True).stdout
-    return next((release for release in ("1.6", "2.1") if f" {release}." in said), None)
+    text = subprocess.run([CONTAINERD, "--version"], capture_output=True, text=True, check=True).stdout
+    return next((release for release in ("1.6", "2.1") if f" {release}." in text), None)
 
 
 INSTALLED = installed()
@@ -46,7 +46,7 @@ def needs_containerd(test: Callable[..., None]) -> Callable[..., None]:
 
 
 def started(file: Path, here: Path, case: Loaded) -> tuple[list[str], list[str]]:
-    """Start containerd with *file*; return where the plugin made a pool's database, and tables of devices."""
+    """Start containerd with *file*; return the paths of pool databases and the tables of created devices."""
     assert CONTAINERD is not None
     programs = here / "programs"
     programs.mkdir()
@@ -84,7 +84,7 @@ def in_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", LOADED)
-def test_what_containerd_loads_is_loaded_with_its_settings(name: str, tmp_path: Path) -> None:
+def test_a_file_that_containerd_loads_has_the_same_settings_here(name: str, tmp_path: Path) -> None:
     case = LOADED[name]
     config = Config.load(case.write(tmp_path))
     root = case.root.replace("{here}/root", daemon_config.DEFAULT_ROOT).replace("{here}", str(tmp_path))
@@ -96,17 +96,17 @@ def test_what_containerd_loads_is_loaded_with_its_settings(name: str, tmp_path: 
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_containerd_does_not_load_is_refused_with_file_key_and_fix(name: str, tmp_path: Path) -> None:
-    case, said = REFUSED[name]
+def test_a_file_that_containerd_refuses_is_refused_with_file_key_and_fix(name: str, tmp_path: Path) -> None:
+    case, problem = REFUSED[name]
     file = case.write(tmp_path)
-    with pytest.raises(InvalidConfigError, match=said) as caught:
+    with pytest.raises(InvalidConfigError, match=problem) as caught:
         Config.load(file)
     assert str(tmp_path) in str(caught.value)
 
 
 @needs_containerd
 @pytest.mark.parametrize("name", LOADED)
-def test_the_machines_containerd_does_the_same(name: str, tmp_path: Path) -> None:
+def test_the_installed_containerd_does_the_same(name: str, tmp_path: Path) -> None:
     case = LOADED[name]
     databases, tables = started(case.write(tmp_path), tmp_path, case)
     if INSTALLED not in case.by:
@@ -119,12 +119,14 @@ def test_the_machines_containerd_does_the_same(name: str, tmp_path: Path) -> Non
 
 @needs_containerd
 @pytest.mark.parametrize("name", REFUSED)
-def test_the_machines_containerd_has_no_snapshotter_of_what_is_refused(name: str, tmp_path: Path) -> None:
+def test_the_installed_containerd_starts_no_snapshotter_with_a_refused_file(
+    name: str, tmp_path: Path
+) -> None:
     case, _ = REFUSED[name]
     assert started(case.write(tmp_path), tmp_path, case)[1] == []
 
 
-def test_tables_of_several_files_are_joined_as_by_the_containerd_that_is_installed(
+def test_tables_of_several_files_are_joined_as_by_the_installed_containerd(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = f'version = 2\nimports = ["b.toml"]\n{TABLE}{KEYS}discard_blocks = true\n'
@@ -139,28 +141,30 @@ def test_tables_of_several_files_are_joined_as_by_the_containerd_that_is_install
         assert Config.load(file).discard_blocks is discards, version
 
 
-def test_a_comment_may_be_of_another_encoding_and_nothing_else(tmp_path: Path) -> None:
+def test_only_a_comment_may_have_another_encoding(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_bytes(f"# gr\xfc\xdfe\nversion = 2\n{TABLE}{KEYS}".encode("latin-1"))
     assert Config.load(file).pool_name == "p"
     file.write_bytes(f'version = 2\n{TABLE}{KEYS}fs_options = "\xfc"\n'.encode("latin-1"))
-    with pytest.raises(InvalidConfigError, match="is no UTF-8 text in line 5"):
+    with pytest.raises(InvalidConfigError, match="line 5 is not UTF-8 text"):
         Config.load(file)
 
 
-def test_a_disabled_plugin_is_no_matter_here(tmp_path: Path) -> None:
+def test_a_disabled_plugin_is_loaded_here(tmp_path: Path) -> None:
     text = f'version = 2\ndisabled_plugins = ["{PLUGIN}"]\n{TABLE}{KEYS}'
     assert Config.load(Loaded(text).write(tmp_path)).pool_name == "p"
 
 
-def test_a_key_that_containerd_ignores_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_key_that_containerd_ignores_causes_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = Loaded(f"version = 2\n{TABLE}{KEYS}discard_block = true\n").write(tmp_path)
     with caplog.at_level(logging.WARNING):
         assert not Config.load(file).discard_blocks
     assert caplog.messages == [f"{file}: ignoring unknown key 'discard_block'; did you mean discard_blocks?"]
 
 
-def test_keys_of_thinsim_may_stand_in_containerds_file(tmp_path: Path) -> None:
+def test_containerds_file_may_have_keys_of_thinsim(tmp_path: Path) -> None:
     config = Config.load(Loaded(f'{TABLE}{KEYS}profile = "fixed"\nbusy_timeout = 3\n').write(tmp_path))
     assert (config.discard_committed, config.busy_timeout) == (True, 3)
 
@@ -172,7 +176,7 @@ def test_a_size_that_no_device_can_have_is_refused_before_a_snapshot_fails(text:
         Config.load(file)
 
 
-def test_a_command_says_what_is_wrong_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_names_the_mistake_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = Loaded(f"version = 2\n[plugins.devmapper]\n{KEYS}").write(tmp_path)
     for command in ("repair", "serve"):
         assert status_of(["snapshotter", command, "--config", str(file)]) == 1

@@ -1,4 +1,4 @@
-"""containerd's devmapper tests of dmsetup and of a pool's devices, on every rig.
+"""containerd's devmapper tests of dmsetup and of a pool's devices run on every rig.
 
 Sources: ``plugins/snapshots/devmapper/dmsetup/dmsetup_test.go``, ``pool_device_test.go``.
 """

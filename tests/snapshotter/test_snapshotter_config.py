@@ -1,4 +1,4 @@
-"""The configuration: what is read, what is refused, and that every reason is given at once."""
+"""These tests cover the configuration: valid files, invalid files, and errors with every reason at once."""
 
 import re
 from pathlib import Path
@@ -86,7 +86,7 @@ def test_mkfs_options(fs_type: str, fs_options: str, mkfs_options: str) -> None:
     ],
 )
 def test_numbers_of_go_are_read_as_go_reads_them(text: str, size: int | None) -> None:
-    # what strconv.ParseFloat of Go 1.19 says
+    # The values are those of strconv.ParseFloat in Go 1.19.
     if size is None:
         with pytest.raises(InvalidValueError, match=re.escape(repr(text))):
             parse_image_size(text)
@@ -134,7 +134,7 @@ def test_a_size_must_be_whole_sectors(size: str) -> None:
 
 
 def test_pool_name_is_no_path() -> None:
-    with pytest.raises(InvalidConfigError, match="without a directory"):
+    with pytest.raises(InvalidConfigError, match="must not contain a directory"):
         Config(Path("/r"), "/dev/mapper/p", "1GiB").validate()
 
 
@@ -144,7 +144,7 @@ def test_pool_name_is_no_path() -> None:
         (None, "No such file"),
         ("a = ", "Invalid value"),
         ("[plugins.other]\n", "no table"),
-        ("plugins = 1", "no table"),
+        ("plugins = 1", "plugins must be a table"),
     ],
 )
 def test_unreadable_files_are_named(tmp_path: Path, text: str | None, reason: str) -> None:

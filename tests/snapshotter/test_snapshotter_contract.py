@@ -1,4 +1,4 @@
-"""containerd's SnapshotterSuite, as far as it needs no file content, on every rig.
+"""containerd's SnapshotterSuite runs on every rig, as far as it needs no file content.
 
 Sources: ``core/snapshots/testsuite/testsuite.go``. The names are its names.
 """
@@ -198,7 +198,7 @@ async def test_walk(snapshotter: Snapshotter) -> None:
         assert [info.name async for info in snapshotter.walk(*filters)] == names.split(), filters
 
 
-async def test_walk_with_what_is_no_filter(snapshotter: Snapshotter) -> None:
+async def test_walk_with_an_invalid_filter(snapshotter: Snapshotter) -> None:
     with pytest.raises(InvalidArgumentError, match="expected field or quoted"):
         [info async for info in snapshotter.walk("name==a", "labels.")]
 
@@ -259,7 +259,7 @@ async def test_close_twice(snapshotter: Snapshotter) -> None:
     await snapshotter.close()
 
 
-@pytest.mark.rigs("process")  # where there are mounts, test_snapshotter_mounted has it with files
+@pytest.mark.rigs("process")  # test_snapshotter_mounted runs it with files on the rigs with mounts
 async def test_128_layers(snapshotter: Snapshotter) -> None:
     parent = ""
     for number in range(128):

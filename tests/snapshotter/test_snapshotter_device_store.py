@@ -1,4 +1,4 @@
-"""The pool's metadata: names and thin ids, and what a crash or a failure leaves of them."""
+"""The device store is tested: names, thin ids, and their records after a crash or a failure."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -87,7 +87,7 @@ def test_states_and_errors(metadata: DeviceStore) -> None:
     assert (metadata.get("a").state, metadata.get("a").error) == (DeviceState.ACTIVATED, "")
 
 
-def test_the_last_id_is_never_given_out(tmp_path: Path, metadata: DeviceStore) -> None:
+def test_the_last_id_is_never_allocated(tmp_path: Path, metadata: DeviceStore) -> None:
     metadata.add("a", 1)
     with closing(sqlite3.connect(tmp_path / "pool.db")) as file, file:
         file.execute("INSERT INTO thin_ids VALUES (?, 1)", (MAX_THIN_ID - 1,))
@@ -98,14 +98,14 @@ def test_the_last_id_is_never_given_out(tmp_path: Path, metadata: DeviceStore) -
 
 
 @pytest.mark.parametrize("verb", ["get", "remove", "mark_faulty"])
-def test_what_is_not_there(metadata: DeviceStore, verb: str) -> None:
+def test_a_missing_device_is_not_found(metadata: DeviceStore, verb: str) -> None:
     with pytest.raises(NotFoundError, match="'a'"):
         getattr(metadata, verb)("a")
     with pytest.raises(NotFoundError):
         metadata.set_state("a", DeviceState.CREATED)
 
 
-def test_closed_is_said(metadata: DeviceStore) -> None:
+def test_a_closed_store_is_refused(metadata: DeviceStore) -> None:
     metadata.close()
     metadata.close()
     with pytest.raises(FailedPreconditionError, match="closed"):
@@ -113,7 +113,7 @@ def test_closed_is_said(metadata: DeviceStore) -> None:
 
 
 class ThinIds(RuleBasedStateMachine):
-    """Ids against bbolt's rule: the first free one in the order of the text, else the next new one."""
+    """The machine checks thin ids against bbolt's rule: the first free id in text order, else a new one."""
 
     def __init__(self) -> None:
         super().__init__()

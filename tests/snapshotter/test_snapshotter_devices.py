@@ -1,4 +1,4 @@
-"""The devices behind the verbs: which operations are sent, in which order, and what a failure leaves."""
+"""The devices of the verbs are tested: the operations, their order, and the state after a failure."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -49,10 +49,10 @@ async def test_the_operations_of_a_history(tapped: TappedSnapshotters) -> None:
     assert tapped.host.mkfs == [("pool-snap-1", "ext4", "nodiscard,lazy_itable_init=0,lazy_journal_init=0")]
 
 
-async def test_a_loaded_origin_is_held_still(tapped: TappedSnapshotters) -> None:
+async def test_a_loaded_origin_is_suspended(tapped: TappedSnapshotters) -> None:
     snapshotter = await tapped.open()
     await committed(snapshotter, "c")
-    # As if the commit's deferred removal were still waiting for the last close.
+    # This is the state while the commit's deferred removal waits for the last close.
     await tapped.dm.create("pool-snap-1", f"{TABLE} 1")
     tapped.dm.verbs.clear()
     await snapshotter.prepare("a", "c")
@@ -98,7 +98,7 @@ async def test_intent_is_recorded_before_each_act(tapped: TappedSnapshotters) ->
     ]
 
 
-async def test_lost_and_found_goes_from_every_new_snapshot(tapped: TappedSnapshotters) -> None:
+async def test_lost_and_found_is_removed_from_every_new_snapshot(tapped: TappedSnapshotters) -> None:
     snapshotter = await tapped.open()
     await committed(snapshotter, "c")
     await snapshotter.view("v", "c")
@@ -173,7 +173,7 @@ async def test_a_failed_mkfs_leaves_nothing(tapped: TappedSnapshotters) -> None:
     assert snapshotter.device_of("a").thin_id == 1
 
 
-async def test_a_failed_creation_gives_its_id_up(tapped: TappedSnapshotters) -> None:
+async def test_the_thin_id_of_a_failed_creation_is_faulty(tapped: TappedSnapshotters) -> None:
     snapshotter = await tapped.open()
     await tapped.dm.message("pool", 0, "create_thin 1")
     with pytest.raises(DeviceMapperError) as caught:
@@ -216,7 +216,7 @@ async def test_a_failed_commit_leaves_the_snapshot_active(tapped: TappedSnapshot
     await snapshotter.commit("c", "a")
 
 
-async def test_busy_is_retried_and_then_given_up(tapped: TappedSnapshotters) -> None:
+async def test_a_busy_device_is_retried_a_limited_number_of_times(tapped: TappedSnapshotters) -> None:
     snapshotter = await tapped.open()
     await snapshotter.prepare("a")
     tapped.dm.refuse("remove", EBUSY, times=3)
@@ -260,7 +260,7 @@ async def test_async_removal_leaves_the_device_to_cleanup(tapped: TappedSnapshot
     assert tapped.ends()[-1] == (DeviceEventKind.DELETED, "a", "")
 
 
-async def test_cleanup_after_reopening_knows_whose_it_was(tapped: TappedSnapshotters) -> None:
+async def test_cleanup_after_reopening_knows_the_owner(tapped: TappedSnapshotters) -> None:
     first = await tapped.open(async_remove=True)
     await committed(first, "c")
     await first.remove("c")
@@ -323,7 +323,7 @@ async def test_a_missing_pool_is_named(tapped: TappedSnapshotters, tmp_path: Pat
     assert not (tmp_path / "other").exists()
 
 
-async def test_everything_is_there_after_reopening(tapped: TappedSnapshotters) -> None:
+async def test_everything_exists_after_reopening(tapped: TappedSnapshotters) -> None:
     first = await tapped.open()
     await committed(first, "c")
     before = await first.stat("c")

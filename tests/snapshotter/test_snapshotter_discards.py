@@ -1,4 +1,4 @@
-"""Which discard happens, and which does not and why, for each flag and kind of snapshot."""
+"""These tests cover the discards for each flag and kind of snapshot, and the reasons for skipped ones."""
 
 import pytest
 
@@ -46,7 +46,7 @@ async def test_every_removal(
         await snapshotter.remove(key)
     await snapshotter.cleanup()
     ends = {"active": active, "view": active, "layer": layer}
-    # Cleanup goes by device; a plain removal by call. Either way each device ends once, in two steps.
+    # Cleanup runs in the order of devices, plain removals in the order of calls. Each device has two events.
     order = ("layer", "active", "view") if async_remove else ("active", "view", "layer")
     assert tapped.ends() == [
         step
@@ -120,7 +120,7 @@ async def test_a_failed_discard_keeps_the_snapshot(tapped: TappedSnapshotters) -
     assert tapped.ends()[1:] == [(DeviceEventKind.DISCARDED, "a", ""), (DeviceEventKind.DELETED, "a", "")]
 
 
-async def test_a_device_gone_behind_our_back(tapped: TappedSnapshotters) -> None:
+async def test_a_device_that_another_program_has_removed(tapped: TappedSnapshotters) -> None:
     snapshotter = await tapped.open(discard_blocks=True, async_remove=True)
     await snapshotter.prepare("a")
     await snapshotter.remove("a")
@@ -130,10 +130,10 @@ async def test_a_device_gone_behind_our_back(tapped: TappedSnapshotters) -> None
 
 
 @pytest.mark.parametrize(("discard_committed", "left"), [(False, 16), (True, 0)])
-async def test_what_the_host_gets_back(
+async def test_bytes_freed_on_the_host(
     tapped: TappedSnapshotters, *, discard_committed: bool, left: int
 ) -> None:
-    """Containerd's leak A: a committed layer is deleted undiscarded, so its blocks stay on the host."""
+    """Test leak A of containerd: a committed layer is deleted without a discard and stays on the host."""
     snapshotter = await tapped.open(discard_blocks=True, discard_committed=discard_committed)
     await snapshotter.prepare("layer-key")
     await tapped.write("pool-snap-1", 16 * BLOCK)

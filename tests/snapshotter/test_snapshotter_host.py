@@ -1,4 +1,4 @@
-"""The host's commands: real mkfs on image files, and what is said when one fails or is missing."""
+"""The host's commands are tested: real mkfs on image files, and errors for failed and missing commands."""
 
 import shutil
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from thinsim.snapshotter.interface import Mount
 
 
 class DirectoryMounter:
-    """Stands in for mount(8), which needs root: the file system's root is the target directory itself."""
+    """A fake of mount(8) needs no root user: the target directory is the root of the file system."""
 
     def __init__(self, entries: tuple[str, ...] = (), error: Exception | None = None) -> None:
         self._entries = entries
@@ -80,7 +80,7 @@ async def test_mkfs(tmp_path: Path, fs_type: str, fs_options: str, offset: int, 
 
 
 @needs("mkfs.ext4")
-async def test_a_failure_carries_what_the_command_said(tmp_path: Path) -> None:
+async def test_a_failure_has_the_error_text_of_the_command(tmp_path: Path) -> None:
     device = image(tmp_path, 64 << 20)
     with pytest.raises(CommandFailedError, match="nonsense") as caught:
         await LinuxHost(DirectoryMounter(), tmp_path / "target").make_filesystem(device, "ext4", "nonsense")
@@ -89,7 +89,7 @@ async def test_a_failure_carries_what_the_command_said(tmp_path: Path) -> None:
 
 
 @needs("blkdiscard")
-async def test_blkdiscard_of_what_is_no_block_device(tmp_path: Path) -> None:
+async def test_blkdiscard_refuses_a_regular_file(tmp_path: Path) -> None:
     device = image(tmp_path, 4096)
     with pytest.raises(CommandFailedError, match="not a block device"):
         await LinuxHost(DirectoryMounter(), tmp_path / "target").discard(device)

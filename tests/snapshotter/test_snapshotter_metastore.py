@@ -1,4 +1,4 @@
-"""The store of snapshots: transactions, and the rules of containerd's store."""
+"""The store of snapshots follows the rules of the metastore in containerd; transactions are atomic."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ async def test_a_failed_transaction_leaves_nothing_and_takes_no_id(store: MetaSt
         assert add(writer, Kind.ACTIVE, "b").id == 1
 
 
-async def test_what_was_planned_is_what_is_read(store: MetaStore) -> None:
+async def test_a_planned_record_is_read_back(store: MetaStore) -> None:
     planned = store.read.plan(Kind.ACTIVE, "a", "", {"label": "1", "empty": ""})
     with pytest.raises(NotFoundError):
         store.read.get("a")

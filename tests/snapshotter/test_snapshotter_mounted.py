@@ -1,7 +1,7 @@
-"""containerd's SnapshotterSuite where it looks at files, on every rig whose devices can be mounted.
+"""The tests of files in containerd's SnapshotterSuite run on every rig whose devices can be mounted.
 
-Sources: ``core/snapshots/testsuite/testsuite.go``. The names are its names. Each applies changes layer by
-layer to snapshots, and all to one plain directory: what is mounted in the end must be that directory.
+Source: ``core/snapshots/testsuite/testsuite.go``, with the same names. Each test applies changes layer by
+layer to snapshots, and all of them to one plain directory. The last mount must equal that directory.
 """
 
 import errno
@@ -26,7 +26,7 @@ FileChange = Callable[[Path], None]
 
 
 def tree(root: Path) -> dict[str, tuple[object, ...]]:
-    """Everything below *root*, by path: what it is, its mode, whose it is, its content."""
+    """Return the type, mode, owner and content of each file below *root*, by path."""
     found: dict[str, tuple[object, ...]] = {}
     for path in sorted(root.rglob("*")):
         status = path.lstat()
@@ -58,7 +58,7 @@ async def mounted(tapped: TappedSnapshotters, mounts: Sequence[Mount]) -> AsyncI
 async def in_layers(
     tapped: TappedSnapshotters, snapshotter: DevmapperSnapshotter, *changes: FileChange
 ) -> str:
-    """Commit a layer per change; returns the last one's name."""
+    """Commit one layer per change and return the name of the last one."""
     parent = ""
     for number, change in enumerate(changes):
         async with mounted(tapped, await snapshotter.prepare(f"key-{number}", parent)) as root:
@@ -225,7 +225,7 @@ async def test_128_layers_mount(
 async def test_snapshots_of_one_parent_are_mounted_side_by_side_and_apart(
     tapped: TappedSnapshotters, fs_type: str
 ) -> None:
-    """TestMultipleXfsMounts: xfs refuses the same UUID twice, unless it is told not to look."""
+    """Test containerd's TestMultipleXfsMounts: xfs refuses the same UUID twice without ``nouuid``."""
     snapshotter = await tapped.open(fs_type=fs_type, base_image_size="300Mb")
     top = await in_layers(tapped, snapshotter, write("file", b"of the parent"))
     async with (
@@ -238,7 +238,7 @@ async def test_snapshots_of_one_parent_are_mounted_side_by_side_and_apart(
 
 
 async def test_usage_of_a_mebibyte(tapped: TappedSnapshotters, snapshotter: DevmapperSnapshotter) -> None:
-    """TestSnapshotterSuite/DevMapperUsage."""
+    """Test containerd's TestSnapshotterSuite/DevMapperUsage."""
     top = await in_layers(tapped, snapshotter, write("file"))
     async with mounted(tapped, await snapshotter.prepare("key", top)) as root:
         await trio.to_thread.run_sync(write("large", os.urandom(1 << 20)), root)

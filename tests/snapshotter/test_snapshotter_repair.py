@@ -1,4 +1,4 @@
-"""Repair, and what verbs do with what a crash has left."""
+"""Repair and the other verbs are tested in the states that a crash leaves."""
 
 import pytest
 import trio
@@ -12,7 +12,7 @@ from thinsim.snapshotter.errors import FailedPreconditionError
 pytestmark = pytest.mark.rigs("process")
 
 
-async def test_a_snapshot_whose_content_is_discarded_is_not_built_upon_and_repair_removes_it(
+async def test_a_snapshot_with_discarded_content_is_no_parent_and_repair_removes_it(
     tapped: TappedSnapshotters,
 ) -> None:
     snapshotter = await tapped.open(discard_blocks=True, discard_committed=True)
@@ -21,7 +21,9 @@ async def test_a_snapshot_whose_content_is_discarded_is_not_built_upon_and_repai
     with pytest.raises(FailedPreconditionError):
         await snapshotter.remove("c")
     assert snapshotter.device_of("c").discarded
-    with pytest.raises(FailedPreconditionError, match="its content is discarded: remove it"):
+    with pytest.raises(
+        FailedPreconditionError, match="interrupted after the discard of its content: remove it"
+    ):
         await snapshotter.prepare("a", "c")
     report = await snapshotter.repair()
     assert [finding.subject for finding in report.repaired] == ["snapshot c"]
@@ -29,7 +31,7 @@ async def test_a_snapshot_whose_content_is_discarded_is_not_built_upon_and_repai
     assert await tapped.rig.mappings() == {}
 
 
-async def test_a_removal_that_was_busy_before_its_discard_can_be_built_upon(
+async def test_a_removal_that_was_busy_before_its_discard_keeps_the_content(
     tapped: TappedSnapshotters,
 ) -> None:
     snapshotter = await tapped.open(discard_blocks=True)
@@ -41,7 +43,7 @@ async def test_a_removal_that_was_busy_before_its_discard_can_be_built_upon(
     assert not snapshotter.device_of("a").discarded
 
 
-async def test_a_thin_id_deleted_already_is_no_error_where_it_is_to_be_discarded(
+async def test_a_thin_id_deleted_already_is_no_error_before_its_discard(
     tapped: TappedSnapshotters,
 ) -> None:
     snapshotter = await tapped.open(discard_blocks=True, discard_committed=True)
@@ -51,14 +53,14 @@ async def test_a_thin_id_deleted_already_is_no_error_where_it_is_to_be_discarded
     assert [info.name async for info in snapshotter.walk()] == []
 
 
-async def test_a_metadata_snapshot_of_a_killed_process_is_let_go_and_nobody_elses(
+async def test_only_the_metadata_snapshot_of_a_killed_snapshotter_is_released(
     tapped: TappedSnapshotters,
 ) -> None:
     first = await tapped.open()
     await tapped.dm.message("pool", 0, "reserve_metadata_snap")
     with pytest.raises(FailedPreconditionError, match="has a metadata snapshot already"):
         await first.repair()
-    # As if that process had reserved it and been killed then.
+    # This is the record of a snapshotter that reserved it and was killed.
     await first.close()
     with tapped.device_store() as metadata:
         metadata.holds_metadata_snapshot = True
@@ -74,7 +76,7 @@ async def test_repair_waits_for_a_device_that_is_still_open_and_then_discards_it
     snapshotter = await tapped.open(discard_blocks=True)
     await snapshotter.prepare("a")
     await tapped.write("pool-snap-1", 4 * BLOCK)
-    # The store is lost; a command that was started before still has the device open.
+    # The store is lost, and a command that was started before still has the device open.
     with tapped.store() as store, store.write() as writer:
         writer.remove("a")
     async with tapped.rig.holding_open("pool-snap-1"):

@@ -1,4 +1,4 @@
-"""Trying again: how often, how long, on what, and that a wait can be cancelled."""
+"""These tests cover retries: their number, duration and errnos, and the cancellation of a wait."""
 
 import errno
 import logging
@@ -13,7 +13,7 @@ from thinsim.snapshotter.undisturbed import undisturbed
 
 
 class RefusedAct:
-    """Refused with *error* the first *times* times; each call takes *seconds*."""
+    """A callable that is refused with *error* the first *times* times; each call takes *seconds*."""
 
     def __init__(self, error: int, times: int, seconds: float = 0) -> None:
         self._error = error
@@ -37,7 +37,7 @@ async def test_busy_has_containerds_hundred_tries(
     assert act.calls == 100
     assert trio.current_time() == pytest.approx(9.9)
     lines = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert len(lines) == 9  # every tenth, and the hundredth is raised
+    assert len(lines) == 9  # every tenth refusal is logged, and the hundredth is raised
     assert lines[0] == "removing it: remove: Device or resource busy (EBUSY); trying again (10 of 100)"
 
 
@@ -64,15 +64,15 @@ async def test_holding_has_three_tries_ever_further_apart(autojump_clock: trio.t
 
 
 async def test_a_busy_device_is_not_held_again() -> None:
-    """Containerd looks for "device busy", and the errno's text is "device or resource busy"."""
+    """Test that EBUSY is final: containerd looks for "device busy", not for "device or resource busy"."""
     act = RefusedAct(errno.EBUSY, times=1)
     with pytest.raises(DeviceMapperError, match="EBUSY"):
         await CONTAINERD_RETRY.hold.run("suspending", act)
     assert act.calls == 1
 
 
-async def test_the_whole_is_bounded(autojump_clock: trio.testing.MockClock) -> None:
-    """Dmsetup remove --retry waits some 5 s itself: a hundred tries take 8.5 minutes (containerd #9562)."""
+async def test_the_total_time_is_limited(autojump_clock: trio.testing.MockClock) -> None:
+    """Test the limit: dmsetup remove --retry itself takes 5 s, 100 tries 8.5 minutes (containerd #9562)."""
     act = RefusedAct(errno.EBUSY, times=100, seconds=5)
     with pytest.raises(DeviceMapperError, match="EBUSY") as caught:
         await CONTAINERD_RETRY.bounded(20).busy.run("it", act)
@@ -81,15 +81,15 @@ async def test_the_whole_is_bounded(autojump_clock: trio.testing.MockClock) -> N
     assert trio.current_time() <= 20 + 5
 
 
-def test_no_bound_is_containerds() -> None:
+def test_no_limit_leaves_containerds_rules() -> None:
     assert CONTAINERD_RETRY.bounded(0) is CONTAINERD_RETRY
 
 
-async def test_a_cancellation_is_heard_between_two_tries(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_cancellation_takes_effect_between_two_tries(autojump_clock: trio.testing.MockClock) -> None:
     act = RefusedAct(errno.EBUSY, times=100, seconds=1)
     with trio.move_on_after(2.5) as scope, undisturbed():
         await CONTAINERD_RETRY.busy.run("it", act)
     assert scope.cancelled_caught
-    # The third try was under way: it was finished, and no fourth begun.
+    # The third try was running: it was finished, and no fourth one began.
     assert act.calls == 3
     assert trio.current_time() == pytest.approx(3.2)

@@ -1,4 +1,4 @@
-"""After a crash or a reboot: what a snapshotter makes of the records it finds."""
+"""The start of a snapshotter is tested with the records that a crash or a reboot leaves."""
 
 import pytest
 
@@ -23,11 +23,11 @@ KEPT = {
 
 
 class CrashError(Exception):
-    """The process ends here."""
+    """The process has crashed."""
 
 
 def crash(tapped: TappedSnapshotters, snapshotter: DevmapperSnapshotter, at: str) -> None:
-    """Let the process end before the verb that begins with *at*: nothing is recorded after that."""
+    """Simulate a crash before the verb that begins with *at*: nothing is recorded after it."""
 
     async def end(verb: str) -> None:
         if verb.startswith(at):
@@ -60,7 +60,9 @@ async def test_after_a_reboot_active_devices_are_active_again(tapped: TappedSnap
     await second.commit("d", "a")
 
 
-async def test_a_device_that_stays_away_is_named_and_the_files_are_closed(tapped: TappedSnapshotters) -> None:
+async def test_a_device_that_cannot_be_activated_is_named_and_the_files_are_closed(
+    tapped: TappedSnapshotters,
+) -> None:
     first = await tapped.open()
     await first.prepare("a")
     await first.close()
@@ -74,7 +76,7 @@ async def test_a_device_that_stays_away_is_named_and_the_files_are_closed(tapped
 
 
 @pytest.mark.parametrize("at", ["message pool 0 create_thin", "create pool-snap-1"])
-async def test_a_prepare_cut_short_can_be_called_again(tapped: TappedSnapshotters, at: str) -> None:
+async def test_an_interrupted_prepare_can_be_called_again(tapped: TappedSnapshotters, at: str) -> None:
     first = await tapped.open()
     crash(tapped, first, at)
     with pytest.raises((CrashError, FailedPreconditionError)):
@@ -83,12 +85,12 @@ async def test_a_prepare_cut_short_can_be_called_again(tapped: TappedSnapshotter
     with pytest.raises(NotFoundError):
         await second.stat("a")
     await second.prepare("a")
-    # The first id may or may not have been created: it is not used again.
+    # The first thin id may exist in the pool, so it is not used again.
     assert second.device_of("a").thin_id == 2
 
 
 @pytest.mark.parametrize("at", ["suspend", "resume", "remove"])
-async def test_a_commit_cut_short_leaves_the_snapshot_active(tapped: TappedSnapshotters, at: str) -> None:
+async def test_an_interrupted_commit_leaves_the_snapshot_active(tapped: TappedSnapshotters, at: str) -> None:
     first = await tapped.open()
     await first.prepare("a")
     crash(tapped, first, at)
@@ -102,7 +104,7 @@ async def test_a_commit_cut_short_leaves_the_snapshot_active(tapped: TappedSnaps
 
 
 @pytest.mark.parametrize("at", ["remove", "message pool 0 delete"])
-async def test_a_removal_cut_short_can_be_called_again(tapped: TappedSnapshotters, at: str) -> None:
+async def test_an_interrupted_removal_can_be_called_again(tapped: TappedSnapshotters, at: str) -> None:
     first = await tapped.open(discard_blocks=True)
     await first.prepare("a")
     crash(tapped, first, at)

@@ -1,4 +1,4 @@
-"""Which verbs wait for which."""
+"""Verbs on the same snapshot wait for each other; verbs on different snapshots run at the same time."""
 
 import pytest
 import trio
@@ -9,7 +9,7 @@ from thinsim.snapshotter.undisturbed import pause
 
 
 class Order:
-    """Notes when each body begins and ends; all bodies yield in between."""
+    """An `Order` records the begin and the end of each body; all bodies yield in between."""
 
     def __init__(self, turns: Turns) -> None:
         self.turns = turns
@@ -22,7 +22,7 @@ class Order:
             self.lines.append(f"{name} ends")
 
     async def run(self, *takes: tuple[str, tuple[str, ...], tuple[str, ...]]) -> list[str]:
-        """Start them one after the other, so that each waits before the next comes."""
+        """Start the turns one after another; each one waits or runs before the next one starts."""
         async with trio.open_nursery() as nursery:
             for name, changes, keeps in takes:
                 nursery.start_soon(lambda n=name, c=changes, k=keeps: self.take(n, *c, keeps=k))
@@ -52,7 +52,7 @@ async def test_the_same_snapshot_waits(autojump_clock: trio.testing.MockClock) -
     assert await order.run(("1", ("a", "b"), ()), ("2", ("b", "c"), ())) == one_after_the_other("1", "2")
 
 
-async def test_children_are_made_together_and_hold_off_their_parents_removal(
+async def test_children_are_created_together_and_delay_their_parents_removal(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     order = Order(Turns(concurrent=True))
@@ -60,7 +60,7 @@ async def test_children_are_made_together_and_hold_off_their_parents_removal(
         ("1", ("a",), ("p",)), ("2", ("b",), ("p",)), ("removal", ("p",), ()), ("3", ("c",), ("p",))
     )
     assert order.lines[:2] == ["1 begins", "2 begins"]
-    # First come, first served: a crowd of children does not starve the removal.
+    # The order is first come, first served: many children do not starve the removal.
     assert order.lines[4:] == one_after_the_other("removal", "3")
 
 
@@ -83,7 +83,7 @@ async def test_waiting_can_be_cancelled_and_leaves_nothing_held(
         assert turns.statistics().snapshots == frozenset()
 
 
-async def test_a_turn_is_not_cut_short_but_while_it_pauses(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_turn_can_be_cancelled_only_while_it_pauses(autojump_clock: trio.testing.MockClock) -> None:
     turns = Turns(concurrent=True)
     reached = []
     with trio.CancelScope() as scope:

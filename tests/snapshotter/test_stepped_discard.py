@@ -1,4 +1,4 @@
-"""Discards in steps: how long each is, and that all of a device is discarded."""
+"""These tests cover discards in steps: the length of each step, and the whole device."""
 
 import errno
 from pathlib import Path
@@ -59,6 +59,6 @@ async def test_a_device_in_use_is_left_alone(tapped: TappedSnapshotters) -> None
     assert await host_bytes(tapped.rig) == used
 
 
-async def test_what_is_no_device_is_named(tmp_path: Path) -> None:
+async def test_a_missing_device_is_named(tmp_path: Path) -> None:
     with pytest.raises(DeviceMapperError, match="missing"):
         await discard_in_steps(tmp_path / "missing", MIB)

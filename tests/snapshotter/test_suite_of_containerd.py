@@ -1,6 +1,6 @@
-"""Each test of containerd's SnapshotterSuite and of its devmapper plugin has a test of ours, by name.
+"""Each test of SnapshotterSuite and of the devmapper plugin in containerd has a test here, by name.
 
-The spellings on the left are upstream's (``core/snapshots/testsuite/testsuite.go``,
+The spellings on the left are containerd's (``core/snapshots/testsuite/testsuite.go``,
 ``plugins/snapshots/devmapper/*_test.go``).
 """
 
@@ -95,20 +95,20 @@ PLUGIN = {
     "TestMkfsExt4": (HOST, "test_command_lines_are_containerds"),
     "TestMkfsExt4NonDefault": (HOST, "test_command_lines_are_containerds"),
     "TestMkfsXfs": (HOST, "test_command_lines_are_containerds"),
-    "TestMkfsXfsNonDefault": (HOST, "test_a_failure_carries_what_the_command_said"),
+    "TestMkfsXfsNonDefault": (HOST, "test_a_failure_has_the_error_text_of_the_command"),
     "TestMultipleXfsMounts": (MOUNTED, "test_snapshots_of_one_parent_are_mounted_side_by_side_and_apart"),
 }
 
 
 @pytest.mark.parametrize("name", [*SUITE, *PLUGIN])
-def test_a_test_of_containerds_has_one_of_ours(name: str) -> None:
+def test_a_containerd_test_has_a_test_here(name: str) -> None:
     file, test = (SUITE | PLUGIN)[name]
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     tree = ast.parse((TESTS / file).read_text())
     assert test in {node.name for node in ast.walk(tree) if isinstance(node, functions)}
 
 
-def test_the_suite_has_21_behaviours_and_the_document_names_where_each_is() -> None:
+def test_the_suite_has_21_behaviours_and_the_document_names_each() -> None:
     assert len(SUITE) == 21
     text = DOCUMENT.read_text()
     assert [name for name in SUITE if f"`{name}`" not in text] == []

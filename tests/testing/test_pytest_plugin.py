@@ -143,7 +143,7 @@ def test_the_config_file_of_containerd_is_taken_and_a_mark_goes_before_it(
 
 MISTAKES = {
     "thin_pool(data_sise='1G')": "thinsim: pool: data_sise: Extra inputs are not permitted",
-    "thin_pool(data_size='1GB!')": "thinsim: pool: data_size: invalid size: '1GB!' has no unit 'GB!' (",
+    "thin_pool(data_size='1GB!')": "thinsim: pool: data_size: invalid size: '1GB!': 'GB!' is not a unit (",
     "thin_pool('1GiB')": "thinsim: mark thin_pool: '1GiB' has no key (fix: write KEY=VALUE)",
     "snapshotter('discard_blocks')": "thinsim: mark snapshotter: 'discard_blocks' has no key ",
     "no_leak(at_most=100)": "no_leak takes no arguments (fix: call assert_no_leak(at_most=BYTES) in",
@@ -186,7 +186,7 @@ def test_a_rig_that_there_is_not_is_one_mistake_and_no_test_runs(inner: pytest.P
         inner.makeini("[pytest]\nthinsim_rig = moon\n")
     done = inner.runpytest_subprocess(*(() if "ini" in where else ["--thinsim-rig=moon"]))
     assert done.ret == pytest.ExitCode.USAGE_ERROR
-    complaint = f"ERROR: {where}: there is no rig 'moon'; there are auto, kernel, emulated, process"
+    complaint = f"ERROR: {where}: rig 'moon' does not exist; there are: auto, kernel, emulated, process"
     assert complaint in done.stderr.str()
 
 

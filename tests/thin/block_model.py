@@ -1,7 +1,7 @@
-"""The oracle of the random histories tells by dictionaries what a pool should hold.
+"""`PoolModel` is the oracle of the random histories: it keeps a pool's expected state in dictionaries.
 
-A data block is a ``Cell``; mappings that share a block share the cell, and so do the running and the
-committed view, because a write in place changes both.
+A data block is a `Cell`. Mappings that share a block share the cell. The running and the committed view
+share cells as well, because a write in place changes both.
 """
 
 from dataclasses import dataclass, field
@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 
 @dataclass(eq=False)
 class Cell:
-    """One data block's content."""
+    """A `Cell` has the content of one data block."""
 
     content: bytearray
 
 
 @dataclass
 class ModelDevice:
-    """Virtual block to (cell, time)."""
+    """A `ModelDevice` maps virtual blocks to (cell, time) pairs."""
 
     mappings: dict[int, tuple[Cell, int]] = field(default_factory=dict)
     snapshotted_time: int = 0
@@ -31,7 +31,7 @@ class ModelDevice:
 
 @dataclass
 class ModelTransaction:
-    """One transaction's devices, metadata snapshot included."""
+    """A `ModelTransaction` has the devices of one transaction and its metadata snapshot."""
 
     devices: dict[int, ModelDevice] = field(default_factory=dict)
     held: dict[int, ModelDevice] | None = None
@@ -53,7 +53,7 @@ class ModelTransaction:
 
 
 class PoolModel:
-    """A pool's running and committed view, and the rules of sharing, discard and crash."""
+    """A `PoolModel` has a pool's running and committed view, and the rules of sharing, discard and crash."""
 
     def __init__(self, block: int, *, passes_down: bool) -> None:
         self.block = block
@@ -61,9 +61,9 @@ class PoolModel:
         self.blocks_passed_down = 0
         self.running = ModelTransaction()
         self.committed = ModelTransaction()
-        # Blocks that a request in flight held when the last commit was made.
+        # The blocks that a request in flight held at the last commit.
         self.held_at_commit: set[Cell] = set()
-        # Blocks that a crash left with a reference too many: only a repair takes it back.
+        # The blocks that a crash left with one reference too many: only a repair removes it.
         self.leaked: set[Cell] = set()
 
     def commit(self) -> None:

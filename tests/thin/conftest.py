@@ -1,4 +1,4 @@
-"""What a long campaign has tried is told as tables at the end; ``thinsim metadata`` is a fixture."""
+"""The fixtures run ``thinsim metadata`` and count the cases of a long campaign, for tables at the end."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ Tally = Callable[[str, str, Mapping[str, int]], None]
 
 @pytest.fixture(scope="session")
 def tally(pytestconfig: pytest.Config) -> Tally:
-    """Note counts in a table, under a row."""
+    """Return a function that adds counts to a row of a table."""
     tables = pytestconfig.stash.setdefault(TALLIES, {})
 
     def note(table: str, row: str, counts: Mapping[str, int]) -> None:
@@ -25,7 +25,7 @@ def tally(pytestconfig: pytest.Config) -> Tally:
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> MetadataCommand:
-    """Call ``thinsim metadata``."""
+    """Return ``thinsim metadata`` as a function."""
     return metadata_command(capsys)
 
 

@@ -1,7 +1,7 @@
-"""Accidents damage a metadata device, and a pool on it must fail precisely or answer right.
+"""Accidents damage a metadata device; a pool on it must fail precisely or give the right answer.
 
-Only damage that carries a right checksum, which no
-accident makes, may give a wrong answer; it may not crash or hang either.
+Only damage with a right checksum, which no accident makes, may give a wrong answer. It must not cause a
+crash or a hang.
 """
 
 import random
@@ -87,7 +87,7 @@ ACCIDENTS: list[Callable[[RamStore, random.Random], None]] = [
 
 
 def forge(store: RamStore, choose: random.Random) -> None:
-    """Change a field and put the right checksum on it."""
+    """Change a field and write the right checksum."""
     block = choose.choice(sorted(store.content))
     content = bytearray(store.content[block])
     salt = next((salt for salt in SALTS if seal(bytearray(content), salt) == bytes(content)), NODE_SALT)
@@ -103,7 +103,10 @@ def forge(store: RamStore, choose: random.Random) -> None:
 def outcome(
     store: RamStore, expected: dict[int, list[Run]], data_blocks: int, choose: random.Random, *, forged: bool
 ) -> DamageOutcome:
-    """Use a pool on *store*; an AssertionError for a wrong answer, another exception for a crash."""
+    """Use a pool on *store* and return the outcome.
+
+    Raises AssertionError for a wrong answer, and another exception for a crash.
+    """
     before = dict(store.content)
     try:
         pool = Pool(PoolFeatures(), Sectors(1), data_blocks, store)
@@ -140,7 +143,7 @@ def outcome(
 
 
 def _check_kept(store: RamStore, expected: dict[int, list[Run]]) -> None:
-    """What was committed on the damaged metadata still tells the truth of the devices left alone."""
+    """Check that a commit on the damaged metadata kept the mappings of the unused devices."""
     metadata = PoolMetadata(store, 1)
     untouched = sorted(expected)[3:]
     for thin_id in untouched:

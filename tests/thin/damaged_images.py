@@ -1,4 +1,4 @@
-"""Images hold one pool's metadata with one damage each, for the tests of ``thinsim metadata``."""
+"""Each image holds one pool's metadata with one damage, for the tests of ``thinsim metadata``."""
 
 import functools
 from collections import Counter
@@ -13,12 +13,12 @@ from tests.thin.ram_store import RamStore
 
 @functools.cache
 def sound() -> RamStore:
-    """Return the metadata without damage; nobody changes it."""
+    """Return the metadata without damage; the caller must not change it."""
     return damaged_pool().metadata
 
 
 def save_damaged(damage: Damage, path: Path) -> Path:
-    """Write the metadata with *damage* to *path* and return that."""
+    """Write the metadata with *damage* to *path* and return *path*."""
     store = sound().copy()
     block = places(sound())[damage.place]
     store.content[block] = damage.change(store.content[block])
@@ -26,12 +26,15 @@ def save_damaged(damage: Damage, path: Path) -> Path:
 
 
 def damage_named(name: str) -> Damage:
-    """Return the damage whose text is *name*, as ``details leaf: zeroed``."""
+    """Return the damage whose text is *name*, for example ``details leaf: zeroed``."""
     return next(each for each in damages(sound()) if str(each) == name)
 
 
 def some_now_the_rest_long() -> list[Any]:
-    """Return each place with one kind of damage, each kind in turn; the rest of them are long."""
+    """Return all damages as parameters; all but one per place are marked as long.
+
+    The short ones take each kind of damage in turn.
+    """
     seen: Counter[str] = Counter()
     turn = {place: number for number, place in enumerate(places(sound()))}
     marked = []

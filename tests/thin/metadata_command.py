@@ -1,4 +1,4 @@
-"""Command is ``thinsim metadata`` as a function; it checks that nothing is written to what is looked at."""
+"""`metadata_command` is ``thinsim metadata`` as a function that checks that its input is not written."""
 
 import hashlib
 from collections.abc import Callable
@@ -9,18 +9,18 @@ import pytest
 from thinsim.cli.main import status_of
 
 MetadataCommand = Callable[..., tuple[int, str, str]]
-"""From arguments, of which the last is the file, to (exit status, standard output, standard error)."""
+"""The last argument is the file; the result is (exit status, standard output, standard error)."""
 
 
 def metadata_command(capsys: pytest.CaptureFixture[str]) -> MetadataCommand:
-    """Return the command as a function; what it prints is read by *capsys*."""
+    """Return the command as a function; *capsys* captures its output."""
 
     def run_command(*arguments: str | Path) -> tuple[int, str, str]:
         file = Path(arguments[-1])
         before = _state(file)
         status = status_of(["metadata", *map(str, arguments)])
         out, err = capsys.readouterr()
-        assert _state(file) == before, "looking has written"
+        assert _state(file) == before, "the command wrote to its input"
         assert status in (0, 1), err
         assert err.count("\n") == (1 if err else 0), err
         for word in ("ENOTBLK", "EILSEQ", "Errno", "Traceback", "Block device required", "multibyte"):

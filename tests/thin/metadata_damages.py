@@ -1,4 +1,4 @@
-"""Each damage here changes one block of a pool with every kind of metadata."""
+"""Each `Damage` changes one block of a pool that has every kind of metadata."""
 
 import struct
 from collections.abc import Callable, Iterator
@@ -16,12 +16,12 @@ MetadataChange = Callable[[bytes], bytes]
 
 
 def damaged_pool() -> RamPool:
-    """A pool whose trees have inner nodes, with shared subtrees, counts above two and a metadata snapshot."""
+    """Return a pool with internal nodes, shared subtrees, counts above two and a metadata snapshot."""
     return busy_pool(empty_devices=130)
 
 
 def places(store: RamStore) -> dict[str, int]:
-    """Return a block of each role: roots, and a leaf where a tree has more than its root."""
+    """Return a block for each role: each root, and a leaf of each tree that has more than its root."""
     superblock = Superblock.decode(store.read(0), 0)
     found = {"superblock": 0}
 
@@ -56,7 +56,7 @@ def places(store: RamStore) -> dict[str, int]:
 
 
 def forged(offset: int, form: str, value: int) -> MetadataChange:
-    """Change a field and put the right checksum on it."""
+    """Return a change of a field that also writes the right checksum."""
 
     def change(content: bytes) -> bytes:
         salt = next(salt for salt in SALTS if seal(bytearray(content), salt) == content)
@@ -83,7 +83,7 @@ NO_NODES = ("superblock", "held superblock", "metadata index", "metadata bitmap"
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """*change* to the block of role *place*."""
+    """A `Damage` applies *change* to the block with role *place*."""
 
     place: str
     kind: str
@@ -108,7 +108,7 @@ FAR = 1 << 20
 
 
 def _far(offset: int, tree: str) -> tuple[MetadataChange, str]:
-    """A root beyond the device, and what check says of the *tree* that begins there."""
+    """Return a change that puts a root beyond the device, and the problem that check reports for *tree*."""
     return forged(offset, "<Q", FAR), f"{tree}: metadata block {FAR} is beyond the device"
 
 
@@ -120,38 +120,41 @@ FIELDS: dict[str, tuple[MetadataChange, str]] = {
     "held root far": _far(56, "metadata snapshot"),
     "held root elsewhere": (
         forged(56, "<Q", 1),
-        "metadata snapshot: metadata block 1 is no whole superblock",
+        "metadata snapshot: metadata block 1 is not a valid superblock",
     ),
-    "few data blocks": (forged(_SPACE_MAPS, "<Q", 10), "superblock: it says that the data space map uses "),
+    "few data blocks": (forged(_SPACE_MAPS, "<Q", 10), "superblock: its data space map can't use "),
     "many data blocks": (forged(_SPACE_MAPS, "<Q", 1 << 39), "data space map: 549755813888 blocks need "),
     "impossible data blocks": (
         forged(_SPACE_MAPS, "<Q", 1 << 60),
-        "superblock: it says that the data space map uses ",
+        "superblock: its data space map can't use ",
     ),
     "data allocated": (
         forged(_SPACE_MAPS + 8, "<Q", 1 << 30),
-        "superblock: it says that the data space map uses 1073741824 of 3000 blocks",
+        "superblock: its data space map can't use 1073741824 of 3000 blocks",
     ),
     "data index far": _far(_SPACE_MAPS + 16, "data space map index"),
     "data counts far": _far(_SPACE_MAPS + 24, "data reference counts"),
     "more metadata blocks": (
         forged(_SPACE_MAPS + 128, "<Q", 5000),
-        "superblock: it counts 5000 metadata blocks, and the device or file has 512: it is cut short",
+        "superblock: it counts 5000 metadata blocks, but the device or file is cut short: it has 512",
     ),
     "impossible metadata blocks": (
         forged(_SPACE_MAPS + 128, "<Q", 1 << 40),
-        "superblock: it says that the metadata space map uses ",
+        "superblock: its metadata space map can't use ",
     ),
     "metadata index far": _far(_SPACE_MAPS + 144, "metadata space map index"),
     "metadata counts far": _far(_SPACE_MAPS + 152, "metadata reference counts"),
     "mapping root far": _far(_REST, "mapping tree"),
     "mapping root is the superblock": (
         forged(_REST, "<Q", 0),
-        "mapping tree: metadata block 0 is no whole btree node",
+        "mapping tree: metadata block 0 is not a valid btree node",
     ),
     "details root far": _far(_REST + 8, "details tree"),
     "no block size": (forged(_REST + 16, "<I", 0), "superblock: its data block size is 0"),
-    "compat_ro features": (forged(_REST + 36, "<I", 2), "superblock: it has compat_ro features"),
-    "incompat features": (forged(_REST + 40, "<I", 1), "superblock: it has incompat features"),
+    "compat_ro features": (forged(_REST + 36, "<I", 2), "superblock: it has unknown compat_ro features"),
+    "incompat features": (forged(_REST + 40, "<I", 1), "superblock: it has unknown incompat features"),
 }
-"""Fields of the superblock with a right checksum, and what check says of each; nothing of a sound one."""
+"""The changes to fields of the superblock, with a right checksum, and the problem that check reports.
+
+The problem is empty if check accepts the field.
+"""

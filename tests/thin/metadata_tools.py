@@ -1,4 +1,4 @@
-"""Debian's thin-provisioning-tools run on a metadata device in memory."""
+"""`run` starts one of Debian's thin-provisioning-tools; `thin_check` checks a metadata device in memory."""
 
 import shutil
 import subprocess
@@ -21,7 +21,7 @@ def run(tool: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def thin_check(store: RamStore, path: Path) -> str:
-    """Return what thin_check complains of, nothing if it is content."""
+    """Return the complaints of thin_check, empty if it has none."""
     done = run("thin_check", store.save(path))
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
@@ -33,7 +33,7 @@ def output_of(tool: str, *arguments: str | Path) -> str:
 
 
 def load(path: Path) -> RamStore:
-    """Return a metadata device with a file's content."""
+    """Return a metadata device with the content of a file."""
     content = path.read_bytes()
     store = RamStore(len(content) // 4096)
     for block in range(store.blocks):

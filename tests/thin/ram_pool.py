@@ -1,4 +1,4 @@
-"""RamPool runs the engine in memory with the smallest executor there is, and can crash."""
+"""`RamPool` runs the engine in memory with the smallest possible executor, and can crash."""
 
 import errno
 import os
@@ -29,7 +29,7 @@ NO_FEATURES = PoolFeatures()
 
 
 class RamPool:
-    """A committed pool of *data_blocks* blocks; the data device starts with bytes that nobody wrote."""
+    """A `RamPool` is a committed pool of *data_blocks* blocks; its data device starts with stale bytes."""
 
     def __init__(
         self,
@@ -68,17 +68,17 @@ class RamPool:
         return self.open(thin_id, blocks)
 
     def open(self, thin_id: int, blocks: int = 64, origin: bytes | None = None) -> ThinDevice:
-        """Open a device of *blocks* blocks; *origin* is the content of its external origin."""
+        """Open a device of *blocks* blocks; *origin* is the content of its external origin, if any."""
         self.origin = origin
         size = None if origin is None else len(origin)
         return self.pool.open_thin(thin_id, Sectors(blocks * self.block_size), size)
 
     def message(self, text: str) -> None:
-        """Send a message, which commits."""
+        """Send a message; the pool commits."""
         send_message(self.pool, text)
 
     def write(self, device: ThinDevice, offset: int, content: bytes) -> None:
-        """Write block by block what can be written; the first error is raised in the end."""
+        """Write each block that can be written, one by one; raise the first error at the end."""
         failed: Unserviceable | None = None
         position = 0
         while position < len(content):
@@ -100,15 +100,15 @@ class RamPool:
         self.write(device, vblock * self.block, fill * (count * self.block))
 
     def read(self, device: ThinDevice, offset: int, length: int) -> bytes:
-        """Read."""
+        """Read *length* bytes at *offset*."""
         return b"".join(self._answer(step) for step in device.plan_read(offset, length))
 
     def content(self, device: ThinDevice) -> bytes:
-        """Return all of a device."""
+        """Return the whole content of a device."""
         return self.read(device, 0, bytes_of(device.length))
 
     def discard(self, device: ThinDevice, offset: int, length: int) -> None:
-        """Discard."""
+        """Discard *length* bytes at *offset*."""
         plan = device.plan_discard(offset, length)
         self.execute(plan.steps)
         device.complete(plan)
@@ -122,28 +122,28 @@ class RamPool:
         self.execute(device.plan_flush())
 
     def commit(self) -> None:
-        """Commit if there is anything to."""
+        """Commit if the pool has changed."""
         if self.pool.changed:
             self.pool.commit()
 
     def crash(self) -> None:
-        """Lose everything but the two devices, and activate again."""
+        """Lose all state in memory except the two devices, then activate the pool again."""
         self.pool = self._activate()
         if self.pool.metadata.transaction.uncommitted:
             self.commit()
 
     def available(self) -> int:
-        """Return how many data blocks can be given out before a commit."""
+        """Return the number of data blocks that can be allocated before a commit."""
         data = self.pool.metadata.data
         free = [block for block in range(data.nr_blocks_running) if not data.count(block)]
         return sum(not data.count_at_commit(block) for block in free)
 
     def problems(self) -> list[str]:
-        """Return what the checker finds."""
+        """Return the problems that the checker finds."""
         return self.pool.check()
 
     def blocks_of(self, thin_id: int) -> dict[int, int]:
-        """Return virtual to data block of a device."""
+        """Return a device's data blocks by virtual block."""
         return {
             run.vblock + at: run.data_block + at
             for run in self.pool.mappings(thin_id)
@@ -208,9 +208,9 @@ class RamPool:
 
 
 def busy_pool(empty_devices: int = 0) -> RamPool:
-    """Return a pool with deep trees, shared subtrees, counts above two, and a metadata snapshot.
+    """Return a pool with deep trees, shared subtrees, counts above two and a metadata snapshot.
 
-    It also has *empty_devices* thin ids from 20 on that map nothing.
+    It also has *empty_devices* devices without mappings, with thin ids from 20 on.
     """
     ram = RamPool(data_blocks=3000, block_size=1, metadata_blocks=512)
     for thin_id in range(4):

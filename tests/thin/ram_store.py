@@ -1,4 +1,4 @@
-"""RamStore is a metadata device in memory that notes its writes and fails on demand."""
+"""`RamStore` is a metadata device in memory that records its writes and fails on demand."""
 
 import errno
 import os
@@ -8,7 +8,7 @@ BLOCK = 4096
 
 
 class RamStore:
-    """A MetadataStore of *blocks* blocks; *fails* names the operations that raise EIO from now on."""
+    """A `RamStore` is a MetadataStore of *blocks* blocks; operations named in *fails* raise EIO."""
 
     def __init__(self, blocks: int = 256) -> None:
         self.blocks = blocks

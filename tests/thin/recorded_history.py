@@ -1,7 +1,7 @@
-"""Replay carries out on the engine a random history whose answers were recorded on Linux 6.1.
+"""`Replay` carries out a random history on the engine; its answers were recorded on Linux 6.1.
 
-The records name most operations in full; what they leave out comes from the same random generator
-that made the history, so that the replay takes every one of its decisions again.
+The records name most operations in full. The rest comes from the random generator that made the history,
+so the replay makes each of its decisions again.
 """
 
 import errno
@@ -26,7 +26,7 @@ from thinsim.units import Sectors
 _OPERATIONS = ["thin", "snap", "act", "deact", "del", "write", "disc", "trans", "bad", "msnap", "remk"]
 _WEIGHTS = [6, 8, 8, 4, 5, 40, 16, 1, 4, 1, 2]
 DEVICES = ("7:1", "7:0")
-"""Numbers of the metadata and the data device in the recorded tables."""
+"""The numbers of the metadata and the data device in the recorded tables."""
 _LOW_WATER = 32
 _THIN_SECTORS = Sectors(16384)
 _THIN_BYTES = 8 << 20
@@ -48,7 +48,7 @@ _BAD_MESSAGES = [
 
 @dataclass(frozen=True)
 class Shape:
-    """The pool of a recorded history: operations, MiB, sectors."""
+    """A `Shape` has the numbers of a recorded history and its pool: operations, MiB and sectors."""
 
     operations: int = 150
     data_mb: int = 64
@@ -78,7 +78,7 @@ HISTORIES = {
         features=PoolFeatures(skip_block_zeroing=True, error_if_no_space=True, no_discard_passdown=True),
     ),
 }
-"""What was recorded, by seed."""
+"""The recorded histories, by seed."""
 
 
 def records(seed: int) -> list[dict[str, Any]]:
@@ -88,7 +88,7 @@ def records(seed: int) -> list[dict[str, Any]]:
 
 
 class Replay:
-    """One history; ``answers`` yields records of the engine like those of the kernel."""
+    """A `Replay` is one history; ``answers`` returns the engine's records, in the form of the kernel's."""
 
     def __init__(self, seed: int, shape: Shape | None = None) -> None:
         self.shape = shape = shape or HISTORIES[seed]
@@ -112,7 +112,7 @@ class Replay:
         self.host_pages: set[int] = set()
 
     def answers(self) -> list[dict[str, Any]]:
-        """Carry out the history."""
+        """Carry out the history and return a record per operation."""
         found = []
         for number in range(self.shape.operations):
             operation = self.random.choices(_OPERATIONS, _WEIGHTS)[0]
@@ -138,7 +138,7 @@ class Replay:
         return found
 
     def dump(self) -> dict[int, tuple[dict[str, str], list[tuple[int, int, int, int]]]]:
-        """Return what ``thin_dump`` would: details and runs of each device."""
+        """Return the details and runs of each device, as ``thin_dump`` does."""
         pool = self.ram.pool
         found = {}
         for thin_id in pool.thin_ids():
@@ -155,7 +155,7 @@ class Replay:
         return found
 
     def _step(self, number: int, operation: str, record: dict[str, Any]) -> bool:
-        """Carry out one operation; False when the history skips it, for want of a device."""
+        """Carry out one operation; return False if the history skips it because a device is missing."""
         if operation in ("thin", "snap", "del", "trans", "bad", "msnap"):
             return self._ask(operation, record)
         if operation == "act":
@@ -263,7 +263,7 @@ class Replay:
         record["err"] = f"device-mapper: {what}: {os.strerror(number)}"
 
     def _note_host(self) -> None:
-        # Within one operation nothing is written after it was passed down, nor the other way round.
+        # Within one operation no range is both written and passed down.
         for offset, length in self.ram.written:
             self.host_pages.update(range(offset // _PAGE, (offset + length) // _PAGE))
         for block, count in self.ram.passed_down:
@@ -274,7 +274,7 @@ class Replay:
 
 
 def parse_dump(xml: str) -> dict[int, tuple[dict[str, str], list[tuple[int, int, int, int]]]]:
-    """Read ``thin_dump``'s XML like ``Replay.dump``."""
+    """Parse the XML of ``thin_dump`` into the form of ``Replay.dump``."""
     devices = {}
     for device in ElementTree.fromstring(xml).findall("device"):
         details = dict(device.attrib)

@@ -1,4 +1,4 @@
-"""The data space map gives out the next free block, free in both transactions, and counts references."""
+"""The data space map allocates the next block that is free in both views, and counts references."""
 
 import pytest
 
@@ -85,7 +85,7 @@ def test_counts_above_two_are_kept_and_come_back() -> None:
     assert dict(again.data.counts.many_entries()) == {block: block // 20 for block in range(60, 140)}
 
 
-def test_grown_blocks_are_given_out_at_once_and_counted_after_the_commit() -> None:
+def test_grown_blocks_are_allocated_at_once_and_counted_after_the_commit() -> None:
     metadata = pool_of(1)
     metadata.allocate()
     metadata.extend_data(3)

@@ -1,4 +1,4 @@
-"""The checker finds planted damage, each kind in its own words."""
+"""The checker finds planted damage and reports each kind with its own text."""
 
 import re
 from collections.abc import Callable
@@ -123,18 +123,21 @@ def break_a_shared_leaf(pool: Pool) -> None:
         (map_in_the_future, ["thin 1: block 3 mapped at 2, later than the pool's 1"]),
         (snapshot_in_the_future, ["thin 1: snapshotted_time 2 is later than the pool's 1"]),
         (miscount_mappings, ["thin 1: 5 mapped blocks, but 4 mappings"]),
-        (miscount_the_space, ["data space map: 3 blocks said to be in use, 4 are"]),
+        (miscount_the_space, ["data space map: 3 blocks counted as used, 4 are"]),
         (lose_a_device_s_details, ["thin 2 has no details"]),
-        (leave_a_node_too_empty, [r"thin 1: node \d+ has 66 entries of 252, too few"]),
+        (leave_a_node_too_empty, [r"thin 1: node \d+ has too few entries: 66 of 252"]),
         (
             put_a_key_out_of_its_parent_s_range,
             [r"thin 1: node \d+ has keys 0 to 125 outside of 1 to 125", *[r"data block \d+: .*"] * 44],
         ),
         (
             break_a_bitmap,
-            [r"data space map: metadata block \d+ is no whole space map bitmap: checksum 0x.*", UNREADABLE],
+            [
+                r"data space map: metadata block \d+ is not a valid space map bitmap: checksum 0x.*",
+                UNREADABLE,
+            ],
         ),
-        (break_a_shared_leaf, [r"thin 1: metadata block \d+ is no whole btree node: .*", UNREADABLE]),
+        (break_a_shared_leaf, [r"thin 1: metadata block \d+ is not a valid btree node: .*", UNREADABLE]),
     ],
 )
 def test_planted_damage_is_found(ram: RamPool, plant: Callable[[Pool], None], texts: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""A commit of a pool works, or fails and leaves what the kernel leaves of a lost transaction."""
+"""A commit of a pool works, or fails and leaves the same state as the kernel after a lost transaction."""
 
 import errno
 from functools import partial
@@ -74,7 +74,7 @@ def test_a_failed_commit_returns_to_the_last_one_read_only_and_in_need_of_a_chec
     assert ram.read(device, 0, BLOCK) == b"w" * BLOCK
     status = ram.pool.status()
     assert (status.mode, status.needs_check, ram.pool.changed) == ("ro", True, False)
-    # As in the kernel, the device goes on counting the block that is gone.
+    # The device still counts the lost block, as in the kernel.
     assert device.status().text(0, 512) == "0 512 thin 16 7"
     assert ram.problems() == []
     with pytest.raises(DeviceMapperError) as caught:
@@ -139,7 +139,7 @@ def test_a_device_that_was_lost_with_its_transaction_can_be_opened_and_holds_not
     assert caught.value.errno == errno.ENODATA
 
 
-def test_a_lost_transaction_id_is_shown_until_the_pool_is_opened_anew() -> None:
+def test_a_lost_transaction_id_is_shown_until_the_pool_is_opened_again() -> None:
     ram = RamPool()
     ram.pool.set_transaction_id(0, 5)
     ram.pool.transaction.abort()
@@ -182,7 +182,7 @@ def test_a_lost_snapshot_leaves_the_blocks_of_its_origin_looking_shared() -> Non
     assert ram.problems() == []
 
 
-def test_a_device_whose_deletion_is_lost_is_what_it_was() -> None:
+def test_a_device_whose_deletion_is_lost_is_unchanged() -> None:
     ram = RamPool()
     device = ram.thin(1)
     ram.write_blocks(device, 0)
@@ -213,7 +213,7 @@ def test_a_second_metadata_snapshot_is_ebusy_where_its_first_commit_fails() -> N
     assert caught.value.errno == errno.EBUSY
 
 
-def test_metadata_that_could_not_be_read_anew_takes_no_other_table() -> None:
+def test_metadata_that_could_not_be_read_again_takes_no_other_table() -> None:
     ram = RamPool()
     ram.metadata.fails = {"read"}
     ram.pool.transaction.abort()

@@ -13,7 +13,7 @@ from tests.thin.metadata_tools import needs_tools, run
 DAMAGES = some_now_the_rest_long()
 
 
-# What thin_dump needs: the superblock's checksum, the trees of devices, each device's mappings.
+# thin_dump needs the superblock's checksum, the trees of devices and each device's mappings.
 _LIVE = ("mapping", "details", "thin ")
 
 
@@ -26,7 +26,7 @@ def readable(damage: Damage, *, held: bool) -> bool:
     if damage.place == "superblock":
         return False
     if damage.place.startswith("held thin 3"):
-        # The snapshots 11 and 15 of thin 3 have it still.
+        # The snapshots 11 and 15 of thin 3 still have it.
         return False
     return not damage.place.startswith(_HELD if held else _LIVE)
 
@@ -34,7 +34,7 @@ def readable(damage: Damage, *, held: bool) -> bool:
 @needs_tools
 @pytest.mark.parametrize("held", [False, True], ids=["live", "held"])
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_dump_prints_what_thin_dump_prints_and_names_what_can_not_be_read(
+def test_dump_prints_the_lines_of_thin_dump_and_names_unreadable_parts(
     command: MetadataCommand, damage: Damage, held: bool, tmp_path: Path
 ) -> None:
     file = save_damaged(damage, tmp_path / "image")
@@ -42,7 +42,7 @@ def test_dump_prints_what_thin_dump_prints_and_names_what_can_not_be_read(
     oracle = run("thin_dump", *(["-m"] if held else []), file)
     assert (status == 0) is readable(damage, held=held)
     if oracle.returncode == 0 and damage.kind != "no room":
-        # thin_dump 0.9 takes a superblock with another number for a metadata snapshot's; 1.1 does not.
+        # thin_dump 0.9 accepts a superblock with another number for a metadata snapshot; 1.1 does not.
         theirs = oracle.stdout
         if not held and damage.place == "superblock":
             theirs = theirs.replace('nr_data_blocks="0"', 'nr_data_blocks="3000"', 1)
@@ -63,13 +63,13 @@ def test_dump_prints_what_thin_dump_prints_and_names_what_can_not_be_read(
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_check_names_each_damage_and_where_it_is(
+def test_check_names_each_damage_and_its_place(
     command: MetadataCommand, damage: Damage, tmp_path: Path
 ) -> None:
     if str(damage) == "held superblock: another block's number":
         assert (
             command("check", save_damaged(damage, tmp_path / "image"))[0] == 0
-        )  # thin_check does not look, either
+        )  # thin_check does not look either
         return
     status, out, err = command("check", "--json", save_damaged(damage, tmp_path / "image"))
     assert status == 1
@@ -80,7 +80,7 @@ def test_check_names_each_damage_and_where_it_is(
         return
     texts = [problem["text"] for problem in json.loads(out)["problems"]]
     if damage.place == "superblock":
-        assert texts == ["superblock: it says it is block 77, not 0"]
+        assert texts == ["superblock: its block number is 77, not 0"]
         return
     where = {
         "mapping": "mapping tree: ",
@@ -137,7 +137,7 @@ def test_usage_needs_the_superblock_and_the_details_alone(
 
 @needs_tools
 @pytest.mark.parametrize("field", FIELDS)
-def test_a_field_of_the_superblock_is_no_more_to_dump_than_to_thin_dump(
+def test_dump_treats_a_superblock_field_as_thin_dump_does(
     command: MetadataCommand, field: str, tmp_path: Path
 ) -> None:
     change, problem = FIELDS[field]
@@ -166,5 +166,5 @@ def test_several_damages_are_several_problems(command: MetadataCommand, tmp_path
     assert status == 1
     for place in hit:
         assert f" block {places(sound())[place]} " in out
-    # Devices whose details can't be read are not said to have none.
+    # Check does not report a device with unreadable details as one without details.
     assert "has no details" not in out

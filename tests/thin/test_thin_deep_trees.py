@@ -1,8 +1,8 @@
-"""A history that grows, shares and shrinks deep trees takes the blocks that Linux 6.1 takes.
+"""A history that grows, shares and shrinks deep trees uses the same blocks as on Linux 6.1.
 
-A pool of 2 GiB with blocks of 64 KiB and 16 MiB of metadata; thin devices of 2 GiB, snapshots of snapshots,
-a metadata snapshot, long discards over shared blocks, and more devices than one node of the top tree holds.
-Writes are of 4 KiB, one a block.
+The pool has 2 GiB with blocks of 64 KiB, and 16 MiB of metadata. The history has thin devices of 2 GiB,
+snapshots of snapshots, a metadata snapshot, long discards over shared blocks, and more devices than fit in
+one node of the top tree. Each write has 4 KiB and goes to another block.
 """
 
 import random
@@ -27,7 +27,7 @@ ANSWERS = Path(__file__).parent / "data" / "linux-6.1-deep-trees.txt"
 
 
 class DeepTreeHistory:
-    """Carries the history out; ``statuses`` yields a pool status after each part."""
+    """A `DeepTreeHistory` carries the history out; ``statuses`` yields a pool status after each part."""
 
     def __init__(self) -> None:
         self.store = RamStore(4096)
@@ -144,7 +144,7 @@ def test_deep_trees_take_as_many_blocks_as_the_kernel_s() -> None:
 
 @needs_tools
 @pytest.mark.parametrize("parts", [30, 62])
-def test_thin_check_is_content_with_deep_trees(parts: int, tmp_path: Path) -> None:
+def test_thin_check_accepts_deep_trees(parts: int, tmp_path: Path) -> None:
     history = DeepTreeHistory()
     for _, _ in zip(range(parts), history.statuses(), strict=False):
         pass

@@ -1,4 +1,4 @@
-"""A discard unmaps whole blocks and passes down those that nobody else maps."""
+"""A discard unmaps whole blocks and passes down those without another mapping."""
 
 import errno
 
@@ -25,7 +25,7 @@ def test_a_discarded_range_is_unmapped_and_passed_down_in_one_step() -> None:
     assert ram.problems() == []
 
 
-def test_blocks_under_discard_are_not_handed_out() -> None:
+def test_blocks_under_discard_are_not_allocated() -> None:
     ram = RamPool(data_blocks=2)
     device = ram.thin(1)
     ram.write_blocks(device, 0, 2)

@@ -1,4 +1,4 @@
-"""What is not mapped is read from the external origin; what is provisioned is copied from there."""
+"""Unmapped blocks are read from the external origin, and provisioned blocks are copied from it."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from thinsim.thin.table import PoolFeatures
 
 BLOCK = 4096
 ORIGIN = bytes(range(256)) * (BLOCK // 256 * 3) + b"tail" * 100
-"""Three blocks and 400 bytes."""
+"""The origin has three blocks and 400 bytes."""
 
 
 def device_on_origin(ram: RamPool, blocks: int = 8) -> ThinDevice:
@@ -54,7 +54,7 @@ def test_a_block_that_the_write_covers_is_not_copied_and_neighbours_are_copied_t
 
 
 @pytest.mark.parametrize("zeroing", [True, False])
-def test_where_the_origin_ends_the_rest_of_the_block_is_zeroed_unless_zeroing_is_off(zeroing: bool) -> None:
+def test_a_block_is_zeroed_after_the_end_of_the_origin_unless_zeroing_is_off(zeroing: bool) -> None:
     ram = RamPool(features=PoolFeatures(skip_block_zeroing=not zeroing))
     device = device_on_origin(ram)
     ram.write(device, 3 * BLOCK, b"n")
@@ -84,7 +84,7 @@ def test_a_snapshot_has_no_origin_unless_its_table_names_one() -> None:
     ].ljust(BLOCK, b"\0")
 
 
-def test_a_pool_that_gives_out_no_blocks_does_not_look_where_the_origin_ends() -> None:
+def test_a_pool_that_allocates_no_blocks_ignores_the_end_of_the_origin() -> None:
     ram = RamPool(data_blocks=1)
     device = device_on_origin(ram)
     ram.write_blocks(device, 7)

@@ -1,7 +1,7 @@
-"""A pool whose 64 metadata blocks fill up answers in the end as on Linux 6.1.
+"""A pool that fills its 64 metadata blocks fails the same write as Linux 6.1, with the same error.
 
-One thin device is written at random, forty blocks a time and then a status, until the metadata is full: which
-write fails, with what, what mode the pool goes to and what it counts afterwards.
+One thin device is written at random, forty blocks between two statuses, until the metadata is full. The
+recorded facts are the failing write, its error, the pool's mode and the pool's counts afterwards.
 """
 
 import json
@@ -27,7 +27,7 @@ HISTORIES = {
     "a": (1, PoolFeatures(skip_block_zeroing=True), 4096, 8320),
     "b": (2, PoolFeatures(), BLOCK, 7710),
 }
-"""Seed, features, bytes of a write, and the data block that is leaked in the end."""
+"""The seed, the features, the bytes of a write, and the data block that is leaked at the end."""
 
 
 def recorded(name: str) -> dict[int, dict[str, Any]]:
@@ -51,7 +51,7 @@ def test_full_metadata_fails_the_kernel_s_write_with_the_kernel_s_error(name: st
     pool.commit()
     send_message(pool, "create_thin 0")
     device = pool.open_thin(0, THIN_SECTORS)
-    # The first two records are those of the device's creation and activation.
+    # The first two records are the device's creation and activation.
     for number in range(2, max(expected) + 1):
         choose.randrange(1)
         vblocks = [choose.randrange(60000) for _ in range(40)]
@@ -63,5 +63,5 @@ def test_full_metadata_fails_the_kernel_s_write_with_the_kernel_s_error(name: st
             assert pool.status().text(0, POOL_SECTORS).strip() == expected[number]["pool"]
             assert device.status().text(0, THIN_SECTORS) == expected[number]["thin"]
     assert pool.status().needs_check
-    # The block that was given out when the reserve was reached; the kernel's metadata has the same leak.
+    # This block was allocated when the reserve was reached; the kernel's metadata has the same leak.
     assert pool.check() == [f"data block {leaked}: 1 references, but 0 uses: leaked"]

@@ -1,4 +1,4 @@
-"""An empty pool can be made on the least metadata device, and not with a block less."""
+"""An empty pool fits on the smallest metadata device, and does not fit with one block less."""
 
 import pytest
 

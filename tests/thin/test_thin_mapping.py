@@ -1,4 +1,4 @@
-"""Mappings are joined to runs, and discards are cut as the kernel cuts them."""
+"""Mappings are joined into runs, and discards are cut as the kernel cuts them."""
 
 from thinsim.thin.mapping import Run, join, pack, unpack
 from thinsim.thin.passdown import DiscardRun, cut, requests, unreferenced, whole_blocks
@@ -27,7 +27,7 @@ def test_a_byte_range_is_rounded_inwards() -> None:
     assert whole_blocks(512, 1024, 4096) == (1, 1)
 
 
-def test_a_discard_joins_what_continues_with_the_same_shared_flag() -> None:
+def test_a_discard_joins_adjacent_runs_with_the_same_shared_flag() -> None:
     runs = [Run(0, 10, 2, 0), Run(2, 12, 3, 1), Run(5, 15, 1, 2), Run(6, 20, 1, 2), Run(8, 21, 1, 2)]
     assert list(cut(runs, 2)) == [
         DiscardRun(0, 10, 5, True),
@@ -46,7 +46,7 @@ def test_a_discard_is_cut_at_multiples_of_1024_virtual_and_data_blocks() -> None
     assert list(cut([], 0)) == []
 
 
-def test_only_blocks_that_nobody_else_has_are_passed_down() -> None:
+def test_only_blocks_without_another_mapping_are_passed_down() -> None:
     others = {11, 14}
     run = DiscardRun(0, 10, 5, True)
     assert list(unreferenced(run, lambda block: block not in others)) == [(10, 1), (12, 2)]
@@ -55,12 +55,12 @@ def test_only_blocks_that_nobody_else_has_are_passed_down() -> None:
     assert list(unreferenced(run._replace(shared=False), lambda _: False)) == [(10, 5)]
 
 
-def test_pieces_beside_the_last_one_go_down_in_one_request() -> None:
-    """As Linux 6.1 did in the histories random-0 and shared-1."""
+def test_pieces_adjacent_to_the_last_one_go_down_in_one_request() -> None:
+    """Linux 6.1 did the same in the histories random-0 and shared-1."""
     assert list(requests([(14, 4), (19, 1), (18, 1), (20, 1)])) == [(14, 4), (18, 3)]
     assert list(requests([(85, 1), (87, 2), (69, 8), (68, 1)])) == [(85, 1), (87, 2), (68, 9)]
 
 
-def test_pieces_beside_an_earlier_one_stay_requests_of_their_own() -> None:
+def test_pieces_adjacent_to_an_earlier_one_stay_separate_requests() -> None:
     assert list(requests([(4, 2), (10, 1), (6, 2)])) == [(4, 2), (10, 1), (6, 2)]
     assert list(requests([])) == []

@@ -1,4 +1,4 @@
-"""``thinsim metadata`` prints what metadata holds, ends with its exit statuses and writes nothing."""
+"""``thinsim metadata`` prints the content of metadata, exits with its statuses and writes nothing."""
 
 import json
 from pathlib import Path
@@ -46,11 +46,11 @@ def test_damage_is_named_with_status_1(command: MetadataCommand, ram: RamPool, t
     ram.metadata.content[root] = content[:50] + b"!" + content[51:]
     status, out, _ = command("check", ram.metadata.save(tmp_path / "damaged"))
     assert status == 1
-    assert out.startswith(f"thin 7: metadata block {root} is no whole btree node: checksum 0x")
+    assert out.startswith(f"thin 7: metadata block {root} is not a valid btree node: checksum 0x")
     assert ": 2 problems, " in out
 
 
-def test_a_leak_is_a_problem_that_says_so(command: MetadataCommand, ram: RamPool, tmp_path: Path) -> None:
+def test_a_leak_is_reported_as_a_leak(command: MetadataCommand, ram: RamPool, tmp_path: Path) -> None:
     ram.pool.metadata.increment(40, 41)
     ram.commit()
     status, out, _ = command("check", "--json", ram.metadata.save(tmp_path / "leaking"))
@@ -129,12 +129,15 @@ def test_usage_counts_blocks_and_devices(command: MetadataCommand, file: Path) -
     ("content", "text"),
     [
         (bytes(1 << 20), "holds no pool's metadata: it starts with zeros"),
-        (b"LUKS".ljust(1 << 16, b"\1"), "holds no pool's metadata: metadata block 0 is no superblock: magic"),
+        (
+            b"LUKS".ljust(1 << 16, b"\1"),
+            "holds no pool's metadata: metadata block 0 is not a superblock: magic",
+        ),
         (b"", "holds no pool's metadata: metadata block 0 is beyond the device's 0 blocks"),
     ],
 )
 @pytest.mark.parametrize("verb", ["check", "dump", "usage"])
-def test_what_is_no_metadata_is_one_line(
+def test_other_content_is_refused_in_one_line(
     command: MetadataCommand, tmp_path: Path, verb: str, content: bytes, text: str
 ) -> None:
     file = tmp_path / "foreign"

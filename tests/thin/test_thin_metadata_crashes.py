@@ -1,7 +1,7 @@
 """A crash after any prefix of the writes, or any subset, leaves the last committed transaction.
 
-THINSIM_SUBSETS sets how many subsets of each commit are tried (6); with THINSIM_CAMPAIGN thin_check looks
-at every crash point, else at one of each commit.
+THINSIM_SUBSETS sets the number of subsets tried per commit (6). With THINSIM_CAMPAIGN, thin_check runs at
+each crash point, else at one per commit.
 """
 
 import os
@@ -28,7 +28,7 @@ TABLE = "crash points of a replayed write log"
 
 
 class PoolContent(NamedTuple):
-    """What a transaction holds."""
+    """A `PoolContent` has the state that a transaction commits."""
 
     transaction_id: int
     held: bool
@@ -55,7 +55,7 @@ def opened(store: RamStore) -> PoolContent:
 
 
 class LoggedCommit(NamedTuple):
-    """One commit: the device before it, its writes, and the content before and after."""
+    """A `LoggedCommit` has the device before a commit, its writes, and the content before and after."""
 
     start: RamStore
     writes: list[tuple[int, bytes] | None]
@@ -64,13 +64,13 @@ class LoggedCommit(NamedTuple):
 
 
 def split(log: list[tuple[int, bytes] | None]) -> list[list[tuple[int, bytes] | None]]:
-    """Return what each commit wrote; it ends with the superblock and a flush."""
+    """Return the writes of each commit; they end with the superblock and a flush."""
     ends = [at + 2 for at, write in enumerate(log) if write is not None and write[0] == 0]
     return [log[begin:end] for begin, end in pairwise([0, *ends])]
 
 
 def history() -> list[LoggedCommit]:
-    """Carry out a history that touches all kinds of blocks, noting what each commit writes."""
+    """Carry out a history that touches all kinds of blocks, and record the writes of each commit."""
     commits: list[LoggedCommit] = []
     ram = RamPool(data_blocks=2000, block_size=BLOCK_SECTORS, metadata_blocks=512)
     content, store = content_of(ram), ram.metadata.copy()
@@ -80,7 +80,7 @@ def history() -> list[LoggedCommit]:
         nonlocal content, store
         ram.commit()
         *repeated, last = split(ram.metadata.log or [])
-        for writes in repeated:  # before a metadata snapshot what is there is committed again
+        for writes in repeated:  # before a metadata snapshot the pool commits again
             commits.append(LoggedCommit(store, writes, content, content))
             store = store.copy()
             store.content.update(write for write in writes if write is not None)
@@ -179,9 +179,7 @@ def test_any_subset_of_the_writes_before_the_superblock_leaves_the_last_transact
 
 
 @needs_tools
-def test_thin_check_is_content_at_crash_points(
-    commits: list[LoggedCommit], tmp_path: Path, tally: Tally
-) -> None:
+def test_thin_check_accepts_crash_points(commits: list[LoggedCommit], tmp_path: Path, tally: Tally) -> None:
     choose, checked = random.Random(2), 0
     for commit in commits:
         writes = [write for write in commit.writes if write is not None]
@@ -207,7 +205,7 @@ def test_a_superblock_that_is_torn_within_its_sector_is_not_taken_for_one(
     assert last is not None
     store = commit.start.copy()
     store.content.update(write for write in commit.writes[:-3] if write is not None)
-    # A device writes a sector whole: the rest of the superblock's block is zeros before and after.
+    # A device writes whole sectors; the rest of the superblock's block is zeros before and after.
     store.content[0] = last[1][:512] + store.content[0][512:]
     assert opened(store) == commit.after
 

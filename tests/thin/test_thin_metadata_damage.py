@@ -1,6 +1,6 @@
-"""Damaged metadata gives a precise error and the kernel's mode, never a wrong answer, and is not overwritten.
+"""Damaged metadata causes a precise error and the kernel's mode, never a wrong answer or an overwrite.
 
-THINSIM_CORRUPTIONS sets how many corruptions of each kind are tried (40).
+THINSIM_CORRUPTIONS sets the number of corruptions tried per kind (40).
 """
 
 import errno
@@ -95,19 +95,19 @@ def with_superblock(store: RamStore, **fields: object) -> RamStore:
     return copy
 
 
-def test_what_is_no_superblock_is_named(sound: tuple[RamStore, dict[int, list[Run]]]) -> None:
+def test_a_block_that_is_not_a_superblock_is_named(sound: tuple[RamStore, dict[int, list[Run]]]) -> None:
     store = sound[0].copy()
     store.content[0] = b"LUKS".ljust(BLOCK, b"\0")
-    refused(store, errno.EILSEQ, "block 0 is no superblock: magic")
+    refused(store, errno.EILSEQ, "block 0 is not a superblock: magic")
     store = sound[0].copy()
     store.content[0] = store.content[0][:100] + b"!" + store.content[0][101:]
-    refused(store, errno.EILSEQ, "block 0 is no whole superblock: checksum")
+    refused(store, errno.EILSEQ, "block 0 is not a valid superblock: checksum")
     store = with_superblock(sound[0])
     store.content[0] = Superblock.decode(store.content[0], 0).encode(7)
-    refused(store, errno.ENOTBLK, "it says it is block 7")
+    refused(store, errno.ENOTBLK, "it carries block number 7")
 
 
-def test_features_of_a_newer_form_are_refused_and_a_newer_version_is_not(
+def test_features_of_a_newer_format_are_refused_and_a_newer_version_is_not(
     sound: tuple[RamStore, dict[int, list[Run]]],
 ) -> None:
     for field in ("incompat_flags", "compat_ro_flags"):
@@ -143,7 +143,7 @@ def test_a_block_that_can_not_be_read_fails_the_request_and_not_the_pool(
     assert len(device.plan_read(0, 512)) == 1
 
 
-def test_damage_met_while_changing_aborts_and_asks_for_a_check(
+def test_damage_found_during_a_change_aborts_and_asks_for_a_check(
     sound: tuple[RamStore, dict[int, list[Run]]],
 ) -> None:
     store = sound[0].copy()
@@ -157,7 +157,7 @@ def test_damage_met_while_changing_aborts_and_asks_for_a_check(
     assert (pool.status().mode, pool.status().needs_check) == ("ro", True)
     assert pool.mappings(0) == sound[1][0]
     assert Superblock.decode(store.content[0], 0).needs_check
-    with pytest.raises(MetadataDamagedError, match="it says it is block 0"):
+    with pytest.raises(MetadataDamagedError, match="it carries block number 0"):
         pool.metadata.data.count(0)
 
 

@@ -1,4 +1,4 @@
-"""``thinsim metadata`` says what it can not open or write, and reads what it may."""
+"""``thinsim metadata`` names the files that it can't open or write, and reads all others."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ def test_a_file_that_is_cut_short_is_named(command: MetadataCommand, size: int, 
     status, out, _ = command("check", file)
     assert status == 1
     assert (
-        f"it counts 512 metadata blocks, and the device or file has {size // BLOCK}: it is cut short" in out
+        f"it counts 512 metadata blocks, but the device or file is cut short: it has {size // BLOCK}" in out
     )
     status, out, err = command("dump", file)
     oracle = run("thin_dump", file)
@@ -52,11 +52,11 @@ def test_a_larger_file_is_sound(command: MetadataCommand, tmp_path: Path) -> Non
         (b"\n<superblock".ljust(9000, b" "), "it is the XML of a dump"),
         (b"\x1f\x8b".ljust(9000, b"x"), "it is compressed by gzip: unpack it first"),
         (b"BZh91AY&SY", "it is compressed by bzip2: unpack it first"),
-        (b"hello\n" * 2000, "metadata block 0 is no superblock: magic "),
+        (b"hello\n" * 2000, "metadata block 0 is not a superblock: magic "),
     ],
 )
 @pytest.mark.parametrize("verb", ["check", "dump", "usage"])
-def test_what_is_no_metadata_is_told(
+def test_other_content_is_named(
     command: MetadataCommand, verb: str, content: bytes, said: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "foreign"
@@ -68,7 +68,7 @@ def test_what_is_no_metadata_is_told(
 
 
 @pytest.mark.parametrize("verb", ["check", "dump", "usage"])
-def test_a_path_that_is_no_file_is_told_and_never_waited_for(
+def test_a_path_that_is_not_a_file_is_named_and_never_waited_for(
     command: MetadataCommand, verb: str, tmp_path: Path
 ) -> None:
     os.mkfifo(tmp_path / "pipe")
@@ -90,7 +90,7 @@ def test_a_read_only_sparse_file_is_looked_at(command: MetadataCommand, tmp_path
 
 
 @pytest.mark.root("becomes another user")
-def test_who_may_not_read_is_told_how(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_user_without_permission_gets_the_remedy(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     file = sound().save(tmp_path / "image")
     file.chmod(0o000)
     tmp_path.chmod(0o755)
@@ -133,20 +133,20 @@ def test_a_device_in_use_is_refused_but_for_its_metadata_snapshot(
         for verb in ("check", "dump", "usage"):
             status, out, err = command(verb, loop_device)
             assert (status, out) == (1, "")
-            assert err.startswith(f"thinsim: {loop_device} is in use, by a pool or a mount")
+            assert err.startswith(f"thinsim: {loop_device} is in use by a pool or a mount")
             assert "reserve_metadata_snap" in err
         assert command("dump", "--snapshot", loop_device)[1] == command("dump", "--snapshot", file)[1]
     finally:
         os.close(holder)
 
 
-def test_a_dump_never_writes_over_what_it_dumps(command: MetadataCommand, tmp_path: Path) -> None:
+def test_a_dump_never_overwrites_its_input(command: MetadataCommand, tmp_path: Path) -> None:
     file = sound().save(tmp_path / "image")
     (tmp_path / "link").symlink_to(file)
     for output in (file, tmp_path / "link"):
         status, _, err = command("dump", "-o", output, file)
         assert status == 1
-        assert err == f"thinsim: {output} is what is to be dumped: write to another file\n"
+        assert err == f"thinsim: -o {output} is the file to dump: write to another file\n"
 
 
 def test_an_output_that_takes_no_more_is_named(command: MetadataCommand, tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_an_output_that_takes_no_more_is_named(command: MetadataCommand, tmp_pat
     assert (status, err) == (1, "thinsim: /dev/full: No space left on device\n")
 
 
-def test_a_dump_without_a_snapshot_says_what_to_do(command: MetadataCommand, tmp_path: Path) -> None:
+def test_a_dump_without_a_snapshot_names_the_fix(command: MetadataCommand, tmp_path: Path) -> None:
     file = RamPool().metadata.save(tmp_path / "image")
     status, out, err = command("dump", "--snapshot", file)
     assert (status, out) == (1, "")

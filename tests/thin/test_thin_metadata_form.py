@@ -1,4 +1,4 @@
-"""The form on disk is the kernel's byte for byte, and histories take as many blocks."""
+"""The format on disk is the kernel's, byte for byte, and histories use as many blocks as there."""
 
 import errno
 from collections.abc import Iterable
@@ -100,7 +100,7 @@ def test_a_node_has_room_for_a_multiple_of_three(size: int, entries: int) -> Non
         node.insert(key, key * 3, value)
     again = Node.decode(node.encode(5), 5)
     assert (list(again.keys), list(again.values)) == (list(node.keys), list(node.values))
-    with pytest.raises(MetadataDamagedError, match="too many entries"):
+    with pytest.raises(MetadataDamagedError, match="a btree node is full"):
         node.insert(0, 0, value)
 
 

@@ -1,8 +1,8 @@
-"""Random histories of metadata agree with dictionaries, and with thin_check after every commit.
+"""Random histories of metadata agree with dictionaries, and with thin_check after each commit.
 
-The pools differ in what they press: wide devices make deep mapping trees, many devices deep top level
-trees, few blocks many references to each, a large data device many bitmaps. THINSIM_EXAMPLES sets how many
-histories of 25 steps each of them lives through (3).
+Each pool stresses another part: wide devices make deep mapping trees, many devices make deep top level
+trees, few blocks get many references each, and a large data device has many bitmaps. THINSIM_EXAMPLES sets
+the number of histories per pool (3); each has 25 steps.
 """
 
 import os
@@ -39,7 +39,7 @@ Mapped = dict[int, int]
 
 @dataclass
 class ExpectedMappings:
-    """What one transaction holds: virtual to data block, by device."""
+    """An `ExpectedMappings` has the mappings of one transaction: virtual to data block, per device."""
 
     devices: dict[int, Mapped]
     held: dict[int, Mapped] | None = None
@@ -175,8 +175,8 @@ class MetadataMachine(RuleBasedStateMachine):
     def abort(self) -> None:
         self.metadata.transaction.abort()
         self.running = self.committed.copy()
-        self.the_trees_hold_what_the_dictionaries_do()
-        # Nothing is changed any more in metadata that an abort has left.
+        self.the_trees_agree_with_the_dictionaries()
+        # After an abort the metadata is no longer changed.
         self.metadata = self.open()
 
     @rule()
@@ -185,7 +185,7 @@ class MetadataMachine(RuleBasedStateMachine):
         self.running = self.committed.copy()
 
     @invariant()
-    def the_trees_hold_what_the_dictionaries_do(self) -> None:
+    def the_trees_agree_with_the_dictionaries(self) -> None:
         metadata, devices = self.metadata, self.running.devices
         self.counts["operations"] += 1
         assert metadata.thin_ids() == sorted(devices)
@@ -200,11 +200,11 @@ class MetadataMachine(RuleBasedStateMachine):
         assert metadata.data.nr_allocated == len(used)
 
     @invariant()
-    def the_transaction_id_is_what_was_set(self) -> None:
+    def the_transaction_id_is_the_one_last_set(self) -> None:
         assert self.metadata.superblock.transaction_id == self.running.transaction_id
 
     @invariant()
-    def the_checker_is_content(self) -> None:
+    def the_checker_finds_nothing(self) -> None:
         if self.check_every_step:
             assert Checker(self.metadata).check() == []
 

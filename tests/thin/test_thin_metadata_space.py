@@ -1,4 +1,4 @@
-"""Few metadata blocks make an event, then end the writing, until the device grows."""
+"""Few free metadata blocks cause an event, then stop all writes until the device grows."""
 
 import errno
 from contextlib import suppress
@@ -22,7 +22,7 @@ def small() -> tuple[RamPool, ThinDevice]:
 
 
 def fill_metadata(ram: RamPool, device: ThinDevice) -> None:
-    """Provision blocks until the pool gives out no more."""
+    """Provision blocks until the pool allocates no more."""
     number = 0
     while ram.pool.mode is PoolMode.WRITE:
         with suppress(DeviceMapperError):
@@ -93,7 +93,7 @@ def test_few_free_metadata_blocks_are_one_event_at_the_edge() -> None:
         ram.commit()
         ram.write_blocks(device, number * 20, 20)
         number += 1
-    # It was at the edge within a transaction; the commit gave back what the transaction had replaced.
+    # The mark was reached within a transaction; its commit freed the blocks that it had replaced.
     assert ram.pool.metadata.space.nr_free < 35
     ram.write_blocks(device, number * 20, 20)
     assert ram.pool.event_nr == 1

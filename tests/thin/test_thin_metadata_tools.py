@@ -1,4 +1,4 @@
-"""thin-provisioning-tools read what the engine wrote, and the engine reads what they wrote."""
+"""thin-provisioning-tools read the engine's metadata, and the engine reads theirs."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ def test_a_recorded_history_leaves_metadata_with_the_kernel_s_dump(seed: int, tm
     assert parse_dump(recorded["xml"]).keys() == set(own.thin_ids())
 
 
-def test_the_tools_see_what_the_engine_sees(tmp_path: Path) -> None:
+def test_the_tools_and_the_engine_read_the_same(tmp_path: Path) -> None:
     ram = busy_pool()
     assert ram.problems() == []
     path = tmp_path / "metadata"
@@ -51,7 +51,7 @@ def test_the_tools_see_what_the_engine_sees(tmp_path: Path) -> None:
     ]
 
 
-def test_the_metadata_snapshot_is_what_was_reserved(tmp_path: Path) -> None:
+def test_the_metadata_snapshot_has_the_reserved_state(tmp_path: Path) -> None:
     ram = busy_pool()
     path = ram.metadata.save(tmp_path / "metadata")
     own = PoolMetadata(ram.metadata, 1)
@@ -145,7 +145,7 @@ def test_a_leaked_metadata_block_is_one_for_thin_check_and_is_repaired_by_it(tmp
     assert ram.problems() == []
 
 
-def test_growth_of_both_devices_is_what_the_tools_see(tmp_path: Path) -> None:
+def test_the_tools_see_the_growth_of_both_devices(tmp_path: Path) -> None:
     ram = RamPool(data_blocks=100, metadata_blocks=64)
     ram.write_blocks(ram.thin(1), 0, 50)
     ram.commit()

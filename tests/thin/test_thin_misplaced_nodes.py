@@ -1,4 +1,4 @@
-"""Btree nodes that are whole but in a wrong place are told from those that belong there."""
+"""A dump detects btree nodes that are valid but in the wrong place."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -22,27 +22,25 @@ def _leaf(key: int, entries: int) -> Node:
 
 
 def _in_place_of_a_leaf(content: Callable[[Node], Node]) -> RamStore:
-    """The sound pool with another node in the place of a leaf of thin 1, which has several."""
+    """Return the sound pool with another node in place of a leaf of thin 1, which has several leaves."""
     store, place = sound().copy(), places(sound())["thin 1 leaf"]
     store.content[place] = content(Node.decode(store.content[place], place)).encode(place)
     return store
 
 
 MISPLACED: dict[str, tuple[Callable[[Node], Node], str]] = {
-    "of an earlier place": (lambda leaf: _leaf(0, 126), "begins at key 0, and its parent says "),
+    "of an earlier place": (lambda leaf: _leaf(0, 126), "begins at key 0, but its parent has it at "),
     "reaching into the next": (
         lambda leaf: _leaf(leaf.keys[0], 252),
-        ", and the leaf before it ends at ",
+        ", but the leaf before it ends at ",
     ),
-    "without entries": (lambda leaf: _leaf(0, 0), "has no entries, and is not the root of a tree"),
+    "without entries": (lambda leaf: _leaf(0, 0), "has no entries, but is not the root of a tree"),
 }
 
 
 @needs_tools
 @pytest.mark.parametrize("kind", MISPLACED)
-def test_a_whole_node_in_a_wrong_place_is_no_part_of_a_dump(
-    command: MetadataCommand, kind: str, tmp_path: Path
-) -> None:
+def test_a_misplaced_node_is_not_dumped(command: MetadataCommand, kind: str, tmp_path: Path) -> None:
     content, said = MISPLACED[kind]
     file = _in_place_of_a_leaf(content).save(tmp_path / "image")
     assert run("thin_dump", file).returncode == 1
@@ -61,15 +59,15 @@ def test_a_leaf_with_few_entries_is_dumped_as_thin_dump_does(
     store = _in_place_of_a_leaf(lambda leaf: _leaf(leaf.keys[0], 5))
     file = store.save(tmp_path / "image")
     assert command("dump", file) == (0, run("thin_dump", file).stdout, "")
-    assert "has 5 entries of 252, too few" in command("check", file)[1]
+    assert "has too few entries: 5 of 252" in command("check", file)[1]
 
 
 @pytest.mark.parametrize("where", ["mapping root", "thin 1 root"])
-def test_a_tree_that_meets_itself_again_and_again_is_left_at_once(
+def test_the_walk_of_a_repeating_tree_ends_at_once(
     command: MetadataCommand, where: str, tmp_path: Path
 ) -> None:
     store, root, spare = sound().copy(), places(sound())[where], places(sound())["details root"]
-    # Each level leads 252 times to the next, the last to a leaf without entries: a walk of all never ends.
+    # Each level points 252 times to the next, the last to an empty leaf: a walk of all paths would not end.
     chain = [root, spare, *(block for name, block in places(sound()).items() if name.startswith("data "))]
     for block, below in pairwise(dict.fromkeys(chain)):
         node = Node.empty(False, 8)

@@ -1,4 +1,4 @@
-"""A dump of damaged metadata prints what can be read, and nobody restores a pool from it."""
+"""A dump of damaged metadata prints the readable part, and can't be restored."""
 
 import json
 from pathlib import Path
@@ -30,9 +30,7 @@ def test_the_other_devices_are_dumped_when_one_is_damaged(command: MetadataComma
 
 
 @needs_tools
-def test_nobody_restores_a_pool_from_a_dump_that_is_cut_short(
-    command: MetadataCommand, tmp_path: Path
-) -> None:
+def test_a_dump_that_is_cut_short_can_not_be_restored(command: MetadataCommand, tmp_path: Path) -> None:
     damage = damage_named("thin 10 leaf: zeroed")
     xml = tmp_path / "xml"
     assert command("dump", "-o", xml, save_damaged(damage, tmp_path / "image"))[0] == 1
@@ -40,7 +38,7 @@ def test_nobody_restores_a_pool_from_a_dump_that_is_cut_short(
     assert run("thin_restore", "-i", xml, "-o", tmp_path / "new").returncode == 1
 
 
-def test_the_case_of_a_zeroed_index_is_dumped_whole(command: MetadataCommand, tmp_path: Path) -> None:
+def test_metadata_with_a_zeroed_index_is_dumped_whole(command: MetadataCommand, tmp_path: Path) -> None:
     damage = damage_named("metadata index: zeroed")
     file = save_damaged(damage, tmp_path / "image")
     whole = sound().save(tmp_path / "sound")
@@ -49,7 +47,8 @@ def test_the_case_of_a_zeroed_index_is_dumped_whole(command: MetadataCommand, tm
     assert command("usage", file) == command("usage", whole)
     block = places(sound())["metadata index"]
     assert command("check", file)[1].splitlines()[:-1] == [
-        f"metadata space map index: metadata block {block} is no space map index: it says it is block 0",
+        f"metadata space map index: metadata block {block} is not a valid space map index: "
+        "it carries block number 0",
         "not all of the metadata can be read: reference counts of metadata blocks are not checked",
     ]
 
@@ -63,7 +62,7 @@ def test_a_device_of_one_tree_alone_is_dumped_as_thin_dump_does(
     lacks = {"details": "thin 0 has no details", "mapping": ""}
     for tree, said in lacks.items():
         other = store.copy()
-        # An empty leaf in the place of the root: neither tree has a device any more.
+        # An empty leaf replaces the root, so neither tree has a device.
         root = roots[f"{tree} root"]
         other.content[root] = Node.empty(True, 24 if tree == "details" else 8).encode(root)
         file = other.save(tmp_path / "image")

@@ -50,7 +50,7 @@ def test_a_message_is_refused_with_the_kernel_s_errno_and_changes_nothing(text: 
     assert not ram.pool.changed
 
 
-def test_messages_are_told_apart_without_case() -> None:
+def test_messages_ignore_case() -> None:
     ram = RamPool()
     ram.message("CREATE_Thin +007")
     assert ram.pool.thin_ids() == [7]
@@ -118,7 +118,7 @@ def test_the_status_of_a_pool_and_a_thin() -> None:
     )
 
 
-def test_total_data_is_what_the_last_commit_knew_used_data_what_runs() -> None:
+def test_total_data_is_that_of_the_last_commit_and_used_data_is_present() -> None:
     ram = RamPool()
     device = ram.thin(1)
     ram.pool.grow(60)
@@ -136,7 +136,7 @@ def test_a_pool_can_not_shrink() -> None:
     assert caught.value.errno == errno.EINVAL
 
 
-def test_a_pool_is_opened_from_what_was_committed() -> None:
+def test_a_pool_opens_with_its_last_commit() -> None:
     store = RamStore(16384)
     pool = Pool(PoolFeatures(), Sectors(128), 16384, store)
     send_message(pool, "create_thin 7")

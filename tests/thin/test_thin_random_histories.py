@@ -1,4 +1,4 @@
-"""Random histories agree with the model in every byte and count after each step."""
+"""Random histories agree with the model in each byte and count after each step."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.opened: dict[int, ThinDevice] = {}
         self.tag = 0
 
-    # What the rules share.
+    # The helpers of the rules.
 
     @property
     def ids(self) -> list[int]:
@@ -71,7 +71,7 @@ class PoolMachine(RuleBasedStateMachine):
     def has_devices(self) -> bool:
         return bool(self.ids)
 
-    # What is done to the pool.
+    # The rules.
 
     @rule(new=IDS)
     def create_thin(self, new: int) -> None:
@@ -129,7 +129,7 @@ class PoolMachine(RuleBasedStateMachine):
             position += piece
 
     def write_in_one_block(self, thin_id: int, offset: int, content: bytes) -> bool:
-        """Write where space may be out; a commit that the write asks for is one of the model's, too."""
+        """Write when space may run out; if the write commits, the model commits as well."""
         flushes, mode = self.ram.metadata.flushes, self.ram.pool.mode
         expected = not self.needed(thin_id, offset, len(content)) or (
             mode is PoolMode.WRITE and self.available() > 0
@@ -191,7 +191,7 @@ class PoolMachine(RuleBasedStateMachine):
         gone = self.model.discard(thin_id, offset, length)
         self.commit()
         self.ram.execute(plan.steps)
-        self.the_checker_finds_what_crashes_leaked()
+        self.the_checker_finds_the_leaks_of_crashes()
         device.complete(plan)
         if self.passes_down:
             self.model.held_at_commit.update(gone)
@@ -201,7 +201,7 @@ class PoolMachine(RuleBasedStateMachine):
     def flush(self, pick: int) -> None:
         thin_id = self.ids[pick % len(self.ids)]
         flushes, mode = self.ram.metadata.flushes, self.ram.pool.mode
-        # A pool that gives out no blocks takes it for a write to block 0 (ThinDevice.plan_flush).
+        # A pool that allocates no blocks treats a flush as a write to block 0 (ThinDevice.plan_flush).
         mapped = 0 in self.model.running.devices[thin_id].mappings
         try:
             self.ram.flush(self.device(thin_id))
@@ -230,7 +230,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.model.crash()
         self.opened.clear()
 
-    # What always holds.
+    # The invariants.
 
     @invariant()
     def every_device_has_the_model_s_content(self) -> None:
@@ -248,7 +248,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert sum(count for _, count in self.ram.passed_down) == self.model.blocks_passed_down
 
     @invariant()
-    def the_checker_finds_what_crashes_leaked(self) -> None:
+    def the_checker_finds_the_leaks_of_crashes(self) -> None:
         problems = self.ram.problems()
         assert len(problems) == len(self.model.leaked)
         assert all(problem.startswith("data block ") and "references" in problem for problem in problems)

@@ -1,4 +1,4 @@
-"""The engine gives the errors, counts, contents, mappings and host bytes recorded on Linux 6.1."""
+"""The engine produces the errors, counts, contents, mappings and host bytes recorded on Linux 6.1."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from thinsim.thin.status import parse_pool_status
 
 
 def comparable(record: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the held root's number, which differs between two runs of the kernel itself."""
+    """Return the record without the held root's number, which differs between two runs of the kernel."""
     status = parse_pool_status(record["pool"])
     kept = {name: value for name, value in record.items() if name != "pool"}
     kept["pool"] = (

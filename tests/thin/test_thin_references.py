@@ -1,4 +1,4 @@
-"""References to blocks are counted whatever their number, and the size alone takes no memory."""
+"""`References` counts any number of uses, and its size alone takes no memory."""
 
 from collections import Counter
 
@@ -13,7 +13,7 @@ AROUND = [0, 1, ENTRIES_PER_BITMAP - 1, ENTRIES_PER_BITMAP, BLOCKS - 1001, BLOCK
 
 
 @given(st.lists(st.sampled_from(AROUND) | st.integers(0, BLOCKS + 3), max_size=40), st.integers(1, 300))
-def test_each_block_has_the_count_of_its_meetings(blocks: list[int], times: int) -> None:
+def test_each_block_has_the_count_of_its_uses(blocks: list[int], times: int) -> None:
     references = References(BLOCKS)
     beyond = [block for _ in range(times) for block in references.add(blocks)]
     expected = Counter(blocks * times)

@@ -1,4 +1,4 @@
-"""A pool that runs out of data space commits, looks again, changes its mode and comes back."""
+"""A pool that runs out of data space commits, searches again, changes its mode and recovers."""
 
 import errno
 
@@ -16,7 +16,7 @@ BLOCK = 4096
 ERROR_IF_NO_SPACE = PoolFeatures(error_if_no_space=True)
 
 
-def test_a_full_pool_commits_and_looks_again_then_is_out_of_data_space() -> None:
+def test_a_full_pool_commits_and_searches_again_then_is_out_of_data_space() -> None:
     ram = RamPool(data_blocks=2)
     device = ram.thin(1)
     ram.write_blocks(device, 0, 2)
@@ -26,11 +26,11 @@ def test_a_full_pool_commits_and_looks_again_then_is_out_of_data_space() -> None
     assert caught.value.errno == errno.ENOSPC
     assert ram.metadata.flushes == flushes + 2
     assert ram.pool.status().mode == "out_of_data_space"
-    # The low water mark of 0, and the mode.
+    # One event is the low water mark of 0, the other the mode.
     assert ram.pool.event_nr == 2
 
 
-def test_a_block_freed_before_the_commit_that_looks_again_is_given_out() -> None:
+def test_a_block_freed_before_that_commit_is_allocated() -> None:
     ram = RamPool(data_blocks=2)
     device = ram.thin(1)
     ram.write_blocks(device, 0, 2)
@@ -112,7 +112,7 @@ def test_growth_ends_out_of_data_space_at_its_commit() -> None:
     assert device.plan_write(BLOCK, BLOCK).remaps
 
 
-def test_blocks_freed_in_this_transaction_only_bring_out_of_data_space_until_the_commit() -> None:
+def test_a_pool_with_only_newly_freed_blocks_is_out_of_data_space_until_the_commit() -> None:
     ram = RamPool(data_blocks=2)
     device = ram.thin(1)
     ram.write_blocks(device, 0, 2)

@@ -1,4 +1,4 @@
-"""Status lines have the exact text of the kernel's, and errors name the field and value."""
+"""Status lines have the kernel's exact text, and errors name the field and the value."""
 
 import pytest
 
@@ -48,7 +48,7 @@ def test_the_fields_of_a_thin_status() -> None:
         (" - 512", " check 512", "invalid needs_check: 'check'"),
         ("512", "5.1", "invalid metadata low watermark: '5.1'"),
         ("512", "", "8 fields"),
-        ("thin-pool", "thin", "not a thin-pool status line"),
+        ("thin-pool", "thin", "not the status line of a thin-pool target"),
     ],
 )
 def test_a_bad_pool_status_names_the_field_and_the_value(old: str, new: str, text: str) -> None:

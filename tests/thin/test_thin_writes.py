@@ -1,4 +1,4 @@
-"""Writes provision, zero and break sharing in joined steps, and reads find what was written."""
+"""A write provisions, zeroes and breaks sharing in joined steps, and a read finds the written data."""
 
 import errno
 
@@ -125,7 +125,7 @@ def test_skip_block_zeroing_does_not_skip_copies() -> None:
     assert origin.plan_write(0, 1).steps[0] == CopyData(0, BLOCK, BLOCK)
 
 
-def test_sharing_is_told_by_time_so_it_is_broken_once_more_than_needed() -> None:
+def test_sharing_is_judged_by_time_so_it_is_broken_once_more_than_needed() -> None:
     ram = RamPool()
     origin = ram.thin(1)
     ram.write_blocks(origin, 0)
@@ -258,7 +258,7 @@ def test_the_parts_of_a_write_are_its_steps_block_by_block() -> None:
     assert [part.insert is None for part in parts] == [False, True, False, False]
 
 
-def test_of_an_abandoned_write_the_blocks_that_were_written_are_mapped() -> None:
+def test_the_written_blocks_of_an_abandoned_write_are_mapped() -> None:
     ram = RamPool()
     device = ram.thin(1)
     plan = device.plan_write(0, 3 * BLOCK)

@@ -1,4 +1,4 @@
-"""KVM is tried once per boot, kernel and qemu; whatever lies in its place costs one more."""
+"""KVM is tried once per boot, kernel and qemu; an unusable file of results costs one more try."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "runtime"
 
 
-def test_what_a_try_found_is_known_afterwards(place: Path) -> None:
+def test_the_result_of_a_try_is_known_afterwards(place: Path) -> None:
     assert recall(TRIED, place) is None
     remember(TRIED, HANGS, place, quiet)
     assert recall(TRIED, place) == HANGS
@@ -36,7 +36,7 @@ def test_what_a_try_found_is_known_afterwards(place: Path) -> None:
 
 
 @pytest.mark.parametrize("other", ["boot", "kernel", "qemu"])
-def test_another_boot_kernel_or_qemu_is_tried_anew(place: Path, other: str) -> None:
+def test_another_boot_kernel_or_qemu_is_tried_again(place: Path, other: str) -> None:
     remember(TRIED, HANGS, place, quiet)
     assert recall(replace(TRIED, **{other: "another"}), place) is None
 
@@ -82,11 +82,11 @@ ENTRY = {"boot": TRIED.boot, "kernel": TRIED.kernel, "qemu": TRIED.qemu, "kvm": 
     ],
     ids=["nothing", "no-text", "half", "null", "no-list", "no-entries", "deep", "kvm", "why", "long"],
 )
-def test_bad_content_is_as_if_nothing_were_known_and_is_replaced(place: Path, content: bytes) -> None:
+def test_bad_content_counts_as_no_result_and_is_replaced(place: Path, content: bytes) -> None:
     place.mkdir(mode=0o700)
     (place / FILE).write_bytes(content)
     if content.endswith(b"x"):
-        assert recall(TRIED, place) == Acceleration(False, "hangs")  # what was cut off were blanks
+        assert recall(TRIED, place) == Acceleration(False, "hangs")  # only blanks were cut off
     else:
         assert recall(TRIED, place) is None
     remember(TRIED, HANGS, place, quiet)
@@ -112,7 +112,9 @@ def pipe(place: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [writable_by_all, directory_writable_by_all, link, pipe])
-def test_what_others_could_have_written_is_not_believed(place: Path, spoil: Callable[[Path], None]) -> None:
+def test_a_file_that_others_could_have_written_is_not_believed(
+    place: Path, spoil: Callable[[Path], None]
+) -> None:
     remember(TRIED, HANGS, place, quiet)
     spoil(place)
     assert recall(TRIED, place) is None
@@ -125,19 +127,19 @@ def test_the_file_of_another_user_is_not_believed(place: Path) -> None:
     assert recall(TRIED, place) is None
 
 
-def test_where_nothing_can_be_written_it_is_said_and_goes_on(tmp_path: Path) -> None:
+def test_a_result_that_cannot_be_saved_is_reported_and_nothing_fails(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    said: list[str] = []
-    remember(TRIED, HANGS, tmp_path / "file" / "runtime", said.append)
-    assert said == [f"what the try of KVM found can't be remembered: {said[0].partition(': ')[2]}"]
+    printed: list[str] = []
+    remember(TRIED, HANGS, tmp_path / "file" / "runtime", printed.append)
+    assert printed == [f"cannot save the result of the KVM try: {printed[0].partition(': ')[2]}"]
 
 
 @pytest.fixture
 def tries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[GuestKernel]:
-    """Return the kernels that were tried; KVM is there, and hangs."""
+    """Return the kernels that were tried, where KVM exists and hangs."""
     made: list[GuestKernel] = []
 
-    async def hang(kernel: GuestKernel, say: Callable[[str], None]) -> Acceleration:
+    async def hang(kernel: GuestKernel, report: Callable[[str], None]) -> Acceleration:
         made.append(kernel)
         return HANGS
 
@@ -148,24 +150,27 @@ def tries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[GuestKernel]:
     return made
 
 
-async def test_kvm_is_tried_once_and_who_goes_by_that_is_told_how_to_try_again(
+async def test_kvm_is_tried_once_and_later_uses_of_the_result_report_how_to_try_again(
     tries: list[GuestKernel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernel = GuestKernel(tmp_path / "vmlinuz-1", "1")
-    said: list[str] = []
+    printed: list[str] = []
     assert acceleration.remembered(kernel) is None
-    assert await acceleration.decide(kernel, said.append) == HANGS
-    assert said == []
-    # Neither is a run's own state in the way, nor its sockets' directory.
+    assert await acceleration.decide(kernel, printed.append) == HANGS
+    assert printed == []
+    # A run's own state directory and socket directory make no difference.
     monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path / "other"))
     monkeypatch.setenv("THINSIM_RUNTIME_DIR", str(tmp_path / "other"))
-    assert await acceleration.decide(kernel, said.append) == HANGS
+    assert await acceleration.decide(kernel, printed.append) == HANGS
     assert acceleration.remembered(kernel) == HANGS
-    assert said == ["KVM does not run guests, as a try in this boot found (thinsim vm probe tries again)"]
+    assert printed == [
+        "KVM does not run guests, according to a try earlier in this boot "
+        "(to try again, run: thinsim vm probe)"
+    ]
     assert len(tries) == 1
 
 
-async def test_a_try_that_is_asked_for_is_made_whatever_is_known(
+async def test_a_requested_try_is_made_even_if_a_result_is_known(
     tries: list[GuestKernel], tmp_path: Path
 ) -> None:
     kernel = GuestKernel(tmp_path / "vmlinuz-1", "1")
@@ -174,7 +179,7 @@ async def test_a_try_that_is_asked_for_is_made_whatever_is_known(
     assert len(tries) == 3
 
 
-async def test_another_kernel_or_the_same_one_replaced_is_tried_anew(
+async def test_another_kernel_or_the_same_one_replaced_is_tried_again(
     tries: list[GuestKernel], tmp_path: Path
 ) -> None:
     kernel, other = (GuestKernel(tmp_path / f"vmlinuz-{number}", str(number)) for number in (1, 2))
@@ -199,7 +204,7 @@ async def test_without_kvm_nothing_is_tried_and_nothing_remembered(
 @pytest.mark.parametrize(
     "failure", [ProgramFailedError("the guest did not boot"), CombinedError("could not clean up")]
 )
-async def test_a_try_that_fails_or_leaves_something_behind_says_that_no_guest_comes_up(
+async def test_a_try_that_fails_or_leaves_something_behind_finds_that_no_guest_boots(
     failure: ThinsimError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*words: object, **options: object) -> int:

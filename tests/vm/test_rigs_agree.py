@@ -1,7 +1,8 @@
-"""The kernel's dm-thin in a guest and the emulated one: the same blocks and host bytes after every step.
+"""A guest's kernel and the emulated dm-thin have the same blocks and host bytes after every step.
 
-Live, file systems and all, of one image. A guest takes minutes where it is emulated: only with
-THINSIM_LONG_CAMPAIGN=1 (``make same-counts``); THINSIM_GUEST_KERNEL names another kernel than the newest.
+Both run live with real file systems and the same image. An emulated guest takes minutes, so this runs only
+with THINSIM_LONG_CAMPAIGN=1 (``make same-counts``). THINSIM_GUEST_KERNEL chooses a kernel; the default is the
+newest.
 """
 
 import json
@@ -48,7 +49,7 @@ def test_the_kernels_pool_and_the_emulated_one_have_the_same_numbers_after_every
 
 
 def measured(rig: str, subject: str, directory: Path) -> list[dict[str, Any]]:
-    """Return what was measured after each step of each setting."""
+    """Return the measurements after each step of each setting."""
     result = directory / f"{rig}.json"
     words = ["reproduce", "--subject", subject, "--repeatable", "--container-mb", "20", "--json", str(result)]
     release = os.environ.get("THINSIM_GUEST_KERNEL")

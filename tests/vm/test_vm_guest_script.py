@@ -1,4 +1,4 @@
-"""The script that a guest runs is a shell script that bash understands, whatever the names in it."""
+"""The script that a guest runs is one that bash understands, even with awkward names in it."""
 
 import shutil
 import subprocess
@@ -29,7 +29,7 @@ def test_names_of_any_kind_stay_one_word(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed (apt-get install bash)")
-def test_the_status_of_the_command_is_told_and_the_command_sees_what_it_was_given(tmp_path: Path) -> None:
+def test_the_commands_status_is_reported_and_the_command_sees_its_arguments(tmp_path: Path) -> None:
     directory = tmp_path / AWKWARD
     directory.mkdir()
     text = guest_script(
@@ -38,7 +38,7 @@ def test_the_status_of_the_command_is_told_and_the_command_sees_what_it_was_give
         directory=directory,
         environment={"NAME": AWKWARD},
     )
-    # What only a guest may do (modules, the scratch disk) is taken out.
+    # Drop the lines that only a guest may run (modules, the scratch disk).
     kept = [
         line
         for line in text.splitlines()

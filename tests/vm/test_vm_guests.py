@@ -1,4 +1,4 @@
-"""Guests are booted, do one thing on the kernel's own dm-thin, and are gone, whatever happens to them."""
+"""Guests boot, run one command on the kernel's own dm-thin, and end, even when they are interrupted."""
 
 import json
 import subprocess
@@ -56,7 +56,7 @@ def vars_of(finding: object) -> dict[str, object]:
 
 
 @pytest.mark.skipif(not LACKS, reason="nothing is missing here, so nothing can be refused")
-def test_without_what_it_needs_a_guest_is_refused_with_the_fix() -> None:
+def test_a_guest_that_lacks_something_is_refused_with_the_fix() -> None:
     done = thinsim("run", "true")
     assert done.returncode == 1
     assert done.stderr.startswith("thinsim: no guest can run here: ")
@@ -79,10 +79,10 @@ def test_a_guest_has_the_kernels_thin_pool_and_brings_back_output_files_and_stat
 
 
 @needs_guest
-def test_a_guest_that_hangs_is_ended(tmp_path: Path) -> None:
+def test_a_guest_that_hangs_is_killed(tmp_path: Path) -> None:
     done = thinsim("run", "--timeout", "8", "--", "sleep", "1000")
     assert done.returncode == 1
-    assert "did not end within 8 s; the guest is ended" in done.stderr
+    assert "did not finish within 8 s; the guest was killed" in done.stderr
 
 
 @needs_guest

@@ -1,4 +1,4 @@
-"""Which kernels a guest can boot, by what lies in /boot and /lib/modules."""
+"""A guest can boot the kernels in /boot whose modules in /lib/modules include dm-thin-pool."""
 
 from pathlib import Path
 
@@ -53,12 +53,14 @@ def test_a_kernel_without_modules_or_without_thin_pool_is_none(places: tuple[Pat
         find_kernel(None, *places)
 
 
-def test_a_kernel_goes_by_release_or_image_and_a_wrong_one_names_those_there(
+def test_a_kernel_is_found_by_release_or_image_and_the_error_lists_the_installed_ones(
     places: tuple[Path, Path],
 ) -> None:
     install(places, "6.1.0")
     assert find_kernel(str(places[0] / "vmlinuz-6.1.0"), *places).release == "6.1.0"
-    with pytest.raises(EnvironmentLacksError, match=r"no kernel '6\.2\.0' .*there is: 6\.1\.0"):
+    with pytest.raises(
+        EnvironmentLacksError, match=r"modules '6\.2\.0' does not exist; did you mean 6\.1\.0"
+    ):
         find_kernel("6.2.0", *places)
 
 
@@ -71,5 +73,5 @@ def test_an_unpacked_kernel_package_is_found_by_its_image(places: tuple[Path, Pa
     found = find_kernel(str(unpacked[0] / "vmlinuz-6.12.0"), *places)
     assert (found.image, found.release) == (unpacked[0] / "vmlinuz-6.12.0", "6.12.0")
     (unpacked[1] / "6.12.0/modules.dep").unlink()
-    with pytest.raises(EnvironmentLacksError, match=r"no kernel .*vmlinuz-6\.12\.0"):
+    with pytest.raises(EnvironmentLacksError, match=r"vmlinuz-6\.12\.0' does not exist"):
         find_kernel(str(unpacked[0] / "vmlinuz-6.12.0"), *places)

@@ -1,4 +1,4 @@
-"""Each thing that a guest needs is named with its fix when it is hidden."""
+"""The probe names each thing that a guest needs, with its fix, when the thing is hidden."""
 
 import json
 import os
@@ -65,7 +65,7 @@ FIXES = {
 
 
 def hidden(paths: list[Path], nothing: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run a thinsim that sees an empty file, or directory, in the place of each of *paths*."""
+    """Run a thinsim that sees an empty file or directory in place of each of *paths*."""
     (nothing / "file").touch()
     (nothing / "directory").mkdir(exist_ok=True)
     lines = ["mount --make-rprivate /"]
@@ -115,7 +115,7 @@ def test_a_module_that_is_hidden_is_named_with_its_fix(module: str, tmp_path: Pa
     files = list(Path("/lib/modules", kernel.release).rglob(f"{module}.ko*"))
     if not files:
         pytest.skip(f"{module} is built into {kernel.release}")
-    # A package that was taken away leaves no file: an empty one would be there.
+    # A removed package leaves no file, so an empty file in its place would not do.
     folder = tmp_path / "folder"
     shutil.copytree(files[0].parent, folder)
     (folder / files[0].name).unlink()
@@ -133,7 +133,7 @@ def test_a_module_that_is_hidden_is_named_with_its_fix(module: str, tmp_path: Pa
 
 @needs_all
 @needs_namespace
-def test_without_busybox_run_and_doctor_name_it_too(tmp_path: Path) -> None:
+def test_run_and_doctor_name_a_missing_busybox(tmp_path: Path) -> None:
     paths = places_of(PROGRAMS["busybox (static)"])
     done = hidden(paths, tmp_path, ["vm", "run", "true"])
     assert done.returncode == 1
@@ -147,7 +147,7 @@ def test_without_busybox_run_and_doctor_name_it_too(tmp_path: Path) -> None:
 
 
 @needs_namespace
-def test_a_directory_for_files_that_can_not_be_written_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_temporary_directory_that_is_not_writable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe.tempfile, "tempdir", "/proc")
     found = next(each for each in probe.probe_guest() if each.name == "temporary directory")
     assert not found.present
@@ -155,7 +155,7 @@ def test_a_directory_for_files_that_can_not_be_written_is_named(monkeypatch: pyt
 
 
 @needs_all
-async def test_what_virtme_ng_said_is_told_when_no_guest_starts(
+async def test_the_output_of_virtme_ng_is_shown_when_no_guest_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journal: Journal
 ) -> None:
     vng = tmp_path / "vng"
@@ -165,7 +165,7 @@ async def test_what_virtme_ng_said_is_told_when_no_guest_starts(
     spec = guest.GuestSpec(installed_kernels()[0], kvm=False, scratch=Bytes(64 << 20))
     journal = Journal.create()
     try:
-        with pytest.raises(ProgramFailedError, match="virtme-ng said: virtme-run: something is amiss"):
+        with pytest.raises(ProgramFailedError, match="virtme-ng printed: virtme-run: something is amiss"):
             await guest.run_in_guest(
                 spec, ["true"], tmp_path, journal, out=lambda piece: None, err=lambda piece: None
             )
@@ -190,7 +190,7 @@ def test_little_memory_is_a_lack(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "available_memory", lambda: 100 << 20)
     found = next(each for each in probe.probe_guest() if each.name == "memory")
     assert (found.present, found.detail) == (False, "100 MiB available")
-    assert found.fix == "free some: a guest needs 768 MiB"
+    assert found.fix == "free some memory: a guest needs 768 MiB"
 
 
 def test_an_older_virtme_ng_is_a_lack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_an_older_virtme_ng_is_a_lack(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(probe, "virtme_ng", lambda: command)
     found = next(each for each in probe.probe_guest() if each.name == "virtme-ng")
     assert not found.present
-    assert found.detail == f"{command} is of version 1.18, 1.33 is needed"
+    assert found.detail == f"{command} has version 1.18; at least 1.33 is needed"
     assert [is_recent(text) for text in ("1.9", "1.32.4", "1.33", "1.42", "2.0", "")] == [
         *(False, False, True, True, True),
         False,

@@ -1,4 +1,4 @@
-"""What a moment says is leaked, against counting block by block."""
+"""The leaked bytes of a moment are compared with a count block by block."""
 
 from collections.abc import Sequence
 
@@ -35,7 +35,7 @@ def host(positions: set[int]) -> HostAllocation:
 
 
 @given(mappings, bytes_allocated)
-def test_leaked_is_what_the_host_has_and_no_mapping_names(
+def test_leaked_bytes_are_allocated_on_the_host_and_in_no_mapping(
     mapped: dict[int, list[Run]], allocated: set[int]
 ) -> None:
     blocks = {

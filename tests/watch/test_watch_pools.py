@@ -1,4 +1,4 @@
-"""A run's pool under watch, on real servers and loop devices: found by name, seen to leak, seen to go."""
+"""A run's pool is watched on real servers and loop devices: it is found, leaks bytes, and ends."""
 
 import json
 import os
@@ -35,9 +35,7 @@ async def fill(stack: EmulatedStack, thin: str, blocks: int) -> None:
         device.close()
 
 
-async def test_a_pool_under_watch_tells_of_use_leak_devices_and_discards(
-    tmp_path: Path, journal: Journal
-) -> None:
+async def test_a_watched_pool_shows_use_leak_devices_and_discards(tmp_path: Path, journal: Journal) -> None:
     thin = f"{SHAPE.name}-thin"
     async with open_stack(tmp_path, SHAPE, journal) as stack:
         await stack.dm.create(SHAPE.name, stack.pool_table(SHAPE))
@@ -69,15 +67,15 @@ async def test_a_pool_under_watch_tells_of_use_leak_devices_and_discards(
             assert (ended.returncode, ended.stderr) == (0, "")
         assert await stack.dm.check(SHAPE.name) == []
         await stack.dm.remove(SHAPE.name)
-        with pytest.raises(ConflictError, match=f"no pool {SHAPE.name} runs"):
+        with pytest.raises(ConflictError, match=f"running pool {SHAPE.name!r} does not exist"):
             await find_pool(SHAPE.name)
     gone = await trio.to_thread.run_sync(command, "--count", "1")
     assert (gone.returncode, gone.stdout) == (1, "")
-    assert f"no pool {SHAPE.name} runs" in gone.stderr
+    assert f"running pool {SHAPE.name!r} does not exist" in gone.stderr
 
 
 def interrupted() -> subprocess.CompletedProcess[str]:
-    """Look until there is something to see, then press Ctrl-C."""
+    """Run the command, wait for its first line, then send Ctrl-C."""
     words = [sys.executable, "-m", "thinsim", "watch", SHAPE.name]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

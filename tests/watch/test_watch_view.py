@@ -1,4 +1,4 @@
-"""How a moment looks: as wide as the terminal, with nothing of a name cut off."""
+"""The view of a moment is as wide as the terminal and cuts no name."""
 
 import io
 
@@ -31,7 +31,7 @@ def test_the_bar_is_one_line_and_names_are_whole_however_narrow_the_terminal(wid
     assert len(cells) == min(60, width - 16)
     assert cells.count("█") == pytest.approx(len(cells) / 2, abs=1)
     assert not any("…" in line for line in lines)
-    # A name that takes several lines goes on below its beginning.
+    # A long name continues on the lines below.
     names = "".join(line.split()[0] for line in lines)
     assert all(device.name in names for device in DEVICES)
 

@@ -1,4 +1,4 @@
-"""A container's writes: as many bytes as asked for, the same each time, and never outside its root."""
+"""A container writes exactly the requested bytes, the same in each run, and never outside its root."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A block history reads back as it was saved, and what is none is refused."""
+"""A block history reads back as it was saved, and other files are refused."""
 
 import gzip
 import json
@@ -42,7 +42,9 @@ def test_the_bundled_history_is_of_the_default_scenario() -> None:
         (gzip.compress(b"x" * 999, mtime=0)[:-9], "not a block history"),
     ],
 )
-def test_what_is_no_history_is_refused_by_name(tmp_path: Path, content: bytes, complaint: str) -> None:
+def test_a_file_that_is_not_a_history_is_refused_by_name(
+    tmp_path: Path, content: bytes, complaint: str
+) -> None:
     path = tmp_path / "history.json.gz"
     path.write_bytes(content)
     with pytest.raises(InvalidValueError, match=complaint) as refusal:

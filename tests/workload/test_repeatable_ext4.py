@@ -1,4 +1,4 @@
-"""With ``--repeatable`` a slow machine writes the blocks of a fast one: the journal is not on the clock."""
+"""With ``--repeatable`` a slow machine writes the same blocks as a fast one: no timer commits the journal."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ pytestmark = [
 FILES = 120
 BLOCK = 4096
 COMMIT_SECONDS = 5
-"""How often ext4 commits by itself (Linux fs/jbd2/journal.c, JBD2_DEFAULT_MAX_COMMIT_AGE)."""
+"""Default commit interval of ext4 in seconds (Linux fs/jbd2/journal.c, JBD2_DEFAULT_MAX_COMMIT_AGE)."""
 
 
 @pytest.mark.long
@@ -29,7 +29,7 @@ def test_a_slow_machine_writes_the_blocks_of_a_fast_one(tmp_path: Path) -> None:
 
 
 def written(directory: Path, *, pauses: int) -> set[int]:
-    """Make a file system, fill it as a layer is, and return the numbers of the blocks that this changed."""
+    """Make a file system, fill it like a layer, and return the numbers of the changed blocks."""
     mountpoint = directory / "mnt"
     mountpoint.mkdir(parents=True)
     image = directory / "image"

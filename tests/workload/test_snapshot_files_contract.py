@@ -1,4 +1,4 @@
-"""What every implementation of SnapshotFiles does: on real mounts, and on a file system of extents."""
+"""Every implementation of SnapshotFiles passes these tests: on real mounts and on a simulated file system."""
 
 import errno
 from collections.abc import AsyncIterator
@@ -65,7 +65,7 @@ async def test_new_files_take_new_blocks_and_overwriting_them_takes_none(on_rig:
     assert after - before <= 8, "no more than the file system's own blocks"
 
 
-async def test_deleted_files_come_back_with_a_trim_and_not_before(on_rig: ScenarioSession) -> None:
+async def test_space_of_deleted_files_is_freed_by_a_trim_and_not_before(on_rig: ScenarioSession) -> None:
     await on_rig.prepare("a")
     await on_rig.write("a", "data", 8 * MiB)
     await on_rig.delete("a", "data")
@@ -77,7 +77,7 @@ async def test_deleted_files_come_back_with_a_trim_and_not_before(on_rig: Scenar
     assert leaked == 0
 
 
-async def test_a_container_leaves_what_it_was_told_to(on_rig: ScenarioSession) -> None:
+async def test_a_container_leaves_the_requested_bytes(on_rig: ScenarioSession) -> None:
     await on_rig.import_layers("base", 1, 2 * MiB)
     await on_rig.prepare("a", "base-1")
     await on_rig.run_container("a", 4 * MiB)
@@ -104,7 +104,7 @@ async def test_a_view_is_read_and_never_written(on_rig: ScenarioSession) -> None
         assert caught.value.errno == errno.EROFS
 
 
-async def test_a_claimed_device_is_busy_until_it_is_let_go(on_rig: ScenarioSession) -> None:
+async def test_a_claimed_device_is_busy_until_it_is_released(on_rig: ScenarioSession) -> None:
     await on_rig.prepare("a")
     await on_rig.hold("a")
     device = on_rig.snapshotter.device_of("a").name

@@ -32,13 +32,21 @@ class Compared:
     """A series and another; *ratio* is of the second to the first, None where one has no figures."""
 
     row: str
+    """The name of the measurement."""
     unit: str
+    """The unit of the figures."""
     contender: str
+    """`RIG/SUBJECT/SETTING`."""
     sizes: str
+    """The sizes of image, container and pool, as text."""
     first: Interval | None
+    """The median and interval of the first; null without figures."""
     second: Interval | None
+    """The median and interval of the second; null without figures."""
     ratio: Interval | None
+    """The ratio of the second to the first; null without one."""
     verdict: Verdict
+    """The conclusion that the interval allows."""
 
 
 class Comparison(BaseModel):
@@ -47,6 +55,7 @@ class Comparison(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     kind: Literal["thinsim compare"] = "thinsim compare"
+    """The kind of document."""
     format: Literal[1] = 1
     """Raised when a field changes its meaning or goes; new fields do not raise it."""
     compared: list[Compared]
@@ -56,6 +65,7 @@ class Comparison(BaseModel):
     only_second: list[str]
     """Those that B alone has."""
     environments_differ: list[str]
+    """Differences between the two environments and numbers of rounds, in words."""
     cut_short: list[str] = []
     """Which of the two has fewer rounds than were asked for, and why."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from thinsim.did_you_mean import unknown_name
 from thinsim.errors import UnknownNameError
 from thinsim.rig.record import RigRecord
 from thinsim.rig.registry import find_rig, rig_names
@@ -50,7 +51,7 @@ def parse_contender(text: str, subjects: Mapping[str, Sequence[Setting]]) -> Con
     _one_of("rig", rig, rig_names())
     _one_of("subject", subject, list(subjects))
     by_slug = {setting.slug: setting for setting in subjects[subject]}
-    _one_of(f"setting of {subject}", slug, list(by_slug))
+    _one_of(f"{subject}: setting", slug, list(by_slug))
     return Contender(find_rig(rig), subject, by_slug[slug])
 
 
@@ -67,4 +68,4 @@ def steps_up(pools: Sequence[Bytes], images: Sequence[Bytes], containers: Sequen
 
 def _one_of(what: str, word: str, known: Sequence[str]) -> None:
     if word not in known:
-        raise UnknownNameError(f"{what} {word!r}: there are {', '.join(known)}")
+        raise UnknownNameError(unknown_name(what, word, known))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from thinsim.errors import InvalidValueError
+from thinsim.errors import WrongDocumentError
 
 FORMAT: Literal[1] = 1
 """Raised when a field changes its meaning or goes; new fields do not raise it."""
@@ -24,11 +24,15 @@ class Series(_Table):
     """One row of one contender at one size, a figure a round."""
 
     row: str
+    """The name of the measurement."""
     unit: str
+    """The unit of the figures."""
     more_is_better: bool
+    """True if a larger figure is better."""
     contender: str
     """``RIG/SUBJECT/SETTING``."""
     sizes: str
+    """The sizes of image, container and pool, as text."""
     figures: list[_Figure | None] = Field(min_length=1)
     """One a round; None where the contender does not have the row."""
 
@@ -43,18 +47,25 @@ class Benchmark(_Table):
     """All that was measured, in one run, in interleaved rounds."""
 
     kind: Literal["thinsim bench"]
+    """The kind of document."""
     format: Literal[1]
+    """The version of the document."""
     command: str
+    """The command that repeats the benchmark."""
     environment: dict[str, str]
+    """Kernel, file systems, programs and their versions."""
     rounds: int
+    """The rounds that count."""
     warm_up: int
     """Rounds that came first and were thrown away."""
     contenders: list[str]
     """The first is what ratios are to."""
     sizes: list[str]
+    """The combinations of sizes."""
     cut_short: str | None = None
     """Why there are fewer rounds than were asked for; the figures are those of the whole rounds before."""
     series: list[Series]
+    """The figures."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -80,10 +91,10 @@ class Benchmark(_Table):
             return cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "document"
-            raise InvalidValueError(
-                f"{path}: not what thinsim bench --json writes: {where}: "
-                f"{first['msg'].removeprefix('Value error, ')}"
+            where = ".".join(str(part) for part in first["loc"]) or "the document"
+            fault = f"{where}: {first['msg'].removeprefix('Value error, ')}"
+            raise WrongDocumentError(
+                path, "result of thinsim bench", fault, "thinsim bench --json FILE"
             ) from error
 
     def find(self, row: str, contender: str, sizes: str) -> Series | None:

@@ -18,9 +18,13 @@ class Interval:
     """*low* to *high* holds the true median with probability *confidence*, 0 to 1."""
 
     median: float
+    """The median of the figures."""
     low: float
+    """The lower end of the interval."""
     high: float
+    """The upper end."""
     confidence: float
+    """The probability that the interval holds the true median, 0 to 1."""
 
     def over(self, other: "Interval") -> "Interval | None":
         """Return the ratio of two independent medians; None where *other* reaches 0.

@@ -1,1 +1,1 @@
-"""Block devices lie below a thin pool: one protocol, and the devices that stand behind it."""
+"""The block devices below a thin pool implement one protocol, `BlockDevice`."""

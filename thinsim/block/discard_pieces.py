@@ -1,4 +1,4 @@
-"""Cuts a discard as the block layer does before a device gets it (block/blk-lib.c, bio_discard_limit)."""
+"""`discard_pieces` splits a discard as the block layer does (block/blk-lib.c, bio_discard_limit)."""
 
 from collections.abc import Iterator
 
@@ -8,10 +8,11 @@ _LONGEST = 0xFFFFFFFF
 
 
 def discard_pieces(offset: int, length: int, granularity: int) -> Iterator[tuple[int, int]]:
-    """Yield offset and length of each piece of a discard, in bytes; *granularity* is the device's.
+    """Yield the offset and length of each piece of a discard; all numbers are bytes.
 
-    The kernel aligns as if every granularity were a power of two, so that others are cut in odd places,
-    within a block that is then no whole one of either piece. What is cut once isn't cut again.
+    The kernel aligns the pieces as if each *granularity* were a power of two. With another granularity, a
+    cut can be inside a block, and then neither piece contains that block whole. The kernel does not split a
+    piece again.
     """
     sectors = granularity // SECTOR_SIZE
     regular = sectors & (sectors - 1) == 0

@@ -1,6 +1,6 @@
-"""Puts planned faults before a block device: what a backing store does to requests, without a store.
+"""`FaultyBlockDevice` injects planned faults into a block device, as a backing store does, without a store.
 
-The plan is that of ``fuse_backing.faults``. Each injection is an event of the ledger.
+It takes the plans of ``fuse_backing.faults``. The ledger records each injected fault.
 """
 
 import os
@@ -14,7 +14,7 @@ from thinsim.errors import InvalidValueError
 
 
 class FaultyBlockDevice:
-    """A BlockDevice over *inner*, called *name* in plans and in *ledger*."""
+    """A `FaultyBlockDevice` passes requests to *inner*; plans and *ledger* call the device *name*."""
 
     def __init__(self, inner: BlockDevice, name: str, ledger: Ledger) -> None:
         self._inner = inner
@@ -23,33 +23,29 @@ class FaultyBlockDevice:
         self._plan = FaultPlan()
 
     def set(self, plan: FaultPlan) -> None:
-        """Put *plan* in force instead of any other. InvalidValueError for a crash: there is no server."""
+        """Replace the present plan by *plan*; InvalidValueError for a crash, since no server can crash."""
         if any(fault.action is FaultKind.CRASH for fault in plan.faults):
-            raise InvalidValueError("fault 'crash' needs a backing store in a process of its own")
+            raise InvalidValueError("fault 'crash' needs a backing store in its own process")
         self._plan = plan
 
     @property
     def size(self) -> int:
-        """See BlockDevice."""
         return self._inner.size
 
     @property
     def max_discard_bytes(self) -> int:
-        """See BlockDevice."""
         return self._inner.max_discard_bytes
 
     def read(self, offset: int, length: int) -> bytes:
-        """See BlockDevice."""
         self._strike(Operation.READ, offset, length)
         return self._inner.read(offset, length)
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
-        """See BlockDevice."""
         self._strike(Operation.WRITE, offset, len(data))
         self._inner.write(offset, data)
 
     def discard(self, offset: int, length: int) -> None:
-        """See BlockDevice; a lie or a partial punch tells of success all the same."""
+        """Discard the range, or as much of it as the plan permits; a lie and a partial punch succeed."""
         strike = self._strike(Operation.PUNCH, offset, length)
         if strike is not None and strike.kind is FaultKind.LIE:
             self._record(Operation.PUNCH, offset, length, strike)
@@ -61,17 +57,15 @@ class FaultyBlockDevice:
             self._inner.discard(offset, length)
 
     def flush(self) -> None:
-        """See BlockDevice."""
         strike = self._strike(Operation.FSYNC, 0, 0)
         if strike is None or strike.kind is not FaultKind.LIE:
             self._inner.flush()
 
     def close(self) -> None:
-        """See BlockDevice."""
         self._inner.close()
 
     def _strike(self, operation: Operation, offset: int, length: int) -> Strike | None:
-        """Return what is left to be done to the request; OSError if it is refused."""
+        """Return the fault that the caller must apply, or None; OSError if the plan refuses the request."""
         strike = self._plan.strike(operation, self._name, offset, length)
         if strike is None:
             return None

@@ -1,27 +1,27 @@
-"""Says what lies below a thin pool: something with a size that reads, writes, discards and flushes.
+"""`BlockDevice` is the protocol of the devices below a pool: they read, write, discard and flush.
 
-One protocol (:class:`BlockDevice`) for a kernel block device, a sparse file and plain memory, so
-that the same engine runs under FUSE, in process and in property tests.
+A kernel block device, a sparse file and plain memory implement it, so the same engine runs under FUSE, in
+process and in property tests.
 """
 
 from typing import Protocol, runtime_checkable
 
 
 class BlockDevice(Protocol):
-    """A device addressed in bytes; offsets and lengths are multiples of 512.
+    """A `BlockDevice` is addressed in bytes; offsets and lengths are multiples of 512.
 
-    Every method blocks and raises ``OSError`` with the errno of the device. Reading a discarded
-    or never written range of a sparse backing gives zeros. Past the end a read or write is EIO, a
-    discard EINVAL.
+    Each method blocks, and raises ``OSError`` with the errno of the device. On a sparse backing, a range
+    that was discarded or never written reads as zeros. Past the end, reads and writes raise EIO and
+    discards raise EINVAL.
     """
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Return the size in bytes."""
 
     @property
     def max_discard_bytes(self) -> int:
-        """The longest single discard in bytes; 0 when the device cannot discard."""
+        """Return the length of the longest single discard in bytes; 0 if the device cannot discard."""
 
     def read(self, offset: int, length: int) -> bytes:
         """Return *length* bytes at *offset*."""
@@ -30,10 +30,10 @@ class BlockDevice(Protocol):
         """Write all of *data* at *offset*."""
 
     def discard(self, offset: int, length: int) -> None:
-        """Give the range back; its content reads as zeros on a sparse backing."""
+        """Free the range; on a sparse backing it then reads as zeros."""
 
     def flush(self) -> None:
-        """Return once everything written is durable."""
+        """Make all writes so far durable."""
 
     def close(self) -> None:
         """Release the device; idempotent."""
@@ -41,26 +41,26 @@ class BlockDevice(Protocol):
 
 @runtime_checkable
 class KernelDevice(BlockDevice, Protocol):
-    """A device with a request queue of the kernel's, which takes write-zeroes requests, too.
+    """A `KernelDevice` has a request queue in the kernel, which also takes write-zeroes requests.
 
-    WRITE_ZEROES is a request of its own in the block layer (include/linux/blk_types.h): unlike after a
-    discard, the range must read as zeros afterwards.
+    WRITE_ZEROES is a separate request of the block layer (include/linux/blk_types.h). After it, unlike
+    after a discard, the range must read as zeros.
     """
 
     @property
     def logical_block_size(self) -> int:
-        """Bytes of the smallest request, 512 or more."""
+        """Return the size of the smallest request in bytes, 512 or more."""
 
     @property
     def discard_granularity(self) -> int:
-        """Bytes of the smallest range that a discard gives back; 0 when the device takes no discards."""
+        """Return the size of the smallest range that a discard frees, in bytes; 0 without discards."""
 
     @property
     def max_write_zeroes_bytes(self) -> int:
-        """The longest write-zeroes request in bytes; 0 when the device takes none."""
+        """Return the length of the longest write-zeroes request in bytes; 0 if the device takes none."""
 
     def punch(self, offset: int, length: int) -> None:
-        """Write zeroes and free the space if possible; EOPNOTSUPP when only writing would do."""
+        """Zero the range and free its space if possible; EOPNOTSUPP if the device can only write zeroes."""
 
     def zero(self, offset: int, length: int) -> None:
-        """Write zeroes and keep the space allocated."""
+        """Zero the range and keep its space allocated."""

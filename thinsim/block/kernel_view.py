@@ -1,4 +1,4 @@
-"""Reads what the kernel tells of any block device: size, discard limits, traffic, whether it is claimed."""
+"""These functions read the kernel's view of a block device: size, discard limits, traffic and claims."""
 
 import errno
 import os
@@ -7,13 +7,13 @@ from pathlib import Path
 
 
 def is_claimed(device: Path) -> bool:
-    """Tell whether *device* is mounted or opened exclusively; plain opens are not seen."""
+    """Return whether *device* is mounted or opened exclusively; plain opens are not detected."""
     try:
         os.close(os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
     except OSError as error:
         if error.errno == errno.EBUSY:
             return True
-        if error.errno not in (errno.ENOENT, errno.ENXIO):  # ENXIO: it is just being detached
+        if error.errno not in (errno.ENOENT, errno.ENXIO):  # ENXIO: a detach is in progress
             raise
     return False
 
@@ -25,14 +25,17 @@ def size(device: Path) -> int:
 
 @dataclass(frozen=True, slots=True)
 class DiscardLimits:
-    """Bytes, from the queue's sysfs folder; ``max_bytes`` 0 means that discards are not supported."""
+    """A `DiscardLimits` has a queue's limits in bytes; ``max_bytes`` is 0 if discards are not supported.
+
+    They come from the queue's folder in sysfs.
+    """
 
     granularity: int
     max_bytes: int
 
 
 def discard_limits(device: Path) -> DiscardLimits:
-    """Return the discard limits that were fixed when the file was attached."""
+    """Return the discard limits of *device*, which the driver set when the file was attached."""
     return DiscardLimits(
         granularity=int(sysfs(device, "queue/discard_granularity")),
         max_bytes=int(sysfs(device, "queue/discard_max_bytes")),
@@ -41,7 +44,7 @@ def discard_limits(device: Path) -> DiscardLimits:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What passed through a device since it exists, in requests and bytes (Documentation/block/stat.rst)."""
+    """A `Traffic` counts a device's requests and bytes since its creation (Documentation/block/stat.rst)."""
 
     writes: int
     written_bytes: int
@@ -50,11 +53,11 @@ class Traffic:
 
 
 def traffic(device: Path) -> Traffic:
-    """Return the kernel's own counters of *device*; attaching again does not reset them."""
+    """Return the kernel's counters of *device*; a new attachment does not reset them."""
     fields = [int(field) for field in sysfs(device, "stat").split()]
     return Traffic(fields[4], fields[6] * 512, fields[11], fields[13] * 512)
 
 
 def sysfs(device: Path, name: str) -> str:
-    """Return what a file in the device's folder below /sys/block says; FileNotFoundError without one."""
+    """Return the text of file *name* in the device's folder in /sys/block; FileNotFoundError without one."""
     return (Path("/sys/block") / device.name / name).read_text().strip()

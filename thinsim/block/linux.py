@@ -1,7 +1,7 @@
-"""Reads and writes a kernel block device past the page cache, as dm-thin does.
+"""`LinuxBlockDevice` reads and writes a kernel block device without the page cache, as dm-thin does.
 
-With ``O_DIRECT`` nothing lingers between the pool and the device below it: once a write returned,
-the backing file has it, and a discard meets no dirty page that would come back later.
+With ``O_DIRECT`` no cache is between the pool and the device below it. When a write returns, the backing
+file has the data, and no dirty page can overwrite a discarded range later.
 """
 
 import errno
@@ -24,12 +24,12 @@ _BUFFER_SIZE = 1 << 20
 
 
 class LinuxBlockDevice:
-    """A BlockDevice on ``/dev/...``, claimed exclusively (EBUSY while mounted or claimed by another).
+    """A `LinuxBlockDevice` opens ``/dev/...`` and claims it exclusively; EBUSY if it is mounted or claimed.
 
-    With *read_only* it is not claimed: several thin devices may have one external origin.
+    With *read_only* it is not claimed, because several thin devices may share an external origin.
 
-    Safe to use from several threads at once. Raises InvalidValueError when *path* is no block
-    device, else ``OSError`` from the device.
+    Several threads may use it at once. Raises InvalidValueError if *path* is not a block device, else
+    ``OSError`` from the device.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -50,32 +50,32 @@ class LinuxBlockDevice:
 
     @property
     def size(self) -> int:
-        """Bytes, as the kernel reports now: a loop device can grow while it is open."""
+        """Return the kernel's present size in bytes: a loop device can grow while it is open."""
         self._size = self._ask_size()
         return self._size
 
     @property
     def max_discard_bytes(self) -> int:
-        """``discard_max_bytes`` of the queue (Documentation/ABI/stable/sysfs-block)."""
+        """Return the queue's ``discard_max_bytes`` (Documentation/ABI/stable/sysfs-block)."""
         return self._queue_limit("discard_max_bytes")
 
     @property
     def logical_block_size(self) -> int:
-        """``logical_block_size`` of the queue."""
+        """Return the queue's ``logical_block_size``, in bytes."""
         return self._queue_limit("logical_block_size") or 512
 
     @property
     def discard_granularity(self) -> int:
-        """``discard_granularity`` of the queue."""
+        """Return the queue's ``discard_granularity``, in bytes."""
         return self._queue_limit("discard_granularity")
 
     @property
     def max_write_zeroes_bytes(self) -> int:
-        """``write_zeroes_max_bytes`` of the queue."""
+        """Return the queue's ``write_zeroes_max_bytes``."""
         return self._queue_limit("write_zeroes_max_bytes")
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return *length* bytes at *offset*; EIO if the device ends before."""
+        """Return *length* bytes at *offset*; EIO past the end of the device."""
         if length <= _BUFFER_SIZE:
             return self._read_piece(offset, length)
         pieces = []
@@ -84,8 +84,8 @@ class LinuxBlockDevice:
         return b"".join(pieces)
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
-        """Write all of *data*; EIO if the device ends before."""
-        # The kernel calls a write that starts past the end ENOSPC (block/fops.c): that word is the pool's.
+        """Write all of *data*; EIO past the end of the device."""
+        # For a write past the end the kernel returns ENOSPC (block/fops.c), which here means a full pool.
         if offset + len(data) > self._size and offset + len(data) > self.size:
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(self.path))
         source = memoryview(data)
@@ -101,15 +101,18 @@ class LinuxBlockDevice:
             self._buffers.append(buffer)
 
     def discard(self, offset: int, length: int) -> None:
-        """BLKDISCARD (block/ioctl.c): EINVAL past the end, EOPNOTSUPP where the queue cannot."""
+        """Send BLKDISCARD (block/ioctl.c); EINVAL past the end, EOPNOTSUPP if the queue can't discard."""
         fcntl.ioctl(self._fd, BLKDISCARD, struct.pack("QQ", offset, length))
 
     def punch(self, offset: int, length: int) -> None:
-        """WRITE_ZEROES that may unmap; EOPNOTSUPP where the queue cannot (block/fops.c, blkdev_fallocate)."""
+        """Send a WRITE_ZEROES that may unmap (block/fops.c, blkdev_fallocate).
+
+        Raises EOPNOTSUPP if the queue does not take it.
+        """
         fallocate(self._fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length)
 
     def zero(self, offset: int, length: int) -> None:
-        """BLKZEROOUT: the kernel writes zeroes itself where the queue has no request for it."""
+        """Send BLKZEROOUT; the kernel writes zeroes itself if the queue has no request for it."""
         fcntl.ioctl(self._fd, BLKZEROOUT, struct.pack("QQ", offset, length))
 
     def flush(self) -> None:
@@ -117,7 +120,7 @@ class LinuxBlockDevice:
         os.fsync(self._fd)
 
     def close(self) -> None:
-        """Give up the claim; idempotent."""
+        """Release the claim; idempotent."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -147,8 +150,8 @@ class LinuxBlockDevice:
             self._buffers.append(buffer)
 
     def _take_buffer(self) -> mmap.mmap:
-        # O_DIRECT wants memory aligned to the device's DMA alignment; an anonymous mapping is
-        # page-aligned. A list's pop and append are atomic, so threads share the spare ones.
+        # O_DIRECT requires memory with the device's DMA alignment; an anonymous mapping is
+        # page-aligned. A list's pop and append are atomic, so threads can share the spare buffers.
         try:
             return self._buffers.pop()
         except IndexError:

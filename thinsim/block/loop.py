@@ -1,8 +1,7 @@
-"""Attaches, finds, refreshes and detaches loop devices, at once or at the last close.
+"""These functions attach, find, refresh and detach loop devices, at once or at the last close.
 
-Facts are the kernel's ``drivers/block/loop.c`` and ``include/uapi/linux/loop.h``. A device is only
-ever detached after its identity was checked against what was attached: a loop number is reused
-by others as soon as it is free.
+The sources are the kernel's ``drivers/block/loop.c`` and ``include/uapi/linux/loop.h``. ``detach`` first
+compares the device with the attachment: another process can reuse a loop number as soon as it is free.
 """
 
 import errno
@@ -23,7 +22,7 @@ _LOOP_GET_STATUS64 = 0x4C05
 _LOOP_SET_CAPACITY = 0x4C07
 _LOOP_CONFIGURE = 0x4C0A
 _BLKRASET = 0x1262  # linux/fs.h: _IO(0x12, 98)
-_READ_AHEAD = 256  # sectors: VM_READAHEAD_PAGES, what a mapped device begins with
+_READ_AHEAD = 256  # sectors: VM_READAHEAD_PAGES, the initial read-ahead of a mapped device
 _BLKROSET = 0x125D  # linux/fs.h: _IO(0x12, 93)
 _BLKROGET = 0x125E
 
@@ -37,12 +36,12 @@ _INFO = struct.Struct("=5Q4I64s64s32s2Q")
 _CONFIG = struct.Struct(f"=2I{_INFO.size}s8Q")
 
 _ATTACH_TRIES = 64
-"""With the waits between them, two seconds."""
+"""All tries take two seconds, with the waits between them."""
 _RELEASE_TRIES = 50
 
 
 class LoopBusyError(KernelError):
-    """The device is open elsewhere (EBUSY)."""
+    """EBUSY: another process has the device open."""
 
     def __init__(self, device: Path) -> None:
         super().__init__(errno.EBUSY, f"loop device {device} is in use")
@@ -50,12 +49,12 @@ class LoopBusyError(KernelError):
 
 @dataclass(frozen=True, slots=True)
 class LoopDevice:
-    """One attachment: the node, and the identity of the file that the kernel says is behind it.
+    """A `LoopDevice` identifies one attachment: the node, and the file that the kernel reports for it.
 
-    ``device`` and ``inode`` are lo_device and lo_inode of LOOP_GET_STATUS64, which asks the file
-    system: it fails where that one is dead, and hangs where it hangs. ``sequence`` is the disk
-    sequence number (block/genhd.c, inc_diskseq; Linux 5.15), new at every attachment and never
-    reused before the next boot; 0 where the kernel has none.
+    ``device`` and ``inode`` are lo_device and lo_inode of LOOP_GET_STATUS64. That ioctl asks the file
+    system: it fails if the file system is dead, and hangs if it hangs. ``sequence`` is the disk sequence
+    number (block/genhd.c, inc_diskseq; Linux 5.15). Each attachment gets a new one, which is not reused
+    before the next boot; it is 0 if the kernel has none.
     """
 
     path: Path
@@ -65,7 +64,7 @@ class LoopDevice:
 
     @property
     def number(self) -> int:
-        """N of /dev/loopN."""
+        """Return N of /dev/loopN."""
         return int(self.path.name.removeprefix("loop"))
 
 
@@ -77,11 +76,11 @@ def attach(
     block_size: int = 512,
     number: int | None = None,
 ) -> LoopDevice:
-    """Attach *file* to a free loop device, or to N of /dev/loopN, in one step (LOOP_CONFIGURE, Linux 5.8).
+    """Attach *file* to a free loop device, or to /dev/loopN for *number*, in one step.
 
-    Safe against others who attach at the same time. Raises EnvironmentLacksError where the machine
-    has no loop driver or no permission, ``OSError`` for the file, KernelError when no device could be
-    had: EBUSY when *number* is another's.
+    It uses LOOP_CONFIGURE (Linux 5.8), so other processes may attach at the same time. *block_size* is in
+    bytes. Raises EnvironmentLacksError if the loop driver or the permission is missing, ``OSError`` for the
+    file, and KernelError if no device is available: EBUSY if another process uses *number*.
     """
     flags = (_FLAG_DIRECT_IO if direct_io else 0) | (_FLAG_READ_ONLY if read_only else 0)
     file_fd = os.open(file, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
@@ -95,23 +94,23 @@ def attach(
                 return attached
             if number is not None and loop_is_bound(number):
                 raise KernelError(errno.EBUSY, f"loop device {number} is in use")
-            # The lowest free device is offered again for as long as somebody has it open exclusively, if
-            # only to see whether that can be had: such a look takes as long as its process has to wait.
+            # The driver offers the lowest free device again while another process has it open exclusively.
+            # Even a probe that only tests for exclusive access holds it until its process is scheduled.
             time.sleep(0.001 * attempt)
     finally:
         os.close(file_fd)
     raise KernelError(
         errno.EBUSY,
-        f"/dev/loop{wanted}, the free loop device for {file}, is held by somebody (lsof tells)",
+        f"another process holds /dev/loop{wanted}, the free loop device for {file}; find it with lsof",
     )
 
 
 def detach(loop: LoopDevice, *, deferred: bool = False) -> bool:
-    """Detach *loop*; return whether it is gone now.
+    """Detach *loop*; return whether it is detached now.
 
-    While it is open elsewhere: LoopBusyError, nothing changed; or with *deferred* False is
-    returned and the kernel detaches at the last close. A device that is no longer this attachment
-    is left alone and counts as gone.
+    If another process has it open: raises LoopBusyError and changes nothing, or with *deferred* returns
+    False and the kernel detaches it at the last close. A device that is no longer this attachment is left
+    unchanged and counts as detached.
     """
     try:
         fd = os.open(loop.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -123,13 +122,13 @@ def detach(loop: LoopDevice, *, deferred: bool = False) -> bool:
         if not is_same(fd, loop):
             return True
         read_only = _refuses_writes(fd)
-        # What refresh() set stays with the number: whoever has it next would be refused.
+        # The read-only flag of refresh() stays with the number: it would refuse the next user's writes.
         _refuse_writes(fd, False)
         # With other openers this only sets AUTOCLEAR and still returns 0.
         fcntl.ioctl(fd, _LOOP_CLR_FD)
     finally:
         os.close(fd)
-    # Not to claim, if only for a moment, what has just become somebody else's.
+    # Check before the claim: another process may have attached this number just now.
     if not is_attached(loop) or _gone_soon(loop, patient=not is_claimed(loop.path)):
         return True
     if deferred:
@@ -141,13 +140,13 @@ def detach(loop: LoopDevice, *, deferred: bool = False) -> bool:
 
 
 def refresh(loop: LoopDevice, file: Path, *, read_only: bool, optimal_io: int = 0) -> None:
-    """Take over the new size of *file*, which is the device's; set whether writes are refused.
+    """Update the device to the new size of its *file*, and refuse writes if *read_only*.
 
-    It reads ahead twice *optimal_io* bytes (block/blk-settings.c, blk_apply_bdi_limits).
-
-    ``OSError`` (ENXIO) when the device is no longer this attachment. Its users are not disturbed.
+    Sets the read-ahead to twice *optimal_io* bytes, with a minimum (block/blk-settings.c,
+    blk_apply_bdi_limits). Does not disturb the device's users. Raises ``OSError`` (ENXIO) if the device is
+    no longer this attachment.
     """
-    # The loop driver may read a size that is cached: have it fetched (fs/fuse/dir.c, fuse_do_getattr).
+    # The loop driver may read a cached size; stat() fetches the new one (fs/fuse/dir.c, fuse_do_getattr).
     file.stat()
     fd = os.open(loop.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -161,7 +160,7 @@ def refresh(loop: LoopDevice, file: Path, *, read_only: bool, optimal_io: int = 
 
 
 def is_attached(loop: LoopDevice) -> bool:
-    """Tell whether this very attachment still stands."""
+    """Return whether this attachment still exists."""
     if loop.sequence:
         return _has_sequence(loop)
     try:
@@ -177,13 +176,13 @@ def is_attached(loop: LoopDevice) -> bool:
 
 
 def attached_devices() -> dict[Path, str]:
-    """Return every attached loop device with the kernel's text for its file."""
+    """Return each attached loop device with the kernel's text for its file."""
     found = {}
     for entry in Path("/sys/block").glob("loop*"):
         try:
             found[Path("/dev") / entry.name] = (entry / "loop/backing_file").read_text().rstrip("\n")
         except OSError:
-            continue  # free, or detached while we looked
+            continue  # free, or detached since the listing
     return found
 
 
@@ -198,7 +197,7 @@ def devices_of_file(file: Path) -> list[LoopDevice]:
         except OSError:
             continue
         try:
-            # Where there are sequence numbers, the file system that serves the file need not be alive.
+            # A sequence number can be read even if the file system of the file is dead.
             sequence = _sequence(device)
             device_and_inode = (0, 0) if sequence else _identity(fd)
             found.append(LoopDevice(device, *device_and_inode, sequence))
@@ -210,7 +209,7 @@ def devices_of_file(file: Path) -> list[LoopDevice]:
 
 
 def is_same(fd: int, loop: LoopDevice) -> bool:
-    """Tell whether the open device *fd* still is the attachment *loop*."""
+    """Return whether the open device *fd* still is the attachment *loop*."""
     if loop.sequence:
         return _has_sequence(loop)
     try:
@@ -222,7 +221,7 @@ def is_same(fd: int, loop: LoopDevice) -> bool:
 
 
 def has_lost_its_file(loop: LoopDevice) -> bool:
-    """Tell whether the FUSE server of the device's file is dead, so that nothing can be read any more."""
+    """Return whether the FUSE server of the device's file is dead, so the device can't be read."""
     try:
         fd = os.open(loop.path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -237,25 +236,25 @@ def has_lost_its_file(loop: LoopDevice) -> bool:
 
 
 def loop_is_bound(number: int) -> bool:
-    """Tell whether /dev/loopN has a file, whoever attached it."""
+    """Return whether any process has attached a file to /dev/loopN."""
     return Path(f"/sys/block/loop{number}/loop").is_dir()
 
 
 def _configure(node: Path, config: bytes, read_only: bool) -> LoopDevice | None:
-    """Try one device; None when somebody else was faster."""
+    """Try to attach one device; return None if another process was faster."""
     try:
         fd = os.open(node, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENXIO, errno.EBUSY):
-            return None  # the node of a new device appears a moment after LOOP_CTL_GET_FREE
+            return None  # the node of a new device appears shortly after LOOP_CTL_GET_FREE
         raise
     try:
         fcntl.ioctl(fd, _LOOP_CONFIGURE, config)
-        _refuse_writes(fd, False)  # what somebody before may have left; the driver's own flag is another
+        _refuse_writes(fd, False)  # an earlier user may have set it; the driver's own flag is separate
         try:
             return LoopDevice(node, *_identity(fd), _sequence(node))
         except OSError:
-            fcntl.ioctl(fd, _LOOP_CLR_FD)  # the file's server has just died: nobody would know of it
+            fcntl.ioctl(fd, _LOOP_CLR_FD)  # the file's server has just died: nobody would detach the device
             raise
     except OSError as error:
         if error.errno == errno.EBUSY:
@@ -285,14 +284,14 @@ def _sequence(device: Path) -> int:
 
 def _has_sequence(loop: LoopDevice) -> bool:
     try:
-        # The number outlives the attachment: it is the next one that takes another.
+        # The number changes only at the next attachment, so check that a file is attached as well.
         return _sequence(loop.path) == loop.sequence and bool(sysfs(loop.path, "loop/backing_file"))
     except OSError:
         return False  # nothing attached
 
 
 def _gone_soon(loop: LoopDevice, *, patient: bool) -> bool:
-    """Wait a moment for openers such as a udev probe, which come and go by themselves."""
+    """Wait a moment for openers such as a udev probe to close; return whether the device is detached."""
     for attempt in range(_RELEASE_TRIES if patient else 1):
         if not is_attached(loop):
             return True
@@ -312,7 +311,7 @@ def _refuse_writes(fd: int, refuse: bool) -> None:
 
 
 def _stay_attached(loop: LoopDevice, read_only: bool) -> None:
-    """Take back what a try to detach has set."""
+    """Undo the flags that a failed detach has set."""
     try:
         fd = os.open(loop.path, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:

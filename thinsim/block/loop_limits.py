@@ -1,9 +1,9 @@
-"""Sets the request limits of a loop device: which discards and write-zeroes requests its queue takes.
+"""These functions set a loop device's limits for discards and write-zeroes requests.
 
-The driver sets them from the file when it attaches and whenever the block size changes. It clears the one or
-the other for good once the file's fallocate answers EOPNOTSUPP (drivers/block/loop.c, loop_update_limits,
-loop_clear_limits; Linux 6.9). It sends a discard and a write-zeroes request that may unmap as the same hole
-punch (lo_fallocate), so whoever serves the file can tell them apart only while the device takes no
+The driver sets the limits from the file when it attaches and whenever the block size changes. It clears one
+of them for good when the file's fallocate returns EOPNOTSUPP (drivers/block/loop.c, loop_update_limits,
+loop_clear_limits; Linux 6.9). It sends a discard, and a write-zeroes request that may unmap, as the same
+hole punch (lo_fallocate). So the file's server can distinguish them only while the device takes no
 write-zeroes requests.
 """
 
@@ -25,20 +25,20 @@ _REFUSALS = frozenset({errno.EBUSY, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP}
 
 
 def kernel_clears_limits() -> bool:
-    """Tell whether this kernel's loop driver stops sending what a file's server refuses (Linux 6.9)."""
+    """Return whether the loop driver clears a limit when the file's server refuses a request (Linux 6.9)."""
     found = re.match(r"(\d+)\.(\d+)", platform.release())
     return found is not None and (int(found[1]), int(found[2])) >= (6, 9)
 
 
 def take_limits(loop: LoopDevice, block_size: int) -> None:
-    """Set the logical block size in bytes and take the other limits from the file anew.
+    """Set the logical block size in bytes, and read the other limits from the file again.
 
-    Only while nobody uses the device: its cache is dropped (loop_set_block_size).
+    The device must not be in use, because its cache is dropped (loop_set_block_size).
     """
     fd = os.open(loop.path, os.O_RDWR | os.O_CLOEXEC)
     try:
         if is_same(fd, loop):
-            # Setting the same size would change nothing.
+            # The driver ignores an unchanged size, so set another size first.
             fcntl.ioctl(fd, _LOOP_SET_BLOCK_SIZE, 1024 if block_size == 512 else 512)
             fcntl.ioctl(fd, _LOOP_SET_BLOCK_SIZE, block_size)
     finally:
@@ -46,26 +46,27 @@ def take_limits(loop: LoopDevice, block_size: int) -> None:
 
 
 def takes_write_zeroes(loop: LoopDevice) -> bool:
-    """Tell whether the device takes write-zeroes requests."""
+    """Return whether the device takes write-zeroes requests."""
     return sysfs(loop.path, "queue/write_zeroes_max_bytes") != "0"
 
 
 def takes_discards(loop: LoopDevice) -> bool:
-    """Tell whether the device takes discards."""
+    """Return whether the device takes discards."""
     return sysfs(loop.path, "queue/discard_max_bytes") != "0"
 
 
 def stop_write_zeroes(loop: LoopDevice, offset: int, length: int) -> None:
-    """Have the kernel send no write-zeroes requests to the file any more, if it is Linux 6.9 or later.
+    """Make the kernel (Linux 6.9 or later) stop sending write-zeroes requests to the file.
 
-    The file's server must answer the one that comes now, a ZERO_RANGE of *length* bytes at *offset*, with
-    EOPNOTSUPP. It must drop the write of zeros there with which the kernel makes up for that
-    (block/blk-lib.c, blkdev_issue_zeroout). Does nothing where the device is busy or refuses writes.
+    This sends one such request, a ZERO_RANGE of *length* bytes at *offset*; the file's server must refuse
+    it with EOPNOTSUPP. The kernel then writes zeros there instead (block/blk-lib.c, blkdev_issue_zeroout);
+    the server must drop that write. Does nothing if the device is busy or refuses writes.
     """
     fd = os.open(loop.path, os.O_RDWR | os.O_CLOEXEC)
     try:
         if is_same(fd, loop):
-            # The call drops the page of the range, dirty or not. A flush might fail in a pool without space.
+            # fallocate drops the range's pages even if they are dirty, so write them first. BLKFLSBUF ignores
+            # a write that fails in a full pool; fsync would not.
             fcntl.ioctl(fd, _BLKFLSBUF)
             fallocate(fd, FALLOC_FL_ZERO_RANGE, offset, length)
     except OSError as error:
@@ -76,9 +77,9 @@ def stop_write_zeroes(loop: LoopDevice, offset: int, length: int) -> None:
 
 
 def stop_discards(loop: LoopDevice, length: int) -> None:
-    """Have the device refuse discards, if this is Linux 6.9 or later: a server that takes none says so once.
+    """Make the device refuse discards, on Linux 6.9 or later.
 
-    The discard sent is of *length* bytes at 0.
+    This sends one discard of *length* bytes at 0. The file's server must refuse it once, with EOPNOTSUPP.
     """
     fd = os.open(loop.path, os.O_RDWR | os.O_CLOEXEC)
     try:

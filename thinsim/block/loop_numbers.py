@@ -1,4 +1,4 @@
-"""Asks /dev/loop-control for numbers of loop devices (drivers/block/loop.c)."""
+"""These functions get, create and remove loop devices by number (drivers/block/loop.c, loop-control)."""
 
 import errno
 import fcntl
@@ -15,15 +15,16 @@ _LOOP_CTL_GET_FREE = 0x4C82
 
 
 def free() -> int:
-    """Return the least number without a file, making the device if need be; the next who asks gets it too.
+    """Return the lowest number without a file, and create its device if necessary.
 
-    Raises EnvironmentLacksError without a loop driver or permission.
+    The number is not reserved: the next caller gets the same one. Raises EnvironmentLacksError if the loop
+    driver or the permission is missing.
     """
     return _ask_driver(_LOOP_CTL_GET_FREE, 0)
 
 
 def add(number: int) -> int:
-    """Have /dev/loopN made unless it is there."""
+    """Create /dev/loopN unless it exists; return its number."""
     try:
         return _ask_driver(_LOOP_CTL_ADD, number)
     except OSError as error:
@@ -33,7 +34,7 @@ def add(number: int) -> int:
 
 
 def remove(number: int) -> None:
-    """Remove /dev/loopN; it stays while it has a file or is open."""
+    """Remove /dev/loopN, unless it has a file or is open."""
     with suppress(OSError):
         _ask_driver(_LOOP_CTL_REMOVE, number)
 
@@ -43,7 +44,7 @@ def _ask_driver(request: int, argument: int) -> int:
         control = os.open(_CONTROL, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         raise EnvironmentLacksError(
-            f"{_CONTROL} is missing: this kernel has no loop driver (modprobe loop)"
+            f"{_CONTROL} is missing: this kernel has no loop driver; try modprobe loop"
         ) from None
     except PermissionError:
         raise EnvironmentLacksError(f"no permission for {_CONTROL}: run as root") from None

@@ -1,6 +1,7 @@
-"""Makes a block device of a sparse file: a discard punches a hole, and the ledger gets what that freed.
+"""`SparseBlockDevice` is a block device on a sparse file: a discard punches a hole in the file.
 
-What the process rig and the tests stand on: no root, no device nodes, the host's own allocation.
+The ledger records the bytes that each punch freed. The process rig and the tests use this device: it needs
+no root and no device nodes, and the host file system allocates its space.
 """
 
 import errno
@@ -16,14 +17,14 @@ from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
 
 
 class SparseBlockDevice:
-    """A BlockDevice on a regular file of the host; every discard is recorded in *ledger*, if there is one."""
+    """A `SparseBlockDevice` uses a regular file of the host; *ledger*, if any, records each discard."""
 
     def __init__(
         self, path: Path, ledger: Ledger | None = None, accounting: HostAccounting | None = None
     ) -> None:
         self.path = path
         self.written = 0
-        """Bytes written since the device was opened."""
+        """The number of bytes written since the device was opened."""
         self._ledger = ledger
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         self._file = SparseFile(self._fd, accounting)
@@ -37,9 +38,10 @@ class SparseBlockDevice:
         ledger: Ledger | None = None,
         accounting: HostAccounting | None = None,
     ) -> "SparseBlockDevice":
-        """Make the file, all hole, *size* bytes; FileExistsError if there is one.
+        """Create the file as one hole of *size* bytes; FileExistsError if it exists.
 
-        What its discards freed is measured by *accounting*, that of the file's host, or else by its map.
+        *accounting*, for the file system of the host, measures the bytes that discards free. Without it, the
+        file's map of extents does.
         """
         with path.open("xb") as made:
             made.truncate(size)
@@ -47,16 +49,16 @@ class SparseBlockDevice:
 
     @property
     def size(self) -> int:
-        """Bytes, as they were at open or at the last :meth:`refresh`."""
+        """Return the size in bytes, at open or at the last :meth:`refresh`."""
         return self._size
 
     @property
     def max_discard_bytes(self) -> int:
-        """The whole device: a punch has no limit."""
+        """Return the size of the device: a punch has no limit."""
         return self._size
 
     def refresh(self) -> None:
-        """Take over the file's new size, as LOOP_SET_CAPACITY does for a loop device."""
+        """Update the size to that of the file, as LOOP_SET_CAPACITY does for a loop device."""
         self._size = self._file.size
 
     def read(self, offset: int, length: int) -> bytes:
@@ -77,7 +79,7 @@ class SparseBlockDevice:
             offset, source = offset + done, source[done:]
 
     def discard(self, offset: int, length: int) -> None:
-        """Punch a hole; EINVAL past the end, ``OSError`` when the host's file system refuses."""
+        """Punch a hole; EINVAL past the end, ``OSError`` if the host file system refuses."""
         if offset + length > self._size:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(self.path))
         change = self._file.punch(offset, length)
@@ -98,7 +100,7 @@ class SparseBlockDevice:
             raise OSError(change.errno, os.strerror(change.errno), str(self.path))
 
     def flush(self) -> None:
-        """fdatasync(2): the size never changes."""
+        """Call fdatasync(2), which is enough because the size never changes."""
         os.fdatasync(self._fd)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Shows findings as a table: what is there, what is not, and the fix."""
+"""`findings_table` shows findings as a table: the requirement, its state and the fix."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from thinsim.report.uncut import uncut
 
 
 def findings_table(findings: Iterable[Finding]) -> Table:
-    """Return a row per finding; what no rig needs is a dash, not a lack."""
+    """Return a table with one row per finding. A missing thing that no rig needs gets a dash, not *no*."""
     table = Table(box=None, pad_edge=False)
     for heading in ("", "what", "found", "fix", "for rig"):
         table.add_column(heading)

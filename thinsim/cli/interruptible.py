@@ -1,4 +1,4 @@
-"""Runs async work so that Ctrl-C and SIGTERM cancel it and its clean-up still runs to the end."""
+"""`run_interruptible` runs async work that Ctrl-C and SIGTERM cancel, and lets its clean-up finish."""
 
 import signal
 from collections.abc import Awaitable, Callable
@@ -15,10 +15,10 @@ _Result = TypeVar("_Result")
 
 
 def run_interruptible(work: Callable[[], Awaitable[_Result]], *, quiet: bool = False) -> _Result:
-    """Return what *work* returns; click.Abort when a signal ended it. A second signal changes nothing.
+    """Run *work* and return its result. click.Abort if a signal ended it. A second signal changes nothing.
 
-    Failures of several tasks that all explain themselves become one CombinedError. With *quiet* nothing is
-    said of the signal: a work that takes nothing has nothing to give back.
+    If several tasks fail and each failure has a text for the user, they become one CombinedError. With
+    *quiet*, the signal prints no message: such work has nothing to clean up.
     """
     try:
         return trio.run(_guarded, work, quiet)
@@ -28,11 +28,11 @@ def run_interruptible(work: Callable[[], Awaitable[_Result]], *, quiet: bool = F
 
 async def _guarded(work: Callable[[], Awaitable[_Result]], quiet: bool) -> _Result:
     results: list[_Result] = []
-    # What was ignored when the command was started (nohup, a script's background) stays ignored.
+    # A signal that was ignored at the start of the command (nohup, a script's background) stays ignored.
     heard = [n for n in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
     with trio.open_signal_receiver(signal.SIGTERM, *heard) as signals:
         async with trio.open_nursery() as nursery:
-            # Signals are taken until the clean-up is done: one left over would end this process.
+            # The receiver takes signals until the clean-up is done. A later one would end this process.
             watching = trio.CancelScope(shield=True)
 
             async def watch() -> None:
@@ -41,7 +41,7 @@ async def _guarded(work: Callable[[], Awaitable[_Result]], quiet: bool) -> _Resu
                         if not nursery.cancel_scope.cancel_called:
                             with suppress(OSError):  # a terminal that has hung up
                                 if not quiet:
-                                    click.echo("\nending: giving back what was taken", err=True)
+                                    click.echo("\nInterrupted; cleaning up.", err=True)
                             nursery.cancel_scope.cancel()
 
             nursery.start_soon(watch)
@@ -56,7 +56,7 @@ async def _guarded(work: Callable[[], Awaitable[_Result]], quiet: bool) -> _Resu
 
 
 def _as_one(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return one exception for *group*; the group itself if something in it is a bug."""
+    """Return one exception for *group*, or the group itself if it contains a bug."""
     failures = list(failures_of(group))
     if len(failures) == 1:
         return failures[0]

@@ -1,6 +1,6 @@
-"""``thinsim`` has its commands here, and the one place where errors become exit statuses (docs/reference/commands.md).
+"""`COMMANDS` lists the commands of ``thinsim``; `status_of` turns errors into exit statuses.
 
-A command's module is loaded when the command is called, so that ``--help`` answers at once.
+A command's module is imported when the command is called. That keeps ``--help`` fast.
 """
 
 import signal
@@ -10,68 +10,51 @@ from types import FrameType
 import click
 
 from fuse_backing.errors import FuseBackingError
+from fuse_backing.statuses import exit_status_help
 from thinsim import __version__
-from thinsim.cli.lazy_group import LazyGroup
+from thinsim.cli.lazy_group import LazyCommand, LazyGroup
 from thinsim.cli.statuses import DONE, FAILED, INTERRUPTED, WRONG_WORDS
 from thinsim.errors import ThinsimError, UnknownNameError
 
+MEASURE = "Measure"
+POOLS = "Pools"
+CONTAINERD = "containerd"
+CONFORMANCE = "Conformance"
+SET_UP = "Set-up"
+
 COMMANDS = {
-    "baseline": (
-        "regression:baseline",
-        "What scenarios measured, stored to compare later runs with (thinsim ci).",
+    "reproduce": LazyCommand(
+        "reproduce:reproduce", MEASURE, "Import an image, run a container, remove both, show the leaks."
     ),
-    "bench": (
-        "benchmark:bench",
-        "Measure snapshots, images and containers: interleaved rounds, medians, ratios, what processes cost.",
+    "run": LazyCommand("run:run", MEASURE, "Run SCENARIO, a file or a name from the library."),
+    "scenarios": LazyCommand("scenarios:scenarios", MEASURE, "List, print, copy and check scenario files."),
+    "report": LazyCommand("report:report", MEASURE, "Show or convert the report of an earlier run."),
+    "bench": LazyCommand(
+        "benchmark:bench", MEASURE, "Measure the speed of snapshots, images and containers."
     ),
-    "ci": (
-        "regression:ci",
-        "Run each SCENARIO (by default those of the baseline) and compare with the baseline.",
+    "compare": LazyCommand("benchmark:compare", MEASURE, "Compare two results of thinsim bench."),
+    "baseline": LazyCommand(
+        "regression:baseline", MEASURE, "Store the leaks and discard costs of scenarios."
     ),
-    "compare": (
-        "benchmark:compare",
-        "Compare what thinsim bench --json wrote, A before and B after: ratios and how sure they are.",
+    "ci": LazyCommand("regression:ci", MEASURE, "Run scenarios and compare the results with a baseline."),
+    "pool": LazyCommand("pool:pool", POOLS, "Create, list, grow and remove thin pools."),
+    "watch": LazyCommand("watch:watch", POOLS, "Show a running pool live: space, leaks, devices, discards."),
+    "metadata": LazyCommand("metadata:metadata", POOLS, "Check or show the metadata of a thin pool."),
+    "dm": LazyCommand("dm:dm", POOLS, "Start, stop or show the emulated device-mapper."),
+    "snapshotter": LazyCommand(
+        "snapshotter.group:snapshotter", CONTAINERD, "Serve, repair and test the devmapper snapshotter."
     ),
-    "completion": (
-        "completion:completion",
-        "Print the completion script of SHELL for both programs.",
+    "env": LazyCommand("env:env", CONTAINERD, "Run COMMAND with dmsetup on the emulated device-mapper."),
+    "conformance": LazyCommand(
+        "conformance.group:conformance", CONFORMANCE, "Compare the emulated dm-thin with the kernel's."
     ),
-    "conformance": (
-        "conformance.group:conformance",
-        "Put the same histories to the kernel's dm-thin and to thinsim's, and compare every answer.",
-    ),
-    "dm": ("dm:dm", "The emulated device-mapper that the drop-in dmsetup talks to."),
-    "doctor": (
-        "doctor:doctor",
-        "List what the rigs need with a fix for each lack, and what killed runs and stores left behind.",
-    ),
-    "env": ("env:env", "Run COMMAND with a dmsetup that works without device-mapper in the kernel."),
-    "metadata": (
-        "metadata:metadata",
-        "Check or show a thin pool's metadata: a file, or a device that no pool uses at the moment.",
-    ),
-    "pool": ("pool:pool", "Thin pools that stay until they are removed."),
-    "report": (
-        "report:report",
-        "Show DOCUMENT, what thinsim run --json wrote, as a table or in other forms.",
-    ),
-    "reproduce": (
-        "reproduce:reproduce",
-        "Import an image, run a container, remove both; once per setting of the snapshotter.",
-    ),
-    "run": ("run:run", "Run SCENARIO, a file or a name of the library (thinsim scenarios list)."),
-    "scenarios": ("scenarios:scenarios", "Scenario files: those that come with thinsim, and one's own."),
-    "snapshotter": ("snapshotter.group:snapshotter", "The snapshotter on a pool that stands."),
-    "vm": (
-        "vm:vm",
-        "A throw-away virtual machine with the kernel's own dm-thin, on a view of this machine.",
-    ),
-    "watch": (
-        "watch:watch",
-        "Show the running pool NAME: space used and leaked now, its devices, discards as they come.",
+    "doctor": LazyCommand("doctor:doctor", SET_UP, "List missing requirements of the rigs, each with a fix."),
+    "vm": LazyCommand("vm:vm", SET_UP, "Run commands in a virtual machine with the kernel's dm-thin."),
+    "completion": LazyCommand(
+        "completion:completion", SET_UP, "Print a shell's completion script for both programs."
     ),
 }
-"""Per command its module and object below ``thinsim.cli.commands``, and the first sentence of its help."""
+"""The table of commands, most used first within a section."""
 
 
 @click.group(
@@ -79,31 +62,43 @@ COMMANDS = {
     commands_below="thinsim.cli.commands",
     lazy=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=exit_status_help(
+        {
+            DONE: "the command did its work",
+            FAILED: "it failed or found something wrong",
+            WRONG_WORDS: "the command line is wrong",
+            INTERRUPTED: "a signal interrupted it",
+        }
+    )
+    + " The help of a command lists its other statuses.",
 )
 @click.version_option(__version__, prog_name="thinsim")
 def commands() -> None:
-    """A test bench for thin-provisioned container storage."""
+    """Test thin-provisioned container storage and find its space leaks."""
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    # Where no work is under way that cancels itself, all of these end the command as Ctrl-C does.
+    """Run the command line of this process and exit with its status."""
+    # SIGTERM and SIGHUP end a command as Ctrl-C does, unless its work handles signals itself.
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _interrupt)
     status = status_of(None)
-    # What there was to do is done: a signal while the interpreter ends must not look like a failure.
+    # The work is done. A signal during the end of the interpreter must not look like a failure.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.exit(status)
 
 
 def status_of(arguments: list[str] | None) -> int:
-    """Run a command line, by default the process's own; print what went wrong, return the exit status."""
+    """Run a command line and return its exit status. Print the error, if there is one.
+
+    None means the arguments of this process.
+    """
     try:
-        status = commands.main(arguments, standalone_mode=False)
+        status = commands.main(arguments, prog_name="thinsim", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("thinsim: interrupted", err=True)
         return INTERRUPTED

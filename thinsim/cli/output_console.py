@@ -1,4 +1,4 @@
-"""Opens the consoles for tables and notes: standard output, standard error, as wide as fits."""
+"""`output_console` opens the console for tables, `notes_console` the console for notes."""
 
 import re
 import sys
@@ -7,27 +7,27 @@ from typing import TextIO, cast
 from rich.console import Console
 
 _UNBOUNDED_WIDTH = 200
-"""Of a table that goes to a pipe or a file, which have no width."""
+"""Width in columns of a table that goes to a pipe or a file, which have no width of their own."""
 
 
 def output_console() -> Console:
-    """Return the console of standard output; into a pipe or a file no column is cut.
+    """Return the console of standard output. It cuts no column in a pipe or a file.
 
-    Names and paths of users are shown as they are: square brackets in them are no markup.
+    Square brackets in the names and paths of users are no markup.
     """
     console = Console(markup=False)
-    if console.is_terminal or sys.stdout is None:  # closed when the command was started
+    if console.is_terminal or sys.stdout is None:  # closed at the start of the command
         return console
     return Console(file=cast(TextIO, _Trimmed(sys.stdout)), width=_UNBOUNDED_WIDTH, markup=False)
 
 
 def notes_console() -> Console:
-    """Return the console of standard error; it breaks no line: paths in them are to be copied."""
+    """Return the console of standard error. It breaks no line, so that users can copy paths."""
     return Console(stderr=True, markup=False, soft_wrap=True)
 
 
 class _Trimmed:
-    """A text stream that drops blanks before the end of a line: padding of the last column."""
+    """A `_Trimmed` stream drops the spaces at the end of a line, the padding of the last column."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Checks at once the option of a file that is written at the end of long work."""
+"""An `OutputPath` option is checked at once, although its file is written at the end of long work."""
 
 import os
 from pathlib import Path
@@ -10,9 +10,9 @@ STDOUT = Path("-")
 
 
 class OutputPath(click.Path):
-    """A file that can be written, found out before the work begins; its directory must be there.
+    """An `OutputPath` is a writable file in an existing directory, checked before the work begins.
 
-    With *allow_dash* ``-`` is standard output. Two options of a command can not name one place.
+    With *allow_dash*, ``-`` is standard output. Two options of a command cannot name the same place.
     """
 
     def __init__(self, *, allow_dash: bool = False) -> None:
@@ -21,12 +21,12 @@ class OutputPath(click.Path):
     def convert(
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
     ) -> Any:
-        """Return the path; a wrong command line where nothing can be written there."""
+        """Return the path. A usage error if it cannot be written."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if path == STDOUT and not self.allow_dash:
-            self.fail("'-': not to standard output; name a file.", param, ctx)
+            self.fail("'-': this option cannot write to standard output; name a file.", param, ctx)
         if path != STDOUT and not os.access(path.parent, os.W_OK | os.X_OK):
-            what = "can not be written to" if path.parent.is_dir() else "is not a directory"
+            what = "is not writable" if path.parent.is_dir() else "is not a directory; create it first"
             self.fail(f"{str(value)!r}: {str(path.parent)!r} {what}.", param, ctx)
         if param is not None and ctx is not None:
             place = str(path) if path == STDOUT else os.path.realpath(path)
@@ -34,5 +34,5 @@ class OutputPath(click.Path):
             first = taken.setdefault(place, param.opts[0])
             if first != param.opts[0]:
                 where = "to standard output" if path == STDOUT else "there"
-                self.fail(f"{str(value)!r}: {first} goes {where} already.", param, ctx)
+                self.fail(f"{str(value)!r}: {first} writes {where} already; name another file.", param, ctx)
         return path

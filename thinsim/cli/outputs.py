@@ -1,4 +1,4 @@
-"""Sends a report where it goes: one document or the table to standard output, the others into files."""
+"""`write_outputs` writes a report to standard output and into files, as a table or as a document."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +16,12 @@ _PATH = OutputPath(allow_dash=True)
 
 def output_options(command: Callable[..., int]) -> Callable[..., int]:
     """Add ``--json``, ``--junit`` and ``--html`` to a command."""
-    for name, what in (("html", "one self-contained page"), ("junit", "JUnit XML"), ("json", "the document")):
+    for name, what in (("html", "one self-contained page"), ("junit", "JUnit XML"), ("json", "JSON")):
         command = click.option(
             f"--{name}",
             f"{name}_path",
             type=_PATH,
-            help=f"Write {what} here, - for stdout instead of the table.",
+            help=f"Write {what} to this file; - writes to stdout instead of the table.",
         )(command)
     return command
 
@@ -34,7 +34,7 @@ def write_outputs(
     html_path: Path | None,
     fail_on_leak: int | None = None,
 ) -> None:
-    """Write what was asked for; the table unless something else goes to standard output."""
+    """Write each document that has a path. Print the table unless a document goes to standard output."""
     wanted: list[tuple[Path | None, Callable[[], str]]] = [
         (json_path, lambda: to_json(report)),
         (junit_path, lambda: junit(report, fail_on_leak)),

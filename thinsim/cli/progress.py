@@ -1,4 +1,4 @@
-"""Tells progress of long work on standard error: a live line at a terminal, a line a phase elsewhere."""
+"""`TerminalProgress` shows the progress of long work: a live line at a terminal, else a line per phase."""
 
 import time
 from types import TracebackType
@@ -8,7 +8,7 @@ from rich.status import Status
 
 
 class TerminalProgress:
-    """Implements ``thinsim.scenario.progress.Progress``. A context manager: it takes its live line away."""
+    """A `TerminalProgress` is a `Progress` on a console. As a context manager, it removes its live line."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -30,16 +30,16 @@ class TerminalProgress:
             self._status.stop()
 
     def say(self, text: str) -> None:
-        """Print a line that stays."""
+        """Print a permanent line."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def setting(self, number: int, of: int, name: str) -> None:
-        """A setting's run begins."""
+        """Show that the run of a setting begins."""
         self._where, self._phase = f"[{number}/{of}] {name}", ""
-        self.step("standing up", "pool, loop devices, backing store")
+        self.step("setting up", "pool, loop devices, backing store")
 
     def step(self, phase: str, step: str) -> None:
-        """A step begins."""
+        """Show that a step begins."""
         elapsed = time.monotonic() - self._begun
         if self._status is not None:
             self._status.update(f"{elapsed:4.0f} s  {self._where}: {phase}: {step}", spinner="dots")

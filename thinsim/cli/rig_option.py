@@ -1,11 +1,20 @@
-"""Gives a command the option that says what a pool stands on."""
+"""`rig_option` and `directory_option` give a command the options for its rig and for the pool's files."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from thinsim.rig.registry import AUTO
+
+_EXPLAINED = {
+    "kernel": "this kernel's dm-thin, as root",
+    "emulated": "the emulated dm-thin on FUSE and loop devices, as root",
+    "process": "the engine on one sparse file, without root and mounts",
+    "vm": "the kernel's dm-thin in a virtual machine",
+    AUTO: "the first of kernel, emulated and process that works here (thinsim doctor lists what is missing)",
+}
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -17,5 +26,22 @@ def rig_option(rigs: Sequence[str]) -> Callable[[_Command], _Command]:
         type=click.Choice([AUTO, *rigs]),
         default=AUTO,
         show_default=True,
-        help="What the pool stands on; auto: the most real that this machine has (thinsim doctor).",
+        help=rig_help([AUTO, *rigs]),
     )
+
+
+def rig_help(rigs: Iterable[str]) -> str:
+    """Return the help of ``--rig`` with an explanation of each of *rigs*."""
+    explained = " ".join(f"{rig}: {_EXPLAINED[rig]}." for rig in rigs if rig in _EXPLAINED)
+    return f"Choose the rig that provides the pool. {explained}"
+
+
+def directory_option(command: _Command) -> _Command:
+    """Add ``--dir``, the parameter *directory*."""
+    return click.option(
+        "--dir",
+        "directory",
+        type=click.Path(path_type=Path),
+        help="Put the pool's files in this directory. Its file system must punch holes and report the freed "
+        "space: ext4, xfs, tmpfs, or btrfs as root. Default: the temporary directory.",
+    )(command)

@@ -1,4 +1,4 @@
-"""Does first what commands that stand rigs up do first, and runs a scenario for them."""
+"""`run_found` runs a scenario for a command; the other functions prepare the machine for it."""
 
 import tempfile
 from collections.abc import Sequence
@@ -20,17 +20,17 @@ from thinsim.scenario.file.run import ScenarioRequest, run_scenario
 
 
 def clean_up_after_killed_runs(notes: Console) -> None:
-    """Give back what killed runs left, told to *notes*."""
+    """Remove the leftovers of killed runs, with a note for each step."""
 
     def begins(run: JournalContent) -> None:
-        notes.print(f"cleaning up after a run that was killed ({run.path.name})", highlight=False)
+        notes.print(f"cleaning up after a killed run ({run.path.name})", highlight=False)
 
     for problem in recover_abandoned(lambda text: notes.print(f"  {text}", highlight=False), begins):
         notes.print(f"  could not clean up: {problem}", highlight=False, markup=False)
 
 
 def rig_for_scenarios(wanted: str, directory: Path | None, notes: Console) -> RigChoice:
-    """Return the rig for *wanted*, ``auto`` or a name, told to *notes*. EnvironmentLacksError."""
+    """Return the rig for *wanted*, ``auto`` or a name, and print it to *notes*. EnvironmentLacksError."""
     choice = choose_rig(wanted, probe_rigs(directory or Path(tempfile.gettempdir())))
     notes.print(f"rig {choice.rig.name}: {choice.why}", highlight=False, soft_wrap=True)
     return choice
@@ -45,7 +45,7 @@ def run_found(
     directory: Path | None = None,
     keep: bool = False,
 ) -> Report:
-    """Run a scenario with progress on *notes*, in a guest where the rig is one; return its report."""
+    """Run a scenario, in a guest if the rig is one, and return its report. Progress goes to *notes*."""
     request = ScenarioRequest(
         found.scenario, found.name, found.text, rig, found.base, variants, directory, keep
     )

@@ -1,4 +1,4 @@
-"""Runs several scenarios a few rounds each, for ``thinsim baseline save`` and ``thinsim ci``."""
+"""`run_rounds` runs several scenarios a few times, for ``thinsim baseline save`` and ``thinsim ci``."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -19,13 +19,15 @@ from thinsim.vm.guest_script import SCRATCH
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """What ran to its end in every round, and, by name, why the others did not."""
+    """A scenario ends in every round, or it fails; `Rounds` keeps the results of both kinds."""
 
     measured: list[ScenarioBaseline]
+    """The scenarios that ended in every round."""
     failed: Mapping[str, str]
+    """The reasons of the failures, by the name of the scenario."""
 
     def raise_failures(self) -> None:
-        """Raise CombinedError, a line a scenario, if one could not run."""
+        """Raise CombinedError, with one line per failed scenario, if there are any."""
         if self.failed:
             raise CombinedError(
                 "\n".join(f"{name} could not run: {why}" for name, why in self.failed.items())
@@ -33,18 +35,21 @@ class Rounds:
 
 
 def run_rounds(found: Sequence[FoundScenario], rig: str, rounds: int, directory: Path | None) -> Rounds:
-    """Run every scenario once in each round, so that what disturbs the machine for a while strikes all.
+    """Run every scenario once in each round, so that a temporary load on the machine affects all of them.
 
-    One that can not run to its end is left out of the rounds that follow. ThinsimError for what none could
-    run with; InvalidValueError for a scenario named twice, or a rig in a guest.
+    A scenario that fails is left out of the next rounds. ThinsimError if none can run; InvalidValueError if
+    a scenario is named twice, or if the rig is in a guest.
     """
     if len({each.name for each in found}) < len(found):
-        raise InvalidValueError("a scenario is named twice")
+        names = [each.name for each in found]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidValueError(f"scenario {twice} is named twice: name each scenario once")
     record = None if rig == AUTO else find_rig(rig)
     if record is not None and record.running is None:
-        # Each run in a guest of its own would be compared with what this machine can, and boot for minutes.
+        # A guest per run would boot for minutes, and its times would be compared with this machine's speed.
         raise InvalidValueError(
-            f"--rig {rig}: run the whole command in a guest: thinsim vm run --share . -- thinsim ... "
+            f"--rig {rig} boots a guest per run; run the whole command in one guest: "
+            "thinsim vm run --share . -- thinsim ... "
             f"--rig {record.inside} --dir {SCRATCH}"
         )
     notes = notes_console()
@@ -64,7 +69,7 @@ def run_rounds(found: Sequence[FoundScenario], rig: str, rounds: int, directory:
                 reports[each.name].append(run_found(each, choice.rig, notes, directory=directory))
             except (ThinsimError, FuseBackingError, OSError) as error:
                 failed[each.name] = str(error)
-            # The pace of a machine changes within seconds, and the shortest of all is what counts.
+            # The speed of a machine changes within seconds. The shortest time of all counts.
             references.append(reference_seconds(where))
     whole = (of_one for name, of_one in reports.items() if name not in failed)
     return Rounds([measured(of_one, min(references)) for of_one in whole], failed)

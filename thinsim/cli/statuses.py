@@ -1,19 +1,19 @@
-"""Each exit status of ``thinsim`` has its docstring here, a row of README.md and docs/reference/commands.md.
+"""``thinsim`` ends with one of these exit statuses; their docstrings are rows of the documents' tables.
 
 ``thinsim vm run`` and ``thinsim env`` end with the status of the command that they run.
 """
 
 DONE = 0
-"""The bench did its work."""
+"""The command did its work."""
 
 FAILED = 1
-"""It could not, found something wrong, or two measurements contradict each other: the text says why."""
+"""The command failed, found something wrong, or measured a contradiction. The message gives the reason."""
 
 WRONG_WORDS = 2
 """The command line is wrong."""
 
 LEAKED = 3
-"""It did its work, and a run leaked more than `--fail-on-leak`, or than the baseline."""
+"""The command did its work, and a run leaked more than `--fail-on-leak` or the baseline allows."""
 
 BROKEN = 4
 """An assert of the scenario does not hold."""
@@ -22,7 +22,7 @@ SLOWER = 5
 """Discards are slower than the baseline and its tolerance allow."""
 
 DIFFERS = 6
-"""`conformance`: an answer is not the kernel's, and nothing explains it."""
+"""`conformance`: an answer differs from the kernel's, and no known reason explains it."""
 
 INTERRUPTED = 130
-"""Interrupted by a signal; everything was given back first."""
+"""A signal interrupted the command. It cleaned up first."""

@@ -1,4 +1,4 @@
-"""Kills the snapshotter before each step of each operation, starts it again, repairs, and judges."""
+"""A `Campaign` kills the snapshotter before each step of an operation, restarts it, repairs, and judges."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from fuse_backing.sparsefile import SparseFile
 from thinsim.crashes.case import CrashCase
 from thinsim.crashes.judging import judge_crash, use_again
 from thinsim.crashes.operations import OPERATIONS, CrashOperation
-from thinsim.crashes.stage import CrashStage, standing
+from thinsim.crashes.stage import CrashStage, running_stage
 from thinsim.crashes.state import CrashState, state_in_words
 from thinsim.crashes.victims import Victims
 from thinsim.errors import ThinsimError
@@ -24,26 +24,40 @@ from thinsim.rig.registry import find_rig
 COMPARED_PROFILES = ("containerd", "fixed")
 
 _COMMANDS = ("mkfs", "discard", "mount", "unmount")
-"""Steps that run a command of the host."""
+"""Steps that run a command on the host."""
 
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """One kill and what came of it: before *step*, counted from 1, or with *during* in its midst."""
+    """A `Crash` records one kill, before or *during* step *number* (from 1), and its consequences.
+
+    *after_restart* and *after_repair* describe the state; *problems* is empty if nothing is wrong.
+    """
 
     operation: str
+    """The verb."""
     profile: str
+    """The profile of the snapshotter."""
     number: int
+    """The number of the step in the verb, from 1."""
     step: str
+    """The step."""
     during: bool
+    """True if the kill came in the middle of the step, not before it."""
     after_restart: str
+    """The state after the restart."""
     after_repair: str
+    """The state after the repair."""
     problems: Sequence[str]
+    """The losses that remained; empty if all is well."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Uncut:
-    """The operation without a crash: its steps, the states before and after it, and after a repair."""
+    """An `_Uncut` records the operation without a crash: its steps and the states around it.
+
+    *repaired* is the state after a repair that follows the operation.
+    """
 
     steps: Sequence[str]
     before: CrashState
@@ -52,7 +66,10 @@ class _Uncut:
 
 
 class Campaign:
-    """Crashes on one rig, everything below *directory*, which exists; *victims* are killed."""
+    """A `Campaign` runs operations on one rig and kills them. *victims* runs the killed processes.
+
+    All files are below *directory*, which must exist.
+    """
 
     def __init__(self, rig: str, directory: Path, journal: Journal, victims: Victims) -> None:
         self._rig = rig
@@ -61,7 +78,7 @@ class Campaign:
         self._victims = victims
         self._known_steps: dict[tuple[str, str], Sequence[str]] = {}
         self._stage: CrashStage | None = None
-        self._standing = AsyncExitStack()
+        self._stages = AsyncExitStack()
         self._cases = 0
 
     async def __aenter__(self) -> Self:
@@ -70,21 +87,21 @@ class Campaign:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._standing.__aexit__(kind, error, trace)
+        await self._stages.__aexit__(kind, error, trace)
 
     async def run(self, operation: CrashOperation, profile: str) -> Sequence[Crash]:
-        """Kill *operation* before each of its steps, and where a command is run also in its midst.
+        """Kill *operation* before each of its steps, and also during each step that runs a command.
 
-        InvariantError if it does not do without a crash what it is to do.
+        Raise ThinsimError if the operation fails without a crash.
         """
         uncut = await self._uncut(operation, profile)
         crashes = []
         for number, step in enumerate(uncut.steps, 1):
-            for during in (False, True) if self._has_midst(step) else (False,):
+            for during in (False, True) if self._can_die_during(step) else (False,):
                 crashes.append(await self._crash(operation, profile, uncut, number, during=during))
         return crashes
 
-    def _has_midst(self, step: str) -> bool:
+    def _can_die_during(self, step: str) -> bool:
         return find_rig(self._rig).mounts and step.split(maxsplit=1)[0] in _COMMANDS
 
     async def _steps(self, operation: CrashOperation, profile: str) -> Sequence[str]:
@@ -128,17 +145,19 @@ class Campaign:
                         known=case.known,
                     )
                     again = await snapshotter.repair()
-                    problems += [f"repaired twice: {each.subject}: {each.found}" for each in again.repaired]
-                    in_the_end = await use_again(case.stage, case.config, snapshotter, operation)
-                    problems += in_the_end
-                    case.empty = not in_the_end
+                    problems += [
+                        f"a second repair found: {each.subject}: {each.found}" for each in again.repaired
+                    ]
+                    at_the_end = await use_again(case.stage, case.config, snapshotter, operation)
+                    problems += at_the_end
+                    case.empty = not at_the_end
             except ThinsimError as error:
-                problems = [f"{'repair' if restarted else 'the start'} fails: {error}"]
+                problems = [f"{'the repair' if restarted else 'the restart'} failed: {error}"]
         return finding(restarted, repaired, problems)
 
     @asynccontextmanager
     async def _case(self, operation: CrashOperation, profile: str) -> AsyncIterator[CrashCase]:
-        """An empty pool with the world that the operation finds; a new one after a case that went wrong."""
+        """Prepare the operation's initial snapshots on an empty pool, which is new after a problem."""
         steps_of = {name: await self._steps(OPERATIONS[name], profile) for name, _ in operation.crashes}
         self._cases += 1
         directory = self._directory / f"case-{self._cases}"
@@ -146,8 +165,8 @@ class Campaign:
         if self._stage is None:
             place = self._directory / f"pool-{self._cases}"
             place.mkdir()
-            self._stage = await self._standing.enter_async_context(
-                standing(self._rig, place, self._journal, f"{self._journal.path.stem}-{self._cases}")
+            self._stage = await self._stages.enter_async_context(
+                running_stage(self._rig, place, self._journal, f"{self._journal.path.stem}-{self._cases}")
             )
         else:
             _punch(self._stage.data_file)
@@ -158,11 +177,11 @@ class Campaign:
         shutil.rmtree(directory)
         if not case.empty:
             self._stage = None
-            await self._standing.aclose()
+            await self._stages.aclose()
 
 
 def _punch(file: Path) -> None:
-    """Give back what the case before has leaked: nothing is mapped."""
+    """Free the bytes that the previous case has leaked. Nothing is mapped now."""
     fd = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     try:
         data = SparseFile(fd)

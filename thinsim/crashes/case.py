@@ -1,4 +1,4 @@
-"""Sets up one case of the campaign: a pool with the world that an operation finds, victims in it."""
+"""A `CrashCase` prepares the snapshots that an operation finds, and runs the victims on them."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -21,13 +21,16 @@ from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 
 _BASE_IMAGE_SIZE = "64MiB"
 _NUMBERS: Mapping[str, int] = {"base": 1, "layer": 2, "running": 3, "leaving": 4, "top": 5}
-"""Which content each snapshot adds."""
+"""The number of the content that each snapshot adds."""
 _KILLED = -9
 _PATIENCE = 5
 
 
 class CrashCase:
-    """One pool, which is empty, the snapshotter on it, and its operation; *held* gets what is held open."""
+    """A `CrashCase` runs *operation* once on the empty pool of *stage*.
+
+    Devices that are held open are closed with *held*.
+    """
 
     def __init__(
         self,
@@ -53,9 +56,9 @@ class CrashCase:
         )
         self._victims_run = 0
         self.empty = False
-        """Whether the pool was seen to be empty in the end."""
+        """True once the pool has been found empty at the end."""
         self.known: Mapping[str, str] = {}
-        """The contents before anything is cut short."""
+        """The content of each snapshot before the first interruption."""
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[DevmapperSnapshotter]:
@@ -70,13 +73,16 @@ class CrashCase:
             await snapshotter.close()
 
     async def state(self) -> CrashState:
-        """Look at everything."""
+        """Return the state of the store, the device records, the pool and the host."""
         return await look(self.stage, self.config)
 
     async def arrange(self, victims: Victims, steps_of: Mapping[str, Sequence[str]]) -> None:
-        """Make the world that the operation finds; *steps_of* operations that are cut short before it."""
+        """Prepare the snapshots that the operation finds.
+
+        *steps_of* has the steps of the operations that are interrupted first.
+        """
         operation = self._operation
-        of_the_held: dict[str, str] = {}
+        held_contents: dict[str, str] = {}
         async with self.opened() as snapshotter:
             for name, parent, kind in (
                 ("base", "", Kind.COMMITTED),
@@ -90,13 +96,13 @@ class CrashCase:
                 device = snapshotter.device_of(key).name
                 await self.stage.write(device, _NUMBERS[name])
                 if name == operation.holds:
-                    # As long as it is held nothing else can look at it.
-                    of_the_held[name] = await self.stage.content(device)
+                    # Its content cannot be read while the device is held open.
+                    held_contents[name] = await self.stage.content(device)
                     await self._held.enter_async_context(self.stage.rig.holding_open(device))
                 if kind is Kind.COMMITTED:
                     await snapshotter.commit(name, key)
             await operation.arrange(snapshotter)
-        self.known = {**await snapshot_contents(self.stage, await self.state()), **of_the_held}
+        self.known = {**await snapshot_contents(self.stage, await self.state()), **held_contents}
         for name, step in operation.crashes:
             await self._cut_short(victims, OPERATIONS[name], step, steps_of[name])
         if operation.rebooted:
@@ -106,27 +112,29 @@ class CrashCase:
                     await dm.remove(node)
 
     async def let_go(self) -> None:
-        """Close the device that somebody had open, and wait until what waited for that has happened."""
+        """Close the device that is held open, and wait for its deferred removal."""
         await self._held.aclose()
         dm = self.stage.rig.dm
         for node in await dm.list():
-            # Its going answers, too.
+            # An error means that the device is gone.
             with trio.move_on_after(_PATIENCE), suppress(DeviceMapperError):
                 while (await dm.info(node)).deferred_remove:
                     await trio.sleep(0.01)
 
     async def kill(self, victims: Victims, die_at: int, *, during: bool) -> Sequence[str]:
-        """Let a victim do the operation and die; return the steps that it had begun."""
+        """Let a victim run the operation and die at step *die_at* (0: not at all); return the steps begun."""
         return await self._run(victims, self._operation, die_at, during=during)
 
     async def _cut_short(
         self, victims: Victims, operation: CrashOperation, beginning: str, steps: Sequence[str]
     ) -> None:
-        """Kill *operation*, whose *steps* these are, before the one that begins so."""
+        """Kill *operation* before the first of its *steps* that begins with *beginning*."""
         number = next(n for n, step in enumerate(steps, 1) if step.startswith(beginning))
         trail = await self._run(victims, operation, number)
         if not trail[-1].startswith(beginning):
-            raise InvariantError(f"{operation.name!r} was to die before {beginning!r}, not {trail[-1]!r}")
+            raise InvariantError(
+                f"the victim of {operation.name!r} died before {trail[-1]!r} instead of {beginning!r}"
+            )
 
     async def _run(
         self, victims: Victims, operation: CrashOperation, die_at: int, *, during: bool = False
@@ -149,10 +157,10 @@ class CrashCase:
         )
         if status != (_KILLED if die_at else 0):
             raise ProgramFailedError(
-                f"a victim of {operation.name!r} that dies at step {die_at} ended with {status}"
+                f"the victim of {operation.name!r} at step {die_at} ended with status {status}"
             )
         for path in (place / "runs").glob("*.jsonl"):
             problems = await trio.to_thread.run_sync(recover, read_journal(path), lambda text: None)
             if problems:
-                raise InvariantError(f"left by a victim: {'; '.join(problems)}")
+                raise InvariantError(f"cannot clean up after a victim: {'; '.join(problems)}")
         return (place / "trail").read_text().splitlines()

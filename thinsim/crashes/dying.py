@@ -1,7 +1,7 @@
-"""Counts the steps of a snapshotter and kills its process before one of them, or in the midst.
+"""A `Countdown` counts the steps of a snapshotter and kills its process before or during one of them.
 
-A step is a write to one of the two databases (before its commit), a command of device-mapper that
-changes something, mkfs, a discard, a mount, an unmount. SIGKILL: nothing of the process gets to act on it.
+A step is a write to one of the two databases (before its commit), a device-mapper command that changes
+something, mkfs, a discard, a mount, an unmount. The signal is SIGKILL, so the process cannot react.
 """
 
 import math
@@ -19,13 +19,13 @@ from thinsim.snapshotter.host import Mounter
 _Result = TypeVar("_Result")
 
 _UNCOMMANDED = 0.005
-"""Seconds into a discard that runs no command: it is a series of steps."""
+"""Seconds from the start of a discard to the kill. A discard in steps runs no command to wait for."""
 
 
 class Countdown:
-    """Writes the name of each step to *trail* before it; dies before step number *die_at*, from 1 on.
+    """A `Countdown` writes the name of each step to *trail* and dies before step number *die_at*, from 1.
 
-    With *during* that step is begun, and the process dies while a command that it runs is under way.
+    With *during*, the step begins and the process dies while a command of the step runs.
     """
 
     def __init__(self, trail: Path, die_at: int, *, during: bool) -> None:
@@ -36,7 +36,7 @@ class Countdown:
         self._steps = 0
 
     def step(self, name: str) -> bool:
-        """A step is about to be taken; return whether the process is to die during it."""
+        """Record that a step begins; return whether the process must die during it."""
         if not self.counting:
             return False
         self._steps += 1
@@ -46,14 +46,14 @@ class Countdown:
         return self._steps == self._die_at
 
     def write(self, what: str) -> None:
-        """A transaction is about to be committed."""
+        """Record that a transaction is about to be committed."""
         self.step(f"write: {what}")
 
     async def around(self, act: str, device: str, call: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Take a step that does *act* to *device*."""
+        """Run *call*, the step that does *act* to *device*."""
         if self.step(f"{act} {device}".rstrip()):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_die_in_its_midst, _UNCOMMANDED if act == "discard" else math.inf)
+                nursery.start_soon(_die_during, _UNCOMMANDED if act == "discard" else math.inf)
                 try:
                     await call()
                 finally:
@@ -62,30 +62,28 @@ class Countdown:
 
 
 class CountedMounter:
-    """A Mounter whose mounts and unmounts are steps."""
+    """A `CountedMounter` counts each mount and unmount as a step."""
 
     def __init__(self, mounter: Mounter, countdown: Countdown) -> None:
         self._mounter = mounter
         self._countdown = countdown
 
     async def mount(self, source: str, target: Path, fs_type: str, options: tuple[str, ...]) -> None:
-        """See Mounter."""
         mount = self._mounter.mount
         name = Path(source).name
         await self._countdown.around("mount", name, lambda: mount(source, target, fs_type, options))
 
     async def unmount(self, target: Path) -> None:
-        """See Mounter."""
         await self._countdown.around("unmount", "", lambda: self._mounter.unmount(target))
 
 
 def die() -> None:
-    """End this process at once."""
+    """Kill this process."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def _die_in_its_midst(seconds: float) -> None:
-    """Die beside the first command that this process starts, or after *seconds*."""
+async def _die_during(seconds: float) -> None:
+    """Kill this process once it has started a command, or after *seconds*."""
     this = psutil.Process()
     with trio.move_on_after(seconds):
         while not this.children():

@@ -1,4 +1,4 @@
-"""Says in words what should hold after a crash, a restart and a repair, and does not."""
+"""`judge_crash` lists the violated conditions after a crash, a restart and a repair."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +15,7 @@ from thinsim.units import sectors
 
 
 async def snapshot_contents(stage: CrashStage, state: CrashState) -> dict[str, str]:
-    """Return a digest of every snapshot's content, read from the pool; or why it cannot be read."""
+    """Return a digest of every snapshot's content, read from the pool, or why it cannot be read."""
     return {name: await _content(stage, state, name) for name in state.snapshots}
 
 
@@ -47,9 +47,9 @@ async def judge_crash(
     allowed: Sequence[CrashState],
     known: Mapping[str, str],
 ) -> list[str]:
-    """Return what is wrong after a repair that said *report*.
+    """Return the problems after the repair that returned *report*.
 
-    *allowed* are the states that there are without a crash, *known* the contents before it.
+    *allowed* has the states that occur without a crash, *known* the contents before the crash.
     """
     state = await look(stage, config)
     problems = list(await stage.rig.check())
@@ -57,10 +57,10 @@ async def judge_crash(
         problems += state.disagreements()
         problems += [f"left by repair: {each.subject}: {each.found}: {each.remedy}" for each in report.left]
         if state.shown not in [each.shown for each in allowed]:
-            problems.append(f"snapshots are neither as before nor as after: {dict(state.shown)}")
+            problems.append(f"the snapshots are in no state of a run without a crash: {dict(state.shown)}")
     leaked = max(each.leaked for each in allowed)
     if state.leaked > leaked:
-        problems.append(f"{state.leaked - leaked} bytes more than without a crash leaked on the host")
+        problems.append(f"{state.leaked - leaked} more bytes leaked on the host than without a crash")
     for name, content in (await snapshot_contents(stage, state)).items():
         device = state.devices.get(state.snapshots[name].device)
         if operation.forgets and device is not None and device.discarded:
@@ -76,33 +76,34 @@ async def judge_crash(
 async def use_again(
     stage: CrashStage, config: Config, snapshotter: DevmapperSnapshotter, operation: CrashOperation
 ) -> list[str]:
-    """Use every key once more, then remove all; return what does not work and what is left then."""
+    """Use every key again, then remove all snapshots; return the failures and the leftovers."""
     try:
         if operation.forgets:
             await snapshotter.reset_pool()
             await snapshotter.repair()
         else:
-            await _make_what_is_missing(snapshotter)
+            await _create_missing(snapshotter)
         await _remove_all(snapshotter)
     except (ThinsimError, DeviceMapperError) as error:
         return [f"cannot be used again: {error}"]
     state = await look(stage, config)
-    problems = [f"in the end: {text}" for text in state.disagreements()]
+    problems = [f"after removing all snapshots: {text}" for text in state.disagreements()]
     if state.in_pool or state.mapped or state.nodes:
         problems.append(
-            f"in the end {len(state.in_pool)} thin ids, {state.mapped} bytes, {len(state.nodes)} devices"
+            f"after removing all snapshots {len(state.in_pool)} thin ids, {state.mapped} mapped bytes and "
+            f"{len(state.nodes)} devices are left"
         )
     problems += [
-        f"in the end thin id {thin_id} is {thin_state.name.lower()}"
+        f"after removing all snapshots thin id {thin_id} is {thin_state.name.lower()}"
         for thin_id, thin_state in state.thin_ids.items()
         if thin_state is not ThinIdState.FREE
     ]
     if config.discard_committed and state.leaked:
-        problems.append(f"in the end {state.leaked} bytes leaked on the host")
+        problems.append(f"after removing all snapshots {state.leaked} bytes are leaked on the host")
     return problems
 
 
-async def _make_what_is_missing(snapshotter: DevmapperSnapshotter) -> None:
+async def _create_missing(snapshotter: DevmapperSnapshotter) -> None:
     there = {info.name: info.kind async for info in snapshotter.walk()}
     if NEW in there and there[NEW] is not Kind.COMMITTED:
         await snapshotter.remove(NEW)

@@ -1,7 +1,7 @@
-"""Lists the operations that the snapshotter is killed in, and the world that each finds.
+"""`OPERATIONS` lists the operations during which the campaign kills the snapshotter.
 
-Every operation finds the same snapshots: committed ``base``, on it committed ``layer``, on that active
-``running`` and ``leaving`` and committed ``top``; each with content of its own.
+Every operation finds the same snapshots: the committed ``base``; on it the committed ``layer``; and on that
+the active ``running`` and ``leaving`` and the committed ``top``. Each has different content.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,27 +10,27 @@ from dataclasses import dataclass, field
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 
 NEW = "new"
-"""The key or name that an operation makes."""
+"""The key or name that an operation creates."""
 
 CrashAct = Callable[[DevmapperSnapshotter], Awaitable[object]]
 
 
 async def _nothing(snapshotter: DevmapperSnapshotter) -> None:
-    """The start of the snapshotter is all."""
+    """Do nothing: the operation is the start of the snapshotter."""
 
 
 @dataclass(frozen=True, slots=True)
 class CrashOperation:
-    """*act* is what is killed, *arrange* what is done before it.
+    """A `CrashOperation` runs *arrange*, then *act*, and is killed during *act*.
 
-    - *flags*: keys of the configuration beside those of the profile.
-    - *crashes*: operations that are killed before, and the beginning of the step before which.
-    - *holds*: the snapshot whose device somebody has open; a committed one since before its commit.
+    - *flags*: configuration keys in addition to those of the profile.
+    - *crashes*: operations that are killed first, each with the beginning of the step before which it dies.
+    - *holds*: a snapshot whose device is held open; for a committed snapshot, since before its commit.
     - *rebooted*: the devices are gone, as after a reboot.
     - *from_start*: the steps of opening the snapshotter count.
-    - *mkfs_fails*: no file system can be made.
-    - *like*: the snapshot whose content ``new`` has; empty where it has none.
-    - *forgets*: afterwards snapshots may be without devices, on purpose.
+    - *mkfs_fails*: mkfs fails.
+    - *like*: the snapshot with the expected content of ``new``; empty if ``new`` has no content.
+    - *forgets*: the operation deliberately leaves snapshots without devices.
     """
 
     name: str

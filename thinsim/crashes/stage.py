@@ -1,7 +1,7 @@
-"""Sets up a campaign's stage: a pool that outlives its snapshotters, content to recognize snapshots by.
+"""A `CrashStage` has a pool that outlives its snapshotters, and writes content that identifies snapshots.
 
-On the process rig the pool is in this process and victims reach it over a socket; on the emulated rig
-it is the daemon's, with real mkfs, mounts and files.
+On the process rig the pool is in this process and victims reach it over a socket. On the emulated rig the
+daemon has the pool, and mkfs, mounts and files are real.
 """
 
 import hashlib
@@ -32,33 +32,33 @@ _BLOCK = 64 << 10
 
 
 class CrashStage(Protocol):
-    """A pool, a way to it for victims, and content."""
+    """A `CrashStage` runs a pool, gives victims access to it, and writes and reads content."""
 
     @property
     def rig(self) -> Rig:
-        """The pool."""
+        """Return the rig with the pool."""
 
     @property
     def socket(self) -> Path:
-        """Where victims find the device-mapper."""
+        """Return the socket of the device-mapper for victims."""
 
     @property
     def metadata_file(self) -> str:
-        """The pool's metadata where it is no device; else empty."""
+        """Return the file of the pool's metadata, or an empty text if the metadata is on a device."""
 
     @property
     def data_file(self) -> Path:
-        """The pool's data on the host."""
+        """Return the file of the pool's data on the host."""
 
     async def write(self, device: str, number: int) -> None:
-        """Give an active device content number *number*: some of its own, some over what is there."""
+        """Write content number *number* to an active device: some new data, some over existing data."""
 
     async def content(self, device: str) -> str:
-        """Return a digest of an active device's content. An error if it cannot be read."""
+        """Return a digest of an active device's content. Raise ThinsimError or OSError if that fails."""
 
 
 class ProcessStage:
-    """See CrashStage: blocks on devices without nodes."""
+    """A `ProcessStage` writes blocks to devices without nodes."""
 
     def __init__(self, rig: ProcessRig, socket: Path) -> None:
         self.rig = rig
@@ -67,18 +67,18 @@ class ProcessStage:
         self.data_file = rig.directory / "data"
 
     async def write(self, device: str, number: int) -> None:
-        """Two blocks of its own, one that all write."""
+        """Write two blocks that only this number writes, and one that all numbers write."""
         block = bytes([number]) * _BLOCK
         for offset in (_CONTENT, _CONTENT + 2 * number * _BLOCK, _CONTENT + (2 * number + 1) * _BLOCK):
             await self.rig.write(device, offset, block)
 
     async def content(self, device: str) -> str:
-        """Of the area that is written to."""
+        """Return a digest of the area that ``write`` writes to."""
         return hashlib.sha256(await self.rig.read(device, _CONTENT, 16 * _BLOCK)).hexdigest()
 
 
 class EmulatedStage:
-    """See CrashStage: files on mounts."""
+    """An `EmulatedStage` writes files to mounted devices."""
 
     metadata_file = ""
 
@@ -89,12 +89,12 @@ class EmulatedStage:
         self._target = rig.directory / "look"
 
     async def write(self, device: str, number: int) -> None:
-        """A file of its own, one that all write."""
+        """Write a file that only this number writes, and one that all numbers write."""
         async with self._mounted(device) as root:
             await trio.to_thread.run_sync(_write_files, root, number)
 
     async def content(self, device: str) -> str:
-        """Of all files. Mounted without replaying a journal, which would write."""
+        """Return a digest of all files. The mount does not replay the journal, since that would write."""
         async with self._mounted(device, "ro", "noload") as root:
             return await trio.to_thread.run_sync(_digest_of_files, root)
 
@@ -108,8 +108,8 @@ class EmulatedStage:
 
 
 @asynccontextmanager
-async def standing(rig: str, directory: Path, journal: Journal, name: str) -> AsyncIterator[CrashStage]:
-    """Have a fresh pool on the rig of that name, one of STAGES, in *directory*; *name* is the pool's."""
+async def running_stage(rig: str, directory: Path, journal: Journal, name: str) -> AsyncIterator[CrashStage]:
+    """Run a new pool *name* in *directory* on the rig named *rig*, a key of ``STAGES``."""
     shape = PoolShape(name, data_size=_DATA_SIZE, metadata_size=_METADATA_SIZE)
     async with STAGES[rig](directory, shape, journal) as stage:
         yield stage
@@ -124,7 +124,7 @@ async def _on_emulated(directory: Path, shape: PoolShape, journal: Journal) -> A
 @asynccontextmanager
 async def _on_process(directory: Path, shape: PoolShape, journal: Journal) -> AsyncIterator[CrashStage]:
     async with process.running(directory, shape, journal, BARE) as rig, trio.open_nursery() as nursery:
-        # A unix socket wants a short path.
+        # The path of a unix socket must be short.
         sockets = Path(tempfile.mkdtemp(prefix="thinsim-"))
         try:
             await nursery.start(ControlServer(_served(rig)).serve, sockets / "dm")
@@ -138,7 +138,7 @@ STAGES: Mapping[str, Callable[[Path, PoolShape, Journal], AbstractAsyncContextMa
     PROCESS.name: _on_process,
     EMULATED.name: _on_emulated,
 }
-"""How a stage is made, by the name of its rig."""
+"""The function that runs a stage, by the name of its rig."""
 
 
 def _served(rig: ProcessRig) -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
-"""Reads what store, pool metadata, pool and host hold at one moment, and what does not agree.
+"""A `CrashState` has the contents of the store, the device records, the pool and the host at one moment.
 
-Read past the snapshotter: from the two databases, from the pool's mappings, from the host's extent map.
+It is read without the snapshotter: from the two databases, the pool's mappings and the host's extent map.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ _USABLE = {
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot of the store, and the name of its device."""
+    """A `Snapshot` is a snapshot as the store has it, with the name of its device."""
 
     kind: Kind
     parent: str
@@ -32,8 +32,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class CrashState:
-    """*waiting* are devices that wait for cleanup; *mapped* is in bytes, shared blocks counted once;
-    *leaked* are bytes that the host has allocated and no mapping needs.
+    """A `CrashState` has the state of a pool and its snapshots.
+
+    *waiting* names the devices that wait for cleanup. *mapped* is in bytes and counts a shared block once.
+    *leaked* is the number of bytes that the host has allocated and no mapping needs.
     """
 
     snapshots: Mapping[str, Snapshot]
@@ -42,17 +44,17 @@ class CrashState:
     thin_ids: Mapping[int, ThinIdState]
     in_pool: frozenset[int]
     nodes: Mapping[str, bool]
-    """Active devices of the pool, and whether each is suspended."""
+    """The active devices of the pool; the value is True for a suspended device."""
     mapped: int
     leaked: int
 
     @property
     def shown(self) -> Mapping[str, tuple[Kind, str]]:
-        """What a client of the snapshotter sees of it."""
+        """Return the kind and parent of each snapshot, as a client of the snapshotter sees them."""
         return {name: (each.kind, each.parent) for name, each in self.snapshots.items()}
 
     def disagreements(self) -> list[str]:
-        """Return what is not as it is when nothing has failed; empty: store, metadata and pool agree."""
+        """Return the disagreements between the store, the device records and the pool."""
         return [*self._of_snapshots(), *self._of_devices(), *self._of_thin_ids(), *self._of_nodes()]
 
     def _of_snapshots(self) -> list[str]:
@@ -73,7 +75,7 @@ class CrashState:
         for name, device in sorted(self.devices.items()):
             if name not in owned and not (name in self.waiting and device.state is DeviceState.REMOVED):
                 where = "in the pool" if device.thin_id in self.in_pool else "not in the pool"
-                found.append(f"a device of no snapshot, {device.state}, {where}")
+                found.append(f"a device without a snapshot, {device.state}, {where}")
         found += ["a removal that waits has no device"] * len(self.waiting - self.devices.keys())
         return found
 
@@ -85,9 +87,9 @@ class CrashState:
             if thin_id in used:
                 continue
             if thin_id in self.in_pool:
-                found.append("a thin id of nobody in the pool")
+                found.append("a thin id in the pool has no device")
             elif state is not ThinIdState.FREE:
-                found.append("a thin id given up")
+                found.append("a thin id is not free and has no device")
         return found
 
     def _of_nodes(self) -> list[str]:
@@ -100,14 +102,14 @@ class CrashState:
             if suspended:
                 found.append(f"{names.get(node, 'a device')} is suspended")
             elif node not in active | self.waiting and node not in self.devices:
-                found.append("an active device on no record")
+                found.append("an active device without a record")
             elif names.get(node) and node not in active:
                 found.append(f"{names[node]} is still active")
         return found
 
 
 async def look(stage: CrashStage, config: Config) -> CrashState:
-    """Read all of it."""
+    """Return the current state of *stage* and of the snapshotter with *config*."""
     pool = config.pool_name
     prefix = f"{pool}-snap-"
     store = MetaStore(config.root_path / "metadata.db")
@@ -152,13 +154,13 @@ async def look(stage: CrashStage, config: Config) -> CrashState:
 
 
 def state_in_words(state: CrashState, before: CrashState, after: CrashState) -> str:
-    """Return in one text whether the operation has happened, between these two, and what does not agree."""
+    """Return a text with the progress of the operation between *before* and *after* and all disagreements."""
     if state.shown == after.shown != before.shown:
         happened = "done"
     elif state.shown == before.shown:
         happened = "not done" if before.shown != after.shown else ""
     else:
-        happened = f"partly done: {', '.join(sorted(state.shown))} are there"
+        happened = f"partly done: {', '.join(sorted(state.shown))} exist"
     return "; ".join([*([happened] if happened else []), *_counted(state.disagreements())]) or "agrees"
 
 

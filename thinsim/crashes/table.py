@@ -1,4 +1,4 @@
-"""Shows the crashes as a table: steps that came to the same in one row."""
+"""`crash_table` shows crashes as a table, with consecutive steps of the same outcome in one row."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -11,7 +11,7 @@ from thinsim.report.uncut import uncut
 
 
 def crash_table(crashes: Sequence[Crash]) -> Table:
-    """Return the table; a row tells the first and the last of its steps."""
+    """Return the table. A row names the first and the last of its steps."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in (
         "profile",
@@ -33,11 +33,11 @@ def crash_table(crashes: Sequence[Crash]) -> Table:
 
 
 def summary(crashes: Sequence[Crash]) -> str:
-    """Return the count of crashes and of those after which something was wrong."""
+    """Return a sentence with the number of crashes and of those with problems."""
     wrong = [crash for crash in crashes if crash.problems]
     operations = len({crash.operation for crash in crashes})
     outcome = f"after {len(wrong)} of them something" if wrong else "nothing"
-    return f"{len(crashes)} crashes in {operations} operations: {outcome} is lost, leaked or half there then"
+    return f"{len(crashes)} crashes in {operations} operations: {outcome} was lost, leaked or left incomplete"
 
 
 def _outcome(crash: Crash) -> tuple[str, str, str, str, tuple[str, ...]]:
@@ -45,4 +45,4 @@ def _outcome(crash: Crash) -> tuple[str, str, str, str, tuple[str, ...]]:
 
 
 def _words(crash: Crash) -> str:
-    return f"in the midst of {crash.step}" if crash.during else crash.step
+    return f"during {crash.step}" if crash.during else crash.step

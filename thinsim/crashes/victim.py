@@ -1,7 +1,7 @@
-"""Forks processes that are killed: ``python -m thinsim.crashes.victim`` makes one per line of its input.
+"""``python -m thinsim.crashes.victim`` is a process that forks a victim for each line of its input.
 
-A line is a request as JSON, answered by a line with the victim's exit status, negative for a signal.
-Forked from a process that has loaded everything and runs nothing, one is there in milliseconds.
+A line is a request as JSON. The answer is a line with the victim's exit status, negative for a signal. The
+parent has loaded all modules and does nothing else, so a victim starts within milliseconds.
 """
 
 import json
@@ -32,15 +32,17 @@ from thinsim.snapshotter.retry import CONTAINERD_RETRY, RetryRule, RetryRules
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 
 IMPATIENT = RetryRules(RetryRule(2, 0.01, CONTAINERD_RETRY.busy.errnos), CONTAINERD_RETRY.hold)
-"""A device that is held open stays busy however often it is tried."""
+"""Rules with few tries: a device that is held open stays busy at every try."""
 
 
 @dataclass(frozen=True, slots=True)
 class VictimRequest:
-    """One victim: which operation, where to die (0: not at all), and how it reaches the pool.
+    """A `VictimRequest` describes one victim.
 
-    *metadata_file* is the pool's where it is no device. *trail* gets the names of the steps, *state* is
-    where its journal goes.
+    *operation* names the operation, *die_at* the step to die at (0: never). *config* is the path of the
+    configuration, *socket* the path of the device-mapper's socket. *metadata_file* is the file of the pool's
+    metadata, empty if the metadata is on a device. The victim writes the names of its steps to *trail* and
+    its journal below *state*.
     """
 
     operation: str
@@ -58,39 +60,34 @@ class VictimRequest:
 
 
 class ServedHost:
-    """A SnapshotHost that the process with the pool serves, where devices have no nodes."""
+    """A `ServedHost` is a `SnapshotHost` without device nodes: it sends requests to the pool's process."""
 
     def __init__(self, socket: Path) -> None:
         self._client = ControlClient(socket)
 
     async def make_filesystem(self, device: Path, fs_type: str, fs_options: str) -> None:
-        """See SnapshotHost."""
         await self._client.call("mkfs", name=device.name)
 
     async def discard(self, device: Path, step: int | None = None) -> None:
-        """See SnapshotHost."""
         await self._client.call("discard", name=device.name, step=step)
 
     async def remove_lost_and_found(self, mount: Mount) -> None:
-        """There is none."""
+        """Do nothing: these devices have no file system."""
 
 
 class _WithoutMkfs:
-    """A SnapshotHost that makes no file system."""
+    """A `_WithoutMkfs` is a `SnapshotHost` whose mkfs always fails."""
 
     def __init__(self, host: SnapshotHost) -> None:
         self._host = host
 
     async def make_filesystem(self, device: Path, fs_type: str, fs_options: str) -> None:
-        """Fail as mkfs does."""
-        raise CommandFailedError((f"mkfs.{fs_type}", str(device)), 1, "this one is to fail")
+        raise CommandFailedError((f"mkfs.{fs_type}", str(device)), 1, "mkfs fails on purpose")
 
     async def discard(self, device: Path, step: int | None = None) -> None:
-        """See SnapshotHost."""
         await self._host.discard(device, step)
 
     async def remove_lost_and_found(self, mount: Mount) -> None:
-        """See SnapshotHost."""
         await self._host.remove_lost_and_found(mount)
 
 
@@ -134,8 +131,8 @@ async def _operate(request: VictimRequest) -> None:
 
 
 def main() -> None:
-    """Fork victims, one after the other, until the input ends."""
-    # Each start finds what the one before has left, and says so.
+    """Fork victims, one after another, until the input ends."""
+    # Each start would log a warning about the state that the victim before has left.
     logging.getLogger("thinsim.snapshotter").setLevel(logging.ERROR)
     for line in sys.stdin.buffer:
         request = VictimRequest(**json.loads(line))

@@ -1,4 +1,4 @@
-"""Asks on the campaign's side for the processes that are killed."""
+"""`Victims` requests the processes that the campaign kills."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ _GRACE = 1.0
 
 
 class Victims:
-    """Made by :func:`forking_victims`."""
+    """A `Victims` talks to the process that forks victims; :func:`forking_victims` creates it."""
 
     def __init__(self, process: trio.Process) -> None:
         assert process.stdin is not None
@@ -27,7 +27,7 @@ class Victims:
         self._answers = process.stdout
 
     async def run(self, request: VictimRequest) -> int:
-        """Run one to its end and return its exit status. ProgramFailedError if that does not come."""
+        """Run one victim and return its exit status. Raise ProgramFailedError if it does not end."""
         await self._requests.send_all(request.to_line())
         answer = b""
         with trio.move_on_after(_PATIENCE):
@@ -38,14 +38,14 @@ class Victims:
                 answer += received
         if not answer.endswith(b"\n"):
             raise ProgramFailedError(
-                f"a victim of {request.operation!r} at step {request.die_at} does not end"
+                f"the victim of {request.operation!r} at step {request.die_at} did not end"
             )
         return int(answer)
 
 
 @asynccontextmanager
 async def forking_victims(log: Path) -> AsyncIterator[Victims]:
-    """Run the process that forks victims; what they complain about goes to *log*."""
+    """Run the process that forks victims; their error output goes to the file *log*."""
     with log.open("ab") as output:
         process = await trio.lowlevel.open_process(
             [sys.executable, "-P", "-m", "thinsim.crashes.victim"],
@@ -67,7 +67,7 @@ async def _end(process: trio.Process) -> None:
     with trio.move_on_after(_GRACE):
         await process.wait()
     if process.poll() is None:
-        # A victim that hangs is of its session.
+        # A victim that hangs is in the same process group.
         os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
     assert process.stdout is not None

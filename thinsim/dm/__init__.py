@@ -1,1 +1,1 @@
-"""Device-mapper is one protocol here, and who implements it."""
+"""Device-mapper is one protocol here, with several implementations."""

@@ -1,4 +1,7 @@
-"""Notes in order what was done to thin devices, whoever did it: for a subject that can't be asked."""
+"""An `ActivityLog` records what happens to thin devices, in order.
+
+It is for a subject that can't be queried itself.
+"""
 
 from collections import deque
 from dataclasses import dataclass
@@ -8,21 +11,21 @@ _MOST = 100_000
 
 
 class ActivityKind(StrEnum):
-    """What was done."""
+    """An `ActivityKind` names one kind of event."""
 
     ACTIVATED = "activated"
     """A table with the thin id went live."""
     DEACTIVATED = "deactivated"
-    """The device went."""
+    """A live table with the thin id was closed."""
     DISCARDED = "discarded"
-    """A discard on the device was carried out; *length* bytes."""
+    """A discard of *length* bytes on the device was carried out."""
     MESSAGE = "message"
-    """The pool took a message; *text* is it."""
+    """The pool received the message *text*."""
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """One act on *device*; *thin_id* is -1 for a message, whose device is the pool."""
+    """An `Activity` records one event on *device*. *thin_id* is -1 for a message; its device is the pool."""
 
     act: ActivityKind
     device: str
@@ -32,17 +35,17 @@ class Activity:
 
 
 class ActivityLog:
-    """The acts since they were last taken; the oldest go first when nobody takes them."""
+    """An `ActivityLog` keeps the latest events, up to 100,000, until they are taken."""
 
     def __init__(self) -> None:
         self._acts: deque[Activity] = deque(maxlen=_MOST)
 
     def note(self, activity: Activity) -> None:
-        """Add one."""
+        """Add one event."""
         self._acts.append(activity)
 
     def take(self) -> tuple[Activity, ...]:
-        """Return what came since the last call."""
+        """Return the events since the last call."""
         taken = tuple(self._acts)
         self._acts.clear()
         return taken

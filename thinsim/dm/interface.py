@@ -1,8 +1,8 @@
-"""Says what every device-mapper does for its users: the verbs of dmsetup, its texts, the kernel's errnos.
+"""A `DeviceMapper` has the verbs of dmsetup, its texts, and the kernel's errnos.
 
-Implementations: ``thinsim.dm.clients.emulated`` (client of the daemon that serves thin devices over FUSE)
-and ``thinsim.dm.emulator.local`` (in this process, no device nodes). Tables, messages and status lines are
-the kernel's texts, so that every implementation, a real dmsetup included, can stand behind it.
+Implementations: ``thinsim.dm.clients.emulated`` (client of the daemon that serves thin devices over FUSE),
+``thinsim.dm.clients.kernel`` (the machine's dmsetup) and ``thinsim.dm.emulator.local`` (in this process, no
+device nodes). Tables, messages and status lines are the kernel's texts in all of them.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
-    """One device-mapper device, as ``dmsetup info`` shows it (lvm2, libdm/libdevmapper.h, struct dm_info)."""
+    """A `DeviceInfo` has the fields of ``dmsetup info`` (lvm2, libdm/libdevmapper.h, struct dm_info)."""
 
     name: str
     major: int
@@ -29,10 +29,10 @@ class DeviceInfo:
 
 
 class DeviceMapper(Protocol):
-    """Every verb raises DeviceMapperError with the errno the kernel's ioctl gives.
+    """A `DeviceMapper` carries out verbs; each raises DeviceMapperError with the errno of the kernel's ioctl.
 
-    ENXIO: no such device. EBUSY: name in use at create (as dmsetup reports it), or device open at
-    remove. EINVAL: malformed table or message. ENODATA, EEXIST: thin id unknown or taken.
+    ENXIO: the device does not exist. EBUSY: the name is in use at create (as dmsetup reports it), or the
+    device is open at remove. EINVAL: malformed table or message. ENODATA, EEXIST: thin id unknown or taken.
     """
 
     async def create(self, name: str, table: str, *, uuid: str = "", readonly: bool = False) -> None:
@@ -42,7 +42,7 @@ class DeviceMapper(Protocol):
         """Load *table* into the inactive slot; ``resume`` makes it live."""
 
     async def suspend(self, name: str, *, noflush: bool = False, nolockfs: bool = False) -> None:
-        """Hold I/O. Freezes a mounted file system first unless *nolockfs*. Suspending twice is no error."""
+        """Hold I/O; freeze a mounted file system first unless *nolockfs*. Suspending twice is no error."""
 
     async def resume(self, name: str) -> None:
         """Swap in a loaded table, thaw and let I/O through. Resuming twice is no error."""
@@ -50,25 +50,25 @@ class DeviceMapper(Protocol):
     async def remove(
         self, name: str, *, deferred: bool = False, force: bool = False, retry: bool = False
     ) -> None:
-        """Remove the device. EBUSY while open, unless *deferred*: then it goes at the last close."""
+        """Remove the device. EBUSY while it is open, unless *deferred*: then it goes at the last close."""
 
     async def message(self, name: str, sector: int, text: str) -> None:
         """Send *text* to the target at *sector*."""
 
     async def status(self, name: str, *, noflush: bool = False) -> str:
-        """Return the status line(s), without a final newline; a pool commits first unless *noflush*."""
+        """Return the status lines, without a final newline; a pool commits first unless *noflush*."""
 
     async def table(self, name: str) -> str:
-        """Return the live table line(s), without a final newline."""
+        """Return the lines of the live table, without a final newline."""
 
     async def info(self, name: str) -> DeviceInfo:
-        """Return what is known of *name*."""
+        """Return the `DeviceInfo` of *name*."""
 
     async def list(self) -> list[str]:
         """Return all device names, sorted."""
 
     async def wait(self, name: str, event_nr: int) -> int:
-        """Return the device's event number once it is not *event_nr*; its removal is an event."""
+        """Return the device's event number once it differs from *event_nr*; its removal is an event."""
 
     def path(self, name: str) -> Path:
         """Return the path of *name*'s node; without nodes, the path that it would have."""

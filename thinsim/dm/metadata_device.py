@@ -1,4 +1,4 @@
-"""Reads and writes a pool's metadata by blocks of 4 KiB: on a block device, or, read-only, in a file."""
+"""`MetadataDevice` and `MetadataFile` store a pool's metadata in blocks of 4 KiB; the file is read-only."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a character device"),
 )
-# What people hand over by mistake, by its first bytes, and what they can do.
+# Files that users pass by mistake: the first bytes, and the advice.
 _FOREIGN = (
     (b"<superblock", "it is the XML of a dump: make an image of it with thin_restore -i XML -o IMAGE"),
     (b"\x1f\x8b", "it is compressed by gzip: unpack it first"),
@@ -33,26 +33,22 @@ _FOREIGN = (
 
 
 class MetadataDevice:
-    """A MetadataStore on a block device; ``OSError`` from the device."""
+    """A `MetadataDevice` is a MetadataStore on a block device, whose ``OSError`` it passes on."""
 
     def __init__(self, device: BlockDevice) -> None:
         self._device = device
 
     @property
     def blocks(self) -> int:
-        """See MetadataStore."""
         return self._device.size // METADATA_BLOCK_SIZE
 
     def read(self, block: int) -> bytes:
-        """See MetadataStore."""
         return self._device.read(block * METADATA_BLOCK_SIZE, METADATA_BLOCK_SIZE)
 
     def write(self, block: int, content: bytes) -> None:
-        """See MetadataStore."""
         self._device.write(block * METADATA_BLOCK_SIZE, content)
 
     def flush(self) -> None:
-        """See MetadataStore."""
         self._device.flush()
 
     def close(self) -> None:
@@ -61,28 +57,27 @@ class MetadataDevice:
 
 
 class MetadataFile:
-    """A MetadataStore that refuses writes (EROFS); ``OSError`` when *path* can't be opened or read.
+    """A `MetadataFile` is a MetadataStore that refuses writes (EROFS).
 
-    *exclusive*: EBUSY for a block device that is mounted or that a device-mapper device uses.
+    ``OSError`` if *path* can't be opened or read. *exclusive*: EBUSY for a block device that is mounted or
+    that a device-mapper device uses.
     """
 
     def __init__(self, path: Path, *, exclusive: bool = False) -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (os.O_EXCL if exclusive else 0))
-        # A block device has its size at its end alone.
+        # stat has no size for a block device.
         self._size = os.lseek(self._fd, 0, os.SEEK_END)
 
     @property
     def size(self) -> int:
-        """The size in bytes."""
+        """Return the size in bytes."""
         return self._size
 
     @property
     def blocks(self) -> int:
-        """See MetadataStore."""
         return self._size // METADATA_BLOCK_SIZE
 
     def read(self, block: int) -> bytes:
-        """See MetadataStore."""
         try:
             return os.pread(self._fd, METADATA_BLOCK_SIZE, block * METADATA_BLOCK_SIZE)
         except OSError as error:
@@ -90,11 +85,10 @@ class MetadataFile:
             raise OSError(error.errno, text) from error
 
     def write(self, block: int, content: bytes) -> None:
-        """See MetadataStore."""
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     def flush(self) -> None:
-        """See MetadataStore."""
+        """Do nothing: the file is never written."""
 
     def close(self) -> None:
         """Close the file."""
@@ -105,9 +99,9 @@ class MetadataFile:
 def open_metadata(path: Path, *, in_use: bool = False) -> Iterator[MetadataView]:
     """Open the metadata in *path*, read-only.
 
-    A block device that a pool or a mount uses is refused unless *in_use*: what changes while it is read
-    looks damaged. InvalidValueError: *path* holds no pool's metadata, or none that can be looked at;
-    EnvironmentLacksError: it may not be read.
+    A block device that a pool or a mount uses is refused unless *in_use*: metadata that changes while it is
+    read looks damaged. InvalidValueError: *path* holds no pool's metadata, or can't be opened.
+    EnvironmentLacksError: no permission to read it.
     """
     store = _open(path, in_use=in_use)
     try:
@@ -129,7 +123,7 @@ def _open(path: Path, *, in_use: bool) -> MetadataFile:
     except OSError as error:
         if error.errno == errno.EBUSY:
             raise InvalidValueError(
-                f"{path} is in use, by a pool or a mount, and what changes while it is read looks damaged: "
+                f"{path} is in use by a pool or a mount; changing metadata looks damaged: "
                 "remove the pool first, or hold a metadata snapshot (dmsetup message POOL 0 "
                 "reserve_metadata_snap) and use thinsim metadata dump --snapshot"
             ) from error
@@ -150,7 +144,7 @@ def _view(path: Path, store: MetadataFile) -> MetadataView:
             raise InvalidValueError(
                 f"{path}: the superblock is damaged: {reason(error)}; thin_repair may find its trees"
             ) from error
-        block = f"metadata block 0 is no superblock: magic {magic}, not {MAGIC}, and a wrong checksum"
+        block = f"metadata block 0 is not a superblock: magic {magic}, not {MAGIC}, and a wrong checksum"
         why = _foreign(content) or block
         raise InvalidValueError(f"{path} holds no pool's metadata: {why}") from error
     except OSError as error:
@@ -158,7 +152,7 @@ def _view(path: Path, store: MetadataFile) -> MetadataView:
 
 
 def _foreign(content: bytes) -> str:
-    """Return what a first block is that is no superblock; empty if that can't be told."""
+    """Return a description of a first block that is no superblock; empty if it is not known."""
     for start, what in _FOREIGN:
         if content.lstrip().startswith(start):
             return what

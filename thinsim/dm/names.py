@@ -1,6 +1,7 @@
-"""Checks device names (drivers/md/dm-ioctl.c, check_name), and finds devices' nodes and numbers.
+r"""`check_name` checks device names (drivers/md/dm-ioctl.c); `device_number` finds the number of a node.
 
-Blanks and the like are dmsetup's affair: it writes them as ``\\x20`` before device-mapper sees the name.
+dmsetup itself handles blanks and similar characters: it writes them as ``\x20`` before device-mapper sees
+the name.
 """
 
 import errno
@@ -13,10 +14,10 @@ MAPPER = Path("/dev/mapper")
 """The directory of the devices' nodes."""
 
 MAX_NAME = 127
-"""Bytes, DM_NAME_LEN less the final NUL (linux/dm-ioctl.h)."""
+"""The most bytes of a name: DM_NAME_LEN less the final NUL (linux/dm-ioctl.h)."""
 
 _RESERVED = (".", "..", "control")
-"""Refused since Linux 6.5: no node can have these names, /dev/mapper/control is device-mapper's own."""
+"""Linux refuses these names since 6.5: no node can have them. /dev/mapper/control is device-mapper's own."""
 
 
 def check_name(name: str) -> None:
@@ -25,11 +26,11 @@ def check_name(name: str) -> None:
         raise DeviceMapperError(errno.EINVAL, f"{name!r} can't be the name of a device")
     size = len(name.encode("utf-8", "surrogateescape"))
     if size > MAX_NAME:
-        raise DeviceMapperError(errno.EINVAL, f"device name of {size} bytes: at most {MAX_NAME}")
+        raise DeviceMapperError(errno.EINVAL, f"the device name has {size} bytes; the limit is {MAX_NAME}")
 
 
 def device_number(path: str) -> str:
-    """Return ``major:minor`` of the node at *path*; ``0:0`` for none, and for a file."""
+    """Return ``major:minor`` of the node at *path*; ``0:0`` if it does not exist or is a file."""
     try:
         number = Path(path).stat().st_rdev
     except OSError:

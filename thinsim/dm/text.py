@@ -1,4 +1,4 @@
-"""Reads and prints a table's text as dmsetup does: one target a line (lvm2, tools/dmsetup.c, _parse_line)."""
+"""`parse_lines` and `joined` read and print a table's text as dmsetup does (lvm2, tools/dmsetup.c)."""
 
 import errno
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from thinsim.thin.words import parse_number
 
 @dataclass(frozen=True, slots=True)
 class TableLine:
-    """One line of a table or of its status: sectors, target type, arguments or status as one text."""
+    """A `TableLine` is a line of a table or status: sectors, target type, arguments or status as one text."""
 
     start: int
     length: int
@@ -19,12 +19,12 @@ class TableLine:
 
     @property
     def text(self) -> str:
-        """The line as dmsetup prints it."""
+        """Return the line as dmsetup prints it."""
         return f"{self.start} {self.length} {self.kind} {self.arguments}"
 
 
 def parse_lines(text: str) -> list[TableLine]:
-    """Read a table's text; blank lines and comments are skipped. EINVAL."""
+    """Parse a table's text (_parse_line); blank lines and comments are skipped. EINVAL for a bad line."""
     lines = []
     for line in text.splitlines():
         stripped = line.strip()

@@ -1,11 +1,11 @@
-"""Notes in order what was written to thin devices, once started: it grows with every write."""
+"""A `WriteTrace`, once started, records the writes to thin devices in order. It grows with every write."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class TracedWrite:
-    """One request that changed a thin device: ``write`` or ``discard``, bytes."""
+    """A `TracedWrite` is one request that wrote to or discarded a range of a thin device, in bytes."""
 
     device: str
     operation: str
@@ -14,17 +14,17 @@ class TracedWrite:
 
 
 class WriteTrace:
-    """Notes the requests of all devices of one device-mapper, as they end."""
+    """A `WriteTrace` records the requests to all devices of one device-mapper, as they end."""
 
     def __init__(self) -> None:
         self._noted: list[TracedWrite] | None = None
 
     def start(self) -> None:
-        """Note from now on; what was noted before is dropped."""
+        """Start to record; earlier records are dropped."""
         self._noted = []
 
     def take(self) -> tuple[TracedWrite, ...]:
-        """Return what was noted since the last call, or since the start; empty when it was not started."""
+        """Return the records since the last call, or since the start; empty if it was not started."""
         if self._noted is None:
             return ()
         taken = tuple(self._noted)

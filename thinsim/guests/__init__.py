@@ -1,1 +1,1 @@
-"""Runs scenarios and reproductions in a guest."""
+"""A guest is a throw-away VM in which this package runs scenarios and reproductions."""

@@ -1,4 +1,4 @@
-"""Runs ``reproduce --rig vm`` on the kernel rig of a throw-away guest, and brings its measurements back."""
+"""`reproduce_in_guest` runs ``reproduce --rig vm`` on the kernel rig of a throw-away guest."""
 
 import json
 from dataclasses import replace
@@ -15,22 +15,23 @@ from thinsim.scenario.reproduce import BUILT_IMAGE_BYTES, Reproduction, Reproduc
 from thinsim.workload.image.built import build_image
 
 SECONDS_PER_SETTING = 1800.0
-"""A guest that takes longer hangs: under TCG, on a busy machine, a setting takes some minutes."""
+"""A guest that takes longer is taken to hang. Under TCG on a busy machine a setting takes some minutes."""
 
 _IMAGE = "image.tar"
 
 
 async def reproduce_in_guest(request: ReproductionRequest, progress: Progress) -> Reproduction:
-    """Boot a guest, run *request* in it on the kernel rig, power off. The guest's progress is *progress*'s.
+    """Boot a guest, run *request* in it on the kernel rig, power off, and return the result.
 
-    EnvironmentLacksError names what is missing for a guest; ProgramFailedError has the words of the guest's
-    command when it fails, or says that the guest was ended because it hung.
+    *progress* also shows the guest's progress. Raise EnvironmentLacksError if a requirement for guests is
+    missing; ProgramFailedError, with the last error line of the guest's command, if that command fails; and
+    ProgramFailedError if the guest hangs.
     """
     if request.setup is not None:
-        find_setup(request.setup, request.sysconfig)  # what is wrong with it is wrong in the guest, too
+        find_setup(request.setup, request.sysconfig)  # report an invalid file before a guest boots
     async with guest_work(request.directory, request.guest_kernel, progress) as guest:
         if request.image is None and request.history is None:
-            # The guest sees this machine's files by way of a slow file system: one archive is read faster.
+            # The guest reads this machine's files over a slow file system; one archive is faster.
             progress.say("building an image from this machine's files")
             request = replace(request, image=guest.share / _IMAGE)
             await trio.to_thread.run_sync(_build, guest.share / _IMAGE)
@@ -44,7 +45,7 @@ async def reproduce_in_guest(request: ReproductionRequest, progress: Progress) -
 
 
 def command_words(request: ReproductionRequest) -> list[str]:
-    """Return the words behind ``thinsim`` that ask for the same, but for the rig and where it is."""
+    """Return the arguments of ``thinsim`` for *request*, without the rig and the directories."""
     words = ["reproduce", "--subject", request.subject]
     words += ["--container-mb", str(request.container_bytes >> 20)]
     for setting in request.settings:

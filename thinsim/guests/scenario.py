@@ -1,4 +1,4 @@
-"""Runs a scenario file on the kernel rig of a throw-away guest, and brings its report back."""
+"""`run_scenario_in_guest` runs a scenario file on the kernel rig of a throw-away guest."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -10,16 +10,16 @@ from thinsim.scenario.file.run import ScenarioRequest, chosen_variants
 from thinsim.scenario.progress import Progress
 
 SECONDS_PER_VARIANT = 1800.0
-"""A guest that takes longer hangs."""
+"""A guest that takes longer is taken to hang."""
 
 
 async def run_scenario_in_guest(
     request: ScenarioRequest, file: Path, progress: Progress, *, fine: Collection[int]
 ) -> Report:
-    """Run the scenario *file* in a guest, and say of its report that rig ``vm`` made it.
+    """Run the scenario *file* in a guest and return its report, in which the rig is ``vm``.
 
-    *fine* are the exit statuses of ``thinsim run`` that come with a report. Errors as for a reproduction
-    in a guest; InvalidValueError for a variant that there is not.
+    *fine* has the exit statuses with which ``thinsim run`` writes a report. The errors are those of
+    ``reproduce_in_guest``, and InvalidValueError for an unknown variant.
     """
     variants = chosen_variants(request)
     words = ["run", str(file.resolve())]

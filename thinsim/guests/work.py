@@ -1,4 +1,4 @@
-"""Runs a command of thinsim's in a throw-away guest, and brings back the document that it writes there."""
+"""`GuestWork` runs a thinsim command in a throw-away guest and returns the document that it writes."""
 
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -23,7 +23,7 @@ _RESULT = "result.json"
 
 @dataclass(frozen=True, slots=True)
 class GuestWork:
-    """A guest that has not been booted yet; what is put into *share* it sees, and may change."""
+    """A `GuestWork` describes a guest that has not booted yet. The guest can read and write *share*."""
 
     share: Path
     progress: Progress
@@ -37,25 +37,26 @@ class GuestWork:
     ) -> str:
         """Boot, run ``thinsim WORDS --json FILE`` on the kernel rig, power off; return the document.
 
-        The guest's progress is *progress*'s. ProgramFailedError has the words of the command when its exit
-        status is none of *fine*, or says that the guest was ended because it took longer than *seconds*.
+        *progress* also shows the guest's progress. Raise ProgramFailedError, with the last error line of the
+        command, if its exit status is not in *fine*; and ProgramFailedError if the guest takes longer than
+        *seconds* and is killed.
         """
-        speed = "KVM" if self.acceleration.kvm else f"without KVM, so slowly: {self.acceleration.why}"
+        speed = "KVM" if self.acceleration.kvm else f"slow, without KVM: {self.acceleration.why}"
         self.progress.say(f"booting Linux {self.kernel.release} in a guest ({speed})")
-        said = _Lines(self.progress.say)
+        lines = _Lines(self.progress.say)
         status = await run_in_guest(
             GuestSpec(self.kernel, self.acceleration.kvm, cpus=cpus, shares=(self.share,)),
             in_the_guest(words, self.share / _RESULT),
             self.directory,
             self.journal,
-            out=_drop,  # the table; it is printed here
-            err=said.take,
+            out=_drop,  # the table, which this process prints itself
+            err=lines.take,
             seconds=seconds,
         )
-        said.end()
+        lines.end()
         if status not in fine:
             raise ProgramFailedError(
-                f"in the guest: {said.last.removeprefix('thinsim: ')} (exit status {status})"
+                f"in the guest: {lines.last.removeprefix('thinsim: ')} (exit status {status})"
             )
         return (self.share / _RESULT).read_text()
 
@@ -64,9 +65,9 @@ class GuestWork:
 async def guest_work(
     directory: Path | None, release: str | None, progress: Progress
 ) -> AsyncIterator[GuestWork]:
-    """Prepare work for a guest with the kernel *release*, by default the newest; files go into *directory*.
+    """Prepare work for a guest with the kernel *release*, by default the newest, with files in *directory*.
 
-    EnvironmentLacksError names what is missing for a guest.
+    Raise EnvironmentLacksError, which names the missing requirement, if no guest can run here.
     """
     check_guest(release)
     kernel = find_kernel(release)
@@ -78,33 +79,33 @@ async def guest_work(
 
 
 def in_the_guest(words: Sequence[str], result: Path) -> list[str]:
-    """Return the command line of the guest: *words* on its kernel rig, with its measurements in *result*."""
+    """Return the guest's command line: *words* on the kernel rig, with the JSON document in *result*."""
     command = [sys.executable, "-P", "-m", "thinsim", *words]
     return [*command, "--rig", VM.inside, "--dir", str(SCRATCH), "--json", str(result)]
 
 
 class _Lines:
-    """Hands whole lines on."""
+    """A `_Lines` splits output into lines and calls *show* with each one."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self._show = show
         self._rest = b""
-        self.last = "it said nothing"
+        self.last = "no error text"
 
     def take(self, piece: bytes) -> None:
-        """Take what came."""
+        """Accept a piece of output."""
         *lines, self._rest = (self._rest + piece).split(b"\n")
         for line in lines:
             text = line.decode(errors="replace").rstrip()
             if text:
                 self.last = text
-                self._say(f"  {text}")
+                self._show(f"  {text}")
 
     def end(self) -> None:
-        """Nothing more comes."""
+        """Show an unfinished last line."""
         if self._rest:
             self.take(b"\n")
 
 
 def _drop(piece: bytes) -> None:
-    """Nobody wants it."""
+    """Discard a piece of output."""

@@ -1,1 +1,1 @@
-"""Keeps account of what a run takes from the machine, and gives it back."""
+"""A run keeps a journal of the resources that it takes from the machine, and releases them at its end."""

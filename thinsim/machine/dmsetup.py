@@ -1,4 +1,4 @@
-"""Finds the machine's own dmsetup, and whether its kernel has a device-mapper."""
+"""`real_dmsetup` finds the machine's own dmsetup; `kernel_has_device_mapper` checks the kernel."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,10 @@ from thinsim.errors import EnvironmentLacksError
 
 
 def real_dmsetup(programs: Path | None = None) -> Path:
-    """Return the machine's own dmsetup, past the drop-in in *programs*."""
+    """Return the path of the machine's own dmsetup; the drop-in in the directory *programs* does not count.
+
+    Raises EnvironmentLacksError if dmsetup is not installed.
+    """
     for directory in ("/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin"):
         found = shutil.which("dmsetup", path=directory)
         if found is not None and Path(found).parent != programs:
@@ -16,5 +19,5 @@ def real_dmsetup(programs: Path | None = None) -> Path:
 
 
 def kernel_has_device_mapper() -> bool:
-    """Tell whether this kernel has a device-mapper of its own (drivers/md/dm-ioctl.c, _dm_misc)."""
+    """Return whether this kernel has a device-mapper (drivers/md/dm-ioctl.c, _dm_misc)."""
     return any(line.split()[1:] == ["device-mapper"] for line in Path("/proc/misc").read_text().splitlines())

@@ -1,9 +1,9 @@
-"""Writes down what a run takes from the machine, on disk before it is taken.
+"""A `Journal` records on disk each resource that a run takes from the machine, before the run takes it.
 
-A journal is a file of JSON lines, appended to by the run's own process and by its servers. An entry begins
-before the act (so that a crash in the middle is seen), may be amended with what the act gave, and
-ends when the thing is given back. Read in reverse, what has begun and not ended is the order of
-tear-down; ``thinsim.machine.recovery`` does that for a run whose owner has died.
+A journal is a file of JSON lines. The run's own process and its servers append to it. An entry begins
+before the resource is taken, so that a crash in between leaves a trace. It may be amended with the result,
+and it ends when the resource is released. The entries that have not ended, in reverse, are the order of
+tear-down. ``thinsim.machine.recovery`` follows that order for a run whose owner has died.
 """
 
 import fcntl
@@ -25,20 +25,20 @@ _NAME = re.compile(r"(\d+)-[0-9a-f]{8}\.jsonl")
 
 
 class TakenKind(StrEnum):
-    """What can be taken, with the fields of its entry."""
+    """A `TakenKind` names a kind of resource; the comment on each kind lists the fields of its entry."""
 
     DIRECTORY = "directory"  # path
     PROCESS = "process"  # role, pid, started
-    MOUNT = "mount"  # target; but for our servers' FUSE mounts: fs_type; once mounted: device
+    MOUNT = "mount"  # target; fs_type, except for our servers' FUSE mounts; once mounted: device
     LOOP = "loop"  # file; once attached: path, device, inode, sequence
     MAPPED = "mapped"  # pool: the kernel's device of that name, and those named after it; below; uuid
     LINK = "link"  # path, points_to
-    KEPT = "kept"  # path: left on purpose, nothing to undo
+    KEPT = "kept"  # path: left on purpose, so there is nothing to undo
 
 
 @dataclass(slots=True)
 class Taken:
-    """One thing taken: its kind and the fields known so far."""
+    """A `Taken` describes one resource that a run took: its kind and the fields known so far."""
 
     identity: str
     kind: TakenKind
@@ -46,7 +46,7 @@ class Taken:
 
 
 class Journal:
-    """The journal of one run; create with :meth:`create`, join as a server with :meth:`join`."""
+    """A `Journal` belongs to one run, which calls :meth:`create`; its servers call :meth:`join`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -55,7 +55,7 @@ class Journal:
     def create(cls) -> "Journal":
         """Start a journal for a run that this process owns.
 
-        EnvironmentLacksError where the state directory can't be written.
+        Raises EnvironmentLacksError if the state directory is not writable.
         """
         directory = state_directory() / "runs"
         owner = ProcessIdentity.own()
@@ -67,37 +67,40 @@ class Journal:
             )
         except OSError as error:
             raise EnvironmentLacksError(
-                f"cannot keep a journal of the run in {directory}: {error.strerror}; "
-                f"set {STATE_VARIABLE} to a directory that can be written"
+                f"cannot write the run's journal in {directory}: {error.strerror}; "
+                f"set {STATE_VARIABLE} to a writable directory"
             ) from error
         return journal
 
     @classmethod
     def join(cls, path: Path) -> "Journal":
-        """Append to the journal of a run that another process owns."""
+        """Return the journal of a run that another process owns, to append to it."""
         return cls(path)
 
     def begin(self, kind: TakenKind, **fields: object) -> str:
-        """Record that something is about to be taken; returns its identity."""
+        """Record that the run is about to take a resource; return the identity of the entry."""
         identity = secrets.token_hex(6)
         self._append({"act": "begin", "id": identity, "kind": kind, **_plain(fields)})
         return identity
 
     def amend(self, identity: str, **fields: object) -> None:
-        """Add what the act gave."""
+        """Add *fields*, known only after the resource was taken, to the entry."""
         self._append({"act": "amend", "id": identity, **_plain(fields)})
 
     def end(self, identity: str) -> None:
-        """Record that it was given back."""
+        """Record that the resource was released."""
         self._append({"act": "end", "id": identity})
 
     def close(self) -> None:
-        """Delete the journal: nothing of the run is left. Idempotent."""
+        """Delete the journal once nothing of the run is left. Idempotent."""
         self.path.unlink(missing_ok=True)
 
     @contextmanager
     def locked(self) -> Iterator[bool]:
-        """Hold the journal against others who would recover the run; False if it is deleted already."""
+        """Lock the journal against other processes that would recover the run.
+
+        Yields False if the journal has been deleted.
+        """
         try:
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -113,8 +116,8 @@ class Journal:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if exclusive else 0)
         fd = os.open(self.path, flags, 0o600)
         try:
-            # One write call per line: O_APPEND keeps lines of several processes apart. A line brings the
-            # newline before it, so that a line torn by a crash or a full disk does not spoil the next.
+            # One write call per line: O_APPEND keeps the lines of several processes apart. Each line starts
+            # with a newline, so that a line torn by a crash or a full disk does not spoil the next.
             text = json.dumps(line).encode()
             os.write(fd, text if exclusive else b"\n" + text)
         finally:
@@ -123,7 +126,7 @@ class Journal:
 
 @dataclass(frozen=True, slots=True)
 class JournalContent:
-    """A journal as read: who owns the run, and what it still has, in the order in which it was taken."""
+    """A `JournalContent` names the run's owner and lists the resources it still has, oldest first."""
 
     path: Path
     owner: ProcessIdentity
@@ -132,14 +135,14 @@ class JournalContent:
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether the owner is gone, so that nobody else will tear the run down."""
+        """Return whether the owner is gone, so that no other process will tear the run down."""
         return self.boot != boot_id() or not self.owner.is_running() or self.owner.is_dying()
 
 
 def read_journal(path: Path) -> JournalContent:
-    """Read a journal; a torn line (crash while appending) is passed over.
+    """Read a journal; skip a line that a crash tore.
 
-    Raises InvalidValueError for a file that is no journal, FileNotFoundError if it is gone.
+    Raises InvalidValueError if the file is not a journal, FileNotFoundError if it is gone.
     """
     owner: ProcessIdentity | None = None
     boot = ""
@@ -173,21 +176,21 @@ def read_journal(path: Path) -> JournalContent:
 
 
 def _is_unborn(path: Path, content: bytes) -> bool:
-    """Whether the owner was killed while it wrote the first line: it has taken nothing yet."""
+    """Return whether the owner was killed while it wrote the first line: it has taken nothing yet."""
     return bool(_NAME.fullmatch(path.name)) and b"\n" not in content
 
 
 def all_journals() -> list[JournalContent]:
-    """Return the journals of every run on record, oldest first; files that are none are passed over."""
+    """Return the journals of every recorded run, oldest first; skip files that are not journals."""
     found = []
     try:
         paths = list((state_directory() / "runs").glob("*.jsonl"))
     except PermissionError:
-        return []  # another user's: no run of ours can be there
+        return []  # the directory is another user's: it has no run of ours
     for path in paths:
         try:
             found.append((path.stat().st_mtime, read_journal(path)))
-        except (InvalidValueError, FileNotFoundError):  # not ours; ended while we looked
+        except (InvalidValueError, FileNotFoundError):  # not a journal, or deleted since the listing
             continue
     return [journal for _, journal in sorted(found, key=lambda pair: pair[0])]
 

@@ -1,4 +1,4 @@
-"""Removes what a dead run left in the kernel's device-mapper: a pool, its thin devices, what is below."""
+"""`remove_recorded` removes a pool, its thin devices and its lower devices after the death of a run."""
 
 import errno
 import subprocess
@@ -12,12 +12,12 @@ _SECONDS = 10
 
 
 def remove_recorded(fields: dict[str, Any], report: Callable[[str], None]) -> None:
-    """Undo a MAPPED entry. DeviceMapperError EBUSY while something uses a device."""
+    """Remove the devices of a MAPPED entry. Raises DeviceMapperError (EBUSY) while a device is in use."""
     if not kernel_has_device_mapper():
         return
     for name in devices_of_entry(fields, _uuids()):
         report(f"removing /dev/mapper/{name}")
-        # What waits for a suspended device keeps it in use.
+        # A process that waits for a suspended device keeps it in use.
         _dmsetup("resume", name)
         _dmsetup("remove", "--retry", name)
     left = devices_of_entry(fields, _uuids())
@@ -26,10 +26,10 @@ def remove_recorded(fields: dict[str, Any], report: Callable[[str], None]) -> No
 
 
 def devices_of_entry(fields: Mapping[str, Any], uuids: Mapping[str, str]) -> list[str]:
-    """Return those of the devices in *uuids* (UUIDs by name) that an entry names, in the order of removal.
+    """Return the devices in *uuids* (UUIDs by name) that belong to an entry, in the order of removal.
 
-    A pool's name is its run's own, so that names alone tell what is ours; unless the entry has a *uuid*:
-    then the pool and what is below it have one that begins with it. Pure.
+    Each run has its own pool name, so names identify the run's devices. If the entry has a *uuid*, the UUIDs
+    of the pool and of the devices below it must begin with it as well. Pure.
     """
     pool, below, uuid = fields["pool"], fields.get("below", ()), fields.get("uuid", "")
     ours = [name for name in (pool, *below) if uuids.get(name, "").startswith(uuid) and name in uuids]
@@ -40,8 +40,8 @@ def devices_of_entry(fields: Mapping[str, Any], uuids: Mapping[str, str]) -> lis
 
 
 def _uuids() -> dict[str, str]:
-    said = _dmsetup("info", "--columns", "--noheadings", "--separator", "\t", "-o", "name,uuid")
-    return dict(line.split("\t", 1) for line in said.splitlines() if "\t" in line)
+    output = _dmsetup("info", "--columns", "--noheadings", "--separator", "\t", "-o", "name,uuid")
+    return dict(line.split("\t", 1) for line in output.splitlines() if "\t" in line)
 
 
 def _dmsetup(*words: str) -> str:
@@ -56,5 +56,7 @@ def _dmsetup(*words: str) -> str:
             start_new_session=True,  # Ctrl-C at the terminal must not reach it
         )
     except subprocess.TimeoutExpired:
-        raise DeviceMapperError(errno.EBUSY, f"dmsetup {' '.join(words)} does not end") from None
+        raise DeviceMapperError(
+            errno.EBUSY, f"dmsetup {' '.join(words)} did not finish within {_SECONDS} s"
+        ) from None
     return done.stdout

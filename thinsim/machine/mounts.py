@@ -1,4 +1,4 @@
-"""Mounts and unmounts with mount(8) and umount(8), each mount on record before it is made."""
+"""A `RecordedMounter` runs mount(8) and umount(8), and records each mount before it is made."""
 
 import subprocess
 from pathlib import Path
@@ -10,23 +10,24 @@ from thinsim.errors import ConflictError, EnvironmentLacksError, ProgramFailedEr
 from thinsim.machine.journal import Journal, TakenKind
 
 BUSY_TRIES = 20
-"""How often a busy mount is unmounted, a tenth of a second apart, before it counts as a failure."""
+"""Attempts to unmount a busy mount, a tenth of a second apart, before the unmounting fails."""
 
 
 class RecordedMounter:
-    """Mounts file systems on directories that it makes, and takes both away again."""
+    """A `RecordedMounter` mounts file systems on directories that it makes; unmounting removes both."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._entries: dict[Path, str] = {}
 
     async def mount(self, source: str, target: Path, fs_type: str, options: tuple[str, ...]) -> None:
-        """Mount *source* on *target*, which is made.
+        """Make the directory *target* and mount *source* on it.
 
-        ProgramFailedError with mount's own words if it fails; ConflictError if *target* has a mount.
+        Raises ProgramFailedError, with mount's output, if mount fails, and ConflictError if this object has
+        mounted something on *target* already.
         """
         if target in self._entries:
-            raise ConflictError(f"{target} has a mount already")
+            raise ConflictError(f"{target} is mounted already")
         entry = self._journal.begin(TakenKind.MOUNT, target=target, fs_type=fs_type)
         command = ["mount", "-t", fs_type]
         if options:
@@ -45,7 +46,7 @@ class RecordedMounter:
             self._journal.amend(entry, device=mount.device)
 
     async def unmount(self, target: Path) -> None:
-        """Unmount *target* and remove its directory. A target not mounted by this object raises KeyError."""
+        """Unmount *target* and remove its directory. Raises KeyError if this object did not mount it."""
         entry = self._entries[target]
         with trio.CancelScope(shield=True):
             for attempt in range(BUSY_TRIES):
@@ -54,7 +55,7 @@ class RecordedMounter:
                     break
                 except ProgramFailedError:
                     if mount_on(target.resolve()) is None:
-                        break  # somebody else was faster
+                        break  # another process has unmounted it
                     if attempt == BUSY_TRIES - 1:
                         raise
                     await trio.sleep(0.1)
@@ -63,14 +64,18 @@ class RecordedMounter:
             self._journal.end(entry)
 
     async def unmount_all(self) -> None:
-        """Unmount what is still mounted, newest first."""
+        """Unmount all remaining mounts, newest first."""
         for target in reversed(list(self._entries)):
             await self.unmount(target)
 
 
 async def run_shielded(command: list[str]) -> str:
-    """Run *command* to its end and return its output. ProgramFailedError with its own words if it fails."""
-    # A mount or mkfs that is killed half way leaves unclear state; both end by themselves.
+    """Run *command* to its end and return its output.
+
+    Raises ProgramFailedError, with the output, if the command fails, and EnvironmentLacksError if it is not
+    installed.
+    """
+    # A mount or mkfs that is killed half way leaves an unclear state; both finish without help.
     with trio.CancelScope(shield=True):
         try:
             done = await trio.run_process(

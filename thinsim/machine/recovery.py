@@ -1,10 +1,10 @@
-"""Tears down what a run left behind when its owner died: newest first, only what the journal names.
+"""`recover` tears down the resources that a dead run left, newest first, as its journal lists them.
 
-Every step checks the identity of what it ends (process start time, loop device's file, mount's
-device, link's target), so that nothing of anybody else's is touched, and may be repeated at will.
-Every step is bounded in time. One that fails may wait for what comes after it (a file system on a
-server that hangs), and a server may take something until it has ended: so there are rounds, and
-only in one without servers does a thing count as given back.
+Every step checks the identity of the resource (process start time, loop device's file, mount's device,
+link's target), so that it never touches anything of another owner. Steps may be repeated, and each is
+bounded in time. A step may fail because it depends on a later one: the file system may be on a server that
+hangs. A server may still take resources until it has ended. So there are several rounds, and a resource
+counts as released only in a round that begins without live servers.
 """
 
 import errno
@@ -34,31 +34,32 @@ from thinsim.machine.state import ProcessIdentity, boot_id
 from thinsim.machine.unmounting import mounts_below, unmount_recorded
 
 TERM_SECONDS = 10
-"""How long a process has after SIGTERM before it is killed."""
+"""Seconds between SIGTERM and SIGKILL."""
 
 KILL_SECONDS = 5
-"""How long a process has after SIGKILL before it is a problem."""
+"""Seconds to wait for a process after SIGKILL before it is reported as a problem."""
 
 LOOP_SECONDS = 5
-"""How long a loop device may take to be detached: its last opener has to close it."""
+"""Seconds to wait for a loop device to detach, which happens when its last opener closes it."""
 
 SERVER_SECONDS = 40
-"""How long the servers of a run may keep its recovery waiting before they are killed."""
+"""Seconds that the servers of a run may delay its recovery before they are killed."""
 
 _ROUNDS = 4
 
 Notice = Callable[[str], None]
-"""Is called with each line that a user should read."""
+"""A `Notice` receives each line of progress for the user."""
 
 
 def _nobody(run: JournalContent) -> None: ...
 
 
 def recover_abandoned(report: Notice, begins: Callable[[JournalContent], None] = _nobody) -> list[str]:
-    """Give back what all runs have left whose owner is gone; return what could not be, in words.
+    """Release everything that abandoned runs have left; return a message for each resource that remains.
 
-    Last begun first: a benchmark's directory holds the mounts of its runs, each with its own journal. What
-    could not be given back is tried again as long as something else was. *begins* is told of each run.
+    The newest run comes first, since a benchmark's directory contains the mounts of its runs, which have
+    their own journals. Runs with problems are tried again as long as another run could be cleaned up.
+    *begins* is called with each run first.
     """
     runs = [journal for journal in reversed(all_journals()) if journal.is_abandoned]
     for run in runs:
@@ -72,49 +73,52 @@ def recover_abandoned(report: Notice, begins: Callable[[JournalContent], None] =
 
 
 def recover(run: JournalContent, report: Notice) -> list[str]:
-    """Give back all that *run* still has; *report* gets a line per act.
+    """Release everything that *run* still has; *report* receives one line per step.
 
-    Returns what could not be given back, in words; the journal is deleted only when that is empty.
+    Returns a message for each resource that could not be released. If there is none, the journal is deleted.
     """
 
-    def tell(text: str) -> None:
-        with suppress(OSError):  # a terminal that has hung up must not keep anything on the machine
+    def notify(text: str) -> None:
+        with suppress(OSError):  # a terminal that has hung up must not stop the clean-up
             report(text)
 
     journal = Journal.join(run.path)
     with journal.locked() as exists:
         if not exists:
-            return []  # somebody else has recovered it meanwhile
-        # Detaching waits in the kernel for what a server was asked; the dead answer at once.
+            return []  # another process has recovered it already
+        # Detaching waits in the kernel for requests to a server. Once the server is dead they fail at once.
         impatient = threading.Timer(SERVER_SECONDS, abort_servers, (run,))
         impatient.daemon = True
         impatient.start()
         try:
             problems: list[str] = []
             for _ in range(_ROUNDS):
-                problems = list(_give_back(read_journal(run.path), journal, tell))
+                problems = list(_release(read_journal(run.path), journal, notify))
                 left = read_journal(run.path).taken
                 if not problems and not left:
                     journal.close()
                     break
-                problems = problems or [f"{taken.kind} {taken.fields}: taken meanwhile" for taken in left]
+                problems = problems or [
+                    f"{taken.kind} {taken.fields}: taken during the clean-up" for taken in left
+                ]
             return problems
         finally:
             impatient.cancel()
 
 
-def _give_back(run: JournalContent, journal: Journal, report: Notice) -> Iterator[str]:
+def _release(run: JournalContent, journal: Journal, report: Notice) -> Iterator[str]:
     rebooted = run.boot != boot_id()
     if not rebooted:
-        # A server that was stopped would keep every step on its devices waiting.
+        # A stopped server would block every step on its devices.
         signal_servers(run, signal.SIGCONT)
         _await_the_dying(run)
         yield from _end_unrecorded_processes(run, report)
-        run = read_journal(run.path)  # of what was under way, the rest is on record now
-    # What is not there may be a moment later, while a server lives: looked at again in the next round.
+        run = read_journal(run.path)  # those processes may have amended their entries
+    # While a server lives, a resource that does not exist may appear a moment later. So keep its entry for
+    # the next round.
     is_final = rebooted or not any(server.is_running() for server in recorded_servers(run))
     for taken in reversed(run.taken):
-        # After a reboot only files are left; all else went with the kernel that held it.
+        # After a reboot only files are left; everything else disappeared with the old kernel.
         if not rebooted or taken.kind in (TakenKind.DIRECTORY, TakenKind.KEPT):
             try:
                 UNDO[taken.kind](taken.fields, report)
@@ -126,7 +130,7 @@ def _give_back(run: JournalContent, journal: Journal, report: Notice) -> Iterato
 
 
 def _await_the_dying(run: JournalContent) -> None:
-    """Wait for killed processes with threads in the kernel, which may be taking something yet."""
+    """Wait for killed processes with threads in the kernel, which may still be taking a resource."""
     processes = [run.owner, *recorded_servers(run)]
 
     def none_dying() -> bool:
@@ -140,9 +144,9 @@ def _await_the_dying(run: JournalContent) -> None:
 
 
 def _end_unrecorded_processes(run: JournalContent, report: Notice) -> Iterator[str]:
-    """End the run's commands (mount, mkfs), and servers killed off before their pid was on record."""
+    """End the run's commands (mount, mkfs), and servers whose pid was not recorded in time."""
     wanted = os.fsencode(f"{JOURNAL_VARIABLE}={run.path}")
-    # Recorded servers are ended in order, by their entries.
+    # Recorded servers end later, in the order of their entries.
     known = {taken.fields.get("pid") for taken in run.taken if taken.kind is TakenKind.PROCESS} | {
         os.getpid()
     }
@@ -175,7 +179,7 @@ def _end_process(fields: dict[str, Any], report: Notice) -> None:
             return
         if _soon(lambda: not identity.is_running(), seconds):
             return
-    raise KernelError(errno.EBUSY, f"pid {identity.pid} does not end")
+    raise KernelError(errno.EBUSY, f"pid {identity.pid} is still running after SIGKILL")
 
 
 def _detach(fields: dict[str, Any], report: Notice) -> None:
@@ -187,7 +191,7 @@ def _detach(fields: dict[str, Any], report: Notice) -> None:
             )
         ]
     else:
-        # A server killed while it attached a file of its own: its mount may be off the tree by now.
+        # The server was killed while it attached a file of its own; its mount may be detached by now.
         behind = [d for d in loop.devices_of_file(Path("/", file.name)) if loop.has_lost_its_file(d)]
         devices = [*loop.devices_of_file(file), *behind]
     for device in devices:
@@ -200,11 +204,11 @@ def _detach(fields: dict[str, Any], report: Notice) -> None:
 
 
 def _is_on(device: loop.LoopDevice, file: Path) -> bool:
-    """Tell by the name of its file whether *device* is ours.
+    """Return whether *device* is ours, judged by the name of its file.
 
-    Where there is no sequence number the others are not enough: FUSE mounts get the device number of
-    an earlier one, and our servers count inodes from the same start. Behind a mount that was
-    detached lazily the kernel names the file from the mount's root.
+    Without a sequence number, device and inode are not enough: FUSE mounts reuse the device numbers of
+    earlier mounts, and our servers all count inodes from the same start. After a lazy unmount the kernel
+    names the file relative to the mount's root.
     """
     text = loop.attached_devices().get(device.path)
     return text is None or text.removesuffix(" (deleted)") in (str(file), f"/{file.name}")
@@ -231,7 +235,7 @@ def _remove_directory(fields: dict[str, Any], report: Notice) -> None:
 
 
 def _nothing(fields: dict[str, Any], report: Notice) -> None:
-    """Leave it: it was kept on purpose."""
+    """Leave the directory: it was kept on purpose."""
 
 
 UNDO: dict[TakenKind, Callable[[dict[str, Any], Notice], None]] = {

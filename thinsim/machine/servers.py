@@ -1,4 +1,4 @@
-"""Starts a run's servers on record, awaits their readiness, and ends them by their own identity."""
+"""A `Server` is a recorded process of a run that reports when it is ready."""
 
 import json
 import os
@@ -19,22 +19,22 @@ from thinsim.machine.state import ProcessIdentity
 from thinsim.machine.unmounting import abort_served
 
 GRACE_SECONDS = 20
-"""How long a server has after SIGTERM before it is killed."""
+"""Seconds between SIGTERM and SIGKILL."""
 
 ENDING_SECONDS = 30
-"""How long servers may keep a cancelled block waiting before they are killed."""
+"""Seconds that servers may delay the end of a cancelled block before they are killed."""
 
 _KILL_SECONDS = 10
 _DEATH_SECONDS = 2
 _DYING_SECONDS = 1
 
 JOURNAL_VARIABLE = "THINSIM_JOURNAL"
-"""Set in every server's environment, so that one whose pid was not yet on record can be found."""
+"""The variable is set in every server's environment, so that a server without a recorded pid can be found."""
 
 
 @dataclass(slots=True)
 class Server:
-    """A running server; ``ready`` is the JSON object of its readiness line."""
+    """A `Server` is a running server process; ``ready`` is the JSON object of its readiness line."""
 
     role: str
     process: trio.Process
@@ -50,14 +50,14 @@ class Server:
     ) -> "Server":
         """Run ``python -m MODULE ARGUMENTS --ready-fd N`` and wait for its readiness line.
 
-        ProgramFailedError with the end of the server's log if it ends before it is ready.
+        Raises ProgramFailedError, with the end of the server's log, if the server ends before it is ready.
         """
         entry = journal.begin(TakenKind.PROCESS, role=role)
         read_end, write_end = os.pipe()
         try:
             with log.open("ab") as output:
-                # Servers are in a session of their own: a Ctrl-C at the terminal is for the command,
-                # which then ends them in order.
+                # Servers run in their own session: Ctrl-C at the terminal must reach only the command,
+                # which then ends the servers in order.
                 process = await trio.lowlevel.open_process(
                     [sys.executable, "-P", "-m", module, *arguments, "--ready-fd", str(write_end)],
                     stdin=subprocess.DEVNULL,
@@ -85,16 +85,17 @@ class Server:
         return server
 
     async def stop(self) -> None:
-        """SIGTERM, then SIGKILL after a grace time; idempotent, not interrupted by cancellation.
+        """End the server with SIGTERM, and with SIGKILL after `GRACE_SECONDS`.
 
-        ProgramFailedError if it has ended before by itself: whatever failed until now, that is why. Also if
-        nothing ends it; its entry stays then.
+        Idempotent, and not interrupted by cancellation. Raises ProgramFailedError if the server had already
+        ended: that explains earlier failures. Raises ProgramFailedError if even SIGKILL does not end it; its
+        journal entry stays then.
         """
         if self._stopped:
             return
         ended = self.process.poll() is not None
         killed = await self._end()
-        # One that was killed a moment ago may not have been seen to end.
+        # A server that somebody else killed a moment ago may not have been reaped before `_end`.
         if ended or (self.process.returncode == -signal.SIGKILL and not killed):
             raise self._died("unexpectedly")
 
@@ -106,12 +107,14 @@ class Server:
                 if self.process.poll() is None:
                     killed = number is signal.SIGKILL
                     self.process.send_signal(number)
-                    self.process.send_signal(signal.SIGCONT)  # a stopped one would not hear it
+                    self.process.send_signal(signal.SIGCONT)  # a stopped process does not handle SIGTERM
                     with trio.move_on_after(seconds):
                         await self.process.wait()
         if self.process.poll() is None:
-            # It waits in the kernel, for a device of another server perhaps, which is ended next.
-            raise ProgramFailedError(f"the {self.role} (pid {self.process.pid}) does not end")
+            # It waits in the kernel, perhaps for a device of another server, which will be ended next.
+            raise ProgramFailedError(
+                f"the {self.role} (pid {self.process.pid}) is still running after SIGKILL"
+            )
         self._stopped = True
         self._journal.end(self._entry)
         return killed
@@ -123,18 +126,18 @@ class Server:
         )
 
     def log_tail(self, lines: int = 12) -> str:
-        """Return the last *lines* of what the server wrote."""
+        """Return the last *lines* lines of the server's log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
 def signal_servers(run: JournalContent, number: signal.Signals) -> None:
-    """Send a signal to every server that *run* has on record and that still runs."""
+    """Send a signal to every recorded server of *run* that still runs."""
     for server in recorded_servers(run):
         server.send(number)
 
 
 def recorded_servers(run: JournalContent) -> list[ProcessIdentity]:
-    """Return the servers that *run* has on record, in the order of their start."""
+    """Return the recorded servers of *run*, in the order of their start."""
     return [
         ProcessIdentity(taken.fields["pid"], taken.fields["started"])
         for taken in run.taken
@@ -143,7 +146,7 @@ def recorded_servers(run: JournalContent) -> list[ProcessIdentity]:
 
 
 def abort_servers(run: JournalContent) -> None:
-    """Kill every server of *run* and cut its connection, so that nothing waits for it any more."""
+    """Kill every server of *run* and cut its FUSE connection, so that nothing waits for it any more."""
     signal_servers(run, signal.SIGKILL)
     for taken in run.taken:
         if taken.kind is TakenKind.MOUNT and "fs_type" not in taken.fields:
@@ -151,11 +154,11 @@ def abort_servers(run: JournalContent) -> None:
 
 
 def release_dying(run: JournalContent) -> None:
-    """Cut the connection of each server of *run* that was killed and can't end; the others go on."""
+    """Cut the FUSE connection of each server of *run* that was killed and can't end; the others go on."""
     target: Path | None = None
     for taken in run.taken:
         if taken.kind is TakenKind.MOUNT and "fs_type" not in taken.fields:
-            target = Path(taken.fields["target"])  # of the server that is recorded next
+            target = Path(taken.fields["target"])  # the mount of the server that is recorded next
         elif taken.kind is TakenKind.PROCESS and "pid" in taken.fields and target is not None:
             if ProcessIdentity(taken.fields["pid"], taken.fields["started"]).is_dying():
                 abort_served(target)
@@ -164,11 +167,11 @@ def release_dying(run: JournalContent) -> None:
 
 @asynccontextmanager
 async def ending_bounded(journal: Journal) -> AsyncIterator[None]:
-    """See that the block ends within bounds once it is cancelled, even if a server of the run hangs.
+    """Ensure that a cancelled block ends in bounded time, even if a server of the run hangs.
 
-    A thread that writes to a file system above a server which does not answer can't be interrupted.
-    So a stopped server is continued, and one that still keeps the run waiting is killed. One that is
-    killed and can't end is helped to at any time.
+    A thread that writes to a file system can't be interrupted while a server below does not answer. So
+    cancellation continues stopped servers, and kills the servers if the block has not ended after
+    `ENDING_SECONDS`. At any time, a server that was killed but can't end has its FUSE connection cut.
     """
     failure: BaseException | None = None
     ending = trio.CancelScope(shield=True)

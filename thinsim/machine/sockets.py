@@ -1,4 +1,4 @@
-"""Finds a short path for a run's control sockets, as a unix socket's has 107 bytes (unix(7))."""
+"""A run's control sockets need a short path: a unix socket's path has at most 107 bytes (unix(7))."""
 
 import os
 import tempfile
@@ -20,7 +20,7 @@ def make_socket_directory(journal: Journal) -> tuple[Path, str]:
 
 
 def runtime_directory() -> Path:
-    """Return where sockets go, on a short path; it need not exist yet. THINSIM_RUNTIME_DIR overrides it."""
+    """Return the directory for sockets, a short path. It need not exist. THINSIM_RUNTIME_DIR overrides it."""
     chosen = os.environ.get(RUNTIME_VARIABLE)
     if chosen:
         return Path(chosen).absolute()
@@ -28,7 +28,7 @@ def runtime_directory() -> Path:
 
 
 def usual_runtime_directory() -> Path:
-    """Return the user's directory for what ends with this boot of the machine; it need not exist yet."""
+    """Return the user's directory for files that last until the next reboot. It need not exist."""
     if os.geteuid() == 0 and Path("/run").is_dir():
         return Path("/run/thinsim")
     base = os.environ.get("XDG_RUNTIME_DIR")

@@ -1,7 +1,7 @@
-"""Says where what must outlive a process is kept, and tells a process from its successor.
+"""The state directory keeps files that must outlive a process; a `ProcessIdentity` identifies one process.
 
-Root: ``/var/lib/thinsim``; others: ``$XDG_STATE_HOME/thinsim`` or ``~/.local/state/thinsim``.
-``THINSIM_STATE_DIR`` overrides both.
+Root's state directory is ``/var/lib/thinsim``. Other users have ``$XDG_STATE_HOME/thinsim`` or
+``~/.local/state/thinsim``. ``THINSIM_STATE_DIR`` overrides both.
 """
 
 import os
@@ -15,7 +15,7 @@ STATE_VARIABLE = "THINSIM_STATE_DIR"
 
 
 def state_directory() -> Path:
-    """Return the state directory; it need not exist yet. EnvironmentLacksError where there is no home."""
+    """Return the state directory. It need not exist. Raises EnvironmentLacksError if the user has no home."""
     chosen = os.environ.get(STATE_VARIABLE)
     if chosen:
         return Path(chosen).absolute()
@@ -28,21 +28,21 @@ def state_directory() -> Path:
         home = Path.home()
     except RuntimeError:
         raise EnvironmentLacksError(
-            f"this user has no home directory; set {STATE_VARIABLE} to a directory that can be written"
+            f"this user has no home directory; set {STATE_VARIABLE} to a writable directory"
         ) from None
     return home / ".local/state/thinsim"
 
 
 def boot_id() -> str:
-    """Return what names this boot of the kernel (Documentation/admin-guide/sysctl/kernel.rst, random)."""
+    """Return the kernel's identifier of this boot (Documentation/admin-guide/sysctl/kernel.rst, random)."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """A process that can't be mistaken for a later one with the same pid.
+    """A `ProcessIdentity` identifies a process even after a later one has got the same pid.
 
-    *started* is field 22 of ``/proc/PID/stat``: clock ticks from boot to its start.
+    *started* is field 22 of ``/proc/PID/stat``: clock ticks from boot to the start of the process.
     """
 
     pid: int
@@ -50,7 +50,7 @@ class ProcessIdentity:
 
     @classmethod
     def of(cls, pid: int) -> "ProcessIdentity | None":
-        """Return the identity of the process that runs now as *pid*; None for none, or a zombie.
+        """Return the identity of the process that runs now as *pid*, or None if there is none or a zombie.
 
         A killed process whose main thread is a zombie still runs while another thread waits in the kernel.
         """
@@ -58,7 +58,7 @@ class ProcessIdentity:
             text = Path(f"/proc/{pid}/stat").read_text()
         except (FileNotFoundError, ProcessLookupError):
             return None
-        # The command name may hold blanks and parentheses; what follows the last one is regular.
+        # The command name may contain blanks and parentheses; the fields after the last one are regular.
         fields = text.rpartition(")")[2].split()
         if fields[0] in "ZX" and not _other_threads(pid):
             return None
@@ -73,10 +73,13 @@ class ProcessIdentity:
         return identity
 
     def send(self, signal_number: int) -> bool:
-        """Send a signal to this very process; False if it has ended. PermissionError for another user's."""
+        """Send a signal to exactly this process; return False if it has ended.
+
+        Raises PermissionError for another user's process.
+        """
         try:
-            # The descriptor stays with the process that has the pid now; if that is this one, a later
-            # one with the same pid can't be hit.
+            # The descriptor stays with the process that has the pid now. If that is this process, the signal
+            # can't reach a later one with the same pid.
             process = os.pidfd_open(self.pid)
         except ProcessLookupError:
             return False
@@ -91,11 +94,11 @@ class ProcessIdentity:
         return True
 
     def is_running(self) -> bool:
-        """Tell whether this very process still runs."""
+        """Return whether exactly this process still runs."""
         return ProcessIdentity.of(self.pid) == self
 
     def is_dying(self) -> bool:
-        """Tell whether it was killed and can't end, since a thread of it waits in the kernel."""
+        """Return whether the process was killed but can't end, because a thread of it waits in the kernel."""
         try:
             state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
         except (FileNotFoundError, ProcessLookupError):

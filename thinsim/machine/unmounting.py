@@ -1,4 +1,4 @@
-"""Unmounts what a run that died has mounted: only its own mounts, and in bounded time."""
+"""`unmount_recorded` unmounts the mounts of a dead run, and no others, in bounded time."""
 
 import errno
 import subprocess
@@ -14,10 +14,10 @@ from fuse_backing.system_calls import umount2
 from thinsim.errors import KernelError
 
 UNMOUNT_SECONDS = 10
-"""How long one umount(8) may take before it is killed."""
+"""Seconds that one umount(8) may take before it is killed."""
 
 BUSY_SECONDS = 1
-"""How long a busy mount is waited for before it is detached."""
+"""Seconds to wait for a busy mount before it is detached lazily."""
 
 _MNT_FORCE = 1  # linux/fs.h
 
@@ -26,15 +26,15 @@ _SERVED = ("fuse.fuse_backing", "fuse.thinsim")
 
 
 def unmount_recorded(fields: dict[str, Any], report: Callable[[str], None]) -> None:
-    """Undo a MOUNT entry: unmount what is ours on its target, and remove the directory.
+    """Undo a MOUNT entry: unmount the run's own mounts on its target, and remove the directory.
 
-    KernelError where somebody else's mount stands on the target or below it; that one is left alone.
+    Raises KernelError if the target, or a directory below it, carries another mount; that one stays.
     """
     target = Path(fields["target"])
     for mount in reversed(mounts_below(target)):
         if mount.mountpoint != target or not _is_recorded(mount, fields):
             raise KernelError(
-                errno.EBUSY, f"{mount.mountpoint} has a mount that is not this run's ({mount.fstype})"
+                errno.EBUSY, f"{mount.mountpoint} has a mount that this run did not make ({mount.fstype})"
             )
         report(f"unmounting {target}")
         _unmount(target, mount)
@@ -43,14 +43,14 @@ def unmount_recorded(fields: dict[str, Any], report: Callable[[str], None]) -> N
 
 
 def abort_served(target: Path) -> None:
-    """Cut the connection of the server that has mounted *target*: whatever waits for it fails at once.
+    """Cut the connection of the FUSE server that has mounted *target*, so that all requests fail at once.
 
-    A server that is killed while one of its own threads waits for it (attaching a loop device to a
-    file of its own) can't end otherwise: the kernel keeps the connection until the last thread is gone.
+    A server may be killed while one of its own threads waits for it, attaching a loop device to a file of
+    its own. It can't end otherwise: the kernel keeps the connection until the last thread is gone.
     """
     mount = mount_on(target)
     if mount is not None and mount.fstype in _SERVED:
-        with suppress(OSError):  # EBUSY: it is aborted (fs/fuse/inode.c, fuse_umount_begin) and still mounted
+        with suppress(OSError):  # EBUSY: aborted (fs/fuse/inode.c, fuse_umount_begin), but still mounted
             umount2(target, _MNT_FORCE)
 
 
@@ -79,14 +79,14 @@ def _unmount(target: Path, mount: MountEntry) -> None:
             time.sleep(0.05)
     if is_gone():
         return
-    # Busy, or served by a process that is gone or hangs: off the tree now, gone when its last user goes.
+    # The mount is busy, or its server is gone or hangs. Detach it lazily: it goes with its last user.
     _umount("-l", target)
     if not is_gone():
         raise KernelError(errno.EBUSY, f"cannot unmount {target}")
 
 
 def _umount(*arguments: str | Path) -> bool | None:
-    """Run umount; False if it failed, None if it waits for a device that does not answer."""
+    """Run umount; return False if it failed, None if it waits for a device that does not answer."""
     process = subprocess.Popen(
         ["umount", *map(str, arguments)],
         stdin=subprocess.DEVNULL,
@@ -98,6 +98,6 @@ def _umount(*arguments: str | Path) -> bool | None:
         return process.wait(UNMOUNT_SECONDS) == 0
     except subprocess.TimeoutExpired:
         process.kill()
-        # It can't end before its device answers; somebody has to take its status then.
+        # It can't end before its device answers. The thread reaps it then.
         threading.Thread(target=process.wait, daemon=True).start()
         return None

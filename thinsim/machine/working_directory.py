@@ -1,4 +1,4 @@
-"""Gives a run its directory and journal, and promises that nothing of the run is left after it."""
+"""`working_directory` gives a run its directory and journal, and cleans up after the run."""
 
 import os
 import shutil
@@ -17,18 +17,19 @@ from thinsim.machine.servers import JOURNAL_VARIABLE, ending_bounded
 
 @asynccontextmanager
 async def working_directory(
-    base: Path | None, say: Callable[[str], None], *, keep: bool = False
+    base: Path | None, report: Callable[[str], None], *, keep: bool = False
 ) -> AsyncIterator[tuple[Path, Journal]]:
-    """Make the run's directory below *base* (the temporary directory) and its journal.
+    """Make the run's journal, and its directory below *base* (default: the temporary directory).
 
-    Afterwards whatever the run has taken is given back, told to *say*; the directory goes, too,
-    unless *keep*. InvalidValueError where there is no *base*; CombinedError for what can't be given back.
+    At the end everything that the run has taken is released; *report* receives one line per step. The
+    directory is removed unless *keep*. Raises InvalidValueError if *base* does not exist, and CombinedError
+    if something could not be released.
     """
     base = base or Path(tempfile.gettempdir())
     if not base.is_dir():
         raise InvalidValueError(f"--dir {base}: no such directory")
     journal = Journal.create()
-    # Commands inherit it, so that one which outlives a killed run can be found and ended.
+    # Commands inherit the variable, so that a command which outlives a killed run can be found and ended.
     os.environ[JOURNAL_VARIABLE] = str(journal.path)
     failure: BaseException | None = None
     try:
@@ -46,7 +47,7 @@ async def working_directory(
         raise
     finally:
         with trio.CancelScope(shield=True):
-            problems = await trio.to_thread.run_sync(recover, read_journal(journal.path), say)
+            problems = await trio.to_thread.run_sync(recover, read_journal(journal.path), report)
         os.environ.pop(JOURNAL_VARIABLE, None)
         if problems:
             before = f"{failure}; then " if isinstance(failure, ThinsimError) else ""

@@ -35,9 +35,13 @@ class Owner:
     """An `Owner` is the snapshot whose operation lost a block, with the reason."""
 
     snapshot: str
+    """The key or name of the snapshot; empty if no removal freed the block."""
     thin_id: int
+    """The thin id that mapped the block last."""
     operation: str
+    """The step that freed the block."""
     reason: str
+    """The reason, as a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,11 @@ class Leak:
     """
 
     owner: Owner
+    """The snapshot, thin id, step and reason."""
     blocks: int
+    """Data blocks that the host has allocated, in whole or in part."""
     bytes: int
+    """Bytes that the host has allocated in them."""
 
 
 class LeakBook:

@@ -20,20 +20,35 @@ class StepSample:
     """A `StepSample` records the effect of one step at each height, in bytes where no name has blocks."""
 
     phase: str
+    """The name of the phase."""
     step: str
+    """The name of the step."""
     seconds: float
+    """Seconds that the step took, without the measuring."""
     pool_used_blocks: int
+    """Data blocks that the pool uses after the step."""
     pool_total_blocks: int
+    """Data blocks that the pool has."""
     pool_freed: int
+    """Bytes of the data blocks that the pool freed in the step."""
     host_allocated: int
+    """Bytes that the host holds for the data file after the step."""
     host_file_blocks: int
+    """Bytes of `st_blocks`, which counts the blocks of the file's extent tree as well."""
     host_grown: int
+    """Bytes that the host allocated for the data file in the step."""
     host_freed: int
+    """Bytes that the host freed of the data file in the step."""
     ledger_freed: int
+    """Bytes that the ledger records as freed in the step; they must equal `host_freed`."""
     ledger_punches: int
+    """Hole punches that the ledger recorded in the step."""
     written: int
+    """Bytes written to the pool's data device in the step."""
     leaked: int
+    """Bytes allocated on the host after the step that no mapping of the pool needs."""
     usage: Mapping[str, int] = field(default_factory=dict)
+    """Bytes that each snapshot adds to its parent, by key or name."""
     host_kept: int = 0
     """Bytes that the host holds although no mapping and no leak needs them: the unused rest of an extent, a
     cluster or a huge page. 0 on hosts that hold exactly the bytes that a file maps."""

@@ -51,9 +51,7 @@ def create(shape: PoolShape, directory: Path, *, rig: str = AUTO, beside_kernel:
     chosen = choose_lasting_rig(rig, directory, beside_kernel=beside_kernel)
     record = PoolRecord(shape, directory.resolve(), chosen.name)
     if directory.exists() and any(directory.iterdir()):
-        raise InvalidValueError(
-            f"{directory} is not empty: a pool needs an empty directory of its own (fix: --dir another one)"
-        )
+        raise InvalidValueError(f"{directory} is not empty: a pool needs an empty directory")
     records = PoolRecords()
     records.add(record)
     ran = chosen.in_kernel or answers(Places.of_this_user())
@@ -176,7 +174,7 @@ async def _remove_device(record: PoolRecord) -> None:
         if (await dm.info(name)).open_count:
             raise ConflictError(
                 f"pool {name} has active thin devices ({', '.join(thins) or 'with other names'}): "
-                "end the programs that use them, then run dmsetup remove for each"
+                "stop their users, then remove the devices with dmsetup remove"
             )
         # Programs that udev starts hold a new device open for a moment.
         await dm.remove(name, retry=True)

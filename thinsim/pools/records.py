@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from thinsim.block.loop import LoopDevice
+from thinsim.did_you_mean import unknown_name
 from thinsim.errors import ConflictError, InvalidValueError
 from thinsim.machine.state import state_directory
 from thinsim.rig.emulated import EMULATED
@@ -65,7 +66,7 @@ class PoolRecords:
             self._path(name).touch(mode=0o600, exist_ok=False)
         except FileExistsError:
             raise ConflictError(
-                f"pool {name} exists already (fix: choose another name, or thinsim pool remove {name})"
+                f"pool {name} already exists: choose another name, or run: thinsim pool remove {name}"
             ) from None
         self.save(record)
 
@@ -97,8 +98,9 @@ class PoolRecords:
                 metadata=_loop(document["metadata"]),
             )
         except FileNotFoundError:
-            known = ", ".join(self.names()) or "none"
-            raise ConflictError(f"pool {name} does not exist (existing pools: {known})") from None
+            names = self.names()
+            fix = "" if names else f". To create it, run: thinsim pool create {name} --dir DIRECTORY"
+            raise ConflictError(unknown_name("pool", name, names) + fix) from None
         except (ValueError, KeyError, TypeError) as error:
             raise ConflictError(f"{self._path(name)} is damaged: {error}") from None
 
@@ -108,7 +110,7 @@ class PoolRecords:
 
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
-            raise ConflictError(f"pool {name!r} does not exist: this is no valid name of a pool")
+            raise ConflictError(unknown_name("pool", name, self.names()))
         return self._directory / f"{name}.json"
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from thinsim.errors import InvalidValueError
+from thinsim.errors import WrongDocumentError
 from thinsim.report.document import Report, VariantRun
 
 _Count = Annotated[int, Field(ge=0)]
@@ -21,8 +21,11 @@ class VariantBaseline(_Table):
     """A `VariantBaseline` sums up one variant over all rounds, in bytes and seconds."""
 
     name: str
+    """The variant's name."""
     least_leaked: _Count
+    """The least that leaked in a round."""
     most_leaked: _Count
+    """The most that leaked in a round."""
     leaked_by: dict[str, _Count]
     """The most bytes that each snapshot leaked in any round."""
     broken: list[str]
@@ -37,22 +40,30 @@ class ScenarioBaseline(_Table):
     """A `ScenarioBaseline` holds the measurements of one scenario on one rig."""
 
     name: str
+    """The name or path that the command was given."""
     rig: str
+    """The rig that ran it."""
     sha256: str
     """The digest of the scenario's file."""
     rounds: int
+    """The number of rounds."""
     machine_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     """The shortest time, in seconds, of a fixed work on this machine during the rounds."""
     variants: Annotated[list[VariantBaseline], Field(min_length=1)]
+    """The variants."""
 
 
 class Baseline(_Table):
     """A `Baseline` is the content of a baseline file."""
 
     kind: Literal["thinsim baseline"] = "thinsim baseline"
+    """The kind of document."""
     format: Literal[1] = 1
+    """The version of the document."""
     environment: dict[str, str]
+    """Kernel, file systems, programs and their versions."""
     scenarios: Annotated[list[ScenarioBaseline], Field(min_length=1)]
+    """The scenarios."""
 
     def find(self, name: str) -> ScenarioBaseline | None:
         """Return the scenario named *name*, or None."""
@@ -84,7 +95,9 @@ def read_baseline(text: str, source: str) -> Baseline:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the document"
-        raise InvalidValueError(f"{source}: not a thinsim baseline: {place}: {first['msg']}") from None
+        command = "thinsim baseline save SCENARIO... -o FILE"
+        fault = f"{place}: {first['msg']}"
+        raise WrongDocumentError(source, "thinsim baseline", fault, command) from None
 
 
 def _variant(runs: Sequence[VariantRun]) -> VariantBaseline:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fuse_backing.events import LedgerEvent
-from thinsim.errors import InvalidValueError
+from thinsim.errors import WrongDocumentError
 from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import StepSample
 from thinsim.report.environment import environment
@@ -34,9 +34,13 @@ class PoolFacts(_Table):
     """The pool that stood. Bytes."""
 
     data_size: int
+    """Size of the data device."""
     metadata_size: int
+    """Size of the metadata device."""
     block_bytes: int
+    """Size of a data block."""
     features: list[str]
+    """Feature arguments of the pool's table."""
 
 
 class Speed(_Table):
@@ -54,6 +58,7 @@ class VariantRun(_Table):
     """One variant's run."""
 
     name: str
+    """The variant's name."""
     snapshotter: dict[str, str | bool | int | float]
     """The snapshotter's configuration, containerd's keys."""
     started: float
@@ -69,6 +74,7 @@ class VariantRun(_Table):
     events: list[LedgerEvent]
     """What the store saw of the data file: hole punches, and requests that planned faults struck."""
     speed: Speed
+    """The time spent on writes and discards."""
     seconds: dict[str, float]
     """Where the time went: per phase, and ``measuring``."""
 
@@ -77,24 +83,35 @@ class Report(_Table):
     """The document."""
 
     kind: Literal["thinsim scenario"] = _KIND
+    """The kind of document."""
     format: Literal[1] = 1
+    """The version of the document."""
     thinsim: str
+    """The version of thinsim."""
     name: str
     """What the user called the scenario: a file, or a name of the library."""
     title: str
+    """The scenario's title."""
     containerd_does: str
+    """The scenario's text of that name."""
     it_should: str
+    """The scenario's text of that name."""
     scenario: str
     """The scenario's file, whole."""
     command: list[str]
     """What to type to repeat the run."""
     rig: str
+    """The rig that ran the scenario."""
     pool: PoolFacts
+    """The pool of each run."""
     environment: dict[str, str]
+    """Kernel, file systems, programs and their versions."""
     phases: list[str]
     """In order."""
     runs: list[VariantRun]
+    """The runs, one per variant."""
     seconds: dict[str, float]
+    """Seconds spent, by activity, all variants together."""
     kept: str | None
     """Where the files are, if they were kept."""
 
@@ -159,9 +176,8 @@ def from_json(text: str, source: str) -> Report:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the document"
-        raise InvalidValueError(
-            f"{source}: not a thinsim report of format {FORMAT}: {place}: {first['msg']}"
-        ) from None
+        kind, fault = f"thinsim report of format {FORMAT}", f"{place}: {first['msg']}"
+        raise WrongDocumentError(source, kind, fault, "thinsim run SCENARIO --json FILE") from None
 
 
 def json_schema() -> dict[str, Any]:

@@ -93,4 +93,6 @@ EMULATED = RigRecord(
     running=running,
     sees_writes=True,
     lasting_device_mapper=_lasting,
+    pool="thinsim's emulated dm-thin, on loop devices on the backing store; file systems are mounted",
+    best_for="containers, CI runners and other machines whose kernel has no device-mapper",
 )

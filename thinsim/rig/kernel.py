@@ -87,4 +87,6 @@ KERNEL = RigRecord(
     takes_set_ups=True,
     in_kernel=True,
     lasting_device_mapper=KernelDeviceMapper,
+    pool="the kernel's own dm-thin, on loop devices on the backing store; file systems are mounted",
+    best_for="measuring what this machine's kernel does",
 )

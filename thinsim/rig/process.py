@@ -162,4 +162,11 @@ async def running(
         nodes.held.clear()
 
 
-PROCESS = RigRecord(name="process", needs=(HOLE_PUNCHING,), running=running, mounts=False)
+PROCESS = RigRecord(
+    name="process",
+    needs=(HOLE_PUNCHING,),
+    running=running,
+    mounts=False,
+    pool="the emulated dm-thin in the command's own process, on one sparse file; nothing is mounted",
+    best_for="running without root; `thinsim reproduce` plays recorded block writes on it",
+)

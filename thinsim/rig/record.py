@@ -61,3 +61,7 @@ class RigRecord:
     """The device-mapper is this kernel's own, so other programs of the machine share its names."""
     lasting_device_mapper: Callable[[], DeviceMapper] | None = None
     """Returns the device-mapper for pools that outlive the command; starts it if necessary."""
+    pool: str = ""
+    """Describes the pool in the table of rigs for users, as Markdown."""
+    best_for: str = ""
+    """Describes in that table when to choose the rig."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from thinsim.did_you_mean import unknown_name
 from thinsim.errors import EnvironmentLacksError, InvalidValueError
 from thinsim.machine.findings import Finding
 from thinsim.rig.emulated import EMULATED
@@ -39,10 +40,10 @@ def rig_names(rigs: Iterable[RigRecord] = RIGS) -> tuple[str, ...]:
 
 
 def find_rig(name: str, rigs: Iterable[RigRecord] = RIGS) -> RigRecord:
-    """Return the rig with that name. InvalidValueError lists the names of *rigs*."""
+    """Return the rig with that name. InvalidValueError names the nearest of *rigs*, or all."""
     known = {rig.name: rig for rig in rigs}
     if name not in known:
-        raise InvalidValueError(f"there is no rig {name!r}; the rigs are {', '.join(known)}")
+        raise InvalidValueError(unknown_name("rig", name, known))
     return known[name]
 
 

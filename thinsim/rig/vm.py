@@ -15,4 +15,6 @@ VM = RigRecord(
     # Only --rig vm boots a guest: without KVM a guest takes minutes.
     chosen_by_auto=False,
     takes_set_ups=True,
+    pool="the `kernel` rig in a throw-away guest",
+    best_for="measuring what a kernel's dm-thin does on a machine without it; takes minutes without KVM",
 )

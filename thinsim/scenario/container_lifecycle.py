@@ -40,10 +40,15 @@ class Setting:
     """One column of the comparison: what the snapshotter is told about discards."""
 
     slug: str
+    """The word of `--setting`."""
     name: str
+    """The name that tables show."""
     discard_blocks: bool
+    """The snapshotter's `discard_blocks`."""
     discard_committed: bool = False
+    """The snapshotter's `discard_committed`."""
     async_remove: bool = False
+    """The snapshotter's `async_remove`."""
 
 
 SETTINGS = (

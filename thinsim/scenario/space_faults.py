@@ -30,7 +30,9 @@ class SpaceFaultOutcome:
     """Bytes that leaked, or that usage gives; *note* says what else was seen."""
 
     bytes: int
+    """Bytes that leaked; for G the usage."""
     note: str = ""
+    """A remark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,15 @@ class SpaceFaultRow:
     """A fault and what came of it with each profile."""
 
     letter: str
+    """The letter of the fault."""
     title: str
+    """The events of the scenario."""
     key: str
+    """The setting that prevents the leak."""
     faithful: SpaceFaultOutcome
+    """The outcome with `profile = "containerd"`."""
     fixed: SpaceFaultOutcome
+    """The outcome with `profile = "fixed"`."""
 
     @property
     def is_usage(self) -> bool:

@@ -1,1 +1,1 @@
-"""The devmapper snapshotter core keeps containerd's contract on a thin pool."""
+"""The devmapper snapshotter implements containerd's snapshotter contract on a thin pool."""

@@ -1,8 +1,9 @@
-"""Reads the snapshotter's configuration: containerd's keys, containerd's defaults, every problem at once.
+"""`Config` reads the snapshotter's configuration: containerd's keys with containerd's defaults, and more.
 
-Behaviour of containerd ``plugins/snapshots/devmapper/config.go``. The keys that containerd does not
-have are off unless they are asked for: without them the snapshotter does what containerd does, its
-leaks included. ``profile = "fixed"`` turns all of them on (docs/explanation/snapshotter.md).
+It follows containerd ``plugins/snapshots/devmapper/config.go``. The keys that containerd does not have
+are off by default: without them the snapshotter behaves like containerd, and leaks like it.
+``profile = "fixed"`` turns all of them on (docs/explanation/snapshotter.md). An error lists every
+problem at once.
 """
 
 import json
@@ -22,7 +23,7 @@ from thinsim.snapshotter.image_size import parse_image_size
 from thinsim.units import SECTOR_SIZE, Bytes, parse_size
 
 FILESYSTEM_TYPES = ("ext4", "xfs", "ext2")
-# Without these, ext4 discards the device at mkfs and writes its tables later, behind a mount.
+# Without these options, mkfs.ext4 discards the device and the kernel writes the inode tables after the mount.
 DEFAULT_EXT4_OPTIONS = "nodiscard,lazy_itable_init=0,lazy_journal_init=0"
 
 FIXED: Mapping[str, Any] = {
@@ -36,7 +37,7 @@ FIXED: Mapping[str, Any] = {
     "exact_usage": True,
     "concurrent": True,
 }
-"""What ``profile = "fixed"`` sets where the file itself says nothing."""
+"""Values of ``profile = "fixed"``; a key in the file takes precedence."""
 
 PROFILES: Mapping[str, Mapping[str, Any]] = {"containerd": {}, "fixed": FIXED}
 
@@ -45,26 +46,28 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Settings of one devmapper snapshotter. Constructing checks nothing: ``validate`` does.
+    """A `Config` holds the settings of one devmapper snapshotter. Only ``validate`` checks them.
 
-    containerd's: *pool_name* is without ``/dev/mapper/``; *base_image_size* is the virtual size of every
-    device, as text (``10GiB``); *async_remove* leaves devices to ``cleanup``; *discard_blocks* discards
-    a still-active device at removal.
+    containerd has these keys: *pool_name* is without ``/dev/mapper/``; *base_image_size* is the virtual
+    size of every device, as text (``10GiB``); *async_remove* leaves devices to ``cleanup``;
+    *discard_blocks* discards a still-active device at removal.
 
-    Ours, each against one fault of containerd's (docs/explanation/snapshotter.md has the table):
+    thinsim adds these keys. Most of them fix one fault of containerd; the letter names the row of the
+    table in docs/explanation/snapshotter.md:
 
-    - *discard_committed*: a committed snapshot is discarded at removal, too, its device activated for
-      that (A, B).
-    - *discard_inactive*: so is any other device that is not active any more, after a reboot (C).
-    - *discard_later*: what is busy, or fails, when it is due is done by a later ``cleanup`` (C, D).
-    - *remove_unforced*: a removal never puts an error table in place, and replaces one that it finds
-      there before it discards (E).
-    - *require_passdown*: no snapshotter on a pool whose discards do not reach the data device (F).
-    - *exact_usage*: usage is what a snapshot does not share with its parent (G).
+    - *discard_committed*: removing a committed snapshot activates its device and discards it (A, B).
+    - *discard_inactive*: removing an active snapshot or a view does the same if its device is no longer
+      active, as after a reboot (C).
+    - *discard_later*: a later ``cleanup`` repeats a discard that failed or found the device busy (C, D).
+    - *remove_unforced*: a removal never loads an error table; it replaces an error table that it finds
+      before it discards (E).
+    - *require_passdown*: the snapshotter refuses a pool whose discards do not reach the data device (F).
+    - *exact_usage*: usage counts only the bytes that a snapshot does not share with its parent (G).
     - *concurrent*: verbs on different snapshots do not wait for one another.
-    - *discard_step*: discards go in steps of this size, smaller ones while they take long; empty: each is
-      one call for the whole device.
-    - *busy_timeout*: seconds that one removal or hold is retried for in all; 0: as often as containerd.
+    - *discard_step*: a discard is split into steps of at most this size, shorter while steps are slow;
+      empty: one call discards the whole device.
+    - *busy_timeout*: seconds for which one removal, suspend or resume is retried in all; 0: containerd's
+      number of tries alone limits it.
     """
 
     root_path: Path
@@ -86,28 +89,31 @@ class Config:
 
     @property
     def base_image_bytes(self) -> Bytes:
-        """The virtual size of every device, in bytes. InvalidValueError if the text is no size."""
+        """Return the virtual size of every device, in bytes. Raise InvalidValueError if it is not a size."""
         return parse_image_size(self.base_image_size)
 
     @property
     def discard_step_bytes(self) -> Bytes | None:
-        """The size of a discard's steps, in bytes; None for one call. InvalidValueError for no size."""
+        """Return the largest step of a discard, in bytes, or None to discard in one call.
+
+        Raise InvalidValueError if the text is not a size.
+        """
         return parse_size(self.discard_step) if self.discard_step else None
 
     @property
     def mkfs_options(self) -> str:
-        """What mkfs gets: *fs_options*, or containerd's default, which only ext4 has."""
+        """Return the options for mkfs: *fs_options*, or for ext4 containerd's default."""
         return DEFAULT_EXT4_OPTIONS if self.fs_type == "ext4" and not self.fs_options else self.fs_options
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a TOML file: containerd's own, or one that has these keys at its top.
+        """Read a TOML file: containerd's ``config.toml``, or a file with these keys at its top level.
 
-        containerd's is read as containerd does (``daemon_config``): unknown keys are passed over with a
-        warning, the size is rounded down to sectors, *root_path* has a default. In a file of these keys
-        alone an unknown key is refused, and *root_path* is required.
+        containerd's file is read as containerd reads it (``daemon_config``): an unknown key is ignored with
+        a warning, the size is rounded down to whole sectors, and *root_path* has a default. A file with
+        these keys alone may not have unknown keys, and *root_path* is required.
 
-        Raises InvalidConfigError, naming the file and every problem in it.
+        Raise InvalidConfigError, which names the file and every problem in it.
         """
         document = read_toml(path)
         if not is_daemon_config(document):
@@ -117,7 +123,7 @@ class Config:
 
     @classmethod
     def _as_containerd(cls, table: Mapping[str, object], source: str) -> dict[str, object]:
-        """Return *table* with keys in their own spelling, without unknown ones, the size in sectors."""
+        """Return *table* without unknown keys, with keys in lower case and the size in whole sectors."""
         known = [*(each.name for each in fields(cls)), "profile"]
         found: dict[str, object] = {}
         for key, value in table.items():
@@ -128,7 +134,7 @@ class Config:
                 found[name] = value
         root = found.get("root_path")
         if isinstance(root, str) and root:
-            # Go's filepath.Join takes "x/../y" for "y", and "." and "x/.." for the directory itself.
+            # Go's filepath.Join makes "y" of "x/../y"; "." and "x/.." are the working directory.
             cleaned = os.path.normpath(root)
             found["root_path"] = str(Path.cwd()) if cleaned == "." else cleaned
         text = found.get("base_image_size")
@@ -143,7 +149,7 @@ class Config:
 
     @classmethod
     def from_table(cls, table: Mapping[str, object], source: str = "devmapper configuration") -> Self:
-        """Make a valid configuration of parsed TOML. InvalidConfigError lists every problem."""
+        """Return the configuration in parsed TOML. Raise InvalidConfigError, which lists every problem."""
         known = {field.name: field.type for field in fields(cls)}
         problems = [
             f"unknown key {key!r}{did_you_mean(key, [*known, 'profile'])}"
@@ -176,7 +182,7 @@ class Config:
         return config
 
     def validate(self) -> None:
-        """Raise InvalidConfigError with every problem, or return."""
+        """Raise InvalidConfigError with every problem, if there is one."""
         problems = tuple(text for _, text in self._problems())
         if problems:
             raise InvalidConfigError(problems)
@@ -187,18 +193,18 @@ class Config:
         return "\n".join(lines) + "\n"
 
     def _problems(self) -> list[tuple[str, str]]:
-        """Each problem with the key at fault."""
+        """Return each problem as a pair: the key at fault and the text."""
         problems = []
         if not self.pool_name:
             problems.append(("pool_name", "pool_name is required"))
         elif "/" in self.pool_name:
-            text = f"pool_name must be without a directory such as /dev/mapper/, not {self.pool_name!r}"
+            text = f"pool_name must not contain a directory such as /dev/mapper/, not {self.pool_name!r}"
             problems.append(("pool_name", text))
         if self.root_path == Path():
             problems.append(("root_path", "root_path is required"))
         for key in ("pool_name", "root_path"):
             if "\0" in str(getattr(self, key)):
-                problems.append((key, f"{key} must be without a NUL, not {str(getattr(self, key))!r}"))
+                problems.append((key, f"{key} must not contain a NUL: {str(getattr(self, key))!r}"))
         if not self.base_image_size:
             problems.append(("base_image_size", "base_image_size is required"))
         for key in ("base_image_size", "discard_step"):
@@ -227,7 +233,7 @@ def _is_size(key: str, value: object) -> bool:
 
 
 def _size_problems(key: str, text: str) -> list[str]:
-    """Return what is wrong with a size that was given: all but nothing wants whole sectors."""
+    """Return the problems of a size; an empty text has none."""
     if not text:
         return []
     try:
@@ -244,5 +250,5 @@ def _toml(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         return repr(value)
-    # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
+    # A JSON string is a TOML basic string, except that TOML requires DEL to be escaped.
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

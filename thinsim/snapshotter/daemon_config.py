@@ -1,10 +1,10 @@
-"""Reads what containerd's ``config.toml``, imports included, says of the devmapper plugin.
+"""`devmapper_table` reads the devmapper plugin's table from containerd's ``config.toml`` and its imports.
 
-Behaviour of containerd's ``LoadConfig``, ``resolveImports`` and ``mergeConfig`` (1.6
-``services/server/config/config.go``, 2.x ``cmd/containerd/server/config/config.go``), of the plugin's
-``plugin.go``, and of what containerd 1.6.20 and 2.1.9 do with such files. What one of the two loads is
-loaded. Other plugins' tables are not looked at, and neither is whether the plugin is disabled: it has to
-be where thinsim's snapshotter has the pool.
+It follows containerd's ``LoadConfig``, ``resolveImports`` and ``mergeConfig`` (1.6
+``services/server/config/config.go``, 2.x ``cmd/containerd/server/config/config.go``), the plugin's
+``plugin.go``, and the behaviour of containerd 1.6.20 and 2.1.9. A file that one of the two releases
+loads is accepted. The tables of other plugins are ignored. ``disabled_plugins`` may name the plugin:
+it must do so on a machine where thinsim's snapshotter has the pool.
 """
 
 import codecs
@@ -28,7 +28,7 @@ else:
 
 PLUGIN = "io.containerd.snapshotter.v1.devmapper"
 SHORT_NAME = "devmapper"
-"""What a file of version 1 calls the plugin."""
+"""The name of the plugin in a file of version 1."""
 
 NEWEST_VERSION = 4
 _LARGEST_NUMBER = (1 << 63) - 1
@@ -46,9 +46,9 @@ _ODD = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a file of TOML 1.1. InvalidConfigError when it can't be read.
+    """Read a file of TOML 1.1. Raise InvalidConfigError if that fails.
 
-    As by containerd 1.x, a byte order mark at its start is passed over, and so is what stands in a comment.
+    Like containerd 1.x, ignore a byte order mark at the start and any invalid character in a comment line.
     """
     try:
         lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines(keepends=True)
@@ -56,30 +56,30 @@ def read_toml(path: Path) -> dict[str, Any]:
         return toml.loads(text.replace("\r\n", "\n").replace("\r", "\n"))
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise InvalidConfigError((f"is no UTF-8 text in line {line}",), str(path)) from error
+        raise InvalidConfigError((f"line {line} is not UTF-8 text",), str(path)) from error
     except (toml.TOMLDecodeError, RecursionError) as error:
-        raise InvalidConfigError((f"is no TOML: {error}",), str(path)) from error
+        raise InvalidConfigError((f"not a TOML file: {error}",), str(path)) from error
     except OSError as error:
         raise InvalidConfigError((error.strerror or str(error),), str(path)) from error
 
 
 def _without_odd_comment(line: bytes) -> bytes:
-    """Return a line; one of comment without control characters and another encoding's letters."""
+    """Return *line*; from a comment remove control characters and bytes that are not UTF-8."""
     if not line.lstrip().startswith(b"#"):
         return line
     return _ODD.sub(b"", line).decode(errors="ignore").encode()
 
 
 def is_daemon_config(document: Mapping[str, Any]) -> bool:
-    """Tell whether *document* is a file for containerd itself, not the devmapper table alone."""
+    """Return whether *document* is a file for containerd itself, not the devmapper table alone."""
     return not document or any(key.lower() in _KEYS for key in document)
 
 
 def devmapper_table(path: Path, document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what containerd's devmapper plugin gets from *document*, the content of *path*.
+    """Return the table that containerd's devmapper plugin gets from *document*, the content of *path*.
 
-    Files that it imports are read, and a ``root_path`` that is not given or empty is the plugin's own
-    directory below containerd's. InvalidConfigError names the file and key that containerd refuses.
+    Imported files are read. A missing or empty ``root_path`` becomes the plugin's directory below
+    containerd's root. Raise InvalidConfigError, which names the file and the key that containerd refuses.
     """
     tables: list[dict[str, Any]] = []
     root, state, merges = DEFAULT_ROOT, DEFAULT_STATE, False
@@ -108,7 +108,7 @@ def devmapper_table(path: Path, document: Mapping[str, Any]) -> dict[str, Any]:
     if not tables:
         header = f'[plugins."{PLUGIN}"]'
         what = (
-            "put these keys into it"
+            "add it and move these keys into it"
             if "pool_name" in document
             else "add it, with pool_name and base_image_size"
         )
@@ -125,8 +125,8 @@ def _version(file: Path, document: Mapping[str, Any]) -> int:
     if not -_LARGEST_NUMBER <= version <= _LARGEST_NUMBER:
         raise InvalidConfigError((f"version must fit 63 bits, not {version}",), str(file))
     if not 1 <= version <= NEWEST_VERSION:
-        # containerd 1.x reads whatever is not 1 as if it were 2
-        log.warning("%s: version %d is none of containerd's files, read as version 2", file, version)
+        # containerd 1.x reads every version but 1 as if it were 2.
+        log.warning("%s: containerd has no configuration version %d; reading it as version 2", file, version)
         return 2
     return version
 
@@ -136,7 +136,7 @@ def _check_disabled(file: Path, document: Mapping[str, Any], version: int) -> No
         for name in typed_value(file, document, key, list) or ():
             if version > 1 and "." not in name:
                 fix = PLUGIN if name == SHORT_NAME else "io.containerd.TYPE.vN.NAME"
-                text = f"{key}: version {version} wants a plugin's whole name, such as {fix!r}, not {name!r}"
+                text = f"{key}: version {version} needs a plugin's full name, such as {fix!r}, not {name!r}"
                 raise InvalidConfigError((text,), str(file))
 
 
@@ -147,9 +147,9 @@ def _plugin_table(
     if plugins is None:
         return None
     if not isinstance(plugins, dict):
-        text = f'plugins must be tables, not {plugins!r}: there is no table [plugins."{PLUGIN}"]'
+        text = f'plugins must be a table with a table [plugins."{PLUGIN}"], not {plugins!r}'
         raise InvalidConfigError((text,), str(file))
-    # containerd 2.x reads the whole name in a file of version 1, too.
+    # containerd 2.x also reads the full name in a file of version 1.
     names = (SHORT_NAME, PLUGIN) if version == 1 else (PLUGIN,)
     for name in names:
         if name in plugins:
@@ -159,33 +159,33 @@ def _plugin_table(
             return table
     if SHORT_NAME in plugins:
         hints.append(
-            f'no table [plugins."{PLUGIN}"]: that is what [plugins.{SHORT_NAME}] is called in a file of '
-            f"version {version}; call it so, or take the version out"
+            f'no table [plugins."{PLUGIN}"]: version {version} uses this name for [plugins.{SHORT_NAME}]; '
+            f"rename the table, or remove the version"
         )
     return None
 
 
 def _imports(file: Path, document: Mapping[str, Any]) -> list[Path]:
-    """Return the files that *document* imports; a pattern with a ``*`` may match none."""
+    """Return the files that *document* imports. A pattern with a ``*`` may match no file."""
     found: list[Path] = []
     for text in typed_value(file, document, "imports", list) or ():
         path = file.parent / text
         if "*" in text:
-            # Go's patterns negate with ^, and their * takes names that start with a dot.
+            # Go's patterns negate with ^, and their * matches names that start with a dot.
             pattern = str(path).replace("[^", "[!")
             found += map(Path, sorted(glob.glob(pattern, include_hidden=True)))  # noqa: PTH207 (wants no base)
         elif path.exists():
             found.append(path)
         else:
-            raise InvalidConfigError((f"imports {text!r}, but there is no {path}",), str(file))
+            raise InvalidConfigError((f"imports {text!r}, but {path} does not exist",), str(file))
     return found
 
 
 def _joined(tables: list[dict[str, Any]], *, merges: bool) -> dict[str, Any]:
-    """Return one table of those of several files, in the order in which they are read.
+    """Join the tables of several files, which come in the order in which they are read.
 
-    containerd 2.x joins them key by key. In 1.x the last one stands alone, whatever the others say: so it
-    does here where that makes a difference, containerd 1.x is installed, and no file's version wants 2.x.
+    containerd 2.x joins them key by key; 1.x uses the last table alone. The last table alone is returned
+    if that makes a difference, containerd 1.x is installed, and no file's version requires 2.x.
     """
     joined: dict[str, Any] = {}
     for table in tables:
@@ -198,7 +198,7 @@ def _joined(tables: list[dict[str, Any]], *, merges: bool) -> dict[str, Any]:
 
 
 def _installed_release() -> int | None:
-    """Return the major release of the machine's containerd; None without one."""
+    """Return the major release of the installed containerd, or None."""
     program = shutil.which("containerd")
     if program is None:
         return None

@@ -1,7 +1,7 @@
-"""Checks containerd's own keys in its ``config.toml``, and the types of their values.
+"""`check_types` checks the types of the keys in ``config.toml`` that belong to containerd itself.
 
-Of one value of another type containerd loads nothing at all. The keys are those of ``Config`` in containerd's
-``services/server/config/config.go`` (1.6); what is in the tables of other plugins only these know.
+containerd refuses the whole file for one value of the wrong type. The keys are those of ``Config`` in
+containerd's ``services/server/config/config.go`` (1.6). The tables of other plugins are not checked.
 """
 
 from collections.abc import Mapping
@@ -38,18 +38,18 @@ _TABLES: Mapping[str, Mapping[str, type]] = {
     "stream_processors": {},
 }
 _OF_ALL: Mapping[str, type] = {"timeouts": str, "proxy_plugins": dict, "stream_processors": dict}
-"""Tables whose keys are anybody's, and the type of each value."""
+"""Tables with arbitrary keys, and the type of each value."""
 
 
 def field_in_any_case(table: Mapping[str, Any], name: str) -> Any | None:
-    """Return the value of key *name*, else that of a key that differs in case alone; containerd does so."""
+    """Return the value of key *name*, or, like containerd, of a key that differs only in case, or None."""
     if name in table:
         return table[name]
     return next((value for key, value in table.items() if key.lower() == name), None)
 
 
 def typed_value(file: Path, table: Mapping[str, Any], name: str, kind: type, within: str = "") -> Any | None:
-    """Return the value of key *name*, None without it. InvalidConfigError if it is not of the type *kind*."""
+    """Return the value of key *name*, or None. Raise InvalidConfigError if its type is not *kind*."""
     value = field_in_any_case(table, name)
     if value is None:
         return None
@@ -63,7 +63,7 @@ def typed_value(file: Path, table: Mapping[str, Any], name: str, kind: type, wit
 
 
 def check_types(file: Path, document: Mapping[str, Any]) -> None:
-    """Raise InvalidConfigError for the first of containerd's own keys that has a value of another type."""
+    """Raise InvalidConfigError for the first key with a value of the wrong type."""
     for name, kind in _KEYS.items():
         typed_value(file, document, name, kind)
     for name, keys in _TABLES.items():

@@ -1,8 +1,8 @@
-"""Opens a durable SQLite file with a versioned schema.
+"""A `Database` is a durable SQLite file with a versioned schema.
 
-Every commit is on disk when it returns (``synchronous=FULL``), for a record of intent is worth
-nothing if a crash can take it back after the act. The write-ahead log lets readers see the last
-commit while a write transaction is open. Calls are inline: each is a few rows.
+Every commit is on disk when it returns (``synchronous=FULL``): a record of intent is worth nothing if a
+crash can undo it after the act. The write-ahead log lets readers see the last commit while a write
+transaction is open. Calls run on trio's thread, since each touches only a few rows.
 """
 
 import sqlite3
@@ -13,18 +13,18 @@ from pathlib import Path
 from thinsim.snapshotter.errors import FailedPreconditionError, SnapshotterError
 
 WatchWrites = Callable[[str], None]
-"""Called with what a transaction writes when all but its commit is done."""
+"""Called with the description of a transaction right before it is committed."""
 
 
 def unwatched(write: str) -> None:
-    """Watch nothing."""
+    """Do nothing."""
 
 
 class Database:
-    """One connection to *path*; the first one makes the tables of *schema*.
+    """A `Database` is a connection to the file *path*; the first connection creates the tables of *schema*.
 
-    *version* is kept in the file; another one raises SnapshotterError. *watch* is told of each
-    transaction right before it is committed.
+    The file records *version*. The constructor raises SnapshotterError for a file with another version.
+    *watch* is called with each transaction's description right before its commit.
     """
 
     def __init__(self, path: Path, schema: str, version: int, watch: WatchWrites = unwatched) -> None:
@@ -38,27 +38,27 @@ class Database:
             raise
 
     def execute(self, statement: str, parameters: tuple[object, ...] = ()) -> sqlite3.Cursor:
-        """Run one statement. FailedPreconditionError once closed."""
+        """Run one statement. Raise FailedPreconditionError if the database is closed."""
         if self._connection is None:
             raise FailedPreconditionError(f"{self._path.name} is closed")
         return self._connection.execute(statement, parameters)
 
     @contextmanager
     def transaction(self, write: str) -> Iterator[None]:
-        """Commit what the body writes, *write* in words, or roll all of it back if it raises."""
+        """Commit the body's writes, or roll them back if it raises. *write* describes them to *watch*."""
         self.execute("BEGIN IMMEDIATE")
         try:
             yield
             self._watch(write)
             self.execute("COMMIT")
         except BaseException:
-            # SQLite has rolled back by itself after some failures, a full disk among them.
+            # After some failures, such as a full disk, SQLite has already rolled back.
             if self._connection is not None and self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
 
     def close(self) -> None:
-        """Close the file. Idempotent."""
+        """Close the file. A second call does nothing."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

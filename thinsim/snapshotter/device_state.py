@@ -1,18 +1,18 @@
-"""A device has one of fourteen states: what was tried last, and whether it succeeded.
+"""A `DeviceState` records the last act on a device and whether it succeeded.
 
-An -ing state is the intent, written before the act; the state after it is the result. A record found
-in an -ing state therefore means that the act was cut short and its outcome is not known. containerd
-``plugins/snapshots/devmapper/device_info.go``.
+An -ing state is the intent, written before the act; the state after it is the result. A record in an
+-ing state therefore shows that the act was interrupted and its outcome is unknown. The states are those
+of containerd ``plugins/snapshots/devmapper/device_info.go``.
 """
 
 from enum import StrEnum
 
 
 class DeviceState(StrEnum):
-    """containerd's words."""
+    """A `DeviceState` is one of the fourteen states of a device in containerd."""
 
     UNKNOWN = "Unknown"
-    """A thin id is allocated, nothing was done with it yet."""
+    """A thin id is allocated and has not been used yet."""
     CREATING = "Creating"
     CREATED = "Created"
     ACTIVATING = "Activating"
@@ -25,6 +25,6 @@ class DeviceState(StrEnum):
     DEACTIVATED = "Deactivated"
     REMOVING = "Removing"
     REMOVED = "Removed"
-    """The thin id is deleted, or (``async_remove``) its snapshot is and cleanup deletes the thin id."""
+    """The thin id is deleted, or (``async_remove``) its snapshot is and cleanup will delete the thin id."""
     FAULTY = "Faulty"
-    """Its making failed and could not be undone; its thin id is not used again."""
+    """Its creation failed and could not be undone; its thin id is not used again."""

@@ -1,8 +1,8 @@
-"""Discards a device that is about to go where that is due, and says what became of it.
+"""`Discarding` discards a device before its removal and reports the outcome.
 
-containerd ``DeactivateDevice`` (``plugins/snapshots/devmapper/pool_device.go``) discards before every
-try to remove the device, skips it without an error while the device is open, and gives up the removal
-if it fails.
+containerd's ``DeactivateDevice`` (``plugins/snapshots/devmapper/pool_device.go``) discards before every
+try to remove the device. It skips the discard without an error while the device is open, and it does
+not remove the device if the discard fails.
 """
 
 import errno
@@ -19,12 +19,12 @@ from thinsim.units import Bytes
 
 
 class DiscardPutOffError(SnapshotterError):
-    """The device is in use, and it must not go without its discard: to be tried again later."""
+    """The device is in use and must not be removed without its discard; a later try may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class DiscardPolicy:
-    """Which devices are discarded, and how; each field is explained in Config."""
+    """A `DiscardPolicy` decides which devices are discarded, and how; `Config` explains each field."""
 
     active: bool = False
     committed: bool = False
@@ -35,7 +35,7 @@ class DiscardPolicy:
 
     @classmethod
     def of(cls, config: Config) -> "DiscardPolicy":
-        """Return what *config* says. InvalidValueError for a step that is no size."""
+        """Return the policy of *config*. Raise InvalidValueError if its discard_step is not a size."""
         return cls(
             active=config.discard_blocks,
             committed=config.discard_committed,
@@ -47,15 +47,15 @@ class DiscardPolicy:
 
     @property
     def at_all(self) -> bool:
-        """Whether any device is ever discarded."""
+        """Return whether the policy discards any device."""
         return self.active or self.committed
 
     def wants_activation(self, *, committed: bool) -> bool:
-        """Whether a device that is not active is activated for its discard."""
+        """Return whether an inactive device is activated for its discard."""
         return self.committed if committed else self.active and self.inactive
 
     def reason_against(self, *, loaded: bool, committed: bool) -> DiscardSkipped | None:
-        """Return why a device goes without a discard; None if it is discarded."""
+        """Return the reason why a device is removed without a discard, or None if it is discarded."""
         if self.wants_activation(committed=committed) or (self.active and loaded):
             return None
         if not self.active:
@@ -64,7 +64,10 @@ class DiscardPolicy:
 
 
 class Discarding:
-    """The outcome over all tries; *reason* is why it is not due at all, if it is not."""
+    """A `Discarding` keeps the outcome of one device's discard over all tries to remove it.
+
+    *reason* is None if the discard is due, else the reason why it is not.
+    """
 
     def __init__(self, reason: DiscardSkipped | None, policy: DiscardPolicy) -> None:
         self._due = reason is None
@@ -75,10 +78,11 @@ class Discarding:
     async def run(
         self, dm: DeviceMapper, host: SnapshotHost, name: str, table: str, begin: Callable[[str], None]
     ) -> None:
-        """Discard device *name* if that is due and nobody has it open; the host's error if it fails.
+        """Discard device *name* if that is due and no process has it open.
 
-        *table* is the device's own, should it have another; *begin* records that its content goes.
-        EBUSY where it must not be skipped.
+        *table* is the device's thin table, loaded again if an error table has replaced it. *begin* records
+        that the discard begins. Raise the host's error if the discard fails, DeviceMapperError with EBUSY
+        if the device is open and the policy does not allow to skip the discard.
         """
         if not self._due or (self._done and self._policy.unforced):
             return
@@ -89,7 +93,7 @@ class Discarding:
             return
         try:
             if self._policy.unforced:
-                await give_table_back(dm, name, table)
+                await reload_table(dm, name, table)
             begin(name)
             await host.discard(dm.path(name), self._policy.step)
         except ThinsimError:
@@ -99,24 +103,24 @@ class Discarding:
 
     @property
     def waits(self) -> bool:
-        """Whether the device was open when it was due, and must not go without it."""
+        """Return whether the device was open and must not be removed before it is discarded."""
         return self._policy.later and not self._done and self._skipped is DiscardSkipped.BUSY
 
     @property
     def event(self) -> tuple[DeviceEventKind, str]:
-        """Kind and detail of what happened; a discard that an earlier try carried out counts."""
+        """Return the kind and the detail of the event to report. A discard by an earlier try counts."""
         if self._done or self._skipped is None:
             return DeviceEventKind.DISCARDED, ""
         return DeviceEventKind.DISCARD_SKIPPED, self._skipped
 
     @property
     def took_place(self) -> bool:
-        """Whether one was carried out or failed: worth telling even if the device then stays."""
+        """Return whether a discard succeeded or failed: reported even if the device is not removed."""
         return self._done or self._skipped is DiscardSkipped.FAILED
 
 
-async def give_table_back(dm: DeviceMapper, name: str, table: str) -> None:
-    """Load *table* again where a forced removal that then failed has left the error target."""
+async def reload_table(dm: DeviceMapper, name: str, table: str) -> None:
+    """Load *table* again if a forced removal has failed and left the error target."""
     live = (await dm.table(name)).split()
     if len(live) > 2 and live[2] == "error":
         await dm.load(name, table)

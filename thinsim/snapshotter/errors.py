@@ -1,45 +1,45 @@
-"""The snapshotter raises containerd's error classes for snapshots.
+"""The snapshotter raises the same classes of errors as containerd.
 
 ::
 
     ThinsimError
     ├── SnapshotterError
     │   ├── AlreadyExistsError        the key, the name or the device is taken
-    │   ├── NotFoundError             no such snapshot or device
-    │   ├── FailedPreconditionError   not in this state: it has children, is not active, cannot be removed now
-    │   └── InvalidArgumentError      the request makes no sense: an immutable field, an uncommitted parent
+    │   ├── NotFoundError             the snapshot or device does not exist
+    │   ├── FailedPreconditionError   the state forbids it: a child, not active, not removable now
+    │   └── InvalidArgumentError      the request is invalid: an immutable field, an uncommitted parent
     └── InvalidValueError
-        └── InvalidConfigError        a configuration; lists every problem at once
+        └── InvalidConfigError        the configuration is invalid; lists every problem at once
 
-The names are those of containerd's ``errdefs``. A device-mapper's refusal is not wrapped while a
-snapshot is made or committed: it arrives as DeviceMapperError, with its ``errno``.
+The names are the ones in containerd's ``errdefs``. Creating and committing a snapshot do not wrap a refusal
+of the device-mapper: it arrives as DeviceMapperError with its ``errno``.
 """
 
 from thinsim.errors import InvalidValueError, ThinsimError
 
 
 class SnapshotterError(ThinsimError):
-    """A snapshotter verb failed."""
+    """A `SnapshotterError` reports that a snapshotter verb has failed."""
 
 
 class AlreadyExistsError(SnapshotterError):
-    """What was to be made is there already."""
+    """The snapshot or device exists already."""
 
 
 class NotFoundError(SnapshotterError):
-    """The snapshot or device is not known."""
+    """The snapshot or device does not exist."""
 
 
 class FailedPreconditionError(SnapshotterError):
-    """The snapshot is not in a state that permits this; containerd's collector goes on with the next."""
+    """The snapshot's state does not permit this; containerd's garbage collector continues with the next."""
 
 
 class InvalidArgumentError(SnapshotterError):
-    """The request itself is wrong."""
+    """The request itself is invalid."""
 
 
 class InvalidConfigError(InvalidValueError):
-    """A configuration is malformed; *problems* holds each reason, in the order of the fields."""
+    """A configuration is invalid; *problems* lists each reason, in the order of the fields."""
 
     def __init__(self, problems: tuple[str, ...], source: str = "devmapper configuration") -> None:
         super().__init__(f"{source}: " + "; ".join(problems))

@@ -1,9 +1,9 @@
-"""Says what happened to a thin device, so that a leaked byte can be traced to its step.
+"""A `DeviceEvent` reports one act on a thin device, so that a leaked byte can be traced to its cause.
 
-The pool device tells an observer of each step when it has happened. A device that leaves the pool
-gives exactly one ``DISCARDED`` or ``DISCARD_SKIPPED`` and then one ``DELETED``. A removal that fails
-gives no ``DELETED``; it gives a discard event only if a discard was carried out or failed, and the
-next try gives its own. ``DEACTIVATED`` comes after the discard that precedes it.
+`PoolDevice` calls an observer after each act. A device that leaves the pool causes exactly one
+``DISCARDED`` or ``DISCARD_SKIPPED`` and then one ``DELETED``. A removal that fails causes no
+``DELETED``. It causes a discard event only if the discard succeeded or failed, and the next try causes
+another. ``DEACTIVATED`` follows the discard.
 """
 
 from collections.abc import Callable
@@ -13,24 +13,24 @@ from typing import TypeAlias
 
 
 class DeviceEventKind(StrEnum):
-    """What happened."""
+    """A `DeviceEventKind` names the act."""
 
     CREATED = "created"
     """A thin id was created, empty."""
     SNAPSHOTTED = "snapshotted"
     """A thin id was created as a snapshot; *detail* is the origin's device name."""
     DEACTIVATED = "deactivated"
-    """The device-mapper device went; *detail* is ``deferred`` if it may linger until its last close."""
+    """The device-mapper device was removed; *detail* is ``deferred`` if it may stay until its last close."""
     DISCARDED = "discarded"
     """The whole device was discarded."""
     DISCARD_SKIPPED = "discard skipped"
-    """The device goes without a discard; *detail* is a DiscardSkipped."""
+    """The device is removed without a discard; *detail* is a DiscardSkipped."""
     DELETED = "deleted"
     """The thin id was deleted and its blocks returned to the pool."""
 
 
 class DiscardSkipped(StrEnum):
-    """Why a device was deleted without having been discarded."""
+    """A `DiscardSkipped` is the reason why a device was deleted without a discard."""
 
     OFF = "deleted without discard: discard_blocks is off"
     NOT_ACTIVE = "committed snapshot: its device was already deactivated, so nothing was discarded"
@@ -43,10 +43,10 @@ class DiscardSkipped(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeviceEvent:
-    """One step in the life of a device.
+    """A `DeviceEvent` reports one act on a device.
 
-    *snapshot* is the key (or, once committed, the name) it served at that moment, *device* the
-    device-mapper name, *thin_id* its id in the pool.
+    *snapshot* is the key (once committed, the name) that the device served at that moment, *device* the
+    device-mapper name, *thin_id* the id in the pool.
     """
 
     kind: DeviceEventKind
@@ -60,4 +60,4 @@ Observer: TypeAlias = Callable[[DeviceEvent], None]
 
 
 def ignore(event: DeviceEvent) -> None:
-    """Observe nothing: the observer of those who do not ask."""
+    """Do nothing: the default observer."""

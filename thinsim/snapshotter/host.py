@@ -1,6 +1,6 @@
-"""Does to a device what a snapshotter does outside of device-mapper: mkfs, discard, lost+found.
+"""A `SnapshotHost` does the work on a device outside of device-mapper: mkfs, discard, lost+found.
 
-``LinuxHost`` runs containerd's command lines. A rig without device nodes brings its own.
+`LinuxHost` runs containerd's command lines. A rig without device nodes has its own implementation.
 """
 
 import logging
@@ -24,7 +24,7 @@ _PACKAGES = {
 
 
 class CommandFailedError(ThinsimError):
-    """A command of the host ended with a non-zero *status*; *stderr* is what it said."""
+    """A command has failed with the exit status *status*; *stderr* is its error output."""
 
     def __init__(self, command: tuple[str, ...], status: int, stderr: str) -> None:
         super().__init__(f"{' '.join(command)}: exit status {status}: {stderr.strip() or 'no error text'}")
@@ -34,34 +34,34 @@ class CommandFailedError(ThinsimError):
 
 
 class SnapshotHost(Protocol):
-    """The host's side of a device. Failures are ThinsimErrors."""
+    """A `SnapshotHost` makes file systems on devices and discards devices. It raises ThinsimErrors."""
 
     async def make_filesystem(self, device: Path, fs_type: str, fs_options: str) -> None:
         """Make a file system on *device*; *fs_options* are mkfs's extended options (none for xfs)."""
 
     async def discard(self, device: Path, step: int | None = None) -> None:
-        """Discard all of *device*, in steps of at most *step* bytes or at once."""
+        """Discard all of *device*, in steps of at most *step* bytes, or in one call if *step* is None."""
 
     async def remove_lost_and_found(self, mount: Mount) -> None:
         """Delete ``lost+found`` from the file system of *mount*. Never fails: nothing depends on it."""
 
 
 class Mounter(Protocol):
-    """Mounts and unmounts, recorded so that nothing stays mounted after a crash."""
+    """A `Mounter` mounts and unmounts, and records each mount so that none stays after a crash."""
 
     async def mount(self, source: str, target: Path, fs_type: str, options: tuple[str, ...]) -> None:
-        """Mount *source* on the directory *target*, which is made."""
+        """Create the directory *target* and mount *source* on it."""
 
     async def unmount(self, target: Path) -> None:
         """Unmount *target* and remove the directory."""
 
 
 class LinuxHost:
-    """A SnapshotHost on device nodes; needs root. containerd ``plugins/snapshots/devmapper/snapshotter.go``.
+    """A `LinuxHost` works on device nodes, and needs root.
 
-    File systems are mounted for a moment on directories beside *target*, whose names begin with its name.
-
-    EnvironmentLacksError where a command is missing, CommandFailedError where one fails.
+    It follows containerd ``plugins/snapshots/devmapper/snapshotter.go``. It mounts file systems briefly on
+    directories beside *target* whose names begin with the name of *target*. It raises EnvironmentLacksError
+    for a missing command, CommandFailedError for a failed one.
     """
 
     def __init__(self, mounts: Mounter, target: Path) -> None:
@@ -69,31 +69,31 @@ class LinuxHost:
         self._target = target
 
     async def make_filesystem(self, device: Path, fs_type: str, fs_options: str) -> None:
-        """Run ``mkfs.ext4 -E OPTIONS DEVICE``, the same with ext2, or ``mkfs.xfs DEVICE``."""
+        """Run ``mkfs.ext4 -E OPTIONS DEVICE``, the same with ``mkfs.ext2``, or ``mkfs.xfs DEVICE``."""
         await _run(*mkfs_command(device, fs_type, fs_options))
 
     async def discard(self, device: Path, step: int | None = None) -> None:
-        """Run ``blkdiscard DEVICE``; where steps are wanted, discard in steps of *step* bytes and less."""
+        """Run ``blkdiscard DEVICE``, or discard in steps of at most *step* bytes."""
         if step is None:
             await _run("blkdiscard", str(device))
         else:
             await discard_in_steps(device, step)
 
     async def remove_lost_and_found(self, mount: Mount) -> None:
-        """Mount it for a moment to remove the directory; what goes wrong is logged.
+        """Mount the file system briefly and remove the directory; log any failure.
 
-        containerd mounts every new snapshot once for this, views too, and a journalled file system
-        writes when it is mounted: leaving it out where nothing can be removed would change block counts.
+        containerd mounts every new snapshot once for this, even a view. A journalled file system writes when
+        it is mounted, so skipping a mount that cannot remove anything would change the block counts.
         """
         try:
-            # Several snapshots may be made at the same time.
+            # Several snapshots may be created at the same time.
             target = self._target.with_name(f"{self._target.name}-{Path(mount.source).name}")
             await self._mounts.mount(mount.source, target, mount.type, mount.options)
             try:
-                # In a thread: the device may be served by this very process.
+                # In a thread, because this process itself may serve the device.
                 await trio.Path(target / "lost+found").rmdir()
             except OSError as error:
-                _log.debug("lost+found stays on %s: %s", mount.source, error)
+                _log.debug("could not remove lost+found on %s: %s", mount.source, error)
             finally:
                 await self._mounts.unmount(target)
         except (ThinsimError, OSError) as error:
@@ -101,7 +101,7 @@ class LinuxHost:
 
 
 def mkfs_command(device: Path, fs_type: str, fs_options: str) -> tuple[str, ...]:
-    """Return the command line that containerd runs. InvalidValueError for a type it does not know."""
+    """Return containerd's command line. Raise InvalidValueError for an unknown file system type."""
     match fs_type:
         case "ext4" | "ext2":
             return (f"mkfs.{fs_type}", "-E", fs_options, str(device))
@@ -117,7 +117,7 @@ async def _run(*command: str) -> None:
             capture_stdout=True,
             capture_stderr=True,
             check=False,
-            start_new_session=True,  # Ctrl-C at the terminal is for thinsim, which ends the command
+            start_new_session=True,  # Ctrl-C must reach thinsim alone, which then ends the command
         )
     except FileNotFoundError as error:
         package = _PACKAGES[command[0]]

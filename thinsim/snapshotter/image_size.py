@@ -1,26 +1,26 @@
-"""Reads the size of a thin device as containerd's configuration spells it (``base_image_size``). Pure."""
+"""`parse_image_size` parses ``base_image_size`` as containerd does. Pure."""
 
 import re
 
 from thinsim.errors import InvalidValueError
 from thinsim.units import Bytes, parse_size
 
-# go-units before 0.5, in containerd 1.6: an i may stand without a b. Later ones take all of Go's numbers.
+# go-units before 0.5 (containerd 1.6) accepts an i without a b. Later releases accept all of Go's numbers.
 _OLD = re.compile(r"(\d+(?:\.\d+)*) ?([kmgtp]?)i?b?", re.IGNORECASE | re.ASCII)
 _HEXADECIMAL = re.compile(
     r"([+-]?0x(?=\.?[0-9a-f])[0-9a-f]*\.?[0-9a-f]*p[+-]?\d+)(.*)", re.IGNORECASE | re.ASCII
 )
 _BETWEEN_DIGITS = re.compile(r"(?<=\d)_(?=\d)", re.ASCII)
-# Go lets one stand behind the 0x, too
+# Go accepts an underscore right after the 0x.
 _BETWEEN_HEXADECIMAL_DIGITS = re.compile(r"(?<=[0-9a-fx])_(?=[0-9a-f])", re.IGNORECASE | re.ASCII)
 
 
 def parse_image_size(text: str) -> Bytes:
-    """Read what go-units' ``RAMInBytes`` reads in any containerd: ``128Mb``, ``1.5GiB``, ``10 gb``, ``8Gi``.
+    """Parse any size that go-units' ``RAMInBytes`` accepts: ``128Mb``, ``1.5GiB``, ``10 gb``, ``8Gi``.
 
-    Beyond ``parse_size`` these are ``Gi`` without a b, ``1_000_000``, and hexadecimal numbers with an
-    exponent. Raises InvalidValueError, also for what Go makes an undefined number of: infinity, no
-    number, and more than 63 bits.
+    Sizes that ``parse_size`` does not accept are ``Gi`` without a b, ``1_000_000``, and hexadecimal numbers
+    with an exponent. Raise InvalidValueError for any other text, and for the sizes that Go converts to an
+    undefined number: infinity, NaN, and more than 63 bits.
     """
     old = _OLD.fullmatch(text)
     if old is not None:

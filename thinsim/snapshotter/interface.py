@@ -1,6 +1,7 @@
-"""Says what containerd sees of a snapshotter: ``key`` for active, ``name`` for committed, ``parent``.
+"""`Snapshotter` is containerd's interface to a snapshotter.
 
-Source of the contract: containerd ``core/snapshots/snapshotter.go``. Errors are those of
+The contract is that of containerd ``core/snapshots/snapshotter.go``: an active snapshot has a ``key``, a
+committed one a ``name``, and both may have a ``parent``. The errors are those of
 ``thinsim.snapshotter.errors``.
 """
 
@@ -12,7 +13,7 @@ from typing import Protocol
 
 
 class Kind(StrEnum):
-    """What a snapshot is; containerd's ``snapshots.Kind`` in its own spelling."""
+    """A `Kind` is containerd's ``snapshots.Kind`` in containerd's spelling."""
 
     VIEW = "View"
     ACTIVE = "Active"
@@ -21,7 +22,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """A snapshot's record. *parent* is empty for a base snapshot; times are aware, UTC."""
+    """An `Info` is the record of a snapshot. *parent* is empty for a base snapshot; times are aware, UTC."""
 
     kind: Kind
     name: str
@@ -33,9 +34,10 @@ class Info:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Bytes and inodes (0: devmapper does not count them) that a snapshot adds to its parent.
+    """A `Usage` is the number of bytes and inodes that a snapshot adds to its parent.
 
-    *size* can be negative for a view, as in containerd (leak G of its accounting).
+    *inodes* is 0: devmapper does not count them. *size* can be negative for a view, as in containerd
+    (leak G, in the table of docs/snapshotter.md).
     """
 
     size: int
@@ -44,47 +46,56 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """What mount(8) needs: file system type, source device, options."""
+    """A `Mount` has the arguments of mount(8): file system type, source device, options."""
 
     type: str
+    """The file system type."""
     source: str
+    """The path of the device."""
     options: tuple[str, ...] = field(default=())
+    """The mount options."""
 
 
 class Snapshotter(Protocol):
-    """containerd's snapshotter verbs. All are safe to call again after a failure."""
+    """A `Snapshotter` implements containerd's verbs. Each may be called again after a failure."""
 
     async def prepare(
         self, key: str, parent: str = "", labels: Mapping[str, str] | None = None
     ) -> list[Mount]:
-        """Make an active (writable) snapshot *key* on *parent*. AlreadyExistsError, NotFoundError."""
+        """Create an active (writable) snapshot *key* on *parent* and return its mounts.
+
+        Raise AlreadyExistsError if *key* is taken, NotFoundError if *parent* does not exist.
+        """
 
     async def view(self, key: str, parent: str = "", labels: Mapping[str, str] | None = None) -> list[Mount]:
-        """Make a read-only snapshot *key* on *parent*."""
+        """Create a read-only snapshot *key* on *parent* and return its mounts. Errors as for ``prepare``."""
 
     async def commit(self, name: str, key: str, labels: Mapping[str, str] | None = None) -> None:
-        """Turn active *key* into committed *name*."""
+        """Turn the active snapshot *key* into the committed snapshot *name*."""
 
     async def remove(self, key: str) -> None:
-        """Remove a snapshot. FailedPreconditionError while it has children."""
+        """Remove a snapshot. Raise FailedPreconditionError while it has children."""
 
     async def mounts(self, key: str) -> list[Mount]:
         """Return the mounts of an active snapshot or view."""
 
     async def usage(self, key: str) -> Usage:
-        """Return what *key* adds to its parent."""
+        """Return the bytes and inodes that *key* adds to its parent."""
 
     async def stat(self, key: str) -> Info:
-        """Return the record of *key*. NotFoundError."""
+        """Return the record of *key*. Raise NotFoundError if it does not exist."""
 
     async def update(self, info: Info, *fieldpaths: str) -> Info:
-        """Change labels; InvalidArgumentError for an immutable field."""
+        """Change labels and return the new record. Raise InvalidArgumentError for an immutable field."""
 
     def walk(self, *filters: str) -> AsyncIterator[Info]:
-        """Yield every record, by name; with *filters*, those that fit any of them. InvalidArgumentError."""
+        """Yield the records that match any of *filters*, or all records without filters, sorted by name.
+
+        Raise InvalidArgumentError for an invalid filter.
+        """
 
     async def cleanup(self) -> None:
-        """Remove the devices of snapshots that ``async_remove`` left."""
+        """Remove the devices that earlier removals have left, such as with ``async_remove``."""
 
     async def close(self) -> None:
-        """Release the store; the pool stays. Idempotent."""
+        """Close the store; the pool stays. A second call does nothing."""

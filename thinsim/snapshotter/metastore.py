@@ -1,9 +1,9 @@
-"""Opens the store of snapshots, and its transactions.
+"""`MetaStore` opens the store of snapshots and runs its transactions.
 
-A transaction is short: it holds no device operation. A verb reads, acts on devices and then writes all
-that changes in one transaction, so that readers see a snapshot before the verb or after it, and a
-crash leaves the state before. containerd keeps one write transaction open around the device operations
-(``core/snapshots/storage/metastore.go``, ``bolt.go``), which comes to the same for readers and crashes.
+A transaction is short: it includes no device operation. A verb reads, acts on devices and then writes all
+changes in one transaction. Readers see a snapshot as before the verb or after it, and a crash leaves the
+state before the verb. containerd keeps one write transaction open during the device operations
+(``core/snapshots/storage/metastore.go``, ``bolt.go``); readers and crashes see no difference.
 """
 
 from collections.abc import Iterator
@@ -15,25 +15,26 @@ from thinsim.snapshotter.snapshot_tables import SCHEMA, SnapshotReader, Snapshot
 
 
 class MetaStore:
-    """The snapshots in the file *path*."""
+    """A `MetaStore` keeps the snapshots in the file *path*."""
 
     def __init__(self, path: Path, watch: WatchWrites = unwatched) -> None:
         self._db = Database(path, SCHEMA, version=1, watch=watch)
 
     @property
     def read(self) -> SnapshotReader:
-        """What is committed now. Several calls are one consistent view if nothing is awaited between them."""
+        """Return a reader of the last commit. Calls without an ``await`` in between see one state."""
         return SnapshotReader(self._db)
 
     @contextmanager
     def write(self, what: str = "snapshots") -> Iterator[SnapshotWriter]:
-        """Run the body as one transaction, *what* in words: durable when it ends, rolled back if it raises.
+        """Run the body as one transaction: durable when it ends, rolled back if it raises.
 
-        Nothing is awaited in it: others would read what is not committed.
+        *what* describes the transaction for the watcher. The body must not await: other readers would see
+        uncommitted data.
         """
         with self._db.transaction(what):
             yield SnapshotWriter(self._db)
 
     def close(self) -> None:
-        """Close the file. Idempotent."""
+        """Close the file. A second call does nothing."""
         self._db.close()

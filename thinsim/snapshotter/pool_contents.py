@@ -1,8 +1,8 @@
-"""Reads what a pool really holds from its metadata device, through a metadata snapshot.
+"""`PoolContents` reads a pool's thin ids and mappings from its metadata device, through a metadata snapshot.
 
-Status lines tell neither which thin ids a pool has nor which blocks two of them share. The pool's
-``reserve_metadata_snap`` message keeps one state of the metadata readable while the pool goes on
-(Documentation/admin-guide/device-mapper/thin-provisioning.rst); thin_ls reads it the same way.
+Status lines show neither which thin ids a pool has nor which blocks two of them share. The pool's
+``reserve_metadata_snap`` message keeps one state of the metadata readable while the pool is in use
+(Documentation/admin-guide/device-mapper/thin-provisioning.rst). thin_ls reads it in the same way.
 """
 
 import errno
@@ -28,43 +28,44 @@ _Found = TypeVar("_Found")
 
 
 class ClosableStore(MetadataStore, Protocol):
-    """A metadata device to read."""
+    """A `ClosableStore` is a metadata device that must be closed after reading."""
 
     def close(self) -> None:
-        """Close it."""
+        """Close the device."""
 
 
 OpenMetadata = Callable[[str], ClosableStore]
-"""Opens the metadata device of a pool's table line, for reading."""
+"""Opens a metadata device, named as in the pool's table line, for reading."""
 
 
 def open_metadata_node(device: str) -> ClosableStore:
-    """Open *device*, ``major:minor`` or a path, past the page cache, which does not see the pool's writes."""
+    """Open *device*, ``major:minor`` or a path, with direct I/O: the page cache misses the pool's writes."""
     path = Path(device)
     if device[:1].isdigit():
-        # Not /dev/block: udev makes that, and a container has none.
+        # Not /dev/block: udev creates it, and a container has no udev.
         path = Path("/dev", (Path("/sys/dev/block") / device).resolve(strict=True).name)
     return MetadataDevice(LinuxBlockDevice(path, read_only=True))
 
 
 class Holding(Protocol):
-    """Where it is recorded that a metadata snapshot may be held."""
+    """A `Holding` records durably whether this snapshotter may hold a metadata snapshot."""
 
     holds_metadata_snapshot: bool
 
 
 @dataclass(frozen=True, slots=True)
 class ThinExtent:
-    """Bytes that a thin id maps, shared ones included, and where the last of them ends."""
+    """A `ThinExtent` has the bytes that a thin id maps, shared ones included, and the end of the last one."""
 
     mapped: Bytes
     end: Bytes
 
 
 class PoolContents:
-    """Reads pool *pool_name* of *dm*. FailedPreconditionError while somebody holds a metadata snapshot.
+    """A `PoolContents` reads the metadata of pool *pool_name* on *dm*.
 
-    One that is held for us is on *record*, so that a killed process's can be told from somebody else's.
+    Its methods raise FailedPreconditionError while another program holds a metadata snapshot. *record*
+    notes the metadata snapshot of this snapshotter, so that the one of a killed process can be released.
     """
 
     def __init__(
@@ -81,12 +82,12 @@ class PoolContents:
         self._lock = trio.Lock()
 
     async def release_left(self) -> None:
-        """Let go of the metadata snapshot that a killed process has left held."""
+        """Release the metadata snapshot that a killed snapshotter has left."""
         async with self._lock:
             await self._release_left()
 
     async def thin_ids(self) -> Mapping[int, ThinExtent]:
-        """Return every thin id of the pool, with what it maps."""
+        """Return every thin id of the pool and its `ThinExtent`."""
 
         def look(metadata: MetadataView) -> dict[int, ThinExtent]:
             superblock = superblock_of(metadata, held=True)
@@ -102,7 +103,7 @@ class PoolContents:
         return await self._look(look)
 
     async def exclusive_bytes(self, thin_id: int, parent: int | None) -> Bytes:
-        """Return what *thin_id* maps and does not share with thin id *parent* at the same place."""
+        """Return the bytes that *thin_id* maps and does not share with *parent* at the same offset."""
 
         def look(metadata: MetadataView) -> Bytes:
             superblock = superblock_of(metadata, held=True)
@@ -132,7 +133,7 @@ class PoolContents:
 
     @asynccontextmanager
     async def _held(self) -> AsyncIterator[str]:
-        """Hold a metadata snapshot and yield the metadata device's text in the pool's table."""
+        """Hold a metadata snapshot and yield the metadata device as the pool's table names it."""
         words = (await self._dm.table(self._pool_name)).split()
         with trio.CancelScope(shield=True):
             await self._release_left()
@@ -144,8 +145,8 @@ class PoolContents:
                 if error.errno != errno.EBUSY:
                     raise
                 raise FailedPreconditionError(
-                    f"pool {self._pool_name} has a metadata snapshot already; where nothing reads it: "
-                    f"dmsetup message {self._pool_name} 0 release_metadata_snap"
+                    f"pool {self._pool_name} has a metadata snapshot already; if no program reads it, "
+                    f"release it: dmsetup message {self._pool_name} 0 release_metadata_snap"
                 ) from error
         try:
             yield words[3]
@@ -161,7 +162,7 @@ class PoolContents:
         try:
             await self._dm.message(self._pool_name, 0, "release_metadata_snap")
         except DeviceMapperError as error:
-            # The process was killed before it held one, or after it had let go.
+            # The process was killed before it reserved one, or after it released it.
             if error.errno != errno.EINVAL:
                 raise
         self._record.holds_metadata_snapshot = False

@@ -1,8 +1,8 @@
-"""Operates the thin devices of one pool, recording the intent before and the result after.
+"""`PoolDevice` operates the thin devices of a pool, and records the intent before and the result after.
 
-Behaviour of containerd ``plugins/snapshots/devmapper/pool_device.go``. Device-mapper's refusals pass
-through as DeviceMapperError; a device missing from the metadata is a NotFoundError. Operations take
-the name of the snapshot they serve, for the observer alone.
+It follows containerd ``plugins/snapshots/devmapper/pool_device.go``. A refusal of device-mapper is raised
+as DeviceMapperError, a device missing from the metadata as NotFoundError. Operations take the name of
+the snapshot that they serve only to report it to the observer.
 """
 
 import errno
@@ -14,7 +14,7 @@ from thinsim.dm.interface import DeviceInfo, DeviceMapper
 from thinsim.errors import DeviceMapperError, ThinsimError
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.snapshotter.device_store import DeviceRecord, DeviceStore
-from thinsim.snapshotter.discarding import Discarding, DiscardPolicy, DiscardPutOffError, give_table_back
+from thinsim.snapshotter.discarding import Discarding, DiscardPolicy, DiscardPutOffError, reload_table
 from thinsim.snapshotter.errors import SnapshotterError
 from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind, DiscardSkipped, Observer, ignore
 from thinsim.snapshotter.host import SnapshotHost
@@ -26,9 +26,10 @@ _log = logging.getLogger(__name__)
 
 
 class PoolDevice:
-    """The devices of the existing pool *pool_name*; *retry* governs what is tried again.
+    """A `PoolDevice` runs operations on the devices of the existing pool *pool_name*.
 
-    Devices may be worked on at the same time; each by one task.
+    *policy* decides which devices are discarded; *retry* has the rules for retries.
+    Several devices may be operated on at the same time, but each by one task at a time.
     """
 
     def __init__(
@@ -54,26 +55,27 @@ class PoolDevice:
     async def create_thin_device(self, name: str, size: int, *, snapshot: str = "") -> DeviceRecord:
         """Create and activate an empty device of *size* bytes.
 
-        Undone if it cannot be activated; Faulty, its thin id given up, if that or its creation fails.
+        If the activation fails, the creation is undone. If that or the creation fails, the device is Faulty
+        and its thin id is not used again.
         """
         device = self._metadata.add(name, size)
         await self._create(device, f"create_thin {device.thin_id}")
-        self._tell(DeviceEventKind.CREATED, snapshot, device)
+        self._report(DeviceEventKind.CREATED, snapshot, device)
         await self._activate_or_undo(device, snapshot)
         return device
 
     async def create_snapshot_device(
         self, base: str, name: str, size: int, *, snapshot: str = ""
     ) -> DeviceRecord:
-        """Create and activate a snapshot of device *base*, held still meanwhile if it is loaded.
+        """Create and activate a snapshot of device *base*, which is suspended meanwhile if it is loaded.
 
-        Failures as for ``create_thin_device``. A base that cannot be resumed is logged, not raised: the
-        snapshot is good.
+        Failures are handled as by ``create_thin_device``. A base that cannot be resumed is logged and not
+        raised, since the snapshot is good.
         """
         if not await self.is_loaded(base):
             return await self._snapshot(base, name, size, snapshot)
-        # dm-thin snapshots of an active origin are consistent only while it is suspended, and another
-        # task must not let it go on meanwhile.
+        # A dm-thin snapshot of an active origin is consistent only while the origin is suspended, and
+        # another task must not resume it meanwhile.
         async with self._origins.turn(base):
             await self.suspend(base)
             try:
@@ -82,13 +84,13 @@ class PoolDevice:
                 await self._resume_origin(base)
 
     async def activate(self, name: str) -> None:
-        """Make the device-mapper device of *name* appear."""
+        """Create the device-mapper device of *name*."""
         table = self._table(self._metadata.get(name))
         with self.transition(name, DeviceState.ACTIVATING, DeviceState.ACTIVATED):
             await self._dm.create(name, table)
 
     async def suspend(self, name: str) -> None:
-        """Flush and hold the I/O of *name*; a refusal is tried again by the rule for it."""
+        """Flush the I/O of *name* and suspend it; retry a refusal by the rule for suspend."""
 
         async def suspend() -> None:
             with self.transition(name, DeviceState.SUSPENDING, DeviceState.SUSPENDED):
@@ -97,7 +99,7 @@ class PoolDevice:
         await self._retry.hold.run(f"suspending {name}", suspend)
 
     async def resume(self, name: str) -> None:
-        """Let the I/O of *name* through; a refusal is tried again by the rule for it."""
+        """Resume the I/O of *name*; retry a refusal by the rule for resume."""
 
         async def resume() -> None:
             with self.transition(name, DeviceState.RESUMING, DeviceState.RESUMED):
@@ -106,10 +108,10 @@ class PoolDevice:
         await self._retry.hold.run(f"resuming {name}", resume)
 
     async def deactivate(self, name: str, *, deferred: bool, force: bool, snapshot: str = "") -> None:
-        """Remove the device-mapper device of *name*; nothing to do if it is not loaded.
+        """Remove the device-mapper device of *name*, if it is loaded.
 
-        *deferred*: it goes at its last close, and is not discarded. Otherwise it is discarded first if
-        ``discard_blocks`` is on.
+        With *deferred* the device is removed at its last close and is not discarded. Otherwise it is
+        discarded first if ``discard_blocks`` is on.
         """
         device = self._metadata.get(name)
         off = deferred or not self._policy.active
@@ -118,16 +120,16 @@ class PoolDevice:
             await self._deactivate(device, discarding, snapshot, deferred=deferred, force=force)
 
     async def is_loaded(self, name: str) -> bool:
-        """Whether device-mapper knows *name*. Other refusals than ENXIO are raised: they say neither."""
+        """Return whether device-mapper has a device *name*. Raise any refusal other than ENXIO."""
         return await self._info(name) is not None
 
     async def is_active(self, name: str) -> bool:
-        """Whether *name* is loaded with a live table."""
+        """Return whether *name* is loaded with a live table."""
         info = await self._info(name)
         return info is not None and info.live_table
 
     async def is_suspended(self, name: str) -> bool:
-        """Whether *name* is there and suspended; one whose removal was deferred may go at any moment."""
+        """Return whether *name* exists and is suspended."""
         info = await self._info(name)
         return info is not None and info.suspended
 
@@ -135,7 +137,7 @@ class PoolDevice:
         """Return the bytes that *name* maps, shared blocks included, from its status line."""
         fields = (await self._dm.status(name)).split()
         if len(fields) < 4 or fields[2] != "thin" or not fields[3].isdecimal():
-            raise SnapshotterError(f"status of device {name!r} gives no mapped sectors: {' '.join(fields)!r}")
+            raise SnapshotterError(f"status of device {name!r} has no mapped sectors: {' '.join(fields)!r}")
         return bytes_of(Sectors(int(fields[3])))
 
     async def remove_device(
@@ -148,9 +150,9 @@ class PoolDevice:
     ) -> None:
         """Deactivate *name*, delete its thin id and forget it.
 
-        It is discarded first as *policy*, or else the snapshotter's own, wants for a *committed* or
-        another snapshot's device. DiscardPutOffError, the device as it was, if it is open and must not
-        go without its discard.
+        The device is discarded first if *policy*, by default the snapshotter's own, requires that for a
+        *committed* snapshot or for another one. Raise DiscardPutOffError, and leave the device as it was, if
+        it is open and must not be removed without its discard.
         """
         policy = policy or self._policy
         device = self._metadata.get(name)
@@ -164,16 +166,16 @@ class PoolDevice:
         await self._delete(device)
         self._metadata.remove(name)
         if not discarding.took_place:
-            self._tell_discard(discarding, snapshot, device)
-        self._tell(DeviceEventKind.DELETED, snapshot, device)
+            self._report_discard(discarding, snapshot, device)
+        self._report(DeviceEventKind.DELETED, snapshot, device)
 
     def mark(self, name: str, state: DeviceState) -> None:
-        """Record a state without an act."""
+        """Record *state* without an act."""
         self._metadata.set_state(name, state)
 
     @contextmanager
     def transition(self, name: str, trying: DeviceState, success: DeviceState) -> Iterator[None]:
-        """Record *trying*, run the body, record *success* or why the body failed.
+        """Record *trying*, run the body, then record *success* or the body's error.
 
         After a failure, as after a crash, the state stays at *trying*.
         """
@@ -189,7 +191,7 @@ class PoolDevice:
         try:
             await self.activate(name)
         except DeviceMapperError as error:
-            # An earlier try deleted the thin id and did not get as far as forgetting it.
+            # An earlier try deleted the thin id and was interrupted before it forgot the device.
             if error.errno != errno.ENODATA:
                 raise
             return False
@@ -207,14 +209,14 @@ class PoolDevice:
         origin = self._metadata.get(base)
         device = self._metadata.add(name, size, parent_name=base)
         await self._create(device, f"create_snap {device.thin_id} {origin.thin_id}")
-        self._tell(DeviceEventKind.SNAPSHOTTED, snapshot, device, base)
+        self._report(DeviceEventKind.SNAPSHOTTED, snapshot, device, base)
         await self._activate_or_undo(device, snapshot)
         return device
 
     async def restore_table(self, name: str) -> None:
-        """Load the thin table again where a forced removal has left another one, and let I/O through."""
+        """Load the thin table again if a forced removal has left an error table, and resume the device."""
         table = self._table(self._metadata.get(name))
-        await give_table_back(self._dm, name, table)
+        await reload_table(self._dm, name, table)
         await self._dm.resume(name)
 
     def _table(self, device: DeviceRecord) -> str:
@@ -225,7 +227,7 @@ class PoolDevice:
             with self.transition(device.name, DeviceState.CREATING, DeviceState.CREATED):
                 await self._dm.message(self._pool_name, 0, message)
         except ThinsimError:
-            # Most likely the pool has this id already; another one is worth a try, this one is not.
+            # Most likely the pool has this thin id already: the next verb must try another one.
             self._metadata.mark_faulty(device.name)
             raise
 
@@ -237,20 +239,20 @@ class PoolDevice:
                 await self._delete(device)
             except ThinsimError as second:
                 self._metadata.mark_faulty(device.name)
-                error.add_note(f"and thin id {device.thin_id} could not be deleted: {second}")
+                error.add_note(f"thin id {device.thin_id} could not be deleted afterwards: {second}")
                 raise error from None
             self._metadata.remove(device.name)
-            self._tell(
+            self._report(
                 DeviceEventKind.DISCARD_SKIPPED, snapshot, device, DiscardSkipped.NOT_ACTIVE_UNCOMMITTED
             )
-            self._tell(DeviceEventKind.DELETED, snapshot, device)
+            self._report(DeviceEventKind.DELETED, snapshot, device)
             raise
 
     async def _resume_origin(self, base: str) -> None:
         try:
             await self.resume(base)
         except ThinsimError as error:
-            _log.error("device %s stays suspended after a snapshot of it was taken: %s", base, error)
+            _log.error("device %s could not be resumed after its snapshot: %s", base, error)
 
     async def _deactivate(
         self, device: DeviceRecord, discarding: Discarding, snapshot: str, *, deferred: bool, force: bool
@@ -261,7 +263,7 @@ class PoolDevice:
             try:
                 await self._dm.remove(device.name, deferred=deferred, force=force, retry=True)
             except DeviceMapperError as error:
-                # It may have gone by itself: an earlier deferred removal, at the last close.
+                # An earlier deferred removal may have removed it at its last close.
                 if error.errno != errno.ENXIO:
                     raise
 
@@ -270,28 +272,30 @@ class PoolDevice:
                 await self._retry.busy.run(f"deactivating {device.name}", discard_and_remove)
         except DeviceMapperError as error:
             if error.errno == errno.EBUSY and discarding.waits:
-                raise DiscardPutOffError(f"device {device.name} is in use, its discard waits") from error
+                raise DiscardPutOffError(
+                    f"device {device.name} is in use and cannot be discarded now"
+                ) from error
             raise
         finally:
             if discarding.took_place:
-                self._tell_discard(discarding, snapshot, device)
-        self._tell(DeviceEventKind.DEACTIVATED, snapshot, device, "deferred" if deferred else "")
+                self._report_discard(discarding, snapshot, device)
+        self._report(DeviceEventKind.DEACTIVATED, snapshot, device, "deferred" if deferred else "")
 
     async def _delete(self, device: DeviceRecord) -> None:
         async def delete() -> None:
             try:
                 await self._dm.message(self._pool_name, 0, f"delete {device.thin_id}")
             except DeviceMapperError as error:
-                # Deleted already, by an earlier try that did not get as far as forgetting it.
+                # An earlier try deleted the thin id and was interrupted before it forgot the device.
                 if error.errno != errno.ENODATA:
                     raise
 
         with self.transition(device.name, DeviceState.REMOVING, DeviceState.REMOVED):
             await self._retry.busy.run(f"deleting thin id {device.thin_id}", delete)
 
-    def _tell(self, kind: DeviceEventKind, snapshot: str, device: DeviceRecord, detail: str = "") -> None:
+    def _report(self, kind: DeviceEventKind, snapshot: str, device: DeviceRecord, detail: str = "") -> None:
         self._observer(DeviceEvent(kind, snapshot, device.name, device.thin_id, detail))
 
-    def _tell_discard(self, discarding: Discarding, snapshot: str, device: DeviceRecord) -> None:
+    def _report_discard(self, discarding: Discarding, snapshot: str, device: DeviceRecord) -> None:
         kind, detail = discarding.event
-        self._tell(kind, snapshot, device, detail)
+        self._report(kind, snapshot, device, detail)

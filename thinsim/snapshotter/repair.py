@@ -1,9 +1,10 @@
-"""Brings store, pool metadata and pool together after a crash, by hand and not at every start.
+"""`Repair` makes the store, the device records and the pool agree again after a crash.
 
-containerd leaves what it cannot know: a device in a state between two acts is Faulty for ever, its thin
-id lost; a device whose snapshot was never written blocks the name of the next one (its issue #5646); a
-snapshot whose device is gone cannot be removed. Here the pool itself is asked (:mod:`pool_contents`),
-and then nothing has to be guessed. Only thin ids that this snapshotter has given out are touched.
+It runs on request, not at every start. containerd does not repair: a device in a state between two acts
+stays Faulty and its thin id is lost; a device without a snapshot blocks the name of the next one
+(containerd issue #5646); a snapshot whose device is gone cannot be removed. `Repair` reads the pool's
+metadata (:mod:`pool_contents`), so it need not guess. It changes only thin ids that this snapshotter has
+allocated.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -23,31 +24,41 @@ from thinsim.snapshotter.snapshot_tables import SnapshotRecord
 from thinsim.thin.status import parse_pool_status
 from thinsim.units import Bytes, Sectors, bytes_of
 
-# A command that a killed snapshotter had started may still have the device open: it is waited for.
+# A command that a killed snapshotter started may still have the device open. ``later`` makes the removal
+# wait for that command.
 _DISCARDING = DiscardPolicy(active=True, committed=True, inactive=True, later=True, unforced=True)
 _DELETING = DiscardPolicy(unforced=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Inconsistency:
-    """Something that did not agree: what it is about, what was found, and what was done or has to be."""
+    """An `Inconsistency` has a subject, the finding, and the remedy: the one applied or the one needed."""
 
     subject: str
+    """The snapshot or device."""
     found: str
+    """The contradiction."""
     remedy: str
+    """The repair that was made or is needed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RepairReport:
-    """What was *repaired*, what could not be (*left*), and the bytes that the pool got back."""
+    """A `RepairReport` lists the inconsistencies *repaired* and *left*.
+
+    *reclaimed* is the number of bytes of data blocks that are free again in the pool.
+    """
 
     repaired: Sequence[Inconsistency]
+    """The inconsistencies that were repaired."""
     left: Sequence[Inconsistency]
+    """The inconsistencies that remain."""
     reclaimed: Bytes
+    """Bytes that the pool got back."""
 
 
 class Repair:
-    """One repair of one snapshotter's three books, while no verb of it runs."""
+    """A `Repair` repairs one snapshotter once. No verb of the snapshotter may run meanwhile."""
 
     def __init__(
         self,
@@ -71,10 +82,10 @@ class Repair:
         self._discard = False
 
     async def run(self, *, discard: bool) -> RepairReport:
-        """Repair what can be; with *discard* what leaves the pool is discarded first.
+        """Repair all that can be repaired; with *discard*, discard each device before its removal.
 
-        FailedPreconditionError while a metadata snapshot of the pool is held, DeviceMapperError when
-        the pool does not answer.
+        Raise FailedPreconditionError while another program holds a metadata snapshot of the pool,
+        DeviceMapperError if the pool does not answer.
         """
         self._discard = discard
         before = await self._used_bytes()
@@ -88,30 +99,30 @@ class Repair:
         return RepairReport(self._repaired, self._left, Bytes(before - await self._used_bytes()))
 
     async def _resume_all(self) -> None:
-        """First of all: on a suspended device everything else would hang."""
+        """Resume all suspended devices first: any other operation on them would hang."""
         for name in await self._own_nodes():
             if await self._pool.is_suspended(name):
-                await self._mend(name, "suspended", "resumed", partial(self._dm.resume, name))
+                await self._fix(name, "suspended", "resumed", partial(self._dm.resume, name))
 
     async def _devices_nobody_has(self) -> None:
-        """Remove every device without a snapshot, and those that wait for cleanup."""
+        """Remove every device without a snapshot and every device that waits for cleanup."""
         owners = {f"{self._prefix}{record.id}" for record in self._store.read.all()}
         waiting = {f"{self._prefix}{number}": number for number in self._store.read.waiting()}
         for device in self._metadata.devices():
             if device.name in owners:
                 continue
             found = f"thin id {device.thin_id}, {device.state}, " + (
-                "waits for cleanup" if device.name in waiting else "of no snapshot"
+                "waits for cleanup" if device.name in waiting else "belongs to no snapshot"
             )
-            await self._mend(device.name, found, "removed", partial(self._remove, device))
+            await self._fix(device.name, found, "removed", partial(self._remove, device))
         known = {device.name for device in self._metadata.devices()}
         for name, number in waiting.items():
             if name not in known:
-                with self._store.write(f"forget that {name} waited") as store:
+                with self._store.write(f"{name} is cleaned up") as store:
                     store.forget(number)
 
     async def _snapshots(self) -> None:
-        """Children before parents, so that a parent without a device can go once they are gone."""
+        """Repair children before parents: a parent can only be removed after its children."""
         for record in sorted(self._store.read.all(), key=lambda record: -record.id):
             try:
                 device = self._metadata.get(f"{self._prefix}{record.id}")
@@ -119,17 +130,17 @@ class Repair:
                 await self._finish_removal(record, "has no device", None)
                 continue
             if device.discarded:
-                await self._finish_removal(record, "was being removed, its content is discarded", device)
+                await self._finish_removal(record, "its removal was interrupted after the discard", device)
             elif device.thin_id in self._present:
                 await self._make_usable(record, device)
             elif DeviceState.REMOVING in device.error or device.state is DeviceState.REMOVED:
-                await self._finish_removal(record, "was being removed", device)
+                await self._finish_removal(record, "its removal was interrupted", device)
             else:
                 self._left.append(
                     Inconsistency(
                         f"snapshot {record.info.name}",
-                        f"the pool has lost its thin id {device.thin_id}, and its content with it",
-                        "remove it",
+                        f"its thin id {device.thin_id} does not exist in the pool, so its content is lost",
+                        "remove the snapshot",
                     )
                 )
 
@@ -141,7 +152,7 @@ class Repair:
             with self._store.write(f"remove {record.info.name}") as store:
                 store.remove(record.info.name)
 
-        await self._mend(f"snapshot {record.info.name}", found, "its removal was finished", finish)
+        await self._fix(f"snapshot {record.info.name}", found, "removed", finish)
 
     async def _make_usable(self, record: SnapshotRecord, device: DeviceRecord) -> None:
         wanted = DeviceState.DEACTIVATED if record.info.kind is Kind.COMMITTED else DeviceState.ACTIVATED
@@ -161,10 +172,10 @@ class Repair:
             self._metadata.redeem(device.name, wanted)
 
         found = f"device {device.name} was {device.state}"
-        await self._mend(f"snapshot {record.info.name}", found, f"it is {wanted} again", settle)
+        await self._fix(f"snapshot {record.info.name}", found, f"the device is {wanted} again", settle)
 
     async def _thin_ids_nobody_has(self) -> None:
-        """Thin ids that were given up: what is still in the pool goes, then they can be given out again."""
+        """Free the faulty thin ids that no device has; first delete those that the pool still has."""
         used = {device.thin_id for device in self._metadata.devices()}
         for thin_id, state in self._metadata.thin_ids().items():
             if thin_id in used or state is ThinIdState.FREE:
@@ -172,18 +183,18 @@ class Repair:
             if thin_id not in self._present:
                 self._metadata.free(thin_id)
                 self._repaired.append(
-                    Inconsistency(f"thin id {thin_id}", "given up, not in the pool", "is free again")
+                    Inconsistency(f"thin id {thin_id}", "faulty, not in the pool", "marked as free")
                 )
                 continue
-            await self._mend(
+            await self._fix(
                 f"thin id {thin_id}",
-                "given up, still in the pool",
+                "faulty, still in the pool",
                 "deleted",
                 partial(self._reclaim, thin_id),
             )
 
     async def _reclaim(self, thin_id: int) -> None:
-        # A whole number of sectors, and never nothing: it must be possible to activate it.
+        # A device can only be activated with a whole number of sectors above 0.
         size = self._present[thin_id].end or Bytes(1 << 20)
         await self._remove(self._metadata.adopt(f"{self._pool_name}-given-up-{thin_id}", thin_id, size))
 
@@ -191,8 +202,8 @@ class Repair:
         known = {device.name for device in self._metadata.devices()}
         for name in await self._own_nodes():
             if name not in known:
-                await self._mend(
-                    f"device {name}", "active and not on record", "removed", partial(self._dm.remove, name)
+                await self._fix(
+                    f"device {name}", "active and not recorded", "removed", partial(self._dm.remove, name)
                 )
 
     def _foreign_thin_ids(self) -> None:
@@ -203,8 +214,8 @@ class Repair:
                 self._left.append(
                     Inconsistency(
                         f"thin id {thin_id}",
-                        "in the pool, never given out here",
-                        f"if it is nobody's: dmsetup message {self._pool_name} 0 'delete {thin_id}'",
+                        "in the pool, not allocated by this snapshotter",
+                        f"if unused, delete it: dmsetup message {self._pool_name} 0 'delete {thin_id}'",
                     )
                 )
 
@@ -215,8 +226,8 @@ class Repair:
             thin_id: extent for thin_id, extent in self._present.items() if thin_id != device.thin_id
         }
 
-    async def _mend(self, subject: str, found: str, done: str, act: Callable[[], Awaitable[None]]) -> None:
-        """Run *act* and note the outcome; what cannot be done does not keep the rest back."""
+    async def _fix(self, subject: str, found: str, done: str, act: Callable[[], Awaitable[None]]) -> None:
+        """Run *act* and record the outcome; a failure does not stop the other repairs."""
         try:
             await act()
         except ThinsimError as error:
@@ -225,7 +236,7 @@ class Repair:
             self._repaired.append(Inconsistency(subject, found, done))
 
     async def _own_nodes(self) -> list[str]:
-        """Return the active devices of this pool's snapshots; of other pools none has such a name."""
+        """Return the active devices of this pool's snapshots. No device of another pool has such a name."""
         return [name for name in await self._dm.list() if name.startswith(self._prefix)]
 
     async def _used_bytes(self) -> int:

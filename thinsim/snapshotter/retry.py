@@ -1,10 +1,10 @@
-"""Tries again what may go by itself: a busy device, a refused suspend.
+"""A `RetryRule` repeats an operation whose refusal is likely to be temporary, such as a busy device.
 
-A probe by udev or a file descriptor not yet closed makes a device busy for a moment. The rules are
-containerd's (``plugins/snapshots/devmapper/pool_device.go``): ``retry`` tries 100 times, 100 ms apart,
-on EBUSY alone; ``SuspendDevice`` and ``ResumeDevice`` try 3 times on "invalid argument". (They look for
-"device busy", too, which no errno's text has.) containerd ignores cancellation meanwhile and has no
-bound on the whole; here a wait can be cancelled, and a bound can be set.
+A probe by udev or a file descriptor that is not closed yet makes a device busy for a moment. The rules
+are containerd's (``plugins/snapshots/devmapper/pool_device.go``): ``retry`` tries 100 times, 100 ms apart,
+on EBUSY alone; ``SuspendDevice`` and ``ResumeDevice`` try 3 times on "invalid argument". (They also look
+for "device busy", a text that no errno has.) containerd ignores cancellation meanwhile and has no limit on
+the total time; here a wait can be cancelled, and a limit can be set.
 """
 
 import errno
@@ -22,10 +22,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RetryRule:
-    """How often to try, on which errnos, and how many seconds to wait after a try.
+    """A `RetryRule` limits the *tries* of an operation that is refused with one of *errnos*.
 
-    *growing* waits twice as long after the second try, and so on. No try begins later than *total*
-    seconds after the first; 0 is no bound. Every *log_every*-th refusal is logged.
+    *interval* is the wait after a try, in seconds. With *growing* the wait after try *n* is *n* times as
+    long. No try begins later than *total* seconds after the first; 0 means no limit. Every *log_every*-th
+    refusal is logged.
     """
 
     tries: int
@@ -36,9 +37,9 @@ class RetryRule:
     log_every: int = 1
 
     async def run(self, what: str, act: Callable[[], Awaitable[None]]) -> None:
-        """Run *act* until it is not refused with one of the errnos; the last refusal is raised.
+        """Run *act* until it is not refused with one of the errnos; raise the last refusal.
 
-        *what* names it in the log. Cancelled while it waits, *act* is not under way.
+        *what* names the operation in the log. A cancellation takes effect only between two tries.
         """
         begun = trio.current_time()
         for attempt in range(1, self.tries + 1):
@@ -62,13 +63,13 @@ class RetryRule:
 
 @dataclass(frozen=True, slots=True)
 class RetryRules:
-    """*busy* for deactivation and deletion, *hold* for suspend and resume."""
+    """`RetryRules` has the rule *busy* for deactivation and deletion, and *hold* for suspend and resume."""
 
     busy: RetryRule = RetryRule(100, 0.1, frozenset({errno.EBUSY}), log_every=10)
     hold: RetryRule = RetryRule(3, 0.1, frozenset({errno.EINVAL}), growing=True)
 
     def bounded(self, seconds: float) -> "RetryRules":
-        """Return these rules with *seconds* as the bound of each; 0 leaves them as they are."""
+        """Return these rules with *seconds* as the limit of each; 0 leaves them unchanged."""
         if not seconds:
             return self
         return RetryRules(replace(self.busy, total=seconds), replace(self.hold, total=seconds))

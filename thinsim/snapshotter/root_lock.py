@@ -1,7 +1,7 @@
-"""Lets one snapshotter at a time into a root directory.
+"""A `RootLock` lets only one snapshotter at a time use a root directory.
 
-bbolt locks the databases of containerd (``bolt.Open``, flock(2)); ours stay readable for tools, so the
-directory has a lock of its own. The kernel gives it back with the process, however that ends.
+containerd's databases are locked by bbolt (``bolt.Open``, flock(2)). thinsim's databases stay readable
+for tools, so the lock is on the directory. The kernel releases it when the process ends in any way.
 """
 
 import errno
@@ -13,7 +13,7 @@ from thinsim.snapshotter.errors import FailedPreconditionError
 
 
 class RootLock:
-    """Holds *root*; FailedPreconditionError while somebody else does."""
+    """A `RootLock` locks the directory *root*, or raises FailedPreconditionError if *root* is locked."""
 
     def __init__(self, root: Path) -> None:
         self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -24,11 +24,11 @@ class RootLock:
             if error.errno != errno.EWOULDBLOCK:
                 raise
             raise FailedPreconditionError(
-                f"{root} is in use by another snapshotter (fuser {root} shows it)"
+                f"{root} is in use by another snapshotter; to find its process, run: fuser {root}"
             ) from error
 
     def release(self) -> None:
-        """Give it back. Idempotent."""
+        """Release the lock. A second call does nothing."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

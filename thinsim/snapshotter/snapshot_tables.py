@@ -1,8 +1,8 @@
-"""Gives the tables of the snapshots' store, and what may be read from and written to them.
+"""`SnapshotReader` and `SnapshotWriter` read and write the tables of the snapshots' store.
 
-The rules are those of containerd ``core/snapshots/storage/bolt.go``: unique names over all kinds,
-parents that are committed, no removal under a child, labels that only ``update`` and ``commit``
-replace. Nothing here knows of devices.
+They enforce the rules of containerd ``core/snapshots/storage/bolt.go``: a name is unique over all kinds,
+a parent is committed, a snapshot with a child cannot be removed, and only ``update`` and ``commit``
+replace labels. This module has nothing to do with devices.
 """
 
 import json
@@ -25,10 +25,10 @@ from thinsim.snapshotter.interface import Info, Kind, Usage
 #   kind      Kind
 #   parent    id of the committed parent, or NULL
 #   labels    JSON object of strings
-#   created, updated   ISO 8601, UTC, microseconds; both set anew by commit
+#   created, updated   ISO 8601, UTC, microseconds; commit sets both again
 #   size, inodes       usage at commit, parents included, bytes; 0 before
-# removed: snapshots that async_remove took away while their device waits for cleanup. The device's own
-# state says that it waits; this says whose it was.
+# removed: snapshots removed by async_remove whose device waits for cleanup. The device's own state records
+# that it waits; this table records its last owner.
 SCHEMA = """
 CREATE TABLE snapshots (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -57,7 +57,10 @@ FROM snapshots AS s LEFT JOIN snapshots AS p ON p.id = s.parent
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRecord:
-    """A snapshot's row: what containerd shows of it, its id, its parent's id (None for a base), its usage."""
+    """A `SnapshotRecord` is one row: *info* as containerd shows it, the ids, and the usage at commit.
+
+    *parent_id* is None for a base snapshot.
+    """
 
     id: int
     parent_id: int | None
@@ -67,31 +70,31 @@ class SnapshotRecord:
 
 @dataclass(frozen=True, slots=True)
 class DeviceOwner:
-    """Whose device it is; the snapshot itself may be gone already."""
+    """A `DeviceOwner` names the snapshot that a device belongs to, or belonged to before its removal."""
 
     name: str
     kind: Kind
 
 
 class SnapshotReader:
-    """Read access through *db*."""
+    """A `SnapshotReader` reads the snapshots in *db*."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def get(self, name: str) -> SnapshotRecord:
-        """Return the snapshot *name*. NotFoundError."""
+        """Return the snapshot *name*. Raise NotFoundError if it does not exist."""
         record = self._find(name)
         if record is None:
             raise NotFoundError(f"snapshot {name!r} does not exist")
         return record
 
     def all(self) -> Sequence[SnapshotRecord]:
-        """Return every snapshot, by name."""
+        """Return every snapshot, sorted by name."""
         return [_record(row) for row in self._db.execute(_SELECT + "ORDER BY s.name")]
 
     def owner(self, snapshot_id: int) -> DeviceOwner | None:
-        """Return whose device has this id: a snapshot's, or a removed one's that waits for cleanup."""
+        """Return the snapshot with this id, or the removed one whose device waits for cleanup, or None."""
         row = self._db.execute(
             "SELECT name, kind FROM removed WHERE id = ?1 "
             "UNION ALL SELECT name, kind FROM snapshots WHERE id = ?1",
@@ -104,10 +107,10 @@ class SnapshotReader:
         return [row[0] for row in self._db.execute("SELECT id FROM removed ORDER BY id")]
 
     def plan(self, kind: Kind, key: str, parent: str, labels: Mapping[str, str]) -> SnapshotRecord:
-        """Return the active snapshot or view that could be added now, with the next id.
+        """Return the record of a new active snapshot or view with the next id, without adding it.
 
-        NotFoundError without the parent, InvalidArgumentError if that is not committed,
-        AlreadyExistsError if *key* is taken by any kind.
+        Raise NotFoundError if the parent does not exist, InvalidArgumentError if it is not committed,
+        AlreadyExistsError if a snapshot of any kind has the name *key*.
         """
         base = self.get(parent) if parent else None
         if base is not None and base.info.kind is not Kind.COMMITTED:
@@ -122,9 +125,10 @@ class SnapshotReader:
         return SnapshotRecord(int(row[0]), None if base is None else base.id, info, Usage(0))
 
     def committable(self, key: str, name: str) -> SnapshotRecord:
-        """Return active *key* if it may become *name*.
+        """Return the active snapshot *key* if it can be committed as *name*.
 
-        AlreadyExistsError, NotFoundError, FailedPreconditionError if *key* is not active.
+        Raise AlreadyExistsError if *name* is taken, NotFoundError if *key* does not exist,
+        FailedPreconditionError if *key* is not active.
         """
         self._require_free(name)
         record = self.get(key)
@@ -133,7 +137,10 @@ class SnapshotReader:
         return record
 
     def removable(self, key: str) -> SnapshotRecord:
-        """Return *key* if it may be removed. NotFoundError; FailedPreconditionError under a child."""
+        """Return the snapshot *key* if it can be removed.
+
+        Raise NotFoundError if it does not exist, FailedPreconditionError if it has a child.
+        """
         record = self.get(key)
         child = self._db.execute(
             "SELECT name FROM snapshots WHERE parent = ? LIMIT 1", (record.id,)
@@ -154,18 +161,19 @@ class SnapshotReader:
 
 
 class SnapshotWriter(SnapshotReader):
-    """Read and write access within a write transaction on *db*."""
+    """A `SnapshotWriter` reads and writes the snapshots within a write transaction on *db*."""
 
     def reserve(self, record: SnapshotRecord) -> None:
-        """Never plan this record's id again, whether or not it is added."""
+        """Reserve the record's id: ``plan`` never returns it again, even if the record is not added."""
         taken = self._db.execute(
-            "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'snapshots'", (record.id,)
+            "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'snapshots'",
+            (record.id,),
         )
         if not taken.rowcount:
             self._db.execute("INSERT INTO sqlite_sequence VALUES ('snapshots', ?)", (record.id,))
 
     def add(self, record: SnapshotRecord) -> None:
-        """Add what was planned. Errors as for ``plan``."""
+        """Add a planned record. Errors as for ``plan``."""
         info = record.info
         self.plan(info.kind, info.name, info.parent, info.labels)
         self._db.execute(
@@ -178,7 +186,7 @@ class SnapshotWriter(SnapshotReader):
         )
 
     def commit(self, key: str, name: str, usage: Usage, labels: Mapping[str, str]) -> None:
-        """Turn active *key* into committed *name*, with these labels and no others.
+        """Turn the active snapshot *key* into the committed snapshot *name*, and replace its labels.
 
         Errors as for ``committable``.
         """
@@ -197,19 +205,19 @@ class SnapshotWriter(SnapshotReader):
         return record
 
     def defer(self, record: SnapshotRecord) -> None:
-        """Remember whose device waits for cleanup."""
+        """Record that the device of a removed snapshot waits for cleanup."""
         self._db.execute(
             "INSERT INTO removed VALUES (?, ?, ?)", (record.id, record.info.name, record.info.kind)
         )
 
     def forget(self, snapshot_id: int) -> None:
-        """The device that waited is gone."""
+        """Remove the record of a device that waited for cleanup."""
         self._db.execute("DELETE FROM removed WHERE id = ?", (snapshot_id,))
 
     def update(self, info: Info, *fieldpaths: str) -> Info:
-        """Replace the labels, or only those of ``labels.NAME`` paths; an empty value deletes its label.
+        """Replace all labels, or only those of ``labels.NAME`` paths; an empty value deletes its label.
 
-        NotFoundError; InvalidArgumentError for any other path.
+        Raise NotFoundError if the snapshot does not exist, InvalidArgumentError for any other path.
         """
         record = self.get(info.name)
         labels: dict[str, str] = dict(record.info.labels) if fieldpaths else dict(info.labels)
@@ -221,7 +229,7 @@ class SnapshotWriter(SnapshotReader):
                 labels[label] = info.labels.get(label, "")
             else:
                 raise InvalidArgumentError(
-                    f"cannot update field {path!r} of snapshot {info.name!r}: only labels change"
+                    f"cannot update field {path!r} of snapshot {info.name!r}: only labels can change"
                 )
         self._db.execute(
             "UPDATE snapshots SET labels = ?, updated = ? WHERE id = ?", (_dump(labels), _now(), record.id)

@@ -1,9 +1,9 @@
-"""The devmapper snapshotter keeps snapshots in the store and their devices in the pool in step.
+"""`DevmapperSnapshotter` keeps the snapshots in the store consistent with their devices in the pool.
 
-Behaviour of containerd ``plugins/snapshots/devmapper/snapshotter.go``. A verb that changes anything
-takes its turn, reads the store, acts on devices, and writes the store in one transaction at the end:
-readers see a snapshot before the verb or after it. What was done to devices is recorded in the pool's
-metadata act by act, whatever becomes of the verb.
+It follows containerd ``plugins/snapshots/devmapper/snapshotter.go``. A verb that changes anything waits
+for its turn, reads the store, acts on devices, and writes the store in one transaction at the end.
+Readers see a snapshot as before the verb or after it. Each act on a device is recorded in the device
+store at once, even if the verb fails later.
 """
 
 import logging
@@ -41,11 +41,11 @@ _log = logging.getLogger(__name__)
 
 
 class DevmapperSnapshotter:
-    """A Snapshotter on the thin pool that *config* names; ``open`` makes one and checks the pool.
+    """A `DevmapperSnapshotter` is a `Snapshotter` on the thin pool that *config* names.
 
-    Constructing makes the root directory and the two databases, ``metadata.db`` and ``POOL.db``.
-    InvalidConfigError before anything is touched; FailedPreconditionError while another process has
-    the root directory.
+    Use ``open``, which also checks the pool. The constructor creates the root directory and the two
+    databases, ``metadata.db`` and ``POOL.db``. It raises InvalidConfigError before it creates anything, and
+    FailedPreconditionError while another process uses the root directory.
     """
 
     def __init__(
@@ -93,12 +93,14 @@ class DevmapperSnapshotter:
         open_metadata: OpenMetadata = open_metadata_node,
         watch_writes: WatchWrites = unwatched,
     ) -> Self:
-        """Return a snapshotter on an existing pool, devices of an earlier run settled.
+        """Return a snapshotter on an existing pool, after settling the devices of an earlier run.
 
-        EnvironmentLacksError if there is no pool of that name, or if ``require_passdown`` finds that its
-        discards lead nowhere; FailedPreconditionError if a device that was active cannot be activated
-        again. *open_metadata* opens the pool's metadata device where it has no node; *watch_writes* is
-        told of each write to the two databases right before it is committed.
+        *open_metadata* opens the pool's metadata device on rigs without device nodes. *watch_writes* is
+        called with a description of each write to the two databases right before its commit.
+
+        Raise EnvironmentLacksError if the pool does not exist, or if ``require_passdown`` is on and the pool
+        does not pass discards down; FailedPreconditionError if a device that was active cannot be activated
+        again.
         """
         config.validate()
         await require_pool(dm, config.pool_name)
@@ -124,18 +126,18 @@ class DevmapperSnapshotter:
     async def prepare(
         self, key: str, parent: str = "", labels: Mapping[str, str] | None = None
     ) -> list[Mount]:
-        """Make a writable snapshot: a new file system without a parent, else a snapshot of its device."""
+        """Create a writable snapshot: a new file system, or a snapshot of the parent's device."""
         return await self._create(Kind.ACTIVE, key, parent, labels)
 
     async def view(self, key: str, parent: str = "", labels: Mapping[str, str] | None = None) -> list[Mount]:
-        """Make a snapshot whose mount is read-only. Its device is as writable as any."""
+        """Create a snapshot with a read-only mount. Its device stays writable."""
         return await self._create(Kind.VIEW, key, parent, labels)
 
     async def commit(self, name: str, key: str, labels: Mapping[str, str] | None = None) -> None:
-        """Turn active *key* into committed *name* and deactivate its device.
+        """Turn the active snapshot *key* into the committed snapshot *name* and deactivate its device.
 
-        Labels are not inherited, but for the file system type. The device goes at its last close if it
-        is open now, without a discard: nothing will discard it later (leak A of containerd).
+        The file system type is the only old label that stays. A device that is open now is removed at its
+        last close, without a discard; nothing discards it later (leak A of containerd).
         """
         async with self._turns.turn(key, name):
             record = self._store.read.committable(key, name)
@@ -143,8 +145,7 @@ class DevmapperSnapshotter:
             usage = await self._usage_at_commit(record)
             fs_type = record.info.labels.get(FS_TYPE_LABEL)
             kept = {FS_TYPE_LABEL: fs_type} if fs_type else {}
-            # Suspending flushes; resuming before the removal keeps a process with the device open
-            # from hanging on it.
+            # Suspending flushes the I/O. Without the resume, a process with the device open would hang.
             await self._pool.suspend(device)
             await self._pool.resume(device)
             await self._pool.deactivate(device, deferred=True, force=False, snapshot=name)
@@ -154,8 +155,8 @@ class DevmapperSnapshotter:
     async def remove(self, key: str) -> None:
         """Remove a snapshot and its device, or with ``async_remove`` leave the device to ``cleanup``.
 
-        Any failure of the device is a FailedPreconditionError, and the snapshot stays. With
-        ``discard_later`` a device that is in use is left to ``cleanup``, too.
+        Any failure of the device raises FailedPreconditionError, and the snapshot stays. With
+        ``discard_later`` a device in use is also left to ``cleanup``.
         """
         async with self._turns.turn(key):
             record = self._store.read.removable(key)
@@ -166,7 +167,7 @@ class DevmapperSnapshotter:
             try:
                 await self._remove_device(device, DeviceOwner(key, record.info.kind))
             except DiscardPutOffError as error:
-                _log.warning("snapshot %s is removed, its device is left to cleanup: %s", key, error)
+                _log.warning("removed snapshot %s; its device is left to cleanup: %s", key, error)
                 self._leave_to_cleanup(record)
                 return
             except ThinsimError as error:
@@ -175,15 +176,18 @@ class DevmapperSnapshotter:
                 store.remove(key)
 
     async def mounts(self, key: str) -> list[Mount]:
-        """Return the mount of an active snapshot or view. FailedPreconditionError for a committed one."""
+        """Return the mount of an active snapshot or view.
+
+        Raise FailedPreconditionError for a committed snapshot.
+        """
         record = self._store.read.get(key)
         return [mount_of(record.info, self._dm.path(self._device_name(record)))]
 
     async def usage(self, key: str) -> Usage:
-        """Return bytes mapped now (active) or at commit, minus the parent's at its commit.
+        """Return the bytes mapped now (active) or at commit, minus those of the parent at its commit.
 
-        A view counts as 0 minus its parent: negative, as in containerd. With ``exact_usage``: the bytes
-        that it does not share with its parent, now or at commit.
+        A view counts as 0 bytes, so its usage is negative, as in containerd. With ``exact_usage``, return
+        the bytes that the snapshot does not share with its parent, now or at commit.
         """
         store = self._store.read
         record = store.get(key)
@@ -196,27 +200,27 @@ class DevmapperSnapshotter:
         return Usage(size - below, record.usage.inodes)
 
     async def stat(self, key: str) -> Info:
-        """Return the record of *key*. NotFoundError."""
+        """Return the record of *key*. Raise NotFoundError if it does not exist."""
         return self._store.read.get(key).info
 
     async def update(self, info: Info, *fieldpaths: str) -> Info:
-        """Replace labels: all, or those of ``labels.NAME`` paths."""
+        """Replace all labels, or only those of ``labels.NAME`` paths."""
         async with self._turns.turn(info.name):
             with self._store.write(f"labels of {info.name}") as store:
                 return store.update(info, *fieldpaths)
 
     def walk(self, *filters: str) -> AsyncIterator[Info]:
-        """Yield every record as of now that fits a filter, by name; other verbs may be called meanwhile."""
+        """Yield the records as of now that match a filter, sorted by name. Other verbs may run meanwhile."""
         wanted = parse_filters(*filters)
         infos = (record.info for record in self._store.read.all())
         return _Walk([info for info in infos if wanted.matches(fields_of(info))])
 
     async def cleanup(self) -> None:
-        """Remove the devices that removals have left; nothing without ``async_remove``.
+        """Remove the devices that removals have left with ``async_remove`` or ``discard_later``.
 
-        One failure does not keep the others back; FailedPreconditionError lists all. Such a device is
-        in another state then, and a later cleanup passes it over, as in containerd; with
-        ``discard_later`` it is tried again by every cleanup, with or without ``async_remove``.
+        A failure does not stop the other removals; FailedPreconditionError lists all failures. A failure
+        changes the state of its device, so a later cleanup skips the device, as in containerd. With
+        ``discard_later`` every cleanup tries it again.
         """
         if not (self._config.async_remove or self._config.discard_later):
             return
@@ -230,13 +234,15 @@ class DevmapperSnapshotter:
                     except ThinsimError as error:
                         failures.append(f"{device.name}: {error}")
         if failures:
-            raise FailedPreconditionError(f"cleanup left {len(failures)} devices: " + "; ".join(failures))
+            raise FailedPreconditionError(
+                f"cleanup could not remove {len(failures)} devices: " + "; ".join(failures)
+            )
 
     async def reset_pool(self) -> None:
-        """Remove every device of the pool's metadata, snapshots or not; the store keeps its records.
+        """Remove every recorded device, even those of snapshots; the store keeps its records.
 
-        For benchmarks, as in containerd: the snapshots are without devices then. One failure does not
-        keep the others back; FailedPreconditionError lists all.
+        This is for benchmarks, as in containerd: it leaves snapshots without devices. A failure does not
+        stop the other removals; FailedPreconditionError lists all failures.
         """
         failures = []
         async with self._cleaning:
@@ -247,13 +253,15 @@ class DevmapperSnapshotter:
                 except ThinsimError as error:
                     failures.append(f"{device.name}: {error}")
         if failures:
-            raise FailedPreconditionError(f"reset left {len(failures)} devices: " + "; ".join(failures))
+            raise FailedPreconditionError(
+                f"reset could not remove {len(failures)} devices: " + "; ".join(failures)
+            )
 
     async def repair(self) -> RepairReport:
-        """Make store, pool metadata and pool agree after a crash; call it before other verbs.
+        """Make the store, the device records and the pool agree after a crash. Call it before other verbs.
 
-        What is nobody's is removed from the pool and its thin ids are free again; what a crash has cut
-        short is finished; what cannot be repaired is named. See ``thinsim.snapshotter.repair``.
+        It removes devices without a snapshot and frees their thin ids, finishes interrupted removals, and
+        reports the rest (``thinsim.snapshotter.repair``).
         """
         work = Repair(
             self._dm, self._pool, self._store, self._metadata, self._contents, self._config.pool_name
@@ -263,13 +271,13 @@ class DevmapperSnapshotter:
                 return await work.run(discard=self._policy.at_all)
 
     async def close(self) -> None:
-        """Close the two databases; pool and devices stay. Idempotent."""
+        """Close the two databases; the pool and its devices stay. A second call does nothing."""
         self._store.close()
         self._metadata.close()
         self._root.release()
 
     def device_of(self, key: str) -> DeviceRecord:
-        """Return the device of a snapshot of any kind. NotFoundError."""
+        """Return the device of a snapshot of any kind. Raise NotFoundError if it does not exist."""
         return self._metadata.get(self._device_name(self._store.read.get(key)))
 
     async def _create(
@@ -280,7 +288,8 @@ class DevmapperSnapshotter:
             fs_type = self._config.fs_type if base is None else inherited_fs_type(base.labels)
             if base is not None and self.device_of(parent).discarded:
                 raise FailedPreconditionError(
-                    f"the removal of snapshot {parent!r} was cut short, its content is discarded: remove it"
+                    f"the removal of snapshot {parent!r} was interrupted after the discard of its content: "
+                    "remove it"
                 )
             record = self._plan(kind, key, parent, {**(labels or {}), FS_TYPE_LABEL: fs_type})
             await self._create_device(record)
@@ -291,9 +300,9 @@ class DevmapperSnapshotter:
         return [mount]
 
     def _plan(self, kind: Kind, key: str, parent: str, labels: Mapping[str, str]) -> SnapshotRecord:
-        """Return the record to add in the end; another verb that runs meanwhile plans another id."""
+        """Return the record to add at the end of the verb. Concurrent verbs get different ids."""
         if not self._config.concurrent:
-            # As in containerd a failed verb's id is the next one's.
+            # The next verb uses the id of a failed one, as in containerd.
             return self._store.read.plan(kind, key, parent, labels)
         with self._store.write(f"id of {key}") as store:
             record = store.plan(kind, key, parent, labels)
@@ -316,7 +325,7 @@ class DevmapperSnapshotter:
             try:
                 await self._pool.remove_device(name, snapshot=key)
             except ThinsimError as second:
-                error.add_note(f"and its device {name} could not be removed: {second}")
+                error.add_note(f"device {name} could not be removed afterwards: {second}")
             raise
 
     async def _pool_status(self) -> str:
@@ -326,7 +335,7 @@ class DevmapperSnapshotter:
             return f"unavailable: {error}"
 
     async def _usage_at_commit(self, record: SnapshotRecord) -> Usage:
-        """Return what is stored: with the parent's subtracted it is what the snapshot adds."""
+        """Return the usage to store: the snapshot's own bytes plus those of its parents."""
         if not self._config.exact_usage:
             return Usage(await self._pool.usage(self._device_name(record)))
         parent = record.info.parent
@@ -340,8 +349,8 @@ class DevmapperSnapshotter:
         return await self._contents.exclusive_bytes(own, base)
 
     def _leave_to_cleanup(self, record: SnapshotRecord) -> None:
-        # In this order: a crash between the two leaves a device whose owner says that it is to go.
-        with self._store.write(f"remove {record.info.name}, its device waits") as store:
+        # The store comes first: after a crash between the two writes it shows that the device has to go.
+        with self._store.write(f"remove {record.info.name}, leave its device to cleanup") as store:
             store.remove(record.info.name)
             store.defer(record)
         self._pool.mark(self._device_name(record), DeviceState.REMOVED)
@@ -354,12 +363,12 @@ class DevmapperSnapshotter:
         await self._pool.remove_device(device, snapshot=owner.name, committed=owner.kind is Kind.COMMITTED)
 
     async def _clean_up(self, device: DeviceRecord) -> None:
-        """Remove one device that waits. No turn: it is nobody's any more, a slow discard holds up no verb."""
+        """Remove a device that waits. No snapshot has it, so it takes no turn and delays no verb."""
         snapshot_id = int(device.name.removeprefix(self._prefix))
         owner = self._store.read.owner(snapshot_id) or DeviceOwner("", Kind.ACTIVE)
         with undisturbed():
             await self._remove_device(device.name, owner)
-            with self._store.write(f"forget that {device.name} waited") as store:
+            with self._store.write(f"{device.name} is cleaned up") as store:
                 store.forget(snapshot_id)
 
     @property
@@ -372,7 +381,7 @@ class DevmapperSnapshotter:
 
 
 class _Walk:
-    """Iterates a list asynchronously. Not a generator: one left unfinished would want to be closed."""
+    """A `_Walk` yields the items of a list. Unlike a generator, it need not be closed if left unfinished."""
 
     def __init__(self, infos: list[Info]) -> None:
         self._infos = iter(infos)

@@ -1,8 +1,8 @@
-"""Checks before the first verb that the pool is there, and settles what an earlier run left.
+"""Before the first verb, these functions check the pool and settle the devices of an earlier run.
 
-A record in a state between two acts tells of a crash. containerd (``ensureDeviceStates``,
-``plugins/snapshots/devmapper/pool_device.go``) does not guess how far it got: such a device is Faulty
-and its thin id given up. One that was active and is not, after a reboot, is activated again.
+A record in a state between two acts is a sign of a crash. containerd (``ensureDeviceStates``,
+``plugins/snapshots/devmapper/pool_device.go``) does not guess how far the act got: it marks the device
+and its thin id as faulty. A device that was active and no longer is, as after a reboot, is activated again.
 """
 
 import errno
@@ -20,7 +20,7 @@ from thinsim.thin.status import parse_pool_status
 _log = logging.getLogger(__name__)
 
 LEFT_IN = "a crash left it in state"
-"""How the error text of a device begins that was marked faulty without an error of its own."""
+"""The start of the error text of a device that is marked faulty and had no error text before."""
 
 _SETTLED = frozenset(
     {
@@ -32,43 +32,43 @@ _SETTLED = frozenset(
     }
 )
 
-# The removal had got as far as the store, and no act on the device had begun.
+# The removal is complete in the store, and no act on the device has begun.
 _DONE = (_SETTLED | {DeviceState.ACTIVATED}) - {DeviceState.FAULTY}
 
 
 async def require_pool(dm: DeviceMapper, name: str) -> None:
-    """EnvironmentLacksError, with what to do, unless there is a device *name*."""
+    """Check that pool *name* exists. Raise EnvironmentLacksError, which names the command to create it."""
     try:
         await dm.info(name)
     except DeviceMapperError as error:
         if error.errno != errno.ENXIO:
             raise
         raise EnvironmentLacksError(
-            f"thin pool {name!r} does not exist; create it first: thinsim pool create {name}, or "
+            f"thin pool {name!r} does not exist; create it with: thinsim pool create {name}, or "
             f"dmsetup create {name} --table '0 SECTORS thin-pool METADATA DATA 128 32768'"
         ) from error
 
 
 async def require_passdown(dm: DeviceMapper, name: str) -> None:
-    """EnvironmentLacksError unless pool *name* passes discards down to its data device.
+    """Check that pool *name* passes discards down to its data device. Raise EnvironmentLacksError.
 
-    containerd does not look (leak F): blkdiscard then succeeds and the host gets nothing back. The
-    kernel shows no_discard_passdown, too, where the data device takes no discards (dm-thin.c,
+    containerd does not check this (leak F): blkdiscard then succeeds and frees nothing on the host. The
+    kernel also shows no_discard_passdown if the data device does not support discards (dm-thin.c,
     pool_status and disable_discard_passdown_if_not_supported).
     """
     status = parse_pool_status(await dm.status(name))
     if status.discard != "discard_passdown":
         raise EnvironmentLacksError(
             f"thin pool {name!r} does not pass discards down ({status.discard}), and require_passdown is on: "
-            "take no_discard_passdown and ignore_discard out of its table, and see that its data device "
-            "takes discards (lsblk --discard), or turn require_passdown off"
+            "remove no_discard_passdown and ignore_discard from its table and check that its data device "
+            "supports discards (lsblk --discard), or turn require_passdown off"
         )
 
 
 async def settle_devices(pool: PoolDevice, metadata: DeviceStore, waiting: Set[str]) -> None:
-    """Bring every record to a state that says what the device is; *waiting* ones are left to cleanup.
+    """Bring every record to the actual state of its device; leave the *waiting* devices to cleanup.
 
-    FailedPreconditionError names each device that could not be activated again.
+    Raise FailedPreconditionError, which names each device that could not be activated again.
     """
     failures = []
     for device in metadata.devices():
@@ -81,7 +81,7 @@ async def settle_devices(pool: PoolDevice, metadata: DeviceStore, waiting: Set[s
                 failures.append(f"{device.name}: {error}")
         elif device.state not in _SETTLED:
             _log.warning(
-                "device %s (thin id %d) was left in state %s, error %r: marked faulty",
+                "a crash left device %s (thin id %d) in state %s, error %r: marked it faulty",
                 device.name,
                 device.thin_id,
                 device.state,
@@ -94,5 +94,5 @@ async def settle_devices(pool: PoolDevice, metadata: DeviceStore, waiting: Set[s
 
 async def _activate_again(pool: PoolDevice, device: DeviceRecord) -> None:
     if not await pool.is_active(device.name):
-        _log.warning("device %s was active and is not any more: activating it", device.name)
+        _log.warning("device %s was active and no longer is: activating it", device.name)
         await pool.activate(device.name)

@@ -1,7 +1,7 @@
-"""Discards in steps, each short enough that others get their turn on the pool in between.
+"""`discard_in_steps` discards a device in short steps, and lets other I/O use the pool in between.
 
-How long a step takes depends on what is mapped and how scattered it lies, hardly on its length: a step that
-took long makes the next one shorter, a quick one longer. blkdiscard(8) has steps of one length only.
+The duration of a step depends more on the number and scatter of its mappings than on its length. So a slow
+step makes the next one shorter and a quick step makes it longer. The steps of blkdiscard(8) have one length.
 """
 
 import time
@@ -14,7 +14,7 @@ from thinsim.block.linux import LinuxBlockDevice
 from thinsim.errors import DeviceMapperError
 
 FIRST = 1 << 20
-"""Bytes of the first step, and of the shortest."""
+"""The length of the first step in bytes; no later step is shorter, except the last."""
 
 _QUICK = 0.01
 _SLOW = 0.02
@@ -23,7 +23,7 @@ _SLOW = 0.02
 async def discard_in_steps(device: Path, longest: int) -> None:
     """Discard all of *device*, at most *longest* bytes at once.
 
-    DeviceMapperError with the errno: EBUSY while it is in use.
+    Raise DeviceMapperError with the errno, which is EBUSY while the device is in use.
     """
 
     def open_device() -> LinuxBlockDevice:

@@ -1,8 +1,8 @@
-"""Says which verbs of a snapshotter may run at the same time.
+"""`Turns` decides which verbs of a snapshotter may run at the same time.
 
 containerd runs every verb that changes anything in one write transaction of its store, device
-operations included, so all wait for one another (``core/snapshots/storage/metastore.go``). Enough is
-that two verbs do not change the same snapshot, and that a parent stays while a child of it is made.
+operations included, so all verbs wait for one another (``core/snapshots/storage/metastore.go``). It is
+enough that no two verbs change the same snapshot, and that no verb removes the parent of a new child.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -16,13 +16,16 @@ from thinsim.snapshotter.undisturbed import undisturbed
 
 @dataclass(frozen=True, slots=True)
 class TurnsStatistics:
-    """*snapshots*: names that a turn changes, keeps or waits for; none where one turn is for all."""
+    """`TurnsStatistics` has the names of the *snapshots* that a turn changes, keeps or waits for.
+
+    The set is empty if there is one turn for all snapshots.
+    """
 
     snapshots: frozenset[str]
 
 
 class Turns:
-    """Gives turns: one at a time, or with *concurrent* by the snapshots' names."""
+    """`Turns` runs one verb at a time, or with *concurrent* one verb per snapshot."""
 
     def __init__(self, *, concurrent: bool) -> None:
         self._concurrent = concurrent
@@ -31,14 +34,14 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, *changes: str, keeps: Iterable[str] = ()) -> AsyncIterator[None]:
-        """Run the body, undisturbed, once nobody changes or keeps *changes* nor changes *keeps*.
+        """Wait until no other turn changes or keeps *changes* or changes *keeps*, then run the body.
 
-        Waiting for one's turn can be cancelled.
+        The wait can be cancelled; the body is shielded from cancellation.
         """
         async with AsyncExitStack() as held:
             if self._concurrent:
                 wanted = dict.fromkeys(keeps, False) | dict.fromkeys(changes, True)
-                # In one order for all, so that no two wait for each other.
+                # All turns lock in the same order, so no two wait for each other.
                 for name in sorted(name for name in wanted if name):
                     await held.enter_async_context(self._holding(name, alone=wanted[name]))
             else:
@@ -47,7 +50,7 @@ class Turns:
                 yield
 
     def statistics(self) -> TurnsStatistics:
-        """Return what is held or waited for at this moment, for debugging and tests."""
+        """Return the snapshots that are held or waited for now, for debugging and tests."""
         return TurnsStatistics(frozenset(self._names))
 
     @asynccontextmanager
@@ -59,7 +62,7 @@ class Turns:
             try:
                 yield
             finally:
-                lock.give_back(alone=alone)
+                lock.release(alone=alone)
         finally:
             lock.users -= 1
             if not lock.users:
@@ -67,7 +70,7 @@ class Turns:
 
 
 class _NameLock:
-    """One holder alone or many that share, first come, first served."""
+    """A `_NameLock` has one exclusive holder or several shared ones, first come, first served."""
 
     def __init__(self) -> None:
         self.users = 0
@@ -85,7 +88,7 @@ class _NameLock:
             else:
                 self._sharers += 1
 
-    def give_back(self, *, alone: bool) -> None:
+    def release(self, *, alone: bool) -> None:
         if alone:
             self._alone = False
         else:

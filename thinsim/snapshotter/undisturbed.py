@@ -1,7 +1,7 @@
-"""Keeps a cancellation from cutting work short, except where it only waits.
+"""`undisturbed` shields work on a device from cancellation, except while it only waits.
 
-A device operation once begun is finished or undone, else neither database would know its outcome.
-Between two tries of one there is nothing under way, so there a cancellation is heard at once.
+A device operation that has begun must be finished or undone, or neither database would have its outcome.
+No operation runs between two tries, so a cancellation takes effect there at once.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _shield: ContextVar[trio.CancelScope | None] = ContextVar("_shield", default=Non
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Shield the body from cancellation, but for what it awaits through :func:`pause`."""
+    """Shield the body from cancellation, except in :func:`pause`."""
     with trio.CancelScope(shield=True) as scope:
         token = _shield.set(scope)
         try:
@@ -25,7 +25,7 @@ def undisturbed() -> Iterator[None]:
 
 
 async def pause(seconds: float) -> None:
-    """Sleep; here a cancellation from outside of :func:`undisturbed` ends the work."""
+    """Sleep, and let a cancellation from outside :func:`undisturbed` take effect here."""
     scope = _shield.get()
     if scope is None:
         await trio.sleep(seconds)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from fuse_backing.errors import FaultPlanError
 from fuse_backing.events import LedgerEvent
 from fuse_backing.faults import FaultPlan
+from thinsim.did_you_mean import unknown_name
 from thinsim.errors import InvalidValueError
 from thinsim.machine.recovery import recover_abandoned
 from thinsim.machine.working_directory import working_directory
@@ -267,8 +268,9 @@ def rig_portal(
 
 def check_rig(word: str) -> None:
     """Raise InvalidValueError unless *word* is ``auto`` or a rig that runs on this machine."""
-    if word not in (AUTO, *rig_names(HERE)):
-        raise InvalidValueError(f"there is no rig {word!r}; there are {', '.join([AUTO, *rig_names(HERE)])}")
+    known = (AUTO, *rig_names(HERE))
+    if word not in known:
+        raise InvalidValueError(unknown_name("rig", word, known))
 
 
 def _pool(keys: Mapping[str, Any]) -> ScenarioPool:

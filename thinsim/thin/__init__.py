@@ -1,1 +1,1 @@
-"""dm-thin as a pure library maps, allocates, shares and discards: no I/O, no clock, no processes."""
+"""The engine is dm-thin as a pure library: no I/O on the data, no clock, no processes."""

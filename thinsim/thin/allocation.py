@@ -1,4 +1,4 @@
-"""Allocation takes a data block for a write, or tells why there is none (dm-thin.c, alloc_data_block)."""
+"""`take_block` allocates a data block, or raises the reason why it cannot (dm-thin.c, alloc_data_block)."""
 
 from thinsim.thin.modes import Modes, PoolMode
 from thinsim.thin.space_errors import NoDataSpace, NotWritable, OutOfDataSpace, Unserviceable
@@ -6,11 +6,12 @@ from thinsim.thin.transaction import Transaction
 
 
 def take_block(transaction: Transaction) -> int:
-    """Allocate a data block and return its number; it is in flight until it is mapped or leaked.
+    """Allocate a data block and return its number; the block is in flight until it is mapped or leaked.
 
-    NotWritable in a read-only pool; NoDataSpace or OutOfDataSpace when none is free, after a commit
-    to see whether that frees one. Blocks that were all freed in this very transaction don't make
-    it commit, as in the kernel: the next commit ends the shortage.
+    Raises NotWritable in a read-only pool. When no block is free, the pool commits, since that may free
+    one; when none is free after that either, raises NoDataSpace or OutOfDataSpace. When the only free
+    blocks were freed in the running transaction, the pool raises without a commit, as the kernel does:
+    the next commit ends the shortage.
     """
     modes = transaction.modes
     if modes.mode is not PoolMode.WRITE:
@@ -28,18 +29,18 @@ def take_block(transaction: Transaction) -> int:
         raise _out_of_space(modes)
     transaction.in_flight.add([block])
     if not metadata.transaction.free_blocks:
-        # Before the reserve is used up.
+        # Commit before the metadata reserve is used up.
         transaction.commit()
     return block
 
 
 def unserviceable(modes: Modes) -> Unserviceable:
-    """Return what a request that needs a block meets in this mode (handle_unserviceable_bio)."""
+    """Return the error of a request that needs a block in this mode (handle_unserviceable_bio)."""
     if modes.mode is not PoolMode.OUT_OF_DATA_SPACE:
         return NotWritable()
     if modes.error_if_no_space:
         return NoDataSpace("no free data block")
-    return OutOfDataSpace("no free data block, the write may wait")
+    return OutOfDataSpace("no free data block; the write may wait")
 
 
 def _out_of_space(modes: Modes) -> Unserviceable:

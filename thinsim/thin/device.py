@@ -1,6 +1,6 @@
-"""An opened thin device tells what a request on it means for the data device.
+"""`ThinDevice` is an open thin device; it turns each request into steps on the data device.
 
-Behaviour of dm-thin.c (thin_bio_map, process_bio, provision_block, break_sharing, passdown).
+It behaves as dm-thin.c (thin_bio_map, process_bio, provision_block, break_sharing, passdown).
 Offsets and lengths are bytes within the device.
 """
 
@@ -26,13 +26,14 @@ from thinsim.units import Sectors, bytes_of
 
 
 class ThinDevice:
-    """A thin device between ``Pool.open_thin`` and ``Pool.close_thin``; *length* is this table's, in sectors.
+    """A `ThinDevice` is open from ``Pool.open_thin`` until ``Pool.close_thin``.
 
-    *origin_bytes* is the size of its external origin, None without one: what is not mapped is read there.
+    *length* is the length in its table, in sectors. *origin_bytes* is the size of its external origin, or
+    None without one. Unmapped blocks are read from the external origin.
 
-    A plan changes what is mapped only when it is handed back: ``complete`` after its steps were
-    carried out, ``abandon`` after one failed. Two requests of which one changes the mapping of a
-    block may not be outstanding on that block; keeping them apart is the executor's work.
+    A write plan changes mappings only when it is handed back: to ``complete`` after its steps were carried
+    out, or to ``abandon`` after one failed. While a request that changes the mapping of a block is
+    outstanding, no other request on that block may be; the executor keeps them apart.
     """
 
     def __init__(
@@ -53,23 +54,24 @@ class ThinDevice:
 
     @property
     def thin_id(self) -> ThinId:
-        """The id in the pool."""
+        """Return the device's thin id."""
         return self.record.thin_id
 
     @property
     def block(self) -> int:
-        """Bytes of a data block."""
+        """Return the size of a data block, in bytes."""
         return self._block
 
     @property
     def mapped_sectors(self) -> int:
-        """Sectors of the mapped blocks."""
+        """Return the size of all mapped blocks, in sectors."""
         return self.record.mapped_blocks * self._settings.block_size
 
     def status(self) -> ThinStatus:
-        """Return what ``dmsetup status`` shows; mapped sectors count whole blocks, beyond the end, too.
+        """Return the numbers of ``dmsetup status``.
 
-        A device that was lost with its transaction has an error instead.
+        Mapped sectors count whole blocks, even past the end of the device. The status of a device that
+        was lost with an aborted transaction is ``Error``, and ``Fail`` in a failed pool.
         """
         if self._transaction.mode is PoolMode.FAIL:
             return ThinStatus(0, None, "Fail")
@@ -82,10 +84,11 @@ class ThinDevice:
         return ThinStatus(self.mapped_sectors, None if highest is None else (highest + 1) * size - 1)
 
     def plan_read(self, offset: int, length: int) -> list[ReadStep]:
-        """Return the steps of a read. EIO: past the end, or a failed pool.
+        """Return the steps of a read; EIO past the end and in a failed pool.
 
-        Unmapped blocks read as zeros, or as the external origin. A pool that can't provision does not
-        look where that ends, so that the device itself refuses (__process_bio_read_only).
+        Unmapped blocks are read as zeros, or from the external origin. A pool that can't provision ignores
+        where the origin ends, so the origin device itself refuses a read past its end
+        (__process_bio_read_only).
         """
         self._check_request(offset, length)
         self._check_not_failed()
@@ -102,9 +105,10 @@ class ThinDevice:
         return needs_remap(self._mappings, offset, length)
 
     def origin_ranges(self, offset: int, length: int) -> list[tuple[int, int]]:
-        """Return (offset, length) of what a write there may copy from the external origin.
+        """Return the (offset, length) pairs that a write there may copy from the external origin.
 
-        That are its first and last block, as far as the origin goes; the blocks between are written whole.
+        A write copies at most its first and its last block, up to the end of the origin. It covers the
+        blocks between them.
         """
         size, origin_end = self._block, self.origin_bytes or 0
         first, last = offset // size, (offset + length - 1) // size
@@ -115,11 +119,11 @@ class ThinDevice:
         return [(begin, min(end, origin_end) - begin) for begin, end in ranges if begin < origin_end]
 
     def plan_write(self, offset: int, length: int) -> WritePlan:
-        """Return the plan of a write, or of its beginning as far as there are data blocks for it.
+        """Return the plan of a write, or of its beginning if data blocks run out.
 
-        The blocks are taken now, in ascending order; a commit may be made to get them. Raises
-        DeviceMapperError: Unserviceable when the first block needs one and there is none (NoDataSpace,
-        OutOfDataSpace, NotWritable); EIO past the end and in a failed pool.
+        The pool allocates the data blocks now, in ascending order, and may commit to get them. Raises
+        DeviceMapperError: Unserviceable (NoDataSpace, OutOfDataSpace, NotWritable) if the first block needs
+        a data block and gets none; EIO past the end and in a failed pool.
         """
         self._check_request(offset, length)
         if length == 0:
@@ -129,11 +133,12 @@ class ThinDevice:
         return plan_write(self._mappings, offset, length, zero=zero, origin_bytes=self.origin_bytes or 0)
 
     def plan_discard(self, offset: int, length: int) -> DiscardPlan:
-        """Unmap the blocks wholly inside the range and return what to pass down.
+        """Unmap the blocks wholly inside the range; return the plan that passes their discard down.
 
-        The blocks keep a reference until ``complete``, so that nobody gets them while the discard
-        of their content is under way. EOPNOTSUPP under ignore_discard, EINVAL past the end, EIO in a
-        failed pool or when the metadata fails; in a read-only pool the discard succeeds and does nothing.
+        The plan holds a reference to each data block until ``complete``, so no write gets the block while
+        its content is being discarded. In a read-only pool the discard succeeds and does nothing.
+        Raises EOPNOTSUPP under ignore_discard, EINVAL past the end, and EIO in a failed pool or when a
+        metadata operation fails.
         """
         if self._settings.features.ignore_discard:
             raise DeviceMapperError(errno.EOPNOTSUPP, "the pool ignores discards")
@@ -143,11 +148,11 @@ class ThinDevice:
         return plan_discard(self._mappings, offset, length, passes_down=self._settings.passes_down)
 
     def plan_flush(self) -> list[PlanStep]:
-        """Return a commit when this device changed since the last one, else a flush of the data device.
+        """Return a commit if this device has changed since the last one, else a flush of the data device.
 
-        EIO in a failed pool, when changes were lost with an aborted transaction, or can't be committed.
-        A pool that gives out no blocks takes a flush for a write to block 0: when that is not mapped, the
-        flush is Unserviceable (dm-thin.c, __process_bio_read_only).
+        Raises EIO in a failed pool, when changes were lost with an aborted transaction, and when they can't
+        be committed. A pool that can't provision treats a flush as a write to block 0: if that block is
+        unmapped, raises Unserviceable (dm-thin.c, __process_bio_read_only).
         """
         self._check_not_failed()
         transaction = self._transaction
@@ -164,9 +169,10 @@ class ThinDevice:
         return [Commit()]
 
     def complete(self, plan: WritePlan | DiscardPlan) -> None:
-        """Every step was carried out: make a write's mappings visible, drop a discard's references.
+        """End a plan whose steps were carried out: insert a write's mappings, drop a discard's references.
 
-        EIO when the transaction was aborted meanwhile: a write is not mapped, a discard fails the pool.
+        Raises EIO when the transaction was aborted since: the write's blocks are then not mapped, and a
+        discard makes the pool fail.
         """
         if isinstance(plan, DiscardPlan):
             end_discard(self._transaction, plan)
@@ -174,9 +180,10 @@ class ThinDevice:
             raise DeviceMapperError(errno.EIO, "the pool became read-only during the write")
 
     def abandon(self, plan: WritePlan | DiscardPlan, written: Collection[Insert] = ()) -> None:
-        """A step failed: of a write the blocks *written* all the same are mapped, the others stay allocated.
+        """End a plan of which a step failed.
 
-        A discard completes.
+        The inserts of a write in *written* reached the data device and are mapped; its other blocks stay
+        allocated (leaked). A discard ends as in ``complete``.
         """
         if isinstance(plan, DiscardPlan):
             end_discard(self._transaction, plan)

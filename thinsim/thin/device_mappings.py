@@ -1,4 +1,4 @@
-"""DeviceMappings looks up and changes the mappings of one open device in the running transaction."""
+"""`DeviceMappings` looks up and changes the mappings of one open device in the running transaction."""
 
 from thinsim.thin.mapping import Run, join
 from thinsim.thin.metadata.details import ThinRecord
@@ -6,9 +6,10 @@ from thinsim.thin.transaction import Transaction
 
 
 class DeviceMappings:
-    """The mappings of the device of *record*; *block* is the size of a data block in bytes.
+    """A `DeviceMappings` belongs to the device of *record*; *block* is the size of a data block in bytes.
 
-    What can't be read is EIO for who asked; a change that fails ends the transaction, and is EIO, too.
+    Each method raises EIO when the metadata can't be read. A change that fails raises EIO and aborts the
+    transaction.
     """
 
     def __init__(self, transaction: Transaction, record: ThinRecord, block: int) -> None:
@@ -27,12 +28,12 @@ class DeviceMappings:
             return dict(metadata.entries(self.record.thin_id, begin, end))
 
     def runs(self, begin: int, end: int) -> list[Run]:
-        """Return what is mapped from virtual block *begin* to before *end*, ascending."""
+        """Return the runs mapped from virtual block *begin* to before *end*, ascending."""
         with self.transaction.looking():
             return list(join(self.transaction.metadata.entries(self.record.thin_id, begin, end)))
 
     def insert(self, blocks: list[tuple[int, int]]) -> None:
-        """Map (virtual block, data block) pairs; the data blocks are in flight no more."""
+        """Map (virtual block, data block) pairs; the data blocks are no longer in flight."""
         transaction = self.transaction
         with transaction.changing("insertion of a mapping"):
             for vblock, data_block in blocks:

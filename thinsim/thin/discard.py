@@ -1,7 +1,7 @@
-"""A discard unmaps whole blocks, passes down those that nobody else maps, then drops their references.
+"""A discard unmaps whole blocks, passes down those with no other mapping, then drops its references.
 
-Behaviour of dm-thin.c (process_discard_bio). In between the data blocks keep a reference, so that nobody
-gets them while the discard of their content is under way.
+It behaves as dm-thin.c (process_discard_bio). Between the two stages the plan holds a reference to each
+data block, so no write gets the block while its content is being discarded.
 """
 
 import errno
@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 
 
 def plan_discard(mappings: DeviceMappings, offset: int, length: int, *, passes_down: bool) -> DiscardPlan:
-    """Unmap the blocks wholly inside a byte range; return what to pass down, nothing unless *passes_down*.
+    """Unmap the blocks wholly inside a byte range; with *passes_down*, return the discards to pass down.
 
-    Nothing happens in a read-only pool. EIO when the metadata fails.
+    Nothing happens in a read-only pool. Raises EIO when a metadata operation fails.
     """
     transaction, thin_id = mappings.transaction, mappings.record.thin_id
     begin, end = whole_blocks(offset, length, mappings.block)
@@ -36,22 +36,22 @@ def plan_discard(mappings: DeviceMappings, offset: int, length: int, *, passes_d
             with transaction.changing("discard"):
                 _unmap_and_hold(mappings, plan, mapped)
         except DeviceMapperError:
-            # What was unmapped before the failure comes to its second stage all the same.
+            # The kernel runs the second stage for the blocks that were unmapped before the failure.
             end_discard(transaction, plan)
             raise
         return plan
     with transaction.changing("discard"):
-        # One removal for each request that the block layer makes of the range.
+        # The block layer splits the range into requests of MAX_RANGE blocks; remove once per request.
         for first in range(begin - begin % MAX_RANGE, end, MAX_RANGE):
             transaction.metadata.remove_range(mappings.record, max(begin, first), min(end, first + MAX_RANGE))
     return DiscardPlan([])
 
 
 def end_discard(transaction: Transaction, plan: DiscardPlan) -> None:
-    """Drop the references that *plan* held (process_prepared_discard_passdown_pt2).
+    """Drop the references that *plan* holds (process_prepared_discard_passdown_pt2).
 
-    When their transaction was aborted meanwhile that can't be done: EIO, and as in the kernel the pool,
-    read-only by then, fails.
+    Raises EIO when the transaction was aborted since the plan was made: its references are gone. The
+    pool, read-only since that abort, then fails, as in the kernel.
     """
     plan.close()
     if not plan.held:
@@ -67,7 +67,7 @@ def end_discard(transaction: Transaction, plan: DiscardPlan) -> None:
 
 
 def _unmap_and_hold(mappings: DeviceMappings, plan: DiscardPlan, mapped: list[Run]) -> None:
-    """Unmap run by run, the first stage of two (process_prepared_discard_passdown_pt1)."""
+    """Unmap run by run: the first of the two stages (process_prepared_discard_passdown_pt1)."""
     transaction, metadata = mappings.transaction, mappings.transaction.metadata
     passed: list[tuple[int, int]] = []
     for run in cut(mapped, mappings.record.snapshotted_time):

@@ -1,4 +1,4 @@
-"""A mapping gives a virtual block a data block and a time; a run joins consecutive mappings."""
+"""A mapping assigns a data block and a time to one virtual block; a run joins consecutive mappings."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,16 +12,20 @@ MAX_TIME = (1 << TIME_BITS) - 1
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """*length* consecutive virtual blocks on consecutive data blocks, all mapped at the same time."""
+    """A `Run` maps *length* consecutive virtual blocks to consecutive data blocks, all at the same time."""
 
     vblock: int
+    """The first virtual block."""
     data_block: int
+    """The data block of the first."""
     length: int
+    """The number of blocks."""
     time: int
+    """The pool's time at which they were mapped."""
 
 
 class Insert(NamedTuple):
-    """A mapping to come: *vblock* to *data_block* instead of *old_block*, None if unmapped."""
+    """An `Insert` will map *vblock* to *data_block*; *old_block* is mapped now, None if there is none."""
 
     vblock: int
     data_block: int
@@ -29,19 +33,19 @@ class Insert(NamedTuple):
 
 
 def pack(data_block: int, time: int) -> int:
-    """Pack as the kernel does: data block above, 24 bits of time below (pack_block_time)."""
+    """Pack a data block above 24 bits of time, as the kernel does (pack_block_time)."""
     return data_block << TIME_BITS | time
 
 
 def unpack(packed: int) -> tuple[int, int]:
-    """Return (data block, time) of a packed value."""
+    """Return the (data block, time) pair of a packed value."""
     return packed >> TIME_BITS, packed & MAX_TIME
 
 
 def join(entries: Iterable[tuple[int, int]]) -> Iterator[Run]:
-    """Yield (virtual block, packed value) pairs, ascending, as the longest runs possible.
+    """Join ascending (virtual block, packed value) pairs into the longest runs possible.
 
-    When *entries* raises a ThinsimError, what it gave before that comes first.
+    When *entries* raises a ThinsimError, the run of the entries before it is yielded first.
     """
     step = 1 << TIME_BITS
     first = length = value = 0

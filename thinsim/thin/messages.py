@@ -1,4 +1,4 @@
-"""A message is checked and carried out on a pool in the kernel's order (dm-thin.c, pool_message)."""
+"""`send_message` checks and carries out a pool message in the kernel's order (dm-thin.c, pool_message)."""
 
 import errno
 from collections.abc import Callable
@@ -12,10 +12,10 @@ from thinsim.thin.words import parse_number, split_words
 
 
 def send_message(pool: Pool, text: str) -> None:
-    """Carry out message *text* and commit; a failing commit shows in the pool's mode only.
+    """Carry out message *text*, then commit; a commit that fails shows only in the pool's mode.
 
-    EINVAL: no words, unknown, malformed. EOPNOTSUPP: the pool's metadata is read-only. EEXIST,
-    ENODATA, EBUSY as the operations of the pool.
+    Raises EINVAL when the message is empty, unknown or malformed, EOPNOTSUPP when the pool's metadata is
+    read-only, and EEXIST, ENODATA or EBUSY as the pool's operations do.
     """
     with pool.transaction.changing(f"message {text!r}", ends_bio=False):
         _carry_out(pool, text)

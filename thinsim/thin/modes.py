@@ -1,4 +1,4 @@
-"""Modes switches between pool modes and counts events (dm-thin.c, set_pool_mode, check_low_water_mark)."""
+"""`Modes` switches pool modes and counts events (dm-thin.c, set_pool_mode, check_low_water_mark)."""
 
 from collections.abc import Callable
 from enum import IntEnum
@@ -7,7 +7,7 @@ from thinsim.thin.table import PoolFeatures
 
 
 class PoolMode(IntEnum):
-    """Modes, each worse than the one before."""
+    """Each `PoolMode` allows less than the one before it."""
 
     WRITE = 0
     OUT_OF_DATA_SPACE = 1
@@ -17,16 +17,16 @@ class PoolMode(IntEnum):
 
     @property
     def word(self) -> str:
-        """The mode's word in a status line."""
+        """Return the mode's word in a status line."""
         return ("rw", "out_of_data_space", "ro", "ro", "Fail")[self]
 
 
 class Modes:
-    """The mode of a pool, and the count of events that ``dmsetup wait`` sees.
+    """A `Modes` holds a pool's mode and counts the events that ``dmsetup wait`` sees.
 
-    *set_read_only* is told whether the metadata may be written in the mode that was gone to.
-    *out_of_data_space* is set from a shortage until the pool is in WRITE mode again, *shortages* counts how
-    often a wait for space began: the executor's timer starts anew with each (no_space_timeout).
+    It calls *set_read_only* on a change of mode, with True if the new mode forbids metadata writes.
+    *out_of_data_space* is True from a shortage until the pool is back in WRITE mode. *shortages* counts the
+    waits for space; the executor's timer restarts with each one (no_space_timeout).
     """
 
     def __init__(self, set_read_only: Callable[[bool], None]) -> None:
@@ -43,22 +43,22 @@ class Modes:
 
     @property
     def waits_for_space(self) -> bool:
-        """Whether writes that need a block are held until there is one."""
+        """Return whether writes that need a data block are held until one is free."""
         return self.mode is PoolMode.OUT_OF_DATA_SPACE and not self.error_if_no_space
 
     def bind(self, features: PoolFeatures, low_water_blocks: int, *, loaded: bool = True) -> None:
-        """Take what a table asks for (dm-thin.c, bind_control_target); its mode only when newly *loaded*."""
+        """Apply a table's features, and its mode if newly *loaded* (dm-thin.c, bind_control_target)."""
         self.error_if_no_space = self._error_wanted = features.error_if_no_space
         self._low_water_blocks = low_water_blocks
         wanted = PoolMode.READ_ONLY if features.read_only else PoolMode.WRITE
         self.switch(wanted if loaded else self.mode)
 
     def resume(self) -> None:
-        """Let the low water mark trigger again (pool_resume)."""
+        """Let the low water mark trigger an event again (pool_resume)."""
         self._low_water_triggered = False
 
     def switch(self, new: PoolMode) -> None:
-        """Go to *new*, unless the pool needs a check or has failed; a change is an event."""
+        """Switch to *new* and count an event, unless the pool needs a check or has failed."""
         if new is PoolMode.WRITE and self.needs_check:
             new = self.mode if self.mode is not PoolMode.WRITE else PoolMode.READ_ONLY
         if self.mode is PoolMode.FAIL:
@@ -76,17 +76,17 @@ class Modes:
             self.event_nr += 1
 
     def note_free_blocks(self, free: int) -> None:
-        """Before an allocation with *free* blocks: the low water mark's event, once until the next resume."""
+        """Count the low water mark's event if *free* blocks reach it; at most once between two resumes."""
         if free <= self._low_water_blocks and not self._low_water_triggered:
             self._low_water_triggered = True
             self.event_nr += 1
 
     def note_low_metadata(self) -> None:
-        """Few metadata blocks are left: an event (metadata_low_callback)."""
+        """Count an event because few metadata blocks are left (metadata_low_callback)."""
         self.event_nr += 1
 
     def no_space_timeout(self) -> None:
-        """The executor's timer fired: held writes are to fail with ENOSPC (do_no_space_timeout)."""
+        """Make held writes fail with ENOSPC; the executor's timer calls this (do_no_space_timeout)."""
         if self.waits_for_space:
             self.error_if_no_space = True
             self.event_nr += 1

@@ -1,4 +1,4 @@
-"""A plan lists the steps of a request, and what the metadata is owed afterwards."""
+"""A plan lists the steps of a request and the metadata changes that follow them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ class _Plan:
     _open: bool = field(default=True, init=False)
 
     def close(self) -> None:
-        """Note that the plan was handed back; AssertionError for the second time."""
+        """Record that the plan was handed back; AssertionError at the second call."""
         if not self._open:
             raise AssertionError("the plan was already completed or abandoned")
         self._open = False
@@ -22,11 +22,11 @@ class _Plan:
 
 @dataclass(slots=True)
 class WritePlan(_Plan):
-    """The steps of a write, and the mappings that ``complete`` makes visible.
+    """A `WritePlan` lists the steps of a write and the mappings that ``complete`` inserts.
 
-    The plan is for the first *length* bytes of the request: what comes then can't be served now, and is
-    planned again. *epoch* is the transaction's in which its blocks were taken. *parts* yields the same
-    steps block by block.
+    The plan covers the first *length* bytes of the request. The rest can't be served now: plan it again.
+    *epoch* is the epoch of the transaction that allocated the blocks. *parts* yields the same steps block
+    by block.
     """
 
     steps: list[PlanStep]
@@ -36,13 +36,16 @@ class WritePlan(_Plan):
 
     @property
     def remaps(self) -> bool:
-        """Whether the write changes mappings; a plan that doesn't needs no ``complete``."""
+        """Return whether the write changes mappings; if not, ``complete`` is optional."""
         return bool(self.inserts)
 
 
 @dataclass(slots=True)
 class DiscardPlan(_Plan):
-    """The steps of a discard, and the runs of data blocks whose references ``complete`` drops."""
+    """A `DiscardPlan` lists the steps of a discard and the data blocks that it holds references to.
+
+    *held* has a (begin, end) pair per run of data blocks; ``complete`` drops their references.
+    """
 
     steps: list[PlanStep]
     held: list[tuple[int, int]] = field(default_factory=list)

@@ -1,6 +1,6 @@
-"""Passdown tells which pieces of a discard go down to the data device together (process_discard_bio).
+"""Passdown sends the freed pieces of a discard to the data device (dm-thin.c, process_discard_bio).
 
-Pure functions over block numbers; nothing here changes a mapping.
+The functions here compute those pieces from block numbers; none of them changes a mapping.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -10,11 +10,14 @@ from thinsim.thin.mapping import Run
 from thinsim.thin.sharing import is_shared
 
 MAX_RANGE = 1024
-"""Most blocks in one piece (dm-bio-prison-v1.h, BIO_PRISON_MAX_RANGE)."""
+"""The largest number of blocks in one piece (dm-bio-prison-v1.h, BIO_PRISON_MAX_RANGE)."""
 
 
 class DiscardRun(NamedTuple):
-    """*length* mapped blocks, consecutive in the thin device and in the pool, all shared or none."""
+    """A `DiscardRun` has *length* mapped blocks, consecutive in the thin device and in the pool.
+
+    Either all of them are shared or none is.
+    """
 
     vblock: int
     data_block: int
@@ -23,16 +26,16 @@ class DiscardRun(NamedTuple):
 
 
 def whole_blocks(offset: int, length: int, block_size: int) -> tuple[int, int]:
-    """Return the first block wholly inside a byte range, and the one after the last; equal when none is."""
+    """Return the first block wholly inside a byte range and the one after the last; equal if none is."""
     begin = -(-offset // block_size)
     return begin, max(begin, (offset + length) // block_size)
 
 
 def cut(runs: Iterable[Run], snapshotted_time: int) -> Iterator[DiscardRun]:
-    """Join *runs* (ascending) that continue each other with the same shared flag; cut at multiples of 1024.
+    """Join adjacent *runs* (ascending) with the same shared flag, then cut them at multiples of 1024.
 
-    A mapping counts as shared when it is older than its device's last snapshot; the cuts are at
-    multiples of 1024 virtual blocks (the longest discard a thin device takes) and data blocks
+    A mapping counts as shared if it is older than its device's last snapshot. The cuts are at multiples
+    of 1024 virtual blocks, the longest discard a thin device takes, and of 1024 data blocks
     (dm-thin.c, break_up_discard_bio).
     """
     first = data = length = 0
@@ -48,10 +51,10 @@ def cut(runs: Iterable[Run], snapshotted_time: int) -> Iterator[DiscardRun]:
 
 
 def unreferenced(run: DiscardRun, only_ours: Callable[[int], bool]) -> Iterator[tuple[int, int]]:
-    """Yield (data block, length) of the parts of *run* to pass down.
+    """Yield (data block, length) pairs: the parts of *run* to pass down.
 
-    The flag of an unshared run is believed; in a shared one each block for which *only_ours* says no
-    is left out (dm-thin.c, passdown_double_checking_shared_status).
+    An unshared run is passed down whole. A shared run omits each block for which *only_ours* returns
+    False (dm-thin.c, passdown_double_checking_shared_status).
     """
     if not run.shared:
         yield run.data_block, run.length
@@ -68,10 +71,10 @@ def unreferenced(run: DiscardRun, only_ours: Callable[[int], bool]) -> Iterator[
 
 
 def requests(pieces: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the (data block, length) that *pieces* of one discard are when they get to the data device.
+    """Merge the *pieces* of one discard into the (data block, length) requests that the data device gets.
 
-    They are plugged together (dm-thin.c, process_thin_deferred_bios), and there the block layer puts a
-    discard that goes on before or behind the last one into that (blk-merge.c, blk_attempt_plug_merge).
+    The pieces share a plug (dm-thin.c, process_thin_deferred_bios). The block layer merges a discard in a
+    plug with the last one if it is adjacent to it, before or after (blk-merge.c, blk_attempt_plug_merge).
     """
     last: tuple[int, int] | None = None
     for block, length in pieces:

@@ -1,8 +1,8 @@
-"""Steps tell what a request on a thin device means for the data device.
+"""Steps describe the I/O that a request on a thin device needs on the data device.
 
-The engine maps and decides, an executor carries out. A plan is carried out in order, then handed
-back with ``complete`` (mappings become visible, references move) or ``abandon`` (a step failed: no
-mapping is inserted). All offsets and lengths are bytes.
+The engine maps and decides; an executor carries out the steps, in order. The executor then hands the plan
+back: to ``complete``, which inserts the mappings and drops the references, or to ``abandon`` if a step
+failed. All offsets and lengths are bytes.
 """
 
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ReadZeros:
-    """*length* zero bytes of the answer: the range is unmapped."""
+    """A `ReadZeros` step reads the next *length* bytes as zeros, because they are unmapped."""
 
     length: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReadData:
-    """The next *length* bytes of the answer stand at *data_offset* of the data device."""
+    """A `ReadData` step reads the next *length* bytes at *data_offset* of the data device."""
 
     data_offset: int
     length: int
@@ -25,7 +25,7 @@ class ReadData:
 
 @dataclass(frozen=True, slots=True)
 class ReadOrigin:
-    """The next *length* bytes of the answer stand at *origin_offset* of the external origin."""
+    """A `ReadOrigin` step reads the next *length* bytes at *origin_offset* of the external origin."""
 
     origin_offset: int
     length: int
@@ -33,7 +33,7 @@ class ReadOrigin:
 
 @dataclass(frozen=True, slots=True)
 class WriteData:
-    """Write *length* bytes of the request, from *request_offset* on, at *data_offset*."""
+    """A `WriteData` step writes *length* bytes of the request, from *request_offset* on, at *data_offset*."""
 
     request_offset: int
     data_offset: int
@@ -42,7 +42,7 @@ class WriteData:
 
 @dataclass(frozen=True, slots=True)
 class ZeroData:
-    """Write *length* zero bytes at *data_offset*."""
+    """A `ZeroData` step writes *length* zero bytes at *data_offset*."""
 
     data_offset: int
     length: int
@@ -50,7 +50,7 @@ class ZeroData:
 
 @dataclass(frozen=True, slots=True)
 class CopyData:
-    """Copy *length* bytes within the data device (break sharing)."""
+    """A `CopyData` step copies *length* bytes within the data device (break sharing)."""
 
     source_offset: int
     data_offset: int
@@ -59,7 +59,7 @@ class CopyData:
 
 @dataclass(frozen=True, slots=True)
 class CopyOrigin:
-    """Copy *length* bytes from the external origin to the data device (schedule_external_copy)."""
+    """A `CopyOrigin` step copies *length* bytes from the external origin (schedule_external_copy)."""
 
     origin_offset: int
     data_offset: int
@@ -68,7 +68,7 @@ class CopyOrigin:
 
 @dataclass(frozen=True, slots=True)
 class PassDown:
-    """Discard the range on the data device; its failure is ignored (dm-thin.c, passdown_endio)."""
+    """A `PassDown` step discards a range of the data device; its failure is ignored (passdown_endio)."""
 
     data_offset: int
     length: int
@@ -76,12 +76,12 @@ class PassDown:
 
 @dataclass(frozen=True, slots=True)
 class FlushData:
-    """Flush the data device."""
+    """A `FlushData` step flushes the data device."""
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Commit the pool's metadata: flush the data device, then write and flush the metadata."""
+    """A `Commit` step commits the metadata: it flushes the data device, then writes and flushes metadata."""
 
 
 ReadStep = ReadZeros | ReadData | ReadOrigin

@@ -1,7 +1,7 @@
-"""A thin pool has devices, data space and a running transaction.
+"""`Pool` is a thin pool: it has devices, data space and a running transaction.
 
-Behaviour of dm-thin.c. The pool does no I/O on the data device: an executor carries out the plans of its
-devices. The metadata it reads and writes itself, on a store of 4 KiB blocks.
+It behaves as dm-thin.c. The pool does no I/O on the data device: an executor carries out the plans of its
+devices. The pool itself reads and writes the metadata, on a store of 4 KiB blocks.
 """
 
 import errno
@@ -28,17 +28,18 @@ _MAX_LOW_WATERMARK = 1024
 
 
 class Pool:
-    """A pool in service.
+    """A `Pool` opens the metadata on *store*, and formats a store of zeros.
 
-    *store* is the metadata device; one of zeros is formatted. *block_size* is in sectors; the kernel's
-    range of it (128 to 2097152, multiples of 128) is checked where a table is read, the engine takes any.
-    *data_blocks* is the data device's size, None leaves it as the metadata has it; *data_can_discard*
-    whether it takes discards of a block at least, *flush_data* makes durable what was written to it. The
-    executor commits what has grown. The open devices share the pool's *transaction*.
+    *block_size* is in sectors. The parser of pool tables checks the kernel's range (128 to 2097152,
+    multiples of 128); the engine takes any size. *data_blocks* is the size of the data device; None keeps
+    the size in the metadata. *data_can_discard* is True if the data device takes discards of one block.
+    *flush_data* makes earlier writes to the data device durable. The executor commits after growth. The
+    open devices share the pool's *transaction*.
 
-    DeviceMapperError: EINVAL: the metadata has another block size, unknown features, or more blocks than
-    the devices. EPERM: read_only and fresh. EIO: metadata that can't be read or written for growth.
-    MetadataDamagedError, NoMetadataSpaceError, ``OSError`` as PoolMetadata.
+    Raises DeviceMapperError: EINVAL when the metadata has another block size, unknown features or more
+    blocks than the devices; EPERM when the features are read_only and the store is not formatted; EIO when
+    growth can't read or write the metadata. Raises MetadataDamagedError, NoMetadataSpaceError and
+    ``OSError`` as PoolMetadata does.
     """
 
     def __init__(
@@ -74,14 +75,14 @@ class Pool:
         *,
         loaded: bool = True,
     ) -> None:
-        """Take the features of a table; a newly *loaded* one may change the mode (bind_control_target)."""
+        """Apply the features of a table; a newly *loaded* table may change the mode (bind_control_target)."""
         self._settings.bind(features, data_can_discard)
         self.modes.bind(features, low_water_blocks, loaded=loaded)
 
     def watch_metadata(self) -> None:
-        """A table was loaded: few metadata blocks are an event (dm_pool_register_metadata_threshold).
+        """Register the event for few free metadata blocks (dm_pool_register_metadata_threshold).
 
-        EINVAL when the metadata has failed.
+        Call it when a table was loaded. Raises EINVAL when the metadata has failed.
         """
         if self.metadata.transaction.failed:
             raise DeviceMapperError(errno.EINVAL, "Error registering metadata threshold")
@@ -89,14 +90,14 @@ class Pool:
         self.metadata.space.low_water = self.modes.note_low_metadata
 
     def resume(self) -> None:
-        """The pool device resumes: the low water mark can trigger again (dm-thin.c, pool_resume)."""
+        """Resume the pool device: the low water mark can trigger again (dm-thin.c, pool_resume)."""
         self.modes.resume()
 
     def grow(self, data_blocks: int) -> None:
-        """Take the devices' present sizes; the executor commits (maybe_resize_data_dev, _metadata_dev).
+        """Extend the pool to the present sizes of both devices (maybe_resize_data_dev, _metadata_dev).
 
-        EINVAL when a device has less than the metadata says. Nothing grows while a check is needed. What
-        grows in a read-only pool shows, and is never committed.
+        The executor commits afterwards. Raises EINVAL when a device is smaller than the metadata requires.
+        A pool that needs a check does not grow. Growth of a read-only pool is visible but never committed.
         """
         self._grow_one("pool target", data_blocks, self.metadata.data.nr_blocks, self.metadata.extend_data)
         space, blocks = self.metadata.space, self.metadata_device_blocks
@@ -113,32 +114,35 @@ class Pool:
                 extend(blocks)
 
     def commit(self) -> None:
-        """Commit the running transaction, see ``Transaction.commit``. EINVAL, EIO."""
+        """Commit the running transaction; raises EINVAL and EIO as ``Transaction.commit``."""
         self.transaction.commit()
 
-    # What is asked by messages (see ``messages``).
+    # The operations of pool messages (see ``messages``).
 
     def create_thin(self, thin_id: int) -> None:
-        """Create an empty device; EEXIST."""
+        """Create an empty device; EEXIST if the thin id is in use."""
         self.metadata.create_thin(check_thin_id(thin_id))
 
     def create_snap(self, thin_id: int, origin: int) -> None:
-        """Create *thin_id* with the mappings of *origin* (suspended if active). EEXIST, then ENODATA."""
+        """Create *thin_id* with the mappings of *origin*; the caller suspends an active *origin* first.
+
+        Raises EEXIST if *thin_id* is in use, then ENODATA if *origin* does not exist.
+        """
         self.metadata.create_snap(check_thin_id(thin_id), check_thin_id(origin))
 
     def delete(self, thin_id: int) -> None:
-        """Remove a device and its mappings; nothing is passed down. ENODATA, then EBUSY while it is open."""
+        """Delete a device and its mappings, without passdown; ENODATA if unknown, then EBUSY if open."""
         self.metadata.delete(check_thin_id(thin_id))
 
     def set_transaction_id(self, current: int, new: int) -> None:
-        """Set the user's transaction id; EINVAL when *current* isn't the present one."""
+        """Set the user's transaction id to *new*; EINVAL if *current* is not the present one."""
         self.metadata.set_transaction_id(current, new)
 
     def reserve_metadata_snap(self) -> None:
-        """Commit and keep the mappings as they are then, with their blocks, until released.
+        """Commit, then reserve a metadata snapshot: it keeps the present mappings and their blocks.
 
-        EBUSY when some are kept already. That commit's own error is not returned, but EPERM when the
-        metadata is read-only after it, EINVAL when the pool has failed.
+        Raises EBUSY when a metadata snapshot is already held. An error of the commit is not raised; but
+        raises EPERM when the metadata is read-only after it, and EINVAL when the pool has failed.
         """
         with suppress(DeviceMapperError):
             self.commit()
@@ -148,15 +152,15 @@ class Pool:
         reserve_snapshot(self.metadata.transaction)
 
     def release_metadata_snap(self) -> None:
-        """Let the metadata snapshot and its blocks go; EINVAL when none is held."""
+        """Release the metadata snapshot and its blocks; EINVAL when none is held."""
         release_snapshot(self.metadata.transaction)
 
     # Devices.
 
     def open_thin(self, thin_id: int, length: Sectors, origin_bytes: int | None = None) -> ThinDevice:
-        """Open a device with the *length* of a table; ENODATA when unknown, EINVAL in fail mode.
+        """Open a device with the *length* of its table; ENODATA when unknown, EINVAL in fail mode.
 
-        *origin_bytes* is the size of its external origin, None without one.
+        *origin_bytes* is the size of its external origin, or None without one.
         """
         if self.mode is PoolMode.FAIL:
             raise DeviceMapperError(errno.EINVAL, "Couldn't open thin device, Pool is in fail mode")
@@ -166,7 +170,7 @@ class Pool:
         return ThinDevice(self.transaction, self._settings, record, length, origin_bytes)
 
     def close_thin(self, device: ThinDevice) -> None:
-        """Close what ``open_thin`` returned, once."""
+        """Close a device that ``open_thin`` returned; call it once per open."""
         self.metadata.close_thin(device.record)
 
     def thin_ids(self) -> list[ThinId]:
@@ -175,67 +179,67 @@ class Pool:
             return self.metadata.thin_ids()
 
     def mappings(self, thin_id: int) -> list[Run]:
-        """Return the mappings of a device, ascending; ENODATA when unknown, EIO."""
+        """Return the mappings of a device, ascending; ENODATA when unknown, EIO when they can't be read."""
         known = check_thin_id(thin_id)
         with self.transaction.looking():
             self.metadata.details(known)
             return list(join(self.metadata.entries(known)))
 
     def check(self) -> list[str]:
-        """Return what is wrong with the metadata, one line a problem; an empty list for a sound pool.
+        """Check the metadata and return one line per problem, or an empty list for a sound pool.
 
-        References of requests in flight count as uses. A block that a failed write left allocated
+        References held by requests in flight count as uses. A block that a failed write left allocated
         is reported as leaked.
         """
         return [problem.text for problem in Checker(self.metadata).check(self.transaction.in_flight.count)]
 
-    # What is shown.
+    # Status.
 
     @property
     def block_size(self) -> Sectors:
-        """Sectors of a data block."""
+        """Return the size of a data block, in sectors."""
         return self._settings.block_size
 
     @property
     def features(self) -> PoolFeatures:
-        """The features of the table that was bound last."""
+        """Return the features of the table that was bound last."""
         return self._settings.features
 
     @property
     def passes_down(self) -> bool:
-        """Whether discards go down to the data device."""
+        """Return whether discards are passed down to the data device."""
         return self._settings.passes_down
 
     @property
     def mode(self) -> PoolMode:
-        """The pool's mode."""
+        """Return the pool's mode."""
         return self.modes.mode
 
     @property
     def changed(self) -> bool:
-        """Whether a commit would change anything, see ``Transaction.changed``."""
+        """Return whether a commit would change anything, see ``Transaction.changed``."""
         return self.transaction.changed
 
     @property
     def event_nr(self) -> int:
-        """Events so far: low water marks, mode changes, no-space timeout."""
+        """Return the number of events so far: low water marks, mode changes, no-space timeouts."""
         return self.modes.event_nr
 
     @property
     def metadata_device_blocks(self) -> int:
-        """Blocks of the metadata device that can be used."""
+        """Return the usable blocks of the metadata device; the format limits their number."""
         return min(self._store.blocks, MAX_METADATA_BLOCKS)
 
     def no_space_timeout(self) -> None:
-        """Writes have waited long enough: from now on they fail with ENOSPC (do_no_space_timeout)."""
+        """Make writes that wait for space fail with ENOSPC from now on (do_no_space_timeout)."""
         self.modes.no_space_timeout()
 
     def blocks_used(self) -> int:
-        """Return the data blocks in use, those of the running transaction included."""
+        """Return the number of data blocks in use, including those of the running transaction."""
         return self.metadata.data.nr_allocated
 
     def status(self) -> PoolStatus:
-        """Return what ``dmsetup status`` shows (without its commit)."""
+        """Return the numbers of ``dmsetup status``, without the commit that the kernel does first."""
         metadata = self.metadata
         return PoolStatus(
             transaction_id=metadata.superblock.transaction_id,

@@ -1,4 +1,4 @@
-"""A write provisions data blocks where nothing is mapped, and breaks sharing (dm-thin.c, process_bio)."""
+"""A write provisions a data block for each unmapped block and breaks sharing (dm-thin.c, process_bio)."""
 
 from collections.abc import Collection
 from functools import partial
@@ -28,12 +28,12 @@ def needs_remap(mappings: DeviceMappings, offset: int, length: int) -> bool:
 def plan_write(
     mappings: DeviceMappings, offset: int, length: int, *, zero: bool, origin_bytes: int
 ) -> WritePlan:
-    """Return the plan of a write, or of its beginning as far as there are data blocks for it.
+    """Return the plan of a write, or of its beginning if data blocks run out.
 
-    A block that is mapped and not shared is written in place. Each other one gets a data block now, in
-    ascending order: instead of the shared one (break_sharing), or as its first (provision_block).
-    *zero* is whether a provisioned block is to read as zeros where nothing was written, *origin_bytes* the
-    size of the external origin. Unserviceable when the first block needs a data block and there is none.
+    A mapped block that is not shared is written in place. Each other block gets a data block now, in
+    ascending order: to replace the shared one (break_sharing) or as its first (provision_block). With
+    *zero*, the unwritten part of a provisioned block is zeroed. *origin_bytes* is the size of the external
+    origin, 0 without one. Raises Unserviceable if the first block needs a data block and gets none.
     """
     transaction, block_size, thin_id = mappings.transaction, mappings.block, mappings.record.thin_id
     time = mappings.record.snapshotted_time
@@ -56,7 +56,7 @@ def plan_write(
             break
         targets.append(block)
         if packed is None and not zero and vblock * block_size >= origin_bytes:
-            # Nothing to prepare, so that the kernel maps it before the data is written (schedule_zero).
+            # The block needs no preparation, so the kernel maps it before it writes data (schedule_zero).
             mappings.insert([(vblock, block)])
         else:
             inserts.append(Insert(vblock, block, None if packed is None else unpack(packed)[0]))
@@ -73,10 +73,10 @@ def plan_write(
 
 
 def end_write(mappings: DeviceMappings, plan: WritePlan, written: Collection[Insert]) -> bool:
-    """Map what was *written* of *plan*; return False where nothing can be mapped any more.
+    """Map the inserts of *plan* that were *written*; return False if the pool can no longer map any.
 
-    The other data blocks of the plan stay allocated, unless their transaction is gone altogether: only a
-    repair of the metadata gives them back, as in the kernel.
+    The plan's other data blocks stay allocated until a repair of the metadata frees them, as in the
+    kernel. If the plan's transaction was aborted, its data blocks are already free.
     """
     plan.close()
     if not plan.remaps:

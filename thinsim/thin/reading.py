@@ -1,4 +1,4 @@
-"""A read takes steps: where each piece of a range stands, adjacent pieces joined."""
+"""`read_steps` returns the steps of a read, with adjacent pieces joined."""
 
 from collections.abc import Mapping
 
@@ -11,8 +11,8 @@ def read_steps(
 ) -> list[ReadStep]:
     """Return the steps of a read of *length* bytes at *offset*.
 
-    *found* are the packed mappings of its blocks. What is not mapped is read from the external origin as
-    far as that goes, to *origin_end*, and is zeros then.
+    *found* has the packed mappings of its blocks, by virtual block. Unmapped blocks are read from the
+    external origin before *origin_end*, and as zeros after it.
     """
     steps: list[ReadStep] = []
     position, end = offset, offset + length
@@ -33,7 +33,7 @@ def read_steps(
 
 
 def _append(steps: list[ReadStep], step: ReadStep) -> None:
-    """Add *step*, joined to the last one if it goes on where that ends."""
+    """Append *step*, or join it to the last step if the two are adjacent."""
     match steps[-1] if steps else None, step:
         case ReadZeros(length), ReadZeros():
             steps[-1] = ReadZeros(length + step.length)

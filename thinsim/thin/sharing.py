@@ -1,7 +1,7 @@
-"""Sharing tells which mappings count as shared, and breaks it by a copy (dm-thin.c, break_sharing).
+"""A snapshot makes devices share data blocks, and a write breaks the sharing (dm-thin.c, break_sharing).
 
-A write to a shared mapping gets a data block of its own (see ``provisioning``); a discard of one passes
-down only what nobody else maps (see ``passdown``).
+A write to a shared mapping gets a new data block (see ``provisioning``). A discard of a shared mapping
+passes a data block down only if no other mapping uses it (see ``passdown``).
 """
 
 from thinsim.thin.plan import CopyData
@@ -10,15 +10,16 @@ from thinsim.thin.plan import CopyData
 def is_shared(mapped_at: int, snapshotted_time: int) -> bool:
     """Return whether a mapping made at time *mapped_at* counts as shared.
 
-    It does from its device's last snapshot on, at *snapshotted_time*, even when that snapshot is gone: only
-    the data block's reference count tells whether others map it (dm-thin-metadata.c, __snapshotted_since).
+    A mapping counts as shared if it is older than its device's last snapshot, at *snapshotted_time*, even
+    if that snapshot was deleted (dm-thin-metadata.c, __snapshotted_since). Only the data block's reference
+    count shows whether another mapping uses it.
     """
     return snapshotted_time > mapped_at
 
 
 def break_sharing(shared_block: int, new_block: int, block_size: int) -> CopyData:
-    """Return the copy that gives *new_block* the content of *shared_block* (schedule_copy).
+    """Return the step that copies *shared_block* to *new_block* (schedule_copy).
 
-    The data blocks are numbers, *block_size* is in bytes.
+    Both are data block numbers; *block_size* is in bytes.
     """
     return CopyData(shared_block * block_size, new_block * block_size, block_size)

@@ -1,4 +1,4 @@
-"""A write that needs a data block where there is none meets these errors (handle_unserviceable_bio)."""
+"""A write raises these errors when it needs a data block and gets none (handle_unserviceable_bio)."""
 
 import errno
 
@@ -6,10 +6,10 @@ from thinsim.errors import DeviceMapperError
 
 
 class Unserviceable(DeviceMapperError):  # noqa: N818 (the kernel's word)
-    """The first block of the request can't be served; others of it may be.
+    """The pool can't serve the first block of the request; it may be able to serve later blocks.
 
-    The kernel serves a request block by block: an executor goes on with the next block and ends the
-    whole request with this error. Nothing has changed but the pool's mode.
+    The kernel serves a request block by block, so an executor continues with the next block and ends the
+    whole request with this error. Only the pool's mode has changed.
     """
 
 
@@ -21,11 +21,11 @@ class NoDataSpace(Unserviceable):
 
 
 class OutOfDataSpace(NoDataSpace):
-    """As NoDataSpace, under queue_if_no_space: the block may wait for space instead of failing."""
+    """No data block is free under queue_if_no_space: the block may wait for space instead of failing."""
 
 
 class NotWritable(Unserviceable):
-    """EIO: the pool is read-only and gives out no blocks."""
+    """EIO: the pool is read-only and allocates no blocks."""
 
     def __init__(self) -> None:
         super().__init__(errno.EIO, "the pool is read-only")

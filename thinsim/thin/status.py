@@ -1,4 +1,4 @@
-"""Status lines of pools and thin devices are text and frozen types (dm-thin.c, pool_status, thin_status)."""
+"""`PoolStatus` and `ThinStatus` parse and print status lines (dm-thin.c, pool_status, thin_status)."""
 
 from dataclasses import dataclass
 
@@ -13,27 +13,38 @@ _FAILED_WORDS = ("Fail", "Error")
 
 @dataclass(frozen=True, slots=True)
 class PoolStatus:
-    """What ``dmsetup status`` of a pool says.
+    """A `PoolStatus` has the fields of a pool's ``dmsetup status`` line.
 
-    *mode* is ``rw``, ``ro`` (out of metadata space, too), ``out_of_data_space``, or ``Fail`` or
-    ``Error``: then the line has no numbers and those here mean nothing. *used_metadata* and
-    *total_metadata* are 4 KiB blocks, the data counts are data blocks.
+    *mode* is ``rw``, ``ro`` (read-only or out of metadata space), ``out_of_data_space``, ``Fail`` or
+    ``Error``. A ``Fail`` or ``Error`` line has no numbers, so ignore the numbers here then.
+    *used_metadata* and *total_metadata* count 4 KiB blocks; *used_data* and *total_data* count data blocks.
     """
 
     transaction_id: int
+    """The transaction id."""
     used_metadata: int
+    """Metadata blocks in use, of 4 KiB."""
     total_metadata: int
+    """Metadata blocks in all, of 4 KiB."""
     used_data: int
+    """Data blocks in use."""
     total_data: int
+    """Data blocks in all."""
     held_root: int | None
+    """The block of the held root; None without one."""
     mode: str
+    """`rw`, `ro`, `out_of_data_space`, `Fail` or `Error`."""
     discard: str
+    """`ignore_discard`, `no_discard_passdown` or `discard_passdown`."""
     no_space: str
+    """`error_if_no_space` or `queue_if_no_space`."""
     needs_check: bool
+    """True if the flag needs_check is set."""
     metadata_low_watermark: int
+    """The metadata low watermark, in metadata blocks."""
 
     def text(self, start: int, length: int) -> str:
-        """Return the line of a target at *start* with *length* sectors, trailing blank included."""
+        """Return the status line of a target at *start* with *length* sectors, with its trailing blank."""
         if self.mode in _FAILED_WORDS:
             return f"{start} {length} {POOL_TARGET} {self.mode}"
         held_root = "-" if self.held_root is None else self.held_root
@@ -48,14 +59,17 @@ class PoolStatus:
 
 @dataclass(frozen=True, slots=True)
 class ThinStatus:
-    """What ``dmsetup status`` of a thin device says; *failed* is ``Fail`` or ``Error`` instead of numbers."""
+    """A `ThinStatus` has the fields of a thin device's ``dmsetup status`` line.
+
+    *failed* is ``Fail`` or ``Error`` if the line has that word instead of numbers, else empty.
+    """
 
     mapped_sectors: int
     highest_mapped_sector: int | None
     failed: str = ""
 
     def text(self, start: int, length: int) -> str:
-        """Return the line of a target at *start* with *length* sectors; it has no trailing blank."""
+        """Return the status line of a target at *start* with *length* sectors; it has no trailing blank."""
         if self.failed:
             return f"{start} {length} {THIN_TARGET} {self.failed}"
         highest = "-" if self.highest_mapped_sector is None else self.highest_mapped_sector
@@ -63,7 +77,7 @@ class ThinStatus:
 
 
 def parse_pool_status(line: str) -> PoolStatus:
-    """Read a pool's status line; raises InvalidValueError naming the field and the value."""
+    """Parse a pool's status line; raise InvalidValueError that names the field and the value."""
     words = _words(line, POOL_TARGET)
     if len(words) == 1 and words[0] in _FAILED_WORDS:
         return PoolStatus(0, 0, 0, 0, 0, None, words[0], "", "", False, 0)
@@ -87,7 +101,7 @@ def parse_pool_status(line: str) -> PoolStatus:
 
 
 def parse_thin_status(line: str) -> ThinStatus:
-    """Read a thin device's status line; raises InvalidValueError naming the field and the value."""
+    """Parse a thin device's status line; raise InvalidValueError that names the field and the value."""
     words = _words(line, THIN_TARGET)
     if len(words) == 1 and words[0] in _FAILED_WORDS:
         return ThinStatus(0, None, words[0])
@@ -100,7 +114,7 @@ def parse_thin_status(line: str) -> ThinStatus:
 def _words(line: str, target: str) -> list[str]:
     words = line.split()
     if len(words) < 3 or words[2] != target:
-        raise InvalidValueError(f"not a {target} status line: {line!r}")
+        raise InvalidValueError(f"not the status line of a {target} target: {line!r}")
     _number("start", words[0])
     _number("length", words[1])
     return words[3:]
@@ -109,7 +123,7 @@ def _words(line: str, target: str) -> list[str]:
 def _ratio(field: str, text: str) -> tuple[int, int]:
     used, slash, total = text.partition("/")
     if not slash:
-        raise InvalidValueError(f"invalid {field} blocks: {text!r} (used/total)")
+        raise InvalidValueError(f"invalid {field} blocks: {text!r}; the form is used/total")
     return _number(f"used {field} blocks", used), _number(f"total {field} blocks", total)
 
 

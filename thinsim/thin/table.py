@@ -1,4 +1,4 @@
-"""Table lines of pools and thin devices become frozen types, and back (dm-thin.c, pool_ctr, thin_ctr)."""
+"""`PoolTable` and `ThinTable` parse and print table lines (dm-thin.c, pool_ctr, thin_ctr)."""
 
 import errno
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ POOL_TARGET = "thin-pool"
 THIN_TARGET = "thin"
 
 MIN_BLOCK_SIZE = Sectors(128)
-"""Of a pool; its block size is a multiple of it (dm-thin.c, DATA_DEV_BLOCK_SIZE_MIN_SECTORS)."""
+"""A pool's smallest block size; each block size is a multiple of it (DATA_DEV_BLOCK_SIZE_MIN_SECTORS)."""
 MAX_BLOCK_SIZE = Sectors(2097152)
 MAX_FEATURE_ARGUMENTS = 4
 Feature = Literal[
@@ -24,7 +24,7 @@ FEATURE_WORDS: tuple[Feature, ...] = get_args(Feature)
 
 @dataclass(frozen=True, slots=True)
 class PoolFeatures:
-    """The feature words of a pool table, off by default, in the order ``dmsetup table`` prints them."""
+    """A `PoolFeatures` has a flag per feature word, off by default, in the order of ``dmsetup table``."""
 
     skip_block_zeroing: bool = False
     ignore_discard: bool = False
@@ -33,13 +33,17 @@ class PoolFeatures:
     error_if_no_space: bool = False
 
     def words(self) -> list[str]:
-        """Return the words that are on, in the kernel's order (dm-thin.c, emit_flags)."""
+        """Return the words of the flags that are on, in the kernel's order (dm-thin.c, emit_flags)."""
         return [word for word in FEATURE_WORDS if getattr(self, word)]
 
 
 @dataclass(frozen=True, slots=True)
 class PoolTable:
-    """``0 <length> thin-pool <metadata dev> <data dev> <block size> <low water mark> [<features>]``."""
+    """A `PoolTable` is the parsed table line of a pool.
+
+    The line is ``0 <length> thin-pool <metadata dev> <data dev> <block size> <low water mark> [<features>]``.
+    *length* and *block_size* are in sectors.
+    """
 
     length: Sectors
     metadata_dev: str
@@ -49,7 +53,7 @@ class PoolTable:
     features: PoolFeatures = PoolFeatures()
 
     def text(self, metadata_dev: str, data_dev: str) -> str:
-        """Return the line of ``dmsetup table``, trailing blank included; devices as ``major:minor``."""
+        """Return the line of ``dmsetup table``, with its trailing blank; the devices are ``major:minor``."""
         words = self.features.words()
         numbers = f"{self.block_size} {self.low_water_blocks} {len(words)} "
         return f"0 {self.length} {POOL_TARGET} {metadata_dev} {data_dev} {numbers}" + "".join(
@@ -59,7 +63,10 @@ class PoolTable:
 
 @dataclass(frozen=True, slots=True)
 class ThinTable:
-    """``0 <length> thin <pool dev> <dev id> [<external origin dev>]``."""
+    """A `ThinTable` is the parsed table line of a thin device; *length* is in sectors.
+
+    The line is ``0 <length> thin <pool dev> <dev id> [<external origin dev>]``.
+    """
 
     length: Sectors
     pool_dev: str
@@ -67,7 +74,7 @@ class ThinTable:
     origin_dev: str | None = None
 
     def text(self, pool_dev: str, origin_dev: str | None = None) -> str:
-        """Return the line as ``dmsetup table`` prints it; devices as ``major:minor``."""
+        """Return the line of ``dmsetup table``; the devices are ``major:minor``."""
         line = f"0 {self.length} {THIN_TARGET} {pool_dev} {self.thin_id}"
         return line if origin_dev is None else f"{line} {origin_dev}"
 
@@ -82,7 +89,10 @@ def target_type(line: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PoolTableWords:
-    """A pool's table line as far as the kernel reads it before it opens the devices (pool_ctr)."""
+    """A `PoolTableWords` has the words of a pool's table line, before the devices are opened.
+
+    The kernel parses the numbers after the devices only once it has opened them (pool_ctr).
+    """
 
     length: Sectors
     metadata_dev: str
@@ -106,7 +116,7 @@ class PoolTableWords:
         return cls(Sectors(length), metadata_dev, data_dev, block_size, low_water, features)
 
     def table(self) -> PoolTable:
-        """Read what comes after the devices; EINVAL."""
+        """Parse the words after the devices; EINVAL with the kernel's error text."""
         size, blocks = parse_number(self.block_size), parse_number(self.low_water)
         if size is None or not MIN_BLOCK_SIZE <= size <= MAX_BLOCK_SIZE or size % MIN_BLOCK_SIZE:
             raise _invalid(f"Invalid block size: {self.block_size!r}")
@@ -118,7 +128,10 @@ class PoolTableWords:
 
 @dataclass(frozen=True, slots=True)
 class ThinTableWords:
-    """A thin device's table line as far as the kernel reads it before it opens the devices (thin_ctr)."""
+    """A `ThinTableWords` has the words of a thin device's table line, before the devices are opened.
+
+    The kernel parses the thin id only once it has opened the devices (thin_ctr).
+    """
 
     length: Sectors
     pool_dev: str
@@ -139,26 +152,26 @@ class ThinTableWords:
         return cls(Sectors(length), arguments[0], arguments[1], origin)
 
     def table(self) -> ThinTable:
-        """Read the thin id, which comes after the devices; EINVAL."""
+        """Parse the thin id, as the kernel does after it opened the devices; EINVAL if it is invalid."""
         thin_id = parse_thin_id(self.thin_id, "Invalid device id")
         return ThinTable(self.length, self.pool_dev, thin_id, self.origin_dev)
 
 
 def parse_pool_table(line: str) -> PoolTable:
-    """Read a pool's table line; EINVAL with the kernel's error text, in the kernel's order of checks."""
+    """Parse a pool's table line; EINVAL with the kernel's error text, in the kernel's order of checks."""
     return PoolTableWords.read(line).table()
 
 
 def parse_thin_table(line: str) -> ThinTable:
-    """Read a thin device's table line; EINVAL with the kernel's error text."""
+    """Parse a thin device's table line; EINVAL with the kernel's error text."""
     return ThinTableWords.read(line).table()
 
 
 def _parse_features(arguments: list[str]) -> PoolFeatures:
-    """Read the feature group (dm-thin.c, parse_pool_features); what follows the group is ignored."""
+    """Parse the feature group and ignore the words after it (dm-thin.c, parse_pool_features)."""
     if not arguments:
         return PoolFeatures()
-    # The count is read with %u, which takes no sign (dm-table.c, validate_next_arg).
+    # The kernel reads the count with %u, which takes no sign (dm-table.c, validate_next_arg).
     count = parse_number(arguments[0]) if arguments[0].isdigit() else None
     if count is None or count > MAX_FEATURE_ARGUMENTS or count > len(arguments) - 1:
         raise _invalid(f"Invalid number of pool feature arguments: {arguments[0]!r}")

@@ -1,4 +1,4 @@
-"""A pool's running transaction ends with a commit, or is aborted (dm-thin.c, commit, abort_transaction)."""
+"""`Transaction` is a pool's running transaction; a commit or an abort ends it (dm-thin.c)."""
 
 import errno
 import logging
@@ -17,11 +17,11 @@ log = logging.getLogger(__name__)
 
 
 class Transaction:
-    """What a pool and its devices change between two commits: *metadata*, and what no commit saves.
+    """A `Transaction` holds the changes between two commits: *metadata*, and state that no commit saves.
 
-    *modes* are the pool's. *epoch* counts the aborted transactions: a plan of another epoch has lost its
-    blocks. *in_flight* holds the data blocks of requests under way, *remapping* the virtual ones that they
-    are to map anew.
+    *modes* are the pool's modes. *epoch* counts the aborted transactions: a plan of an earlier epoch has
+    lost its blocks. *in_flight* has the data blocks of outstanding requests, *remapping* the virtual blocks
+    that outstanding writes will remap.
     """
 
     def __init__(self, metadata: PoolMetadata) -> None:
@@ -34,12 +34,12 @@ class Transaction:
 
     @property
     def mode(self) -> PoolMode:
-        """The pool's mode."""
+        """Return the pool's mode."""
         return self.modes.mode
 
     @property
     def changed(self) -> bool:
-        """Whether a commit would change anything: the metadata, or the mode, which follows what is free."""
+        """Return whether a commit would change the metadata, or the mode because of the free blocks."""
         if self.metadata.transaction.uncommitted:
             return True
         if self.mode is PoolMode.OUT_OF_DATA_SPACE and self.metadata.data.nr_free > 0:
@@ -47,9 +47,10 @@ class Transaction:
         return self.mode <= PoolMode.OUT_OF_DATA_SPACE and not self.metadata.transaction.free_blocks
 
     def commit(self) -> None:
-        """Flush the data device, then make the transaction durable; the mode follows what is free then.
+        """Flush the data device, make the transaction durable, then set the mode by the free blocks.
 
-        EINVAL while the metadata is read-only; EIO when it fails: the transaction is aborted.
+        Raises EINVAL while the metadata is read-only. Raises EIO when the commit fails: the transaction is
+        then aborted.
         """
         if self.mode > PoolMode.OUT_OF_DATA_SPACE:
             raise DeviceMapperError(errno.EINVAL, "the pool's metadata is read-only: commit refused")
@@ -63,9 +64,10 @@ class Transaction:
 
     @contextmanager
     def changing(self, what: str, *, ends_bio: bool = True) -> Iterator[None]:
-        """Change metadata; when that fails, return to the last commit and raise EIO, what a bio ends with.
+        """Run a change of the metadata; if it fails, return to the last commit and raise EIO.
 
-        Who is no bio gets the errno of the failure. What is refused (DeviceMapperError) is no failure.
+        A bio ends with EIO. Without *ends_bio*, raises the errno of the failure. A refusal
+        (DeviceMapperError) is not a failure and passes through. *what* names the operation in the error.
         """
         try:
             yield
@@ -79,7 +81,7 @@ class Transaction:
 
     @contextmanager
     def looking(self) -> Iterator[None]:
-        """Look something up; what is damaged or can't be read is EIO for who asked, and nothing else."""
+        """Run a look-up; raise EIO if the metadata is damaged or can't be read, and change nothing."""
         try:
             yield
         except DeviceMapperError:
@@ -89,9 +91,9 @@ class Transaction:
             raise DeviceMapperError(errno.EIO, f"metadata can't be read: {reason(error)}") from error
 
     def abort(self) -> None:
-        """Return to the last commit, read-only and in need of a check (metadata_operation_failed).
+        """Return to the last commit; the pool is read-only and needs a check (metadata_operation_failed).
 
-        A pool that can't even do that, or was read-only already, has failed.
+        The pool fails if it can't return to the last commit, or if it was read-only before.
         """
         self.epoch += 1
         self.in_flight = InFlight()

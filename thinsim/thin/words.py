@@ -1,4 +1,4 @@
-"""Words and numbers of tables and messages are read as the kernel does (dm-table.c; lib/kstrtox.c)."""
+"""These functions parse the words of tables and messages as the kernel does (dm-table.c, lib/kstrtox.c)."""
 
 import errno
 
@@ -8,7 +8,7 @@ _U64_MAX = (1 << 64) - 1
 
 
 def split_words(text: str) -> list[str]:
-    """Split at white space; a backslash takes the next character literally (dm-table.c, dm_split_args)."""
+    """Split at white space; a backslash makes the next character literal (dm-table.c, dm_split_args)."""
     words: list[str] = []
     word: list[str] | None = None
     characters = iter(text)
@@ -26,9 +26,9 @@ def split_words(text: str) -> list[str]:
 
 
 def parse_number(text: str, maximum: int = _U64_MAX) -> int | None:
-    """Read a decimal number up to *maximum* as kstrtoull does: a leading ``+`` and zeros pass, blanks don't.
+    """Parse a decimal number up to *maximum* as kstrtoull does, or return None if *text* is not one.
 
-    None when *text* is no such number.
+    A leading ``+`` and leading zeros are valid, blanks are not.
     """
     digits = text.removeprefix("+")
     if not (digits.isascii() and digits.isdigit()):
@@ -38,9 +38,9 @@ def parse_number(text: str, maximum: int = _U64_MAX) -> int | None:
 
 
 def target_words(line: str, target: str) -> tuple[int, int, list[str]]:
-    """Split a table line of *target* into start, length (sectors) and arguments.
+    """Split a table line of *target* into start, length (both in sectors) and arguments.
 
-    EINVAL when the line is malformed or of another target type.
+    Raises EINVAL when the line is malformed or has another target type.
     """
     words = split_words(line)
     if len(words) < 3:

@@ -1,4 +1,4 @@
-"""A write takes steps: new blocks are prepared, then data is written, adjacent pieces joined."""
+"""A write has two kinds of steps, joined where adjacent: prepare new blocks, then write data."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -11,9 +11,9 @@ Preparation = ZeroData | CopyData | CopyOrigin
 
 
 class BlockWrite(NamedTuple):
-    """What a write of several blocks does to one: *length* bytes of the request from *begin* on.
+    """A `BlockWrite` is the part of a write in one block: *length* bytes of the request, from *begin* on.
 
-    *insert* is the mapping to come, None where there is one already.
+    *insert* is the mapping to insert, or None if the block is already mapped.
     """
 
     begin: int
@@ -31,11 +31,11 @@ def prepare_steps(
     zero: bool,
     origin_bytes: int = 0,
 ) -> Iterator[Preparation]:
-    """Yield what makes each new block whole before the write of *length* bytes at *offset*.
+    """Yield the steps that fill each new block before the write of *length* bytes at *offset*.
 
-    A block that the write covers needs nothing; else one that breaks sharing is copied, and a provisioned
-    one is copied as far as the external origin goes, its rest zeroed if *zero* (dm-thin.c, schedule_copy,
-    schedule_external_copy, schedule_zero).
+    A block that the write covers needs none. A block that breaks sharing is copied. A provisioned block is
+    copied from the external origin up to its end; with *zero*, the rest is zeroed (dm-thin.c,
+    schedule_copy, schedule_external_copy, schedule_zero).
     """
     last: Preparation | None = None
     for insert in inserts:
@@ -52,7 +52,7 @@ def prepare_steps(
 
 
 def write_steps(targets: Sequence[int], offset: int, length: int, block_size: int) -> Iterator[WriteData]:
-    """Yield the write of *length* bytes at *offset*; *targets* are the data blocks, one a virtual block."""
+    """Yield the steps that write *length* bytes at *offset*; *targets* has a data block per virtual block."""
     end = offset + length
     position = offset
     request = start = count = 0
@@ -81,7 +81,7 @@ def block_writes(
     zero: bool,
     origin_bytes: int,
 ) -> Iterator[BlockWrite]:
-    """Yield a write of *length* bytes at *offset* block by block; *targets* as in :func:`write_steps`."""
+    """Yield the write of *length* bytes at *offset*, block by block; *targets* as in :func:`write_steps`."""
     by_vblock = {insert.vblock: insert for insert in inserts}
     first = offset // block_size
     for vblock, target in enumerate(targets, first):
@@ -114,7 +114,7 @@ def _prepare(insert: Insert, block_size: int, zero: bool, origin_bytes: int) -> 
 
 
 def _join(one: Preparation, other: Preparation) -> Preparation | None:
-    """Return both as one step if *other* goes on where *one* ends."""
+    """Return both as one step if *other* begins where *one* ends, else None."""
     if one.data_offset + one.length != other.data_offset:
         return None
     length = one.length + other.length

@@ -1,1 +1,1 @@
-"""Boots a throw-away virtual machine: this machine's files, copy-on-write, under a distribution kernel."""
+"""A guest is a throw-away virtual machine: a distribution kernel on this machine's files, copy-on-write."""

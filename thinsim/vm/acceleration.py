@@ -1,7 +1,7 @@
-"""Finds whether KVM runs a guest here: tried once, within a time limit, and remembered until reboot.
+"""`decide` finds out whether KVM works here: it boots a guest once and remembers the result until reboot.
 
-A ``/dev/kvm`` that opens says little: under nested virtualisation a guest may hang in its first
-instructions, and only booting one tells.
+A ``/dev/kvm`` that opens proves little. Under nested virtualisation a guest may hang in its first
+instructions, so only a guest that boots is a proof. The boot has a time limit.
 """
 
 import os
@@ -18,26 +18,35 @@ from thinsim.vm.kvm_tries import Acceleration, Tried, recall, remember
 
 KVM = Path("/dev/kvm")
 _TRY_SECONDS = 25
-AGAIN = "thinsim vm probe tries again"
+AGAIN = "to try again, run: thinsim vm probe"
 
 
-async def decide(kernel: GuestKernel, say: Callable[[str], None], *, again: bool = False) -> Acceleration:
-    """Return how to run *kernel*: from this boot's earlier try unless *again*, else by booting a guest."""
+async def decide(kernel: GuestKernel, report: Callable[[str], None], *, again: bool = False) -> Acceleration:
+    """Return how to run *kernel*.
+
+    The answer comes from an earlier try in this boot. If there was none, or with *again*, a guest is booted.
+    """
     lacking = _lacking()
     if lacking is not None:
         return lacking
     tried, place = Tried.now(kernel), usual_runtime_directory()
     known = None if again else recall(tried, place)
     if known is not None:
-        say(f"KVM {'runs' if known.kvm else 'does not run'} guests, as a try in this boot found ({AGAIN})")
+        report(
+            f"KVM {'runs' if known.kvm else 'does not run'} guests, according to a try earlier in this boot "
+            f"({AGAIN})"
+        )
         return known
-    found = await try_kvm(kernel, say)
-    remember(tried, found, place, say)
+    found = await try_kvm(kernel, report)
+    remember(tried, found, place, report)
     return found
 
 
 def remembered(kernel: GuestKernel) -> Acceleration | None:
-    """Return what is known without booting a guest: a lack, or what a try found in this boot; else None."""
+    """Return the answer if no guest has to be booted for it, else None.
+
+    The reason is a lack of this machine, or the result of a try in this boot.
+    """
     return _lacking() or recall(Tried.now(kernel), usual_runtime_directory())
 
 
@@ -49,18 +58,18 @@ def _lacking() -> Acceleration | None:
     return None
 
 
-async def try_kvm(kernel: GuestKernel, say: Callable[[str], None]) -> Acceleration:
-    """Boot *kernel* under KVM with nothing to do, and return whether it came up; whatever is known."""
-    say(f"trying KVM once, for {_TRY_SECONDS} s at most")
+async def try_kvm(kernel: GuestKernel, report: Callable[[str], None]) -> Acceleration:
+    """Boot *kernel* under KVM, even if an earlier result is known, and return whether it came up."""
+    report(f"trying KVM once, for at most {_TRY_SECONDS} s")
     spec = GuestSpec(kernel, kvm=True, memory=Bytes(512 << 20), boot_seconds=_TRY_SECONDS)
     try:
-        async with working_directory(None, say) as (directory, journal):
+        async with working_directory(None, report) as (directory, journal):
             await run_in_guest(spec, ["true"], directory, journal, out=_drop, err=_drop, cwd=Path("/"))
-    # CombinedError: a guest that hangs can leave more than could be given back.
+    # A CombinedError means that a guest that hangs has left resources that could not be released.
     except (ProgramFailedError, CombinedError) as error:
-        return Acceleration(False, f"{KVM} is there, but a guest does not come up: {error}")
-    return Acceleration(True, f"a guest came up under {KVM}")
+        return Acceleration(False, f"{KVM} exists, but a guest did not boot: {error}")
+    return Acceleration(True, f"a guest booted under {KVM}")
 
 
 def _drop(piece: bytes) -> None:
-    """Nobody asked for what the guest of a try writes."""
+    """Discard the output of the guest."""

@@ -1,7 +1,7 @@
-"""Finds a static busybox for a guest's initramfs, with the commands that its init runs.
+"""`find_busybox` finds a static busybox for a guest's initramfs, with the commands that its init runs.
 
-virtme-ng (``virtme/mkinitramfs.py``) copies it alone into the initramfs, without a library or a loader.
-Left to itself it takes the first busybox of PATH and asks ``file`` whether that is static.
+virtme-ng (``virtme/mkinitramfs.py``) copies only this program into the initramfs, no library and no loader.
+By default virtme-ng takes the first busybox in PATH and runs ``file`` to find out whether it is static.
 """
 
 import shutil
@@ -17,7 +17,7 @@ INSTALL = "make setup-vm, or apt-get install busybox-static"
 APPLETS = frozenset(
     {"sh", "mount", "umount", "switch_root", "sleep", "mkdir", "mknod", "insmod", "cp", "cat"}
 )
-"""What the init of the initramfs runs."""
+"""Commands that the init of the initramfs runs."""
 
 _NAMES = ("busybox-static", "busybox.static", "busybox")
 PLACES = tuple(map(Path, ("/usr/local/bin", "/usr/local/sbin", "/usr/bin", "/usr/sbin", "/bin", "/sbin")))
@@ -26,9 +26,9 @@ _SECONDS = 10
 
 
 def find_busybox(places: Iterable[Path] = PLACES) -> Path:
-    """Return a busybox for an initramfs, from PATH or *places*.
+    """Return the path of a busybox that suits an initramfs, from PATH or *places*.
 
-    EnvironmentLacksError tells why the ones that are there won't do, and how to get one that does.
+    Raises EnvironmentLacksError, which lists why each busybox found is unsuitable and how to install one.
     """
     unfit: list[str] = []
     for path in _candidates(places):
@@ -40,7 +40,7 @@ def find_busybox(places: Iterable[Path] = PLACES) -> Path:
 
 
 def is_static(program: Path) -> bool:
-    """Tell whether *program* is an ELF file that needs no loader. ``OSError`` when it can't be read."""
+    """Return whether *program* is an ELF file that needs no loader. Raises OSError if it can't be read."""
     with program.open("rb") as file:
         identity = file.read(16)
         if len(identity) < 16 or identity[:4] != b"\x7fELF":
@@ -67,7 +67,7 @@ def _candidates(places: Iterable[Path]) -> Iterator[Path]:
 
 
 def _lack(path: Path) -> str:
-    """Return what *path* lacks for an initramfs; empty for nothing."""
+    """Return why *path* does not suit an initramfs; an empty string if it does."""
     try:
         if not is_static(path):
             return "is not statically linked"
@@ -79,6 +79,6 @@ def _lack(path: Path) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"does not run: {error.strerror if isinstance(error, OSError) else error}"
     if done.returncode < 0:
-        return f"is damaged: it ends with {signal.Signals(-done.returncode).name}"
+        return f"is damaged: it dies of {signal.Signals(-done.returncode).name}"
     lacking = sorted(APPLETS - set(done.stdout.split()))
     return f"has no {', '.join(lacking)}" if lacking else ""

@@ -1,8 +1,8 @@
-"""Boots one guest by virtme-ng on a copy-on-write view of this machine, for one command.
+"""`run_in_guest` boots a guest with virtme-ng on a copy-on-write view of this machine, for one command.
 
-The guest sees every file of the host as it is and may change it for itself; what it changes goes with
-it, except below the shared directories. It has no network. Backing files belong on the scratch disk
-(``SCRATCH`` in ``thinsim.vm.guest_script``): shared directories are 9p, which has no hole punching.
+The guest sees every file of the host and may change its own view of it. Its changes are lost at its end,
+except below the shared directories. It has no network. Backing files belong on the scratch disk (``SCRATCH``
+in ``thinsim.vm.guest_script``): shared directories are 9p, which has no hole punching.
 """
 
 import math
@@ -38,7 +38,11 @@ Output = Callable[[bytes], None]
 
 @dataclass(frozen=True, slots=True)
 class GuestSpec:
-    """A guest to boot. *memory* and *scratch* are bytes; *shares* are directories shared both ways."""
+    """A `GuestSpec` describes a guest to boot.
+
+    *memory* and *scratch* (the size of the scratch disk) are bytes; *shares* are directories that host and
+    guest both write.
+    """
 
     kernel: GuestKernel
     kvm: bool
@@ -60,11 +64,12 @@ async def run_in_guest(
     cwd: Path | None = None,
     seconds: float = math.inf,
 ) -> int:
-    """Boot, run *command* as root, power off; return its exit status (128 + N for signal N).
+    """Boot a guest, run *command* in it as root, and power it off.
 
-    *directory* exists, is the run's own and takes the guest's files; *out* and *err* get what the
-    command writes, as it comes. However this ends, the guest has ended too. ProgramFailedError if it does
-    not boot in time, does not end within *seconds*, or dies before the command has ended.
+    Returns the exit status of *command* (128 + N for signal N). *directory* exists, belongs to the run and
+    takes the guest's files. *out* and *err* receive the output of *command* as it is written. The guest never
+    outlives this call. Raises ProgramFailedError if the guest does not boot in time, if the command does not
+    finish within *seconds*, or if the guest exits before the command has finished.
     """
     shared = directory / "guest"
     shared.mkdir(mode=0o700)
@@ -85,22 +90,22 @@ async def run_in_guest(
     await _make_scratch(scratch, spec.scratch)
     arguments = _arguments(spec, shared, scratch, console)
     entry = journal.begin(TakenKind.PROCESS, role="guest")
-    said = bytearray()
+    printed = bytearray()
 
     def keep(piece: bytes) -> None:
-        said.extend(piece)
-        del said[:-_KEPT]
+        printed.extend(piece)
+        del printed[:-_KEPT]
         err(piece)
 
     process = await trio.lowlevel.open_process(
         arguments,
         stdin=subprocess.DEVNULL,
-        # Never a file: qemu would open it anew and truncate it.
+        # Never a file: qemu would open it again and truncate it.
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd="/",
         env=_tool_environment(directory),
-        start_new_session=True,  # qemu and its helpers make one process group, which is ended as one
+        start_new_session=True,  # qemu and its helpers form one process group, which is killed as a whole
     )
     identity = ProcessIdentity.of(process.pid)
     journal.amend(entry, pid=process.pid, started=identity.started if identity else 0)
@@ -121,11 +126,13 @@ async def run_in_guest(
     if status.exists():
         return int(status.read_text())
     if whole.cancelled_caught:
-        raise ProgramFailedError(f"the guest's command did not end within {seconds:g} s; the guest is ended")
+        raise ProgramFailedError(
+            f"the guest's command did not finish within {seconds:g} s; the guest was killed"
+        )
     if not (shared / BOOTED).exists():
-        why = f"{_last(console)}{_last_words(said)}"
-        raise ProgramFailedError(f"the guest did not boot within {limit:g} s or ended before it did{why}")
-    raise ProgramFailedError(f"the guest ended before its command did{_last(console)}")
+        why = f"{_last(console)}{_last_words(printed)}"
+        raise ProgramFailedError(f"the guest exited before it had booted, or took more than {limit:g} s{why}")
+    raise ProgramFailedError(f"the guest exited before its command had finished{_last(console)}")
 
 
 def _arguments(spec: GuestSpec, shared: Path, scratch: Path, console: Path) -> list[str]:
@@ -140,11 +147,11 @@ def _arguments(spec: GuestSpec, shared: Path, scratch: Path, console: Path) -> l
         "--run",
         str(spec.kernel.image),
         *([] if spec.kvm else ["--disable-kvm"]),
-        # Else it takes the first that it finds, and needs a program, file, to tell whether that is static.
+        # Without this, virtme-ng takes the first busybox in PATH, and needs file(1) to see if it is static.
         *("--busybox", str(find_busybox())),
         *("--cpus", str(spec.cpus), "--memory", f"{math.ceil(spec.memory / (1 << 20))}M", "--user", "root"),
         *(f"--rwdir={share}" for share in (shared, *spec.shares)),
-        # Warnings and what the kernel says when it dies, in a file of their own.
+        # The kernel's warnings and its last messages go to a file of their own.
         *("--append", "console=ttyS1 loglevel=5 mitigations=off"),
         f"--qemu-opts={' '.join(devices)}",
         "--",
@@ -158,13 +165,13 @@ def _tool_environment(directory: Path) -> dict[str, str]:
 
 
 def _guest_environment() -> dict[str, str]:
-    """Return what the command in the guest has; a user's PATH may lack where dmsetup is."""
+    """Return the environment of the command in the guest; a user's PATH may lack the directory of dmsetup."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     return {**inherited, "PATH": full_path(os.environ)}
 
 
 def _unchanging() -> list[Path]:
-    """What runs in the guest: Python's environment and library, this source tree, programs and libraries."""
+    """Return the directories that do not change: Python, the source tree, system programs and libraries."""
     package = Path(__file__).resolve().parents[2]
     system = {Path("/usr/sbin"), Path("/usr/lib", f"{platform.machine()}-linux-gnu")}
     paths = {Path(sys.prefix).resolve(), Path(os.__file__).resolve().parent, package}
@@ -175,7 +182,9 @@ def _unchanging() -> list[Path]:
 
 def _check_share(path: Path) -> None:
     if not path.is_absolute() or _UNSHAREABLE & set(str(path)):
-        raise InvalidValueError(f"{str(path)!r} can't be shared with a guest: blanks and ,=:'\"\\ don't pass")
+        raise InvalidValueError(
+            f"{str(path)!r} cannot be shared with a guest: use an absolute path without blanks and ,=:'\"\\"
+        )
     if not path.is_dir():
         raise InvalidValueError(f"{path}: no such directory")
 
@@ -213,7 +222,8 @@ async def _watch_boot(booted: Path, seconds: float, console: Path, running: trio
 async def _end_group(process: trio.Process) -> None:
     with trio.CancelScope(shield=True):
         if process.poll() is None:
-            # Not yet waited for, so nobody else can have the group's number. Nothing in it is worth a grace.
+            # The leader is not reaped yet, so its group number can't be reused. No process in the group has
+            # anything to save, so SIGKILL comes at once.
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
         for stream in (process.stdout, process.stderr):
@@ -221,10 +231,10 @@ async def _end_group(process: trio.Process) -> None:
                 await stream.aclose()
 
 
-def _last_words(said: bytearray) -> str:
-    """Return what virtme-ng or qemu said last: why a guest did not even start."""
-    lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
-    return f"; virtme-ng said: {lines[-1]}" if lines else ""
+def _last_words(printed: bytearray) -> str:
+    """Return the last line of virtme-ng or qemu, which explains why a guest did not even start."""
+    lines = [line.strip() for line in printed.decode(errors="replace").splitlines() if line.strip()]
+    return f"; virtme-ng printed: {lines[-1]}" if lines else ""
 
 
 def _last(console: Path) -> str:
@@ -232,4 +242,4 @@ def _last(console: Path) -> str:
         lines = [line.strip() for line in console.read_text(errors="replace").splitlines() if line.strip()]
     except OSError:
         lines = []
-    return f"; its console: {' | '.join(lines[-3:])}" if lines else "; it wrote nothing on its console"
+    return f"; its console: {' | '.join(lines[-3:])}" if lines else "; its console is empty"

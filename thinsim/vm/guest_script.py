@@ -1,7 +1,8 @@
-"""Writes the guest's script: loads modules, mounts the scratch disk, runs the command, keeps its status.
+"""`guest_script` writes the guest's script: load modules, mount the scratch disk, run the command.
 
-Pure text; ``thinsim.vm.guest`` boots a guest on it. What the guest reports it writes into the shared
-directory: ``booted`` when the script begins, ``status`` with the command's exit status when it has ended.
+The result is only text; ``thinsim.vm.guest`` boots a guest with it. The guest reports through files in the
+shared directory. It makes ``booted`` when the script begins, and ``status``, with the command's exit status,
+when the command has ended.
 """
 
 import shlex
@@ -11,11 +12,11 @@ from pathlib import Path
 BOOTED = "booted"
 STATUS = "status"
 SCRATCH = Path("/run/thinsim-scratch")
-"""Where the guest mounts the scratch disk: ext4, which punches holes and has extent maps."""
+"""Mount point of the scratch disk in the guest: ext4, which punches holes and has extent maps."""
 
 SCRATCH_SERIAL = "thinsim-scratch"
 STATE = Path("/run/thinsim-state")
-"""The guest's own state directory: it sees the host's files, and would take the host's runs for abandoned."""
+"""The guest's own state directory. In the host's it would see the host's runs and think them abandoned."""
 
 HOST_TAG = "thinsim-host"
 HOST_ROOT = Path("/run/thinsim-host")
@@ -35,17 +36,17 @@ def guest_script(
 ) -> str:
     """Return the script that runs *command* in *directory* and reports into *shared*.
 
-    *cached* are directories that the guest reads with a cache, since they don't change meanwhile:
-    its root file system has none, and a Python that starts looks at thousands of files. *shares* stay
-    visible where they are below one of them.
+    *cached* are directories that do not change while the guest runs, so that it may cache them. Its root file
+    system is not cached, and Python looks at thousands of files when it starts. *shares* below a cached
+    directory stay visible.
     """
     lines = [
         "# Generated for one guest.",
         f": > {_quote(shared / BOOTED)}",
         *(f"modprobe -q {module}" for module in _MODULES),
-        # Nobody plugs anything in. Where there is a udevd, every dmsetup waits for it, and its probes keep
-        # devices busy at any time: two runs would differ. Without it dmsetup makes the nodes itself.
-        # An ended udevd leaves the socket by which libdm tells that one runs, and waits for it for ever.
+        # A guest has no hotplug and needs no udevd. With one, every dmsetup waits for it, and its probes make
+        # devices busy at random times, so that two runs would differ. Without one, dmsetup makes the nodes.
+        # udevd leaves its control socket behind; libdm would take it for a running udevd and wait forever.
         "udevadm control --exit >/dev/null 2>&1; rm -f /run/udev/control",
         f"mkdir -p /dev/mapper {SCRATCH} {STATE} {HOST_ROOT}",
         f"for disk in $(grep -lsx {SCRATCH_SERIAL} /sys/block/vd*/serial); do",

@@ -1,9 +1,10 @@
-"""Finds the kernels a guest can boot: images in ``/boot`` whose modules have dm-thin-pool."""
+"""A `GuestKernel` is an image, usually in ``/boot``, that a guest can boot and that has dm-thin-pool."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from thinsim.did_you_mean import unknown_name
 from thinsim.errors import EnvironmentLacksError
 
 BOOT = Path("/boot")
@@ -16,7 +17,7 @@ INSTALL = "make setup-vm, or apt-get install linux-image-amd64"
 
 @dataclass(frozen=True, slots=True)
 class GuestKernel:
-    """A bootable image and its release, the name of its folder in ``/lib/modules``."""
+    """A `GuestKernel` is a bootable image and its release, the name of its folder in ``/lib/modules``."""
 
     image: Path
     release: str
@@ -35,9 +36,9 @@ def installed_kernels(boot: Path = BOOT, modules: Path = MODULES) -> list[GuestK
 def find_kernel(wanted: str | None, boot: Path = BOOT, modules: Path = MODULES) -> GuestKernel:
     """Return the kernel *wanted*: a release, the path of an image, or None for the newest.
 
-    An image elsewhere will do, where ``../lib/modules`` beside it has its modules: an unpacked package.
+    An image of an unpacked package works as well: one with its modules in ``../lib/modules`` beside it.
 
-    EnvironmentLacksError names what is there and how to get one.
+    Raises EnvironmentLacksError, which lists the installed kernels or how to install one.
     """
     kernels = installed_kernels(boot, modules)
     for kernel in kernels:
@@ -48,16 +49,14 @@ def find_kernel(wanted: str | None, boot: Path = BOOT, modules: Path = MODULES) 
         release = image.name.removeprefix(_IMAGE)
         if has_thin_pool(image.parent.parent / "lib/modules" / release):
             return GuestKernel(image, release)
-    known = ", ".join(kernel.release for kernel in kernels)
     if wanted is None:
         raise EnvironmentLacksError(f"{boot} has no kernel with dm-thin-pool modules ({INSTALL})")
-    raise EnvironmentLacksError(
-        f"no kernel {wanted!r} with dm-thin-pool modules; there is: {known or f'none ({INSTALL})'}"
-    )
+    unknown = unknown_name("kernel with dm-thin-pool modules", wanted, [each.release for each in kernels])
+    raise EnvironmentLacksError(unknown if kernels else f"{unknown} ({INSTALL})")
 
 
 def has_thin_pool(folder: Path) -> bool:
-    """Tell whether the kernel whose modules are in *folder* has dm-thin, as a module or built in."""
+    """Return whether the kernel with its modules in *folder* has dm-thin, as a module or built in."""
     for listing in ("modules.dep", "modules.builtin"):
         try:
             if f"/{_MODULE}" in (folder / listing).read_text():
@@ -68,5 +67,5 @@ def has_thin_pool(folder: Path) -> bool:
 
 
 def _order(release: str) -> list[tuple[int, str]]:
-    """6.10 is newer than 6.9."""
+    """Return a sort key by which 6.10 is newer than 6.9."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|\D+", release)]

@@ -1,7 +1,7 @@
-"""Remembers in a small file what tries of KVM found in this boot of the machine.
+"""A small file remembers the results of KVM tries in this boot of the machine.
 
-It is about the machine and no run's own, so no variable of a run (``THINSIM_STATE_DIR``) moves it.
-Whatever is wrong with the file, it is as if nothing were known: the worst is one more try.
+The file describes the machine, not a run, so ``THINSIM_STATE_DIR`` does not move it. A file with any fault
+counts as empty: the cost is one more try.
 """
 
 import json
@@ -21,12 +21,12 @@ from thinsim.vm.tools import QEMU
 _FILE = "kvm-tries.json"
 _MOST_BYTES = 1 << 16
 _MOST_TRIES = 16
-"""Kernels and versions of qemu that are remembered; the oldest goes first."""
+"""Pairs of kernel and qemu version that are remembered; the oldest is dropped first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acceleration:
-    """Whether guests run under KVM, and why or why not."""
+    """An `Acceleration` states whether guests run under KVM, and why or why not."""
 
     kvm: bool
     why: str
@@ -34,7 +34,10 @@ class Acceleration:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What a try was of: *boot* of the machine, *kernel* and *qemu* as path and time of change."""
+    """A `Tried` identifies the conditions of a try.
+
+    *boot* is the boot of the machine. *kernel* and *qemu* are each a path and a time of modification.
+    """
 
     boot: str
     kernel: str
@@ -42,20 +45,20 @@ class Tried:
 
     @classmethod
     def now(cls, kernel: GuestKernel) -> "Tried":
-        """Return what a try of *kernel* at this moment would be of."""
+        """Return the conditions of a try of *kernel* at this moment."""
         return cls(boot_id(), _version(kernel.image), _version(shutil.which(QEMU)))
 
 
 def recall(tried: Tried, place: Path) -> Acceleration | None:
-    """Return what the last try of just this found; None if there was none that can be believed."""
+    """Return the result of the last try under the same conditions; None if there is no trustworthy one."""
     for entry in reversed(_entries(place)):
         if _key(entry) == (tried.boot, tried.kernel, tried.qemu):
             return Acceleration(entry["kvm"], entry["why"])
     return None
 
 
-def remember(tried: Tried, found: Acceleration, place: Path, say: Callable[[str], None]) -> None:
-    """Keep what a try found. Where that can't be written, it is said, and the next guest tries again."""
+def remember(tried: Tried, found: Acceleration, place: Path, report: Callable[[str], None]) -> None:
+    """Save the result of a try. If the file can't be written, report why; the next guest tries KVM again."""
     key = (tried.boot, tried.kernel, tried.qemu)
     kept = [entry for entry in _entries(place) if entry["boot"] == tried.boot and _key(entry) != key]
     kept.append(
@@ -72,13 +75,13 @@ def remember(tried: Tried, found: Acceleration, place: Path, say: Callable[[str]
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
-        say(f"what the try of KVM found can't be remembered: {error}")
+        report(f"cannot save the result of the KVM try: {error}")
 
 
 def _entries(place: Path) -> list[dict[str, Any]]:
-    """Return the entries that have the right form, oldest first; none if others could have written it."""
+    """Return the well-formed entries, oldest first; none if another user could have written the file."""
     try:
-        # Whatever lies there: no link is followed, and no pipe is waited for.
+        # Follow no symlink and wait for no pipe: the file may have been planted.
         descriptor = os.open(place / _FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             if not _is_own(os.fstat(descriptor)) or not _is_own(place.stat()):
@@ -107,7 +110,7 @@ def _key(entry: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _version(program: Path | str | None) -> str:
-    """Return a path as it is now: replaced by another version it reads otherwise."""
+    """Return the program's path and time of modification; another version gives another text."""
     if program is None:
         return "none"
     path = Path(program).resolve()

@@ -1,11 +1,11 @@
-"""Lists the modules that a guest loads, to find its root and for the work in it. Reads ``/lib/modules``."""
+"""A guest needs two groups of modules: one to find its root, one for the work in it."""
 
 from pathlib import Path
 
 from thinsim.vm.kernels import GuestKernel
 
 FOR_THE_ROOT = ("9p", "9pnet_virtio", "virtio_pci", "virtio_console", "overlay")
-"""This machine's files, seen copy-on-write, and the way of output out of the guest."""
+"""Modules for the copy-on-write view of this machine's files, and for the guest's output."""
 
 FOR_THE_WORK = ("dm-thin-pool", "loop", "fuse", "ext4", "virtio_blk")
 
@@ -13,13 +13,13 @@ _ZSTD = ".zst"
 
 
 def module_folder(kernel: GuestKernel) -> Path:
-    """Return where the modules of *kernel* are: in ``/lib/modules``, or beside an unpacked image."""
+    """Return the folder of the modules of *kernel*: in ``/lib/modules``, or beside an unpacked image."""
     beside = kernel.image.parent.parent / "lib/modules" / kernel.release
     return beside if beside.is_dir() else Path("/lib/modules", kernel.release)
 
 
 def lacking_modules(folder: Path) -> list[str]:
-    """Return the modules that are neither built in nor there as a file."""
+    """Return the modules that are neither built in nor present as a file."""
     files, built_in = _listed(folder, "modules.dep"), _listed(folder, "modules.builtin")
     return [
         name
@@ -30,13 +30,13 @@ def lacking_modules(folder: Path) -> list[str]:
 
 
 def needs_zstd(folder: Path) -> bool:
-    """Tell whether virtme-ng has to unpack modules with ``zstd``."""
+    """Return whether virtme-ng has to unpack modules with ``zstd``."""
     files = _listed(folder, "modules.dep")
     return any(files.get(_plain(name), "").endswith(_ZSTD) for name in FOR_THE_ROOT)
 
 
 def _listed(folder: Path, listing: str) -> dict[str, str]:
-    """Return module name to file, relative to *folder*."""
+    """Return the file of each module by its name, relative to *folder*."""
     try:
         lines = (folder / listing).read_text().splitlines()
     except OSError:

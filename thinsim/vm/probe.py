@@ -1,4 +1,4 @@
-"""Looks for what a guest needs, and names the fix of each lack."""
+"""`probe_guest` checks everything that a guest needs, and names the fix for each lack."""
 
 import functools
 import os
@@ -26,7 +26,7 @@ from thinsim.vm.tools import (
 
 _SETUP = "make setup-vm"
 LEAST_MEMORY = Bytes(768 << 20)
-"""What must be free: a guest that boots and does little uses about that much, one at its limit 2 GiB."""
+"""Memory that must be free, in bytes: enough for a guest that does little. A guest may use up to 2 GiB."""
 
 GUEST_TOOLS = (
     ("bash", "bash"),
@@ -37,13 +37,13 @@ GUEST_TOOLS = (
     ("modprobe", "kmod"),
     ("mkfs.ext4", "e2fsprogs"),
 )
-"""What a guest runs of this machine: the program, and the package that has it."""
+"""Programs of this machine that a guest runs, each with the package that contains it."""
 
 
 def probe_guest(release: str | None = None) -> list[Finding]:
-    """Look at everything that a guest with the kernel *release*, by default the newest, needs.
+    """Check everything that a guest with the kernel *release* needs; the default is the newest kernel.
 
-    Nothing is booted. EnvironmentLacksError: there is no such *release*.
+    No guest is booted. Raises EnvironmentLacksError if *release* is not installed.
     """
     return [
         _qemu(),
@@ -57,7 +57,7 @@ def probe_guest(release: str | None = None) -> list[Finding]:
 
 
 def check_guest(release: str | None = None) -> None:
-    """Raise EnvironmentLacksError, with every lack and its fix, where no guest of *release* can run."""
+    """Raise EnvironmentLacksError, with every lack and its fix, if no guest of *release* can run."""
     lacks = [finding for finding in probe_guest(release) if not finding.present]
     if lacks:
         raise EnvironmentLacksError(f"no guest can run here: {findings_in_words(lacks)}")
@@ -68,10 +68,10 @@ def _qemu() -> Finding:
     fix = f"{_SETUP}, or apt-get install {QEMU_PACKAGE}"
     if path is None:
         return Finding("qemu", False, f"{QEMU} is not in PATH", fix)
-    said = _devices_of(path)
-    if said is None:
+    devices = _devices_of(path)
+    if devices is None:
         return Finding("qemu", False, f"{path} does not run", fix)
-    lacking = [name for name in ("virtio-9p-pci", "virtio-blk-pci") if name not in said]
+    lacking = [name for name in ("virtio-9p-pci", "virtio-blk-pci") if name not in devices]
     if lacking:
         return Finding("qemu", False, f"{path} is built without {', '.join(lacking)}", fix)
     return Finding("qemu", True, path)
@@ -95,11 +95,11 @@ def _virtme_ng() -> Finding:
     found = virtme_version(command)
     least = ".".join(map(str, LEAST_VIRTME))
     if not is_recent(found):
-        text = f"{command} is of version {found or 'unknown'}, {least} is needed"
+        text = f"{command} has version {found or 'unknown'}; at least {least} is needed"
         return Finding("virtme-ng", False, text, _SETUP)
-    # It starts the other one by name.
+    # vng starts virtme-run by name.
     if not os.access(command.with_name("virtme-run"), os.X_OK) and find_program("virtme-run") is None:
-        return Finding("virtme-ng", False, f"{command} is there, virtme-run is not", _SETUP)
+        return Finding("virtme-ng", False, f"{command} exists, but virtme-run is missing", _SETUP)
     return Finding("virtme-ng", True, f"{command}, version {found}")
 
 
@@ -117,7 +117,7 @@ def _kernel(release: str | None) -> list[Finding]:
     except EnvironmentLacksError:
         if release is not None:
             raise
-        text = "none in /boot with dm-thin-pool modules"
+        text = "no kernel in /boot has dm-thin-pool modules"
         return [Finding("guest kernel", False, text, _SETUP)]
     if not os.access(kernel.image, os.R_OK):
         return [Finding("guest kernel", False, f"no permission for {kernel.image}", "run with sudo")]
@@ -151,8 +151,8 @@ def _temporary_directory() -> Finding:
         with tempfile.TemporaryFile(dir=place):
             return Finding(name, True, place)
     except OSError as error:
-        fix = "set TMPDIR to a directory that can be written"
-        return Finding(name, False, f"nothing can be written: {error.strerror or error}", fix)
+        fix = "set TMPDIR to a writable directory"
+        return Finding(name, False, f"not writable: {error.strerror or error}", fix)
 
 
 def _memory() -> Finding:
@@ -160,12 +160,12 @@ def _memory() -> Finding:
     text = f"{format_size(free)} available"
     if free >= LEAST_MEMORY:
         return Finding("memory", True, text)
-    fix = f"free some: a guest needs {format_size(LEAST_MEMORY)}"
+    fix = f"free some memory: a guest needs {format_size(LEAST_MEMORY)}"
     return Finding("memory", False, text, fix)
 
 
 def available_memory(root: Path = Path("/")) -> Bytes:
-    """Return the bytes that can be had without swapping; a container's limit counts."""
+    """Return the bytes of memory that are available without swapping, within a container's limit."""
     found = re.search(r"^MemAvailable:\s+(\d+) kB", (root / "proc/meminfo").read_text(), re.MULTILINE)
     free = int(found[1]) << 10 if found else 0
     try:
@@ -177,7 +177,7 @@ def available_memory(root: Path = Path("/")) -> Bytes:
 
 
 def probe_kvm() -> Finding:
-    """Say whether KVM works, if it is known; no guest needs it."""
+    """Return whether KVM works, if that is known. No guest needs KVM."""
     try:
         known = remembered(find_kernel(None))
     except EnvironmentLacksError:
@@ -185,6 +185,6 @@ def probe_kvm() -> Finding:
     if known is None:
         if not KVM.exists():
             return Finding("KVM", False, f"{KVM} is missing", "none needed: guests are emulated (TCG)")
-        return Finding("KVM", False, f"{KVM} is there, not tried yet", "try it: thinsim vm probe", ())
+        return Finding("KVM", False, f"{KVM} exists, not tried yet", "to try it, run: thinsim vm probe", ())
     fix = "" if known.kvm else f"none needed: guests are emulated (TCG), about ten times slower; {AGAIN}"
     return Finding("KVM", known.kvm, known.why, fix)

@@ -1,4 +1,4 @@
-"""Finds the programs that boot a guest."""
+"""Booting a guest needs two programs, virtme-ng and qemu, which these functions find."""
 
 import platform
 import re
@@ -17,11 +17,14 @@ QEMU_PACKAGE = {"x86_64": "qemu-system-x86", "aarch64": "qemu-system-arm"}.get(_
 INSTALL = "make setup-vm, or pip install virtme-ng in thinsim's environment"
 LEAST_VIRTME = (1, 33)
 SYSTEM_PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin")
-"""Where programs are that a user's PATH may lack."""
+"""Directories of programs that a user's PATH may lack."""
 
 
 def virtme_ng() -> Path:
-    """Return the path of virtme-ng's command: of this Python's environment, or of PATH."""
+    """Return the path of virtme-ng's command, from this Python's environment or from PATH.
+
+    Raises EnvironmentLacksError if there is none.
+    """
     own = Path(sys.executable).parent / "vng"
     if own.exists():
         return own
@@ -32,7 +35,7 @@ def virtme_ng() -> Path:
 
 
 def virtme_version(command: Path) -> str:
-    """Return the version of virtme-ng's *command*; empty if it does not say."""
+    """Return the version of virtme-ng's *command*, or an empty string if it is unknown."""
     if command.parent == Path(sys.executable).parent:
         try:
             return version("virtme-ng")
@@ -47,16 +50,16 @@ def virtme_version(command: Path) -> str:
 
 
 def is_recent(virtme: str) -> bool:
-    """Tell whether that version of virtme-ng knows the options that are used."""
+    """Return whether the version *virtme* of virtme-ng has the options that thinsim uses."""
     return tuple(int(part) for part in virtme.split(".")[:2] if part.isdigit()) >= LEAST_VIRTME
 
 
 def find_program(name: str) -> str | None:
-    """Return the path of a program: of PATH, or of the system's places that a user's PATH may lack."""
+    """Return the path of a program, from PATH or from `SYSTEM_PLACES`; None if there is none."""
     return shutil.which(name) or shutil.which(name, path=":".join(SYSTEM_PLACES))
 
 
 def full_path(environment: Mapping[str, str]) -> str:
-    """Return PATH with the system's places at its end: others find there what ``find_program`` does."""
+    """Return PATH with `SYSTEM_PLACES` appended, so that other programs find the same as `find_program`."""
     present = [place for place in environment.get("PATH", "").split(":") if place]
     return ":".join([*present, *(place for place in SYSTEM_PLACES if place not in present)])

@@ -1,1 +1,1 @@
-"""Watches a pool that runs: finds it on this machine, takes moments of it, shows them."""
+"""A `Watch` shows a running pool of this machine: its figures and its newest discards."""

@@ -1,7 +1,7 @@
-"""Finds a running pool by its name: whose device-mapper has it, and what it stands on.
+"""`find_pool` finds a running pool by its name, with its device-mapper and its backing store.
 
-Asked are the standing device-mapper (``thinsim pool``) and that of each run under way. From the pool's
-table the way down is the kernel's own: data device, loop device, its file, the store that serves it.
+It asks the permanent device-mapper (``thinsim pool``) and the one of each run that is in progress. From the
+pool's table it follows the data device to the loop device, the loop device's file and that file's store.
 """
 
 import re
@@ -15,6 +15,7 @@ from fuse_backing.mounts import FSTYPE, mounts
 from fuse_backing.runtime import control_socket
 from fuse_backing.store_client import StoreClient
 from thinsim.block import loop
+from thinsim.did_you_mean import unknown_name
 from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.dm.standing.places import Places
 from thinsim.errors import ConflictError, DeviceMapperError, ProgramFailedError
@@ -27,7 +28,10 @@ _LOOP_MAJOR = re.compile(r"7:(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class FoundPool:
-    """A pool, who runs it, and where its bytes are: *file* of *store*, *host_file* below the store."""
+    """A `FoundPool` names a pool's device-mapper and the place of its data.
+
+    The data is in *file* on the mount of *store*, and in *host_file* below the store.
+    """
 
     name: str
     dm: EmulatedDeviceMapper
@@ -38,22 +42,22 @@ class FoundPool:
 
 
 async def find_pool(name: str) -> FoundPool:
-    """Return the running pool *name*. ConflictError when there is none, or when no store is below it."""
+    """Return the running pool *name*. Raise ConflictError if it does not run, or has no backing store."""
     seen: list[str] = []
     for dm in _device_mappers():
         try:
             pools = await _pools(dm)
         except DeviceMapperError:
-            continue  # of a run that was killed, or that is just ending
+            continue  # the run was killed or is ending
         if name in pools:
             return await _on_store(name, dm, pools[name])
         seen += pools
-    raise ConflictError(f"no pool {name} runs (running: {', '.join(sorted(seen)) or 'none'})")
+    raise ConflictError(unknown_name("running pool", name, sorted(seen)))
 
 
 def _device_mappers() -> Iterator[EmulatedDeviceMapper]:
-    standing = Places.of_this_user().verbs
-    for socket in (standing, *sorted(runtime_directory().glob("*/dm.sock"))):
+    permanent = Places.of_this_user().verbs
+    for socket in (permanent, *sorted(runtime_directory().glob("*/dm.sock"))):
         if socket.exists():
             yield EmulatedDeviceMapper(socket)
 
@@ -61,7 +65,7 @@ def _device_mappers() -> Iterator[EmulatedDeviceMapper]:
 async def _pools(dm: EmulatedDeviceMapper) -> dict[str, PoolTable]:
     found = {}
     for name in await dm.list():
-        with suppress(DeviceMapperError):  # of another target, or gone meanwhile
+        with suppress(DeviceMapperError):  # it has another target, or is gone meanwhile
             found[name] = parse_pool_table(await dm.table(name))
     return found
 
@@ -74,7 +78,7 @@ async def _on_store(name: str, dm: EmulatedDeviceMapper, table: PoolTable) -> Fo
             directory = Path((await store.ping()).directory)
             return FoundPool(name, dm, bytes_of(table.block_size), store, file.name, directory / file.name)
     raise ConflictError(
-        f"pool {name}: its data file {file} is not on a backing store: nobody sees its discards"
+        f"pool {name}: its data file {file} is not on a backing store, so its discards cannot be watched"
     )
 
 
@@ -86,12 +90,12 @@ def _backing_file(name: str, device: str) -> Path:
         return Path(loop.attached_devices()[Path(f"/dev/loop{number[1]}")])
     except KeyError:
         raise ConflictError(
-            f"pool {name}: its data device /dev/loop{number[1]} has no file any more"
+            f"pool {name}: its data device /dev/loop{number[1]} has no backing file"
         ) from None
 
 
 async def _store_on(mountpoint: Path) -> StoreClient:
-    """Return a client of the server of *mountpoint*, whose socket is its own or its run's."""
+    """Return a client of the store that serves *mountpoint*; its socket may be in a run's directory."""
     for socket in (control_socket(mountpoint), *sorted(runtime_directory().glob("*/store.sock"))):
         store = StoreClient(socket)
         try:

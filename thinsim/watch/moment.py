@@ -1,4 +1,4 @@
-"""A moment says what a running pool holds, and what of its host bytes no mapping needs. Pure."""
+"""A `Moment` has the figures of a running pool, and the bytes that it leaks on the host. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,35 +12,49 @@ from thinsim.thin.status import PoolStatus
 
 @dataclass(frozen=True, slots=True)
 class WatchedDevice:
-    """An active thin device; *mapped* in bytes of whole data blocks, shared ones included."""
+    """A `WatchedDevice` is an active thin device; *mapped* is in bytes and includes shared data blocks."""
 
     name: str
+    """The device-mapper name."""
     thin_id: int
+    """The thin id."""
     mapped: int
+    """Bytes of its mapped data blocks, shared ones included."""
     open: bool
+    """True if the device is open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What a pool and its host say now. Bytes; *time* in seconds since the epoch.
+    """A `Moment` has the figures of a pool and its host at *time*, in seconds since the epoch.
 
-    *leaked* is None where nobody tells the pool's mappings; *leaked_at_least* follows from counts alone:
-    what the file maps on the host beyond the pool's used blocks must be leaked.
+    All sizes are in bytes. *leaked* is None if the pool's mappings are unknown. *leaked_at_least* needs only
+    counts: any bytes that the host has allocated beyond the pool's used blocks must be leaked.
     """
 
     time: float
+    """Seconds since the epoch."""
     mode: str
+    """The pool's mode."""
     size: int
+    """Size of the data device."""
     used: int
+    """Bytes in used data blocks."""
     host: int
+    """Bytes that the host holds for the data file."""
     given_back: int
+    """Bytes that hole punches have freed so far."""
     punches: int
+    """Hole punches so far."""
     leaked: int | None
+    """Bytes on the host that no mapping needs; null if the mappings are not known."""
     leaked_at_least: int
+    """The least that must have leaked, from counts alone."""
     devices: Sequence[WatchedDevice]
+    """The active thin devices."""
 
     def to_json(self) -> dict[str, object]:
-        """Return the moment as JSON has it."""
+        """Return the moment as a JSON object."""
         return asdict(self)
 
 
@@ -55,7 +69,7 @@ def moment(
     given_back: int,
     punches: int,
 ) -> Moment:
-    """Put together what was asked; *host* is what the host says of the data file."""
+    """Compute a `Moment`; *host* is the host's allocation of the data file."""
     used, mapped = status.used_data * block_bytes, total(host.ranges)
     leaked = (
         None
@@ -77,7 +91,7 @@ def moment(
 
 
 def mapped_ranges(mappings: Iterable[Sequence[Run]], block_bytes: int) -> list[Range]:
-    """Return the byte ranges of the data device that at least one mapping names."""
+    """Return the byte ranges of the data device that at least one mapping covers."""
     return merged(
         (run.data_block * block_bytes, (run.data_block + run.length) * block_bytes)
         for run in sorted((run for runs in mappings for run in runs), key=lambda run: run.data_block)

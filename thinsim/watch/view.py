@@ -1,4 +1,4 @@
-"""Shows a moment at a terminal: a bar of the pool, the figures, devices, the newest discards."""
+"""`view` shows a moment at a terminal: a bar of the pool, the figures, devices, the newest discards."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -13,13 +13,13 @@ from thinsim.units import format_size
 from thinsim.watch.moment import Moment
 
 _BAR = 60
-"""Cells of the bar, where the terminal has room for them and the legend."""
+"""Width of the bar in cells, if the terminal has room for it and the legend."""
 _LEGEND = " █ used ▒ leaked"
 
 _FIGURES: Sequence[tuple[str, Callable[[Moment], int | None]]] = (
     ("used in the pool", lambda moment: moment.used),
     ("allocated on the host", lambda moment: moment.host),
-    ("given back to the host", lambda moment: moment.given_back),
+    ("freed on the host", lambda moment: moment.given_back),
     ("leaked", lambda moment: moment.leaked),
     ("leaked, at least", lambda moment: moment.leaked_at_least if moment.leaked is None else None),
 )
@@ -28,7 +28,7 @@ _FIGURES: Sequence[tuple[str, Callable[[Moment], int | None]]] = (
 def view(
     name: str, now: Moment, before: Moment | None, events: Iterable[LedgerEvent], width: int
 ) -> RenderableType:
-    """Return what is shown of pool *name* on *width* columns; changes are counted from *before*."""
+    """Return the view of pool *name* in *width* columns, with the changes since *before*."""
     bar = _bar(now, max(1, min(_BAR, width - len(_LEGEND))))
     return Group(_headline(name, now), bar, _figures(now, before), _devices(now), _discards(events))
 
@@ -39,7 +39,7 @@ def _headline(name: str, now: Moment) -> Text:
 
 
 def _bar(now: Moment, cells: int) -> Text:
-    """Of the pool's size: used, and leaked beyond it."""
+    """Return the bar: the used and the leaked part of the pool's size."""
     leaked = now.leaked_at_least if now.leaked is None else now.leaked
     used = _cells(now.used, now.size, cells)
     lost = min(_cells(leaked, now.size, cells), cells - used)
@@ -85,9 +85,9 @@ def _discards(events: Iterable[LedgerEvent]) -> RenderableType:
         clock = time.strftime("%H:%M:%S", time.localtime(event.time))
         outcome = format_size(event.freed) if not event.errno else f"error {event.errno}"
         table.add_row(f"{clock} {event.operation}", str(event.offset), format_size(event.length), outcome)
-    return uncut(table) if table.row_count else Text("no discard has come yet", style="dim")
+    return uncut(table) if table.row_count else Text("no discards yet", style="dim")
 
 
 def _cells(amount: int, size: int, cells: int) -> int:
-    """Of the bar's *cells* those for *amount*; anything at all gets one."""
+    """Return the number of the bar's *cells* for *amount*, at least one for any amount above 0."""
     return 0 if amount <= 0 or size <= 0 else min(cells, max(1, round(amount * cells / size)))

@@ -1,4 +1,4 @@
-"""Asks a running pool what it is like now, and hears of each discard as it comes. Looking changes nothing."""
+"""A `Watch` reads the figures of a running pool and receives each discard. It changes nothing in the pool."""
 
 import time
 from collections import deque
@@ -24,15 +24,15 @@ _EVENTS = 12
 
 @dataclass(slots=True)
 class Watch:
-    """A pool under watch; *events* are the newest of its data file's events, oldest first."""
+    """A `Watch` reads the figures of *pool*. *events* has its data file's newest events, oldest first."""
 
     pool: FoundPool
     events: deque[LedgerEvent] = field(default_factory=lambda: deque(maxlen=_EVENTS))
 
     async def look(self) -> Moment:
-        """Return the pool as it is now. DeviceMapperError or ControlError once it is gone."""
+        """Return the pool's figures now. Raise DeviceMapperError or ControlError once it is gone."""
         pool = self.pool
-        # noflush: a status that commits would change what is watched (dm-thin.c, pool_status).
+        # noflush: a status that commits would change the pool (dm-thin.c, pool_status).
         status = parse_pool_status(await pool.dm.status(pool.name, noflush=True))
         totals = (await pool.store.totals_by_file()).get(pool.file)
         host = await trio.to_thread.run_sync(host_allocation, pool.host_file)
@@ -50,7 +50,7 @@ class Watch:
 
 @asynccontextmanager
 async def watching(pool: FoundPool) -> AsyncGenerator[Watch, None]:
-    """Watch *pool*; its events come in while the context is open."""
+    """Watch *pool* and receive its events while the context is open."""
     watch = Watch(pool)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_follow, watch)
@@ -61,7 +61,7 @@ async def watching(pool: FoundPool) -> AsyncGenerator[Watch, None]:
 
 
 async def _follow(watch: Watch) -> None:
-    # A store that ends, ends its pool: the next look says so.
+    # A store that ends also ends its pool; the next look reports that.
     with suppress(ServerGoneError):
         await _take_events(watch)
 
@@ -74,11 +74,11 @@ async def _take_events(watch: Watch) -> None:
 
 
 async def _devices(dm: DeviceMapper, pool: str) -> Sequence[WatchedDevice]:
-    """Return the active thin devices of *pool*, by name."""
+    """Return the active thin devices of *pool*, sorted by name."""
     found = []
     info = await dm.info(pool)
     for name in await dm.list():
-        with suppress(DeviceMapperError):  # another target, or gone meanwhile
+        with suppress(DeviceMapperError):  # it has another target, or is gone meanwhile
             table: ThinTable = parse_thin_table(await dm.table(name))
             if table.pool_dev == f"{info.major}:{info.minor}":
                 status = parse_thin_status(await dm.status(name, noflush=True))

@@ -1,9 +1,10 @@
-"""Records what each act of a scenario wrote on which thin device, and plays it again.
+"""A `BlockHistory` records the writes of each act of a scenario per thin device, to replay them later.
 
-Recorded on a rig with mounts, played on one without: the same snapshots, the same writes per layer,
-so the same blocks provisioned, shared and broken. Devices go by their name within the pool (``snap-1``
-of ``POOL-snap-1``), since each run names its pool anew. Contents are not kept; played writes write a
-pattern that is never all zero, so that the host allocates as for real data.
+It is recorded on a rig with mounts and replayed on a rig without them: with the same snapshots and the same
+writes per layer, the pool provisions, shares and breaks the same blocks. A device is identified by its name
+within the pool (``snap-1`` of ``POOL-snap-1``), since each run has its own pool name. Contents are not
+recorded. A replayed write writes a pattern that is never all zero, so that the host allocates space as it
+does for real data.
 """
 
 import gzip
@@ -26,14 +27,14 @@ from thinsim.workload.interface import Workload
 
 FORMAT = 1
 BUNDLED = Path(__file__).with_name("history.json.gz")
-"""The recording that comes with thinsim: the default image and a 100 MiB container."""
+"""Path of the recording that comes with thinsim: the default image and a 100 MiB container."""
 
 _PATTERN = (bytes(range(1, 252)) * 4200)[: 1 << 20]
 
 
 @dataclass(slots=True)
 class BlockHistory:
-    """Acts in order, each with its writes; and what scenario it was."""
+    """A `BlockHistory` lists acts in order, each with its writes, and describes the recorded scenario."""
 
     base_image_size: str
     container_bytes: int
@@ -42,7 +43,7 @@ class BlockHistory:
     acts: dict[str, list[TracedWrite]] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
-        """Write the history, gzipped JSON; the same history gives the same bytes."""
+        """Write the history to *path* as gzipped JSON; the same history always gives the same bytes."""
         document = {
             "format": FORMAT,
             "base_image_size": self.base_image_size,
@@ -58,11 +59,13 @@ class BlockHistory:
 
     @classmethod
     def load(cls, path: Path) -> "BlockHistory":
-        """Read a history; InvalidValueError names the file and what is wrong with it."""
+        """Read a history from *path*. Raises InvalidValueError, which names the file and the fault."""
         try:
             document: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
             if document["format"] != FORMAT:
-                raise InvalidValueError(f"{path}: block history of format {document['format']}, not {FORMAT}")
+                raise InvalidValueError(
+                    f"{path}: block history of format {document['format']}; thinsim reads format {FORMAT}"
+                )
             return cls(
                 base_image_size=str(document["base_image_size"]),
                 container_bytes=int(document["container_bytes"]),
@@ -83,17 +86,17 @@ class BlockHistory:
 
 
 class TracedDeviceMapper(Protocol):
-    """A device-mapper that notes what its thin devices are written."""
+    """A `TracedDeviceMapper` records the writes and discards of its thin devices."""
 
     async def start_trace(self) -> None:
-        """Note every write and discard from now on."""
+        """Record every write and discard from now on."""
 
     async def take_trace(self) -> Sequence[TracedWrite]:
-        """Return what was noted since the last call."""
+        """Return the operations recorded since the last call."""
 
 
 class RecordingHost:
-    """A SnapshotHost and workload around the real ones, noting what each act wrote into *history*."""
+    """A `RecordingHost` wraps a SnapshotHost and a Workload, and records each act's writes in *history*."""
 
     def __init__(
         self, host: SnapshotHost, workload: Workload, dm: TracedDeviceMapper, pool: str, history: BlockHistory
@@ -106,27 +109,22 @@ class RecordingHost:
 
     @property
     def layer_count(self) -> int:
-        """Layers of the real workload's image."""
         return self._workload.layer_count
 
     async def make_filesystem(self, device: Path, fs_type: str, fs_options: str) -> None:
-        """Record mkfs."""
         await self._record("mkfs", device, self._host.make_filesystem(device, fs_type, fs_options))
 
     async def discard(self, device: Path, step: int | None = None) -> None:
-        """A discard is the snapshotter's own decision: not part of the history."""
+        # The snapshotter decides whether to discard, so discards are not part of the history.
         await self._host.discard(device, step)
 
     async def remove_lost_and_found(self, mount: Mount) -> None:
-        """Record the short mount."""
         await self._record("lost+found", Path(mount.source), self._host.remove_lost_and_found(mount))
 
     async def unpack(self, number: int, mounts: Sequence[Mount]) -> None:
-        """Record a layer."""
         await self._record("unpack", Path(mounts[0].source), self._workload.unpack(number, mounts))
 
     async def run_container(self, mounts: Sequence[Mount]) -> None:
-        """Record a container."""
         await self._record("container", Path(mounts[0].source), self._workload.run_container(mounts))
 
     async def _record(self, act: str, device: Path, work: Awaitable[None]) -> None:
@@ -139,17 +137,17 @@ class RecordingHost:
 
 
 class PlayedDevice(Protocol):
-    """A thin device to play a history on. Bytes."""
+    """A `PlayedDevice` is a thin device that replays a history. Offsets and lengths are in bytes."""
 
     @property
     def size(self) -> int:
-        """How large it is."""
+        """Return the size of the device in bytes."""
 
     async def write(self, offset: int, data: bytes) -> None:
-        """Write; returns once the pool has it."""
+        """Write *data* at *offset*; return once the pool has it."""
 
     async def discard(self, offset: int, length: int) -> None:
-        """Discard."""
+        """Discard *length* bytes at *offset*."""
 
 
 OpenDevice = Callable[[str], AbstractAsyncContextManager[PlayedDevice]]
@@ -173,7 +171,7 @@ class _NodeDevice:
 
 @asynccontextmanager
 async def open_played_node(name: str) -> AsyncIterator[PlayedDevice]:
-    """Open a device by its node, past the page cache: each write is one request."""
+    """Open a device by its node, bypassing the page cache, so that each write is one request."""
     device = await trio.to_thread.run_sync(LinuxBlockDevice, MAPPER / name)
     try:
         yield _NodeDevice(device)
@@ -182,7 +180,10 @@ async def open_played_node(name: str) -> AsyncIterator[PlayedDevice]:
 
 
 class ReplayingHost:
-    """A SnapshotHost and workload that play a history on the devices that *open_device* opens."""
+    """A `ReplayingHost` is a SnapshotHost and Workload that replays a history.
+
+    *open_device* opens the thin devices.
+    """
 
     def __init__(self, open_device: OpenDevice, pool: str, history: BlockHistory) -> None:
         self._open_device = open_device
@@ -191,29 +192,23 @@ class ReplayingHost:
 
     @property
     def layer_count(self) -> int:
-        """Layers of the recorded image."""
         return self._history.layers
 
     async def make_filesystem(self, device: Path, fs_type: str, fs_options: str) -> None:
-        """Play mkfs."""
         await self._play("mkfs", device)
 
     async def discard(self, device: Path, step: int | None = None) -> None:
-        """Discard all of the thin device, as blkdiscard would."""
         async with self._open_device(device.name) as played:
             for start in range(0, played.size, step or played.size):
                 await played.discard(start, min(step or played.size, played.size - start))
 
     async def remove_lost_and_found(self, mount: Mount) -> None:
-        """Play the short mount."""
         await self._play("lost+found", Path(mount.source))
 
     async def unpack(self, number: int, mounts: Sequence[Mount]) -> None:
-        """Play a layer."""
         await self._play("unpack", Path(mounts[0].source))
 
     async def run_container(self, mounts: Sequence[Mount]) -> None:
-        """Play a container."""
         await self._play("container", Path(mounts[0].source))
 
     async def _play(self, act: str, device: Path) -> None:

@@ -1,8 +1,8 @@
-"""Does what a container does to its root file system: makes, overwrites and deletes files.
+"""`write_container_files` creates, overwrites and deletes files as a container does in its root file system.
 
-Each breaks sharing in its own way. A new file takes blocks of its own; a file overwritten in place makes
-the pool copy blocks shared with the image; a deleted file gives blocks back to the file system, and with
-a discard to those below it. The same tree, size and seed give the same operations and the same content.
+Each kind of change uses the pool in its own way. A new file takes new blocks. A file overwritten in place
+makes the pool copy blocks that it shares with the image. A deleted file frees blocks in the file system, and
+in the layers below if a discard follows. The same tree, size and seed give the same operations and content.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from pathlib import Path
 from thinsim.workload.image.walk import Walk
 
 DIRECTORY = "thinsim-data"
-"""Where below the root the created files are."""
+"""Directory below the root that contains the created files."""
 
 _PIECE = 1 << 20
 _BIG_FILE = 16 << 20
@@ -31,8 +31,10 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class ContainerWrites:
-    """How many files were *created*, *overwritten* and *deleted* (of both kinds), and all *bytes_written*,
-    those of files overwritten or deleted again included.
+    """A `ContainerWrites` reports how many files were *created*, *overwritten* and *deleted*.
+
+    *deleted* counts temporary files and image files. *bytes_written* includes the bytes of overwritten files
+    and of temporary files.
     """
 
     created: int
@@ -44,13 +46,14 @@ class ContainerWrites:
 def write_container_files(
     root: Path, size: int, *, seed: int = 1, progress: Callable[[int], None] | None = None
 ) -> ContainerWrites:
-    """Write as a container on the tree *root*; *size* bytes of new files remain of what it creates.
+    """Write on the tree *root* as a container does; *size* bytes of new files remain.
 
-    Half of them in big files and half in small ones; an eighth of *size* more is created and deleted
-    again, up to 4 MiB (and an eighth of *size*) of image files are overwritten and up to 16 image files
-    deleted. With *size* 0 one empty file is made and nothing else. Content is random and does not
-    compress. No symlink is followed. *progress* is called with the bytes written so far at every file and
-    MiB; what it raises ends the writing. Raises OSError for what the file system refuses.
+    Half of *size* goes to big files and half to small ones. Temporary files of another eighth of *size* are
+    created and deleted. Up to 4 MiB of image files are overwritten, but no more than an eighth of *size*, and
+    up to 16 image files are deleted. With *size* 0 the only change is one empty file. Content is random and
+    does not compress. No symlink is followed. *progress* is called at every file and every MiB with the bytes
+    written so far; an exception from it ends the writing. Raises OSError if the file system refuses an
+    operation.
     """
     writing = _Writing(seed, progress)
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -64,7 +67,7 @@ def write_container_files(
 
 
 class _Writing:
-    """A container at work."""
+    """A `_Writing` performs and counts the writes of one container."""
 
     def __init__(self, seed: int, progress: Callable[[int], None] | None) -> None:
         self.created = self.overwritten = self.deleted = self.bytes_written = 0
@@ -72,7 +75,7 @@ class _Writing:
         self._progress = progress
 
     def create(self, root: int, size: int, seed: int) -> None:
-        """Create the files, in a directory of their own for each seed."""
+        """Create the files; each seed has its own directory."""
         top = _make_directory(root, DIRECTORY)
         try:
             own = _make_directory(top, f"seed-{seed}")
@@ -123,10 +126,10 @@ class _Writing:
         try:
             fd = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
         except PermissionError:
-            return 0  # a read-only file, and no privilege to write it all the same
+            return 0  # the file is read-only and this process is not root
         finally:
             os.close(directory)
-        with os.fdopen(fd, "wb") as file:  # from a descriptor: nothing is truncated
+        with os.fdopen(fd, "wb") as file:  # "wb" does not truncate a file opened from a descriptor
             size = os.fstat(fd).st_size
             offset = size // 2 // 4096 * 4096
             length = min(size - offset, _OVERWRITTEN_PER_FILE, budget)
@@ -154,9 +157,9 @@ class _Writing:
 
 
 def _image_files(root: int) -> Iterator[str]:
-    """Yield the regular files with content below the directory *root*, sorted, without our own.
+    """Yield the non-empty regular files below the directory *root*, sorted, except those in `DIRECTORY`.
 
-    Of each directory the files come first. What may not be read is passed over.
+    The files of a directory come before its directories. Unreadable directories are skipped.
     """
     walk = Walk(os.dup(root))
     try:
@@ -181,7 +184,7 @@ def _image_files(root: int) -> Iterator[str]:
 
 
 def _sorted_entries(fd: int) -> tuple[list[str], list[str]]:
-    """Return the files with content in the directory *fd*, and its directories, the last one first."""
+    """Return the non-empty files in the directory *fd*, sorted, and its directories in reverse order."""
     files, directories = [], []
     for name in sorted(os.listdir(fd), reverse=True):
         about = os.lstat(name, dir_fd=fd)
@@ -200,7 +203,10 @@ def _spread(items: list[str]) -> Iterator[str]:
 
 
 def _open_parent(root: int, path: str) -> tuple[int, str]:
-    """Open the directory of *path* (the caller closes it), following no symlinks; return the name too."""
+    """Open the parent directory of *path* without following symlinks.
+
+    Returns its descriptor, which the caller closes, and the last component of *path*.
+    """
     *names, base = path.split("/")
     fd = os.dup(root)
     for name in names:
@@ -213,7 +219,7 @@ def _open_parent(root: int, path: str) -> tuple[int, str]:
 
 
 def _make_directory(parent: int, name: str) -> int:
-    """Make and open the directory *name*, or open it if it is there; a symlink there raises OSError."""
+    """Open the directory *name*; make it first if it is missing. Raises OSError if *name* is a symlink."""
     with contextlib.suppress(FileExistsError):
         os.mkdir(name, 0o755, dir_fd=parent)
     return os.open(name, _OPEN_DIRECTORY, dir_fd=parent)

@@ -1,8 +1,8 @@
-"""Lays out a file system of extents for rigs that mount nothing: one directory at the device's start.
+"""`ExtentFiles` is a simple file system of extents for rigs that cannot mount.
 
-It stands in for ext4 where a scenario is about blocks: new files take free extents, lowest first, an
-overwrite stays in place, a deletion discards nothing, a trim discards all that is free. The directory
-is on the device itself, so a snapshot inherits it, and each change of it breaks sharing as any write.
+It replaces ext4 in scenarios that are about blocks. New files take free extents, lowest first. An overwrite
+stays in place, a deletion discards nothing, and a trim discards all free extents. The directory is at the
+start of the device, so a snapshot inherits it, and a change of it breaks sharing like any other write.
 """
 
 import errno
@@ -19,38 +19,36 @@ from thinsim.snapshotter.interface import Mount
 from thinsim.workload.image.archive import Image
 
 _AREA = 256 << 10
-"""Bytes of the directory."""
+"""Size of the directory in bytes."""
 
 _ALIGNMENT = 4096
 _PIECE = 1 << 20
 _PATTERN = (bytes(range(1, 252)) * 4200)[:_PIECE]
-"""Never all zero: the host allocates as for real data."""
+"""Data that is never all zero, so that the host allocates space as it does for real data."""
 
 
 class _Directory(TypedDict):
     files: dict[str, list[tuple[int, int]]]
-    """Per name its extents, (offset, length) in bytes."""
+    """Extents of each name, as (offset, length) in bytes."""
 
 
 class ExtentFiles:
-    """SnapshotFiles and SnapshotHost on the devices of *dm*, which is in this process."""
+    """An `ExtentFiles` is a SnapshotFiles and SnapshotHost on the devices of *dm*, in this process."""
 
     def __init__(self, dm: LocalDeviceMapper) -> None:
         self._dm = dm
 
     async def make_filesystem(self, device: Path, fs_type: str, fs_options: str) -> None:
-        """Write an empty directory; type and options change nothing."""
+        # Type and options make no difference here.
         await _store(self._dm.volume(device.name), {"files": {}})
 
     async def discard(self, device: Path, step: int | None = None) -> None:
-        """Discard all of the device, as blkdiscard(8) does."""
         await self._dm.volume(device.name).discard_whole(step)
 
     async def remove_lost_and_found(self, mount: Mount) -> None:
-        """There is none."""
+        """Do nothing: this file system has no lost+found."""
 
     async def write(self, mounts: Sequence[Mount], name: str, size: int) -> None:
-        """See SnapshotFiles."""
         volume = self._volume(mounts)
         directory = await _load(volume)
         if name in directory["files"]:
@@ -62,14 +60,12 @@ class ExtentFiles:
         await _store(volume, directory)
 
     async def overwrite(self, mounts: Sequence[Mount], name: str, size: int) -> None:
-        """See SnapshotFiles."""
         volume = self._volume(mounts)
         for offset, length in _extents(await _load(volume), name):
             await _fill(volume, offset, min(length, size))
             size -= min(length, size)
 
     async def delete(self, mounts: Sequence[Mount], name: str) -> None:
-        """See SnapshotFiles."""
         volume = self._volume(mounts)
         directory = await _load(volume)
         _extents(directory, name)
@@ -77,17 +73,16 @@ class ExtentFiles:
         await _store(volume, directory)
 
     async def trim(self, mounts: Sequence[Mount]) -> None:
-        """See SnapshotFiles."""
         volume = self._volume(mounts, to_write=False)
         for offset, length in _free(await _load(volume), volume):
             await volume.discard(offset, length)
 
     async def unpack(self, mounts: Sequence[Mount], image: Image, number: int) -> None:
-        """Refuse: layers are of files with names, modes and links, which there are none of here."""
+        # Layers need names, modes and links, which this file system does not have.
         raise InvalidValueError("an image needs a rig that mounts file systems; give layers and size instead")
 
     async def run_container(self, mounts: Sequence[Mount], size: int) -> None:
-        """See SnapshotFiles: an eighth more is written and deleted, up to 4 MiB of others overwritten."""
+        # An eighth more is written and deleted, up to 4 MiB are overwritten: as in `write_container_files`.
         others = list((await _load(self._volume(mounts)))["files"])
         for name, length in (("container", size), ("temporary", size // 8)):
             await self.write(mounts, name, length)
@@ -96,7 +91,7 @@ class ExtentFiles:
             await self.overwrite(mounts, name, min(4 << 20, size // 8) // len(others))
 
     async def claim(self, device: Path) -> Callable[[], None]:
-        """See SnapshotFiles: counted as a device on top would be."""
+        # The claim counts as a user, as a device on top would.
         volume = self._dm.volume(device.name)
         volume.users += 1
         return volume.release
@@ -109,7 +104,7 @@ class ExtentFiles:
 
 
 def _refused(number: int) -> OSError:
-    """Return what a file system in the kernel answers."""
+    """Return the error that a file system in the kernel would return."""
     return OSError(number, os.strerror(number))
 
 
@@ -138,7 +133,7 @@ def _extents(directory: _Directory, name: str) -> list[tuple[int, int]]:
 
 
 def _free(directory: _Directory, volume: MappedDevice) -> Iterator[tuple[int, int]]:
-    """Yield what no file has, (offset, length), ascending."""
+    """Yield the free extents as (offset, length), in ascending order."""
     position = _AREA
     for offset, length in sorted(extent for extents in directory["files"].values() for extent in extents):
         if offset > position:

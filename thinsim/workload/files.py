@@ -1,7 +1,7 @@
-"""Says what is done to a mounted snapshot's files: the seam between real file systems and block ones.
+"""`SnapshotFiles` changes the files of a snapshot, on a real file system or on a simulated one.
 
-Implementations: ``thinsim.workload.mounted_files`` on mounts, ``thinsim.workload.extent_filesystem``
-where nothing can be mounted.
+``thinsim.workload.mounted_files`` implements it on mounts, ``thinsim.workload.extent_filesystem`` for rigs
+that cannot mount.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,29 +13,32 @@ from thinsim.workload.image.archive import Image
 
 
 class SnapshotFiles(Protocol):
-    """What a scenario does to the files of a snapshot. Each act leaves nothing unwritten.
+    """A `SnapshotFiles` changes the files of a snapshot. Each act writes all its data back.
 
-    A *name* stands for a tree of files that one act made. Sizes in bytes. What the file system refuses
-    raises OSError or KernelError; a *name* that is not there, FileNotFoundError.
+    A *name* names a tree of files that one act made. Sizes are in bytes. Raises OSError or KernelError if the
+    file system refuses an act, FileNotFoundError if *name* does not exist.
     """
 
     async def write(self, mounts: Sequence[Mount], name: str, size: int) -> None:
-        """Make *name*, *size* bytes of new files that do not compress. FileExistsError."""
+        """Make *name*, *size* bytes of new incompressible files. Raises FileExistsError if *name* exists."""
 
     async def overwrite(self, mounts: Sequence[Mount], name: str, size: int) -> None:
-        """Write the first *size* bytes of *name* anew, in place."""
+        """Overwrite the first *size* bytes of *name* in place."""
 
     async def delete(self, mounts: Sequence[Mount], name: str) -> None:
-        """Delete *name*; its blocks go back to the file system, which discards nothing."""
+        """Delete *name*. The file system frees its blocks, but discards nothing."""
 
     async def trim(self, mounts: Sequence[Mount]) -> None:
-        """Discard what the file system has free, as fstrim(8) does."""
+        """Discard the file system's free blocks, as fstrim(8) does."""
 
     async def unpack(self, mounts: Sequence[Mount], image: Image, number: int) -> None:
-        """Apply layer *number* (from 1, the lowest) of *image*. InvalidValueError without mounts."""
+        """Apply layer *number* (from 1, the lowest) of *image*.
+
+        Raises InvalidValueError if the implementation has no mounts.
+        """
 
     async def run_container(self, mounts: Sequence[Mount], size: int) -> None:
-        """Work as a container that leaves *size* bytes of new files, and overwrites and deletes others."""
+        """Write as a container does: leave *size* bytes of new files, overwrite and delete others."""
 
     async def claim(self, device: Path) -> Callable[[], None]:
-        """Open *device* so that it is busy; what is returned closes it again."""
+        """Open *device*, so that it is busy; return a function that closes it."""

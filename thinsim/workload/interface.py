@@ -1,4 +1,4 @@
-"""Says what a scenario does to a mounted snapshot: the seam between real files and played writes."""
+"""A `Workload` writes to a mounted snapshot for a scenario, with real files or with replayed writes."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,11 +7,11 @@ from thinsim.snapshotter.interface import Mount
 
 
 class Workload(Protocol):
-    """An image to import and a container to run on it. Each act leaves nothing unwritten."""
+    """A `Workload` imports an image and runs a container on it. Each act writes all its data back."""
 
     @property
     def layer_count(self) -> int:
-        """How many layers the image has."""
+        """Return the number of layers of the image."""
 
     async def unpack(self, number: int, mounts: Sequence[Mount]) -> None:
         """Apply layer *number* (from 1, the lowest) of the image."""

@@ -1,4 +1,4 @@
-"""Works on files on real mounts: mounts a snapshot, changes its files, unmounts it again."""
+"""`MountedFiles` mounts a snapshot, changes its files and unmounts it."""
 
 import fcntl
 import os
@@ -25,30 +25,29 @@ _WHOLE = (1 << 64) - 1
 
 
 class MountedFiles:
-    """SnapshotFiles on mounts. Each act mounts on *directory* and unmounts, which writes everything back."""
+    """A `MountedFiles` is a SnapshotFiles on real mounts.
+
+    Each act mounts the snapshot on *directory* and unmounts it, which writes everything back.
+    """
 
     def __init__(self, mounter: Mounter, directory: Path) -> None:
         self._mounter = mounter
         self._target = directory
 
     async def write(self, mounts: Sequence[Mount], name: str, size: int) -> None:
-        """See SnapshotFiles: files of 1 MiB in a directory *name*."""
+        # The files have 1 MiB each and are in a directory *name*.
         await self._on_mount(mounts, partial(_write, name=name, size=size))
 
     async def overwrite(self, mounts: Sequence[Mount], name: str, size: int) -> None:
-        """See SnapshotFiles."""
         await self._on_mount(mounts, partial(_overwrite, name=name, size=size))
 
     async def delete(self, mounts: Sequence[Mount], name: str) -> None:
-        """See SnapshotFiles."""
         await self._on_mount(mounts, lambda root: shutil.rmtree(root / name))
 
     async def trim(self, mounts: Sequence[Mount]) -> None:
-        """See SnapshotFiles."""
         await self._on_mount(mounts, _trim)
 
     async def unpack(self, mounts: Sequence[Mount], image: Image, number: int) -> None:
-        """See SnapshotFiles."""
         layer = image.layers[number - 1]
 
         def unpack(root: Path) -> None:
@@ -63,17 +62,16 @@ class MountedFiles:
         await self._on_mount(mounts, unpack)
 
     async def run_container(self, mounts: Sequence[Mount], size: int) -> None:
-        """See SnapshotFiles."""
         await self._on_mount(mounts, partial(write_container_files, size=size, progress=_cancellable))
 
     async def claim(self, device: Path) -> Callable[[], None]:
-        """See SnapshotFiles: an exclusive open, as a mount makes."""
+        # The open is exclusive, as a mount's is.
         fd = await trio.to_thread.run_sync(os.open, device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC)
         return partial(os.close, fd)
 
     async def _on_mount(self, mounts: Sequence[Mount], work: Callable[[Path], object]) -> None:
         async with self._mounted(mounts) as root:
-            # On a thread: the files end in servers, which must not wait for this event loop.
+            # On a thread: the operations end in FUSE servers, which must not wait for this event loop.
             await trio.to_thread.run_sync(work, root)
 
     @asynccontextmanager
@@ -89,7 +87,7 @@ class MountedFiles:
 def _write(root: Path, name: str, size: int) -> None:
     directory = root / name
     directory.mkdir()
-    # Seeded by the name: the same scenario writes the same content.
+    # The seed is the name, so that the same scenario writes the same content.
     content = random.Random(name)
     for number, start in enumerate(range(0, size, _PIECE)):
         with (directory / f"part-{number:06}").open("xb") as file:
@@ -111,7 +109,7 @@ def _overwrite(root: Path, name: str, size: int) -> None:
 
 
 def _to_disk(fd: int) -> None:
-    """Write back at once: a pool that is full refuses here, not silently at unmount."""
+    """Write a file back at once, so that a full pool fails here and not silently at unmount."""
     os.fsync(fd)
     _cancellable(0)
 
@@ -119,9 +117,9 @@ def _to_disk(fd: int) -> None:
 def _room(root: Path) -> str:
     about = os.statvfs(root)
     return (
-        f"its file system has {about.f_blocks * about.f_frsize >> 20} MiB, of which "
+        f"the file system has {about.f_blocks * about.f_frsize >> 20} MiB, of which "
         f"{about.f_bavail * about.f_frsize >> 20} are free, and {about.f_favail} free inodes; "
-        "devices have the base_image_size, which a scenario file sets"
+        "base_image_size in the scenario file sets the size of devices"
     )
 
 
@@ -134,5 +132,5 @@ def _trim(root: Path) -> None:
 
 
 def _cancellable(done: int) -> None:
-    """Called between pieces of work: a cancelled run stops here instead of at the end."""
+    """Raise Cancelled here, between two pieces of work, if the run was cancelled."""
     trio.from_thread.check_cancelled()

@@ -1,4 +1,4 @@
-"""Runs the workload on real mounts: layers unpacked and containers run on a mounted snapshot."""
+"""`MountedWorkload` unpacks layers and runs containers on mounted snapshots."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,10 @@ from thinsim.workload.mounted_files import MountedFiles
 
 
 class MountedWorkload:
-    """A Workload on *image*, and a container that leaves *container_bytes*; mounts are on *directory*."""
+    """A `MountedWorkload` is a Workload that mounts snapshots on *directory*.
+
+    It unpacks *image* and runs a container that leaves *container_bytes* bytes.
+    """
 
     def __init__(self, mounter: Mounter, directory: Path, image: Image, container_bytes: int) -> None:
         self._files = MountedFiles(mounter, directory)
@@ -19,13 +22,10 @@ class MountedWorkload:
 
     @property
     def layer_count(self) -> int:
-        """See Workload."""
         return len(self._image.layers)
 
     async def unpack(self, number: int, mounts: Sequence[Mount]) -> None:
-        """See Workload."""
         await self._files.unpack(mounts, self._image, number)
 
     async def run_container(self, mounts: Sequence[Mount]) -> None:
-        """See Workload."""
         await self._files.run_container(mounts, self._container_bytes)

@@ -1,14 +1,14 @@
-"""Makes ext4 put the same files on the same blocks every time, so that rigs compare.
+"""`repeatable_ext4` makes ext4 put the same files on the same blocks in every run, to compare rigs.
 
-Left to itself it does not: mkfs draws a hash seed, which spreads directories (Linux fs/ext4/ialloc.c,
-find_group_orlov); with delayed allocation blocks are chosen at writeback, in the order that timers,
-memory and processors happen to give; small files come out of one preallocation per processor
-(fs/ext4/mballoc.c, locality groups); and the journal goes on by some blocks with every commit, of which
-there is one every five seconds (fs/jbd2), so that the slower machine writes more of it. A few blocks
-of a layer differ then from run to run, and from machine to machine.
+Without it a few blocks of a layer differ from run to run and from machine to machine, for four reasons. mkfs
+draws a random hash seed, which decides how directories are spread (Linux fs/ext4/ialloc.c,
+find_group_orlov). With delayed allocation blocks are chosen at writeback, so timers, memory and processors
+decide their order. Small files share one preallocation per processor (fs/ext4/mballoc.c, locality groups).
+The journal advances by some blocks with every commit, and one comes every five seconds (fs/jbd2), so a
+slower machine writes more of it.
 
-The journal stays: without one, a number of an inode is not given again for a minute or so
-(fs/ext4/ialloc.c, recently_deleted), and its length is again a matter of time.
+The journal is kept. Without it ext4 does not reuse an inode number for a minute or so (fs/ext4/ialloc.c,
+recently_deleted), so that the result would again depend on time.
 """
 
 import os
@@ -23,7 +23,7 @@ from thinsim.errors import EnvironmentLacksError
 _FS_BLOCK = 4096
 _SEED = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
 _COMMIT_SECONDS = 86400
-"""A commit comes with a sync, with unmounting, and when the journal is full; never for the time alone."""
+"""Commit interval so long that only a sync, an unmount or a full journal causes a commit, never a timer."""
 
 _MKFS = """#!/bin/sh
 {mkfs} "$@" || exit
@@ -46,10 +46,10 @@ _CONFIG = f"""[defaults]
 
 
 def fs_options(block_bytes: int) -> str:
-    """Return mkfs.ext4's extended options: containerd's own, a fixed seed, the geometry of a thin device.
+    """Return mkfs.ext4's extended options: those of containerd, a fixed seed, the geometry of a thin device.
 
-    *block_bytes* is the pool's data block size, which the kernel's thin devices show as their optimal
-    I/O size, so that mkfs takes it for the stripe; a loop device shows none.
+    *block_bytes* is the pool's data block size. The kernel's thin devices report it as their optimal I/O
+    size, which mkfs takes as the stripe width; loop devices report none.
     """
     stripe = block_bytes // _FS_BLOCK
     return (
@@ -60,12 +60,12 @@ def fs_options(block_bytes: int) -> str:
 
 @contextmanager
 def repeatable_ext4(directory: Path) -> Iterator[None]:
-    """Until the end: whatever this process starts runs on one processor, and finds a mkfs.ext4 of our own.
+    """Run this process and its children on one processor, with a mkfs.ext4 of ours in PATH, until the end.
 
-    With the configuration that it has (mke2fs.conf(5), kept in *directory* as it is itself) ext4 is
-    mounted without delayed allocation, so that blocks are chosen when a program writes; what no
-    configuration can say, that the journal is not committed for the time alone, it writes into the
-    superblock (tune2fs(8), mount_opts). EnvironmentLacksError without e2fsprogs.
+    That mkfs.ext4 and its configuration (mke2fs.conf(5)) are in *directory*. The configuration makes ext4
+    mount without delayed allocation, so that blocks are chosen when a program writes. The commit interval
+    can't be configured, so mkfs.ext4 writes it into the superblock (tune2fs(8), mount_opts). Raises
+    EnvironmentLacksError if e2fsprogs is not installed.
     """
     programs = directory / "repeatable"
     programs.mkdir(mode=0o700)
@@ -97,9 +97,9 @@ def _found(program: str) -> str:
 
 
 def _run_on(processors: set[int]) -> None:
-    """Keep every thread there is, worker threads that wait for work, too; new ones inherit it."""
+    """Place every existing thread on *processors*, idle worker threads included; new threads inherit that."""
     for thread in Path("/proc/self/task").iterdir():
-        with suppress(ProcessLookupError):  # it has just ended
+        with suppress(ProcessLookupError):  # the thread has just ended
             os.sched_setaffinity(int(thread.name), processors)
 
 

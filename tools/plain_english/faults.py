@@ -56,7 +56,7 @@ FAULTS = (
     _fault(r"\bone's own\b", "write your own"),
     _fault(r"\bfor ever\b", "write forever"),
     _fault(
-        r"\bof (thinsim|containerd|ext4|dm-thin|trio)'s\b",
+        r"\bof (thinsim|containerd|ext4|dm-thin|trio)'s(?=[.,;:)]|$| (that|is|are|has|and|or|in|on|reads)\b)",
         "write a thinsim command, not a command of thinsim's",
     ),
     _fault(

@@ -11,6 +11,7 @@ from pathlib import Path
 QUOTED = "words: quoted"
 """A comment with these words marks a line whose text is another program's."""
 
+_SQL = re.compile(r"\b(SELECT|INSERT|CREATE TABLE|UPDATE|DELETE FROM)\b")
 _ITALICS = re.compile(r"(?<![*\w])\*[^*\s][^*\n]*\*(?![*\w])")
 
 
@@ -37,7 +38,7 @@ def passages_of(path: Path, *, messages: bool = True) -> Iterator[Passage]:
 
 
 def python_passages(source: str, *, messages: bool) -> Iterator[Passage]:
-    """Yield docstrings, comments and, with *messages*, the strings of three words and more."""
+    """Yield docstrings, names of tests, comments and, with *messages*, strings of three words and more."""
     tree = ast.parse(source)
     quoted = {number for number, line in enumerate(source.splitlines(), 1) if QUOTED in line}
     passed: set[int] = set()
@@ -45,12 +46,14 @@ def python_passages(source: str, *, messages: bool) -> Iterator[Passage]:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             passed.add(id(node.value))
             yield from _paragraphs(node.value)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+            yield Passage(node.lineno, node.name.replace("_", " ").replace("test", "`test`", 1))
         elif isinstance(node, ast.JoinedStr):
             passed |= {id(value) for value in node.values}
     for node in ast.walk(tree) if messages else ():
         if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in passed:
             lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
-            if _text(node).count(" ") > 1 and quoted.isdisjoint(lines):
+            if _text(node).count(" ") > 1 and not _SQL.search(_text(node)) and quoted.isdisjoint(lines):
                 yield from _paragraphs(node)
     comments = [
         (token.start[0], token.string.lstrip("#: "))
@@ -61,7 +64,10 @@ def python_passages(source: str, *, messages: bool) -> Iterator[Passage]:
 
 
 def _paragraphs(node: ast.Constant | ast.JoinedStr) -> Iterator[Passage]:
-    for paragraph in _text(node).split("\n\n"):
+    text = _text(node)
+    if text.startswith(" "):  # the end of a sentence that begins elsewhere
+        text = f"`x`{text}"
+    for paragraph in text.split("\n\n"):
         yield Passage(node.lineno, paragraph)
 
 

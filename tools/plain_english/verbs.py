@@ -66,7 +66,7 @@ _ALWAYS = frozenset(
 _AFTER_NOUNS = frozenset(["of", "that", "which", "with", "in", "on", "from", "are", "have", "can", "must"])
 """These words follow a plural noun that looks like a verb, as in "Tests of other projects"."""
 
-_RELATIVES = re.compile(r"\b(that|which|who|whose|whom)\b", re.IGNORECASE)
+_RELATIVES = re.compile(r"\b((?<!so )that|which|who|whose|whom)\b", re.IGNORECASE)
 
 
 def _third_persons(verb: str) -> tuple[str, ...]:

@@ -118,12 +118,13 @@ static void widen(struct account_histogram *histogram, uint64_t value) {
     }
 }
 
-/* Spread a range over the buckets it covers. What was freed is known for the whole range only: it is shared out
- * by length, the rounding going to the last bucket, so that the sum stays exact. The event counts where it begins. */
+/* Spread a range over the buckets it covers. The freed bytes are known for the whole range only, so each bucket gets a
+ * share in proportion to length. The last bucket gets the rounding error, so the sum is exact. The event counts in the
+ * bucket where it begins. */
 static void add_range(struct account_histogram *histogram, uint64_t offset, uint64_t length, uint64_t freed) {
     uint64_t position = offset, end, left = freed;
 
-    if (length == 0 || offset > INT64_MAX || length > INT64_MAX - offset) /* no file reaches so far */
+    if (length == 0 || offset > INT64_MAX || length > INT64_MAX - offset) /* beyond the largest file */
         return;
     end = offset + length;
     widen(histogram, end - 1);
@@ -152,7 +153,7 @@ static void add_moment(struct account_histogram *histogram, uint64_t moment, con
     bucket->freed += event->freed;
 }
 
-/* The histogram of a file, made with its first event; NULL without memory or room. */
+/* Return the histogram of a file, made with its first event; NULL without memory or room. */
 static struct account_histogram *offsets_of(struct account *account, struct account_file_sums *file) {
     if (file->by_offset == NULL && account->nr_histograms < ACCOUNT_MOST_HISTOGRAMS) {
         file->by_offset = calloc(1, sizeof *file->by_offset);

@@ -1,4 +1,4 @@
-/* Account, the Python object of a ledger's numbers: account/account.h, which this wraps. */
+/* Account is the Python object of a ledger's numbers; it wraps account/account.h. */
 #include "binding.h"
 
 #define MOST_EVENTS 4096
@@ -18,7 +18,7 @@ static PyObject *account_create(PyTypeObject *type, PyObject *arguments, PyObjec
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "n:Account", names, &capacity))
         return NULL;
     if (capacity < 1)
-        return PyErr_Format(PyExc_ValueError, "a ledger keeps at least one event, not %zd", capacity);
+        return PyErr_Format(PyExc_ValueError, "the capacity must be at least 1 event, not %zd", capacity);
     self = (Account *)type->tp_alloc(type, 0);
     if (self == NULL)
         return NULL;
@@ -49,7 +49,7 @@ static PyObject *add_file(PyObject *self, PyObject *unused) {
 
     (void)unused;
     if (index == UINT32_MAX)
-        return PyErr_Format(PyExc_MemoryError, "no memory, or more than %d files", ACCOUNT_MOST_FILES);
+        return PyErr_Format(PyExc_MemoryError, "out of memory, or more than %d files", ACCOUNT_MOST_FILES);
     return PyLong_FromUnsignedLong(index);
 }
 
@@ -63,7 +63,7 @@ static PyObject *record(PyObject *self, PyObject *arguments) {
                           &allocated, &freed, &event.error, &duration, &fault))
         return NULL;
     if (operation >= ACCOUNT_OPERATIONS)
-        return PyErr_Format(PyExc_ValueError, "%u is no operation", operation);
+        return PyErr_Format(PyExc_ValueError, "%u is not the number of an operation", operation);
     event.time = time;
     event.file = file;
     event.operation = operation;
@@ -139,7 +139,7 @@ static PyObject *file_totals(PyObject *self, PyObject *index) {
     return totals_tuple(&sum);
 }
 
-/* (width, [(events, bytes, freed), ...]) up to the last bucket that holds anything. */
+/* Return (width, [(events, bytes, freed), ...]) up to the last bucket that is not empty. */
 static PyObject *histogram_tuple(const struct account_histogram *histogram) {
     size_t used = ACCOUNT_BUCKETS;
     PyObject *buckets;
@@ -205,19 +205,19 @@ static PyObject *get_notify_fd(PyObject *self, void *closure) {
 
 static PyMethodDef account_methods[] = {
     {"file", add_file, METH_NOARGS, "Add a file; return its index."},
-    {"record", record, METH_VARARGS, "Record an event; return its sequence."},
-    {"events", events, METH_VARARGS, "Return up to MOST events from a sequence on, as tuples."},
+    {"record", record, METH_VARARGS, "Record an event; return its sequence number."},
+    {"events", events, METH_VARARGS, "Return up to MOST events from a sequence number on, as tuples."},
     {"totals", totals, METH_NOARGS, "Return the sums over all events, as a tuple."},
     {"file_totals", file_totals, METH_O, "Return the sums of a file, as a tuple."},
     {"by_offset", by_offset, METH_O, "Return a file's histogram by offset."},
-    {"by_time", by_time, METH_NOARGS, "Return the start in nanoseconds and the histogram by time since."},
-    {"arm", arm, METH_NOARGS, "Make the next event readable on notify_fd."},
+    {"by_time", by_time, METH_NOARGS, "Return the start in nanoseconds since the epoch, and the histogram by time."},
+    {"arm", arm, METH_NOARGS, "Make notify_fd readable at the next event."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef account_getset[] = {
-    {"first", get_first, NULL, "Sequence of the oldest event kept.", NULL},
-    {"last", get_last, NULL, "Sequence of the newest event.", NULL},
+    {"first", get_first, NULL, "Sequence number of the oldest event kept.", NULL},
+    {"last", get_last, NULL, "Sequence number of the newest event.", NULL},
     {"notify_fd", get_notify_fd, NULL, "An eventfd: see arm.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -227,7 +227,7 @@ static PyType_Slot account_slots[] = {
     {Py_tp_dealloc, account_dealloc},
     {Py_tp_methods, account_methods},
     {Py_tp_getset, account_getset},
-    {Py_tp_doc, "A ring of events, totals and histograms, shared with a thread that holds no GIL."},
+    {Py_tp_doc, "An Account has a ring of events, totals and histograms; threads without the GIL use it."},
     {0, NULL},
 };
 

@@ -1,4 +1,4 @@
-/* Python's way to the channel between the kernel and libfuse: channel/channel.h says what each call means. */
+/* These are Python's methods of the channel between the kernel and libfuse; channel/channel.h explains each call. */
 #include "binding.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@ static PyObject *request_channel(PyObject *module, PyObject *arguments) {
     if (!PyArg_ParseTuple(arguments, "O!pI:request_channel", account_type, &account, &passthrough, &stack_depth))
         return NULL;
     if (session_channel != NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "a session has the channel already");
+        PyErr_SetString(PyExc_RuntimeError, "a session already has the channel");
         return NULL;
     }
     if (!load_libfuse() || (libfuse.session_custom_io == NULL && libfuse.session_custom_io_317 == NULL))
@@ -76,7 +76,7 @@ static PyObject *file_announce(PyObject *module, PyObject *arguments) {
     Py_RETURN_NONE;
 }
 
-/* The three that may wait for a punch under way let other Python threads go on. */
+/* These three may wait for a running punch, so other Python threads run meanwhile. */
 #define WAITING(name, function)                                       \
     static PyObject *name(PyObject *module, PyObject *arguments) {    \
         int number;                                                   \
@@ -132,19 +132,19 @@ static PyObject *served(PyObject *module, PyObject *unused) {
 
 PyMethodDef channel_methods[] = {
     {"request_channel", request_channel, METH_VARARGS,
-     "Give the next session a channel that records in an Account; False if libfuse can't have one."},
-    {"has_channel", has_channel, METH_NOARGS, "Whether the session has a channel."},
-    {"has_passthrough", has_passthrough, METH_NOARGS, "Whether the kernel serves data itself."},
+     "Request a channel for the next session, which records in an Account; return False if libfuse can't have one."},
+    {"has_channel", has_channel, METH_NOARGS, "Return whether the session has a channel."},
+    {"has_passthrough", has_passthrough, METH_NOARGS, "Return whether the kernel can serve data by passthrough."},
     {"backing_open", backing_open, METH_VARARGS, "Register a descriptor as a backing file; return its id."},
-    {"backing_close", backing_close, METH_VARARGS, "Take a backing file back."},
+    {"backing_close", backing_close, METH_VARARGS, "Unregister a backing file."},
     {"announce", file_announce, METH_VARARGS,
      "Announce (handle, gate, file, unit of allocation, backing id) of an open file."},
-    {"forget", file_forget, METH_VARARGS, "Take an announced handle back."},
-    {"gate_new", gate_new, METH_NOARGS, "Make a gate for an inode."},
-    {"gate_enter", gate_enter, METH_VARARGS, "Keep punches of a gate's inode for Python until left."},
+    {"forget", file_forget, METH_VARARGS, "Withdraw an announced handle; wait for a running punch."},
+    {"gate_new", gate_new, METH_NOARGS, "Make a gate for an inode; return its number."},
+    {"gate_enter", gate_enter, METH_VARARGS, "Send punches of a gate's inode to Python until gate_leave."},
     {"gate_leave", gate_leave, METH_VARARGS, "Undo gate_enter."},
     {"set_limit", set_limit, METH_VARARGS, "Set the longest punch served without Python; 0: serve nothing."},
-    {"requests", requests, METH_VARARGS, "The number of requests of an opcode."},
-    {"served", served, METH_NOARGS, "The number of requests served without libfuse."},
+    {"requests", requests, METH_VARARGS, "Return the number of requests of an opcode."},
+    {"served", served, METH_NOARGS, "Return the number of requests served without libfuse."},
     {NULL, NULL, 0, NULL},
 };

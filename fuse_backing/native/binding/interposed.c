@@ -1,11 +1,11 @@
-/* The functions of libfuse that are replaced here, and what is called in their place.
+/* These functions replace functions of libfuse.
  *
- *   fuse_session_new          (and _versioned, of libfuse 3.17 and later) completes pyfuse3's table of operations;
- *   fuse_session_mount        puts the channel between libfuse and the kernel, if one was asked for; else makes
- *                             /dev/fuse non-blocking: a request can be withdrawn (its caller killed) between poll
- *                             and read, and a blocking read would then stop the event loop;
- *   fuse_session_receive_buf  turns the EAGAIN of that case into EINTR, which pyfuse3 answers by waiting again;
- *   fuse_session_destroy      answers what is still unanswered, and ends the channel.
+ *   fuse_session_new          (and _versioned, of libfuse 3.17 and later) completes pyfuse3's table of operations.
+ *   fuse_session_mount        puts the channel between libfuse and the kernel, if one was requested. Otherwise it makes
+ *                             /dev/fuse non-blocking: a request can be withdrawn (its caller killed) between poll and
+ *                             read, and a blocking read would then stop the event loop.
+ *   fuse_session_receive_buf  turns the EAGAIN of that case into EINTR, after which pyfuse3 waits again.
+ *   fuse_session_destroy      answers the unanswered requests, and ends the channel.
  */
 #include "binding.h"
 
@@ -28,7 +28,7 @@ EXPORTED struct fuse_session *fuse_session_new(struct fuse_args *args, const str
     return libfuse.session_new(args, completed, size, userdata);
 }
 
-/* What code compiled against libfuse 3.17 and later calls under the name of fuse_session_new. */
+/* Code that is compiled against libfuse 3.17 or later calls this under the name fuse_session_new. */
 EXPORTED struct fuse_session *fuse_session_new_versioned(struct fuse_args *args, const struct fuse_lowlevel_ops *ops,
                                                          size_t size, struct libfuse_version *version,
                                                          void *userdata) {
@@ -41,7 +41,7 @@ EXPORTED struct fuse_session *fuse_session_new_versioned(struct fuse_args *args,
     return libfuse.session_new_versioned(args, completed, size, version, userdata);
 }
 
-/* What the next session gets: see want_channel. */
+/* The channel that want_channel requested for the next session. */
 static struct {
     bool wanted, passthrough;
     unsigned stack_depth;
@@ -69,7 +69,7 @@ static ssize_t channel_io_writev(int fd, struct iovec *iov, int count, void *use
     return channel_writev(session_channel, iov, count);
 }
 
-/* Put the channel between libfuse and the kernel. Failing, it leaves the session for fuse_session_destroy alone. */
+/* Put the channel between libfuse and the kernel. After a failure only fuse_session_destroy may use the session. */
 static bool interpose(struct fuse_session *session, int device) {
     static const struct fuse_custom_io io = {.read = channel_io_read, .writev = channel_io_writev};
     int result;
@@ -84,7 +84,7 @@ static bool interpose(struct fuse_session *session, int device) {
     if (result != 0)
         close(channel_fd(session_channel));
     else
-        close(device); /* the session has the channel's descriptor instead now */
+        close(device); /* the session now has the channel's descriptor instead */
     return result == 0 && channel_start(session_channel) == 0;
 }
 
@@ -98,7 +98,7 @@ EXPORTED int fuse_session_mount(struct fuse_session *session, const char *mountp
         fd = libfuse.session_fd(session);
         flags = fcntl(fd, F_GETFL);
         if (wish.wanted && !interpose(session, fd)) {
-            fprintf(stderr, "fuse_backing: no channel to the kernel: too little memory, descriptors or threads\n");
+            fprintf(stderr, "fuse_backing: cannot create the channel: too little memory, descriptors or threads\n");
             libfuse.session_unmount(session);
             return -1;
         }
@@ -120,7 +120,7 @@ EXPORTED int fuse_session_receive_buf(struct fuse_session *session, struct fuse_
 EXPORTED void fuse_session_destroy(struct fuse_session *session) {
     PyGILState_STATE gil = PyGILState_Ensure();
 
-    if (session != NULL && load_libfuse()) { /* NULL when fuse_session_new has failed; libfuse would crash */
+    if (session != NULL && load_libfuse()) { /* NULL if fuse_session_new failed; libfuse would crash */
         requests_end();
         if (session_channel != NULL) { /* closes /dev/fuse; its thread never waits for the GIL */
             channel_free(session_channel);
@@ -148,6 +148,6 @@ static PyObject *sessions(PyObject *module, PyObject *unused) {
 }
 
 PyMethodDef interposed_methods[] = {
-    {"sessions", sessions, METH_NOARGS, "The number of FUSE sessions whose operations were completed here."},
+    {"sessions", sessions, METH_NOARGS, "Return the number of FUSE sessions whose table of operations was completed."},
     {NULL, NULL, 0, NULL},
 };

@@ -1,31 +1,30 @@
-/* The extension fuse_backing._native.
+/* The extension fuse_backing._native has the code that must not wait for Python: the account and the channel.
  *
- * It holds what must not wait for Python: the ledger's numbers, and the way between the kernel and libfuse. It also
- * adds what pyfuse3 leaves out of a FUSE session: fallocate, lseek, and a statfs that knows its inode. pyfuse3
- * hands libfuse a table of operations that has no fallocate, so the kernel answers EOPNOTSUPP to every hole punch
- * on its mounts. This module defines fuse_session_new itself. Made visible to all (RTLD_GLOBAL) before pyfuse3 is
- * loaded, it is found first when pyfuse3's reference is bound (ld.so(8), symbol lookup scope); it completes the
- * table and calls the real function, taken from libfuse with dlsym(3). Three more functions are replaced in the
- * same way.
+ * It also adds the operations that pyfuse3 lacks: fallocate, lseek, and a statfs that knows its inode. pyfuse3 hands
+ * libfuse a table of operations without fallocate, so the kernel answers EOPNOTSUPP to every hole punch on its mounts.
+ * Therefore this module defines fuse_session_new itself. The module is made visible to all libraries (RTLD_GLOBAL)
+ * before pyfuse3 is loaded, so pyfuse3's reference is bound to this definition first (ld.so(8), symbol lookup scope).
+ * It completes the table and calls the real function, which dlsym(3) finds in libfuse. Three more functions are
+ * replaced in the same way.
  *
- * A folder is one idea, and includes only what stands above it here:
+ * Each folder has one purpose, and includes only folders above it in this list:
  *
- *   protocol/   the structures of the FUSE protocol that are looked at
+ *   protocol/   the structures of the FUSE protocol that the channel uses
  *   account/    the ledger's numbers
  *   punch/      one measured fallocate
  *   libfuse/    libfuse's own functions
- *   channel/    the way between the kernel and libfuse, with the thread that serves punches and data
- *   binding/    what Python sees, and the functions of libfuse that are replaced
+ *   channel/    the connection between the kernel and libfuse, with the thread that serves punches and data
+ *   binding/    the Python types and methods, and the functions of libfuse that are replaced
  *
- * The header of each says who owns what passes through it, and who closes it when.
+ * Each header names the owner of every object that passes through it, and when the owner closes it.
  *
- * Nothing here is linked to libfuse or needs it before a session is mounted, so a ledger works without it.
+ * The extension is not linked to libfuse and needs it only for a mount, so a ledger works without libfuse.
  */
 #include "binding.h"
 
 static struct PyModuleDef module_definition = {
     PyModuleDef_HEAD_INIT, .m_name = "_native", .m_size = -1,
-    .m_doc = "The ledger's numbers, and what pyfuse3 leaves out of a FUSE session.",
+    .m_doc = "_native has the ledger's numbers, and the FUSE operations that pyfuse3 lacks.",
 };
 
 PyMODINIT_FUNC PyInit__native(void) {

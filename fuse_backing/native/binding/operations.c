@@ -1,6 +1,6 @@
-/* Operations that pyfuse3 lacks: fallocate, lseek, and a statfs that knows its inode.
+/* This file adds the operations that pyfuse3 lacks: fallocate, lseek, and a statfs that knows its inode.
  *
- * Each calls a Python callable and returns at once; the callable keeps the request and answers it later.
+ * Each operation calls a Python callable and returns at once; the callable keeps the request and answers it later.
  */
 #include "binding.h"
 
@@ -10,7 +10,7 @@
 static PyObject *fallocate_handler, *lseek_handler, *statfs_handler;
 static void (*original_statfs)(fuse_req_t, fuse_ino_t);
 
-/* Call handler(request, ...); the format, as of Py_BuildValue, makes a tuple of what follows the request. */
+/* Call handler(request, ...). The format is Py_BuildValue's, and makes a tuple of the arguments after the request. */
 static void dispatch(PyObject *handler, fuse_req_t req, const char *format, ...) {
     PyObject *request, *rest = NULL, *first = NULL, *arguments = NULL, *result = NULL;
     va_list values;
@@ -45,7 +45,7 @@ static void dispatch(PyObject *handler, fuse_req_t req, const char *format, ...)
     Py_DECREF(request);
 }
 
-/* Python may replace a handler while it runs, so each call holds its own reference. */
+/* Python may replace a handler while it runs, so each call holds a reference. */
 static PyObject *borrowed(PyObject *handler) {
     Py_XINCREF(handler);
     return handler;
@@ -95,7 +95,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino) {
     PyGILState_Release(gil);
 }
 
-/* The caller's table with our operations in it; larger than ours if pyfuse3 was built with newer headers. */
+/* pyfuse3's table with the operations added; it is larger than fuse_lowlevel_ops if pyfuse3 has newer headers. */
 static union {
     struct fuse_lowlevel_ops ops;
     char room[2 * sizeof(struct fuse_lowlevel_ops)];

@@ -1,13 +1,13 @@
-/* FuseRequest: the Python object of a request of the kernel that waits for its one answer, and the answers.
+/* FuseRequest is the Python object of a kernel request that waits for its one answer; reply_* are the answers.
  *
- * Whoever has the object answers later, from any thread: the reply functions of libfuse are thread-safe.
+ * The holder of the object can answer later, from any thread: the reply functions of libfuse are thread-safe.
  */
 #include "binding.h"
 
 #include <string.h>
 #include <sys/statvfs.h>
 
-/* A request of the kernel that waits for its one answer. All are linked (under the GIL). */
+/* A kernel request that waits for its one answer. All unanswered requests are in a linked list, under the GIL. */
 typedef struct FuseRequest {
     PyObject_HEAD
     fuse_req_t req; /* NULL once answered */
@@ -64,14 +64,14 @@ static PyObject *request_answered(PyObject *self, void *closure) {
 }
 
 static PyGetSetDef request_getset[] = {
-    {"answered", request_answered, NULL, "Whether a reply has been sent.", NULL},
+    {"answered", request_answered, NULL, "True if a reply has been sent.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot request_slots[] = {
     {Py_tp_dealloc, request_dealloc},
     {Py_tp_getset, request_getset},
-    {Py_tp_doc, "A request of the kernel that waits for exactly one answer; dropped unanswered, it gets EIO."},
+    {Py_tp_doc, "A FuseRequest is a kernel request that waits for one answer; dropped unanswered, it gets EIO."},
     {0, NULL},
 };
 
@@ -96,12 +96,12 @@ static fuse_req_t take_for_reply(PyObject *object) {
     fuse_req_t req;
 
     if (!Py_IS_TYPE(object, request_type)) {
-        PyErr_Format(PyExc_TypeError, "a FuseRequest is needed, not %.100s", Py_TYPE(object)->tp_name);
+        PyErr_Format(PyExc_TypeError, "the request must be a FuseRequest, not %.100s", Py_TYPE(object)->tp_name);
         return NULL;
     }
     req = request_take(object);
     if (req == NULL)
-        PyErr_SetString(PyExc_RuntimeError, "the request has been answered before");
+        PyErr_SetString(PyExc_RuntimeError, "the request is already answered");
     return req;
 }
 
@@ -113,8 +113,8 @@ static PyObject *reply_err(PyObject *module, PyObject *arguments) {
     (void)module;
     if (!PyArg_ParseTuple(arguments, "Oi:reply_err", &request, &error))
         return NULL;
-    if (error < 0 || error >= 1000) /* libfuse's bound: fuse_send_reply_iov_nofree in lib/fuse_lowlevel.c */
-        return PyErr_Format(PyExc_ValueError, "%d is no error number", error);
+    if (error < 0 || error >= 1000) /* libfuse's limit: fuse_send_reply_iov_nofree in lib/fuse_lowlevel.c */
+        return PyErr_Format(PyExc_ValueError, "%d is not an error number", error);
     req = take_for_reply(request);
     if (req == NULL)
         return NULL;

@@ -1,4 +1,4 @@
-/* The life of a channel, the thread that reads the device, and the queue from which libfuse reads. */
+/* The start and end of a channel, the thread that reads the device, and the queue from which libfuse reads. */
 #include "channel_state.h"
 
 #include <errno.h>
@@ -35,7 +35,7 @@ struct channel *channel_new(int device, bool passthrough, unsigned stack_depth, 
     pthread_cond_init(&channel->taken, NULL);
     channel->device = fcntl(device, F_DUPFD_CLOEXEC, 0);
     channel->reading = fcntl(device, F_DUPFD_CLOEXEC, 0);
-    channel->end_of_file = new_end_of_file(); /* now, so that the end lacks no descriptor */
+    channel->end_of_file = new_end_of_file(); /* now, so that the end needs no new descriptor */
     channel->passthrough = passthrough;
     channel->stack_depth = stack_depth;
     channel->account = account;
@@ -51,13 +51,13 @@ struct channel *channel_new(int device, bool passthrough, unsigned stack_depth, 
     return channel;
 }
 
-/* End the thread, wherever it is, and wait for it.
+/* End the thread at any point, and wait for it.
  *
- * A signal alone could come between the thread's look at `stopping` and its read, and interrupt nothing. So the
- * descriptor that it reads gets another file first: a read that begins after that finds the end of a pipe; one that
- * began before is on the device, and the signal, sent after that, interrupts it (fs/fuse/dev.c, fuse_dev_do_read
- * waits interruptibly). There is no third kind, so one signal is enough. The device itself stays open beside it
- * for the answer to a request that is being served. */
+ * A signal alone could come between the thread's check of `stopping` and its read, and interrupt nothing. So the
+ * descriptor that it reads becomes another file first. A read that begins after that finds the end of a pipe. A read
+ * that began before is on the device, and the signal, sent later, interrupts it (fs/fuse/dev.c, fuse_dev_do_read
+ * waits interruptibly). No other case exists, so one signal is enough. The device itself stays open on another
+ * descriptor, for the answer to a request that is being served. */
 static void stop(struct channel *channel) {
     pthread_mutex_lock(&channel->lock);
     atomic_store(&channel->stopping, true);
@@ -183,11 +183,11 @@ static void end(struct channel *channel, int error) {
     eventfd_write(channel->wake, 1);
 }
 
-/* Ask the scheduler for short slices: a thread that wants little at a time runs the sooner when it wakes (Linux 6.12,
- * Documentation/scheduler/sched-eevdf.rst), and gets no larger share by it. Whoever waits for an answer waits for this
- * thread, so on a busy machine that counts for more than all the rest. Older kernels ignore it, sandboxes may refuse. */
+/* Ask the scheduler for short slices: a thread with a short slice runs sooner after it wakes (Linux 6.12,
+ * Documentation/scheduler/sched-eevdf.rst), but gets no larger share. Every client that waits for an answer waits for
+ * this thread, so this matters most on a busy machine. Older kernels ignore it, and sandboxes may refuse it. */
 static void take_short_slices(void) {
-    struct { /* struct sched_attr of include/uapi/linux/sched/types.h, which older headers can't have beside sched.h */
+    struct { /* struct sched_attr of include/uapi/linux/sched/types.h, whose older versions conflict with sched.h */
         uint32_t size, policy;
         uint64_t flags;
         int32_t nice;
@@ -196,23 +196,23 @@ static void take_short_slices(void) {
     } attributes = {.size = sizeof attributes, .policy = SCHED_OTHER, .runtime = SLICE};
 
     attributes.nice = getpriority(PRIO_PROCESS, 0);
-    if (sched_getscheduler(0) == SCHED_OTHER) /* who has chosen another policy knows better */
+    if (sched_getscheduler(0) == SCHED_OTHER) /* keep any other policy that the user has chosen */
         syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
-/* The read blocks: the kernel then hands a request straight to this thread, on the processor of who asks. Waiting
- * in poll(2) costs two more system calls a request, and spinning keeps a processor that the loop device's worker
- * needs; both were measured to be slower. */
+/* The read blocks: the kernel then hands a request straight to this thread, on the client's processor. Waiting in
+ * poll(2) costs two more system calls per request, and spinning occupies a processor that the loop device's worker
+ * needs. Both were slower when measured. */
 static void *run(void *argument) {
     struct channel *channel = argument;
 
     take_short_slices();
-    while (!atomic_load(&channel->stopping)) { /* requests may never cease: a loop device outlives its mount */
+    while (!atomic_load(&channel->stopping)) { /* requests may never end: a loop device outlives its mount */
         ssize_t size = read(channel->reading, channel->buffer, BUFFER_SIZE);
 
         if (size >= (ssize_t)sizeof(struct protocol_in_header)) {
             receive(channel, (size_t)size);
-        } else if (size >= 0 || (errno != EINTR && errno != ENOENT)) { /* ENOENT: withdrawn by who asked */
+        } else if (size >= 0 || (errno != EINTR && errno != ENOENT)) { /* ENOENT: the client withdrew the request */
             if (!atomic_load(&channel->stopping))
                 end(channel, size >= 0 ? EIO : errno); /* ENODEV: unmounted */
             return NULL;
@@ -226,14 +226,14 @@ static void interrupted(int signal) {
 }
 
 int channel_start(struct channel *channel) {
-    struct sigaction action = {.sa_handler = interrupted}; /* without SA_RESTART: read(2) is to end */
+    struct sigaction action = {.sa_handler = interrupted}; /* without SA_RESTART: read(2) must end */
     sigset_t all, before;
     int error;
 
     sigemptyset(&action.sa_mask);
     if (sigaction(INTERRUPT, &action, NULL) != 0)
         return errno;
-    /* Other signals are for Python's threads. */
+    /* Python's threads handle all other signals. */
     sigfillset(&all);
     sigdelset(&all, INTERRUPT);
     pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -1,6 +1,6 @@
-/* What the parts of the channel share; for them alone. channel.h says what the channel is.
+/* The parts of the channel share this header, and nothing else includes it. channel.h describes the channel.
  *
- *   channel.c   life, the thread that reads the device, the queue for libfuse
+ *   channel.c   start and end, the thread that reads the device, the queue for libfuse
  *   files.c     announced files, gates, backing files
  *   serving.c   requests that are served without libfuse
  *   replies.c   answers of libfuse, amended for passthrough
@@ -14,11 +14,11 @@
 #include "channel.h"
 #include "protocol/protocol.h"
 
-#define MAX_WRITE (256 * 4096)         /* bytes of data in a request; INIT's answer is amended so that it holds */
-#define BUFFER_SIZE (MAX_WRITE + 8192) /* and room for headers: the kernel asks for FUSE_MIN_READ_BUFFER at least */
-#define MOST_QUEUED (32 << 20)         /* bytes that wait for libfuse; beyond, the device is not read */
-#define SLICE 100000                   /* nanoseconds, the shortest that the scheduler gives */
-#define INTERRUPT (SIGRTMAX - 1)       /* the signal that ends a read under way */
+#define MAX_WRITE (256 * 4096)         /* bytes of data per request; the channel amends INIT's answer to this limit */
+#define BUFFER_SIZE (MAX_WRITE + 8192) /* with room for headers: the kernel requires at least FUSE_MIN_READ_BUFFER */
+#define MOST_QUEUED (32 << 20)         /* bytes that wait for libfuse; the thread does not read beyond this limit */
+#define SLICE 100000                   /* nanoseconds, the shortest slice of the scheduler */
+#define INTERRUPT (SIGRTMAX - 1)       /* the signal that ends a running read */
 
 struct queued_request {
     struct queued_request *next;
@@ -27,7 +27,7 @@ struct queued_request {
 };
 
 struct gate {
-    pthread_mutex_t lock; /* held during a punch served here */
+    pthread_mutex_t lock; /* held during a punch that the channel serves */
     int entered;
 };
 
@@ -35,7 +35,7 @@ struct announced_file {
     bool announced;
     struct gate *gate;
     uint32_t account;
-    uint64_t unit; /* the host allocates so many bytes at once; 0: punches are measured elsewhere */
+    uint64_t unit; /* bytes that the host allocates at once; 0: Python measures the punches */
     int backing;
 };
 
@@ -46,7 +46,7 @@ struct awaited_reply {
 
 struct channel {
     int device;      /* /dev/fuse, for answers */
-    int reading;     /* the same, for the thread's read: channel_free puts end_of_file in its place */
+    int reading;     /* /dev/fuse, for the thread's read: channel_free replaces it by end_of_file */
     int end_of_file; /* a pipe that nobody can write to: a read of it returns 0 at once */
     int wake;        /* an eventfd: see channel_fd */
     bool passthrough, running;
@@ -55,11 +55,11 @@ struct channel {
     pthread_t thread;
     char *buffer, *data;
 
-    pthread_mutex_t lock; /* of all below */
-    pthread_cond_t taken; /* libfuse has taken from the queue, or the channel is to end */
+    pthread_mutex_t lock; /* protects all fields below */
+    pthread_cond_t taken; /* libfuse has taken from the queue, or the channel must end */
     struct queued_request *first, *last;
     size_t queued; /* bytes */
-    int ended; /* the errno that ended the device, 0 while it works */
+    int ended; /* the errno of the last read of the device, 0 while it works */
     struct awaited_reply *pending; /* OPEN, CREATE and INIT requests that wait for their answer */
     size_t nr_pending, room_pending;
     struct announced_file *files; /* by handle */
@@ -71,18 +71,18 @@ struct channel {
     atomic_uint_fast64_t requests[CHANNEL_OPCODES], served, limit;
 };
 
-/* An array with more room, the new part zeroed; NULL without memory, and the old one stays. */
+/* Return a larger array, the new part zeroed; NULL without memory, and the old array stays valid. */
 void *channel_grown(void *array, size_t have, size_t want, size_t size);
 
-/* Answer a request with an error, 0 for success. */
+/* Answer a request with an errno, 0 for success. */
 void channel_answer(struct channel *channel, uint64_t unique, int error);
 
-/* Serve a request (the whole of it, `size` bytes) and answer it; false leaves it to libfuse. */
+/* Serve a whole request of `size` bytes and answer it; false leaves it to libfuse. */
 bool channel_serve_read(struct channel *channel, const char *content, size_t size);
 bool channel_serve_write(struct channel *channel, const char *content, size_t size);
 bool channel_serve_fallocate(struct channel *channel, const char *content, size_t size);
 
-/* Remember to amend the answer; false without memory. */
+/* Note that the answer must be amended; false without memory. */
 bool channel_note(struct channel *channel, uint64_t unique, uint32_t opcode);
 
 #endif

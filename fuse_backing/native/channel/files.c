@@ -1,4 +1,4 @@
-/* What the channel knows of open files: whose punches and data it may serve, and behind which gate. */
+/* The channel's table of open files: the files whose punches and data it may serve, and the gate of each. */
 #include "channel_state.h"
 
 #include <errno.h>
@@ -48,7 +48,7 @@ void channel_forget(struct channel *channel, int handle) {
         memset(&channel->files[handle], 0, sizeof *channel->files);
     }
     pthread_mutex_unlock(&channel->lock);
-    if (gate != NULL) { /* a punch under way still uses the descriptor: let it end */
+    if (gate != NULL) { /* a running punch still uses the descriptor: wait for it */
         pthread_mutex_lock(&gate->lock);
         pthread_mutex_unlock(&gate->lock);
     }

@@ -1,4 +1,4 @@
-/* What libfuse answers, on its way to the kernel: INIT, OPEN and CREATE are amended for passthrough. */
+/* Answers of libfuse on their way to the kernel: INIT, OPEN and CREATE are amended for passthrough. */
 #include "channel_state.h"
 
 #include <errno.h>
@@ -54,7 +54,7 @@ static void amend(struct channel *channel, uint32_t opcode, char *content, size_
     if (opcode == PROTOCOL_INIT && size >= sizeof(struct protocol_init_out)) {
         struct protocol_init_out *out = (void *)content;
 
-        if (out->max_write > MAX_WRITE) /* a libfuse with larger requests than this buffer */
+        if (out->max_write > MAX_WRITE) /* this libfuse allows requests larger than the channel's buffer */
             out->max_write = MAX_WRITE;
 
         if (channel->passthrough && atomic_load(&channel->offered) && !(out->flags & PROTOCOL_WRITEBACK_CACHE)) {
@@ -70,7 +70,7 @@ static void amend(struct channel *channel, uint32_t opcode, char *content, size_
         if (size >= before + sizeof *out) {
             int backing = backing_of(channel, out->fh);
 
-            if (backing > 0) { /* no other flag may stand beside it: fs/fuse/iomode.c */
+            if (backing > 0) { /* no other flag is allowed with it: fs/fuse/iomode.c */
                 out->open_flags = PROTOCOL_FOPEN_PASSTHROUGH;
                 out->backing_id = backing;
             }
@@ -78,8 +78,8 @@ static void amend(struct channel *channel, uint32_t opcode, char *content, size_
     }
 }
 
-/* ENOENT: the kernel has withdrawn the request, as it does with what is left (a RELEASE) when the connection ends.
- * Nobody waits for the answer, so it is no failure. */
+/* ENOENT: the kernel has withdrawn the request, as it does with unanswered requests (a RELEASE) when the connection
+ * ends. Nobody waits for the answer, so this is not a failure. */
 static ssize_t delivered(ssize_t result, const struct protocol_out_header *header) {
     return result < 0 && errno == ENOENT ? (ssize_t)header->len : result;
 }

@@ -1,4 +1,4 @@
-/* Requests served without libfuse: data by pread(2) and pwrite(2), punches measured and recorded. */
+/* The channel serves requests without libfuse: it uses pread(2) and pwrite(2), and measures and records punches. */
 #include "channel_state.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include "punch/punch.h"
 
 void channel_answer(struct channel *channel, uint64_t unique, int error) {
-    /* ENOSYS would make the kernel stop asking for the operation, on every file */
+    /* After ENOSYS the kernel would no longer send the operation, for any file. */
     struct protocol_out_header header = {sizeof header, error == ENOSYS ? -EOPNOTSUPP : -error, unique};
 
     while (write(channel->device, &header, sizeof header) < 0 && errno == EINTR)
@@ -32,8 +32,8 @@ static bool find_file(struct channel *channel, uint64_t handle, struct announced
     return file->announced;
 }
 
-/* Serve a read or write of a file that can be served here; false leaves it to libfuse. A handle is released
- * only after its requests were answered, so its descriptor is open. */
+/* These two functions serve a read or write of an announced file; false leaves it to libfuse. The kernel releases a
+ * handle only after its requests are answered, so the descriptor is open. */
 bool channel_serve_read(struct channel *channel, const char *content, size_t size) {
     const struct protocol_in_header *header = (const void *)content;
     const struct protocol_read_in *in = (const void *)(content + sizeof *header);
@@ -44,7 +44,7 @@ bool channel_serve_read(struct channel *channel, const char *content, size_t siz
         !find_file(channel, in->fh, &file))
         return false;
     atomic_fetch_add(&channel->served, 1);
-    do /* the signal that ends the thread is not for the host's file */
+    do /* the signal that ends the thread must not fail a read of the host's file */
         done = pread((int)in->fh, channel->data, in->size, (off_t)in->offset);
     while (done < 0 && errno == EINTR);
     if (done < 0)
@@ -64,8 +64,8 @@ bool channel_serve_write(struct channel *channel, const char *content, size_t si
         atomic_load(&channel->limit) == 0 || !find_file(channel, in->fh, &file))
         return false;
     atomic_fetch_add(&channel->served, 1);
-    /* A loop device takes a short write for a whole one (drivers/block/loop.c, lo_complete_rq): where the host's
-     * file system is full in the middle, the error is the honest answer. */
+    /* A loop device treats a short write as a complete one (drivers/block/loop.c, lo_complete_rq). So a write that the
+     * host's file system has room for only in part must fail. */
     while (out.size < in->size) {
         ssize_t done = pwrite((int)in->fh, (const char *)(in + 1) + out.size, in->size - out.size,
                               (off_t)(in->offset + out.size));
@@ -82,7 +82,7 @@ bool channel_serve_write(struct channel *channel, const char *content, size_t si
     return true;
 }
 
-/* Serve a fallocate if it can be served here; false leaves it to libfuse. */
+/* Serve a fallocate of an announced file; false leaves it to libfuse. */
 bool channel_serve_fallocate(struct channel *channel, const char *content, size_t size) {
     const struct protocol_in_header *header = (const void *)content;
     const struct protocol_fallocate_in *in = (const void *)(content + sizeof *header);
@@ -100,7 +100,7 @@ bool channel_serve_fallocate(struct channel *channel, const char *content, size_
     pthread_mutex_lock(&channel->lock);
     if (in->fh < channel->nr_files)
         file = channel->files[in->fh];
-    if (file.announced) /* under the channel's lock, so that channel_forget waits for us */
+    if (file.announced) /* under the channel's lock, so that channel_forget waits for this punch */
         pthread_mutex_lock(&file.gate->lock);
     pthread_mutex_unlock(&channel->lock);
     if (!file.announced)
@@ -117,7 +117,7 @@ bool channel_serve_fallocate(struct channel *channel, const char *content, size_
         event.allocated = result.allocated;
         event.freed = result.freed;
         event.duration = result.duration;
-        account_record(channel->account, &event); /* before the answer: who has it can read the account */
+        account_record(channel->account, &event); /* before the answer: after it, a client can read the account */
         atomic_fetch_add(&channel->served, 1);
         done = true;
     }

@@ -14,7 +14,7 @@ static bool find(const char *name, void *function) {
 
 bool load_libfuse(void) {
     static const char *const names[] = {"libfuse3.so.3", "libfuse3.so.4"};
-    static const int modes[] = {RTLD_NOW | RTLD_NOLOAD, RTLD_NOW}; /* first the one that pyfuse3 has loaded */
+    static const int modes[] = {RTLD_NOW | RTLD_NOLOAD, RTLD_NOW}; /* prefer the one that pyfuse3 has loaded */
 
     if (libfuse.handle != NULL)
         return true;

@@ -1,7 +1,7 @@
-/* libfuse's own functions, found at run time in the library that pyfuse3 has loaded, or will load.
+/* load_libfuse finds libfuse's functions at run time, in the library that pyfuse3 has loaded or will load.
  *
- * Owned by: the handle of dlopen(3) stays open until the process ends; where a function is lacking it is closed at
- * once. Sessions are pyfuse3's, which makes and destroys them through the functions of binding/interposed.c. */
+ * Owned by: the handle of dlopen(3) stays open until the process ends; if a function is missing it is closed at once.
+ * pyfuse3 owns the sessions: it makes and destroys them through the functions of binding/interposed.c. */
 #ifndef FUSE_BACKING_LIBFUSE_H
 #define FUSE_BACKING_LIBFUSE_H
 
@@ -9,7 +9,7 @@
 #include <fuse_lowlevel.h>
 #include <stdbool.h>
 
-#ifdef fuse_session_new /* a macro from libfuse 3.17 on; its ABI symbol is still needed here */
+#ifdef fuse_session_new /* a macro since libfuse 3.17; this code needs the symbol of that name */
 #undef fuse_session_new
 #endif
 
@@ -18,7 +18,7 @@ typedef struct fuse_session *session_new_fn(struct fuse_args *, const struct fus
 typedef struct fuse_session *session_new_versioned_fn(struct fuse_args *, const struct fuse_lowlevel_ops *, size_t,
                                                       struct libfuse_version *, void *);
 
-/* The extension itself is not linked to libfuse, so that pyfuse3's choice counts. */
+/* The extension is not linked to libfuse, so it uses the libfuse that pyfuse3 uses. */
 struct libfuse {
     void *handle;
     session_new_fn *session_new;
@@ -36,7 +36,7 @@ struct libfuse {
 };
 extern struct libfuse libfuse;
 
-/* Find all of that; false, and a word on standard error, if it can't be had. */
+/* Find all functions of `struct libfuse`. Return false and print the reason on standard error if one is missing. */
 bool load_libfuse(void);
 
 #endif

@@ -1,5 +1,7 @@
-/* The few structures of the FUSE protocol that are looked at here: include/uapi/linux/fuse.h of Linux 6.9 and
- * later. Written out, as the headers of older distributions lack passthrough. Layouts alone: nothing is owned here. */
+/* The structures of the FUSE protocol that the channel reads and writes: include/uapi/linux/fuse.h of Linux 6.9 and
+ * later. They are copied here, since the headers of older distributions lack passthrough.
+ *
+ * Owned by: nobody; this header has only layouts. */
 #ifndef FUSE_BACKING_PROTOCOL_H
 #define FUSE_BACKING_PROTOCOL_H
 
@@ -82,13 +84,13 @@ struct protocol_backing_map {
     uint64_t padding;
 };
 
-_Static_assert(sizeof(struct protocol_in_header) == 40, "as in the kernel");
-_Static_assert(sizeof(struct protocol_out_header) == 16, "as in the kernel");
-_Static_assert(sizeof(struct protocol_init_out) == 64, "as in the kernel");
-_Static_assert(sizeof(struct protocol_open_out) == 16, "as in the kernel");
-_Static_assert(sizeof(struct protocol_fallocate_in) == 32, "as in the kernel");
-_Static_assert(sizeof(struct protocol_read_in) == 40, "as in the kernel");
-_Static_assert(sizeof(struct protocol_write_in) == 40, "as in the kernel");
+_Static_assert(sizeof(struct protocol_in_header) == 40, "fuse_in_header has 40 bytes in the kernel");
+_Static_assert(sizeof(struct protocol_out_header) == 16, "fuse_out_header has 16 bytes in the kernel");
+_Static_assert(sizeof(struct protocol_init_out) == 64, "fuse_init_out has 64 bytes in the kernel");
+_Static_assert(sizeof(struct protocol_open_out) == 16, "fuse_open_out has 16 bytes in the kernel");
+_Static_assert(sizeof(struct protocol_fallocate_in) == 32, "fuse_fallocate_in has 32 bytes in the kernel");
+_Static_assert(sizeof(struct protocol_read_in) == 40, "fuse_read_in has 40 bytes in the kernel");
+_Static_assert(sizeof(struct protocol_write_in) == 40, "fuse_write_in has 40 bytes in the kernel");
 
 #define PROTOCOL_BACKING_OPEN _IOW(229, 1, struct protocol_backing_map)
 #define PROTOCOL_BACKING_CLOSE _IOW(229, 2, uint32_t)

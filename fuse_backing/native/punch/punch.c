@@ -25,8 +25,9 @@ static uint64_t overlap(uint64_t start, uint64_t end, uint64_t from, uint64_t to
     return high > low ? high - low : 0;
 }
 
-/* What FIEMAP (Documentation/filesystems/fiemap.rst) says of [from, to), both multiples of `unit`: bytes of the
- * units that hold data, whether any of it is shared with another file, and the bytes mapped in [low, high). */
+/* The extents that FIEMAP (Documentation/filesystems/fiemap.rst) reports in [from, to), both multiples of `unit`:
+ * `held` is the bytes of the units with data, `inside` the bytes mapped in [low, high), and `shared` is true if any of
+ * the data is shared with another file. */
 struct extents {
     uint64_t held, inside;
     bool shared;
@@ -56,7 +57,7 @@ static int read_extents(int fd, uint64_t from, uint64_t to, uint64_t unit, uint6
             uint64_t start = extent->fe_logical, end = start + extent->fe_length;
 
             last = last || (extent->fe_flags & FIEMAP_EXTENT_LAST);
-            if (!(extent->fe_flags & FIEMAP_EXTENT_DATA_INLINE)) { /* that lies in the inode: no block holds it */
+            if (!(extent->fe_flags & FIEMAP_EXTENT_DATA_INLINE)) { /* inline data is in the inode, not in a block */
                 uint64_t stop = (end + unit - 1) / unit * unit;
 
                 sum->held += overlap(start / unit * unit, stop, counted, to);
@@ -77,7 +78,7 @@ static int read_extents(int fd, uint64_t from, uint64_t to, uint64_t unit, uint6
 }
 
 int punch_measured(int fd, int mode, uint64_t offset, uint64_t length, uint64_t unit, struct punch_result *result) {
-    /* The host frees whole units, also the one that the end of the file cuts: measure on whole units. */
+    /* The host frees whole units, even the one in which the file ends: measure on whole units. */
     uint64_t from = offset / unit * unit, to = (offset + length + unit - 1) / unit * unit;
     struct extents before, after = {0, 0, false};
     int64_t began;
@@ -86,7 +87,7 @@ int punch_measured(int fd, int mode, uint64_t offset, uint64_t length, uint64_t 
     if (error != 0)
         return error;
     if (before.shared)
-        return EREMOTE; /* who else holds it decides what is freed: accounting/ in Python finds out */
+        return EREMOTE; /* the freed bytes depend on the other files: the Python accounting measures them */
     result->time = nanoseconds(CLOCK_REALTIME);
     began = nanoseconds(CLOCK_MONOTONIC);
     do
@@ -94,7 +95,7 @@ int punch_measured(int fd, int mode, uint64_t offset, uint64_t length, uint64_t 
     while (result->error == EINTR);
     result->duration = nanoseconds(CLOCK_MONOTONIC) - began;
     if (before.held != 0 && read_extents(fd, from, to, unit, offset, offset + length, &after) != 0)
-        after = before; /* not measured, so nothing is claimed */
+        after = before; /* not measured: claim nothing */
     result->allocated = before.inside;
     result->freed = before.held > after.held ? before.held - after.held : 0;
     return 0;

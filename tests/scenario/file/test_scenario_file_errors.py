@@ -38,7 +38,7 @@ def with_steps(*steps: str) -> str:
 @pytest.mark.parametrize(
     ("step", "complaint"),
     [
-        ('do = "jump"', "phase[1].steps[2].do: there is no step 'jump'"),
+        ('do = "jump"', "phase[1].steps[2].do: step 'jump' does not exist"),
         ('key = "a"', "phase[1].steps[2].do: is missing: it says what the step does"),
         ('do = "remove"', "phase[1].steps[2].key: is missing"),
         ('do = "remove", kee = "a", key = "a"', "phase[1].steps[2].kee: unknown key; did you mean key?"),
@@ -47,7 +47,7 @@ def with_steps(*steps: str) -> str:
         ('do = "write", key = 3, size = 1', "phase[1].steps[2].key: must be a string, not 3"),
         ('do = "import", layers = 2', "phase[1].steps[2]: an import has either an image or a size"),
         ('do = "remove", key = "a", fails = "EWHAT"', "phase[1].steps[2].fails: 'EWHAT' is no error"),
-        ('do = "remove", key = "a", only = "b"', "phase[1].steps[2].only: there is no variant 'b'"),
+        ('do = "remove", key = "a", only = "b"', "phase[1].steps[2].only: variant 'b' does not exist"),
         ('do = "assert"', "phase[1].steps[2]: asserts nothing"),
         ('do = "delete", key = "a", name = "/etc"', "phase[1].steps[2].name: '/etc' is no name of a file"),
         ('do = "delete", key = "a", name = ".."', "phase[1].steps[2].name: '..' is no name of a file"),
@@ -56,9 +56,9 @@ def with_steps(*steps: str) -> str:
         ('do = "import", size = 1, name = "/x"', "phase[1].steps[2].name: '/x' is no name of a file"),
         (
             'do = "assert", leaked = { same_as = "two" }',
-            "phase[1].steps[2].leaked.same_as: there is no phase 'two' up to here",
+            "phase[1].steps[2].leaked.same_as: earlier phase 'two' does not exist",
         ),
-        ('do = "assert", reasons = ["moon"]', "phase[1].steps[2].reasons: there is no reason 'moon'"),
+        ('do = "assert", reasons = ["moon"]', "phase[1].steps[2].reasons: reason 'moon' does not exist"),
         (
             'do = "fault", plan = [{ operation = "write", action = "lie" }]',
             "phase[1].steps[2].plan[1]: action 'lie' is for punch and zero and fsync, not for 'write'",
@@ -88,7 +88,7 @@ def test_a_problem_of_a_step_is_told_with_its_line_and_key(step: str, complaint:
         ("pool", 'features = "read_only"', "must be an array, not 'read_only'"),
         ("pool", 'features = ["read_only"]', "a new pool can't be read_only"),
         ("pool", "metadata_size = 512", "an empty pool of 32768 data blocks takes 56 KiB, not 512 B"),
-        ("pool", 'data_size = "1.5"', "'1.5' has no unit: 1.5K, 1.5M, 1.5G"),
+        ("pool", 'data_size = "1.5"', "'1.5' has no unit (write 1.5K, 1.5M or 1.5G)"),
         ("pool", 'data_size = "32KiB"', "32 KiB is not even one data block of 64 KiB"),
         ("pool", 'block_sise = "64KiB"', "unknown key; did you mean block_size?"),
         ("retry", "tries = 0", "must be 1 or more, not 0"),
@@ -201,7 +201,7 @@ def test_mistakes_of_shape_hide_none_of_meaning_and_all_are_told_in_order_of_lin
         ["9", "phase[1].steps[2].image"],
         ["10", "phase[1].steps[3]"],
     ]
-    assert f"there is no {tmp_path / 'app.tar'}" in caught.value.problems[3]
+    assert f"{tmp_path / 'app.tar'} does not exist" in caught.value.problems[3]
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_every_image_of_a_repeated_import_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(InvalidScenarioError) as caught:
         load(file)
     (problem,) = caught.value.problems
-    assert problem == f"{file}:6: phase[1].steps[1].image: there is no {tmp_path / 'app-2.tar'}"
+    assert problem == f"{file}:6: phase[1].steps[1].image: {tmp_path / 'app-2.tar'} does not exist"
     for number in (2, 3):
         (tmp_path / f"app-{number}.tar").touch()
     load(file)

@@ -58,7 +58,7 @@ async def test_what_a_scenario_says_holds_on_real_mounts(name: str, tmp_path: Pa
 
 async def test_the_scenario_of_the_document_holds(tmp_path: Path) -> None:
     document = (REPOSITORY / "docs" / "tutorial" / "write-a-scenario.md").read_text()
-    text = document.split("```toml\n")[1].split("```")[0]
+    text = document.split("```toml\n")[-1].split("```")[0]
     request = ScenarioRequest(
         parse(text, "docs"), "docs", text, find_rig("process"), tmp_path, directory=tmp_path
     )

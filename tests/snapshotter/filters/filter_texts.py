@@ -1,4 +1,4 @@
-"""Filters for property tests: proper ones, and what people and fuzzers write instead."""
+"""`proper` and `broken` generate filters for property tests: valid ones and invalid ones."""
 
 import string
 
@@ -21,7 +21,7 @@ matching = st.builds(Selector, paths, st.just(Operator.MATCHES), st.sampled_from
 
 
 def written(selector: Selector) -> str:
-    """Write *selector* as a filter, with quotes where a word needs them and where it does not."""
+    """Write *selector* as a filter, with quotes around the words that need them and some others."""
     path = ".".join(quoted(part) for part in selector.path)
     return (
         path
@@ -31,7 +31,7 @@ def written(selector: Selector) -> str:
 
 
 def quoted(word: str) -> str:
-    """Return *word* in double quotes, as Go's strconv.Quote would; plain where it is a plain field."""
+    """Return *word* in double quotes, as Go's strconv.Quote does, or without quotes if it is all letters."""
     if word and all(character in string.ascii_letters for character in word):
         return word
     return '"' + "".join(_escaped(character) for character in word) + '"'

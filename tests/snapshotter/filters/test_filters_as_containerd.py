@@ -1,4 +1,4 @@
-"""The filter language against containerd's own: the same matches and the same complaints."""
+"""The filter language is compared with containerd's own: the matches and the errors are the same."""
 
 import os
 import shutil
@@ -73,11 +73,11 @@ def of_containerd(filters: list[str], containerd: SnapshotsClient) -> list[str] 
     try:
         return [info.name for info in containerd.walk(*filters)]
     except grpc.RpcError as error:
-        # Its List does not map errors to codes (snapshotservice/service.go): the class is in the text alone.
+        # containerd's List does not map errors to codes (snapshotservice/service.go): the text has the class.
         text, _, error_class = error.details().rpartition(": ")
         return complaint(text) if error_class == "invalid argument" else f"{error}"
 
 
 def complaint(text: str) -> str:
-    """Where the complaint is about a character beyond ASCII, containerd shows a byte of it."""
+    """Return *text* in a comparable form: of a character beyond ASCII, containerd shows a single byte."""
     return text if text.isascii() else text.rpartition("]: ")[2].replace("\ufffd", "?")

@@ -1,4 +1,4 @@
-"""The filter language by itself: what fits, what is no filter and where, laws over random filters."""
+"""The filter language is tested alone: matches, errors with their place, and laws over random filters."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -79,7 +79,7 @@ def fitting(*filters: str) -> str:
         (r'name~="\xff"', ""),
     ],
 )
-def test_a_filter_fits_as_in_containerd(text: str, fits: str) -> None:
+def test_a_filter_matches_as_in_containerd(text: str, fits: str) -> None:
     assert fitting(text) == fits
 
 
@@ -109,13 +109,13 @@ def test_a_filter_fits_as_in_containerd(text: str, fits: str) -> None:
         ('name=="a\nb"', '[name== >|"|< a\nb"]: quoted literal not terminated'),
     ],
 )
-def test_what_is_no_filter_is_refused_with_the_place(text: str, complaint: str) -> None:
+def test_an_invalid_filter_is_refused_with_the_place(text: str, complaint: str) -> None:
     with pytest.raises(InvalidArgumentError) as refusal:
         parse_filters("name", text)
     assert str(refusal.value) == f"filters: parse error: {complaint}"
 
 
-def test_any_of_several_filters_is_enough_and_none_at_all_fits_everything() -> None:
+def test_one_of_several_filters_is_enough_and_no_filter_matches_everything() -> None:
     assert fitting("name==foo", "kind==view", "name==nothing") == "0 2"
     assert fitting() == fitting("name==nothing", "") == "0 1 2 3"
 
@@ -126,7 +126,7 @@ def test_a_pattern_that_would_make_others_backtrack_for_years_ends_at_once() -> 
 
 
 @given(st.lists(selectors, min_size=1, max_size=4))
-def test_what_is_written_is_what_is_read(wanted: list[Selector]) -> None:
+def test_a_written_filter_is_read_back(wanted: list[Selector]) -> None:
     assert parse_filters(",".join(map(written, wanted))) == Filter((tuple(wanted),))
 
 

@@ -1,6 +1,6 @@
-"""A Snapshotter at the other end of a gRPC connection, as containerd's proxy is to containerd.
+"""`GrpcSnapshotter` is a `Snapshotter` at the other end of a gRPC connection, as in containerd.
 
-containerd ``core/snapshots/proxy/proxy.go``.
+It follows containerd ``core/snapshots/proxy/proxy.go``.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -19,7 +19,7 @@ ERRORS = {code: error for error, code in CODES.items()}
 
 
 class GrpcSnapshotter:
-    """Every verb is a call; a status becomes the error of its class again."""
+    """A `GrpcSnapshotter` sends each verb as a call and raises a failure's status as its error class."""
 
     def __init__(self, client: SnapshotsClient) -> None:
         self._client = client
@@ -58,7 +58,7 @@ class GrpcSnapshotter:
         await _called(self._client.cleanup)
 
     async def close(self) -> None:
-        """Nothing to do: the connection is the client's, the snapshotter the server's."""
+        """Do nothing: the client closes the connection, the server closes the snapshotter."""
 
 
 async def _called(act: Callable[..., _Result], *arguments: Any) -> _Result:

@@ -1,4 +1,4 @@
-"""A client of the snapshots service, as containerd's proxy is one; blocking, for threads and hypothesis."""
+"""`SnapshotsClient` is a blocking client of the snapshots service, for threads and hypothesis."""
 
 import shutil
 import tempfile
@@ -19,7 +19,7 @@ from thinsim.snapshotter.proxy.service import SERVICE
 
 @contextmanager
 def short_directory() -> Iterator[Path]:
-    """A directory whose path leaves room for a socket's name."""
+    """Make a temporary directory whose path is short enough for a socket in it."""
     directory = Path(tempfile.mkdtemp(prefix="thinsim-test-", dir="/tmp"))
     try:
         yield directory
@@ -28,7 +28,7 @@ def short_directory() -> Iterator[Path]:
 
 
 class SnapshotsClient:
-    """Calls *snapshotter* at *socket*; failures are grpc.RpcErrors."""
+    """A `SnapshotsClient` calls *snapshotter* at *socket*. Its calls raise grpc.RpcError."""
 
     def __init__(self, socket: Path, snapshotter: str = "thinsim", *, namespace: str = "") -> None:
         options = [("grpc.max_receive_message_length", 16 << 20)]
@@ -72,7 +72,7 @@ class SnapshotsClient:
         return info_from(self.call("Update", request, wire.UpdateSnapshotResponse).info)
 
     def blocks(self, *filters: str) -> list[list[Info]]:
-        """What List streams, response by response."""
+        """Return the records of each response that List streams."""
         method = self.channel.unary_stream(
             f"/{SERVICE}/List",
             request_serializer=wire.ListSnapshotsRequest.SerializeToString,
@@ -97,7 +97,7 @@ class SnapshotsClient:
         return self.method(verb, request, response)(request, metadata=self._metadata)
 
     def method(self, verb: str, request: Any, response: Any) -> Any:
-        """The callable of *verb*; its ``future`` gives a call that can be cancelled."""
+        """Return the callable of *verb*; its ``future`` returns a call that can be cancelled."""
         request.snapshotter = self._snapshotter
         return self.channel.unary_unary(
             f"/{SERVICE}/{verb}",

@@ -1,4 +1,4 @@
-"""Calls over gRPC: statuses, blocks of a list, many at once, cancelled ones, the server's end."""
+"""gRPC calls are tested: statuses, responses of List, concurrent calls, cancelled calls, the server's end."""
 
 import errno
 from collections.abc import AsyncIterator, Callable
@@ -26,7 +26,7 @@ Code = grpc.StatusCode
 
 @dataclass
 class ServedSnapshotter:
-    """A snapshotter that is served, and a client of it."""
+    """A `ServedSnapshotter` has a served snapshotter and a client of it."""
 
     tapped: TappedSnapshotters
     client: SnapshotsClient
@@ -34,7 +34,7 @@ class ServedSnapshotter:
     mkfs_begun: trio.Event = field(default_factory=trio.Event)
 
     def hold_mkfs(self) -> None:
-        """Let every file system's making wait, in the midst of a Prepare, for ``mkfs_may_go_on``."""
+        """Make each mkfs, and with it each Prepare, wait for ``mkfs_may_go_on``."""
         make = self.tapped.host.make_filesystem
 
         async def held(device: Path, fs_type: str, fs_options: str) -> None:
@@ -128,7 +128,7 @@ async def test_a_list_comes_in_blocks_and_filters_choose_from_it(
     assert {info.kind for info in blocks[0]} == {Kind.COMMITTED, Kind.VIEW}
 
 
-async def test_a_mask_of_fields_says_which_labels_change(served: ServedSnapshotter) -> None:
+async def test_a_mask_of_fields_selects_the_labels_to_change(served: ServedSnapshotter) -> None:
     client = served.client
 
     def change() -> tuple[Info, Info, Info]:
@@ -214,10 +214,10 @@ async def test_a_call_that_is_cancelled_while_it_waits_for_its_turn_does_nothing
     working = served.preparing("working")
     await served.mkfs_begun.wait()
     waiting = served.preparing("waiting")
-    # A reader is let in meanwhile, after the waiting call: what it sees is what is committed.
+    # A reader need not wait: it sees the committed snapshots.
     assert await served.names() == []
     waiting.cancel()
-    # What is asked behind it on the same connection is answered once the server has heard of it.
+    # The connection keeps the order: once this call is answered, the server has received the cancellation.
     assert await served.names() == []
     await trio.testing.wait_all_tasks_blocked()
     served.mkfs_may_go_on.set()
@@ -226,7 +226,7 @@ async def test_a_call_that_is_cancelled_while_it_waits_for_its_turn_does_nothing
     assert [device for device, _, _ in served.tapped.host.mkfs] == [f"{served.tapped.pool}-snap-1"]
 
 
-async def test_a_call_that_is_cancelled_in_the_midst_leaves_a_whole_snapshot(
+async def test_a_call_that_is_cancelled_during_mkfs_leaves_a_whole_snapshot(
     served: ServedSnapshotter,
 ) -> None:
     served.hold_mkfs()
@@ -258,7 +258,7 @@ async def test_a_deadline_ends_the_call_and_the_verb_ends_by_itself(served: Serv
             await trio.sleep(0.01)
 
 
-async def test_the_end_of_the_server_waits_for_the_verb_under_way(tapped: TappedSnapshotters) -> None:
+async def test_the_end_of_the_server_waits_for_the_running_verb(tapped: TappedSnapshotters) -> None:
     core = await tapped.open()
     with short_directory() as directory, SnapshotsClient(directory / "socket") as client:
         async with trio.open_nursery() as nursery:

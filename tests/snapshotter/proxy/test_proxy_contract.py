@@ -1,4 +1,4 @@
-"""The snapshotter's contract suite once more, over gRPC: what holds of the core holds of the plugin."""
+"""The snapshotter's contract suite runs again over gRPC: the plugin must pass it like the core."""
 
 from collections.abc import AsyncIterator
 
@@ -13,7 +13,7 @@ from thinsim.snapshotter.proxy.server import serving
 
 pytestmark = pytest.mark.rigs("process")
 
-del test_128_layers  # noqa: F821 (each layer is a call like any other; the core has it)
+del test_128_layers  # noqa: F821 (it adds nothing over gRPC; the core runs it)
 
 
 @pytest.fixture

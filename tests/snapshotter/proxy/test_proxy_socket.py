@@ -1,4 +1,4 @@
-"""The plugin's socket: whose it is, what it may replace, what stays when the server goes."""
+"""The plugin's socket is tested: its mode, the files that it may replace, and its removal."""
 
 import os
 import socket
@@ -59,9 +59,9 @@ async def test_a_file_in_the_way_stays_as_it_is(tapped: TappedSnapshotters) -> N
 
 
 @pytest.mark.parametrize(
-    ("path", "complaint"), [("missing/socket", "missing is no directory"), ("s" * 100, "too long")]
+    ("path", "complaint"), [("missing/socket", "missing is not a directory"), ("s" * 100, "too long")]
 )
-async def test_a_place_where_no_socket_can_be_is_named(
+async def test_an_impossible_place_of_a_socket_is_named(
     tapped: TappedSnapshotters, path: str, complaint: str
 ) -> None:
     core = await tapped.open()
@@ -72,7 +72,7 @@ async def test_a_place_where_no_socket_can_be_is_named(
         assert list(directory.iterdir()) == []
 
 
-async def test_a_socket_that_another_has_put_there_meanwhile_is_not_removed(
+async def test_a_socket_that_another_server_has_created_meanwhile_is_not_removed(
     tapped: TappedSnapshotters,
 ) -> None:
     core = await tapped.open()

@@ -1,4 +1,4 @@
-"""A place to unpack layers in, within a world that they must not change."""
+"""The fixture ``root`` is a directory to unpack layers in, next to files that they must not change."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A root directory within a world that must not change."""
+    """Return a root directory next to files that must not change."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/file").write_bytes(b"untouched")
     (tmp_path / "root").mkdir()

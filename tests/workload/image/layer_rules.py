@@ -1,4 +1,4 @@
-"""All rules of layers, what containerd answered, and where thinsim differs on purpose."""
+"""`RULES` has all rules of layers, `recorded` containerd's answers, `ON_PURPOSE` deliberate differences."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.workload.image import (
 
 TYPE = "application/vnd.docker.image.rootfs.diff.tar"
 ANSWERS = Path(__file__).parent / "data/containerd_layer_answers.json"
-"""What containerd made of each rule, written by tools/record_layer_answers.py."""
+"""File with the answers of containerd to all rules, written by tools/record_layer_answers.py."""
 
 _TARS = {
     **tar_rules_headers.RULES,
@@ -29,10 +29,10 @@ RULES: dict[str, tuple[tuple[Blob, ...], str]] = {
     **layer_rules_compressed.TYPE_RULES,
 }
 
-_OWN = "a whiteout hides what lower layers have, never what its own layer brings (OCI image-spec, layer.md)"
+_OWN = "a whiteout hides files of lower layers, never files of its own layer (OCI image-spec, layer.md)"
 _GLOBAL = "a global header makes nothing and removes nothing; containerd takes its name for an entry's"
 _DEVICE = "containerd since August 2026 refuses numbers of more than 32 bits; before, it made another device"
-_LIES = "what a blob is compressed with is told by its first bytes, whatever its media type says"
+_LIES = "the first bytes of a blob decide its compression, not its media type"
 _NEW_TYPE = "containerd 1.6 does not know this type; later ones do"
 ON_PURPOSE: dict[str, str] = {
     "opaque directory after its content": _OWN,
@@ -56,11 +56,11 @@ ON_PURPOSE: dict[str, str] = {
         for form in ("plain", "gzip", "zstd")
     },
 }
-"""Rules of which containerd's answer is not ours, with the reason."""
+"""Reason for each rule to which thinsim's answer differs from containerd's."""
 
 
 def condensed(answer: UnpackedTree | str) -> UnpackedTree | str:
-    """Return *answer* in a form to keep: a tree of many files as a digest, a refusal as one word."""
+    """Return *answer* in the form of the recording: a large tree as a digest, a refusal as one word."""
     if isinstance(answer, str):
         return "refused"
     if sum(map(len, answer)) < 4000:
@@ -69,6 +69,6 @@ def condensed(answer: UnpackedTree | str) -> UnpackedTree | str:
 
 
 def recorded() -> dict[str, Any]:
-    """Return containerd's answers by the names of the rules."""
+    """Return containerd's answers by the name of the rule."""
     answers: dict[str, Any] = json.loads(ANSWERS.read_text())["answers"]
     return answers

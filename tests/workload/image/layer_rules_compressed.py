@@ -1,4 +1,4 @@
-"""Rules about how a layer's blob is compressed, and about the media types that say so."""
+"""`FORM_RULES` and `TYPE_RULES` cover the compression of a layer's blob and its media types."""
 
 import bz2
 import gzip
@@ -20,7 +20,7 @@ def _windowed(tar: bytes, log: int) -> bytes:
     """Return *tar* in a frame that asks its reader for a window of 2^log bytes."""
     parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=log)
     compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
-    return compressor.compress(tar) + compressor.flush()  # of no known size, so the window is as asked
+    return compressor.compress(tar) + compressor.flush()  # the size is unknown, so the window stays 2^log
 
 
 def _named(tar: bytes, name: bytes, extra: bytes = b"", checksum: bytes | None = None) -> bytes:

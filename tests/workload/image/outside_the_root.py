@@ -1,4 +1,4 @@
-"""What lies beside the directory that the fixture ``root`` gives."""
+"""`outside` lists the files next to the directory of the fixture ``root``."""
 
 from pathlib import Path
 
@@ -12,4 +12,4 @@ def outside(root: Path) -> dict[str, bytes]:
 
 
 UNTOUCHED = {"outside": b"", "outside/file": b"untouched"}
-"""What is there before a layer is unpacked."""
+"""Files outside the root before a layer is unpacked."""

@@ -1,4 +1,4 @@
-"""Builds tar archives field by field, also such as no tar program writes."""
+"""These functions build tar archives field by field, even archives that no tar program writes."""
 
 from collections.abc import Iterable, Mapping
 
@@ -15,7 +15,7 @@ def octal(number: int, width: int = 8) -> bytes:
 
 
 def base256(number: int, width: int = 8) -> bytes:
-    """Return *number* as two's complement behind a set bit, as GNU tar writes what octal has no room for."""
+    """Return *number* as two's complement after a set bit, as GNU tar writes numbers too large for octal."""
     field = bytearray((number & ((1 << (8 * width)) - 1)).to_bytes(width, "big"))
     field[0] |= 0x80
     return bytes(field)
@@ -38,9 +38,9 @@ def header(
     patches: Mapping[int, bytes] | None = None,
     checksum: bytes | None = None,
 ) -> bytes:
-    """Return a header block. Numbers are written in octal, bytes as they are; *patches* are bytes by offset.
+    """Return a header block. Numbers are written in octal, bytes unchanged; *patches* are bytes by offset.
 
-    *checksum* is the field's content; by default the right sum.
+    *checksum* is the content of the field; the default is the correct sum.
     """
     block = bytearray(BLOCK)
 
@@ -73,13 +73,13 @@ def header(
 
 
 def checksums(block: bytes) -> tuple[int, int]:
-    """Return the sums of a header's unsigned and of its signed characters."""
+    """Return the sums of a header's characters as unsigned and as signed numbers."""
     rest = block[:148] + b" " * 8 + block[156:512]
     return sum(rest), sum(byte - 256 if byte > 127 else byte for byte in rest)
 
 
 def padded(data: bytes) -> bytes:
-    """Return *data* filled up with zeros to whole blocks."""
+    """Return *data* padded with zeros to whole blocks."""
     return data + bytes(-len(data) % BLOCK)
 
 
@@ -104,7 +104,7 @@ def hard_link(name: bytes, target: bytes, **fields: object) -> bytes:
 
 
 def record(key: bytes, value: bytes) -> bytes:
-    """Return one pax record, ``LENGTH KEY=VALUE`` and a newline, the length counting itself."""
+    """Return one pax record, ``LENGTH KEY=VALUE`` and a newline; the length includes its own digits."""
     rest = b" " + key + b"=" + value + b"\n"
     length = len(rest) + len(str(len(rest)))
     length = len(rest) + len(str(length))
@@ -112,7 +112,7 @@ def record(key: bytes, value: bytes) -> bytes:
 
 
 def extended(data: bytes, type: bytes = b"x", name: bytes = b"PaxHeaders/f", **fields: object) -> bytes:
-    """Return an extended header with *data* as it is: of pax, or with another *type* of GNU."""
+    """Return an extended header with the unchanged *data*, for pax or for another *type*."""
     return file(name, data, type=type, **fields)
 
 
@@ -135,5 +135,5 @@ def long_link(target: bytes) -> bytes:
 
 
 def archive(parts: Iterable[bytes]) -> bytes:
-    """Return the parts and the end of an archive."""
+    """Return an archive of the parts with its end."""
     return b"".join(parts) + END

@@ -1,4 +1,4 @@
-"""Members of tar archives as Python's tarfile writes them, and archives of them."""
+"""These functions make members of tar archives, and archives of them, with Python's tarfile."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""Rules about what precedes an entry: pax records, GNU's long names, global headers."""
+"""The rules here concern headers before an entry: pax records, GNU's long names, global headers."""
 
 from tests.workload.image.tar_building import (
     GNU,
@@ -20,7 +20,7 @@ X = b"x" * 5
 
 
 def _with(data: bytes) -> tuple[bytes, ...]:
-    """Return an archive whose file has an extended header with *data* as it is."""
+    """Return an archive whose file has an extended header with the unchanged *data*."""
     return one(extended(data), file(b"f", b"x"))
 
 

@@ -1,4 +1,4 @@
-"""Rules about header blocks: formats, numbers, checksums, types, the end of an archive."""
+"""The rules here concern header blocks: formats, numbers, checksums, types, the end of an archive."""
 
 from tests.workload.image.tar_building import (
     BLOCK,
@@ -30,7 +30,7 @@ def one(*parts: bytes) -> tuple[bytes, ...]:
 
 
 def _summed(number: int, form: bytes) -> bytes:
-    """Return a header whose checksum is written as *form*, and which sums the same whatever it is."""
+    """Return a header whose checksum is written as *form*; the sum is the same for every form."""
     block = header(b"f")
     return block[:148] + (form % checksums(block)[number])[:8].ljust(8, b"\0") + block[156:]
 

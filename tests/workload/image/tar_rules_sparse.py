@@ -1,4 +1,4 @@
-"""Rules about sparse files: GNU's old type and the three forms in pax records."""
+"""The rules here concern sparse files: GNU's old type and the three forms in pax records."""
 
 from tests.workload.image.tar_building import (
     BLOCK,

@@ -1,4 +1,4 @@
-"""Rules about the tree that entries make: names, links, replaced entries, whiteouts, depth."""
+"""The rules here concern the tree that entries make: names, links, replaced entries, whiteouts, depth."""
 
 from tests.workload.image.tar_building import archive, directory, file, hard_link, header, pax, symlink
 from tests.workload.image.tar_rules_headers import Rules, one

@@ -1,4 +1,4 @@
-"""The image built from this machine is deterministic, valid, and what it is said to be."""
+"""An image built from this machine is deterministic, valid and as documented."""
 
 import os
 import tarfile
@@ -60,7 +60,7 @@ def test_other_content_gives_another_digest(tmp_path: Path, source: Path) -> Non
     assert first.digest != second.digest
 
 
-def test_unpacked_it_has_the_bytes_of_its_sources_as_the_layers_changed_them(
+def test_the_unpacked_image_has_the_bytes_of_its_sources_as_the_layers_changed_them(
     tmp_path: Path, source: Path
 ) -> None:
     image = build_image(tmp_path / "image.tar", size=SIZE, sources=[source])
@@ -107,12 +107,12 @@ def test_files_of_this_machine_make_an_image_twice_the_same(tmp_path: Path) -> N
 
 
 def test_too_few_files_are_reported_with_what_was_found(tmp_path: Path, source: Path) -> None:
-    with pytest.raises(EnvironmentLacksError, match=r"image of 1 GiB: 5\.\d MiB found in .*/source"):
+    with pytest.raises(EnvironmentLacksError, match=r"image of 1 GiB: only 5\.\d MiB in .*/source"):
         build_image(tmp_path / "image.tar", size=1 << 30, sources=[source])
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
-def test_what_the_progress_callback_raises_leaves_nothing_behind(tmp_path: Path, source: Path) -> None:
+def test_an_exception_from_the_progress_callback_leaves_no_file_behind(tmp_path: Path, source: Path) -> None:
     def stop(done: int) -> None:
         raise KeyboardInterrupt
 

@@ -1,4 +1,4 @@
-"""Image archives of every form are opened; every fault in one is named."""
+"""Image archives of every format are opened, and every fault in one is named."""
 
 import gzip
 import hashlib
@@ -92,9 +92,7 @@ def read_layers(path: Path) -> list[bytes]:
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_layers_of_an_oci_archive_are_read_whatever_their_compression(
-    tmp_path: Path, compression: str
-) -> None:
+def test_layers_of_an_oci_archive_are_read_in_every_compression(tmp_path: Path, compression: str) -> None:
     layers = [layer_tar(b"one"), layer_tar(bytes(3 << 20))]
     path = written(tmp_path, oci(layers, COMPRESSIONS[compression]))
     assert read_layers(path) == layers
@@ -211,7 +209,7 @@ FAULTS: dict[str, tuple[Files, str]] = {
     "layer missing": (changed(GOOD, blob(layer_tar()), None), "layer sha256:.* is missing"),
     "layer of another size": (
         changed(GOOD, blob(layer_tar()), b"short"),
-        "5 bytes, where the manifest says 10240",
+        "5 bytes; the manifest states 10240",
     ),
     "layer changed": (changed(GOOD, blob(layer_tar()), bytes(len(layer_tar()))), "wrong content: digest"),
     "encrypted": (oci([layer_tar()], layer_type=f"{LAYER_TYPE}+gzip+encrypted"), "is encrypted"),
@@ -257,7 +255,7 @@ def test_a_malformed_image_is_refused_with_its_file_and_fault(tmp_path: Path, na
     assert str(caught.value).startswith(str(path))
 
 
-def test_what_is_not_a_tar_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_tar_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "image.tar"
     for data, text in [
         (b"", "not a tar"),
@@ -286,7 +284,9 @@ def test_a_layout_cannot_make_a_symlink_of_a_blob(tmp_path: Path) -> None:
     secret.write_bytes(GOOD["index.json"])
     (tmp_path / "layout").mkdir()
     (tmp_path / "layout/index.json").symlink_to(secret)
-    with pytest.raises(InvalidImageError, match=r"index\.json is a symlink, which is not followed.*cp -rL"):
+    with pytest.raises(
+        InvalidImageError, match=r"index\.json is a symlink, which thinsim does not follow.*cp -rL"
+    ):
         read_layers(tmp_path / "layout")
 
 

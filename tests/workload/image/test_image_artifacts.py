@@ -1,4 +1,4 @@
-"""Artifacts in an index are passed over for an image; where no image is left, they are named."""
+"""Artifacts in an index are skipped in favour of an image; if there is no image, the error names them."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ def artifact(files: Files, config: str, layer: str, about: dict[str, Any], **mor
 
 
 def signature(files: Files) -> dict[str, Any]:
-    """Put what cosign puts: a manifest with an image's configuration, and the signature as its layer."""
+    """Put a signature as cosign does: a manifest with an image's configuration and a signature as layer."""
     return artifact(files, CONFIG, "application/vnd.dev.cosign.simplesigning.v1+json", {})
 
 
@@ -116,7 +116,7 @@ ARTIFACTS: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("name", ARTIFACTS)
 @pytest.mark.parametrize("nested", [False, True], ids=["in the index", "in an index within it"])
-def test_an_artifact_before_the_image_is_passed_over(tmp_path: Path, name: str, nested: bool) -> None:
+def test_an_artifact_before_the_image_is_skipped(tmp_path: Path, name: str, nested: bool) -> None:
     files: Files = {}
     listed = [ARTIFACTS[name][0](files), put_manifest(files, [layer_tar(b"the image")])]
     if nested:
@@ -129,7 +129,7 @@ def test_an_artifact_before_the_image_is_passed_over(tmp_path: Path, name: str, 
 
 
 @pytest.mark.parametrize("name", ARTIFACTS)
-def test_where_only_an_artifact_is_left_it_is_called_what_it_is(tmp_path: Path, name: str) -> None:
+def test_an_index_of_only_an_artifact_is_refused_with_the_artifacts_kind(tmp_path: Path, name: str) -> None:
     files: Files = {}
     make, text = ARTIFACTS[name]
     path = written(tmp_path, put_index(files, make(files)))
@@ -138,7 +138,7 @@ def test_where_only_an_artifact_is_left_it_is_called_what_it_is(tmp_path: Path, 
     assert f"index.json lists no image, only {text}" in str(caught.value)
 
 
-def test_an_image_that_is_not_there_is_named_rather_than_its_signature(tmp_path: Path) -> None:
+def test_the_error_names_a_missing_image_rather_than_its_signature(tmp_path: Path) -> None:
     files: Files = {}
     absent = {"mediaType": MANIFEST, "digest": f"sha256:{sha(b'absent')}", "size": 6}
     path = written(tmp_path, put_index(files, signature(files), absent))
@@ -161,7 +161,7 @@ def test_an_image_without_layers_is_one(tmp_path: Path) -> None:
     assert read_layers(written(tmp_path, put_index(files, put_manifest(files, [])))) == []
 
 
-def test_of_two_images_for_this_platform_the_one_for_every_variant_is_used(tmp_path: Path) -> None:
+def test_an_image_for_every_variant_is_preferred_to_one_for_another_variant(tmp_path: Path) -> None:
     files: Files = {}
     special = platform(this_platform())
     special["platform"]["variant"] = "v3"
@@ -180,7 +180,7 @@ def test_a_nondistributable_layer_that_is_there_is_read(tmp_path: Path) -> None:
         assert read_layers(written(tmp_path, put_index(files, manifest))) == [layer_tar()]
 
 
-def test_a_nondistributable_layer_that_is_not_there_is_said_to_be_left_out(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_nondistributable_layer_explains_where_it_is(tmp_path: Path) -> None:
     files: Files = {}
     media_type = "application/vnd.oci.image.layer.nondistributable.v1.tar"
     layer = {
@@ -191,7 +191,7 @@ def test_a_nondistributable_layer_that_is_not_there_is_said_to_be_left_out(tmp_p
     }
     config = put(files, {"rootfs": {"diff_ids": [f"sha256:{sha(b'x')}"]}}, mediaType=CONFIG)
     manifest = put(files, {"schemaVersion": 2, "config": config, "layers": [layer]}, mediaType=MANIFEST)
-    with pytest.raises(InvalidImageError, match=r"nondistributable.*it is at https://example\.com/x"):
+    with pytest.raises(InvalidImageError, match=r"nondistributable.*fetch it from https://example\.com/x"):
         read_layers(written(tmp_path, put_index(files, manifest)))
 
 

@@ -1,4 +1,4 @@
-"""Documents of an image are read as containerd reads them: Go's JSON, digests before sizes, no ambiguity."""
+"""Documents of an image are read like containerd's: Go's JSON, digests before sizes, no ambiguity."""
 
 import json
 from collections.abc import Callable
@@ -47,7 +47,9 @@ def image(
         "layers": [put(files, layer, mediaType=LAYER) for layer in layers],
     }
     change_manifest(manifest)
-    named = {"annotations": {"io.containerd.image.name": "localhost/image:1"}}  # ctr unpacks what has a name
+    named = {
+        "annotations": {"io.containerd.image.name": "localhost/image:1"}
+    }  # ctr unpacks only named images
     return put_index(files, put(files, manifest, mediaType=MANIFEST, **named, **more))
 
 
@@ -88,7 +90,7 @@ READ: dict[str, Files] = {
 
 
 @pytest.mark.parametrize("name", READ)
-def test_what_containerd_reads_is_read(tmp_path: Path, name: str) -> None:
+def test_documents_that_containerd_reads_are_read(tmp_path: Path, name: str) -> None:
     assert read_layers(written(tmp_path, READ[name])) == [layer_tar()]
 
 
@@ -111,15 +113,15 @@ def test_an_image_of_no_layers_may_have_null_for_its_lists(tmp_path: Path, name:
 REFUSED: dict[str, tuple[Files, str]] = {
     "a manifest that has manifests": (
         image(lambda manifest: manifest.update(manifests=[])),
-        r"is listed as a manifest and has 'manifests', as an index has",
+        r"is listed as a manifest, but has 'manifests' like an index",
     ),
     "a manifest that says it is an index": (
         image(lambda manifest: manifest.update(mediaType=INDEX)),
-        "is listed as a manifest and says that it is an index",
+        "is listed as a manifest, but its media type is that of an index",
     ),
     "a byte order mark": (index_text(lambda text: b"\xef\xbb\xbf" + text), r"index\.json: is not JSON"),
     "UTF-16": (index_text(lambda text: text.decode().encode("utf-16")), r"index\.json: is not JSON"),
-    "NaN": (index_text(lambda text: b'{"x": NaN,' + text[1:]), "is not JSON: NaN is no number in JSON"),
+    "NaN": (index_text(lambda text: b'{"x": NaN,' + text[1:]), "is not JSON: NaN is not a number in JSON"),
     "something after the document": (index_text(lambda text: text + b"{}"), r"index\.json: is not JSON"),
     "layers without a rootfs": (image(change_config=lambda config: config.pop("rootfs")), "no 'rootfs'"),
     "layers without diff_ids": (
@@ -130,7 +132,7 @@ REFUSED: dict[str, tuple[Files, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_containerd_refuses_is_refused(tmp_path: Path, name: str) -> None:
+def test_documents_that_containerd_refuses_are_refused(tmp_path: Path, name: str) -> None:
     files, text = REFUSED[name]
     with pytest.raises(InvalidImageError, match=text):
         read_layers(written(tmp_path, files))
@@ -140,9 +142,7 @@ def test_what_containerd_refuses_is_refused(tmp_path: Path, name: str) -> None:
 def test_an_index_that_could_be_a_manifest_is_refused(tmp_path: Path, field: str) -> None:
     files: Files = {}
     index = {"schemaVersion": 2, "manifests": [put_manifest(files, [layer_tar()])], field: []}
-    with pytest.raises(
-        InvalidImageError, match=rf"is listed as an index and has '{field}', as a manifest has"
-    ):
+    with pytest.raises(InvalidImageError, match=rf"is listed as an index, but has '{field}' like a manifest"):
         read_layers(written(tmp_path, put_index(files, put(files, index, mediaType=INDEX))))
 
 
@@ -159,14 +159,14 @@ def test_indexes_that_list_each_other_many_times_are_read_once(tmp_path: Path) -
     files: Files = {}
     listed = put_manifest(files, [layer_tar()])
     for level in range(300):
-        # each way through would be gone 50 ** 300 times
+        # reading every path through the indexes would take 50 ** 300 reads
         listed = put(files, {"schemaVersion": 2, "manifests": [listed] * 50, "level": level}, mediaType=INDEX)
     with open_image(written(tmp_path, put_index(files, listed))) as opened:
         assert opened.note == ""
         assert [layer.diff_id for layer in opened.layers] == [f"sha256:{sha(layer_tar())}"]
 
 
-def test_what_an_image_says_reaches_a_terminal_as_letters(tmp_path: Path) -> None:
+def test_text_of_an_image_is_escaped_for_the_terminal(tmp_path: Path) -> None:
     named = {
         "annotations": {"io.containerd.image.name": "a\x1b[2J\ud800\n" + "x" * 300},
         "platform": {"os": "\x1b[31m", "architecture": "x"},
@@ -181,7 +181,7 @@ def test_what_an_image_says_reaches_a_terminal_as_letters(tmp_path: Path) -> Non
     assert str(caught.value).isprintable()
 
 
-def test_a_configuration_that_is_missing_is_called_one(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_configuration_calls_it_config(tmp_path: Path) -> None:
     files = image()
     name = next(name for name, data in files.items() if data.startswith(b'{"rootfs"'))
     with pytest.raises(InvalidImageError, match=rf"{name} \(config\) is missing"):

@@ -1,4 +1,4 @@
-"""What holds no image to read is called what it is, with a command that makes one of it."""
+"""The error for a path that is not an image names its kind and a command that makes an image."""
 
 import gzip
 import os
@@ -36,7 +36,7 @@ def laid_out(place: Path, files: Files) -> Path:
 
 
 def linked(tmp_path: Path, which: Callable[[str], bool]) -> Path:
-    """Make a layout some of whose files are symlinks to where they are."""
+    """Make a layout some of whose files are symlinks to the files of another."""
     laid_out(tmp_path / "store", oci([layer_tar()]))
     for path in sorted((tmp_path / "store").rglob("*")):
         name = str(path.relative_to(tmp_path / "store"))
@@ -67,7 +67,7 @@ def test_a_layout_of_symlinks_is_called_so_and_its_command_makes_one_that_is_rea
 ) -> None:
     layout = linked(tmp_path, which)
     text = fault(layout)
-    assert "is a symlink, which is not followed" in text
+    assert "is a symlink, which thinsim does not follow" in text
     assert "is missing" not in text
     commands = text[text.index("cp -rL") :].split(", or ")
     for command, result in zip(commands, ("layout", "image.tar"), strict=True):
@@ -131,9 +131,9 @@ def test_a_layout_in_a_directory_below_is_named(tmp_path: Path) -> None:
     assert read_layers(tmp_path / "layout/image") == [layer_tar()]
 
 
-def test_a_file_of_a_layout_is_told_from_its_directory(tmp_path: Path) -> None:
+def test_the_error_for_a_file_of_a_layout_names_its_directory(tmp_path: Path) -> None:
     place = laid_out(tmp_path / "layout", oci([layer_tar()]))
-    assert f"give the directory that it is in: {place}" in fault(place / "oci-layout")
+    assert f"give its directory instead: {place}" in fault(place / "oci-layout")
 
 
 def test_an_empty_directory_holds_no_image(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_an_empty_directory_holds_no_image(tmp_path: Path) -> None:
 
 def test_docker_save_of_old_is_called_so(tmp_path: Path) -> None:
     path = written(tmp_path, {"repositories": b"{}", "abc/layer.tar": layer_tar(), "abc/json": b"{}"})
-    assert "as docker save before 1.10 wrote it" in fault(path)
+    assert "it is from docker save before 1.10" in fault(path)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_a_sparse_member_of_gnu_tars_own_type_is_called_so(tmp_path: Path) -> No
 
     path = tmp_path / "image.tar"
     path.write_bytes(of_blobs(oci([layer_tar()]), sparse))
-    assert "is there as a sparse file of GNU tar's own format" in fault(path)
+    assert "is a sparse file in GNU tar's own format" in fault(path)
 
 
 def test_an_entry_of_another_type_beside_an_image_does_not_matter(tmp_path: Path) -> None:
@@ -220,18 +220,18 @@ def test_the_configuration_of_docker_counts_where_an_index_has_no_layout_file(tm
 def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path, reached: str) -> None:
     if reached == "by its name":
         os.mkfifo(tmp_path / "pipe")
-        assert "is no file" in fault(tmp_path / "pipe")
+        assert "is not a regular file" in fault(tmp_path / "pipe")
     else:
         reading, writing = os.pipe()
         try:
-            assert "write it to a file first" in fault(Path(f"/proc/self/fd/{reading}"))
+            assert "write the image to a file first" in fault(Path(f"/proc/self/fd/{reading}"))
         finally:
             os.close(reading)
             os.close(writing)
 
 
 def test_a_device_of_characters_is_refused() -> None:
-    assert "is no file" in fault(Path("/dev/null"))
+    assert "is not a regular file" in fault(Path("/dev/null"))
 
 
 def test_an_archive_with_the_separators_of_windows_is_read(tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_a_directory_of_skopeo_without_its_version_is_called_so(tmp_path: Path) 
 
 def test_a_bundle_is_called_so(tmp_path: Path) -> None:
     place = laid_out(tmp_path / "bundle", {"config.json": b"{}", "rootfs/bin/sh": b""})
-    assert "it is a bundle to run a container of" in fault(place)
+    assert "it is an OCI runtime bundle, not an image" in fault(place)
 
 
 def test_a_script_that_writes_an_image_is_called_so_and_its_command_writes_it(tmp_path: Path) -> None:
@@ -261,5 +261,5 @@ def test_a_script_that_writes_an_image_is_called_so_and_its_command_writes_it(tm
     path.write_text(f"#!/bin/sh\nexec cat {shlex.quote(str(tmp_path))}/source\n")
     path.chmod(0o755)
     text = fault(path)
-    subprocess.run(text[text.index("as those of Nix do: ") + 20 :], shell=True, cwd=tmp_path, check=True)
+    subprocess.run(text[text.index("do, run: ") + 9 :], shell=True, cwd=tmp_path, check=True)
     assert read_layers(tmp_path / "image.tar") == [layer_tar()]

@@ -1,4 +1,4 @@
-"""Of several images the one for this machine is used, told as containerd tells platforms."""
+"""The image for this machine's platform is used; platforms are compared as containerd compares them."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ CHOICES: list[tuple[tuple[str, ...], int, str]] = [
     (("windows/amd64",), 0, "no image for linux/amd64; the one for windows/amd64 is used"),
     (("linux/amd64", "linux/amd64"), 0, "the archive has 2 images for linux/amd64; the first is used"),
 ]
-"""Platforms of the images of an index, which of them amd64 uses, and how the note ends."""
+"""Platforms of the images of an index, the number of the image that amd64 uses, and the end of the note."""
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def described(text: str) -> dict[str, str]:
 
 
 def manifest(files: Files, content: bytes, listed: str | None, configured: str = "") -> dict[str, Any]:
-    """Put an image of one layer whose platform the index says, or its configuration, or both."""
+    """Put an image of one layer; the index, the configuration or both name its platform."""
     layer = layer_tar(content)
     config = {**described(configured), "rootfs": {"diff_ids": [f"sha256:{sha(layer)}"]}}
     document = {
@@ -80,7 +80,7 @@ def test_the_image_for_this_machine_is_used(
         assert image.note == "" if not note else image.note.endswith(note)
 
 
-def test_a_platform_that_the_index_says_goes_before_one_of_the_configuration(tmp_path: Path) -> None:
+def test_a_platform_in_the_index_is_preferred_to_one_in_the_configuration(tmp_path: Path) -> None:
     files: Files = {}
     images = [manifest(files, b"0", None, "linux/amd64"), manifest(files, b"1", "linux/amd64")]
     assert read_layers(written(tmp_path, put_index(files, *images))) == [layer_tar(b"1")]
@@ -94,7 +94,7 @@ def test_an_image_under_two_names_is_one(tmp_path: Path) -> None:
         assert (image.name, image.note) == ("one", "")
 
 
-def test_of_the_images_of_docker_save_the_one_for_this_machine_is_used(tmp_path: Path) -> None:
+def test_the_image_for_this_machine_is_used_from_several_of_docker_save(tmp_path: Path) -> None:
     files: Files = {}
     listed = []
     for number, architecture in enumerate(("arm64", "amd64", "s390x")):
@@ -118,13 +118,13 @@ def test_of_the_images_of_docker_save_the_one_for_this_machine_is_used(tmp_path:
             assert image.note == note
 
 
-def test_an_image_of_docker_save_that_says_no_platform_is_used(tmp_path: Path) -> None:
+def test_an_image_of_docker_save_without_a_platform_is_used(tmp_path: Path) -> None:
     with open_image(written(tmp_path, docker([layer_tar()], {}))) as image:
         assert image.note == ""
 
 
-def test_images_that_say_no_platform_are_counted_so() -> None:
-    assert best([None, None]) == (0, "the archive has 2 images that say no platform; the first is used")
+def test_the_note_counts_images_that_name_no_platform() -> None:
+    assert best([None, None]) == (0, "the archive has 2 images that name no platform; the first is used")
 
 
 @pytest.mark.parametrize(

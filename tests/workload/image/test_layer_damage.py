@@ -1,4 +1,4 @@
-"""A damaged layer, and one that no program can have meant, is an invalid image in words."""
+"""A damaged layer raises InvalidImageError, and so does one that no program can have intended."""
 
 import contextlib
 import io
@@ -86,13 +86,13 @@ def test_content_beyond_any_offset_is_cut_short(tmp_path: Path, size: int) -> No
 
 
 @pytest.mark.parametrize("target", ["later", "no/where", "removed"])
-def test_a_hard_link_to_what_is_not_there_names_its_target(root: Path, target: str) -> None:
+def test_the_error_for_a_hard_link_to_a_missing_file_names_its_target(root: Path, target: str) -> None:
     unpack_layer(tar(member("removed")), root)
     layer = tar(member(".wh.removed"), hard_link("link", target), member("later"))
     with pytest.raises(InvalidImageError, match=f"'link' is a hard link to '{target}', which neither"):
         unpack_layer(layer, root)
 
 
-def test_a_symlink_to_nothing_is_called_so(root: Path) -> None:
-    with pytest.raises(InvalidImageError, match="'link' is a symlink to nothing"):
+def test_a_symlink_with_an_empty_target_is_refused(root: Path) -> None:
+    with pytest.raises(InvalidImageError, match="'link' is a symlink with an empty target"):
         unpack_layer(tar(symlink("link", "")), root)

@@ -1,4 +1,4 @@
-"""What no layer can do: reach outside the directory that it is unpacked in."""
+"""No layer can reach outside the directory that it is unpacked in."""
 
 import os
 import tarfile
@@ -52,9 +52,9 @@ REFUSED: dict[str, tuple[list[Member], str]] = {
     ),
     "hard link to a directory": ([directory("d"), hard_link("h", "d")], "directory"),
     "hard link to the root": ([hard_link("h", "/")], "directory"),
-    "whiteout of dots": ([member("d/.wh...")], "whiteout of no name"),
-    "whiteout of dot": ([member("d/.wh..")], "whiteout of no name"),
-    "whiteout of nothing": ([member("d/.wh.")], "whiteout of no name"),
+    "whiteout of dots": ([member("d/.wh...")], "whiteout without a name"),
+    "whiteout of dot": ([member("d/.wh..")], "whiteout without a name"),
+    "whiteout of nothing": ([member("d/.wh.")], "whiteout without a name"),
     "loop": ([symlink("a", "b"), symlink("b", "a"), member("a/f")], "symbolic links"),
     "file as parent": ([member("f"), member("f/g")], "Not a directory"),
     "name too long": ([member("n" * 300)], "too long"),

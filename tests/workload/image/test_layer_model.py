@@ -1,4 +1,4 @@
-"""Layers applied to a real directory leave what a dictionary says they leave."""
+"""Layers applied to a real directory leave the same tree as a model in a dictionary."""
 
 import io
 import os
@@ -33,11 +33,11 @@ LAYERS = st.lists(st.lists(OPERATIONS, max_size=8), min_size=3, max_size=3)
 
 
 class MalformedError(Exception):
-    """The model says that the layer can't be applied."""
+    """The layer can't be applied, according to the model."""
 
 
 class TreeModel:
-    """A tree as a dictionary from resolved names to (kind, mode, content)."""
+    """A `TreeModel` is a tree as a dictionary from resolved names to (kind, mode, content)."""
 
     def __init__(self) -> None:
         self.nodes: dict[EntryNames, ModelNode] = {}
@@ -87,7 +87,7 @@ class TreeModel:
             del self.nodes[each]
 
     def apply(self, layer: ModelLayer) -> ModelLayer:
-        """Apply what can be applied of *layer* and return it."""
+        """Apply the valid operations of *layer* and return them."""
         self.added = set()
         applied = []
         for operation in layer:
@@ -122,7 +122,7 @@ class TreeModel:
             target = self.nodes[(*self.resolve(content[:-1]), content[-1])]
             if target[0] == "directory":
                 raise MalformedError
-            if target[0] == "file":  # one inode: the header's mode is the mode of every name of it
+            if target[0] == "file":  # it is one inode, so every name of it gets the header's mode
                 for each, node in list(self.nodes.items()):
                     if node[2] is target[2]:
                         self.nodes[each] = ("file", mode, target[2])
@@ -140,7 +140,7 @@ class TreeModel:
 
 
 class Content:
-    """Bytes with an identity, as an inode has."""
+    """A `Content` is bytes with an identity, like an inode."""
 
     def __init__(self, data: object) -> None:
         self.data = data
@@ -191,7 +191,7 @@ def tree_below(root: Path) -> dict[str, ModelNode]:
 
 @settings(max_examples=300, deadline=None)
 @given(LAYERS)
-def test_three_layers_leave_what_the_model_says(layers: list[ModelLayer]) -> None:
+def test_three_layers_leave_the_tree_of_the_model(layers: list[ModelLayer]) -> None:
     model = TreeModel()
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
@@ -203,7 +203,7 @@ def test_three_layers_leave_what_the_model_says(layers: list[ModelLayer]) -> Non
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(OPERATIONS, max_size=8))
-def test_what_the_model_refuses_is_an_invalid_image(layer: ModelLayer) -> None:
+def test_a_layer_that_the_model_refuses_is_an_invalid_image(layer: ModelLayer) -> None:
     assume(TreeModel().apply(layer) != layer)
     with tempfile.TemporaryDirectory() as directory, pytest.raises(InvalidImageError):
         unpack_layer(tar_of(layer), Path(directory))

@@ -1,4 +1,4 @@
-"""What a layer can't have on a thin device's ext4 is said so that one can act."""
+"""The error for a layer that does not fit on a thin device's ext4 names the entry and the reason."""
 
 import errno
 import io
@@ -32,7 +32,7 @@ ACL = bytes.fromhex("02000000010006000000000004000400000000002000040000000000")
 
 @pytest.fixture
 def device(tmp_path: Path) -> Iterator[str]:
-    """A loop device with an ext4 of 8 MiB, made as containerd makes one."""
+    """Return a loop device with an ext4 of 8 MiB, made with containerd's options."""
     image = tmp_path / "device"
     with image.open("xb") as made:
         made.truncate(8 << 20)
@@ -54,7 +54,7 @@ def root(device: str, tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", place], check=True)
 
 
-def test_an_xattr_that_ext4_has_no_room_for_is_the_layers_fault_not_a_full_device(root: Path) -> None:
+def test_an_xattr_too_large_for_ext4_is_the_layers_fault_not_a_full_device(root: Path) -> None:
     unpack_layer(io.BytesIO(archive([pax((XATTR + b"user.a", b"v" * 3900)), file(b"fits")])), root)
     assert os.getxattr(root / "fits", "user.a") == b"v" * 3900
     for records in (
@@ -75,7 +75,7 @@ def test_a_default_acl_on_a_file_is_the_layers_fault(root: Path) -> None:
         unpack_layer(io.BytesIO(archive([records, file(b"f")])), root)
 
 
-async def test_an_image_that_does_not_fit_names_its_layer_and_the_room_there_is(
+async def test_the_error_for_an_image_that_does_not_fit_names_its_layer_and_the_free_space(
     device: str, tmp_path: Path, journal: Journal
 ) -> None:
     layer = archive([file(b"large", os.urandom(12 << 20))])

@@ -1,4 +1,4 @@
-"""This machine's containerd is asked again what the rules of layers were recorded from."""
+"""The machine's own containerd gives the recorded answers to the rules of layers."""
 
 import os
 import shutil
@@ -53,7 +53,7 @@ def directory() -> Iterator[Path]:
 
 
 async def differences(directory: Path, names: list[str]) -> dict[str, object]:
-    """Return what containerd answers otherwise than recorded."""
+    """Return containerd's answers that differ from the recorded ones."""
     answers = recorded()
     found: dict[str, object] = {}
     async with answering(directory, directory) as containerd:

@@ -1,4 +1,4 @@
-"""What one layer does to a directory."""
+"""One layer changes a directory as the OCI image-spec and containerd prescribe."""
 
 import os
 import stat
@@ -23,7 +23,7 @@ def test_files_directories_and_links_get_content_mode_and_time(root: Path) -> No
     )
     assert result == UnpackResult(files=3, bytes=7, whiteouts=0, skipped=0)
     assert (root / "d/f").read_bytes() == b"content"
-    assert (root / "d/f").stat().st_mtime == 1000  # as the link's header, the last, has it
+    assert (root / "d/f").stat().st_mtime == 1000  # the time in the header of the link, which came last
     assert (root / "d/f").stat().st_ino == (root / "h").stat().st_ino
     assert stat.S_IMODE((root / "d").stat().st_mode) == 0o2750
     assert (root / "d").stat().st_mtime == 1000
@@ -81,7 +81,7 @@ def test_a_whiteout_removes_a_symlink_and_not_its_target(root: Path) -> None:
 
 
 @pytest.mark.parametrize("opaque_first", [True, False])
-def test_an_opaque_directory_keeps_what_its_own_layer_brings_in_any_order(
+def test_an_opaque_directory_keeps_files_of_its_own_layer_in_any_order(
     root: Path, opaque_first: bool
 ) -> None:
     unpack_layer(tar(member("d/old/f"), member("d/sub/lower"), member("d/g")), root)
@@ -96,13 +96,13 @@ def test_an_opaque_directory_keeps_what_its_own_layer_brings_in_any_order(
     ]
 
 
-def test_a_whiteout_does_not_remove_what_its_own_layer_brings(root: Path) -> None:
+def test_a_whiteout_does_not_remove_files_of_its_own_layer(root: Path) -> None:
     unpack_layer(tar(member("d/old")), root)
     unpack_layer(tar(directory("d"), member("d/new"), member(".wh.d")), root)
     assert [path.name for path in (root / "d").iterdir()] == ["new"]
 
 
-def test_the_time_of_a_directory_is_set_after_its_content_is_there(root: Path) -> None:
+def test_the_time_of_a_directory_is_set_after_its_content_is_made(root: Path) -> None:
     unpack_layer(tar(directory("d"), directory("d/e"), member("d/e/f"), member("d/f")), root)
     assert [(root / name).stat().st_mtime for name in ("d", "d/e")] == [1000, 1000]
 
@@ -120,7 +120,7 @@ def test_parents_that_are_symlinks_are_followed_within_the_root(root: Path) -> N
     assert (root / "lib").is_symlink()
 
 
-def test_user_xattrs_are_kept_and_trusted_ones_passed_over(root: Path) -> None:
+def test_user_xattrs_are_kept_and_trusted_ones_skipped(root: Path) -> None:
     try:
         os.setxattr(root, "user.probe", b"1")
     except OSError:

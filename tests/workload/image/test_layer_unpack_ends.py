@@ -1,4 +1,4 @@
-"""Unpacking can be given up at any moment, and leaves no descriptor open."""
+"""Unpacking can be aborted at any moment, and leaves no descriptor open."""
 
 import gc
 import io
@@ -10,7 +10,7 @@ from tests.workload.image.tar_members import member, symlink, tar
 from thinsim.workload.image import InvalidImageError, unpack_layer
 
 
-def test_what_the_progress_callback_raises_ends_the_unpacking_at_once(root: Path) -> None:
+def test_an_exception_from_the_progress_callback_ends_the_unpacking_at_once(root: Path) -> None:
     seen = []
 
     def stop_at_two(done: int) -> None:
@@ -25,7 +25,7 @@ def test_what_the_progress_callback_raises_ends_the_unpacking_at_once(root: Path
 
 def test_no_descriptor_is_left_open(root: Path) -> None:
     def opened() -> int:
-        gc.collect()  # what earlier tests left must not be closed between two counts
+        gc.collect()  # so that descriptors of earlier tests are not closed between two counts
         return len(list(Path("/proc/self/fd").iterdir()))
 
     before = opened()
@@ -36,12 +36,12 @@ def test_no_descriptor_is_left_open(root: Path) -> None:
     assert opened() == before
 
 
-def test_what_follows_the_end_of_a_layer_can_be_given_up(root: Path) -> None:
+def test_unpacking_can_be_aborted_in_the_data_after_the_end_of_a_layer(root: Path) -> None:
     class EnoughError(Exception):
         pass
 
     class EndlessLayer(io.RawIOBase):
-        """A layer behind whose end there are zeros for ever."""
+        """An endless stream returns zeros forever after the end of a layer."""
 
         def readable(self) -> bool:
             return True

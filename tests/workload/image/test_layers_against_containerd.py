@@ -1,4 +1,4 @@
-"""Images of two layers made at random have the same files here and in this machine's containerd."""
+"""Random images of two layers have the same files here and in this machine's containerd."""
 
 import io
 import os
@@ -88,10 +88,10 @@ def a_whiteout(chance: random.Random) -> bytes:
 
 
 def entries(chance: random.Random, count: int, links: bool) -> list[bytes]:
-    """Return entries of which none that is no directory takes the place of a directory of theirs.
+    """Return entries, none of which replaces a directory of the same layer by another kind of file.
 
-    At the end of a layer containerd sets a directory's time by its name, on whatever is there then, or fails;
-    here the directory gets it or nothing.
+    At the end of a layer containerd sets a directory's time by name, on any file that has replaced it, or
+    fails. thinsim sets the time only on the directory itself.
     """
     kinds = (
         "file",
@@ -104,7 +104,7 @@ def entries(chance: random.Random, count: int, links: bool) -> list[bytes]:
         *(["symlink"] * 2 if links else []),
     )
     made = [an_entry(chance, kinds) for _ in range(count)]
-    if links:  # of which the paths do not tell where they lead
+    if links:  # paths do not show where links lead
         made.sort(key=lambda entry: entry[0] == "directory")
         return [data for _, _, data in made]
     kept: list[bytes] = []
@@ -119,7 +119,7 @@ def entries(chance: random.Random, count: int, links: bool) -> list[bytes]:
 
 
 def layers(chance: random.Random) -> list[bytes]:
-    """Return two layers. Whiteouts come first: of what their own layer brings they remove nothing here."""
+    """Return two layers. Whiteouts come first, since thinsim's never remove files of their own layer."""
     links = chance.random() < 0.5
     lower = entries(chance, chance.randint(1, 6), links)
     upper = [a_whiteout(chance) for _ in range(chance.randint(0, 2))]
@@ -152,10 +152,10 @@ async def compare(place: Path, count: int) -> None:
     assert refused
 
 
-async def test_images_made_at_random_are_unpacked_or_refused_as_by_containerd(place: Path) -> None:
+async def test_random_images_are_unpacked_or_refused_as_by_containerd(place: Path) -> None:
     await compare(place, 40)
 
 
 @pytest.mark.long
-async def test_many_images_made_at_random_are_unpacked_or_refused_as_by_containerd(place: Path) -> None:
+async def test_many_random_images_are_unpacked_or_refused_as_by_containerd(place: Path) -> None:
     await compare(place, 1500)

@@ -1,4 +1,4 @@
-"""Archives changed at random are read as Go's archive/tar reads them, entry by entry."""
+"""Randomly changed archives are read as Go's archive/tar reads them, entry by entry."""
 
 import hashlib
 import io
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(shutil.which("go") is None, reason="missing: go 
 
 PROGRAM = Path(__file__).parent / "data/tar_entries.go"
 LARGEST = 50_000_000
-"""Bytes of a file beyond which neither side reads on: a few bytes can make a file of holes of any size."""
+"""Bytes of a file that both sides read at most: a few bytes of map can make a file of holes of any size."""
 
 ARCHIVES = [
     tar
@@ -43,7 +43,7 @@ BYTES = b"07 \0008-+\x80\xffz1"
 
 
 def changed(chance: random.Random, data: bytes) -> bytes:
-    """Return *data* with one to three changes: of a header's field, of a byte, of blocks, of its length."""
+    """Return *data* with one to three changes to a header's field, a byte, blocks or the length."""
     tar = bytearray(data)
     for _ in range(chance.choice([1, 1, 1, 2, 3])):
         block = chance.randrange(max(1, len(tar) // BLOCK)) * BLOCK
@@ -74,14 +74,14 @@ def changed(chance: random.Random, data: bytes) -> bytes:
 
 
 def _sum(tar: bytearray, block: int) -> None:
-    """Make the checksum of a header right again, so that what was changed is read."""
+    """Fix the checksum of a header, so that its changed fields are read."""
     if block + BLOCK <= len(tar):
         tar[block + 148 : block + 156] = b" " * 8
         tar[block + 148 : block + 156] = b"%06o\0 " % sum(tar[block : block + BLOCK])
 
 
 def entries(data: bytes) -> list[str]:
-    """Return what is read here, as tar_entries.go prints it."""
+    """Return the entries that thinsim reads, in the format of tar_entries.go."""
     lines = []
     try:
         reader = TarReader(io.BytesIO(data), "archive")
@@ -109,18 +109,18 @@ def entries(data: bytes) -> list[str]:
 
 
 def seconds(nanoseconds: int) -> str:
-    """Return a time as the program prints it."""
+    """Return a time in the format of tar_entries.go."""
     whole, rest = divmod(nanoseconds, 10**9)
     return f"{whole}.{rest:09}"
 
 
 def has_nul(line: str) -> bool:
-    """Say whether a name in *line* has a NUL, which Go hands out and the kernel refuses."""
+    """Return whether a name in *line* has a NUL, which Go returns and the kernel refuses."""
     return any(0 in bytes.fromhex(text) for text in line.split(" ")[1:3])
 
 
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
-def test_an_archive_changed_at_random_is_read_as_go_reads_it(tmp_path: Path, seed: int) -> None:
+def test_a_randomly_changed_archive_is_read_as_go_reads_it(tmp_path: Path, seed: int) -> None:
     program = tmp_path / "tar_entries"
     environment = {**os.environ, "GOCACHE": str(tmp_path / "cache"), "GOFLAGS": ""}
     subprocess.run(["go", "build", "-o", str(program), str(PROGRAM)], env=environment, check=True)

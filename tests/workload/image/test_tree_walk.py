@@ -1,4 +1,4 @@
-"""A walk up and down a tree has one descriptor open at any depth, and ends where it is."""
+"""A walk up and down a tree has only one descriptor open at any depth."""
 
 import errno
 import gc
@@ -13,7 +13,7 @@ from thinsim.workload.image.tree import Tree, remove
 from thinsim.workload.image.walk import Walk
 
 DEPTH = 3000
-"""Levels: more than descriptors, more than Python's recursion, more than PATH_MAX has names for."""
+"""Number of levels: more than descriptors, than Python's recursion limit, than names in PATH_MAX."""
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def opened(root: Path) -> Walk:
 
 
 def descriptors() -> int:
-    gc.collect()  # what earlier tests left must not be closed between two counts
+    gc.collect()  # so that descriptors of earlier tests are not closed between two counts
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
@@ -63,13 +63,13 @@ def test_a_walk_does_not_leave_a_directory_that_was_moved_for_another(root: Path
     walk.enter("a")
     walk.enter("b")
     (root / "a/b").rename(root / "c/b")
-    with pytest.raises(OSError, match="moved while it was walked through: b") as caught:
+    with pytest.raises(OSError, match="moved while thinsim was in it: b") as caught:
         walk.leave()
     walk.close()
     assert caught.value.errno == errno.ESTALE
 
 
-def test_a_symlink_over_a_directory_that_is_not_there_makes_none(root: Path) -> None:
+def test_a_symlink_through_a_missing_directory_does_not_make_it(root: Path) -> None:
     (root / "s").symlink_to("absent/../d")
     with Tree(root) as tree:
         tree.go_to("s/e", create=True)

@@ -1,4 +1,4 @@
-"""``thinsim bench`` and ``thinsim compare`` measure speed so that it can be compared."""
+"""``thinsim bench`` measures speed; ``thinsim compare`` compares two of its results."""
 
 import json
 import shlex
@@ -21,6 +21,7 @@ from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.progress import TerminalProgress
+from thinsim.cli.rig_option import directory_option
 from thinsim.cli.run_scenario import clean_up_after_killed_runs
 from thinsim.cli.size import SIZE, UNITS
 from thinsim.errors import EnvironmentLacksError, InvalidValueError, ProgramFailedError
@@ -30,16 +31,16 @@ from thinsim.units import Bytes
 from thinsim.vm.guest_script import SCRATCH
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_PATH = click.Path(path_type=Path)
 _READ = click.Path(path_type=Path, exists=True, dir_okay=False)
 _PLOTS = (".svg", ".png", ".pdf")
 _JSON = OutputPath(allow_dash=True)
+_PLOT_HELP = "Draw the ratios in this file, an .svg, .png or .pdf. Needs pip install 'thinsim[bench]'."
 _RECORDED_MB = BUILT_IMAGE_BYTES >> 20
-"""Of the image, and of the container, in the history that the process rig plays."""
+"""The recording that the process rig plays has an image and a container of this many MiB each."""
 
 
 def _schema(of: Callable[[], dict[str, Any]]) -> Callable[[_Command], _Command]:
-    """Add ``--schema``, which prints the schema of what ``--json`` writes and needs nothing else."""
+    """Add ``--schema``, which prints the schema of the ``--json`` document and ends the command."""
 
     def shown(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
         if wanted:
@@ -52,7 +53,7 @@ def _schema(of: Callable[[], dict[str, Any]]) -> Callable[[_Command], _Command]:
         is_eager=True,
         expose_value=False,
         callback=shown,
-        help="Print the JSON schema of what --json writes instead.",
+        help="Print the JSON schema of the --json document and end.",
     )
 
 
@@ -62,23 +63,49 @@ def _schema(of: Callable[[], dict[str, Any]]) -> Callable[[_Command], _Command]:
     "words",
     multiple=True,
     metavar="RIG/SUBJECT/SETTING",
-    help="Who takes part, the first is what ratios are to; repeat it. Default: the core's settings on the "
-    "best rig. RIG may be auto; subjects and settings are those of thinsim reproduce.",
+    help="Measure this contender; may be repeated. Ratios are to the first one. RIG may be auto; thinsim "
+    "reproduce has the subjects and settings. Default: auto/core/off, auto/core/on, auto/core/committed.",
 )
-@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds that count.")
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds to measure.")
 @click.option(
-    "--warm-up", type=click.IntRange(min=0), default=1, show_default=True, help="Rounds before that do not."
+    "--warm-up",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Warm-up rounds, not counted.",
 )
 @click.option(
-    "--container-mb", type=click.IntRange(1, 1 << 20), multiple=True, default=(100,), help="Repeat to grow."
+    "--container-mb",
+    type=click.IntRange(1, 1 << 20),
+    multiple=True,
+    default=(100,),
+    show_default=True,
+    help="Let the container leave this many MiB of files; repeat to measure several sizes.",
 )
 @click.option(
-    "--image-mb", type=click.IntRange(1, 1 << 20), multiple=True, default=(100,), help="Repeat to grow."
+    "--image-mb",
+    type=click.IntRange(1, 1 << 20),
+    multiple=True,
+    default=(100,),
+    show_default=True,
+    help="Build an image of this many MiB; repeat to measure several sizes.",
 )
-@click.option("--data-size", type=SIZE, multiple=True, default=("2G",), help="Of the pool; repeat to grow.")
-@click.option("--dir", "directory", type=_PATH, help="Where the pools' files go.")
-@click.option("--json", "json_path", type=_JSON, help="Write all figures here, - for stdout.")
-@click.option("--plot", type=OutputPath(), help="Draw the ratios; .svg, .png or .pdf.")
+@click.option(
+    "--data-size",
+    type=SIZE,
+    multiple=True,
+    default=("2G",),
+    show_default=True,
+    help="Make the pool's data device this large; repeat to measure several sizes.",
+)
+@directory_option
+@click.option(
+    "--json",
+    "json_path",
+    type=_JSON,
+    help="Write all figures to this file as JSON; - writes to stdout instead of the table.",
+)
+@click.option("--plot", type=OutputPath(), help=_PLOT_HELP)
 @_schema(benchmark.json_schema)
 def bench(
     words: tuple[str, ...],
@@ -91,10 +118,18 @@ def bench(
     json_path: Path | None,
     plot: Path | None,
 ) -> None:
-    """Measure snapshots, images and containers: interleaved rounds, medians, ratios, what processes cost.
+    """Measure the speed of snapshots, images and containers.
 
-    Each round, every contender imports an image, runs a container and removes both, in turn. Sizes given
-    more than once are grown one at a time.
+    In each round, every contender imports an image, runs a container and removes both, in turn. The table
+    has medians and their ratios to the first contender: the latency of prepare, commit and remove, the
+    throughput of writes and of removals, the bytes written and punched, and the processor time, memory and
+    I/O of each process. To measure in a guest, run thinsim bench with thinsim vm run.
+
+    With several sizes, one grows at a time. The process rig plays a recording of 100 MiB for the image and
+    100 MiB for the container, and takes no other sizes.
+
+    If a run fails, the command keeps the complete rounds before it, names the failure in the document
+    (cut_short) and ends with status 1.
     """
     notes = notes_console()
     clean_up_after_killed_runs(notes)
@@ -134,12 +169,13 @@ def bench(
         draw(compared, f"ratios to {document.contenders[0]}", plot)
     if document.cut_short is not None:
         raise ProgramFailedError(
-            f"{document.cut_short} (the figures are of {document.rounds_text} before, of {rounds} asked for)"
+            f"{document.cut_short} (the figures are those of {document.rounds_text} before, "
+            f"of {rounds} in the plan)"
         )
 
 
 def _contenders(words: Sequence[str], directory: Path | None) -> list[Contender]:
-    """Return who takes part; what can not run here is refused before anything is measured."""
+    """Return the contenders. Refuse one that cannot run here before anything is measured."""
     findings = probe_machine(directory or Path(tempfile.gettempdir()))
     best = choose_rig(AUTO, findings).rig.name
     words = words or [f"{AUTO}/{CORE}/{setting.slug}" for setting in SUBJECTS[CORE]]
@@ -149,7 +185,7 @@ def _contenders(words: Sequence[str], directory: Path | None) -> list[Contender]
         if each.rig.running is None:
             inside = f"{each.rig.inside}/{each.subject}/{each.setting.slug}"
             raise InvalidValueError(
-                f"{each.name}: all contenders run on one machine; measure in the guest: "
+                f"{each.name}: all contenders must run on one machine; measure in the guest: "
                 f"thinsim vm run --share . -- thinsim bench --contender {inside} --dir {SCRATCH} --json FILE"
             )
         if not each.rig.mounts and each.subject != CORE:
@@ -161,7 +197,7 @@ def _contenders(words: Sequence[str], directory: Path | None) -> list[Contender]
 
 
 def _refuse_recorded(contenders: Sequence[Contender]) -> None:
-    """Refuse sizes that a contender would not have."""
+    """Refuse sizes that a contender on the process rig cannot have."""
     for each in contenders:
         if not each.rig.mounts:
             raise InvalidValueError(
@@ -173,16 +209,29 @@ def _refuse_recorded(contenders: Sequence[Contender]) -> None:
 @click.command()
 @click.argument("first", metavar="A", type=_READ)
 @click.argument("second", metavar="B", type=_READ)
-@click.option("--json", "json_path", type=_JSON, help="Write the comparison here, - for stdout.")
-@click.option("--plot", type=OutputPath(), help="Draw the ratios; .svg, .png or .pdf.")
+@click.option(
+    "--json",
+    "json_path",
+    type=_JSON,
+    help="Write the comparison to this file as JSON; - writes to stdout instead of the table.",
+)
+@click.option("--plot", type=OutputPath(), help=_PLOT_HELP)
 @_schema(comparison.json_schema)
 def compare(first: Path, second: Path, json_path: Path | None, plot: Path | None) -> None:
-    """Compare what thinsim bench --json wrote, A before and B after: ratios and how sure they are."""
+    """Compare two results of thinsim bench.
+
+    A and B are files that thinsim bench --json wrote, before and after a change. The table shows the ratio
+    of B to A with a confidence interval that holds the true median; its last line states the confidence.
+    The interval needs no assumption about the distribution of times (sign test), so few rounds make it
+    wide. Below 80 % (fewer than five rounds of each) nothing counts as better or worse.
+
+    The table also lists contenders and sizes that only one file has, and differences of the environment.
+    """
     draw = None if plot is None else _drawing(plot)
     found = comparison.compare_benchmarks(Benchmark.read(first), Benchmark.read(second))
     if not found.compared:
         each_has = "; ".join(
-            f"{path} alone has {' and '.join(only) or 'nothing'}"
+            f"only {path} has {' and '.join(only) or 'nothing'}"
             for path, only in ((first, found.only_first), (second, found.only_second))
         )
         raise InvalidValueError(f"{first} and {second} have no row, contender and size in common: {each_has}")
@@ -198,11 +247,13 @@ def compare(first: Path, second: Path, json_path: Path | None, plot: Path | None
 
 
 def _drawing(path: Path) -> Callable[[Sequence[Compared], str, Path], None]:
-    """Return what draws a chart at *path*: found out before hours of measuring, not after."""
+    """Return the function that draws a chart. Find out that it is missing before hours of measuring."""
     if path.suffix not in _PLOTS:
-        raise InvalidValueError(f"--plot {path}: its name must end in {', '.join(_PLOTS)}")
+        raise InvalidValueError(f"--plot {path}: the name of the file must end in {', '.join(_PLOTS)}")
     try:
         from thinsim.benchmark.chart import comparison_chart  # noqa: PLC0415 (optional, and slow to load)
     except ModuleNotFoundError as error:
-        raise EnvironmentLacksError(f"--plot needs {error.name}: pip install 'thinsim[bench]'") from error
+        raise EnvironmentLacksError(
+            f"--plot needs the package {error.name}: pip install 'thinsim[bench]'"
+        ) from error
     return comparison_chart

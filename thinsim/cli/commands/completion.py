@@ -1,4 +1,4 @@
-"""``thinsim completion`` prints what makes a shell complete words of both programs."""
+"""``thinsim completion`` prints a script that lets a shell complete the words of both programs."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -9,11 +9,14 @@ _PROGRAMS = ("thinsim", "fuse-backing")
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the completion script of SHELL for both programs.
+    """Print a shell's completion script for both programs.
 
-    In a shell's start-up file: eval "$(thinsim completion bash)"
+    To use it, add this line to the start-up file of the shell, such as ~/.bashrc:
+
+    \b
+        eval "$(thinsim completion bash)"
     """
-    # What a script is made of is the program's name; the words come from the program when Tab is pressed.
+    # The script needs only the program's name. The program itself gives the words when Tab is pressed.
     nothing = click.Command("")
     found = get_completion_class(shell)
     assert found is not None, "the choices above are click's own"

@@ -1,4 +1,4 @@
-"""``thinsim dm`` starts, shows and ends the standing device-mapper."""
+"""``thinsim dm`` starts, shows and stops the emulated device-mapper of this user."""
 
 import json
 from functools import partial
@@ -6,6 +6,7 @@ from functools import partial
 import click
 import trio
 
+from fuse_backing.statuses import exit_status_help
 from thinsim.cli.statuses import DONE, FAILED
 from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.dm.standing.places import Places
@@ -15,34 +16,42 @@ from thinsim.dm.standing.stop import stop_running
 
 @click.group()
 def dm() -> None:
-    """The emulated device-mapper that the drop-in dmsetup talks to."""
+    """Start, stop or show the emulated device-mapper.
+
+    The dmsetup of thinsim env and the pools of thinsim pool use it, and start it when they need it.
+    """
 
 
 @dm.command()
 def start() -> None:
-    """Start it, unless it runs."""
+    """Start the emulated device-mapper unless it runs."""
     ensure_running(Places.of_this_user())
 
 
 @dm.command()
-@click.option("--force", is_flag=True, help="Also when there are devices; what is mounted from them fails.")
+@click.option(
+    "--force", is_flag=True, help="Stop it although it has devices. File systems mounted from them fail."
+)
 def stop(force: bool) -> None:
-    """End it; its devices go with it. No error when none runs."""
+    """Stop the emulated device-mapper and remove its devices.
+
+    It is no error if the device-mapper is not running. With devices, the command needs --force.
+    """
     places = Places.of_this_user()
     if answers(places):
         trio.run(partial(stop_running, places, force=force))
 
 
-@dm.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: whether it runs, and its devices' names.")
+@dm.command(epilog=exit_status_help({FAILED: "it is not running"}))
+@click.option("--json", "as_json", is_flag=True, help="Print its state and the names of its devices as JSON.")
 def status(as_json: bool) -> int:
-    """Say whether it runs, and with which devices. Exit 1 if not."""
+    """Show the state and the devices of the emulated device-mapper."""
     places = Places.of_this_user()
     devices = trio.run(EmulatedDeviceMapper(places.verbs).list) if answers(places) else None
     if as_json:
         click.echo(json.dumps({"running": devices is not None, "devices": devices or []}))
     elif devices is None:
-        click.echo("the emulated device-mapper is not running (thinsim dm start)")
+        click.echo("The emulated device-mapper is not running. To start it, run: thinsim dm start")
     else:
         count = f"{len(devices)} device{'' if len(devices) == 1 else 's'}"
         click.echo(f"running, {count}; log: {places.log}")

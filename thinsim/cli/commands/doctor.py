@@ -1,4 +1,4 @@
-"""``thinsim doctor`` says what this machine has and lacks, and what killed runs left on it."""
+"""``thinsim doctor`` lists missing requirements and the leftovers of killed runs."""
 
 import json
 import tempfile
@@ -10,6 +10,7 @@ import trio
 
 from fuse_backing import runtime, unmounting
 from fuse_backing.errors import FuseBackingError
+from fuse_backing.statuses import exit_status_help
 from thinsim.cli.findings_table import findings_table
 from thinsim.cli.output_console import output_console
 from thinsim.cli.statuses import DONE, FAILED
@@ -20,21 +21,24 @@ from thinsim.machine.recovery import recover_abandoned
 from thinsim.rig.registry import AUTO, choose_rig, probe_rigs
 
 
-@click.command()
+@click.command(epilog=exit_status_help({FAILED: "no rig can run here or the clean-up failed"}))
 @click.option(
-    "--clean", is_flag=True, help="Give back what killed runs left: mounts, loop devices, servers, files."
+    "--clean",
+    is_flag=True,
+    help="Remove the mounts, loop devices, servers and files that killed runs and stores left.",
 )
 @click.option(
     "--dir",
     "directory",
     type=click.Path(path_type=Path, exists=True),
-    help="Where the pool's files would go.",
+    help="Check this directory for the pool's files. Default: the temporary directory.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def doctor(clean: bool, directory: Path | None, as_json: bool) -> int:
-    """List what the rigs need with a fix for each lack, and what killed runs and stores left behind.
+    """List missing requirements of the rigs, each with a fix.
 
-    Exits 1 if no rig can run here, or something could not be given back.
+    The command also names the rig that auto chooses here, and the leftovers of killed runs and stores.
+    --clean never touches a run whose process is alive.
     """
     problems: list[str] = []
     acts: list[str] = []
@@ -66,7 +70,7 @@ def doctor(clean: bool, directory: Path | None, as_json: bool) -> int:
 
 
 def _clear_dead_stores(acts: list[str]) -> list[str]:
-    """Clear away what stores that were mounted alone have left; return what went wrong."""
+    """Unmount the stores whose servers have died; return the failures."""
     dead = runtime.dead_stores()
     if not dead:
         return []
@@ -109,15 +113,17 @@ def _print(
     for run in runs:
         if run.is_abandoned:
             console.print(
-                f"left by a killed run (pid {run.owner.pid}): {len(run.taken)} things; give them back with: "
-                "thinsim doctor --clean",
+                f"left by a killed run (pid {run.owner.pid}): {len(run.taken)} resources. "
+                "To remove them, run: thinsim doctor --clean",
                 highlight=False,
             )
         else:
-            console.print(f"running now: pid {run.owner.pid}, {len(run.taken)} things taken", highlight=False)
+            console.print(
+                f"running now: pid {run.owner.pid}, {len(run.taken)} resources in use", highlight=False
+            )
     for mountpoint in dead:
         console.print(
-            f"the server of the backing store on {mountpoint} has died; clear that away with: "
+            f"the server of the backing store on {mountpoint} has died. To unmount it, run: "
             "thinsim doctor --clean",
             highlight=False,
             markup=False,

@@ -1,4 +1,4 @@
-"""``thinsim metadata`` looks at a pool's metadata without the thin-provisioning-tools."""
+"""``thinsim metadata`` checks and shows a pool's metadata without the thin-provisioning-tools."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from fuse_backing.statuses import exit_status_help
 from thinsim.cli.statuses import DONE, FAILED
 from thinsim.dm.metadata_device import open_metadata
 from thinsim.errors import DeviceMapperError, InvalidValueError, KernelError
@@ -25,23 +26,35 @@ from thinsim.thin.metadata.view import MetadataView
 
 _FILE = click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False, readable=False))
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_HELD = click.option("--snapshot", "held", is_flag=True, help="Of the metadata snapshot that is held.")
+_HELD = click.option(
+    "--snapshot",
+    "held",
+    is_flag=True,
+    help="Read the metadata snapshot that the pool holds. The pool may use the device meanwhile.",
+)
 _NAMED = 10
-"""Damages that one line of standard error names; check names all."""
+"""One line of standard error names at most this many damages. `check` names all."""
 
 
 @click.group()
 def metadata() -> None:
-    """Check or show a thin pool's metadata: a file, or a device that no pool uses at the moment."""
+    """Check or show the metadata of a thin pool.
+
+    FILE is a regular file, or a block device that no pool and no mount uses. The commands write nothing to
+    it. Each reads only the parts that it shows, so that damaged metadata can be inspected; all need a
+    superblock with a correct checksum. thin_repair repairs metadata.
+    """
 
 
-@metadata.command()
+@metadata.command(epilog=exit_status_help({FAILED: "anything is wrong"}))
 @_FILE
 @_JSON
 def check(file: Path, as_json: bool) -> int:
-    """Check every tree, block and reference count, as thin_check does; exits 1 if anything is wrong.
+    """Check every tree, checksum and reference count.
 
-    A leak is a block that is counted but used by nothing: wasted, no danger. Nothing is repaired.
+    The command checks everything that thin_check does. It also counts the references to data blocks, and
+    reports what the kernel would refuse to open: another magic number, unknown features, a file shorter
+    than its superblock states. A leaked block is counted but not used: it wastes space and does no harm.
     """
     with open_metadata(file) as opened:
         checker = Checker(opened)
@@ -63,19 +76,23 @@ def check(file: Path, as_json: bool) -> int:
     return FAILED if problems else DONE
 
 
-@metadata.command()
+@metadata.command(epilog=exit_status_help({FAILED: "a part cannot be read"}))
 @_FILE
 @_HELD
 @click.option(
-    "-o", "--output", type=click.File("w", lazy=True), default="-", help="Instead of standard output."
+    "-o",
+    "--output",
+    type=click.File("w", lazy=True),
+    default="-",
+    help="Write to this file instead of stdout.",
 )
 @_JSON
 def dump(file: Path, held: bool, output: TextIO, as_json: bool) -> None:
-    """Print devices and mappings in the XML form of thin_dump, which thin_restore reads.
+    """Print devices and mappings as XML, as thin_dump does.
 
-    Space maps are not looked at. Where a device's mappings are damaged, those before the damage and all
-    other devices are printed, the last line is left out, and the exit status is 1. --snapshot reads a
-    device that a pool uses, too.
+    thin_restore reads this XML. The command does not read the space maps. If the mappings of a device are
+    damaged, it prints the mappings before the damage and all other devices, names each damage on standard
+    error (with --json: damage), and omits the last line of the XML so that thin_restore refuses it.
     """
     _keep_apart(file, output)
     damage: list[str] = []
@@ -90,14 +107,14 @@ def dump(file: Path, held: bool, output: TextIO, as_json: bool) -> None:
         raise InvalidValueError(f"{file}: not all of it can be read: {_listed(damage)}")
 
 
-@metadata.command()
+@metadata.command(epilog=exit_status_help({FAILED: "a device cannot be read"}))
 @_FILE
 @_JSON
 def usage(file: Path, as_json: bool) -> int:
-    """Show how full metadata and data device are, and what each thin device maps.
+    """Show the used blocks of the pool and of each thin device.
 
-    Mappings and reference counts are not looked at: these are the numbers that superblock and devices
-    say. Exits 1 if not all devices can be read; what can be is shown.
+    The numbers are those that the superblock and the details of the devices store; the command does not
+    read mappings and reference counts. It shows every device that it can read.
     """
     damage: list[str] = []
     with open_metadata(file) as opened:
@@ -112,10 +129,10 @@ def usage(file: Path, as_json: bool) -> int:
 
 
 def _keep_apart(file: Path, output: Any) -> None:
-    """Refuse to write over what is looked at."""
+    """Refuse to overwrite the metadata that is being dumped."""
     name = str(getattr(output, "name", "-"))
     if name != "-" and Path(name).exists() and Path(name).samefile(file):
-        raise InvalidValueError(f"{name} is what is to be dumped: write to another file")
+        raise InvalidValueError(f"-o {name} is the file to dump: write to another file")
 
 
 def _write(lines: Iterable[str], output: Any) -> None:
@@ -126,20 +143,20 @@ def _write(lines: Iterable[str], output: Any) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        # The output's: what the metadata fails to give is no OSError any more.
+        # This is an error of the output. Errors of the metadata are no OSErrors here.
         name = getattr(output, "name", "-")
         raise OSError(error.errno, error.strerror, "standard output" if name == "-" else name) from error
 
 
 @contextmanager
 def _explained(file: Path) -> Iterator[None]:
-    """Name the file in errors, without the words that the C library has for an errno."""
+    """Name the file in errors, without the C library's text for the errno."""
     try:
         yield
     except DeviceMapperError as error:
         raise InvalidValueError(f"{reason(error)} in {file}: dump it without --snapshot") from error
     except MetadataDamagedError as error:
-        raise InvalidValueError(f"{file}: {reason(error)}; thin_repair makes the best of it") from error
+        raise InvalidValueError(f"{file}: {reason(error)}; to repair it, use thin_repair") from error
     except KernelError as error:
         raise InvalidValueError(f"{file}: {reason(error)}") from error
 

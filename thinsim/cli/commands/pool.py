@@ -1,4 +1,4 @@
-"""``thinsim pool`` makes thin pools that outlive it, for containerd or for trying things by hand."""
+"""``thinsim pool`` creates and removes thin pools that outlive the command."""
 
 import json
 from dataclasses import asdict
@@ -10,6 +10,7 @@ from rich.table import Table
 
 from fuse_backing.errors import FuseBackingError
 from fuse_backing.runtime import control_socket
+from fuse_backing.statuses import exit_status_help
 from fuse_backing.store_client import StoreClient
 from thinsim.cli.name_completion import pool_names
 from thinsim.cli.output_console import output_console
@@ -40,45 +41,65 @@ _STANZA = """version = 2
 
 @click.group()
 def pool() -> None:
-    """Thin pools that stay until they are removed."""
+    """Create, list, grow and remove thin pools.
+
+    A pool consists of sparse files on a backing store, two loop devices and /dev/mapper/NAME. It exists
+    until thinsim pool remove. The other commands know the rig that a pool was created with.
+    """
 
 
 @pool.command(epilog=UNITS)
 @click.argument("name")
-@click.option("--dir", "directory", type=click.Path(path_type=Path), required=True, help="For its files.")
-@click.option("--data-size", type=DEVICE_SIZE, default="100G", show_default=True, help="Of the data device.")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Put the pool's files in this directory, which is empty or does not exist.",
+)
+@click.option(
+    "--data-size",
+    type=DEVICE_SIZE,
+    default="100G",
+    show_default=True,
+    help="Make the data device this large.",
+)
 @click.option(
     "--metadata-size",
     type=DEVICE_SIZE,
     default="10G",
     show_default=True,
-    help="Of the metadata device; the kernel's guide: 48 bytes a data block, at least 2M.",
+    help="Make the metadata device this large. The kernel's documentation advises 48 bytes per data block, "
+    "and at least 2M.",
 )
 @click.option(
     "--block-size",
     type=_BLOCK_SIZE,
     default="64K",
     show_default=True,
-    help="Of a data block: a multiple of 64K, to 1G.",
+    help="Make data blocks this large: a multiple of 64K, at most 1G.",
 )
 @click.option(
     "--feature",
     "features",
     multiple=True,
     type=click.Choice(FEATURE_WORDS),
-    help="A feature word of the table; may be repeated. Without any: skip_block_zeroing.",
+    metavar="WORD",
+    help=f"Add a feature word to the pool's table; may be repeated. Words: {', '.join(FEATURE_WORDS)}. "
+    "Default: skip_block_zeroing.",
 )
 @click.option(
     "--rig",
     type=click.Choice([AUTO, *sorted(rig_names(LASTING))]),
     default=AUTO,
     show_default=True,
-    help="Whose device-mapper; auto: the kernel's own where it has one.",
+    help="Choose the device-mapper. kernel: this kernel's. emulated: the one of thinsim. "
+    "auto: the kernel's, or the emulated one if the kernel has none.",
 )
 @click.option(
     "--beside-kernel",
     is_flag=True,
-    help="The emulated one also where the kernel has a device-mapper of its own.",
+    help="Use the emulated device-mapper although the kernel has one. Both put their nodes in /dev/mapper.",
 )
 def create(
     name: str,
@@ -90,9 +111,10 @@ def create(
     rig: str,
     beside_kernel: bool,
 ) -> None:
-    """Make a pool: sparse files on a backing store, loop devices, /dev/mapper/NAME.
+    """Create a pool and print the configuration for containerd.
 
-    The files take no space until they are written. Prints the stanza of containerd's config.toml.
+    This does the work of the script in containerd's documentation: truncate, losetup and dmsetup. The files
+    use no space until they are written. The stanza for config.toml goes to standard output.
     """
     if data_size < block_size:
         what = f"{format_size(data_size)} is not even one data block of {format_size(block_size)}"
@@ -106,50 +128,54 @@ def create(
     )
     made = lifecycle.create(shape, directory, rig=rig, beside_kernel=beside_kernel)
     click.echo(_STANZA.format(name=name, size=_base_image_size(data_size)), nl=False)
-    seen = (
-        "the kernel has it" if find_rig(made.rig).in_kernel else 'a shell that sees it: eval "$(thinsim env)"'
-    )
-    click.echo(f"pool {name} stands; {seen}", err=True)
+    use = "" if find_rig(made.rig).in_kernel else ' To use it in this shell, run: eval "$(thinsim env)"'
+    click.echo(f"Created pool {name}.{use}", err=True)
 
 
 @pool.command(epilog=UNITS)
 @click.argument("name", shell_complete=pool_names)
-@click.option("--data-size", type=DEVICE_SIZE, help="Unchanged if not given.")
-@click.option("--metadata-size", type=DEVICE_SIZE, help="Unchanged if not given.")
+@click.option("--data-size", type=DEVICE_SIZE, help="Grow the data device to this size.")
+@click.option("--metadata-size", type=DEVICE_SIZE, help="Grow the metadata device to this size.")
 def grow(name: str, data_size: int | None, metadata_size: int | None) -> None:
-    """Give a pool larger devices while it is in use."""
+    """Enlarge the devices of a pool while it is in use."""
     shape = PoolRecords().find(name).shape
     lifecycle.grow(name, data_size or shape.data_size, metadata_size or shape.metadata_size)
 
 
 @pool.command()
 @click.argument("name", shell_complete=pool_names)
-@click.option("--keep-files", is_flag=True, help="Leave data and metadata file.")
+@click.option("--keep-files", is_flag=True, help="Keep the data and metadata files.")
 def remove(name: str, keep_files: bool) -> None:
-    """Remove a pool, its loop devices and its store; refused while thin devices are active."""
+    """Remove a pool, its loop devices, its backing store and its files.
+
+    The command refuses to remove a pool with active thin devices.
+    """
     lifecycle.remove(name, keep_files=keep_files)
 
 
 @pool.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array of objects; sizes in bytes.")
 def list_pools(as_json: bool) -> None:
-    """List the pools."""
+    """List the pools with their state and their space.
+
+    The space is the bytes that the pool uses, that the host has allocated and that the host has freed.
+    """
     known = PoolRecords()
     _print([_facts(known.find(name)) for name in known.names()], as_json)
 
 
-@pool.command()
+@pool.command(epilog=exit_status_help({FAILED: "the pool is not running"}))
 @click.argument("name", shell_complete=pool_names)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array of one object; sizes in bytes.")
 def status(name: str, as_json: bool) -> int:
-    """Show a pool: what it uses, what the host has allocated. Exit 1 if it doesn't stand."""
+    """Show the state and the space of a pool."""
     facts = _facts(PoolRecords().find(name))
     _print([facts], as_json)
-    return DONE if facts["state"] == "stands" else FAILED
+    return DONE if facts["state"] == "running" else FAILED
 
 
 def _facts(record: PoolRecord) -> dict[str, object]:
-    """Return what a row says, in bytes."""
+    """Return the cells of a pool's row, sizes in bytes."""
     facts: dict[str, object] = {
         "name": record.shape.name,
         "rig": record.rig,
@@ -161,8 +187,8 @@ def _facts(record: PoolRecord) -> dict[str, object]:
     try:
         measured = trio.run(_measure, record)
     except (ThinsimError, FuseBackingError, OSError) as error:
-        return {**facts, "state": f"does not stand: {error}"}
-    return {**facts, "state": "stands", **measured}
+        return {**facts, "state": f"not running: {error}"}
+    return {**facts, "state": "running", **measured}
 
 
 async def _measure(record: PoolRecord) -> dict[str, object]:
@@ -178,7 +204,7 @@ async def _measure(record: PoolRecord) -> dict[str, object]:
     }
 
 
-_SIZES = ("size", "used", "host", "given back")
+_SIZES = ("size", "used", "host", "freed")
 
 
 def _print(rows: list[dict[str, object]], as_json: bool) -> None:
@@ -186,10 +212,10 @@ def _print(rows: list[dict[str, object]], as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=1))
         return
     if not rows:
-        click.echo("no pools (thinsim pool create makes one)")
+        click.echo("There are no pools. To create one, run: thinsim pool create")
         return
     table = Table(box=None)
-    for column in ("name", "rig", "state", "size", "used", "host", "given back", "directory"):
+    for column in ("name", "rig", "state", "size", "used", "host", "freed", "directory"):
         table.add_column(column, justify="right" if column in _SIZES else "left")
     for row in rows:
         table.add_row(
@@ -205,6 +231,6 @@ def _size(value: object) -> str:
 
 
 def _base_image_size(data_size: int) -> str:
-    """A tenth of the pool, as in containerd's example (10 GB of 100), at least 512 MiB."""
+    """Return a tenth of the pool, as in containerd's example (10 GB of 100), at least 512 MiB."""
     mebibytes = max(data_size // 10 >> 20, 512)
     return f"{mebibytes >> 10}GB" if mebibytes % 1024 == 0 else f"{mebibytes}MB"

@@ -1,4 +1,4 @@
-"""``thinsim baseline save`` keeps what a run measured; ``thinsim ci`` compares later runs with it."""
+"""``thinsim baseline save`` stores the results of scenarios; ``thinsim ci`` compares later runs with them."""
 
 import math
 import time
@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.text import Text
 
 from fuse_backing.errors import FuseBackingError
+from fuse_backing.statuses import exit_status_help
 from thinsim.cli.name_completion import scenario_names
 from thinsim.cli.output_console import output_console
 from thinsim.cli.output_path import OutputPath
-from thinsim.cli.rig_option import rig_option
+from thinsim.cli.rig_option import directory_option, rig_option
 from thinsim.cli.scenario_rounds import run_rounds
 from thinsim.cli.size import SIZE, UNITS
-from thinsim.cli.statuses import BROKEN, DONE, LEAKED, SLOWER
+from thinsim.cli.statuses import BROKEN, DONE, FAILED, LEAKED, SLOWER
 from thinsim.errors import ThinsimError
 from thinsim.regression.baseline import Baseline, read_baseline
 from thinsim.regression.comparison import (
@@ -35,16 +36,20 @@ from thinsim.scenario.file.library import find_scenario
 _STATUSES = {ChangeKind.LEAK: LEAKED, ChangeKind.BROKEN: BROKEN, ChangeKind.SLOWER: SLOWER}
 _RIG = rig_option(rig_names())
 _ROUNDS = click.option(
-    "--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often each is run."
-)
-_DIRECTORY = click.option(
-    "--dir", "directory", type=click.Path(path_type=Path), help="Where the pool's files go."
+    "--rounds",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Run each scenario this many times.",
 )
 
 
 @click.group()
 def baseline() -> None:
-    """What scenarios measured, stored to compare later runs with (thinsim ci)."""
+    """Store the leaks and discard costs of scenarios.
+
+    thinsim ci compares later runs with the stored baseline.
+    """
 
 
 @baseline.command()
@@ -54,40 +59,53 @@ def baseline() -> None:
     "-o",
     type=OutputPath(),
     required=True,
-    help="The file to write.",
+    help="Write the baseline to this file.",
 )
 @_RIG
 @_ROUNDS
-@_DIRECTORY
+@directory_option
 def save(scenarios: tuple[str, ...], output: Path, rig: str, rounds: int, directory: Path | None) -> None:
-    """Run each SCENARIO a few times and store what it leaks and what its discards cost."""
+    """Run each SCENARIO several times and store the results."""
     ran = run_rounds([find_scenario(name) for name in scenarios], rig, rounds, directory)
     ran.raise_failures()
     now = ran.measured
     stored = Baseline(environment=environment(directory), scenarios=now)
     output.write_text(stored.model_dump_json(indent=1) + "\n")
-    click.echo(f"{output}: {len(now)} scenarios, {rounds} rounds each", err=True)
+    click.echo(f"Wrote {output}: {len(now)} scenarios, {rounds} rounds each", err=True)
     for each in now:
         for variant in each.variants:
             for broken in variant.broken:
-                click.echo(f"{each.name}: {variant.name}: taken as it is: does not hold: {broken}", err=True)
+                click.echo(
+                    f"{each.name}: {variant.name}: an assert does not hold, and is stored so: {broken}",
+                    err=True,
+                )
 
 
-@click.command(epilog=UNITS)
+@click.command(
+    epilog=exit_status_help(
+        {
+            FAILED: "a scenario cannot run to its end",
+            LEAKED: "a variant leaks more than the baseline",
+            BROKEN: "an assert that held in the baseline does not hold",
+            SLOWER: "discards are slower",
+        }
+    )
+    + f" The first that applies counts.\n\n{UNITS}",
+)
 @click.argument("scenarios", nargs=-1, metavar="[SCENARIO]...", shell_complete=scenario_names)
 @click.option(
     "--baseline",
     "baseline_path",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="What thinsim baseline save wrote.",
+    help="Compare with this file, written by thinsim baseline save.",
 )
 @click.option(
     "--speed-tolerance",
     type=click.FloatRange(1.0, min_open=True),
     default=1.5,
     show_default=True,
-    help="The ratio of discard costs, now against then, that is still no regression.",
+    help="Accept discards that cost this many times as much as in the baseline.",
 )
 @click.option(
     "--leak-tolerance",
@@ -95,14 +113,21 @@ def save(scenarios: tuple[str, ...], output: Path, rig: str, rounds: int, direct
     default="0",
     show_default=True,
     metavar="BYTES",
-    help="So much more is no regression in a variant that leaks in the baseline.",
+    help="Accept this much more in a variant that leaks in the baseline.",
 )
-@click.option("--junit", "junit_path", type=OutputPath(), help="Write JUnit XML here.")
-@click.option("--markdown", "markdown_path", type=OutputPath(), help="Write a summary here.")
-@click.option("--json", "json_path", type=OutputPath(), help="Write what was measured here.")
+@click.option("--junit", "junit_path", type=OutputPath(), help="Write JUnit XML to this file.")
+@click.option(
+    "--markdown", "markdown_path", type=OutputPath(), help="Write a summary in Markdown to this file."
+)
+@click.option(
+    "--json",
+    "json_path",
+    type=OutputPath(),
+    help="Write the new results to this file, in the form of a baseline.",
+)
 @_RIG
 @_ROUNDS
-@_DIRECTORY
+@directory_option
 def ci(
     scenarios: tuple[str, ...],
     baseline_path: Path,
@@ -115,19 +140,19 @@ def ci(
     rounds: int,
     directory: Path | None,
 ) -> int:
-    """Run each SCENARIO (by default those of the baseline) and compare with the baseline.
+    """Run scenarios and compare the results with a baseline.
 
-    Leaks are compared to the byte: more than the baseline's rounds ever leaked is a regression. The cost
-    of discards is the shortest of the rounds against a fixed work on the machine, so that a slower machine
-    is none. A scenario that can not run to its end does not keep the others from it. Exits 1 where there is
-    such a one, 3 for a leak, 4 for an assert that no longer holds, 5 for slower discards; the first of these
-    that happened.
+    Without SCENARIO, the scenarios of the baseline run. A variant that leaks more bytes than in any round of
+    the baseline is a regression. The cost of discards is that of the fastest round, relative to a fixed
+    piece of work on the same machine, so a slower machine is no regression. If a scenario cannot run to
+    its end, the others still run.
     """
     if math.isnan(speed_tolerance):
-        raise click.BadParameter("nan is no ratio", param_hint="--speed-tolerance")
+        raise click.BadParameter("nan is not a number", param_hint="--speed-tolerance")
     if not baseline_path.exists():
         raise click.UsageError(
-            f"there is no {baseline_path}; make it: thinsim baseline save SCENARIO... -o {baseline_path}"
+            f"{baseline_path} does not exist. To write it, run: "
+            f"thinsim baseline save SCENARIO... -o {baseline_path}"
         )
     then = read_baseline(baseline_path.read_text(errors="replace"), str(baseline_path))
     found = [find_scenario(name) for name in scenarios or [each.name for each in then.scenarios]]
@@ -135,7 +160,7 @@ def ci(
     try:
         ran = run_rounds(found, rig, rounds, directory)
     except (ThinsimError, FuseBackingError, OSError) as error:
-        # What a run needs is missing: the page of the job says so, too.
+        # The machine lacks something that every run needs. The page of the job shows this error as well.
         _write_failures({"thinsim ci": str(error)}, begun, markdown_path, junit_path)
         raise
     now = ran.measured

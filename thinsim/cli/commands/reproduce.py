@@ -1,4 +1,4 @@
-"""``thinsim reproduce`` shows the leak, measures it at every height and names its owner."""
+"""``thinsim reproduce`` shows leaks, measures them at every height and names their owners."""
 
 import json
 import tempfile
@@ -7,14 +7,17 @@ from pathlib import Path
 
 import click
 
+from fuse_backing.statuses import exit_status_help
+from thinsim.cli.expected_trouble import cannot_be_used_with, needs_option
 from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.progress import TerminalProgress
-from thinsim.cli.rig_option import rig_option
+from thinsim.cli.rig_option import directory_option, rig_option
 from thinsim.cli.run_scenario import clean_up_after_killed_runs
 from thinsim.cli.size import SIZE, UNITS
 from thinsim.cli.statuses import DONE, LEAKED
+from thinsim.did_you_mean import unknown_name
 from thinsim.guests.reproduction import reproduce_in_guest
 from thinsim.report.reproduction_json import to_json
 from thinsim.report.reproduction_table import print_to
@@ -25,73 +28,91 @@ from thinsim.scenario.container_lifecycle import Setting
 from thinsim.scenario.reproduce import CORE, SUBJECTS, ReproductionRequest, run_reproduction
 
 
-@click.command(epilog=UNITS)
+@click.command(
+    epilog=f"{exit_status_help({LEAKED: 'a run leaks more than --fail-on-leak'})}\n\n{UNITS}",
+)
 @click.option(
-    "--image", type=click.Path(path_type=Path, exists=True), help="OCI archive or layout, or docker-archive."
+    "--image",
+    type=click.Path(path_type=Path, exists=True),
+    help="Use this image: an OCI archive, an unpacked OCI layout or a docker-archive. "
+    "Default: an image of 4 layers and 100 MiB, built from this machine's files.",
 )
 @click.option(
     "--container-mb",
     type=click.IntRange(0, 1 << 20),
     default=100,
     show_default=True,
-    help="MiB that the container writes.",
+    help="Let the container leave this many MiB of files. It also overwrites files of the image, and creates "
+    "and deletes others.",
 )
 @click.option(
     "--setting",
     "chosen",
     type=click.Choice(list(dict.fromkeys(each.slug for known in SUBJECTS.values() for each in known))),
     multiple=True,
-    help="Run this setting only; may be repeated. Default: all of the subject's.",
+    help="Run only this setting; may be repeated. Default: every setting of the subject.",
 )
 @click.option(
     "--subject",
     type=click.Choice(list(SUBJECTS)),
     default=CORE,
     show_default=True,
-    help="Whose snapshotter: thinsim's own core, the unmodified containerd of this machine, or proxy: that "
-    "containerd with thinsim's core as its snapshotter.",
+    help="Choose the snapshotter. core: thinsim's own. containerd: this machine's unmodified containerd. "
+    "proxy: that containerd on thinsim's core.",
 )
 @rig_option(rig_names())
 @click.option(
     "--setup",
     type=click.Choice(SETUPS),
-    help="With --rig kernel or vm: a pool set up as in containerd's documentation, by its script on loop "
-    "devices or by LVM as container-storage-setup does.",
+    help="Set the pool up as containerd's documentation does, and print the config.toml for it. loop-script: "
+    "by its script, on two loop devices. lvm: by LVM, as container-storage-setup does. "
+    "Needs --rig kernel or --rig vm.",
 )
 @click.option(
     "--sysconfig",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="With --setup lvm: container-storage-setup's file. Default: the documentation's.",
+    help="Read this configuration of container-storage-setup. Needs --setup lvm. "
+    "Default: the documentation's.",
 )
-@click.option(
-    "--dir",
-    "directory",
-    type=click.Path(path_type=Path),
-    help="Where the pool's files go. Default: the temporary directory.",
-)
+@directory_option
 @click.option(
     "--repeatable",
     is_flag=True,
-    help="The same block counts every time: one processor, a fixed seed, ext4 not on the clock.",
+    help="Make the block counts the same in every run, to compare two rigs: one processor, a fixed hash seed "
+    "and stripe for mkfs.ext4, no delayed allocation and no timed commits in ext4.",
 )
-@click.option("--keep", is_flag=True, help="Keep the files and logs; devices, mounts and servers still go.")
+@click.option(
+    "--keep",
+    is_flag=True,
+    help="Keep the files, databases and logs. Devices, mounts and servers are removed.",
+)
 @click.option(
     "--json",
     "json_path",
     type=OutputPath(allow_dash=True),
-    help="Write all measurements here, - for stdout.",
+    help="Write all measurements to this file as JSON; - writes to stdout instead of the table.",
 )
 @click.option(
-    "--fail-on-leak", type=SIZE, metavar="BYTES", help=f"Exit {LEAKED} if a run leaks more than this."
+    "--fail-on-leak",
+    type=SIZE,
+    metavar="BYTES",
+    help=f"End with status {LEAKED} if a run leaks more than this.",
 )
-@click.option("--record", type=OutputPath(), help="Record the block history of the first run here.")
+@click.option(
+    "--record",
+    type=OutputPath(),
+    help="Record the block writes of the first run in this file. Needs --rig emulated.",
+)
 @click.option(
     "--history",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Play this block history instead of an image and a container.",
+    help="Play this recording on thinsim's core instead of an image and a container. "
+    "Default with --rig process: the recording that comes with thinsim.",
 )
 @click.option(
-    "--guest-kernel", metavar="RELEASE", help="With --rig vm: a release in /boot. Default: the newest."
+    "--guest-kernel",
+    metavar="RELEASE",
+    help="Boot this kernel release of /boot. Needs --rig vm. Default: the newest.",
 )
 def reproduce(
     image: Path | None,
@@ -110,11 +131,15 @@ def reproduce(
     history: Path | None,
     guest_kernel: str | None,
 ) -> int:
-    """Import an image, run a container, remove both; once per setting of the snapshotter.
+    """Import an image, run a container, remove both, show the leaks.
 
-    Shows per phase what the pool freed, what the host got back and what leaked, then every leak by
-    owner and reason. Host bytes and the store's ledger are compared after every step; a difference
-    ends the run.
+    This runs on a fresh pool once per setting of the snapshotter: off (discard_blocks = false),
+    on (discard_blocks = true) and committed (discard_committed = true as well). With --subject containerd
+    the settings are off, on, off-async and on-async.
+
+    The table shows the bytes that the pool freed, that the host freed and that leaked in each phase, then
+    every leak with its owner and its reason. After every step, thinsim compares the bytes that the host
+    freed with the backing store's ledger; a difference ends the run. Progress goes to standard error.
     """
     notes = notes_console()
     clean_up_after_killed_runs(notes)
@@ -164,11 +189,13 @@ def _settings(
     known = [setting.slug for setting in SUBJECTS[subject]]
     for slug in chosen:
         if slug not in known:
-            raise click.UsageError(f"--setting {slug}: of {subject} there are {', '.join(known)}")
+            raise click.UsageError(unknown_name(f"{subject}: setting", slug, known))
     if subject != CORE and history:
-        raise click.UsageError("--history plays on the core, whoever wrote it: no --subject beside it")
+        raise cannot_be_used_with("--history", f"--subject {subject}", "a recording plays on the core")
     if subject != CORE and not rig.mounts:
-        raise click.UsageError(f"--subject {subject} needs a rig with devices; the {rig.name} rig has none")
+        raise cannot_be_used_with(
+            f"--subject {subject}", f"--rig {rig.name}", "containerd needs devices, and this rig has none"
+        )
     return [setting for setting in SUBJECTS[subject] if not chosen or setting.slug in chosen]
 
 
@@ -183,25 +210,27 @@ def _check_fit(
     recording = " or ".join(each.name for each in RIGS if each.sees_writes)
     if not rig.mounts and (image or record):
         option = "--image" if image else "--record"
-        raise click.UsageError(
-            f"{option} needs a rig that mounts file systems; the {rig.name} rig only plays block histories "
-            f"(record one where the {recording} rig runs, with --record FILE, and give it with "
-            "--history FILE)"
+        raise cannot_be_used_with(
+            option,
+            f"--rig {rig.name}",
+            "this rig mounts no file system and only plays recordings. Record one with "
+            f"--rig {recording} --record FILE, and play it with --history FILE",
         )
     if record and not rig.sees_writes:
-        raise click.UsageError(f"--record is for --rig {recording}: only there every block write is seen")
+        raise needs_option("--record", f"--rig {recording}", "only that rig sees every block write")
     if history and (image or record):
-        raise click.UsageError("--history plays what was recorded: no --image or --record beside it")
+        other = "--image" if image else "--record"
+        raise cannot_be_used_with("--history", other, "a recording replaces the image and the container")
     if keep and rig.running is None:
-        raise click.UsageError("--keep: what a guest has goes with it")
+        raise cannot_be_used_with("--keep", f"--rig {rig.name}", "the guest's files are discarded with it")
     if guest_kernel and rig.running is not None:
         in_guest = " or ".join(each.name for each in RIGS if each.running is None)
-        raise click.UsageError(f"--guest-kernel is for --rig {in_guest}")
+        raise needs_option("--guest-kernel", f"--rig {in_guest}", "only a guest boots a kernel")
 
 
 def _check_setup(rig: RigRecord, setup: str | None, sysconfig: Path | None) -> None:
     if setup and not rig.takes_set_ups:
-        takers = " and ".join(f"--rig {each.name}" for each in RIGS if each.takes_set_ups)
-        raise click.UsageError(f"--setup {setup} is for {takers}, not for {rig.name}")
+        takers = " or ".join(f"--rig {each.name}" for each in RIGS if each.takes_set_ups)
+        raise needs_option(f"--setup {setup}", takers, f"rig {rig.name} has no set-ups")
     if sysconfig and setup != LVM:
-        raise click.UsageError(f"--sysconfig is for --setup {LVM}")
+        raise needs_option("--sysconfig", f"--setup {LVM}", "it configures container-storage-setup")

@@ -1,12 +1,15 @@
-"""``thinsim run`` plays a scenario file and says what came of it."""
+"""``thinsim run`` runs a scenario and reports its results."""
 
 from pathlib import Path
 
 import click
 
+from fuse_backing.statuses import exit_status_help
+from thinsim.cli.expected_trouble import cannot_be_used_with
 from thinsim.cli.name_completion import scenario_names
 from thinsim.cli.output_console import notes_console
 from thinsim.cli.outputs import output_options, write_outputs
+from thinsim.cli.rig_option import directory_option, rig_help
 from thinsim.cli.run_scenario import clean_up_after_killed_runs, rig_for_scenarios, run_found
 from thinsim.cli.size import SIZE, UNITS
 from thinsim.cli.statuses import BROKEN, DONE, LEAKED
@@ -14,23 +17,33 @@ from thinsim.rig.registry import AUTO, rig_names
 from thinsim.scenario.file.library import find_scenario
 
 
-@click.command(epilog=UNITS)
+@click.command(
+    epilog=exit_status_help(
+        {
+            LEAKED: "a variant leaks more than --fail-on-leak",
+            BROKEN: "an assert of the scenario does not hold",
+        }
+    )
+    + f" The first that applies counts.\n\n{UNITS}",
+)
 @click.argument("scenario", shell_complete=scenario_names)
 @click.option(
     "--rig",
     type=click.Choice([AUTO, *rig_names()]),
-    help="What the pool stands on. Default: what the file says.",
+    help=f"{rig_help([AUTO, *rig_names()])} Default: the scenario's choice.",
 )
-@click.option("--variant", "variants", multiple=True, help="Run this variant only; may be repeated.")
+@click.option("--variant", "variants", multiple=True, help="Run only this variant; may be repeated.")
+@directory_option
 @click.option(
-    "--dir",
-    "directory",
-    type=click.Path(path_type=Path),
-    help="Where the pool's files go. Default: the temporary directory.",
+    "--keep",
+    is_flag=True,
+    help="Keep the files, databases and logs. Devices, mounts and servers are removed.",
 )
-@click.option("--keep", is_flag=True, help="Keep the files and logs; devices, mounts and servers still go.")
 @click.option(
-    "--fail-on-leak", type=SIZE, metavar="BYTES", help=f"Exit {LEAKED} if a variant leaks more than this."
+    "--fail-on-leak",
+    type=SIZE,
+    metavar="BYTES",
+    help=f"End with status {LEAKED} if a variant leaks more than this.",
 )
 @output_options
 def run(
@@ -44,17 +57,18 @@ def run(
     junit_path: Path | None,
     html_path: Path | None,
 ) -> int:
-    """Run SCENARIO, a file or a name of the library (thinsim scenarios list).
+    """Run SCENARIO, a file or a name from the library.
 
-    Each variant runs on a fresh pool. Exits 3 if more leaks than --fail-on-leak, else 4 if an assert of
-    the file does not hold.
+    Each variant of the scenario runs on a fresh pool. thinsim scenarios list prints the library.
     """
     found = find_scenario(scenario)
     notes = notes_console()
     clean_up_after_killed_runs(notes)
     choice = rig_for_scenarios(rig or found.scenario.rig, directory, notes)
     if keep and choice.rig.running is None:
-        raise click.UsageError("--keep: what a guest has goes with it")
+        raise cannot_be_used_with(
+            "--keep", f"--rig {choice.rig.name}", "the guest's files are discarded with it"
+        )
     report = run_found(found, choice.rig, notes, variants=variants, directory=directory, keep=keep)
     write_outputs(
         report, json_path=json_path, junit_path=junit_path, html_path=html_path, fail_on_leak=fail_on_leak
@@ -66,6 +80,8 @@ def run(
         return LEAKED
     for variant, outcome in report.broken:
         click.echo(
-            f"thinsim: {variant}: {outcome.phase}: {outcome.asserted}: found {outcome.found}", err=True
+            f"thinsim: {variant}: {outcome.phase}: assert {outcome.asserted} does not hold: "
+            f"found {outcome.found}",
+            err=True,
         )
     return BROKEN if report.broken else DONE

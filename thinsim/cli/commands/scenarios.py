@@ -1,4 +1,4 @@
-"""``thinsim scenarios`` shows the library of scenario files, and helps with one's own."""
+"""``thinsim scenarios`` shows the library of scenario files and helps to write others."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from fuse_backing.statuses import exit_status_help
 from thinsim.cli.name_completion import scenario_names
 from thinsim.cli.output_console import output_console
 from thinsim.cli.statuses import DONE, FAILED
@@ -19,13 +20,17 @@ _TEMPLATE = "container-exit"
 
 @click.group()
 def scenarios() -> None:
-    """Scenario files: those that come with thinsim, and one's own."""
+    """List, print, copy and check scenario files.
+
+    A scenario file is TOML: it lists the steps of a run, its variants and its asserts. A library of
+    scenarios comes with thinsim.
+    """
 
 
 @scenarios.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def list_scenarios(as_json: bool) -> None:
-    """List the library."""
+    """List the scenarios of the library."""
     found = [library.find_scenario(name) for name in library.library_names()]
     if as_json:
         rows = [
@@ -51,7 +56,7 @@ def list_scenarios(as_json: bool) -> None:
 @scenarios.command()
 @click.argument("name", shell_complete=scenario_names)
 def show(name: str) -> None:
-    """Print a scenario of the library."""
+    """Print the file of a library scenario."""
     click.echo(library.find_scenario(name).text, nl=False)
 
 
@@ -63,23 +68,29 @@ def show(name: str) -> None:
     default=_TEMPLATE,
     show_default=True,
     shell_complete=scenario_names,
-    help="The scenario to begin with.",
+    help="Copy this scenario of the library.",
 )
 def new(file: Path, origin: str) -> None:
-    """Write FILE, a scenario to be changed; an existing file is left alone."""
+    """Write FILE, a copy of a library scenario to change.
+
+    The command refuses to overwrite an existing file.
+    """
     text = library.find_scenario(origin).text
     try:
         with file.open("x") as made:
             made.write(text)
     except FileExistsError:
-        raise InvalidValueError(f"{file} exists already") from None
-    click.echo(f"{file}: a copy of {origin}; change it, then: thinsim run {file}", err=True)
+        raise InvalidValueError(f"{file} already exists: name another file") from None
+    click.echo(f"Wrote {file}, a copy of {origin}. To run it: thinsim run {file}", err=True)
 
 
-@scenarios.command()
+@scenarios.command(epilog=exit_status_help({FAILED: "a file has a problem"}))
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 def check(files: tuple[str, ...]) -> int:
-    """Check scenario files without running them; every problem with its line. Exits 1 for any."""
+    """Check scenario files without running them.
+
+    The command prints every problem with its line.
+    """
     status = DONE
     for file in files:
         try:
@@ -92,5 +103,5 @@ def check(files: tuple[str, ...]) -> int:
 
 @scenarios.command()
 def schema() -> None:
-    """Print the JSON schema of scenario files, which editors can check TOML against."""
+    """Print the JSON schema of scenario files for editors."""
     click.echo(json.dumps(json_schema(), indent=1))

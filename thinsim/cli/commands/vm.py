@@ -1,4 +1,4 @@
-"""``thinsim vm`` boots a throw-away guest on a distribution kernel and this machine's own files."""
+"""``thinsim vm`` boots a throw-away guest with a distribution's kernel and this machine's files."""
 
 import json
 import sys
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from fuse_backing.statuses import exit_status_help
 from thinsim.cli.findings_table import findings_table
 from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import output_console
@@ -26,16 +27,21 @@ from thinsim.vm.probe import check_guest
 
 @click.group()
 def vm() -> None:
-    """A throw-away virtual machine with the kernel's own dm-thin, on a view of this machine."""
+    """Run commands in a virtual machine with the kernel's dm-thin.
+
+    The guest is thrown away at the end. It sees this machine's files: the same tools and the same Python.
+    Without KVM, it is emulated and about ten times slower. make setup-vm installs its requirements:
+    qemu, a distribution's kernel with its modules, busybox and virtme-ng.
+    """
 
 
-@vm.command()
+@vm.command(epilog=exit_status_help({FAILED: "a requirement is missing"}))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def probe(as_json: bool) -> int:
-    """List what a guest needs, with a fix for each lack. Exits 1 for a lack.
+    """List missing requirements of the guest, each with a fix.
 
-    Whether KVM works is tried, for 25 s at most, whatever was found before; guests go by it until the
-    machine boots again.
+    If none is missing, the command also tries to boot a guest under KVM, for at most 25 s. Later guests use
+    the result until this machine boots again.
     """
     findings = registry.probe_rigs(Path(tempfile.gettempdir()), [VM])
     if not lacks(findings):
@@ -49,17 +55,31 @@ def probe(as_json: bool) -> int:
     return FAILED if lacks(findings) else DONE
 
 
-@vm.command("run", epilog=UNITS)
-@click.option("--kernel", metavar="RELEASE", help="A release or an image in /boot. Default: the newest.")
-@click.option("--memory", type=SIZE, default="2G", show_default=True, help="The guest's memory.")
-@click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True, help="Its processors.")
-@click.option("--timeout", type=click.FloatRange(min=1), default=1800, show_default=True, help="Seconds.")
+@vm.command("run", epilog=f"Exit status: that of COMMAND.\n\n{UNITS}")
+@click.option(
+    "--kernel", metavar="RELEASE", help="Boot this release of /boot, or this image. Default: the newest."
+)
+@click.option("--memory", type=SIZE, default="2G", show_default=True, help="Give the guest this much memory.")
+@click.option(
+    "--cpus",
+    type=click.IntRange(1, 64),
+    default=2,
+    show_default=True,
+    help="Give the guest this many processors.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=1),
+    default=1800,
+    show_default=True,
+    help="End the guest after this many seconds.",
+)
 @click.option(
     "--share",
     "shares",
     type=click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True),
     multiple=True,
-    help="A directory that the guest may change for good; may be repeated.",
+    help="Write the guest's changes below this directory to this machine; may be repeated.",
 )
 @click.argument("command", nargs=-1, required=True)
 def run_command(
@@ -70,10 +90,10 @@ def run_command(
     shares: tuple[Path, ...],
     command: tuple[str, ...],
 ) -> int:
-    """Boot a guest, run COMMAND in it as root in this directory, power off. Exits with COMMAND's status.
+    """Boot a guest, run COMMAND in it as root, and power off.
 
-    The guest sees this machine's files and changes them for itself alone, except below --share. An
-    empty ext4 of 16 GiB is mounted on /run/thinsim-scratch; there is no network.
+    COMMAND runs in the current directory. The guest sees this machine's files; its changes are discarded
+    except below --share. An empty ext4 of 16 GiB is mounted on /run/thinsim-scratch. There is no network.
     """
 
     async def work() -> int:

@@ -1,4 +1,4 @@
-"""``thinsim watch`` shows a running pool, live."""
+"""``thinsim watch`` shows a running pool and updates the view."""
 
 import errno
 import json
@@ -32,24 +32,28 @@ _GONE = (errno.ENXIO, errno.ENOENT, errno.ECONNREFUSED, errno.ECONNRESET)
     type=click.FloatRange(min=0.1),
     default=1.0,
     show_default=True,
-    help="Seconds to wait.",
+    help="Wait this many seconds between updates.",
 )
-@click.option("--count", type=click.IntRange(min=1), help="End after so many looks. Default: until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON a look.")
+@click.option(
+    "--count", type=click.IntRange(min=1), help="End after this many updates. Default: run until Ctrl-C."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per update.")
 def watch(name: str, interval: float, count: int | None, as_json: bool) -> None:
-    """Show the running pool NAME: space used and leaked now, its devices, discards as they come.
+    """Show a running pool live: space, leaks, devices, discards.
 
-    Of thinsim pool, or of a run under way. Nothing is changed by looking. Ends with exit
-    status 0: by Ctrl-C, after --count looks, or with the pool.
+    NAME is a pool of thinsim pool, or the pool of a scenario that is running. The view has the used,
+    allocated, freed and leaked bytes with their changes, the active thin devices, and each discard. The
+    command changes nothing in the pool and blocks nothing. It ends with status 0 on Ctrl-C, after --count
+    updates, or when the pool is removed.
     """
     if not math.isfinite(interval):
-        raise click.BadParameter("a number of seconds that can be waited", param_hint="'--interval'")
-    with suppress(click.Abort):  # how it is meant to end
+        raise click.BadParameter("must be a finite number of seconds", param_hint="'--interval'")
+    with suppress(click.Abort):  # Ctrl-C is the normal end
         run_interruptible(lambda: _watch(name, interval, count, as_json), quiet=True)
 
 
 async def _watch(name: str, interval: float, count: int | None, as_json: bool) -> None:
-    # The store's client is heavy to import; the command line is not to wait for it.
+    # These modules are slow to import, and other command lines need not wait for them.
     from thinsim.watch.finding import find_pool  # noqa: PLC0415
     from thinsim.watch.view import view  # noqa: PLC0415
     from thinsim.watch.watching import watching  # noqa: PLC0415
@@ -62,7 +66,7 @@ async def _watch(name: str, interval: float, count: int | None, as_json: bool) -
             while True:
                 now = await _look(watched)
                 if now is None:
-                    click.echo(f"pool {name} is gone", err=True)
+                    click.echo(f"Pool {name} was removed.", err=True)
                     return
                 if as_json:
                     click.echo(json.dumps(now.to_json()))
@@ -80,7 +84,7 @@ async def _watch(name: str, interval: float, count: int | None, as_json: bool) -
 
 
 async def _look(watched: "Watch") -> "Moment | None":
-    """Return the moment; None once the pool, or who ran it, has gone."""
+    """Return the current figures, or None when the pool or its process has ended."""
     try:
         return await watched.look()
     except DeviceMapperError as error:

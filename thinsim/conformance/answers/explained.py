@@ -121,52 +121,61 @@ _KNOWN = (
     _Known(
         ("engine", "emulated"),
         _missing_path,
-        "a path that does not exist in a table: ENODEV in Linux 6.1, as here; ENOENT in Linux 6.12",
+        "a table names a path that does not exist: Linux 6.1 and thinsim return ENODEV, Linux 6.12 returns "
+        "ENOENT",
     ),
     _Known(
         ("emulated",),
         _refused_discard,
-        "`ignore_discard`: the node is a loop device, which takes discards before Linux 6.9: BLKDISCARD "
-        "succeeds and does nothing (EINVAL past its end); the kernel's refuses with EOPNOTSUPP",
+        "`ignore_discard`: thinsim's device node is a loop device. Before Linux 6.9 the loop driver accepts "
+        "discards, so BLKDISCARD succeeds and does nothing (EINVAL past the end of the device). The kernel's "
+        "thin device refuses with EOPNOTSUPP",
     ),
     _Known(
         ("emulated",),
         _behind_a_held_write,
-        "a write that waits for space holds up what comes to its device after it: the node is a loop device, "
-        "which serves one request at a time, the kernel's serves the others; what follows differs with that",
+        "a write that waits for space delays the later requests to its device: thinsim's device node is a "
+        "loop device, which serves one request at a time. The kernel's thin device serves the other "
+        "requests, so the states that follow differ as well",
         lasting=True,
     ),
     _Known(
         ("emulated",),
         _fua,
-        "`queue/fua`: a loop device has none; a write with O_DSYNC is a write and a flush",
+        "`queue/fua`: a loop device does not offer FUA; a write with O_DSYNC becomes a write and a flush",
     ),
     _Known(
         ("emulated",),
         _read_only_first,
-        "a read-only device: this machine's block layer says EPERM before it looks at the request, that of "
-        "Linux 6.1 afterwards",
+        "a read-only device: the block layer of the machine that ran thinsim returns EPERM before it checks "
+        "the request; Linux 6.1 checks the request first",
     ),
     _Known(
         ("emulated",),
         _zero_and_error,
-        "the targets zero and error take discards in newer kernels, not in Linux 6.1, and not here",
+        "the targets zero and error accept discards in newer kernels; in Linux 6.1 and thinsim they do not",
         for_one_read=True,
     ),
     _Known(
         ("emulated",),
         _small_chunks,
-        "striped with chunks smaller than a logical block: Linux 6.1 passes such requests on, Linux 6.18 "
-        "refuses them with EIO, as here",
+        "a striped target with chunks smaller than a logical block: Linux 6.1 passes such requests on, "
+        "Linux 6.18 and thinsim refuse them with EIO",
     ),
     _Known(
         ("emulated",),
         _lower_limit,
-        "a linear or striped device on a loop device on tmpfs, which can't zero a range: once told so, "
-        "the loop driver of Linux 6.9 and later refuses requests for zeros; that of Linux 6.1 goes on",
+        "a linear or striped device on a loop device on tmpfs, which cannot zero a range: after the first "
+        "refusal the loop driver of Linux 6.9 and later refuses all requests for zeros; the loop driver of "
+        "Linux 6.1 goes on sending them",
         for_one_read=True,
     ),
 )
+
+
+def known_reasons() -> list[str]:
+    """Return the reasons of all differences that are known."""
+    return [known.why for known in _KNOWN]
 
 
 class Explainer:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from itertools import product
 from typing import Any
 
+from thinsim.did_you_mean import unknown_name
 from thinsim.errors import InvalidValueError
 
 FORMAT = 1
@@ -84,7 +85,9 @@ class DiscardCount:
     """A `DiscardCount` counts requests and their bytes."""
 
     count: int
+    """The number of requests."""
     bytes: int
+    """Their bytes, all together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +95,17 @@ class DiscardAnswer:
     """A `DiscardAnswer` is the result of a case; *unmapped* and *freed* in blocks, *host* in bytes."""
 
     thin: DiscardCount
+    """Discards at the thin device."""
     unmapped: int
     """Blocks that the thin device no longer maps."""
     freed: int
     """Blocks that the pool freed."""
     data: DiscardCount
+    """Discards at the pool's data device."""
     store: DiscardCount
+    """Hole punches at the store."""
     host: int
+    """Bytes that the host freed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +173,9 @@ def _answer(document: dict[str, Any]) -> DiscardAnswer:
 
 
 def chosen(only: Sequence[str]) -> list[DiscardCase]:
-    """Return the cases named in *only*, or all if it is empty; InvalidValueError lists unknown names."""
+    """Return the cases named in *only*, or all if it is empty; InvalidValueError for an unknown name."""
     known = {case.name: case for case in cases()}
-    if unknown := sorted(set(only) - known.keys()):
-        raise InvalidValueError(f"there is no case {'; '.join(unknown)}; the cases are: {'; '.join(known)}")
+    for name in only:
+        if name not in known:
+            raise InvalidValueError(unknown_name("case", name, known))
     return [case for name, case in known.items() if not only or name in only]

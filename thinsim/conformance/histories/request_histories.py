@@ -28,15 +28,15 @@ _THIN = 2048
 _SIZE = _THIN * 512
 _POOL_BLOCKS = 64
 
-SECTOR_RANGE = "a sector"
-UNUSUAL_RANGES = ("neither a sector's begin nor its end", "past the device's end")
+SECTOR_RANGE = "one sector"
+UNUSUAL_RANGES = ("off sector boundaries", "past the end of the device")
 RANGES = {
-    "a part of a data block": (4096, 8192),
+    "part of a data block": (4096, 8192),
     "one data block": (_BYTES, _BYTES),
-    "two data blocks and parts beside them": (_BYTES - 4096, 2 * _BYTES + 12288),
+    "two data blocks and parts of their neighbours": (_BYTES - 4096, 2 * _BYTES + 12288),
     SECTOR_RANGE: (2 * _BYTES + 1024, 512),
     UNUSUAL_RANGES[0]: (100, 300),
-    "up to the device's end": (_SIZE - 8192, 8192),
+    "up to the end of the device": (_SIZE - 8192, 8192),
     UNUSUAL_RANGES[1]: (_SIZE - 4096, 8192),
 }
 """Offset and length in bytes, by name."""

@@ -1,1 +1,1 @@
-"""Clients speak the device-mapper protocol: to the kernel's dmsetup, or the socket of the emulated one."""
+"""Clients send the device-mapper verbs to the kernel's dmsetup or to the emulated device-mapper's socket."""

@@ -1,4 +1,4 @@
-"""Sends the DeviceMapper verbs to the emulated device-mapper's daemon over its control socket."""
+"""An `EmulatedDeviceMapper` sends the DeviceMapper verbs to the daemon of the emulated device-mapper."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,85 +15,76 @@ from thinsim.thin.mapping import Run
 
 
 class EmulatedDeviceMapper:
-    """Talks to the daemon that listens on *socket*; when it does not answer, the errno is the socket's."""
+    """An `EmulatedDeviceMapper` is a client of the daemon that listens on *socket*.
+
+    If the daemon does not answer, the DeviceMapperError has the socket's errno.
+    """
 
     def __init__(self, socket: Path) -> None:
         self._client = ControlClient(socket)
 
     @property
     def socket(self) -> Path:
-        """Where the daemon listens."""
+        """Return the path of the daemon's socket."""
         return self._client.path
 
     async def create(self, name: str, table: str, *, uuid: str = "", readonly: bool = False) -> None:
-        """See DeviceMapper."""
         await self._call("create", name=name, table=table, uuid=uuid, readonly=readonly)
 
     async def load(self, name: str, table: str, *, readonly: bool = False) -> None:
-        """See DeviceMapper."""
         await self._call("load", name=name, table=table, readonly=readonly)
 
     async def suspend(self, name: str, *, noflush: bool = False, nolockfs: bool = False) -> None:
-        """See DeviceMapper."""
         await self._call("suspend", name=name, noflush=noflush, nolockfs=nolockfs)
 
     async def resume(self, name: str) -> None:
-        """See DeviceMapper."""
         await self._call("resume", name=name)
 
     async def remove(
         self, name: str, *, deferred: bool = False, force: bool = False, retry: bool = False
     ) -> None:
-        """See DeviceMapper."""
         await self._call("remove", name=name, deferred=deferred, force=force, retry=retry)
 
     async def message(self, name: str, sector: int, text: str) -> None:
-        """See DeviceMapper."""
         await self._call("message", name=name, sector=sector, text=text)
 
     async def status(self, name: str, *, noflush: bool = False) -> str:
-        """See DeviceMapper."""
         return str(await self._call("status", name=name, noflush=noflush))
 
     async def table(self, name: str) -> str:
-        """See DeviceMapper."""
         return str(await self._call("table", name=name))
 
     async def info(self, name: str) -> DeviceInfo:
-        """See DeviceMapper."""
         return DeviceInfo(**await self._call("info", name=name))
 
     async def list(self) -> list[str]:
-        """See DeviceMapper."""
         return [str(name) for name in await self._call("list")]
 
     async def wait(self, name: str, event_nr: int) -> int:
-        """See DeviceMapper."""
         return int(await self._call("wait", name=name, event_nr=event_nr))
 
     def path(self, name: str) -> Path:
-        """See DeviceMapper."""
         return MAPPER / name
 
     async def mappings(self, pool: str) -> Mapping[int, Sequence[Run]]:
-        """Return every thin device's mappings, as thin_dump would: thin id to runs."""
+        """Return the mappings of each thin device, as thin_dump would: thin id to runs."""
         answer = await self._call("mappings", name=pool)
         return {int(thin_id): [Run(*run) for run in runs] for thin_id, runs in answer.items()}
 
     async def check(self, pool: str) -> Sequence[str]:
-        """Return what the metadata checker finds wrong; empty when the pool is sound."""
+        """Return the problems that the metadata checker finds; empty if the pool is sound."""
         return [str(problem) for problem in await self._call("check", name=pool)]
 
     async def start_trace(self) -> None:
-        """Note every write and discard on thin devices from now on."""
+        """Start to record each write and discard on thin devices."""
         await self._call("trace-start")
 
     async def take_trace(self) -> tuple[TracedWrite, ...]:
-        """Return what was noted since the last call."""
+        """Return the requests recorded since the last call."""
         return tuple(TracedWrite(*entry) for entry in await self._call("trace-take"))
 
     async def take_activity(self) -> tuple[Activity, ...]:
-        """Return what was done to thin devices since the last call."""
+        """Return the events on thin devices since the last call."""
         return tuple(
             Activity(ActivityKind(act), device, thin_id, length, text)
             for act, device, thin_id, length, text in await self._call("activity-take")

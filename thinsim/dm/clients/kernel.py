@@ -1,8 +1,8 @@
-"""Sends the DeviceMapper verbs to the kernel by way of the machine's dmsetup.
+"""A `KernelDeviceMapper` sends the DeviceMapper verbs to the kernel through the machine's dmsetup.
 
-dmsetup tells an errno only as a word (``... ioctl on NAME failed: File exists``), from which it is
-recovered here; what was wrong with a table or a message only the kernel's log says, which is read
-for the time of the call where it may be read.
+dmsetup prints an errno only as text (``... ioctl on NAME failed: File exists``); this module recovers
+the number from it. Only the kernel's log has the reason why a table or a message was refused. The log
+is read during the call, if it is readable.
 """
 
 import errno
@@ -20,7 +20,7 @@ from thinsim.dm.text import parse_lines
 from thinsim.errors import DeviceMapperError, EnvironmentLacksError
 from thinsim.machine.dmsetup import kernel_has_device_mapper, real_dmsetup
 
-INSTALL = "modprobe dm-thin-pool if the kernel has it; else take --rig vm or --rig emulated"
+INSTALL = "run modprobe dm-thin-pool if the kernel has it; else use --rig vm or --rig emulated"
 
 _ERRNOS = {os.strerror(number): number for number in errno.errorcode}
 _FAILED = re.compile(
@@ -32,7 +32,10 @@ _EVENT = re.compile(r"^Event number: +(\d+)$", re.MULTILINE)
 
 
 class KernelDeviceMapper:
-    """Runs dmsetup, a process per verb. EnvironmentLacksError without device-mapper or without dmsetup."""
+    """A `KernelDeviceMapper` runs one dmsetup process per verb.
+
+    Its constructor raises EnvironmentLacksError without device-mapper or without dmsetup.
+    """
 
     def __init__(self) -> None:
         if not kernel_has_device_mapper():
@@ -40,77 +43,65 @@ class KernelDeviceMapper:
         self._dmsetup = str(real_dmsetup())
 
     async def create(self, name: str, table: str, *, uuid: str = "", readonly: bool = False) -> None:
-        """See DeviceMapper."""
         check_name(name)
         _check_lines(table)
         words = ["create", name, *(["--uuid", uuid] if uuid else []), *(["--readonly"] if readonly else [])]
         await self._run(words, name, table)
 
     async def load(self, name: str, table: str, *, readonly: bool = False) -> None:
-        """See DeviceMapper."""
         _check_lines(table)
         await self._run(["load", name, *(["--readonly"] if readonly else [])], name, table)
 
     async def suspend(self, name: str, *, noflush: bool = False, nolockfs: bool = False) -> None:
-        """See DeviceMapper."""
         await self._run(["suspend", *_options(noflush=noflush, nolockfs=nolockfs), name], name)
 
     async def resume(self, name: str) -> None:
-        """See DeviceMapper."""
         await self._run(["resume", name], name)
 
     async def remove(
         self, name: str, *, deferred: bool = False, force: bool = False, retry: bool = False
     ) -> None:
-        """See DeviceMapper."""
         await self._run(["remove", *_options(deferred=deferred, force=force, retry=retry), name], name)
 
     async def message(self, name: str, sector: int, text: str) -> None:
-        """See DeviceMapper."""
         await self._run(["message", "--", name, str(sector), text], name)
 
     async def status(self, name: str, *, noflush: bool = False) -> str:
-        """See DeviceMapper."""
-        said = await self._run(["status", *_options(noflush=noflush), name], name)
-        return said.removesuffix("\n")
+        printed = await self._run(["status", *_options(noflush=noflush), name], name)
+        return printed.removesuffix("\n")
 
     async def table(self, name: str) -> str:
-        """See DeviceMapper."""
         return (await self._run(["table", name], name)).removesuffix("\n")
 
     async def info(self, name: str) -> DeviceInfo:
-        """See DeviceMapper."""
         return parse_info(await self._run(["info", name], name))
 
     async def list(self) -> list[str]:
-        """See DeviceMapper."""
-        said = await self._run(["info", "--columns", "--noheadings", "-o", "name"], "")
-        # Said of no device at all, with a status of 0.
-        return sorted(line for line in said.splitlines() if line != "No devices found")
+        printed = await self._run(["info", "--columns", "--noheadings", "-o", "name"], "")
+        # dmsetup prints this line, and exits with 0, if no device exists.
+        return sorted(line for line in printed.splitlines() if line != "No devices found")
 
     async def wait(self, name: str, event_nr: int) -> int:
-        """See DeviceMapper."""
-        # The long form of -v would take the name for its argument (lvm2, tools/dmsetup.c).
-        said = await self._run(["wait", "-v", name, str(event_nr)], name)
-        found = _EVENT.search(said)
+        # The long form of -v would take the name as its argument (lvm2, tools/dmsetup.c).
+        printed = await self._run(["wait", "-v", name, str(event_nr)], name)
+        found = _EVENT.search(printed)
         if found is None:
-            raise DeviceMapperError(errno.EPROTO, f"dmsetup wait {name} told no event number: {said!r}")
+            raise DeviceMapperError(errno.EPROTO, f"dmsetup wait {name} printed no event number: {printed!r}")
         return int(found[1])
 
     def path(self, name: str) -> Path:
-        """See DeviceMapper."""
         return MAPPER / name
 
     async def make_nodes(self, name: str) -> None:
-        """Make the node of a device in ``/dev/mapper`` where it is missing."""
+        """Create the node of a device in ``/dev/mapper`` if it is missing."""
         await self._run(["mknodes", name], name)
 
     async def _run(self, words: Sequence[str], name: str, table: str = "") -> str:
         if "\0" in name:
-            raise DeviceMapperError(errno.ENXIO, f"{name!r} names no device")
+            raise DeviceMapperError(errno.ENXIO, f"{name!r} is not the name of a device")
         with following() as logged:
             done = await trio.run_process(
-                # dmsetup would write characters of names that udev does not like as \xNN.
+                # Otherwise dmsetup writes characters that udev does not allow in a name as \xNN.
                 [self._dmsetup, "--manglename", "none", *words],
                 stdin=table.encode(),
                 capture_stdout=True,
@@ -124,16 +115,16 @@ class KernelDeviceMapper:
         return out
 
 
-def refusal(words: Sequence[str], name: str, said: str, logged: Sequence[str] = ()) -> DeviceMapperError:
-    """Return the error of a dmsetup that was called with *words* and failed; *said* is all its output.
+def refusal(words: Sequence[str], name: str, printed: str, logged: Sequence[str] = ()) -> DeviceMapperError:
+    """Return the error of a dmsetup call with *words* that failed; *printed* is all of its output.
 
-    *logged* are the kernel's lines of that time; those of other devices are left out.
+    *logged* are the kernel's log lines of that time; lines about other devices are left out.
     """
-    failed = _FAILED.search(said)
+    failed = _FAILED.search(printed)
     if failed is None:
-        if any(line.endswith(_MISSING) for line in said.splitlines()):
+        if any(line.endswith(_MISSING) for line in printed.splitlines()):
             return DeviceMapperError(errno.ENXIO, f"no such device: {name}")
-        return DeviceMapperError(errno.EINVAL, f"dmsetup {' '.join(words)}: {' '.join(said.split())}")
+        return DeviceMapperError(errno.EINVAL, f"dmsetup {' '.join(words)}: {' '.join(printed.split())}")
     number = _ERRNOS.get(failed["word"].strip(), errno.EIO)
     if failed["act"] == "create" and number == errno.EBUSY:
         return DeviceMapperError(number, f"device {name} exists")
@@ -142,7 +133,7 @@ def refusal(words: Sequence[str], name: str, said: str, logged: Sequence[str] = 
 
 
 def parse_info(text: str) -> DeviceInfo:
-    """Read the long form of ``dmsetup info`` (lvm2, tools/dmsetup.c, _display_info_long)."""
+    """Parse the long form of ``dmsetup info`` (lvm2, tools/dmsetup.c, _display_info_long)."""
     fields = {match[1]: match[2] for line in text.splitlines() if (match := _INFO_LINE.match(line))}
     major, minor = (int(part) for part in fields["Major, minor"].split(", "))
     state = fields["State"]
@@ -163,7 +154,7 @@ def parse_info(text: str) -> DeviceInfo:
 
 
 def _check_lines(table: str) -> None:
-    """Refuse what dmsetup reads no target from: given no table at all, it waits for udev for ever."""
+    """Raise EINVAL for a table without targets: without a table, dmsetup waits for udev forever."""
     if not parse_lines(table):
         raise DeviceMapperError(errno.EINVAL, "populate_table: no targets specified")
 

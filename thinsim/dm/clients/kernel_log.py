@@ -1,6 +1,7 @@
-"""Reads what device-mapper writes into the kernel's log, where alone it says why it refused.
+"""`following` reads device-mapper's lines in the kernel's log, the only place with the reason of a refusal.
 
-Source: Documentation/ABI/testing/dev-kmsg (a record a read: ``priority,sequence,microseconds,flags;text``).
+Source: Documentation/ABI/testing/dev-kmsg (each read returns one record:
+``priority,sequence,microseconds,flags;text``).
 """
 
 import os
@@ -15,9 +16,9 @@ _PREFIX = "device-mapper: "
 
 @contextmanager
 def following(device: Path = _DEVICE) -> Iterator[Callable[[], list[str]]]:
-    """Give a function that returns device-mapper's lines since the block began, without their prefix.
+    """Yield a function that returns device-mapper's lines since the block began, without their prefix.
 
-    Where the log can't be read there are none.
+    If the log is not readable, it returns no lines.
     """
     try:
         fd = os.open(device, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -38,7 +39,7 @@ def _lines(fd: int) -> Iterator[str]:
         except BlockingIOError:
             return
         except BrokenPipeError:
-            continue  # overwritten before it was read; the next read goes on with the oldest there is
+            continue  # the record was overwritten; the next read returns the oldest record left
         if not record:
             return
         text = record.decode(errors="replace").partition(";")[2].splitlines()

@@ -1,6 +1,6 @@
-"""Reads and checks a live kernel pool's metadata by way of the thin-provisioning-tools.
+"""`mappings` and `check` read a live kernel pool's metadata with the thin-provisioning-tools.
 
-Mappings come from a metadata snapshot, which is how a pool in use is looked at
+Mappings come from a metadata snapshot, the kernel's way to read the metadata of a pool in use
 (Documentation/admin-guide/device-mapper/thin-provisioning.rst, reserve_metadata_snap).
 """
 
@@ -17,9 +17,9 @@ from thinsim.thin.mapping import Run
 
 
 async def mappings(dm: DeviceMapper, pool: str, metadata_device: Path) -> Mapping[int, Sequence[Run]]:
-    """Return every thin id's mappings as of now; the pool commits first and goes on meanwhile.
+    """Return the current mappings of each thin id. The pool commits first and stays in service.
 
-    DeviceMapperError EBUSY when a metadata snapshot is held already.
+    DeviceMapperError EBUSY if a metadata snapshot is held already.
     """
     await dm.message(pool, 0, "reserve_metadata_snap")
     try:
@@ -33,26 +33,26 @@ async def mappings(dm: DeviceMapper, pool: str, metadata_device: Path) -> Mappin
 async def check(
     dm: DeviceMapper, pool: str, metadata_file: Path, *, before: Callable[[], None] | None = None
 ) -> list[str]:
-    """Return what thin_check finds wrong; empty when the pool is sound.
+    """Return the problems that thin_check finds; empty if the pool is sound.
 
-    *metadata_file* is the file below the pool's metadata device, or what *before* makes of it; the pool is
-    suspended meanwhile.
+    *metadata_file* is the file below the pool's metadata device, or the copy that *before* makes. The pool is
+    suspended during the check.
     """
     was_suspended = (await dm.info(pool)).suspended
     await dm.suspend(pool)
     try:
         if before is not None:
             await trio.to_thread.run_sync(before)
-        status, said = await _run("thin_check", str(metadata_file), check=False)
+        status, printed = await _run("thin_check", str(metadata_file), check=False)
     finally:
         if not was_suspended:
             with trio.CancelScope(shield=True):
                 await dm.resume(pool)
-    return said.splitlines() or [f"thin_check exited with {status}"] if status else []
+    return printed.splitlines() or [f"thin_check exited with {status}"] if status else []
 
 
 def parse_dump(text: str) -> dict[int, list[Run]]:
-    """Read thin_dump's XML; ProgramFailedError for anything else."""
+    """Parse thin_dump's XML; ProgramFailedError for anything else."""
     try:
         root = ElementTree.fromstring(text)
         return {
@@ -60,7 +60,7 @@ def parse_dump(text: str) -> dict[int, list[Run]]:
             for device in root.iter("device")
         }
     except (ElementTree.ParseError, KeyError, ValueError) as error:
-        raise ProgramFailedError(f"thin_dump printed what can't be read: {error!r}") from None
+        raise ProgramFailedError(f"the output of thin_dump can't be parsed: {error!r}") from None
 
 
 def _run_of(tag: str, fields: Mapping[str, str]) -> Run:
@@ -84,6 +84,6 @@ async def _run(tool: str, *words: str, check: bool = True) -> tuple[int, str]:
             f"{tool} is not in PATH (apt-get install thin-provisioning-tools)"
         ) from None
     if check and done.returncode:
-        said = (done.stderr or b"").decode(errors="replace").strip()
-        raise ProgramFailedError(f"{tool} {' '.join(words)}: {said or f'exit status {done.returncode}'}")
+        printed = (done.stderr or b"").decode(errors="replace").strip()
+        raise ProgramFailedError(f"{tool} {' '.join(words)}: {printed or f'exit status {done.returncode}'}")
     return done.returncode, done.stdout.decode(errors="replace")

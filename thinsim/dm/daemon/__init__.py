@@ -1,1 +1,1 @@
-"""The emulated device-mapper's process serves pools and thin devices as files under loop devices."""
+"""The emulated device-mapper's daemon serves pools and thin devices as files for loop devices."""

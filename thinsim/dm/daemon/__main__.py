@@ -1,4 +1,7 @@
-"""Run the emulated device-mapper: ``python -m thinsim.dm.daemon --mountpoint M --control S --journal J``."""
+"""The daemon runs the emulated device-mapper.
+
+``python -m thinsim.dm.daemon --mountpoint M --control S --journal J``
+"""
 
 import argparse
 import faulthandler
@@ -33,12 +36,12 @@ log = logging.getLogger("thinsim.dm.daemon")
 def main() -> None:
     """Serve until SIGTERM or SIGINT, then remove every device in order."""
     parser = argparse.ArgumentParser(prog="thinsim-dm-daemon", description=__doc__)
-    parser.add_argument("--mountpoint", type=Path, required=True, help="where the thin volumes are mounted")
-    parser.add_argument("--control", type=Path, required=True, help="path of the control socket to make")
-    parser.add_argument("--control-device", type=Path, help="path of the socket that dmsetup's ioctls go to")
-    parser.add_argument("--journal", type=Path, help="journal of the run it belongs to; without, its own")
-    parser.add_argument("--registry", type=Path, help="file that remembers the devices; read at the start")
-    parser.add_argument("--ready-fd", type=int, help="gets one JSON line once verbs are served")
+    parser.add_argument("--mountpoint", type=Path, required=True, help="mount point of the thin volumes")
+    parser.add_argument("--control", type=Path, required=True, help="path of the control socket to create")
+    parser.add_argument("--control-device", type=Path, help="path of the socket for dmsetup's ioctls")
+    parser.add_argument("--journal", type=Path, help="journal of the run that starts it; default: a new one")
+    parser.add_argument("--registry", type=Path, help="file that records the devices; read at the start")
+    parser.add_argument("--ready-fd", type=int, help="file descriptor that gets one JSON line when ready")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     faulthandler.register(signal.SIGUSR1)
@@ -49,7 +52,7 @@ def main() -> None:
 
 
 async def serve(arguments: argparse.Namespace) -> None:
-    """Mount the volumes, serve the verbs, say that it is ready, wait for the signal to end."""
+    """Mount the volumes, serve the verbs, report readiness, and end at the signal."""
     registry = Registry(arguments.registry) if arguments.registry is not None else None
     if arguments.journal is not None:
         await _serve(arguments, registry, Journal.join(arguments.journal))
@@ -101,7 +104,7 @@ async def _serve(arguments: argparse.Namespace, registry: Registry | None, journ
 
 
 async def _own_journal() -> Journal:
-    """Start a journal of this process's own, once what killed ones before it left is given back."""
+    """Start a journal for this process, after a clean-up of what killed processes left."""
     for problem in await trio.to_thread.run_sync(recover_abandoned, log.info):
         log.warning("left by a killed process: %s", problem)
     return Journal.create()

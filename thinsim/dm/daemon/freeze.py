@@ -1,7 +1,7 @@
-"""Freezes the file system mounted from a device, as the kernel's suspend does (dm.c, lock_fs; fs/super.c).
+"""`freeze` freezes the file system mounted from a device, as the kernel's suspend does.
 
-Blocking; the caller runs it on a thread: freezing writes back through the very device that this
-process serves.
+Sources: dm.c, lock_fs; fs/super.c. The functions block: call them on a thread. Freezing writes back through
+the very device that this process serves.
 """
 
 import fcntl
@@ -16,9 +16,10 @@ _BLKFLSBUF = 0x1261  # linux/fs.h: _IO(0x12, 97)
 
 
 def freeze(device: Path) -> Path | None:
-    """Freeze what is mounted from *device* and return where; without a mount write the node's cache back.
+    """Freeze the file system mounted from *device* and return its mount point.
 
-    The kernel sends no flush then (block/bdev.c, bdev_freeze), which a full pool would refuse: no fsync.
+    Without a mount, write back the node's cache and return None. The kernel sends no flush then
+    (block/bdev.c, bdev_freeze), which a full pool would refuse: no fsync.
     """
     target = mounted_at(device)
     if target is None:
@@ -38,7 +39,7 @@ def thaw(target: Path) -> None:
 
 
 def mounted_at(device: Path) -> Path | None:
-    """Return one mount point of *device*'s file system; None when it isn't mounted."""
+    """Return one mount point of *device*'s file system, or None if it is not mounted."""
     number = device.stat().st_rdev
     wanted = f"{os.major(number)}:{os.minor(number)}"
     for mount in mounts():

@@ -1,7 +1,7 @@
-"""Gives a mapped device a loop device on its file, and ``/dev/mapper/NAME`` pointing at that.
+"""`LoopNodes` attaches a loop device to a mapped device's file, and links ``/dev/mapper/NAME`` to it.
 
-Everything here that touches a file or device under this process's own mount runs on a thread: the
-event loop must be free to serve it.
+Every call that touches a file or device below this process's own mount runs on a thread: the event
+loop must stay free to serve it.
 """
 
 import errno
@@ -24,22 +24,22 @@ from thinsim.machine.journal import Journal, TakenKind
 
 
 class VolumeFiles(Protocol):
-    """The mounted files that loop devices attach to."""
+    """A `VolumeFiles` serves the mounted files that loop devices attach to."""
 
     def publish(self, name: str, device: MappedDevice) -> Path:
-        """Make *device* a file; returns its path."""
+        """Publish *device* as a file and return its path."""
 
     def republish(self, name: str, new: str) -> Path:
-        """Give the file another name; returns its path."""
+        """Rename the file and return its new path."""
 
     def withdraw(self, name: str) -> None:
-        """Take the file's name away; whoever has it open keeps it."""
+        """Remove the file's name; a program that has the file open keeps it."""
 
     def punches_discard(self, name: str, certain: bool) -> None:
-        """Say whether a punch of the file is a discard for certain, and no request for zeros."""
+        """Set whether each punch of the file is certainly a discard, and not a request for zeros."""
 
     def dropping_zeros(self, name: str, offset: int, length: int) -> AbstractContextManager[None]:
-        """Drop one write of *length* zeros at *offset* meanwhile."""
+        """Drop one write of *length* zeros at *offset* while the block runs."""
 
 
 @dataclass(slots=True)
@@ -49,26 +49,26 @@ class _Node:
     loop: loop.LoopDevice
     loop_entry: str
     link_entry: str | None = None
-    """Of the link, which comes when the device first resumes with a table."""
+    """The journal's entry for the link, which is made when the device first resumes with a table."""
     wanted_number: bool = False
-    """Whoever made it asked for this loop device, which may not have been there."""
+    """The loop device was asked for by number; it may not have existed before."""
     frozen_at: Path | None = None
     limits: tuple[int, ...] = ()
-    """What of the device's limits the loop device has taken over; none before the first table."""
+    """The device's limits that the loop device has taken over; empty before the first table."""
 
 
 class LoopNodes:
-    """Implements ``thinsim.dm.emulator.nodes.Nodes``; records what it takes in the run's journal."""
+    """`LoopNodes` implements ``emulator.nodes.Nodes`` and records its loop devices in the run's journal."""
 
     def __init__(self, files: VolumeFiles, journal: Journal) -> None:
         self._files = files
         self._journal = journal
         self._nodes: dict[str, _Node] = {}
         self._attaching = trio.Lock()
-        """The kernel tells everybody who asks the same free number: not to compete with ourselves."""
+        """Attach one loop device at a time: the kernel reports the same free number to every caller."""
 
     async def attach(self, name: str, device: MappedDevice, minor: int | None) -> tuple[int, int]:
-        """Publish the file and attach a loop device, that of *minor* if given."""
+        """Publish the file and attach a loop device to it, the one with *minor* if given."""
         _check_free(name)
         file = self._files.publish(name, device)
         loop_entry = self._journal.begin(TakenKind.LOOP, file=file)
@@ -92,13 +92,13 @@ class LoopNodes:
         return os.major(number), os.minor(number)
 
     async def refresh(self, name: str) -> None:
-        """Have the loop device take over size, discard granularity and read-only of the live table."""
+        """Update the loop device's size, discard granularity and read-only flag from the live table."""
         node = self._node(name)
         if node.link_entry is None:
             self._link(name, node)
         first = not node.limits
         try:
-            # A device that refuses writes can't be told to refuse requests for zeros.
+            # Requests for zeros can't be turned off once the loop device refuses writes.
             await self._resize(node, read_only=node.device.read_only and not first)
             await self._take_limits(name, node)
             if first and node.device.read_only:
@@ -118,7 +118,7 @@ class LoopNodes:
         )
 
     async def _take_limits(self, name: str, node: _Node) -> None:
-        """Have the loop device take the requests that the device takes, and no others."""
+        """Make the loop device take the kinds of requests that the device takes, and no others."""
         device = node.device
         wanted = (device.granularity, device.logical_block, device.writes_zeroes)
         if node.limits != wanted and not await trio.to_thread.run_sync(
@@ -153,23 +153,26 @@ class LoopNodes:
         """Detach the loop device; the link goes with it."""
         node = self._nodes.get(name)
         if node is None:
-            return True  # its deferred removal has just come about
+            return True  # its deferred removal has just finished
         gone: bool = await trio.to_thread.run_sync(lambda: loop.detach(node.loop, deferred=deferred))
         if gone:
             self._forget(name, node)
         return gone
 
     async def forget_if_gone(self, name: str) -> bool:
-        """After the last close of *name*'s file: if its loop device is gone, forget it and say so."""
+        """Forget *name* if its loop device is gone, and return whether it was.
+
+        Call this after the last close of the file.
+        """
         node = self._nodes.get(name)
         if node is None or await trio.to_thread.run_sync(loop.is_attached, node.loop):
             return False
         return self._forget(name, node)
 
     async def is_open(self, name: str) -> bool:
-        """Mounted or opened exclusively; plain opens can't be seen from here."""
+        """Return whether the node is mounted or opened exclusively; plain opens are not visible here."""
         node = self._nodes.get(name)
-        # On a thread: closing what was opened to look may write back through this very process.
+        # On a thread: the check opens the device, and its close may write back through this very process.
         return node is not None and await trio.to_thread.run_sync(kernel_view.is_claimed, node.loop.path)
 
     async def freeze(self, name: str) -> None:
@@ -181,7 +184,7 @@ class LoopNodes:
             raise DeviceMapperError(error.errno or errno.EIO, f"cannot freeze {name}") from error
 
     async def thaw(self, name: str) -> None:
-        """Thaw what :meth:`freeze` froze."""
+        """Thaw the file system that :meth:`freeze` froze."""
         node = self._node(name)
         if node.frozen_at is not None:
             target, node.frozen_at = node.frozen_at, None
@@ -192,7 +195,7 @@ class LoopNodes:
                     raise DeviceMapperError(error.errno or errno.EIO, f"cannot thaw {name}") from error
 
     def _link(self, name: str, node: _Node) -> None:
-        """Make /dev/mapper/NAME, unless libdevmapper has made a node of the same number there."""
+        """Create /dev/mapper/NAME, unless libdevmapper has made a node with the same number there."""
         link = MAPPER / name
         node.link_entry = self._journal.begin(TakenKind.LINK, path=link, points_to=node.loop.path)
         if not _leads_to(link, node):
@@ -206,7 +209,7 @@ class LoopNodes:
             raise DeviceMapperError(errno.ENXIO, f"device {name} not found") from None
 
     def _forget(self, name: str, node: _Node) -> bool:
-        """The loop device is gone: remove what belongs to it, once. A new node of that name is left alone."""
+        """Remove the traces of a loop device that is gone, once. A new node of that name is left alone."""
         if self._nodes.get(name) is not node:
             return False
         del self._nodes[name]
@@ -223,11 +226,11 @@ class LoopNodes:
 def _check_free(name: str) -> None:
     link = MAPPER / name
     if os.path.lexists(link):
-        raise DeviceMapperError(errno.EBUSY, f"{link} exists already and is not this device's")
+        raise DeviceMapperError(errno.EBUSY, f"{link} already exists and belongs to something else")
 
 
 def _leads_to(link: Path, node: _Node) -> bool:
-    """Tell whether *link* is a link to the node's loop device, or a block device of its number."""
+    """Return whether *link* is a link to the node's loop device, or a block device with its number."""
     if link.is_symlink():
         return link.readlink() == node.loop.path
     try:

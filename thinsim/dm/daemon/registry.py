@@ -1,7 +1,7 @@
-"""Remembers the devices on disk, so that a daemon which follows a killed one finds them again.
+"""A `Registry` records the devices on disk, so that the daemon after a killed one can restore them.
 
-Names, uuids and tables only: what is on the devices is on the devices. Of another boot nothing is
-taken, since mapped devices do not outlive one.
+It records names, uuids and tables; the data is on the devices. Records of another boot are ignored, since
+mapped devices do not survive a reboot.
 """
 
 import json
@@ -26,7 +26,7 @@ _NUMBER = re.compile(r"\d+:\d+", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """One device: what it takes to make it again."""
+    """A `Remembered` holds everything that is needed to create one device again."""
 
     name: str
     uuid: str
@@ -37,13 +37,13 @@ class Remembered:
 
 
 class Registry:
-    """The file; written as a whole at each change."""
+    """A `Registry` is the file of the devices; each change rewrites the whole file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def save(self, dm: LocalDeviceMapper) -> None:
-        """Write down the devices of *dm* as they are now."""
+        """Write the current devices of *dm*."""
         devices = [
             Remembered(
                 device.name,
@@ -65,7 +65,7 @@ class Registry:
         fresh.replace(self._path)
 
     def load(self) -> list[Remembered]:
-        """Return what was saved in this boot: nothing if the file is missing, or damaged, which is logged."""
+        """Return the devices saved in this boot; none if the file is missing or damaged. Damage is logged."""
         try:
             document = json.loads(self._path.read_text())
             if document["format"] != FORMAT or document["boot"] != boot_id():
@@ -77,13 +77,13 @@ class Registry:
         except FileNotFoundError:
             return []
         except (ValueError, KeyError, TypeError) as error:
-            log.error("%s is damaged, no device is taken from it: %s", self._path, error)
+            log.error("%s is damaged; no device is restored from it: %s", self._path, error)
             return []
 
 
 async def restore(dm: LocalDeviceMapper, remembered: Sequence[Remembered]) -> None:
-    """Make the devices again, those that others use first; one that can't be made is logged and left out."""
-    # A table that named a device by its number means the device, which has another number now.
+    """Create the devices again, those that others use first; a failure is logged, and the device skipped."""
+    # A table may name a device by its old number; the device has another number now.
     names = {device.number: f"{MAPPER}/{device.name}" for device in remembered}
     waiting, made = list(remembered), []
     while waiting:
@@ -93,7 +93,7 @@ async def restore(dm: LocalDeviceMapper, remembered: Sequence[Remembered]) -> No
             await _make(dm, wanted, names)
             waiting.remove(wanted)
             made.append(wanted)
-    # A suspended pool takes no thin devices: users are suspended first, and what they use last.
+    # A suspended pool accepts no thin devices: suspend users first, and the devices they use last.
     for wanted in reversed(made):
         device = dm.devices.get(wanted.name)
         if device is not None and wanted.suspended and device.live is not None:
@@ -116,7 +116,7 @@ async def _make(dm: LocalDeviceMapper, wanted: Remembered, names: dict[str, str]
             await dm.load_lines(device, lines, read_only=wanted.read_only)
             await dm.resume_device(device)
     except (KernelError, OSError) as error:
-        log.error("device %s of the daemon before can't be made again: %s", wanted.name, error)
+        log.error("device %s of the previous daemon can't be restored: %s", wanted.name, error)
 
 
 def _renumbered(arguments: str, names: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Answers the control socket's commands: the verbs of device-mapper, and what a run asks beyond them."""
+"""The control socket's commands are the verbs of device-mapper and a few queries that a run needs."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, astuple
@@ -11,7 +11,7 @@ VerbHandler = Callable[[dict[str, Any]], Awaitable[object]]
 
 
 def verb_handlers(dm: LocalDeviceMapper) -> Mapping[str, VerbHandler]:
-    """Return the handlers by command name; arguments are the verbs' own, by name."""
+    """Return the handlers by command name; a handler takes the verb's arguments by name."""
 
     async def info(arguments: dict[str, Any]) -> object:
         return asdict(await dm.info(**arguments))
@@ -70,7 +70,7 @@ def _verb(method: Callable[..., Awaitable[object]]) -> VerbHandler:
 
 
 def _with_errno(command: VerbHandler) -> VerbHandler:
-    """A refusal travels as the OSError that the socket knows how to carry."""
+    """Wrap *command* so that its refusals become the OSError that the socket can carry."""
 
     async def guarded(arguments: dict[str, Any]) -> object:
         try:

@@ -1,7 +1,7 @@
-"""Serves mapped devices as files on this process's own FUSE mount, for loop devices to stand on.
+"""`VolumeOperations` serves mapped devices as files on this process's own FUSE mount, for loop devices.
 
-A file's ``statfs`` reports the device's discard granularity as block size: a loop device takes its own
-from there (drivers/block/loop.c, loop_get_discard_config).
+A file's ``statfs`` reports the device's discard granularity as its block size: a loop device takes its own
+granularity from there (drivers/block/loop.c, loop_get_discard_config).
 """
 
 import errno
@@ -32,13 +32,13 @@ class _File:
     opens: int = 0
     published: bool = True
     punches_discard: bool = False
-    """A punch is a discard for certain: the loop device takes no write-zeroes requests."""
+    """Each punch is certainly a discard: the loop device takes no write-zeroes requests."""
     dropped: tuple[int, int] | None = None
-    """Offset and length of a write of zeros that is to be dropped, once."""
+    """The offset and length of a write of zeros to drop, once."""
 
 
 class VolumeOperations(FileOperations):
-    """A flat, fixed directory: files appear and vanish with their devices, nothing else can be made."""
+    """A `VolumeOperations` serves one flat directory: files come and go with their devices only."""
 
     supports_dot_lookup = True
     enable_writeback_cache = False
@@ -53,7 +53,7 @@ class VolumeOperations(FileOperations):
         self._started = time.time_ns()
 
     def publish(self, name: str, device: MappedDevice) -> Path:
-        """Make *device* the file *name* and return its path."""
+        """Publish *device* as the file *name* and return its path."""
         # Never reuse an inode number: the kernel may still know the old file of that name.
         inode, self._next_inode = self._next_inode, self._next_inode + 1
         self._files[inode] = _File(name, device)
@@ -61,21 +61,21 @@ class VolumeOperations(FileOperations):
         return self._mountpoint / name
 
     def republish(self, name: str, new: str) -> Path:
-        """Give a file another name and return its path; open files stay what they are."""
+        """Rename a file and return its path; open files are not affected."""
         inode = self._by_name.pop(name)
         self._by_name[new] = inode
         self._files[inode].name = new
         return self._mountpoint / new
 
     def punches_discard(self, name: str, certain: bool) -> None:
-        """Take each punch of a file for a discard, or for what it may be, too: a request for zeros."""
+        """Set whether each punch of a file is certainly a discard, or may also be a request for zeros."""
         self._files[self._by_name[name]].punches_discard = certain
 
     @contextmanager
     def dropping_zeros(self, name: str, offset: int, length: int) -> Iterator[None]:
-        """Drop one write of *length* zeros at *offset* meanwhile.
+        """Drop one write of *length* zeros at *offset* while the block runs.
 
-        When two come at once, it does not matter which one is dropped: they write the same.
+        If two such writes come at once, either may be dropped: they write the same.
         """
         file = self._files[self._by_name[name]]
         file.dropped = (offset, length)
@@ -85,7 +85,7 @@ class VolumeOperations(FileOperations):
             file.dropped = None
 
     def withdraw(self, name: str) -> None:
-        """Remove the name; open files go on until they are closed."""
+        """Remove the name; open files work until they are closed."""
         inode = self._by_name.pop(name, None)
         if inode is not None:
             self._files[inode].published = False
@@ -101,17 +101,17 @@ class VolumeOperations(FileOperations):
         return self._attributes(inode)
 
     async def getattr(self, inode: int, ctx: object = None) -> Any:
-        """Return size and the mapped blocks of a file."""
+        """Return the size and the mapped blocks of a file."""
         return self._attributes(inode)
 
     async def setattr(self, inode: int, attr: Any, fields: Any, fh: int | None, ctx: object) -> Any:
-        """Times may be set, to no effect; a device's size and mode are fixed (EPERM)."""
+        """Accept new times without effect; refuse a new size, mode or owner with EPERM."""
         if fields.update_size or fields.update_mode or fields.update_uid or fields.update_gid:
             raise pyfuse3.FUSEError(errno.EPERM)
         return self._attributes(inode)
 
     async def opendir(self, inode: int, ctx: object) -> int:
-        """Open the one directory."""
+        """Open the only directory."""
         return inode
 
     async def readdir(self, fh: int, start_id: int, token: Any) -> None:
@@ -123,13 +123,13 @@ class VolumeOperations(FileOperations):
                 return
 
     async def open(self, inode: int, flags: int, ctx: object) -> Any:
-        """Open a file; its data never enters the page cache of this mount, the loop device has one."""
+        """Open a file for direct I/O: the loop device has a page cache, this mount needs none."""
         file = self._file(inode)
         file.opens += 1
         return pyfuse3.FileInfo(fh=inode, direct_io=True, keep_cache=False)
 
     async def release(self, fh: int) -> None:
-        """Close; the last close of a device's file tells the device-mapper."""
+        """Close a file; its last close is reported to the device-mapper."""
         file = self._files.get(fh)
         if file is None:
             return
@@ -158,17 +158,17 @@ class VolumeOperations(FileOperations):
         return len(buf)
 
     async def flush(self, fh: int) -> None:
-        """close(2) of a descriptor: nothing is held back here."""
+        """Do nothing at close(2): no data is cached here."""
 
     async def fsync(self, fh: int, datasync: bool) -> None:
-        """A loop device's flush."""
+        """Flush the device, as the loop device asks."""
         try:
             await self._file(fh).device.flush()
         except DeviceMapperError as error:
             raise pyfuse3.FUSEError(error.errno) from error
 
     async def fallocate(self, inode: int, fh: int, mode: int, offset: int, length: int) -> None:
-        """Punch: discard. Where it may be a write-zeroes request instead, the range reads as zeros then.
+        """Discard a punched range. If the punch may be a write-zeroes request, make it read as zeros.
 
         Zero range: EOPNOTSUPP unless the device takes write-zeroes requests.
         """
@@ -180,7 +180,7 @@ class VolumeOperations(FileOperations):
             if mode == _PUNCH and not file.punches_discard:
                 await device.punch(offset, length)
             elif mode == _PUNCH:
-                # A device-mapper device gets the pieces; a loop device's queue puts them together again.
+                # A device-mapper device would get these pieces; the loop device's queue has merged them.
                 for start, size in discard_pieces(offset, length, max(device.granularity, 512)):
                     await device.discard(start, size)
             elif mode in _ZERO and device.writes_zeroes:
@@ -191,7 +191,7 @@ class VolumeOperations(FileOperations):
             raise pyfuse3.FUSEError(error.errno) from error
 
     async def statfs_of(self, inode: int) -> Any:
-        """Report the device's discard granularity as block size, and its space in such blocks."""
+        """Report the device's discard granularity as the block size, and its space in such blocks."""
         answer = pyfuse3.StatvfsData()
         file = self._files.get(inode)
         block = max(file.device.granularity, 512) if file else 4096
@@ -207,7 +207,7 @@ class VolumeOperations(FileOperations):
         return answer
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
-        """Nothing is kept per lookup."""
+        """Do nothing: no state is kept per lookup."""
 
     def _file(self, inode: int) -> _File:
         try:

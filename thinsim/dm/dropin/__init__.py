@@ -1,1 +1,1 @@
-"""The drop-in dmsetup is the real one, with a library that stands in for /dev/mapper/control."""
+"""The drop-in dmsetup is the real one with a preloaded library that replaces /dev/mapper/control."""

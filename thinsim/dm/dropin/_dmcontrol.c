@@ -1,9 +1,9 @@
-/* Stands in for /dev/mapper/control in programs that use libdevmapper, where the kernel has no device-mapper:
- * opening it connects to the emulated device-mapper's socket, and each of its ioctls becomes a frame there and a
- * frame back (thinsim/dm/daemon/ioctl/control_device.py). Preloaded (ld.so(8), LD_PRELOAD) by the drop-in dmsetup. The
- * socket is named by THINSIM_DM_CONTROL, the program that starts the daemon, if it does not run, by THINSIM_DM_START.
+/* This library replaces /dev/mapper/control in programs that use libdevmapper, for a kernel without device-mapper.
+ * Opening the device connects to the emulated device-mapper's socket; each ioctl becomes a request frame and a reply
+ * frame (thinsim/dm/daemon/ioctl/control_device.py). The drop-in dmsetup preloads it (ld.so(8), LD_PRELOAD).
+ * THINSIM_DM_CONTROL names the socket. THINSIM_DM_START names the program that starts the daemon if it is not running.
  *
- * Nothing else is touched: other files, other ioctls and other descriptors go where they went before. */
+ * Other files, other ioctls and other descriptors work as before. */
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -34,12 +34,12 @@
 #define MAX_DATA (1u << 20)
 #define MISC_MAJOR 10
 #define CONTROL_MINOR 236 /* MAPPER_CTRL_MINOR, include/linux/miscdevice.h */
-#define LOOP_MAJOR 7      /* what mapped devices are here, Documentation/admin-guide/devices.txt */
+#define LOOP_MAJOR 7      /* mapped devices are loop devices here, Documentation/admin-guide/devices.txt */
 
 static int control = -1;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* The drop-in runs the real program by its path; messages have the name by which it was called. */
+/* The drop-in runs the real program by its path; its messages shall have the name without the directory. */
 __attribute__((constructor)) static void take_name(int count, char **words) {
     char *slash = count > 0 && getenv("THINSIM_DM_CONTROL") != NULL ? strrchr(words[0], '/') : NULL;
 
@@ -63,7 +63,7 @@ static bool is_control(const char *path) {
 
 extern char **environ;
 
-/* Run the program that starts the daemon; it says itself what is wrong. */
+/* Run the program that starts the daemon; it reports its own errors. */
 static bool start_daemon(void) {
     char *program = getenv("THINSIM_DM_START"), *arguments[] = {program, NULL};
     char **environment;
@@ -170,7 +170,7 @@ static int forward(int fd, unsigned command, struct dm_ioctl *request) {
     return result;
 }
 
-/* In sysfs a mapped device appears with its first table; a loop device is always there, with size 0 until then. */
+/* A mapped device appears in sysfs with its first table. A loop device always exists, with size 0 until then. */
 static bool is_of_no_table(const char *path) {
     FILE *(*open_it)(const char *, const char *) = next("fopen64");
     unsigned minor;
@@ -197,7 +197,7 @@ static void describe_control(struct stat64 *status) {
     status->st_rdev = makedev(MISC_MAJOR, CONTROL_MINOR);
 }
 
-/* ---- what libdevmapper calls ----------------------------------------------------------------------- */
+/* ---- functions that libdevmapper calls ------------------------------------------------------------- */
 
 int open64(const char *path, int flags, ...) {
     int (*original)(const char *, int, ...) = next("open64");
@@ -252,8 +252,8 @@ int lstat64(const char *path, struct stat64 *status) {
     return original(path, status);
 }
 
-/* Links in /dev/mapper are made and removed by the daemon that has the device. There may be several of them; to
- * libdevmapper the links of all others would be left over (mknodes removes such). */
+/* The daemon that has the device creates and removes its link in /dev/mapper. With several daemons, libdevmapper
+ * would take the links of the others for left-over ones and remove them (mknodes). */
 int unlink(const char *path) {
     int (*original)(const char *) = next("unlink");
     struct stat64 status;
@@ -265,7 +265,7 @@ int unlink(const char *path) {
     return original(path);
 }
 
-/* udev hears nothing of these devices: libdevmapper, through libudev, shall not wait for what it would do. */
+/* udev knows nothing of these devices: libdevmapper, through libudev, must not wait for it. */
 int access(const char *path, int mode) {
     int (*original)(const char *, int) = next("access");
 
@@ -276,7 +276,7 @@ int access(const char *path, int mode) {
     return original(path, mode);
 }
 
-/* libdevmapper finds in /proc/devices which majors are mapped devices. */
+/* libdevmapper reads the majors of mapped devices from /proc/devices. */
 FILE *fopen64(const char *path, const char *mode) {
     FILE *(*original)(const char *, const char *) = next("fopen64");
     FILE *real, *changed;

@@ -1,4 +1,4 @@
-"""Writes the drop-in dmsetup, which runs the machine's own dmsetup with the preloaded control device."""
+"""`install` writes the drop-in dmsetup, which runs the machine's own dmsetup with the preloaded library."""
 
 import os
 import shlex
@@ -15,15 +15,15 @@ from thinsim.machine.state import STATE_VARIABLE
 _SETTINGS = (STATE_VARIABLE, RUNTIME_VARIABLE, "PYTHONPATH")
 
 _SCRIPT = """#!/bin/sh
-# thinsim's drop-in dmsetup: the real one, on the emulated device-mapper. Made by `thinsim env`.
+# The drop-in dmsetup runs the real one on the emulated device-mapper. Written by `thinsim env`.
 {guard}export THINSIM_DM_CONTROL={control} THINSIM_DM_START={start}
 LD_PRELOAD={library}${{LD_PRELOAD:+:$LD_PRELOAD}} exec {dmsetup} "$@"
 """
 
 _GUARD = """while read -r _ name; do
     if [ "$name" = device-mapper ]; then
-        echo "thinsim: this kernel has a device-mapper; its own dmsetup is {dmsetup}" >&2
-        echo "(the emulated one beside it: thinsim env --beside-kernel)" >&2
+        echo "thinsim: this kernel has a device-mapper: use its own dmsetup, {dmsetup}" >&2
+        echo "(to use the emulated device-mapper as well: thinsim env --beside-kernel)" >&2
         exit 1
     fi
 done </proc/misc
@@ -33,21 +33,21 @@ done </proc/misc
 def install(places: Places, *, beside_kernel: bool = False) -> dict[str, str]:
     """Write the script and return the environment that puts it first in PATH.
 
-    EnvironmentLacksError: the kernel has a device-mapper (unless *beside_kernel*), dmsetup or the
+    EnvironmentLacksError if the kernel has a device-mapper (unless *beside_kernel*), or if dmsetup or the
     library is missing.
     """
     if kernel_has_device_mapper() and not beside_kernel:
         raise EnvironmentLacksError(
             "this kernel has a device-mapper: use its own dmsetup, "
-            "or take the emulated one beside it with --beside-kernel"
+            "or add --beside-kernel to use the emulated one as well"
         )
     places.make()
     starter = places.programs / "start-device-mapper"
-    # Whoever runs dmsetup may have another environment than this.
+    # dmsetup may run in another environment than this process.
     settings = "".join(
         f"export {name}={shlex.quote(os.environ[name])}\n" for name in _SETTINGS if name in os.environ
     )
-    start = f"exec {shlex.quote(sys.executable)} -P -m thinsim.dm.standing.start"
+    start = f"exec {shlex.quote(sys.executable)} -P -m thinsim.dm.standing.start"  # words: quoted
     _write(starter, f"#!/bin/sh\n{settings}{start}\n")
     return write_dropin(places.programs, places.control_device, starter, guarded=not beside_kernel)
 
@@ -57,8 +57,8 @@ def write_dropin(
 ) -> dict[str, str]:
     """Write the script into *programs* and return the environment that puts it first in PATH.
 
-    It talks to the daemon at *control_device*; *starter* is run when none answers. *guarded*: it
-    refuses to run where the kernel has a device-mapper.
+    The script connects to the daemon at *control_device*, and runs *starter* if none answers. A *guarded*
+    script refuses to run on a kernel that has a device-mapper.
     """
     dmsetup = shlex.quote(str(real_dmsetup(programs)))
     script = _SCRIPT.format(

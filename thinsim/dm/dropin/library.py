@@ -1,4 +1,4 @@
-"""Finds the library that stands in for /dev/mapper/control."""
+"""`preloaded_library` finds the library that replaces /dev/mapper/control."""
 
 import importlib.machinery
 from pathlib import Path
@@ -7,7 +7,10 @@ from thinsim.errors import EnvironmentLacksError
 
 
 def preloaded_library() -> Path:
-    """Return the library that stands in for /dev/mapper/control; EnvironmentLacksError if not built."""
+    """Return the path of the library that replaces /dev/mapper/control.
+
+    EnvironmentLacksError if it is not built.
+    """
     for suffix in importlib.machinery.EXTENSION_SUFFIXES:
         path = Path(__file__).with_name(f"_dmcontrol{suffix}")
         if path.exists():

@@ -1,1 +1,1 @@
-"""The emulated device-mapper has mapped devices, their tables, targets and pools."""
+"""The emulated device-mapper consists of mapped devices, their tables, targets and pools."""

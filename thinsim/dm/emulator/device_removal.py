@@ -1,4 +1,7 @@
-"""Removes mapped devices: at once, at the last close, or all of them (drivers/md/dm-ioctl.c, dm.c)."""
+"""A `DeviceRemoval` removes mapped devices: at once, at the last close, or all of them.
+
+Sources: drivers/md/dm-ioctl.c, dm.c.
+"""
 
 import errno
 import logging
@@ -15,9 +18,9 @@ log = logging.getLogger(__name__)
 
 
 class DeviceRemoval:
-    """Takes *devices* and their *nodes* away; *changed* is called when one is gone.
+    """A `DeviceRemoval` removes *devices* and their *nodes*; it calls *changed* after each one.
 
-    A removal that waits for the last user goes on in the nursery of :meth:`serve`.
+    A removal that waits for the last user continues in the nursery of :meth:`serve`.
     """
 
     def __init__(self, devices: Devices, nodes: Nodes, changed: Callable[[], None]) -> None:
@@ -27,14 +30,17 @@ class DeviceRemoval:
         self._nursery: trio.Nursery | None = None
 
     def serve(self, nursery: trio.Nursery) -> None:
-        """Run removals that waited in *nursery* from now on."""
+        """Run delayed removals in *nursery* from now on."""
         self._nursery = nursery
 
     async def remove(self, device: MappedDevice, *, deferred: bool = False) -> None:
-        """Remove; EBUSY while open, unless *deferred*: then at the last close (dev_remove)."""
+        """Remove *device*; EBUSY while it is open (dev_remove).
+
+        If *deferred*, an open device is removed at its last close instead.
+        """
         async with self._devices.holding(device):
             if device.users or await self._nodes.is_open(device.name):
-                # What is open stays as it is, suspended or not (dm.c, dm_lock_for_deletion).
+                # An open device stays as it is, suspended or not (dm.c, dm_lock_for_deletion).
                 if not deferred:
                     raise DeviceMapperError(errno.EBUSY, f"device {device.name} is open")
                 device.deferred_remove = True
@@ -43,7 +49,7 @@ class DeviceRemoval:
             await self._take_away(device, deferred=deferred)
 
     async def gone(self, name: str) -> None:
-        """The node of a device whose removal was deferred is gone: finish the removal."""
+        """Finish the deferred removal of a device whose node is gone."""
         device = self._devices.get(name)
         if device is None:
             return
@@ -52,7 +58,7 @@ class DeviceRemoval:
                 await self._forget(device)
 
     async def remove_all(self) -> None:
-        """Remove every device, users before what they use; what goes wrong is logged."""
+        """Remove every device, users before the devices they use; errors are logged."""
         while self._devices:
             device = min(self._devices.values(), key=lambda each: each.users)
             async with device.lock:
@@ -60,17 +66,17 @@ class DeviceRemoval:
                     await self._close_one(device)
 
     def when_unused(self, device: MappedDevice) -> None:
-        """The last target that used *device* is gone: a removal that waited for it goes on."""
+        """Continue a removal that waited for the last target that used *device*."""
         if device.deferred_remove and self._nursery is not None:
             self._nursery.start_soon(self._remove_unused, device)
 
     async def _take_away(self, device: MappedDevice, *, deferred: bool) -> None:
-        """Detach the node and forget the device; what waits for a suspended device gets through first."""
+        """Detach the node and forget the device; let I/O that waits for a suspended device through first."""
         if device.suspended and not device.users:
             with trio.CancelScope(shield=True):
                 await self._resume_for_removal(device)
         try:
-            # A removal that was deferred before stays so: detaching at once would take that back.
+            # A removal that was deferred before stays deferred: detaching at once would cancel that.
             gone = await self._nodes.detach(device.name, deferred=deferred or device.deferred_remove)
         except (OSError, KernelError) as error:
             raise node_refusal(error, f"cannot remove {device.name}") from error

@@ -1,7 +1,7 @@
-"""Takes the kernel's own steps on mapped devices: make, load, swap, suspend, resume, rename, remove.
+"""`DeviceSteps` takes the kernel's steps on mapped devices: create, load, swap, suspend, resume, remove.
 
-One implementation for two settings: in process without nodes, and in the daemon, where each device
-has a loop device and ``/dev/mapper/NAME``. Facts: drivers/md/dm-ioctl.c, dm.c.
+The same code serves a process without nodes, and the daemon, where each device has a loop device and
+``/dev/mapper/NAME``. Sources: drivers/md/dm-ioctl.c, dm.c.
 """
 
 import errno
@@ -34,10 +34,10 @@ log = logging.getLogger(__name__)
 
 
 class DeviceSteps:
-    """What dm-ioctl.c does to a device that was found; who asks by name takes LocalDeviceMapper.
+    """`DeviceSteps` does what dm-ioctl.c does to a device that was found; `LocalDeviceMapper` takes names.
 
-    *open_origin* opens an external origin, to be read only; without it *open_block* does. *target_types* are
-    those that tables may name.
+    *open_origin* opens an external origin read-only; without it *open_block* does. Tables may name the
+    *target_types*.
     """
 
     def __init__(
@@ -54,9 +54,9 @@ class DeviceSteps:
         self.trace = WriteTrace()
         self.activity = ActivityLog()
         self.when_changed: Callable[[], None] = lambda: None
-        """Called after a device was made, changed or removed."""
+        """This is called after a device was created, changed or removed."""
         self.no_space_timeout = NO_SPACE_TIMEOUT
-        """Seconds that writes wait for space, 0 for ever; looked at when a pool runs out of it."""
+        """Seconds that writes wait for space, 0 for no limit; read when a pool runs out of space."""
         self._nodes = nodes
         self._run = run
         self._lower = LowerDevices(self.devices.own, open_block, run, open_origin or open_block)
@@ -66,7 +66,7 @@ class DeviceSteps:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
-        """Serve; on the way out every device is removed, pools commit."""
+        """Serve until the block ends, then remove every device; pools commit."""
         async with AsyncExitStack() as stack:
             nursery = await stack.enter_async_context(trio.open_nursery())
             self._removal.serve(nursery)
@@ -83,7 +83,7 @@ class DeviceSteps:
                 nursery.cancel_scope.cancel()
 
     async def add(self, name: str, uuid: str = "", *, minor: int | None = None) -> MappedDevice:
-        """Make a device without a table; EBUSY for a name or uuid that is taken, ENXIO for a *minor*."""
+        """Create a device without a table; EBUSY if the name or uuid is taken, ENXIO if *minor* is."""
         check_name(name)
         device = MappedDevice(name, uuid)
         self.devices.add(device)
@@ -101,7 +101,7 @@ class DeviceSteps:
     async def load_lines(
         self, device: MappedDevice, lines: Sequence[TableLine], *, read_only: bool = False
     ) -> None:
-        """Build a table into the inactive slot; what was there goes (table_load)."""
+        """Build a table into the inactive slot and drop the one that was there (table_load)."""
         assert self._tables is not None, "verbs are called inside running()"
         table = await self._tables.build(device, lines, read_only=read_only)
         if table.shown_pool is not None:
@@ -131,7 +131,7 @@ class DeviceSteps:
             await dropped.close()
 
     async def suspend_device(self, device: MappedDevice, *, lock_fs: bool, noflush: bool = False) -> None:
-        """Hold I/O; no error when it is held already. *noflush* does not wait for what waits for space."""
+        """Hold I/O, unless it is held already. *noflush* does not wait for requests that wait for space."""
         if not device.suspended:
             await device.awake()
         async with self.devices.holding(device):
@@ -143,9 +143,9 @@ class DeviceSteps:
     async def resume_device(
         self, device: MappedDevice, *, lock_fs: bool = True, noflush: bool = False
     ) -> None:
-        """Swap a loaded table in and let I/O through (do_resume); an error leaves the device suspended.
+        """Swap in a loaded table and let I/O through (do_resume); an error leaves the device suspended.
 
-        A device that isn't suspended is for the swap, as *lock_fs* and *noflush* say.
+        A running device is suspended for the swap, with *lock_fs* and *noflush*.
         """
         if device.suspended or device.inactive is not None:
             await device.awake()
@@ -153,7 +153,7 @@ class DeviceSteps:
             old = None
             if device.inactive is not None:
                 if not device.suspended:
-                    # Of a table that was never live nothing has to be flushed.
+                    # A device without a live table has nothing to flush.
                     await self._hold(device, lock_fs=lock_fs and device.live is not None, noflush=noflush)
                 old = await device.swap()
             elif device.suspended and device.live is None:
@@ -169,15 +169,18 @@ class DeviceSteps:
                 self.when_changed()
 
     async def remove_device(self, device: MappedDevice, *, deferred: bool = False) -> None:
-        """Remove; EBUSY while open, unless *deferred*: then at the last close (dev_remove)."""
+        """Remove *device*; EBUSY while it is open (dev_remove).
+
+        If *deferred*, an open device is removed at its last close instead.
+        """
         await self._removal.remove(device, deferred=deferred)
 
     async def gone(self, name: str) -> None:
-        """The node of a device whose removal was deferred is gone: finish the removal."""
+        """Finish the deferred removal of a device whose node is gone."""
         await self._removal.gone(name)
 
     async def rename(self, device: MappedDevice, name: str) -> None:
-        """Give a new name; EBUSY when it is taken (dm_hash_rename)."""
+        """Rename a device; EBUSY if the name is taken (dm_hash_rename)."""
         check_name(name)
         async with self.devices.holding(device):
             self.devices.check_free(name)
@@ -187,26 +190,26 @@ class DeviceSteps:
             self.when_changed()
 
     async def status_lines(self, device: MappedDevice, *, noflush: bool = False) -> Sequence[TableLine]:
-        """Return start, length, type, status of each live target."""
+        """Return start, length, type and status of each live target."""
         if device.live is None:
             return []
         flush = not noflush and not device.suspended
         return await device.live.status_lines(flush=flush)
 
     async def info_of(self, device: MappedDevice) -> DeviceInfo:
-        """Return what is known of a device."""
+        """Return the `DeviceInfo` of a device."""
         return device.info(is_open=await self._nodes.is_open(device.name))
 
     async def close(self) -> None:
-        """Remove every device, users before what they use; pools commit. Idempotent.
+        """Remove every device, users before the devices they use; pools commit. Idempotent.
 
-        Nothing stops it: what goes wrong is logged, and the rest is closed all the same.
+        An error is logged and does not stop the removal of the rest.
         """
         for device in list(self.devices.values()):
-            device.gate.open()  # a commit of the pool above a suspended device passes there
-        # Also the pool whose device has another table by now (dmsetup remove --force): its thins wait for it.
+            device.gate.open()  # lets a pool above a suspended device commit
+        # Include a pool whose device has another table now (dmsetup remove --force): its thins wait for it.
         for pool in self._pools.all() if self._pools is not None else ():
-            pool.active.let_through()  # a verb under way may wait for it
+            pool.active.let_through()  # a verb in progress may wait for it
             pool.suspended = False
         await self._removal.remove_all()
 

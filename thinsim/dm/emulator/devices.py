@@ -1,4 +1,4 @@
-"""Remembers the devices by name, uuid and number, and keeps two verbs off one device."""
+"""`Devices` finds devices by name, uuid and number, and allows one verb at a time on a device."""
 
 import errno
 import os
@@ -17,57 +17,57 @@ _NUMBER = re.compile(r"(\d+):(\d+)", re.ASCII)
 
 
 class Devices(dict[str, MappedDevice]):
-    """The devices by name."""
+    """`Devices` has the mapped devices by name."""
 
     def __init__(self, run: Runner) -> None:
         super().__init__()
         self._run = run
 
     def find(self, name: str) -> MappedDevice:
-        """Return a device by its name or path; ENXIO for none."""
+        """Return a device by its name or path; ENXIO if it does not exist."""
         try:
             return self[bare_name(name)]
         except KeyError:
             raise DeviceMapperError(errno.ENXIO, f"device {name} not found") from None
 
     def by_uuid(self, uuid: str) -> MappedDevice:
-        """Return a device by its uuid; ENXIO for none."""
+        """Return a device by its uuid; ENXIO if it does not exist."""
         for device in self.values():
             if device.uuid == uuid:
                 return device
         raise DeviceMapperError(errno.ENXIO, f"device with uuid {uuid} not found")
 
     def by_number(self, number: tuple[int, int]) -> MappedDevice:
-        """Return a device by major and minor; ENXIO for none."""
+        """Return a device by major and minor; ENXIO if it does not exist."""
         for device in self.values():
             if device.number == number:
                 return device
         raise DeviceMapperError(errno.ENXIO, f"device {number[0]}:{number[1]} not found")
 
     def check_free(self, name: str) -> None:
-        """EBUSY if a device has this name."""
+        """Raise EBUSY if a device has this name."""
         if name in self:
-            raise DeviceMapperError(errno.EBUSY, f"device {name} exists already")
+            raise DeviceMapperError(errno.EBUSY, f"device {name} already exists")
 
     def add(self, device: MappedDevice) -> None:
-        """Take a device in; EBUSY when its name or uuid is taken (dm-ioctl.c, dm_hash_insert)."""
+        """Add a device; EBUSY if its name or uuid is taken (dm-ioctl.c, dm_hash_insert)."""
         self.check_free(device.name)
         if device.uuid and any(other.uuid == device.uuid for other in self.values()):
-            raise DeviceMapperError(errno.EBUSY, f"a device has the uuid {device.uuid} already")
+            raise DeviceMapperError(errno.EBUSY, f"another device already has the uuid {device.uuid}")
         self[device.name] = device
 
     def rename(self, device: MappedDevice, name: str) -> None:
-        """Give a device another name."""
+        """Rename a device."""
         del self[device.name]
         device.name = name
         self[name] = device
 
     def give_uuid(self, device: MappedDevice, uuid: str) -> None:
-        """Give a device that has no uuid one; EINVAL if it has, EBUSY when it is taken (dm_hash_rename)."""
+        """Set a device's missing uuid; EINVAL if it has one, EBUSY if *uuid* is taken (dm_hash_rename)."""
         if any(other.uuid == uuid for other in self.values()):
-            raise DeviceMapperError(errno.EBUSY, f"a device has the uuid {uuid} already")
+            raise DeviceMapperError(errno.EBUSY, f"another device already has the uuid {uuid}")
         if device.uuid:
-            raise DeviceMapperError(errno.EINVAL, f"device {device.name} has a uuid: {device.uuid}")
+            raise DeviceMapperError(errno.EINVAL, f"device {device.name} already has a uuid: {device.uuid}")
         device.uuid = uuid
 
     def drop(self, device: MappedDevice) -> None:
@@ -75,7 +75,7 @@ class Devices(dict[str, MappedDevice]):
         del self[device.name]
 
     async def own(self, word: str) -> MappedDevice | None:
-        """Return the device that a table names by path or major:minor; None if it is none of ours."""
+        """Return the device that a table names by path or major:minor, or None if it is not one of ours."""
         match = _NUMBER.fullmatch(word)
         if match is not None:
             number = (int(match[1]), int(match[2]))
@@ -90,7 +90,7 @@ class Devices(dict[str, MappedDevice]):
 
     @asynccontextmanager
     async def holding(self, device: MappedDevice) -> AsyncIterator[MappedDevice]:
-        """Keep other verbs off a device; ENXIO when it went while we waited."""
+        """Keep other verbs off a device; ENXIO if it was removed while this verb waited."""
         async with device.lock:
             if self.get(device.name) is not device:
                 raise DeviceMapperError(errno.ENXIO, f"device {device.name} not found")
@@ -98,7 +98,7 @@ class Devices(dict[str, MappedDevice]):
 
 
 def bare_name(name: str) -> str:
-    """A device may be named by its path, as in dmsetup and in tables."""
+    """Return *name* without /dev/mapper/: dmsetup and tables may name a device by its path."""
     return name.removeprefix(f"{MAPPER}/")
 
 

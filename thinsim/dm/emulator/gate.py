@@ -1,4 +1,4 @@
-"""Holds I/O while a device is suspended, and lets a suspend wait for what is in flight."""
+"""A `Gate` holds I/O while a device is suspended, and lets a suspend wait for the I/O in flight."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,10 +7,10 @@ import trio
 
 
 class Gate:
-    """Open at first. Closing it holds who comes later and returns when everybody is out.
+    """A `Gate` is open at first. Closing it holds newcomers and waits until nobody is inside.
 
-    As the kernel's dm.c (__dm_suspend): bios that come after are deferred, those in flight drain. One
-    task at a time closes it.
+    The kernel does the same (dm.c, __dm_suspend): later bios are deferred, those in flight drain. One task at
+    a time may close it.
     """
 
     def __init__(self) -> None:
@@ -21,12 +21,12 @@ class Gate:
 
     @property
     def closed(self) -> bool:
-        """Whether newcomers wait."""
+        """Return whether newcomers wait."""
         return self._closed
 
     @asynccontextmanager
     async def passing(self) -> AsyncIterator[None]:
-        """Be inside; waits while the gate is closed."""
+        """Enter for the time of the block, after a wait while the gate is closed."""
         await trio.lowlevel.checkpoint_if_cancelled()
         while self._closed:
             await self._outside.park()
@@ -39,7 +39,7 @@ class Gate:
                 self._closers.unpark_all()
 
     async def close(self) -> None:
-        """Hold newcomers and wait until nobody is inside; opens again when cancelled."""
+        """Hold newcomers and wait until nobody is inside; open again if cancelled."""
         await trio.lowlevel.checkpoint_if_cancelled()
         self._closed = True
         try:

@@ -1,4 +1,4 @@
-"""Carries out the verbs of device-mapper in this process, each by a few of the kernel's steps."""
+"""A `LocalDeviceMapper` carries out the verbs of device-mapper in this process, as steps of the kernel."""
 
 import errno
 import logging
@@ -20,10 +20,13 @@ log = logging.getLogger(__name__)
 
 
 class LocalDeviceMapper(DeviceSteps):
-    """A DeviceMapper over devices in this process; ``async with LocalDeviceMapper(...).running() as dm``."""
+    """A `LocalDeviceMapper` is a DeviceMapper over devices in this process.
+
+    Use: ``async with LocalDeviceMapper(...).running() as dm``.
+    """
 
     async def create(self, name: str, table: str, *, uuid: str = "", readonly: bool = False) -> None:
-        """Create, load and resume; undone when one of them fails, as libdm does."""
+        """Create, load and resume a device; undo it all if a step fails, as libdm does."""
         device = await self.add(name, uuid)
         try:
             await self.load_lines(device, parse_lines(table), read_only=readonly)
@@ -38,7 +41,7 @@ class LocalDeviceMapper(DeviceSteps):
         await self.load_lines(self.devices.find(name), parse_lines(table), read_only=readonly)
 
     async def suspend(self, name: str, *, noflush: bool = False, nolockfs: bool = False) -> None:
-        """Hold I/O; freezes first unless *nolockfs* or *noflush*."""
+        """Hold I/O; freeze a mounted file system first unless *nolockfs* or *noflush*."""
         await self.suspend_device(self.devices.find(name), lock_fs=not (noflush or nolockfs), noflush=noflush)
 
     async def resume(self, name: str) -> None:
@@ -48,10 +51,10 @@ class LocalDeviceMapper(DeviceSteps):
     async def remove(
         self, name: str, *, deferred: bool = False, force: bool = False, retry: bool = False
     ) -> None:
-        """Remove; EBUSY while open or used by another device. *retry* changes nothing here.
+        """Remove a device; EBUSY while it is open or another device uses it. *retry* has no effect here.
 
-        *force* first puts the error target in place, which stays if the device does (lvm2, dmsetup.c,
-        _remove and _error_device).
+        *force* first loads the error target, which stays if the device does (lvm2, dmsetup.c, _remove and
+        _error_device).
         """
         device = self.devices.find(name)
         if force:
@@ -70,18 +73,18 @@ class LocalDeviceMapper(DeviceSteps):
         self.activity.note(Activity(ActivityKind.MESSAGE, device.name, -1, text=text))
 
     async def status(self, name: str, *, noflush: bool = False) -> str:
-        """Return the status lines; a pool that isn't suspended commits first unless *noflush*."""
+        """Return the status lines; a pool that is not suspended commits first unless *noflush*."""
         lines = await self.status_lines(self.devices.find(name), noflush=noflush)
         return joined(lines)
 
     async def table(self, name: str) -> str:
-        """Return the table lines, devices as major:minor."""
+        """Return the table lines, with devices as major:minor."""
         live = self.devices.find(name).live
         lines = live.lines(lambda target: target.table()) if live is not None else []
         return joined(lines)
 
     async def info(self, name: str) -> DeviceInfo:
-        """Return what is known of *name*."""
+        """Return the `DeviceInfo` of *name*."""
         return await self.info_of(self.devices.find(name))
 
     async def list(self) -> list[str]:
@@ -89,7 +92,7 @@ class LocalDeviceMapper(DeviceSteps):
         return sorted(self.devices)
 
     async def wait(self, name: str, event_nr: int) -> int:
-        """Wait until the event number is not *event_nr*; renaming and removing are events, too."""
+        """Return the event number once it differs from *event_nr*; renaming and removing count as events."""
         return await self.devices.find(name).wait_event(event_nr)
 
     def path(self, name: str) -> Path:
@@ -97,11 +100,11 @@ class LocalDeviceMapper(DeviceSteps):
         return MAPPER / name
 
     def volume(self, name: str) -> MappedDevice:
-        """Return the device, for I/O without a node; ENXIO for none."""
+        """Return the device, for I/O without a node; ENXIO if it does not exist."""
         return self.devices.find(name)
 
     def pool(self, name: str) -> ActivePool:
-        """Return the pool that a device shows or that it is a thin device of; EINVAL for another device."""
+        """Return the pool of a pool device or of a thin device; EINVAL for another device."""
         device = self.devices.find(name)
         pool = device.live.pool if device.live is not None else None
         if pool is None:
@@ -116,5 +119,5 @@ class LocalDeviceMapper(DeviceSteps):
             line = TableLine(0, device.size // SECTOR_SIZE, wildcard.name, "")
             await self.load_lines(device, [line])
             await self.resume_device(device)
-        except KernelError as error:  # as dmsetup, go on with the removal
+        except KernelError as error:  # like dmsetup, continue with the removal
             log.warning("error target for %s: %s", device.name, error)

@@ -1,4 +1,4 @@
-"""Holds a mapped device's two tables and sends its I/O through the live one (dm.c)."""
+"""A `MappedDevice` has two tables, and sends its I/O through the live one (dm.c)."""
 
 import errno
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,10 @@ from thinsim.errors import DeviceMapperError
 
 
 class MappedDevice:
-    """One device. I/O in bytes; DeviceMapperError has the errno that the kernel's bio would end with."""
+    """A `MappedDevice` has a live and an inactive table. I/O is in bytes.
+
+    A DeviceMapperError has the errno that the kernel's bio would end with.
+    """
 
     def __init__(self, name: str, uuid: str, *, read_only: bool = False) -> None:
         self.name = name
@@ -23,59 +26,59 @@ class MappedDevice:
         self.live: MappedTable | None = None
         self.inactive: MappedTable | None = None
         self.has_type = False
-        """It has had a table (dm.c, md->type)."""
+        """The device has had a table (dm.c, md->type)."""
         self.read_only = read_only
         self.suspended = False
         self.frozen = False
         self.deferred_remove = False
         self.users = 0
-        """Targets of other devices that use this one."""
+        """The number of targets of other devices that use this one."""
         self.lock = trio.Lock()  # one verb at a time on a device
         self.gate = Gate()
         self.events = 0
-        """Of the core: renamed, removed (dm-ioctl.c, dm_hash_rename, __hash_remove)."""
-        self._told = trio.lowlevel.ParkingLot()
+        """The number of core events: renamed, removed (dm-ioctl.c, dm_hash_rename, __hash_remove)."""
+        self._event_waiters = trio.lowlevel.ParkingLot()
         self.when_unused: Callable[[MappedDevice], None] = lambda device: None
-        """Called when the last target that used it is gone."""
+        """This is called when the last target that used the device is gone."""
         self._dead = False
 
     @property
     def size(self) -> int:
-        """Bytes of the live table; 0 without one."""
+        """Return the bytes of the live table; 0 without one."""
         return self.live.size if self.live is not None else 0
 
     @property
     def optimal_io(self) -> int:
-        """Bytes of a request that is served best; 0 for none in particular."""
+        """Return the optimal request size in bytes; 0 for no preference."""
         return self.live.optimal_io if self.live is not None else 0
 
     @property
     def granularity(self) -> int:
-        """Of discards, bytes; 0 when it takes none."""
+        """Return the discard granularity in bytes; 0 if the device takes no discards."""
         return self.live.granularity if self.live is not None else 0
 
     @property
     def writes_zeroes(self) -> bool:
-        """Whether it takes write-zeroes requests."""
+        """Return whether the device takes write-zeroes requests."""
         return self.live is not None and self.live.writes_zeroes
 
     @property
     def logical_block(self) -> int:
-        """Bytes of the smallest request; 512 without a table."""
+        """Return the size of the smallest request in bytes; 512 without a table."""
         return self.live.logical_block if self.live is not None else 512
 
     @property
     def allocated(self) -> int:
-        """Bytes that are allocated for it."""
+        """Return the bytes that are allocated for the device."""
         return sum(target.allocated for target in self.live.targets) if self.live is not None else 0
 
     @property
     def event_nr(self) -> int:
-        """Events so far, of the core and of the targets (dm.c, event_callback)."""
+        """Return the number of events so far, of the core and of the targets (dm.c, event_callback)."""
         return self.events + sum(target.events for target in (self.live.targets if self.live else ()))
 
     def info(self, *, is_open: bool) -> DeviceInfo:
-        """Return what is known; *is_open*: others than its ``users`` have it open, too."""
+        """Return the `DeviceInfo`. *is_open*: a program has the device open, besides its ``users``."""
         return DeviceInfo(
             name=self.name,
             major=self.number[0],
@@ -92,18 +95,18 @@ class MappedDevice:
         )
 
     def tell(self, events: int = 0) -> None:
-        """Let who waits for an event look; *events* of the core have come."""
+        """Count *events* of the core, and wake the tasks that wait for an event."""
         self.events += events
-        self._told.unpark_all()
+        self._event_waiters.unpark_all()
 
     async def wait_event(self, event_nr: int) -> int:
-        """Return the event number once it is not *event_nr*, or the device is gone (dm_wait_event)."""
+        """Return the event number once it differs from *event_nr* or the device is gone (dm_wait_event)."""
         while self.event_nr == event_nr and not self._dead:
-            await self._told.park()
+            await self._event_waiters.park()
         return self.event_nr
 
     async def read(self, offset: int, length: int) -> bytes:
-        """Return up to *length* bytes at *offset*; short at the end of the device."""
+        """Return up to *length* bytes at *offset*; less at the end of the device."""
         length = max(0, min(length, self.size - offset))
         if not length:
             return b""
@@ -115,14 +118,14 @@ class MappedDevice:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def write(self, offset: int, data: bytes) -> None:
-        """Write all of *data*; ENOSPC past the end of the device, EPERM when it is read-only."""
+        """Write all of *data*; ENOSPC past the end of the device, EPERM if it is read-only."""
         if self.read_only:
             raise DeviceMapperError(errno.EPERM, f"{self.name} is read-only")
         if offset + len(data) > self.size:
             raise DeviceMapperError(errno.ENOSPC, f"write past the end of {self.name}")
 
         async def write() -> None:
-            # Each target gets its piece, whatever another makes of its own (dm.c, dm_split_and_process_bio).
+            # Each target gets its piece, even if another one fails (dm.c, dm_split_and_process_bio).
             failed: DeviceMapperError | None = None
             for target, within, place, size in self._table().pieces(offset, len(data)):
                 try:
@@ -135,30 +138,30 @@ class MappedDevice:
         await self._pass(write)
 
     async def discard_whole(self, step: int | None = None) -> None:
-        """Discard all of it, as blkdiscard(8) does: at once, or *step* bytes at a time."""
+        """Discard the whole device, as blkdiscard(8) does: at once, or *step* bytes at a time."""
         for start in range(0, self.size, step or self.size):
             await self.discard(start, min(step or self.size, self.size - start))
 
     async def discard(self, offset: int, length: int) -> None:
-        """Give back what the targets can give back of the range; EOPNOTSUPP if one can't."""
+        """Free as much of the range as the targets can; EOPNOTSUPP if one takes no discards."""
         length = max(0, min(length, self.size - offset))
         async with self.gate.passing():
             table = self._table()
             if length and not table.granularity:
-                raise DeviceMapperError(errno.EOPNOTSUPP, f"{self.name} takes no discards")
+                raise DeviceMapperError(errno.EOPNOTSUPP, f"{self.name} does not support discards")
             for target, within, _, size in table.pieces(offset, length):
                 await target.discard(within, size)
 
     async def punch(self, offset: int, length: int) -> None:
-        """Make the range read as zeros and give back what can be given back; EPERM when it is read-only."""
+        """Make the range read as zeros and free as much of it as possible; EPERM if read-only."""
         await self._zeroing(offset, length, lambda target, start, size: target.punch(start, size))
 
     async def zero(self, offset: int, length: int) -> None:
-        """Write zeros as a write-zeroes request does; EOPNOTSUPP if a target takes none."""
+        """Write zeros as a write-zeroes request does; EOPNOTSUPP if a target takes no such request."""
         await self._zeroing(offset, length, lambda target, start, size: target.zero(start, size))
 
     async def flush(self) -> None:
-        """Return once what was written is durable."""
+        """Return once earlier writes are durable."""
 
         async def flush() -> None:
             for target in self._table().targets:
@@ -167,15 +170,16 @@ class MappedDevice:
         await self._pass(flush)
 
     async def awake(self) -> None:
-        """Return once no pool that its tables use is suspended, and it with that (dm_internal_suspend)."""
+        """Return once no suspended pool of its tables suspends the device with it (dm_internal_suspend)."""
         for table in (self.live, self.inactive):
             for target in table.targets if table is not None else ():
                 await target.awake()
 
     async def hold(self, freeze: Callable[[], Awaitable[None]] | None, *, noflush: bool) -> None:
-        """Suspend: presuspend, *freeze* what is mounted, hold I/O, postsuspend (dm.c, __dm_suspend).
+        """Suspend: presuspend, *freeze* the mounted file system, hold I/O, postsuspend (dm.c, __dm_suspend).
 
-        With *noflush* requests that wait for space are begun anew after the resume, else they are waited for.
+        With *noflush*, requests that wait for space begin again after the resume; otherwise they are waited
+        for.
         """
         targets = self.live.targets if self.live is not None else ()
         try:
@@ -195,9 +199,9 @@ class MappedDevice:
             await target.suspended()
 
     async def swap(self) -> MappedTable | None:
-        """Make the inactive table live, while suspended; return the old one, to be closed later.
+        """Make the inactive table live, while suspended; return the old one, which the caller closes later.
 
-        A table that its devices are too small for is dropped: EINVAL.
+        EINVAL if the devices below are too small for the new table, which is dropped then.
         """
         if self.inactive is not None:
             try:
@@ -212,7 +216,7 @@ class MappedDevice:
         return old
 
     async def let_go(self) -> None:
-        """Resume: preresume, let I/O through (dm.c, __dm_resume)."""
+        """Resume: preresume, then let I/O through (dm.c, __dm_resume)."""
         targets = self.live.targets if self.live is not None else ()
         for target in targets:
             await target.prepare_resume()
@@ -222,7 +226,7 @@ class MappedDevice:
         self.suspended = False
 
     async def kill(self) -> None:
-        """End all I/O with EIO from now on, let who waits through, close both tables: the device is gone."""
+        """End the removed device: I/O gets EIO from now on, waiting tasks wake, both tables are closed."""
         self._dead = True
         self.tell(events=1)
         self.gate.open()
@@ -231,13 +235,13 @@ class MappedDevice:
                 await table.close()
 
     def release(self) -> None:
-        """A target of another device uses it no more."""
+        """End the use by a target of another device."""
         self.users -= 1
         if not self.users:
             self.when_unused(self)
 
     async def _pass(self, request: Callable[[], Awaitable[None]]) -> None:
-        """Carry *request* out, once more after a resume each time that a suspend gives it back."""
+        """Carry *request* out. If a suspend interrupts it, begin it again after the resume."""
         while True:
             async with self.gate.passing():
                 try:

@@ -1,4 +1,4 @@
-"""Runs blocking I/O on a worker thread, so that the event loop stays free, or in place."""
+"""A `Runner` runs blocking I/O, on a worker thread or in place."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -7,14 +7,14 @@ import trio
 
 
 class Runner(Protocol):
-    """Runs blocking I/O: on a worker thread, or in place."""
+    """A `Runner` runs blocking I/O, on a worker thread or in place."""
 
     def __call__(self, function: Callable[..., Any], /, *arguments: Any) -> Awaitable[Any]:
-        """Return what ``function(*arguments)`` returns."""
+        """Return the result of ``function(*arguments)``."""
 
 
 async def in_place(function: Callable[..., Any], /, *arguments: Any) -> Any:
-    """Run blocking I/O right here: for backings that can't wait on this process."""
+    """Run blocking I/O in this thread: for backings that can't wait for this process."""
     await trio.lowlevel.checkpoint()
     return function(*arguments)
 

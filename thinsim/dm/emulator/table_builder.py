@@ -1,4 +1,4 @@
-"""Builds a device's table from its lines (drivers/md/dm-table.c, dm_table_add_target)."""
+"""A `TableBuilder` builds a device's table from its lines (drivers/md/dm-table.c, dm_table_add_target)."""
 
 import errno
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from thinsim.errors import DeviceMapperError
 
 
 class TableBuilder:
-    """Makes tables of targets of *types*, which stand on *services*."""
+    """A `TableBuilder` builds tables of targets of *types*, which use *services*."""
 
     def __init__(self, types: Sequence[TargetType], services: TargetServices) -> None:
         self._types = {each.name: each for each in types}
         self._services = services
 
     async def build(self, owner: TableOwner, lines: Sequence[TableLine], *, read_only: bool) -> MappedTable:
-        """Return the table of device *owner*; DeviceMapperError in the order of dm_table_add_target."""
+        """Return the table of device *owner*. Its errors come in the order of dm_table_add_target."""
         if not lines:
             raise DeviceMapperError(errno.EINVAL, "populate_table: no targets specified")
         placed: list[PlacedTarget] = []
@@ -41,8 +41,8 @@ class TableBuilder:
             raise _refused(line.kind, "zero-length target")
         kind = self._types.get(line.kind)
         if kind is None:
-            served = ", ".join(sorted(self._types))
-            text = f"unknown target type {line.kind!r} (served here: {served})"
+            known = ", ".join(sorted(self._types))
+            text = f"unknown target type {line.kind!r} (known types: {known})"
             raise DeviceMapperError(errno.EINVAL, text)
         if kind.singleton and count > 1:
             raise _refused(kind.name, "target type must appear alone in table")

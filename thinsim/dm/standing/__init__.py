@@ -1,1 +1,1 @@
-"""The machine's one emulated device-mapper is started when first needed, and outlives who started it."""
+"""The machine's one emulated device-mapper starts when first needed, and outlives its starter."""

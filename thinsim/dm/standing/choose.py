@@ -1,4 +1,4 @@
-"""Chooses the device-mapper that a long-lived program stands on."""
+"""`device_mapper_of_this_machine` chooses the device-mapper for a long-lived program."""
 
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from thinsim.machine.dmsetup import kernel_has_device_mapper
 
 
 def device_mapper_of_this_machine(pool: str, control: Path | None = None) -> DeviceMapper:
-    """Return the emulated device-mapper that listens on *control*; else the kernel's, where it has one.
+    """Return the emulated device-mapper at *control*; without it, the kernel's or the machine's emulated one.
 
-    Where it has none, the standing one; started, if one before it left devices to be found again.
-    EnvironmentLacksError, with the fix, if there are none: then there is no *pool* either.
+    The kernel's is taken if the kernel has one. Otherwise the emulated one is started, if an earlier one left
+    devices to restore. EnvironmentLacksError, with the fix, if it left none: then *pool* does not exist
+    either.
     """
     if control is not None:
         return EmulatedDeviceMapper(control)

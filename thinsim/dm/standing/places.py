@@ -1,4 +1,4 @@
-"""Says where the standing device-mapper keeps its files."""
+"""`Places` has the paths of the machine's emulated device-mapper."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,55 +10,55 @@ from thinsim.machine.state import state_directory
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Paths; *runtime* is gone after a reboot, as mapped devices are, *state* is not."""
+    """`Places` has two directories: *state* survives a reboot; *runtime*, like mapped devices, does not."""
 
     runtime: Path
     state: Path
 
     @classmethod
     def of_this_user(cls) -> "Places":
-        """Return the places of whoever runs this; nothing is made."""
+        """Return the places of the current user; create nothing."""
         return cls(runtime_directory() / "dm", state_directory() / "dm")
 
     @property
     def control_device(self) -> Path:
-        """The socket that dmsetup's ioctls go to."""
+        """Return the path of the socket for dmsetup's ioctls."""
         return self.runtime / "control"
 
     @property
     def verbs(self) -> Path:
-        """The socket of thinsim's own commands."""
+        """Return the path of the socket for thinsim's own commands."""
         return self.runtime / "verbs"
 
     @property
     def volumes(self) -> Path:
-        """The mount point of the devices' files."""
+        """Return the mount point of the devices' files."""
         return self.runtime / "volumes"
 
     @property
     def programs(self) -> Path:
-        """The directory to be put first in PATH."""
+        """Return the directory to put first in PATH."""
         return self.runtime / "bin"
 
     @property
     def lock(self) -> Path:
-        """Held by who starts the daemon."""
+        """Return the path of the lock that a program holds while it starts the daemon."""
         return self.runtime / "starting"
 
     @property
     def log(self) -> Path:
-        """What the daemon says."""
+        """Return the path of the daemon's log."""
         return self.state / "log"
 
     @property
     def registry(self) -> Path:
-        """The devices, for a daemon that follows a killed one."""
+        """Return the path of the file that records the devices, for the daemon after a killed one."""
         return self.state / "devices.json"
 
     def make(self) -> None:
-        """Make the directories, mode 0700; but for the mount point, which a killed daemon may still cover.
+        """Create the directories, mode 0700, except the mount point, which a killed daemon may still cover.
 
-        EnvironmentLacksError names one that can't be made and the variable that puts it elsewhere.
+        EnvironmentLacksError names a directory that can't be created, and the variable that moves it.
         """
         for directory, variable in (
             (self.runtime, "THINSIM_RUNTIME_DIR"),
@@ -69,6 +69,6 @@ class Places:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
                 raise EnvironmentLacksError(
-                    f"the emulated device-mapper has no place for its files: {directory}: {error.strerror}; "
-                    f"set {variable} to a directory that can be written"
+                    f"the emulated device-mapper can't create {directory}: {error.strerror}; "
+                    f"set {variable} to a writable directory"
                 ) from error

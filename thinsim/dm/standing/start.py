@@ -1,6 +1,7 @@
-"""Starts the standing device-mapper unless it runs: ``python -m thinsim.dm.standing.start``.
+"""`ensure_running` starts the machine's emulated device-mapper unless it is running already.
 
-Any number of programs may do this at once; one of them starts it, the others wait for that one.
+Any number of programs may run ``python -m thinsim.dm.standing.start`` at once: one of them starts the daemon,
+the others wait for it.
 """
 
 import fcntl
@@ -19,7 +20,7 @@ _KEPT_LINES = 20
 
 
 def main() -> None:
-    """Exit 0 once it answers; 1 with the reason."""
+    """Start the daemon; exit with 0 once it answers, with 1 and the reason otherwise."""
     try:
         ensure_running(Places.of_this_user())
     except (ThinsimError, OSError) as error:
@@ -27,7 +28,7 @@ def main() -> None:
 
 
 def ensure_running(places: Places) -> None:
-    """Return once a daemon answers; ProgramFailedError with what it said if it doesn't start."""
+    """Return once a daemon answers; ProgramFailedError with its output if it does not start."""
     places.make()
     with _one_at_a_time(places):
         if not answers(places):
@@ -35,7 +36,7 @@ def ensure_running(places: Places) -> None:
 
 
 def answers(places: Places) -> bool:
-    """Tell whether a daemon listens."""
+    """Return whether a daemon listens."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(places.control_device))
@@ -70,10 +71,10 @@ def _start(places: Places) -> None:
         code = daemon.wait()
         with places.log.open("rb") as log:
             log.seek(begun)
-            said = log.read().decode(errors="replace").strip().splitlines()
-        raise ProgramFailedError("\n".join(said[-_KEPT_LINES:]) or f"it ended with status {code}")
+            printed = log.read().decode(errors="replace").strip().splitlines()
+        raise ProgramFailedError("\n".join(printed[-_KEPT_LINES:]) or f"it ended with status {code}")
     json.loads(line)
-    daemon.returncode = 0  # it lives on
+    daemon.returncode = 0  # the daemon keeps running: no warning about a child that was not waited for
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Ends the standing device-mapper, by the identity of its process."""
+"""`stop_running` ends the machine's emulated device-mapper, found by the identity of its process."""
 
 import trio
 
@@ -13,15 +13,16 @@ _PATIENCE = 30.0
 
 
 async def stop_running(places: Places, *, force: bool) -> None:
-    """End the daemon that listens at *places*, its devices with it if *force*; return when it has ended.
+    """End the daemon at *places*, and its devices with it if *force*; return when it has ended.
 
-    ConflictError while it has devices, without *force*, and when it does not end.
+    ConflictError while it has devices, without *force*. ProgramFailedError if it does not end.
     """
     devices = await EmulatedDeviceMapper(places.verbs).list()
     if devices and not force:
         raise ConflictError(
-            f"it has devices ({', '.join(devices[:5])}{', ...' if len(devices) > 5 else ''}): "
-            "dmsetup remove them first, or stop with --force"
+            "the emulated device-mapper has devices "
+            f"({', '.join(devices[:5])}{', ...' if len(devices) > 5 else ''}): "
+            "remove them with dmsetup remove, or use --force"
         )
     try:
         pid = await ControlClient(places.verbs).server_pid()
@@ -35,4 +36,4 @@ async def stop_running(places: Places, *, force: bool) -> None:
         while identity.is_running():
             await trio.sleep(0.05)
         return
-    raise ProgramFailedError(f"process {pid} does not end; its log: {places.log}")
+    raise ProgramFailedError(f"process {pid} does not end; see its log: {places.log}")

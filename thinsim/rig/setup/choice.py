@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from thinsim.did_you_mean import unknown_name
 from thinsim.errors import InvalidValueError
 from thinsim.machine.journal import Journal
 from thinsim.rig.kernel_pool import PoolMaker, on_loop_devices
@@ -65,9 +66,7 @@ def find_setup(name: str, sysconfig: Path | None) -> Setup:
             (f"DEVS={asked.device}: a loop device on the backing store replaces it", *asked.notes),
         )
     raise InvalidValueError(
-        f"the set-up {name!r} reads no file"
-        if sysconfig
-        else f"there is no set-up {name!r}; the set-ups are {', '.join(SETUPS)}"
+        f"the set-up {name!r} reads no file" if sysconfig else unknown_name("set-up", name, SETUPS)
     )
 
 

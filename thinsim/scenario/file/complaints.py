@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from thinsim.did_you_mean import did_you_mean
+from thinsim.did_you_mean import did_you_mean, unknown_name
 from thinsim.scenario.file.document import Retry, Scenario, ScenarioPhase, ScenarioPool, Variant
 from thinsim.scenario.file.steps.registry import STEPS
 from thinsim.scenario.file.values import AmountLimits
@@ -42,7 +42,7 @@ def problem(document: Mapping[str, Any], error: Mapping[str, Any]) -> Complaint:
         case "union_tag_not_found":
             return [*place, "do"], "is missing: it says what the step does"
         case "union_tag_invalid":
-            return [*place, "do"], _one_of("there is no step", error["ctx"]["tag"], list(STEPS))
+            return [*place, "do"], unknown_name("step", error["ctx"]["tag"], STEPS)
         case "literal_error":
             expected = error["ctx"]["expected"]
             known = re.findall("'([^']*)'", expected)
@@ -116,7 +116,3 @@ def _known_keys(document: Mapping[str, Any], place: Place) -> list[str]:
         case _:
             model = AmountLimits
     return list(model.model_fields) if model else []
-
-
-def _one_of(what: str, word: str, known: Sequence[str]) -> str:
-    return f"{what} {word!r}{did_you_mean(word, known) or '; there are ' + ', '.join(known)}"

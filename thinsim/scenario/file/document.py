@@ -38,13 +38,18 @@ RigWord = Annotated[str, AfterValidator(_rig_word), WithJsonSchema({"enum": [*_R
 
 
 class ScenarioPool(Strict, title="Pool"):
-    """The thin pool."""
+    """The thin pool is new for each variant."""
 
     data_size: Size = _DEFAULT.data_size
+    """Size of the data device: a multiple of 512 bytes, at least one data block."""
     metadata_size: Size = _DEFAULT.metadata_size
+    """Size of the metadata device: a multiple of 512 bytes, large enough for an empty pool."""
     block_size: Size = _DEFAULT.block_bytes
+    """Size of a data block: a multiple of 64 KiB, at most 1 GiB."""
     low_water_blocks: int = Field(default=0, ge=0, le=_MOST_BLOCKS)
+    """The pool sends an event once this many free data blocks or fewer remain."""
     features: list[Feature] = Field(default_factory=lambda: list(_FEATURES), max_length=MAX_FEATURE_ARGUMENTS)
+    """Feature arguments of the pool's table, in the kernel's words. `read_only` is refused."""
 
     @field_validator("data_size", "metadata_size", "block_size")
     @classmethod
@@ -73,44 +78,57 @@ class ScenarioPool(Strict, title="Pool"):
 
 
 class Retry(Strict):
-    """How often a busy device is tried, and how long to wait between two tries."""
+    """The snapshotter retries while a device is busy."""
 
     tries: Count = CONTAINERD_RETRY.busy.tries
+    """The number of tries."""
     interval: float = Field(default=CONTAINERD_RETRY.busy.interval, ge=0, allow_inf_nan=False)
-    """Seconds."""
+    """Seconds between two tries."""
 
 
 class Variant(Strict):
-    """One column of the comparison: the same phases with other keys of the snapshotter."""
+    """A variant runs the same phases with other settings of the snapshotter: a column of the comparison."""
 
     name: str = Field(min_length=1)
+    """The name that tables, reports and `only` use. It must be unique."""
     snapshotter: dict[str, Any] = Field(default_factory=dict)
+    """Keys of `[snapshotter]` that this variant sets; they take precedence over the file's."""
 
 
 class ScenarioPhase(Strict, title="Phase"):
-    """Steps under one name, which plots and tables show."""
+    """A phase is a group of steps with a name, which plots and tables show."""
 
     name: str = Field(min_length=1)
+    """The name that tables, reports and `same_as` use. It must be unique."""
     repeat: Count = 1
-    """Take the steps so often; ``{n}`` in their texts is the number, from 1."""
+    """The steps run this many times; `{n}` in their texts is the number of the repetition, from 1."""
     steps: list[AnyStep] = Field(min_length=1)
+    """The steps, in the order in which they run."""
 
 
 class Scenario(Strict):
-    """A scenario file."""
+    """A scenario file describes what is done to a snapshotter and what must come of it."""
 
     format: Literal[1] = 1
-    """Raised when a key changes its meaning or goes."""
+    """The version of the format. It rises when a key changes its meaning or is removed."""
     title: str = Field(min_length=1)
+    """One line that describes the scenario; reports show it."""
     containerd_does: str = ""
-    """What containerd does, for people."""
+    """The behaviour of containerd that the scenario shows, for people."""
     it_should: str = ""
+    """The behaviour that the scenario asks for instead, for people."""
     rig: RigWord = AUTO
+    """The rig that runs the scenario, unless `--rig` names another."""
     pool: ScenarioPool = ScenarioPool()
+    """The thin pool that each variant gets."""
     snapshotter: dict[str, Any] = Field(default_factory=dict)
+    """The snapshotter's settings for all variants."""
     retry: Retry = Retry()
+    """The retries while a device is busy."""
     variant: list[Variant] = Field(default_factory=list)
+    """The columns of the comparison. Without any, the file runs once."""
     phase: list[ScenarioPhase] = Field(min_length=1)
+    """The phases, in the order in which they run."""
 
     @property
     def variants(self) -> list[Variant]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from thinsim.did_you_mean import did_you_mean
+from thinsim.did_you_mean import unknown_name
 from thinsim.errors import UnknownNameError
 from thinsim.scenario.file.document import Scenario
 from thinsim.scenario.file.loading import load
@@ -39,10 +39,11 @@ def find_scenario(name: str) -> FoundScenario:
     path = Path(name)
     if not path.is_file():
         if "/" in name or path.suffix == ".toml":
-            raise UnknownNameError(f"{name}: no such file")
+            raise UnknownNameError(
+                f"scenario file {name} does not exist. To write one, run: thinsim scenarios new {name}"
+            )
         path = DIRECTORY / f"{name}.toml"
         if not path.is_file():
-            hint = did_you_mean(name, library_names()) or f"; there are {', '.join(library_names())}"
-            raise UnknownNameError(f"no scenario and no file is called {name!r}{hint}")
+            raise UnknownNameError(unknown_name("scenario", name, library_names()))
     scenario = load(path)  # first: it tells what can't be read
     return FoundScenario(name, path, path.read_text(), scenario)

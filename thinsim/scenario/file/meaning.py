@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from thinsim.did_you_mean import unknown_name
 from thinsim.scenario.file.complaints import Complaint, Place
 from thinsim.scenario.file.document import OWN_KEYS, ScenarioPool
 from thinsim.scenario.file.steps.registry import AnyStep
@@ -100,7 +101,7 @@ def _step_problems(
         return
     for name in step.only:
         if name not in variants:
-            yield [*place, "only"], f"there is no variant {name!r}"
+            yield [*place, "only"], unknown_name("variant", name, variants)
     for keys, problem in step.problems(phases):
         yield [*place, *keys], problem
 
@@ -113,4 +114,4 @@ def _image_problems(place: Place, table: object, repeat: object, base: Path) -> 
     numbers = range(1, repeat + 1) if "{n}" in image else (1,)
     paths = (base / image.replace("{n}", str(number)) for number in numbers)
     missing = (path for path in paths if not path.exists())
-    yield from (([*place, "image"], f"there is no {path}") for path in islice(missing, 1))
+    yield from (([*place, "image"], f"{path} does not exist") for path in islice(missing, 1))

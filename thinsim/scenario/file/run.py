@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fuse_backing.events import LedgerEvent
+from thinsim.did_you_mean import unknown_name
 from thinsim.errors import InvariantError, UnknownNameError
 from thinsim.machine.working_directory import working_directory
 from thinsim.measure.attribution import Leak
@@ -148,5 +149,5 @@ def chosen_variants(request: ScenarioRequest) -> list[Variant]:
     known = {variant.name: variant for variant in request.scenario.variants}
     for name in request.variants:
         if name not in known:
-            raise UnknownNameError(f"{request.name} has no variant {name!r}; there are {', '.join(known)}")
+            raise UnknownNameError(unknown_name(f"{request.name}: variant", name, known))
     return [variant for name, variant in known.items() if not request.variants or name in request.variants]

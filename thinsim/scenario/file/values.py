@@ -17,9 +17,12 @@ _SIZE_SCHEMA = {
 
 
 class Strict(BaseModel):
-    """A table of the file: unknown keys are errors, values are not converted."""
+    """A table of the file refuses unknown keys and converts no values.
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    The docstrings of its fields are the descriptions in the JSON schema and in the reference for users.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
 
 def _size(value: object) -> int:
@@ -60,15 +63,18 @@ FileName = Annotated[str, AfterValidator(_file_name)]
 
 
 class AmountLimits(Strict, title="Limits"):
-    """What a measured number of bytes (or a count) must be; all that is given must hold."""
+    """Limits for a measured number of bytes, or for a count. All that are given must hold."""
 
     equal: Size | None = None
+    """The exact value."""
     at_least: Size | None = None
+    """The least value that holds."""
     at_most: Size | None = None
+    """The greatest value that holds."""
     same_as: str | None = None
-    """As at the end of the phase of that name."""
+    """The name of a phase: the value must be what it was at the end of that phase."""
     within: Size = 0
-    """How far *equal* and *same_as* may be missed."""
+    """How far the value may be from `equal` or `same_as`."""
 
 
 def _limits(value: object) -> Any:

@@ -1,1 +1,1 @@
-"""containerd's filter language says which of a list's entries are wanted. Pure."""
+"""A filter selects entries of a list in containerd's filter language. Pure."""

@@ -1,15 +1,15 @@
-"""Makes of a filter's text what it says.
+"""`parse_filters` parses the text of filters.
 
-Grammar of containerd ``pkg/filters/parser.go``::
+The grammar is that of containerd ``pkg/filters/parser.go``::
 
-    filter    := [ selector *( "," selector ) ]         all of them must fit; an empty filter fits everything
-    selector  := path [ operator value ]                without operator: the field is there
+    filter    := [ selector *( "," selector ) ]         all selectors must match; an empty filter matches all
+    selector  := path [ operator value ]                without an operator: the field exists
     path      := field *( "." field )
     field     := 1*( letter / digit / "_" ) / double-quoted
     operator  := "==" / "!=" / "~="
     value     := word / double-quoted                   after "~=" quotes may also be "/" or "|"
 
-The texts of errors are containerd's, with the place in the filter.
+The error texts are containerd's, with the place in the filter.
 """
 
 from thinsim.snapshotter.errors import InvalidArgumentError
@@ -21,9 +21,9 @@ _OPERATORS = {str(operator): operator for operator in Operator if operator is no
 
 
 def parse_filters(*texts: str) -> Filter:
-    """Return the filter that fits what any of *texts* fits; without texts, everything.
+    """Return a filter that matches if any of *texts* matches; without texts it matches everything.
 
-    InvalidArgumentError for the first text that is no filter.
+    Raise InvalidArgumentError for the first text that is not a filter.
     """
     if not texts:
         return Filter(((),))

@@ -1,14 +1,14 @@
-"""Reads quoted texts: Go's string literals, with ``/`` and ``|`` as further quotes for patterns.
+"""`unquoted` reads quoted text: Go's string literals, with ``/`` and ``|`` as further quotes for patterns.
 
-containerd ``pkg/filters/quote.go``. Escapes may name bytes (``\\xc3\\xa9``); what is no UTF-8 then is kept
-as Python keeps foreign bytes (surrogateescape) and so equals no proper text.
+It follows containerd ``pkg/filters/quote.go``. Escapes may name bytes (``\\xc3\\xa9``). Bytes that are
+not UTF-8 become lone surrogates (surrogateescape) and so equal no valid text.
 """
 
 import re
 
 _SIMPLE = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "\\": 92}
 _REPLACEMENT = "\ufffd"
-# The scanner has seen to it that a backslash is followed by one of these or by the quote itself.
+# The scanner has checked that one of these or the quote itself follows each backslash.
 _PART = re.compile(
     r"\\x(?P<byte>[0-9a-fA-F]{2})|\\u(?P<short>[0-9a-fA-F]{4})|\\U(?P<long>[0-9a-fA-F]{8})"
     r"|\\(?P<octal>[0-7]{3})|\\(?P<letter>.)|(?P<plain>[^\\]+)",
@@ -17,7 +17,7 @@ _PART = re.compile(
 
 
 def unquoted(text: str) -> str:
-    """Return what *text*, quotes included, stands for. ValueError for a number that is no character."""
+    """Return the text that the quoted *text* represents. Raise ValueError for an invalid character number."""
     return b"".join(_bytes_of(part) for part in _PART.finditer(text[1:-1])).decode(errors="surrogateescape")
 
 

@@ -1,6 +1,6 @@
-"""Says what a filter asks for, and whether an entry fits it.
+"""A `Filter` matches entries by their fields.
 
-containerd ``pkg/filters/filter.go``. A field that an entry lacks counts as empty for ``!=`` and ``~=``.
+It follows containerd ``pkg/filters/filter.go``. A missing field counts as empty for ``!=`` and ``~=``.
 """
 
 import logging
@@ -15,11 +15,11 @@ import re2
 _log = logging.getLogger(__name__)
 
 Adaptor: TypeAlias = Callable[[Sequence[str]], str | None]
-"""Gives the value of the field at a path, None where an entry has no such field."""
+"""Returns the value of the field at a path, or None if the entry has no such field."""
 
 
 class Operator(StrEnum):
-    """How a selector compares."""
+    """An `Operator` compares a field with the selector's value."""
 
     PRESENT = "?"
     EQUAL = "=="
@@ -29,14 +29,14 @@ class Operator(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """One condition; *value* is empty for PRESENT."""
+    """A `Selector` is one condition on one field; *value* is empty for PRESENT."""
 
     path: tuple[str, ...]
     operator: Operator = Operator.PRESENT
     value: str = ""
 
     def matches(self, entry: Adaptor) -> bool:
-        """Tell whether the entry fits. A value that is no regular expression fits nothing, and is logged."""
+        """Return whether the entry matches. An invalid regular expression is logged and matches nothing."""
         found = entry(self.path)
         match self.operator:
             case Operator.PRESENT:
@@ -52,12 +52,15 @@ class Selector:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """*alternatives* of which one must fit: all selectors of it. No selectors fit everything."""
+    """A `Filter` matches an entry if all selectors of one of its *alternatives* match.
+
+    An alternative without selectors matches everything.
+    """
 
     alternatives: tuple[tuple[Selector, ...], ...]
 
     def matches(self, entry: Adaptor) -> bool:
-        """Tell whether the entry is wanted."""
+        """Return whether the filter selects the entry."""
         return any(all(part.matches(entry) for part in selectors) for selectors in self.alternatives)
 
 
@@ -68,15 +71,15 @@ class _Pattern(Protocol):
 @cache
 def _options() -> re2.Options:
     options = re2.Options()
-    options.log_errors = False  # it writes to standard error by itself
+    options.log_errors = False  # RE2 would write errors to standard error
     return options
 
 
 def _compiled(pattern: str) -> _Pattern | None:
-    """Compile with RE2, whose syntax Go has too, and whose time is linear whatever a client sends."""
+    """Compile with RE2: it has Go's syntax, and runs in linear time on any pattern from a client."""
     try:
         compiled: _Pattern = re2.compile(pattern, _options())
     except (re2.error, UnicodeEncodeError):
-        _log.error("not a regular expression, it fits nothing: %r", pattern)
+        _log.error("filter value %r is not a regular expression and matches nothing", pattern)
         return None
     return compiled

@@ -1,7 +1,7 @@
-"""Gives a snapshot's fields as filters name them: ``kind``, ``name``, ``parent``, ``labels.NAME``.
+"""`fields_of` maps a snapshot's fields to filter paths: ``kind``, ``name``, ``parent``, ``labels.NAME``.
 
-containerd ``core/snapshots/storage/bolt.go``, ``adaptSnapshot``. A label's dots and further parts of
-its path are one: ``labels.a.b`` and ``labels."a.b"`` are the label ``a.b``.
+It follows ``adaptSnapshot`` in containerd ``core/snapshots/storage/bolt.go``. Dots in a label and
+separators of the path are the same: ``labels.a.b`` and ``labels."a.b"`` both name the label ``a.b``.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from thinsim.snapshotter.interface import Info
 
 
 def fields_of(info: Info) -> Adaptor:
-    """Return the adaptor of *info*. The parent of a base snapshot is there, and empty."""
+    """Return the adaptor of *info*. A base snapshot has a parent field, which is empty."""
 
     def field(path: Sequence[str]) -> str | None:
         match path:

@@ -1,8 +1,8 @@
-"""Cuts a filter into tokens.
+"""A `Scanner` splits a filter into tokens.
 
-Rules of containerd ``pkg/filters/scanner.go``. Which token comes next depends on one thing besides the
-text: after an operator a word is a value, which may have dots and dashes, until a value or a separator
-has been read. Positions count characters, where containerd's count bytes.
+It follows containerd ``pkg/filters/scanner.go``. The scanner has one bit of state: after an operator, a
+word is a value, which may contain dots and dashes, until a value or a separator has been read. Positions
+count characters; containerd's count bytes.
 """
 
 import unicodedata
@@ -17,14 +17,14 @@ _FIELD = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 _OCTAL, _HEX = frozenset("01234567"), frozenset("0123456789abcdefABCDEF")
 _ESCAPED = frozenset("abfnrtv\\")
 _DIGITS_AFTER = {"x": 2, "u": 4, "U": 8}
-# Unicode's White_Space, which Go's unicode.IsSpace has; Python's str.isspace has four characters more.
+# Unicode's White_Space, as in Go's unicode.IsSpace. Python's str.isspace accepts four more characters.
 _SPACES = frozenset("\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000") | {
     chr(code) for code in range(0x2000, 0x200B)
 }
 
 
 class TokenKind(Enum):
-    """What a token is; OTHER is a character that can begin none."""
+    """A `TokenKind` is the kind of a token; OTHER is a character that cannot begin a token."""
 
     END = auto()
     FIELD = auto()
@@ -38,7 +38,7 @@ class TokenKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token, where it starts, and its text; a quoted one with its quotes."""
+    """A `Token` has a kind, a start position and a text; the text of a quoted token includes its quotes."""
 
     kind: TokenKind
     start: int
@@ -46,22 +46,22 @@ class Token:
 
 
 class Scanner:
-    """Gives the tokens of *text*, one after the other."""
+    """A `Scanner` returns the tokens of *text*, one per call of ``scan``."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._after_operator = False
         self.position = 0
-        """Where the last token ended."""
+        """The position after the last token."""
         self.error = ""
-        """The first thing that was illegal, in containerd's words."""
+        """The first error, in containerd's words; empty if there is none."""
 
     def peek(self) -> str | None:
-        """Return the next character as it is, spaces too; None at the end, U+FFFD for an illegal one."""
+        """Return the next character, even a space; None at the end, U+FFFD for an illegal character."""
         return self._character(self.position)
 
     def scan(self) -> Token:
-        """Return the next token; spaces before it are passed over."""
+        """Skip spaces and return the next token."""
         start = self.position
         while (character := self._character(start)) is not None and character in _SPACES:
             start += 1
@@ -99,7 +99,7 @@ class Scanner:
             self._illegal("unexpected null")
             return "\ufffd"
         if character == "\ufffd":
-            # What Go decodes from bytes that are no UTF-8; the character itself is taken for that, too.
+            # Go decodes bytes that are not UTF-8 to this character, and treats the character itself alike.
             self._illegal("rune error")
         return character
 
@@ -114,7 +114,7 @@ class Scanner:
             self.position += 1
 
     def _pass_quoted(self, quote: str) -> bool:
-        """Pass over the rest of a quoted text; tell whether it is a legal one."""
+        """Skip the rest of a quoted text; return whether it is legal."""
         while (character := self._next()) != quote:
             if character in (None, "\n", "\ufffd"):
                 self._illegal("quoted literal not terminated")

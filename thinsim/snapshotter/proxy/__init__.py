@@ -1,1 +1,1 @@
-"""Serves the snapshotter as a containerd proxy plugin: its gRPC snapshots API on a unix socket."""
+"""The proxy plugin serves the snapshotter to containerd over its gRPC snapshots API on a unix socket."""

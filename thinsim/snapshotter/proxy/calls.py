@@ -1,9 +1,9 @@
-"""Runs gRPC calls, which come on threads, as trio tasks, which can be cancelled.
+"""`Calls` runs gRPC calls, which arrive on threads, as trio tasks, which can be cancelled.
 
-Each call has a thread of grpcio's and a task in the nursery. A client that cancels its call or goes away
-cancels the task: one that still waits for its turn does nothing then; one that works on a device finishes
-or undoes that, as the snapshotter has it. The thread waits for the task's end in any case, so that with
-the last thread the last verb has ended.
+Each call has one grpcio thread and one task in the nursery. A client that cancels its call or disconnects
+cancels the task. A task that still waits for its turn then does nothing; a task that works on a device
+finishes or undoes its work. The thread always waits for the end of its task: when the last thread has
+ended, the last verb has ended.
 """
 
 import logging
@@ -22,16 +22,16 @@ from thinsim.snapshotter.proxy.status_codes import code_of
 
 log = logging.getLogger(__name__)
 
-_LONGEST_TEXT = 4096  # a status travels in a header, whose length the other side limits
+_LONGEST_TEXT = 4096  # gRPC sends a status in a header, and the client limits the header's length
 _Response = TypeVar("_Response")
 
 
 class _CallEndedError(Exception):
-    """The call was cancelled before its verb ended: nobody waits for an answer."""
+    """The call was cancelled before its verb ended, so no client waits for an answer."""
 
 
 class Calls:
-    """Runs verbs in *nursery*, which must stay open until gRPC's last thread has ended."""
+    """A `Calls` runs verbs in *nursery*, which must stay open until gRPC's last thread has ended."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
@@ -40,14 +40,14 @@ class Calls:
     def answer(
         self, verb: str, act: Callable[[Any], Awaitable[_Response]], request: Any, call: grpc.ServicerContext
     ) -> _Response:
-        """Return what *act* returns for *request*; end the call with a status if it fails.
+        """Run *act* on *request* and return its response; end the call with a status if it fails.
 
-        Called from a gRPC thread.
+        Must be called from a gRPC thread.
         """
         answer: Future[_Response] = Future()
         scope = trio.CancelScope()
         begun = time.monotonic()
-        # It comes at every end of a call; cancelling what has ended does nothing.
+        # gRPC runs the callback at every end of a call; cancelling a scope that has ended does nothing.
         if not call.add_callback(partial(self._soon, scope.cancel)):
             scope.cancel()
         self._soon(self._nursery.start_soon, _run, act, request, scope, answer)
@@ -75,7 +75,7 @@ async def _run(
         with scope:
             await trio.lowlevel.checkpoint_if_cancelled()
             answer.set_result(await act(request))
-    except Exception as error:  # the thread tells the client
+    except Exception as error:  # the thread sends it to the client
         answer.set_exception(error)
     finally:
         if not answer.done():
@@ -93,7 +93,7 @@ def _status_of(error: Exception) -> tuple[grpc.StatusCode, str]:
 
 
 def _named(request: Any) -> str:
-    """The words of a request that tell it from others, for the log."""
+    """Return the fields that identify a request in the log."""
     words = (
         f"{name}={getattr(request, name)}"
         for name in ("key", "name", "parent", "filters")

@@ -1,6 +1,6 @@
-"""Translates between the snapshotter's values and the messages on the wire.
+"""The functions of this module convert between the snapshotter's values and gRPC messages.
 
-containerd ``core/snapshots/proxy/convert.go``.
+They follow containerd ``core/snapshots/proxy/convert.go``.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ def info_message(info: Info) -> wire.Info:
 
 
 def info_from(message: wire.Info) -> Info:
-    """Return what *message* says; a kind that is none counts as committed, as in containerd."""
+    """Return the record in *message*. An unknown kind counts as committed, as in containerd."""
     return Info(
         kind=_KINDS_FROM_WIRE.get(message.kind, Kind.COMMITTED),
         name=message.name,
@@ -34,10 +34,10 @@ def info_from(message: wire.Info) -> Info:
 
 
 def mount_messages(mounts: Iterable[Mount]) -> list[wire.Mount]:
-    """Return *mounts* as messages; the target is for the client to choose."""
+    """Return *mounts* as messages. The client chooses the target."""
     return [wire.Mount(type=mount.type, source=mount.source, options=mount.options) for mount in mounts]
 
 
 def mounts_from(messages: Iterable[wire.Mount]) -> list[Mount]:
-    """Return what *messages* say."""
+    """Return the mounts in *messages*."""
     return [Mount(message.type, message.source, tuple(message.options)) for message in messages]

@@ -1,4 +1,4 @@
-"""Names the service's methods for gRPC: each verb with the messages it takes and gives."""
+"""`method_handlers` connects each method of the gRPC service with its request type and its verb."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -13,7 +13,7 @@ from thinsim.snapshotter.proxy.service import SERVICE, SnapshotsService
 
 
 def method_handlers(service: SnapshotsService, calls: Calls) -> grpc.GenericRpcHandler:
-    """Return what gRPC asks for the ten methods; their verbs run in *calls*."""
+    """Return gRPC's handler of the ten methods, whose verbs run in *calls*."""
 
     def unary(
         verb: str, request: type[Message], act: Callable[[Any], Awaitable[Message]]

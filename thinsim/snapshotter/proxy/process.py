@@ -1,4 +1,4 @@
-"""Runs the process that serves a snapshotter: what it needs, readiness, and its end at a signal."""
+"""`serve_snapshotter` runs the process that serves a snapshotter, until a signal ends it."""
 
 import logging
 import signal
@@ -20,7 +20,7 @@ from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 
 log = logging.getLogger(__name__)
 
-_MOUNTPOINT = "mount"  # below the root directory: where a new file system is mounted for a moment
+_MOUNTPOINT = "mount"  # below the root directory; new file systems are mounted there briefly
 
 
 async def serve_snapshotter(
@@ -31,10 +31,11 @@ async def serve_snapshotter(
     journal: Journal | None = None,
     when_ready: Callable[[], None],
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then end the calls under way, and give back what was taken.
+    """Serve the snapshotter until SIGTERM or SIGINT, then end the running calls and clean up.
 
-    *journal* is that of the run it belongs to; without one it keeps its own, once what killed processes
-    left is given back. Errors of the configuration, the pool and the socket are raised before it is ready.
+    *journal* is the journal of the run that the snapshotter belongs to. Without one, first clean up after
+    killed processes, then keep a journal of its own. *when_ready* is called once the socket listens; errors
+    of the configuration, the pool and the socket are raised before that.
     """
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with (
@@ -45,7 +46,7 @@ async def serve_snapshotter(
             log.info("serving pool %s at %s", config.pool_name, socket)
             when_ready()
             async for number in signals:
-                log.info("ending on %s", signal.Signals(number).name)
+                log.info("received %s, stopping", signal.Signals(number).name)
                 break
 
 

@@ -1,4 +1,4 @@
-"""Runs a gRPC server for one snapshotter on a unix socket, from listening to a clean end."""
+"""`serving` runs a gRPC server for one snapshotter on a unix socket."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -16,10 +16,10 @@ from thinsim.snapshotter.proxy.calls import Calls
 from thinsim.snapshotter.proxy.methods import method_handlers
 from thinsim.snapshotter.proxy.service import SnapshotsService
 
-# More calls than threads wait for a thread; most of them only wait for the store.
+# Further calls wait for a free thread. Most calls only wait for the store.
 _THREADS = 128
 _GRACE_SECONDS = 10.0
-# containerd's own limit, either way (defaults/defaults.go).
+# containerd's own limit in both directions (defaults/defaults.go).
 _MESSAGE_BYTES = 16 << 20
 _OPTIONS = (
     ("grpc.max_receive_message_length", _MESSAGE_BYTES),
@@ -29,12 +29,12 @@ _OPTIONS = (
 
 @asynccontextmanager
 async def serving(snapshotter: Snapshotter, socket: Path) -> AsyncIterator[None]:
-    """Serve *snapshotter* at *socket*, mode 0600, while the block runs.
+    """Serve *snapshotter* at *socket*, mode 0600, while the body runs.
 
-    At its end nothing new is let in, calls under way have some seconds to end, then are cancelled; what
-    a verb does to a device is never cut short. The socket of a server that has died is replaced;
-    ControlError where one answers, where something else is in the way, or the path is too long;
-    InvalidValueError where its directory is missing.
+    At its end, new calls are refused and running calls have some seconds to end before they are cancelled.
+    A verb's work on a device is never interrupted. The socket of a dead server is replaced. Raise
+    ControlError if a server answers at *socket*, if the path exists and is not a socket, or if the path is
+    too long; InvalidValueError if its directory is missing.
     """
     await remove_stale_socket(socket)
     threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="call")
@@ -53,13 +53,13 @@ async def serving(snapshotter: Snapshotter, socket: Path) -> AsyncIterator[None]
 
 @contextmanager
 def _listening(server: grpc.Server, socket: Path) -> Iterator[None]:
-    """Have *server* listen at *socket*, taken as a whole or not at all, and removed at the end."""
-    # gRPC would replace whatever is at the path. So it gets a name of its own, and a second name for the
-    # same socket can be given without a moment at which another server's could be lost.
+    """Let *server* listen at *socket*, never replacing another server's; remove the socket at the end."""
+    # gRPC replaces any file at its path. So it listens at a private name, and a hard link then gives the
+    # socket its real name, or fails if another server has taken that name meanwhile.
     own = socket.with_name(f".{socket.name}.{os.getpid()}")
     check_socket_path(own)
     if not socket.parent.is_dir():
-        raise InvalidValueError(f"cannot listen on {socket}: {socket.parent} is no directory")
+        raise InvalidValueError(f"cannot listen on {socket}: {socket.parent} is not a directory")
     mask = os.umask(0o177)
     try:
         server.add_insecure_port(f"unix:{own.absolute()}")

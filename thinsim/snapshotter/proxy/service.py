@@ -1,7 +1,7 @@
-"""Answers the ten verbs of containerd's snapshots service, from request to response.
+"""`SnapshotsService` answers the ten verbs of the snapshots service of containerd.
 
-containerd ``contrib/snapshotservice/service.go``. The name of a snapshotter that a request brings is not
-looked at, as there: a socket serves one. Failures are the snapshotter's own errors.
+It follows containerd ``contrib/snapshotservice/service.go``, and like it ignores the snapshotter's name
+in a request: each socket serves one snapshotter. It raises the snapshotter's own errors.
 """
 
 from google.protobuf.empty_pb2 import Empty
@@ -13,33 +13,33 @@ from thinsim.snapshotter.proxy.messages import info_from, info_message, mount_me
 
 SERVICE = "containerd.services.snapshots.v1.Snapshots"
 LIST_BLOCK = 100
-"""How many snapshots one response of List brings at most."""
+"""The largest number of snapshots in one response of List."""
 
 
 class SnapshotsService:
-    """Serves *snapshotter*."""
+    """A `SnapshotsService` translates gRPC requests into calls of *snapshotter*."""
 
     def __init__(self, snapshotter: Snapshotter) -> None:
         self._snapshotter = snapshotter
 
     async def prepare(self, request: wire.PrepareSnapshotRequest) -> wire.PrepareSnapshotResponse:
-        """Make an active snapshot."""
+        """Create an active snapshot."""
         mounts = await self._snapshotter.prepare(request.key, request.parent, dict(request.labels))
         return wire.PrepareSnapshotResponse(mounts=mount_messages(mounts))
 
     async def view(self, request: wire.ViewSnapshotRequest) -> wire.ViewSnapshotResponse:
-        """Make a read-only snapshot."""
+        """Create a read-only snapshot."""
         mounts = await self._snapshotter.view(request.key, request.parent, dict(request.labels))
         return wire.ViewSnapshotResponse(mounts=mount_messages(mounts))
 
     async def mounts(self, request: wire.MountsRequest) -> wire.MountsResponse:
-        """Say what to mount."""
+        """Return the mounts of a snapshot."""
         return wire.MountsResponse(mounts=mount_messages(await self._snapshotter.mounts(request.key)))
 
     async def commit(self, request: wire.CommitSnapshotRequest) -> Empty:
-        """Commit; InvalidArgumentError for another parent than the one it was prepared on.
+        """Commit a snapshot. Raise InvalidArgumentError for a parent other than the one it was prepared on.
 
-        A client sends a parent at all only where the plugin's configuration lists the capability ``rebase``.
+        A client sends a parent only if the plugin's configuration lists the capability ``rebase``.
         """
         if request.parent:
             now = (await self._snapshotter.stat(request.key)).parent
@@ -61,12 +61,12 @@ class SnapshotsService:
         return wire.StatSnapshotResponse(info=info_message(await self._snapshotter.stat(request.key)))
 
     async def update(self, request: wire.UpdateSnapshotRequest) -> wire.UpdateSnapshotResponse:
-        """Change labels: those that the mask names, all of them without a mask."""
+        """Change the labels in the update mask, or all labels without a mask."""
         info = await self._snapshotter.update(info_from(request.info), *request.update_mask.paths)
         return wire.UpdateSnapshotResponse(info=info_message(info))
 
     async def walk(self, request: wire.ListSnapshotsRequest) -> list[wire.ListSnapshotsResponse]:
-        """Return the records that fit any of the filters, in blocks."""
+        """Return the records that match any of the filters, at most ``LIST_BLOCK`` in each response."""
         infos = [info_message(info) async for info in self._snapshotter.walk(*request.filters)]
         return [
             wire.ListSnapshotsResponse(info=infos[start : start + LIST_BLOCK])
@@ -74,11 +74,11 @@ class SnapshotsService:
         ]
 
     async def usage(self, request: wire.UsageRequest) -> wire.UsageResponse:
-        """Return what a snapshot adds to its parent, in bytes and inodes."""
+        """Return the bytes and inodes that a snapshot adds to its parent."""
         usage = await self._snapshotter.usage(request.key)
         return wire.UsageResponse(size=usage.size, inodes=usage.inodes)
 
     async def cleanup(self, request: wire.CleanupRequest) -> Empty:
-        """Remove the devices that ``async_remove`` left."""
+        """Remove the devices that earlier removals have left."""
         await self._snapshotter.cleanup()
         return Empty()

@@ -1,6 +1,6 @@
-"""Maps an error to a gRPC status code as containerd's errdefs maps containerd's classes.
+"""`code_of` maps an error to a gRPC status code, as containerd's errdefs does with its own classes.
 
-``github.com/containerd/errdefs``, ``pkg/errgrpc/grpc.go``; containerd makes the class of the code again.
+See ``github.com/containerd/errdefs``, ``pkg/errgrpc/grpc.go``. containerd maps the code back to its class.
 """
 
 from grpc import StatusCode
@@ -21,5 +21,5 @@ CODES: dict[type[Exception], StatusCode] = {
 
 
 def code_of(error: BaseException) -> StatusCode:
-    """Return the code of *error*; UNKNOWN for what has no class, such as a device-mapper's refusal."""
+    """Return the code of *error*; UNKNOWN for an error without one, such as a refusal by device-mapper."""
     return next((code for kind, code in CODES.items() if isinstance(error, kind)), StatusCode.UNKNOWN)

@@ -1,1 +1,1 @@
-"""Metadata has the kernel's own on-disk form: copy-on-write btrees, space maps, transactions."""
+"""Metadata has the kernel's on-disk format: copy-on-write btrees, space maps and transactions."""

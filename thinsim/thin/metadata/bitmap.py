@@ -1,7 +1,8 @@
-"""Bitmaps, and the metadata map's index, are the blocks of a space map that are no btree nodes.
+"""`Bitmap` and `MetadataIndex` are the blocks of a space map that are not btree nodes.
 
-A bitmap counts 16320 blocks with two bits each, the lower bit being the high one; 3 means "three or
-more, see the reference count tree" (dm-space-map-common.c, sm_lookup_bitmap).
+A bitmap counts the references to 16320 blocks, with two bits per block. The lower bit is the high one. The
+value 3 means three or more references: the count is in the reference count tree (dm-space-map-common.c,
+sm_lookup_bitmap).
 """
 
 import struct
@@ -14,16 +15,17 @@ _HEADER = struct.Struct("<IIQ")
 _ENTRY = struct.Struct("<QII")
 _PACKED = METADATA_BLOCK_SIZE - _HEADER.size
 _PER_BYTE = 4
-# On disk 2 stands for one reference and 1 for two: the pair of bits is stored high bit first.
+# The pair of bits is stored high bit first, so on disk 2 means one reference and 1 means two.
 _SWAPPED = (0, 2, 1, 3)
 _SWAP = bytes(_SWAPPED[value & 3] for value in range(256))
 _UNPACK = [bytes(_SWAPPED[value >> 2 * part & 3] for value in range(256)) for part in range(_PER_BYTE)]
 
 
 class IndexEntry(NamedTuple):
-    """Where a bitmap stands and what is free in it (dm-space-map-common.h, struct disk_index_entry).
+    """An `IndexEntry` locates a bitmap and counts its free entries (struct disk_index_entry).
 
-    Below *none_free_before* no entry is free. Entries past the end of the map count as free.
+    *block* is the bitmap's metadata block. No entry below *none_free_before* is free. *nr_free* includes
+    entries past the end of the map. The struct is in dm-space-map-common.h.
     """
 
     block: int
@@ -32,7 +34,7 @@ class IndexEntry(NamedTuple):
 
 
 class Bitmap:
-    """One bitmap, unpacked: a byte per block with 0, 1, 2, or 3 for more."""
+    """A `Bitmap` has one byte per block: its count of references, 0 to 2, or 3 for three or more."""
 
     __slots__ = ("counts",)
 
@@ -46,7 +48,7 @@ class Bitmap:
         return Bitmap(self.counts[:])
 
     def encode(self, block: int) -> bytes:
-        """Return the bitmap as *block*."""
+        """Return the bitmap's bytes as metadata block *block*."""
         swapped = self.counts.translate(_SWAP)
         packed = 0
         for part in range(_PER_BYTE):
@@ -56,7 +58,7 @@ class Bitmap:
 
     @classmethod
     def decode(cls, content: bytes, block: int) -> "Bitmap":
-        """Return the bitmap that *content* is; MetadataDamagedError."""
+        """Return the bitmap in *content*; MetadataDamagedError if it is not one."""
         verify(content, block, BITMAP_SALT, cls.KIND)
         packed = content[_HEADER.size :]
         counts = bytearray(ENTRIES_PER_BITMAP)
@@ -66,7 +68,7 @@ class Bitmap:
 
 
 class MetadataIndex:
-    """The metadata space map's list of bitmaps: one block with 255 entries."""
+    """A `MetadataIndex` lists the bitmaps of the metadata space map: one block with 255 entries."""
 
     __slots__ = ("entries",)
 
@@ -80,13 +82,13 @@ class MetadataIndex:
         return MetadataIndex(self.entries[:])
 
     def encode(self, block: int) -> bytes:
-        """Return the index as *block*."""
+        """Return the index's bytes as metadata block *block*."""
         content = bytearray(_HEADER.pack(0, 0, block))
         content += b"".join(_ENTRY.pack(*entry) for entry in self.entries)
         return seal(content, INDEX_SALT)
 
     @classmethod
     def decode(cls, content: bytes, block: int) -> "MetadataIndex":
-        """Return the index that *content* is; MetadataDamagedError."""
+        """Return the index in *content*; MetadataDamagedError if it is not one."""
         verify(content, block, INDEX_SALT, cls.KIND)
         return cls([IndexEntry(*entry) for entry in _ENTRY.iter_unpack(content[_HEADER.size :])])

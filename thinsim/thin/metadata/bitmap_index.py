@@ -1,4 +1,4 @@
-"""A bitmap index tells where bitmaps stand: in one block, or in a btree behind a cache."""
+"""`BitmapIndex` locates the bitmaps of a space map; it is one block or a btree with a cache."""
 
 from typing import Protocol
 
@@ -16,18 +16,18 @@ _HASH_BITS = 0xFFFFFFFF
 
 
 class BitmapIndex(Protocol):
-    """Bitmap number to IndexEntry; *root* is what the superblock names."""
+    """A `BitmapIndex` maps bitmap numbers to `IndexEntry` values; the superblock stores *root*."""
 
     root: int
 
     def create(self) -> None:
-        """Make an empty index."""
+        """Create an empty index."""
 
     def copy(self) -> "BitmapIndex":
-        """Return the index as it is now, to look at."""
+        """Return a read-only copy of the index as it is now."""
 
     def check_length(self, bitmaps: int) -> None:
-        """Raise MetadataDamagedError when the index can't have that many entries."""
+        """Raise MetadataDamagedError if the index can't have *bitmaps* entries."""
 
     def load(self, number: int) -> IndexEntry:
         """Return the entry of bitmap *number*."""
@@ -36,11 +36,14 @@ class BitmapIndex(Protocol):
         """Change the entry of bitmap *number*."""
 
     def commit(self) -> None:
-        """Put what was changed into the metadata."""
+        """Write the changed entries into the metadata blocks."""
 
 
 class BlockIndex:
-    """The metadata space map's: 255 entries in one block, all in memory (metadata_ll_load_ie)."""
+    """A `BlockIndex` serves the metadata space map: 255 entries in one block, all kept in memory.
+
+    The kernel's counterpart is metadata_ll_load_ie.
+    """
 
     def __init__(
         self, manager: TransactionManager, root: int = 0, entries: list[IndexEntry] | None = None
@@ -52,35 +55,32 @@ class BlockIndex:
         self._entries = entries
 
     def create(self) -> None:
-        """See BitmapIndex."""
         self.root = self._manager.new_block(MetadataIndex())
 
     def copy(self) -> "BlockIndex":
-        """See BitmapIndex."""
         return BlockIndex(self._manager, self.root, self._entries[:])
 
     def check_length(self, bitmaps: int) -> None:
-        """See BitmapIndex."""
         if bitmaps > MAX_BITMAPS:
             raise MetadataDamagedError(f"space map too large: {bitmaps} bitmaps, {MAX_BITMAPS} at most")
 
     def load(self, number: int) -> IndexEntry:
-        """See BitmapIndex."""
         return self._entries[number]
 
     def save(self, number: int, entry: IndexEntry) -> None:
-        """See BitmapIndex."""
         self._entries[number] = entry
 
     def commit(self) -> None:
-        """See BitmapIndex."""
         self.root, index, _ = self._manager.shadow(self.root, MetadataIndex)
-        # Only now: finding a block for the shadow has changed entries.
+        # Copy the entries last: the allocation of the shadow changes them.
         index.entries = self._entries[:]
 
 
 class TreeIndex:
-    """The data space map's: a btree, behind 64 slots that are written when evicted (disk_ll_load_ie)."""
+    """A `TreeIndex` serves the data space map: a btree, with a cache of 64 slots.
+
+    A changed slot is written to the btree when it is evicted (disk_ll_load_ie).
+    """
 
     def __init__(self, manager: TransactionManager, root: int = 0) -> None:
         self.root = root
@@ -90,18 +90,15 @@ class TreeIndex:
         self._dirty: set[int] = set()
 
     def create(self) -> None:
-        """See BitmapIndex."""
         self.root = self._tree.empty()
 
     def copy(self) -> "TreeIndex":
-        """See BitmapIndex."""
         return TreeIndex(self._manager, self.root)
 
     def check_length(self, bitmaps: int) -> None:
-        """See BitmapIndex."""
+        """Accept any number of bitmaps: a btree has no limit."""
 
     def load(self, number: int) -> IndexEntry:
-        """See BitmapIndex."""
         slot = number * _HASH & _HASH_BITS & _SLOTS - 1
         held = self._slots.get(slot)
         if held is not None:
@@ -116,7 +113,6 @@ class TreeIndex:
         return entry
 
     def save(self, number: int, entry: IndexEntry) -> None:
-        """See BitmapIndex."""
         slot = number * _HASH & _HASH_BITS & _SLOTS - 1
         held = self._slots.get(slot)
         if held is not None and held[0] != number:
@@ -125,7 +121,6 @@ class TreeIndex:
         self._dirty.add(slot)
 
     def commit(self) -> None:
-        """See BitmapIndex."""
         for slot in sorted(self._dirty):
             self._write_back(slot)
 

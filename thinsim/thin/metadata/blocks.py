@@ -1,4 +1,4 @@
-"""BlockCache keeps metadata blocks as objects, and what of them is not written yet (dm-block-manager.c)."""
+"""`BlockCache` keeps decoded metadata blocks, and changes not yet written (dm-block-manager.c)."""
 
 from collections import OrderedDict
 from typing import ClassVar, Protocol, Self, TypeVar
@@ -7,20 +7,20 @@ from thinsim.thin.metadata.errors import MetadataDamagedError, MetadataReadOnlyE
 from thinsim.thin.metadata.store import METADATA_BLOCK_SIZE, MetadataStore
 
 CACHE_BLOCKS = 4096
-"""Clean blocks that are kept; a bitmap has 16 KiB in memory, a node 4."""
+"""The number of clean blocks in the cache; in memory, a bitmap takes 16 KiB and a node 4 KiB."""
 
 
 class Block(Protocol):
-    """What a metadata block is: a node, bitmap, index or superblock."""
+    """A `Block` is a decoded metadata block: a node, bitmap, index or superblock."""
 
     KIND: ClassVar[str]
 
     @classmethod
     def decode(cls, content: bytes, block: int) -> Self:
-        """Return the object; MetadataDamagedError."""
+        """Return the object in *content*; MetadataDamagedError if it is not of this kind."""
 
     def encode(self, block: int) -> bytes:
-        """Return the 4096 bytes that stand at *block*."""
+        """Return the 4096 bytes to write at *block*."""
 
     def copy(self) -> Self:
         """Return an independent copy."""
@@ -30,7 +30,7 @@ B = TypeVar("B", bound=Block)
 
 
 class BlockNotResidentError(Exception):
-    """Block *number* is not in memory, and the caller said that nothing may be read now."""
+    """Block *number* is not in memory, and the caller has set *resident_only*."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -38,11 +38,11 @@ class BlockNotResidentError(Exception):
 
 
 class BlockCache:
-    """Blocks of *store* by number; what was changed stays in memory until ``flush`` writes it.
+    """A `BlockCache` reads the blocks of *store*; changes stay in memory until ``flush`` writes them.
 
-    While *resident_only* is set, a block that is not in memory raises BlockNotResidentError instead of
-    being read, so that a caller that must not wait can fetch it elsewhere (see ``fetch``, ``admit``) and
-    try again, as the kernel's non-blocking transaction manager does.
+    While *resident_only* is set, BlockNotResidentError is raised for a block that is not in memory. A caller
+    that must not wait can then fetch the block elsewhere (see ``fetch`` and ``admit``) and try again, as the
+    kernel's non-blocking transaction manager does.
     """
 
     def __init__(self, store: MetadataStore, limit: int = CACHE_BLOCKS) -> None:
@@ -56,11 +56,11 @@ class BlockCache:
 
     @property
     def store(self) -> MetadataStore:
-        """The device below."""
+        """Return the device that the cache reads and writes."""
         return self._store
 
     def get(self, number: int, kind: type[B]) -> B:
-        """Return block *number* to look at. MetadataDamagedError, ``OSError``."""
+        """Return block *number*, which the caller must not change. MetadataDamagedError, ``OSError``."""
         found = self._dirty.get(number)
         if found is None:
             found = self._clean.get(number)
@@ -79,7 +79,7 @@ class BlockCache:
         return found
 
     def fetch(self, number: int) -> bytes:
-        """Read the bytes of block *number*, past the cache. MetadataDamagedError beyond the device."""
+        """Read block *number* from the device, not the cache; MetadataDamagedError beyond the device."""
         if number >= self._store.blocks:
             raise MetadataDamagedError(
                 f"metadata block {number} is beyond the device's {self._store.blocks} blocks"
@@ -90,11 +90,11 @@ class BlockCache:
         return content
 
     def admit(self, number: int, content: bytes) -> None:
-        """Take what ``fetch`` returned for *number*; nothing was written in between."""
+        """Keep the bytes that ``fetch`` returned for *number*; no write may come in between."""
         self._admitted[number] = content
 
     def change(self, number: int, kind: type[B]) -> B:
-        """Return block *number* to be changed in place; EPERM while read-only."""
+        """Return block *number* for a change in place; EPERM while read-only."""
         if self.read_only:
             raise MetadataReadOnlyError
         block = self.get(number, kind)
@@ -103,20 +103,20 @@ class BlockCache:
         return block
 
     def put(self, number: int, block: Block) -> None:
-        """Make *block* the content of *number*, whatever was there; EPERM while read-only."""
+        """Replace the content of block *number* by *block*; EPERM while read-only."""
         if self.read_only:
             raise MetadataReadOnlyError
         self._clean.pop(number, None)
         self._dirty[number] = block
 
     def flush(self) -> None:
-        """Write what was changed, in ascending order, and make it durable."""
+        """Write the changed blocks in ascending order and make them durable; EPERM while read-only."""
         if self.read_only:
             raise MetadataReadOnlyError
         self.write_back()
 
     def write_back(self) -> None:
-        """As ``flush``, read-only or not: what was changed was so before the mode."""
+        """Write the changed blocks even while read-only: they were changed before the cache became so."""
         for number in sorted(self._dirty):
             self._store.write(number, self._dirty[number].encode(number))
         self._store.flush()
@@ -125,7 +125,7 @@ class BlockCache:
         self._dirty.clear()
 
     def reset(self) -> None:
-        """Forget everything, changes that were not written included."""
+        """Forget all blocks, including changes that were not written."""
         self._clean.clear()
         self._dirty.clear()
         self._admitted.clear()

@@ -1,7 +1,8 @@
-"""A copy-on-write btree is looked up, changed, walked and deleted whole (dm-btree.c).
+"""`Btree` looks up, changes, walks and deletes copy-on-write btrees (dm-btree.c).
 
-Where nodes split and how entries move between siblings decides how many blocks a tree has, so these
-rules are the kernel's: full nodes on the way down are made room in first, by a sibling that has some.
+The rules for splitting a node and moving entries between siblings determine the size of a tree in blocks,
+so they are the kernel's. An insert walks down from the root and makes room in each full node that it
+meets, in a sibling that has space if there is one.
 """
 
 from bisect import bisect_left, bisect_right
@@ -22,11 +23,14 @@ from thinsim.thin.metadata.errors import MetadataDamagedError
 from thinsim.thin.metadata.shadowing import TransactionManager
 
 _WORTH_MOVING = 8
-"""Free entries that a sibling must have to take some over (dm-btree.c, SPACE_THRESHOLD)."""
+"""The free entries that a sibling needs before entries move to it (dm-btree.c, SPACE_THRESHOLD)."""
 
 
 class Btree:
-    """A kind of tree; each of them is named by the block of its root, which every change replaces."""
+    """A `Btree` operates on all trees of one value type; the block of its root identifies each tree.
+
+    Each change returns the block of the tree's new root.
+    """
 
     def __init__(self, manager: TransactionManager, value_type: ValueType) -> None:
         self.manager = manager
@@ -37,7 +41,7 @@ class Btree:
         return self.manager.new_block(Node.empty(True, self.value_type.size))
 
     def lookup(self, root: int, key: int) -> Any | None:
-        """Return the value of *key*, None when it has none."""
+        """Return the value of *key*, or None if the tree lacks the key."""
         node = self._leaf(root, key)
         index = bisect_left(node.keys, key)
         if index < len(node.keys) and node.keys[index] == key:
@@ -45,11 +49,14 @@ class Btree:
         return None
 
     def next_entry(self, root: int, key: int) -> tuple[int, Any] | None:
-        """Return the first entry at *key* or after it, None when there is none (dm_btree_lookup_next)."""
+        """Return the first entry at *key* or after it, or None (dm_btree_lookup_next)."""
         return next(self.entries(root, key), None)
 
     def entries(self, root: int, begin: int = 0, end: int | None = None) -> Iterator[tuple[int, Any]]:
-        """Yield (key, value) from *begin* to before *end*, ascending. The tree may not change meanwhile."""
+        """Yield (key, value) pairs from *begin* to before *end*, ascending.
+
+        The tree must not change during the iteration.
+        """
         for node in self.leaves(root, begin):
             keys = node.keys
             first = bisect_left(keys, begin)
@@ -60,9 +67,9 @@ class Btree:
             yield from zip(keys[first:], node.values[first:], strict=True)
 
     def leaves(self, root: int, begin: int = 0) -> Iterator[Node]:
-        """Yield the leaves from the one that *begin* belongs to, in ascending order of their keys.
+        """Yield the leaves in ascending order of their keys, from the leaf for *begin* on.
 
-        MetadataDamagedError when they don't ascend, as in a tree that runs in circles.
+        Raises MetadataDamagedError if the keys do not ascend, as in a tree with a cycle.
         """
         highest = -1
         path: list[tuple[Node, int]] = []
@@ -87,7 +94,7 @@ class Btree:
             begin = 0
 
     def highest(self, root: int) -> int | None:
-        """Return the highest key, None in an empty tree (dm_btree_find_highest_key)."""
+        """Return the highest key, or None if the tree is empty (dm_btree_find_highest_key)."""
         node = node_at(self.manager, root, self.value_type.size)
         depth = 0
         while not node.is_leaf:
@@ -96,14 +103,17 @@ class Btree:
         return node.keys[-1] if node.keys else None
 
     def insert(self, root: int, key: int, value: Any) -> tuple[int, bool]:
-        """Let *key* have *value*; returns the new root, and whether the key is new."""
+        """Set *key* to *value*; return the new root and whether the key is new."""
         spine = Spine(self.manager)
         index = seek_for_insert(spine, root, -1, key, self.value_type)
         inserted = put(spine.node, index, key, value, self.value_type)
         return spine.root, inserted
 
     def leaf_to_overwrite(self, root: int, key: int) -> tuple[int, Node, int]:
-        """Return the new root, and the changeable leaf and index of *key*, which the tree must have."""
+        """Make the leaf of *key* writable; return the new root, the leaf and the index of *key*.
+
+        Raises MetadataDamagedError if the tree lacks *key*.
+        """
         spine = Spine(self.manager)
         block, index = root, -1
         while True:
@@ -116,18 +126,18 @@ class Btree:
             block = node.values[index]
 
     def remove(self, root: int, key: int) -> int | None:
-        """Take *key* out; returns the new root, None when the key is not there (dm_btree_remove)."""
+        """Remove *key*; return the new root, or None if the tree lacks the key (dm_btree_remove)."""
         return btree_remove.remove(self.manager, self.value_type, root, key)
 
     def remove_run(self, root: int, begin: int, end: int) -> tuple[int, int]:
-        """Take the keys from *begin* to before *end* out until one is missing.
+        """Remove consecutive keys from *begin* to before *end*, until one is missing.
 
-        Returns the new root and how many there were (dm_btree_remove_leaves).
+        Returns the new root and the number of removed keys (dm_btree_remove_leaves).
         """
         return btree_remove.remove_run(self.manager, self.value_type, root, begin, end)
 
     def delete(self, root: int) -> None:
-        """Drop the reference to the tree: what nobody else refers to is freed (dm_btree_del)."""
+        """Drop a reference to the tree and free the nodes that are no longer used (dm_btree_del)."""
         space = self.manager.space
         stack: list[tuple[int, Iterator[int]]] = []
         pending: int | None = root
@@ -167,7 +177,7 @@ class Btree:
 
 
 def put(node: Node, index: int, key: int, value: Any, value_type: ValueType) -> bool:
-    """Insert or overwrite the entry where ``seek_for_insert`` found it; returns whether it is new."""
+    """Insert or overwrite the entry at *index* of ``seek_for_insert``; return whether the key is new."""
     if index >= len(node.keys) or node.keys[index] != key:
         node.insert(index, key, value)
         return True
@@ -179,10 +189,10 @@ def put(node: Node, index: int, key: int, value: Any, value_type: ValueType) -> 
 
 
 def seek_for_insert(spine: Spine, root: int, index: int, key: int, value_type: ValueType) -> int:
-    """Walk to the leaf for *key*, making room on the way; returns where in it the key is or belongs.
+    """Walk to the leaf for *key*, making room on the way; return the key's index in the leaf.
 
-    *index* is where the spine's present node points to *root*: the second tree of two starts below the
-    first (btree_insert_raw).
+    *index* is the entry of the spine's present node that points to *root*, or -1 if there is none. It is
+    used for a mapping tree, whose root is a value of the top tree (btree_insert_raw).
     """
     top, block = True, root
     while True:
@@ -215,7 +225,7 @@ def _sibling(node: Node) -> Node:
 
 
 def _split_beneath(spine: Spine) -> None:
-    """Move the root's entries into two new nodes below it."""
+    """Move the root's entries to two new nodes below it."""
     root = spine.node
     half = len(root) // 2
     left, right = _sibling(root), _sibling(root)
@@ -230,9 +240,9 @@ def _split_beneath(spine: Spine) -> None:
 
 
 def _rebalance_or_split(spine: Spine, value_type: ValueType, at: int, key: int) -> None:
-    """Make room in the present node, the child of its parent at *at*: the node for *key* becomes present."""
+    """Make room in the present node, child *at* of its parent; the node for *key* becomes present."""
     parent = spine.parent
-    assert parent is not None, "a node that is no root has a parent"
+    assert parent is not None, "only a root has no parent"
     manager = spine.manager
     shared = False
     for beside in (at - 1, at + 1):
@@ -266,7 +276,7 @@ def _split_one(spine: Spine, parent: Node, at: int, key: int) -> None:
 
 
 def _split_two(spine: Spine, parent: Node, value_type: ValueType, at: int, key: int) -> None:
-    """Spread the present node and its left sibling over three nodes."""
+    """Spread the entries of the present node and its left sibling over three nodes."""
     right = spine.node
     left = shadow_child(spine.manager, parent, at - 1, value_type)
     middle = _sibling(left)
@@ -284,7 +294,7 @@ def _split_two(spine: Spine, parent: Node, value_type: ValueType, at: int, key: 
 
 
 def even_out(left: Node, right: Node) -> None:
-    """Give the left node half of the entries, rounded down."""
+    """Move entries so that the left node has half of them, rounded down."""
     excess = len(left) - (len(left) + len(right)) // 2
     if excess > 0:
         left.move_to_right(right, excess)

@@ -1,7 +1,7 @@
-"""A btree node has entries in memory and a form on disk (dm-btree-internal.h).
+"""`Node` is a btree node in memory, with its encoding on disk (dm-btree-internal.h).
 
-Keys are 64-bit numbers in ascending order. Values are block numbers in an internal node, and in a leaf
-what the tree maps to: numbers of 4 or 8 bytes, or records of 16 or 24.
+Keys are 64-bit numbers in ascending order. The values of an internal node are block numbers. The values of
+a leaf are the tree's: numbers of 4 or 8 bytes, or records of 16 or 24 bytes.
 """
 
 import struct
@@ -16,7 +16,7 @@ from thinsim.thin.metadata.errors import MetadataDamagedError
 from thinsim.thin.metadata.store import METADATA_BLOCK_SIZE
 
 Values = Any
-"""``array("Q")``, ``array("I")`` or a list of tuples, by value size."""
+"""The value size selects the type: ``array("Q")``, ``array("I")`` or a list of tuples."""
 
 INTERNAL, LEAF = 1, 2
 
@@ -27,12 +27,12 @@ _KEY_SIZE = 8
 
 
 def max_entries(value_size: int) -> int:
-    """Return how many entries a node of *value_size* bytes has room for, a multiple of three."""
+    """Return the capacity of a node with values of *value_size* bytes; a multiple of three."""
     return (METADATA_BLOCK_SIZE - _HEADER.size) // (_KEY_SIZE + value_size) // 3 * 3
 
 
 class Node:
-    """A node; *keys* and *values* have equal length, at most *max_entries*."""
+    """A `Node` has *keys* and *values* of equal length, at most *max_entries*."""
 
     __slots__ = ("is_leaf", "keys", "max_entries", "value_size", "values")
 
@@ -60,31 +60,31 @@ class Node:
         return Node(self.is_leaf, self.value_size, self.keys[:], self.values[:], self.max_entries)
 
     def become(self, other: "Node") -> None:
-        """Take all that *other* is."""
+        """Replace this node's kind and entries by a copy of those of *other*."""
         self.is_leaf, self.value_size, self.max_entries = other.is_leaf, other.value_size, other.max_entries
         self.keys, self.values = other.keys[:], other.values[:]
 
     def insert(self, index: int, key: int, value: Any) -> None:
-        """Put an entry before the one at *index*."""
+        """Insert an entry before the one at *index*; MetadataDamagedError if the node is full."""
         if len(self.keys) >= self.max_entries:
-            raise MetadataDamagedError("too many entries in a btree node for an insert")
+            raise MetadataDamagedError("a btree node is full: an entry can't be inserted")
         self.keys.insert(index, key)
         self.values.insert(index, value)
 
     def delete(self, index: int) -> None:
-        """Take the entry at *index* out."""
+        """Remove the entry at *index*."""
         del self.keys[index]
         del self.values[index]
 
     def move_from_right(self, right: "Node", count: int) -> None:
-        """Append the first *count* entries of the right sibling."""
+        """Move the first *count* entries of the right sibling to the end of this node."""
         self.keys += right.keys[:count]
         self.values += right.values[:count]
         del right.keys[:count]
         del right.values[:count]
 
     def move_to_right(self, right: "Node", count: int) -> None:
-        """Put the last *count* entries before those of the right sibling."""
+        """Move the last *count* entries to the start of the right sibling."""
         if not count:
             return
         right.keys[:0] = self.keys[-count:]
@@ -93,7 +93,7 @@ class Node:
         del self.values[-count:]
 
     def encode(self, block: int) -> bytes:
-        """Return the node as *block*."""
+        """Return the node's bytes as metadata block *block*."""
         content = bytearray(METADATA_BLOCK_SIZE)
         flags = LEAF if self.is_leaf else INTERNAL
         _HEADER.pack_into(content, 0, 0, flags, block, len(self.keys), self.max_entries, self.value_size, 0)
@@ -108,7 +108,7 @@ class Node:
 
     @classmethod
     def decode(cls, content: bytes, block: int) -> "Node":
-        """Return the node that *content* is; MetadataDamagedError (dm-btree-spine.c, node_check)."""
+        """Return the node in *content*; MetadataDamagedError if invalid (dm-btree-spine.c, node_check)."""
         verify(content, block, NODE_SALT, cls.KIND)
         _, flags, _, count, limit, value_size, _ = _HEADER.unpack_from(content)
         if flags not in (INTERNAL, LEAF):
@@ -121,7 +121,7 @@ class Node:
             raise MetadataDamagedError(f"btree node {block} has {count} entries, {limit} at most")
         keys = _numbers("Q", content, _HEADER.size, count)
         if any(ge(*pair) for pair in pairwise(keys)):
-            raise MetadataDamagedError(f"btree node {block}: its keys do not ascend")
+            raise MetadataDamagedError(f"btree node {block} has keys that do not ascend")
         at = _HEADER.size + _KEY_SIZE * limit
         values: Values
         if value_size in _TYPECODES:

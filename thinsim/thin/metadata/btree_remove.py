@@ -1,7 +1,7 @@
-"""Keys are taken out of a btree, whose nodes stay filled (dm-btree-remove.c).
+"""These functions remove keys from a btree and keep its nodes filled (dm-btree-remove.c).
 
-On the way down, at each internal node, the child to go to and its siblings are merged or evened out
-before the step is taken, so that no node but the root falls below a third of its maximum.
+At each internal node on the way down, the next child and its siblings are merged or evened out before the
+walk enters the child. So no node but the root has fewer entries than a third of its maximum.
 """
 
 from bisect import bisect_left, bisect_right
@@ -13,7 +13,7 @@ from thinsim.thin.metadata.shadowing import TransactionManager
 
 
 def remove(manager: TransactionManager, value_type: ValueType, root: int, key: int) -> int | None:
-    """Take *key* out; returns the new root, None when the key is not there."""
+    """Remove *key*; return the new root, or None if the tree lacks the key."""
     spine = Spine(manager)
     node = _leaf(spine, value_type, root, key)
     if node is None:
@@ -29,16 +29,17 @@ def remove(manager: TransactionManager, value_type: ValueType, root: int, key: i
 def remove_run(
     manager: TransactionManager, value_type: ValueType, root: int, begin: int, end: int
 ) -> tuple[int, int]:
-    """Take the keys from *begin* to before *end* out, one walk a key, until the next is not where expected.
+    """Remove the keys from *begin* to before *end*, with one walk per key.
 
-    Returns the new root and how many keys went (dm_btree_remove_leaves).
+    Stops when the entry found for the next key is outside the range. Returns the new root and the number
+    of removed keys (dm_btree_remove_leaves).
     """
     removed = 0
     while True:
         spine = Spine(manager)
         node = _leaf(spine, value_type, root, begin)
         if node is None:
-            # The walk has shadowed nodes already: its root is the tree from here on.
+            # The walk has already shadowed nodes, so its root is the tree's root now.
             return spine.root, removed
         root = spine.root
         index = max(0, bisect_right(node.keys, begin) - 1)
@@ -51,11 +52,11 @@ def remove_run(
 
 
 def _leaf(spine: Spine, value_type: ValueType, root: int, key: int) -> Node | None:
-    """Walk to the leaf of *key*, rebalancing; None when *key* is below all that the tree has."""
+    """Walk to the leaf for *key* and rebalance; return None if *key* is below all keys of the tree."""
     block, index = root, -1
     while True:
         node = spine.step(block, index, value_type)
-        # An only child takes its parent's place, so the node may be a leaf afterwards.
+        # Rebalancing pulls an only child up into this node, which may then be a leaf.
         if not node.is_leaf and not _rebalance_children(spine, value_type, key):
             return None
         if node.is_leaf:
@@ -84,7 +85,7 @@ def _rebalance_children(spine: Spine, value_type: ValueType, key: int) -> bool:
 
 
 def _pull_up(manager: TransactionManager, node: Node, value_type: ValueType) -> None:
-    """Put an only child's content into its parent."""
+    """Move the content of an only child into its parent."""
     block = node.values[0]
     shared = manager.space.is_shared(block)
     child = node_at(manager, block, value_type.size)
@@ -102,12 +103,12 @@ def _rebalance2(manager: TransactionManager, parent: Node, value_type: ValueType
 
 
 def _merge_or_even_out(manager: TransactionManager, parent: Node, at: int, left: Node, right: Node) -> None:
-    """*at* is the right node's place in the parent."""
+    """Merge the two nodes if their entries fit, else even them out; *at* is right's index in *parent*."""
     if len(left) + len(right) < 2 * (left.max_entries // 3 + 1):
         block = parent.values[at]
         left.move_from_right(right, len(right))
         parent.delete(at)
-        # Its children have moved, so only the node itself goes.
+        # The right node's entries have moved, so only the node itself is dropped.
         manager.space.decrement(block, block + 1)
         return
     _shift(left, right, len(left) - (len(left) + len(right)) // 2)
@@ -139,7 +140,7 @@ def _rebalance3(manager: TransactionManager, parent: Node, value_type: ValueType
 
 
 def _shift(left: Node, right: Node, count: int) -> None:
-    """Move *count* entries from left to right, from right to left if negative."""
+    """Move *count* entries from left to right, or from right to left if *count* is negative."""
     if count > 0:
         left.move_to_right(right, count)
     else:
@@ -147,7 +148,7 @@ def _shift(left: Node, right: Node, count: int) -> None:
 
 
 def _check_alike(*nodes: Node) -> None:
-    """Siblings that differ in kind can't exchange entries (dm-btree-remove.c, shift: EILSEQ)."""
+    """Raise MetadataDamagedError if siblings differ in kind (dm-btree-remove.c, shift: EILSEQ)."""
     first = nodes[0]
     for node in nodes[1:]:
         if (node.is_leaf, node.max_entries) != (first.is_leaf, first.max_entries):

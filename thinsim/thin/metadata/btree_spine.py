@@ -1,4 +1,4 @@
-"""A spine goes down a btree and holds the node under change and its parent (dm-btree-spine.c)."""
+"""`Spine` walks down a btree and holds the present node and its parent (dm-btree-spine.c)."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from thinsim.thin.metadata.errors import MetadataDamagedError
 from thinsim.thin.metadata.shadowing import TransactionManager
 
 MAX_DEPTH = 64
-"""Levels after which a tree is taken for a circle (dm-btree.c, MAX_SPINE_DEPTH)."""
+"""The largest depth of a tree; a deeper one must have a cycle (dm-btree.c, MAX_SPINE_DEPTH)."""
 
 
 def _nothing(values: Values) -> None:
@@ -20,7 +20,11 @@ def _never_equal(one: Any, other: Any) -> bool:
 
 
 class ValueType(NamedTuple):
-    """What a tree's values are: their size in bytes, and what referring to them means."""
+    """A `ValueType` has the size of a tree's values in bytes, and counts references to them.
+
+    *inc* adds a reference for each value and *dec* drops one. *equal* returns whether two values refer to
+    the same thing: an insert that overwrites an equal value drops no reference.
+    """
 
     size: int
     inc: Callable[[Values], None] = _nothing
@@ -29,24 +33,24 @@ class ValueType(NamedTuple):
 
 
 def node_at(manager: TransactionManager, block: int, value_size: int) -> Node:
-    """Return the node at *block* to look at; its values, if a leaf, have *value_size* bytes."""
+    """Return the node at *block*, for reading; the values of a leaf must have *value_size* bytes."""
     return checked_node(manager.blocks.get(block, Node), block, value_size)
 
 
 def checked_node(node: Node, block: int, value_size: int) -> Node:
-    """Return *node*; MetadataDamagedError when it belongs to another kind of tree, or lacks entries."""
+    """Return *node*; MetadataDamagedError if it belongs to another kind of tree or lacks entries."""
     if node.is_leaf:
         if node.value_size != value_size:
             raise MetadataDamagedError(
                 f"btree node {block} has values of {node.value_size} bytes, not {value_size}"
             )
     elif node.value_size != 8 or not node.keys:
-        raise MetadataDamagedError(f"btree node {block} is no internal node of a tree")
+        raise MetadataDamagedError(f"btree node {block} is not a valid internal node")
     return node
 
 
 def inc_children(manager: TransactionManager, node: Node, value_type: ValueType) -> None:
-    """Add a reference to everything that *node* points to: it has a second version now."""
+    """Add a reference to each block that *node* points to, because the node was copied."""
     if node.is_leaf:
         value_type.inc(node.values)
     else:
@@ -54,7 +58,7 @@ def inc_children(manager: TransactionManager, node: Node, value_type: ValueType)
 
 
 def shadow_child(manager: TransactionManager, parent: Node, index: int, value_type: ValueType) -> Node:
-    """Return the changeable version of a child, and let *parent* point to it."""
+    """Return a shadow of the child at *index* of *parent*; *parent* then points to the shadow."""
     block, node, shared = manager.shadow(parent.values[index], Node)
     checked_node(node, block, value_type.size)
     if shared:
@@ -64,7 +68,7 @@ def shadow_child(manager: TransactionManager, parent: Node, index: int, value_ty
 
 
 class Spine:
-    """A walk down: ``step`` shadows the next node and patches the pointer to it in the present one."""
+    """A `Spine` walks down a tree: ``step`` shadows the next node and updates the pointer to it."""
 
     __slots__ = ("_depth", "manager", "node", "parent", "root")
 
@@ -72,11 +76,14 @@ class Spine:
         self.manager = manager
         self.root = -1
         self.parent: Node | None = None
-        self.node: Node = None  # type: ignore[assignment]  # there is one after the first step
+        self.node: Node = None  # type: ignore[assignment]  # the first step sets it
         self._depth = 0
 
     def step(self, block: int, index: int, value_type: ValueType) -> Node:
-        """Go to *block*, which the present node points to at *index* (nothing does on the first step)."""
+        """Go to *block*, entry *index* of the present node, and return its shadow.
+
+        On the first step there is no present node and *index* is ignored.
+        """
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise MetadataDamagedError(f"the tree of node {self.root} has more than {MAX_DEPTH} levels")

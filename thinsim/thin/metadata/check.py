@@ -1,7 +1,7 @@
-"""The checker compares all trees of a pool with its space maps, as thin_check does.
+"""`Checker` compares all trees of a pool with its space maps, as thin_check does.
 
-Every tree is walked once, nodes that several trees share once in all. What the walk found is compared
-with both space maps. One damaged block is one problem; what hangs below it is not judged.
+It walks each tree once, and visits a node that several trees share only once. Then it compares the
+references it found with both space maps. A damaged block is one problem; the nodes below it are not checked.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -25,30 +25,35 @@ _NUMBER_SIZE, _COUNT_SIZE, _ENTRY_SIZE = 8, 4, 16
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong; a *leak* is a block that is counted but used by nothing: wasted, no danger."""
+    """A `Problem` describes one fault of the metadata.
+
+    A *leak* is a block with a reference but no use: it wastes space and does no harm.
+    """
 
     text: str
+    """The problem in words."""
     leak: bool = False
+    """True if it is a block that is counted but not used: wasted, not dangerous."""
 
 
 class Checkable(Readable, Protocol):
-    """Metadata that can be checked: a MetadataView, or that of a pool."""
+    """A `Checkable` is metadata that can be checked: a `MetadataView` or the metadata of a pool."""
 
     blocks: BlockCache
     superblock_problems: Sequence[str]
 
     def records(self) -> list[ThinRecord]:
-        """Return the devices that may have changes that are not committed."""
+        """Return the devices that may have uncommitted changes."""
 
     def data_counts(self) -> BlockCounts:
         """Return the reference counts of the data blocks."""
 
     def metadata_counts(self) -> BlockCounts:
-        """Return the reference counts of the metadata blocks. MetadataDamagedError."""
+        """Return the reference counts of the metadata blocks; MetadataDamagedError without an index."""
 
 
 class Checker:
-    """Looks at *metadata*, changing nothing; ``problems`` grows as it goes."""
+    """A `Checker` reads *metadata*, changes nothing and appends to ``problems``."""
 
     def __init__(self, metadata: Checkable) -> None:
         self.problems: list[Problem] = []
@@ -66,15 +71,18 @@ class Checker:
         self._trees = TreeWalk(metadata.blocks, self._references, self._note, self._damaged)
         self._part = "trees"
         self._unread: set[str] = set()
-        """Which of "trees", "data" and "metadata" (the space maps) can't be read whole."""
+        """The parts that can't be read whole: "trees", and "data" and "metadata" for the space maps."""
 
     @property
     def nodes(self) -> int:
-        """Btree nodes that were read."""
+        """Return the number of btree nodes that were read."""
         return self._trees.nodes
 
     def check(self, in_flight: Callable[[int], int] = lambda block: 0) -> list[Problem]:
-        """Return what is wrong; *in_flight* tells the references to a data block that requests hold."""
+        """Check everything and return the problems; *in_flight* returns the references held by requests.
+
+        Its argument is the number of a data block.
+        """
         metadata, superblock = self._metadata, self._metadata.superblock
         for text in metadata.superblock_problems:
             self._note(f"superblock: {text}")
@@ -124,7 +132,7 @@ class Checker:
             self._walk(f"{where}details tree", details_root, DETAILS_SIZE, _ignore),
             self._walk(f"{where}mapping tree", mapping_root, _NUMBER_SIZE, self._see_trees),
         )
-        # What can't be read of the two trees is a problem already.
+        # The walks have already reported the nodes that can't be read.
         blocks = self._metadata.blocks
         details = dict(readable_entries(blocks, details_root, DETAILS_SIZE))
         roots = dict(readable_entries(blocks, mapping_root, _NUMBER_SIZE))
@@ -139,7 +147,7 @@ class Checker:
             self._check_device(f"{where}thin {thin_id}", root, details.get(thin_id))
 
     def _check_device(self, name: str, root: int, raw: tuple[int, ...] | None) -> None:
-        # ``_see_trees`` has counted the reference: one a distinct leaf of the mapping tree.
+        # ``_see_trees`` has counted the reference, once per distinct leaf of the mapping tree.
         walk = self._trees.walk(name, root, _NUMBER_SIZE, self._see_mappings)
         if raw is None:
             return
@@ -168,7 +176,7 @@ class Checker:
                 )
 
     def _walk(self, name: str, root: int, value_size: int, see: See) -> WalkedTree | None:
-        """Walk the tree at *root*, to which one reference is known here; None when a part is damaged."""
+        """Count one reference to *root* and walk its tree; return None if a part is damaged."""
         self._references.add([root])
         return self._trees.walk(name, root, value_size, see)
 
@@ -176,16 +184,16 @@ class Checker:
         self._walk(f"{name} reference counts", counts.root().ref_count_root, _COUNT_SIZE, _ignore)
 
     def _walk_index(self, counts: BlockCounts) -> None:
-        """Walk the tree that tells where the bitmaps of the data space map are, and the bitmaps."""
+        """Walk the index tree of the data space map and its bitmaps."""
         root = counts.root().bitmap_root
         walk = self._walk("data space map index", root, _ENTRY_SIZE, _ignore)
         wanted = bitmaps_of(counts.nr_blocks)
-        # Not through the index's own small cache: there may be far more than that has slots.
+        # Read past the index's cache: there may be far more bitmaps than it has slots.
         found = [number for number, _ in readable_entries(self._metadata.blocks, root, _ENTRY_SIZE)]
         there = sorted(number for number in found if number < wanted)
         if walk is not None and len(there) < wanted:
             self._damaged(
-                f"data space map: {counts.nr_blocks} blocks need {wanted} bitmaps, and there are {len(there)}"
+                f"data space map: {counts.nr_blocks} blocks need {wanted} bitmaps, the index has {len(there)}"
             )
         self._walk_bitmaps("data", counts, there)
 
@@ -220,10 +228,10 @@ class Checker:
                     count = many.pop(block, 0) if few[bit] == MANY else few[bit]
                     self._compare_block(name, block, count, used[block], in_flight)
         for block in many:
-            self._note(f"{name} block {block}: a count in the tree that the bitmap does not ask for")
-        # thin_restore 0.9 writes one too many: harmless, there are fewer blocks to give out.
+            self._note(f"{name} block {block}: the tree has a count that the bitmap does not refer to")
+        # thin_restore 0.9 writes one too many, which is harmless: there is one block fewer to allocate.
         if allocated > counts.nr_allocated:
-            self._note(f"{name} space map: {counts.nr_allocated} blocks said to be in use, {allocated} are")
+            self._note(f"{name} space map: {counts.nr_allocated} blocks counted as used, {allocated} are")
 
     def _compare_block(
         self, name: str, block: int, count: int, used: int, in_flight: Callable[[int], int]

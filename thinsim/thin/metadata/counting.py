@@ -1,7 +1,7 @@
-"""BlockCounts counts references to blocks, as both space maps do (dm-space-map-common.c).
+"""`BlockCounts` counts references to blocks, for both space maps (dm-space-map-common.c).
 
-Counts up to two stand in bitmaps, higher ones in a btree. Where the bitmaps stand is told by an index,
-which the two maps keep differently (see ``bitmap_index``).
+Bitmaps store counts up to two; a btree stores higher counts. An index locates the bitmaps; each of the two
+maps has another kind of index (see ``bitmap_index``).
 """
 
 from collections.abc import Callable
@@ -17,16 +17,19 @@ from thinsim.thin.metadata.store import ENTRIES_PER_BITMAP
 from thinsim.thin.metadata.superblock import SpaceMapRoot
 
 MANY = 3
-"""What a bitmap says of a block whose count stands in the btree."""
+"""A bitmap's value for a block whose count is in the btree."""
 
 _COUNT_SIZE = 4
 
 _Apply = Callable[[Bitmap, int, int, int, int], tuple[int, int]]
-"""From (bitmap, first block, its bit, end bit, none_free_before) to (blocks taken, none_free_before)."""
+"""The arguments are (bitmap, first block, its bit, end bit, none_free_before); it changes the counts.
+
+It returns (number of blocks that became used, none_free_before); the number is negative for freed blocks.
+"""
 
 
 class BlockCounts:
-    """Counts of *nr_blocks* blocks; *nr_allocated* of them are not zero."""
+    """A `BlockCounts` counts references to *nr_blocks* blocks; *nr_allocated* of them have at least one."""
 
     def __init__(self, manager: TransactionManager, index: BitmapIndex, root: SpaceMapRoot) -> None:
         self.nr_blocks = root.nr_blocks
@@ -38,16 +41,16 @@ class BlockCounts:
         self._many_root = root.ref_count_root
 
     def create(self) -> None:
-        """Make the trees of a map without blocks."""
+        """Create the trees of a map without blocks."""
         self.index.create()
         self._many_root = self._many.empty()
 
     def committed(self) -> "BlockCounts":
-        """Return the map as it is now, to look at after it has changed."""
+        """Return a read-only copy of the map as it is now."""
         return BlockCounts(self._manager, self.index.copy(), self.root())
 
     def root(self) -> SpaceMapRoot:
-        """Return what the superblock keeps."""
+        """Return the root that the superblock stores."""
         return SpaceMapRoot(self.nr_blocks, self.nr_allocated, self.index.root, self._many_root)
 
     def extend(self, blocks: int) -> None:
@@ -61,25 +64,25 @@ class BlockCounts:
             self._save(number, IndexEntry(block, ENTRIES_PER_BITMAP, 0))
 
     def commit(self) -> None:
-        """Write the index where it belongs."""
+        """Write the changed entries of the index into the metadata blocks."""
         if self.index_changed:
             self.index.commit()
             self.index_changed = False
 
     def count(self, block: int) -> int:
-        """Return the references to *block*."""
+        """Return the number of references to *block*."""
         few = self.count_in_bitmap(block)
         return few if few != MANY else self._count_in_tree(block)
 
     def count_in_bitmap(self, block: int) -> int:
-        """Return the references to *block*, 3 for more than two."""
+        """Return the number of references to *block*, or 3 for three or more."""
         if not 0 <= block < self.nr_blocks:
             raise MetadataDamagedError(f"a space map of {self.nr_blocks} blocks has no block {block}")
         number, bit = divmod(block, ENTRIES_PER_BITMAP)
         return self.bitmap(number).counts[bit]
 
     def bitmap(self, number: int) -> Bitmap:
-        """Return bitmap *number*, to look at."""
+        """Return bitmap *number*, which the caller must not change."""
         return self._manager.blocks.get(self.index.load(number).block, Bitmap)
 
     def increment(self, begin: int, end: int) -> None:
@@ -87,11 +90,14 @@ class BlockCounts:
         self._each_bitmap(begin, end, self._increment)
 
     def decrement(self, begin: int, end: int) -> None:
-        """Drop a reference to each block from *begin* to before *end*; MetadataDamagedError: one has none."""
+        """Drop a reference to each block from *begin* to before *end*.
+
+        Raises MetadataDamagedError if a block has none.
+        """
         self._each_bitmap(begin, end, self._decrement)
 
     def many_entries(self) -> list[tuple[int, int]]:
-        """Return (block, count) of all that have three references or more."""
+        """Return the (block, count) pairs of all blocks with three references or more."""
         return list(self._many.entries(self._many_root))
 
     def _each_bitmap(self, begin: int, end: int, apply: _Apply) -> None:
@@ -156,7 +162,7 @@ class BlockCounts:
                 continue
             root = self._many.remove(self._many_root, block + at - bit)
             if root is None:
-                raise MetadataDamagedError(f"the count of block {block + at - bit} was lost")
+                raise MetadataDamagedError(f"the count of block {block + at - bit} is missing")
             self._many_root = root
             counts[at] = MANY - 1
         return -ones, none_free_before
@@ -180,9 +186,9 @@ class BlockCounts:
 
 
 def find_free_in_both(committed: BlockCounts, running: BlockCounts, begin: int) -> int | None:
-    """Return the first block from *begin* on that is free now and was at the last commit.
+    """Return the first block from *begin* on that is free now and was free at the last commit.
 
-    None when there is none up to the end (sm_ll_find_common_free_block).
+    Returns None if there is none up to the end (sm_ll_find_common_free_block).
     """
     end = running.nr_blocks
     for number in range(begin // ENTRIES_PER_BITMAP, -(-end // ENTRIES_PER_BITMAP)):

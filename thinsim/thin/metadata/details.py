@@ -1,4 +1,4 @@
-"""Device details are the numbers of one thin device (dm-thin-metadata.c, struct disk_device_details)."""
+"""`DeviceDetails` has a thin device's numbers on disk (dm-thin-metadata.c, struct disk_device_details)."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -6,11 +6,15 @@ from typing import NamedTuple
 from thinsim.thin.ids import ThinId
 
 DETAILS_SIZE = 24
-"""Bytes of the details on disk."""
+"""The size of the details on disk, in bytes."""
 
 
 class DeviceDetails(NamedTuple):
-    """As saved; *creation_time* and *snapshotted_time* are the pool's time then."""
+    """A `DeviceDetails` has the saved numbers of a device.
+
+    *creation_time* and *snapshotted_time* are the pool's time when the device was created and last
+    snapshotted.
+    """
 
     mapped_blocks: int
     transaction_id: int
@@ -20,9 +24,10 @@ class DeviceDetails(NamedTuple):
 
 @dataclass(slots=True)
 class ThinRecord:
-    """A device that is open, or has changed in the running transaction.
+    """A `ThinRecord` exists for a device that is open or has changed in the running transaction.
 
-    *lost_changes*: a transaction with changes of the device was aborted (``aborted_with_changes``).
+    *lost_changes* is True if a transaction with changes of the device was aborted
+    (``aborted_with_changes``).
     """
 
     thin_id: ThinId
@@ -35,7 +40,7 @@ class ThinRecord:
     lost_changes: bool = False
 
     def details(self) -> DeviceDetails:
-        """Return what is saved."""
+        """Return the details to save."""
         return DeviceDetails(
             self.mapped_blocks, self.transaction_id, self.creation_time, self.snapshotted_time
         )

@@ -1,4 +1,4 @@
-"""A dump gives a pool's metadata as the XML of thin_dump, which thin_restore reads."""
+"""`xml_lines` dumps a pool's metadata in the XML format of thin_dump and thin_restore."""
 
 import errno
 from collections.abc import Callable, Iterator
@@ -15,22 +15,22 @@ from thinsim.thin.metadata.superblock import Superblock
 
 
 class Readable(Protocol):
-    """Metadata that can be looked at: a MetadataView, or that of a pool."""
+    """A `Readable` is metadata that can be read: a `MetadataView` or the metadata of a pool."""
 
     @property
     def superblock(self) -> Superblock:
-        """The superblock of the last transaction, or of the running one."""
+        """Return the superblock: a view's is that of the last commit, a pool's of the running transaction."""
 
     @property
     def trees(self) -> MappingTrees:
-        """The trees below the superblock."""
+        """Return the trees below the superblock."""
 
     def held_superblock(self) -> Superblock:
-        """Return that of the metadata snapshot. MetadataDamagedError, ENODATA when none is held."""
+        """Return the metadata snapshot's superblock; ENODATA when none is held, MetadataDamagedError."""
 
 
 class DumpedDevice(NamedTuple):
-    """One device; its mappings come as they are read."""
+    """A `DumpedDevice` is one thin device; *runs* reads its mappings during the iteration."""
 
     thin_id: int
     details: DeviceDetails
@@ -38,7 +38,10 @@ class DumpedDevice(NamedTuple):
 
 
 def superblock_of(metadata: Readable, *, held: bool = False) -> Superblock:
-    """Return the superblock of the last transaction, or that of the metadata snapshot; ENODATA for none."""
+    """Return the superblock of *metadata*, or with *held* that of the metadata snapshot.
+
+    Raises ENODATA when no metadata snapshot is held, and MetadataDamagedError.
+    """
     if not held:
         return metadata.superblock
     with _named("metadata snapshot"):
@@ -46,10 +49,11 @@ def superblock_of(metadata: Readable, *, held: bool = False) -> Superblock:
 
 
 def devices(metadata: Readable, superblock: Superblock) -> Iterator[DumpedDevice]:
-    """Yield the committed devices below *superblock*, ascending by thin id. MetadataDamagedError.
+    """Yield the committed devices below *superblock*, ascending by thin id.
 
-    Both trees of devices are read before the first one comes. As in thin_dump, a device is what has a
-    mapping tree, and one without details is damage; an error names the device or tree.
+    Both trees of devices are read before the first device is yielded. Each mapping tree is a device, as in
+    thin_dump. Raises MetadataDamagedError, which names the device or tree, for unreadable metadata and for a
+    device without details.
     """
     trees = metadata.trees
     with _named("details tree"):
@@ -66,14 +70,15 @@ def devices(metadata: Readable, superblock: Superblock) -> Iterator[DumpedDevice
 def xml_lines(
     metadata: Readable, *, held: bool = False, damage: Callable[[str], None] | None = None
 ) -> Iterator[str]:
-    """Yield the lines of thin_dump 0.9, without line ends. MetadataDamagedError, ENODATA.
+    """Yield the lines of thin_dump 0.9, without line ends.
 
-    With *damage*, a device whose mappings can't all be read is told to it instead of being raised, and
-    marked by a comment; the others follow. The last line is missing then, so that nobody restores from it.
+    Raises MetadataDamagedError, and ENODATA with *held* if no metadata snapshot is held. With *damage*, a
+    device with unreadable mappings does not raise: *damage* is called with the reason, a comment marks the
+    device, and the other devices follow. The last line is then left out, so the dump can't be restored.
     """
     superblock = superblock_of(metadata, held=held)
     whole = True
-    # thin_dump does not print what a uuid field holds: nothing writes one.
+    # thin_dump always prints an empty uuid: no program writes one.
     yield (
         f'<superblock uuid="" time="{superblock.time}" transaction="{superblock.transaction_id}" '
         f'flags="{superblock.flags}" version="{superblock.version}" '
@@ -118,7 +123,7 @@ def _named_entries(name: str, entries: Iterator[tuple[int, int]]) -> Iterator[tu
 
 @contextmanager
 def _named(name: str) -> Iterator[None]:
-    """Say in which tree the damage is, or what the device fails to read."""
+    """Put *name*, that of the tree or device, before the text of an error."""
     try:
         yield
     except MetadataDamagedError as error:

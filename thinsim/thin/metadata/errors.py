@@ -1,4 +1,4 @@
-"""Errors of metadata are split by what the pool does about them."""
+"""Each error of the metadata has its own class, because the pool handles each differently."""
 
 import errno
 
@@ -6,10 +6,10 @@ from thinsim.errors import KernelError
 
 
 class MetadataDamagedError(KernelError):
-    """What stands on the metadata device is not what was written there.
+    """The content of the metadata device differs from what was written there.
 
-    EILSEQ (a wrong checksum or magic, an impossible content) unless *number* says otherwise: ENOTBLK
-    for a block that names another place than its own (dm-btree-spine.c, node_check).
+    The errno *number* is EILSEQ for a wrong checksum, a wrong magic number or impossible content. It is
+    ENOTBLK for a block that stores another block number than its own (dm-btree-spine.c, node_check).
     """
 
     def __init__(self, text: str, number: int = errno.EILSEQ) -> None:
@@ -31,7 +31,7 @@ class MetadataReadOnlyError(KernelError):
 
 
 def reason(error: KernelError | OSError) -> str:
-    """Return what is wrong; of a KernelError without the words that the C library has for the errno."""
+    """Return the text of *error*, without the C library's text for the errno of a KernelError."""
     if isinstance(error, KernelError):
         return str(error.args[0])
     return error.strerror or str(error)

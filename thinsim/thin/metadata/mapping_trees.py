@@ -1,6 +1,6 @@
-"""Trees lead from thin ids to mapping trees and details, and from virtual blocks to data blocks.
+"""`MappingTrees` maps thin ids to mapping trees and details, and virtual blocks to data blocks.
 
-A mapping tree's value is a data block above 24 bits of time (dm-thin-metadata.c, pack_block_time).
+A value of a mapping tree is a data block above 24 bits of time (dm-thin-metadata.c, pack_block_time).
 """
 
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ _NUMBER_SIZE = 8
 
 
 class CountsData(Protocol):
-    """What a change of the trees asks of the data space map."""
+    """A `CountsData` counts the references to data blocks: the data space map, for a pool."""
 
     def increment(self, begin: int, end: int) -> None:
         """Add a reference to the data blocks from *begin* to before *end*."""
@@ -26,7 +26,10 @@ class CountsData(Protocol):
 
 
 class MappingTrees:
-    """*top* maps thin ids to roots of *bottom* trees, *details* maps them to DeviceDetails."""
+    """A `MappingTrees` changes three kinds of btrees below the superblock.
+
+    *top* maps thin ids to the roots of *bottom* trees, one per device; *details* maps them to DeviceDetails.
+    """
 
     def __init__(self, manager: TransactionManager, space: CountsData) -> None:
         self._manager = manager
@@ -40,7 +43,10 @@ class MappingTrees:
         self.details = Btree(manager, ValueType(DETAILS_SIZE))
 
     def insert(self, root: int, thin_id: int, vblock: int, packed: int) -> tuple[int, bool]:
-        """Map *vblock* of a device, which the top tree has; returns its new root and whether it is new."""
+        """Map *vblock* of *thin_id*; return the new root of the top tree and whether *vblock* was unmapped.
+
+        Raises MetadataDamagedError if the device has no mapping tree.
+        """
         spine = Spine(self._manager)
         index = seek_for_insert(spine, root, -1, thin_id, self.top.value_type)
         if index >= len(spine.node) or spine.node.keys[index] != thin_id:

@@ -1,6 +1,7 @@
 """A metadata snapshot holds the trees of one commit until it is released (__reserve_metadata_snap).
 
-Its root is a copy of the superblock, whose block number is the held root. Errors as in PoolMetadata.
+Its root is a copy of the superblock; the block number of that copy is the held root. The functions raise
+the errors of `PoolMetadata`.
 """
 
 import errno
@@ -11,14 +12,14 @@ from thinsim.thin.metadata.transaction import MetadataTransaction
 
 
 def held_superblock(transaction: MetadataTransaction) -> Superblock:
-    """Return the superblock that is held; ENODATA when there is none."""
+    """Return the superblock of the metadata snapshot; ENODATA when none is held."""
     if not transaction.superblock.held_root:
         raise DeviceMapperError(errno.ENODATA, "no metadata snapshot is held")
     return transaction.blocks.get(transaction.superblock.held_root, Superblock)
 
 
 def reserve_snapshot(transaction: MetadataTransaction) -> None:
-    """Commit, and hold the trees as they are then; EBUSY when a snapshot is held already."""
+    """Commit, then hold the committed trees; EBUSY when a metadata snapshot is already held."""
     transaction.in_service = True
     superblock, space = transaction.superblock, transaction.space
     if superblock.held_root:
@@ -36,7 +37,7 @@ def reserve_snapshot(transaction: MetadataTransaction) -> None:
 
 
 def release_snapshot(transaction: MetadataTransaction) -> None:
-    """Let the metadata snapshot go; EINVAL when none is held."""
+    """Release the metadata snapshot and its blocks; EINVAL when none is held."""
     transaction.in_service = True
     held_root = transaction.superblock.held_root
     if not held_root:

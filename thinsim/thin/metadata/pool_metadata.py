@@ -1,7 +1,7 @@
-"""PoolMetadata changes devices, mappings and reference counts in transactions (dm-thin-metadata.c).
+"""`PoolMetadata` changes devices, mappings and reference counts in transactions (dm-thin-metadata.c).
 
-Every method may raise MetadataDamagedError, NoMetadataSpaceError or ``OSError``; the running transaction
-is then good for nothing but ``abort``, unless the method says otherwise.
+Each method may raise MetadataDamagedError, NoMetadataSpaceError or ``OSError``. The caller must then
+``abort`` the running transaction, unless the method states otherwise.
 """
 
 import errno
@@ -24,10 +24,13 @@ from thinsim.thin.metadata.transaction import MetadataTransaction
 
 
 class PoolMetadata:
-    """The metadata on a store; its arguments, and the errors of opening it, are MetadataTransaction's."""
+    """A `PoolMetadata` opens the metadata on a store.
+
+    It takes the arguments of `MetadataTransaction` and raises the same errors.
+    """
 
     superblock_problems: Sequence[str] = ()
-    """None: one with problems is not opened."""
+    """Always empty: metadata whose superblock has problems can't be opened."""
 
     def __init__(
         self,
@@ -44,22 +47,22 @@ class PoolMetadata:
 
     @property
     def superblock(self) -> Superblock:
-        """The superblock of the running transaction."""
+        """Return the superblock of the running transaction."""
         return self.transaction.superblock
 
     @property
     def trees(self) -> MappingTrees:
-        """The trees below the superblock."""
+        """Return the trees below the superblock."""
         return self.transaction.trees
 
     @property
     def data(self) -> DataSpaceMap:
-        """The references to data blocks."""
+        """Return the data space map, which counts the references to data blocks."""
         return self.transaction.data
 
     @property
     def space(self) -> MetadataSpaceMap:
-        """The references to metadata blocks."""
+        """Return the metadata space map, which counts the references to metadata blocks."""
         return self.transaction.space
 
     def commit(self) -> None:
@@ -69,7 +72,7 @@ class PoolMetadata:
     # Devices.
 
     def create_thin(self, thin_id: ThinId) -> None:
-        """Create an empty device; EEXIST."""
+        """Create an empty device; EEXIST if the thin id is in use."""
         self._check_new(thin_id)
         self.transaction.change()
         root = self.trees.bottom.empty()
@@ -77,13 +80,17 @@ class PoolMetadata:
         self._add_record(thin_id, 0)
 
     def create_snap(self, thin_id: ThinId, origin: ThinId) -> None:
-        """Create a device with the mappings of *origin*. EEXIST, then ENODATA; EINVAL: time is at its end."""
+        """Create a device with the mappings of *origin*.
+
+        Raises EEXIST if *thin_id* is in use, then ENODATA if *origin* does not exist, and EINVAL if the
+        pool's time is at its maximum.
+        """
         self._check_new(thin_id)
         root = self._find_tree(origin)
         if root is None:
             raise DeviceMapperError(errno.ENODATA, f"the pool has no thin {origin}")
         if self.superblock.time >= MAX_TIME:
-            raise DeviceMapperError(errno.EINVAL, f"the pool has seen its {MAX_TIME} snapshots")
+            raise DeviceMapperError(errno.EINVAL, f"the pool has had {MAX_TIME} snapshots, the most possible")
         self.transaction.change()
         self.space.increment(root, root + 1)
         self.superblock.mapping_root, _ = self.trees.top.insert(self.superblock.mapping_root, thin_id, root)
@@ -95,7 +102,7 @@ class PoolMetadata:
         snap.mapped_blocks = source.mapped_blocks
 
     def delete(self, thin_id: ThinId) -> None:
-        """Remove a device and its mappings. ENODATA, then EBUSY while it is open."""
+        """Delete a device and its mappings; ENODATA if unknown, then EBUSY if open."""
         self.transaction.in_service = True
         record = self._load_record(thin_id)
         if record.open_count:
@@ -107,21 +114,21 @@ class PoolMetadata:
             self.superblock.details_root = details_root
         mapping_root = self.trees.top.remove(self.superblock.mapping_root, thin_id)
         if details_root is None or mapping_root is None:
-            raise MetadataDamagedError(f"thin {thin_id} has no details, or no mapping tree")
+            raise MetadataDamagedError(f"thin {thin_id} lacks its details or its mapping tree")
         self.superblock.mapping_root = mapping_root
 
     def open_thin(self, thin_id: ThinId) -> ThinRecord:
-        """Open a device; ENODATA. Every open needs a ``close_thin``."""
+        """Open a device; ENODATA if unknown. Each open needs a ``close_thin``."""
         record = self._load_record(thin_id)
         record.open_count += 1
         return record
 
     def close_thin(self, record: ThinRecord) -> None:
-        """Close what ``open_thin`` returned."""
+        """Close a device that ``open_thin`` returned."""
         record.open_count -= 1
 
     def details(self, thin_id: ThinId) -> DeviceDetails:
-        """Return a device's numbers, those of the running transaction; ENODATA."""
+        """Return a device's numbers in the running transaction; ENODATA if unknown."""
         record = self.transaction.records.get(thin_id)
         if record is not None and record.changed:
             return record.details()
@@ -136,7 +143,7 @@ class PoolMetadata:
 
     @property
     def devices_changed(self) -> bool:
-        """Whether a device has changed since the last commit (dm_pool_changed_this_transaction)."""
+        """Return whether a device has changed since the last commit (dm_pool_changed_this_transaction)."""
         return any(record.changed for record in self.transaction.records)
 
     def thin_ids(self) -> list[ThinId]:
@@ -146,29 +153,29 @@ class PoolMetadata:
     # Mappings.
 
     def find(self, thin_id: ThinId, vblock: int) -> int | None:
-        """Return the packed data block and time of *vblock*, None when unmapped."""
+        """Return the packed data block and time of *vblock*, or None if it is unmapped."""
         trees = self.transaction.trees
         root = trees.top.lookup(self.transaction.superblock.mapping_root, thin_id)
         found: int | None = None if root is None else trees.bottom.lookup(root, vblock)
         return found
 
     def entries(self, thin_id: ThinId, begin: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
-        """Yield (vblock, packed data block and time) from *begin* to before *end*, ascending.
+        """Yield (vblock, packed data block and time) pairs from *begin* to before *end*, ascending.
 
-        Nothing may change meanwhile.
+        The metadata must not change during the iteration.
         """
         root = self._find_tree(thin_id)
         return iter(()) if root is None else self.trees.bottom.entries(root, begin, end)
 
     def highest(self, thin_id: ThinId) -> int | None:
-        """Return the highest mapped virtual block, None when nothing is mapped; ENODATA."""
+        """Return the highest mapped virtual block, or None if there is none; ENODATA without a tree."""
         root = self._find_tree(thin_id)
         if root is None:
             raise DeviceMapperError(errno.ENODATA, f"thin {thin_id} has no mapping tree")
         return self.trees.bottom.highest(root)
 
     def insert(self, record: ThinRecord, vblock: int, data_block: int) -> None:
-        """Map *vblock*; the data block it was mapped to loses a reference."""
+        """Map *vblock* to *data_block*; the data block of its former mapping loses a reference."""
         transaction = self.transaction
         transaction.change()
         superblock = transaction.superblock
@@ -186,7 +193,7 @@ class PoolMetadata:
         tree = self._find_tree(thin_id)
         if tree is None:
             raise MetadataDamagedError(f"thin {thin_id} has no mapping tree")
-        # The tree outlives its entry, which is put back when it has its new root.
+        # Hold the tree while its entry is removed; the entry is inserted again with the new root.
         self.space.increment(tree, tree + 1)
         root = trees.top.remove(self.superblock.mapping_root, thin_id)
         if root is None:
@@ -202,10 +209,10 @@ class PoolMetadata:
         record.changed = True
         self.superblock.mapping_root, _ = trees.top.insert(self.superblock.mapping_root, thin_id, tree)
 
-    # To look at.
+    # Reading.
 
     def held_superblock(self) -> Superblock:
-        """Return that of the metadata snapshot; ENODATA when none is held."""
+        """Return the superblock of the metadata snapshot; ENODATA when none is held."""
         return held_superblock(self.transaction)
 
     def data_counts(self) -> BlockCounts:
@@ -219,7 +226,7 @@ class PoolMetadata:
     # Data blocks.
 
     def allocate(self) -> int | None:
-        """Take the next free data block, None when there is none before a commit."""
+        """Allocate the next free data block; return None if there is none until the next commit."""
         self.transaction.change()
         return self.transaction.data.allocate()
 
@@ -236,7 +243,7 @@ class PoolMetadata:
     # The pool.
 
     def set_transaction_id(self, current: int, new: int) -> None:
-        """Set the user's transaction id; EINVAL when *current* isn't the present one."""
+        """Set the user's transaction id to *new*; EINVAL if *current* is not the present one."""
         self.transaction.in_service = True
         if current != self.superblock.transaction_id:
             raise DeviceMapperError(
@@ -246,13 +253,13 @@ class PoolMetadata:
         self.superblock.transaction_id = new
 
     def extend_data(self, blocks: int) -> None:
-        """Let the data space map have *blocks* blocks, not fewer than now."""
+        """Extend the data space map to *blocks* blocks; a smaller number changes nothing."""
         if blocks > self.data.nr_blocks_running:
             self.transaction.change()
             self.data.extend(blocks - self.data.nr_blocks_running)
 
     def extend_metadata(self, blocks: int) -> None:
-        """Let the metadata space map have *blocks* blocks, not fewer than now."""
+        """Extend the metadata space map to *blocks* blocks; a smaller number changes nothing."""
         if blocks > self.space.nr_blocks:
             self.transaction.change()
             self.space.extend(blocks - self.space.nr_blocks)

@@ -1,4 +1,4 @@
-"""The entries of a damaged btree are read from every leaf that hangs together."""
+"""`readable_entries` yields the entries of each readable leaf of a damaged btree."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,9 +17,9 @@ def _ignore(text: str) -> None:
 def readable_entries(
     blocks: BlockCache, root: int, value_size: int, damage: Callable[[str], None] = _ignore
 ) -> Iterator[tuple[int, Any]]:
-    """Yield (key, value) of the tree at *root*; *damage* is told of each node that can't be read.
+    """Yield the (key, value) pairs of the tree at *root*; call *damage* for each node that can't be read.
 
-    No node is entered twice, whatever points to it. Where nothing is damaged the keys ascend.
+    A node is read only once, even if several nodes point to it. In a sound tree the keys ascend.
     """
     pending, seen = [root], {root}
     while pending:

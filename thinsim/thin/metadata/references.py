@@ -1,4 +1,4 @@
-"""References counts how often blocks were met, in pieces: a damaged size takes no memory."""
+"""`References` counts the uses of blocks, in pieces: a damaged size takes no memory."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -10,12 +10,15 @@ _PIECE = _PIECE_BITMAPS * ENTRIES_PER_BITMAP
 
 
 def bitmaps_of(blocks: int) -> int:
-    """Return how many bitmaps count *blocks* blocks."""
+    """Return the number of bitmaps for *blocks* blocks."""
     return -(-blocks // ENTRIES_PER_BITMAP)
 
 
 class References:
-    """How often each of *blocks* blocks was met; a byte each, since hardly any is met often."""
+    """A `References` counts the uses of each of *blocks* blocks.
+
+    One byte per block is enough for most counts.
+    """
 
     _MANY = 255
 
@@ -30,14 +33,14 @@ class References:
         return few if few < self._MANY else self._many[block]
 
     def few(self, bitmap: int) -> bytearray:
-        """Return the counts of the blocks of one *bitmap*, 255 for more."""
+        """Return the counts of the blocks of one *bitmap*, 255 standing in for more."""
         number, at = divmod(bitmap, _PIECE_BITMAPS)
         if number not in self._pieces:
             return bytearray(ENTRIES_PER_BITMAP)
         return self._pieces[number][at * ENTRIES_PER_BITMAP : (at + 1) * ENTRIES_PER_BITMAP]
 
     def add(self, blocks: Iterable[int]) -> list[int]:
-        """Meet each of *blocks* once more; returns those that there are not."""
+        """Count one more use of each of *blocks*; return the block numbers that are out of range."""
         beyond: list[int] = []
         piece, base, length = bytearray(), 0, 0
         for block in blocks:

@@ -1,4 +1,4 @@
-"""Copy-on-write changes shadows, never the last transaction's blocks (dm-transaction-manager.c)."""
+"""`TransactionManager` copies a committed block to a shadow before a change (dm-transaction-manager.c)."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -7,10 +7,10 @@ from thinsim.thin.metadata.blocks import B, Block, BlockCache
 
 
 class CountsBlocks(Protocol):
-    """What a transaction asks of the metadata space map."""
+    """A `CountsBlocks` counts the references to metadata blocks: the metadata space map, for a pool."""
 
     def new_block(self) -> int:
-        """Take a free block; NoMetadataSpaceError."""
+        """Allocate a free block and return its number; NoMetadataSpaceError."""
 
     def increment(self, begin: int, end: int) -> None:
         """Add a reference to the blocks from *begin* to before *end*."""
@@ -19,14 +19,17 @@ class CountsBlocks(Protocol):
         """Drop a reference to the blocks from *begin* to before *end*."""
 
     def count(self, block: int) -> int:
-        """Return the references to *block*."""
+        """Return the number of references to *block*."""
 
     def is_shared(self, block: int) -> bool:
-        """Return whether *block* has more than one reference, or may have."""
+        """Return whether *block* has, or may have, more than one reference."""
 
 
 class TransactionManager:
-    """Gives out new blocks and shadows; *space* is set once the metadata space map stands."""
+    """A `TransactionManager` allocates new blocks and shadows.
+
+    The metadata space map sets *space* to itself when it is created.
+    """
 
     space: CountsBlocks
 
@@ -42,10 +45,10 @@ class TransactionManager:
         return number
 
     def shadow(self, original: int, kind: type[B]) -> tuple[int, B, bool]:
-        """Return (number, block, shared) of a version of *original* that may be changed.
+        """Return (number, block, shared) for a version of *original* that may be changed.
 
-        The caller puts the new number where the old one stood, and when *shared* adds a reference to
-        whatever the block points to: both versions do now (dm_tm_shadow_block).
+        The caller replaces the old number by the new one. If *shared*, both versions are in use, so the
+        caller adds a reference to each block that this block points to (dm_tm_shadow_block).
         """
         shared = self.space.is_shared(original)
         if original in self._shadows and not shared:
@@ -58,22 +61,22 @@ class TransactionManager:
         return number, block, shared
 
     def increment_all(self, numbers: Iterable[int]) -> None:
-        """Add a reference to each block, consecutive ones together (dm_tm_with_runs)."""
+        """Add a reference to each block, one call per run of consecutive blocks (dm_tm_with_runs)."""
         for begin, end in runs(numbers):
             self.space.increment(begin, end)
 
     def decrement_all(self, numbers: Iterable[int]) -> None:
-        """Drop a reference to each block, consecutive ones together."""
+        """Drop a reference to each block, one call per run of consecutive blocks."""
         for begin, end in runs(numbers):
             self.space.decrement(begin, end)
 
     def end(self) -> None:
-        """The transaction is durable: its blocks are shadows no more."""
+        """End the transaction, which is durable: a change of its blocks needs new shadows."""
         self._shadows.clear()
 
 
 def runs(numbers: Iterable[int]) -> Iterable[tuple[int, int]]:
-    """Yield (first, one past the last) of each stretch of *numbers* that counts up by one."""
+    """Yield a (first, one past the last) pair per run of consecutive *numbers*."""
     begin = end = None
     for number in numbers:
         if number == end:

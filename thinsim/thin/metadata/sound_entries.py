@@ -1,8 +1,8 @@
-"""The entries of a btree are read with suspicion, as in thin_dump: nodes can be misplaced.
+"""`sound_entries` yields a btree's entries and detects misplaced nodes, as thin_dump does.
 
-A pool looks keys up and believes what it meets (dm-btree.c). Who reads all of a tree sees more: a node that
-was written to another node's place, or an old one, has keys that its parent forbids (btree_damage_visitor of
-thin-provisioning-tools).
+A pool looks keys up and trusts each node (dm-btree.c). A reader of a whole tree can detect more: a node that
+was written over another node, or an old version of a node, has keys that its parent forbids
+(btree_damage_visitor of thin-provisioning-tools).
 """
 
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from thinsim.thin.metadata.errors import MetadataDamagedError
 
 
 def sound_entries(blocks: BlockCache, root: int, value_size: int) -> Iterator[tuple[int, Any]]:
-    """Yield (key, value) of the tree at *root*, ascending, until a node is wrong.
+    """Yield the (key, value) pairs of the tree at *root*, ascending, up to the first wrong node.
 
-    MetadataDamagedError names that node; ``OSError`` if it can't be read.
+    Raises MetadataDamagedError, which names that node, or ``OSError`` if the node can't be read.
     """
     highest = -1
     pending = [(root, 0, 0)]
@@ -32,20 +32,20 @@ def sound_entries(blocks: BlockCache, root: int, value_size: int) -> Iterator[tu
             continue
         if node.keys and node.keys[0] <= highest:
             raise MetadataDamagedError(
-                f"btree node {block} begins at key {node.keys[0]}, and the leaf before it ends at {highest}"
+                f"btree node {block} begins at key {node.keys[0]}, but the leaf before it ends at {highest}"
             )
         yield from zip(node.keys, node.values, strict=True)
         highest = node.keys[-1] if node.keys else highest
 
 
 def _check_place(node: Node, block: int, least: int, depth: int) -> None:
-    """Compare a node with what its parent says of it: its keys are *least* or more."""
+    """Check a node against its parent, whose key for it is *least*: the node's keys are *least* or more."""
     if depth > MAX_DEPTH:
         raise MetadataDamagedError(f"btree node {block} is below more than {MAX_DEPTH} levels")
-    # Few entries are for check to complain of: they can all be read.
+    # Only the checker reports a node with too few entries: they can all be read.
     if not node.keys:
-        raise MetadataDamagedError(f"btree node {block} has no entries, and is not the root of a tree")
+        raise MetadataDamagedError(f"btree node {block} has no entries, but is not the root of a tree")
     if node.keys[0] < least:
         raise MetadataDamagedError(
-            f"btree node {block} begins at key {node.keys[0]}, and its parent says {least}"
+            f"btree node {block} begins at key {node.keys[0]}, but its parent has it at {least}"
         )

@@ -1,8 +1,8 @@
-"""The data space map tells which data blocks are free, and gives out the next (dm-space-map-disk.c).
+"""`DataSpaceMap` counts references to data blocks and allocates free ones (dm-space-map-disk.c).
 
-A block is given out when it is free in the running transaction *and* was at the last commit, searched
-upward from a cursor that survives commits. Space freed in a transaction is thus not reused before the
-commit that makes it durable.
+It allocates only a block that is free in the running transaction *and* was free at the last commit. So a
+block freed in a transaction is not reused before a commit makes that durable. The search goes upward from
+a cursor that commits do not reset.
 """
 
 from thinsim.thin.metadata.bitmap_index import TreeIndex
@@ -12,7 +12,7 @@ from thinsim.thin.metadata.superblock import SpaceMapRoot
 
 
 class DataSpaceMap:
-    """References to data blocks. *root* as saved; None makes an empty map."""
+    """A `DataSpaceMap` opens the map at the saved *root*, or creates an empty one if *root* is None."""
 
     def __init__(self, manager: TransactionManager, root: SpaceMapRoot | None = None) -> None:
         index = TreeIndex(manager, 0 if root is None else root.bitmap_root)
@@ -24,22 +24,22 @@ class DataSpaceMap:
 
     @property
     def nr_blocks(self) -> int:
-        """Blocks at the last commit: growth shows once it is durable."""
+        """Return the number of blocks at the last commit; growth counts once it is durable."""
         return self._committed.nr_blocks
 
     @property
     def nr_blocks_running(self) -> int:
-        """Blocks of the running transaction."""
+        """Return the number of blocks in the running transaction."""
         return self.counts.nr_blocks
 
     @property
     def nr_free(self) -> int:
-        """Blocks of the last commit that are free now; frees and allocations since then count at once."""
+        """Return the blocks of the last commit less those used now; frees and allocations count at once."""
         return self._committed.nr_blocks - self.counts.nr_allocated
 
     @property
     def nr_allocated(self) -> int:
-        """Blocks in use now."""
+        """Return the number of blocks in use now."""
         return self.counts.nr_allocated
 
     def extend(self, blocks: int) -> None:
@@ -47,11 +47,11 @@ class DataSpaceMap:
         self.counts.extend(blocks)
 
     def count(self, block: int) -> int:
-        """Return the references to *block*."""
+        """Return the number of references to *block*."""
         return self.counts.count(block)
 
     def count_at_commit(self, block: int) -> int:
-        """Return the references that *block* had at the last commit."""
+        """Return the number of references to *block* at the last commit."""
         return self._committed.count(block) if block < self._committed.nr_blocks else 0
 
     def increment(self, begin: int, end: int) -> None:
@@ -63,7 +63,7 @@ class DataSpaceMap:
         self.counts.decrement(begin, end)
 
     def allocate(self) -> int | None:
-        """Take the next block that is free in both views; None when there is none before a commit."""
+        """Allocate the next block that is free now and was free at the last commit; None if there is none."""
         block = find_free_in_both(self._committed, self.counts, self._cursor)
         if block is None:
             block = find_free_in_both(self._committed, self.counts, 0)
@@ -74,6 +74,6 @@ class DataSpaceMap:
         return block
 
     def commit(self) -> None:
-        """Write the index; what is free now is what was free at the last commit from here on."""
+        """Write the index and make the present state that of the last commit."""
         self.counts.commit()
         self._committed = self.counts.committed()

@@ -1,7 +1,7 @@
-"""The metadata space map counts the blocks that it is itself made of (dm-space-map-metadata.c).
+"""`MetadataSpaceMap` counts references to metadata blocks, including its own (dm-space-map-metadata.c).
 
-Counting a block may need a block. What is asked while the map is at work is queued and done afterwards,
-in order.
+A change of a count may need a new block. Changes requested while the map is busy are queued and carried
+out afterwards, in order.
 """
 
 from collections import deque
@@ -17,14 +17,14 @@ from thinsim.thin.metadata.superblock import LOCATION, SpaceMapRoot
 from thinsim.units import Bytes, DataBlocks
 
 _LEAST_BLOCKS = 11
-"""Superblock, empty trees, space maps of the metadata itself, and their copies until the first commit."""
+"""The blocks of the superblock, the empty trees, the space maps, and their copies until the first commit."""
 
 
 class MetadataSpaceMap:
-    """References to metadata blocks; sets itself as *manager*'s space map.
+    """A `MetadataSpaceMap` opens the map at *root* and sets itself as the space map of *manager*.
 
-    Use ``create`` or ``open``. *low_water* is called on the edge: after an allocation that leaves
-    *low_water_blocks* free blocks or fewer when the one before did not (check_threshold).
+    Use ``create`` for a fresh device. *low_water* is called when an allocation leaves *low_water_blocks*
+    free blocks or fewer and the allocation before left more (check_threshold).
     """
 
     def __init__(self, manager: TransactionManager, root: SpaceMapRoot) -> None:
@@ -33,7 +33,7 @@ class MetadataSpaceMap:
         self._free_before: int | None = None
         self._manager = manager
         self._busy = False
-        # While set, blocks are taken one after the other from a new area that nobody counts yet.
+        # While set, blocks are allocated in sequence from a new area whose blocks are not counted yet.
         self._growing_to: int | None = None
         self._queue: deque[tuple[int, int, int]] = deque()
         self._cursor = 0
@@ -44,7 +44,10 @@ class MetadataSpaceMap:
 
     @classmethod
     def create(cls, manager: TransactionManager, blocks: int) -> "MetadataSpaceMap":
-        """Make the map of a fresh device of *blocks* blocks; NoMetadataSpaceError (dm_sm_metadata_create)."""
+        """Create the map of a fresh device of *blocks* blocks (dm_sm_metadata_create).
+
+        Raises NoMetadataSpaceError if the device is too small.
+        """
         new = cls(manager, SpaceMapRoot())
         new._cursor = LOCATION + 1
         new._growing_to = min(blocks, MAX_METADATA_BLOCKS)
@@ -58,16 +61,16 @@ class MetadataSpaceMap:
 
     @property
     def nr_blocks(self) -> int:
-        """Blocks, growth that is not committed included."""
+        """Return the number of blocks, including uncommitted growth."""
         return self.counts.nr_blocks
 
     @property
     def nr_free(self) -> int:
-        """Free blocks: those of the last commit less those taken since; what was freed since isn't free."""
+        """Return the blocks free at the last commit less those allocated since; later frees don't count."""
         return self._committed.nr_blocks - self._committed.nr_allocated - self._allocated
 
     def new_block(self) -> int:
-        """Take a free block, free at the last commit, too; NoMetadataSpaceError."""
+        """Allocate a block that is free now and was free at the last commit; NoMetadataSpaceError."""
         if self._growing_to is not None:
             if self._cursor >= self._growing_to:
                 raise NoMetadataSpaceError
@@ -93,13 +96,16 @@ class MetadataSpaceMap:
         self._do(-1, begin, end)
 
     def count(self, block: int) -> int:
-        """Return the references to *block*, those still queued included."""
+        """Return the number of references to *block*, including queued changes."""
         if self._growing_to is not None:
             return int(block < self._cursor)
         return self.counts.count(block) + self._queued(block)
 
     def is_shared(self, block: int) -> bool:
-        """Return whether *block* has more than one reference; three or more are believed without a look."""
+        """Return whether *block* has more than one reference.
+
+        A bitmap value of three or more counts as shared, whatever the queue holds.
+        """
         if self._growing_to is not None:
             return False
         queued = self._queued(block) if self._queue else 0
@@ -109,7 +115,7 @@ class MetadataSpaceMap:
         return few == MANY or few + queued > 1
 
     def extend(self, blocks: int) -> None:
-        """Add *blocks* blocks; the bitmaps that count them stand in the new area (sm_metadata_extend)."""
+        """Add *blocks* blocks; the bitmaps for them are allocated in the new area (sm_metadata_extend)."""
         counted = self.counts.nr_blocks
         self._cursor = counted
         self._growing_to = counted + blocks
@@ -126,7 +132,7 @@ class MetadataSpaceMap:
             self._growing_to = None
 
     def commit(self) -> None:
-        """Write the index; what is free now is what was free at the last commit from here on."""
+        """Write the index and make the present state that of the last commit."""
         self.counts.commit()
         self._committed = self.counts.committed()
         self._allocated = 0
@@ -149,7 +155,7 @@ class MetadataSpaceMap:
 
     def _apply_queue(self) -> None:
         while self._queue:
-            # It stays in the queue while it is done: ``count`` adds what is queued (apply_bops).
+            # Keep the entry in the queue until it is done, because ``count`` adds the queue (apply_bops).
             self._count(*self._queue[0])
             self._queue.popleft()
 
@@ -172,8 +178,9 @@ class MetadataSpaceMap:
 
 
 def least_metadata(blocks: DataBlocks) -> Bytes:
-    """Return bytes of metadata without which a pool of *blocks* data blocks can't be made and committed.
+    """Return the smallest metadata size, in bytes, that can hold and commit a pool of *blocks* data blocks.
 
-    Exact to some 2.7 million blocks, whose bitmaps one leaf names; above that a few blocks more are needed.
+    The size is exact up to about 2.7 million data blocks, whose bitmaps fit in one leaf of the index. A
+    larger pool needs a few blocks more.
     """
     return Bytes((_LEAST_BLOCKS + -(-blocks // ENTRIES_PER_BITMAP)) * METADATA_BLOCK_SIZE)

@@ -1,4 +1,4 @@
-"""The superblock holds a pool's numbers and the roots of its trees (thin_disk_superblock)."""
+"""`Superblock` has a pool's numbers and the roots of its trees (thin_disk_superblock)."""
 
 import struct
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from thinsim.thin.metadata.errors import MetadataDamagedError
 from thinsim.thin.metadata.store import METADATA_BLOCK_SIZE
 
 LOCATION = 0
-"""The superblock's place on the metadata device."""
+"""The superblock's block number on the metadata device."""
 
 MAGIC = 27022010
 VERSION = 2
@@ -26,7 +26,7 @@ _MAGIC_OFFSET = 32
 
 @dataclass(frozen=True, slots=True)
 class SpaceMapRoot:
-    """A space map's size, use and trees (dm-space-map-common.h, struct disk_sm_root)."""
+    """A `SpaceMapRoot` has a space map's size, use and trees (dm-space-map-common.h, struct disk_sm_root)."""
 
     nr_blocks: int = 0
     nr_allocated: int = 0
@@ -36,9 +36,10 @@ class SpaceMapRoot:
 
 @dataclass(slots=True)
 class Superblock:
-    """The superblock's fields; *held_root* 0 stands for no metadata snapshot.
+    """A `Superblock` has the fields of the superblock; *held_root* is 0 without a metadata snapshot.
 
-    *metadata_nr_blocks* is the device's size when it was formatted: the space map knows the present one.
+    *metadata_nr_blocks* is the size of the device when it was formatted; the metadata space map has the
+    present size.
     """
 
     KIND: ClassVar[str] = "superblock"
@@ -61,7 +62,7 @@ class Superblock:
 
     @property
     def needs_check(self) -> bool:
-        """Whether a metadata operation failed since the last repair."""
+        """Return whether a metadata operation has failed since the last repair."""
         return bool(self.flags & NEEDS_CHECK)
 
     def copy(self) -> "Superblock":
@@ -69,7 +70,7 @@ class Superblock:
         return replace(self)
 
     def encode(self, block: int) -> bytes:
-        """Return the superblock as *block*: 0, or that of a metadata snapshot."""
+        """Return the superblock's bytes as *block*: 0, or the block of a metadata snapshot."""
         content = bytearray(METADATA_BLOCK_SIZE)
         _HEADER.pack_into(
             content, 0, 0, self.flags, block, self.uuid, MAGIC, self.version, self.time,
@@ -87,19 +88,21 @@ class Superblock:
 
     @classmethod
     def decode(cls, content: bytes, block: int) -> "Superblock":
-        """Return the superblock that *content* is; MetadataDamagedError (sb_check).
+        """Return the superblock in *content*; MetadataDamagedError if it is not one (sb_check).
 
-        As in the kernel, *version* is not looked at: what a newer form changes shows in the flags.
+        The kernel does not check *version* either: the feature flags show the changes of a newer format.
         """
         (magic,) = struct.unpack_from("<Q", content, _MAGIC_OFFSET)
         if magic != MAGIC:
-            raise MetadataDamagedError(f"metadata block {block} is no superblock: magic {magic}, not {MAGIC}")
+            raise MetadataDamagedError(
+                f"metadata block {block} is not a superblock: magic {magic}, not {MAGIC}"
+            )
         verify(content, block, SUPERBLOCK_SALT, cls.KIND)
         return cls.parse(content)
 
     @classmethod
     def parse(cls, content: bytes) -> "Superblock":
-        """Return the fields that *content* has, of which nothing is checked."""
+        """Return the fields in *content*, without any check."""
         _, flags, _, uuid, _, version, time, transaction_id, held_root = _HEADER.unpack_from(content)
         roots = [
             SpaceMapRoot(*_ROOT.unpack_from(content, _HEADER.size + number * _ROOT_ROOM)) for number in (0, 1)

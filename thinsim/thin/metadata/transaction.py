@@ -1,4 +1,4 @@
-"""MetadataTransaction formats or opens metadata, commits and aborts (dm-thin-metadata.c)."""
+"""`MetadataTransaction` formats or opens metadata, commits and aborts (dm-thin-metadata.c)."""
 
 import errno
 import logging
@@ -23,18 +23,20 @@ log = logging.getLogger(__name__)
 
 
 def reserve_of(metadata_blocks: int) -> int:
-    """Return how many of *metadata_blocks* a pool keeps for itself: a tenth, 4096 at most."""
+    """Return the number of *metadata_blocks* that a pool reserves for itself: a tenth, at most 4096."""
     return min(_MAX_RESERVE, metadata_blocks // 10)
 
 
 class MetadataTransaction:
-    """The metadata on *store*, formatted if its first block is all zeros (and *may_format*, else EPERM).
+    """A `MetadataTransaction` opens the metadata on *store*, or formats it if the first block is all zeros.
 
-    EINVAL: another *data_block_size* (sectors; None takes any), or features that this form does not know.
-    MetadataDamagedError: no pool's metadata, or damaged. Nothing is written then.
+    *data_block_size* is in sectors; None accepts any, but can't format. Raises EPERM if the store is not
+    formatted and *may_format* is False; EINVAL for another *data_block_size* or unknown features;
+    MetadataDamagedError if the content is damaged or is not a pool's metadata. After an error nothing is
+    written.
 
-    *manager* shadows blocks; *space* and *data* count metadata and data blocks; *trees* and *superblock* are
-    those of the running transaction, *records* its devices. ``abort`` replaces all of these but *records*.
+    *manager* shadows blocks; *space* and *data* count metadata and data blocks; *trees* and *superblock*
+    belong to the running transaction; *records* has its devices. ``abort`` replaces all but *records*.
     """
 
     def __init__(
@@ -48,9 +50,9 @@ class MetadataTransaction:
         self.blocks = BlockCache(store, cache_blocks)
         self.before_commit: Callable[[], None] = lambda: None
         self.failed = False
-        """It could not be read anew by ``abort``: nothing is asked of it any more (fail_io)."""
+        """True if ``abort`` could not read the metadata again; it is then no longer used (fail_io)."""
         self.in_service = False
-        """A change was asked for since the metadata was opened: from then on every commit writes."""
+        """True once a change was requested since the metadata was opened; each commit then writes."""
         self.uncommitted = False
         self.records = DeviceRecords()
         if any(self.blocks.fetch(LOCATION)):
@@ -58,14 +60,14 @@ class MetadataTransaction:
         elif may_format and data_block_size is not None:
             self._format(data_block_size)
         else:
-            raise DeviceMapperError(errno.EPERM, "a read-only pool can't be formatted")
+            raise DeviceMapperError(errno.EPERM, "a read-only pool can't format its metadata")
         self.set_reserve()
 
     def commit(self) -> None:
-        """Make the running transaction durable: the data device, all blocks, then the superblock.
+        """Make the running transaction durable: flush the data, write all blocks, then the superblock.
 
-        Does nothing until the metadata is in service; then it writes the superblock even of a transaction
-        without changes (dm-thin-metadata.c, __commit_transaction).
+        Does nothing until the metadata is in service. From then on it writes the superblock even if the
+        transaction has no changes (dm-thin-metadata.c, __commit_transaction).
         """
         if not self.in_service:
             return
@@ -79,12 +81,12 @@ class MetadataTransaction:
         self.uncommitted = False
 
     def abort(self) -> None:
-        """Go back to the trees of the last commit; from here on they are only read.
+        """Return to the trees of the last commit; from then on they are only read.
 
-        As in the kernel all else that is in memory stays as it was: the transaction id, and every device
-        that was open or had changed, even one that was created in the lost transaction. It can be opened,
-        has no mappings, and counts those that are gone. When this raises, the metadata has failed for good;
-        the second time it is EINVAL.
+        The rest of the state in memory stays, as in the kernel: the transaction id, and each device that was
+        open or had changed. A device created in the lost transaction can still be opened; it has no
+        mappings, but its mapped blocks still count the lost ones. If this raises, the metadata has failed
+        for good; a later call raises EINVAL.
         """
         if self.failed:
             raise OSError(errno.EINVAL, "the metadata has failed")
@@ -98,9 +100,9 @@ class MetadataTransaction:
         self.uncommitted = False
 
     def set_needs_check(self) -> None:
-        """Mark the metadata as in need of a check, at once and durably if the device takes the mark.
+        """Set the needs_check flag, and write it at once if the device permits it.
 
-        One that fails to be written is tried again by ``close``: the kernel has it in its cache till then.
+        If the write fails, ``close`` tries it again, as the kernel keeps the block in its cache until then.
         """
         self.superblock.flags |= NEEDS_CHECK
         durable = self.blocks.get(LOCATION, Superblock).copy()
@@ -108,29 +110,29 @@ class MetadataTransaction:
         try:
             self._put_superblock(durable)
         except OSError as error:
-            log.error("the mark that a check is needed can't be written: %s", error)
+            log.error("the needs_check flag can't be written: %s", error)
 
     def close(self) -> None:
-        """Write the mark that could not be written; what is not committed goes. ``OSError``."""
+        """Write a needs_check flag that could not be written; uncommitted changes are lost. ``OSError``."""
         if self.superblock.needs_check:
             self.blocks.write_back()
 
     @property
     def free_blocks(self) -> int:
-        """Free metadata blocks above the reserve, a tenth of the device and 4096 at most."""
+        """Return the number of free metadata blocks above the reserve (see ``reserve_of``)."""
         return max(0, self.space.nr_free - self._reserve)
 
     @property
     def used_blocks(self) -> int:
-        """Metadata blocks that are not free, the reserve included: what the status line calls used."""
+        """Return the number of used metadata blocks in a status line: those in use and the reserve."""
         return self.space.nr_blocks - self.free_blocks
 
     def change(self) -> None:
-        """Note that the running transaction changes something."""
+        """Record that the running transaction has a change."""
         self.in_service = self.uncommitted = True
 
     def set_reserve(self) -> None:
-        """Keep a part of the present metadata blocks for the pool itself (see ``reserve_of``)."""
+        """Reserve a part of the present metadata blocks for the pool itself (see ``reserve_of``)."""
         self._reserve = reserve_of(self.space.nr_blocks)
 
     def _format(self, data_block_size: int) -> None:
@@ -161,7 +163,7 @@ class MetadataTransaction:
         features = found.incompat_flags or found.compat_ro_flags
         if features:
             raise DeviceMapperError(
-                errno.EINVAL, f"metadata with features that are not supported ({features:#x})"
+                errno.EINVAL, f"the metadata has features that are not supported ({features:#x})"
             )
         for name, root, limit in (
             ("metadata", found.metadata_space_map, MAX_METADATA_BLOCKS),
@@ -169,7 +171,7 @@ class MetadataTransaction:
         ):
             if not is_possible(root, limit):
                 used = f"{root.nr_allocated} of {root.nr_blocks} blocks"
-                raise MetadataDamagedError(f"superblock: the {name} space map says it uses {used}")
+                raise MetadataDamagedError(f"superblock: its {name} space map can't use {used}")
         self.superblock = found.copy()
         self.manager = TransactionManager(self.blocks)
         self.space = MetadataSpaceMap(self.manager, found.metadata_space_map)

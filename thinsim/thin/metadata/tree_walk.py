@@ -1,4 +1,4 @@
-"""TreeWalk visits every node of a pool's trees once, and notes what is wrong with its form."""
+"""`TreeWalk` visits each node of a pool's trees once and reports the faults of its form."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,21 +13,21 @@ from thinsim.thin.metadata.references import References
 _MAX_KEY = (1 << 64) - 1
 
 See = Callable[[str, Node], None]
-"""Takes the name of the tree and a leaf of it."""
+"""The arguments are the name of a tree and one of its leaves."""
 
 
 class WalkedTree(NamedTuple):
-    """A tree's levels and the number of entries in its leaves."""
+    """A `WalkedTree` has the number of a tree's levels and the number of entries in its leaves."""
 
     depth: int
     entries: int
 
 
 class TreeWalk:
-    """Walks trees of *blocks*, one after the other; a node that several trees share is visited once in all.
+    """A `TreeWalk` walks trees of *blocks*, and visits a node that several trees share only once.
 
-    Each reference from node to node is added to *references*. *note* is told what is wrong, *damaged* what
-    can't be read. *nodes* counts the nodes that were read.
+    It adds each reference from node to node to *references*. It calls *note* with a fault and *damaged* with
+    the reason why a node can't be read. *nodes* counts the nodes that were read.
     """
 
     def __init__(
@@ -45,9 +45,9 @@ class TreeWalk:
         self._walked: dict[int, WalkedTree | None] = {}
 
     def walk(self, name: str, root: int, value_size: int, see: See) -> WalkedTree | None:
-        """Walk the tree at *root*, whose reference the caller counts; None when a part of it is damaged.
+        """Walk the tree at *root* and call *see* for each leaf; return None if a part of it is damaged.
 
-        *see* gets each leaf, with values of *value_size* bytes.
+        The leaves have values of *value_size* bytes. The caller counts the reference to *root*.
         """
         return self._node(name, root, value_size, see, 0, _MAX_KEY, depth=0)
 
@@ -86,10 +86,10 @@ class TreeWalk:
 
     def _has_form(self, name: str, node: Node, low: int, high: int, *, is_root: bool) -> bool:
         if node.max_entries != max_entries(node.value_size):
-            self._note(f"{name} has room for {node.max_entries} entries")
+            self._note(f"{name} has an impossible maximum of {node.max_entries} entries")
             return False
         if not is_root and len(node) < node.max_entries // 3:
-            self._note(f"{name} has {len(node)} entries of {node.max_entries}, too few")
+            self._note(f"{name} has too few entries: {len(node)} of {node.max_entries}")
         if node.keys and not low <= node.keys[0] <= node.keys[-1] <= high:
             self._note(f"{name} has keys {node.keys[0]} to {node.keys[-1]} outside of {low} to {high}")
             return False

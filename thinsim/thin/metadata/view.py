@@ -1,8 +1,8 @@
-"""MetadataView looks at a pool's metadata, damaged perhaps: it reads what is asked for, writes nothing.
+"""`MetadataView` reads a pool's metadata, which may be damaged, and never writes it.
 
-A pool that opens its metadata reads the index of the metadata space map first, since it will write
-(dm-thin-metadata.c, __open_metadata). A reader of trees needs a superblock with the right checksum, no
-more: so it is in thin-provisioning-tools.
+A pool that opens its metadata reads the index of the metadata space map first, because it will write
+(dm-thin-metadata.c, __open_metadata). A view needs only a superblock with the right checksum, as
+thin-provisioning-tools do.
 """
 
 import errno
@@ -24,8 +24,10 @@ from thinsim.thin.metadata.superblock_check import superblock_problems
 
 
 class MetadataView:
-    """The metadata on *store* as it is there. MetadataDamagedError: there is no superblock with a right
-    checksum; what else is wrong with it stands in ``superblock_problems``.
+    """A `MetadataView` reads the metadata on *store* as it is.
+
+    Raises MetadataDamagedError if the superblock's checksum is wrong. ``superblock_problems`` lists the
+    superblock's other faults.
     """
 
     def __init__(self, store: MetadataStore) -> None:
@@ -39,24 +41,24 @@ class MetadataView:
         self.trees = MappingTrees(self._manager, _NeverCounted())
 
     def held_superblock(self) -> Superblock:
-        """Return that of the metadata snapshot. MetadataDamagedError, ENODATA when none is held."""
+        """Return the metadata snapshot's superblock; ENODATA when none is held, MetadataDamagedError."""
         held_root = self.superblock.held_root
         if not held_root:
             raise DeviceMapperError(errno.ENODATA, "no metadata snapshot is held")
         return self._superblock_at(held_root)
 
     def data_counts(self) -> BlockCounts:
-        """Return the reference counts of the data blocks, of which nothing is read yet."""
+        """Return the reference counts of the data blocks; none of them is read yet."""
         root = self.superblock.data_space_map
         return BlockCounts(self._manager, TreeIndex(self._manager, root.bitmap_root), root)
 
     def metadata_counts(self) -> BlockCounts:
-        """Return the reference counts of the metadata blocks. MetadataDamagedError: no index of bitmaps."""
+        """Return the reference counts of the metadata blocks; MetadataDamagedError without an index."""
         root = self.superblock.metadata_space_map
         return BlockCounts(self._manager, BlockIndex(self._manager, root.bitmap_root), root)
 
     def records(self) -> list[ThinRecord]:
-        """Return the devices with changes that are not committed: none."""
+        """Return an empty list: a view has no uncommitted changes."""
         return []
 
     def _superblock_at(self, block: int) -> Superblock:
@@ -64,12 +66,12 @@ class MetadataView:
         stored, computed = stored_checksum(content), checksum(content, SUPERBLOCK_SALT)
         if stored != computed:
             numbers = f"checksum {stored:#010x}, not {computed:#010x}"
-            raise MetadataDamagedError(f"metadata block {block} is no whole superblock: {numbers}")
+            raise MetadataDamagedError(f"metadata block {block} is not a valid superblock: {numbers}")
         return Superblock.parse(content)
 
 
 class _NeverCounted:
-    """The reference counts that trees would change if they were written."""
+    """A `_NeverCounted` is the space map of a view's trees; it refuses each change of a count."""
 
     def increment(self, begin: int, end: int) -> Never:
         raise MetadataReadOnlyError

@@ -1,9 +1,9 @@
-"""Remembers what a layer has added so far, so that its whiteouts hide only what lies beneath.
+"""`Added` is a tree of the names that a layer has added, so that whiteouts hide only lower layers.
 
-"Whiteout files MUST only apply to resources in lower/parent layers" (OCI image-spec, layer.md), in
-whatever order the layer lists them. containerd's ``archive/tar.go`` keeps its unpacked paths for opaque
-directories and lets a named whiteout remove what the same layer brought just before; here both keep to
-the specification. The two differ only for layers that no builder writes.
+"Whiteout files MUST only apply to resources in lower/parent layers" (OCI image-spec, layer.md), in any order
+within the layer. containerd's ``archive/tar.go`` follows this for opaque directories, for which it keeps the
+unpacked paths; its named whiteouts also remove entries that the same layer added earlier. Here both kinds
+follow the specification. The difference shows only in layers that no builder writes.
 """
 
 import os
@@ -19,20 +19,23 @@ from thinsim.workload.image.walk import Walk
 
 @dataclass(slots=True)
 class Added:
-    """A name the layer has added, or that leads to one: *directory* is its entry if it is a directory's."""
+    """An `Added` is a name that the layer has added, or a directory that leads to one.
+
+    *directory* is the tar entry if the layer added the name as a directory.
+    """
 
     directory: TarEntry | None = None
     children: dict[str, Self] = field(default_factory=dict)
 
     def at(self, names: Sequence[str]) -> Self:
-        """Return the node *names* lead to, made if need be."""
+        """Return the node that *names* lead to; make it first if it is missing."""
         node = self
         for name in names:
             node = node.children.setdefault(name, type(self)())
         return node
 
     def find(self, names: Sequence[str]) -> Self | None:
-        """Return the node *names* lead to, or None if the layer added nothing there."""
+        """Return the node that *names* lead to, or None if the layer added nothing there."""
         node = self
         for name in names:
             if name not in node.children:
@@ -42,7 +45,7 @@ class Added:
 
 
 def uncover(fd: int, added: Added | None) -> None:
-    """Remove from the directory *fd* all that the layer did not add itself."""
+    """Remove from the directory *fd* everything that the layer did not add itself."""
     walk = Walk(os.dup(fd))
     left = [(os.listdir(fd), added)]
     try:
@@ -58,7 +61,7 @@ def uncover(fd: int, added: Added | None) -> None:
 
 
 def uncover_name(fd: int, name: str, added: Added | None) -> None:
-    """Remove *name* in the directory *fd*, or, if the layer added it, what lower layers have in it."""
+    """Remove *name* in the directory *fd*; if the layer added it, remove only lower layers' files in it."""
     walk = Walk(os.dup(fd))
     try:
         below = _kept(walk, name, added)
@@ -69,7 +72,7 @@ def uncover_name(fd: int, name: str, added: Added | None) -> None:
 
 
 def _kept(walk: Walk, name: str, added: Added | None) -> Added | None:
-    """Remove *name* unless the layer added it; enter it and return its node if a directory stays."""
+    """Remove *name* unless the layer added it; if a directory remains, enter it and return its node."""
     child = added.children.get(name) if added is not None else None
     if child is None:
         remove(walk.fd, name)

@@ -1,7 +1,7 @@
-"""Opens a container image: an OCI image-layout archive or directory, or a docker-archive.
+"""`open_image` opens an OCI image-layout archive or directory, or a docker-archive.
 
-Nothing is unpacked to get at the image and nothing is read ahead: the tar's members are indexed once and
-blobs are read where they lie.
+The archive is not unpacked and not read ahead: the members of the tar are indexed once and blobs are read in
+place.
 """
 
 from collections.abc import Iterator
@@ -21,9 +21,11 @@ __all__ = ["NO_IMAGE", "Image", "Layer", "open_image"]
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image: its *name* (the file's, if it was given none), *digest* of its manifest (in a
-    docker-archive of its config), *layers* from the lowest up, and a *note* for the user if choosing it
-    from the archive was not plain ("" otherwise).
+    """An `Image` is an image in an archive or layout.
+
+    *name* is the image's own name, or the name of the file if it has none. *digest* is the digest of the
+    manifest, in a docker-archive that of the config. *layers* come from the lowest up. *note* explains the
+    choice to the user if the archive offered several images or none for this platform, and is "" otherwise.
     """
 
     name: str
@@ -31,23 +33,23 @@ class Image:
     layers: tuple[Layer, ...]
     note: str
     path: Path
-    """The archive or layout."""
+    """Path of the archive or layout."""
 
 
 NO_IMAGE = Image("none", "", (), "", Path())
-"""For a rig on which nothing is imported from an archive."""
+"""Image of a rig that imports nothing from an archive."""
 
 
 @contextmanager
 def open_image(path: Path) -> Iterator[Image]:
-    """Open the image at *path*, whose layers can be opened until the context ends.
+    """Open the image at *path*; its layers can be opened until the context ends.
 
-    An archive that is both OCI and docker, as today's ``docker save`` writes, is read as OCI. Raises
-    InvalidImageError, which names *path* and the fault.
+    An archive in both formats, as ``docker save`` writes it today, is read as OCI. Raises InvalidImageError,
+    which names *path* and the fault.
     """
     with closing(opened_blobs(path)) as blobs:
         docker = blobs.size("manifest.json") is not None
-        # containerd goes by oci-layout; there are archives of an index without it
+        # containerd decides by oci-layout, but some archives have an index and no oci-layout
         if blobs.size("index.json") is not None and (blobs.size("oci-layout") is not None or not docker):
             name, digest, layers, note = read_oci(blobs)
         elif docker:

@@ -1,8 +1,8 @@
-"""Reads the files of an image archive by name: members of a tar, blobs of an unpacked layout.
+"""`Blobs` reads the files of an image by name, from a tar or from an unpacked layout.
 
-A name taken from a manifest is only ever looked up here. In a tar it is a key among the members; in a
-directory it must be one of the names the OCI image-layout spec gives (a digest in hexadecimal), so no
-manifest can name another file of the host.
+Names from a manifest are looked up only here. In a tar the name is a key among the members. In a directory it
+must be one of the names of the OCI image-layout spec (with a digest in hexadecimal), so a manifest cannot
+name another file of the host.
 """
 
 import io
@@ -23,13 +23,13 @@ from thinsim.workload.image.tarstream import BLOCK_SIZE, EntryKind, TarEntry, Ta
 
 _LAYOUT_NAME = re.compile(r"oci-layout|index\.json|blobs/sha256/[0-9a-f]{64}")
 _OF_WINDOWS = ("blobs\\", ".\\blobs\\")
-"""How names begin that a program on Windows has joined; containerd, which goes by content, does not mind."""
+"""Prefixes of names written on Windows; containerd accepts them, since it finds blobs by their content."""
 _MOST_LINKS = 16
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
 
 
 class Blobs(Protocol):
-    """Where an image's files are; *path* names it in errors."""
+    """A `Blobs` contains the files of an image; errors name it by *path*."""
 
     path: Path
 
@@ -37,20 +37,23 @@ class Blobs(Protocol):
         """Return the size of *name* in bytes, or None if there is no such file."""
 
     def absence(self, name: str) -> str:
-        """Say why there is no file *name*, in words that follow it: ``is missing``, or what is there."""
+        """Return why there is no file *name*: ``is missing`` or another phrase to follow the name."""
 
     def names(self) -> Iterator[str]:
-        """Yield the names of what is there, files or not, two levels deep in a directory."""
+        """Yield all names, of files and of other entries; in a directory down to the second level."""
 
     def open(self, name: str) -> io.BufferedReader:
-        """Open *name*; raises InvalidImageError if there is no such file. The caller closes it."""
+        """Open *name*; the caller closes it. Raises InvalidImageError if there is no such file."""
 
     def close(self) -> None:
-        """Let go of what is open; streams opened before stay usable until they are closed."""
+        """Close the archive or layout; streams that are open stay usable until they are closed."""
 
 
 class _Section(io.RawIOBase):
-    """A file within the file *fd*, which it owns. Of *pieces*: offset in it, offset in *fd*, length."""
+    """A `_Section` is a stream of a file within the file *fd*, which it owns.
+
+    Each of *pieces* is an offset in the stream, an offset in *fd* and a length, in bytes.
+    """
 
     def __init__(self, fd: int, pieces: Sequence[tuple[int, int, int]], size: int, name: str) -> None:
         self.name = name
@@ -86,26 +89,33 @@ class _Section(io.RawIOBase):
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """A file in a tar: its size in bytes, and its pieces (offset in it, offset in the tar, length)."""
+    """A `_Member` is a file in a tar.
+
+    It has a size and pieces (offset in the file, offset in the tar, length), all in bytes.
+    """
 
     size: int
     pieces: tuple[tuple[int, int, int], ...]
 
 
 class TarBlobs:
-    """The members of the tar at *path*; links among them are followed, as old ``docker save`` has some."""
+    """A `TarBlobs` contains the members of the tar at *path*.
+
+    It follows links among the members, which old versions of ``docker save`` wrote.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._members: dict[str, _Member] = {}
         self._links: dict[str, str] = {}
         self._others: dict[str, TarEntry] = {}
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would wait for a writer
+        # Without O_NONBLOCK, opening a pipe would wait for a writer.
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             if not stat.S_ISREG(os.fstat(self._fd).st_mode) and not stat.S_ISBLK(os.fstat(self._fd).st_mode):
                 raise InvalidImageError(
-                    f"{path}: is no file; an image is read here and there, so a pipe or a terminal won't do: "
-                    "write it to a file first"
+                    f"{path}: is not a regular file, and thinsim has to seek in an image; "
+                    "write the image to a file first"
                 )
             with open(self._fd, "rb", closefd=False) as file:
                 self._index(file)
@@ -127,7 +137,7 @@ class TarBlobs:
         if start.startswith(b"#!"):
             raise InvalidImageError(
                 f"{self.path}: is a script, not an image; "
-                f"if it writes one, as those of Nix do: {quote(str(self.path.absolute()))} > image.tar"
+                f"if it writes one, as Nix's scripts do, run: {quote(str(self.path.absolute()))} > image.tar"
             )
         if len(start) < BLOCK_SIZE:
             raise InvalidImageError(f"{self.path}: is not a tar archive ({len(start)} bytes){self._meant()}")
@@ -149,8 +159,8 @@ class TarBlobs:
 
     def _meant(self) -> str:
         if self.path.name in ("index.json", "oci-layout", "manifest.json"):
-            return f"; give the directory that it is in: {self.path.parent}"
-        return ""
+            return f"; give its directory instead: {self.path.parent}"
+        return "; an image is an OCI archive, the directory of an OCI layout, or a docker-archive"
 
     def _member(self, name: str) -> _Member | None:
         name = _clean(name)
@@ -163,30 +173,24 @@ class TarBlobs:
         return None
 
     def size(self, name: str) -> int | None:
-        """Return the size of the member *name*, or None."""
         member = self._member(name)
         return member.size if member else None
 
     def absence(self, name: str) -> str:
-        """Say why there is no file *name*."""
         other = self._others.get(_clean(name))
         if other is not None and other.flag == "S":
             return (
-                "is there as a sparse file of GNU tar's own format, which containerd does not import either; "
+                "is a sparse file in GNU tar's own format, which containerd does not import either; "
                 "write the archive without --sparse, or with --format=posix"
             )
         if _clean(name) in self._links:
             return f"is a link to {self._links[_clean(name)]}, which is not in the archive"
-        return (
-            "is missing" if other is None else f"is there as an entry of type {other.flag!r}, not as a file"
-        )
+        return "is missing" if other is None else f"is an entry of type {other.flag!r}, not a file"
 
     def names(self) -> Iterator[str]:
-        """Yield the names of all members."""
         yield from (*self._members, *self._links, *self._others)
 
     def open(self, name: str) -> io.BufferedReader:
-        """Open the member *name*."""
         member = self._member(name)
         if member is None:
             raise InvalidImageError(f"{self.path}: {name} {self.absence(name)}")
@@ -194,7 +198,6 @@ class TarBlobs:
         return io.BufferedReader(section, 1 << 20)
 
     def close(self) -> None:
-        """Close the archive."""
         os.close(self._fd)
 
 
@@ -203,7 +206,7 @@ def _clean(name: str) -> str:
 
 
 def _member(entry: TarEntry, start: int) -> _Member:
-    """Return where the data of *entry* are, which begin at *start*."""
+    """Return the member of *entry*, whose data begin at offset *start* of the tar."""
     if entry.pieces is None:
         return _Member(entry.size, ((0, start, entry.size),))
     pieces = []
@@ -214,7 +217,10 @@ def _member(entry: TarEntry, start: int) -> _Member:
 
 
 class DirectoryBlobs:
-    """The files of the unpacked OCI image layout in the directory *path*."""
+    """A `DirectoryBlobs` contains the files of the unpacked OCI image layout in the directory *path*.
+
+    It does not follow symlinks.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -232,7 +238,6 @@ class DirectoryBlobs:
         return None
 
     def size(self, name: str) -> int | None:
-        """Return the size of the file *name*, or None; symlinks do not count."""
         fd = self._open(name)
         if fd is None:
             return None
@@ -242,11 +247,10 @@ class DirectoryBlobs:
             os.close(fd)
 
     def is_file(self, name: str) -> bool:
-        """Say whether *name* is a file here, whether it may be read or not."""
+        """Return whether *name* is a file in the directory, even one that is not readable."""
         return (self.path / name).is_file()
 
     def absence(self, name: str) -> str:
-        """Say why there is no file *name*."""
         try:
             mode = os.lstat(self.path / name).st_mode
             if not stat.S_ISLNK(mode):
@@ -257,19 +261,17 @@ class DirectoryBlobs:
             return "is not a regular file"
         directory = quote(str(self.path))
         return (
-            "is a symlink, which is not followed, for it could lead to any file of this machine; "
+            "is a symlink, which thinsim does not follow, since it could lead to any file of this machine; "
             f"copy the files themselves: cp -rL {directory} layout, or tar -chf image.tar -C {directory} ."
         )
 
     def names(self) -> Iterator[str]:
-        """Yield the names of files and directories here and one level below."""
         for path in sorted(self.path.iterdir()):
             yield path.name
             if path.is_dir() and not path.is_symlink():
                 yield from (f"{path.name}/{below.name}" for below in sorted(path.iterdir()))
 
     def open(self, name: str) -> io.BufferedReader:
-        """Open the file *name*."""
         fd = self._open(name)
         if fd is None:
             raise InvalidImageError(f"{self.path}: {name} {self.absence(name)}")
@@ -281,7 +283,7 @@ class DirectoryBlobs:
 
 
 def opened_blobs(path: Path) -> Blobs:
-    """Open the image at *path*, a tar or a directory; raises InvalidImageError if it is neither."""
+    """Open the image at *path*, a tar or a directory. Raises InvalidImageError if it is neither."""
     try:
         return DirectoryBlobs(path) if path.is_dir() else TarBlobs(path)
     except OSError as error:

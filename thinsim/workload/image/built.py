@@ -1,7 +1,8 @@
-"""Builds an image on the spot from real files of this machine: an import needs no registry and no download.
+"""`build_image` builds an image from real files of this machine, without a registry or a download.
 
-Four layers that show what layers can do: a base (60 % of the bytes), libraries (30 %), an application
-that replaces and deletes files below it, hides a directory, and has links, and a small configuration.
+Its four layers show everything that layers can do. The base has 60 % of the bytes, the libraries have 30 %.
+The application replaces and deletes files of lower layers, hides a directory, and has links. The last layer
+is a small configuration.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,8 +23,10 @@ _DELETED = 8
 
 @dataclass(frozen=True, slots=True)
 class BuiltImage:
-    """The archive at *path*: the *digest* of its manifest, those of its *layers* from the lowest up, and
-    *size*, the bytes of file content in them.
+    """A `BuiltImage` describes the archive at *path*.
+
+    *digest* is the digest of the manifest, *layers* are the layers' digests from the lowest up, and *size*
+    counts the bytes of file content in all layers.
     """
 
     path: Path
@@ -41,10 +44,10 @@ def build_image(
 ) -> BuiltImage:
     """Write an OCI archive to *target*, with *size* bytes of file content or a little more.
 
-    As much is left, too, once all layers are applied. The same files below *sources* (directories; by
-    default `default_sources`) and the same size give the same digest. *target* appears complete or not at
-    all. *progress* is called with the bytes of content so far; what it raises ends the building. Raises
-    EnvironmentLacksError if the sources hold too little.
+    At least *size* bytes also remain once all layers are applied. The same files below the directories
+    *sources* (default: `default_sources`) and the same size give the same digest. *target* appears complete
+    or not at all. *progress* is called with the bytes of content written so far; an exception from it ends
+    the building. Raises EnvironmentLacksError if the sources have too few bytes.
     """
     directories = default_sources() if sources is None else tuple(sources)
     partial = target.with_name(f".{target.name}.partial")
@@ -58,7 +61,7 @@ def build_image(
 
 
 class _Building:
-    """An image half built."""
+    """A `_Building` is an image under construction."""
 
     def __init__(
         self,
@@ -91,7 +94,7 @@ class _Building:
         return self._finish(target, layers)
 
     def _fill(self, layer: LayerWriter, size: int, *, record: bool = True) -> None:
-        """Add files from the sources until they have *size* bytes."""
+        """Add files from the sources until *size* bytes are added."""
         end = self._written + size
         while self._written < end:
             file = self._next_file()
@@ -107,8 +110,8 @@ class _Building:
         if file is None:
             where = ", ".join(map(str, self._sources)) or "no directories"
             raise EnvironmentLacksError(
-                f"this machine has too few readable files to build an image of {format_size(self._size)}: "
-                f"{format_size(self._written)} found in {where}; ask for a smaller one"
+                f"this machine has too few readable files for an image of {format_size(self._size)}: "
+                f"only {format_size(self._written)} in {where}; build a smaller image"
             )
         return file
 
@@ -119,14 +122,14 @@ class _Building:
             self._progress(self._written)
 
     def _hidden_files(self, layer: LayerWriter) -> int:
-        """Add a directory for the layer above to hide; return its bytes."""
+        """Add a directory for the layer above to hide; return the bytes in it."""
         before = self._written
         for name in ("index", "objects/first", "objects/second"):
             self._add(layer, f"{_HIDDEN}/{name}", f"cached {name}\n".encode() * 256)
         return self._written - before
 
     def _change_lower_layers(self, layer: LayerWriter) -> int:
-        """Replace some files of the layers below, delete some, hide a directory; return the bytes lost."""
+        """Replace and delete some files of lower layers, hide a directory; return the lost bytes."""
         small = [path for path, size in sorted(self._lower.items()) if size <= 1 << 20]
         chosen = list(_spread(small, _REPLACED + _DELETED))
         replaced, deleted = chosen[::2], chosen[1::2]
@@ -174,7 +177,7 @@ class _Building:
         entry = manifest.document() | {
             "platform": {"os": system, "architecture": architecture},
             "annotations": {
-                "io.containerd.image.name": NAME,  # ctr images import takes the full name from here
+                "io.containerd.image.name": NAME,  # ctr images import reads the full name here
                 "org.opencontainers.image.ref.name": NAME.rpartition(":")[2],
             },
         }

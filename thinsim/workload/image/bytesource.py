@@ -1,4 +1,4 @@
-"""Reads a stream of compressed bytes, of which what was read too far can be put back."""
+"""A `ByteSource` reads compressed bytes and takes back those that a decoder did not use."""
 
 import io
 
@@ -6,11 +6,14 @@ _PIECE = 1 << 16
 
 
 class DamagedError(ValueError):
-    """Compressed data is damaged; the text says how."""
+    """Compressed data is damaged; the message names the damage."""
 
 
 class ByteSource:
-    """What *stream* has left. A member of a format ends where its decoder says, within a piece."""
+    """A `ByteSource` reads the rest of *stream*.
+
+    Only a decoder knows where a member ends, often in the middle of a piece; it puts the rest back.
+    """
 
     def __init__(self, stream: io.BufferedReader) -> None:
         self._stream = stream
@@ -18,7 +21,7 @@ class ByteSource:
         self._at = 0
 
     def some(self, most: int = _PIECE) -> bytes:
-        """Return up to *most* bytes, as many as are there at once; raises DamagedError at the end."""
+        """Return from 1 to *most* bytes, as many as one read gives. Raises DamagedError at the end."""
         if self._at == len(self._buffer):
             self._buffer, self._at = self._stream.read1(_PIECE), 0
         data = self._buffer[self._at : self._at + most]
@@ -28,7 +31,7 @@ class ByteSource:
         return data
 
     def exactly(self, size: int) -> bytes:
-        """Return the next *size* bytes; raises DamagedError if there are less."""
+        """Return the next *size* bytes. Raises DamagedError if there are fewer."""
         data = self.ahead(size)
         if len(data) < size:
             raise DamagedError("it is cut short")
@@ -36,11 +39,11 @@ class ByteSource:
         return data
 
     def ahead(self, size: int) -> bytes:
-        """Return the next *size* bytes, less only at the end, without taking them."""
+        """Return the next *size* bytes, fewer only at the end, without consuming them."""
         while len(self._buffer) - self._at < size and (more := self._stream.read1(_PIECE)):
             self._buffer, self._at = self._buffer[self._at :] + more, 0
         return self._buffer[self._at : self._at + size]
 
     def put_back(self, data: bytes) -> None:
-        """Have *data*, of which the stream was read last, read again."""
+        """Return *data*, the last bytes that were read, to the source, to be read again."""
         self._at -= len(data)

@@ -1,7 +1,7 @@
-"""Tells by its first bytes what a layer's blob is compressed with.
+"""A layer's compression is detected by its first bytes.
 
-Media types lie (docker-archive has none, and builders have mislabelled layers); magic bytes do not.
-containerd's ``archive/compression`` tells them apart in the same way.
+Media types are unreliable (a docker-archive has none, and builders have mislabelled layers); magic bytes are
+not. containerd's ``archive/compression`` detects compression in the same way.
 """
 
 import io
@@ -25,7 +25,7 @@ class _Decoder(Protocol):
 
 
 def compression_of(start: bytes) -> str:
-    """Return ``gzip``, ``zstd`` or ``""`` for content that starts with *start* (10 bytes, or all)."""
+    """Return ``gzip``, ``zstd`` or ``""`` for content that starts with *start* (10 bytes, or all of it)."""
     if start.startswith(_GZIP):
         return "gzip"
     if start.startswith(_ZSTD) or (len(start) >= 8 and is_skippable(start)):
@@ -34,14 +34,15 @@ def compression_of(start: bytes) -> str:
 
 
 def unread_compression_of(start: bytes) -> str:
-    """Return the name of a compression that neither thinsim nor containerd reads, ``""`` for all else."""
+    """Return the name of a compression that neither thinsim nor containerd reads, ``""`` for others."""
     return next((name for magic, name in _UNREAD.items() if start.startswith(magic)), "")
 
 
 class DecompressedStream(io.RawIOBase):
-    """The content of *compressed*, which it owns, in whatever way that is compressed, or not at all.
+    """A `DecompressedStream` is the content of *compressed*, which it owns and which may be uncompressed.
 
-    Reads *compressed* to its very end, so that a digest there is verified. Damage raises InvalidImageError.
+    It reads *compressed* to its end, so that *compressed* can verify a digest. Damaged data raises
+    InvalidImageError.
     """
 
     def __init__(self, compressed: io.BufferedReader, name: str) -> None:
@@ -57,7 +58,7 @@ class DecompressedStream(io.RawIOBase):
         self._decoder: _Decoder | None = None
 
     def readable(self) -> bool:
-        """Say that this can be read."""
+        """Return True: the stream is readable."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
@@ -86,14 +87,14 @@ class DecompressedStream(io.RawIOBase):
                 return self._compressed
 
     def close(self) -> None:
-        """Close *compressed* too."""
+        """Close this stream and *compressed*."""
         if not self.closed:
             self._compressed.close()
         super().close()
 
 
 def opened_layer(compressed: io.BufferedReader, name: str) -> BinaryIO:
-    """Return the uncompressed content of *compressed*, buffered; closing it closes both."""
+    """Return a buffered stream of the uncompressed content of *compressed*; closing it closes both."""
     try:
         return io.BufferedReader(DecompressedStream(compressed, name), 1 << 20)
     except BaseException:

@@ -1,4 +1,4 @@
-"""Checks streams against their digest: one that does not match is an error at the end."""
+"""A `VerifiedStream` compares a stream with its digest, and raises an error at the end if they differ."""
 
 import hashlib
 import io
@@ -11,7 +11,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def checked_digest(text: object, where: str) -> str:
-    """Return *text* if it is a sha256 digest as OCI's descriptor.md writes it; raises InvalidImageError."""
+    """Return *text* if it is a sha256 digest (OCI's descriptor.md), else raise InvalidImageError."""
     if not isinstance(text, str) or _DIGEST.fullmatch(text) is None:
         raise InvalidImageError(f"{where}: {text!r} is not a sha256 digest")
     return text
@@ -23,7 +23,10 @@ def digest_of(data: bytes) -> str:
 
 
 class VerifiedStream(io.RawIOBase):
-    """Reads *inner*, which it owns; raises InvalidImageError at the end if the content is not *digest*'s."""
+    """A `VerifiedStream` reads *inner*, which it owns, and verifies *digest* at the end.
+
+    The last read raises InvalidImageError if the content has another digest.
+    """
 
     def __init__(self, inner: BinaryIO, digest: str, name: str) -> None:
         self.name = name
@@ -32,11 +35,11 @@ class VerifiedStream(io.RawIOBase):
         self._hash = hashlib.sha256()
 
     def readable(self) -> bool:
-        """Say that this can be read."""
+        """Return True: the stream is readable."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Read into *buffer*, hashing; at the end compare."""
+        """Read into *buffer* and update the hash; compare it at the end of the stream."""
         data = self._inner.read(len(buffer))
         if data:
             self._hash.update(data)
@@ -46,7 +49,7 @@ class VerifiedStream(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        """Close *inner* too."""
+        """Close this stream and *inner*."""
         if not self.closed:
             self._inner.close()
         super().close()

@@ -1,7 +1,7 @@
-"""Reads a docker-archive: the tar ``docker save`` wrote before it wrote OCI layouts, and podman still does.
+"""A docker-archive is a tar in the format of older ``docker save``, which podman still writes.
 
-``manifest.json`` lists images, each with the member that is its config and those that are its layers
-(Docker image spec v1.2). Layers have no digest there; the config's diff_ids vouch for their content.
+``manifest.json`` lists images, each with the members that are its config and its layers (Docker image spec
+v1.2). Layers have no digest there, so their content is verified with the config's diff_ids.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,9 @@ _MEDIA_TYPE = "application/vnd.docker.image.rootfs.diff.tar"
 
 
 def read_docker(blobs: Blobs) -> tuple[str, str, tuple[Layer, ...], str]:
-    """Return name, config digest, layers and note of the image in *blobs* for this machine's platform, or of
-    the first; raises InvalidImageError.
+    """Return name, config digest, layers and note of an image in *blobs*.
+
+    The image is the best one for this machine's platform, or else the first. Raises InvalidImageError.
     """
     where = f"{blobs.path}: manifest.json"
     listed = checked(read_document(blobs, "manifest.json", NAMES)[1], list, where)
@@ -44,7 +45,7 @@ def read_docker(blobs: Blobs) -> tuple[str, str, tuple[Layer, ...], str]:
 
 
 def _platforms(blobs: Blobs, images: Sequence[Object], where: str) -> list[Platform | None]:
-    """Return what the configurations of *images* say; of one that can't be read, None."""
+    """Return the platform in each configuration of *images*, None for one that can't be read."""
     found: list[Platform | None] = []
     known: dict[str, Platform | None] = {}
     for image in images:
@@ -53,7 +54,7 @@ def _platforms(blobs: Blobs, images: Sequence[Object], where: str) -> list[Platf
             try:
                 config = read_document(blobs, name)[1]
             except InvalidImageError:
-                config = None  # it is refused for this if it is the one that is used
+                config = None  # the error is raised later if this image is chosen
             known[name] = normal(config) if isinstance(config, dict) else None
         found.append(known[name])
     return found

@@ -1,9 +1,9 @@
-"""Reads JSON documents of an image, and their fields with the types they must have.
+"""An image's JSON documents are read with a check of the type of each field.
 
-The documents come from outside: a field of the wrong type is the image's fault and is named, never a
-TypeError somewhere later. They are read as Go's ``encoding/json`` reads them for containerd: names of fields
-without regard to case, of two equal ones the last, null as if it were not there, and bytes that are no UTF-8
-as U+FFFD; but neither a byte order mark nor UTF-16, NaN or Infinity.
+The documents come from outside, so a field of the wrong type is an error of the image that names the field,
+and never a later TypeError. They are read as Go's ``encoding/json`` reads them for containerd. Field names
+ignore case, the last of two equal fields counts, null means absent, and bytes that are not UTF-8 become
+U+FFFD. A byte order mark, UTF-16, NaN and Infinity are refused.
 """
 
 import json
@@ -15,14 +15,14 @@ from thinsim.workload.image.digests import checked_digest, digest_of
 from thinsim.workload.image.errors import InvalidImageError
 
 LARGEST_DOCUMENT = 8 << 20
-"""Bytes of one JSON document; containerd pulls manifests of up to the same size."""
+"""Largest size of a JSON document in bytes; containerd has the same limit when it pulls manifests."""
 
 NAMES = (
     *("imageLayoutVersion", "schemaVersion", "mediaType", "artifactType", "manifests", "annotations"),
     *("config", "layers", "subject", "blobs", "fsLayers", "digest", "size", "urls", "platform"),
     *("os", "architecture", "variant", "rootfs", "diff_ids"),
 )
-"""Fields of OCI's documents, as they are spelled here."""
+"""Fields of OCI's documents, in the spelling that the code uses."""
 
 Object = dict[str, Any]
 _T = TypeVar("_T")
@@ -31,12 +31,14 @@ _T = TypeVar("_T")
 def read_document(blobs: Blobs, name: str, names: Sequence[str] = NAMES) -> tuple[bytes, Any]:
     """Return the bytes and the JSON value of the file *name*.
 
-    *names* are the fields that are read, in their own spelling. Raises InvalidImageError.
+    *names* are the fields that the caller reads, in the caller's spelling. Raises InvalidImageError.
     """
     where = f"{blobs.path}: {name}"
     size = blobs.size(name)
     if size is not None and size > LARGEST_DOCUMENT:
-        raise InvalidImageError(f"{where}: {size} bytes are too many for a JSON document")
+        raise InvalidImageError(
+            f"{where}: is too large: {size} bytes; a JSON document may have {LARGEST_DOCUMENT}"
+        )
     with blobs.open(name) as file:
         data = file.read()
     spelled = {each.lower(): each for each in names}
@@ -51,11 +53,11 @@ def read_document(blobs: Blobs, name: str, names: Sequence[str] = NAMES) -> tupl
 
 
 def _no(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number in JSON")
+    raise ValueError(f"{constant} is not a number in JSON")
 
 
 def read_blob(blobs: Blobs, digest: object, what: str) -> Object:
-    """Return the JSON object in the blob *digest*, verified; *what* names it in errors."""
+    """Return the JSON object in the blob *digest* after verifying the digest; *what* names it in errors."""
     digest = checked_digest(digest, f"{blobs.path}: {what}")
     name = blob_name(digest)
     if blobs.size(name) is None:
@@ -67,12 +69,12 @@ def read_blob(blobs: Blobs, digest: object, what: str) -> Object:
 
 
 def blob_name(digest: str) -> str:
-    """Return where the OCI image-layout spec puts the blob of *digest*."""
+    """Return the name of the blob of *digest* in an OCI image layout."""
     return f"blobs/sha256/{digest.removeprefix('sha256:')}"
 
 
 def checked(value: object, kind: type[_T], where: str) -> _T:
-    """Return *value* if it is of the JSON type *kind*; raises InvalidImageError."""
+    """Return *value* if it is of the JSON type *kind*, else raise InvalidImageError."""
     if not isinstance(value, kind):
         names = {dict: "an object", list: "a list", str: "a string", int: "a number"}
         raise InvalidImageError(f"{where}: is not {names.get(kind, kind.__name__)}: {str(value)[:60]!r}")
@@ -80,9 +82,9 @@ def checked(value: object, kind: type[_T], where: str) -> _T:
 
 
 def field(document: Object, key: str, kind: type[_T], where: str, absent: _T | None = None) -> _T:
-    """Return ``document[key]``, which must be of the JSON type *kind*; *absent* if it is not there.
+    """Return ``document[key]``, which must be of the JSON type *kind*, or *absent* if the key is missing.
 
-    Raises InvalidImageError, also if it is not there and *absent* is None.
+    Raises InvalidImageError for another type, and for a missing key if *absent* is None.
     """
     if key in document:
         return checked(document[key], kind, f"{where}: {key!r}")
@@ -97,7 +99,7 @@ def objects(document: Object, key: str, where: str, absent: list[Object] | None 
 
 
 def annotation(descriptor: Object, key: str) -> str:
-    """Return an annotation of *descriptor*, or "" if it has none of that name."""
+    """Return the annotation *key* of *descriptor*, or "" if it has none."""
     annotations = descriptor.get("annotations")
     value = annotations.get(key) if isinstance(annotations, dict) else None
     return value if isinstance(value, str) else ""
@@ -105,7 +107,7 @@ def annotation(descriptor: Object, key: str) -> str:
 
 def diff_ids(config: Object, count: int, where: str) -> list[str]:
     """Return the digests of the *count* layers' uncompressed tars (OCI image-spec, config.md)."""
-    # Docker's images of no layers have null for diff_ids, and some have no rootfs
+    # Docker's images without layers have null for diff_ids, and some have no rootfs
     absent: list[Any] | None = [] if count == 0 else None
     rootfs = field(config, "rootfs", dict, where, None if absent is None else {})
     ids = field(rootfs, "diff_ids", list, where, absent)

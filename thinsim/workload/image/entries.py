@@ -1,8 +1,8 @@
-"""Makes one entry of a layer in an open directory: its content, then its owner, xattrs, mode and time.
+"""Each function makes one entry of a layer in an open directory: content, owner, xattrs, mode, times.
 
-In the order of ``createTarFile`` in containerd's ``archive/tar.go``, which matters: chown clears setuid
-bits and file capabilities, so it comes first, and setting anything else changes the times, so they come
-last. Names are single components; symlinks are never followed.
+The order is that of ``createTarFile`` in containerd's ``archive/tar.go``, and it matters. chown clears setuid
+bits and file capabilities, so it comes first. Every other change updates the times, so they come last. Names
+are single components, and symlinks are never followed.
 """
 
 import contextlib
@@ -31,11 +31,11 @@ _YEAR_1 = -62135596800
 
 
 class UnmakeableEntryError(Exception):
-    """An entry whose header asks for what can't be; the text goes on after the entry's name."""
+    """An entry can't be made as its header demands; the message is a phrase to follow the entry's name."""
 
 
 def make_file(fd: int, name: str, entry: TarEntry, data: TarReader, wrote: Callable[[int], None]) -> int:
-    """Write a regular file; *wrote* gets each piece's bytes. Return the xattrs passed over."""
+    """Write a regular file; return the number of skipped xattrs. *wrote* is called with each piece's size."""
     with os.fdopen(os.open(name, _CREATE, 0o600, dir_fd=fd), "wb") as file:
         while piece := data.read():
             file.write(piece)
@@ -45,35 +45,38 @@ def make_file(fd: int, name: str, entry: TarEntry, data: TarReader, wrote: Calla
 
 
 def make_directory(fd: int, name: str, entry: TarEntry) -> int:
-    """Make a directory unless it is there; `finish_directory` sets what entries within it would change."""
+    """Make a directory unless it exists; `finish_directory` sets its times after the entries in it are made.
+
+    Returns the number of skipped xattrs.
+    """
     with contextlib.suppress(FileExistsError):
         os.mkdir(name, 0o700, dir_fd=fd)
     below = os.open(name, DIRECTORY_FLAGS, dir_fd=fd)
     try:
-        # without privilege a directory that is closed to its owner couldn't be filled
+        # only root can fill a directory whose owner has no access
         return _set_attributes(below, entry, entry.mode if os.geteuid() == 0 else entry.mode | 0o700)
     finally:
         os.close(below)
 
 
 def finish_directory(fd: int, entry: TarEntry) -> None:
-    """Set the times of the open directory *fd*, after all that the layer puts in it."""
+    """Set the times of the open directory *fd* (and its mode without root) after the layer has filled it."""
     if os.geteuid() != 0:
         os.fchmod(fd, entry.mode)
     _set_times(fd, entry)
 
 
 def make_symlink(fd: int, name: str, entry: TarEntry) -> int:
-    """Make a symlink; its target is text and may lead anywhere."""
+    """Make a symlink. Its target is only text and may be any path."""
     if not entry.link_target:
-        raise UnmakeableEntryError("is a symlink to nothing")
+        raise UnmakeableEntryError("is a symlink with an empty target")
     os.symlink(entry.link_target, name, dir_fd=fd)
     return _set_named_attributes(fd, name, entry)
 
 
 def make_hard_link(fd: int, name: str, entry: TarEntry, tree: Tree) -> int:
-    """Link to a file of this tree; the directories of the target are resolved within it."""
-    # containerd splits the target as it is, and cuts what is no name off its end
+    """Link to a file of this tree. The target's directories are resolved within the tree."""
+    # like containerd, split the target without cleaning it, then cut trailing slashes and dots
     parent, base = posixpath.split(entry.link_target)
     while parent.strip("/") and base in ("", "."):
         parent, base = posixpath.split(parent.rstrip("/"))
@@ -86,15 +89,15 @@ def make_hard_link(fd: int, name: str, entry: TarEntry, tree: Tree) -> int:
         return _set_named_attributes(here, name, entry)
     except FileNotFoundError:
         raise UnmakeableEntryError(
-            f"is a hard link to {shown(entry.link_target)}, which neither this layer has before it "
-            "nor a layer below"
+            f"is a hard link to {shown(entry.link_target)}, which neither an earlier entry of this layer "
+            "nor a lower layer provides"
         ) from None
     finally:
         os.close(here)
 
 
 def make_device(fd: int, name: str, entry: TarEntry) -> int | None:
-    """Make a device or a fifo; None if this process may not (without privilege, in a user namespace)."""
+    """Make a device or a fifo; return None if this process may not (not root, or in a user namespace)."""
     if entry.kind is not EntryKind.FIFO and not all(
         0 <= number <= _LARGEST_DEVICE for number in entry.device
     ):
@@ -112,13 +115,13 @@ def make_device(fd: int, name: str, entry: TarEntry) -> int | None:
 
 
 def _set_named_attributes(fd: int, name: str, entry: TarEntry) -> int:
-    """Set attributes of what can't be opened; the process's own directory leads there without other links."""
+    """Set attributes of an entry that can't be opened; /proc/self/fd gives a path free of other symlinks."""
     path = f"/proc/self/fd/{fd}/{name}"
     return _set_attributes(path, entry)
 
 
 def _set_attributes(target: int | str, entry: TarEntry, mode: int | None = None) -> int:
-    """Set owner, xattrs, mode (symlinks have none) and times; return how many xattrs were passed over."""
+    """Set owner, xattrs, mode (symlinks have none) and times; return the number of skipped xattrs."""
     follow = isinstance(target, int)
     if os.geteuid() == 0:
         os.chown(target, _owner(entry.uid), _owner(entry.gid), follow_symlinks=follow)
@@ -135,38 +138,38 @@ def _set_attributes(target: int | str, entry: TarEntry, mode: int | None = None)
 
 
 def _owner(number: int) -> int:
-    """Return what containerd's chown makes of *number*: 32 bits of it, of which all set say: as it is."""
+    """Return the low 32 bits of *number*, as containerd's chown uses them; -1 (unchanged) if all are set."""
     number &= _UNCHANGED
     return -1 if number == _UNCHANGED else number
 
 
 def _device(major: int, minor: int) -> int:
-    """Return the device number as ``unix.Mkdev`` packs it, from which mknod takes 32 bits."""
+    """Return the device number as ``unix.Mkdev`` packs it; mknod uses 32 bits of that."""
     packed = (major & 0xFFF) << 8 | (major & 0xFFFFF000) << 32 | (minor & 0xFF) | (minor & 0xFFFFFF00) << 12
     return packed & 0xFFFFFFFF
 
 
 def _set_times(target: int | str, entry: TarEntry) -> None:
-    """Set the time of the last change, and of the last access if that is later."""
+    """Set the times of modification and access; the access time is never before the modification time."""
     modified = _wrapped(entry.modified)
     accessed = modified if entry.accessed is None else max(_wrapped(entry.accessed), modified)
     os.utime(target, ns=(_bound(accessed), _bound(modified)), follow_symlinks=isinstance(target, int))
 
 
 def _wrapped(time: int) -> int:
-    """Return *time* (ns) as Go keeps it: seconds since the year 1 in 64 bits, beyond which it starts anew."""
+    """Return *time* (ns) as Go stores it: seconds since the year 1 in 64 bits, which wrap around."""
     seconds, nanoseconds = divmod(time, 10**9)
     seconds = (seconds - _YEAR_1 + (1 << 63)) % (1 << 64) - (1 << 63) + _YEAR_1
     return seconds * 10**9 + nanoseconds
 
 
 def _bound(time: int) -> int:
-    """Return *time* (ns); 0 before 1970 and after what 63 bits of nanoseconds hold, as containerd sets it."""
+    """Return *time* (ns), or 0 if it is before 1970 or exceeds 63 bits, as in containerd."""
     return time if 0 <= time <= _LATEST else 0
 
 
 def _set_xattr(target: int | str, key: str, value: bytes, *, follow: bool) -> bool:
-    """Say if the xattr was set: containerd passes over ``trusted.`` and what can't be stored."""
+    """Set an xattr; return False if it is skipped. containerd skips ``trusted.`` and unsupported xattrs."""
     if key.startswith("trusted."):
         return False
     try:
@@ -175,20 +178,22 @@ def _set_xattr(target: int | str, key: str, value: bytes, *, follow: bool) -> bo
         if error.errno == ENOTSUP:
             return False
         if error.errno == EPERM and (not follow or os.geteuid() != 0):
-            return False  # user.* on a symlink or a device, security.* without privilege
+            return False  # user.* on a symlink or a device, security.* without root
         if error.errno in (EACCES, EINVAL, ERANGE, E2BIG):
-            raise UnmakeableEntryError(f"has an xattr {shown(key)} that can't be: {error.strerror}") from None
+            raise UnmakeableEntryError(
+                f"has an xattr {shown(key)} that can't be set: {error.strerror}"
+            ) from None
         if error.errno == ENOSPC and (block := _block_size_unless_full(target)):
             raise UnmakeableEntryError(
                 f"has an xattr {shown(key)} of {len(value)} bytes, for which the file system has no room: "
-                f"ext4 keeps all that a file has in its inode and one block ({block} bytes), "
-                "and containerd can't unpack the layer there either"
+                f"ext4 keeps all xattrs of a file in its inode and one block ({block} bytes), "
+                "so containerd can't unpack the layer either"
             ) from None
         raise
     return True
 
 
 def _block_size_unless_full(target: int | str) -> int:
-    """Return the size of the file system's blocks, 0 if none is free: ENOSPC is for large xattrs, too."""
+    """Return the file system's block size, 0 if it is full: ENOSPC can also mean an xattr is too large."""
     about = os.statvfs(target if isinstance(target, int) else Path(target).parent)
     return about.f_bsize if about.f_bfree > 1 else 0

@@ -1,7 +1,7 @@
-"""Reads gzip as Go does, with which containerd reads it: any number of members, and nothing but members.
+"""A `GzipDecoder` reads gzip as Go's package does for containerd: one or more members and nothing else.
 
-Python's ``gzip`` passes over zeros behind the last member and over the header's own checksum, and takes names
-of any length; a layer that containerd refuses for one of these would be read here (RFC 1952 has the format).
+Python's ``gzip`` ignores zeros after the last member and the checksum of a header, and accepts names of any
+length. With it thinsim would read layers that containerd refuses. RFC 1952 describes the format.
 """
 
 import io
@@ -11,11 +11,11 @@ from thinsim.workload.image.bytesource import ByteSource, DamagedError
 
 _HEADER_CHECKSUM, _EXTRA, _NAME, _COMMENT = 2, 4, 8, 16
 _LONGEST_TEXT = 512
-"""Bytes of a name or comment in a header, with its NUL; Go has the same limit."""
+"""Largest size of a name or comment in a header, in bytes with its NUL; Go has the same limit."""
 
 
 class GzipDecoder:
-    """The content of *compressed*, which must start with a gzip member."""
+    """A `GzipDecoder` returns the content of *compressed*, which must start with a gzip member."""
 
     def __init__(self, compressed: io.BufferedReader) -> None:
         self._source = ByteSource(compressed)
@@ -23,7 +23,7 @@ class GzipDecoder:
         self._checksum = self._size = 0
 
     def read(self, size: int, /) -> bytes:
-        """Return up to *size* bytes, b"" at the end; raises DamagedError and zlib.error."""
+        """Return up to *size* bytes, b"" only at the end. Raises DamagedError and zlib.error."""
         while self._inflating is not None:
             data = self._inflating.decompress(self._inflating.unconsumed_tail or self._source.some(), size)
             self._checksum = zlib.crc32(data, self._checksum)
@@ -45,12 +45,12 @@ class GzipDecoder:
             raise DamagedError("its size is wrong")
 
     def _next_member(self) -> "zlib._Decompress | None":
-        """Read a member's header, if there is one more."""
+        """Read the next member's header and return its decompressor; None at the end."""
         if not self._source.ahead(1):
             return None
         header = self._source.exactly(10)
         if header[:3] != b"\x1f\x8b\x08":
-            raise DamagedError("something else follows it")
+            raise DamagedError("other data follows it")
         flags = header[3]
         if flags & _EXTRA:
             length = self._source.exactly(2)
@@ -67,5 +67,5 @@ class GzipDecoder:
     def _text(self) -> bytes:
         length = self._source.ahead(_LONGEST_TEXT)[:_LONGEST_TEXT].find(b"\0") + 1
         if not length:
-            raise DamagedError(f"a header has a name of more than {_LONGEST_TEXT - 1} bytes")
+            raise DamagedError(f"a header has a name or comment of more than {_LONGEST_TEXT - 1} bytes")
         return self._source.exactly(length)

@@ -1,4 +1,4 @@
-"""Says where one layer of an opened image is and what its content must be."""
+"""A `Layer` locates one layer of an opened image and verifies its content."""
 
 import io
 from dataclasses import dataclass, field
@@ -11,8 +11,11 @@ from thinsim.workload.image.digests import VerifiedStream
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer: *digest* of the blob as stored (in a docker-archive of its uncompressed tar), *media_type*
-    as the manifest says, *size* in stored bytes, *diff_id* the digest of the uncompressed tar.
+    """A `Layer` is one layer of an opened image.
+
+    *digest* is the digest of the stored blob, in a docker-archive that of the uncompressed tar. *media_type*
+    is the manifest's. *size* is the size of the stored blob in bytes. *diff_id* is the digest of the
+    uncompressed tar.
     """
 
     digest: str
@@ -22,13 +25,13 @@ class Layer:
     _blobs: Blobs = field(repr=False, compare=False)
     _name: str = field(repr=False, compare=False)
     _about: str = field(default="", repr=False, compare=False)
-    """Said of it in errors."""
+    """Remark that errors add in parentheses."""
 
     def open(self) -> BinaryIO:
         """Return the uncompressed tar stream; the caller closes it.
 
-        Reading it to the end verifies the blob's digest and the diff_id. Raises InvalidImageError, here
-        and in reads, for a missing, damaged or wrong blob.
+        Reading to the end verifies the blob's digest and the diff_id. A missing, damaged or wrong blob raises
+        InvalidImageError, here or in a read.
         """
         about = f" ({self._about})" if self._about else ""
         name = f"{self._blobs.path}: layer {self.digest}{about}"

@@ -1,8 +1,8 @@
-"""Writes an OCI image-layout archive in one pass, its layers straight into their place in it.
+"""An `ArchiveWriter` writes an OCI image-layout archive in one pass, with its layers directly in place.
 
-A blob is named by its digest and precedes nothing that knows its size, so each is written behind an empty
-tar header that is filled in once its end is known. Headers are the same for the same content: no times,
-no owners, no names of users, pax records only where ustar has no room.
+The name of a blob is its digest, which is known only at the blob's end. So the writer leaves an empty tar
+header before each blob and fills it in afterwards. The same content gives the same headers: they have no
+times, owners or user names, and pax records only where ustar has no room.
 """
 
 import hashlib
@@ -23,19 +23,19 @@ _END = bytes(2 * BLOCK_SIZE)
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """What OCI's descriptor.md calls so: how one blob refers to another."""
+    """A `Descriptor` is a reference from one blob to another (OCI's descriptor.md)."""
 
     media_type: str
     digest: str
     size: int
 
     def document(self) -> Object:
-        """Return the JSON object."""
+        """Return the descriptor as a JSON object."""
         return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
 
 
 class LayerWriter:
-    """A layer in the making; directories that lead to an entry are written before it, once."""
+    """A `LayerWriter` writes the entries of one layer, and writes missing parent directories before them."""
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
@@ -56,12 +56,12 @@ class LayerWriter:
         self._entry(path, tarfile.LNKTYPE, 0o644, link=target)
 
     def white_out(self, path: str) -> None:
-        """Remove *path* of lower layers (image-spec, layer.md)."""
+        """Write a whiteout that removes *path* of lower layers (image-spec, layer.md)."""
         parent, _, name = path.rpartition("/")
         self.file(f"{parent}/.wh.{name}" if parent else f".wh.{name}", b"")
 
     def make_opaque(self, directory: str) -> None:
-        """Hide what lower layers have in *directory*."""
+        """Write an opaque whiteout that hides the lower layers' content of *directory*."""
         self.file(f"{directory}/.wh..wh..opq", b"")
 
     def _entry(self, path: str, kind: bytes, mode: int, *, size: int = 0, link: str = "") -> None:
@@ -75,7 +75,7 @@ class LayerWriter:
 
 
 class ArchiveWriter:
-    """An OCI archive in the making, in the seekable *file*."""
+    """An `ArchiveWriter` writes an OCI archive to the seekable *file*."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -83,7 +83,7 @@ class ArchiveWriter:
 
     @contextmanager
     def layer(self, descriptors: list[Descriptor]) -> Iterator[LayerWriter]:
-        """Write a layer where the archive ends; afterwards its descriptor is added to *descriptors*."""
+        """Append a layer to the archive; at the end of the block, append its descriptor to *descriptors*."""
         start = self._file.tell()
         self._file.write(bytes(BLOCK_SIZE))
         digest = hashlib.sha256()
@@ -121,7 +121,7 @@ class ArchiveWriter:
     def _header(self, name: str, size: int) -> None:
         info = tarfile.TarInfo(name)
         info.size = size
-        # GNU's headers take one block whatever the size, so that it can be filled in later
+        # a GNU header has one block for any size, so it can be filled in later
         self._file.write(info.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict"))
 
 

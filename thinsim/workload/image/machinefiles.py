@@ -1,8 +1,8 @@
-"""Lists files of this machine that any user may read, in an order that the files alone give.
+"""`read_files` lists files of this machine that any user may read, in an order fixed by the files.
 
-Real programs, libraries and data make an image that compresses, aligns and fragments as images do, and
-there is no need to ship or fetch one. The same directories give the same files as root or not: only what
-is readable by others, below directories that others may enter.
+Real programs, libraries and data make an image that compresses, aligns and fragments as real images do, so
+thinsim need not ship or fetch one. Root and other users get the same files: only those that others may read,
+below directories that others may enter.
 """
 
 import os
@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LARGEST_FILE = 8 << 20
-"""Bytes; larger files are passed over: they would make layers lumpy, and each is held in memory once."""
+"""Size in bytes above which files are skipped: they make layers uneven, and a file is held in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class MachineFile:
-    """A file as it was read: *path* relative to the root, *content* (None for a symlink to *link_target*)."""
+    """A `MachineFile` is a file as it was read.
+
+    *path* is relative to the root. *content* is None for a symlink to *link_target*.
+    """
 
     path: str
     mode: int
@@ -28,7 +31,7 @@ class MachineFile:
 
 
 def default_sources() -> tuple[Path, ...]:
-    """Return the directories every Linux system fills: libraries, programs, Python modules, shared data."""
+    """Return directories that every Linux system has: libraries, programs, Python modules, shared data."""
     multiarch = sysconfig.get_config_var("MULTIARCH")
     libraries = [Path("/usr/lib", str(multiarch))] if multiarch else []
     libraries += [*sorted(Path("/usr/lib").glob("*-linux-gnu*")), Path("/usr/lib64"), Path("/usr/lib")]
@@ -38,10 +41,10 @@ def default_sources() -> tuple[Path, ...]:
 
 
 def read_files(sources: Sequence[Path], largest: int) -> Iterator[MachineFile]:
-    """Yield the files below *sources*, one of each in turn, each source in sorted order.
+    """Yield the files below *sources*, one of each source in turn, each source in sorted order.
 
-    Only regular files of up to *largest* bytes and relative symlinks; what vanishes, what cannot be read
-    and what has a name that is not UTF-8 is passed over.
+    These are regular files of up to *largest* bytes and relative symlinks. Files that vanish, that are not
+    readable or whose names are not UTF-8 are skipped.
     """
     walks = deque(_walk(str(source.absolute())) for source in sources)
     seen = set()
@@ -77,14 +80,14 @@ def _read(path: str, largest: int) -> MachineFile | None:
         name.encode()
         about = os.lstat(path)
         if stat.S_ISLNK(about.st_mode):
-            target = os.readlink(path)  # noqa: PTH115 -- the text as it is
+            target = os.readlink(path)  # noqa: PTH115 -- the unchanged text
             target.encode()
             return None if target.startswith("/") else MachineFile(name, 0o777, None, target)
         if not stat.S_ISREG(about.st_mode) or not about.st_mode & stat.S_IROTH or about.st_size > largest:
             return None
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(fd, "rb") as file:
-            content = file.read(largest + 1)  # as much as is there now, whatever its size was
+            content = file.read(largest + 1)  # the size may have changed since lstat
     except (OSError, UnicodeEncodeError):
         return None
     return MachineFile(name, stat.S_IMODE(about.st_mode), content) if len(content) <= largest else None

@@ -1,9 +1,10 @@
-"""Tells images from artifacts among the manifests of an index.
+"""`images_among` separates the images from the artifacts among the manifests of an index.
 
-OCI 1.1 lets an index list anything beside images: signatures, lists of software, charts, modules. They are
-told by ``artifactType``, by a configuration that is none of an image, or by layers of which none is a file
-system's (cosign's signatures have an image's configuration). Only what is left is an image (image-spec,
-manifest.md). An image may have a ``subject``, too, or an ``artifactType``: it is one where there is no other.
+OCI 1.1 lets an index list other things beside images: signatures, lists of software, charts, modules. A
+manifest with an image's configuration and a file system as a layer is an image. Another manifest is an
+artifact if it has an ``artifactType``, a configuration that is not an image's, or no layer that is a file
+system (cosign's signatures have an image's configuration). The rest are images (image-spec, manifest.md). An
+image with a ``subject`` or an ``artifactType`` is used only if the index has no other image.
 """
 
 from collections.abc import Iterator
@@ -19,20 +20,20 @@ from thinsim.workload.image.platforms import Platform, normal
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A manifest that an index lists, by the name that it was given."""
+    """A `Candidate` is a manifest that an index lists, with its name in the index."""
 
     descriptor: Object
     name: str
 
     @property
     def digest(self) -> str:
-        """The digest of the manifest."""
+        """Return the digest of the manifest."""
         return str(self.descriptor["digest"])
 
 
 @dataclass(frozen=True, slots=True)
 class FoundImage:
-    """A manifest of an image that is there, and the platform that it is for, None if nothing says so."""
+    """A `FoundImage` is an image whose manifest is present, with its platform (None if unknown)."""
 
     candidate: Candidate
     manifest: Object
@@ -40,7 +41,7 @@ class FoundImage:
 
 
 def listed(blobs: Blobs, index: Object, where: str) -> Iterator[Candidate]:
-    """Yield the manifests that *index* leads to, also through indexes within it; each is read once."""
+    """Yield the manifests that *index* and the indexes within it list; each index is read once."""
     seen: set[str] = set()
     levels = [_entries(index, where, "")]
     while levels:
@@ -69,24 +70,24 @@ def _entries(index: Object, where: str, name: str) -> Iterator[Candidate]:
 
 
 def _check_kind(document: Object, where: str, *, is_index: bool) -> None:
-    """Refuse what could be read as an index and as a manifest, as containerd does (CVE-2021-41190)."""
+    """Refuse a document that is both an index and a manifest, as containerd does (CVE-2021-41190)."""
     others, types = (
         (("config", "layers"), mediatypes.MANIFESTS) if is_index else (("manifests",), mediatypes.INDEXES)
     )
     kind, other = ("an index", "a manifest") if is_index else ("a manifest", "an index")
     for key in others:
         if key in document:
-            raise InvalidImageError(f"{where}: is listed as {kind} and has {key!r}, as {other} has")
+            raise InvalidImageError(f"{where}: is listed as {kind}, but has {key!r} like {other}")
     if document.get("mediaType") in types:
         raise InvalidImageError(
-            f"{where}: is listed as {kind} and says that it is {other} ({document['mediaType']})"
+            f"{where}: is listed as {kind}, but its media type is that of {other} ({document['mediaType']})"
         )
 
 
 def images_among(blobs: Blobs, candidates: list[Candidate], where: str) -> list[FoundImage]:
-    """Return the images among *candidates* that are there, each once.
+    """Return the images among *candidates* whose manifests are present, each once.
 
-    Raises InvalidImageError, which says what they are, if none is one.
+    Raises InvalidImageError, which describes the candidates, if none is an image.
     """
     images: list[FoundImage] = []
     bound: list[FoundImage] = []
@@ -118,7 +119,7 @@ def images_among(blobs: Blobs, candidates: list[Candidate], where: str) -> list[
         bound_to_another = manifest.get("subject") is not None or _artifact_type(descriptor, manifest)
         (bound if bound_to_another else images).append(found)
     if images or bound:
-        # as in containerd, who says a platform in the index goes before who says it in the configuration
+        # like containerd, prefer images with a platform in the index to those with one in the configuration
         return sorted(images or bound, key=lambda image: "platform" not in image.candidate.descriptor)
     if absent:
         name = blob_name(absent[0].digest)
@@ -132,7 +133,7 @@ def images_among(blobs: Blobs, candidates: list[Candidate], where: str) -> list[
 def _platform(
     blobs: Blobs, descriptor: Object, manifest: Object, known: dict[str, Platform | None]
 ) -> Platform | None:
-    """Return the platform that *descriptor* says, else the image's configuration, as containerd has it."""
+    """Return the platform in *descriptor*, else the one in the image's configuration, like containerd."""
     described = descriptor.get("platform")
     if isinstance(described, dict):
         return normal(described)
@@ -142,12 +143,12 @@ def _platform(
         try:
             known[digest] = normal(read_blob(blobs, digest, "config"))
         except InvalidImageError:
-            known[digest] = None  # it is refused for this if it is the one that is used
+            known[digest] = None  # the error is raised later if this image is chosen
     return known[digest]
 
 
 def _artifact_by_descriptor(descriptor: Object) -> str:
-    """Return what *descriptor* stands for, "" if that may be an image."""
+    """Return the kind of artifact that *descriptor* describes, "" if it may be an image."""
     media_type = _text(descriptor, "mediaType")
     if annotation(descriptor, "vnd.docker.reference.type"):
         return "an attestation"
@@ -159,16 +160,16 @@ def _artifact_by_descriptor(descriptor: Object) -> str:
 
 
 def _artifact_type(*documents: Object) -> str:
-    """Return the type of artifact that *documents* say; an image's configuration is none (OCI 1.1)."""
+    """Return the first artifact type in *documents*; an image's configuration does not count (OCI 1.1)."""
     types = (_text(document, "artifactType") for document in documents)
     return next((each for each in types if each and each not in mediatypes.CONFIGS), "")
 
 
 def _artifact_by_manifest(manifest: Object, listed_type: str) -> str:
-    """Return what *manifest* is, "" if it is an image's or too malformed to tell.
+    """Return the kind of artifact that *manifest* describes, "" for an image or a malformed manifest.
 
-    *listed_type* is the type of artifact as the index has it. What has an image's configuration and layers
-    of files is an image, whatever else it says.
+    *listed_type* is the artifact type in the index. A manifest with an image's configuration and a layer of
+    files is always an image.
     """
     config = manifest.get("config")
     config_type = _text(config, "mediaType") if isinstance(config, dict) else ""

@@ -1,6 +1,6 @@
-"""Tells media types of OCI and Docker: layers, images' configurations, and what others are.
+"""These are the media types of OCI and Docker for layers, configurations, manifests, indexes and artifacts.
 
-The layers' types are those for which containerd has a processor (``core/images/mediatypes.go``).
+The layer types are those for which containerd has a processor (``core/images/mediatypes.go``).
 """
 
 from collections.abc import Sequence
@@ -60,22 +60,22 @@ _KNOWN = (
 
 
 def base_of(media_type: str) -> str:
-    """Return *media_type* without what follows a plus: its compression, for layers."""
+    """Return *media_type* without its suffix after a plus, which names a layer's compression."""
     return media_type.partition("+")[0]
 
 
 def is_layer(media_type: str) -> bool:
-    """Say whether containerd unpacks what has this type, encrypted or not."""
+    """Return whether containerd unpacks blobs of this type, encrypted or not."""
     return base_of(media_type) in LAYERS
 
 
 def is_nondistributable(media_type: str) -> bool:
-    """Say whether registries and archives may leave out what has this type."""
+    """Return whether registries and archives may leave out blobs of this type."""
     return "nondistributable" in media_type or ".foreign." in media_type
 
 
 def described(media_types: Sequence[str]) -> str:
-    """Return what an artifact of these types is: ``a Helm chart``, or ``an artifact`` and the first type."""
+    """Return a name for an artifact of these types: ``a Helm chart``, or ``an artifact`` and the first."""
     for start, name in _KNOWN:
         if any(media_type.startswith(start) for media_type in media_types):
             return name

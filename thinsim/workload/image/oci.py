@@ -1,7 +1,8 @@
-"""Reads an OCI image layout: index.json, maybe an index within it, a manifest for this machine, a config.
+"""`read_oci` reads an OCI image layout: indexes, the manifest for this machine, its config.
 
-OCI image-spec: image-layout.md, image-index.md, manifest.md. An index may list manifests that are not in
-the archive (``docker save`` of one platform of several does), so only those that are there count.
+The formats are in the OCI image-spec: image-layout.md, image-index.md, manifest.md. An index may list
+manifests that are not in the archive (``docker save`` of one platform of several writes such archives), so
+only those that are present count.
 """
 
 from thinsim.workload.image import manifests, mediatypes
@@ -25,7 +26,10 @@ _VERSION = "1.0.0"
 
 
 def read_oci(blobs: Blobs) -> tuple[str, str, tuple[Layer, ...], str]:
-    """Return name, manifest digest, layers and note of the image in *blobs*; raises InvalidImageError."""
+    """Return name, manifest digest, layers and note of an image in *blobs*. Raises InvalidImageError.
+
+    The image is the best one for this machine's platform, or else the first.
+    """
     where = str(blobs.path)
     _check_version(blobs)
     index = checked(read_document(blobs, "index.json")[1], dict, f"{where}: index.json")
@@ -38,13 +42,13 @@ def read_oci(blobs: Blobs) -> tuple[str, str, tuple[Layer, ...], str]:
 
 
 def _check_version(blobs: Blobs) -> None:
-    """Refuse a layout of another version, as containerd does; one that does not say is read."""
+    """Refuse a layout of another version, as containerd does; a layout without a version is accepted."""
     if blobs.size("oci-layout") is None:
         return
     where = f"{blobs.path}: oci-layout"
     version = checked(read_document(blobs, "oci-layout")[1], dict, where).get("imageLayoutVersion", _VERSION)
     if version != _VERSION:
-        raise InvalidImageError(f"{where}: has version {version!r}; {_VERSION} is read")
+        raise InvalidImageError(f"{where}: has version {version!r}; thinsim reads {_VERSION}")
 
 
 def _layers(blobs: Blobs, manifest: Object, where: str) -> tuple[Layer, ...]:
@@ -65,13 +69,15 @@ def _layer(blobs: Blobs, descriptor: Object, diff_id: str, where: str) -> Layer:
             f"{where}: layer {digest} is encrypted ({media_type}); decrypt the image first"
         )
     if not mediatypes.is_layer(media_type):
-        raise InvalidImageError(f"{where}: layer {digest} has media type {media_type!r}, which is not read")
+        raise InvalidImageError(
+            f"{where}: layer {digest} has media type {media_type!r}, which thinsim does not read"
+        )
     size = blobs.size(blob_name(digest))
     if size is None:
         raise InvalidImageError(f"{where}: layer {digest} {_absence(blobs, descriptor, digest, media_type)}")
-    # as in containerd the digest decides; a size that is wrong is told with what is wrong beside it
+    # like containerd, trust the digest; a wrong size only appears in messages about other errors
     listed = descriptor.get("size")
-    about = "" if size == listed else f"{size} bytes, where the manifest says {str(listed)[:30]}"
+    about = "" if size == listed else f"{size} bytes; the manifest states {str(listed)[:30]}"
     return Layer(digest, media_type, size, diff_id, blobs, blob_name(digest), about)
 
 
@@ -80,8 +86,8 @@ def _absence(blobs: Blobs, descriptor: Object, digest: str, media_type: str) -> 
     if absence != "is missing" or not mediatypes.is_nondistributable(media_type):
         return absence
     urls = descriptor.get("urls")
-    where = f" at {urls[0]}" if isinstance(urls, list) and urls else " where the image came from"
+    where = f"from {urls[0]}" if isinstance(urls, list) and urls else "from the image's registry"
     return (
-        f"is missing: it is nondistributable ({media_type}), and programs leave such layers out of archives "
-        f"unless told otherwise; it is{where}"
+        f"is missing: it is nondistributable ({media_type}), and by default programs leave such layers out "
+        f"of archives; fetch it {where}"
     )

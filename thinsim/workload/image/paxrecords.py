@@ -1,8 +1,8 @@
-"""Reads the records of a pax extended header, and what they change of the entry that follows.
+"""The records of a pax extended header change the header of the entry that follows.
 
-Go's ``archive/tar`` (``parsePAXRecord``, ``mergePAX``) has these rules: a record with an empty value says
-nothing, so the header's field counts; of a key given twice the last counts; records nobody knows are passed
-over.
+The rules are those of Go's ``archive/tar`` (``parsePAXRecord``, ``mergePAX``). A record with an empty value
+is ignored, so the header's field counts. If a key occurs twice, the last record counts. Unknown records are
+skipped.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ _TEXTS = (b"path", b"linkpath", b"uname", b"gname")
 
 
 def parse_records(data: bytes) -> dict[bytes, bytes]:
-    """Return the records in *data*, each ``LENGTH KEY=VALUE`` and a newline; raises MalformedTarError.
+    """Return the records in *data*, each ``LENGTH KEY=VALUE`` and a newline. Raises MalformedTarError.
 
-    GNU's sparse format 0.0 repeats two keys, which are gathered into the one record of 0.1.
+    GNU's sparse format 0.0 repeats two keys; they are combined into the single record of format 0.1.
     """
     records: dict[bytes, bytes] = {}
     pairs: list[bytes] = []
@@ -39,7 +39,7 @@ def parse_records(data: bytes) -> dict[bytes, bytes]:
 
 
 def _record(data: bytes, start: int) -> tuple[bytes, bytes, int]:
-    """Return key and value of the record at *start*, and where it ends."""
+    """Return key, value and end of the record at *start*."""
     space = data.find(b" ", start)
     if space < 0:
         raise MalformedTarError("has a malformed pax record: no length")
@@ -55,7 +55,7 @@ def _record(data: bytes, start: int) -> tuple[bytes, bytes, int]:
 
 
 def merge_records(header: Header, records: Mapping[bytes, bytes]) -> None:
-    """Put what *records* say into *header*; MalformedTarError for a number that is none."""
+    """Overwrite fields of *header* with *records*. Raises MalformedTarError for a malformed number."""
     for key, value in records.items():
         if not value:
             continue

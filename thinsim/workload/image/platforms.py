@@ -1,9 +1,8 @@
-"""Says which platforms this machine runs, and which an image is for, in containerd's words.
+"""`best` chooses an image by platform, as containerd does.
 
-As ``Normalize`` and ``Default`` of containerd's ``platforms`` package (1.6): names are read without regard to
-case, ``x86_64`` is amd64, a system that is not said is this one's, and a machine takes images for its own
-processor first, then for those that it runs, too. A variant has to be the right one: ``amd64/v3`` is not for
-every amd64.
+The rules are those of ``Normalize`` and ``Default`` in containerd's ``platforms`` package (1.6). Names ignore
+case, ``x86_64`` is amd64, and a missing system is Linux. A machine prefers images for its own processor, then
+those for other processors whose programs it runs. A variant must match: ``amd64/v3`` is not for every amd64.
 """
 
 import platform
@@ -32,7 +31,7 @@ _MACHINES = {"i686": ("386", ""), "armv7l": ("arm", "v7"), "armv6l": ("arm", "v6
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """A system and a processor in Go's words, without a *variant* where any of them will do."""
+    """A `Platform` is a system and a processor by Go's names; an empty *variant* means any."""
 
     system: str
     processor: str
@@ -43,7 +42,7 @@ class Platform:
 
 
 def normal(described: Mapping[str, object]) -> Platform | None:
-    """Return the platform that *described* says (``os``, ``architecture``, ``variant``), None if none."""
+    """Return the platform that *described* names (``os``, ``architecture``, ``variant``), None if none."""
     words = [described.get(key) for key in ("os", "architecture", "variant")]
     system, processor, variant = (word.lower() if isinstance(word, str) else "" for word in words)
     if not processor:
@@ -80,10 +79,10 @@ def this_platform() -> str:
 
 
 def best(found: Sequence[Platform | None]) -> tuple[int, str]:
-    """Return the index of the image to use of images for these platforms, and a note, "" if that is plain.
+    """Return the index of the best platform in *found*, and a note for the user ("" if there is no doubt).
 
-    This machine's own platform comes first, then one that is not said, then what this machine runs, too,
-    and then any: its files can be unpacked, if not run.
+    This machine's own platform is best, then an unknown one (None), then others that this machine runs, then
+    any other: its files can be unpacked, though not run.
     """
     own, *others = platforms_run()
     order: list[Platform | None] = [own, None, *others]
@@ -91,6 +90,6 @@ def best(found: Sequence[Platform | None]) -> tuple[int, str]:
     if wanted not in (own, None):
         return found.index(wanted), f"the archive has no image for {own}; the one for {wanted} is used"
     fitting = found.count(wanted)
-    what = f"images for {wanted}" if wanted else "images that say no platform"
+    what = f"images for {wanted}" if wanted else "images that name no platform"
     note = f"the archive has {fitting} {what}; the first is used" if fitting > 1 else ""
     return found.index(wanted), note

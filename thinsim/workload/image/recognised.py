@@ -1,4 +1,4 @@
-"""Says what a file or directory is that holds no image to read, and how to make one of it."""
+"""`not_an_image` explains why a file or directory is not an image, and how to make one of it."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def not_an_image(blobs: Blobs) -> InvalidImageError:
                 )
             return InvalidImageError(
                 f"{blobs.path}: {_NEITHER}; an OCI image layout is below {above}/ in it, "
-                f"where containerd does not find it either: "
+                f"where containerd does not find it either; unpack it: "
                 f"mkdir layout && tar -xf {place} -C layout, then give layout/{above}"
             )
     for above_it in (blobs.path.parent, blobs.path.parent.parent):
@@ -36,12 +36,12 @@ def not_an_image(blobs: Blobs) -> InvalidImageError:
             return InvalidImageError(f"{blobs.path}: is part of an OCI image layout; give {above_it}")
     if {"config.json", "rootfs"} <= names:
         return InvalidImageError(
-            f"{blobs.path}: {_NEITHER}; it is a bundle to run a container of, not an image: "
+            f"{blobs.path}: {_NEITHER}; it is an OCI runtime bundle, not an image: "
             "give the image that it was unpacked from"
         )
     if "repositories" in names:
         return InvalidImageError(
-            f"{blobs.path}: {_NEITHER}; it has 'repositories' as docker save before 1.10 wrote it: "
+            f"{blobs.path}: {_NEITHER}; it is from docker save before 1.10 (it has 'repositories'): "
             "load it into Docker and save it again"
         )
     if len({name.partition("/")[0] for name in names} & _ROOT) >= 3:
@@ -58,17 +58,17 @@ def manifest_in_directory(blobs: DirectoryBlobs) -> InvalidImageError:
     place = quote(str(blobs.path))
     if (blobs.path / "version").exists() or _is_manifest(blobs.path / "manifest.json"):
         return InvalidImageError(
-            f"{blobs.path}: is a directory as skopeo's dir: writes it, which is not read; "
+            f"{blobs.path}: is a directory in skopeo's dir: format, which thinsim does not read; "
             f"make an archive of it: skopeo copy dir:{place} oci-archive:image.tar"
         )
     return InvalidImageError(
-        f"{blobs.path}: is an unpacked docker-archive, which is read as an archive only; "
+        f"{blobs.path}: is an unpacked docker-archive, which thinsim reads only as a tar; "
         f"pack it again: tar -cf image.tar -C {place} ."
     )
 
 
 def _is_manifest(path: Path) -> bool:
-    """Say whether *path* holds a manifest, which is an object; docker save's file is a list."""
+    """Return whether the file *path* is a manifest, a JSON object; docker save's file is a list."""
     try:
         return isinstance(json.loads(path.read_bytes()), dict)
     except (OSError, ValueError, RecursionError):

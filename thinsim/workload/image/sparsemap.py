@@ -1,9 +1,8 @@
-"""Reads maps of sparse files in tar: where the pieces of data belong; all else is zeros.
+"""The map of a sparse file in a tar lists its pieces of data; everything between them is zeros.
 
-GNU tar has four forms. The old one, type ``S``, has its map in the header and in blocks behind it. pax
-records have it as 0.0 (a pair of records for each piece), 0.1 (one record) and 1.0 (lines of text before the
-data). The forms are described in GNU tar's manual ("Storing Sparse Files"); what is malformed is what Go's
-``archive/tar`` refuses.
+GNU tar has four forms of map (GNU tar's manual, "Storing Sparse Files"). The old one, type ``S``, is in the
+header and in blocks after it. The others use pax records: 0.0 has a pair of records per piece, 0.1 has one
+record, 1.0 has lines of text before the data. A map is malformed if Go's ``archive/tar`` refuses it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,10 +13,10 @@ from thinsim.workload.image.tarheader import BLOCK_SIZE
 from thinsim.workload.image.tarnumbers import decimal_number, header_number
 
 Pieces = tuple[tuple[int, int], ...]
-"""Offset and length in bytes of each piece of data, in order."""
+"""Offset and length of each piece of data in bytes, in order."""
 
 LARGEST_MAP = 1 << 20
-"""Bytes of a map of format 1.0; Go has the same limit."""
+"""Largest map of format 1.0 in bytes; Go has the same limit."""
 
 _MALFORMED = "has a malformed map of a sparse file"
 _PIECE = 24
@@ -26,7 +25,7 @@ _REAL_SIZE = slice(483, 495)
 
 
 def pax_version(records: Mapping[bytes, bytes]) -> str:
-    """Return ``0.1`` or ``1.0`` for a sparse file, ``""`` for another, and for versions nobody knows."""
+    """Return ``0.1`` or ``1.0`` for a sparse file, ``""`` for other files and for unknown versions."""
     major, minor = records.get(b"GNU.sparse.major", b""), records.get(b"GNU.sparse.minor", b"")
     if major == b"0" and minor in (b"0", b"1"):
         return "0.1"
@@ -36,7 +35,7 @@ def pax_version(records: Mapping[bytes, bytes]) -> str:
 
 
 def pax_size(records: Mapping[bytes, bytes]) -> int | None:
-    """Return the size in bytes of the sparse file with its holes, None if it is not said."""
+    """Return the size of the sparse file with its holes in bytes, None if no record has it."""
     value = records.get(b"GNU.sparse.size") or records.get(b"GNU.sparse.realsize")
     return decimal_number(value, "size of a sparse file") if value else None
 
@@ -52,7 +51,7 @@ def pieces_of_record(records: Mapping[bytes, bytes]) -> Pieces:
 
 
 def pieces_of_lines(read_block: Callable[[], bytes]) -> Pieces:
-    """Return the pieces that version 1.0 lists in whole blocks before the data, which *read_block* reads."""
+    """Return the pieces listed by version 1.0 in whole blocks before the data; *read_block* reads one."""
     lines = _lines(read_block)
     count = decimal_number(next(lines), "count of a sparse file's pieces")
     if count < 0:
@@ -76,7 +75,7 @@ def _lines(read_block: Callable[[], bytes]) -> Iterator[bytes]:
 
 
 def pieces_of_header(block: bytes, read_block: Callable[[], bytes]) -> tuple[int, Pieces]:
-    """Return size and pieces of a file of type ``S`` by its header *block* and those behind it."""
+    """Return size and pieces of a file of type ``S`` from its header *block* and the blocks after it."""
     size = header_number(block[_REAL_SIZE], "size of a sparse file")
     pieces: list[tuple[int, int]] = []
     area = block[_IN_HEADER]
@@ -93,7 +92,7 @@ def pieces_of_header(block: bytes, read_block: Callable[[], bytes]) -> tuple[int
 
 
 def check_pieces(pieces: Pieces, size: int) -> None:
-    """Raise MalformedTarError unless *pieces* are in order, apart and within *size* bytes."""
+    """Raise MalformedTarError unless *pieces* are in order, do not overlap and are within *size* bytes."""
     end = 0
     for offset, length in pieces:
         if offset < end or length < 0 or offset + length > size:

@@ -1,9 +1,9 @@
-"""Reads one header block of a tar: which format it has, and what its fields say.
+"""`parse_header` reads one header block of a tar: its format and its fields.
 
-The magic and the version tell the format; the format tells which fields there are (``format.go`` and
-``readHeader`` in Go's ``archive/tar``). V7 has names and numbers only. ustar, which pax shares, adds device
-numbers and a prefix to the name; star has a shorter prefix and times behind it; GNU has times where the
-prefix would be, but for archives of Go before 1.8, which wrote a prefix all the same (golang issue 21005).
+The magic and the version determine the format, and the format determines the fields (``format.go`` and
+``readHeader`` in Go's ``archive/tar``). V7 has only names and numbers. ustar, which pax shares, adds device
+numbers and a prefix of the name. star has a shorter prefix with times after it. GNU has times in place of the
+prefix; but Go before 1.8 wrote a prefix in GNU headers as well (golang issue 21005).
 """
 
 import enum
@@ -16,7 +16,7 @@ BLOCK_SIZE = 512
 
 
 class Format(enum.Enum):
-    """What a header's magic says it is."""
+    """A `Format` is the kind of header that the magic identifies."""
 
     V7 = enum.auto()
     USTAR = enum.auto()
@@ -26,9 +26,10 @@ class Format(enum.Enum):
 
 @dataclass(slots=True)
 class Header:
-    """The fields of one header block; times in nanoseconds since 1970, *accessed* None if it has none.
+    """A `Header` contains the fields of one header block.
 
-    *path* has the prefix in it. Numbers are as they are, negative ones, too.
+    Times are in nanoseconds since 1970; *accessed* is None if the format has none. *path* includes the
+    prefix. Numbers are not checked and may be negative.
     """
 
     format: Format
@@ -45,7 +46,7 @@ class Header:
 
 
 def parse_header(block: bytes) -> Header:
-    """Return the fields of the header *block* of 512 bytes; MalformedTarError if one can't be read."""
+    """Return the fields of the header *block* of 512 bytes. Raises MalformedTarError for a bad field."""
     form = format_of(block)
     header = Header(
         format=form,
@@ -78,7 +79,7 @@ def parse_header(block: bytes) -> Header:
 
 
 def _read_gnu_times(header: Header, block: bytes) -> bytes:
-    """Read the atime into *header*; return what is a prefix there, written by Go before 1.8."""
+    """Read the atime into *header*; return the prefix if Go before 1.8 wrote one in its place."""
     try:
         if block[345]:
             header.accessed = header_number(block[345:357], "atime") * 10**9
@@ -92,7 +93,7 @@ def _read_gnu_times(header: Header, block: bytes) -> bytes:
 
 
 def format_of(block: bytes) -> Format:
-    """Return the format of a header *block* whose checksum is right; raises MalformedTarError."""
+    """Return the format of a header *block*. Raises MalformedTarError if its checksum is wrong."""
     stored = octal_number(block[148:156], "checksum")
     rest = block[:148] + b" " * 8 + block[156:]
     # Sun's tar summed signed characters
@@ -104,5 +105,5 @@ def format_of(block: bytes) -> Format:
 
 
 def text(field: bytes) -> bytes:
-    """Return what *field* has before its first NUL."""
+    """Return *field* up to its first NUL."""
     return field.split(b"\0", 1)[0]

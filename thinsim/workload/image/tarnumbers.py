@@ -1,7 +1,7 @@
-"""Reads numbers and times of tar headers and pax records by the rules of Go's ``archive/tar``.
+"""The numbers and times of tar headers and pax records follow the rules of Go's ``archive/tar``.
 
-containerd reads layers with that package (``strconv.go`` has these rules), so what it takes is taken here and
-what it refuses is refused: ``int()`` of Python takes more (underscores, blanks, digits of other scripts).
+containerd reads layers with that package (``strconv.go`` has these rules), so thinsim accepts and refuses the
+same numbers. Python's ``int()`` accepts more: underscores, blanks, digits of other scripts.
 """
 
 import re
@@ -15,10 +15,11 @@ _LIMIT = 1 << 63
 
 
 def header_number(field: bytes, what: str) -> int:
-    """Return the number in a header's *field*: octal digits, or base 256 where its first bit is set.
+    """Return the number in a header's *field*: octal digits, or base 256 if its first bit is set.
 
-    Octal digits stand among blanks and NULs; a field of nothing else is 0. Base 256 is two's complement (GNU,
-    for what octal has no room for). Raises MalformedTarError, which names *what*, also beyond 64 bits.
+    Octal digits may have blanks and NULs around them; a field of only these is 0. Base 256, GNU's form of
+    numbers too large for octal, is two's complement. Raises MalformedTarError, which names *what*, for
+    malformed numbers and for numbers beyond 64 bits.
     """
     if field[0] & 0x80:
         bits = len(field) * 8 - 1
@@ -32,7 +33,7 @@ def header_number(field: bytes, what: str) -> int:
 
 
 def octal_number(field: bytes, what: str) -> int:
-    """Return the number in a *field* of octal digits; a checksum has no other form."""
+    """Return the number in a *field* of octal digits, the only form of a checksum."""
     digits = field.strip(b" \0").split(b"\0", 1)[0]
     if not digits:
         return 0
@@ -44,11 +45,14 @@ def octal_number(field: bytes, what: str) -> int:
 
 
 def decimal_number(text: bytes, what: str) -> int:
-    """Return the number *text*, decimal digits with or without a sign; MalformedTarError beyond 64 bits."""
+    """Return the number *text*, decimal digits with an optional sign.
+
+    Raises MalformedTarError for other text and beyond 64 bits.
+    """
     if _DECIMAL.fullmatch(text) is None:
         raise MalformedTarError(f"has a malformed {what} {shown(text)}")
     digits = text.lstrip(b"+-").lstrip(b"0")
-    value = int(digits[:20] or b"0")  # 19 digits are 2^63 - 1, and int() takes no more than some thousands
+    value = int(digits[:20] or b"0")  # 2^63 - 1 has 19 digits, and int() refuses some thousands
     if text.startswith(b"-"):
         value = -value
     if not -_LIMIT <= value < _LIMIT:
@@ -57,7 +61,7 @@ def decimal_number(text: bytes, what: str) -> int:
 
 
 def decimal_time(text: bytes, what: str) -> int:
-    """Return the pax time *text*, seconds since 1970 with or without a fraction, in nanoseconds."""
+    """Return the pax time *text*, seconds since 1970 with an optional fraction, in nanoseconds."""
     whole, _, fraction = text.partition(b".")
     if _DECIMAL.fullmatch(whole) is None or _FRACTION.fullmatch(fraction) is None:
         raise MalformedTarError(f"has a malformed {what} {shown(text)}")

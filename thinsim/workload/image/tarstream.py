@@ -1,10 +1,9 @@
-"""Reads a tar stream entry by entry, by the rules of Go's ``archive/tar``, with which containerd reads
-layers.
+"""A `TarReader` reads a tar stream entry by entry, as Go's ``archive/tar`` does for containerd.
 
-What Go refuses is an error here, never an early end, and what Go takes is taken: the rules are in
-docs/reference/images.md, where other readers are held against them, too. The standard library's ``tarfile`` takes a bad
-header in the middle for the end and keeps every member in memory. The parts: `tarheader` reads a block,
-`tarnumbers` its numbers, `paxrecords` and `sparsemap` what pax says.
+Tars that Go refuses raise an error here and are never read as shorter; tars that Go accepts are accepted.
+docs/reference/image-rules.md has the rules and compares other readers with them. The standard library's ``tarfile`` takes a
+bad header in the middle for the end, and keeps every member in memory. `tarheader` reads a header block,
+`tarnumbers` its numbers, `paxrecords` and `sparsemap` the pax records.
 """
 
 import enum
@@ -23,13 +22,13 @@ __all__ = ["BLOCK_SIZE", "PIECE_SIZE", "EntryKind", "TarEntry", "TarReader"]
 
 PIECE_SIZE = 1 << 20
 LARGEST_EXTENSION = 1 << 20
-"""Bytes of one pax or long name header; Go's ``archive/tar`` has the same limit."""
+"""Largest pax or long name header in bytes; Go's ``archive/tar`` has the same limit."""
 
 _ZEROS = bytes(PIECE_SIZE)
 
 
 class EntryKind(enum.Enum):
-    """What an entry makes; the values are tar's type flags."""
+    """An `EntryKind` is the kind of file that an entry makes; the values are tar's type flags."""
 
     FILE = b"0"
     HARD_LINK = b"1"
@@ -40,7 +39,7 @@ class EntryKind(enum.Enum):
     FIFO = b"6"
     GLOBAL_HEADER = b"g"
     OTHER = b""
-    """A type of which containerd makes nothing: it refuses a layer with one."""
+    """Any other type; containerd refuses a layer with one."""
 
 
 _WITHOUT_DATA = frozenset(set(EntryKind) - {EntryKind.FILE, EntryKind.OTHER, EntryKind.GLOBAL_HEADER})
@@ -48,12 +47,13 @@ _WITHOUT_DATA = frozenset(set(EntryKind) - {EntryKind.FILE, EntryKind.OTHER, Ent
 
 @dataclass(frozen=True, slots=True)
 class TarEntry:
-    """One member of a tar: its header with long names, pax records and numbers worked in.
+    """A `TarEntry` is one member of a tar: its header merged with long names and pax records.
 
-    ``name`` and ``link_target`` are as written (absolute or with ``..``, if so be) and decoded as file
-    names are; ``flag`` is the type as written; ``size`` is in bytes, 0 but for files, of a sparse file with
-    its holes; ``modified`` and ``accessed`` are in nanoseconds since 1970, the latter None if it is not said.
-    ``pieces`` are the data of a sparse file, None for other files. Numbers are whatever the header says.
+    ``name`` and ``link_target`` are unchanged (they may be absolute or contain ``..``) and decoded like file
+    names. ``flag`` is the unchanged type. ``size`` is in bytes, 0 except for files; that of a sparse file
+    includes its holes. ``modified`` and ``accessed`` are in nanoseconds since 1970; ``accessed`` is None if
+    the tar does not have it. ``pieces`` lists the data of a sparse file and is None for other files. Numbers
+    are not checked.
     """
 
     name: str
@@ -72,7 +72,7 @@ class TarEntry:
 
 
 class TarReader:
-    """Iterates over the entries of *stream*; ``read`` gives the data of the current one.
+    """A `TarReader` yields the entries of *stream*; ``read`` returns data of the current entry.
 
     *label* names the stream in errors. Every fault in the stream raises InvalidImageError.
     """
@@ -81,7 +81,7 @@ class TarReader:
         self._stream = stream
         self._label = label
         self._stored = 0
-        """Bytes of data of the current entry that the stream still has, and of padding after them."""
+        """Bytes of the current entry's data that are still unread; `_padding` bytes follow them."""
         self._padding = 0
         self._position = 0
         self._size = 0
@@ -107,10 +107,10 @@ class TarReader:
                 case b"K":
                     long_link = text(self._extension())
                 case b"g":
-                    # of its records Go takes the path, and sets no other entry's
+                    # Go uses only the path of a global header, and only as that header's own name
                     header.path = parse_records(self._extension()).get(b"path") or header.path
                     yield _entry(header, EntryKind.GLOBAL_HEADER, {}, None)
-                    records, long_name, long_link = {}, b"", b""  # Go forgets what came before, too
+                    records, long_name, long_link = {}, b"", b""  # Go also drops earlier headers here
                 case _:
                     yield self._begin(header, block, records, long_name, long_link)
                     records, long_name, long_link = {}, b"", b""
@@ -118,18 +118,18 @@ class TarReader:
     def _begin(
         self, header: Header, block: bytes, records: dict[bytes, bytes], long_name: bytes, long_link: bytes
     ) -> TarEntry:
-        """Return the entry of *header*, whose data is next in the stream."""
+        """Return the entry of *header*, whose data comes next in the stream."""
         merge_records(header, records)
         header.path = long_name or header.path
         header.link = long_link or header.link
-        if header.flag == b"\0":  # tars older than type flags tell directories by a slash
+        if header.flag == b"\0":  # tars older than type flags mark directories by a slash
             header.flag = EntryKind.DIRECTORY.value if header.path.endswith(b"/") else EntryKind.FILE.value
         self._expect(header)
         pieces = self._sparse_pieces(header, block, records)
         kind = _kind(header)
         if pieces is not None:
             if kind in _WITHOUT_DATA:
-                raise MalformedTarError(f"entry {shown(header.path)} is sparse and no file")
+                raise MalformedTarError(f"entry {shown(header.path)} is sparse, but not a file")
             sparsemap.check_pieces(pieces, header.size)
         self._position, self._size = 0, header.size
         self._pieces = list(pieces or ())
@@ -166,7 +166,7 @@ class TarReader:
         return self._exactly(BLOCK_SIZE)
 
     def read(self, size: int = PIECE_SIZE) -> bytes:
-        """Return up to *size* bytes of the current entry's data, holes as zeros; b"" at its end."""
+        """Return up to *size* bytes of the current entry's data, zeros for holes, b"" only at its end."""
         while self._pieces and self._pieces[-1][1] == 0:
             self._pieces.pop()
         start, length = self._pieces[-1] if self._pieces else (self._size, 0)
@@ -174,12 +174,12 @@ class TarReader:
             data = _ZEROS[: min(size, start - self._position)]
         elif not length:
             if self._stored:
-                raise self._invalid("has a sparse file with more data than its map says")
+                raise self._invalid("has a sparse file with more data than its map lists")
             return b""
         else:
             size = min(size, length)
             if size > self._stored:
-                raise self._invalid("has a sparse file with less data than its map says")
+                raise self._invalid("has a sparse file with less data than its map lists")
             data = self._exactly(size)
             self._stored -= size
             self._pieces[-1] = (start + size, length - size)
@@ -187,14 +187,14 @@ class TarReader:
         return data
 
     def _expect(self, header: Header) -> None:
-        """Note how much data follows *header*: none for links and directories, whatever their size says."""
+        """Set the size of the data after *header*: none for links and directories, even with a size."""
         size = 0 if _kind(header) in _WITHOUT_DATA else header.size
         if size < 0:
             raise MalformedTarError(f"entry {shown(header.path)} has a size of {size} bytes")
         self._stored, self._padding = size, -size % BLOCK_SIZE
 
     def _next_block(self) -> bytes | None:
-        """Return the next header, None at the end: two blocks of zeros, or no data in its place."""
+        """Return the next header block; None at the end, which is two blocks of zeros or the stream's end."""
         self._skip(self._stored)
         padding = self._padding
         self._stored = self._padding = 0
@@ -205,7 +205,7 @@ class TarReader:
             return block
         second = self._block()
         if second is not None and any(second):
-            raise MalformedTarError("has a block of zeros between entries (two are an end, one is damage)")
+            raise MalformedTarError("has a block of zeros between entries (only two mark the end)")
         return None
 
     def _block(self) -> bytes | None:
@@ -233,9 +233,9 @@ class TarReader:
         if size > PIECE_SIZE and self._stream.seekable():
             try:
                 self._stream.seek(size - 1, os.SEEK_CUR)
-            except (OSError, OverflowError, ValueError):  # beyond what an offset can be
+            except (OSError, OverflowError, ValueError):  # larger than any offset
                 raise self._invalid("is cut short") from None
-            size = 1  # read the last byte, for one can seek beyond the end
+            size = 1  # read the last byte, since a seek beyond the end succeeds
         while size:
             size -= len(self._exactly(min(size, PIECE_SIZE)))
 

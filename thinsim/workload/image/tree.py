@@ -1,10 +1,10 @@
-"""Opens a directory tree that no path leads out of.
+"""A `Tree` resolves paths below a root directory, and no path leads out of it.
 
-Paths in a layer are resolved as a process with this root directory would resolve them: ``..`` stops at
-the root, an absolute symlink starts again at the root, a relative one goes on where it stands. Each step
-opens one name below an open directory with O_NOFOLLOW, and links are read and followed here, so that the
-kernel never resolves a link of the image against the host's file system. The same result as
-``RootPath`` of containerd's continuity package, without its path strings.
+Paths in a layer are resolved as a process with this root directory would resolve them. ``..`` stops at the
+root, an absolute symlink starts again at the root, a relative one continues in its own directory. Each step
+opens one name below an open directory with O_NOFOLLOW. Symlinks are read and followed here, so the kernel
+never resolves a symlink of the image against the host's file system. The result is that of ``RootPath`` in
+containerd's continuity package, without its path strings.
 """
 
 import os
@@ -18,15 +18,16 @@ from typing import Self
 from thinsim.workload.image.walk import Walk
 
 MOST_LINKS = 255
-"""Symlinks followed for one path, as continuity's ``RootPath`` allows."""
+"""Symlinks that are followed for one path; the limit is that of continuity's ``RootPath``."""
+
 LONGEST_PATH = 4095 - len("/var/lib/containerd/tmpmounts/containerd-mount1234567890/")
-"""Bytes of a path within the root: PATH_MAX, less a NUL and the place where containerd mounts a snapshot."""
+"""Longest path within the root in bytes: PATH_MAX less a NUL and containerd's mount point of a snapshot."""
 
 
 class Tree:
-    """The tree below *root*, a directory the caller trusts (it may be reached through symlinks).
+    """A `Tree` is the tree below *root*, which the caller trusts (its path may contain symlinks).
 
-    One directory is open, the one that `go_to` went to last. Nothing may be removed but in that one.
+    Only the directory that `go_to` went to last is open. Entries may be removed only in that directory.
     """
 
     def __init__(self, root: Path) -> None:
@@ -42,19 +43,20 @@ class Tree:
 
     @property
     def fd(self) -> int:
-        """The directory that `go_to` went to; it stays open until the next `go_to`."""
+        """Return the descriptor of the directory that `go_to` went to, open until the next `go_to`."""
         return self._walk.fd
 
     @property
     def names(self) -> Sequence[str]:
-        """The names that lead to it from the root, no symlinks among them."""
+        """Return the names that lead to that directory from the root; none is a symlink."""
         return self._walk.names
 
     def go_to(self, path: str, *, create: bool = False, room: int = 0) -> None:
-        """Go to the directory *path* leads to from the root; missing ones are made, mode 0755, if *create*.
+        """Go to the directory that *path* leads to from the root.
 
-        *room* is what a name there has in bytes. Raises OSError: ENOTDIR below a file, ENOENT, ELOOP, and
-        ENAMETOOLONG beyond `LONGEST_PATH`.
+        With *create*, missing directories are made, mode 0755. *room* is the size in bytes of a name to be
+        used there. Raises OSError: ENOTDIR below a file, ENOENT, ELOOP, and ENAMETOOLONG if path and name
+        exceed `LONGEST_PATH`.
         """
         pending = deque(part for part in path.split("/") if part not in ("", "."))
         self._return_to_common(pending)
@@ -85,7 +87,7 @@ class Tree:
         self._make(absent, create=create)
 
     def _return_to_common(self, pending: deque[str]) -> None:
-        """Go back to the deepest directory that *pending* leads through, and take the way there off it."""
+        """Go back to the deepest directory that *pending* leads through; remove the names up to it."""
         common = 0
         for name, wanted in zip(self.names, pending, strict=False):
             if name != wanted:
@@ -96,7 +98,7 @@ class Tree:
             pending.popleft()
 
     def _entered(self, name: str) -> bool:
-        """Go down to the directory *name*; False if it is none."""
+        """Go down to the directory *name*; return False if it is not a directory."""
         try:
             self._walk.enter(name)
         except OSError as error:
@@ -106,7 +108,7 @@ class Tree:
         return True
 
     def _link_target(self, name: str) -> str | None:
-        """Return the target of the symlink *name*; None if it is none."""
+        """Return the target of the symlink *name*; None if it is not a symlink."""
         try:
             return os.readlink(name, dir_fd=self.fd)
         except OSError as error:
@@ -121,17 +123,17 @@ class Tree:
                     os.mkdir(name, dir_fd=self.fd)
                 except FileExistsError:
                     raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), name) from None
-                os.chmod(name, 0o755, dir_fd=self.fd)  # whatever the umask
+                os.chmod(name, 0o755, dir_fd=self.fd)  # the umask must not count
             self._walk.enter(name)
 
 
 def is_symlink(fd: int, name: str) -> bool:
-    """Say whether *name* in the directory *fd* is a symlink."""
+    """Return whether *name* in the directory *fd* is a symlink."""
     return (os.lstat(name, dir_fd=fd).st_mode & 0o170000) == 0o120000
 
 
 def remove(fd: int, name: str) -> None:
-    """Remove *name* in the directory *fd* with all below it, however deep, if it is there."""
+    """Remove *name* in the directory *fd* and everything below it, at any depth, if it exists."""
     if _unlinked(fd, name):
         return
     walk = Walk(os.dup(fd))
@@ -152,7 +154,7 @@ def remove(fd: int, name: str) -> None:
 
 
 def _unlinked(fd: int, name: str) -> bool:
-    """Remove *name* unless it is a directory, which False says."""
+    """Remove *name* and return True; return False if it is a directory."""
     try:
         os.unlink(name, dir_fd=fd)
     except FileNotFoundError:

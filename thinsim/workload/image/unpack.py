@@ -1,10 +1,10 @@
-"""Applies one layer to a directory, as containerd applies it to a snapshot.
+"""`unpack_layer` applies one layer to a directory, as containerd applies it to a snapshot.
 
-Follows ``applyNaive`` in containerd's ``archive/tar.go`` and the OCI image-spec's layer.md: an entry
-replaces what has its name, unless both are directories; ``.wh.NAME`` removes NAME and ``.wh..wh..opq``
-empties its directory of what lower layers put there; missing parents are made with mode 0755; entries
-that resolve to the root itself are passed over; directories get their attributes last. Every path is
-resolved within the root (`tree`), so no layer reaches outside, whatever its names and links say.
+It follows ``applyNaive`` in containerd's ``archive/tar.go`` and the OCI image-spec's layer.md. An entry
+replaces an existing file of its name, unless both are directories. ``.wh.NAME`` removes NAME, and
+``.wh..wh..opq`` removes the lower layers' content of its directory. Missing parents are made with mode 0755.
+Entries that resolve to the root itself are skipped. Directories get their times last. Every path is
+resolved within the root (`tree`), so no name or link reaches outside.
 """
 
 import os
@@ -29,21 +29,24 @@ _OPAQUE = ".wh..wh..opq"
 _UNREAD = {
     "7": " (a contiguous file)",
     "D": " (a directory of GNU tar's incremental dumps)",
-    "M": " (a file that goes on in another volume)",
+    "M": " (a file continued from another volume)",
     "N": " (a long name of old GNU tars)",
-    "S": " (a sparse file as GNU tar's own format has it; tar --format=posix has another)",
+    "S": " (a sparse file in GNU tar's own format; tar --format=posix writes another)",
     "V": " (a volume's label)",
     "X": " (an extended header of Solaris)",
 }
 
 _FAULTS_OF_THE_LAYER = frozenset({EEXIST, EISDIR, ELOOP, EMLINK, ENAMETOOLONG, ENOENT, ENOTDIR})
-"""What only names in the layer can cause; any other errno is the file system's and goes to the caller."""
+"""Error numbers that only names in the layer can cause; the caller gets all others as OSError."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnpackResult:
-    """What a layer did: *files* made (links and devices too, directories not), their *bytes* of content,
-    *whiteouts* applied, and devices and xattrs *skipped* because this process or file system can't have them.
+    """An `UnpackResult` counts the effects of a layer.
+
+    *files* counts the files made, links and devices included, directories not; *bytes* is their content.
+    *whiteouts* counts applied whiteouts. *skipped* counts the devices and xattrs that this process or file
+    system does not support.
     """
 
     files: int
@@ -55,12 +58,12 @@ class UnpackResult:
 def unpack_layer(
     stream: BinaryIO, root: Path, *, progress: Callable[[int], None] | None = None
 ) -> UnpackResult:
-    """Apply the uncompressed layer tar *stream* to the directory *root* and read it to its end.
+    """Apply the uncompressed layer tar *stream* to the directory *root* and read *stream* to its end.
 
-    Owners are set, and devices made, when running as root. *progress* is called with the bytes of content
-    written so far at every entry and every MiB, also of what follows the end; what it raises ends the
-    unpacking. Raises InvalidImageError for a malformed layer, and OSError, which names the entry, for what
-    the file system refuses (ENOSPC, EIO).
+    Root also sets owners and makes devices. *progress* is called with the bytes of content written so far, at
+    every entry and every MiB, even of data after the tar's end; an exception from it ends the unpacking.
+    Raises InvalidImageError for a malformed layer, and OSError, which names the entry, if the file system
+    refuses an operation (ENOSPC, EIO).
     """
     label = str(getattr(stream, "name", "layer"))
     with Tree(root) as tree:
@@ -76,14 +79,14 @@ def unpack_layer(
             except entries.UnmakeableEntryError as error:
                 raise unpacking.fault(entry, str(error)) from None
         unpacking.finish_directories()
-    while stream.read(PIECE_SIZE):  # so that a stream which verifies its digest sees all of it
+    while stream.read(PIECE_SIZE):  # a stream verifies its digest only at its end
         if progress is not None:
             progress(unpacking.bytes)
     return UnpackResult(unpacking.files, unpacking.bytes, unpacking.whiteouts, unpacking.skipped)
 
 
 class _Unpacking:
-    """A layer half applied."""
+    """An `_Unpacking` is a layer that is being applied."""
 
     def __init__(
         self, tree: Tree, reader: TarReader, label: str, progress: Callable[[int], None] | None
@@ -97,13 +100,13 @@ class _Unpacking:
 
     def apply(self, entry: TarEntry) -> None:
         self._wrote(0)
-        # normpath as Go's filepath.Clean: a/../b is b even where a is a symlink, as containerd has it
+        # normpath, like Go's filepath.Clean in containerd, makes b of a/../b even if a is a symlink
         parent, base = posixpath.split(posixpath.normpath(entry.name))
         if base in ("", ".", ".."):
             return
         self._tree.go_to(parent, create=True, room=len(os.fsencode(base)))
         if entry.kind is EntryKind.GLOBAL_HEADER:
-            return  # containerd makes the parent directories of one, and nothing more
+            return  # containerd makes only its parent directories
         if base == _OPAQUE:
             uncover(self._tree.fd, self._added.find(self._tree.names))
             self.whiteouts += 1
@@ -114,7 +117,7 @@ class _Unpacking:
 
     def _white_out(self, name: str) -> None:
         if name in ("", ".", ".."):
-            raise entries.UnmakeableEntryError("is a whiteout of no name")
+            raise entries.UnmakeableEntryError("is a whiteout without a name")
         uncover_name(self._tree.fd, name, self._added.find(self._tree.names))
         self.whiteouts += 1
 
@@ -182,7 +185,7 @@ class _Unpacking:
 
 
 def _entered(walk: Walk, name: str) -> bool:
-    """Enter the directory *name*, which the layer may have made something else of since."""
+    """Enter the directory *name*; return False if a later entry of the layer has replaced it."""
     try:
         walk.enter(name)
     except (FileNotFoundError, NotADirectoryError):

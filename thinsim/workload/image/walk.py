@@ -1,9 +1,8 @@
-"""Goes up and down a tree with one open directory, however deep the tree is.
+"""A `Walk` goes up and down a tree of any depth with only one open directory.
 
-Going down opens a name below the open directory and going up opens its ``..``: no path that could be too
-long, no descriptor for each level, no way back from the root for each step. ``fts`` of the C library walks
-so, too, and compares device and inode on the way up, since a directory that was moved meanwhile has another
-parent.
+Going down opens a name below the open directory, going up opens its ``..``. So no path can become too long,
+no level needs a descriptor, and no step starts from the root. The C library's ``fts`` does the same. Both
+compare device and inode on the way up, since a directory that was moved has another parent.
 """
 
 import os
@@ -14,23 +13,23 @@ DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Walk:
-    """A walk from the open directory *fd*, which it owns."""
+    """A `Walk` starts at the open directory *fd*, which it owns."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        """The directory where the walk is."""
+        """Descriptor of the current directory."""
         self.length = 0
-        """Bytes of the path that leads here, with a slash after each name."""
+        """Size in bytes of the path from the start to here, with a slash after each name."""
         self._names: list[str] = []
         self._parents: list[tuple[int, int]] = []
 
     @property
     def names(self) -> Sequence[str]:
-        """The names that lead from where the walk began to where it is."""
+        """Return the names that lead from the start to the current directory."""
         return self._names
 
     def enter(self, name: str) -> None:
-        """Go down to the directory *name*; OSError if there is none: ENOTDIR or ELOOP for a symlink."""
+        """Go down to the directory *name*. Raises OSError, with ENOTDIR or ELOOP for a symlink."""
         below = os.open(name, DIRECTORY_FLAGS, dir_fd=self.fd)
         self._parents.append(_identity(self.fd))
         self._names.append(name)
@@ -38,18 +37,18 @@ class Walk:
         self._replace(below)
 
     def leave(self, levels: int = 1) -> None:
-        """Go up *levels* directories; OSError (ESTALE) if one was moved since the walk came through it."""
+        """Go up *levels* directories. Raises OSError (ESTALE) if one was moved since the walk entered it."""
         for _ in range(levels):
             above = os.open("..", DIRECTORY_FLAGS, dir_fd=self.fd)
             if _identity(above) != self._parents[-1]:
                 os.close(above)
-                raise OSError(ESTALE, f"moved while it was walked through: {self._names[-1]}")
+                raise OSError(ESTALE, f"moved while thinsim was in it: {self._names[-1]}")
             self._parents.pop()
             self.length -= len(os.fsencode(self._names.pop())) + 1
             self._replace(above)
 
     def close(self) -> None:
-        """Close the directory."""
+        """Close the current directory."""
         os.close(self.fd)
 
     def _replace(self, fd: int) -> None:

@@ -1,5 +1,5 @@
-// Prints, for each archive on standard input, what Go's archive/tar reads in it: a JSON list of lines, one for
-// each entry, and ERR where it gives up. An archive is preceded by its length, 4 bytes, the lowest first.
+// The program prints what Go's archive/tar reads in each archive on standard input: a JSON list of lines, one
+// per entry, and ERR for an error. Each archive follows its length, 4 bytes, little-endian.
 package main
 
 import (
@@ -34,7 +34,7 @@ func one(data []byte) []string {
 		content := ""
 		size := int64(0)
 		if h.Typeflag == '0' {
-			if h.Size > 50000000 { // holes are read, too
+			if h.Size > 50000000 { // ReadAll would read the holes as well
 				return append(out, "HUGE")
 			}
 			b, err := io.ReadAll(tr)

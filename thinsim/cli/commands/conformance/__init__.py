@@ -1,1 +1,1 @@
-"""``thinsim conformance`` has its group here, and the command that the group takes in."""
+"""``thinsim conformance`` is a group and its commands."""

@@ -1,4 +1,4 @@
-"""``thinsim conformance`` compares the emulated dm-thin with the kernel's, answer by answer."""
+"""``thinsim conformance`` compares each answer of the emulated dm-thin with the kernel's."""
 
 import json
 import time
@@ -11,12 +11,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from fuse_backing.statuses import exit_status_help
 from thinsim.cli.commands.conformance.heights import heights
 from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.statuses import DIFFERS, DONE
 from thinsim.conformance.answers.answer import Recording
 from thinsim.conformance.answers.compare import Behaviour
-from thinsim.conformance.answers.fidelity import fidelity_page
+from thinsim.conformance.answers.fidelity import write_fidelity
 from thinsim.conformance.answers.recordings import (
     read_recordings,
     recorded_files,
@@ -29,6 +30,7 @@ from thinsim.conformance.duel import Duel
 from thinsim.conformance.histories.campaign import campaign, read_history, write_history
 from thinsim.conformance.histories.random_histories import random_history
 from thinsim.conformance.subjects.subject import Side, kernel_release, subject
+from thinsim.did_you_mean import unknown_name
 from thinsim.errors import InvalidValueError
 from thinsim.report.uncut import uncut
 
@@ -39,7 +41,7 @@ _LONGEST = 300
 
 _OURS = click.Choice([Side.ENGINE.value, Side.EMULATED.value])
 _KERNELS = click.Choice([Side.VM.value, Side.KERNEL.value])
-_ONLY = click.option("--only", metavar="NAME", multiple=True, help="This history alone; may be repeated.")
+_ONLY = click.option("--only", metavar="NAME", multiple=True, help="Use only this history; may be repeated.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _ON = click.option(
     "--on",
@@ -47,17 +49,27 @@ _ON = click.option(
     type=_KERNELS,
     default=Side.VM.value,
     show_default=True,
-    help="Whose kernel: a guest's, this one.",
+    help="Choose the kernel. vm: a guest's. kernel: this machine's.",
 )
-_KERNEL = click.option("--kernel", metavar="RELEASE", help="What a guest boots: a release or an image.")
+_KERNEL = click.option(
+    "--kernel", metavar="RELEASE", help="Boot this kernel in the guest: a release or an image."
+)
+
+
+_STATUS = exit_status_help({DIFFERS: "an answer differs and no known reason explains it"})
 
 
 @click.group()
 def conformance() -> None:
-    """Put the same histories to the kernel's dm-thin and to thinsim's, and compare every answer."""
+    """Compare the emulated dm-thin with the kernel's.
+
+    Both carry out the same histories: tables, messages, writes, discards, reads, suspends, growth, a full
+    pool, faults of the data device. Compared are the texts and errnos, each field of the status lines, the
+    contents, the discards at the data's loop device, the host's allocation, thin_check and thin_dump.
+    """
 
 
-@conformance.command()
+@conformance.command(epilog=_STATUS)
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option(
     "--on",
@@ -66,14 +78,15 @@ def conformance() -> None:
     multiple=True,
     default=[Side.ENGINE.value],
     show_default=True,
-    help="The engine in process, or the emulated device-mapper with its nodes; may be repeated.",
+    help="Ask this part of thinsim; may be repeated. engine: the engine, in this process. "
+    "emulated: the emulated device-mapper, through dmsetup and its nodes.",
 )
 @_ONLY
 @_JSON
 @click.option(
     "--fidelity",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the fidelity table there; what FILE-by-hand.md says comes last.",
+    help="Write the fidelity table to this file, followed by the text of FILE-by-hand.md.",
 )
 def check(
     files: tuple[Path, ...],
@@ -82,9 +95,10 @@ def check(
     as_json: bool,
     fidelity: Path | None,
 ) -> int:
-    """Compare with what kernels answered: those recordings that come along, or FILES.
+    """Compare thinsim with the recorded answers of kernels.
 
-    Exits 6 if anything differs that is not explained.
+    The recordings are FILES, or those that come with thinsim. This takes seconds and needs no kernel, no
+    virtual machine and no root.
     """
     recordings = {
         path: _chosen({each.history.name: each for each in read_recordings(path)}, only)
@@ -102,9 +116,7 @@ def check(
 
     verdicts = run_interruptible(work)
     if fidelity is not None:
-        by_hand = fidelity.with_name(f"{fidelity.stem}-by-hand.md")
-        tables = request_tables(list(recordings.values()), verdicts)
-        fidelity.write_text(fidelity_page(verdicts, by_hand.read_text(), tables))
+        write_fidelity(fidelity, verdicts, request_tables(list(recordings.values()), verdicts))
     _report(verdicts, as_json)
     return _status(verdicts)
 
@@ -113,14 +125,18 @@ def check(
 @_ON
 @_KERNEL
 @_ONLY
-@click.option("--missing", is_flag=True, help="Those alone whose answers the file does not have.")
+@click.option("--missing", is_flag=True, help="Record only the histories that the file lacks.")
 @click.option(
-    "--to", type=click.Path(path_type=Path, dir_okay=False), help="The file; default: beside the others."
+    "--to",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the answers to this file. Default: a file beside the other recordings.",
 )
 def record(side: str, kernel: str | None, only: tuple[str, ...], missing: bool, to: Path | None) -> None:
-    """Put the standard campaign to a kernel and keep its answers, for `check`.
+    """Record a kernel's answers to the standard histories.
 
-    With --only or --missing, or when it is interrupted, the other histories in the file stay as they are.
+    thinsim conformance check compares with them. With --only or --missing, or after an interruption, the
+    other histories in the file stay as they are. If the kernel does not end a step within three minutes,
+    the error names the kernel functions in which it waits.
     """
     path = to or recordings_of(kernel_release(Side(side), kernel))
     known = {each.history.name: each for each in (read_recordings(path) if path.exists() else [])}
@@ -145,10 +161,10 @@ def record(side: str, kernel: str | None, only: tuple[str, ...], missing: bool, 
     if histories:
         run_interruptible(work)
     else:
-        _say(f"{path}: nothing is missing")
+        _say(f"{path}: no history is missing")
 
 
-@conformance.command("run")
+@conformance.command("run", epilog=_STATUS)
 @_ON
 @_KERNEL
 @click.option(
@@ -156,27 +172,37 @@ def record(side: str, kernel: str | None, only: tuple[str, ...], missing: bool, 
     type=_OURS,
     default=Side.ENGINE.value,
     show_default=True,
-    help="Which part of thinsim answers.",
+    help="Compare with this part of thinsim.",
 )
 @click.option(
-    "--seeds", metavar="FIRST-LAST", default="1000-1009", show_default=True, help="Random histories."
+    "--seeds",
+    metavar="FIRST-LAST",
+    default="1000-1009",
+    show_default=True,
+    help="Make a random history from each of these seeds.",
 )
-@click.option("--operations", type=click.IntRange(1), default=130, show_default=True, help="Of each history.")
-@click.option("--faults", is_flag=True, help="With faults of the data device.")
-@click.option("--requests", is_flag=True, help="With requests for zeros; needs --against emulated.")
+@click.option(
+    "--operations",
+    type=click.IntRange(1),
+    default=130,
+    show_default=True,
+    help="Make histories of this many operations.",
+)
+@click.option("--faults", is_flag=True, help="Add faults of the data device.")
+@click.option("--requests", is_flag=True, help="Add requests to write zeros. Needs --against emulated.")
 @click.option(
     "--history",
     "paths",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     multiple=True,
-    help="This history instead of random ones; may be repeated.",
+    help="Run this history instead of random ones; may be repeated.",
 )
 @click.option(
     "--keep",
     type=click.Path(path_type=Path, file_okay=False),
     default=".",
     show_default=True,
-    help="Where the shortest histories of differences go.",
+    help="Write the shortened histories to this directory.",
 )
 @_JSON
 def run_command(
@@ -191,16 +217,16 @@ def run_command(
     keep: Path,
     as_json: bool,
 ) -> int:
-    """Put new histories to a live kernel and to thinsim; shrink a history on which they differ.
+    """Run random histories on a live kernel and on thinsim.
 
-    Exits 6 if anything differs that is not explained. What was shrunk, put into
-    thinsim/conformance/histories/kept, is part of the standard campaign from then on.
+    A history on which they differ is shortened as long as they still differ, and written below --keep. To
+    add it to the standard histories, move it to thinsim/conformance/histories/kept.
     """
     histories = [read_history(path) for path in paths] or [
         random_history(seed, operations, faults=faults, requests=requests) for seed in _range(seeds)
     ]
     if Side(against) is Side.ENGINE and any(history.needs_nodes for history in histories):
-        raise InvalidValueError("the engine has no block layer to send requests through: --against emulated")
+        raise InvalidValueError("the engine has no block layer for requests: use --against emulated")
 
     async def work() -> HistoryVerdict:
         verdict = HistoryVerdict("", against)
@@ -236,7 +262,7 @@ async def _checked(path: Path, expected: Sequence[Recording], side: Side) -> His
 
 
 def _keep(made: Sequence[Recording], path: Path, known: Mapping[str, Recording]) -> None:
-    """Write what was recorded, and what else is known of histories of the campaign, in its order."""
+    """Write the new recordings and the known ones in the order of the campaign."""
     found = {**known, **{each.history.name: each for each in made}}
     kept = [found[each.name] for each in campaign() if each.name in found]
     write_recordings(path, kept)
@@ -274,9 +300,9 @@ def _status(verdicts: Sequence[HistoryVerdict]) -> int:
 
 
 def _chosen(histories: Mapping[str, _Item], only: Sequence[str]) -> list[_Item]:
-    if unknown := set(only) - histories.keys():
-        known = ", ".join(sorted(histories))
-        raise InvalidValueError(f"no history {', '.join(sorted(unknown))}; there is: {known}")
+    for name in only:
+        if name not in histories:
+            raise InvalidValueError(unknown_name("history", name, sorted(histories)))
     return [each for name, each in histories.items() if not only or name in only]
 
 
@@ -287,7 +313,7 @@ def _range(text: str) -> range:
     except ValueError:
         found = range(0)
     if not found:
-        raise InvalidValueError(f"--seeds {text}: FIRST-LAST, as in 1000-1009")
+        raise InvalidValueError(f"--seeds {text} is no range: write FIRST-LAST, such as 1000-1009")
     return found
 
 

@@ -1,11 +1,13 @@
-"""``thinsim conformance heights`` looks at one discard from the thin device down to the host."""
+"""``thinsim conformance heights`` follows one discard from the thin device down to the host."""
 
 import json
 from pathlib import Path
 
 import click
 
+from fuse_backing.statuses import exit_status_help
 from thinsim.cli.interruptible import run_interruptible
+from thinsim.cli.rig_option import directory_option
 from thinsim.cli.statuses import DIFFERS, DONE
 from thinsim.conformance.heights.cases import MeasuredHeights, Unlike, chosen, compare_heights, to_json
 from thinsim.conformance.heights.subjects import measure_on, read_heights, recorded_heights, write_heights
@@ -13,32 +15,27 @@ from thinsim.conformance.heights.table import difference_lines, table
 from thinsim.conformance.subjects.subject import Side
 
 
-@click.command()
+@click.command(epilog=exit_status_help({DIFFERS: "a recorded kernel has other bytes or blocks"}))
 @click.option(
     "--on",
     "side",
     type=click.Choice([Side.EMULATED.value, Side.KERNEL.value, Side.VM.value]),
     default=Side.EMULATED.value,
     show_default=True,
-    help="Whose dm-thin: the emulated one, this kernel's, a guest's.",
+    help="Choose the dm-thin. emulated: thinsim's. kernel: this machine's. vm: a guest's.",
 )
-@click.option("--kernel", metavar="RELEASE", help="What a guest boots: a release or an image.")
-@click.option("--only", metavar="CASE", multiple=True, help="This case alone; may be repeated.")
+@click.option("--kernel", metavar="RELEASE", help="Boot this kernel in the guest: a release or an image.")
+@click.option("--only", metavar="CASE", multiple=True, help="Measure only this case; may be repeated.")
 @click.option(
     "--against",
     "paths",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     multiple=True,
-    help="Compare with this recording; may be repeated. Default: those that come along.",
+    help="Compare with this recording; may be repeated. Default: those that come with thinsim.",
 )
-@click.option("--to", type=click.Path(path_type=Path, dir_okay=False), help="Keep the answers there.")
-@click.option(
-    "--dir",
-    "directory",
-    type=click.Path(path_type=Path),
-    help="Where the pool's files go. Default: the temporary directory.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: these answers, then the recordings.")
+@click.option("--to", type=click.Path(path_type=Path, dir_okay=False), help="Write the answers to this file.")
+@directory_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: the new answers, then the recordings.")
 def heights(
     side: str,
     kernel: str | None,
@@ -48,12 +45,12 @@ def heights(
     directory: Path | None,
     as_json: bool,
 ) -> int:
-    """Show what a discard becomes at each height below the thin device, and where kernels differ.
+    """Show the requests that a discard causes at each height.
 
-    Discards from 4 KiB to the whole device, at a block's begin and beside it, of blocks that are mapped,
-    sparse, or shared: requests at the thin device, at the pool's data device and at the store, and what
-    pool and host got back. Exits 6 if recorded kernels had other bytes or blocks; the same bytes in
-    another number of requests are told, and count as equal.
+    The heights are the thin device, the pool's data device and the backing store. The discards are from
+    4 KiB to the whole device, aligned to a block and not, on mapped, sparse and shared blocks. The table also
+    shows the space that pool and host freed, and the differences to the recorded answers of kernels. The
+    same bytes in another number of requests count as equal.
     """
     wanted = chosen(only)
     found = run_interruptible(

@@ -1,1 +1,1 @@
-"""``thinsim snapshotter`` has its group here, and a module per command."""
+"""``thinsim snapshotter`` is a group with a module per command."""

@@ -1,4 +1,4 @@
-"""``thinsim snapshotter crashes`` kills the snapshotter before every step, and shows what is left then."""
+"""``thinsim snapshotter crashes`` kills the snapshotter before every step and judges the result."""
 
 import json
 from collections.abc import Sequence
@@ -8,10 +8,12 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from thinsim.cli.expected_trouble import warnings_unsaid
+from fuse_backing.statuses import exit_status_help
+from thinsim.cli.expected_trouble import without_warnings
 from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.output_path import OutputPath
+from thinsim.cli.rig_option import directory_option
 from thinsim.cli.run_scenario import clean_up_after_killed_runs
 from thinsim.cli.statuses import DONE, FAILED
 from thinsim.crashes.campaign import COMPARED_PROFILES, Campaign, Crash
@@ -23,32 +25,36 @@ from thinsim.machine.working_directory import working_directory
 from thinsim.rig.process import PROCESS
 
 
-@click.command()
+@click.command(epilog=exit_status_help({FAILED: "anything is lost, leaked or incomplete after a repair"}))
 @click.option(
     "--operation",
     "operations",
     multiple=True,
     type=click.Choice(list(OPERATIONS)),
     metavar="NAME",
-    help="Crash in this operation only; may be repeated.",
+    help=f"Crash only in this operation; may be repeated. Operations: {'; '.join(OPERATIONS)}.",
 )
 @click.option(
-    "--profile", "profiles", multiple=True, type=click.Choice(COMPARED_PROFILES), help="Default: both."
+    "--profile",
+    "profiles",
+    multiple=True,
+    type=click.Choice(COMPARED_PROFILES),
+    help="Use only this profile of the snapshotter. Default: both.",
 )
 @click.option(
     "--rig",
     type=click.Choice(list(STAGES)),
     default=PROCESS.name,
     show_default=True,
-    help="emulated: real mkfs, mounts and loop devices, as root.",
+    help="Choose the rig. process: without root. emulated: with real mkfs, mounts and loop devices, as root.",
 )
-@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where the files go.")
+@directory_option
 @click.option(
     "--json",
     "json_path",
     type=OutputPath(allow_dash=True),
     metavar="FILE",
-    help="Write every crash and what was found after it here, - for stdout.",
+    help="Write every crash and its findings to this file; - writes to stdout instead of the table.",
 )
 def crashes(
     operations: tuple[str, ...],
@@ -57,15 +63,15 @@ def crashes(
     directory: Path | None,
     json_path: Path | None,
 ) -> int:
-    """Kill the snapshotter before each step of each operation, start it again, repair, and judge.
+    """Kill the snapshotter before each step and judge the repair.
 
-    Every step is tried: each write to its databases, each command of device-mapper, mkfs, discards, mounts.
-    Shown is the state after the restart and after a repair. Exits 1 if anything is lost, leaked or half
-    there then. --operation NAME takes these alone; --json FILE writes each crash, - to standard output.
+    The steps of an operation are each write to the databases, each command to device-mapper, mkfs, discards
+    and mounts. After each crash the snapshotter restarts and repairs. The table shows the state after the
+    restart and after the repair.
     """
     notes = notes_console()
     clean_up_after_killed_runs(notes)
-    with warnings_unsaid():  # each of these starts finds what a crash left, and says so
+    with without_warnings():  # every restart warns about the leftovers of its crash
         found = run_interruptible(
             lambda: _campaign(
                 operations or tuple(OPERATIONS), profiles or COMPARED_PROFILES, rig, directory, notes

@@ -1,4 +1,4 @@
-"""``thinsim snapshotter`` runs the devmapper snapshotter for real, outside of any scenario."""
+"""``thinsim snapshotter`` runs the devmapper snapshotter outside of scenarios."""
 
 import click
 
@@ -10,7 +10,7 @@ from thinsim.cli.commands.snapshotter.serve import serve
 
 @click.group()
 def snapshotter() -> None:
-    """The snapshotter on a pool that stands."""
+    """Serve, repair and test the devmapper snapshotter."""
 
 
 snapshotter.add_command(crashes)

@@ -1,4 +1,4 @@
-"""``thinsim snapshotter leaks`` measures containerd's known space faults as they are and mended."""
+"""``thinsim snapshotter leaks`` measures containerd's known space faults with and without their fixes."""
 
 import json
 from collections.abc import Sequence
@@ -9,11 +9,12 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from thinsim.cli.expected_trouble import warnings_unsaid
+from fuse_backing.statuses import exit_status_help
+from thinsim.cli.expected_trouble import without_warnings
 from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.progress import TerminalProgress
-from thinsim.cli.rig_option import rig_option
+from thinsim.cli.rig_option import directory_option, rig_option
 from thinsim.cli.run_scenario import clean_up_after_killed_runs, rig_for_scenarios
 from thinsim.cli.statuses import DONE, FAILED
 from thinsim.machine.working_directory import working_directory
@@ -28,28 +29,29 @@ from thinsim.scenario.space_faults import (
 )
 
 
-@click.command()
+@click.command(epilog=exit_status_help({FAILED: "anything leaks with the profile fixed"}))
 @click.option(
     "--fault",
     "letters",
     multiple=True,
     type=click.Choice([fault.letter for fault in FAULTS]),
-    help="Measure this fault only; may be repeated.",
+    help="Measure only this fault; may be repeated.",
 )
 @rig_option(rig_names(HERE))
-@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where the pools' files go.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@directory_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def leaks(letters: tuple[str, ...], rig: str, directory: Path | None, as_json: bool) -> int:
-    """Measure each known space fault of containerd's snapshotter, with profile "containerd" and "fixed".
+    """Measure the known space faults of the devmapper snapshotter.
 
-    Exits 1 if anything leaks with the fixed profile.
+    Each fault is measured with the profile containerd, which has the fault as containerd does, and with the
+    profile fixed, which has the fix.
     """
     notes = notes_console()
     clean_up_after_killed_runs(notes)
     choice = rig_for_scenarios(rig, directory, notes)
     chosen = [fault for fault in FAULTS if not letters or fault.letter in letters]
-    # That devices are busy, and what a restart finds, is meant to be.
-    with warnings_unsaid(), TerminalProgress(notes) as progress:
+    # Warnings about busy devices and about the leftovers of a restart are expected here.
+    with without_warnings(), TerminalProgress(notes) as progress:
         rows = run_interruptible(lambda: _measure(chosen, choice.rig, directory, progress))
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=1))
@@ -68,7 +70,7 @@ async def _measure(
 
 def _table(rows: Sequence[SpaceFaultRow]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("", "what happens", "mended by", "bytes, containerd", "bytes, fixed"):
+    for heading in ("", "what happens", "fixed by", "bytes, containerd", "bytes, fixed"):
         table.add_column(heading, justify="right" if heading.startswith("bytes") else "left", overflow="fold")
     for row in rows:
         table.add_row(row.letter, row.title, row.key, _words(row.faithful), _words(row.fixed))

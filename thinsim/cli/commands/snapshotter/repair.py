@@ -1,4 +1,4 @@
-"""``thinsim snapshotter repair`` brings store, pool metadata and pool together after a crash."""
+"""``thinsim snapshotter repair`` makes database, pool metadata and pool agree after a crash."""
 
 import json
 from dataclasses import asdict
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from fuse_backing.statuses import exit_status_help
 from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.statuses import DONE, FAILED
 from thinsim.dm.standing.choose import device_mapper_of_this_machine
@@ -18,25 +19,25 @@ from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 from thinsim.units import format_size
 
 
-@click.command()
+@click.command(epilog=exit_status_help({FAILED: "something could not be repaired"}))
 @click.option(
     "--config",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     required=True,
-    help="containerd's config.toml with its devmapper table, or a file with those keys at its top.",
+    help="Read containerd's config.toml with its devmapper table, or a file with those keys at its top.",
 )
 @click.option(
     "--device-mapper",
     "control",
     type=click.Path(path_type=Path, exists=True),
-    help="Control socket of an emulated device-mapper. Default: the standing one.",
+    help="Connect to this control socket. Default: the device-mapper of this machine.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def repair(config: Path, control: Path | None, as_json: bool) -> int:
-    """Make store, pool metadata and pool agree after a crash, while nobody serves them.
+    """Make database, metadata and pool agree after a crash.
 
-    Removes what is nobody's, finishes what was cut short, and names what can't be repaired. Exits 1 if
-    something is left.
+    No containerd and no snapshotter may use the pool meanwhile. The command removes devices without an
+    owner, finishes interrupted operations, and names what it cannot repair.
     """
     settings = Config.load(config)
     report = run_interruptible(lambda: _repair(settings, control))
@@ -48,7 +49,7 @@ def repair(config: Path, control: Path | None, as_json: bool) -> int:
                 click.echo(f"{what}: {finding.subject}: {finding.found}: {finding.remedy}")
         click.echo(
             f"{len(report.repaired)} repaired, {len(report.left)} left, "
-            f"{format_size(report.reclaimed)} given back to the pool"
+            f"{format_size(report.reclaimed)} freed in the pool"
         )
     return FAILED if report.left else DONE
 

@@ -23,34 +23,37 @@ from thinsim.snapshotter.config import Config
     "--config",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     required=True,
-    help="containerd's config.toml with its devmapper table, or a file with those keys at its top.",
+    help="Read containerd's config.toml with its devmapper table, or a file with those keys at its top.",
 )
 @click.option(
     "--socket",
     type=click.Path(path_type=Path),
-    help="Where to listen. Default: snapshotter.sock in thinsim's runtime directory.",
+    help="Listen on this socket. Default: snapshotter.sock in thinsim's runtime directory.",
 )
 @click.option(
     "--device-mapper",
     "control",
     type=click.Path(path_type=Path, exists=True),
-    help="Control socket of an emulated device-mapper. Default: the standing one.",
+    help="Connect to this control socket. Default: the device-mapper of this machine.",
 )
 @click.option(
-    "--journal", type=click.Path(path_type=Path, exists=True), help="Journal of the run it belongs to."
+    "--journal", type=click.Path(path_type=Path, exists=True), help="Join the run that has this journal."
 )
-@click.option("--ready-fd", type=int, help="Write a line of JSON to this descriptor once calls are served.")
+@click.option("--ready-fd", type=int, help="Write one line of JSON to this descriptor when ready.")
 def serve(
     config: Path, socket: Path | None, control: Path | None, journal: Path | None, ready_fd: int | None
 ) -> None:
-    """Serve the pool that the configuration names to containerd, until SIGTERM or SIGINT.
+    """Serve a pool to containerd as a proxy snapshotter.
 
-    In containerd's config.toml: [proxy_plugins.thinsim] with type = "snapshot" and address = SOCKET. Then
-    ctr --snapshotter thinsim works on it.
+    The command serves the pool that --config names until SIGTERM or SIGINT. Add to containerd's config.toml:
+    [proxy_plugins.thinsim] with type = "snapshot" and address = SOCKET. Then use: ctr --snapshotter thinsim.
+    It needs root, and pip install 'thinsim[grpc]'.
     """
     settings = Config.load(config)
     if os.geteuid() != 0:
-        raise EnvironmentLacksError("mounting and making file systems needs root: run it as root")
+        raise EnvironmentLacksError(
+            "snapshotter serve needs root to make and mount file systems: run it with sudo"
+        )
     process = _process()
     if socket is None:
         runtime_directory().mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -75,8 +78,10 @@ def serve(
 
 
 def _process() -> ModuleType:
-    """Return the module that serves; it alone needs grpcio and protobuf."""
+    """Return the module of the server. Only it needs grpcio and protobuf."""
     try:
         return import_module("thinsim.snapshotter.proxy.process")
     except ModuleNotFoundError as error:
-        raise EnvironmentLacksError(f"{error.name} is not installed: pip install 'thinsim[grpc]'") from None
+        raise EnvironmentLacksError(
+            f"snapshotter serve needs the package {error.name}: pip install 'thinsim[grpc]'"
+        ) from None

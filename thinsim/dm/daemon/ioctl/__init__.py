@@ -1,1 +1,1 @@
-"""Answers device-mapper's ioctls (include/uapi/linux/dm-ioctl.h): the bytes, and what each command does."""
+"""An `IoctlService` answers device-mapper's ioctls (include/uapi/linux/dm-ioctl.h)."""

@@ -1,12 +1,12 @@
-"""Serves /dev/mapper/control as a socket: each ioctl is a frame there and a frame back.
+"""`serve_control_device` serves /dev/mapper/control as a socket: each ioctl is a request and a reply frame.
 
 ::
 
     -> u32 command, u32 length, struct dm_ioctl and data     (native byte order)
     <- i32 errno (0 for success), u32 length, the same
 
-The other end is the preloaded library (``thinsim/dm/dropin/_dmcontrol.c``), which programs that use
-libdevmapper carry instead of a device.
+The other end is the preloaded library (``thinsim/dm/dropin/_dmcontrol.c``), which replaces the device in
+programs that use libdevmapper.
 """
 
 import errno
@@ -34,7 +34,10 @@ async def serve_control_device(
     *,
     task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Listen on a socket at *path*, mode 0600, until cancelled; it is removed then. ControlError as there."""
+    """Listen on a socket at *path*, mode 0600, until cancelled; then remove the socket.
+
+    ControlError if the socket can't be made (see `listen_on`).
+    """
 
     async def connection(stream: trio.SocketStream) -> None:
         try:
@@ -42,7 +45,7 @@ async def serve_control_device(
                 while await _request(stream, service):
                     pass
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the client has gone; what it asked for is done all the same
+            pass  # the client disconnected; its request is carried out all the same
         except Exception:
             log.exception("a connection to the control device failed")
 
@@ -84,7 +87,7 @@ async def _answer(service: IoctlService, command: int, content: bytes) -> tuple[
 
 
 async def _exactly(stream: trio.SocketStream, length: int) -> bytes | None:
-    """Return *length* bytes; None if the client goes before."""
+    """Return *length* bytes, or None if the client disconnects first."""
     received = bytearray()
     while len(received) < length:
         piece = await stream.receive_some(length - len(received))
@@ -95,5 +98,5 @@ async def _exactly(stream: trio.SocketStream, length: int) -> bytes | None:
 
 
 def control_device_socket(directory: Path) -> Path:
-    """Return where the control device of a daemon in *directory* listens."""
+    """Return the path of the control device's socket for a daemon in *directory*."""
     return Path(os.fspath(directory)) / "control"

@@ -1,6 +1,7 @@
-"""Packs and parses ``struct dm_ioctl``, the head of every request and reply of /dev/mapper/control. Pure.
+"""A `Packet` is ``struct dm_ioctl``, the head of each request and reply of /dev/mapper/control, and its data.
 
-include/uapi/linux/dm-ioctl.h; native byte order and x86-64's or arm64's alignment, as the caller's.
+Layout: include/uapi/linux/dm-ioctl.h, in native byte order, with the alignment of x86-64 or arm64; the caller
+has the same. No function does I/O.
 """
 
 import struct
@@ -10,24 +11,24 @@ from enum import IntEnum, IntFlag
 from thinsim.errors import InvalidValueError
 
 VERSION = (4, 47, 0)
-"""The interface's version that is spoken: Linux 6.1's."""
+"""The version of the interface that is implemented: that of Linux 6.1."""
 
 IOCTL_TYPE = 0xFD
 NAME_SIZE = 128
 UUID_SIZE = 129
-"""Both with the final NUL."""
+"""Names and uuids have these sizes in bytes, with the final NUL."""
 
 _HEAD = struct.Struct("=3I I I I i I I I Q 128s 129s 7s")
 HEAD_SIZE = _HEAD.size
 DATA_OFFSET = HEAD_SIZE - 7
-"""Where data may begin: the struct's last member, ``data[7]``."""
+"""Data may begin at this offset, that of the struct's last member, ``data[7]``."""
 
 MAX_REQUEST = 1 << 20
-"""Bytes of the longest request or reply buffer; libdm asks for 16 KiB and doubles while it is too small."""
+"""The largest request or reply buffer in bytes; libdm begins with 16 KiB and doubles it as needed."""
 
 
 class Command(IntEnum):
-    """The ioctls by their number."""
+    """A `Command` is the number of an ioctl."""
 
     VERSION = 0
     REMOVE_ALL = 1
@@ -50,7 +51,7 @@ class Command(IntEnum):
 
 
 class Flag(IntFlag):
-    """``dm_ioctl.flags``."""
+    """A `Flag` is one bit of ``dm_ioctl.flags``."""
 
     READONLY = 1 << 0
     SUSPEND = 1 << 1
@@ -73,7 +74,7 @@ class Flag(IntFlag):
 
 @dataclass(slots=True)
 class Packet:
-    """One request or reply; *data* is what follows ``data_start``."""
+    """A `Packet` is one request or reply; its *data* follows at ``data_start``."""
 
     version: tuple[int, int, int] = VERSION
     data_size: int = MAX_REQUEST
@@ -89,27 +90,27 @@ class Packet:
 
     @property
     def room(self) -> int:
-        """Bytes that the caller's buffer has for the reply's data."""
+        """Return the bytes that the caller's buffer has for the reply's data."""
         return max(self.data_size - self.data_start, 0)
 
     def has(self, flag: Flag) -> bool:
-        """Tell whether *flag* is set."""
+        """Return whether *flag* is set."""
         return bool(self.flags & flag)
 
     def put(self, flag: Flag, on: bool) -> None:
-        """Set *flag*, or clear it."""
+        """Set *flag* if *on*, else clear it."""
         self.flags = self.flags | flag if on else self.flags & ~flag
 
 
 def decode(content: bytes) -> Packet:
-    """Read a request; InvalidValueError (the kernel's EINVAL) if it can't be one."""
+    """Parse a request; InvalidValueError, the kernel's EINVAL, if it is malformed."""
     if len(content) < DATA_OFFSET:
-        raise InvalidValueError(f"a device-mapper request of {len(content)} bytes: too short")
+        raise InvalidValueError(f"a device-mapper request of {len(content)} bytes is too short")
     head = content[:HEAD_SIZE].ljust(HEAD_SIZE, b"\0")
     fields = _HEAD.unpack(head)
     data_size, data_start = fields[3], fields[4]
     if not DATA_OFFSET <= data_size <= MAX_REQUEST:
-        raise InvalidValueError(f"a device-mapper request says that it has {data_size} bytes")
+        raise InvalidValueError(f"a device-mapper request has a bad data_size: {data_size} bytes")
     return Packet(
         version=(fields[0], fields[1], fields[2]),
         data_size=data_size,
@@ -126,7 +127,7 @@ def decode(content: bytes) -> Packet:
 
 
 def encode(packet: Packet) -> bytes:
-    """Return the reply's bytes; its ``data_size`` is what is used (dm-ioctl.c, ctl_ioctl)."""
+    """Return the reply's bytes; its ``data_size`` is the number of bytes used (dm-ioctl.c, ctl_ioctl)."""
     data_start = max(packet.data_start, HEAD_SIZE) if packet.data else packet.data_start
     used = data_start + len(packet.data) if packet.data else DATA_OFFSET
     head = _HEAD.pack(
@@ -149,18 +150,18 @@ def encode(packet: Packet) -> bytes:
 
 
 def encode_number(number: tuple[int, int]) -> int:
-    """Return major and minor as the interface has them (include/linux/kdev_t.h, huge_encode_dev)."""
+    """Return major and minor in the interface's encoding (include/linux/kdev_t.h, huge_encode_dev)."""
     major, minor = number
     return (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
 
 
 def decode_number(encoded: int) -> tuple[int, int]:
-    """The other way round (huge_decode_dev)."""
+    """Return major and minor from the interface's encoding (huge_decode_dev)."""
     return (encoded & 0xFFF00) >> 8, (encoded & 0xFF) | ((encoded >> 12) & 0xFFF00)
 
 
 def _text(field: bytes) -> str:
     text, nul, _ = field.partition(b"\0")
     if not nul:
-        raise InvalidValueError("a name in a device-mapper request has no end")
+        raise InvalidValueError("a name in a device-mapper request has no final NUL")
     return text.decode("utf-8", "surrogateescape")

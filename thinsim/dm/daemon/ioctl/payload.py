@@ -1,7 +1,7 @@
-"""Packs and parses what follows that head: target specs, name lists, dependencies, messages. Pure.
+"""The functions here pack and parse the data of a packet: target specs, name lists, dependencies, messages.
 
-include/uapi/linux/dm-ioctl.h. Lists that do not fit into the caller's buffer give None: the reply then
-carries BUFFER_FULL, and the caller asks again with a larger one.
+Layout: include/uapi/linux/dm-ioctl.h. No function does I/O. A list that does not fit into the caller's buffer
+becomes None: the reply then has BUFFER_FULL set, and the caller repeats the request with a larger buffer.
 """
 
 import struct
@@ -17,7 +17,7 @@ _ALIGNMENT = 8
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A target of a table: sectors, its type, and its arguments, status or table text."""
+    """A `Segment` is one target of a table: its sectors, type, and arguments, status or table text."""
 
     start: int
     length: int
@@ -27,7 +27,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class ListedDevice:
-    """A device in the list of devices."""
+    """A `ListedDevice` is one entry in the list of devices."""
 
     name: str
     number: tuple[int, int]
@@ -35,24 +35,24 @@ class ListedDevice:
 
 
 def parse_segments(data: bytes, count: int) -> list[Segment]:
-    """Read the target specs of a table load; each says where the next begins, relative to itself."""
+    """Parse the target specs of a table load; each has the offset of the next, relative to itself."""
     segments = []
     offset = 0
     for _ in range(count):
         if offset + _SPEC.size > len(data):
-            raise InvalidValueError("a table load ends before its targets do")
+            raise InvalidValueError("a table load has fewer targets than it announces")
         start, length, _, following, kind = _SPEC.unpack_from(data, offset)
         end = offset + following if following >= _SPEC.size else len(data)
         text = _string(data[offset + _SPEC.size : max(end, offset + _SPEC.size)])
         segments.append(Segment(start, length, kind.partition(b"\0")[0].decode("ascii", "replace"), text))
         if following < _SPEC.size:
-            following = len(data)  # the last one may say 0
+            following = len(data)  # the last one may have 0
         offset += following
     return segments
 
 
 def segments(all_of: Sequence[Segment], room: int) -> bytes | None:
-    """Return status or table texts; here "next" counts from the first spec (dm-ioctl.c, retrieve_status)."""
+    """Return status or table texts. Here "next" counts from the first spec (dm-ioctl.c, retrieve_status)."""
     out = bytearray()
     for segment in all_of:
         text = _terminated(segment.text)
@@ -64,7 +64,7 @@ def segments(all_of: Sequence[Segment], room: int) -> bytes | None:
 
 
 def parse_status(data: bytes, count: int) -> list[Segment]:
-    """Read what :func:`segments` wrote."""
+    """Parse the result of :func:`segments`."""
     found = []
     offset = 0
     for _ in range(count):
@@ -76,7 +76,7 @@ def parse_status(data: bytes, count: int) -> list[Segment]:
 
 
 def names(devices: Sequence[ListedDevice], room: int) -> bytes | None:
-    """Return the list of devices, in the order given; without any, one empty entry (list_devices)."""
+    """Return the list of devices in the given order; one empty entry if there are none (list_devices)."""
     if not devices:
         empty = struct.pack("=Q I", 0, 0) + bytes(4)
         return empty if len(empty) <= room else None
@@ -84,7 +84,7 @@ def names(devices: Sequence[ListedDevice], room: int) -> bytes | None:
     for index, device in enumerate(devices):
         name = _terminated(device.name)
         tail = _aligned(12 + len(name))
-        # The event number stands after the name; 0 says that no uuid follows (DM_NAME_LIST_FLAG_...).
+        # The event number follows the name; flag 2 means no uuid (DM_NAME_LIST_FLAG_DOESNT_HAVE_UUID).
         entry = _aligned(tail + 8)
         following = entry if index + 1 < len(devices) else 0
         piece = struct.pack("=Q I", encode_number(device.number), following) + name
@@ -100,7 +100,7 @@ def dependencies(numbers: Sequence[tuple[int, int]], room: int) -> bytes | None:
 
 
 def versions(targets: Sequence[tuple[str, tuple[int, int, int]]], room: int) -> bytes | None:
-    """Return ``struct dm_target_versions``, one a target type."""
+    """Return one ``struct dm_target_versions`` per target type."""
     out = bytearray()
     for index, (name, version) in enumerate(targets):
         entry = _aligned(16 + len(name) + 1)
@@ -110,7 +110,7 @@ def versions(targets: Sequence[tuple[str, tuple[int, int, int]]], room: int) -> 
 
 
 def parse_names(data: bytes) -> list[ListedDevice]:
-    """Read what :func:`names` wrote."""
+    """Parse the result of :func:`names`."""
     found: list[ListedDevice] = []
     offset = 0
     while True:
@@ -126,7 +126,7 @@ def parse_names(data: bytes) -> list[ListedDevice]:
 
 
 def parse_message(data: bytes) -> tuple[int, str]:
-    """Read a target message: its sector and its text."""
+    """Return the sector and the text of a target message."""
     if len(data) < 9:
         raise InvalidValueError("a target message needs a sector and a text")
     (sector,) = struct.unpack_from("=Q", data)
@@ -134,14 +134,14 @@ def parse_message(data: bytes) -> tuple[int, str]:
 
 
 def parse_string(data: bytes) -> str:
-    """Read the one string that a rename or a geometry is."""
+    """Return the only string of a rename or geometry request."""
     return _string(data)
 
 
 def _string(data: bytes) -> str:
     text, nul, _ = data.partition(b"\0")
     if not nul:
-        raise InvalidValueError("a text in a device-mapper request has no end")
+        raise InvalidValueError("a text in a device-mapper request has no final NUL")
     return text.decode("utf-8", "surrogateescape")
 
 

@@ -1,4 +1,4 @@
-"""Carries out each ioctl of /dev/mapper/control on a LocalDeviceMapper's devices (drivers/md/dm-ioctl.c)."""
+"""An `IoctlService` carries out /dev/mapper/control's ioctls on mapped devices (drivers/md/dm-ioctl.c)."""
 
 import errno
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,7 +17,7 @@ LOOP_MAJOR = 7
 
 
 class IoctlService:
-    """Turns a request packet into its reply, in place."""
+    """An `IoctlService` turns a request packet into its reply, in place."""
 
     def __init__(self, dm: LocalDeviceMapper) -> None:
         self._dm = dm
@@ -44,12 +44,14 @@ class IoctlService:
         }
 
     async def handle(self, command: int, packet: Packet) -> None:
-        """Carry out *command*; DeviceMapperError has the errno of the ioctl, ENOTTY for an unknown one."""
+        """Carry out *command*. DeviceMapperError has the ioctl's errno, ENOTTY for an unknown command."""
         handler = self._handlers.get(command)
         if handler is None:
             raise DeviceMapperError(errno.ENOTTY, f"device-mapper has no ioctl {command}")
         if packet.version[0] != VERSION[0] or packet.version[1] > VERSION[1]:
-            raise DeviceMapperError(errno.EINVAL, f"the interface is {VERSION}, not {packet.version}")
+            raise DeviceMapperError(
+                errno.EINVAL, f"the interface has version {VERSION}, not {packet.version}"
+            )
         packet.version = VERSION
         packet.flags &= ~(Flag.BUFFER_FULL | Flag.UEVENT_GENERATED)
         try:
@@ -57,7 +59,7 @@ class IoctlService:
         except InvalidValueError as error:
             raise DeviceMapperError(errno.EINVAL, str(error)) from error
 
-    # Of the whole.
+    # Commands without a device.
 
     async def _version(self, packet: Packet) -> None:
         packet.data = b""
@@ -91,7 +93,7 @@ class IoctlService:
                 removed = removed or self._dm.devices.get(device.name) is not device
         packet.data = b""
 
-    # Of a device.
+    # Commands on a device.
 
     async def _create(self, packet: Packet) -> None:
         check_name(packet.name)
@@ -144,7 +146,7 @@ class IoctlService:
         packet.event_nr = event_nr
         await self._put_lines(packet, device)
 
-    # Of its tables.
+    # Commands on a device's tables.
 
     async def _load(self, packet: Packet) -> None:
         device = self._find(packet)
@@ -168,7 +170,7 @@ class IoctlService:
         if packet.number[0] == LOOP_MAJOR and not any(
             each.number == packet.number for each in self._dm.devices.values()
         ):
-            # libdm takes every device of this major for a mapped one; other loop devices have no table.
+            # libdm takes each device with this major for a mapped one; plain loop devices have no table.
             packet.data_start = HEAD_SIZE
             self._answer(packet, payload.dependencies((), packet.room))
             return
@@ -204,7 +206,7 @@ class IoctlService:
             device.deferred_remove = False
             return
         if words == ["@stats_list"]:
-            return  # of no region
+            return  # the list is empty: regions are not implemented
         raise DeviceMapperError(errno.EINVAL, f"Unsupported message sent to DM core: {words[0]}")
 
     async def _set_geometry(self, packet: Packet) -> None:
@@ -221,10 +223,10 @@ class IoctlService:
     async def _arm_poll(self, packet: Packet) -> None:
         packet.data = b""
 
-    # Parts of answers.
+    # Parts of replies.
 
     def _find(self, packet: Packet) -> MappedDevice:
-        """Find by exactly one of uuid, name, number (find_device); fills in the others."""
+        """Find the device by exactly one of uuid, name and number (find_device); fill in the others."""
         named, numbered = bool(packet.name), packet.number != (0, 0)
         if packet.uuid and not named and not numbered:
             device = self._dm.devices.by_uuid(packet.uuid)
@@ -234,13 +236,13 @@ class IoctlService:
         elif numbered and not packet.uuid and not named:
             device = self._dm.devices.by_number(packet.number)
         else:
-            raise DeviceMapperError(errno.ENXIO, "a device is found by either name, uuid or number")
+            raise DeviceMapperError(errno.ENXIO, "name the device by exactly one of name, uuid and number")
         packet.name, packet.uuid = device.name, device.uuid
         packet.put(Flag.INACTIVE_PRESENT, device.inactive is not None)
         return device
 
     async def _describe(self, packet: Packet, device: MappedDevice) -> None:
-        """Fill in what every answer about a device has (__dev_status); clears the data."""
+        """Fill in the fields of each reply about a device, and clear the data (__dev_status)."""
         info = await self._dm.info_of(device)
         inactive = packet.has(Flag.QUERY_INACTIVE_TABLE)
         table = device.inactive if inactive else device.live
@@ -257,7 +259,7 @@ class IoctlService:
         packet.data = b""
 
     async def _put_lines(self, packet: Packet, device: MappedDevice) -> None:
-        """Answer with status or table texts of the live or inactive table (retrieve_status)."""
+        """Answer with status or table texts of the live or the inactive table (retrieve_status)."""
         inactive = packet.has(Flag.QUERY_INACTIVE_TABLE)
         table = device.inactive if inactive else device.live
         if table is None:
@@ -268,8 +270,8 @@ class IoctlService:
             lines = await table.status_lines(flush=False)
         else:
             lines = await self._dm.status_lines(device, noflush=packet.has(Flag.NOFLUSH))
-        told = [payload.Segment(line.start, line.length, line.kind, line.arguments) for line in lines]
-        self._answer(packet, payload.segments(told, packet.room))
+        texts = [payload.Segment(line.start, line.length, line.kind, line.arguments) for line in lines]
+        self._answer(packet, payload.segments(texts, packet.room))
 
     def _answer(self, packet: Packet, data: bytes | None) -> None:
         if data is None:

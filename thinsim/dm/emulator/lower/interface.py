@@ -1,4 +1,4 @@
-"""Says what a target asks of a device below it, and what a mapped device gives for that.
+"""A `DeviceBelow` is what a target needs of a device below it, and what a mapped device provides.
 
 I/O is in bytes and raises DeviceMapperError.
 """
@@ -9,25 +9,25 @@ from thinsim.block.interface import BlockDevice
 
 
 class DeviceBelow(Protocol):
-    """What a target uses of a device below it, whatever that is. I/O in bytes, raising DeviceMapperError."""
+    """A `DeviceBelow` is any device that a target uses. I/O is in bytes and raises DeviceMapperError."""
 
     number: tuple[int, int]
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Return the size in bytes."""
 
     @property
     def granularity(self) -> int:
-        """Of discards, bytes; 0 when it takes none."""
+        """Return the discard granularity in bytes; 0 if the device takes no discards."""
 
     @property
     def writes_zeroes(self) -> bool:
-        """Whether it takes write-zeroes requests."""
+        """Return whether the device takes write-zeroes requests."""
 
     @property
     def logical_block(self) -> int:
-        """Bytes of the smallest request."""
+        """Return the size of the smallest request in bytes."""
 
     async def read(self, offset: int, length: int) -> bytes:
         """Return *length* bytes."""
@@ -36,37 +36,37 @@ class DeviceBelow(Protocol):
         """Write all of *data*."""
 
     async def discard(self, offset: int, length: int) -> None:
-        """Give the range back."""
+        """Free the range."""
 
     async def punch(self, offset: int, length: int) -> None:
-        """Make the range read as zeros and give it back if possible."""
+        """Make the range read as zeros and free it if possible."""
 
     async def zero(self, offset: int, length: int) -> None:
         """Write zeros."""
 
     async def flush(self) -> None:
-        """Make durable."""
+        """Make earlier writes durable."""
 
 
 class OwnDevice(DeviceBelow, Protocol):
-    """A mapped device of this device-mapper, used by a target of another."""
+    """An `OwnDevice` is a mapped device of this device-mapper that a target of another device uses."""
 
     users: int
 
     def release(self) -> None:
-        """A target uses it no more."""
+        """End the use by one target."""
 
 
 class LowerDevice(DeviceBelow, Protocol):
-    """An open device below a target."""
+    """A `LowerDevice` is an open device below a target."""
 
     @property
     def text(self) -> str:
-        """``major:minor``."""
+        """Return ``major:minor``."""
 
     @property
     def block(self) -> BlockDevice:
-        """The same device for code that blocks, on a worker thread."""
+        """Return the same device for blocking code on a worker thread."""
 
     async def close(self) -> None:
-        """One user less; idempotent per :meth:`LowerDevices.open`."""
+        """End one use; idempotent per :meth:`LowerDevices.open`."""

@@ -1,4 +1,4 @@
-"""Shares one opened kernel block device among the targets that use it.
+"""A `SharedBlock` is one opened kernel block device that several targets use.
 
 It is claimed for all of device-mapper, as dm.c's open_table_device does for all tables: two targets may use
 it, a mount may not.
@@ -16,7 +16,7 @@ from thinsim.errors import DeviceMapperError
 
 
 class SharedBlock:
-    """A kernel block device, shared by its users."""
+    """A `SharedBlock` is a kernel block device with one or more users."""
 
     def __init__(self, word: str, block: BlockDevice, run: Runner, forget: Callable[[str], object]) -> None:
         major, _, minor = device_number(word).partition(":")
@@ -28,7 +28,7 @@ class SharedBlock:
         self._forget = forget
 
     async def act(self, function: Callable[..., object], *arguments: object) -> object:
-        """Run blocking I/O; EIO also for what a system call finds wrong with a request (blk-core.c)."""
+        """Run blocking I/O; EIO also if the system call rejects the request (blk-core.c)."""
         try:
             return await self._run(function, *arguments)
         except OSError as error:
@@ -36,7 +36,7 @@ class SharedBlock:
             raise DeviceMapperError(number or errno.EIO, f"{self.word}: {error.strerror}") from error
 
     async def release(self) -> None:
-        """One user less; the last one closes."""
+        """End one use; the last one closes the device."""
         self.users -= 1
         if not self.users:
             self._forget(self.word)
@@ -45,7 +45,7 @@ class SharedBlock:
 
 
 class SharedBlockUse:
-    """One use of a kernel block device."""
+    """A `SharedBlockUse` is one use of a kernel block device."""
 
     def __init__(self, shared: SharedBlock) -> None:
         self._shared = shared
@@ -54,17 +54,14 @@ class SharedBlockUse:
 
     @property
     def text(self) -> str:
-        """See LowerDevice."""
         return f"{self.number[0]}:{self.number[1]}"
 
     @property
     def size(self) -> int:
-        """See LowerDevice."""
         return self._shared.block.size
 
     @property
     def granularity(self) -> int:
-        """See LowerDevice."""
         block = self._shared.block
         if not block.max_discard_bytes:
             return 0
@@ -72,37 +69,30 @@ class SharedBlockUse:
 
     @property
     def writes_zeroes(self) -> bool:
-        """See LowerDevice."""
         block = self._shared.block
         return isinstance(block, KernelDevice) and block.max_write_zeroes_bytes > 0
 
     @property
     def logical_block(self) -> int:
-        """See LowerDevice."""
         block = self._shared.block
         return block.logical_block_size if isinstance(block, KernelDevice) else 512
 
     @property
     def block(self) -> BlockDevice:
-        """See LowerDevice."""
         return self._shared.block
 
     async def read(self, offset: int, length: int) -> bytes:
-        """See LowerDevice."""
         answer = await self._shared.act(self._shared.block.read, offset, length)
         assert isinstance(answer, bytes)
         return answer
 
     async def write(self, offset: int, data: bytes) -> None:
-        """See LowerDevice."""
         await self._shared.act(self._shared.block.write, offset, data)
 
     async def discard(self, offset: int, length: int) -> None:
-        """See LowerDevice."""
         await self._shared.act(self._shared.block.discard, offset, length)
 
     async def punch(self, offset: int, length: int) -> None:
-        """See LowerDevice."""
         block = self._shared.block
         if not isinstance(block, KernelDevice):
             await self._shared.act(block.discard, offset, length)  # a file: a hole reads as zeros
@@ -115,7 +105,6 @@ class SharedBlockUse:
             await self._shared.act(block.zero, offset, length)
 
     async def zero(self, offset: int, length: int) -> None:
-        """See LowerDevice."""
         block = self._shared.block
         if isinstance(block, KernelDevice):
             await self._shared.act(block.zero, offset, length)
@@ -123,11 +112,9 @@ class SharedBlockUse:
             await self.write(offset, bytes(length))
 
     async def flush(self) -> None:
-        """See LowerDevice."""
         await self._shared.act(self._shared.block.flush)
 
     async def close(self) -> None:
-        """See LowerDevice."""
         if not self._closed:
             self._closed = True
             await self._shared.release()

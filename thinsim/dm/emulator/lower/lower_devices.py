@@ -1,4 +1,4 @@
-"""Opens what tables name: the kernel's block devices, and mapped devices of this device-mapper."""
+"""`LowerDevices` opens the devices that tables name: the kernel's, and this device-mapper's own."""
 
 import errno
 import re
@@ -13,11 +13,14 @@ from thinsim.dm.emulator.runner import Runner
 from thinsim.errors import DeviceMapperError, InvalidValueError
 
 OpenBlock = Callable[[str], BlockDevice]
-"""Opens a device by the path in a table; ``OSError``, or InvalidValueError when it is no block device."""
+"""An `OpenBlock` opens a device by the path in a table.
+
+It raises ``OSError``, or InvalidValueError if the path is not one of a block device.
+"""
 
 
 class LowerDevices:
-    """Opens and shares what tables name."""
+    """`LowerDevices` opens the devices that tables name, and shares them among targets."""
 
     def __init__(
         self,
@@ -33,15 +36,18 @@ class LowerDevices:
         self._shared: dict[str, SharedBlock] = {}
 
     async def own(self, word: str) -> OwnDevice | None:
-        """Return the mapped device that *word* (a path or major:minor) names; None if it is none of ours."""
+        """Return the mapped device of ours that *word* (a path or major:minor) names, or None."""
         return await self._find_own(word)
 
     async def open_read_only(self, word: str, complaint: str) -> LowerDevice:
-        """As :meth:`open`, for a device that is only read, which others may have open."""
+        """Open a device like :meth:`open`, but only for reads; other programs may have it open."""
         return await self._open(word, complaint, self._open_origin, " read-only")
 
     async def open(self, word: str, complaint: str) -> LowerDevice:
-        """Open a device by its path or major:minor; DeviceMapperError with the errno of opening it."""
+        """Open a device by its path or major:minor.
+
+        DeviceMapperError with the errno of the open; its text begins with *complaint*.
+        """
         return await self._open(word, complaint, self._open_block, "")
 
     async def _open(self, word: str, complaint: str, open_block: OpenBlock, use: str) -> LowerDevice:
@@ -56,7 +62,7 @@ class LowerDevices:
             try:
                 block: BlockDevice = await self.run(open_block, path)
             except (FileNotFoundError, InvalidValueError) as error:
-                # Whatever is no path of a block device is no device (dm-table.c, dm_get_dev_t).
+                # A path that is not one of a block device is no device (dm-table.c, dm_get_dev_t).
                 raise DeviceMapperError(errno.ENODEV, f"{complaint}: {word}: {error}") from error
             except OSError as error:
                 raise DeviceMapperError(error.errno or errno.EIO, f"{complaint}: {word}") from error
@@ -66,10 +72,10 @@ class LowerDevices:
 
 
 def _path(word: str, complaint: str) -> str:
-    """Return the path of what a table names by path or major:minor; ENXIO for a number of no device."""
+    """Return the path of the device that *word* names by path or major:minor; ENXIO for an unused number."""
     if not re.fullmatch(r"\d+:\d+", word, re.ASCII):
         return word
     try:
         return f"/dev/{(Path('/sys/dev/block') / word).resolve(strict=True).name}"
     except FileNotFoundError as error:
-        raise DeviceMapperError(errno.ENXIO, f"{complaint}: no device {word}") from error
+        raise DeviceMapperError(errno.ENXIO, f"{complaint}: device {word} does not exist") from error

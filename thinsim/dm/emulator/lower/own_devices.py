@@ -1,4 +1,7 @@
-"""Reaches a mapped device of this device-mapper without the kernel, from the event loop or from a thread."""
+"""`OwnDeviceUse` and `OwnBlock` reach a mapped device of this device-mapper without the kernel.
+
+`OwnDeviceUse` is for the event loop, `OwnBlock` for a worker thread.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -13,7 +16,7 @@ _Answer = TypeVar("_Answer")
 
 
 class OwnDeviceUse:
-    """One use of a mapped device of ours."""
+    """An `OwnDeviceUse` is one use of a mapped device of this device-mapper."""
 
     def __init__(self, device: OwnDevice) -> None:
         self._device = device
@@ -22,99 +25,80 @@ class OwnDeviceUse:
 
     @property
     def text(self) -> str:
-        """See LowerDevice."""
         return f"{self.number[0]}:{self.number[1]}"
 
     @property
     def size(self) -> int:
-        """See LowerDevice."""
         return self._device.size
 
     @property
     def granularity(self) -> int:
-        """See LowerDevice."""
         return self._device.granularity
 
     @property
     def writes_zeroes(self) -> bool:
-        """See LowerDevice."""
         return self._device.writes_zeroes
 
     @property
     def logical_block(self) -> int:
-        """See LowerDevice."""
         return self._device.logical_block
 
     @property
     def block(self) -> BlockDevice:
-        """See LowerDevice."""
         return OwnBlock(self._device)
 
     async def read(self, offset: int, length: int) -> bytes:
-        """See LowerDevice."""
         return await self._device.read(offset, length)
 
     async def write(self, offset: int, data: bytes) -> None:
-        """See LowerDevice."""
         await self._device.write(offset, data)
 
     async def discard(self, offset: int, length: int) -> None:
-        """See LowerDevice."""
         await self._device.discard(offset, length)
 
     async def punch(self, offset: int, length: int) -> None:
-        """See LowerDevice."""
         await self._device.punch(offset, length)
 
     async def zero(self, offset: int, length: int) -> None:
-        """See LowerDevice."""
         await self._device.zero(offset, length)
 
     async def flush(self) -> None:
-        """See LowerDevice."""
         await self._device.flush()
 
     async def close(self) -> None:
-        """See LowerDevice."""
         if not self._closed:
             self._closed = True
             self._device.release()
 
 
 class OwnBlock:
-    """A mapped device of ours for code on a worker thread: each request goes back to the event loop."""
+    """An `OwnBlock` is a mapped device for code on a worker thread: each request runs on the event loop."""
 
     def __init__(self, device: OwnDevice) -> None:
         self._device = device
 
     @property
     def size(self) -> int:
-        """See BlockDevice."""
         return self._device.size
 
     @property
     def max_discard_bytes(self) -> int:
-        """See BlockDevice."""
         return self._device.size if self._device.granularity else 0
 
     def read(self, offset: int, length: int) -> bytes:
-        """See BlockDevice."""
         return _from_thread(self._device.read, offset, length)
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
-        """See BlockDevice."""
         _from_thread(self._device.write, offset, bytes(data))
 
     def discard(self, offset: int, length: int) -> None:
-        """See BlockDevice."""
         _from_thread(self._device.discard, offset, length)
 
     def flush(self) -> None:
-        """See BlockDevice."""
         _from_thread(self._device.flush)
 
     def close(self) -> None:
-        """The use is closed by whoever opened it."""
+        """Do nothing: the code that opened the device ends its use."""
 
 
 def _from_thread(function: Callable[..., Awaitable[_Answer]], *arguments: object) -> _Answer:

@@ -1,1 +1,1 @@
-"""A pool that is active has plans of the engine carried out on its devices."""
+"""An active pool carries out the engine's plans on its devices."""

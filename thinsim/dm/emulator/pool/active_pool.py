@@ -1,6 +1,6 @@
-"""Keeps a pool in service: opens it from its table, commits when the kernel would, closes it.
+"""An `ActivePool` opens a pool from its table, commits when the kernel would, and closes it.
 
-The engine (``thinsim.thin``) decides; the requests of its thin devices are in :mod:`thin_requests`.
+The engine (``thinsim.thin``) decides; the requests of the pool's thin devices are in :mod:`thin_requests`.
 """
 
 import errno
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class ActivePool:
-    """One pool with its data and metadata devices; closes both."""
+    """An `ActivePool` is a pool with its data and metadata devices; it closes both."""
 
     def __init__(self, engine: Pool, data: BlockDevice, metadata: MetadataDevice, run: Runner) -> None:
         self.engine = engine
@@ -43,21 +43,21 @@ class ActivePool:
         self._closed = False
         self.requests = ThinRequests(data, run, self._turns, self._clock, self.commit)
         self.held = self._turns.held
-        """Writes that wait for space."""
+        """The writes that wait for space."""
 
     def call_on_change(self, when_changed: Callable[[], None]) -> None:
-        """Have *when_changed* called after there may have been an event; it has no checkpoint."""
+        """Call *when_changed* after each possible event; it must have no checkpoint."""
         self._turns.when_changed = when_changed
 
     async def message(self, text: str) -> None:
-        """Carry out a message and commit; a failing commit shows in the mode only (pool_message)."""
+        """Carry out a message and commit; a failed commit shows in the mode only (pool_message)."""
         async with self._turns.changing():
             if self._closed:
                 raise DeviceMapperError(errno.ENXIO, "the pool was removed")
             await self._run(send_message, self.engine, text)
 
     async def open_thin(self, thin_id: int, length: Sectors, origin: LowerDevice | None = None) -> ThinDevice:
-        """Open *thin_id*; ENODATA when the pool has none. *origin* is its external origin."""
+        """Open *thin_id*; ENODATA if the pool does not have it. *origin* is its external origin."""
         size = None if origin is None else origin.size
         async with self._turns.alone():
             device = await self._turns.look(lambda: self.engine.open_thin(thin_id, length, size))
@@ -65,7 +65,7 @@ class ActivePool:
         return device
 
     def close_thin(self, device: ThinDevice) -> None:
-        """Close what :meth:`open_thin` gave: requests that have not begun by now end with EIO."""
+        """Close a device of :meth:`open_thin`: requests that have not begun yet end with EIO."""
         self.requests.end(device)
         self.engine.close_thin(device)
 
@@ -75,25 +75,25 @@ class ActivePool:
             return await self._turns.look(device.status)
 
     async def mappings(self) -> dict[int, list[Run]]:
-        """Return the mappings of every device."""
+        """Return the mappings of each device, by thin id."""
         async with self._turns.alone():
             found: dict[int, list[Run]] = await self._run(self._mappings)
             return found
 
     async def check(self) -> list[str]:
-        """Return what the checker finds wrong with the metadata."""
+        """Return the problems that the checker finds in the metadata."""
         async with self._turns.alone():
             problems: list[str] = await self._run(self.engine.check)
             return problems
 
     async def commit(self) -> None:
-        """Commit: a pool in service writes its superblock even when nothing has changed."""
+        """Commit; a pool in service writes its superblock even if nothing has changed."""
         if self.engine.metadata.transaction.in_service or self.engine.changed:
             async with self._turns.changing():
                 await self._run(self.engine.commit)
 
     async def commit_or_log(self) -> None:
-        """Commit where the kernel does not care whether it works: the mode shows it (pool_status)."""
+        """Commit where the kernel ignores a failure: it is logged and shows in the mode (pool_status)."""
         if self.engine.mode > PoolMode.OUT_OF_DATA_SPACE:
             return
         try:
@@ -104,8 +104,8 @@ class ActivePool:
     async def resume(self, table: PoolTable, *, loaded: bool) -> None:
         """Take *table* and the devices' present sizes, then let I/O through (pool_preresume).
 
-        The table's mode counts only when it is newly *loaded*. EINVAL: a device is too small; EIO, ENOSPC:
-        the metadata can't grow. I/O is held then, except in a pool that has failed.
+        The table's mode counts only if the table is newly *loaded*. EINVAL: a device is too small. EIO,
+        ENOSPC: the metadata can't grow. After an error I/O stays held, except in a pool that has failed.
         """
         async with self._turns.changing():
             try:
@@ -122,7 +122,7 @@ class ActivePool:
         self._turns.tell_waiters()
 
     async def keep_committing(self) -> None:
-        """Commit a changed pool once a period, for ever."""
+        """Commit a changed pool once per period, forever."""
         while True:
             await trio.sleep(COMMIT_PERIOD)
             if self.engine.metadata.devices_changed:
@@ -130,14 +130,14 @@ class ActivePool:
                     await self._run(self._clock.if_due())
 
     async def keep_time(self) -> None:
-        """Let held writes fail when no space came in time, for ever (do_no_space_timeout)."""
+        """Let held writes fail if no space came in time, forever (do_no_space_timeout)."""
         while True:
             await self.held.timed_out()
             async with self._turns.changing():
                 self.engine.no_space_timeout()
 
     async def close(self) -> None:
-        """Close both devices without a commit, once no request uses them any more."""
+        """Close both devices without a commit, after the last request."""
         with trio.CancelScope(shield=True):
             async with self._turns.alone():
                 self._closed = True
@@ -156,7 +156,7 @@ class ActivePool:
         self.engine.bind(table.features, table.low_water_blocks, can_discard, loaded=loaded)
         self.engine.grow(table.length // self.engine.block_size)
         if self.engine.metadata.transaction.uncommitted:
-            with suppress(DeviceMapperError):  # it shows in the mode
+            with suppress(DeviceMapperError):  # the mode shows the failure
                 self.engine.commit()
 
     def _mappings(self) -> dict[int, list[Run]]:
@@ -166,7 +166,7 @@ class ActivePool:
 async def activate(table: PoolTable, metadata: BlockDevice, data: BlockDevice, run: Runner) -> ActivePool:
     """Return the pool of *table* on two open devices; metadata of zeros is formatted.
 
-    DeviceMapperError: EINVAL, EPERM as the engine; EILSEQ for damaged metadata; EIO, ENOSPC from the
+    DeviceMapperError: EINVAL and EPERM from the engine; EILSEQ for damaged metadata; EIO and ENOSPC from the
     metadata device.
     """
     store = MetadataDevice(metadata)
@@ -175,7 +175,7 @@ async def activate(table: PoolTable, metadata: BlockDevice, data: BlockDevice, r
         return Pool(
             table.features,
             table.block_size,
-            None,  # the first resume grows it: until then nobody knows that the data device has so much
+            None,  # the first resume grows it: until then the data device's size is not checked
             store,
             low_water_blocks=table.low_water_blocks,
             data_can_discard=data.max_discard_bytes >= bytes_of(table.block_size),

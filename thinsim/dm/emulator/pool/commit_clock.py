@@ -1,4 +1,4 @@
-"""Says when a pool commits by itself: once a period, if a device has changed (dm-thin.c, COMMIT_PERIOD)."""
+"""A `CommitClock` decides when a pool commits by itself: once per period, if a device has changed."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,21 +13,21 @@ COMMIT_PERIOD = 1.0
 
 
 class CommitClock:
-    """Knows when *engine* committed last."""
+    """A `CommitClock` remembers when *engine* committed last."""
 
     def __init__(self, engine: Pool) -> None:
         self._engine = engine
         self._last = trio.current_time()
 
     def committed(self) -> None:
-        """A flush made it commit: the period begins anew."""
+        """Begin the period again: a flush made the engine commit."""
         self._last = trio.current_time()
 
     def if_due(self) -> Callable[[], None]:
-        """Return what commits if a device has changed, once a period at most (process_deferred_bios).
+        """Return a function that commits a changed pool, at most once per period (process_deferred_bios).
 
-        A change after a quiet time is thus committed at once. How it goes shows in the mode. The time is
-        read now, the rest may run on a thread.
+        A change after a quiet time is thus committed at once. A failure shows in the mode. The time is read
+        now; the function may run on a thread.
         """
         now = trio.current_time()
         due = now - self._last >= COMMIT_PERIOD

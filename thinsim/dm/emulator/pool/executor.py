@@ -1,4 +1,7 @@
-"""Carries out the engine's plans on a data device, step by step. Blocking; runs on a worker thread."""
+"""`execute` carries out the engine's plans on a data device, step by step.
+
+It blocks, so it runs on a worker thread.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -24,16 +27,16 @@ _ZEROS = bytes(_PIECE)
 
 
 class CopySource(Protocol):
-    """What a write copies from: the external origin, or what was read of it before."""
+    """A `CopySource` is the source of a copy: the external origin, or data read from it before."""
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return *length* bytes at *offset*; ``OSError``."""
+        """Return *length* bytes at *offset*; it raises ``OSError``."""
 
 
 def execute_read(steps: Sequence[ReadStep], data: BlockDevice) -> bytes:
     """Return the answer that *steps* put together; ``OSError`` from the data device.
 
-    None of them reads the external origin: that is done where the pool is not locked.
+    No step may read the external origin: that happens while the pool is not locked.
     """
     parts = [_read(step, data) for step in steps]
     return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -46,13 +49,13 @@ def execute(
     origin: CopySource | None = None,
     commit: Callable[[], None] | None = None,
 ) -> None:
-    """Carry out *steps* in order; *request* is the data of a write, *commit* what a Commit step means.
+    """Carry out *steps* in order. *request* is the data of a write; *commit* carries out a Commit step.
 
     *origin* is the external origin that a provisioned block is copied from.
 
-    ``OSError`` from the data device ends it, once every piece of the request itself was sent; the caller
-    then abandons the plan. The error of a passed down discard is ignored, as in the kernel (dm-thin.c,
-    passdown_endio).
+    An ``OSError`` from the data device ends the execution, after every piece of the request itself was sent;
+    the caller then abandons the plan. The error of a passed-down discard is ignored, as in the kernel
+    (dm-thin.c, passdown_endio).
     """
     content = memoryview(request)
     failed: OSError | None = None
@@ -75,7 +78,7 @@ def execute(
                 data.flush()
             case Commit():
                 if commit is None:
-                    raise AssertionError("a plan with a Commit step needs a commit to carry out")
+                    raise AssertionError("a plan with a Commit step needs a commit function")
                 commit()
             case ReadData() | ReadZeros() | ReadOrigin():
                 raise AssertionError("reads are carried out by execute_read")
@@ -95,7 +98,7 @@ def _read(step: ReadStep, data: BlockDevice) -> bytes:
 
 def _the(origin: CopySource | None) -> CopySource:
     if origin is None:
-        raise AssertionError("the plan copies from an external origin, and there is none")
+        raise AssertionError("the plan copies from an external origin, but the device has none")
     return origin
 
 
@@ -111,10 +114,10 @@ def _zero(data: BlockDevice, data_offset: int, length: int) -> None:
 
 
 def _pass_down(data: BlockDevice, data_offset: int, length: int) -> None:
-    # The pool target splits to the data device's own limit (dm.c, max_io_len of a discard).
+    # The pool target splits a discard by the data device's limit (dm.c, max_io_len of a discard).
     limit = data.max_discard_bytes or length
     if limit > _PIECE:
-        # A limit of 4 GiB less a sector would cut a block of the host in two: neither part frees it.
+        # A limit of 4 GiB less one sector would cut a block of the host in two, and neither part frees it.
         limit -= limit % _PIECE
     for done in range(0, length, limit):
         try:

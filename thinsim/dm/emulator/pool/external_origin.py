@@ -1,6 +1,7 @@
-"""Reads the external origin of a thin device where nothing of the pool is held.
+"""An `OriginCopy` reads the external origin of a thin device while nothing of the pool is held.
 
-It may be a mapped device of ours, even a thin device of the same pool: its reads pass the same gate and lock.
+The origin may be a mapped device of ours, even a thin device of the same pool: its reads pass the same gate
+and lock.
 """
 
 import errno
@@ -12,14 +13,14 @@ from thinsim.thin.plan import ReadOrigin, ReadStep, ReadZeros
 
 
 class OriginCopy:
-    """The pieces of an origin that a write may copy; ``read`` answers from them."""
+    """An `OriginCopy` keeps the pieces of an origin that a write may copy; ``read`` returns parts of them."""
 
     def __init__(self) -> None:
         self._pieces: list[tuple[int, bytes]] = []
         self._failed: DeviceMapperError | None = None
 
     async def fetch(self, origin: LowerDevice, ranges: Sequence[tuple[int, int]]) -> "OriginCopy":
-        """Read *ranges* (offset, length). What can't be read is an error of who reads it here, if anybody."""
+        """Read *ranges* (offset, length). A failure is raised later, by a ``read`` of the missing piece."""
         for offset, length in ranges:
             try:
                 self._pieces.append((offset, await _read(origin, offset, length)))
@@ -34,20 +35,20 @@ class OriginCopy:
                 return content[offset - start : offset - start + length]
         if self._failed is not None:
             raise OSError(self._failed.errno, str(self._failed))
-        raise AssertionError(f"{length} bytes at {offset} of the origin were not asked for")
+        raise AssertionError(f"{length} bytes at {offset} of the origin were not fetched")
 
 
 def without_origin(steps: Sequence[ReadStep]) -> list[ReadStep]:
-    """Return *steps* with zeros for what :func:`fill_in` is to put there."""
+    """Return *steps* with zeros in place of the ranges that :func:`fill_in` fills."""
     return [ReadZeros(step.length) if isinstance(step, ReadOrigin) else step for step in steps]
 
 
 async def fill_in(answer: bytes, steps: Sequence[ReadStep], origin: LowerDevice | None) -> bytes:
-    """Return *answer* to *steps* with the origin's bytes where they belong; EIO past its end."""
+    """Return *answer* to *steps* with the origin's bytes filled in; EIO past the origin's end."""
     pieces, position = [], 0
     for step in steps:
         if isinstance(step, ReadOrigin):
-            assert origin is not None, "the plan reads an external origin, and there is none"
+            assert origin is not None, "the plan reads an external origin, but the device has none"
             pieces.append(await _read(origin, step.origin_offset, step.length))
         else:
             pieces.append(answer[position : position + step.length])
@@ -58,5 +59,5 @@ async def fill_in(answer: bytes, steps: Sequence[ReadStep], origin: LowerDevice 
 async def _read(origin: LowerDevice, offset: int, length: int) -> bytes:
     content = await origin.read(offset, length)
     if len(content) != length:
-        raise DeviceMapperError(errno.EIO, f"the origin ends before {offset + length}")
+        raise DeviceMapperError(errno.EIO, f"the origin ends before byte {offset + length}")
     return content

@@ -1,4 +1,4 @@
-"""Looks something up in a pool's metadata without keeping others waiting for the metadata device."""
+"""`look_up` reads a pool's metadata while others go on with their I/O."""
 
 import errno
 from collections.abc import Callable
@@ -12,9 +12,9 @@ _T = TypeVar("_T")
 
 
 async def look_up(blocks: BlockCache, run: Runner, look: Callable[[], _T]) -> _T:
-    """Return what *look* finds. A block that isn't in memory is fetched by *run*, and it looks again.
+    """Return the result of *look*. A block that is not in memory is fetched by *run*, and *look* runs again.
 
-    So does the kernel with its non-blocking clone of the transaction manager (dm_thin_find_block). EIO: the
+    The kernel does so with its non-blocking clone of the transaction manager (dm_thin_find_block). EIO: the
     block can't be read, or is damaged.
     """
     while True:

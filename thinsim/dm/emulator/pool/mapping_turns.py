@@ -1,4 +1,4 @@
-"""Takes turns on a pool's mappings: many look, or one changes them and tells who waits for a change."""
+"""`MappingTurns` gives turns on a pool's mappings: many tasks look, or one changes them."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -16,27 +16,27 @@ _T = TypeVar("_T")
 
 
 class MappingTurns:
-    """Turns on the mappings of *engine*; trio tasks only."""
+    """`MappingTurns` gives turns on the mappings of *engine*; trio tasks only."""
 
     def __init__(self, engine: Pool, run: Runner) -> None:
         self.held = HeldWrites(engine.modes)
         self.when_changed: Callable[[], None] = lambda: None
-        """Called after there may have been an event. No checkpoint."""
+        """This is called after each possible event. It must have no checkpoint."""
         self._engine = engine
         self._run = run
         self._lock = RemapLock()
 
     def shared(self) -> AbstractAsyncContextManager[None]:
-        """Hold the mappings still together with others."""
+        """Hold the mappings unchanged, together with other tasks."""
         return self._lock.shared()
 
     def alone(self) -> AbstractAsyncContextManager[None]:
-        """Be the only one, without a change to tell."""
+        """Hold the mappings alone, for a task that changes nothing."""
         return self._lock.alone()
 
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[None]:
-        """Be the only one, to the end: a change that is cut short would have no owner."""
+        """Hold the mappings alone, shielded to the end: a half-done change would have no owner."""
         try:
             async with self._lock.alone():
                 with trio.CancelScope(shield=True):
@@ -45,10 +45,10 @@ class MappingTurns:
             self.tell_waiters()
 
     async def look(self, look: Callable[[], _T]) -> _T:
-        """Return what *look* finds in the metadata; to be called inside a turn. EIO as :func:`look_up`."""
+        """Return the result of *look* on the metadata; call it inside a turn. EIO as :func:`look_up`."""
         return await look_up(self._engine.metadata.blocks, self._run, look)
 
     def tell_waiters(self) -> None:
-        """Let who waits for an event or for space look again. No checkpoint: it also runs on the way out."""
+        """Wake tasks that wait for an event or for space. It has no checkpoint, for use in clean-up."""
         self.held.look_again()
         self.when_changed()

@@ -1,4 +1,7 @@
-"""Carries out requests that change mappings: plan, execute, complete. Blocking; runs on a worker thread."""
+"""`write_thin` and `discard_thin` carry out requests that change mappings: plan, execute, complete.
+
+They block, so they run on a worker thread.
+"""
 
 import errno
 from collections.abc import Callable
@@ -15,7 +18,7 @@ from thinsim.thin.space_errors import OutOfDataSpace, Unserviceable
 
 @dataclass(slots=True)
 class WriteOutcome:
-    """What of a write was not written: pieces that wait for space, and the first error."""
+    """A `WriteOutcome` lists the pieces of a write that wait for space, and has the first error."""
 
     waiting: list[tuple[int, bytes]] = field(default_factory=list)
     failed: DeviceMapperError | None = None
@@ -24,10 +27,10 @@ class WriteOutcome:
 def write_thin(
     device: ThinDevice, offset: int, data: bytes, below: BlockDevice, origin: CopySource | None
 ) -> WriteOutcome:
-    """Provision, break sharing and write; where space is short block by block (process_bio).
+    """Provision, break sharing and write; block by block if space is short (process_bio).
 
-    *below* is the pool's data device, *origin* the external origin. Where a device fails, too, the other
-    blocks are written.
+    *below* is the pool's data device, *origin* the external origin. An error of a device does not stop the
+    other blocks.
     """
     outcome = WriteOutcome()
     while data:
@@ -58,10 +61,10 @@ def write_thin(
 def discard_thin(
     device: ThinDevice, offset: int, length: int, below: BlockDevice, commit: Callable[[], None]
 ) -> None:
-    """Unmap and pass down; the two stages stand around the execution (dm-thin.c, passdown_pt1, _pt2).
+    """Unmap and pass down, in two stages around the execution (dm-thin.c, passdown_pt1, _pt2).
 
-    *commit* comes after the first stage. What the second frees then waits for another commit, and the
-    next change of a device brings it: the kernel's clock alone does not.
+    *commit* comes after the first stage. The blocks that the second stage frees wait for another commit, and
+    the next change of a device brings it: the kernel's clock alone does not.
     """
     plan = device.plan_discard(offset, length)
     try:
@@ -73,9 +76,10 @@ def discard_thin(
 
 
 def _written(plan: WritePlan, below: BlockDevice, data: bytes, origin: CopySource | None) -> list[Insert]:
-    """Carry out *plan*, of which a step failed, block by block; return the mappings of what was written.
+    """Carry out *plan* again block by block after a step failed; return the mappings of the written blocks.
 
-    In the kernel each block is a bio of its own. An error that does not come again can't be told to a block.
+    In the kernel each block is a bio of its own. An error that does not come again can't be assigned to a
+    block.
     """
     parts = list(plan.parts())
     if len(parts) < 2:
@@ -92,5 +96,5 @@ def _written(plan: WritePlan, below: BlockDevice, data: bytes, origin: CopySourc
 
 
 def io_error(error: OSError) -> DeviceMapperError:
-    """Return what a bio ends with when the data device fails."""
+    """Return the error of a bio whose data device failed."""
     return DeviceMapperError(error.errno or errno.EIO, f"data device: {error.strerror or error}")

@@ -1,6 +1,6 @@
-"""Keeps pools by metadata device, from the first table that names one to the last (dm-thin.c, __pool_find).
+"""`PoolObjects` keeps each pool from the first table that names its metadata device to the last.
 
-A pool target and the thin targets on it share one; a reload finds it again.
+A pool target and its thin targets share one pool; a reload finds it again (dm-thin.c, __pool_find).
 """
 
 import errno
@@ -18,7 +18,7 @@ from thinsim.thin.table import PoolTable
 
 
 class PoolObject:
-    """A pool, the two devices it keeps open, and the device of ours that shows it."""
+    """A `PoolObject` is a pool with its two open devices, and the mapped device that shows it."""
 
     def __init__(self, active: ActivePool, metadata: LowerDevice, data: LowerDevice, owner: object) -> None:
         self.active = active
@@ -30,7 +30,7 @@ class PoolObject:
 
     @property
     def suspended(self) -> bool:
-        """Until the first resume, and from each suspend to the next resume."""
+        """Return whether the pool has not resumed yet, or not since its last suspend."""
         return not self._resumed.is_set()
 
     @suspended.setter
@@ -47,12 +47,12 @@ class PoolObject:
 
     @property
     def numbers(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Of metadata and data device."""
+        """Return the numbers of the metadata and the data device."""
         return self.metadata.number, self.data.number
 
 
 class PoolObjects:
-    """The pools of one device-mapper; *no_space_timeout* as ``HeldWrites`` takes it."""
+    """`PoolObjects` are the pools of one device-mapper; *no_space_timeout* is for their `HeldWrites`."""
 
     def __init__(self, run: Runner, nursery: trio.Nursery, no_space_timeout: Callable[[], float]) -> None:
         self._run = run
@@ -63,19 +63,19 @@ class PoolObjects:
         self._lock = trio.Lock()
 
     def of(self, owner: object) -> PoolObject | None:
-        """Return the pool that *owner*, a mapped device, shows; None if it shows none."""
+        """Return the pool that *owner*, a mapped device, shows, or None."""
         return next((each for each in self._objects if each.owner is owner), None)
 
     def all(self) -> tuple[PoolObject, ...]:
-        """Return every pool, also those that no device shows any more and thin devices keep."""
+        """Return every pool, including those that only thin devices keep open."""
         return tuple(self._objects)
 
     async def acquire(
         self, table: PoolTable, metadata: LowerDevice, data: LowerDevice, owner: object
     ) -> PoolObject:
-        """Return the pool on *metadata*, opened if it is not yet; it keeps both devices only when it is new.
+        """Return the pool on *metadata*, opened if necessary; only a new pool keeps both devices.
 
-        EBUSY: another device's pool, or another data device. EINVAL: *owner* shows another pool.
+        EBUSY: the pool of another device, or another data device. EINVAL: *owner* shows another pool.
         """
         async with self._lock:
             known = next((each for each in self._objects if _same(each.metadata, metadata)), None)
@@ -99,15 +99,15 @@ class PoolObjects:
             return opened
 
     def share(self, pool: PoolObject) -> None:
-        """One user more: a thin target."""
+        """Count one more user, a thin target."""
         pool.users += 1
 
     async def release(self, pool: PoolObject) -> None:
-        """One user less; the last one closes the pool and its devices (pool_dec, __pool_destroy)."""
+        """Count one user less; the last one closes the pool and its devices (pool_dec, __pool_destroy)."""
         pool.users -= 1
         if pool.users:
             return
-        # Once begun it is finished: a pool half closed would keep its devices open.
+        # Not to be interrupted: a half-closed pool would keep its devices open.
         with trio.CancelScope(shield=True):
             self._objects.remove(pool)
             self._clocks.pop(id(pool)).cancel()
@@ -123,7 +123,7 @@ def _same(one: LowerDevice, other: LowerDevice) -> bool:
 
 
 async def _keep_time(pool: ActivePool, scope: trio.CancelScope) -> None:
-    """Commit once a period, and end waits for space."""
+    """Commit once per period, and end waits for space."""
     with scope:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pool.keep_committing)
@@ -132,7 +132,7 @@ async def _keep_time(pool: ActivePool, scope: trio.CancelScope) -> None:
 
 @asynccontextmanager
 async def pool_objects(run: Runner, no_space_timeout: Callable[[], float]) -> AsyncIterator[PoolObjects]:
-    """Yield the pools of a device-mapper; whatever commits them ends with the block."""
+    """Yield the pools of a device-mapper; the tasks that commit them end with the block."""
     async with trio.open_nursery() as nursery:
         yield PoolObjects(run, nursery, no_space_timeout)
         nursery.cancel_scope.cancel()

@@ -1,9 +1,9 @@
-"""Decides who may touch a pool's mapping while I/O is under way.
+"""A `RemapLock` decides who may touch a pool's mapping while I/O is in flight.
 
-The kernel locks single blocks (dm-bio-prison); here a pool has one lock with two sides: I/O on
-mapped, unshared blocks *shares* it, whatever changes a mapping (provision, break sharing, discard,
-message, commit) holds it *alone*. Neither side can starve: a waiting remap stops new sharers, and the
-sharers it stopped go first when it is done.
+The kernel locks single blocks (dm-bio-prison). Here a pool has one lock with two sides. I/O on mapped,
+unshared blocks *shares* it. A change of a mapping (provision, break sharing, discard, message, commit) holds
+it *alone*. Neither side can starve: a waiting remap stops new sharers, and the stopped sharers go first when
+it is done.
 """
 
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ import trio
 
 
 class RemapLock:
-    """Many sharers or one holder; trio tasks only."""
+    """A `RemapLock` has many sharers or one holder; trio tasks only."""
 
     def __init__(self) -> None:
         self._sharers = 0
@@ -24,10 +24,10 @@ class RemapLock:
 
     @asynccontextmanager
     async def shared(self) -> AsyncIterator[None]:
-        """Hold the mapping still together with others."""
+        """Hold the mapping unchanged, together with other sharers."""
         await trio.lowlevel.checkpoint_if_cancelled()
         if self._held or self._waiting:
-            await self._stopped_sharers.park()  # counted by who lets us in
+            await self._stopped_sharers.park()  # the task that lets us in has counted us
         else:
             self._sharers += 1
         try:
@@ -39,7 +39,7 @@ class RemapLock:
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """Be the only one: no I/O is in flight and no mapping changes but by the caller."""
+        """Hold the mapping alone: no I/O is in flight, and only the caller changes mappings."""
         await trio.lowlevel.checkpoint_if_cancelled()
         self._waiting += 1
         try:

@@ -1,7 +1,7 @@
-"""Carries out the requests of a pool's thin devices: read, write, discard, flush.
+"""`ThinRequests` carries out the requests of a pool's thin devices: read, write, discard, flush.
 
-The engine (``thinsim.thin``) decides, the executor acts; this module keeps apart what must not overlap and
-turns device errors into the errno that a bio ends with.
+The engine (``thinsim.thin``) decides and the executor acts. This module separates requests that must not
+overlap, and turns device errors into the errno that a bio ends with.
 """
 
 import errno
@@ -26,10 +26,10 @@ log = logging.getLogger(__name__)
 
 
 class ThinRequests:
-    """Requests on the thin devices of one pool, whose data device is *data*; *commit* commits the pool.
+    """`ThinRequests` are the requests on the thin devices of one pool.
 
-    Offsets and lengths in bytes. DeviceMapperError has the errno of the bio: EIO also for a device that is
-    closed.
+    *data* is the pool's data device; *commit* commits the pool. Offsets and lengths are in bytes. A
+    DeviceMapperError has the errno of the bio: EIO also for a closed device.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class ThinRequests:
         commit: Callable[[], Awaitable[None]],
     ) -> None:
         self.gate = Gate()
-        """Closed while the pool is suspended."""
+        """The gate is closed while the pool is suspended."""
         self._data = data
         self._run = run
         self._turns = turns
@@ -50,11 +50,11 @@ class ThinRequests:
         self._thins: dict[ThinDevice, LowerDevice | None] = {}
 
     def begin(self, device: ThinDevice, origin: LowerDevice | None) -> None:
-        """Take requests of *device* from now on; *origin* is its external origin."""
+        """Accept requests of *device* from now on; *origin* is its external origin."""
         self._thins[device] = origin
 
     def end(self, device: ThinDevice) -> None:
-        """Let requests of *device* that have not begun by now end with EIO."""
+        """Let requests of *device* that have not begun yet end with EIO."""
         del self._thins[device]
 
     async def read(self, device: ThinDevice, offset: int, length: int) -> bytes:
@@ -71,7 +71,7 @@ class ThinRequests:
         return answer if origin is None else await fill_in(answer, steps, origin)
 
     async def content(self, device: ThinDevice, offset: int, length: int) -> list[tuple[int, int]]:
-        """Return (offset, length) of what is not known to read as zeros: mapped, or of an external origin."""
+        """Return (offset, length) of each part that may not be zeros: mapped, or of an external origin."""
         async with self.gate.passing(), self._turns.shared():
             self._check_open(device)
             steps = await self._turns.look(lambda: device.plan_read(offset, length))
@@ -83,10 +83,10 @@ class ThinRequests:
         return found
 
     async def write(self, device: ThinDevice, offset: int, data: bytes) -> None:
-        """Write *data*; waits for space under queue_if_no_space, ENOSPC when none comes.
+        """Write *data*; wait for space under queue_if_no_space, ENOSPC if none comes.
 
-        As in the kernel each block fares for itself: one without space does not keep others from being
-        written, the request ends with the first error.
+        Blocks are independent, as in the kernel: a block without space does not keep others from being
+        written. The request ends with the first error.
         """
         async with self.gate.passing():
             if await self._mapped_write(device, offset, data):
@@ -103,21 +103,21 @@ class ThinRequests:
                 failed = failed or outcome.failed
             pieces = waiting
             if pieces:
-                log.warning("pool is out of data space: a write waits")
-                # Outside of the gate: a suspend of the pool does not wait for space (pool_presuspend).
+                log.warning("the pool is out of data space: a write waits")
+                # Outside the gate: a suspend of the pool does not wait for space (pool_presuspend).
                 await self._turns.held.wait(device)
         if failed is not None:
             raise failed
 
     async def discard(self, device: ThinDevice, offset: int, length: int) -> None:
-        """Unmap and pass down; the two stages stand around the execution (dm-thin.c, passdown_pt1, _pt2)."""
+        """Unmap and pass down, in two stages around the execution (dm-thin.c, passdown_pt1, _pt2)."""
         async with self.gate.passing(), self._turns.changing():
             self._check_open(device)
             await self._run(discard_thin, device, offset, length, self._data, self._clock.if_due())
             await self._run(self._clock.if_due())
 
     async def flush(self, device: ThinDevice) -> None:
-        """Flush the data device, or commit when *device* changed in this transaction.
+        """Flush the data device, or commit if *device* changed in this transaction.
 
         In a pool without space it may wait, as a write does (see ``plan_flush``).
         """
@@ -174,4 +174,4 @@ class ThinRequests:
 
     def _check_open(self, device: ThinDevice) -> None:
         if device not in self._thins:
-            raise DeviceMapperError(errno.EIO, f"the device of thin {device.thin_id} was removed")
+            raise DeviceMapperError(errno.EIO, f"the device of thin id {device.thin_id} was removed")

@@ -1,4 +1,4 @@
-"""Parses and checks the range of a lower device that a target maps (drivers/md/dm-table.c)."""
+"""`check_area` checks the range of a lower device that a target maps (drivers/md/dm-table.c)."""
 
 import errno
 import re
@@ -9,16 +9,16 @@ from thinsim.units import SECTOR_SIZE
 
 
 def parse_sector(word: str, complaint: str) -> int:
-    """Read a sector as ``sscanf("%llu%c")`` does; EINVAL with *complaint*."""
+    """Parse a sector number as ``sscanf("%llu%c")`` does; EINVAL with *complaint*."""
     if not re.fullmatch(r"\+?\d{1,20}", word, re.ASCII) or int(word) >= 1 << 64:
         raise DeviceMapperError(errno.EINVAL, f"{complaint}: {word!r}")
     return int(word)
 
 
 def check_area(device: LowerDevice, start: int, length: int) -> None:
-    """EINVAL if the range is not on the device, or not in whole logical blocks of it.
+    """Raise EINVAL if the range is not on the device, or not in whole logical blocks of it.
 
-    *start* in sectors, *length* in bytes (dm-table.c, device_area_is_invalid).
+    *start* is in sectors, *length* in bytes (dm-table.c, device_area_is_invalid).
     """
     if start * SECTOR_SIZE + length > device.size:
         raise DeviceMapperError(

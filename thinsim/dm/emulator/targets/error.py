@@ -1,4 +1,4 @@
-"""error fails every request (drivers/md/dm-target.c)."""
+"""The error target fails every request (drivers/md/dm-target.c)."""
 
 import errno
 
@@ -10,28 +10,23 @@ from thinsim.units import SECTOR_SIZE
 
 
 class ErrorTarget(PlainTarget):
-    """``error``; arguments are ignored."""
+    """An `ErrorTarget` is an ``error`` segment; its arguments are ignored."""
 
     kind = "error"
 
     def table(self) -> str:
-        """Nothing."""
         return ""
 
     async def read(self, offset: int, length: int) -> bytes:
-        """EIO."""
         raise _failed()
 
     async def write(self, offset: int, data: bytes) -> None:
-        """EIO."""
         raise _failed()
 
     async def discard(self, offset: int, length: int) -> None:
-        """EIO."""
         raise _failed()
 
     async def punch(self, offset: int, length: int) -> None:
-        """EIO."""
         raise _failed()
 
 

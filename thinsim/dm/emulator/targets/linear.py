@@ -1,4 +1,4 @@
-"""linear maps a range of another device (drivers/md/dm-linear.c)."""
+"""The linear target maps a range of another device (drivers/md/dm-linear.c)."""
 
 import errno
 
@@ -13,7 +13,7 @@ from thinsim.units import SECTOR_SIZE
 
 
 class LinearTarget(PlainTarget):
-    """``linear <device> <start sector>``."""
+    """A `LinearTarget` is a ``linear <device> <start sector>`` segment."""
 
     kind = "linear"
 
@@ -24,40 +24,33 @@ class LinearTarget(PlainTarget):
 
     @property
     def writes_zeroes(self) -> bool:
-        """As the device (linear_ctr; dm-table.c, dm_table_supports_write_zeroes)."""
+        """Return the device's answer (linear_ctr; dm-table.c, dm_table_supports_write_zeroes)."""
         return self._device.writes_zeroes
 
     def table(self) -> str:
-        """Return device and start."""
         return f"{self._device.text} {self._start}"
 
     async def check_limits(self) -> None:
-        """The range is on the device."""
         check_area(self._device, self._start, self._length)
 
     async def read(self, offset: int, length: int) -> bytes:
-        """Read from the device."""
         return await self._device.read(self._start * SECTOR_SIZE + offset, length)
 
     async def write(self, offset: int, data: bytes) -> None:
-        """Write to the device."""
         await self._device.write(self._start * SECTOR_SIZE + offset, data)
 
     async def discard(self, offset: int, length: int) -> None:
-        """Discard on the device."""
         await self._device.discard(self._start * SECTOR_SIZE + offset, length)
 
     async def punch(self, offset: int, length: int) -> None:
-        """Punch the device."""
         await self._device.punch(self._start * SECTOR_SIZE + offset, length)
 
     async def zero(self, offset: int, length: int) -> None:
-        """Write zeros on the device."""
         await self._device.zero(self._start * SECTOR_SIZE + offset, length)
 
 
 async def _build(line: TableLine, owner: TableOwner, services: TargetServices) -> LinearTarget:
-    """Errors in the order of linear_ctr."""
+    """Build the target; its errors come in the order of linear_ctr."""
     arguments = split_words(line.arguments)
     if len(arguments) != 2:
         raise DeviceMapperError(errno.EINVAL, "linear: Invalid argument count")

@@ -1,4 +1,4 @@
-"""Gives what most targets share: no messages, and nothing to do around a suspend."""
+"""A `PlainTarget` has what most targets share: no messages, and no steps around a suspend."""
 
 import errno
 from typing import ClassVar
@@ -9,7 +9,7 @@ from thinsim.errors import DeviceMapperError
 
 
 class PlainTarget:
-    """Defaults of a Target that stands on *lower* devices."""
+    """A `PlainTarget` has the defaults of a Target that uses *lower* devices."""
 
     kind: ClassVar[str]
     pool: PoolObject | None = None
@@ -20,51 +20,51 @@ class PlainTarget:
 
     @property
     def depends_on(self) -> tuple[tuple[int, int], ...]:
-        """Each device once, in the table's order."""
+        """Return the number of each device once, in the table's order."""
         return tuple(dict.fromkeys(device.number for device in self._lower))
 
     @property
     def granularity(self) -> int:
-        """The largest of the lower devices'; 0 if one of them takes none."""
+        """Return the largest granularity of the lower devices; 0 if one of them takes no discards."""
         all_of = [device.granularity for device in self._lower]
         return max(all_of, default=0) if all(all_of) else 0
 
     @property
     def writes_zeroes(self) -> bool:
-        """Not unless the target says so."""
+        """Return False, the default."""
         return False
 
     @property
     def logical_block(self) -> int:
-        """The largest of the lower devices' (blk_stack_limits); 512 without any."""
+        """Return the largest of the lower devices' (blk_stack_limits); 512 without devices."""
         return max((device.logical_block for device in self._lower), default=512)
 
     @property
     def optimal_io(self) -> int:
-        """None in particular."""
+        """Return 0: no size is preferred."""
         return 0
 
     @property
     def allocated(self) -> int:
-        """All of it."""
+        """Return the whole length."""
         return self._length
 
     @property
     def events(self) -> int:
-        """None."""
+        """Return 0: most targets have no events."""
         return 0
 
     async def status(self, *, flush: bool) -> str:
-        """Nothing."""
+        """Return an empty text."""
         return ""
 
     async def message(self, text: str) -> None:
-        """Refuse: EINVAL (dm-ioctl.c, target_message)."""
+        """Raise EINVAL (dm-ioctl.c, target_message)."""
         raise DeviceMapperError(errno.EINVAL, "Target type does not support messages")
 
     async def zero(self, offset: int, length: int) -> None:
-        """Refuse: EOPNOTSUPP."""
-        raise DeviceMapperError(errno.EOPNOTSUPP, f"{self.kind} takes no write-zeroes requests")
+        """Raise EOPNOTSUPP."""
+        raise DeviceMapperError(errno.EOPNOTSUPP, f"{self.kind} does not support write-zeroes requests")
 
     async def flush(self) -> None:
         """Flush each lower device."""
@@ -72,33 +72,33 @@ class PlainTarget:
             await device.flush()
 
     async def awake(self) -> None:
-        """At once."""
+        """Return at once."""
 
     async def check_limits(self) -> None:
-        """Nothing to check."""
+        """Do nothing."""
 
     async def prepare_resume(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     async def resume(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     async def prepare_suspend(self, *, noflush: bool) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     async def undo_suspend(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     async def suspended(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     async def close(self) -> None:
-        """Let the lower devices go."""
+        """Release the lower devices."""
         lower, self._lower = self._lower, ()
         for device in lower:
             await device.close()
 
 
 def after_type(line: str) -> str:
-    """Return what stands after start, length and type in a line of ``dmsetup status`` or ``table``."""
+    """Return the text after start, length and type in a line of ``dmsetup status`` or ``table``."""
     return line.split(" ", 3)[3]

@@ -1,4 +1,4 @@
-"""Lists the target types that a table may name: a new one is a file and a line here."""
+"""`TARGET_TYPES` lists the target types that a table may name: a new type is a file and a line here."""
 
 from thinsim.dm.emulator.targets.error import ERROR
 from thinsim.dm.emulator.targets.linear import LINEAR
@@ -16,4 +16,4 @@ TARGET_TYPES: tuple[TargetType, ...] = (
     LINEAR,
     ERROR,
 )
-"""In the order of ``dmsetup targets``: the last registered comes first."""
+"""The order is that of ``dmsetup targets``: the last registered type comes first."""

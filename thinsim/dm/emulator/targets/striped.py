@@ -1,4 +1,4 @@
-"""striped maps chunks in turn to several devices (drivers/md/dm-stripe.c)."""
+"""The striped target maps chunks in turn to several devices (drivers/md/dm-stripe.c)."""
 
 import errno
 from collections import Counter
@@ -17,11 +17,11 @@ from thinsim.units import SECTOR_SIZE
 _Answer = TypeVar("_Answer")
 
 _UINT_MAX = (1 << 32) - 1
-_FAILURES_TOLD = 14  # DM_IO_ERROR_THRESHOLD less one
+_FAILURES_REPORTED = 14  # DM_IO_ERROR_THRESHOLD less one
 
 
 class StripedTarget(PlainTarget):
-    """``striped <stripes> <chunk sectors> (<device> <start sector>)+``."""
+    """A `StripedTarget` is a ``striped <stripes> <chunk sectors> (<device> <start sector>)+`` segment."""
 
     kind = "striped"
 
@@ -30,26 +30,24 @@ class StripedTarget(PlainTarget):
         self._chunk = chunk
         self._stripes = tuple(stripes)
         self._errors: Counter[tuple[int, int]] = Counter()
-        """Requests that failed, by the number of the device."""
+        """The number of failed requests, by the number of the device."""
 
     async def status(self, *, flush: bool) -> str:
-        """Return the devices, each A: alive, or D: a request failed there (stripe_status)."""
+        """Return the devices and a letter for each: A for alive, D after a failed request (stripe_status)."""
         devices = " ".join(device.text for device, _ in self._stripes)
         health = "".join("D" if self._errors[device.number] else "A" for device, _ in self._stripes)
         return f"{len(self._stripes)} {devices} 1 {health}"
 
     @property
     def events(self) -> int:
-        """One for each of the first failures on a device (stripe_end_io)."""
-        return sum(min(count, _FAILURES_TOLD) for count in self._errors.values())
+        """Return the number of events, one for each of the first failures on a device (stripe_end_io)."""
+        return sum(min(count, _FAILURES_REPORTED) for count in self._errors.values())
 
     def table(self) -> str:
-        """Return count, chunk, devices."""
         places = " ".join(f"{device.text} {start}" for device, start in self._stripes)
         return f"{len(self._stripes)} {self._chunk} {places}"
 
     async def read(self, offset: int, length: int) -> bytes:
-        """Read chunk by chunk."""
         pieces = [
             await self._send(device, device.read(place, size))
             for device, place, _, size in self._pieces(offset, length)
@@ -57,22 +55,21 @@ class StripedTarget(PlainTarget):
         return b"".join(pieces)
 
     async def write(self, offset: int, data: bytes) -> None:
-        """Write chunk by chunk."""
         for device, place, within, size in self._pieces(offset, len(data)):
             await self._send(device, device.write(place, data[within : within + size]))
 
     async def discard(self, offset: int, length: int) -> None:
-        """Discard one range a stripe: a discard is split by device, not by chunk (stripe_map_range)."""
+        """Discard one range per stripe: a discard is split by device, not by chunk (stripe_map_range)."""
         for device, start, size in self._spans(offset, length):
             await self._send(device, device.discard(start, size))
 
     async def punch(self, offset: int, length: int) -> None:
-        """Punch one range a stripe."""
+        """Punch one range per stripe."""
         for device, start, size in self._spans(offset, length):
             await self._send(device, device.punch(start, size))
 
     async def zero(self, offset: int, length: int) -> None:
-        """Write zeros, one range a stripe: split as a discard is (stripe_map)."""
+        """Write zeros, one range per stripe: the request is split as a discard is (stripe_map)."""
         for device, start, size in self._spans(offset, length):
             await self._send(device, device.zero(start, size))
 
@@ -86,7 +83,7 @@ class StripedTarget(PlainTarget):
 
     @property
     def writes_zeroes(self) -> bool:
-        """If every device does (stripe_ctr; dm-table.c, dm_table_supports_write_zeroes)."""
+        """Return whether every device takes them (stripe_ctr; dm-table.c, dm_table_supports_write_zeroes)."""
         return all(device.writes_zeroes for device, _ in self._stripes)
 
     def _spans(self, offset: int, length: int) -> list[tuple[LowerDevice, int, int]]:
@@ -99,20 +96,19 @@ class StripedTarget(PlainTarget):
         return [(device, start, end - start) for device, start, end in spans.values()]
 
     def _stripe_of(self, device: LowerDevice, place: int) -> int:
-        # Two stripes may lie on one device: the one whose range the place is in.
+        # Two stripes may be on one device: the range decides between them.
         width = self._length // len(self._stripes)
         for index, (candidate, start) in enumerate(self._stripes):
             if candidate is device and start * SECTOR_SIZE <= place < start * SECTOR_SIZE + width:
                 return index
-        raise AssertionError("a piece lies on one of the stripes")
+        raise AssertionError("a piece is not on any stripe")
 
     @property
     def optimal_io(self) -> int:
-        """A chunk of each stripe (stripe_io_hints)."""
+        """Return the bytes of one chunk of each stripe (stripe_io_hints)."""
         return self._chunk * SECTOR_SIZE * len(self._stripes)
 
     async def check_limits(self) -> None:
-        """Each stripe is on its device."""
         for device, start in self._stripes:
             check_area(device, start, self._length // len(self._stripes))
 
@@ -130,7 +126,7 @@ class StripedTarget(PlainTarget):
 
 
 async def _build(line: TableLine, owner: TableOwner, services: TargetServices) -> StripedTarget:
-    """Errors in the order of stripe_ctr."""
+    """Build the target; its errors come in the order of stripe_ctr."""
     arguments = split_words(line.arguments)
     if len(arguments) < 2:
         raise _invalid("Not enough arguments")

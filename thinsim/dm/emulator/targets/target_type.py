@@ -1,4 +1,4 @@
-"""Says what the device-mapper knows of one kind of target (linux/device-mapper.h, struct target_type)."""
+"""A `TargetType` describes one kind of target (linux/device-mapper.h, struct target_type)."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from thinsim.dm.write_trace import WriteTrace
 
 
 class TableOwner(Protocol):
-    """The mapped device that a table is loaded into."""
+    """A `TableOwner` is the mapped device that a table is loaded into."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class TargetServices:
-    """What a device-mapper lends to all of its targets."""
+    """`TargetServices` are the parts of a device-mapper that all of its targets use."""
 
     lower: LowerDevices
     pools: PoolObjects
@@ -30,37 +30,37 @@ class TargetServices:
 
 @dataclass(frozen=True, slots=True)
 class TargetType:
-    """The record of one kind of target; the registry lists one for each.
+    """A `TargetType` is the record of one kind of target; the registry lists one record per kind.
 
-    Whether a target takes discards, write-zeroes requests or messages, and which devices it stands on,
-    depends on its table: the target itself says so.
+    Some properties depend on a target's table: its requests (discards, write-zeroes, messages) and its
+    devices. The target itself has those.
     """
 
     target: type[Target]
-    """The class of such targets; its ``kind`` is the name in tables."""
+    """The class of the targets; its ``kind`` is the name in tables."""
 
     version: tuple[int, int, int]
-    """As ``dmsetup targets`` prints it; that of Linux 6.1."""
+    """The version that ``dmsetup targets`` prints, that of Linux 6.1."""
 
     build: Callable[[TableLine, TableOwner, TargetServices], Awaitable[Target]]
-    """Parses a line's arguments and opens what they name; DeviceMapperError in the kernel's order."""
+    """The function parses a line's arguments and opens the devices. Its errors come in the kernel's order."""
 
     singleton: bool = False
-    """It must be alone in its table (DM_TARGET_SINGLETON)."""
+    """The target must be alone in its table (DM_TARGET_SINGLETON)."""
 
     always_writable: bool = False
-    """No read-only table may have it (DM_TARGET_ALWAYS_WRITEABLE)."""
+    """No read-only table may have the target (DM_TARGET_ALWAYS_WRITEABLE)."""
 
     immutable: bool = False
-    """No other type may replace it in a live device (DM_TARGET_IMMUTABLE)."""
+    """No other type may replace the target in a live device (DM_TARGET_IMMUTABLE)."""
 
     wildcard: bool = False
-    """It may replace even an immutable type, as a forced removal does (DM_TARGET_WILDCARD)."""
+    """The target may replace even an immutable type, as a forced removal does (DM_TARGET_WILDCARD)."""
 
     shows_pool: bool = False
-    """Its device is a pool's own: the pool's events are the device's, and its removal commits."""
+    """The device is the pool's own: it has the pool's events, and its removal commits."""
 
     @property
     def name(self) -> str:
-        """The word of tables."""
+        """Return the type's name in tables."""
         return self.target.kind

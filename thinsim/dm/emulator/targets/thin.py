@@ -1,4 +1,4 @@
-"""thin serves a thin device of a pool (drivers/md/dm-thin.c, thin_ctr to thin_io_hints)."""
+"""The thin target serves a thin device of a pool (drivers/md/dm-thin.c, thin_ctr to thin_io_hints)."""
 
 import errno
 from dataclasses import replace
@@ -21,7 +21,7 @@ _ZERO_PIECE = 1 << 20
 
 
 class ThinTarget(PlainTarget):
-    """``thin <pool> <thin id> [<external origin>]``."""
+    """A `ThinTarget` is a ``thin <pool> <thin id> [<external origin>]`` segment."""
 
     kind = THIN_TARGET
 
@@ -49,42 +49,42 @@ class ThinTarget(PlainTarget):
 
     @property
     def granularity(self) -> int:
-        """A data block; 0 under ignore_discard."""
+        """Return the data block size in bytes; 0 under ignore_discard."""
         engine = self.pool.active.engine
         return 0 if engine.features.ignore_discard else bytes_of(engine.block_size)
 
     @property
     def optimal_io(self) -> int:
-        """A data block (thin_io_hints)."""
+        """Return the data block size in bytes (thin_io_hints)."""
         return bytes_of(self.pool.active.engine.block_size)
 
     @property
     def depends_on(self) -> tuple[tuple[int, int], ...]:
-        """The origin is opened before the pool (thin_ctr)."""
+        """Return the origin before the pool: it is opened first (thin_ctr)."""
         return super().depends_on[::-1]
 
     @property
     def allocated(self) -> int:
-        """Bytes of the mapped blocks."""
+        """Return the bytes of the mapped blocks."""
         return self._thin.mapped_sectors * SECTOR_SIZE
 
     async def status(self, *, flush: bool) -> str:
-        """Return mapped sectors and the highest mapped one."""
+        """Return the number of mapped sectors and the highest mapped one."""
         status = await self.pool.active.thin_status(self._thin)
         return after_type(status.text(0, self._table.length))
 
     def table(self) -> str:
-        """Return pool, thin id and external origin; Fail in a failed pool, as the status."""
+        """Return pool, thin id and external origin; ``Fail`` for a failed pool, as in the status."""
         if self.pool.active.engine.mode is PoolMode.FAIL:
             return "Fail"
         return after_type(self._table.text(*self._texts))
 
     async def read(self, offset: int, length: int) -> bytes:
-        """Read; what is not mapped is zeros."""
+        """Read; unmapped ranges are zeros."""
         return await self.pool.active.requests.read(self._thin, offset, length)
 
     async def write(self, offset: int, data: bytes) -> None:
-        """Write: provision and break sharing as needed."""
+        """Write; provision and break sharing as needed."""
         await self.pool.active.requests.write(self._thin, offset, data)
         self._trace.note(TracedWrite(self._name, "write", offset, len(data)))
 
@@ -95,7 +95,7 @@ class ThinTarget(PlainTarget):
         self._activity.note(Activity(ActivityKind.DISCARDED, self._name, self._table.thin_id, length))
 
     async def punch(self, offset: int, length: int) -> None:
-        """Discard, then write zeros over what a discard leaves: parts of blocks, and the external origin."""
+        """Discard, then write zeros over the rest: parts of blocks, and the external origin."""
         if self.granularity:
             await self.discard(offset, length)
         for start, size in await self.pool.active.requests.content(self._thin, offset, length):
@@ -103,39 +103,39 @@ class ThinTarget(PlainTarget):
                 await self.write(at, bytes(min(_ZERO_PIECE, start + size - at)))
 
     async def flush(self) -> None:
-        """Return once what was written is durable, its mappings included."""
+        """Return once earlier writes and their mappings are durable."""
         await self.pool.active.requests.flush(self._thin)
 
     async def awake(self) -> None:
-        """Wait for the resume of a suspended pool."""
+        """Wait until a suspended pool has resumed."""
         await self.pool.awake()
 
     async def prepare_suspend(self, *, noflush: bool) -> None:
-        """Without flush what waits for space is given back (thin_presuspend)."""
+        """Let requests that wait for space begin again after the resume, if *noflush* (thin_presuspend)."""
         if noflush:
             self.pool.active.held.give_back(self._thin)
 
     async def undo_suspend(self) -> None:
-        """Requests may wait for space again."""
+        """Let requests wait for space again."""
         self.pool.active.held.hold_again(self._thin)
 
     async def suspended(self) -> None:
-        """Requests may wait for space again (thin_postsuspend)."""
+        """Let requests wait for space again (thin_postsuspend)."""
         self.pool.active.held.hold_again(self._thin)
 
     async def prepare_resume(self) -> None:
-        """Look how long the external origin is now (thin_preresume)."""
+        """Read the present size of the external origin (thin_preresume)."""
         if self._origin is not None:
             self._thin.origin_bytes = self._origin.size
 
     async def resume(self) -> None:
-        """Its table is live."""
+        """Record once that the table is live."""
         if not self._live:
             self._live = True
             self._activity.note(Activity(ActivityKind.ACTIVATED, self._name, self._table.thin_id))
 
     async def close(self) -> None:
-        """Close the thin id; requests under way end with EIO."""
+        """Close the thin id; requests in progress end with EIO."""
         if not self._closed:
             self._closed = True
             if self._live:
@@ -146,7 +146,7 @@ class ThinTarget(PlainTarget):
 
 
 async def _build(line: TableLine, owner: TableOwner, services: TargetServices) -> ThinTarget:
-    """Errors in the order of thin_ctr."""
+    """Build the target; its errors come in the order of thin_ctr."""
     words = ThinTableWords.read(replace(line, start=0).text)
     lower, pools = services.lower, services.pools
     opened: list[LowerDevice] = []
@@ -163,7 +163,7 @@ async def _build(line: TableLine, owner: TableOwner, services: TargetServices) -
         opened.insert(0, await lower.open(table.pool_dev, "Error opening pool device"))
         origin = opened[1] if len(opened) > 1 else None
         thin = await pool.active.open_thin(table.thin_id, table.length, origin)
-        # The kernel looks for the thin id first (thin_ctr).
+        # The kernel looks up the thin id first (thin_ctr).
         if pool.suspended:
             pool.active.close_thin(thin)
             raise DeviceMapperError(errno.EINVAL, "Unable to activate thin device while pool is suspended")

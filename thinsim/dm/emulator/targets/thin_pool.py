@@ -1,4 +1,4 @@
-"""thin-pool serves a pool's own device (drivers/md/dm-thin.c, pool_ctr to pool_resume)."""
+"""The thin-pool target serves a pool's own device (drivers/md/dm-thin.c, pool_ctr to pool_resume)."""
 
 import errno
 from dataclasses import replace
@@ -14,9 +14,10 @@ from thinsim.units import bytes_of
 
 
 class ThinPoolTarget(PlainTarget):
-    """``thin-pool <metadata> <data> <block sectors> <low water blocks> [<features>]``.
+    """A `ThinPoolTarget` is a ``thin-pool`` segment.
 
-    I/O on the pool's own device goes straight to the data device (pool_map).
+    Its arguments: ``<metadata> <data> <block sectors> <low water blocks> [<features>]``. I/O on the pool's
+    own device goes straight to the data device (pool_map).
     """
 
     kind = POOL_TARGET
@@ -28,45 +29,45 @@ class ThinPoolTarget(PlainTarget):
         self._pools = pools
         self._closed = False
         self._loaded = True
-        """Until it is live: then the pool's mode is no longer the table's."""
+        """The table is new: once it is live, its mode no longer sets the pool's."""
 
     @property
     def depends_on(self) -> tuple[tuple[int, int], ...]:
-        """Metadata and data device."""
+        """Return the metadata and the data device."""
         return tuple(dict.fromkeys(self.pool.numbers))
 
     @property
     def granularity(self) -> int:
-        """Of the data device; 0 unless discards are passed down."""
+        """Return the granularity of the data device; 0 unless discards are passed down."""
         return self.pool.data.granularity if self.pool.active.engine.passes_down else 0
 
     @property
     def logical_block(self) -> int:
-        """As the data device (pool_iterate_devices)."""
+        """Return the bytes of the data device's smallest request (pool_iterate_devices)."""
         return self.pool.data.logical_block
 
     @property
     def optimal_io(self) -> int:
-        """A data block (pool_io_hints)."""
+        """Return the data block size in bytes (pool_io_hints)."""
         return self.block_bytes
 
     @property
     def allocated(self) -> int:
-        """Bytes of the used data blocks."""
+        """Return the bytes of the used data blocks."""
         return self.pool.active.engine.status().used_data * self.block_bytes
 
     @property
     def events(self) -> int:
-        """Low water marks, changes of the mode, the no-space timeout."""
+        """Return the number of low water marks, mode changes and no-space timeouts."""
         return self.pool.active.engine.event_nr
 
     @property
     def block_bytes(self) -> int:
-        """The data block size in bytes."""
+        """Return the data block size in bytes."""
         return bytes_of(self.pool.active.engine.block_size)
 
     async def status(self, *, flush: bool) -> str:
-        """Return the pool's status line; a commit that fails shows in the mode (pool_status)."""
+        """Return the pool's status line; a failed commit shows in the mode (pool_status)."""
         if flush and not self.pool.suspended:
             await self.pool.active.commit_or_log()
         return after_type(self.pool.active.engine.status().text(0, self._table.length))
@@ -76,23 +77,18 @@ class ThinPoolTarget(PlainTarget):
         return after_type(self._table.text(self.pool.metadata.text, self.pool.data.text))
 
     async def message(self, text: str) -> None:
-        """Carry out a pool message."""
         await self.pool.active.message(text)
 
     async def read(self, offset: int, length: int) -> bytes:
-        """Read the data device."""
         return await self.pool.data.read(offset, length)
 
     async def write(self, offset: int, data: bytes) -> None:
-        """Write the data device."""
         await self.pool.data.write(offset, data)
 
     async def discard(self, offset: int, length: int) -> None:
-        """Discard on the data device."""
         await self.pool.data.discard(offset, length)
 
     async def punch(self, offset: int, length: int) -> None:
-        """Punch the data device."""
         await self.pool.data.punch(offset, length)
 
     async def flush(self) -> None:
@@ -100,17 +96,17 @@ class ThinPoolTarget(PlainTarget):
         await self.pool.data.flush()
 
     async def check_limits(self) -> None:
-        """EINVAL when the table is longer than the data device."""
+        """Raise EINVAL if the table is longer than the data device."""
         if bytes_of(self._table.length) > self.pool.data.size:
             raise DeviceMapperError(errno.EINVAL, f"{self._table.data_dev} is too small for the pool's table")
 
     async def prepare_resume(self) -> None:
-        """Take this table's features and size (pool_preresume); what grew is committed."""
+        """Take this table's features and size, and commit a growth (pool_preresume)."""
         loaded, self._loaded = self._loaded, False
         await self.pool.active.resume(self._table, loaded=loaded)
 
     async def resume(self) -> None:
-        """The thin devices' I/O is let through already."""
+        """Mark the pool as resumed; the thin devices' I/O is let through already."""
         self.pool.suspended = False
 
     async def prepare_suspend(self, *, noflush: bool) -> None:
@@ -124,19 +120,19 @@ class ThinPoolTarget(PlainTarget):
         self.pool.suspended = False
 
     async def suspended(self) -> None:
-        """Take back what was held for space, commit (pool_postsuspend)."""
+        """Let requests that wait for space begin again after the resume, and commit (pool_postsuspend)."""
         self.pool.active.held.pool_suspended()
         await self.pool.active.commit_or_log()
 
     async def close(self) -> None:
-        """The table is gone; with its last user so is the pool."""
+        """Release the pool, since the table is gone; the last user closes it."""
         if not self._closed:
             self._closed = True
             await self._pools.release(self.pool)
 
 
 async def _build(line: TableLine, owner: TableOwner, services: TargetServices) -> ThinPoolTarget:
-    """Errors in the order of pool_ctr."""
+    """Build the target; its errors come in the order of pool_ctr."""
     words = PoolTableWords.read(replace(line, start=0).text)
     lower, pools = services.lower, services.pools
     opened: list[LowerDevice] = []
@@ -157,7 +153,7 @@ async def _build(line: TableLine, owner: TableOwner, services: TargetServices) -
     except DeviceMapperError:
         await pools.release(pool)
         raise
-    # The block size of a reload is validated and ignored.
+    # The block size in a reload is validated, then ignored.
     return ThinPoolTarget(replace(table, block_size=engine.block_size), pool, pools)
 
 

@@ -1,4 +1,4 @@
-"""zero reads zeros and drops writes (drivers/md/dm-zero.c)."""
+"""The zero target reads zeros and drops writes (drivers/md/dm-zero.c)."""
 
 import errno
 
@@ -11,27 +11,25 @@ from thinsim.units import SECTOR_SIZE
 
 
 class ZeroTarget(PlainTarget):
-    """``zero``."""
+    """A `ZeroTarget` is a ``zero`` segment."""
 
     kind = "zero"
 
     def table(self) -> str:
-        """Nothing."""
         return ""
 
     async def read(self, offset: int, length: int) -> bytes:
-        """Zeros."""
         return bytes(length)
 
     async def write(self, offset: int, data: bytes) -> None:
-        """Drop."""
+        """Drop the data."""
 
     async def discard(self, offset: int, length: int) -> None:
-        """EOPNOTSUPP, as in Linux 6.1."""
-        raise DeviceMapperError(errno.EOPNOTSUPP, "zero takes no discards")
+        """Raise EOPNOTSUPP, as Linux 6.1 does."""
+        raise DeviceMapperError(errno.EOPNOTSUPP, "zero does not support discards")
 
     async def punch(self, offset: int, length: int) -> None:
-        """Nothing to do: all of it is zeros."""
+        """Do nothing: the whole segment reads as zeros."""
 
 
 async def _build(line: TableLine, owner: TableOwner, services: TargetServices) -> ZeroTarget:

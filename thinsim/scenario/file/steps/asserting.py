@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from thinsim.did_you_mean import unknown_name
 from thinsim.measure.attribution import Leak, reason_words
 from thinsim.measure.sample import StepSample
 from thinsim.scenario.file.steps.step import AssertOutcome, RunningVariant, Step
@@ -25,28 +26,37 @@ class VariantState:
 
 
 class AssertStep(Step):
-    """What must hold now. Sizes are of the moment; freed and punches are of the phase so far."""
+    """Compare measurements with limits.
+
+    An assert that does not hold is reported at the end, with exit status 4; the run goes on. An amount is a
+    size that must be met exactly, or a table of limits.
+    """
 
     do: Literal["assert"]
     why: str = ""
-    """Printed with the outcome."""
+    """A remark that is printed with the outcome."""
     leaked: Bound | None = None
-    """Bytes allocated on the host that no mapping needs."""
+    """Bytes allocated on the host now that no mapping of the pool needs."""
     leaked_by: list[str] | None = None
-    """Exactly these snapshots leak."""
+    """The snapshots that leak: exactly these."""
     reasons: list[str] | None = None
-    """Exactly these reasons are given for all that leaks: ``off``, ``not_active``, ``shared``, ..."""
+    """The reasons that all leaks have together: exactly these words."""
     host_allocated: Bound | None = None
+    """Bytes that the host has allocated for the data file now."""
     host_freed: Bound | None = None
+    """Bytes that the host has freed in this phase so far."""
     pool_used: Bound | None = None
+    """Bytes in used data blocks of the pool now."""
     pool_freed: Bound | None = None
+    """Bytes in data blocks that the pool has freed in this phase so far."""
     punches: Bound | None = None
-    """Hole punches that the store has seen."""
+    """Hole punches that the store has recorded in this phase so far."""
     thin_devices: int | None = None
-    """Thin ids that the pool has."""
+    """The number of thin ids in the pool."""
     snapshots: list[str] | None = None
-    """Exactly these snapshots are in the snapshotter's store."""
+    """The snapshots in the snapshotter's store: exactly these."""
     pool_mode: Literal["rw", "ro", "out_of_data_space"] | None = None
+    """The mode that the pool's status shows."""
 
     async def take(self, run: RunningVariant) -> None:
         """Measure, and note what holds and what does not."""
@@ -69,11 +79,11 @@ class AssertStep(Step):
         for name, limits in self:
             phase = getattr(limits, "same_as", None)
             if phase is not None and phase not in phases:
-                yield (name, "same_as"), f"there is no phase {phase!r} up to here"
+                yield (name, "same_as"), unknown_name("earlier phase", phase, phases)
         known = list(reason_words().values())
         for word in self.reasons or ():
             if word not in known:
-                yield ("reasons",), f"there is no reason {word!r}; there are {', '.join(known)}"
+                yield ("reasons",), unknown_name("reason", word, known)
 
 
 def _outcomes(step: AssertStep, phase: str, measured: VariantState) -> Iterator[AssertOutcome]:

@@ -15,8 +15,9 @@ class HoldStep(Act):
 
     do: Literal["hold"]
     key: str
+    """The key or name of the snapshot."""
     until: Literal["", "deactivate", "delete"] = ""
-    """Let go right before the snapshotter next does this to the device; else at ``release``."""
+    """The act right before which the device is released; without it, `release` releases it."""
 
     async def act(self, run: RunningVariant) -> None:
         """Hold it."""
@@ -24,10 +25,11 @@ class HoldStep(Act):
 
 
 class ReleaseStep(Step):
-    """Let go of a device that ``hold`` keeps."""
+    """Close a device that `hold` keeps open."""
 
     do: Literal["release"]
     key: str
+    """The key or name that `hold` was given."""
 
     async def take(self, run: RunningVariant) -> None:
         """Let go."""
@@ -46,11 +48,11 @@ def _fault(value: object) -> object:
 
 
 class FaultsStep(Step):
-    """Put planned faults of the backing store in force instead of any others; none clears."""
+    """Replace the planned faults of the backing store."""
 
     do: Literal["fault"]
     plan: list[Annotated[dict[str, Any], BeforeValidator(_fault)]] = Field(default_factory=list)
-    """Entries as in a plan of ``fuse-backing faults set``; of the data file."""
+    """Faults of the data file, with the keys of a `[[fault]]` of `fuse-backing faults set`. Empty: none."""
 
     async def take(self, run: RunningVariant) -> None:
         """Hand the plan to the store."""

@@ -11,9 +11,11 @@ class WriteStep(Act):
 
     do: Literal["write"]
     key: str
+    """The key of the active snapshot."""
     name: FileName = "data"
-    """What these files are called in later steps."""
+    """The name of these files in later steps."""
     size: Size
+    """Bytes to write, all files together."""
 
     async def act(self, run: RunningVariant) -> None:
         """Write them."""
@@ -21,12 +23,15 @@ class WriteStep(Act):
 
 
 class OverwriteStep(Act):
-    """Write the first bytes of files anew, in place: sharing with the parent is broken."""
+    """Overwrite the first bytes of files in place, which breaks sharing with the parent."""
 
     do: Literal["overwrite"]
     key: str
+    """The key of the active snapshot."""
     name: FileName = "data"
+    """The name that `write` or `import` gave the files."""
     size: Size
+    """Bytes to overwrite, from the beginning of the files."""
 
     async def act(self, run: RunningVariant) -> None:
         """Overwrite them."""
@@ -38,7 +43,9 @@ class DeleteStep(Act):
 
     do: Literal["delete"]
     key: str
+    """The key of the active snapshot."""
     name: FileName = "data"
+    """The name that `write` or `import` gave the files."""
 
     async def act(self, run: RunningVariant) -> None:
         """Delete them."""
@@ -46,11 +53,13 @@ class DeleteStep(Act):
 
 
 class RunStep(Act):
-    """Work as a container: new files of *size* bytes, an eighth more deleted again, others overwritten."""
+    """Work as a container does: write new files, delete an eighth more than that again, overwrite others."""
 
     do: Literal["run"]
     key: str
+    """The key of the active snapshot."""
     size: Size
+    """Bytes that the container leaves in new files."""
 
     async def act(self, run: RunningVariant) -> None:
         """Write, delete and overwrite."""
@@ -62,6 +71,7 @@ class TrimStep(Act):
 
     do: Literal["trim"]
     key: str
+    """The key of the active snapshot."""
 
     async def act(self, run: RunningVariant) -> None:
         """Trim it."""

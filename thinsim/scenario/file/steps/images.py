@@ -9,17 +9,19 @@ from thinsim.workload.image.archive import open_image
 
 
 class ImportStep(Act):
-    """Import an image: per layer prepare, write (or unpack), commit; layers are NAME-1, NAME-2, ..."""
+    """Import an image: prepare, write or unpack, and commit each layer."""
 
     do: Literal["import"]
     name: FileName = "layer"
+    """The prefix of the committed snapshots: layer 1 is `NAME-1`."""
     parent: str = ""
-    """Put the first layer on this committed snapshot: layers that images share."""
+    """The committed snapshot below the first layer, for layers that images share; empty for none."""
     layers: Count = 1
+    """The number of layers, if the files are made up."""
     size: Size = 0
-    """Bytes in all, shared out over the layers; each layer's files are called as the layer."""
+    """Bytes of made-up files, all layers together. The files of a layer have the layer's name."""
     image: str = ""
-    """An archive or layout to import instead; relative to the scenario's file."""
+    """The path of an archive or layout to import instead, relative to the scenario's file."""
 
     async def act(self, run: RunningVariant) -> None:
         """Import made-up layers, or those of the archive."""

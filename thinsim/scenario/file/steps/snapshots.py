@@ -8,11 +8,13 @@ from thinsim.scenario.file.steps.step import Act, RunningVariant, Step
 
 
 class PrepareStep(Act):
-    """Make an active snapshot."""
+    """Create an active snapshot."""
 
     do: Literal["prepare"]
     key: str
+    """The key of the new active snapshot."""
     parent: str = ""
+    """The committed snapshot that it builds on; empty for none."""
 
     async def act(self, run: RunningVariant) -> None:
         """Prepare it."""
@@ -20,11 +22,13 @@ class PrepareStep(Act):
 
 
 class ViewStep(Act):
-    """Make a read-only snapshot."""
+    """Create a read-only snapshot."""
 
     do: Literal["view"]
     key: str
+    """The key of the new view."""
     parent: str
+    """The committed snapshot that it shows."""
 
     async def act(self, run: RunningVariant) -> None:
         """Make the view."""
@@ -36,7 +40,9 @@ class CommitStep(Act):
 
     do: Literal["commit"]
     key: str
+    """The key of the active snapshot."""
     name: str
+    """The name of the committed snapshot."""
 
     async def act(self, run: RunningVariant) -> None:
         """Commit it."""
@@ -48,6 +54,7 @@ class RemoveStep(Act):
 
     do: Literal["remove"]
     key: str
+    """The key or name of the snapshot."""
 
     async def act(self, run: RunningVariant) -> None:
         """Remove it."""
@@ -65,7 +72,7 @@ class CleanupStep(Act):
 
 
 class RestartStep(Act):
-    """Start the snapshotter again on what is on disk: after a crash, or close it first."""
+    """Open the snapshotter again on its files: after a crash, or after closing it."""
 
     do: Literal["restart"]
 
@@ -75,18 +82,24 @@ class RestartStep(Act):
 
 
 class CrashStep(Step):
-    """End the snapshotter, as kill -9 would, in the midst of a verb.
+    """End the snapshotter in the middle of a verb, as `kill -9` would.
 
-    *at* is what it does to a device; ``create`` and ``delete`` are messages to the pool.
+    Its files stay as they are at that instant. `restart` opens it again.
     """
 
     do: Literal["crash"]
     during: Literal["prepare", "commit", "remove", "cleanup"]
+    """The verb that is called."""
     key: str = ""
+    """The verb's `key`."""
     parent: str = ""
+    """The verb's `parent`, for `prepare`."""
     name: str = ""
+    """The verb's `name`, for `commit`."""
     when: Literal["before", "after"]
+    """The side of the act `at` on which the snapshotter ends."""
     at: Literal["mkfs", "create", "activate", "suspend", "resume", "discard", "deactivate", "delete"]
+    """The act on a device at which the snapshotter ends. `create` and `delete` are messages to the pool."""
 
     async def take(self, run: RunningVariant) -> None:
         """Call the verb, and end the snapshotter where *when* and *at* say."""

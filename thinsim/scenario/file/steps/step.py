@@ -34,10 +34,15 @@ class AssertOutcome:
     """
 
     phase: str
+    """The phase of the assert."""
     asserted: str
+    """The assert in words, the same in every run."""
     found: str
+    """The measured value in words."""
     held: bool
+    """True if the assert held."""
     why: str = ""
+    """The remark of the assert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ class Step(Strict, ABC):
     model_config = ConfigDict(model_title_generator=lambda model: model.__name__.removesuffix("Step"))
 
     only: Names = Field(default_factory=list)
-    """Take the step in these variants alone."""
+    """The variants in which the step runs, one name or a list; without it, all."""
 
     @abstractmethod
     async def take(self, run: RunningVariant) -> None:
@@ -84,7 +89,8 @@ class Act(Step):
     """A step that can be refused."""
 
     fails: Names = Field(default_factory=list)
-    """It must fail with one of these: an errno name, or a word of ERROR_WORDS."""
+    """The step must fail with one of these errors: an errno name such as `EIO`, or `already_exists`,
+    `not_found`, `failed_precondition`, `invalid_argument`. One word or a list."""
 
     @field_validator("fails")
     @classmethod

@@ -1,0 +1,1 @@
+"""The tables of the reference pages are made from the code when the site is built, and kept nowhere."""
