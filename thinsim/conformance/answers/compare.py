@@ -1,4 +1,4 @@
-"""Compares two recordings of one history answer by answer; each comparison belongs to a behaviour."""
+"""`compare_recordings` compares two recordings of a history, answer by answer and behaviour by behaviour."""
 
 import os
 import re
@@ -21,14 +21,14 @@ from thinsim.conformance.histories.history import (
     Write,
 )
 
-_NUMBER = re.compile(r"\(\d+:\d+\)")  # of a device that is gone: nothing else tells which it was
+_NUMBER = re.compile(r"\(\d+:\d+\)")  # of a removed device, which has no name any more
 
 ERRNO_TEXT = "errno "
-"""What an answer's text begins with where no dmsetup was there to put an errno into words."""
+"""The text of an answer begins with this word if no dmsetup has put the errno into words."""
 
 
 class Behaviour(StrEnum):
-    """What is compared, in the words of the fidelity table."""
+    """A `Behaviour` is one kind of comparison, in the words of the fidelity table."""
 
     MESSAGE = "messages to the pool: exit status and text"
     COMMAND = "create, load, suspend, resume, remove, info: exit status and text"
@@ -58,7 +58,7 @@ class Behaviour(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AnswerComparison:
-    """One thing that was compared. *index* is the operation's, one past the last for the end."""
+    """An `AnswerComparison` compares one behaviour of operation *index*; the ending is one past the last."""
 
     behaviour: Behaviour
     index: int
@@ -67,15 +67,15 @@ class AnswerComparison:
 
     @property
     def equal(self) -> bool:
-        """Whether both said the same."""
+        """Return whether both answers are the same."""
         return self.expected == self.found
 
 
 def compare_recordings(expected: Recording, found: Recording) -> Iterator[AnswerComparison]:
-    """Yield everything that both recordings of a history tell. *expected* is the kernel's."""
+    """Yield each comparison of two recordings of one history. *expected* is the kernel's."""
     one_by_one = map(_each_for_itself, (expected.answers, found.answers))
     operations = expected.history.operations
-    # How many blocks a file system takes differs from one run to the next.
+    # A file system takes a different number of blocks in each run.
     counts = not any(isinstance(operation, Program) for operation in operations)
     for index, (operation, one, other) in enumerate(zip(operations, *one_by_one, strict=True)):
         for behaviour, left, right in _of_answer(operation, one, other):
@@ -88,7 +88,7 @@ def compare_recordings(expected: Recording, found: Recording) -> Iterator[Answer
 
 
 def _each_for_itself(answers: Sequence[Answer]) -> Iterator[Answer]:
-    """Yield the answers with the discards since the one before, so that a difference is found once."""
+    """Yield the answers with the discards since the previous one, so that each difference counts once."""
     requests = size = 0
     for answer in answers:
         if answer.discards is None:
@@ -155,7 +155,7 @@ def _fields_of_both(one: str, other: str) -> tuple[list[Behaviour], list[str], l
 
 
 def _fields(line: str) -> dict[Behaviour, str]:
-    """Split a status line by behaviour. The held root's number differs between two runs of one kernel."""
+    """Split a status line by behaviour, without the held root: its block differs from run to run."""
     words = line.split()
     if words[2:3] == ["thin-pool"] and len(words) > 11:
         return {
@@ -179,7 +179,7 @@ def _of_ending(one: Ending, other: Ending) -> Iterator[tuple[Behaviour, str, str
 
 
 def errno_of(text: str) -> str:
-    """Return which errno dmsetup put into words in *text*, as ``errno N``; nothing where it put none."""
+    """Return ``errno N`` for the errno that dmsetup's *text* spells out, or an empty string."""
     if text.startswith(ERRNO_TEXT):
         return text
     found = re.search(r" failed: (.+)$", text, re.MULTILINE)

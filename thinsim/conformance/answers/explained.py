@@ -1,4 +1,4 @@
-"""Lists the differences that are known, each with its reason. What none of them fits is news."""
+"""`Explainer` finds the reason for each known difference; a difference without a reason is news."""
 
 import errno
 import re
@@ -18,9 +18,9 @@ class _Known:
     fits: Callable[[AnswerComparison, HistoryOperation | None, Recording], bool]
     why: str
     lasting: bool = False
-    """What differs later in the history follows from it."""
+    """The later differences of the history follow from this one."""
     for_one_read: bool = False
-    """What differs in the read that comes next follows from it."""
+    """A difference in the next read follows from this one."""
 
 
 def _refused_discard(
@@ -65,7 +65,7 @@ def _read_only_first(
 def _lower_limit(
     comparison: AnswerComparison, operation: HistoryOperation | None, expected: Recording
 ) -> bool:
-    """A linear or striped device, after the loop device below it has begun to refuse requests for zeros."""
+    """Match a linear or striped device whose loop device has begun to refuse requests for zeros."""
     if not kernel_clears_limits():
         return False
     if isinstance(operation, QueueLimits):
@@ -91,7 +91,7 @@ def _zero_and_error(
 def _small_chunks(
     comparison: AnswerComparison, operation: HistoryOperation | None, expected: Recording
 ) -> bool:
-    """Chunks that are smaller than a logical block of the device below."""
+    """Match chunks that are smaller than a logical block of the device below."""
     if not isinstance(operation, Read) or comparison.behaviour not in (Behaviour.READ, Behaviour.OTHER):
         return False
     return any(
@@ -101,7 +101,7 @@ def _small_chunks(
 
 
 def _last_table(device: str, index: int, expected: Recording) -> list[list[str]]:
-    """Return the words of each line of the table that *device* was given last before operation *index*."""
+    """Return the words of each line of the last table of *device* before operation *index*."""
     tables = [
         each.words[-1]
         for each in expected.history.operations[:index]
@@ -179,17 +179,20 @@ def known_reasons() -> list[str]:
 
 
 class Explainer:
-    """Why *subject* differs from *expected*, the kernel's recording; asked in the order of the history."""
+    """An `Explainer` explains the differences between *subject* and *expected*, the kernel's recording.
+
+    Call `why` in the order of the history: later differences may follow from earlier ones.
+    """
 
     def __init__(self, subject: str, expected: Recording) -> None:
         self._subject = subject
         self._expected = expected
         self._lasting = ""
         self._of_next = (-1, "")
-        """The index of a read that differs, if it does, for a known reason."""
+        """The index of the next read, and the reason if it differs."""
 
     def why(self, comparison: AnswerComparison, operation: HistoryOperation | None) -> str:
-        """Return why there is a difference, as far as it is known; empty if it isn't."""
+        """Return the known reason for a difference, or an empty string."""
         for known in _KNOWN:
             if self._subject in known.subjects and known.fits(comparison, operation, self._expected):
                 self._lasting = self._lasting or (known.why if known.lasting else "")

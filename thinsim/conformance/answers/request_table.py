@@ -19,7 +19,7 @@ _NAMES = {where: name for name, where in RANGES.items()}
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One request that a kernel answered."""
+    """An `_Asked` is one request with the kernel's answer to it."""
 
     kind: str
     device: str
@@ -30,9 +30,10 @@ class _Asked:
 
 
 def request_tables(kernels: Sequence[Sequence[Recording]], verdicts: Sequence[HistoryVerdict]) -> str:
-    """Return the tables of what the last of *kernels* with requests answered, and where the others differ.
+    """Return the tables of the answers of the last of *kernels* with requests; "" if no kernel has any.
 
-    "" if none has. *verdicts* on the same recordings tell where thinsim's answers differ.
+    They also list the different answers of the other kernels. *verdicts* on the same recordings mark the
+    answers that thinsim does not give.
     """
     unequal = {
         (verdict.kernel, each.history, each.comparison.index)
@@ -116,7 +117,7 @@ def _base(recording: Recording) -> str:
 
 
 def _phases(recording: Recording) -> Iterator[str]:
-    """Yield the phase of each operation: one begins with the limits that are asked before requests."""
+    """Yield the phase of each operation; a phase begins with the limits that precede its requests."""
     names = PHASES.get(_base(recording), ())
     operations = recording.history.operations
     number, asked = -1, True
