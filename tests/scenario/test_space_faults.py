@@ -39,9 +39,9 @@ async def test_what_is_seen_of_it(tmp_path: Path, journal: Journal) -> None:
         row = await row_of(letter, "process", tmp_path, journal)
         notes[letter] = (row.faithful.note, row.fixed.note)
     assert notes == {
-        "D": ("", "put off to cleanup"),
-        "E": ("cannot be removed any more", "put off to cleanup"),
-        "F": ("no error", "the pool is refused"),
+        "D": ("", "deferred to cleanup"),
+        "E": ("cannot be removed any more", "deferred to cleanup"),
+        "F": ("no error", "the snapshotter refuses the pool"),
     }
 
 

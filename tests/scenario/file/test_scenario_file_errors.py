@@ -39,7 +39,7 @@ def with_steps(*steps: str) -> str:
     ("step", "complaint"),
     [
         ('do = "jump"', "phase[1].steps[2].do: there is no step 'jump'"),
-        ('key = "a"', "phase[1].steps[2].do: is missing: it says what the step does"),
+        ('key = "a"', "phase[1].steps[2].do: is missing: it names the kind of the step"),
         ('do = "remove"', "phase[1].steps[2].key: is missing"),
         ('do = "remove", kee = "a", key = "a"', "phase[1].steps[2].kee: unknown key; did you mean key?"),
         ('do = "write", key = "a", size = "1 parsec"', "phase[1].steps[2].size: invalid size: '1 parsec'"),
@@ -207,8 +207,8 @@ def test_mistakes_of_shape_hide_none_of_meaning_and_all_are_told_in_order_of_lin
 @pytest.mark.parametrize(
     ("text", "line", "complaint"),
     [
-        ("title = \n", 1, "no TOML: Invalid value"),
-        ("a = 1\ntitle = [", 2, "no TOML"),
+        ("title = \n", 1, "not valid TOML: Invalid value"),
+        ("a = 1\ntitle = [", 2, "not valid TOML"),
         (HEAD, 1, "phase: is missing"),
         (HEAD + "[pool]\nblock_size = 4096\n" + PHASE, 3, "pool.block_size: a data block is a multiple of"),
         (HEAD + "[pool]\ndata_size = 1000\n" + PHASE, 3, "pool.data_size: must be a multiple of 512 above 0"),

@@ -94,7 +94,7 @@ async def test_a_refusal_that_was_expected_is_an_outcome(tmp_path: Path) -> None
         'do = "write", key = "a", size = 4096, fails = "ENOSPC"',
     )
     assert [each.held for each in result.outcomes] == [True, True, False]
-    assert outcome(result) == (False, "it was carried out")
+    assert outcome(result) == (False, "it succeeded")
 
 
 async def test_a_crash_point_that_never_comes_is_an_error(tmp_path: Path) -> None:

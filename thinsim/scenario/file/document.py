@@ -1,4 +1,4 @@
-"""Describes a scenario file whole: title, rig, pool, snapshotter, variants, phases; and its JSON schema."""
+"""A `Scenario` is the content of a scenario file; `json_schema` describes it for editors."""
 
 from typing import Annotated, Any, Literal
 
@@ -14,12 +14,12 @@ from thinsim.thin.table import MAX_FEATURE_ARGUMENTS, Feature
 from thinsim.units import Bytes, sectors
 
 OWN_KEYS = ("root_path", "pool_name")
-"""Keys of the snapshotter that the run chooses."""
+"""The run chooses these keys of the snapshotter."""
 
 _DEFAULT = PoolShape("")
 _FEATURES: tuple[Feature, ...] = ("skip_block_zeroing",)
 _MOST_BLOCKS = (1 << 64) - 1
-"""What the kernel reads of a table's number (kstrtoull)."""
+"""The largest number that the kernel reads in a table (kstrtoull)."""
 _BASE_IMAGE_SIZE = "256MB"
 
 
@@ -38,7 +38,7 @@ RigWord = Annotated[str, AfterValidator(_rig_word), WithJsonSchema({"enum": [*_R
 
 
 class ScenarioPool(Strict, title="Pool"):
-    """The thin pool."""
+    """A `[pool]` table describes the thin pool."""
 
     data_size: Size = _DEFAULT.data_size
     metadata_size: Size = _DEFAULT.metadata_size
@@ -61,7 +61,7 @@ class ScenarioPool(Strict, title="Pool"):
         return size
 
     def shape(self, name: str) -> PoolShape:
-        """Return the pool to stand up as *name*."""
+        """Return the shape of the pool to create as *name*."""
         return PoolShape(
             name,
             Bytes(self.data_size),
@@ -73,37 +73,37 @@ class ScenarioPool(Strict, title="Pool"):
 
 
 class Retry(Strict):
-    """How often a busy device is tried, and how long to wait between two tries."""
+    """A `[retry]` table limits the tries of an operation on a busy device."""
 
     tries: Count = CONTAINERD_RETRY.busy.tries
     interval: float = Field(default=CONTAINERD_RETRY.busy.interval, ge=0, allow_inf_nan=False)
-    """Seconds."""
+    """Seconds between two tries."""
 
 
 class Variant(Strict):
-    """One column of the comparison: the same phases with other keys of the snapshotter."""
+    """A variant is one column of the comparison: it has the same phases and other keys of the snapshotter."""
 
     name: str = Field(min_length=1)
     snapshotter: dict[str, Any] = Field(default_factory=dict)
 
 
 class ScenarioPhase(Strict, title="Phase"):
-    """Steps under one name, which plots and tables show."""
+    """A phase is a list of steps; plots and tables show its name."""
 
     name: str = Field(min_length=1)
     repeat: Count = 1
-    """Take the steps so often; ``{n}`` in their texts is the number, from 1."""
+    """Take the steps this many times; ``{n}`` in their texts is the number of the repetition, from 1."""
     steps: list[AnyStep] = Field(min_length=1)
 
 
 class Scenario(Strict):
-    """A scenario file."""
+    """A scenario file describes a pool, a snapshotter and the steps to take with them."""
 
     format: Literal[1] = 1
-    """Raised when a key changes its meaning or goes."""
+    """The version of the format; it grows when a key changes its meaning or disappears."""
     title: str = Field(min_length=1)
     containerd_does: str = ""
-    """What containerd does, for people."""
+    """The behaviour of containerd, in words for the report."""
     it_should: str = ""
     rig: RigWord = AUTO
     pool: ScenarioPool = ScenarioPool()
@@ -114,18 +114,18 @@ class Scenario(Strict):
 
     @property
     def variants(self) -> list[Variant]:
-        """The variants; without any the one that the file itself is."""
-        return self.variant or [Variant(name="as it is")]
+        """Return the variants, or one without changes if the file has none."""
+        return self.variant or [Variant(name="as it is")]  # words: quoted
 
     def snapshotter_keys(self, variant: Variant) -> dict[str, Any]:
-        """Return the snapshotter's table for *variant*, as containerd's plugin table would be."""
+        """Return the table of the snapshotter for *variant*, with the keys that containerd's plugin has."""
         return {"base_image_size": _BASE_IMAGE_SIZE, **self.snapshotter, **variant.snapshotter}
 
 
 def steps_of(phase: ScenarioPhase, variant: str) -> list[tuple[int, AnyStep]]:
-    """Return the steps that are taken in *variant*, repeated and with ``{n}`` replaced.
+    """Return the steps of *variant*, repeated and with ``{n}`` replaced.
 
-    Each with its position in the phase's list, from 0.
+    Each step has its position in the list of the phase, from 0.
     """
     return [
         (position, _numbered(step, number))

@@ -1,4 +1,4 @@
-"""The step that asserts compares each thing that it names with what was measured."""
+"""An `AssertStep` compares the values in a scenario file with the measured ones."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from thinsim.units import format_size
 
 @dataclass(frozen=True, slots=True)
 class VariantState:
-    """What asserts look at. *pool_mode* and *thin_devices* are of the moment."""
+    """A `VariantState` holds the values that asserts check; *pool_mode* and *thin_devices* are current."""
 
     samples: Sequence[StepSample]
     leaks: Sequence[Leak]
@@ -25,31 +25,33 @@ class VariantState:
 
 
 class AssertStep(Step):
-    """What must hold now. Sizes are of the moment; freed and punches are of the phase so far."""
+    """An `assert` step checks measured values.
+
+    Sizes are those of now. Freed bytes and punches are those of the phase so far.
+    """
 
     do: Literal["assert"]
     why: str = ""
-    """Printed with the outcome."""
+    """A note that is printed with the outcome."""
     leaked: Bound | None = None
     """Bytes allocated on the host that no mapping needs."""
     leaked_by: list[str] | None = None
     """Exactly these snapshots leak."""
     reasons: list[str] | None = None
-    """Exactly these reasons are given for all that leaks: ``off``, ``not_active``, ``shared``, ..."""
+    """The leaks have exactly these reasons: ``off``, ``not_active``, ``shared``, ..."""
     host_allocated: Bound | None = None
     host_freed: Bound | None = None
     pool_used: Bound | None = None
     pool_freed: Bound | None = None
     punches: Bound | None = None
-    """Hole punches that the store has seen."""
+    """Number of hole punches that reached the store."""
     thin_devices: int | None = None
-    """Thin ids that the pool has."""
+    """Number of thin ids in the pool."""
     snapshots: list[str] | None = None
     """Exactly these snapshots are in the snapshotter's store."""
     pool_mode: Literal["rw", "ro", "out_of_data_space"] | None = None
 
     async def take(self, run: RunningVariant) -> None:
-        """Measure, and note what holds and what does not."""
         session = run.session
         shape = session.rig.shape
         measured = VariantState(
@@ -63,7 +65,7 @@ class AssertStep(Step):
         run.outcomes.extend(_outcomes(self, session.phase, measured))
 
     def problems(self, phases: Sequence[str]) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Yield what is wrong where nothing is asserted, or a phase or a reason is not there."""
+        """Yield a problem if nothing is asserted, or if a phase or a reason does not exist."""
         if not self.model_fields_set - {"do", "only", "why"}:
             yield (), "asserts nothing"
         for name, limits in self:
@@ -97,9 +99,9 @@ def _bounded(name: str, limits: AmountLimits, phase: str, measured: VariantState
         words.append(f"= {_amount(name, limits.equal)}{margin}")
         held = held and abs(found - limits.equal) <= limits.within
     if limits.same_as is not None:
-        # What was then differs from run to run; the words of an assert are the same in all of them.
+        # The old value differs from run to run, so it is no part of the text of the assert.
         then = _quantity(name, limits.same_as, measured)
-        words.append(f"as after {limits.same_as!r}{margin}")
+        words.append(f"as after {limits.same_as!r}{margin}")  # words: quoted
         text += f", then {_amount(name, then)}"
         held = held and abs(found - then) <= limits.within
     if limits.at_least is not None:
@@ -113,7 +115,7 @@ def _bounded(name: str, limits: AmountLimits, phase: str, measured: VariantState
 
 def _quantity(name: str, phase: str, measured: VariantState) -> int:
     of_phase = [sample for sample in measured.samples if sample.phase == phase]
-    now = (of_phase or measured.samples)[-1]  # a phase of asserts alone looks at what was before it
+    now = (of_phase or measured.samples)[-1]  # a phase of asserts alone has no sample of its own
     match name:
         case "leaked":
             return now.leaked
@@ -143,7 +145,7 @@ def _found(name: str, measured: VariantState) -> object:
             return measured.thin_devices
         case "pool_mode":
             return measured.pool_mode
-    raise AssertionError(f"nothing is called {name}")
+    raise AssertionError(f"no value {name}")
 
 
 def _amount(name: str, value: int) -> str:

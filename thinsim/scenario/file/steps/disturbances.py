@@ -1,4 +1,4 @@
-"""Two steps disturb a removal: a device is held open, or planned faults strike the store."""
+"""`HoldStep` keeps a device open, and `FaultsStep` plans faults of the store, to disturb a removal."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -11,26 +11,24 @@ from thinsim.scenario.file.steps.step import Act, RunningVariant, Step
 
 
 class HoldStep(Act):
-    """Keep a snapshot's device open, as a probe or a mount in another namespace does."""
+    """A `hold` step keeps a snapshot's device open, as a probe or a mount in another namespace does."""
 
     do: Literal["hold"]
     key: str
     until: Literal["", "deactivate", "delete"] = ""
-    """Let go right before the snapshotter next does this to the device; else at ``release``."""
+    """Close the device right before this act of the snapshotter on it; if empty, at ``release``."""
 
     async def act(self, run: RunningVariant) -> None:
-        """Hold it."""
         await run.session.hold(self.key, self.until)
 
 
 class ReleaseStep(Step):
-    """Let go of a device that ``hold`` keeps."""
+    """A `release` step closes a device that ``hold`` keeps open."""
 
     do: Literal["release"]
     key: str
 
     async def take(self, run: RunningVariant) -> None:
-        """Let go."""
         with run.failing_by_phase():
             run.session.release(self.key)
 
@@ -46,12 +44,11 @@ def _fault(value: object) -> object:
 
 
 class FaultsStep(Step):
-    """Put planned faults of the backing store in force instead of any others; none clears."""
+    """A `fault` step replaces the planned faults of the backing store; an empty plan clears them."""
 
     do: Literal["fault"]
     plan: list[Annotated[dict[str, Any], BeforeValidator(_fault)]] = Field(default_factory=list)
-    """Entries as in a plan of ``fuse-backing faults set``; of the data file."""
+    """Faults of the data file, with the keys of a plan for ``fuse-backing faults set``."""
 
     async def take(self, run: RunningVariant) -> None:
-        """Hand the plan to the store."""
         await run.session.set_faults(FaultPlan.from_json(self.plan) if self.plan else FaultPlan())

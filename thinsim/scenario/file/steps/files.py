@@ -1,4 +1,4 @@
-"""These steps change files in an active snapshot."""
+"""A `WriteStep` writes files in an active snapshot; the other steps overwrite, delete or trim them."""
 
 from typing import Literal
 
@@ -7,21 +7,20 @@ from thinsim.scenario.file.values import FileName, Size
 
 
 class WriteStep(Act):
-    """Write new files in an active snapshot."""
+    """A `write` step writes new files in an active snapshot."""
 
     do: Literal["write"]
     key: str
     name: FileName = "data"
-    """What these files are called in later steps."""
+    """The name of these files in later steps."""
     size: Size
 
     async def act(self, run: RunningVariant) -> None:
-        """Write them."""
         await run.session.write(self.key, self.name, self.size)
 
 
 class OverwriteStep(Act):
-    """Write the first bytes of files anew, in place: sharing with the parent is broken."""
+    """An `overwrite` step overwrites the first bytes of files. This breaks sharing with the parent."""
 
     do: Literal["overwrite"]
     key: str
@@ -29,40 +28,39 @@ class OverwriteStep(Act):
     size: Size
 
     async def act(self, run: RunningVariant) -> None:
-        """Overwrite them."""
         await run.session.overwrite(self.key, self.name, self.size)
 
 
 class DeleteStep(Act):
-    """Delete files in an active snapshot."""
+    """A `delete` step deletes files in an active snapshot."""
 
     do: Literal["delete"]
     key: str
     name: FileName = "data"
 
     async def act(self, run: RunningVariant) -> None:
-        """Delete them."""
         await run.session.delete(self.key, self.name)
 
 
 class RunStep(Act):
-    """Work as a container: new files of *size* bytes, an eighth more deleted again, others overwritten."""
+    """A `run` step works as a container: it writes files of *size* bytes, and deletes and overwrites others.
+
+    The deleted files have an eighth of *size*.
+    """
 
     do: Literal["run"]
     key: str
     size: Size
 
     async def act(self, run: RunningVariant) -> None:
-        """Write, delete and overwrite."""
         await run.session.run_container(self.key, self.size)
 
 
 class TrimStep(Act):
-    """Run fstrim in an active snapshot."""
+    """A `trim` step runs fstrim in an active snapshot."""
 
     do: Literal["trim"]
     key: str
 
     async def act(self, run: RunningVariant) -> None:
-        """Trim it."""
         await run.session.trim(self.key)

@@ -1,4 +1,4 @@
-"""This step imports an image."""
+"""An `ImportStep` imports an image."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -9,20 +9,22 @@ from thinsim.workload.image.archive import open_image
 
 
 class ImportStep(Act):
-    """Import an image: per layer prepare, write (or unpack), commit; layers are NAME-1, NAME-2, ..."""
+    """An `import` step imports an image: it prepares, writes (or unpacks) and commits each layer.
+
+    The layers are NAME-1, NAME-2, ...
+    """
 
     do: Literal["import"]
     name: FileName = "layer"
     parent: str = ""
-    """Put the first layer on this committed snapshot: layers that images share."""
+    """The committed snapshot below the first layer, so that images can share layers."""
     layers: Count = 1
     size: Size = 0
-    """Bytes in all, shared out over the layers; each layer's files are called as the layer."""
+    """The size of all layers together. The files of a layer have the name of the layer."""
     image: str = ""
-    """An archive or layout to import instead; relative to the scenario's file."""
+    """An archive or layout to import instead; its path is relative to the scenario's file."""
 
     async def act(self, run: RunningVariant) -> None:
-        """Import made-up layers, or those of the archive."""
         if not self.image:
             await run.session.import_layers(self.name, self.layers, self.size, self.parent)
             return
@@ -32,6 +34,6 @@ class ImportStep(Act):
             await run.session.import_image(self.name, image, self.parent)
 
     def problems(self, phases: Sequence[str]) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Yield what is wrong where both an image and a size are given, or neither."""
+        """Yield a problem if the step has both an image and a size, or neither."""
         if bool(self.image) == bool(self.size):
             yield (), "an import has either an image or a size"
