@@ -159,7 +159,7 @@ def test_the_page_says_when_it_was_and_what_the_darkest_shade_means(image_remova
     text = render(image_removal.model_copy(update={"runs": [run]}))
     assert "2001-09-09 01:46 UTC, thinsim" in text
     (most,) = re.findall(r"at most (\S+ \w+) in a cell", text)
-    assert f" punched, {most} given back</title>" in text
+    assert f" punched, {most} freed</title>" in text
 
 
 class Scripts(HTMLParser):
