@@ -70,7 +70,7 @@ def test_tables_that_do_not_fit_stand_below_one_another() -> None:
 def test_one_round_has_no_interval() -> None:
     lines = shown(200, benchmark(1), benchmark(1))
     assert not any("–" in line for line in lines)
-    assert any("One round does not tell" in line for line in lines)
+    assert any("One round gives no confidence" in line for line in lines)
     alone = shown(200, benchmark(1))
     assert any(line.startswith("One round after 1 to warm up") for line in alone)
 
@@ -83,8 +83,8 @@ def test_a_contender_alone_has_no_ratio_to_explain() -> None:
 
 def test_a_confidence_that_tells_nothing_apart_is_said() -> None:
     lines = shown(200, benchmark(3))
-    assert any("75% at least; to call one better or worse takes 80%" in line for line in lines)
-    assert any("94% at least; coloured" in line for line in shown(200, benchmark(5)))
+    assert any("at least 75%; a verdict needs 80%" in line for line in lines)
+    assert any("at least 94%; it is coloured" in line for line in shown(200, benchmark(5)))
 
 
 def test_names_of_a_foreign_document_are_no_markup() -> None:
