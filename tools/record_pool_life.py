@@ -288,9 +288,7 @@ def main(directory: Path, recordings: Path, pattern: str = "") -> None:
         answered, ended = record(directory, section)
         pool_life_recording.take_in(path, section, answered, SECTIONS)
         if not ended:
-            raise SystemExit(
-                f"the kernel hangs at {answered[-1]}: record the other sections in another guest"
-            )
+            raise SystemExit(f"hangs at {answered[-1]}: record what is left in another guest")
 
 
 if __name__ == "__main__":

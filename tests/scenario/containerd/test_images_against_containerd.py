@@ -1,4 +1,4 @@
-"""This machine's containerd is asked what it makes of the images of which other tests pin what we do."""
+"""The machine's containerd agrees with the answers that other tests pin for thinsim's reading of images."""
 
 import os
 import platform
@@ -57,7 +57,7 @@ async def test_containerd_chooses_the_same_image_or_none(directory: Path) -> Non
             answer = await containerd.of_image(written(directory, put_index(files, index)))
             if isinstance(answer, dict):
                 right = repr(contents[used]) in answer["file"]
-            else:  # where thinsim takes an image for another machine, and says so
+            else:  # here thinsim takes an image for another machine, with a note
                 right = answer is not None and "no match for platform" in answer and "the one for" in note
             if not right:
                 wrong[" ".join(platforms)] = answer
