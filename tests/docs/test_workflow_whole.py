@@ -1,6 +1,6 @@
 """The workflow for a hosted runner runs from its first step to its last in a project.
 
-``make check-dist`` builds the sdist of the project. A comment in the workflow has the command for the baseline.
+``make check-dist`` builds the sdist of the project. A comment in the workflow shows how to make its baseline.
 """
 
 import os

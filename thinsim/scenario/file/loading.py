@@ -33,7 +33,7 @@ def load(path: Path) -> Scenario:
 
 
 def parse(text: str, source: str, base: Path | None = None) -> Scenario:
-    """Read the text of a scenario file, called *source* in errors. InvalidScenarioError if it is malformed.
+    """Read *text*, the content of a scenario file; errors call it *source*. InvalidScenarioError if malformed.
 
     With *base*, the directory for its relative paths, the images that it names must exist.
     """
