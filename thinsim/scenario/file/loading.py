@@ -33,7 +33,7 @@ def load(path: Path) -> Scenario:
 
 
 def parse(text: str, source: str, base: Path | None = None) -> Scenario:
-    """Read *text*, the content of a scenario file; errors call it *source*. InvalidScenarioError if malformed.
+    """Return the scenario in *text*, the content of a file that errors call *source*. InvalidScenarioError.
 
     With *base*, the directory for its relative paths, the images that it names must exist.
     """
