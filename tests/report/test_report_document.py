@@ -94,7 +94,7 @@ def test_junit_is_well_formed_whatever_is_in_a_name(image_removal: Report) -> No
 
 def test_an_assert_that_does_not_hold_is_a_failure_everywhere(tmp_path: Path) -> None:
     text = """
-title = "<wrong> & told"
+title = "<wrong> & printed"
 [[phase]]
 name = "one"
 steps = [{ do = "prepare", key = "a" }, { do = "assert", pool_used = 1, why = "<&>" }]

@@ -63,6 +63,6 @@ def test_the_command_prints_the_rows(tmp_path: Path) -> None:
     done = CliRunner().invoke(commands, words)
     assert done.exit_code == 0, done.output
     assert "an image of two layers is removed" in done.output
-    told = json.loads(CliRunner().invoke(commands, [*words, "--json"]).stdout)
-    assert [(row["letter"], row["fixed"]["bytes"]) for row in told] == [("A", 0)]
+    rows = json.loads(CliRunner().invoke(commands, [*words, "--json"]).stdout)
+    assert [(row["letter"], row["fixed"]["bytes"]) for row in rows] == [("A", 0)]
     assert list(tmp_path.iterdir()) == []

@@ -136,8 +136,8 @@ async def run_reproduction(request: ReproductionRequest, progress: Progress) -> 
         runs = []
         for number, setting in enumerate(request.settings, 1):
             progress.setting(number, len(request.settings), setting.name)
-            of_its_own = directory / f"{number}-{setting.slug}"
-            of_its_own.mkdir()
+            run_directory = directory / f"{number}-{setting.slug}"
+            run_directory.mkdir()
             begun = time.monotonic()
             recording = request.record is not None and number == 1
             contents = Contents(
@@ -147,7 +147,7 @@ async def run_reproduction(request: ReproductionRequest, progress: Progress) -> 
                 record=history if recording else None,
                 make_pool=setup.make_pool(journal) if setup is not None else None,
             )
-            async with request.rig.running(of_its_own, shape, journal, contents) as rig:
+            async with request.rig.running(run_directory, shape, journal, contents) as rig:
                 shape = rig.shape
                 spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - begun
                 if image is not None and request.subject in _PLUGINS:
@@ -168,7 +168,7 @@ async def run_reproduction(request: ReproductionRequest, progress: Progress) -> 
             for what, seconds in run.seconds.items():
                 spent[what] = spent.get(what, 0) + seconds
             if not request.keep:
-                shutil.rmtree(of_its_own)
+                shutil.rmtree(run_directory)
         if request.record is not None:
             history.save(request.record)
         return Reproduction(

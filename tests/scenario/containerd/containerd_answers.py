@@ -149,9 +149,9 @@ class Answers:
         """Return the tree that *layers* unpack to, or containerd's words of refusal."""
         chain = chain_id([diff_id for _, diff_id in layers])
         if chain not in self._known:
-            said = await self.of_files(image(f"rule-{chain[7:19]}", layers, media_type))
-            if said is not None:
-                return said
+            refusal = await self.of_files(image(f"rule-{chain[7:19]}", layers, media_type))
+            if refusal is not None:
+                return refusal
             # a snapshot is a directory with a number, the highest is the last
             fresh = self._taken() - self._seen
             self._seen |= fresh
@@ -161,10 +161,10 @@ class Answers:
     async def of_image(self, path: Path) -> UnpackedTree | str | None:
         """Import the archive *path*; return the tree of the new snapshot, or None if there is none."""
         before = self._taken()
-        said = await self.of_archive(path)
+        refusal = await self.of_archive(path)
         fresh = self._taken() - before
-        if said is not None:
-            return said
+        if refusal is not None:
+            return refusal
         return tree_below(max(fresh, key=lambda path: int(path.name))) if fresh else None
 
     def _taken(self) -> set[Path]:

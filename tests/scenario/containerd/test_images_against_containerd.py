@@ -35,9 +35,9 @@ async def test_containerd_reads_and_refuses_the_same_images(directory: Path) -> 
     wrong: dict[str, object] = {}
     async with answering(directory, directory) as containerd:
         for name, files in {**READ, **EMPTY}.items():
-            said = await containerd.of_archive(written(directory, files))
-            if said is not None:
-                wrong[name] = said
+            refusal = await containerd.of_archive(written(directory, files))
+            if refusal is not None:
+                wrong[name] = refusal
         for name, (files, _) in REFUSED.items():
             if await containerd.of_archive(written(directory, files)) is None:
                 wrong[name] = "imported"

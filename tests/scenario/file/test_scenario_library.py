@@ -94,16 +94,16 @@ title = "another machine's"
 name = "imported"
 steps = [{ do = "import", image = "image.tar" }]
 """
-    said: list[str] = []
+    notes: list[str] = []
 
     class Listening(SilentProgress):
         def say(self, text: str) -> None:
-            said.append(text)
+            notes.append(text)
 
     request = ScenarioRequest(parse(text, "t"), "t", text, find_rig("emulated"), tmp_path, directory=tmp_path)
     await run_scenario(request, Listening())
     note = f"the archive has no image for {this_platform()}; the one for plan9/vax is used"
-    assert f"image.tar: {note}" in said
+    assert f"image.tar: {note}" in notes
 
 
 @pytest.mark.parametrize("name", library.library_names())

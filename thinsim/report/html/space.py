@@ -25,7 +25,7 @@ def heights_over_time(samples: Sequence[StepSample], block_bytes: int) -> list[H
         held += sample.host_grown - sample.ledger_freed
         balance.append(held)
     return [
-        Height("host", "host: allocated bytes", [s.host_allocated for s in samples]),
+        Height("host", "host: allocated bytes, by its own account", [s.host_allocated for s in samples]),
         Height("store", "store: bytes grown minus bytes freed, by its ledger", balance),
         Height("pool", "pool: used data blocks", [s.pool_used_blocks * block_bytes for s in samples]),
         Height(

@@ -89,10 +89,10 @@ async def run_scenario(request: ScenarioRequest, progress: Progress) -> Scenario
         runs = []
         for number, variant in enumerate(variants, 1):
             progress.setting(number, len(variants), variant.name)
-            of_its_own = directory / f"variant-{number}"
-            of_its_own.mkdir()
+            run_directory = directory / f"variant-{number}"
+            run_directory.mkdir()
             begun = time.monotonic()
-            async with request.rig.running(of_its_own, shape, journal) as rig:
+            async with request.rig.running(run_directory, shape, journal) as rig:
                 spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - begun
                 run = await _run_variant(request, variant, rig, progress)
                 begun = time.monotonic()
@@ -101,7 +101,7 @@ async def run_scenario(request: ScenarioRequest, progress: Progress) -> Scenario
             for what, seconds in run.seconds.items():
                 spent[what] = spent.get(what, 0) + seconds
             if not request.keep:
-                shutil.rmtree(of_its_own)
+                shutil.rmtree(run_directory)
         return ScenarioResult(request, shape, runs, spent, directory if request.keep else None)
 
 

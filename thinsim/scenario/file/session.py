@@ -162,7 +162,7 @@ class ScenarioSession:
         await self.rig.set_faults(plan)
 
     async def crash(self, name: str, when: When, act: str, verb: Callable[[], Awaitable[object]]) -> None:
-        """Call *verb*, and kill the snapshotter before or after *act*, as SIGKILL would.
+        """Call *verb*, and kill the snapshotter *when*, before or after *act*, as SIGKILL would.
 
         The files on disk stay as they are at that instant; no error handler of the snapshotter runs.
         InvalidValueError if *verb* ends without *act*.
