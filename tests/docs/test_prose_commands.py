@@ -13,7 +13,7 @@ from tests.repository import REPOSITORY
 
 @dataclass(frozen=True, slots=True)
 class Unshown:
-    """A command that no block shows: *why*, and the file that runs it, or ``""`` where nothing does."""
+    """An `Unshown` command is in no block: *why*, and the file that runs it, or ``""`` if none does."""
 
     words: str
     why: str
@@ -53,7 +53,7 @@ UNSHOWN = (
 
 
 def as_shown() -> list[Named]:
-    """Return the commands of all blocks, as they stand there and as they are run."""
+    """Return the commands of all blocks, as they are shown and as they are run."""
     found = []
     for page in PAGES:
         stage = stage_of(page_name(page))
@@ -70,7 +70,7 @@ def filled_or_not(text: str, page: str) -> str:
     try:
         return filled(text, stage_of(page))
     except ValueError:
-        return text  # not run with its page: document_stages.py says why
+        return text  # not run with its page: document_stages.py has the reason
 
 
 SHOWN = as_shown()
