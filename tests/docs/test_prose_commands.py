@@ -83,13 +83,13 @@ def is_shown(words: str) -> bool:
 
 
 @pytest.mark.parametrize(("page", "words"), NAMED)
-def test_a_command_in_a_text_is_shown_in_a_block_or_said_not_to_be(page: str, words: str) -> None:
+def test_a_command_in_a_text_is_shown_in_a_block_or_has_a_reason(page: str, words: str) -> None:
     said = [each for each in UNSHOWN if words == each.words]
     assert is_shown(words) or said, f"{page} names {words}: show it in a block, which is run, or say why not"
 
 
 @pytest.mark.parametrize("unshown", UNSHOWN, ids=lambda each: each.words)
-def test_what_is_not_shown_is_named_by_a_text_and_runs_where_it_is_said_to(
+def test_a_command_without_a_block_is_named_by_a_text_and_its_file_runs_it(
     unshown: Unshown,
 ) -> None:
     assert unshown.words in {words for _, words in NAMED}
