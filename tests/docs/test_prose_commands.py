@@ -25,10 +25,7 @@ UNSHOWN = (
     Unshown("make setup-vm", "what make documents-nightly begins with", "Makefile"),
     Unshown("make lint", "a step of the gate", ".ci/run"),
     Unshown("python -m tools.plain_english", "a step of make lint", "Makefile"),
-    Unshown(
-        "make changelog", "joins the fragments of the clone; the draft is run", "tests/docs/test_changelog.py"
-    ),
-    Unshown("make changelog-draft", "towncrier is run as it runs it", "tests/docs/test_changelog.py"),
+    Unshown("make changelog-draft", "tests/docs/test_changelog.py runs towncrier in the same way"),
     Unshown("make docs", "a step of the gate", ".ci/run"),
     Unshown("make check", "a part of make test, for every edit"),
     Unshown("make test-vm", "minutes of a guest; its tests are those that need the kernel's device-mapper"),
