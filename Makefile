@@ -133,7 +133,7 @@ conformance-record: setup-vm
 	$(call install,fio qemu-utils)
 	$(BIN)/thinsim conformance record
 
-# Minutes, as root: write docs/evidence/fidelity.md from the recorded answers.
+# Minutes, as root: write docs/evidence/fidelity.md, and the counts in its data, from the recorded answers.
 fidelity: setup
 	$(call install,fio qemu-utils)
 	$(BIN)/thinsim conformance check --on engine --on emulated --fidelity docs/evidence/fidelity.md
@@ -180,10 +180,28 @@ campaign-metadata: setup
 	    $(BIN)/python -m pytest -q tests/thin/test_thin_metadata_histories.py \
 	    tests/thin/test_thin_metadata_crashes.py tests/thin/test_thin_metadata_damage.py $(TEST_ARGUMENTS)
 
-# Most of an hour, as root: kill the snapshotter before and during every step.
+# Most of an hour, as root: kill the snapshotter before and during every step, and write docs/evidence/crashes.md.
 campaign-crashes: setup
-	$(BIN)/thinsim snapshotter crashes
-	$(BIN)/thinsim snapshotter crashes --rig emulated
+	mkdir -p build
+	$(BIN)/thinsim snapshotter crashes --json build/crashes-process.json
+	$(BIN)/thinsim snapshotter crashes --rig emulated --json build/crashes-emulated.json
+	$(BIN)/python -m tools.crashes_page --process build/crashes-process.json --emulated build/crashes-emulated.json
+
+# Three minutes: write docs/evidence/crashes.md with new crashes on the process rig.
+.PHONY: crashes-page
+crashes-page: setup
+	mkdir -p build
+	$(BIN)/thinsim snapshotter crashes --json build/crashes-process.json
+	$(BIN)/python -m tools.crashes_page --process build/crashes-process.json
+
+# Write docs/evidence/benchmarks.md from docs/evidence/data. MEASURE=NAME first measures a benchmark of
+# tools/benchmarks_page.py again, as root; MEASURE=all measures every one, on a machine without other work.
+MEASURE ?=
+.PHONY: benchmarks-page
+benchmarks-page: setup
+	$(if $(MEASURE),$(call install,$(BENCH_PACKAGES)))
+	$(if $(MEASURE),$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]')
+	$(BIN)/python -m tools.benchmarks_page $(addprefix --measure ,$(MEASURE))
 
 # Minutes, as root: measure the time that a prepare waits while a large device is discarded.
 bench-removal: setup

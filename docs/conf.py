@@ -20,8 +20,8 @@ extensions = [
 ]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-# Part of fidelity.md, which is made from it.
-exclude_patterns = ["evidence/fidelity-by-hand.md"]
+# The hand-written parts of the pages of evidence, which are made from them.
+exclude_patterns = ["evidence/*-by-hand.md"]
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["narrow.css"]

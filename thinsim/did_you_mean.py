@@ -13,5 +13,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """Return the message that the *kind* called *name* does not exist, with the nearest name or with all."""
     names = list(known)
-    valid = did_you_mean(name, names) or f"; there are: {', '.join(names) or 'none'}"
+    between = "; " if any("," in each for each in names) else ", "
+    valid = did_you_mean(name, names) or f"; there are: {between.join(names) or 'none'}"
     return f"{kind} {name!r} does not exist{valid}"

@@ -1,9 +1,9 @@
-"""Holds tar readers against containerd by the rules of layers, and writes the table in docs/reference/image-rules.md.
+"""The script compares tar readers with containerd, and writes the table in docs/reference/image-rules.md.
 
 Run it from the project's directory: ``.venv/bin/python tools/compare_tar_readers.py``. It needs root, tar and
 bsdtar (``apt-get install tar libarchive-tools libarchive13``), and libarchive-c (``pip install
-libarchive-c``). Each reader unpacks every archive of the rules that has one layer and no whiteouts;
-containerd's answers are those recorded.
+libarchive-c``). Each reader unpacks every archive of the layer rules that has one layer and no whiteouts.
+containerd's answers are the recorded ones.
 """
 
 import ctypes
@@ -46,15 +46,15 @@ GROUPS = {
     "links": tar_rules_trees.LINKS,
 }
 LEFT_OUT = ("path of 5000 bytes", "path of 70000 bytes")
-"""Rules of paths that the programs make, step by step, deeper than any path leads."""
+"""The programs create these paths step by step, deeper than any path can name."""
 
 
 class RefusedError(Exception):
-    """A reader refuses an archive."""
+    """A `RefusedError` means that a reader refuses an archive."""
 
 
 class LibarchiveReader:
-    """Stands in for TarReader: the entries as libarchive reads them, unpacked by thinsim's own code."""
+    """A `LibarchiveReader` replaces TarReader: libarchive reads the entries, thinsim's code unpacks them."""
 
     def __init__(self, stream: io.BytesIO, label: str) -> None:
         self._data = stream.read()
@@ -122,7 +122,7 @@ def _converted(entry: "libarchive.ArchiveEntry") -> TarEntry:
 
 
 def by_thinsim(tar: bytes, root: Path) -> None:
-    """Unpack with the reader of our own."""
+    """Unpack with thinsim's own reader."""
     try:
         unpack_layer(io.BytesIO(tar), root)
     except InvalidImageError as error:
@@ -130,7 +130,7 @@ def by_thinsim(tar: bytes, root: Path) -> None:
 
 
 def by_libarchive(tar: bytes, root: Path) -> None:
-    """Unpack with libarchive's reader in the place of our own."""
+    """Unpack with libarchive's reader in place of TarReader."""
     with mock.patch.object(unpack, "TarReader", LibarchiveReader):
         try:
             by_thinsim(tar, root)
@@ -148,7 +148,7 @@ def by_tarfile(tar: bytes, root: Path) -> None:
 
 
 def by_program(*words: str) -> Callable[[bytes, Path], None]:
-    """Return what unpacks with a program."""
+    """Return a function that unpacks with the program *words*."""
 
     def unpack_with(tar: bytes, root: Path) -> None:
         done = subprocess.run(
@@ -170,7 +170,10 @@ READERS = {
 
 
 def answer(read: Callable[[bytes, Path], None], tar: bytes) -> object:
-    """Return what *read* makes of *tar*, in the form that is recorded, without times of access."""
+    """Return the tree that *read* makes of *tar*, in the recorded form without times of access.
+
+    If *read* refuses *tar*, return ``refused``.
+    """
     with removed(Path(tempfile.mkdtemp(prefix="thinsim-readers-"))) as root:
         try:
             read(tar, root)
@@ -180,14 +183,14 @@ def answer(read: Callable[[bytes, Path], None], tar: bytes) -> object:
 
 
 def without_access(answer: object) -> object:
-    """Return *answer* without times of access, which programs do not set."""
+    """Return *answer* without times of access, which the programs do not set."""
     if isinstance(answer, dict):
         return {name: re.sub(r" read [0-9a-z.]+", "", text) for name, text in answer.items()}
     return answer
 
 
 def table() -> str:
-    """Return the table: of each group how many answers are containerd's, and what became of the others."""
+    """Return the table: the answers per group that equal containerd's, and the outcome of the others."""
     answers = recorded()
     right = {(reader, group): 0 for reader in READERS for group in GROUPS}
     refused, silent = dict.fromkeys(READERS, 0), dict.fromkeys(READERS, 0)

@@ -1,4 +1,4 @@
-"""Lists what a pool's devices live through: external origins, names, discards, snapshots, suspends."""
+"""`SECTIONS` lists steps with a pool's devices: external origins, names, discards, snapshots, suspends."""
 
 from pool_life_steps import (
     LifeStep,

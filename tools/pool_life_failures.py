@@ -1,4 +1,4 @@
-"""Lists what a pool lives through when devices below it fail, and what is lost then."""
+"""`SECTIONS` lists steps with a pool while a device below it fails."""
 
 from pool_life_steps import (
     LifeStep,

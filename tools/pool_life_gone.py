@@ -1,4 +1,4 @@
-"""Lists what a pool lives through when data and origins can't be read and requests wait."""
+"""`SECTIONS` lists steps with a pool while data and origins can't be read, or while requests wait."""
 
 from pool_life_steps import (
     LifeStep,

@@ -1,4 +1,4 @@
-"""Lists what a pool lives through when transactions can't be committed, and what is remembered of them."""
+"""`SECTIONS` lists steps with a pool that loses transactions, because it can't commit them."""
 
 from pool_life_steps import (
     LifeStep,
@@ -21,7 +21,7 @@ from pool_life_steps import (
 
 
 def look(name: str) -> list[LifeStep]:
-    """Everything that can be asked of a thin device."""
+    """Return a step for each kind of request to a thin device."""
     return [status(name), content(name), write(name, 0), write(name, 20), flush(name), discard(name, 0, 2)]
 
 
@@ -38,7 +38,7 @@ AFTERWARDS: list[LifeStep] = [
 
 
 def losing(*steps: LifeStep) -> list[LifeStep]:
-    """A pool with two devices, of which one is active, loses *steps*."""
+    """Return steps in which a pool with two devices, one of them active, loses the effect of *steps*."""
     return [
         *start("0 0", 1),
         message("create_thin 7"),

@@ -1,7 +1,7 @@
-"""Reads what was recorded of a pool's life, says which sections it lacks, and takes one in.
+"""`read`, `to_record` and `take_in` read a recording, list the sections that it lacks, and add one.
 
-A JSON line a step. ``unanswered`` in a section's last line says why its step, and those after it, have no
-answer.
+The file has one JSON line per step. ``unanswered`` in the last line of a section is the reason why this step
+and the later ones have no answer.
 """
 
 import json
@@ -19,13 +19,13 @@ Sections = Mapping[str, Sequence[LifeStep]]
 
 
 def file_of_this_kernel(directory: Path) -> Path:
-    """What another kernel answered is never mixed in: each has a file."""
+    """Return the file for the answers of this kernel: each kernel has its own."""
     version = ".".join(platform.release().split(".")[:2])
     return directory / f"linux-{version}-pool-life.jsonl"
 
 
 def read(path: Path) -> dict[str, list[LifeStep]]:
-    """Return the recorded steps by section; none where there is no file."""
+    """Return the recorded steps by section; none if the file does not exist."""
     recorded: dict[str, list[LifeStep]] = {}
     for line in path.read_text().splitlines() if path.exists() else ():
         step = json.loads(line)
@@ -34,7 +34,7 @@ def read(path: Path) -> dict[str, list[LifeStep]]:
 
 
 def asked(answered: LifeStep) -> LifeStep:
-    """Return the step that was answered."""
+    """Return the step without its answer."""
     step = {name: value for name, value in answered.items() if name not in ANSWERS}
     if step["act"] != "message":
         step.pop("text", None)
@@ -42,7 +42,7 @@ def asked(answered: LifeStep) -> LifeStep:
 
 
 def is_recorded(steps: Sequence[LifeStep], answered: Sequence[LifeStep]) -> bool:
-    """Whether these steps, and no others, were carried out, as far as the kernel answered."""
+    """Return whether exactly these steps were carried out, as far as the kernel answered."""
     if not answered:
         return False
     known = [asked(step) for step in answered]
@@ -50,9 +50,9 @@ def is_recorded(steps: Sequence[LifeStep], answered: Sequence[LifeStep]) -> bool
 
 
 def to_record(sections: Sections, recorded: Mapping[str, Sequence[LifeStep]], pattern: str = "") -> list[str]:
-    """Return the sections whose names match *pattern*, without one those that are missing or have changed.
+    """Return the sections whose names match *pattern*, or without it, those that are missing or have changed.
 
-    LookupError: no name matches. ``re.error``.
+    LookupError if no name matches; ``re.error`` if *pattern* is malformed.
     """
     if not pattern:
         return [name for name, steps in sections.items() if not is_recorded(steps, recorded.get(name, ()))]
@@ -63,9 +63,9 @@ def to_record(sections: Sections, recorded: Mapping[str, Sequence[LifeStep]], pa
 
 
 def take_in(path: Path, section: str, answered: Iterable[LifeStep], order: Iterable[str]) -> None:
-    """Put a section into the file, in the *order* of the sections; what is no section any more goes.
+    """Put a section into the file, in the *order* of the sections, and drop sections that no longer exist.
 
-    The file is the old one or the new one at any time.
+    The file is replaced atomically.
     """
     recorded = read(path) | {section: list(answered)}
     lines = [json.dumps(step) for name in order for step in recorded.get(name, ())]

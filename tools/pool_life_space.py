@@ -1,4 +1,4 @@
-"""Lists what a pool lives through when space runs out, devices grow, or tables are read-only."""
+"""`SECTIONS` lists steps with a pool that runs out of space, grows, or is read-only."""
 
 from pool_life_steps import (
     LifeStep,
@@ -58,7 +58,7 @@ SECTIONS: dict[str, list[LifeStep]] = {
         write("t1", 121),
         timeout(60),
     ],
-    "a pool without space is suspended and loaded anew": [
+    "a pool without space is suspended and loaded anew": [  # words: quoted
         *start("0 0", 1),
         write("t1", 0, 64),
         begin("w", write("t1", 64, 4, 2)),
@@ -77,7 +77,7 @@ SECTIONS: dict[str, list[LifeStep]] = {
         status(),
         content("t1"),
     ],
-    "held writes are given back by a suspend without flush": [
+    "held writes are given back by a suspend without flush": [  # words: quoted
         *start("0 0", 1),
         write("t1", 0, 64),
         begin("w", write("t1", 64, 4, 2)),

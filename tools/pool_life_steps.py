@@ -1,6 +1,6 @@
-"""Gives the steps of which the sections of ``record_pool_life.py`` are made.
+"""A `LifeStep` is one step of the sections that ``record_pool_life.py`` records; the functions return them.
 
-A step is a verb and what it takes. ``{data}``, ``{metadata}``, ``{disk}`` are devices of ``MIB`` MiB.
+A step is a verb with its arguments. ``{data}``, ``{metadata}``, ``{disk}`` are devices of ``MIB`` MiB.
 """
 
 from typing import Any
@@ -70,7 +70,7 @@ def content(name: str) -> LifeStep:
 
 
 def unlooked(step: LifeStep) -> LifeStep:
-    """The pool is about to change by itself after *step*, so that nobody looks at it."""
+    """Return *step* without a look at the pool after it, since the pool is about to change by itself."""
     return {**step, "look": False}
 
 
@@ -79,7 +79,7 @@ def begin(task: str, step: LifeStep) -> LifeStep:
 
 
 def end(task: str, within: float = 30) -> LifeStep:
-    """*within*: seconds; what has not ended then hangs."""
+    """Return a step that waits for *task*; a task that has not ended *within* seconds hangs."""
     return {"act": "end", "task": task} | ({} if within == 30 else {"within": within})
 
 
@@ -96,7 +96,7 @@ def shrink(device: str, mib: float) -> LifeStep:
 
 
 def fails(device: str, what: str) -> LifeStep:
-    """*what*: nothing, writes, all."""
+    """Return a step that lets requests to *device* fail: *what* is ``nothing``, ``writes`` or ``all``."""
     return {"act": "fails", "device": device, "what": what}
 
 

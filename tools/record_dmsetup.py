@@ -3,25 +3,25 @@ r"""Run the commands of transcripts with the dmsetup in PATH and print or rewrit
 
 usage: record_dmsetup.py [--rewrite] DIRECTORY TRANSCRIPT...   (DIRECTORY: for sparse files and loop devices)
 
-dmsetup is told to do without udev (DM_DISABLE_UDEV): it makes the nodes itself then and waits for nobody.
-Where udev runs it says so every time; that line is left out.
+dmsetup runs without udev (DM_DISABLE_UDEV): it makes the nodes itself and does not wait. If udev runs on the
+machine, dmsetup prints a warning each time, which the transcript leaves out.
 
-A transcript is text, a command and its answer after another, on four fresh loop devices::
+A transcript is text: commands, each followed by its answer, on four fresh loop devices::
 
-    $ dmsetup status pool                     what is run; \n and \t stand for newline and tab
+    $ dmsetup status pool                     a command; \n and \t are newline and tab
     > 0 1024 thin-pool 0 13/2048 ...          a line of its standard output
     ! Command failed.                         a line of its standard error
     = 1                                       its exit status if not 0; "never" if it did not end
 
-``< TEXT`` after dmsetup's words is its standard input. Beside dmsetup there are ``start NAME WORDS``
-and ``finish NAME`` (a dmsetup that waits), ``file NAME TEXT``, ``write`` and ``read DEVICE OFFSET
-LENGTH``, ``hold`` and ``release DEVICE``, and ``nodes`` (what is new in /dev/mapper).
+``< TEXT`` after dmsetup's words is its standard input. The other commands are ``start NAME WORDS`` and
+``finish NAME`` (for a dmsetup that waits), ``file NAME TEXT``, ``write`` and ``read DEVICE OFFSET LENGTH``,
+``hold`` and ``release DEVICE``, and ``nodes`` (the new names in /dev/mapper).
 
-Numbers are given by whoever has them free, so names stand for them, where a text is written and where
-it is read: ``{disk}`` a loop device's path, ``{dir}`` the directory, ``{major}`` device-mapper's major,
-``{t1}`` major and minor of a device, ``{node t1}`` the kernel's name for it (dm-3, loop5), ``{free}``
-that of a device which has never had a table, or is gone. Nothing else is changed, but for the blanks
-between columns with numbers.
+Device numbers differ from run to run, so the transcript has names for them, in commands and in answers:
+``{disk}`` is a loop device's path, ``{dir}`` the directory, ``{major}`` device-mapper's major, ``{t1}`` major
+and minor of a device, ``{node t1}`` the kernel's name for it (dm-3, loop5), ``{free}`` the number of a device
+which has never had a table, or is gone. Nothing else is changed, except for the blanks between columns with
+numbers.
 
 Standard library only, so that it starts quickly in a guest.
 """
@@ -49,7 +49,7 @@ _COLUMNS = {"-c", "-C", "--columns"}
 
 
 class Recorder:
-    """Runs a transcript's commands in a directory."""
+    """A `Recorder` runs the commands of a transcript in a directory."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -61,7 +61,7 @@ class Recorder:
         self._nodes_before = set(_nodes())
 
     def record(self, transcript: str) -> str:
-        """Return *transcript* with the answers of now; what is neither command nor answer stays."""
+        """Return *transcript* with fresh answers. Lines that are neither command nor answer stay."""
         self._make_devices()
         self._note_numbers()
         lines = []
@@ -143,7 +143,7 @@ class Recorder:
         yield self._direct(device, os.O_RDONLY, int(length), read)
 
     def _direct(self, device: str, flags: int, length: int, act: Callable[[int, mmap.mmap], str]) -> str:
-        """One request past the page cache."""
+        """Send one request past the page cache, and return its answer."""
         with mmap.mmap(-1, length) as buffer:
             try:
                 fd = os.open(self._node(device), flags | os.O_DIRECT)
@@ -169,7 +169,7 @@ class Recorder:
     # Names for numbers.
 
     def _answer(self, argv: list[str], out: str, err: str, status: int) -> Iterator[str]:
-        """The answer's lines, with the names of before the command and of after it."""
+        """Yield the lines of an answer, with the names of devices before the command and after it."""
         before = self._numbers
         self._note_numbers()
         names = {number: name for name, number in {**before, **self._numbers}.items()}
@@ -192,7 +192,7 @@ class Recorder:
             major, minor = int(match["major"]), int(match["minor"])
             if (major, minor) in names:
                 return f"{{{names[major, minor]}}}"
-            # In the help there is a number that is nobody's.
+            # A number in the help text belongs to no device.
             given = major == self._major and not text.startswith("linear ", match.start() - len("linear "))
             return "{free}" if given else match[0]
 
@@ -218,9 +218,9 @@ class Recorder:
             self._numbers = dict(_numbers_in_sysfs())
         else:
             known = self._numbers
-            told = _numbers_of_dmsetup()
-            # In sysfs a device appears with its first table.
-            self._numbers = {name: number for name, number, bare in told if not bare or name in known}
+            listed = _numbers_of_dmsetup()
+            # In sysfs a device appears with its first table, so a device without one is ignored here as well.
+            self._numbers = {name: number for name, number, bare in listed if not bare or name in known}
         for name, path in self._loops.items():
             number = Path(path).stat().st_rdev
             self._numbers[name] = os.major(number), os.minor(number)
@@ -239,14 +239,14 @@ class Recorder:
             self._loops[name] = done.stdout.strip()
 
     def _clear(self) -> None:
-        """Remove what the transcript left, then the loop devices."""
+        """Remove the devices that the transcript left, then the loop devices."""
         for fd in self._opened.values():
             os.close(fd)
         for process in self._waiting.values():
             process.kill()
             process.communicate()
         self._opened, self._waiting = {}, {}
-        for _ in range(4):  # stacked devices go from the top
+        for _ in range(4):  # stacked devices can only be removed from the top
             for name in [name for name in self._numbers if name not in self._loops]:
                 for verb in ("resume", "remove"):
                     command = ["dmsetup", verb, "--manglename", "none", name]
@@ -254,14 +254,14 @@ class Recorder:
             self._note_numbers()
             if self._numbers.keys() <= self._loops.keys():
                 break
-        subprocess.run(["dmsetup", "remove_all"], check=True)  # what has never had a table
+        subprocess.run(["dmsetup", "remove_all"], check=True)  # devices that never had a table
         for path in self._loops.values():
             subprocess.run(["losetup", "--detach", path], check=True)
         self._loops = {}
 
 
 def _marked(mark: str, text: str) -> Iterator[str]:
-    """The lines of a text, each with *mark*; a line of its own says that the last one has no end."""
+    r"""Yield the lines of *text*, each with *mark*; ``\`` follows if the last line has no newline."""
     for line in text.splitlines():
         yield f"{mark} {line}" if line else mark
     if text and not text.endswith("\n"):
@@ -273,7 +273,7 @@ def _nodes() -> list[str]:
 
 
 def _kernel_major() -> int | None:
-    """device-mapper's major number, if this kernel has it and shows so."""
+    """Return device-mapper's major number, or None if this kernel does not list it."""
     for line in Path("/proc/devices").read_text().splitlines():
         if line.split()[1:] == ["device-mapper"]:
             return int(line.split()[0])
@@ -281,12 +281,12 @@ def _kernel_major() -> int | None:
 
 
 def _device_mapper_major() -> int:
-    """The kernel's; the emulated devices are loop devices."""
+    """Return the kernel's major number, or that of loop devices, which the emulated devices are."""
     return _kernel_major() or 7
 
 
 def _numbers_in_sysfs() -> Iterator[tuple[str, tuple[int, int]]]:
-    """The kernel's own list: reading it costs no process."""
+    """Yield names and numbers from the kernel's own list, which needs no process."""
     for entry in Path("/sys/block").glob("dm-*"):
         with suppress(OSError):
             major, minor = (entry / "dev").read_text().strip().split(":")
@@ -294,7 +294,10 @@ def _numbers_in_sysfs() -> Iterator[tuple[str, tuple[int, int]]]:
 
 
 def _numbers_of_dmsetup() -> Iterator[tuple[str, tuple[int, int], bool]]:
-    """Where no kernel device-mapper is, the dmsetup in PATH knows; also whether there is no table."""
+    """Yield names and numbers from the dmsetup in PATH, and whether the device has no table.
+
+    They are needed if the kernel has no device-mapper.
+    """
     command = ["dmsetup", "info", "-c", "--manglename", "none", "--noheadings", "--separator", "/"]
     shown = subprocess.run(
         [*command, "-o", "tables_loaded,major,minor,name"], capture_output=True, text=True, check=False
@@ -312,7 +315,7 @@ def main() -> None:
         sys.exit(__doc__.split("\n\n")[1])
     os.environ["LC_ALL"] = "C"
     os.environ["DM_DISABLE_UDEV"] = "1"
-    # The list of target types begins with the one that was needed last.
+    # The list of target types begins with the last one used, so this fixes its order.
     for words in (["create", "first", "--table", "0 1 zero"], ["remove", "first"]):
         subprocess.run(["dmsetup", *words], check=True)
     for file in map(Path, files):

@@ -1,8 +1,8 @@
-"""Asks this machine's containerd what it makes of every rule of layers, and writes it down for the tests.
+"""The script records how this machine's containerd answers every layer rule, for the tests.
 
 Run it from the project's directory when a rule is added: ``.venv/bin/python tools/record_layer_answers.py``.
 It takes a minute or two, needs root, and changes tests/workload/image/data/containerd_layer_answers.json.
-*--path* is a directory with another containerd and ctr to ask.
+*--path* is a directory with another containerd and ctr to use.
 """
 
 import argparse

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Let a pool live through sections of steps with the dmsetup in PATH; record what each step answered.
+"""The script carries out sections of steps with the dmsetup in PATH, and records the answer to each step.
 
 usage: record_pool_life.py SCRATCH RECORDINGS [PATTERN]
 
-Records the sections whose names match the regular expression PATTERN; without one, those that the file of
-this kernel in RECORDINGS lacks or has with other steps. Each goes into the file as soon as it has ended.
+The script records the sections whose names match the regular expression PATTERN. Without it, it records the
+sections that the file of this kernel in RECORDINGS lacks or has with other steps. A section is written to the
+file as soon as it has ended.
 
 The sections are those of pool_life_space.py, _devices, _failures, _gone and _losses, each on fresh devices.
-SCRATCH takes sparse files with loop devices on them. A JSON line a step: its section, the step, ``error``
-(the errno's name, null for success), ``text`` where it has one, ``at`` which second it was carried out, and
-the pool's status (without a commit) and event number after it. Standard library only.
+SCRATCH takes sparse files with loop devices on them. The file has one JSON line per step: its section, the
+step, ``error`` (the errno's name, null for success), ``text`` if it has one, ``at`` (the second at which it
+was carried out), and the pool's status (without a commit) and event number after it. Standard library only.
 """
 
 import errno
@@ -44,7 +45,7 @@ SECTIONS = (
 )
 
 LIMIT = 900
-"""Seconds that a section may take; emulated guests need some 2 for a step, on busy machines many more."""
+"""Seconds that a section may take; emulated guests need about 2 per step, and many more on busy machines."""
 
 BLKDISCARD = 0x1277
 TIMEOUT = Path("/sys/module/dm_thin_pool/parameters/no_space_timeout")
@@ -57,14 +58,14 @@ def sh(*command: str) -> tuple[int, str]:
 
 
 def name_of_error(text: str) -> str:
-    said = [part.strip() for part in re.split(r"[:\n.]", text)]
-    if "Device does not exist" in said:
+    parts = [part.strip() for part in re.split(r"[:\n.]", text)]
+    if "Device does not exist" in parts:
         return "ENXIO"
-    return next((name for number, name in errno.errorcode.items() if os.strerror(number) in said), text)
+    return next((name for number, name in errno.errorcode.items() if os.strerror(number) in parts), text)
 
 
 class Life:
-    """The devices of a section and what is under way on them."""
+    """A `Life` makes the devices of a section and carries out its steps."""
 
     def __init__(self, directory: Path, section: str) -> None:
         self.directory = directory
@@ -132,7 +133,7 @@ class Life:
         status, out = sh("dmsetup", *argv)
         return {"error": name_of_error(out) if status else None}
 
-    def told(self, *argv: str) -> dict:
+    def answer_of(self, *argv: str) -> dict:
         status, out = sh("dmsetup", *argv)
         if status:
             return {"error": name_of_error(out)}
@@ -160,13 +161,13 @@ class Life:
         return self.dm("message", step["name"], "0", step["text"])
 
     def do_status(self, step: dict) -> dict:
-        return self.told("status", step["name"])
+        return self.answer_of("status", step["name"])
 
     def do_table(self, step: dict) -> dict:
-        return self.told("table", step["name"])
+        return self.answer_of("table", step["name"])
 
     def do_info(self, step: dict) -> dict:
-        return self.told("info", "-c", "--noheadings", "-o", "suspended", step["name"])
+        return self.answer_of("info", "-c", "--noheadings", "-o", "suspended", step["name"])
 
     def do_write(self, step: dict) -> dict:
         with mmap.mmap(-1, step["length"]) as buffer:
@@ -259,7 +260,7 @@ def live(directory: Path, section: str) -> None:
 def record(directory: Path, section: str) -> tuple[list[LifeStep], bool]:
     """Carry out a section in a process of its own; return the answers and whether it ended.
 
-    When the kernel holds the process for too long it is left to itself, with the section's devices.
+    If the kernel blocks the process for too long, it is left behind, with the devices of the section.
     """
     answers = directory / "answers.jsonl"
     with answers.open("wb") as out:

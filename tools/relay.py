@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Hand one pool from the emulated dm-thin to the kernel's and back: each must find what the other left.
+"""Hand one pool from the emulated dm-thin to the kernel's and back, and compare what each reads and writes.
 
 usage: relay.py DIRECTORY [--turns N] [--kernel-first]
 
-In a turn the pool in DIRECTORY (files `data` and `metadata`) is activated, its status, the status of each
-device and the content of each are noted, it is written to, discarded, snapshotted, and all is noted again.
-Turns go to the emulated device-mapper of this machine and to the kernel of a throw-away guest alternately.
-What a turn finds must be what the turn before left; thin_check must be content after each. Exits 1 where it
-isn't.
+A turn activates the pool in DIRECTORY (files `data` and `metadata`), and notes its status and the status and
+content of each device. Then it writes, discards and takes snapshots, and notes everything again. Turns
+alternate between the emulated device-mapper of this machine and the kernel of a throw-away guest. Each turn
+must find the pool as the turn before left it, and thin_check must find no fault. Otherwise the exit status
+is 1.
 """
 
 import argparse
@@ -32,13 +32,13 @@ BLOCK = 64 << 10
 DEVICE_BLOCKS = 256
 OPERATIONS = 120
 MOST_DEVICES = 16
-GUEST_SCRATCH = Path("/run/thinsim-scratch/relay")  # a loop device wants a file system with direct I/O
+GUEST_SCRATCH = Path("/run/thinsim-scratch/relay")  # a loop device needs a file system with direct I/O
 _BLKDISCARD = 0x1277
 THINSIM = (sys.executable, "-m", "thinsim")
 
 
 def run(*command: str) -> str:
-    """Return what *command* printed; its failure is the end."""
+    """Return the output of *command*; exit if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)}: {done.stderr.strip()}")
@@ -46,7 +46,7 @@ def run(*command: str) -> str:
 
 
 class Turn:
-    """One activation of the pool by whatever device-mapper the `dmsetup` in PATH speaks to."""
+    """A `Turn` uses the pool once, with the device-mapper of the `dmsetup` in PATH."""
 
     def __init__(self, directory: Path, seed: int) -> None:
         self.directory = directory
@@ -57,7 +57,7 @@ class Turn:
         self.active: list[int] = []
 
     def take(self) -> dict[str, Any]:
-        """Activate, look, work, look, deactivate; return both looks."""
+        """Take the turn: activate, look, work, look, deactivate. Return both looks."""
         try:
             data, metadata = self.attach("data"), self.attach("metadata")
             sectors = DATA_MIB << 11
@@ -93,7 +93,7 @@ class Turn:
             run("losetup", "--detach", device)
 
     def look(self) -> dict[str, Any]:
-        """Return all status lines and the devices' hashes; of a held root only that it is held."""
+        """Return all status lines and the hashes of the devices. The block of a held root is left out."""
         pool = run("dmsetup", "status", POOL).split()
         pool[6] = "held" if pool[6] != "-" else "-"
         return {
@@ -103,7 +103,7 @@ class Turn:
         }
 
     def work(self) -> None:
-        """Do one random thing."""
+        """Do one random operation."""
         ids: list[int] = self.state["ids"]
         what = self.random.choices(
             ["thin", "snap", "delete", "write", "discard", "metadata_snap", "transaction"],
@@ -171,7 +171,7 @@ class Turn:
 
 
 def take_turn(directory: Path, seed: int, in_guest: bool) -> None:
-    """Take a turn here; in the guest on a copy, since the directory is another machine's there."""
+    """Take a turn. In the guest it uses a copy, since a loop device needs the guest's own file system."""
     place = directory
     if in_guest:
         place = GUEST_SCRATCH
@@ -187,7 +187,7 @@ def take_turn(directory: Path, seed: int, in_guest: bool) -> None:
 
 
 def relay(directory: Path, turns: int, kernel_first: bool) -> int:
-    """Hand the pool on *turns* times; return the exit status."""
+    """Pass the pool on *turns* times, and return the exit status."""
     directory.mkdir(parents=True)
     for name, size in (("data", DATA_MIB), ("metadata", METADATA_MIB)):
         with (directory / name).open("wb") as file:
@@ -229,7 +229,7 @@ def hand_on(directory: Path, turns: int, kernel_first: bool) -> int:
         print(f"turn {turn + 1}, {looks['system']}:")
         print(
             f"  found {len(looks['found']['contents'])} devices",
-            "as they were left" if left and not differences else "",
+            "as they were left" if left and not differences else "",  # words: quoted
         )
         for difference in differences:
             print(f"  differs: {difference}")
@@ -239,7 +239,7 @@ def hand_on(directory: Path, turns: int, kernel_first: bool) -> int:
 
 
 def different(left: dict[str, Any], found: dict[str, Any]) -> Sequence[str]:
-    """Return what was not found as it was left."""
+    """Return the differences between the look that a turn left and the one that the next found."""
     names = [("pool", left["pool"], found["pool"])]
     for kind in ("thins", "contents"):
         for thin_id in left[kind].keys() | found[kind].keys():

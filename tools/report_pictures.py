@@ -1,4 +1,4 @@
-"""Makes the pictures of README.md: a real run's report in a browser, light and dark.
+"""The script makes pictures of the report of a real run in a browser, light and dark.
 
 ``make pictures`` makes those in docs; a test makes them in another directory from a shorter run.
 """
@@ -17,16 +17,16 @@ RUN = (
 )
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SCHEMES = {"light": 1, "dark": 0}
-"""Of blink's preferredColorScheme."""
+"""The values of blink's preferredColorScheme."""
 
 WIDTH, HEIGHT = 1100, 2200
-"""Pixels: from the title to the leaks of the first variant."""
+"""The size in pixels, which shows the page from the title to the leaks of the first variant."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("directory", type=Path, help="where report-light.png and report-dark.png go")
-    arguments, more = parser.parse_known_args()  # what is left goes to thinsim run
+    parser.add_argument("directory", type=Path, help="directory for report-light.png and report-dark.png")
+    arguments, more = parser.parse_known_args()  # the other arguments are for thinsim run
     command = browser()
     with tempfile.TemporaryDirectory() as scratch:
         page = Path(scratch, "report.html")
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def picture(command: str, page: Path, scheme: str, to: Path, scratch: Path) -> None:
-    """Let the browser *command*, which asks no network, draw *page* into *to*."""
+    """Let the browser *command* draw *page* into *to*, without a network."""
     options = (
         *("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-extensions"),
         *("--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND"),
@@ -50,12 +50,12 @@ def picture(command: str, page: Path, scheme: str, to: Path, scratch: Path) -> N
     to.unlink(missing_ok=True)
     done = subprocess.run([command, *options, page.as_uri()], capture_output=True, text=True, check=False)
     if not to.is_file():
-        sys.exit(f"no picture in {to}: {done.stderr.strip()}")
+        sys.exit(f"{command} wrote no picture to {to}: {done.stderr.strip()}")
     print(to)
 
 
 def browser() -> str:
-    """Return the browser: the environment's CHROMIUM, or one in PATH."""
+    """Return the browser: CHROMIUM in the environment, or one in PATH."""
     names = [os.environ["CHROMIUM"]] if os.environ.get("CHROMIUM") else BROWSERS
     found = next(filter(None, map(shutil.which, names)), None)
     return found or sys.exit(f"no browser: {', '.join(names)} (fix: apt-get install chromium)")

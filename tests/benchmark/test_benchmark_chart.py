@@ -1,4 +1,4 @@
-"""Charts of ratios: every ratio has a label of its own, and what can't be told apart is drawn, too."""
+"""A chart of ratios has a distinct label for each ratio, and draws ratios without a clear difference."""
 
 import re
 from dataclasses import replace
@@ -17,11 +17,11 @@ def compared(sizes: str, verdict: Verdict, ratio: float) -> Compared:
 
 
 def labels(path: Path) -> list[str]:
-    # Letters are drawn as outlines; what they say stands beside them as a comment.
+    # Letters are drawn as outlines. The SVG has their text in a comment.
     return re.findall(r"<!-- (.+?) -->", path.read_text())
 
 
-def test_a_label_says_what_tells_a_ratio_from_the_others_and_the_title_the_rest(tmp_path: Path) -> None:
+def test_a_label_has_the_words_that_distinguish_a_ratio_and_the_title_has_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "chart.svg"
     small, large = (compared(f"pool 1 GiB, container {size} MiB", Verdict.TOO_FEW, 1.5) for size in (1, 20))
     comparison_chart([small, large], "ratios to off", path)

@@ -1,4 +1,4 @@
-"""Series against each other, documents read back, contenders and sizes read from words."""
+"""Series are compared, documents are read, and contenders and sizes are parsed."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def document(*found: Series, **environment: str) -> Benchmark:
 
 
 def test_within_a_document_a_ratio_is_of_the_same_rounds() -> None:
-    # The machine gets slower by the round; each round's own ratio is 2 all the same.
+    # The machine gets slower with each round, but the ratio of each round is 2.
     slower = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
     measured = document(series("a", list(slower)), series("b", [2 * each for each in slower]))
     first, second = within(measured, SIZES, "run")

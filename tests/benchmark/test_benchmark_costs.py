@@ -1,4 +1,4 @@
-"""What processes cost is what they did: processor time, memory, bytes; servers by role."""
+"""The costs of processes are their processor time, memory and bytes, with servers by role."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ async def test_what_this_process_spent_before_does_not_count() -> None:
 
 
 async def test_a_server_has_its_peak_memory_and_its_bytes_under_its_role() -> None:
-    # The role is read from the command line; this one only looks like a store.
+    # The command line decides on the role, so this process counts as a store.
     server = subprocess.Popen([sys.executable, "-c", _HOLD, "fuse_backing"])
     try:
         async with counted() as costs:
@@ -54,12 +54,12 @@ async def test_bytes_of_a_server_that_has_ended_are_its_own_and_not_counted_twic
             await trio.sleep(0.3)
         server.kill()
         await server.wait()
-        await trio.sleep(0.3)  # for another look
+        await trio.sleep(0.3)  # long enough for another sample
     assert costs.by_role[STORE].written >= 64 << 20
     assert costs.by_role[BENCH].written < 32 << 20
 
 
-async def test_bytes_of_a_tool_count_as_the_bench_s_however_short_it_ran() -> None:
+async def test_bytes_of_a_tool_count_for_this_process_however_short_it_ran() -> None:
     async with counted() as costs:
         await trio.run_process([sys.executable, "-c", "open('/dev/null', 'wb').write(bytes(8 << 20))"])
     assert costs.by_role[BENCH].written >= 8 << 20

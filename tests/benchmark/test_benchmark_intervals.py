@@ -1,4 +1,4 @@
-"""Confidence intervals of medians: known tables, and how often they hold."""
+"""A confidence interval of a median agrees with published tables, and holds as often as it claims."""
 
 import random
 
@@ -12,8 +12,8 @@ from thinsim.benchmark.intervals import Interval, median_interval
 @pytest.mark.parametrize(
     ("count", "low", "high", "confidence"),
     [
-        # Order statistics of the two-sided 95 % sign-test interval, as tables of it have them; from six
-        # figures on also what SciPy's quantile_test(figures, p=0.5).confidence_interval(0.95) gives.
+        # Published order statistics of the two-sided 95 % sign-test interval. From six figures on, SciPy's
+        # quantile_test(figures, p=0.5).confidence_interval(0.95) gives the same.
         (5, 1, 5, 0.9375),
         (6, 1, 6, 0.96875),
         (8, 1, 8, 0.9921875),
@@ -29,22 +29,22 @@ def test_the_interval_is_that_of_the_tables(count: int, low: int, high: int, con
     assert found.confidence == pytest.approx(confidence)
 
 
-def test_an_interval_holds_as_often_as_it_says() -> None:
+def test_an_interval_holds_as_often_as_it_claims() -> None:
     random.seed(7)
     tries = 2000
     held = 0
     for _ in range(tries):
-        # Exponential: as skewed as times are. Its median is ln 2.
+        # The exponential distribution is skewed, as times are. Its median is ln 2.
         found = median_interval([random.expovariate(1.0) for _ in range(9)])
         held += found.low <= 0.6931471805599453 <= found.high
     assert held / tries == pytest.approx(0.9609375, abs=0.02)
 
 
-def test_the_interval_of_a_ratio_of_two_medians_holds_at_least_as_often_as_it_says() -> None:
+def test_the_interval_of_a_ratio_of_two_medians_holds_at_least_as_often_as_it_claims() -> None:
     random.seed(11)
     tries, held = 2000, 0
     for _ in range(tries):
-        # Twice as slow and skewed: the ratio of the medians is 2.
+        # One is twice as slow as the other, so the ratio of the medians is 2.
         slow = median_interval([2 * random.expovariate(1.0) for _ in range(9)])
         found = slow.over(median_interval([random.expovariate(1.0) for _ in range(6)]))
         assert found is not None

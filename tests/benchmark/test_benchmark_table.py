@@ -1,4 +1,4 @@
-"""Tables of benchmarks: as narrow as the terminal is, nothing cut, names shown as they are."""
+"""The tables of benchmarks fit a narrow terminal, cut nothing off, and print names unchanged."""
 
 import io
 
@@ -55,11 +55,11 @@ def test_a_narrow_terminal_cuts_no_figure_and_no_name(width: int) -> None:
         table = [line for line in lines if not line.startswith(("Medians", "a–b", "A and B"))]
         assert max(map(len, table)) <= width
         assert not any("…" in line for line in lines)
-        # A figure is on one line, a name may go on in the next.
+        # A figure is on one line, a name may continue on the next.
         assert any("2.00 2.00–2.00" in line or "1.00  1.00–1.00" in line for line in table)
 
 
-def test_tables_that_do_not_fit_stand_below_one_another() -> None:
+def test_tables_that_do_not_fit_are_below_one_another() -> None:
     wide, narrow = shown(200, benchmark()), shown(80, benchmark())
     assert sum(SIZES in line for line in wide) == 1
     assert sum(SIZES in line for line in narrow) == 2
@@ -70,7 +70,7 @@ def test_tables_that_do_not_fit_stand_below_one_another() -> None:
 def test_one_round_has_no_interval() -> None:
     lines = shown(200, benchmark(1), benchmark(1))
     assert not any("–" in line for line in lines)
-    assert any("One round does not tell" in line for line in lines)
+    assert any("One round gives no confidence" in line for line in lines)
     alone = shown(200, benchmark(1))
     assert any(line.startswith("One round after 1 to warm up") for line in alone)
 
@@ -81,10 +81,10 @@ def test_a_contender_alone_has_no_ratio_to_explain() -> None:
     )
 
 
-def test_a_confidence_that_tells_nothing_apart_is_said() -> None:
+def test_a_confidence_too_low_for_a_verdict_is_printed() -> None:
     lines = shown(200, benchmark(3))
-    assert any("75% at least; to call one better or worse takes 80%" in line for line in lines)
-    assert any("94% at least; coloured" in line for line in shown(200, benchmark(5)))
+    assert any("at least 75%; a verdict needs 80%" in line for line in lines)
+    assert any("at least 94%; it is coloured" in line for line in shown(200, benchmark(5)))
 
 
 def test_names_of_a_foreign_document_are_no_markup() -> None:

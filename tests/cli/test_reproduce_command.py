@@ -24,7 +24,7 @@ def test_the_table_and_the_leaks_are_printed_and_the_exit_status_is_0(tmp_path: 
         "true + discard_committed",
         "deleted without discard: discard_blocks is off",
         "committed snapshot: its device was already deactivated, so nothing was discarded",
-        "0 B leaked (0 bytes): every block that the pool freed went back to the host",
+        "0 B leaked (0 bytes): every block that the pool freed is free on the host",
     ):
         assert text in done.stdout
     assert "playing recorded block writes" in done.stderr

@@ -21,7 +21,7 @@ def test_a_scenario_runs_and_writes_every_form(thinsim: Thinsim, tmp_path: Path)
     done = thinsim("run", "container-exit", "--rig", "process", "--dir", tmp_path, *outputs)
     assert done.returncode == 0, done.stderr
     assert "discard_blocks=true: 4 of 4 asserts hold" in done.stdout
-    assert "rig process: asked for" in done.stderr
+    assert "rig process: requested" in done.stderr
     assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
     assert (tmp_path / "r.xml").read_text().startswith("<?xml")
     again = thinsim("report", tmp_path / "r.json", "--html", tmp_path / "again.html")

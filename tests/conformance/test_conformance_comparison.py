@@ -1,4 +1,4 @@
-"""Comparing finds what differs, names it, and shrinking leaves the shortest history that shows it."""
+"""A comparison names each difference, and shrinking leaves the shortest history that shows it."""
 
 import dataclasses
 import platform
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from thinsim.conformance.answers.answer import Answer, Recording
 from thinsim.conformance.answers.compare import Behaviour, compare_recordings, errno_of
-from thinsim.conformance.answers.fidelity import fidelity_page
+from thinsim.conformance.answers.fidelity import FidelityRun, fidelity_page
 from thinsim.conformance.answers.recordings import read_recordings, write_recordings
 from thinsim.conformance.answers.verdict import HistoryVerdict, judge_recordings
 from thinsim.conformance.duel import Duel
@@ -73,7 +73,7 @@ def test_answers_texts_devices_and_discards_are_compared() -> None:
     assert differing(recording(devices={"pool": POOL})) == {Behaviour.OTHER}
 
 
-def test_an_errno_stands_for_dmsetup_s_words() -> None:
+def test_an_errno_equals_the_words_of_dmsetup_for_it() -> None:
     refused = "device-mapper: message ioctl on pool  failed: File exists\nCommand failed.\n"
     assert errno_of(refused) == "errno 17"
     words, number = recording(status=1, text=refused), recording(status=1, text="errno 17")
@@ -98,7 +98,7 @@ async def test_shrinking_keeps_what_matters_alone_and_in_order(wanted: set[int],
 
 
 class Wrong:
-    """An engine whose answers count one data block more as soon as two devices are active."""
+    """A `Wrong` engine counts one data block too many as soon as two devices are active."""
 
     def __init__(self, directory: Path) -> None:
         self._engine = EnginePlayer(directory)
@@ -117,16 +117,16 @@ class Wrong:
         return dataclasses.replace(answer, devices={**answer.devices, "pool": line})
 
 
-async def test_a_difference_is_shrunk_to_what_it_takes(tmp_path: Path) -> None:
+async def test_a_difference_is_shrunk_to_the_operations_that_cause_it(tmp_path: Path) -> None:
     for name in ("right", "wrong"):
         (tmp_path / name).mkdir()
     duel = Duel(EnginePlayer(tmp_path / "right"), Wrong(tmp_path / "wrong"), HistoryVerdict("", "engine"))
     history = random_history(1, 60)
     news = await duel.fight(history)
     assert {each.comparison.behaviour for each in news} == {Behaviour.USED_DATA}
-    said: list[str] = []
-    shrunk = await duel.shrink(history, news[0], said.append)
-    # A pool, two thin ids, both active: nothing else is needed.
+    lines: list[str] = []
+    shrunk = await duel.shrink(history, news[0], lines.append)
+    # The difference needs only a pool and two active thin devices.
     assert [operation.words[0] for operation in shrunk.operations if isinstance(operation, Dmsetup)] == [
         "create",
         "message",
@@ -134,7 +134,7 @@ async def test_a_difference_is_shrunk_to_what_it_takes(tmp_path: Path) -> None:
         "message",
         "create",
     ] or len(shrunk.operations) == 5
-    assert said
+    assert lines
 
 
 def test_recordings_are_read_as_they_were_written(tmp_path: Path) -> None:
@@ -146,14 +146,14 @@ def test_recordings_are_read_as_they_were_written(tmp_path: Path) -> None:
         read_recordings(tmp_path / "bad.jsonl.xz")
 
 
-def test_the_page_counts_and_says_what_nothing_explains() -> None:
+def test_the_page_counts_comparisons_and_marks_the_unexplained() -> None:
     good = judge_recordings("Linux 6.1", "engine", [(recording(), recording())])
     bad = judge_recordings("Linux 6.1", "emulated", [(recording(), recording(discards=(2, 0)))])
-    page = fidelity_page([good, bad], "kept by hand")
-    assert "| A | Linux 6.1 | the engine in process | 1 | 3 | " in page
+    page = fidelity_page(FidelityRun("2026-11-29", "Linux 6.18", [good, bad]), "kept by hand")
+    assert "| A | Linux 6.1 | engine | 1 | 3 | " in page
     assert f"| {Behaviour.PASSED_DOWN} | **no**, see below | 1 | 1, 1 not |" in page
     assert f"| {Behaviour.USED_DATA} | yes | 1 | 1 |" in page
-    assert f"| B | {Behaviour.PASSED_DOWN} | 1 | **unexplained** |" in page
+    assert "| B | **unexplained** | 1 | discards at the data loop device (1) |" in page
     assert page.endswith("kept by hand\n")
 
 
@@ -191,7 +191,7 @@ def test_a_path_that_is_missing_has_another_errno_in_later_kernels() -> None:
     history = replace(HISTORY, operations=(load,))
     missing, no_device, invalid = (Answer(1, f"errno {number}") for number in (2, 19, 22))
     assert whys("engine", answered(history, missing), answered(history, no_device)) == [
-        "a path that does not exist in a table"
+        "a table names a path that does not exist"
     ]
     for expected, found in ((no_device, missing), (missing, invalid), (invalid, no_device)):
         assert whys("engine", answered(history, expected), answered(history, found)) == [""]
@@ -209,7 +209,7 @@ def test_what_waits_behind_a_held_write_is_explained_and_so_is_what_follows() ->
         WAITING, "Linux", (Answer(-2, "", full), Answer(0, "", freed), Answer(0, "", freed)), None
     )
     node = Recording(WAITING, "node", (Answer(-2, "", full), Answer(-2, "", full), Answer(0, "", full)), None)
-    why = "a write that waits for space holds up what comes to its device after it"
+    why = "a write that waits for space delays the later requests to its device"
     assert whys("emulated", kernel, node) == [why] * 3
     assert whys("engine", kernel, node) == [""] * 3
 

@@ -1,4 +1,4 @@
-"""No history may wait for ever: what would is not asked, and a kernel that hangs is given up."""
+"""No history waits forever: thinsim skips operations that would, and gives up on a kernel that hangs."""
 
 import json
 import subprocess
@@ -127,10 +127,10 @@ trio.run(answer, Path(sys.argv[1]), Hangs(), 0.5)
 """
 
 
-def test_a_step_that_does_not_end_is_named_and_ends_the_bench(tmp_path: Path) -> None:
+def test_a_step_that_does_not_end_is_named_and_ends_the_process(tmp_path: Path) -> None:
     request = tmp_path / "000001.history"
     request.write_text(json.dumps(history_to_json(random_history(1, 5))))
     done = subprocess.run([sys.executable, "-c", HANGS, str(request)], timeout=60, check=False)
     assert done.returncode == 1
-    told = json.loads((tmp_path / "000001.answer").read_text())[HUNG]
-    assert told.startswith("operation 3, Flush has not ended within 0.5 s")
+    hung = json.loads((tmp_path / "000001.answer").read_text())[HUNG]
+    assert hung.startswith("operation 3, Flush has not ended within 0.5 s")

@@ -1,4 +1,4 @@
-"""Histories are the same anywhere, fully spelled out, and any part of one is one."""
+"""A history is the same anywhere and complete in itself, and any part of one is a history."""
 
 import json
 import random
@@ -55,9 +55,9 @@ def test_a_history_survives_json(history: object) -> None:
 
 
 @pytest.mark.parametrize("entry", [["frobnicate"], ["write", "t1"], [], ["read", "t1", 0, 512, 7]])
-def test_what_is_no_operation_is_refused(entry: list[object]) -> None:
+def test_an_entry_that_is_not_an_operation_is_refused(entry: list[object]) -> None:
     document = {**history_to_json(random_history(1, 10)), "operations": [entry]}
-    with pytest.raises(InvalidValueError, match="no operation of a history"):
+    with pytest.raises(InvalidValueError, match="not an operation of a history"):
         history_from_json(document)
 
 
@@ -66,7 +66,7 @@ def test_a_kept_history_reads_as_it_was_written(tmp_path: Path) -> None:
     write_history(tmp_path / "one.json", history)
     assert read_history(tmp_path / "one.json") == history
     (tmp_path / "two.json").write_text("{}")
-    with pytest.raises(InvalidValueError, match=r"two\.json: no history"):
+    with pytest.raises(InvalidValueError, match=r"two\.json: not a history"):
         read_history(tmp_path / "two.json")
     assert sorted(KEPT.glob("*.json"))
 
@@ -88,7 +88,7 @@ async def test_a_recording_survives_json(tmp_path: Path) -> None:
     assert looks[-1].host
 
 
-async def test_a_bench_tells_what_a_pool_does(tmp_path: Path) -> None:
+async def test_a_player_reports_the_behaviour_of_a_pool(tmp_path: Path) -> None:
     operations = (
         Dmsetup(
             ("create", "{pool}", "--table", "0 8192 thin-pool {metadata} {data} 128 0 1 skip_block_zeroing")

@@ -1,6 +1,7 @@
-"""What kernels answered, against the engine and against the emulated device-mapper with its nodes.
+"""The engine and the emulated device-mapper give the answers that kernels were recorded to give.
 
-All recordings on the engine, where a history takes a second at most; a few through dmsetup and loop devices.
+The engine runs all recordings; each takes a second at most. A few recordings also run through dmsetup and
+loop devices.
 """
 
 import dataclasses
@@ -34,7 +35,7 @@ async def test_the_engine_answers_as_the_kernel_did(name: str, tmp_path: Path) -
     assert verdict.compared.total() > len(expected.answers)
 
 
-def test_what_is_recorded_is_of_the_campaign_as_it_is_now() -> None:
+def test_every_recording_is_of_a_history_in_the_present_campaign() -> None:
     histories = {history.name: history for history in campaign()}
     for recording in RECORDINGS.values():
         assert histories[recording.history.name] == recording.history
@@ -63,7 +64,7 @@ def test_the_emulated_device_mapper_answers_through_dmsetup_as_the_kernel_did() 
 
 @pytest.mark.rig
 def test_programs_that_discard_and_zero_find_their_data_as_on_the_kernel_s() -> None:
-    """ext4's extent zero-out, lazy initialisation, fstrim, fallocate, blkdiscard, qemu-img, fio."""
+    """Run ext4's extent zero-out and lazy initialisation, fstrim, fallocate, blkdiscard, qemu-img and fio."""
     done = check(str(recorded_files()[0]), "--on", "emulated", "--only", "requests-programs-512", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     (verdict,) = json.loads(done.stdout)
@@ -81,7 +82,7 @@ def test_a_recording_that_differs_is_shown_and_ends_with_status_6(tmp_path: Path
 
 
 def spoil(recording: Recording) -> Recording:
-    """A recording in which the first operation failed."""
+    """Return *recording* with a failed first operation."""
     first, *rest = recording.answers
     failed = dataclasses.replace(first, status=1)
     return dataclasses.replace(recording, answers=(failed, *rest))

@@ -1,4 +1,4 @@
-"""Requests of the block layer: a data oracle after each, their histories, the tables of the answers."""
+"""A data oracle checks the device after each request; the tables show the answers to the requests."""
 
 import errno
 import mmap
@@ -18,7 +18,7 @@ from thinsim.conformance.requests import kinds, programs
 from thinsim.conformance.requests.kinds import KINDS
 from thinsim.conformance.requests.node_io import hash_of, pattern
 from thinsim.machine.journal import Journal
-from thinsim.rig.emulated_stack import stand_up_stack
+from thinsim.rig.emulated_stack import open_stack
 from thinsim.rig.shape import PoolShape
 from thinsim.units import Bytes
 
@@ -48,7 +48,7 @@ def fill(node: Path) -> None:
 
 
 def expected(kind: str, offset: int, length: int, status: int) -> bytes:
-    """What all of the device holds after a request on old data."""
+    """Return the content of the whole device after a request on old data."""
     end = min(offset + length, SIZE)
     found = bytearray(OLD)
     if KINDS[kind].zeroes and status == 0:
@@ -58,12 +58,12 @@ def expected(kind: str, offset: int, length: int, status: int) -> bytes:
         if first < last:
             found[first:last] = bytes(last - first)
     elif "write" in kind and (status == 0 or offset + length > SIZE) and status not in (22, 14):
-        found[offset:end] = pattern(offset, length, 1)[: end - offset]  # past the end: as far as it goes
+        found[offset:end] = pattern(offset, length, 1)[: end - offset]  # past the end: the part that fits
     return bytes(found)
 
 
 def put_every_request(node: Path) -> None:
-    # The punch first: a refused zero range ends requests for zeros, whatever was done to the device before.
+    # Punches come first: a refused zero range makes the loop driver refuse all later requests for zeros.
     for kind in sorted(KINDS, key=lambda kind: "PUNCH_HOLE" not in kind):
         for name, (offset, length) in RANGES.items():
             fill(node)
@@ -78,7 +78,7 @@ async def test_after_every_request_an_emulated_thin_device_holds_what_it_should(
     tmp_path: Path, journal: Journal
 ) -> None:
     shape = PoolShape("requests-oracle", data_size=Bytes(64 * BLOCK), metadata_size=Bytes(4 << 20))
-    async with stand_up_stack(tmp_path, shape, journal) as stack:
+    async with open_stack(tmp_path, shape, journal) as stack:
         pool = f"0 {64 * 128} thin-pool {stack.metadata.path} {stack.data.path} 128 0 1 skip_block_zeroing"
         await stack.dm.create(shape.name, pool)
         await stack.dm.message(shape.name, 0, "create_thin 1")
@@ -95,7 +95,7 @@ def test_a_request_to_no_device_has_the_errno_of_opening_it(tmp_path: Path) -> N
     assert kinds.limits(tmp_path / "none") == "errno 2"
 
 
-def test_every_history_of_requests_is_told_from_the_others() -> None:
+def test_every_history_of_requests_has_a_name_of_its_own() -> None:
     histories = request_histories()
     assert len({history.name for history in histories}) == len(histories)
     assert all(history.needs_nodes for history in histories)
@@ -109,7 +109,7 @@ def test_every_history_of_requests_is_told_from_the_others() -> None:
 
 
 def recording(statuses: dict[str, int]) -> Recording:
-    """A kernel's answers to one range of each kind on mapped blocks."""
+    """Return a kernel's answers to one range of each kind on mapped blocks."""
     operations = (
         Dmsetup(("message", "{pool}", "0", "create_thin 1")),
         QueueLimits("t1"),
@@ -126,7 +126,7 @@ def recording(statuses: dict[str, int]) -> Recording:
     return Recording(History("requests-mapped-512", 64, 64, operations, ("x",)), "Linux 1.2", answers, None)
 
 
-def test_a_table_tells_the_kernels_answers_and_where_ours_differ() -> None:
+def test_a_table_shows_the_kernels_answers_and_marks_where_ours_differ() -> None:
     kernel = recording({"BLKZEROOUT": 0, "fallocate PUNCH_HOLE|KEEP_SIZE": errno.EOPNOTSUPP})
     ours = recording({"BLKZEROOUT": errno.EIO, "fallocate PUNCH_HOLE|KEEP_SIZE": errno.EOPNOTSUPP})
     lines = request_tables(
@@ -144,8 +144,8 @@ def test_what_another_kernel_answers_otherwise_has_a_table_of_its_own() -> None:
     newer = recording({"BLKZEROOUT": 0, "BLKDISCARD": 0})
     older = replace(recording({"BLKZEROOUT": errno.EIO, "BLKDISCARD": 0}), source="Linux 1.1")
     lines = request_tables([[older], [newer]], []).splitlines()
-    assert "Linux 1.1 answered the same, but for these:" in lines
+    assert "Linux 1.1 gave the same answers, except these:" in lines
     assert "| BLKZEROOUT | mapped blocks | one data block | ok | EIO |" in lines
-    assert "Linux 1.1 answered the same." in request_tables(
+    assert "Linux 1.1 gave the same answers." in request_tables(
         [[replace(newer, source="Linux 1.1")], [newer]], []
     )

@@ -1,4 +1,4 @@
-"""What a discard becomes at each height: cases, how answers are compared, the emulated dm-thin's."""
+"""The emulated dm-thin discards at each height as the recorded kernels do."""
 
 import json
 from dataclasses import replace
@@ -26,7 +26,7 @@ from thinsim.errors import InvalidValueError
 
 MIB = 1 << 20
 ONE = DiscardAnswer(DiscardCount(1, MIB), 16, 16, DiscardCount(1, MIB), DiscardCount(1, MIB), MIB)
-# What takes more than a moment to write is left to the command.
+# The command measures the larger cases, which take longer to write.
 QUICK = [case for case in cases() if case.length <= MIB]
 
 
@@ -40,12 +40,12 @@ def test_cases_have_names_of_their_own_and_lie_on_the_device() -> None:
     assert all(0 <= case.offset < case.offset + case.length <= DEVICE for case in found)
 
 
-def test_a_case_touches_the_blocks_at_its_ends_too() -> None:
+def test_a_case_includes_the_blocks_at_its_ends() -> None:
     assert DiscardCase(BlockState.FULL, "x", 65536, 65536).blocks() == range(1, 2)
     assert DiscardCase(BlockState.FULL, "x", 65536 + 4096, 65536).blocks() == range(1, 3)
 
 
-def test_other_bytes_are_told_from_the_same_bytes_in_other_pieces() -> None:
+def test_other_bytes_are_distinguished_from_the_same_bytes_in_other_pieces() -> None:
     expected = measured(ONE)
     assert compare_heights(expected, measured(ONE)) == []
     (pieces,) = compare_heights(expected, measured(replace(ONE, data=DiscardCount(16, MIB))))
@@ -64,19 +64,19 @@ def test_a_case_that_one_of_them_lacks_is_left_out() -> None:
     assert compare_heights(MeasuredHeights("a", {}), measured(ONE)) == []
 
 
-def test_answers_read_back_equal_and_what_is_none_is_refused(tmp_path: Path) -> None:
+def test_answers_read_back_equal_and_other_documents_are_refused(tmp_path: Path) -> None:
     assert from_json(json.loads(json.dumps(to_json(measured(ONE))))) == measured(ONE)
     (tmp_path / "none.json").write_text('{"format": 1}')
-    with pytest.raises(InvalidValueError, match=r"none\.json: no heights of discards: KeyError\('answers'\)"):
+    with pytest.raises(InvalidValueError, match=r"none\.json: not a recording of heights: KeyError"):
         read_heights(tmp_path / "none.json")
 
 
-def test_an_unknown_case_is_refused_with_those_there_are() -> None:
-    with pytest.raises(InvalidValueError, match=r"no case full, 2M; there is: full, 4K; full, 64K"):
+def test_an_unknown_case_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(InvalidValueError, match=r"case 'full, 2M' does not exist; did you mean full, 128M\?"):
         chosen(["full, 2M"])
 
 
-def test_a_row_tells_how_many_requests_of_which_size() -> None:
+def test_a_row_shows_the_number_and_the_size_of_requests() -> None:
     answer = replace(ONE, data=DiscardCount(16, MIB), store=DiscardCount(0, 0))
     assert table(measured(answer))[-1].split() == [
         *("1M", "1", "x", "1", "MiB", "16", "blocks", "16", "blocks"),
@@ -94,7 +94,7 @@ async def test_the_emulated_dm_thin_does_what_kernels_were_recorded_to_do(
     assert recorded
     for expected in recorded:
         assert found.answers.keys() <= expected.answers.keys()
-        # Linux 6.1's own block layer cuts a discard that does not begin where a block does into two.
+        # Linux 6.1's own block layer splits a discard that does not begin on a block boundary in two.
         cut = {case.name for case in QUICK if not case.aligned}
         unlike = [
             each

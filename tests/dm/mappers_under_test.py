@@ -33,7 +33,7 @@ from thinsim.dm.emulator.runner import on_thread
 from thinsim.dm.interface import DeviceMapper
 from thinsim.errors import DeviceMapperError
 from thinsim.machine.journal import Journal
-from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
+from thinsim.rig.emulated_stack import EmulatedStack, open_stack
 from thinsim.rig.shape import PoolShape
 from thinsim.units import Bytes
 
@@ -218,7 +218,7 @@ async def emulated_mapper(directory: Path) -> AsyncIterator[EmulatedMapper]:
     journal = Journal.create()
     shape = PoolShape("pool", data_size=DATA_SIZE, metadata_size=METADATA_SIZE)
     with _names_in_dev():
-        async with stand_up_stack(directory, shape, journal) as stack:
+        async with open_stack(directory, shape, journal) as stack:
             yield EmulatedMapper(stack, stack.dm, str(stack.metadata.path), str(stack.data.path))
     journal.close()
 

@@ -1,4 +1,4 @@
-"""For the documents' commands: the image that their reader has."""
+"""The fixture `image` makes the image that the reader of the documents has."""
 
 from pathlib import Path
 

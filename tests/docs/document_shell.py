@@ -1,4 +1,4 @@
-"""Runs a document's commands in one shell, each with its output and status apart."""
+"""A `DocumentShell` runs the commands of a document, and keeps the output and status of each."""
 
 import os
 import re
@@ -21,14 +21,14 @@ from tests.repository import REPOSITORY
 from thinsim.block.loop import attached_devices, detach, devices_of_file
 
 SECONDS = 300.0
-"""For a document's commands together."""
+"""The time limit for all commands of a document together."""
 _PLACES = re.compile(r"(?<![\w/])(?:/var/tmp/demo|/var/tmp/k612|/tmp/demo|/mnt/thin|/var/tmp)(?=$|[\s/;])")
-"""Directories that documents name; each document's commands get their own in their place."""
+"""Documents name these directories; each document's commands get their own in place of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A command as it is shown and as it was run, and what came of it; *status* None: it was not run."""
+    """`Ran` is a command as shown and as run, with its output; *status* is None if it was not run."""
 
     shown: Shown
     line: str
@@ -39,7 +39,7 @@ class Ran:
 
     @property
     def as_expected(self) -> bool:
-        """Whether it exited as the document means."""
+        """Return whether the command exited as the document expects."""
         return self.status == self.case.status
 
     def __str__(self) -> str:
@@ -50,13 +50,16 @@ class Ran:
 
 @dataclass(slots=True)
 class DocumentShell:
-    """A directory with the programs below ``.venv/bin``, as in a clone, and an environment of its own."""
+    """A `DocumentShell` has an environment, and a directory with ``.venv/bin`` as in a clone."""
 
     directory: Path
     environment: dict[str, str]
 
     def run(self, shown: Sequence[Shown], stage: PageStage, seconds: float = SECONDS) -> list[Ran]:
-        """Run commands in order until one does not exit as it should; ValueError for a word to fill in."""
+        """Run commands in order until one exits with a wrong status.
+
+        ValueError for an unknown placeholder.
+        """
         lines = [
             (each, text if each.session else filled(text, stage), case_of(stage, text))
             for each in shown
@@ -92,14 +95,14 @@ class DocumentShell:
         return ran
 
     def _checked(self, name: str, text: str, records: Path) -> list[str]:
-        """Return lines that stop at the first of *text* that fails."""
+        """Return the lines of *text* in a form that stops at the first failure."""
         if not text:
             return []
         begin = f"set -e; exec 3> {records}/{name}"
         return [begin, "{", self._moved(text), "} >&3 2>&3", "exec 3>&-; set +e"]
 
     def _moved(self, text: str) -> str:
-        """Return *text* with the places that it names below the shell's directory, on no mount of others."""
+        """Return *text* with its directories moved below the shell's, so that no foreign mount is used."""
         return _PLACES.sub(lambda place: f"{self.directory}/{Path(place[0]).name}", text)
 
     def _work(self) -> Path:
@@ -113,7 +116,7 @@ class DocumentShell:
 
 @contextmanager
 def document_shell(directory: Path, image: Path) -> Iterator[DocumentShell]:
-    """Yield a shell for one document; what a command that failed has left is given back."""
+    """Yield a shell for one document, and clean up after a failed command."""
     runtime = Path(tempfile.mkdtemp(prefix="thinsim-test-", dir="/run"))
     environment = {
         **os.environ,
@@ -135,7 +138,7 @@ def document_shell(directory: Path, image: Path) -> Iterator[DocumentShell]:
 def assert_runs(
     shown: Sequence[Shown], stage: PageStage, image: Path, directory: Path, seconds: float = SECONDS
 ) -> None:
-    """Run a document's commands: each must exit as it should and print the like of what is shown."""
+    """Run a document's commands: each must exit and print as the document shows."""
     with document_shell(directory, image) as shell:
         for ran in shell.run(shown, stage, seconds):
             assert ran.as_expected, str(ran)
@@ -146,7 +149,7 @@ def assert_runs(
 def filled(text: str, stage: PageStage) -> str:
     """Return a command line with the words of its case and its page for the placeholders.
 
-    Of words to choose from, as in ``--rig auto|emulated``, it is the first.
+    If there are words to choose from, as in ``--rig auto|emulated``, the first is used.
     """
     case = case_of(stage, text)
     fill = {**stage.fill, **case.fill}
@@ -164,7 +167,7 @@ def filled(text: str, stage: PageStage) -> str:
 
 
 def _run(line: str, shown: Shown, case: CommandCase, record: Path) -> list[str]:
-    """Return the lines that run a command; of a session its two outputs come as they would at a terminal."""
+    """Return the lines that run a command; a session's two outputs are mixed as at a terminal."""
     into = f"> {record}.out 2> {record}.err" if not shown.session else f"> {record}.out 2>&1"
     if case.service:
         return [f"{line} {into} &", "SERVICE=$!"]
@@ -187,14 +190,14 @@ def _read(shown: Shown, line: str, case: CommandCase, record: Path) -> Ran:
 
 
 def _last(records: Path) -> str:
-    """Return what the last of the lines around the commands said."""
+    """Return the output of the last line around the commands."""
     said = [path for path in records.iterdir() if "." not in path.name]
     newest = max(said, key=lambda path: path.stat().st_mtime_ns, default=None)
     return f"{newest.name}: {newest.read_text()[-1000:]}" if newest else ""
 
 
 def _give_back(directory: Path, environment: dict[str, str]) -> None:
-    """End what a document left that failed half-way: what is mounted or attached below *directory* alone."""
+    """Unmount and detach everything below *directory* that the commands of a failed document left."""
     for mount in reversed(mounts()):
         if mount.mountpoint.is_relative_to(directory) and mount.fstype != FSTYPE:
             unmount(mount.mountpoint, lazy=True)

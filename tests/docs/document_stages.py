@@ -1,4 +1,4 @@
-"""Finds the stage of a page among those of all folders."""
+"""`stage_of` finds the stage of a page among those of all folders."""
 
 from tests.docs import (
     evidence_stage,
@@ -16,15 +16,15 @@ EXEMPT = tuple(each for room in _ROOMS for each in room.EXEMPT)
 
 
 def stage_of(page: str) -> PageStage:
-    """Return what *page* needs, by default nothing."""
+    """Return the stage of *page*; by default an empty one."""
     return STAGES.get(page, PageStage())
 
 
 def exempt(page: str, command: str) -> Exempt | None:
-    """Return why *command* is not run with its page; None if it is."""
+    """Return the exemption if *command* is not run with its page, else None."""
     return next((each for each in EXEMPT if each.page == page and command.startswith(each.words)), None)
 
 
 def case_of(stage: PageStage, command: str) -> CommandCase:
-    """Return what is special about *command*; the first of the stage's cases goes before others."""
+    """Return the case of *command*; the first matching case of the stage counts."""
     return next((case for case in stage.cases if command.startswith(case.words)), CommandCase(""))

@@ -1,8 +1,8 @@
-"""The commands that the documents show, read from them. Pure.
+"""`commands_of` reads the commands in the blocks of a document. Pure.
 
-A block with prompts (``# command`` or ``$ command``) is a session: what follows a command is its output. In
-a block without any, where a line begins with a program of ours, each line is a command, with a remark behind
-two blanks or a ``#``. Such a line may be a synopsis, with words in capitals to be filled in.
+A block with prompts (``# command`` or ``$ command``) is a session, in which the output follows each command.
+In a block without prompts that names a program of thinsim, each line is a command, with a remark after two
+blanks or a ``#``. Such a line may be a synopsis, with placeholders in capitals.
 """
 
 import re
@@ -14,9 +14,10 @@ from tests.repository import REPOSITORY
 
 PAGES = (
     REPOSITORY / "README.md",
-    *sorted((REPOSITORY / "docs").rglob("*.md")),
+    *sorted(page for page in (REPOSITORY / "docs").rglob("*.md") if not page.stem.endswith("-by-hand")),
     REPOSITORY / "examples" / "README.md",
 )
+"""The pages of README and docs; a hand-written part of a page of evidence is read with that page."""
 
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`((?:sudo )?(?:\.venv/bin/)?(?:thinsim|fuse-backing) [^`]+)`")
@@ -29,7 +30,7 @@ _LANGUAGES = ("", "sh", "shell", "bash", "console")
 
 @dataclass(slots=True)
 class Shown:
-    """A command of *page*; *session* if it stands behind a prompt, with the *output* that is shown below."""
+    """`Shown` is a command of *page*; *session* means that it has a prompt, and *output* below it."""
 
     page: Path
     text: str
@@ -38,17 +39,17 @@ class Shown:
 
     @property
     def placeholders(self) -> list[str]:
-        """The words to be filled in."""
+        """Return the placeholders of the command."""
         return _PLACEHOLDER.findall(self.text)
 
     @property
     def words(self) -> list[str]:
-        """The words, without sudo and the directory of the program."""
+        """Return the words of the command, without sudo and the directory of the program."""
         words = self.text.removeprefix("sudo ").removeprefix(".venv/bin/").split()
         return [word.strip("[](),") for word in words]
 
     def alternatives(self) -> list[str]:
-        """Return the command lines meant: of ``thinsim pool list | status NAME`` that is two."""
+        """Return the command lines that are meant: ``thinsim pool list | status NAME`` means two."""
         if self.session or " | " not in self.text:
             return [self.text]
         first, *others = self.text.split(" | ")
@@ -74,7 +75,7 @@ def without_blocks(text: str) -> str:
 
 
 def inline_commands_of(page: Path) -> Iterator[Shown]:
-    """Yield the commands that are named in a page's text."""
+    """Yield the commands that the text of a page names."""
     for text in _INLINE.findall(without_blocks(page.read_text())):
         yield Shown(page, " ".join(text.split()).split(" | ")[0], session=False)
 

@@ -1,7 +1,7 @@
-"""Runs a program in its own session, and ends with it whatever it has started.
+"""`run_in_session` runs a program in its own session, and ends every process that the program started.
 
-A shell that is ended alone leaves what it runs: a thinsim that waits for a guest, and the guest, which has
-a session of its own so that it can be ended as one.
+If only a shell is killed, its commands go on: a thinsim that waits for a guest, and the guest, which has its
+own session so that it can be ended as a whole.
 """
 
 import os
@@ -16,7 +16,7 @@ from typing import TextIO
 import psutil
 
 GRACE = 60.0
-"""Seconds for what is told to end: thinsim gives back its mounts and ends its guest."""
+"""Seconds between SIGTERM and SIGKILL, in which thinsim unmounts its file systems and ends its guest."""
 
 
 def run_in_session(
@@ -27,17 +27,17 @@ def run_in_session(
     seconds: float,
     grace: float = GRACE,
 ) -> int | None:
-    """Run *words* in *directory*, with what it says in *said*; return its status, None if it took too long.
+    """Run *words* in *directory*; return the exit status, or None after the time limit.
 
-    Then nothing of its session runs any more, nor any child of that: they are told to end, killed after
-    *grace* seconds, and waited for. Who has become a daemon outlives it, as its author meant.
+    No process of the session runs afterwards, nor any child of one: they get SIGTERM, SIGKILL after *grace*
+    seconds, and are waited for. Only a process that has become a daemon goes on.
     """
     process = subprocess.Popen(
         words,
         cwd=directory,
         env=environment,
         stdin=subprocess.DEVNULL,
-        # A pipe would be held open by a daemon that has been started.
+        # A daemon would keep a pipe open.
         stdout=said,
         stderr=subprocess.STDOUT,
         start_new_session=True,
@@ -68,7 +68,7 @@ def _still_there(
 ) -> list[psutil.Process]:
     """Wait for *processes* for *seconds* at most; return those that still run then.
 
-    One that has ended and that nobody has waited for runs no more: not every first process does so.
+    A zombie counts as ended, since not every init process waits for its children.
     """
     until = time.monotonic() + seconds
     while True:
@@ -87,7 +87,7 @@ def _runs(process: psutil.Process) -> bool:
 
 
 def _session_of(leader: int) -> tuple[list[psutil.Process], list[psutil.Process]]:
-    """Return the processes of the session, and their children in others, which they end themselves."""
+    """Return the processes of the session, and their children in other sessions, which the parents end."""
     members: dict[int, psutil.Process] = {}
     children: dict[int, psutil.Process] = {}
     for each in psutil.process_iter():
@@ -99,5 +99,5 @@ def _session_of(leader: int) -> tuple[list[psutil.Process], list[psutil.Process]
 
 
 def _send(process: psutil.Process, number: signal.Signals) -> None:
-    with suppress(psutil.NoSuchProcess):  # which it also raises for a later one of the same pid
+    with suppress(psutil.NoSuchProcess):  # raised for a new process of the same pid as well
         process.send_signal(number)

@@ -1,8 +1,8 @@
-"""The commands that stand in a page's text, and whether a command that is run is at least theirs. Pure.
+"""`named_in_text` finds the commands in the text of a page; `Named` checks whether another covers one. Pure.
 
-In a text a command is named to speak of it: ``thinsim run NAME --rig vm``. It is covered by a command of a
-block that is run, of any page, if that is the same command of the same program and has all its options, with
-the same values where they are no words in capitals. The name of a group stands for any of its commands.
+A text names a command such as ``thinsim run NAME --rig vm``. A command in a block of any page covers it if it
+is the same command of the same program and has all its options, with the same values unless they are
+placeholders in capitals. Any command of a group covers the name of the group.
 """
 
 import re
@@ -19,7 +19,7 @@ from tests.repository import REPOSITORY
 from thinsim.cli.main import commands
 
 TEXTS = (REPOSITORY / "CONTRIBUTING.md",)
-"""Documents whose text names commands, beside the pages."""
+"""The documents, beside the pages, whose text names commands."""
 
 PROGRAMS: dict[str, click.Command] = {"thinsim": commands, "fuse-backing": cli}
 _MODULES = {"thinsim": "thinsim", "fuse_backing": "fuse-backing"}
@@ -32,14 +32,14 @@ _OPEN = re.compile(r"^\[?[A-Z][A-Z_0-9/]*\b")
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """*program* with the words of its command, and options by their first names; a flag's value is empty."""
+    """`Named` is a *program* with its words and its options by first name; the value of a flag is empty."""
 
     program: str
     path: tuple[str, ...]
     options: tuple[tuple[str, str], ...] = ()
 
     def covers(self, other: "Named") -> bool:
-        """Tell whether who runs this one has run *other*, too."""
+        """Return whether running this command covers *other*."""
         if self.program != other.program or self.path[: len(other.path)] != other.path:
             return False
         return all(self._has(name, value) for name, value in other.options)
@@ -55,7 +55,7 @@ class Named:
 
 
 def named_in_text(page: Path) -> Iterator[Named]:
-    """Yield the commands and targets of make that a page's text names; tables do so without ``thinsim``."""
+    """Yield the commands and make targets that a page's text names; tables leave out ``thinsim``."""
     text = without_blocks(page.read_text())
     for code in _CODE.findall(text):
         yield from named_in(code)
@@ -66,14 +66,14 @@ def named_in_text(page: Path) -> Iterator[Named]:
 
 
 def named_in(line: str) -> Iterator[Named]:
-    """Yield the commands of a line of shell that are the project's."""
+    """Yield the project's commands in a line of shell."""
     for piece in _BETWEEN.split(" ".join(line.split())):
         words = _words(_AHEAD.sub("", piece))
         if words[:2] in (["python", "-m"], ["python3", "-m"]) and len(words) > 2:
             module, *rest = words[2:]
             words = [_MODULES.get(module, f"python -m {module}"), *rest]
         if not words or (len(words) == 1 and not words[0].startswith("python -m")):
-            continue  # the name of a program alone is none of its commands
+            continue  # the name of a program alone is no command
         program, *rest = words
         if program in PROGRAMS:
             yield _parsed(program, rest)

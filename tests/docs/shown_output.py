@@ -1,4 +1,4 @@
-"""What stays the same in a program's output from run to run: words and their order, not numbers. Pure."""
+"""`missing` compares shown and printed output by words and order, and ignores numbers. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ _CHANGES = (
 
 
 def shape(line: str) -> str:
-    """Return *line* with every number, size, time, path, bar and run of blanks made equal."""
+    """Return *line* with placeholders for numbers, sizes, times, paths, bars and runs of blanks."""
     for pattern, instead in _CHANGES:
         line = pattern.sub(instead, line)
     return line.strip()
 
 
 def missing(shown: Sequence[str], printed: Sequence[str]) -> str | None:
-    """Return the first line of *shown* that *printed* does not have, in order and shape; None if all are.
+    """Return the first line of *shown* that *printed* lacks, in order and shape; None if it has all.
 
-    More may have been printed than is shown; a shown line that ends in ``...`` is the beginning of one.
+    *printed* may have more lines. A shown line that ends in ``...`` is the beginning of a line.
     """
     found = iter([shape(line) for line in printed])
     for line in shown:

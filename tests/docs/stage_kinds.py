@@ -15,7 +15,7 @@ SAME_COUNTS = "make same-counts"
 MAIN_JOB = "tests/docs/test_main_job.py"
 
 TERMINATED = 143
-"""The exit status of what SIGTERM ended."""
+"""The exit status of a program that SIGTERM ended."""
 
 SMALL = "--image app.tar --container-mb 4"
 """More words for ``thinsim reproduce``: an image of 4 MiB."""
@@ -23,11 +23,11 @@ SMALL = "--image app.tar --container-mb 4"
 
 @dataclass(frozen=True, slots=True)
 class CommandCase:
-    """What is special about the commands that begin with *words*.
+    """A `CommandCase` changes how the commands that begin with *words* are run.
 
-    *fill* has words for placeholders, *instead* smaller sizes for those shown, *more* is put behind the
-    command, *before* and *after* are lines of shell around it, *status* is what it exits with. *service* is
-    for one that serves until it is ended: it runs in the background from *before* to *after*.
+    *fill* has words for placeholders, *instead* has smaller sizes for the shown ones, and *more* is added to
+    the command. *before* and *after* are lines of shell around it, and *status* is its exit status. A command
+    with *service* runs until it is ended, in the background from *before* to *after*.
     """
 
     words: str
@@ -42,7 +42,7 @@ class CommandCase:
 
 @dataclass(frozen=True, slots=True)
 class PageStage:
-    """A page: *prepare* and *finish* are lines of shell before the first command and after the last."""
+    """A `PageStage` has lines of shell: *prepare* before the first command, *finish* after the last one."""
 
     prepare: str = ""
     finish: str = ""
@@ -52,7 +52,7 @@ class PageStage:
 
 @dataclass(frozen=True, slots=True)
 class Exempt:
-    """Commands of *page* that are not run with the page: why, and what runs them: a make target or a file."""
+    """`Exempt` commands of *page* are not run with it: *why*, and the make target or file that runs them."""
 
     page: str
     words: str

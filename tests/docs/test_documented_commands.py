@@ -1,4 +1,4 @@
-"""What the documents show is true: every command, read from there, exists, runs, and prints the like."""
+"""Every command that the documents show exists, runs, and prints the shown output."""
 
 import os
 import re
@@ -74,7 +74,7 @@ def test_what_runs_the_others_is_there(place: str) -> None:
 
 CLEANS = "doctor --clean"
 LONG = ("evidence/benchmarks.md",)
-"""Pages whose commands are measurements: these take minutes."""
+"""The commands of these pages are measurements, which take minutes."""
 
 
 def marks_of(page: Path, shown: list[Shown]) -> Iterator[pytest.MarkDecorator]:
@@ -93,6 +93,6 @@ def marks_of(page: Path, shown: list[Shown]) -> Iterator[pytest.MarkDecorator]:
 def test_every_command_of_a_document_runs_as_it_is_shown(page: Path, image: Path, tmp_path: Path) -> None:
     shown = RUN[page]
     if os.environ.get("THINSIM_SHARED_MACHINE"):
-        # There may be dead stores of somebody else's tests.
+        # Other tests may have left dead stores.
         shown = [each for each in shown if not each.text.endswith(CLEANS)]
     assert_runs(shown, stage_of(page_name(page)), image, tmp_path)

@@ -1,4 +1,4 @@
-"""The commands of the documents that boot a guest or take long: each runs, and prints the like."""
+"""Every command of the documents that boots a guest or takes long runs and prints the shown output."""
 
 import os
 import re
@@ -19,7 +19,7 @@ SECONDS = 4 * 3600.0
 
 
 def guests_of(page: Path) -> Iterator[list[Shown]]:
-    """Yield what is run together: a command alone, and all of those that bring a kernel and boot it."""
+    """Yield the commands to run together: single ones, and all of those that install a kernel and boot it."""
     newer = []
     for shown in commands_of(page):
         left_out = exempt(page_name(page), shown.text)
@@ -45,7 +45,7 @@ def test_what_needs_a_guest_runs_as_it_is_shown(shown: list[Shown], image: Path,
     for package in re.findall(r"apt-cache depends (\S+)", " ".join(each.text for each in shown)):
         if not apt_has(package):
             pytest.skip(f"apt knows no {package} (apt-get update, on Debian 12)")
-    # What stands around the page's other commands is not wanted here.
+    # The lines around the page's other commands are not needed here.
     alone = replace(stage_of(page_name(shown[0].page)), prepare="", finish="")
     assert_runs(shown, alone, image, tmp_path, SECONDS)
 

@@ -16,7 +16,7 @@ NOBODY = "65534"
 
 
 def shown(page: Path, text: str) -> str:
-    """Return the command that the page shows, which must be there word by word."""
+    """Return the command *text*, which the page must show word by word."""
     (found,) = {each.text for each in commands_of(page) if each.text == text}
     return found
 

@@ -1,4 +1,4 @@
-"""A document's shell that takes too long is ended with all that it has started."""
+"""A document's shell that takes too long is killed with every process that it started."""
 
 import os
 import sys
@@ -31,7 +31,7 @@ def run(text: str, directory: Path, seconds: float) -> int | None:
 
 def test_of_a_shell_that_is_ended_nothing_is_left(tmp_path: Path) -> None:
     (tmp_path / "stubborn.py").write_text(STUBBORN)
-    # As thinsim's guest: a child with a session of its own.
+    # The child has its own session, as thinsim's guest does.
     (tmp_path / "parent.py").write_text(
         "import subprocess, sys, time\n"
         f"child = subprocess.Popen([sys.executable, '-c', {APART!r}])\n"

@@ -13,7 +13,7 @@ from tests.repository import REPOSITORY
 
 @dataclass(frozen=True, slots=True)
 class Unshown:
-    """A command that no block shows: *why*, and the file that runs it, or ``""`` where nothing does."""
+    """An `Unshown` command is in no block: *why*, and the file that runs it, or ``""`` if none does."""
 
     words: str
     why: str
@@ -24,6 +24,11 @@ UNSHOWN = (
     Unshown("make setup", "what all other targets begin with", "Makefile"),
     Unshown("make setup-vm", "what make documents-nightly begins with", "Makefile"),
     Unshown("make lint", "a step of the gate", ".ci/run"),
+    Unshown("python -m tools.plain_english", "a step of make lint", "Makefile"),
+    Unshown(
+        "make changelog", "joins the fragments of the clone; the draft is run", "tests/docs/test_changelog.py"
+    ),
+    Unshown("make changelog-draft", "towncrier is run as it runs it", "tests/docs/test_changelog.py"),
     Unshown("make docs", "a step of the gate", ".ci/run"),
     Unshown("make check", "a part of make test, for every edit"),
     Unshown("make test-vm", "minutes of a guest; its tests are those that need the kernel's device-mapper"),
@@ -32,7 +37,8 @@ UNSHOWN = (
     Unshown("thinsim --help", "no command", "tests/cli/test_scenario_commands.py"),
     Unshown("make documents-nightly", "is what runs the others that are not run with their page"),
     Unshown("make format", "changes the sources; make lint has what it does with --check"),
-    Unshown("make fidelity", "writes a page of the clone anew; its test compares that page"),
+    Unshown("make fidelity", "writes a page of the clone again; its test compares that page"),
+    Unshown("make crashes-page", "writes a page of the clone again; its test compares that page"),
     Unshown("make pictures", "writes pictures of the clone anew; test_report_pictures.py makes one"),
     Unshown("make bench-removal", "minutes; python -m benchmarks.removal is run in a short form"),
     Unshown("make same-counts", "a quarter of an hour of guests"),
@@ -47,7 +53,7 @@ UNSHOWN = (
 
 
 def as_shown() -> list[Named]:
-    """Return the commands of all blocks, as they stand there and as they are run."""
+    """Return the commands of all blocks, as they are shown and as they are run."""
     found = []
     for page in PAGES:
         stage = stage_of(page_name(page))
@@ -64,7 +70,7 @@ def filled_or_not(text: str, page: str) -> str:
     try:
         return filled(text, stage_of(page))
     except ValueError:
-        return text  # not run with its page: document_stages.py says why
+        return text  # not run with its page: document_stages.py has the reason
 
 
 SHOWN = as_shown()
@@ -77,13 +83,13 @@ def is_shown(words: str) -> bool:
 
 
 @pytest.mark.parametrize(("page", "words"), NAMED)
-def test_a_command_in_a_text_is_shown_in_a_block_or_said_not_to_be(page: str, words: str) -> None:
+def test_a_command_in_a_text_is_shown_in_a_block_or_has_a_reason(page: str, words: str) -> None:
     said = [each for each in UNSHOWN if words == each.words]
     assert is_shown(words) or said, f"{page} names {words}: show it in a block, which is run, or say why not"
 
 
 @pytest.mark.parametrize("unshown", UNSHOWN, ids=lambda each: each.words)
-def test_what_is_not_shown_is_named_by_a_text_and_runs_where_it_is_said_to(
+def test_a_command_without_a_block_is_named_by_a_text_and_its_file_runs_it(
     unshown: Unshown,
 ) -> None:
     assert unshown.words in {words for _, words in NAMED}

@@ -1,6 +1,9 @@
 """The generated reference has every section, a meaning for every key, and each document as printed."""
 
 import json
+import subprocess
+import sys
+import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import NoneType
@@ -13,8 +16,10 @@ from pydantic import TypeAdapter
 
 import fuse_backing.faults
 import thinsim.conformance.answers
+from fuse_backing.cli import cli
 from fuse_backing.errors import FaultPlanError
 from fuse_backing.faults import Fault, FaultKind
+from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
 from tests.repository import REPOSITORY
 from tests.thin.ram_pool import RamPool
 from thinsim.cli.main import commands
@@ -141,7 +146,7 @@ def written_by(words: str) -> JsonDocument:
         ("thinsim pool list", "--json"),
         ("thinsim conformance check", f"{RECORDED / 'linux-6.1.jsonl.xz'} --only names --json"),
         ("thinsim snapshotter leaks", "--fault A --rig process --json"),
-        ("thinsim snapshotter crashes", "--operation prepare --rig process --json -"),
+        ("thinsim snapshotter crashes", "--operation cleanup --profile fixed --rig process --json -"),
     ],
 )
 def test_a_command_prints_a_document_of_the_listed_shape(
@@ -152,6 +157,43 @@ def test_a_command_prints_a_document_of_the_listed_shape(
     printed = json.loads(CliRunner().invoke(commands, [*words.split()[1:], *more.split()]).stdout)
     objects = printed if document.form == "an array of objects" else [printed]
     assert [found for each in objects for found in mismatches(each, document.kind)] == []
+
+
+def store_says(words: str, *more: str) -> list[Any]:
+    """Return the JSON lines that a command of fuse-backing prints."""
+    done = CliRunner().invoke(cli, [*words.split()[1:], "--json", *more])
+    assert done.exit_code == 0, done.output
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.rig
+def test_a_store_is_described_in_the_listed_shapes(tmp_path: Path) -> None:
+    files, store = tmp_path / "files", tmp_path / "store"
+    files.mkdir()
+    store.mkdir()
+    program = [sys.executable, "-m", "fuse_backing"]
+    subprocess.run([*program, "mount", files, store], check=True, timeout=60, capture_output=True)
+    try:
+        with (store / "disk").open("wb") as disk:
+            disk.write(b"\xa5" * (1 << 20))
+            disk.flush()
+            fallocate(disk.fileno(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 65536)
+        plan = tmp_path / "plan.toml"
+        plan.write_text('[[fault]]\noperation = "zero"\naction = "lie"\n')
+        CliRunner().invoke(cli, ["faults", "set", str(store), str(plan)])
+        for words, more in {
+            "fuse-backing stats": (store,),
+            "fuse-backing events": (store,),
+            "fuse-backing histogram": (store, "--file", "disk"),
+            "fuse-backing map": (store / "disk",),
+            "fuse-backing faults show": (store,),
+        }.items():
+            document = written_by(words)
+            (printed,) = store_says(words, *map(str, more))
+            (value,) = printed if document.form == "an array of objects" else [printed]
+            assert list(mismatches(value, document.kind)) == []
+    finally:
+        subprocess.run([*program, "unmount", store], check=True, timeout=60, capture_output=True)
 
 
 @pytest.mark.parametrize("verb", ["check", "dump", "usage"])
@@ -223,6 +265,11 @@ def test_the_actions_of_faults_need_and_strike_what_the_page_states() -> None:
                 Fault.from_json(
                     {"action": action, "operation": "write" if action == "full" else "punch"}, "fault"
                 )
+
+
+def test_the_example_of_the_snapshotters_settings_is_valid() -> None:
+    text = (REPOSITORY / "docs/reference/snapshotter-config.md").read_text()
+    assert Config.from_table(tomllib.loads(text.split("```toml\n")[1].split("```")[0])).require_passdown
 
 
 def test_the_commented_example_of_scenario_files_is_valid() -> None:

@@ -1,4 +1,4 @@
-"""What counts as the same output, and what does not."""
+"""Output is the same if its words and their order are; numbers do not count."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The workflow for a hosted runner: it needs what the Makefile needs, and its lines run as they stand."""
+"""The workflow for a hosted runner needs the Makefile's packages, and its lines run unchanged."""
 
 import os
 import re
@@ -23,13 +23,13 @@ STEPS: list[dict[str, Any]] = WORKFLOW["jobs"]["space"]["steps"]
 
 
 def lines(name: str) -> str:
-    """Return what the step of that name runs."""
+    """Return the commands of the step *name*."""
     (found,) = (step["run"] for step in STEPS if step.get("name") == name)
     return str(found)
 
 
 def has_the_form_of_a_workflow(file: Path) -> bool:
-    """Tell what the public JSON schema of workflows says, which comes with check-jsonschema."""
+    """Return whether *file* fits the public JSON schema of workflows, which comes with check-jsonschema."""
     words = ["check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(file)]
     done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stderr
@@ -46,7 +46,7 @@ def test_it_has_the_form_of_a_workflow(tmp_path: Path) -> None:
 def test_it_may_only_read_and_its_actions_run_on_node_24() -> None:
     assert WORKFLOW["permissions"] == {"contents": "read"}
     used = dict(step["uses"].split("@v") for step in STEPS if "uses" in step)
-    # The first versions for Node 24; runners have no Node 20 any more.
+    # These are the first versions for Node 24. Runners have no Node 20 any more.
     assert int(used["actions/checkout"]) >= 5
     assert int(used["actions/upload-artifact"]) >= 6
 
@@ -67,7 +67,7 @@ def test_its_packages_are_of_the_makefile_s_and_it_installs_this_version() -> No
     (installed,) = re.findall(r"--no-install-recommends (.*)$", lines("Packages"), re.MULTILINE)
     lacking = set(makefile[1].split()) - set(installed.split())
     assert set(installed.split()) <= set(makefile[1].split())
-    # The runner has these two; btrfs is for tests alone.
+    # The runner has these two, and only tests need btrfs.
     assert lacking == {"btrfs-progs", "mount", "util-linux"}
     assert WORKFLOW["env"]["THINSIM"].endswith(f"thinsim-{__version__}.tar.gz")
     assert 'pip install --quiet "$THINSIM"' in lines("thinsim")
@@ -75,7 +75,7 @@ def test_its_packages_are_of_the_makefile_s_and_it_installs_this_version() -> No
 
 @pytest.fixture
 def runner(tmp_path: Path) -> Path:
-    """Return a directory as a runner's: thinsim below .thinsim, a baseline beside the code, a sudo."""
+    """Return a directory as on a runner: thinsim in .thinsim, a baseline beside the code, and a sudo."""
     (tmp_path / ".thinsim").mkdir()
     (tmp_path / ".thinsim" / "bin").symlink_to(Path(sys.executable).parent)
     if shutil.which("sudo") is None:
@@ -99,14 +99,14 @@ def run(text: str, where: Path) -> int:
 
 @pytest.mark.rig
 @pytest.mark.long
-def test_its_lines_that_call_thinsim_run_as_they_stand(runner: Path) -> None:
+def test_its_lines_that_call_thinsim_run_as_they_are(runner: Path) -> None:
     (doctor,) = (line for line in lines("thinsim").splitlines() if "doctor" in line)
     assert run(doctor, runner) == 0
-    # Of the speed of a machine that others use nothing is claimed here.
+    # Other users of the machine change its speed, so the test makes no claim about it.
     assert run(lines("Regressions"), runner) in (0, SLOWER)
     assert run(lines("Summary"), runner) == 0
     assert (runner / "summary").read_text().startswith("### thinsim: ")
     (kept,) = (step["with"]["path"].split() for step in STEPS if "upload-artifact" in step.get("uses", ""))
     assert [name for name in kept if not (runner / name).exists()] == []
-    # Root has written them, and the runner's own user uploads them.
+    # Root writes the files, and the runner's own user uploads them.
     assert [name for name in kept if not (runner / name).stat().st_mode & stat.S_IROTH] == []

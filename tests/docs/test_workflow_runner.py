@@ -1,4 +1,4 @@
-"""The runner of workflows does with steps what a hosted one does."""
+"""The workflow runner runs or skips steps as a hosted runner does."""
 
 import os
 from collections.abc import Mapping, Sequence

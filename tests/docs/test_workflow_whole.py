@@ -1,6 +1,6 @@
 """The workflow for a hosted runner runs from its first step to its last in a project.
 
-``make check-dist`` builds the sdist that the project keeps; its first baseline is made as the workflow says.
+``make check-dist`` builds the sdist of the project. A comment in the workflow shows how to make its baseline.
 """
 
 import os
@@ -33,7 +33,7 @@ pytestmark = [
 
 
 def machine(directory: Path, programs: Path | None = None) -> dict[str, str]:
-    """Return an environment without this clone's, as a runner's is, and with a sudo."""
+    """Return an environment without this clone, as on a runner, and with a sudo."""
     left_out = ("THINSIM_", "PYTHON", "VIRTUAL_ENV", "PYTEST", "MAKE", "MFLAGS", "GITHUB_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     own = Path(sys.executable).parent
@@ -50,7 +50,7 @@ def machine(directory: Path, programs: Path | None = None) -> dict[str, str]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """Return a clone of a project with thinsim's sdist and a baseline, both made as the documents say."""
+    """Return a clone of a project with thinsim's sdist and a baseline, both made as documented."""
     workspace = tmp_path / "project"
     shutil.copytree(EXAMPLE, workspace)
     subprocess.run(
@@ -80,7 +80,7 @@ def test_the_workflow_runs_from_its_first_step_to_its_last(project: Path, tmp_pa
     actions = {"actions/checkout": lambda _: None, "actions/upload-artifact": upload}
     ran, summary = run_job(WORKFLOW, "space", project, machine(tmp_path), actions)
     print(*(f"{each.name}: {each.status}\n{each.said}" for each in ran), summary, sep="\n")
-    # Of the speed of a machine that others use nothing is claimed here.
+    # Other users of the machine change its speed, so the test makes no claim about it.
     bad = [each for each in ran if each.status not in ((0, SLOWER) if each.name == "Regressions" else (0,))]
     assert bad == []
     assert summary.startswith("### thinsim: ")

@@ -1,7 +1,7 @@
-"""Runs the steps of a workflow's job here, in order, as a hosted runner does: those that have a ``run``.
+"""`run_job` runs the steps of a workflow's job on this machine, in order, as a hosted runner does.
 
-What an action would do is given by the caller. A key that this does not know is refused, so that nothing of
-a workflow is passed over unseen.
+The caller provides a function for each action. An unknown key is refused, so that no part of a workflow is
+skipped silently.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ Action = Callable[[Mapping[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class StepRan:
-    """A step and its exit status; None if it was passed over since one before it had failed."""
+    """`StepRan` is a step with its exit status, or None if it was skipped after a failed step."""
 
     name: str
     status: int | None
@@ -34,10 +34,10 @@ def run_job(
     environment: Mapping[str, str],
     actions: Mapping[str, Action],
 ) -> tuple[list[StepRan], str]:
-    """Run the job *name* in *workspace*; return its steps, and the summary that they have written.
+    """Run the job *name* in *workspace*; return its steps and the summary that they wrote.
 
-    *environment* is the machine's. *actions* are by name without version, and get their step's ``with``.
-    TimeoutError if a step takes longer than the job may.
+    *environment* is that of the machine. *actions* has functions by the name of an action without version;
+    each gets the ``with`` of its step. TimeoutError if a step takes longer than the limit of the job.
     """
     job = workflow["jobs"][name]
     _refuse(set(job) - _JOB, name)

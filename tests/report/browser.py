@@ -1,6 +1,6 @@
-"""The browser that shows reports to tests."""
+"""`CHROMIUM` is the browser in which tests look at reports."""
 
 import shutil
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-"""Its program, if this machine has one."""
+"""The path of its program, or None if this machine has none."""

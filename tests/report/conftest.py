@@ -1,4 +1,4 @@
-"""Gives the tests of reports the reports of real runs."""
+"""The fixtures run scenarios and return their reports."""
 
 from pathlib import Path
 

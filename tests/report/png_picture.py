@@ -1,4 +1,4 @@
-"""As much of PNG as it takes to tell a picture from a blank, and light from dark."""
+"""`read_picture` reads enough of a PNG to distinguish a picture from a blank, and light from dark."""
 
 import struct
 import zlib
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An 8-bit picture; *filtered* are its lines as the file has them, each after a byte for its filter."""
+    """A `Picture` has 8 bits per colour; *filtered* has the lines of the file, each after its filter byte."""
 
     width: int
     height: int
@@ -16,18 +16,18 @@ class Picture:
 
     @property
     def colors(self) -> int:
-        """Distinct groups of three filtered bytes, of one in a thousand: a blank has a handful."""
+        """Return the number of distinct groups of three bytes in a sample of one in 997; a blank has few."""
         return len({self.filtered[at : at + 3] for at in range(1, len(self.filtered) - 3, 997)})
 
     @property
     def corner(self) -> tuple[int, int, int]:
-        """Red, green, blue of the first pixel, which no filter changes: there is none before it."""
+        """Return red, green and blue of the first pixel, which no filter changes."""
         red, green, blue = self.filtered[1:4]
         return red, green, blue
 
 
 def read_picture(path: Path) -> Picture:
-    """Read a PNG."""
+    """Read a PNG file with 8 bits per colour."""
     data, position, packed = path.read_bytes(), 8, b""
     width, height, depth = struct.unpack(">IIB", data[16:25])
     assert depth == 8

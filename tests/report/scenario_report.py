@@ -1,4 +1,4 @@
-"""A report of a real run on the rig without mounts, for the tests of its forms."""
+"""`run_library` and `run_text` return the report of a real run on the rig without mounts."""
 
 from pathlib import Path
 

@@ -1,9 +1,9 @@
-"""Groups of columns stand side by side under their headings."""
+"""Groups of columns are side by side under their headings."""
 
 from thinsim.report.columns import Group, lay_out
 
 
-def test_groups_stand_side_by_side_under_their_headings() -> None:
+def test_groups_are_side_by_side_under_their_headings() -> None:
     lines = lay_out(
         ["phase", "ran", "in all"],
         [

@@ -1,4 +1,4 @@
-"""Colours of the page can be told apart: WCAG 2's contrast, on screen and paper."""
+"""The colours of the page have the contrast that WCAG 2 demands, on screen and on paper."""
 
 import re
 from itertools import pairwise, product
@@ -49,7 +49,7 @@ def test_text_has_four_and_a_half_to_one_and_a_shape_three(medium: str) -> None:
 
 
 @pytest.mark.parametrize("medium", PALETTES)
-def test_each_shade_of_the_heat_map_stands_out_more_than_the_one_before(medium: str) -> None:
+def test_each_shade_of_the_heat_map_has_more_contrast_than_the_one_before(medium: str) -> None:
     steps = [contrast(PALETTES[medium][name], PALETTES[medium]["--odd"]) for name in SHADES]
     assert all(after / before > 1.2 for before, after in pairwise(steps)), steps
 

@@ -1,4 +1,4 @@
-"""The report as JSON and JUnit XML says what a real run was, by its schema."""
+"""The report of a real run fits its JSON schema, and JUnit XML has its asserts and leaks."""
 
 import io
 import json
@@ -31,7 +31,7 @@ def test_the_schema_itself_is_valid_and_requires_what_the_document_is_about() ->
         jsonschema.validate({"kind": "thinsim scenario", "format": 1}, schema)
 
 
-def test_what_a_newer_version_adds_is_read_over_and_what_lacks_is_named(image_removal: Report) -> None:
+def test_fields_of_a_newer_version_are_ignored_and_a_missing_field_is_named(image_removal: Report) -> None:
     document = json.loads(to_json(image_removal))
     assert from_json(json.dumps({**document, "new": 1}), "here") == image_removal
     del document["runs"][1]["leaked"]
@@ -62,7 +62,7 @@ def test_the_command_repeats_the_run(image_removal: Report) -> None:
     assert image_removal.command_line == "thinsim run image-removal --rig process"
 
 
-def test_junit_has_a_case_an_assert_and_one_for_the_limit(image_removal: Report) -> None:
+def test_junit_has_one_case_per_assert_and_one_for_the_limit(image_removal: Report) -> None:
     root = ElementTree.fromstring(junit(image_removal, fail_on_leak=0))
     suites = {suite.get("name"): suite for suite in root}
     assert list(suites) == ["image-removal: as containerd", "image-removal: as it should"]
@@ -73,7 +73,7 @@ def test_junit_has_a_case_an_assert_and_one_for_the_limit(image_removal: Report)
     assert "layer-1: " in str(failure.get("message"))
     total = sum(float(str(case.get("time"))) for case in sound.iter("testcase"))
     assert total == pytest.approx(float(str(sound.get("time"))), abs=0.01)
-    # Measuring, and phases without an assert, are in it, too.
+    # The sum includes measuring and the phases without an assert.
     assert total == pytest.approx(sum(image_removal.runs[1].seconds.values()), abs=0.01)
 
 
@@ -92,9 +92,9 @@ def test_junit_is_well_formed_whatever_is_in_a_name(image_removal: Report) -> No
     assert [failure.text for failure in suite.iter("failure")] == [f"found {escaped}"]
 
 
-def test_what_does_not_hold_is_a_failure_everywhere(tmp_path: Path) -> None:
+def test_an_assert_that_does_not_hold_is_a_failure_everywhere(tmp_path: Path) -> None:
     text = """
-title = "<wrong> & told"
+title = "<wrong> & printed"
 [[phase]]
 name = "one"
 steps = [{ do = "prepare", key = "a" }, { do = "assert", pool_used = 1, why = "<&>" }]

@@ -1,4 +1,4 @@
-"""Where a run took place: what its numbers may depend on, and no more."""
+"""The environment of a report has the facts that its numbers may depend on, and no more."""
 
 from pathlib import Path
 

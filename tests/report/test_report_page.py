@@ -1,4 +1,4 @@
-"""The page in a real browser without a network: light, dark, narrow, on paper."""
+"""The page works in a real browser without a network: light, dark, narrow, and on paper."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ from thinsim.report.document import Report, from_json, to_json
 from thinsim.report.html.page import render
 
 LIGHT, DARK = "1", "0"
-"""Of blink's preferredColorScheme."""
+"""The values of blink's preferredColorScheme."""
 
 PROBE = """<script>
 addEventListener('load', () => {
@@ -117,7 +117,7 @@ def test_a_screenshot_shows_a_plot_and_paper_has_all_pages(lying_device: Report,
 
 
 class Refers(HTMLParser):
-    """What a page would fetch, or run."""
+    """`Refers` collects the addresses that a page would fetch, and its scripts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ def test_the_page_refers_to_nothing_outside_itself_and_runs_no_script(image_remo
     assert "url(" not in text
 
 
-def test_the_page_says_all_that_the_report_does(image_removal: Report) -> None:
+def test_the_page_has_all_that_the_report_has(image_removal: Report) -> None:
     text = render(image_removal)
     for run in image_removal.runs:
         assert run.name in text
@@ -154,16 +154,16 @@ def test_the_page_says_all_that_the_report_does(image_removal: Report) -> None:
     assert "[[phase]]" in text
 
 
-def test_the_page_says_when_it_was_and_what_the_darkest_shade_means(image_removal: Report) -> None:
+def test_the_page_has_the_date_of_the_run_and_the_meaning_of_the_darkest_shade(image_removal: Report) -> None:
     run = image_removal.runs[1].model_copy(update={"started": 1_000_000_000.0})
     text = render(image_removal.model_copy(update={"runs": [run]}))
     assert "2001-09-09 01:46 UTC, thinsim" in text
     (most,) = re.findall(r"at most (\S+ \w+) in a cell", text)
-    assert f" punched, {most} given back</title>" in text
+    assert f" punched, {most} freed</title>" in text
 
 
 class Scripts(HTMLParser):
-    """Tags that run something, or that stand where the page has none."""
+    """`Scripts` collects tags that run something, or that the page's own template never has."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -174,9 +174,9 @@ class Scripts(HTMLParser):
             self.found.append(self.get_starttag_text() or tag)
 
 
-def test_names_are_escaped_wherever_they_stand(image_removal: Report) -> None:
+def test_names_are_escaped_everywhere(image_removal: Report) -> None:
     bad = "'\"></title></svg><b2 onload=x><script>alert(1)</script>&amp;"
-    # Each text of the document that is not one of a few known words.
+    # Every text of the document is replaced, except for a few known words.
     document = json.loads(to_json(image_removal))
     known = {"kind", "operation", "mode"}
 

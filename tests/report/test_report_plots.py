@@ -1,4 +1,4 @@
-"""The numbers behind the plots: sums are exact, axes are round, phases follow one another."""
+"""The plots have exact sums and round numbers on their axes, and phases follow one another."""
 
 import re
 from itertools import accumulate, pairwise
@@ -95,7 +95,7 @@ def test_the_store_s_line_is_the_host_s_and_phases_follow_one_another(image_remo
         ([0.004, 12.0], ["0.00 s", "0.004 s", "12.0 s"]),
     ],
 )
-def test_times_of_a_short_run_can_be_told_apart(ends: list[float], labels: list[str]) -> None:
+def test_times_of_a_short_run_are_distinct(ends: list[float], labels: list[str]) -> None:
     phases = [Band(n, "", start, end) for n, (start, end) in enumerate(pairwise([0.0, *ends]), 1)]
     axis = "".join(time_axis(Frame(TimeScale.of(phases), 1, 100)))
     assert re.findall(r"<text[^>]*>([^<]*)", axis) == labels

@@ -1,4 +1,4 @@
-"""The schemas that come with the package are those of the code."""
+"""The schema files of the package are those that the code generates."""
 
 import json
 from collections.abc import Callable
@@ -24,13 +24,13 @@ SCHEMAS = {
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_a_schema_file_is_what_the_code_says(name: str) -> None:
+def test_a_schema_file_matches_the_code(name: str) -> None:
     generated: Callable[[], dict[str, Any]]
     generated, command = SCHEMAS[name]
-    # Pydantic's own words may change from one version to the next; what is demanded may not.
+    # Pydantic's own words may change from one version to the next, but not the demands of the schema.
     stored = json.loads((PACKAGE / name).read_text())
     fresh = generated()
-    assert _demands(stored) == _demands(fresh), f"write it anew: {command} > thinsim/{name}"
+    assert _demands(stored) == _demands(fresh), f"write it again: {command} > thinsim/{name}"
 
 
 def _demands(schema: Any) -> Any:

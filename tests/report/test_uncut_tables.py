@@ -1,4 +1,4 @@
-"""On a narrow terminal a table loses no letter, and keeps its numbers in one piece."""
+"""A table on a narrow terminal loses no letter, and keeps its numbers in one piece."""
 
 import io
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The marks of tests that run on a rig: where it can't run they are skipped, with the reason."""
+"""`marks_of` returns the marks with which pytest skips a test whose rig cannot run."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A pool's data in a part of a file: ranges and events are seen in the pool's own offsets."""
+"""These tests place a pool's data in part of a file: ranges and events have the pool's own offsets."""
 
 from fuse_backing.events import LedgerEvent
 from fuse_backing.faults import Operation

@@ -1,4 +1,4 @@
-"""The set-ups of containerd's documentation on the kernel's own dm-thin: what stands, and that it goes."""
+"""The documented set-ups create the right devices on the kernel's own dm-thin, and remove them."""
 
 import errno
 import os
@@ -34,17 +34,19 @@ NAMES = {
 
 
 @asynccontextmanager
-async def standing(name: str, directory: Path, journal: Journal) -> AsyncIterator[KernelRig]:
+async def rig_of(name: str, directory: Path, journal: Journal) -> AsyncIterator[KernelRig]:
     make_pool = find_setup(name, None).make_pool(journal)
     async with kernel.running(directory, PoolShape("unused"), journal, Contents(make_pool=make_pool)) as rig:
         yield rig
 
 
 @BOTH
-async def test_the_documented_devices_stand_and_go(name: str, tmp_path: Path, journal: Journal) -> None:
+async def test_the_documented_devices_exist_and_are_removed(
+    name: str, tmp_path: Path, journal: Journal
+) -> None:
     dm = KernelDeviceMapper()
     before = set(await dm.list())
-    async with standing(name, tmp_path, journal) as rig:
+    async with rig_of(name, tmp_path, journal) as rig:
         assert set(await dm.list()) - before == NAMES[name]
         assert await rig.check() == []
         assert await rig.mappings() == {}
@@ -54,7 +56,7 @@ async def test_the_documented_devices_stand_and_go(name: str, tmp_path: Path, jo
 async def test_the_script_s_pool_is_in_the_shape_that_the_documentation_gives_it(
     tmp_path: Path, journal: Journal
 ) -> None:
-    async with standing(LOOP_SCRIPT, tmp_path, journal) as rig:
+    async with rig_of(LOOP_SCRIPT, tmp_path, journal) as rig:
         words = (await rig.dm.table("devpool")).split()
     assert (words[1], words[5:]) == ("209715200", ["128", "32768", "0"])
 
@@ -63,7 +65,7 @@ async def test_the_script_s_pool_is_in_the_shape_that_the_documentation_gives_it
 async def test_lvm_s_pool_has_chunks_of_512_kib_and_lies_on_one_file(
     tmp_path: Path, journal: Journal
 ) -> None:
-    async with standing(LVM, tmp_path, journal) as rig:
+    async with rig_of(LVM, tmp_path, journal) as rig:
         assert rig.shape.block_bytes == 512 << 10
         assert rig.shape.features == ("skip_block_zeroing",)
         assert rig.place is not None
@@ -73,10 +75,10 @@ async def test_lvm_s_pool_has_chunks_of_512_kib_and_lies_on_one_file(
 
 
 @BOTH
-async def test_a_discarded_block_comes_back_to_the_host_at_its_place(
+async def test_a_discard_frees_the_block_on_the_host_at_its_place(
     name: str, tmp_path: Path, journal: Journal
 ) -> None:
-    async with standing(name, tmp_path, journal) as rig:
+    async with rig_of(name, tmp_path, journal) as rig:
         pool, block = rig.shape.name, rig.shape.block_bytes
         await rig.dm.message(pool, 0, "create_thin 1")
         await rig.dm.create(f"{pool}-snap-1", f"0 8192 thin /dev/mapper/{pool} 1")
@@ -95,13 +97,15 @@ async def test_a_discarded_block_comes_back_to_the_host_at_its_place(
 
 
 @BOTH
-async def test_a_pool_of_that_name_is_left_alone(name: str, tmp_path: Path, journal: Journal) -> None:
+async def test_another_pool_with_the_same_name_is_not_touched(
+    name: str, tmp_path: Path, journal: Journal
+) -> None:
     dm = KernelDeviceMapper()
     taken = sorted(NAMES[name])[0]
     await dm.create(taken, "0 8 zero")
     try:
-        with pytest.raises(ConflictError, match=rf"this machine has /dev/mapper/{taken} already"):
-            async with standing(name, tmp_path, journal):
+        with pytest.raises(ConflictError, match=rf"this machine already has /dev/mapper/{taken},"):
+            async with rig_of(name, tmp_path, journal):
                 pass
         assert await dm.table(taken) == "0 8 zero "
     finally:
@@ -109,10 +113,10 @@ async def test_a_pool_of_that_name_is_left_alone(name: str, tmp_path: Path, jour
 
 
 @BOTH
-async def test_what_a_killed_run_left_is_removed_and_what_only_has_its_name_is_not(
+async def test_the_pool_of_a_killed_run_is_removed_but_not_another_with_the_same_name(
     name: str, tmp_path: Path, journal: Journal
 ) -> None:
-    async with standing(name, tmp_path, journal) as rig:
+    async with rig_of(name, tmp_path, journal) as rig:
         (entry,) = (taken for taken in read_journal(journal.path).taken if taken.kind is TakenKind.MAPPED)
         acts: list[str] = []
         remove_recorded({**entry.fields, "uuid": "another's"}, acts.append)

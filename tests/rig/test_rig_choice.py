@@ -1,4 +1,4 @@
-"""Which rig is chosen, and what is said of the others: every lack has a fix."""
+"""`choose_rig` picks a rig and gives the reason against the others; every lack has a fix."""
 
 import os
 import shutil
@@ -24,8 +24,8 @@ def chosen(wanted: str, findings: Sequence[Finding]) -> tuple[str, str]:
     return choice.rig.name, choice.why
 
 
-def test_where_nothing_lacks_the_kernels_own_is_chosen() -> None:
-    assert chosen("auto", [THERE, NO_QEMU]) == ("kernel", "the best there is")
+def test_the_kernel_rig_is_chosen_if_nothing_is_missing() -> None:
+    assert chosen("auto", [THERE, NO_QEMU]) == ("kernel", "the best rig")
 
 
 def test_without_device_mapper_the_emulated_rig_is_chosen_and_the_reason_given() -> None:
@@ -33,7 +33,7 @@ def test_without_device_mapper_the_emulated_rig_is_chosen_and_the_reason_given()
     assert choice == ("emulated", "passed over kernel (kernel device-mapper: not loaded)")
 
 
-def test_a_guest_is_booted_only_when_it_is_asked_for() -> None:
+def test_only_a_request_for_the_vm_rig_boots_a_guest() -> None:
     assert choose_rig("auto", [NO_ROOT]).rig.name == "process"
     assert choose_rig("vm", [NO_ROOT, NO_MAPPER]).rig.name == "vm"
     with pytest.raises(EnvironmentLacksError, match=r"rig 'vm' can't run here:\n  qemu: .*make setup-vm"):
@@ -47,7 +47,7 @@ def test_without_root_the_process_rig_is_chosen_and_the_reason_given() -> None:
     assert choice.why == f"passed over kernel ({lack}), emulated ({lack})"
 
 
-def test_where_no_rig_can_run_each_is_named_with_what_it_lacks() -> None:
+def test_if_no_rig_can_run_each_is_named_with_its_lacks() -> None:
     with pytest.raises(EnvironmentLacksError) as caught:
         choose_rig("auto", [NO_ROOT, NO_PUNCH])
     first, *lacks = str(caught.value).splitlines()
@@ -60,7 +60,7 @@ def test_where_no_rig_can_run_each_is_named_with_what_it_lacks() -> None:
     assert [line.split(":")[0].strip() for line in lacks] == [rig.name for rig in RIGS if rig.chosen_by_auto]
 
 
-def test_a_rig_asked_for_that_cannot_run_is_refused_with_the_fix() -> None:
+def test_a_requested_rig_that_cannot_run_is_refused_with_the_fix() -> None:
     with pytest.raises(EnvironmentLacksError) as caught:
         choose_rig("emulated", [THERE, NO_ROOT])
     assert str(caught.value).splitlines() == [
@@ -69,7 +69,7 @@ def test_a_rig_asked_for_that_cannot_run_is_refused_with_the_fix() -> None:
     ]
 
 
-def test_a_rig_asked_for_that_can_run_is_taken() -> None:
+def test_a_requested_rig_that_can_run_is_chosen() -> None:
     assert choose_rig("process", [NO_ROOT]).rig.name == "process"
 
 
@@ -85,14 +85,14 @@ def test_every_lack_has_a_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert all(lack.detail and lack.fix for lack in lacks.values())
 
 
-def test_what_is_there_needs_no_fix(tmp_path: Path) -> None:
+def test_a_thing_that_is_present_needs_no_fix(tmp_path: Path) -> None:
     assert [finding.fix for finding in probe_machine(tmp_path) if finding.present and finding.fix] == []
 
 
 def test_a_control_node_without_its_driver_is_no_device_mapper(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """/dev may hold /dev/mapper/control where no driver answers: opening it gives ENODEV."""
+    """/dev/mapper/control may exist without a driver: opening it then fails with ENODEV."""
     monkeypatch.setattr(probes, "kernel_has_device_mapper", lambda: False)
     monkeypatch.setattr(os, "access", lambda *_: True)
     monkeypatch.setattr(Path, "exists", lambda *_, **__: True)

@@ -1,4 +1,4 @@
-"""What every rig of the registry does, by one suite; and that nothing knows a rig by its name."""
+"""One suite tests the behaviour of every rig in the registry. No module compares the name of a rig."""
 
 import ast
 import errno
@@ -46,7 +46,7 @@ async def thin(rig: Rig) -> str:
     return f"{pool}-1"
 
 
-async def test_what_is_written_reads_back_and_is_counted_at_every_height(rig: Rig) -> None:
+async def test_written_data_reads_back_and_is_counted_at_every_height(rig: Rig) -> None:
     device = await thin(rig)
     before = await rig.written_bytes()
     data = bytes(range(256)) * (2 * BLOCK // 256)
@@ -61,7 +61,7 @@ async def test_what_is_written_reads_back_and_is_counted_at_every_height(rig: Ri
     await rig.dm.remove(device)
 
 
-async def test_a_discard_frees_on_the_host_what_the_ledger_says(rig: Rig) -> None:
+async def test_a_discard_frees_as_much_on_the_host_as_the_ledger_records(rig: Rig) -> None:
     device = await thin(rig)
     await rig.write(device, 0, b"\xa5" * 4 * BLOCK)
     await rig.settle()
@@ -97,11 +97,13 @@ def test_every_rig_is_found_by_its_name_and_no_other() -> None:
     assert len(set(rig_names())) == len(RIGS)
     assert [find_rig(name) for name in rig_names()] == list(RIGS)
     assert AUTO not in rig_names()
-    with pytest.raises(InvalidValueError, match=f"no rig 'moon'; there are {', '.join(rig_names())}"):
+    with pytest.raises(
+        InvalidValueError, match=f"rig 'moon' does not exist; there are: {', '.join(rig_names())}"
+    ):
         find_rig("moon")
 
 
-def test_what_a_rig_needs_is_looked_at_once_and_says_who_needs_it(tmp_path: Path) -> None:
+def test_each_need_is_checked_once_and_names_the_rigs_that_have_it(tmp_path: Path) -> None:
     findings = probe_rigs(tmp_path)
     assert len({finding.name for finding in findings}) == len(findings)
     for record in HERE:
@@ -109,8 +111,8 @@ def test_what_a_rig_needs_is_looked_at_once_and_says_who_needs_it(tmp_path: Path
     assert {name for finding in findings for name in finding.needed_by} == set(rig_names())
 
 
-def test_no_rig_is_known_by_its_name() -> None:
-    """What a caller must know of a rig is asked of its record."""
+def test_no_module_compares_the_name_of_a_rig() -> None:
+    """Callers read the properties of a rig from its record."""
     compared = [
         f"{path.relative_to(PACKAGE)}:{node.lineno}"
         for path in PACKAGE.rglob("*.py")

@@ -1,4 +1,4 @@
-"""``thinsim reproduce`` without rights: the process rig, state in the home directory, clear errors."""
+"""``thinsim reproduce`` without root uses the process rig, the home directory, and clear messages."""
 
 import os
 import subprocess
@@ -42,7 +42,7 @@ def as_nobody(command: list[str], home: Path | None) -> "subprocess.CompletedPro
 
 @pytest.fixture(scope="module")
 def python() -> str:
-    """Return an interpreter that nobody may run: this one can stand in a home directory of root's."""
+    """Return an interpreter that nobody may run: the current one may be in root's home directory."""
     for candidate in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
         try:
             if as_nobody([candidate, "-c", "import thinsim.cli.main"], None).returncode == 0:
@@ -54,13 +54,13 @@ def python() -> str:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    # Not below tmp_path, which only its owner may enter.
+    # Only its owner may enter tmp_path.
     with tempfile.TemporaryDirectory() as directory:
         os.chown(directory, NOBODY, NOBODY)
         yield Path(directory)
 
 
-@pytest.mark.skipif(not BUNDLED.exists(), reason=f"{BUNDLED} is not there")
+@pytest.mark.skipif(not BUNDLED.exists(), reason=f"{BUNDLED} does not exist")
 def test_it_plays_the_recording_and_keeps_its_state_at_home(python: str, home: Path) -> None:
     done = as_nobody([python, "-m", "thinsim", "reproduce", "--setting", "on"], home)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The scenario on each rig, with a small image: the known truth about what returns to the host."""
+"""The lifecycle with a small image frees and leaks the expected bytes on each rig."""
 
 import random
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ CONTAINER_BYTES = 4 << 20
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sources = tmp_path_factory.mktemp("sources")
-    sources.chmod(0o755)  # only what anybody may read goes into an image
+    sources.chmod(0o755)  # an image takes only files that anybody may read
     fill = random.Random(2)
     for number in range(80):
         file = sources / f"dir{number % 7}" / f"file{number}"
@@ -45,7 +45,7 @@ async def run(
 
 
 def phase_end(run: LifecycleResult, phase: str) -> int:
-    """Host bytes allocated at the end of *phase*."""
+    """Return the host bytes allocated at the end of *phase*."""
     return [sample for sample in run.samples if sample.phase == phase][-1].host_allocated
 
 
@@ -83,7 +83,9 @@ async def test_the_image_leaks_unless_committed_snapshots_are_discarded(tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_the_played_history_tells_the_same_truth_without_any_mount(tmp_path: Path, image: Path) -> None:
+async def test_the_played_history_frees_and_leaks_the_same_without_mounts(
+    tmp_path: Path, image: Path
+) -> None:
     assert_known_truth(await run("process", tmp_path, SETTINGS, image))
     assert list(tmp_path.iterdir()) == []
 
@@ -100,9 +102,7 @@ async def test_a_recorded_run_and_its_play_agree_step_by_step(tmp_path: Path, im
 
 
 @pytest.mark.parametrize("rig", ["process", pytest.param("emulated", marks=pytest.mark.rig)])
-async def test_async_remove_gives_the_same_space_back_at_cleanup(
-    rig: str, tmp_path: Path, image: Path
-) -> None:
+async def test_async_remove_frees_the_same_space_at_cleanup(rig: str, tmp_path: Path, image: Path) -> None:
     setting = replace(SETTINGS[2], async_remove=True)
     (measured,) = (await run(rig, tmp_path, [setting], image)).runs
     removed = {

@@ -1,4 +1,4 @@
-"""The scenario on host file systems that free in units of their own: the law of conservation closes there."""
+"""The lifecycle's sums agree on host file systems that free space in their own units."""
 
 import io
 import json
@@ -50,7 +50,7 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HostFileSys
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sources = tmp_path_factory.mktemp("sources")
-    sources.chmod(0o755)  # only what anybody may read goes into an image
+    sources.chmod(0o755)  # an image takes only files that anybody may read
     fill = random.Random(3)
     for number in range(80):
         (sources / f"file{number}").write_bytes(fill.randbytes(fill.randrange(1, 150_000)))
@@ -58,7 +58,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def punching_by_doctor(directory: Path) -> dict[str, Any]:
-    """What doctor finds of hole punching in a directory."""
+    """Return doctor's finding about hole punching in *directory*."""
     arguments = ["--dir", str(directory), "--json"]
     result = CliRunner().invoke(doctor, arguments, standalone_mode=False)
     [found] = [
@@ -96,11 +96,11 @@ async def test_the_law_of_conservation_closes(host: HostFileSystem, image: Path)
         assert 0 <= needed <= sample.pool_used_blocks * 65536
         assert sample.host_kept >= 0
     assert sum(sample.ledger_freed for sample in run.samples) > 0
-    assert run.samples[-1].leaked > 0  # what was committed
+    assert run.samples[-1].leaked > 0  # committed snapshots leak
 
 
 @unlike_ext4
-def test_doctor_says_how_the_host_of_a_directory_accounts(host: HostFileSystem) -> None:
+def test_doctor_reports_how_the_host_of_a_directory_accounts(host: HostFileSystem) -> None:
     found = punching_by_doctor(host.directory)
     assert found["present"]
     assert WORDS[host.kind].removeprefix("measured; ") in found["detail"]
@@ -121,8 +121,8 @@ def test_a_host_that_hides_what_it_frees_is_a_lack_with_its_fix(host: HostFileSy
     [("btrfs", ""), ("btrfs compressed", ""), ("btrfs", "c"), ("btrfs", "m")],
     indirect=["host"],
 )
-def test_files_of_a_bench_on_btrfs_are_overwritten_in_place(host: HostFileSystem, attribute: str) -> None:
-    if attribute:  # to be compressed, or never, which btrfs allows beside C neither
+def test_files_of_a_run_on_btrfs_are_overwritten_in_place(host: HostFileSystem, attribute: str) -> None:
+    if attribute:  # compressed or never compressed: btrfs allows neither together with C
         subprocess.run(["chattr", f"+{attribute}", host.directory], check=True)
     prepare_host_directory(host.directory)
     file = host.directory / "file"

@@ -1,4 +1,4 @@
-"""containerd's known space faults, as it does them and mended, on both rigs: a row of the table each."""
+"""Each known space fault of containerd leaks the expected bytes with both profiles, on both rigs."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ async def row_of(letter: str, rig: str, directory: Path, journal: Journal) -> Sp
 
 @pytest.mark.parametrize("rig", RIGS)
 @pytest.mark.parametrize("letter", "ABCDEF")
-async def test_what_containerd_leaks_comes_back_with_the_fixed_profile(
+async def test_the_leaks_of_containerd_are_freed_with_the_fixed_profile(
     tmp_path: Path, journal: Journal, letter: str, rig: str
 ) -> None:
     row = await row_of(letter, rig, tmp_path, journal)
@@ -33,20 +33,20 @@ async def test_what_containerd_leaks_comes_back_with_the_fixed_profile(
     assert row.fixed.bytes == 0
 
 
-async def test_what_is_seen_of_it(tmp_path: Path, journal: Journal) -> None:
+async def test_the_notes_name_the_visible_effects(tmp_path: Path, journal: Journal) -> None:
     notes = {}
     for letter in "DEF":
         row = await row_of(letter, "process", tmp_path, journal)
         notes[letter] = (row.faithful.note, row.fixed.note)
     assert notes == {
-        "D": ("", "put off to cleanup"),
-        "E": ("cannot be removed any more", "put off to cleanup"),
-        "F": ("no error", "the pool is refused"),
+        "D": ("", "deferred to cleanup"),
+        "E": ("cannot be removed any more", "deferred to cleanup"),
+        "F": ("no error", "the snapshotter refuses the pool"),
     }
 
 
 @pytest.mark.parametrize("rig", RIGS)
-async def test_usage_counts_what_is_not_shared_with_the_fixed_profile(
+async def test_usage_counts_unshared_blocks_with_the_fixed_profile(
     tmp_path: Path, journal: Journal, rig: str
 ) -> None:
     view = await row_of("G1", rig, tmp_path, journal)
@@ -54,7 +54,7 @@ async def test_usage_counts_what_is_not_shared_with_the_fixed_profile(
     assert view.fixed.bytes == 0
     rewritten = await row_of("G2", rig, tmp_path, journal)
     assert rewritten.faithful.bytes == 0
-    # A file system has to write something about it, too.
+    # The file system writes some metadata as well.
     assert 4 * MIB <= rewritten.fixed.bytes <= 5 * MIB
 
 
@@ -63,6 +63,6 @@ def test_the_command_prints_the_rows(tmp_path: Path) -> None:
     done = CliRunner().invoke(commands, words)
     assert done.exit_code == 0, done.output
     assert "an image of two layers is removed" in done.output
-    told = json.loads(CliRunner().invoke(commands, [*words, "--json"]).stdout)
-    assert [(row["letter"], row["fixed"]["bytes"]) for row in told] == [("A", 0)]
+    rows = json.loads(CliRunner().invoke(commands, [*words, "--json"]).stdout)
+    assert [(row["letter"], row["fixed"]["bytes"]) for row in rows] == [("A", 0)]
     assert list(tmp_path.iterdir()) == []

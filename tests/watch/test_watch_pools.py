@@ -13,7 +13,7 @@ import trio
 from thinsim.block.linux import LinuxBlockDevice
 from thinsim.errors import ConflictError
 from thinsim.machine.journal import Journal
-from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
+from thinsim.rig.emulated_stack import EmulatedStack, open_stack
 from thinsim.rig.shape import PoolShape
 from thinsim.units import Bytes
 from thinsim.watch.finding import find_pool
@@ -37,7 +37,7 @@ async def fill(stack: EmulatedStack, thin: str, blocks: int) -> None:
 
 async def test_a_watched_pool_shows_use_leak_devices_and_discards(tmp_path: Path, journal: Journal) -> None:
     thin = f"{SHAPE.name}-thin"
-    async with stand_up_stack(tmp_path, SHAPE, journal) as stack:
+    async with open_stack(tmp_path, SHAPE, journal) as stack:
         await stack.dm.create(SHAPE.name, stack.pool_table(SHAPE))
         await stack.dm.message(SHAPE.name, 0, "create_thin 7")
         await stack.dm.create(thin, f"0 {(32 << 20) // 512} thin {stack.dm.path(SHAPE.name)} 7")
@@ -67,7 +67,7 @@ async def test_a_watched_pool_shows_use_leak_devices_and_discards(tmp_path: Path
             assert (ended.returncode, ended.stderr) == (0, "")
         assert await stack.dm.check(SHAPE.name) == []
         await stack.dm.remove(SHAPE.name)
-        with pytest.raises(ConflictError, match=f"no pool {SHAPE.name} is running"):
+        with pytest.raises(ConflictError, match=f"running pool {SHAPE.name!r} does not exist"):
             await find_pool(SHAPE.name)
     gone = await trio.to_thread.run_sync(command, "--count", "1")
     assert (gone.returncode, gone.stdout) == (1, "")

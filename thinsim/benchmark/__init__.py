@@ -1,1 +1,1 @@
-"""Measures speed so that it can be compared: interleaved rounds, medians, intervals, what processes cost."""
+"""A benchmark measures contenders in interleaved rounds, and compares medians with intervals."""

@@ -1,4 +1,4 @@
-"""Draws charts of what was measured."""
+"""A chart of a benchmark has contenders' ratios, growing sizes, or the ratios of two documents."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +22,10 @@ _COLOURS = {
 
 
 def ratio_chart(result: Measurements, reference: str, title: str, path: Path) -> None:
-    """Draw each contender's ratio to *reference* by row, with the range over the rounds; format by suffix."""
+    """Draw each contender's ratio to *reference* by row, with its range over the rounds.
+
+    The suffix of *path* chooses the format.
+    """
     others = [contender for contender in result.contenders if contender != reference]
     height = 0.8 / max(len(others), 1)
     figure, axes = plt.subplots(figsize=(9, 0.9 * len(result.rows) + 1.5))
@@ -60,7 +63,10 @@ def growth_chart(
     title: str,
     path: Path,
 ) -> None:
-    """Draw columns of *rows* over the column *along*, logarithmically; a panel for each unit in *curves*."""
+    """Draw columns of *rows* over the column *along*, on logarithmic axes.
+
+    *curves* lists the columns by unit; each unit has its own panel.
+    """
     figure, panels = plt.subplots(1, len(curves), figsize=(5 * len(curves), 4.5), squeeze=False)
     for axes, (unit, names) in zip(panels[0], curves.items(), strict=True):
         for name in names:
@@ -83,7 +89,7 @@ def _words(name: str) -> str:
 
 
 def comparison_chart(compared: Sequence[Compared], title: str, path: Path) -> None:
-    """Draw each ratio with its interval; format by suffix."""
+    """Draw each ratio with its interval. The suffix of *path* chooses the format."""
     shown = [(each, each.ratio) for each in compared if each.ratio is not None and each.ratio.median > 0]
     figure, axes = plt.subplots(figsize=(9, 0.32 * len(shown) + 1.5))
     for place, (each, ratio) in enumerate(shown):
@@ -100,7 +106,7 @@ def comparison_chart(compared: Sequence[Compared], title: str, path: Path) -> No
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(
-        "ratio and the interval that holds its median\ngreen is better, red is worse, gray is not told apart"
+        "ratio and the interval that holds its median\ngreen: better, red: worse, gray: no clear difference"
     )
     axes.set_title("\n".join(filter(None, (title, common))), fontsize="medium", parse_math=False)
     figure.tight_layout()
@@ -109,7 +115,7 @@ def comparison_chart(compared: Sequence[Compared], title: str, path: Path) -> No
 
 
 def labels_of(compared: Sequence[Compared]) -> tuple[list[str], str]:
-    """Return a label for each, of what tells it from the others, and what they have in common."""
+    """Return a label for each ratio with the words that distinguish it, and the words common to all."""
     words = [[each.contender, *each.sizes.split(", ")] for each in compared]
     columns = list(zip(*words, strict=True)) if len({len(each) for each in words}) == 1 else []
     same = [column[0] for column in columns if len(set(column)) == 1]

@@ -1,4 +1,7 @@
-"""Puts series side by side: within one document by rounds, between two by their medians. Pure."""
+"""A `Comparison` puts the series of two documents side by side. Pure.
+
+Within one document, ratios are those of the rounds; between two documents, those of the medians.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,26 +13,31 @@ from pydantic import BaseModel, ConfigDict
 from thinsim.benchmark.document import Benchmark, Series
 from thinsim.benchmark.intervals import Interval, median_interval
 
-TOLD_FROM = 0.8
-"""The least confidence at which an interval without 1 is called better or worse: four rounds of one document,
-five of each of two. Of fewer, the whole range misses the median too often."""
+LEAST_CONFIDENCE = 0.8
+"""The least confidence at which an interval without 1 is called better or worse.
+
+It takes four rounds of one document, or five rounds of each of two. With fewer rounds, even the whole range
+misses the median too often."""
 
 
 class Verdict(StrEnum):
-    """What a ratio's interval allows to be said."""
+    """A `Verdict` is the conclusion that the interval of a ratio allows."""
 
     BETTER = "better"
     WORSE = "worse"
     SAME = "no difference seen"
     """The interval holds 1."""
-    TOO_FEW = "too few rounds to tell"
+    TOO_FEW = "too few rounds to tell"  # words: quoted
     ONE_SIDED = "only one has it"
     FROM_NOTHING = "from 0, no ratio"
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A series and another; *ratio* is of the second to the first, None where one has no figures."""
+    """A `Compared` puts two series side by side.
+
+    *ratio* is the ratio of the second to the first; None if one has no figures.
+    """
 
     row: str
     """The name of the measurement."""
@@ -50,28 +58,28 @@ class Compared:
 
 
 class Comparison(BaseModel):
-    """What ``thinsim compare --json`` writes of a document A and a document B."""
+    """A comparison, which ``thinsim compare --json`` writes, has the common series of documents A and B."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     kind: Literal["thinsim compare"] = "thinsim compare"
     """The kind of document."""
     format: Literal[1] = 1
-    """Raised when a field changes its meaning or goes; new fields do not raise it."""
+    """The version grows when a field changes its meaning or disappears; new fields do not change it."""
     compared: list[Compared]
-    """What both have: A's median and interval first, B's second, B's ratio to A."""
+    """The common series: A's median and interval first, B's second, and the ratio of B to A."""
     only_first: list[str]
-    """Contenders, at a size, that A alone has."""
+    """Contenders at a size that only A has."""
     only_second: list[str]
-    """Those that B alone has."""
+    """Contenders at a size that only B has."""
     environments_differ: list[str]
     """Differences between the two environments and numbers of rounds, in words."""
     cut_short: list[str] = []
-    """Which of the two has fewer rounds than were asked for, and why."""
+    """The documents with fewer rounds than planned, each with the reason."""
 
 
 def compare_benchmarks(first: Benchmark, second: Benchmark) -> Comparison:
-    """Return all that can be said of two documents."""
+    """Return the comparison of two documents."""
     return Comparison(
         compared=between(first, second),
         only_first=missing(first, second),
@@ -86,7 +94,7 @@ def compare_benchmarks(first: Benchmark, second: Benchmark) -> Comparison:
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the schema of a comparison's document."""
+    """Return the JSON schema of a comparison."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Comparison.model_json_schema(mode="serialization"),
@@ -94,7 +102,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def within(document: Benchmark, sizes: str, row: str) -> Iterator[Compared]:
-    """Yield each contender against the document's first; ratios are of the same rounds."""
+    """Yield each contender compared with the document's first; ratios are those of the same rounds."""
     reference = document.find(row, document.contenders[0], sizes)
     for contender in document.contenders:
         series = document.find(row, contender, sizes)
@@ -103,7 +111,10 @@ def within(document: Benchmark, sizes: str, row: str) -> Iterator[Compared]:
 
 
 def between(first: Benchmark, second: Benchmark) -> list[Compared]:
-    """Return what both documents have, in the first's order; the rounds of two documents have no pairs."""
+    """Return the series that both documents have, in the order of the first.
+
+    The rounds of two documents have no pairs, so ratios are those of the medians.
+    """
     found = []
     for series in first.series:
         other = second.find(series.row, series.contender, series.sizes)
@@ -116,14 +127,14 @@ def between(first: Benchmark, second: Benchmark) -> list[Compared]:
 
 
 def missing(first: Benchmark, second: Benchmark) -> list[str]:
-    """Return each contender at a size that *second* does not have and *first* does, in words."""
+    """Return each contender at a size that *first* has and *second* lacks, in words."""
     there = {(series.contender, series.sizes) for series in second.series}
     here = dict.fromkeys((series.contender, series.sizes) for series in first.series)
     return [f"{contender}, {sizes}" for contender, sizes in here if (contender, sizes) not in there]
 
 
 def differing_circumstances(first: Benchmark, second: Benchmark) -> list[str]:
-    """Return in what the two documents' environments, and ways to measure, differ, in words."""
+    """Return the differences between the environments and the rounds of two documents, in words."""
     one, other = _circumstances(first), _circumstances(second)
     return [
         f"{name}: {one.get(name, '-')} against {other.get(name, '-')}"
@@ -175,6 +186,6 @@ def _verdict(
         return Verdict.SAME if same else Verdict.FROM_NOTHING
     if ratio.low <= 1 <= ratio.high:
         return Verdict.SAME
-    if ratio.confidence < TOLD_FROM:
+    if ratio.confidence < LEAST_CONFIDENCE:
         return Verdict.TOO_FEW
     return Verdict.BETTER if (ratio.low > 1) == more_is_better else Verdict.WORSE

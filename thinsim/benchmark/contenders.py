@@ -1,4 +1,4 @@
-"""Says who is compared: a rig, whose snapshotter on it, its setting; and at which sizes."""
+"""A `Contender` is a rig, a snapshotter on it, and a setting; benchmarks compare them at several `Sizes`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from thinsim.units import Bytes, format_size
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One who takes part, written ``RIG/SUBJECT/SETTING``."""
+    """A `Contender` takes part in a benchmark; its name is ``RIG/SUBJECT/SETTING``."""
 
     rig: RigRecord
     subject: str
@@ -21,13 +21,16 @@ class Contender:
 
     @property
     def name(self) -> str:
-        """The words of the command line."""
+        """Return the name as the command line takes it."""
         return f"{self.rig.name}/{self.subject}/{self.setting.slug}"
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """A point on the way up. Bytes; where a rig plays a recorded history, image and container are its own."""
+    """`Sizes` is one point of a benchmark, in bytes.
+
+    A rig that plays a recorded history uses the image and the container of the history instead.
+    """
 
     pool: Bytes
     image: Bytes
@@ -35,7 +38,7 @@ class Sizes:
 
     @property
     def text(self) -> str:
-        """For people."""
+        """Return the sizes in words."""
         return (
             f"pool {format_size(self.pool)}, image {format_size(self.image)}, "
             f"container {format_size(self.container)}"
@@ -43,7 +46,7 @@ class Sizes:
 
 
 def parse_contender(text: str, subjects: Mapping[str, Sequence[Setting]]) -> Contender:
-    """Read ``RIG/SUBJECT/SETTING``; UnknownNameError names the word at fault and those there are."""
+    """Read ``RIG/SUBJECT/SETTING``. UnknownNameError, with the valid names, if a word is unknown."""
     words = text.split("/")
     if len(words) != 3:
         raise UnknownNameError(f"{text!r}: a contender is RIG/SUBJECT/SETTING, such as emulated/core/on")
@@ -56,7 +59,7 @@ def parse_contender(text: str, subjects: Mapping[str, Sequence[Setting]]) -> Con
 
 
 def steps_up(pools: Sequence[Bytes], images: Sequence[Bytes], containers: Sequence[Bytes]) -> list[Sizes]:
-    """Return the sizes to measure: the first of each together, then each one grown alone."""
+    """Return the sizes to measure: the first of each, then each list of sizes with the others unchanged."""
     first = Sizes(pools[0], images[0], containers[0])
     grown = [
         *(Sizes(pool, first.image, first.container) for pool in pools),

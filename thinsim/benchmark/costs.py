@@ -1,4 +1,4 @@
-"""Measures what processes cost while something runs: processor time, memory, bytes read and written."""
+"""`counted` measures the costs of processes: processor time, memory, and bytes read and written."""
 
 import resource
 from collections.abc import AsyncGenerator, Iterator
@@ -20,25 +20,30 @@ _SERVERS = {"fuse_backing": STORE, "thinsim.dm.daemon": DEVICE_MAPPER}
 
 @dataclass(slots=True)
 class Cost:
-    """Of all processes of one role: seconds of processor time; peak resident bytes; bytes by system calls."""
+    """A `Cost` adds up all processes of one role."""
 
     cpu: float = 0.0
+    """Seconds of processor time."""
     memory: int = 0
+    """Peak of the resident bytes."""
     read: int = 0
+    """Bytes read by system calls."""
     written: int = 0
+    """Bytes written by system calls."""
 
 
 @dataclass(slots=True)
 class Costs:
-    """By role; *cpu* is of all processes together, those too short to be seen one by one included."""
+    """`Costs` are the costs of all processes, together and by role."""
 
     cpu: float = 0.0
+    """Seconds of processor time of all processes, including those too short to be seen one by one."""
     by_role: dict[str, Cost] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class _Server:
-    """A process under watch; *own* children are waited for by this process."""
+    """A `_Server` is a watched process; *own* means that it is a child of this process."""
 
     process: psutil.Process
     role: str
@@ -48,11 +53,11 @@ class _Server:
 
 @asynccontextmanager
 async def counted() -> AsyncGenerator[Costs, None]:
-    """Count what this process and its descendants cost; the figures are whole once the context is left.
+    """Count the costs of this process and its descendants. The figures are complete after the context.
 
-    Servers are looked at ten times a second: what one does in its last tenth is in the sum alone, and its
-    bytes in this process's. Tools that ended within the context count as this process, but for their time.
-    containerd's shims are nobody's children: they are in their role and not in the sum.
+    Servers are sampled every 0.1 seconds. The last 0.1 seconds of a server are therefore only in the sum, and
+    its bytes count for this process. Tools that end within the context count for this process, except for
+    their time. containerd's shims are not descendants, so they are in their role but not in the sum.
     """
     costs, own = Costs(), psutil.Process()
     servers: dict[tuple[int, float], _Server] = {}
@@ -76,7 +81,7 @@ async def counted() -> AsyncGenerator[Costs, None]:
                 whole.memory = max(whole.memory, server.cost.memory)
                 whole.read += server.cost.read
                 whole.written += server.cost.written
-                # What a child moved, the kernel adds to its parent that waits for it (wait_task_zombie).
+                # The kernel adds the bytes of a child to the parent that waits for it (wait_task_zombie).
                 if server.own and not server.process.is_running():
                     bench.read -= server.cost.read
                     bench.written -= server.cost.written
@@ -90,7 +95,7 @@ async def _watch(own: psutil.Process, bench: Cost, servers: dict[tuple[int, floa
                 identity = process.pid, process.create_time()
                 now, parent = _cost(process), process.ppid()
             except psutil.Error:
-                continue  # it has ended since it was listed
+                continue  # the process has ended since it was listed
             known = servers.get(identity)
             if known is None:
                 servers[identity] = _Server(process, role, parent == own.pid, now)
@@ -101,7 +106,7 @@ async def _watch(own: psutil.Process, bench: Cost, servers: dict[tuple[int, floa
 
 
 def _processes(own: psutil.Process) -> Iterator[tuple[psutil.Process, str]]:
-    """Yield the servers below *own*, each with its role."""
+    """Yield the servers among the descendants of *own*, each with its role."""
     for process in own.children(recursive=True):
         try:
             words = process.cmdline()
@@ -126,6 +131,6 @@ def _cost(process: psutil.Process) -> Cost:
 
 
 def _spent() -> float:
-    """Processor seconds of this process and of all descendants that have ended and were waited for."""
+    """Return the processor seconds of this process and of all descendants that were waited for."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)

@@ -1,6 +1,6 @@
-"""Describes what a benchmark measured as a document, which ``thinsim bench`` writes and ``compare`` reads.
+"""A `Benchmark` is the document that ``thinsim bench`` writes and ``thinsim compare`` reads.
 
-``json_schema`` is its schema; ``FORMAT`` its version.
+``json_schema`` returns its schema; ``FORMAT`` is its version.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from thinsim.errors import WrongDocumentError
 
 FORMAT: Literal[1] = 1
-"""Raised when a field changes its meaning or goes; new fields do not raise it."""
+"""The version grows when a field changes its meaning or disappears; new fields do not change it."""
 
 _Figure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -21,7 +21,7 @@ class _Table(BaseModel):
 
 
 class Series(_Table):
-    """One row of one contender at one size, a figure a round."""
+    """A series holds the figures of one row of one contender at one size."""
 
     row: str
     """The name of the measurement."""
@@ -34,17 +34,17 @@ class Series(_Table):
     sizes: str
     """The sizes of image, container and pool, as text."""
     figures: list[_Figure | None] = Field(min_length=1)
-    """One a round; None where the contender does not have the row."""
+    """One figure per round; None if the contender does not have the row."""
 
     @property
     def known(self) -> list[float]:
-        """The figures; empty unless every round has one."""
+        """Return the figures, or an empty list unless every round has one."""
         known = [figure for figure in self.figures if figure is not None]
         return known if len(known) == len(self.figures) else []
 
 
 class Benchmark(_Table):
-    """All that was measured, in one run, in interleaved rounds."""
+    """A benchmark holds the measurements of one run, which has interleaved rounds."""
 
     kind: Literal["thinsim bench"]
     """The kind of document."""
@@ -57,13 +57,13 @@ class Benchmark(_Table):
     rounds: int
     """The rounds that count."""
     warm_up: int
-    """Rounds that came first and were thrown away."""
+    """Number of warm-up rounds, which came first and are not in the figures."""
     contenders: list[str]
-    """The first is what ratios are to."""
+    """The contenders; ratios are relative to the first."""
     sizes: list[str]
     """The combinations of sizes."""
     cut_short: str | None = None
-    """Why there are fewer rounds than were asked for; the figures are those of the whole rounds before."""
+    """The reason for fewer rounds than planned, or null. The figures are those of the complete rounds."""
     series: list[Series]
     """The figures."""
 
@@ -81,12 +81,12 @@ class Benchmark(_Table):
 
     @property
     def rounds_text(self) -> str:
-        """How many rounds, in words: ``1 round``, ``5 rounds``."""
+        """Return the number of rounds in words: ``1 round``, ``5 rounds``."""
         return f"{self.rounds} round{'s' if self.rounds > 1 else ''}"
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a document; InvalidValueError names the file and what is wrong, ``OSError`` for the file."""
+        """Read a document. InvalidValueError, with the first mistake, if it is malformed; ``OSError``."""
         try:
             return cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
@@ -98,13 +98,13 @@ class Benchmark(_Table):
             ) from error
 
     def find(self, row: str, contender: str, sizes: str) -> Series | None:
-        """Return a series."""
+        """Return the series of a row, a contender and sizes, or None."""
         wanted = (row, contender, sizes)
         return next((each for each in self.series if (each.row, each.contender, each.sizes) == wanted), None)
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the schema of the document."""
+    """Return the JSON schema of a benchmark."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Benchmark.model_json_schema(mode="serialization"),

@@ -1,4 +1,4 @@
-"""Takes the figures from one run of the container lifecycle: its rows, and what it says of each. Pure."""
+"""`figures_of` returns the figures of one run of the container lifecycle, one per row. Pure."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ _OF_SAMPLES: Mapping[FigureRow, Callable[[_Samples], float | None]] = {
     FigureRow("container's writes", "MiB/s"): lambda samples: _rate(
         [(sample.written, sample.seconds) for sample in samples if sample.phase == LifecyclePhase.RUN]
     ),
-    FigureRow("given back by removals", "MiB/s"): lambda samples: _rate(
+    FigureRow("given back by removals", "MiB/s"): lambda samples: _rate(  # words: quoted
         [
             (sample.host_freed, sample.seconds)
             for sample in samples
@@ -55,7 +55,7 @@ ROWS: Sequence[FigureRow] = (
 
 
 def figures_of(run: LifecycleResult, costs: Costs) -> dict[FigureRow, float | None]:
-    """Return a figure for every row; None for what this run does not have."""
+    """Return a figure for every row; None if the run does not have the row."""
     found = {row: of(run.samples) for row, of in _OF_SAMPLES.items()}
     found[_CPU] = costs.cpu
     for role in _ROLES:
@@ -68,7 +68,7 @@ def figures_of(run: LifecycleResult, costs: Costs) -> dict[FigureRow, float | No
 
 
 def _each(samples: _Samples, begins: str) -> float | None:
-    """Return the median of such a step, in milliseconds."""
+    """Return the median time of the steps whose names begin with *begins*, in milliseconds."""
     seconds = [sample.seconds for sample in samples if sample.step.startswith(begins)]
     return statistics.median(seconds) * 1000 if seconds else None
 
@@ -79,6 +79,6 @@ def _phase(samples: _Samples, phase: str) -> float | None:
 
 
 def _rate(moved: Sequence[tuple[int, float]]) -> float | None:
-    """Return MiB a second of (bytes, seconds)."""
+    """Return the MiB per second of pairs of bytes and seconds."""
     seconds = sum(each for _, each in moved)
     return sum(size for size, _ in moved) / _MEBIBYTE / seconds if seconds > 0 else None

@@ -1,10 +1,8 @@
-"""Says how sure a median is, from few figures and without assuming how they are spread.
+"""`median_interval` returns an interval for the median of few figures of any distribution. Pure.
 
-Pure.
-
-An interval between two figures of a sorted sample holds the median of what they were drawn from with a
-probability that follows from coin tosses alone: each figure is above that median or below it (the sign test;
-David and Nagaraja, Order Statistics, section 7.1).
+An interval between two figures of a sorted sample holds the true median with a probability that follows from
+coin tosses alone: each figure is above the true median or below it (the sign test; David and Nagaraja, Order
+Statistics, section 7.1).
 """
 
 import math
@@ -15,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """*low* to *high* holds the true median with probability *confidence*, 0 to 1."""
+    """An `Interval`, *low* to *high*, holds the true median with the probability *confidence*, 0 to 1."""
 
     median: float
     """The median of the figures."""
@@ -27,9 +25,9 @@ class Interval:
     """The probability that the interval holds the true median, 0 to 1."""
 
     def over(self, other: "Interval") -> "Interval | None":
-        """Return the ratio of two independent medians; None where *other* reaches 0.
+        """Return the ratio of two independent medians, or None if *other* reaches 0.
 
-        It holds when both do, so its confidence is the product.
+        The new interval holds its median if both do, so its confidence is the product.
         """
         if other.low <= 0:
             return None
@@ -42,14 +40,14 @@ class Interval:
 
 
 def median_interval(figures: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Return the narrowest interval of at least *confidence*; with too few figures all of their range.
+    """Return the narrowest interval of at least *confidence*; with too few figures, their whole range.
 
-    ValueError without any figure.
+    ValueError if there are no figures.
     """
     ordered = sorted(figures)
     count = len(ordered)
     if not count:
-        raise ValueError("no figures, no median")
+        raise ValueError("there are no figures, so there is no median")
     allowed = (cut for cut in range(count // 2) if _outside(count, cut) <= 1 - confidence)
     cut = max(allowed, default=0)
     held = max(0.0, 1 - _outside(count, cut))
@@ -57,5 +55,5 @@ def median_interval(figures: Sequence[float], confidence: float = 0.95) -> Inter
 
 
 def _outside(count: int, cut: int) -> float:
-    """Return how likely the true median is outside when *cut* figures are left out at each end."""
+    """Return the probability that the true median is outside, without *cut* figures at each end."""
     return sum(math.comb(count, below) for below in range(cut + 1)) / 2.0 ** (count - 1)

@@ -1,7 +1,7 @@
-"""Interleaves rounds: in each all take turns at every row, so that what drifts drifts for all.
+"""A benchmark interleaves its contenders: in each round they take turns, so that drift affects all.
 
-Machines get slower and faster while a benchmark runs; only what was measured side by side is compared.
-A figure is the median over the rounds; a ratio is the median of the rounds' own ratios.
+A machine gets slower and faster while a benchmark runs, so only figures of the same round are compared.
+A figure is the median over the rounds. A ratio is the median of the ratios of the rounds.
 """
 
 import statistics
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class FigureRow:
-    """One thing measured; more of it is better, or less."""
+    """A `FigureRow` is a measured quantity, of which either more or less is better."""
 
     name: str
     unit: str
@@ -22,7 +22,10 @@ class FigureRow:
 
 @dataclass(slots=True)
 class Measurements:
-    """Figures by row and contender, one a round or turn; None where the contender can't do it."""
+    """`Measurements` has the figures of each row and contender, one per round.
+
+    A figure is None if the contender can't do the row.
+    """
 
     rows: Sequence[FigureRow]
     contenders: Sequence[str]
@@ -30,17 +33,17 @@ class Measurements:
     reasons: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def add(self, row: FigureRow, contender: str, figure: float | None) -> None:
-        """Note one round's figure."""
+        """Add the figure of one round."""
         self.figures.setdefault((row.name, contender), []).append(figure)
 
     def median(self, row: FigureRow, contender: str) -> float | None:
-        """Return the median figure; None if a round has none."""
+        """Return the median figure, or None if a round has none."""
         figures = self.figures.get((row.name, contender), [])
         known = [figure for figure in figures if figure is not None]
         return statistics.median(known) if known and len(known) == len(figures) else None
 
     def ratios(self, row: FigureRow, contender: str, reference: str) -> list[float]:
-        """Return each round's figure over the reference's of the same round."""
+        """Return, for each round, the contender's figure divided by the reference's."""
         pairs = zip(
             self.figures.get((row.name, contender), []),
             self.figures.get((row.name, reference), []),
@@ -49,7 +52,7 @@ class Measurements:
         return [mine / its for mine, its in pairs if mine is not None and its]
 
     def ratio(self, row: FigureRow, contender: str, reference: str) -> float | None:
-        """Return the median of the rounds' ratios; None if the contender can't do the row."""
+        """Return the median of the rounds' ratios, or None if the contender can't do the row."""
         if self.median(row, contender) is None:
             return None
         return statistics.median(self.ratios(row, contender, reference))
@@ -73,17 +76,17 @@ class Measurements:
 
 
 def turned(contenders: Sequence[str], number: int) -> Sequence[str]:
-    """Return the order of round *number*: each contender is first once before one is first again."""
+    """Return the order of round *number*; each contender is first equally often."""
     turn = number % len(contenders)
     return [*contenders[turn:], *contenders[:turn]]
 
 
 @contextmanager
 def awake_processors() -> Iterator[bool]:
-    """Keep processors from idle states while measuring; yield whether the kernel lets us.
+    """Keep processors from idle states while measuring; yield whether the kernel allows it.
 
-    One request at a time wakes a processor or two, and what a wake-up costs depends on how deep the processor
-    sleeps: under a hypervisor more than the request itself. Documentation/power/pm_qos_interface.rst.
+    A single request wakes a processor or two. The cost of a wake-up depends on the depth of the sleep. Under
+    a hypervisor it exceeds that of the request. Documentation/power/pm_qos_interface.rst.
     """
     try:
         with Path("/dev/cpu_dma_latency").open("wb", buffering=0) as latency:

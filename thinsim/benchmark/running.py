@@ -1,4 +1,4 @@
-"""Runs the benchmark: the container lifecycle by each contender in turn, round after round."""
+"""`run_benchmark` runs the container lifecycle with each contender in turn, round after round."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ _Figures = dict[tuple[FigureRow, str, Sizes], list[float | None]]
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkPlan:
-    """What to measure; files go into *directory*, by default the temporary one."""
+    """A `BenchmarkPlan` names what to measure. Files go into *directory*, by default the temporary one."""
 
     contenders: Sequence[Contender]
     sizes: Sequence[Sizes]
@@ -37,14 +37,14 @@ class BenchmarkPlan:
 
 @dataclass(slots=True)
 class _Quiet:
-    """Passes on the steps of one run, not its headings: those are the rounds'."""
+    """A `_Quiet` passes on the steps of a run, but not its headings, since the rounds have their own."""
 
     progress: Progress
-    said: set[str] = field(default_factory=set)
+    printed: set[str] = field(default_factory=set)
 
     def say(self, text: str) -> None:
-        if text not in self.said:
-            self.said.add(text)
+        if text not in self.printed:
+            self.printed.add(text)
             self.progress.say(text)
 
     def setting(self, number: int, of: int, name: str) -> None: ...
@@ -54,10 +54,10 @@ class _Quiet:
 
 
 async def run_benchmark(plan: BenchmarkPlan, progress: Progress) -> Benchmark:
-    """Measure; nothing stays on the machine.
+    """Run all rounds, clean up, and return the measurements.
 
-    When a run of the lifecycle fails, the whole rounds before it are returned, and the document says why
-    there are no more. ThinsimError when there is no whole round.
+    If a run of the lifecycle fails, the document has the complete rounds before it, and the reason in
+    *cut_short*. ThinsimError if there is no complete round.
     """
     taken: _Figures = {}
     names = [contender.name for contender in plan.contenders]
@@ -93,17 +93,17 @@ async def run_benchmark(plan: BenchmarkPlan, progress: Progress) -> Benchmark:
     )
 
 
-_TOLD = (ThinsimError, FuseBackingError, OSError)
-"""What explains itself; anything else is a bug."""
+_EXPLAINED = (ThinsimError, FuseBackingError, OSError)
+"""Errors with a message for the user; any other error is a bug."""
 
 
 class _RunFailedError(ProgramFailedError):
-    """A run of the lifecycle failed; says which."""
+    """A `_RunFailedError` names the run of the lifecycle that failed."""
 
 
 @dataclass(slots=True)
 class _Measuring:
-    """Rounds in which all contenders take turns."""
+    """A `_Measuring` runs rounds in which all contenders take turns."""
 
     plan: BenchmarkPlan
     directory: Path
@@ -116,7 +116,7 @@ class _Measuring:
         self.quiet = _Quiet(self.progress)
 
     async def round(self, number: int) -> dict[tuple[FigureRow, str, Sizes], float | None]:
-        """Measure one round, a negative one to warm up. _RunFailedError."""
+        """Measure one round; a negative *number* is a warm-up. _RunFailedError if a run fails."""
         by_name = {contender.name: contender for contender in self.plan.contenders}
         runs = (self.plan.warm_up + self.plan.rounds) * len(by_name) * len(self.plan.sizes)
         what = "warm-up" if number < 0 else f"round {number + 1}"
@@ -129,7 +129,7 @@ class _Measuring:
                     figures = await _run(by_name[name], sizes, self.images, self.directory, self.quiet)
                 except Exception as error:
                     failures = list(failures_of(error))
-                    if not all(isinstance(each, _TOLD) for each in failures):
+                    if not all(isinstance(each, _EXPLAINED) for each in failures):
                         raise
                     why = "; ".join(dict.fromkeys(map(str, failures)))
                     raise _RunFailedError(f"{what}, {name}, {sizes.text}: {why}") from error
@@ -138,7 +138,7 @@ class _Measuring:
 
 
 async def _images(plan: BenchmarkPlan, directory: Path, progress: Progress) -> Mapping[Bytes, Path]:
-    """Build an image of each size once: all contenders import the same bytes."""
+    """Build one image per size, so that all contenders import the same bytes."""
     if not any(contender.rig.mounts for contender in plan.contenders):
         return {}
     images = {}
@@ -172,7 +172,7 @@ async def _run(
 
 
 def _series(taken: _Figures, plan: BenchmarkPlan, names: Sequence[str]) -> list[Series]:
-    """Return every row that anybody has a figure for."""
+    """Return a series per row, size and contender, of the rows for which any contender has a figure."""
     return [
         Series(
             row=row.name,

@@ -1,4 +1,4 @@
-"""Prints comparisons as tables for people; on a narrow terminal one stands below the other."""
+"""`print_benchmark` and `print_comparison` print tables; a narrow terminal gets one below the other."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from thinsim.benchmark.comparison import TOLD_FROM, Compared, Comparison, within
+from thinsim.benchmark.comparison import LEAST_CONFIDENCE, Compared, Comparison, within
 from thinsim.benchmark.document import Benchmark
 from thinsim.benchmark.intervals import Interval
 
@@ -14,7 +14,7 @@ _MARKS = {"better": "green", "worse": "red"}
 
 
 def print_benchmark(console: Console, document: Benchmark) -> None:
-    """Print a table a size: a row per figure, a column per contender, ratios to the first."""
+    """Print one table per size, with a row per figure, a column per contender, and ratios to the first."""
     first, *others = document.contenders
     for sizes in document.sizes:
         whole = _side_by_side(document, sizes, others)
@@ -26,14 +26,14 @@ def print_benchmark(console: Console, document: Benchmark) -> None:
     several = f"Medians of {document.rounds} interleaved rounds"
     what = f"{several if document.rounds > 1 else 'One round'} after {document.warm_up} to warm up"
     if not others:
-        _say(console, f"{what}.")
+        _print_line(console, f"{what}.")
         return
-    _say(console, f"{what}; a ratio is the median of the rounds' own ratios to {first}.")
-    _say(console, _explanation(_within_ratios(document)))
+    _print_line(console, f"{what}; a ratio is the median of the rounds' own ratios to {first}.")
+    _print_line(console, _explanation(_within_ratios(document)))
 
 
 def print_comparison(console: Console, found: Comparison) -> None:
-    """Print a table a size of all that both have, what one lacks, and in what their environments differ."""
+    """Print one table per size, the series that one document lacks, and the differences of environments."""
     for sizes in dict.fromkeys(each.sizes for each in found.compared):
         rows = [each for each in found.compared if each.sizes == sizes]
         whole = _compared_rows(sizes, rows, by_contender=True)
@@ -43,17 +43,17 @@ def print_comparison(console: Console, found: Comparison) -> None:
             for contender in dict.fromkeys(each.contender for each in rows):
                 its = [each for each in rows if each.contender == contender]
                 _print(console, _compared_rows(f"{contender}, {sizes}", its, by_contender=False))
-    _say(console, _explanation(each.ratio for each in found.compared))
+    _print_line(console, _explanation(each.ratio for each in found.compared))
     for name, only in (("A", found.only_first), ("B", found.only_second)):
         for each in only:
-            _say(console, f"not compared, {name} alone has it: {each}")
+            _print_line(console, f"not compared, since only {name} has it: {each}")
     for text in found.cut_short:
-        _say(console, text)
+        _print_line(console, text)
     for difference in found.environments_differ:
-        _say(console, f"the environments differ in {difference}")
-    _say(
+        _print_line(console, f"the environments differ in {difference}")
+    _print_line(
         console,
-        "A and B were not measured in one run: what changed on the machine in between is in the ratios.",
+        "A and B are from two runs, so changes of the machine between them affect the ratios.",
     )
 
 
@@ -106,12 +106,12 @@ def _print(console: Console, table: Table) -> None:
     console.print()
 
 
-def _say(console: Console, text: str) -> None:
+def _print_line(console: Console, text: str) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _within_ratios(document: Benchmark) -> Iterable[Interval | None]:
-    """Yield the ratios that a document's table shows: of the first to itself there is none."""
+    """Yield the ratios in the table of *document*; the first contender has none."""
     for sizes in document.sizes:
         for row in dict.fromkeys(series.row for series in document.series):
             yield from (each.ratio for each in list(within(document, sizes, row))[1:])
@@ -132,14 +132,14 @@ def _cells(compared: Sequence[Compared]) -> Iterable[str | Text]:
 def _explanation(ratios: Iterable[Interval | None]) -> str:
     known = [ratio.confidence for ratio in ratios if ratio is not None]
     if not known:
-        return "There is no ratio."
+        return "No figures could be compared."
     least = min(known)
     if not least:
-        return "One round does not tell how sure a ratio is: give --rounds more."
-    meaning = f"a–b: holds the ratio's median with {least:.0%} at least"
-    if least < TOLD_FROM:
-        return f"{meaning}; to call one better or worse takes {TOLD_FROM:.0%}: give --rounds more."
-    return f"{meaning}; coloured where it does not hold 1."
+        return "One round gives no confidence in a ratio: use more rounds (--rounds)."
+    meaning = f"a–b: the interval that holds the ratio's median with a confidence of at least {least:.0%}"
+    if least < LEAST_CONFIDENCE:
+        return f"{meaning}; a verdict needs {LEAST_CONFIDENCE:.0%}: use more rounds (--rounds)."
+    return f"{meaning}; it is coloured if it does not hold 1."
 
 
 def _number(interval: Interval | None) -> str:
@@ -150,7 +150,7 @@ def _number(interval: Interval | None) -> str:
 
 
 def _range(interval: Interval | None) -> str:
-    """Return the interval; one figure has none."""
+    """Return the text of the interval; that of a single figure is empty."""
     if interval is None or not interval.confidence:
         return ""
     return f"{interval.low:.2f}–{interval.high:.2f}"

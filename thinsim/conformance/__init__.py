@@ -1,1 +1,1 @@
-"""Compares the emulated dm-thin with the kernel's: the same history on both, every answer."""
+"""thinsim.conformance runs one history on the kernel's dm-thin and on thinsim, and compares the answers."""

@@ -1,4 +1,4 @@
-"""Puts one history to two subjects: where they differ, and the shortest history on which they still do."""
+"""A `Duel` runs one history on two subjects and finds the shortest history on which they differ."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +10,7 @@ from thinsim.conformance.subjects.subject import Subject
 
 
 class Duel:
-    """*kernel* against *other*, whose differences go into *verdict*."""
+    """A `Duel` compares *other* with *kernel* and adds the differences to *verdict*."""
 
     def __init__(self, kernel: Subject, other: Subject, verdict: HistoryVerdict) -> None:
         self._kernel = kernel
@@ -18,7 +18,7 @@ class Duel:
         self.verdict = verdict
 
     async def fight(self, history: History) -> list[Difference]:
-        """Put *history* to both and return what is new: differences that nothing explains."""
+        """Run *history* on both and return the new differences, those without a known reason."""
         before = len(self.verdict.differences)
         expected = await self._kernel.record(history)
         self.verdict.kernel = expected.source
@@ -26,7 +26,7 @@ class Duel:
         return [each for each in self.verdict.differences[before:] if not each.why]
 
     async def shrink(self, history: History, difference: Difference, say: Callable[[str], None]) -> History:
-        """Return the shortest part of *history* in which both still differ in the same behaviour."""
+        """Return the shortest part of *history* on which both still differ in the same behaviour."""
 
         async def differs(operations: tuple[HistoryOperation, ...]) -> bool:
             tried = replace(history, operations=operations)
@@ -40,6 +40,6 @@ class Duel:
 
         operations = history.operations
         if difference.comparison.index < len(operations):
-            # What came later has nothing to do with it; the final clean-up answers the same questions anew.
+            # Later operations cannot have caused it, and every run ends with the same checks.
             operations = operations[: difference.comparison.index + 1]
         return replace(history, operations=await shortest(operations, differs))

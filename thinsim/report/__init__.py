@@ -1,1 +1,1 @@
-"""Shows what was measured, as a table for people and as JSON for programs."""
+"""A report shows measurements: as a table or a page for people, as JSON or JUnit XML for programs."""

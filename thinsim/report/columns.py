@@ -1,4 +1,4 @@
-"""Sets plain columns under grouped headings: one over several columns, which rich's tables lack."""
+"""`lay_out` returns a table whose group headings span several columns, which rich cannot print."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ _GROUP_GAP = "    "
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A heading, the headings of its columns, and their cells, one row each."""
+    """A `Group` is a heading over several columns, with their headings and rows."""
 
     heading: str
     columns: Sequence[str]
@@ -19,8 +19,7 @@ class Group:
 def lay_out(first: Sequence[str], groups: Sequence[Group]) -> list[str]:
     """Return lines: group headings, column headings, a rule, the rows, a rule, the last row.
 
-    *first* is the leftmost column, its heading and then a cell per row, aligned left; all else is
-    aligned right.
+    *first* is the leftmost column: its heading, then a cell per row. It is aligned left, the others right.
     """
     left = max(len(cell) for cell in first)
     blocks = [_block(group) for group in groups]
@@ -34,7 +33,7 @@ def lay_out(first: Sequence[str], groups: Sequence[Group]) -> list[str]:
 
 
 def _block(group: Group) -> list[str]:
-    """Return a group's lines, all of one width, its heading first."""
+    """Return the lines of *group*, all of one width, with the heading first."""
     table = [group.columns, *group.rows]
     widths = [max(len(row[number]) for row in table) for number in range(len(group.columns))]
     # A heading longer than its columns widens the last one.

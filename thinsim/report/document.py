@@ -1,6 +1,6 @@
-"""Makes of a scenario's run the document that ``--json`` writes and every other form is made from.
+"""A `Report` is the document that ``--json`` writes; the table, the page and the XML are made from it.
 
-``json_schema`` is its schema; ``FORMAT`` its version.
+``json_schema`` returns its schema; ``FORMAT`` is its version.
 """
 
 import shlex
@@ -20,18 +20,18 @@ from thinsim.scenario.file.run import START, ScenarioResult, VariantResult
 from thinsim.scenario.file.steps.step import AssertOutcome
 
 FORMAT = 1
-"""Raised when a field changes its meaning or goes; new fields do not raise it."""
+"""The version grows when a field changes its meaning or disappears; new fields do not change it."""
 
 _KIND: Literal["thinsim scenario"] = "thinsim scenario"
 
 
 class _Table(BaseModel):
-    # Fields that a newer thinsim added are read over.
+    # A newer thinsim may have added fields; they are ignored.
     model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
 
 
 class PoolFacts(_Table):
-    """The pool that stood. Bytes."""
+    """The pool of the run has these sizes, in bytes, and these features."""
 
     data_size: int
     """Size of the data device."""
@@ -44,43 +44,43 @@ class PoolFacts(_Table):
 
 
 class Speed(_Table):
-    """What was waited for, in seconds."""
+    """A run waits for writes and for discards; the times are in seconds."""
 
     write_seconds: float
-    """For files to be written, all writing steps together."""
+    """Time of all steps that write files."""
     discards: int
-    """Devices that the snapshotter discarded."""
+    """Number of devices that the snapshotter discarded."""
     discard_seconds: float
-    """For those discards."""
+    """Time of those discards."""
 
 
 class VariantRun(_Table):
-    """One variant's run."""
+    """A `VariantRun` holds the measurements of one variant's run."""
 
     name: str
     """The variant's name."""
     snapshotter: dict[str, str | bool | int | float]
-    """The snapshotter's configuration, containerd's keys."""
+    """The snapshotter's configuration, with the keys of containerd."""
     started: float
     """Seconds since the epoch."""
     leaked: int
     """Bytes allocated on the host at the end that no mapping of the pool needs."""
     leaks: list[Leak]
-    """The same by owner, largest first."""
+    """The same bytes by owner, largest first."""
     outcomes: list[AssertOutcome]
-    """What was asserted, in order, and whether it held."""
+    """The outcomes of the asserts, in order."""
     samples: list[StepSample]
-    """One measurement a step."""
+    """One measurement per step."""
     events: list[LedgerEvent]
-    """What the store saw of the data file: hole punches, and requests that planned faults struck."""
+    """The store's events on the data file: hole punches, and requests that planned faults struck."""
     speed: Speed
     """The time spent on writes and discards."""
     seconds: dict[str, float]
-    """Where the time went: per phase, and ``measuring``."""
+    """Seconds of each phase, and of ``measuring``."""
 
 
 class Report(_Table):
-    """The document."""
+    """The report describes a run of a scenario, with all its variants."""
 
     kind: Literal["thinsim scenario"] = _KIND
     """The kind of document."""
@@ -89,7 +89,7 @@ class Report(_Table):
     thinsim: str
     """The version of thinsim."""
     name: str
-    """What the user called the scenario: a file, or a name of the library."""
+    """The user's word for the scenario: a file, or a name in the library."""
     title: str
     """The scenario's title."""
     containerd_does: str
@@ -97,9 +97,9 @@ class Report(_Table):
     it_should: str
     """The scenario's text of that name."""
     scenario: str
-    """The scenario's file, whole."""
+    """The content of the scenario's file."""
     command: list[str]
-    """What to type to repeat the run."""
+    """The words of the command that repeats the run."""
     rig: str
     """The rig that ran the scenario."""
     pool: PoolFacts
@@ -107,37 +107,37 @@ class Report(_Table):
     environment: dict[str, str]
     """Kernel, file systems, programs and their versions."""
     phases: list[str]
-    """In order."""
+    """The names of the phases, in order."""
     runs: list[VariantRun]
     """The runs, one per variant."""
     seconds: dict[str, float]
     """Seconds spent, by activity, all variants together."""
     kept: str | None
-    """Where the files are, if they were kept."""
+    """The directory of the run's files, if they were kept."""
 
     @property
     def command_line(self) -> str:
-        """The command as a shell takes it."""
+        """Return the command, quoted for a shell."""
         return shlex.join(self.command)
 
     @property
     def worst_leak(self) -> int:
-        """The most that a variant leaked, bytes."""
+        """Return the number of bytes that the worst variant leaked."""
         return max((run.leaked for run in self.runs), default=0)
 
     @property
     def broken(self) -> list[tuple[str, AssertOutcome]]:
-        """Each variant's asserts that did not hold."""
+        """Return the asserts that did not hold, each with the name of its variant."""
         return [(run.name, outcome) for run in self.runs for outcome in run.outcomes if not outcome.held]
 
     @property
     def columns(self) -> list[Column]:
-        """The runs as the phase table compares them."""
+        """Return the runs as columns of the phase table."""
         return [Column(run.name, run.samples, run.leaks) for run in self.runs]
 
 
 def report_of(result: ScenarioResult) -> Report:
-    """Return the document of a run that has just ended."""
+    """Return the report of a run that has just ended."""
     request, shape = result.request, result.shape
     options = [word for name in request.variants for word in ("--variant", name)]
     facts = environment(request.directory)
@@ -170,7 +170,7 @@ def to_json(report: Report) -> str:
 
 
 def from_json(text: str, source: str) -> Report:
-    """Read what ``to_json`` returned; InvalidValueError names *source* and the first thing that is wrong."""
+    """Read a text of ``to_json``. InvalidValueError, with *source* and the first mistake, for any other."""
     try:
         return Report.model_validate_json(text)
     except ValidationError as error:
@@ -181,7 +181,7 @@ def from_json(text: str, source: str) -> Report:
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the schema of the document."""
+    """Return the JSON schema of a report."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Report.model_json_schema(mode="serialization"),

@@ -1,4 +1,4 @@
-"""Records where a run took place: what numbers may depend on."""
+"""`environment` describes the machine of a run, on which the measurements may depend."""
 
 import os
 import platform
@@ -19,9 +19,9 @@ _CONTAINERD = {"containerd": ("containerd", "--version"), "runc": ("runc", "--ve
 
 
 def environment(directory: Path | None, *, containerd: bool = False) -> dict[str, str]:
-    """Return names and values, in the order in which people read them; files were in *directory*.
+    """Return names and values, in the order for printing. *directory* is that of the run's files.
 
-    With *containerd* it took part, too.
+    With *containerd*, the versions of containerd and runc are included.
     """
     tools = _TOOLS | (_CONTAINERD if containerd else {})
     return {

@@ -1,4 +1,4 @@
-"""Writes JUnit XML for CI services: a suite a variant; cases for run, asserts and leak limit."""
+"""`junit` writes JUnit XML for CI services: one suite per variant, with cases for asserts and leaks."""
 
 import re
 from collections.abc import Iterable
@@ -9,12 +9,12 @@ from xml.etree import ElementTree
 from thinsim.report.document import Report, VariantRun
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 has no way to write (section 2.2)."""
+"""The characters that XML 1.0 cannot contain (section 2.2)."""
 
 
 @dataclass(frozen=True, slots=True)
 class TestCase:
-    """One case; *failure* is empty if it passed, *error* unless it could not run at all."""
+    """A `TestCase` passes if *failure* and *error* are empty; *error* means that it could not run at all."""
 
     name: str
     failure: str = ""
@@ -23,14 +23,14 @@ class TestCase:
 
 
 def junit(report: Report, fail_on_leak: int | None = None) -> str:
-    """Return the XML of one report; with *fail_on_leak* each variant has a case for that limit, in bytes."""
+    """Return the XML of *report*. With *fail_on_leak*, in bytes, each variant has a case for that limit."""
     return document(
         (f"{report.name}: {run.name}", run.started, _cases(run, fail_on_leak)) for run in report.runs
     )
 
 
 def document(suites: Iterable[tuple[str, float, list[TestCase]]]) -> str:
-    """Return the XML of suites: name, start in seconds since the epoch, cases."""
+    """Return the XML of *suites*: each has a name, a start in seconds since the epoch, and cases."""
     root = ElementTree.Element("testsuites", name="thinsim")
     for name, started, cases in suites:
         suite = ElementTree.SubElement(
@@ -55,7 +55,7 @@ def document(suites: Iterable[tuple[str, float, list[TestCase]]]) -> str:
 
 
 def _text(text: str) -> str:
-    """Return *text* with what XML can't hold written as an escape."""
+    """Return *text* with the characters that XML can't contain written as escapes."""
     return _NOT_XML.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
@@ -65,7 +65,7 @@ def _cases(run: VariantRun, fail_on_leak: int | None) -> list[TestCase]:
         TestCase(
             f"{outcome.phase}: {outcome.asserted}",
             "" if outcome.held else f"found {outcome.found}" + (f" ({outcome.why})" if outcome.why else ""),
-            # A phase's time goes to its first assert.
+            # The first assert of a phase gets the time of the phase.
             seconds=spent.pop(outcome.phase, 0.0),
         )
         for outcome in run.outcomes
@@ -76,5 +76,5 @@ def _cases(run: VariantRun, fail_on_leak: int | None) -> list[TestCase]:
         )
         failure = f"leaked {run.leaked} bytes: {leaks}" if run.leaked > fail_on_leak else ""
         cases.append(TestCase(f"leaks at most {fail_on_leak} bytes", failure))
-    # Phases without an assert, and measuring: the sum of the cases is the time of the run.
+    # The case "ran" gets the time of measuring and of phases without an assert, so that the sum is right.
     return [TestCase("ran", seconds=sum(spent.values())), *cases]

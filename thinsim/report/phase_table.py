@@ -1,4 +1,4 @@
-"""Makes the two tables of every report for a terminal: phases against runs, leaks by owner."""
+"""`print_runs` prints the two tables of every report: phases against runs, and leaks by owner."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,14 +16,16 @@ from thinsim.units import format_size
 
 _COLUMNS = ("pool used", "pool freed", "host freed", "leaked")
 _LEGEND = (
-    "pool: whole data blocks; host: bytes allocated in the data file, which a partly written block "
-    "has fewer of"
+    "pool: whole data blocks; host: bytes allocated in the data file, which are fewer if a block is "
+    "partly written"
 )
+_PRINTED = {"stand-up": "set-up", "tear-down": "clean-up"}
+"""The printed names of two parts of a run; documents keep the keys for the sake of their readers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One run of several that are compared."""
+    """A `Column` is one of the runs that a table compares."""
 
     name: str
     samples: Sequence[StepSample]
@@ -31,7 +33,7 @@ class Column:
 
     @property
     def leaked(self) -> int:
-        """Bytes leaked at the end."""
+        """Return the number of bytes leaked at the end."""
         return sum(leak.bytes for leak in self.leaks)
 
 
@@ -42,9 +44,9 @@ def print_runs(
     block_bytes: int,
     freed_bytes: str = "",
 ) -> None:
-    """Print the phase table, then each run's leaks; side by side if the console is wide enough.
+    """Print the phase table and each run's leaks; runs are side by side if the console is wide enough.
 
-    *freed_bytes* says how it is known what the host got back.
+    *freed_bytes* is the way in which freed host bytes were counted, in words.
     """
     for line in phase_lines(phases, columns, block_bytes, console.width):
         console.print(Text(line), soft_wrap=True)
@@ -59,15 +61,15 @@ def print_runs(
         kept = column.samples[-1].host_kept if column.samples else 0
         if kept:
             console.print(
-                f"beside that the host holds {format_size(kept)} ({kept} bytes) that nothing needs: the rest "
-                "of units of its own of which a part is in use",
+                f"the host also keeps {format_size(kept)} ({kept} bytes) that nothing needs: its own "
+                "allocation units are partly in use",
                 highlight=False,
                 soft_wrap=True,
             )
 
 
 def phase_lines(phases: Sequence[str], columns: Sequence[Column], block_bytes: int, width: int) -> list[str]:
-    """Return the phase table: the runs side by side if *width* is enough, else one below the other."""
+    """Return the phase table, with the runs side by side if *width* is enough, else one below the other."""
     groups = [
         Group(
             column.name,
@@ -84,7 +86,7 @@ def phase_lines(phases: Sequence[str], columns: Sequence[Column], block_bytes: i
 
 
 def phase_cells(samples: Sequence[StepSample], phase: str, block_bytes: int) -> list[str]:
-    """Return the cells of one phase, in the order of the columns; empty ones where it has no step."""
+    """Return the cells of *phase*, in the order of the columns; they are empty if it has no step."""
     of_phase = [sample for sample in samples if sample.phase == phase]
     if not of_phase:
         return ["", "", "", ""]
@@ -98,9 +100,9 @@ def phase_cells(samples: Sequence[StepSample], phase: str, block_bytes: int) -> 
 
 
 def times(seconds: dict[str, float]) -> str:
-    """Return where the time went, longest first."""
+    """Return a line with the time of each part of the run, longest first."""
     parts = sorted(seconds.items(), key=lambda item: -item[1])
-    where = ", ".join(f"{name} {spent:.1f}" for name, spent in parts if spent >= 0.05)
+    where = ", ".join(f"{_PRINTED.get(name, name)} {spent:.1f}" for name, spent in parts if spent >= 0.05)
     return f"Time: {sum(seconds.values()):.0f} s ({where})"
 
 
@@ -126,8 +128,8 @@ def _leaks(column: Column) -> RenderableType:
     title = f"{column.name}: {format_size(column.leaked)} leaked ({column.leaked} bytes)"
     if not column.leaks:
         kept = column.samples[-1].host_kept if column.samples else 0
-        went = "was punched out of the host's file" if kept else "went back to the host"
-        return Text(f"{title}: every block that the pool freed {went}", style="bold")
+        freed = "was punched out of the host's file" if kept else "is free on the host"
+        return Text(f"{title}: every block that the pool freed {freed}", style="bold")
     table = Table(title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("snapshot")
     table.add_column("thin id", justify="right")

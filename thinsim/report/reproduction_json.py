@@ -1,4 +1,4 @@
-"""Writes a reproduction as JSON: everything that was measured, bytes and seconds, stable names."""
+"""`to_json` writes a reproduction as JSON: every measurement, in bytes and seconds, with stable names."""
 
 from dataclasses import asdict
 from typing import Any
@@ -15,7 +15,7 @@ from thinsim.scenario.reproduce import Reproduction
 from thinsim.units import Bytes, sectors
 
 FORMAT = 1
-"""Raised when a field changes its meaning or goes."""
+"""The version grows when a field changes its meaning or disappears."""
 
 
 def to_json(result: Reproduction) -> dict[str, Any]:
@@ -48,10 +48,10 @@ def to_json(result: Reproduction) -> dict[str, Any]:
 
 
 def from_json(document: dict[str, Any]) -> Reproduction:
-    """Read what ``to_json`` returned; InvalidValueError for anything else."""
+    """Read a document of ``to_json``. InvalidValueError for anything else."""
     try:
         if document["format"] != FORMAT:
-            raise InvalidValueError(f"measurements of format {document['format']}, not {FORMAT}")
+            raise InvalidValueError(f"the reproduction has format {document['format']}, not {FORMAT}")
         pool = document["pool"]
         return Reproduction(
             rig=document["rig"],
@@ -77,7 +77,7 @@ def from_json(document: dict[str, Any]) -> Reproduction:
             kept=None,
         )
     except (KeyError, TypeError, ValidationError) as error:
-        raise InvalidValueError(f"not the measurements of a reproduction: {error!r}") from None
+        raise InvalidValueError(f"the document is not a reproduction: {error!r}") from None
 
 
 def _run_of(document: dict[str, Any]) -> LifecycleResult:

@@ -1,4 +1,4 @@
-"""Prints a reproduction for people: phases against settings, then every leak with its owner and reason."""
+"""`print_to` prints a reproduction: phases against settings, then every leak with its owner and reason."""
 
 from rich.console import Console
 
@@ -9,7 +9,7 @@ from thinsim.units import format_size
 
 
 def print_to(console: Console, result: Reproduction) -> None:
-    """Print what ``thinsim reproduce`` shows."""
+    """Print *result* as ``thinsim reproduce`` does."""
     console.print(
         f"{result.image}: {result.layers} layers; a container that writes "
         f"{format_size(result.container_bytes)}; subject {result.subject}, rig {result.rig}, "

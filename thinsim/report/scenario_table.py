@@ -1,4 +1,4 @@
-"""Prints a scenario's report at a terminal: phases against variants, leaks, and what was asserted."""
+"""`print_report` prints a report at a terminal: phases against variants, leaks and asserts."""
 
 from rich.console import Console
 from rich.text import Text
@@ -9,7 +9,7 @@ from thinsim.units import format_size
 
 
 def print_report(console: Console, report: Report) -> None:
-    """Print what ``thinsim run`` shows."""
+    """Print *report* as ``thinsim run`` does."""
     console.print(
         f"{report.title}; rig {report.rig}; data blocks of {format_size(report.pool.block_bytes)}\n",
         highlight=False,

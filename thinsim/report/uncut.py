@@ -1,4 +1,4 @@
-"""Shows tables on a narrow terminal: nothing is cut off, and no number is broken in two."""
+"""`uncut` lets a table print on a narrow terminal without cutting off words or breaking numbers."""
 
 from rich.cells import cell_len
 from rich.table import Table
@@ -6,9 +6,9 @@ from rich.text import Text
 
 
 def uncut(table: Table) -> Table:
-    """Return *table*, all rows of which are there, changed: words fold, right-aligned columns stay whole.
+    """Change the complete *table* and return it: words fold, right-aligned columns stay whole.
 
-    On a terminal that is too narrow even for those, the lines are longer than it is wide.
+    If the terminal is too narrow even for those columns, the lines are longer than it is wide.
     """
     for column in table.columns:
         column.overflow = "fold"

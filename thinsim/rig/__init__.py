@@ -1,1 +1,1 @@
-"""Rigs give a pool with loop devices and backing store: set-up, tear-down, recovery after a crash."""
+"""A rig sets up a pool with its devices and backing store, and tears all of it down."""

@@ -1,4 +1,4 @@
-"""Sets up the lowest part of a rig with devices: a backing store, loop devices on its files."""
+"""`open_backing` sets up the lowest part of a rig: a backing store and loop devices on its files."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -26,31 +26,31 @@ _MOUNT = "store"
 
 @dataclass(frozen=True, slots=True)
 class DataBacking:
-    """A store with one device: the store, its client, the device that a pool's data goes on."""
+    """A `DataBacking` is a backing store that runs, with one loop device for the data of a pool."""
 
     store: StoreClient
     store_server: Server
     data: loop.LoopDevice
     files: Path
-    """Where the files are on the host, below the store."""
+    """The directory on the host that holds the store's files."""
     sockets: Path
-    """Where servers listen, on a short path."""
+    """The directory of the servers' sockets; its path is short."""
 
     @property
     def data_file(self) -> Path:
-        """The data file on the host."""
+        """Return the path of the data file on the host."""
         return self.files / DATA_FILE
 
 
 @dataclass(frozen=True, slots=True)
 class Backing(DataBacking):
-    """A store with the two devices that a pool goes on."""
+    """A `Backing` also has the loop device for the metadata of the pool."""
 
     metadata: loop.LoopDevice
 
     @property
     def metadata_file(self) -> Path:
-        """The metadata file on the host."""
+        """Return the path of the metadata file on the host."""
         return self.files / METADATA_FILE
 
     def pool_table(self, shape: PoolShape) -> str:
@@ -59,20 +59,20 @@ class Backing(DataBacking):
 
 
 @asynccontextmanager
-async def stand_up_backing(directory: Path, shape: PoolShape, journal: Journal) -> AsyncIterator[Backing]:
-    """Stand both devices up in *directory*, which exists and keeps the files; tear it down on the way out.
+async def open_backing(directory: Path, shape: PoolShape, journal: Journal) -> AsyncIterator[Backing]:
+    """Set up a store with both loop devices; tear everything down at the end of the context.
 
-    Everything taken is in *journal* before it is taken.
+    *directory* exists and keeps the files. Each resource is in *journal* before it is taken.
     """
-    async with stand_up_data(directory, shape.data_size, journal) as lower, AsyncExitStack() as stack:
+    async with open_data_backing(directory, shape.data_size, journal) as lower, AsyncExitStack() as stack:
         metadata = await _attach(stack, directory / _MOUNT / METADATA_FILE, shape.metadata_size, journal)
         of_lower = {field.name: getattr(lower, field.name) for field in fields(DataBacking)}
         yield Backing(**of_lower, metadata=metadata)
 
 
 @asynccontextmanager
-async def stand_up_data(directory: Path, size: Bytes, journal: Journal) -> AsyncIterator[DataBacking]:
-    """Stand a store with one device of *size* bytes up, as :func:`stand_up_backing` does."""
+async def open_data_backing(directory: Path, size: Bytes, journal: Journal) -> AsyncIterator[DataBacking]:
+    """Set up a store with one loop device of *size* bytes, as :func:`open_backing` does."""
     async with AsyncExitStack() as stack:
         files, store = (directory / name for name in ("host", _MOUNT))
         for made in (files, store):
@@ -108,7 +108,7 @@ async def start_server_of_mount(
     log: Path,
     journal: Journal,
 ) -> Server:
-    """Start a server that mounts *mountpoint*; *stack* ends both, in the right order."""
+    """Start a server that mounts *mountpoint*; *stack* stops the server, then removes the mount."""
     stack.callback(_end_mount, mountpoint, journal, journal.begin(TakenKind.MOUNT, target=mountpoint))
     server = await Server.start(role, module, arguments, log, journal)
     stack.push_async_callback(server.stop)
@@ -116,7 +116,7 @@ async def start_server_of_mount(
 
 
 def _end_mount(mountpoint: Path, journal: Journal, entry: str) -> None:
-    """A server takes its mount with it; one that was killed leaves it, dead."""
+    """Remove the dead mount of a server that was killed; a server that stops removes its own mount."""
     if mount_on(mountpoint) is not None:
         abort_served(mountpoint)
     if mount_on(mountpoint.resolve(strict=False)) is not None:
@@ -125,7 +125,7 @@ def _end_mount(mountpoint: Path, journal: Journal, entry: str) -> None:
 
 
 async def _attach(stack: AsyncExitStack, file: Path, size: Bytes, journal: Journal) -> loop.LoopDevice:
-    """Make a sparse file of *size* bytes on the store and attach it."""
+    """Create a sparse file of *size* bytes on the store and attach a loop device to it."""
     entry = journal.begin(TakenKind.LOOP, file=file)
     device = await trio.to_thread.run_sync(_make_and_attach, file, size)
     journal.amend(entry, **asdict(device))

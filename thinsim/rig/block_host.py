@@ -1,4 +1,4 @@
-"""Stands for the host in this process: devices without nodes, which can be held, and no file systems."""
+"""`BlockHost` serves a snapshotter in this process, where devices have no nodes and no file systems."""
 
 import errno
 from pathlib import Path
@@ -10,18 +10,16 @@ from thinsim.snapshotter.interface import Mount
 
 
 class HoldableNodes(NoNodes):
-    """No nodes, but devices that count as open while they are in *held*."""
+    """`HoldableNodes` makes no nodes; a device counts as open while its name is in *held*."""
 
     def __init__(self) -> None:
         super().__init__()
         self.held: set[str] = set()
 
     async def is_open(self, name: str) -> bool:
-        """See Nodes."""
         return name in self.held
 
     async def detach(self, name: str, *, deferred: bool) -> bool:
-        """See Nodes."""
         if name not in self.held:
             return True
         if not deferred:
@@ -30,19 +28,19 @@ class HoldableNodes(NoNodes):
 
 
 class BlockHost:
-    """A SnapshotHost without file systems: mkfs writes one data block, there is no lost+found."""
+    """A `BlockHost` is a SnapshotHost without file systems: mkfs writes one data block."""
 
     def __init__(self, dm: LocalDeviceMapper, block_bytes: int) -> None:
         self._dm = dm
         self._block_bytes = block_bytes
 
     async def make_filesystem(self, device: Path, fs_type: str, fs_options: str) -> None:
-        """Write the first block."""
+        """Write the first data block."""
         await self._dm.volume(device.name).write(0, b"\xa5" * self._block_bytes)
 
     async def discard(self, device: Path, step: int | None = None) -> None:
-        """Discard all of it, as blkdiscard would."""
+        """Discard the whole device, as blkdiscard does."""
         await self._dm.volume(device.name).discard_whole(step)
 
     async def remove_lost_and_found(self, mount: Mount) -> None:
-        """There is none."""
+        """Do nothing: without a file system no lost+found exists."""

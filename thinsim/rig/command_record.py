@@ -1,7 +1,8 @@
-"""Reads what a snapshotter in another process does to thin devices from the commands that it runs.
+"""`CommandRecord` records the commands that a snapshotter in another process runs on thin devices.
 
-The kernel keeps no account of who discarded or removed what. containerd does it all with dmsetup and
-blkdiscard, so two scripts of those names, first in its PATH, run the real ones and note what succeeded.
+The kernel does not record which process discarded or removed a device. containerd uses dmsetup and blkdiscard
+for both. So two scripts with those names come first in its PATH: they run the real programs and log each
+command that succeeded.
 """
 
 import os
@@ -16,9 +17,9 @@ from thinsim.machine.dmsetup import real_dmsetup
 
 _SEPARATOR = "\x1f"
 
-# A line is appended in one write, so that commands which run at the same time don't tear each other's.
+# Each line is appended in one write, so that the lines of concurrent commands do not mix.
 _SCRIPT = r"""#!/bin/sh
-# Runs the real {name} and notes what succeeded. Made by thinsim.
+# Written by thinsim: run the real {name} and log each command that succeeds.
 {program} "$@"
 status=$?
 if [ $status = 0 ]; then
@@ -30,7 +31,7 @@ exit $status
 
 
 class CommandRecord:
-    """The scripts in *programs*, which exists, and their log."""
+    """A `CommandRecord` writes the scripts into *programs*, which exists, and reads their log."""
 
     def __init__(self, programs: Path) -> None:
         self._log = programs / "commands"
@@ -53,7 +54,7 @@ class CommandRecord:
         return {"PATH": f"{self._programs}:{os.environ.get('PATH', os.defpath)}"}
 
     def take(self, present: Iterable[str]) -> tuple[Activity, ...]:
-        """Return what was done since the last call; *present* are the devices there now."""
+        """Return the activity since the last call; *present* are the names of the devices that exist now."""
         with self._log.open("rb") as log:
             log.seek(self._taken)
             new = log.read()
@@ -63,15 +64,16 @@ class CommandRecord:
 
 
 class RecordedDevices:
-    """Reads activity out of commands; knows which thin id each device has. Pure."""
+    """`RecordedDevices` derives activity from commands; it knows the thin id of each device. Pure."""
 
     def __init__(self) -> None:
         self._thin_ids: dict[str, int] = {}
 
     def step(self, commands: Iterable[Sequence[str]], present: Iterable[str]) -> Iterator[Activity]:
-        """Yield what *commands* (name and arguments, each of which succeeded) did, in order.
+        """Yield the activity of *commands*, in order.
 
-        A deferred removal has happened when the device is not among those *present* after them.
+        A command is a name and its arguments; all of them succeeded. A deferred removal has happened if the
+        device is not among those *present* after the commands.
         """
         there = set(present)
         for program, *arguments in commands:

@@ -1,4 +1,4 @@
-"""Says what goes on a rig's pool: an image and a container, a recorded history, or nothing but blocks."""
+"""`Contents` selects the data on a rig's pool: an image and a container, a recorded history, or blocks."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from thinsim.workload.image.archive import NO_IMAGE, Image
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """An image and a container of so many bytes, or the writes of a *played* history.
+    """`Contents` are an image and a container of *container_bytes*, or the writes of a *played* history.
 
-    With *record* the block writes of every act are noted in it, where the rig sees them.
+    *record* receives the block writes of every act, on a rig that sees writes.
     """
 
     image: Image = NO_IMAGE
@@ -19,9 +19,9 @@ class Contents:
     played: BlockHistory | None = None
     record: BlockHistory | None = None
     bare: bool = False
-    """Whoever uses the rig writes blocks itself: where nothing can be mounted, mkfs writes one block."""
+    """The caller writes blocks itself. On a rig that mounts nothing, mkfs writes one data block."""
     make_pool: PoolMaker | None = None
-    """Sets the pool up in its own shape, where the rig takes set-ups; None: on two loop devices."""
+    """Sets up the pool in a shape of its own, on a rig that takes set-ups. None: on two loop devices."""
 
 
 NOTHING = Contents()

@@ -1,4 +1,4 @@
-"""Reads and writes a device's node directly. Blocking."""
+"""These functions read and write the node of a device past the page cache. Blocking."""
 
 import errno
 import mmap
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write(device: Path, offset: int, data: bytes) -> None:
-    """Write *data* at *offset*, both in whole logical blocks, past the page cache. ``OSError``."""
+    """Write *data* at *offset*, both in whole logical blocks, past the page cache. Raises ``OSError``."""
     with mmap.mmap(-1, max(len(data), 1)) as buffer:
         buffer[:] = data
         fd = os.open(device, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
@@ -19,7 +19,7 @@ def write(device: Path, offset: int, data: bytes) -> None:
 
 
 def read(device: Path, offset: int, length: int) -> bytes:
-    """Return *length* bytes from *offset*, both in whole logical blocks, past the page cache. ``OSError``."""
+    """Return *length* bytes at *offset*, both in whole logical blocks, uncached. Raises ``OSError``."""
     with mmap.mmap(-1, length) as buffer:
         fd = os.open(device, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
         try:
@@ -30,7 +30,7 @@ def read(device: Path, offset: int, length: int) -> bytes:
 
 
 def flush(device: Path) -> None:
-    """Return when what was written to *device* has reached what is below it. ``OSError``."""
+    """Return when all writes to *device* have reached the layer below it. Raises ``OSError``."""
     fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -1,4 +1,4 @@
-"""The emulated rig has files on a FUSE backing store, loop devices on them, emulated dm-thin on those."""
+"""The emulated rig runs the emulated dm-thin on loop devices, whose files are on a FUSE backing store."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,7 +13,7 @@ from thinsim.dm.standing.places import Places
 from thinsim.dm.standing.start import ensure_running
 from thinsim.machine.journal import Journal
 from thinsim.rig.contents import NOTHING, Contents
-from thinsim.rig.emulated_stack import EmulatedStack, stand_up_stack
+from thinsim.rig.emulated_stack import EmulatedStack, open_stack
 from thinsim.rig.loop_rig import LoopRig, equipment
 from thinsim.rig.probes import DEVICES
 from thinsim.rig.record import RigRecord
@@ -24,27 +24,27 @@ from thinsim.workload.block_history import RecordingHost
 
 @dataclass(slots=True, kw_only=True)
 class EmulatedRig(LoopRig):
-    """A Rig; see the module. Made by :func:`running`."""
+    """An `EmulatedRig` is the Rig that :func:`running` sets up."""
 
     dm: EmulatedDeviceMapper
     backing: EmulatedStack
 
     async def mappings(self) -> Mapping[int, Sequence[Run]]:
-        """Ask the device-mapper."""
+        """Ask the device-mapper for the mappings of each thin id."""
         return await self.dm.mappings(self.shape.name)
 
     async def check(self) -> list[str]:
-        """Ask the device-mapper's checker."""
+        """Run the device-mapper's metadata checker."""
         return list(await self.dm.check(self.shape.name))
 
     def subject_environment(self) -> Mapping[str, str]:
-        """Put the drop-in dmsetup first in PATH."""
+        """Return a PATH that has the drop-in dmsetup first."""
         programs = self.directory / "bin"
         programs.mkdir(mode=0o700)
         return dropin.write_dropin(programs, self.backing.control_device)
 
     async def take_activity(self) -> tuple[Activity, ...]:
-        """Ask the device-mapper."""
+        """Ask the device-mapper for the activity since the last call."""
         return await self.dm.take_activity()
 
 
@@ -52,12 +52,12 @@ class EmulatedRig(LoopRig):
 async def running(
     directory: Path, shape: PoolShape, journal: Journal, contents: Contents = NOTHING
 ) -> AsyncIterator[EmulatedRig]:
-    """Have the rig run in *directory*, which exists and keeps the pool's files; tear it down on the way out.
+    """Set up the rig in *directory*, which exists and keeps the pool's files; tear it down at the end.
 
-    Everything taken is in *journal* before it is taken.
+    Each resource is in *journal* before it is taken.
     """
     async with AsyncExitStack() as stack:
-        lower = await stack.enter_async_context(stand_up_stack(directory, shape, journal))
+        lower = await stack.enter_async_context(open_stack(directory, shape, journal))
         dm = lower.dm
         await dm.create(shape.name, lower.pool_table(shape))
         with_it = equipment(stack, directory, shape.name, journal, contents)
@@ -81,7 +81,7 @@ async def running(
 
 
 def _lasting() -> EmulatedDeviceMapper:
-    """Start the emulated device-mapper that stays, if it isn't running."""
+    """Start the emulated device-mapper that outlives the command, unless it runs already."""
     places = Places.of_this_user()
     ensure_running(places)
     return EmulatedDeviceMapper(places.verbs)

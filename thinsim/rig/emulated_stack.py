@@ -1,6 +1,6 @@
-"""Sets up the emulated rig's lower half: a backing store with a pool's devices, the device-mapper's daemon.
+"""`open_stack` sets up the lower half of the emulated rig: the backing store and the device-mapper.
 
-No pool stands yet; whoever uses it creates one on the two loop devices.
+It creates no pool: the caller creates one on the two loop devices.
 """
 
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from pathlib import Path
 from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.machine.journal import Journal
 from thinsim.machine.servers import Server
-from thinsim.rig.backing import Backing, stand_up_backing, start_server_of_mount
+from thinsim.rig.backing import Backing, open_backing, start_server_of_mount
 from thinsim.rig.shape import PoolShape
 
 CONTROL_DEVICE = "control"
@@ -19,25 +19,25 @@ CONTROL_DEVICE = "control"
 
 @dataclass(frozen=True, slots=True)
 class EmulatedStack(Backing):
-    """What stands: the devices a pool goes on, and a device-mapper."""
+    """An `EmulatedStack` has the two devices of a pool and an emulated device-mapper."""
 
     dm: EmulatedDeviceMapper
     dm_server: Server
 
     @property
     def control_device(self) -> Path:
-        """The socket that a drop-in dmsetup's ioctls go to."""
+        """Return the path of the socket that receives the ioctls of a drop-in dmsetup."""
         return self.sockets / CONTROL_DEVICE
 
 
 @asynccontextmanager
-async def stand_up_stack(directory: Path, shape: PoolShape, journal: Journal) -> AsyncIterator[EmulatedStack]:
-    """Stand the lower half up in *directory*, which exists and keeps the files; tear it down on the way out.
+async def open_stack(directory: Path, shape: PoolShape, journal: Journal) -> AsyncIterator[EmulatedStack]:
+    """Set up the lower half in *directory*, which exists and keeps the files; tear it down at the end.
 
-    Everything taken is in *journal* before it is taken.
+    Each resource is in *journal* before it is taken.
     """
     async with AsyncExitStack() as stack:
-        backing = await stack.enter_async_context(stand_up_backing(directory, shape, journal))
+        backing = await stack.enter_async_context(open_backing(directory, shape, journal))
         volumes, socket = directory / "volumes", backing.sockets / "dm.sock"
         volumes.mkdir(mode=0o700)
         server = await start_device_mapper(stack, volumes, socket, journal)
@@ -48,9 +48,9 @@ async def stand_up_stack(directory: Path, shape: PoolShape, journal: Journal) ->
 async def start_device_mapper(
     stack: AsyncExitStack, mountpoint: Path, socket: Path, journal: Journal
 ) -> Server:
-    """Start the emulated device-mapper on *mountpoint*, which exists; *stack* ends it.
+    """Start the emulated device-mapper on *mountpoint*, which exists; *stack* stops it.
 
-    It listens on *socket*, and beside it for dmsetup's ioctls on ``CONTROL_DEVICE``.
+    It listens on *socket*, and for dmsetup's ioctls on ``CONTROL_DEVICE`` in the same directory.
     """
     return await start_server_of_mount(
         stack,

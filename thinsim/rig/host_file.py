@@ -1,4 +1,4 @@
-"""Asks the host of a file, past every layer of ours."""
+"""These functions ask the host's file system about a file, without thinsim's own layers."""
 
 import os
 from functools import lru_cache
@@ -13,13 +13,13 @@ from thinsim.errors import EnvironmentLacksError
 from thinsim.rig.interface import HostAllocation
 
 MEASURED = "measured"
-"""How it is known what the host got back, where no more is to be said."""
+"""The word of a report for bytes that a hole punch freed, as measured on the host."""
 
 
 def exact_host_accounting(directory: Path) -> HostAccounting:
-    """Find how the host of *directory* accounts for files, by a trial there. Blocking.
+    """Find by a trial how the host of *directory* accounts for files. Blocking.
 
-    EnvironmentLacksError where what a hole punch frees can't be measured: no law of conservation could hold.
+    EnvironmentLacksError if the bytes that a hole punch frees cannot be measured: no ledger could balance.
     """
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -35,7 +35,7 @@ def exact_host_accounting(directory: Path) -> HostAccounting:
 
 
 def freed_bytes(directory: Path) -> str:
-    """Return how it is known what the host of *directory* got back, in words for a report. Blocking."""
+    """Return the words of a report for how the freed bytes on the host of *directory* are known. Blocking."""
     try:
         accounting = exact_host_accounting(directory)
     except EnvironmentLacksError as error:
@@ -44,9 +44,9 @@ def freed_bytes(directory: Path) -> str:
 
 
 def prepare_host_directory(directory: Path) -> HostAccounting:
-    """Find the accounting of *directory*, and have files created there be overwritten in place. Blocking.
+    """Find the accounting of *directory*, and make the host overwrite new files there in place. Blocking.
 
-    On btrfs an overwrite would else free the old place without a punch, and the ledger be short of it.
+    Otherwise an overwrite on btrfs frees the old extent without a punch, and the ledger misses these bytes.
     EnvironmentLacksError as from :func:`exact_host_accounting`.
     """
     accounting = exact_host_accounting(directory)
@@ -64,7 +64,7 @@ def prepare_host_directory(directory: Path) -> HostAccounting:
 
 
 def host_allocation(file: Path) -> HostAllocation:
-    """Return what the host holds for *file* and its ``st_blocks``. Blocking; ``OSError``."""
+    """Return the host's ranges of *file* and its ``st_blocks``. Blocking. Raises ``OSError``."""
     fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     try:
         status, system = os.fstat(fd), os.fstatvfs(fd)
@@ -84,7 +84,7 @@ def host_allocation(file: Path) -> HostAllocation:
 
 @lru_cache(maxsize=64)
 def _accounting(directory: Path, device: int, file_system: int) -> HostAccounting:
-    """Return the accounting of a directory; by the files' map where none is known."""
+    """Return the accounting of a directory, or one by the map of each file if none is known."""
     try:
         return exact_host_accounting(directory)
     except EnvironmentLacksError:

@@ -1,6 +1,6 @@
-"""The kernel rig has files on a FUSE backing store, loop devices, the kernel's own dm-thin on those.
+"""The kernel rig runs the kernel's own dm-thin on loop devices, whose files are on a FUSE backing store.
 
-How the pool comes onto its devices is one of the set-ups in ``thinsim.rig.setup``, or thinsim's own.
+A set-up of ``thinsim.rig.setup`` or thinsim itself creates the pool on its devices.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -26,13 +26,13 @@ from thinsim.thin.mapping import Run
 
 @dataclass(slots=True, kw_only=True)
 class KernelRig(LoopRig):
-    """A Rig; see the module. Made by :func:`running`."""
+    """A `KernelRig` is the Rig that :func:`running` sets up."""
 
     pool: KernelPool
     record: CommandRecord
 
     async def mappings(self) -> Mapping[int, Sequence[Run]]:
-        """Dump a metadata snapshot."""
+        """Return the mappings from a dump of a metadata snapshot."""
         return await kernel_metadata.mappings(self.dm, self.shape.name, self.pool.metadata_device)
 
     async def check(self) -> list[str]:
@@ -40,11 +40,11 @@ class KernelRig(LoopRig):
         return await self.pool.check(self.directory)
 
     def subject_environment(self) -> Mapping[str, str]:
-        """Put scripts that note what succeeded before dmsetup and blkdiscard."""
+        """Return a PATH whose dmsetup and blkdiscard are scripts that log each command that succeeds."""
         return self.record.environment()
 
     async def take_activity(self) -> tuple[Activity, ...]:
-        """Read what the scripts noted."""
+        """Return the activity that the scripts logged."""
         return self.record.take(await self.dm.list())
 
 
@@ -52,9 +52,9 @@ class KernelRig(LoopRig):
 async def running(
     directory: Path, shape: PoolShape, journal: Journal, contents: Contents = NOTHING
 ) -> AsyncIterator[KernelRig]:
-    """Have the rig run in *directory*, which exists and keeps the pool's files; tear it down on the way out.
+    """Set up the rig in *directory*, which exists and keeps the pool's files; tear it down at the end.
 
-    Everything taken is in *journal* before it is taken. EnvironmentLacksError without device-mapper.
+    Each resource is in *journal* before it is taken. EnvironmentLacksError without device-mapper.
     """
     make_pool = contents.make_pool or partial(on_loop_devices, shape)
     async with AsyncExitStack() as stack:

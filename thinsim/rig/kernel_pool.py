@@ -1,4 +1,4 @@
-"""Sets up a pool of the kernel's dm-thin on the backing store, for every way to set one up."""
+"""`KernelPool` is a pool of the kernel's dm-thin on the backing store, whichever set-up made it."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,14 +12,14 @@ from thinsim.dm.clients import kernel_metadata
 from thinsim.dm.clients.kernel import KernelDeviceMapper
 from thinsim.errors import ConflictError, DeviceMapperError
 from thinsim.machine.journal import Journal, TakenKind
-from thinsim.rig.backing import DataBacking, stand_up_backing
+from thinsim.rig.backing import DataBacking, open_backing
 from thinsim.rig.data_place import DataPlace
 from thinsim.rig.shape import PoolShape
 
 
 @dataclass(frozen=True, slots=True)
 class KernelPool:
-    """What stands. *metadata_device* is what the pool's table names, *data_device* has its traffic."""
+    """A `KernelPool` is a pool that runs: its table names *metadata_device*, *data_device* has its I/O."""
 
     dm: KernelDeviceMapper
     shape: PoolShape
@@ -27,16 +27,16 @@ class KernelPool:
     data_device: Path
     metadata_device: Path
     metadata_file: Path
-    """On the host; the metadata device itself is claimed by the pool."""
+    """The file on the host; the pool claims the metadata device itself."""
     data_place: DataPlace | None = None
-    """Where in the data file the pool's data lies; None: it is the whole file."""
+    """The place of the pool's data in the data file; None: the whole file."""
     metadata_place: DataPlace | None = None
-    """Where in the metadata file the pool's metadata lies; None: it is the whole file."""
+    """The place of the pool's metadata in the metadata file; None: the whole file."""
 
     async def check(self, directory: Path) -> list[str]:
-        """Run thin_check while the pool is suspended; empty when the pool is sound.
+        """Run thin_check while the pool is suspended; return its complaints, none for a sound pool.
 
-        A part of a file is copied to *directory* for that.
+        Metadata that is part of a file is first copied to *directory*.
         """
         place = self.metadata_place
         if place is None:
@@ -50,19 +50,19 @@ class KernelPool:
 
 
 PoolMaker = Callable[[Path, Journal, KernelDeviceMapper], AbstractAsyncContextManager[KernelPool]]
-"""Stands a pool up in a directory, which exists, and tears it down on the way out."""
+"""Sets up a pool in a directory, which exists, and tears it down at the end of the context."""
 
 
 @asynccontextmanager
 async def on_loop_devices(
     shape: PoolShape, directory: Path, journal: Journal, dm: KernelDeviceMapper, *, uuid: str = ""
 ) -> AsyncIterator[KernelPool]:
-    """Stand a pool of *shape* up on two loop devices.
+    """Set up a pool of *shape* on two loop devices.
 
-    With a *uuid* the pool's name may be one that others have chosen, too. Everything taken is in *journal*
-    before it is taken.
+    A *uuid* identifies the pool, so others may use the same name. Each resource is in *journal* before it is
+    taken.
     """
-    async with stand_up_backing(directory, shape, journal) as backing:
+    async with open_backing(directory, shape, journal) as backing:
         await refuse_taken(dm, [shape.name])
         async with removed_at_end(dm, journal, shape.name, uuid=uuid):
             await dm.create(shape.name, backing.pool_table(shape), uuid=uuid)
@@ -81,8 +81,8 @@ async def refuse_taken(dm: KernelDeviceMapper, names: Sequence[str]) -> None:
     taken = sorted(set(names) & set(await dm.list()))
     if taken:
         raise ConflictError(
-            f"this machine has {', '.join(f'/dev/mapper/{name}' for name in taken)} already, which is left "
-            "alone: run in a guest (--rig vm), or remove it first (dmsetup remove)"
+            f"this machine already has {', '.join(f'/dev/mapper/{name}' for name in taken)}, and thinsim "
+            "does not touch it: run in a guest (--rig vm), or remove it first (dmsetup remove)"
         )
 
 
@@ -90,9 +90,9 @@ async def refuse_taken(dm: KernelDeviceMapper, names: Sequence[str]) -> None:
 async def removed_at_end(
     dm: KernelDeviceMapper, journal: Journal, pool: str, *, uuid: str = "", below: Sequence[str] = ()
 ) -> AsyncIterator[None]:
-    """Put *pool* and the devices *below* it into *journal*; remove them, and its thin devices, at the end.
+    """Put *pool* and the devices *below* it into *journal*; remove them and its thin devices at the end.
 
-    *uuid* is what their UUIDs begin with, by which they are told from others of the same names.
+    The UUIDs of these devices begin with *uuid*, which distinguishes them from others with the same names.
     """
     entry = journal.begin(TakenKind.MAPPED, pool=pool, uuid=uuid, below=list(below))
     try:
@@ -110,7 +110,7 @@ async def _remove_all(dm: KernelDeviceMapper, pool: str, below: Sequence[str]) -
         try:
             await dm.remove(name, retry=True)
         except DeviceMapperError:
-            # Suspended, I/O on it waits and keeps it open.
+            # I/O to a suspended device waits and keeps it open.
             await dm.resume(name)
             await dm.remove(name, retry=True)
 
@@ -120,7 +120,7 @@ def _copy(file: Path, place: DataPlace, copy: Path) -> None:
         source.seek(place.start)
         left = place.length
         while left and (piece := source.read(min(left, 1 << 20))):
-            # Holes stay holes.
+            # Seek over holes, so that the copy has them as well.
             made.seek(len(piece), 1) if not any(piece) else made.write(piece)
             left -= len(piece)
         made.truncate(place.length)

@@ -1,7 +1,7 @@
-"""Gives what rigs with devices share: a pool on loop devices on a backing store, file systems.
+"""`LoopRig` is the base of the rigs with devices: a pool on loop devices, with file systems.
 
-How the pool's mappings are learnt, and what a snapshotter of its own process finds in PATH, is each
-rig's own (``emulated.py``, ``kernel.py``).
+Each rig has its own way to read the pool's mappings, and its own PATH for a snapshotter in another process
+(``emulated.py``, ``kernel.py``).
 """
 
 import os
@@ -40,7 +40,7 @@ from thinsim.workload.mounted_workload import MountedWorkload
 
 @dataclass(slots=True, kw_only=True)
 class LoopRig(ABC):
-    """A Rig, but for what its subclasses add. *written_at_start* is *data_device*'s count, bytes."""
+    """A `LoopRig` is a Rig whose subclasses add the mappings, the checker and the PATH of a subject."""
 
     name: str
     shape: PoolShape
@@ -52,14 +52,15 @@ class LoopRig(ABC):
     directory: Path
     backing: DataBacking
     data_device: Path
-    """The pool's data device; the kernel counts what is written to it."""
+    """The pool's data device; the kernel counts the bytes written to it."""
     written_at_start: int
+    """The bytes that the kernel had counted on *data_device* when the rig started."""
     place: DataPlace | None = None
-    """Where in the data file the pool's data lies; None: it is the whole file."""
+    """The place of the pool's data in the data file; None: the whole file."""
 
     @property
     def sockets(self) -> Path:
-        """A directory for the sockets of the subject, on a short path."""
+        """Return a directory for the sockets of the subject; its path is short."""
         return self.backing.sockets
 
     def open_metadata(self, device: str) -> ClosableStore:
@@ -76,7 +77,7 @@ class LoopRig(ABC):
 
     @asynccontextmanager
     async def holding_open(self, device: str) -> AsyncIterator[None]:
-        """Claim the device for itself alone: the emulated device-mapper sees no other opening."""
+        """Open the device exclusively: the emulated device-mapper sees only exclusive opens."""
         path = self.dm.path(device)
         fd = await trio.to_thread.run_sync(os.open, path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC)
         try:
@@ -85,17 +86,17 @@ class LoopRig(ABC):
             os.close(fd)
 
     async def settle(self) -> None:
-        """Commit the pool (status does), then flush the data loop down to the host."""
+        """Commit the pool by a status command, then flush the data loop device to the host."""
         await self.dm.status(self.shape.name)
         await trio.to_thread.run_sync(device_io.flush, self.backing.data.path)
 
     async def host_allocation(self) -> HostAllocation:
-        """Ask the host for the file, past the store."""
+        """Ask the host about the file, not the store."""
         whole = await trio.to_thread.run_sync(host_allocation, self.backing.data_file)
         if self.place is None:
             return whole
         ranges = self.place.within(whole.ranges)
-        # What the host holds in units of its own can't be divided: it is the whole file's.
+        # Units of the host cannot be divided between places: count those of the whole file.
         return replace(whole, ranges=ranges, held=ranges if whole.maps_what_it_holds else whole.held)
 
     async def ledger(self) -> LedgerTotals:
@@ -107,38 +108,38 @@ class LoopRig(ABC):
         return LedgerTotals(totals.events, totals.punched_bytes, totals.freed)
 
     async def written_bytes(self) -> int:
-        """The kernel's count of bytes written to the data device."""
+        """Return the kernel's count of bytes written to the data device."""
         return kernel_view.traffic(self.data_device).written_bytes - self.written_at_start
 
     async def set_faults(self, plan: FaultPlan) -> None:
-        """Tell the backing store."""
+        """Send *plan* to the backing store."""
         await self.backing.store.set_faults(plan)
 
     async def events(self, since: int) -> Sequence[LedgerEvent]:
-        """Ask the backing store."""
+        """Ask the backing store for its events."""
         events = [event for event in await self.backing.store.events(since) if event.file == DATA_FILE]
         return events if self.place is None else self.place.events(events)
 
     @abstractmethod
     async def mappings(self) -> Mapping[int, Sequence[Run]]:
-        """Return every thin id's mappings."""
+        """Return the mappings of every thin id."""
 
     @abstractmethod
     async def check(self) -> list[str]:
-        """Run the metadata checker; empty when the pool is sound."""
+        """Run the metadata checker and return its complaints, none for a sound pool."""
 
     @abstractmethod
     def subject_environment(self) -> Mapping[str, str]:
-        """Return what a snapshotter in a process of its own needs in its environment. Call it once."""
+        """Return the environment variables for a snapshotter in another process. Call it once."""
 
     @abstractmethod
     async def take_activity(self) -> tuple[Activity, ...]:
-        """Return what was done to thin devices since the last call, by whom ever."""
+        """Return what any process has done to thin devices since the last call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """What makes file systems on thin devices, mounts them and writes to them."""
+    """`Equipment` makes file systems on thin devices, mounts them and writes to them."""
 
     host: SnapshotHost
     mounter: RecordedMounter
@@ -149,7 +150,7 @@ class Equipment:
 def equipment(
     stack: AsyncExitStack, directory: Path, pool: str, journal: Journal, contents: Contents
 ) -> Equipment:
-    """Return what works on *pool* with files in *directory*; *stack* unmounts what is still mounted."""
+    """Return the equipment of *pool*, with files in *directory*; *stack* unmounts everything at the end."""
     mounter = RecordedMounter(journal)
     stack.push_async_callback(mounter.unmount_all)
     files = MountedFiles(mounter, directory / "files")

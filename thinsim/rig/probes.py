@@ -1,4 +1,4 @@
-"""Looks for what rigs need of this machine, and names the fix of each lack."""
+"""Each probe checks one thing that the rigs need of this machine, and names the fix for its lack."""
 
 import importlib
 import os
@@ -51,11 +51,11 @@ def _extension() -> Finding:
 
 
 def _ext4() -> Finding:
-    # A module that is not loaded yet does not stand in /proc/filesystems; mounting loads it.
+    # /proc/filesystems does not list a module that is not loaded yet; mounting loads it.
     known = "\text4\n" in Path("/proc/filesystems").read_text()
     if known or Path("/sys/module/ext4").exists() or shutil.which("modprobe"):
         return Finding("ext4", True, "in the kernel" if known else "as a module")
-    return Finding("ext4", False, "the kernel does not know it", "use a kernel with CONFIG_EXT4_FS")
+    return Finding("ext4", False, "not in this kernel", "use a kernel with CONFIG_EXT4_FS")
 
 
 def _punch(directory: Path) -> Finding:
@@ -84,13 +84,13 @@ def _punch(directory: Path) -> Finding:
 def _requests_for_zeros() -> Finding:
     name = "requests for zeros"
     if kernel_clears_limits():
-        return Finding(name, True, "an emulated device refuses them as the kernel's does")
+        return Finding(name, True, "emulated devices refuse them, as the kernel's devices do")
     return Finding(
         name,
         False,
         "the loop driver sends them as discards, so an emulated thin device writes zeros for both: a discard "
-        "of a part of a shared data block takes a block",
-        "none needed: data is safe; block counts equal the kernel's with Linux 6.9 or later",
+        "of part of a shared data block uses a new data block",
+        "none needed: data is safe; block counts equal the kernel's on Linux 6.9 or later",
     )
 
 
@@ -100,15 +100,15 @@ def _device_mapper() -> Finding:
         return Finding(name, True, "in the kernel")
     if has_thin_pool(MODULES / os.uname().release):
         return Finding(name, False, "not loaded", "modprobe dm-thin-pool")
-    fix = "--rig vm boots a kernel that has it (make setup-vm); --rig emulated needs none"
-    return Finding(name, False, "this kernel has none", fix)
+    fix = "--rig vm boots a kernel that has it (make setup-vm); --rig emulated does not need it"
+    return Finding(name, False, "not in this kernel", fix)
 
 
 SESSION = "fuse_backing.session"
-"""The module that loads what FUSE needs."""
+"""The module that loads the C extension for FUSE."""
 
 HOLE_PUNCHING = Need(lambda directory: [_punch(directory)])
-"""Files in the directory can be punched, and what that frees can be measured."""
+"""The host can punch holes in files of the directory, and the freed bytes can be measured."""
 
 DEVICES: tuple[Need, ...] = (
     Need(lambda directory: [_root()]),
@@ -136,7 +136,7 @@ DEVICES: tuple[Need, ...] = (
     HOLE_PUNCHING,
     Need(lambda directory: [_requests_for_zeros()], required=False),
 )
-"""A pool on loop devices on a FUSE store, and file systems on its thin devices."""
+"""The needs of a pool on loop devices on a FUSE store, with file systems on its thin devices."""
 
 KERNEL_DEVICE_MAPPER: tuple[Need, ...] = (
     Need(lambda directory: [_device_mapper()]),
@@ -148,4 +148,4 @@ KERNEL_DEVICE_MAPPER: tuple[Need, ...] = (
         )
     ),
 )
-"""The kernel's own dm-thin, and what reads its metadata."""
+"""The needs of the kernel's own dm-thin, including the programs that read its metadata."""

@@ -1,8 +1,8 @@
-"""The process rig has the engine in this process on one sparse file, without root or mounts.
+"""The process rig runs the engine in this process on one sparse file, without root or mounts.
 
-The embedded default where nothing else can run. The pool, its counts, the discards and the host's
-allocation are real. Files are not: the main job plays a recorded block history, a scenario file works
-on a file system of extents, and bare devices are written block by block.
+It is the default where no other rig can run. The pool, its counts, the discards and the host's allocation
+are real. Files are not: the main job plays a recorded block history, a scenario file uses a file system of
+extents, and bare devices are written block by block.
 """
 
 import errno
@@ -37,7 +37,7 @@ from thinsim.workload.extent_filesystem import ExtentFiles
 
 @dataclass(slots=True)
 class ProcessRig:
-    """A Rig; see the module. Made by :func:`running`."""
+    """A `ProcessRig` is the Rig that :func:`running` sets up."""
 
     shape: PoolShape
     dm: LocalDeviceMapper
@@ -53,11 +53,10 @@ class ProcessRig:
 
     @property
     def name(self) -> str:
-        """The rig's word."""
         return PROCESS.name
 
     def open_metadata(self, device: str) -> MetadataFile:
-        """Open the file, which has no number."""
+        """Open the metadata file: it has no device number."""
         return MetadataFile(self.directory / "metadata")
 
     async def write(self, device: str, offset: int, data: bytes) -> None:
@@ -70,7 +69,7 @@ class ProcessRig:
 
     @asynccontextmanager
     async def holding_open(self, device: str) -> AsyncIterator[None]:
-        """Have the device count as open."""
+        """Count the device as open during the context."""
         self._nodes.held.add(device)
         try:
             yield
@@ -79,36 +78,33 @@ class ProcessRig:
             await self.dm.gone(device)
 
     async def settle(self) -> None:
-        """Commit the pool: nothing else holds anything back."""
+        """Commit the pool; no other layer buffers writes."""
         await self.dm.status(self.shape.name)
 
     async def host_allocation(self) -> HostAllocation:
-        """Ask the host for the file."""
+        """Ask the host about the file."""
         return host_allocation(self._data.path)
 
     async def ledger(self) -> LedgerTotals:
-        """Ask the ledger of this process."""
+        """Return the totals of the ledger in this process."""
         totals = self._ledger.totals
         return LedgerTotals(totals.events, totals.punched_bytes, totals.freed)
 
     async def written_bytes(self) -> int:
-        """Count of the data device itself."""
+        """Return the data device's own count."""
         return self._data.written
 
     async def mappings(self) -> Mapping[int, Sequence[Run]]:
-        """Ask the engine."""
         return await self.dm.pool(self.shape.name).mappings()
 
     async def check(self) -> list[str]:
-        """Run the checker."""
         return await self.dm.pool(self.shape.name).check()
 
     async def set_faults(self, plan: FaultPlan) -> None:
-        """Put them before the data file."""
+        """Replace the faults of the wrapper around the data file."""
         self._faulty.set(plan)
 
     async def events(self, since: int) -> Sequence[LedgerEvent]:
-        """Ask the ledger of this process."""
         return self._ledger.events(since)
 
 
@@ -116,10 +112,10 @@ class ProcessRig:
 async def running(
     directory: Path, shape: PoolShape, journal: Journal, contents: Contents = NOTHING
 ) -> AsyncIterator[ProcessRig]:
-    """Have the rig run in *directory*, which exists and keeps the two files; nothing else is taken.
+    """Set up the rig in *directory*, which exists and keeps the two files; it takes nothing else.
 
-    Where *contents* plays a history the host plays it, bare devices have a host without file systems;
-    else file systems are made of extents.
+    The host plays the history of *contents* if it has one. Bare devices have a host without file systems.
+    Other contents are files in a file system of extents.
     """
     ledger = Ledger()
     data_path, metadata_path = directory / "data", directory / "metadata"

@@ -1,4 +1,4 @@
-"""Records a kind of rig: its name, what it needs, how it is made, what it can do."""
+"""`RigRecord` describes a kind of rig: its name, its needs, its capabilities, the way to set it up."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -15,24 +15,24 @@ from thinsim.rig.shape import PoolShape
 
 
 class Running(Protocol):
-    """Makes the pool and all below it, and tears it down when the context ends."""
+    """A `Running` sets up the pool and everything below it, and tears both down at the end."""
 
     def __call__(
         self, directory: Path, shape: PoolShape, journal: Journal, contents: Contents = NOTHING
     ) -> AbstractAsyncContextManager[Rig]:
-        """Have a rig run in *directory*, which exists and keeps the pool's files.
+        """Set up a rig in *directory*, which exists and keeps the pool's files.
 
-        Everything taken from the machine is in *journal* before it is taken. EnvironmentLacksError names
-        what the machine lacks.
+        Each resource of the machine is in *journal* before it is taken. EnvironmentLacksError names what the
+        machine lacks.
         """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Need:
-    """One look at the machine; rigs that share a need share the object, and the look.
+    """A `Need` checks one thing of the machine; rigs that share a need share the object and its one check.
 
-    *look* gets the directory where the pool's files would be. A need that is not *required* is shown by
-    ``thinsim doctor`` and keeps no rig from running.
+    *look* receives the directory for the pool's files. ``thinsim doctor`` also shows a need that is not
+    *required*, but no rig depends on it.
     """
 
     look: Callable[[Path], list[Finding]]
@@ -41,10 +41,10 @@ class Need:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RigRecord:
-    """A kind of rig. ``registry.py`` lists them all."""
+    """A `RigRecord` describes a kind of rig. ``registry.py`` lists them all."""
 
     name: str
-    """The word on the command line and in scenario files."""
+    """The name on the command line and in scenario files."""
     needs: tuple[Need, ...]
     running: Running | None
     """None: the work runs in a guest, on another rig there (*inside*)."""
@@ -54,13 +54,13 @@ class RigRecord:
     mounts: bool = True
     """Devices have nodes, file systems are mounted, and a snapshotter can run in a process of its own."""
     sees_writes: bool = False
-    """Every write to a thin device can be recorded."""
+    """The rig can record every write to a thin device."""
     takes_set_ups: bool = False
     """The pool can be set up as in containerd's documentation (``setup/``)."""
     in_kernel: bool = False
-    """The device-mapper is this kernel's own: its names are the machine's."""
+    """The device-mapper is this kernel's own, so other programs of the machine share its names."""
     lasting_device_mapper: Callable[[], DeviceMapper] | None = None
-    """Returns the device-mapper for pools that stay when the command has ended, started if need be."""
+    """Returns the device-mapper for pools that outlive the command; starts it if necessary."""
     pool: str = ""
     """Describes the pool in the table of rigs for users, as Markdown."""
     best_for: str = ""

@@ -1,4 +1,4 @@
-"""Lists the rigs, best first, and picks the one that runs."""
+"""`RIGS` lists the rigs, best first; `choose_rig` picks one that can run."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -14,21 +14,21 @@ from thinsim.rig.record import Need, RigRecord
 from thinsim.rig.vm import VM
 
 RIGS: tuple[RigRecord, ...] = (KERNEL, EMULATED, PROCESS, VM)
-"""Every rig, best first. A new one is a file with its record, and its line here."""
+"""Every rig, best first. A new rig is a file with its record and one line here."""
 
 HERE: tuple[RigRecord, ...] = tuple(rig for rig in RIGS if rig.running is not None)
 """The rigs that run on this machine, not in a guest."""
 
 LASTING: tuple[RigRecord, ...] = tuple(rig for rig in RIGS if rig.lasting_device_mapper is not None)
-"""The rigs whose pools can stay when the command has ended."""
+"""The rigs whose pools can outlive the command."""
 
 AUTO = "auto"
-"""The word that has the best rig chosen."""
+"""The name that selects the best rig that can run."""
 
 
 @dataclass(frozen=True, slots=True)
 class RigChoice:
-    """The rig that will be used, and why not a better one."""
+    """A `RigChoice` is the rig to use, and the reason for it or against better rigs."""
 
     rig: RigRecord
     why: str
@@ -40,7 +40,7 @@ def rig_names(rigs: Iterable[RigRecord] = RIGS) -> tuple[str, ...]:
 
 
 def find_rig(name: str, rigs: Iterable[RigRecord] = RIGS) -> RigRecord:
-    """Return the rig of that name among *rigs*. InvalidValueError names those there are."""
+    """Return the rig with that name. InvalidValueError names the nearest of *rigs*, or all."""
     known = {rig.name: rig for rig in rigs}
     if name not in known:
         raise InvalidValueError(unknown_name("rig", name, known))
@@ -48,7 +48,7 @@ def find_rig(name: str, rigs: Iterable[RigRecord] = RIGS) -> RigRecord:
 
 
 def probe_rigs(directory: Path, rigs: Iterable[RigRecord] = RIGS) -> list[Finding]:
-    """Look at everything that *rigs* need, once each; *directory* is where the pool's files would be."""
+    """Check each need of *rigs* once; *directory* is the place for the pool's files."""
     needed_by: dict[Need, list[str]] = {}
     for rig in rigs:
         for need in rig.needs:
@@ -61,12 +61,12 @@ def probe_rigs(directory: Path, rigs: Iterable[RigRecord] = RIGS) -> list[Findin
 
 
 def probe_machine(directory: Path) -> list[Finding]:
-    """Look at everything that the rigs on this machine need; a guest's needs are not looked at."""
+    """Check the needs of the rigs that run on this machine, but not those of a guest."""
     return probe_rigs(directory, HERE)
 
 
 def choose_rig(wanted: str, findings: Iterable[Finding]) -> RigChoice:
-    """Return the rig for *wanted*, ``auto`` or a name. EnvironmentLacksError names what that rig lacks."""
+    """Return the rig for *wanted*, ``auto`` or a name. EnvironmentLacksError lists what that rig lacks."""
     lacks = {rig: [f for f in findings if not f.present and rig.name in f.needed_by] for rig in RIGS}
     if wanted != AUTO:
         rig = find_rig(wanted)
@@ -75,13 +75,13 @@ def choose_rig(wanted: str, findings: Iterable[Finding]) -> RigChoice:
                 f"rig {wanted!r} can't run here:\n"
                 + "\n".join(f"  {f.name}: {f.detail}; {f.fix}" for f in lacks[rig])
             )
-        return RigChoice(rig, "asked for")
+        return RigChoice(rig, "requested")
     candidates = [rig for rig in RIGS if rig.chosen_by_auto]
     for rig in candidates:
         if not lacks[rig]:
             better = candidates[: candidates.index(rig)]
             passed_over = [f"{other.name} ({_summary(lacks[other])})" for other in better]
-            return RigChoice(rig, f"passed over {', '.join(passed_over)}" if better else "the best there is")
+            return RigChoice(rig, f"passed over {', '.join(passed_over)}" if better else "the best rig")
     raise EnvironmentLacksError(
         "no rig can run here:\n" + "\n".join(f"  {rig.name}: {_summary(lacks[rig])}" for rig in candidates)
     )

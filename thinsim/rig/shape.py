@@ -1,4 +1,4 @@
-"""Gives the shape of a pool: its name, sizes, data block size, low water mark and features."""
+"""`PoolShape` describes a pool: its name, sizes, data block size, low water mark and features."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ _BLOCK_SIZE = Sectors(128)
 
 @dataclass(frozen=True, slots=True)
 class PoolShape:
-    """A pool to stand up. Defaults are those of containerd's devmapper documentation, made small."""
+    """A `PoolShape` is by default the pool in the containerd documentation, with smaller sizes."""
 
     name: str
     data_size: Bytes = _DATA_SIZE
@@ -29,5 +29,5 @@ class PoolShape:
 
     @property
     def block_bytes(self) -> int:
-        """The data block size in bytes."""
+        """Return the data block size in bytes."""
         return bytes_of(self.block_size)

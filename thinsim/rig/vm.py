@@ -12,7 +12,7 @@ VM = RigRecord(
     ),
     running=None,
     inside=KERNEL.name,
-    # A guest is booted only when it is asked for: it takes minutes where KVM does not run.
+    # Only --rig vm boots a guest: without KVM a guest takes minutes.
     chosen_by_auto=False,
     takes_set_ups=True,
     pool="the `kernel` rig in a throw-away guest",

@@ -1,1 +1,1 @@
-"""Says what is done to a snapshotter, phase by phase: an import, a container's writes, removals."""
+"""A scenario drives a snapshotter phase by phase: it imports an image, runs a container and removes both."""

@@ -1,7 +1,7 @@
-"""Plays the main job's scenario: imports an image, runs a container on it, removes both.
+"""`run_lifecycle` imports an image, runs a container on it and removes both.
 
-What containerd does with a snapshotter when ``ctr images import``, ``ctr run --rm`` and ``ctr images
-rm`` are called; every step is measured.
+The calls to the snapshotter are those that containerd makes for ``ctr images import``, ``ctr run --rm`` and
+``ctr images rm``. Every step is measured.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ CONTAINER_KEY = "container"
 
 
 class LifecyclePhase:
-    """The phases, in order, as they are printed."""
+    """`LifecyclePhase` names the phases as reports print them; `ALL` has them in order."""
 
     FRESH = "pool created"
     IMPORT = "image imported"
@@ -37,7 +37,7 @@ class LifecyclePhase:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One column of the comparison: what the snapshotter is told about discards."""
+    """A `Setting` is one column of the comparison, with the snapshotter's options for discards."""
 
     slug: str
     """The word of `--setting`."""
@@ -60,7 +60,7 @@ SETTINGS = (
 
 @dataclass(frozen=True, slots=True)
 class LifecycleResult:
-    """What one run measured."""
+    """A `LifecycleResult` holds the measurements of one run."""
 
     setting: Setting
     samples: Sequence[StepSample]
@@ -71,7 +71,10 @@ class LifecycleResult:
 async def run_lifecycle(
     rig: Rig, setting: Setting, *, base_image_size: str, fs_options: str, progress: StepProgress
 ) -> LifecycleResult:
-    """Run the scenario on a fresh *rig*. InvariantError when measurements or the metadata contradict."""
+    """Run the lifecycle on a fresh *rig*.
+
+    InvariantError if measurements contradict each other, or if the metadata checker finds a fault.
+    """
     config = snapshotter_config(rig, setting, base_image_size, fs_options)
     events: list[DeviceEvent] = []
     snapshotter = await DevmapperSnapshotter.open(config, rig.dm, rig.host, observer=events.append)
@@ -80,7 +83,7 @@ async def run_lifecycle(
     try:
         await steps.take(LifecyclePhase.FRESH, "create pool", _nothing)
         names = await _import(rig, snapshotter, steps)
-        # The chain id of an image without layers is empty, as is the parent of its container's snapshot.
+        # An image without layers has an empty chain id, so the container's snapshot has no parent.
         parent = names[-1] if names else ""
         mounts = await steps.take(
             LifecyclePhase.RUN,
@@ -109,7 +112,7 @@ async def run_lifecycle(
 
 
 def snapshotter_config(rig: Rig, setting: Setting, base_image_size: str, fs_options: str) -> Config:
-    """Return the configuration of a snapshotter on *rig*; *fs_options* empty: containerd's default."""
+    """Return the configuration of a snapshotter on *rig*. Empty *fs_options* mean containerd's default."""
     return Config(
         root_path=rig.directory / "snapshotter",
         pool_name=rig.shape.name,
@@ -122,7 +125,7 @@ def snapshotter_config(rig: Rig, setting: Setting, base_image_size: str, fs_opti
 
 
 async def _import(rig: Rig, snapshotter: DevmapperSnapshotter, steps: MeasuredSteps) -> list[str]:
-    """Unpack each layer onto a snapshot of the one below; return the committed names, bottom first."""
+    """Unpack each layer onto a snapshot of the layer below; return the committed names, bottom first."""
     names: list[str] = []
     for number in range(1, rig.workload.layer_count + 1):
         name = f"layer-{number}"
@@ -140,4 +143,4 @@ async def _import(rig: Rig, snapshotter: DevmapperSnapshotter, steps: MeasuredSt
 
 
 async def _nothing() -> None:
-    """The pool stands already; this step only measures it."""
+    """Do nothing: the pool exists already, and this step only measures it."""

@@ -1,4 +1,4 @@
-"""Times each act, then samples every height, and keeps the two times apart."""
+"""`MeasuredSteps` times each act, then samples every height, and keeps the two times apart."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -13,22 +13,22 @@ _Result = TypeVar("_Result")
 
 
 class MeasuredSteps:
-    """Takes steps, measures after each, and keeps the time of acting apart from that of measuring.
+    """`MeasuredSteps` carries out steps and samples every height after each.
 
-    *events* is where the snapshotter's observer puts what happens to devices; it is emptied at each step.
+    The snapshotter's observer appends the events of devices to *events*; each step empties that list first.
     """
 
     def __init__(self, meter: Meter, events: list[DeviceEvent], progress: StepProgress) -> None:
         self.meter = meter
         self.seconds: dict[str, float] = {}
-        """Per phase, and ``measuring``."""
+        """Seconds per phase; the time of measuring is under ``measuring``."""
         self.snapshotter: Snapshotter | None = None
-        """Whose usage is sampled; None while there is none."""
+        """The snapshotter whose usage is sampled; None while it is down."""
         self._events = events
         self._progress = progress
 
     async def take(self, phase: str, name: str, act: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Return what *act* returns, once it is measured."""
+        """Carry out *act*, take a sample, and return the result of *act*."""
         self._progress.step(phase, name)
         self._events.clear()
         begun = time.monotonic()

@@ -1,20 +1,20 @@
-"""Says whom long work tells what it does."""
+"""A `Progress` shows the user what a long command is doing."""
 
 from typing import Protocol
 
 
 class StepProgress(Protocol):
-    """Is told of each step."""
+    """A `StepProgress` shows the steps of a run."""
 
     def step(self, phase: str, step: str) -> None:
-        """A step of *phase* begins."""
+        """Show that *step* of *phase* begins."""
 
 
 class Progress(StepProgress, Protocol):
-    """Is told of runs, of their steps, and of what happens between them."""
+    """A `Progress` shows runs, their steps, and the work between the runs."""
 
     def say(self, text: str) -> None:
-        """Show *text*, which is about no run."""
+        """Print *text*, which belongs to no run."""
 
     def setting(self, number: int, of: int, name: str) -> None:
-        """Run *number* *of* so many begins: a setting, a variant, a round."""
+        """Show that run *number* of *of* runs begins: a setting, a variant or a round."""

@@ -1,4 +1,4 @@
-"""Does the main job: the container lifecycle on a fresh pool per setting, set-up and clean-up included."""
+"""`run_reproduction` runs the container lifecycle on a fresh pool per setting, with set-up and clean-up."""
 
 import platform
 import shutil
@@ -49,8 +49,8 @@ SUBJECTS: dict[str, Sequence[Setting]] = {
     CONTAINERD: containerd.CONTAINERD_SETTINGS,
     PROXY: SETTINGS,
 }
-"""Whose snapshotter is looked at, thinsim's own, the unmodified containerd's, or thinsim's driven by
-containerd; and its settings."""
+"""The settings of each snapshotter under test: thinsim's own, the one of the unmodified containerd, or
+thinsim's as a proxy plugin of containerd."""
 
 _PLUGINS: dict[
     str,
@@ -60,7 +60,10 @@ _PLUGINS: dict[
 
 @dataclass(frozen=True, slots=True)
 class ReproductionRequest:
-    """What to run. Bytes, *data_size* of the pool's data device; paths of the user's."""
+    """A `ReproductionRequest` names the settings to run, the image, and the sizes in bytes.
+
+    *data_size* is the size of the pool's data device.
+    """
 
     rig: RigRecord
     settings: Sequence[Setting]
@@ -74,20 +77,20 @@ class ReproductionRequest:
     history: Path | None = None
     repeatable: bool = False
     guest_kernel: str | None = None
-    """With a rig in a guest: the release to boot, None for the newest."""
+    """The kernel release that a rig in a guest boots; None for the newest."""
     setup: str | None = None
-    """With a rig that takes set-ups: one of containerd's documentation; None: thinsim's own."""
+    """The set-up from containerd's documentation, for a rig that takes set-ups; None for thinsim's own."""
     sysconfig: Path | None = None
-    """With the set-up lvm: its file; None: the documentation's."""
+    """The configuration file of the set-up lvm; None for the documentation's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reproduction:
-    """All that was measured, and where the time went."""
+    """A `Reproduction` holds the measurements of every run and the time of each part, in seconds."""
 
     rig: str
     kernel: str
-    """The release of Linux that it ran on."""
+    """The Linux release of the machine of the run."""
     subject: str
     image: str
     layers: int
@@ -99,15 +102,15 @@ class Reproduction:
     kept: Path | None
     setup: str | None = None
     config_toml: str = ""
-    """With a set-up: what containerd is told of its pool."""
+    """containerd's configuration for the pool of a set-up; empty without a set-up."""
     freed_bytes: str = ""
-    """How it is known what the host got back, in words."""
+    """The way in which freed host bytes were counted, in words."""
 
 
 async def run_reproduction(request: ReproductionRequest, progress: Progress) -> Reproduction:
-    """Run the scenario once per setting. Nothing stays on the machine, but the files when *keep* is set.
+    """Run the lifecycle once per setting, and clean up. With *keep* the files stay.
 
-    Raises ThinsimError: what the user gave is wrong, the machine lacks something, or measurements
+    Raises ThinsimError if an argument is wrong, if the machine lacks something, or if measurements
     contradict each other.
     """
     assert request.rig.running is not None, "thinsim.guests runs it in the guest"
@@ -115,7 +118,7 @@ async def run_reproduction(request: ReproductionRequest, progress: Progress) -> 
         check_installed()
     setup = find_setup(request.setup, request.sysconfig) if request.setup is not None else None
     for note in setup.notes if setup is not None else ():
-        progress.say(f"not carried out: {note}")
+        progress.say(f"skipped: {note}")
     spent: dict[str, float] = {}
     async with (
         working_directory(request.directory, progress.say, keep=request.keep) as (directory, journal),
@@ -123,7 +126,7 @@ async def run_reproduction(request: ReproductionRequest, progress: Progress) -> 
     ):
         if request.repeatable:
             stack.enter_context(repeatable_ext4(directory))
-        # Names in /dev/mapper are the machine's: a run's own, so that several can go on at once.
+        # /dev/mapper is one name space for the whole machine: a unique name lets several runs go on at once.
         shape = PoolShape(f"thinsim-{journal.path.stem}")
         if request.data_size is not None:
             shape = replace(shape, data_size=request.data_size)
@@ -133,8 +136,8 @@ async def run_reproduction(request: ReproductionRequest, progress: Progress) -> 
         runs = []
         for number, setting in enumerate(request.settings, 1):
             progress.setting(number, len(request.settings), setting.name)
-            of_its_own = directory / f"{number}-{setting.slug}"
-            of_its_own.mkdir()
+            run_directory = directory / f"{number}-{setting.slug}"
+            run_directory.mkdir()
             begun = time.monotonic()
             recording = request.record is not None and number == 1
             contents = Contents(
@@ -144,11 +147,11 @@ async def run_reproduction(request: ReproductionRequest, progress: Progress) -> 
                 record=history if recording else None,
                 make_pool=setup.make_pool(journal) if setup is not None else None,
             )
-            async with request.rig.running(of_its_own, shape, journal, contents) as rig:
+            async with request.rig.running(run_directory, shape, journal, contents) as rig:
                 shape = rig.shape
                 spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - begun
                 if image is not None and request.subject in _PLUGINS:
-                    assert isinstance(rig, LoopRig), "an image is imported where there are devices"
+                    assert isinstance(rig, LoopRig), "only a rig with loop devices imports an image"
                     recorded = history if recording else None
                     run = await _run_containerd(rig, setting, image, request, journal, progress, recorded)
                 else:
@@ -165,7 +168,7 @@ async def run_reproduction(request: ReproductionRequest, progress: Progress) -> 
             for what, seconds in run.seconds.items():
                 spent[what] = spent.get(what, 0) + seconds
             if not request.keep:
-                shutil.rmtree(of_its_own)
+                shutil.rmtree(run_directory)
         if request.record is not None:
             history.save(request.record)
         return Reproduction(
@@ -198,7 +201,7 @@ async def _run_containerd(
     config = snapshotter_config(rig, setting, BASE_IMAGE_SIZE, _fs_options(request, rig.shape))
     take_activity, recorded = rig.take_activity, None
     if history is not None:
-        assert isinstance(rig, EmulatedRig), "only there every block write is seen"
+        assert isinstance(rig, EmulatedRig), "only the emulated rig sees every block write"
         recorded = RecordedActivity(rig.take_activity, rig.dm, rig.shape.name)
         take_activity = recorded.take
     async with _PLUGINS[request.subject](rig, config, journal) as plugin:
@@ -225,7 +228,7 @@ def _fs_options(request: ReproductionRequest, shape: PoolShape) -> str:
 async def _image(
     request: ReproductionRequest, directory: Path, stack: AsyncExitStack, progress: Progress
 ) -> tuple[Image | None, BlockHistory]:
-    """Return the image to import, none where a history is played; and the history played or to record."""
+    """Return the image to import and the history to record, or None and the history to play."""
     if not request.rig.mounts or request.history is not None:
         history = BlockHistory.load(request.history or BUNDLED)
         progress.say(f"playing recorded block writes ({history.image}): no file system is mounted")

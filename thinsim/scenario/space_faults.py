@@ -1,7 +1,7 @@
-"""Measures the space faults of containerd's snapshotter, A to G, as containerd does them and mended.
+"""`measure_space_fault` measures a space fault of containerd, A to G, with and without its fix.
 
-A scenario ends with everything removed, cleanup included; what the host has still allocated then has leaked.
-G leaks nothing: its numbers are those that usage gives.
+Each fault ends with every snapshot removed and cleaned up; the bytes that the host still has allocated then
+have leaked. G leaks nothing: its numbers are the results of usage.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,7 +27,7 @@ _NO_PASSDOWN = ("skip_block_zeroing", "no_discard_passdown")
 
 @dataclass(frozen=True, slots=True)
 class SpaceFaultOutcome:
-    """Bytes that leaked, or that usage gives; *note* says what else was seen."""
+    """A `SpaceFaultOutcome` holds the leaked bytes or the result of usage; *note* names any other effect."""
 
     bytes: int
     """Bytes that leaked; for G the usage."""
@@ -37,7 +37,7 @@ class SpaceFaultOutcome:
 
 @dataclass(frozen=True, slots=True)
 class SpaceFault:
-    """One fault: what is done, which key mends it, and *play*, which returns a note or the usage."""
+    """A `SpaceFault` names the fault and the key that fixes it; *play* returns a note or the usage."""
 
     letter: str
     title: str
@@ -49,7 +49,7 @@ class SpaceFault:
 
 @dataclass(frozen=True, slots=True)
 class SpaceFaultRow:
-    """A fault and what came of it with each profile."""
+    """A `SpaceFaultRow` compares the outcomes of a fault with the two profiles."""
 
     letter: str
     """The letter of the fault."""
@@ -64,7 +64,7 @@ class SpaceFaultRow:
 
     @property
     def is_usage(self) -> bool:
-        """Whether the numbers are usage and nothing leaks."""
+        """Return whether the numbers are usage, so that nothing leaks."""
         return self.letter.startswith("G")
 
 
@@ -73,7 +73,7 @@ async def measure_space_fault(
 ) -> SpaceFaultRow:
     """Play *fault* with both profiles, each on a fresh pool of *rig*, which runs on this machine.
 
-    *name* is what pools are called after. Errors as for ``run_scenario``.
+    The names of the pools begin with *name*. Errors as for ``run_scenario``.
     """
     outcomes = []
     for number, profile in enumerate((FAITHFUL, FIXED), 1):
@@ -82,14 +82,14 @@ async def measure_space_fault(
         place.mkdir()
         shape = PoolShape(f"{name}-{fault.letter.lower()}{number}", features=fault.features)
         assert rig.running is not None, "a guest runs the whole command"
-        async with rig.running(place, shape, journal) as stood:
+        async with rig.running(place, shape, journal) as running:
             keys = {
                 "base_image_size": "128MiB",
                 "discard_blocks": True,
                 "async_remove": fault.async_remove,
                 "profile": profile,
             }
-            async with session(stood, keys, _RETRY, progress, place / "snapshotter") as on_rig:
+            async with session(running, keys, _RETRY, progress, place / "snapshotter") as on_rig:
                 outcomes.append(await _play(fault, on_rig, fixed=profile == FIXED))
     return SpaceFaultRow(fault.letter, fault.title, fault.key, *outcomes)
 
@@ -99,7 +99,7 @@ async def _play(fault: SpaceFault, on: ScenarioSession, *, fixed: bool) -> Space
     try:
         await on.start()
     except EnvironmentLacksError:
-        return SpaceFaultOutcome(0, "the pool is refused")
+        return SpaceFaultOutcome(0, "the snapshotter refuses the pool")
     found = await fault.play(on, fixed)
     if isinstance(found, SpaceFaultOutcome):
         return found
@@ -127,7 +127,7 @@ async def _shared(on: ScenarioSession, fixed: bool) -> str:
 
 
 async def _container(on: ScenarioSession) -> None:
-    """Without an image below: what an image leaks is A."""
+    """Write to a container without an image, since the leak of an image is fault A."""
     await on.prepare("container")
     await on.write("container", "data", 16 * MIB)
 
@@ -141,12 +141,12 @@ async def _rebooted(on: ScenarioSession, fixed: bool) -> str:
 
 async def _probed(on: ScenarioSession, fixed: bool) -> str:
     await _container(on)
-    # Whoever looks at it lets go right before the removal, or later where that waits.
+    # The probe closes the device right before the removal. The fixed profile waits, so it closes it later.
     await on.hold("container", until="deactivate")
     await on.remove("container")
     if fixed:
         on.release("container")
-    return "" if not fixed else "put off to cleanup"
+    return "" if not fixed else "deferred to cleanup"
 
 
 async def _stuck(on: ScenarioSession, fixed: bool) -> str:
@@ -155,7 +155,7 @@ async def _stuck(on: ScenarioSession, fixed: bool) -> str:
     if fixed:
         await on.remove("container")
         on.release("container")
-        return "put off to cleanup"
+        return "deferred to cleanup"
     await _refused(on)
     on.release("container")
     await _refused(on)
@@ -168,7 +168,7 @@ async def _refused(on: ScenarioSession) -> str:
         await on.remove("container")
     except FailedPreconditionError:
         return "cannot be removed any more"
-    raise ThinsimError("a removal that containerd refuses was carried out")
+    raise ThinsimError("the removal succeeded, but containerd refuses it")
 
 
 async def _removed(on: ScenarioSession, fixed: bool) -> str:
@@ -204,5 +204,5 @@ FAULTS: Sequence[SpaceFault] = (
         "F", "the pool does not pass discards down", "require_passdown", _removed, False, _NO_PASSDOWN
     ),
     SpaceFault("G1", "usage of a view of 8 MiB", "exact_usage", _usage_of_view),
-    SpaceFault("G2", "usage after 4 MiB of the image were written anew", "exact_usage", _usage_of_rewritten),
+    SpaceFault("G2", "usage after 4 MiB of the image were overwritten", "exact_usage", _usage_of_rewritten),
 )

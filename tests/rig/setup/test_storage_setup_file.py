@@ -1,4 +1,4 @@
-"""container-storage-setup's file: what is read out of it, and what is said of one that is wrong."""
+"""`StorageSetup` reads the file of container-storage-setup and reports each fault of a wrong one."""
 
 from pathlib import Path
 
@@ -38,45 +38,46 @@ def test_comments_quotes_and_later_lines_are_read_as_a_shell_reads_them() -> Non
     assert setup.pool_device == "second-a--pool"
 
 
-def test_what_is_not_carried_out_is_named_with_the_reason() -> None:
+def test_each_key_that_changes_nothing_is_named_with_the_reason() -> None:
     setup = parsed(f"{DOCUMENTED}AUTO_EXTEND_POOL=yes\nWIPE_SIGNATURES=true\n")
     assert setup.notes == (
         "AUTO_EXTEND_POOL: the pool does not grow by itself",
-        "WIPE_SIGNATURES: the device is made anew",
+        "WIPE_SIGNATURES: the device is always new",
     )
 
 
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        ("VG = containerd", "line 4: 'VG' is no assignment (KEY=VALUE, no blank around =)"),
+        ("VG = containerd", "line 4: 'VG' is not an assignment (write KEY=VALUE, no blanks around =)"),
         ("CONTAINER_TINPOOL=x", "line 4: unknown key CONTAINER_TINPOOL; did you mean CONTAINER_THINPOOL?"),
         ("ANYTHING=x", "line 4: unknown key ANYTHING"),
-        ("VG=$NAME", "line 4: VG=$NAME: a shell would expand that; write the value itself"),
+        ("VG=$NAME", "line 4: VG=$NAME: a shell would expand this; write the value itself"),
         ('VG="containerd', 'line 4: no closing quotation: VG="containerd'),
         ("STORAGE_DRIVER=overlay2", "STORAGE_DRIVER=overlay2: only devicemapper makes a thin pool"),
         ("DEVS=", "DEVS is required: the block device for the volume group"),
-        ("DEVS='/dev/a /dev/b'", "DEVS names 2 devices (/dev/a, /dev/b); one is set up here"),
+        ("DEVS='/dev/a /dev/b'", "DEVS names 2 devices (/dev/a, /dev/b); name only one"),
         ("VG=", "VG is required: the name of the volume group"),
         (
             "CONTAINER_THINPOOL=-x",
-            "CONTAINER_THINPOOL=-x: no name for a thin pool (letters, digits and +_.-, no hyphen first)",
+            "CONTAINER_THINPOOL=-x: not a name for a thin pool "
+            "(use letters, digits, +_.-, but no hyphen first)",
         ),
         (
             "DATA_SIZE=half",
-            "DATA_SIZE: 'half' is no size (a whole number with a unit of bskmgtpe, such as 512K) "
+            "DATA_SIZE: 'half' is not a size (write a whole number with a unit of bskmgtpe, such as 512K) "
             "or a share: 40%FREE, 40%VG",
         ),
-        ("MIN_DATA_SIZE=0", "MIN_DATA_SIZE=0: nothing"),
-        ("CHUNK_SIZE=100K", "CHUNK_SIZE=100K: a multiple of 64K from 64K to 1G"),
-        ("CHUNK_SIZE=2G", "CHUNK_SIZE=2G: a multiple of 64K from 64K to 1G"),
+        ("MIN_DATA_SIZE=0", "MIN_DATA_SIZE=0: the size must be greater than 0"),
+        ("CHUNK_SIZE=100K", "CHUNK_SIZE=100K: the size must be a multiple of 64K between 64K and 1G"),
+        ("CHUNK_SIZE=2G", "CHUNK_SIZE=2G: the size must be a multiple of 64K between 64K and 1G"),
         (
             "CONTAINER_ROOT_LV_NAME=root",
-            "CONTAINER_ROOT_LV_NAME: a volume beside the pool is not set up here; leave it out",
+            "CONTAINER_ROOT_LV_NAME: thinsim sets up no volume beside the pool; remove this key",
         ),
     ],
 )
-def test_what_is_wrong_is_said_precisely(line: str, text: str) -> None:
+def test_each_fault_is_reported_precisely(line: str, text: str) -> None:
     assert complaint(f"{DOCUMENTED}{line}\n") == f"the file: {text}"
 
 
@@ -84,7 +85,7 @@ def test_every_problem_is_named_at_once() -> None:
     assert complaint("DEVS=/dev/sdf\nVGS=containerd\nCHUNK_SIZE=1s\n") == (
         "the file: line 2: unknown key VGS; did you mean VG?; VG is required: the name of the volume group; "
         "CONTAINER_THINPOOL is required: the name of the thin pool; "
-        "CHUNK_SIZE=1s: a multiple of 64K from 64K to 1G"
+        "CHUNK_SIZE=1s: the size must be a multiple of 64K between 64K and 1G"
     )
 
 

@@ -1,4 +1,4 @@
-"""Asks a containerd what it makes of archives: a tree, or a refusal."""
+"""`Answers` imports archives into a containerd and returns the unpacked tree or the refusal."""
 
 import hashlib
 import io
@@ -20,11 +20,11 @@ from thinsim.workload.image.tree import remove
 
 UnpackedTree = dict[str, str]
 Blob = tuple[bytes, str]
-"""A layer as it is stored, and the digest of its tar."""
+"""A layer as it is stored, with the digest of its tar."""
 
 _LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 _NOW = 1_700_000_000 * 10**9
-"""Times after this are those of the moment."""
+"""Later times are those of the test run."""
 
 
 def digest(data: bytes) -> str:
@@ -70,10 +70,10 @@ def chain_id(diff_ids: Sequence[str]) -> str:
 
 
 def tree_below(root: Path, *, copied: bool = False) -> UnpackedTree:
-    """Describe what is below *root*: kind, mode, owner, times, content, xattrs; hard links by their first
-    name.
+    """Describe the tree below *root*: kind, mode, owner, times, content, xattrs.
 
-    *copied*: leave out the times that the native snapshotter does not keep when it copies a lower layer.
+    Hard links have the name of the first. With *copied*, leave out the times that the native snapshotter
+    loses when it copies a lower layer.
     """
     tree: UnpackedTree = {}
     names: dict[tuple[int, int], str] = {}
@@ -136,7 +136,7 @@ def _time(nanoseconds: int) -> str:
 
 
 class Answers:
-    """What one containerd, with its native snapshotter in *directory*, says of images."""
+    """`Answers` are those of one containerd, with its native snapshotter in *directory*, about images."""
 
     def __init__(self, containerd: Containerd, directory: Path) -> None:
         self._containerd = containerd
@@ -146,12 +146,12 @@ class Answers:
         self._seen: set[Path] = set()
 
     async def about(self, layers: Sequence[Blob], media_type: str = _LAYER) -> UnpackedTree | str:
-        """Return the tree that *layers* give, or containerd's words of refusal."""
+        """Return the tree that *layers* unpack to, or containerd's words of refusal."""
         chain = chain_id([diff_id for _, diff_id in layers])
         if chain not in self._known:
-            said = await self.of_files(image(f"rule-{chain[7:19]}", layers, media_type))
-            if said is not None:
-                return said
+            refusal = await self.of_files(image(f"rule-{chain[7:19]}", layers, media_type))
+            if refusal is not None:
+                return refusal
             # a snapshot is a directory with a number, the highest is the last
             fresh = self._taken() - self._seen
             self._seen |= fresh
@@ -159,12 +159,12 @@ class Answers:
         return tree_below(self._known[chain], copied=len(layers) > 1)
 
     async def of_image(self, path: Path) -> UnpackedTree | str | None:
-        """Import the archive *path*; return the tree of the snapshot that is new, None if none is."""
+        """Import the archive *path*; return the tree of the new snapshot, or None if there is none."""
         before = self._taken()
-        said = await self.of_archive(path)
+        refusal = await self.of_archive(path)
         fresh = self._taken() - before
-        if said is not None:
-            return said
+        if refusal is not None:
+            return refusal
         return tree_below(max(fresh, key=lambda path: int(path.name))) if fresh else None
 
     def _taken(self) -> set[Path]:

@@ -1,4 +1,4 @@
-"""An OCI archive that has neither a name nor a layer: legal, and run as any other."""
+"""An OCI archive with neither a name nor a layer is legal, and thinsim runs it as any other."""
 
 import hashlib
 import io
@@ -52,7 +52,7 @@ def bare_image(path: Path) -> Path:
         ),
     ],
 )
-def test_a_container_of_an_image_without_name_and_layers_runs_and_gives_all_back(
+def test_a_container_of_an_image_without_name_and_layers_runs_and_leaks_nothing(
     tmp_path: Path, subject: str
 ) -> None:
     image = bare_image(tmp_path / "bare.tar")

@@ -1,4 +1,4 @@
-"""The unmodified containerd on an emulated pool: its leaks, measured and attributed as for our own core."""
+"""The unmodified containerd runs on an emulated pool; its leaks are measured as for thinsim's core."""
 
 import json
 import shutil
@@ -28,13 +28,13 @@ LifecycleRun = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the first setting's block writes are recorded."""
+    """Return the file with the recorded block writes of the first setting."""
     return tmp_path_factory.mktemp("recorded") / "history.json.gz"
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, history: Path) -> Mapping[str, LifecycleRun]:
-    """One run of each setting, by its word on the command line."""
+    """Return one run of each setting, by its word on the command line."""
     directory = tmp_path_factory.mktemp("containerd")
     words = ["--subject", "containerd", "--rig", "emulated", "--repeatable", "--record", str(history)]
     words += ["--dir", str(directory), "--container-mb", str(CONTAINER_MIB)]
@@ -66,7 +66,7 @@ def freed_in(run: LifecycleRun, phase: str) -> int:
 
 
 @pytest.mark.parametrize("setting", ["on", "on-async"])
-def test_containerd_gives_back_the_container_and_leaks_the_image(
+def test_containerd_frees_the_container_and_leaks_the_image(
     runs: Mapping[str, LifecycleRun], setting: str
 ) -> None:
     leaks = by_snapshot(runs[setting])
@@ -79,7 +79,7 @@ def test_containerd_gives_back_the_container_and_leaks_the_image(
 
 
 @pytest.mark.parametrize("setting", ["off", "off-async"])
-def test_containerd_without_discard_blocks_gives_back_nothing(
+def test_containerd_without_discard_blocks_frees_nothing(
     runs: Mapping[str, LifecycleRun], setting: str
 ) -> None:
     leaks = by_snapshot(runs[setting])
@@ -99,7 +99,7 @@ def test_repeatable_runs_use_the_same_blocks_in_every_phase(runs: Mapping[str, L
     assert all(each == used["off"] for each in used.values())
 
 
-def test_what_containerd_wrote_is_recorded_and_gives_its_numbers_again_without_it(
+def test_the_recorded_writes_of_containerd_give_its_numbers_again_without_it(
     runs: Mapping[str, LifecycleRun], history: Path
 ) -> None:
     played = reproduced("--rig", "process", "--history", str(history), "--setting", "off")

@@ -1,4 +1,4 @@
-"""This machine's containerd is asked what it makes of the images of which other tests pin what we do."""
+"""The machine's containerd agrees with the answers that other tests pin for thinsim's reading of images."""
 
 import os
 import platform
@@ -35,9 +35,9 @@ async def test_containerd_reads_and_refuses_the_same_images(directory: Path) -> 
     wrong: dict[str, object] = {}
     async with answering(directory, directory) as containerd:
         for name, files in {**READ, **EMPTY}.items():
-            said = await containerd.of_archive(written(directory, files))
-            if said is not None:
-                wrong[name] = said
+            refusal = await containerd.of_archive(written(directory, files))
+            if refusal is not None:
+                wrong[name] = refusal
         for name, (files, _) in REFUSED.items():
             if await containerd.of_archive(written(directory, files)) is None:
                 wrong[name] = "imported"
@@ -57,7 +57,7 @@ async def test_containerd_chooses_the_same_image_or_none(directory: Path) -> Non
             answer = await containerd.of_image(written(directory, put_index(files, index)))
             if isinstance(answer, dict):
                 right = repr(contents[used]) in answer["file"]
-            else:  # where thinsim takes an image for another machine, and says so
+            else:  # here thinsim takes an image for another machine, with a note
                 right = answer is not None and "no match for platform" in answer and "the one for" in note
             if not right:
                 wrong[" ".join(platforms)] = answer

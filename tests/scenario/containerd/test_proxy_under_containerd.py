@@ -1,4 +1,4 @@
-"""Debian's containerd, ctr and runc on thinsim's snapshotter as a proxy plugin: all that ctr does with it."""
+"""Debian's containerd, ctr and runc can use thinsim's snapshotter as a proxy plugin."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ WRITTEN = 8 * MIB
 
 @dataclass
 class ContainerdOnThePlugin:
-    """A containerd on the plugin, and the rig below."""
+    """A `ContainerdOnThePlugin` is a containerd that uses the plugin, with the rig below."""
 
     containerd: Containerd
     rig: EmulatedRig
@@ -45,7 +45,7 @@ class ContainerdOnThePlugin:
         return await self.containerd.ctr("snapshots", *OPTION, *words)
 
     async def listed(self) -> dict[str, tuple[str, str]]:
-        """What ``ctr snapshots ls`` shows: key to parent and kind."""
+        """Return the output of ``ctr snapshots ls``: parent and kind by key."""
         lines = (await self.snapshots("ls")).splitlines()
         assert lines[0].split() == ["KEY", "PARENT", "KIND"]
         rows = [line.split() for line in lines[1:]]
@@ -119,14 +119,14 @@ async def test_an_image_and_a_container_come_and_go(tmp_path: Path, profile: str
         await on.containerd.ctr("containers", "rm", "c")
         await on.containerd.collect_garbage()
         assert await on.listed() == layers
-        # What it shares with the image it wrote anew for itself: the difference is the file system's own.
+        # The container overwrote the shared blocks; the difference is the overhead of the file system.
         assert await on.allocated() <= of_image + MIB
 
         await on.snapshots("prepare", "by-hand", top)
         await on.snapshots("view", "a-view", top)
         assert (await on.usage("a-view") < 0) == (profile == "containerd")
         await on.snapshots("rm", "by-hand")
-        # ctr gives a view no label that would keep it from the collector.
+        # ctr sets no label on a view that would keep it from the garbage collector.
         await on.containerd.collect_garbage()
         assert await on.listed() == layers
 

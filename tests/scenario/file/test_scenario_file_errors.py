@@ -1,4 +1,4 @@
-"""A malformed scenario file: every problem is told at once, each with its line and its key."""
+"""A malformed scenario file gets one error with every problem, each with its line and its key."""
 
 import re
 import tomllib
@@ -39,7 +39,7 @@ def with_steps(*steps: str) -> str:
     ("step", "complaint"),
     [
         ('do = "jump"', "phase[1].steps[2].do: step 'jump' does not exist"),
-        ('key = "a"', "phase[1].steps[2].do: is missing: it says what the step does"),
+        ('key = "a"', "phase[1].steps[2].do: is missing: it names the kind of the step"),
         ('do = "remove"', "phase[1].steps[2].key: is missing"),
         ('do = "remove", kee = "a", key = "a"', "phase[1].steps[2].kee: unknown key; did you mean key?"),
         ('do = "write", key = "a", size = "1 parsec"', "phase[1].steps[2].size: invalid size: '1 parsec'"),
@@ -69,7 +69,7 @@ def with_steps(*steps: str) -> str:
         ),
     ],
 )
-def test_a_problem_of_a_step_is_told_with_its_line_and_key(step: str, complaint: str) -> None:
+def test_a_problem_of_a_step_is_reported_with_its_line_and_key(step: str, complaint: str) -> None:
     (problem,) = problems(with_steps('do = "prepare", key = "a"', step))
     assert problem.startswith(f"f.toml:6: {complaint}"), problem
 
@@ -98,7 +98,7 @@ def test_a_problem_of_a_step_is_told_with_its_line_and_key(step: str, complaint:
         ("snapshotter", 'fs_typ = "xfs"', "unknown key 'fs_typ'; did you mean fs_type?"),
     ],
 )
-def test_a_table_s_value_that_can_not_be_is_told_before_anything_starts(
+def test_an_impossible_value_of_a_table_is_reported_before_anything_starts(
     key: str, value: str, complaint: str
 ) -> None:
     text = HEAD + f"[{key}]\n{value}\n" + PHASE.format(steps='{ do = "cleanup" }')
@@ -131,7 +131,7 @@ def test_a_table_s_value_that_can_not_be_is_told_before_anything_starts(
         ),
     ],
 )
-def test_a_mistake_of_shape_is_told_in_the_words_of_toml(text: str, complaint: str) -> None:
+def test_a_mistake_of_shape_is_reported_in_the_words_of_toml(text: str, complaint: str) -> None:
     found = problems(HEAD + text)
     assert any(f": {complaint}" in problem for problem in found), found
 
@@ -154,7 +154,7 @@ _DOCUMENT = {"title": "t", "phase": [{"name": "p", "steps": [{"do": "cleanup"}]}
 
 
 def wrong_documents() -> Iterator[dict[str, Any]]:
-    """Every key of every table, with values of every type that TOML has."""
+    """Yield a document for every key of every table, with values of every type of TOML."""
     for value in _VALUES:
         yield from ({**_DOCUMENT, key: value} for key in Scenario.model_fields)
         yield from ({**_DOCUMENT, "pool": {key: value}} for key in ScenarioPool.model_fields)
@@ -168,7 +168,7 @@ def wrong_documents() -> Iterator[dict[str, Any]]:
         yield from ({**_DOCUMENT, "phase": [{"name": "p", "steps": [step]}]} for step in steps)
 
 
-def test_no_mistake_of_type_is_told_in_the_words_of_the_library_that_found_it() -> None:
+def test_no_mistake_of_type_is_reported_in_the_words_of_pydantic() -> None:
     complaints: set[str] = set()
     for document in wrong_documents():
         try:
@@ -180,12 +180,12 @@ def test_no_mistake_of_type_is_told_in_the_words_of_the_library_that_found_it() 
     assert [text for text in sorted(complaints) if foreign.search(text)] == []
 
 
-def test_a_mistake_of_a_kind_that_is_not_known_is_told_all_the_same() -> None:
+def test_a_mistake_of_an_unknown_kind_is_reported_all_the_same() -> None:
     error = {"loc": ("title",), "type": "string_unsuitable", "input": "t", "msg": "Value is unsuitable"}
     assert problem({"title": "t"}, error) == (["title"], "Value is unsuitable")
 
 
-def test_mistakes_of_shape_hide_none_of_meaning_and_all_are_told_in_order_of_lines(tmp_path: Path) -> None:
+def test_mistakes_of_shape_hide_none_of_meaning_and_all_are_in_order_of_lines(tmp_path: Path) -> None:
     file = tmp_path / "f.toml"
     file.write_text(
         HEAD
@@ -207,8 +207,8 @@ def test_mistakes_of_shape_hide_none_of_meaning_and_all_are_told_in_order_of_lin
 @pytest.mark.parametrize(
     ("text", "line", "complaint"),
     [
-        ("title = \n", 1, "no TOML: Invalid value"),
-        ("a = 1\ntitle = [", 2, "no TOML"),
+        ("title = \n", 1, "not valid TOML: Invalid value"),
+        ("a = 1\ntitle = [", 2, "not valid TOML"),
         (HEAD, 1, "phase: is missing"),
         (HEAD + "[pool]\nblock_size = 4096\n" + PHASE, 3, "pool.block_size: a data block is a multiple of"),
         (HEAD + "[pool]\ndata_size = 1000\n" + PHASE, 3, "pool.data_size: must be a multiple of 512 above 0"),
@@ -223,17 +223,17 @@ def test_mistakes_of_shape_hide_none_of_meaning_and_all_are_told_in_order_of_lin
         (HEAD + "format = 2\n" + PHASE, 2, "format: must be 1, not 2"),
     ],
 )
-def test_a_problem_elsewhere_is_told_with_its_line_and_key(text: str, line: int, complaint: str) -> None:
+def test_a_problem_elsewhere_is_reported_with_its_line_and_key(text: str, line: int, complaint: str) -> None:
     (problem,) = problems(text.replace("{steps}", '{ do = "cleanup" }'))
     assert problem.startswith(f"f.toml:{line}: {complaint}"), problem
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     found = problems(with_steps('do = "jump"', 'do = "remove"', 'do = "write", key = "a", size = "x"'))
     assert [problem.split(": ")[0] for problem in found] == ["f.toml:5", "f.toml:6", "f.toml:7"]
 
 
-def test_every_image_of_a_repeated_import_must_be_there(tmp_path: Path) -> None:
+def test_every_image_of_a_repeated_import_must_exist(tmp_path: Path) -> None:
     (tmp_path / "app-1.tar").touch()
     file = tmp_path / "f.toml"
     file.write_text(
@@ -250,7 +250,7 @@ def test_every_image_of_a_repeated_import_must_be_there(tmp_path: Path) -> None:
     load(file)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_file_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidScenarioError, match=r"nowhere\.toml: No such file or directory"):
         load(tmp_path / "nowhere.toml")
 
@@ -299,7 +299,7 @@ def test_an_entry_of_a_list_over_several_lines_has_its_own_line() -> None:
 
 
 @pytest.mark.parametrize("interval", ["-1", "nan", "inf"])
-def test_an_interval_that_nobody_can_wait_for_is_told_with_its_line(interval: str) -> None:
+def test_an_interval_that_nobody_can_wait_for_is_reported_with_its_line(interval: str) -> None:
     text = HEAD + f"[retry]\ninterval = {interval}\n" + PHASE.format(steps='  { do = "prepare", key = "a" }')
     (problem,) = problems(text)
     assert problem.startswith("f.toml:3: retry.interval: must be ")

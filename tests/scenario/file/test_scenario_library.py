@@ -1,4 +1,4 @@
-"""Every scenario that comes with thinsim, on the rig without mounts and on real ones."""
+"""Every scenario in the library holds on the rig without mounts and on real mounts."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ async def run(name: str, rig: str, directory: Path) -> ScenarioResult:
 
 
 SHORT = ("container-exit", "busy-device", "lying-device")
-"""What is played on real mounts in every run of the tests; the others with ``make test-long``."""
+"""These scenarios run on real mounts in every test run; the others run with ``make test-long``."""
 
 
 def assert_all_holds(result: ScenarioResult) -> None:
@@ -38,7 +38,7 @@ def assert_all_holds(result: ScenarioResult) -> None:
 
 
 @pytest.mark.parametrize("name", library.library_names())
-async def test_what_a_scenario_says_holds_without_mounts(name: str, tmp_path: Path) -> None:
+async def test_the_asserts_of_a_scenario_hold_without_mounts(name: str, tmp_path: Path) -> None:
     assert_all_holds(await run(name, "process", tmp_path))
     assert list(tmp_path.iterdir()) == []
 
@@ -51,7 +51,7 @@ async def test_what_a_scenario_says_holds_without_mounts(name: str, tmp_path: Pa
         for name in library.library_names()
     ],
 )
-async def test_what_a_scenario_says_holds_on_real_mounts(name: str, tmp_path: Path) -> None:
+async def test_the_asserts_of_a_scenario_hold_on_real_mounts(name: str, tmp_path: Path) -> None:
     assert_all_holds(await run(name, "emulated", tmp_path))
     assert list(tmp_path.iterdir()) == []
 
@@ -86,7 +86,7 @@ steps = [
 
 
 @pytest.mark.rig
-async def test_that_an_image_is_for_another_machine_is_said(tmp_path: Path) -> None:
+async def test_an_image_for_another_machine_gets_a_note(tmp_path: Path) -> None:
     written(tmp_path, oci([layer_tar()], descriptor=platform("plan9/vax")))
     text = """
 title = "another machine's"
@@ -94,20 +94,20 @@ title = "another machine's"
 name = "imported"
 steps = [{ do = "import", image = "image.tar" }]
 """
-    said: list[str] = []
+    notes: list[str] = []
 
     class Listening(SilentProgress):
         def say(self, text: str) -> None:
-            said.append(text)
+            notes.append(text)
 
     request = ScenarioRequest(parse(text, "t"), "t", text, find_rig("emulated"), tmp_path, directory=tmp_path)
     await run_scenario(request, Listening())
     note = f"the archive has no image for {this_platform()}; the one for plan9/vax is used"
-    assert f"image.tar: {note}" in said
+    assert f"image.tar: {note}" in notes
 
 
 @pytest.mark.parametrize("name", library.library_names())
-def test_a_scenario_says_what_containerd_does_and_what_it_should(name: str) -> None:
+def test_a_scenario_describes_the_behaviour_of_containerd_and_the_right_one(name: str) -> None:
     scenario = library.find_scenario(name).scenario
     assert scenario.containerd_does.strip()
     assert scenario.it_should.strip()

@@ -1,4 +1,4 @@
-"""Steps of scenario files one by one, on the rig without mounts: what each does, and how it fails."""
+"""Each step of scenario files works and fails as documented, on the rig without mounts."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ PREPARE = 'do = "prepare", key = "a"'
 WRITE = 'do = "write", key = "a", size = "1MiB"'
 
 
-async def test_an_assert_that_does_not_hold_is_told_and_the_run_goes_on(tmp_path: Path) -> None:
+async def test_an_assert_that_does_not_hold_is_reported_and_the_run_goes_on(tmp_path: Path) -> None:
     result = await run(
         tmp_path,
         PREPARE,
@@ -47,7 +47,9 @@ async def test_an_assert_that_does_not_hold_is_told_and_the_run_goes_on(tmp_path
     assert result.samples[-1].step == "remove a"
 
 
-async def test_an_assert_has_the_same_words_in_every_run_and_what_was_then_is_found(tmp_path: Path) -> None:
+async def test_an_assert_has_the_same_words_in_every_run_and_found_has_the_old_value(
+    tmp_path: Path,
+) -> None:
     def end(size: int) -> tuple[str, ...]:
         wrote = f'do = "write", key = "a", size = "{size}MiB"'
         return (PREPARE, wrote, 'do = "assert", pool_used = { same_as = "all", within = "1MiB" }')
@@ -94,7 +96,7 @@ async def test_a_refusal_that_was_expected_is_an_outcome(tmp_path: Path) -> None
         'do = "write", key = "a", size = 4096, fails = "ENOSPC"',
     )
     assert [each.held for each in result.outcomes] == [True, True, False]
-    assert outcome(result) == (False, "it was carried out")
+    assert outcome(result) == (False, "it succeeded")
 
 
 async def test_a_crash_point_that_never_comes_is_an_error(tmp_path: Path) -> None:
@@ -115,7 +117,7 @@ async def test_a_crash_point_that_never_comes_is_an_error(tmp_path: Path) -> Non
         ("after", "delete", 0),
     ],
 )
-async def test_a_crash_leaves_what_is_done_and_nothing_after_it(
+async def test_a_crash_leaves_finished_acts_and_nothing_after_them(
     tmp_path: Path, when: str, act: str, left: int
 ) -> None:
     result = await run(
@@ -153,7 +155,7 @@ async def test_a_phase_is_repeated_with_numbers_in_its_texts(tmp_path: Path) -> 
     assert outcome(result) == (True, "n-1, n-2")
 
 
-async def test_overwriting_inherited_files_breaks_sharing_and_trim_gives_deleted_ones_back(
+async def test_overwriting_inherited_files_breaks_sharing_and_trim_frees_deleted_ones(
     tmp_path: Path,
 ) -> None:
     result = await run(
@@ -167,6 +169,6 @@ async def test_overwriting_inherited_files_breaks_sharing_and_trim_gives_deleted
     by_step = {sample.step: sample for sample in result.samples}
     grown = by_step["overwrite base-1 in a"].host_grown
     assert 1 << 20 <= grown <= (1 << 20) + (512 << 10)
-    # What is shared with the layer is unmapped and not passed down; what was copied goes back.
+    # Blocks shared with the layer are unmapped but not passed down; copied blocks are freed.
     assert by_step["trim a"].host_freed >= 1 << 20
     assert by_step["trim a"].leaked == 0

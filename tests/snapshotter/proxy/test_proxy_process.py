@@ -301,4 +301,4 @@ def test_without_grpc_it_names_the_package_to_install(served: ServedPool, tmp_pa
         env=served.environment,
     )
     assert done.returncode == 1
-    assert done.stderr == "thinsim: grpc is not installed: pip install 'thinsim[grpc]'\n"
+    assert done.stderr == "thinsim: snapshotter serve needs the package grpc: pip install 'thinsim[grpc]'\n"

@@ -1,1 +1,1 @@
-"""Compares what one subject answered with what another did."""
+"""thinsim.conformance.answers keeps the answers of the subjects and compares them."""

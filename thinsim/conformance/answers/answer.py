@@ -1,4 +1,4 @@
-"""Says what a device-mapper answered to a history, in words that do not depend on the machine."""
+"""A `Recording` keeps the answers of a device-mapper to a history, independent of the machine."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -7,18 +7,18 @@ from thinsim.conformance.histories.history import History, history_from_json, hi
 from thinsim.errors import InvalidValueError
 
 HELD = -1
-"""Status of a request that was not sent: a suspended device would have held it for ever."""
+"""The status of a request that was not sent: a suspended device would have held it forever."""
 
 WAITS = -2
-"""Status of a request that was sent and had not come back after some seconds."""
+"""The status of a request that had not completed some seconds after it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a :class:`~thinsim.conformance.histories.history.Look` found; names are those of the history.
+    """A `Seen` is the result of a :class:`~thinsim.conformance.histories.history.Look`, by names of devices.
 
-    *contents*: a hash of the whole of each thin device, or ``errno N``. *host*: the allocated pages of
-    the data file, as ``first-last`` in 4 KiB.
+    *contents*: a hash of the whole content of each thin device, or ``errno N``. *host*: the allocated pages
+    of the data file, 4 KiB each, as ``first-last``.
     """
 
     contents: dict[str, str]
@@ -29,11 +29,11 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to one operation, and what the devices looked like after it.
+    """An `Answer` records the answer to one operation, and the state of the devices after it.
 
-    *status*: exit status of dmsetup, errno of a request (0: done), ``HELD`` or ``WAITS``. *text*: what
-    dmsetup said, or a hash of what was read. *devices*: the status line of each device-mapper device.
-    *discards*: requests and bytes that the data's loop device has discarded since the beginning.
+    *status*: exit status of dmsetup, errno of a request (0: success), ``HELD`` or ``WAITS``. *text*: the
+    output of dmsetup, or a hash of the data that was read. *devices*: the status line of each device-mapper
+    device. *discards*: the discard requests and bytes of the data's loop device since the beginning.
     """
 
     status: int
@@ -45,7 +45,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """After the last operation everything is removed: what the metadata tools say then."""
+    """An `Ending` has the results of thin_check and thin_dump after the removal of all devices."""
 
     check: int
     dump: str
@@ -53,7 +53,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A history with one answer for each of its operations. *source*: which dm-thin answered."""
+    """A `Recording` is a history with one answer per operation; *source* names the dm-thin that answered."""
 
     history: History
     source: str
@@ -62,7 +62,7 @@ class Recording:
 
 
 def recording_to_json(recording: Recording) -> dict[str, Any]:
-    """Return the recording as a JSON object; status lines that did not change are left out."""
+    """Return the recording as a JSON object, without the status lines that did not change."""
     answers = []
     before: dict[str, str] = {}
     for answer in recording.answers:
@@ -91,7 +91,7 @@ def recording_to_json(recording: Recording) -> dict[str, Any]:
 
 
 def recording_from_json(entry: dict[str, Any]) -> Recording:
-    """Read what :func:`recording_to_json` wrote; InvalidValueError for anything else."""
+    """Read an object that :func:`recording_to_json` returned; InvalidValueError for any other."""
     try:
         history = history_from_json(entry["history"])
         devices: dict[str, str] = {}
@@ -104,7 +104,9 @@ def recording_from_json(entry: dict[str, Any]) -> Recording:
             answers.append(Answer(int(line["status"]), line.get("text", ""), devices, discards, seen))
         ending = None if entry["ending"] is None else Ending(**entry["ending"])
         if len(answers) != len(history.operations):
-            raise InvalidValueError(f"{history.name}: {len(answers)} answers to {len(history.operations)}")
+            raise InvalidValueError(
+                f"{history.name}: {len(answers)} answers to {len(history.operations)} operations"
+            )
         return Recording(history, str(entry["source"]), tuple(answers), ending)
     except (KeyError, TypeError, IndexError) as error:
-        raise InvalidValueError(f"no recording of a history: {error!r}") from None
+        raise InvalidValueError(f"not a recording of a history: {error!r}") from None

@@ -1,4 +1,4 @@
-"""Compares two recordings of one history answer by answer; each comparison belongs to a behaviour."""
+"""`compare_recordings` compares two recordings of a history, answer by answer and behaviour by behaviour."""
 
 import os
 import re
@@ -21,44 +21,44 @@ from thinsim.conformance.histories.history import (
     Write,
 )
 
-_NUMBER = re.compile(r"\(\d+:\d+\)")  # of a device that is gone: nothing else tells which it was
+_NUMBER = re.compile(r"\(\d+:\d+\)")  # of a removed device, which has no name any more
 
 ERRNO_TEXT = "errno "
-"""What an answer's text begins with where no dmsetup was there to put an errno into words."""
+"""The text of an answer begins with this word if no dmsetup has put the errno into words."""
 
 
 class Behaviour(StrEnum):
-    """What is compared, in the words of the fidelity table."""
+    """A `Behaviour` is one kind of comparison, in the words of the fidelity table."""
 
-    MESSAGE = "messages to the pool: exit status, text"
-    COMMAND = "create, load, suspend, resume, remove, info: exit status, text"
-    WRITE = "writes: done, or with which errno refused"
-    READ = "reads: errno, content"
-    DISCARD = "discards: done, or with which errno refused"
+    MESSAGE = "messages to the pool: exit status and text"
+    COMMAND = "create, load, suspend, resume, remove, info: exit status and text"
+    WRITE = "writes: success or errno"
+    READ = "reads: errno and content"
+    DISCARD = "discards: success or errno"
     FLUSH = "flushes: errno"
-    REQUEST = "other requests of the block layer: errno, content of what is read"
-    LIMITS = "limits of a device's queue: smallest request, discards, write-zeroes requests"
-    PROGRAM = "programs that discard and zero: exit status, their own check of the data"
-    TRANSACTION = "status of the pool: transaction id"
-    USED_METADATA = "status of the pool: used and total metadata blocks"
-    USED_DATA = "status of the pool: used and total data blocks"
-    HELD = "status of the pool: whether a metadata snapshot is held"
-    MODE = "status of the pool: mode (rw, ro, out_of_data_space, Fail)"
-    POOL_WORDS = "status of the pool: discard and no-space words, needs_check, low watermark"
-    MAPPED = "status of thin devices: mapped and highest mapped sector"
-    OTHER = "status of other targets, and which devices there are"
-    PASSED_DOWN = "discards at the data's loop device: requests, bytes"
+    REQUEST = "other requests of the block layer: errno, and the content read afterwards"
+    LIMITS = "queue limits of a device: smallest request, discards, requests for zeros"
+    PROGRAM = "programs that discard and zero: exit status and their own check of the data"
+    TRANSACTION = "pool status: transaction id"
+    USED_METADATA = "pool status: used and total metadata blocks"
+    USED_DATA = "pool status: used and total data blocks"
+    HELD = "pool status: held root"
+    MODE = "pool status: mode (rw, ro, out_of_data_space, Fail)"
+    POOL_WORDS = "pool status: discard and no-space words, needs_check, low water mark"
+    MAPPED = "thin device status: mapped sectors and highest mapped sector"
+    OTHER = "status of other targets, and the list of devices"
+    PASSED_DOWN = "discards at the data loop device: requests and bytes"
     CONTENTS = "content of whole thin devices"
     TABLES = "live tables"
     INFO = "attributes, number of targets, event numbers"
-    HOST = "what is allocated on the host, page by page"
+    HOST = "allocation on the host, page by page"
     CHECK = "thin_check at the end"
     DUMP = "thin_dump at the end: every device, mapping and time"
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerComparison:
-    """One thing that was compared. *index* is the operation's, one past the last for the end."""
+    """An `AnswerComparison` compares one behaviour of operation *index*; the ending is one past the last."""
 
     behaviour: Behaviour
     index: int
@@ -67,15 +67,15 @@ class AnswerComparison:
 
     @property
     def equal(self) -> bool:
-        """Whether both said the same."""
+        """Return whether both answers are the same."""
         return self.expected == self.found
 
 
 def compare_recordings(expected: Recording, found: Recording) -> Iterator[AnswerComparison]:
-    """Yield everything that both recordings of a history tell. *expected* is the kernel's."""
+    """Yield each comparison of two recordings of one history. *expected* is the kernel's."""
     one_by_one = map(_each_for_itself, (expected.answers, found.answers))
     operations = expected.history.operations
-    # How many blocks a file system takes differs from one run to the next.
+    # A file system takes a different number of blocks in each run.
     counts = not any(isinstance(operation, Program) for operation in operations)
     for index, (operation, one, other) in enumerate(zip(operations, *one_by_one, strict=True)):
         for behaviour, left, right in _of_answer(operation, one, other):
@@ -88,7 +88,7 @@ def compare_recordings(expected: Recording, found: Recording) -> Iterator[Answer
 
 
 def _each_for_itself(answers: Sequence[Answer]) -> Iterator[Answer]:
-    """Yield the answers with the discards since the one before, so that a difference is found once."""
+    """Yield the answers with the discards since the previous one, so that each difference counts once."""
     requests = size = 0
     for answer in answers:
         if answer.discards is None:
@@ -155,7 +155,7 @@ def _fields_of_both(one: str, other: str) -> tuple[list[Behaviour], list[str], l
 
 
 def _fields(line: str) -> dict[Behaviour, str]:
-    """Split a status line by behaviour. The held root's number differs between two runs of one kernel."""
+    """Split a status line by behaviour, without the held root: its block differs from run to run."""
     words = line.split()
     if words[2:3] == ["thin-pool"] and len(words) > 11:
         return {
@@ -179,7 +179,7 @@ def _of_ending(one: Ending, other: Ending) -> Iterator[tuple[Behaviour, str, str
 
 
 def errno_of(text: str) -> str:
-    """Return which errno dmsetup put into words in *text*, as ``errno N``; nothing where it put none."""
+    """Return ``errno N`` for the errno that dmsetup's *text* spells out, or an empty string."""
     if text.startswith(ERRNO_TEXT):
         return text
     found = re.search(r" failed: (.+)$", text, re.MULTILINE)

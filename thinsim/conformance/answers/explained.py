@@ -1,4 +1,4 @@
-"""Lists the differences that are known, each with its reason. What none of them fits is news."""
+"""`Explainer` finds the reason for each known difference; a difference without a reason is news."""
 
 import errno
 import re
@@ -18,9 +18,9 @@ class _Known:
     fits: Callable[[AnswerComparison, HistoryOperation | None, Recording], bool]
     why: str
     lasting: bool = False
-    """What differs later in the history follows from it."""
+    """The later differences of the history follow from this one."""
     for_one_read: bool = False
-    """What differs in the read that comes next follows from it."""
+    """A difference in the next read follows from this one."""
 
 
 def _refused_discard(
@@ -65,7 +65,7 @@ def _read_only_first(
 def _lower_limit(
     comparison: AnswerComparison, operation: HistoryOperation | None, expected: Recording
 ) -> bool:
-    """A linear or striped device, after the loop device below it has begun to refuse requests for zeros."""
+    """Match a linear or striped device whose loop device has begun to refuse requests for zeros."""
     if not kernel_clears_limits():
         return False
     if isinstance(operation, QueueLimits):
@@ -91,7 +91,7 @@ def _zero_and_error(
 def _small_chunks(
     comparison: AnswerComparison, operation: HistoryOperation | None, expected: Recording
 ) -> bool:
-    """Chunks that are smaller than a logical block of the device below."""
+    """Match chunks that are smaller than a logical block of the device below."""
     if not isinstance(operation, Read) or comparison.behaviour not in (Behaviour.READ, Behaviour.OTHER):
         return False
     return any(
@@ -101,7 +101,7 @@ def _small_chunks(
 
 
 def _last_table(device: str, index: int, expected: Recording) -> list[list[str]]:
-    """Return the words of each line of the table that *device* was given last before operation *index*."""
+    """Return the words of each line of the last table of *device* before operation *index*."""
     tables = [
         each.words[-1]
         for each in expected.history.operations[:index]
@@ -121,66 +121,78 @@ _KNOWN = (
     _Known(
         ("engine", "emulated"),
         _missing_path,
-        "a path that does not exist in a table: ENODEV in Linux 6.1, as here; ENOENT in Linux 6.12",
+        "a table names a path that does not exist: Linux 6.1 and thinsim return ENODEV, Linux 6.12 returns "
+        "ENOENT",
     ),
     _Known(
         ("emulated",),
         _refused_discard,
-        "`ignore_discard`: the node is a loop device, which takes discards before Linux 6.9: BLKDISCARD "
-        "succeeds and does nothing (EINVAL past its end); the kernel's refuses with EOPNOTSUPP",
+        "`ignore_discard`: thinsim's device node is a loop device. Before Linux 6.9 the loop driver accepts "
+        "discards, so BLKDISCARD succeeds and does nothing (EINVAL past the end of the device). The kernel's "
+        "thin device refuses with EOPNOTSUPP",
     ),
     _Known(
         ("emulated",),
         _behind_a_held_write,
-        "a write that waits for space holds up what comes to its device after it: the node is a loop device, "
-        "which serves one request at a time, the kernel's serves the others; what follows differs with that",
+        "a write that waits for space delays the later requests to its device: thinsim's device node is a "
+        "loop device, which serves one request at a time. The kernel's thin device serves the other "
+        "requests, so the states that follow differ as well",
         lasting=True,
     ),
     _Known(
         ("emulated",),
         _fua,
-        "`queue/fua`: a loop device has none; a write with O_DSYNC is a write and a flush",
+        "`queue/fua`: a loop device does not offer FUA; a write with O_DSYNC becomes a write and a flush",
     ),
     _Known(
         ("emulated",),
         _read_only_first,
-        "a read-only device: this machine's block layer says EPERM before it looks at the request, that of "
-        "Linux 6.1 afterwards",
+        "a read-only device: the block layer of the machine that ran thinsim returns EPERM before it checks "
+        "the request; Linux 6.1 checks the request first",
     ),
     _Known(
         ("emulated",),
         _zero_and_error,
-        "the targets zero and error take discards in newer kernels, not in Linux 6.1, and not here",
+        "the targets zero and error accept discards in newer kernels; in Linux 6.1 and thinsim they do not",
         for_one_read=True,
     ),
     _Known(
         ("emulated",),
         _small_chunks,
-        "striped with chunks smaller than a logical block: Linux 6.1 passes such requests on, Linux 6.18 "
-        "refuses them with EIO, as here",
+        "a striped target with chunks smaller than a logical block: Linux 6.1 passes such requests on, "
+        "Linux 6.18 and thinsim refuse them with EIO",
     ),
     _Known(
         ("emulated",),
         _lower_limit,
-        "a linear or striped device on a loop device on tmpfs, which can't zero a range: once told so, "
-        "the loop driver of Linux 6.9 and later refuses requests for zeros; that of Linux 6.1 goes on",
+        "a linear or striped device on a loop device on tmpfs, which cannot zero a range: after the first "
+        "refusal the loop driver of Linux 6.9 and later refuses all requests for zeros; the loop driver of "
+        "Linux 6.1 goes on sending them",
         for_one_read=True,
     ),
 )
 
 
+def known_reasons() -> list[str]:
+    """Return the reasons of all differences that are known."""
+    return [known.why for known in _KNOWN]
+
+
 class Explainer:
-    """Why *subject* differs from *expected*, the kernel's recording; asked in the order of the history."""
+    """An `Explainer` explains the differences between *subject* and *expected*, the kernel's recording.
+
+    Call `why` in the order of the history: later differences may follow from earlier ones.
+    """
 
     def __init__(self, subject: str, expected: Recording) -> None:
         self._subject = subject
         self._expected = expected
         self._lasting = ""
         self._of_next = (-1, "")
-        """The index of a read that differs, if it does, for a known reason."""
+        """The index of the next read, and the reason if it differs."""
 
     def why(self, comparison: AnswerComparison, operation: HistoryOperation | None) -> str:
-        """Return why there is a difference, as far as it is known; empty if it isn't."""
+        """Return the known reason for a difference, or an empty string."""
         for known in _KNOWN:
             if self._subject in known.subjects and known.fits(comparison, operation, self._expected):
                 self._lasting = self._lasting or (known.why if known.lasting else "")

@@ -1,4 +1,4 @@
-"""Keeps recordings on disk: JSON lines, one a history, compressed where the name ends in ``.xz``."""
+"""Recordings are files of JSON lines, one line per history, compressed if the name ends in ``.xz``."""
 
 import json
 import lzma
@@ -9,21 +9,21 @@ from thinsim.conformance.answers.answer import Recording, recording_from_json, r
 from thinsim.errors import InvalidValueError
 
 RECORDED = Path(__file__).parent / "recorded"
-"""What comes along: a file a kernel."""
+"""The recordings that come with thinsim, one file per kernel."""
 
 
 def recorded_files() -> list[Path]:
-    """Return the recordings that come along, oldest kernel first."""
+    """Return the recordings that come with thinsim, oldest kernel first."""
     return sorted(RECORDED.glob("*.jsonl.xz"), key=lambda path: [int(part) for part in _release(path)])
 
 
 def recordings_of(release: str) -> Path:
-    """Return where the answers of a kernel of *release*, as ``uname -r`` tells it, come along."""
+    """Return the file for the answers of the kernel *release*, as ``uname -r`` prints it."""
     return RECORDED / f"linux-{'.'.join(release.split('.')[:2])}.jsonl.xz"
 
 
 def read_recordings(path: Path) -> list[Recording]:
-    """Read a file; InvalidValueError names what is wrong with it, ``OSError`` if it can't be read."""
+    """Read a file; InvalidValueError names its fault. Raises ``OSError`` for an unreadable file."""
     try:
         content = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
         return [recording_from_json(json.loads(line)) for line in content.splitlines()]
@@ -32,7 +32,7 @@ def read_recordings(path: Path) -> list[Recording]:
 
 
 def write_recordings(path: Path, recordings: Iterable[Recording]) -> None:
-    """Replace a file as a whole."""
+    """Write a file, or replace the whole file at once."""
     lines = (json.dumps(recording_to_json(each), separators=(",", ":")) for each in recordings)
     content = "".join(f"{line}\n" for line in lines).encode()
     if path.suffix == ".xz":

@@ -1,6 +1,6 @@
-"""Makes the fidelity page's tables of requests and programs: a kernel's answers, and where ours differ.
+"""`request_tables` makes the tables of requests and programs of the fidelity page.
 
-Pure.
+They show a kernel's answers and mark those that thinsim does not give. Pure.
 """
 
 import errno
@@ -19,7 +19,7 @@ _NAMES = {where: name for name, where in RANGES.items()}
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One request that a kernel answered."""
+    """An `_Asked` is one request with the kernel's answer to it."""
 
     kind: str
     device: str
@@ -30,9 +30,10 @@ class _Asked:
 
 
 def request_tables(kernels: Sequence[Sequence[Recording]], verdicts: Sequence[HistoryVerdict]) -> str:
-    """Return the tables of what the last of *kernels* with requests answered, and where the others differ.
+    """Return the tables of the answers of the last of *kernels* with requests; "" if no kernel has any.
 
-    "" if none has. *verdicts* on the same recordings tell where thinsim's answers differ.
+    They also list the different answers of the other kernels. *verdicts* on the same recordings mark the
+    answers that thinsim does not give.
     """
     unequal = {
         (verdict.kernel, each.history, each.comparison.index)
@@ -49,20 +50,22 @@ def request_tables(kernels: Sequence[Sequence[Recording]], verdicts: Sequence[Hi
     recordings, asked = found[-1]
     parts = [
         "## Every request of the block layer",
-        f"What {recordings[0].source} answered. `ok`: done, and the data is as it should be. A bold cell "
-        "tells where thinsim's emulated device answers something else. Each request was sent to a part of a "
-        "data block, to one whole block, to two and parts of their neighbours, and to the device's end, at "
-        "logical blocks of 512 and of 4096 bytes. The whole device was read after each.",
+        f"The tables show the answers of {recordings[0].source}. `ok` means that the request succeeded and "
+        "the data is right. A bold cell marks an answer that thinsim's emulated device does not give. Each "
+        "request was sent to part of a data block, to one whole block, to two blocks and parts of their "
+        "neighbours, and up to the end of the device, at logical blocks of 512 and of 4096 bytes. The "
+        "whole device was read after each request.",
     ]
     devices = list(dict.fromkeys(each.device for each in asked))
     thin = [device for device in devices if device in _thin_phases()]
     others = [device for device in devices if device not in thin]
-    parts += [_by_device(asked, thin), "On other devices:", _by_device(asked, others)]
+    parts += [_by_device(asked, thin), "Other devices and targets:", _merged(asked, others)]
     parts.append(
-        "On a thin device's mapped blocks, ranges that are no whole logical blocks or not on the device:"
+        "Mapped blocks of a thin device, with ranges that are not whole logical blocks or that pass the "
+        "end of the device:"
     )
     parts.append(_by_range(asked))
-    parts.append("Limits of the devices' queues:")
+    parts.append("The queue limits of the devices (`yes` means a value other than 0):")
     parts.append(_limits(recordings))
     parts += [_other_answers(recordings[0].source, asked, *other) for other in found[:-1]]
     programs = next((each for each, _ in reversed(found) if any(map(_has_programs, each))), ())
@@ -77,19 +80,32 @@ def _has_programs(recording: Recording) -> bool:
 def _other_answers(
     source: str, asked: Sequence[_Asked], other: Sequence[Recording], theirs: Sequence[_Asked]
 ) -> str:
-    """Return which requests another kernel answers otherwise."""
+    """Return the requests that another kernel answers differently; one row has all ranges of an answer."""
     answers = {(each.kind, each.device, each.logical, each.range): each.status for each in theirs}
-    rows: dict[str, list[str]] = {}
+    ranges: dict[tuple[str, str, str, str], list[str]] = {}
     for each in asked:
         status = answers.get((each.kind, each.device, each.logical, each.range), each.status)
         if status != each.status:
-            key = f"{each.kind} | {each.device} | {each.range}"
-            rows[key] = [_word(each.status), _word(status)]
+            row = ranges.setdefault((each.kind, each.device, _word(each.status), _word(status)), [])
+            if each.range not in row:
+                row.append(each.range)
+    rows = {
+        f"{kind} | {device} | {_in_brief(found)}": [one, another]
+        for (kind, device, one, another), found in ranges.items()
+    }
     if not rows:
-        return f"{other[0].source} answered the same."
-    head = f"{other[0].source} answered the same, but for these:"
+        return f"{other[0].source} gave the same answers."
+    head = f"{other[0].source} gave the same answers, except these:"
     columns = ["request | device | range", source, other[0].source]
     return f"{head}\n\n" + _table(columns, rows)
+
+
+def _in_brief(ranges: Sequence[str]) -> str:
+    """Return the names of *ranges*, or of the others where these are fewer."""
+    others = [name for name in RANGES if name not in ranges]
+    if len(others) >= len(ranges):
+        return "; ".join(ranges)
+    return f"all except: {'; '.join(others)}" if others else "all"
 
 
 def _thin_phases() -> set[str]:
@@ -101,7 +117,7 @@ def _base(recording: Recording) -> str:
 
 
 def _phases(recording: Recording) -> Iterator[str]:
-    """Yield the phase of each operation: one begins with the limits that are asked before requests."""
+    """Yield the phase of each operation; a phase begins with the limits that precede its requests."""
     names = PHASES.get(_base(recording), ())
     operations = recording.history.operations
     number, asked = -1, True
@@ -146,14 +162,31 @@ def _word(status: int) -> str:
     return "ok" if status == 0 else errno.errorcode.get(status, str(status)).replace("ENOTSUP", "EOPNOTSUPP")
 
 
-def _by_device(asked: Sequence[_Asked], devices: Sequence[str]) -> str:
+def _cells(asked: Sequence[_Asked], kind: str, devices: Sequence[str]) -> list[str]:
+    """Return the answers of each device to *kind*, of ranges on the device that are whole logical blocks."""
     usual = [each for each in asked if each.range not in UNUSUAL_RANGES and each.range != SECTOR_RANGE]
+    return [
+        _said([each for each in usual if each.kind == kind and each.device == device]) for device in devices
+    ]
+
+
+def _merged(asked: Sequence[_Asked], devices: Sequence[str]) -> str:
+    """Return a table with one row for all devices, and one column for all requests, that answer the same."""
+    kinds = {kind: cells for kind in KINDS if any(cells := _cells(asked, kind, devices))}
+    columns: dict[tuple[str, ...], list[str]] = {}
+    for kind, cells in kinds.items():
+        columns.setdefault(tuple(cells), []).append(kind)
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for device, answers in zip(devices, zip(*columns, strict=True), strict=True):
+        rows.setdefault(answers, []).append(device)
+    head = ["device", *(", ".join(kinds) for kinds in columns.values())]
+    return _table(head, {"; ".join(names): answers for answers, names in rows.items()})
+
+
+def _by_device(asked: Sequence[_Asked], devices: Sequence[str]) -> str:
     rows = {}
     for kind, about in KINDS.items():
-        cells = [
-            _said([each for each in usual if each.kind == kind and each.device == device])
-            for device in devices
-        ]
+        cells = _cells(asked, kind, devices)
         if any(cells):
             rows[f"{kind} | {about.becomes}"] = cells
     return _table(["request | becomes", *devices], rows)
@@ -184,7 +217,7 @@ def _limits(recordings: Sequence[Recording]) -> str:
                 limits = dict(each.rsplit(" ", 1) for each in answer.text.replace("not 0", "yes").split(", "))
                 key = f"{phase} | {recording.history.logical_block}"
                 rows.setdefault(key, [limits.get(name, "") for name in _LIMITS])
-    return _table(["limits of the queue | below", *_LIMITS], rows)
+    return _table(["device | logical block below", *_LIMITS], rows)
 
 
 _LIMITS = ("logical_block_size", "discard_granularity", "discard_max_bytes", "write_zeroes_max_bytes", "fua")
@@ -202,15 +235,19 @@ def _programs(recordings: Sequence[Recording], unequal: set[tuple[str, str, int]
                 rows[key] = [answer.text, equal]
     if not rows:
         return ""
-    head = "Programs on a thin device full of old data (`old`). Each checks what it reads afterwards:"
-    return f"{head}\n\n" + _table(["program | logical block", "what it found", "equal?"], rows)
+    head = (
+        "Programs on a thin device that is full of old data (`old`). Each program checks its own data "
+        "afterwards:"
+    )
+    return f"{head}\n\n" + _table(["program | logical block", "result", "equal?"], rows)
 
 
 def _table(head: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
     columns = " | ".join(head).count(" | ") + 1
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * columns}"]
-    # A name may have a bar of its own; those of the table have blanks beside them.
-    lines += [
-        re.sub(r"(?<! )\|(?! )", r"\\|", f"| {name} | {' | '.join(cells)} |") for name, cells in rows.items()
+    lines = [
+        f"| {' | '.join(head)} |",
+        *(f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()),
     ]
-    return "\n".join(lines)
+    # A name may have a bar of its own; those of the table have blanks beside them.
+    lines = [re.sub(r"(?<! )\|(?! )", r"\\|", f" {line} ").strip() for line in lines]
+    return "\n".join([lines[0], f"|{'---|' * columns}", *lines[1:]])

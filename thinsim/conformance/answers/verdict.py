@@ -1,4 +1,4 @@
-"""Sums up compared recordings: how often each behaviour was compared, and every difference."""
+"""`HistoryVerdict` sums up compared recordings: the comparisons per behaviour, and every difference."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from thinsim.conformance.histories.history import HistoryOperation, operation_to
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where two recordings of a history differ. *why* is what is known about it; empty: nothing."""
+    """A `Difference` is one comparison that is not equal. *why* is the known reason for it, or empty."""
 
     history: str
     operation: HistoryOperation | None
@@ -23,7 +23,7 @@ class Difference:
 
 @dataclass(slots=True)
 class HistoryVerdict:
-    """One subject against one kernel."""
+    """A `HistoryVerdict` compares one subject with one kernel."""
 
     kernel: str
     subject: str
@@ -49,11 +49,11 @@ class HistoryVerdict:
 
     @property
     def unexplained(self) -> list[Difference]:
-        """Differences of which nothing is known."""
+        """Return the differences without a known reason."""
         return [difference for difference in self.differences if not difference.why]
 
     def unequal(self, behaviour: Behaviour) -> int:
-        """Return how often a behaviour differed."""
+        """Return the number of differences in a behaviour."""
         return sum(difference.comparison.behaviour is behaviour for difference in self.differences)
 
 

@@ -1,1 +1,1 @@
-"""Puts the same discards to every subject and looks at each height."""
+"""thinsim.conformance.heights sends the same discards to every subject and measures each height."""

@@ -1,10 +1,10 @@
-"""Lists the cases of one discard of a thin device, and what it becomes at each height below.
+"""`cases` yields discards of a thin device; a `DiscardAnswer` counts the result at each height below.
 
 Pure.
 
-A case is a discard of so many bytes on a thin device of a fresh pool, whose blocks there are mapped as its
-state says. An answer is the requests that came of it at the thin device, at the pool's data device (the
-kernel's counters of both) and at the store (its ledger), and what the pool and the host had of it.
+A case is a discard of some bytes on a thin device of a new pool. Its state defines the mapping of the blocks.
+An answer counts the requests at the thin device and at the pool's data device (the kernel's counters) and at
+the store (its ledger), and the blocks and bytes that the pool and the host freed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,17 +18,17 @@ from thinsim.errors import InvalidValueError
 
 FORMAT = 1
 BLOCK = 64 << 10
-"""The pool's data block, bytes."""
+"""The size of the pool's data blocks, bytes."""
 
 DEVICE = 160 << 20
-"""The thin device, bytes."""
+"""The size of the thin device, bytes."""
 
 _OFFSET = 16 << 20
 _SHIFT = 4096
 
 
 class BlockState(StrEnum):
-    """How the blocks that a discard touches are mapped."""
+    """A `BlockState` defines the mapping of the blocks that a discard touches."""
 
     FULL = "full"
     SPARSE = "sparse"
@@ -41,7 +41,7 @@ STATES = {
     BlockState.SHARED: "every block mapped, and shared with a snapshot",
 }
 SPARSE_STEP = 16
-"""Of so many blocks one is mapped where they are sparse."""
+"""One block of this many is mapped in the sparse state."""
 
 _LENGTHS = {"4K": 4 << 10, "64K": 64 << 10, "1M": 1 << 20, "128M": 128 << 20}
 _WHOLE = "all"
@@ -49,7 +49,7 @@ _WHOLE = "all"
 
 @dataclass(frozen=True, slots=True)
 class DiscardCase:
-    """A discard of *length* bytes at *offset*; *size* is its name."""
+    """A `DiscardCase` discards *length* bytes at *offset*; *size* is the length as a word."""
 
     state: BlockState
     size: str
@@ -58,21 +58,21 @@ class DiscardCase:
 
     @property
     def aligned(self) -> bool:
-        """Whether it begins at a block's begin."""
+        """Return whether the discard begins on a block boundary."""
         return self.offset % BLOCK == 0
 
     @property
     def name(self) -> str:
-        """The case in a line."""
+        """Return the name of the case, its state and size in one line."""
         return f"{self.state}, {self.size}{'' if self.aligned else ' + 4K'}"
 
     def blocks(self) -> range:
-        """Return the blocks that it touches, those at its ends included."""
+        """Return the blocks that the discard touches, including those at its ends."""
         return range(self.offset // BLOCK, -(-(self.offset + self.length) // BLOCK))
 
 
 def cases() -> Iterator[DiscardCase]:
-    """Yield every case: each state, each size; from a block's begin, then from 4 KiB behind one."""
+    """Yield each state with each size, first from a block boundary, then from 4 KiB after one."""
     for state, aligned in product(BlockState, (True, False)):
         shift = 0 if aligned else _SHIFT
         for size, length in _LENGTHS.items():
@@ -82,7 +82,7 @@ def cases() -> Iterator[DiscardCase]:
 
 @dataclass(frozen=True, slots=True)
 class DiscardCount:
-    """How many requests, and of how many bytes in all."""
+    """A `DiscardCount` counts requests and their bytes."""
 
     count: int
     """The number of requests."""
@@ -92,14 +92,14 @@ class DiscardCount:
 
 @dataclass(frozen=True, slots=True)
 class DiscardAnswer:
-    """What a case came to; *unmapped* and *freed* in blocks, *host* in bytes."""
+    """A `DiscardAnswer` is the result of a case; *unmapped* and *freed* in blocks, *host* in bytes."""
 
     thin: DiscardCount
     """Discards at the thin device."""
     unmapped: int
-    """Blocks that the thin device has no more."""
+    """Blocks that the thin device no longer maps."""
     freed: int
-    """Blocks that the pool has again."""
+    """Blocks that the pool freed."""
     data: DiscardCount
     """Discards at the pool's data device."""
     store: DiscardCount
@@ -110,7 +110,7 @@ class DiscardAnswer:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredHeights:
-    """Whose answers, by the names of the cases."""
+    """`MeasuredHeights` are the answers of one *source*, by the names of the cases."""
 
     source: str
     answers: dict[str, DiscardAnswer]
@@ -118,7 +118,7 @@ class MeasuredHeights:
 
 @dataclass(frozen=True, slots=True)
 class Unlike:
-    """One field of one case on which two do not agree."""
+    """An `Unlike` is one field of one case in which two sources differ."""
 
     case: str
     field: str
@@ -127,44 +127,44 @@ class Unlike:
 
     @property
     def in_count_alone(self) -> bool:
-        """Whether the same bytes came in other pieces."""
+        """Return whether only the number of requests differs, not their bytes."""
         return self.expected.partition(", ")[2] == self.found.partition(", ")[2] != ""
 
 
 def compare_heights(expected: MeasuredHeights, found: MeasuredHeights) -> list[Unlike]:
-    """Return on what the two do not agree, in the order of the cases; of those that both have."""
+    """Return the differences in the cases that both have, in the order of the cases."""
     unlike = []
     for case in cases():
         theirs, ours = expected.answers.get(case.name), found.answers.get(case.name)
         if theirs is None or ours is None:
             continue
         for field in fields(DiscardAnswer):
-            texts = said(getattr(theirs, field.name)), said(getattr(ours, field.name))
+            texts = in_words(getattr(theirs, field.name)), in_words(getattr(ours, field.name))
             if texts[0] != texts[1]:
                 unlike.append(Unlike(case.name, field.name, *texts))
     return unlike
 
 
-def said(value: DiscardCount | int) -> str:
-    """Return a field in words."""
+def in_words(value: DiscardCount | int) -> str:
+    """Return a field as text."""
     return f"{value.count} requests, {value.bytes} bytes" if isinstance(value, DiscardCount) else str(value)
 
 
 def to_json(measured: MeasuredHeights) -> dict[str, Any]:
-    """Return what a recording holds."""
+    """Return the JSON document of a recording."""
     answers = {name: asdict(answer) for name, answer in measured.answers.items()}
     return {"format": FORMAT, "source": measured.source, "answers": answers}
 
 
 def from_json(document: Any) -> MeasuredHeights:
-    """Read what ``to_json`` returned; InvalidValueError for anything else."""
+    """Read a document that ``to_json`` returned; InvalidValueError for any other."""
     try:
         if document["format"] != FORMAT:
-            raise InvalidValueError(f"heights of format {document['format']}, not {FORMAT}")
+            raise InvalidValueError(f"the heights have format {document['format']}, not {FORMAT}")
         answers = {name: _answer(answer) for name, answer in document["answers"].items()}
         return MeasuredHeights(document["source"], answers)
     except (KeyError, TypeError) as error:
-        raise InvalidValueError(f"no heights of discards: {error!r}") from None
+        raise InvalidValueError(f"not a recording of heights: {error!r}") from None
 
 
 def _answer(document: dict[str, Any]) -> DiscardAnswer:
@@ -173,7 +173,7 @@ def _answer(document: dict[str, Any]) -> DiscardAnswer:
 
 
 def chosen(only: Sequence[str]) -> list[DiscardCase]:
-    """Return the cases whose names are *only*, all for none; InvalidValueError names the unknown ones."""
+    """Return the cases named in *only*, or all if it is empty; InvalidValueError for an unknown name."""
     known = {case.name: case for case in cases()}
     for name in only:
         if name not in known:

@@ -1,4 +1,4 @@
-"""Carries out the discards of ``cases.py`` on a rig with devices, one after the other."""
+"""`measure_heights` runs the discards of ``cases.py`` on a rig with devices, one after the other."""
 
 import errno
 import fcntl
@@ -37,7 +37,7 @@ _AT_ONCE = 16
 
 
 def shape_for(name: str) -> PoolShape:
-    """Return the pool that the cases are made for; new blocks are not zeroed."""
+    """Return the shape of the pool for the cases; the pool does not zero new blocks."""
     return PoolShape(
         name,
         data_size=Bytes(1 << 30),
@@ -49,11 +49,11 @@ def shape_for(name: str) -> PoolShape:
 async def measure_heights(
     rig: LoopRig, source: str, wanted: Sequence[DiscardCase], say: Callable[[str], None]
 ) -> MeasuredHeights:
-    """Carry the cases out on *rig*, whose pool is empty, and leave it empty."""
+    """Run the cases *wanted* on *rig*, whose pool is empty before and after."""
     answers = {}
     pool = rig.shape.name
     if any(case.state is BlockState.SHARED for case in wanted):
-        # Written once: each case has a snapshot of it.
+        # The origin is written once: each case discards in a snapshot of it.
         async with _thin(rig, _ORIGIN) as origin:
             await trio.to_thread.run_sync(_write, rig.dm.path(origin), range(DEVICE // BLOCK), False)
     for number, case in enumerate(wanted, 1):
@@ -70,7 +70,7 @@ async def measure_heights(
 
 @asynccontextmanager
 async def _thin(rig: LoopRig, thin_id: int, *, new: bool = True) -> AsyncIterator[str]:
-    """Have a thin device active; yields its name."""
+    """Make a thin device active during the context; yield its name."""
     pool = rig.shape.name
     name = f"{pool}-{thin_id}"
     if new:
@@ -91,7 +91,7 @@ async def _carry_out(rig: LoopRig, name: str, case: DiscardCase) -> DiscardAnswe
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """All counts at one moment."""
+    """A `_View` has all counts at one moment."""
 
     thin: DiscardCount
     mapped: int
@@ -112,7 +112,7 @@ class _View:
 
 
 async def _look(rig: LoopRig, name: str) -> _View:
-    """Settle, then look: the pool commits, what was written is on the host."""
+    """Return the counts after a commit of the pool and a flush to the host."""
     pool = parse_pool_status(await rig.dm.status(rig.shape.name))
     thin = parse_thin_status(await rig.dm.status(name))
     await trio.to_thread.run_sync(device_io.flush, rig.backing.data.path)
@@ -129,7 +129,7 @@ async def _look(rig: LoopRig, name: str) -> _View:
 
 
 def _discards(node: Path) -> DiscardCount:
-    """Return the kernel's count of discards of a device (Documentation/block/stat.rst)."""
+    """Return the kernel's count of a device's discards (Documentation/block/stat.rst)."""
     number = node.stat().st_rdev
     text = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/stat").read_text().split()
     return DiscardCount(int(text[11]), int(text[13]) * SECTOR_SIZE)
@@ -140,9 +140,9 @@ def _difference(after: DiscardCount, before: DiscardCount) -> DiscardCount:
 
 
 def _write(node: Path, blocks: range, sparse: bool) -> None:
-    """Write past the cache, one request after the other, so that the pool gives blocks out in order.
+    """Write past the cache, one request after the other, so that the pool allocates blocks in order.
 
-    Of *sparse* blocks one in sixteen, else all, a MiB at a time.
+    With *sparse* write one block in sixteen, otherwise all blocks, in requests of 1 MiB.
     """
     step, at_once = (SPARSE_STEP, 1) if sparse else (_AT_ONCE, _AT_ONCE)
     with mmap.mmap(-1, at_once * BLOCK) as buffer:

@@ -1,4 +1,4 @@
-"""Asks whose discards are looked at: the emulated dm-thin, this kernel's, a guest's; reads answers."""
+"""`measure_on` measures the heights of the emulated dm-thin, of this kernel's, or of a guest's."""
 
 import json
 import platform
@@ -34,9 +34,9 @@ async def measure_on(
     directory: Path | None = None,
     kernel: str | None = None,
 ) -> MeasuredHeights:
-    """Carry the cases out on *side*, its files below *directory*; *kernel*: which one a guest boots.
+    """Run the cases on *side*, with its files below *directory*; a guest boots the release *kernel*.
 
-    EnvironmentLacksError says what the machine lacks for it.
+    EnvironmentLacksError names what the machine lacks.
     """
     async with working_directory(directory, say) as (place, journal):
         if side is Side.VM:
@@ -50,7 +50,7 @@ async def measure_on(
 
 
 def read_heights(path: Path) -> MeasuredHeights:
-    """Read a recording; InvalidValueError names what is wrong with it."""
+    """Read a recording; InvalidValueError names its fault."""
     try:
         return from_json(json.loads(path.read_text()))
     except (ValueError, InvalidValueError) as error:
@@ -63,7 +63,7 @@ def write_heights(path: Path, measured: MeasuredHeights) -> None:
 
 
 def recorded_heights() -> list[Path]:
-    """Return the recordings that come along."""
+    """Return the recordings that come with thinsim."""
     return sorted(RECORDED.glob("heights-*.json"))
 
 
@@ -93,11 +93,11 @@ async def _in_guest(
         err=lambda piece: say(piece.decode(errors="replace").rstrip("\n")),
         seconds=_GUEST_SECONDS,
     )
-    # It compares with the recordings, too, and has a status for that.
+    # The command in the guest also compares with the recordings: its status shows the result of that.
     if not answers.exists():
-        raise ProgramFailedError(f"in the guest the discards ended with exit status {status}")
+        raise ProgramFailedError(f"thinsim in the guest exited with status {status} and wrote no answers")
     return read_heights(answers)
 
 
 def _drop(piece: bytes) -> None:
-    """The table; it is printed here."""
+    """Discard the table of the guest: the caller prints its own."""

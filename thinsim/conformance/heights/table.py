@@ -1,4 +1,4 @@
-"""Prints heights of discards for people, and on what two of them do not agree. Pure."""
+"""`table` formats the heights of discards, `difference_lines` the differences of two. Pure."""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -18,7 +18,7 @@ _HEAD = ("discard of", "thin device", "unmapped", "pool freed", "data device", "
 
 
 def table(measured: MeasuredHeights) -> list[str]:
-    """Return the lines of a table, a part per state; ``2 x 64 KiB`` are requests and their mean size."""
+    """Return the lines of a table, one part per state; ``2 x 64 KiB`` is two requests of that mean size."""
     lines = [measured.source]
     shown = [case for case in cases() if case.name in measured.answers]
     for state, of_state in groupby(shown, key=lambda case: case.state):
@@ -28,7 +28,7 @@ def table(measured: MeasuredHeights) -> list[str]:
 
 
 def difference_lines(expected: MeasuredHeights, unlike: Iterable[Unlike]) -> list[str]:
-    """Return a line for each thing on which *expected* and another did not agree."""
+    """Return one line for each difference between *expected* and another."""
     where = expected.source.partition(",")[0]
     return [f"{each.case}: {each.field}: {each.expected} on {where}, {each.found} here" for each in unlike]
 

@@ -1,1 +1,1 @@
-"""Histories hold the operations that are put to every subject."""
+"""A history has the operations that thinsim runs on every subject."""

@@ -1,8 +1,8 @@
-"""The standard campaign says what is put to every kernel, and whose answers are kept.
+"""`campaign` returns the histories that thinsim runs on every kernel, and whose answers it keeps.
 
-Random histories of every set of features, some with faults, some with requests for zeros; directed ones,
-those with every request of the block layer among them; and those in ``kept``: two that
-were recorded before there was a generator, and the shortest histories on which the two dm-thins once
+It has random histories with every set of features, some with faults, some with requests for zeros. It has
+directed histories, among them those with every request of the block layer. And it has the histories in
+``kept``: two from before the generator existed, and the shortest ones on which the two dm-thins once
 differed.
 """
 
@@ -35,7 +35,7 @@ def campaign() -> list[History]:
 
 
 def read_history(path: Path) -> History:
-    """Read a history; InvalidValueError names what is wrong with it, ``OSError`` if it can't be read."""
+    """Read a history; InvalidValueError names its fault. Raises ``OSError`` for an unreadable file."""
     try:
         return history_from_json(json.loads(path.read_text()))
     except (ValueError, InvalidValueError) as error:
@@ -43,7 +43,7 @@ def read_history(path: Path) -> History:
 
 
 def write_history(path: Path, history: History) -> None:
-    """Write a history, a line an operation."""
+    """Write a history, one line per operation."""
     entry = history_to_json(history)
     operations = ",\n  ".join(json.dumps(operation) for operation in entry.pop("operations"))
     head = json.dumps(entry)[:-1]

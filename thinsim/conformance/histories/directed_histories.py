@@ -1,4 +1,4 @@
-"""Directed histories do what random ones seldom or never do."""
+"""Directed histories do what random histories seldom or never do."""
 
 import random
 from collections.abc import Callable
@@ -60,7 +60,7 @@ def _blocks(thin: int, first: int, count: int, tag: int = 1) -> Operations:
 
 
 def _waits_for_space() -> Operations:
-    """A full pool holds a write until it has grown."""
+    """Write to a full pool, which holds the write until it has grown."""
     yield _create_pool(16, "4 0")
     yield _message("create_thin 1")
     yield _activate(1)
@@ -77,7 +77,7 @@ def _waits_for_space() -> Operations:
 
 
 def _fails_for_space_and_recovers() -> Operations:
-    """Full with error_if_no_space; room comes from a discard, a deletion, growth."""
+    """Fill a pool with error_if_no_space; make room by a discard, a deletion and growth."""
     rest = "2 1 error_if_no_space"
     yield _create_pool(12, rest)
     for thin in (1, 2):
@@ -101,7 +101,7 @@ def _fails_for_space_and_recovers() -> Operations:
 
 def _full_metadata(kib: int) -> Callable[[], Operations]:
     def operations() -> Operations:
-        """Thin ids until the metadata is full, then growth of the metadata device."""
+        """Create thin ids until the metadata is full, then grow the metadata device."""
         yield _create_pool(64, "0 0")
         for thin in range(1, 14):
             yield _message(f"create_thin {thin}")
@@ -123,7 +123,7 @@ def _full_metadata(kib: int) -> Callable[[], Operations]:
 
 
 def _read_only() -> Operations:
-    """A pool that was made for reading alone."""
+    """Use a pool with a read_only table."""
     yield _create_pool(64, "0 1 read_only")
     yield _create_pool(64)
     yield _message("create_thin 1")
@@ -151,7 +151,7 @@ def _read_only() -> Operations:
 
 
 def _tables() -> Operations:
-    """Tables that are refused, and some that look as if they should be."""
+    """Load tables that the kernel refuses, and some that it accepts although they look wrong."""
     for table in POOL_TABLES:
         yield _dm("create", "{pool}", "--table", table)
         yield _dm("remove", "{pool}")
@@ -165,7 +165,7 @@ def _tables() -> Operations:
 
 
 def _reloads() -> Operations:
-    """Other tables for a live pool and a live thin device."""
+    """Load other tables into a live pool and a live thin device."""
     yield _create_pool(48)
     yield _message("create_thin 1")
     yield _activate(1)
@@ -199,7 +199,7 @@ def _reloads() -> Operations:
 
 
 def _external_origin() -> Operations:
-    """A thin device over a read-only origin that is shorter than it is."""
+    """Use a thin device above an external origin that is read-only and shorter than the device."""
     yield _create_pool(256, "0 0")
     yield _dm("create", "{origin}", "--table", "0 8292 linear {other} 2048")
     for at in range(0, 4 << 20, 1 << 20):
@@ -228,7 +228,7 @@ def _external_origin() -> Operations:
 
 
 def _while_suspended() -> Operations:
-    """What may be done while the pool, or a thin device, is suspended."""
+    """Send messages and commands while the pool or a thin device is suspended."""
     yield _create_pool(64)
     for thin in (1, 2, 3):
         yield _message(f"create_thin {thin}")
@@ -257,7 +257,7 @@ def _while_suspended() -> Operations:
 
 
 def _names() -> Operations:
-    """Devices that are renamed, made twice, in use, gone."""
+    """Rename devices, create them twice, remove them while in use and after that."""
     yield _create_pool(64)
     yield _message("create_thin 1")
     yield _activate(1)
@@ -284,7 +284,7 @@ def _names() -> Operations:
 
 
 def _held_metadata() -> Operations:
-    """A metadata snapshot is held while the pool goes on."""
+    """Hold a metadata snapshot while the pool continues to change."""
     yield _create_pool(128)
     yield _message("create_thin 1")
     yield _activate(1)
@@ -307,7 +307,7 @@ def _held_metadata() -> Operations:
 
 
 def _pool_comes_back() -> Operations:
-    """Everything is removed and made again, with blocks shared in every way."""
+    """Remove all devices and create them again, with blocks shared in every way."""
     choose = random.Random("thinsim: a pool that comes back")
     yield _create_pool(200)
     yield _message("create_thin 1")
@@ -334,7 +334,7 @@ def _pool_comes_back() -> Operations:
 
 
 def _failing_data() -> Operations:
-    """Every kind of request meets a data device that fails, as a whole or in part, and then works."""
+    """Send every kind of request to a data device that fails, as a whole or in part, and then works."""
     good = "0 16384 linear {data} 0"
     yield _dm("create", "{disk}", "--table", good)
     yield _dm("create", "{pool}", "--table", _pool_table(128, "0 0", "/dev/mapper/{disk}"))
@@ -378,11 +378,11 @@ _HISTORIES: dict[str, tuple[int, int, Callable[[], Operations]]] = {
     "pool-comes-back": (200 * 64, 4096, _pool_comes_back),
     "failing-data": (8192, 4096, _failing_data),
 }
-"""KiB of data, KiB of metadata, operations."""
+"""By name: KiB of data, KiB of metadata, operations."""
 
 
 def directed_histories() -> list[History]:
-    """Return all of them."""
+    """Return all directed histories."""
     return [
         History(name, data_kib, metadata_kib, tuple(operations()), ("directed",))
         for name, (data_kib, metadata_kib, operations) in _HISTORIES.items()

@@ -1,8 +1,8 @@
-"""A history says what is done to a thin pool, operation by operation, fully spelled out.
+"""A `History` is a complete list of operations on a thin pool.
 
-An operation never depends on what an earlier one answered, so that any part of a history is a history
-(``thinsim.conformance.histories.shrink``). Words in braces stand for what differs from machine to machine:
-``{data}``, ``{metadata}``, ``{other}`` are the loop devices, any other name is a device-mapper device.
+An operation never depends on an earlier answer, so any part of a history is a history too
+(``thinsim.conformance.histories.shrink``). Words in braces replace the names that differ between machines:
+``{data}``, ``{metadata}`` and ``{other}`` are the loop devices, any other name is a device-mapper device.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,19 +12,19 @@ from typing import Any
 from thinsim.errors import InvalidValueError
 
 OTHER_KIB = 16 << 10
-"""Size of the loop device ``{other}``."""
+"""The size of the loop device ``{other}``, KiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dmsetup:
-    """Run dmsetup with these words."""
+    """A `Dmsetup` runs dmsetup with *words*."""
 
     words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Write *length* bytes at *offset* past the page cache, a pattern made of *tag*."""
+    """A `Write` writes *length* bytes at *offset* past the page cache, in a pattern made of *tag*."""
 
     device: str
     offset: int
@@ -34,7 +34,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read *length* bytes at *offset* past the page cache."""
+    """A `Read` reads *length* bytes at *offset* past the page cache."""
 
     device: str
     offset: int
@@ -43,7 +43,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """BLKDISCARD of *length* bytes at *offset*."""
+    """A `Discard` sends BLKDISCARD for *length* bytes at *offset*."""
 
     device: str
     offset: int
@@ -52,14 +52,14 @@ class Discard:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Make durable what was written to a device."""
+    """A `Flush` makes the earlier writes to a device durable."""
 
     device: str
 
 
 @dataclass(frozen=True, slots=True)
 class BlockRequest:
-    """Send a request of *kind* (``conformance/requests/kinds.py``); it writes a pattern made of *tag*."""
+    """A `BlockRequest` sends a request of *kind* (``requests/kinds.py``); a write uses a pattern of *tag*."""
 
     device: str
     kind: str
@@ -70,14 +70,14 @@ class BlockRequest:
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """Ask which requests a device takes, and how large the smallest one is."""
+    """A `QueueLimits` reads the requests that a device accepts, and the size of the smallest one."""
 
     device: str
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Run a program of ``thinsim.conformance.requests.programs`` on a device; it checks the data itself."""
+    """A `Program` runs a program of ``requests/programs.py``, which checks the data itself, on a device."""
 
     name: str
     device: str
@@ -85,7 +85,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Grow:
-    """Give the file of a loop device *kib* KiB, and the loop device its size."""
+    """A `Grow` extends the file of a loop device to *kib* KiB, and the loop device with it."""
 
     role: str
     kib: int
@@ -93,7 +93,7 @@ class Grow:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Look at everything: whole contents, tables, attributes, what is allocated on the host."""
+    """A `Look` reads everything: whole contents, tables, attributes, and the allocation on the host."""
 
 
 HistoryOperation = (
@@ -118,10 +118,10 @@ _NAMES = {kind: verb for verb, kind in _VERBS.items()}
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Operations on loop devices of *data_kib* and *metadata_kib* KiB (``{other}`` has ``OTHER_KIB``).
+    """A `History` runs its operations on loop devices of *data_kib* and *metadata_kib* KiB.
 
-    *traits* tell what is special about it, for the table of what was compared. *logical_block*: bytes of the
-    smallest request that the loop devices take.
+    The loop device ``{other}`` has ``OTHER_KIB``. *traits* name the special features of the history for the
+    table of comparisons. *logical_block*: the smallest request that the loop devices accept, bytes.
     """
 
     name: str
@@ -133,26 +133,26 @@ class History:
 
     @property
     def needs_nodes(self) -> bool:
-        """Whether it asks the kernel's block layer, which an engine in process does not have."""
+        """Return whether the history needs the kernel's block layer, which the engine in process lacks."""
         return any(isinstance(each, BlockRequest | QueueLimits | Program) for each in self.operations)
 
 
 def operation_to_json(operation: HistoryOperation) -> list[Any]:
-    """Return the operation as a list: its verb, then what it takes."""
+    """Return the operation as a list: its verb, then its arguments."""
     if isinstance(operation, Dmsetup):
         return ["dmsetup", *operation.words]
     return [_NAMES[type(operation)], *asdict(operation).values()]
 
 
 def operation_from_json(entry: Sequence[Any]) -> HistoryOperation:
-    """Read what :func:`operation_to_json` wrote; InvalidValueError for anything else."""
+    """Read a list that :func:`operation_to_json` returned; InvalidValueError for any other."""
     try:
         verb, *values = entry
         operation: HistoryOperation = (
             Dmsetup(tuple(map(str, values))) if verb == "dmsetup" else _VERBS[verb](*values)
         )
     except (KeyError, TypeError, ValueError):
-        raise InvalidValueError(f"no operation of a history: {entry!r}") from None
+        raise InvalidValueError(f"not an operation of a history: {entry!r}") from None
     return operation
 
 
@@ -169,7 +169,7 @@ def history_to_json(history: History) -> dict[str, Any]:
 
 
 def history_from_json(entry: dict[str, Any]) -> History:
-    """Read what :func:`history_to_json` wrote; InvalidValueError for anything else."""
+    """Read an object that :func:`history_to_json` returned; InvalidValueError for any other."""
     try:
         return History(
             str(entry["name"]),
@@ -180,4 +180,4 @@ def history_from_json(entry: dict[str, Any]) -> History:
             int(entry.get("logical_block", 512)),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise InvalidValueError(f"no history: {error!r}") from None
+        raise InvalidValueError(f"not a history: {error!r}") from None

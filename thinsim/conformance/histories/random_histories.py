@@ -1,8 +1,7 @@
-"""Random histories follow from a seed, which gives the same history anywhere.
+"""`random_history` makes a history from a seed; the same seed makes the same history anywhere.
 
-The generator keeps a rough picture of which thin devices there are, so that most operations find what
-they want; some are meant not to. A pool that holds writes when it is full gets more room than a history
-can fill.
+The generator roughly tracks the thin devices, so that most operations find their device; some fail on
+purpose. A pool that holds writes when it is full gets more space than a history can fill.
 """
 
 import random
@@ -34,7 +33,7 @@ _ZEROING = tuple(name for name, kind in KINDS.items() if kind.zeroes)
 
 FEATURES = ("skip_block_zeroing", "ignore_discard", "no_discard_passdown", "error_if_no_space")
 COMBINATIONS = tuple(words for count in range(len(FEATURES) + 1) for words in combinations(FEATURES, count))
-"""Every set of feature words with which a new pool can be made."""
+"""Every set of feature words for a new pool."""
 
 _BLOCKS = (128, 128, 128, 256, 384, 640, 1024)
 _BAD_MESSAGES = (
@@ -87,7 +86,7 @@ class _Picture:
 
 
 class Generator:
-    """Makes one history; :meth:`history` may be called once."""
+    """A `Generator` makes one history; :meth:`history` may be called once."""
 
     def __init__(self, seed: int, count: int, *, faults: bool = False, requests: bool = False) -> None:
         self._seed = seed
@@ -105,7 +104,7 @@ class Generator:
         self._low_water = self._random.choice([0, 8, 32])
 
     def history(self) -> History:
-        """Return the history: a pool is made, then *count* operations, each of them in the picture."""
+        """Return the history: the creation of a pool, then *count* operations or more."""
         operations: list[HistoryOperation] = []
         if self._faults:
             operations.append(Dmsetup(("create", "{disk}", "--table", self._disk_table())))
@@ -186,7 +185,7 @@ class Generator:
         return [Write(f"t{self._active()}", offset, length, self._tag())]
 
     def _rewrite(self) -> list[HistoryOperation]:
-        """Small writes to blocks in a row: they provision, and break sharing."""
+        """Return small writes to adjacent blocks, which provision and break sharing."""
         base, device = self._random.randrange(0, 24) * self._block * 512, f"t{self._active()}"
         step = self._block * 512
         return [Write(device, (base + at * step) % _THIN_BYTES, 4096, self._tag()) for at in range(4)]
@@ -203,7 +202,7 @@ class Generator:
         return [Discard(f"t{self._active()}", offset, length)]
 
     def _request(self) -> list[HistoryOperation]:
-        """A request for zeros, and now and then another of the block layer's."""
+        """Return a request for zeros, or now and then another request of the block layer."""
         kind = self._random.choice(_ZEROING if self._random.random() < 0.8 else tuple(KINDS))
         length = self._random.choice([512, 4096, 65536, 65536 * 3])
         offset = self._random.randrange(0, _THIN_BYTES - _LARGEST_WRITE, 512)
@@ -240,7 +239,7 @@ class Generator:
         return [Dmsetup(("suspend", f"{{{device}}}")), between, Dmsetup(("resume", f"{{{device}}}"))]
 
     def _reload(self) -> list[HistoryOperation]:
-        """Another low water mark, perhaps without passdown; whether discards are taken can't change."""
+        """Return a reload with another low water mark and other features; ignore_discard cannot change."""
         self._low_water = self._random.choice([0, 8, 32, 64])
         changeable = {"skip_block_zeroing", "no_discard_passdown"}
         kept = [word for word in self._features if word not in changeable]
@@ -258,7 +257,7 @@ class Generator:
         return grow + self._swap_pool()
 
     def _reopen(self) -> list[HistoryOperation]:
-        """The pool goes and comes back; what was active is active again."""
+        """Return the removal and creation of the pool; the active devices are active again."""
         thins = sorted(self._picture.active)
         create = Dmsetup(("create", "{pool}", "--table", self._pool_table()))
         return [
@@ -269,7 +268,7 @@ class Generator:
         ]
 
     def _fault(self) -> list[HistoryOperation]:
-        """Errors in a range of the data device, or no errors any more."""
+        """Return a table with errors in a range of the data device, or the table without errors."""
         self._picture.faulty = not self._picture.faulty
         if not self._picture.faulty:
             return self._swap_disk(self._disk_table())
@@ -324,6 +323,6 @@ class Generator:
 def random_history(seed: int, count: int, *, faults: bool = False, requests: bool = False) -> History:
     """Return the history of *seed*: at least *count* operations.
 
-    With *faults* its data device has some; with *requests* it sends requests for zeros, too.
+    With *faults* the data device has faults; with *requests* the history also sends requests for zeros.
     """
     return Generator(seed, count, faults=faults, requests=requests).history()

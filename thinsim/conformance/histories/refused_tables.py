@@ -1,4 +1,7 @@
-"""Lists tables that a kernel refuses, and some that look as if it should (dm-thin.c, pool_ctr, thin_ctr)."""
+"""The kernel refuses most of these tables, and accepts some that look wrong.
+
+The source of the refusals is dm-thin.c, pool_ctr and thin_ctr.
+"""
 
 POOL_TABLES = (
     "0 8192 thin-pool",
@@ -25,7 +28,7 @@ POOL_TABLES = (
     "8 8192 thin-pool {metadata} {data} 128 0",
     "0 8192 thin-pool {metadata} {data} 128 0\n8192 8192 zero",
 )
-"""Of a pool."""
+"""The tables of a pool."""
 
 THIN_TABLES = (
     "0 16384 thin",
@@ -43,4 +46,4 @@ THIN_TABLES = (
     "0 99999999 thin /dev/mapper/{pool} 1",
     "0 128 thin /dev/mapper/{pool} 1\n128 128 thin /dev/mapper/{pool} 2",
 )
-"""Of a thin device; the pool has the ids 1 and 2."""
+"""The tables of a thin device; the pool has the thin ids 1 and 2."""

@@ -1,4 +1,4 @@
-"""Puts every request of the block layer to every kind of device, at both logical block sizes."""
+"""Each of these histories sends every request of the block layer to devices of one kind."""
 
 from collections.abc import Callable, Iterable
 
@@ -28,15 +28,15 @@ _THIN = 2048
 _SIZE = _THIN * 512
 _POOL_BLOCKS = 64
 
-SECTOR_RANGE = "a sector"
-UNUSUAL_RANGES = ("neither a sector's begin nor its end", "past the device's end")
+SECTOR_RANGE = "one sector"
+UNUSUAL_RANGES = ("off sector boundaries", "past the end of the device")
 RANGES = {
-    "a part of a data block": (4096, 8192),
+    "part of a data block": (4096, 8192),
     "one data block": (_BYTES, _BYTES),
-    "two data blocks and parts beside them": (_BYTES - 4096, 2 * _BYTES + 12288),
+    "two data blocks and parts of their neighbours": (_BYTES - 4096, 2 * _BYTES + 12288),
     SECTOR_RANGE: (2 * _BYTES + 1024, 512),
     UNUSUAL_RANGES[0]: (100, 300),
-    "up to the device's end": (_SIZE - 8192, 8192),
+    "up to the end of the device": (_SIZE - 8192, 8192),
     UNUSUAL_RANGES[1]: (_SIZE - 4096, 8192),
 }
 """Offset and length in bytes, by name."""
@@ -63,7 +63,7 @@ def _new_thin(thin: int, origin: str = "", sectors: int = _THIN) -> Operations:
 
 
 def _asked(device: str, kinds: Iterable[str], *before: HistoryOperation) -> Operations:
-    """Send every kind of request to every range and read all of the device; *before* each come these."""
+    """Send every kind of request to every range, each after *before*, and read the whole device."""
     yield QueueLimits(device)
     for tag, kind in enumerate(kinds, 1):
         for offset, length in RANGES.values():
@@ -75,21 +75,21 @@ def _asked(device: str, kinds: Iterable[str], *before: HistoryOperation) -> Oper
 
 
 def _mapped() -> Operations:
-    """Every kind, on blocks that are mapped."""
+    """Send every kind to mapped blocks."""
     yield from _pool()
     yield from _new_thin(1)
     yield from _asked("t1", KINDS, Write("t1", 0, _FILLED, 7))
 
 
 def _unmapped() -> Operations:
-    """On blocks that are not mapped: what provisions, and what does not."""
+    """Send requests to unmapped blocks: some provision, others do not."""
     yield from _pool("0 0")
     yield from _new_thin(1)
     yield from _asked("t1", _ZEROING, Discard("t1", 0, _SIZE))
 
 
 def _shared() -> Operations:
-    """On blocks that a snapshot shares, whose content must stay."""
+    """Send requests to blocks that a snapshot shares; the snapshot's content must not change."""
     yield from _pool()
     yield from _new_thin(1)
     for kind in _ZEROING:
@@ -106,7 +106,7 @@ def _shared() -> Operations:
 
 
 def _above_an_origin() -> Operations:
-    """Above an external origin, whose content shows where nothing is mapped."""
+    """Send requests above an external origin, whose content appears in unmapped blocks."""
     yield from _pool()
     yield _dm("create", "{origin}", "--table", f"0 {_THIN} linear {{other}} 0")
     yield Write("origin", 0, _SIZE, 9)
@@ -115,7 +115,7 @@ def _above_an_origin() -> Operations:
 
 
 def _refused() -> Operations:
-    """Where requests can't be carried out: ignored discards, a full pool, read-only devices and pools."""
+    """Send requests that fail: ignored discards, a full pool, read-only devices and pools."""
     yield from _pool("0 1 ignore_discard")
     yield from _new_thin(1)
     yield from _asked("t1", _ZEROING, Write("t1", 0, _FILLED, 7))
@@ -135,7 +135,7 @@ def _refused() -> Operations:
 
 
 def _other_targets() -> Operations:
-    """On the targets that stand below and above thin devices, and the pool itself."""
+    """Send requests to the targets below and above thin devices, and to the pool itself."""
     half = _THIN // 2
     tables = {
         "lower": f"0 {_THIN} linear {{other}} 0",
@@ -172,7 +172,7 @@ def _filled_and_read(device: str) -> Operations:
 
 
 def _tables() -> Operations:
-    """Tables that cut a logical block in two, and some that only look like it."""
+    """Load tables that cut a logical block in two, and some that only seem to."""
     yield from _pool()
     yield _dm("message", "{pool}", "0", "create_thin 1")
     for table in (
@@ -194,7 +194,7 @@ def _tables() -> Operations:
 
 
 def _programs() -> Operations:
-    """Each program on a thin device of its own, filled with old data."""
+    """Run each program on a thin device of its own, full of old data."""
     yield from _pool("0 0", blocks=16384)
     for thin, name in enumerate(PROGRAMS, 1):
         yield from _new_thin(thin, "", 1 << 20)
@@ -213,7 +213,7 @@ _HISTORIES: dict[str, tuple[int, str, Callable[[], Operations]]] = {
     "tables": (_POOL_BLOCKS, TRAIT, _tables),
     "programs": (16384, PROGRAM_TRAIT, _programs),
 }
-"""Data blocks of the pool, trait, operations."""
+"""By name: data blocks of the pool, trait, operations."""
 
 
 PHASES: dict[str, tuple[str, ...]] = {
@@ -234,11 +234,11 @@ PHASES: dict[str, tuple[str, ...]] = {
         "linear, reloaded again",
     ),
 }
-"""What the requests of each history are sent to, one after the other."""
+"""The devices to which each history sends its requests, one after the other."""
 
 
 def request_histories() -> list[History]:
-    """Return all of them, each at logical blocks of 512 and of 4096 bytes."""
+    """Return all histories of requests, each at logical blocks of 512 and of 4096 bytes."""
     return [
         History(
             f"requests-{name}-{logical}",

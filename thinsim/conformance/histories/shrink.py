@@ -1,6 +1,6 @@
-"""Finds the shortest part of a list that still does what the whole does (Zeller and Hildebrandt's ddmin).
+"""`shortest` finds a shortest part of a list that still has a property of the whole.
 
-Pure: what is tried and what comes of it is the caller's.
+The algorithm is ddmin by Zeller and Hildebrandt. Pure: the caller tries each part.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,9 +12,9 @@ _Item = TypeVar("_Item")
 async def shortest(
     items: Sequence[_Item], still: Callable[[tuple[_Item, ...]], Awaitable[bool]]
 ) -> tuple[_Item, ...]:
-    """Return a part of *items*, in their order, of which *still* is true and of no part one shorter.
+    """Return a part of *items*, in order, with *still* true for it and false for every part one item shorter.
 
-    *still* is true of *items* and is asked about parts of it only.
+    *still* must be true for *items*; it is called only with proper parts of *items*.
     """
     kept, pieces = tuple(items), 2
     while len(kept) > 1:

@@ -1,8 +1,9 @@
-"""Says which devices of a history are suspended, and what would wait for ever and is not asked.
+"""`Suspended` tracks the suspended devices of a history, and the operations that would wait forever.
 
-Besides requests that is whatever makes a pool commit while a device below it is suspended: a commit flushes
-the data device first (dm-thin.c, metadata_pre_commit_callback), with the lock held that every later
-question needs. And a thin device is neither suspended nor resumed before its pool is (dm.c, dm_suspend).
+thinsim does not send these operations. They are requests, and every command that makes a pool commit while a
+device below it is suspended. A commit flushes the data device first (dm-thin.c,
+metadata_pre_commit_callback), and holds the lock that every later command needs. A thin device also waits for
+its suspended pool before it is suspended or resumed (dm.c, dm_suspend).
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ _ABOVE = ("thin", "thin-pool")
 
 
 class Suspended:
-    """Knows from the commands that succeeded."""
+    """`Suspended` knows the suspended devices from the commands that succeeded."""
 
     def __init__(self) -> None:
         self._names: set[str] = set()
@@ -37,17 +38,17 @@ class Suspended:
 
     @property
     def below_first(self) -> list[str]:
-        """The suspended devices, in the order in which they can be resumed."""
+        """Return the suspended devices, in the order in which they can be resumed."""
         order = {**dict.fromkeys(self._pools, 1), **dict.fromkeys(self._below, 0)}
         return sorted(self._names, key=lambda name: (order.get(name, 2), name))
 
     @property
     def pools_may_commit(self) -> bool:
-        """False while a device is suspended that a pool may stand on: status is to be asked without."""
+        """Return False while a device is suspended that may be below a pool: status must not commit then."""
         return not self._below
 
     def note(self, words: tuple[str, ...], devices: Mapping[str, str]) -> None:
-        """A dmsetup command succeeded. *devices* are the status lines from before, by name."""
+        """Record a dmsetup command that succeeded; *devices* are the status lines before it, by name."""
         names = {word.strip("{}") for word in words[1:]}
         if words[0] == "suspend":
             kinds = {name: devices[name].split()[2] for name in names & devices.keys()}
@@ -60,7 +61,7 @@ class Suspended:
             self._pools -= names
 
     def holds(self, operation: HistoryOperation) -> bool:
-        """Tell whether *operation* would wait for a suspended device."""
+        """Return whether *operation* would wait for a suspended device."""
         match operation:
             case Write() | Read() | Discard() | Flush() | BlockRequest() | Program():
                 return bool(self._names)

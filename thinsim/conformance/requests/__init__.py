@@ -1,1 +1,1 @@
-"""Sends what a program can ask of a block device: requests of the block layer, programs that check data."""
+"""thinsim.conformance.requests sends requests to block devices, and runs programs that check their data."""

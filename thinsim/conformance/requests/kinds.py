@@ -1,7 +1,7 @@
-"""Lists every request that a program can send to a block device, by name.
+"""`KINDS` has every request that a program can send to a block device, by name.
 
-What the block layer makes of each is in block/ioctl.c, block/fops.c and block/blk-lib.c. Each function
-returns an errno, 0 when the request is done; a text is a hash of what was read.
+The kernel's block/ioctl.c, block/fops.c and block/blk-lib.c translate each one into requests of the block
+layer. An errno is 0 for success; a text is a hash of the data that was read.
 """
 
 import errno
@@ -21,18 +21,18 @@ _KEEP_SIZE, _PUNCH_HOLE, _NO_HIDE_STALE = 0x01, 0x02, 0x04  # linux/falloc.h
 _COLLAPSE, _ZERO, _INSERT, _UNSHARE, _WRITE_ZEROES = 0x08, 0x10, 0x20, 0x40, 0x80
 
 RequestSender = Callable[[int, int, int, int], str]
-"""Takes descriptor, offset, length, tag; returns a text. Raises ``OSError``."""
+"""Takes descriptor, offset, length and tag; returns a text. Raises ``OSError``."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestKind:
-    """A way to send a request. *becomes*: the block layer's request, as far as it takes it."""
+    """A `RequestKind` sends a request; *becomes* is the resulting request if the block layer accepts it."""
 
     becomes: str
     act: RequestSender
     flags: int = os.O_RDWR
     zeroes: bool = False
-    """When it succeeds, the range reads as zeros."""
+    """After a success the range reads as zeros."""
 
 
 def send(node: Path, kind: str, offset: int, length: int, tag: int) -> tuple[int, str]:
@@ -66,7 +66,7 @@ def _fallocate(mode: int) -> RequestSender:
 
 
 def _write(fd: int, offset: int, length: int, tag: int) -> str:
-    """Write from page-aligned memory, as O_DIRECT wants; then make it durable."""
+    """Write from page-aligned memory, as O_DIRECT requires, then flush."""
     with mmap.mmap(-1, length) as buffer:
         buffer[:] = pattern(offset, length, tag)
         with memoryview(buffer) as data:
@@ -84,7 +84,7 @@ def _read(fd: int, offset: int, length: int, tag: int) -> str:
 
 
 def _mapped(fd: int, offset: int, length: int) -> mmap.mmap:
-    """Map the pages of the range; the whole begins at a page. EFAULT where touching it would be SIGBUS."""
+    """Map the range from the page where it begins. Raises EFAULT where an access would raise SIGBUS."""
     if offset + length > os.lseek(fd, 0, os.SEEK_END):
         raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
     start = offset // mmap.PAGESIZE * mmap.PAGESIZE
@@ -153,14 +153,14 @@ KINDS: dict[str, RequestKind] = {
     "fallocate INSERT_RANGE": RequestKind("none", _fallocate(_INSERT)),
     "fallocate UNSHARE_RANGE": RequestKind("none", _fallocate(_UNSHARE)),
 }
-"""By name, in the order of the fidelity table."""
+"""The kinds by name, in the order of the fidelity table."""
 
 _LIMITS = ("logical_block_size", "discard_granularity", "discard_max_bytes", "write_zeroes_max_bytes", "fua")
 _MAXIMA = frozenset({"discard_max_bytes", "write_zeroes_max_bytes"})
 
 
 def limits(node: Path) -> str:
-    """Return the limits of a device's queue; of a largest request only whether there is one."""
+    """Return the limits of a device's queue; a maximum is only ``0`` or ``not 0``."""
     try:
         number = node.stat().st_rdev
     except OSError as error:

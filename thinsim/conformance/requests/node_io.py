@@ -1,4 +1,4 @@
-"""Sends requests to a block device's node, past the page cache; each returns an errno or 0."""
+"""These functions send requests to a block device's node, past the page cache; they return an errno or 0."""
 
 import errno
 import fcntl
@@ -17,17 +17,17 @@ CONTENT_BYTES = 64 << 20
 
 
 def pattern(offset: int, length: int, tag: int) -> bytes:
-    """Return what is written: *tag* and *offset*, over and over."""
+    """Return *length* bytes to write: *tag* and *offset*, repeated."""
     return (struct.pack("<QQ", tag, offset) * (length // 16 + 1))[:length]
 
 
 def hash_of(data: bytes) -> str:
-    """Return the hash that stands for *data* in an answer."""
+    """Return the hash of *data* for an answer."""
     return hashlib.blake2b(data, digest_size=HASH_BYTES).hexdigest()
 
 
 def write(node: Path, offset: int, length: int, tag: int) -> int:
-    """Write a pattern that tells *tag* and *offset*; EIO where the device ends before all is written."""
+    """Write the pattern of *tag* and *offset*; return EIO if the device ends before the range does."""
     with mmap.mmap(-1, length) as buffer:
         buffer[:] = pattern(offset, length, tag)
 
@@ -40,7 +40,7 @@ def write(node: Path, offset: int, length: int, tag: int) -> int:
 
 
 def read(node: Path, offset: int, length: int) -> tuple[int, str]:
-    """Return an errno and a hash of what was read, which is shorter past the end of the device."""
+    """Return an errno and a hash of the data; the read stops at the end of the device."""
     digest = hashlib.blake2b(digest_size=HASH_BYTES)
 
     def act(fd: int) -> None:
@@ -86,7 +86,7 @@ def flush(node: Path) -> int:
 
 
 def allocated_pages(file: Path) -> str:
-    """Return which pages of 4 KiB of a sparse file are allocated, as ``first-last`` runs."""
+    """Return the allocated pages of a sparse file, 4 KiB each, as runs ``first-last``."""
     runs: list[str] = []
     fd = os.open(file, os.O_RDONLY)
     try:

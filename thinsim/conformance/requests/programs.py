@@ -1,9 +1,7 @@
-"""Runs programs that discard and zero on a device that is full of old data.
+"""`run_program` runs a program that discards or zeroes on a device full of old data, and checks the data.
 
-Each checks the data itself.
-
-A program that asks for zeros and gets an error writes them itself. One that is told that it succeeded relies
-on it. So old data that shows up again where a program wrote nothing is the error that these look for.
+A program that asks for zeros and gets an error writes the zeros itself. A program that gets a success relies
+on it. So the fault to find is old data that appears again where a program wrote nothing.
 """
 
 import errno
@@ -20,7 +18,7 @@ from pathlib import Path
 from thinsim.conformance.requests.node_io import hash_of, pattern
 
 Tool = Callable[..., tuple[int, str, str]]
-"""Runs a program with words; returns its exit status, output and complaints."""
+"""Runs a program with arguments; returns its exit status, standard output and standard error."""
 
 _MIB = 1 << 20
 _BLOCK = 4096
@@ -31,7 +29,7 @@ _LAZY_SECONDS = 60.0
 
 
 def run_program(name: str, node: Path, tool: Tool) -> tuple[int, str]:
-    """Fill the device at *node* with old data, run program *name*; return an errno and what it found."""
+    """Fill the device at *node* with old data and run program *name*; return an errno and its findings."""
     try:
         _fill(node)
         return 0, PROGRAMS[name](node, tool)
@@ -40,7 +38,7 @@ def run_program(name: str, node: Path, tool: Tool) -> tuple[int, str]:
 
 
 def _command(*words: str) -> Callable[[Path, Tool], str]:
-    """Return a program that runs one command with the device as its last word, then looks at the data."""
+    """Return a program that runs one command with the device as the last argument and reads the data."""
 
     def program(node: Path, tool: Tool) -> str:
         status, _, _ = tool(*words, str(node))
@@ -50,7 +48,7 @@ def _command(*words: str) -> Callable[[Path, Tool], str]:
 
 
 def _zero_out(node: Path, tool: Tool) -> str:
-    """A small write in an unwritten extent: ext4 zeroes the rest of it on the device."""
+    """Write a little to an unwritten extent: ext4 zeroes the rest of it on the device."""
     _make(tool, "mkfs.ext4", "-q", "-F", "-b", "4096", "-E", "nodiscard,lazy_itable_init=0", str(node), "64M")
     # Otherwise ext4 splits the extent instead (fs/ext4/extents.c, ext4_ext_convert_to_initialized).
     with _mounted(node, tool, "dioread_lock,nodelalloc") as place:
@@ -71,7 +69,7 @@ def _zero_out(node: Path, tool: Tool) -> str:
 
 
 def _lazy_initialisation(node: Path, tool: Tool) -> str:
-    """A lazily made ext4: the kernel zeroes its inode tables after the mount."""
+    """Make an ext4 with lazy initialisation: the kernel zeroes its inode tables after the mount."""
     options = "nodiscard,lazy_itable_init=1,lazy_journal_init=1"
     _make(tool, "mkfs.ext4", "-q", "-F", "-b", "4096", "-g", "1024", "-E", options, str(node), "32M")
     with _mounted(node, tool, "init_itable=0"):
@@ -97,7 +95,7 @@ def _inode_tables(node: Path, tool: Tool) -> Iterator[bytes]:
 
 
 def _file_system(mkfs: tuple[str, ...], check: tuple[str, ...], options: str = "rw") -> Callable[..., str]:
-    """Return a program that makes a file system, writes, deletes, trims, and reads what is left."""
+    """Return a program that makes a file system, writes, deletes, trims, and reads the other files."""
 
     def program(node: Path, tool: Tool) -> str:
         _make(tool, *mkfs, str(node))
@@ -121,7 +119,7 @@ def _file_system(mkfs: tuple[str, ...], check: tuple[str, ...], options: str = "
 
 
 def _qemu_img(node: Path, tool: Tool) -> str:
-    """Convert an image with holes and zeros onto the device, compare the two."""
+    """Convert an image with holes and zeros onto the device, and compare the two."""
     size = _size(node)
     with tempfile.TemporaryDirectory(prefix="thinsim-image-") as place:
         image = Path(place, "image")
@@ -171,7 +169,7 @@ PROGRAMS: dict[str, Callable[[Path, Tool], str]] = {
     "fio, mmap, verified": _fio("--ioengine=mmap", "--direct=0", "--rw=randwrite"),
     "fio, trims and writes, verified": _fio("--ioengine=psync", "--rw=trimwrite"),
 }
-"""By name, in the order of the fidelity table."""
+"""The programs by name, in the order of the fidelity table."""
 
 
 def _make(tool: Tool, *words: str) -> None:
@@ -221,7 +219,7 @@ def _read(node: Path, offset: int, length: int) -> bytes:
 
 
 def _layout(node: Path) -> str:
-    """Return what the beginning of the device holds: ``old``, ``zeros`` or a hash, by stretches of bytes."""
+    """Return the content at the beginning of the device: runs of bytes with ``old``, ``zeros`` or a hash."""
     data = _read(node, 0, _LOOKED_AT)
     sectors = (data[at : at + 512] for at in range(0, len(data), 512))
     found, position = [], 0

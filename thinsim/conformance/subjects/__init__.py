@@ -1,1 +1,1 @@
-"""Subjects answer a history: the kernel, the emulated device-mapper, the engine."""
+"""A subject runs a history and answers it: the kernel, the emulated device-mapper, or the engine."""

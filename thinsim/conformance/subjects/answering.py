@@ -1,8 +1,8 @@
-"""Answers histories with this kernel: ``python -m thinsim.conformance.subjects.answering DIRECTORY``.
+"""``python -m thinsim.conformance.subjects.answering DIRECTORY`` answers histories with this kernel.
 
-What runs in a guest (``subject.py``). A request is a file ``NAME.history``; its answer is ``NAME.answer``,
-which appears as a whole. Ends when there is a file ``end`` and no request is left. Where a step
-never ends, the answer tells which, and this kernel is of no use any more.
+It runs in a guest (``subject.py``). A request is a file ``NAME.history``; its answer is ``NAME.answer``,
+which appears as a whole. The process ends when a file ``end`` exists and no request is left. If a step never
+ends, the answer names the step, and this kernel cannot be used any more.
 """
 
 import json
@@ -30,21 +30,21 @@ from thinsim.machine.working_directory import working_directory
 
 _POLL_SECONDS = 0.1
 _STEP_SECONDS = 180.0
-"""A dmsetup is given up after a third of it, a request sooner; a look reads every device."""
+"""The limit for one step. dmsetup gets a third of it, a request less; a look reads every device."""
 
 _FRAMES = 8
 
 
 def main() -> None:
-    """Serve the directory named on the command line."""
+    """Serve the directory on the command line."""
     trio.run(answer_requests, Path(sys.argv[1]))
 
 
 async def answer_requests(directory: Path) -> None:
     """Answer every request in *directory*, in the order of their names."""
-    async with working_directory(files_on_tmpfs(), _say) as (files, journal):
+    async with working_directory(files_on_tmpfs(), _print) as (files, journal):
         player = kernel_player(files, journal)
-        _say(f"{kernel_source()} answers")
+        _print(f"answering with {kernel_source()}")
         while True:
             ends = (directory / END).exists()
             requests = sorted(directory.glob(f"*{REQUEST}"))
@@ -56,7 +56,7 @@ async def answer_requests(directory: Path) -> None:
 
 
 async def answer(request: Path, player: NodesPlayer, step_seconds: float = _STEP_SECONDS) -> None:
-    """Put the answer in the request's place; does not return when a step takes longer than *step_seconds*."""
+    """Replace the request by its answer; end the process if a step takes longer than *step_seconds*."""
     begun = time.monotonic()
     history = history_from_json(json.loads(request.read_text()))
     async with trio.open_nursery() as nursery:
@@ -65,17 +65,17 @@ async def answer(request: Path, player: NodesPlayer, step_seconds: float = _STEP
         nursery.cancel_scope.cancel()
     _put(request, recording_to_json(recording))
     seconds = time.monotonic() - begun
-    _say(f"{history.name}: {len(history.operations)} operations, {seconds:.0f} s")
+    _print(f"{history.name}: {len(history.operations)} operations, {seconds:.0f} s")
 
 
 async def _watch(request: Path, player: NodesPlayer, step_seconds: float) -> None:
-    """End this process when a step does not end: what hangs in the kernel can't be ended otherwise."""
+    """End this process if a step does not end: nothing else ends a task that hangs in the kernel."""
     player.step_begun = time.monotonic()
     while time.monotonic() - player.step_begun < step_seconds:
         await trio.sleep(_POLL_SECONDS)
     where = "; ".join(_waiting())
     hung = f"{player.step} has not ended within {step_seconds:g} s{where and f': {where}'}"
-    _say(hung)
+    _print(hung)
     _put(request, {HUNG: hung})
     os._exit(1)
 
@@ -88,7 +88,7 @@ def _put(request: Path, answer: dict[str, object]) -> None:
 
 
 def _waiting() -> Iterator[str]:
-    """Yield each task that the kernel does not let go, with the functions that it is in."""
+    """Yield each task in uninterruptible sleep, with its innermost kernel functions."""
     for task in Path("/proc").glob("[0-9]*/task/[0-9]*"):
         try:
             name, state = (task / "stat").read_text().rpartition(")")[::2]
@@ -99,7 +99,7 @@ def _waiting() -> Iterator[str]:
             continue
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)
 
 

@@ -1,7 +1,7 @@
-"""Reads status and table lines straight from /dev/mapper/control.
+"""These functions read status and table lines directly from /dev/mapper/control.
 
-A process for every line costs tenths of a second in an emulated guest; these ioctls cost next to nothing.
-Lines are put together as dmsetup does (lvm2, tools/dmsetup.c, _status).
+A process per line costs tenths of a second in an emulated guest; these ioctls cost almost nothing. The lines
+have the format of dmsetup (lvm2, tools/dmsetup.c, _status).
 """
 
 import fcntl
@@ -20,11 +20,11 @@ _READ_WRITE = 3
 def status_lines(name: str, *, table: bool = False, noflush: bool = False) -> list[str]:
     """Return the lines of ``dmsetup status NAME``, or with *table* of ``dmsetup table NAME``.
 
-    With *noflush* a pool does not commit first.
+    With *noflush* a pool does not commit first. Raises ``OSError``.
     """
     flags = (Flag.STATUS_TABLE if table else 0) | (Flag.NOFLUSH if noflush else 0)
     packet = Packet(data_size=_ROOM, name=name, flags=flags)
-    # encode() tells what is used; a request tells what there is room for.
+    # encode() writes the used size as data_size; a request has the size of its buffer there.
     request = bytearray(encode(packet).ljust(_ROOM, b"\0"))
     struct.pack_into("=I I", request, 12, _ROOM, HEAD_SIZE)
     fd = os.open(CONTROL, os.O_RDWR | os.O_CLOEXEC)

@@ -1,7 +1,7 @@
-"""Carries out a history on the engine in this process: no device nodes, no dmsetup, no root.
+"""`EnginePlayer` runs a history on the engine in this process: no device nodes, no dmsetup, no root.
 
-Seconds where a player with nodes takes minutes. What only a dmsetup or a loop device has (texts of
-refusals, tables' device numbers, requests at the data's loop device) is left out of its answers.
+It takes seconds where a player with nodes takes minutes. Its answers leave out the details of dmsetup and
+loop devices: error messages, device numbers in tables, and the requests at the data's loop device.
 """
 
 import errno
@@ -49,18 +49,18 @@ from thinsim.thin.metadata.dump import xml_lines
 ENGINE = "engine"
 _WAIT_SECONDS = 1.0
 _COMMAND_SECONDS = 60.0
-_FILE_NUMBER = re.compile(r"\b0:0\b")  # files have no number
+_FILE_NUMBER = re.compile(r"\b0:0\b")  # files have no device number
 _READ_PIECE = 1 << 20
 
 
 class EnginePlayer:
-    """Asks the engine. The files of one history at a time are in *directory*."""
+    """An `EnginePlayer` runs one history at a time on the engine, with the files in *directory*."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     async def record(self, history: History) -> Recording:
-        """Carry *history* out on fresh files; nothing of it is left."""
+        """Run *history* on new files, and remove them at the end."""
         sizes = {"data": history.data_kib, "metadata": history.metadata_kib, "other": OTHER_KIB}
         files = {role: self._directory / role for role in sizes}
         try:
@@ -86,7 +86,7 @@ class EnginePlayer:
 
 
 class _Run:
-    """One history under way."""
+    """A `_Run` is one history in progress."""
 
     def __init__(
         self, dm: LocalDeviceMapper, files: dict[str, SparseBlockDevice], nursery: trio.Nursery
@@ -163,13 +163,13 @@ class _Run:
             case "info", [*_, name]:
                 return f"{_attributes(await self._dm.info(name))}\n"
             case _:
-                raise InvalidValueError(f"a history does not use dmsetup like this: {verb} {' '.join(words)}")
+                raise InvalidValueError(f"a history cannot use dmsetup like this: {verb} {' '.join(words)}")
         return ""
 
     async def _request(
         self, device: str, act: Callable[[MappedDevice], Awaitable[tuple[int, str]]]
     ) -> tuple[int, str]:
-        """Send a request; one that does not come back soon goes on by itself."""
+        """Send a request; one that does not complete soon continues in the background."""
         found = self._dm.devices.get(device)
         if found is None:
             return errno.ENOENT, ""
@@ -189,13 +189,13 @@ class _Run:
         self._nursery.start_soon(send)
         with trio.move_on_after(_WAIT_SECONDS):
             await done.wait()
-        if not self._may_hold():  # it is only slow
+        if not self._may_hold():  # the request is only slow
             with trio.move_on_after(_COMMAND_SECONDS):
                 await done.wait()
         return answers[0] if answers else (WAITS, "")
 
     def _may_hold(self) -> bool:
-        """Tell whether a request may wait: below something suspended, or for space."""
+        """Return whether a request may wait for a suspended device or for space."""
         if self._suspended:
             return True
         for name in self._dm.devices:
@@ -277,13 +277,13 @@ async def _flush(device: MappedDevice) -> tuple[int, str]:
 
 
 def _attributes(info: DeviceInfo) -> str:
-    """Return what dmsetup's column ``attr`` shows (lvm2, dmsetup.c, _dm_info_attr)."""
+    """Return the content of dmsetup's column ``attr`` (lvm2, dmsetup.c, _dm_info_attr)."""
     flags = ((info.live_table, "L"), (info.inactive_table, "I"), (info.suspended, "s"))
     return "".join(letter if flag else "-" for flag, letter in flags) + ("r" if info.read_only else "w")
 
 
 def _seen_by_thin_check(checker: Checker) -> list[Problem]:
-    """Return what thin_check 0.9 sees, too: it does not count references to data blocks."""
+    """Return the problems that thin_check 0.9 also finds; it does not count references to data blocks."""
     return [problem for problem in checker.check() if not problem.text.startswith("data block ")]
 
 

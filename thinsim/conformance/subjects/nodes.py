@@ -1,8 +1,8 @@
-"""Carries out a history on whatever device-mapper a ``dmsetup`` speaks to, and notes every answer.
+"""`NodesPlayer` runs a history on the device-mapper behind a ``dmsetup`` and records every answer.
 
-Files on tmpfs below loop devices: tmpfs allocates at once and exactly, so that what is allocated on the
-host can be compared page by page. The same code asks the kernel's dm-thin and, through the drop-in
-dmsetup, the emulated one.
+The loop devices use files on tmpfs, which allocates pages at once and exactly. So the allocation on the host
+can be compared page by page. The same code runs on the kernel's dm-thin and, through the drop-in dmsetup, on
+the emulated one.
 """
 
 import os
@@ -51,9 +51,9 @@ _ROUNDS = 6
 
 
 class NodesPlayer:
-    """A place for the files of one history at a time.
+    """A `NodesPlayer` runs one history at a time, with the files in *directory*.
 
-    *environment* has the dmsetup to ask in its PATH; *kernel* says that it asks this kernel.
+    The PATH of *environment* finds the dmsetup to use. *kernel* is true if that dmsetup uses this kernel.
     """
 
     def __init__(
@@ -70,14 +70,14 @@ class NodesPlayer:
         self._environment = {**environment, "LC_ALL": "C"}
         self._journal = journal
         self._source = source
-        # Others may be at the same on this machine: nodes have names of this player's own.
+        # Several players may run on this machine, so each one uses its own names.
         self.prefix = f"conformance-{os.getpid()}-"
         self.step, self.step_begun = "", time.monotonic()
-        """What is under way, and since when."""
+        """The step in progress, and the time when it began."""
         self._out, self._err = (os.memfd_create(name) for name in ("output", "complaints"))
 
     def record(self, history: History) -> Recording:
-        """Carry *history* out on fresh devices; nothing of it is left."""
+        """Run *history* on new devices, and remove them at the end."""
         with self._loops(history) as loops:
             run = _Run(self, loops)
             answers = []
@@ -92,18 +92,18 @@ class NodesPlayer:
             return Recording(history, self._source, tuple(answers), self._ending(loops["metadata"]))
 
     def _begin(self, step: str) -> None:
-        """Note what is under way, for whoever wonders why no answer comes."""
+        """Record the step in progress; a watchdog reports it if the step never ends."""
         self.step, self.step_begun = step, time.monotonic()
 
     def tool(self, name: str, *words: str) -> tuple[int, str, str]:
-        """Run a program; return its exit status (``WAITS`` if it does not end), output and complaints."""
+        """Run a program; return its exit status (``WAITS`` if it does not end), stdout and stderr."""
         program = shutil.which(name, path=self._environment["PATH"])
         if program is None:
             raise EnvironmentLacksError(f"{name} is not in PATH (make setup, make test)")
         for fd in (self._out, self._err):
             os.ftruncate(fd, 0)
             os.lseek(fd, 0, os.SEEK_SET)
-        # Half of what subprocess costs in an emulated guest, where that is a tenth of a second.
+        # In an emulated guest subprocess takes a tenth of a second; posix_spawn takes half of that.
         pid = os.posix_spawn(
             program,
             [name, *words],
@@ -147,7 +147,7 @@ class NodesPlayer:
                 self.file(role).unlink()
 
     def file(self, role: str) -> Path:
-        """Return the file below a loop device."""
+        """Return the file of the loop device *role*."""
         return self._directory / role
 
     def _ending(self, metadata: loop.LoopDevice) -> Ending:
@@ -157,7 +157,7 @@ class NodesPlayer:
 
 
 class _Run:
-    """One history under way: which devices are suspended, which requests have not come back."""
+    """A `_Run` is one history in progress, with its suspended devices and its requests that wait."""
 
     def __init__(self, player: NodesPlayer, loops: dict[str, loop.LoopDevice]) -> None:
         self._player = player
@@ -182,7 +182,7 @@ class _Run:
         return Answer(status, text, self._devices, discards, seen)
 
     def remove_all(self) -> None:
-        """Remove every device, those that stand on others first; ProgramFailedError if one stays."""
+        """Remove every device, upper ones first; ProgramFailedError names those that cannot be removed."""
         for _ in range(_ROUNDS):
             for name in self._suspended.below_first:
                 self._ask_dmsetup(("resume", f"{{{name}}}"))
@@ -191,10 +191,10 @@ class _Run:
                 return
             for name in reversed(names):
                 if self._waiting:
-                    self._fail_what_waits(name)
+                    self._fail_held_writes(name)
                 self._dmsetup("remove", f"{self._prefix}{name}")
         raise ProgramFailedError(
-            f"devices of the history can't be removed: {', '.join(self._lines('status'))}"
+            f"cannot remove the devices of the history: {', '.join(self._lines('status'))}"
         )
 
     def _act(self, operation: HistoryOperation) -> tuple[int, str, Seen | None]:
@@ -234,7 +234,7 @@ class _Run:
     def _asked(
         self, act: Callable[[Path], tuple[int, str]], device: str, seconds: float = _REQUEST_SECONDS
     ) -> tuple[int, str]:
-        """Send a request that has a text besides its errno."""
+        """Send a request that returns a text with its errno."""
         texts: list[str] = []
 
         def request(node: Path) -> int:
@@ -284,7 +284,7 @@ class _Run:
         )
 
     def _lines(self, verb: str) -> dict[str, str]:
-        """Return what ``dmsetup status`` or ``table`` says of each device, several targets as one text."""
+        """Return the output of ``dmsetup status`` or ``table`` by device, one text for all its targets."""
         ask = self._kernel_lines if self._player.kernel else self._dmsetup_lines
         found: dict[str, list[str]] = {}
         for name, line in ask(verb):
@@ -321,7 +321,7 @@ class _Run:
         return re.sub(r"\{(\w+)\}", path_or_name, word)
 
     def _named(self, text: str) -> str:
-        """Put names for paths and numbers."""
+        """Replace paths and device numbers by names."""
         for role, device in self._loops.items():
             text = re.sub(rf"{device.path}\b", f"{{{role}}}", text)
         if re.search(r"\b\d+:\d+\b", text):
@@ -338,8 +338,8 @@ class _Run:
             found[f"{os.major(number)}:{os.minor(number)}"] = f"{{{name}}}"
         return found
 
-    def _fail_what_waits(self, pool: str) -> None:
-        """Let a pool fail what it holds for want of space."""
+    def _fail_held_writes(self, pool: str) -> None:
+        """Make a pool fail the writes that it holds for lack of space."""
         _, table, _ = self._dmsetup("table", f"{self._prefix}{pool}")
         words = table.split()
         if len(words) < 7 or words[2] != "thin-pool":
@@ -351,5 +351,5 @@ class _Run:
 
 
 def _without_udev(text: str) -> str:
-    """Leave out what libdm says about udev, which is the machine's, not device-mapper's."""
+    """Return *text* without libdm's lines about udev, which depend on the machine."""
     return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("Udev is running"))

@@ -1,6 +1,6 @@
-"""Opens the subject of a history: the engine, the emulated dm-thin, this kernel's, or a guest's.
+"""`subject` opens the subject of a history: the engine, the emulated dm-thin, this kernel's or a guest's.
 
-One protocol.
+All of them implement one protocol, `Subject`.
 """
 
 import json
@@ -36,7 +36,7 @@ from thinsim.vm.kernels import find_kernel
 
 REQUEST, ANSWER, END = ".history", ".answer", "end"
 HUNG = "hung"
-"""What an answer has instead of a recording when a step did not end."""
+"""The key of an answer that has no recording because a step did not end."""
 
 _TMPFS = ("/dev/shm", "/run", "/tmp")
 _POLL_SECONDS = 0.1
@@ -46,7 +46,7 @@ Say = Callable[[str], None]
 
 
 class Side(StrEnum):
-    """The subjects by name."""
+    """A `Side` is the name of a subject."""
 
     ENGINE = "engine"
     EMULATED = "emulated"
@@ -55,20 +55,20 @@ class Side(StrEnum):
 
 
 class Subject(Protocol):
-    """Answers histories, one at a time."""
+    """A `Subject` answers histories, one at a time."""
 
     async def record(self, history: History) -> Recording:
-        """Carry *history* out on fresh devices.
+        """Run *history* on new devices and return its answers.
 
-        ProgramFailedError if a step hangs, or the devices can't be removed afterwards.
+        ProgramFailedError if a step hangs, or if the devices cannot be removed afterwards.
         """
 
 
 @asynccontextmanager
 async def subject(side: Side, say: Say, *, kernel: str | None = None) -> AsyncIterator[Subject]:
-    """Stand a subject up, and take everything down again. *kernel*: which one a guest boots.
+    """Set up a subject; tear everything down at the end. A guest boots the release *kernel*.
 
-    EnvironmentLacksError says what the machine lacks for it.
+    EnvironmentLacksError names what the machine lacks.
     """
     async with working_directory(files_on_tmpfs(), say) as (directory, journal):
         match side:
@@ -85,37 +85,39 @@ async def subject(side: Side, say: Say, *, kernel: str | None = None) -> AsyncIt
 
 
 def files_on_tmpfs() -> Path:
-    """Return a directory on tmpfs for the files of a history; EnvironmentLacksError where there is none."""
+    """Return a directory on tmpfs for the files of a history; EnvironmentLacksError if none exists."""
     types = {str(mount.mountpoint): mount.fstype for mount in mounts()}
     for path in _TMPFS:
         if types.get(path) == "tmpfs":
             return Path(path)
-    raise EnvironmentLacksError(f"none of {', '.join(_TMPFS)} is a tmpfs (mount -t tmpfs tmpfs /dev/shm)")
+    raise EnvironmentLacksError(
+        f"none of {', '.join(_TMPFS)} is a tmpfs; mount one: mount -t tmpfs tmpfs /dev/shm"
+    )
 
 
 def kernel_player(directory: Path, journal: Journal) -> NodesPlayer:
-    """Return what plays histories on this kernel's own dm-thin; EnvironmentLacksError where there is none."""
+    """Return a player on this kernel's own dm-thin; EnvironmentLacksError if it has no device-mapper."""
     if not kernel_has_device_mapper():
         raise EnvironmentLacksError(
-            "this kernel has no device-mapper (modprobe dm-thin-pool); a guest's: --on vm"
+            "this kernel has no device-mapper: run modprobe dm-thin-pool, or use a guest with --on vm"
         )
     return NodesPlayer(directory, os.environ, journal, kernel_source(), kernel=True)
 
 
 def kernel_release(side: Side, kernel: str | None) -> str:
-    """Return the release of this kernel, or of the one that a guest boots; EnvironmentLacksError for none."""
+    """Return the release of this kernel, or of a guest's; EnvironmentLacksError if no guest kernel exists."""
     return find_kernel(kernel).release if side is Side.VM else platform.release()
 
 
 def kernel_source() -> str:
-    """Return this kernel's release and the version of its thin-pool target, as dmsetup tells it."""
+    """Return this kernel's release, and the version of its thin-pool target that dmsetup prints."""
     done = subprocess.run(["dmsetup", "targets"], capture_output=True, text=True, check=False)
     versions = dict(re.findall(r"^(\S+) +v(\S+)$", done.stdout, re.MULTILINE))
     return f"Linux {platform.release()}, thin-pool {versions.get('thin-pool', 'missing')}"
 
 
 class _OnThread:
-    """Plays histories on a thread: the player's calls block."""
+    """`_OnThread` runs a player, whose calls block, on a thread."""
 
     def __init__(self, player: NodesPlayer) -> None:
         self._player = player
@@ -126,7 +128,7 @@ class _OnThread:
 
 @asynccontextmanager
 async def _emulated(directory: Path, journal: Journal) -> AsyncIterator[Subject]:
-    """An emulated device-mapper of its own, asked through the drop-in dmsetup."""
+    """Open an emulated device-mapper for this subject, used through the drop-in dmsetup."""
     async with AsyncExitStack() as stack:
         volumes, programs = directory / "volumes", directory / "bin"
         for made in (volumes, programs):
@@ -140,7 +142,7 @@ async def _emulated(directory: Path, journal: Journal) -> AsyncIterator[Subject]
 
 
 class _Guest:
-    """Histories go into a directory that the guest shares, answers come back there."""
+    """A `_Guest` writes histories into a directory that the guest shares, and reads the answers there."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -167,7 +169,7 @@ class _Guest:
 
 @asynccontextmanager
 async def _guest(directory: Path, journal: Journal, say: Say, release: str | None) -> AsyncIterator[Subject]:
-    """A guest that answers with its kernel; it is booted once for all histories."""
+    """Boot a guest that answers all histories with its kernel."""
     kernel = find_kernel(release)
     acceleration = await decide(kernel, say)
     shared = directory / "histories"
@@ -175,7 +177,7 @@ async def _guest(directory: Path, journal: Journal, say: Say, release: str | Non
     spec = GuestSpec(kernel, acceleration.kvm, shares=(shared,))
     command = [sys.executable, "-P", "-m", "thinsim.conformance.subjects.answering", str(shared)]
 
-    def tell(piece: bytes) -> None:
+    def forward(piece: bytes) -> None:
         say(piece.decode(errors="replace").rstrip("\n"))
 
     async with trio.open_nursery() as nursery:
@@ -183,10 +185,10 @@ async def _guest(directory: Path, journal: Journal, say: Say, release: str | Non
 
         async def serve() -> None:
             status = await run_in_guest(
-                spec, command, directory, journal, out=tell, err=tell, seconds=_GUEST_SECONDS
+                spec, command, directory, journal, out=forward, err=forward, seconds=_GUEST_SECONDS
             )
             if status:
-                raise ProgramFailedError(f"thinsim in the guest ended with status {status}")
+                raise ProgramFailedError(f"thinsim in the guest exited with status {status}")
 
         nursery.start_soon(serve)
         yield guest

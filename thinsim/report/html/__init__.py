@@ -1,1 +1,1 @@
-"""Shows the report as one page, which opens from disk, fetches nothing and runs no script."""
+"""`render` makes a report one page, which opens from disk, fetches nothing and runs no script."""

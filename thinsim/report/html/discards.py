@@ -1,4 +1,4 @@
-"""Plots discards as the store saw them: bytes given back over time and the file's offsets."""
+"""`discards_plot` and `heat_map` draw the hole punches of the store over time and over file offsets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from thinsim.units import format_size
 TIME_CELLS = 96
 OFFSET_CELLS = 48
 LEVELS = 5
-"""Shades of the heat map."""
+"""The number of shades in the heat map."""
 
 _BARS_HEIGHT = 190
 _HEAT_HEIGHT = 320
@@ -32,7 +32,7 @@ _HEAT_HEIGHT = 320
 
 @dataclass(frozen=True, slots=True)
 class Punch:
-    """One hole punch: when, in seconds of the run, where in the file, and what the host got back."""
+    """A `Punch` is one hole punch: its time in seconds of the run, its range, and the bytes that it freed."""
 
     at: float
     offset: int
@@ -41,7 +41,7 @@ class Punch:
 
 
 def punches(events: Sequence[LedgerEvent], started: float) -> list[Punch]:
-    """Return the hole punches among *events*; *started* is the run's begin, seconds since the epoch."""
+    """Return the hole punches among *events*; the run began at *started*, in seconds since the epoch."""
     return [
         Punch(max(0.0, event.time - started), event.offset, event.length, event.freed)
         for event in events
@@ -50,7 +50,7 @@ def punches(events: Sequence[LedgerEvent], started: float) -> list[Punch]:
 
 
 def discards_plot(found: Sequence[Punch], phases: Sequence[Band]) -> str:
-    """Return bars over time: outlined what was asked for, filled what the host got back."""
+    """Return bars over time: an outline for the bytes to punch, a filled bar for the bytes freed."""
     scale = TimeScale.of(phases)
     asked, freed = [0] * TIME_CELLS, [0] * TIME_CELLS
     for punch in found:
@@ -60,21 +60,21 @@ def discards_plot(found: Sequence[Punch], phases: Sequence[Band]) -> str:
     frame = Frame(scale, max(asked, default=0) * 1.06 or 1, _BARS_HEIGHT)
     width = frame.inner_width / TIME_CELLS
     parts = [*bands(frame, phases), *size_axis(frame), *time_axis(frame)]
-    for kind, values in (("asked", asked), ("freed", freed)):
+    for kind, label, values in (("asked", "punched", asked), ("freed", "freed", freed)):
         for cell, value in enumerate(values):
             if value:
                 parts.append(
                     f'<rect class="{kind}" x="{LEFT + cell * width:.1f}" y="{frame.y(value):.1f}" '
                     f'width="{width - 1:.1f}" height="{frame.y(0) - frame.y(value):.1f}">'
-                    f"<title>{kind} {format_size(value)}</title></rect>"
+                    f"<title>{label} {format_size(value)}</title></rect>"
                 )
     return drawing(_BARS_HEIGHT, "Discards over time", parts)
 
 
 def heat_map(found: Sequence[Punch], end: int, phases: Sequence[Band]) -> str:
-    """Return time along and the file's offsets, 0 to *end* bytes, up; darker where more was given back.
+    """Return a map of time and of file offsets, 0 to *end* bytes; a cell is darker if more was freed there.
 
-    A cell that was punched without anything coming back is crossed out.
+    A cell with punches that freed nothing is an outline.
     """
     frame = Frame(TimeScale.of(phases), end or 1, _HEAT_HEIGHT)
     freed, asked = grid(found, frame.scale, end or 1)
@@ -88,7 +88,7 @@ def heat_map(found: Sequence[Punch], end: int, phases: Sequence[Band]) -> str:
             x, y = LEFT + cell * width, TOP + frame.inner_height - (row + 1) * height
             value = freed[row][cell]
             kind = f"heat h{level(value, most)}" if value else "heat nothing"
-            title = f"{format_size(asked[row][cell])} punched, {format_size(value)} given back"
+            title = f"{format_size(asked[row][cell])} punched, {format_size(value)} freed"
             parts.append(
                 f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}">'
                 f"<title>{title}</title></rect>"
@@ -97,15 +97,15 @@ def heat_map(found: Sequence[Punch], end: int, phases: Sequence[Band]) -> str:
 
 
 def hottest(found: Sequence[Punch], end: int, phases: Sequence[Band]) -> int:
-    """Return the most bytes that a cell of the heat map gave back: what its darkest shade means."""
+    """Return the largest number of bytes freed in a cell of the heat map, which has the darkest shade."""
     freed, _ = grid(found, TimeScale.of(phases), end or 1)
     return max(map(max, freed))
 
 
 def grid(found: Sequence[Punch], scale: TimeScale, end: int) -> tuple[list[list[int]], list[list[int]]]:
-    """Return bytes freed and bytes asked for per cell, [offset row][time cell], shared out by length.
+    """Return the bytes freed and the bytes to punch of each cell, [offset row][time cell].
 
-    Sums are exact: what a punch freed is shared out over the cells that it covers.
+    The bytes that a punch freed are split over the cells that it covers, by length; the sums are exact.
     """
     freed = [[0] * TIME_CELLS for _ in range(OFFSET_CELLS)]
     asked = [[0] * TIME_CELLS for _ in range(OFFSET_CELLS)]
@@ -127,7 +127,7 @@ def grid(found: Sequence[Punch], scale: TimeScale, end: int) -> tuple[list[list[
 
 
 def time_cell(at: float, scale: TimeScale) -> int:
-    """Return the cell of a time."""
+    """Return the number of the cell for a time."""
     return min(int(scale.place(at) * TIME_CELLS), TIME_CELLS - 1)
 
 

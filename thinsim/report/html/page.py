@@ -1,4 +1,4 @@
-"""Puts the page together: numbers and plots of a report into ``page.html.j2``."""
+"""`render` fills ``page.html.j2`` with the numbers and plots of a report."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,14 +21,14 @@ _BESIDE = 2
 
 @dataclass(frozen=True, slots=True)
 class LeakRow:
-    """One line of the leak table; *share* of the largest, 0 to 100."""
+    """A `LeakRow` is one line of the leak table; *share* is the percentage of the largest leak."""
 
     leak: Leak
     share: float
 
 
 def render(report: Report) -> str:
-    """Return the page."""
+    """Return the HTML page of *report*."""
     environment = Environment(
         loader=PackageLoader("thinsim.report.html", "."),
         autoescape=True,
@@ -47,7 +47,7 @@ def render(report: Report) -> str:
 
 
 def _compared(report: Report) -> list[dict[str, Any]]:
-    """Return the phase table, as many runs beside one another as a page is wide: names, and rows of cells."""
+    """Return the phase tables: each has the names and cells of as many runs as fit side by side on a page."""
     block_bytes = report.pool.block_bytes
     return [
         {
@@ -63,7 +63,7 @@ def _compared(report: Report) -> list[dict[str, Any]]:
 
 def _run(report: Report, run: VariantRun, number: int) -> dict[str, Any]:
     phases = bands_of(run)
-    # Sample times count from the meter's start, event times from the epoch.
+    # Times of samples count from the meter's start, times of events from the epoch.
     found = punches(run.events, run.started)
     end = max([_highest(run, report.pool.block_bytes), *(punch.offset + punch.length for punch in found)])
     largest = max((leak.bytes for leak in run.leaks), default=0)
@@ -85,12 +85,12 @@ def _run(report: Report, run: VariantRun, number: int) -> dict[str, Any]:
 
 
 def _date(seconds: float) -> str:
-    """Return seconds since the epoch for people, who may read the page in another time zone."""
+    """Return the date and time in UTC, since readers of the page may live in another time zone."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def bands_of(run: VariantRun) -> list[Band]:
-    """Return the phases that took steps, each from its first step's begin to its last one's end."""
+    """Return the phases with steps, each from the begin of its first step to the end of its last one."""
     found: list[Band] = []
     for number, (name, samples) in enumerate(groupby(run.samples, key=lambda sample: sample.phase), 1):
         of_phase = list(samples)
@@ -100,5 +100,5 @@ def bands_of(run: VariantRun) -> list[Band]:
 
 
 def _highest(run: VariantRun, block_bytes: int) -> int:
-    """Return about where the used part of the data file ends: blocks are given out in ascending order."""
+    """Return about the end of the used part of the data file: blocks are allocated in ascending order."""
     return max((sample.pool_used_blocks * block_bytes for sample in run.samples), default=block_bytes)

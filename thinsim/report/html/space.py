@@ -1,4 +1,4 @@
-"""Plots space over time at every height: what host, store, pool and snapshotter say is in use."""
+"""`space_plot` draws the space in use over time, by the accounts of host, store, pool and snapshotter."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ HEIGHT = 330
 
 @dataclass(frozen=True, slots=True)
 class Height:
-    """One line: its CSS class, its name, and a value per sample, bytes."""
+    """A `Height` is one line of the plot: its CSS class, its name, and a value in bytes per sample."""
 
     kind: str
     name: str
@@ -19,14 +19,14 @@ class Height:
 
 
 def heights_over_time(samples: Sequence[StepSample], block_bytes: int) -> list[Height]:
-    """Return the lines, from the host up."""
+    """Return the lines of the plot, from the host up to the snapshotter."""
     held, balance = 0, []
     for sample in samples:
         held += sample.host_grown - sample.ledger_freed
         balance.append(held)
     return [
-        Height("host", "host: bytes held, by its own account", [s.host_allocated for s in samples]),
-        Height("store", "store: bytes grown less bytes given back, by its ledger", balance),
+        Height("host", "host: allocated bytes, by its own account", [s.host_allocated for s in samples]),
+        Height("store", "store: bytes grown minus bytes freed, by its ledger", balance),
         Height("pool", "pool: used data blocks", [s.pool_used_blocks * block_bytes for s in samples]),
         Height(
             "core", "snapshotter: usage of all snapshots", [max(0, sum(s.usage.values())) for s in samples]
@@ -35,7 +35,7 @@ def heights_over_time(samples: Sequence[StepSample], block_bytes: int) -> list[H
 
 
 def space_plot(samples: Sequence[StepSample], block_bytes: int, phases: Sequence[Band]) -> str:
-    """Return the plot: the host's bytes as an area, the leaked ones as its upper part, the rest as lines."""
+    """Return the plot: an area for the host's bytes, its upper part leaked, and a line per height."""
     lines = {line.kind: line for line in heights_over_time(samples, block_bytes)}
     top = max((value for line in lines.values() for value in line.values), default=0) * 1.06 or 1
     frame = Frame(TimeScale.of(phases), top, HEIGHT)
@@ -47,7 +47,7 @@ def space_plot(samples: Sequence[StepSample], block_bytes: int, phases: Sequence
         *size_axis(frame),
         *time_axis(frame),
     ]
-    # The store's line is the host's, unless a measurement is wrong: dots that show on top of it.
+    # The line of the store equals the host's, unless a measurement is wrong, so it is dots on top of it.
     for kind in ("host", "pool", "core", "store"):
         points = _points(frame, samples, lines[kind].values)
         parts.append(f'<polyline class="line {kind}" points="{_text(points)}"/>')
@@ -62,7 +62,7 @@ def _area(
 
 
 def _points(frame: Frame, samples: Sequence[StepSample], values: Sequence[int]) -> list[tuple[float, float]]:
-    """Return a line of ramps: a step moves space from its begin to its end, what lies between is flat."""
+    """Return a line that rises or falls during each step and is flat between steps."""
     points, before = [(0.0, 0)], 0
     for sample, value in zip(samples, values, strict=True):
         points += [(max(0.0, sample.at - sample.seconds), before), (sample.at, value)]

@@ -1,4 +1,7 @@
-"""Draws parts of a plot as SVG text: a frame with axes, phases behind it. Colours are the page's CSS."""
+"""A `Frame` places values on a plot; the functions here return its axes and phases as SVG.
+
+The CSS of the page sets the colours.
+"""
 
 import math
 from bisect import bisect_right
@@ -16,7 +19,7 @@ _LABEL_WIDTH = 46
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A phase on the time axis, seconds."""
+    """A `Band` is a phase on the time axis; *start* and *end* are in seconds."""
 
     number: int
     name: str
@@ -26,18 +29,19 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class TimeScale:
-    """Times to places from 0 to 1: linear within a phase, and a short phase is wider than its share.
+    """A `TimeScale` maps times to places from 0 to 1: linear within a phase, and wider for short phases.
 
-    What matters most, a removal, often takes the least time.
+    A removal matters most, and often takes the least time.
     """
 
     edges: tuple[float, ...]
-    """Seconds, ascending: where phases begin, and where the last one ends."""
+    """The begins of the phases and the end of the last one, in seconds, ascending."""
     places: tuple[float, ...]
+    """The place of each edge."""
 
     @classmethod
     def of(cls, phases: Sequence[Band]) -> "TimeScale":
-        """Return the scale for phases that follow one another; each has at least a tenth, if all can."""
+        """Return the scale for consecutive phases; each gets at least a tenth of the width, if all can."""
         if not phases or phases[-1].end <= 0:
             return cls((0.0, 1.0), (0.0, 1.0))
         least = min(0.1, 0.5 / len(phases))
@@ -46,7 +50,7 @@ class TimeScale:
         return cls((0.0, *(band.end for band in phases)), tuple(places))
 
     def place(self, seconds: float) -> float:
-        """Return where a time is; one outside is at the nearest end."""
+        """Return the place of a time; a time outside of the phases is at the nearest end."""
         if not self.edges[0] < seconds < self.edges[-1]:
             return 0.0 if seconds <= self.edges[0] else 1.0
         number = bisect_right(self.edges, seconds) - 1
@@ -57,7 +61,7 @@ class TimeScale:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Where values are on the drawing: time along, 0 to *top* up, in any unit."""
+    """A `Frame` places values on a drawing: time from left to right, 0 to *top* upwards, in any unit."""
 
     scale: TimeScale
     top: float
@@ -65,25 +69,25 @@ class Frame:
 
     @property
     def inner_width(self) -> float:
-        """Of the area inside the axes."""
+        """Return the width of the area inside the axes."""
         return WIDTH - LEFT - RIGHT
 
     @property
     def inner_height(self) -> float:
-        """Of the area inside the axes."""
+        """Return the height of the area inside the axes."""
         return self.height - TOP - BOTTOM
 
     def x(self, seconds: float) -> float:
-        """Return the place of a time."""
+        """Return the horizontal place of a time."""
         return LEFT + self.inner_width * self.scale.place(seconds)
 
     def y(self, value: float) -> float:
-        """Return the place of a value."""
+        """Return the vertical place of a value."""
         return TOP + self.inner_height * (1 - (value / self.top if self.top else 0))
 
 
 def drawing(height: int, label: str, parts: Iterable[str]) -> str:
-    """Return the SVG; *label* is what a screen reader says."""
+    """Return the SVG of *parts*; a screen reader reads *label* aloud."""
     return (
         f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}">'
         + "".join(parts)
@@ -92,7 +96,7 @@ def drawing(height: int, label: str, parts: Iterable[str]) -> str:
 
 
 def bands(frame: Frame, phases: Sequence[Band]) -> Iterable[str]:
-    """Yield the phases: stripes, each with its number above, and its name where that fits."""
+    """Yield a stripe per phase, with its number above it, and its name if there is room."""
     for band in phases:
         start, end = frame.x(band.start), frame.x(band.end)
         tone = "odd" if band.number % 2 else "even"
@@ -109,7 +113,7 @@ def bands(frame: Frame, phases: Sequence[Band]) -> Iterable[str]:
 
 
 def time_axis(frame: Frame) -> Iterable[str]:
-    """Yield the axis of time, with the time where a phase ends; in milliseconds if all is below a second."""
+    """Yield the axis of time, with the end of each phase; in milliseconds if the run takes under a second."""
     base = TOP + frame.inner_height
     yield f'<line class="axis" x1="{LEFT}" y1="{base:.1f}" x2="{WIDTH - RIGHT}" y2="{base:.1f}"/>'
     before = -math.inf
@@ -131,7 +135,7 @@ def _time(seconds: float, most: float) -> str:
 
 
 def size_axis(frame: Frame) -> Iterable[str]:
-    """Yield the axis of bytes, with a line across at each tick."""
+    """Yield the axis of bytes, with a line across the plot at each tick."""
     for tick in size_ticks(frame.top):
         place = frame.y(tick)
         yield f'<line class="grid" x1="{LEFT}" y1="{place:.1f}" x2="{WIDTH - RIGHT}" y2="{place:.1f}"/>'
@@ -139,12 +143,12 @@ def size_axis(frame: Frame) -> Iterable[str]:
 
 
 def text_at(x: float, y: float, text: str, anchor: str) -> str:
-    """Return a text."""
+    """Return the SVG of a text; *anchor* is ``start``, ``middle`` or ``end``."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def size_ticks(top: float) -> list[int]:
-    """Return round sizes from 0 to *top*: four to eight steps, each a power of two of bytes."""
+    """Return round sizes from 0 to *top*, in four to eight steps of a power of two of bytes."""
     step = 1
     while top / step > 8:
         step *= 2

@@ -1,1 +1,1 @@
-"""The set-ups of containerd's documentation bring a pool onto its devices."""
+"""The set-ups in the containerd documentation create a pool on its devices."""

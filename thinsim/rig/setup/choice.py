@@ -1,4 +1,4 @@
-"""Lists the set-ups of containerd's documentation by name."""
+"""`SETUPS` names the set-ups in the containerd documentation; `find_setup` finds one by name."""
 
 import json
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from thinsim.did_you_mean import unknown_name
 from thinsim.errors import InvalidValueError
 from thinsim.machine.journal import Journal
 from thinsim.rig.kernel_pool import PoolMaker, on_loop_devices
@@ -26,10 +27,10 @@ LOOP_SCRIPT_SHAPE = PoolShape(
     low_water_blocks=32768,
     features=(),
 )
-"""What the script of containerd's documentation makes of sparse files and loop devices.
+"""The pool that the script in the containerd documentation makes of sparse files and loop devices.
 
-Its sizes, its block size, its low water mark, and no feature words (docs/snapshotters/devmapper.md there).
-So new blocks are zeroed, and a partly written one takes all its bytes on the host.
+It has the script's sizes, block size and low water mark, and no feature words (docs/snapshotters/devmapper.md
+in containerd). So the pool zeroes new data blocks, and a partly written one takes all its bytes on the host.
 """
 
 _ROOT_PATH = "/var/lib/containerd/devmapper"
@@ -38,19 +39,19 @@ _BASE_IMAGE_SIZE = "10GB"
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """How a pool comes onto its devices, and what containerd is told of it then."""
+    """A `Setup` creates a pool on its devices and has the config.toml of containerd for it."""
 
     name: str
     make_pool: Callable[[Journal], PoolMaker]
     config_toml: str
     notes: tuple[str, ...] = ()
-    """What is not carried out, a line each."""
+    """The parts that thinsim does not carry out, one line each."""
 
 
 def find_setup(name: str, sysconfig: Path | None) -> Setup:
-    """Return the set-up of that name, one of SETUPS; *sysconfig* is LVM's file, None: the documentation's.
+    """Return the set-up of that name, one of SETUPS; *sysconfig* is LVM's file, None: the documented one.
 
-    InvalidValueError for what is wrong in the file; EnvironmentLacksError where a program is missing.
+    InvalidValueError lists the problems of the file; EnvironmentLacksError names a program that is missing.
     """
     if name == LOOP_SCRIPT and sysconfig is None:
         pool = LOOP_SCRIPT_SHAPE.name
@@ -62,18 +63,20 @@ def find_setup(name: str, sysconfig: Path | None) -> Setup:
             name,
             lambda journal: partial(on_logical_volumes, asked),
             config_toml(asked.pool_device, discard_blocks=False),
-            (f"DEVS={asked.device}: a loop device on the backing store stands for it", *asked.notes),
+            (f"DEVS={asked.device}: a loop device on the backing store replaces it", *asked.notes),
         )
-    raise InvalidValueError(f"set-up {name!r} has no file to read" if sysconfig else f"no set-up {name!r}")
+    raise InvalidValueError(
+        f"the set-up {name!r} reads no file" if sysconfig else unknown_name("set-up", name, SETUPS)
+    )
 
 
 def _loop_script(journal: Journal) -> PoolMaker:
-    # By its UUID the pool is known for the run's own: the script's name for it is anybody's.
+    # The UUID identifies the run's own pool: other programs may use the script's name as well.
     return partial(on_loop_devices, LOOP_SCRIPT_SHAPE, uuid=f"thinsim-{journal.path.stem}")
 
 
 def config_toml(pool: str, *, discard_blocks: bool) -> str:
-    """Return a config.toml for *pool*; the documentation has *discard_blocks* on, or says nothing of it."""
+    """Return a config.toml for *pool*. The documentation sets *discard_blocks* or leaves it out."""
     values = {"pool_name": pool, "root_path": _ROOT_PATH, "base_image_size": _BASE_IMAGE_SIZE}
     lines = ["version = 2", "", "[plugins]", f"  [plugins.{json.dumps(PLUGIN)}]"]
     lines += [f"    {key} = {json.dumps(value)}" for key, value in values.items()]

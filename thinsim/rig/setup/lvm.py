@@ -1,6 +1,6 @@
-"""Sets a pool up by container-storage-setup: a volume group on one block device, a thin pool in it.
+"""`on_logical_volumes` sets up a pool as container-storage-setup does: LVM on one block device.
 
-The device is a loop device on the backing store and stands for the one that the file names.
+The device is a loop device on the backing store. It replaces the device that the file names.
 """
 
 import os
@@ -16,7 +16,7 @@ import trio
 from thinsim.dm.clients.kernel import KernelDeviceMapper
 from thinsim.errors import EnvironmentLacksError, ProgramFailedError
 from thinsim.machine.journal import Journal
-from thinsim.rig.backing import stand_up_data
+from thinsim.rig.backing import open_data_backing
 from thinsim.rig.data_place import DataPlace
 from thinsim.rig.kernel_pool import KernelPool, refuse_taken, removed_at_end
 from thinsim.rig.setup import lvm_commands
@@ -26,13 +26,13 @@ from thinsim.thin.table import parse_pool_table
 from thinsim.units import SECTOR_SIZE, Bytes, bytes_of
 
 LVM_DEVICE_SIZE = Bytes(10 << 30)
-"""A thousandth of it is 12 MiB of metadata in whole extents, as the documentation shows."""
+"""Bytes. LVM makes a thousandth of it metadata, 12 MiB in whole extents, as the documentation shows."""
 
 _LINEAR = re.compile(r"0 (?P<length>\d+) linear \d+:\d+ (?P<start>\d+)")
 
 
 def find_lvm() -> str:
-    """Return the path of LVM's program; EnvironmentLacksError where there is none."""
+    """Return the path of the program lvm; EnvironmentLacksError if it is not installed."""
     found = shutil.which("lvm", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
     if found is None:
         raise EnvironmentLacksError("lvm is not in PATH (apt-get install lvm2)")
@@ -43,26 +43,26 @@ def find_lvm() -> str:
 async def on_logical_volumes(
     setup: StorageSetup, directory: Path, journal: Journal, dm: KernelDeviceMapper
 ) -> AsyncIterator[KernelPool]:
-    """Stand the pool up in *directory*, which exists; tear it down on the way out.
+    """Set up the pool in *directory*, which exists; tear it down at the end of the context.
 
-    Everything taken is in *journal* before it is taken. ProgramFailedError has LVM's words when it refuses;
-    ConflictError names devices that the machine has already.
+    Each resource is in *journal* before it is taken. ProgramFailedError quotes LVM when it refuses;
+    ConflictError names devices that the machine already has.
     """
     await refuse_taken(dm, [setup.pool_device, *setup.devices_below])
-    async with stand_up_data(directory, LVM_DEVICE_SIZE, journal) as backing:
+    async with open_data_backing(directory, LVM_DEVICE_SIZE, journal) as backing:
         device = backing.data.path
         lvm = _Lvm(find_lvm(), directory / "lvm", device)
         await lvm.run(lvm_commands.make_physical_volume(device))
         await lvm.run(lvm_commands.make_volume_group(setup, device))
-        said = await lvm.run(lvm_commands.look_at_volume_group(setup))
-        free, whole, uuid = (field.strip() for field in said.split(","))
-        # From here on device-mapper has devices; LVM itself keeps nothing that goes with them.
+        report = await lvm.run(lvm_commands.look_at_volume_group(setup))
+        free, whole, uuid = (field.strip() for field in report.split(","))
+        # From here on device-mapper has devices; LVM has no other state to remove.
         async with removed_at_end(
             dm, journal, setup.pool_device, uuid=lvm_commands.device_uuid(uuid), below=setup.devices_below
         ):
             await lvm.run(lvm_commands.make_pool(setup, int(free), int(whole)))
             for name in (setup.pool_device, *setup.devices_below):
-                await dm.make_nodes(name)  # LVM has made them in its own directory
+                await dm.make_nodes(name)  # LVM made them in its own directory
             data, metadata = setup.devices_below
             data_place, metadata_place = await _place(dm, data), await _place(dm, metadata)
             table = parse_pool_table(await dm.table(setup.pool_device))
@@ -86,16 +86,16 @@ async def on_logical_volumes(
 
 
 async def _place(dm: KernelDeviceMapper, name: str) -> DataPlace:
-    """Return where on the one device a volume lies."""
+    """Return the place of the volume *name* on its device."""
     table = await dm.table(name)
     found = _LINEAR.fullmatch(table.strip())
     if found is None:
-        raise ProgramFailedError(f"{name} is not in one piece: {table!r}")
+        raise ProgramFailedError(f"{name} is not one linear segment: {table!r}")
     return DataPlace(int(found["start"]) * SECTOR_SIZE, int(found["length"]) * SECTOR_SIZE)
 
 
 class _Lvm:
-    """Runs LVM with a configuration of its own in *directory*, which it makes."""
+    """An `_Lvm` runs LVM with a configuration of its own in *directory*, which it creates."""
 
     def __init__(self, program: str, directory: Path, device: Path) -> None:
         self._program = program
@@ -119,7 +119,7 @@ class _Lvm:
             env=self._environment,
         )
         if done.returncode:
-            said = (done.stderr or done.stdout).decode(errors="replace")
-            why = "; ".join(line.strip() for line in said.splitlines() if line.strip())
+            output = (done.stderr or done.stdout).decode(errors="replace")
+            why = "; ".join(line.strip() for line in output.splitlines() if line.strip())
             raise ProgramFailedError(f"lvm {' '.join(words)}: {why or f'exit status {done.returncode}'}")
         return done.stdout.decode(errors="replace")

@@ -1,11 +1,11 @@
-"""Says what container-storage-setup has LVM do for a thin pool: command lines, and a configuration.
+"""These functions return the LVM commands and configuration of container-storage-setup for a thin pool.
 
 Pure.
 
-LVM sees the one device and keeps everything in a directory of the run's own: nothing of the machine's own
-LVM, its configuration, devices, locks or profiles, takes part. Of what container-storage-setup does this is
-left out: it puts a partition on the device (here the volume group is on the device itself), and has the pool
-extended when it fills up (dmeventd; off here).
+LVM sees only the one device and keeps all its files in a directory of the run. It does not use the machine's
+own LVM configuration, devices, locks or profiles. Two steps of container-storage-setup are left out. It puts
+a partition on the device; here the volume group is on the device itself. And it has dmeventd extend a pool
+that fills up; here that is off.
 """
 
 import json
@@ -15,10 +15,10 @@ from pathlib import Path
 from thinsim.rig.setup.sysconfig import StorageSetup
 
 _CONF = """\
-# For one run: LVM on one device.
+# LVM on one device, for one run.
 config {{ profile_dir = {profiles} }}
 devices {{
-    # Nodes and links of volumes go there.
+    # LVM creates the nodes and links of its volumes there.
     dir = {links}
     scan = [ "/dev" ]
     filter = [ {accepted}, "r|.*|" ]
@@ -47,7 +47,7 @@ activation {{
 
 
 def lvm_conf(device: Path, directory: Path) -> str:
-    """Return an lvm.conf for *device* alone, everything else below *directory*."""
+    """Return an lvm.conf that shows LVM only *device* and keeps everything else below *directory*."""
     return _CONF.format(
         profiles=json.dumps(str(directory / "profile")),
         links=json.dumps(str(directory / "dev")),
@@ -67,7 +67,7 @@ def make_volume_group(setup: StorageSetup, device: Path) -> list[str]:
 
 
 def look_at_volume_group(setup: StorageSetup) -> list[str]:
-    """Return the command that prints free bytes, all bytes and UUID, with commas between."""
+    """Return the command that prints the free bytes, the size in bytes and the UUID, separated by commas."""
     words = ["vgs", "--noheadings", "--nosuffix", "--units", "b", "--separator", ","]
     return [*words, "-o", "vg_free,vg_size,vg_uuid", setup.volume_group]
 
@@ -75,8 +75,8 @@ def look_at_volume_group(setup: StorageSetup) -> list[str]:
 def make_pool(setup: StorageSetup, free: int, whole: int) -> list[str]:
     """Return the command that makes the pool in a group of *whole* bytes, *free* of them free.
 
-    Without zeroing, and with LVM's own default for discards, passdown. InvalidValueError where the least
-    data size does not fit.
+    The pool does not zero blocks, and has LVM's own default for discards, passdown. InvalidValueError if the
+    least data size does not fit.
     """
     words = ["lvcreate", "-y", "--type", "thin-pool", "--zero", "n", "-c", setup.chunk_size]
     words += ["--poolmetadatasize", setup.metadata_size_word(whole), *setup.data_size_words(free, whole)]
@@ -84,5 +84,5 @@ def make_pool(setup: StorageSetup, free: int, whole: int) -> list[str]:
 
 
 def device_uuid(group_uuid: str) -> str:
-    """Return what the device-mapper UUIDs of a group's volumes begin with (lvm2, build_dm_uuid)."""
+    """Return the beginning of the device-mapper UUIDs of a group's volumes (lvm2, build_dm_uuid)."""
     return f"LVM-{group_uuid.replace('-', '')}"

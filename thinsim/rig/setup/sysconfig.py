@@ -1,9 +1,9 @@
-"""Reads container-storage-setup's file (``/etc/sysconfig/docker-storage-setup``).
+"""`StorageSetup` reads the file of container-storage-setup (``/etc/sysconfig/docker-storage-setup``).
 
 Pure.
 
-Keys and defaults are those of container-storage-setup 0.11 (container-storage-setup.conf, .sh). The tool
-has a shell read the file; here it is assignments alone, so that reading one runs nothing.
+Keys and defaults are those of container-storage-setup 0.11 (container-storage-setup.conf, .sh). There a shell
+reads the file. Here the file may contain only assignments, so reading it runs nothing.
 """
 
 import re
@@ -18,7 +18,7 @@ from thinsim.errors import InvalidValueError
 from thinsim.units import Bytes
 
 DOCUMENTED = "DEVS=/dev/sdf\nVG=containerd\nCONTAINER_THINPOOL=devpool\n"
-"""The file of containerd's documentation (docs/snapshotters/devmapper.md)."""
+"""The file in the containerd documentation (docs/snapshotters/devmapper.md)."""
 
 _DEFAULTS = {
     "STORAGE_DRIVER": "devicemapper",
@@ -32,14 +32,14 @@ NOT_CARRIED_OUT: Mapping[str, str] = {
     "AUTO_EXTEND_POOL": "the pool does not grow by itself",
     "POOL_AUTOEXTEND_THRESHOLD": "the pool does not grow by itself",
     "POOL_AUTOEXTEND_PERCENT": "the pool does not grow by itself",
-    "WIPE_SIGNATURES": "the device is made anew",
-    "DEVICE_WAIT_TIMEOUT": "the device is made before it is asked for",
-    "EXTRA_STORAGE_OPTIONS": "these are for a daemon's command line",
-    "EXTRA_DOCKER_STORAGE_OPTIONS": "these are for a daemon's command line",
-    "GROWPART": "the root file system is left alone",
-    "ROOT_SIZE": "the root file system is left alone",
+    "WIPE_SIGNATURES": "the device is always new",
+    "DEVICE_WAIT_TIMEOUT": "the device exists before LVM starts",
+    "EXTRA_STORAGE_OPTIONS": "the options are for a daemon's command line",
+    "EXTRA_DOCKER_STORAGE_OPTIONS": "the options are for a daemon's command line",
+    "GROWPART": "thinsim does not touch the root file system",
+    "ROOT_SIZE": "thinsim does not touch the root file system",
 }
-"""Keys that change nothing here, and why."""
+"""The keys that change nothing here, each with the reason."""
 
 _REFUSED = ("CONTAINER_ROOT_LV_NAME", "CONTAINER_ROOT_LV_MOUNT_PATH", "DOCKER_ROOT_VOLUME")
 _KNOWN = (*_READ, *NOT_CARRIED_OUT, *_REFUSED, "CONTAINER_ROOT_LV_SIZE", "DOCKER_ROOT_VOLUME_SIZE")
@@ -63,7 +63,7 @@ _LARGEST_CHUNK = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class StorageSetup:
-    """What to set up: names for LVM, sizes as LVM reads them (``512K``, ``40%FREE``)."""
+    """A `StorageSetup` has the names for LVM, and sizes in LVM's own notation (``512K``, ``40%FREE``)."""
 
     device: str
     volume_group: str
@@ -71,14 +71,14 @@ class StorageSetup:
     data_size: str = _DEFAULTS["DATA_SIZE"]
     least_data_size: str = _DEFAULTS["MIN_DATA_SIZE"]
     metadata_size: str = ""
-    """Empty: a thousandth of the volume group."""
+    """An empty string means a thousandth of the volume group."""
     chunk_size: str = _DEFAULTS["CHUNK_SIZE"]
     notes: tuple[str, ...] = ()
-    """What the file asks for that is not carried out."""
+    """The keys in the file that thinsim does not carry out, each with the reason."""
 
     @classmethod
     def load(cls, path: Path | None) -> Self:
-        """Read a file, by default that of the documentation; InvalidValueError names every problem in it."""
+        """Read a file, None: the documented one; InvalidValueError lists every problem in it."""
         if path is None:
             return cls.parse(DOCUMENTED, "containerd's documentation")
         try:
@@ -89,7 +89,7 @@ class StorageSetup:
 
     @classmethod
     def parse(cls, text: str, source: str) -> Self:
-        """Read the text of a file; InvalidValueError names every problem in it."""
+        """Parse the text of a file; InvalidValueError lists every problem in it."""
         values: dict[str, str] = {}
         problems: list[str] = []
         for number, line in enumerate(text.splitlines(), 1):
@@ -114,18 +114,18 @@ class StorageSetup:
 
     @property
     def pool_device(self) -> str:
-        """The pool's name in device-mapper, in which a hyphen of a name is two (lvm2, build_dm_name)."""
+        """Return the pool's name in device-mapper, which doubles hyphens (lvm2, build_dm_name)."""
         return "-".join(name.replace("-", "--") for name in (self.volume_group, self.pool))
 
     @property
     def devices_below(self) -> tuple[str, str]:
-        """Its data and metadata devices in device-mapper."""
+        """Return the names of the pool's data and metadata devices in device-mapper."""
         return f"{self.pool_device}_tdata", f"{self.pool_device}_tmeta"
 
     def data_size_words(self, free: int, whole: int) -> list[str]:
         """Return lvcreate's words for the data size in a group of *whole* bytes, *free* of them free.
 
-        It is at least the least size asked for; InvalidValueError where there is not that much.
+        The size is at least MIN_DATA_SIZE; InvalidValueError if the group has fewer free bytes.
         """
         wanted = self.data_size
         if self.least_data_size:
@@ -145,10 +145,12 @@ class StorageSetup:
 
 
 def parse_lvm_size(text: str) -> Bytes:
-    """Return a size in bytes: a number of MiB, or with a unit of either case (``512K``, ``2GiB``)."""
+    """Return a size in bytes from a number of MiB, or one with a unit of either case (``512K``, ``2GiB``)."""
     found = _SIZE.fullmatch(text)
     if found is None:
-        raise InvalidValueError(f"{text!r} is no size (a whole number with a unit of bskmgtpe, such as 512K)")
+        raise InvalidValueError(
+            f"{text!r} is not a size (write a whole number with a unit of bskmgtpe, such as 512K)"
+        )
     return Bytes(int(found["number"]) * _UNITS[(found["unit"] or "m").lower()])
 
 
@@ -160,7 +162,7 @@ def _size_in(text: str, free: int, whole: int) -> int:
 
 
 def _assignments(line: str) -> dict[str, str]:
-    """Return what a line assigns."""
+    """Return the keys and values that a line assigns."""
     try:
         words = shlex.split(line, comments=True)
     except ValueError as error:
@@ -169,17 +171,17 @@ def _assignments(line: str) -> dict[str, str]:
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not _KEY.fullmatch(key):
-            raise InvalidValueError(f"{word!r} is no assignment (KEY=VALUE, no blank around =)")
+            raise InvalidValueError(f"{word!r} is not an assignment (write KEY=VALUE, no blanks around =)")
         if key not in _KNOWN:
             raise InvalidValueError(f"unknown key {key}{did_you_mean(key, _KNOWN)}")
         if "$" in value or "`" in value:
-            raise InvalidValueError(f"{key}={value}: a shell would expand that; write the value itself")
+            raise InvalidValueError(f"{key}={value}: a shell would expand this; write the value itself")
         found[key] = value
     return found
 
 
 def _problems(values: Mapping[str, str]) -> Iterator[str]:
-    """Yield what is wrong with all values together."""
+    """Yield the problems of all values together."""
     if values["STORAGE_DRIVER"] != "devicemapper":
         yield f"STORAGE_DRIVER={values['STORAGE_DRIVER']}: only devicemapper makes a thin pool"
     yield from _device_problems(values.get("DEVS", "").split())
@@ -188,7 +190,7 @@ def _problems(values: Mapping[str, str]) -> Iterator[str]:
         if not value:
             yield f"{key} is required: the name of the {what}"
         elif not _VOLUME.fullmatch(value) or value in (".", ".."):
-            yield f"{key}={value}: no name for a {what} (letters, digits and +_.-, no hyphen first)"
+            yield f"{key}={value}: not a name for a {what} (use letters, digits, +_.-, but no hyphen first)"
     if not _PERCENT.fullmatch(values["DATA_SIZE"]):
         yield from _size_problems("DATA_SIZE", values["DATA_SIZE"], " or a share: 40%FREE, 40%VG")
     for key in ("MIN_DATA_SIZE", "POOL_META_SIZE"):
@@ -197,14 +199,14 @@ def _problems(values: Mapping[str, str]) -> Iterator[str]:
     yield from _chunk_problems(values["CHUNK_SIZE"])
     for key in _REFUSED:
         if values.get(key) not in (None, "", "no"):
-            yield f"{key}: a volume beside the pool is not set up here; leave it out"
+            yield f"{key}: thinsim sets up no volume beside the pool; remove this key"
 
 
 def _device_problems(devices: Sequence[str]) -> Iterator[str]:
     if not devices:
         yield "DEVS is required: the block device for the volume group"
     elif len(devices) > 1:
-        yield f"DEVS names {len(devices)} devices ({', '.join(devices)}); one is set up here"
+        yield f"DEVS names {len(devices)} devices ({', '.join(devices)}); name only one"
 
 
 def _size_problems(key: str, text: str, alternative: str = "") -> Iterator[str]:
@@ -214,7 +216,7 @@ def _size_problems(key: str, text: str, alternative: str = "") -> Iterator[str]:
         yield f"{key}: {error}{alternative}"
     else:
         if size == 0:
-            yield f"{key}={text}: nothing"
+            yield f"{key}={text}: the size must be greater than 0"
 
 
 def _chunk_problems(text: str) -> Iterator[str]:
@@ -224,4 +226,4 @@ def _chunk_problems(text: str) -> Iterator[str]:
         yield f"CHUNK_SIZE: {error}"
         return
     if size % _CHUNK or not _CHUNK <= size <= _LARGEST_CHUNK:
-        yield f"CHUNK_SIZE={text}: a multiple of 64K from 64K to 1G"
+        yield f"CHUNK_SIZE={text}: the size must be a multiple of 64K between 64K and 1G"

@@ -1,1 +1,1 @@
-"""Plays the scenario with the unmodified containerd as its subject, on the pool of a rig."""
+"""The unmodified containerd runs the container lifecycle, with one of two snapshotter plugins."""

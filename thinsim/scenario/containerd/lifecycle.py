@@ -1,4 +1,4 @@
-"""Does the main job with containerd itself: imports an image, runs a container that writes, removes both."""
+"""`run_containerd_lifecycle` has containerd import an image, run a container that writes, and remove both."""
 
 import shutil
 import sys
@@ -51,7 +51,10 @@ async def run_containerd_lifecycle(
     journal: Journal,
     progress: StepProgress,
 ) -> LifecycleResult:
-    """Run the scenario on a fresh *rig*. InvariantError when measurements or the metadata contradict."""
+    """Run the lifecycle on a fresh *rig*.
+
+    InvariantError if measurements contradict each other, or if the metadata checker finds a fault.
+    """
     busybox = _static_busybox()
     option = ("--snapshotter", plugin.name)
     meter = Meter(rig)
@@ -76,7 +79,7 @@ async def run_containerd_lifecycle(
         await take(
             LifecyclePhase.IMPORT,
             "ctr images import",
-            # Without a name in the archive containerd keeps no image, unless its digest may be one.
+            # Without --digests containerd keeps no image of an archive that has no name for it.
             partial(
                 containerd.ctr, "images", "import", "--digests", "--skip-digest-for-named", *option, image
             ),
@@ -105,7 +108,7 @@ async def _imported(containerd: Containerd) -> str:
     names = (await containerd.ctr("images", "ls", "-q")).split()
     if len(names) != 1:
         raise InvalidValueError(
-            f"the archive has {len(names)} images, one is wanted: {' '.join(names) or 'none'}"
+            f"the archive has {len(names)} images ({' '.join(names) or 'none'}); give an archive of one image"
         )
     return names[0]
 
@@ -131,21 +134,21 @@ async def _remove_container(containerd: Containerd) -> None:
 
 
 async def _nothing() -> None:
-    """containerd runs already; this step only measures."""
+    """Do nothing: containerd runs already, and this step only measures."""
 
 
 def _static_busybox() -> Path:
-    """Return a program that runs in a container whatever its image has."""
+    """Return a static busybox, which runs in a container of any image."""
     found = shutil.which("busybox")
     if found is None:
         raise EnvironmentLacksError("busybox is not installed (apt-get install busybox-static)")
     if _has_interpreter(Path(found).read_bytes()):
-        raise EnvironmentLacksError(f"{found} is not static (apt-get install busybox-static)")
+        raise EnvironmentLacksError(f"{found} is not a static program (apt-get install busybox-static)")
     return Path(found)
 
 
 def _has_interpreter(program: bytes) -> bool:
-    """Tell whether a 64-bit ELF program needs a dynamic loader: it has a PT_INTERP header (elf(5))."""
+    """Return whether a 64-bit ELF program needs a dynamic loader: it has a PT_INTERP header (elf(5))."""
     offset, size, count = (
         int.from_bytes(program[start : start + width], sys.byteorder)
         for start, width in ((0x20, 8), (0x36, 2), (0x38, 2))

@@ -1,4 +1,4 @@
-"""Configures the snapshotter plugins that the scenario lets containerd use, on the pool of a rig."""
+"""A `SnapshotterPlugin` configures the snapshotter that containerd uses on the pool of a rig."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -28,7 +28,7 @@ address = {address}
 
 @dataclass(frozen=True, slots=True)
 class SnapshotterPlugin:
-    """How ctr calls it, what containerd's config.toml says of it, and what containerd runs with."""
+    """A `SnapshotterPlugin` has a name for ctr, a *stanza* of config.toml, and containerd's environment."""
 
     name: str
     stanza: str
@@ -39,7 +39,7 @@ class SnapshotterPlugin:
 async def devmapper_plugin(
     rig: LoopRig, config: Config, journal: Journal
 ) -> AsyncIterator[SnapshotterPlugin]:
-    """containerd's own devmapper snapshotter, with the dmsetup of the rig."""
+    """Yield containerd's own devmapper snapshotter, with the dmsetup of the rig."""
     stanza = _DEVMAPPER.format(
         plugin=PLUGIN,
         pool=quoted(config.pool_name),
@@ -54,7 +54,7 @@ async def devmapper_plugin(
 
 @asynccontextmanager
 async def proxy_plugin(rig: LoopRig, config: Config, journal: Journal) -> AsyncIterator[SnapshotterPlugin]:
-    """thinsim's snapshotter in a process of its own: ``thinsim snapshotter serve``."""
+    """Run thinsim's snapshotter in its own process, ``thinsim snapshotter serve``, and yield its plugin."""
     file = rig.directory / "snapshotter.toml"
     file.write_text(config.to_toml())
     socket = rig.sockets / "snapshotter.sock"
@@ -76,5 +76,5 @@ async def proxy_plugin(rig: LoopRig, config: Config, journal: Journal) -> AsyncI
 
 
 def quoted(value: object) -> str:
-    """Return a TOML basic string: it has JSON's escapes."""
+    """Return *value* as a TOML basic string, which has the escapes of JSON."""
     return json.dumps(str(value))

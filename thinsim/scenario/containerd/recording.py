@@ -1,8 +1,8 @@
-"""Makes a block history of what containerd wrote, by device, since its layers come one after the other.
+"""`RecordedActivity` makes a block history from the writes of containerd.
 
-Played again, with ``--history``, the acts are those of thinsim's own core, which makes the same devices
-in the same order (``thinsim.workload.block_history``): all that a layer's device was written, mkfs with the
-first, is the layer's act.
+containerd unpacks one layer after the other, so the writes to a device are one act. The writes of mkfs belong
+to the act of the first layer. thinsim's own core makes the same devices in the same order, so ``--history``
+can play the acts again (``thinsim.workload.block_history``).
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ from thinsim.workload.block_history import BlockHistory, TracedDeviceMapper
 
 
 class RecordedActivity:
-    """Takes what was written to thin devices whenever their activity is taken."""
+    """A `RecordedActivity` collects the writes to thin devices whenever their activity is taken."""
 
     def __init__(
         self,
@@ -28,18 +28,18 @@ class RecordedActivity:
         self._written: dict[str, list[TracedWrite]] = {}
 
     async def take(self) -> tuple[Activity, ...]:
-        """Return what was done to thin devices since the last call; keep what was written."""
+        """Return the activity of thin devices since the last call, and keep their writes."""
         for write in await self._dm.take_trace():
-            # What is discarded is the snapshotter's decision, not part of the history.
+            # The snapshotter decides on discards, so they are not part of the history.
             if write.operation == "write":
                 device = write.device.removeprefix(self._prefix)
                 self._written.setdefault(device, []).append(replace(write, device=device))
         return await self._take_activity()
 
     def fill(self, history: BlockHistory) -> None:
-        """Add the acts to *history*: its layers' devices by their first write, then the container's."""
+        """Add the acts to *history*: the devices of the layers by their first write, then the container's."""
         *layers, container = self._written
-        assert len(layers) == history.layers, "a device a layer and the container's"
+        assert len(layers) == history.layers, "one device per layer, and the container's"
         history.acts[f"mkfs {layers[0]}"] = []
         for act, device in [*(("unpack", layer) for layer in layers), ("container", container)]:
             history.acts[f"lost+found {device}"] = []

@@ -1,4 +1,4 @@
-"""Runs containerd in a directory of its own with one snapshotter plugin, and ctr to talk to it."""
+"""`running_containerd` runs containerd in its own directory with one snapshotter plugin; ctr drives it."""
 
 import os
 import shutil
@@ -40,7 +40,7 @@ address = {ttrpc}
 
 
 class Containerd:
-    """A running containerd; :meth:`ctr` drives it."""
+    """A `Containerd` is a running containerd; :meth:`ctr` drives it."""
 
     def __init__(self, socket: Path, environment: Mapping[str, str], log: Path) -> None:
         self._socket = socket
@@ -48,7 +48,7 @@ class Containerd:
         self.log = log
 
     async def ctr(self, *words: str | Path) -> str:
-        """Run ctr and return what it printed; ProgramFailedError with its words if it fails."""
+        """Run ctr and return its output. ProgramFailedError, with ctr's message, if it fails."""
         done = await trio.run_process(
             ["ctr", "--address", str(self._socket), *map(str, words)],
             env=dict(self._environment),
@@ -57,12 +57,12 @@ class Containerd:
             check=False,
         )
         if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip() or f"status {done.returncode}"
-            raise ProgramFailedError(f"ctr {' '.join(map(str, words))}: {said}")
+            why = done.stderr.decode(errors="replace").strip() or f"status {done.returncode}"
+            raise ProgramFailedError(f"ctr {' '.join(map(str, words))}: {why}")
         return done.stdout.decode(errors="replace")
 
     async def collect_garbage(self) -> None:
-        """Have what is not referenced removed now: ending a lease with --sync waits for a collection."""
+        """Run containerd's garbage collector: deleting a lease with --sync waits for a collection."""
         lease = (await self.ctr("leases", "create")).strip()
         await self.ctr("leases", "delete", "--sync", lease)
 
@@ -74,7 +74,7 @@ async def running_containerd(
     plugin: SnapshotterPlugin,
     journal: Journal,
 ) -> AsyncIterator[Containerd]:
-    """Run containerd with everything of it below *directory*; sockets go to *sockets*, on a short path."""
+    """Run containerd with all its files below *directory*, and its sockets in *sockets*, a short path."""
     check_installed()
     directory.mkdir(mode=0o700)
     file = directory / "config.toml"
@@ -112,7 +112,7 @@ async def running_containerd(
 
 
 def check_installed() -> None:
-    """Raise EnvironmentLacksError naming every program that is missing, with the fix."""
+    """Raise EnvironmentLacksError, with every missing program and its package, if one is missing."""
     missing = {name: fix for name, fix in NEEDED.items() if shutil.which(name) is None}
     if missing:
         raise EnvironmentLacksError(
@@ -132,16 +132,16 @@ async def _wait_until_ready(containerd: Containerd, process: trio.Process, plugi
             state = next((fields[-1] for fields in words if fields[1] == plugin), "gone")
             if state != "ok":
                 raise ProgramFailedError(
-                    f"containerd's {plugin} snapshotter is not ok: {_why(containerd.log, plugin)}"
+                    f"containerd did not load the {plugin} snapshotter: {_why(containerd.log, plugin)}"
                 )
             return
-    raise ProgramFailedError(f"containerd does not start: {_why(containerd.log, plugin)}")
+    raise ProgramFailedError(f"containerd did not start: {_why(containerd.log, plugin)}")
 
 
 def _why(log: Path, plugin: str) -> str:
     lines = log.read_text(errors="replace").splitlines()
-    telling = [line for line in lines if plugin in line and ("error" in line or "fail" in line)]
-    return " | ".join((telling or lines)[-3:]) or "it said nothing"
+    failures = [line for line in lines if plugin in line and ("error" in line or "fail" in line)]
+    return " | ".join((failures or lines)[-3:]) or "its log is empty"
 
 
 async def _end(process: trio.Process) -> None:

@@ -1,1 +1,1 @@
-"""A scenario file in TOML says what is done to a snapshotter and what must come of it."""
+"""A scenario file in TOML lists steps for a snapshotter and the results that they must have."""

@@ -1,4 +1,4 @@
-"""Says what is wrong with a scenario file's shape: pydantic's findings in the words of TOML."""
+"""`problem` turns an error of pydantic about a scenario file into a message in the words of TOML."""
 
 import math
 import re
@@ -14,7 +14,7 @@ from thinsim.scenario.file.values import AmountLimits
 
 Place = Sequence[str | int]
 Complaint = tuple[Place, str]
-"""Where in the document, and what is wrong there."""
+"""A place in the document, and a message about the mistake there."""
 
 _TYPES = {
     "string_type": "a string",
@@ -31,7 +31,7 @@ _ARRAYS: Mapping[str, type[BaseModel]] = {"variant": Variant, "phase": ScenarioP
 
 
 def problem(document: Mapping[str, Any], error: Mapping[str, Any]) -> Complaint:
-    """Return where in *document* one of pydantic's errors is, and what a writer of TOML would call it."""
+    """Return the place of a pydantic *error* in *document*, and a message for a writer of TOML."""
     place = _place(document, error["loc"])
     kind, value = error["type"], error["input"]
     match kind:
@@ -40,7 +40,7 @@ def problem(document: Mapping[str, Any], error: Mapping[str, Any]) -> Complaint:
         case "extra_forbidden":
             return place, "unknown key" + did_you_mean(str(place[-1]), _known_keys(document, place))
         case "union_tag_not_found":
-            return [*place, "do"], "is missing: it says what the step does"
+            return [*place, "do"], "is missing: it names the kind of the step"
         case "union_tag_invalid":
             return [*place, "do"], unknown_name("step", error["ctx"]["tag"], STEPS)
         case "literal_error":
@@ -57,13 +57,13 @@ def problem(document: Mapping[str, Any], error: Mapping[str, Any]) -> Complaint:
             return place, f"must be {error['ctx']['le']} or less, not {toml(value)}"
         case "value_error":
             return place, str(error["ctx"]["error"])
-    if kind not in _TYPES:  # a new version of the library may find what none did before
+    if kind not in _TYPES:  # a new version of pydantic may have new errors
         return place, str(error["msg"])
     return place, f"must be {_TYPES[kind]}{_brackets(place, value) or f', not {toml(value)}'}"
 
 
 def toml(value: object) -> str:
-    """Return a value as TOML has it; of a table or an array only what it is."""
+    """Return *value* in TOML's notation; a table or an array only as its type."""
     match value:
         case bool():
             return str(value).lower()
@@ -79,7 +79,7 @@ def toml(value: object) -> str:
 
 
 def _place(document: object, location: Sequence[str | int]) -> list[str | int]:
-    """Return the path of what pydantic names; its own also has the kind of a step."""
+    """Return the path in *document* of a pydantic location, which has the kind of a step as well."""
     path: list[str | int] = []
     here = document
     for part in location:
@@ -94,7 +94,7 @@ def _place(document: object, location: Sequence[str | int]) -> list[str | int]:
 
 
 def _brackets(place: Place, value: object) -> str:
-    """Return the mistake behind a table in the place of an array of tables, or the other way round."""
+    """Return the fix for a table in the place of an array of tables, or for the reverse."""
     name = place[-1]
     if name in _ARRAYS and isinstance(value, dict):
         return f" of tables: write [[{name}]], not [{name}]"

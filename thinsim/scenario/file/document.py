@@ -1,4 +1,4 @@
-"""Describes a scenario file whole: title, rig, pool, snapshotter, variants, phases; and its JSON schema."""
+"""A `Scenario` is the content of a scenario file; `json_schema` describes it for editors."""
 
 from typing import Annotated, Any, Literal
 
@@ -14,12 +14,12 @@ from thinsim.thin.table import MAX_FEATURE_ARGUMENTS, Feature
 from thinsim.units import Bytes, sectors
 
 OWN_KEYS = ("root_path", "pool_name")
-"""Keys of the snapshotter that the run chooses."""
+"""The run chooses these keys of the snapshotter."""
 
 _DEFAULT = PoolShape("")
 _FEATURES: tuple[Feature, ...] = ("skip_block_zeroing",)
 _MOST_BLOCKS = (1 << 64) - 1
-"""What the kernel reads of a table's number (kstrtoull)."""
+"""The largest number that the kernel reads in a table (kstrtoull)."""
 _BASE_IMAGE_SIZE = "256MB"
 
 
@@ -47,7 +47,7 @@ class ScenarioPool(Strict, title="Pool"):
     block_size: Size = _DEFAULT.block_bytes
     """Size of a data block: a multiple of 64 KiB, at most 1 GiB."""
     low_water_blocks: int = Field(default=0, ge=0, le=_MOST_BLOCKS)
-    """The pool sends an event when fewer free data blocks than this remain."""
+    """The pool sends an event once this many free data blocks or fewer remain."""
     features: list[Feature] = Field(default_factory=lambda: list(_FEATURES), max_length=MAX_FEATURE_ARGUMENTS)
     """Feature arguments of the pool's table, in the kernel's words. `read_only` is refused."""
 
@@ -66,7 +66,7 @@ class ScenarioPool(Strict, title="Pool"):
         return size
 
     def shape(self, name: str) -> PoolShape:
-        """Return the pool to stand up as *name*."""
+        """Return the shape of the pool to create as *name*."""
         return PoolShape(
             name,
             Bytes(self.data_size),
@@ -96,7 +96,7 @@ class Variant(Strict):
 
 
 class ScenarioPhase(Strict, title="Phase"):
-    """A phase is a group of steps with a name, which plots and tables show."""
+    """A phase is a named group of steps. Plots and tables show its name."""
 
     name: str = Field(min_length=1)
     """The name that tables, reports and `same_as` use. It must be unique."""
@@ -132,18 +132,18 @@ class Scenario(Strict):
 
     @property
     def variants(self) -> list[Variant]:
-        """The variants; without any the one that the file itself is."""
-        return self.variant or [Variant(name="as it is")]
+        """Return the variants, or one without changes if the file has none."""
+        return self.variant or [Variant(name="as it is")]  # words: quoted
 
     def snapshotter_keys(self, variant: Variant) -> dict[str, Any]:
-        """Return the snapshotter's table for *variant*, as containerd's plugin table would be."""
+        """Return the table of the snapshotter for *variant*, with the keys that containerd's plugin has."""
         return {"base_image_size": _BASE_IMAGE_SIZE, **self.snapshotter, **variant.snapshotter}
 
 
 def steps_of(phase: ScenarioPhase, variant: str) -> list[tuple[int, AnyStep]]:
-    """Return the steps that are taken in *variant*, repeated and with ``{n}`` replaced.
+    """Return the steps of *variant*, repeated and with ``{n}`` replaced.
 
-    Each with its position in the phase's list, from 0.
+    Each step has its position in the list of the phase, from 0.
     """
     return [
         (position, _numbered(step, number))

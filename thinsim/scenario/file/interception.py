@@ -1,7 +1,7 @@
-"""Sees each thing that the snapshotter does to a device, before and after it, and can step in.
+"""`Interception` carries out plans before and after the acts of a snapshotter on its devices.
 
-So a scenario ends the snapshotter at an exact point, lets go of a busy device at another, and times
-discards. Where nothing is planned it only passes on.
+A scenario can kill the snapshotter at an exact point, or close a busy device at another. Discards are timed.
+Acts without a plan only pass through.
 """
 
 import time
@@ -21,12 +21,15 @@ _MESSAGES = {"create_thin": "create", "create_snap": "create", "delete": "delete
 
 
 class SnapshotterKilledError(BaseException):
-    """Unwinds a verb of a snapshotter that has just been ended; nothing in it may catch that as a failure."""
+    """A `SnapshotterKilledError` unwinds a call of a snapshotter that has just been killed.
+
+    It is a BaseException, so that no code of the snapshotter handles it as a failure.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class InterceptionPlan:
-    """What to do once, at the next *act* on *device* (on any, if empty)."""
+    """An `InterceptionPlan` calls *do* once, at the next *act* on *device*. An empty *device* means any."""
 
     when: When
     act: str
@@ -35,24 +38,24 @@ class InterceptionPlan:
 
 
 class Around(Protocol):
-    """What acts go through."""
+    """An `Around` wraps each act of a snapshotter on a device."""
 
     async def around(self, act: str, device: str, call: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Return what *call* returns."""
+        """Await *call* and return its result."""
 
 
 class Interception:
-    """The plans, and what discards took so far."""
+    """An `Interception` keeps the plans, and counts and times the discards."""
 
     def __init__(self) -> None:
         self.plans: list[InterceptionPlan] = []
         self.killed = False
-        """Nothing is done to devices any more: the snapshotter is dead."""
+        """True when the snapshotter is dead and must not change its devices any more."""
         self.discards = 0
         self.discard_seconds = 0.0
 
     async def around(self, act: str, device: str, call: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Return what *call* returns, what is planned done before and after it."""
+        """Await *call* and return its result; carry out the plans before and after it."""
         self._carry_out("before", act, device)
         if self.killed:
             raise SnapshotterKilledError
@@ -79,7 +82,7 @@ def _act_of(message: str) -> str:
 
 
 class _WatchedDeviceMapper:
-    """A DeviceMapper over another; what it does not name here goes straight through."""
+    """A `_WatchedDeviceMapper` wraps a DeviceMapper; the calls without a method here go straight to it."""
 
     def __init__(self, dm: DeviceMapper, interception: Around) -> None:
         self._dm = dm

@@ -1,4 +1,4 @@
-"""Finds the scenarios that come with thinsim by name, and what a command line's name or path means."""
+"""`find_scenario` finds a scenario by its path, or by its name in the library of thinsim."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ DIRECTORY = Path(__file__).with_name("library")
 
 @dataclass(frozen=True, slots=True)
 class FoundScenario:
-    """A scenario as it was called, where it is, its text, and what it says."""
+    """A `FoundScenario` is a scenario with the name that the user gave, its path and its text."""
 
     name: str
     path: Path
@@ -22,19 +22,19 @@ class FoundScenario:
 
     @property
     def base(self) -> Path:
-        """What relative paths in it are relative to."""
+        """Return the directory for relative paths in the scenario."""
         return self.path.parent
 
 
 def library_names() -> list[str]:
-    """Return the names of the library, sorted."""
+    """Return the names of the scenarios in the library, sorted."""
     return sorted(path.stem for path in DIRECTORY.glob("*.toml"))
 
 
 def find_scenario(name: str) -> FoundScenario:
-    """Return the file *name*, or the library's scenario of that name; a file goes first.
+    """Return the scenario in the file *name*, or else the library's scenario of that name.
 
-    InvalidValueError if there is neither, InvalidScenarioError if it is malformed.
+    UnknownNameError if neither exists, InvalidScenarioError if the scenario is malformed.
     """
     path = Path(name)
     if not path.is_file():
@@ -45,5 +45,5 @@ def find_scenario(name: str) -> FoundScenario:
         path = DIRECTORY / f"{name}.toml"
         if not path.is_file():
             raise UnknownNameError(unknown_name("scenario", name, library_names()))
-    scenario = load(path)  # first: it tells what can't be read
+    scenario = load(path)  # before read_text: its error names the reason why a file cannot be read
     return FoundScenario(name, path, path.read_text(), scenario)

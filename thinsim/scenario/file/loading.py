@@ -1,4 +1,4 @@
-"""Makes a checked Scenario of a file's text; tells all problems at once, each with line and key."""
+"""`load` reads and checks a scenario file; its error lists all problems, each with line and key."""
 
 import re
 import tomllib
@@ -15,7 +15,7 @@ from thinsim.scenario.file.meaning import meaning_problems
 
 
 class InvalidScenarioError(InvalidValueError):
-    """A scenario file is malformed; *problems* holds each as ``FILE:LINE: KEY: what is wrong``."""
+    """An `InvalidScenarioError` lists the *problems* of a scenario file, each as ``FILE:LINE: KEY: TEXT``."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -23,7 +23,7 @@ class InvalidScenarioError(InvalidValueError):
 
 
 def load(path: Path) -> Scenario:
-    """Read a scenario file. InvalidScenarioError."""
+    """Read a scenario file. InvalidScenarioError if it is malformed or cannot be read."""
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -33,9 +33,9 @@ def load(path: Path) -> Scenario:
 
 
 def parse(text: str, source: str, base: Path | None = None) -> Scenario:
-    """Read the text of a scenario file, called *source* in errors. InvalidScenarioError.
+    """Return the scenario in *text*, the content of a file that errors call *source*. InvalidScenarioError.
 
-    With *base*, the directory that its paths are relative to, what they name has to be there.
+    With *base*, the directory for its relative paths, the images that it names must exist.
     """
     try:
         document = tomllib.loads(text)
@@ -43,7 +43,7 @@ def parse(text: str, source: str, base: Path | None = None) -> Scenario:
         place = re.search(r" \(at line (\d+), column (\d+)\)", str(error))
         where = f"{source}:{place[1]}" if place else f"{source}:{text.count(chr(10)) + 1}"
         what = str(error).removesuffix(place[0]) if place else str(error)
-        raise InvalidScenarioError([f"{where}: no TOML: {what}"]) from None
+        raise InvalidScenarioError([f"{where}: not valid TOML: {what}"]) from None
     problems = list(meaning_problems(document, base))
     try:
         scenario = Scenario.model_validate(document)
@@ -52,11 +52,11 @@ def parse(text: str, source: str, base: Path | None = None) -> Scenario:
     else:
         if not problems:
             return scenario
-    told = sorted({(line_of(text, path), f"{_key(path)}: {what}") for path, what in problems})
-    raise InvalidScenarioError([f"{source}:{line}: {what}" for line, what in told]) from None
+    ordered = sorted({(line_of(text, path), f"{_key(path)}: {what}") for path, what in problems})
+    raise InvalidScenarioError([f"{source}:{line}: {what}" for line, what in ordered]) from None
 
 
 def _key(path: Sequence[str | int]) -> str:
-    """Return a path as TOML people write it: ``phase[2].steps[1].size``, counted from 1 as lines are."""
+    """Return a path in the form ``phase[2].steps[1].size``, counted from 1 as lines are."""
     words = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in path)
     return words.removeprefix(".") or "the file"

@@ -1,7 +1,8 @@
-"""Finds where in a TOML text a key stands: tomllib tells no lines, so ever longer beginnings are tried.
+"""`line_of` finds the line of a key in a TOML text.
 
-A beginning that ends after a whole statement is TOML itself; the first one that has a key ends with the
-key's line. Only wanted for an error, in files of a few hundred lines.
+tomllib reports no lines, so longer and longer beginnings of the text are parsed. A beginning that ends after
+a whole statement is TOML itself; the first one that has the key ends with the key's line. This is slow, but
+only errors need it, in files of a few hundred lines.
 """
 
 import tomllib
@@ -12,16 +13,16 @@ from typing import Any
 Path = Sequence[str | int]
 
 _ENDINGS = ("", "\n]", "\n]]")
-"""What ends a statement in the midst: a list of inline tables, line by line."""
+"""A list of inline tables spans several lines; these endings close it after any of them."""
 
 
 def line_of(text: str, path: Path) -> int:
     """Return the line, from 1, on which the value at *path* of the valid TOML *text* begins.
 
-    If the path ends beyond what is there (a key that is missing), that of the nearest table around it.
+    If the path does not exist, because a key is missing, return the line of the nearest table around it.
     """
     while path:
-        complete = 0  # lines that the last whole beginning had
+        complete = 0  # lines of the last whole beginning
         for end, document in _beginnings(text):
             if _has(document, path):
                 return complete + 1
@@ -32,7 +33,7 @@ def line_of(text: str, path: Path) -> int:
 
 @lru_cache(maxsize=1)
 def _beginnings(text: str) -> list[tuple[int, dict[str, Any]]]:
-    """Return every beginning that is TOML: how many lines it has, and what it says."""
+    """Return every beginning that is valid TOML: its number of lines, and its content."""
     lines = text.split("\n")
     parsed = ((end, _parsed("\n".join(lines[:end]))) for end in range(1, len(lines) + 1))
     return [(end, document) for end, document in parsed if document is not None]

@@ -1,6 +1,6 @@
-"""Checks what no value of a scenario file shows alone: names that must be there, images, fitting sizes.
+"""`meaning_problems` checks names, images and sizes in a scenario file, which depend on each other.
 
-Looks at the document as tomllib gives it, so that mistakes of shape elsewhere hide none of these.
+It reads the document as tomllib returns it, so that mistakes in the shape of other values hide no problem.
 """
 
 import re
@@ -25,7 +25,7 @@ _STEP: TypeAdapter[AnyStep] = TypeAdapter(AnyStep)
 
 
 def meaning_problems(document: Mapping[str, Any], base: Path | None) -> Iterator[Complaint]:
-    """Yield the problems of *document*; with *base* images are looked for, relative to it."""
+    """Yield the problems of *document*; with *base*, the directory for relative paths, images must exist."""
     yield from _pool_problems(document.get("pool", {}))
     yield from _snapshotter_problems(("snapshotter",), document.get("snapshotter"))
     variants: list[str] = []
@@ -64,7 +64,7 @@ def _pool_problems(table: object) -> Iterator[Complaint]:
     except ValidationError:
         return
     if "read_only" in pool.features:
-        yield ("pool", "features"), "a new pool can't be read_only: nothing can be formatted then"
+        yield ("pool", "features"), "a new pool can't be read_only: it could not be formatted"
     blocks = DataBlocks(pool.data_size // pool.block_size)
     if not blocks:
         sizes = f"{format_size(pool.data_size)} is not even one data block of {format_size(pool.block_size)}"
@@ -107,7 +107,7 @@ def _step_problems(
 
 
 def _image_problems(place: Place, table: object, repeat: object, base: Path) -> Iterator[Complaint]:
-    """Yield the first image that is not there, of all that a repeated step asks for."""
+    """Yield the first missing image of all that a repeated step names."""
     image = table.get("image") if isinstance(table, dict) else None
     if not isinstance(image, str) or not image or not isinstance(repeat, int):
         return

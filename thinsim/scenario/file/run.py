@@ -1,4 +1,4 @@
-"""Runs a scenario file: each variant on a fresh pool of its own, everything given back afterwards."""
+"""`run_scenario` runs each variant of a scenario file on a fresh pool, and cleans up."""
 
 import shutil
 import time
@@ -24,12 +24,12 @@ from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.retry import CONTAINERD_RETRY, RetryRules
 
 START = "pool created"
-"""The phase before the file's first."""
+"""The phase before the first one of the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScenarioRequest:
-    """What to run. *name* is what the user called it, *text* the file's own."""
+    """A `ScenarioRequest` describes a run. *name* is the user's word for the scenario, *text* its file."""
 
     scenario: Scenario
     name: str
@@ -43,7 +43,7 @@ class ScenarioRequest:
 
 @dataclass(frozen=True, slots=True)
 class VariantResult:
-    """What one variant's run measured."""
+    """A `VariantResult` holds the measurements of one variant's run."""
 
     variant: Variant
     config: Config
@@ -56,18 +56,18 @@ class VariantResult:
     write_seconds: float
     discards: int
     discard_seconds: float
-    """What the snapshotter waited for its discards."""
+    """The time that the snapshotter waited for its discards."""
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def leaked(self) -> int:
-        """Bytes leaked at the end."""
+        """Return the number of bytes leaked at the end."""
         return sum(leak.bytes for leak in self.leaks)
 
 
 @dataclass(frozen=True, slots=True)
 class ScenarioResult:
-    """All that was measured, and where the time went."""
+    """A `ScenarioResult` holds the measurements of every variant and the time of each part, in seconds."""
 
     request: ScenarioRequest
     shape: PoolShape
@@ -77,10 +77,10 @@ class ScenarioResult:
 
 
 async def run_scenario(request: ScenarioRequest, progress: Progress) -> ScenarioResult:
-    """Run each variant. Nothing stays on the machine, but the files when *keep* is set.
+    """Run each variant, and clean up. With *keep* the files stay.
 
-    An assert that does not hold is an outcome, not an error. StepFailedError where a step is refused
-    (or is not, and should be); other ThinsimErrors as for ``reproduce``.
+    An assert that does not hold is an outcome, not an error. StepFailedError if a step fails that should
+    succeed, or fails with another error than the expected one; other ThinsimErrors as for ``reproduce``.
     """
     assert request.rig.running is not None, "thinsim.guests runs it in the guest"
     variants = chosen_variants(request)
@@ -90,10 +90,10 @@ async def run_scenario(request: ScenarioRequest, progress: Progress) -> Scenario
         runs = []
         for number, variant in enumerate(variants, 1):
             progress.setting(number, len(variants), variant.name)
-            of_its_own = directory / f"variant-{number}"
-            of_its_own.mkdir()
+            run_directory = directory / f"variant-{number}"
+            run_directory.mkdir()
             begun = time.monotonic()
-            async with request.rig.running(of_its_own, shape, journal) as rig:
+            async with request.rig.running(run_directory, shape, journal) as rig:
                 spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - begun
                 run = await _run_variant(request, variant, rig, progress)
                 begun = time.monotonic()
@@ -102,7 +102,7 @@ async def run_scenario(request: ScenarioRequest, progress: Progress) -> Scenario
             for what, seconds in run.seconds.items():
                 spent[what] = spent.get(what, 0) + seconds
             if not request.keep:
-                shutil.rmtree(of_its_own)
+                shutil.rmtree(run_directory)
         return ScenarioResult(request, shape, runs, spent, directory if request.keep else None)
 
 
@@ -145,7 +145,7 @@ async def _run_variant(
 
 
 def chosen_variants(request: ScenarioRequest) -> list[Variant]:
-    """Return the variants to run, in the file's order; InvalidValueError for one that there is not."""
+    """Return the variants to run, in the file's order; UnknownNameError if a variant does not exist."""
     known = {variant.name: variant for variant in request.scenario.variants}
     for name in request.variants:
         if name not in known:

@@ -1,6 +1,6 @@
-"""Does everything that can be done to one snapshotter on one rig: every act is measured.
+"""A `ScenarioSession` drives one snapshotter on one rig and measures every act.
 
-What a scenario file and the pytest plugin stand on.
+Scenario files and the pytest plugin are built on it.
 """
 
 import shutil
@@ -38,9 +38,10 @@ _Result = TypeVar("_Result")
 
 
 class ScenarioSession:
-    """Made by :func:`session`. Each verb is one step, measured, of the phase that *phase* names.
+    """A `ScenarioSession` measures each of its verbs as one step of the phase *phase*.
 
-    Every verb but ``restart`` raises InvalidValueError while the snapshotter is down.
+    :func:`session` opens it. While the snapshotter is down, every verb but ``restart`` raises
+    InvalidValueError.
     """
 
     def __init__(self, rig: Rig, config: Config, retry: RetryRules, progress: StepProgress) -> None:
@@ -49,9 +50,9 @@ class ScenarioSession:
         self.phase = ""
         self.interception = Interception()
         self.write_seconds = 0.0
-        """What writing files took."""
+        """The time that writing files took."""
         self.events: list[LedgerEvent] = []
-        """Of the store, on the data file; taken in after each step, so that its ring loses none."""
+        """The store's events on the data file, collected after each step, so that its ring loses none."""
         self._device_events: list[DeviceEvent] = []
         self._retry = retry
         self._steps = MeasuredSteps(Meter(rig), self._device_events, progress)
@@ -60,23 +61,23 @@ class ScenarioSession:
 
     @property
     def samples(self) -> Sequence[StepSample]:
-        """Everything measured, a sample a step."""
+        """Return the measurements, one sample per step."""
         return self._steps.meter.samples
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Where the time went: per phase, and ``measuring``."""
+        """Return the seconds of each phase, and of ``measuring``."""
         return self._steps.seconds
 
     @property
     def snapshotter(self) -> DevmapperSnapshotter:
-        """The snapshotter itself, for what is not measured."""
+        """Return the snapshotter itself, for calls that are not measured."""
         if self._snapshotter is None:
             raise InvalidValueError("the snapshotter is down; restart it first")
         return self._snapshotter
 
     def leaks(self) -> list[Leak]:
-        """Return the leaks as of the last step, largest first."""
+        """Return the leaks after the last step, largest first."""
         return self._steps.meter.leaks()
 
     async def snapshots(self) -> list[str]:
@@ -84,27 +85,22 @@ class ScenarioSession:
         return [info.name async for info in self.snapshotter.walk()]
 
     async def start(self) -> None:
-        """Open the snapshotter on what is on disk, as its first step."""
+        """Open the snapshotter on the metadata on disk, as the first step."""
         await self._take("start snapshotter", self._open)
 
     async def prepare(self, key: str, parent: str = "") -> list[Mount]:
-        """See Snapshotter."""
         return await self._take(f"prepare {key}", partial(self.snapshotter.prepare, key, parent))
 
     async def view(self, key: str, parent: str = "") -> list[Mount]:
-        """See Snapshotter."""
         return await self._take(f"view {key}", partial(self.snapshotter.view, key, parent))
 
     async def commit(self, name: str, key: str) -> None:
-        """See Snapshotter."""
         await self._take(f"commit {name}", partial(self.snapshotter.commit, name, key))
 
     async def remove(self, key: str) -> None:
-        """See Snapshotter."""
         await self._take(f"remove {key}", partial(self.snapshotter.remove, key))
 
     async def cleanup(self) -> None:
-        """See Snapshotter."""
         await self._take("cleanup", self.snapshotter.cleanup)
 
     async def write(self, key: str, name: str, size: int) -> None:
@@ -112,24 +108,24 @@ class ScenarioSession:
         await self._write(f"write {name} in {key}", key, partial(self.rig.files.write, name=name, size=size))
 
     async def overwrite(self, key: str, name: str, size: int) -> None:
-        """Write the first *size* bytes of *name* anew."""
+        """Overwrite the first *size* bytes of *name*."""
         work = partial(self.rig.files.overwrite, name=name, size=size)
         await self._write(f"overwrite {name} in {key}", key, work)
 
     async def run_container(self, key: str, size: int) -> None:
-        """Work as a container that leaves *size* bytes."""
+        """Work in snapshot *key* as a container that leaves *size* bytes."""
         await self._write(f"run {key}", key, partial(self.rig.files.run_container, size=size))
 
     async def delete(self, key: str, name: str) -> None:
-        """Delete the files *name*."""
+        """Delete the files *name* in active snapshot *key*."""
         await self._on_mounts(f"delete {name} in {key}", key, partial(self.rig.files.delete, name=name))
 
     async def trim(self, key: str) -> None:
-        """Run fstrim."""
+        """Run fstrim on active snapshot *key*."""
         await self._on_mounts(f"trim {key}", key, self.rig.files.trim)
 
     async def import_layers(self, name: str, layers: int, size: int, parent: str = "") -> list[str]:
-        """Import an image of files that are made up; return the committed names, bottom first."""
+        """Import an image of generated files; return the committed names, bottom first."""
 
         async def fill(number: int, layer: str, key: str) -> None:
             await self.write(key, layer, size * number // layers - size * (number - 1) // layers)
@@ -146,7 +142,7 @@ class ScenarioSession:
         return await self._import(name, len(image.layers), parent, fill)
 
     async def hold(self, key: str, until: str = "") -> None:
-        """Keep the device of *key* open, until ``release`` or right before *until* is done to it."""
+        """Keep the device of *key* open until ``release``, or until right before the act *until* on it."""
         device = self.snapshotter.device_of(key).name
         self._held[key] = await self.rig.files.claim(self.rig.dm.path(device))
         if until:
@@ -156,25 +152,25 @@ class ScenarioSession:
             self.interception.plans.append(plan)
 
     def release(self, key: str) -> None:
-        """Let go of what ``hold`` keeps. InvalidValueError if that is nothing."""
+        """Close the device that ``hold`` keeps open. InvalidValueError if it is not held."""
         if key not in self._held:
             raise InvalidValueError(f"the device of {key!r} is not held")
         self._let_go(key)
 
     async def set_faults(self, plan: FaultPlan) -> None:
-        """Put planned faults of the store in force instead of any others."""
+        """Replace the planned faults of the store by *plan*."""
         await self.rig.set_faults(plan)
 
     async def crash(self, name: str, when: When, act: str, verb: Callable[[], Awaitable[object]]) -> None:
-        """Take *verb*, and end the snapshotter *when* it does *act*, as SIGKILL would.
+        """Call *verb*, and kill the snapshotter *when*, before or after *act*, as SIGKILL would.
 
-        What is on disk stays as it is at that instant; no handler of the snapshotter gets to act on it.
-        InvalidValueError if *verb* ends without doing *act*.
+        The files on disk stay as they are at that instant; no error handler of the snapshotter runs.
+        InvalidValueError if *verb* ends without *act*.
         """
         root, frozen = self.config.root_path, self.config.root_path.with_name("crashed")
 
         def kill() -> None:
-            # SQLite makes the shared-memory file anew; what is in the log and not committed is not read.
+            # SQLite creates the shared-memory file again, and does not read uncommitted parts of the log.
             shutil.copytree(root, frozen, ignore=shutil.ignore_patterns("*-shm"))
             self.interception.killed = True
 
@@ -198,11 +194,11 @@ class ScenarioSession:
         await self._take(name, act_until_killed)
 
     async def measure(self) -> None:
-        """Measure without doing anything: what somebody else did to the pool since is seen."""
+        """Take a sample without an act; it shows changes to the pool from outside the session."""
         await self._take("measure", trio.lowlevel.checkpoint)
 
     async def restart(self) -> None:
-        """Close the snapshotter, if it runs, and open it on what is on disk."""
+        """Close the snapshotter, if it is open, and open it on the metadata on disk."""
 
         async def again() -> None:
             await self._close()
@@ -212,7 +208,7 @@ class ScenarioSession:
         await self._take("restart", again)
 
     async def reboot(self) -> None:
-        """Close the snapshotter, take its devices away as a reboot does, and open it again."""
+        """Close the snapshotter, remove its devices as a reboot does, and open it again."""
 
         async def again() -> None:
             await self._close()
@@ -225,7 +221,7 @@ class ScenarioSession:
         await self._take("reboot", again)
 
     async def end(self) -> None:
-        """Let go of every device and close the snapshotter. Idempotent."""
+        """Close every held device and the snapshotter. Idempotent."""
         for key in list(self._held):
             self._let_go(key)
         await self._close()
@@ -276,7 +272,7 @@ class ScenarioSession:
         await self._take(step, partial(work, mounts))
 
     async def _take(self, step: str, act: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Take one step; a refusal is measured, too, and raised when that is done."""
+        """Carry out one step and measure it. A refusal is raised after the measurement."""
         refusal: Exception | None = None
 
         async def and_note() -> Any:
@@ -298,7 +294,10 @@ class ScenarioSession:
 async def session(
     rig: Rig, keys: Mapping[str, Any], retry: RetryRules, progress: StepProgress, root: Path
 ) -> AsyncIterator[ScenarioSession]:
-    """Yield a Session on *rig*: *keys* are the snapshotter's, *root* its directory. Closed on the way out."""
+    """Yield a session on *rig*, and close it at the end.
+
+    *keys* are those of the snapshotter's configuration; *root* is its directory.
+    """
     config = Config.from_table({**keys, "root_path": str(root), "pool_name": rig.shape.name})
     opened = ScenarioSession(rig, config, retry, progress)
     try:

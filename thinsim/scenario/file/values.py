@@ -1,4 +1,4 @@
-"""Reads the values of a scenario file that TOML has no type for: sizes, limits, names."""
+"""A `Size`, a `Bound` or a `FileName` is a value of a scenario file for which TOML has no type."""
 
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ _SIZE_SCHEMA = {
         {"type": "integer", "minimum": 0},
         {"type": "string", "pattern": r"^\s*\d+(\.\d+)? ?[kKmMgGtTpP]?i?[bB]?\s*$"},
     ],
-    "description": "Bytes: a number, or a text with a binary unit such as 64KiB, 512MB, 10G.",
+    "description": "Bytes: a number, or a text with a binary unit, such as 64KiB, 512MB or 10G.",
 }
 
 
@@ -54,16 +54,16 @@ Names = Annotated[
 
 def _file_name(value: str) -> str:
     if not value or "/" in value or "\0" in value or value in (".", ".."):
-        raise ValueError(f"{value!r} is no name of a file: no path, and not '.' or '..'")
+        raise ValueError(f"{value!r} is no name of a file: use a name without '/', and not '.' or '..'")
     return value
 
 
 FileName = Annotated[str, AfterValidator(_file_name)]
-"""What files in a snapshot are called: never a path, which could lead out of the mount."""
+"""The name of files in a snapshot. A path is refused, since it could lead out of the mount."""
 
 
 class AmountLimits(Strict, title="Limits"):
-    """Limits for a measured number of bytes, or for a count. All that are given must hold."""
+    """A table of limits bounds a measured number of bytes, or a count. Each limit in it must hold."""
 
     equal: Size | None = None
     """The exact value."""
@@ -74,7 +74,7 @@ class AmountLimits(Strict, title="Limits"):
     same_as: str | None = None
     """The name of a phase: the value must be what it was at the end of that phase."""
     within: Size = 0
-    """How far the value may be from `equal` or `same_as`."""
+    """The largest allowed difference from `equal` or `same_as`."""
 
 
 def _limits(value: object) -> Any:
@@ -86,6 +86,6 @@ Bound = Annotated[
     BeforeValidator(_limits),
     WithJsonSchema({"anyOf": [_SIZE_SCHEMA, AmountLimits.model_json_schema()]}),
 ]
-"""Limits, or a plain size that must be met exactly."""
+"""Limits, or a plain size that the value must have exactly."""
 
 Count = Annotated[int, Field(ge=1)]

@@ -17,7 +17,7 @@ from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.statuses import DIFFERS, DONE
 from thinsim.conformance.answers.answer import Recording
 from thinsim.conformance.answers.compare import Behaviour
-from thinsim.conformance.answers.fidelity import fidelity_page
+from thinsim.conformance.answers.fidelity import write_fidelity
 from thinsim.conformance.answers.recordings import (
     read_recordings,
     recorded_files,
@@ -116,9 +116,7 @@ def check(
 
     verdicts = run_interruptible(work)
     if fidelity is not None:
-        by_hand = fidelity.with_name(f"{fidelity.stem}-by-hand.md")
-        tables = request_tables(list(recordings.values()), verdicts)
-        fidelity.write_text(fidelity_page(verdicts, by_hand.read_text(), tables))
+        write_fidelity(fidelity, verdicts, request_tables(list(recordings.values()), verdicts))
     _report(verdicts, as_json)
     return _status(verdicts)
 

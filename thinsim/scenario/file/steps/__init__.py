@@ -1,1 +1,1 @@
-"""Each step of a scenario file is a class per ``do`` word, which carries itself out."""
+"""Each kind of step, a ``do`` word of a scenario file, is a class here that carries out the step."""

@@ -1,4 +1,4 @@
-"""The step that asserts compares each thing that it names with what was measured."""
+"""An `AssertStep` compares the values in a scenario file with the measured ones."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from thinsim.units import format_size
 
 @dataclass(frozen=True, slots=True)
 class VariantState:
-    """What asserts look at. *pool_mode* and *thin_devices* are of the moment."""
+    """A `VariantState` holds the values that asserts check; *pool_mode* and *thin_devices* are current."""
 
     samples: Sequence[StepSample]
     leaks: Sequence[Leak]
@@ -59,7 +59,6 @@ class AssertStep(Step):
     """The mode that the pool's status shows."""
 
     async def take(self, run: RunningVariant) -> None:
-        """Measure, and note what holds and what does not."""
         session = run.session
         shape = session.rig.shape
         measured = VariantState(
@@ -73,7 +72,7 @@ class AssertStep(Step):
         run.outcomes.extend(_outcomes(self, session.phase, measured))
 
     def problems(self, phases: Sequence[str]) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Yield what is wrong where nothing is asserted, or a phase or a reason is not there."""
+        """Yield a problem if nothing is asserted, or if a phase or a reason does not exist."""
         if not self.model_fields_set - {"do", "only", "why"}:
             yield (), "asserts nothing"
         for name, limits in self:
@@ -107,9 +106,9 @@ def _bounded(name: str, limits: AmountLimits, phase: str, measured: VariantState
         words.append(f"= {_amount(name, limits.equal)}{margin}")
         held = held and abs(found - limits.equal) <= limits.within
     if limits.same_as is not None:
-        # What was then differs from run to run; the words of an assert are the same in all of them.
+        # The old value differs from run to run, so it is no part of the text of the assert.
         then = _quantity(name, limits.same_as, measured)
-        words.append(f"as after {limits.same_as!r}{margin}")
+        words.append(f"as after {limits.same_as!r}{margin}")  # words: quoted
         text += f", then {_amount(name, then)}"
         held = held and abs(found - then) <= limits.within
     if limits.at_least is not None:
@@ -123,7 +122,7 @@ def _bounded(name: str, limits: AmountLimits, phase: str, measured: VariantState
 
 def _quantity(name: str, phase: str, measured: VariantState) -> int:
     of_phase = [sample for sample in measured.samples if sample.phase == phase]
-    now = (of_phase or measured.samples)[-1]  # a phase of asserts alone looks at what was before it
+    now = (of_phase or measured.samples)[-1]  # a phase of asserts alone has no sample of its own
     match name:
         case "leaked":
             return now.leaked
@@ -153,7 +152,7 @@ def _found(name: str, measured: VariantState) -> object:
             return measured.thin_devices
         case "pool_mode":
             return measured.pool_mode
-    raise AssertionError(f"nothing is called {name}")
+    raise AssertionError(f"no value {name}")
 
 
 def _amount(name: str, value: int) -> str:

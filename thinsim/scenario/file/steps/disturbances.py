@@ -1,4 +1,4 @@
-"""Two steps disturb a removal: a device is held open, or planned faults strike the store."""
+"""`HoldStep` keeps a device open, and `FaultsStep` plans faults of the store, to disturb a removal."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -11,7 +11,7 @@ from thinsim.scenario.file.steps.step import Act, RunningVariant, Step
 
 
 class HoldStep(Act):
-    """Keep a snapshot's device open, as a probe or a mount in another namespace does."""
+    """A `hold` step keeps a snapshot's device open, as a probe or a mount in another namespace does."""
 
     do: Literal["hold"]
     key: str
@@ -20,7 +20,6 @@ class HoldStep(Act):
     """The act right before which the device is released; without it, `release` releases it."""
 
     async def act(self, run: RunningVariant) -> None:
-        """Hold it."""
         await run.session.hold(self.key, self.until)
 
 
@@ -32,7 +31,6 @@ class ReleaseStep(Step):
     """The key or name that `hold` was given."""
 
     async def take(self, run: RunningVariant) -> None:
-        """Let go."""
         with run.failing_by_phase():
             run.session.release(self.key)
 
@@ -55,5 +53,4 @@ class FaultsStep(Step):
     """Faults of the data file, with the keys of a `[[fault]]` of `fuse-backing faults set`. Empty: none."""
 
     async def take(self, run: RunningVariant) -> None:
-        """Hand the plan to the store."""
         await run.session.set_faults(FaultPlan.from_json(self.plan) if self.plan else FaultPlan())

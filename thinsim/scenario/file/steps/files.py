@@ -1,4 +1,4 @@
-"""These steps change files in an active snapshot."""
+"""A `WriteStep` writes files in an active snapshot; the other steps overwrite, delete or trim them."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from thinsim.scenario.file.values import FileName, Size
 
 
 class WriteStep(Act):
-    """Write new files in an active snapshot."""
+    """A `write` step writes new files in an active snapshot."""
 
     do: Literal["write"]
     key: str
@@ -18,7 +18,6 @@ class WriteStep(Act):
     """Bytes to write, all files together."""
 
     async def act(self, run: RunningVariant) -> None:
-        """Write them."""
         await run.session.write(self.key, self.name, self.size)
 
 
@@ -34,12 +33,11 @@ class OverwriteStep(Act):
     """Bytes to overwrite, from the beginning of the files."""
 
     async def act(self, run: RunningVariant) -> None:
-        """Overwrite them."""
         await run.session.overwrite(self.key, self.name, self.size)
 
 
 class DeleteStep(Act):
-    """Delete files in an active snapshot."""
+    """A `delete` step deletes files in an active snapshot."""
 
     do: Literal["delete"]
     key: str
@@ -48,7 +46,6 @@ class DeleteStep(Act):
     """The name that `write` or `import` gave the files."""
 
     async def act(self, run: RunningVariant) -> None:
-        """Delete them."""
         await run.session.delete(self.key, self.name)
 
 
@@ -62,17 +59,15 @@ class RunStep(Act):
     """Bytes that the container leaves in new files."""
 
     async def act(self, run: RunningVariant) -> None:
-        """Write, delete and overwrite."""
         await run.session.run_container(self.key, self.size)
 
 
 class TrimStep(Act):
-    """Run fstrim in an active snapshot."""
+    """A `trim` step runs fstrim in an active snapshot."""
 
     do: Literal["trim"]
     key: str
     """The key of the active snapshot."""
 
     async def act(self, run: RunningVariant) -> None:
-        """Trim it."""
         await run.session.trim(self.key)

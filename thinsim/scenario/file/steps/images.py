@@ -1,4 +1,4 @@
-"""This step imports an image."""
+"""An `ImportStep` imports an image."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -24,7 +24,6 @@ class ImportStep(Act):
     """The path of an archive or layout to import instead, relative to the scenario's file."""
 
     async def act(self, run: RunningVariant) -> None:
-        """Import made-up layers, or those of the archive."""
         if not self.image:
             await run.session.import_layers(self.name, self.layers, self.size, self.parent)
             return
@@ -34,6 +33,6 @@ class ImportStep(Act):
             await run.session.import_image(self.name, image, self.parent)
 
     def problems(self, phases: Sequence[str]) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Yield what is wrong where both an image and a size are given, or neither."""
+        """Yield a problem if the step has both an image and a size, or neither."""
         if bool(self.image) == bool(self.size):
             yield (), "an import has either an image or a size"

@@ -1,4 +1,4 @@
-"""Lists the steps: a new one is a class, which carries itself out, and a line here."""
+"""`STEPS` lists the kinds of steps. A new one is a class and a line here."""
 
 from collections.abc import Mapping
 from typing import Annotated, TypeAlias, get_args
@@ -44,4 +44,4 @@ AnyStep: TypeAlias = Annotated[
 STEPS: Mapping[str, type[Step]] = {
     get_args(model.model_fields["do"].annotation)[0]: model for model in get_args(get_args(AnyStep)[0])
 }
-"""Models by the word that ``do`` takes."""
+"""The class of each step by its ``do`` word."""

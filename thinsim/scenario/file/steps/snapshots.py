@@ -1,4 +1,4 @@
-"""These steps are verbs of the snapshotter, and its crash in the midst of one."""
+"""`PrepareStep` calls the snapshotter, as most steps here do; `CrashStep` kills it during a call."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -17,7 +17,6 @@ class PrepareStep(Act):
     """The committed snapshot that it builds on; empty for none."""
 
     async def act(self, run: RunningVariant) -> None:
-        """Prepare it."""
         await run.session.prepare(self.key, self.parent)
 
 
@@ -31,12 +30,11 @@ class ViewStep(Act):
     """The committed snapshot that it shows."""
 
     async def act(self, run: RunningVariant) -> None:
-        """Make the view."""
         await run.session.view(self.key, self.parent)
 
 
 class CommitStep(Act):
-    """Turn an active snapshot into a committed one."""
+    """A `commit` step turns an active snapshot into a committed one."""
 
     do: Literal["commit"]
     key: str
@@ -45,29 +43,26 @@ class CommitStep(Act):
     """The name of the committed snapshot."""
 
     async def act(self, run: RunningVariant) -> None:
-        """Commit it."""
         await run.session.commit(self.name, self.key)
 
 
 class RemoveStep(Act):
-    """Remove a snapshot."""
+    """A `remove` step removes a snapshot."""
 
     do: Literal["remove"]
     key: str
     """The key or name of the snapshot."""
 
     async def act(self, run: RunningVariant) -> None:
-        """Remove it."""
         await run.session.remove(self.key)
 
 
 class CleanupStep(Act):
-    """Call the snapshotter's cleanup, as containerd's collector does."""
+    """A `cleanup` step calls the snapshotter's cleanup, as containerd's garbage collector does."""
 
     do: Literal["cleanup"]
 
     async def act(self, run: RunningVariant) -> None:
-        """Clean up."""
         await run.session.cleanup()
 
 
@@ -77,7 +72,6 @@ class RestartStep(Act):
     do: Literal["restart"]
 
     async def act(self, run: RunningVariant) -> None:
-        """Start it again."""
         await run.session.restart()
 
 
@@ -102,7 +96,6 @@ class CrashStep(Step):
     """The act on a device at which the snapshotter ends. `create` and `delete` are messages to the pool."""
 
     async def take(self, run: RunningVariant) -> None:
-        """Call the verb, and end the snapshotter where *when* and *at* say."""
         snapshotter = run.session.snapshotter
         verbs: dict[str, Callable[[], Awaitable[object]]] = {
             "prepare": partial(snapshotter.prepare, self.key, self.parent),

@@ -1,4 +1,4 @@
-"""Gives what every step of a scenario file has, and what it works on."""
+"""`Step` is the base class of every step of a scenario file."""
 
 import errno
 from abc import ABC, abstractmethod
@@ -19,18 +19,18 @@ ERROR_WORDS = {
     "failed_precondition": "FailedPreconditionError",
     "invalid_argument": "InvalidArgumentError",
 }
-"""containerd's error classes by the word that ``fails`` takes; errno names are the others."""
+"""containerd's error classes by their word in ``fails``, which takes errno names as well."""
 
 
 class StepFailedError(ThinsimError):
-    """A step was refused that should not have been, or not with the error that was expected."""
+    """A `StepFailedError` means that a step failed, and not with the error that its ``fails`` expects."""
 
 
 @dataclass(frozen=True, slots=True)
 class AssertOutcome:
-    """One thing that was asserted, in *phase*: the words of it, what was found, and whether it held.
+    """An `AssertOutcome` records one assert of *phase*, the value that was found, and whether it held.
 
-    The words are the same in every run of the scenario.
+    The text in *asserted* is the same in every run of the scenario.
     """
 
     phase: str
@@ -47,13 +47,16 @@ class AssertOutcome:
 
 @dataclass(frozen=True, slots=True)
 class RunningVariant:
-    """What the steps of one variant work on. Relative paths are relative to *base*; *say* tells the user."""
+    """A `RunningVariant` is the session for the steps of one variant.
+
+    Relative paths are relative to *base*. Calling ``say`` prints a note for the user.
+    """
 
     session: ScenarioSession
     base: Path
     say: Callable[[str], None]
     outcomes: list[AssertOutcome] = field(default_factory=list)
-    """What was asserted so far."""
+    """The outcomes of the asserts so far."""
 
     @contextmanager
     def failing_by_phase(self) -> Iterator[None]:
@@ -65,9 +68,9 @@ class RunningVariant:
 
 
 class Step(Strict, ABC):
-    """What every step has."""
+    """A step is one table in the list of a phase."""
 
-    # In the schema, a step is called by its word alone.
+    # The title of a step in the schema is its word alone.
     model_config = ConfigDict(model_title_generator=lambda model: model.__name__.removesuffix("Step"))
 
     only: Names = Field(default_factory=list)
@@ -75,18 +78,18 @@ class Step(Strict, ABC):
 
     @abstractmethod
     async def take(self, run: RunningVariant) -> None:
-        """Carry the step out. StepFailedError names it and what came of it."""
+        """Carry out the step. StepFailedError, with the step and its error, if it fails unexpectedly."""
 
     def problems(self, phases: Sequence[str]) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Yield what is wrong with the step beyond its values: the keys at fault, and why.
+        """Yield the problems of the step that no single value shows: the keys at fault, and a message.
 
-        *phases* are the names of the phases up to here.
+        *phases* are the names of the phases up to this step's own.
         """
         yield from ()
 
 
 class Act(Step):
-    """A step that can be refused."""
+    """An act is a step that can be expected to fail."""
 
     fails: Names = Field(default_factory=list)
     """The step must fail with one of these errors: an errno name such as `EIO`, or `already_exists`,
@@ -98,27 +101,26 @@ class Act(Step):
         for word in words:
             if word not in ERROR_WORDS and not (word.isupper() and hasattr(errno, word)):
                 raise ValueError(
-                    f"{word!r} is no error: take an errno name such as EIO, or {', '.join(ERROR_WORDS)}"
+                    f"{word!r} is no error: use an errno name such as EIO, or {', '.join(ERROR_WORDS)}"
                 )
         return words
 
     @abstractmethod
     async def act(self, run: RunningVariant) -> None:
-        """Do it; whatever refuses it raises ThinsimError or ``OSError``."""
+        """Carry out the step. ThinsimError or ``OSError`` if it is refused."""
 
     async def take(self, run: RunningVariant) -> None:
-        """Do it, and compare how it ends with *fails*."""
         phase, asserted = run.session.phase, f"{self._name} fails with {' or '.join(self.fails)}"
         try:
             await self.act(run)
         except (ThinsimError, OSError) as error:
             if not set(self.fails) & set(_classes(error)):
-                wanted = f"; it was to fail with {' or '.join(self.fails)}" if self.fails else ""
+                wanted = f"; expected {' or '.join(self.fails)}" if self.fails else ""
                 raise StepFailedError(f"phase {phase!r}: {self._name}: {text_of(error)}{wanted}") from error
             run.outcomes.append(AssertOutcome(phase, asserted, text_of(error), True))
             return
         if self.fails:
-            run.outcomes.append(AssertOutcome(phase, asserted, "it was carried out", False))
+            run.outcomes.append(AssertOutcome(phase, asserted, "it succeeded", False))
 
     @property
     def _name(self) -> str:
@@ -127,12 +129,12 @@ class Act(Step):
 
 
 def _classes(error: Exception) -> list[str]:
-    """Return the words that ``fails`` may have for *error*."""
+    """Return the words of ``fails`` that match *error*."""
     words = [word for word, name in ERROR_WORDS.items() if type(error).__name__ == name]
     number = error.errno if isinstance(error, (KernelError, OSError)) else None
     return words if number is None else [*words, errno.errorcode.get(number, "")]
 
 
 def text_of(error: Exception) -> str:
-    """Return what went wrong; the paths of an OSError are the run's own, which say nothing to a user."""
+    """Return the text of *error*, without the path of an OSError, which means nothing to a user."""
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
