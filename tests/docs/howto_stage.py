@@ -97,7 +97,6 @@ STAGES = {
     ),
     "howto/compare-with-the-kernel.md": PageStage(
         cases=(
-            CommandCase("thinsim conformance check", more="--only names"),
             CommandCase(
                 "thinsim conformance run", instead={"1000-1009": "1000-1000"}, more="--operations 20"
             ),
