@@ -31,7 +31,8 @@ def served_directory(path: Path) -> Iterator[int]:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UnfitDirectoryError(
-                f"{path}: another server already serves this directory; end it with fuse-backing unmount"
+                f"{path}: another server already serves this directory; to end it, run: "
+                "fuse-backing unmount MOUNTPOINT"
             ) from None
         probe_punch(fd, path)
         yield fd
