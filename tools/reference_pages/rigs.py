@@ -50,7 +50,7 @@ def target_table() -> str:
 
 
 def _guest(rig: RigRecord) -> str:
-    return "yes" if rig.chosen_by_auto else f"no, only `--rig {rig.name}` does"
+    return "yes" if rig.chosen_by_auto else "no"
 
 
 def _keys(setting: Setting) -> list[str]:

@@ -140,7 +140,7 @@ class TarBlobs:
                 f"if it writes one, as Nix's scripts do, run: {quote(str(self.path.absolute()))} > image.tar"
             )
         if len(start) < BLOCK_SIZE:
-            raise InvalidImageError(f"{self.path}: is not a tar archive ({len(start)} bytes){self._meant()}")
+            raise InvalidImageError(f"{self.path} is not a tar archive ({len(start)} bytes){self._meant()}")
         file.seek(0)
         for entry in TarReader(file, str(self.path)):
             name = entry.name
