@@ -1,4 +1,4 @@
-"""Checks the directory that is served: fit for it, served once, and the mountpoint not inside."""
+"""`served_directory` opens a directory that can be served, and locks it against a second server."""
 
 import errno
 import fcntl
@@ -84,8 +84,8 @@ def probe_punch(directory_fd: int, path: Path) -> None:
 def host_accounting(directory_fd: int, path: Path, *, allow_estimate: bool = False) -> HostAccounting:
     """Find how the host accounts for files of the directory, by a trial in a file without a name.
 
-    Raises UnfitDirectoryError if what a punch frees can't be measured there; with *allow_estimate* the answer
-    is then the files' map, which ``HostAccounting.exact`` tells.
+    Raises UnfitDirectoryError if the freed bytes can't be measured there. With *allow_estimate* the answer is
+    then an estimate from the files' map, and ``HostAccounting.exact`` is False.
     """
     try:
         fd = unnamed_file(directory_fd)
