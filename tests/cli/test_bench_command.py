@@ -19,7 +19,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     assert "process/core/off" in done.stdout
-    assert "given back by removals, MiB/s" in done.stdout
+    assert "freed by removals, MiB/s" in done.stdout
     assert "[2/2] round 1, process/core/on" in done.stderr
     assert "<svg" in (directory / "bench.svg").read_text()
     assert sorted(path.name for path in directory.iterdir()) == ["bench.json", "bench.svg"]
