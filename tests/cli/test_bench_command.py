@@ -32,7 +32,7 @@ def test_every_row_has_one_figure_per_round_and_discards_only_if_there_are_any(m
     punches = {
         each["contender"]: each["figures"] for each in found["series"] if each["row"] == "hole punches"
     }
-    assert {"peak memory, bench", "read by bench", "written by bench"} <= {
+    assert {"peak memory, thinsim", "read by thinsim", "written by thinsim"} <= {
         each["row"] for each in found["series"]
     }
     assert punches["process/core/off"] == [0]

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
-from thinsim.benchmark.costs import THINSIM, CONTAINERD, DEVICE_MAPPER, STORE, Costs
+from thinsim.benchmark.costs import CONTAINERD, DEVICE_MAPPER, STORE, THINSIM, Costs
 from thinsim.benchmark.rounds import FigureRow
 from thinsim.measure.sample import StepSample
 from thinsim.scenario.container_lifecycle import LifecyclePhase, LifecycleResult
