@@ -134,10 +134,9 @@ _KNOWN = (
     _Known(
         ("emulated",),
         _behind_a_held_write,
-        "A write that waits for space delays the later requests to its device, because thinsim's device "
-        "node is a loop device, which serves one request at a time (drivers/block/loop.c, "
-        "loop_process_work). The kernel's thin device serves the other requests, so the states that follow "
-        "differ as well.",
+        "A write that waits for space delays the later requests to its device. thinsim's device node is a "
+        "loop device, which serves one request at a time (drivers/block/loop.c, loop_process_work). The "
+        "kernel's thin device serves the other requests, so the states that follow differ as well.",
         lasting=True,
     ),
     _Known(
@@ -162,8 +161,8 @@ _KNOWN = (
     _Known(
         ("emulated",),
         _small_chunks,
-        "A striped target has chunks that are smaller than a logical block. Linux 6.1 passes requests for "
-        "parts of a logical block on; Linux 6.18 and thinsim refuse them with EIO.",
+        "A striped target has chunks that are smaller than a logical block. Linux 6.1 passes requests to "
+        "such chunks on; Linux 6.18 and thinsim refuse them with EIO.",
     ),
     _Known(
         ("emulated",),
