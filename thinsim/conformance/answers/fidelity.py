@@ -157,8 +157,8 @@ def _release(kernel: str) -> str:
 def _table(verdicts: Sequence[HistoryVerdict]) -> str:
     lines = [
         _wrapped(
-            "The next table counts the comparisons by behaviour. Its columns are the rows of the table above. A "
-            "bold number counts the comparisons that were not equal."
+            "The next table counts the comparisons by behaviour. Its columns are the rows of the table above. "
+            "A bold number counts the comparisons that were not equal."
         ),
         "",
         f"| behaviour | {' | '.join(_letters(verdicts))} |",
@@ -217,14 +217,22 @@ def _traits(verdicts: Sequence[HistoryVerdict]) -> str:
     lines = [
         "## The histories",
         "",
-        f"This table counts the operations of {letter} by the properties of their histories. A history can "
-        "have several properties.",
+        _wrapped(
+            f"This table counts the operations of {letter} by the properties of their histories. A history "
+            "can have several properties. A *directed* history is written for one case."
+        ),
         "",
         "| property of the history | operations |",
         "|---|---|",
     ]
-    lines += [f"| {trait} | {count:,} |" for trait, count in sorted(most.traits.items())]
+    lines += [f"| {trait} | {count:,} |" for trait, count in sorted(most.traits.items(), key=_by_number)]
     return "\n".join(lines)
+
+
+def _by_number(trait: tuple[str, int]) -> tuple[str, int]:
+    """Return a sort key that places 128 before 1024."""
+    numbers = re.findall(r"\d+", trait[0])
+    return re.sub(r"\d+", "", trait[0]), int(numbers[0]) if numbers else 0
 
 
 def _wrapped(text: str) -> str:

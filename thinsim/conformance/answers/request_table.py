@@ -59,7 +59,10 @@ def request_tables(kernels: Sequence[Sequence[Recording]], verdicts: Sequence[Hi
     devices = list(dict.fromkeys(each.device for each in asked))
     thin = [device for device in devices if device in _thin_phases()]
     others = [device for device in devices if device not in thin]
-    parts += [_by_device(asked, thin), "Other devices and targets:", _merged(asked, others)]
+    parts += ["A thin device with mapped blocks:", _by_device(asked, thin[:1])]
+    if thin[1:]:
+        parts += ["Requests that concern space, on thin devices in other states:", _merged(asked, thin[1:])]
+    parts += ["Other devices and targets:", _merged(asked, others)]
     parts.append(
         "Mapped blocks of a thin device, with ranges that are not whole logical blocks or that pass the "
         "end of the device:"
@@ -189,7 +192,7 @@ def _by_device(asked: Sequence[_Asked], devices: Sequence[str]) -> str:
         cells = _cells(asked, kind, devices)
         if any(cells):
             rows[f"{kind} | {about.becomes}"] = cells
-    return _table(["request | becomes", *devices], rows)
+    return _table(["request | in the block layer", *devices], rows)
 
 
 def _by_range(asked: Sequence[_Asked]) -> str:
