@@ -72,7 +72,7 @@ def engine(document: Mapping[str, Any]) -> Rows:
         "open": ("open_ms", "{:.2f}"),
         "snapshot": ("snapshot_ms", "{:.2f}"),
         "delete": ("delete_ms", "{:.2f}"),
-        "memory": ("resident_mib_of_the_open_pool", "{:.1f}"),
+        "MiB": ("resident_mib_of_the_open_pool", "{:.1f}"),
     }
     rows = [[form.format(pool[key]) for key, form in columns.values()] for pool in document["pools"]]
     return list(columns), [[_power(blocks), *figures] for blocks, *figures in rows]

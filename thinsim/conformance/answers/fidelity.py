@@ -157,8 +157,8 @@ def _release(kernel: str) -> str:
 def _table(verdicts: Sequence[HistoryVerdict]) -> str:
     lines = [
         _wrapped(
-            "The next table counts the comparisons by behaviour. Its columns are the rows of the table above. "
-            "A bold number counts the comparisons that were not equal."
+            "The next table counts the comparisons by behaviour. Its columns are the rows of the table "
+            "above. A bold number counts the comparisons that were not equal."
         ),
         "",
         f"| behaviour | {' | '.join(_letters(verdicts))} |",
