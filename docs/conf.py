@@ -30,6 +30,8 @@ html_css_files = ["narrow.css"]
 html_title = "thinsim"
 html_theme_options = {"navigation_with_keys": True, "sidebar_hide_name": False}
 html_show_sphinx = False
+# A block without a language is text, not Python.
+highlight_language = "text"
 nitpicky = True
 man_pages = [
     ("reference/thinsim", "thinsim", "a test bench for thin-provisioned container storage", author, 1),

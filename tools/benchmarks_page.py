@@ -64,7 +64,7 @@ def backing(document: Mapping[str, Any]) -> Rows:
 def engine(document: Mapping[str, Any]) -> Rows:
     """Return a row per size of the pool."""
     columns = {
-        "mapped blocks": ("mapped_blocks", "{:,}"),
+        "blocks": ("mapped_blocks", "{:.0e}"),
         "provision": ("provisioned_per_second", "{:,}"),
         "look up": ("looked_up_per_second", "{:,}"),
         "break sharing": ("sharing_broken_per_second", "{:,}"),
@@ -72,10 +72,16 @@ def engine(document: Mapping[str, Any]) -> Rows:
         "open": ("open_ms", "{:.2f}"),
         "snapshot": ("snapshot_ms", "{:.2f}"),
         "delete": ("delete_ms", "{:.2f}"),
-        "memory": ("resident_mib_of_the_open_pool", "{:.1f}"),
+        "MiB": ("resident_mib_of_the_open_pool", "{:.1f}"),
     }
     rows = [[form.format(pool[key]) for key, form in columns.values()] for pool in document["pools"]]
-    return list(columns), rows
+    return list(columns), [[_power(blocks), *figures] for blocks, *figures in rows]
+
+
+def _power(number: str) -> str:
+    """Return ``1e+03`` as 10³, which needs less room than 1,000."""
+    _, _, exponent = number.partition("e+")
+    return "10" + str(int(exponent)).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def removal(document: Mapping[str, Mapping[str, Sequence[float]]]) -> Rows:

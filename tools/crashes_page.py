@@ -60,23 +60,24 @@ def page(process: Measured, emulated: Measured) -> str:
 
 
 def _counts(process: Measured, emulated: Measured) -> str:
-    rows = []
-    for rig, kept, counts in (
-        ("process", process, counted(process.document)),
-        ("emulated", emulated, emulated.document),
-    ):
-        rows.append(
-            (
-                f"`{rig}`",
-                ", ".join(f"`{each}`" for each in counts["profiles"]),
-                str(counts["operations"]),
-                str(counts["crashes"]),
-                str(counts["during"]),
-                f"**{counts['wrong']}**" if counts["wrong"] else "0",
-                f"{kept.day}, {kept.kernel}",
-            )
+    """Return a table with a column per rig, which fits a narrow page."""
+    columns = [
+        (
+            f"`{rig}` rig",
+            ", ".join(f"`{each}`" for each in counts["profiles"]),
+            str(counts["operations"]),
+            str(counts["crashes"]),
+            str(counts["during"]),
+            f"**{counts['wrong']}**" if counts["wrong"] else "0",
+            f"{kept.day}, {kept.kernel}",
         )
-    head = ("rig", "profiles", "operations", "crashes", "during a command", "wrong", "made")
+        for rig, kept, counts in (
+            ("process", process, counted(process.document)),
+            ("emulated", emulated, emulated.document),
+        )
+    ]
+    names = ("", "profiles", "operations", "crashes", "crashes during a command", "wrong", "measured")
+    head, *rows = zip(names, *columns, strict=True)
     notes = "".join(f"\n\n{each.note}" for each in (process, emulated) if each.note)
     return table(head, rows) + notes
 

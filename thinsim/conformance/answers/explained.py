@@ -121,53 +121,55 @@ _KNOWN = (
     _Known(
         ("engine", "emulated"),
         _missing_path,
-        "a table names a path that does not exist: Linux 6.1 and thinsim return ENODEV, Linux 6.12 returns "
-        "ENOENT",
+        "A table names a path that does not exist. Linux 6.1 and thinsim return ENODEV, Linux 6.12 returns "
+        "ENOENT (drivers/md/dm-table.c, dm_get_device).",
     ),
     _Known(
         ("emulated",),
         _refused_discard,
-        "`ignore_discard`: thinsim's device node is a loop device. Before Linux 6.9 the loop driver accepts "
-        "discards, so BLKDISCARD succeeds and does nothing (EINVAL past the end of the device). The kernel's "
-        "thin device refuses with EOPNOTSUPP",
+        "With `ignore_discard` the kernel's thin device refuses a discard with EOPNOTSUPP. thinsim's device "
+        "node is a loop device, and before Linux 6.9 the loop driver accepts discards: BLKDISCARD succeeds "
+        "and does nothing, or returns EINVAL past the end of the device (drivers/block/loop.c).",
     ),
     _Known(
         ("emulated",),
         _behind_a_held_write,
-        "a write that waits for space delays the later requests to its device: thinsim's device node is a "
-        "loop device, which serves one request at a time. The kernel's thin device serves the other "
-        "requests, so the states that follow differ as well",
+        "A write that waits for space delays the later requests to its device. thinsim's device node is a "
+        "loop device, which serves one request at a time (drivers/block/loop.c, loop_process_work). The "
+        "kernel's thin device serves the other requests, so the states that follow differ as well.",
         lasting=True,
     ),
     _Known(
         ("emulated",),
         _fua,
-        "`queue/fua`: a loop device does not offer FUA; a write with O_DSYNC becomes a write and a flush",
+        "The kernel's thin device offers FUA (`queue/fua`). thinsim's loop device does not "
+        "(drivers/block/loop.c), so a write with O_DSYNC becomes a write and a flush.",
     ),
     _Known(
         ("emulated",),
         _read_only_first,
-        "a read-only device: the block layer of the machine that ran thinsim returns EPERM before it checks "
-        "the request; Linux 6.1 checks the request first",
+        "A device is read-only. Linux 6.1 checks the request first. The newer kernel that ran thinsim first "
+        "returns EPERM (block/ioctl.c, blk_ioctl_discard; block/blk-lib.c, blkdev_issue_zeroout).",
     ),
     _Known(
         ("emulated",),
         _zero_and_error,
-        "the targets zero and error accept discards in newer kernels; in Linux 6.1 and thinsim they do not",
+        "The targets zero and error accept discards in newer kernels, but not in Linux 6.1 and thinsim "
+        "(drivers/md/dm-zero.c, dm-target.c).",
         for_one_read=True,
     ),
     _Known(
         ("emulated",),
         _small_chunks,
-        "a striped target with chunks smaller than a logical block: Linux 6.1 passes such requests on, "
-        "Linux 6.18 and thinsim refuse them with EIO",
+        "A striped target has chunks that are smaller than a logical block. Linux 6.1 passes requests to "
+        "such chunks on; Linux 6.18 and thinsim refuse them with EIO.",
     ),
     _Known(
         ("emulated",),
         _lower_limit,
-        "a linear or striped device on a loop device on tmpfs, which cannot zero a range: after the first "
-        "refusal the loop driver of Linux 6.9 and later refuses all requests for zeros; the loop driver of "
-        "Linux 6.1 goes on sending them",
+        "A linear or striped device is on a loop device whose file is on tmpfs, which cannot zero a range. "
+        "After the first refusal Linux 6.9 and later refuse all requests for zeros (drivers/block/loop.c, "
+        "loop_clear_limits). Linux 6.1 continues to send them to the file.",
         for_one_read=True,
     ),
 )

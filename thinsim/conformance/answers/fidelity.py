@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
@@ -13,8 +14,9 @@ from thinsim.conformance.answers.compare import AnswerComparison, Behaviour
 from thinsim.conformance.answers.verdict import Difference, HistoryVerdict
 
 _SUBJECTS = {
-    "engine": "The engine runs in the process, without a device.",
-    "emulated": "The emulated device-mapper answers through dmsetup and its loop devices.",
+    "engine": "*engine*: thinsim's pool engine runs in the process, without a device.",
+    "emulated": "*emulated*: thinsim's device-mapper answers through dmsetup and its device nodes, which are "
+    "loop devices.",
 }
 
 
@@ -95,7 +97,7 @@ def fidelity_page(run: FidelityRun, by_hand: str, requests: str = "") -> str:
     """
     verdicts = run.verdicts
     parts = [
-        "# Fidelity to the kernel's dm-thin",
+        "# Fidelity to the kernel",
         _begin(run),
         _ran(verdicts),
         _table(verdicts),
@@ -112,16 +114,18 @@ def _begin(run: FidelityRun) -> str:
     differences = [each for verdict in run.verdicts for each in verdict.differences]
     unexplained = sum(not each.why for each in differences)
     known = (
-        "and each of these has a known reason, which this page names"
+        "each for a known reason, which [this page names](#differences-and-their-reasons)"
         if not unexplained
-        else f"and {unexplained:,} of these are **unexplained**"
+        else f"{unexplained:,} of them **unexplained**"
     )
     return _wrapped(
-        "This page shows how thinsim's dm-thin compares with the kernel's. Both received the same histories "
-        f"of operations, and `thinsim conformance` compared every answer: of {compared:,} comparisons "
-        f"{len(differences):,} were not equal, {known}.\n\n"
+        "This page shows how thinsim's dm-thin compares with the kernel's. It is for people who want to know "
+        "how far they can trust a run without the kernel's device-mapper. Both implementations received the "
+        "same operations, in sequences called histories, and `thinsim conformance` compared every answer. Of "
+        f"{compared:,} comparisons {len(differences):,} were not equal, {known}.\n\n"
+        "[Compare with the kernel](../howto/compare-with-the-kernel.md) shows how to repeat this. "
         f"`make fidelity` made this page on {run.day}, on {run.machine}, from the recorded answers of "
-        "kernels in guests (`make conformance-record` records them again). The last part, from "
+        "kernels in guests; `make conformance-record` records them again. The last part, from "
         "[Checked by other tests](#checked-by-other-tests) on, is written by hand in "
         "`docs/evidence/fidelity-by-hand.md`."
     )
@@ -129,37 +133,41 @@ def _begin(run: FidelityRun) -> str:
 
 def _ran(verdicts: Sequence[HistoryVerdict]) -> str:
     lines = [
-        "| | kernel | thinsim | histories | operations | comparisons | not equal | unexplained |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | kernel | thinsim | histories | operations | comparisons | not equal |",
+        "|---|---|---|---|---|---|---|",
     ]
     for letter, verdict in zip(_letters(verdicts), verdicts, strict=True):
         lines.append(
-            f"| {letter} | {verdict.kernel} | {verdict.subject} | "
-            f"{verdict.histories} | {verdict.operations} | {verdict.compared.total()} | "
-            f"{len(verdict.differences)} | {len(verdict.unexplained)} |"
+            f"| {letter} | {_release(verdict.kernel)} | {verdict.subject} | {verdict.histories} | "
+            f"{verdict.operations:,} | {verdict.compared.total():,} | {len(verdict.differences)} |"
         )
     subjects = dict.fromkeys(verdict.subject for verdict in verdicts)
-    known = " ".join(_SUBJECTS[subject] for subject in subjects if subject in _SUBJECTS)
-    return "\n".join([*lines, "", _wrapped(known)])
+    notes = [_SUBJECTS[subject] for subject in subjects if subject in _SUBJECTS]
+    kernels = dict.fromkeys(verdict.kernel for verdict in verdicts)
+    notes.append(f"The kernels in full: {'; '.join(kernels)}.")
+    return "\n".join([*lines, "", _wrapped(" ".join(notes))])
+
+
+def _release(kernel: str) -> str:
+    """Return the name of *kernel* with its first two numbers only: Linux 6.1."""
+    found = re.match(r"Linux \d+\.\d+", kernel)
+    return found[0] if found else kernel
 
 
 def _table(verdicts: Sequence[HistoryVerdict]) -> str:
     lines = [
         _wrapped(
-            "Each cell below is the number of comparisons, and the number of those that were not equal. The "
-            "letters are the rows of the table above."
+            "The next table counts the comparisons by behaviour. Its columns are the rows of the table "
+            "above. A bold number counts the comparisons that were not equal."
         ),
         "",
-        f"| behaviour | equal? | {' | '.join(_letters(verdicts))} |",
-        f"|---|---|{'---|' * len(verdicts)}",
+        f"| behaviour | {' | '.join(_letters(verdicts))} |",
+        f"|---|{'---|' * len(verdicts)}",
     ]
     for behaviour in Behaviour:
         cells = [_cell(verdict, behaviour) for verdict in verdicts]
         if any(verdict.compared[behaviour] for verdict in verdicts):
-            differ = any(verdict.unequal(behaviour) for verdict in verdicts)
-            lines.append(
-                f"| {behaviour} | {'**no**, see below' if differ else 'yes'} | {' | '.join(cells)} |"
-            )
+            lines.append(f"| {behaviour} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -167,23 +175,35 @@ def _cell(verdict: HistoryVerdict, behaviour: Behaviour) -> str:
     compared, unequal = verdict.compared[behaviour], verdict.unequal(behaviour)
     if not compared:
         return "–"
-    return f"{compared}, {unequal} not" if unequal else str(compared)
+    return f"**{unequal}** of {compared:,}" if unequal else f"{compared:,}"
 
 
 def _differences(verdicts: Sequence[HistoryVerdict]) -> str:
-    """Return one row for each reason of each verdict, with the behaviours that differed and how often."""
-    reasons: dict[tuple[str, str], Counter[str]] = {}
+    """Return one row for each reason, with its count in each verdict and for each behaviour that differed."""
+    reasons: dict[str, tuple[Counter[str], Counter[str]]] = {}
     for letter, verdict in zip(_letters(verdicts), verdicts, strict=True):
         for difference in verdict.differences:
             reason = difference.why or "**unexplained**"
-            reasons.setdefault((letter, reason), Counter())[difference.comparison.behaviour] += 1
+            letters, behaviours = reasons.setdefault(reason, (Counter(), Counter()))
+            letters[letter] += 1
+            behaviours[_brief(difference.comparison.behaviour)] += 1
+    title = "## Differences and their reasons"
     if not reasons:
-        return "Nothing differed."
-    lines = ["| | reason | times | behaviour |", "|---|---|---|---|"]
-    for (letter, reason), counts in reasons.items():
-        behaviours = "; ".join(f"{_brief(name)} ({count})" for name, count in counts.items())
-        lines.append(f"| {letter} | {reason} | {counts.total()} | {behaviours} |")
-    return "## Differences and their reasons\n\n" + "\n".join(lines)
+        return f"{title}\n\nNothing differed."
+    lines = [
+        _wrapped(
+            "The middle column has the number of differences in each column of the table above, and the last "
+            "column has their number by behaviour. Where a reason is code of the kernel, it names the file."
+        ),
+        "",
+        "| reason | differences | behaviour |",
+        "|---|---|---|",
+    ]
+    for reason, (letters, behaviours) in reasons.items():
+        where = ", ".join(f"{letter}: {count}" for letter, count in letters.items())
+        which = "; ".join(f"{name} ({count})" for name, count in behaviours.items())
+        lines.append(f"| {reason} | {where} | {which} |")
+    return f"{title}\n\n" + "\n".join(lines)
 
 
 def _brief(behaviour: str) -> str:
@@ -197,14 +217,22 @@ def _traits(verdicts: Sequence[HistoryVerdict]) -> str:
     lines = [
         "## The histories",
         "",
-        f"The number of operations of {letter}, by the properties of their histories. A history may have "
-        "several.",
+        _wrapped(
+            f"This table counts the operations of {letter} by the properties of their histories. A history "
+            "can have several properties. A *directed* history is written for one case."
+        ),
         "",
         "| property of the history | operations |",
         "|---|---|",
     ]
-    lines += [f"| {trait} | {count} |" for trait, count in sorted(most.traits.items())]
+    lines += [f"| {trait} | {count:,} |" for trait, count in sorted(most.traits.items(), key=_by_number)]
     return "\n".join(lines)
+
+
+def _by_number(trait: tuple[str, int]) -> tuple[str, int]:
+    """Return a sort key that places 128 before 1024."""
+    numbers = re.findall(r"\d+", trait[0])
+    return re.sub(r"\d+", "", trait[0]), int(numbers[0]) if numbers else 0
 
 
 def _wrapped(text: str) -> str:

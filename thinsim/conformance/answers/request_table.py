@@ -59,7 +59,10 @@ def request_tables(kernels: Sequence[Sequence[Recording]], verdicts: Sequence[Hi
     devices = list(dict.fromkeys(each.device for each in asked))
     thin = [device for device in devices if device in _thin_phases()]
     others = [device for device in devices if device not in thin]
-    parts += [_by_device(asked, thin), "Other devices and targets:", _merged(asked, others)]
+    parts += ["A thin device with mapped blocks:", _by_request(asked, thin[0])]
+    if thin[1:]:
+        parts += ["Requests that concern space, on thin devices in other states:", _merged(asked, thin[1:])]
+    parts += ["Other devices and targets:", _merged(asked, others)]
     parts.append(
         "Mapped blocks of a thin device, with ranges that are not whole logical blocks or that pass the "
         "end of the device:"
@@ -183,13 +186,14 @@ def _merged(asked: Sequence[_Asked], devices: Sequence[str]) -> str:
     return _table(head, {"; ".join(names): answers for answers, names in rows.items()})
 
 
-def _by_device(asked: Sequence[_Asked], devices: Sequence[str]) -> str:
+def _by_request(asked: Sequence[_Asked], device: str) -> str:
+    """Return a table with one row for each request to *device*."""
     rows = {}
     for kind, about in KINDS.items():
-        cells = _cells(asked, kind, devices)
+        cells = _cells(asked, kind, [device])
         if any(cells):
             rows[f"{kind} | {about.becomes}"] = cells
-    return _table(["request | becomes", *devices], rows)
+    return _table(["request | in the block layer", "answer"], rows)
 
 
 def _by_range(asked: Sequence[_Asked]) -> str:
