@@ -51,7 +51,7 @@ def accepted(*flags: str) -> list[str]:
 
 
 def description() -> str:
-    """Return README.md for a package index, without its pictures and its links to pages of this repository."""
+    """Return README.md for a package index, without pictures and local links."""
     text = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
     text = re.sub(r"<picture>.*?</picture>\n*", "", text, flags=re.DOTALL)
     return re.sub(r"!?\[([^]]*)\]\((?!https?://)[^)]*\)", r"\1", text)

@@ -1,1 +1,1 @@
-"""These programs measure, as ratios within one run; nothing here is asserted by a test."""
+"""These programs measure speed as ratios within one run; no test asserts their figures."""

@@ -1,6 +1,6 @@
 """``python -m benchmarks.backing`` compares the store below a loop device with a plain file and its peers.
 
-Needs root, fio, e2fsprogs and util-linux; a peer that is not installed is named and left out.
+It needs root, fio, e2fsprogs and util-linux. It skips a peer that is not installed, with a message.
 """
 
 import json
@@ -21,13 +21,17 @@ from thinsim.report.environment import environment
 
 @click.command(help=__doc__)
 @click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True)
-@click.option("--quick", is_flag=True, help="Small sizes: shows that it works, measures little.")
+@click.option("--quick", is_flag=True, help="Use small sizes, for a check that the benchmark works.")
 @click.option("--idle", is_flag=True, help="Let processors sleep between requests.")
-@click.option("--only", multiple=True, help="Contenders whose name contains this, beside the plain file.")
-@click.option("--row", "words", multiple=True, help="Rows whose name contains this, and the first.")
-@click.option("--dir", "base", type=click.Path(path_type=Path, exists=True), help="Where the files go.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write all figures here.")
-@click.option("--plot", "plot_path", type=click.Path(path_type=Path), help="Write a chart here (SVG, PNG).")
+@click.option("--only", multiple=True, help="Measure only the plain file and contenders whose name has this.")
+@click.option(
+    "--row", "words", multiple=True, help="Measure only the first row and rows whose name has this."
+)
+@click.option("--dir", "base", type=click.Path(path_type=Path, exists=True), help="Directory for the files.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write all figures to this file.")
+@click.option(
+    "--plot", "plot_path", type=click.Path(path_type=Path), help="Write a chart to this SVG or PNG."
+)
 def main(
     rounds: int,
     quick: bool,
@@ -74,7 +78,7 @@ def _chosen(only: tuple[str, ...], notes: Console) -> list[StoreContender]:
     for contender in CONTENDERS:
         lack = contender.lacks()
         if lack is not None:
-            notes.print(f"left out: {contender.name}: {lack}")
+            notes.print(f"skipped {contender.name}: {lack}")
         elif not only or contender.name == PLAIN or any(word in contender.name for word in only):
             chosen.append(contender)
     return chosen
@@ -83,7 +87,7 @@ def _chosen(only: tuple[str, ...], notes: Console) -> list[StoreContender]:
 def _measure_round(
     contenders: list[StoreContender], number: int, directory: Path, sizes: TurnSizes, result: Measurements
 ) -> None:
-    """Stand all up, and let them take turns at each row: what is compared lies a second or two apart."""
+    """Set up all contenders, and measure them in turn for each row, so that figures are seconds apart."""
     with ExitStack() as stack:
         devices: dict[str, Path] = {}
         for contender in contenders:

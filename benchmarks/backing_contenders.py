@@ -1,7 +1,7 @@
-"""Lists what is compared below a loop device: a plain file, our store both ways, each installed peer.
+"""`CONTENDERS` lists the stores below a loop device: a plain file, the backing store both ways, its peers.
 
-Every contender keeps one sparse file in a directory on the same host file system and offers a path to
-put a loop device on. Each is stood up anew for a round, and ended by what it was started as.
+Every contender keeps one sparse file in a directory on the same host file system, and offers a path for a
+loop device. Each contender is set up again for each round.
 """
 
 import os
@@ -28,7 +28,7 @@ _PATIENCE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class StoreContender:
-    """A name, what makes it possible here, and how a file of it is offered."""
+    """A `StoreContender` has a name, a check for its programs, and a function that sets up its file."""
 
     name: str
     lacks: Callable[[], str | None]
@@ -37,14 +37,14 @@ class StoreContender:
 
 @contextmanager
 def loop_device(contender: StoreContender, directory: Path, size: int) -> Iterator[Path]:
-    """Stand *contender* up in *directory* with a file of *size* bytes; yield the loop device on it."""
+    """Set *contender* up in *directory* with a file of *size* bytes; yield the loop device on that file."""
     with contextmanager(contender.offer)(directory, size) as file:
         device = loop.attach(file)
         try:
             yield device.path
         finally:
             loop.detach(device)
-            _wait(lambda: device.path.name not in _attached(), f"{device.path} to be detached")
+            _wait(lambda: device.path.name not in _attached(), f"the end of {device.path}")
 
 
 def _attached() -> set[str]:
@@ -119,7 +119,7 @@ def _two(directory: Path) -> tuple[Path, Path]:
 
 @contextmanager
 def _server(command: list[str], mountpoint: Path) -> Iterator[None]:
-    """Run a FUSE server that says nothing when it is ready; it must mount on *mountpoint*."""
+    """Run a FUSE server that prints nothing when it is ready; it must mount on *mountpoint*."""
     log = mountpoint.parent / "log"
     try:
         with _process(command, log) as process:
@@ -127,7 +127,7 @@ def _server(command: list[str], mountpoint: Path) -> Iterator[None]:
             if process.poll() is not None:
                 raise RuntimeError(f"{command[0]} ended at once: {log.read_text().strip()}")
             yield
-    finally:  # some end with their mount, others unmount when they are told to end
+    finally:  # some servers end with their mount, others unmount at their end
         if mount_on(mountpoint) is not None:
             unmount(mountpoint)
 
@@ -136,7 +136,7 @@ def _server(command: list[str], mountpoint: Path) -> Iterator[None]:
 def _process(command: list[str], log: Path, *descriptors: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server in the foreground until the block is left.
 
-    All are started alike, in this session: the scheduler gives each session its share (sched(7), autogroup).
+    All servers run in this session: the scheduler gives each session its share (sched(7), autogroup).
     """
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -158,7 +158,7 @@ def _wait(until: Callable[[], bool], what: str) -> None:
     patience = time.monotonic() + _PATIENCE
     while not until():
         if time.monotonic() > patience:
-            raise RuntimeError(f"waited {_PATIENCE:.0f} s for {what}")
+            raise RuntimeError(f"timed out after {_PATIENCE:.0f} s: {what}")
         time.sleep(0.02)
 
 
@@ -171,7 +171,7 @@ def _programs(*names: str) -> Callable[[], str | None]:
 
 
 def _no_example() -> str | None:
-    return None if _EXAMPLE.exists() else f"{_EXAMPLE} missing (libfuse3-dev)"
+    return None if _EXAMPLE.exists() else f"{_EXAMPLE} is missing; install libfuse3-dev"
 
 
 CONTENDERS = (

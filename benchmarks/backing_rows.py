@@ -1,4 +1,4 @@
-"""Measures on a loop device, whatever lies below it: data with fio, discards, mkfs and fstrim."""
+"""`steps` lists the measurements on a loop device: data with fio, discards, mkfs and fstrim."""
 
 import json
 import os
@@ -13,22 +13,22 @@ from thinsim.benchmark.rounds import FigureRow
 
 MIB = 1 << 20
 TURNS = 4
-"""So often in a round each contender has its turn at a row: a shared processor's pace changes in seconds."""
+"""Turns of each contender at a row in one round: the pace of a shared processor changes within seconds."""
 
 _LOOPS = 4
-"""What takes a tenth of a second only is done so often in a turn."""
+"""Repetitions within a turn for work that takes only a tenth of a second."""
 
 DISCARD = 64 * 1024
-"""Bytes of one discard of the discard storm: a data block as containerd's documentation has it."""
+"""Bytes of one discard of the discard row: the data block size in containerd's documentation."""
 
 
 class UnsupportedError(Exception):
-    """The contender can't do this at all; the text says what it answered."""
+    """The contender can't do this at all; the text has its error."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnSizes:
-    """How much work a turn is: bytes, seconds."""
+    """`TurnSizes` has the work of one turn, in bytes and seconds."""
 
     sequential: int = 128 * MIB
     large: int = 1024 * MIB
@@ -36,7 +36,7 @@ class TurnSizes:
 
     @property
     def device(self) -> int:
-        """The size that the device must have."""
+        """Return the size in bytes that the device must have."""
         return max(self.sequential * TURNS, self.large)
 
 
@@ -55,9 +55,9 @@ DATA_ROWS = (WRITE_NEW, WRITE_AGAIN, READ, RANDOM_READ, RANDOM_WRITE)
 
 @dataclass(frozen=True, slots=True)
 class RowStep:
-    """How one row is measured: *work* returns the figure of a turn, what *prepare* does isn't timed.
+    """A `RowStep` measures one row: *work* returns the figure of a turn; *prepare* is not timed.
 
-    Both are told the first byte of the turn's own part of the device.
+    Both get the offset of the turn's own part of the device.
     """
 
     row: FigureRow
@@ -66,7 +66,7 @@ class RowStep:
 
 
 def steps(sizes: TurnSizes) -> Sequence[RowStep]:
-    """Return every row's step in the order for a new device, whose contents are lost."""
+    """Return every row's step, in the order for a new device. The steps destroy its contents."""
     amount, whole, large = sizes.sequential, sizes.sequential * TURNS, sizes.large
 
     def fill(device: Path, offset: int) -> float:
@@ -91,7 +91,7 @@ def steps(sizes: TurnSizes) -> Sequence[RowStep]:
 
 
 def take(step: RowStep, turn: int, sizes: TurnSizes, device: Path) -> tuple[float | None, str | None]:
-    """Measure one row on *device*, in *turn* of ``TURNS``; return the figure, or why there is none."""
+    """Measure one row on *device*, in *turn* of ``TURNS``; return the figure, or None and the reason."""
     offset = turn * sizes.sequential
     try:
         step.prepare(device, offset)
@@ -127,7 +127,7 @@ def _discards(device: Path, offset: int, amount: int) -> float:
 
 
 def _fio(device: Path, kind: str, *options: str) -> dict[str, dict[str, float]]:
-    """Run one fio job with direct, synchronous I/O: what an initiator sees that waits for each answer."""
+    """Run one fio job with direct, synchronous I/O, like an initiator that waits for each answer."""
     done = subprocess.run(
         [
             "fio",
@@ -145,14 +145,14 @@ def _fio(device: Path, kind: str, *options: str) -> dict[str, dict[str, float]]:
         check=False,
     )
     if done.returncode != 0:
-        told = [line for line in done.stdout.splitlines() if line.startswith("fio:")]
-        raise UnsupportedError(_last_line("\n".join(told) or done.stderr))
+        errors = [line for line in done.stdout.splitlines() if line.startswith("fio:")]
+        raise UnsupportedError(_last_line("\n".join(errors) or done.stderr))
     job: dict[str, dict[str, float]] = json.loads(done.stdout[done.stdout.index("{") :])["jobs"][0]
     return job
 
 
 def _life_of_a_filesystem(device: Path) -> float:
-    """Make a file system, fill it, delete all, trim it; return the seconds."""
+    """Make a file system, fill it, delete all files, and trim it; return the seconds."""
     content = os.urandom(MIB)
     with tempfile.TemporaryDirectory(prefix="thinsim-bench-") as name:
         mountpoint = Path(name)
@@ -182,4 +182,4 @@ def _seconds(command: list[str]) -> float:
 
 def _last_line(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "failed without a word"
+    return lines[-1].strip() if lines else "failed without a message"

@@ -1,7 +1,8 @@
-"""``python -m benchmarks.dropin`` measures what a call of the drop-in dmsetup costs, on its own pool.
+"""``python -m benchmarks.dropin`` measures the time of a call of the drop-in dmsetup, on its own pool.
 
-The wall time of the whole process; beside it the same process without a control device (``dmsetup
-splitname`` opens none), and what the daemon takes of it: a connection and two ioctls, as strace shows.
+It prints the wall time of the whole process. For comparison it prints the time of the same process without a
+control device (``dmsetup splitname`` opens none), and the daemon's part: a connection and two ioctls, as
+strace shows.
 """
 
 import json
@@ -26,19 +27,19 @@ from thinsim.dm.dropin.dropin import install
 from thinsim.dm.standing.places import Places
 
 POOL = f"benchmark-{os.getpid()}"
-_BUFFER = 16 << 10  # what libdevmapper asks for at first
+_BUFFER = 16 << 10  # the buffer size that libdevmapper requests first
 _HEAD = struct.Struct("=I I")
 _ANSWER = struct.Struct("=i I")
 
 SECOND = {"version": Command.VERSION, "info": Command.DEV_STATUS, "status": Command.TABLE_STATUS}
-"""The ioctl that follows the one which asks for the version."""
+"""The ioctl that each command sends after the one for the version."""
 
 
 @click.command(help=__doc__)
 @click.option("--calls", type=click.IntRange(1), default=100, show_default=True)
 @click.option("--json", "json_path", type=click.Path(path_type=Path))
 def main(calls: int, json_path: Path | None) -> None:
-    with standing_pool() as control:
+    with running_pool() as control:
         acts: dict[str, Callable[[], object]] = {"dmsetup splitname": partial(call, "splitname", "a-b")}
         for name, command in SECOND.items():
             acts[f"dmsetup {name}"] = partial(call, name, *([] if name == "version" else [POOL]))
@@ -48,7 +49,7 @@ def main(calls: int, json_path: Path | None) -> None:
             for name, act in acts.items():
                 began = time.perf_counter()
                 act()
-                if number:  # the first time is for warming up
+                if number:  # the first call is a warm-up
                     taken[name].append((time.perf_counter() - began) * 1000)
     for name, values in taken.items():
         click.echo(f"{name:32} {statistics.median(values):6.2f} ms")
@@ -61,7 +62,7 @@ def call(*words: str) -> None:
 
 
 def converse(control: Path, second: Command) -> None:
-    """Do what the preloaded library does for one call."""
+    """Send the daemon what the preloaded library sends for one call."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(control))
         for command, name in ((Command.VERSION, ""), (second, "" if second is Command.VERSION else POOL)):
@@ -78,14 +79,14 @@ def exactly(connection: socket.socket, length: int) -> bytes:
     received = b""
     while len(received) < length:
         piece = connection.recv(length - len(received))
-        assert piece, "the daemon hung up"
+        assert piece, "the daemon closed the connection"
         received += piece
     return received
 
 
 @contextmanager
-def standing_pool() -> Iterator[Path]:
-    """A daemon and a pool of the benchmark's own; yields the daemon's control device."""
+def running_pool() -> Iterator[Path]:
+    """Run a daemon and a pool for the benchmark; yield the daemon's control device."""
     runtime = Path(tempfile.mkdtemp(prefix="thinsim-bench-", dir="/run"))
     os.environ |= {"THINSIM_RUNTIME_DIR": str(runtime), "THINSIM_STATE_DIR": str(runtime / "state")}
     places = Places.of_this_user()

@@ -1,7 +1,8 @@
-"""``python -m benchmarks.engine`` measures what metadata costs as a pool grows by powers of ten.
+"""``python -m benchmarks.engine`` measures the cost of metadata as a pool grows by powers of ten.
 
-One device is provisioned to 10^n blocks; at each power the same questions are asked. Metadata is in a sparse
-file (--dir), written and flushed for real. 10^7 blocks are 640 GB at 64 KiB. Rates are of one process.
+One device is provisioned to 10^n blocks; at each power the same operations are measured. Metadata is in a
+sparse file (--dir), and is really written and flushed. 10^7 blocks are 640 GB at 64 KiB. One process does all
+work.
 """
 
 import json
@@ -34,11 +35,11 @@ CURVES = {
     "milliseconds": ("open_ms", "snapshot_ms", "delete_ms", "commit_ms_after_breaking"),
     "size": ("metadata_blocks", "resident_mib_of_the_open_pool", "resident_mib_most"),
 }
-"""What is drawn together, by the unit it has."""
+"""The figures that share a diagram, by their unit."""
 
 
 class FileStore:
-    """A MetadataStore on a file of its own."""
+    """A `FileStore` is a MetadataStore on a file of its own."""
 
     def __init__(self, path: Path, blocks: int) -> None:
         self.blocks = blocks
@@ -65,7 +66,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def resident() -> int:
-    """Bytes of memory in use now."""
+    """Return the bytes of memory in use now."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
@@ -73,7 +74,7 @@ def resident() -> int:
 
 
 def provision(metadata: PoolMetadata, begin: int, end: int) -> None:
-    """Map *begin* to before *end*, committing as often as a busy pool would."""
+    """Map the blocks from *begin* up to *end*; commit as often as a busy pool would."""
     record = metadata.open_thin(DEVICE)
     for vblock in range(begin, end):
         block = metadata.allocate()
@@ -86,7 +87,7 @@ def provision(metadata: PoolMetadata, begin: int, end: int) -> None:
 
 
 def measure(store: FileStore, mapped: int, provisioned: float) -> dict[str, float]:
-    """Ask everything of a pool of *mapped* blocks, and leave it as it was."""
+    """Measure every operation on a pool of *mapped* blocks, and leave the pool as it was."""
     choose = random.Random(mapped)
     before = resident()
     opening = time.perf_counter()
@@ -133,14 +134,14 @@ def measure(store: FileStore, mapped: int, provisioned: float) -> dict[str, floa
     type=click.IntRange(3, 8),
     default=6,
     show_default=True,
-    help="The last power of ten of mapped blocks.",
+    help="Last power of ten of mapped blocks.",
 )
 @click.option(
-    "--dir", "base", type=click.Path(path_type=Path, exists=True), help="Where the metadata file goes."
+    "--dir", "base", type=click.Path(path_type=Path, exists=True), help="Directory for the metadata file."
 )
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write all figures here.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write all figures to this file.")
 @click.option(
-    "--plot", "plot_path", type=click.Path(path_type=Path), help="Write the curves here (SVG, PNG)."
+    "--plot", "plot_path", type=click.Path(path_type=Path), help="Write the curves to this SVG or PNG."
 )
 def main(up_to: int, base: Path | None, json_path: Path | None, plot_path: Path | None) -> None:
     rows = []

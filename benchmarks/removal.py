@@ -1,8 +1,8 @@
 """``python -m benchmarks.removal`` measures how long a prepare waits while a large device is removed.
 
-On the emulated rig, as root. A device of --size is written in random order, so that its blocks lie scattered
-and its discard takes long. Right when that begins, another snapshot is prepared.
-All contenders take turns in each round, on one pool.
+It runs on the emulated rig and needs root. It writes a device of --size in random order, so that the blocks
+are scattered and the discard takes long. At the start of the discard it prepares another snapshot. All
+contenders take turns in each round, on one pool.
 """
 
 import json
@@ -37,8 +37,8 @@ CONTENDERS: Mapping[str, Mapping[str, object]] = {
 ALONE = "prepare alone"
 
 
-class TellingHost:
-    """A SnapshotHost that says when a discard begins."""
+class WatchedHost:
+    """A `WatchedHost` is a SnapshotHost that signals the start of a discard."""
 
     def __init__(self, host: SnapshotHost) -> None:
         self._host = host
@@ -63,7 +63,7 @@ class TellingHost:
 def main(rounds: int, mebibytes: int, directory: Path | None, json_path: Path | None) -> None:
     taken = trio.run(measured, rounds, mebibytes << 20, directory)
     first = next(iter(CONTENDERS))
-    click.echo(f"{'':42} prepare, median (interval), ratio of it; removal")
+    click.echo(f"{'':42} prepare: median (interval), ratio; removal")
     for name, of_it in taken.items():
         waits = median_interval(of_it["prepare"])
         ratio = statistics.median(
@@ -78,7 +78,7 @@ def main(rounds: int, mebibytes: int, directory: Path | None, json_path: Path | 
 
 
 async def measured(rounds: int, size: int, directory: Path | None) -> dict[str, dict[str, list[float]]]:
-    """Milliseconds of each prepare and removal, by contender."""
+    """Return the milliseconds of each prepare and removal, by contender."""
     taken: dict[str, dict[str, list[float]]] = {
         name: {"prepare": [], "remove": []} for name in (*CONTENDERS, ALONE)
     }
@@ -88,7 +88,7 @@ async def measured(rounds: int, size: int, directory: Path | None) -> dict[str, 
             for number in range(rounds + 1):
                 for name, flags in CONTENDERS.items():
                     prepare, remove, alone = await one_round(rig, place / "snapshotter", size, flags)
-                    if number:  # the first round is for warming up
+                    if number:  # the first round is a warm-up
                         taken[name]["prepare"].append(prepare)
                         taken[name]["remove"].append(remove)
                 if number:
@@ -97,7 +97,7 @@ async def measured(rounds: int, size: int, directory: Path | None) -> dict[str, 
 
 
 async def one_round(rig: EmulatedRig, root: Path, size: int, flags: Mapping[str, object]) -> Sequence[float]:
-    """Milliseconds of a prepare beside a removal, of that removal, and of a prepare alone."""
+    """Return the milliseconds of a prepare during a removal, of that removal, and of a prepare alone."""
     table: dict[str, Any] = {
         "root_path": str(root),
         "pool_name": rig.shape.name,
@@ -105,7 +105,7 @@ async def one_round(rig: EmulatedRig, root: Path, size: int, flags: Mapping[str,
         "discard_blocks": True,
         **flags,
     }
-    host = TellingHost(rig.host)
+    host = WatchedHost(rig.host)
     snapshotter = await DevmapperSnapshotter.open(Config.from_table(table), rig.dm, host)
     try:
         await snapshotter.prepare("base-key")
@@ -134,7 +134,7 @@ async def one_round(rig: EmulatedRig, root: Path, size: int, flags: Mapping[str,
 
 
 async def timed(act: Any, *arguments: str) -> float:
-    """Milliseconds that it takes."""
+    """Return the milliseconds that *act* takes."""
     begun = time.perf_counter()
     await act(*arguments)
     return (time.perf_counter() - begun) * 1000

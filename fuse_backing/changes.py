@@ -32,7 +32,7 @@ class AllocationChanges:
     async def fallocate(
         self, inode: Inode, fd: int, mode: int, offset: int, length: int, strike: Strike | None
     ) -> None:
-        """Allocate, punch or zero on the open file *fd* of *inode*, or do the part of it that *strike* allows.
+        """Allocate, punch or zero the open file *fd* of *inode*, or do the part of it that *strike* allows.
 
         This is fallocate(2). A punch or zero range is recorded even if the host refuses it. Raises OSError.
         """

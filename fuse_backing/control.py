@@ -7,9 +7,9 @@
     <- {"ok": false, "error": {"errno": 2, "message": "No such file or directory"}}
 
 They know nothing of the meaning of a command. A connection carries any number of requests, one after the
-other. A streaming command answers with any number of ``{"ok": true, "item": ...}`` and then ``{"ok": true,
-"end": true}`` or an error. It is the last command of its connection, and ends early when the client closes
-the connection.
+other. A streaming command answers with any number of ``{"ok": true, "item": ...}``, and then with
+``{"ok": true, "end": true}`` or an error. It is the last command of its connection, and ends early when the
+client closes the connection.
 """
 
 import errno

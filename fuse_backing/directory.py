@@ -1,4 +1,4 @@
-"""Checks the directory that is served: fit for it, served once, and the mountpoint not inside."""
+"""`served_directory` checks and locks the directory to serve; `host_accounting` tries its host."""
 
 import errno
 import fcntl
@@ -19,8 +19,8 @@ _PROBE_SIZE = 1 << 20
 def served_directory(path: Path) -> Iterator[int]:
     """Open *path* for one server and yield its file descriptor.
 
-    The lock is on the directory itself, so it leaves no file behind. Raises UnfitDirectoryError if it is no
-    directory, served by another process, or on a host file system that cannot punch holes.
+    The lock is on the directory itself, so it leaves no file behind. Raises UnfitDirectoryError if *path* is
+    not a directory, if another process serves it, or if its host file system cannot punch holes.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -40,7 +40,7 @@ def served_directory(path: Path) -> Iterator[int]:
 
 
 def check_apart(directory: Path, mountpoint: Path) -> None:
-    """Raise MountpointError if one of the two lies in the other: the mount would hide or contain itself."""
+    """Raise MountpointError if one path is inside the other: the mount would hide or contain itself."""
     real_directory, real_mountpoint = Path(os.path.realpath(directory)), Path(os.path.realpath(mountpoint))
     if real_mountpoint == real_directory or (
         real_mountpoint.exists() and real_directory.exists() and real_mountpoint.samefile(real_directory)
@@ -53,9 +53,9 @@ def check_apart(directory: Path, mountpoint: Path) -> None:
 
 
 def probe_punch(directory_fd: int, path: Path) -> None:
-    """Write and punch a file without a name, and see that the host frees its blocks.
+    """Write and punch a file without a name, and check that the host frees its blocks.
 
-    ext4, xfs, btrfs and tmpfs can, overlayfs passes it to its upper layer, 9p cannot. Raises
+    ext4, xfs, btrfs and tmpfs can punch, overlayfs passes a punch to its upper layer, 9p cannot punch. Raises
     UnfitDirectoryError.
     """
     try:
@@ -81,10 +81,10 @@ def probe_punch(directory_fd: int, path: Path) -> None:
 
 
 def host_accounting(directory_fd: int, path: Path, *, allow_estimate: bool = False) -> HostAccounting:
-    """Find how the host accounts for files of the directory, by a trial in a file without a name.
+    """Return the accounting of the directory's host, by a trial in a file without a name.
 
-    Raises UnfitDirectoryError if what a punch frees can't be measured there; with *allow_estimate* the answer
-    is then the files' map, which ``HostAccounting.exact`` tells.
+    Raises UnfitDirectoryError if freed bytes can't be measured there. With *allow_estimate*, return an
+    accounting by the files' maps instead, whose ``exact`` is False.
     """
     try:
         fd = unnamed_file(directory_fd)

@@ -1,4 +1,4 @@
-"""Finds what is mounted where, and whether its server is alive: /proc/self/mountinfo, proc(5)."""
+"""`MountEntry` is a mount of this process's namespace, by /proc/self/mountinfo; see proc(5)."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ _ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 @dataclass(frozen=True, slots=True)
 class MountEntry:
-    """A line of /proc/self/mountinfo: one mount in this process's namespace."""
+    """A `MountEntry` is a line of /proc/self/mountinfo: one mount in this process's namespace."""
 
     mount_id: int
     parent_id: int
@@ -33,7 +33,7 @@ class MountEntry:
 
 
 class Health(Enum):
-    """Whether a path can be accessed."""
+    """A `Health` shows whether a mount's server is alive."""
 
     HEALTHY = "healthy"
     STALE = "stale"
@@ -46,7 +46,7 @@ def unescape(field: bytes) -> str:
 
 
 def parse_mountinfo(content: bytes) -> list[MountEntry]:
-    """Read the lines of mountinfo, in the order in which things were mounted. Raises ValueError."""
+    """Read the lines of mountinfo, in the order of the mounts. Raises ValueError."""
     mounts = []
     for line in content.splitlines():
         fields = line.split(b" ")
@@ -77,7 +77,7 @@ def mounts() -> list[MountEntry]:
 
 
 def mount_on(mountpoint: Path) -> MountEntry | None:
-    """Return the topmost mount on a real path, or None; touches nothing but /proc, so it never blocks."""
+    """Return the topmost mount on a real path, or None; read only /proc, so never block."""
     return next((mount for mount in reversed(mounts()) if mount.mountpoint == mountpoint), None)
 
 
@@ -87,22 +87,22 @@ def find_mount(path: Path) -> MountEntry | None:
 
 
 def unmount(mountpoint: Path, *, lazy: bool = False) -> None:
-    """Unmount what is mounted on *mountpoint*; *lazy* detaches it at once, whoever still uses it.
+    """Unmount the topmost mount on *mountpoint*; *lazy* detaches it at once, even if it is in use.
 
-    Blocks while the file system's server answers. Raises OSError, EBUSY if it is in use.
+    This blocks until the file system's server answers. Raises OSError, EBUSY if the mount is in use.
     """
     if os.geteuid() == 0:
         umount2(mountpoint, MNT_DETACH if lazy else 0)
         return
-    # Only fusermount3 (setuid) may unmount for an ordinary user. It tells why in words only; of its
-    # failures, being busy is the usual one.
+    # Only fusermount3 (setuid) may unmount for an ordinary user. It prints its reason, but returns no errno.
+    # Its usual failure is a busy mount.
     arguments = ["fusermount3", "-u", *(["-z"] if lazy else []), "--", str(mountpoint)]
     if os.spawnvp(os.P_WAIT, arguments[0], arguments) != 0:
         raise OSError(errno.EBUSY, f"fusermount3 could not unmount {mountpoint}")
 
 
 def health(path: Path) -> Health:
-    """Tell whether *path* answers. Raises OSError for any other failure, FileNotFoundError among them."""
+    """Return whether *path* answers. Raises OSError for any other failure, including FileNotFoundError."""
     try:
         path.stat()
     except OSError as error:
@@ -124,10 +124,10 @@ def no_store_on(path: Path) -> MountpointError:
 
 
 def check_mountpoint(path: Path) -> Path:
-    """Return the real path of a directory on which one can mount.
+    """Return the real path of a directory that can be a mountpoint.
 
-    Raises MountpointError if it is missing, no directory, or a mountpoint already, StaleMountError if a
-    dead server's mount is in the way.
+    Raises MountpointError if it is missing, not a directory, or a mountpoint already, and StaleMountError if
+    the mount of a dead server is there.
     """
     try:
         if health(path) is Health.STALE:

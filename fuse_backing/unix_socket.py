@@ -1,4 +1,4 @@
-"""Listens on sockets at a path, makes sure of the place, and removes what dead servers left."""
+"""`listen_on` listens on a unix socket at a path, and replaces the socket of a dead server."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ MAX_PATH = 107
 
 @asynccontextmanager
 async def listen_on(path: Path) -> AsyncIterator[trio.socket.SocketType]:
-    """Yield a unix socket that listens at *path*, mode 0600; it is removed on the way out.
+    """Yield a unix socket that listens at *path*, mode 0600; remove it at the end.
 
     A socket that a dead server left is replaced. Raises ControlError (EADDRINUSE) if a server answers there,
     (EEXIST) if something else is at *path*, (ENAMETOOLONG) if the path is too long for a socket.
@@ -42,9 +42,9 @@ def check_socket_path(path: Path) -> None:
 
 
 async def remove_stale_socket(path: Path) -> None:
-    """Remove the socket that a dead server left at *path*; nothing to do if nothing is there.
+    """Remove the socket that a dead server left at *path*, if there is one.
 
-    ControlError: EADDRINUSE if a server answers there, EEXIST if something else is at *path*.
+    Raises ControlError: EADDRINUSE if a server answers there, EEXIST if something else is at *path*.
     """
     try:
         mode = path.lstat().st_mode
@@ -70,8 +70,8 @@ async def _listen(path: Path) -> trio.socket.SocketType:
     await remove_stale_socket(path)
     listener = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
     try:
-        # bind() gives the file the socket's own mode (less the umask), so that there is no instant in
-        # which others could connect: unix_bind_bsd in net/unix/af_unix.c.
+        # bind() gives the file the socket's own mode (less the umask), so others can never connect:
+        # unix_bind_bsd in net/unix/af_unix.c.
         os.fchmod(listener.fileno(), 0o600)
         await listener.bind(str(path))
         listener.listen(64)

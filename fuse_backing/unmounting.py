@@ -1,4 +1,4 @@
-"""``fuse-backing unmount`` asks the server to end, or clears away what a dead one left."""
+"""`unmount_store` ends a store's server, or removes the mount and files of a dead one."""
 
 import errno
 import os
@@ -16,11 +16,11 @@ PATIENCE = 30.0
 
 
 async def unmount_store(mountpoint: Path, control: Path | None = None) -> str:
-    """Unmount a store and return a line that says what was done.
+    """Unmount a store, and return a line that reports the result.
 
-    A healthy mount's server is sent SIGTERM and waited for; if none answers on the control socket, the
-    mount is unmounted directly, and the server ends by itself. A stale mount is detached. Raises
-    MountpointError, also for any mount that is not a store of ours.
+    Send SIGTERM to the server of a healthy mount and wait for its end. If no server answers on the control
+    socket, unmount directly; the server then ends by itself. Detach a stale mount. Raises MountpointError,
+    even for a mount that is not a fuse-backing store.
     """
     real = Path(os.path.realpath(mountpoint))
     mount = mounts.mount_on(real)
@@ -46,7 +46,7 @@ async def unmount_store(mountpoint: Path, control: Path | None = None) -> str:
 
 
 async def _server(control: Path, real: Path) -> int | None:
-    """Return the process that serves *real*, if it answers and is visible from here."""
+    """Return the id of the process that serves *real*, if it answers and is in this process's namespace."""
     client = StoreClient(control)
     try:
         info = await client.ping()
@@ -86,7 +86,7 @@ def _unmount(mountpoint: Path, lazy: bool = False) -> None:
 
 
 async def _remove_leftovers(control: Path) -> None:
-    """Remove a dead server's socket, and its log if that says nothing."""
+    """Remove a dead server's socket, and its log if that is empty."""
     try:
         await StoreClient(control).ping()
     except ControlError as error:
@@ -96,7 +96,7 @@ async def _remove_leftovers(control: Path) -> None:
 
 
 def remove_if_empty(log: Path) -> None:
-    """Remove a log to which nothing was written."""
+    """Remove a log if it is empty."""
     try:
         if log.stat().st_size == 0:
             log.unlink()

@@ -1,4 +1,4 @@
-"""`host_file_system` makes a host file system on a loop device, which counts its used bytes."""
+"""`host_file_system` makes a host file system for a test; `HostFileSystem` measures its space in use."""
 
 import gzip
 import os
@@ -17,16 +17,18 @@ _SIZE = 640 * MIB
 
 @dataclass(frozen=True)
 class HostKind:
-    """A `HostKind` has the command to make a file system, and the mount options; tmpfs needs no command."""
+    """A `HostKind` describes how to make a file system; without *make* it is a tmpfs."""
 
     make: tuple[str, ...] = ()
+    """The mkfs command, to be followed by the path of the device."""
     options: str = ""
+    """The options for mount(8)."""
     hint: str = ""
-    """An extent size hint for all directories, as xfs_io takes it."""
+    """An extent size hint for all directories, in the form of xfs_io."""
     realtime: str = ""
-    """The extent size of the realtime device in bytes; empty without such a device."""
+    """The extent size of a realtime device, in bytes; empty for none."""
     overlay: bool = False
-    """True if an overlay lies on the file system, with the directory in it."""
+    """True if the directory is in an overlay on the file system."""
 
 
 _EXT4 = ("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0")
@@ -61,21 +63,21 @@ CLONING = ("xfs with reflink", "btrfs", "btrfs compressed", "btrfs nodatacow")
 
 @dataclass(frozen=True)
 class HostFileSystem:
-    """A `HostFileSystem` is mounted on *root*."""
+    """A `HostFileSystem` is mounted for a test."""
 
     kind: str
     root: Path
     """The mountpoint."""
     directory: Path
-    """A directory in it for a store."""
+    """A directory in the file system, for a store."""
 
     @property
     def unit(self) -> int:
-        """Return the smallest allocation in bytes."""
+        """Return the smallest number of bytes that it allocates."""
         return 65536 if "64 KiB" in self.kind or self.kind[-8:] == "clusters" else 4096
 
     def used(self) -> int:
-        """Return its own count of used data bytes, once everything is written back and the count stable."""
+        """Return its own count of data bytes in use, when all is written back and the count is stable."""
         found = -1
         while found != (found := self._used_now()):
             time.sleep(0.02)
@@ -87,17 +89,17 @@ class HostFileSystem:
             lines = _run("btrfs", "filesystem", "df", "-b", str(self.root)).splitlines()
             [data] = [line for line in lines if line.startswith("Data")]
             return int(data.partition("used=")[2])
-        found = os.statvfs(self.directory)  # the realtime device's numbers, if the directory is on it
+        found = os.statvfs(self.directory)  # counts the realtime device if the directory is on it
         return (found.f_blocks - found.f_bfree) * found.f_frsize
 
 
 def missing_for(kind: str) -> str | None:
-    """Return the thing that this machine lacks for *kind*, with the fix, or None."""
+    """Return what this machine lacks for a file system of *kind*, with the fix, or None."""
     if os.geteuid() != 0:
         return "needs root to mount"
     made = KINDS[kind].make
     if KINDS[kind].realtime and not _kernel_has("CONFIG_XFS_RT"):
-        return "needs a kernel with CONFIG_XFS_RT, as Debian's: thinsim vm run"
+        return "needs a kernel with CONFIG_XFS_RT, such as Debian's: thinsim vm run"
     package = {"mkfs.xfs": "xfsprogs", "mkfs.btrfs": "btrfs-progs", "mkfs.ext4": "e2fsprogs"}
     if made and shutil.which(made[0]) is None:
         return f"needs {made[0]}: apt-get install {package[made[0]]}"
@@ -139,7 +141,7 @@ def host_file_system(kind: str, base: Path) -> Iterator[HostFileSystem]:
         else:
             _run("mount", "-t", "tmpfs", "-o", what.options, "thinsim-test", str(root))
         stack.callback(_run, "umount", str(root))
-        if what.hint:  # new directories inherit the hint
+        if what.hint:  # the directories below inherit it
             _run("xfs_io", "-c", f"extsize {what.hint}", str(root))
         directory = root / "directory"
         directory.mkdir()

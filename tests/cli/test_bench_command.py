@@ -26,7 +26,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory / "bench.json"
 
 
-def test_every_row_has_a_figure_a_round_and_discards_only_where_there_are_some(measured: Path) -> None:
+def test_every_row_has_one_figure_per_round_and_discards_only_if_there_are_any(measured: Path) -> None:
     found = json.loads(measured.read_text())
     assert {len(series["figures"]) for series in found["series"]} == {1}
     punches = {

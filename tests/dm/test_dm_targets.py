@@ -25,7 +25,7 @@ CHUNK = 16  # sectors
 MIB = 1 << 20
 
 
-async def test_a_table_of_slices_puts_each_byte_where_the_table_says(mapper: MapperUnderTest) -> None:
+async def test_a_table_of_slices_puts_each_byte_into_its_slice(mapper: MapperUnderTest) -> None:
     # The halves of the data device in the other order, with zeros and errors behind them.
     await mapper.dm.create(
         "slices",

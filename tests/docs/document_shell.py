@@ -90,7 +90,7 @@ class DocumentShell:
             raise AssertionError(f"did not end within {seconds:g} s, and is ended: {late}")
         if all(each.as_expected for each in ran) and not (records / "finished").exists():
             raise AssertionError(
-                f"what stands around the commands failed: {_last(records)} {said.read_text()[-2000:]}"
+                f"the lines around the commands failed: {_last(records)} {said.read_text()[-2000:]}"
             )
         return ran
 
@@ -131,7 +131,7 @@ def document_shell(directory: Path, image: Path) -> Iterator[DocumentShell]:
     try:
         yield DocumentShell(directory, environment)
     finally:
-        _give_back(directory, environment)
+        _release(directory, environment)
         shutil.rmtree(runtime)
 
 
@@ -196,7 +196,7 @@ def _last(records: Path) -> str:
     return f"{newest.name}: {newest.read_text()[-1000:]}" if newest else ""
 
 
-def _give_back(directory: Path, environment: dict[str, str]) -> None:
+def _release(directory: Path, environment: dict[str, str]) -> None:
     """Unmount and detach everything below *directory* that the commands of a failed document left."""
     for mount in reversed(mounts()):
         if mount.mountpoint.is_relative_to(directory) and mount.fstype != FSTYPE:

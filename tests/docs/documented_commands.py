@@ -58,8 +58,10 @@ class Shown:
 
 def page_name(page: Path) -> str:
     """Return a page's name: its path below docs, or below the clone."""
-    docs = REPOSITORY / "docs"
-    return str(page.relative_to(docs if page.is_relative_to(docs) else REPOSITORY))
+    for root in (REPOSITORY / "docs", REPOSITORY):
+        if page.is_relative_to(root):
+            return str(page.relative_to(root))
+    return str(page)
 
 
 def commands_of(page: Path) -> Iterator[Shown]:

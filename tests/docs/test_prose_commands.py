@@ -25,10 +25,7 @@ UNSHOWN = (
     Unshown("make setup-vm", "what make documents-nightly begins with", "Makefile"),
     Unshown("make lint", "a step of the gate", ".ci/run"),
     Unshown("python -m tools.plain_english", "a step of make lint", "Makefile"),
-    Unshown(
-        "make changelog", "joins the fragments of the clone; the draft is run", "tests/docs/test_changelog.py"
-    ),
-    Unshown("make changelog-draft", "towncrier is run as it runs it", "tests/docs/test_changelog.py"),
+    Unshown("make changelog-draft", "tests/docs/test_changelog.py runs towncrier in the same way"),
     Unshown("make docs", "a step of the gate", ".ci/run"),
     Unshown("make check", "a part of make test, for every edit"),
     Unshown("make test-vm", "minutes of a guest; its tests are those that need the kernel's device-mapper"),
@@ -83,13 +80,13 @@ def is_shown(words: str) -> bool:
 
 
 @pytest.mark.parametrize(("page", "words"), NAMED)
-def test_a_command_in_a_text_is_shown_in_a_block_or_said_not_to_be(page: str, words: str) -> None:
+def test_a_command_in_a_text_is_shown_in_a_block_or_has_a_reason(page: str, words: str) -> None:
     said = [each for each in UNSHOWN if words == each.words]
     assert is_shown(words) or said, f"{page} names {words}: show it in a block, which is run, or say why not"
 
 
 @pytest.mark.parametrize("unshown", UNSHOWN, ids=lambda each: each.words)
-def test_what_is_not_shown_is_named_by_a_text_and_runs_where_it_is_said_to(
+def test_a_command_without_a_block_is_named_by_a_text_and_its_file_runs_it(
     unshown: Unshown,
 ) -> None:
     assert unshown.words in {words for _, words in NAMED}

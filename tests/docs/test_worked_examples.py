@@ -66,7 +66,9 @@ def commands(page: str) -> Iterator[str]:
 
 def ran(words: list[str], clone: Path) -> subprocess.CompletedProcess[str]:
     programs = {"python": [sys.executable], "thinsim": [sys.executable, "-m", "thinsim"]}
-    environment = {**os.environ, "PYTHONPATH": str(clone), "PYTHONDONTWRITEBYTECODE": "1"}
+    # The example's pytest is none of the workers of this one.
+    outer = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST_")}
+    environment = {**outer, "PYTHONPATH": str(clone), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         [*programs[words[0]], *words[1:]],
         cwd=clone,

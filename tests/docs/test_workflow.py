@@ -99,7 +99,7 @@ def run(text: str, where: Path) -> int:
 
 @pytest.mark.rig
 @pytest.mark.long
-def test_its_lines_that_call_thinsim_run_as_they_stand(runner: Path) -> None:
+def test_its_lines_that_call_thinsim_run_as_they_are(runner: Path) -> None:
     (doctor,) = (line for line in lines("thinsim").splitlines() if "doctor" in line)
     assert run(doctor, runner) == 0
     # Other users of the machine change its speed, so the test makes no claim about it.

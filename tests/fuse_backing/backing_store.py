@@ -1,4 +1,4 @@
-"""A mounted store as tests use it: a server process of its own, whose end is seen."""
+"""`Store` is a mounted store for tests, served by a child process."""
 
 import ctypes
 import fcntl
@@ -74,7 +74,7 @@ def run_command(*arguments: object, check: bool = True) -> subprocess.CompletedP
 
 @dataclass
 class Store:
-    """A mounted store: its server is our child, so its end is seen."""
+    """A `Store` is mounted by a child process, so that the test sees the server's end."""
 
     directory: Path
     mountpoint: Path
@@ -118,21 +118,21 @@ class Store:
         return trio.run(StoreClient(self.control).counters)
 
     def by_offset_sum(self, file: str) -> int:
-        """What the histogram by offset says was freed of a file."""
+        """Return the freed bytes of a file, by the histogram by offset."""
         return sum(bucket.freed for bucket in trio.run(StoreClient(self.control).by_offset, file).buckets)
 
     def set_faults(self, *faults: dict[str, object]) -> None:
-        """Put a plan in force; none clears."""
+        """Replace the active plan; without *faults* remove all."""
         plan = FaultPlan.from_json(list(faults)) if faults else FaultPlan()
         trio.run(StoreClient(self.control).set_faults, plan)
 
     def allocated(self, name: str) -> int:
-        """What the host has allocated of a file, read past the store."""
+        """Return the bytes of a file that the host has allocated, read without the store."""
         with self.host(name).open("rb") as file:
             return allocated_bytes(file.fileno(), 0, (1 << 63) - 1)
 
     def memory(self) -> int:
-        """The server's resident set in bytes."""
+        """Return the server's resident set in bytes."""
         return int(Path(f"/proc/{self.server.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
     def tear_down(self) -> None:
@@ -156,12 +156,12 @@ _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c
 
 
 def host_fallocate(fd: int, mode: int, offset: int, length: int) -> int:
-    """Call fallocate(2) itself, not through the package under test; return its errno."""
+    """Call fallocate(2) without the package under test; return its errno."""
     return 0 if _libc.fallocate(fd, mode, offset, length) == 0 else ctypes.get_errno()
 
 
 def discard(device: Path, offset: int, length: int) -> None:
-    """BLKDISCARD, linux/fs.h."""
+    """Discard a range of a block device, by BLKDISCARD (linux/fs.h)."""
     fd = os.open(device, os.O_RDWR)
     try:
         fcntl.ioctl(fd, 0x1277, offset.to_bytes(8, sys.byteorder) + length.to_bytes(8, sys.byteorder))

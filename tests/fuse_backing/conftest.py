@@ -1,4 +1,4 @@
-"""Mounts, hosts and loop devices for tests: nothing of them is left when the test ends."""
+"""These fixtures make mounts, hosts and loop devices, and remove them at the end of the test."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ from tests.host_file_systems import HostFileSystem, host_file_system, missing_fo
 
 @pytest.fixture(params=["kernel", "server"])
 def data_served_by(request: pytest.FixtureRequest) -> str:
-    """Every test of a mount runs with passthrough and without."""
+    """Run every test of a mount with passthrough and without."""
     missing = missing_for_mounts()
     if missing is not None:
         pytest.skip(missing)
@@ -61,7 +61,7 @@ def store(make_store: Callable[..., Store]) -> Store:
 
 @pytest.fixture
 def small_directory(tmp_path: Path) -> Iterator[Path]:
-    """A directory on a file system of 8 MiB."""
+    """Yield a directory on a file system of 8 MiB."""
     missing = missing_for_mounts()
     if missing is not None:
         pytest.skip(missing)
@@ -78,7 +78,7 @@ def small_directory(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def attach() -> Iterator[Callable[[Path], Path]]:
-    """Attach loop devices, detached at the end of the test."""
+    """Yield a function that attaches a loop device; detach all at the end of the test."""
     missing = missing_for_mounts() or missing_for_loop_devices()
     if missing is not None:
         pytest.skip(missing)
@@ -109,7 +109,7 @@ def leave_nothing_in_runtime_directory() -> Iterator[None]:
 
 @pytest.fixture
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HostFileSystem]:
-    """The file system of the kind that the test is parametrised with."""
+    """Yield a file system of the kind that is the test's parameter."""
     missing = missing_for(request.param)
     if missing is not None:
         pytest.skip(missing)
@@ -119,7 +119,7 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HostFileSys
 
 @pytest.fixture
 def fitting_store(host: HostFileSystem, make_store: Callable[..., Store]) -> Iterator[Store]:
-    """A store on it, which ends before the file system does."""
+    """Yield a store on *host*, which ends before the file system does."""
     store = make_store(directory=host.directory)
     yield store
     store.tear_down()

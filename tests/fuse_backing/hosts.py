@@ -1,4 +1,4 @@
-"""Kinds of host for tests of the ledger: on which a test runs, and a file whose punches are weighed."""
+"""`on` and `ways` choose a test's kinds of host; `Punched` is a file whose punches are measured."""
 
 import fcntl
 import os
@@ -19,22 +19,22 @@ NOT_EXACT = (
     "ext4 without extents",
     "ext4 without delayed allocation",
 )
-"""Refused, or with tests of their own."""
+"""Kinds that a store refuses, or that have separate tests."""
 SERVED = [kind for kind in KINDS if kind not in NOT_EXACT]
 COPYING = ("btrfs", "btrfs compressed")
-"""They write a block elsewhere when a part of it is zeroed."""
+"""Kinds that write a block elsewhere when a part of it is zeroed."""
 
 MakeStore = Callable[..., Store]
 
 
 def on(*kinds: str, of: Iterable[str] = ()) -> pytest.MarkDecorator:
-    """On these *kinds*; on the others *of* a list in long runs."""
+    """Run a test on these *kinds*, and in long runs on the others *of* a list."""
     others = [pytest.param(kind, marks=pytest.mark.long) for kind in of if kind not in kinds]
     return pytest.mark.parametrize("host", [*kinds, *others], indirect=True)
 
 
 def ways(**kinds: tuple[str, ...]) -> pytest.MarkDecorator:
-    """On all SERVED, with the data served either way; what is not in *kinds* in long runs."""
+    """Run a test on all SERVED kinds, with data served either way; pairs not in *kinds* only in long runs."""
     every = [(kind, way) for way in kinds for kind in SERVED]
     marks = {pair: [] if pair[0] in kinds[pair[1]] else [pytest.mark.long] for pair in every}
     parameters = [pytest.param(*pair, marks=marks[pair], id="-".join(pair)) for pair in every]
@@ -45,7 +45,7 @@ served_by_server = pytest.mark.parametrize("data_served_by", ["server"], indirec
 
 
 class Punched:
-    """A file on the store; what it frees is compared with what the host has in use less than before."""
+    """A `Punched` is a file on the store; it compares the ledger's freed bytes with the host's space."""
 
     def __init__(self, host: HostFileSystem, store: Store, name: str, map_room: bool = True) -> None:
         self._host, self._store = host, store
@@ -63,7 +63,7 @@ class Punched:
         assert host_fallocate(self.fd, PUNCH, offset, length) == 0
 
     def freed_by(self, act: Callable[[], object], grown: int = 0) -> int:
-        """Do *act*, which makes the host allocate *grown* bytes; return what the ledger says was freed."""
+        """Do *act*, which makes the host allocate *grown* bytes; return the freed bytes of the ledger."""
         used, freed = self._host.used(), self._store.totals().freed
         act()
         freed = self._store.totals().freed - freed
@@ -72,7 +72,7 @@ class Punched:
 
 
 def make_clone(host: HostFileSystem, file: Path) -> None:
-    """Have another file share all that *file* has."""
+    """Make another file that shares all extents of *file*."""
     with (host.directory / "clone").open("wb") as clone, file.open("rb") as source:
         fcntl.ioctl(clone, 0x40049409, source.fileno())  # FICLONE
         os.fsync(clone.fileno())

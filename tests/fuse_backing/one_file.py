@@ -1,4 +1,4 @@
-"""A session of a file system whose every name is the same file. Needs what a mount needs to be imported."""
+"""`OneFile` is a file system whose every name is the same file. The import needs everything a mount needs."""
 
 import errno
 import stat
@@ -13,11 +13,11 @@ from fuse_backing.pyfuse import pyfuse3
 from fuse_backing.session import Session, mounted
 
 FILE = 2
-"""Its inode."""
+"""The inode of the file."""
 
 
 class OneFile(FileOperations):
-    """A file system whose every name is the same empty file; the tests put handlers into it."""
+    """A `OneFile` has the same empty file under every name; tests add handlers to it."""
 
     async def lookup(
         self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext

@@ -1,4 +1,4 @@
-"""Allocated ranges, of real files on the host."""
+"""Allocated ranges are found in real files on the host."""
 
 import errno
 import itertools
@@ -27,7 +27,7 @@ def fd(tmp_path: Path) -> Iterator[int]:
 
 @pytest.fixture(params=["fiemap", "seek"])
 def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Once with FIEMAP, once with what stands in for it."""
+    """Run each test with FIEMAP, and with the seeks that replace it."""
     way = str(request.param)
     if way == "seek":
 
@@ -76,7 +76,7 @@ def test_more_extents_than_one_batch_holds_are_all_found(fd: int) -> None:
     assert allocation.allocated_ranges(fd, 0, 1 << 30) == expected
 
 
-def test_preallocation_is_allocated_also_beyond_the_end_of_the_file(fd: int) -> None:
+def test_preallocation_is_allocated_even_beyond_the_end_of_the_file(fd: int) -> None:
     os.pwrite(fd, b"x" * BLOCK, 0)
     system_calls.fallocate(fd, system_calls.FALLOC_FL_KEEP_SIZE, 16 * BLOCK, 4 * BLOCK)
     assert os.fstat(fd).st_size == BLOCK

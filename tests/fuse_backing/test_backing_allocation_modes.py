@@ -1,4 +1,4 @@
-"""What each mode of fallocate(2) does on a store: errno, sizes, data, the ledger; on four kinds of host."""
+"""Each mode of fallocate(2) on a store has the right errno, sizes, data and ledger, on four kinds of host."""
 
 import errno
 import itertools
@@ -27,7 +27,7 @@ def store(fitting_store: Store) -> Store:
 
 
 def expected(host: str, mode: int, offset: int, length: int) -> tuple[int, int, bytes]:
-    """Return what a mode gives for a range: errno, the size, and the file's data."""
+    """Return the result of a mode for a range: errno, the size, and the file's data."""
     data, end = DATA[:SIZE], offset + length
     if mode == PUNCH | KEEP or (mode in (ZERO, ZERO | KEEP) and host != "tmpfs"):
         data = data[:offset] + bytes(min(end, SIZE) - min(offset, SIZE)) + data[end:]
@@ -58,12 +58,12 @@ def test_each_mode_leaves_the_right_sizes_and_data_and_a_true_ledger(
         store.file(name).write_bytes(DATA[:SIZE])
         with store.file(name).open("r+b", buffering=0) as file:
             os.fsync(file)
-            assert file.read() == DATA[:SIZE]  # so that the kernel has data and size in its caches
+            assert file.read() == DATA[:SIZE]  # now the kernel has data and size in its caches
             weighed = mode in (PUNCH | KEEP, COLLAPSE)
             used, events = host.used() if weighed else 0, len(store.events())
             number = host_fallocate(file.fileno(), mode, offset, length)
             wanted, size, data = expected(host.kind, mode, offset, length)
-            # PUNCH without KEEP, and what no kernel knows, ends before FUSE or in it; tmpfs can't zero.
+            # The kernel refuses PUNCH without KEEP and unknown modes, before FUSE or in it; tmpfs can't zero.
             assert number in (wanted, errno.EINVAL if wanted else 0), hex(mode)
             by_all = (
                 os.fstat(file.fileno()).st_size,
@@ -84,7 +84,7 @@ def test_each_mode_leaves_the_right_sizes_and_data_and_a_true_ledger(
             assert not weighed or host.used() == used
 
 
-def test_what_was_allocated_beyond_the_end_is_freed_by_a_truncation_to_the_same_size(
+def test_a_truncation_to_the_same_size_frees_the_allocation_beyond_the_end(
     host: HostFileSystem, store: Store
 ) -> None:
     store.file("file").write_bytes(DATA[:SIZE])

@@ -1,4 +1,4 @@
-"""The protocol of the control socket, against a server in the same trio run."""
+"""These tests run the protocol of the control socket, against a server in the same trio run."""
 
 import errno
 import json
@@ -43,7 +43,7 @@ async def failing_stream(arguments: Arguments) -> AsyncGenerator[object, None]:
 
 
 class EndlessStream:
-    """A stream that says when it has been closed."""
+    """An `EndlessStream` records when it is closed."""
 
     def __init__(self) -> None:
         self.closed = trio.Event()
@@ -216,7 +216,7 @@ async def test_a_stream_ends_on_the_server_when_the_client_leaves(tmp_path: Path
             await endless.closed.wait()
 
 
-async def test_a_client_without_a_server_is_told_what_to_do(tmp_path: Path) -> None:
+async def test_a_client_without_a_server_gets_an_error_with_the_fix(tmp_path: Path) -> None:
     with pytest.raises(ControlError, match=f"no server answers on {tmp_path}/s; is it mounted") as raised:
         await ControlClient(tmp_path / "s").call("echo")
     assert raised.value.errno == errno.ENOENT

@@ -1,4 +1,4 @@
-"""All that can be asked of fallocate, and every tool that discards: counted as the host's extents say."""
+"""The ledger counts each use of fallocate and each tool that discards, and agrees with the host's extents."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.rig
 
 BLOCK = 4096
 MIB = 1 << 20
-SIZE = 320 * MIB  # mkfs.xfs wants 300
+SIZE = 320 * MIB  # mkfs.xfs needs 300
 KEEP, PUNCH, ZERO = 1, 3, 0x10
 LARGEST = (1 << 63) - 1
 
@@ -43,7 +43,7 @@ def run(*arguments: object) -> str:
 
 
 def filled(store: Store, attach: Attach) -> Path:
-    """A loop device whose file is allocated in full."""
+    """Return a loop device whose file is fully allocated."""
     with store.file("disk").open("wb") as file:
         for number in range(SIZE // MIB):
             file.write(noise(number, MIB))
@@ -53,7 +53,7 @@ def filled(store: Store, attach: Attach) -> Path:
 
 @pytest.mark.parametrize("mode", [PUNCH, ZERO, ZERO | KEEP, KEEP, 0])
 def test_any_range_does_what_the_host_does_alone(store: Store, tmp_path: Path, mode: int) -> None:
-    """Unaligned, smaller than a block, overlapping, across and past the end: against a plain file."""
+    """Try unaligned, small and overlapping ranges, and ranges past the end; a plain file is the model."""
     plain = tmp_path / "plain"
     data = noise(mode, 64 * BLOCK + 100)
     rng = random.Random(mode)
@@ -104,7 +104,7 @@ def test_a_length_of_zero_and_an_end_beyond_all_files_are_refused_and_nothing_el
 
 
 def test_punches_of_any_size_are_measured_alike(store: Store) -> None:
-    """Small ones are served by the channel's thread, long ones by Python; a range around both limits."""
+    """The channel's thread serves small punches, Python long ones; the lengths are around both limits."""
     store.file("a").write_bytes(b"x" * 40 * MIB)
     with store.file("a").open("r+b") as file:
         for length in (MIB, MIB + 1, 16 * MIB, 16 * MIB + 1):
@@ -167,8 +167,8 @@ def test_the_discards_of_mkfs(store: Store, attach: Attach, command: list[str]) 
     device = filled(store, attach)
     run(*command, device)
     totals = store.totals()
-    # All of the device was allocated and is discarded before anything is written, so what is
-    # allocated now was written since, and all that there was has been given back.
+    # All of the device was allocated, and mkfs discards all of it before it writes. So the ledger has its
+    # whole size, and the blocks that are allocated now were written since.
     assert totals.freed == SIZE
     assert store.allocated("disk") < SIZE
     assert {event.errno for event in store.events()} == {0}
@@ -187,7 +187,7 @@ def mounted(device: Path, place: Path) -> Iterator[Path]:
 @pytest.mark.parametrize(
     "command", [["mkfs.ext4", "-q", "-E", "lazy_itable_init=0"], ["mkfs.xfs", "-q"]], ids=lambda c: c[0]
 )
-def test_fstrim_gives_back_what_was_deleted(
+def test_fstrim_frees_the_blocks_of_deleted_files(
     store: Store, attach: Attach, tmp_path: Path, command: list[str]
 ) -> None:
     if shutil.which(command[0]) is None:
@@ -202,18 +202,18 @@ def test_fstrim_gives_back_what_was_deleted(
         run("sync", "-f", place)
         for number in range(0, 20, 2):
             (place / str(number)).unlink()
-    with mounted(device, tmp_path / "fs") as place:  # anew: what xfs frees late is free now
+    with mounted(device, tmp_path / "fs") as place:  # mount again: blocks that xfs frees late are free now
         run("sync", "-f", place)
         before, totals = store.allocated("disk"), store.totals()
         printed = re.search(r"\((\d+) bytes\)", run("fstrim", "-v", place))
         assert printed is not None
-        # xfs does not wait for its last discards (fs/xfs/xfs_discard.c); a flush comes behind them.
+        # xfs does not wait for its last discards (fs/xfs/xfs_discard.c); a flush follows them.
         run("sync", device)
         after, trimmed = store.allocated("disk"), store.totals()
         assert trimmed.freed - totals.freed == before - after
         assert before - after >= 20 * MIB
         punched = trimmed.punched_bytes - totals.punched_bytes
-        # ext4 prints what it has discarded, xfs also what it has found free and has not.
+        # ext4 prints the bytes that it discarded; xfs also counts free bytes that it did not discard.
         assert punched == int(printed[1]) if command[0] == "mkfs.ext4" else 0 < punched <= int(printed[1])
         for number in range(1, 20, 2):
             assert (place / str(number)).read_bytes() == noise(number, 2 * MIB + number)

@@ -1,4 +1,4 @@
-"""Sessions that end while they are busy: at once, every answered punch recorded, nothing left open."""
+"""A busy session ends at once, with every answered punch in the ledger and no descriptor left open."""
 
 import json
 import os
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.rig
 
 
 class Puncher(threading.Thread):
-    """Punches blocks of a file one after the other until a punch fails."""
+    """A `Puncher` punches blocks of a file one after the other until a punch fails."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -33,12 +33,12 @@ class Puncher(threading.Thread):
             while host_fallocate(fd, PUNCH, self.answered % 1024 * BLOCK, BLOCK) == 0:
                 self.answered += 1
         finally:
-            with suppress(OSError):  # of the flush: nobody serves it any more
+            with suppress(OSError):  # the flush fails: the server has ended
                 os.close(fd)
 
 
 @pytest.mark.parametrize("busy", [0.02, 0.1, 0.3])
-def test_a_server_that_is_told_to_end_in_a_storm_ends_and_loses_no_answered_punch(
+def test_a_server_that_is_terminated_in_a_storm_loses_no_answered_punch(
     make_store: Callable[..., Store], tmp_path: Path, busy: float
 ) -> None:
     events = tmp_path / "events"
@@ -58,7 +58,7 @@ def test_a_server_that_is_told_to_end_in_a_storm_ends_and_loses_no_answered_punc
     recorded = [json.loads(line) for line in events.read_text().splitlines()]
     assert [event["sequence"] for event in recorded] == list(range(1, len(recorded) + 1))
     for name, puncher in zip(FILES, punchers, strict=True):
-        # One that was done, and whose caller was cut off from its answer, may come on top.
+        # One more may be recorded: a punch that was done, but whose answer was lost at the end.
         assert sum(event["file"] == name for event in recorded) - puncher.answered in (0, 1)
 
 
@@ -72,7 +72,7 @@ async def test_sessions_with_a_channel_leave_no_descriptor(tmp_path: Path) -> No
     def descriptors() -> list[str]:
         found = []
         for entry in Path("/proc/self/fd").iterdir():
-            with suppress(FileNotFoundError):  # that of the listing itself
+            with suppress(FileNotFoundError):  # the descriptor of the listing itself
                 found.append(str(entry.readlink()))
         return sorted(found)
 
@@ -83,7 +83,7 @@ async def test_sessions_with_a_channel_leave_no_descriptor(tmp_path: Path) -> No
             assert native.has_channel()
         assert not native.has_channel()
 
-    await session()  # what is loaded and kept by the first
+    await session()  # the first session loads libraries that stay loaded
     before = descriptors()
     for _ in range(20):
         await session()

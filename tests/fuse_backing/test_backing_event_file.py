@@ -1,4 +1,4 @@
-"""The file of events: every event a line of JSON, whatever happens to disk and server."""
+"""The event file has every event as a line of JSON, even after errors of the disk or the server."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def lines(path: Path) -> list[dict[str, object]]:
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """Let no file grow beyond *size*: writes fail there as on a full disk, with a part before it."""
+    """Limit the size of files to *size*: a write beyond it fails after a part, as on a full disk."""
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -116,10 +116,10 @@ def test_a_full_disk_leaves_whole_lines_and_is_made_up_for(
         number for number in range(1, 13) if found[number - 1] != "lost"
     ]
     assert found[-8:] == list(range(5, 13))
-    assert caplog.text.count("events can't be written") == 1
+    assert caplog.text.count("cannot write events to") == 1
 
 
-def test_what_cannot_be_written_is_refused_before_anything_is_mounted(tmp_path: Path) -> None:
+def test_an_event_file_that_cannot_be_written_is_refused_before_the_mount(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path, tmp_path / "no" / "file", tmp_path / "fifo", Path("/dev/null")):
         with pytest.raises(FuseBackingError, match=f"cannot write events to {path}: "):

@@ -1,4 +1,4 @@
-"""The fault matrix of docs/explanation/backing-store.md: what loop users see, what the ledger says, the way back."""
+"""These tests are the fault matrix of docs/explanation/backing-store.md: effects, ledger and recovery."""
 
 import errno
 import json
@@ -35,14 +35,14 @@ Attach = Callable[[Path], Path]
 
 @pytest.fixture
 def device(store: Store, attach: Attach) -> Path:
-    """A loop device whose file is allocated in full."""
+    """Return a loop device whose file is fully allocated."""
     with store.file("disk").open("wb") as file:
         file.write(b"x" * SIZE)
     return attach(store.file("disk"))
 
 
 def direct(device: Path, flags: int, offset: int, data: bytes = b"") -> bytes:
-    """Read a block of 4 KiB, or write one, past the page cache."""
+    """Read or write a block of 4 KiB without the page cache."""
     fd = os.open(device, flags | os.O_DIRECT)
     try:
         with mmap.mmap(-1, 4096) as buffer:
@@ -64,7 +64,7 @@ def flush(device: Path) -> None:
 
 
 def failure(function: Callable[..., object], *arguments: object) -> int:
-    """Return the errno with which the call fails, 0 if it does not."""
+    """Return the errno with which the call fails, 0 for success."""
     try:
         function(*arguments)
     except OSError as error:
@@ -80,7 +80,7 @@ def only_event(store: Store) -> LedgerEvent:
 def test_a_punch_that_fails(store: Store, device: Path) -> None:
     store.set_faults({"operation": "punch", "action": "error", "errno": "ENOSPC", "nth": 2})
     assert failure(discard, device, 0, MIB) == 0
-    assert failure(discard, device, MIB, MIB) == errno.EIO  # a loop device knows no other error of a discard
+    assert failure(discard, device, MIB, MIB) == errno.EIO  # a loop device has no other error for a discard
     assert store.allocated("disk") == SIZE - MIB
     struck = store.events()[1]
     assert (struck.operation, struck.fault, struck.errno, struck.freed) == (
@@ -90,7 +90,7 @@ def test_a_punch_that_fails(store: Store, device: Path) -> None:
         0,
     )
     assert (store.totals().faults, store.totals().errors, store.totals().freed) == (1, 1, MIB)
-    assert failure(discard, device, MIB, MIB) == 0  # the way back: again
+    assert failure(discard, device, MIB, MIB) == 0  # recovery: try again
     assert store.allocated("disk") == SIZE - 2 * MIB
 
 
@@ -102,7 +102,7 @@ def test_a_punch_that_is_not_supported(store: Store, device: Path, attach: Attac
     event = only_event(store)
     assert (event.fault, event.errno, event.freed) == (FaultKind.ERROR, errno.EOPNOTSUPP, 0)
     assert store.allocated("disk") == SIZE
-    again = attach(store.file("disk"))  # the way back: a loop device remembers, a new one does not
+    again = attach(store.file("disk"))  # recovery: a loop device remembers the refusal, a new one does not
     assert failure(discard, again, 0, MIB) == 0
     assert store.totals().freed == MIB
 
@@ -229,7 +229,7 @@ def crash_at_a_punch(store: Store, device: Path) -> None:
 
 
 def mend(store: Store, device: Path) -> None:
-    """The way back after a server's death: unmount, mount; a new loop device has everything."""
+    """Recover after a server's death: unmount, mount; a new loop device has all data."""
     assert (
         "its server had died" in run_command("unmount", store.mountpoint, "--control", store.control).stdout
     )
@@ -283,7 +283,7 @@ def test_a_server_that_crashes_at_the_nth_request_of_any_kind(store: Store) -> N
         assert store.server.poll() is None
         assert host_fallocate(fd, PUNCH, 0, 4096) != 0
     finally:
-        with suppress(OSError):  # of the flush
+        with suppress(OSError):  # the flush fails
             os.close(fd)
     assert store.server.wait(DEADLINE) == -9
     assert store.host("a").read_bytes() == b"y" * 4096 + b"x" * 4096

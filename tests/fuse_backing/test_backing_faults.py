@@ -1,4 +1,4 @@
-"""Plans of faults as pure data: what they accept, what they strike, and that they do so each time."""
+"""Fault plans accept the right entries, and strike the same requests in each run."""
 
 import errno
 import itertools
@@ -18,7 +18,7 @@ def plan(*faults: dict[str, object]) -> FaultPlan:
 
 
 def struck(faults: FaultPlan, count: int, operation: Operation = Operation.PUNCH) -> list[int]:
-    """Return which of so many equal requests are struck, counted from 1."""
+    """Return the numbers, from 1, of the equal requests that are struck."""
     return [number for number in range(1, count + 1) if faults.strike(operation, "a", 0, 4096) is not None]
 
 
@@ -49,24 +49,27 @@ def test_a_plan_is_read_from_toml() -> None:
 @pytest.mark.parametrize(
     ("fault", "complaint"),
     [
-        ({}, "'action' is missing; it is one of error, delay, partial, lie, full, crash"),
+        ({}, "'action' is missing; it must be one of error, delay, partial, lie, full, crash"),
         ({"action": "explode"}, "'action' is 'explode'"),
-        ({"action": "crash"}, "'operation' is missing; it is one of punch, zero, write, read, fsync, any"),
+        (
+            {"action": "crash"},
+            "'operation' is missing; it must be one of punch, zero, write, read, fsync, any",
+        ),
         ({"action": "crash", "operation": "allocate"}, "'operation' is 'allocate'"),
         ({"action": "error", "operation": "punch"}, "action 'error' needs 'errno'"),
         ({**EIO, "errno": "5"}, "'errno' must be a name such as EIO, not '5'"),
         ({**EIO, "errno": 5}, "'errno' must be a name such as EIO, not 5"),
         ({**EIO, "errno": "errorcode"}, "'errno' must be a name"),
-        ({**EIO, "errno": "ENOSYS"}, "take EOPNOTSUPP"),
+        ({**EIO, "errno": "ENOSYS"}, "use EOPNOTSUPP"),
         ({**EIO, "seconds": 1}, "action 'error' has no 'seconds'"),
         ({**EIO, "colour": 1}, "unknown key 'colour'"),
-        ({**EIO, "nth": 0}, "'nth' must be a whole number from 1 on, not 0"),
+        ({**EIO, "nth": 0}, "'nth' must be a whole number of at least 1, not 0"),
         ({**EIO, "nth": True}, "'nth' must be a whole number"),
         ({**EIO, "times": "often"}, "'times' must be a whole number"),
-        ({**EIO, "offset": -1}, "'offset' must be a whole number from 0 on, not -1"),
-        ({**EIO, "length": 0}, "'length' must be a whole number from 1 on, not 0"),
+        ({**EIO, "offset": -1}, "'offset' must be a whole number of at least 0, not -1"),
+        ({**EIO, "length": 0}, "'length' must be a whole number of at least 1, not 0"),
         ({**EIO, "offset": 1 << 63}, "'offset' must be"),
-        ({**EIO, "file": 3}, "'file' must be a text, not 3"),
+        ({**EIO, "file": 3}, "'file' must be a string, not 3"),
         (
             {"action": "delay", "operation": "read", "seconds": -1},
             "'seconds' must be a number from 0 to 3600",
@@ -75,11 +78,11 @@ def test_a_plan_is_read_from_toml() -> None:
         ({"action": "partial", "operation": "write", "bytes": 1}, "for punch and zero, not for 'write'"),
         ({"action": "lie", "operation": "any"}, "for punch and zero and fsync, not for 'any'"),
         ({"action": "full", "operation": "punch", "bytes": 1}, "for write, not for 'punch'"),
-        ({"action": "full", "operation": "write", "bytes": 1, "nth": 2}, "it has no 'nth'"),
+        ({"action": "full", "operation": "write", "bytes": 1, "nth": 2}, "remove 'nth'"),
         ({"action": "crash", "operation": "fsync", "offset": 1}, "operation 'fsync' has no range"),
     ],
 )
-def test_what_is_wrong_with_a_fault_is_named(fault: dict[str, object], complaint: str) -> None:
+def test_a_wrong_fault_is_refused_with_the_reason(fault: dict[str, object], complaint: str) -> None:
     with pytest.raises(FaultPlanError) as raised:
         plan(EIO, fault)
     assert str(raised.value).startswith("fault 2: ")
@@ -89,7 +92,7 @@ def test_what_is_wrong_with_a_fault_is_named(fault: dict[str, object], complaint
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("fault = ", "no TOML"),
+        ("fault = ", "not valid TOML"),
         ("", "a list of \\[\\[fault\\]\\] tables"),
         ("[[faults]]", "a list of \\[\\[fault\\]\\] tables"),
         ("fault = 1", "1 to 256 faults"),
@@ -97,7 +100,7 @@ def test_what_is_wrong_with_a_fault_is_named(fault: dict[str, object], complaint
         ("fault = [1]", "fault 1: must be a table"),
     ],
 )
-def test_what_is_no_plan_is_refused(text: str, complaint: str) -> None:
+def test_a_malformed_plan_is_refused(text: str, complaint: str) -> None:
     with pytest.raises(FaultPlanError, match=complaint):
         FaultPlan.from_toml(text)
 
@@ -107,14 +110,14 @@ def test_a_plan_has_an_end() -> None:
         plan(*[EIO] * 257)
 
 
-def test_a_fault_strikes_the_nth_match_and_so_many_after_it() -> None:
+def test_a_fault_strikes_the_nth_match_and_those_after_it() -> None:
     assert struck(plan(EIO), 4) == [1]
     assert struck(plan({**EIO, "nth": 3}), 4) == [3]
     assert struck(plan({**EIO, "nth": 2, "times": 2}), 4) == [2, 3]
     assert struck(plan({**EIO, "nth": 2, "times": "always"}), 4) == [2, 3, 4]
 
 
-def test_only_what_matches_is_counted() -> None:
+def test_only_matching_requests_are_counted() -> None:
     faults = plan({**EIO, "file": "disk[0-9]", "offset": 4096, "length": 4096, "nth": 3})
     missing = [
         (Operation.ZERO, "disk1", 4096, 4096),

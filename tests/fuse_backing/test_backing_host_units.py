@@ -1,4 +1,4 @@
-"""What each kind of host allocates and frees at once: blocks, clusters, extents, pieces of free space."""
+"""Each kind of host allocates and frees its own units: blocks, clusters or extents."""
 
 import os
 from collections.abc import Callable
@@ -44,7 +44,7 @@ def test_btrfs_frees_what_compressed_data_took_on_disk(punched: Callable[..., Pu
         for offset, length in each(MIB, 128 * MIB, 2 * MIB, MIB):
             file.punch(offset, length)
 
-    # Each 128 KiB are compressed to one block.
+    # btrfs compresses each 128 KiB to one block.
     assert file.freed_by(punch_every) == 64 * 8 * BLOCK
 
 
@@ -87,7 +87,7 @@ def test_ext4_without_extents_is_measured_like_any_ext4(punched: Callable[..., P
     file = punched("file", map_room=False)
     file.write(0, os.urandom(4 * MIB))
     os.fsync(file.fd)
-    # One block of the file's map has its blocks from 12 to 1035.
+    # One block of the file's map covers its blocks from 12 to 1035.
     assert file.freed_by(lambda: file.punch(MIB, MIB)) == MIB
     assert file.freed_by(lambda: file.punch(3 * MIB + 1, 2 * BLOCK)) == BLOCK
     assert os.strerror(host_fallocate(file.fd, 0, 8 * MIB, MIB)) == "Operation not supported"
@@ -95,7 +95,7 @@ def test_ext4_without_extents_is_measured_like_any_ext4(punched: Callable[..., P
 
 @on("overlay on xfs with an extent size hint")
 @served_by_server
-def test_an_overlay_on_what_allocates_more_than_a_write_says_so(
+def test_an_overlay_on_a_host_that_allocates_more_than_a_write_has_a_remark(
     host: HostFileSystem, fitting_store: Store, punched: Callable[..., Punched]
 ) -> None:
     info = trio.run(StoreClient(fitting_store.control).ping)

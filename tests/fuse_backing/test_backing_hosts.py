@@ -1,4 +1,4 @@
-"""The ledger agrees with what the host file system says is in use, on every kind."""
+"""The ledger agrees with the space that the host file system has in use, on every kind of host."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.rig
     ),
     kernel=("ext4", "btrfs"),
 )
-def test_the_ledger_says_what_the_host_says(host: HostFileSystem, punched: Callable[..., Punched]) -> None:
+def test_the_ledger_agrees_with_the_host(host: HostFileSystem, punched: Callable[..., Punched]) -> None:
     file = punched("file")
 
     def punch_all(*ranges: tuple[int, int]) -> Callable[[], None]:
@@ -47,19 +47,19 @@ def test_the_ledger_says_what_the_host_says(host: HostFileSystem, punched: Calla
 
         return act
 
-    # One write, every second MiB, then every second block of one MiB; then all the rest.
+    # One write, then punches: every second MiB, every second block of one MiB, all the rest.
     file.write(0, os.urandom(16 * MIB))
     os.fsync(file.fd)
     file.freed_by(punch_all(*each(MIB, 16 * MIB, 2 * MIB, MIB)))
     file.freed_by(punch_all(*each(2 * MIB, 2 * MIB + 32 * BLOCK, 2 * BLOCK, BLOCK)))
     file.freed_by(punch_all(*each(0, 16 * MIB, 2 * MIB, MIB)))
-    # What is zero to a compressor, and a hole that ends within blocks.
+    # Zeroes, which compress well, and a hole that ends within blocks.
     file.write(32 * MIB, b"abcdefgh" * (4 * MIB // 8))
     os.fsync(file.fd)
     cut = 2 * BLOCK if host.kind in COPYING else 0
     file.freed_by(punch_all((32 * MIB + 1000, 2 * MIB)), grown=cut)
     file.freed_by(punch_all((32 * MIB, 4 * MIB)))
-    # Overwritten in part: btrfs keeps the old extent for what is left of it.
+    # Overwrite a part: btrfs keeps the old extent for the rest of it.
     file.write(48 * MIB, os.urandom(8 * MIB))
     os.fsync(file.fd)
     for offset in range(48, 56, 2):
@@ -67,7 +67,7 @@ def test_the_ledger_says_what_the_host_says(host: HostFileSystem, punched: Calla
     os.fsync(file.fd)
     file.freed_by(punch_all((48 * MIB, 4 * MIB)))
     file.freed_by(punch_all((52 * MIB, 4 * MIB)))
-    # Not written back when it is punched: what the host would have allocated counts as given back.
+    # Punch delayed data: blocks that the host would have allocated count as freed.
     before = host.used()
 
     def write_and_punch() -> None:
@@ -80,7 +80,7 @@ def test_the_ledger_says_what_the_host_says(host: HostFileSystem, punched: Calla
 
 @on("ext4 with clusters of 64 KiB", "btrfs compressed", "overlay on tmpfs", of=SERVED)
 @served_by_server
-def test_preallocated_space_is_freed_by_a_punch_or_not_to_be_had(
+def test_preallocated_space_is_freed_by_a_punch_or_refused(
     host: HostFileSystem, punched: Callable[..., Punched]
 ) -> None:
     file = punched("file")
@@ -119,7 +119,7 @@ def test_a_truncation_is_in_the_ledger_with_what_it_freed(
 
 @on("ext4", "xfs")
 @served_by_server
-def test_what_fails_on_a_host_that_died_is_in_the_ledger(
+def test_failures_on_a_host_that_died_are_in_the_ledger(
     host: HostFileSystem, fitting_store: Store, punched: Callable[..., Punched]
 ) -> None:
     file = punched("file", map_room=False)

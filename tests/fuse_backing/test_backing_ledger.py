@@ -1,4 +1,4 @@
-"""The ledger: a ring that forgets, totals that do not, subscribers that cost nothing."""
+"""The ledger's ring forgets old events, its totals forget nothing, and subscribers cost nothing."""
 
 import re
 import subprocess
@@ -41,7 +41,7 @@ def test_an_event_gets_the_next_sequence_number() -> None:
     assert ledger.events(since=3) == []
 
 
-def test_an_empty_ledger_has_nothing_to_tell() -> None:
+def test_an_empty_ledger_has_no_events() -> None:
     ledger = Ledger()
     assert ledger.totals == Totals()
     assert ledger.events() == []
@@ -49,7 +49,7 @@ def test_an_empty_ledger_has_nothing_to_tell() -> None:
 
 
 def test_a_ledger_that_keeps_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="at least 1 event"):
         Ledger(0)
 
 
@@ -162,7 +162,7 @@ async def test_a_subscriber_gets_old_and_new_events_in_order(autojump_clock: tri
     assert got == [1, 2, 3]
 
 
-async def test_a_slow_subscriber_is_told_how_many_events_it_missed() -> None:
+async def test_a_slow_subscriber_learns_how_many_events_it_missed() -> None:
     ledger = Ledger(capacity=4)
     async with aclosing(ledger.subscribe(since=0)) as items:
         record(ledger)
@@ -238,7 +238,7 @@ def test_a_million_events_lose_no_total() -> None:
     assert len(ledger.events()) == 1024
 
 
-def test_an_account_that_is_not_built_says_how_to_build_it() -> None:
+def test_an_account_that_is_not_built_names_the_command_that_builds_it() -> None:
     unbuilt = "import sys; sys.modules['fuse_backing._native'] = None; "
     unbuilt += "from fuse_backing.ledger import Ledger; Ledger()"
     done = subprocess.run([sys.executable, "-c", unbuilt], capture_output=True, text=True, check=False)

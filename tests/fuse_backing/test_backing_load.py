@@ -1,4 +1,4 @@
-"""What loads the C extension and pyfuse3, and in which order: interfaces load neither."""
+"""The C extension is loaded before pyfuse3, and interfaces import neither."""
 
 import pkgutil
 import subprocess
@@ -23,7 +23,7 @@ SERVING = {
     "fuse_backing.store_server",
     "fuse_backing.server",
 }
-"""The modules of the server itself. All others, a ledger's included, are imported without the extension."""
+"""The modules of the server. All others, including the ledger's, can be imported without the extension."""
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
@@ -68,7 +68,7 @@ def test_no_module_that_others_import_for_values_loads_c_or_fuse() -> None:
 
 
 def test_a_ledger_loads_the_extension_and_leaves_libfuse_alone() -> None:
-    # What the extension replaces in libfuse is found by others from the import of pyfuse on, not before.
+    # Other libraries find the extension's replacements of libfuse functions only after the import of pyfuse.
     result = run_python(
         "import ctypes, sys, fuse_backing.ledger\n"
         "fuse_backing.ledger.Ledger().record\n"

@@ -1,4 +1,4 @@
-"""A loop device on a file of the mount: its discards reach the ledger, and the host gets the blocks."""
+"""The ledger records the discards of a loop device on the mount, and the host frees the blocks."""
 
 import os
 import random
@@ -36,7 +36,7 @@ def allocated(store: Store) -> int:
         return allocation.allocated_bytes(file.fileno(), 0, SIZE)
 
 
-def test_a_discard_of_the_device_gives_the_blocks_back(store: Store, attach: Attach) -> None:
+def test_a_discard_of_the_device_frees_the_blocks(store: Store, attach: Attach) -> None:
     device = attach(backing_file(store))
     data = random.Random(1).randbytes(16 * MIB)
     write(device, 8 * MIB, data)
@@ -73,7 +73,7 @@ def test_the_sum_of_the_ledger_is_what_the_hosts_file_lost(store: Store, attach:
         before = allocated(store)
         discard(device, offset, length)
         lost += before - allocated(store)
-        # What a discard covers only in part of a 4 KiB unit is left to the device: it may keep the data.
+        # The device may keep the data of a 4 KiB unit that a discard covers only in part.
         first, last = -(-offset // 4096) * 4096, (offset + length) // 4096 * 4096
         model[first:last] = bytes(max(0, last - first))
         with store.host("disk").open("rb") as file:

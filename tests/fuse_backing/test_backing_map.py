@@ -1,4 +1,4 @@
-"""Maps, pictures, histograms and metrics: what is shown of a store is what its host has."""
+"""The maps, pictures, histograms and metrics of a store show the true state of its host."""
 
 import json
 import os
@@ -90,7 +90,7 @@ def test_the_map_of_many_extents_loses_none(store: Store) -> None:
 @pytest.mark.parametrize(
     ("path", "reason"), [("no", "No such file"), (".", "not a regular file"), ("fifo", "not a regular file")]
 )
-def test_what_has_no_map_is_named(tmp_path: Path, path: str, reason: str) -> None:
+def test_a_path_without_a_map_is_refused_by_name(tmp_path: Path, path: str, reason: str) -> None:
     os.mkfifo(tmp_path / "fifo")
     result = run_command("map", tmp_path / path, check=False)
     assert (result.returncode, result.stdout) == (1, "")
@@ -148,7 +148,7 @@ def test_sizes_are_short(count: int, text: str) -> None:
 
 
 @pytest.mark.rig
-def test_histograms_tell_where_and_when_bytes_were_freed(store: Store) -> None:
+def test_histograms_show_where_and_when_bytes_were_freed(store: Store) -> None:
     store.file("a").write_bytes(b"x" * 4 * MIB)
     with store.file("a").open("r+b") as file:
         assert host_fallocate(file.fileno(), 3, MIB, MIB) == 0
@@ -173,7 +173,7 @@ def test_histograms_tell_where_and_when_bytes_were_freed(store: Store) -> None:
 
 
 def families(text: str) -> dict[str, dict[str, float]]:
-    """Read the text as Prometheus does: by name, the values by file."""
+    """Read the text as Prometheus does; return the values by metric name and file."""
     found = {}
     for family in text_string_to_metric_families(text):
         assert family.documentation

@@ -1,4 +1,4 @@
-"""A mounted store as users see it: every test talks to a server process through the kernel."""
+"""These tests use a mounted store as users do: through the kernel, with a server process."""
 
 import ctypes
 import errno
@@ -40,7 +40,7 @@ def test_the_mount_names_its_type_and_its_directory(store: Store) -> None:
     assert (mount.fstype, mount.source) == ("fuse.fuse_backing", str(store.directory))
 
 
-def test_what_is_written_is_read_and_is_in_the_hosts_file_at_once(store: Store) -> None:
+def test_written_data_is_readable_and_in_the_hosts_file_at_once(store: Store) -> None:
     data = noise(1, 3 * MIB + 17)
     with store.file("a").open("wb") as file:
         file.write(data)
@@ -229,7 +229,7 @@ def test_only_regular_files_exist(store: Store) -> None:
     assert names_in(store.directory) == ["directory", "fifo", "file", "link"]
 
 
-def test_what_a_flat_store_has_not_is_refused(store: Store) -> None:
+def test_operations_that_a_flat_store_lacks_are_refused(store: Store) -> None:
     store.file("a").touch()
     refusals: list[Callable[[], object]] = [
         lambda: store.file("d").mkdir(),
@@ -266,7 +266,7 @@ def test_an_unlinked_file_lives_on_while_it_is_open(store: Store) -> None:
     assert store.file("a").read_bytes() == b"another"
 
 
-def test_a_file_renamed_over_another_takes_its_place_also_for_the_ledger(store: Store) -> None:
+def test_a_file_renamed_over_another_takes_its_place_in_the_ledger(store: Store) -> None:
     store.file("a").write_bytes(b"a" * BLOCK)
     store.file("b").write_bytes(b"b" * BLOCK)
     with store.file("a").open("r+b", buffering=0) as renamed, store.file("b").open("rb") as replaced:
@@ -333,7 +333,7 @@ def test_an_open_file_does_not_hold_up_the_end(store: Store) -> None:
             with pytest.raises(OSError, match="not connected"):
                 os.write(fd, b"x")
     finally:
-        with pytest.raises(OSError, match="not connected"):  # of the flush; the descriptor is closed
+        with pytest.raises(OSError, match="not connected"):  # the flush fails; the descriptor is closed
             os.close(fd)
     assert "still in use" in store.errors.read_text()
 
@@ -351,7 +351,7 @@ def test_sigusr1_shows_what_the_server_is_doing(store: Store, tmp_path: Path) ->
 
 
 def slice_of(thread: int) -> int:
-    """The time slice that a thread has asked for, in nanoseconds; 0 where the kernel knows none."""
+    """Return the time slice that a thread has requested, in nanoseconds; 0 if the kernel has none."""
     sched_getattr = {"x86_64": 315, "aarch64": 275}.get(platform.machine())
     if sched_getattr is None:
         pytest.skip(f"the number of sched_getattr(2) on {platform.machine()} is not known here")

@@ -1,4 +1,4 @@
-"""mountinfo's lines, and what stands in the way of a mount."""
+"""Lines of mountinfo are read, and an unfit mountpoint is explained."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def test_a_mountpoint_that_is_not_utf8_survives() -> None:
 
 
 @pytest.mark.parametrize("line", [b"1 0 0:1 / /x rw", b"x 0 0:1 / /x rw - a b c", b"hello"])
-def test_what_is_no_mountinfo_is_refused_with_the_line(line: bytes) -> None:
+def test_a_malformed_line_of_mountinfo_is_refused_with_the_line(line: bytes) -> None:
     with pytest.raises(ValueError, match="not a line of mountinfo"):
         mounts.parse_mountinfo(line)
 

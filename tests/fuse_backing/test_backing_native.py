@@ -1,4 +1,4 @@
-"""The C core on its own, under the sanitizers: see ``native/native_test.c``."""
+"""The C core runs on its own, under the sanitizers: see ``native/native_test.c``."""
 
 import shutil
 import subprocess
@@ -10,11 +10,11 @@ from tests.repository import REPOSITORY
 
 NATIVE = REPOSITORY / "fuse_backing" / "native"
 CORE = ("account", "channel", "punch")
-"""The folders that know neither Python nor libfuse."""
+"""The folders that use neither Python nor libfuse."""
 WRAPPED = ("ioctl", "fallocate", "pwrite", "read", "pthread_kill")
 
 
-@pytest.mark.root("its sockets have larger buffers than a user may ask for")
+@pytest.mark.root("its sockets have larger buffers than other users may set")
 @pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
 def test_the_c_core_holds_under_the_sanitizers(tmp_path: Path, sanitizer: str) -> None:
     compiler = shutil.which("gcc")

@@ -1,4 +1,4 @@
-"""The built C, as the linker left it: hardened, and exporting what must be found by others alone."""
+"""The built C libraries are hardened, and export only the functions that others must find."""
 
 import platform
 import re
@@ -46,7 +46,7 @@ def test_stacks_are_guarded_and_copies_checked(built: Path) -> None:
         assert re.search(r"__(memcpy|memset|snprintf|fprintf)_chk", names)
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="of x86 alone")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="needs an x86 processor")
 def test_functions_are_targets_of_indirect_branches(built: Path) -> None:
     if shutil.which("objdump") is None:
         pytest.skip("needs objdump (binutils)")
@@ -60,7 +60,7 @@ def test_functions_are_targets_of_indirect_branches(built: Path) -> None:
     assert "endbr64" in code
 
 
-def test_only_what_others_must_find_is_exported() -> None:
+def test_only_functions_that_others_must_find_are_exported() -> None:
     exported = {
         line.split()[-1].partition("@")[0]
         for line in readelf("--dyn-syms", LIBRARIES["extension"]).splitlines()

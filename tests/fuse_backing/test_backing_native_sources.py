@@ -1,4 +1,4 @@
-"""The sources of the C: one name for one structure, and folders that need one another downwards only."""
+"""C structures have one name each, and C folders include only lower ones."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.repository import REPOSITORY
 
 NATIVE = REPOSITORY / "fuse_backing" / "native"
 FOLDERS = ["protocol", "account", "punch", "libfuse", "channel", "binding"]
-"""From the lowest: a folder includes headers of its own and of those before it."""
+"""The folders from the lowest; a folder includes its own headers and those of folders before it."""
 
 
 def sources(*roots: Path) -> list[Path]:
@@ -27,7 +27,7 @@ def test_one_structure_has_one_name() -> None:
     assert {name: files for name, files in named.items() if len(files) > 1} == {}
 
 
-def test_every_folder_is_known_and_says_what_it_is() -> None:
+def test_every_folder_is_known_and_documented() -> None:
     assert sorted(path.name for path in NATIVE.iterdir() if path.is_dir()) == sorted(FOLDERS)
     for folder in FOLDERS:
         assert (NATIVE / folder / f"{folder}.h").read_text(encoding="utf-8").startswith("/* ")

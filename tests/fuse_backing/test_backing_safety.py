@@ -1,4 +1,4 @@
-"""What must never happen: a path outside, a deadlock in writeback, boundless memory, a silent loss."""
+"""A store never opens a path outside, deadlocks in writeback, grows without bound or loses data silently."""
 
 import errno
 import json
@@ -43,7 +43,7 @@ served_by_kernel = pytest.mark.parametrize("data_served_by", ["kernel"], indirec
 
 @rig
 def test_no_thread_of_the_server_can_wait_for_its_own_writeback(store: Store) -> None:
-    with store.file("a").open("w+b") as file:  # a long punch and a sync use threads that come later
+    with store.file("a").open("w+b") as file:  # a long punch and a sync start further threads
         file.write(b"x" * 32 * MIB)
         os.fsync(file.fileno())
         assert host_fallocate(file.fileno(), PUNCH, 0, 32 * MIB) == 0
@@ -90,7 +90,7 @@ def test_a_name_of_256_bytes_is_too_long_for_every_operation(store: Store) -> No
 
 
 def test_no_name_leads_out_of_the_directory(tmp_path: Path) -> None:
-    """What the kernel never sends: the table of inodes refuses it all the same."""
+    """The kernel never sends such names, but the table of inodes refuses them as well."""
     (tmp_path / "dir").mkdir()
     (tmp_path / "secret").write_bytes(b"s")
     (tmp_path / "dir" / "link").symlink_to(tmp_path / "secret")
@@ -168,7 +168,7 @@ def test_a_full_host_is_an_error_to_the_writer_and_a_punch_makes_room(
 def test_a_loop_device_on_a_full_host_loses_no_write_in_silence(
     small_directory: Path, make_store: Callable[..., Store], attach: Attach
 ) -> None:
-    """The host runs full in the middle of a request; with its data in the server's hands that is an error."""
+    """The host gets full in the middle of a request; if the server serves the data, that is an error."""
     store = make_store(directory=small_directory)
     with store.file("disk").open("wb") as file:
         file.truncate(64 * MIB)
@@ -221,7 +221,7 @@ def test_a_directory_removed_underneath_leaves_open_files_and_a_clean_end(store:
 def test_a_host_without_hole_punching_is_refused_with_the_reason(
     store: Store, tmp_path: Path, fault: dict[str, object], reason: str
 ) -> None:
-    """The host file system is a store of ours, with a fault in its punches."""
+    """The host file system is another store, with a fault in its punches."""
     place = tmp_path / "mnt"
     place.mkdir()
     store.set_faults({"operation": "punch", "times": "always", **fault})
@@ -236,15 +236,15 @@ def test_a_host_without_hole_punching_is_refused_with_the_reason(
 
 @rig
 @served_by_kernel
-def test_passthrough_that_cannot_be_had_is_refused_if_it_must_and_done_without_if_not(
+def test_impossible_passthrough_is_refused_with_on_and_skipped_with_auto(
     store: Store, tmp_path: Path
 ) -> None:
-    """A store on a store: the kernel stacks no passthrough on passthrough."""
+    """The host is another store: the kernel does not stack passthrough on passthrough."""
     place, control = tmp_path / "mnt", tmp_path / "control"
     place.mkdir()
     arguments = ("mount", store.mountpoint, place, "--control", control, "--passthrough")
     result = run_command(*arguments, "on", check=False)
-    reason = "the host's file system is itself stacked too deep"
+    reason = "the host's file system is stacked too deeply"
     assert result.stderr == f"Error: passthrough is not possible here: {reason}\n"
     assert result.returncode == 1
     assert mounts.mount_on(place) is None
@@ -264,7 +264,7 @@ def test_passthrough_that_cannot_be_had_is_refused_if_it_must_and_done_without_i
 
 @rig
 @served_by_server
-def test_loop_users_of_a_killed_server_get_errors_and_the_clean_up_mends_it(
+def test_loop_users_of_a_killed_server_get_errors_and_a_new_mount_has_the_data(
     store: Store, attach: Attach
 ) -> None:
     store.file("disk").write_bytes(b"x" * MIB)
@@ -306,7 +306,8 @@ def test_a_connection_cut_in_the_middle_of_requests_ends_the_server_and_leaves_n
         os._exit(0)
     while store.totals().events < 100:
         assert store.server.poll() is None
-    with suppress(OSError):  # EBUSY: cut, and still mounted (fs/fuse/inode.c, fuse_umount_begin)
+    # EBUSY: the connection is cut, but the mount exists (fs/fuse/inode.c, fuse_umount_begin)
+    with suppress(OSError):
         umount2(store.mountpoint, MNT_FORCE)
     assert store.server.wait(DEADLINE) == 0
     assert os.waitpid(child, 0)[1] == 0
@@ -331,7 +332,7 @@ def test_a_subscriber_that_never_reads_or_has_died_holds_up_nothing(store: Store
             assert host_fallocate(file.fileno(), PUNCH, 0, BLOCK) == 0
             assert json.loads(dying.makefile().readline())["item"]["freed"] == BLOCK
         before = store.memory()
-        for number in range(30_000):  # far more than a socket's buffer takes
+        for number in range(30_000):  # far more than fits into a socket's buffer
             assert host_fallocate(file.fileno(), PUNCH, number % 256 * BLOCK, BLOCK) == 0
         os.pwrite(file.fileno(), b"y" * BLOCK, 0)
         assert store.file("a").stat().st_size == MIB
@@ -375,7 +376,7 @@ def test_a_malformed_or_oversized_request_is_an_answer_and_the_mount_goes_on(sto
 
 @rig
 def test_memory_is_bounded_by_neither_files_nor_opens(store: Store) -> None:
-    """Names come and go, each opened and punched: what is kept of them is small and has an end."""
+    """Many names are created, opened, punched and removed; the server's memory for them is bounded."""
     path = store.file("a")
 
     def life(number: int) -> None:

@@ -1,4 +1,4 @@
-"""One session in the test's own process: what handlers may do, and how a session ends."""
+"""A session in the test's process survives every failure of a handler, and ends cleanly."""
 
 import contextlib
 import errno
@@ -36,7 +36,7 @@ def fallocate(path: Path, length: int) -> int:
     try:
         return host_fallocate(fd, 3, 0, length)
     finally:
-        with contextlib.suppress(OSError):  # of the flush, when the session has ended meanwhile
+        with contextlib.suppress(OSError):  # the flush fails if the session has ended meanwhile
             os.close(fd)
 
 
@@ -165,20 +165,20 @@ async def test_an_aborted_connection_ends_the_session_and_leaves_no_stale_mount(
     assert mounts.mount_on(mountpoint) is None
 
 
-async def test_what_others_mounted_on_top_is_left_alone(tmp_path: Path) -> None:
+async def test_another_mount_on_top_stays(tmp_path: Path) -> None:
     async with mount(OneFile(), tmp_path):
         await trio.run_process(["mount", "-t", "tmpfs", "on-top", str(tmp_path)])
     found = mounts.mount_on(tmp_path)
     assert found is not None
     assert found.source == "on-top"
     mounts.unmount(tmp_path)
-    # What lay below has lost its server; with nothing on top of it, it can go.
+    # The lower mount has lost its server; with nothing on top of it, it can be unmounted.
     if mounts.mount_on(tmp_path) is not None:
         mounts.unmount(tmp_path, lazy=True)
 
 
 class FallocateAnsweredBy:
-    """Replaces the session's fallocate by the test's own callable, below the Operations."""
+    """A `FallocateAnsweredBy` replaces the session's fallocate by a callable, below the Operations."""
 
     def __init__(self, handler: Callable[..., object]) -> None:
         self.handler = handler
@@ -195,12 +195,12 @@ async def test_a_request_is_answered_once(tmp_path: Path) -> None:
 
     def answer_twice(request: native.FuseRequest, *_: int) -> None:
         seen.append(request)
-        with pytest.raises(ValueError, match="no error number"):
+        with pytest.raises(ValueError, match="not an error number"):
             native.reply_err(request, 1000)
         assert not request.answered
         assert native.reply_err(request, errno.EDOM)
         assert request.answered
-        with pytest.raises(RuntimeError, match="answered before"):
+        with pytest.raises(RuntimeError, match="already answered"):
             native.reply_err(request, 0)
 
     async with mount(OneFile(), tmp_path):
@@ -253,16 +253,16 @@ async def test_a_request_kept_beyond_its_session_is_harmless(tmp_path: Path) -> 
             await arrived.wait()
     [request] = kept
     assert request.answered
-    with pytest.raises(RuntimeError, match="answered before"):
+    with pytest.raises(RuntimeError, match="already answered"):
         native.reply_err(request, 0)
     del request, kept[:]
     gc.collect()
 
 
-def test_what_is_no_callable_and_no_request_is_refused() -> None:
+def test_only_callables_and_requests_are_accepted() -> None:
     with pytest.raises(TypeError, match="callable or None"):
         native.set_handlers(fallocate=1)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="a FuseRequest is needed"):
+    with pytest.raises(TypeError, match="must be a FuseRequest"):
         native.reply_err(None, 0)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="cannot create"):
         native.FuseRequest()

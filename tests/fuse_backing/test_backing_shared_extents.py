@@ -1,4 +1,4 @@
-"""What other files, snapshots or places hold, too, is freed with the last of them, and not before."""
+"""An extent that files, snapshots or places share is freed with the last of them, and not before."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.rig
 
 @on("xfs with reflink", "btrfs", of=CLONING)
 @served_by_server
-def test_a_punch_of_what_another_file_has_too_frees_nothing(
+def test_a_punch_of_an_extent_shared_with_another_file_frees_nothing(
     host: HostFileSystem, fitting_store: Store, punched: Callable[..., Punched]
 ) -> None:
     file = punched("file", map_room=False)
@@ -30,7 +30,7 @@ def test_a_punch_of_what_another_file_has_too_frees_nothing(
 
 @on("xfs with reflink", "btrfs", of=CLONING)
 @served_by_server
-def test_what_was_written_over_a_clone_and_not_written_back_is_the_files_own(
+def test_delayed_data_over_a_clone_belongs_to_the_file_alone(
     host: HostFileSystem, fitting_store: Store, punched: Callable[..., Punched]
 ) -> None:
     file = punched("file", map_room=False)
@@ -48,7 +48,7 @@ def test_what_was_written_over_a_clone_and_not_written_back_is_the_files_own(
 @on("xfs with reflink", "btrfs", of=CLONING)
 @served_by_server
 @pytest.mark.parametrize("at_once", [True, False], ids=["one punch", "two punches"])
-def test_what_two_places_of_one_file_share_is_freed_with_the_last(
+def test_an_extent_in_two_places_of_one_file_is_freed_with_the_last(
     punched: Callable[..., Punched], at_once: bool
 ) -> None:
     file = punched("file", map_room=False)
@@ -67,7 +67,7 @@ def test_what_two_places_of_one_file_share_is_freed_with_the_last(
 
 @on("btrfs compressed", of=("btrfs", "btrfs nodatacow"))
 @served_by_server
-def test_a_punch_of_what_a_snapshot_has_too_frees_nothing(
+def test_a_punch_of_an_extent_shared_with_a_snapshot_frees_nothing(
     host: HostFileSystem, make_store: MakeStore
 ) -> None:
     volume = host.root / "volume"

@@ -1,4 +1,4 @@
-"""What a punch frees is measured: against a model of bytes and blocks, on a real file."""
+"""The measured freed bytes of a real file agree with a model of bytes and blocks."""
 
 import errno
 import os
@@ -99,7 +99,7 @@ def test_a_refusal_is_in_the_result(tmp_path: Path, file: SparseFile) -> None:
 
 
 class FileAgainstModel(RuleBasedStateMachine):
-    """A file of fixed size; the model is its bytes and the set of its allocated blocks."""
+    """The file has a fixed size; the model is its bytes and the set of its allocated blocks."""
 
     path: Path
 
@@ -157,7 +157,7 @@ class FileAgainstModel(RuleBasedStateMachine):
         assert {block for start, end in found for block in range(start // BLOCK, end // BLOCK)} == self.blocks
 
 
-def test_what_is_freed_is_what_the_model_frees(tmp_path: Path) -> None:
+def test_a_punch_frees_the_bytes_that_the_model_frees(tmp_path: Path) -> None:
     status = os.statvfs(tmp_path)
     if status.f_frsize != BLOCK:
         pytest.skip(f"needs a host file system with blocks of {BLOCK} bytes")

@@ -1,6 +1,6 @@
-"""A storm of punches on a mount: nothing of it is lost anywhere, and the server's memory stays bounded.
+"""Many punches on a mount lose no event, and the server's memory stays bounded.
 
-``make storm`` plays a million; ``THINSIM_PUNCHES`` says how many.
+``make storm`` runs a million; ``THINSIM_PUNCHES`` sets the number.
 """
 
 import json
@@ -32,7 +32,7 @@ def punch_all_over(path: Path) -> None:
 
 
 async def follow(client: StoreClient) -> int:
-    """Return how many events a follower has seen, or was told that it missed, once that is all of them."""
+    """Wait until a follower has seen all events or learned that it missed them; return their number."""
     seen = 0
     async with aclosing(client.follow()) as items:
         async for item in items:
@@ -48,7 +48,7 @@ def test_a_storm_of_punches_loses_nothing(make_store: Callable[..., Store], tmp_
     store = make_store("--events", str(path))
     for name in FILES:
         store.file(name).write_bytes(b"x" * BLOCKS * BLOCK)
-    given_back = sum(store.allocated(name) for name in FILES)
+    host_freed = sum(store.allocated(name) for name in FILES)
     client = StoreClient(store.control)
 
     async def storm() -> int:
@@ -58,21 +58,21 @@ def test_a_storm_of_punches_loses_nothing(make_store: Callable[..., Store], tmp_
             return await follow(client)
 
     assert trio.run(storm) == ALL
-    given_back -= sum(store.allocated(name) for name in FILES)
-    assert given_back == BLOCK * min(EACH, BLOCKS) * len(FILES)
+    host_freed -= sum(store.allocated(name) for name in FILES)
+    assert host_freed == BLOCK * min(EACH, BLOCKS) * len(FILES)
 
     totals, by_file = store.totals(), trio.run(client.totals_by_file)
     assert (totals.events, totals.punched_bytes, totals.errors) == (ALL, ALL * BLOCK, 0)
-    assert totals.freed == totals.allocated == given_back
+    assert totals.freed == totals.allocated == host_freed
     assert {name: (each.events, each.freed) for name, each in by_file.items()} == {
-        name: (EACH, given_back // len(FILES)) for name in FILES
+        name: (EACH, host_freed // len(FILES)) for name in FILES
     }
     _, by_time = trio.run(client.by_time)
     by_offset = [trio.run(client.by_offset, name) for name in FILES]
     for buckets in (by_time.buckets, [bucket for each in by_offset for bucket in each.buckets]):
         assert sum(bucket.events for bucket in buckets) == ALL
         assert sum(bucket.bytes for bucket in buckets) == ALL * BLOCK
-        assert sum(bucket.freed for bucket in buckets) == given_back
+        assert sum(bucket.freed for bucket in buckets) == host_freed
     assert store.memory() < 64 * MIB
 
     store.server.terminate()
@@ -81,6 +81,6 @@ def test_a_storm_of_punches_loses_nothing(make_store: Callable[..., Store], tmp_
     with path.open() as lines:
         for sequence, line in enumerate(lines, 1):
             event = json.loads(line)
-            assert event["sequence"] == sequence  # a line that says "missed" has none
+            assert event["sequence"] == sequence  # a line with "missed" has no sequence
             freed += event["freed"]
-    assert (sequence, freed) == (ALL, given_back)
+    assert (sequence, freed) == (ALL, host_freed)

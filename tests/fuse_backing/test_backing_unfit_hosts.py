@@ -1,4 +1,4 @@
-"""Hosts that are refused, and what is said of those that are served."""
+"""A store refuses unfit hosts with the reason, and prints a remark about special ones."""
 
 import json
 import os
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.rig
 
 @on("overlay on btrfs")
 @served_by_server
-def test_a_host_that_hides_what_it_frees_is_refused_unless_told_otherwise(
+def test_a_host_that_hides_what_it_frees_needs_allow_estimate(
     host: HostFileSystem, tmp_path: Path, make_store: MakeStore
 ) -> None:
     place = tmp_path / "mnt"
@@ -29,7 +29,7 @@ def test_a_host_that_hides_what_it_frees_is_refused_unless_told_otherwise(
     result = run_command("mount", host.directory, place, check=False)
     assert result.returncode == 1
     assert result.stderr == (
-        f"Error: {host.directory}: overlayfs hides how the file system below it, btrfs by its looks, frees "
+        f"Error: {host.directory}: overlayfs hides how the file system below it (probably btrfs) frees "
         "extents; use a directory on that file system itself, or --allow-estimate\n"
     )
     assert mounts.mount_on(place) is None
@@ -37,14 +37,14 @@ def test_a_host_that_hides_what_it_frees_is_refused_unless_told_otherwise(
     try:
         info = trio.run(StoreClient(store.control).ping)
         assert (info.host, info.freed_is_measured) == ("overlayfs", False)
-        assert "freed bytes are an estimate" in info.host_remark
+        assert "freed bytes are estimated" in info.host_remark
         store.file("file").write_bytes(b"x" * 2 * MIB)
         with store.file("file").open("r+b") as file:
             assert host_fallocate(file.fileno(), PUNCH, 0, MIB) == 0
         assert store.totals().freed == MIB
         assert 'freed="estimated"' in run_command("metrics", "--control", store.control).stdout
         stats = run_command("stats", "--control", store.control).stdout
-        assert "freed bytes are an estimate" in stats
+        assert "freed bytes are estimated" in stats
         as_json = run_command("stats", "--control", store.control, "--json").stdout
         assert json.loads(as_json)["freed_is_measured"] is False
     finally:
@@ -53,7 +53,7 @@ def test_a_host_that_hides_what_it_frees_is_refused_unless_told_otherwise(
 
 @on("ext4 with blocks of 1 KiB", "ext4 without delayed allocation", "xfs")
 @served_by_server
-def test_a_host_with_free_space_in_small_pieces_is_served_and_a_full_one_told(
+def test_a_host_with_fragmented_free_space_is_served_and_a_full_one_refused(
     host: HostFileSystem, tmp_path: Path, make_store: MakeStore
 ) -> None:
     block = os.statvfs(host.directory).f_frsize
@@ -86,7 +86,7 @@ def test_a_host_with_free_space_in_small_pieces_is_served_and_a_full_one_told(
 
 
 @on("ext4")
-def test_a_directory_that_refuses_even_root_is_told_with_its_way_out(
+def test_a_directory_that_refuses_even_root_is_refused_with_the_fix(
     host: HostFileSystem, tmp_path: Path
 ) -> None:
     (tmp_path / "mnt").mkdir()
@@ -107,7 +107,7 @@ def test_a_store_on_a_store_on_btrfs_is_refused(fitting_store: Store, tmp_path: 
     place.mkdir()
     result = run_command("mount", fitting_store.mountpoint, place, check=False)
     assert result.returncode == 1
-    assert "fuse hides how the file system below it, btrfs by its looks, frees extents" in result.stderr
+    assert "fuse hides how the file system below it (probably btrfs) frees extents" in result.stderr
     assert mounts.mount_on(place) is None
 
 
@@ -129,16 +129,16 @@ def test_btrfs_without_the_right_to_look_at_its_extents_is_refused(host: HostFil
         timeout=DEADLINE,
     )
     assert done.stdout == (
-        f"UnfitDirectoryError {host.directory}: btrfs frees whole extents, and asking it for them needs "
-        "CAP_SYS_ADMIN; run as root, or use a directory on ext4, xfs or tmpfs, or --allow-estimate\n"
+        f"UnfitDirectoryError {host.directory}: btrfs frees whole extents, and reading a file's extents "
+        "needs CAP_SYS_ADMIN; run as root, or use a directory on ext4, xfs or tmpfs, or --allow-estimate\n"
     )
 
 
 @on("ext4", "btrfs", "ext4 with clusters of 64 KiB", "tmpfs with huge pages")
-def test_mount_and_ping_say_how_the_host_accounts(host: HostFileSystem, tmp_path: Path) -> None:
+def test_mount_and_ping_show_the_hosts_accounting(host: HostFileSystem, tmp_path: Path) -> None:
     place, control = tmp_path / "mnt", tmp_path / "control"
     place.mkdir()
-    said = run_command("mount", host.directory, place, "--control", control).stdout.splitlines()
+    printed = run_command("mount", host.directory, place, "--control", control).stdout.splitlines()
     try:
         info = trio.run(StoreClient(control).ping)
         words = {
@@ -150,6 +150,6 @@ def test_mount_and_ping_say_how_the_host_accounts(host: HostFileSystem, tmp_path
         assert info.freed_is_measured
         assert info.host_remark.startswith(words)
         assert bool(info.host_remark) == bool(words)
-        assert said[1:] == ([f"{place}: {info.host_remark}"] if words else [])
+        assert printed[1:] == ([f"{place}: {info.host_remark}"] if words else [])
     finally:
         run_command("unmount", place, "--control", control)

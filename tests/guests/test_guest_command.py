@@ -80,5 +80,5 @@ def test_an_awkward_pool_name_stays_one_string(tmp_path: Path) -> None:
 def test_a_scenario_with_an_unknown_variant_boots_no_guest(tmp_path: Path) -> None:
     found = library.find_scenario("churn")
     request = ScenarioRequest(found.scenario, "churn", found.text, VM, found.base, ["nope"], tmp_path)
-    with pytest.raises(InvalidValueError, match="churn has no variant 'nope'; there are discard_"):
+    with pytest.raises(InvalidValueError, match="churn: variant 'nope' does not exist; there are: discard_"):
         trio.run(partial(run_scenario_in_guest, request, found.path, SilentProgress(), fine=(0,)))

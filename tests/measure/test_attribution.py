@@ -49,7 +49,7 @@ def test_a_block_that_is_mapped_again_no_longer_leaks() -> None:
     assert book.leaks([(7 * BLOCK, 8 * BLOCK)]) == []
 
 
-def test_what_was_discarded_and_is_still_allocated_says_why() -> None:
+def test_a_discarded_block_that_is_still_allocated_has_a_reason() -> None:
     alone, shared = {1: [Run(0, 0, 1, 0)]}, {1: [Run(0, 0, 1, 0)], 2: [Run(0, 0, 1, 0)]}
     for passdown, before, why in (
         (False, alone, LeakReason.NOT_PASSED_DOWN),

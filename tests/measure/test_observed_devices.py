@@ -59,6 +59,6 @@ def test_without_discard_blocks_that_is_the_reason() -> None:
     assert skipped.detail == DiscardSkipped.OFF
 
 
-def test_a_device_nobody_saw_is_a_fault_of_the_bench() -> None:
+def test_a_device_that_was_never_active_is_a_fault_of_the_measurement() -> None:
     with pytest.raises(InvariantError, match="thin 9"):
         ObservedDevices("pool", discard_blocks=True).step([message("delete 9")])

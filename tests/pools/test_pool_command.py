@@ -1,4 +1,4 @@
-"""``thinsim pool``, ``env`` and ``dm`` work on a pool that outlives its command."""
+"""The commands pool, env and dm work on a pool that outlives them, and refuse bad input."""
 
 import json
 import os
@@ -136,7 +136,7 @@ def test_without_a_device_mapper_the_kernels_pool_is_refused_with_what_to_do(
 
 
 @on_kernel
-def test_beside_the_kernels_device_mapper_the_emulated_one_is_refused_unless_told(
+def test_beside_the_kernels_device_mapper_the_emulated_one_needs_an_option(
     thinsim: Shell, tmp_path: Path
 ) -> None:
     refused = thinsim("pool", "create", name(tmp_path), "--dir", tmp_path / "pool", "--rig", "emulated")

@@ -73,7 +73,7 @@ def test_a_baseline_with_an_assert_that_does_not_hold_is_not_taken_silently(
     assert "an assert does not hold, and is stored so: removed: pool_used = 1" in capsys.readouterr().err
 
 
-def test_a_kernel_that_is_another_than_the_baseline_s_is_said(
+def test_another_kernel_than_the_baseline_s_is_reported(
     invoke: Invoke, scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stored, summary = tmp_path / "b.json", tmp_path / "s.md"
@@ -140,7 +140,7 @@ def test_a_baseline_is_not_stored_of_some_scenarios_alone(
 
 
 @pytest.mark.parametrize("wrong", [["--speed-tolerance", "nan"], ["--junit", "-"]])
-def test_an_option_that_would_say_nothing_is_refused_before_the_work(
+def test_an_option_without_effect_is_refused_before_the_work(
     tmp_path: Path, wrong: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert status_of(["ci", "--baseline", str(tmp_path / "none.json"), *wrong]) == 2

@@ -85,7 +85,7 @@ def test_discards_are_compared_as_a_ratio_to_what_the_machine_can(
     assert [each for each, _ in changes(now, scenario(variant()))] == ([kind] if kind else [])
 
 
-def test_short_discards_are_told_from_long_ones_and_not_from_each_other() -> None:
+def test_short_discards_differ_from_long_ones_but_not_from_each_other() -> None:
     short = scenario(variant(discard_seconds=0.01))
     assert changes(scenario(variant(discard_seconds=0.04)), short) == []
     ((kind, text),) = changes(scenario(variant(discard_seconds=0.1)), short)
@@ -142,7 +142,7 @@ def test_more_in_all_than_in_any_round_is_a_leak_though_no_snapshot_lost_more_th
     assert text.endswith(f"{BLOCK} bytes more (no snapshot leaked more than in some earlier round)")
 
 
-def test_another_kernel_and_a_tool_that_was_not_there_are_said() -> None:
+def test_another_kernel_and_a_new_tool_are_reported() -> None:
     now = {"thinsim": "1", "kernel": "Linux 6.12", "blkdiscard": "2.41"}
     assert differing_environment(now, now) == []
     assert differing_environment(now, {"thinsim": "1", "kernel": "Linux 6.1", "loop": "yes"}) == [
@@ -152,7 +152,7 @@ def test_another_kernel_and_a_tool_that_was_not_there_are_said() -> None:
     ]
 
 
-def test_the_summary_says_what_was_tolerated_and_what_is_another_than_then() -> None:
+def test_the_summary_names_the_tolerance_and_the_differences() -> None:
     same = [compare_with_baseline(scenario(variant()), scenario(variant()), tolerance=1.5)]
     assert "Leaks are compared to the byte; discard costs" in markdown(same, tolerance=1.5)
     text = markdown(same, tolerance=1.5, leak_tolerance=1 << 20, differences=["kernel: 2, 1 then"])
@@ -160,7 +160,7 @@ def test_the_summary_says_what_was_tolerated_and_what_is_another_than_then() -> 
     assert "\n\n- environment: kernel: 2, 1 then\n" in text
 
 
-def test_the_summary_has_a_row_a_variant_and_every_change() -> None:
+def test_the_summary_has_one_row_per_variant_and_every_change() -> None:
     now = scenario(variant(most_leaked=13 * BLOCK, leaked_by={"a|b": 13 * BLOCK}))
     text = markdown([compare_with_baseline(now, scenario(variant()), tolerance=1.5)], tolerance=1.5)
     assert text.startswith("### thinsim: 1 regression\n")

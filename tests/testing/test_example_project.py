@@ -13,7 +13,7 @@ from tests.repository import REPOSITORY
 EXAMPLE = REPOSITORY / "examples" / "image-store"
 
 AFFECTED = {
-    "test_a_container_that_stops_releases_its_space",
+    "test_a_stopped_container_frees_its_space",
     "test_containers_that_come_and_go_do_not_make_the_file_grow",
     "test_pruning_empties_the_pool_and_leaks_only_what_containerd_cannot_discard",
 }

@@ -180,7 +180,7 @@ def test_a_mistake_in_a_mark_is_an_error_in_one_line(said_of_mistakes: str, mark
 
 
 @pytest.mark.parametrize("where", ["--thinsim-rig", "thinsim_rig in the ini-file"])
-def test_a_rig_that_there_is_not_is_one_mistake_and_no_test_runs(inner: pytest.Pytester, where: str) -> None:
+def test_an_unknown_rig_is_one_error_and_no_test_runs(inner: pytest.Pytester, where: str) -> None:
     inner.makepyfile("def test_it(thin_pool): pass\n")
     if "ini" in where:
         inner.makeini("[pytest]\nthinsim_rig = moon\n")
@@ -190,7 +190,7 @@ def test_a_rig_that_there_is_not_is_one_mistake_and_no_test_runs(inner: pytest.P
     assert complaint in done.stderr.str()
 
 
-def test_what_a_killed_pytest_left_the_next_one_gives_back(
+def test_the_next_pytest_cleans_up_after_a_killed_one(
     inner: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(STATE_VARIABLE, str(inner.path / "state"))

@@ -123,8 +123,8 @@ def _make(record: PoolRecord, records: PoolRecords, undo: ExitStack) -> None:
     try:
         trio.run(device_mapper(record.rig).create, record.shape.name, _table(record))
     except DeviceMapperError as error:
-        # The kernel reports too small a metadata device where it notices it: at an allocation that fails, or at
-        # a block beyond the device's end.
+        # The kernel reports too small a metadata device where it notices it: at an allocation that fails,
+        # or at a block beyond the device's end.
         if error.errno in (errno.ENOSPC, errno.EILSEQ):
             raise InvalidValueError(_metadata_too_small(record.shape, error)) from error
         raise

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 _UNITS = (
     r"bytes?|B|KiB|MiB|GiB|sectors?|blocks?|pages?|µs|us|ms|seconds?|s|minutes?|hours?|times|lines?|rows?|words?|"
-    r"files|folders?|entry|entries|requests|commands?|call|processes|threads?|figures?|numbers|columns?|"
-    r"docstrings?|sentences?|fragments?|events|snapshots|devices?|layers?|points|bits?|nodes?"
+    r"files|folders?|entries|requests|commands?|call|processes|threads?|figures?|numbers|columns?|"
+    r"docstrings?|sentences?|fragments?|events|snapshots|layers?|points|bits?|nodes?"
 )
 
 

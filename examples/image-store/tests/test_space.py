@@ -14,7 +14,7 @@ def store(snapshotter) -> ImageStore:
 
 
 @pytest.mark.no_leak
-def test_a_container_that_stops_releases_its_space(store, snapshotter, backing_store):
+def test_a_stopped_container_frees_its_space(store, snapshotter, backing_store):
     before = backing_store.allocated
     store.start("web", "app")
     snapshotter.write("web", 8 * MiB)
@@ -52,7 +52,7 @@ def test_pruning_empties_the_pool_and_leaks_only_what_containerd_cannot_discard(
 
 @pytest.mark.snapshotter(discard_committed=True)
 @pytest.mark.no_leak
-def test_with_discard_committed_pruning_releases_everything(store, backing_store):
+def test_with_discard_committed_pruning_frees_everything(store, backing_store):
     store.prune()
     assert backing_store.allocated == 0
 

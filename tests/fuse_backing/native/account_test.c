@@ -1,4 +1,4 @@
-/* What the account keeps: no event lost between threads, no harm from absurd ones, names within bounds. */
+/* These tests check the account: threads lose no event, absurd events do no harm, and names are bounded. */
 #include <pthread.h>
 #include <stdint.h>
 
@@ -36,7 +36,7 @@ static void test_threads_lose_no_event(void) {
         files[i] = account_file(shared);
         CHECK(pthread_create(&threads[i], NULL, record_many, &files[i]) == 0);
     }
-    while (last < 200000) { /* a reader beside the writers sees the ring without gaps within a batch */
+    while (last < 200000) { /* a reader that runs with the writers sees no gaps within a batch */
         size_t count = account_events(shared, last + 1, room, 512);
 
         for (size_t i = 1; i < count; i++)

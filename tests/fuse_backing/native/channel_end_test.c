@@ -1,4 +1,4 @@
-/* The end of a channel: it comes at once, whatever the thread does at that moment, and leaves nothing open. */
+/* These tests check the end of a channel: it comes at once in every state of the thread, and leaves nothing open. */
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
@@ -23,8 +23,7 @@ static int open_descriptors(void) {
     return count;
 }
 
-/* The one moment at which a signal alone would be lost: the thread has seen that it is to go on, and has not begun
- * to read. */
+/* At one moment a signal alone would be lost: the thread has seen that it must continue, and has not begun to read. */
 static void test_an_end_just_before_a_read_is_not_lost(void) {
     for (int i = 0; i < 20; i++) {
         struct wire wire;
@@ -42,7 +41,7 @@ static void test_an_end_while_a_read_waits_is_not_lost(void) {
     for (int i = 0; i < ENDS; i++) {
         struct wire wire = wire_new(false);
 
-        usleep((useconds_t)(i % 10) * 20); /* the thread has not begun, or waits */
+        usleep((useconds_t)(i % 10) * 20); /* the thread has not begun, or is waiting */
         wire_free(&wire);
     }
 }
@@ -53,7 +52,7 @@ struct asker {
     atomic_ulong answers;
 };
 
-/* Writes and punches without a pause, until the channel's end of the wire is closed. */
+/* Send writes and punches without a pause, until the channel's end of the wire is closed. */
 static void *ask(void *argument) {
     struct asker *asker = argument;
     struct {
@@ -107,7 +106,7 @@ static void test_an_end_under_load_is_not_held_up_and_leaves_nothing_open(void) 
         pthread_join(thread, NULL);
         served = asker.answers;
         recorded = account_sum(wire.account).events;
-        CHECK(recorded == served / 2); /* each punch that was answered, and no other */
+        CHECK(recorded == served / 2); /* exactly the punches that were answered */
         account_free(wire.account);
         close(wire.kernel);
         close(asker.fd);

@@ -1,4 +1,4 @@
-/* The channel when things go wild: any bytes at all, files that come and go, a flood, the end of the device. */
+/* These tests put the channel under pressure: random bytes, files that come and go, a flood, the end of the device. */
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -10,8 +10,8 @@
 #include "native_test.h"
 #include "wire.h"
 
-/* Any bytes at all: lengths cut short, handles, offsets and lengths beyond all files. Each request is either
- * answered or left to libfuse. */
+/* Send random requests: truncated ones, and handles, offsets and lengths beyond all files. The channel must answer
+ * each request or leave it to libfuse. */
 static void test_no_request_does_harm(void) {
     static const uint32_t opcodes[] = {PROTOCOL_READ, PROTOCOL_WRITE,  PROTOCOL_FALLOCATE, PROTOCOL_INIT,
                                        PROTOCOL_OPEN, PROTOCOL_CREATE, 0,                  63, 64, UINT32_MAX};
@@ -132,7 +132,7 @@ static void test_a_flood_fills_no_memory_and_does_not_hold_up_the_end(void) {
     CHECK(buffer != NULL && pthread_create(&thread, NULL, flood, &wire) == 0);
     while (channel_requests(wire.channel, 1) < (32 << 20) / 100000)
         usleep(1000);
-    while (taken_requests++ < 1000) /* it goes on as room is made */
+    while (taken_requests++ < 1000) /* the thread continues when the queue has room */
         taken(&wire, buffer, 1 << 20);
     usleep(100000);
     CHECK(channel_requests(wire.channel, 1) < (34 << 20) / 100000 + 1001);

@@ -1,4 +1,5 @@
-/* What the channel answers by itself, amends, and leaves to libfuse. */
+/* These tests check which requests the channel answers itself, which replies it amends, and which requests it leaves
+ * to libfuse. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -29,7 +30,7 @@ static void test_passthrough_is_asked_for_only_where_it_is_offered(void) {
         CHECK(channel_passthrough(wire.channel) == cases[i].granted);
         CHECK(((out.flags2 & PROTOCOL_INIT2_PASSTHROUGH) != 0) == cases[i].granted);
         CHECK(out.max_stack_depth == (cases[i].granted ? 2 : 0));
-        CHECK(out.max_write == 1 << 20); /* what the channel's buffer holds */
+        CHECK(out.max_write == 1 << 20); /* the size of the channel's buffer */
         wire_free(&wire);
     }
 }
@@ -103,7 +104,7 @@ static void test_data_and_punches_are_served(void) {
     channel_limit(wire.channel, 1 << 20);
     CHECK(channel_announce(wire.channel, fd, gate, file, BLOCK, 0) == 0);
     request(&wire, PROTOCOL_READ, 2, &in, sizeof in);
-    CHECK(answered(&wire, 2, buffer, sizeof buffer, &size) == 0 && size == BLOCK); /* short at the end */
+    CHECK(answered(&wire, 2, buffer, sizeof buffer, &size) == 0 && size == BLOCK); /* shorter at the end of the file */
     memset(expected, 'x', sizeof expected);
     CHECK(memcmp(buffer, expected, BLOCK) == 0);
     memset(out.data, 'y', sizeof out.data);
@@ -112,7 +113,7 @@ static void test_data_and_punches_are_served(void) {
     CHECK(pread(fd, buffer, 1000, 77) == 1000 && memcmp(buffer, out.data, 1000) == 0);
 
     pwrite_short = 500;
-    pwrite_errno = ENOSPC; /* the host is full in the middle */
+    pwrite_errno = ENOSPC; /* the host gets full in the middle */
     request(&wire, PROTOCOL_WRITE, 6, &out, sizeof out);
     CHECK(answered(&wire, 6, NULL, 0, NULL) == ENOSPC);
     pwrite_errno = 0; /* the host writes in two parts */
@@ -122,17 +123,17 @@ static void test_data_and_punches_are_served(void) {
 
     request(&wire, PROTOCOL_FALLOCATE, 10, &punch, sizeof punch);
     CHECK(answered(&wire, 10, NULL, 0, NULL) == 0 && account_sum(wire.account).freed == 4 * BLOCK);
-    fallocate_errno = ENOSYS; /* must not reach the kernel: it would never ask again */
+    fallocate_errno = ENOSYS; /* must not reach the kernel, which would never send the operation again */
     request(&wire, PROTOCOL_FALLOCATE, 12, &punch, sizeof punch);
     CHECK(answered(&wire, 12, NULL, 0, NULL) == EOPNOTSUPP);
     fallocate_errno = 0;
     CHECK(channel_served(wire.channel) == 6 && channel_requests(wire.channel, PROTOCOL_WRITE) == 3);
 
-    channel_enter(wire.channel, gate); /* Python is changing the inode: the punch is left to it */
+    channel_enter(wire.channel, gate); /* Python is changing the inode: the channel leaves the punch to Python */
     request(&wire, PROTOCOL_FALLOCATE, 14, &punch, sizeof punch);
     CHECK(taken(&wire, buffer, sizeof buffer) == sizeof(struct protocol_in_header) + sizeof punch);
     channel_leave(wire.channel, gate);
-    channel_limit(wire.channel, 0); /* faults are in force: everything is left to it */
+    channel_limit(wire.channel, 0); /* faults are active: the channel leaves everything to Python */
     request(&wire, PROTOCOL_READ, 16, &in, sizeof in);
     CHECK(taken(&wire, buffer, sizeof buffer) == sizeof(struct protocol_in_header) + sizeof in);
     channel_limit(wire.channel, 1 << 20);

@@ -1,4 +1,4 @@
-/* The host's answers to ioctl(2), fallocate(2) and pwrite(2): the real ones, or those that a test wants. */
+/* These wrappers return the host's answers to ioctl(2), fallocate(2) and pwrite(2), or the answers that a test sets. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -66,7 +66,7 @@ int __wrap_pthread_kill(pthread_t thread, int signal);
 int __wrap_pthread_kill(pthread_t thread, int signal) {
     int result = __real_pthread_kill(thread, signal);
 
-    usleep(1000); /* by now its handler has run */
+    usleep(1000); /* the signal's handler has run by now */
     signals_sent++;
     return result;
 }

@@ -1,6 +1,6 @@
-/* The C core under a sanitizer, without a kernel: the channel's /dev/fuse is one end of a socket pair, the host's
- * answers to ioctl(2), fallocate(2) and pwrite(2) can be replaced, a read(2) held up (ld --wrap). One argument: a directory on a file
- * system with FIEMAP. Exit status 0 if every check held. */
+/* This program tests the C core under a sanitizer, without a kernel: the channel's /dev/fuse is one end of a socket
+ * pair. A test can replace the host's answers to ioctl(2), fallocate(2) and pwrite(2), and delay a read(2) (ld --wrap).
+ * The argument is a directory on a file system with FIEMAP. The exit status is 0 if every check is true. */
 #include <signal.h>
 
 #include "native_test.h"

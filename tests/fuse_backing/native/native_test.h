@@ -1,4 +1,4 @@
-/* What the tests of the C core share. */
+/* The tests of the C core share these functions and settings. */
 #pragma once
 #include <linux/falloc.h>
 #include <stdatomic.h>
@@ -10,7 +10,7 @@
 #define CHECK(what)                                                          \
     do {                                                                     \
         if (!(what)) {                                                       \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #what); \
+            fprintf(stderr, "%s:%d: false: %s\n", __FILE__, __LINE__, #what); \
             exit(1);                                                         \
         }                                                                    \
     } while (0)
@@ -21,15 +21,15 @@
 extern const char *directory; /* on a file system with FIEMAP */
 
 extern atomic_int fail_fiemap_after; /* the FIEMAP call that fails, counted down; 0: none */
-extern atomic_int fallocate_errno;   /* what every fallocate fails with; 0: none */
+extern atomic_int fallocate_errno;   /* the errno of every fallocate; 0: none */
 extern atomic_int pwrite_short;      /* the offset at which a pwrite ends; 0: none */
-extern atomic_int pwrite_errno;      /* what it fails with from there on; 0: none */
+extern atomic_int pwrite_errno;      /* the errno of a pwrite from that offset on; 0: none */
 
-/* While `hold_reads` is set, a read waits before it asks the kernel until a thread has been sent a signal; `held`
- * tells that one does. */
+/* While `hold_reads` is set, a read waits before its system call until a thread has been sent a signal. `held` is true
+ * while a read waits. */
 extern atomic_bool hold_reads, held;
 
-/* A file without a name, of so many blocks that hold data. */
+/* Make a file without a name that has this many blocks of data. */
 int file_with(size_t blocks);
 
 void test_the_account(void);

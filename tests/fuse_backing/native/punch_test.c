@@ -1,4 +1,4 @@
-/* One punch: what it claims to have freed is what was measured. */
+/* These tests check that a punch claims only the freed bytes that it measured. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -19,7 +19,7 @@ static void test_what_was_not_measured_is_not_claimed(void) {
     int fd = file_with(16);
     struct punch_result result;
 
-    fail_fiemap_after = 2; /* the second one is that after the punch */
+    fail_fiemap_after = 2; /* the second one comes after the punch */
     CHECK(punch_measured(fd, PUNCH, 0, 4 * BLOCK, BLOCK, &result) == 0);
     CHECK(fail_fiemap_after == 0 && result.error == 0 && result.allocated == 4 * BLOCK && result.freed == 0);
     fail_fiemap_after = 1;

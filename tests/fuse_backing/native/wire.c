@@ -1,4 +1,4 @@
-/* Both ends of a channel: the kernel's, which asks, and libfuse's, which takes what the channel leaves to it. */
+/* The wire has both ends of a channel: the kernel's, which sends requests, and libfuse's, which takes the rest. */
 #include <errno.h>
 #include <poll.h>
 #include <string.h>

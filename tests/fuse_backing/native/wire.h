@@ -9,7 +9,7 @@
 #include "protocol/protocol.h"
 
 struct wire {
-    int kernel; /* our end */
+    int kernel; /* the test's end */
     struct account *account;
     struct channel *channel;
 };
@@ -17,7 +17,7 @@ struct wire {
 struct wire wire_new(bool passthrough);
 void wire_free(struct wire *wire);
 void request(struct wire *wire, uint32_t opcode, uint64_t unique, const void *body, size_t size);
-/* Wait for the answer to `unique`; returns its error, the body in `body`. */
+/* Wait for the answer to `unique`; return its error, and its body in `body`. */
 int answered(struct wire *wire, uint64_t unique, void *body, size_t room, size_t *size);
 /* Take the next request as libfuse would. */
 size_t taken(struct wire *wire, void *buffer, size_t size);

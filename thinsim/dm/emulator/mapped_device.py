@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from thinsim.dm.emulator.gate import Gate
-from thinsim.dm.emulator.pool.held_writes import GivenBackError
+from thinsim.dm.emulator.pool.held_writes import WaitStoppedError
 from thinsim.dm.emulator.table import MappedTable
 from thinsim.dm.emulator.targets.interface import Target
 from thinsim.dm.interface import DeviceInfo
@@ -246,7 +246,7 @@ class MappedDevice:
             async with self.gate.passing():
                 try:
                     return await request()
-                except GivenBackError:
+                except WaitStoppedError:
                     pass
 
     async def _zeroing(

@@ -96,7 +96,7 @@ class Variant(Strict):
 
 
 class ScenarioPhase(Strict, title="Phase"):
-    """A phase is a group of steps with a name, which plots and tables show."""
+    """A phase is a named group of steps. Plots and tables show its name."""
 
     name: str = Field(min_length=1)
     """The name that tables, reports and `same_as` use. It must be unique."""

@@ -63,7 +63,7 @@ FileName = Annotated[str, AfterValidator(_file_name)]
 
 
 class AmountLimits(Strict, title="Limits"):
-    """Limits for a measured number of bytes, or for a count. All that are given must hold."""
+    """A table of limits bounds a measured number of bytes, or a count. Each limit in it must hold."""
 
     equal: Size | None = None
     """The exact value."""
@@ -74,7 +74,7 @@ class AmountLimits(Strict, title="Limits"):
     same_as: str | None = None
     """The name of a phase: the value must be what it was at the end of that phase."""
     within: Size = 0
-    """How far the value may be from `equal` or `same_as`."""
+    """The largest allowed difference from `equal` or `same_as`."""
 
 
 def _limits(value: object) -> Any:

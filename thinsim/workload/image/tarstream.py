@@ -1,9 +1,9 @@
 """A `TarReader` reads a tar stream entry by entry, as Go's ``archive/tar`` does for containerd.
 
 Tars that Go refuses raise an error here and are never read as shorter; tars that Go accepts are accepted.
-docs/reference/image-rules.md has the rules and compares other readers with them. The standard library's ``tarfile`` takes a
-bad header in the middle for the end, and keeps every member in memory. `tarheader` reads a header block,
-`tarnumbers` its numbers, `paxrecords` and `sparsemap` the pax records.
+docs/reference/image-rules.md has the rules and compares other readers with them. The standard library's
+``tarfile`` takes a bad header in the middle for the end, and keeps every member in memory. `tarheader`
+reads a header block, `tarnumbers` its numbers, `paxrecords` and `sparsemap` the pax records.
 """
 
 import enum

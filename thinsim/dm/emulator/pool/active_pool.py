@@ -119,7 +119,7 @@ class ActivePool:
         """Let I/O through; the low water mark can trigger again, held writes try again (pool_resume)."""
         self.engine.resume()
         self.requests.gate.open()
-        self._turns.tell_waiters()
+        self._turns.wake_waiters()
 
     async def keep_committing(self) -> None:
         """Commit a changed pool once per period, forever."""
@@ -149,7 +149,7 @@ class ActivePool:
                     self._data.close()
                 finally:
                     self._metadata.close()
-        self._turns.tell_waiters()
+        self._turns.wake_waiters()
 
     def _take_table(self, table: PoolTable, loaded: bool) -> None:
         can_discard = self._data.max_discard_bytes >= bytes_of(self.engine.block_size)

@@ -13,8 +13,8 @@ NO_SPACE_TIMEOUT = 60.0
 """Seconds that writes wait for space under queue_if_no_space, 0: no limit (dm-thin.c, no_space_timeout)."""
 
 
-class GivenBackError(Exception):
-    """A `GivenBackError` ends a request whose device is being suspended without flush.
+class WaitStoppedError(Exception):
+    """A `WaitStoppedError` ends a request whose device is being suspended without flush.
 
     The request begins again after the resume.
     """
@@ -41,12 +41,12 @@ class HeldWrites:
         """Return when a request of *device* may try again.
 
         After a suspend of the pool it may try in vain. ENOSPC at the timeout, or EIO if the pool became
-        read-only meanwhile (error_retry_list). GivenBackError after :meth:`give_back`.
+        read-only meanwhile (error_retry_list). WaitStoppedError after :meth:`stop_waiting`.
         """
         suspends = self._suspends
         while self._modes.waits_for_space:
             if device in self._not_waiting:
-                raise GivenBackError
+                raise WaitStoppedError
             await self._waiting.park()
             if suspends != self._suspends:
                 return
@@ -81,13 +81,13 @@ class HeldWrites:
             self._deadline = math.inf
             return
 
-    def give_back(self, device: ThinDevice) -> None:
+    def stop_waiting(self, device: ThinDevice) -> None:
         """End the waits of *device*'s requests, now and later (thin_presuspend, do_noflush_start)."""
         self._not_waiting.add(device)
         self._waiting.unpark_all()
 
     def hold_again(self, device: ThinDevice) -> None:
-        """Undo :meth:`give_back` (do_noflush_stop)."""
+        """Undo :meth:`stop_waiting` (do_noflush_stop)."""
         self._not_waiting.discard(device)
 
     def _set_timer(self, deadline: float) -> None:

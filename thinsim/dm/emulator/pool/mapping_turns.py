@@ -42,13 +42,13 @@ class MappingTurns:
                 with trio.CancelScope(shield=True):
                     yield
         finally:
-            self.tell_waiters()
+            self.wake_waiters()
 
     async def look(self, look: Callable[[], _T]) -> _T:
         """Return the result of *look* on the metadata; call it inside a turn. EIO as :func:`look_up`."""
         return await look_up(self._engine.metadata.blocks, self._run, look)
 
-    def tell_waiters(self) -> None:
+    def wake_waiters(self) -> None:
         """Wake tasks that wait for an event or for space. It has no checkpoint, for use in clean-up."""
         self.held.look_again()
         self.when_changed()

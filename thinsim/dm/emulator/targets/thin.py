@@ -113,7 +113,7 @@ class ThinTarget(PlainTarget):
     async def prepare_suspend(self, *, noflush: bool) -> None:
         """Let requests that wait for space begin again after the resume, if *noflush* (thin_presuspend)."""
         if noflush:
-            self.pool.active.held.give_back(self._thin)
+            self.pool.active.held.stop_waiting(self._thin)
 
     async def undo_suspend(self) -> None:
         """Let requests wait for space again."""
