@@ -20,6 +20,8 @@ extensions = [
 ]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
+# Smart quotes would turn --option into a dash, and the quotes of TOML in help texts into curly ones.
+smartquotes = False
 # The hand-written parts of the pages of evidence, which are made from them.
 exclude_patterns = ["evidence/*-by-hand.md"]
 html_theme = "furo"

@@ -31,8 +31,11 @@ class Extent(NamedTuple):
     """An `Extent` is a range of allocated bytes; a punch of one *shared* with another file frees nothing."""
 
     start: int
+    """The first byte."""
     end: int
+    """The byte after the last."""
     shared: bool = False
+    """True if another file, or another range of this file, uses the same space."""
 
 
 class MappedExtent(NamedTuple):

@@ -27,7 +27,7 @@ def control_option(command: _Command) -> _Command:
         "--control",
         type=_PATH,
         metavar="SOCKET",
-        help="Use this control socket of the server. Default: the one made from MOUNTPOINT.",
+        help="Use this control socket of the server. Default: the usual one for MOUNTPOINT.",
     )(command)
 
 
@@ -93,7 +93,7 @@ def histogram(mountpoint: Path | None, control: Path | None, file: str | None, a
     "--control",
     type=_PATH,
     metavar="SOCKET",
-    help="Use this control socket of the server. Default: the one made from the mount of FILE.",
+    help="Use this control socket of the server. Default: the usual one for the mount of FILE.",
 )
 @_JSON
 def map_(file: Path, control: Path | None, as_json: bool) -> None:
@@ -124,7 +124,7 @@ def metrics(mountpoint: Path | None, control: Path | None) -> None:
 def faults() -> None:
     """Inject planned faults into a running mount.
 
-    The faults are errors, delays, lies, a full disk and a crash.
+    Use faults on a store whose data you can lose. They are errors, delays, lies, a full disk and a crash.
     """
 
 
@@ -148,9 +148,9 @@ def set_faults(mountpoint: Path, plan: IO[bytes], control: Path | None) -> None:
 @faults.command("show")
 @click.argument("mountpoint", type=_PATH, required=False)
 @control_option
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of text.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array of objects instead of text.")
 def show_faults(mountpoint: Path | None, control: Path | None, as_json: bool) -> None:
-    """Show the faults and the number of times each struck."""
+    """Show the faults, and how many requests each has struck."""
     from fuse_backing import display  # noqa: PLC0415
 
     with _quiet_end():

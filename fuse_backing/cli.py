@@ -99,7 +99,8 @@ def cli() -> None:
     type=click.Choice(["auto", "on", "off"]),
     default="auto",
     show_default=True,
-    help="Let the kernel read and write the data itself. auto: if it can. on: else fail. off: never.",
+    help="Let the kernel read and write the data itself. auto: if the kernel can do that. on: fail if it "
+    "cannot. off: never.",
 )
 @click.option(
     "--events",

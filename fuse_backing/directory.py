@@ -1,4 +1,4 @@
-"""`served_directory` checks and locks the directory to serve; `host_accounting` tries its host."""
+"""`served_directory` opens a directory that can be served, and locks it against a second server."""
 
 import errno
 import fcntl
@@ -31,7 +31,8 @@ def served_directory(path: Path) -> Iterator[int]:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UnfitDirectoryError(
-                f"{path}: another server already serves this directory; end it with fuse-backing unmount"
+                f"{path}: another server already serves this directory; to end it, run: "
+                "fuse-backing unmount MOUNTPOINT"
             ) from None
         probe_punch(fd, path)
         yield fd
@@ -83,8 +84,8 @@ def probe_punch(directory_fd: int, path: Path) -> None:
 def host_accounting(directory_fd: int, path: Path, *, allow_estimate: bool = False) -> HostAccounting:
     """Return the accounting of the directory's host, by a trial in a file without a name.
 
-    Raises UnfitDirectoryError if freed bytes can't be measured there. With *allow_estimate*, return an
-    accounting by the files' maps instead, whose ``exact`` is False.
+    Raises UnfitDirectoryError if the freed bytes can't be measured there. With *allow_estimate* the answer is
+    then an estimate from the files' map, and ``HostAccounting.exact`` is False.
     """
     try:
         fd = unnamed_file(directory_fd)

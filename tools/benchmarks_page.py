@@ -154,7 +154,7 @@ def grown(document: Mapping[str, Any]) -> Rows:
     return (f"`{contender}`", *(each.rpartition(", ")[2] for each in measured.sizes)), rows
 
 
-_GROWS = ("given back", "freed", "hole punches", "remove the container", "processor time, all", "peak memory")
+_GROWS = ("freed", "hole punches", "remove the container", "processor time, all", "peak memory")
 
 
 def compared(document: Mapping[str, Any]) -> Rows:

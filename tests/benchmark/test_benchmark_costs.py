@@ -6,7 +6,7 @@ import time
 
 import trio
 
-from thinsim.benchmark.costs import BENCH, STORE, counted
+from thinsim.benchmark.costs import STORE, THINSIM, counted
 
 _SPIN = "import time\nend = time.process_time() + {0}\nwhile time.process_time() < end: pass"
 _HOLD = "held = bytearray(64 << 20)\nimport time\nopen('/dev/null', 'wb').write(held)\ntime.sleep(30)"
@@ -42,7 +42,7 @@ async def test_a_server_has_its_peak_memory_and_its_bytes_under_its_role() -> No
         server.wait()
     assert costs.by_role[STORE].memory >= 64 << 20
     assert costs.by_role[STORE].written >= 64 << 20
-    assert BENCH in costs.by_role
+    assert THINSIM in costs.by_role
 
 
 async def test_bytes_of_a_server_that_has_ended_are_its_own_and_not_counted_twice() -> None:
@@ -56,13 +56,13 @@ async def test_bytes_of_a_server_that_has_ended_are_its_own_and_not_counted_twic
         await server.wait()
         await trio.sleep(0.3)  # long enough for another sample
     assert costs.by_role[STORE].written >= 64 << 20
-    assert costs.by_role[BENCH].written < 32 << 20
+    assert costs.by_role[THINSIM].written < 32 << 20
 
 
 async def test_bytes_of_a_tool_count_for_this_process_however_short_it_ran() -> None:
     async with counted() as costs:
         await trio.run_process([sys.executable, "-c", "open('/dev/null', 'wb').write(bytes(8 << 20))"])
-    assert costs.by_role[BENCH].written >= 8 << 20
+    assert costs.by_role[THINSIM].written >= 8 << 20
 
 
 async def _io(pid: int) -> int:

@@ -19,7 +19,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     assert "process/core/off" in done.stdout
-    assert "given back by removals, MiB/s" in done.stdout
+    assert "freed by removals, MiB/s" in done.stdout
     assert "[2/2] round 1, process/core/on" in done.stderr
     assert "<svg" in (directory / "bench.svg").read_text()
     assert sorted(path.name for path in directory.iterdir()) == ["bench.json", "bench.svg"]
@@ -32,7 +32,7 @@ def test_every_row_has_one_figure_per_round_and_discards_only_if_there_are_any(m
     punches = {
         each["contender"]: each["figures"] for each in found["series"] if each["row"] == "hole punches"
     }
-    assert {"peak memory, bench", "read by bench", "written by bench"} <= {
+    assert {"peak memory, thinsim", "read by thinsim", "written by thinsim"} <= {
         each["row"] for each in found["series"]
     }
     assert punches["process/core/off"] == [0]

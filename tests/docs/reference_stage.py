@@ -11,7 +11,7 @@ STAGES = {
         cases=(CommandCase("thinsim reproduce", instead={"20": "4"}, more="--image $IMAGE --rig emulated"),),
     ),
     "reference/exit-statuses.md": PageStage(
-        cases=(CommandCase("thinsim run", more="--rig process"),),
+        cases=(CommandCase("thinsim run", more="--rig process", status=3),),
     ),
     "reference/scenario-file.md": PageStage(
         prepare="thinsim scenarios new mine.toml",

@@ -86,8 +86,8 @@ BENCH = {
     "series": [
         series("emulated/core/off", 1, 3),
         series("emulated/core/on", 2, 6),
-        series("emulated/core/off", 1, 1, row="peak memory, bench"),
-        series("emulated/core/on", 1, 1, row="peak memory, bench"),
+        series("emulated/core/off", 1, 1, row="peak memory, thinsim"),
+        series("emulated/core/on", 1, 1, row="peak memory, thinsim"),
     ],
 }
 

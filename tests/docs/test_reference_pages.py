@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Literal, NotRequired, get_args, get_origin
 
 import click
 import pytest
@@ -31,7 +31,7 @@ from thinsim.scenario.file.steps.registry import STEPS
 from thinsim.snapshotter.config import FIXED, Config
 from tools.reference_pages.files import places
 from tools.reference_pages.json_documents import DOCUMENTS, PROGRAMS, JsonDocument
-from tools.reference_pages.keys import REQUIRED, is_object, keys_of, objects_below
+from tools.reference_pages.keys import REQUIRED, TypeWords, is_object, keys_of, objects_below
 from tools.reference_pages.sections import SECTIONS, sections_of, with_sections
 from tools.reference_pages.store_protocol import OBJECTS
 
@@ -57,6 +57,19 @@ def test_a_page_with_its_sections_has_no_fence_left(page: Path) -> None:
 def test_every_key_has_a_meaning(kind: type) -> None:
     for each in objects_below(kind):
         assert [key.name for key in keys_of(each) if not key.meaning and key.name != "do"] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (NotRequired[int], "integer"),
+        (FaultKind | None, "`error`, `delay`, `partial`, `lie`, `full`, `crash` or null"),
+        (int | Literal["always"], "integer or `always`"),
+        (dict[str, str | bool | int], "object of text, boolean or integer by name"),
+    ],
+)
+def test_a_type_is_written_as_one_list_of_choices(kind: Any, words: str) -> None:
+    assert TypeWords(lambda each: each.__name__).of(kind) == words
 
 
 def test_every_key_of_the_scenarios_schema_is_in_the_reference() -> None:

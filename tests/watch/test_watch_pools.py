@@ -67,11 +67,11 @@ async def test_a_watched_pool_shows_use_leak_devices_and_discards(tmp_path: Path
             assert (ended.returncode, ended.stderr) == (0, "")
         assert await stack.dm.check(SHAPE.name) == []
         await stack.dm.remove(SHAPE.name)
-        with pytest.raises(ConflictError, match=f"running pool {SHAPE.name!r} does not exist"):
+        with pytest.raises(ConflictError, match=f"pool {SHAPE.name!r} is not running"):
             await find_pool(SHAPE.name)
     gone = await trio.to_thread.run_sync(command, "--count", "1")
     assert (gone.returncode, gone.stdout) == (1, "")
-    assert f"running pool {SHAPE.name!r} does not exist" in gone.stderr
+    assert f"pool {SHAPE.name!r} is not running" in gone.stderr
 
 
 def interrupted() -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ import trio
 
 _INTERVAL = 0.1
 
-BENCH = "bench"
+THINSIM = "thinsim"
 STORE = "backing store"
 DEVICE_MAPPER = "device-mapper"
 CONTAINERD = "containerd"
@@ -74,7 +74,7 @@ async def counted() -> AsyncGenerator[Costs, None]:
             bench.cpu = last.cpu - first.cpu
             bench.memory = max(bench.memory, last.memory)
             bench.read, bench.written = last.read - first.read, last.written - first.written
-            costs.by_role[BENCH] = bench
+            costs.by_role[THINSIM] = bench
             for server in servers.values():
                 whole = costs.by_role.setdefault(server.role, Cost())
                 whole.cpu += server.cost.cpu

@@ -3,13 +3,13 @@
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
-from thinsim.benchmark.costs import BENCH, CONTAINERD, DEVICE_MAPPER, STORE, Costs
+from thinsim.benchmark.costs import CONTAINERD, DEVICE_MAPPER, STORE, THINSIM, Costs
 from thinsim.benchmark.rounds import FigureRow
 from thinsim.measure.sample import StepSample
 from thinsim.scenario.container_lifecycle import LifecyclePhase, LifecycleResult
 
 _MEBIBYTE = 1 << 20
-_ROLES = (BENCH, STORE, DEVICE_MAPPER, CONTAINERD)
+_ROLES = (THINSIM, STORE, DEVICE_MAPPER, CONTAINERD)
 _REMOVALS = (LifecyclePhase.REMOVE_CONTAINER, LifecyclePhase.REMOVE_IMAGE)
 
 _Samples = Sequence[StepSample]
@@ -27,7 +27,7 @@ _OF_SAMPLES: Mapping[FigureRow, Callable[[_Samples], float | None]] = {
     FigureRow("container's writes", "MiB/s"): lambda samples: _rate(
         [(sample.written, sample.seconds) for sample in samples if sample.phase == LifecyclePhase.RUN]
     ),
-    FigureRow("given back by removals", "MiB/s"): lambda samples: _rate(  # words: quoted
+    FigureRow("freed by removals", "MiB/s"): lambda samples: _rate(
         [
             (sample.host_freed, sample.seconds)
             for sample in samples

@@ -15,7 +15,7 @@ from fuse_backing.mounts import FSTYPE, mounts
 from fuse_backing.runtime import control_socket
 from fuse_backing.store_client import StoreClient
 from thinsim.block import loop
-from thinsim.did_you_mean import unknown_name
+from thinsim.did_you_mean import did_you_mean
 from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.dm.standing.places import Places
 from thinsim.errors import ConflictError, DeviceMapperError, ProgramFailedError
@@ -52,7 +52,8 @@ async def find_pool(name: str) -> FoundPool:
         if name in pools:
             return await _on_store(name, dm, pools[name])
         seen += pools
-    raise ConflictError(unknown_name("running pool", name, sorted(seen)))
+    running = did_you_mean(name, seen) or f"; running pools: {', '.join(sorted(seen)) or 'none'}"
+    raise ConflictError(f"pool {name!r} is not running{running}")
 
 
 def _device_mappers() -> Iterator[EmulatedDeviceMapper]:

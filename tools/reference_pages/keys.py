@@ -1,7 +1,7 @@
 """The keys of a table or object are the fields of the class that reads or writes it."""
 
 import types
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
 from typing import (
@@ -9,6 +9,7 @@ from typing import (
     Any,
     Literal,
     NewType,
+    NotRequired,
     Union,
     get_args,
     get_origin,
@@ -88,19 +89,17 @@ class TypeWords:
             if kind == known:
                 return words
         origin, arguments = get_origin(kind), get_args(kind)
-        if origin is Annotated:
+        if origin in (Annotated, NotRequired):
             return self.of(arguments[0])
         if isinstance(kind, NewType):
             return self.of(kind.__supertype__)
-        if origin is Literal:
-            return _choice(arguments)
         if origin in (Union, types.UnionType):
             kinds = [each for each in arguments if self.null or each is not type(None)]
-            return " or ".join(dict.fromkeys(self.of(each) for each in kinds))
+            return _joined([words for each in kinds for words in _choices(each) or (self.of(each),)])
+        if choices := _choices(kind):
+            return _joined(choices)
         if is_object(kind):
             return self.link(kind)
-        if isinstance(kind, type) and issubclass(kind, Enum):
-            return _choice([each.value for each in kind])
         if isinstance(origin, type) and issubclass(origin, Mapping):
             return f"object of {self.of(arguments[1])} by name"
         if isinstance(origin, type) and issubclass(origin, Collection):
@@ -142,6 +141,15 @@ def _objects_in(kind: Any) -> Iterator[type]:
         yield from _objects_in(each)
 
 
-def _choice(values: Collection[object]) -> str:
-    *others, last = (code(str(value)) for value in values if value != "")
+def _choices(kind: Any) -> Sequence[str]:
+    """Return the values that *kind* allows, as Markdown, if it lists them; the empty text is left out."""
+    if get_origin(kind) is Literal:
+        return [code(str(value)) for value in get_args(kind) if value != ""]
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return [code(str(each.value)) for each in kind]
+    return ()
+
+
+def _joined(words: Sequence[str]) -> str:
+    *others, last = dict.fromkeys(words)
     return f"{', '.join(others)} or {last}" if others else last

@@ -28,9 +28,7 @@ def rig_table() -> str:
 
 def need_table() -> str:
     """Return what each rig must find on the machine, in the words of ``thinsim doctor``."""
-    return table(
-        ("rig", "required", "looked at, not required"), [(code(rig.name), *_needs(rig)) for rig in RIGS]
-    )
+    return table(("rig", "required", "optional"), [(code(rig.name), *_needs(rig)) for rig in RIGS])
 
 
 def setting_table() -> str:
@@ -48,11 +46,11 @@ def target_table() -> str:
         (code(each.name), ".".join(map(str, each.version)), _of_module(each), _limits(each))
         for each in TARGET_TYPES
     ]
-    return table(("target", "version", "description", "in a table"), rows)
+    return table(("target", "version", "description", "limits"), rows)
 
 
 def _guest(rig: RigRecord) -> str:
-    return "yes" if rig.chosen_by_auto else "no, only `--rig` does"
+    return "yes" if rig.chosen_by_auto else "no"
 
 
 def _keys(setting: Setting) -> list[str]:

@@ -64,9 +64,12 @@ def _schema(of: Callable[[], dict[str, Any]]) -> Callable[[_Command], _Command]:
     multiple=True,
     metavar="RIG/SUBJECT/SETTING",
     help="Measure this contender; may be repeated. Ratios are to the first one. RIG may be auto; thinsim "
-    "reproduce has the subjects and settings. Default: auto/core/off, auto/core/on, auto/core/committed.",
+    "reproduce --help lists the subjects and settings. Default: auto/core/off, auto/core/on, "
+    "auto/core/committed.",
 )
-@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds to measure.")
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Measure this many rounds."
+)
 @click.option(
     "--warm-up",
     type=click.IntRange(min=0),
@@ -121,12 +124,13 @@ def bench(
     """Measure the speed of snapshots, images and containers.
 
     In each round, every contender imports an image, runs a container and removes both, in turn. The table
-    has medians and their ratios to the first contender: the latency of prepare, commit and remove, the
-    throughput of writes and of removals, the bytes written and punched, and the processor time, memory and
-    I/O of each process. To measure in a guest, run thinsim bench with thinsim vm run.
+    shows medians and their ratios to the first contender: the latency of prepare, commit and remove, the
+    throughput of writes and of removals, the bytes written and punched, and for each process the processor
+    time, the memory, and the bytes that it read and wrote with system calls. To measure in a guest, run
+    thinsim bench with thinsim vm run.
 
-    With several sizes, one grows at a time. The process rig plays a recording of 100 MiB for the image and
-    100 MiB for the container, and takes no other sizes.
+    If you name several sizes, one of them grows at a time. The process rig plays a recording of 100 MiB for
+    the image and 100 MiB for the container, and takes no other sizes.
 
     If a run fails, the command keeps the complete rounds before it, names the failure in the document
     (cut_short) and ends with status 1.

@@ -35,7 +35,7 @@ def start() -> None:
 def stop(force: bool) -> None:
     """Stop the emulated device-mapper and remove its devices.
 
-    It is no error if the device-mapper is not running. With devices, the command needs --force.
+    The command needs --force if devices exist. It succeeds as well if the device-mapper is not running.
     """
     places = Places.of_this_user()
     if answers(places):
@@ -43,7 +43,7 @@ def stop(force: bool) -> None:
 
 
 @dm.command(epilog=exit_status_help({FAILED: "it is not running"}))
-@click.option("--json", "as_json", is_flag=True, help="Print its state and the names of its devices as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the state and the names of the devices as JSON.")
 def status(as_json: bool) -> int:
     """Show the state and the devices of the emulated device-mapper."""
     places = Places.of_this_user()

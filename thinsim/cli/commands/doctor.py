@@ -31,7 +31,7 @@ from thinsim.rig.registry import AUTO, choose_rig, probe_rigs
     "--dir",
     "directory",
     type=click.Path(path_type=Path, exists=True),
-    help="Check this directory for the pool's files. Default: the temporary directory.",
+    help="Check whether this directory can hold the pool's files. Default: the temporary directory.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def doctor(clean: bool, directory: Path | None, as_json: bool) -> int:

@@ -90,9 +90,11 @@ def check(file: Path, as_json: bool) -> int:
 def dump(file: Path, held: bool, output: TextIO, as_json: bool) -> None:
     """Print devices and mappings as XML, as thin_dump does.
 
-    thin_restore reads this XML. The command does not read the space maps. If the mappings of a device are
-    damaged, it prints the mappings before the damage and all other devices, names each damage on standard
-    error (with --json: damage), and omits the last line of the XML so that thin_restore refuses it.
+    thin_restore reads this XML. The command does not read the space maps.
+
+    If the mappings of a device are damaged, the command prints the mappings before the damage and all other
+    devices. It names each damage on standard error, or with --json in the key damage. It omits the last
+    line of the XML, so that thin_restore refuses the dump.
     """
     _keep_apart(file, output)
     damage: list[str] = []

@@ -105,7 +105,7 @@ def save(scenarios: tuple[str, ...], output: Path, rig: str, rounds: int, direct
     type=click.FloatRange(1.0, min_open=True),
     default=1.5,
     show_default=True,
-    help="Accept discards that cost this many times as much as in the baseline.",
+    help="Accept discards that cost up to this many times as much as in the baseline.",
 )
 @click.option(
     "--leak-tolerance",
@@ -113,7 +113,7 @@ def save(scenarios: tuple[str, ...], output: Path, rig: str, rounds: int, direct
     default="0",
     show_default=True,
     metavar="BYTES",
-    help="Accept this much more in a variant that leaks in the baseline.",
+    help="Accept this many more leaked bytes in a variant that leaks in the baseline already.",
 )
 @click.option("--junit", "junit_path", type=OutputPath(), help="Write JUnit XML to this file.")
 @click.option(

@@ -35,15 +35,16 @@ from thinsim.scenario.reproduce import CORE, SUBJECTS, ReproductionRequest, run_
     "--image",
     type=click.Path(path_type=Path, exists=True),
     help="Use this image: an OCI archive, an unpacked OCI layout or a docker-archive. "
-    "Default: an image of 4 layers and 100 MiB, built from this machine's files.",
+    "Default: an image of 4 layers and 100 MiB, built from this machine's files; the same files give the "
+    "same digest.",
 )
 @click.option(
     "--container-mb",
     type=click.IntRange(0, 1 << 20),
     default=100,
     show_default=True,
-    help="Let the container leave this many MiB of files. It also overwrites files of the image, and creates "
-    "and deletes others.",
+    help="Let the container leave this many MiB of new files. The container also overwrites files of the "
+    "image, and creates and deletes others.",
 )
 @click.option(
     "--setting",
@@ -84,7 +85,7 @@ from thinsim.scenario.reproduce import CORE, SUBJECTS, ReproductionRequest, run_
 @click.option(
     "--keep",
     is_flag=True,
-    help="Keep the files, databases and logs. Devices, mounts and servers are removed.",
+    help="Keep the files, databases and logs. thinsim removes devices, mounts and servers all the same.",
 )
 @click.option(
     "--json",
@@ -133,9 +134,9 @@ def reproduce(
 ) -> int:
     """Import an image, run a container, remove both, show the leaks.
 
-    This runs on a fresh pool once per setting of the snapshotter: off (discard_blocks = false),
-    on (discard_blocks = true) and committed (discard_committed = true as well). With --subject containerd
-    the settings are off, on, off-async and on-async.
+    The command does this for each setting of the snapshotter, on a fresh pool each time. The settings are
+    off (discard_blocks = false), on (discard_blocks = true) and committed (discard_committed = true as
+    well); with --subject containerd they are off, on, off-async and on-async.
 
     The table shows the bytes that the pool freed, that the host freed and that leaked in each phase, then
     every leak with its owner and its reason. After every step, thinsim compares the bytes that the host

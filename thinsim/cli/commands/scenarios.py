@@ -71,7 +71,7 @@ def show(name: str) -> None:
     help="Copy this scenario of the library.",
 )
 def new(file: Path, origin: str) -> None:
-    """Write FILE, a copy of a library scenario to change.
+    """Copy a scenario of the library to FILE.
 
     The command refuses to overwrite an existing file.
     """

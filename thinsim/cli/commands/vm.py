@@ -29,8 +29,8 @@ from thinsim.vm.probe import check_guest
 def vm() -> None:
     """Run commands in a virtual machine with the kernel's dm-thin.
 
-    The guest is thrown away at the end. It sees this machine's files: the same tools and the same Python.
-    Without KVM, it is emulated and about ten times slower. make setup-vm installs its requirements:
+    thinsim discards the guest at the end. The guest sees this machine's files: the same tools and the same
+    Python. Without KVM, it is emulated and about ten times slower. make setup-vm installs its requirements:
     qemu, a distribution's kernel with its modules, busybox and virtme-ng.
     """
 

@@ -41,7 +41,7 @@ _GONE = (errno.ENXIO, errno.ENOENT, errno.ECONNREFUSED, errno.ECONNRESET)
 def watch(name: str, interval: float, count: int | None, as_json: bool) -> None:
     """Show a running pool live: space, leaks, devices, discards.
 
-    NAME is a pool of thinsim pool, or the pool of a scenario that is running. The view has the used,
+    NAME is a pool of thinsim pool, or the pool of a scenario that is running. The view shows the used,
     allocated, freed and leaked bytes with their changes, the active thin devices, and each discard. The
     command changes nothing in the pool and blocks nothing. It ends with status 0 on Ctrl-C, after --count
     updates, or when the pool is removed.

@@ -114,7 +114,7 @@ class TarBlobs:
         try:
             if not stat.S_ISREG(os.fstat(self._fd).st_mode) and not stat.S_ISBLK(os.fstat(self._fd).st_mode):
                 raise InvalidImageError(
-                    f"{path}: is not a regular file, and thinsim has to seek in an image; "
+                    f"{path} is not a regular file, and thinsim has to seek in an image; "
                     "write the image to a file first"
                 )
             with open(self._fd, "rb", closefd=False) as file:
@@ -130,17 +130,17 @@ class TarBlobs:
                 compression
             )
             raise InvalidImageError(
-                f"{self.path}: is compressed with {compression} as a whole, "
+                f"{self.path} is compressed with {compression} as a whole, "
                 "which containerd does not import either; "
                 "decompress it first" + (f": {undo} {quote(str(self.path))} > image.tar" if undo else "")
             )
         if start.startswith(b"#!"):
             raise InvalidImageError(
-                f"{self.path}: is a script, not an image; "
+                f"{self.path} is a script, not an image; "
                 f"if it writes one, as Nix's scripts do, run: {quote(str(self.path.absolute()))} > image.tar"
             )
         if len(start) < BLOCK_SIZE:
-            raise InvalidImageError(f"{self.path}: is not a tar archive ({len(start)} bytes){self._meant()}")
+            raise InvalidImageError(f"{self.path} is not a tar archive ({len(start)} bytes){self._meant()}")
         file.seek(0)
         for entry in TarReader(file, str(self.path)):
             name = entry.name

@@ -52,7 +52,7 @@ class DecompressedStream(io.RawIOBase):
         self.compression = compression_of(start)
         if unread := unread_compression_of(start):
             raise InvalidImageError(
-                f"{name}: is compressed with {unread}, "
+                f"{name} is compressed with {unread}, "
                 "which neither thinsim nor containerd reads; use gzip or zstd"
             )
         self._decoder: _Decoder | None = None

@@ -33,7 +33,7 @@ def not_an_image(blobs: Blobs) -> InvalidImageError:
             )
     for above_it in (blobs.path.parent, blobs.path.parent.parent):
         if blobs.path.name in ("blobs", "sha256") and (above_it / "index.json").is_file():
-            return InvalidImageError(f"{blobs.path}: is part of an OCI image layout; give {above_it}")
+            return InvalidImageError(f"{blobs.path} is part of an OCI image layout; give {above_it}")
     if {"config.json", "rootfs"} <= names:
         return InvalidImageError(
             f"{blobs.path}: {_NEITHER}; it is an OCI runtime bundle, not an image: "
@@ -58,11 +58,11 @@ def manifest_in_directory(blobs: DirectoryBlobs) -> InvalidImageError:
     place = quote(str(blobs.path))
     if (blobs.path / "version").exists() or _is_manifest(blobs.path / "manifest.json"):
         return InvalidImageError(
-            f"{blobs.path}: is a directory in skopeo's dir: format, which thinsim does not read; "
+            f"{blobs.path} is a directory in skopeo's dir: format, which thinsim does not read; "
             f"make an archive of it: skopeo copy dir:{place} oci-archive:image.tar"
         )
     return InvalidImageError(
-        f"{blobs.path}: is an unpacked docker-archive, which thinsim reads only as a tar; "
+        f"{blobs.path} is an unpacked docker-archive, which thinsim reads only as a tar; "
         f"pack it again: tar -cf image.tar -C {place} ."
     )
 

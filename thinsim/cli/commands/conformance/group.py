@@ -64,8 +64,9 @@ def conformance() -> None:
     """Compare the emulated dm-thin with the kernel's.
 
     Both carry out the same histories: tables, messages, writes, discards, reads, suspends, growth, a full
-    pool, faults of the data device. Compared are the texts and errnos, each field of the status lines, the
-    contents, the discards at the data's loop device, the host's allocation, thin_check and thin_dump.
+    pool, faults of the data device. The commands compare the texts and errnos, each field of the status
+    lines, the contents, the discards at the data's loop device, the host's allocation, and the output of
+    thin_check and thin_dump.
     """
 
 
@@ -134,9 +135,9 @@ def check(
 def record(side: str, kernel: str | None, only: tuple[str, ...], missing: bool, to: Path | None) -> None:
     """Record a kernel's answers to the standard histories.
 
-    thinsim conformance check compares with them. With --only or --missing, or after an interruption, the
-    other histories in the file stay as they are. If the kernel does not end a step within three minutes,
-    the error names the kernel functions in which it waits.
+    thinsim conformance check compares thinsim with these answers. With --only or --missing, or after an
+    interruption, the other histories in the file stay as they are. If the kernel does not end a step within
+    three minutes, the error names the kernel functions in which it waits.
     """
     path = to or recordings_of(kernel_release(Side(side), kernel))
     known = {each.history.name: each for each in (read_recordings(path) if path.exists() else [])}
@@ -219,8 +220,9 @@ def run_command(
 ) -> int:
     """Run random histories on a live kernel and on thinsim.
 
-    A history on which they differ is shortened as long as they still differ, and written below --keep. To
-    add it to the standard histories, move it to thinsim/conformance/histories/kept.
+    If they differ on a history, the command shortens it as long as they still differ, and writes it to the
+    directory of --keep. To add it to the standard histories, move it to
+    thinsim/conformance/histories/kept.
     """
     histories = [read_history(path) for path in paths] or [
         random_history(seed, operations, faults=faults, requests=requests) for seed in _range(seeds)

@@ -15,7 +15,7 @@ from thinsim.conformance.heights.table import difference_lines, table
 from thinsim.conformance.subjects.subject import Side
 
 
-@click.command(epilog=exit_status_help({DIFFERS: "a recorded kernel has other bytes or blocks"}))
+@click.command(epilog=exit_status_help({DIFFERS: "bytes or blocks differ from those of a recorded kernel"}))
 @click.option(
     "--on",
     "side",

@@ -43,8 +43,8 @@ from thinsim.scenario.space_faults import (
 def leaks(letters: tuple[str, ...], rig: str, directory: Path | None, as_json: bool) -> int:
     """Measure the known space faults of the devmapper snapshotter.
 
-    Each fault is measured with the profile containerd, which has the fault as containerd does, and with the
-    profile fixed, which has the fix.
+    The command measures each fault twice: with the profile containerd, which leaks as containerd does, and
+    with the profile fixed, which does not leak. The table describes the fault of each letter.
     """
     notes = notes_console()
     clean_up_after_killed_runs(notes)

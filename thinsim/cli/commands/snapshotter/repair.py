@@ -36,7 +36,7 @@ from thinsim.units import format_size
 def repair(config: Path, control: Path | None, as_json: bool) -> int:
     """Make database, metadata and pool agree after a crash.
 
-    No containerd and no snapshotter may use the pool meanwhile. The command removes devices without an
+    Stop containerd and every other user of the pool first. The command removes devices without an
     owner, finishes interrupted operations, and names what it cannot repair.
     """
     settings = Config.load(config)
