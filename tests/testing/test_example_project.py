@@ -66,6 +66,6 @@ def test_the_example_fails_with_discard_blocks_off(project: Path) -> None:
 
 @pytest.mark.rig
 def test_the_example_passes_on_real_mounts(project: Path) -> None:
-    done = suite(project, "--thinsim-rig=emulated", "-k", "stops")
+    done = suite(project, "--thinsim-rig=emulated", "-k", "stopped")
     assert done.returncode == 0, done.stdout
     assert "1 passed" in done.stdout
