@@ -185,6 +185,12 @@ def probe_kvm() -> Finding:
     if known is None:
         if not KVM.exists():
             return Finding("KVM", False, f"{KVM} is missing", "none needed: guests are emulated (TCG)")
-        return Finding("KVM", False, f"{KVM} exists, not tried yet", "to try it, run: thinsim vm probe", ())
+        return Finding(
+            "KVM",
+            False,
+            f"{KVM} exists, not tried yet",
+            "thinsim vm probe tries it once nothing else is missing",
+            (),
+        )
     fix = "" if known.kvm else f"none needed: guests are emulated (TCG), about ten times slower; {AGAIN}"
     return Finding("KVM", known.kvm, known.why, fix)
