@@ -157,7 +157,7 @@ def filled(text: str, stage: PageStage) -> str:
     def word(match: re.Match[str]) -> str:
         name = match[1]
         if name not in fill:
-            raise ValueError(f"{text!r}: say in document_stages.py what {name} is")
+            raise ValueError(f"{text!r}: give {name} a value in the page's stage")
         return fill[name]
 
     for shown, smaller in case.instead.items():

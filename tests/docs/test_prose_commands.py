@@ -36,7 +36,7 @@ UNSHOWN = (
     Unshown("make format", "changes the sources; make lint has what it does with --check"),
     Unshown("make fidelity", "writes a page of the clone again; its test compares that page"),
     Unshown("make crashes-page", "writes a page of the clone again; its test compares that page"),
-    Unshown("make pictures", "writes pictures of the clone anew; test_report_pictures.py makes one"),
+    Unshown("make pictures", "writes the pictures of the clone again; test_report_pictures.py makes one"),
     Unshown("make bench-removal", "minutes; python -m benchmarks.removal is run in a short form"),
     Unshown("make same-counts", "a quarter of an hour of guests"),
     Unshown("make test-long", "a quarter of an hour and more"),
@@ -45,7 +45,7 @@ UNSHOWN = (
     Unshown("make campaign-crashes", "the better part of an hour; thinsim snapshotter crashes runs for one"),
     Unshown("make conformance-nightly", "hours; thinsim conformance run is run for a history"),
     Unshown("make conformance-record", "hours; thinsim conformance record is run for a history"),
-    Unshown("make record-dmsetup", "writes files of the clone anew, ten minutes; its recorder has tests"),
+    Unshown("make record-dmsetup", "writes files of the clone again, ten minutes; its recorder has tests"),
 )
 
 

@@ -8,7 +8,7 @@ from tests.docs.shown_output import missing, shape
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("demo  stands  2 GiB  138.8 MiB  0 B", " demo stands 2 GiB  0 B  137 KiB"),
+        ("demo  running  2 GiB  138.8 MiB  0 B", " demo running 2 GiB  0 B  137 KiB"),
         ("299M\timages/disk", "0\timages/disk"),
         ("0 4194304 thin-pool 0 1650/16384 - rw", "0 8192 thin-pool 3 1/2 - rw"),
         ("rig emulated, Linux 6.18.44-fc-v595; blocks", "rig emulated, Linux 6.1.0-56-amd64; blocks"),

@@ -98,7 +98,7 @@ def check(
 ) -> int:
     """Compare thinsim with the recorded answers of kernels.
 
-    The recordings are FILES, or those that come with thinsim. This takes seconds and needs no kernel, no
+    The recordings are FILES, or those that come with thinsim. This takes less than a minute and needs no kernel, no
     virtual machine and no root.
     """
     recordings = {
