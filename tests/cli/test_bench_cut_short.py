@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from thinsim.benchmark import running
-from thinsim.cli.commands.benchmark import bench, compare
+from thinsim.cli.main import commands
 from thinsim.errors import DeviceMapperError, ProgramFailedError
 from thinsim.scenario.progress import Progress
 from thinsim.scenario.reproduce import Reproduction, ReproductionRequest
@@ -35,7 +35,7 @@ def fails_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_the_rounds_before_a_failure_are_kept(fails_at: list[int], tmp_path: Path) -> None:
     fails_at.append(2)
     written = tmp_path / "bench.json"
-    done = CliRunner().invoke(bench, [*WORDS, "--dir", str(tmp_path), "--json", str(written)])
+    done = CliRunner().invoke(commands, ["bench", *WORDS, "--dir", str(tmp_path), "--json", str(written)])
     assert isinstance(done.exception, ProgramFailedError)
     why = "round 2, process/core/off, pool 2 GiB, image 100 MiB, container 100 MiB: pool: create thin"
     assert str(done.exception).startswith(why)
@@ -44,10 +44,10 @@ def test_the_rounds_before_a_failure_are_kept(fails_at: list[int], tmp_path: Pat
     found = json.loads(written.read_text())
     assert found["rounds"] == 1
     assert found["cut_short"].startswith(why)
-    compared = CliRunner().invoke(compare, [str(written), str(written)])
+    compared = CliRunner().invoke(commands, ["compare", str(written), str(written)])
     assert compared.exit_code == 0
     assert f"A was cut short after 1 round: {why}" in " ".join(compared.stdout.split())
-    compared = CliRunner().invoke(compare, [str(written), str(written), "--json", "-"])
+    compared = CliRunner().invoke(commands, ["compare", str(written), str(written), "--json", "-"])
     assert [text[:19] for text in json.loads(compared.stdout)["cut_short"]] == [
         "A was cut short aft",
         "B was cut short aft",
@@ -57,7 +57,7 @@ def test_the_rounds_before_a_failure_are_kept(fails_at: list[int], tmp_path: Pat
 def test_without_a_whole_round_there_is_nothing_to_show(fails_at: list[int], tmp_path: Path) -> None:
     fails_at.append(1)
     written = tmp_path / "bench.json"
-    done = CliRunner().invoke(bench, [*WORDS, "--dir", str(tmp_path), "--json", str(written)])
+    done = CliRunner().invoke(commands, ["bench", *WORDS, "--dir", str(tmp_path), "--json", str(written)])
     assert isinstance(done.exception, ProgramFailedError)
     assert str(done.exception).startswith("round 1, process/core/off")
     assert not written.exists()

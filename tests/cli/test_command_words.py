@@ -10,7 +10,6 @@ from click.testing import CliRunner
 
 from fuse_backing.cli import cli
 from tests.cli.golden_texts import GOLDEN, assert_golden
-from thinsim.cli.commands.pool import pool as pool_commands
 from thinsim.cli.main import commands
 from thinsim.cli.size import SizeType
 
@@ -101,7 +100,7 @@ def test_a_command_that_takes_a_size_explains_the_units(name: str) -> None:
 def test_an_impossible_size_is_a_usage_error_that_repeats_the_size(
     words: tuple[str, ...], complaint: str, tmp_path: Path
 ) -> None:
-    done = CliRunner().invoke(pool_commands, ["create", "p", "--dir", str(tmp_path / "new"), *words])
+    done = CliRunner().invoke(commands, ["pool", "create", "p", "--dir", str(tmp_path / "new"), *words])
     assert done.exit_code == 2
     assert complaint in done.stderr
     assert not (tmp_path / "new").exists()

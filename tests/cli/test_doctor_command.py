@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from fuse_backing.mounts import mount_on
 from fuse_backing.runtime import control_socket
 from thinsim.cli.commands import doctor as command
-from thinsim.cli.commands.doctor import doctor
+from thinsim.cli.main import commands
 from thinsim.machine.findings import Finding
 from thinsim.machine.journal import Journal, TakenKind, all_journals
 
@@ -32,7 +32,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ask(*arguments: str) -> tuple[int, Result]:
-    result = CliRunner().invoke(doctor, arguments, standalone_mode=False)
+    result = CliRunner().invoke(commands, ["doctor", *arguments], standalone_mode=False)
     if result.exception is not None:
         raise result.exception
     return result.return_value, result

@@ -100,5 +100,5 @@ def test_the_next_run_after_a_crash_cleans_up_first_and_works(tmp_path: Path, im
     assert run.left()
     run.start()
     assert run.end() == 0, run.said()
-    assert "cleaning up after a run that was killed" in run.said()
+    assert "cleaning up after a killed run" in run.said()
     assert run.left() == []

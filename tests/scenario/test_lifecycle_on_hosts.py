@@ -14,7 +14,7 @@ from rich.console import Console
 
 from tests.host_file_systems import HostFileSystem, host_file_system, missing_for
 from tests.silent_progress import SilentProgress
-from thinsim.cli.commands.doctor import doctor
+from thinsim.cli.main import commands
 from thinsim.errors import EnvironmentLacksError
 from thinsim.report.environment import environment
 from thinsim.report.reproduction_json import to_json
@@ -60,7 +60,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def punching_by_doctor(directory: Path) -> dict[str, Any]:
     """Return doctor's finding about hole punching in *directory*."""
     arguments = ["--dir", str(directory), "--json"]
-    result = CliRunner().invoke(doctor, arguments, standalone_mode=False)
+    result = CliRunner().invoke(commands, ["doctor", *arguments], standalone_mode=False)
     [found] = [
         each
         for each in json.loads(result.output)["findings"]

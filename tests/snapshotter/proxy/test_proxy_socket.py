@@ -41,7 +41,7 @@ async def test_a_live_server_keeps_its_socket(tapped: TappedSnapshotters) -> Non
     core = await tapped.open()
     with short_directory() as directory:
         async with serving(core, directory / "socket"):
-            with pytest.raises(ControlError, match="socket already"):
+            with pytest.raises(ControlError, match="another server answers on this socket"):
                 async with serving(core, directory / "socket"):
                     pytest.fail("two servers on one socket")
             with SnapshotsClient(directory / "socket") as client:
@@ -52,7 +52,7 @@ async def test_a_file_in_the_way_stays_as_it_is(tapped: TappedSnapshotters) -> N
     core = await tapped.open()
     with short_directory() as directory:
         (directory / "socket").write_text("precious")
-        with pytest.raises(ControlError, match="is no socket"):
+        with pytest.raises(ControlError, match="is not a socket"):
             async with serving(core, directory / "socket"):
                 pytest.fail("served in place of a file")
         assert (directory / "socket").read_text() == "precious"

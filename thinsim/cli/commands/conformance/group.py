@@ -98,8 +98,8 @@ def check(
 ) -> int:
     """Compare thinsim with the recorded answers of kernels.
 
-    The recordings are FILES, or those that come with thinsim. This takes less than a minute and needs no kernel, no
-    virtual machine and no root.
+    The recordings are FILES, or those that come with thinsim. This takes less than a minute and needs no
+    kernel, no virtual machine and no root.
     """
     recordings = {
         path: _chosen({each.history.name: each for each in read_recordings(path)}, only)
