@@ -66,9 +66,10 @@ def commands(page: str) -> Iterator[str]:
 
 def ran(words: list[str], clone: Path) -> subprocess.CompletedProcess[str]:
     programs = {"python": [sys.executable], "thinsim": [sys.executable, "-m", "thinsim"]}
-    # The example's pytest is none of the workers of this one.
+    # The example's pytest is none of the workers of this one, which run tests on the machine meanwhile.
     outer = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST_")}
-    environment = {**outer, "PYTHONPATH": str(clone), "PYTHONDONTWRITEBYTECODE": "1"}
+    beside = {"THINSIM_SHARED_MACHINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**outer, **beside, "PYTHONPATH": str(clone)}
     return subprocess.run(
         [*programs[words[0]], *words[1:]],
         cwd=clone,
