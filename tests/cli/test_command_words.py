@@ -1,7 +1,6 @@
 """Every command and option has a help that fits its page, and a size error repeats the size as written."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -9,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from fuse_backing.cli import cli
+from tests.cli.command_tree import every_command
 from tests.cli.golden_texts import GOLDEN, assert_golden
 from thinsim.cli.main import commands
 from thinsim.cli.size import SizeType
@@ -17,17 +17,7 @@ WIDTH = 80
 PROGRAMS: dict[str, click.Group] = {"thinsim": commands, "fuse-backing": cli}
 
 
-def leaves(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for word in command.list_commands(context):
-            below = command.get_command(context, word)
-            assert below is not None
-            yield from leaves(below, f"{name} {word}")
-    yield name, command
-
-
-EVERY = dict((*leaves(commands, "thinsim"), *leaves(cli, "fuse-backing")))
+EVERY = dict((*every_command(commands, "thinsim"), *every_command(cli, "fuse-backing")))
 
 
 def help_page(name: str) -> str:

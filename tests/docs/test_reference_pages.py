@@ -9,7 +9,6 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, NotRequired, get_args, get_origin
 
-import click
 import pytest
 from click.testing import CliRunner
 from pydantic import TypeAdapter
@@ -20,6 +19,7 @@ from fuse_backing.cli import cli
 from fuse_backing.errors import FaultPlanError
 from fuse_backing.faults import Fault, FaultKind
 from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
+from tests.cli.command_tree import every_command
 from tests.repository import REPOSITORY
 from tests.thin.ram_pool import RamPool
 from thinsim.cli.main import commands
@@ -94,19 +94,13 @@ def test_a_document_has_the_keys_of_its_schema(document: JsonDocument) -> None:
     assert list(json.loads(printed)["properties"]) == list(schema["properties"])
 
 
-def commands_with_json(command: click.Command, words: str) -> Iterator[str]:
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            found = command.get_command(context, name)
-            assert found is not None
-            yield from commands_with_json(found, f"{words} {name}")
-    elif any("--json" in parameter.opts for parameter in command.params):
-        yield words
-
-
 def test_every_command_that_writes_json_is_listed_and_no_other() -> None:
-    found = {words for name, program in PROGRAMS.items() for words in commands_with_json(program, name)}
+    found = {
+        words
+        for name, program in PROGRAMS.items()
+        for words, command in every_command(program, name)
+        if any("--json" in parameter.opts for parameter in command.params)
+    }
     listed = {words for each in DOCUMENTS for words in each.written_by}
     without_the_option = {"thinsim baseline save", "fuse-backing mount"}
     assert listed - without_the_option == found
