@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from thinsim.cli.interruptible import run_interruptible
+from thinsim.cli.output_console import warnings_console
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.statuses import BROKEN, DONE
 from thinsim.guests.scenario import run_scenario_in_guest
@@ -26,7 +27,7 @@ def clean_up_after_killed_runs(notes: Console) -> None:
         notes.print(f"cleaning up after a killed run ({run.path.name})", highlight=False)
 
     for problem in recover_abandoned(lambda text: notes.print(f"  {text}", highlight=False), begins):
-        notes.print(f"  could not clean up: {problem}", highlight=False, markup=False)
+        warnings_console().print(f"  could not clean up: {problem}", highlight=False, markup=False)
 
 
 def rig_for_scenarios(wanted: str, directory: Path | None, notes: Console) -> RigChoice:

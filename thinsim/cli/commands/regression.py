@@ -14,6 +14,7 @@ from fuse_backing.statuses import exit_status_help
 from thinsim.cli.name_completion import scenario_names
 from thinsim.cli.output_console import output_console
 from thinsim.cli.output_path import OutputPath
+from thinsim.cli.quiet import quiet_option
 from thinsim.cli.rig_option import directory_option, rig_option
 from thinsim.cli.scenario_rounds import run_rounds
 from thinsim.cli.size import SIZE, UNITS
@@ -64,6 +65,7 @@ def baseline() -> None:
 @_RIG
 @_ROUNDS
 @directory_option
+@quiet_option
 def save(scenarios: tuple[str, ...], output: Path, rig: str, rounds: int, directory: Path | None) -> None:
     """Run each SCENARIO several times and store the results."""
     ran = run_rounds([find_scenario(name) for name in scenarios], rig, rounds, directory)
@@ -128,6 +130,7 @@ def save(scenarios: tuple[str, ...], output: Path, rig: str, rounds: int, direct
 @_RIG
 @_ROUNDS
 @directory_option
+@quiet_option
 def ci(
     scenarios: tuple[str, ...],
     baseline_path: Path,

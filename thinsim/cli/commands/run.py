@@ -9,6 +9,7 @@ from thinsim.cli.expected_trouble import cannot_be_used_with
 from thinsim.cli.name_completion import scenario_names
 from thinsim.cli.output_console import notes_console
 from thinsim.cli.outputs import output_options, write_outputs
+from thinsim.cli.quiet import quiet_option
 from thinsim.cli.rig_option import directory_option, rig_help
 from thinsim.cli.run_scenario import clean_up_after_killed_runs, rig_for_scenarios, run_found
 from thinsim.cli.size import SIZE, UNITS
@@ -46,6 +47,7 @@ from thinsim.scenario.file.library import find_scenario
     help=f"End with status {LEAKED} if a variant leaks more than this.",
 )
 @output_options
+@quiet_option
 def run(
     scenario: str,
     rig: str | None,
@@ -74,7 +76,7 @@ def run(
         report, json_path=json_path, junit_path=junit_path, html_path=html_path, fail_on_leak=fail_on_leak
     )
     if report.kept is not None:
-        notes.print(f"kept: {report.kept}", highlight=False)
+        click.echo(f"kept: {report.kept}", err=True)
     if fail_on_leak is not None and report.worst_leak > fail_on_leak:
         click.echo(f"thinsim: leaked {report.worst_leak} bytes, more than {fail_on_leak}", err=True)
         return LEAKED

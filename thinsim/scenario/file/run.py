@@ -126,7 +126,7 @@ async def _run_variant(
     keys = _keys(request, variant)
     started = time.time()
     async with session(rig, keys, retry, progress, rig.directory / "snapshotter", clock) as on_rig:
-        run = RunningVariant(on_rig, request.base, progress.say)
+        run = RunningVariant(on_rig, request.base, progress.warn)
         on_rig.phase = START
         await on_rig.start()
         for number, phase in enumerate(scenario.phase):
