@@ -45,10 +45,24 @@ def run_found(
     variants: Sequence[str] = (),
     directory: Path | None = None,
     keep: bool = False,
+    repeatable: bool = False,
+    for_comparison: bool = False,
 ) -> Report:
-    """Run a scenario, in a guest if the rig is one, and return its report. Progress goes to *notes*."""
+    """Run a scenario, in a guest if the rig is one, and return its report. Progress goes to *notes*.
+
+    A run *for_comparison* is *repeatable* and measures the machine's speed as well.
+    """
     request = ScenarioRequest(
-        found.scenario, found.name, found.text, rig, found.base, variants, directory, keep
+        found.scenario,
+        found.name,
+        found.text,
+        rig,
+        found.base,
+        variants,
+        directory,
+        keep,
+        repeatable=repeatable or for_comparison,
+        reference_work=for_comparison,
     )
     with TerminalProgress(notes) as progress:
         if rig.running is None:

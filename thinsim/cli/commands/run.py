@@ -36,6 +36,12 @@ from thinsim.scenario.file.library import find_scenario
 @click.option("--variant", "variants", multiple=True, help="Run only this variant; may be repeated.")
 @directory_option
 @click.option(
+    "--repeatable",
+    is_flag=True,
+    help="Make the block counts the same in every run, as thinsim ci does: one processor, a fixed hash seed "
+    "and stripe for mkfs.ext4, no delayed allocation and no timed commits in ext4.",
+)
+@click.option(
     "--keep",
     is_flag=True,
     help="Keep the files, databases and logs. Devices, mounts and servers are removed.",
@@ -53,6 +59,7 @@ def run(
     rig: str | None,
     variants: tuple[str, ...],
     directory: Path | None,
+    repeatable: bool,
     keep: bool,
     fail_on_leak: int | None,
     json_path: Path | None,
@@ -71,7 +78,9 @@ def run(
         raise cannot_be_used_with(
             "--keep", f"--rig {choice.rig.name}", "the guest's files are discarded with it"
         )
-    report = run_found(found, choice.rig, notes, variants=variants, directory=directory, keep=keep)
+    report = run_found(
+        found, choice.rig, notes, variants=variants, directory=directory, keep=keep, repeatable=repeatable
+    )
     write_outputs(
         report, json_path=json_path, junit_path=junit_path, html_path=html_path, fail_on_leak=fail_on_leak
     )

@@ -155,7 +155,7 @@ async def _run_variant(
 
 
 def _keys(request: ScenarioRequest, variant: Variant) -> dict[str, Any]:
-    """Return the snapshotter's table for a run; a repeatable run chooses mkfs's options if the file does not."""
+    """Return the snapshotter's table. A repeatable run chooses mkfs's options if the file does not."""
     keys = request.scenario.snapshotter_keys(variant)
     if request.repeatable and keys.get("fs_type", "ext4") == "ext4" and not keys.get("fs_options"):
         keys["fs_options"] = fs_options(request.scenario.pool.block_size)
