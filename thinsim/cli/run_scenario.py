@@ -50,7 +50,8 @@ def run_found(
 ) -> Report:
     """Run a scenario, in a guest if the rig is one, and return its report. Progress goes to *notes*.
 
-    A run *for_comparison* is *repeatable* and measures the machine's speed as well.
+    A run *for_comparison* is *repeatable* and measures the machine's speed as well. It is one of several, so
+    it prints no line of its own.
     """
     request = ScenarioRequest(
         found.scenario,
@@ -64,7 +65,7 @@ def run_found(
         repeatable=repeatable or for_comparison,
         reference_work=for_comparison,
     )
-    with TerminalProgress(notes) as progress:
+    with TerminalProgress(notes, lines=not for_comparison) as progress:
         if rig.running is None:
             fine = (DONE, BROKEN)
             return run_interruptible(lambda: run_scenario_in_guest(request, found.path, progress, fine=fine))
