@@ -363,8 +363,7 @@ def test_an_interrupted_comparison_keeps_the_complete_rounds(
         [sys.executable, "-m", "thinsim", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as command:
         assert command.stderr is not None
-        while "round 2 of 50: b.toml" not in command.stderr.readline():
-            pass
+        assert any("round 2 of 50: b.toml" in line for line in command.stderr)
         command.send_signal(number)
         out, _ = command.communicate()
     assert command.returncode == INTERRUPTED
