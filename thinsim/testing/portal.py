@@ -1,8 +1,14 @@
-"""A `Portal` puts async work behind plain calls: trio runs in a thread of its own, and each call waits."""
+"""A `Portal` puts async work behind plain calls: trio runs in a thread of its own, and each call waits.
+
+The caller may run an event loop itself, trio or asyncio. A call holds this loop until it returns. A test that
+needs its loop meanwhile makes the call in a thread, for example with ``asyncio.to_thread``.
+"""
 
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -18,11 +24,17 @@ _Result = TypeVar("_Result")
 
 
 class Portal(Generic[_Held]):
-    """A `Portal` keeps the async context *opened* open while ``with`` lasts, and raises its errors."""
+    """A `Portal` keeps the async context *opened* open while ``with`` lasts, and raises its errors.
+
+    Calls from several threads follow one another.
+    """
 
     def __init__(self, opened: Callable[[], AbstractAsyncContextManager[_Held]]) -> None:
         self._opened = opened
         self._thread = threading.Thread(target=self._run, name="thinsim")
+        # trio refuses to wait for one event loop in the thread of another, so a thread without a loop waits.
+        # There is only one: a measurement would name the wrong step if two calls ran at the same time.
+        self._caller = ThreadPoolExecutor(1, thread_name_prefix="thinsim-call")
         self._ready = threading.Event()
         self._token: trio.lowlevel.TrioToken | None = None
         self._stop: trio.Event | None = None
@@ -43,6 +55,7 @@ class Portal(Generic[_Held]):
         if self._stop is not None and self._token is not None and self._thread.is_alive():
             self._token.run_sync_soon(self._stop.set)
         self._thread.join()
+        self._caller.shutdown()
         self._raise_failure()
 
     @property
@@ -57,7 +70,8 @@ class Portal(Generic[_Held]):
         A ThinsimError explains itself, so its traceback of that thread is left out.
         """
         try:
-            return trio.from_thread.run(work, *arguments, trio_token=self._token)
+            waiting = partial(trio.from_thread.run, work, *arguments, trio_token=self._token)
+            return self._caller.submit(waiting).result()
         except ThinsimError as error:
             raise error.with_traceback(None)  # noqa: B904 (the same error)
 
