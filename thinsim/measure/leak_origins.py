@@ -1,4 +1,4 @@
-"""`origin_lines` explains a leak: which bytes are files, and which are the file system's own structures."""
+"""`origin_lines` explains a leak: it separates files from the structures of their file system."""
 
 from collections.abc import Mapping
 

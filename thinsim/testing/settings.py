@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from thinsim.did_you_mean import unknown_name
-from thinsim.errors import InvalidValueError
+from thinsim.errors import EnvironmentLacksError, InvalidValueError
 from thinsim.machine.recovery import recover_abandoned
 from thinsim.machine.working_directory import working_directory
+from thinsim.rig.record import RigRecord
 from thinsim.rig.registry import AUTO, HERE, choose_rig, probe_machine, rig_names
 from thinsim.scenario.file.complaints import problem
 from thinsim.scenario.file.document import OWN_KEYS, ScenarioPool
@@ -43,7 +44,7 @@ def rig_portal(
     _check_snapshotter(keys)
     check_rig(rig)
     recover_abandoned(_Silent().say)
-    running = choose_rig(rig, probe_machine(directory)).rig.running
+    running = _chosen(rig, directory).running
     assert running is not None, "every rig of HERE runs here"
 
     @asynccontextmanager
@@ -69,6 +70,18 @@ def check_rig(word: str) -> None:
         )
     if word not in known:
         raise InvalidValueError(unknown_name("rig", word, known))
+
+
+def _chosen(word: str, directory: Path) -> RigRecord:
+    try:
+        return choose_rig(word, probe_machine(directory)).rig
+    except EnvironmentLacksError as error:
+        fix = (
+            f"\n  (fix: --thinsim-rig {AUTO} uses the best rig that this machine can run)"
+            if word != AUTO
+            else ""
+        )
+        raise EnvironmentLacksError(f"{error}{fix}") from None
 
 
 def config_keys(file: Path) -> dict[str, Any]:
