@@ -44,7 +44,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
         "thinsim_config", "The default of --thinsim-config; a path is relative to the ini-file.", default=""
     )
-    parser.addini("thinsim_no_leak", "The default of --thinsim-no-leak: true or false.", type="bool", default=False)
+    parser.addini(
+        "thinsim_no_leak", "The default of --thinsim-no-leak: true or false.", type="bool", default=False
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
