@@ -1,4 +1,4 @@
-"""Tests that run without root use the process rig. The error for another rig names what is missing."""
+"""A test without root runs on the process rig. The error for another rig names what is missing."""
 
 import os
 import subprocess
