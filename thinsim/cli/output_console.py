@@ -1,10 +1,12 @@
-"""`output_console` opens the console for tables, `notes_console` the console for notes."""
+"""`output_console` opens the console for tables, the others the consoles for notes and for warnings."""
 
 import re
 import sys
 from typing import TextIO, cast
 
 from rich.console import Console
+
+from thinsim.cli.quiet import is_quiet
 
 _UNBOUNDED_WIDTH = 200
 """Width in columns of a table that goes to a pipe or a file, which have no width of their own."""
@@ -22,6 +24,11 @@ def output_console() -> Console:
 
 
 def notes_console() -> Console:
+    """Return the console for progress, on standard error. It prints nothing if the command is quiet."""
+    return Console(stderr=True, markup=False, soft_wrap=True, quiet=is_quiet())
+
+
+def warnings_console() -> Console:
     """Return the console of standard error. It breaks no line, so that users can copy paths."""
     return Console(stderr=True, markup=False, soft_wrap=True)
 
