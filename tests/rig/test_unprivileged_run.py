@@ -1,55 +1,21 @@
 """``thinsim reproduce`` without root uses the process rig, the home directory, and clear messages."""
 
 import os
-import subprocess
-import sys
-import sysconfig
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.repository import REPOSITORY
+from tests.nobody import NOBODY, as_nobody, python_of_nobody
 from thinsim.workload.block_history import BUNDLED
-
-NOBODY = 65534
 
 pytestmark = pytest.mark.root("becomes another user")
 
 
-def as_nobody(command: list[str], home: Path | None) -> "subprocess.CompletedProcess[str]":
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": f"{REPOSITORY}:{sysconfig.get_path('purelib')}",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    if home is not None:
-        environment["HOME"] = str(home)
-    return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        cwd="/",
-        env=environment,
-        user=NOBODY,
-        group=NOBODY,
-        extra_groups=[],
-    )
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def python() -> str:
-    """Return an interpreter that nobody may run: the current one may be in root's home directory."""
-    for candidate in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
-        try:
-            if as_nobody([candidate, "-c", "import thinsim.cli.main"], None).returncode == 0:
-                return candidate
-        except OSError:
-            continue
-    pytest.skip("no Python of this version that other users may run")
+    return python_of_nobody()
 
 
 @pytest.fixture

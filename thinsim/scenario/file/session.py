@@ -15,7 +15,7 @@ import trio
 from fuse_backing.events import LedgerEvent
 from fuse_backing.faults import FaultPlan
 from thinsim.errors import InvalidValueError
-from thinsim.measure.attribution import Leak
+from thinsim.measure.attribution import Leak, Owner
 from thinsim.measure.discard_clock import DiscardClock
 from thinsim.measure.sample import Meter, StepSample
 from thinsim.rig.interface import Rig
@@ -61,6 +61,8 @@ class ScenarioSession:
         """The time that writing files took."""
         self.events: list[LedgerEvent] = []
         """The store's events on the data file, collected after each step, so that its ring loses none."""
+        self.file_bytes: dict[str, int | None] = {}
+        """The bytes of files that each writing step has written, by its name; None if nobody knows them."""
         self._device_events: list[DeviceEvent] = []
         self._retry = retry
         self._steps = MeasuredSteps(Meter(rig), self._device_events, progress)
@@ -88,6 +90,10 @@ class ScenarioSession:
         """Return the leaks after the last step, largest first."""
         return self._steps.meter.leaks()
 
+    def origins(self) -> Mapping[Owner, Mapping[str, int]]:
+        """Return the leaked bytes after the last step, by owner and by the step that took their blocks."""
+        return self._steps.meter.origins()
+
     async def snapshots(self) -> list[str]:
         """Return the names in the snapshotter's store, sorted."""
         return [info.name async for info in self.snapshotter.walk()]
@@ -113,7 +119,8 @@ class ScenarioSession:
 
     async def write(self, key: str, name: str, size: int) -> None:
         """Write *size* bytes of new files, *name*, in active snapshot *key*."""
-        await self._write(f"write {name} in {key}", key, partial(self.rig.files.write, name=name, size=size))
+        work = partial(self.rig.files.write, name=name, size=size)
+        await self._write(f"write {name} in {key}", key, work, size)
 
     async def overwrite(self, key: str, name: str, size: int) -> None:
         """Overwrite the first *size* bytes of *name*."""
@@ -271,9 +278,14 @@ class ScenarioSession:
             names.append(layer)
         return names
 
-    async def _write(self, step: str, key: str, work: Callable[..., Awaitable[None]]) -> None:
+    async def _write(
+        self, step: str, key: str, work: Callable[..., Awaitable[None]], size: int | None = None
+    ) -> None:
+        before, self.file_bytes[step] = self.file_bytes.get(step, 0), None
         await self._on_mounts(step, key, work)
         self.write_seconds += self.samples[-1].seconds
+        if before is not None and size is not None:
+            self.file_bytes[step] = before + size
 
     async def _on_mounts(self, step: str, key: str, work: Callable[..., Awaitable[None]]) -> None:
         mounts = await self.snapshotter.mounts(key)
