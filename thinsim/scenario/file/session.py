@@ -17,6 +17,7 @@ from fuse_backing.faults import FaultPlan
 from thinsim.errors import InvalidValueError
 from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import Meter, StepSample
+from thinsim.measure.written_files import WrittenFiles
 from thinsim.rig.interface import Rig
 from thinsim.scenario.file.interception import (
     Interception,
@@ -53,6 +54,7 @@ class ScenarioSession:
         """The time that writing files took."""
         self.events: list[LedgerEvent] = []
         """The store's events on the data file, collected after each step, so that its ring loses none."""
+        self._files = WrittenFiles()
         self._device_events: list[DeviceEvent] = []
         self._retry = retry
         self._steps = MeasuredSteps(Meter(rig), self._device_events, progress)
@@ -68,6 +70,11 @@ class ScenarioSession:
     def seconds(self) -> dict[str, float]:
         """Return the seconds of each phase, and of ``measuring``."""
         return self._steps.seconds
+
+    @property
+    def files(self) -> Mapping[str, int]:
+        """Return the bytes of the files that the verbs left in each snapshot, by key or name."""
+        return self._files.sizes()
 
     @property
     def snapshotter(self) -> DevmapperSnapshotter:
@@ -96,6 +103,7 @@ class ScenarioSession:
 
     async def commit(self, name: str, key: str) -> None:
         await self._take(f"commit {name}", partial(self.snapshotter.commit, name, key))
+        self._files.commit(name, key)
 
     async def remove(self, key: str) -> None:
         await self._take(f"remove {key}", partial(self.snapshotter.remove, key))
@@ -106,6 +114,7 @@ class ScenarioSession:
     async def write(self, key: str, name: str, size: int) -> None:
         """Write *size* bytes of new files, *name*, in active snapshot *key*."""
         await self._write(f"write {name} in {key}", key, partial(self.rig.files.write, name=name, size=size))
+        self._files.write(key, name, size)
 
     async def overwrite(self, key: str, name: str, size: int) -> None:
         """Overwrite the first *size* bytes of *name*."""
@@ -115,10 +124,12 @@ class ScenarioSession:
     async def run_container(self, key: str, size: int) -> None:
         """Work in snapshot *key* as a container that leaves *size* bytes."""
         await self._write(f"run {key}", key, partial(self.rig.files.run_container, size=size))
+        self._files.write(key, "", size)
 
     async def delete(self, key: str, name: str) -> None:
         """Delete the files *name* in active snapshot *key*."""
         await self._on_mounts(f"delete {name} in {key}", key, partial(self.rig.files.delete, name=name))
+        self._files.delete(key, name)
 
     async def trim(self, key: str) -> None:
         """Run fstrim on active snapshot *key*."""
