@@ -6,14 +6,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from thinsim.cli.interruptible import run_interruptible
+from thinsim.cli.attempt import Attempt, attempted
 from thinsim.cli.output_console import warnings_console
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.statuses import BROKEN, DONE
 from thinsim.guests.scenario import run_scenario_in_guest
 from thinsim.machine.journal import JournalContent
 from thinsim.machine.recovery import recover_abandoned
-from thinsim.report.document import Report, report_of
+from thinsim.report.document import Report
+from thinsim.report.scenario_report import report_of
 from thinsim.rig.record import RigRecord
 from thinsim.rig.registry import RigChoice, choose_rig, probe_rigs
 from thinsim.scenario.file.library import FoundScenario
@@ -47,11 +48,30 @@ def run_found(
     keep: bool = False,
 ) -> Report:
     """Run a scenario, in a guest if the rig is one, and return its report. Progress goes to *notes*."""
+    ran = attempt_found(found, rig, notes, variants=variants, directory=directory, keep=keep)
+    if ran.failure is not None:
+        raise ran.failure
+    return ran.result
+
+
+def attempt_found(
+    found: FoundScenario,
+    rig: RigRecord,
+    notes: Console,
+    *,
+    variants: Sequence[str] = (),
+    directory: Path | None = None,
+    keep: bool = False,
+) -> Attempt[Report]:
+    """Run a scenario as `run_found` does. If it ends early, return the report of the part before."""
     request = ScenarioRequest(
         found.scenario, found.name, found.text, rig, found.base, variants, directory, keep
     )
     with TerminalProgress(notes) as progress:
         if rig.running is None:
             fine = (DONE, BROKEN)
-            return run_interruptible(lambda: run_scenario_in_guest(request, found.path, progress, fine=fine))
-        return report_of(run_interruptible(lambda: run_scenario(request, progress)))
+            return attempted(
+                lambda keep: run_scenario_in_guest(request, found.path, progress, keep, fine=fine)
+            )
+        ran = attempted(lambda keep: run_scenario(request, progress, keep))
+    return Attempt(report_of(ran.result, ran.cut_short), ran.failure)

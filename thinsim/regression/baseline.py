@@ -109,12 +109,13 @@ def _variant(runs: Sequence[VariantRun]) -> VariantBaseline:
         for snapshot, lost in of_run.items():
             leaked_by[snapshot] = max(lost, leaked_by.get(snapshot, 0))
     broken = {f"{o.phase}: {o.asserted}" for run in runs for o in run.outcomes if not o.held}
+    speeds = [run.speed for run in runs if run.speed is not None]
     return VariantBaseline(
         name=runs[0].name,
         least_leaked=min(run.leaked for run in runs),
         most_leaked=max(run.leaked for run in runs),
         leaked_by=leaked_by,
         broken=sorted(broken),
-        discards=max(run.speed.discards for run in runs),
-        discard_seconds=min(run.speed.discard_seconds for run in runs),
+        discards=max((speed.discards for speed in speeds), default=0),
+        discard_seconds=min((speed.discard_seconds for speed in speeds), default=0.0),
     )

@@ -5,7 +5,22 @@ from collections.abc import Mapping, Sequence
 from thinsim.measure.attribution import Leak
 from thinsim.units import format_size
 
+_OWNERS = 3
+"""The number of owners in the message about a limit."""
+
 STRUCTURES = "the file system's own structures (journal, inode tables)"
+
+
+def leaked_more(leaks: Sequence[Leak], limit: int, files: Mapping[str, int]) -> list[str]:
+    """Return lines with the leaked size and the largest owners, if more than *limit* bytes leaked.
+
+    Otherwise return an empty list.
+    """
+    leaked = sum(leak.bytes for leak in leaks)
+    if leaked <= limit:
+        return []
+    head = f"leaked {format_size(leaked)} ({leaked} bytes), more than {format_size(limit)}"
+    return [head, *leak_lines(leaks, files, most=_OWNERS)]
 
 
 def leak_lines(leaks: Sequence[Leak], files: Mapping[str, int], *, most: int | None = None) -> list[str]:

@@ -16,7 +16,7 @@ from fuse_backing.events import LedgerEvent
 from fuse_backing.faults import FaultPlan
 from thinsim.errors import InvalidValueError
 from thinsim.measure.attribution import Leak
-from thinsim.measure.sample import Meter, StepSample
+from thinsim.measure.sample import StepSample
 from thinsim.measure.written_files import WrittenFiles
 from thinsim.rig.interface import Rig
 from thinsim.scenario.file.interception import (
@@ -29,7 +29,6 @@ from thinsim.scenario.file.interception import (
 from thinsim.scenario.measured_steps import MeasuredSteps
 from thinsim.scenario.progress import StepProgress
 from thinsim.snapshotter.config import Config
-from thinsim.snapshotter.events import DeviceEvent
 from thinsim.snapshotter.interface import Mount
 from thinsim.snapshotter.retry import RetryRules
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
@@ -52,12 +51,9 @@ class ScenarioSession:
         self.interception = Interception()
         self.write_seconds = 0.0
         """The time that writing files took."""
-        self.events: list[LedgerEvent] = []
-        """The store's events on the data file, collected after each step, so that its ring loses none."""
         self._files = WrittenFiles()
-        self._device_events: list[DeviceEvent] = []
         self._retry = retry
-        self._steps = MeasuredSteps(Meter(rig), self._device_events, progress)
+        self._steps = MeasuredSteps(rig, progress)
         self._snapshotter: DevmapperSnapshotter | None = None
         self._held: dict[str, Callable[[], None]] = {}
 
@@ -65,6 +61,16 @@ class ScenarioSession:
     def samples(self) -> Sequence[StepSample]:
         """Return the measurements, one sample per step."""
         return self._steps.meter.samples
+
+    @property
+    def events(self) -> Sequence[LedgerEvent]:
+        """Return the store's events on the data file."""
+        return self._steps.store_events
+
+    @property
+    def started(self) -> float:
+        """Return the start of the session, in seconds since the epoch."""
+        return self._steps.started
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -243,7 +249,7 @@ class ScenarioSession:
             self.config,
             dm,
             host,
-            observer=self._device_events.append,
+            observer=self._steps.device_events.append,
             retry=self._retry,
             open_metadata=self.rig.open_metadata,
         )
@@ -295,7 +301,6 @@ class ScenarioSession:
                 return None
 
         result = await self._steps.take(self.phase, step, and_note)
-        self.events += await self.rig.events(self.events[-1].sequence if self.events else 0)
         if refusal is not None:
             raise refusal
         return result  # type: ignore[no-any-return]
