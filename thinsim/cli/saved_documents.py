@@ -58,17 +58,19 @@ def _show_comparison(console: Console, path: Path) -> None:
 def _show_baseline(console: Console, path: Path) -> None:
     stored = read_baseline(path.read_text(errors="replace"), str(path))
     table = Table(box=None, pad_edge=False)
-    for heading in ("scenario", "rig", "rounds", "variant", "leaked", "discards", "asserts"):
-        table.add_column(heading, justify="right" if heading in ("rounds", "leaked", "discards") else "left")
+    numbers = ("rounds", "leaked blocks", "leaked", "discards")
+    for heading in ("scenario", "rig", *numbers[:1], "variant", *numbers[1:], "asserts"):
+        table.add_column(heading, justify="right" if heading in numbers else "left")
     for each in stored.scenarios:
         for variant in each.variants:
-            leaked = [format_size(size) for size in (variant.least_leaked, variant.most_leaked)]
+            blocks = dict.fromkeys((variant.least_blocks, variant.most_blocks))
             table.add_row(
                 Text(each.name),
                 each.rig,
                 str(each.rounds),
                 Text(variant.name),
-                " to ".join(dict.fromkeys(leaked)),
+                " to ".join(map(str, blocks)),
+                format_size(variant.most_leaked),
                 str(variant.discards),
                 f"{len(variant.broken)} do not hold" if variant.broken else "hold",
             )

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fuse_backing.events import LedgerEvent
 from thinsim.errors import WrongDocumentError
 from thinsim.measure.attribution import Leak
+from thinsim.measure.reference_work import ReferenceTimes
 from thinsim.measure.sample import StepSample
 from thinsim.report.phase_table import Column
 from thinsim.rig.shape import PoolShape
@@ -63,6 +64,12 @@ class Speed(_Table):
     """Number of devices that the snapshotter discarded."""
     discard_seconds: float
     """Time of those discards."""
+    discard_processor_seconds: float = 0.0
+    """Of it, the time that thinsim's processes spent on a processor."""
+    discard_delayed_seconds: float = 0.0
+    """Of it, the time that they waited for a processor, because other programs had it."""
+    reference: ReferenceTimes | None = None
+    """The reference work around the discards, if the run was made for a comparison."""
 
 
 class VariantRun(_Table):

@@ -45,7 +45,12 @@ def _run(run: VariantResult, cut_short: str | None) -> VariantRun:
         samples=list(run.samples),
         events=list(run.events),
         speed=Speed(
-            write_seconds=run.write_seconds, discards=run.discards, discard_seconds=run.discard_seconds
+            write_seconds=run.write_seconds,
+            discards=run.discards.discards,
+            discard_seconds=run.discards.seconds,
+            discard_processor_seconds=run.discards.processor,
+            discard_delayed_seconds=run.discards.delayed,
+            reference=run.discards.reference if run.discards.reference.units else None,
         ),
         seconds=run.seconds,
     )

@@ -3,14 +3,18 @@
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from fuse_backing.events import LedgerEvent
 from thinsim.did_you_mean import unknown_name
 from thinsim.errors import InvariantError, UnknownNameError
 from thinsim.machine.working_directory import working_directory
 from thinsim.measure.attribution import Leak
+from thinsim.measure.discard_clock import DiscardClock, DiscardTimes
+from thinsim.measure.reference_work import ReferenceWork
 from thinsim.measure.sample import StepSample
 from thinsim.rig.interface import Rig
 from thinsim.rig.record import RigRecord
@@ -24,6 +28,7 @@ from thinsim.scenario.progress import Progress
 from thinsim.scenario.unfinished import forget, unfinished
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.retry import CONTAINERD_RETRY, RetryRules
+from thinsim.workload.repeatable import fs_options, repeatable_ext4
 
 START = "pool created"
 """The phase before the first one of the file."""
@@ -41,6 +46,10 @@ class ScenarioRequest:
     variants: Sequence[str] = ()
     directory: Path | None = None
     keep: bool = False
+    repeatable: bool = False
+    """Make the block counts the same in every run, as ``repeatable_ext4`` does."""
+    reference_work: bool = False
+    """Measure the machine's speed around each discard, so that times of different runs can be compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +68,7 @@ class VariantResult:
     started: float = 0.0
     """Seconds since the epoch."""
     write_seconds: float = 0.0
-    discards: int = 0
-    discard_seconds: float = 0.0
-    """The time that the snapshotter waited for its discards."""
+    discards: DiscardTimes = field(default_factory=DiscardTimes)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -101,8 +108,7 @@ class _BegunVariant:
             events=tuple(on_rig.events),
             started=on_rig.started,
             write_seconds=on_rig.write_seconds,
-            discards=on_rig.interception.discards,
-            discard_seconds=on_rig.interception.discard_seconds,
+            discards=on_rig.interception.clock.times,
             seconds=on_rig.seconds,
         )
 
@@ -127,9 +133,14 @@ async def run_scenario(
         return ScenarioResult(request, shape, runs, added(spent, *(run.seconds for run in runs)), kept)
 
     with unfinished(begun, measured, keep):
-        async with working_directory(request.directory, progress.say, keep=request.keep) as place:
-            directory, journal = place
+        async with (
+            working_directory(request.directory, progress.say, keep=request.keep) as (directory, journal),
+            AsyncExitStack() as stack,
+        ):
             kept = directory if request.keep else None
+            if request.repeatable and request.rig.mounts:
+                stack.enter_context(repeatable_ext4(directory))
+            reference = stack.enter_context(ReferenceWork(directory)) if request.reference_work else None
             shape = request.scenario.pool.shape(f"thinsim-{journal.path.stem}")
             for number, variant in enumerate(variants, 1):
                 progress.setting(number, len(variants), variant.name)
@@ -140,7 +151,7 @@ async def run_scenario(
                 at = time.monotonic()
                 async with request.rig.running(run_directory, shape, journal) as rig:
                     spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - at
-                    await _run_variant(request, run, rig, progress)
+                    await _run_variant(request, run, rig, progress, DiscardClock(reference))
                     at = time.monotonic()
                 run.finished = True
                 spent["tear-down"] = spent.get("tear-down", 0) + time.monotonic() - at
@@ -150,16 +161,18 @@ async def run_scenario(
 
 
 def _config(request: ScenarioRequest, variant: Variant, directory: Path, shape: PoolShape) -> Config:
-    keys = request.scenario.snapshotter_keys(variant)
+    keys = _keys(request, variant)
     return Config.from_table({**keys, "root_path": str(directory), "pool_name": shape.name})
 
 
-async def _run_variant(request: ScenarioRequest, begun: _BegunVariant, rig: Rig, progress: Progress) -> None:
+async def _run_variant(
+    request: ScenarioRequest, begun: _BegunVariant, rig: Rig, progress: Progress, clock: DiscardClock
+) -> None:
     scenario, variant = request.scenario, begun.variant
     busy = replace(CONTAINERD_RETRY.busy, tries=scenario.retry.tries, interval=scenario.retry.interval)
     retry = RetryRules(busy, CONTAINERD_RETRY.hold)
-    keys = scenario.snapshotter_keys(variant)
-    async with session(rig, keys, retry, progress, rig.directory / "snapshotter") as on_rig:
+    keys = _keys(request, variant)
+    async with session(rig, keys, retry, progress, rig.directory / "snapshotter", clock) as on_rig:
         begun.running = run = RunningVariant(on_rig, request.base, progress.warn)
         on_rig.phase = START
         await on_rig.start()
@@ -174,6 +187,14 @@ async def _run_variant(request: ScenarioRequest, begun: _BegunVariant, rig: Rig,
     problems = await rig.check()
     if problems:
         raise InvariantError("the metadata checker found: " + "; ".join(problems))
+
+
+def _keys(request: ScenarioRequest, variant: Variant) -> dict[str, Any]:
+    """Return the snapshotter's table. A repeatable run chooses mkfs's options if the file does not."""
+    keys = request.scenario.snapshotter_keys(variant)
+    if request.repeatable and keys.get("fs_type", "ext4") == "ext4" and not keys.get("fs_options"):
+        keys["fs_options"] = fs_options(request.scenario.pool.block_size)
+    return keys
 
 
 def chosen_variants(request: ScenarioRequest) -> list[Variant]:
