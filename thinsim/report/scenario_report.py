@@ -38,7 +38,7 @@ def _run(run: VariantResult, cut_short: str | None) -> VariantRun:
         cut_short=None if run.finished else cut_short,
         snapshotter={key: value for key, value in asdict(run.config).items() if key not in OWN_KEYS},
         started=run.started,
-        leaked=sum(leak.bytes for leak in run.leaks),
+        leaked=run.leaked,
         leaks=list(run.leaks),
         files=dict(run.files),
         outcomes=list(run.outcomes),

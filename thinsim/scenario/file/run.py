@@ -71,6 +71,11 @@ class VariantResult:
     discards: DiscardTimes = field(default_factory=DiscardTimes)
     seconds: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def leaked(self) -> int:
+        """Return the number of bytes leaked at the end."""
+        return sum(leak.bytes for leak in self.leaks)
+
 
 @dataclass(frozen=True, slots=True)
 class ScenarioResult:
