@@ -67,7 +67,7 @@ def test_json_goes_to_stdout_alone_and_a_leak_beyond_the_limit_has_an_exit_statu
             2,
             "--history cannot be used with --subject containerd",
         ),
-        (["--rig", "process", "--dir", "/nowhere"], 1, "/nowhere"),
+        (["--rig", "process", "--dir", "/nowhere"], 2, "'--dir': '/nowhere' is not a directory; create it"),
         (["--rig", "nonsense"], 2, "nonsense"),
         (["--fail-on-leak", "lots"], 2, "invalid size"),
         (["--container-mb", "-1"], 2, "-1"),

@@ -11,11 +11,12 @@ from rich.text import Text
 
 from fuse_backing.errors import FuseBackingError
 from fuse_backing.statuses import exit_status_help
+from thinsim.cli.directory_option import directory_option
 from thinsim.cli.name_completion import scenario_names
 from thinsim.cli.output_console import output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.quiet import quiet_option
-from thinsim.cli.rig_option import directory_option, rig_option
+from thinsim.cli.rig_option import rig_option
 from thinsim.cli.scenario_rounds import run_rounds
 from thinsim.cli.size import SIZE, UNITS
 from thinsim.cli.statuses import BROKEN, DONE, FAILED, LEAKED, SLOWER

@@ -8,6 +8,7 @@ import click
 
 from fuse_backing.statuses import exit_status_help
 from thinsim.cli.attempt import Attempt, attempted
+from thinsim.cli.directory_option import directory_option
 from thinsim.cli.expected_trouble import cannot_be_used_with, needs_option
 from thinsim.cli.leak_limit import leak_limit_option
 from thinsim.cli.output_console import notes_console
@@ -15,7 +16,7 @@ from thinsim.cli.output_path import OutputPath
 from thinsim.cli.outputs import Outputs, conclude, output_options
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.quiet import quiet_option
-from thinsim.cli.rig_option import directory_option, rig_option
+from thinsim.cli.rig_option import rig_option
 from thinsim.cli.run_scenario import clean_up_after_killed_runs
 from thinsim.cli.size import UNITS
 from thinsim.cli.statuses import LEAKED

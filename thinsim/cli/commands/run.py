@@ -5,13 +5,14 @@ from pathlib import Path
 import click
 
 from fuse_backing.statuses import exit_status_help
+from thinsim.cli.directory_option import directory_option
 from thinsim.cli.expected_trouble import cannot_be_used_with
 from thinsim.cli.leak_limit import leak_limit_option
 from thinsim.cli.name_completion import scenario_names
 from thinsim.cli.output_console import notes_console
 from thinsim.cli.outputs import Outputs, conclude, output_options
 from thinsim.cli.quiet import quiet_option
-from thinsim.cli.rig_option import directory_option, rig_help
+from thinsim.cli.rig_option import rig_help
 from thinsim.cli.run_scenario import attempt_found, clean_up_after_killed_runs, rig_for_scenarios
 from thinsim.cli.size import UNITS
 from thinsim.cli.statuses import BROKEN, LEAKED

@@ -10,12 +10,13 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from fuse_backing.statuses import exit_status_help
+from thinsim.cli.directory_option import directory_option
 from thinsim.cli.expected_trouble import without_warnings
 from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.quiet import quiet_option
-from thinsim.cli.rig_option import directory_option, rig_option
+from thinsim.cli.rig_option import rig_option
 from thinsim.cli.run_scenario import clean_up_after_killed_runs, rig_for_scenarios
 from thinsim.cli.statuses import DONE, FAILED
 from thinsim.machine.working_directory import working_directory
