@@ -1,4 +1,4 @@
-"""`run_found` runs a scenario for a command; the other functions prepare the machine for it."""
+"""`attempt_found` runs a scenario for a command; the other functions prepare the machine for it."""
 
 import tempfile
 from collections.abc import Sequence
@@ -38,17 +38,14 @@ def rig_for_scenarios(wanted: str, directory: Path | None, notes: Console) -> Ri
     return choice
 
 
-def run_found(
-    found: FoundScenario,
-    rig: RigRecord,
-    notes: Console,
-    *,
-    variants: Sequence[str] = (),
-    directory: Path | None = None,
-    keep: bool = False,
+def run_for_comparison(
+    found: FoundScenario, rig: RigRecord, notes: Console, directory: Path | None
 ) -> Report:
-    """Run a scenario, in a guest if the rig is one, and return its report. Progress goes to *notes*."""
-    ran = attempt_found(found, rig, notes, variants=variants, directory=directory, keep=keep)
+    """Run a scenario for a comparison of times, and return its report. Progress goes to *notes*.
+
+    Such a run is repeatable and measures the machine's speed as well.
+    """
+    ran = attempt_found(found, rig, notes, directory=directory, for_comparison=True)
     if ran.failure is not None:
         raise ran.failure
     return ran.result
@@ -62,10 +59,24 @@ def attempt_found(
     variants: Sequence[str] = (),
     directory: Path | None = None,
     keep: bool = False,
+    repeatable: bool = False,
+    for_comparison: bool = False,
 ) -> Attempt[Report]:
-    """Run a scenario as `run_found` does. If it ends early, return the report of the part before."""
+    """Run a scenario, in a guest if the rig is one. If it ends early, return the report of the part before.
+
+    A run *for_comparison* is *repeatable* and measures the machine's speed as well. Progress goes to *notes*.
+    """
     request = ScenarioRequest(
-        found.scenario, found.name, found.text, rig, found.base, variants, directory, keep
+        found.scenario,
+        found.name,
+        found.text,
+        rig,
+        found.base,
+        variants,
+        directory,
+        keep,
+        repeatable=repeatable or for_comparison,
+        reference_work=for_comparison,
     )
     with TerminalProgress(notes) as progress:
         if rig.running is None:

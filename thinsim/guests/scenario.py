@@ -29,6 +29,7 @@ async def run_scenario_in_guest(
     """
     variants = chosen_variants(request)
     options = [word for name in request.variants for word in ("--variant", name)]
+    options += ["--repeatable"] if request.repeatable else []
     names = ReportNames(request.name, ["thinsim", "run", request.name, "--rig", VM.name, *options])
     words = ["run", str(file.resolve()), *options]
     async with guest_work(request.directory, None, progress) as guest:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Collection, Sequence
 from pathlib import PurePath
 from typing import Annotated, Literal
@@ -136,7 +137,7 @@ def scenario_key(path: PurePath, directory: PurePath, library: PurePath) -> str:
     """
     if path.parent == library:
         return f"{LIBRARY}{path.stem}"
-    return path.relative_to(directory, walk_up=True).as_posix()
+    return PurePath(os.path.relpath(path, directory)).as_posix()
 
 
 def digest(text: str) -> str:

@@ -115,23 +115,60 @@ class Rules:
 
     tolerances: Tolerances = field(default_factory=Tolerances)
     allowed: Collection[ChangeKind] = ()
-    differences: Sequence[str] = ()
-    """The names of circumstances that differ from the baseline's, of ``SPEED_CIRCUMSTANCES``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonResult:
+    """A `ComparisonResult` holds all comparisons of a command, and the scenarios that have none."""
+
+    comparisons: Sequence[ScenarioComparison]
+    failed: Mapping[str, str]
+    """The reasons why scenarios could not run, by name."""
+    missing: Sequence[str]
+    """The scenarios that were allowed to be missing, by name."""
+    tolerances: Tolerances
+    interrupted: bool = False
+    """True if a signal ended the rounds before the last one."""
+
+    @property
+    def differences(self) -> list[str]:
+        """Return the differences from the environments of the baseline in words."""
+        pairs = [(each.now, each.then) for each in self.comparisons if each.then is not None]
+        return list(
+            dict.fromkeys(
+                text
+                for now, then in pairs
+                for text in differing_environment(now.environment, then.environment)
+            )
+        )
 
 
 def compare_with_baseline(
-    now: Sequence[ScenarioBaseline], stored: Baseline, rules: Rules
-) -> tuple[list[ScenarioComparison], list[ScenarioBaseline]]:
-    """Compare scenarios with *stored*. Return the comparisons, and the stored scenarios that have none."""
-    matched, rest = match_scenarios(now, stored.scenarios)
-    return [compare_scenario(one, other, rules) for one, other in zip(now, matched, strict=True)], rest
+    now: Sequence[ScenarioBaseline],
+    stored: Baseline,
+    rules: Rules,
+    beside: Mapping[str, ScenarioBaseline] | None = None,
+) -> list[ScenarioComparison]:
+    """Compare scenarios with those of *stored*.
+
+    *beside* has, by key, what another installation measured in the same rounds; it replaces the stored costs.
+    """
+    matched, _ = match_scenarios(now, stored.scenarios)
+    return [
+        compare_scenario(one, other, rules, (beside or {}).get(one.key))
+        for one, other in zip(now, matched, strict=True)
+    ]
 
 
 def compare_scenario(
-    now: ScenarioBaseline, then: ScenarioBaseline | None, rules: Rules
+    now: ScenarioBaseline,
+    then: ScenarioBaseline | None,
+    rules: Rules,
+    beside: ScenarioBaseline | None = None,
 ) -> ScenarioComparison:
     """Compare one scenario with its baseline; None if the baseline does not have it."""
-    judge = _Judge(now, then, replace(rules, tolerances=rules.tolerances.of(now.key)))
+    keys = [now.key] if then is None else [now.key, then.key]
+    judge = _Judge(now, then, beside, replace(rules, tolerances=rules.tolerances.of(*keys)))
     if then is None:
         new = judge.change(ChangeKind.NEW, "", "the baseline does not have this scenario")
         return ScenarioComparison(now, None, tuple(judge.new(each) for each in now.variants), (new,))
@@ -153,17 +190,13 @@ def differing_environment(now: Mapping[str, str], then: Mapping[str, str]) -> li
     ]
 
 
-def speed_differences(now: Mapping[str, str], then: Mapping[str, str]) -> list[str]:
-    """Return the names of the circumstances that differ, so that times cannot be compared."""
-    return [name for name in SPEED_CIRCUMSTANCES if now.get(name) != then.get(name)]
-
-
 @dataclass(frozen=True, slots=True)
 class _Judge:
     """A `_Judge` compares the variants of one scenario."""
 
     now: ScenarioBaseline
     then: ScenarioBaseline | None
+    beside: ScenarioBaseline | None
     rules: Rules
 
     def change(self, kind: ChangeKind, variant: str, text: str) -> Change:
@@ -225,16 +258,22 @@ class _Judge:
     def _speed(self, now: VariantBaseline, then: VariantBaseline, other: str) -> SpeedComparison:
         if not self.rules.tolerances.compare_speed:
             return not_compared("speed is not compared")
-        if other:
+        if self.beside is not None:
+            then = next((each for each in self.beside.variants if each.name == now.name), then)
+        elif other:
             return not_compared(other)
-        if self.rules.differences:
-            names = " and ".join(self.rules.differences)
+        elif names := self._differing_circumstances():
             return not_compared(f"not the {names} of the baseline")
         if now.discards != then.discards:
             return not_compared(f"{now.discards} devices were discarded, {then.discards} in the baseline")
         if not now.discards:
             return not_compared("nothing was discarded")
         return compare_speed(now.costs, then.costs, self.rules.tolerances.speed)
+
+    def _differing_circumstances(self) -> str:
+        assert self.then is not None, "there is a baseline"
+        here, there = self.now.environment, self.then.environment
+        return " and ".join(name for name in SPEED_CIRCUMSTANCES if here.get(name) != there.get(name))
 
     def _other_conditions(self) -> str:
         """Return the conditions of the run that make numbers of blocks incomparable, or an empty text."""

@@ -6,19 +6,36 @@ same if their names are; a variant that was renamed is known by its settings.
 """
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from thinsim.regression.baseline import ScenarioBaseline, VariantBaseline
 
-_Item = TypeVar("_Item")
-_Identity = Callable[[_Item], Hashable]
+
+class IdentifiedScenario(Protocol):
+    """An `IdentifiedScenario` has what a scenario is known by."""
+
+    @property
+    def key(self) -> str:
+        """Return the key in the baseline."""
+
+    @property
+    def sha256(self) -> str:
+        """Return the digest of the scenario's file."""
+
+    @property
+    def title(self) -> str:
+        """Return the scenario's title."""
+
+
+_Now = TypeVar("_Now")
+_Then = TypeVar("_Then")
 
 
 def match_scenarios(
-    now: Sequence[ScenarioBaseline], then: Sequence[ScenarioBaseline]
+    now: Sequence[IdentifiedScenario], then: Sequence[ScenarioBaseline]
 ) -> tuple[list[ScenarioBaseline | None], list[ScenarioBaseline]]:
     """Return, for each scenario of *now*, the one of *then*, or None; and the rest of *then*."""
-    by: list[_Identity[ScenarioBaseline]] = [
+    by: list[Callable[[IdentifiedScenario], Hashable]] = [
         lambda each: each.key,
         lambda each: each.sha256,
         lambda each: each.title,
@@ -30,15 +47,15 @@ def match_variants(
     now: Sequence[VariantBaseline], then: Sequence[VariantBaseline]
 ) -> tuple[list[VariantBaseline | None], list[VariantBaseline]]:
     """Return, for each variant of *now*, the one of *then*, or None; and the rest of *then*."""
-    by: list[_Identity[VariantBaseline]] = [lambda each: each.name, lambda each: each.settings]
+    by: list[Callable[[VariantBaseline], Hashable]] = [lambda each: each.name, lambda each: each.settings]
     return _match(now, then, by)
 
 
 def _match(
-    now: Sequence[_Item], then: Sequence[_Item], identities: Sequence[_Identity[_Item]]
-) -> tuple[list[_Item | None], list[_Item]]:
+    now: Sequence[_Now], then: Sequence[_Then], identities: Sequence[Callable[[_Now | _Then], Hashable]]
+) -> tuple[list[_Then | None], list[_Then]]:
     """Pair by the first identity, then the rest by the next, where only one item of each side has it."""
-    found: list[_Item | None] = [None] * len(now)
+    found: list[_Then | None] = [None] * len(now)
     rest = list(then)
     for identity in identities:
         open_now = [number for number, each in enumerate(found) if each is None]

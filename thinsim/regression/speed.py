@@ -26,6 +26,8 @@ _LIKELY = 1.65
 _PRIOR_SPREAD = 0.1
 _PRIOR_ROUNDS = 2
 """A few rounds can be alike by chance. So the spread counts as if two more rounds had differed by 10 %."""
+_NARROW = 0.07
+"""The standard error, about 7 %, with which a baseline is good enough."""
 _MEDIAN = math.sqrt(math.pi / 2)
 """The standard error of a median, as a multiple of that of a mean."""
 _BUSY = 0.25
@@ -103,9 +105,10 @@ def spread_error(costs: Sequence[float]) -> float:
     return (_MEDIAN if len(costs) > 2 else 1) * spread / math.sqrt(len(costs))
 
 
-def own_costs(rounds: Sequence[DiscardCost]) -> list[float]:
-    """Return the cost of each round, in seconds at the median speed of these rounds."""
-    return _costs(rounds, rounds)
+def is_narrow(rounds: Sequence[DiscardCost]) -> bool:
+    """Return whether the rounds agree well enough for a baseline, or whether more rounds are worthwhile."""
+    costs = _costs(rounds, rounds)
+    return statistics.median(costs) < SHORTEST or spread_error(costs) <= _NARROW
 
 
 def _costs(rounds: Sequence[DiscardCost], others: Sequence[DiscardCost]) -> list[float]:

@@ -45,11 +45,11 @@ class Tolerances:
     compare_speed: bool = True
     """False if the speed of discards is not compared at all."""
 
-    def of(self, key: str) -> "Tolerances":
-        """Return the tolerances of the scenario with *key* alone."""
+    def of(self, *keys: str) -> "Tolerances":
+        """Return the tolerances of one scenario, whose *keys* are those of the run and of the baseline."""
         return Tolerances(
-            speed=self.speed_of.get(key, self.speed),
-            leak=self.leak_of.get(key, self.leak),
+            speed=next((self.speed_of[key] for key in keys if key in self.speed_of), self.speed),
+            leak=next((self.leak_of[key] for key in keys if key in self.leak_of), self.leak),
             compare_speed=self.compare_speed,
         )
 

@@ -12,6 +12,7 @@ def report_of(result: ScenarioResult, cut_short: str | None = None) -> Report:
     """Return the report of a run that has just ended; *cut_short* is the reason if it ended early."""
     request, shape = result.request, result.shape
     options = [word for name in request.variants for word in ("--variant", name)]
+    options += ["--repeatable"] if request.repeatable else []
     facts = environment(request.directory)
     return Report(
         cut_short=cut_short,

@@ -38,6 +38,12 @@ from thinsim.scenario.file.library import find_scenario
 @click.option("--variant", "variants", multiple=True, help="Run only this variant; may be repeated.")
 @directory_option
 @click.option(
+    "--repeatable",
+    is_flag=True,
+    help="Make the block counts the same in every run, as thinsim ci does: one processor, a fixed hash seed "
+    "and stripe for mkfs.ext4, no delayed allocation and no timed commits in ext4.",
+)
+@click.option(
     "--keep",
     is_flag=True,
     help="Keep the files, databases and logs. Devices, mounts and servers are removed.",
@@ -50,6 +56,7 @@ def run(
     rig: str | None,
     variants: tuple[str, ...],
     directory: Path | None,
+    repeatable: bool,
     keep: bool,
     fail_on_leak: int | None,
     outputs: Outputs,
@@ -67,5 +74,7 @@ def run(
         raise cannot_be_used_with(
             "--keep", f"--rig {choice.rig.name}", "the guest's files are discarded with it"
         )
-    ran = attempt_found(found, choice.rig, notes, variants=variants, directory=directory, keep=keep)
+    ran = attempt_found(
+        found, choice.rig, notes, variants=variants, directory=directory, keep=keep, repeatable=repeatable
+    )
     return conclude(ran.result, outputs, fail_on_leak, ran.failure)
