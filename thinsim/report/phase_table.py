@@ -9,7 +9,7 @@ from rich.text import Text
 
 from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import StepSample
-from thinsim.report.columns import Group, lay_out
+from thinsim.report.columns import Group, lay_out, lay_out_narrow
 from thinsim.report.leak_words import leak_parts
 from thinsim.report.uncut import uncut
 from thinsim.rig.host_file import MEASURED
@@ -57,21 +57,30 @@ def print_runs(
     console.print(f"\n{_LEGEND}", style="dim", highlight=False)
     if freed_bytes not in ("", MEASURED):
         console.print(
-            f"host freed: {freed_bytes}", style="dim", highlight=False, markup=False, soft_wrap=True
+            f"host freed: {freed_bytes}",
+            style="dim",
+            highlight=False,
+            markup=False,
+            soft_wrap=is_log(console),
         )
     for column in columns:
         console.print()
         console.print(_leaks(column))
         for text in leak_parts(column.leaks, column.files):
-            console.print(text, highlight=False, markup=False)
+            console.print(text, highlight=False, markup=False, soft_wrap=is_log(console))
         kept = column.samples[-1].host_kept if column.samples else 0
         if kept:
             console.print(
                 f"the host also keeps {format_size(kept)} ({kept} bytes) that nothing needs: its own "
                 "allocation units are partly in use",
                 highlight=False,
-                soft_wrap=True,
+                soft_wrap=is_log(console),
             )
+
+
+def is_log(console: Console) -> bool:
+    """Return whether *console* is a file or a pipe, where a line has no end that would break a word."""
+    return not console.is_terminal
 
 
 def phase_lines(phases: Sequence[str], columns: Sequence[Column], block_bytes: int, width: int) -> list[str]:
@@ -88,7 +97,10 @@ def phase_lines(phases: Sequence[str], columns: Sequence[Column], block_bytes: i
     lines = lay_out(first, groups)
     if max(len(line) for line in lines) <= width:
         return lines
-    return [line for group in groups for line in ("", *lay_out(first, [group]))]
+    tables = [lay_out(first, [group]) for group in groups]
+    if max(len(line) for table in tables for line in table) > width:
+        tables = [lay_out_narrow(first, group, width) for group in groups]
+    return [line for table in tables for line in ("", *table)]
 
 
 def phase_cells(samples: Sequence[StepSample], phase: str, block_bytes: int) -> list[str]:

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.text import Text
 
 from thinsim.report.document import Report, VariantRun
-from thinsim.report.phase_table import print_runs, times
+from thinsim.report.phase_table import is_log, print_runs, times
 from thinsim.units import format_size
 
 
@@ -26,7 +26,7 @@ def print_report(console: Console, report: Report) -> None:
             markup=False,
             soft_wrap=True,
         )
-    console.print(f"\n{times(report.seconds)}", style="dim", highlight=False, soft_wrap=True)
+    console.print(f"\n{times(report.seconds)}", style="dim", highlight=False, soft_wrap=is_log(console))
 
 
 def _heading(report: Report) -> str:
@@ -43,7 +43,7 @@ def _print_outcomes(console: Console, run: VariantRun) -> None:
         held = sum(outcome.held for outcome in run.outcomes)
         console.print(
             Text(f"\n{run.name}: {held} of {len(run.outcomes)} asserts hold", style="bold"),
-            soft_wrap=True,
+            soft_wrap=is_log(console),
         )
     for outcome in run.outcomes:
         mark, style = ("ok  ", "green") if outcome.held else ("FAIL", "bold red")
@@ -52,4 +52,4 @@ def _print_outcomes(console: Console, run: VariantRun) -> None:
             line.append(f"; found {outcome.found}")
         if outcome.why:
             line.append(f" ({outcome.why})", style="dim")
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=is_log(console))
