@@ -152,7 +152,7 @@ def main() -> None:
             command = [sys.executable, "-m", "thinsim", "reproduce", "--setting", "on", "--json", path, *more]
             subprocess.run(command, check=True)
         document = json.loads(path.read_text())
-    (run,) = [run for run in document["runs"] if run["setting"]["slug"] == "on"]
+    (run,) = [run for run in document["runs"] if run["setting"] == "on"]
     levels = levels_of(run, document["pool"]["block_bytes"])
     for scheme, colors in SCHEMES.items():
         to = arguments.directory / f"leak-{scheme}.svg"

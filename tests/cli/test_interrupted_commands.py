@@ -47,7 +47,7 @@ def test_an_interrupted_command_cleans_up(command: str, tmp_path: Path) -> None:
     lines = []
     for line in process.stderr:
         lines.append(line)
-        if "pool created" in line:
+        if "[1/" in line:
             break
     process.send_signal(signal.SIGINT)
     out, rest = process.communicate(timeout=60)
@@ -55,5 +55,5 @@ def test_an_interrupted_command_cleans_up(command: str, tmp_path: Path) -> None:
     assert "Interrupted; cleaning up." in rest
     assert rest.endswith("thinsim: interrupted\n")
     assert "Traceback" not in rest
-    assert out == ""
+    assert ("Cut short in" in out) if command == "run" else (out == "")
     assert list(work.iterdir()) == []

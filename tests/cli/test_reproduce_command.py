@@ -29,7 +29,7 @@ def test_the_table_and_the_leaks_are_printed_and_the_exit_status_is_0(tmp_path: 
         assert text in done.stdout
     assert "playing recorded block writes" in done.stderr
     runs = json.loads((tmp_path / "out.json").read_text())["runs"]
-    assert [(run["setting"]["slug"], run["leaked"] > 0) for run in runs] == [
+    assert [(run["setting"], run["leaked"] > 0) for run in runs] == [
         ("off", True),
         ("on", True),
         ("committed", False),
@@ -41,10 +41,10 @@ def test_json_goes_to_stdout_alone_and_a_leak_beyond_the_limit_has_an_exit_statu
 ) -> None:
     done = played(tmp_path, "--setting", "on", "--json", "-", "--fail-on-leak", "1M")
     assert done.returncode == LEAKED
-    assert "more than 1048576" in done.stderr
+    assert "more than 1 MiB" in done.stderr
     document = json.loads(done.stdout)
     assert document["rig"] == "process"
-    assert [run["setting"]["slug"] for run in document["runs"]] == ["on"]
+    assert [run["setting"] for run in document["runs"]] == ["on"]
     leaked = sum(leak["bytes"] for leak in document["runs"][0]["leaks"])
     assert document["runs"][0]["leaked"] == leaked > 1 << 20
     assert played(tmp_path, "--setting", "on", "--fail-on-leak", str(leaked)).returncode == 0
@@ -67,7 +67,7 @@ def test_json_goes_to_stdout_alone_and_a_leak_beyond_the_limit_has_an_exit_statu
             2,
             "--history cannot be used with --subject containerd",
         ),
-        (["--rig", "process", "--dir", "/nowhere"], 1, "/nowhere"),
+        (["--rig", "process", "--dir", "/nowhere"], 2, "'--dir': '/nowhere' is not a directory; create it"),
         (["--rig", "nonsense"], 2, "nonsense"),
         (["--fail-on-leak", "lots"], 2, "invalid size"),
         (["--container-mb", "-1"], 2, "-1"),
@@ -129,7 +129,8 @@ def test_two_reproductions_at_once_stay_out_of_each_others_way(tmp_path: Path) -
         out, notes = each.communicate(timeout=300)
         assert each.returncode == 0, notes
         (measured,) = json.loads(out)["runs"]
-        assert {leak["snapshot"] for leak in measured["leaks"]} == {f"layer-{n}" for n in range(1, 5)}
+        owners = {leak["owner"]["snapshot"] for leak in measured["leaks"]}
+        assert owners == {f"layer-{n}" for n in range(1, 5)}
     assert [list((tmp_path / name).iterdir()) for name in ("one", "other")] == [[], []]
 
 

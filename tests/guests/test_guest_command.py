@@ -7,11 +7,12 @@ import pytest
 import trio
 
 from tests.silent_progress import SilentProgress
-from thinsim.errors import InvalidValueError
-from thinsim.guests.reproduction import command_words, reproduce_in_guest
+from thinsim.errors import InvalidValueError, ProgramFailedError
+from thinsim.guests.reproduction import reproduce_in_guest
 from thinsim.guests.scenario import run_scenario_in_guest
-from thinsim.guests.work import in_the_guest
-from thinsim.report.reproduction_json import from_json, to_json
+from thinsim.guests.work import ReportNames, collected, in_the_guest
+from thinsim.report.document import Report, to_json
+from thinsim.report.reproduction_report import command_words, reproduction_report
 from thinsim.rig.process import PROCESS
 from thinsim.rig.setup.choice import LOOP_SCRIPT, LVM, config_toml, find_setup
 from thinsim.rig.vm import VM
@@ -46,16 +47,42 @@ def test_a_file_that_is_wrong_is_refused_before_a_guest_is_booted(tmp_path: Path
         trio.run(reproduce_in_guest, request, SilentProgress())
 
 
-def test_a_reproduction_reads_back_with_its_set_up(tmp_path: Path) -> None:
-    async def run() -> Reproduction:
-        return await run_reproduction(
-            ReproductionRequest(rig=PROCESS, settings=SETTINGS[2:], directory=tmp_path), SilentProgress()
-        )
+@pytest.fixture
+def result(tmp_path: Path) -> Path:
+    """Write the report of a guest's command."""
 
-    result = trio.run(run)
-    document = {**to_json(result), "setup": LVM, "config_toml": "here"}
-    again = from_json(document)
-    assert (again.setup, again.config_toml, again.shape) == (LVM, "here", result.shape)
+    async def run() -> Reproduction:
+        return await run_reproduction(request, SilentProgress())
+
+    request = ReproductionRequest(rig=PROCESS, settings=SETTINGS[2:], directory=tmp_path)
+    path = tmp_path / "result.json"
+    path.write_text(to_json(reproduction_report(request, trio.run(run), "the pool is full")))
+    return path
+
+
+_NAMES = ReportNames("reproduce", ["thinsim", "reproduce", "--rig", "vm"])
+
+
+def test_the_report_of_a_guest_has_the_rig_and_command_of_this_machine(result: Path) -> None:
+    report = collected(result, _NAMES, 0, "", (0,), print)
+    assert (report.rig, report.command) == ("vm", _NAMES.command)
+
+
+def test_the_report_of_a_command_that_failed_in_the_guest_is_kept(result: Path) -> None:
+    kept: list[Report] = []
+    with pytest.raises(ProgramFailedError, match=r"^in the guest: the pool is full \(exit status 1\)$"):
+        collected(result, _NAMES, 1, "thinsim: the pool is full", (0,), kept.append)
+    assert [(each.rig, each.cut_short, len(each.runs)) for each in kept] == [("vm", "the pool is full", 1)]
+
+
+@pytest.mark.parametrize("text", [None, "", '{"kind": "thinsim'])
+def test_a_guest_that_failed_without_a_report_has_its_error_only(text: str | None, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "result.json").write_text(text)
+    kept: list[Report] = []
+    with pytest.raises(ProgramFailedError, match="in the guest: no such image"):
+        collected(tmp_path / "result.json", _NAMES, 2, "thinsim: no such image", (0,), kept.append)
+    assert kept == []
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,9 @@ class InterruptedRun:
     def environment(self) -> dict[str, str]:
         # Servers start in another directory, so a relative path would not find this source tree.
         tree = str(REPOSITORY)
-        return {**os.environ, "THINSIM_STATE_DIR": str(self.state), "PYTHONPATH": tree}
+        # Only the live line of a terminal names each phase; rich takes a file with this variable for one.
+        terminal = {"FORCE_COLOR": "1", "COLUMNS": "300"}
+        return {**os.environ, **terminal, "THINSIM_STATE_DIR": str(self.state), "PYTHONPATH": tree}
 
     @property
     def command(self) -> list[str]:
@@ -114,7 +116,7 @@ class InterruptedRun:
     def await_phase(self, phase: str) -> bool:
         """Wait until the run reports that *phase* begins; return False if it ended before."""
         deadline = time.monotonic() + PATIENCE
-        while f": {phase}\n" not in self.said():
+        while f": {phase}: " not in self.said():
             if self.process.poll() is not None:
                 return False
             assert time.monotonic() < deadline, f"no {phase!r} in time: {self.said()}"

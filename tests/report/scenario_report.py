@@ -5,7 +5,8 @@ from pathlib import Path
 import trio
 
 from tests.silent_progress import SilentProgress
-from thinsim.report.document import Report, report_of
+from thinsim.report.document import Report
+from thinsim.report.scenario_report import report_of
 from thinsim.rig.process import PROCESS
 from thinsim.scenario.file.library import find_scenario
 from thinsim.scenario.file.loading import parse

@@ -16,9 +16,8 @@ from tests.host_file_systems import HostFileSystem, host_file_system, missing_fo
 from tests.silent_progress import SilentProgress
 from thinsim.cli.main import commands
 from thinsim.errors import EnvironmentLacksError
-from thinsim.report.environment import environment
-from thinsim.report.reproduction_json import to_json
-from thinsim.report.reproduction_table import print_to
+from thinsim.report.report_table import print_report
+from thinsim.report.reproduction_report import reproduction_report
 from thinsim.rig.emulated import EMULATED
 from thinsim.rig.host_file import exact_host_accounting, freed_bytes, host_allocation, prepare_host_directory
 from thinsim.scenario.container_lifecycle import SETTINGS
@@ -80,12 +79,11 @@ async def test_the_law_of_conservation_closes(host: HostFileSystem, image: Path)
         directory=host.directory,
     )
     result = await run_reproduction(request, SilentProgress())
-    assert result.freed_bytes.startswith(WORDS[host.kind])
-    assert to_json(result)["freed_bytes"] == result.freed_bytes
+    report = reproduction_report(request, result)
+    assert report.environment["freed bytes"].startswith(WORDS[host.kind])
     shown = io.StringIO()
-    print_to(Console(file=shown, width=200), result)
-    assert f"host freed: {result.freed_bytes}" in shown.getvalue()
-    assert environment(host.directory)["freed bytes"] == result.freed_bytes
+    print_report(Console(file=shown, width=200), report)
+    assert f"host freed: {report.environment['freed bytes']}" in shown.getvalue()
     [run] = result.runs
     held = 0
     for sample in run.samples:

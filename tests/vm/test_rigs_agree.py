@@ -58,7 +58,7 @@ def measured(rig: str, subject: str, directory: Path) -> list[dict[str, Any]]:
         [sys.executable, "-m", "thinsim", *words, "--rig", rig, *guest], check=True, timeout=4 * 1800
     )
     return [
-        {"setting": run["setting"]["slug"], **{name: sample[name] for name in ("phase", "step", *MEASURED)}}
+        {"setting": run["setting"], **{name: sample[name] for name in ("phase", "step", *MEASURED)}}
         for run in json.loads(result.read_text())["runs"]
         for sample in run["samples"]
     ]

@@ -32,7 +32,7 @@ def test_the_bar_is_one_line_and_names_are_whole_however_narrow_the_terminal(wid
     assert cells.count("█") == pytest.approx(len(cells) / 2, abs=1)
     assert not any("…" in line for line in lines)
     # A long name continues on the lines below.
-    names = "".join(line.split()[0] for line in lines)
+    names = "".join("".join(line.split()) for line in lines)
     assert all(device.name in names for device in DEVICES)
 
 

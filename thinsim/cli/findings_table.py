@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -9,7 +10,7 @@ from thinsim.machine.findings import Finding
 from thinsim.report.uncut import uncut
 
 
-def findings_table(findings: Iterable[Finding]) -> Table:
+def findings_table(findings: Iterable[Finding]) -> RenderableType:
     """Return a table with one row per finding. A missing thing that no rig needs gets a dash, not *no*."""
     table = Table(box=None, pad_edge=False)
     for heading in ("", "what", "found", "fix", "for rig"):

@@ -1,7 +1,6 @@
-"""`rig_option` and `directory_option` give a command the options for its rig and for the pool's files."""
+"""`rig_option` gives a command the option for its rig."""
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -36,14 +35,3 @@ def rig_help(rigs: Iterable[str]) -> str:
     """Return the help of ``--rig`` with an explanation of each of *rigs*."""
     explained = " ".join(f"{rig}: {_EXPLAINED[rig]}." for rig in rigs if rig in _EXPLAINED)
     return f"Choose the rig that provides the pool. {explained}"
-
-
-def directory_option(command: _Command) -> _Command:
-    """Add ``--dir``, the parameter *directory*."""
-    return click.option(
-        "--dir",
-        "directory",
-        type=click.Path(path_type=Path),
-        help="Put the pool's files in this directory. Its file system must punch holes and report the freed "
-        "space: ext4, xfs, tmpfs, or btrfs as root. Default: the temporary directory.",
-    )(command)

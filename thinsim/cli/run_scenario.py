@@ -1,4 +1,4 @@
-"""`run_found` runs a scenario for a command; the other functions prepare the machine for it."""
+"""`attempt_found` runs a scenario for a command; the other functions prepare the machine for it."""
 
 import tempfile
 from collections.abc import Sequence
@@ -6,14 +6,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from thinsim.cli.interruptible import run_interruptible
+from thinsim.cli.attempt import Attempt, attempted
 from thinsim.cli.output_console import warnings_console
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.statuses import BROKEN, DONE
 from thinsim.guests.scenario import run_scenario_in_guest
 from thinsim.machine.journal import JournalContent
 from thinsim.machine.recovery import recover_abandoned
-from thinsim.report.document import Report, report_of
+from thinsim.report.document import Report
+from thinsim.report.scenario_report import report_of
 from thinsim.rig.record import RigRecord
 from thinsim.rig.registry import RigChoice, choose_rig, probe_rigs
 from thinsim.scenario.file.library import FoundScenario
@@ -37,7 +38,20 @@ def rig_for_scenarios(wanted: str, directory: Path | None, notes: Console) -> Ri
     return choice
 
 
-def run_found(
+def run_for_comparison(
+    found: FoundScenario, rig: RigRecord, notes: Console, directory: Path | None
+) -> Report:
+    """Run a scenario for a comparison of times, and return its report. Progress goes to *notes*.
+
+    Such a run is repeatable and measures the machine's speed as well.
+    """
+    ran = attempt_found(found, rig, notes, directory=directory, for_comparison=True)
+    if ran.failure is not None:
+        raise ran.failure
+    return ran.result
+
+
+def attempt_found(
     found: FoundScenario,
     rig: RigRecord,
     notes: Console,
@@ -47,11 +61,11 @@ def run_found(
     keep: bool = False,
     repeatable: bool = False,
     for_comparison: bool = False,
-) -> Report:
-    """Run a scenario, in a guest if the rig is one, and return its report. Progress goes to *notes*.
+) -> Attempt[Report]:
+    """Run a scenario, in a guest if the rig is one. If it ends early, return the report of the part before.
 
     A run *for_comparison* is *repeatable* and measures the machine's speed as well. It is one of several, so
-    it prints no line of its own.
+    it prints no line of its own. Progress goes to *notes*.
     """
     request = ScenarioRequest(
         found.scenario,
@@ -68,5 +82,8 @@ def run_found(
     with TerminalProgress(notes, lines=not for_comparison) as progress:
         if rig.running is None:
             fine = (DONE, BROKEN)
-            return run_interruptible(lambda: run_scenario_in_guest(request, found.path, progress, fine=fine))
-        return report_of(run_interruptible(lambda: run_scenario(request, progress)))
+            return attempted(
+                lambda keep: run_scenario_in_guest(request, found.path, progress, keep, fine=fine)
+            )
+        ran = attempted(lambda keep: run_scenario(request, progress, keep))
+    return Attempt(report_of(ran.result, ran.cut_short), ran.failure)

@@ -12,7 +12,7 @@ import click
 from fuse_backing.errors import FuseBackingError
 from thinsim.cli.output_console import notes_console
 from thinsim.cli.run_apart import run_apart
-from thinsim.cli.run_scenario import clean_up_after_killed_runs, run_found
+from thinsim.cli.run_scenario import clean_up_after_killed_runs, run_for_comparison
 from thinsim.errors import CombinedError, InvalidValueError, ThinsimError
 from thinsim.machine.findings import Finding
 from thinsim.regression.baseline import LIBRARY, digest, scenario_key
@@ -185,9 +185,7 @@ def run_rounds(
 def _run(each: KeyedScenario, rig: RigRecord, plan: RoundsPlan, rounds: Rounds, *, swapped: bool) -> None:
     try:
         if not plan.against:
-            report = run_found(
-                each.found, rig, notes_console(), directory=plan.directory, for_comparison=True
-            )
+            report = run_for_comparison(each.found, rig, notes_console(), plan.directory)
         else:
             # The two take turns in being first, and both are programs of their own.
             order: Mapping[str, Sequence[str]] = {"old": plan.against, "new": _NEW}

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from rich.box import SIMPLE_HEAD
+from rich.console import RenderableType
 from rich.table import Table
 
 from thinsim.crashes.campaign import Crash
 from thinsim.report.uncut import uncut
 
 
-def crash_table(crashes: Sequence[Crash]) -> Table:
+def crash_table(crashes: Sequence[Crash]) -> RenderableType:
     """Return the table. A row names the first and the last of its steps."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in (

@@ -1,36 +1,37 @@
 """`run_scenario_in_guest` runs a scenario file on the kernel rig of a throw-away guest."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
-from thinsim.guests.work import guest_work
-from thinsim.report.document import Report, from_json
+from thinsim.guests.work import ReportNames, guest_work
+from thinsim.report.document import Report
 from thinsim.rig.vm import VM
 from thinsim.scenario.file.run import ScenarioRequest, chosen_variants
 from thinsim.scenario.progress import Progress
+from thinsim.scenario.unfinished import forget
 
 SECONDS_PER_VARIANT = 1800.0
 """A guest that takes longer is taken to hang."""
 
 
 async def run_scenario_in_guest(
-    request: ScenarioRequest, file: Path, progress: Progress, *, fine: Collection[int]
+    request: ScenarioRequest,
+    file: Path,
+    progress: Progress,
+    keep: Callable[[Report], object] = forget,
+    *,
+    fine: Collection[int],
 ) -> Report:
     """Run the scenario *file* in a guest and return its report, in which the rig is ``vm``.
 
-    *fine* has the exit statuses with which ``thinsim run`` writes a report. The errors are those of
-    ``reproduce_in_guest``, and InvalidValueError for an unknown variant.
+    *fine* has the exit statuses with which ``thinsim run`` gets to its end. The errors and *keep* are those
+    of ``reproduce_in_guest``; InvalidValueError for an unknown variant as well.
     """
     variants = chosen_variants(request)
-    words = ["run", str(file.resolve())]
-    for name in request.variants:
-        words += ["--variant", name]
-    if request.repeatable:
-        words.append("--repeatable")
+    options = [word for name in request.variants for word in ("--variant", name)]
+    options += ["--repeatable"] if request.repeatable else []
+    names = ReportNames(request.name, ["thinsim", "run", request.name, "--rig", VM.name, *options])
+    words = ["run", str(file.resolve()), *options]
     async with guest_work(request.directory, None, progress) as guest:
         seconds = SECONDS_PER_VARIANT * len(variants)
-        report = from_json(await guest.bring_back(words, seconds=seconds, fine=fine), "the guest's report")
-    command = ["thinsim", "run", request.name, "--rig", VM.name]
-    for name in request.variants:
-        command += ["--variant", name]
-    return report.model_copy(update={"rig": VM.name, "name": request.name, "command": command})
+        return await guest.bring_back(words, names, seconds=seconds, fine=fine, keep=keep)

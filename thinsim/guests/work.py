@@ -1,16 +1,18 @@
-"""`GuestWork` runs a thinsim command in a throw-away guest and returns the document that it writes."""
+"""`GuestWork` runs a thinsim command in a throw-away guest and returns the report that it writes."""
 
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from thinsim.errors import ProgramFailedError
+from thinsim.errors import ProgramFailedError, WrongDocumentError
 from thinsim.machine.journal import Journal
 from thinsim.machine.working_directory import working_directory
+from thinsim.report.document import Report, from_json
 from thinsim.rig.vm import VM
 from thinsim.scenario.progress import Progress
+from thinsim.scenario.unfinished import forget
 from thinsim.vm.acceleration import decide
 from thinsim.vm.guest import GuestSpec, run_in_guest
 from thinsim.vm.guest_script import SCRATCH
@@ -19,6 +21,18 @@ from thinsim.vm.kvm_tries import Acceleration
 from thinsim.vm.probe import check_guest
 
 _RESULT = "result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportNames:
+    """A `ReportNames` has the user's word for the work, and the command that repeats it on this machine."""
+
+    name: str
+    command: list[str]
+
+    def given_to(self, report: Report) -> Report:
+        """Return *report*, which the guest made on its kernel rig, with the names of this machine."""
+        return report.model_copy(update={"rig": VM.name, "name": self.name, "command": self.command})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +47,20 @@ class GuestWork:
     journal: Journal
 
     async def bring_back(
-        self, words: Sequence[str], *, seconds: float, cpus: int = 2, fine: Collection[int] = (0,)
-    ) -> str:
-        """Boot, run ``thinsim WORDS --json FILE`` on the kernel rig, power off; return the document.
+        self,
+        words: Sequence[str],
+        names: ReportNames,
+        *,
+        seconds: float,
+        cpus: int = 2,
+        fine: Collection[int] = (0,),
+        keep: Callable[[Report], object] = forget,
+    ) -> Report:
+        """Boot, run ``thinsim WORDS --json FILE`` on the kernel rig, power off; return the report.
 
         *progress* also shows the guest's progress. Raise ProgramFailedError, with the last error line of the
         command, if its exit status is not in *fine*; and ProgramFailedError if the guest takes longer than
-        *seconds* and is killed.
+        *seconds* and is killed. *keep* gets the report of a command that failed, if it wrote one.
         """
         speed = "KVM" if self.acceleration.kvm else f"slow, without KVM: {self.acceleration.why}"
         self.progress.say(f"booting Linux {self.kernel.release} in a guest ({speed})")
@@ -54,11 +75,7 @@ class GuestWork:
             seconds=seconds,
         )
         lines.end()
-        if status not in fine:
-            raise ProgramFailedError(
-                f"in the guest: {lines.last.removeprefix('thinsim: ')} (exit status {status})"
-            )
-        return (self.share / _RESULT).read_text()
+        return collected(self.share / _RESULT, names, status, lines.last, fine, keep)
 
 
 @asynccontextmanager
@@ -76,6 +93,27 @@ async def guest_work(
         share = work / "share"
         share.mkdir(mode=0o700)
         yield GuestWork(share, progress, kernel, acceleration, work, journal)
+
+
+def collected(
+    result: Path,
+    names: ReportNames,
+    status: int,
+    last: str,
+    fine: Collection[int],
+    keep: Callable[[Report], object],
+) -> Report:
+    """Return the report in *result*, which a command of the guest wrote before it ended with *status*.
+
+    If the status is not in *fine*, *keep* gets the report, if there is one. ProgramFailedError then has
+    *last*, the last error line of the command.
+    """
+    if status in fine:
+        return names.given_to(from_json(result.read_text(), "the guest's report"))
+    # The command may have failed before it had anything to report.
+    with suppress(FileNotFoundError, WrongDocumentError):
+        keep(names.given_to(from_json(result.read_text(), "the guest's report")))
+    raise ProgramFailedError(f"in the guest: {last.removeprefix('thinsim: ')} (exit status {status})")
 
 
 def in_the_guest(words: Sequence[str], result: Path) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from thinsim.errors import WrongDocumentError
-from thinsim.report.document import Report, VariantRun
+from thinsim.report.document import Report, Speed, VariantRun
 
 FORMAT: Literal[2] = 2
 """The version grows when a field changes its meaning or disappears."""
@@ -180,7 +180,7 @@ def _variant(runs: Sequence[VariantRun]) -> VariantBaseline:
         most_leaked=max(run.leaked for run in runs),
         leaks=_owners(runs),
         broken=sorted(broken),
-        discards=max(run.speed.discards for run in runs),
+        discards=max(_speed(run).discards for run in runs),
         costs=[_cost(run) for run in runs],
         seconds=sum(sum(run.seconds.values()) for run in runs),
     )
@@ -209,8 +209,14 @@ def _owners(runs: Sequence[VariantRun]) -> list[OwnerLeak]:
     return sorted(found, key=lambda each: (-each.most_blocks, each.snapshot))
 
 
+def _speed(run: VariantRun) -> Speed:
+    assert run.speed is not None, "only the report of thinsim reproduce has none"
+    return run.speed
+
+
 def _cost(run: VariantRun) -> DiscardCost:
-    speed, reference = run.speed, run.speed.reference
+    speed = _speed(run)
+    reference = speed.reference
     units = reference.units if reference is not None else 0
     return DiscardCost(
         seconds=speed.discard_seconds,

@@ -3,8 +3,8 @@
 ``json_schema`` returns its schema; ``FORMAT`` is its version.
 """
 
+import json
 import shlex
-from dataclasses import asdict
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,16 +14,17 @@ from thinsim.errors import WrongDocumentError
 from thinsim.measure.attribution import Leak
 from thinsim.measure.reference_work import ReferenceTimes
 from thinsim.measure.sample import StepSample
-from thinsim.report.environment import environment
 from thinsim.report.phase_table import Column
-from thinsim.scenario.file.document import OWN_KEYS
-from thinsim.scenario.file.run import START, ScenarioResult, VariantResult
+from thinsim.rig.shape import PoolShape
 from thinsim.scenario.file.steps.step import AssertOutcome
 
-FORMAT = 1
+KIND: Literal["thinsim report"] = "thinsim report"
+
+FORMAT = 2
 """The version grows when a field changes its meaning or disappears; new fields do not change it."""
 
-_KIND: Literal["thinsim scenario"] = "thinsim scenario"
+EARLIER_KIND = "thinsim scenario"
+"""The kind of a report of format 1, which could only be that of a scenario. Its fields are the same."""
 
 
 class _Table(BaseModel):
@@ -42,6 +43,16 @@ class PoolFacts(_Table):
     """Size of a data block."""
     features: list[str]
     """Feature arguments of the pool's table."""
+
+    @classmethod
+    def of(cls, shape: PoolShape) -> "PoolFacts":
+        """Return the facts of a pool of *shape*."""
+        return cls(
+            data_size=shape.data_size,
+            metadata_size=shape.metadata_size,
+            block_bytes=shape.block_bytes,
+            features=list(shape.features),
+        )
 
 
 class Speed(_Table):
@@ -62,10 +73,14 @@ class Speed(_Table):
 
 
 class VariantRun(_Table):
-    """A `VariantRun` holds the measurements of one variant's run."""
+    """A `VariantRun` holds the measurements of the run of one variant of a scenario, or of one setting."""
 
     name: str
-    """The variant's name."""
+    """The name of the variant or setting, as the table shows it."""
+    setting: str | None = None
+    """The word of `--setting`, in a report of `thinsim reproduce`."""
+    cut_short: str | None = None
+    """The reason why the run did not get to its end. The measurements are those of the steps before."""
     snapshotter: dict[str, str | bool | int | float]
     """The snapshotter's configuration, with the keys of containerd."""
     started: float
@@ -74,37 +89,64 @@ class VariantRun(_Table):
     """Bytes allocated on the host at the end that no mapping of the pool needs."""
     leaks: list[Leak]
     """The same bytes by owner, largest first."""
+    files: dict[str, int] = {}
+    """Bytes of the files that the steps left in each snapshot, by key or name, where they are known."""
     outcomes: list[AssertOutcome]
     """The outcomes of the asserts, in order."""
     samples: list[StepSample]
     """One measurement per step."""
     events: list[LedgerEvent]
     """The store's events on the data file: hole punches, and requests that planned faults struck."""
-    speed: Speed
-    """The time spent on writes and discards."""
+    speed: Speed | None = None
+    """The time spent on writes and discards; absent in a report of `thinsim reproduce`."""
     seconds: dict[str, float]
     """Seconds of each phase, and of ``measuring``."""
 
 
-class Report(_Table):
-    """The report describes a run of a scenario, with all its variants."""
+class ReproducedWork(_Table):
+    """The runs of `thinsim reproduce` have the same subject, image and container."""
 
-    kind: Literal["thinsim scenario"] = _KIND
+    subject: str
+    """The snapshotter: `core`, `containerd` or `proxy`."""
+    image: str
+    """The name of the image."""
+    layers: int
+    """The number of layers of the image."""
+    container_bytes: int
+    """Bytes that the container wrote and kept."""
+    kernel: str
+    """The release of Linux on which the pool ran."""
+    repeatable: bool
+    """True if `--repeatable` was given."""
+    setup: str | None
+    """The set-up of `--setup`, or null."""
+    config_toml: str
+    """With a set-up, the table for containerd's `config.toml`; otherwise empty."""
+
+
+class Report(_Table):
+    """The report describes the variants of a scenario, or the settings of `thinsim reproduce`."""
+
+    kind: Literal["thinsim report"] = KIND
     """The kind of document."""
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     """The version of the document."""
+    cut_short: str | None = None
+    """The reason why the command did not get to its end, or null. Steps or whole runs may be missing."""
     thinsim: str
     """The version of thinsim."""
     name: str
-    """The user's word for the scenario: a file, or a name in the library."""
+    """The user's word for the scenario, a file or a name in the library; or `reproduce`."""
     title: str
-    """The scenario's title."""
+    """The scenario's title, or a line about the image and the container."""
     containerd_does: str
     """The scenario's text of that name."""
     it_should: str
     """The scenario's text of that name."""
     scenario: str
-    """The content of the scenario's file."""
+    """The content of the scenario's file; empty in a report of `thinsim reproduce`."""
+    reproduction: ReproducedWork | None = None
+    """The work of `thinsim reproduce`; null in the report of a scenario."""
     command: list[str]
     """The words of the command that repeats the run."""
     rig: str
@@ -116,9 +158,9 @@ class Report(_Table):
     phases: list[str]
     """The names of the phases, in order."""
     runs: list[VariantRun]
-    """The runs, one per variant."""
+    """The runs that have begun, one per variant or setting."""
     seconds: dict[str, float]
-    """Seconds spent, by activity, all variants together."""
+    """Seconds spent, by activity, all runs together."""
     kept: str | None
     """The directory of the run's files, if they were kept."""
 
@@ -128,9 +170,13 @@ class Report(_Table):
         return shlex.join(self.command)
 
     @property
-    def worst_leak(self) -> int:
-        """Return the number of bytes that the worst variant leaked."""
-        return max((run.leaked for run in self.runs), default=0)
+    def cut_short_lines(self) -> list[str]:
+        """Return two lines with the place and the reason if the command ended early, else none."""
+        if self.cut_short is None:
+            return []
+        broken = [run.name for run in self.runs if run.cut_short is not None]
+        where = f"in {', '.join(broken)}" if broken else "after the last run"
+        return [f"Cut short {where}: {self.cut_short}", "The figures are those of the steps before."]
 
     @property
     def broken(self) -> list[tuple[str, AssertOutcome]]:
@@ -140,35 +186,10 @@ class Report(_Table):
     @property
     def columns(self) -> list[Column]:
         """Return the runs as columns of the phase table."""
-        return [Column(run.name, run.samples, run.leaks) for run in self.runs]
-
-
-def report_of(result: ScenarioResult) -> Report:
-    """Return the report of a run that has just ended."""
-    request, shape = result.request, result.shape
-    options = [word for name in request.variants for word in ("--variant", name)]
-    facts = environment(request.directory)
-    return Report(
-        thinsim=facts["thinsim"],
-        name=request.name,
-        title=request.scenario.title,
-        containerd_does=_prose(request.scenario.containerd_does),
-        it_should=_prose(request.scenario.it_should),
-        scenario=request.text,
-        command=["thinsim", "run", request.name, "--rig", request.rig.name, *options],
-        rig=request.rig.name,
-        pool=PoolFacts(
-            data_size=shape.data_size,
-            metadata_size=shape.metadata_size,
-            block_bytes=shape.block_bytes,
-            features=list(shape.features),
-        ),
-        environment=facts,
-        phases=[START, *(phase.name for phase in request.scenario.phase)],
-        runs=[_run(run) for run in result.runs],
-        seconds=result.seconds,
-        kept=str(result.kept) if result.kept is not None else None,
-    )
+        return [
+            Column(run.name, run.samples, run.leaks, run.files, cut_short=run.cut_short is not None)
+            for run in self.runs
+        ]
 
 
 def to_json(report: Report) -> str:
@@ -179,12 +200,23 @@ def to_json(report: Report) -> str:
 def from_json(text: str, source: str) -> Report:
     """Read a text of ``to_json``. InvalidValueError, with *source* and the first mistake, for any other."""
     try:
-        return Report.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the document"
-        kind, fault = f"thinsim report of format {FORMAT}", f"{place}: {first['msg']}"
-        raise WrongDocumentError(source, kind, fault, "thinsim run SCENARIO --json FILE") from None
+        return Report.model_validate(_updated(json.loads(text)))
+    except (ValidationError, ValueError) as error:
+        place, fault = "the document", "Invalid JSON"
+        if isinstance(error, ValidationError):
+            first = error.errors(include_url=False)[0]
+            place, fault = ".".join(map(str, first["loc"])) or place, first["msg"]
+        kind = f"thinsim report of format {FORMAT}"
+        raise WrongDocumentError(
+            source, kind, f"{place}: {fault}", "thinsim run SCENARIO --json FILE"
+        ) from None
+
+
+def _updated(document: Any) -> Any:
+    """Return a report of format 1 as one of the present format."""
+    if isinstance(document, dict) and (document.get("kind"), document.get("format")) == (EARLIER_KIND, 1):
+        return {**document, "kind": KIND, "format": FORMAT}
+    return document
 
 
 def json_schema() -> dict[str, Any]:
@@ -193,29 +225,3 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Report.model_json_schema(mode="serialization"),
     }
-
-
-def _run(run: VariantResult) -> VariantRun:
-    return VariantRun(
-        name=run.variant.name,
-        snapshotter={key: value for key, value in asdict(run.config).items() if key not in OWN_KEYS},
-        started=run.started,
-        leaked=run.leaked,
-        leaks=list(run.leaks),
-        outcomes=list(run.outcomes),
-        samples=list(run.samples),
-        events=list(run.events),
-        speed=Speed(
-            write_seconds=run.write_seconds,
-            discards=run.discards.discards,
-            discard_seconds=run.discards.seconds,
-            discard_processor_seconds=run.discards.processor,
-            discard_delayed_seconds=run.discards.delayed,
-            reference=run.discards.reference if run.discards.reference.units else None,
-        ),
-        seconds=run.seconds,
-    )
-
-
-def _prose(text: str) -> str:
-    return " ".join(text.split())

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from xml.etree import ElementTree
 
 from thinsim.report.document import Report, VariantRun
+from thinsim.report.leak_words import leaked_more
+from thinsim.units import format_size
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """The characters that XML 1.0 cannot contain (section 2.2)."""
@@ -28,9 +30,12 @@ class TestCase:
 
 def junit(report: Report, fail_on_leak: int | None = None) -> str:
     """Return the XML of *report*. With *fail_on_leak*, in bytes, each variant has a case for that limit."""
-    return document(
-        (f"{report.name}: {run.name}", run.started, _cases(run, fail_on_leak)) for run in report.runs
-    )
+    suites = [(f"{report.name}: {run.name}", run.started, _cases(run, fail_on_leak)) for run in report.runs]
+    if report.cut_short is not None and all(run.cut_short is None for run in report.runs):
+        # The clean-up after the last run failed, for instance.
+        started = max((run.started for run in report.runs), default=0.0)
+        suites.append((report.name, started, [TestCase("ran", error=report.cut_short)]))
+    return document(suites)
 
 
 def document(suites: Iterable[tuple[str, float, list[TestCase]]]) -> str:
@@ -90,10 +95,9 @@ def _cases(run: VariantRun, fail_on_leak: int | None) -> list[TestCase]:
         for outcome in run.outcomes
     ]
     if fail_on_leak is not None:
-        leaks = "; ".join(
-            f"{leak.owner.snapshot}: {leak.bytes} bytes, {leak.owner.reason}" for leak in run.leaks
-        )
-        failure = f"leaked {run.leaked} bytes: {leaks}" if run.leaked > fail_on_leak else ""
-        cases.append(TestCase(f"leaks at most {fail_on_leak} bytes", failure))
+        name = f"leaks at most {format_size(fail_on_leak)}"
+        failure = "; ".join(leaked_more(run.leaks, fail_on_leak, run.files))
+        skipped = "the run was cut short, so it may leak more" if run.cut_short and not failure else ""
+        cases.append(TestCase(name, failure, skipped=skipped))
     # The case "ran" gets the time of measuring and of phases without an assert, so that the sum is right.
-    return [TestCase("ran", seconds=sum(spent.values())), *cases]
+    return [TestCase("ran", error=run.cut_short or "", seconds=sum(spent.values())), *cases]

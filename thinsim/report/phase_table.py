@@ -1,7 +1,7 @@
 """`print_runs` prints the two tables of every report: phases against runs, and leaks by owner."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -9,7 +9,8 @@ from rich.text import Text
 
 from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import StepSample
-from thinsim.report.columns import Group, lay_out
+from thinsim.report.columns import Group, lay_out, lay_out_narrow
+from thinsim.report.leak_words import leak_parts
 from thinsim.report.uncut import uncut
 from thinsim.rig.host_file import MEASURED
 from thinsim.units import format_size
@@ -30,6 +31,9 @@ class Column:
     name: str
     samples: Sequence[StepSample]
     leaks: Sequence[Leak]
+    files: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of the files in each snapshot, where they are known."""
+    cut_short: bool = False
 
     @property
     def leaked(self) -> int:
@@ -53,19 +57,30 @@ def print_runs(
     console.print(f"\n{_LEGEND}", style="dim", highlight=False)
     if freed_bytes not in ("", MEASURED):
         console.print(
-            f"host freed: {freed_bytes}", style="dim", highlight=False, markup=False, soft_wrap=True
+            f"host freed: {freed_bytes}",
+            style="dim",
+            highlight=False,
+            markup=False,
+            soft_wrap=is_log(console),
         )
     for column in columns:
         console.print()
         console.print(_leaks(column))
+        for text in leak_parts(column.leaks, column.files):
+            console.print(text, highlight=False, markup=False, soft_wrap=is_log(console))
         kept = column.samples[-1].host_kept if column.samples else 0
         if kept:
             console.print(
                 f"the host also keeps {format_size(kept)} ({kept} bytes) that nothing needs: its own "
                 "allocation units are partly in use",
                 highlight=False,
-                soft_wrap=True,
+                soft_wrap=is_log(console),
             )
+
+
+def is_log(console: Console) -> bool:
+    """Return whether *console* is a file or a pipe, where a line has no end that would break a word."""
+    return not console.is_terminal
 
 
 def phase_lines(phases: Sequence[str], columns: Sequence[Column], block_bytes: int, width: int) -> list[str]:
@@ -82,7 +97,10 @@ def phase_lines(phases: Sequence[str], columns: Sequence[Column], block_bytes: i
     lines = lay_out(first, groups)
     if max(len(line) for line in lines) <= width:
         return lines
-    return [line for group in groups for line in ("", *lay_out(first, [group]))]
+    tables = [lay_out(first, [group]) for group in groups]
+    if max(len(line) for table in tables for line in table) > width:
+        tables = [lay_out_narrow(first, group, width) for group in groups]
+    return [line for table in tables for line in ("", *table)]
 
 
 def phase_cells(samples: Sequence[StepSample], phase: str, block_bytes: int) -> list[str]:
@@ -103,7 +121,14 @@ def times(seconds: dict[str, float]) -> str:
     """Return a line with the time of each part of the run, longest first."""
     parts = sorted(seconds.items(), key=lambda item: -item[1])
     where = ", ".join(f"{_PRINTED.get(name, name)} {spent:.1f}" for name, spent in parts if spent >= 0.05)
-    return f"Time: {sum(seconds.values()):.0f} s ({where})"
+    return f"Time: {_time(sum(seconds.values()))}" + (f" ({where})" if where else "")
+
+
+def _time(seconds: float) -> str:
+    """Return *seconds* with as many digits as a reader needs."""
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 0.95 else f"{seconds:.0f} s"
 
 
 def _totals(column: Column) -> list[str]:
@@ -126,6 +151,8 @@ def _leaked_before(samples: Iterable[StepSample], phase: str) -> int:
 
 def _leaks(column: Column) -> RenderableType:
     title = f"{column.name}: {format_size(column.leaked)} leaked ({column.leaked} bytes)"
+    if not column.leaks and column.cut_short:
+        return Text(f"{title} when the run was cut short", style="bold")
     if not column.leaks:
         kept = column.samples[-1].host_kept if column.samples else 0
         freed = "was punched out of the host's file" if kept else "is free on the host"

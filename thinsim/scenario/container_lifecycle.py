@@ -4,20 +4,19 @@ The calls to the snapshotter are those that containerd makes for ``ctr images im
 ``ctr images rm``. Every step is measured.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import trio
 
+from fuse_backing.events import LedgerEvent
 from thinsim.errors import InvariantError
 from thinsim.measure.attribution import Leak
-from thinsim.measure.sample import Meter, StepSample
+from thinsim.measure.sample import StepSample
 from thinsim.rig.interface import Rig
 from thinsim.scenario.measured_steps import MeasuredSteps
-from thinsim.scenario.progress import StepProgress
 from thinsim.snapshotter.config import Config
-from thinsim.snapshotter.events import DeviceEvent
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
 
 CONTAINER_KEY = "container"
@@ -60,25 +59,29 @@ SETTINGS = (
 
 @dataclass(frozen=True, slots=True)
 class LifecycleResult:
-    """A `LifecycleResult` holds the measurements of one run."""
+    """A `LifecycleResult` holds the measurements of one run; *finished* is false if it was cut short."""
 
     setting: Setting
-    samples: Sequence[StepSample]
-    leaks: Sequence[Leak]
-    seconds: Mapping[str, float]
+    finished: bool = True
+    samples: Sequence[StepSample] = ()
+    leaks: Sequence[Leak] = ()
+    events: Sequence[LedgerEvent] = ()
+    """The store's events on the data file."""
+    started: float = 0.0
+    """Seconds since the epoch."""
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 async def run_lifecycle(
-    rig: Rig, setting: Setting, *, base_image_size: str, fs_options: str, progress: StepProgress
-) -> LifecycleResult:
-    """Run the lifecycle on a fresh *rig*.
+    rig: Rig, setting: Setting, steps: MeasuredSteps, *, base_image_size: str, fs_options: str
+) -> None:
+    """Run the lifecycle on a fresh *rig*, each step with *steps*.
 
     InvariantError if measurements contradict each other, or if the metadata checker finds a fault.
     """
     config = snapshotter_config(rig, setting, base_image_size, fs_options)
-    events: list[DeviceEvent] = []
-    snapshotter = await DevmapperSnapshotter.open(config, rig.dm, rig.host, observer=events.append)
-    steps = MeasuredSteps(Meter(rig), events, progress)
+    observer = steps.device_events.append
+    snapshotter = await DevmapperSnapshotter.open(config, rig.dm, rig.host, observer=observer)
     steps.snapshotter = snapshotter
     try:
         await steps.take(LifecyclePhase.FRESH, "create pool", _nothing)
@@ -108,7 +111,6 @@ async def run_lifecycle(
     problems = await rig.check()
     if problems:
         raise InvariantError("the metadata checker found: " + "; ".join(problems))
-    return LifecycleResult(setting, tuple(steps.meter.samples), tuple(steps.meter.leaks()), steps.seconds)
 
 
 def snapshotter_config(rig: Rig, setting: Setting, base_image_size: str, fs_options: str) -> Config:

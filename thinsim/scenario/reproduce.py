@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import trio
@@ -14,7 +14,6 @@ from thinsim.machine.journal import Journal
 from thinsim.machine.working_directory import working_directory
 from thinsim.rig.contents import Contents
 from thinsim.rig.emulated import EmulatedRig
-from thinsim.rig.host_file import freed_bytes
 from thinsim.rig.loop_rig import LoopRig
 from thinsim.rig.record import RigRecord
 from thinsim.rig.setup.choice import find_setup
@@ -30,7 +29,9 @@ from thinsim.scenario.containerd import lifecycle as containerd
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin, devmapper_plugin, proxy_plugin
 from thinsim.scenario.containerd.recording import RecordedActivity
 from thinsim.scenario.containerd.server import check_installed
+from thinsim.scenario.measured_steps import MeasuredSteps, added
 from thinsim.scenario.progress import Progress
+from thinsim.scenario.unfinished import forget, unfinished
 from thinsim.snapshotter.config import Config
 from thinsim.units import Bytes
 from thinsim.workload.block_history import BUNDLED, BlockHistory
@@ -103,15 +104,38 @@ class Reproduction:
     setup: str | None = None
     config_toml: str = ""
     """containerd's configuration for the pool of a set-up; empty without a set-up."""
-    freed_bytes: str = ""
-    """The way in which freed host bytes were counted, in words."""
 
 
-async def run_reproduction(request: ReproductionRequest, progress: Progress) -> Reproduction:
-    """Run the lifecycle once per setting, and clean up. With *keep* the files stay.
+@dataclass(slots=True)
+class _BegunSetting:
+    """A `_BegunSetting` is a run that may still go on; *steps* is None until its rig is set up."""
 
-    Raises ThinsimError if an argument is wrong, if the machine lacks something, or if measurements
-    contradict each other.
+    setting: Setting
+    started: float = field(default_factory=time.time)
+    steps: MeasuredSteps | None = None
+    finished: bool = False
+
+    def result(self) -> LifecycleResult:
+        if self.steps is None:
+            return LifecycleResult(self.setting, started=self.started, finished=False)
+        return LifecycleResult(
+            setting=self.setting,
+            finished=self.finished,
+            samples=tuple(self.steps.meter.samples),
+            leaks=tuple(self.steps.meter.leaks()),
+            events=tuple(self.steps.store_events),
+            started=self.steps.started,
+            seconds=self.steps.seconds,
+        )
+
+
+async def run_reproduction(
+    request: ReproductionRequest, progress: Progress, keep: Callable[[Reproduction], object] = forget
+) -> Reproduction:
+    """Run the lifecycle once per setting, and clean up. With ``request.keep`` the files stay.
+
+    If an error or a signal ends the work early, *keep* gets the measurements so far. Raises ThinsimError if
+    an argument is wrong, if the machine lacks something, or if measurements contradict each other.
     """
     assert request.rig.running is not None, "thinsim.guests runs it in the guest"
     if request.subject in _PLUGINS:
@@ -120,57 +144,12 @@ async def run_reproduction(request: ReproductionRequest, progress: Progress) -> 
     for note in setup.notes if setup is not None else ():
         progress.warn(f"skipped: {note}")
     spent: dict[str, float] = {}
-    async with (
-        working_directory(request.directory, progress.say, keep=request.keep) as (directory, journal),
-        AsyncExitStack() as stack,
-    ):
-        if request.repeatable:
-            stack.enter_context(repeatable_ext4(directory))
-        # /dev/mapper is one name space for the whole machine: a unique name lets several runs go on at once.
-        shape = PoolShape(f"thinsim-{journal.path.stem}")
-        if request.data_size is not None:
-            shape = replace(shape, data_size=request.data_size)
-        begun = time.monotonic()
-        image, history = await _image(request, directory, stack, progress)
-        spent["image"] = time.monotonic() - begun
-        runs = []
-        for number, setting in enumerate(request.settings, 1):
-            progress.setting(number, len(request.settings), setting.name)
-            run_directory = directory / f"{number}-{setting.slug}"
-            run_directory.mkdir()
-            begun = time.monotonic()
-            recording = request.record is not None and number == 1
-            contents = Contents(
-                image or NO_IMAGE,
-                request.container_bytes,
-                played=history if image is None else None,
-                record=history if recording else None,
-                make_pool=setup.make_pool(journal) if setup is not None else None,
-            )
-            async with request.rig.running(run_directory, shape, journal, contents) as rig:
-                shape = rig.shape
-                spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - begun
-                if image is not None and request.subject in _PLUGINS:
-                    assert isinstance(rig, LoopRig), "only a rig with loop devices imports an image"
-                    recorded = history if recording else None
-                    run = await _run_containerd(rig, setting, image, request, journal, progress, recorded)
-                else:
-                    run = await run_lifecycle(
-                        rig,
-                        setting,
-                        base_image_size=history.base_image_size,
-                        fs_options=_fs_options(request, rig.shape),
-                        progress=progress,
-                    )
-                runs.append(run)
-                begun = time.monotonic()
-            spent["tear-down"] = spent.get("tear-down", 0) + time.monotonic() - begun
-            for what, seconds in run.seconds.items():
-                spent[what] = spent.get(what, 0) + seconds
-            if not request.keep:
-                shutil.rmtree(run_directory)
-        if request.record is not None:
-            history.save(request.record)
+    shape, kept = PoolShape("thinsim"), None
+    history = BlockHistory(BASE_IMAGE_SIZE, request.container_bytes, "", 0)
+    begun: list[_BegunSetting] = []
+
+    def measured() -> Reproduction:
+        runs = [each.result() for each in begun]
         return Reproduction(
             rig=request.rig.name,
             kernel=platform.release(),
@@ -180,24 +159,75 @@ async def run_reproduction(request: ReproductionRequest, progress: Progress) -> 
             container_bytes=history.container_bytes,
             shape=shape,
             runs=runs,
-            seconds=spent,
+            seconds=added(spent, *(run.seconds for run in runs)),
             repeatable=request.repeatable,
-            kept=directory if request.keep else None,
+            kept=kept,
             setup=request.setup,
             config_toml=setup.config_toml if setup is not None else "",
-            freed_bytes=await trio.to_thread.run_sync(freed_bytes, directory),
         )
+
+    with unfinished(begun, measured, keep):
+        async with (
+            working_directory(request.directory, progress.say, keep=request.keep) as (directory, journal),
+            AsyncExitStack() as stack,
+        ):
+            kept = directory if request.keep else None
+            if request.repeatable:
+                stack.enter_context(repeatable_ext4(directory))
+            # /dev/mapper is one name space for the whole machine: a unique name lets several runs go on at
+            # once.
+            shape = PoolShape(f"thinsim-{journal.path.stem}")
+            if request.data_size is not None:
+                shape = replace(shape, data_size=request.data_size)
+            at = time.monotonic()
+            image, history = await _image(request, directory, stack, progress)
+            spent["image"] = time.monotonic() - at
+            for number, setting in enumerate(request.settings, 1):
+                progress.setting(number, len(request.settings), setting.name)
+                run_directory = directory / f"{number}-{setting.slug}"
+                run_directory.mkdir()
+                run = _BegunSetting(setting)
+                begun.append(run)
+                at = time.monotonic()
+                recording = request.record is not None and number == 1
+                contents = Contents(
+                    image or NO_IMAGE,
+                    request.container_bytes,
+                    played=history if image is None else None,
+                    record=history if recording else None,
+                    make_pool=setup.make_pool(journal) if setup is not None else None,
+                )
+                async with request.rig.running(run_directory, shape, journal, contents) as rig:
+                    shape = rig.shape
+                    spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - at
+                    run.steps = steps = MeasuredSteps(rig, progress)
+                    if image is not None and request.subject in _PLUGINS:
+                        assert isinstance(rig, LoopRig), "only a rig with loop devices imports an image"
+                        recorded = history if recording else None
+                        await _run_containerd(rig, setting, steps, image, request, journal, recorded)
+                    else:
+                        fs_options = _fs_options(request, rig.shape)
+                        size = history.base_image_size
+                        await run_lifecycle(rig, setting, steps, base_image_size=size, fs_options=fs_options)
+                    at = time.monotonic()
+                run.finished = True
+                spent["tear-down"] = spent.get("tear-down", 0) + time.monotonic() - at
+                if not request.keep:
+                    shutil.rmtree(run_directory)
+            if request.record is not None:
+                history.save(request.record)
+    return measured()
 
 
 async def _run_containerd(
     rig: LoopRig,
     setting: Setting,
+    steps: MeasuredSteps,
     image: Image,
     request: ReproductionRequest,
     journal: Journal,
-    progress: Progress,
     history: BlockHistory | None,
-) -> LifecycleResult:
+) -> None:
     config = snapshotter_config(rig, setting, BASE_IMAGE_SIZE, _fs_options(request, rig.shape))
     take_activity, recorded = rig.take_activity, None
     if history is not None:
@@ -205,20 +235,19 @@ async def _run_containerd(
         recorded = RecordedActivity(rig.take_activity, rig.dm, rig.shape.name)
         take_activity = recorded.take
     async with _PLUGINS[request.subject](rig, config, journal) as plugin:
-        result = await containerd.run_containerd_lifecycle(
+        await containerd.run_containerd_lifecycle(
             rig,
             setting,
+            steps,
             image=image.path,
             container_bytes=request.container_bytes,
             plugin=plugin,
             sockets=rig.sockets,
             take_activity=take_activity,
             journal=journal,
-            progress=progress,
         )
     if recorded is not None and history is not None:
         recorded.fill(history)
-    return result
 
 
 def _fs_options(request: ReproductionRequest, shape: PoolShape) -> str:

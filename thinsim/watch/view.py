@@ -47,7 +47,7 @@ def _bar(now: Moment, cells: int) -> Text:
     return Text.assemble(("█" * used, "green"), ("▒" * lost, "red"), ("·" * rest, "dim"), _LEGEND)
 
 
-def _figures(now: Moment, before: Moment | None) -> Table:
+def _figures(now: Moment, before: Moment | None) -> RenderableType:
     table = Table(box=None, pad_edge=False)
     for heading in ("", "now", "change"):
         table.add_column(heading, justify="left" if not heading else "right")

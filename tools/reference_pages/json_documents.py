@@ -40,9 +40,11 @@ _ARRAY = "an array of objects"
 
 DOCUMENTS = (
     JsonDocument(
-        "Report of a scenario", ("thinsim run", "thinsim report"), Report, schema="thinsim report --schema"
+        "Report",
+        ("thinsim run", "thinsim reproduce", "thinsim report"),
+        Report,
+        schema="thinsim report --schema",
     ),
-    JsonDocument("Reproduction", ("thinsim reproduce",), shapes.ReproductionDocument),
     JsonDocument("Baseline", ("thinsim baseline save", "thinsim ci"), Baseline),
     JsonDocument("Benchmark", ("thinsim bench",), Benchmark, schema="thinsim bench --schema"),
     JsonDocument(

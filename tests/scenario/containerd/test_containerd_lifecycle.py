@@ -52,11 +52,11 @@ def reproduced(*words: str) -> dict[str, LifecycleRun]:
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    return {run["setting"]["slug"]: run for run in json.loads(done.stdout)["runs"]}
+    return {run["setting"]: run for run in json.loads(done.stdout)["runs"]}
 
 
 def by_snapshot(run: LifecycleRun) -> dict[str, tuple[int, str]]:
-    return {leak["snapshot"]: (leak["bytes"], leak["reason"]) for leak in run["leaks"]}
+    return {leak["owner"]["snapshot"]: (leak["bytes"], leak["owner"]["reason"]) for leak in run["leaks"]}
 
 
 def freed_in(run: LifecycleRun, phase: str) -> int:

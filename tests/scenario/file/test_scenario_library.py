@@ -97,7 +97,7 @@ steps = [{ do = "import", image = "image.tar" }]
     notes: list[str] = []
 
     class Listening(SilentProgress):
-        def say(self, text: str) -> None:
+        def warn(self, text: str) -> None:
             notes.append(text)
 
     request = ScenarioRequest(parse(text, "t"), "t", text, find_rig("emulated"), tmp_path, directory=tmp_path)

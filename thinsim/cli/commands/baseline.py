@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from thinsim.cli.directory_option import directory_option
 from thinsim.cli.name_completion import scenario_names
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.quiet import note, quiet_option
-from thinsim.cli.rig_option import directory_option, rig_option
+from thinsim.cli.rig_option import rig_option
 from thinsim.cli.round_options import most_rounds, most_rounds_option, rounds_option
 from thinsim.cli.scenario_rounds import RigChooser, Rounds, RoundsPlan, find_scenarios, run_rounds
 from thinsim.cli.statuses import DONE, INTERRUPTED

@@ -17,12 +17,12 @@ from thinsim.benchmark.contenders import Contender, parse_contender, steps_up
 from thinsim.benchmark.document import Benchmark
 from thinsim.benchmark.running import BenchmarkPlan, run_benchmark
 from thinsim.benchmark.table import print_benchmark, print_comparison
+from thinsim.cli.directory_option import directory_option
 from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.quiet import quiet_option
-from thinsim.cli.rig_option import directory_option
 from thinsim.cli.run_scenario import clean_up_after_killed_runs
 from thinsim.cli.size import SIZE, UNITS
 from thinsim.errors import EnvironmentLacksError, InvalidValueError, ProgramFailedError

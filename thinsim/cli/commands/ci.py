@@ -12,11 +12,12 @@ import click
 from fuse_backing.errors import FuseBackingError
 from fuse_backing.statuses import exit_status_help
 from thinsim.cli.comparison_outputs import ComparisonOutputs, print_result
+from thinsim.cli.directory_option import directory_option
 from thinsim.cli.name_completion import scenario_names
 from thinsim.cli.output_console import output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.quiet import note, quiet_option
-from thinsim.cli.rig_option import directory_option, rig_option
+from thinsim.cli.rig_option import rig_option
 from thinsim.cli.round_options import most_rounds, most_rounds_option, rounds_option
 from thinsim.cli.scenario_rounds import (
     KeyedScenario,

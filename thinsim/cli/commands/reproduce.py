@@ -1,6 +1,5 @@
 """``thinsim reproduce`` shows leaks, measures them at every height and names their owners."""
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,20 +7,23 @@ from pathlib import Path
 import click
 
 from fuse_backing.statuses import exit_status_help
+from thinsim.cli.attempt import Attempt, attempted
+from thinsim.cli.directory_option import directory_option
 from thinsim.cli.expected_trouble import cannot_be_used_with, needs_option
-from thinsim.cli.interruptible import run_interruptible
-from thinsim.cli.output_console import notes_console, output_console
+from thinsim.cli.leak_limit import leak_limit_option
+from thinsim.cli.output_console import notes_console
 from thinsim.cli.output_path import OutputPath
+from thinsim.cli.outputs import Outputs, conclude, output_options
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.quiet import quiet_option
-from thinsim.cli.rig_option import directory_option, rig_option
+from thinsim.cli.rig_option import rig_option
 from thinsim.cli.run_scenario import clean_up_after_killed_runs
-from thinsim.cli.size import SIZE, UNITS
-from thinsim.cli.statuses import DONE, LEAKED
+from thinsim.cli.size import UNITS
+from thinsim.cli.statuses import LEAKED
 from thinsim.did_you_mean import unknown_name
 from thinsim.guests.reproduction import reproduce_in_guest
-from thinsim.report.reproduction_json import to_json
-from thinsim.report.reproduction_table import print_to
+from thinsim.report.document import Report
+from thinsim.report.reproduction_report import reproduction_report
 from thinsim.rig.record import RigRecord
 from thinsim.rig.registry import RIGS, choose_rig, probe_rigs, rig_names
 from thinsim.rig.setup.choice import LVM, SETUPS
@@ -30,7 +32,7 @@ from thinsim.scenario.reproduce import CORE, SUBJECTS, ReproductionRequest, run_
 
 
 @click.command(
-    epilog=f"{exit_status_help({LEAKED: 'a run leaks more than --fail-on-leak'})}\n\n{UNITS}",
+    epilog=f"{exit_status_help({LEAKED: 'a setting leaks more than --fail-on-leak'})}\n\n{UNITS}",
 )
 @click.option(
     "--image",
@@ -88,18 +90,8 @@ from thinsim.scenario.reproduce import CORE, SUBJECTS, ReproductionRequest, run_
     is_flag=True,
     help="Keep the files, databases and logs. thinsim removes devices, mounts and servers all the same.",
 )
-@click.option(
-    "--json",
-    "json_path",
-    type=OutputPath(allow_dash=True),
-    help="Write all measurements to this file as JSON; - writes to stdout instead of the table.",
-)
-@click.option(
-    "--fail-on-leak",
-    type=SIZE,
-    metavar="BYTES",
-    help=f"End with status {LEAKED} if a run leaks more than this.",
-)
+@output_options
+@leak_limit_option("setting")
 @click.option(
     "--record",
     type=OutputPath(),
@@ -128,7 +120,7 @@ def reproduce(
     directory: Path | None,
     repeatable: bool,
     keep: bool,
-    json_path: Path | None,
+    outputs: Outputs,
     fail_on_leak: int | None,
     record: Path | None,
     history: Path | None,
@@ -143,6 +135,8 @@ def reproduce(
     The table shows the bytes that the pool freed, that the host freed and that leaked in each phase, then
     every leak with its owner and its reason. After every step, thinsim compares the bytes that the host
     freed with the backing store's ledger; a difference ends the run. Progress goes to standard error.
+    If a step fails or a signal interrupts the command, the outputs contain the measurements before, marked as
+    cut short.
     """
     notes = notes_console()
     clean_up_after_killed_runs(notes)
@@ -167,23 +161,16 @@ def reproduce(
         setup=setup,
         sysconfig=sysconfig,
     )
-    carry_out = reproduce_in_guest if choice.rig.running is None else run_reproduction
     with TerminalProgress(notes) as progress:
-        result = run_interruptible(lambda: carry_out(request, progress))
-    document = json.dumps(to_json(result), indent=1)
-    if json_path == Path("-"):
-        click.echo(document)
-    else:
-        if json_path is not None:
-            json_path.write_text(document + "\n")
-        print_to(output_console(), result)
-    if result.kept is not None:
-        click.echo(f"kept: {result.kept}", err=True)
-    worst = max(sum(leak.bytes for leak in run.leaks) for run in result.runs)
-    if fail_on_leak is not None and worst > fail_on_leak:
-        click.echo(f"thinsim: leaked {worst} bytes, more than {fail_on_leak}", err=True)
-        return LEAKED
-    return DONE
+        ran = _attempt(request, progress)
+    return conclude(ran.result, outputs, fail_on_leak, ran.failure)
+
+
+def _attempt(request: ReproductionRequest, progress: TerminalProgress) -> Attempt[Report]:
+    if request.rig.running is None:
+        return attempted(lambda keep: reproduce_in_guest(request, progress, keep))
+    ran = attempted(lambda keep: run_reproduction(request, progress, keep))
+    return Attempt(reproduction_report(request, ran.result, ran.cut_short), ran.failure)
 
 
 def _settings(

@@ -5,15 +5,17 @@ from pathlib import Path
 import click
 
 from fuse_backing.statuses import exit_status_help
+from thinsim.cli.directory_option import directory_option
 from thinsim.cli.expected_trouble import cannot_be_used_with
+from thinsim.cli.leak_limit import leak_limit_option
 from thinsim.cli.name_completion import scenario_names
 from thinsim.cli.output_console import notes_console
-from thinsim.cli.outputs import output_options, write_outputs
+from thinsim.cli.outputs import Outputs, conclude, output_options
 from thinsim.cli.quiet import quiet_option
-from thinsim.cli.rig_option import directory_option, rig_help
-from thinsim.cli.run_scenario import clean_up_after_killed_runs, rig_for_scenarios, run_found
-from thinsim.cli.size import SIZE, UNITS
-from thinsim.cli.statuses import BROKEN, DONE, LEAKED
+from thinsim.cli.rig_option import rig_help
+from thinsim.cli.run_scenario import attempt_found, clean_up_after_killed_runs, rig_for_scenarios
+from thinsim.cli.size import UNITS
+from thinsim.cli.statuses import BROKEN, LEAKED
 from thinsim.rig.registry import AUTO, rig_names
 from thinsim.scenario.file.library import find_scenario
 
@@ -46,12 +48,7 @@ from thinsim.scenario.file.library import find_scenario
     is_flag=True,
     help="Keep the files, databases and logs. Devices, mounts and servers are removed.",
 )
-@click.option(
-    "--fail-on-leak",
-    type=SIZE,
-    metavar="BYTES",
-    help=f"End with status {LEAKED} if a variant leaks more than this.",
-)
+@leak_limit_option("variant")
 @output_options
 @quiet_option
 def run(
@@ -62,13 +59,12 @@ def run(
     repeatable: bool,
     keep: bool,
     fail_on_leak: int | None,
-    json_path: Path | None,
-    junit_path: Path | None,
-    html_path: Path | None,
+    outputs: Outputs,
 ) -> int:
     """Run SCENARIO, a file or a name from the library.
 
-    Each variant of the scenario runs on a fresh pool. thinsim scenarios list prints the library.
+    Each variant of the scenario runs on a fresh pool. thinsim scenarios list prints the library. If a step
+    fails or a signal interrupts the run, the outputs contain the measurements before, marked as cut short.
     """
     found = find_scenario(scenario)
     notes = notes_console()
@@ -78,21 +74,7 @@ def run(
         raise cannot_be_used_with(
             "--keep", f"--rig {choice.rig.name}", "the guest's files are discarded with it"
         )
-    report = run_found(
+    ran = attempt_found(
         found, choice.rig, notes, variants=variants, directory=directory, keep=keep, repeatable=repeatable
     )
-    write_outputs(
-        report, json_path=json_path, junit_path=junit_path, html_path=html_path, fail_on_leak=fail_on_leak
-    )
-    if report.kept is not None:
-        click.echo(f"kept: {report.kept}", err=True)
-    if fail_on_leak is not None and report.worst_leak > fail_on_leak:
-        click.echo(f"thinsim: leaked {report.worst_leak} bytes, more than {fail_on_leak}", err=True)
-        return LEAKED
-    for variant, outcome in report.broken:
-        click.echo(
-            f"thinsim: {variant}: {outcome.phase}: assert {outcome.asserted} does not hold: "
-            f"found {outcome.found}",
-            err=True,
-        )
-    return BROKEN if report.broken else DONE
+    return conclude(ran.result, outputs, fail_on_leak, ran.failure)

@@ -13,6 +13,7 @@ from thinsim.report.document import Report, VariantRun
 from thinsim.report.html.discards import discards_plot, heat_map, hottest, punches
 from thinsim.report.html.space import heights_over_time, space_plot
 from thinsim.report.html.svg import Band
+from thinsim.report.leak_words import leak_parts
 from thinsim.report.phase_table import phase_cells
 from thinsim.units import format_size
 
@@ -41,6 +42,7 @@ def render(report: Report) -> str:
     template = environment.get_template("page.html.j2")
     return template.render(
         report=report,
+        cut_short=report.cut_short_lines,
         compared=_compared(report),
         runs=[_run(report, run, number) for number, run in enumerate(report.runs, 1)],
     )
@@ -80,6 +82,7 @@ def _run(report: Report, run: VariantRun, number: int) -> dict[str, Any]:
         "freed": sum(punch.freed for punch in found),
         "asked": sum(punch.length for punch in found),
         "leaks": [LeakRow(leak, 100 * leak.bytes / largest) for leak in run.leaks],
+        "parts": leak_parts(run.leaks, run.files),
         "held": sum(outcome.held for outcome in run.outcomes),
     }
 

@@ -24,13 +24,14 @@ def heights_over_time(samples: Sequence[StepSample], block_bytes: int) -> list[H
     for sample in samples:
         held += sample.host_grown - sample.ledger_freed
         balance.append(held)
+    # containerd itself reports no usage to thinsim.
+    usage = [max(0, sum(sample.usage.values())) for sample in samples]
+    core = [Height("core", "snapshotter: usage of all snapshots", usage)]
     return [
         Height("host", "host: allocated bytes, by its own account", [s.host_allocated for s in samples]),
         Height("store", "store: bytes grown minus bytes freed, by its ledger", balance),
         Height("pool", "pool: used data blocks", [s.pool_used_blocks * block_bytes for s in samples]),
-        Height(
-            "core", "snapshotter: usage of all snapshots", [max(0, sum(s.usage.values())) for s in samples]
-        ),
+        *(core if any(usage) else []),
     ]
 
 
@@ -48,7 +49,7 @@ def space_plot(samples: Sequence[StepSample], block_bytes: int, phases: Sequence
         *time_axis(frame),
     ]
     # The line of the store equals the host's, unless a measurement is wrong, so it is dots on top of it.
-    for kind in ("host", "pool", "core", "store"):
+    for kind in [each for each in ("host", "pool", "core", "store") if each in lines]:
         points = _points(frame, samples, lines[kind].values)
         parts.append(f'<polyline class="line {kind}" points="{_text(points)}"/>')
     return drawing(HEIGHT, "Space over time", parts)

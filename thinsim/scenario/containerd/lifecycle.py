@@ -2,24 +2,20 @@
 
 import shutil
 import sys
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from thinsim.dm.activity import Activity
 from thinsim.errors import EnvironmentLacksError, InvalidValueError, InvariantError, ProgramFailedError
 from thinsim.machine.journal import Journal, TakenKind
 from thinsim.measure.observed import ObservedDevices
-from thinsim.measure.sample import Meter
 from thinsim.rig.interface import Rig
-from thinsim.scenario.container_lifecycle import LifecyclePhase, LifecycleResult, Setting
+from thinsim.scenario.container_lifecycle import LifecyclePhase, Setting
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin
 from thinsim.scenario.containerd.server import Containerd, running_containerd
-from thinsim.scenario.progress import StepProgress
-
-_Result = TypeVar("_Result")
+from thinsim.scenario.measured_steps import MeasuredSteps
+from thinsim.snapshotter.events import DeviceEvent
 
 CONTAINERD_SETTINGS = (
     Setting("off", "discard_blocks=false", discard_blocks=False),
@@ -42,6 +38,7 @@ cd /
 async def run_containerd_lifecycle(
     rig: Rig,
     setting: Setting,
+    steps: MeasuredSteps,
     *,
     image: Path,
     container_bytes: int,
@@ -49,34 +46,24 @@ async def run_containerd_lifecycle(
     sockets: Path,
     take_activity: Callable[[], Awaitable[tuple[Activity, ...]]],
     journal: Journal,
-    progress: StepProgress,
-) -> LifecycleResult:
-    """Run the lifecycle on a fresh *rig*.
+) -> None:
+    """Run the lifecycle on a fresh *rig*, each step with *steps*.
 
     InvariantError if measurements contradict each other, or if the metadata checker finds a fault.
     """
     busybox = _static_busybox()
     option = ("--snapshotter", plugin.name)
-    meter = Meter(rig)
     observed = ObservedDevices(rig.shape.name, discard_blocks=setting.discard_blocks)
-    seconds: dict[str, float] = {}
 
-    async def take(phase: str, name: str, act: Callable[[], Awaitable[_Result]]) -> _Result:
-        progress.step(phase, name)
-        begun = time.monotonic()
-        result = await act()
-        acted = time.monotonic()
-        events = observed.step(await take_activity())
-        await meter.sample(phase, name, acted - begun, None, events)
-        seconds[phase] = seconds.get(phase, 0) + acted - begun
-        seconds["measuring"] = seconds.get("measuring", 0) + time.monotonic() - acted
-        return result
+    async def observe() -> Sequence[DeviceEvent]:
+        return observed.step(await take_activity())
 
     await take_activity()
+    steps.observe = observe
     directory = rig.directory / "containerd"
     async with running_containerd(directory, sockets, plugin, journal) as containerd:
-        await take(LifecyclePhase.FRESH, "start containerd", _nothing)
-        await take(
+        await steps.take(LifecyclePhase.FRESH, "start containerd", _nothing)
+        await steps.take(
             LifecyclePhase.IMPORT,
             "ctr images import",
             # Without --digests containerd keeps no image of an archive that has no name for it.
@@ -88,20 +75,19 @@ async def run_containerd_lifecycle(
         rootfs = directory / "state/io.containerd.runtime.v2.task/default" / _CONTAINER / "rootfs"
         entry = journal.begin(TakenKind.MOUNT, target=rootfs, fs_type="ext4")
         run = partial(_run_container, containerd, option, rig.directory, busybox, name, container_bytes)
-        await take(LifecyclePhase.RUN, "ctr run", run)
+        await steps.take(LifecyclePhase.RUN, "ctr run", run)
         journal.end(entry)
-        await take(
+        await steps.take(
             LifecyclePhase.REMOVE_CONTAINER, "ctr containers rm", partial(_remove_container, containerd)
         )
         remove = partial(containerd.ctr, "images", "rm", "--sync", name)
-        await take(LifecyclePhase.REMOVE_IMAGE, "ctr images rm --sync", remove)
+        await steps.take(LifecyclePhase.REMOVE_IMAGE, "ctr images rm --sync", remove)
         left = (await containerd.ctr("snapshots", *option, "ls")).splitlines()[1:]
         if left:
             raise ProgramFailedError(f"containerd still has snapshots: {'; '.join(left)}")
     problems = await rig.check()
     if problems:
         raise InvariantError("the metadata checker found: " + "; ".join(problems))
-    return LifecycleResult(setting, tuple(meter.samples), tuple(meter.leaks()), seconds)
 
 
 async def _imported(containerd: Containerd) -> str:

@@ -2,8 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ from thinsim.scenario.file.document import Scenario, Variant, steps_of
 from thinsim.scenario.file.location import line_of
 from thinsim.scenario.file.session import session
 from thinsim.scenario.file.steps.step import AssertOutcome, RunningVariant, StepFailedError
+from thinsim.scenario.measured_steps import added
 from thinsim.scenario.progress import Progress
+from thinsim.scenario.unfinished import forget, unfinished
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.retry import CONTAINERD_RETRY, RetryRules
 from thinsim.workload.repeatable import fs_options, repeatable_ext4
@@ -52,18 +54,21 @@ class ScenarioRequest:
 
 @dataclass(frozen=True, slots=True)
 class VariantResult:
-    """A `VariantResult` holds the measurements of one variant's run."""
+    """A `VariantResult` holds the measurements of a variant; *finished* is false if it was cut short."""
 
     variant: Variant
     config: Config
-    samples: Sequence[StepSample]
-    leaks: Sequence[Leak]
-    outcomes: Sequence[AssertOutcome]
-    events: Sequence[LedgerEvent]
-    started: float
+    finished: bool = True
+    samples: Sequence[StepSample] = ()
+    leaks: Sequence[Leak] = ()
+    files: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of the files that the steps left in each snapshot, by key or name."""
+    outcomes: Sequence[AssertOutcome] = ()
+    events: Sequence[LedgerEvent] = ()
+    started: float = 0.0
     """Seconds since the epoch."""
-    write_seconds: float
-    discards: DiscardTimes
+    write_seconds: float = 0.0
+    discards: DiscardTimes = field(default_factory=DiscardTimes)
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -83,50 +88,97 @@ class ScenarioResult:
     kept: Path | None
 
 
-async def run_scenario(request: ScenarioRequest, progress: Progress) -> ScenarioResult:
-    """Run each variant, and clean up. With *keep* the files stay.
+@dataclass(slots=True)
+class _BegunVariant:
+    """A `_BegunVariant` is a run that may still go on; *running* is None until its session is open."""
 
-    An assert that does not hold is an outcome, not an error. StepFailedError if a step fails that should
-    succeed, or fails with another error than the expected one; other ThinsimErrors as for ``reproduce``.
+    variant: Variant
+    config: Config
+    started: float = field(default_factory=time.time)
+    running: RunningVariant | None = None
+    finished: bool = False
+
+    def result(self) -> VariantResult:
+        if self.running is None:
+            return VariantResult(self.variant, self.config, started=self.started, finished=False)
+        on_rig = self.running.session
+        return VariantResult(
+            variant=self.variant,
+            config=on_rig.config,
+            finished=self.finished,
+            samples=tuple(on_rig.samples),
+            leaks=tuple(on_rig.leaks()),
+            files=on_rig.files,
+            outcomes=tuple(self.running.outcomes),
+            events=tuple(on_rig.events),
+            started=on_rig.started,
+            write_seconds=on_rig.write_seconds,
+            discards=on_rig.interception.clock.times,
+            seconds=on_rig.seconds,
+        )
+
+
+async def run_scenario(
+    request: ScenarioRequest, progress: Progress, keep: Callable[[ScenarioResult], object] = forget
+) -> ScenarioResult:
+    """Run each variant, and clean up. With ``request.keep`` the files stay.
+
+    If an error or a signal ends the work early, *keep* gets the measurements so far. An assert that does not
+    hold is an outcome, not an error. StepFailedError if a step fails that should succeed, or fails with
+    another error than the expected one; other ThinsimErrors as for ``reproduce``.
     """
     assert request.rig.running is not None, "thinsim.guests runs it in the guest"
     variants = chosen_variants(request)
     spent: dict[str, float] = {}
-    async with working_directory(request.directory, progress.say, keep=request.keep) as (directory, journal):
-        with ExitStack() as stack:
+    shape, kept = request.scenario.pool.shape("thinsim"), None
+    begun: list[_BegunVariant] = []
+
+    def measured() -> ScenarioResult:
+        runs = [each.result() for each in begun]
+        return ScenarioResult(request, shape, runs, added(spent, *(run.seconds for run in runs)), kept)
+
+    with unfinished(begun, measured, keep):
+        async with (
+            working_directory(request.directory, progress.say, keep=request.keep) as (directory, journal),
+            AsyncExitStack() as stack,
+        ):
+            kept = directory if request.keep else None
             if request.repeatable and request.rig.mounts:
                 stack.enter_context(repeatable_ext4(directory))
             reference = stack.enter_context(ReferenceWork(directory)) if request.reference_work else None
             shape = request.scenario.pool.shape(f"thinsim-{journal.path.stem}")
-            runs = []
             for number, variant in enumerate(variants, 1):
                 progress.setting(number, len(variants), variant.name)
                 run_directory = directory / f"variant-{number}"
                 run_directory.mkdir()
-                begun = time.monotonic()
+                run = _BegunVariant(variant, _config(request, variant, run_directory, shape))
+                begun.append(run)
+                at = time.monotonic()
                 async with request.rig.running(run_directory, shape, journal) as rig:
-                    spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - begun
-                    run = await _run_variant(request, variant, rig, progress, DiscardClock(reference))
-                    begun = time.monotonic()
-                spent["tear-down"] = spent.get("tear-down", 0) + time.monotonic() - begun
-                runs.append(run)
-                for what, seconds in run.seconds.items():
-                    spent[what] = spent.get(what, 0) + seconds
+                    spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - at
+                    await _run_variant(request, run, rig, progress, DiscardClock(reference))
+                    at = time.monotonic()
+                run.finished = True
+                spent["tear-down"] = spent.get("tear-down", 0) + time.monotonic() - at
                 if not request.keep:
                     shutil.rmtree(run_directory)
-            return ScenarioResult(request, shape, runs, spent, directory if request.keep else None)
+    return measured()
+
+
+def _config(request: ScenarioRequest, variant: Variant, directory: Path, shape: PoolShape) -> Config:
+    keys = _keys(request, variant)
+    return Config.from_table({**keys, "root_path": str(directory), "pool_name": shape.name})
 
 
 async def _run_variant(
-    request: ScenarioRequest, variant: Variant, rig: Rig, progress: Progress, clock: DiscardClock
-) -> VariantResult:
-    scenario = request.scenario
+    request: ScenarioRequest, begun: _BegunVariant, rig: Rig, progress: Progress, clock: DiscardClock
+) -> None:
+    scenario, variant = request.scenario, begun.variant
     busy = replace(CONTAINERD_RETRY.busy, tries=scenario.retry.tries, interval=scenario.retry.interval)
     retry = RetryRules(busy, CONTAINERD_RETRY.hold)
     keys = _keys(request, variant)
-    started = time.time()
     async with session(rig, keys, retry, progress, rig.directory / "snapshotter", clock) as on_rig:
-        run = RunningVariant(on_rig, request.base, progress.warn)
+        begun.running = run = RunningVariant(on_rig, request.base, progress.warn)
         on_rig.phase = START
         await on_rig.start()
         for number, phase in enumerate(scenario.phase):
@@ -140,18 +192,6 @@ async def _run_variant(
     problems = await rig.check()
     if problems:
         raise InvariantError("the metadata checker found: " + "; ".join(problems))
-    return VariantResult(
-        variant=variant,
-        config=on_rig.config,
-        samples=tuple(on_rig.samples),
-        leaks=tuple(on_rig.leaks()),
-        outcomes=tuple(run.outcomes),
-        events=tuple(on_rig.events),
-        started=started,
-        write_seconds=on_rig.write_seconds,
-        discards=clock.times,
-        seconds=on_rig.seconds,
-    )
 
 
 def _keys(request: ScenarioRequest, variant: Variant) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from fuse_backing.faults import FaultPlan
 from thinsim.errors import InvalidValueError
 from thinsim.measure.attribution import Leak, Owner
 from thinsim.measure.discard_clock import DiscardClock
-from thinsim.measure.sample import Meter, StepSample
+from thinsim.measure.sample import StepSample
+from thinsim.measure.written_files import WrittenFiles
 from thinsim.rig.interface import Rig
 from thinsim.scenario.file.interception import (
     Interception,
@@ -29,7 +30,6 @@ from thinsim.scenario.file.interception import (
 from thinsim.scenario.measured_steps import MeasuredSteps
 from thinsim.scenario.progress import StepProgress
 from thinsim.snapshotter.config import Config
-from thinsim.snapshotter.events import DeviceEvent
 from thinsim.snapshotter.interface import Mount
 from thinsim.snapshotter.retry import RetryRules
 from thinsim.snapshotter.snapshotter import DevmapperSnapshotter
@@ -59,13 +59,11 @@ class ScenarioSession:
         self.interception = Interception(clock or DiscardClock())
         self.write_seconds = 0.0
         """The time that writing files took."""
-        self.events: list[LedgerEvent] = []
-        """The store's events on the data file, collected after each step, so that its ring loses none."""
         self.file_bytes: dict[str, int | None] = {}
         """The bytes of files that each writing step has written, by its name; None if nobody knows them."""
-        self._device_events: list[DeviceEvent] = []
+        self._files = WrittenFiles()
         self._retry = retry
-        self._steps = MeasuredSteps(Meter(rig), self._device_events, progress)
+        self._steps = MeasuredSteps(rig, progress)
         self._snapshotter: DevmapperSnapshotter | None = None
         self._held: dict[str, Callable[[], None]] = {}
 
@@ -75,9 +73,24 @@ class ScenarioSession:
         return self._steps.meter.samples
 
     @property
+    def events(self) -> Sequence[LedgerEvent]:
+        """Return the store's events on the data file."""
+        return self._steps.store_events
+
+    @property
+    def started(self) -> float:
+        """Return the start of the session, in seconds since the epoch."""
+        return self._steps.started
+
+    @property
     def seconds(self) -> dict[str, float]:
         """Return the seconds of each phase, and of ``measuring``."""
         return self._steps.seconds
+
+    @property
+    def files(self) -> Mapping[str, int]:
+        """Return the bytes of the files that the verbs left in each snapshot, by key or name."""
+        return self._files.sizes()
 
     @property
     def snapshotter(self) -> DevmapperSnapshotter:
@@ -110,6 +123,7 @@ class ScenarioSession:
 
     async def commit(self, name: str, key: str) -> None:
         await self._take(f"commit {name}", partial(self.snapshotter.commit, name, key))
+        self._files.commit(name, key)
 
     async def remove(self, key: str) -> None:
         await self._take(f"remove {key}", partial(self.snapshotter.remove, key))
@@ -121,6 +135,7 @@ class ScenarioSession:
         """Write *size* bytes of new files, *name*, in active snapshot *key*."""
         work = partial(self.rig.files.write, name=name, size=size)
         await self._write(f"write {name} in {key}", key, work, size)
+        self._files.write(key, name, size)
 
     async def overwrite(self, key: str, name: str, size: int) -> None:
         """Overwrite the first *size* bytes of *name*."""
@@ -130,10 +145,12 @@ class ScenarioSession:
     async def run_container(self, key: str, size: int) -> None:
         """Work in snapshot *key* as a container that leaves *size* bytes."""
         await self._write(f"run {key}", key, partial(self.rig.files.run_container, size=size))
+        self._files.write(key, "", size)
 
     async def delete(self, key: str, name: str) -> None:
         """Delete the files *name* in active snapshot *key*."""
         await self._on_mounts(f"delete {name} in {key}", key, partial(self.rig.files.delete, name=name))
+        self._files.delete(key, name)
 
     async def trim(self, key: str) -> None:
         """Run fstrim on active snapshot *key*."""
@@ -247,7 +264,7 @@ class ScenarioSession:
             self.config,
             dm,
             host,
-            observer=self._device_events.append,
+            observer=self._steps.device_events.append,
             retry=self._retry,
             open_metadata=self.rig.open_metadata,
         )
@@ -304,7 +321,6 @@ class ScenarioSession:
                 return None
 
         result = await self._steps.take(self.phase, step, and_note)
-        self.events += await self.rig.events(self.events[-1].sequence if self.events else 0)
         if refusal is not None:
             raise refusal
         return result  # type: ignore[no-any-return]

@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from fuse_backing.statuses import exit_status_help
+from thinsim.cli.directory_option import directory_option
 from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.quiet import note, quiet_option
-from thinsim.cli.rig_option import directory_option
 from thinsim.cli.statuses import DIFFERS, DONE
 from thinsim.conformance.heights.cases import MeasuredHeights, Unlike, chosen, compare_heights, to_json
 from thinsim.conformance.heights.subjects import measure_on, read_heights, recorded_heights, write_heights

@@ -9,12 +9,12 @@ import click
 from rich.console import Console
 
 from fuse_backing.statuses import exit_status_help
+from thinsim.cli.directory_option import directory_option
 from thinsim.cli.expected_trouble import without_warnings
 from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.quiet import quiet_option
-from thinsim.cli.rig_option import directory_option
 from thinsim.cli.run_scenario import clean_up_after_killed_runs
 from thinsim.cli.statuses import DONE, FAILED
 from thinsim.crashes.campaign import COMPARED_PROFILES, Campaign, Crash

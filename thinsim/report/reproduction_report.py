@@ -1,0 +1,86 @@
+"""`reproduction_report` makes the report of ``thinsim reproduce``; `command_words` repeats its request."""
+
+from thinsim.report.document import PoolFacts, Report, ReproducedWork, VariantRun
+from thinsim.report.environment import environment
+from thinsim.scenario.container_lifecycle import CONTAINER_KEY, LifecyclePhase, LifecycleResult
+from thinsim.scenario.reproduce import CORE, Reproduction, ReproductionRequest
+from thinsim.units import format_size
+
+
+def reproduction_report(
+    request: ReproductionRequest, result: Reproduction, cut_short: str | None = None
+) -> Report:
+    """Return the report of a run that has just ended; *cut_short* is the reason if it ended early."""
+    facts = environment(request.directory, containerd=request.subject != CORE)
+    # In containerd the snapshots have other names.
+    files = {CONTAINER_KEY: result.container_bytes} if request.subject == CORE else {}
+    kernel = ["--guest-kernel", request.guest_kernel] if request.guest_kernel is not None else []
+    return Report(
+        cut_short=cut_short,
+        thinsim=facts["thinsim"],
+        name="reproduce",
+        title=f"{result.image}: {result.layers} layers; a container that writes "
+        f"{format_size(result.container_bytes)}",
+        containerd_does="",
+        it_should="",
+        scenario="",
+        reproduction=ReproducedWork(
+            subject=result.subject,
+            image=result.image,
+            layers=result.layers,
+            container_bytes=result.container_bytes,
+            kernel=result.kernel,
+            repeatable=result.repeatable,
+            setup=result.setup,
+            config_toml=result.config_toml,
+        ),
+        command=["thinsim", *command_words(request), "--rig", result.rig, *kernel],
+        rig=result.rig,
+        pool=PoolFacts.of(result.shape),
+        environment=facts,
+        phases=list(LifecyclePhase.ALL),
+        runs=[_run(run, files, cut_short) for run in result.runs],
+        seconds=result.seconds,
+        kept=str(result.kept) if result.kept is not None else None,
+    )
+
+
+def command_words(request: ReproductionRequest) -> list[str]:
+    """Return the arguments of ``thinsim`` for *request*, without the rig and the directories."""
+    words = ["reproduce", "--subject", request.subject]
+    words += ["--container-mb", str(request.container_bytes >> 20)]
+    for setting in request.settings:
+        words += ["--setting", setting.slug]
+    if request.image is not None:
+        words += ["--image", str(request.image.resolve())]
+    if request.history is not None:
+        words += ["--history", str(request.history.resolve())]
+    if request.repeatable:
+        words.append("--repeatable")
+    if request.setup is not None:
+        words += ["--setup", request.setup]
+    if request.sysconfig is not None:
+        words += ["--sysconfig", str(request.sysconfig.resolve())]
+    return words
+
+
+def _run(run: LifecycleResult, files: dict[str, int], cut_short: str | None) -> VariantRun:
+    setting = run.setting
+    return VariantRun(
+        name=setting.name,
+        setting=setting.slug,
+        cut_short=None if run.finished else cut_short,
+        snapshotter={
+            "discard_blocks": setting.discard_blocks,
+            "discard_committed": setting.discard_committed,
+            "async_remove": setting.async_remove,
+        },
+        started=run.started,
+        leaked=sum(leak.bytes for leak in run.leaks),
+        leaks=list(run.leaks),
+        files=files,
+        outcomes=[],
+        samples=list(run.samples),
+        events=list(run.events),
+        seconds=run.seconds,
+    )
