@@ -17,6 +17,7 @@ from fuse_backing.events import LedgerEvent
 from fuse_backing.faults import FaultPlan
 from thinsim.did_you_mean import unknown_name
 from thinsim.errors import InvalidValueError
+from thinsim.machine.programs import complete_path
 from thinsim.machine.recovery import recover_abandoned
 from thinsim.machine.working_directory import working_directory
 from thinsim.measure.attribution import Leak
@@ -249,6 +250,7 @@ def rig_portal(
     """
     shape_of: Callable[[str], Any] = _pool(pool).shape
     check_rig(rig)
+    complete_path()
     recover_abandoned(_Silent().say)
     running = choose_rig(rig, probe_machine(directory)).rig.running
     assert running is not None, "every rig of HERE runs here"

@@ -1,6 +1,5 @@
 """`run_containerd_lifecycle` has containerd import an image, run a container that writes, and remove both."""
 
-import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,6 +10,7 @@ from typing import TypeVar
 from thinsim.dm.activity import Activity
 from thinsim.errors import EnvironmentLacksError, InvalidValueError, InvariantError, ProgramFailedError
 from thinsim.machine.journal import Journal, TakenKind
+from thinsim.machine.programs import find_program
 from thinsim.measure.observed import ObservedDevices
 from thinsim.measure.sample import Meter
 from thinsim.rig.interface import Rig
@@ -139,7 +139,7 @@ async def _nothing() -> None:
 
 def _static_busybox() -> Path:
     """Return a static busybox, which runs in a container of any image."""
-    found = shutil.which("busybox")
+    found = find_program("busybox")
     if found is None:
         raise EnvironmentLacksError("busybox is not installed (apt-get install busybox-static)")
     if _has_interpreter(Path(found).read_bytes()):
