@@ -17,6 +17,7 @@ from thinsim.cli.output_console import output_console
 from thinsim.cli.size import DEVICE_SIZE, UNITS, SizeType
 from thinsim.cli.statuses import DONE, FAILED
 from thinsim.errors import ThinsimError
+from thinsim.machine.root import if_not_root
 from thinsim.pools import lifecycle
 from thinsim.pools.records import PoolRecord, PoolRecords
 from thinsim.pools.rigs import device_mapper
@@ -148,7 +149,8 @@ def grow(name: str, data_size: int | None, metadata_size: int | None) -> None:
 def remove(name: str, keep_files: bool) -> None:
     """Remove a pool, its loop devices, its backing store and its files.
 
-    The command refuses to remove a pool with active thin devices.
+    The command refuses to remove a pool that is in use. It then names each active thin device, mount and
+    process, with the commands that end the use.
     """
     lifecycle.remove(name, keep_files=keep_files)
 
@@ -212,7 +214,8 @@ def _print(rows: list[dict[str, object]], as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=1))
         return
     if not rows:
-        click.echo("There are no pools. To create one, run: thinsim pool create")
+        fix = if_not_root("Pools") or ". To create one, run: thinsim pool create"
+        click.echo(f"There are no pools{fix}")
         return
     table = Table(box=None)
     for column in ("name", "rig", "state", "size", "used", "host", "freed", "directory"):
