@@ -13,7 +13,7 @@ from fuse_backing.runtime import control_socket
 from fuse_backing.statuses import exit_status_help
 from fuse_backing.store_client import StoreClient
 from thinsim.cli.name_completion import pool_names
-from thinsim.cli.output_console import output_console
+from thinsim.cli.output_console import print_table
 from thinsim.cli.size import DEVICE_SIZE, UNITS, SizeType
 from thinsim.cli.statuses import DONE, FAILED
 from thinsim.errors import ThinsimError
@@ -21,7 +21,6 @@ from thinsim.machine.root import if_not_root
 from thinsim.pools import lifecycle
 from thinsim.pools.records import PoolRecord, PoolRecords
 from thinsim.pools.rigs import device_mapper
-from thinsim.report.uncut import uncut
 from thinsim.rig.host_file import host_allocation
 from thinsim.rig.registry import AUTO, LASTING, find_rig, rig_names
 from thinsim.rig.shape import PoolShape
@@ -226,7 +225,7 @@ def _print(rows: list[dict[str, object]], as_json: bool) -> None:
             *(_size(row.get(key)) for key in ("data_size", "used", "host", "given_back")),
             str(row["directory"]),
         )
-    output_console().print(uncut(table))
+    print_table(table)
 
 
 def _size(value: object) -> str:

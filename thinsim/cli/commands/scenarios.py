@@ -8,10 +8,9 @@ from rich.table import Table
 
 from fuse_backing.statuses import exit_status_help
 from thinsim.cli.name_completion import scenario_names
-from thinsim.cli.output_console import output_console
+from thinsim.cli.output_console import print_table
 from thinsim.cli.statuses import DONE, FAILED
 from thinsim.errors import InvalidValueError
-from thinsim.report.uncut import uncut
 from thinsim.scenario.file import library
 from thinsim.scenario.file.document import json_schema
 
@@ -50,7 +49,7 @@ def list_scenarios(as_json: bool) -> None:
     for each in found:
         named = ", ".join(variant.name for variant in each.scenario.variant)
         table.add_row(each.name, each.scenario.title, named)
-    output_console().print(uncut(table))
+    print_table(table)
 
 
 @scenarios.command()
