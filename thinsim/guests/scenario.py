@@ -6,6 +6,7 @@ from pathlib import Path
 from thinsim.guests.work import guest_work
 from thinsim.report.document import Report, from_json
 from thinsim.rig.vm import VM
+from thinsim.scenario.file.rehearsal import require_possible
 from thinsim.scenario.file.run import ScenarioRequest, chosen_variants
 from thinsim.scenario.progress import Progress
 
@@ -19,9 +20,10 @@ async def run_scenario_in_guest(
     """Run the scenario *file* in a guest and return its report, in which the rig is ``vm``.
 
     *fine* has the exit statuses with which ``thinsim run`` writes a report. The errors are those of
-    ``reproduce_in_guest``, and InvalidValueError for an unknown variant.
+    ``reproduce_in_guest``, and InvalidValueError for an unknown variant or a step that cannot succeed.
     """
     variants = chosen_variants(request)
+    require_possible(request.scenario, request.text, request.name, variants)
     words = ["run", str(file.resolve())]
     for name in request.variants:
         words += ["--variant", name]

@@ -17,6 +17,7 @@ from thinsim.rig.record import RigRecord
 from thinsim.rig.shape import PoolShape
 from thinsim.scenario.file.document import Scenario, Variant, steps_of
 from thinsim.scenario.file.location import line_of
+from thinsim.scenario.file.rehearsal import require_possible
 from thinsim.scenario.file.session import session
 from thinsim.scenario.file.steps.step import AssertOutcome, RunningVariant, StepFailedError
 from thinsim.scenario.progress import Progress
@@ -79,11 +80,13 @@ class ScenarioResult:
 async def run_scenario(request: ScenarioRequest, progress: Progress) -> ScenarioResult:
     """Run each variant, and clean up. With *keep* the files stay.
 
-    An assert that does not hold is an outcome, not an error. StepFailedError if a step fails that should
+    An assert that does not hold is an outcome, not an error. InvalidScenarioError, before anything is set up,
+    for a step that cannot succeed in these variants. StepFailedError if a step fails that should
     succeed, or fails with another error than the expected one; other ThinsimErrors as for ``reproduce``.
     """
     assert request.rig.running is not None, "thinsim.guests runs it in the guest"
     variants = chosen_variants(request)
+    require_possible(request.scenario, request.text, request.name, variants)
     spent: dict[str, float] = {}
     async with working_directory(request.directory, progress.say, keep=request.keep) as (directory, journal):
         shape = request.scenario.pool.shape(f"thinsim-{journal.path.stem}")
