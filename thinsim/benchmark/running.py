@@ -47,6 +47,11 @@ class _Quiet:
             self.printed.add(text)
             self.progress.say(text)
 
+    def warn(self, text: str) -> None:
+        if text not in self.printed:
+            self.printed.add(text)
+            self.progress.warn(text)
+
     def setting(self, number: int, of: int, name: str) -> None: ...
 
     def step(self, phase: str, step: str) -> None:

@@ -34,10 +34,8 @@ COMMANDS = {
         "benchmark:bench", MEASURE, "Measure the speed of snapshots, images and containers."
     ),
     "compare": LazyCommand("benchmark:compare", MEASURE, "Compare two results of thinsim bench."),
-    "baseline": LazyCommand(
-        "regression:baseline", MEASURE, "Store the leaks and discard costs of scenarios."
-    ),
-    "ci": LazyCommand("regression:ci", MEASURE, "Run scenarios and compare the results with a baseline."),
+    "baseline": LazyCommand("baseline:baseline", MEASURE, "Store the leaks and discard costs of scenarios."),
+    "ci": LazyCommand("ci:ci", MEASURE, "Run scenarios and compare the results with a baseline."),
     "pool": LazyCommand("pool:pool", POOLS, "Create, list, grow and remove thin pools."),
     "watch": LazyCommand("watch:watch", POOLS, "Show a running pool live: space, leaks, devices, discards."),
     "metadata": LazyCommand("metadata:metadata", POOLS, "Check or show the metadata of a thin pool."),

@@ -1,4 +1,4 @@
-"""`output_console` opens the console for tables, `notes_console` the console for notes."""
+"""`output_console` opens the console for tables, the others the consoles for notes and for warnings."""
 
 import re
 import sys
@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from thinsim.report.whole_words import WholeWords
+
+from thinsim.cli.quiet import is_quiet
 
 _UNBOUNDED_WIDTH = 200
 """Width in columns of a table that goes to a pipe or a file, which have no width of their own."""
@@ -39,6 +41,11 @@ def print_words(text: str, style: str | None = None) -> None:
 
 
 def notes_console() -> Console:
+    """Return the console for progress, on standard error. It prints nothing if the command is quiet."""
+    return Console(stderr=True, markup=False, soft_wrap=True, quiet=is_quiet())
+
+
+def warnings_console() -> Console:
     """Return the console of standard error. It breaks no line, so that users can copy paths."""
     return Console(stderr=True, markup=False, soft_wrap=True)
 

@@ -1,10 +1,12 @@
-"""`TerminalProgress` shows the progress of long work: a live line at a terminal, else a line per phase."""
+"""`TerminalProgress` shows the progress of long work: a live line at a terminal, else a line per run."""
 
 import time
 from types import TracebackType
 
 from rich.console import Console
 from rich.status import Status
+
+from thinsim.cli.output_console import warnings_console
 
 
 class TerminalProgress:
@@ -14,11 +16,10 @@ class TerminalProgress:
         self._console = console
         self._status: Status | None = None
         self._where = ""
-        self._phase = ""
         self._begun = time.monotonic()
 
     def __enter__(self) -> "TerminalProgress":
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._console.quiet:
             self._status = self._console.status("starting")
             self._status.start()
         return self
@@ -33,17 +34,23 @@ class TerminalProgress:
         """Print a permanent line."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
+    def warn(self, text: str) -> None:
+        """Print a permanent line, even if the command is quiet."""
+        console = warnings_console() if self._console.quiet else self._console
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
     def setting(self, number: int, of: int, name: str) -> None:
-        """Show that the run of a setting begins."""
-        self._where, self._phase = f"[{number}/{of}] {name}", ""
+        """Show that the run of a setting begins. A log gets this line only, and none per step."""
+        self._where = f"[{number}/{of}] {name}"
+        if self._status is None:
+            self.say(f"{self._elapsed:4.0f} s  {self._where}")
         self.step("setting up", "pool, loop devices, backing store")
 
     def step(self, phase: str, step: str) -> None:
         """Show that a step begins."""
-        elapsed = time.monotonic() - self._begun
         if self._status is not None:
-            self._status.update(f"{elapsed:4.0f} s  {self._where}: {phase}: {step}", spinner="dots")
-        elif phase != self._phase:
-            line = f"{elapsed:4.0f} s  {self._where}: {phase}"
-            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
-        self._phase = phase
+            self._status.update(f"{self._elapsed:4.0f} s  {self._where}: {phase}: {step}", spinner="dots")
+
+    @property
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._begun

@@ -19,13 +19,15 @@ _EXPLAINED = {
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def rig_option(rigs: Sequence[str]) -> Callable[[_Command], _Command]:
-    """Add ``--rig``: ``auto``, the default, or one of *rigs*."""
+def rig_option(
+    rigs: Sequence[str], *, explained_default: str | None = None
+) -> Callable[[_Command], _Command]:
+    """Add ``--rig``: ``auto``, the default, or one of *rigs*. *explained_default* says what auto means."""
     return click.option(
         "--rig",
         type=click.Choice([AUTO, *rigs]),
         default=AUTO,
-        show_default=True,
+        show_default=explained_default or True,
         help=rig_help([AUTO, *rigs]),
     )
 

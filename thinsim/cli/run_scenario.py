@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from thinsim.cli.interruptible import run_interruptible
+from thinsim.cli.output_console import warnings_console
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.statuses import BROKEN, DONE
 from thinsim.guests.scenario import run_scenario_in_guest
@@ -26,7 +27,7 @@ def clean_up_after_killed_runs(notes: Console) -> None:
         notes.print(f"cleaning up after a killed run ({run.path.name})", highlight=False)
 
     for problem in recover_abandoned(lambda text: notes.print(f"  {text}", highlight=False), begins):
-        notes.print(f"  could not clean up: {problem}", highlight=False, markup=False)
+        warnings_console().print(f"  could not clean up: {problem}", highlight=False, markup=False)
 
 
 def rig_for_scenarios(wanted: str, directory: Path | None, notes: Console) -> RigChoice:
@@ -44,10 +45,24 @@ def run_found(
     variants: Sequence[str] = (),
     directory: Path | None = None,
     keep: bool = False,
+    repeatable: bool = False,
+    for_comparison: bool = False,
 ) -> Report:
-    """Run a scenario, in a guest if the rig is one, and return its report. Progress goes to *notes*."""
+    """Run a scenario, in a guest if the rig is one, and return its report. Progress goes to *notes*.
+
+    A run *for_comparison* is *repeatable* and measures the machine's speed as well.
+    """
     request = ScenarioRequest(
-        found.scenario, found.name, found.text, rig, found.base, variants, directory, keep
+        found.scenario,
+        found.name,
+        found.text,
+        rig,
+        found.base,
+        variants,
+        directory,
+        keep,
+        repeatable=repeatable or for_comparison,
+        reference_work=for_comparison,
     )
     with TerminalProgress(notes) as progress:
         if rig.running is None:

@@ -24,5 +24,8 @@ SLOWER = 5
 DIFFERS = 6
 """`conformance`: an answer differs from the kernel's, and no known reason explains it."""
 
+NOT_COMPARED = 7
+"""`ci`: a scenario or a variant is new, missing or measured under other conditions than in the baseline."""
+
 INTERRUPTED = 130
 """A signal interrupted the command. It cleaned up first."""

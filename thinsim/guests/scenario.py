@@ -27,6 +27,8 @@ async def run_scenario_in_guest(
     words = ["run", str(file.resolve())]
     for name in request.variants:
         words += ["--variant", name]
+    if request.repeatable:
+        words.append("--repeatable")
     async with guest_work(request.directory, None, progress) as guest:
         seconds = SECONDS_PER_VARIANT * len(variants)
         report = from_json(await guest.bring_back(words, seconds=seconds, fine=fine), "the guest's report")

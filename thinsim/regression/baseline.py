@@ -1,13 +1,22 @@
 """A `Baseline` stores the measurements of a few rounds for comparisons with later runs. Pure."""
 
 import hashlib
-from collections.abc import Sequence
+import json
+import os
+from collections.abc import Collection, Sequence
+from pathlib import PurePath
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from thinsim.errors import WrongDocumentError
 from thinsim.report.document import Report, VariantRun
+
+FORMAT: Literal[2] = 2
+"""The version grows when a field changes its meaning or disappears."""
+
+LIBRARY = "library:"
+"""The keys of scenarios of thinsim's library begin with this; other keys are paths."""
 
 _Count = Annotated[int, Field(ge=0)]
 _Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -17,38 +26,78 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class DiscardCost(_Table):
+    """A `DiscardCost` has the times of a variant's discards in one round, in seconds."""
+
+    seconds: _Seconds
+    """Time that the snapshotter waited for them."""
+    processor: _Seconds
+    """Of it, the time that thinsim's processes spent on a processor."""
+    delayed: _Seconds
+    """Of it, the time that they waited for a processor, because other programs had it."""
+    reference_processor: _Seconds
+    """Processor time of one unit of the reference work around the discards; 0 if it did not run."""
+    reference_waited: _Seconds
+    """Time that one unit of the reference work waited for the disk."""
+
+
+class OwnerLeak(_Table):
+    """An `OwnerLeak` has the data blocks that one snapshot leaked, over all rounds."""
+
+    snapshot: str
+    """The key or name of the snapshot; empty if no removal freed the blocks."""
+    reasons: list[str]
+    """The reasons, as sentences; that of the most bytes in the first round comes first."""
+    least_blocks: _Count
+    """The least in a round."""
+    most_blocks: _Count
+    """The most in a round."""
+
+
 class VariantBaseline(_Table):
-    """A `VariantBaseline` sums up one variant over all rounds, in bytes and seconds."""
+    """A `VariantBaseline` sums up one variant over all rounds."""
 
     name: str
     """The variant's name."""
-    least_leaked: _Count
-    """The least that leaked in a round."""
+    settings: str
+    """The digest of the snapshotter's settings, which identifies a variant that was renamed."""
+    least_blocks: _Count
+    """The least data blocks that leaked in a round."""
+    most_blocks: _Count
+    """The most data blocks that leaked in a round."""
     most_leaked: _Count
-    """The most that leaked in a round."""
-    leaked_by: dict[str, _Count]
-    """The most bytes that each snapshot leaked in any round."""
+    """The most bytes that leaked in a round."""
+    leaks: list[OwnerLeak]
+    """The leaked blocks by owner and reason, most first."""
     broken: list[str]
     """Asserts that failed in at least one round."""
     discards: _Count
     """The number of devices that a round discarded."""
-    discard_seconds: _Seconds
-    """Seconds of discards in the shortest round. A disturbance can only lengthen a round."""
+    costs: list[DiscardCost]
+    """The times of the discards, one entry per round."""
+    seconds: _Seconds = 0.0
+    """Seconds that the variant's runs took, all rounds together."""
 
 
 class ScenarioBaseline(_Table):
     """A `ScenarioBaseline` holds the measurements of one scenario on one rig."""
 
+    key: str
+    """The identity of the scenario: its path from the baseline's directory, or ``library:NAME``."""
     name: str
     """The name or path that the command was given."""
+    title: str
+    """The scenario's title."""
     rig: str
     """The rig that ran it."""
+    block_bytes: Annotated[int, Field(gt=0)]
+    """Size of a data block of the pool, in bytes."""
     sha256: str
     """The digest of the scenario's file."""
-    rounds: int
+    environment: dict[str, str]
+    """Kernel, file systems, programs and their versions."""
+    rounds: Annotated[int, Field(gt=0)]
     """The number of rounds."""
-    machine_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    """The shortest time, in seconds, of a fixed work on this machine during the rounds."""
     variants: Annotated[list[VariantBaseline], Field(min_length=1)]
     """The variants."""
 
@@ -58,29 +107,37 @@ class Baseline(_Table):
 
     kind: Literal["thinsim baseline"] = "thinsim baseline"
     """The kind of document."""
-    format: Literal[1] = 1
+    format: Literal[2] = FORMAT
     """The version of the document."""
-    environment: dict[str, str]
-    """Kernel, file systems, programs and their versions."""
     scenarios: Annotated[list[ScenarioBaseline], Field(min_length=1)]
     """The scenarios."""
 
-    def find(self, name: str) -> ScenarioBaseline | None:
-        """Return the scenario named *name*, or None."""
-        return next((each for each in self.scenarios if each.name == name), None)
 
-
-def measured(rounds: Sequence[Report], machine_seconds: float) -> ScenarioBaseline:
-    """Return the baseline of one scenario; *machine_seconds* is the time of the fixed work."""
+def measured(key: str, rounds: Sequence[Report]) -> ScenarioBaseline:
+    """Return the baseline of one scenario, of which *rounds* has the reports."""
     first = rounds[0]
     return ScenarioBaseline(
+        key=key,
         name=first.name,
+        title=first.title,
         rig=first.rig,
+        block_bytes=first.pool.block_bytes,
         sha256=digest(first.scenario),
+        environment=first.environment,
         rounds=len(rounds),
-        machine_seconds=machine_seconds,
         variants=[_variant([report.runs[number] for report in rounds]) for number in range(len(first.runs))],
     )
+
+
+def scenario_key(path: PurePath, directory: PurePath, library: PurePath) -> str:
+    """Return the key of the scenario at *path* in a baseline that lies in *directory*.
+
+    All three are real paths. The spelling of a command line, and the place of the whole project, do not
+    change the key. Files in *library* have their name as the key.
+    """
+    if path.parent == library:
+        return f"{LIBRARY}{path.stem}"
+    return PurePath(os.path.relpath(path, directory)).as_posix()
 
 
 def digest(text: str) -> str:
@@ -93,28 +150,72 @@ def read_baseline(text: str, source: str) -> Baseline:
     try:
         return Baseline.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        first = min(error.errors(include_url=False), key=lambda each: each["loc"] != ("format",))
         place = ".".join(map(str, first["loc"])) or "the document"
         command = "thinsim baseline save SCENARIO... -o FILE"
         fault = f"{place}: {first['msg']}"
         raise WrongDocumentError(source, "thinsim baseline", fault, command) from None
 
 
+def replaced(stored: Baseline, now: Sequence[ScenarioBaseline], gone: Collection[str]) -> Baseline:
+    """Return *stored* with the scenarios of *now* in it, and without the other keys that are in *gone*.
+
+    A scenario takes the place of the one with its key; the others come last.
+    """
+    fresh = {each.key: each for each in now}
+    kept = [
+        fresh.pop(each.key, each) for each in stored.scenarios if each.key in fresh or each.key not in gone
+    ]
+    return Baseline(scenarios=[*kept, *fresh.values()])
+
+
 def _variant(runs: Sequence[VariantRun]) -> VariantBaseline:
-    leaked_by: dict[str, int] = {}
-    for run in runs:
-        of_run: dict[str, int] = {}
-        for leak in run.leaks:
-            of_run[leak.owner.snapshot] = of_run.get(leak.owner.snapshot, 0) + leak.bytes
-        for snapshot, lost in of_run.items():
-            leaked_by[snapshot] = max(lost, leaked_by.get(snapshot, 0))
+    leaked = [sum(leak.blocks for leak in run.leaks) for run in runs]
     broken = {f"{o.phase}: {o.asserted}" for run in runs for o in run.outcomes if not o.held}
     return VariantBaseline(
         name=runs[0].name,
-        least_leaked=min(run.leaked for run in runs),
+        settings=digest(json.dumps(runs[0].snapshotter, sort_keys=True)),
+        least_blocks=min(leaked),
+        most_blocks=max(leaked),
         most_leaked=max(run.leaked for run in runs),
-        leaked_by=leaked_by,
+        leaks=_owners(runs),
         broken=sorted(broken),
         discards=max(run.speed.discards for run in runs),
-        discard_seconds=min(run.speed.discard_seconds for run in runs),
+        costs=[_cost(run) for run in runs],
+        seconds=sum(sum(run.seconds.values()) for run in runs),
+    )
+
+
+def _owners(runs: Sequence[VariantRun]) -> list[OwnerLeak]:
+    by_run: list[dict[str, int]] = []
+    reasons: dict[str, list[str]] = {}
+    for run in runs:
+        blocks: dict[str, int] = {}
+        for leak in run.leaks:
+            snapshot = leak.owner.snapshot
+            blocks[snapshot] = blocks.get(snapshot, 0) + leak.blocks
+            if leak.owner.reason not in reasons.setdefault(snapshot, []):
+                reasons[snapshot].append(leak.owner.reason)
+        by_run.append(blocks)
+    found = [
+        OwnerLeak(
+            snapshot=snapshot,
+            reasons=found_reasons,
+            least_blocks=min(blocks.get(snapshot, 0) for blocks in by_run),
+            most_blocks=max(blocks.get(snapshot, 0) for blocks in by_run),
+        )
+        for snapshot, found_reasons in reasons.items()
+    ]
+    return sorted(found, key=lambda each: (-each.most_blocks, each.snapshot))
+
+
+def _cost(run: VariantRun) -> DiscardCost:
+    speed, reference = run.speed, run.speed.reference
+    units = reference.units if reference is not None else 0
+    return DiscardCost(
+        seconds=speed.discard_seconds,
+        processor=speed.discard_processor_seconds,
+        delayed=speed.discard_delayed_seconds,
+        reference_processor=reference.processor / units if reference is not None and units else 0.0,
+        reference_waited=reference.waited / units if reference is not None and units else 0.0,
     )

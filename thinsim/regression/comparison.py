@@ -1,32 +1,59 @@
-"""`compare_with_baseline` lists every change of a run against its baseline, with its kind. Pure."""
+"""`compare_with_baseline` lists every change of the runs against their baseline, with its kind. Pure."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from thinsim.regression.baseline import ScenarioBaseline, VariantBaseline
+from thinsim.regression.baseline import Baseline, ScenarioBaseline, VariantBaseline
+from thinsim.regression.leaks import compare_leaks
+from thinsim.regression.matching import match_scenarios, match_variants
+from thinsim.regression.speed import (
+    SpeedComparison,
+    SpeedVerdict,
+    compare_speed,
+    not_compared,
+)
+from thinsim.regression.tolerances import Tolerances
 from thinsim.units import format_size
 
-SHORTEST = 0.05
-"""Seconds. A shorter time of discards counts as this, because a ratio of shorter times means nothing."""
+SPEED_CIRCUMSTANCES = ("kernel", "processor", "file system", "python")
+"""Times of two runs that differ in one of these are not compared."""
 
 
 class ChangeKind(StrEnum):
     """A `ChangeKind` names the kind of a change."""
 
     LEAK = "leak"
-    """The run leaks more than any round of the baseline did."""
+    """A snapshot leaks more data blocks than in any round of the baseline."""
     BROKEN = "assert"
     """An assert fails that held in the baseline or is not in it."""
     SLOWER = "speed"
     """Discards cost more than the tolerance allows."""
+    NEW = "new"
+    """The baseline does not have the scenario or the variant."""
+    MISSING = "missing"
+    """The baseline has the scenario or the variant, and it did not run."""
+    INCOMPARABLE = "incomparable"
+    """The leaks were measured under other conditions."""
     BETTER = "better"
     """The run is better than the baseline, which should be saved again."""
+    CANT_TELL = "can't tell"
+    """The rounds differ too much for a verdict on speed. This is no failure."""
     NOTE = "note"
-    """Something could not be compared; the text gives the reason."""
+    """Something else that helps to understand the result."""
 
 
-FAILING_KINDS = (ChangeKind.LEAK, ChangeKind.BROKEN, ChangeKind.SLOWER)
+FAILING_KINDS = (
+    ChangeKind.LEAK,
+    ChangeKind.BROKEN,
+    ChangeKind.SLOWER,
+    ChangeKind.NEW,
+    ChangeKind.MISSING,
+    ChangeKind.INCOMPARABLE,
+)
+"""The kinds that make a comparison fail, unless they are allowed; the most serious first."""
+ALLOWABLE_KINDS = (ChangeKind.NEW, ChangeKind.MISSING, ChangeKind.INCOMPARABLE)
+"""A command can allow these kinds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +61,124 @@ class Change:
     """A `Change` describes one change. *variant* is empty for a change of the whole scenario."""
 
     kind: ChangeKind
-    scenario: str
     variant: str
     text: str
+    fails: bool = False
+    """True if the change makes the comparison fail."""
 
 
 @dataclass(frozen=True, slots=True)
-class BaselineComparison:
-    """A `BaselineComparison` holds one scenario's measurements now and in the baseline."""
+class VariantComparison:
+    """A `VariantComparison` holds one variant's measurements now and in the baseline."""
+
+    now: VariantBaseline
+    then: VariantBaseline | None
+    speed: SpeedComparison
+    changes: tuple[Change, ...]
+    leaks_compared: bool
+    """False if the leaks were not compared."""
+
+    def failures(self, kind: ChangeKind) -> list[Change]:
+        """Return the changes of *kind* that make the comparison fail."""
+        return [change for change in self.changes if change.kind is kind and change.fails]
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioComparison:
+    """A `ScenarioComparison` holds one scenario's measurements now and in the baseline."""
 
     now: ScenarioBaseline
     then: ScenarioBaseline | None
-    changes: tuple[Change, ...]
+    variants: tuple[VariantComparison, ...]
+    own_changes: tuple[Change, ...]
+    """The changes of the whole scenario, and those of variants that did not run."""
+
+    @property
+    def changes(self) -> list[Change]:
+        """Return all changes."""
+        return [*self.own_changes, *(change for each in self.variants for change in each.changes)]
 
     @property
     def failures(self) -> list[Change]:
         """Return the changes that make the comparison fail."""
-        return [change for change in self.changes if change.kind in FAILING_KINDS]
+        return [change for change in self.changes if change.fails]
+
+    @property
+    def undecided(self) -> bool:
+        """Return whether more rounds could change a verdict on speed."""
+        return any(not each.speed.decided for each in self.variants)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """`Rules` are the tolerances of a comparison and the kinds of changes that are allowed."""
+
+    tolerances: Tolerances = field(default_factory=Tolerances)
+    allowed: Collection[ChangeKind] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonResult:
+    """A `ComparisonResult` holds all comparisons of a command, and the scenarios that have none."""
+
+    comparisons: Sequence[ScenarioComparison]
+    failed: Mapping[str, str]
+    """The reasons why scenarios could not run, by name."""
+    missing: Sequence[str]
+    """The scenarios that were allowed to be missing, by name."""
+    tolerances: Tolerances
+    interrupted: bool = False
+    """True if a signal ended the rounds before the last one."""
+
+    @property
+    def differences(self) -> list[str]:
+        """Return the differences from the environments of the baseline in words."""
+        pairs = [(each.now, each.then) for each in self.comparisons if each.then is not None]
+        return list(
+            dict.fromkeys(
+                text
+                for now, then in pairs
+                for text in differing_environment(now.environment, then.environment)
+            )
+        )
 
 
 def compare_with_baseline(
-    now: ScenarioBaseline, then: ScenarioBaseline | None, *, tolerance: float, leak_tolerance: int = 0
-) -> BaselineComparison:
-    """Compare one scenario with its baseline.
+    now: Sequence[ScenarioBaseline],
+    stored: Baseline,
+    rules: Rules,
+    beside: Mapping[str, ScenarioBaseline] | None = None,
+) -> list[ScenarioComparison]:
+    """Compare scenarios with those of *stored*.
 
-    *tolerance* is the largest ratio of discard costs that is no regression. *leak_tolerance* is the number of
-    bytes that a variant may leak beyond its baseline. It holds for variants that leak in the baseline only.
+    *beside* has, by key, what another installation measured in the same rounds; it replaces the stored costs.
     """
-    return BaselineComparison(now, then, tuple(_changes(now, then, tolerance, leak_tolerance)))
+    matched, _ = match_scenarios(now, stored.scenarios)
+    return [
+        compare_scenario(one, other, rules, (beside or {}).get(one.key))
+        for one, other in zip(now, matched, strict=True)
+    ]
+
+
+def compare_scenario(
+    now: ScenarioBaseline,
+    then: ScenarioBaseline | None,
+    rules: Rules,
+    beside: ScenarioBaseline | None = None,
+) -> ScenarioComparison:
+    """Compare one scenario with its baseline; None if the baseline does not have it."""
+    keys = [now.key] if then is None else [now.key, then.key]
+    judge = _Judge(now, then, beside, replace(rules, tolerances=rules.tolerances.of(*keys)))
+    if then is None:
+        new = judge.change(ChangeKind.NEW, "", "the baseline does not have this scenario")
+        return ScenarioComparison(now, None, tuple(judge.new(each) for each in now.variants), (new,))
+    matched, rest = match_variants(now.variants, then.variants)
+    variants = tuple(judge.variant(one, other) for one, other in zip(now.variants, matched, strict=True))
+    missing = [
+        judge.change(ChangeKind.MISSING, each.name, "the baseline has this variant, and it did not run")
+        for each in rest
+    ]
+    return ScenarioComparison(now, then, variants, (*judge.notes(), *missing))
 
 
 def differing_environment(now: Mapping[str, str], then: Mapping[str, str]) -> list[str]:
@@ -73,99 +190,104 @@ def differing_environment(now: Mapping[str, str], then: Mapping[str, str]) -> li
     ]
 
 
-def _changes(
-    now: ScenarioBaseline, then: ScenarioBaseline | None, tolerance: float, leak_tolerance: int
-) -> Iterator[Change]:
-    if then is None:
-        yield Change(ChangeKind.NOTE, now.name, "", "not in the baseline")
-        for variant in now.variants:
-            yield from _unknown_asserts(now, variant)
-        return
-    if then.rig != now.rig:
-        text = f"the baseline ran on rig {then.rig}, this run on {now.rig}: discard costs are not compared"
-        yield Change(ChangeKind.NOTE, now.name, "", text)
-    if then.sha256 != now.sha256:
-        yield Change(
-            ChangeKind.NOTE, now.name, "", "the scenario's file has changed since the baseline was saved"
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """A `_Judge` compares the variants of one scenario."""
+
+    now: ScenarioBaseline
+    then: ScenarioBaseline | None
+    beside: ScenarioBaseline | None
+    rules: Rules
+
+    def change(self, kind: ChangeKind, variant: str, text: str) -> Change:
+        fails = kind in FAILING_KINDS and kind not in self.rules.allowed
+        return Change(kind, variant, text, fails)
+
+    def notes(self) -> Iterator[Change]:
+        if self.then is None:
+            return
+        if self.then.key != self.now.key:
+            yield self.change(ChangeKind.NOTE, "", f"in the baseline, this scenario is {self.then.key}")
+        if self.then.sha256 != self.now.sha256:
+            text = "the scenario's file has changed since the baseline was saved"
+            yield self.change(ChangeKind.NOTE, "", text)
+
+    def new(self, variant: VariantBaseline) -> VariantComparison:
+        text = "the baseline does not have this variant"
+        changes = [] if self.then is None else [self.change(ChangeKind.NEW, variant.name, text)]
+        broken = (self.change(ChangeKind.BROKEN, variant.name, f"fails: {each}") for each in variant.broken)
+        return VariantComparison(
+            variant, None, not_compared("not in the baseline"), (*changes, *broken), leaks_compared=False
         )
-    before = {variant.name: variant for variant in then.variants}
-    for variant in now.variants:
-        known = before.pop(variant.name, None)
-        if known is None:
-            yield Change(ChangeKind.NOTE, now.name, variant.name, "not in the baseline")
-            yield from _unknown_asserts(now, variant)
-            continue
-        found = [
-            *_leak_changes(variant, known, leak_tolerance if known.most_leaked else 0),
-            *_assert_changes(variant, known),
-            *_speed_changes(now, then, variant, known, tolerance),
-        ]
-        for kind, text in found:
-            yield Change(kind, now.name, variant.name, text)
-    for name in before:
-        yield Change(ChangeKind.NOTE, now.name, name, "in the baseline, but not run now")
+
+    def variant(self, now: VariantBaseline, then: VariantBaseline | None) -> VariantComparison:
+        if then is None or self.then is None:
+            return self.new(now)
+        changes = [self.change(ChangeKind.NOTE, now.name, text) for text in _renamed(now, then)]
+        other = self._other_conditions()
+        compared = not other or not then.most_blocks
+        if compared:
+            changes += self._leaks(now, then)
+        else:
+            changes.append(self.change(ChangeKind.INCOMPARABLE, now.name, f"{other}: not compared"))
+        changes += self._asserts(now, then)
+        speed = self._speed(now, then, other)
+        kinds = {
+            SpeedVerdict.SLOWER: ChangeKind.SLOWER,
+            SpeedVerdict.FASTER: ChangeKind.BETTER,
+            SpeedVerdict.CANT_TELL: ChangeKind.CANT_TELL,
+        }
+        if speed.verdict in kinds:
+            changes.append(self.change(kinds[speed.verdict], now.name, speed.reason))
+        return VariantComparison(now, then, speed, tuple(changes), compared)
+
+    def _leaks(self, now: VariantBaseline, then: VariantBaseline) -> Iterator[Change]:
+        allowed = self.rules.tolerances.leak.blocks(then.most_blocks, self.now.block_bytes)
+        found = compare_leaks(now, then, block_bytes=self.now.block_bytes, tolerance=allowed)
+        if found.worse:
+            yield self.change(ChangeKind.LEAK, now.name, found.worse)
+        if found.better:
+            yield self.change(ChangeKind.BETTER, now.name, found.better)
+
+    def _asserts(self, now: VariantBaseline, then: VariantBaseline) -> Iterator[Change]:
+        for broken in sorted(set(now.broken) - set(then.broken)):
+            yield self.change(ChangeKind.BROKEN, now.name, f"fails now, held before: {broken}")
+        for held in sorted(set(then.broken) - set(now.broken)):
+            yield self.change(ChangeKind.BETTER, now.name, f"holds now, failed before: {held}")
+
+    def _speed(self, now: VariantBaseline, then: VariantBaseline, other: str) -> SpeedComparison:
+        if not self.rules.tolerances.compare_speed:
+            return not_compared("speed is not compared")
+        if self.beside is not None:
+            then = next((each for each in self.beside.variants if each.name == now.name), then)
+        elif other:
+            return not_compared(other)
+        elif names := self._differing_circumstances():
+            return not_compared(f"not the {names} of the baseline")
+        if now.discards != then.discards:
+            return not_compared(f"{now.discards} devices were discarded, {then.discards} in the baseline")
+        if not now.discards:
+            return not_compared("nothing was discarded")
+        return compare_speed(now.costs, then.costs, self.rules.tolerances.speed)
+
+    def _differing_circumstances(self) -> str:
+        assert self.then is not None, "there is a baseline"
+        here, there = self.now.environment, self.then.environment
+        return " and ".join(name for name in SPEED_CIRCUMSTANCES if here.get(name) != there.get(name))
+
+    def _other_conditions(self) -> str:
+        """Return the conditions of the run that make numbers of blocks incomparable, or an empty text."""
+        assert self.then is not None, "there is a baseline"
+        if self.now.rig != self.then.rig:
+            return f"this run was on rig {self.now.rig}, the baseline's on {self.then.rig}"
+        if self.now.block_bytes != self.then.block_bytes:
+            sizes = [format_size(each.block_bytes) for each in (self.now, self.then)]
+            return f"data blocks of {sizes[0]}, in the baseline of {sizes[1]}"
+        return ""
 
 
-def _unknown_asserts(now: ScenarioBaseline, variant: VariantBaseline) -> Iterator[Change]:
-    for broken in variant.broken:
-        yield Change(ChangeKind.BROKEN, now.name, variant.name, f"fails: {broken}")
-
-
-def _leak_changes(
-    now: VariantBaseline, then: VariantBaseline, tolerance: int
-) -> Iterator[tuple[ChangeKind, str]]:
-    if now.most_leaked > then.most_leaked + tolerance:
-        more = now.most_leaked - then.most_leaked
-        owners = "; ".join(
-            f"{snapshot}: {lost - then.leaked_by.get(snapshot, 0)} more"
-            for snapshot, lost in sorted(now.leaked_by.items())
-            if lost > then.leaked_by.get(snapshot, 0)
-        )
-        amounts = f"{format_size(now.most_leaked)} leaked, {format_size(then.most_leaked)} before"
-        # Each snapshot may have leaked as much in some round of the baseline, but not all in the same round.
-        owners = owners or "no snapshot leaked more than in some earlier round"
-        yield ChangeKind.LEAK, f"{amounts}: {more} bytes more ({owners})"
-    elif now.most_leaked + tolerance < then.least_leaked:
-        less = then.least_leaked - now.most_leaked
-        yield ChangeKind.BETTER, f"leaks {less} bytes less"
-
-
-def _assert_changes(now: VariantBaseline, then: VariantBaseline) -> Iterator[tuple[ChangeKind, str]]:
-    for broken in sorted(set(now.broken) - set(then.broken)):
-        yield ChangeKind.BROKEN, f"fails now, held before: {broken}"
-    for held in sorted(set(then.broken) - set(now.broken)):
-        yield ChangeKind.BETTER, f"holds now, failed before: {held}"
-
-
-def _speed_changes(
-    now: ScenarioBaseline,
-    then: ScenarioBaseline,
-    variant: VariantBaseline,
-    known: VariantBaseline,
-    tolerance: float,
-) -> Iterator[tuple[ChangeKind, str]]:
-    ratio = speed_ratio(now, then, variant, known)
-    if ratio is None or 1 / tolerance <= ratio <= tolerance:
-        return
-    text = (
-        f"discards take {variant.discard_seconds:.2f} s, {known.discard_seconds:.2f} s before; "
-        f"a fixed work {now.machine_seconds * 1e3:.2f} ms, {then.machine_seconds * 1e3:.2f} ms before: "
-        f"a ratio of {ratio:.2f}"
-    )
-    if ratio > tolerance:
-        yield ChangeKind.SLOWER, f"{text}, more than {tolerance:g}"
-    else:
-        yield ChangeKind.BETTER, text
-
-
-def speed_ratio(
-    now: ScenarioBaseline, then: ScenarioBaseline, variant: VariantBaseline, known: VariantBaseline
-) -> float | None:
-    """Return the ratio of discard costs, now to then. Each cost is a multiple of the fixed work's time.
-
-    None if both are too short to compare, or if the rig or the number of discards differs.
-    """
-    seconds, before = variant.discard_seconds, known.discard_seconds
-    if now.rig != then.rig or variant.discards != known.discards or max(seconds, before) <= SHORTEST:
-        return None
-    return (max(seconds, SHORTEST) / now.machine_seconds) / (max(before, SHORTEST) / then.machine_seconds)
+def _renamed(now: VariantBaseline, then: VariantBaseline) -> Iterator[str]:
+    if now.name != then.name:
+        yield f"in the baseline, the name of this variant is {then.name}"
+    elif now.settings != then.settings:
+        yield "the snapshotter's settings have changed since the baseline was saved"

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fuse_backing.events import LedgerEvent
 from thinsim.errors import WrongDocumentError
 from thinsim.measure.attribution import Leak
+from thinsim.measure.reference_work import ReferenceTimes
 from thinsim.measure.sample import StepSample
 from thinsim.report.environment import environment
 from thinsim.report.phase_table import Column
@@ -52,6 +53,12 @@ class Speed(_Table):
     """Number of devices that the snapshotter discarded."""
     discard_seconds: float
     """Time of those discards."""
+    discard_processor_seconds: float = 0.0
+    """Of it, the time that thinsim's processes spent on a processor."""
+    discard_delayed_seconds: float = 0.0
+    """Of it, the time that they waited for a processor, because other programs had it."""
+    reference: ReferenceTimes | None = None
+    """The reference work around the discards, if the run was made for a comparison."""
 
 
 class VariantRun(_Table):
@@ -199,7 +206,12 @@ def _run(run: VariantResult) -> VariantRun:
         samples=list(run.samples),
         events=list(run.events),
         speed=Speed(
-            write_seconds=run.write_seconds, discards=run.discards, discard_seconds=run.discard_seconds
+            write_seconds=run.write_seconds,
+            discards=run.discards.discards,
+            discard_seconds=run.discards.seconds,
+            discard_processor_seconds=run.discards.processor,
+            discard_delayed_seconds=run.discards.delayed,
+            reference=run.discards.reference if run.discards.reference.units else None,
         ),
         seconds=run.seconds,
     )

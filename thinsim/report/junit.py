@@ -1,7 +1,7 @@
 """`junit` writes JUnit XML for CI services: one suite per variant, with cases for asserts and leaks."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from xml.etree import ElementTree
@@ -14,11 +14,15 @@ _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 @dataclass(frozen=True, slots=True)
 class TestCase:
-    """A `TestCase` passes if *failure* and *error* are empty; *error* means that it could not run at all."""
+    """A `TestCase` passes if the three reasons are empty; at most one of them is given."""
 
     name: str
     failure: str = ""
+    """The expectation that does not hold."""
     error: str = ""
+    """The reason why the case could not run to its end."""
+    skipped: str = ""
+    """The reason why nothing was tested, which fails no job."""
     seconds: float = 0.0
 
 
@@ -30,28 +34,43 @@ def junit(report: Report, fail_on_leak: int | None = None) -> str:
 
 
 def document(suites: Iterable[tuple[str, float, list[TestCase]]]) -> str:
-    """Return the XML of *suites*: each has a name, a start in seconds since the epoch, and cases."""
+    """Return the XML of *suites*: each has a name, a start in seconds since the epoch, and cases.
+
+    The time of a suite is the sum of its cases; the root has the totals, and the start of the first suite.
+    """
     root = ElementTree.Element("testsuites", name="thinsim")
+    every: list[TestCase] = []
+    starts: list[float] = []
     for name, started, cases in suites:
-        suite = ElementTree.SubElement(
-            root,
-            "testsuite",
-            name=_text(name),
-            tests=str(len(cases)),
-            failures=str(sum(bool(case.failure) for case in cases)),
-            errors=str(sum(bool(case.error) for case in cases)),
-            skipped="0",
-            time=f"{sum(case.seconds for case in cases):.3f}",
-            timestamp=datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H:%M:%S"),
-        )
+        every += cases
+        starts.append(started)
+        suite = ElementTree.SubElement(root, "testsuite", {"name": _text(name), **_counted(cases, started)})
         for case in cases:
             words = {"classname": _text(name), "name": _text(case.name)}
             element = ElementTree.SubElement(suite, "testcase", {**words, "time": f"{case.seconds:.3f}"})
-            for kind, why in (("failure", case.failure), ("error", case.error)):
+            for kind in _REASONS:
+                why = getattr(case, kind)
                 if why:
-                    ElementTree.SubElement(element, kind, message=_text(why)).text = _text(why)
+                    reason = ElementTree.SubElement(element, kind, message=_text(why))
+                    reason.text = _text(why)
+    root.attrib |= _counted(every, min(starts, default=0.0))
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+_REASONS = ("failure", "error", "skipped")
+
+
+def _counted(cases: Sequence[TestCase], started: float) -> dict[str, str]:
+    """Return the attributes that a suite and the root have in common."""
+    return {
+        "tests": str(len(cases)),
+        "failures": str(sum(bool(case.failure) for case in cases)),
+        "errors": str(sum(bool(case.error) for case in cases)),
+        "skipped": str(sum(bool(case.skipped) for case in cases)),
+        "time": f"{sum(case.seconds for case in cases):.3f}",
+        "timestamp": datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H:%M:%S"),
+    }
 
 
 def _text(text: str) -> str:

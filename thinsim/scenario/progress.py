@@ -16,5 +16,8 @@ class Progress(StepProgress, Protocol):
     def say(self, text: str) -> None:
         """Print *text*, which belongs to no run."""
 
+    def warn(self, text: str) -> None:
+        """Print *text*, which the user needs to judge the results."""
+
     def setting(self, number: int, of: int, name: str) -> None:
         """Show that run *number* of *of* runs begins: a setting, a variant or a round."""

@@ -118,7 +118,7 @@ async def run_reproduction(request: ReproductionRequest, progress: Progress) -> 
         check_installed()
     setup = find_setup(request.setup, request.sysconfig) if request.setup is not None else None
     for note in setup.notes if setup is not None else ():
-        progress.say(f"skipped: {note}")
+        progress.warn(f"skipped: {note}")
     spent: dict[str, float] = {}
     async with (
         working_directory(request.directory, progress.say, keep=request.keep) as (directory, journal),
@@ -244,7 +244,7 @@ async def _image(
         await trio.to_thread.run_sync(build)
     image = stack.enter_context(open_image(path))
     if image.note:
-        progress.say(image.note)
+        progress.warn(image.note)
     return image, BlockHistory(BASE_IMAGE_SIZE, request.container_bytes, image.name, len(image.layers))
 
 

@@ -21,6 +21,7 @@ from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.progress import TerminalProgress
+from thinsim.cli.quiet import quiet_option
 from thinsim.cli.rig_option import directory_option
 from thinsim.cli.run_scenario import clean_up_after_killed_runs
 from thinsim.cli.size import SIZE, UNITS
@@ -110,6 +111,7 @@ def _schema(of: Callable[[], dict[str, Any]]) -> Callable[[_Command], _Command]:
 )
 @click.option("--plot", type=OutputPath(), help=_PLOT_HELP)
 @_schema(benchmark.json_schema)
+@quiet_option
 def bench(
     words: tuple[str, ...],
     rounds: int,

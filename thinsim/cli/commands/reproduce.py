@@ -13,6 +13,7 @@ from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.progress import TerminalProgress
+from thinsim.cli.quiet import quiet_option
 from thinsim.cli.rig_option import directory_option, rig_option
 from thinsim.cli.run_scenario import clean_up_after_killed_runs
 from thinsim.cli.size import SIZE, UNITS
@@ -115,6 +116,7 @@ from thinsim.scenario.reproduce import CORE, SUBJECTS, ReproductionRequest, run_
     metavar="RELEASE",
     help="Boot this kernel release of /boot. Needs --rig vm. Default: the newest.",
 )
+@quiet_option
 def reproduce(
     image: Path | None,
     container_mb: int,
@@ -176,7 +178,7 @@ def reproduce(
             json_path.write_text(document + "\n")
         print_to(output_console(), result)
     if result.kept is not None:
-        notes.print(f"kept: {result.kept}", highlight=False)
+        click.echo(f"kept: {result.kept}", err=True)
     worst = max(sum(leak.bytes for leak in run.leaks) for run in result.runs)
     if fail_on_leak is not None and worst > fail_on_leak:
         click.echo(f"thinsim: leaked {worst} bytes, more than {fail_on_leak}", err=True)

@@ -9,6 +9,7 @@ from thinsim.cli.expected_trouble import cannot_be_used_with
 from thinsim.cli.name_completion import scenario_names
 from thinsim.cli.output_console import notes_console
 from thinsim.cli.outputs import output_options, write_outputs
+from thinsim.cli.quiet import quiet_option
 from thinsim.cli.rig_option import directory_option, rig_help
 from thinsim.cli.run_scenario import clean_up_after_killed_runs, rig_for_scenarios, run_found
 from thinsim.cli.size import SIZE, UNITS
@@ -35,6 +36,12 @@ from thinsim.scenario.file.library import find_scenario
 @click.option("--variant", "variants", multiple=True, help="Run only this variant; may be repeated.")
 @directory_option
 @click.option(
+    "--repeatable",
+    is_flag=True,
+    help="Make the block counts the same in every run, as thinsim ci does: one processor, a fixed hash seed "
+    "and stripe for mkfs.ext4, no delayed allocation and no timed commits in ext4.",
+)
+@click.option(
     "--keep",
     is_flag=True,
     help="Keep the files, databases and logs. Devices, mounts and servers are removed.",
@@ -46,11 +53,13 @@ from thinsim.scenario.file.library import find_scenario
     help=f"End with status {LEAKED} if a variant leaks more than this.",
 )
 @output_options
+@quiet_option
 def run(
     scenario: str,
     rig: str | None,
     variants: tuple[str, ...],
     directory: Path | None,
+    repeatable: bool,
     keep: bool,
     fail_on_leak: int | None,
     json_path: Path | None,
@@ -69,12 +78,14 @@ def run(
         raise cannot_be_used_with(
             "--keep", f"--rig {choice.rig.name}", "the guest's files are discarded with it"
         )
-    report = run_found(found, choice.rig, notes, variants=variants, directory=directory, keep=keep)
+    report = run_found(
+        found, choice.rig, notes, variants=variants, directory=directory, keep=keep, repeatable=repeatable
+    )
     write_outputs(
         report, json_path=json_path, junit_path=junit_path, html_path=html_path, fail_on_leak=fail_on_leak
     )
     if report.kept is not None:
-        notes.print(f"kept: {report.kept}", highlight=False)
+        click.echo(f"kept: {report.kept}", err=True)
     if fail_on_leak is not None and report.worst_leak > fail_on_leak:
         click.echo(f"thinsim: leaked {report.worst_leak} bytes, more than {fail_on_leak}", err=True)
         return LEAKED

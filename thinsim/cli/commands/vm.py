@@ -12,6 +12,7 @@ from fuse_backing.statuses import exit_status_help
 from thinsim.cli.findings_table import findings_table
 from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import print_table
+from thinsim.cli.quiet import note, quiet_option
 from thinsim.cli.size import SIZE, UNITS
 from thinsim.cli.statuses import DONE, FAILED
 from thinsim.machine.findings import lacks
@@ -46,7 +47,7 @@ def probe(as_json: bool) -> int:
     findings = registry.probe_rigs(Path(tempfile.gettempdir()), [VM])
     if not lacks(findings):
         kernel = find_kernel(None)
-        run_interruptible(lambda: decide(kernel, _say, again=True))
+        run_interruptible(lambda: decide(kernel, note, again=True))
         findings = registry.probe_rigs(Path(tempfile.gettempdir()), [VM])
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
@@ -82,6 +83,7 @@ def probe(as_json: bool) -> int:
     help="Write the guest's changes below this directory to this machine; may be repeated.",
 )
 @click.argument("command", nargs=-1, required=True)
+@quiet_option
 def run_command(
     kernel: str | None,
     memory: int,
@@ -98,19 +100,15 @@ def run_command(
 
     async def work() -> int:
         chosen = find_kernel(kernel)
-        acceleration = await decide(chosen, _say)
+        acceleration = await decide(chosen, note)
         spec = GuestSpec(chosen, acceleration.kvm, Bytes(memory), cpus=cpus, shares=shares)
-        async with working_directory(None, _say) as (directory, journal):
+        async with working_directory(None, note) as (directory, journal):
             return await run_in_guest(
                 spec, command, directory, journal, out=_write_out, err=_write_err, seconds=timeout
             )
 
     check_guest(kernel)
     return run_interruptible(work)
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
 
 
 def _write_out(piece: bytes) -> None:

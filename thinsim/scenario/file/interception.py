@@ -4,13 +4,14 @@ A scenario can kill the snapshotter at an exact point, or close a busy device at
 Acts without a plan only pass through.
 """
 
-import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
 
 from thinsim.dm.interface import DeviceMapper
+from thinsim.measure.discard_clock import DiscardClock
 from thinsim.snapshotter.host import SnapshotHost
 from thinsim.snapshotter.interface import Mount
 
@@ -45,27 +46,21 @@ class Around(Protocol):
 
 
 class Interception:
-    """An `Interception` keeps the plans, and counts and times the discards."""
+    """An `Interception` keeps the plans, and *clock* times the discards."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: DiscardClock) -> None:
+        self.clock = clock
         self.plans: list[InterceptionPlan] = []
         self.killed = False
         """True when the snapshotter is dead and must not change its devices any more."""
-        self.discards = 0
-        self.discard_seconds = 0.0
 
     async def around(self, act: str, device: str, call: Callable[[], Awaitable[_Result]]) -> _Result:
         """Await *call* and return its result; carry out the plans before and after it."""
         self._carry_out("before", act, device)
         if self.killed:
             raise SnapshotterKilledError
-        begun = time.monotonic()
-        try:
+        with self.clock.timing() if act == "discard" else nullcontext():
             result = await call()
-        finally:
-            if act == "discard":
-                self.discards += 1
-                self.discard_seconds += time.monotonic() - begun
         self._carry_out("after", act, device)
         return result
 

@@ -3,14 +3,18 @@
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from fuse_backing.events import LedgerEvent
 from thinsim.did_you_mean import unknown_name
 from thinsim.errors import InvariantError, UnknownNameError
 from thinsim.machine.working_directory import working_directory
 from thinsim.measure.attribution import Leak
+from thinsim.measure.discard_clock import DiscardClock, DiscardTimes
+from thinsim.measure.reference_work import ReferenceWork
 from thinsim.measure.sample import StepSample
 from thinsim.rig.interface import Rig
 from thinsim.rig.record import RigRecord
@@ -23,6 +27,7 @@ from thinsim.scenario.file.steps.step import AssertOutcome, RunningVariant, Step
 from thinsim.scenario.progress import Progress
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.retry import CONTAINERD_RETRY, RetryRules
+from thinsim.workload.repeatable import fs_options, repeatable_ext4
 
 START = "pool created"
 """The phase before the first one of the file."""
@@ -40,6 +45,10 @@ class ScenarioRequest:
     variants: Sequence[str] = ()
     directory: Path | None = None
     keep: bool = False
+    repeatable: bool = False
+    """Make the block counts the same in every run, as ``repeatable_ext4`` does."""
+    reference_work: bool = False
+    """Measure the machine's speed around each discard, so that times of different runs can be compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +64,7 @@ class VariantResult:
     started: float
     """Seconds since the epoch."""
     write_seconds: float
-    discards: int
-    discard_seconds: float
-    """The time that the snapshotter waited for its discards."""
+    discards: DiscardTimes
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -89,36 +96,40 @@ async def run_scenario(request: ScenarioRequest, progress: Progress) -> Scenario
     require_possible(request.scenario, request.text, request.name, variants)
     spent: dict[str, float] = {}
     async with working_directory(request.directory, progress.say, keep=request.keep) as (directory, journal):
-        shape = request.scenario.pool.shape(f"thinsim-{journal.path.stem}")
-        runs = []
-        for number, variant in enumerate(variants, 1):
-            progress.setting(number, len(variants), variant.name)
-            run_directory = directory / f"variant-{number}"
-            run_directory.mkdir()
-            begun = time.monotonic()
-            async with request.rig.running(run_directory, shape, journal) as rig:
-                spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - begun
-                run = await _run_variant(request, variant, rig, progress)
+        with ExitStack() as stack:
+            if request.repeatable and request.rig.mounts:
+                stack.enter_context(repeatable_ext4(directory))
+            reference = stack.enter_context(ReferenceWork(directory)) if request.reference_work else None
+            shape = request.scenario.pool.shape(f"thinsim-{journal.path.stem}")
+            runs = []
+            for number, variant in enumerate(variants, 1):
+                progress.setting(number, len(variants), variant.name)
+                run_directory = directory / f"variant-{number}"
+                run_directory.mkdir()
                 begun = time.monotonic()
-            spent["tear-down"] = spent.get("tear-down", 0) + time.monotonic() - begun
-            runs.append(run)
-            for what, seconds in run.seconds.items():
-                spent[what] = spent.get(what, 0) + seconds
-            if not request.keep:
-                shutil.rmtree(run_directory)
-        return ScenarioResult(request, shape, runs, spent, directory if request.keep else None)
+                async with request.rig.running(run_directory, shape, journal) as rig:
+                    spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - begun
+                    run = await _run_variant(request, variant, rig, progress, DiscardClock(reference))
+                    begun = time.monotonic()
+                spent["tear-down"] = spent.get("tear-down", 0) + time.monotonic() - begun
+                runs.append(run)
+                for what, seconds in run.seconds.items():
+                    spent[what] = spent.get(what, 0) + seconds
+                if not request.keep:
+                    shutil.rmtree(run_directory)
+            return ScenarioResult(request, shape, runs, spent, directory if request.keep else None)
 
 
 async def _run_variant(
-    request: ScenarioRequest, variant: Variant, rig: Rig, progress: Progress
+    request: ScenarioRequest, variant: Variant, rig: Rig, progress: Progress, clock: DiscardClock
 ) -> VariantResult:
     scenario = request.scenario
     busy = replace(CONTAINERD_RETRY.busy, tries=scenario.retry.tries, interval=scenario.retry.interval)
     retry = RetryRules(busy, CONTAINERD_RETRY.hold)
-    keys = scenario.snapshotter_keys(variant)
+    keys = _keys(request, variant)
     started = time.time()
-    async with session(rig, keys, retry, progress, rig.directory / "snapshotter") as on_rig:
-        run = RunningVariant(on_rig, request.base, progress.say)
+    async with session(rig, keys, retry, progress, rig.directory / "snapshotter", clock) as on_rig:
+        run = RunningVariant(on_rig, request.base, progress.warn)
         on_rig.phase = START
         await on_rig.start()
         for number, phase in enumerate(scenario.phase):
@@ -141,10 +152,17 @@ async def _run_variant(
         events=tuple(on_rig.events),
         started=started,
         write_seconds=on_rig.write_seconds,
-        discards=on_rig.interception.discards,
-        discard_seconds=on_rig.interception.discard_seconds,
+        discards=clock.times,
         seconds=on_rig.seconds,
     )
+
+
+def _keys(request: ScenarioRequest, variant: Variant) -> dict[str, Any]:
+    """Return the snapshotter's table. A repeatable run chooses mkfs's options if the file does not."""
+    keys = request.scenario.snapshotter_keys(variant)
+    if request.repeatable and keys.get("fs_type", "ext4") == "ext4" and not keys.get("fs_options"):
+        keys["fs_options"] = fs_options(request.scenario.pool.block_size)
+    return keys
 
 
 def chosen_variants(request: ScenarioRequest) -> list[Variant]:

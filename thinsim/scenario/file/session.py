@@ -16,6 +16,7 @@ from fuse_backing.events import LedgerEvent
 from fuse_backing.faults import FaultPlan
 from thinsim.errors import InvalidValueError
 from thinsim.measure.attribution import Leak
+from thinsim.measure.discard_clock import DiscardClock
 from thinsim.measure.sample import Meter, StepSample
 from thinsim.rig.interface import Rig
 from thinsim.scenario.file.interception import (
@@ -44,11 +45,18 @@ class ScenarioSession:
     InvalidValueError.
     """
 
-    def __init__(self, rig: Rig, config: Config, retry: RetryRules, progress: StepProgress) -> None:
+    def __init__(
+        self,
+        rig: Rig,
+        config: Config,
+        retry: RetryRules,
+        progress: StepProgress,
+        clock: DiscardClock | None = None,
+    ) -> None:
         self.rig = rig
         self.config = config
         self.phase = ""
-        self.interception = Interception()
+        self.interception = Interception(clock or DiscardClock())
         self.write_seconds = 0.0
         """The time that writing files took."""
         self.events: list[LedgerEvent] = []
@@ -292,14 +300,19 @@ class ScenarioSession:
 
 @asynccontextmanager
 async def session(
-    rig: Rig, keys: Mapping[str, Any], retry: RetryRules, progress: StepProgress, root: Path
+    rig: Rig,
+    keys: Mapping[str, Any],
+    retry: RetryRules,
+    progress: StepProgress,
+    root: Path,
+    clock: DiscardClock | None = None,
 ) -> AsyncIterator[ScenarioSession]:
     """Yield a session on *rig*, and close it at the end.
 
-    *keys* are those of the snapshotter's configuration; *root* is its directory.
+    *keys* are those of the snapshotter's configuration; *root* is its directory. *clock* times the discards.
     """
     config = Config.from_table({**keys, "root_path": str(root), "pool_name": rig.shape.name})
-    opened = ScenarioSession(rig, config, retry, progress)
+    opened = ScenarioSession(rig, config, retry, progress, clock)
     try:
         yield opened
     finally:

@@ -14,6 +14,7 @@ from rich.table import Table
 from fuse_backing.statuses import exit_status_help
 from thinsim.cli.commands.conformance.heights import heights
 from thinsim.cli.interruptible import run_interruptible
+from thinsim.cli.quiet import note, quiet_option
 from thinsim.cli.statuses import DIFFERS, DONE
 from thinsim.conformance.answers.answer import Recording
 from thinsim.conformance.answers.compare import Behaviour
@@ -89,6 +90,7 @@ def conformance() -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the fidelity table to this file, followed by the text of FILE-by-hand.md.",
 )
+@quiet_option
 def check(
     files: tuple[Path, ...],
     sides: tuple[str, ...],
@@ -132,6 +134,7 @@ def check(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the answers to this file. Default: a file beside the other recordings.",
 )
+@quiet_option
 def record(side: str, kernel: str | None, only: tuple[str, ...], missing: bool, to: Path | None) -> None:
     """Record a kernel's answers to the standard histories.
 
@@ -148,13 +151,13 @@ def record(side: str, kernel: str | None, only: tuple[str, ...], missing: bool, 
     async def work() -> None:
         made: list[Recording] = []
         try:
-            async with subject(Side(side), _say, kernel=kernel) as asked:
+            async with subject(Side(side), note, kernel=kernel) as asked:
                 for number, history in enumerate(histories, 1):
                     begun = time.monotonic()
                     made.append(await asked.record(history))
                     seconds = time.monotonic() - begun
                     done = f"{number}/{len(histories)} {history.name}"
-                    _say(f"{done}: {len(history.operations)} operations, {seconds:.0f} s")
+                    note(f"{done}: {len(history.operations)} operations, {seconds:.0f} s")
         finally:
             if made:
                 _keep(made, path, known)
@@ -162,7 +165,7 @@ def record(side: str, kernel: str | None, only: tuple[str, ...], missing: bool, 
     if histories:
         run_interruptible(work)
     else:
-        _say(f"{path}: no history is missing")
+        click.echo(f"{path}: no history is missing", err=True)
 
 
 @conformance.command("run", epilog=_STATUS)
@@ -206,6 +209,7 @@ def record(side: str, kernel: str | None, only: tuple[str, ...], missing: bool, 
     help="Write the shortened histories to this directory.",
 )
 @_JSON
+@quiet_option
 def run_command(
     side: str,
     kernel: str | None,
@@ -233,20 +237,20 @@ def run_command(
     async def work() -> HistoryVerdict:
         verdict = HistoryVerdict("", against)
         async with (
-            subject(Side(against), _say) as other,
-            subject(Side(side), _say, kernel=kernel) as asked,
+            subject(Side(against), note) as other,
+            subject(Side(side), note, kernel=kernel) as asked,
         ):
             duel = Duel(asked, other, verdict)
             for history in histories:
                 news = await duel.fight(history)
-                _say(f"{history.name}: {len(history.operations)} operations, {len(news)} differences")
+                note(f"{history.name}: {len(history.operations)} operations, {len(news)} differences")
                 if news:
                     behaviour = news[0].comparison.behaviour
-                    shrunk = await duel.shrink(history, news[0], _say)
+                    shrunk = await duel.shrink(history, news[0], note)
                     keep.mkdir(parents=True, exist_ok=True)
                     name = f"{history.name}-{behaviour.name.lower().replace('_', '-')}"
                     write_history(keep / f"{name}.json", replace(shrunk, name=name, traits=("shrunk",)))
-                    _say(f"{keep / name}.json: {len(shrunk.operations)} operations")
+                    click.echo(f"{keep / name}.json: {len(shrunk.operations)} operations", err=True)
         return verdict
 
     verdict = run_interruptible(work)
@@ -256,10 +260,10 @@ def run_command(
 
 async def _checked(path: Path, expected: Sequence[Recording], side: Side) -> HistoryVerdict:
     verdict = HistoryVerdict(expected[0].source, side)
-    async with subject(side, _say) as asked:
+    async with subject(side, note) as asked:
         for recording in expected:
             verdict.add(recording, await asked.record(recording.history))
-    _say(f"{path.name} on {side}: {verdict.operations} operations, {len(verdict.unexplained)} unexplained")
+    note(f"{path.name} on {side}: {verdict.operations} operations, {len(verdict.unexplained)} unexplained")
     return verdict
 
 
@@ -268,7 +272,7 @@ def _keep(made: Sequence[Recording], path: Path, known: Mapping[str, Recording])
     found = {**known, **{each.history.name: each for each in made}}
     kept = [found[each.name] for each in campaign() if each.name in found]
     write_recordings(path, kept)
-    _say(f"{path}: {len(kept)} histories, {path.stat().st_size} bytes")
+    click.echo(f"{path}: {len(kept)} histories, {path.stat().st_size} bytes", err=True)
 
 
 def _report(verdicts: Sequence[HistoryVerdict], as_json: bool) -> None:
@@ -317,10 +321,6 @@ def _range(text: str) -> range:
     if not found:
         raise InvalidValueError(f"--seeds {text} is no range: write FIRST-LAST, such as 1000-1009")
     return found
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
 
 
 conformance.add_command(heights)

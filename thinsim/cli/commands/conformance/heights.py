@@ -7,6 +7,7 @@ import click
 
 from fuse_backing.statuses import exit_status_help
 from thinsim.cli.interruptible import run_interruptible
+from thinsim.cli.quiet import note, quiet_option
 from thinsim.cli.rig_option import directory_option
 from thinsim.cli.statuses import DIFFERS, DONE
 from thinsim.conformance.heights.cases import MeasuredHeights, Unlike, chosen, compare_heights, to_json
@@ -36,6 +37,7 @@ from thinsim.conformance.subjects.subject import Side
 @click.option("--to", type=click.Path(path_type=Path, dir_okay=False), help="Write the answers to this file.")
 @directory_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: the new answers, then the recordings.")
+@quiet_option
 def heights(
     side: str,
     kernel: str | None,
@@ -54,7 +56,7 @@ def heights(
     """
     wanted = chosen(only)
     found = run_interruptible(
-        lambda: measure_on(Side(side), wanted, _say, directory=directory, kernel=kernel)
+        lambda: measure_on(Side(side), wanted, note, directory=directory, kernel=kernel)
     )
     if to is not None:
         write_heights(to, found)
@@ -78,7 +80,3 @@ def _report(expected: MeasuredHeights, found: MeasuredHeights, unlike: list[Unli
     )
     for line in difference_lines(expected, unlike):
         click.echo(f"  {line}")
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)

@@ -13,6 +13,7 @@ from thinsim.cli.expected_trouble import without_warnings
 from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.output_path import OutputPath
+from thinsim.cli.quiet import quiet_option
 from thinsim.cli.rig_option import directory_option
 from thinsim.cli.run_scenario import clean_up_after_killed_runs
 from thinsim.cli.statuses import DONE, FAILED
@@ -56,6 +57,7 @@ from thinsim.rig.process import PROCESS
     metavar="FILE",
     help="Write every crash and its findings to this file; - writes to stdout instead of the table.",
 )
+@quiet_option
 def crashes(
     operations: tuple[str, ...],
     profiles: tuple[str, ...],

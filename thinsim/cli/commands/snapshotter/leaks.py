@@ -14,6 +14,7 @@ from thinsim.cli.expected_trouble import without_warnings
 from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.progress import TerminalProgress
+from thinsim.cli.quiet import quiet_option
 from thinsim.cli.rig_option import directory_option, rig_option
 from thinsim.cli.run_scenario import clean_up_after_killed_runs, rig_for_scenarios
 from thinsim.cli.statuses import DONE, FAILED
@@ -40,6 +41,7 @@ from thinsim.scenario.space_faults import (
 @rig_option(rig_names(HERE))
 @directory_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@quiet_option
 def leaks(letters: tuple[str, ...], rig: str, directory: Path | None, as_json: bool) -> int:
     """Measure the known space faults of the devmapper snapshotter.
 

@@ -1,0 +1,30 @@
+"""`rounds_option` and `most_rounds_option` say how often ``baseline save`` and ``ci`` run a scenario."""
+
+import click
+
+_MORE = 4
+"""By default, a scenario runs up to this many times as often as planned."""
+
+rounds_option = click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Run each scenario this many times.",
+)
+most_rounds_option = click.option(
+    "--most-rounds",
+    "most",
+    type=click.IntRange(1),
+    help="Run a scenario up to this many times if its discards take too different times for a verdict. "
+    f"Default: {_MORE} times --rounds.",
+)
+
+
+def most_rounds(rounds: int, most: int | None) -> int:
+    """Return the largest number of rounds. A usage error if *most* is less than *rounds*."""
+    if most is None:
+        return _MORE * rounds
+    if most < rounds:
+        raise click.BadParameter(f"{most} is less than --rounds {rounds}", param_hint="--most-rounds")
+    return most
