@@ -8,9 +8,8 @@ from typing import TextIO, cast
 from rich.console import Console
 from rich.table import Table
 
-from thinsim.report.whole_words import WholeWords
-
 from thinsim.cli.quiet import is_quiet
+from thinsim.report.whole_words import WholeWords
 
 _UNBOUNDED_WIDTH = 200
 """Width in columns of a table that goes to a pipe or a file, which have no width of their own."""

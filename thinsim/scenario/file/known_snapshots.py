@@ -44,7 +44,7 @@ class KnownSnapshots:
 
     snapshots: dict[str, KnownSnapshot] = field(default_factory=dict)
     gone: dict[str, str] = field(default_factory=dict)
-    """What became of each snapshot that does not exist any more, in words."""
+    """The end of each snapshot that does not exist any more, in words."""
     ever: set[str] = field(default_factory=set)
     """The name of each snapshot so far."""
     images: set[str] = field(default_factory=set)
