@@ -26,21 +26,36 @@ def test_each_page_and_the_action_install_the_same_packages() -> None:
     assert on_page.removeprefix("sudo apt-get install ") in RUNS["Packages"]
 
 
-@pytest.mark.skipif(not os.environ.get("THINSIM_GUESTS"), reason="asks pip, minutes: make documents-nightly")
+def machine() -> dict[str, str]:
+    """Return an environment without this clone's own."""
+    own = str(Path(sys.executable).parent)
+    path = ":".join(each for each in os.environ["PATH"].split(":") if each != own)
+    left_out = ("PYTHON", "VIRTUAL_ENV", "PIP_", "MAKE", "MFLAGS")
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(left_out)}
+    return {**kept, "PATH": path}
+
+
+needs_minutes = pytest.mark.skipif(
+    not os.environ.get("THINSIM_GUESTS"), reason="asks pip, minutes: make documents-nightly"
+)
+
+
+@needs_minutes
+def test_the_wheel_and_the_sdist_can_be_installed() -> None:
+    subprocess.run(["make", "-C", REPOSITORY, "check-dist"], check=True, timeout=SECONDS, env=machine())
+
+
+@needs_minutes
 @pytest.mark.parametrize("page", [README, PAGE], ids=["README", "guide"])
 def test_the_commands_install_a_thinsim_that_works(page: Path, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", REPOSITORY, clone], check=True)
-    own = str(Path(sys.executable).parent)
-    path = ":".join(each for each in os.environ["PATH"].split(":") if each != own)
-    left_out = ("PYTHON", "VIRTUAL_ENV", "PIP_")
-    environment = {name: text for name, text in os.environ.items() if not name.startswith(left_out)}
     commands = shown(page, "python3 -m venv", ".venv/bin/pip install .")
     for command in [*commands, ".venv/bin/thinsim run xfs --rig process", ".venv/bin/fuse-backing --version"]:
         done = subprocess.run(
             ["bash", "-euc", command],
             cwd=clone,
-            env={**environment, "PATH": path},
+            env=machine(),
             capture_output=True,
             text=True,
             check=False,

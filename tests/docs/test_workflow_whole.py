@@ -1,4 +1,4 @@
-"""The workflow for a hosted runner runs from its first step to its last in a project, with the whole action.
+"""The workflow for a hosted runner runs from its first step to its last in a project.
 
 A comment in the workflow shows how to make its baseline. The action installs thinsim from a copy of this
 repository, as the checkout of an action is.
