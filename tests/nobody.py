@@ -15,10 +15,14 @@ NOBODY = 65534
 
 
 def as_nobody(
-    command: list[str], home: Path | None, directory: Path = Path("/")
+    command: list[str],
+    home: Path | None,
+    directory: Path = Path("/"),
+    *,
+    path: str = os.environ["PATH"],
 ) -> "subprocess.CompletedProcess[str]":
     environment = {
-        "PATH": os.environ["PATH"],
+        "PATH": path,
         "PYTHONPATH": f"{REPOSITORY}:{sysconfig.get_path('purelib')}",
         "PYTHONDONTWRITEBYTECODE": "1",
     }

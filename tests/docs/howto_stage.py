@@ -2,6 +2,7 @@
 
 from tests.docs.stage_kinds import (
     GUEST,
+    INSTALLATION,
     LIVE,
     LONGER,
     NEWER,
@@ -135,6 +136,9 @@ STAGES = {
 }
 
 EXEMPT = (
+    Exempt("howto/install.md", "sudo apt-get install", "installs packages of the system", INSTALLATION),
+    Exempt("howto/install.md", "python3 -m venv", "installs thinsim in a clone", INSTALLATION),
+    Exempt("howto/install.md", ".venv/bin/pip install", "installs thinsim in a clone", INSTALLATION),
     Exempt("howto/compare-speed.md", "thinsim bench --contender emulated", LONGER, NIGHTLY),
     Exempt("howto/run-the-proxy-snapshotter.md", "thinsim reproduce --subject proxy", LONGER, NIGHTLY),
     Exempt(

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from thinsim.did_you_mean import unknown_name
 from thinsim.errors import EnvironmentLacksError, InvalidValueError
+from thinsim.machine.programs import complete_path
 from thinsim.machine.recovery import recover_abandoned
 from thinsim.machine.working_directory import working_directory
 from thinsim.rig.record import RigRecord
@@ -43,6 +44,7 @@ def rig_portal(
     shape_of = _pool(pool).shape
     _check_snapshotter(keys)
     check_rig(rig)
+    complete_path()
     recover_abandoned(_Silent().say)
     running = _chosen(rig, directory).running
     assert running is not None, "every rig of HERE runs here"
