@@ -32,7 +32,7 @@ COMMANDS = {
     "bench": LazyCommand(
         "benchmark:bench", MEASURE, "Measure the speed of snapshots, images and containers."
     ),
-    "compare": LazyCommand("benchmark:compare", MEASURE, "Compare two results of thinsim bench."),
+    "compare": LazyCommand("compare:compare", MEASURE, "Compare two results of thinsim bench."),
     "baseline": LazyCommand(
         "regression:baseline", MEASURE, "Store the leaks and discard costs of scenarios."
     ),
