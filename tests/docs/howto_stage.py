@@ -54,7 +54,10 @@ STAGES = {
     "howto/share-a-report.md": PageStage(cases=(CommandCase("thinsim run", more="--rig process"),)),
     "howto/compare-speed.md": PageStage(
         prepare=f"{_BENCH} --json before.json\n{_BENCH} --json after.json",
-        cases=(CommandCase("thinsim bench --contender process", more="--rounds 1 --warm-up 0"),),
+        cases=(
+            CommandCase("thinsim bench --contender process", more="--rounds 1 --warm-up 0"),
+            CommandCase("thinsim bench --contender process/core/on --command", more="--rounds 1 --warm-up 0"),
+        ),
     ),
     "howto/measure-containerd.md": PageStage(
         cases=(

@@ -33,7 +33,7 @@ COMMANDS = {
     "bench": LazyCommand(
         "benchmark:bench", MEASURE, "Measure the speed of snapshots, images and containers."
     ),
-    "compare": LazyCommand("benchmark:compare", MEASURE, "Compare two results of thinsim bench."),
+    "compare": LazyCommand("compare:compare", MEASURE, "Compare two results of thinsim bench."),
     "baseline": LazyCommand("baseline:baseline", MEASURE, "Store the leaks and discard costs of scenarios."),
     "ci": LazyCommand("ci:ci", MEASURE, "Run scenarios and compare the results with a baseline."),
     "pool": LazyCommand("pool:pool", POOLS, "Create, list, grow and remove thin pools."),
