@@ -1,5 +1,6 @@
 """These commands of ``fuse-backing`` ask a running server or set the faults that it injects."""
 
+import fnmatch
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -21,6 +22,7 @@ from fuse_backing.command_options import (
 )
 from fuse_backing.errors import FaultPlanError, MountpointError
 from fuse_backing.faults import FaultPlan
+from fuse_backing.near_names import did_you_mean, or_list
 from fuse_backing.statuses import DONE, INTERRUPTED, exit_status_help
 from fuse_backing.store_client import ServerInfo, StoreClient, StoreCounts, StoreLatencies
 
@@ -201,8 +203,17 @@ def set_faults(mountpoint: Path, plan: IO[bytes], control: Path | None) -> None:
         parsed = FaultPlan.from_toml(plan.read().decode())
     except (FaultPlanError, UnicodeDecodeError) as error:
         raise FaultPlanError(f"{plan.name}: {error}") from None
-    _ask(mountpoint, control, lambda client: client.set_faults(parsed))
+
+    async def replace(client: StoreClient) -> list[str]:
+        await client.set_faults(parsed)
+        return await client.files()
+
+    names = _ask(mountpoint, control, replace)
     click.echo(f"{mountpoint}: faults in force: {len(parsed.faults)}")
+    for pattern in dict.fromkeys(fault.file for fault in parsed.faults if fault.file != "*"):
+        if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
+            near = did_you_mean(pattern, names) or or_list(names)
+            click.echo(f"{mountpoint}: no file of the store matches {pattern!r} yet{near}", err=True)
 
 
 @faults.command("show")

@@ -29,6 +29,10 @@ class FileCommands:
         """Return the histogram of a file by offset, empty for an unknown file."""
         return asdict(self._ledger.by_offset(_file_name(arguments)))
 
+    async def names(self, arguments: Arguments) -> object:
+        """Return the names of the files that the store has now."""
+        return self._files.served_names()
+
     async def find_file(self, arguments: Arguments) -> object:
         """Return whether the store has the file, and the number of its events.
 

@@ -143,6 +143,10 @@ class StoreClient:
         """
         return float(await self.control.call("reset"))
 
+    async def files(self) -> list[str]:
+        """Return the names of the files that the store has now."""
+        return [str(name) for name in await self.control.call("files")]
+
     async def find_file(self, file: str) -> tuple[bool, int]:
         """Return whether the store has *file* now, and the number of its events in the ledger.
 

@@ -12,6 +12,7 @@ command               arguments                 result
 ``counters``                                    ``data_requests``, ``served_natively``
 ``by_time``                                     ``started``, and a ``Histogram`` of seconds since
 ``by_offset``         ``file``                  a ``Histogram`` of bytes
+``files``                                       the names of the files that the store has now
 ``find_file``         ``file``                  ``served``, a boolean; ``events``, their number
 ``metrics``                                     the Prometheus text
 ``faults``                                      a list of objects: ``fault``, ``matched``, ``struck``
@@ -114,6 +115,7 @@ def store_server(
             "statistics": counts.statistics,
             "latencies": counts.latencies,
             "reset": counts.reset,
+            "files": of_files.names,
             "find_file": of_files.find_file,
             "counters": counters,
             "by_time": by_time,

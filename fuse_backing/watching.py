@@ -1,16 +1,14 @@
 """`watch` shows counts again and again: a live view on a terminal, otherwise a line per interval."""
 
 import json
-from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import click
 import trio
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
 from fuse_backing.columns import terminal_width
 from fuse_backing.display import cells_of, moment
@@ -46,22 +44,33 @@ async def show(view: CountView[_Counts], *, as_json: bool) -> None:
 
 async def watch(view: CountView[_Counts], seconds: float, *, as_json: bool) -> None:
     """Show the counts every *seconds* until cancelled or interrupted."""
-    console = Console()
-    live = console.is_terminal and not as_json
-    before: _Counts | None = None
-    screen: Any = Live(console=console, auto_refresh=False) if live else nullcontext()
-    with screen:
+    if as_json:
         while True:
-            found = await view.look()
-            if live:
-                text = "\n".join(view.lines(found, terminal_width()))
-                screen.update(Text(text, no_wrap=True, overflow="ignore"), refresh=True)
-            elif as_json:
-                click.echo(json.dumps(view.document(found)))
-            elif before is not None:
-                click.echo(view.interval(before, found))
-            before = found
+            click.echo(json.dumps(view.document(await view.look())))
             await trio.sleep(seconds)
+    if sys.stdout.isatty():
+        with _screen() as show_lines:
+            while True:
+                show_lines(view.lines(await view.look(), terminal_width()))
+                await trio.sleep(seconds)
+    before = await view.look()
+    while True:
+        await trio.sleep(seconds)
+        now = await view.look()
+        click.echo(view.interval(before, now))
+        before = now
+
+
+@contextmanager
+def _screen() -> Iterator[Callable[[list[str]], None]]:
+    """Yield a function that replaces the lines which it showed before."""
+    # Only a terminal needs these modules, which are slow to import.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.live import Live  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    with Live(console=Console(), auto_refresh=False) as live:
+        yield lambda lines: live.update(Text("\n".join(lines), no_wrap=True, overflow="ignore"), refresh=True)
 
 
 def statistics_interval(before: StoreCounts, now: StoreCounts) -> str:

@@ -71,6 +71,19 @@ def test_a_file_that_a_store_does_not_have_is_an_error_with_the_nearest_name(sto
 
 @pytest.mark.rig
 @served_by_server
+def test_a_fault_of_a_file_that_the_store_does_not_have_is_noted(store: Store, tmp_path: Path) -> None:
+    store.file("disk").touch()
+    plan = tmp_path / "plan.toml"
+    for pattern, note in {"dsk": " 'dsk' yet; did you mean 'disk'?", "d*": ""}.items():
+        plan.write_text(f'[[fault]]\noperation = "punch"\nfile = "{pattern}"\naction = "lie"\n')
+        done = run_command("faults", "set", store.mountpoint, plan, "--control", store.control)
+        assert done.stdout == f"{store.mountpoint}: faults in force: 1\n"
+        noted = f"{store.mountpoint}: no file of the store matches{note}\n" if note else ""
+        assert done.stderr == noted
+
+
+@pytest.mark.rig
+@served_by_server
 def test_a_removed_file_has_its_history(store: Store) -> None:
     control = ("--control", store.control)
     punch(store, "disk")
