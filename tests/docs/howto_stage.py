@@ -117,6 +117,13 @@ STAGES = {
                 after="fallocate -l 1M follow/disk; fallocate -p -l 64K follow/disk\n"
                 "until grep -q punch ../records/*.out events.jsonl; do kill -0 $SERVICE; sleep 0.1; done",
             ),
+            CommandCase(
+                "fuse-backing stats --watch",
+                service=True,
+                status=TERMINATED,
+                after="until grep -q ' events 0 punched 0 B' ../records/*.out; "
+                "do kill -0 $SERVICE; sleep 0.1; done",
+            ),
         ),
         finish="fuse-backing unmount follow",
     ),
