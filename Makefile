@@ -203,6 +203,16 @@ benchmarks-page: setup
 	$(if $(MEASURE),$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]')
 	$(BIN)/python -m tools.benchmarks_page $(addprefix --measure ,$(MEASURE))
 
+# Most of an hour, as root, on a machine without other work: count how often the verdicts of thinsim ci are right,
+# and write docs/evidence/verdict-rates.md. RUNS is the number of runs of each case.
+RUNS ?= 100
+.PHONY: verdict-rates
+verdict-rates: setup
+	mkdir -p build
+	$(BIN)/python -m benchmarks.verdict_rates count --runs $(RUNS) --json build/rates-process.json
+	$(BIN)/python -m benchmarks.verdict_rates count --runs $(RUNS) --rig emulated --json build/rates-emulated.json
+	$(BIN)/python -m tools.verdict_rates_page --counts build/rates-process.json build/rates-emulated.json
+
 # Minutes, as root: measure the time that a prepare waits while a large device is discarded.
 bench-removal: setup
 	$(BIN)/python -m benchmarks.removal

@@ -7,7 +7,7 @@ import pytest
 
 from tests.repository import REPOSITORY
 from thinsim.benchmark.document import Benchmark
-from tools import benchmarks_page, crashes_page
+from tools import benchmarks_page, crashes_page, verdict_rates_page
 from tools.evidence_pages import DATA, EVIDENCE, Measured, filled, measured_now
 
 PAGES = sorted(path for path in EVIDENCE.glob("*.md") if not path.name.endswith("-by-hand.md"))
@@ -23,6 +23,20 @@ def test_the_page_of_benchmarks_is_what_its_generator_makes() -> None:
     assert (EVIDENCE / "benchmarks.md").read_text() == benchmarks_page.page(known), (
         "run `make benchmarks-page`"
     )
+
+
+def test_the_page_of_verdict_rates_is_what_its_generator_makes() -> None:
+    page = verdict_rates_page.page(Measured.read(verdict_rates_page.COUNTS))
+    assert (EVIDENCE / "verdict-rates.md").read_text() == page, "run `python -m tools.verdict_rates_page`"
+
+
+def test_the_published_rates_are_those_that_a_gate_needs() -> None:
+    """Of 100 runs beside busy processors, at most one is a false alarm, and at least 95 find what is planted."""
+    counts = Measured.read(verdict_rates_page.COUNTS).document
+    assert all(each["runs"] >= 100 for each in counts if each["busy"])
+    for each in counts:
+        least = 0.99 if each["case"] == "nothing changed" else 0.95
+        assert each["right"] >= least * each["runs"], each
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

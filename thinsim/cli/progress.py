@@ -10,10 +10,14 @@ from thinsim.cli.output_console import warnings_console
 
 
 class TerminalProgress:
-    """A `TerminalProgress` is a `Progress` on a console. As a context manager, it removes its live line."""
+    """A `TerminalProgress` is a `Progress` on a console. As a context manager, it removes its live line.
 
-    def __init__(self, console: Console) -> None:
+    Without *lines*, a log gets no line per run, because the caller prints its own.
+    """
+
+    def __init__(self, console: Console, *, lines: bool = True) -> None:
         self._console = console
+        self._lines = lines
         self._status: Status | None = None
         self._where = ""
         self._begun = time.monotonic()
@@ -42,7 +46,7 @@ class TerminalProgress:
     def setting(self, number: int, of: int, name: str) -> None:
         """Show that the run of a setting begins. A log gets this line only, and none per step."""
         self._where = f"[{number}/{of}] {name}"
-        if self._status is None:
+        if self._status is None and self._lines:
             self.say(f"{self._elapsed:4.0f} s  {self._where}")
         self.step("setting up", "pool, loop devices, backing store")
 

@@ -64,7 +64,8 @@ def attempt_found(
 ) -> Attempt[Report]:
     """Run a scenario, in a guest if the rig is one. If it ends early, return the report of the part before.
 
-    A run *for_comparison* is *repeatable* and measures the machine's speed as well. Progress goes to *notes*.
+    A run *for_comparison* is *repeatable* and measures the machine's speed as well. It is one of several, so
+    it prints no line of its own. Progress goes to *notes*.
     """
     request = ScenarioRequest(
         found.scenario,
@@ -78,7 +79,7 @@ def attempt_found(
         repeatable=repeatable or for_comparison,
         reference_work=for_comparison,
     )
-    with TerminalProgress(notes) as progress:
+    with TerminalProgress(notes, lines=not for_comparison) as progress:
         if rig.running is None:
             fine = (DONE, BROKEN)
             return attempted(

@@ -1,5 +1,6 @@
 """`run_rounds` runs several scenarios a few times, for ``thinsim baseline save`` and ``thinsim ci``."""
 
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -99,9 +100,14 @@ def name_of(key: str, given: str, baseline: Path) -> str:
     """Return the name of a stored scenario by which it is found now: from its key, or as it was *given*."""
     if key.startswith(LIBRARY):
         return key.removeprefix(LIBRARY)
-    path = baseline.resolve().parent / key
-    # A baseline that was moved without its scenarios still has the name that the user gave.
-    return given if not path.is_file() or Path(given).resolve() == path.resolve() else str(path)
+    path = Path(os.path.normpath(baseline.resolve().parent / key))
+    moved = not path.is_file() and not Path(given).is_absolute() and Path(given).is_file()
+    if moved or Path(given).resolve() == path.resolve():
+        # A baseline that was moved without its scenarios still has the name that the user gave. An absolute
+        # path might be that of another copy of the project.
+        return given
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 class RigChooser:

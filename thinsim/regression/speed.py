@@ -2,8 +2,8 @@
 
 The cost of a round's discards is their time on a processor, measured in units of the reference work that
 ran around them, and the time that they waited for anything but a processor. The time that other programs
-kept them waiting for a processor is left out. Costs are compared as logarithms: medians, with a margin that
-follows from the differences between the rounds.
+kept them waiting for a processor is left out. Costs are compared as logarithms, with a margin that follows
+from the differences between the rounds (Hodges and Lehmann, 1963).
 """
 
 import math
@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import combinations_with_replacement
 
 from thinsim.regression.baseline import DiscardCost
 
@@ -19,17 +20,21 @@ SHORTEST = 0.002
 DETECTED = 1.5
 """If the rounds cannot exclude a slow-down of this ratio, the verdict is that they can't tell."""
 
-_CERTAIN = 2.6
-"""Standard errors by which a change must exceed no change at all: 1 in 200 for chance alone."""
+_CERTAIN = 3.0
+"""Standard errors by which a change must exceed no change at all."""
+_CONFIRMED = 5.0
+"""Standard errors by which a change needs no more rounds to confirm it."""
+_CONFIRMING_ROUNDS = 6
+"""Rounds that confirm a smaller change."""
 _LIKELY = 1.65
 """Standard errors that the true ratio exceeds once in 20 times."""
-_PRIOR_SPREAD = 0.1
-_PRIOR_ROUNDS = 2
-"""A few rounds can be alike by chance. So the spread counts as if two more rounds had differed by 10 %."""
-_NARROW = 0.07
-"""The standard error, about 7 %, with which a baseline is good enough."""
-_MEDIAN = math.sqrt(math.pi / 2)
-"""The standard error of a median, as a multiple of that of a mean."""
+_PRIOR_SPREAD = 0.12
+_PRIOR_ROUNDS = 3
+"""A few rounds can be alike by chance. So the spread counts as if three more had differed by 12 %."""
+_NARROW = 0.06
+"""The standard error, about 6 %, with which a baseline is good enough."""
+_EFFICIENCY = 1.05
+"""The standard error of the Hodges-Lehmann estimate, as a multiple of that of a mean."""
 _BUSY = 0.25
 """A larger share of the time without a processor is named as the cause of uncertainty."""
 
@@ -49,7 +54,8 @@ class SpeedVerdict(StrEnum):
 class SpeedComparison:
     """A `SpeedComparison` holds the ratio of costs, now to then, and the *reason* for its verdict in words.
 
-    *low* to *high* contains the true ratio in 99 of 100 cases. Without a comparison, all three are 0.
+    *low* to *high* contains the true ratio in more than 99 of 100 cases. All three are 0 without a
+    comparison.
     """
 
     verdict: SpeedVerdict
@@ -76,15 +82,17 @@ def compare_speed(
     most = max(statistics.median(costs), statistics.median(before))
     if most < SHORTEST:
         return not_compared(f"too short to compare: {most * 1e3:.1f} ms")
-    change = statistics.median(map(math.log, costs)) - statistics.median(map(math.log, before))
-    error = math.hypot(spread_error(costs), spread_error(before))
+    change = _middle(costs) - _middle(before)
+    error = _error(costs, before)
     ratio, low, high = (math.exp(change + part * error) for part in (0, -_CERTAIN, _CERTAIN))
     limit = math.log(tolerance)
     amounts = f"{statistics.median(costs) * 1e3:.1f} ms, {statistics.median(before) * 1e3:.1f} ms before"
     text = f"discards cost {ratio:.2f} times as much ({low:.2f} to {high:.2f}): {amounts}"
     clear = abs(change) >= _CERTAIN * error
     if change >= limit and clear:
-        return SpeedComparison(SpeedVerdict.SLOWER, f"{text}; more than {tolerance:g}", ratio, low, high)
+        sure = len(now) >= _CONFIRMING_ROUNDS or change >= _CONFIRMED * error
+        text += f"; more than {tolerance:g}"
+        return SpeedComparison(SpeedVerdict.SLOWER, text, ratio, low, high, decided=sure)
     if change <= -limit and clear:
         return SpeedComparison(SpeedVerdict.FASTER, text, ratio, low, high)
     likely_most = change + _LIKELY * error
@@ -96,19 +104,30 @@ def compare_speed(
     return SpeedComparison(SpeedVerdict.CANT_TELL, why, ratio, low, high, decided=False)
 
 
-def spread_error(costs: Sequence[float]) -> float:
-    """Return the standard error of the median of *costs*, as a logarithm, from their own spread."""
-    logarithms = [math.log(cost) for cost in costs]
-    middle = statistics.fmean(logarithms)
-    squares = sum((each - middle) ** 2 for each in logarithms) + _PRIOR_ROUNDS * _PRIOR_SPREAD**2
-    spread = math.sqrt(squares / (len(costs) - 1 + _PRIOR_ROUNDS))
-    return (_MEDIAN if len(costs) > 2 else 1) * spread / math.sqrt(len(costs))
-
-
 def is_narrow(rounds: Sequence[DiscardCost]) -> bool:
     """Return whether the rounds agree well enough for a baseline, or whether more rounds are worthwhile."""
     costs = _costs(rounds, rounds)
-    return statistics.median(costs) < SHORTEST or spread_error(costs) <= _NARROW
+    return statistics.median(costs) < SHORTEST or _error(costs) <= _NARROW
+
+
+def _middle(costs: Sequence[float]) -> float:
+    """Return the Hodges-Lehmann estimate of the logarithms' middle: the median of the means of all pairs.
+
+    It is as robust as a median where single rounds were disturbed, and nearly as precise as a mean.
+    """
+    logarithms = [math.log(cost) for cost in costs]
+    return statistics.median((one + other) / 2 for one, other in combinations_with_replacement(logarithms, 2))
+
+
+def _error(*sides: Sequence[float]) -> float:
+    """Return the standard error of the difference of the *sides*' middles, from the spread of all rounds."""
+    squares, degrees = _PRIOR_ROUNDS * _PRIOR_SPREAD**2, _PRIOR_ROUNDS
+    for costs in sides:
+        logarithms = [math.log(cost) for cost in costs]
+        mean = statistics.fmean(logarithms)
+        squares += sum((each - mean) ** 2 for each in logarithms)
+        degrees += len(costs) - 1
+    return _EFFICIENCY * math.sqrt(squares / degrees * sum(1 / len(costs) for costs in sides))
 
 
 def _costs(rounds: Sequence[DiscardCost], others: Sequence[DiscardCost]) -> list[float]:

@@ -30,7 +30,7 @@ def baseline() -> None:
 @click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...", shell_complete=scenario_names)
 @click.option("--output", "-o", type=OutputPath(), required=True, help="Write the baseline to this file.")
 @rig_option(rig_names())
-@rounds_option
+@rounds_option(5)
 @most_rounds_option
 @directory_option
 @quiet_option

@@ -134,7 +134,7 @@ _STATUSES = {
     help="Write the new results to this file, in the form of a baseline.",
 )
 @rig_option(rig_names(), explained_default="auto: the baseline's rig")
-@rounds_option
+@rounds_option(3)
 @most_rounds_option
 @directory_option
 @quiet_option
