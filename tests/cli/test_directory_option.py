@@ -24,10 +24,12 @@ def _takers() -> dict[str, click.Command]:
         name: command
         for name, command in every_command(commands, "thinsim")
         if any(parameter.name == "directory" and "--dir" in parameter.opts for parameter in command.params)
+        # A pool makes its directory, and doctor lists what a directory lacks.
+        and name.split()[1] not in ("pool", "doctor")
     }
 
 
-@pytest.mark.parametrize("name", [name for name in _takers() if not name.startswith("thinsim pool")])
+@pytest.mark.parametrize("name", _takers())
 def test_a_missing_directory_is_named_before_anything_runs(
     thinsim: Thinsim, name: str, tmp_path: Path
 ) -> None:
