@@ -50,6 +50,7 @@ def variant(*leaks: OwnerLeak, **changed: object) -> VariantBaseline:
     values: dict[str, object] = {
         "name": "v",
         "settings": "1",
+        "fs_type": "ext4",
         "least_blocks": sum(each.least_blocks for each in leaks),
         "most_blocks": blocks,
         "most_leaked": blocks * BLOCK,

@@ -75,6 +75,15 @@ def test_settings_and_files_that_changed_are_notes() -> None:
     ]
 
 
+def test_leaks_on_another_file_system_are_not_compared() -> None:
+    found = compare_scenario(
+        scenario(variant(leak("a", 9), fs_type="xfs")), scenario(variant(leak("a", 5))), RULES
+    )
+    assert [each.text for each in found.failures] == [
+        "xfs on the thin devices, in the baseline ext4: not compared"
+    ]
+
+
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
@@ -104,7 +113,9 @@ def test_what_leaked_nothing_is_compared_under_all_conditions_and_so_are_asserts
 def test_times_of_another_machine_are_not_compared_and_that_fails_nothing(name: str) -> None:
     now = scenario(variant(costs=costs(9.0)), environment={**HERE, name: "other"})
     found = compare_scenario(now, scenario(variant()), RULES)
-    assert found.variants[0].speed.reason == f"not the {name} of the baseline"
+    assert [(each.kind, each.text) for each in found.changes] == [
+        ("note", f"speed is not compared: not the {name} of the baseline")
+    ]
     assert found.failures == []
 
 

@@ -65,11 +65,13 @@ class SpeedComparison:
     high: float = 0.0
     decided: bool = True
     """False if more rounds could change the verdict."""
+    surprises: bool = False
+    """True if a user may not expect that nothing was compared."""
 
 
-def not_compared(reason: str) -> SpeedComparison:
+def not_compared(reason: str, *, surprises: bool = False) -> SpeedComparison:
     """Return the comparison of costs that cannot be compared."""
-    return SpeedComparison(SpeedVerdict.NOT_COMPARED, reason)
+    return SpeedComparison(SpeedVerdict.NOT_COMPARED, reason, surprises=surprises)
 
 
 def compare_speed(

@@ -133,7 +133,7 @@ _STATUSES = {
     type=OutputPath(),
     help="Write the new results to this file, in the form of a baseline.",
 )
-@rig_option(rig_names(), explained_default="auto: the baseline's rig")
+@rig_option(rig_names(), explained_default="the baseline's rig")
 @rounds_option(3)
 @most_rounds_option
 @directory_option
