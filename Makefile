@@ -108,7 +108,7 @@ record-pool-life: setup-vm
 # whole workflow of examples/ci.
 documents-nightly: setup-vm
 	THINSIM_GUESTS=1 $(BIN)/python -m pytest -v --durations=0 tests/docs/test_documented_guests.py tests/docs/test_workflow_whole.py \
-	    $(TEST_ARGUMENTS)
+	    tests/docs/test_installation.py $(TEST_ARGUMENTS)
 
 # Hours without KVM, a quarter of an hour with NIGHTLY_SEEDS=1. Every night runs other histories. Each difference is
 # shrunk and written into ./divergences.

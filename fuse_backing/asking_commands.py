@@ -1,57 +1,120 @@
 """These commands of ``fuse-backing`` ask a running server or set the faults that it injects."""
 
-import contextlib
+import fnmatch
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 import click
 import trio
 
-from fuse_backing import mounts, runtime
-from fuse_backing.errors import FaultPlanError
+from fuse_backing import finding
+from fuse_backing.command_options import (
+    JSON,
+    PATH,
+    WatchCommand,
+    control_option,
+    since_mount_option,
+    watch_option,
+)
+from fuse_backing.errors import FaultPlanError, MountpointError
 from fuse_backing.faults import FaultPlan
+from fuse_backing.near_names import did_you_mean, or_list
 from fuse_backing.statuses import DONE, INTERRUPTED, exit_status_help
-from fuse_backing.store_client import StoreClient
+from fuse_backing.store_client import ServerInfo, StoreClient, StoreCounts, StoreLatencies
 
-_PATH = click.Path(path_type=Path)
+if TYPE_CHECKING:
+    from fuse_backing import watching
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+_Result = TypeVar("_Result")
+_Counts = TypeVar("_Counts")
 
-
-def control_option(command: _Command) -> _Command:
-    """Add ``--control``, the parameter *control*."""
-    return click.option(
-        "--control",
-        type=_PATH,
-        metavar="SOCKET",
-        help="Use this control socket of the server. Default: the usual one for MOUNTPOINT.",
-    )(command)
+_INTERRUPTED = exit_status_help({INTERRUPTED: "Ctrl-C interrupted it"})
 
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@click.command(cls=WatchCommand, epilog=_INTERRUPTED)
+@click.argument("mountpoint", type=PATH, required=False)
+@control_option
+@watch_option
+@since_mount_option
+@JSON
+def stats(
+    mountpoint: Path | None, control: Path | None, watch: float | None, since_mount: bool, as_json: bool
+) -> None:
+    """Show the punched and the freed bytes, in total and by file.
+
+    They count from the mount on, or from the last fuse-backing reset. MOUNTPOINT is not needed while only one
+    server runs.
+    """
+    from fuse_backing import display, watching  # noqa: PLC0415
+
+    def view(client: StoreClient, info: ServerInfo) -> "watching.CountView[StoreCounts]":
+        return watching.CountView(
+            lambda: client.statistics(since_mount=since_mount),
+            lambda counts: display.statistics_document(counts, info),
+            lambda counts, width: display.statistics_lines(counts, info, width),
+            watching.statistics_interval,
+        )
+
+    _show_counts(mountpoint, control, view, watch, as_json)
+
+
+@click.command(cls=WatchCommand, epilog=_INTERRUPTED)
+@click.argument("mountpoint", type=PATH, required=False)
+@control_option
+@click.option(
+    "--operation", metavar="NAME", help="Show the histogram of this operation, such as read or punch."
+)
+@watch_option
+@since_mount_option
+@JSON
+def latency(
+    mountpoint: Path | None,
+    control: Path | None,
+    operation: str | None,
+    watch: float | None,
+    since_mount: bool,
+    as_json: bool,
+) -> None:
+    """Show how long requests took, by operation.
+
+    A latency begins when the server has read a request from the kernel, and ends when it has written the
+    answer. A percentile is at most 3.2 % too large. The latencies count from the mount on, or from the last
+    fuse-backing reset. MOUNTPOINT is not needed while only one server runs.
+    """
+    from fuse_backing import latency_display, watching  # noqa: PLC0415
+
+    def view(client: StoreClient, info: ServerInfo) -> "watching.CountView[StoreLatencies]":
+        return watching.CountView(
+            lambda: client.latencies(since_mount=since_mount),
+            lambda found: latency_display.latency_document(found, info, operation),
+            lambda found, width: latency_display.latency_lines(found, info, operation, width),
+            lambda before, now: watching.latency_interval(before, now, operation),
+        )
+
+    _show_counts(mountpoint, control, view, watch, as_json)
 
 
 @click.command()
-@click.argument("mountpoint", type=_PATH, required=False)
+@click.argument("mountpoint", type=PATH, required=False)
 @control_option
-@_JSON
-def stats(mountpoint: Path | None, control: Path | None, as_json: bool) -> None:
-    """Show the punched and the freed bytes, in total and by file.
+def reset(mountpoint: Path | None, control: Path | None) -> None:
+    """Let stats and latency count from now on.
 
-    MOUNTPOINT is not needed while only one server runs.
+    The ledger keeps everything since the mount: events, histogram and metrics do not change. MOUNTPOINT is
+    not needed while only one server runs.
     """
     from fuse_backing import display  # noqa: PLC0415
 
-    client = StoreClient(_socket(mountpoint, control))
-    with _quiet_end():
-        trio.run(display.show_stats, client, as_json)
+    since = _ask(mountpoint, control, lambda client: client.reset())
+    click.echo(f"stats and latency count from {display.moment(since)} on")
 
 
-@click.command(epilog=exit_status_help({INTERRUPTED: "Ctrl-C interrupted it"}))
-@click.argument("mountpoint", type=_PATH, required=False)
+@click.command(epilog=_INTERRUPTED)
+@click.argument("mountpoint", type=PATH, required=False)
 @control_option
 @click.option("--follow", is_flag=True, help="Wait for new events until Ctrl-C.")
 @click.option(
@@ -65,16 +128,15 @@ def events(mountpoint: Path | None, control: Path | None, follow: bool, since: i
     """
     from fuse_backing import display  # noqa: PLC0415
 
-    client = StoreClient(_socket(mountpoint, control))
     with _quiet_end():
-        trio.run(display.show_events, client, since, follow, as_json)
+        _ask(mountpoint, control, lambda client: display.show_events(client, since, follow, as_json))
 
 
 @click.command()
-@click.argument("mountpoint", type=_PATH, required=False)
+@click.argument("mountpoint", type=PATH, required=False)
 @control_option
 @click.option("--file", metavar="NAME", help="Show the offsets in this file instead of the times.")
-@_JSON
+@JSON
 def histogram(mountpoint: Path | None, control: Path | None, file: str | None, as_json: bool) -> None:
     """Show the freed bytes by time, or by offset in a file.
 
@@ -82,20 +144,19 @@ def histogram(mountpoint: Path | None, control: Path | None, file: str | None, a
     """
     from fuse_backing import display  # noqa: PLC0415
 
-    client = StoreClient(_socket(mountpoint, control))
     with _quiet_end():
-        trio.run(display.show_histogram, client, file, as_json)
+        _ask(mountpoint, control, lambda client: display.show_histogram(client, file, as_json))
 
 
 @click.command("map")
-@click.argument("file", type=_PATH)
+@click.argument("file", type=PATH)
 @click.option(
     "--control",
-    type=_PATH,
+    type=PATH,
     metavar="SOCKET",
     help="Use this control socket of the server. Default: the usual one for the mount of FILE.",
 )
-@_JSON
+@JSON
 def map_(file: Path, control: Path | None, as_json: bool) -> None:
     """Show the allocated ranges and the holes of FILE.
 
@@ -104,12 +165,13 @@ def map_(file: Path, control: Path | None, as_json: bool) -> None:
     from fuse_backing import display, mapping  # noqa: PLC0415
 
     with _quiet_end():
-        size, extents = trio.run(mapping.extents_of, file, control)
+        with finding.explained(None if control is not None else file.parent):
+            size, extents = trio.run(mapping.extents_of, file, control)
         display.show_map(size, extents, as_json)
 
 
 @click.command()
-@click.argument("mountpoint", type=_PATH, required=False)
+@click.argument("mountpoint", type=PATH, required=False)
 @control_option
 def metrics(mountpoint: Path | None, control: Path | None) -> None:
     """Print the totals as Prometheus text.
@@ -117,7 +179,7 @@ def metrics(mountpoint: Path | None, control: Path | None) -> None:
     MOUNTPOINT is not needed while only one server runs.
     """
     with _quiet_end():
-        click.echo(trio.run(StoreClient(_socket(mountpoint, control)).metrics), nl=False)
+        click.echo(_ask(mountpoint, control, lambda client: client.metrics()), nl=False)
 
 
 @click.group()
@@ -129,7 +191,7 @@ def faults() -> None:
 
 
 @faults.command("set")
-@click.argument("mountpoint", type=_PATH)
+@click.argument("mountpoint", type=PATH)
 @click.argument("plan", type=click.File("rb"))
 @control_option
 def set_faults(mountpoint: Path, plan: IO[bytes], control: Path | None) -> None:
@@ -141,12 +203,21 @@ def set_faults(mountpoint: Path, plan: IO[bytes], control: Path | None) -> None:
         parsed = FaultPlan.from_toml(plan.read().decode())
     except (FaultPlanError, UnicodeDecodeError) as error:
         raise FaultPlanError(f"{plan.name}: {error}") from None
-    trio.run(StoreClient(_socket(mountpoint, control)).set_faults, parsed)
+
+    async def replace(client: StoreClient) -> list[str]:
+        await client.set_faults(parsed)
+        return await client.files()
+
+    names = _ask(mountpoint, control, replace)
     click.echo(f"{mountpoint}: faults in force: {len(parsed.faults)}")
+    for pattern in dict.fromkeys(fault.file for fault in parsed.faults if fault.file != "*"):
+        if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
+            near = did_you_mean(pattern, names) or or_list(names)
+            click.echo(f"{mountpoint}: no file of the store matches {pattern!r} yet{near}", err=True)
 
 
 @faults.command("show")
-@click.argument("mountpoint", type=_PATH, required=False)
+@click.argument("mountpoint", type=PATH, required=False)
 @control_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array of objects instead of text.")
 def show_faults(mountpoint: Path | None, control: Path | None, as_json: bool) -> None:
@@ -154,34 +225,58 @@ def show_faults(mountpoint: Path | None, control: Path | None, as_json: bool) ->
     from fuse_backing import display  # noqa: PLC0415
 
     with _quiet_end():
-        trio.run(display.show_faults, StoreClient(_socket(mountpoint, control)), as_json)
+        _ask(mountpoint, control, lambda client: display.show_faults(client, as_json))
 
 
 @faults.command("clear")
-@click.argument("mountpoint", type=_PATH, required=False)
+@click.argument("mountpoint", type=PATH, required=False)
 @control_option
 def clear_faults(mountpoint: Path | None, control: Path | None) -> None:
     """Remove all faults."""
-    trio.run(StoreClient(_socket(mountpoint, control)).set_faults, FaultPlan())
+    _ask(mountpoint, control, lambda client: client.set_faults(FaultPlan()))
     click.echo("no faults are in force")
+
+
+def _show_counts(
+    mountpoint: Path | None,
+    control: Path | None,
+    view: "Callable[[StoreClient, ServerInfo], watching.CountView[_Counts]]",
+    seconds: float | None,
+    as_json: bool,
+) -> None:
+    from fuse_backing import watching  # noqa: PLC0415
+
+    async def show(client: StoreClient) -> None:
+        chosen = view(client, await client.ping())
+        if seconds is None:
+            await watching.show(chosen, as_json=as_json)
+        else:
+            await watching.watch(chosen, seconds, as_json=as_json)
+
+    with _quiet_end():
+        _ask(mountpoint, control, show)
+
+
+def _ask(
+    mountpoint: Path | None, control: Path | None, ask: Callable[[StoreClient], Awaitable[_Result]]
+) -> _Result:
+    """Return the answer of the server that the command line names. Explain a server that has ended."""
+    with finding.explained(None if control is not None else mountpoint):
+        return trio.run(ask, StoreClient(_socket(mountpoint, control)))
 
 
 def _socket(mountpoint: Path | None, control: Path | None) -> Path:
     if control is not None:
         return control
     if mountpoint is not None:
-        return _socket_of(mountpoint)
-    found = runtime.sockets()
-    if len(found) == 1:
-        return found[0]
-    raise click.UsageError(
-        "No fuse-backing server is running. To start one, run: fuse-backing mount DIRECTORY MOUNTPOINT"
-        if not found
-        else f"{len(found)} fuse-backing servers are running: name a MOUNTPOINT or --control SOCKET"
-    )
+        return finding.find_store(mountpoint)
+    try:
+        return finding.only_store()
+    except MountpointError as error:
+        raise click.UsageError(str(error)) from None
 
 
-@contextlib.contextmanager
+@contextmanager
 def _quiet_end() -> Iterator[None]:
     """End without a message on Ctrl-C, and when the reader of a pipe has closed it."""
     try:
@@ -195,17 +290,8 @@ def _quiet_end() -> Iterator[None]:
         raise SystemExit(DONE) from None
 
 
-def _socket_of(mountpoint: Path) -> Path:
-    """Return the usual socket of the store on *mountpoint*. MountpointError if there is none."""
-    usual = runtime.control_socket(mountpoint)
-    mount = mounts.find_mount(mountpoint)
-    if usual.exists() or (mount is not None and mount.fstype == mounts.FSTYPE):
-        return usual
-    raise mounts.no_store_on(mountpoint)
-
-
-LOOKING: tuple[click.Command, ...] = (events, stats, map_, histogram, metrics)
+LOOKING: tuple[click.Command, ...] = (events, stats, latency, map_, histogram, metrics)
 """These commands show the records of a server."""
 
-TESTING: tuple[click.Command, ...] = (faults,)
-"""These commands change the behaviour of a server for a test."""
+TESTING: tuple[click.Command, ...] = (faults, reset)
+"""These commands change the behaviour or the counts of a server for a test."""

@@ -13,12 +13,11 @@ import click
 import trio
 
 from fuse_backing import runtime
-from fuse_backing.asking_commands import LOOKING, TESTING, control_option
+from fuse_backing.asking_commands import LOOKING, TESTING
+from fuse_backing.command_options import PATH, control_option
 from fuse_backing.errors import FuseBackingError
 from fuse_backing.statuses import DONE, FAILED, INTERRUPTED, WRONG_WORDS, exit_status_help
 from fuse_backing.store_client import ServerInfo, StoreClient
-
-_PATH = click.Path(path_type=Path)
 
 
 class _Group(click.Group):
@@ -86,8 +85,8 @@ def cli() -> None:
 
 
 @click.command()
-@click.argument("directory", type=_PATH)
-@click.argument("mountpoint", type=_PATH)
+@click.argument("directory", type=PATH)
+@click.argument("mountpoint", type=PATH)
 @click.option(
     "--foreground",
     is_flag=True,
@@ -105,7 +104,7 @@ def cli() -> None:
 @click.option(
     "--events",
     "event_file",
-    type=_PATH,
+    type=PATH,
     metavar="FILE",
     help="Append every event to this file, one line of JSON per event.",
 )
@@ -121,7 +120,7 @@ def cli() -> None:
     help="Write one line of JSON to descriptor N when ready.",
 )
 @click.option(
-    "--log", type=_PATH, hidden=True, help="Remove this file of standard error at the end if it is empty."
+    "--log", type=PATH, hidden=True, help="Remove this file of standard error at the end if it is empty."
 )
 def mount(
     directory: Path,
@@ -136,7 +135,10 @@ def mount(
 ) -> None:
     """Serve the sparse files of DIRECTORY on MOUNTPOINT.
 
-    The server runs in the background, and the command ends when the mount is ready.
+    The server runs in the background, and the command ends when the mount is ready. The usual control socket
+    is in /run/fuse-backing for root. For other users it is in the first of these directories that the user
+    owns: $XDG_RUNTIME_DIR/fuse-backing, /run/user/UID/fuse-backing, /tmp/fuse-backing-UID ($TMPDIR in place
+    of /tmp).
     """
     # Paths are relative to the current directory, and the server may have another one later.
     directory, mountpoint = directory.absolute(), mountpoint.absolute()
@@ -199,7 +201,7 @@ def _mount_in_background(
 
 
 @click.command()
-@click.argument("mountpoint", type=_PATH)
+@click.argument("mountpoint", type=PATH)
 @control_option
 def unmount(mountpoint: Path, control: Path | None) -> None:
     """Unmount MOUNTPOINT and end its server.

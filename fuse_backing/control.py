@@ -15,6 +15,7 @@ client closes the connection.
 import errno
 import json
 import logging
+import os
 import socket
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -278,5 +279,6 @@ async def _send_failure(stream: trio.SocketStream, command: str, error: Exceptio
         log.error("command %s failed", command, exc_info=error)
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     if isinstance(error, OSError) and error.filename is not None:
-        text = f"{error.filename}: {text}"
+        name = error.filename
+        text = f"{os.fsdecode(name) if isinstance(name, bytes) else name}: {text}"
     await _send_error(stream, number, text or type(error).__name__)

@@ -11,30 +11,50 @@ import click
 
 from fuse_backing import picture
 from fuse_backing.allocation import Extent, merged, total
+from fuse_backing.amounts import elapsed, lasting, placed, sized
+from fuse_backing.columns import table, terminal_width, wrapped
 from fuse_backing.events import LedgerEvent, Missed, Totals
-from fuse_backing.store_client import StoreClient
+from fuse_backing.store_client import ServerInfo, StoreClient, StoreCounts
 
-_COLUMNS = ("events", "punched_bytes", "zeroed_bytes", "allocated", "freed", "errors", "faults")
+_COLUMNS = {
+    "events": "events",
+    "punched": "punched_bytes",
+    "zeroed": "zeroed_bytes",
+    "allocated": "allocated",
+    "freed": "freed",
+    "errors": "errors",
+    "faults": "faults",
+}
+_IN_BYTES = ("punched", "zeroed", "allocated", "freed")
 _NAMING = ("action", "operation")
-_TITLES = ("events", "punched", "zeroed", "allocated", "freed", "errors", "faults")
 
 
-async def show_stats(client: StoreClient, as_json: bool) -> None:
-    """Print the totals, overall and by file, in bytes."""
-    totals, files, info = await client.totals(), await client.totals_by_file(), await client.ping()
-    if as_json:
-        by_file = {file: each.to_json() for file, each in files.items()}
-        document: dict[str, object] = {"totals": totals.to_json(), "files": by_file}
-        if not info.freed_is_measured:
-            document["freed_is_measured"] = False
-        click.echo(json.dumps(document))
-        return
-    rows: list[tuple[str, ...]] = [("file", *_TITLES)]
-    rows += [(_shown(file), *_cells(each)) for file, each in sorted(files.items())]
-    rows.append(("all", *_cells(totals)))
-    _table(rows)
+def statistics_document(counts: StoreCounts, info: ServerInfo) -> dict[str, object]:
+    """Return the JSON object of the sums."""
+    document = counts.to_json()
     if not info.freed_is_measured:
-        click.echo(info.host_remark)
+        document["freed_is_measured"] = False
+    return document
+
+
+def statistics_lines(counts: StoreCounts, info: ServerInfo, width: int | None) -> list[str]:
+    """Return the sums by file and overall as lines of at most *width* columns."""
+    rows: list[tuple[str, ...]] = [("file", *_COLUMNS)]
+    rows += [(shown(file), *cells_of(each).values()) for file, each in sorted(counts.files.items())]
+    rows.append(("all", *cells_of(counts.totals).values()))
+    lines = [*since_lines(counts.since, info, width), *table(rows, width)]
+    return lines if info.freed_is_measured else [*lines, *wrapped(info.host_remark, width)]
+
+
+def since_lines(since: float, info: ServerInfo, width: int | None) -> list[str]:
+    """Return a line about the last reset, or nothing if there was none since the mount."""
+    return [] if since == info.started else wrapped(f"since the reset at {moment(since)}:", width)
+
+
+def cells_of(totals: Totals) -> dict[str, str]:
+    """Return the sums for people, by title."""
+    values = {title: getattr(totals, field) for title, field in _COLUMNS.items()}
+    return {title: sized(value) if title in _IN_BYTES else str(value) for title, value in values.items()}
 
 
 def show_map(size: int, extents: list[Extent], as_json: bool) -> None:
@@ -48,39 +68,45 @@ def show_map(size: int, extents: list[Extent], as_json: bool) -> None:
         ]
         click.echo(json.dumps({"size": size, "allocated": allocated, "ranges": found}))
         return
-    click.echo(f"size {size}, allocated {allocated}")
-    _table(
-        [
-            ("start", "end", "length", "what"),
-            *(
-                (str(start), str(end), str(end - start), _what(held, shared))
-                for start, end, held, shared in ranges
-            ),
-        ]
+    width = terminal_width()
+    rows = [
+        (placed(start), placed(end), sized(end - start), _what(held, shared))
+        for start, end, held, shared in ranges
+    ]
+    title, *cells = picture.shaded(
+        size, merged((extent.start, extent.end) for extent in extents), columns=width
     )
-    for line in picture.shaded(size, merged((extent.start, extent.end) for extent in extents)):
-        click.echo(line)
+    _print([f"size {sized(size)}, allocated {sized(allocated)}"])
+    _print(table([("start", "end", "length", "what"), *rows], width))
+    _print([*wrapped(title, width), *cells])
 
 
 async def show_histogram(client: StoreClient, file: str | None, as_json: bool) -> None:
     """Print the freed bytes by time, or by offset in *file*."""
-    began = None
+    began, served = None, True
     if file is None:
         began, found = await client.by_time()
     else:
+        served, _ = await client.find_file(file)
         found = await client.by_offset(file)
     if as_json:
         buckets = [asdict(bucket) for bucket in found.buckets]
         start = {} if began is None else {"started": began}
         click.echo(json.dumps({**start, "width": found.width, "buckets": buckets}))
         return
+    width, where = terminal_width(), "the store" if file is None else f"file {shown(file)}"
+    if not served:
+        _print(wrapped(f"{where} is no longer in the store; the ledger has its events", width))
+    if not found.buckets:
+        _print(wrapped(f"no hole punch, zero range or truncation of {where} has succeeded yet", width))
+        return
     if began is None:
-        click.echo(f"freed bytes by offset, one cell is {picture.sized(int(found.width))}:")
+        title = f"freed bytes by offset, one cell is {sized(int(found.width))}:"
     else:
-        click.echo(f"freed bytes by time since {_moment(began)}, one cell is {found.width:.0f} s:")
+        title = f"freed bytes by time since {moment(began)}, one cell is {elapsed(found.width)}:"
     freed = [bucket.freed for bucket in found.buckets]
-    for line in picture.heat(freed, partial(_position, began is None, found.width)):
-        click.echo(line)
+    legend, *cells = picture.heat(freed, partial(_position, began is None, found.width), width)
+    _print([*wrapped(title, width), *wrapped(legend, width), *cells])
 
 
 async def show_faults(client: StoreClient, as_json: bool) -> None:
@@ -98,7 +124,7 @@ async def show_faults(client: StoreClient, as_json: bool) -> None:
     rows: list[tuple[str, ...]] = [("fault", "matched", "struck")]
     for each in found:
         entry = each.fault.to_json()
-        rest = [f"{key}={_shown(str(value))}" for key, value in entry.items() if key not in _NAMING]
+        rest = [f"{key}={shown(str(value))}" for key, value in entry.items() if key not in _NAMING]
         rows.append(
             (
                 " ".join([str(entry["action"]), str(entry["operation"]), *rest]),
@@ -106,33 +132,38 @@ async def show_faults(client: StoreClient, as_json: bool) -> None:
                 str(each.struck),
             )
         )
-    _table(rows)
+    _print(table(rows, terminal_width()))
 
 
 async def show_events(client: StoreClient, since: int, follow: bool, as_json: bool) -> None:
     """Print one line per event; with *follow*, each event as it is recorded, until interrupted."""
+    width = terminal_width()
     if not follow:
         for event in await client.events(since):
-            click.echo(json.dumps(event.to_json()) if as_json else _line(event))
+            _print([json.dumps(event.to_json())] if as_json else wrapped(_line(event), width))
         return
     async with aclosing(client.follow(since)) as items:
         async for item in items:
             if isinstance(item, Missed):
                 missed = f"... {item.count} events are missing: the server keeps only the last ones"
-                click.echo(json.dumps({"missed": item.count}) if as_json else missed)
+                _print([json.dumps({"missed": item.count})] if as_json else wrapped(missed, width))
             else:
-                click.echo(json.dumps(item.to_json()) if as_json else _line(item))
+                _print([json.dumps(item.to_json())] if as_json else wrapped(_line(item), width))
 
 
-def _table(rows: list[tuple[str, ...]]) -> None:
-    """Print rows in columns: the first aligned to the left, all others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for first, *rest in rows:
-        cells = [
-            first.ljust(widths[0]),
-            *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)),
-        ]
-        click.echo("  ".join(cells))
+def moment(seconds: float) -> str:
+    """Return a time since the epoch as local time."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds)) + f"{seconds % 1:.3f}"[1:]
+
+
+def shown(name: str) -> str:
+    """Return a file name that a terminal can show, with control characters and broken UTF-8 escaped."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
+
+
+def _print(lines: list[str]) -> None:
+    for line in lines:
+        click.echo(line)
 
 
 def _alternating(size: int, extents: list[Extent]) -> list[tuple[int, int, bool, bool]]:
@@ -159,27 +190,16 @@ def _what(allocated: bool, shared: bool) -> str:
 
 
 def _position(by_offset: bool, width: float, number: int) -> str:
-    return picture.sized(int(number * width)) if by_offset else f"{number * width:.0f} s"
-
-
-def _moment(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds)) + f"{seconds % 1:.3f}"[1:]
-
-
-def _cells(totals: Totals) -> tuple[str, ...]:
-    return tuple(str(getattr(totals, column)) for column in _COLUMNS)
+    return sized(int(number * width)) if by_offset else elapsed(number * width)
 
 
 def _line(event: LedgerEvent) -> str:
-    outcome = errno.errorcode.get(event.errno, str(event.errno)) if event.errno else f"freed {event.freed}"
+    outcome = (
+        errno.errorcode.get(event.errno, str(event.errno)) if event.errno else f"freed {sized(event.freed)}"
+    )
     fault = "" if event.fault is None else f" fault {event.fault}"
     return (
-        f"{event.sequence} {_moment(event.time)} {event.operation} {_shown(event.file)} "
-        f"offset {event.offset} length {event.length} allocated {event.allocated} {outcome} "
-        f"{event.duration * 1000:.3f} ms{fault}"
+        f"{event.sequence} {moment(event.time)} {event.operation} {shown(event.file)} "
+        f"offset {placed(event.offset)} length {sized(event.length)} allocated {sized(event.allocated)} "
+        f"{outcome} {lasting(event.duration)}{fault}"
     )
-
-
-def _shown(name: str) -> str:
-    """Return a file name that a terminal can show, with control characters and broken UTF-8 escaped."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)

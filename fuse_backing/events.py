@@ -90,6 +90,14 @@ class Totals:
     faults: int = 0
     """Number of events that a planned fault struck."""
 
+    def __add__(self, other: "Totals") -> "Totals":
+        """Return the sums over the events of both."""
+        return Totals(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+
+    def __sub__(self, other: "Totals") -> "Totals":
+        """Return the sums over the events that *other*, an earlier reading, lacks."""
+        return Totals(*(getattr(self, each.name) - getattr(other, each.name) for each in fields(self)))
+
     def to_json(self) -> dict[str, object]:
         """Return the totals as a JSON object."""
         return asdict(self)

@@ -1,9 +1,10 @@
 """`FaultPlan` decides which requests are struck by a fault, and by which one; it does no I/O.
 
 A plan is an ordered list of faults. Each request is matched against one fault after the other. A fault counts
-the requests that match it (operation, file, range) and strikes those numbered ``nth`` to ``nth + times - 1``.
-The first fault that strikes decides; the faults after it do not see the request. Nothing is random and no
-clock is read: the same plan and the same requests give the same run.
+the requests that match it (operation, file, range). From the ``nth`` of them on it strikes, until it has
+struck ``times`` of them; with a ``probability`` it strikes that share of them. The first fault that strikes
+decides; the faults after it do not see the request. The draws of a probability come from its ``seed``, so the
+same plan and the same requests give the same run. Only a rate reads a clock.
 
 As a TOML file::
 
@@ -16,26 +17,33 @@ As a TOML file::
     times = 2               # number of matches in a row, or "always" (default: 1)
     action = "error"        # and the key that the action needs:
     errno = "EIO"
+
+    [[fault]]
+    operation = "any"
+    probability = 0.1       # strike each match with this probability (default: 1); times is then "always"
+    seed = 7                # of the draws (default: 0)
+    action = "delay"
+    seconds = 0.5
 """
 
 import errno as errnos
+import math
+import random
+import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any, Literal, Self
 
+from fuse_backing import plan_values
 from fuse_backing.errors import FaultPlanError
 
 MOST_FAULTS = 256
 """Largest number of faults in a plan."""
 
-LONGEST_DELAY = 3600.0
-"""Longest delay, in seconds."""
-
 _LARGEST = (1 << 63) - 1
-_LARGEST_ERRNO = 999  # libfuse accepts no larger one: lib/fuse_lowlevel.c
 
 
 class Operation(StrEnum):
@@ -65,6 +73,8 @@ class FaultKind(StrEnum):
     """A write that would bring the total beyond ``bytes`` fails with ENOSPC, until the plan is removed."""
     CRASH = "crash"
     """The server kills itself (SIGKILL) before the request is done."""
+    THROTTLE = "throttle"
+    """A request is done later if the requests before it have used up the rate."""
 
 
 STRUCK = tuple(operation for operation in Operation if operation is not Operation.TRUNCATE)
@@ -75,12 +85,22 @@ _OPERATIONS_OF = {
     FaultKind.LIE: (Operation.PUNCH, Operation.ZERO, Operation.FSYNC),
     FaultKind.FULL: (Operation.WRITE,),
 }
-_NEEDS = {
-    FaultKind.ERROR: "errno",
-    FaultKind.DELAY: "seconds",
-    FaultKind.PARTIAL: "bytes",
-    FaultKind.FULL: "bytes",
+_RATES = ("bytes_per_second", "operations_per_second")
+_NEEDS: dict[FaultKind, tuple[str, ...]] = {
+    FaultKind.ERROR: ("errno",),
+    FaultKind.DELAY: ("seconds",),
+    FaultKind.PARTIAL: ("bytes",),
+    FaultKind.FULL: ("bytes",),
+    FaultKind.THROTTLE: _RATES,
 }
+"""The keys of which an action needs at least one."""
+
+_COUNTING = ("nth", "times", "probability", "seed")
+_REFUSED = {
+    FaultKind.FULL: (_COUNTING, "counts bytes"),
+    FaultKind.THROTTLE: (_COUNTING[1:], "slows every request from the 'nth' on"),
+}
+"""The keys that make no sense for an action, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,59 +120,61 @@ class Fault:
     nth: int = 1
     """The first matching request that is struck, counted from 1."""
     times: int | Literal["always"] = 1
-    """The number of requests in a row that are struck, or `always`."""
+    """The number of requests that are struck, or `always`, the default with a probability."""
     errno: str | None = None
     """The name of an errno, such as ``EIO``."""
     seconds: float | None = None
     """The delay, up to 3600."""
     bytes: int | None = None
     """For `partial` the bytes that are done; for `full` the bytes that are let through."""
+    probability: float | None = None
+    """The probability, 0 to 1, that a request is struck; None for every one."""
+    seed: int = 0
+    """The seed of the draws, a whole number."""
+    bytes_per_second: float | None = None
+    """For `throttle` the largest rate of bytes."""
+    operations_per_second: float | None = None
+    """For `throttle` the largest rate of requests."""
 
     @classmethod
     def from_json(cls, value: object, where: str) -> Self:
         """Read one entry. Raises FaultPlanError, whose text begins with *where* and gives the reason."""
         try:
-            return cls._checked(_table(value))
+            return cls._checked(plan_values.table_of(value))
         except (ValueError, TypeError) as error:
             raise FaultPlanError(f"{where}: {error}") from None
 
     @classmethod
     def _checked(cls, table: Mapping[str, Any]) -> Self:
-        unknown = table.keys() - {field.name for field in fields(cls)}
-        if unknown:
-            raise ValueError(f"unknown key {sorted(unknown)[0]!r}")
-        action = FaultKind(_choice(table, "action", [str(kind) for kind in FaultKind]))
-        name = _choice(table, "operation", [*map(str, STRUCK), "any"])
-        allowed = _OPERATIONS_OF.get(action)
-        if allowed is not None and name not in allowed:
-            raise ValueError(f"action {str(action)!r} is for {' and '.join(allowed)}, not for {name!r}")
-        for key in ("errno", "seconds", "bytes"):
-            if (key in table and table[key] is not None) != (_NEEDS.get(action) == key):
-                raise ValueError(
-                    f"action {str(action)!r} {'needs' if _NEEDS.get(action) == key else 'has no'} {key!r}"
-                )
-        if action is FaultKind.FULL and ("nth" in table or "times" in table):
-            raise ValueError("action 'full' counts bytes: remove 'nth' and 'times'")
-        if name == Operation.FSYNC and ("offset" in table or "length" in table):
-            raise ValueError("operation 'fsync' has no range: remove 'offset' and 'length'")
-        length = table.get("length")
+        plan_values.check_keys(table, [field.name for field in fields(cls)])
+        action = FaultKind(plan_values.choice(table, "action", [str(kind) for kind in FaultKind]))
+        name = plan_values.choice(table, "operation", [*map(str, STRUCK), "any"])
+        _check_combination(table, action, name)
+        length, drawn = table.get("length"), table.get("probability") is not None
+        always = table.get("times", "always" if drawn or action is FaultKind.THROTTLE else 1) == "always"
         return cls(
             action=action,
             operation="any" if name == "any" else Operation(name),
-            file=_text(table, "file", "*"),
-            offset=_count(table, "offset", 0, 0),
-            length=None if length is None else _count(table, "length", 1, 1),
-            nth=_count(table, "nth", 1, 1),
-            times="always" if table.get("times") == "always" else _count(table, "times", 1, 1),
-            errno=_errno_name(table) if action is FaultKind.ERROR else None,
-            seconds=_seconds(table) if action is FaultKind.DELAY else None,
-            bytes=_count(table, "bytes", 0, 0) if _NEEDS.get(action) == "bytes" else None,
+            file=plan_values.text(table, "file", "*"),
+            offset=plan_values.count(table, "offset", 0, 0),
+            length=None if length is None else plan_values.count(table, "length", 1, 1),
+            nth=plan_values.count(table, "nth", 1, 1),
+            times="always" if always else plan_values.count(table, "times", 1, 1),
+            errno=plan_values.errno_name(table) if action is FaultKind.ERROR else None,
+            seconds=plan_values.delay(table) if action is FaultKind.DELAY else None,
+            bytes=plan_values.count(table, "bytes", 0, 0) if _NEEDS.get(action) == ("bytes",) else None,
+            probability=plan_values.probability(table),
+            seed=plan_values.count(table, "seed", 0, 0),
+            bytes_per_second=plan_values.rate(table, "bytes_per_second"),
+            operations_per_second=plan_values.rate(table, "operations_per_second"),
         )
 
     def to_json(self) -> dict[str, object]:
         """Return the entry as ``from_json`` reads it, without the keys at their default."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        defaults = {field.name: field.default for field in fields(self)}
+        defaults: dict[str, object] = {field.name: field.default for field in fields(self)}
+        if self.probability is not None or self.action is FaultKind.THROTTLE:
+            defaults["times"] = "always"
         return {name: value for name, value in values.items() if value != defaults[name]}
 
     def matches(self, operation: Operation, file: str, offset: int, length: int) -> bool:
@@ -176,15 +198,22 @@ class Strike:
 
 
 class FaultPlan:
-    """A `FaultPlan` has the active faults and the counts of each."""
+    """A `FaultPlan` has the active faults and the counts of each.
 
-    def __init__(self, faults: tuple[Fault, ...] = ()) -> None:
+    Rates read *clock*, which returns seconds.
+    """
+
+    def __init__(self, faults: tuple[Fault, ...] = (), clock: Callable[[], float] = time.monotonic) -> None:
         self.faults = faults
         self.matched = [0] * len(faults)
         """Number of requests that each fault has counted."""
         self.struck = [0] * len(faults)
         """Number of requests that each fault has struck."""
         self._let_through = [0] * len(faults)
+        # Two faults with the same seed draw different numbers: the fault's position is a part of the seed.
+        self._draws = [random.Random(f"{fault.seed} {position}") for position, fault in enumerate(faults)]
+        self._clock = clock
+        self._free = [-math.inf] * len(faults)  # when a throttled request can be done without a wait
 
     @classmethod
     def from_toml(cls, text: str) -> Self:
@@ -223,66 +252,66 @@ class FaultPlan:
             if not fault.matches(operation, file, offset, length):
                 continue
             self.matched[position] += 1
-            if self._strikes(position, fault, length):
+            strike = self._strike(position, fault, length)
+            if strike is not None:
                 self.struck[position] += 1
-                number = errnos.ENOSPC if fault.action is FaultKind.FULL else _number(fault.errno)
-                return Strike(fault.action, number, fault.seconds or 0.0, fault.bytes or 0)
+                return strike
         return None
 
-    def _strikes(self, position: int, fault: Fault, length: int) -> bool:
-        if fault.action is FaultKind.FULL:
-            if self._let_through[position] + length > (fault.bytes or 0):
-                return True
-            self._let_through[position] += length
-            return False
-        number = self.matched[position]
-        return number >= fault.nth and (fault.times == "always" or number < fault.nth + fault.times)
+    def _strike(self, position: int, fault: Fault, length: int) -> Strike | None:
+        match fault.action:
+            case FaultKind.FULL:
+                if self._let_through[position] + length > (fault.bytes or 0):
+                    return Strike(fault.action, errnos.ENOSPC, 0.0, fault.bytes or 0)
+                self._let_through[position] += length
+                return None
+            case FaultKind.THROTTLE:
+                wait = self._wait(position, fault, length)
+                return Strike(fault.action, seconds=wait) if wait > 0 else None
+        if fault.probability is not None and self._draws[position].random() >= fault.probability:
+            return None
+        if self.matched[position] < fault.nth or self.struck[position] == fault.times:
+            return None
+        return Strike(fault.action, _number(fault.errno), fault.seconds or 0.0, fault.bytes or 0)
+
+    def _wait(self, position: int, fault: Fault, length: int) -> float:
+        """Return the seconds until a request may be done, and reserve the time that it takes at the rate."""
+        if self.matched[position] < fault.nth:
+            return 0.0
+        now = self._clock()
+        begin = max(now, self._free[position])
+        self._free[position] = begin + max(
+            length / fault.bytes_per_second if fault.bytes_per_second else 0.0,
+            1 / fault.operations_per_second if fault.operations_per_second else 0.0,
+        )
+        return begin - now
+
+
+def _check_combination(table: Mapping[str, Any], action: FaultKind, name: str) -> None:
+    """Refuse keys that make no sense together. Raises ValueError."""
+    allowed = _OPERATIONS_OF.get(action)
+    if allowed is not None and name not in allowed:
+        raise ValueError(f"action {str(action)!r} is for {' and '.join(allowed)}, not for {name!r}")
+    given = {key for key, value in table.items() if value is not None}
+    needed = _NEEDS.get(action, ())
+    if needed and not given & set(needed):
+        raise ValueError(f"action {str(action)!r} needs {' or '.join(map(repr, needed))}")
+    for key in ("errno", "seconds", "bytes", *_RATES):
+        if key in given and key not in needed:
+            raise ValueError(f"action {str(action)!r} has no {key!r}")
+    refused, reason = _REFUSED.get(action, ((), ""))
+    for key in refused:
+        if key in given:
+            raise ValueError(f"action {str(action)!r} {reason}: remove {key!r}")
+    if "seed" in given and "probability" not in given:
+        raise ValueError("'seed' is for a 'probability', which is missing")
+    if name == Operation.FSYNC:
+        for key in ("offset", "length"):
+            if key in given:
+                raise ValueError(f"operation 'fsync' has no range: remove {key!r}")
+        if "bytes_per_second" in given:
+            raise ValueError("operation 'fsync' has no bytes: use 'operations_per_second'")
 
 
 def _number(name: str | None) -> int:
     return 0 if name is None else int(getattr(errnos, name))
-
-
-def _table(value: object) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError("must be a table")
-    return value
-
-
-def _choice(table: Mapping[str, Any], key: str, choices: list[str]) -> str:
-    value = table.get(key)
-    if value not in choices:
-        given = "is missing" if value is None else f"is {value!r}"
-        raise ValueError(f"{key!r} {given}; it must be one of {', '.join(choices)}")
-    return str(value)
-
-
-def _text(table: Mapping[str, Any], key: str, default: str) -> str:
-    value = table.get(key, default)
-    if not isinstance(value, str):
-        raise TypeError(f"{key!r} must be a string, not {value!r}")
-    return value
-
-
-def _count(table: Mapping[str, Any], key: str, default: int, least: int) -> int:
-    value = table.get(key, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _LARGEST:
-        raise ValueError(f"{key!r} must be a whole number of at least {least}, not {value!r}")
-    return value
-
-
-def _seconds(table: Mapping[str, Any]) -> float:
-    value = table["seconds"]
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= LONGEST_DELAY:
-        raise ValueError(f"'seconds' must be a number from 0 to {LONGEST_DELAY:.0f}, not {value!r}")
-    return float(value)
-
-
-def _errno_name(table: Mapping[str, Any]) -> str:
-    name = table["errno"]
-    number = getattr(errnos, name, None) if isinstance(name, str) and name.isupper() else None
-    if not isinstance(number, int) or number > _LARGEST_ERRNO:
-        raise ValueError(f"'errno' must be a name such as EIO, not {name!r}")
-    if number == errnos.ENOSYS:
-        raise ValueError("'errno' ENOSYS would end the operation for the whole mount; use EOPNOTSUPP")
-    return str(name)

@@ -72,6 +72,11 @@ class BackingFileSystem(FlatDirectory):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         return fd
 
+    def served_names(self) -> list[str]:
+        """Return the names of the served files: the regular files of the directory. Raises OSError."""
+        with os.scandir(self._directory) as entries:
+            return sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
+
     def close(self) -> None:
         """Close all files that the kernel had open or remembered at the end of the session."""
         for fd in self._open:

@@ -84,7 +84,7 @@ class Injector:
 
     async def _carry_out(self, strike: Strike) -> None:
         match strike.kind:
-            case FaultKind.DELAY:
+            case FaultKind.DELAY | FaultKind.THROTTLE:
                 with trio.move_on_after(strike.seconds):
                     await self._over.wait()
             case FaultKind.ERROR | FaultKind.FULL:

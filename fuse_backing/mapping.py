@@ -6,9 +6,10 @@ from pathlib import Path
 
 import trio
 
-from fuse_backing import mounts, runtime
+from fuse_backing import mounts
 from fuse_backing.allocation import Extent, extents
 from fuse_backing.errors import FuseBackingError
+from fuse_backing.finding import find_store
 from fuse_backing.store_client import StoreClient
 
 _EVERYTHING = (1 << 63) - 1
@@ -21,9 +22,12 @@ async def extents_of(file: Path, control: Path | None = None) -> tuple[int, list
     FuseBackingError.
     """
     real = Path(os.path.realpath(file))
+    mount = mounts.mount_on(real)
+    if mount is not None and mount.fstype == mounts.FSTYPE:
+        raise FuseBackingError(f"{file}: this is the mountpoint of a store; name a file on it")
     mount = mounts.mount_on(real.parent)  # a store is flat
     if mount is not None and mount.fstype == mounts.FSTYPE:
-        return await StoreClient(control or runtime.control_socket(mount.mountpoint)).map(real.name)
+        return await StoreClient(control or find_store(mount.mountpoint)).map(real.name)
     if control is not None:
         return await StoreClient(control).map(file.name)
     return await trio.to_thread.run_sync(_of_host, file)

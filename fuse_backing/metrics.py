@@ -1,8 +1,9 @@
-"""`exposition` writes the ledger's totals and the channel's counters as Prometheus text (format 0.0.4)."""
+"""`exposition` writes the ledger's totals, counters and latencies as Prometheus text (format 0.0.4)."""
 
 from collections.abc import Iterable, Mapping
 
 from fuse_backing.events import Totals
+from fuse_backing.latency import OperationLatency
 from fuse_backing.store_client import ServerInfo
 
 _BY_FILE = (
@@ -16,8 +17,17 @@ _BY_FILE = (
 )
 
 
-def exposition(info: ServerInfo, files: Mapping[str, Totals], counters: Mapping[str, int]) -> str:
-    """Return the text: the counters of each file since the mount, and who serves the data.
+_BOUNDS = tuple(4**power / 1e9 for power in range(5, 18))
+"""The bounds of the buckets in seconds, about 1 µs to 17 s; each is also the bound of a measured bucket."""
+
+
+def exposition(
+    info: ServerInfo,
+    files: Mapping[str, Totals],
+    counters: Mapping[str, int],
+    latencies: Mapping[str, OperationLatency],
+) -> str:
+    """Return the text: the counters of each file and operation since the mount, and who serves the data.
 
     A file name that is not UTF-8 gets backslash escapes, since the format requires UTF-8.
     """
@@ -47,7 +57,28 @@ def exposition(info: ServerInfo, files: Mapping[str, Totals], counters: Mapping[
         "Requests that the channel's thread served without Python.",
         [({}, counters["served_natively"])],
     )
+    lines += _family(
+        "operation_native_requests_total",
+        "counter",
+        "Requests of each operation that the channel's thread served without Python.",
+        [({"operation": name}, each.natively) for name, each in latencies.items()],
+    )
+    lines += _latency_family(latencies)
     return "\n".join(lines) + "\n"
+
+
+def _latency_family(latencies: Mapping[str, OperationLatency]) -> Iterable[str]:
+    """Yield the latencies as a Prometheus histogram, whose buckets are cumulative."""
+    name = "fuse_backing_request_duration_seconds"
+    yield f"# HELP {name} Time from reading a request to the end of its answer, by operation."
+    yield f"# TYPE {name} histogram"
+    for operation, each in latencies.items():
+        for bound in _BOUNDS:
+            below = sum(count for upper, count in each.buckets if upper <= bound)
+            yield f'{name}_bucket{{operation="{operation}",le="{bound}"}} {below}'
+        yield f'{name}_bucket{{operation="{operation}",le="+Inf"}} {each.count}'
+        yield f'{name}_sum{{operation="{operation}"}} {each.total}'
+        yield f'{name}_count{{operation="{operation}"}} {each.count}'
 
 
 def _family(

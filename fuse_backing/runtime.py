@@ -1,13 +1,16 @@
 """`control_socket` returns the control socket of a mountpoint's server; `dead_stores` finds dead servers.
 
-They are in /run/fuse-backing for root, in $XDG_RUNTIME_DIR/fuse-backing for other users, mode 0700. The name
-is made from the mountpoint's real path. It is short, since a unix socket's path has at most 107 bytes.
+The sockets are in the first of these directories, mode 0700: /run/fuse-backing for root; for other users
+$XDG_RUNTIME_DIR/fuse-backing, /run/user/UID/fuse-backing, or fuse-backing-UID in the directory for temporary
+files. The name is made from the mountpoint's real path. It is short, since a unix socket's path has at most
+107 bytes.
 """
 
 import hashlib
 import os
 import socket
 import stat
+import tempfile
 from pathlib import Path
 
 from fuse_backing import mounts
@@ -15,35 +18,41 @@ from fuse_backing.errors import FuseBackingError
 
 _SHOWN = 24
 
+ROOTS = Path("/run/fuse-backing")
+"""The directory of root's sockets, if /run exists."""
+
+USERS = Path("/run/user")
+"""The directories of users with a session: systemd makes one for each, named by the user's number."""
+
 
 def runtime_directory() -> Path:
-    """Return the directory of this user's sockets, which may not exist. Raises FuseBackingError."""
-    if os.geteuid() == 0:
-        return Path("/run/fuse-backing")
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    if not base:
-        raise FuseBackingError("XDG_RUNTIME_DIR is not set; set it, or name a socket with --control")
-    return Path(base) / "fuse-backing"
+    """Return the directory of this user's sockets, which may not exist."""
+    return _directories()[0]
 
 
 def make_runtime_directory() -> Path:
     """Create the directory of this user's sockets if it is missing, and return it.
 
-    Raises FuseBackingError if another user has access to it.
+    Raises FuseBackingError if another user has access to it, or if it is a symbolic link.
     """
     directory = runtime_directory()
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
-        status = directory.lstat()
     except OSError as error:
         raise FuseBackingError(f"cannot create {directory}: {error.strerror}") from error
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-        raise FuseBackingError(f"{directory} must be a directory that this user owns, with mode 0700")
+    if not _is_private(directory):
+        raise FuseBackingError(
+            f"{directory} must be a directory that this user owns, with mode 0700; to use another place, set "
+            "XDG_RUNTIME_DIR to a directory of your own"
+        )
     return directory
 
 
 def control_socket(mountpoint: Path) -> Path:
-    """Return the path of the control socket that a server of *mountpoint* has by default."""
+    """Return the path of the control socket that a server of *mountpoint* has by default.
+
+    If a server of this user has it in another directory, because its environment differs, return that path.
+    """
     return control_socket_of_real(Path(os.path.realpath(mountpoint)))
 
 
@@ -54,7 +63,11 @@ def control_socket_of_real(real: Path) -> Path:
     """
     readable = "".join(letter for letter in real.name if letter.isascii() and letter.isprintable())
     digest = hashlib.sha256(os.fsencode(real)).hexdigest()[:12]
-    return runtime_directory() / f"{readable[:_SHOWN]}-{digest}.sock"
+    name = f"{readable[:_SHOWN]}-{digest}.sock"
+    usual = [directory / name for directory in _directories() if _is_private(directory)]
+    existing = [path for path in usual if path.exists()]
+    answering = next((path for path in existing if is_answered(path)), None) or _listening(name)
+    return answering or next(iter(existing), runtime_directory() / name)
 
 
 def log_file(mountpoint: Path) -> Path:
@@ -64,8 +77,21 @@ def log_file(mountpoint: Path) -> Path:
 
 def sockets() -> list[Path]:
     """Return the control sockets of this user's servers, dead ones included."""
-    directory = runtime_directory()
-    return sorted(directory.glob("*.sock")) if directory.is_dir() else []
+    directories = [directory for directory in _directories() if _is_private(directory)]
+    return sorted(path for directory in directories for path in directory.glob("*.sock"))
+
+
+def is_answered(path: Path) -> bool:
+    """Return whether a server listens on the socket at *path*."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)  # a stopped server accepts no more connections than its backlog
+        try:
+            probe.connect(str(path))
+        except BlockingIOError:
+            return True  # the backlog of a running server is full
+        except OSError:
+            return False
+    return True
 
 
 def dead_stores() -> list[Path]:
@@ -77,13 +103,62 @@ def dead_stores() -> list[Path]:
     return [mountpoint for mountpoint in stores if _is_dead(mountpoint)]
 
 
-def _is_dead(mountpoint: Path) -> bool:
+def _directories() -> list[Path]:
+    """Return the places for this user's sockets, best first; only the last is sure to be usable."""
+    user = os.geteuid()
+    if user == 0 and ROOTS.parent.is_dir():
+        return [ROOTS]
+    chosen = os.environ.get("XDG_RUNTIME_DIR")
+    bases = [*([Path(chosen)] if chosen else []), USERS / str(user)]
+    # su keeps the variable of the user before; the basedir specification of freedesktop.org asks for one that
+    # this user owns.
+    own = dict.fromkeys(base / "fuse-backing" for base in bases if _owner(base) == user)
+    return [*own, Path(tempfile.gettempdir(), f"fuse-backing-{user}")]
+
+
+def _owner(directory: Path) -> int | None:
     try:
-        path = control_socket_of_real(mountpoint)
-    except FuseBackingError:
+        status = directory.stat()
+    except OSError:
+        return None
+    return status.st_uid if stat.S_ISDIR(status.st_mode) else None
+
+
+def _is_private(directory: Path) -> bool:
+    """Return whether *directory* is a real directory that only this user can use."""
+    try:
+        status = directory.lstat()
+    except OSError:
         return False
+    mode = status.st_mode
+    return stat.S_ISDIR(mode) and status.st_uid == os.geteuid() and not mode & 0o077
+
+
+def _listening(name: str) -> Path | None:
+    """Return the socket called *name* on which a server of this user listens in some other directory.
+
+    The kernel lists them in /proc/net/unix: proc_net(5).
+    """
+    try:
+        lines = Path("/proc/net/unix").read_bytes().splitlines()[1:]
+    except OSError:
+        return None
+    paths = [Path(os.fsdecode(line.split(None, 7)[7])) for line in lines if b"/" in line]
+    return next((path for path in paths if path.name == name and _is_own_socket(path)), None)
+
+
+def _is_own_socket(path: Path) -> bool:
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISSOCK(status.st_mode) and status.st_uid == os.geteuid()
+
+
+def _is_dead(mountpoint: Path) -> bool:
+    path = control_socket_of_real(mountpoint)
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.setblocking(False)  # a stopped server accepts no more connections than its backlog
+        probe.setblocking(False)
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:

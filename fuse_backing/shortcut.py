@@ -18,9 +18,10 @@ from enum import StrEnum
 
 from fuse_backing.accounting.interface import HostAccounting
 from fuse_backing.directory import unnamed_file
-from fuse_backing.errors import SessionError
+from fuse_backing.errors import ControlError, SessionError
 from fuse_backing.extension import native
 from fuse_backing.inodes import Inode
+from fuse_backing.latency import OperationLatency, latency_of, operation_name
 from fuse_backing.ledger import Ledger
 
 log = logging.getLogger(__name__)
@@ -152,6 +153,31 @@ class Shortcut:
             "data_requests": native.requests(_READ) + native.requests(_WRITE),
             "served_natively": native.served(),
         }
+
+    @property
+    def measures_latencies(self) -> bool:
+        """Return whether the mounted session has a channel, which measures latencies."""
+        return native.has_channel()
+
+    def latencies(self) -> tuple[dict[str, OperationLatency], dict[str, float]]:
+        """Return the latencies of each operation since the mount, and the longest of each since the restart.
+
+        Raises ControlError (EOPNOTSUPP) without a channel, which measures them.
+        """
+        if not self.measures_latencies:
+            raise ControlError(
+                "this mount measures no latencies: libfuse is older than 3.13", errno.EOPNOTSUPP
+            )
+        found, longest = {}, {}
+        for kind, count, natively, total, most, most_since, buckets in native.latencies():
+            name = operation_name(kind)
+            found[name] = latency_of(count, natively, total, most, buckets)
+            longest[name] = most_since / 1e9
+        return found, longest
+
+    def restart_longest(self) -> None:
+        """Find the longest latency of each operation from now on."""
+        native.restart_longest()
 
     def _announce(self, inode: Inode, known: _Known, handle: int) -> None:
         index = self._ledger.index_of(os.fsdecode(inode.name))

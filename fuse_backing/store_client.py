@@ -4,12 +4,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from fuse_backing.allocation import Extent
 from fuse_backing.control import ControlClient
 from fuse_backing.events import Histogram, LedgerEvent, Missed, Totals
 from fuse_backing.faults import Fault, FaultPlan
+from fuse_backing.latency import OperationLatency
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,43 @@ class FaultCounts:
     """Requests that it has struck."""
 
 
+@dataclass(frozen=True, slots=True)
+class StoreCounts:
+    """A `StoreCounts` has the sums over the events of a store since a moment."""
+
+    since: float
+    """The moment in seconds since the epoch: the last reset, or the mount."""
+    read: float
+    """The time of the reading, in seconds since the epoch."""
+    totals: Totals
+    """The sums over all files."""
+    files: dict[str, Totals]
+    """The sums of each file that has had events since, by name."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the sums as a JSON object."""
+        by_file = {file: each.to_json() for file, each in self.files.items()}
+        return {"since": self.since, "read": self.read, "totals": self.totals.to_json(), "files": by_file}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """Read the object that ``to_json`` returned. Raises KeyError."""
+        files = {file: Totals.from_json(each) for file, each in value["files"].items()}
+        return cls(float(value["since"]), float(value["read"]), Totals.from_json(value["totals"]), files)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLatencies:
+    """A `StoreLatencies` has the latencies of a store's requests since a moment."""
+
+    since: float
+    """The moment in seconds since the epoch: the last reset, or the mount."""
+    read: float
+    """The time of the reading, in seconds since the epoch."""
+    operations: dict[str, OperationLatency]
+    """The latencies of each operation that has had requests since, by name."""
+
+
 class StoreClient:
     """A `StoreClient` calls a running backing store. All methods raise ControlError."""
 
@@ -83,6 +121,39 @@ class StoreClient:
         """Return the sums since the mount for each file name."""
         found = await self.control.call("totals_by_file")
         return {file: Totals.from_json(totals) for file, totals in found.items()}
+
+    async def statistics(self, *, since_mount: bool = False) -> StoreCounts:
+        """Return the sums since the last reset, or since the mount if *since_mount* or without a reset."""
+        since = "mount" if since_mount else "reset"
+        return StoreCounts.from_json(await self.control.call("statistics", since=since))
+
+    async def latencies(self, *, since_mount: bool = False) -> StoreLatencies:
+        """Return the latencies since the last reset, or since the mount if *since_mount* or without a reset.
+
+        EOPNOTSUPP if libfuse is older than 3.13: the server then measures none.
+        """
+        found = await self.control.call("latencies", since="mount" if since_mount else "reset")
+        operations = {name: OperationLatency.from_json(each) for name, each in found["operations"].items()}
+        return StoreLatencies(float(found["since"]), float(found["read"]), operations)
+
+    async def reset(self) -> float:
+        """Let ``statistics`` and ``latencies`` count from now on; return this moment, in seconds.
+
+        Everything else stays: events, ``totals``, histograms and metrics are those since the mount.
+        """
+        return float(await self.control.call("reset"))
+
+    async def files(self) -> list[str]:
+        """Return the names of the files that the store has now."""
+        return [str(name) for name in await self.control.call("files")]
+
+    async def find_file(self, file: str) -> tuple[bool, int]:
+        """Return whether the store has *file* now, and the number of its events in the ledger.
+
+        ENOENT if neither the store nor its ledger has it; the message names the nearest file.
+        """
+        found = await self.control.call("find_file", file=file)
+        return bool(found["served"]), int(found["events"])
 
     async def events(self, since: int = 0) -> list[LedgerEvent]:
         """Return the kept events that are newer than sequence number *since*."""

@@ -6,9 +6,14 @@ command               arguments                 result
 ``ping``                                        ``ServerInfo``
 ``totals``                                      ``Totals``
 ``totals_by_file``                              an object of ``Totals``, by file name
+``statistics``        ``since``                 ``StoreCounts``
+``latencies``         ``since``                 ``since``, ``read``; ``operations``: latencies by name
+``reset``                                       the moment from which these two commands count
 ``counters``                                    ``data_requests``, ``served_natively``
 ``by_time``                                     ``started``, and a ``Histogram`` of seconds since
 ``by_offset``         ``file``                  a ``Histogram`` of bytes
+``files``                                       the names of the files that the store has now
+``find_file``         ``file``                  ``served``, a boolean; ``events``, their number
 ``metrics``                                     the Prometheus text
 ``faults``                                      a list of objects: ``fault``, ``matched``, ``struck``
 ``set_faults``        ``plan``: list of faults  null; an empty plan removes all faults
@@ -16,12 +21,11 @@ command               arguments                 result
 ``map`` (stream)      ``file``                  ``{"size": n}``, then lists of ``[start, end, shared]``
 ====================  ========================  ============================================================
 
-Sizes and offsets are bytes; times are seconds. ``control`` describes the protocol that carries the commands;
-``store_client`` is the client.
+``since`` is ``reset``, the default, or ``mount``. Sizes and offsets are bytes; times are seconds. ``control``
+describes the protocol that carries the commands; ``store_client`` is the client.
 """
 
 import errno
-import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict, replace
@@ -29,18 +33,17 @@ from dataclasses import asdict, replace
 import trio
 
 from fuse_backing import metrics
-from fuse_backing.allocation import first_extents
 from fuse_backing.control import Arguments, ControlServer
+from fuse_backing.count_commands import CountCommands
 from fuse_backing.errors import ControlError
 from fuse_backing.events import LedgerEvent, Missed
 from fuse_backing.faults import FaultPlan
+from fuse_backing.file_commands import FileCommands
 from fuse_backing.filesystem import BackingFileSystem
 from fuse_backing.injection import Injector
 from fuse_backing.ledger import Ledger
 from fuse_backing.shortcut import Shortcut
 from fuse_backing.store_client import ServerInfo
-
-_EXTENTS = 1024
 
 
 def store_server(
@@ -52,6 +55,9 @@ def store_server(
 ) -> ControlServer:
     """Return a server that answers about *ledger*, the mount (*info*) and the active faults."""
 
+    counts = CountCommands(ledger, shortcut, info.started)
+    of_files = FileCommands(files, ledger, info.mountpoint)
+
     def who() -> ServerInfo:
         return replace(info, passthrough=shortcut.passthrough, passthrough_reason=shortcut.reason)
 
@@ -59,7 +65,8 @@ def store_server(
         return asdict(who())
 
     async def show_metrics(arguments: Arguments) -> object:
-        return metrics.exposition(who(), ledger.totals_by_file, shortcut.counters())
+        latencies = shortcut.latencies()[0] if shortcut.measures_latencies else {}
+        return metrics.exposition(who(), ledger.totals_by_file, shortcut.counters(), latencies)
 
     async def faults(arguments: Arguments) -> object:
         plan = injector.plan
@@ -73,29 +80,12 @@ def store_server(
         injector.set(FaultPlan() if plan == [] else FaultPlan.from_json(plan))
         return None
 
-    async def extents(arguments: Arguments) -> AsyncGenerator[object, None]:
-        fd = files.open_host_file(_file_name(arguments))
-        try:
-            yield {"size": os.fstat(fd).st_size}
-            position = 0
-            while True:
-                found = await trio.to_thread.run_sync(first_extents, fd, position, _EXTENTS)
-                yield found
-                if len(found) < _EXTENTS:
-                    return
-                position = found[-1].end
-        finally:
-            os.close(fd)
-
     async def counters(arguments: Arguments) -> object:
         return shortcut.counters()
 
     async def by_time(arguments: Arguments) -> object:
         started, found = ledger.by_time()
         return {"started": started, **asdict(found)}
-
-    async def by_offset(arguments: Arguments) -> object:
-        return asdict(ledger.by_offset(_file_name(arguments)))
 
     async def totals(arguments: Arguments) -> object:
         return ledger.totals.to_json()
@@ -122,24 +112,18 @@ def store_server(
         {
             "ping": ping,
             "totals": totals,
+            "statistics": counts.statistics,
+            "latencies": counts.latencies,
+            "reset": counts.reset,
+            "files": of_files.names,
+            "find_file": of_files.find_file,
             "counters": counters,
             "by_time": by_time,
-            "by_offset": by_offset,
+            "by_offset": of_files.by_offset,
             "totals_by_file": totals_by_file,
             "metrics": show_metrics,
             "faults": faults,
             "set_faults": set_faults,
         },
-        {"events": events, "map": extents},
+        {"events": events, "map": of_files.extents},
     )
-
-
-def _file_name(arguments: Arguments) -> str:
-    """Return the argument ``file``. Raises ControlError (EINVAL) if no file can have that name."""
-    name = arguments.get("file")
-    try:
-        if isinstance(name, str) and os.fsencode(name):
-            return name
-    except UnicodeEncodeError:
-        pass
-    raise ControlError(f"'file' must be a file's name, not {name!r}", errno.EINVAL)

@@ -6,6 +6,7 @@ rest of thinsim inside the fixtures only.
 """
 
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _MARKS = (
     "thin_pool(data_size, metadata_size, block_size, features): shape of the test's pool; sizes like 64KiB",
     "snapshotter(discard_blocks, async_remove, fs_type, ...): settings of the test's snapshotter",
-    "no_leak: the test fails if the host has a byte allocated at its end that no mapping needs",
+    "no_leak(at_most=0): the test fails if more bytes are allocated at its end than the pool needs",
 )
 _AUTO = "auto"
 """The registry's word for the best rig. The registry is not imported unless a test names a rig."""
@@ -34,9 +35,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--thinsim-config", help="The snapshotter's settings: a TOML file, such as containerd's config.toml."
     )
+    group.addoption(
+        "--thinsim-no-leak",
+        action="store_true",
+        help="Check each test that has a pool for leaks, as if it had the mark no_leak.",
+    )
     parser.addini("thinsim_rig", "The default of --thinsim-rig.", default=_AUTO)
     parser.addini(
         "thinsim_config", "The default of --thinsim-config; a path is relative to the ini-file.", default=""
+    )
+    parser.addini(
+        "thinsim_no_leak", "The default of --thinsim-no-leak: true or false.", type="bool", default=False
     )
 
 
@@ -47,7 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
     rig = _rig(config)
     if rig != _AUTO:
         from thinsim.errors import InvalidValueError  # noqa: PLC0415 (only if a rig is named)
-        from thinsim.testing.fixtures import check_rig  # noqa: PLC0415
+        from thinsim.testing.settings import check_rig  # noqa: PLC0415
 
         try:
             check_rig(rig)
@@ -70,52 +79,78 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     result = yield
     check = item.stash.get(_CHECK, None)
     if check is not None:
-        leaks = ""
+        from thinsim.errors import ThinsimError  # noqa: PLC0415 (pytest must start fast)
+
+        failure = ""
         try:
             check()
         except AssertionError as error:
-            leaks = str(error)
-        if leaks:
-            pytest.fail(
-                leaks, pytrace=False
-            )  # no line of the test failed, and the plugin's own lines do not matter
+            failure = str(error)
+        except ThinsimError as error:
+            failure = f"thinsim: {error}"
+        if failure:
+            # No line of the test failed, and the plugin's own lines do not matter.
+            pytest.fail(failure, pytrace=False)
     return result
 
 
 @pytest.fixture(autouse=True)
 def _thinsim_no_leak(request: pytest.FixtureRequest) -> None:
     mark = request.node.get_closest_marker("no_leak")
-    if mark:
-        if mark.args or mark.kwargs:
-            pytest.fail(
-                "no_leak takes no arguments (fix: call assert_no_leak(at_most=BYTES) in the test)",
-                pytrace=False,
-            )
-        if "thinsim_bench" not in request.fixturenames:
-            pytest.fail(
-                f"no_leak: the test has no pool (fix: use one of the fixtures {_POOL_FIXTURES})",
-                pytrace=False,
-            )
-        request.node.stash[_CHECK] = request.getfixturevalue("assert_no_leak")
+    at_most = _at_most(mark) if mark else 0
+    has_pool = "thinsim_bench" in request.fixturenames
+    if mark and not has_pool:
+        pytest.fail(
+            f"mark no_leak: the test has no pool (fix: use one of the fixtures {_POOL_FIXTURES})",
+            pytrace=False,
+        )
+    config = request.config
+    every = config.getoption("--thinsim-no-leak") or config.getini("thinsim_no_leak")
+    if has_pool and (mark or every):
+        check = request.getfixturevalue("assert_no_leak")
+        request.node.stash[_CHECK] = partial(check, at_most=at_most)
+
+
+def _at_most(mark: pytest.Mark) -> int:
+    """Return the bytes that may leak in a test with the mark ``no_leak``. The test fails for a wrong mark."""
+    from thinsim.did_you_mean import unknown_name  # noqa: PLC0415
+    from thinsim.scenario.file.values import size_of  # noqa: PLC0415
+
+    unknown = [key for key in mark.kwargs if key != "at_most"]
+    if mark.args:
+        failure = f"{mark.args[0]!r} has no key (fix: write no_leak(at_most={mark.args[0]!r}))"
+    elif unknown:
+        failure = unknown_name("key", unknown[0], ["at_most"])
+    else:
+        try:
+            return size_of(mark.kwargs.get("at_most", 0))
+        except ValueError as error:
+            failure = f"at_most: {error}"
+    pytest.fail(f"mark no_leak: {failure}", pytrace=False)
 
 
 @pytest.fixture
 def thinsim_bench(request: pytest.FixtureRequest, tmp_path: Path) -> "Iterator[RigFixture]":
     """Provide the rig with its pool. The snapshotter is not started yet."""
     from thinsim.errors import ThinsimError  # noqa: PLC0415 (pytest must start fast)
-    from thinsim.testing.fixtures import RigFixture, rig_portal  # noqa: PLC0415
+    from thinsim.testing.fixtures import RigFixture  # noqa: PLC0415
+    from thinsim.testing.settings import rig_portal  # noqa: PLC0415
 
     failure = ""
     try:
         portal = rig_portal(_rig(request.config), _mark(request, "thin_pool"), _keys(request), tmp_path)
         with portal:
             fixture = RigFixture(portal)
+            pool = fixture.thin_pool
+            request.node.add_report_section("setup", "thinsim", f"pool {pool.name} on rig {pool.rig}")
             yield fixture
             problems = fixture.check()
         if problems:
             failure = "the metadata checker found: " + "; ".join(problems)
     except (ThinsimError, ValueError) as error:
         failure = f"thinsim: {error}"
+    except OSError as error:
+        failure = f"thinsim: the pool failed: {error}"
     if failure:  # outside the handler, because pytest would show the error twice
         pytest.fail(failure, pytrace=False)
 
@@ -151,7 +186,7 @@ def assert_no_leak(thinsim_bench: "RigFixture") -> "Callable[..., None]":
 
 
 def _keys(request: pytest.FixtureRequest) -> dict[str, Any]:
-    from thinsim.testing.fixtures import config_keys  # noqa: PLC0415
+    from thinsim.testing.settings import config_keys  # noqa: PLC0415
 
     keys: dict[str, Any] = {"base_image_size": "256MB"}
     config = request.config

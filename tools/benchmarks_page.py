@@ -128,11 +128,12 @@ def bench(document: Mapping[str, Any]) -> Rows:
     measured = Benchmark.model_validate(document)
     (sizes,) = measured.sizes
     first, *others = measured.contenders
+    judged = within(measured)
     rows = []
-    for row in dict.fromkeys(series.row for series in measured.series):
+    for row in measured.rows:
         if row.startswith(_PER_PROCESS) and not row.endswith("all processes"):
             continue
-        by_contender = {each.contender: each for each in within(measured, sizes, row)}
+        by_contender = {each.contender: each for each in judged if (each.row, each.sizes) == (row, sizes)}
         unit = by_contender[first].unit
         cells = [_figure(by_contender[first].second)]
         cells += [_beside(by_contender[other].second, by_contender[other].ratio) for other in others]

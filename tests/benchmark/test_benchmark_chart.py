@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from thinsim.benchmark.chart import comparison_chart
-from thinsim.benchmark.comparison import Compared, Verdict
 from thinsim.benchmark.intervals import Interval
+from thinsim.benchmark.verdicts import Compared, Verdict
 
 
 def compared(sizes: str, verdict: Verdict, ratio: float) -> Compared:
@@ -38,6 +38,17 @@ def test_the_axis_has_ratios_that_people_read(tmp_path: Path) -> None:
     path = tmp_path / "chart.svg"
     comparison_chart([compared("", Verdict.BETTER, 0.4), compared("", Verdict.WORSE, 3.0)], "ratios", path)
     assert {"0.5", "1", "2", "5"} <= set(labels(path))
+
+
+def test_only_a_verdict_gives_a_dot_a_colour(tmp_path: Path) -> None:
+    path, red, green = tmp_path / "chart.svg", "#d62728", "#2ca02c"
+    for verdict, colour in {Verdict.BETTER: green, Verdict.WORSE: red}.items():
+        comparison_chart([compared("", verdict, 1.5)], "ratios", path)
+        assert colour in path.read_text()
+    for verdict in set(Verdict) - {Verdict.BETTER, Verdict.WORSE}:
+        comparison_chart([compared("", verdict, 1.5), compared("", verdict, 0.5)], "ratios", path)
+        assert red not in path.read_text()
+        assert green not in path.read_text()
 
 
 def test_no_ratio_at_all_gives_an_empty_chart(tmp_path: Path) -> None:

@@ -1,13 +1,18 @@
 """Series are compared, documents are read, and contenders and sizes are parsed."""
 
+import math
+import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from thinsim.benchmark.comparison import Verdict, between, compare_benchmarks, differing_circumstances, within
-from thinsim.benchmark.contenders import Sizes, parse_contender, steps_up
-from thinsim.benchmark.document import Benchmark, Series
+from thinsim.benchmark.comparison import between, compare_benchmarks, differing_circumstances, within
+from thinsim.benchmark.contenders import Sizes, all_together, parse_contender, steps_up
+from thinsim.benchmark.document import Benchmark, RoundLoad, Series
+from thinsim.benchmark.verdicts import Verdict
 from thinsim.errors import InvalidValueError
+from thinsim.measure.machine_load import NO_LOAD, MachineLoad
 from thinsim.scenario.reproduce import SUBJECTS
 from thinsim.units import Bytes
 
@@ -34,9 +39,9 @@ def document(*found: Series, **environment: str) -> Benchmark:
 
 def test_within_a_document_a_ratio_is_of_the_same_rounds() -> None:
     # The machine gets slower with each round, but the ratio of each round is 2.
-    slower = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
+    slower = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]
     measured = document(series("a", list(slower)), series("b", [2 * each for each in slower]))
-    first, second = within(measured, SIZES, "run")
+    first, second = within(measured)
     assert (first.ratio and first.ratio.median, first.verdict) == (1, Verdict.SAME)
     assert second.ratio is not None
     assert (second.ratio.low, second.ratio.median, second.ratio.high) == (2, 2, 2)
@@ -44,15 +49,17 @@ def test_within_a_document_a_ratio_is_of_the_same_rounds() -> None:
 
 
 def test_more_is_better_turns_the_verdict() -> None:
-    measured = document(series("a", [1.0] * 6, more=True), series("b", [2.0] * 6, more=True))
-    assert [each.verdict for each in within(measured, SIZES, "run")] == [Verdict.SAME, Verdict.BETTER]
+    measured = document(series("a", [1.0] * 7, more=True), series("b", [2.0] * 7, more=True))
+    assert [each.verdict for each in within(measured)] == [Verdict.SAME, Verdict.BETTER]
 
 
 def test_between_documents_only_medians_that_lie_apart_differ() -> None:
     before = document(series("a", [1.0, 1.1, 1.2, 1.3, 1.4, 1.5]))
     noisy = document(series("a", [0.9, 1.1, 1.3, 1.4, 1.6, 1.7]))
     twice = document(series("a", [2.0, 2.2, 2.4, 2.6, 2.8, 3.0]))
-    assert [each.verdict for each in between(before, noisy)] == [Verdict.SAME]
+    assert [each.verdict for each in between(before, noisy)] == [Verdict.TOO_FEW]
+    nearly = document(series("a", [0.9, 1.1, 1.28, 1.3, 1.6, 1.7]))
+    assert [each.verdict for each in between(before, nearly)] == [Verdict.SAME]
     (found,) = between(before, twice)
     assert found.verdict is Verdict.WORSE
     assert found.ratio is not None
@@ -74,14 +81,15 @@ def test_what_one_does_not_have_is_not_compared() -> None:
     ("rounds", "inside", "across"),
     [
         (1, Verdict.TOO_FEW, Verdict.TOO_FEW),
-        (3, Verdict.TOO_FEW, Verdict.TOO_FEW),
-        (4, Verdict.WORSE, Verdict.TOO_FEW),
-        (5, Verdict.WORSE, Verdict.WORSE),
+        (4, Verdict.TOO_FEW, Verdict.TOO_FEW),
+        (5, Verdict.TOO_FEW, Verdict.WORSE),
+        (6, Verdict.TOO_FEW, Verdict.WORSE),
+        (7, Verdict.WORSE, Verdict.WORSE),
     ],
 )
 def test_few_rounds_call_nothing_better_or_worse(rounds: int, inside: Verdict, across: Verdict) -> None:
     fast, slow = [1.0] * rounds, [9.0] * rounds
-    _, found = within(document(series("a", list(fast)), series("b", list(slow))), SIZES, "run")
+    _, found = within(document(series("a", list(fast)), series("b", list(slow))))
     assert found.verdict is inside
     (between_two,) = between(document(series("a", list(fast))), document(series("a", list(slow))))
     assert between_two.verdict is across
@@ -98,6 +106,78 @@ def test_nothing_against_nothing_is_the_same_and_something_against_it_has_no_rat
     assert [each.verdict for each in between(nothing, some)] == [Verdict.FROM_NOTHING]
     neither = document(series("a", [None] * 6))
     assert between(neither, neither) == []
+
+
+def test_a_change_below_the_least_effect_is_no_difference_however_certain() -> None:
+    before = document(series("a", [1.0] * 10), series("b", [1.04] * 10))
+    after = document(series("a", [1.04] * 10))
+    assert [each.verdict for each in between(before, after)] == [Verdict.SAME]
+    assert [each.verdict for each in within(before)] == [Verdict.SAME] * 2
+    assert [each.verdict for each in between(before, after, 0.03)] == [Verdict.WORSE]
+    assert [each.verdict for each in within(before, 0.03)] == [Verdict.SAME, Verdict.WORSE]
+
+
+def test_a_verdict_takes_the_number_of_rows_into_account() -> None:
+    noise = random.Random(1)
+
+    def row(name: str, shift: float) -> tuple[Series, Series]:
+        figures: list[float | None] = [math.exp(noise.gauss(shift, 0.2)) for _ in range(10)]
+        return series("a", [1.0] * 10, row=name), series("b", figures, row=name)
+
+    changed = row("changed", 0.27)
+    (alone,) = [each for each in within(document(*changed)) if each.contender == "b"]
+    assert alone.verdict is Verdict.WORSE
+    many = document(*changed, *(each for number in range(60) for each in row(f"row {number}", 0)))
+    first, *rest = (each for each in within(many) if each.contender == "b")
+    assert first.verdict is Verdict.TOO_FEW
+    assert first.chance is not None
+    assert alone.chance is not None
+    assert first.chance > alone.chance
+    assert {each.verdict for each in rest} <= {Verdict.SAME, Verdict.TOO_FEW}
+
+
+def test_zero_in_all_rounds_is_better_than_some() -> None:
+    some, nothing = document(series("a", [3.0] * 6)), document(series("a", [0.0] * 6))
+    (found,) = between(some, nothing)
+    assert (found.ratio and found.ratio.median, found.verdict) == (0, Verdict.BETTER)
+
+
+def test_other_processors_allow_no_verdict_and_other_conditions_are_named() -> None:
+    before = document(series("a", [1.0] * 6), processor="fast", kernel="6.1", thinsim="1")
+    slow = document(series("a", [2.0] * 6), processor="slow", kernel="6.1", thinsim="1")
+    found = compare_benchmarks(before, slow)
+    assert [each.verdict for each in found.compared] == [Verdict.OTHER_MACHINE]
+    assert found.conditions_differ == ["processor: fast against slow"]
+    newer = document(series("a", [2.0] * 6), processor="fast", kernel="6.12", thinsim="2")
+    found = compare_benchmarks(before, newer)
+    assert [each.verdict for each in found.compared] == [Verdict.WORSE]
+    assert found.conditions_differ == ["kernel: 6.1 against 6.12"]
+
+
+def test_other_programs_during_one_run_only_allow_no_verdict_but_on_counts() -> None:
+    def measured(figure: float, others: float) -> Benchmark:
+        load = replace(NO_LOAD, seconds=10, others=others, cpu_pressure=others)
+        return with_loads(
+            document(
+                series("a", [figure] * 6),
+                series("a", [figure] * 6, row="hole punches").model_copy(update={"unit": "MiB"}),
+            ),
+            [load] * 6,
+        )
+
+    found = compare_benchmarks(measured(1, 0), measured(2, 0.5))
+    assert [each.verdict for each in found.compared] == [Verdict.BUSY, Verdict.WORSE]
+    assert found.disturbed[0] == (
+        "B, but not A: other programs kept the processors busy (waited for a processor 50 % of the time) "
+        "in most rounds"
+    )
+    both_busy = compare_benchmarks(measured(1, 0.5), measured(2, 0.5))
+    assert [each.verdict for each in both_busy.compared] == [Verdict.WORSE, Verdict.WORSE]
+
+
+def with_loads(measured: Benchmark, loads: list[MachineLoad]) -> Benchmark:
+    numbered = [RoundLoad(round=number, load=load) for number, load in enumerate(loads, 1)]
+    return measured.model_copy(update={"loads": numbered})
 
 
 def test_environments_that_differ_are_named() -> None:
@@ -153,4 +233,14 @@ def test_sizes_grow_one_at_a_time() -> None:
         Sizes(three, one, one),
         Sizes(three, two, one),
         Sizes(three, one, three),
+    ]
+
+
+def test_a_matrix_has_every_combination_once() -> None:
+    one, two, three = (Bytes(each << 20) for each in (1, 2, 3))
+    assert all_together([one, two], [three, three], [one, two]) == [
+        Sizes(one, three, one),
+        Sizes(one, three, two),
+        Sizes(two, three, one),
+        Sizes(two, three, two),
     ]

@@ -1,6 +1,7 @@
 """A faulty block device carries out each fault of its plan and records it in the ledger."""
 
 import errno
+import time
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,16 @@ def test_a_partial_punch_punches_its_first_bytes(device: FaultyBlockDevice, ledg
     device.discard(0, MiB)
     assert device.read(0, MiB) == bytes(MiB - 65536) + b"x" * 65536
     assert ledger.totals.freed == MiB - 65536
+
+
+def test_a_throttled_request_waits_and_is_done(device: FaultyBlockDevice) -> None:
+    slow = plan(operation="read", action="throttle", operations_per_second=2)
+    device.set(slow)
+    began = time.monotonic()
+    for _ in range(2):
+        assert device.read(0, 512) == b"x" * 512
+    assert time.monotonic() - began >= 0.5
+    assert (slow.matched, slow.struck) == ([2], [1])
 
 
 def test_an_error_is_raised_and_nothing_done(device: FaultyBlockDevice, ledger: Ledger) -> None:

@@ -1,13 +1,18 @@
-"""When a run of a benchmark fails, the complete rounds before it are kept, and the failure is reported."""
+"""When a benchmark fails or is interrupted, it keeps the complete rounds and reports the reason."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from thinsim.benchmark import running
+from thinsim.benchmark.document import Benchmark
 from thinsim.cli.main import commands
+from thinsim.cli.statuses import INTERRUPTED
 from thinsim.errors import DeviceMapperError, ProgramFailedError
 from thinsim.scenario.progress import Progress
 from thinsim.scenario.reproduce import Reproduction, ReproductionRequest
@@ -60,5 +65,79 @@ def test_without_a_whole_round_there_is_nothing_to_show(fails_at: list[int], tmp
     done = CliRunner().invoke(commands, ["bench", *WORDS, "--dir", str(tmp_path), "--json", str(written)])
     assert isinstance(done.exception, ProgramFailedError)
     assert str(done.exception).startswith("round 1, process/core/off")
+    assert "(no round is complete, so there are no figures to write)" in str(done.exception)
     assert not written.exists()
     assert done.stdout == ""
+
+
+def test_the_figures_of_an_incomplete_round_are_not_in_the_document(
+    fails_at: list[int], tmp_path: Path
+) -> None:
+    fails_at.append(4)  # the second contender in round 2
+    written = tmp_path / "bench.json"
+    words = [*WORDS, "--contender", "process/core/on", "--dir", str(tmp_path), "--json", str(written)]
+    done = CliRunner().invoke(commands, ["bench", *words])
+    assert isinstance(done.exception, ProgramFailedError)
+    found = json.loads(written.read_text())
+    assert {len(each["figures"]) for each in found["series"]} == {1}
+    assert [each["round"] for each in found["loads"]] == [1]
+    prepared = next(each for each in found["steps"] if each["step"] == "prepare a snapshot")
+    assert prepared["count"] == 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_the_complete_rounds_in_every_form(number: signal.Signals, tmp_path: Path) -> None:
+    work, written = tmp_path / "work", tmp_path / "written"
+    work.mkdir()
+    written.mkdir()
+    kept = {name: written / f"bench.{name}" for name in ("json", "csv", "markdown")}
+    plot = written / "bench.svg"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "thinsim", "bench", "--contender", "process/core/off"),
+            *("--command", "short=true", "--warm-up", "0", "--rounds", "30", "--dir", str(work)),
+            *(word for name, path in kept.items() for word in (f"--{name}", str(path))),
+            *("--plot", str(plot)),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "round 3, process/core/off" in line and "image imported" in line:
+            break
+    process.send_signal(number)
+    out, rest = process.communicate(timeout=60)
+    assert process.returncode == INTERRUPTED, rest
+    where = "interrupted in round 3, process/core/off, pool 2 GiB, image 100 MiB, container 100 MiB"
+    assert f"I{where[1:]}: the figures are those of 2 rounds before, of 30 in the plan." in rest
+    assert rest.endswith("thinsim: interrupted\n")
+    assert "Traceback" not in rest
+    assert "Medians of 2 interleaved rounds" in out
+    document = Benchmark.read(kept["json"])
+    assert (document.rounds, document.cut_short) == (2, where)
+    assert {len(each.figures) for each in document.series} == {2}
+    assert kept["csv"].read_text().count("total time,s,false,short") == 2
+    assert f"Cut short after 2 rounds: {where}" in kept["markdown"].read_text()
+    assert "<svg" in plot.read_text()
+    assert list(work.iterdir()) == []
+
+
+def test_a_signal_before_the_first_round_is_complete_is_named_and_nothing_is_written(tmp_path: Path) -> None:
+    written = tmp_path / "bench.json"
+    words = ("bench", "--command", "long=sleep 1000", "--dir", str(tmp_path), "--json", str(written))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "thinsim", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "running" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    out, rest = process.communicate(timeout=60)
+    assert process.returncode == INTERRUPTED
+    assert "Interrupted in warm-up, long, " in rest
+    assert "no round is complete, so there are no figures to write." in rest
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []

@@ -40,13 +40,19 @@ FILES = {
 class PoolInUse:
     """A `PoolInUse` is a device-mapper with a pool whose thin device is active."""
 
-    open_count = 1
+    major, minor = 253, 0
 
     async def list(self) -> list[str]:
         return ["demo", "demo-snap-1"]
 
     async def info(self, name: str) -> "PoolInUse":
         return self
+
+    async def table(self, name: str) -> str:
+        return "0 2097152 thin 253:0 1" if name == "demo-snap-1" else "0 4194304 thin-pool 7:1 7:0 128 0"
+
+    def path(self, name: str) -> Path:
+        return Path("nowhere", name)
 
 
 Prepare = Callable[[pytest.MonkeyPatch], None]
@@ -62,6 +68,10 @@ def with_findings(*findings: Finding) -> Prepare:
 
 def not_root(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(os, "geteuid", lambda: 1000)
+
+
+def as_root(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(os, "geteuid", lambda: 0)
 
 
 def no_device_mapper(patch: pytest.MonkeyPatch) -> None:
@@ -116,11 +126,13 @@ MISTAKES = {
     "file-that-exists": Mistake("thinsim scenarios new config.toml"),
     "bad-size": Mistake("thinsim pool create demo --dir pool --data-size 1.5"),
     "size-without-a-unit": Mistake("thinsim pool create demo --dir pool --block-size 64"),
-    "pool-that-does-not-exist": Mistake("thinsim pool status demo"),
+    "pool-that-does-not-exist": Mistake("thinsim pool status demo", as_root),
     "pool-that-exists": Mistake("thinsim pool create demo --dir pool", pool_demo),
     "pool-in-use": Mistake("thinsim pool remove demo", pool_demo),
-    "pool-that-does-not-run": Mistake("thinsim watch demo"),
-    "no-emulated-device-mapper": Mistake("thinsim dm status"),
+    "pool-that-does-not-run": Mistake("thinsim watch demo", as_root),
+    "pool-of-another-user": Mistake("thinsim pool status demo", not_root),
+    "no-emulated-device-mapper": Mistake("thinsim dm status", as_root),
+    "device-mapper-without-root": Mistake("thinsim dm start", not_root),
     "baseline-that-is-missing": Mistake("thinsim ci --baseline nowhere.json"),
     "baseline-of-another-kind": Mistake("thinsim ci --baseline other.json"),
     "report-that-is-no-json": Mistake("thinsim report text.json"),

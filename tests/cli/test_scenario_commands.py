@@ -85,7 +85,11 @@ def test_leaks_and_asserts_have_exit_statuses_of_their_own(thinsim: Thinsim, tmp
         (["ci", "--baseline", "nowhere"], 2, "thinsim baseline save SCENARIO... -o nowhere"),
         (["ci", "--baseline", "BAD", "--markdown", "nowhere/s.md"], 2, "'nowhere' is not a directory"),
         (["run", "churn", "--rig", "vm", "--json", "nowhere/r.json"], 2, "'nowhere' is not a directory"),
-        (["run", "BUSY", "--rig", "process"], 1, "BUSY:5: phase 'p': remove gone: snapshot 'gone' does not"),
+        (
+            ["run", "BUSY", "--rig", "process"],
+            1,
+            "BUSY:5: phase[1].steps[1].key: remove in phase 'p': snapshot 'gone' does not",
+        ),
         (
             ["baseline", "save", "churn", "-o", "b.json", "--rig", "vm"],
             1,
@@ -192,19 +196,9 @@ def test_square_brackets_in_names_are_shown_as_they_are(
     assert "d[/x]" in thinsim("doctor", "--dir", directory).stdout
 
 
-@pytest.mark.parametrize(
-    ("step", "complaint"),
-    [
-        ('do = "release", key = "a"', "the device of 'a' is not held"),
-        (
-            'do = "crash", during = "remove", key = "a", when = "before", at = "mkfs"',
-            "crash before mkfs in remove a: there was no mkfs to crash before",
-        ),
-    ],
-)
-def test_a_release_or_crash_without_effect_is_reported_with_file_and_line(
-    thinsim: Thinsim, tmp_path: Path, step: str, complaint: str
-) -> None:
+def test_a_crash_without_effect_is_reported_with_file_and_line(thinsim: Thinsim, tmp_path: Path) -> None:
+    step = 'do = "crash", during = "remove", key = "a", when = "before", at = "mkfs"'
+    complaint = "crash before mkfs in remove a: there was no mkfs to crash before"
     file = tmp_path / "vain.toml"
     file.write_text(
         f'title = "t"\n[[phase]]\nname = "p"\nsteps = [\n{{ do = "prepare", key = "a" }},\n{{ {step} }},\n]\n'
@@ -229,3 +223,32 @@ def test_both_programs_take_the_short_form_of_help(capsys: pytest.CaptureFixture
         assert "-h, --help" in capsys.readouterr().out
         assert status_of(["-h"]) == 0
         assert "-h, --help" in capsys.readouterr().out
+
+
+def test_a_file_without_a_mistake_is_called_ok_unless_it_should_be_quiet(
+    thinsim: Thinsim, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong.toml"
+    step = '{ do = "remove", key = "gone" }'
+    wrong.write_text(f'title = "t"\n[[phase]]\nname = "p"\nsteps = [\n{step},\n]\n')
+    place = f"{wrong}:5: phase[1].steps[1].key"
+    problem = f"{place}: remove in phase 'p': snapshot 'gone' does not exist; there are: none"
+    ok = "churn: ok: 3 phases, 2 variants, 7 steps\n"
+    for options, stdout in (([], ok), (["--quiet"], "")):
+        done = thinsim("scenarios", "check", "churn", *options)
+        assert (done.returncode, done.stdout, done.stderr) == (0, stdout, "")
+        both = thinsim("scenarios", "check", "churn", wrong, *options)
+        assert (both.returncode, both.stdout, both.stderr) == (1, stdout, f"{problem}\n")
+    first, second = json.loads(thinsim("scenarios", "check", "churn", wrong, "--json").stdout)
+    assert (first["file"], first["ok"], first["steps"], first["problems"]) == ("churn", True, 7, [])
+    assert (second["ok"], second["problems"]) == (False, [problem])
+
+
+def test_a_variant_that_adds_nothing_is_remarked_and_the_file_is_ok(thinsim: Thinsim, tmp_path: Path) -> None:
+    file = tmp_path / "twice.toml"
+    file.write_text(
+        thinsim("scenarios", "show", "xfs").stdout + "".join(f'[[variant]]\nname = "{n}"\n' for n in "ab")
+    )
+    done = thinsim("scenarios", "check", file)
+    assert (done.returncode, done.stdout) == (0, f"{file}: ok: 3 phases, 2 variants, 5 steps\n")
+    assert done.stderr.endswith("variant 'b' has the settings and the steps of variant 'a'\n")

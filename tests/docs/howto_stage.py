@@ -2,6 +2,7 @@
 
 from tests.docs.stage_kinds import (
     GUEST,
+    INSTALLATION,
     LIVE,
     LONGER,
     NEWER,
@@ -53,7 +54,10 @@ STAGES = {
     "howto/share-a-report.md": PageStage(cases=(CommandCase("thinsim run", more="--rig process"),)),
     "howto/compare-speed.md": PageStage(
         prepare=f"{_BENCH} --json before.json\n{_BENCH} --json after.json",
-        cases=(CommandCase("thinsim bench --contender process", more="--rounds 1 --warm-up 0"),),
+        cases=(
+            CommandCase("thinsim bench --contender process", more="--rounds 1 --warm-up 0"),
+            CommandCase("thinsim bench --contender process/core/on --command", more="--rounds 1 --warm-up 0"),
+        ),
     ),
     "howto/measure-containerd.md": PageStage(
         cases=(
@@ -113,6 +117,13 @@ STAGES = {
                 after="fallocate -l 1M follow/disk; fallocate -p -l 64K follow/disk\n"
                 "until grep -q punch ../records/*.out events.jsonl; do kill -0 $SERVICE; sleep 0.1; done",
             ),
+            CommandCase(
+                "fuse-backing stats --watch",
+                service=True,
+                status=TERMINATED,
+                after="until grep -q ' events 0 punched 0 B' ../records/*.out; "
+                "do kill -0 $SERVICE; sleep 0.1; done",
+            ),
         ),
         finish="fuse-backing unmount follow",
     ),
@@ -135,6 +146,9 @@ STAGES = {
 }
 
 EXEMPT = (
+    Exempt("howto/install.md", "sudo apt-get install", "installs packages of the system", INSTALLATION),
+    Exempt("howto/install.md", "python3 -m venv", "installs thinsim in a clone", INSTALLATION),
+    Exempt("howto/install.md", ".venv/bin/pip install", "installs thinsim in a clone", INSTALLATION),
     Exempt("howto/compare-speed.md", "thinsim bench --contender emulated", LONGER, NIGHTLY),
     Exempt("howto/run-the-proxy-snapshotter.md", "thinsim reproduce --subject proxy", LONGER, NIGHTLY),
     Exempt(

@@ -1,6 +1,6 @@
 """The stage of readme sets up what the commands of its pages need."""
 
-from tests.docs.stage_kinds import MAIN_JOB, SMALL, CommandCase, Exempt, PageStage
+from tests.docs.stage_kinds import INSTALLATION, MAIN_JOB, SMALL, CommandCase, Exempt, PageStage
 
 _APP = "cp $IMAGE app.tar\n"
 
@@ -22,6 +22,8 @@ STAGES = {
 
 EXEMPT = (
     Exempt("README.md", "make test", "is what runs this test", ".ci/run"),
+    Exempt("README.md", "sudo apt-get install", "installs packages of the system", INSTALLATION),
+    Exempt("README.md", "python3 -m venv", "installs thinsim in a clone", INSTALLATION),
     Exempt("README.md", "make reproduce", "runs in a clone", MAIN_JOB),
     Exempt("index.md", "sudo make reproduce", "runs in a clone", MAIN_JOB),
 )

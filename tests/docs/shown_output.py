@@ -11,7 +11,7 @@ _CHANGES = (
     (re.compile(r"(?<![\w/])/[^\s:,\"|]+"), "PATH"),
     (re.compile(r"\bLinux \d[^\s,;]*"), "Linux RELEASE"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT[\d:.]+|\b\d\d:\d\d:\d\d\b"), "TIME"),
-    (re.compile(r"\b\d[\d.,]*(?: ?(?:[KMGT]iB|[KMGT]B?|B|ms|s|%)(?!\w))?"), "N"),
+    (re.compile(r"\b\d[\d.,]*(?: ?(?:[KMGT]iB|[KMGT]B?|B|[mµ]?s|%)(?!\w))?"), "N"),
     (re.compile(r"\s+"), " "),
 )
 

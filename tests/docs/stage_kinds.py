@@ -13,6 +13,7 @@ LONGER = "takes some seconds more than the tests of every change should"
 LIVE = "runs with each of two rigs, whose numbers are compared"
 SAME_COUNTS = "make same-counts"
 MAIN_JOB = "tests/docs/test_main_job.py"
+INSTALLATION = "tests/docs/test_installation.py"
 
 TERMINATED = 143
 """The exit status of a program that SIGTERM ended."""

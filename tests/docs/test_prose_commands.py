@@ -29,7 +29,7 @@ UNSHOWN = (
     Unshown("make docs", "a step of the gate", ".ci/run"),
     Unshown("make check", "a part of make test, for every edit"),
     Unshown("make test-vm", "minutes of a guest; its tests are those that need the kernel's device-mapper"),
-    Unshown("make check-dist", "runs with the workflow", "tests/docs/test_workflow_whole.py"),
+    Unshown("make check-dist", "runs with the installation", "tests/docs/test_installation.py"),
     Unshown("python -m thinsim.dm.daemon", "a process's name", "tests/machine_state.py"),
     Unshown("thinsim --help", "no command", "tests/cli/test_scenario_commands.py"),
     Unshown("make documents-nightly", "is what runs the others that are not run with their page"),

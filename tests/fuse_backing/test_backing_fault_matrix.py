@@ -6,6 +6,7 @@ import mmap
 import os
 import re
 import subprocess
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -72,6 +73,10 @@ def failure(function: Callable[..., object], *arguments: object) -> int:
     return 0
 
 
+def _active(store: Store) -> list[dict[str, int]]:
+    return list(json.loads(run_command("faults", "show", "--json", "--control", store.control).stdout))
+
+
 def only_event(store: Store) -> LedgerEvent:
     [event] = store.events()
     return event
@@ -112,6 +117,37 @@ def test_a_punch_that_is_late(store: Store, device: Path) -> None:
     discard(device, 0, MIB)
     event = only_event(store)
     assert (event.fault, event.errno, event.freed) == (FaultKind.DELAY, 0, MIB)
+
+
+def test_a_share_of_punches_fails_and_the_same_ones_in_each_run(store: Store, device: Path) -> None:
+    fault = {"operation": "punch", "action": "error", "errno": "EIO", "probability": 0.3, "seed": 4}
+    runs = []
+    for _ in range(2):
+        store.set_faults(fault)
+        runs.append([failure(discard, device, number * 65536, 65536) for number in range(40)])
+    assert runs[0] == runs[1]
+    assert 4 < runs[0].count(errno.EIO) < 25
+    assert runs[0].count(0) == 40 - runs[0].count(errno.EIO)
+    [active] = json.loads(run_command("faults", "show", "--json", "--control", store.control).stdout)
+    assert active == {"fault": fault, "matched": 40, "struck": runs[1].count(errno.EIO)}
+
+
+def test_punches_that_are_slowed_to_a_rate(store: Store, device: Path) -> None:
+    store.set_faults({"operation": "punch", "action": "throttle", "operations_per_second": 1})
+    began = time.monotonic()
+    for number in range(2):
+        discard(device, number * MIB, MIB)
+    assert time.monotonic() - began >= 1
+    assert [event.fault for event in store.events()] == [None, FaultKind.THROTTLE]
+    assert store.totals().freed == 2 * MIB
+    store.set_faults({"operation": "punch", "action": "throttle", "bytes_per_second": 1})
+    discard(device, 8 * MIB, MIB)
+    with subprocess.Popen(["blkdiscard", "--offset", str(9 * MIB), "--length", str(MIB), device]) as waiting:
+        while not any(each["matched"] == 2 for each in _active(store)):
+            assert waiting.poll() is None
+        store.set_faults()  # the end of a plan ends its waits
+        assert waiting.wait(DEADLINE) == 0
+    assert store.totals().freed == 4 * MIB
 
 
 def test_a_punch_that_frees_a_part(store: Store, device: Path) -> None:

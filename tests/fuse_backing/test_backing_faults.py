@@ -11,6 +11,7 @@ from fuse_backing.errors import FaultPlanError
 from fuse_backing.faults import STRUCK, Fault, FaultKind, FaultPlan, Operation, Strike
 
 EIO = {"operation": "punch", "action": "error", "errno": "EIO"}
+SLOW = {"operation": "write", "action": "throttle", "bytes_per_second": 1000}
 
 
 def plan(*faults: dict[str, object]) -> FaultPlan:
@@ -49,7 +50,7 @@ def test_a_plan_is_read_from_toml() -> None:
 @pytest.mark.parametrize(
     ("fault", "complaint"),
     [
-        ({}, "'action' is missing; it must be one of error, delay, partial, lie, full, crash"),
+        ({}, "'action' is missing; it must be one of error, delay, partial, lie, full, crash, throttle"),
         ({"action": "explode"}, "'action' is 'explode'"),
         (
             {"action": "crash"},
@@ -80,6 +81,29 @@ def test_a_plan_is_read_from_toml() -> None:
         ({"action": "full", "operation": "punch", "bytes": 1}, "for write, not for 'punch'"),
         ({"action": "full", "operation": "write", "bytes": 1, "nth": 2}, "remove 'nth'"),
         ({"action": "crash", "operation": "fsync", "offset": 1}, "operation 'fsync' has no range"),
+        ({**EIO, "probabilty": 0.5}, "unknown key 'probabilty'; did you mean 'probability'?"),
+        ({**EIO, "probability": 1.5}, "'probability' must be a number from 0 to 1, not 1.5"),
+        ({**EIO, "probability": -0.1}, "'probability' must be a number from 0 to 1, not -0.1"),
+        ({**EIO, "probability": True}, "'probability' must be a number from 0 to 1, not True"),
+        ({**EIO, "probability": "often"}, "'probability' must be a number from 0 to 1, not 'often'"),
+        ({**EIO, "probability": float("nan")}, "'probability' must be a number from 0 to 1, not nan"),
+        ({**EIO, "probability": 0.5, "seed": -1}, "'seed' must be a whole number of at least 0, not -1"),
+        ({**EIO, "seed": 1}, "'seed' is for a 'probability', which is missing"),
+        ({**EIO, "bytes_per_second": 1}, "action 'error' has no 'bytes_per_second'"),
+        (
+            {"action": "full", "operation": "write", "bytes": 1, "probability": 0.5},
+            "action 'full' counts bytes: remove 'probability'",
+        ),
+        (
+            {"action": "throttle", "operation": "read"},
+            "action 'throttle' needs 'bytes_per_second' or 'operations_per_second'",
+        ),
+        ({**SLOW, "bytes_per_second": 0}, "'bytes_per_second' must be a number above 0, not 0"),
+        ({**SLOW, "operations_per_second": -2}, "'operations_per_second' must be a number above 0, not -2"),
+        ({**SLOW, "operations_per_second": float("inf")}, "must be a number above 0, not inf"),
+        ({**SLOW, "times": 3}, "action 'throttle' slows every request from the 'nth' on: remove 'times'"),
+        ({**SLOW, "probability": 0.5}, "from the 'nth' on: remove 'probability'"),
+        ({**SLOW, "operation": "fsync"}, "operation 'fsync' has no bytes: use 'operations_per_second'"),
     ],
 )
 def test_a_wrong_fault_is_refused_with_the_reason(fault: dict[str, object], complaint: str) -> None:
@@ -157,6 +181,70 @@ def test_a_full_disk_takes_what_fits_and_nothing_more() -> None:
     sizes = [4096, 4096, 4096, 1808, 1]
     got = [faults.strike(Operation.WRITE, "a", 0, size) for size in sizes]
     assert [strike.errno if strike else 0 for strike in got] == [0, 0, errno.ENOSPC, 0, errno.ENOSPC]
+
+
+def test_a_probability_strikes_its_share_and_the_same_requests_in_each_run() -> None:
+    tenth = {**EIO, "probability": 0.1}
+    first = struck(plan(tenth), 5000)
+    assert 400 < len(first) < 600
+    assert struck(plan(tenth), 5000) == first
+    assert struck(plan({**tenth, "seed": 0}), 5000) == first
+    assert struck(plan({**tenth, "seed": 1}), 5000) != first
+    assert struck(plan({**EIO, "probability": 0}), 100) == []
+    assert struck(plan({**EIO, "probability": 1}), 3) == [1, 2, 3]
+
+
+def test_a_probability_begins_at_the_nth_match_and_ends_after_so_many_strikes() -> None:
+    everything = struck(plan({**EIO, "probability": 0.3, "seed": 5}), 1000)
+    later = [number for number in everything if number >= 50]
+    assert struck(plan({**EIO, "probability": 0.3, "seed": 5, "nth": 50}), 1000) == later
+    assert struck(plan({**EIO, "probability": 0.3, "seed": 5, "nth": 50, "times": 4}), 1000) == later[:4]
+
+
+def test_two_faults_with_one_seed_strike_different_requests() -> None:
+    both = plan(*[{**EIO, "probability": 0.5, "seed": 3}] * 2)
+    struck(both, 400)
+    # The second fault sees the requests that the first one lets through. With the first one's draws it would
+    # strike none of them, or all.
+    assert 50 < both.struck[1] < both.matched[1] - 50
+
+
+def throttled(fault: dict[str, object], requests: list[tuple[float, int]]) -> list[float]:
+    """Return the waits of writes that come at the given times with the given lengths."""
+    now = 0.0
+    faults = FaultPlan((Fault.from_json(fault, "fault"),), clock=lambda: now)
+    waits = []
+    for now, length in requests:  # noqa: B007  (the clock reads it)
+        strike = faults.strike(Operation.WRITE, "a", 0, length)
+        waits.append(0.0 if strike is None else strike.seconds)
+    return waits
+
+
+def test_a_throttled_request_waits_for_the_time_that_those_before_it_take() -> None:
+    assert throttled(SLOW, [(0, 500), (0, 1000), (0.25, 100), (16, 125), (16, 1)]) == [0, 0.5, 1.25, 0, 0.125]
+    by_count = {"operation": "any", "action": "throttle", "operations_per_second": 4}
+    assert throttled(by_count, [(0, 1 << 30), (0, 0), (0.5, 0), (0.5, 0)]) == [0, 0.25, 0, 0.25]
+    both = {**SLOW, "operations_per_second": 4}
+    assert throttled(both, [(0, 1), (0, 2000), (0, 1)]) == [0, 0.25, 2.25]
+
+
+def test_a_throttle_begins_at_the_nth_match_and_counts_a_strike_only_for_a_wait() -> None:
+    assert throttled({**SLOW, "nth": 3}, [(0, 1000)] * 4) == [0, 0, 0, 1]
+    faults = FaultPlan((Fault.from_json(SLOW, "fault"),), clock=lambda: 0.0)
+    strikes = [faults.strike(Operation.WRITE, "a", 0, 1000) for _ in range(3)]
+    assert [strike and strike.kind for strike in strikes] == [None, *[FaultKind.THROTTLE] * 2]
+    assert (faults.matched, faults.struck) == ([3], [2])
+
+
+def test_a_fault_that_was_written_out_is_read_as_the_same() -> None:
+    for fault in (
+        {**EIO, "probability": 0.25, "seed": 9},
+        {**EIO, "probability": 0.25, "times": 1},
+        {**SLOW, "nth": 2, "operations_per_second": 0.5},
+    ):
+        read = Fault.from_json(fault, "fault")
+        assert Fault.from_json(read.to_json(), "fault") == read
+        assert read.to_json() == fault
 
 
 entries = st.fixed_dictionaries(

@@ -88,3 +88,23 @@ def test_a_host_that_rounds_has_bytes_that_nobody_wrote_and_no_leak_of_them() ->
     [leak] = book.leaks(huge, rounded=True)
     assert (leak.owner.snapshot, leak.bytes) == ("b", BLOCK)
     assert book.needed(huge) == BLOCK
+
+
+def test_the_bytes_of_a_leak_name_the_step_that_took_their_blocks() -> None:
+    book = LeakBook(BLOCK)
+    book.step("prepare a", {1: [Run(0, 0, 2, 0)]}, [], passdown=True)
+    book.step("write data in a", {1: [Run(0, 0, 3, 0)]}, [], passdown=True)
+    book.step("remove a", {}, [skipped("a", 1, DiscardSkipped.OFF)], passdown=True)
+    allocated = [(0, 3 * BLOCK - 4096)]
+    (leak,) = book.leaks(allocated)
+    origins = book.origins(allocated)
+    assert origins == {leak.owner: {"prepare a": 2 * BLOCK, "write data in a": BLOCK - 4096}}
+    assert sum(origins[leak.owner].values()) == leak.bytes
+
+
+def test_a_block_that_leaks_again_names_the_step_that_took_it_last() -> None:
+    book = LeakBook(BLOCK)
+    for key, thin_id in (("a", 1), ("b", 2)):
+        book.step(f"prepare {key}", {thin_id: [Run(0, 0, 1, 0)]}, [], passdown=True)
+        book.step(f"remove {key}", {}, [skipped(key, thin_id, DiscardSkipped.OFF)], passdown=True)
+    assert list(book.origins([(0, BLOCK)]).values()) == [{"prepare b": BLOCK}]

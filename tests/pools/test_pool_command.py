@@ -110,7 +110,11 @@ def test_a_pool_stays_is_seen_by_dmsetup_grows_and_goes(
     assert (shrunk.returncode, "can't shrink" in shrunk.stderr) == (1, True)
     busy = thinsim("pool", "remove", pool)
     assert busy.returncode == 1
-    assert f"{pool}-thin" in busy.stderr
+    remove = "dmsetup remove" if in_shell is None else "thinsim env dmsetup remove"
+    assert busy.stderr == (
+        f"thinsim: pool {pool} is in use, so nothing was removed:\n"
+        f"  {pool}-thin: active thin device, not open (fix: {remove} {pool}-thin)\n"
+    )
     if rig == "emulated":
         assert thinsim("dm", "stop").returncode == 1
     seen("blkdiscard", f"/dev/mapper/{pool}-thin")
@@ -200,3 +204,59 @@ def test_an_environment_is_printed_for_a_shell_and_given_to_a_command(thinsim: S
     thinsim.done("dm", "stop")
     assert thinsim("dm", "status").returncode == 1
     thinsim.done("dm", "stop")
+
+
+@on_emulated
+def test_the_removal_of_a_pool_in_use_names_each_user_and_removes_nothing(
+    thinsim: Shell, tmp_path: Path
+) -> None:
+    pool, mountpoint = name(tmp_path), tmp_path / "mounted"
+    thinsim.done(
+        "pool", "create", pool, "--dir", tmp_path / "pool", "--data-size", "1G", "--metadata-size", "16M"
+    )
+
+    def refusal() -> list[str]:
+        refused = thinsim("pool", "remove", pool)
+        first, *lines = refused.stderr.splitlines()
+        assert first == f"thinsim: pool {pool} is in use, so nothing was removed:"
+        assert refused.returncode == 1
+        (listed,) = json.loads(thinsim.done("pool", "list", "--json"))
+        assert listed["state"] == "running"
+        return lines
+
+    mounted, held = f"{pool}-snap-1", f"elsewhere-{pool}"
+    for number, device in enumerate((mounted, held), 1):
+        thinsim.done("env", "dmsetup", "message", pool, "0", f"create_thin {number}")
+        table = f"0 65536 thin /dev/mapper/{pool} {number}"
+        thinsim.done("env", "dmsetup", "create", device, "--table", table)
+    subprocess.run(["mkfs.ext4", "-q", f"/dev/mapper/{mounted}"], check=True)
+    mountpoint.mkdir()
+    subprocess.run(["mount", f"/dev/mapper/{mounted}", mountpoint], check=True)
+    try:
+        with Path("/dev/mapper", held).open("rb") as node:
+            holder = subprocess.Popen(["sleep", "600"], stdin=node)
+        try:
+            assert refusal() == [
+                f"  {held}: active thin device, in use by process {holder.pid} (sleep) "
+                f"(fix: end process {holder.pid}; thinsim env dmsetup remove {held})",
+                f"  {mounted}: active thin device, mounted on {mountpoint} "
+                f"(fix: umount {mountpoint}; thinsim env dmsetup remove {mounted})",
+            ]
+        finally:
+            holder.kill()
+            holder.wait()
+    finally:
+        subprocess.run(["umount", mountpoint], check=True)
+    for device in (mounted, held):
+        thinsim.done("env", "dmsetup", "remove", "--retry", device)
+    inside = subprocess.Popen(["sleep", "600"], cwd=tmp_path / "pool" / "store")
+    try:
+        assert refusal() == [
+            f"  {tmp_path}/pool/store (backing store), in use by process {inside.pid} (sleep) "
+            f"(fix: end process {inside.pid})"
+        ]
+    finally:
+        inside.kill()
+        inside.wait()
+    thinsim.done("pool", "remove", pool)
+    assert json.loads(thinsim.done("pool", "list", "--json")) == []

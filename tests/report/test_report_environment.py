@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from thinsim.machine import programs
 from thinsim.report.environment import environment
 
 
@@ -14,6 +15,7 @@ def test_containerd_is_in_the_environment_where_it_took_part(
     program.write_text("#!/bin/sh\necho containerd github.com/containerd/containerd 9.8.7 abc\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(programs, "SYSTEM_PLACES", ())
     found = environment(tmp_path, containerd=True)
     assert found["containerd"] == "github.com/containerd/containerd 9.8.7 abc"
     assert found["runc"] == found["mkfs.ext4"] == "not installed"

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ THERE = Finding("loop devices", True, "/dev/loop-control")
 NO_ROOT = Finding("root", False, "effective user id 1000", "run with sudo", ("kernel", "emulated"))
 NO_PUNCH = Finding("hole punching in /x", False, "not supported", "--dir", rig_names(HERE))
 NO_MAPPER = Finding("kernel device-mapper", False, "not loaded", "modprobe dm-thin-pool", ("kernel",))
-NO_QEMU = Finding("qemu", False, "not in PATH", "make setup-vm", ("vm",))
+NO_QEMU = Finding("qemu", False, "not installed", "make setup-vm", ("vm",))
 
 
 def chosen(wanted: str, findings: Sequence[Finding]) -> tuple[str, str]:
@@ -45,6 +46,24 @@ def test_without_root_the_process_rig_is_chosen_and_the_reason_given() -> None:
     assert choice.rig.name == "process"
     lack = "root: effective user id 1000"
     assert choice.why == f"passed over kernel ({lack}), emulated ({lack})"
+    assert choice.note == "rig process: no root; thinsim doctor lists what the others need"
+
+
+def test_the_note_names_the_lack_of_the_next_better_rig_and_no_doctor_if_there_is_none() -> None:
+    assert choose_rig("auto", [THERE, NO_MAPPER]).note == (
+        "rig emulated: no kernel device-mapper; thinsim doctor lists what the others need"
+    )
+    assert choose_rig("auto", [THERE]).note == "rig kernel: the best rig"
+    assert choose_rig("process", [NO_ROOT]).note == "rig process: requested"
+
+
+def test_the_note_fits_100_columns_whatever_is_missing() -> None:
+    for finding in probe_machine(Path("/tmp")):
+        if "process" in finding.needed_by or not finding.needed_by:
+            continue
+        note = choose_rig("auto", [replace(finding, present=False)]).note
+        assert f"no {finding.name}; " in note
+        assert len(note) <= 100
 
 
 def test_if_no_rig_can_run_each_is_named_with_its_lacks() -> None:
@@ -76,7 +95,7 @@ def test_a_requested_rig_that_can_run_is_chosen() -> None:
 def test_every_lack_has_a_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(os, "access", lambda *_: False)
-    monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     monkeypatch.setattr(probes, "SESSION", "no_such_module")
     findings = probe_machine(tmp_path / "missing")
     lacks = {finding.name: finding for finding in findings if not finding.present}

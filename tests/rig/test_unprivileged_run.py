@@ -1,55 +1,23 @@
 """``thinsim reproduce`` without root uses the process rig, the home directory, and clear messages."""
 
+import json
 import os
-import subprocess
-import sys
-import sysconfig
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.repository import REPOSITORY
+from tests.nobody import NOBODY, as_nobody, python_of_nobody
 from thinsim.workload.block_history import BUNDLED
-
-NOBODY = 65534
 
 pytestmark = pytest.mark.root("becomes another user")
 
 
-def as_nobody(command: list[str], home: Path | None) -> "subprocess.CompletedProcess[str]":
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": f"{REPOSITORY}:{sysconfig.get_path('purelib')}",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    if home is not None:
-        environment["HOME"] = str(home)
-    return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        cwd="/",
-        env=environment,
-        user=NOBODY,
-        group=NOBODY,
-        extra_groups=[],
-    )
-
-
 @pytest.fixture(scope="module")
 def python() -> str:
-    """Return an interpreter that nobody may run: the current one may be in root's home directory."""
-    for candidate in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
-        try:
-            if as_nobody([candidate, "-c", "import thinsim.cli.main"], None).returncode == 0:
-                return candidate
-        except OSError:
-            continue
-    pytest.skip("no Python of this version that other users may run")
+    return python_of_nobody()
 
 
 @pytest.fixture
@@ -64,8 +32,8 @@ def home() -> Iterator[Path]:
 def test_it_plays_the_recording_and_keeps_its_state_at_home(python: str, home: Path) -> None:
     done = as_nobody([python, "-m", "thinsim", "reproduce", "--setting", "on"], home)
     assert done.returncode == 0, done.stderr
-    assert "rig process: passed over kernel (root: effective user id 65534" in done.stderr
-    assert "), emulated (root: effective user id 65534" in done.stderr
+    first = done.stderr.splitlines()[0]
+    assert first == "rig process: no root; thinsim doctor lists what the others need"
     assert list((home / ".local/state/thinsim/runs").iterdir()) == []
 
 
@@ -90,3 +58,15 @@ def test_doctor_works_without_a_home_that_can_be_read(python: str) -> None:
     done = as_nobody([python, "-m", "thinsim", "doctor", "--clean"], Path("/root"))
     assert done.returncode == 0, done.stderr
     assert "rig: process" in done.stdout
+
+
+def test_doctor_asks_for_root_and_for_no_program_that_only_root_has_in_its_path(
+    python: str, home: Path
+) -> None:
+    done = as_nobody([python, "-m", "thinsim", "doctor", "--json"], home, path="/usr/bin:/bin")
+    found = {each["name"]: each for each in json.loads(done.stdout)["findings"]}
+    assert found["root"]["fix"] == "run with sudo"
+    for name in ("mkfs.ext4", "blkdiscard", "dmsetup", "thin_check", "losetup (in the guest)"):
+        if shutil.which(name.split()[0], path="/usr/sbin:/sbin"):
+            assert found[name]["present"], found[name]
+            assert found[name]["detail"].startswith(("/usr/sbin/", "/sbin/"))

@@ -1,7 +1,5 @@
 """The plugin's fixtures and marks, in a pytest of their own."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -82,8 +80,11 @@ def test_a_leak_fails_the_marked_test_and_names_its_owner(inner: pytest.Pytester
     done.assert_outcomes(passed=3, failed=1)
     done.stdout.fnmatch_lines(
         [
-            "1310720 bytes leaked, but at most 0 may leak:",
-            "  web: 1310720 bytes in 20 blocks, leaked by 'remove web': deleted without discard*",
+            "1.2 MiB (1310720 bytes) leaked, but at most 0 bytes may leak:",
+            "  web (thin 1): 1.2 MiB in 20 blocks, leaked by 'remove web': deleted without discard*",
+            "    1 MiB in blocks that 'write data in web' took: 1 MiB of files",
+            "    256 KiB in blocks that 'prepare web' took: the file system's own structures",
+            "pool thinsim-* on rig process",
         ]
     )
     assert "pytest_plugin.py" not in done.stdout.str()
@@ -98,7 +99,7 @@ def test_a_refusal_is_shown_at_the_test_s_own_line_and_nothing_of_what_is_below(
     )
     done = inner.runpytest_subprocess()
     done.assert_outcomes(failed=2)
-    done.stdout.fnmatch_lines([">       snapshotter.remove('gone')", "E  *snapshot 'gone' does not exist"])
+    done.stdout.fnmatch_lines([">       snapshotter.remove('gone')", "E  *snapshot 'gone' does not exist; *"])
     done.stdout.fnmatch_lines([">       backing_store.set_faults(*", "E  *FaultPlanError: fault 1: *"])
     shown = done.stdout.str().partition("FAILURES")[2]
     assert "trio" not in shown
@@ -109,7 +110,108 @@ def test_a_mark_that_looks_at_no_pool_is_an_error(inner: pytest.Pytester) -> Non
     inner.makepyfile("import pytest\n\n@pytest.mark.no_leak\ndef test_it(): pass\n")
     done = inner.runpytest_subprocess()
     done.assert_outcomes(errors=1)
-    done.stdout.fnmatch_lines(["no_leak: the test has no pool (fix: use one of the fixtures thin_pool, *"])
+    done.stdout.fnmatch_lines(
+        ["mark no_leak: the test has no pool (fix: use one of the fixtures thin_pool, *"]
+    )
+
+
+@pytest.mark.rig
+def test_a_leak_on_a_real_file_system_names_its_structures(inner: pytest.Pytester) -> None:
+    inner.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.no_leak
+        @pytest.mark.snapshotter(base_image_size="64MiB")
+        def test_it(snapshotter):
+            snapshotter.prepare("web")
+            snapshotter.write("web", "2MiB")
+            snapshotter.remove("web")
+        """
+    )
+    done = inner.runpytest_subprocess("--thinsim-rig=emulated")
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(
+        [
+            "    * MiB in blocks that 'prepare web' took: the file system's own structures "
+            "(ext4's superblocks, journal and inode tables)",
+            "pool thinsim-* on rig emulated",
+        ]
+    )
+    done.stdout.fnmatch_lines(["    * MiB in blocks that 'write data in web' took: *2 MiB of files*"])
+
+
+LEAKS = """
+import pytest
+
+def use(snapshotter):
+    snapshotter.prepare("web")
+    snapshotter.remove("web")
+
+def test_leaks(snapshotter):
+    use(snapshotter)
+
+@pytest.mark.no_leak(at_most="1MiB")
+def test_may_leak(snapshotter):
+    use(snapshotter)
+
+@pytest.mark.no_leak(at_most=4096)
+def test_may_leak_less(snapshotter):
+    use(snapshotter)
+
+def test_has_no_pool():
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "setting", "failed"),
+    [([], "false", 1), (["--thinsim-no-leak"], "false", 2), ([], "true", 2)],
+    ids=["neither", "option", "ini"],
+)
+def test_every_test_with_a_pool_may_be_checked_for_leaks(
+    inner: pytest.Pytester, option: list[str], setting: str, failed: int
+) -> None:
+    inner.makepyfile(LEAKS)
+    done = inner.runpytest_subprocess(*option, "-o", f"thinsim_no_leak={setting}")
+    done.assert_outcomes(passed=4 - failed, failed=failed)
+    done.stdout.fnmatch_lines(["256 KiB (262144 bytes) leaked, but at most 4 KiB (4096 bytes) may leak:"])
+
+
+def test_two_workers_of_xdist_share_the_tests(inner: pytest.Pytester) -> None:
+    inner.makepyfile(
+        LEAKS
+        + """
+@pytest.mark.parametrize("number", range(4))
+def test_worker(snapshotter, worker_id, number):
+    use(snapshotter)
+    raise AssertionError(f"ran in {worker_id}")
+"""
+    )
+    done = inner.runpytest_subprocess("-n2", "--thinsim-no-leak")
+    done.assert_outcomes(passed=2, failed=6)
+    shown = done.stdout.str()
+    assert "ran in gw0" in shown
+    assert "ran in gw1" in shown
+    assert shown.count("pool thinsim-") == 6
+    assert "256 KiB (262144 bytes) leaked, but at most 0 bytes may leak:" in shown
+
+
+@pytest.mark.rig
+def test_two_workers_of_xdist_have_pools_on_real_mounts(inner: pytest.Pytester) -> None:
+    inner.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.no_leak
+        @pytest.mark.snapshotter(discard_blocks=True, base_image_size="64MiB")
+        @pytest.mark.parametrize("number", range(2))
+        def test_it(snapshotter, number):
+            snapshotter.prepare("web")
+            snapshotter.remove("web")
+        """
+    )
+    inner.runpytest_subprocess("-n2", "--thinsim-rig=emulated").assert_outcomes(passed=2)
 
 
 def test_the_config_file_of_containerd_is_taken_and_a_mark_goes_before_it(
@@ -141,44 +243,6 @@ def test_the_config_file_of_containerd_is_taken_and_a_mark_goes_before_it(
     inner.runpytest_subprocess("--thinsim-config=config.toml").assert_outcomes(passed=2)
 
 
-MISTAKES = {
-    "thin_pool(data_sise='1G')": "thinsim: pool: data_sise: Extra inputs are not permitted",
-    "thin_pool(data_size='1GB!')": "thinsim: pool: data_size: invalid size: '1GB!': 'GB!' is not a unit (",
-    "thin_pool('1GiB')": "thinsim: mark thin_pool: '1GiB' has no key (fix: write KEY=VALUE)",
-    "snapshotter('discard_blocks')": "thinsim: mark snapshotter: 'discard_blocks' has no key ",
-    "no_leak(at_most=100)": "no_leak takes no arguments (fix: call assert_no_leak(at_most=BYTES) in",
-    "snapshotter(discard_blocks=3)": "discard_blocks must be true or false, not 3",
-}
-
-
-@pytest.fixture(scope="module")
-def said_of_mistakes(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return the output of one pytest with a mistake in the mark of every test: each pytest takes seconds."""
-    directory = tmp_path_factory.mktemp("mistakes")
-    (directory / "pytest.ini").write_text("[pytest]\nthinsim_rig = process\naddopts = --strict-markers\n")
-    (directory / "test_mistakes.py").write_text(
-        "import pytest\n\n"
-        + "".join(
-            f"@pytest.mark.{mark}\ndef test_{number}(snapshotter):\n    raise AssertionError('not here')\n\n"
-            for number, mark in enumerate(MISTAKES)
-        )
-    )
-    words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--basetemp={directory / 'inner'}"]
-    done = subprocess.run(words, cwd=directory, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == pytest.ExitCode.TESTS_FAILED
-    assert f" {len(MISTAKES)} errors in " in done.stdout.splitlines()[-1]
-    return done.stdout
-
-
-@pytest.mark.parametrize("mark", MISTAKES)
-def test_a_mistake_in_a_mark_is_an_error_in_one_line(said_of_mistakes: str, mark: str) -> None:
-    number = list(MISTAKES).index(mark)
-    (title, line, _) = said_of_mistakes.partition(f"ERROR at setup of test_{number}")[2].split("\n", 2)
-    assert title.strip(" _") == ""
-    assert MISTAKES[mark] in line
-    assert "another exception" not in said_of_mistakes
-
-
 @pytest.mark.parametrize("where", ["--thinsim-rig", "thinsim_rig in the ini-file"])
 def test_an_unknown_rig_is_one_error_and_no_test_runs(inner: pytest.Pytester, where: str) -> None:
     inner.makepyfile("def test_it(thin_pool): pass\n")
@@ -187,6 +251,13 @@ def test_an_unknown_rig_is_one_error_and_no_test_runs(inner: pytest.Pytester, wh
     done = inner.runpytest_subprocess(*(() if "ini" in where else ["--thinsim-rig=moon"]))
     assert done.ret == pytest.ExitCode.USAGE_ERROR
     complaint = f"ERROR: {where}: rig 'moon' does not exist; there are: auto, kernel, emulated, process"
+    assert complaint in done.stderr.str()
+
+
+def test_the_rig_of_a_guest_is_an_error_that_names_the_others(inner: pytest.Pytester) -> None:
+    done = inner.runpytest_subprocess("--thinsim-rig=vm")
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    complaint = "rig 'vm' runs in a guest, but the pool of a test is on this machine (fix: use one of auto, "
     assert complaint in done.stderr.str()
 
 

@@ -14,12 +14,13 @@ import pytest
 from tests.repository import REPOSITORY
 from thinsim.errors import EnvironmentLacksError, ProgramFailedError
 from thinsim.machine.journal import Journal
+from thinsim.machine.programs import full_path
 from thinsim.units import Bytes
 from thinsim.vm import guest, probe
 from thinsim.vm.busybox import APPLETS, find_busybox, is_static
 from thinsim.vm.kernels import installed_kernels
 from thinsim.vm.modules import FOR_THE_ROOT, FOR_THE_WORK, lacking_modules, needs_zstd
-from thinsim.vm.tools import QEMU, QEMU_PACKAGE, full_path, is_recent
+from thinsim.vm.tools import QEMU, QEMU_PACKAGE, is_recent
 
 LACKS = [f"{each.name}: {each.detail} (fix: {each.fix})" for each in probe.probe_guest() if not each.present]
 needs_all = pytest.mark.skipif(bool(LACKS), reason="; ".join(LACKS) or "nothing")
@@ -289,8 +290,3 @@ def test_setup_vm_installs_every_package_that_a_fix_names() -> None:
     assert {"busybox-static", "kmod", "mount"} <= wanted
     assert wanted - installed <= {"bash"}, "an essential package, which every machine has"
     assert "zstd" in installed
-
-
-def test_programs_that_a_users_path_lacks_are_found_in_the_guest() -> None:
-    assert full_path({"PATH": "/usr/bin:/bin"}) == "/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
-    assert full_path({}).endswith("/usr/bin:/bin")

@@ -9,16 +9,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from thinsim.benchmark.comparison import Compared, Verdict
 from thinsim.benchmark.rounds import Measurements
+from thinsim.benchmark.verdicts import Compared, Verdict
 
-_COLOURS = {
-    Verdict.BETTER: "tab:green",
-    Verdict.WORSE: "tab:red",
-    Verdict.SAME: "tab:gray",
-    Verdict.TOO_FEW: "tab:gray",
-    Verdict.ONE_SIDED: "tab:gray",
-}
+_COLOURS = {Verdict.BETTER: "tab:green", Verdict.WORSE: "tab:red"}
+_NO_VERDICT = "tab:gray"
 
 
 def ratio_chart(result: Measurements, reference: str, title: str, path: Path) -> None:
@@ -94,7 +89,9 @@ def comparison_chart(compared: Sequence[Compared], title: str, path: Path) -> No
     figure, axes = plt.subplots(figsize=(9, 0.32 * len(shown) + 1.5))
     for place, (each, ratio) in enumerate(shown):
         spread = [[ratio.median - ratio.low], [ratio.high - ratio.median]]
-        axes.errorbar(ratio.median, place, xerr=spread, fmt="o", color=_COLOURS[each.verdict])
+        axes.errorbar(
+            ratio.median, place, xerr=spread, fmt="o", color=_COLOURS.get(each.verdict, _NO_VERDICT)
+        )
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_yticks(range(len(shown)))
     labels, common = labels_of([each for each, _ in shown])
@@ -106,7 +103,7 @@ def comparison_chart(compared: Sequence[Compared], title: str, path: Path) -> No
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(
-        "ratio and the interval that holds its median\ngreen: better, red: worse, gray: no clear difference"
+        "ratio and the interval that holds its median\ngreen: better, red: worse, gray: no verdict"
     )
     axes.set_title("\n".join(filter(None, (title, common))), fontsize="medium", parse_math=False)
     figure.tight_layout()

@@ -3,58 +3,40 @@
 Within one document, ratios are those of the rounds; between two documents, those of the medians.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from thinsim.benchmark.document import Benchmark, Series
-from thinsim.benchmark.intervals import Interval, median_interval
+from thinsim.benchmark.disturbances import disturbances, disturbed_more
+from thinsim.benchmark.document import Benchmark
+from thinsim.benchmark.intervals import median_interval
+from thinsim.benchmark.significance import (
+    LEAST_EFFECT,
+    can_decide_in_pairs,
+    can_decide_separately,
+    paired_chances,
+    separate_chances,
+)
+from thinsim.benchmark.verdicts import (
+    Compared,
+    Verdict,
+    instead,
+    judged,
+    logarithms_of,
+    of_rounds,
+    put_side_by_side,
+)
 
-LEAST_CONFIDENCE = 0.8
-"""The least confidence at which an interval without 1 is called better or worse.
+_OTHER_MACHINE = ("processor",)
+"""With these differences of the environment, a verdict would be about the machines."""
 
-It takes four rounds of one document, or five rounds of each of two. With fewer rounds, even the whole range
-misses the median too often."""
+_OTHER_CONDITIONS = ("kernel", "memory", "file system", "freed bytes")
+"""These differences of the environment change speeds, so the reader has to know them first."""
 
-
-class Verdict(StrEnum):
-    """A `Verdict` is the conclusion that the interval of a ratio allows."""
-
-    BETTER = "better"
-    WORSE = "worse"
-    SAME = "no difference seen"
-    """The interval holds 1."""
-    TOO_FEW = "too few rounds to tell"  # words: quoted
-    ONE_SIDED = "only one has it"
-    FROM_NOTHING = "from 0, no ratio"
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """A `Compared` puts two series side by side.
-
-    *ratio* is the ratio of the second to the first; None if one has no figures.
-    """
-
-    row: str
-    """The name of the measurement."""
-    unit: str
-    """The unit of the figures."""
-    contender: str
-    """`RIG/SUBJECT/SETTING`."""
-    sizes: str
-    """The sizes of image, container and pool, as text."""
-    first: Interval | None
-    """The median and interval of the first; null without figures."""
-    second: Interval | None
-    """The median and interval of the second; null without figures."""
-    ratio: Interval | None
-    """The ratio of the second to the first; null without one."""
-    verdict: Verdict
-    """The conclusion that the interval allows."""
+_COUNTS = ("hole punches", "written to the data device")
+"""These rows do not depend on what else the machine does. All others do: a longer run has more samples of its
+own processes, so even the bytes that thinsim reads and its memory grow."""
 
 
 class Comparison(BaseModel):
@@ -74,22 +56,36 @@ class Comparison(BaseModel):
     """Contenders at a size that only B has."""
     environments_differ: list[str]
     """Differences between the two environments and numbers of rounds, in words."""
+    conditions_differ: list[str] = []
+    """The part of *environments_differ* that changes speeds: machine, kernel and file system."""
     cut_short: list[str] = []
     """The documents with fewer rounds than planned, each with the reason."""
+    disturbed: list[str] = []
+    """The rounds that took unusually long, and the load of other programs, in words."""
+    least_effect: float = LEAST_EFFECT
+    """The least change that is called better or worse, as a share: 0.05 is 5 %."""
 
 
-def compare_benchmarks(first: Benchmark, second: Benchmark) -> Comparison:
+def compare_benchmarks(first: Benchmark, second: Benchmark, least_effect: float = LEAST_EFFECT) -> Comparison:
     """Return the comparison of two documents."""
     return Comparison(
-        compared=between(first, second),
+        compared=between(first, second, least_effect),
         only_first=missing(first, second),
         only_second=missing(second, first),
         environments_differ=differing_circumstances(first, second),
+        conditions_differ=_differing(_conditions(first), _conditions(second)),
         cut_short=[
             f"{name} was cut short after {each.rounds_text}: {each.cut_short}"
             for name, each in (("A", first), ("B", second))
             if each.cut_short is not None
         ],
+        disturbed=[
+            *(f"A, but not B: {words} in most rounds" for words in disturbed_more(first, second)),
+            *(f"B, but not A: {words} in most rounds" for words in disturbed_more(second, first)),
+            *(f"A: {words}" for words in disturbances(first)),
+            *(f"B: {words}" for words in disturbances(second)),
+        ],
+        least_effect=least_effect,
     )
 
 
@@ -101,29 +97,55 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def within(document: Benchmark, sizes: str, row: str) -> Iterator[Compared]:
-    """Yield each contender compared with the document's first; ratios are those of the same rounds."""
-    reference = document.find(row, document.contenders[0], sizes)
-    for contender in document.contenders:
-        series = document.find(row, contender, sizes)
-        if series is not None and reference is not None:
-            yield _compared(reference, series, _of_rounds(reference, series))
+def within(document: Benchmark, least_effect: float = LEAST_EFFECT) -> list[Compared]:
+    """Return each contender compared with the document's first; ratios are those of the same rounds.
+
+    The verdicts take the number of all rows of the document into account.
+    """
+    reference, *_ = document.contenders
+    found: list[Compared] = []
+    logarithms: dict[int, list[float]] = {}
+    for sizes in document.sizes:
+        for row in document.rows:
+            first = document.find(row, reference, sizes)
+            for contender in document.contenders:
+                series = document.find(row, contender, sizes)
+                if series is None or first is None:
+                    continue
+                ratio = of_rounds(first, series)
+                if ratio is not None and contender != reference:
+                    before, after = logarithms_of(first.known, series.known)
+                    logarithms[len(found)] = [b - a for a, b in zip(before, after, strict=True)]
+                found.append(put_side_by_side(first, series, ratio))
+    chances = dict(zip(logarithms, paired_chances(list(logarithms.values()), least_effect), strict=True))
+    return judged(found, chances, document, least_effect, decides=can_decide_in_pairs(document.rounds))
 
 
-def between(first: Benchmark, second: Benchmark) -> list[Compared]:
+def between(first: Benchmark, second: Benchmark, least_effect: float = LEAST_EFFECT) -> list[Compared]:
     """Return the series that both documents have, in the order of the first.
 
-    The rounds of two documents have no pairs, so ratios are those of the medians.
+    The rounds of two documents have no pairs, so ratios are those of the medians. The verdicts take the
+    number of all rows into account.
     """
-    found = []
+    found: list[Compared] = []
+    logarithms: dict[int, tuple[list[float], list[float]]] = {}
     for series in first.series:
         other = second.find(series.row, series.contender, series.sizes)
         if other is not None and (series.known or other.known):
             ratio = None
             if series.known and other.known:
                 ratio = median_interval(other.known).over(median_interval(series.known))
-            found.append(_compared(series, other, ratio))
-    return found
+            if ratio is not None:
+                logarithms[len(found)] = logarithms_of(series.known, other.known)
+            found.append(put_side_by_side(series, other, ratio))
+    chances = dict(zip(logarithms, separate_chances(list(logarithms.values()), least_effect), strict=True))
+    decides = can_decide_separately(first.rounds, second.rounds)
+    verdicts = judged(found, chances, second, least_effect, decides=decides)
+    if any(first.environment.get(name) != second.environment.get(name) for name in _OTHER_MACHINE):
+        return [instead(each, Verdict.OTHER_MACHINE) for each in verdicts]
+    if disturbed_more(first, second) or disturbed_more(second, first):
+        return [each if each.row in _COUNTS else instead(each, Verdict.BUSY) for each in verdicts]
+    return verdicts
 
 
 def missing(first: Benchmark, second: Benchmark) -> list[str]:
@@ -135,7 +157,10 @@ def missing(first: Benchmark, second: Benchmark) -> list[str]:
 
 def differing_circumstances(first: Benchmark, second: Benchmark) -> list[str]:
     """Return the differences between the environments and the rounds of two documents, in words."""
-    one, other = _circumstances(first), _circumstances(second)
+    return _differing(_circumstances(first), _circumstances(second))
+
+
+def _differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
     return [
         f"{name}: {one.get(name, '-')} against {other.get(name, '-')}"
         for name in dict.fromkeys([*one, *other])
@@ -151,41 +176,9 @@ def _circumstances(document: Benchmark) -> dict[str, str]:
     }
 
 
-def _of_rounds(reference: Series, series: Series) -> Interval | None:
-    mine, its = series.known, reference.known
-    if len(mine) != len(its) or not mine or 0 in its:
-        return None
-    return median_interval([figure / other for figure, other in zip(mine, its, strict=True)])
-
-
-def _compared(first: Series, second: Series, ratio: Interval | None) -> Compared:
-    before, after = _interval(first.known), _interval(second.known)
-    return Compared(
-        row=second.row,
-        unit=second.unit,
-        contender=second.contender,
-        sizes=second.sizes,
-        first=before,
-        second=after,
-        ratio=ratio,
-        verdict=_verdict(before, after, ratio, second.more_is_better),
-    )
-
-
-def _interval(figures: Sequence[float]) -> Interval | None:
-    return median_interval(figures) if figures else None
-
-
-def _verdict(
-    first: Interval | None, second: Interval | None, ratio: Interval | None, more_is_better: bool
-) -> Verdict:
-    if first is None or second is None:
-        return Verdict.ONE_SIDED
-    if ratio is None:
-        same = (first.low, first.high) == (second.low, second.high)
-        return Verdict.SAME if same else Verdict.FROM_NOTHING
-    if ratio.low <= 1 <= ratio.high:
-        return Verdict.SAME
-    if ratio.confidence < LEAST_CONFIDENCE:
-        return Verdict.TOO_FEW
-    return Verdict.BETTER if (ratio.low > 1) == more_is_better else Verdict.WORSE
+def _conditions(document: Benchmark) -> dict[str, str]:
+    return {
+        name: document.environment[name]
+        for name in (*_OTHER_MACHINE, *_OTHER_CONDITIONS)
+        if name in document.environment
+    }

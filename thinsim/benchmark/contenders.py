@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from thinsim.did_you_mean import unknown_name
 from thinsim.errors import UnknownNameError
@@ -67,6 +68,11 @@ def steps_up(pools: Sequence[Bytes], images: Sequence[Bytes], containers: Sequen
         *(Sizes(first.pool, first.image, container) for container in containers),
     ]
     return list(dict.fromkeys(grown))
+
+
+def all_together(pools: Sequence[Bytes], images: Sequence[Bytes], containers: Sequence[Bytes]) -> list[Sizes]:
+    """Return every combination of the sizes; the size of the container grows fastest."""
+    return list(dict.fromkeys(Sizes(*each) for each in product(pools, images, containers)))
 
 
 def _one_of(what: str, word: str, known: Sequence[str]) -> None:

@@ -38,6 +38,10 @@ class Costs:
 
     cpu: float = 0.0
     """Seconds of processor time of all processes, including those too short to be seen one by one."""
+    user: float = 0.0
+    """The part of *cpu* in user mode."""
+    system: float = 0.0
+    """The part of *cpu* in the kernel."""
     by_role: dict[str, Cost] = field(default_factory=dict)
 
 
@@ -69,7 +73,8 @@ async def counted() -> AsyncGenerator[Costs, None]:
             yield costs
         finally:
             nursery.cancel_scope.cancel()
-            costs.cpu = _spent() - before
+            costs.user, costs.system = (now - then for now, then in zip(_spent(), before, strict=True))
+            costs.cpu = costs.user + costs.system
             last = _cost(own)
             bench.cpu = last.cpu - first.cpu
             bench.memory = max(bench.memory, last.memory)
@@ -130,7 +135,7 @@ def _cost(process: psutil.Process) -> Cost:
         )
 
 
-def _spent() -> float:
-    """Return the processor seconds of this process and of all descendants that were waited for."""
+def _spent() -> tuple[float, float]:
+    """Return the user and system seconds of this process and of all descendants that were waited for."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
+    return sum(each.ru_utime for each in used), sum(each.ru_stime for each in used)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from thinsim.errors import WrongDocumentError
+from thinsim.measure.machine_load import MachineLoad
 
 FORMAT: Literal[1] = 1
 """The version grows when a field changes its meaning or disappears; new fields do not change it."""
@@ -30,7 +31,7 @@ class Series(_Table):
     more_is_better: bool
     """True if a larger figure is better."""
     contender: str
-    """``RIG/SUBJECT/SETTING``."""
+    """``RIG/SUBJECT/SETTING``, or the name of a command."""
     sizes: str
     """The sizes of image, container and pool, as text."""
     figures: list[_Figure | None] = Field(min_length=1)
@@ -41,6 +42,36 @@ class Series(_Table):
         """Return the figures, or an empty list unless every round has one."""
         known = [figure for figure in self.figures if figure is not None]
         return known if len(known) == len(self.figures) else []
+
+
+class StepTimes(_Table):
+    """The times of one kind of step of one contender at one size, over all rounds, in milliseconds."""
+
+    step: str
+    """The kind of step."""
+    contender: str
+    """The name of the contender."""
+    sizes: str
+    """The sizes of image, container and pool, as text."""
+    count: int
+    """The number of steps in all rounds."""
+    p50: _Figure
+    """Half of the steps took at most this time."""
+    p90: _Figure | None
+    """90 % of the steps took at most this time; null with fewer than 10 steps."""
+    p99: _Figure | None
+    """99 % of the steps took at most this time; null with fewer than 100 steps."""
+    longest: _Figure
+    """The longest step."""
+
+
+class RoundLoad(_Table):
+    """A round load is the load of the machine during one round."""
+
+    round: int
+    """The number of the round, from 1."""
+    load: MachineLoad
+    """The load, from the first to the last run of the round."""
 
 
 class Benchmark(_Table):
@@ -66,6 +97,10 @@ class Benchmark(_Table):
     """The reason for fewer rounds than planned, or null. The figures are those of the complete rounds."""
     series: list[Series]
     """The figures."""
+    steps: list[StepTimes] = []
+    """The times of single steps."""
+    loads: list[RoundLoad] = []
+    """The load of the machine, round by round. Documents of older versions have none."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -83,6 +118,11 @@ class Benchmark(_Table):
     def rounds_text(self) -> str:
         """Return the number of rounds in words: ``1 round``, ``5 rounds``."""
         return f"{self.rounds} round{'s' if self.rounds > 1 else ''}"
+
+    @property
+    def rows(self) -> list[str]:
+        """Return the names of the rows, in their order."""
+        return list(dict.fromkeys(series.row for series in self.series))
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -1,38 +1,66 @@
-"""`run_benchmark` runs the container lifecycle with each contender in turn, round after round."""
+"""A `BenchmarkRun` runs each contender in turn, round after round, and keeps what it has measured."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
 
 from fuse_backing.errors import FuseBackingError
+from thinsim.benchmark.command_contender import CommandContender, run_shell
 from thinsim.benchmark.contenders import Contender, Sizes
 from thinsim.benchmark.costs import counted
-from thinsim.benchmark.document import FORMAT, Benchmark, Series
-from thinsim.benchmark.figures import ROWS, figures_of
+from thinsim.benchmark.document import FORMAT, Benchmark, RoundLoad, Series, StepTimes
+from thinsim.benchmark.figures import ROWS, figures_of, figures_of_command
 from thinsim.benchmark.rounds import FigureRow, awake_processors, turned
+from thinsim.benchmark.step_times import step_times, summary
+from thinsim.benchmark.time_left import TimeLeft
 from thinsim.errors import ProgramFailedError, ThinsimError, failures_of
 from thinsim.machine.working_directory import working_directory
+from thinsim.measure.machine_load import watched_load
 from thinsim.report.environment import environment
 from thinsim.scenario.progress import Progress
 from thinsim.scenario.reproduce import CORE, ReproductionRequest, run_reproduction
 from thinsim.units import Bytes
 from thinsim.workload.image.built import build_image
 
-_Figures = dict[tuple[FigureRow, str, Sizes], list[float | None]]
+AnyContender = Contender | CommandContender
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkPlan:
     """A `BenchmarkPlan` names what to measure. Files go into *directory*, by default the temporary one."""
 
-    contenders: Sequence[Contender]
+    contenders: Sequence[AnyContender]
     sizes: Sequence[Sizes]
     rounds: int
     warm_up: int
     directory: Path | None
     command: str
+    prepare: str | None = None
+    """A shell command to run before each run of a contender."""
+
+    @property
+    def round_numbers(self) -> range:
+        """Return the numbers of the rounds; negative ones warm up."""
+        return range(-self.warm_up, self.rounds)
+
+    def order(self, number: int) -> list[tuple[Sizes, AnyContender]]:
+        """Return the runs of round *number* in their order."""
+        by_name = {contender.name: contender for contender in self.contenders}
+        return [(sizes, by_name[name]) for sizes in self.sizes for name in turned(list(by_name), number)]
+
+
+@dataclass(slots=True)
+class _OneRun:
+    """A `_OneRun` has the measurements of one run of a contender."""
+
+    figures: Mapping[FigureRow, float | None]
+    steps: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+_Place = tuple[str, Sizes]
+"""The name of a contender, and the sizes."""
 
 
 @dataclass(slots=True)
@@ -58,93 +86,168 @@ class _Quiet:
         self.progress.step(phase, step)
 
 
-async def run_benchmark(plan: BenchmarkPlan, progress: Progress) -> Benchmark:
-    """Run all rounds, clean up, and return the measurements.
+class BenchmarkRun:
+    """A `BenchmarkRun` measures, and returns the document of the complete rounds, however it ended.
 
-    If a run of the lifecycle fails, the document has the complete rounds before it, and the reason in
-    *cut_short*. ThinsimError if there is no complete round.
+    A document has all contenders in each round, so that ratios have pairs. The figures of an incomplete round
+    are dropped.
     """
-    taken: _Figures = {}
-    names = [contender.name for contender in plan.contenders]
-    rounds, cut_short = 0, None
-    async with working_directory(plan.directory, progress.say, keep=False) as (directory, _):
-        measuring = _Measuring(plan, directory, await _images(plan, directory, progress), progress)
-        with awake_processors():
-            for each_round in range(-plan.warm_up, plan.rounds):
-                try:
-                    found = await measuring.round(each_round)
-                except _RunFailedError as failed:
-                    if not rounds:
-                        raise
-                    cut_short = str(failed)
-                    break
-                if each_round < 0:
-                    continue
-                rounds += 1
-                for key, figure in found.items():
-                    taken.setdefault(key, []).append(figure)
-        around = environment(directory, containerd=any(each.subject != CORE for each in plan.contenders))
-    return Benchmark(
-        kind="thinsim bench",
-        format=FORMAT,
-        command=plan.command,
-        environment=around,
-        rounds=rounds,
-        warm_up=plan.warm_up,
-        contenders=names,
-        sizes=[sizes.text for sizes in plan.sizes],
-        cut_short=cut_short,
-        series=_series(taken, plan, names),
-    )
+
+    def __init__(self, plan: BenchmarkPlan, progress: Progress) -> None:
+        self._plan = plan
+        self._progress = progress
+        self._quiet = _Quiet(progress)
+        self._rounds: list[Mapping[_Place, _OneRun]] = []
+        self._loads: list[RoundLoad] = []
+        self._environment: dict[str, str] = {}
+        self._at = "the preparation"
+        self._cut_short: str | None = None
+        self._left = TimeLeft(
+            [
+                (contender.name, sizes.text)
+                for number in plan.round_numbers
+                for sizes, contender in plan.order(number)
+            ]
+        )
+
+    @property
+    def at(self) -> str:
+        """Return the part that runs now or ran last, in words."""
+        return self._at
+
+    @property
+    def document(self) -> Benchmark | None:
+        """Return the measurements of the complete rounds, or None if there is none.
+
+        With fewer rounds than planned, the reason is in its *cut_short*.
+        """
+        if not self._rounds:
+            return None
+        return Benchmark(
+            kind="thinsim bench",
+            format=FORMAT,
+            command=self._plan.command,
+            environment=self._environment,
+            rounds=len(self._rounds),
+            warm_up=self._plan.warm_up,
+            contenders=[contender.name for contender in self._plan.contenders],
+            sizes=[sizes.text for sizes in self._plan.sizes],
+            cut_short=self._cut_short if len(self._rounds) < self._plan.rounds else None,
+            series=list(self._series()),
+            steps=list(self._steps()),
+            loads=self._loads,
+        )
+
+    async def measure(self) -> None:
+        """Run all rounds, and clean up. ProgramFailedError names the run that failed."""
+        try:
+            await self._measure()
+        except Exception as error:
+            failures = list(failures_of(error))
+            if not all(isinstance(each, _EXPLAINED) for each in failures):
+                self._cut_short = f"{self._at}: {type(failures[0]).__name__}"
+                raise
+            self._cut_short = f"{self._at}: {'; '.join(dict.fromkeys(map(str, failures)))}"
+            raise ProgramFailedError(self._cut_short) from error
+        except BaseException:  # trio.Cancelled, alone or in the groups of nurseries
+            self._cut_short = f"interrupted in {self._at}"
+            raise
+
+    async def _measure(self) -> None:
+        plan = self._plan
+        async with working_directory(plan.directory, self._progress.say, keep=False) as (directory, _):
+            containerd = any(isinstance(each, Contender) and each.subject != CORE for each in plan.contenders)
+            self._environment = await trio.to_thread.run_sync(
+                lambda: environment(directory, containerd=containerd)
+            )
+            images = await _images(plan, directory, self._progress)
+            with awake_processors():
+                for number in plan.round_numbers:
+                    with watched_load() as watch:
+                        found = await self._round(number, images, directory)
+                    if number >= 0:
+                        self._rounds.append(found)
+                        self._loads.append(RoundLoad(round=number + 1, load=watch.load))
+                    if number == -plan.warm_up and self._left.runs:
+                        self._progress.say(self._left.forecast)
+            self._at = "the clean-up"
+
+    async def _round(
+        self, number: int, images: Mapping[Bytes, Path], directory: Path
+    ) -> Mapping[_Place, _OneRun]:
+        """Measure one round; a negative *number* is a warm-up."""
+        found: dict[_Place, _OneRun] = {}
+        runs = len(self._left.planned)
+        for sizes, contender in self._plan.order(number):
+            what = "warm-up" if number < 0 else f"round {number + 1}"
+            self._at = f"{what}, {contender.name}, {sizes.text}"
+            left = self._left.text
+            self._progress.setting(
+                runs - self._left.runs + 1, runs, f"{self._at}{', ' if left else ''}{left}"
+            )
+            begun = trio.current_time()
+            if isinstance(contender, CommandContender):
+                self._progress.step("running", contender.command)
+            if self._plan.prepare is not None:
+                await _prepare(self._plan.prepare, contender, sizes, directory)
+            if isinstance(contender, CommandContender):
+                cost = await run_shell(contender.command, _variables(contender, sizes, directory))
+                found[contender.name, sizes] = _OneRun(figures_of_command(cost))
+            else:
+                found[contender.name, sizes] = await _run(contender, sizes, images, directory, self._quiet)
+            self._left.add(trio.current_time() - begun)
+        return found
+
+    def _series(self) -> Iterator[Series]:
+        """Yield a series per row, size and contender, of the rows for which any contender has a figure."""
+        for row in ROWS:
+            if all(run.figures[row] is None for found in self._rounds for run in found.values()):
+                continue
+            for sizes in self._plan.sizes:
+                for contender in self._plan.contenders:
+                    yield Series(
+                        row=row.name,
+                        unit=row.unit,
+                        more_is_better=row.more_is_better,
+                        contender=contender.name,
+                        sizes=sizes.text,
+                        figures=[found[contender.name, sizes].figures[row] for found in self._rounds],
+                    )
+
+    def _steps(self) -> Iterator[StepTimes]:
+        for sizes in self._plan.sizes:
+            for contender in self._plan.contenders:
+                runs = [found[contender.name, sizes].steps for found in self._rounds]
+                for kind in dict.fromkeys(kind for steps in runs for kind in steps):
+                    times = [time for steps in runs for time in steps.get(kind, ())]
+                    yield summary(kind, contender.name, sizes.text, times)
 
 
 _EXPLAINED = (ThinsimError, FuseBackingError, OSError)
 """Errors with a message for the user; any other error is a bug."""
 
 
-class _RunFailedError(ProgramFailedError):
-    """A `_RunFailedError` names the run of the lifecycle that failed."""
+async def _prepare(command: str, contender: AnyContender, sizes: Sizes, directory: Path) -> None:
+    try:
+        await run_shell(command, _variables(contender, sizes, directory))
+    except ProgramFailedError as error:
+        raise ProgramFailedError(f"--prepare {error}") from error
 
 
-@dataclass(slots=True)
-class _Measuring:
-    """A `_Measuring` runs rounds in which all contenders take turns."""
-
-    plan: BenchmarkPlan
-    directory: Path
-    images: Mapping[Bytes, Path]
-    progress: Progress
-    quiet: _Quiet = field(init=False)
-    done: int = 0
-
-    def __post_init__(self) -> None:
-        self.quiet = _Quiet(self.progress)
-
-    async def round(self, number: int) -> dict[tuple[FigureRow, str, Sizes], float | None]:
-        """Measure one round; a negative *number* is a warm-up. _RunFailedError if a run fails."""
-        by_name = {contender.name: contender for contender in self.plan.contenders}
-        runs = (self.plan.warm_up + self.plan.rounds) * len(by_name) * len(self.plan.sizes)
-        what = "warm-up" if number < 0 else f"round {number + 1}"
-        found = {}
-        for sizes in self.plan.sizes:
-            for name in turned(list(by_name), number):
-                self.done += 1
-                self.progress.setting(self.done, runs, f"{what}, {name}, {sizes.text}")
-                try:
-                    figures = await _run(by_name[name], sizes, self.images, self.directory, self.quiet)
-                except Exception as error:
-                    failures = list(failures_of(error))
-                    if not all(isinstance(each, _EXPLAINED) for each in failures):
-                        raise
-                    why = "; ".join(dict.fromkeys(map(str, failures)))
-                    raise _RunFailedError(f"{what}, {name}, {sizes.text}: {why}") from error
-                found.update({(row, name, sizes): figure for row, figure in figures.items()})
-        return found
+def _variables(contender: AnyContender, sizes: Sizes, directory: Path) -> dict[str, str]:
+    """Return the variables that a command of the user finds in its environment."""
+    return {
+        "THINSIM_BENCH_CONTENDER": contender.name,
+        "THINSIM_BENCH_DIR": str(directory),
+        "THINSIM_BENCH_DATA_SIZE": str(sizes.pool),
+        "THINSIM_BENCH_IMAGE_SIZE": str(sizes.image),
+        "THINSIM_BENCH_CONTAINER_SIZE": str(sizes.container),
+    }
 
 
 async def _images(plan: BenchmarkPlan, directory: Path, progress: Progress) -> Mapping[Bytes, Path]:
     """Build one image per size, so that all contenders import the same bytes."""
-    if not any(contender.rig.mounts for contender in plan.contenders):
+    if not any(isinstance(each, Contender) and each.rig.mounts for each in plan.contenders):
         return {}
     images = {}
     for size in dict.fromkeys(sizes.image for sizes in plan.sizes):
@@ -161,7 +264,7 @@ def _build(path: Path, size: Bytes) -> None:
 
 async def _run(
     contender: Contender, sizes: Sizes, images: Mapping[Bytes, Path], directory: Path, progress: _Quiet
-) -> dict[FigureRow, float | None]:
+) -> _OneRun:
     request = ReproductionRequest(
         rig=contender.rig,
         settings=[contender.setting],
@@ -173,22 +276,5 @@ async def _run(
     )
     async with counted() as costs:
         result = await run_reproduction(request, progress)
-    return figures_of(result.runs[0], costs)
-
-
-def _series(taken: _Figures, plan: BenchmarkPlan, names: Sequence[str]) -> list[Series]:
-    """Return a series per row, size and contender, of the rows for which any contender has a figure."""
-    return [
-        Series(
-            row=row.name,
-            unit=row.unit,
-            more_is_better=row.more_is_better,
-            contender=name,
-            sizes=sizes.text,
-            figures=taken[row, name, sizes],
-        )
-        for row in ROWS
-        if any(figure is not None for (of, _, _), figures in taken.items() if of == row for figure in figures)
-        for sizes in plan.sizes
-        for name in names
-    ]
+    run = result.runs[0]
+    return _OneRun(figures_of(run, costs), step_times(run.samples))

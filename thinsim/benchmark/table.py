@@ -3,154 +3,175 @@
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from thinsim.benchmark.comparison import LEAST_CONFIDENCE, Compared, Comparison, within
-from thinsim.benchmark.document import Benchmark
-from thinsim.benchmark.intervals import Interval
+from thinsim.benchmark.comparison import Comparison, within
+from thinsim.benchmark.disturbances import disturbances
+from thinsim.benchmark.document import Benchmark, StepTimes
+from thinsim.benchmark.significance import (
+    LEAST_EFFECT,
+    LEAST_PAIRS,
+    LEAST_ROUNDS_OF_EACH,
+    can_decide_in_pairs,
+)
+from thinsim.benchmark.verdicts import Compared, Verdict
+from thinsim.benchmark.word_table import WordTable, print_line
+from thinsim.benchmark.wording import (
+    SHORT,
+    explained_marks,
+    explained_verdicts,
+    interval_meaning,
+    number,
+    range_text,
+    row_text,
+    what_was_measured,
+)
 
-_MARKS = {"better": "green", "worse": "red"}
+_COLOURS = {Verdict.BETTER: "green", Verdict.WORSE: "red"}
 
 
-def print_benchmark(console: Console, document: Benchmark) -> None:
+def print_benchmark(
+    console: Console,
+    document: Benchmark,
+    *,
+    least_effect: float = LEAST_EFFECT,
+    percentiles: bool = False,
+) -> None:
     """Print one table per size, with a row per figure, a column per contender, and ratios to the first."""
     first, *others = document.contenders
+    judged = within(document, least_effect)
     for sizes in document.sizes:
-        whole = _side_by_side(document, sizes, others)
-        if _fits(console, whole):
-            _print(console, whole)
-        else:
-            for other in others or [first]:
-                _print(console, _side_by_side(document, sizes, [other] if others else []))
-    several = f"Medians of {document.rounds} interleaved rounds"
-    what = f"{several if document.rounds > 1 else 'One round'} after {document.warm_up} to warm up"
-    if not others:
-        _print_line(console, f"{what}.")
-        return
-    _print_line(console, f"{what}; a ratio is the median of the rounds' own ratios to {first}.")
-    _print_line(console, _explanation(_within_ratios(document)))
+        of_size = [each for each in judged if each.sizes == sizes]
+        whole = _side_by_side(of_size, document)
+        if whole.fits(console):
+            whole.print(console, [sizes])
+            continue
+        for other in others or [first]:
+            its = [each for each in of_size if each.contender == other]
+            if others:
+                _pairs(its).print(console, [f"A: {first}", f"B: {other}", sizes])
+            else:
+                _alone(its).print(console, [first, sizes])
+    if percentiles:
+        _print_percentiles(console, document)
+    print_line(console, what_was_measured(document))
+    if others:
+        ratios = [each.ratio for each in judged if each.contender != first]
+        print_line(console, interval_meaning(ratios))
+        if not can_decide_in_pairs(document.rounds):
+            print_line(console, f"A verdict needs at least {LEAST_PAIRS} rounds (--rounds).")
+        for text in [*explained_verdicts(judged, least_effect), *explained_marks(judged)]:
+            print_line(console, text)
+    for text in disturbances(document):
+        print_line(console, f"Disturbed: {text}.")
 
 
 def print_comparison(console: Console, found: Comparison) -> None:
-    """Print one table per size, the series that one document lacks, and the differences of environments."""
+    """Print what limits the comparison, one table per size, and the differences of the documents."""
+    for text in found.cut_short:
+        print_line(console, text)
+    if found.conditions_differ:
+        print_line(
+            console,
+            "A and B are not from the same machine in the same state, so a ratio is not only the effect of "
+            f"your change: {'; '.join(found.conditions_differ)}",
+        )
+    if found.cut_short or found.conditions_differ:
+        console.print()
+    short = False
     for sizes in dict.fromkeys(each.sizes for each in found.compared):
         rows = [each for each in found.compared if each.sizes == sizes]
-        whole = _compared_rows(sizes, rows, by_contender=True)
-        if _fits(console, whole):
-            _print(console, whole)
-        else:
-            for contender in dict.fromkeys(each.contender for each in rows):
-                its = [each for each in rows if each.contender == contender]
-                _print(console, _compared_rows(f"{contender}, {sizes}", its, by_contender=False))
-    _print_line(console, _explanation(each.ratio for each in found.compared))
+        whole = _compared_rows(rows)
+        if whole.fits(console):
+            whole.print(console, [sizes])
+            continue
+        short = True
+        for contender in dict.fromkeys(each.contender for each in rows):
+            _pairs([each for each in rows if each.contender == contender]).print(console, [contender, sizes])
+    print_line(console, interval_meaning([each.ratio for each in found.compared]))
+    if any(each.verdict is Verdict.TOO_FEW for each in found.compared):
+        print_line(
+            console,
+            "too few rounds to tell: measure again with more --rounds, in each run at least "  # words: quoted
+            f"{LEAST_ROUNDS_OF_EACH}.",
+        )
+    for text in explained_verdicts(found.compared, found.least_effect):
+        print_line(console, text)
+    for text in explained_marks(found.compared) if short else ():
+        print_line(console, text)
     for name, only in (("A", found.only_first), ("B", found.only_second)):
         for each in only:
-            _print_line(console, f"not compared, since only {name} has it: {each}")
-    for text in found.cut_short:
-        _print_line(console, text)
+            print_line(console, f"not compared, since only {name} has it: {each}")
+    for text in found.disturbed:
+        print_line(console, f"Disturbed: {text}.")
     for difference in found.environments_differ:
-        _print_line(console, f"the environments differ in {difference}")
-    _print_line(
-        console,
-        "A and B are from two runs, so changes of the machine between them affect the ratios.",
+        if difference not in found.conditions_differ:
+            print_line(console, f"the environments differ in {difference}")
+    print_line(
+        console, "A and B are from two runs, so changes of the machine between them affect the ratios."
     )
 
 
-def _side_by_side(document: Benchmark, sizes: str, others: Sequence[str]) -> Table:
-    first = document.contenders[0]
-    table = _table(sizes)
-    table.add_column("", overflow="fold")
-    table.add_column(Text(first), justify="right", overflow="fold")
+def _side_by_side(judged: Sequence[Compared], document: Benchmark) -> WordTable:
+    first, *others = document.contenders
+    headings = [first]
     for other in others:
-        table.add_column(Text(other), justify="right", overflow="fold")
-        table.add_column("ratio", justify="right", no_wrap=True)
-    for row in dict.fromkeys(series.row for series in document.series):
-        by_contender = {each.contender: each for each in within(document, sizes, row)}
-        found = [by_contender[name] for name in (first, *others)]
-        table.add_row(_what(found[0]), *_cells(found))
+        headings += [other, "ratio", "", ""]
+    table = WordTable(["", *headings])
+    for row in dict.fromkeys(each.row for each in judged):
+        by_contender = {each.contender: each for each in judged if each.row == row}
+        cells: list[str | Text] = [number(by_contender[first].second)]
+        for other in others:
+            cells += [number(by_contender[other].second), *_ratio_cells(by_contender[other])]
+        table.add(row_text(by_contender[first]), cells)
     return table
 
 
-def _compared_rows(title: str, rows: Iterable[Compared], *, by_contender: bool) -> Table:
-    table = _table(title)
-    table.add_column("", overflow="fold")
-    if by_contender:
-        table.add_column("contender", overflow="fold")
-    for heading in ("A", "B", "B to A", "interval"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("", overflow="fold")
+def _pairs(rows: Iterable[Compared]) -> WordTable:
+    table = WordTable(["", "A", "B", "B to A", "interval", ""])
     for each in rows:
-        table.add_row(
-            _what(each),
-            *([Text(each.contender)] if by_contender else []),
-            _number(each.first),
-            _number(each.second),
-            _number(each.ratio),
-            _range(each.ratio),
-            Text(each.verdict, _MARKS.get(each.verdict, "")),
+        table.add(row_text(each), [number(each.first), number(each.second), *_ratio_cells(each)])
+    return table
+
+
+def _alone(rows: Iterable[Compared]) -> WordTable:
+    table = WordTable(["", "median"])
+    for each in rows:
+        table.add(row_text(each), [number(each.second)])
+    return table
+
+
+def _compared_rows(rows: Iterable[Compared]) -> WordTable:
+    table = WordTable(["", "contender", "A", "B", "B to A", "interval", ""], left=("contender",))
+    for each in rows:
+        verdict = Text(each.verdict, _COLOURS.get(each.verdict, ""))
+        ratio, interval, _ = _ratio_cells(each)
+        table.add(
+            row_text(each),
+            [each.contender, number(each.first), number(each.second), ratio, interval, verdict],
         )
     return table
 
 
-def _table(title: str) -> Table:
-    return Table(box=None, title=Text(title), title_justify="left", pad_edge=False)
+def _ratio_cells(compared: Compared) -> tuple[Text, Text, Text]:
+    colour = _COLOURS.get(compared.verdict, "")
+    cells = (number(compared.ratio), range_text(compared.ratio), SHORT[compared.verdict])
+    ratio, interval, mark = (Text(cell, colour) for cell in cells)
+    return ratio, interval, mark
 
 
-def _fits(console: Console, table: Table) -> bool:
-    return console.measure(table, options=console.options.update(width=1000)).maximum <= console.width
-
-
-def _print(console: Console, table: Table) -> None:
-    console.print(table)
-    console.print()
-
-
-def _print_line(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def _within_ratios(document: Benchmark) -> Iterable[Interval | None]:
-    """Yield the ratios in the table of *document*; the first contender has none."""
+def _print_percentiles(console: Console, document: Benchmark) -> None:
     for sizes in document.sizes:
-        for row in dict.fromkeys(series.row for series in document.series):
-            yield from (each.ratio for each in list(within(document, sizes, row))[1:])
+        for contender in document.contenders:
+            its = [each for each in document.steps if (each.contender, each.sizes) == (contender, sizes)]
+            if its:
+                _percentile_table(its).print(console, [f"single steps of {contender}, ms", sizes])
 
 
-def _what(compared: Compared) -> Text:
-    return Text(f"{compared.row}, {compared.unit}".rstrip(", "))
-
-
-def _cells(compared: Sequence[Compared]) -> Iterable[str | Text]:
-    for number, each in enumerate(compared):
-        yield _number(each.second)
-        if number:
-            text = f"{_number(each.ratio)} {_range(each.ratio)}".rstrip()
-            yield Text(text, _MARKS.get(each.verdict, ""))
-
-
-def _explanation(ratios: Iterable[Interval | None]) -> str:
-    known = [ratio.confidence for ratio in ratios if ratio is not None]
-    if not known:
-        return "No figures could be compared."
-    least = min(known)
-    if not least:
-        return "One round gives no confidence in a ratio: use more rounds (--rounds)."
-    meaning = f"a–b: the interval that holds the ratio's median with a confidence of at least {least:.0%}"
-    if least < LEAST_CONFIDENCE:
-        return f"{meaning}; a verdict needs {LEAST_CONFIDENCE:.0%}: use more rounds (--rounds)."
-    return f"{meaning}; it is coloured if it does not hold 1."
-
-
-def _number(interval: Interval | None) -> str:
-    if interval is None:
-        return "-"
-    digits = 0 if interval.median >= 1000 else 1 if interval.median >= 100 else 2
-    return f"{interval.median:.{digits}f}"
-
-
-def _range(interval: Interval | None) -> str:
-    """Return the text of the interval; that of a single figure is empty."""
-    if interval is None or not interval.confidence:
-        return ""
-    return f"{interval.low:.2f}–{interval.high:.2f}"
+def _percentile_table(steps: Iterable[StepTimes]) -> WordTable:
+    table = WordTable(["", "steps", "p50", "p90", "p99", "longest"])
+    for each in steps:
+        times = (each.p50, each.p90, each.p99, each.longest)
+        cells = ["-" if time is None else f"{time:.2f}" for time in times]
+        table.add(each.step, [str(each.count), *cells])
+    return table

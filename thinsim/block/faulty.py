@@ -69,7 +69,7 @@ class FaultyBlockDevice:
         strike = self._plan.strike(operation, self._name, offset, length)
         if strike is None:
             return None
-        if strike.kind is FaultKind.DELAY:
+        if strike.kind in (FaultKind.DELAY, FaultKind.THROTTLE):
             time.sleep(strike.seconds)
             return None
         if strike.errno:

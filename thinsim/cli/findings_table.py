@@ -7,7 +7,6 @@ from rich.table import Table
 from rich.text import Text
 
 from thinsim.machine.findings import Finding
-from thinsim.report.uncut import uncut
 
 
 def findings_table(findings: Iterable[Finding]) -> RenderableType:
@@ -21,4 +20,4 @@ def findings_table(findings: Iterable[Finding]) -> RenderableType:
         else:
             mark = Text("no", "red") if finding.needed_by else Text("-", "dim")
         table.add_row(mark, finding.name, finding.detail, finding.fix, ", ".join(finding.needed_by))
-    return uncut(table)
+    return table

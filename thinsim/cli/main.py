@@ -15,6 +15,7 @@ from thinsim import __version__
 from thinsim.cli.lazy_group import LazyCommand, LazyGroup
 from thinsim.cli.statuses import DONE, FAILED, INTERRUPTED, WRONG_WORDS
 from thinsim.errors import ThinsimError, UnknownNameError
+from thinsim.machine.programs import complete_path
 
 MEASURE = "Measure"
 POOLS = "Pools"
@@ -32,7 +33,7 @@ COMMANDS = {
     "bench": LazyCommand(
         "benchmark:bench", MEASURE, "Measure the speed of snapshots, images and containers."
     ),
-    "compare": LazyCommand("benchmark:compare", MEASURE, "Compare two results of thinsim bench."),
+    "compare": LazyCommand("compare:compare", MEASURE, "Compare two results of thinsim bench."),
     "baseline": LazyCommand("baseline:baseline", MEASURE, "Store the leaks and discard costs of scenarios."),
     "ci": LazyCommand("ci:ci", MEASURE, "Run scenarios and compare the results with a baseline."),
     "pool": LazyCommand("pool:pool", POOLS, "Create, list, grow and remove thin pools."),
@@ -77,6 +78,7 @@ def commands() -> None:
 
 def main() -> None:
     """Run the command line of this process and exit with its status."""
+    complete_path()
     # SIGTERM and SIGHUP end a command as Ctrl-C does, unless its work handles signals itself.
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)

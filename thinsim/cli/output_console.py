@@ -2,11 +2,14 @@
 
 import re
 import sys
+import textwrap
 from typing import TextIO, cast
 
 from rich.console import Console
+from rich.table import Table
 
 from thinsim.cli.quiet import is_quiet
+from thinsim.report.whole_words import WholeWords
 
 _UNBOUNDED_WIDTH = 200
 """Width in columns of a table that goes to a pipe or a file, which have no width of their own."""
@@ -21,6 +24,19 @@ def output_console() -> Console:
     if console.is_terminal or sys.stdout is None:  # closed at the start of the command
         return console
     return Console(file=cast(TextIO, _Trimmed(sys.stdout)), width=_UNBOUNDED_WIDTH, markup=False)
+
+
+def print_table(table: Table) -> None:
+    """Print the complete *table*, which has no box, on standard output without breaking a word."""
+    output_console().print(WholeWords(table), crop=False)
+
+
+def print_words(text: str, style: str | None = None) -> None:
+    """Print *text* on standard output: on one line, or at a terminal with line breaks between words."""
+    console = output_console()
+    if console.is_terminal:
+        text = textwrap.fill(text, console.width, break_long_words=False, break_on_hyphens=False)
+    console.print(text, style=style, highlight=False, soft_wrap=True)
 
 
 def notes_console() -> Console:

@@ -34,7 +34,7 @@ def clean_up_after_killed_runs(notes: Console) -> None:
 def rig_for_scenarios(wanted: str, directory: Path | None, notes: Console) -> RigChoice:
     """Return the rig for *wanted*, ``auto`` or a name, and print it to *notes*. EnvironmentLacksError."""
     choice = choose_rig(wanted, probe_rigs(directory or Path(tempfile.gettempdir())))
-    notes.print(f"rig {choice.rig.name}: {choice.why}", highlight=False, soft_wrap=True)
+    notes.print(choice.note, highlight=False, soft_wrap=True)
     return choice
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from thinsim.guests.work import ReportNames, guest_work
 from thinsim.report.document import Report
 from thinsim.rig.vm import VM
+from thinsim.scenario.file.rehearsal import require_possible
 from thinsim.scenario.file.run import ScenarioRequest, chosen_variants
 from thinsim.scenario.progress import Progress
 from thinsim.scenario.unfinished import forget
@@ -25,9 +26,10 @@ async def run_scenario_in_guest(
     """Run the scenario *file* in a guest and return its report, in which the rig is ``vm``.
 
     *fine* has the exit statuses with which ``thinsim run`` gets to its end. The errors and *keep* are those
-    of ``reproduce_in_guest``; InvalidValueError for an unknown variant as well.
+    of ``reproduce_in_guest``; InvalidValueError for an unknown variant or a step that cannot succeed as well.
     """
     variants = chosen_variants(request)
+    require_possible(request.scenario, request.text, request.name, variants)
     options = [word for name in request.variants for word in ("--variant", name)]
     options += ["--repeatable"] if request.repeatable else []
     names = ReportNames(request.name, ["thinsim", "run", request.name, "--rig", VM.name, *options])

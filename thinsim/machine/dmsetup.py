@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from thinsim.errors import EnvironmentLacksError
+from thinsim.machine.programs import SYSTEM_PLACES
 
 
 def real_dmsetup(programs: Path | None = None) -> Path:
@@ -11,7 +12,7 @@ def real_dmsetup(programs: Path | None = None) -> Path:
 
     Raises EnvironmentLacksError if dmsetup is not installed.
     """
-    for directory in ("/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin"):
+    for directory in SYSTEM_PLACES:
         found = shutil.which("dmsetup", path=directory)
         if found is not None and Path(found).parent != programs:
             return Path(found)

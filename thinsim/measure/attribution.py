@@ -6,7 +6,7 @@ with the snapshotter's own events of that step.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -66,6 +66,8 @@ class LeakBook:
         self._block_bytes = block_bytes
         self._mapped: dict[int, set[int]] = {}
         self._last_owner: dict[int, Owner] = {}
+        self._taken_in: dict[int, str] = {}
+        """The step that mapped each block, for the last time it was free before."""
 
     def step(
         self,
@@ -91,6 +93,8 @@ class LeakBook:
             self._last_owner[block] = Owner(snapshot, removed[0], operation, reason)
         for block in now.keys() & self._last_owner.keys():
             del self._last_owner[block]
+        for block in now.keys() - self._mapped.keys():
+            self._taken_in[block] = operation
         self._mapped = now
         return freed
 
@@ -102,22 +106,38 @@ class LeakBook:
         """
         blocks: Counter[Owner] = Counter()
         lost: Counter[Owner] = Counter()
-        for block, count in bytes_per_block(allocated, self._block_bytes):
-            if block in self._mapped:
-                continue
-            owner = self._last_owner.get(block)
-            if owner is None and rounded:
-                continue
-            if owner is None:
-                raise InvariantError(
-                    f"data block {block} has {count} bytes on the host, but no thin device ever mapped it"
-                )
+        for _, count, owner in self._leaked(allocated, rounded=rounded):
             blocks[owner] += 1
             lost[owner] += count
         return sorted(
             (Leak(owner, blocks[owner], lost[owner]) for owner in lost),
             key=lambda leak: (-leak.bytes, leak.owner),
         )
+
+    def origins(
+        self, allocated: Iterable[Range], *, rounded: bool = False
+    ) -> Mapping[Owner, Mapping[str, int]]:
+        """Return the leaked bytes of each owner by the step that took their blocks from the pool.
+
+        The bytes of an owner add up to its leak. The steps are in the order of the blocks.
+        """
+        origins: dict[Owner, Counter[str]] = {}
+        for block, count, owner in self._leaked(allocated, rounded=rounded):
+            origins.setdefault(owner, Counter())[self._taken_in[block]] += count
+        return origins
+
+    def _leaked(self, allocated: Iterable[Range], *, rounded: bool) -> Iterator[tuple[int, int, Owner]]:
+        """Yield each leaked block with its bytes on the host and its owner; see ``leaks``."""
+        for block, count in bytes_per_block(allocated, self._block_bytes):
+            if block in self._mapped:
+                continue
+            owner = self._last_owner.get(block)
+            if owner is not None:
+                yield block, count, owner
+            elif not rounded:
+                raise InvariantError(
+                    f"data block {block} has {count} bytes on the host, but no thin device ever mapped it"
+                )
 
     def needed(self, allocated: Iterable[Range]) -> int:
         """Return the number of bytes of the host's *allocated* ranges in blocks that the pool maps."""

@@ -58,8 +58,8 @@ class MachineLoad:
     def disturbances(self, usual: "MachineLoad | None" = None) -> list[str]:
         """Return in words what may have slowed down this stretch of time; nothing if the machine was quiet.
 
-        With *usual*, the load of the other stretches, only a load that is clearly above it counts: a run
-        waits for its own programs and disks as well.
+        With *usual*, the load of the other stretches, only a load clearly above it counts. A run waits for
+        its own programs and disks as well.
         """
         than = usual or NO_LOAD
         found = []

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from thinsim.errors import InvariantError, KernelError
-from thinsim.measure.attribution import Leak, LeakBook
+from thinsim.measure.attribution import Leak, LeakBook, Owner
 from thinsim.measure.conservation import exchange
 from thinsim.rig.interface import HostAllocation, Rig
 from thinsim.snapshotter.errors import SnapshotterError
@@ -128,6 +128,10 @@ class Meter:
     def leaks(self) -> list[Leak]:
         """Return the leaks of the last sample by owner, the largest first."""
         return self._leaks(self._host)
+
+    def origins(self) -> Mapping[Owner, Mapping[str, int]]:
+        """Return the leaked bytes of the last sample, by owner and by the step that took their blocks."""
+        return self._book.origins(self._host.ranges, rounded=not self._host.maps_what_it_holds)
 
     def _leaks(self, host: HostAllocation) -> list[Leak]:
         return self._book.leaks(host.ranges, rounded=not host.maps_what_it_holds)

@@ -31,6 +31,7 @@ from thinsim.errors import (
     ThinsimError,
 )
 from thinsim.machine.dmsetup import kernel_has_device_mapper
+from thinsim.pools.in_use import require_unused
 from thinsim.pools.records import PoolRecord, PoolRecords, grown
 from thinsim.pools.rigs import choose_lasting_rig, device_mapper
 from thinsim.rig.host_file import prepare_host_directory
@@ -71,7 +72,8 @@ def create(shape: PoolShape, directory: Path, *, rig: str = AUTO, beside_kernel:
 def remove(name: str, *, keep_files: bool = False) -> None:
     """Remove a pool, its loop devices, its store and its files. Parts that are missing are no error.
 
-    ConflictError while the pool has active thin devices; nothing is changed then.
+    ConflictError, with each user and the fix, while a device on the pool is active or a part is in use;
+    nothing is changed then.
     """
     records = PoolRecords()
     record = records.find(name)
@@ -166,16 +168,13 @@ def _table(record: PoolRecord) -> str:
 
 
 async def _remove_device(record: PoolRecord) -> None:
+    name = record.shape.name
     if find_rig(record.rig).in_kernel and not kernel_has_device_mapper():
+        await require_unused(record, None)
         return  # the machine was booted since, and without the module it has no devices
-    name, dm = record.shape.name, device_mapper(record.rig)
+    dm = device_mapper(record.rig)
+    await require_unused(record, dm)
     if name in await dm.list():
-        thins = [other for other in await dm.list() if other.startswith(f"{name}-")]
-        if (await dm.info(name)).open_count:
-            raise ConflictError(
-                f"pool {name} has active thin devices ({', '.join(thins) or 'with other names'}): "
-                "stop their users, then remove the devices with dmsetup remove"
-            )
         # Programs that udev starts hold a new device open for a moment.
         await dm.remove(name, retry=True)
 

@@ -10,10 +10,11 @@ from typing import Any
 from thinsim.block.loop import LoopDevice
 from thinsim.did_you_mean import unknown_name
 from thinsim.errors import ConflictError, InvalidValueError
+from thinsim.machine.root import if_not_root
 from thinsim.machine.state import state_directory
 from thinsim.rig.emulated import EMULATED
 from thinsim.rig.shape import PoolShape
-from thinsim.units import Bytes, Sectors
+from thinsim.units import Bytes, Sectors, format_size
 
 FORMAT = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -99,7 +100,9 @@ class PoolRecords:
             )
         except FileNotFoundError:
             names = self.names()
-            fix = "" if names else f". To create it, run: thinsim pool create {name} --dir DIRECTORY"
+            fix = if_not_root("Pools") or (
+                "" if names else f". To create it, run: thinsim pool create {name} --dir DIRECTORY"
+            )
             raise ConflictError(unknown_name("pool", name, names) + fix) from None
         except (ValueError, KeyError, TypeError) as error:
             raise ConflictError(f"{self._path(name)} is damaged: {error}") from None
@@ -122,7 +125,7 @@ def grown(shape: PoolShape, data_size: int, metadata_size: int) -> PoolShape:
     ):
         if wanted < now:
             raise InvalidValueError(
-                f"the {what} device has {now} bytes: a pool can't shrink to {wanted} bytes"
+                f"the {what} device has {format_size(now)}: a pool can't shrink to {format_size(wanted)}"
             )
     return replace(shape, data_size=Bytes(data_size), metadata_size=Bytes(metadata_size))
 

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from fuse_backing.mounts import mounts
 from thinsim import __version__
+from thinsim.machine.programs import find_program
 from thinsim.rig.host_file import freed_bytes
 
 _PACKAGES = ("pyfuse3", "trio")
@@ -61,9 +61,10 @@ def _version(package: str) -> str:
 
 
 def _tool(*command: str) -> str:
-    if shutil.which(command[0]) is None:
+    program = find_program(command[0])
+    if program is None:
         return "not installed"
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run([program, *command[1:]], capture_output=True, text=True, check=False)
     lines = (done.stdout + done.stderr).splitlines()
     return lines[0].removeprefix(command[0]).strip() if lines else "unknown"
 

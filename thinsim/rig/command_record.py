@@ -7,13 +7,13 @@ command that succeeded.
 
 import os
 import shlex
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from thinsim.dm.activity import Activity, ActivityKind
 from thinsim.errors import EnvironmentLacksError
 from thinsim.machine.dmsetup import real_dmsetup
+from thinsim.machine.programs import find_program
 
 _SEPARATOR = "\x1f"
 
@@ -42,7 +42,7 @@ class CommandRecord:
 
     def environment(self) -> dict[str, str]:
         """Write the scripts and return the environment that puts them first in PATH."""
-        blkdiscard = shutil.which("blkdiscard")
+        blkdiscard = find_program("blkdiscard")
         if blkdiscard is None:
             raise EnvironmentLacksError("blkdiscard is not installed (apt-get install util-linux)")
         for name, program in (("dmsetup", real_dmsetup()), ("blkdiscard", Path(blkdiscard))):

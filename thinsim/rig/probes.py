@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from thinsim.block.loop_limits import kernel_clears_limits
 from thinsim.errors import EnvironmentLacksError
 from thinsim.machine.dmsetup import kernel_has_device_mapper
 from thinsim.machine.findings import Finding
+from thinsim.machine.programs import find_program, look_for
 from thinsim.rig.host_file import exact_host_accounting
 from thinsim.rig.record import Need
 from thinsim.vm.kernels import MODULES, has_thin_pool
@@ -30,15 +30,8 @@ def _node(name: str, path: Path, fix: str) -> Finding:
     return Finding(name, True, str(path))
 
 
-def _command(name: str, package: str) -> Finding:
-    path = shutil.which(name)
-    if path is None:
-        return Finding(name, False, "not in PATH", f"apt-get install {package}")
-    return Finding(name, True, path)
-
-
 def _commands(*wanted: tuple[str, str]) -> list[Finding]:
-    return [_command(name, package) for name, package in wanted]
+    return [look_for(name, package) for name, package in wanted]
 
 
 def _extension() -> Finding:
@@ -53,7 +46,7 @@ def _extension() -> Finding:
 def _ext4() -> Finding:
     # /proc/filesystems does not list a module that is not loaded yet; mounting loads it.
     known = "\text4\n" in Path("/proc/filesystems").read_text()
-    if known or Path("/sys/module/ext4").exists() or shutil.which("modprobe"):
+    if known or Path("/sys/module/ext4").exists() or find_program("modprobe"):
         return Finding("ext4", True, "in the kernel" if known else "as a module")
     return Finding("ext4", False, "not in this kernel", "use a kernel with CONFIG_EXT4_FS")
 

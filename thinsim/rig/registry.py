@@ -32,6 +32,16 @@ class RigChoice:
 
     rig: RigRecord
     why: str
+    """The reason, with everything that better rigs lack."""
+    passed_over_for: str = ""
+    """The first thing that the next better rig lacks; empty if no rig was passed over."""
+
+    @property
+    def note(self) -> str:
+        """Return one short line for the beginning of a run; ``thinsim doctor`` has the details."""
+        if not self.passed_over_for:
+            return f"rig {self.rig.name}: {self.why}"
+        return f"rig {self.rig.name}: no {self.passed_over_for}; thinsim doctor lists what the others need"
 
 
 def rig_names(rigs: Iterable[RigRecord] = RIGS) -> tuple[str, ...]:
@@ -81,7 +91,9 @@ def choose_rig(wanted: str, findings: Iterable[Finding]) -> RigChoice:
         if not lacks[rig]:
             better = candidates[: candidates.index(rig)]
             passed_over = [f"{other.name} ({_summary(lacks[other])})" for other in better]
-            return RigChoice(rig, f"passed over {', '.join(passed_over)}" if better else "the best rig")
+            if not better:
+                return RigChoice(rig, "the best rig")
+            return RigChoice(rig, f"passed over {', '.join(passed_over)}", lacks[better[-1]][0].name)
     raise EnvironmentLacksError(
         "no rig can run here:\n" + "\n".join(f"  {rig.name}: {_summary(lacks[rig])}" for rig in candidates)
     )

@@ -1,44 +1,36 @@
 """The fixtures are plain objects: a thin pool, the store below it and a snapshotter on it.
 
-Sizes are bytes. Errors are those of the snapshotter (``thinsim.snapshotter.errors``) and of the kernel
-(``thinsim.errors.KernelError``).
+Sizes are bytes; a size that a test gives may be a text such as ``8MiB``. Errors are those of the snapshotter
+(``thinsim.snapshotter.errors``), of its file system (OSError) and of the kernel
+(``thinsim.errors.KernelError``). InvalidValueError names a wrong argument.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
-from fuse_backing.errors import FaultPlanError
 from fuse_backing.events import LedgerEvent
-from fuse_backing.faults import FaultPlan
 from thinsim.did_you_mean import unknown_name
-from thinsim.errors import InvalidValueError
-from thinsim.machine.recovery import recover_abandoned
-from thinsim.machine.working_directory import working_directory
 from thinsim.measure.attribution import Leak
+from thinsim.measure.leak_origins import origin_lines
 from thinsim.rig.interface import Rig
-from thinsim.rig.registry import AUTO, HERE, choose_rig, probe_machine, rig_names
-from thinsim.scenario.file.document import OWN_KEYS, ScenarioPool
-from thinsim.scenario.file.session import ScenarioSession, session
+from thinsim.rig.registry import find_rig
+from thinsim.scenario.file.session import ScenarioSession
+from thinsim.scenario.file.values import size_of
 from thinsim.snapshotter.config import Config
+from thinsim.snapshotter.errors import NotFoundError
 from thinsim.snapshotter.interface import Mount
-from thinsim.snapshotter.retry import CONTAINERD_RETRY
+from thinsim.testing.arguments import checked, fixture
+from thinsim.testing.fault_arguments import fault_plan
+from thinsim.testing.file_refusals import explained
 from thinsim.testing.portal import Portal
 from thinsim.thin.mapping import Run
 from thinsim.thin.status import PoolStatus, parse_pool_status
+from thinsim.units import format_size
 
 __tracebackhide__ = True
 """pytest shows a failure at the test's own line."""
 
-
-class _Silent:
-    def say(self, text: str) -> None: ...
-
-    def step(self, phase: str, step: str) -> None: ...
+_Result = TypeVar("_Result")
 
 
 class RigFixture:
@@ -55,25 +47,35 @@ class RigFixture:
         self.portal.call(self.session.start)
         return SnapshotterFixture(self.portal)
 
-    def assert_no_leak(self, at_most: int = 0) -> None:
+    @checked("assert_no_leak")
+    def assert_no_leak(self, at_most: int | str = 0) -> None:
         """Measure now. AssertionError names every leak's owner if more than *at_most* bytes leak."""
+        allowed = size_of(at_most)
         leaks = self.backing_store.leaks()
         leaked = sum(leak.bytes for leak in leaks)
-        if leaked > at_most:
-            lines = [
-                f"  {leak.owner.snapshot or 'thin ' + str(leak.owner.thin_id)}: {leak.bytes} bytes in "
-                f"{leak.blocks} blocks, leaked by {leak.owner.operation!r}: {leak.owner.reason}"
-                for leak in leaks
-            ]
-            raise AssertionError(
-                "\n".join([f"{leaked} bytes leaked, but at most {at_most} may leak:", *lines])
+        if leaked > allowed:
+            title = f"{_with_bytes(leaked)} leaked, but at most {_with_bytes(allowed)} may leak:"
+            raise AssertionError("\n".join([title, *self._leak_lines(leaks)]))
+
+    def _leak_lines(self, leaks: Sequence[Leak]) -> Iterator[str]:
+        origins, session = self.session.origins(), self.session
+        fs_type = session.config.fs_type if find_rig(session.rig.name).mounts else ""
+        for leak in leaks:
+            owner = leak.owner
+            name = f"{owner.snapshot} (thin {owner.thin_id})" if owner.snapshot else f"thin {owner.thin_id}"
+            yield (
+                f"  {name}: {format_size(leak.bytes)} in {leak.blocks} blocks, "
+                f"leaked by {owner.operation!r}: {owner.reason}"
             )
+            for line in origin_lines(origins[owner], session.file_bytes, fs_type=fs_type):
+                yield f"    {line}"
 
     def check(self) -> list[str]:
         """Run the metadata checker and return its findings, none for a sound pool."""
         return self.portal.call(self.session.rig.check)
 
 
+@fixture("thin_pool", "shape it with @pytest.mark.thin_pool(data_size='1GiB')")
 class ThinPool:
     """A `ThinPool` is the object of the fixture ``thin_pool``."""
 
@@ -115,6 +117,7 @@ class ThinPool:
         self._portal.call(self._rig.dm.message, self.name, 0, text)
 
 
+@fixture("backing_store", "shape the pool with @pytest.mark.thin_pool(data_size='1GiB')")
 class BackingStore:
     """A `BackingStore` is the object of the fixture ``backing_store``: the host's file below the pool."""
 
@@ -150,15 +153,12 @@ class BackingStore:
     def set_faults(self, *faults: Mapping[str, Any]) -> None:
         """Put *faults* in force; without faults, clear them.
 
-        The keys are those of ``fuse-backing faults set``. FaultPlanError for a wrong one.
+        Each is a dictionary with the keys of ``fuse-backing faults set``. FaultPlanError for a wrong one.
         """
-        try:
-            plan = FaultPlan.from_json([dict(fault) for fault in faults]) if faults else FaultPlan()
-        except FaultPlanError as error:
-            raise error.with_traceback(None)  # noqa: B904 (the same error)
-        self._portal.call(self._session.set_faults, plan)
+        self._portal.call(self._session.set_faults, fault_plan(faults))
 
 
+@fixture("snapshotter", "configure it with @pytest.mark.snapshotter(discard_blocks=True)")
 class SnapshotterFixture:
     """A `SnapshotterFixture` is the object of the fixture ``snapshotter``.
 
@@ -176,109 +176,105 @@ class SnapshotterFixture:
 
     def prepare(self, key: str, parent: str = "") -> list[Mount]:
         """Make the active snapshot *key* on the committed snapshot *parent*; return its mounts."""
-        return self._portal.call(self._session.prepare, key, parent)
+        return self._call(self._session.prepare, key, parent)
 
     def view(self, key: str, parent: str) -> list[Mount]:
         """Make the read-only snapshot *key* on the committed snapshot *parent*; return its mounts."""
-        return self._portal.call(self._session.view, key, parent)
+        return self._call(self._session.view, key, parent)
 
     def commit(self, name: str, key: str) -> None:
         """Commit the active snapshot *key* under the name *name*."""
-        self._portal.call(self._session.commit, name, key)
+        self._call(self._session.commit, name, key)
 
     def remove(self, key: str) -> None:
         """Remove the snapshot *key*."""
-        self._portal.call(self._session.remove, key)
+        self._call(self._session.remove, key)
 
     def cleanup(self) -> None:
         """Remove the devices that ``async_remove`` has left for later."""
-        self._portal.call(self._session.cleanup)
+        self._call(self._session.cleanup)
 
     def restart(self) -> None:
         """Close the snapshotter and open it again on its files."""
-        self._portal.call(self._session.restart)
+        self._call(self._session.restart)
 
     def mounts(self, key: str) -> list[Mount]:
         """Return the mounts of the active snapshot or view *key*."""
-        return self._portal.call(self._session.snapshotter.mounts, key)
+        return self._call(self._session.snapshotter.mounts, key)
 
     def usage(self, key: str) -> int:
         """Return the bytes that the snapshot *key* adds to its parent."""
-        return self._portal.call(self._session.snapshotter.usage, key).size
+        return self._call(self._session.snapshotter.usage, key).size
 
     def names(self) -> list[str]:
         """Return the names of all snapshots, sorted."""
         return self._portal.call(self._session.snapshots)
 
-    def import_layers(self, name: str, layers: int, size: int, parent: str = "") -> list[str]:
+    def import_layers(self, name: str, layers: int, size: int | str, parent: str = "") -> list[str]:
         """Import an image of generated files, *size* bytes over all layers.
 
         Return its committed snapshots NAME-1, NAME-2, ..., the bottom one first.
         """
-        return self._portal.call(self._session.import_layers, name, layers, size, parent)
+        return self._change(
+            f"snapshotter.import_layers: image {name!r}",
+            self._session.import_layers,
+            name,
+            layers,
+            size_of(size),
+            parent,
+        )
 
-    def write(self, key: str, size: int, name: str = "data") -> None:
+    def write(self, key: str, size: int | str, name: str = "data") -> None:
         """Write *size* bytes of new files named *name* into the active snapshot *key*."""
-        self._portal.call(self._session.write, key, name, size)
+        self._change(
+            f"snapshotter.write: files {name!r} in snapshot {key!r}",
+            self._session.write,
+            key,
+            name,
+            size_of(size),
+        )
 
-    def overwrite(self, key: str, size: int, name: str = "data") -> None:
+    def overwrite(self, key: str, size: int | str, name: str = "data") -> None:
         """Overwrite the first *size* bytes of the files *name*."""
-        self._portal.call(self._session.overwrite, key, name, size)
+        self._change(
+            f"snapshotter.overwrite: files {name!r} in snapshot {key!r}",
+            self._session.overwrite,
+            key,
+            name,
+            size_of(size),
+        )
 
     def delete(self, key: str, name: str = "data") -> None:
         """Delete the files *name*."""
-        self._portal.call(self._session.delete, key, name)
+        self._change(
+            f"snapshotter.delete: files {name!r} in snapshot {key!r}", self._session.delete, key, name
+        )
 
     def trim(self, key: str) -> None:
         """Run fstrim in the active snapshot *key*."""
-        self._portal.call(self._session.trim, key)
+        self._change(f"snapshotter.trim: snapshot {key!r}", self._session.trim, key)
+
+    def _change(self, subject: str, work: Callable[..., Awaitable[_Result]], *arguments: object) -> _Result:
+        """Run *work* on the files of a snapshot. An OSError of the file system names *subject*."""
+        try:
+            return self._call(work, *arguments)
+        except OSError as error:
+            refusal = explained(error, subject)
+        raise refusal
+
+    def _call(self, work: Callable[..., Awaitable[_Result]], *arguments: object) -> _Result:
+        """Run *work*. The error about a snapshot that does not exist has the nearest name or all names."""
+        try:
+            return self._portal.call(work, *arguments)
+        except NotFoundError as error:
+            refusal = error
+        known = self.names()
+        for name in arguments:
+            if isinstance(name, str) and name not in known and repr(name) in str(refusal):
+                raise NotFoundError(unknown_name("snapshot", name, known))
+        raise refusal.with_traceback(None)
 
 
-def config_keys(file: Path) -> dict[str, Any]:
-    """Return the settings in a TOML file or in containerd's config.toml. InvalidConfigError."""
-    return {key: value for key, value in asdict(Config.load(file)).items() if key not in OWN_KEYS}
-
-
-def rig_portal(
-    rig: str, pool: Mapping[str, Any], keys: Mapping[str, Any], directory: Path
-) -> Portal[ScenarioSession]:
-    """Return a portal that starts *rig* (or ``auto``) in *directory*, after cleaning up after killed runs.
-
-    *pool* has the keys of a scenario file's ``[pool]``, *keys* those of the snapshotter. InvalidValueError
-    for a wrong key, EnvironmentLacksError for a rig that can't run here.
-    """
-    shape_of: Callable[[str], Any] = _pool(pool).shape
-    check_rig(rig)
-    recover_abandoned(_Silent().say)
-    running = choose_rig(rig, probe_machine(directory)).rig.running
-    assert running is not None, "every rig of HERE runs here"
-
-    @asynccontextmanager
-    async def opened_session() -> AsyncIterator[ScenarioSession]:
-        async with working_directory(directory, _Silent().say) as (below, journal):
-            shape = shape_of(f"thinsim-{journal.path.stem}")
-            async with (
-                running(below, shape, journal) as started,
-                session(started, keys, CONTAINERD_RETRY, _Silent(), below / "snapshotter") as opened,
-            ):
-                yield opened
-
-    return Portal(opened_session)
-
-
-def check_rig(word: str) -> None:
-    """Raise InvalidValueError unless *word* is ``auto`` or a rig that runs on this machine."""
-    known = (AUTO, *rig_names(HERE))
-    if word not in known:
-        raise InvalidValueError(unknown_name("rig", word, known))
-
-
-def _pool(keys: Mapping[str, Any]) -> ScenarioPool:
-    try:
-        return ScenarioPool(**keys)
-    except ValidationError as error:
-        problems = [
-            f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ')}"
-            for each in error.errors(include_url=False)
-        ]
-        raise InvalidValueError("pool: " + "; ".join(problems)) from None
+def _with_bytes(size: int) -> str:
+    """Return *size* for people, and the exact number that a limit in a test needs."""
+    return f"{format_size(size)} ({size} bytes)" if size >= 1024 else f"{size} bytes"

@@ -19,12 +19,13 @@ import trio
 
 from thinsim.errors import EnvironmentLacksError, InvalidValueError, ProgramFailedError
 from thinsim.machine.journal import Journal, TakenKind
+from thinsim.machine.programs import find_program, full_path
 from thinsim.machine.state import ProcessIdentity
 from thinsim.units import Bytes
 from thinsim.vm.busybox import find_busybox
 from thinsim.vm.guest_script import BOOTED, HOST_TAG, SCRATCH_SERIAL, STATUS, guest_script
 from thinsim.vm.kernels import GuestKernel
-from thinsim.vm.tools import find_program, full_path, virtme_ng
+from thinsim.vm.tools import virtme_ng
 
 _INHERITED = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TERM", "THINSIM_SHARED_MACHINE")
 _BOOT_SECONDS = {True: 60, False: 300}

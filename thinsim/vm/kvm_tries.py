@@ -6,7 +6,6 @@ counts as empty: the cost is one more try.
 
 import json
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from thinsim.machine.programs import find_program
 from thinsim.machine.state import boot_id
 from thinsim.vm.kernels import GuestKernel
 from thinsim.vm.tools import QEMU
@@ -46,7 +46,7 @@ class Tried:
     @classmethod
     def now(cls, kernel: GuestKernel) -> "Tried":
         """Return the conditions of a try of *kernel* at this moment."""
-        return cls(boot_id(), _version(kernel.image), _version(shutil.which(QEMU)))
+        return cls(boot_id(), _version(kernel.image), _version(find_program(QEMU)))
 
 
 def recall(tried: Tried, place: Path) -> Acceleration | None:

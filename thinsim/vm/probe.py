@@ -9,6 +9,7 @@ from pathlib import Path
 
 from thinsim.errors import EnvironmentLacksError
 from thinsim.machine.findings import Finding, findings_in_words
+from thinsim.machine.programs import find_program, look_for
 from thinsim.units import Bytes, format_size
 from thinsim.vm.acceleration import AGAIN, KVM, remembered
 from thinsim.vm.busybox import find_busybox
@@ -18,7 +19,6 @@ from thinsim.vm.tools import (
     LEAST_VIRTME,
     QEMU,
     QEMU_PACKAGE,
-    find_program,
     is_recent,
     virtme_ng,
     virtme_version,
@@ -67,7 +67,7 @@ def _qemu() -> Finding:
     path = find_program(QEMU)
     fix = f"{_SETUP}, or apt-get install {QEMU_PACKAGE}"
     if path is None:
-        return Finding("qemu", False, f"{QEMU} is not in PATH", fix)
+        return Finding("qemu", False, f"{QEMU} is not installed", fix)
     devices = _devices_of(path)
     if devices is None:
         return Finding("qemu", False, f"{path} does not run", fix)
@@ -138,10 +138,7 @@ def _kernel(release: str | None) -> list[Finding]:
 
 
 def _command(name: str, package: str, where: str = "in the guest") -> Finding:
-    path = find_program(name)
-    if path is None:
-        return Finding(f"{name} ({where})", False, "not in PATH", f"apt-get install {package}")
-    return Finding(f"{name} ({where})", True, path)
+    return look_for(name, package, title=f"{name} ({where})")
 
 
 def _temporary_directory() -> Finding:

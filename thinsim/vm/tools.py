@@ -2,22 +2,19 @@
 
 import platform
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from thinsim.errors import EnvironmentLacksError
+from thinsim.machine.programs import find_program
 
 _ARCHITECTURE = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine(), platform.machine())
 QEMU = f"qemu-system-{_ARCHITECTURE}"
 QEMU_PACKAGE = {"x86_64": "qemu-system-x86", "aarch64": "qemu-system-arm"}.get(_ARCHITECTURE, "qemu-system")
 INSTALL = "make setup-vm, or pip install virtme-ng in thinsim's environment"
 LEAST_VIRTME = (1, 33)
-SYSTEM_PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin")
-"""Directories of programs that a user's PATH may lack."""
 
 
 def virtme_ng() -> Path:
@@ -28,7 +25,7 @@ def virtme_ng() -> Path:
     own = Path(sys.executable).parent / "vng"
     if own.exists():
         return own
-    found = shutil.which("vng")
+    found = find_program("vng")
     if found is None:
         raise EnvironmentLacksError(f"virtme-ng is not installed ({INSTALL})")
     return Path(found)
@@ -52,14 +49,3 @@ def virtme_version(command: Path) -> str:
 def is_recent(virtme: str) -> bool:
     """Return whether the version *virtme* of virtme-ng has the options that thinsim uses."""
     return tuple(int(part) for part in virtme.split(".")[:2] if part.isdigit()) >= LEAST_VIRTME
-
-
-def find_program(name: str) -> str | None:
-    """Return the path of a program, from PATH or from `SYSTEM_PLACES`; None if there is none."""
-    return shutil.which(name) or shutil.which(name, path=":".join(SYSTEM_PLACES))
-
-
-def full_path(environment: Mapping[str, str]) -> str:
-    """Return PATH with `SYSTEM_PLACES` appended, so that other programs find the same as `find_program`."""
-    present = [place for place in environment.get("PATH", "").split(":") if place]
-    return ":".join([*present, *(place for place in SYSTEM_PLACES if place not in present)])

@@ -19,6 +19,7 @@ from thinsim.did_you_mean import did_you_mean
 from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.dm.standing.places import Places
 from thinsim.errors import ConflictError, DeviceMapperError, ProgramFailedError
+from thinsim.machine.root import if_not_root
 from thinsim.machine.sockets import runtime_directory
 from thinsim.thin.table import PoolTable, parse_pool_table
 from thinsim.units import bytes_of
@@ -53,7 +54,7 @@ async def find_pool(name: str) -> FoundPool:
             return await _on_store(name, dm, pools[name])
         seen += pools
     running = did_you_mean(name, seen) or f"; running pools: {', '.join(sorted(seen)) or 'none'}"
-    raise ConflictError(f"pool {name!r} is not running{running}")
+    raise ConflictError(f"pool {name!r} is not running{running}{if_not_root('Pools')}")
 
 
 def _device_mappers() -> Iterator[EmulatedDeviceMapper]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from fuse_backing.allocation import merged
+from fuse_backing.events import LedgerEvent
 from thinsim.ranges import Range, subtract, total
 from thinsim.rig.interface import HostAllocation
 from thinsim.thin.mapping import Run
@@ -52,6 +53,8 @@ class Moment:
     """The least that must have leaked, from counts alone."""
     devices: Sequence[WatchedDevice]
     """The active thin devices."""
+    discards: Sequence[LedgerEvent] = ()
+    """The newest discards and other events of the data file, oldest first, at most 12."""
 
     def to_json(self) -> dict[str, object]:
         """Return the moment as a JSON object."""
@@ -68,6 +71,7 @@ def moment(
     *,
     given_back: int,
     punches: int,
+    discards: Sequence[LedgerEvent] = (),
 ) -> Moment:
     """Compute a `Moment`; *host* is the host's allocation of the data file."""
     used, mapped = status.used_data * block_bytes, total(host.ranges)
@@ -87,6 +91,7 @@ def moment(
         leaked=leaked,
         leaked_at_least=max(0, mapped - used),
         devices=devices,
+        discards=discards,
     )
 
 

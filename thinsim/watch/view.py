@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fuse_backing.events import LedgerEvent
-from thinsim.report.uncut import uncut
+from thinsim.report.whole_words import WholeWords
 from thinsim.units import format_size
 from thinsim.watch.moment import Moment
 
@@ -25,12 +25,10 @@ _FIGURES: Sequence[tuple[str, Callable[[Moment], int | None]]] = (
 )
 
 
-def view(
-    name: str, now: Moment, before: Moment | None, events: Iterable[LedgerEvent], width: int
-) -> RenderableType:
+def view(name: str, now: Moment, before: Moment | None, width: int) -> RenderableType:
     """Return the view of pool *name* in *width* columns, with the changes since *before*."""
     bar = _bar(now, max(1, min(_BAR, width - len(_LEGEND))))
-    return Group(_headline(name, now), bar, _figures(now, before), _devices(now), _discards(events))
+    return Group(_headline(name, now), bar, _figures(now, before), _devices(now), _discards(now.discards))
 
 
 def _headline(name: str, now: Moment) -> Text:
@@ -57,7 +55,7 @@ def _figures(now: Moment, before: Moment | None) -> RenderableType:
             continue
         earlier = None if before is None else of(before)
         table.add_row(what, format_size(value), "" if earlier is None else _change(value - earlier))
-    return uncut(table)
+    return WholeWords(table)
 
 
 def _change(by: int) -> str:
@@ -74,7 +72,7 @@ def _devices(now: Moment) -> RenderableType:
     for device in now.devices:
         opened = "open" if device.open else ""
         table.add_row(Text(device.name), str(device.thin_id), format_size(device.mapped), opened)
-    return uncut(table)
+    return WholeWords(table)
 
 
 def _discards(events: Iterable[LedgerEvent]) -> RenderableType:
@@ -84,8 +82,10 @@ def _discards(events: Iterable[LedgerEvent]) -> RenderableType:
     for event in events:
         clock = time.strftime("%H:%M:%S", time.localtime(event.time))
         outcome = format_size(event.freed) if not event.errno else f"error {event.errno}"
-        table.add_row(f"{clock} {event.operation}", str(event.offset), format_size(event.length), outcome)
-    return uncut(table) if table.row_count else Text("no discards yet", style="dim")
+        table.add_row(
+            f"{clock} {event.operation}", format_size(event.offset), format_size(event.length), outcome
+        )
+    return WholeWords(table) if table.row_count else Text("no discards yet", style="dim")
 
 
 def _cells(amount: int, size: int, cells: int) -> int:

@@ -45,6 +45,7 @@ class Watch:
             await _devices(pool.dm, pool.name),
             given_back=totals.freed if totals is not None else 0,
             punches=totals.events if totals is not None else 0,
+            discards=tuple(self.events),
         )
 
 

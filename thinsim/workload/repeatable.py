@@ -13,12 +13,12 @@ recently_deleted), so that the result would again depend on time.
 
 import os
 import shlex
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from thinsim.errors import EnvironmentLacksError
+from thinsim.machine.programs import find_program
 
 _FS_BLOCK = 4096
 _SEED = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
@@ -90,9 +90,9 @@ def repeatable_ext4(directory: Path) -> Iterator[None]:
 
 
 def _found(program: str) -> str:
-    path = shutil.which(program)
+    path = find_program(program)
     if path is None:
-        raise EnvironmentLacksError(f"{program} is not in PATH (apt-get install e2fsprogs)")
+        raise EnvironmentLacksError(f"{program} is not installed (apt-get install e2fsprogs)")
     return shlex.quote(path)
 
 

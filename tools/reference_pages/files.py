@@ -21,7 +21,10 @@ _PLACES = {
     "fuse-backing": (
         (
             "/run/fuse-backing",
-            "control sockets and logs of servers. Without root they are in `$XDG_RUNTIME_DIR/fuse-backing`.",
+            "control sockets and logs of servers. Without root they are in `$XDG_RUNTIME_DIR/fuse-backing`, "
+            "in `/run/user/UID/fuse-backing`, or in `fuse-backing-UID` of the directory for temporary "
+            "files: the first of these that the user owns. A command finds the socket of a running server "
+            "of the same user even if its own `XDG_RUNTIME_DIR` differs.",
         ),
     ),
 }

@@ -70,6 +70,7 @@ DOCUMENTS = (
     JsonDocument("Crashes", ("thinsim snapshotter crashes",), Crash, _ARRAY),
     JsonDocument("Repair", ("thinsim snapshotter repair",), RepairReport),
     JsonDocument("Totals of a store", ("fuse-backing stats",), shapes.StoreStatistics),
+    JsonDocument("Latencies of a store", ("fuse-backing latency",), shapes.StoreLatency),
     JsonDocument(
         "Events of a store", ("fuse-backing events", "fuse-backing mount"), LedgerEvent, "one object per line"
     ),

@@ -265,14 +265,56 @@ class HeightsRecording(TypedDict):
 
 
 class StoreStatistics(TypedDict):
-    """The object has the sums of a store's ledger."""
+    """The object has the sums over the events of a store since a moment."""
 
+    since: float
+    """Seconds since the epoch at which the counting began: the last reset, or the mount."""
+    read: float
+    """Seconds since the epoch at which the server read the sums."""
     totals: Totals
     """The sums over all files."""
     files: dict[str, Totals]
     """The sums of each file, by name."""
     freed_is_measured: NotRequired[bool]
     """False if freed bytes are estimated; absent otherwise."""
+
+
+class LatencyRow(TypedDict):
+    """The object has the latencies of one kind of request. Times are seconds."""
+
+    count: int
+    """The number of requests."""
+    natively: int
+    """The number of these requests that the server answered in C, without Python."""
+    total: float
+    """The sum of the latencies."""
+    mean: float
+    """The mean latency."""
+    p50: float
+    """The median: half of the requests were not slower. A percentile is at most 3.2 % too large."""
+    p90: float
+    """The latency that 90 % of the requests did not exceed."""
+    p99: float
+    """The latency that 99 % of the requests did not exceed."""
+    p99_9: float
+    """The latency that 99.9 % of the requests did not exceed."""
+    longest: float
+    """The longest latency."""
+    buckets: list[list[float]]
+    """Pairs of the largest latency of a bucket and its number of requests, without empty buckets."""
+
+
+class StoreLatency(TypedDict):
+    """The object has the latencies of a store's requests since a moment."""
+
+    since: float
+    """Seconds since the epoch at which the counting began: the last reset, or the mount."""
+    read: float
+    """Seconds since the epoch at which the server read the latencies."""
+    data_served_by: Literal["kernel", "server"]
+    """`kernel` if the kernel serves the reads and writes itself, so that they have no latencies here."""
+    operations: dict[str, LatencyRow]
+    """The latencies of each operation, by name."""
 
 
 class LostEvents(TypedDict):

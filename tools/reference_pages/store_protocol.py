@@ -2,12 +2,13 @@
 
 from fuse_backing.events import Bucket, Histogram, LedgerEvent, Totals
 from fuse_backing.faults import Fault
-from fuse_backing.store_client import ServerInfo
+from fuse_backing.latency import OperationLatency
+from fuse_backing.store_client import ServerInfo, StoreCounts
 from tools.reference_pages.keys import REQUIRED, Key, TypeWords, key_table
 from tools.reference_pages.markdown import code
 
 WORDS = TypeWords(lambda kind: f"`{kind.__name__}`")
-OBJECTS: tuple[type, ...] = (ServerInfo, Totals, Histogram, Bucket)
+OBJECTS: tuple[type, ...] = (ServerInfo, StoreCounts, Totals, OperationLatency, Histogram, Bucket)
 
 
 def objects() -> str:

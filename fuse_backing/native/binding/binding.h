@@ -6,6 +6,7 @@
  *   operations.c        fallocate, lseek and statfs, which are added to pyfuse3's table and handed to Python
  *   interposed.c        the functions of libfuse that the extension replaces
  *   channel_methods.c   Python's methods of the channel between the kernel and libfuse
+ *   latency_methods.c   Python's readings of the channel's latencies
  *
  * Owned by:
  *   an Account        It owns its struct account, and frees it with its last reference. Python's ledger has one
@@ -51,6 +52,7 @@ extern struct channel *session_channel;
 void want_channel(PyObject *account, bool passthrough, unsigned stack_depth);
 
 /* The module's methods, one table per part; each ends with an empty entry. */
-extern PyMethodDef request_methods[], operation_methods[], interposed_methods[], channel_methods[];
+extern PyMethodDef request_methods[], operation_methods[], interposed_methods[], channel_methods[],
+    latency_methods[];
 
 #endif

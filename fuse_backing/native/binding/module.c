@@ -12,6 +12,7 @@
  *   protocol/   the structures of the FUSE protocol that the channel uses
  *   account/    the ledger's numbers
  *   punch/      one measured fallocate
+ *   latency/    how long requests took
  *   libfuse/    libfuse's own functions
  *   channel/    the connection between the kernel and libfuse, with the thread that serves punches and data
  *   binding/    the Python types and methods, and the functions of libfuse that are replaced
@@ -28,7 +29,8 @@ static struct PyModuleDef module_definition = {
 };
 
 PyMODINIT_FUNC PyInit__native(void) {
-    PyMethodDef *const parts[] = {request_methods, operation_methods, interposed_methods, channel_methods};
+    PyMethodDef *const parts[] = {request_methods, operation_methods, interposed_methods, channel_methods,
+                                  latency_methods};
     PyObject *module = PyModule_Create(&module_definition);
 
     if (module == NULL)

@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static int new_end_of_file(void) {
@@ -39,11 +40,12 @@ struct channel *channel_new(int device, bool passthrough, unsigned stack_depth, 
     channel->passthrough = passthrough;
     channel->stack_depth = stack_depth;
     channel->account = account;
+    channel->latencies = latencies_new();
     channel->buffer = malloc(BUFFER_SIZE);
     channel->data = malloc(BUFFER_SIZE);
     channel->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (channel->device < 0 || channel->reading < 0 || channel->end_of_file < 0 || channel->wake < 0 ||
-        channel->buffer == NULL || channel->data == NULL) {
+        channel->buffer == NULL || channel->data == NULL || channel->latencies == NULL) {
         close_if_open(channel->wake);
         channel_free(channel);
         return NULL;
@@ -87,6 +89,7 @@ void channel_free(struct channel *channel) {
     free(channel->pending);
     free(channel->buffer);
     free(channel->data);
+    latencies_free(channel->latencies);
     close_if_open(channel->end_of_file);
     close_if_open(channel->reading);
     close_if_open(channel->device);
@@ -109,6 +112,17 @@ uint64_t channel_requests(struct channel *channel, unsigned opcode) {
 
 uint64_t channel_served(struct channel *channel) {
     return atomic_load(&channel->served);
+}
+
+struct latencies *channel_latencies(struct channel *channel) {
+    return channel->latencies;
+}
+
+int64_t channel_now(void) {
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
 void channel_limit(struct channel *channel, uint64_t length) {
@@ -142,7 +156,8 @@ static void queue(struct channel *channel, const char *content, size_t size) {
 /* Serve one request, or leave it to libfuse. */
 static void receive(struct channel *channel, size_t size) {
     const struct protocol_in_header *header = (const void *)channel->buffer;
-    bool served = false, noted = true;
+    struct awaited_reply awaited = {header->unique, header->opcode, channel_kind(channel->buffer, size), channel_now()};
+    bool served = false, noted = true, amended = false;
 
     if (header->opcode < CHANNEL_OPCODES)
         atomic_fetch_add(&channel->requests[header->opcode], 1);
@@ -162,17 +177,23 @@ static void receive(struct channel *channel, size_t size) {
         if (size >= sizeof *header + sizeof *in && (in->flags & PROTOCOL_INIT_EXT) &&
             (in->flags2 & PROTOCOL_INIT2_PASSTHROUGH))
             atomic_store(&channel->offered, true);
-        noted = channel_note(channel, header->unique, header->opcode);
+        amended = true;
         break;
     }
     case PROTOCOL_OPEN:
     case PROTOCOL_CREATE:
-        noted = channel_note(channel, header->unique, header->opcode);
+        amended = true;
         break;
     }
-    if (!noted)
+    if (served) {
+        latency_record(channel->latencies, awaited.kind, (uint64_t)(channel_now() - awaited.began), true);
+        return;
+    }
+    if (amended || awaited.kind != LATENCY_NONE)
+        noted = channel_note(channel, &awaited);
+    if (!noted && amended) /* without memory a latency is not measured, but an answer must be amended */
         channel_answer(channel, header->unique, ENOMEM);
-    else if (!served)
+    else
         queue(channel, channel->buffer, size);
 }
 

@@ -24,6 +24,7 @@
  *   requests          The channel copies them into a queue. channel_read frees each one that libfuse takes, and
  *                     channel_free the rest.
  *   gates             The channel owns them until channel_free.
+ *   latencies         The channel makes and frees them.
  */
 #ifndef FUSE_BACKING_CHANNEL_H
 #define FUSE_BACKING_CHANNEL_H
@@ -35,6 +36,7 @@
 #include <sys/uio.h>
 
 #include "account/account.h"
+#include "latency/latency.h"
 
 #define CHANNEL_OPCODES 64
 
@@ -75,6 +77,10 @@ void channel_leave(struct channel *channel, int gate);
 uint64_t channel_requests(struct channel *channel, unsigned opcode);
 /* Return the number of requests that the channel has served without libfuse. */
 uint64_t channel_served(struct channel *channel);
+
+/* Return the latencies of the requests that the kernel has sent. A latency begins when the channel's thread has read the
+ * request, and ends when the answer is written. So it does not contain the wait in the kernel's queue. */
+struct latencies *channel_latencies(struct channel *channel);
 
 /* Set the longest punch, in bytes, that the channel serves; 0 sends every request to libfuse, including data. */
 void channel_limit(struct channel *channel, uint64_t length);

@@ -4,6 +4,7 @@
  *   files.c     announced files, gates, backing files
  *   serving.c   requests that are served without libfuse
  *   replies.c   answers of libfuse, amended for passthrough
+ *   kinds.c     the kind of a request, for its latency
  */
 #ifndef FUSE_BACKING_CHANNEL_STATE_H
 #define FUSE_BACKING_CHANNEL_STATE_H
@@ -12,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "channel.h"
+#include "latency/latency.h"
 #include "protocol/protocol.h"
 
 #define MAX_WRITE (256 * 4096)         /* bytes of data per request; the channel amends INIT's answer to this limit */
@@ -41,7 +43,8 @@ struct announced_file {
 
 struct awaited_reply {
     uint64_t unique;
-    uint32_t opcode;
+    uint32_t opcode, kind; /* the kind is of enum latency_kind */
+    int64_t began;         /* nanoseconds, CLOCK_MONOTONIC */
 };
 
 struct channel {
@@ -52,6 +55,7 @@ struct channel {
     bool passthrough, running;
     unsigned stack_depth;
     struct account *account;
+    struct latencies *latencies;
     pthread_t thread;
     char *buffer, *data;
 
@@ -60,7 +64,7 @@ struct channel {
     struct queued_request *first, *last;
     size_t queued; /* bytes */
     int ended; /* the errno of the last read of the device, 0 while it works */
-    struct awaited_reply *pending; /* OPEN, CREATE and INIT requests that wait for their answer */
+    struct awaited_reply *pending; /* requests that libfuse has not answered */
     size_t nr_pending, room_pending;
     struct announced_file *files; /* by handle */
     size_t nr_files;
@@ -82,7 +86,13 @@ bool channel_serve_read(struct channel *channel, const char *content, size_t siz
 bool channel_serve_write(struct channel *channel, const char *content, size_t size);
 bool channel_serve_fallocate(struct channel *channel, const char *content, size_t size);
 
-/* Note that the answer must be amended; false without memory. */
-bool channel_note(struct channel *channel, uint64_t unique, uint32_t opcode);
+/* Note a request that libfuse will answer; false without memory. */
+bool channel_note(struct channel *channel, const struct awaited_reply *awaited);
+
+/* Return the kind of a request (enum latency_kind), LATENCY_NONE if its latency is not measured. */
+unsigned channel_kind(const char *content, size_t size);
+
+/* Return the monotonic time in nanoseconds. */
+int64_t channel_now(void);
 
 #endif

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-bool channel_note(struct channel *channel, uint64_t unique, uint32_t opcode) {
+bool channel_note(struct channel *channel, const struct awaited_reply *awaited) {
     bool noted;
 
     pthread_mutex_lock(&channel->lock);
@@ -20,24 +20,25 @@ bool channel_note(struct channel *channel, uint64_t unique, uint32_t opcode) {
     }
     noted = channel->nr_pending < channel->room_pending;
     if (noted)
-        channel->pending[channel->nr_pending++] = (struct awaited_reply){unique, opcode};
+        channel->pending[channel->nr_pending++] = *awaited;
     pthread_mutex_unlock(&channel->lock);
     return noted;
 }
 
-static uint32_t take_pending(struct channel *channel, uint64_t unique) {
-    uint32_t opcode = 0;
+/* The newest come first: an answer that a planned fault delays leaves its request in front for long. */
+static struct awaited_reply take_pending(struct channel *channel, uint64_t unique) {
+    struct awaited_reply awaited = {unique, 0, LATENCY_NONE, 0};
 
     pthread_mutex_lock(&channel->lock);
-    for (size_t i = 0; i < channel->nr_pending; i++) {
+    for (size_t i = channel->nr_pending; i-- > 0;) {
         if (channel->pending[i].unique == unique) {
-            opcode = channel->pending[i].opcode;
+            awaited = channel->pending[i];
             channel->pending[i] = channel->pending[--channel->nr_pending];
             break;
         }
     }
     pthread_mutex_unlock(&channel->lock);
-    return opcode;
+    return awaited;
 }
 
 static int backing_of(struct channel *channel, uint64_t handle) {
@@ -84,19 +85,16 @@ static ssize_t delivered(ssize_t result, const struct protocol_out_header *heade
     return result < 0 && errno == ENOENT ? (ssize_t)header->len : result;
 }
 
-ssize_t channel_writev(struct channel *channel, struct iovec *iov, int count) {
+static bool is_amended(uint32_t opcode) {
+    return opcode == PROTOCOL_INIT || opcode == PROTOCOL_OPEN || opcode == PROTOCOL_CREATE;
+}
+
+static ssize_t written(struct channel *channel, const struct awaited_reply *awaited, struct iovec *iov, int count) {
     const struct protocol_out_header *header = iov[0].iov_base;
-    uint32_t opcode = 0;
     char content[512];
     size_t size = 0;
 
-    if (count < 1 || iov[0].iov_len < sizeof *header) {
-        errno = EINVAL;
-        return -1;
-    }
-    opcode = take_pending(channel, header->unique);
-
-    if (opcode != 0 && header->error == 0) {
+    if (is_amended(awaited->opcode) && header->error == 0) {
         for (int i = 0; i < count; i++) {
             if (size + iov[i].iov_len > sizeof content) {
                 size = 0;
@@ -106,9 +104,27 @@ ssize_t channel_writev(struct channel *channel, struct iovec *iov, int count) {
             size += iov[i].iov_len;
         }
         if (size > sizeof *header) {
-            amend(channel, opcode, content + sizeof *header, size - sizeof *header);
+            amend(channel, awaited->opcode, content + sizeof *header, size - sizeof *header);
             return delivered(write(channel->device, content, size), header);
         }
     }
     return delivered(writev(channel->device, iov, count), header);
+}
+
+ssize_t channel_writev(struct channel *channel, struct iovec *iov, int count) {
+    const struct protocol_out_header *header = iov[0].iov_base;
+    struct awaited_reply awaited;
+    ssize_t result;
+    int error;
+
+    if (count < 1 || iov[0].iov_len < sizeof *header) {
+        errno = EINVAL;
+        return -1;
+    }
+    awaited = take_pending(channel, header->unique);
+    result = written(channel, &awaited, iov, count);
+    error = errno;
+    latency_record(channel->latencies, awaited.kind, (uint64_t)(channel_now() - awaited.began), false);
+    errno = error;
+    return result;
 }

@@ -9,11 +9,17 @@
 #include <sys/ioctl.h>
 
 enum {
+    PROTOCOL_FORGET = 2,
+    PROTOCOL_SETATTR = 4,
     PROTOCOL_OPEN = 14,
     PROTOCOL_READ = 15,
     PROTOCOL_WRITE = 16,
     PROTOCOL_INIT = 26,
     PROTOCOL_CREATE = 35,
+    PROTOCOL_INTERRUPT = 36,
+    PROTOCOL_DESTROY = 38,
+    PROTOCOL_NOTIFY_REPLY = 41,
+    PROTOCOL_BATCH_FORGET = 42,
     PROTOCOL_FALLOCATE = 43,
 };
 
@@ -22,6 +28,7 @@ enum {
 #define PROTOCOL_INIT2_PASSTHROUGH (1u << (37 - 32))
 #define PROTOCOL_FOPEN_PASSTHROUGH (1u << 7)
 #define PROTOCOL_ENTRY_OUT_SIZE 128
+#define PROTOCOL_SETATTR_SIZE (1u << 3)
 
 struct protocol_in_header {
     uint32_t len, opcode;
@@ -58,6 +65,10 @@ struct protocol_open_out {
 struct protocol_fallocate_in {
     uint64_t fh, offset, length;
     uint32_t mode, padding;
+};
+
+struct protocol_setattr_in { /* more fields follow */
+    uint32_t valid, padding;
 };
 
 struct protocol_read_in {

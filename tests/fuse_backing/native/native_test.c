@@ -12,6 +12,7 @@ int main(int count, char **arguments) {
     test_the_account();
     test_a_punch();
     test_the_channel();
+    test_the_latencies();
     test_the_channel_under_pressure();
     test_the_end_of_a_channel();
     return 0;

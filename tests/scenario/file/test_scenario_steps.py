@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from tests.silent_progress import SilentProgress
-from thinsim.errors import ThinsimError
 from thinsim.rig.process import PROCESS
 from thinsim.scenario.file.loading import parse
 from thinsim.scenario.file.run import ScenarioRequest, VariantResult, run_scenario
@@ -65,9 +64,7 @@ async def test_an_assert_has_the_same_words_in_every_run_and_found_has_the_old_v
 @pytest.mark.parametrize(
     ("step", "words"),
     [
-        ('do = "remove", key = "b"', r"phase 'all': remove b: .*not found|phase 'all': remove b"),
         ('do = "write", key = "a", size = "200MiB"', "phase 'all': write a data: No space left on device$"),
-        ('do = "delete", key = "a", name = "none"', "phase 'all': delete a none: No such file or directory$"),
         (
             'do = "import", image = "x.tar"',
             "phase 'all': import layer: .*x.tar",
@@ -132,13 +129,6 @@ async def test_a_crash_leaves_finished_acts_and_nothing_after_them(
     assert [each.held for each in result.outcomes] == [True, True, True]
     freed = sum(sample.host_freed for sample in result.samples)
     assert (freed == 0) == ((when, act) == ("before", "discard"))
-
-
-async def test_a_snapshotter_that_is_down_takes_no_steps_until_it_is_restarted(tmp_path: Path) -> None:
-    crash = 'do = "crash", during = "remove", key = "a", when = "before", at = "discard"'
-    with pytest.raises(BaseException) as caught:  # noqa: PT011
-        await run(tmp_path, PREPARE, crash, 'do = "remove", key = "a"')
-    assert caught.group_contains(ThinsimError, match="the snapshotter is down; restart it first")
 
 
 async def test_a_device_held_until_its_removal_loses_its_discard_alone(tmp_path: Path) -> None:

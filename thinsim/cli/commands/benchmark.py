@@ -1,61 +1,45 @@
-"""``thinsim bench`` measures speed; ``thinsim compare`` compares two of its results."""
+"""``thinsim bench`` measures speed."""
 
-import json
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
+from rich.console import Console
 
-from thinsim.benchmark import comparison
 from thinsim.benchmark import document as benchmark
-from thinsim.benchmark.comparison import Compared, within
-from thinsim.benchmark.contenders import Contender, parse_contender, steps_up
+from thinsim.benchmark.command_contender import parse_command
+from thinsim.benchmark.comparison import within
+from thinsim.benchmark.contenders import Contender, all_together, parse_contender, steps_up
 from thinsim.benchmark.document import Benchmark
-from thinsim.benchmark.running import BenchmarkPlan, run_benchmark
-from thinsim.benchmark.table import print_benchmark, print_comparison
+from thinsim.benchmark.exports import benchmark_markdown, csv_text
+from thinsim.benchmark.running import AnyContender, BenchmarkPlan, BenchmarkRun
+from thinsim.benchmark.table import print_benchmark
+from thinsim.cli.benchmark_outputs import (
+    drawing,
+    file_option,
+    least_effect_option,
+    plot_option,
+    schema_option,
+    write_results,
+)
 from thinsim.cli.directory_option import directory_option
 from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import notes_console, output_console
-from thinsim.cli.output_path import OutputPath
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.quiet import quiet_option
 from thinsim.cli.run_scenario import clean_up_after_killed_runs
 from thinsim.cli.size import SIZE, UNITS
-from thinsim.errors import EnvironmentLacksError, InvalidValueError, ProgramFailedError
+from thinsim.errors import InvalidValueError, ProgramFailedError
 from thinsim.rig.registry import AUTO, choose_rig, probe_machine
 from thinsim.scenario.reproduce import BUILT_IMAGE_BYTES, CORE, SUBJECTS
 from thinsim.units import Bytes
 from thinsim.vm.guest_script import SCRATCH
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-_READ = click.Path(path_type=Path, exists=True, dir_okay=False)
-_PLOTS = (".svg", ".png", ".pdf")
-_JSON = OutputPath(allow_dash=True)
-_PLOT_HELP = "Draw the ratios in this file, an .svg, .png or .pdf. Needs pip install 'thinsim[bench]'."
 _RECORDED_MB = BUILT_IMAGE_BYTES >> 20
 """The recording that the process rig plays has an image and a container of this many MiB each."""
-
-
-def _schema(of: Callable[[], dict[str, Any]]) -> Callable[[_Command], _Command]:
-    """Add ``--schema``, which prints the schema of the ``--json`` document and ends the command."""
-
-    def shown(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
-        if wanted:
-            click.echo(json.dumps(of(), indent=1))
-            context.exit()
-
-    return click.option(
-        "--schema",
-        is_flag=True,
-        is_eager=True,
-        expose_value=False,
-        callback=shown,
-        help="Print the JSON schema of the --json document and end.",
-    )
 
 
 @click.command(epilog=UNITS)
@@ -69,7 +53,20 @@ def _schema(of: Callable[[], dict[str, Any]]) -> Callable[[_Command], _Command]:
     "auto/core/committed.",
 )
 @click.option(
-    "--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Measure this many rounds."
+    "--command",
+    "command_words",
+    multiple=True,
+    metavar="NAME=COMMAND",
+    help="Measure this shell command as well; may be repeated. Without --contender, thinsim measures only "
+    "commands.",
+)
+@click.option(
+    "--prepare",
+    metavar="COMMAND",
+    help="Run this shell command before each run of a contender. Its time does not count.",
+)
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=10, show_default=True, help="Measure this many rounds."
 )
 @click.option(
     "--warm-up",
@@ -102,25 +99,40 @@ def _schema(of: Callable[[], dict[str, Any]]) -> Callable[[_Command], _Command]:
     show_default=True,
     help="Make the pool's data device this large; repeat to measure several sizes.",
 )
-@directory_option
 @click.option(
-    "--json",
-    "json_path",
-    type=_JSON,
-    help="Write all figures to this file as JSON; - writes to stdout instead of the table.",
+    "--matrix",
+    is_flag=True,
+    help="Measure every combination of the sizes, instead of growing one size at a time.",
 )
-@click.option("--plot", type=OutputPath(), help=_PLOT_HELP)
-@_schema(benchmark.json_schema)
+@directory_option
+@least_effect_option
+@click.option(
+    "--percentiles",
+    is_flag=True,
+    help="Also print the percentiles of single steps over all rounds, such as each prepare and commit.",
+)
+@file_option("json", "all figures as JSON")
+@file_option("csv", "one line per figure as CSV")
+@file_option("markdown", "the tables as Markdown")
+@plot_option
+@schema_option(benchmark.json_schema)
 @quiet_option
 def bench(
     words: tuple[str, ...],
+    command_words: tuple[str, ...],
+    prepare: str | None,
     rounds: int,
     warm_up: int,
     container_mb: tuple[int, ...],
     image_mb: tuple[int, ...],
     data_size: tuple[int, ...],
+    matrix: bool,
     directory: Path | None,
+    least_effect: float,
+    percentiles: bool,
     json_path: Path | None,
+    csv_path: Path | None,
+    markdown_path: Path | None,
     plot: Path | None,
 ) -> None:
     """Measure the speed of snapshots, images and containers.
@@ -131,21 +143,30 @@ def bench(
     time, the memory, and the bytes that it read and wrote with system calls. To measure in a guest, run
     thinsim bench with thinsim vm run.
 
-    If you name several sizes, one of them grows at a time. The process rig plays a recording of 100 MiB for
-    the image and 100 MiB for the container, and takes no other sizes.
+    A ratio is marked better or worse only if it differs from 1 by more than --least-effect, if its interval
+    does not hold 1, and if chance does not explain the difference in a table of so many rows. This needs
+    seven rounds at least. The last lines name the rounds that other programs disturbed.
 
-    If a run fails, the command keeps the complete rounds before it, names the failure in the document
-    (cut_short) and ends with status 1.
+    If you name several sizes, one of them grows at a time; --matrix measures every combination. The process
+    rig plays a recording of 100 MiB for the image and 100 MiB for the container, and takes no other sizes.
+
+    A --command takes its turn in each round. thinsim measures its wall time, its processor time, and the peak
+    memory of its largest process. It and --prepare find the name of the contender in THINSIM_BENCH_CONTENDER,
+    a directory in THINSIM_BENCH_DIR, and the sizes in bytes in THINSIM_BENCH_DATA_SIZE,
+    THINSIM_BENCH_IMAGE_SIZE and THINSIM_BENCH_CONTAINER_SIZE. A status other than 0 is a failed run.
+
+    If a run fails or a signal interrupts the command, it prints and writes the complete rounds before, names
+    the reason in the document (cut_short) and ends with status 1 or 130.
     """
     notes = notes_console()
     clean_up_after_killed_runs(notes)
-    draw = None if plot is None else _drawing(plot)
-    contenders = _contenders(words, directory)
+    draw = drawing(plot)
+    contenders = _contenders(words, command_words, directory)
     if {*container_mb, *image_mb} != {_RECORDED_MB}:
         _refuse_recorded(contenders)
     plan = BenchmarkPlan(
         contenders=contenders,
-        sizes=steps_up(
+        sizes=(all_together if matrix else steps_up)(
             [Bytes(size) for size in data_size],
             [Bytes(size << 20) for size in image_mb],
             [Bytes(size << 20) for size in container_mb],
@@ -154,39 +175,72 @@ def bench(
         warm_up=warm_up,
         directory=directory,
         command=shlex.join(["thinsim", *sys.argv[1:]]),
+        prepare=prepare,
     )
-    with TerminalProgress(notes) as progress:
-        document = run_interruptible(lambda: run_benchmark(plan, progress))
-    text = document.model_dump_json(indent=1)
-    if json_path == Path("-"):
-        click.echo(text)
-    else:
-        if json_path is not None:
-            json_path.write_text(text + "\n")
-        print_benchmark(output_console(), document)
+    run, ended = _measured(plan, notes)
+    document = run.document
+    if document is None:
+        raise _without_figures(run, ended)
+    least = least_effect / 100
+    write_results(
+        [
+            (json_path, lambda: document.model_dump_json(indent=1)),
+            (csv_path, lambda: csv_text(document)),
+            (markdown_path, lambda: benchmark_markdown(document, least)),
+        ],
+        lambda: print_benchmark(output_console(), document, least_effect=least, percentiles=percentiles),
+    )
     if draw is not None and plot is not None:
-        rows = list(dict.fromkeys(series.row for series in document.series))
-        compared = [
-            each
-            for sizes in document.sizes
-            for row in rows
-            for each in list(within(document, sizes, row))[1:]
-        ]
-        draw(compared, f"ratios to {document.contenders[0]}", plot)
-    if document.cut_short is not None:
-        raise ProgramFailedError(
-            f"{document.cut_short} (the figures are those of {document.rounds_text} before, "
-            f"of {rounds} in the plan)"
-        )
+        first = document.contenders[0]
+        compared = [each for each in within(document, least) if each.contender != first]
+        draw(compared, f"ratios to {first}", plot)
+    if ended is not None:
+        raise _with_figures(document, rounds, ended)
 
 
-def _contenders(words: Sequence[str], directory: Path | None) -> list[Contender]:
+def _measured(plan: BenchmarkPlan, notes: Console) -> tuple[BenchmarkRun, Exception | None]:
+    """Return the run with its measurements, and the error or the signal that ended it early."""
+    with TerminalProgress(notes) as progress:
+        run = BenchmarkRun(plan, progress)
+        try:
+            run_interruptible(run.measure)
+        except Exception as error:
+            return run, error
+    return run, None
+
+
+def _without_figures(run: BenchmarkRun, ended: Exception | None) -> Exception:
+    assert ended is not None, "a run to the end has at least one round"
+    no_round = "no round is complete, so there are no figures to write"
+    if isinstance(ended, click.Abort):
+        click.echo(f"Interrupted in {run.at}: {no_round}.", err=True)
+    elif isinstance(ended, ProgramFailedError):
+        return ProgramFailedError(f"{ended} ({no_round})")
+    return ended
+
+
+def _with_figures(document: Benchmark, planned: int, ended: Exception) -> Exception:
+    if document.cut_short is None:
+        return ended
+    kept = f"the figures are those of {document.rounds_text} before, of {planned} in the plan"
+    if isinstance(ended, click.Abort):
+        click.echo(f"I{document.cut_short.removeprefix('i')}: {kept}.", err=True)
+    elif isinstance(ended, ProgramFailedError):
+        return ProgramFailedError(f"{ended} ({kept})")
+    return ended
+
+
+def _contenders(words: Sequence[str], commands: Sequence[str], directory: Path | None) -> list[AnyContender]:
     """Return the contenders. Refuse one that cannot run here before anything is measured."""
     findings = probe_machine(directory or Path(tempfile.gettempdir()))
-    best = choose_rig(AUTO, findings).rig.name
-    words = words or [f"{AUTO}/{CORE}/{setting.slug}" for setting in SUBJECTS[CORE]]
-    texts = [f"{best}{word.removeprefix(AUTO)}" if word.startswith(f"{AUTO}/") else word for word in words]
-    contenders = [parse_contender(text, SUBJECTS) for text in dict.fromkeys(texts)]
+    if not words and not commands:
+        words = [f"{AUTO}/{CORE}/{setting.slug}" for setting in SUBJECTS[CORE]]
+    if any(word.startswith(f"{AUTO}/") for word in words):
+        best = choose_rig(AUTO, findings).rig.name
+        words = [
+            f"{best}{word.removeprefix(AUTO)}" if word.startswith(f"{AUTO}/") else word for word in words
+        ]
+    contenders = [parse_contender(text, SUBJECTS) for text in dict.fromkeys(words)]
     for each in contenders:
         if each.rig.running is None:
             inside = f"{each.rig.inside}/{each.subject}/{each.setting.slug}"
@@ -199,67 +253,22 @@ def _contenders(words: Sequence[str], directory: Path | None) -> list[Contender]
                 f"{each.name}: {each.subject} needs a rig with devices; {each.rig.name} has none"
             )
         choose_rig(each.rig.name, findings)
-    return contenders
+    parsed = [parse_command(text) for text in commands]
+    everything: list[AnyContender] = [*contenders, *parsed]
+    names = [each.name for each in everything]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidValueError(
+                f"--command {name}: {name} is the name of another contender; choose another"
+            )
+    return everything
 
 
-def _refuse_recorded(contenders: Sequence[Contender]) -> None:
+def _refuse_recorded(contenders: Sequence[AnyContender]) -> None:
     """Refuse sizes that a contender on the process rig cannot have."""
     for each in contenders:
-        if not each.rig.mounts:
+        if isinstance(each, Contender) and not each.rig.mounts:
             raise InvalidValueError(
                 f"{each.name}: the {each.rig.name} rig plays a recorded image and container of "
                 f"{_RECORDED_MB} MiB each, which --image-mb and --container-mb do not change"
             )
-
-
-@click.command()
-@click.argument("first", metavar="A", type=_READ)
-@click.argument("second", metavar="B", type=_READ)
-@click.option(
-    "--json",
-    "json_path",
-    type=_JSON,
-    help="Write the comparison to this file as JSON; - writes to stdout instead of the table.",
-)
-@click.option("--plot", type=OutputPath(), help=_PLOT_HELP)
-@_schema(comparison.json_schema)
-def compare(first: Path, second: Path, json_path: Path | None, plot: Path | None) -> None:
-    """Compare two results of thinsim bench.
-
-    A and B are files that thinsim bench --json wrote, before and after a change. The table shows the ratio
-    of B to A with a confidence interval that holds the true median; its last line states the confidence.
-    The interval needs no assumption about the distribution of times (sign test), so few rounds make it
-    wide. Below 80 % (fewer than five rounds of each) nothing counts as better or worse.
-
-    The table also lists contenders and sizes that only one file has, and differences of the environment.
-    """
-    draw = None if plot is None else _drawing(plot)
-    found = comparison.compare_benchmarks(Benchmark.read(first), Benchmark.read(second))
-    if not found.compared:
-        each_has = "; ".join(
-            f"only {path} has {' and '.join(only) or 'nothing'}"
-            for path, only in ((first, found.only_first), (second, found.only_second))
-        )
-        raise InvalidValueError(f"{first} and {second} have no row, contender and size in common: {each_has}")
-    text = found.model_dump_json(indent=1)
-    if json_path == Path("-"):
-        click.echo(text)
-    else:
-        if json_path is not None:
-            json_path.write_text(text + "\n")
-        print_comparison(output_console(), found)
-    if draw is not None and plot is not None:
-        draw(found.compared, f"{second} to {first}", plot)
-
-
-def _drawing(path: Path) -> Callable[[Sequence[Compared], str, Path], None]:
-    """Return the function that draws a chart. Find out that it is missing before hours of measuring."""
-    if path.suffix not in _PLOTS:
-        raise InvalidValueError(f"--plot {path}: the name of the file must end in {', '.join(_PLOTS)}")
-    try:
-        from thinsim.benchmark.chart import comparison_chart  # noqa: PLC0415 (optional, and slow to load)
-    except ModuleNotFoundError as error:
-        raise EnvironmentLacksError(
-            f"--plot needs the package {error.name}: pip install 'thinsim[bench]'"
-        ) from error
-    return comparison_chart

@@ -12,6 +12,7 @@ from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.dm.standing.places import Places
 from thinsim.dm.standing.start import answers, ensure_running
 from thinsim.dm.standing.stop import stop_running
+from thinsim.machine.root import if_not_root
 
 
 @click.group()
@@ -51,7 +52,8 @@ def status(as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps({"running": devices is not None, "devices": devices or []}))
     elif devices is None:
-        click.echo("The emulated device-mapper is not running. To start it, run: thinsim dm start")
+        fix = if_not_root("Its devices") or ". To start it, run: thinsim dm start"
+        click.echo(f"The emulated device-mapper is not running{fix}")
     else:
         count = f"{len(devices)} device{'' if len(devices) == 1 else 's'}"
         click.echo(f"running, {count}; log: {places.log}")

@@ -12,7 +12,7 @@ from fuse_backing import runtime, unmounting
 from fuse_backing.errors import FuseBackingError
 from fuse_backing.statuses import exit_status_help
 from thinsim.cli.findings_table import findings_table
-from thinsim.cli.output_console import output_console
+from thinsim.cli.output_console import print_table, print_words
 from thinsim.cli.statuses import DONE, FAILED
 from thinsim.errors import EnvironmentLacksError
 from thinsim.machine.findings import Finding
@@ -101,30 +101,22 @@ def _print(
     acts: list[str],
     problems: list[str],
 ) -> None:
-    console = output_console()
-    console.print(findings_table(findings))
-    console.print(f"rig: {rig or 'none'} ({why})", highlight=False, markup=False, soft_wrap=True)
+    print_table(findings_table(findings))
+    print_words(f"rig: {rig or 'none'} ({why})")
     for act in acts:
-        console.print(f"cleaned: {act}", highlight=False, markup=False, soft_wrap=True)
+        print_words(f"cleaned: {act}")
     for problem in problems:
-        console.print(
-            f"could not clean: {problem}", highlight=False, markup=False, style="red", soft_wrap=True
-        )
+        print_words(f"could not clean: {problem}", style="red")
     for run in runs:
         if run.is_abandoned:
-            console.print(
+            print_words(
                 f"left by a killed run (pid {run.owner.pid}): {len(run.taken)} resources. "
-                "To remove them, run: thinsim doctor --clean",
-                highlight=False,
+                "To remove them, run: thinsim doctor --clean"
             )
         else:
-            console.print(
-                f"running now: pid {run.owner.pid}, {len(run.taken)} resources in use", highlight=False
-            )
+            print_words(f"running now: pid {run.owner.pid}, {len(run.taken)} resources in use")
     for mountpoint in dead:
-        console.print(
+        print_words(
             f"the server of the backing store on {mountpoint} has died. To unmount it, run: "
-            "thinsim doctor --clean",
-            highlight=False,
-            markup=False,
+            "thinsim doctor --clean"
         )

@@ -13,14 +13,14 @@ from fuse_backing.runtime import control_socket
 from fuse_backing.statuses import exit_status_help
 from fuse_backing.store_client import StoreClient
 from thinsim.cli.name_completion import pool_names
-from thinsim.cli.output_console import output_console
+from thinsim.cli.output_console import print_table
 from thinsim.cli.size import DEVICE_SIZE, UNITS, SizeType
 from thinsim.cli.statuses import DONE, FAILED
 from thinsim.errors import ThinsimError
+from thinsim.machine.root import if_not_root
 from thinsim.pools import lifecycle
 from thinsim.pools.records import PoolRecord, PoolRecords
 from thinsim.pools.rigs import device_mapper
-from thinsim.report.uncut import uncut
 from thinsim.rig.host_file import host_allocation
 from thinsim.rig.registry import AUTO, LASTING, find_rig, rig_names
 from thinsim.rig.shape import PoolShape
@@ -148,7 +148,8 @@ def grow(name: str, data_size: int | None, metadata_size: int | None) -> None:
 def remove(name: str, keep_files: bool) -> None:
     """Remove a pool, its loop devices, its backing store and its files.
 
-    The command refuses to remove a pool with active thin devices.
+    The command refuses to remove a pool that is in use. It then names each active thin device, mount and
+    process, with the commands that end the use.
     """
     lifecycle.remove(name, keep_files=keep_files)
 
@@ -212,7 +213,8 @@ def _print(rows: list[dict[str, object]], as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=1))
         return
     if not rows:
-        click.echo("There are no pools. To create one, run: thinsim pool create")
+        fix = if_not_root("Pools") or ". To create one, run: thinsim pool create"
+        click.echo(f"There are no pools{fix}")
         return
     table = Table(box=None)
     for column in ("name", "rig", "state", "size", "used", "host", "freed", "directory"):
@@ -223,7 +225,7 @@ def _print(rows: list[dict[str, object]], as_json: bool) -> None:
             *(_size(row.get(key)) for key in ("data_size", "used", "host", "given_back")),
             str(row["directory"]),
         )
-    output_console().print(uncut(table))
+    print_table(table)
 
 
 def _size(value: object) -> str:

@@ -142,7 +142,7 @@ def reproduce(
     clean_up_after_killed_runs(notes)
     findings = probe_rigs(directory or Path(tempfile.gettempdir()))
     choice = choose_rig(rig, findings)
-    notes.print(f"rig {choice.rig.name}: {choice.why}", highlight=False, soft_wrap=True)
+    notes.print(choice.note, highlight=False, soft_wrap=True)
     _check_fit(choice.rig, image, record, history, keep, guest_kernel)
     _check_setup(choice.rig, setup, sysconfig)
     settings = _settings(subject, chosen, choice.rig, history)

@@ -1,6 +1,7 @@
 """``thinsim scenarios`` shows the library of scenario files and helps to write others."""
 
 import json
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import click
@@ -8,12 +9,13 @@ from rich.table import Table
 
 from fuse_backing.statuses import exit_status_help
 from thinsim.cli.name_completion import scenario_names
-from thinsim.cli.output_console import output_console
+from thinsim.cli.output_console import print_table
 from thinsim.cli.statuses import DONE, FAILED
 from thinsim.errors import InvalidValueError
-from thinsim.report.uncut import uncut
 from thinsim.scenario.file import library
 from thinsim.scenario.file.document import json_schema
+from thinsim.scenario.file.loading import InvalidScenarioError, problem_lines
+from thinsim.scenario.file.rehearsal import rehearse, remarks
 
 _TEMPLATE = "container-exit"
 
@@ -50,7 +52,7 @@ def list_scenarios(as_json: bool) -> None:
     for each in found:
         named = ", ".join(variant.name for variant in each.scenario.variant)
         table.add_row(each.name, each.scenario.title, named)
-    output_console().print(uncut(table))
+    print_table(table)
 
 
 @scenarios.command()
@@ -85,20 +87,67 @@ def new(file: Path, origin: str) -> None:
 
 
 @scenarios.command(epilog=exit_status_help({FAILED: "a file has a problem"}))
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
-def check(files: tuple[str, ...]) -> int:
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=scenario_names)
+@click.option("--quiet", is_flag=True, help="Print nothing about a file without a problem.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array with one object per file.")
+def check(files: tuple[str, ...], quiet: bool, as_json: bool) -> int:
     """Check scenario files without running them.
 
-    The command prints every problem with its line.
+    The command prints every problem with its line. It follows the steps in their order in each variant, and
+    finds a step that uses a snapshot that does not exist then. FILE can be the name of a library scenario.
     """
-    status = DONE
-    for file in files:
-        try:
-            library.find_scenario(file)
-        except InvalidValueError as error:
-            click.echo(str(error), err=True)
-            status = FAILED
-    return status
+    checked = [_checked(file) for file in files]
+    if as_json:
+        click.echo(json.dumps([asdict(each) for each in checked], indent=1))
+    else:
+        for each in checked:
+            for line in (*each.problems, *(() if quiet else each.remarks)):
+                click.echo(line, err=True)
+            if each.ok and not quiet:
+                amounts = ", ".join(
+                    f"{number} {what}{'' if number == 1 else 's'}"
+                    for what, number in (
+                        ("phase", each.phases),
+                        ("variant", each.variants),
+                        ("step", each.steps),
+                    )
+                )
+                click.echo(f"{each.file}: ok: {amounts}")
+    return DONE if all(each.ok for each in checked) else FAILED
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A `_Checked` is the result for one file. The numbers are 0 for a file that cannot be read as one."""
+
+    file: str
+    ok: bool
+    problems: list[str]
+    remarks: list[str] = field(default_factory=list)
+    phases: int = 0
+    variants: int = 0
+    steps: int = 0
+
+
+def _checked(file: str) -> _Checked:
+    try:
+        found = library.find_scenario(file)
+    except InvalidScenarioError as error:
+        return _Checked(file, False, list(error.problems))
+    except InvalidValueError as error:
+        return _Checked(file, False, [str(error)])
+    scenario = found.scenario
+    faults = [(fault.place, fault.text) for fault in rehearse(scenario, scenario.variants)]
+    problems = problem_lines(faults, found.text, file)
+    return _Checked(
+        file,
+        not problems,
+        problems,
+        problem_lines(remarks(scenario), found.text, file),
+        len(scenario.phase),
+        len(scenario.variants),
+        sum(len(phase.steps) for phase in scenario.phase),
+    )
 
 
 @scenarios.command()

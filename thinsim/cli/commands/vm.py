@@ -11,7 +11,7 @@ import click
 from fuse_backing.statuses import exit_status_help
 from thinsim.cli.findings_table import findings_table
 from thinsim.cli.interruptible import run_interruptible
-from thinsim.cli.output_console import output_console
+from thinsim.cli.output_console import print_table
 from thinsim.cli.quiet import note, quiet_option
 from thinsim.cli.size import SIZE, UNITS
 from thinsim.cli.statuses import DONE, FAILED
@@ -52,7 +52,7 @@ def probe(as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
-        output_console().print(findings_table(findings))
+        print_table(findings_table(findings))
     return FAILED if lacks(findings) else DONE
 
 

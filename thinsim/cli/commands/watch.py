@@ -37,7 +37,7 @@ _GONE = (errno.ENXIO, errno.ENOENT, errno.ECONNREFUSED, errno.ECONNRESET)
 @click.option(
     "--count", type=click.IntRange(min=1), help="End after this many updates. Default: run until Ctrl-C."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per update.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per update; sizes in bytes.")
 def watch(name: str, interval: float, count: int | None, as_json: bool) -> None:
     """Show a running pool live: space, leaks, devices, discards.
 
@@ -72,11 +72,11 @@ async def _watch(name: str, interval: float, count: int | None, as_json: bool) -
                     click.echo(json.dumps(now.to_json()))
                     sys.stdout.flush()
                 else:
-                    shown = view(name, now, before, watched.events, console.width)
+                    shown = view(name, now, before, console.width)
                     if console.is_terminal:
                         live.update(shown, refresh=True)
                     else:
-                        output_console().print(shown)
+                        output_console().print(shown, crop=False)
                 before, looks = now, looks + 1
                 if count is not None and looks >= count:
                     return

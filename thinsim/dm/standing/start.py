@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from thinsim.dm.standing.places import Places
-from thinsim.errors import ProgramFailedError, ThinsimError
+from thinsim.errors import EnvironmentLacksError, ProgramFailedError, ThinsimError
+from thinsim.machine.root import is_root
 
 _KEPT_LINES = 20
 
@@ -28,7 +29,12 @@ def main() -> None:
 
 
 def ensure_running(places: Places) -> None:
-    """Return once a daemon answers; ProgramFailedError with its output if it does not start."""
+    """Return once a daemon answers; ProgramFailedError with its output if it does not start.
+
+    EnvironmentLacksError without root.
+    """
+    if not is_root():
+        raise EnvironmentLacksError("the emulated device-mapper needs root: run with sudo")
     places.make()
     with _one_at_a_time(places):
         if not answers(places):

@@ -5,7 +5,6 @@ The device is a loop device on the backing store. It replaces the device that th
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ import trio
 from thinsim.dm.clients.kernel import KernelDeviceMapper
 from thinsim.errors import EnvironmentLacksError, ProgramFailedError
 from thinsim.machine.journal import Journal
+from thinsim.machine.programs import find_program
 from thinsim.rig.backing import open_data_backing
 from thinsim.rig.data_place import DataPlace
 from thinsim.rig.kernel_pool import KernelPool, refuse_taken, removed_at_end
@@ -33,7 +33,7 @@ _LINEAR = re.compile(r"0 (?P<length>\d+) linear \d+:\d+ (?P<start>\d+)")
 
 def find_lvm() -> str:
     """Return the path of the program lvm; EnvironmentLacksError if it is not installed."""
-    found = shutil.which("lvm", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    found = find_program("lvm")
     if found is None:
         raise EnvironmentLacksError("lvm is not in PATH (apt-get install lvm2)")
     return found

@@ -1,6 +1,5 @@
 """`run_containerd_lifecycle` has containerd import an image, run a container that writes, and remove both."""
 
-import shutil
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -9,6 +8,7 @@ from pathlib import Path
 from thinsim.dm.activity import Activity
 from thinsim.errors import EnvironmentLacksError, InvalidValueError, InvariantError, ProgramFailedError
 from thinsim.machine.journal import Journal, TakenKind
+from thinsim.machine.programs import find_program
 from thinsim.measure.observed import ObservedDevices
 from thinsim.rig.interface import Rig
 from thinsim.scenario.container_lifecycle import LifecyclePhase, Setting
@@ -125,7 +125,7 @@ async def _nothing() -> None:
 
 def _static_busybox() -> Path:
     """Return a static busybox, which runs in a container of any image."""
-    found = shutil.which("busybox")
+    found = find_program("busybox")
     if found is None:
         raise EnvironmentLacksError("busybox is not installed (apt-get install busybox-static)")
     if _has_interpreter(Path(found).read_bytes()):

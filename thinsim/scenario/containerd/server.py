@@ -1,7 +1,6 @@
 """`running_containerd` runs containerd in its own directory with one snapshotter plugin; ctr drives it."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ import trio
 
 from thinsim.errors import EnvironmentLacksError, ProgramFailedError
 from thinsim.machine.journal import Journal, TakenKind
+from thinsim.machine.programs import find_program
 from thinsim.machine.servers import JOURNAL_VARIABLE
 from thinsim.machine.state import ProcessIdentity
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin, quoted
@@ -113,7 +113,7 @@ async def running_containerd(
 
 def check_installed() -> None:
     """Raise EnvironmentLacksError, with every missing program and its package, if one is missing."""
-    missing = {name: fix for name, fix in NEEDED.items() if shutil.which(name) is None}
+    missing = {name: fix for name, fix in NEEDED.items() if find_program(name) is None}
     if missing:
         raise EnvironmentLacksError(
             "; ".join(f"{name} is not installed ({fix})" for name, fix in missing.items())

@@ -2,13 +2,13 @@
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from thinsim.errors import InvalidValueError
-from thinsim.scenario.file.complaints import problem
+from thinsim.scenario.file.complaints import Complaint, problem
 from thinsim.scenario.file.document import Scenario
 from thinsim.scenario.file.location import line_of
 from thinsim.scenario.file.meaning import meaning_problems
@@ -52,8 +52,13 @@ def parse(text: str, source: str, base: Path | None = None) -> Scenario:
     else:
         if not problems:
             return scenario
+    raise InvalidScenarioError(problem_lines(problems, text, source)) from None
+
+
+def problem_lines(problems: Iterable[Complaint], text: str, source: str) -> list[str]:
+    """Return each of *problems* as ``SOURCE:LINE: KEY: TEXT``, sorted by line; *text* is the file."""
     ordered = sorted({(line_of(text, path), f"{_key(path)}: {what}") for path, what in problems})
-    raise InvalidScenarioError([f"{source}:{line}: {what}" for line, what in ordered]) from None
+    return [f"{source}:{line}: {what}" for line, what in ordered]
 
 
 def _key(path: Sequence[str | int]) -> str:

@@ -21,6 +21,7 @@ from thinsim.rig.record import RigRecord
 from thinsim.rig.shape import PoolShape
 from thinsim.scenario.file.document import Scenario, Variant, steps_of
 from thinsim.scenario.file.location import line_of
+from thinsim.scenario.file.rehearsal import require_possible
 from thinsim.scenario.file.session import session
 from thinsim.scenario.file.steps.step import AssertOutcome, RunningVariant, StepFailedError
 from thinsim.scenario.measured_steps import added
@@ -124,11 +125,13 @@ async def run_scenario(
     """Run each variant, and clean up. With ``request.keep`` the files stay.
 
     If an error or a signal ends the work early, *keep* gets the measurements so far. An assert that does not
-    hold is an outcome, not an error. StepFailedError if a step fails that should succeed, or fails with
+    hold is an outcome, not an error. InvalidScenarioError, before anything is set up, for a step that cannot
+    succeed in these variants. StepFailedError if a step fails that should succeed, or fails with
     another error than the expected one; other ThinsimErrors as for ``reproduce``.
     """
     assert request.rig.running is not None, "thinsim.guests runs it in the guest"
     variants = chosen_variants(request)
+    require_possible(request.scenario, request.text, request.name, variants)
     spent: dict[str, float] = {}
     shape, kept = request.scenario.pool.shape("thinsim"), None
     begun: list[_BegunVariant] = []

@@ -15,7 +15,7 @@ import trio
 from fuse_backing.events import LedgerEvent
 from fuse_backing.faults import FaultPlan
 from thinsim.errors import InvalidValueError
-from thinsim.measure.attribution import Leak
+from thinsim.measure.attribution import Leak, Owner
 from thinsim.measure.discard_clock import DiscardClock
 from thinsim.measure.sample import StepSample
 from thinsim.measure.written_files import WrittenFiles
@@ -59,6 +59,8 @@ class ScenarioSession:
         self.interception = Interception(clock or DiscardClock())
         self.write_seconds = 0.0
         """The time that writing files took."""
+        self.file_bytes: dict[str, int | None] = {}
+        """The bytes of files that each writing step has written, by its name; None if nobody knows them."""
         self._files = WrittenFiles()
         self._retry = retry
         self._steps = MeasuredSteps(rig, progress)
@@ -101,6 +103,10 @@ class ScenarioSession:
         """Return the leaks after the last step, largest first."""
         return self._steps.meter.leaks()
 
+    def origins(self) -> Mapping[Owner, Mapping[str, int]]:
+        """Return the leaked bytes after the last step, by owner and by the step that took their blocks."""
+        return self._steps.meter.origins()
+
     async def snapshots(self) -> list[str]:
         """Return the names in the snapshotter's store, sorted."""
         return [info.name async for info in self.snapshotter.walk()]
@@ -127,7 +133,8 @@ class ScenarioSession:
 
     async def write(self, key: str, name: str, size: int) -> None:
         """Write *size* bytes of new files, *name*, in active snapshot *key*."""
-        await self._write(f"write {name} in {key}", key, partial(self.rig.files.write, name=name, size=size))
+        work = partial(self.rig.files.write, name=name, size=size)
+        await self._write(f"write {name} in {key}", key, work, size)
         self._files.write(key, name, size)
 
     async def overwrite(self, key: str, name: str, size: int) -> None:
@@ -288,9 +295,14 @@ class ScenarioSession:
             names.append(layer)
         return names
 
-    async def _write(self, step: str, key: str, work: Callable[..., Awaitable[None]]) -> None:
+    async def _write(
+        self, step: str, key: str, work: Callable[..., Awaitable[None]], size: int | None = None
+    ) -> None:
+        before, self.file_bytes[step] = self.file_bytes.get(step, 0), None
         await self._on_mounts(step, key, work)
         self.write_seconds += self.samples[-1].seconds
+        if before is not None and size is not None:
+            self.file_bytes[step] = before + size
 
     async def _on_mounts(self, step: str, key: str, work: Callable[..., Awaitable[None]]) -> None:
         mounts = await self.snapshotter.mounts(key)

@@ -25,7 +25,8 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
 
-def _size(value: object) -> int:
+def size_of(value: object) -> int:
+    """Return *value*, a number of bytes or a text such as ``64KiB``, as bytes. ValueError for others."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     if not isinstance(value, str):
@@ -36,7 +37,7 @@ def _size(value: object) -> int:
         raise ValueError(str(error)) from None
 
 
-Size = Annotated[int, BeforeValidator(_size), WithJsonSchema(_SIZE_SCHEMA)]
+Size = Annotated[int, BeforeValidator(size_of), WithJsonSchema(_SIZE_SCHEMA)]
 """Bytes."""
 
 
@@ -52,13 +53,14 @@ Names = Annotated[
 """One name or several."""
 
 
-def _file_name(value: str) -> str:
+def file_name(value: str) -> str:
+    """Return *value*. ValueError unless it is the name of a file: not empty, no path."""
     if not value or "/" in value or "\0" in value or value in (".", ".."):
         raise ValueError(f"{value!r} is no name of a file: use a name without '/', and not '.' or '..'")
     return value
 
 
-FileName = Annotated[str, AfterValidator(_file_name)]
+FileName = Annotated[str, AfterValidator(file_name)]
 """The name of files in a snapshot. A path is refused, since it could lead out of the mount."""
 
 

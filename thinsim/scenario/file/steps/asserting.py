@@ -7,6 +7,7 @@ from typing import Literal
 from thinsim.did_you_mean import unknown_name
 from thinsim.measure.attribution import Leak, reason_words
 from thinsim.measure.sample import StepSample
+from thinsim.scenario.file.known_snapshots import KnownSnapshots, Refusal
 from thinsim.scenario.file.steps.step import AssertOutcome, RunningVariant, Step
 from thinsim.scenario.file.values import AmountLimits, Bound
 from thinsim.thin.status import parse_pool_status
@@ -83,6 +84,17 @@ class AssertStep(Step):
         for word in self.reasons or ():
             if word not in known:
                 yield ("reasons",), unknown_name("reason", word, known)
+
+    @property
+    def needs_snapshotter(self) -> bool:
+        return self.snapshots is not None
+
+    def doubts(self, known: KnownSnapshots) -> Iterator[Refusal]:
+        """Yield each snapshot that no step up to here makes."""
+        for key, names in (("snapshots", self.snapshots), ("leaked_by", self.leaked_by)):
+            for name in names or ():
+                if not known.existed(name):
+                    yield Refusal((key,), unknown_name("snapshot", name, sorted(known.ever)))
 
 
 def _outcomes(step: AssertStep, phase: str, measured: VariantState) -> Iterator[AssertOutcome]:

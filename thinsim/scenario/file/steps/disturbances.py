@@ -7,6 +7,8 @@ from pydantic import BeforeValidator, Field
 
 from fuse_backing.errors import FaultPlanError
 from fuse_backing.faults import Fault, FaultPlan
+from thinsim.did_you_mean import unknown_name
+from thinsim.scenario.file.known_snapshots import KnownSnapshots, Refusal
 from thinsim.scenario.file.steps.step import Act, RunningVariant, Step
 
 
@@ -22,6 +24,12 @@ class HoldStep(Act):
     async def act(self, run: RunningVariant) -> None:
         await run.session.hold(self.key, self.until)
 
+    def refusal(self, known: KnownSnapshots) -> Refusal | None:
+        return known.refuse_use(self.key)
+
+    def expect(self, known: KnownSnapshots) -> None:
+        known.held[self.key] = not self.until
+
 
 class ReleaseStep(Step):
     """Close a device that `hold` keeps open."""
@@ -33,6 +41,18 @@ class ReleaseStep(Step):
     async def take(self, run: RunningVariant) -> None:
         with run.failing_by_phase():
             run.session.release(self.key)
+
+    @property
+    def needs_snapshotter(self) -> bool:
+        return False
+
+    def refusal(self, known: KnownSnapshots) -> Refusal | None:
+        if self.key in known.held:
+            return None
+        return Refusal(("key",), unknown_name("held device", self.key, known.held))
+
+    def expect(self, known: KnownSnapshots) -> None:
+        known.held.pop(self.key, None)
 
 
 def _fault(value: object) -> object:
@@ -54,3 +74,7 @@ class FaultsStep(Step):
 
     async def take(self, run: RunningVariant) -> None:
         await run.session.set_faults(FaultPlan.from_json(self.plan) if self.plan else FaultPlan())
+
+    @property
+    def needs_snapshotter(self) -> bool:
+        return False

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from thinsim.scenario.file.known_snapshots import KnownSnapshots, Refusal
 from thinsim.scenario.file.steps.step import Act, RunningVariant
 from thinsim.scenario.file.values import FileName, Size
 
@@ -20,6 +21,12 @@ class WriteStep(Act):
     async def act(self, run: RunningVariant) -> None:
         await run.session.write(self.key, self.name, self.size)
 
+    def refusal(self, known: KnownSnapshots) -> Refusal | None:
+        return known.refuse_files(self.key, self.name, new=True)
+
+    def expect(self, known: KnownSnapshots) -> None:
+        known.change_files(self.key, add=self.name)
+
 
 class OverwriteStep(Act):
     """Overwrite the first bytes of files in place, which breaks sharing with the parent."""
@@ -35,6 +42,9 @@ class OverwriteStep(Act):
     async def act(self, run: RunningVariant) -> None:
         await run.session.overwrite(self.key, self.name, self.size)
 
+    def refusal(self, known: KnownSnapshots) -> Refusal | None:
+        return known.refuse_files(self.key, self.name, new=False)
+
 
 class DeleteStep(Act):
     """A `delete` step deletes files in an active snapshot."""
@@ -47,6 +57,12 @@ class DeleteStep(Act):
 
     async def act(self, run: RunningVariant) -> None:
         await run.session.delete(self.key, self.name)
+
+    def refusal(self, known: KnownSnapshots) -> Refusal | None:
+        return known.refuse_files(self.key, self.name, new=False)
+
+    def expect(self, known: KnownSnapshots) -> None:
+        known.change_files(self.key, drop=self.name)
 
 
 class RunStep(Act):
@@ -61,6 +77,12 @@ class RunStep(Act):
     async def act(self, run: RunningVariant) -> None:
         await run.session.run_container(self.key, self.size)
 
+    def refusal(self, known: KnownSnapshots) -> Refusal | None:
+        return known.refuse_mount(self.key)
+
+    def expect(self, known: KnownSnapshots) -> None:
+        known.forget_files(self.key)
+
 
 class TrimStep(Act):
     """A `trim` step runs fstrim in an active snapshot."""
@@ -71,3 +93,6 @@ class TrimStep(Act):
 
     async def act(self, run: RunningVariant) -> None:
         await run.session.trim(self.key)
+
+    def refusal(self, known: KnownSnapshots) -> Refusal | None:
+        return known.refuse_mount(self.key, to_write=False)

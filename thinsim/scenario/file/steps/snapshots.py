@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Literal
 
+from thinsim.scenario.file.known_snapshots import KnownSnapshots, Refusal
 from thinsim.scenario.file.steps.step import Act, RunningVariant, Step
+from thinsim.snapshotter.interface import Kind
 
 
 class PrepareStep(Act):
@@ -19,6 +21,12 @@ class PrepareStep(Act):
     async def act(self, run: RunningVariant) -> None:
         await run.session.prepare(self.key, self.parent)
 
+    def refusal(self, known: KnownSnapshots) -> Refusal | None:
+        return known.refuse_creation(self.key, self.parent)
+
+    def expect(self, known: KnownSnapshots) -> None:
+        known.create(Kind.ACTIVE, self.key, self.parent)
+
 
 class ViewStep(Act):
     """Create a read-only snapshot."""
@@ -31,6 +39,12 @@ class ViewStep(Act):
 
     async def act(self, run: RunningVariant) -> None:
         await run.session.view(self.key, self.parent)
+
+    def refusal(self, known: KnownSnapshots) -> Refusal | None:
+        return known.refuse_creation(self.key, self.parent)
+
+    def expect(self, known: KnownSnapshots) -> None:
+        known.create(Kind.VIEW, self.key, self.parent)
 
 
 class CommitStep(Act):
@@ -45,6 +59,12 @@ class CommitStep(Act):
     async def act(self, run: RunningVariant) -> None:
         await run.session.commit(self.name, self.key)
 
+    def refusal(self, known: KnownSnapshots) -> Refusal | None:
+        return known.refuse_commit(self.name, self.key)
+
+    def expect(self, known: KnownSnapshots) -> None:
+        known.commit(self.name, self.key)
+
 
 class RemoveStep(Act):
     """A `remove` step removes a snapshot."""
@@ -55,6 +75,12 @@ class RemoveStep(Act):
 
     async def act(self, run: RunningVariant) -> None:
         await run.session.remove(self.key)
+
+    def refusal(self, known: KnownSnapshots) -> Refusal | None:
+        return known.refuse_removal(self.key)
+
+    def expect(self, known: KnownSnapshots) -> None:
+        known.remove(self.key)
 
 
 class CleanupStep(Act):
@@ -73,6 +99,13 @@ class RestartStep(Act):
 
     async def act(self, run: RunningVariant) -> None:
         await run.session.restart()
+
+    @property
+    def needs_snapshotter(self) -> bool:
+        return False
+
+    def expect(self, known: KnownSnapshots) -> None:
+        known.down = False
 
 
 class CrashStep(Step):
@@ -106,3 +139,26 @@ class CrashStep(Step):
         name = f"crash {self.when} {self.at} in {self.during} {self.key}".rstrip()
         with run.failing_by_phase():
             await run.session.crash(name, self.when, self.at, verbs[self.during])
+
+    def refusal(self, known: KnownSnapshots) -> Refusal | None:
+        match self.during:
+            case "prepare":
+                return known.refuse_creation(self.key, self.parent)
+            case "commit":
+                return known.refuse_commit(self.name, self.key)
+            case "remove":
+                return known.refuse_removal(self.key)
+        return None
+
+    def expect(self, known: KnownSnapshots) -> None:
+        before = known.copy()
+        match self.during:
+            case "prepare":
+                known.create(Kind.ACTIVE, self.key, self.parent)
+            case "commit":
+                known.commit(self.name, self.key)
+            case "remove":
+                known.remove(self.key)
+        # The crash may come before or after the write to the store.
+        known.doubt_since(before)
+        known.down = True

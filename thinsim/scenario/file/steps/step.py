@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ConfigDict, Field, field_validator
 
 from thinsim.errors import KernelError, ThinsimError
+from thinsim.scenario.file.known_snapshots import KnownSnapshots, Refusal
 from thinsim.scenario.file.session import ScenarioSession
 from thinsim.scenario.file.values import Names, Strict
 
@@ -80,11 +81,30 @@ class Step(Strict, ABC):
     async def take(self, run: RunningVariant) -> None:
         """Carry out the step. StepFailedError, with the step and its error, if it fails unexpectedly."""
 
+    @property
+    def needs_snapshotter(self) -> bool:
+        """Return whether the step fails while the snapshotter is down."""
+        return True
+
     def problems(self, phases: Sequence[str]) -> Iterator[tuple[tuple[str, ...], str]]:
         """Yield the problems of the step that no single value shows: the keys at fault, and a message.
 
         *phases* are the names of the phases up to this step's own.
         """
+        yield from ()
+
+    def refusal(self, known: KnownSnapshots) -> Refusal | None:
+        """Return why the step cannot succeed with the snapshots that *known* has, or None.
+
+        A scenario with such a step is refused before it runs. So a refusal must be certain.
+        """
+        return None
+
+    def expect(self, known: KnownSnapshots) -> None:
+        """Change *known* as the step will change the snapshots when it succeeds."""
+
+    def doubts(self, known: KnownSnapshots) -> Iterator[Refusal]:
+        """Yield what is surely a mistake in the step, although it does not stop the scenario."""
         yield from ()
 
 
