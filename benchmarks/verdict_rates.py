@@ -6,13 +6,16 @@ processor takes all the time that it can get. Each run is a program of its own, 
 """
 
 import json
+import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,7 +75,14 @@ def main() -> None: ...
 @click.option("--rig", type=click.Choice(["process", "emulated"]), default="process", show_default=True)
 @click.option("--json", "json_path", type=click.Path(path_type=Path))
 @click.option("--only", multiple=True, help="Measure only the cases whose names contain this.")
-def count(runs: int, rig: str, json_path: Path | None, only: tuple[str, ...]) -> None:
+@click.option(
+    "--at-once",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="Runs at once on the busy machine.",
+)
+def count(runs: int, rig: str, json_path: Path | None, only: tuple[str, ...], at_once: int) -> None:
     """Count the verdicts of each case over RUNS runs; the cases take turns."""
     cases = [
         (case, busy)
@@ -82,18 +92,17 @@ def count(runs: int, rig: str, json_path: Path | None, only: tuple[str, ...]) ->
     ]
     tallies = {key: VerdictTally() for key in range(len(cases))}
     with tempfile.TemporaryDirectory(prefix="thinsim-rates-") as place:
-        bench = VerdictBench(Path(place), rig)
-        bench.prepare()
+        first = VerdictBench(Path(place) / "0", rig)
+        first.prepare()
+        benches = [first, *(first.copied(Path(place) / str(number)) for number in range(1, at_once))]
         try:
-            for number in range(runs):
+            for number in range(0, runs, at_once):
                 for key, (case, busy) in enumerate(cases):
-                    if number >= runs * case.share * (1 if busy else 0.25):
-                        continue
-                    with burning() if busy else nullcontext():
-                        status, rounds = bench.compare(case)
-                    tallies[key].add(status, rounds, case.right)
-                    where = "busy" if busy else "quiet"
-                    click.echo(f"{number + 1:3} {where}, {case.name}: {status}", err=True)
+                    wanted = runs * case.share * (1 if busy else 0.25)
+                    for outcome in _outcomes(benches, case, busy, min(at_once, math.ceil(wanted - number))):
+                        tallies[key].add(*outcome, case.right)
+                        where = "busy" if busy else "quiet"
+                        click.echo(f"{number + 1:3} {where}, {case.name}: {outcome[0]}", err=True)
         except KeyboardInterrupt:
             click.echo("interrupted: the counts are those of the runs so far", err=True)
     found = [
@@ -105,6 +114,18 @@ def count(runs: int, rig: str, json_path: Path | None, only: tuple[str, ...]) ->
         click.echo(f"{where} {each['case']:50} right {each['right']} of {each['runs']}: {each['statuses']}")
     if json_path is not None:
         json_path.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def _outcomes(
+    benches: Sequence["VerdictBench"], case: VerdictCase, busy: bool, runs: int
+) -> Iterator[tuple[int, int]]:
+    """Yield the status and the rounds of *runs* runs: at once on the busy machine, else one by one."""
+    if not busy:
+        yield from (bench.compare(case) for bench in benches[: max(runs, 0)])
+        return
+    if runs > 0:
+        with burning(), ThreadPoolExecutor(runs) as threads:
+            yield from list(threads.map(lambda bench: bench.compare(case), benches[:runs]))
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
@@ -169,8 +190,14 @@ class VerdictBench:
     keeps: str = ""
     """The scenario with a store that keeps one block."""
 
+    def copied(self, directory: Path) -> "VerdictBench":
+        """Return a bench with the same baseline in another directory."""
+        shutil.copytree(self.directory, directory)
+        return VerdictBench(directory, self.rig, self.extra, self.keeps)
+
     def prepare(self) -> None:
         """Save the baseline on the machine as it is, and find the block to keep."""
+        self.directory.mkdir()
         text = find_scenario(SCENARIO).text
         self._scenario.write_text(text)
         self._thinsim("baseline", "save", self._scenario, "--rig", self.rig, "-o", self._baseline)

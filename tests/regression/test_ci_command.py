@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -189,8 +190,8 @@ def test_a_variant_that_vanished_fails_unless_allowed(project: GatedProject) -> 
     ],
 )
 def test_one_bad_file_is_one_error_and_the_others_are_compared(
-    project: GatedProject, fault, says: str
-) -> None:  # type: ignore[no-untyped-def]
+    project: GatedProject, fault: Callable[[Path], object], says: str
+) -> None:
     fault(project.directory / "a.toml")
     project.write("b.toml", MORE)
     assert project.ci() == FAILED

@@ -14,7 +14,7 @@ from thinsim.cli.scenario_rounds import RigChooser, Rounds, RoundsPlan, find_sce
 from thinsim.cli.statuses import DONE, INTERRUPTED
 from thinsim.errors import CombinedError
 from thinsim.regression.baseline import Baseline, ScenarioBaseline, measured
-from thinsim.regression.speed import is_narrow
+from thinsim.regression.costs import is_narrow
 from thinsim.rig.registry import rig_names
 
 
