@@ -23,7 +23,8 @@ _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`((?:sudo )?(?:\.venv/bin/)?(?:thinsim|fuse-backing) [^`]+)`")
 _PROMPT = re.compile(r"[#$] (?=\S)")
 _PROGRAM = re.compile(
-    r"(?:sudo )?(?:\.venv/bin/)?(?:(?:thinsim|fuse-backing|make|eval) |(?:apt-get|pip) install |python3 -m venv )"
+    r"(?:sudo )?(?:\.venv/bin/)?"
+    r"(?:(?:thinsim|fuse-backing|make|eval) |(?:apt-get|pip) install |python3 -m venv )"
 )
 _REMARK = re.compile(r"(?:  |\s#).*$")
 _PLACEHOLDER = re.compile(r"(?<![\w$./-])\[?([A-Z][A-Z_]{2,})\b(?!=)")

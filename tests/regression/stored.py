@@ -45,7 +45,7 @@ def leak(snapshot: str, blocks: int, least: int | None = None) -> OwnerLeak:
 
 
 def variant(*leaks: OwnerLeak, **changed: object) -> VariantBaseline:
-    """Return a variant that leaks what *leaks* say, and discards four devices."""
+    """Return a variant that has *leaks* and discards four devices."""
     blocks = sum(each.most_blocks for each in leaks)
     values: dict[str, object] = {
         "name": "v",

@@ -38,7 +38,7 @@ FAILING = SCENARIO.replace('"remove", key = "container"', '"remove", key = "gone
 
 @dataclass
 class Project:
-    """A project with two scenarios, ``a.toml`` and ``b.toml``, and a baseline of them."""
+    """A `Project` has two scenarios, ``a.toml`` and ``b.toml``, and a baseline of them."""
 
     directory: Path
     capsys: pytest.CaptureFixture[str]

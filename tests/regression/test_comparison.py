@@ -127,7 +127,7 @@ def test_speed_is_compared_unless_it_is_not_wanted() -> None:
     assert compare_scenario(now, scenario(variant()), without).failures == []
 
 
-def test_rounds_that_can_t_tell_fail_nothing() -> None:
+def test_rounds_without_a_verdict_fail_nothing() -> None:
     now = scenario(variant(costs=[cost(0.05), cost(0.15), cost(0.5)]))
     found = compare_scenario(now, scenario(variant()), RULES)
     assert (kinds(found.changes), found.failures, found.undecided) == (["can't tell"], [], True)
@@ -167,7 +167,7 @@ def test_the_markdown_has_a_row_for_every_variant_and_for_every_scenario_that_di
     assert "- **leak**: s.toml / v: 2 data blocks (128 KiB) leaked" in text
 
 
-def test_an_interrupted_comparison_says_that_it_is_incomplete() -> None:
+def test_an_interrupted_comparison_shows_that_it_is_incomplete() -> None:
     assert markdown(result(interrupted=True)).startswith("### thinsim: interrupted, incomplete\n")
 
 

@@ -138,7 +138,7 @@ class RigChooser:
 
 @dataclass(frozen=True, slots=True)
 class RoundsPlan:
-    """A `RoundsPlan` says how often to run scenarios, and where."""
+    """A `RoundsPlan` states how often and where to run scenarios."""
 
     rounds: int
     """The number of rounds of each scenario."""

@@ -1,4 +1,4 @@
-"""`compare_speed` tells whether discards cost more than before, or that the rounds can't tell. Pure.
+"""`compare_speed` finds whether discards cost more than before, if the rounds suffice for it. Pure.
 
 The cost of a round's discards is their time on a processor, measured in units of the reference work that
 ran around them, and the time that they waited for anything but a processor. The time that other programs
@@ -18,7 +18,7 @@ from thinsim.regression.baseline import DiscardCost
 SHORTEST = 0.002
 """Seconds. Shorter discards are not compared, since one interrupt more or less decides their ratio."""
 DETECTED = 1.5
-"""If the rounds cannot exclude a slow-down of this ratio, the verdict is that they can't tell."""
+"""If the rounds cannot exclude a slow-down of this ratio, there is no verdict."""
 
 _CERTAIN = 3.0
 """Standard errors by which a change must exceed no change at all."""

@@ -19,8 +19,8 @@ class WholeWords:
 
     Its columns get narrower than their longest lines, but not than their longest words. The cells of a column
     that is aligned right or that has ``no_wrap`` keep their width. If not even this fits, each row becomes a
-    list with a line per cell that is not empty. Only a word that is longer than the terminal is wide makes a longer line there:
-    print with `print_table`, or with ``crop=False``.
+    list with a line per cell that is not empty. Only a word that is longer than the terminal is wide makes a
+    longer line there: print with `print_table`, or with ``crop=False``.
     """
 
     def __init__(self, table: Table) -> None:
