@@ -1,7 +1,7 @@
 """`print_runs` prints the two tables of every report: phases against runs, and leaks by owner."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from rich.box import Box
 from rich.console import Console
@@ -34,8 +34,8 @@ class Column:
     name: str
     samples: Sequence[StepSample]
     leaks: Sequence[Leak]
-    files: Mapping[str, int] = field(default_factory=dict)
-    """Bytes of the files in each snapshot, where they are known."""
+    fs_type: str = ""
+    """The type of the file systems in the snapshots; empty if it is simulated."""
     cut_short: bool = False
 
     @property
@@ -71,7 +71,7 @@ def print_runs(
     for column in columns:
         console.print()
         _print_leaks(console, column)
-        for text in leak_parts(column.leaks, column.files):
+        for text in leak_parts(column.leaks, column.fs_type):
             print_words(console, text)
         kept = column.samples[-1].host_kept if column.samples else 0
         if kept:
