@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from thinsim.regression.baseline import Baseline, ScenarioBaseline, VariantBaseline
+from tests.regression.stored import baseline, scenario, variant
 
 LONG = {
     "run": ("run", "churn", "--rig", "process"),
@@ -15,25 +15,12 @@ LONG = {
     "ci": ("ci", "churn", "--rig", "process", "--baseline"),
 }
 
-OTHER = ScenarioBaseline(
-    name="other",
-    rig="process",
-    sha256="",
-    rounds=1,
-    machine_seconds=1,
-    variants=[
-        VariantBaseline(
-            name="only", least_leaked=0, most_leaked=0, leaked_by={}, broken=[], discards=0, discard_seconds=0
-        )
-    ],
-)
-
 
 @pytest.mark.parametrize("command", LONG)
 def test_an_interrupted_command_cleans_up(command: str, tmp_path: Path) -> None:
     words = [*LONG[command]]
     if words[-1] == "--baseline":
-        (tmp_path / "baseline").write_text(Baseline(environment={}, scenarios=[OTHER]).model_dump_json())
+        (tmp_path / "baseline").write_text(baseline(scenario(variant())).model_dump_json())
         words.append(str(tmp_path / "baseline"))
     work = tmp_path / "work"
     work.mkdir()
