@@ -71,12 +71,13 @@ def shown(
 
 @pytest.mark.parametrize("width", [200, 100, 80, 60, 50, 40, 30])
 def test_a_narrow_terminal_cuts_nothing_and_breaks_no_word(width: int) -> None:
-    whole = {word for line in everything(1000) for word in line.split()}
+    # In a list, headings end with a colon.
+    whole = {word.rstrip(":") for line in everything(1000) for word in line.split()}
     narrow = everything(width)
     assert max(map(len, narrow)) <= width
-    words = {word for line in narrow for word in line.split()}
+    words = {word.rstrip(":") for line in narrow for word in line.split()}
     # A narrow table writes A and B for the names of contenders, and marks for verdicts.
-    assert words <= whole | {"A:", "B:", "A", "B", "to", "interval", "?", "?:", "steps"}
+    assert words <= whole | {"A", "B", "to", "interval", "?", "steps"}
     assert {"1.00", "2.00", "2.00–2.00", "worse", "processes,"} <= words
 
 

@@ -39,10 +39,12 @@ def test_a_saved_report_can_gate(thinsim: Thinsim, report: Path) -> None:
     head, owner, parts = done.stderr.splitlines()
     assert head == "thinsim: discard_blocks=false: leaked 20.2 MiB (21233664 bytes), more than 1 MiB"
     assert owner == (
-        "  container: 20.2 MiB (21233664 bytes in 324 blocks), leaked by 'remove container': "
+        "  container (thin 3): 20.2 MiB (21233664 bytes in 324 blocks), leaked by 'remove container': "
         "deleted without discard: discard_blocks is off"
     )
-    assert parts.startswith("  container: 16 MiB of it are files that the run wrote; 4.2 MiB are the file ")
+    assert parts.startswith(
+        "    20.2 MiB in blocks that 'run container' took: 20 MiB of files; the other 256 KiB are "
+    )
     assert thinsim("report", report, "--fail-on-leak", "21M").returncode == 0
 
 
@@ -51,15 +53,19 @@ def test_the_parts_of_a_leak_are_in_every_form(thinsim: Thinsim, report: Path, t
     options = ["--html", page, "--junit", cases, "--fail-on-leak", "0"]
     table = thinsim("report", report, *options).stdout
     for text in (table, page.read_text(), cases.read_text()):
-        assert "16 MiB of it are files that the run wrote" in text
-    assert json.loads(report.read_text())["runs"][0]["files"]["container"] == 16 << 20
+        assert "20 MiB of files; the other 256 KiB are the file system" in text
+    (leak,) = json.loads(report.read_text())["runs"][0]["leaks"]
+    # The container leaves 16 MiB, deletes 2 MiB, and overwrites 2 MiB of the image.
+    assert leak["origins"] == [{"step": "run container", "bytes": leak["bytes"], "files": 20 << 20}]
 
 
 def test_a_report_of_format_1_is_still_read(report: Path) -> None:
     document = json.loads(report.read_text())
     earlier = {**document, "kind": "thinsim scenario", "format": 1}
     for run in earlier["runs"]:
-        del run["cut_short"], run["files"], run["setting"]
+        del run["cut_short"], run["fs_type"], run["setting"]
+        for leak in run["leaks"]:
+            del leak["origins"]
     del earlier["cut_short"], earlier["reproduction"]
     read = from_json(json.dumps(earlier), "here")
     assert [run.leaked for run in read.runs] == [run["leaked"] for run in document["runs"]]

@@ -37,7 +37,7 @@ def test_leaks_and_asserts_have_exit_statuses_of_their_own(thinsim: Thinsim, tmp
     assert leaked.returncode == LEAKED
     assert leaked.stderr.splitlines()[3:5] == [
         "thinsim: as containerd: leaked 24.8 MiB (25952256 bytes), more than 1 MiB",
-        "  layer-1: 8.2 MiB (8650752 bytes in 132 blocks), leaked by 'remove layer-1': "
+        "  layer-1 (thin 1): 8.2 MiB (8650752 bytes in 132 blocks), leaked by 'remove layer-1': "
         "committed snapshot: its device was already deactivated, so nothing was discarded",
     ]
     sound = ["--variant", "as it should", "--fail-on-leak", "0", "--json", "-"]

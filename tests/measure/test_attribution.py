@@ -3,7 +3,7 @@
 import pytest
 
 from thinsim.errors import InvariantError
-from thinsim.measure.attribution import Leak, LeakBook, LeakReason, Owner
+from thinsim.measure.attribution import Leak, LeakBook, LeakOrigin, LeakReason, Owner
 from thinsim.snapshotter.events import DeviceEvent, DeviceEventKind, DiscardSkipped
 from thinsim.thin.mapping import Run
 
@@ -24,7 +24,8 @@ def test_blocks_deleted_without_discard_leak_to_their_snapshot() -> None:
     freed = book.step("remove a", {}, [skipped("a", 1, DiscardSkipped.OFF)], passdown=True)
     assert freed == 3
     owner = Owner("a", 1, "remove a", DiscardSkipped.OFF)
-    assert book.leaks([(0, 2 * BLOCK), (2 * BLOCK, 2 * BLOCK + 4096)]) == [Leak(owner, 3, 2 * BLOCK + 4096)]
+    lost = 2 * BLOCK + 4096
+    assert book.leaks([(0, lost)]) == [Leak(owner, 3, lost, (LeakOrigin("write", lost, 0),))]
 
 
 def test_a_shared_block_leaks_to_whoever_gives_it_up_last() -> None:
@@ -93,13 +94,14 @@ def test_a_host_that_rounds_has_bytes_that_nobody_wrote_and_no_leak_of_them() ->
 def test_the_bytes_of_a_leak_name_the_step_that_took_their_blocks() -> None:
     book = LeakBook(BLOCK)
     book.step("prepare a", {1: [Run(0, 0, 2, 0)]}, [], passdown=True)
-    book.step("write data in a", {1: [Run(0, 0, 3, 0)]}, [], passdown=True)
+    book.step("write data in a", {1: [Run(0, 0, 3, 0)]}, [], passdown=True, files=4096)
     book.step("remove a", {}, [skipped("a", 1, DiscardSkipped.OFF)], passdown=True)
-    allocated = [(0, 3 * BLOCK - 4096)]
-    (leak,) = book.leaks(allocated)
-    origins = book.origins(allocated)
-    assert origins == {leak.owner: {"prepare a": 2 * BLOCK, "write data in a": BLOCK - 4096}}
-    assert sum(origins[leak.owner].values()) == leak.bytes
+    (leak,) = book.leaks([(0, 3 * BLOCK - 4096)])
+    assert leak.origins == (
+        LeakOrigin("prepare a", 2 * BLOCK, 0),
+        LeakOrigin("write data in a", BLOCK - 4096, 4096),
+    )
+    assert sum(origin.bytes for origin in leak.origins) == leak.bytes
 
 
 def test_a_block_that_leaks_again_names_the_step_that_took_it_last() -> None:
@@ -107,4 +109,15 @@ def test_a_block_that_leaks_again_names_the_step_that_took_it_last() -> None:
     for key, thin_id in (("a", 1), ("b", 2)):
         book.step(f"prepare {key}", {thin_id: [Run(0, 0, 1, 0)]}, [], passdown=True)
         book.step(f"remove {key}", {}, [skipped(key, thin_id, DiscardSkipped.OFF)], passdown=True)
-    assert list(book.origins([(0, BLOCK)]).values()) == [{"prepare b": BLOCK}]
+    (leak,) = book.leaks([(0, BLOCK)])
+    assert leak.origins == (LeakOrigin("prepare b", BLOCK, 0),)
+
+
+@pytest.mark.parametrize(("second", "files"), [(2048, 6144), (None, None)])
+def test_the_files_of_steps_of_one_name_are_added_up(second: int | None, files: int | None) -> None:
+    book = LeakBook(BLOCK)
+    book.step("write data in a", {1: [Run(0, 0, 1, 0)]}, [], passdown=True, files=4096)
+    book.step("write data in a", {1: [Run(0, 0, 2, 0)]}, [], passdown=True, files=second)
+    book.step("remove a", {}, [skipped("a", 1, DiscardSkipped.OFF)], passdown=True)
+    (leak,) = book.leaks([(0, 2 * BLOCK)])
+    assert leak.origins == (LeakOrigin("write data in a", 2 * BLOCK, files),)

@@ -71,7 +71,7 @@ def test_junit_has_one_case_per_assert_and_one_for_the_limit(image_removal: Repo
     assert (leaking.get("tests"), leaking.get("failures")) == ("8", "1")
     assert (sound.get("tests"), sound.get("failures")) == ("7", "0")
     (failure,) = leaking.iter("failure")
-    assert "layer-1: " in str(failure.get("message"))
+    assert "layer-1 (thin 1): " in str(failure.get("message"))
     total = sum(float(str(case.get("time"))) for case in sound.iter("testcase"))
     assert total == pytest.approx(float(str(sound.get("time"))), abs=0.01)
     # The sum includes measuring and the phases without an assert.

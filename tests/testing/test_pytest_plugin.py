@@ -81,7 +81,7 @@ def test_a_leak_fails_the_marked_test_and_names_its_owner(inner: pytest.Pytester
     done.stdout.fnmatch_lines(
         [
             "1.2 MiB (1310720 bytes) leaked, but at most 0 bytes may leak:",
-            "  web (thin 1): 1.2 MiB in 20 blocks, leaked by 'remove web': deleted without discard*",
+            "  web (thin 1): 1.2 MiB (1310720 bytes in 20 blocks), leaked by 'remove web': *",
             "    1 MiB in blocks that 'write data in web' took: 1 MiB of files",
             "    256 KiB in blocks that 'prepare web' took: the file system's own structures",
             "pool thinsim-* on rig process",

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from thinsim.benchmark.comparison import Comparison, within
@@ -15,7 +16,6 @@ from thinsim.benchmark.significance import (
     can_decide_in_pairs,
 )
 from thinsim.benchmark.verdicts import Compared, Verdict
-from thinsim.benchmark.word_table import WordTable, print_line
 from thinsim.benchmark.wording import (
     SHORT,
     explained_marks,
@@ -26,6 +26,7 @@ from thinsim.benchmark.wording import (
     row_text,
     what_was_measured,
 )
+from thinsim.report.whole_words import WholeWords, print_table, print_words
 
 _COLOURS = {Verdict.BETTER: "green", Verdict.WORSE: "red"}
 
@@ -43,35 +44,35 @@ def print_benchmark(
     for sizes in document.sizes:
         of_size = [each for each in judged if each.sizes == sizes]
         whole = _side_by_side(of_size, document)
-        if whole.fits(console):
-            whole.print(console, [sizes])
+        if WholeWords(whole).fits(console):
+            _print_titled(console, [sizes], whole)
             continue
         for other in others or [first]:
             its = [each for each in of_size if each.contender == other]
             if others:
-                _pairs(its).print(console, [f"A: {first}", f"B: {other}", sizes])
+                _print_titled(console, [f"A: {first}", f"B: {other}", sizes], _pairs(its))
             else:
-                _alone(its).print(console, [first, sizes])
+                _print_titled(console, [first, sizes], _alone(its))
     if percentiles:
         _print_percentiles(console, document)
-    print_line(console, what_was_measured(document))
+    print_words(console, what_was_measured(document))
     if others:
         ratios = [each.ratio for each in judged if each.contender != first]
-        print_line(console, interval_meaning(ratios))
+        print_words(console, interval_meaning(ratios))
         if not can_decide_in_pairs(document.rounds):
-            print_line(console, f"A verdict needs at least {LEAST_PAIRS} rounds (--rounds).")
+            print_words(console, f"A verdict needs at least {LEAST_PAIRS} rounds (--rounds).")
         for text in [*explained_verdicts(judged, least_effect), *explained_marks(judged)]:
-            print_line(console, text)
+            print_words(console, text)
     for text in disturbances(document):
-        print_line(console, f"Disturbed: {text}.")
+        print_words(console, f"Disturbed: {text}.")
 
 
 def print_comparison(console: Console, found: Comparison) -> None:
     """Print what limits the comparison, one table per size, and the differences of the documents."""
     for text in found.cut_short:
-        print_line(console, text)
+        print_words(console, text)
     if found.conditions_differ:
-        print_line(
+        print_words(
             console,
             "A and B are not from the same machine in the same state, so a ratio is not only the effect of "
             f"your change: {'; '.join(found.conditions_differ)}",
@@ -82,71 +83,96 @@ def print_comparison(console: Console, found: Comparison) -> None:
     for sizes in dict.fromkeys(each.sizes for each in found.compared):
         rows = [each for each in found.compared if each.sizes == sizes]
         whole = _compared_rows(rows)
-        if whole.fits(console):
-            whole.print(console, [sizes])
+        if WholeWords(whole).fits(console):
+            _print_titled(console, [sizes], whole)
             continue
         short = True
         for contender in dict.fromkeys(each.contender for each in rows):
-            _pairs([each for each in rows if each.contender == contender]).print(console, [contender, sizes])
-    print_line(console, interval_meaning([each.ratio for each in found.compared]))
+            its = [each for each in rows if each.contender == contender]
+            _print_titled(console, [contender, sizes], _pairs(its))
+    print_words(console, interval_meaning([each.ratio for each in found.compared]))
     if any(each.verdict is Verdict.TOO_FEW for each in found.compared):
-        print_line(
+        print_words(
             console,
             "too few rounds to tell: measure again with more --rounds, in each run at least "  # words: quoted
             f"{LEAST_ROUNDS_OF_EACH}.",
         )
     for text in explained_verdicts(found.compared, found.least_effect):
-        print_line(console, text)
+        print_words(console, text)
     for text in explained_marks(found.compared) if short else ():
-        print_line(console, text)
+        print_words(console, text)
     for name, only in (("A", found.only_first), ("B", found.only_second)):
         for each in only:
-            print_line(console, f"not compared, since only {name} has it: {each}")
+            print_words(console, f"not compared, since only {name} has it: {each}")
     for text in found.disturbed:
-        print_line(console, f"Disturbed: {text}.")
+        print_words(console, f"Disturbed: {text}.")
     for difference in found.environments_differ:
         if difference not in found.conditions_differ:
-            print_line(console, f"the environments differ in {difference}")
-    print_line(
+            print_words(console, f"the environments differ in {difference}")
+    print_words(
         console, "A and B are from two runs, so changes of the machine between them affect the ratios."
     )
 
 
-def _side_by_side(judged: Sequence[Compared], document: Benchmark) -> WordTable:
+def _print_titled(console: Console, titles: Sequence[str], table: Table) -> None:
+    for title in titles:
+        print_words(console, title, "italic")
+    print_table(console, table)
+    console.print()
+
+
+def _empty_table(headings: Sequence[str], *, left: Sequence[str] = ()) -> Table:
+    """Return a table whose first column has names, which may have several lines; other cells have one."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    name, *others = headings
+    table.add_column(Text(name))
+    for heading in others:
+        is_left = heading in left or not heading
+        table.add_column(Text(heading), justify="left" if is_left else "right", no_wrap=True)
+    return table
+
+
+def _add_row(table: Table, name: str, cells: Iterable[str | Text]) -> None:
+    """Add a row. A text that is not of type Text is no markup."""
+    table.add_row(Text(name), *(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
+
+
+def _side_by_side(judged: Sequence[Compared], document: Benchmark) -> Table:
     first, *others = document.contenders
     headings = [first]
     for other in others:
         headings += [other, "ratio", "", ""]
-    table = WordTable(["", *headings])
+    table = _empty_table(["", *headings])
     for row in dict.fromkeys(each.row for each in judged):
         by_contender = {each.contender: each for each in judged if each.row == row}
         cells: list[str | Text] = [number(by_contender[first].second)]
         for other in others:
             cells += [number(by_contender[other].second), *_ratio_cells(by_contender[other])]
-        table.add(row_text(by_contender[first]), cells)
+        _add_row(table, row_text(by_contender[first]), cells)
     return table
 
 
-def _pairs(rows: Iterable[Compared]) -> WordTable:
-    table = WordTable(["", "A", "B", "B to A", "interval", ""])
+def _pairs(rows: Iterable[Compared]) -> Table:
+    table = _empty_table(["", "A", "B", "B to A", "interval", ""])
     for each in rows:
-        table.add(row_text(each), [number(each.first), number(each.second), *_ratio_cells(each)])
+        _add_row(table, row_text(each), [number(each.first), number(each.second), *_ratio_cells(each)])
     return table
 
 
-def _alone(rows: Iterable[Compared]) -> WordTable:
-    table = WordTable(["", "median"])
+def _alone(rows: Iterable[Compared]) -> Table:
+    table = _empty_table(["", "median"])
     for each in rows:
-        table.add(row_text(each), [number(each.second)])
+        _add_row(table, row_text(each), [number(each.second)])
     return table
 
 
-def _compared_rows(rows: Iterable[Compared]) -> WordTable:
-    table = WordTable(["", "contender", "A", "B", "B to A", "interval", ""], left=("contender",))
+def _compared_rows(rows: Iterable[Compared]) -> Table:
+    table = _empty_table(["", "contender", "A", "B", "B to A", "interval", ""], left=("contender",))
     for each in rows:
         verdict = Text(each.verdict, _COLOURS.get(each.verdict, ""))
         ratio, interval, _ = _ratio_cells(each)
-        table.add(
+        _add_row(
+            table,
             row_text(each),
             [each.contender, number(each.first), number(each.second), ratio, interval, verdict],
         )
@@ -165,13 +191,14 @@ def _print_percentiles(console: Console, document: Benchmark) -> None:
         for contender in document.contenders:
             its = [each for each in document.steps if (each.contender, each.sizes) == (contender, sizes)]
             if its:
-                _percentile_table(its).print(console, [f"single steps of {contender}, ms", sizes])
+                titles = [f"single steps of {contender}, ms", sizes]
+                _print_titled(console, titles, _percentile_table(its))
 
 
-def _percentile_table(steps: Iterable[StepTimes]) -> WordTable:
-    table = WordTable(["", "steps", "p50", "p90", "p99", "longest"])
+def _percentile_table(steps: Iterable[StepTimes]) -> Table:
+    table = _empty_table(["", "steps", "p50", "p90", "p99", "longest"])
     for each in steps:
         times = (each.p50, each.p90, each.p99, each.longest)
         cells = ["-" if time is None else f"{time:.2f}" for time in times]
-        table.add(each.step, [str(each.count), *cells])
+        _add_row(table, each.step, [str(each.count), *cells])
     return table

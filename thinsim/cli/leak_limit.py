@@ -27,7 +27,7 @@ def exceeds(report: Report, limit: int | None) -> bool:
     """Return whether a run of *report* leaks more than *limit* bytes. Print each such run and its owners."""
     exceeded = False
     for run in report.runs if limit is not None else ():
-        head, *owners = leaked_more(run.leaks, limit or 0, run.files) or [""]
+        head, *owners = leaked_more(run.leaks, limit or 0, run.fs_type) or [""]
         if head:
             exceeded = True
             click.echo(f"thinsim: {run.name}: {head}", err=True)

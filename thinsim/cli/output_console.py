@@ -2,14 +2,13 @@
 
 import re
 import sys
-import textwrap
 from typing import TextIO, cast
 
 from rich.console import Console
 from rich.table import Table
 
 from thinsim.cli.quiet import is_quiet
-from thinsim.report.whole_words import WholeWords
+from thinsim.report import whole_words
 
 _UNBOUNDED_WIDTH = 200
 """Width in columns of a table that goes to a pipe or a file, which have no width of their own."""
@@ -27,16 +26,13 @@ def output_console() -> Console:
 
 
 def print_table(table: Table) -> None:
-    """Print the complete *table*, which has no box, on standard output without breaking a word."""
-    output_console().print(WholeWords(table), crop=False)
+    """Print the complete *table* on standard output without breaking a word."""
+    whole_words.print_table(output_console(), table)
 
 
-def print_words(text: str, style: str | None = None) -> None:
+def print_words(text: str, style: str = "") -> None:
     """Print *text* on standard output: on one line, or at a terminal with line breaks between words."""
-    console = output_console()
-    if console.is_terminal:
-        text = textwrap.fill(text, console.width, break_long_words=False, break_on_hyphens=False)
-    console.print(text, style=style, highlight=False, soft_wrap=True)
+    whole_words.print_words(output_console(), text, style)
 
 
 def notes_console() -> Console:

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from rich.box import SIMPLE_HEAD
-from rich.console import RenderableType
 from rich.table import Table
 
 from thinsim.crashes.campaign import Crash
-from thinsim.report.uncut import uncut
 
 
-def crash_table(crashes: Sequence[Crash]) -> RenderableType:
+def crash_table(crashes: Sequence[Crash]) -> Table:
     """Return the table. A row names the first and the last of its steps."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in (
@@ -30,7 +28,7 @@ def crash_table(crashes: Sequence[Crash]) -> RenderableType:
         numbers = f"{first.number}" if first.number == last.number else f"{first.number}-{last.number}"
         steps = _words(first) if len(rows) == 1 else f"{_words(first)} ... {_words(last)}"
         table.add_row(profile, operation, numbers, steps, restarted, "; ".join([repaired, *problems]))
-    return uncut(table)
+    return table
 
 
 def summary(crashes: Sequence[Crash]) -> str:

@@ -45,6 +45,18 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
+class LeakOrigin:
+    """A `LeakOrigin` counts the leaked bytes in the blocks that one step took from the pool."""
+
+    step: str
+    """The step that took the blocks, for the last time before they leaked."""
+    bytes: int
+    """Bytes that the host has allocated in them."""
+    files: int | None
+    """Bytes of files that the steps of this name wrote: 0 for none, null if their size is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
 class Leak:
     """A `Leak` counts the bytes of one owner that are allocated on the host and that no mapping needs.
 
@@ -57,6 +69,8 @@ class Leak:
     """Data blocks that the host has allocated, in whole or in part."""
     bytes: int
     """Bytes that the host has allocated in them."""
+    origins: tuple[LeakOrigin, ...] = ()
+    """The same bytes by the step that took their blocks, largest first; empty if nobody measured it."""
 
 
 class LeakBook:
@@ -68,6 +82,8 @@ class LeakBook:
         self._last_owner: dict[int, Owner] = {}
         self._taken_in: dict[int, str] = {}
         """The step that mapped each block, for the last time it was free before."""
+        self._files: dict[str, int | None] = {}
+        """The bytes of files that the steps of each name wrote."""
 
     def step(
         self,
@@ -76,8 +92,14 @@ class LeakBook:
         events: Iterable[DeviceEvent],
         *,
         passdown: bool,
+        files: int | None = 0,
     ) -> int:
-        """Record the mappings after a step and its events; return the number of data blocks that it freed."""
+        """Record the mappings after a step and its events; return the number of data blocks that it freed.
+
+        *files* is the number of bytes of the files that the step wrote, None if it is unknown.
+        """
+        before = self._files.get(operation, 0)
+        self._files[operation] = None if before is None or files is None else before + files
         now = _owners_by_block(mappings)
         reasons = _reasons(events, passdown=passdown)
         freed = 0
@@ -105,26 +127,18 @@ class LeakBook:
         of the measurement. With *rounded*, such blocks are left out: the host rounds its ranges up.
         """
         blocks: Counter[Owner] = Counter()
-        lost: Counter[Owner] = Counter()
-        for _, count, owner in self._leaked(allocated, rounded=rounded):
+        lost: dict[Owner, Counter[str]] = {}
+        for block, count, owner in self._leaked(allocated, rounded=rounded):
             blocks[owner] += 1
-            lost[owner] += count
+            lost.setdefault(owner, Counter())[self._taken_in[block]] += count
         return sorted(
-            (Leak(owner, blocks[owner], lost[owner]) for owner in lost),
+            (Leak(owner, blocks[owner], of.total(), self._origins(of)) for owner, of in lost.items()),
             key=lambda leak: (-leak.bytes, leak.owner),
         )
 
-    def origins(
-        self, allocated: Iterable[Range], *, rounded: bool = False
-    ) -> Mapping[Owner, Mapping[str, int]]:
-        """Return the leaked bytes of each owner by the step that took their blocks from the pool.
-
-        The bytes of an owner add up to its leak. The steps are in the order of the blocks.
-        """
-        origins: dict[Owner, Counter[str]] = {}
-        for block, count, owner in self._leaked(allocated, rounded=rounded):
-            origins.setdefault(owner, Counter())[self._taken_in[block]] += count
-        return origins
+    def _origins(self, lost: Mapping[str, int]) -> tuple[LeakOrigin, ...]:
+        steps = sorted(lost.items(), key=lambda each: (-each[1], each[0]))
+        return tuple(LeakOrigin(step, count, self._files[step]) for step, count in steps)
 
     def _leaked(self, allocated: Iterable[Range], *, rounded: bool) -> Iterator[tuple[int, int, Owner]]:
         """Yield each leaked block with its bytes on the host and its owner; see ``leaks``."""

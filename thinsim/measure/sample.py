@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from thinsim.errors import InvariantError, KernelError
-from thinsim.measure.attribution import Leak, LeakBook, Owner
+from thinsim.measure.attribution import Leak, LeakBook
 from thinsim.measure.conservation import exchange
 from thinsim.rig.interface import HostAllocation, Rig
 from thinsim.snapshotter.errors import SnapshotterError
@@ -76,8 +76,12 @@ class Meter:
         seconds: float,
         snapshotter: Snapshotter | None,
         events: Sequence[DeviceEvent],
+        files: int | None = 0,
     ) -> StepSample:
-        """Settle the rig, measure it and check the laws. InvariantError when two heights disagree."""
+        """Settle the rig, measure it and check the laws. InvariantError when two heights disagree.
+
+        *files* is the number of bytes of the files that the step wrote, None if it is unknown.
+        """
         rig = self._rig
         at = time.monotonic() - self._begun
         await rig.settle()
@@ -93,7 +97,7 @@ class Meter:
             host.most_grown_by(written - self._written),
         )
         freed_blocks = self._book.step(
-            step, await rig.mappings(), events, passdown=status.discard == "discard_passdown"
+            step, await rig.mappings(), events, passdown=status.discard == "discard_passdown", files=files
         )
         if self._book.mapped_blocks != status.used_data:
             raise InvariantError(
@@ -128,10 +132,6 @@ class Meter:
     def leaks(self) -> list[Leak]:
         """Return the leaks of the last sample by owner, the largest first."""
         return self._leaks(self._host)
-
-    def origins(self) -> Mapping[Owner, Mapping[str, int]]:
-        """Return the leaked bytes of the last sample, by owner and by the step that took their blocks."""
-        return self._book.origins(self._host.ranges, rounded=not self._host.maps_what_it_holds)
 
     def _leaks(self, host: HostAllocation) -> list[Leak]:
         return self._book.leaks(host.ranges, rounded=not host.maps_what_it_holds)

@@ -89,8 +89,8 @@ class VariantRun(_Table):
     """Bytes allocated on the host at the end that no mapping of the pool needs."""
     leaks: list[Leak]
     """The same bytes by owner, largest first."""
-    files: dict[str, int] = {}
-    """Bytes of the files that the steps left in each snapshot, by key or name, where they are known."""
+    fs_type: str = ""
+    """The type of the file systems in the snapshots; empty if the rig simulates one."""
     outcomes: list[AssertOutcome]
     """The outcomes of the asserts, in order."""
     samples: list[StepSample]
@@ -187,7 +187,7 @@ class Report(_Table):
     def columns(self) -> list[Column]:
         """Return the runs as columns of the phase table."""
         return [
-            Column(run.name, run.samples, run.leaks, run.files, cut_short=run.cut_short is not None)
+            Column(run.name, run.samples, run.leaks, run.fs_type, cut_short=run.cut_short is not None)
             for run in self.runs
         ]
 

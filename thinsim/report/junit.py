@@ -96,7 +96,7 @@ def _cases(run: VariantRun, fail_on_leak: int | None) -> list[TestCase]:
     ]
     if fail_on_leak is not None:
         name = f"leaks at most {format_size(fail_on_leak)}"
-        failure = "; ".join(leaked_more(run.leaks, fail_on_leak, run.files))
+        failure = "; ".join(map(str.strip, leaked_more(run.leaks, fail_on_leak, run.fs_type)))
         skipped = "the run was cut short, so it may leak more" if run.cut_short and not failure else ""
         cases.append(TestCase(name, failure, skipped=skipped))
     # The case "ran" gets the time of measuring and of phases without an assert, so that the sum is right.

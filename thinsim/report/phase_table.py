@@ -1,17 +1,18 @@
 """`print_runs` prints the two tables of every report: phases against runs, and leaks by owner."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from rich.console import Console, RenderableType
+from rich.box import Box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import StepSample
-from thinsim.report.columns import Group, lay_out, lay_out_narrow
+from thinsim.report.columns import Group, lay_out
 from thinsim.report.leak_words import leak_parts
-from thinsim.report.uncut import uncut
+from thinsim.report.whole_words import print_table, print_words
 from thinsim.rig.host_file import MEASURED
 from thinsim.units import format_size
 
@@ -20,6 +21,8 @@ _LEGEND = (
     "pool: whole data blocks; host: bytes allocated in the data file, which are fewer if a block is "
     "partly written"
 )
+_RULES = Box("    \n    \n ── \n    \n ── \n ── \n    \n    \n")
+"""Rules below the headings and between sections."""
 _PRINTED = {"stand-up": "set-up", "tear-down": "clean-up"}
 """The printed names of two parts of a run; documents keep the keys for the sake of their readers."""
 
@@ -31,8 +34,8 @@ class Column:
     name: str
     samples: Sequence[StepSample]
     leaks: Sequence[Leak]
-    files: Mapping[str, int] = field(default_factory=dict)
-    """Bytes of the files in each snapshot, where they are known."""
+    fs_type: str = ""
+    """The type of the file systems in the snapshots; empty if it is simulated."""
     cut_short: bool = False
 
     @property
@@ -52,55 +55,56 @@ def print_runs(
 
     *freed_bytes* is the way in which freed host bytes were counted, in words.
     """
-    for line in phase_lines(phases, columns, block_bytes, console.width):
-        console.print(Text(line), soft_wrap=True)
-    console.print(f"\n{_LEGEND}", style="dim", highlight=False)
+    groups = [Group(column.name, _COLUMNS, _rows(column, phases, block_bytes)) for column in columns]
+    first = ["phase", *phases, "in all"]
+    side_by_side = lay_out(first, groups)
+    if max(map(len, side_by_side)) <= console.width:
+        for line in side_by_side:
+            console.print(Text(line), soft_wrap=True)
+    else:
+        for group in groups:
+            console.print()
+            print_table(console, _one_run(first, group))
+    print_words(console, f"\n{_LEGEND}", "dim")
     if freed_bytes not in ("", MEASURED):
-        console.print(
-            f"host freed: {freed_bytes}",
-            style="dim",
-            highlight=False,
-            markup=False,
-            soft_wrap=is_log(console),
-        )
+        print_words(console, f"host freed: {freed_bytes}", "dim")
     for column in columns:
         console.print()
-        console.print(_leaks(column))
-        for text in leak_parts(column.leaks, column.files):
-            console.print(text, highlight=False, markup=False, soft_wrap=is_log(console))
+        _print_leaks(console, column)
+        for text in leak_parts(column.leaks, column.fs_type):
+            print_words(console, text)
         kept = column.samples[-1].host_kept if column.samples else 0
         if kept:
-            console.print(
+            print_words(
+                console,
                 f"the host also keeps {format_size(kept)} ({kept} bytes) that nothing needs: its own "
                 "allocation units are partly in use",
-                highlight=False,
-                soft_wrap=is_log(console),
             )
 
 
-def is_log(console: Console) -> bool:
-    """Return whether *console* is a file or a pipe, where a line has no end that would break a word."""
-    return not console.is_terminal
+def _rows(column: Column, phases: Sequence[str], block_bytes: int) -> list[list[str]]:
+    return [*(phase_cells(column.samples, phase, block_bytes) for phase in phases), _totals(column)]
 
 
-def phase_lines(phases: Sequence[str], columns: Sequence[Column], block_bytes: int, width: int) -> list[str]:
-    """Return the phase table, with the runs side by side if *width* is enough, else one below the other."""
-    groups = [
-        Group(
-            column.name,
-            _COLUMNS,
-            [*(phase_cells(column.samples, phase, block_bytes) for phase in phases), _totals(column)],
-        )
-        for column in columns
-    ]
-    first = ["phase", *phases, "in all"]
-    lines = lay_out(first, groups)
-    if max(len(line) for line in lines) <= width:
-        return lines
-    tables = [lay_out(first, [group]) for group in groups]
-    if max(len(line) for table in tables for line in table) > width:
-        tables = [lay_out_narrow(first, group, width) for group in groups]
-    return [line for table in tables for line in ("", *table)]
+def _one_run(first: Sequence[str], group: Group) -> Table:
+    """Return the table of one run, for a console that has no room for all runs side by side."""
+    table = Table(
+        title=Text(group.heading),
+        title_style="bold",
+        box=_RULES,
+        show_edge=False,
+        pad_edge=False,
+        header_style="",
+    )
+    heading, *names = first
+    table.add_column(heading)
+    for column in group.columns:
+        table.add_column(column, justify="right")
+    for name, row in zip(names, group.rows, strict=True):
+        if name is names[-1]:
+            table.add_section()
+        table.add_row(Text(name), *row)
+    return table
 
 
 def phase_cells(samples: Sequence[StepSample], phase: str, block_bytes: int) -> list[str]:
@@ -149,23 +153,22 @@ def _leaked_before(samples: Iterable[StepSample], phase: str) -> int:
     return leaked
 
 
-def _leaks(column: Column) -> RenderableType:
+def _print_leaks(console: Console, column: Column) -> None:
     title = f"{column.name}: {format_size(column.leaked)} leaked ({column.leaked} bytes)"
     if not column.leaks and column.cut_short:
-        return Text(f"{title} when the run was cut short", style="bold")
+        print_words(console, f"{title} when the run was cut short", "bold")
+        return
     if not column.leaks:
         kept = column.samples[-1].host_kept if column.samples else 0
         freed = "was punched out of the host's file" if kept else "is free on the host"
-        return Text(f"{title}: every block that the pool freed {freed}", style="bold")
-    table = Table(title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.add_column("snapshot")
-    table.add_column("thin id", justify="right")
-    table.add_column("blocks", justify="right")
-    table.add_column("bytes", justify="right")
-    table.add_column("why")
+        print_words(console, f"{title}: every block that the pool freed {freed}", "bold")
+        return
+    table = Table(title=Text(title), title_style="bold", box=None, pad_edge=False)
+    for heading in ("snapshot", "thin id", "blocks", "bytes", "why"):
+        table.add_column(heading, justify="left" if heading in ("snapshot", "why") else "right")
     for leak in column.leaks:
         owner = leak.owner
         table.add_row(
             Text(owner.snapshot), str(owner.thin_id), str(leak.blocks), str(leak.bytes), Text(owner.reason)
         )
-    return uncut(table)
+    print_table(console, table)

@@ -4,15 +4,16 @@ from rich.console import Console
 from rich.text import Text
 
 from thinsim.report.document import Report, VariantRun
-from thinsim.report.phase_table import is_log, print_runs, times
+from thinsim.report.phase_table import print_runs, times
+from thinsim.report.whole_words import print_words
 from thinsim.units import format_size
 
 
 def print_report(console: Console, report: Report) -> None:
     """Print *report* as ``thinsim run`` and ``thinsim reproduce`` do."""
-    console.print(_heading(report), highlight=False, markup=False)
+    print_words(console, _heading(report))
     for text in report.cut_short_lines:
-        console.print(Text(text, style="bold red"), soft_wrap=True)
+        print_words(console, text, "bold red")
     if report.cut_short is not None:
         console.print()
     freed = report.environment.get("freed bytes", "")
@@ -26,7 +27,7 @@ def print_report(console: Console, report: Report) -> None:
             markup=False,
             soft_wrap=True,
         )
-    console.print(f"\n{times(report.seconds)}", style="dim", highlight=False, soft_wrap=is_log(console))
+    print_words(console, f"\n{times(report.seconds)}", "dim")
 
 
 def _heading(report: Report) -> str:
@@ -41,10 +42,7 @@ def _heading(report: Report) -> str:
 def _print_outcomes(console: Console, run: VariantRun) -> None:
     if run.outcomes:
         held = sum(outcome.held for outcome in run.outcomes)
-        console.print(
-            Text(f"\n{run.name}: {held} of {len(run.outcomes)} asserts hold", style="bold"),
-            soft_wrap=is_log(console),
-        )
+        print_words(console, f"\n{run.name}: {held} of {len(run.outcomes)} asserts hold", "bold")
     for outcome in run.outcomes:
         mark, style = ("ok  ", "green") if outcome.held else ("FAIL", "bold red")
         line = Text.assemble((mark, style), f" {outcome.phase}: {outcome.asserted}")
@@ -52,4 +50,4 @@ def _print_outcomes(console: Console, run: VariantRun) -> None:
             line.append(f"; found {outcome.found}")
         if outcome.why:
             line.append(f" ({outcome.why})", style="dim")
-        console.print(line, soft_wrap=is_log(console))
+        print_words(console, line)

@@ -2,9 +2,12 @@
 
 from thinsim.report.document import PoolFacts, Report, ReproducedWork, VariantRun
 from thinsim.report.environment import environment
-from thinsim.scenario.container_lifecycle import CONTAINER_KEY, LifecyclePhase, LifecycleResult
+from thinsim.scenario.container_lifecycle import LifecyclePhase, LifecycleResult
 from thinsim.scenario.reproduce import CORE, Reproduction, ReproductionRequest
 from thinsim.units import format_size
+
+_FS_TYPE = "ext4"
+"""The file system of every snapshot; a rig without mounts replays the writes of a real one."""
 
 
 def reproduction_report(
@@ -12,8 +15,6 @@ def reproduction_report(
 ) -> Report:
     """Return the report of a run that has just ended; *cut_short* is the reason if it ended early."""
     facts = environment(request.directory, containerd=request.subject != CORE)
-    # In containerd the snapshots have other names.
-    files = {CONTAINER_KEY: result.container_bytes} if request.subject == CORE else {}
     kernel = ["--guest-kernel", request.guest_kernel] if request.guest_kernel is not None else []
     return Report(
         cut_short=cut_short,
@@ -39,7 +40,7 @@ def reproduction_report(
         pool=PoolFacts.of(result.shape),
         environment=facts,
         phases=list(LifecyclePhase.ALL),
-        runs=[_run(run, files, cut_short) for run in result.runs],
+        runs=[_run(run, cut_short) for run in result.runs],
         seconds=result.seconds,
         kept=str(result.kept) if result.kept is not None else None,
     )
@@ -64,7 +65,7 @@ def command_words(request: ReproductionRequest) -> list[str]:
     return words
 
 
-def _run(run: LifecycleResult, files: dict[str, int], cut_short: str | None) -> VariantRun:
+def _run(run: LifecycleResult, cut_short: str | None) -> VariantRun:
     setting = run.setting
     return VariantRun(
         name=setting.name,
@@ -78,7 +79,7 @@ def _run(run: LifecycleResult, files: dict[str, int], cut_short: str | None) -> 
         started=run.started,
         leaked=sum(leak.bytes for leak in run.leaks),
         leaks=list(run.leaks),
-        files=files,
+        fs_type=_FS_TYPE,
         outcomes=[],
         samples=list(run.samples),
         events=list(run.events),

@@ -41,7 +41,7 @@ def _run(run: VariantResult, cut_short: str | None) -> VariantRun:
         started=run.started,
         leaked=run.leaked,
         leaks=list(run.leaks),
-        files=dict(run.files),
+        fs_type=run.fs_type,
         outcomes=list(run.outcomes),
         samples=list(run.samples),
         events=list(run.events),

@@ -93,7 +93,8 @@ async def run_lifecycle(
             f"prepare {CONTAINER_KEY}",
             partial(snapshotter.prepare, CONTAINER_KEY, parent),
         )
-        await steps.take(LifecyclePhase.RUN, "run container", partial(rig.workload.run_container, mounts))
+        run = steps.writing(partial(rig.workload.run_container, mounts))
+        await steps.take(LifecyclePhase.RUN, "run container", run)
         await steps.take(
             LifecyclePhase.REMOVE_CONTAINER,
             f"remove {CONTAINER_KEY}",
@@ -136,9 +137,8 @@ async def _import(rig: Rig, snapshotter: DevmapperSnapshotter, steps: MeasuredSt
         mounts = await steps.take(
             LifecyclePhase.IMPORT, f"prepare {key}", partial(snapshotter.prepare, key, parent)
         )
-        await steps.take(
-            LifecyclePhase.IMPORT, f"unpack {name}", partial(rig.workload.unpack, number, mounts)
-        )
+        unpack = steps.writing(partial(rig.workload.unpack, number, mounts))
+        await steps.take(LifecyclePhase.IMPORT, f"unpack {name}", unpack)
         await steps.take(LifecyclePhase.IMPORT, f"commit {name}", partial(snapshotter.commit, name, key))
         names.append(name)
     return names

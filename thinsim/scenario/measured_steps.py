@@ -31,6 +31,7 @@ class MeasuredSteps:
         """Seconds per phase; the time of measuring is under ``measuring``."""
         self.snapshotter: Snapshotter | None = None
         """The snapshotter whose usage is sampled; None while it is down."""
+        self._files: int | None = 0
         self._rig = rig
         self._progress = progress
 
@@ -38,18 +39,32 @@ class MeasuredSteps:
         """Carry out *act*, take a sample, and return the result of *act*."""
         self._progress.step(phase, name)
         self.device_events.clear()
+        self._files = 0
         begun = time.monotonic()
         result = await act()
         acted = time.monotonic()
         if self.observe is not None:
             self.device_events += await self.observe()
         seconds, events = acted - begun, tuple(self.device_events)
-        await self.meter.sample(phase, name, seconds, self.snapshotter, events)
+        await self.meter.sample(phase, name, seconds, self.snapshotter, events, self._files)
         last = self.store_events[-1].sequence if self.store_events else 0
         self.store_events += await self._rig.events(last)
         self._spend(phase, seconds)
         self._spend("measuring", time.monotonic() - acted)
         return result
+
+    def writing(self, work: Callable[[], Awaitable[int | None]]) -> Callable[[], Awaitable[None]]:
+        """Return *work* as the act of a step that writes files.
+
+        *work* returns the number of bytes that it wrote, or None if it is unknown. It is also unknown if
+        *work* fails.
+        """
+
+        async def act() -> None:
+            self._files = None
+            self._files = await work()
+
+        return act
 
     def _spend(self, what: str, seconds: float) -> None:
         self.seconds[what] = self.seconds.get(what, 0) + seconds

@@ -5,15 +5,14 @@ Sizes are bytes; a size that a test gives may be a text such as ``8MiB``. Errors
 (``thinsim.errors.KernelError``). InvalidValueError names a wrong argument.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from fuse_backing.events import LedgerEvent
 from thinsim.did_you_mean import unknown_name
 from thinsim.measure.attribution import Leak
-from thinsim.measure.leak_origins import origin_lines
+from thinsim.report.leak_words import leak_lines
 from thinsim.rig.interface import Rig
-from thinsim.rig.registry import find_rig
 from thinsim.scenario.file.session import ScenarioSession
 from thinsim.scenario.file.values import size_of
 from thinsim.snapshotter.config import Config
@@ -55,20 +54,8 @@ class RigFixture:
         leaked = sum(leak.bytes for leak in leaks)
         if leaked > allowed:
             title = f"{_with_bytes(leaked)} leaked, but at most {_with_bytes(allowed)} may leak:"
-            raise AssertionError("\n".join([title, *self._leak_lines(leaks)]))
-
-    def _leak_lines(self, leaks: Sequence[Leak]) -> Iterator[str]:
-        origins, session = self.session.origins(), self.session
-        fs_type = session.config.fs_type if find_rig(session.rig.name).mounts else ""
-        for leak in leaks:
-            owner = leak.owner
-            name = f"{owner.snapshot} (thin {owner.thin_id})" if owner.snapshot else f"thin {owner.thin_id}"
-            yield (
-                f"  {name}: {format_size(leak.bytes)} in {leak.blocks} blocks, "
-                f"leaked by {owner.operation!r}: {owner.reason}"
-            )
-            for line in origin_lines(origins[owner], session.file_bytes, fs_type=fs_type):
-                yield f"    {line}"
+            lines = leak_lines(leaks, self.session.fs_type)
+            raise AssertionError("\n".join([title, *(f"  {line}" for line in lines)]))
 
     def check(self) -> list[str]:
         """Run the metadata checker and return its findings, none for a sound pool."""

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import trio
 
@@ -23,7 +23,10 @@ from thinsim.dm.write_trace import TracedWrite
 from thinsim.errors import InvalidValueError
 from thinsim.snapshotter.host import SnapshotHost
 from thinsim.snapshotter.interface import Mount
+from thinsim.workload.container_files import container_writes
 from thinsim.workload.interface import Workload
+
+_Result = TypeVar("_Result")
 
 FORMAT = 1
 BUNDLED = Path(__file__).with_name("history.json.gz")
@@ -121,19 +124,20 @@ class RecordingHost:
     async def remove_lost_and_found(self, mount: Mount) -> None:
         await self._record("lost+found", Path(mount.source), self._host.remove_lost_and_found(mount))
 
-    async def unpack(self, number: int, mounts: Sequence[Mount]) -> None:
-        await self._record("unpack", Path(mounts[0].source), self._workload.unpack(number, mounts))
+    async def unpack(self, number: int, mounts: Sequence[Mount]) -> int | None:
+        return await self._record("unpack", Path(mounts[0].source), self._workload.unpack(number, mounts))
 
-    async def run_container(self, mounts: Sequence[Mount]) -> None:
-        await self._record("container", Path(mounts[0].source), self._workload.run_container(mounts))
+    async def run_container(self, mounts: Sequence[Mount]) -> int | None:
+        return await self._record("container", Path(mounts[0].source), self._workload.run_container(mounts))
 
-    async def _record(self, act: str, device: Path, work: Awaitable[None]) -> None:
+    async def _record(self, act: str, device: Path, work: Awaitable[_Result]) -> _Result:
         await self._dm.take_trace()
-        await work
+        result = await work
         prefix = f"{self._pool}-"
         self._history.acts[f"{act} {device.name.removeprefix(prefix)}"] = [
             replace(write, device=write.device.removeprefix(prefix)) for write in await self._dm.take_trace()
         ]
+        return result
 
 
 class PlayedDevice(Protocol):
@@ -208,8 +212,9 @@ class ReplayingHost:
     async def unpack(self, number: int, mounts: Sequence[Mount]) -> None:
         await self._play("unpack", Path(mounts[0].source))
 
-    async def run_container(self, mounts: Sequence[Mount]) -> None:
+    async def run_container(self, mounts: Sequence[Mount]) -> int:
         await self._play("container", Path(mounts[0].source))
+        return container_writes(self._history.container_bytes)
 
     async def _play(self, act: str, device: Path) -> None:
         key = f"{act} {device.name.removeprefix(f'{self._pool}-')}"

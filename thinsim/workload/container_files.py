@@ -66,6 +66,11 @@ def write_container_files(
     return ContainerWrites(writing.created, writing.overwritten, writing.deleted, writing.bytes_written)
 
 
+def container_writes(size: int) -> int:
+    """Return the bytes that `write_container_files` writes on a tree with enough files to overwrite."""
+    return size + size // 8 + min(_MOST_OVERWRITTEN, size // 8)
+
+
 class _Writing:
     """A `_Writing` performs and counts the writes of one container."""
 

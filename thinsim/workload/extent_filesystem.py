@@ -48,7 +48,7 @@ class ExtentFiles:
     async def remove_lost_and_found(self, mount: Mount) -> None:
         """Do nothing: this file system has no lost+found."""
 
-    async def write(self, mounts: Sequence[Mount], name: str, size: int) -> None:
+    async def write(self, mounts: Sequence[Mount], name: str, size: int) -> int:
         volume = self._volume(mounts)
         directory = await _load(volume)
         if name in directory["files"]:
@@ -58,12 +58,15 @@ class ExtentFiles:
             await _fill(volume, offset, length)
         directory["files"][name] = extents
         await _store(volume, directory)
+        return size
 
-    async def overwrite(self, mounts: Sequence[Mount], name: str, size: int) -> None:
+    async def overwrite(self, mounts: Sequence[Mount], name: str, size: int) -> int:
         volume = self._volume(mounts)
+        left = size
         for offset, length in _extents(await _load(volume), name):
-            await _fill(volume, offset, min(length, size))
-            size -= min(length, size)
+            await _fill(volume, offset, min(length, left))
+            left -= min(length, left)
+        return size - left
 
     async def delete(self, mounts: Sequence[Mount], name: str) -> None:
         volume = self._volume(mounts)
@@ -77,18 +80,19 @@ class ExtentFiles:
         for offset, length in _free(await _load(volume), volume):
             await volume.discard(offset, length)
 
-    async def unpack(self, mounts: Sequence[Mount], image: Image, number: int) -> None:
+    async def unpack(self, mounts: Sequence[Mount], image: Image, number: int) -> int:
         # Layers need names, modes and links, which this file system does not have.
         raise InvalidValueError("an image needs a rig that mounts file systems; give layers and size instead")
 
-    async def run_container(self, mounts: Sequence[Mount], size: int) -> None:
+    async def run_container(self, mounts: Sequence[Mount], size: int) -> int:
         # An eighth more is written and deleted, up to 4 MiB are overwritten: as in `write_container_files`.
         others = list((await _load(self._volume(mounts)))["files"])
-        for name, length in (("container", size), ("temporary", size // 8)):
-            await self.write(mounts, name, length)
+        written = await self.write(mounts, "container", size)
+        written += await self.write(mounts, "temporary", size // 8)
         await self.delete(mounts, "temporary")
         for name in others:
-            await self.overwrite(mounts, name, min(4 << 20, size // 8) // len(others))
+            written += await self.overwrite(mounts, name, min(4 << 20, size // 8) // len(others))
+        return written
 
     async def claim(self, device: Path) -> Callable[[], None]:
         # The claim counts as a user, as a device on top would.

@@ -7,14 +7,17 @@ from thinsim.snapshotter.interface import Mount
 
 
 class Workload(Protocol):
-    """A `Workload` imports an image and runs a container on it. Each act writes all its data back."""
+    """A `Workload` imports an image and runs a container on it. Each act writes all its data back.
+
+    An act returns the number of bytes of the files that it wrote, or None if it is unknown.
+    """
 
     @property
     def layer_count(self) -> int:
         """Return the number of layers of the image."""
 
-    async def unpack(self, number: int, mounts: Sequence[Mount]) -> None:
+    async def unpack(self, number: int, mounts: Sequence[Mount]) -> int | None:
         """Apply layer *number* (from 1, the lowest) of the image."""
 
-    async def run_container(self, mounts: Sequence[Mount]) -> None:
+    async def run_container(self, mounts: Sequence[Mount]) -> int | None:
         """Create, overwrite and delete files as a container would."""

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from errno import ENOSPC
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import trio
 
@@ -23,6 +24,8 @@ _PIECE = 1 << 20
 _FITRIM = 0xC0185879  # include/uapi/linux/fs.h: _IOWR('X', 121, struct fstrim_range)
 _WHOLE = (1 << 64) - 1
 
+_Result = TypeVar("_Result")
+
 
 class MountedFiles:
     """A `MountedFiles` is a SnapshotFiles on real mounts.
@@ -34,12 +37,13 @@ class MountedFiles:
         self._mounter = mounter
         self._target = directory
 
-    async def write(self, mounts: Sequence[Mount], name: str, size: int) -> None:
+    async def write(self, mounts: Sequence[Mount], name: str, size: int) -> int:
         # The files have 1 MiB each and are in a directory *name*.
         await self._on_mount(mounts, partial(_write, name=name, size=size))
+        return size
 
-    async def overwrite(self, mounts: Sequence[Mount], name: str, size: int) -> None:
-        await self._on_mount(mounts, partial(_overwrite, name=name, size=size))
+    async def overwrite(self, mounts: Sequence[Mount], name: str, size: int) -> int:
+        return await self._on_mount(mounts, partial(_overwrite, name=name, size=size))
 
     async def delete(self, mounts: Sequence[Mount], name: str) -> None:
         await self._on_mount(mounts, lambda root: shutil.rmtree(root / name))
@@ -47,32 +51,33 @@ class MountedFiles:
     async def trim(self, mounts: Sequence[Mount]) -> None:
         await self._on_mount(mounts, _trim)
 
-    async def unpack(self, mounts: Sequence[Mount], image: Image, number: int) -> None:
+    async def unpack(self, mounts: Sequence[Mount], image: Image, number: int) -> int:
         layer = image.layers[number - 1]
 
-        def unpack(root: Path) -> None:
+        def unpack(root: Path) -> int:
             try:
                 with layer.open() as stream:
-                    unpack_layer(stream, root, progress=_cancellable)
+                    return unpack_layer(stream, root, progress=_cancellable).bytes
             except OSError as error:
                 if error.errno != ENOSPC:
                     raise
                 raise OSError(ENOSPC, f"{error.strerror} ({_room(root)})") from error
 
-        await self._on_mount(mounts, unpack)
+        return await self._on_mount(mounts, unpack)
 
-    async def run_container(self, mounts: Sequence[Mount], size: int) -> None:
-        await self._on_mount(mounts, partial(write_container_files, size=size, progress=_cancellable))
+    async def run_container(self, mounts: Sequence[Mount], size: int) -> int:
+        work = partial(write_container_files, size=size, progress=_cancellable)
+        return (await self._on_mount(mounts, work)).bytes_written
 
     async def claim(self, device: Path) -> Callable[[], None]:
         # The open is exclusive, as a mount's is.
         fd = await trio.to_thread.run_sync(os.open, device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC)
         return partial(os.close, fd)
 
-    async def _on_mount(self, mounts: Sequence[Mount], work: Callable[[Path], object]) -> None:
+    async def _on_mount(self, mounts: Sequence[Mount], work: Callable[[Path], _Result]) -> _Result:
         async with self._mounted(mounts) as root:
             # On a thread: the operations end in FUSE servers, which must not wait for this event loop.
-            await trio.to_thread.run_sync(work, root)
+            return await trio.to_thread.run_sync(work, root)
 
     @asynccontextmanager
     async def _mounted(self, mounts: Sequence[Mount]) -> AsyncIterator[Path]:
@@ -95,17 +100,20 @@ def _write(root: Path, name: str, size: int) -> None:
             _to_disk(file.fileno())
 
 
-def _overwrite(root: Path, name: str, size: int) -> None:
+def _overwrite(root: Path, name: str, size: int) -> int:
+    """Overwrite the beginning of *name*; return the number of bytes written."""
     content = random.Random(f"{name} again")
+    left = size
     for file in sorted((root / name).iterdir()):
-        if size <= 0:
-            return
-        length = min(size, file.stat().st_size)
+        if left <= 0:
+            break
+        length = min(left, file.stat().st_size)
         with file.open("r+b") as opened:
             opened.write(content.randbytes(length))
             opened.flush()
             _to_disk(opened.fileno())
-        size -= length
+        left -= length
+    return size - left
 
 
 def _to_disk(fd: int) -> None:

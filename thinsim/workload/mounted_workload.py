@@ -24,8 +24,8 @@ class MountedWorkload:
     def layer_count(self) -> int:
         return len(self._image.layers)
 
-    async def unpack(self, number: int, mounts: Sequence[Mount]) -> None:
-        await self._files.unpack(mounts, self._image, number)
+    async def unpack(self, number: int, mounts: Sequence[Mount]) -> int:
+        return await self._files.unpack(mounts, self._image, number)
 
-    async def run_container(self, mounts: Sequence[Mount]) -> None:
-        await self._files.run_container(mounts, self._container_bytes)
+    async def run_container(self, mounts: Sequence[Mount]) -> int:
+        return await self._files.run_container(mounts, self._container_bytes)

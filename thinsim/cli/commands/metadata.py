@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from fuse_backing.statuses import exit_status_help
+from thinsim.cli.output_console import print_table, print_words
 from thinsim.cli.statuses import DONE, FAILED
 from thinsim.dm.metadata_device import open_metadata
 from thinsim.errors import DeviceMapperError, InvalidValueError, KernelError
-from thinsim.report.uncut import uncut
 from thinsim.thin.metadata.check import Checker
 from thinsim.thin.metadata.details import DETAILS_SIZE, DeviceDetails
 from thinsim.thin.metadata.dump import DumpedDevice, devices, superblock_of, xml_lines
@@ -232,18 +231,17 @@ def _mappings(device: DumpedDevice, damage: list[str]) -> list[dict[str, int]]:
 
 
 def _print_usage(document: dict) -> None:  # type: ignore[type-arg]
-    console = Console(highlight=False)
     metadata_blocks, data_blocks = document["metadata_blocks"], document["data_blocks"]
-    console.print(
+    print_words(
         f"metadata: {metadata_blocks['allocated']} of {metadata_blocks['total']} blocks of 4 KiB in use, "
         f"{metadata_blocks['used_with_reserve']} with the reserve"
     )
-    console.print(
+    print_words(
         f"data: {data_blocks['allocated']} of {data_blocks['total']} blocks of "
         f"{document['data_block_sectors'] // 2} KiB in use"
     )
     held = document["held_root"]
-    console.print(
+    print_words(
         f"transaction id {document['transaction_id']}, "
         + (f"metadata snapshot at block {held}" if held else "no metadata snapshot")
         + (", needs_check" if document["needs_check"] else "")
@@ -265,4 +263,4 @@ def _print_usage(document: dict) -> None:  # type: ignore[type-arg]
                 )
             )
         )
-    console.print(uncut(table))
+    print_table(table)

@@ -82,7 +82,7 @@ def _run(report: Report, run: VariantRun, number: int) -> dict[str, Any]:
         "freed": sum(punch.freed for punch in found),
         "asked": sum(punch.length for punch in found),
         "leaks": [LeakRow(leak, 100 * leak.bytes / largest) for leak in run.leaks],
-        "parts": leak_parts(run.leaks, run.files),
+        "parts": leak_parts(run.leaks, run.fs_type),
         "held": sum(outcome.held for outcome in run.outcomes),
     }
 

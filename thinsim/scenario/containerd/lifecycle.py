@@ -66,16 +66,13 @@ async def run_containerd_lifecycle(
         await steps.take(
             LifecyclePhase.IMPORT,
             "ctr images import",
-            # Without --digests containerd keeps no image of an archive that has no name for it.
-            partial(
-                containerd.ctr, "images", "import", "--digests", "--skip-digest-for-named", *option, image
-            ),
+            steps.writing(partial(_import, containerd, *option, str(image))),
         )
         name = await _imported(containerd)
         rootfs = directory / "state/io.containerd.runtime.v2.task/default" / _CONTAINER / "rootfs"
         entry = journal.begin(TakenKind.MOUNT, target=rootfs, fs_type="ext4")
         run = partial(_run_container, containerd, option, rig.directory, busybox, name, container_bytes)
-        await steps.take(LifecyclePhase.RUN, "ctr run", run)
+        await steps.take(LifecyclePhase.RUN, "ctr run", steps.writing(run))
         journal.end(entry)
         await steps.take(
             LifecyclePhase.REMOVE_CONTAINER, "ctr containers rm", partial(_remove_container, containerd)
@@ -90,6 +87,12 @@ async def run_containerd_lifecycle(
         raise InvariantError("the metadata checker found: " + "; ".join(problems))
 
 
+async def _import(containerd: Containerd, *words: str) -> None:
+    """Import an image. Nobody counts the bytes of its files."""
+    # Without --digests containerd keeps no image of an archive that has no name for it.
+    await containerd.ctr("images", "import", "--digests", "--skip-digest-for-named", *words)
+
+
 async def _imported(containerd: Containerd) -> str:
     names = (await containerd.ctr("images", "ls", "-q")).split()
     if len(names) != 1:
@@ -101,9 +104,11 @@ async def _imported(containerd: Containerd) -> str:
 
 async def _run_container(
     containerd: Containerd, option: Sequence[str], directory: Path, busybox: Path, image: str, size: int
-) -> None:
+) -> int:
+    """Run the container; return the bytes of the files that it writes."""
     script = directory / "write.sh"
-    script.write_text(_SCRIPT.format(mebibytes=size >> 20, temporary=size >> 23))
+    mebibytes, temporary = size >> 20, size >> 23
+    script.write_text(_SCRIPT.format(mebibytes=mebibytes, temporary=temporary))
     mounts = [
         f"--mount=type=bind,src={source},dst={target},options=rbind:ro"
         for source, target in ((busybox, "/busybox-thinsim"), (script, "/script-thinsim"))
@@ -112,6 +117,7 @@ async def _run_container(
         *("run", *option, "--null-io", *mounts, image, _CONTAINER),
         *("/busybox-thinsim", "sh", "/script-thinsim"),
     )
+    return mebibytes + temporary << 20
 
 
 async def _remove_container(containerd: Containerd) -> None:

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -62,8 +62,8 @@ class VariantResult:
     finished: bool = True
     samples: Sequence[StepSample] = ()
     leaks: Sequence[Leak] = ()
-    files: Mapping[str, int] = field(default_factory=dict)
-    """Bytes of the files that the steps left in each snapshot, by key or name."""
+    fs_type: str = ""
+    """The type of the file systems in the snapshots; it is empty if the rig simulates one."""
     outcomes: Sequence[AssertOutcome] = ()
     events: Sequence[LedgerEvent] = ()
     started: float = 0.0
@@ -109,7 +109,7 @@ class _BegunVariant:
             finished=self.finished,
             samples=tuple(on_rig.samples),
             leaks=tuple(on_rig.leaks()),
-            files=on_rig.files,
+            fs_type=on_rig.fs_type,
             outcomes=tuple(self.running.outcomes),
             events=tuple(on_rig.events),
             started=on_rig.started,

@@ -15,11 +15,11 @@ import trio
 from fuse_backing.events import LedgerEvent
 from fuse_backing.faults import FaultPlan
 from thinsim.errors import InvalidValueError
-from thinsim.measure.attribution import Leak, Owner
+from thinsim.measure.attribution import Leak
 from thinsim.measure.discard_clock import DiscardClock
 from thinsim.measure.sample import StepSample
-from thinsim.measure.written_files import WrittenFiles
 from thinsim.rig.interface import Rig
+from thinsim.rig.registry import find_rig
 from thinsim.scenario.file.interception import (
     Interception,
     InterceptionPlan,
@@ -59,9 +59,6 @@ class ScenarioSession:
         self.interception = Interception(clock or DiscardClock())
         self.write_seconds = 0.0
         """The time that writing files took."""
-        self.file_bytes: dict[str, int | None] = {}
-        """The bytes of files that each writing step has written, by its name; None if nobody knows them."""
-        self._files = WrittenFiles()
         self._retry = retry
         self._steps = MeasuredSteps(rig, progress)
         self._snapshotter: DevmapperSnapshotter | None = None
@@ -88,9 +85,9 @@ class ScenarioSession:
         return self._steps.seconds
 
     @property
-    def files(self) -> Mapping[str, int]:
-        """Return the bytes of the files that the verbs left in each snapshot, by key or name."""
-        return self._files.sizes()
+    def fs_type(self) -> str:
+        """Return the type of the file systems in the snapshots; it is empty if the rig simulates one."""
+        return self.config.fs_type if find_rig(self.rig.name).mounts else ""
 
     @property
     def snapshotter(self) -> DevmapperSnapshotter:
@@ -102,10 +99,6 @@ class ScenarioSession:
     def leaks(self) -> list[Leak]:
         """Return the leaks after the last step, largest first."""
         return self._steps.meter.leaks()
-
-    def origins(self) -> Mapping[Owner, Mapping[str, int]]:
-        """Return the leaked bytes after the last step, by owner and by the step that took their blocks."""
-        return self._steps.meter.origins()
 
     async def snapshots(self) -> list[str]:
         """Return the names in the snapshotter's store, sorted."""
@@ -123,7 +116,6 @@ class ScenarioSession:
 
     async def commit(self, name: str, key: str) -> None:
         await self._take(f"commit {name}", partial(self.snapshotter.commit, name, key))
-        self._files.commit(name, key)
 
     async def remove(self, key: str) -> None:
         await self._take(f"remove {key}", partial(self.snapshotter.remove, key))
@@ -134,8 +126,7 @@ class ScenarioSession:
     async def write(self, key: str, name: str, size: int) -> None:
         """Write *size* bytes of new files, *name*, in active snapshot *key*."""
         work = partial(self.rig.files.write, name=name, size=size)
-        await self._write(f"write {name} in {key}", key, work, size)
-        self._files.write(key, name, size)
+        await self._write(f"write {name} in {key}", key, work)
 
     async def overwrite(self, key: str, name: str, size: int) -> None:
         """Overwrite the first *size* bytes of *name*."""
@@ -145,12 +136,10 @@ class ScenarioSession:
     async def run_container(self, key: str, size: int) -> None:
         """Work in snapshot *key* as a container that leaves *size* bytes."""
         await self._write(f"run {key}", key, partial(self.rig.files.run_container, size=size))
-        self._files.write(key, "", size)
 
     async def delete(self, key: str, name: str) -> None:
         """Delete the files *name* in active snapshot *key*."""
         await self._on_mounts(f"delete {name} in {key}", key, partial(self.rig.files.delete, name=name))
-        self._files.delete(key, name)
 
     async def trim(self, key: str) -> None:
         """Run fstrim on active snapshot *key*."""
@@ -295,14 +284,10 @@ class ScenarioSession:
             names.append(layer)
         return names
 
-    async def _write(
-        self, step: str, key: str, work: Callable[..., Awaitable[None]], size: int | None = None
-    ) -> None:
-        before, self.file_bytes[step] = self.file_bytes.get(step, 0), None
-        await self._on_mounts(step, key, work)
+    async def _write(self, step: str, key: str, work: Callable[..., Awaitable[int]]) -> None:
+        mounts = await self.snapshotter.mounts(key)
+        await self._take(step, self._steps.writing(partial(work, mounts)))
         self.write_seconds += self.samples[-1].seconds
-        if before is not None and size is not None:
-            self.file_bytes[step] = before + size
 
     async def _on_mounts(self, step: str, key: str, work: Callable[..., Awaitable[None]]) -> None:
         mounts = await self.snapshotter.mounts(key)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from fuse_backing.statuses import exit_status_help
 from thinsim.cli.commands.conformance.heights import heights
 from thinsim.cli.interruptible import run_interruptible
+from thinsim.cli.output_console import print_table
 from thinsim.cli.quiet import note, quiet_option
 from thinsim.cli.statuses import DIFFERS, DONE
 from thinsim.conformance.answers.answer import Recording
@@ -33,7 +33,6 @@ from thinsim.conformance.histories.random_histories import random_history
 from thinsim.conformance.subjects.subject import Side, kernel_release, subject
 from thinsim.did_you_mean import unknown_name
 from thinsim.errors import InvalidValueError
-from thinsim.report.uncut import uncut
 
 _Item = TypeVar("_Item")
 
@@ -287,7 +286,7 @@ def _report(verdicts: Sequence[HistoryVerdict], as_json: bool) -> None:
             if verdict.compared[behaviour]:
                 count = str(verdict.compared[behaviour])
                 table.add_row(behaviour, count, str(verdict.unequal(behaviour)))
-        Console().print(uncut(table))
+        print_table(table)
         for difference in verdict.unexplained[:_SHOWN]:
             click.echo(
                 f"{difference.history}, operation {difference.comparison.index}: {difference.operation}"

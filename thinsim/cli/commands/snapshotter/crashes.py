@@ -12,7 +12,7 @@ from fuse_backing.statuses import exit_status_help
 from thinsim.cli.directory_option import directory_option
 from thinsim.cli.expected_trouble import without_warnings
 from thinsim.cli.interruptible import run_interruptible
-from thinsim.cli.output_console import notes_console, output_console
+from thinsim.cli.output_console import notes_console, print_table
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.quiet import quiet_option
 from thinsim.cli.run_scenario import clean_up_after_killed_runs
@@ -86,7 +86,7 @@ def crashes(
         else:
             json_path.write_text(text + "\n")
     if json_path != Path("-"):
-        output_console().print(crash_table(found))
+        print_table(crash_table(found))
         click.echo(summary(found))
     return FAILED if any(crash.problems for crash in found) else DONE
 

@@ -7,21 +7,19 @@ from pathlib import Path
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import RenderableType
 from rich.table import Table
 
 from fuse_backing.statuses import exit_status_help
 from thinsim.cli.directory_option import directory_option
 from thinsim.cli.expected_trouble import without_warnings
 from thinsim.cli.interruptible import run_interruptible
-from thinsim.cli.output_console import notes_console, output_console
+from thinsim.cli.output_console import notes_console, print_table
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.quiet import quiet_option
 from thinsim.cli.rig_option import rig_option
 from thinsim.cli.run_scenario import clean_up_after_killed_runs, rig_for_scenarios
 from thinsim.cli.statuses import DONE, FAILED
 from thinsim.machine.working_directory import working_directory
-from thinsim.report.uncut import uncut
 from thinsim.rig.record import RigRecord
 from thinsim.rig.registry import HERE, rig_names
 from thinsim.scenario.space_faults import (
@@ -61,7 +59,7 @@ def leaks(letters: tuple[str, ...], rig: str, directory: Path | None, as_json: b
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=1))
     else:
-        output_console().print(_table(rows))
+        print_table(_table(rows))
     return FAILED if any(row.fixed.bytes for row in rows if not row.is_usage) else DONE
 
 
@@ -73,13 +71,13 @@ async def _measure(
         return [await measure_space_fault(fault, rig, place, journal, name, progress) for fault in faults]
 
 
-def _table(rows: Sequence[SpaceFaultRow]) -> RenderableType:
+def _table(rows: Sequence[SpaceFaultRow]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("", "what happens", "fixed by", "bytes, containerd", "bytes, fixed"):
         table.add_column(heading, justify="right" if heading.startswith("bytes") else "left")
     for row in rows:
         table.add_row(row.letter, row.title, row.key, _words(row.faithful), _words(row.fixed))
-    return uncut(table)
+    return table
 
 
 def _words(outcome: SpaceFaultOutcome) -> str:
