@@ -191,7 +191,7 @@ class VerdictBench:
     """The scenario with a store that keeps one block."""
 
     def copied(self, directory: Path) -> "VerdictBench":
-        """Return a bench with the same baseline in another directory."""
+        """Copy the scenario and its baseline into another directory."""
         shutil.copytree(self.directory, directory)
         return VerdictBench(directory, self.rig, self.extra, self.keeps)
 
