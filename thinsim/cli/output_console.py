@@ -27,7 +27,7 @@ def output_console() -> Console:
 
 
 def print_table(table: Table) -> None:
-    """Print the complete *table*, which has no box, on standard output without breaking a word."""
+    """Print the complete *table* on standard output without breaking a word."""
     output_console().print(WholeWords(table), crop=False)
 
 

@@ -15,7 +15,7 @@ from thinsim.benchmark.document import Benchmark
 from thinsim.benchmark.table import print_benchmark, print_comparison
 from thinsim.errors import WrongDocumentError
 from thinsim.regression.baseline import read_baseline
-from thinsim.report.uncut import uncut
+from thinsim.report.whole_words import WholeWords
 from thinsim.units import format_size
 
 
@@ -74,7 +74,7 @@ def _show_baseline(console: Console, path: Path) -> None:
                 str(variant.discards),
                 f"{len(variant.broken)} do not hold" if variant.broken else "hold",
             )
-    console.print(uncut(table))
+    console.print(WholeWords(table), crop=False)
 
 
 OTHER_DOCUMENTS = {

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from thinsim.crashes.campaign import Crash
-from thinsim.report.uncut import uncut
+from thinsim.report.whole_words import WholeWords
 
 
 def crash_table(crashes: Sequence[Crash]) -> RenderableType:
@@ -30,7 +30,7 @@ def crash_table(crashes: Sequence[Crash]) -> RenderableType:
         numbers = f"{first.number}" if first.number == last.number else f"{first.number}-{last.number}"
         steps = _words(first) if len(rows) == 1 else f"{_words(first)} ... {_words(last)}"
         table.add_row(profile, operation, numbers, steps, restarted, "; ".join([repaired, *problems]))
-    return uncut(table)
+    return WholeWords(table)
 
 
 def summary(crashes: Sequence[Crash]) -> str:

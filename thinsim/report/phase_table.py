@@ -11,7 +11,7 @@ from thinsim.measure.attribution import Leak
 from thinsim.measure.sample import StepSample
 from thinsim.report.columns import Group, lay_out, lay_out_narrow
 from thinsim.report.leak_words import leak_parts
-from thinsim.report.uncut import uncut
+from thinsim.report.whole_words import WholeWords
 from thinsim.rig.host_file import MEASURED
 from thinsim.units import format_size
 
@@ -65,7 +65,7 @@ def print_runs(
         )
     for column in columns:
         console.print()
-        console.print(_leaks(column))
+        console.print(_leaks(column), crop=False)
         for text in leak_parts(column.leaks, column.files):
             console.print(text, highlight=False, markup=False, soft_wrap=is_log(console))
         kept = column.samples[-1].host_kept if column.samples else 0
@@ -168,4 +168,4 @@ def _leaks(column: Column) -> RenderableType:
         table.add_row(
             Text(owner.snapshot), str(owner.thin_id), str(leak.blocks), str(leak.bytes), Text(owner.reason)
         )
-    return uncut(table)
+    return WholeWords(table)

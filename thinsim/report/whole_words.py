@@ -5,15 +5,16 @@ from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
-_GAP = 2
-"""Columns between two cells of a table without a box, with rich's own padding."""
+_UNLIMITED = 1 << 20
+"""A width in columns that no table reaches."""
 
 
 class WholeWords:
-    """A `WholeWords` wraps a complete table, which has no box.
+    """A `WholeWords` wraps a complete table.
 
     Its columns get narrower than their longest lines, but not than their longest words; a right-aligned
     column keeps its width. If not even the words fit, each row becomes a paragraph with a line per cell. Only
@@ -26,15 +27,24 @@ class WholeWords:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the table, or its rows as paragraphs."""
         columns = [_lines_of(column) for column in self._table.columns]
-        margin = _GAP if self._table.pad_edge else 0
-        room = options.max_width - margin - _GAP * (len(columns) - 1)
-        widths = _widths([_Need.of(*each) for each in zip(self._table.columns, columns, strict=True)], room)
+        needs = [_Need.of(*each) for each in zip(self._table.columns, columns, strict=True)]
+        least = [need.least for need in needs]
+        self._set(least)
+        # The rest is for rich's padding and for a box.
+        unlimited = options.update(max_width=_UNLIMITED)
+        rest = Measurement.get(console, unlimited, self._table).minimum - sum(least)
+        widths = _widths(needs, options.max_width - rest)
         if widths is None:
+            if self._table.title is not None:
+                yield Text(str(self._table.title), style=self._table.title_style or "")
             yield from _paragraphs(self._table, options.max_width)
             return
+        self._set(widths)
+        yield self._table
+
+    def _set(self, widths: Sequence[int]) -> None:
         for column, width in zip(self._table.columns, widths, strict=True):
             column.width, column.overflow = width, "fold"
-        yield self._table
 
 
 class _Need:

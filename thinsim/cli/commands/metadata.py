@@ -14,7 +14,7 @@ from fuse_backing.statuses import exit_status_help
 from thinsim.cli.statuses import DONE, FAILED
 from thinsim.dm.metadata_device import open_metadata
 from thinsim.errors import DeviceMapperError, InvalidValueError, KernelError
-from thinsim.report.uncut import uncut
+from thinsim.report.whole_words import WholeWords
 from thinsim.thin.metadata.check import Checker
 from thinsim.thin.metadata.details import DETAILS_SIZE, DeviceDetails
 from thinsim.thin.metadata.dump import DumpedDevice, devices, superblock_of, xml_lines
@@ -265,4 +265,4 @@ def _print_usage(document: dict) -> None:  # type: ignore[type-arg]
                 )
             )
         )
-    console.print(uncut(table))
+    console.print(WholeWords(table), crop=False)

@@ -33,7 +33,7 @@ from thinsim.conformance.histories.random_histories import random_history
 from thinsim.conformance.subjects.subject import Side, kernel_release, subject
 from thinsim.did_you_mean import unknown_name
 from thinsim.errors import InvalidValueError
-from thinsim.report.uncut import uncut
+from thinsim.report.whole_words import WholeWords
 
 _Item = TypeVar("_Item")
 
@@ -287,7 +287,7 @@ def _report(verdicts: Sequence[HistoryVerdict], as_json: bool) -> None:
             if verdict.compared[behaviour]:
                 count = str(verdict.compared[behaviour])
                 table.add_row(behaviour, count, str(verdict.unequal(behaviour)))
-        Console().print(uncut(table))
+        Console().print(WholeWords(table), crop=False)
         for difference in verdict.unexplained[:_SHOWN]:
             click.echo(
                 f"{difference.history}, operation {difference.comparison.index}: {difference.operation}"

@@ -86,7 +86,7 @@ def crashes(
         else:
             json_path.write_text(text + "\n")
     if json_path != Path("-"):
-        output_console().print(crash_table(found))
+        output_console().print(crash_table(found), crop=False)
         click.echo(summary(found))
     return FAILED if any(crash.problems for crash in found) else DONE
 

@@ -21,7 +21,7 @@ from thinsim.cli.rig_option import rig_option
 from thinsim.cli.run_scenario import clean_up_after_killed_runs, rig_for_scenarios
 from thinsim.cli.statuses import DONE, FAILED
 from thinsim.machine.working_directory import working_directory
-from thinsim.report.uncut import uncut
+from thinsim.report.whole_words import WholeWords
 from thinsim.rig.record import RigRecord
 from thinsim.rig.registry import HERE, rig_names
 from thinsim.scenario.space_faults import (
@@ -61,7 +61,7 @@ def leaks(letters: tuple[str, ...], rig: str, directory: Path | None, as_json: b
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=1))
     else:
-        output_console().print(_table(rows))
+        output_console().print(_table(rows), crop=False)
     return FAILED if any(row.fixed.bytes for row in rows if not row.is_usage) else DONE
 
 
@@ -79,7 +79,7 @@ def _table(rows: Sequence[SpaceFaultRow]) -> RenderableType:
         table.add_column(heading, justify="right" if heading.startswith("bytes") else "left")
     for row in rows:
         table.add_row(row.letter, row.title, row.key, _words(row.faithful), _words(row.fixed))
-    return uncut(table)
+    return WholeWords(table)
 
 
 def _words(outcome: SpaceFaultOutcome) -> str:
