@@ -35,8 +35,8 @@ _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """A `Case` names what is planted, and the verdict that is right."""
+class VerdictCase:
+    """A `VerdictCase` names what is planted, and the verdict that is right."""
 
     name: str
     plant: str = ""
@@ -49,14 +49,16 @@ class Case:
 
 
 SPEED_CASES = (
-    Case("nothing changed"),
-    Case("discards take 1.5 times as much processor time", "work", SLOWER),
-    Case("discards wait half as long again", "wait", SLOWER),
-    Case("the store keeps one data block", "block", LEAKED, quiet=False, share=0.25),
+    VerdictCase("nothing changed"),
+    VerdictCase("discards take 1.5 times as much processor time", "work", SLOWER),
+    VerdictCase("discards wait half as long again", "wait", SLOWER),
+    VerdictCase("the store keeps one data block", "block", LEAKED, quiet=False, share=0.25),
 )
 LEAK_CASES = (
-    Case("nothing changed", quiet=False, options=("--no-speed", "--rounds", "1")),
-    Case("the store keeps one data block", "block", LEAKED, False, ("--no-speed", "--rounds", "1"), 0.25),
+    VerdictCase("nothing changed", quiet=False, options=("--no-speed", "--rounds", "1")),
+    VerdictCase(
+        "the store keeps one data block", "block", LEAKED, False, ("--no-speed", "--rounds", "1"), 0.25
+    ),
 )
 """On a rig with mounts a run takes longer, so that one round has to do; leaks need no more."""
 
@@ -78,9 +80,9 @@ def count(runs: int, rig: str, json_path: Path | None, only: tuple[str, ...]) ->
         for busy in ((True, False) if case.quiet else (True,))
         if not only or any(word in case.name for word in only)
     ]
-    tallies = {key: Tally() for key in range(len(cases))}
+    tallies = {key: VerdictTally() for key in range(len(cases))}
     with tempfile.TemporaryDirectory(prefix="thinsim-rates-") as place:
-        bench = Bench(Path(place), rig)
+        bench = VerdictBench(Path(place), rig)
         bench.prepare()
         try:
             for number in range(runs):
@@ -131,8 +133,8 @@ def planted(plant: str, seconds: float, words: tuple[str, ...]) -> None:
     sys.exit(status_of(list(words)))
 
 
-class Tally:
-    """A `Tally` counts the verdicts of one case."""
+class VerdictTally:
+    """A `VerdictTally` counts the verdicts of one case."""
 
     def __init__(self) -> None:
         self.statuses: dict[int, int] = {}
@@ -157,8 +159,8 @@ class Tally:
 
 
 @dataclass(slots=True)
-class Bench:
-    """A `Bench` holds a scenario with its baseline, and runs ``thinsim ci`` on it."""
+class VerdictBench:
+    """A `VerdictBench` holds a scenario with its baseline, and runs ``thinsim ci`` on it."""
 
     directory: Path
     rig: str
@@ -178,7 +180,7 @@ class Bench:
         self.extra = SLOWER_BY * costs[len(costs) // 2] / variant.discards
         self.keeps = self._with_kept_block(text)
 
-    def compare(self, case: Case) -> tuple[int, int]:
+    def compare(self, case: VerdictCase) -> tuple[int, int]:
         """Run ``thinsim ci`` for *case*; return its exit status and the number of rounds."""
         self._scenario.write_text(self.keeps if case.plant == "block" else find_scenario(SCENARIO).text)
         now = self.directory / "now.json"

@@ -1,4 +1,4 @@
-"""A discard's clock tells its own work, its waits and the time of other programs apart."""
+"""A discard's clock separates its own work, its waits and the time of other programs."""
 
 import time
 from pathlib import Path

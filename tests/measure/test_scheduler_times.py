@@ -1,4 +1,4 @@
-"""The scheduler's counters tell the time on a processor from the time of waiting for one."""
+"""The scheduler's counters separate the time on a processor from the time of waiting for one."""
 
 import os
 import subprocess
@@ -38,7 +38,7 @@ def test_work_is_time_on_a_processor_and_a_sleep_is_none() -> None:
     assert sleeping[0].processor < 0.05
 
 
-def test_waiting_beside_another_program_on_the_same_processor_is_told_apart() -> None:
+def test_waiting_beside_another_program_on_the_same_processor_is_counted_apart() -> None:
     usable = os.sched_getaffinity(0)
     processor = {min(usable)}
     burner = subprocess.Popen([sys.executable, "-c", "while True: pass"])

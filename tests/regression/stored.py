@@ -45,11 +45,12 @@ def leak(snapshot: str, blocks: int, least: int | None = None) -> OwnerLeak:
 
 
 def variant(*leaks: OwnerLeak, **changed: object) -> VariantBaseline:
-    """Return a variant that leaks what *leaks* say, and discards four devices."""
+    """Return a variant that has *leaks*, and discards four devices."""
     blocks = sum(each.most_blocks for each in leaks)
     values: dict[str, object] = {
         "name": "v",
         "settings": "1",
+        "fs_type": "ext4",
         "least_blocks": sum(each.least_blocks for each in leaks),
         "most_blocks": blocks,
         "most_leaked": blocks * BLOCK,

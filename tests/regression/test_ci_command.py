@@ -37,8 +37,8 @@ FAILING = SCENARIO.replace('"remove", key = "container"', '"remove", key = "gone
 
 
 @dataclass
-class Project:
-    """A project with two scenarios, ``a.toml`` and ``b.toml``, and a baseline of them."""
+class GatedProject:
+    """A `GatedProject` has two scenarios, ``a.toml`` and ``b.toml``, and a baseline of them."""
 
     directory: Path
     capsys: pytest.CaptureFixture[str]
@@ -103,16 +103,16 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], saved: str
-) -> Project:
+) -> GatedProject:
     monkeypatch.chdir(tmp_path)
-    made = Project(tmp_path, capsys)
+    made = GatedProject(tmp_path, capsys)
     made.write("a.toml")
     made.write("b.toml")
     (tmp_path / "b.json").write_text(saved)
     return made
 
 
-def test_the_same_code_again_is_no_regression(project: Project) -> None:
+def test_the_same_code_again_is_no_regression(project: GatedProject) -> None:
     assert project.ci() == DONE
     assert "ok   a.toml on process: off leaks 2.2 MiB, on leaks 0 B\n" in project.out
     assert project.summary.startswith("### thinsim: no regression\n")
@@ -120,7 +120,7 @@ def test_the_same_code_again_is_no_regression(project: Project) -> None:
 
 
 @pytest.mark.parametrize("spelling", ["./a.toml", "../{0}/a.toml", "{1}/a.toml", "link.toml"])
-def test_a_leak_is_found_however_the_scenario_is_spelt(project: Project, spelling: str) -> None:
+def test_a_leak_is_found_however_the_scenario_is_spelt(project: GatedProject, spelling: str) -> None:
     (project.directory / "link.toml").symlink_to("a.toml")
     project.write("a.toml", MORE)
     named = spelling.format(project.directory.name, project.directory)
@@ -130,7 +130,7 @@ def test_a_leak_is_found_however_the_scenario_is_spelt(project: Project, spellin
 
 
 def test_a_leak_is_found_in_a_project_that_was_moved(
-    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    project: GatedProject, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     project.write("a.toml", MORE)
     moved = tmp_path.parent / f"{tmp_path.name}-moved"
@@ -141,7 +141,7 @@ def test_a_leak_is_found_in_a_project_that_was_moved(
     moved.rename(tmp_path)
 
 
-def test_a_leak_is_found_in_a_file_that_was_renamed_and_in_a_renamed_variant(project: Project) -> None:
+def test_a_leak_is_found_in_a_file_that_was_renamed_and_in_a_renamed_variant(project: GatedProject) -> None:
     (project.directory / "a.toml").unlink()
     project.write("renamed.toml", MORE.replace('name = "off"', 'name = "out"').replace("TITLE", "a.toml"))
     assert project.ci("renamed.toml") == LEAKED
@@ -149,12 +149,12 @@ def test_a_leak_is_found_in_a_file_that_was_renamed_and_in_a_renamed_variant(pro
     assert "note: out: in the baseline, the name of this variant is off" in project.out
 
 
-def test_a_scenario_named_twice_in_two_spellings_is_refused(project: Project) -> None:
+def test_a_scenario_named_twice_in_two_spellings_is_refused(project: GatedProject) -> None:
     assert project.ci("a.toml", "./a.toml") == FAILED
     assert "a.toml and ./a.toml: one scenario is named twice" in project.err
 
 
-def test_new_scenarios_and_variants_fail_unless_allowed(project: Project) -> None:
+def test_new_scenarios_and_variants_fail_unless_allowed(project: GatedProject) -> None:
     project.write("new.toml", SCENARIO.replace('"2MiB"', '"1MiB"'))
     assert project.ci("new.toml") == NOT_COMPARED
     assert "new: the baseline does not have this scenario" in project.out
@@ -170,7 +170,7 @@ def test_new_scenarios_and_variants_fail_unless_allowed(project: Project) -> Non
     assert project.cases["a.toml: x: ran"] == "failure"
 
 
-def test_a_variant_that_vanished_fails_unless_allowed(project: Project) -> None:
+def test_a_variant_that_vanished_fails_unless_allowed(project: GatedProject) -> None:
     project.write("a.toml", SCENARIO.replace('[[variant]]\nname = "off"\n', ""))
     assert project.ci("a.toml") == NOT_COMPARED
     assert project.cases["a.toml: off: ran"] == "failure"
@@ -188,7 +188,9 @@ def test_a_variant_that_vanished_fails_unless_allowed(project: Project) -> None:
         (lambda path: path.write_text(SCENARIO.replace("TITLE", "")), "title"),
     ],
 )
-def test_one_bad_file_is_one_error_and_the_others_are_compared(project: Project, fault, says: str) -> None:  # type: ignore[no-untyped-def]
+def test_one_bad_file_is_one_error_and_the_others_are_compared(
+    project: GatedProject, fault, says: str
+) -> None:  # type: ignore[no-untyped-def]
     fault(project.directory / "a.toml")
     project.write("b.toml", MORE)
     assert project.ci() == FAILED
@@ -201,33 +203,33 @@ def test_one_bad_file_is_one_error_and_the_others_are_compared(project: Project,
     assert [each["key"] for each in json.loads(Path("now.json").read_text())["scenarios"]] == ["b.toml"]
 
 
-def test_a_bad_file_named_on_the_command_line_is_one_error_as_well(project: Project) -> None:
+def test_a_bad_file_named_on_the_command_line_is_one_error_as_well(project: GatedProject) -> None:
     assert project.ci("b.toml", "none.toml", "chrun") == FAILED
     assert project.cases == {"none.toml: ran": "error", "chrun: ran": "error"}
     assert "did you mean churn?" in project.out
 
 
-def test_a_scenario_that_vanished_can_be_allowed(project: Project) -> None:
+def test_a_scenario_that_vanished_can_be_allowed(project: GatedProject) -> None:
     (project.directory / "a.toml").unlink()
     assert project.ci("--allow-missing") == DONE
     assert "a.toml is missing, which is allowed" in project.out
     assert project.cases == {"a.toml: ran": "skipped"}
 
 
-def test_an_assert_that_no_longer_holds_is_caught(project: Project) -> None:
+def test_an_assert_that_no_longer_holds_is_caught(project: GatedProject) -> None:
     project.write("a.toml", SCENARIO.replace("pool_used = 0", "pool_used = 1"))
     assert project.ci("a.toml") == BROKEN
     assert "fails now, held before: removed: pool_used = 1" in project.out
     assert "the scenario's file has changed since" in project.out
 
 
-def test_a_baseline_with_an_assert_that_does_not_hold_is_not_taken_silently(project: Project) -> None:
+def test_a_baseline_with_an_assert_that_does_not_hold_is_not_taken_silently(project: GatedProject) -> None:
     project.write("a.toml", SCENARIO.replace("pool_used = 0", "pool_used = 1"))
     assert project.save("a.toml") == DONE
     assert "an assert does not hold, and is stored so: removed: pool_used = 1" in project.err
 
 
-def test_a_baseline_is_not_stored_of_some_scenarios_alone(project: Project) -> None:
+def test_a_baseline_is_not_stored_of_some_scenarios_alone(project: GatedProject) -> None:
     before = (project.directory / "b.json").read_text()
     project.write("a.toml", FAILING)
     assert project.save() == FAILED
@@ -238,7 +240,7 @@ def test_a_baseline_is_not_stored_of_some_scenarios_alone(project: Project) -> N
 
 
 def test_the_rig_of_the_baseline_is_the_default_and_another_one_is_not_compared(
-    project: Project,
+    project: GatedProject,
 ) -> None:
     stored = Path("b.json").read_text()
     Path("b.json").write_text(stored.replace('"rig": "process"', '"rig": "emulated"'))
@@ -254,13 +256,13 @@ def test_the_rig_of_the_baseline_is_the_default_and_another_one_is_not_compared(
     assert "on process: " in project.out
 
 
-def test_other_data_blocks_than_the_baseline_s_are_not_compared(project: Project) -> None:
+def test_other_data_blocks_than_the_baseline_s_are_not_compared(project: GatedProject) -> None:
     project.write("a.toml", SCENARIO.replace("[snapshotter]", 'block_size = "128KiB"\n[snapshotter]'))
     assert project.ci("a.toml") == NOT_COMPARED
     assert "data blocks of 128 KiB, in the baseline of 64 KiB: not compared" in project.out
 
 
-def test_another_kernel_than_the_baseline_s_is_reported(project: Project) -> None:
+def test_another_kernel_than_the_baseline_s_is_reported(project: GatedProject) -> None:
     document = json.loads(Path("b.json").read_text())
     kernel = document["scenarios"][0]["environment"]["kernel"]
     Path("b.json").write_text(json.dumps(document).replace(kernel, "Linux 1.0"))
@@ -270,7 +272,7 @@ def test_another_kernel_than_the_baseline_s_is_reported(project: Project) -> Non
     assert f"- {said}" in project.summary
 
 
-def test_tolerances_of_one_scenario_and_in_percent_accept_a_leak(project: Project) -> None:
+def test_tolerances_of_one_scenario_and_in_percent_accept_a_leak(project: GatedProject) -> None:
     project.write("a.toml", MORE)
     project.write("b.toml", MORE)
     assert project.ci("--leak-tolerance", "64K") == DONE
@@ -289,7 +291,7 @@ def test_tolerances_of_one_scenario_and_in_percent_accept_a_leak(project: Projec
     ],
 )
 def test_a_tolerance_that_means_nothing_is_refused_before_the_work(
-    project: Project, option: str, value: str, says: str
+    project: GatedProject, option: str, value: str, says: str
 ) -> None:
     assert project.ci(option, value) == WRONG_WORDS
     assert f"Invalid value for {option}" in project.err
@@ -297,7 +299,7 @@ def test_a_tolerance_that_means_nothing_is_refused_before_the_work(
     assert not Path("m.md").exists()
 
 
-def test_an_update_replaces_what_ran_and_keeps_the_rest(project: Project) -> None:
+def test_an_update_replaces_what_ran_and_keeps_the_rest(project: GatedProject) -> None:
     before = project.stored
     project.write("a.toml", MORE)
     assert project.ci("a.toml", "--update") == DONE
@@ -308,7 +310,7 @@ def test_an_update_replaces_what_ran_and_keeps_the_rest(project: Project) -> Non
     assert project.ci() == DONE
 
 
-def test_an_update_keeps_a_scenario_that_could_not_run(project: Project) -> None:
+def test_an_update_keeps_a_scenario_that_could_not_run(project: GatedProject) -> None:
     before = project.stored
     project.write("a.toml", FAILING)
     project.write("b.toml", MORE)
@@ -317,7 +319,7 @@ def test_an_update_keeps_a_scenario_that_could_not_run(project: Project) -> None
     assert project.stored["b.toml"] != before["b.toml"]
 
 
-def test_an_update_drops_what_is_missing_and_renames_what_was_renamed(project: Project) -> None:
+def test_an_update_drops_what_is_missing_and_renames_what_was_renamed(project: GatedProject) -> None:
     (project.directory / "a.toml").rename(project.directory / "c.toml")
     assert project.ci("c.toml", "--update") == DONE
     assert list(project.stored) == ["b.toml", "c.toml"]
@@ -326,26 +328,26 @@ def test_an_update_drops_what_is_missing_and_renames_what_was_renamed(project: P
     assert list(project.stored) == ["c.toml"]
 
 
-def test_the_new_results_are_a_baseline(project: Project) -> None:
+def test_the_new_results_are_a_baseline(project: GatedProject) -> None:
     project.write("a.toml", MORE)
     assert project.ci() == LEAKED
     Path("now.json").rename("b.json")
     assert project.ci() == DONE
 
 
-def test_a_baseline_that_does_not_exist_is_a_wrong_command_line(project: Project) -> None:
+def test_a_baseline_that_does_not_exist_is_a_wrong_command_line(project: GatedProject) -> None:
     (project.directory / "b.json").unlink()
     assert project.ci() == WRONG_WORDS
     assert "thinsim baseline save SCENARIO... -o b.json" in project.err
 
 
-def test_quiet_prints_results_and_no_progress(project: Project) -> None:
+def test_quiet_prints_results_and_no_progress(project: GatedProject) -> None:
     assert project.ci("--quiet") == DONE
     assert project.err == ""
     assert project.out.count("ok   ") == 2
 
 
-def test_a_log_has_one_line_per_round_and_scenario(project: Project) -> None:
+def test_a_log_has_one_line_per_round_and_scenario(project: GatedProject) -> None:
     assert project.ci() == DONE
     assert [line for line in project.err.splitlines() if line.startswith("round")] == [
         "round 1 of 1: a.toml",
@@ -356,7 +358,7 @@ def test_a_log_has_one_line_per_round_and_scenario(project: Project) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_comparison_keeps_the_complete_rounds(
-    project: Project, number: signal.Signals
+    project: GatedProject, number: signal.Signals
 ) -> None:
     words = ["ci", "--baseline", "b.json", "--rig", "process", "--rounds", "50", "--markdown", "m.md"]
     with subprocess.Popen(
@@ -372,7 +374,7 @@ def test_an_interrupted_comparison_keeps_the_complete_rounds(
     assert project.summary.startswith("### thinsim: interrupted, incomplete")
 
 
-def test_speed_is_compared_against_another_installation_in_the_same_rounds(project: Project) -> None:
+def test_speed_is_compared_against_another_installation_in_the_same_rounds(project: GatedProject) -> None:
     status = status_of(
         [
             *("ci", "a.toml", "--baseline", "b.json", "--rig", "process", "--rounds", "1"),
@@ -390,7 +392,7 @@ def test_speed_is_compared_against_another_installation_in_the_same_rounds(proje
     [("/none/thinsim", "the program /none/thinsim does not exist"), ("false", "exit status 1")],
 )
 def test_an_installation_that_can_not_run_is_an_error_with_its_reason(
-    project: Project, against: str, says: str
+    project: GatedProject, against: str, says: str
 ) -> None:
     assert project.ci("a.toml", "--against", against) == FAILED
     assert says in project.err

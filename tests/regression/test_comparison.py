@@ -11,7 +11,7 @@ from thinsim.regression.comparison import (
     ALLOWABLE_KINDS,
     ChangeKind,
     ComparisonResult,
-    Rules,
+    ComparisonRules,
     ScenarioComparison,
     compare_scenario,
     compare_with_baseline,
@@ -23,11 +23,11 @@ from thinsim.regression.speed import SpeedVerdict
 from thinsim.regression.tolerances import LeakTolerance, Tolerances
 from thinsim.report.junit import document
 
-RULES = Rules()
+RULES = ComparisonRules()
 
 
 def changes(
-    now: ScenarioBaseline, then: ScenarioBaseline | None, rules: Rules = RULES
+    now: ScenarioBaseline, then: ScenarioBaseline | None, rules: ComparisonRules = RULES
 ) -> list[tuple[str, str]]:
     return [(change.kind, change.text) for change in compare_scenario(now, then, rules).changes]
 
@@ -47,7 +47,7 @@ def test_a_scenario_that_the_baseline_lacks_fails_unless_new_ones_are_allowed() 
     (new, broken) = compare_scenario(now, None, RULES).failures
     assert (new.kind, new.text) == (ChangeKind.NEW, "the baseline does not have this scenario")
     assert (broken.kind, broken.text) == (ChangeKind.BROKEN, "fails: p: leaked = 0")
-    assert kinds(compare_scenario(now, None, Rules(allowed=ALLOWABLE_KINDS)).failures) == ["assert"]
+    assert kinds(compare_scenario(now, None, ComparisonRules(allowed=ALLOWABLE_KINDS)).failures) == ["assert"]
 
 
 def test_a_variant_that_is_new_and_one_that_vanished_fail_unless_allowed() -> None:
@@ -57,7 +57,7 @@ def test_a_variant_that_is_new_and_one_that_vanished_fail_unless_allowed() -> No
         ("new", "the baseline does not have this variant"),
     ]
     assert kinds(compare_scenario(now, then, RULES).failures) == ["missing", "new"]
-    assert compare_scenario(now, then, Rules(allowed=ALLOWABLE_KINDS)).failures == []
+    assert compare_scenario(now, then, ComparisonRules(allowed=ALLOWABLE_KINDS)).failures == []
 
 
 def test_a_leak_in_a_renamed_variant_is_found() -> None:
@@ -72,6 +72,15 @@ def test_settings_and_files_that_changed_are_notes() -> None:
         ("note", "in the baseline, this scenario is s.toml"),
         ("note", "the scenario's file has changed since the baseline was saved"),
         ("note", "the snapshotter's settings have changed since the baseline was saved"),
+    ]
+
+
+def test_leaks_on_another_file_system_are_not_compared() -> None:
+    found = compare_scenario(
+        scenario(variant(leak("a", 9), fs_type="xfs")), scenario(variant(leak("a", 5))), RULES
+    )
+    assert [each.text for each in found.failures] == [
+        "xfs on the thin devices, in the baseline ext4: not compared"
     ]
 
 
@@ -92,7 +101,7 @@ def test_leaks_under_other_conditions_are_not_compared_and_that_fails(
         SpeedVerdict.NOT_COMPARED,
         why,
     )
-    assert compare_scenario(now, then, Rules(allowed=ALLOWABLE_KINDS)).failures == []
+    assert compare_scenario(now, then, ComparisonRules(allowed=ALLOWABLE_KINDS)).failures == []
 
 
 def test_what_leaked_nothing_is_compared_under_all_conditions_and_so_are_asserts() -> None:
@@ -104,7 +113,9 @@ def test_what_leaked_nothing_is_compared_under_all_conditions_and_so_are_asserts
 def test_times_of_another_machine_are_not_compared_and_that_fails_nothing(name: str) -> None:
     now = scenario(variant(costs=costs(9.0)), environment={**HERE, name: "other"})
     found = compare_scenario(now, scenario(variant()), RULES)
-    assert found.variants[0].speed.reason == f"not the {name} of the baseline"
+    assert [(each.kind, each.text) for each in found.changes] == [
+        ("note", f"speed is not compared: not the {name} of the baseline")
+    ]
     assert found.failures == []
 
 
@@ -123,11 +134,11 @@ def test_other_discards_than_before_are_not_compared() -> None:
 def test_speed_is_compared_unless_it_is_not_wanted() -> None:
     now = scenario(variant(costs=costs(0.3)))
     assert kinds(compare_scenario(now, scenario(variant()), RULES).failures) == ["speed"]
-    without = Rules(Tolerances(compare_speed=False))
+    without = ComparisonRules(Tolerances(compare_speed=False))
     assert compare_scenario(now, scenario(variant()), without).failures == []
 
 
-def test_rounds_that_can_t_tell_fail_nothing() -> None:
+def test_rounds_without_a_verdict_fail_nothing() -> None:
     now = scenario(variant(costs=[cost(0.05), cost(0.15), cost(0.5)]))
     found = compare_scenario(now, scenario(variant()), RULES)
     assert (kinds(found.changes), found.failures, found.undecided) == (["can't tell"], [], True)
@@ -141,7 +152,7 @@ def test_an_assert_that_held_and_does_not_any_more_is_a_regression_and_the_rever
 
 
 def test_tolerances_apply_to_the_scenario_that_they_name() -> None:
-    rules = Rules(Tolerances(leak_of={"s.toml": LeakTolerance(50, "percent")}))
+    rules = ComparisonRules(Tolerances(leak_of={"s.toml": LeakTolerance(50, "percent")}))
     now = scenario(variant(leak("a", 15)))
     assert compare_scenario(now, scenario(variant(leak("a", 10))), rules).failures == []
     other = scenario(variant(leak("a", 15)), key="other.toml")
@@ -167,7 +178,7 @@ def test_the_markdown_has_a_row_for_every_variant_and_for_every_scenario_that_di
     assert "- **leak**: s.toml / v: 2 data blocks (128 KiB) leaked" in text
 
 
-def test_an_interrupted_comparison_says_that_it_is_incomplete() -> None:
+def test_an_interrupted_comparison_is_marked_incomplete() -> None:
     assert markdown(result(interrupted=True)).startswith("### thinsim: interrupted, incomplete\n")
 
 

@@ -1,4 +1,4 @@
-"""The verdict on speed follows from the rounds' own differences, and says when they can't tell."""
+"""The verdict on speed follows from the rounds' own differences, and may be that they differ too much."""
 
 import math
 import random
@@ -49,7 +49,7 @@ def test_a_slower_disk_excuses_longer_waits_and_no_more() -> None:
     assert verdict(slower, costs()) == SpeedVerdict.SLOWER
 
 
-def test_rounds_that_differ_too_much_can_t_tell_and_name_the_cause() -> None:
+def test_rounds_that_differ_too_much_have_no_verdict_and_name_the_cause() -> None:
     wide = [cost(each, seconds=each * 3, delayed=each * 2) for each in (0.05, 0.13, 0.3)]
     found = compare_speed(wide, costs(), TOLERANCE)
     assert (found.verdict, found.decided) == (SpeedVerdict.CANT_TELL, False)

@@ -21,7 +21,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 def rig_option(
     rigs: Sequence[str], *, explained_default: str | None = None
 ) -> Callable[[_Command], _Command]:
-    """Add ``--rig``: ``auto``, the default, or one of *rigs*. *explained_default* says what auto means."""
+    """Add ``--rig``: ``auto``, the default, which *explained_default* explains, or one of *rigs*."""
     return click.option(
         "--rig",
         type=click.Choice([AUTO, *rigs]),

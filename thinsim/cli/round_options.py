@@ -1,4 +1,4 @@
-"""`rounds_option` and `most_rounds_option` say how often ``baseline save`` and ``ci`` run a scenario."""
+"""`rounds_option` and `most_rounds_option` set how often ``baseline save`` and ``ci`` run a scenario."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

@@ -138,7 +138,7 @@ class RigChooser:
 
 @dataclass(frozen=True, slots=True)
 class RoundsPlan:
-    """A `RoundsPlan` says how often to run scenarios, and where."""
+    """A `RoundsPlan` states how often scenarios run, and where."""
 
     rounds: int
     """The number of rounds of each scenario."""

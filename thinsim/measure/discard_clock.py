@@ -1,4 +1,4 @@
-"""A `DiscardClock` times discards, and tells their own time from the time that other programs took."""
+"""A `DiscardClock` times discards, and separates their own time from the time of other programs."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A `ReferenceWork` is a fixed work of the same kind as a discard; it shows how fast the machine is now.
+"""A `ReferenceWork`, of the same kind as a discard, shows how fast the machine is now.
 
 A machine's speed changes within seconds: with its clock, and with what else runs on its processors. The work
 therefore runs right before and right after a discard, and for about as long as the discard.
@@ -24,7 +24,7 @@ _LEAST_UNITS = 4
 
 @dataclass(frozen=True, slots=True)
 class ReferenceTimes:
-    """`ReferenceTimes` sum up some units of the work, in seconds."""
+    """`ReferenceTimes` are the sums over some units of the work, in seconds."""
 
     units: int
     """Number of units."""

@@ -61,6 +61,8 @@ class VariantBaseline(_Table):
     """The variant's name."""
     settings: str
     """The digest of the snapshotter's settings, which identifies a variant that was renamed."""
+    fs_type: str
+    """The file system on the thin devices."""
     least_blocks: _Count
     """The least data blocks that leaked in a round."""
     most_blocks: _Count
@@ -175,6 +177,7 @@ def _variant(runs: Sequence[VariantRun]) -> VariantBaseline:
     return VariantBaseline(
         name=runs[0].name,
         settings=digest(json.dumps(runs[0].snapshotter, sort_keys=True)),
+        fs_type=str(runs[0].snapshotter["fs_type"]),
         least_blocks=min(leaked),
         most_blocks=max(leaked),
         most_leaked=max(run.leaked for run in runs),

@@ -110,8 +110,8 @@ class ScenarioComparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """`Rules` are the tolerances of a comparison and the kinds of changes that are allowed."""
+class ComparisonRules:
+    """`ComparisonRules` are the tolerances of a comparison and the kinds of changes that are allowed."""
 
     tolerances: Tolerances = field(default_factory=Tolerances)
     allowed: Collection[ChangeKind] = ()
@@ -146,7 +146,7 @@ class ComparisonResult:
 def compare_with_baseline(
     now: Sequence[ScenarioBaseline],
     stored: Baseline,
-    rules: Rules,
+    rules: ComparisonRules,
     beside: Mapping[str, ScenarioBaseline] | None = None,
 ) -> list[ScenarioComparison]:
     """Compare scenarios with those of *stored*.
@@ -163,7 +163,7 @@ def compare_with_baseline(
 def compare_scenario(
     now: ScenarioBaseline,
     then: ScenarioBaseline | None,
-    rules: Rules,
+    rules: ComparisonRules,
     beside: ScenarioBaseline | None = None,
 ) -> ScenarioComparison:
     """Compare one scenario with its baseline; None if the baseline does not have it."""
@@ -197,7 +197,7 @@ class _Judge:
     now: ScenarioBaseline
     then: ScenarioBaseline | None
     beside: ScenarioBaseline | None
-    rules: Rules
+    rules: ComparisonRules
 
     def change(self, kind: ChangeKind, variant: str, text: str) -> Change:
         fails = kind in FAILING_KINDS and kind not in self.rules.allowed
@@ -224,7 +224,7 @@ class _Judge:
         if then is None or self.then is None:
             return self.new(now)
         changes = [self.change(ChangeKind.NOTE, now.name, text) for text in _renamed(now, then)]
-        other = self._other_conditions()
+        other = self._other_conditions(now, then)
         compared = not other or not then.most_blocks
         if compared:
             changes += self._leaks(now, then)
@@ -237,6 +237,8 @@ class _Judge:
             SpeedVerdict.FASTER: ChangeKind.BETTER,
             SpeedVerdict.CANT_TELL: ChangeKind.CANT_TELL,
         }
+        if speed.surprises:
+            changes.append(self.change(ChangeKind.NOTE, now.name, f"speed is not compared: {speed.reason}"))
         if speed.verdict in kinds:
             changes.append(self.change(kinds[speed.verdict], now.name, speed.reason))
         return VariantComparison(now, then, speed, tuple(changes), compared)
@@ -263,9 +265,10 @@ class _Judge:
         elif other:
             return not_compared(other)
         elif names := self._differing_circumstances():
-            return not_compared(f"not the {names} of the baseline")
+            return not_compared(f"not the {names} of the baseline", surprises=True)
         if now.discards != then.discards:
-            return not_compared(f"{now.discards} devices were discarded, {then.discards} in the baseline")
+            counts = f"{now.discards} devices were discarded, {then.discards} in the baseline"
+            return not_compared(counts, surprises=True)
         if not now.discards:
             return not_compared("nothing was discarded")
         return compare_speed(now.costs, then.costs, self.rules.tolerances.speed)
@@ -275,7 +278,7 @@ class _Judge:
         here, there = self.now.environment, self.then.environment
         return " and ".join(name for name in SPEED_CIRCUMSTANCES if here.get(name) != there.get(name))
 
-    def _other_conditions(self) -> str:
+    def _other_conditions(self, now: VariantBaseline, then: VariantBaseline) -> str:
         """Return the conditions of the run that make numbers of blocks incomparable, or an empty text."""
         assert self.then is not None, "there is a baseline"
         if self.now.rig != self.then.rig:
@@ -283,6 +286,8 @@ class _Judge:
         if self.now.block_bytes != self.then.block_bytes:
             sizes = [format_size(each.block_bytes) for each in (self.now, self.then)]
             return f"data blocks of {sizes[0]}, in the baseline of {sizes[1]}"
+        if now.fs_type != then.fs_type:
+            return f"{now.fs_type} on the thin devices, in the baseline {then.fs_type}"
         return ""
 
 

@@ -12,7 +12,7 @@ from thinsim.units import format_size
 
 @dataclass(frozen=True, slots=True)
 class LeakComparison:
-    """A `LeakComparison` says in *worse* or *better* what changed; both are empty if nothing did."""
+    """A `LeakComparison` names the change in *worse* or *better*; both are empty if nothing changed."""
 
     worse: str = ""
     better: str = ""

@@ -1,4 +1,4 @@
-"""`compare_speed` tells whether discards cost more than before, or that the rounds can't tell. Pure.
+"""`compare_speed` decides whether discards cost more than before, or that nobody can know. Pure.
 
 The cost of a round's discards is their time on a processor, measured in units of the reference work that
 ran around them, and the time that they waited for anything but a processor. The time that other programs
@@ -18,7 +18,7 @@ from thinsim.regression.baseline import DiscardCost
 SHORTEST = 0.002
 """Seconds. Shorter discards are not compared, since one interrupt more or less decides their ratio."""
 DETECTED = 1.5
-"""If the rounds cannot exclude a slow-down of this ratio, the verdict is that they can't tell."""
+"""If the rounds cannot exclude a slow-down of this ratio, the verdict is ``CANT_TELL``."""
 
 _CERTAIN = 3.0
 """Standard errors by which a change must exceed no change at all."""
@@ -65,11 +65,13 @@ class SpeedComparison:
     high: float = 0.0
     decided: bool = True
     """False if more rounds could change the verdict."""
+    surprises: bool = False
+    """True if a user may not expect that nothing was compared."""
 
 
-def not_compared(reason: str) -> SpeedComparison:
+def not_compared(reason: str, *, surprises: bool = False) -> SpeedComparison:
     """Return the comparison of costs that cannot be compared."""
-    return SpeedComparison(SpeedVerdict.NOT_COMPARED, reason)
+    return SpeedComparison(SpeedVerdict.NOT_COMPARED, reason, surprises=surprises)
 
 
 def compare_speed(

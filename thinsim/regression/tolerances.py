@@ -1,4 +1,4 @@
-"""`Tolerances` say how much more a scenario may leak or cost than its baseline. Pure."""
+"""`Tolerances` limit how much more a scenario may leak or cost than its baseline. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ NO_LEAK_TOLERANCE = LeakTolerance(0, "bytes")
 
 @dataclass(frozen=True, slots=True)
 class Tolerances:
-    """`Tolerances` hold a default of each kind, and the exceptions by the scenario's key."""
+    """`Tolerances` have a default of each kind, and the exceptions by the scenario's key."""
 
     speed: float = SPEED_TOLERANCE
     leak: LeakTolerance = NO_LEAK_TOLERANCE

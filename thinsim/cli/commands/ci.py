@@ -36,7 +36,7 @@ from thinsim.regression.baseline import Baseline, measured, read_baseline, repla
 from thinsim.regression.comparison import (
     ChangeKind,
     ComparisonResult,
-    Rules,
+    ComparisonRules,
     ScenarioComparison,
     compare_with_baseline,
 )
@@ -133,7 +133,7 @@ _STATUSES = {
     type=OutputPath(),
     help="Write the new results to this file, in the form of a baseline.",
 )
-@rig_option(rig_names(), explained_default="auto: the baseline's rig")
+@rig_option(rig_names(), explained_default="the baseline's rig")
 @rounds_option(3)
 @most_rounds_option
 @directory_option
@@ -197,7 +197,7 @@ def ci(
         # The machine lacks something that every run needs. The page of the job shows this error as well.
         outputs.write_failure(str(error), begun)
         raise
-    rules = Rules(tolerances, allowed)
+    rules = ComparisonRules(tolerances, allowed)
 
     def compare(ran: Rounds, keys: Collection[str]) -> list[ScenarioComparison]:
         now = [measured(key, ran.reports[key]) for key in keys]

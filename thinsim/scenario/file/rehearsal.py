@@ -8,7 +8,7 @@ from thinsim.scenario.file.known_snapshots import KnownSnapshots, Refusal
 from thinsim.scenario.file.loading import InvalidScenarioError, problem_lines
 from thinsim.scenario.file.steps.step import Act, Step
 
-Place = tuple[str | int, ...]
+FaultPlace = tuple[str | int, ...]
 
 _DOWN = Refusal((), "the snapshotter is down since the crash: add a restart before this step")
 
@@ -17,7 +17,7 @@ _DOWN = Refusal((), "the snapshotter is down since the crash: add a restart befo
 class RehearsalFault:
     """A `RehearsalFault` is a mistake at *place* of the document. If it *stops*, the scenario ends there."""
 
-    place: Place
+    place: FaultPlace
     text: str
     stops: bool
 
@@ -25,7 +25,7 @@ class RehearsalFault:
 def rehearse(scenario: Scenario, variants: Iterable[Variant]) -> list[RehearsalFault]:
     """Return the faults of the steps in the order of the file, each once for all *variants*."""
     chosen = list(variants)
-    found: dict[tuple[Place, bool], tuple[str, list[str]]] = {}
+    found: dict[tuple[FaultPlace, bool], tuple[str, list[str]]] = {}
     for variant in chosen:
         for fault in _of_variant(scenario, variant):
             # A repeated phase has the same mistake again, with another number in the name.
@@ -45,7 +45,7 @@ def require_possible(scenario: Scenario, text: str, source: str, variants: Itera
         raise InvalidScenarioError(problem_lines(faults, text, source))
 
 
-def remarks(scenario: Scenario) -> Iterator[tuple[Place, str]]:
+def remarks(scenario: Scenario) -> Iterator[tuple[FaultPlace, str]]:
     """Yield the variants that add nothing: without a step, or like an earlier one."""
     earlier: list[tuple[str, object]] = []
     for number, variant in enumerate(scenario.variant):
@@ -104,6 +104,6 @@ def _only_in(names: Sequence[str], variants: int) -> str:
     return f" (in variant {', '.join(map(repr, names))})"
 
 
-def _order(place: Place) -> tuple[int, int]:
+def _order(place: FaultPlace) -> tuple[int, int]:
     _, phase, _, position, *_ = place
     return int(phase), int(position)
