@@ -25,9 +25,11 @@ name = "written"
 steps = [{ do = "prepare", key = "a" }, { do = "write", key = "a", name = "f", size = "1MiB" }]
 [[phase]]
 name = "removed"
-steps = [{ do = "remove", key = "a" }, { do = "remove", key = "b", only = ["two"] }]
+steps = [
+  { do = "write", key = "a", name = "g", size = "512MiB", only = ["two"] }, { do = "remove", key = "a" }
+]
 """
-WHY = "phase 'removed': remove b: snapshot 'b' does not exist"
+WHY = "phase 'removed': write a g: No space left on device"
 REPRODUCE = ("reproduce", "--rig", "process", "--setting", "off", "--setting", "on")
 
 
@@ -43,15 +45,15 @@ def test_a_step_that_fails_leaves_every_output(thinsim: Thinsim, scenario: Path,
     options = [word for name, path in outputs.items() for word in (f"--{name}", path)]
     done = thinsim("run", scenario, "--rig", "process", "--dir", tmp_path, *options)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == f"thinsim: {scenario}:11: {WHY}"
-    assert f"Cut short in two: {scenario}:11: {WHY}" in done.stdout
-    assert "two: 1.2 MiB leaked" in done.stdout
+    assert done.stderr.splitlines()[-1] == f"thinsim: {scenario}:12: {WHY}"
+    assert f"Cut short in two: {scenario}:12: {WHY}" in done.stdout
+    assert "two: 0 B leaked (0 bytes) when the run was cut short" in done.stdout
 
     document = written(outputs["json"])
-    assert document["cut_short"] == f"{scenario}:11: {WHY}"
+    assert document["cut_short"] == f"{scenario}:12: {WHY}"
     one, two = document["runs"]
     assert (one["cut_short"], two["cut_short"]) == (None, document["cut_short"])
-    assert [sample["step"] for sample in two["samples"]][-2:] == ["remove a", "remove b"]
+    assert [sample["step"] for sample in two["samples"]][-2:] == ["write f in a", "write g in a"]
 
     suites = list(check_junit(outputs["junit"].read_text()))
     assert [suite.attrib["errors"] for suite in suites] == ["0", "1"]

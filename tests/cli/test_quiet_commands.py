@@ -43,7 +43,7 @@ def test_every_long_command_can_be_quiet() -> None:
     quiet = {
         name
         for name, command in every_command(commands, "thinsim")
-        if any("--quiet" in parameter.opts for parameter in command.params)
+        if any("-q" in parameter.opts for parameter in command.params)
     }
     assert quiet == _LONG
 
