@@ -113,3 +113,27 @@ def test_any_other_document_is_refused(thinsim: Thinsim, tmp_path: Path, text: s
     done = thinsim("report", tmp_path / "other.json")
     assert done.returncode == 1
     assert f"{tmp_path}/other.json is not a thinsim report of format 2: " in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--json", "--junit", "--html"])
+def test_a_report_is_not_replaced_by_its_own_conversion(thinsim: Thinsim, report: Path, option: str) -> None:
+    before = report.read_text()
+    done = thinsim("report", report, option, report)
+    assert done.returncode == 2
+    assert f"{option} would replace {report}, which the command reads" in done.stderr
+    assert report.read_text() == before
+
+
+def test_a_run_does_not_replace_its_scenario(thinsim: Thinsim, tmp_path: Path) -> None:
+    scenario = tmp_path / "mine.toml"
+    scenario.write_text(thinsim("scenarios", "show", "container-exit").stdout)
+    before = scenario.read_text()
+    done = thinsim("run", scenario, "--rig", "process", "--json", scenario)
+    assert done.returncode == 2
+    assert scenario.read_text() == before
+
+
+def test_a_comparison_does_not_replace_a_benchmark(thinsim: Thinsim, benchmark: Path) -> None:
+    before = benchmark.read_text()
+    assert thinsim("compare", benchmark, benchmark, "--json", benchmark).returncode == 2
+    assert benchmark.read_text() == before

@@ -58,6 +58,9 @@ class GatedProject:
             (self.directory / name).unlink(missing_ok=True)
         return self._call("ci", "--baseline", "b.json", "--no-speed", *outputs, *words)
 
+    def timed_ci(self, *words: str) -> int:
+        return self._call("ci", "--baseline", "b.json", *words)
+
     def _call(self, *words: str) -> int:
         common = ("--rounds", "1", "--most-rounds", "1", "--dir", str(self.directory))
         rig = () if "--rig" in words else ("--rig", "process")
@@ -389,11 +392,76 @@ def test_speed_is_compared_against_another_installation_in_the_same_rounds(proje
 
 
 @pytest.mark.parametrize(
-    ("against", "says"),
-    [("/none/thinsim", "the program /none/thinsim does not exist"), ("false", "exit status 1")],
+    ("against", "status", "says"),
+    [
+        ("/none/thinsim", WRONG_WORDS, "the program /none/thinsim does not exist"),
+        ("", WRONG_WORDS, "the command is empty"),
+        ("'", WRONG_WORDS, "No closing quotation"),
+        ("false", FAILED, "exit status 1"),
+    ],
 )
 def test_an_installation_that_can_not_run_is_an_error_with_its_reason(
-    project: GatedProject, against: str, says: str
+    project: GatedProject, against: str, status: int, says: str
 ) -> None:
-    assert project.ci("a.toml", "--against", against) == FAILED
+    assert project.timed_ci("a.toml", "--against", against) == status
     assert says in project.err
+
+
+def test_another_installation_is_refused_where_no_speed_is_compared(project: GatedProject) -> None:
+    assert project.ci("a.toml", "--against", "thinsim") == WRONG_WORDS
+    assert "--against cannot be used with --no-speed" in project.err
+
+
+def test_a_gate_that_compares_nothing_does_not_pass(project: GatedProject) -> None:
+    (project.directory / "a.toml").unlink()
+    (project.directory / "b.toml").unlink()
+    assert project.ci("--allow-missing") == NOT_COMPARED
+    assert "nothing was compared" in project.err
+    assert "nothing was compared" in project.summary
+    assert project.cases == {"thinsim ci: ran": "error"}
+
+
+def test_a_copy_of_a_scenario_that_is_still_there_is_new(project: GatedProject) -> None:
+    (project.directory / "copy.toml").write_text((project.directory / "a.toml").read_text())
+    assert project.ci("copy.toml") == NOT_COMPARED
+    assert project.ci("copy.toml", "--update") == DONE
+    assert sorted(project.stored) == ["a.toml", "b.toml", "copy.toml"]
+
+
+def test_a_new_scenario_runs_on_the_rig_of_the_baseline(project: GatedProject) -> None:
+    project.write("c.toml")
+    words = ("ci", "--baseline", "b.json", "--no-speed", "--rounds", "1", "--most-rounds", "1", "c.toml")
+    assert status_of([*words, "--allow-new"]) == DONE
+    assert "c.toml on process" in project.capsys.readouterr().out
+
+
+def test_an_update_through_a_symbolic_link_renews_the_file_and_keeps_the_link(project: GatedProject) -> None:
+    before = project.stored["a.toml"]["off"]
+    kept = project.directory / "kept"
+    kept.mkdir()
+    for name in ("a.toml", "b.toml", "b.json"):
+        (project.directory / name).rename(kept / name)
+    (kept / "b.json").chmod(0o640)
+    (project.directory / "b.json").symlink_to("kept/b.json")
+    (kept / "a.toml").write_text(MORE)
+    assert project.ci("kept/a.toml", "--update") == DONE
+    assert (project.directory / "b.json").is_symlink()
+    assert (kept / "b.json").stat().st_mode & 0o777 == 0o640
+    assert project.stored["a.toml"]["off"] == before + 1
+
+
+@pytest.mark.parametrize("option", ["--json", "--junit", "--markdown"])
+@pytest.mark.parametrize("name", ["b.json", "./a.toml"])
+def test_an_output_does_not_replace_what_the_gate_reads(
+    project: GatedProject, option: str, name: str
+) -> None:
+    before = (project.directory / name).read_text()
+    assert project.timed_ci("a.toml", option, name) == WRONG_WORDS
+    assert f"{option} would replace" in project.err
+    assert (project.directory / name).read_text() == before
+
+
+def test_a_baseline_does_not_replace_its_scenario(project: GatedProject) -> None:
+    before = (project.directory / "a.toml").read_text()
+    assert project.save("a.toml", options=("-o", "a.toml")) == WRONG_WORDS
+    assert (project.directory / "a.toml").read_text() == before

@@ -49,6 +49,13 @@ def test_a_key_goes_before_a_content_that_another_scenario_has() -> None:
     assert match_scenarios([other, one], [one, other]) == ([other, one], [])
 
 
+def test_a_scenario_whose_file_still_exists_is_known_by_its_key_alone() -> None:
+    then = scenario(variant(), key="a", sha256="1", title="a")
+    now = [scenario(variant(), key="copy", sha256="1", title="a")]
+    assert match_scenarios(now, [then], {"a"}) == ([None], [then])
+    assert match_scenarios([then], [then], {"a"}) == ([then], [])
+
+
 def test_a_renamed_variant_is_known_by_its_settings() -> None:
     on, off = variant(name="on", settings="1"), variant(name="off", settings="2")
     now = [variant(name="discard", settings="1"), variant(name="off", settings="2")]

@@ -36,3 +36,14 @@ class OutputPath(click.Path):
                 where = "to standard output" if path == STDOUT else "there"
                 self.fail(f"{str(value)!r}: {first} writes {where} already; name another file.", param, ctx)
         return path
+
+
+def keep_inputs(*inputs: str | os.PathLike[str]) -> None:
+    """Raise a usage error if an output option of the running command names one of its *inputs*."""
+    taken: dict[str, str] = click.get_current_context().meta.get(__name__, {})
+    for each in inputs:
+        option = taken.get(os.path.realpath(each))
+        if option is not None:
+            raise click.UsageError(
+                f"{option} would replace {os.fspath(each)}, which the command reads; name another file."
+            )

@@ -19,7 +19,7 @@ from thinsim.regression.baseline import LIBRARY, digest, scenario_key
 from thinsim.report.document import Report
 from thinsim.rig.record import RigRecord
 from thinsim.rig.registry import AUTO, choose_rig, find_rig, probe_rigs
-from thinsim.scenario.file.library import DIRECTORY, FoundScenario, find_scenario
+from thinsim.scenario.file.library import DIRECTORY, FoundScenario, find_scenario, library_names
 from thinsim.vm.guest_script import SCRATCH
 
 _EXPLAINED = (ThinsimError, FuseBackingError, OSError)
@@ -108,6 +108,13 @@ def name_of(key: str, given: str, baseline: Path) -> str:
         return given
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def in_place(key: str, baseline: Path) -> bool:
+    """Return whether the stored scenario *key* still exists at its place, and was not moved."""
+    if key.startswith(LIBRARY):
+        return key.removeprefix(LIBRARY) in library_names()
+    return (baseline.resolve().parent / key).is_file()
 
 
 class RigChooser:

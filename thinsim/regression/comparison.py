@@ -148,12 +148,14 @@ def compare_with_baseline(
     stored: Baseline,
     rules: ComparisonRules,
     beside: Mapping[str, ScenarioBaseline] | None = None,
+    in_place: Collection[str] = (),
 ) -> list[ScenarioComparison]:
     """Compare scenarios with those of *stored*.
 
     *beside* has, by key, what another installation measured in the same rounds; it replaces the stored costs.
+    *in_place* has the keys of stored scenarios that still exist, so that no other file is taken for them.
     """
-    matched, _ = match_scenarios(now, stored.scenarios)
+    matched, _ = match_scenarios(now, stored.scenarios, in_place)
     return [
         compare_scenario(one, other, rules, (beside or {}).get(one.key))
         for one, other in zip(now, matched, strict=True)

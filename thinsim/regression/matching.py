@@ -1,11 +1,12 @@
 """`match_scenarios` and `match_variants` pair what ran now with what is in the baseline. Pure.
 
 Scenarios are the same if their keys are, which do not depend on how a path is spelt. A file that was moved
-or renamed is still known by its content, or else by its title if only one scenario has it. Variants are the
-same if their names are; a variant that was renamed is known by its settings.
+or renamed is still known by its content, or else by its title if only one scenario has it. A file that is
+still at its old place was not moved, so that a copy of it is another scenario. Variants are the same if their
+names are; a variant that was renamed is known by its settings.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Protocol, TypeVar
 
 from thinsim.regression.baseline import ScenarioBaseline, VariantBaseline
@@ -32,15 +33,25 @@ _Then = TypeVar("_Then")
 
 
 def match_scenarios(
-    now: Sequence[IdentifiedScenario], then: Sequence[ScenarioBaseline]
+    now: Sequence[IdentifiedScenario], then: Sequence[ScenarioBaseline], in_place: Collection[str] = ()
 ) -> tuple[list[ScenarioBaseline | None], list[ScenarioBaseline]]:
-    """Return, for each scenario of *now*, the one of *then*, or None; and the rest of *then*."""
+    """Return, for each scenario of *now*, the one of *then*, or None; and the rest of *then*.
+
+    *in_place* has the keys of the scenarios of *then* that still exist; these are known by their keys alone.
+    """
     by: list[Callable[[IdentifiedScenario], Hashable]] = [
         lambda each: each.key,
         lambda each: each.sha256,
         lambda each: each.title,
     ]
-    return _match(now, then, by)
+    found, rest = _match(now, then, by[:1])
+    open_now = [number for number, each in enumerate(found) if each is None]
+    moved, _ = _match(
+        [now[number] for number in open_now], [each for each in rest if each.key not in in_place], by[1:]
+    )
+    for number, each in zip(open_now, moved, strict=True):
+        found[number] = each
+    return found, [each for each in rest if each not in moved]
 
 
 def match_variants(

@@ -6,7 +6,7 @@ import click
 
 from thinsim.cli.directory_option import directory_option
 from thinsim.cli.name_completion import scenario_names
-from thinsim.cli.output_path import OutputPath
+from thinsim.cli.output_path import OutputPath, keep_inputs
 from thinsim.cli.quiet import note, quiet_option
 from thinsim.cli.rig_option import rig_option
 from thinsim.cli.round_options import most_rounds, most_rounds_option, rounds_option
@@ -50,6 +50,7 @@ def save(
     found, failed = find_scenarios(scenarios, output)
     if failed:
         raise CombinedError("\n".join(f"{name}: {why}" for name, why in failed.items()))
+    keep_inputs(*(each.found.path for each in found))
     chooser = RigChooser(rig, directory)
     planned = [(each, chooser.choose(None)) for each in found]
     ran = run_rounds(planned, RoundsPlan(rounds, most_rounds(rounds, most), directory), _is_wide)

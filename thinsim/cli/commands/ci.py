@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -13,9 +14,10 @@ from fuse_backing.errors import FuseBackingError
 from fuse_backing.statuses import exit_status_help
 from thinsim.cli.comparison_outputs import ComparisonOutputs, print_result
 from thinsim.cli.directory_option import directory_option
+from thinsim.cli.expected_trouble import cannot_be_used_with
 from thinsim.cli.name_completion import scenario_names
 from thinsim.cli.output_console import output_console
-from thinsim.cli.output_path import OutputPath
+from thinsim.cli.output_path import OutputPath, keep_inputs
 from thinsim.cli.quiet import note, quiet_option
 from thinsim.cli.rig_option import rig_option
 from thinsim.cli.round_options import most_rounds, most_rounds_option, rounds_option
@@ -25,6 +27,7 @@ from thinsim.cli.scenario_rounds import (
     Rounds,
     RoundsPlan,
     find_scenarios,
+    in_place,
     name_of,
     run_rounds,
 )
@@ -174,6 +177,8 @@ def ci(
             f"{baseline_path} does not exist. To write it, run: "
             f"thinsim baseline save SCENARIO... -o {baseline_path}"
         )
+    keep_inputs(baseline_path)
+    command = _other_installation(against, no_speed)
     stored = read_baseline(baseline_path.read_text(errors="replace"), str(baseline_path))
     outputs = ComparisonOutputs(junit_path, markdown_path, json_path)
     tolerances = _tolerances(leak_tolerances, speed_tolerances, not no_speed, baseline_path, stored)
@@ -186,13 +191,21 @@ def ci(
         )
         if wanted
     }
-    plan = RoundsPlan(rounds, most_rounds(rounds, most), directory, shlex.split(against or ""))
+    plan = RoundsPlan(rounds, most_rounds(rounds, most), directory, command)
     names = list(scenarios) or [name_of(each.key, each.name, baseline_path) for each in stored.scenarios]
     begun = time.time()
     found, failed = find_scenarios(names, baseline_path)
+    keep_inputs(*(each.found.path for each in found))
     missing = [name for name in failed if allow_missing and not scenarios and _is_absent(name)]
+    if len(missing) == len(names):
+        # A gate that compares nothing must not pass.
+        why = f"no scenario of {baseline_path} exists here, so nothing was compared"
+        outputs.write_failure(why, begun)
+        click.echo(f"thinsim: {why}", err=True)
+        return NOT_COMPARED
+    kept = {each.key for each in stored.scenarios if in_place(each.key, baseline_path)}
     try:
-        planned, without_rig = _with_rigs(found, stored, RigChooser(rig, directory))
+        planned, without_rig = _with_rigs(found, stored, kept, RigChooser(rig, directory))
     except (ThinsimError, FuseBackingError, OSError) as error:
         # The machine lacks something that every run needs. The page of the job shows this error as well.
         outputs.write_failure(str(error), begun)
@@ -202,7 +215,7 @@ def ci(
     def compare(ran: Rounds, keys: Collection[str]) -> list[ScenarioComparison]:
         now = [measured(key, ran.reports[key]) for key in keys]
         beside = {key: measured(key, ran.old[key]) for key in keys} if plan.against else {}
-        return compare_with_baseline(now, stored, rules, beside)
+        return compare_with_baseline(now, stored, rules, beside, kept)
 
     ran = run_rounds(planned, plan, lambda key, so_far: compare(so_far, [key])[0].undecided)
     ran.failed |= without_rig | {name: why for name, why in failed.items() if name not in missing}
@@ -220,14 +233,19 @@ def ci(
 
 
 def _with_rigs(
-    found: Sequence[KeyedScenario], stored: Baseline, chooser: RigChooser
+    found: Sequence[KeyedScenario], stored: Baseline, kept: Collection[str], chooser: RigChooser
 ) -> tuple[list[tuple[KeyedScenario, RigRecord]], dict[str, str]]:
-    """Return each scenario with its rig, and by name the reasons why others have none."""
+    """Return each scenario with its rig, and by name the reasons why others have none.
+
+    A scenario that is new has the rig of the baseline, if all of the baseline has one rig.
+    """
+    rigs = {each.rig for each in stored.scenarios}
+    common = rigs.pop() if len(rigs) == 1 else None
     planned, failed = [], {}
-    matched, _ = match_scenarios(found, stored.scenarios)
+    matched, _ = match_scenarios(found, stored.scenarios, kept)
     for each, then in zip(found, matched, strict=True):
         try:
-            planned.append((each, chooser.choose(then.rig if then is not None else None)))
+            planned.append((each, chooser.choose(then.rig if then is not None else common)))
         except EnvironmentLacksError as error:
             failed[each.name] = f"{error}\nThe baseline is of this rig; --rig NAME chooses another."
     return planned, failed
@@ -253,7 +271,12 @@ def _read(
 ) -> tuple[_Value | None, dict[str, _Value]]:
     try:
         default, of = by_scenario(texts)
-        values = {_key(name, baseline, stored): parse(value) for name, value in of.items()}
+        values: dict[str, _Value] = {}
+        for name, value in of.items():
+            key = _key(name, baseline, stored)
+            if key in values:
+                raise InvalidValueError(f"'{name}={value}': the scenario {key} has a value already")
+            values[key] = parse(value)
         return None if default is None else parse(default), values
     except InvalidValueError as error:
         raise click.BadParameter(str(error), param_hint=option) from None
@@ -270,6 +293,23 @@ def _key(name: str, baseline: Path, stored: Baseline) -> str:
     return found[0].key
 
 
+def _other_installation(against: str | None, no_speed: bool) -> list[str]:
+    """Return the words of --against. A usage error if it names no program, or nothing is to be timed."""
+    if against is None:
+        return []
+    if no_speed:
+        raise cannot_be_used_with("--against", "--no-speed", "the other installation only compares speed")
+    try:
+        command = shlex.split(against)
+    except ValueError as error:
+        raise click.BadParameter(f"{against!r}: {error}", param_hint="--against") from None
+    if not command:
+        raise click.BadParameter("the command is empty", param_hint="--against")
+    if shutil.which(command[0]) is None:
+        raise click.BadParameter(f"the program {command[0]} does not exist", param_hint="--against")
+    return command
+
+
 def _is_absent(name: str) -> bool:
     return not Path(name).exists() and name not in library_names()
 
@@ -279,10 +319,13 @@ def _update(path: Path, stored: Baseline, result: ComparisonResult) -> None:
     old_keys = [each.then.key for each in result.comparisons if each.then is not None]
     vanished = [each.key for each in stored.scenarios if name_of(each.key, each.name, path) in result.missing]
     fresh = replaced(stored, [each.now for each in result.comparisons], [*old_keys, *vanished])
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    # The keys are seen from the file itself: a symbolic link to it stays one.
+    real = path.resolve()
+    unfinished = real.with_name(f".{real.name}.{os.getpid()}")
     try:
         unfinished.write_text(fresh.model_dump_json(indent=1) + "\n")
-        unfinished.replace(path)
+        shutil.copymode(real, unfinished)
+        unfinished.replace(real)
     finally:
         unfinished.unlink(missing_ok=True)
     renewed = len(result.comparisons)
