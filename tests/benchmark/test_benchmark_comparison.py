@@ -154,7 +154,7 @@ def test_other_processors_allow_no_verdict_and_other_conditions_are_named() -> N
     assert found.conditions_differ == ["kernel: 6.1 against 6.12"]
 
 
-def test_other_programs_during_one_run_only_allow_no_verdict_but_on_counts() -> None:
+def test_other_programs_during_a_run_allow_no_verdict_but_on_counts() -> None:
     def measured(figure: float, others: float) -> Benchmark:
         load = replace(NO_LOAD, seconds=10, others=others, cpu_pressure=others)
         return with_loads(
@@ -171,8 +171,10 @@ def test_other_programs_during_one_run_only_allow_no_verdict_but_on_counts() -> 
         "B, but not A: other programs kept the processors busy (waited for a processor 50 % of the time) "
         "in most rounds"
     )
-    both_busy = compare_benchmarks(measured(1, 0.5), measured(2, 0.5))
-    assert [each.verdict for each in both_busy.compared] == [Verdict.WORSE, Verdict.WORSE]
+    both_busy = compare_benchmarks(measured(1, 0.9), measured(2, 0.8))
+    assert [each.verdict for each in both_busy.compared] == [Verdict.BUSY, Verdict.WORSE]
+    both_quiet = compare_benchmarks(measured(1, 0.1), measured(2, 0.15))
+    assert [each.verdict for each in both_quiet.compared] == [Verdict.WORSE, Verdict.WORSE]
 
 
 def with_loads(measured: Benchmark, loads: list[MachineLoad]) -> Benchmark:

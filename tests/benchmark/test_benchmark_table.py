@@ -8,7 +8,9 @@ from rich.console import Console
 
 from thinsim.benchmark.comparison import compare_benchmarks
 from thinsim.benchmark.document import Benchmark, RoundLoad, Series, StepTimes
+from thinsim.benchmark.intervals import Interval
 from thinsim.benchmark.table import print_benchmark, print_comparison
+from thinsim.benchmark.wording import number
 from thinsim.measure.machine_load import NO_LOAD
 
 SIZES = "pool 2 GiB, image 100 MiB, container 100 MiB"
@@ -187,3 +189,37 @@ def test_names_of_a_foreign_document_are_no_markup() -> None:
         text = "\n".join(lines)
         assert "[red]a[/blue]" in text
         assert "[/b]" in text
+
+
+def test_a_row_without_a_ratio_has_its_reason_below_the_table() -> None:
+    document = benchmark(8)
+    figures = [0.0, *[1.0] * 7]
+    zeros = [
+        each.model_copy(update={"figures": figures}) if each.contender == document.contenders[0] else each
+        for each in document.series
+    ]
+    reason = "-: no ratio, because the figure of the first is 0, in at least one round."
+    assert reason in [line.strip() for line in shown(200, document.model_copy(update={"series": zeros}))]
+    assert reason not in [line.strip() for line in shown(200, document)]
+
+
+def test_a_table_names_the_reason_of_a_run_that_was_cut_short() -> None:
+    lines = shown(200, benchmark(8).model_copy(update={"cut_short": "interrupted in round 9, a"}))
+    assert "Cut short after 8 rounds: interrupted in round 9, a" in [line.strip() for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("figure", "text"),
+    [
+        (0, "0.00"),
+        (0.000965, "0.000965"),
+        (0.00663, "0.00663"),
+        (0.041, "0.0410"),
+        (0.2, "0.20"),
+        (9.52, "9.52"),
+        (123.45, "123.5"),
+        (12345.6, "12346"),
+    ],
+)
+def test_a_small_figure_keeps_three_significant_digits(figure: float, text: str) -> None:
+    assert number(Interval(figure, figure, figure, 0.95)) == text

@@ -45,7 +45,8 @@ def test_the_rounds_before_a_failure_are_kept(fails_at: list[int], tmp_path: Pat
     why = "round 2, process/core/off, pool 2 GiB, image 100 MiB, container 100 MiB: pool: create thin"
     assert str(done.exception).startswith(why)
     assert "the figures are those of 1 round before, of 3 in the plan" in str(done.exception)
-    assert "One round after 0 to warm up" in done.stdout
+    assert "One round without a warm-up round" in done.stdout
+    assert "Cut short after 1 round: " in done.stdout
     found = json.loads(written.read_text())
     assert found["rounds"] == 1
     assert found["cut_short"].startswith(why)

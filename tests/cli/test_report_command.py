@@ -75,7 +75,7 @@ def test_the_table_of_a_benchmark_and_of_a_comparison_is_shown(
     thinsim: Thinsim, benchmark: Path, saved: Path
 ) -> None:
     done = thinsim("report", benchmark)
-    assert (done.returncode, "One round after 0 to warm up" in done.stdout) == (0, True)
+    assert (done.returncode, "One round without a warm-up round" in done.stdout) == (0, True)
     done = thinsim("report", saved / "compare.json")
     assert (done.returncode, "A and B are from two runs" in done.stdout) == (0, True)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from thinsim.benchmark.disturbances import disturbances, disturbed_more
+from thinsim.benchmark.disturbances import disturbances, disturbed_more, kept_busy
 from thinsim.benchmark.document import Benchmark
 from thinsim.benchmark.intervals import median_interval
 from thinsim.benchmark.significance import (
@@ -143,9 +143,20 @@ def between(first: Benchmark, second: Benchmark, least_effect: float = LEAST_EFF
     verdicts = judged(found, chances, second, least_effect, decides=decides)
     if any(first.environment.get(name) != second.environment.get(name) for name in _OTHER_MACHINE):
         return [instead(each, Verdict.OTHER_MACHINE) for each in verdicts]
-    if disturbed_more(first, second) or disturbed_more(second, first):
+    if _too_busy(first, second):
         return [each if each.row in _COUNTS else instead(each, Verdict.BUSY) for each in verdicts]
     return verdicts
+
+
+def _too_busy(first: Benchmark, second: Benchmark) -> bool:
+    """Return whether other programs may explain a difference between the two runs.
+
+    If the processors were busy during both runs, their share in use and the pressure are near their limits.
+    So they do not show that both runs waited equally long.
+    """
+    if kept_busy(first) or kept_busy(second):
+        return True
+    return bool(disturbed_more(first, second) or disturbed_more(second, first))
 
 
 def missing(first: Benchmark, second: Benchmark) -> list[str]:

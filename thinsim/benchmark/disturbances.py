@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from thinsim.benchmark.document import Benchmark
-from thinsim.measure.machine_load import MachineLoad, usual_load
+from thinsim.measure.machine_load import BUSY_PROCESSORS, MachineLoad, usual_load
 
 _FAR = 3.5
 """The modified z-score from which a round is an outlier (Iglewicz and Hoaglin, How to Detect and Handle
@@ -26,6 +26,12 @@ def disturbed_more(document: Benchmark, other: Benchmark) -> list[str]:
     """Return in words what disturbed most rounds of *document*, and not those of *other*."""
     mine, its = _usual(document), _usual(other)
     return mine.disturbances(its) if mine is not None and its is not None else []
+
+
+def kept_busy(document: Benchmark) -> bool:
+    """Return whether other programs kept the processors busy in most rounds."""
+    usual = _usual(document)
+    return usual is not None and usual.others >= BUSY_PROCESSORS
 
 
 def outlying(seconds: Sequence[float]) -> list[int]:

@@ -10,6 +10,7 @@ from thinsim.benchmark.document import Benchmark
 from thinsim.benchmark.significance import LEAST_EFFECT
 from thinsim.benchmark.verdicts import Compared, Verdict
 from thinsim.benchmark.wording import (
+    cut_short_text,
     explained_verdicts,
     interval_meaning,
     number,
@@ -59,8 +60,7 @@ def benchmark_markdown(document: Benchmark, least_effect: float = LEAST_EFFECT) 
         lines += [interval_meaning([each.ratio for each in judged if each.contender != first]), ""]
         lines += _paragraphs(explained_verdicts(judged, least_effect))
     lines += _paragraphs(f"Disturbed: {_cell(text)}." for text in disturbances(document))
-    if document.cut_short is not None:
-        lines += [f"Cut short after {document.rounds_text}: {_cell(document.cut_short)}", ""]
+    lines += _paragraphs(_cell(text) for text in cut_short_text(document))
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

@@ -18,6 +18,8 @@ from thinsim.benchmark.significance import (
 from thinsim.benchmark.verdicts import Compared, Verdict
 from thinsim.benchmark.wording import (
     SHORT,
+    cut_short_text,
+    explained_dashes,
     explained_marks,
     explained_verdicts,
     interval_meaning,
@@ -61,10 +63,16 @@ def print_benchmark(
         print_words(console, interval_meaning(ratios))
         if not can_decide_in_pairs(document.rounds):
             print_words(console, f"A verdict needs at least {LEAST_PAIRS} rounds (--rounds).")
-        for text in [*explained_verdicts(judged, least_effect), *explained_marks(judged)]:
+        for text in [
+            *explained_verdicts(judged, least_effect),
+            *explained_marks(judged),
+            *explained_dashes(judged),
+        ]:
             print_words(console, text)
     for text in disturbances(document):
         print_words(console, f"Disturbed: {text}.")
+    for text in cut_short_text(document):
+        print_words(console, text)
 
 
 def print_comparison(console: Console, found: Comparison) -> None:
@@ -187,6 +195,8 @@ def _ratio_cells(compared: Compared) -> tuple[Text, Text, Text]:
 
 
 def _print_percentiles(console: Console, document: Benchmark) -> None:
+    if not document.steps:
+        print_line(console, "No contender has single steps: a command has none.")
     for sizes in document.sizes:
         for contender in document.contenders:
             its = [each for each in document.steps if (each.contender, each.sizes) == (contender, sizes)]

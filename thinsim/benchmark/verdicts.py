@@ -22,7 +22,7 @@ class Verdict(StrEnum):
     ONE_SIDED = "only one has it"
     FROM_NOTHING = "from 0, no ratio"
     BUSY = "machine too busy"
-    """The ratio differs, but other programs disturbed most rounds of only one document."""
+    """The ratio differs, but other programs kept the processors busy, or disturbed only one document."""
     OTHER_MACHINE = "another machine"
     """The ratio differs, but so does the processor."""
 

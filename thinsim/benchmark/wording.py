@@ -1,5 +1,6 @@
 """These functions put figures, intervals and verdicts of benchmarks into words. Pure."""
 
+import math
 from collections.abc import Collection, Iterable, Iterator
 
 from thinsim.benchmark.document import Benchmark
@@ -22,18 +23,26 @@ _MARKS = (Verdict.TOO_FEW, Verdict.BUSY, Verdict.OTHER_MACHINE)
 
 
 def number(interval: Interval | None) -> str:
-    """Return the median with three significant digits or more, or a dash."""
-    if interval is None:
-        return "-"
-    digits = 0 if interval.median >= 1000 else 1 if interval.median >= 100 else 2
-    return f"{interval.median:.{digits}f}"
+    """Return the median, or a dash. From 0.1 to 1 it has two significant digits, elsewhere three or more."""
+    return "-" if interval is None else _digits(interval.median, 0 if interval.median >= 1000 else 1)
 
 
 def range_text(interval: Interval | None) -> str:
     """Return the text of the interval; that of a single figure is empty."""
     if interval is None or not interval.confidence:
         return ""
-    return f"{interval.low:.2f}–{interval.high:.2f}"
+    return f"{_digits(interval.low)}–{_digits(interval.high)}"
+
+
+def _digits(figure: float, large: int = 2) -> str:
+    """Return *figure* with two decimals, more below 0.1, and *large* from 100.
+
+    A command of milliseconds would otherwise have the figures 0.01 and 0.02.
+    """
+    if figure >= 100:
+        return f"{figure:.{large}f}"
+    below = 0 < figure < 0.1
+    return f"{figure:.{min(2 - math.floor(math.log10(figure)), 9) if below else 2}f}"
 
 
 def row_text(compared: Compared) -> str:
@@ -49,7 +58,8 @@ def share_text(share: float) -> str:
 def what_was_measured(document: Benchmark) -> str:
     """Return the numbers of rounds, and the meaning of the figures."""
     several = f"Medians of {document.rounds} interleaved rounds"
-    what = f"{several if document.rounds > 1 else 'One round'} after {document.warm_up} to warm up"
+    warm_up = f"after {document.warm_up} to warm up" if document.warm_up else "without a warm-up round"
+    what = f"{several if document.rounds > 1 else 'One round'} {warm_up}"
     first, *others = document.contenders
     return f"{what}; a ratio is the median of the rounds' own ratios to {first}." if others else f"{what}."
 
@@ -62,7 +72,9 @@ def interval_meaning(ratios: Iterable[Interval | None]) -> str:
     least = min(known)
     if not least:
         return "One round gives no confidence in a ratio: use more rounds (--rounds)."
-    return f"a–b: the interval that holds the ratio's median with a confidence of at least {least:.0%}."
+    return (
+        f"a–b: the interval that holds the ratio's median with a confidence of at least {least * 100:.0f} %."
+    )
 
 
 def explained_verdicts(compared: Iterable[Compared], least_effect: float) -> Iterator[str]:
@@ -79,3 +91,15 @@ def explained_marks(compared: Collection[Compared]) -> Iterator[str]:
     for verdict in _MARKS:
         if any(each.verdict is verdict for each in compared):
             yield f"{SHORT[verdict]}: {verdict}."
+
+
+def explained_dashes(compared: Iterable[Compared]) -> Iterator[str]:
+    """Yield the reason why a row with figures of both contenders has no ratio, if there is such a row."""
+    if any(each.verdict is Verdict.FROM_NOTHING for each in compared):
+        yield "-: no ratio, because the figure of the first is 0, in at least one round."
+
+
+def cut_short_text(document: Benchmark) -> Iterator[str]:
+    """Yield how many rounds a document has that was cut short, with the reason."""
+    if document.cut_short is not None:
+        yield f"Cut short after {document.rounds_text}: {document.cut_short}"

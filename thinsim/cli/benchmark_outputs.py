@@ -10,7 +10,7 @@ import click
 from thinsim.benchmark.significance import LEAST_EFFECT
 from thinsim.benchmark.verdicts import Compared
 from thinsim.cli.output_path import STDOUT, OutputPath
-from thinsim.errors import EnvironmentLacksError, InvalidValueError
+from thinsim.errors import EnvironmentLacksError
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _PLOTS = (".svg", ".png", ".pdf")
@@ -89,7 +89,8 @@ def drawing(path: Path | None) -> Drawing | None:
     if path is None:
         return None
     if path.suffix not in _PLOTS:
-        raise InvalidValueError(f"--plot {path}: the name of the file must end in {', '.join(_PLOTS)}")
+        reason = f"'{path}': the name of the file must end in {', '.join(_PLOTS[:-1])} or {_PLOTS[-1]}."
+        raise click.BadParameter(reason, param_hint="'--plot'")
     try:
         from thinsim.benchmark.chart import comparison_chart  # noqa: PLC0415 (optional, and slow to load)
     except ModuleNotFoundError as error:

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from thinsim.benchmark import document as benchmark
-from thinsim.benchmark.command_contender import parse_command
+from thinsim.benchmark.command_contender import CommandContender, parse_command
 from thinsim.benchmark.comparison import within
 from thinsim.benchmark.contenders import Contender, all_together, parse_contender, steps_up
 from thinsim.benchmark.document import Benchmark
@@ -240,7 +240,7 @@ def _contenders(words: Sequence[str], commands: Sequence[str], directory: Path |
         words = [
             f"{best}{word.removeprefix(AUTO)}" if word.startswith(f"{AUTO}/") else word for word in words
         ]
-    contenders = [parse_contender(text, SUBJECTS) for text in dict.fromkeys(words)]
+    contenders = [parse_contender(text, SUBJECTS) for text in words]
     for each in contenders:
         if each.rig.running is None:
             inside = f"{each.rig.inside}/{each.subject}/{each.setting.slug}"
@@ -253,22 +253,39 @@ def _contenders(words: Sequence[str], commands: Sequence[str], directory: Path |
                 f"{each.name}: {each.subject} needs a rig with devices; {each.rig.name} has none"
             )
         choose_rig(each.rig.name, findings)
-    parsed = [parse_command(text) for text in commands]
-    everything: list[AnyContender] = [*contenders, *parsed]
-    names = [each.name for each in everything]
-    for name in names:
-        if names.count(name) > 1:
-            raise InvalidValueError(
-                f"--command {name}: {name} is the name of another contender; choose another"
-            )
+    everything: list[AnyContender] = [*contenders, *_commands(commands)]
+    _refuse_same_names(everything)
     return everything
+
+
+def _commands(words: Sequence[str]) -> list[CommandContender]:
+    try:
+        return [parse_command(text) for text in words]
+    except InvalidValueError as error:
+        raise click.BadParameter(f"{error}.", param_hint="'--command'") from error
+
+
+def _refuse_same_names(contenders: Sequence[AnyContender]) -> None:
+    """Refuse a second contender of the same name: the results could not distinguish the two."""
+    seen: set[str] = set()
+    for each in contenders:
+        if each.name in seen:
+            option, fix = (
+                ("--contender", "name it once")
+                if isinstance(each, Contender)
+                else ("--command", "choose another")
+            )
+            raise click.BadParameter(
+                f"{each.name} is the name of another contender; {fix}.", param_hint=f"'{option}'"
+            )
+        seen.add(each.name)
 
 
 def _refuse_recorded(contenders: Sequence[AnyContender]) -> None:
     """Refuse sizes that a contender on the process rig cannot have."""
     for each in contenders:
         if isinstance(each, Contender) and not each.rig.mounts:
-            raise InvalidValueError(
+            raise click.UsageError(
                 f"{each.name}: the {each.rig.name} rig plays a recorded image and container of "
-                f"{_RECORDED_MB} MiB each, which --image-mb and --container-mb do not change"
+                f"{_RECORDED_MB} MiB each, which --image-mb and --container-mb do not change."
             )

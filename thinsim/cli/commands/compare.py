@@ -49,8 +49,9 @@ def compare(
     account that a table has many rows: of 100 comparisons of the same program with itself, one may have a
     false verdict. It needs five rounds of each run at least.
 
-    Nothing counts as better or worse if the processors differ. If other programs kept the machine busy during
-    one of the runs only, a verdict remains only for hole punches and for bytes written to the data device.
+    Nothing counts as better or worse if the processors differ. If other programs kept the processors busy
+    during a run, or disturbed only one run, a verdict remains only for hole punches and for bytes written to
+    the data device.
 
     The table also lists contenders and sizes that only one file has, and differences of the environment.
     """
