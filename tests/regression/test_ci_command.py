@@ -303,6 +303,11 @@ def test_a_tolerance_that_means_nothing_is_refused_before_the_work(
     assert not Path("m.md").exists()
 
 
+def test_one_scenario_in_two_spellings_cannot_have_two_tolerances(project: GatedProject) -> None:
+    assert project.ci("--leak-tolerance", "a.toml=1M", "--leak-tolerance", "./a.toml=2M") == WRONG_WORDS
+    assert "the scenario a.toml has a value already" in project.err
+
+
 def test_an_update_replaces_what_ran_and_keeps_the_rest(project: GatedProject) -> None:
     before = project.stored
     project.write("a.toml", MORE)
