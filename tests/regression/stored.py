@@ -55,6 +55,7 @@ def variant(*leaks: OwnerLeak, **changed: object) -> VariantBaseline:
         "most_blocks": blocks,
         "most_leaked": blocks * BLOCK,
         "leaks": list(leaks),
+        "asserts": ["p: leaked = 0", "p: x"],
         "broken": [],
         "discards": 4,
         "costs": costs(),

@@ -220,6 +220,14 @@ def test_a_scenario_that_vanished_can_be_allowed(project: GatedProject) -> None:
     assert project.cases == {"a.toml: ran": "skipped"}
 
 
+def test_a_path_that_leads_to_another_file_does_not_hide_the_scenario(project: GatedProject) -> None:
+    project.write("other.toml", SCENARIO.replace('"2MiB"', '"1MiB"'))
+    (project.directory / "a.toml").unlink()
+    (project.directory / "a.toml").symlink_to("other.toml")
+    assert project.ci("--allow-new") == FAILED
+    assert "a.toml could not run: its path leads to another file than in the baseline" in project.err
+
+
 def test_an_assert_that_no_longer_holds_is_caught(project: GatedProject) -> None:
     project.write("a.toml", SCENARIO.replace("pool_used = 0", "pool_used = 1"))
     assert project.ci("a.toml") == BROKEN

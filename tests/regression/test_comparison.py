@@ -151,6 +151,13 @@ def test_an_assert_that_held_and_does_not_any_more_is_a_regression_and_the_rever
     assert changes(broken, broken) == []
 
 
+def test_an_assert_that_the_scenario_has_no_longer_is_named() -> None:
+    now = scenario(variant(asserts=["p: x"], broken=[]))
+    assert changes(now, scenario(variant(broken=["p: leaked = 0"]))) == [
+        ("note", "the scenario does not assert any more: p: leaked = 0")
+    ]
+
+
 def test_tolerances_apply_to_the_scenario_that_they_name() -> None:
     rules = ComparisonRules(Tolerances(leak_of={"s.toml": LeakTolerance(50, "percent")}))
     now = scenario(variant(leak("a", 15)))

@@ -196,7 +196,7 @@ def _ratio_cells(compared: Compared) -> tuple[Text, Text, Text]:
 
 def _print_percentiles(console: Console, document: Benchmark) -> None:
     if not document.steps:
-        print_line(console, "No contender has single steps: a command has none.")
+        print_words(console, "No contender has single steps: a command has none.")
     for sizes in document.sizes:
         for contender in document.contenders:
             its = [each for each in document.steps if (each.contender, each.sizes) == (contender, sizes)]

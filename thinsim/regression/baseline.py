@@ -71,6 +71,8 @@ class VariantBaseline(_Table):
     """The most bytes that leaked in a round."""
     leaks: list[OwnerLeak]
     """The leaked blocks by owner and reason, most first."""
+    asserts: list[str]
+    """All asserts."""
     broken: list[str]
     """Asserts that failed in at least one round."""
     discards: _Count
@@ -182,6 +184,7 @@ def _variant(runs: Sequence[VariantRun]) -> VariantBaseline:
         most_blocks=max(leaked),
         most_leaked=max(run.leaked for run in runs),
         leaks=_owners(runs),
+        asserts=sorted({f"{o.phase}: {o.asserted}" for run in runs for o in run.outcomes}),
         broken=sorted(broken),
         discards=max(_speed(run).discards for run in runs),
         costs=[_cost(run) for run in runs],

@@ -256,8 +256,10 @@ class _Judge:
     def _asserts(self, now: VariantBaseline, then: VariantBaseline) -> Iterator[Change]:
         for broken in sorted(set(now.broken) - set(then.broken)):
             yield self.change(ChangeKind.BROKEN, now.name, f"fails now, held before: {broken}")
-        for held in sorted(set(then.broken) - set(now.broken)):
+        for held in sorted((set(then.broken) - set(now.broken)) & set(now.asserts)):
             yield self.change(ChangeKind.BETTER, now.name, f"holds now, failed before: {held}")
+        for gone in sorted(set(then.asserts) - set(now.asserts)):
+            yield self.change(ChangeKind.NOTE, now.name, f"the scenario does not assert any more: {gone}")
 
     def _speed(self, now: VariantBaseline, then: VariantBaseline, other: str) -> SpeedComparison:
         if not self.rules.tolerances.compare_speed:

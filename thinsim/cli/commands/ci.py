@@ -4,7 +4,7 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,8 +33,8 @@ from thinsim.cli.scenario_rounds import (
 )
 from thinsim.cli.size import UNITS
 from thinsim.cli.statuses import BROKEN, DONE, FAILED, INTERRUPTED, LEAKED, NOT_COMPARED, SLOWER
-from thinsim.did_you_mean import unknown_name
-from thinsim.errors import EnvironmentLacksError, InvalidValueError, ThinsimError
+from thinsim.cli.tolerance_options import read_tolerances
+from thinsim.errors import EnvironmentLacksError, ThinsimError
 from thinsim.regression.baseline import Baseline, measured, read_baseline, replaced
 from thinsim.regression.comparison import (
     ChangeKind,
@@ -45,12 +45,7 @@ from thinsim.regression.comparison import (
 )
 from thinsim.regression.matching import match_scenarios
 from thinsim.regression.tolerances import (
-    NO_LEAK_TOLERANCE,
     SPEED_TOLERANCE,
-    Tolerances,
-    by_scenario,
-    parse_leak_tolerance,
-    parse_speed_tolerance,
 )
 from thinsim.rig.record import RigRecord
 from thinsim.rig.registry import rig_names
@@ -181,7 +176,7 @@ def ci(
     command = _other_installation(against, no_speed)
     stored = read_baseline(baseline_path.read_text(errors="replace"), str(baseline_path))
     outputs = ComparisonOutputs(junit_path, markdown_path, json_path)
-    tolerances = _tolerances(leak_tolerances, speed_tolerances, not no_speed, baseline_path, stored)
+    tolerances = read_tolerances(leak_tolerances, speed_tolerances, not no_speed, baseline_path, stored)
     allowed = {
         kind
         for kind, wanted in (
@@ -218,6 +213,8 @@ def ci(
         return compare_with_baseline(now, stored, rules, beside, kept)
 
     ran = run_rounds(planned, plan, lambda key, so_far: compare(so_far, [key])[0].undecided)
+    if not scenarios:
+        without_rig |= _unmatched(found, stored, kept, list(failed))
     ran.failed |= without_rig | {name: why for name, why in failed.items() if name not in missing}
     result = ComparisonResult(compare(ran, ran.reports), ran.failed, missing, tolerances, ran.interrupted)
     print_result(output_console(), result)
@@ -251,46 +248,18 @@ def _with_rigs(
     return planned, failed
 
 
-def _tolerances(
-    leaks: Sequence[str], speeds: Sequence[str], compare_speed: bool, baseline: Path, stored: Baseline
-) -> Tolerances:
-    """Read the options. BadParameter names the option and the scenario or value that is wrong."""
-    leak, leak_of = _read(leaks, "--leak-tolerance", parse_leak_tolerance, baseline, stored)
-    speed, speed_of = _read(speeds, "--speed-tolerance", parse_speed_tolerance, baseline, stored)
-    return Tolerances(
-        speed=SPEED_TOLERANCE if speed is None else speed,
-        leak=NO_LEAK_TOLERANCE if leak is None else leak,
-        speed_of=speed_of,
-        leak_of=leak_of,
-        compare_speed=compare_speed,
-    )
+def _unmatched(
+    found: Sequence[KeyedScenario], stored: Baseline, kept: Collection[str], failed: Sequence[str]
+) -> dict[str, str]:
+    """Return, by name, the scenarios of the baseline that neither run nor failed to be read.
 
-
-def _read(
-    texts: Sequence[str], option: str, parse: Callable[[str], _Value], baseline: Path, stored: Baseline
-) -> tuple[_Value | None, dict[str, _Value]]:
-    try:
-        default, of = by_scenario(texts)
-        values: dict[str, _Value] = {}
-        for name, value in of.items():
-            key = _key(name, baseline, stored)
-            if key in values:
-                raise InvalidValueError(f"'{name}={value}': the scenario {key} has a value already")
-            values[key] = parse(value)
-        return None if default is None else parse(default), values
-    except InvalidValueError as error:
-        raise click.BadParameter(str(error), param_hint=option) from None
-
-
-def _key(name: str, baseline: Path, stored: Baseline) -> str:
-    """Return the key of the scenario *name* of an option. InvalidValueError if there is no such scenario."""
-    known = {word: each.key for each in stored.scenarios for word in (each.name, each.key)}
-    if name in known:
-        return known[name]
-    found, _ = find_scenarios([name], baseline)
-    if not found:
-        raise InvalidValueError(unknown_name("scenario", name, list(known)))
-    return found[0].key
+    The path of such a scenario leads to another file now, as a symbolic link can.
+    """
+    _, rest = match_scenarios(found, stored.scenarios, kept)
+    # A scenario that cannot be read is without a match as well, and it is named already.
+    if len(rest) <= len(failed):
+        return {}
+    return {each.key: "its path leads to another file than in the baseline" for each in rest}
 
 
 def _other_installation(against: str | None, no_speed: bool) -> list[str]:
