@@ -22,6 +22,8 @@ def test_a_message_names_size_owner_step_and_reason() -> None:
 def test_the_largest_owners_come_first_and_the_others_are_added_up() -> None:
     lines = leak_lines([_leak("a", 3 * MIB), _leak("b", 2 * MIB), _leak("c", MIB)], {}, most=1)
     assert [line.split(" (")[0] for line in lines] == ["a: 3 MiB", "2 smaller leaks: 3 MiB"]
+    lines = leak_lines([_leak("a", 3 * MIB), _leak("b", 2 * MIB)], {}, most=1)
+    assert lines[1] == "1 smaller leak: 2 MiB"
 
 
 def test_a_leak_larger_than_the_files_has_its_parts_explained() -> None:

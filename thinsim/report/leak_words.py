@@ -34,7 +34,8 @@ def leak_lines(leaks: Sequence[Leak], files: Mapping[str, int], *, most: int | N
     ]
     if len(leaks) > len(shown):
         rest = leaks[len(shown) :]
-        lines.append(f"{len(rest)} smaller leaks: {format_size(sum(leak.bytes for leak in rest))}")
+        noun = "leak" if len(rest) == 1 else "leaks"
+        lines.append(f"{len(rest)} smaller {noun}: {format_size(sum(leak.bytes for leak in rest))}")
     return [*lines, *leak_parts(shown, files)]
 
 
