@@ -173,7 +173,7 @@ def test_a_file_that_is_no_text_is_one_line(thinsim: Thinsim, tmp_path: Path) ->
     for command in (("run", file), ("scenarios", "check", file)):
         done = thinsim(*command)
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-        assert f"{file}: 'utf-8' codec can't decode" in done.stderr
+        assert f"{file}:1: not UTF-8 text" in done.stderr
 
 
 def test_square_brackets_in_names_are_shown_as_they_are(
