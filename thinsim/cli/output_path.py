@@ -36,3 +36,17 @@ class OutputPath(click.Path):
                 where = "to standard output" if path == STDOUT else "there"
                 self.fail(f"{str(value)!r}: {first} writes {where} already; name another file.", param, ctx)
         return path
+
+
+def refuse_to_overwrite(*inputs: Path | None) -> None:
+    """Raise a usage error if an `OutputPath` option of the current command names one of *inputs*.
+
+    An input that is None or no regular file counts as absent: a pipe such as /dev/stdin can be both.
+    """
+    taken: dict[str, str] = click.get_current_context().meta.get(__name__, {})
+    for each in inputs:
+        option = taken.get(os.path.realpath(each)) if each is not None and each.is_file() else None
+        if option is not None:
+            raise click.UsageError(
+                f"{option} would overwrite {each}, which the command reads: name another file."
+            )

@@ -6,7 +6,7 @@ import click
 
 from thinsim.cli.directory_option import directory_option
 from thinsim.cli.name_completion import scenario_names
-from thinsim.cli.output_path import OutputPath
+from thinsim.cli.output_path import OutputPath, refuse_to_overwrite
 from thinsim.cli.quiet import note, quiet_option
 from thinsim.cli.rig_option import rig_option
 from thinsim.cli.round_options import most_rounds, most_rounds_option, rounds_option
@@ -48,6 +48,7 @@ def save(
     take different times runs more often, so that its costs are known well enough.
     """
     found, failed = find_scenarios(scenarios, output)
+    refuse_to_overwrite(*(each.found.path for each in found))
     if failed:
         raise CombinedError("\n".join(f"{name}: {why}" for name, why in failed.items()))
     chooser = RigChooser(rig, directory)

@@ -15,7 +15,7 @@ from thinsim.cli.comparison_outputs import ComparisonOutputs, print_result
 from thinsim.cli.directory_option import directory_option
 from thinsim.cli.name_completion import scenario_names
 from thinsim.cli.output_console import output_console
-from thinsim.cli.output_path import OutputPath
+from thinsim.cli.output_path import OutputPath, refuse_to_overwrite
 from thinsim.cli.quiet import note, quiet_option
 from thinsim.cli.rig_option import rig_option
 from thinsim.cli.round_options import most_rounds, most_rounds_option, rounds_option
@@ -190,6 +190,7 @@ def ci(
     names = list(scenarios) or [name_of(each.key, each.name, baseline_path) for each in stored.scenarios]
     begun = time.time()
     found, failed = find_scenarios(names, baseline_path)
+    refuse_to_overwrite(baseline_path, *(each.found.path for each in found))
     missing = [name for name in failed if allow_missing and not scenarios and _is_absent(name)]
     try:
         planned, without_rig = _with_rigs(found, stored, RigChooser(rig, directory))

@@ -17,6 +17,7 @@ from thinsim.cli.benchmark_outputs import (
     write_results,
 )
 from thinsim.cli.output_console import output_console
+from thinsim.cli.output_path import refuse_to_overwrite
 from thinsim.errors import InvalidValueError
 
 _READ = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -53,6 +54,7 @@ def compare(
 
     The table also lists contenders and sizes that only one file has, and differences of the environment.
     """
+    refuse_to_overwrite(first, second)
     draw = drawing(plot)
     found = compare_benchmarks(Benchmark.read(first), Benchmark.read(second), least_effect / 100)
     if not found.compared:

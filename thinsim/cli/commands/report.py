@@ -9,6 +9,7 @@ from fuse_backing.statuses import exit_status_help
 from thinsim.cli.expected_trouble import cannot_be_used_with
 from thinsim.cli.leak_limit import exceeds, leak_limit_option
 from thinsim.cli.output_console import output_console
+from thinsim.cli.output_path import refuse_to_overwrite
 from thinsim.cli.outputs import Outputs, output_options, write_outputs
 from thinsim.cli.saved_documents import OTHER_DOCUMENTS, OtherDocument, kind_of
 from thinsim.cli.size import UNITS
@@ -43,6 +44,7 @@ def report(document: Path | None, schema: bool, fail_on_leak: int | None, output
             "Name a DOCUMENT, the JSON that thinsim run --json or thinsim reproduce --json wrote, "
             "or use --schema."
         )
+    refuse_to_overwrite(document)
     text = document.read_text(errors="replace")
     other = OTHER_DOCUMENTS.get(kind_of(text) or "")
     if other is not None:

@@ -12,7 +12,7 @@ from thinsim.cli.directory_option import directory_option
 from thinsim.cli.expected_trouble import cannot_be_used_with, needs_option
 from thinsim.cli.leak_limit import leak_limit_option
 from thinsim.cli.output_console import notes_console
-from thinsim.cli.output_path import OutputPath
+from thinsim.cli.output_path import OutputPath, refuse_to_overwrite
 from thinsim.cli.outputs import Outputs, conclude, output_options
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.quiet import quiet_option
@@ -138,6 +138,7 @@ def reproduce(
     If a step fails or a signal interrupts the command, the outputs contain the measurements before, marked as
     cut short.
     """
+    refuse_to_overwrite(image, history, sysconfig)
     notes = notes_console()
     clean_up_after_killed_runs(notes)
     findings = probe_rigs(directory or Path(tempfile.gettempdir()))

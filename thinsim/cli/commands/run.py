@@ -10,6 +10,7 @@ from thinsim.cli.expected_trouble import cannot_be_used_with
 from thinsim.cli.leak_limit import leak_limit_option
 from thinsim.cli.name_completion import scenario_names
 from thinsim.cli.output_console import notes_console
+from thinsim.cli.output_path import refuse_to_overwrite
 from thinsim.cli.outputs import Outputs, conclude, output_options
 from thinsim.cli.quiet import quiet_option
 from thinsim.cli.rig_option import rig_help
@@ -67,6 +68,7 @@ def run(
     fails or a signal interrupts the run, the outputs contain the measurements before, marked as cut short.
     """
     found = find_scenario(scenario)
+    refuse_to_overwrite(found.path)
     notes = notes_console()
     clean_up_after_killed_runs(notes)
     choice = rig_for_scenarios(rig or found.scenario.rig, directory, notes)
