@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from fuse_backing.statuses import exit_status_help
 from thinsim.cli.attempt import Attempt, attempted
@@ -212,6 +213,11 @@ def _check_fit(
     if history and (image or record):
         other = "--image" if image else "--record"
         raise cannot_be_used_with("--history", other, "a recording replaces the image and the container")
+    plays = history or not rig.mounts
+    sized = click.get_current_context().get_parameter_source("container_mb")
+    if plays and sized is ParameterSource.COMMANDLINE:
+        other = "--history" if history else f"--rig {rig.name}"
+        raise cannot_be_used_with("--container-mb", other, "a recording has the size that was recorded")
     if keep and rig.running is None:
         raise cannot_be_used_with("--keep", f"--rig {rig.name}", "the guest's files are discarded with it")
     if guest_kernel and rig.running is not None:
