@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable
 
-from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from thinsim.machine.findings import Finding
 
 
-def findings_table(findings: Iterable[Finding]) -> RenderableType:
+def findings_table(findings: Iterable[Finding]) -> Table:
     """Return a table with one row per finding. A missing thing that no rig needs gets a dash, not *no*."""
     table = Table(box=None, pad_edge=False)
     for heading in ("", "what", "found", "fix", "for rig"):
