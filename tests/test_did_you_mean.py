@@ -16,6 +16,7 @@ def test_the_nearest_name_is_suggested_and_a_distant_one_is_not() -> None:
         ("emulate", ["kernel", "emulated"], "rig 'emulate' does not exist; did you mean emulated?"),
         ("moon", ["kernel", "emulated"], "rig 'moon' does not exist; there are: kernel, emulated"),
         ("moon", ["full, 4K", "full, 64K"], "rig 'moon' does not exist; there are: full, 4K; full, 64K"),
+        ("moon", ["kernel", "kernel"], "rig 'moon' does not exist; there are: kernel"),
         ("moon", [], "rig 'moon' does not exist; there are: none"),
     ],
 )

@@ -12,7 +12,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """Return the message that the *kind* called *name* does not exist, with the nearest name or with all."""
-    names = list(known)
+    names = list(dict.fromkeys(known))
     between = "; " if any("," in each for each in names) else ", "
     valid = did_you_mean(name, names) or f"; there are: {between.join(names) or 'none'}"
     return f"{kind} {name!r} does not exist{valid}"

@@ -105,6 +105,7 @@ def test_clean_leaves_a_run_that_is_alive(tmp_path: Path) -> None:
     status, result = ask("--clean")
     assert status == 0
     assert "running now: pid " in result.output
+    assert ", 1 resource in use" in result.output
     assert (tmp_path / "taken").exists()
     assert journal.path.exists()
 

@@ -76,6 +76,11 @@ def test_leaks_and_asserts_have_exit_statuses_of_their_own(thinsim: Thinsim, tmp
             2,
             "--html writes there already",
         ),
+        (["run", "GOOD", "--rig", "process", "--html", "./GOOD"], 2, "--html would overwrite GOOD, which"),
+        (["report", "BAD", "--junit", "BAD"], 2, "--junit would overwrite BAD, which the command reads"),
+        (["compare", "BAD", "GOOD", "--json", "GOOD"], 2, "--json would overwrite GOOD"),
+        (["baseline", "save", "GOOD", "-o", "GOOD"], 2, "--output would overwrite GOOD"),
+        (["scenarios", "check", "LATIN"], 1, "LATIN:2: not UTF-8 text"),
         (["run", "container-exit", "--rig", "moon"], 2, "moon"),
         (["report"], 2, "Name a DOCUMENT"),
         (["report", "BAD"], 1, "BAD is not a thinsim report"),
@@ -109,6 +114,9 @@ def test_a_mistake_is_explained_without_a_traceback(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "BAD").write_text('title = "t"\n[[phase]]\nsteps = [{ do = "jump" }]\nname = "p"\n')
+    (tmp_path / "LATIN").write_bytes(b'title = "t"\n# caf\xe9\n')
+    good = 'title = "t"\n[[phase]]\nname = "p"\nsteps = [{ do = "prepare", key = "a" }]\n'
+    (tmp_path / "GOOD").write_text(good)
     (tmp_path / "BUSY").write_text(
         'title = "t"\n[[phase]]\nname = "p"\nsteps = [\n  { do = "remove", key = "gone" },\n]\n'
     )
@@ -116,6 +124,7 @@ def test_a_mistake_is_explained_without_a_traceback(
     assert done.returncode == status, done.stderr
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr
+    assert (tmp_path / "GOOD").read_text() == good
 
 
 def test_the_library_is_listed_shown_and_copied(thinsim: Thinsim, tmp_path: Path) -> None:
@@ -173,7 +182,7 @@ def test_a_file_that_is_no_text_is_one_line(thinsim: Thinsim, tmp_path: Path) ->
     for command in (("run", file), ("scenarios", "check", file)):
         done = thinsim(*command)
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-        assert f"{file}: 'utf-8' codec can't decode" in done.stderr
+        assert f"{file}:1: not UTF-8 text" in done.stderr
 
 
 def test_square_brackets_in_names_are_shown_as_they_are(

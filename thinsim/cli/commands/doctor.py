@@ -110,13 +110,18 @@ def _print(
     for run in runs:
         if run.is_abandoned:
             print_words(
-                f"left by a killed run (pid {run.owner.pid}): {len(run.taken)} resources. "
+                f"left by a killed run (pid {run.owner.pid}): {_resources(run)}. "
                 "To remove them, run: thinsim doctor --clean"
             )
         else:
-            print_words(f"running now: pid {run.owner.pid}, {len(run.taken)} resources in use")
+            print_words(f"running now: pid {run.owner.pid}, {_resources(run)} in use")
     for mountpoint in dead:
         print_words(
             f"the server of the backing store on {mountpoint} has died. To unmount it, run: "
             "thinsim doctor --clean"
         )
+
+
+def _resources(run: JournalContent) -> str:
+    """Return how many resources the run has, in words."""
+    return f"{len(run.taken)} {'resource' if len(run.taken) == 1 else 'resources'}"

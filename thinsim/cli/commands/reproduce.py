@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from fuse_backing.statuses import exit_status_help
 from thinsim.cli.attempt import Attempt, attempted
@@ -12,7 +13,7 @@ from thinsim.cli.directory_option import directory_option
 from thinsim.cli.expected_trouble import cannot_be_used_with, needs_option
 from thinsim.cli.leak_limit import leak_limit_option
 from thinsim.cli.output_console import notes_console
-from thinsim.cli.output_path import OutputPath
+from thinsim.cli.output_path import OutputPath, keep_inputs
 from thinsim.cli.outputs import Outputs, conclude, output_options
 from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.quiet import quiet_option
@@ -138,6 +139,7 @@ def reproduce(
     If a step fails or a signal interrupts the command, the outputs contain the measurements before, marked as
     cut short.
     """
+    keep_inputs(*(each for each in (image, history, sysconfig) if each is not None))
     notes = notes_console()
     clean_up_after_killed_runs(notes)
     findings = probe_rigs(directory or Path(tempfile.gettempdir()))
@@ -211,6 +213,11 @@ def _check_fit(
     if history and (image or record):
         other = "--image" if image else "--record"
         raise cannot_be_used_with("--history", other, "a recording replaces the image and the container")
+    plays = history or not rig.mounts
+    sized = click.get_current_context().get_parameter_source("container_mb")
+    if plays and sized is ParameterSource.COMMANDLINE:
+        other = "--history" if history else f"--rig {rig.name}"
+        raise cannot_be_used_with("--container-mb", other, "a recording has the size that was recorded")
     if keep and rig.running is None:
         raise cannot_be_used_with("--keep", f"--rig {rig.name}", "the guest's files are discarded with it")
     if guest_kernel and rig.running is not None:

@@ -26,9 +26,11 @@ def load(path: Path) -> Scenario:
     """Read a scenario file. InvalidScenarioError if it is malformed or cannot be read."""
     try:
         text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InvalidScenarioError([f"{path}: {reason}"]) from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InvalidScenarioError([f"{path}:{line}: not UTF-8 text"]) from None
+    except OSError as error:
+        raise InvalidScenarioError([f"{path}: {error.strerror or error}"]) from None
     return parse(text, str(path), path.parent)
 
 
