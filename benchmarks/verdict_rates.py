@@ -76,7 +76,7 @@ def count(runs: int, rig: str, json_path: Path | None, only: tuple[str, ...]) ->
         for busy in ((True, False) if case.quiet else (True,))
         if not only or any(word in case.name for word in only)
     ]
-    tallies = {key: Tally() for key in range(len(cases))}
+    tallies = {key: VerdictTally() for key in range(len(cases))}
     with tempfile.TemporaryDirectory(prefix="thinsim-rates-") as place:
         bench = Bench(Path(place), rig)
         bench.prepare()
@@ -127,8 +127,8 @@ def planted(plant: str, seconds: float, words: tuple[str, ...]) -> None:
     sys.exit(status_of(list(words)))
 
 
-class Tally:
-    """A `Tally` counts the verdicts of one case."""
+class VerdictTally:
+    """A `VerdictTally` counts the verdicts of one case."""
 
     def __init__(self) -> None:
         self.statuses: dict[int, int] = {}

@@ -34,13 +34,13 @@ def test_an_interrupted_command_cleans_up(command: str, tmp_path: Path) -> None:
     lines = []
     for line in process.stderr:
         lines.append(line)
-        if "[1/" in line:
+        if "[1/" in line or "round 1 of" in line:
             break
     process.send_signal(signal.SIGINT)
     out, rest = process.communicate(timeout=60)
     assert process.returncode == 130, "".join(lines) + rest
     assert "Interrupted; cleaning up." in rest
-    assert rest.endswith("thinsim: interrupted\n")
+    assert rest.splitlines()[-1].startswith("thinsim: interrupted")
     assert "Traceback" not in rest
     assert ("Cut short in" in out) if command == "run" else (out == "")
     assert list(work.iterdir()) == []

@@ -59,8 +59,8 @@ def test_its_packages_are_of_the_makefile_s() -> None:
     assert set(makefile[1].split()) - set(installed.split()) == {"btrfs-progs", "mount", "util-linux"}
 
 
-class Runner:
-    """A `Runner` is a directory as on a runner: thinsim is installed, a baseline is beside the code."""
+class ActionRunner:
+    """A `ActionRunner` is a directory as on a runner: thinsim is installed, a baseline is beside the code."""
 
     def __init__(self, directory: Path, server: CommentsServer) -> None:
         self.server = server
@@ -100,9 +100,9 @@ class Runner:
 
 
 @pytest.fixture
-def runner(tmp_path: Path) -> Iterator[Runner]:
+def runner(tmp_path: Path) -> Iterator[ActionRunner]:
     with comments_server() as server:
-        yield Runner(tmp_path, server)
+        yield ActionRunner(tmp_path, server)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_it_passes_and_comments_once(runner: Runner, baseline: Path) -> None:
+def test_it_passes_and_comments_once(runner: ActionRunner, baseline: Path) -> None:
     shutil.copy(baseline, runner.workspace)
     runner.server.comments = {number: f"comment {number}" for number in range(1, 151)}  # two pages
     first = runner.run()
@@ -135,7 +135,7 @@ def test_it_passes_and_comments_once(runner: Runner, baseline: Path) -> None:
     assert runner.server.comments[151].startswith(f"{MARKER}### thinsim")
 
 
-def test_a_regression_fails_the_job_after_the_comment(runner: Runner) -> None:
+def test_a_regression_fails_the_job_after_the_comment(runner: ActionRunner) -> None:
     scenario = runner.workspace / "my own.toml"
     assert status_of(["scenarios", "new", str(scenario)]) == 0
     saved = runner.workspace / "base.json"
@@ -148,7 +148,7 @@ def test_a_regression_fails_the_job_after_the_comment(runner: Runner) -> None:
     assert len(runner.server.comments) == 1
 
 
-def test_a_missing_baseline_is_an_error_in_the_summary(runner: Runner) -> None:
+def test_a_missing_baseline_is_an_error_in_the_summary(runner: ActionRunner) -> None:
     found = runner.run(comment="false")
     assert (found.status, found.outputs["verdict"]) == (2, "error")
     assert "thinsim-baseline.json does not exist" in found.said("Compare")
@@ -156,7 +156,7 @@ def test_a_missing_baseline_is_an_error_in_the_summary(runner: Runner) -> None:
     assert runner.server.comments == {}
 
 
-def test_an_input_with_shell_in_it_is_an_argument(runner: Runner, baseline: Path) -> None:
+def test_an_input_with_shell_in_it_is_an_argument(runner: ActionRunner, baseline: Path) -> None:
     shutil.copy(baseline, runner.workspace)
     nasty = "$(touch hacked); `touch hacked`"
     found = runner.run(scenarios=nasty, comment="false")
@@ -167,7 +167,7 @@ def test_an_input_with_shell_in_it_is_an_argument(runner: Runner, baseline: Path
     assert "::error::the input no-speed is true or false, not maybe" in refused.said("Compare")
 
 
-def commented(runner: Runner, event: Mapping[str, object] | None = None, text: str = "### new") -> str:
+def commented(runner: ActionRunner, event: Mapping[str, object] | None = None, text: str = "### new") -> str:
     """Run the step that comments alone; return what it printed."""
     markdown, payload = runner.workspace / "thinsim.md", runner.workspace / "event.json"
     markdown.write_text(text)
@@ -190,32 +190,32 @@ def commented(runner: Runner, event: Mapping[str, object] | None = None, text: s
     return done.stdout
 
 
-def test_a_fork_whose_token_may_not_write_gets_a_notice(runner: Runner) -> None:
+def test_a_fork_whose_token_may_not_write_gets_a_notice(runner: ActionRunner) -> None:
     runner.server.read_only = True
     said = commented(runner)
     assert said.startswith("::notice title=thinsim::no comment on the pull request: the token may not write")
     assert runner.server.comments == {}
 
 
-def test_a_push_has_no_comment(runner: Runner) -> None:
+def test_a_push_has_no_comment(runner: ActionRunner) -> None:
     assert "nothing to comment on" in commented(runner, event={"ref": "refs/heads/main"})
     assert runner.server.comments == {}
 
 
-def test_a_comment_of_somebody_else_with_the_marker_stays(runner: Runner) -> None:
+def test_a_comment_of_somebody_else_with_the_marker_stays(runner: ActionRunner) -> None:
     runner.server.comments, runner.server.others = {1: f"{MARKER}mine"}, {1}
     assert commented(runner).startswith("Added the comment")
     assert runner.server.comments == {1: f"{MARKER}mine", 2: f"{MARKER}### new"}
 
 
-def test_a_text_too_long_for_a_comment_is_cut_at_a_line(runner: Runner) -> None:
+def test_a_text_too_long_for_a_comment_is_cut_at_a_line(runner: ActionRunner) -> None:
     assert commented(runner, text="| a row of the table |\n" * 5000).startswith("Added the comment")
     body = runner.server.comments[1]
     assert len(body) <= 65536
     assert body.endswith("| a row of the table |\n\nThe summary of the job has the rest.")
 
 
-def test_an_api_that_does_not_answer_is_a_warning(runner: Runner) -> None:
+def test_an_api_that_does_not_answer_is_a_warning(runner: ActionRunner) -> None:
     runner.server.server_close()
     runner.server.shutdown()
     assert commented(runner).startswith("::warning title=thinsim::no comment on the pull request: ")

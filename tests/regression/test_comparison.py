@@ -11,7 +11,7 @@ from thinsim.regression.comparison import (
     ALLOWABLE_KINDS,
     ChangeKind,
     ComparisonResult,
-    Rules,
+    ComparisonRules,
     ScenarioComparison,
     compare_scenario,
     compare_with_baseline,
@@ -23,11 +23,11 @@ from thinsim.regression.speed import SpeedVerdict
 from thinsim.regression.tolerances import LeakTolerance, Tolerances
 from thinsim.report.junit import document
 
-RULES = Rules()
+RULES = ComparisonRules()
 
 
 def changes(
-    now: ScenarioBaseline, then: ScenarioBaseline | None, rules: Rules = RULES
+    now: ScenarioBaseline, then: ScenarioBaseline | None, rules: ComparisonRules = RULES
 ) -> list[tuple[str, str]]:
     return [(change.kind, change.text) for change in compare_scenario(now, then, rules).changes]
 
@@ -47,7 +47,7 @@ def test_a_scenario_that_the_baseline_lacks_fails_unless_new_ones_are_allowed() 
     (new, broken) = compare_scenario(now, None, RULES).failures
     assert (new.kind, new.text) == (ChangeKind.NEW, "the baseline does not have this scenario")
     assert (broken.kind, broken.text) == (ChangeKind.BROKEN, "fails: p: leaked = 0")
-    assert kinds(compare_scenario(now, None, Rules(allowed=ALLOWABLE_KINDS)).failures) == ["assert"]
+    assert kinds(compare_scenario(now, None, ComparisonRules(allowed=ALLOWABLE_KINDS)).failures) == ["assert"]
 
 
 def test_a_variant_that_is_new_and_one_that_vanished_fail_unless_allowed() -> None:
@@ -57,7 +57,7 @@ def test_a_variant_that_is_new_and_one_that_vanished_fail_unless_allowed() -> No
         ("new", "the baseline does not have this variant"),
     ]
     assert kinds(compare_scenario(now, then, RULES).failures) == ["missing", "new"]
-    assert compare_scenario(now, then, Rules(allowed=ALLOWABLE_KINDS)).failures == []
+    assert compare_scenario(now, then, ComparisonRules(allowed=ALLOWABLE_KINDS)).failures == []
 
 
 def test_a_leak_in_a_renamed_variant_is_found() -> None:
@@ -92,7 +92,7 @@ def test_leaks_under_other_conditions_are_not_compared_and_that_fails(
         SpeedVerdict.NOT_COMPARED,
         why,
     )
-    assert compare_scenario(now, then, Rules(allowed=ALLOWABLE_KINDS)).failures == []
+    assert compare_scenario(now, then, ComparisonRules(allowed=ALLOWABLE_KINDS)).failures == []
 
 
 def test_what_leaked_nothing_is_compared_under_all_conditions_and_so_are_asserts() -> None:
@@ -123,7 +123,7 @@ def test_other_discards_than_before_are_not_compared() -> None:
 def test_speed_is_compared_unless_it_is_not_wanted() -> None:
     now = scenario(variant(costs=costs(0.3)))
     assert kinds(compare_scenario(now, scenario(variant()), RULES).failures) == ["speed"]
-    without = Rules(Tolerances(compare_speed=False))
+    without = ComparisonRules(Tolerances(compare_speed=False))
     assert compare_scenario(now, scenario(variant()), without).failures == []
 
 
@@ -141,7 +141,7 @@ def test_an_assert_that_held_and_does_not_any_more_is_a_regression_and_the_rever
 
 
 def test_tolerances_apply_to_the_scenario_that_they_name() -> None:
-    rules = Rules(Tolerances(leak_of={"s.toml": LeakTolerance(50, "percent")}))
+    rules = ComparisonRules(Tolerances(leak_of={"s.toml": LeakTolerance(50, "percent")}))
     now = scenario(variant(leak("a", 15)))
     assert compare_scenario(now, scenario(variant(leak("a", 10))), rules).failures == []
     other = scenario(variant(leak("a", 15)), key="other.toml")

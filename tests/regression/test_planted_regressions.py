@@ -35,8 +35,8 @@ RIGS = ["process", pytest.param("emulated", marks=pytest.mark.rig)]
 
 
 @dataclass(frozen=True)
-class Project:
-    """A scenario with a baseline, on one rig, and what the last comparison wrote."""
+class PlantedProject:
+    """A `PlantedProject` has a scenario with a baseline, on one rig, and the last comparison."""
 
     directory: Path
     rig: str
@@ -86,9 +86,9 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Callable[[str, int], Project]:
-    def make(rig: str, rounds: int) -> Project:
-        made = Project(tmp_path, rig, rounds)
+def project(tmp_path: Path) -> Callable[[str, int], PlantedProject]:
+    def make(rig: str, rounds: int) -> PlantedProject:
+        made = PlantedProject(tmp_path, rig, rounds)
         made.plant("")
         return made
 
@@ -97,7 +97,7 @@ def project(tmp_path: Path) -> Callable[[str, int], Project]:
 
 @pytest.mark.parametrize("rig", RIGS)
 def test_a_store_that_keeps_one_block_is_caught(
-    rig: str, project: Callable[[str, int], Project], capsys: pytest.CaptureFixture[str]
+    rig: str, project: Callable[[str, int], PlantedProject], capsys: pytest.CaptureFixture[str]
 ) -> None:
     planted = project(rig, 1)
     planted.save_baseline()
@@ -122,7 +122,7 @@ def test_a_store_that_keeps_one_block_is_caught(
 
 @pytest.mark.rig
 def test_a_variant_that_leaks_by_design_leaks_the_same_blocks_in_every_run(
-    project: Callable[[str, int], Project],
+    project: Callable[[str, int], PlantedProject],
 ) -> None:
     """On real mounts, ext4 puts the same files on the same blocks, so that one block more is seen."""
     planted = project("emulated", 2)
@@ -138,7 +138,7 @@ def test_a_variant_that_leaks_by_design_leaks_the_same_blocks_in_every_run(
     "rig", ["process", pytest.param("emulated", marks=[pytest.mark.rig, pytest.mark.long])]
 )
 def test_a_store_that_punches_half_as_fast_is_caught(
-    rig: str, project: Callable[[str, int], Project]
+    rig: str, project: Callable[[str, int], PlantedProject]
 ) -> None:
     planted = project(rig, 3)
     seconds = 0.4 / len(planted.punches())

@@ -110,8 +110,8 @@ class ScenarioComparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """`Rules` are the tolerances of a comparison and the kinds of changes that are allowed."""
+class ComparisonRules:
+    """A `ComparisonRules` has the tolerances of a comparison and the kinds of changes that are allowed."""
 
     tolerances: Tolerances = field(default_factory=Tolerances)
     allowed: Collection[ChangeKind] = ()
@@ -146,7 +146,7 @@ class ComparisonResult:
 def compare_with_baseline(
     now: Sequence[ScenarioBaseline],
     stored: Baseline,
-    rules: Rules,
+    rules: ComparisonRules,
     beside: Mapping[str, ScenarioBaseline] | None = None,
 ) -> list[ScenarioComparison]:
     """Compare scenarios with those of *stored*.
@@ -163,7 +163,7 @@ def compare_with_baseline(
 def compare_scenario(
     now: ScenarioBaseline,
     then: ScenarioBaseline | None,
-    rules: Rules,
+    rules: ComparisonRules,
     beside: ScenarioBaseline | None = None,
 ) -> ScenarioComparison:
     """Compare one scenario with its baseline; None if the baseline does not have it."""
@@ -197,7 +197,7 @@ class _Judge:
     now: ScenarioBaseline
     then: ScenarioBaseline | None
     beside: ScenarioBaseline | None
-    rules: Rules
+    rules: ComparisonRules
 
     def change(self, kind: ChangeKind, variant: str, text: str) -> Change:
         fails = kind in FAILING_KINDS and kind not in self.rules.allowed

@@ -36,7 +36,7 @@ from thinsim.regression.baseline import Baseline, measured, read_baseline, repla
 from thinsim.regression.comparison import (
     ChangeKind,
     ComparisonResult,
-    Rules,
+    ComparisonRules,
     ScenarioComparison,
     compare_with_baseline,
 )
@@ -197,7 +197,7 @@ def ci(
         # The machine lacks something that every run needs. The page of the job shows this error as well.
         outputs.write_failure(str(error), begun)
         raise
-    rules = Rules(tolerances, allowed)
+    rules = ComparisonRules(tolerances, allowed)
 
     def compare(ran: Rounds, keys: Collection[str]) -> list[ScenarioComparison]:
         now = [measured(key, ran.reports[key]) for key in keys]
