@@ -34,6 +34,7 @@ def test_the_largest_owners_come_first_and_the_others_are_added_up() -> None:
         "  3 MiB in blocks that 'write a' took: 3 MiB of files",
         "2 smaller leaks: 3 MiB",
     ]
+    assert leak_lines(leaks[:2], "", most=1)[-1] == "1 smaller leak: 2 MiB"
     assert leak_parts(leaks, "") == ["a (thin 1): 3 MiB in blocks that 'write a' took: 3 MiB of files"]
 
 
