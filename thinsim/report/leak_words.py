@@ -39,9 +39,8 @@ def leak_lines(leaks: Sequence[Leak], fs_type: str, *, most: int | None = None) 
         lines += [f"  {line}" for line in origin_lines(leak, fs_type)]
     rest = leaks[len(leaks[:most]) :]
     if rest:
-        lines.append(
-            f"{len(rest)} smaller leak{'s' if len(rest) > 1 else ''}: {format_size(sum(leak.bytes for leak in rest))}"
-        )
+        smaller = f"{len(rest)} smaller leak{'s' if len(rest) > 1 else ''}"
+        lines.append(f"{smaller}: {format_size(sum(leak.bytes for leak in rest))}")
     return lines
 
 
