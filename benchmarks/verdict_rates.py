@@ -48,14 +48,14 @@ class VerdictCase:
     """True if the case is also measured on a quiet machine."""
     options: Sequence[str] = ()
     share: float = 1.0
-    """The part of the runs that the case gets. A quiet machine gets a quarter of them."""
+    """The part of the runs that the case gets. A quiet machine gets a tenth of them."""
 
 
 SPEED_CASES = (
     VerdictCase("nothing changed"),
     VerdictCase("discards take 1.5 times as much processor time", "work", SLOWER),
-    VerdictCase("discards wait half as long again", "wait", SLOWER),
-    VerdictCase("the store keeps one data block", "block", LEAKED, quiet=False, share=0.25),
+    VerdictCase("discards wait half as long again", "wait", SLOWER, share=0.4),
+    VerdictCase("the store keeps one data block", "block", LEAKED, quiet=False, share=0.2),
 )
 LEAK_CASES = (
     VerdictCase("nothing changed", quiet=False, options=("--no-speed", "--rounds", "1")),
@@ -98,7 +98,7 @@ def count(runs: int, rig: str, json_path: Path | None, only: tuple[str, ...], at
         try:
             for number in range(0, runs, at_once):
                 for key, (case, busy) in enumerate(cases):
-                    wanted = runs * case.share * (1 if busy else 0.25)
+                    wanted = runs * case.share * (1 if busy else 0.1)
                     for outcome in _outcomes(benches, case, busy, min(at_once, math.ceil(wanted - number))):
                         tallies[key].add(*outcome, case.right)
                         where = "busy" if busy else "quiet"
