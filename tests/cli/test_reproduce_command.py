@@ -58,8 +58,8 @@ def test_json_goes_to_stdout_alone_and_a_leak_beyond_the_limit_has_an_exit_statu
         (["--rig", "process", "--record", "FILE"], 2, "--record cannot be used with --rig process"),
         (["--rig", "process", "--container-mb", "5"], 2, "--container-mb cannot be used with --rig process"),
         (["--history", "IMAGE", "--container-mb", "100"], 2, "--container-mb cannot be used with --history"),
-        (["--rig", "process", "--history", "IMAGE", "--html", "IMAGE"], 2, "--html would overwrite"),
-        (["--image", "IMAGE", "--json", "IMAGE"], 2, "--json would overwrite"),
+        (["--rig", "process", "--history", "IMAGE", "--html", "IMAGE"], 2, "--html would replace"),
+        (["--image", "IMAGE", "--json", "IMAGE"], 2, "--json would replace"),
         (["--rig", "process", "--history", "/nowhere/h"], 2, "File '/nowhere/h' does not exist"),
         (
             ["--rig", "process", "--subject", "containerd"],
