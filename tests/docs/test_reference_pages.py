@@ -64,7 +64,7 @@ def test_every_key_has_a_meaning(kind: type) -> None:
     ("kind", "words"),
     [
         (NotRequired[int], "integer"),
-        (FaultKind | None, "`error`, `delay`, `partial`, `lie`, `full`, `crash` or null"),
+        (FaultKind | None, "`error`, `delay`, `partial`, `lie`, `full`, `crash`, `throttle` or null"),
         (int | Literal["always"], "integer or `always`"),
         (dict[str, str | bool | int], "object of text, boolean or integer by name"),
     ],
@@ -149,6 +149,7 @@ def written_by(words: str) -> JsonDocument:
         ("thinsim run", "container-exit --rig process --json -"),
         ("thinsim reproduce", "--rig process --setting on --json -"),
         ("thinsim scenarios list", "--json"),
+        ("thinsim scenarios check", "churn --json"),
         ("thinsim dm status", "--json"),
         ("thinsim doctor", "--json"),
         ("thinsim pool list", "--json"),

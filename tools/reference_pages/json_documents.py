@@ -51,6 +51,7 @@ DOCUMENTS = (
         "Comparison of benchmarks", ("thinsim compare",), Comparison, schema="thinsim compare --schema"
     ),
     JsonDocument("Scenarios of the library", ("thinsim scenarios list",), shapes.ListedScenario, _ARRAY),
+    JsonDocument("Check of scenarios", ("thinsim scenarios check",), shapes.CheckedScenario, _ARRAY),
     JsonDocument("Pools", ("thinsim pool list", "thinsim pool status"), shapes.ListedPool, _ARRAY),
     JsonDocument("Running pool", ("thinsim watch",), Moment, "one object per line"),
     JsonDocument("Emulated device-mapper", ("thinsim dm status",), shapes.DeviceMapperState),

@@ -194,6 +194,25 @@ class UsedThinDevice(TypedDict):
     """The number of mapped sectors."""
 
 
+class CheckedScenario(TypedDict):
+    """A scenario file was checked; the numbers are 0 if it cannot be read as one."""
+
+    file: str
+    """The user's word for it."""
+    ok: bool
+    """True if no problem was found."""
+    problems: list[str]
+    """The problems, each with its line."""
+    remarks: list[str]
+    """Things that are allowed and may be mistakes."""
+    phases: int
+    """Number of phases."""
+    variants: int
+    """Number of variants."""
+    steps: int
+    """Number of steps."""
+
+
 class MetadataUsage(TypedDict):
     """The object has the numbers that the superblock and the devices state."""
 
