@@ -2,6 +2,7 @@
 
 import errno
 import json
+import sys
 import time
 from contextlib import aclosing
 from dataclasses import asdict
@@ -140,7 +141,9 @@ async def show_events(client: StoreClient, since: int, follow: bool, as_json: bo
     width = terminal_width()
     if not follow:
         for event in await client.events(since):
-            _print([json.dumps(event.to_json())] if as_json else wrapped(_line(event), width))
+            # A program that reads a pipe wants one line per event, whatever $COLUMNS is.
+            fold = width if sys.stdout.isatty() else None
+            _print([json.dumps(event.to_json())] if as_json else wrapped(_line(event), fold))
         return
     async with aclosing(client.follow(since)) as items:
         async for item in items:
