@@ -39,7 +39,7 @@ CALLS = {
     "backing_store.set_faults(action='lie')": "(fix: backing_store.set_faults({'action': 'lie'}))",
     "backing_store.set_faults({'acton': 'lie'})": "fault 1: key 'acton' does not exist; did you mean action?",
     "backing_store.set_faults({'action': 'lie', 'operation': 'pinch'})": "fsync, any; did you mean punch?",
-    "backing_store.set_faults({'action': 'lies', 'operation': 'punch'})": "crash; did you mean lie?",
+    "backing_store.set_faults({'action': 'lies', 'operation': 'punch'})": "throttle; did you mean lie?",
     f"backing_store.set_faults({{{_FAULT}, 'nth': 0}})": "'nth' must be a whole number of at least 1",
     f"backing_store.set_faults({{{_FAULT}, 'file': 'disk'}})": "no file has a name like 'disk'; there are: ",
     "backing_store.leaks(1)": "backing_store.leaks: too many positional arguments (its arguments: none)",
