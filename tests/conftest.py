@@ -17,12 +17,16 @@ from thinsim.rig.registry import probe_machine
 _FOUND = pytest.StashKey[MachineState]()
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 _LEFT = pytest.StashKey[list[str]]()
+_LAYOUT = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
+"""Variables of the caller's shell that would change what commands print."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # A background job of a script begins with SIGINT ignored, and passes that on to its processes.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in _LAYOUT:
+        os.environ.pop(name, None)
     # In a guest the project's directory is read-only, and hypothesis keeps its examples there.
     if not os.access(config.rootpath, os.W_OK):
         os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", f"{tempfile.gettempdir()}/hypothesis")

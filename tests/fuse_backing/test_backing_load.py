@@ -19,6 +19,8 @@ SERVING = {
     "fuse_backing.operations",
     "fuse_backing.session",
     "fuse_backing.names",
+    "fuse_backing.count_commands",
+    "fuse_backing.file_commands",
     "fuse_backing.filesystem",
     "fuse_backing.store_server",
     "fuse_backing.server",
