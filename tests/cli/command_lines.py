@@ -1,5 +1,6 @@
 """A test runs ``thinsim`` as a process, or in its own process, which needs no time to load."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,3 +29,25 @@ def as_process(*words: str | Path) -> subprocess.CompletedProcess[str]:
         check=False,
         timeout=300,
     )
+
+
+def interrupted(
+    *words: str | Path, at: str, number: signal.Signals = signal.SIGINT
+) -> subprocess.CompletedProcess[str]:
+    """Run ``thinsim`` with *words*, and signal it at the first line on standard error that contains *at*.
+
+    The standard error of the answer begins after that line.
+    """
+    words = (sys.executable, "-m", "thinsim", *words)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        before = []
+        for line in process.stderr:
+            before.append(line)
+            if at in line:
+                break
+        else:
+            raise AssertionError(f"no {at!r} in {''.join(before)}")
+        process.send_signal(number)
+        out, rest = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(words, process.returncode, out, rest)

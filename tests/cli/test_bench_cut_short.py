@@ -2,13 +2,12 @@
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from tests.cli.command_lines import interrupted
 from thinsim.benchmark import running
 from thinsim.benchmark.document import Benchmark
 from thinsim.cli.main import commands
@@ -93,29 +92,19 @@ def test_a_signal_keeps_the_complete_rounds_in_every_form(number: signal.Signals
     written.mkdir()
     kept = {name: written / f"bench.{name}" for name in ("json", "csv", "markdown")}
     plot = written / "bench.svg"
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "thinsim", "bench", "--contender", "process/core/off"),
-            *("--command", "short=true", "--warm-up", "0", "--rounds", "30", "--dir", str(work)),
-            *(word for name, path in kept.items() for word in (f"--{name}", str(path))),
-            *("--plot", str(plot)),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    done = interrupted(
+        *("bench", "--contender", "process/core/off", "--command", "short=true", "--warm-up", "0"),
+        *("--rounds", "30", "--dir", work, "--plot", plot),
+        *(word for name, path in kept.items() for word in (f"--{name}", path)),
+        at="round 3, process/core/off",
+        number=number,
     )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "round 3, process/core/off" in line:
-            break
-    process.send_signal(number)
-    out, rest = process.communicate(timeout=60)
-    assert process.returncode == INTERRUPTED, rest
+    assert done.returncode == INTERRUPTED, done.stderr
     where = "interrupted in round 3, process/core/off, pool 2 GiB, image 100 MiB, container 100 MiB"
-    assert f"I{where[1:]}: the figures are those of 2 rounds before, of 30 in the plan." in rest
-    assert rest.endswith("thinsim: interrupted\n")
-    assert "Traceback" not in rest
-    assert "Medians of 2 interleaved rounds" in out
+    assert f"I{where[1:]}: the figures are those of 2 rounds before, of 30 in the plan." in done.stderr
+    assert done.stderr.endswith("thinsim: interrupted\n")
+    assert "Traceback" not in done.stderr
+    assert "Medians of 2 interleaved rounds" in done.stdout
     document = Benchmark.read(kept["json"])
     assert (document.rounds, document.cut_short) == (2, where)
     assert {len(each.figures) for each in document.series} == {2}
@@ -127,18 +116,10 @@ def test_a_signal_keeps_the_complete_rounds_in_every_form(number: signal.Signals
 
 def test_a_signal_before_the_first_round_is_complete_is_named_and_nothing_is_written(tmp_path: Path) -> None:
     written = tmp_path / "bench.json"
-    words = ("bench", "--command", "long=sleep 1000", "--dir", str(tmp_path), "--json", str(written))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "thinsim", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "warm-up, long" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    out, rest = process.communicate(timeout=60)
-    assert process.returncode == INTERRUPTED
-    assert "Interrupted in warm-up, long, " in rest
-    assert "no round is complete, so there are no figures to write." in rest
-    assert out == ""
+    words = ("bench", "--command", "long=sleep 1000", "--dir", tmp_path, "--json", written)
+    done = interrupted(*words, at="warm-up, long")
+    assert done.returncode == INTERRUPTED
+    assert "Interrupted in warm-up, long, " in done.stderr
+    assert "no round is complete, so there are no figures to write." in done.stderr
+    assert done.stdout == ""
     assert list(tmp_path.iterdir()) == []

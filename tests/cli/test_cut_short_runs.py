@@ -2,16 +2,15 @@
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
-from tests.cli.command_lines import Thinsim
+from tests.cli.command_lines import Thinsim, interrupted
 from tests.report.junit_form import check_junit
+from thinsim.cli.statuses import INTERRUPTED
 from thinsim.report.document import json_schema
 
 _SCENARIO = """\
@@ -100,23 +99,12 @@ def test_a_signal_leaves_the_runs_that_ended_and_the_steps_before_it(
 ) -> None:
     saved, work = tmp_path / "report.json", tmp_path / "work"
     work.mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "thinsim", *words, "--dir", str(work), "--json", str(saved)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "[2/2]" in line:
-            break
-    process.send_signal(number)
-    out, rest = process.communicate(timeout=60)
-    assert process.returncode == 130, rest
-    assert rest.endswith("thinsim: interrupted\n")
+    done = interrupted(*words, "--dir", work, "--json", saved, at="[2/2]", number=number)
+    assert done.returncode == INTERRUPTED, done.stderr
+    assert done.stderr.endswith("thinsim: interrupted\n")
     document = written(saved)
     whole, broken = document["runs"]
-    assert f"Cut short in {broken['name']}: a signal interrupted the command" in out
+    assert f"Cut short in {broken['name']}: a signal interrupted the command" in done.stdout
     assert document["cut_short"] == broken["cut_short"] == "a signal interrupted the command"
     assert whole["cut_short"] is None
     assert {sample["phase"] for sample in whole["samples"]} == set(document["phases"])

@@ -1,13 +1,12 @@
 """Ctrl-C ends a long command with exit status 130 and a message, and the command cleans up."""
 
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.cli.command_lines import interrupted
 from tests.regression.stored import baseline, scenario, variant
+from thinsim.cli.statuses import INTERRUPTED
 
 LONG = {
     "run": ("run", "churn", "--rig", "process"),
@@ -30,24 +29,11 @@ def test_an_interrupted_command_cleans_up(command: str, tmp_path: Path) -> None:
         words.append(str(tmp_path / "baseline"))
     work = tmp_path / "work"
     work.mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "thinsim", *words, "--dir", str(work)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if "[1/" in line or "round 1 of" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    out, rest = process.communicate(timeout=60)
-    assert process.returncode == 130, "".join(lines) + rest
+    done = interrupted(*words, "--dir", work, at="round 1 of" if command == "ci" else "[1/")
+    assert done.returncode == INTERRUPTED, done.stderr
     # Between two runs, ci has nothing to clean up.
-    assert "Interrupted; cleaning up." in rest or command == "ci"
-    assert "thinsim: interrupted" in rest.splitlines()[-1]
-    assert "Traceback" not in rest
-    assert SAID[command] in out
+    assert "Interrupted; cleaning up." in done.stderr or command == "ci"
+    assert "thinsim: interrupted" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert SAID[command] in done.stdout
     assert list(work.iterdir()) == []

@@ -2,13 +2,12 @@
 
 import json
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.cli.command_lines import interrupted
 from tests.regression.gated_project import FAILING, MORE, SCENARIO, GatedProject
 from thinsim.cli.statuses import BROKEN, DONE, FAILED, INTERRUPTED, NOT_COMPARED, WRONG_WORDS
 
@@ -83,17 +82,11 @@ def test_a_log_has_one_line_per_round_and_scenario(project: GatedProject) -> Non
 def test_an_interrupted_comparison_keeps_the_complete_rounds(
     project: GatedProject, number: signal.Signals
 ) -> None:
-    words = ["ci", "--baseline", "b.json", "--rig", "process", "--rounds", "50", "--markdown", "m.md"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "thinsim", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as command:
-        assert command.stderr is not None
-        assert any("round 2 of 50: b.toml" in line for line in command.stderr)
-        command.send_signal(number)
-        out, _ = command.communicate()
-    assert command.returncode == INTERRUPTED
-    assert "a.toml on process: off leaks 2.2 MiB, on leaks 0 B" in out
-    assert "b.toml on process: " in out
+    words = ("ci", "--baseline", "b.json", "--rig", "process", "--rounds", "50", "--markdown", "m.md")
+    done = interrupted(*words, at="round 2 of 50: b.toml", number=number)
+    assert done.returncode == INTERRUPTED
+    assert "a.toml on process: off leaks 2.2 MiB, on leaks 0 B" in done.stdout
+    assert "b.toml on process: " in done.stdout
     assert project.summary.startswith("### thinsim: interrupted, incomplete")
 
 
