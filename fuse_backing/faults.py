@@ -39,6 +39,7 @@ from typing import Any, Literal, Self
 
 from fuse_backing import plan_values
 from fuse_backing.errors import FaultPlanError
+from fuse_backing.near_names import did_you_mean
 
 MOST_FAULTS = 256
 """Largest number of faults in a plan."""
@@ -222,8 +223,12 @@ class FaultPlan:
             plan = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise FaultPlanError(f"not valid TOML: {error}") from None
-        if plan.keys() != {"fault"}:
-            raise FaultPlanError("a plan must be a list of [[fault]] tables, with nothing else")
+        others = sorted(plan.keys() - {"fault"})
+        if others:
+            near = did_you_mean(others[0], ["fault"])
+            raise FaultPlanError(f"a plan has [[fault]] tables and nothing else, not {others[0]!r}{near}")
+        if not plan:
+            raise FaultPlanError("the plan is empty; to remove all faults, run: fuse-backing faults clear")
         return cls.from_json(plan["fault"])
 
     @classmethod

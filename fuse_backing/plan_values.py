@@ -35,7 +35,8 @@ def choice(table: Mapping[str, Any], key: str, choices: list[str]) -> str:
     value = table.get(key)
     if value not in choices:
         given = "is missing" if value is None else f"is {value!r}"
-        raise ValueError(f"{key!r} {given}; it must be one of {', '.join(choices)}")
+        near = did_you_mean(value, choices) if isinstance(value, str) else ""
+        raise ValueError(f"{key!r} {given}; it must be one of {', '.join(choices)}{near}")
     return str(value)
 
 

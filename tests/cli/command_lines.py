@@ -49,5 +49,5 @@ def interrupted(
         else:
             raise AssertionError(f"no {at!r} in {''.join(before)}")
         process.send_signal(number)
-        out, rest = process.communicate(timeout=60)
+        out, rest = process.communicate(timeout=120)
     return subprocess.CompletedProcess(words, process.returncode, out, rest)

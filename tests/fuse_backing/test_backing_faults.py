@@ -52,6 +52,8 @@ def test_a_plan_is_read_from_toml() -> None:
     [
         ({}, "'action' is missing; it must be one of error, delay, partial, lie, full, crash, throttle"),
         ({"action": "explode"}, "'action' is 'explode'"),
+        ({"action": "eror"}, "crash, throttle; did you mean 'error'?"),
+        ({"action": "crash", "operation": "punhc"}, "fsync, any; did you mean 'punch'?"),
         (
             {"action": "crash"},
             "'operation' is missing; it must be one of punch, zero, write, read, fsync, any",
@@ -117,8 +119,11 @@ def test_a_wrong_fault_is_refused_with_the_reason(fault: dict[str, object], comp
     ("text", "complaint"),
     [
         ("fault = ", "not valid TOML"),
-        ("", "a list of \\[\\[fault\\]\\] tables"),
-        ("[[faults]]", "a list of \\[\\[fault\\]\\] tables"),
+        ("", "the plan is empty; to remove all faults, run: fuse-backing faults clear"),
+        (
+            "[[faults]]",
+            r"\[\[fault\]\] tables and nothing else, not 'faults'; did you mean 'fault'",
+        ),
         ("fault = 1", "1 to 256 faults"),
         ("fault = []", "1 to 256 faults"),
         ("fault = [1]", "fault 1: must be a table"),

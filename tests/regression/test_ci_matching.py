@@ -67,8 +67,12 @@ def test_a_variant_that_vanished_fails_unless_allowed(project: GatedProject) -> 
     assert project.cases["a.toml: off: ran"] == "skipped"
 
 
-def test_a_scenario_that_vanished_can_be_allowed(project: GatedProject) -> None:
+def test_a_scenario_that_vanished_fails_unless_allowed(project: GatedProject) -> None:
     (project.directory / "a.toml").unlink()
+    assert project.ci() == FAILED
+    assert (
+        "a.toml does not exist, and the baseline has it; to accept that, use --allow-missing" in project.err
+    )
     assert project.ci("--allow-missing") == DONE
     assert "a.toml is missing, which is allowed" in project.out
     assert project.cases == {"a.toml: ran": "skipped"}

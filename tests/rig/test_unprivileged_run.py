@@ -70,3 +70,12 @@ def test_doctor_asks_for_root_and_for_no_program_that_only_root_has_in_its_path(
         if shutil.which(name.split()[0], path="/usr/sbin:/sbin"):
             assert found[name]["present"], found[name]
             assert found[name]["detail"].startswith(("/usr/sbin/", "/sbin/"))
+
+
+def test_an_unreadable_directory_of_pools_is_named_with_the_variable(python: str) -> None:
+    done = as_nobody([python, "-m", "thinsim", "pool", "list"], Path("/root"))
+    assert done.returncode == 1
+    assert (
+        "cannot read /root/.local/state/thinsim/pools: Permission denied; set THINSIM_STATE_DIR"
+        in done.stderr
+    )

@@ -9,6 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.cli.command_lines import interrupted
+from thinsim.cli.statuses import INTERRUPTED
 from thinsim.rig.registry import probe_rigs
 from thinsim.rig.vm import VM
 from thinsim.vm.probe import probe_guest
@@ -83,6 +85,21 @@ def test_a_guest_that_hangs_is_killed(tmp_path: Path) -> None:
     done = thinsim("run", "--timeout", "8", "--", "sleep", "1000")
     assert done.returncode == 1
     assert "did not finish within 8 s; the guest was killed" in done.stderr
+
+
+@needs_guest
+def test_an_interrupted_run_in_a_guest_keeps_the_variants_that_ended(tmp_path: Path) -> None:
+    saved, work = tmp_path / "report.json", tmp_path / "work"
+    work.mkdir()
+    words = ("run", "image-removal", "--rig", "vm", "--dir", work, "--json", saved)
+    done = interrupted(*words, at="[2/2]")
+    assert done.returncode == INTERRUPTED, done.stderr
+    document = json.loads(saved.read_text())
+    assert document["rig"] == "vm"
+    assert document["cut_short"] == "a signal interrupted the command"
+    assert [run["cut_short"] is None for run in document["runs"]] == [True, False]
+    assert "Cut short in" in done.stdout
+    assert list(work.iterdir()) == []
 
 
 @needs_guest

@@ -60,22 +60,28 @@ class GuestWork:
 
         *progress* also shows the guest's progress. Raise ProgramFailedError, with the last error line of the
         command, if its exit status is not in *fine*; and ProgramFailedError if the guest takes longer than
-        *seconds* and is killed. *keep* gets the report of a command that failed, if it wrote one.
+        *seconds* and is killed. *keep* gets the report of a command that failed, took too long or was
+        interrupted, if it wrote one.
         """
         speed = "KVM" if self.acceleration.kvm else f"slow, without KVM: {self.acceleration.why}"
         self.progress.say(f"booting Linux {self.kernel.release} in a guest ({speed})")
         lines = _Lines(self.progress.say)
-        status = await run_in_guest(
-            GuestSpec(self.kernel, self.acceleration.kvm, cpus=cpus, shares=(self.share,)),
-            in_the_guest(words, self.share / _RESULT),
-            self.directory,
-            self.journal,
-            out=_drop,  # the table, which this process prints itself
-            err=lines.take,
-            seconds=seconds,
-        )
+        result = self.share / _RESULT
+        try:
+            status = await run_in_guest(
+                GuestSpec(self.kernel, self.acceleration.kvm, cpus=cpus, shares=(self.share,)),
+                in_the_guest(words, result),
+                self.directory,
+                self.journal,
+                out=_drop,  # the table, which this process prints itself
+                err=lines.take,
+                seconds=seconds,
+            )
+        except BaseException:
+            _keep_partly(result, names, keep)
+            raise
         lines.end()
-        return collected(self.share / _RESULT, names, status, lines.last, fine, keep)
+        return collected(result, names, status, lines.last, fine, keep)
 
 
 @asynccontextmanager
@@ -110,10 +116,14 @@ def collected(
     """
     if status in fine:
         return names.given_to(from_json(result.read_text(), "the guest's report"))
-    # The command may have failed before it had anything to report.
+    _keep_partly(result, names, keep)
+    raise ProgramFailedError(f"in the guest: {last.removeprefix('thinsim: ')} (exit status {status})")
+
+
+def _keep_partly(result: Path, names: ReportNames, keep: Callable[[Report], object]) -> None:
+    # The command may have ended before it had anything to report.
     with suppress(FileNotFoundError, WrongDocumentError):
         keep(names.given_to(from_json(result.read_text(), "the guest's report")))
-    raise ProgramFailedError(f"in the guest: {last.removeprefix('thinsim: ')} (exit status {status})")
 
 
 def in_the_guest(words: Sequence[str], result: Path) -> list[str]:

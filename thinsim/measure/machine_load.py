@@ -23,8 +23,9 @@ BUSY_PROCESSORS = 0.2
 """Other programs disturb from this share of all processor time on."""
 WAITING = 0.1
 """Waiting for a processor disturbs from this share of the time on, if others keep the processors busy."""
-STOLEN = 0.02
-"""A hypervisor disturbs if it takes this share of all processor time."""
+STOLEN = 0.05
+"""A hypervisor disturbs if it takes this share of all processor time. Less cannot make a run slower by the
+least effect that a comparison reports, 5 %."""
 WAITING_FOR_DISK = 0.3
 """Waiting for a disk disturbs from this share of the time on."""
 WAITING_FOR_MEMORY = 0.02

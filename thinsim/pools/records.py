@@ -3,15 +3,17 @@
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from thinsim.block.loop import LoopDevice
 from thinsim.did_you_mean import unknown_name
-from thinsim.errors import ConflictError, InvalidValueError
+from thinsim.errors import ConflictError, EnvironmentLacksError, InvalidValueError
 from thinsim.machine.root import if_not_root
-from thinsim.machine.state import state_directory
+from thinsim.machine.state import STATE_VARIABLE, state_directory
 from thinsim.rig.emulated import EMULATED
 from thinsim.rig.shape import PoolShape
 from thinsim.units import Bytes, Sectors, format_size
@@ -49,10 +51,11 @@ class PoolRecords:
         self._directory = directory or state_directory() / "pools"
 
     def names(self) -> list[str]:
-        """Return the names of all pools, sorted."""
-        if not self._directory.is_dir():
-            return []
-        return sorted(path.stem for path in self._directory.glob("*.json"))
+        """Return the names of all pools, sorted. EnvironmentLacksError if their directory is not readable."""
+        with self._readable():
+            if not self._directory.is_dir():
+                return []
+            return sorted(path.stem for path in self._directory.glob("*.json"))
 
     def add(self, record: PoolRecord) -> None:
         """Add the record of a new pool. InvalidValueError for a bad name, ConflictError for a taken one."""
@@ -88,7 +91,8 @@ class PoolRecords:
     def find(self, name: str) -> PoolRecord:
         """Return a pool's record. ConflictError when the pool does not exist or its record is damaged."""
         try:
-            document: dict[str, Any] = json.loads(self._path(name).read_text())
+            with self._readable():
+                document: dict[str, Any] = json.loads(self._path(name).read_text())
             if document.pop("format") != FORMAT:
                 raise ConflictError(f"{self._path(name)}: another version of thinsim wrote this record")
             return PoolRecord(
@@ -110,6 +114,15 @@ class PoolRecords:
     def drop(self, name: str) -> None:
         """Delete a pool's record. A missing record is no error."""
         self._path(name).unlink(missing_ok=True)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except PermissionError as error:
+            raise EnvironmentLacksError(
+                f"cannot read {error.filename}: {error.strerror}; set {STATE_VARIABLE} to a readable directory"
+            ) from None
 
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):

@@ -23,12 +23,14 @@ from thinsim.machine.programs import find_program, full_path
 from thinsim.machine.state import ProcessIdentity
 from thinsim.units import Bytes
 from thinsim.vm.busybox import find_busybox
-from thinsim.vm.guest_script import BOOTED, HOST_TAG, SCRATCH_SERIAL, STATUS, guest_script
+from thinsim.vm.guest_script import BOOTED, HOST_TAG, INTERRUPT, SCRATCH_SERIAL, STATUS, guest_script
 from thinsim.vm.kernels import GuestKernel
 from thinsim.vm.tools import virtme_ng
 
 _INHERITED = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TERM", "THINSIM_SHARED_MACHINE")
 _BOOT_SECONDS = {True: 60, False: 300}
+_CLEANUP_SECONDS = {True: 20, False: 60}
+"""The time that an interrupted command has to clean up and to write what it measured."""
 _MEMORY = Bytes(2 << 30)
 _SCRATCH = Bytes(16 << 30)
 _KEPT = 4096
@@ -69,8 +71,9 @@ async def run_in_guest(
 
     Returns the exit status of *command* (128 + N for signal N). *directory* exists, belongs to the run and
     takes the guest's files. *out* and *err* receive the output of *command* as it is written. The guest never
-    outlives this call. Raises ProgramFailedError if the guest does not boot in time, if the command does not
-    finish within *seconds*, or if the guest exits before the command has finished.
+    outlives this call. Before it is killed, *command* gets SIGTERM and some time to end. Raises
+    ProgramFailedError if the guest does not boot in time, if the command does not finish within *seconds*, or
+    if the guest exits before the command has finished.
     """
     shared = directory / "guest"
     shared.mkdir(mode=0o700)
@@ -121,15 +124,16 @@ async def run_in_guest(
                 await process.wait()
             nursery.cancel_scope.cancel()
     finally:
+        await _interrupt(process, shared, _CLEANUP_SECONDS[spec.kvm])
         await _end_group(process)
         journal.end(entry)
-    status = shared / STATUS
-    if status.exists():
-        return int(status.read_text())
     if whole.cancelled_caught:
         raise ProgramFailedError(
             f"the guest's command did not finish within {seconds:g} s; the guest was killed"
         )
+    status = shared / STATUS
+    if status.exists():
+        return int(status.read_text())
     if not (shared / BOOTED).exists():
         why = f"{_last(console)}{_last_words(printed)}"
         raise ProgramFailedError(f"the guest exited before it had booted, or took more than {limit:g} s{why}")
@@ -218,6 +222,16 @@ async def _watch_boot(booted: Path, seconds: float, console: Path, running: trio
             await trio.sleep(0.5)
         return
     running.cancel()
+
+
+async def _interrupt(process: trio.Process, shared: Path, seconds: float) -> None:
+    """If the guest's command still runs, interrupt it and wait until it has ended."""
+    if process.poll() is not None or not (shared / BOOTED).exists():
+        return
+    (shared / INTERRUPT).touch()
+    with trio.move_on_after(seconds, shield=True):
+        while process.poll() is None and not (shared / STATUS).exists():
+            await trio.sleep(0.2)
 
 
 async def _end_group(process: trio.Process) -> None:

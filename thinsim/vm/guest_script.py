@@ -2,7 +2,7 @@
 
 The result is only text; ``thinsim.vm.guest`` boots a guest with it. The guest reports through files in the
 shared directory. It makes ``booted`` when the script begins, and ``status``, with the command's exit status,
-when the command has ended.
+when the command has ended. When the host makes ``interrupt``, the command gets SIGTERM.
 """
 
 import shlex
@@ -11,6 +11,7 @@ from pathlib import Path
 
 BOOTED = "booted"
 STATUS = "status"
+INTERRUPT = "interrupt"
 SCRATCH = Path("/run/thinsim-scratch")
 """Mount point of the scratch disk in the guest: ext4, which punches holes and has extent maps."""
 
@@ -69,8 +70,15 @@ def guest_script(
     variables = {**environment, "THINSIM_STATE_DIR": str(STATE), "DM_DISABLE_UDEV": "1"}
     lines += [
         f"cd {_quote(directory)} || exit",
-        shlex.join(["env", *(f"{name}={value}" for name, value in variables.items()), *command]),
-        f"echo $? > {_quote(shared / STATUS)}.new",
+        f"{shlex.join(['env', *(f'{name}={value}' for name, value in variables.items()), *command])} &",
+        "command=$!",
+        f"(until [ -e {_quote(shared / INTERRUPT)} ]; do sleep 1; done; kill -TERM $command) &",
+        "watch=$!",
+        "disown $watch",  # otherwise bash prints that it was killed
+        "wait $command",
+        "status=$?",
+        "kill $watch 2>/dev/null",
+        f"echo $status > {_quote(shared / STATUS)}.new",
         f"mv {_quote(shared / STATUS)}.new {_quote(shared / STATUS)}",
         "sync",
     ]

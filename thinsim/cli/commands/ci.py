@@ -53,6 +53,8 @@ from thinsim.scenario.file.library import library_names
 
 _Value = TypeVar("_Value")
 
+_ACCEPT_MISSING = "to accept that, use --allow-missing"
+
 _STATUSES = {
     ChangeKind.LEAK: LEAKED,
     ChangeKind.BROKEN: BROKEN,
@@ -191,7 +193,11 @@ def ci(
     begun = time.time()
     found, failed = find_scenarios(names, baseline_path)
     keep_inputs(*(each.found.path for each in found))
-    missing = [name for name in failed if allow_missing and not scenarios and _is_absent(name)]
+    vanished = [name for name in failed if not scenarios and _is_absent(name)]
+    failed |= {
+        name: f"{name} does not exist, and the baseline has it; {_ACCEPT_MISSING}" for name in vanished
+    }
+    missing = vanished if allow_missing else []
     if len(missing) == len(names):
         # A gate that compares nothing must not pass.
         why = f"no scenario of {baseline_path} exists here, so nothing was compared"
