@@ -121,7 +121,8 @@ class PoolRecords:
             yield
         except PermissionError as error:
             raise EnvironmentLacksError(
-                f"cannot read {error.filename}: {error.strerror}; set {STATE_VARIABLE} to a readable directory"
+                f"cannot read {error.filename}: {error.strerror}; "
+                f"set {STATE_VARIABLE} to a readable directory"
             ) from None
 
     def _path(self, name: str) -> Path:

@@ -225,7 +225,7 @@ async def _watch_boot(booted: Path, seconds: float, console: Path, running: trio
 
 
 async def _interrupt(process: trio.Process, shared: Path, seconds: float) -> None:
-    """If the guest's command still runs, interrupt it and wait until it has ended."""
+    """Interrupt the guest's command if it still runs, and wait until it has ended."""
     if process.poll() is not None or not (shared / BOOTED).exists():
         return
     (shared / INTERRUPT).touch()
