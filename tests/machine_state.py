@@ -26,7 +26,7 @@ class MachineState:
         return cls(
             frozenset(f"{mount.fstype} {mount.source} on {mount.mountpoint}" for mount in mounts()),
             frozenset(f"{device} -> {file}" for device, file in attached_devices().items()),
-            frozenset(os.listdir(MAPPER)) if MAPPER.is_dir() else frozenset(),  # noqa: PTH208
+            frozenset(_nodes()),
             frozenset(_servers()),
         )
 
@@ -48,6 +48,11 @@ class MachineState:
             frozenset(),
             frozenset(server for server in self.servers if name in server),
         )
+
+
+def _nodes() -> Iterator[str]:
+    # Every dmsetup makes "control", even if the kernel has no device-mapper (libdm-iface.c, _create_control).
+    yield from (name for name in os.listdir(MAPPER) if name != "control") if MAPPER.is_dir() else ()  # noqa: PTH208
 
 
 def _servers() -> Iterator[str]:
