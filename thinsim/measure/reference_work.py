@@ -93,7 +93,7 @@ def _store(fd: int) -> None:
 
 
 def _compute() -> None:
-    # Writes are not a part of this: the page cache takes 64 KiB in one piece or in many, as memory allows, and a
+    # Writes are no part of this: the page cache takes 64 KiB in one piece or in many, as memory allows, and a
     # write then takes a quarter more or less. Discards do not write.
     checksum = 0
     for _ in range(_PIECES // 4):

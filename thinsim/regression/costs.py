@@ -24,6 +24,9 @@ _NARROW = 0.06
 """The standard error, about 6 %, with which a baseline is good enough."""
 _EFFICIENCY = 1.05
 """The standard error of the Hodges-Lehmann estimate, as a multiple of that of a mean."""
+_BUSY_FLUSH = 2.5
+_RISE = 3.0
+"""The excuse is whole from a ratio of 3.25 on."""
 _DOUBT = 0.35
 """The part of excused waits by which a cost may be wrong."""
 _LEAST = 1e-9
@@ -101,11 +104,15 @@ def _with_waits(rounds: Sequence[DiscardCost], others: Sequence[DiscardCost], ex
 def _excuse(rounds: Sequence[DiscardCost], others: Sequence[DiscardCost]) -> float:
     """Return the seconds of waits of *rounds* for which the machine is to blame.
 
-    If a flush of the reference work took longer than in *others*, so did each wait of a discard, by a time
-    that does not depend on the discard.
+    A busy processor alone makes the flush of the reference work up to ``_BUSY_FLUSH`` times as long, since a
+    thread of the kernel completes it; the waits of discards hardly change. If a flush takes even longer, the
+    disk is busy, and each wait of a discard takes that much longer as well.
     """
     flush, usual = (statistics.median(cost.reference_waited for cost in group) for group in (rounds, others))
-    return _middle_wait(others) * max(0.0, flush / usual - 1) if usual else 0.0
+    if not usual or flush <= _BUSY_FLUSH * usual:
+        return 0.0
+    slower = flush / usual
+    return _middle_wait(others) * min(slower - 1, _RISE * (slower - _BUSY_FLUSH))
 
 
 def _middle_wait(rounds: Sequence[DiscardCost]) -> float:
