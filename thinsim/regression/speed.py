@@ -19,8 +19,8 @@ _CONFIRMING_ROUNDS = 6
 """Rounds that confirm a smaller change."""
 _LIKELY = 1.65
 """Standard errors that the true ratio exceeds once in 20 times."""
-_BUSY = 0.25
-"""A larger share of the time without a processor is named as the cause of uncertainty."""
+_BUSY = 0.2
+"""A larger share of the time without a processor makes waits doubtful, and is named as the cause."""
 
 
 class SpeedVerdict(StrEnum):
@@ -69,8 +69,10 @@ def compare_speed(
     if most < SHORTEST:
         return not_compared(f"too short to compare: {most * 1e3:.1f} ms")
     limit = math.log(tolerance)
-    for found in (whole, work):
-        if found.change >= limit and _is_clear(found):
+    # Beside busy processors the waits contain time in which the kernel's own threads wait for a processor.
+    whole_limit = max(limit, math.log(DETECTED)) if _busy_share(now) > _BUSY else limit
+    for found, least in ((whole, whole_limit), (work, limit)):
+        if found.change >= least and _is_clear(found):
             sure = len(now) >= _CONFIRMING_ROUNDS or found.change >= _CONFIRMED * found.error
             return _compared(SpeedVerdict.SLOWER, found, f"; more than {tolerance:g}", decided=sure)
     if whole.change <= -limit and _is_clear(whole):
@@ -102,11 +104,13 @@ def _compared(
     return SpeedComparison(verdict, text, ratio, low, high, decided)
 
 
+def _busy_share(rounds: Sequence[DiscardCost]) -> float:
+    """Return the share of the discards' time in which other programs had the processor."""
+    return sum(cost.delayed for cost in rounds) / (sum(cost.seconds for cost in rounds) or 1)
+
+
 def _busy(now: Sequence[DiscardCost], then: Sequence[DiscardCost]) -> str:
-    shares = [
-        sum(cost.delayed for cost in rounds) / (sum(cost.seconds for cost in rounds) or 1)
-        for rounds in (now, then)
-    ]
+    shares = [_busy_share(rounds) for rounds in (now, then)]
     words = [
         f"{when} other programs kept the processors busy for {min(share, 1):.0%} of the discards' time"
         for when, share in zip(("now", "in the baseline"), shares, strict=True)
