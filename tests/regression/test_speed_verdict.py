@@ -50,6 +50,25 @@ def test_a_slower_disk_excuses_as_much_longer_waits_and_no_more() -> None:
     assert verdict(slower, costs()) == SpeedVerdict.SLOWER
 
 
+def test_a_flush_that_is_twice_as_long_excuses_no_waits() -> None:
+    """Busy processors do that to a flush, and hardly anything to the waits of discards."""
+    waits = [cost(0.1, seconds=0.16, processor=0.08, reference_waited=0.002) for _ in range(6)]
+    assert verdict(waits, costs()) == SpeedVerdict.SLOWER
+    busy_disk = [cost(0.1, seconds=0.16, processor=0.08, reference_waited=0.004) for _ in range(6)]
+    assert verdict(busy_disk, costs()) == SpeedVerdict.SAME
+
+
+def test_waits_count_from_a_larger_change_on_where_other_programs_keep_the_processors_busy() -> None:
+    def waiting(seconds: float, delayed: float) -> list[DiscardCost]:
+        return [cost(seconds=seconds + delayed, processor=0.08, delayed=delayed) for _ in range(6)]
+
+    assert verdict(waiting(0.135, 0.0), costs()) == SpeedVerdict.SLOWER
+    found = compare_speed(waiting(0.135, 0.1), costs(), TOLERANCE)
+    assert found.verdict == SpeedVerdict.CANT_TELL
+    assert "now other programs kept the processors busy for 43% of the discards' time" in found.reason
+    assert verdict(waiting(0.155, 0.1), costs()) == SpeedVerdict.SLOWER
+
+
 def test_waits_that_a_slow_disk_may_explain_give_no_verdict() -> None:
     """Most of the time was excused, so that what is left is doubtful."""
     slow = [cost(0.1, seconds=0.22, processor=0.08, reference_waited=0.005) for _ in range(6)]
