@@ -33,7 +33,7 @@ def test_the_page_of_verdict_rates_is_what_its_generator_makes() -> None:
 def test_the_published_rates_are_those_that_a_gate_needs() -> None:
     """Beside busy processors, one of 100 runs may be a false alarm, and five may miss what is planted.
 
-    A sleep looks like a slow disk there, so more runs may end without a verdict.
+    A sleep looks like the kernel's own waits there, so more runs may end without a verdict.
     """
     counts = Measured.read(verdict_rates_page.COUNTS).document
     hundred = {(each["case"], each["rig"]) for each in counts if each["runs"] >= 100}
@@ -45,7 +45,7 @@ def test_the_published_rates_are_those_that_a_gate_needs() -> None:
     for each in counts:
         least = 0.99 if each["case"] == "nothing changed" else 0.95
         if each["busy"] and "wait" in each["case"]:
-            least = 0.75
+            least = 0.5
         assert each["right"] >= least * each["runs"], each
 
 

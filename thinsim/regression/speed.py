@@ -69,7 +69,7 @@ def compare_speed(
     if most < SHORTEST:
         return not_compared(f"too short to compare: {most * 1e3:.1f} ms")
     limit = math.log(tolerance)
-    # Beside busy processors the waits contain time in which the kernel's own threads wait for a processor.
+    # A discard also waits for threads of the kernel, and they wait for a processor on a busy machine.
     whole_limit = max(limit, math.log(DETECTED)) if _busy_share(now) > _BUSY else limit
     for found, least in ((whole, whole_limit), (work, limit)):
         if found.change >= least and _is_clear(found):
