@@ -168,7 +168,7 @@ def test_other_programs_during_a_run_allow_no_verdict_but_on_counts() -> None:
     found = compare_benchmarks(measured(1, 0), measured(2, 0.5))
     assert [each.verdict for each in found.compared] == [Verdict.BUSY, Verdict.WORSE]
     assert found.disturbed[0] == (
-        "B, but not A: other programs kept the processors busy (waited for a processor 50 % of the time) "
+        "B more than A: other programs kept the processors busy (waited for a processor 50 % of the time) "
         "in most rounds"
     )
     both_busy = compare_benchmarks(measured(1, 0.9), measured(2, 0.8))

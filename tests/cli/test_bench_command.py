@@ -155,7 +155,6 @@ def test_both_documents_match_their_schemas(thinsim: Thinsim, measured: Path) ->
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("bench", "--contender", "process/containerd/on"), "containerd needs a rig with devices"),
         (
             ("bench", "--contender", "vm/core/on"),
             "thinsim vm run --share . -- thinsim bench --contender kernel/core/on",
@@ -203,3 +202,15 @@ def test_an_unknown_name_or_value_is_a_wrong_command_line(
     done = thinsim(*words)
     assert done.returncode == 2
     assert complaint in done.stderr
+
+
+def test_a_subject_that_its_rig_cannot_have_is_a_wrong_command_line(thinsim: Thinsim) -> None:
+    done = thinsim("bench", "--contender", "process/containerd/on")
+    assert done.returncode == 2
+    assert "containerd needs a rig with devices; process has none" in done.stderr
+
+
+@pytest.mark.parametrize("words", ["5", "5%", "7.5 %"])
+def test_the_least_effect_may_have_a_percent_sign(thinsim: Thinsim, words: str) -> None:
+    done = thinsim("compare", "/dev/null", "/dev/null", "--least-effect", words)
+    assert "is not a result of thinsim bench" in done.stderr

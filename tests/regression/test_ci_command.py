@@ -53,7 +53,7 @@ def test_a_bad_file_named_on_the_command_line_is_one_error_as_well(project: Gate
 def test_an_assert_that_no_longer_holds_is_caught(project: GatedProject) -> None:
     project.write("a.toml", SCENARIO.replace("pool_used = 0", "pool_used = 1"))
     assert project.ci("a.toml") == BROKEN
-    assert "fails now, held before: removed: pool_used = 1" in project.out
+    assert "fails now, held before: removed: pool_used = 1; found 0" in project.out
     assert "the scenario's file has changed since" in project.out
 
 
@@ -82,12 +82,25 @@ def test_a_log_has_one_line_per_round_and_scenario(project: GatedProject) -> Non
 def test_an_interrupted_comparison_keeps_the_complete_rounds(
     project: GatedProject, number: signal.Signals
 ) -> None:
-    words = ("ci", "--baseline", "b.json", "--rig", "process", "--rounds", "50", "--markdown", "m.md")
+    words = (
+        "ci",
+        "--baseline",
+        "b.json",
+        "--rig",
+        "process",
+        "--rounds",
+        "50",
+        "--markdown",
+        "m.md",
+        "--junit",
+        "j.xml",
+    )
     done = interrupted(*words, at="round 2 of 50: b.toml", number=number)
     assert done.returncode == INTERRUPTED
     assert "a.toml on process: off leaks 2.2 MiB, on leaks 0 B" in done.stdout
     assert "b.toml on process: " in done.stdout
     assert project.summary.startswith("### thinsim: interrupted, incomplete")
+    assert project.cases == {"thinsim ci: ran": "error"}
 
 
 def test_a_gate_that_compares_nothing_does_not_pass(project: GatedProject) -> None:

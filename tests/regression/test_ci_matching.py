@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.regression.gated_project import MORE, SCENARIO, GatedProject
-from thinsim.cli.statuses import DONE, FAILED, LEAKED, NOT_COMPARED
+from thinsim.cli.statuses import DONE, FAILED, LEAKED, NOT_COMPARED, WRONG_WORDS
 
 
 @pytest.mark.parametrize("spelling", ["./a.toml", "../{0}/a.toml", "{1}/a.toml", "link.toml"])
@@ -39,7 +39,7 @@ def test_a_leak_is_found_in_a_file_that_was_renamed_and_in_a_renamed_variant(pro
 
 
 def test_a_scenario_named_twice_in_two_spellings_is_refused(project: GatedProject) -> None:
-    assert project.ci("a.toml", "./a.toml") == FAILED
+    assert project.ci("a.toml", "./a.toml") == WRONG_WORDS
     assert "a.toml and ./a.toml: one scenario is named twice" in project.err
 
 
@@ -73,6 +73,8 @@ def test_a_scenario_that_vanished_fails_unless_allowed(project: GatedProject) ->
     assert (
         "a.toml does not exist, and the baseline has it; to accept that, use --allow-missing" in project.err
     )
+    assert project.ci("./a.toml", "b.toml") == FAILED
+    assert "./a.toml does not exist, and the baseline has it" in project.err
     assert project.ci("--allow-missing") == DONE
     assert "a.toml is missing, which is allowed" in project.out
     assert project.cases == {"a.toml: ran": "skipped"}

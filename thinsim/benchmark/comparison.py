@@ -80,8 +80,8 @@ def compare_benchmarks(first: Benchmark, second: Benchmark, least_effect: float 
             if each.cut_short is not None
         ],
         disturbed=[
-            *(f"A, but not B: {words} in most rounds" for words in disturbed_more(first, second)),
-            *(f"B, but not A: {words} in most rounds" for words in disturbed_more(second, first)),
+            *(f"A more than B: {words} in most rounds" for words in disturbed_more(first, second)),
+            *(f"B more than A: {words} in most rounds" for words in disturbed_more(second, first)),
             *(f"A: {words}" for words in disturbances(first)),
             *(f"B: {words}" for words in disturbances(second)),
         ],

@@ -102,8 +102,8 @@ def print_comparison(console: Console, found: Comparison) -> None:
     if any(each.verdict is Verdict.TOO_FEW for each in found.compared):
         print_words(
             console,
-            "too few rounds to tell: measure again with more --rounds, in each run at least "  # words: quoted
-            f"{LEAST_ROUNDS_OF_EACH}.",
+            "too few rounds to tell: the rounds differ too much. Measure again with more "  # words: quoted
+            f"--rounds, at least {LEAST_ROUNDS_OF_EACH} in each run, or without other programs.",
         )
     for text in explained_verdicts(found.compared, found.least_effect):
         print_words(console, text)

@@ -38,11 +38,21 @@ def plot_option(command: _Command) -> _Command:
     )(command)
 
 
+class _Percent(click.FloatRange):
+    """A `_Percent` reads a number, with or without a percent sign."""
+
+    name = "number of percent"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        text: Any = value.removesuffix("%").strip() if isinstance(value, str) else value
+        return float(super().convert(text, parameter, context))
+
+
 def least_effect_option(command: _Command) -> _Command:
     """Add ``--least-effect``, in percent, as the parameter *least_effect*."""
     return click.option(
         "--least-effect",
-        type=click.FloatRange(1, 1000),
+        type=_Percent(1, 1000),
         metavar="PERCENT",
         default=f"{LEAST_EFFECT * 100:g}",
         show_default=True,

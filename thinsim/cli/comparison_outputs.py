@@ -47,7 +47,7 @@ def print_result(console: Console, result: ComparisonResult) -> None:
         _line(console, _verdict(not each.failures), f" {each.now.name} on {each.now.rig}: {_summary(each)}")
         for change in each.changes:
             where = f"{change.variant}: " if change.variant else ""
-            console.print(Text(f"     {change.kind}: {where}{change.text}", _style(change)), soft_wrap=True)
+            console.print(Text(f"     {change.mark}: {where}{change.text}", _style(change)), soft_wrap=True)
     for name, why in result.failed.items():
         _line(console, _verdict(False), f" {name} could not run: {why}")
     for name in result.missing:

@@ -60,5 +60,7 @@ def _key(name: str, baseline: Path, stored: Baseline) -> str:
         return known[name]
     found, _ = find_scenarios([name], baseline)
     if not found:
-        raise InvalidValueError(unknown_name("scenario", name, list(known)))
+        raise InvalidValueError(
+            unknown_name("scenario", name, sorted({each.key for each in stored.scenarios}))
+        )
     return found[0].key

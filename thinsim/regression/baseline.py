@@ -75,6 +75,8 @@ class VariantBaseline(_Table):
     """All asserts."""
     broken: list[str]
     """Asserts that failed in at least one round."""
+    found: dict[str, str] = {}
+    """What each of the failed asserts found in the last round in which it failed, as text."""
     discards: _Count
     """The number of devices that a round discarded."""
     costs: list[DiscardCost]
@@ -175,7 +177,7 @@ def replaced(stored: Baseline, now: Sequence[ScenarioBaseline], gone: Collection
 
 def _variant(runs: Sequence[VariantRun]) -> VariantBaseline:
     leaked = [sum(leak.blocks for leak in run.leaks) for run in runs]
-    broken = {f"{o.phase}: {o.asserted}" for run in runs for o in run.outcomes if not o.held}
+    found = {f"{o.phase}: {o.asserted}": str(o.found) for run in runs for o in run.outcomes if not o.held}
     return VariantBaseline(
         name=runs[0].name,
         settings=digest(json.dumps(runs[0].snapshotter, sort_keys=True)),
@@ -185,7 +187,8 @@ def _variant(runs: Sequence[VariantRun]) -> VariantBaseline:
         most_leaked=max(run.leaked for run in runs),
         leaks=_owners(runs),
         asserts=sorted({f"{o.phase}: {o.asserted}" for run in runs for o in run.outcomes}),
-        broken=sorted(broken),
+        broken=sorted(found),
+        found=found,
         discards=max(_speed(run).discards for run in runs),
         costs=[_cost(run) for run in runs],
         seconds=sum(sum(run.seconds.values()) for run in runs),

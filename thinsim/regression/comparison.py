@@ -66,6 +66,12 @@ class Change:
     fails: bool = False
     """True if the change makes the comparison fail."""
 
+    @property
+    def mark(self) -> str:
+        """Return the kind, and whether the command allowed it."""
+        allowed = self.kind in ALLOWABLE_KINDS and not self.fails
+        return f"{self.kind} (allowed)" if allowed else str(self.kind)
+
 
 @dataclass(frozen=True, slots=True)
 class VariantComparison:
@@ -252,10 +258,13 @@ class _Judge:
             yield self.change(ChangeKind.LEAK, now.name, found.worse)
         if found.better:
             yield self.change(ChangeKind.BETTER, now.name, found.better)
+        if found.tolerated:
+            yield self.change(ChangeKind.NOTE, now.name, found.tolerated)
 
     def _asserts(self, now: VariantBaseline, then: VariantBaseline) -> Iterator[Change]:
         for broken in sorted(set(now.broken) - set(then.broken)):
-            yield self.change(ChangeKind.BROKEN, now.name, f"fails now, held before: {broken}")
+            found = f"; found {now.found[broken]}" if broken in now.found else ""
+            yield self.change(ChangeKind.BROKEN, now.name, f"fails now, held before: {broken}{found}")
         for held in sorted((set(then.broken) - set(now.broken)) & set(now.asserts)):
             yield self.change(ChangeKind.BETTER, now.name, f"holds now, failed before: {held}")
         for gone in sorted(set(then.asserts) - set(now.asserts)):

@@ -18,9 +18,12 @@ _Suite = tuple[str, float, list[TestCase]]
 def suites_of(result: ComparisonResult, begun: float) -> list[_Suite]:
     """Return a suite per compared scenario, per scenario that failed, and per missing one.
 
-    *begun* is the start, in seconds since the epoch.
+    After an interruption, one more suite has that as its error. *begun* is the start, in seconds since the
+    epoch.
     """
+    interrupted = "a signal interrupted the command, so later rounds are missing"
     return [
+        *([("thinsim ci", begun, [TestCase("ran", error=interrupted)])] if result.interrupted else []),
         *((each.now.name, begun, list(_cases(each))) for each in result.comparisons),
         *((name, begun, [TestCase("ran", error=why)]) for name, why in result.failed.items()),
         *((name, begun, [TestCase("ran", skipped="allowed to be missing")]) for name in result.missing),

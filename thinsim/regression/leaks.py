@@ -12,10 +12,11 @@ from thinsim.units import format_size
 
 @dataclass(frozen=True, slots=True)
 class LeakComparison:
-    """A `LeakComparison` names the change in *worse* or *better*; both are empty if nothing changed."""
+    """A `LeakComparison` names the change in *worse*, *better* or *tolerated*; all are empty without one."""
 
     worse: str = ""
     better: str = ""
+    tolerated: str = ""
 
 
 def compare_leaks(
@@ -40,6 +41,9 @@ def compare_leaks(
         return LeakComparison(worse=f"{amounts}: {change} ({owners})")
     if now.most_blocks + allowed < then.least_blocks:
         return LeakComparison(better=f"leaks {_blocks(then.least_blocks - now.most_blocks)} less")
+    if now.most_blocks > then.most_blocks:
+        extra = _blocks(now.most_blocks - then.most_blocks)
+        return LeakComparison(tolerated=f"leaks {extra} more, within the tolerance of {_blocks(allowed)}")
     return LeakComparison()
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from thinsim.regression.comparison import (
     FAILING_KINDS,
-    Change,
     ChangeKind,
     ComparisonResult,
     ScenarioComparison,
@@ -24,7 +23,7 @@ def markdown(result: ComparisonResult) -> str:
     for each in comparisons:
         lines += [_row(_cells(each, variant)) for variant in each.variants]
         gone = [change for change in each.own_changes if change.kind is ChangeKind.MISSING]
-        lines += [_row([each.now.name, change.variant, "", "", "", "", _mark(change)]) for change in gone]
+        lines += [_row([each.now.name, change.variant, "", "", "", "", change.mark]) for change in gone]
     lines += [_row([name, "", "", "", "", "", "error"]) for name in failed]
     lines += [_row([name, "", "", "", "", "", "missing (allowed)"]) for name in missing]
     lines += ["", _explanation(result.tolerances)]
@@ -55,7 +54,7 @@ def _verdict(result: ComparisonResult) -> str:
 
 
 def _cells(each: ScenarioComparison, variant: VariantComparison) -> list[str]:
-    bad = list(dict.fromkeys(_mark(change) for change in variant.changes if change.fails))
+    bad = list(dict.fromkeys(change.mark for change in variant.changes if change.fails))
     if each.then is None and each.failures:
         bad = list(dict.fromkeys([*bad, str(ChangeKind.NEW)]))
     now, then = variant.now, variant.then
@@ -67,7 +66,7 @@ def _cells(each: ScenarioComparison, variant: VariantComparison) -> list[str]:
         format_size(now.most_blocks * block),
         "" if then is None or each.then is None else format_size(then.most_blocks * each.then.block_bytes),
         _speed(variant.speed),
-        ", ".join(bad) or ("ok" if then else "new"),
+        ", ".join(bad) or ("ok" if then else f"{ChangeKind.NEW} (allowed)"),
     ]
 
 
@@ -76,10 +75,6 @@ def _speed(speed: SpeedComparison) -> str:
         return str(speed.verdict)
     ratio = f"{speed.ratio:.2f} ({speed.low:.2f} to {speed.high:.2f})"
     return f"{ratio}, {speed.verdict}" if speed.verdict is SpeedVerdict.CANT_TELL else ratio
-
-
-def _mark(change: Change) -> str:
-    return str(change.kind) if change.fails else f"{change.kind} (allowed)"
 
 
 def _explanation(tolerances: Tolerances) -> str:
@@ -103,7 +98,7 @@ def _changes(comparisons: Sequence[ScenarioComparison]) -> Iterator[str]:
         for change in each.changes:
             mark = "**" if change.fails else ""
             where = _cell(" / ".join(filter(None, (each.now.name, change.variant))))
-            yield f"- {mark}{change.kind}{mark}: {where}: {_cell(change.text)}"
+            yield f"- {mark}{change.mark}{mark}: {where}: {_cell(change.text)}"
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -249,7 +249,7 @@ def _contenders(words: Sequence[str], commands: Sequence[str], directory: Path |
                 f"thinsim vm run --share . -- thinsim bench --contender {inside} --dir {SCRATCH} --json FILE"
             )
         if not each.rig.mounts and each.subject != CORE:
-            raise InvalidValueError(
+            raise click.UsageError(
                 f"{each.name}: {each.subject} needs a rig with devices; {each.rig.name} has none"
             )
         choose_rig(each.rig.name, findings)

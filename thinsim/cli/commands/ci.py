@@ -34,7 +34,7 @@ from thinsim.cli.scenario_rounds import (
 from thinsim.cli.size import UNITS
 from thinsim.cli.statuses import BROKEN, DONE, FAILED, INTERRUPTED, LEAKED, NOT_COMPARED, SLOWER
 from thinsim.cli.tolerance_options import read_tolerances
-from thinsim.errors import EnvironmentLacksError, ThinsimError
+from thinsim.errors import EnvironmentLacksError, InvalidValueError, ThinsimError
 from thinsim.regression.baseline import Baseline, measured, read_baseline, replaced
 from thinsim.regression.comparison import (
     ChangeKind,
@@ -72,7 +72,7 @@ _STATUSES = {
             LEAKED: "a snapshot leaks more data blocks than in the baseline",
             BROKEN: "an assert that held in the baseline does not hold",
             SLOWER: "discards are slower",
-            NOT_COMPARED: "a scenario or variant is new, missing or measured under other conditions",
+            NOT_COMPARED: "a scenario is new or was measured elsewhere, or a variant is new or missing",
         }
     )
     + f" The first that applies counts.\n\n{UNITS}",
@@ -191,9 +191,13 @@ def ci(
     plan = RoundsPlan(rounds, most_rounds(rounds, most), directory, command)
     names = list(scenarios) or [name_of(each.key, each.name, baseline_path) for each in stored.scenarios]
     begun = time.time()
-    found, failed = find_scenarios(names, baseline_path)
+    try:
+        found, failed = find_scenarios(names, baseline_path)
+    except InvalidValueError as error:
+        raise click.UsageError(str(error)) from None
     keep_inputs(*(each.found.path for each in found))
-    vanished = [name for name in failed if not scenarios and _is_absent(name)]
+    known = {Path(name_of(each.key, each.name, baseline_path)).resolve() for each in stored.scenarios}
+    vanished = [name for name in failed if _is_absent(name) and Path(name).resolve() in known]
     failed |= {
         name: f"{name} does not exist, and the baseline has it; {_ACCEPT_MISSING}" for name in vanished
     }
