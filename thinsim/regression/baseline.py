@@ -76,7 +76,7 @@ class VariantBaseline(_Table):
     broken: list[str]
     """Asserts that failed in at least one round."""
     found: dict[str, str] = {}
-    """What each of the failed asserts found in the last round in which it failed, as text."""
+    """The findings of the failed asserts, by assert, in the last round in which each failed."""
     discards: _Count
     """The number of devices that a round discarded."""
     costs: list[DiscardCost]
