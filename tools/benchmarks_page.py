@@ -172,7 +172,7 @@ def compared(document: Mapping[str, Any]) -> Rows:
             f"`{each['contender'].removeprefix('process/core/')}`",
             *(_number(each[side]["median"]) if each[side] else "-" for side in ("first", "second")),
             _interval(each["ratio"]),
-            each["verdict"],
+            f"*{each['verdict']}*",
         )
         for each in document["compared"]
         if not each["row"].startswith(_PER_PROCESS)
