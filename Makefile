@@ -21,7 +21,7 @@ C_SOURCES := $(wildcard fuse_backing/native/*/*.c thinsim/dm/dropin/*.c)
 C_HEADERS := $(wildcard fuse_backing/native/*/*.h)
 
 .PHONY: setup packages reproduce test test-vm storm lint format clean
-.PHONY: bench-backing bench-engine campaign-metadata campaign-crashes bench-removal setup-vm pictures check-dist record-dmsetup soak-dmsetup
+.PHONY: bench-backing bench-thin bench-engine campaign-metadata campaign-crashes bench-removal setup-vm pictures check-dist record-dmsetup soak-dmsetup
 .PHONY: conformance-nightly conformance-record fidelity same-counts documents-nightly
 .PHONY: record-pool-life
 .PHONY: proto
@@ -149,6 +149,12 @@ lint: setup
 	        -isystem $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))') \
 	        $$(pkg-config --cflags fuse3) $$source || exit 1; \
 	done
+
+# Minutes, as root: compare an emulated thin device with a plain loop device and with qcow2 over FUSE.
+bench-thin: setup
+	$(call install,$(BENCH_PACKAGES))
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python -m benchmarks.thin $(BENCH_ARGUMENTS)
 
 # Minutes, as root: compare the store below a loop device with a plain file and with other FUSE servers.
 bench-backing: setup

@@ -34,36 +34,36 @@ class StoreContender:
     lacks: Callable[[], str | None]
     offer: Callable[[Path, int], Iterator[Path]]
 
-
-@contextmanager
-def loop_device(contender: StoreContender, directory: Path, size: int) -> Iterator[Path]:
-    """Set *contender* up in *directory* with a file of *size* bytes; yield the loop device on that file."""
-    with contextmanager(contender.offer)(directory, size) as file:
-        device = loop.attach(file)
-        try:
-            yield device.path
-        finally:
-            loop.detach(device)
-            _wait(lambda: device.path.name not in _attached(), f"the end of {device.path}")
+    @contextmanager
+    def device(self, directory: Path, size: int) -> Iterator[Path]:
+        """Set the store up in *directory* with a file of *size* bytes; yield the loop device on that file."""
+        with contextmanager(self.offer)(directory, size) as file:
+            device = loop.attach(file)
+            try:
+                yield device.path
+            finally:
+                loop.detach(device)
+                wait(lambda: device.path.name not in _attached(), f"the end of {device.path}")
 
 
 def _attached() -> set[str]:
     return {Path(device).name for device in loop.attached_devices()}
 
 
-def _sparse(path: Path, size: int) -> Path:
+def sparse(path: Path, size: int) -> Path:
+    """Make a file of *size* bytes without any block."""
     with path.open("xb") as file:
         file.truncate(size)
     return path
 
 
 def _plain(directory: Path, size: int) -> Iterator[Path]:
-    yield _sparse(directory / "disk", size)
+    yield sparse(directory / "disk", size)
 
 
 def _ours(passthrough: str) -> Callable[[Path, int], Iterator[Path]]:
     def offer(directory: Path, size: int) -> Iterator[Path]:
-        files, mountpoint = _two(directory)
+        files, mountpoint = two_directories(directory)
         read_end, write_end = os.pipe()
         command = [sys.executable, "-m", "fuse_backing", "mount", str(files), str(mountpoint), "--foreground"]
         words = ["--passthrough", passthrough, "--control", str(directory / "control")]
@@ -72,33 +72,33 @@ def _ours(passthrough: str) -> Callable[[Path, int], Iterator[Path]]:
             os.close(write_end)
             if not ready.readline():
                 raise RuntimeError(f"the store did not start: {(directory / 'log').read_text().strip()}")
-            yield _sparse(mountpoint / "disk", size)
+            yield sparse(mountpoint / "disk", size)
 
     return offer
 
 
 def _passthrough_ll(directory: Path, size: int) -> Iterator[Path]:
-    files, mountpoint = _two(directory)
+    files, mountpoint = two_directories(directory)
     program = directory / "passthrough_ll"
     flags = subprocess.run(
         ["pkg-config", "--cflags", "--libs", "fuse3"], check=True, capture_output=True, text=True
     ).stdout.split()
     subprocess.run(["cc", "-O2", "-w", "-o", str(program), str(_EXAMPLE), *flags], check=True)
-    with _server([str(program), "-f", "-o", f"source={files}", str(mountpoint)], mountpoint):
-        yield _sparse(mountpoint / "disk", size)
+    with server([str(program), "-f", "-o", f"source={files}", str(mountpoint)], mountpoint):
+        yield sparse(mountpoint / "disk", size)
 
 
 def _nbdfuse(directory: Path, size: int) -> Iterator[Path]:
-    files, mountpoint = _two(directory)
-    disk = _sparse(files / "disk", size)
-    with _server(["nbdfuse", str(mountpoint / "disk"), "[", "nbdkit", "file", str(disk), "]"], mountpoint):
+    files, mountpoint = two_directories(directory)
+    disk = sparse(files / "disk", size)
+    with server(["nbdfuse", str(mountpoint / "disk"), "[", "nbdkit", "file", str(disk), "]"], mountpoint):
         yield mountpoint / "disk"
 
 
 def _storage_daemon(directory: Path, size: int) -> Iterator[Path]:
-    files, _ = _two(directory)
-    disk = _sparse(files / "disk", size)
-    mountpoint = _sparse(directory / "export", 0)
+    files, _ = two_directories(directory)
+    disk = sparse(files / "disk", size)
+    mountpoint = sparse(directory / "export", 0)
     command = [
         "qemu-storage-daemon",
         "--blockdev",
@@ -106,11 +106,12 @@ def _storage_daemon(directory: Path, size: int) -> Iterator[Path]:
         "--export",
         f"type=fuse,id=export,node-name=disk,mountpoint={mountpoint},writable=on",
     ]
-    with _server(command, mountpoint):
+    with server(command, mountpoint):
         yield mountpoint
 
 
-def _two(directory: Path) -> tuple[Path, Path]:
+def two_directories(directory: Path) -> tuple[Path, Path]:
+    """Make a directory for files and a mount point."""
     made = directory / "files", directory / "mnt"
     for each in made:
         each.mkdir()
@@ -118,12 +119,12 @@ def _two(directory: Path) -> tuple[Path, Path]:
 
 
 @contextmanager
-def _server(command: list[str], mountpoint: Path) -> Iterator[None]:
+def server(command: list[str], mountpoint: Path) -> Iterator[None]:
     """Run a FUSE server that prints nothing when it is ready; it must mount on *mountpoint*."""
     log = mountpoint.parent / "log"
     try:
         with _process(command, log) as process:
-            _wait(lambda: mount_on(mountpoint) is not None or process.poll() is not None, " ".join(command))
+            wait(lambda: mount_on(mountpoint) is not None or process.poll() is not None, " ".join(command))
             if process.poll() is not None:
                 raise RuntimeError(f"{command[0]} ended at once: {log.read_text().strip()}")
             yield
@@ -154,7 +155,8 @@ def _process(command: list[str], log: Path, *descriptors: int) -> Iterator[subpr
                 process.wait()
 
 
-def _wait(until: Callable[[], bool], what: str) -> None:
+def wait(until: Callable[[], bool], what: str) -> None:
+    """Return when *until* returns True; RuntimeError if *what* takes too long."""
     patience = time.monotonic() + _PATIENCE
     while not until():
         if time.monotonic() > patience:
@@ -162,7 +164,9 @@ def _wait(until: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
-def _programs(*names: str) -> Callable[[], str | None]:
+def programs(*names: str) -> Callable[[], str | None]:
+    """Return a check that names the missing programs."""
+
     def lacks() -> str | None:
         missing = [name for name in names if shutil.which(name) is None]
         return f"{', '.join(missing)} not installed" if missing else None
@@ -179,6 +183,6 @@ CONTENDERS = (
     StoreContender(PASSTHROUGH, lambda: None, _ours("on")),
     StoreContender(SERVED, lambda: None, _ours("off")),
     StoreContender("libfuse passthrough_ll", _no_example, _passthrough_ll),
-    StoreContender("nbdkit + nbdfuse", _programs("nbdkit", "nbdfuse"), _nbdfuse),
-    StoreContender("qemu-storage-daemon", _programs("qemu-storage-daemon"), _storage_daemon),
+    StoreContender("nbdkit + nbdfuse", programs("nbdkit", "nbdfuse"), _nbdfuse),
+    StoreContender("qemu-storage-daemon", programs("qemu-storage-daemon"), _storage_daemon),
 )

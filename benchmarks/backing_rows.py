@@ -70,21 +70,21 @@ def steps(sizes: TurnSizes) -> Sequence[RowStep]:
     amount, whole, large = sizes.sequential, sizes.sequential * TURNS, sizes.large
 
     def fill(device: Path, offset: int) -> float:
-        return _throughput(device, "write", "1M", offset, amount)
+        return throughput(device, "write", "1M", offset, amount)
 
     return (
         RowStep(WRITE_NEW, fill),
         RowStep(
-            WRITE_AGAIN, lambda device, offset: _throughput(device, "write", "1M", offset, amount, _LOOPS)
+            WRITE_AGAIN, lambda device, offset: throughput(device, "write", "1M", offset, amount, _LOOPS)
         ),
-        RowStep(READ, lambda device, offset: _throughput(device, "read", "1M", offset, amount, _LOOPS)),
-        RowStep(RANDOM_READ, lambda device, _: _rate(device, "randread", whole, sizes.random_seconds)),
-        RowStep(RANDOM_WRITE, lambda device, _: _rate(device, "randwrite", whole, sizes.random_seconds)),
+        RowStep(READ, lambda device, offset: throughput(device, "read", "1M", offset, amount, _LOOPS)),
+        RowStep(RANDOM_READ, lambda device, _: rate(device, "randread", whole, sizes.random_seconds)),
+        RowStep(RANDOM_WRITE, lambda device, _: rate(device, "randwrite", whole, sizes.random_seconds)),
         RowStep(DISCARDS, lambda device, offset: _discards(device, offset, amount), fill),
         RowStep(
             LARGE_DISCARD,
-            lambda device, _: 1 / _seconds(["blkdiscard", "-l", str(large), str(device)]),
-            lambda device, _: _throughput(device, "write", "1M", 0, large),
+            lambda device, _: 1 / seconds_of(["blkdiscard", "-l", str(large), str(device)]),
+            lambda device, _: throughput(device, "write", "1M", 0, large),
         ),
         RowStep(MKFS, lambda device, _: 1 / _life_of_a_filesystem(device)),
     )
@@ -101,14 +101,16 @@ def take(step: RowStep, turn: int, sizes: TurnSizes, device: Path) -> tuple[floa
         return None, str(error)
 
 
-def _throughput(device: Path, kind: str, block: str, offset: int, amount: int, loops: int = 1) -> float:
+def throughput(device: Path, kind: str, block: str, offset: int, amount: int, loops: int = 1) -> float:
+    """Return the MiB per second of a sequential job of fio on *amount* bytes."""
     where = f"--offset={offset}", f"--size={amount}"
-    job = _fio(device, kind, f"--bs={block}", *where, f"--loops={loops}")
+    job = fio(device, kind, f"--bs={block}", *where, f"--loops={loops}")
     return float(job[kind]["bw_bytes"]) / MIB
 
 
-def _rate(device: Path, kind: str, amount: int, seconds: float) -> float:
-    job = _fio(
+def rate(device: Path, kind: str, amount: int, seconds: float, *options: str) -> float:
+    """Return the requests per second of a random job of fio, 4 KiB each, within *amount* bytes."""
+    job = fio(
         device,
         kind,
         "--bs=4k",
@@ -117,17 +119,21 @@ def _rate(device: Path, kind: str, amount: int, seconds: float) -> float:
         "--time_based",
         "--norandommap",
         "--randrepeat=1",
+        *options,
     )
     return float(job[kind.removeprefix("rand")]["iops"])
 
 
 def _discards(device: Path, offset: int, amount: int) -> float:
-    job = _fio(device, "trim", f"--bs={DISCARD}", f"--offset={offset}", f"--size={amount}")
+    job = fio(device, "trim", f"--bs={DISCARD}", f"--offset={offset}", f"--size={amount}")
     return float(job["trim"]["iops"])
 
 
-def _fio(device: Path, kind: str, *options: str) -> dict[str, dict[str, float]]:
-    """Run one fio job with direct, synchronous I/O, like an initiator that waits for each answer."""
+def fio(device: Path, kind: str, *options: str) -> dict[str, dict[str, float]]:
+    """Run one fio job with direct, synchronous I/O, like an initiator that waits for each answer.
+
+    *options* come last, and so replace these.
+    """
     done = subprocess.run(
         [
             "fio",
@@ -157,8 +163,8 @@ def _life_of_a_filesystem(device: Path) -> float:
     with tempfile.TemporaryDirectory(prefix="thinsim-bench-") as name:
         mountpoint = Path(name)
         began = time.monotonic()
-        _seconds(["mkfs.ext4", "-q", "-F", str(device)])
-        _seconds(["mount", str(device), str(mountpoint)])
+        seconds_of(["mkfs.ext4", "-q", "-F", str(device)])
+        seconds_of(["mount", str(device), str(mountpoint)])
         try:
             for number in range(64):
                 (mountpoint / str(number)).write_bytes(content)
@@ -166,13 +172,14 @@ def _life_of_a_filesystem(device: Path) -> float:
             for number in range(64):
                 (mountpoint / str(number)).unlink()
             os.sync()
-            _seconds(["fstrim", str(mountpoint)])
+            seconds_of(["fstrim", str(mountpoint)])
         finally:
             subprocess.run(["umount", str(mountpoint)], check=True)
         return time.monotonic() - began
 
 
-def _seconds(command: list[str]) -> float:
+def seconds_of(command: list[str]) -> float:
+    """Run *command* and return the seconds that it takes; UnsupportedError with its last line if it fails."""
     began = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
