@@ -26,6 +26,7 @@ from fuse_backing.system_calls import become_io_flusher
 
 log = logging.getLogger(__name__)
 
+_MOST_TASKS = 1 << 16
 BUSY_PATIENCE = 1.0
 """Seconds for which an unmount is tried again while the mount is busy (a short stat, for example)."""
 
@@ -179,7 +180,8 @@ async def _serve(
                     lseek=functools.partial(_begin, requests, _answer_lseek, operations),
                     statfs=functools.partial(_begin, requests, _answer_statfs, operations),
                 )
-                requests.start_soon(pyfuse3.main, name="FUSE session loop")
+                # One task per request in progress: requests may wait for long, and hold up no others.
+                requests.start_soon(pyfuse3.main, 1, _MOST_TASKS, name="FUSE session loop")
                 # The first answer shows that the kernel's INIT is done.
                 await trio.to_thread.run_sync(session.mountpoint.stat, abandon_on_cancel=True)
                 session.answers.set()

@@ -6,6 +6,7 @@
  *   operations.c        fallocate, lseek and statfs, which are added to pyfuse3's table and handed to Python
  *   interposed.c        the functions of libfuse that the extension replaces
  *   channel_methods.c   Python's methods of the channel between the kernel and libfuse
+ *   plane_methods.c     Python's methods of the plane that serves thin devices
  *   latency_methods.c   Python's readings of the channel's latencies
  *
  * Owned by:
@@ -16,6 +17,7 @@
  *                     (EIO), or by the end of the session (requests_end, EIO). After that the object is empty.
  *   session_channel   The mount makes it. fuse_session_destroy frees it, after the requests and before libfuse's
  *                     session, which closes the channel's descriptor.
+ *   session_plane     want_plane makes it. fuse_session_destroy frees it after the channel.
  *   /dev/fuse         libfuse opens it. With a channel, interposed.c closes that descriptor once libfuse has the
  *                     channel's instead. Without one, libfuse closes it with its session.
  *   handlers          set_handlers holds a reference to each, until the next set_handlers.
@@ -30,6 +32,7 @@
 #include "account/account.h"
 #include "channel/channel.h"
 #include "libfuse/libfuse.h"
+#include "plane/plane.h"
 
 /* The type Account; its objects own their account and free it. */
 extern PyTypeObject *account_type;
@@ -51,8 +54,13 @@ size_t complete_table(const struct fuse_lowlevel_ops *ops, size_t size, const st
 extern struct channel *session_channel;
 void want_channel(PyObject *account, bool passthrough, unsigned stack_depth);
 
+/* The plane of the session, NULL without one. want_plane makes it, and the next session's channel with `readers`
+ * threads; false without memory. */
+extern struct plane *session_plane;
+bool want_plane(unsigned readers, uint64_t table_bytes);
+
 /* The module's methods, one table per part; each ends with an empty entry. */
 extern PyMethodDef request_methods[], operation_methods[], interposed_methods[], channel_methods[],
-    latency_methods[];
+    latency_methods[], plane_methods[];
 
 #endif

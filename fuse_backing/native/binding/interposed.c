@@ -12,7 +12,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+
+#include "protocol/protocol.h"
 
 #define EXPORTED __attribute__((visibility("default")))
 
@@ -45,9 +48,11 @@ EXPORTED struct fuse_session *fuse_session_new_versioned(struct fuse_args *args,
 static struct {
     bool wanted, passthrough;
     unsigned stack_depth;
-    PyObject *account; /* an Account, kept while the channel uses it */
+    PyObject *account; /* an Account, kept while the channel uses it; NULL with a plane */
 } wish;
 struct channel *session_channel;
+struct plane *session_plane;
+static unsigned nr_readers = 1;
 
 static ssize_t channel_io_read(int fd, void *buffer, size_t size, void *userdata) {
     (void)fd;
@@ -69,12 +74,36 @@ static ssize_t channel_io_writev(int fd, struct iovec *iov, int count, void *use
     return channel_writev(session_channel, iov, count);
 }
 
+/* Open the same connection `count` times more; return the number that could be opened. Requests are dealt out to all. */
+static unsigned cloned(int device, int *clones, unsigned count) {
+    uint32_t original = (uint32_t)device;
+    unsigned found = 0;
+
+    while (found < count) {
+        int clone = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+        if (clone < 0)
+            break;
+        if (ioctl(clone, PROTOCOL_DEVICE_CLONE, &original) != 0) {
+            close(clone);
+            break;
+        }
+        clones[found++] = clone;
+    }
+    return found;
+}
+
 /* Put the channel between libfuse and the kernel. After a failure only fuse_session_destroy may use the session. */
 static bool interpose(struct fuse_session *session, int device) {
     static const struct fuse_custom_io io = {.read = channel_io_read, .writev = channel_io_writev};
+    int devices[PLANE_MOST_READERS] = {device};
+    unsigned nr_clones = cloned(device, devices + 1, nr_readers - 1);
     int result;
 
-    session_channel = channel_new(device, wish.passthrough, wish.stack_depth, account_of(wish.account));
+    session_channel = channel_new(devices, 1 + nr_clones, wish.passthrough, wish.stack_depth,
+                                  wish.account == NULL ? NULL : account_of(wish.account), session_plane);
+    for (unsigned i = 1; i <= nr_clones; i++)
+        close(devices[i]); /* the channel has duplicates */
     if (session_channel == NULL)
         return false;
     if (libfuse.session_custom_io_317 != NULL)
@@ -126,6 +155,11 @@ EXPORTED void fuse_session_destroy(struct fuse_session *session) {
             channel_free(session_channel);
             session_channel = NULL;
         }
+        if (session_plane != NULL) { /* the channel's threads have ended */
+            plane_free(session_plane);
+            session_plane = NULL;
+        }
+        nr_readers = 1;
         wish.wanted = false;
         Py_CLEAR(wish.account);
         libfuse.session_destroy(session);
@@ -139,6 +173,18 @@ void want_channel(PyObject *account, bool passthrough, unsigned stack_depth) {
     wish.passthrough = passthrough;
     wish.stack_depth = stack_depth;
     wish.wanted = true;
+}
+
+bool want_plane(unsigned readers, uint64_t table_bytes) {
+    if (session_plane == NULL)
+        session_plane = plane_new(readers, table_bytes);
+    if (session_plane == NULL)
+        return false;
+    nr_readers = readers;
+    Py_CLEAR(wish.account);
+    wish.passthrough = false;
+    wish.wanted = true;
+    return true;
 }
 
 static PyObject *sessions(PyObject *module, PyObject *unused) {

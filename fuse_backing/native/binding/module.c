@@ -13,6 +13,7 @@
  *   account/    the ledger's numbers
  *   punch/      one measured fallocate
  *   latency/    how long requests took
+ *   plane/      reads, writes and flushes of thin devices, from tables that Python fills
  *   libfuse/    libfuse's own functions
  *   channel/    the connection between the kernel and libfuse, with the thread that serves punches and data
  *   binding/    the Python types and methods, and the functions of libfuse that are replaced
@@ -30,7 +31,7 @@ static struct PyModuleDef module_definition = {
 
 PyMODINIT_FUNC PyInit__native(void) {
     PyMethodDef *const parts[] = {request_methods, operation_methods, interposed_methods, channel_methods,
-                                  latency_methods};
+                                  latency_methods, plane_methods};
     PyObject *module = PyModule_Create(&module_definition);
 
     if (module == NULL)

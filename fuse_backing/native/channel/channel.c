@@ -27,25 +27,38 @@ static void close_if_open(int fd) {
         close(fd);
 }
 
-struct channel *channel_new(int device, bool passthrough, unsigned stack_depth, struct account *account) {
+/* Make a reader of `device`; false without memory or descriptors. */
+static bool reader_ready(struct channel *channel, int device) {
+    struct channel_reader *reader = &channel->readers[channel->nr_readers];
+
+    reader->channel = channel;
+    reader->number = channel->nr_readers++;
+    reader->device = fcntl(device, F_DUPFD_CLOEXEC, 0);
+    reader->reading = fcntl(device, F_DUPFD_CLOEXEC, 0);
+    reader->buffer = malloc(BUFFER_SIZE);
+    reader->data = malloc(BUFFER_SIZE);
+    return reader->device >= 0 && reader->reading >= 0 && reader->buffer != NULL && reader->data != NULL;
+}
+
+struct channel *channel_new(const int *devices, unsigned nr_devices, bool passthrough, unsigned stack_depth,
+                            struct account *account, struct plane *plane) {
     struct channel *channel = calloc(1, sizeof *channel);
+    bool ready = true;
 
     if (channel == NULL)
         return NULL;
     pthread_mutex_init(&channel->lock, NULL);
     pthread_cond_init(&channel->taken, NULL);
-    channel->device = fcntl(device, F_DUPFD_CLOEXEC, 0);
-    channel->reading = fcntl(device, F_DUPFD_CLOEXEC, 0);
+    for (unsigned i = 0; i < nr_devices && i < PLANE_MOST_READERS; i++)
+        ready = reader_ready(channel, devices[i]) && ready;
     channel->end_of_file = new_end_of_file(); /* now, so that the end needs no new descriptor */
     channel->passthrough = passthrough;
     channel->stack_depth = stack_depth;
     channel->account = account;
     channel->latencies = latencies_new();
-    channel->buffer = malloc(BUFFER_SIZE);
-    channel->data = malloc(BUFFER_SIZE);
+    channel->plane = plane;
     channel->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (channel->device < 0 || channel->reading < 0 || channel->end_of_file < 0 || channel->wake < 0 ||
-        channel->buffer == NULL || channel->data == NULL || channel->latencies == NULL) {
+    if (!ready || channel->end_of_file < 0 || channel->wake < 0 || channel->latencies == NULL) {
         close_if_open(channel->wake);
         channel_free(channel);
         return NULL;
@@ -60,20 +73,21 @@ struct channel *channel_new(int device, bool passthrough, unsigned stack_depth, 
  * that began before is on the device, and the signal, sent later, interrupts it (fs/fuse/dev.c, fuse_dev_do_read
  * waits interruptibly). No other case exists, so one signal is enough. The device itself stays open on another
  * descriptor, for the answer to a request that is being served. */
-static void stop(struct channel *channel) {
-    pthread_mutex_lock(&channel->lock);
-    atomic_store(&channel->stopping, true);
-    pthread_cond_signal(&channel->taken);
-    pthread_mutex_unlock(&channel->lock);
-    while (dup3(channel->end_of_file, channel->reading, O_CLOEXEC) < 0 && errno == EINTR)
+static void stop(struct channel_reader *reader) {
+    while (dup3(reader->channel->end_of_file, reader->reading, O_CLOEXEC) < 0 && errno == EINTR)
         ;
-    pthread_kill(channel->thread, INTERRUPT);
-    pthread_join(channel->thread, NULL);
+    pthread_kill(reader->thread, INTERRUPT);
+    pthread_join(reader->thread, NULL);
 }
 
 void channel_free(struct channel *channel) {
-    if (channel->running)
-        stop(channel);
+    pthread_mutex_lock(&channel->lock);
+    atomic_store(&channel->stopping, true);
+    pthread_cond_broadcast(&channel->taken);
+    pthread_mutex_unlock(&channel->lock);
+    for (unsigned i = 0; i < channel->nr_readers; i++)
+        if (channel->readers[i].running)
+            stop(&channel->readers[i]);
     while (channel->first != NULL) {
         struct queued_request *request = channel->first;
 
@@ -87,12 +101,14 @@ void channel_free(struct channel *channel) {
     free(channel->gates);
     free(channel->files);
     free(channel->pending);
-    free(channel->buffer);
-    free(channel->data);
+    for (unsigned i = 0; i < channel->nr_readers; i++) {
+        free(channel->readers[i].buffer);
+        free(channel->readers[i].data);
+        close_if_open(channel->readers[i].reading);
+        close_if_open(channel->readers[i].device);
+    }
     latencies_free(channel->latencies);
     close_if_open(channel->end_of_file);
-    close_if_open(channel->reading);
-    close_if_open(channel->device);
     pthread_cond_destroy(&channel->taken);
     pthread_mutex_destroy(&channel->lock);
     free(channel);
@@ -129,17 +145,18 @@ void channel_limit(struct channel *channel, uint64_t length) {
     atomic_store(&channel->limit, length);
 }
 
-static void queue(struct channel *channel, const char *content, size_t size) {
-    const struct protocol_in_header *header = (const void *)content;
+static void queue(struct channel_reader *reader, size_t size) {
+    struct channel *channel = reader->channel;
+    const struct protocol_in_header *header = (const void *)reader->buffer;
     struct queued_request *request = malloc(sizeof *request + size);
 
     if (request == NULL) {
-        channel_answer(channel, header->unique, ENOMEM);
+        channel_answer(reader, header->unique, ENOMEM);
         return;
     }
     request->next = NULL;
     request->size = size;
-    memcpy(request->content, content, size);
+    memcpy(request->content, reader->buffer, size);
     pthread_mutex_lock(&channel->lock);
     while (channel->queued > MOST_QUEUED && !atomic_load(&channel->stopping))
         pthread_cond_wait(&channel->taken, &channel->lock);
@@ -154,25 +171,30 @@ static void queue(struct channel *channel, const char *content, size_t size) {
 }
 
 /* Serve one request, or leave it to libfuse. */
-static void receive(struct channel *channel, size_t size) {
-    const struct protocol_in_header *header = (const void *)channel->buffer;
-    struct awaited_reply awaited = {header->unique, header->opcode, channel_kind(channel->buffer, size), channel_now()};
+static void receive(struct channel_reader *reader, size_t size) {
+    struct channel *channel = reader->channel;
+    const struct protocol_in_header *header = (const void *)reader->buffer;
+    struct awaited_reply awaited = {header->unique, header->opcode, channel_kind(reader->buffer, size), channel_now(),
+                                    reader->number};
     bool served = false, noted = true, amended = false;
 
     if (header->opcode < CHANNEL_OPCODES)
         atomic_fetch_add(&channel->requests[header->opcode], 1);
     switch (header->opcode) {
     case PROTOCOL_FALLOCATE:
-        served = channel_serve_fallocate(channel, channel->buffer, size);
+        served = channel_serve_fallocate(reader, size);
         break;
     case PROTOCOL_READ:
-        served = channel_serve_read(channel, channel->buffer, size);
+        served = channel_serve_read(reader, size);
         break;
     case PROTOCOL_WRITE:
-        served = channel_serve_write(channel, channel->buffer, size);
+        served = channel_serve_write(reader, size);
+        break;
+    case PROTOCOL_FSYNC:
+        served = channel_serve_fsync(reader, size);
         break;
     case PROTOCOL_INIT: {
-        const struct protocol_init_in *in = (const void *)(channel->buffer + sizeof *header);
+        const struct protocol_init_in *in = (const void *)(reader->buffer + sizeof *header);
 
         if (size >= sizeof *header + sizeof *in && (in->flags & PROTOCOL_INIT_EXT) &&
             (in->flags2 & PROTOCOL_INIT2_PASSTHROUGH))
@@ -191,10 +213,11 @@ static void receive(struct channel *channel, size_t size) {
     }
     if (amended || awaited.kind != LATENCY_NONE)
         noted = channel_note(channel, &awaited);
-    if (!noted && amended) /* without memory a latency is not measured, but an answer must be amended */
-        channel_answer(channel, header->unique, ENOMEM);
+    /* Without memory a latency is not measured. But an answer must be amended, and must reach the reader's device. */
+    if (!noted && (amended || reader->number != 0))
+        channel_answer(reader, header->unique, ENOMEM);
     else
-        queue(channel, channel->buffer, size);
+        queue(reader, size);
 }
 
 static void end(struct channel *channel, int error) {
@@ -225,14 +248,15 @@ static void take_short_slices(void) {
  * poll(2) costs two more system calls per request, and spinning occupies a processor that the loop device's worker
  * needs. Both were slower when measured. */
 static void *run(void *argument) {
-    struct channel *channel = argument;
+    struct channel_reader *reader = argument;
+    struct channel *channel = reader->channel;
 
     take_short_slices();
     while (!atomic_load(&channel->stopping)) { /* requests may never end: a loop device outlives its mount */
-        ssize_t size = read(channel->reading, channel->buffer, BUFFER_SIZE);
+        ssize_t size = read(reader->reading, reader->buffer, BUFFER_SIZE);
 
         if (size >= (ssize_t)sizeof(struct protocol_in_header)) {
-            receive(channel, (size_t)size);
+            receive(reader, (size_t)size);
         } else if (size >= 0 || (errno != EINTR && errno != ENOENT)) { /* ENOENT: the client withdrew the request */
             if (!atomic_load(&channel->stopping))
                 end(channel, size >= 0 ? EIO : errno); /* ENODEV: unmounted */
@@ -249,7 +273,7 @@ static void interrupted(int signal) {
 int channel_start(struct channel *channel) {
     struct sigaction action = {.sa_handler = interrupted}; /* without SA_RESTART: read(2) must end */
     sigset_t all, before;
-    int error;
+    int error = 0;
 
     sigemptyset(&action.sa_mask);
     if (sigaction(INTERRUPT, &action, NULL) != 0)
@@ -258,9 +282,11 @@ int channel_start(struct channel *channel) {
     sigfillset(&all);
     sigdelset(&all, INTERRUPT);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&channel->thread, NULL, run, channel);
+    for (unsigned i = 0; i < channel->nr_readers && error == 0; i++) {
+        error = pthread_create(&channel->readers[i].thread, NULL, run, &channel->readers[i]);
+        channel->readers[i].running = error == 0;
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    channel->running = error == 0;
     return error;
 }
 

@@ -1,20 +1,22 @@
 /* The channel lies between the kernel's FUSE and libfuse; it serves punches and data, and sets up passthrough.
  *
- * Its own thread reads /dev/fuse. The thread serves a fallocate on an announced file itself: it measures the punch and
- * records it in the account, without libfuse, Python or Python's lock. It also serves reads and writes that the kernel
- * does not serve from a backing file. It queues all other requests for libfuse, which waits on an eventfd and reads the
+ * Its own threads read /dev/fuse. They serve a fallocate on an announced file: they measure the punch and record
+ * it in the account, without libfuse, Python or Python's lock. They also serve reads and writes that the kernel does not
+ * serve from a backing file, and hand those of thin devices to the plane. All other requests are queued for libfuse, which waits on an eventfd and reads the
  * queue (fuse_session_custom_io, libfuse 3.13 and later). The channel amends two kinds of replies of libfuse, since
  * libfuse before 3.17 does not know passthrough (Linux 6.9, include/uapi/linux/fuse.h): INIT, to request passthrough,
  * and OPEN and CREATE, to name the backing file.
  *
  * Owned by:
- *   the device        The opener keeps its descriptor. The channel closes its two duplicates in channel_free; the
+ *   the devices       The opener keeps its descriptors. The channel closes its two duplicates in channel_free; the
  *                     kernel ends the connection with the last descriptor of all.
- *   an empty pipe     channel_new makes it. channel_free makes the thread read from it, and closes it.
+ *   an empty pipe     channel_new makes it. channel_free makes the threads read from it, and closes it.
  *   channel_fd        The channel makes it and hands it to libfuse, which closes it with its session; channel_free
  *                     does not, since libfuse may still wait for it. If no libfuse has taken it, the caller closes it.
  *                     A channel_new that fails leaves none.
- *   the thread        It begins in channel_start; channel_free ends it and waits for it. It never waits for Python.
+ *   the threads       They begin in channel_start; channel_free ends them and waits for them. They never wait for
+ *                     Python.
+ *   the plane         The caller keeps it until after channel_free.
  *   handles           Python owns the host's descriptors (fuse_backing/filesystem.py), and closes one after
  *                     channel_forget. Then no punch uses it, and the kernel releases a file only when its reads and
  *                     writes are answered.
@@ -37,14 +39,17 @@
 
 #include "account/account.h"
 #include "latency/latency.h"
+#include "plane/plane.h"
 
 #define CHANNEL_OPCODES 64
 
 struct channel;
 
-/* Make a channel to `device`, an open /dev/fuse whose reads block. NULL without memory or descriptors. The thread
- * starts only in channel_start. */
-struct channel *channel_new(int device, bool passthrough, unsigned stack_depth, struct account *account);
+/* Make a channel to `devices`, open /dev/fuse of one connection (FUSE_DEV_IOC_CLONE) with blocking reads. Each gets a
+ * thread, which starts only in channel_start. With a `plane`, it serves reads, writes and flushes, and no file may be
+ * announced. NULL without memory or descriptors. */
+struct channel *channel_new(const int *devices, unsigned nr_devices, bool passthrough, unsigned stack_depth,
+                            struct account *account, struct plane *plane);
 int channel_start(struct channel *channel); /* 0 or an errno */
 void channel_free(struct channel *channel); /* waits only for the request that is being served */
 

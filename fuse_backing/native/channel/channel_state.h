@@ -14,11 +14,13 @@
 
 #include "channel.h"
 #include "latency/latency.h"
+#include "plane/plane.h"
 #include "protocol/protocol.h"
 
 #define MAX_WRITE (256 * 4096)         /* bytes of data per request; the channel amends INIT's answer to this limit */
 #define BUFFER_SIZE (MAX_WRITE + 8192) /* with room for headers: the kernel requires at least FUSE_MIN_READ_BUFFER */
 #define MOST_QUEUED (32 << 20)         /* bytes that wait for libfuse; the thread does not read beyond this limit */
+#define MOST_IN_PROGRESS UINT16_MAX    /* asynchronous requests of all thin devices together */
 #define SLICE 100000                   /* nanoseconds, the shortest slice of the scheduler */
 #define INTERRUPT (SIGRTMAX - 1)       /* the signal that ends a running read */
 
@@ -45,19 +47,29 @@ struct awaited_reply {
     uint64_t unique;
     uint32_t opcode, kind; /* the kind is of enum latency_kind */
     int64_t began;         /* nanoseconds, CLOCK_MONOTONIC */
+    unsigned reader;       /* the kernel takes the answer only on the device that the request was read from */
+};
+
+struct channel_reader {
+    struct channel *channel;
+    unsigned number;
+    int device;  /* /dev/fuse, for answers */
+    int reading; /* /dev/fuse, for the thread's read: channel_free replaces it by end_of_file */
+    bool running;
+    pthread_t thread;
+    char *buffer, *data;
 };
 
 struct channel {
-    int device;      /* /dev/fuse, for answers */
-    int reading;     /* /dev/fuse, for the thread's read: channel_free replaces it by end_of_file */
+    struct channel_reader readers[PLANE_MOST_READERS];
+    unsigned nr_readers;
     int end_of_file; /* a pipe that nobody can write to: a read of it returns 0 at once */
     int wake;        /* an eventfd: see channel_fd */
-    bool passthrough, running;
+    bool passthrough;
     unsigned stack_depth;
     struct account *account;
+    struct plane *plane; /* NULL without one */
     struct latencies *latencies;
-    pthread_t thread;
-    char *buffer, *data;
 
     pthread_mutex_t lock; /* protects all fields below */
     pthread_cond_t taken; /* libfuse has taken from the queue, or the channel must end */
@@ -79,12 +91,13 @@ struct channel {
 void *channel_grown(void *array, size_t have, size_t want, size_t size);
 
 /* Answer a request with an errno, 0 for success. */
-void channel_answer(struct channel *channel, uint64_t unique, int error);
+void channel_answer(struct channel_reader *reader, uint64_t unique, int error);
 
-/* Serve a whole request of `size` bytes and answer it; false leaves it to libfuse. */
-bool channel_serve_read(struct channel *channel, const char *content, size_t size);
-bool channel_serve_write(struct channel *channel, const char *content, size_t size);
-bool channel_serve_fallocate(struct channel *channel, const char *content, size_t size);
+/* Serve the whole request of `size` bytes in the reader's buffer and answer it; false leaves it to libfuse. */
+bool channel_serve_read(struct channel_reader *reader, size_t size);
+bool channel_serve_write(struct channel_reader *reader, size_t size);
+bool channel_serve_fallocate(struct channel_reader *reader, size_t size);
+bool channel_serve_fsync(struct channel_reader *reader, size_t size);
 
 /* Note a request that libfuse will answer; false without memory. */
 bool channel_note(struct channel *channel, const struct awaited_reply *awaited);

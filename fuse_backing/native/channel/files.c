@@ -109,11 +109,11 @@ void channel_leave(struct channel *channel, int number) {
 int channel_backing_open(struct channel *channel, int fd) {
     struct protocol_backing_map map = {.fd = fd};
 
-    return ioctl(channel->device, PROTOCOL_BACKING_OPEN, &map);
+    return ioctl(channel->readers[0].device, PROTOCOL_BACKING_OPEN, &map);
 }
 
 void channel_backing_close(struct channel *channel, int id) {
     uint32_t number = (uint32_t)id;
 
-    ioctl(channel->device, PROTOCOL_BACKING_CLOSE, &number);
+    ioctl(channel->readers[0].device, PROTOCOL_BACKING_CLOSE, &number);
 }

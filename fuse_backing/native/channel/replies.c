@@ -27,7 +27,7 @@ bool channel_note(struct channel *channel, const struct awaited_reply *awaited) 
 
 /* The newest come first: an answer that a planned fault delays leaves its request in front for long. */
 static struct awaited_reply take_pending(struct channel *channel, uint64_t unique) {
-    struct awaited_reply awaited = {unique, 0, LATENCY_NONE, 0};
+    struct awaited_reply awaited = {unique, 0, LATENCY_NONE, 0, 0};
 
     pthread_mutex_lock(&channel->lock);
     for (size_t i = channel->nr_pending; i-- > 0;) {
@@ -57,7 +57,10 @@ static void amend(struct channel *channel, uint32_t opcode, char *content, size_
 
         if (out->max_write > MAX_WRITE) /* this libfuse allows requests larger than the channel's buffer */
             out->max_write = MAX_WRITE;
-
+        if (channel->plane != NULL) { /* writes that wait for space must not hold up other devices */
+            out->max_background = MOST_IN_PROGRESS;
+            out->congestion_threshold = MOST_IN_PROGRESS;
+        }
         if (channel->passthrough && atomic_load(&channel->offered) && !(out->flags & PROTOCOL_WRITEBACK_CACHE)) {
             out->flags |= PROTOCOL_INIT_EXT;
             out->flags2 |= PROTOCOL_INIT2_PASSTHROUGH;
@@ -91,6 +94,7 @@ static bool is_amended(uint32_t opcode) {
 
 static ssize_t written(struct channel *channel, const struct awaited_reply *awaited, struct iovec *iov, int count) {
     const struct protocol_out_header *header = iov[0].iov_base;
+    int device = channel->readers[awaited->reader].device;
     char content[512];
     size_t size = 0;
 
@@ -105,10 +109,10 @@ static ssize_t written(struct channel *channel, const struct awaited_reply *awai
         }
         if (size > sizeof *header) {
             amend(channel, awaited->opcode, content + sizeof *header, size - sizeof *header);
-            return delivered(write(channel->device, content, size), header);
+            return delivered(write(device, content, size), header);
         }
     }
-    return delivered(writev(channel->device, iov, count), header);
+    return delivered(writev(device, iov, count), header);
 }
 
 ssize_t channel_writev(struct channel *channel, struct iovec *iov, int count) {

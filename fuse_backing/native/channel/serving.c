@@ -7,19 +7,19 @@
 
 #include "punch/punch.h"
 
-void channel_answer(struct channel *channel, uint64_t unique, int error) {
+void channel_answer(struct channel_reader *reader, uint64_t unique, int error) {
     /* After ENOSYS the kernel would no longer send the operation, for any file. */
     struct protocol_out_header header = {sizeof header, error == ENOSYS ? -EOPNOTSUPP : -error, unique};
 
-    while (write(channel->device, &header, sizeof header) < 0 && errno == EINTR)
+    while (write(reader->device, &header, sizeof header) < 0 && errno == EINTR)
         ;
 }
 
-static void answer_with(struct channel *channel, uint64_t unique, const void *content, size_t size) {
+static void answer_with(struct channel_reader *reader, uint64_t unique, const void *content, size_t size) {
     struct protocol_out_header header = {(uint32_t)(sizeof header + size), 0, unique};
     struct iovec iov[2] = {{&header, sizeof header}, {(void *)content, size}};
 
-    while (writev(channel->device, iov, 2) < 0 && errno == EINTR)
+    while (writev(reader->device, iov, 2) < 0 && errno == EINTR)
         ;
 }
 
@@ -32,36 +32,65 @@ static bool find_file(struct channel *channel, uint64_t handle, struct announced
     return file->announced;
 }
 
+static bool plane_has_served(struct channel_reader *reader, enum plane_kind kind, uint64_t handle, uint64_t offset,
+                             uint32_t size, char *data) {
+    struct plane_request request = {kind, handle, offset, size, data};
+
+    if (!plane_serve(reader->channel->plane, reader->number, &request))
+        return false;
+    atomic_fetch_add(&reader->channel->served, 1);
+    return true;
+}
+
 /* These two functions serve a read or write of an announced file; false leaves it to libfuse. The kernel releases a
  * handle only after its requests are answered, so the descriptor is open. */
-bool channel_serve_read(struct channel *channel, const char *content, size_t size) {
+bool channel_serve_read(struct channel_reader *reader, size_t size) {
+    struct channel *channel = reader->channel;
+    char *content = reader->buffer;
     const struct protocol_in_header *header = (const void *)content;
     const struct protocol_read_in *in = (const void *)(content + sizeof *header);
     struct announced_file file;
     ssize_t done;
 
-    if (size < sizeof *header + sizeof *in || in->size > BUFFER_SIZE || atomic_load(&channel->limit) == 0 ||
-        !find_file(channel, in->fh, &file))
+    if (size < sizeof *header + sizeof *in || in->size > BUFFER_SIZE)
+        return false;
+    if (channel->plane != NULL) {
+        if (!plane_has_served(reader, PLANE_READ, in->fh, in->offset, in->size, reader->data))
+            return false;
+        answer_with(reader, header->unique, reader->data, in->size);
+        return true;
+    }
+    if (atomic_load(&channel->limit) == 0 || !find_file(channel, in->fh, &file))
         return false;
     atomic_fetch_add(&channel->served, 1);
     do /* the signal that ends the thread must not fail a read of the host's file */
-        done = pread((int)in->fh, channel->data, in->size, (off_t)in->offset);
+        done = pread((int)in->fh, reader->data, in->size, (off_t)in->offset);
     while (done < 0 && errno == EINTR);
     if (done < 0)
-        channel_answer(channel, header->unique, errno);
+        channel_answer(reader, header->unique, errno);
     else
-        answer_with(channel, header->unique, channel->data, (size_t)done);
+        answer_with(reader, header->unique, reader->data, (size_t)done);
     return true;
 }
 
-bool channel_serve_write(struct channel *channel, const char *content, size_t size) {
+bool channel_serve_write(struct channel_reader *reader, size_t size) {
+    struct channel *channel = reader->channel;
+    char *content = reader->buffer;
     const struct protocol_in_header *header = (const void *)content;
-    const struct protocol_write_in *in = (const void *)(content + sizeof *header);
+    struct protocol_write_in *in = (void *)(content + sizeof *header);
     struct protocol_write_out out = {0, 0};
     struct announced_file file;
 
-    if (size < sizeof *header + sizeof *in || size - sizeof *header - sizeof *in < in->size ||
-        atomic_load(&channel->limit) == 0 || !find_file(channel, in->fh, &file))
+    if (size < sizeof *header + sizeof *in || size - sizeof *header - sizeof *in < in->size)
+        return false;
+    if (channel->plane != NULL) {
+        if (!plane_has_served(reader, PLANE_WRITE, in->fh, in->offset, in->size, (char *)(in + 1)))
+            return false;
+        out.size = in->size;
+        answer_with(reader, header->unique, &out, sizeof out);
+        return true;
+    }
+    if (atomic_load(&channel->limit) == 0 || !find_file(channel, in->fh, &file))
         return false;
     atomic_fetch_add(&channel->served, 1);
     /* A loop device treats a short write as a complete one (drivers/block/loop.c, lo_complete_rq). So a write that the
@@ -73,17 +102,19 @@ bool channel_serve_write(struct channel *channel, const char *content, size_t si
         if (done < 0 && errno == EINTR)
             continue;
         if (done <= 0) {
-            channel_answer(channel, header->unique, done < 0 ? errno : EIO);
+            channel_answer(reader, header->unique, done < 0 ? errno : EIO);
             return true;
         }
         out.size += (uint32_t)done;
     }
-    answer_with(channel, header->unique, &out, sizeof out);
+    answer_with(reader, header->unique, &out, sizeof out);
     return true;
 }
 
 /* Serve a fallocate of an announced file; false leaves it to libfuse. */
-bool channel_serve_fallocate(struct channel *channel, const char *content, size_t size) {
+bool channel_serve_fallocate(struct channel_reader *reader, size_t size) {
+    struct channel *channel = reader->channel;
+    char *content = reader->buffer;
     const struct protocol_in_header *header = (const void *)content;
     const struct protocol_fallocate_in *in = (const void *)(content + sizeof *header);
     struct account_event event = {0};
@@ -123,6 +154,18 @@ bool channel_serve_fallocate(struct channel *channel, const char *content, size_
     }
     pthread_mutex_unlock(&file.gate->lock);
     if (done)
-        channel_answer(channel, header->unique, result.error);
+        channel_answer(reader, header->unique, result.error);
     return done;
+}
+
+/* Serve a flush of a thin device; false leaves it to libfuse. */
+bool channel_serve_fsync(struct channel_reader *reader, size_t size) {
+    const struct protocol_in_header *header = (const void *)reader->buffer;
+    const struct protocol_fsync_in *in = (const void *)(reader->buffer + sizeof *header);
+
+    if (reader->channel->plane == NULL || size < sizeof *header + sizeof *in ||
+        !plane_has_served(reader, PLANE_FLUSH, in->fh, 0, 0, NULL))
+        return false;
+    channel_answer(reader, header->unique, 0);
+    return true;
 }

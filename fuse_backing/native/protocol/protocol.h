@@ -14,6 +14,7 @@ enum {
     PROTOCOL_OPEN = 14,
     PROTOCOL_READ = 15,
     PROTOCOL_WRITE = 16,
+    PROTOCOL_FSYNC = 20,
     PROTOCOL_INIT = 26,
     PROTOCOL_CREATE = 35,
     PROTOCOL_INTERRUPT = 36,
@@ -89,6 +90,11 @@ struct protocol_write_out {
     uint32_t size, padding;
 };
 
+struct protocol_fsync_in {
+    uint64_t fh;
+    uint32_t fsync_flags, padding;
+};
+
 struct protocol_backing_map {
     int32_t fd;
     uint32_t flags;
@@ -103,6 +109,7 @@ _Static_assert(sizeof(struct protocol_fallocate_in) == 32, "fuse_fallocate_in ha
 _Static_assert(sizeof(struct protocol_read_in) == 40, "fuse_read_in has 40 bytes in the kernel");
 _Static_assert(sizeof(struct protocol_write_in) == 40, "fuse_write_in has 40 bytes in the kernel");
 
+#define PROTOCOL_DEVICE_CLONE _IOR(229, 0, uint32_t)
 #define PROTOCOL_BACKING_OPEN _IOW(229, 1, struct protocol_backing_map)
 #define PROTOCOL_BACKING_CLOSE _IOW(229, 2, uint32_t)
 

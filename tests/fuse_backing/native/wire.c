@@ -17,7 +17,7 @@ struct wire wire_new(bool passthrough) {
         CHECK(setsockopt(ends[i], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) == 0 || errno == EPERM);
     wire.kernel = ends[0];
     wire.account = account_new(64);
-    wire.channel = channel_new(ends[1], passthrough, 2, wire.account);
+    wire.channel = channel_new(&ends[1], 1, passthrough, 2, wire.account, NULL);
     CHECK(wire.account != NULL && wire.channel != NULL);
     close(ends[1]);
     CHECK(channel_start(wire.channel) == 0);
