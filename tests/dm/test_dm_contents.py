@@ -217,6 +217,29 @@ async def test_a_write_waits_for_space_and_a_deleted_device_ends_the_wait(mapper
     assert await mapper.read("thin", 0, 3 * BLOCK) == b"t" * (2 * BLOCK) + bytes(BLOCK)
 
 
+async def test_writes_that_wait_for_space_hold_up_no_other_request(mapper: MapperUnderTest) -> None:
+    await make_pool(mapper, blocks=5)
+    await make_thin(mapper, "full", 1)
+    await make_thin(mapper, "thin", 2, blocks=64)
+    await mapper.write("full", 0, b"f" * (4 * BLOCK))
+    await mapper.write("thin", 0, b"t" * BLOCK)
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            for block in range(2, 32):
+                nursery.start_soon(mapper.write, "thin", block * BLOCK, b"w" * 4096)
+            while parse_pool_status(await mapper.dm.status(POOL)).mode == "rw":
+                await trio.sleep(0.01)
+            for name, content in (("thin", b"t"), ("full", b"f")):
+                assert await mapper.read(name, 0, 4096) == content * 4096
+                await mapper.write(name, 4096, content.upper() * 4096)
+                assert await mapper.read(name, 4096, 4096) == content.upper() * 4096
+            await mapper.dm.suspend(POOL)
+            await mapper.dm.load(POOL, pool_table(mapper, blocks=64))
+            await mapper.dm.resume(POOL)
+    assert parse_pool_status(await mapper.dm.status(POOL)).used_data == 5 + 30
+    assert list(await mapper.check(POOL)) == []
+
+
 async def test_ignore_discard_keeps_the_content(mapper: MapperUnderTest) -> None:
     await make_pool(mapper, "0 1 ignore_discard")
     await make_thin(mapper, "thin", 1)

@@ -11,6 +11,7 @@ import struct
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from thinsim.block import loop_numbers
 from thinsim.block.kernel_view import is_claimed, sysfs
@@ -66,6 +67,21 @@ class LoopDevice:
     def number(self) -> int:
         """Return N of /dev/loopN."""
         return int(self.path.name.removeprefix("loop"))
+
+
+class LoopFile(NamedTuple):
+    """A `LoopFile` identifies the file of a loop device, and the part of it that the device shows."""
+
+    device: int
+    """The number of the file system's device."""
+    inode: int
+    """The inode's number there."""
+    offset: int
+    """The first byte that the device shows."""
+    limit: int
+    """The number of bytes that the device shows; 0 for all."""
+    read_only: bool
+    """The device takes no writes."""
 
 
 def attach(
@@ -220,6 +236,12 @@ def is_same(fd: int, loop: LoopDevice) -> bool:
         raise
 
 
+def file_of(fd: int) -> LoopFile:
+    """Return the file of the open loop device *fd*. ``OSError``: ENXIO if nothing is attached."""
+    device, inode, _, offset, limit, _, _, _, flags, *_ = _INFO.unpack(_status(fd))
+    return LoopFile(device, inode, offset, limit, bool(flags & _FLAG_READ_ONLY))
+
+
 def has_lost_its_file(loop: LoopDevice) -> bool:
     """Return whether the FUSE server of the device's file is dead, so the device can't be read."""
     try:
@@ -271,8 +293,7 @@ def _status(fd: int) -> bytearray:
 
 
 def _identity(fd: int) -> tuple[int, int]:
-    fields = _INFO.unpack(_status(fd))
-    return fields[0], fields[1]
+    return file_of(fd)[:2]
 
 
 def _sequence(device: Path) -> int:

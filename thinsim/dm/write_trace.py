@@ -1,5 +1,6 @@
 """A `WriteTrace`, once started, records the writes to thin devices in order. It grows with every write."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -18,10 +19,18 @@ class WriteTrace:
 
     def __init__(self) -> None:
         self._noted: list[TracedWrite] | None = None
+        self.when_started: Callable[[], None] = lambda: None
+        """This is called when the trace begins to record."""
+
+    @property
+    def recording(self) -> bool:
+        """Return whether the trace was started."""
+        return self._noted is not None
 
     def start(self) -> None:
         """Start to record; earlier records are dropped."""
         self._noted = []
+        self.when_started()
 
     def take(self) -> tuple[TracedWrite, ...]:
         """Return the records since the last call, or since the start; empty if it was not started."""

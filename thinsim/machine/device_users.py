@@ -52,10 +52,14 @@ def users_of_device(node: Path, besides: Collection[int] = ()) -> list[DeviceUse
     ]
 
 
-def users_of_mount(mountpoint: Path) -> list[DeviceUser]:
-    """Return the processes with an open file or a working directory on the mount at *mountpoint*."""
+def users_of_mount(mountpoint: Path, besides: Collection[int] = ()) -> list[DeviceUser]:
+    """Return the processes with an open file or a working directory on the mount at *mountpoint*.
+
+    Processes whose ids are in *besides* do not count.
+    """
     inside = f"{mountpoint.resolve()}/"
-    return list(_in_processes(pid for pid, path in _open_files() if f"{path}/".startswith(inside)))
+    found = (pid for pid, path in _open_files() if pid not in besides and f"{path}/".startswith(inside))
+    return list(_in_processes(found))
 
 
 def _mounts_of(number: int) -> Iterator[DeviceUser]:

@@ -67,7 +67,7 @@ def _other_users(record: PoolRecord, dm: DeviceMapper | None, own: tuple[int, ..
         if users:
             yield _line(title, users)
     if mount_on(record.store) is not None:
-        users = users_of_mount(record.store)
+        users = users_of_mount(record.store, besides=own)
         if users:
             yield _line(f"{record.store} (backing store)", users)
 
@@ -79,7 +79,7 @@ def _line(title: str, users: list[DeviceUser], last: str = "") -> str:
 
 
 async def _own_server(record: PoolRecord) -> tuple[int, ...]:
-    """Return the process id of the emulated device-mapper, which has the loop devices open."""
+    """Return the process id of the emulated device-mapper. It has the loop devices and their files open."""
     if find_rig(record.rig).in_kernel:
         return ()
     try:

@@ -33,6 +33,10 @@ class EmulatedRig(LoopRig):
         """Ask the device-mapper for the mappings of each thin id."""
         return await self.dm.mappings(self.shape.name)
 
+    async def written_bytes(self) -> int:
+        """Return the kernel's count, with the bytes that the plane wrote to the file below the device."""
+        return await LoopRig.written_bytes(self) + (await self.dm.plane_traffic()).written_bytes
+
     async def check(self) -> list[str]:
         """Run the device-mapper's metadata checker."""
         return list(await self.dm.check(self.shape.name))

@@ -5,7 +5,7 @@ Offsets and lengths are bytes within the device.
 """
 
 import errno
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.allocation import unserviceable
@@ -16,6 +16,7 @@ from thinsim.thin.mapping import Insert
 from thinsim.thin.metadata.details import ThinRecord
 from thinsim.thin.modes import PoolMode
 from thinsim.thin.outstanding import DiscardPlan, WritePlan
+from thinsim.thin.passdown import DiscardRun, cut
 from thinsim.thin.plan import Commit, FlushData, PlanStep, ReadStep
 from thinsim.thin.provisioning import end_write, needs_remap, plan_write
 from thinsim.thin.reading import read_steps
@@ -82,6 +83,10 @@ class ThinDevice:
             return ThinStatus(0, None, "Error")
         size = self._settings.block_size
         return ThinStatus(self.mapped_sectors, None if highest is None else (highest + 1) * size - 1)
+
+    def known_runs(self, begin: int, end: int) -> Iterator[DiscardRun]:
+        """Return the runs mapped from virtual block *begin* to before *end*, ascending; EIO as a look-up."""
+        return cut(self._mappings.runs(begin, end), self.record.snapshotted_time)
 
     def plan_read(self, offset: int, length: int) -> list[ReadStep]:
         """Return the steps of a read; EIO past the end and in a failed pool.

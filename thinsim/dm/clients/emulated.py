@@ -9,6 +9,7 @@ from fuse_backing.errors import ControlError, ServerGoneError
 from thinsim.dm.activity import Activity, ActivityKind
 from thinsim.dm.interface import DeviceInfo
 from thinsim.dm.names import MAPPER
+from thinsim.dm.plane_traffic import PlaneTraffic
 from thinsim.dm.write_trace import TracedWrite
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.mapping import Run
@@ -74,6 +75,10 @@ class EmulatedDeviceMapper:
     async def check(self, pool: str) -> Sequence[str]:
         """Return the problems that the metadata checker finds; empty if the pool is sound."""
         return [str(problem) for problem in await self._call("check", name=pool)]
+
+    async def plane_traffic(self, pool: str | None = None) -> PlaneTraffic:
+        """Return what was served without Python, for a pool or for all. No counter of the kernel has it."""
+        return PlaneTraffic(**await self._call("traffic", **({} if pool is None else {"name": pool})))
 
     async def start_trace(self) -> None:
         """Start to record each write and discard on thin devices."""

@@ -21,6 +21,7 @@ from thinsim.block.linux import LinuxBlockDevice
 from thinsim.dm.daemon.ioctl.control_device import serve_control_device
 from thinsim.dm.daemon.ioctl.service import IoctlService
 from thinsim.dm.daemon.loop_nodes import LoopNodes
+from thinsim.dm.daemon.native_plane import NativePlane, VolumeBypass
 from thinsim.dm.daemon.registry import Registry, restore
 from thinsim.dm.daemon.verbs import verb_handlers
 from thinsim.dm.daemon.volumes import VolumeOperations
@@ -74,19 +75,28 @@ async def _serve(arguments: argparse.Namespace, registry: Registry | None, journ
                 for mapper in released:
                     nursery.start_soon(_finish_removal, mapper, nodes, name)
 
-            operations = VolumeOperations(arguments.mountpoint, on_released)
+            plane = NativePlane()
+            served = plane.request()
+            operations = VolumeOperations(
+                arguments.mountpoint,
+                on_released,
+                *([partial(VolumeBypass, plane)] if served else []),
+            )
             nodes = LoopNodes(operations, journal)
             mapper = LocalDeviceMapper(
                 nodes,
                 lambda path: LinuxBlockDevice(Path(path)),
                 on_thread,
                 lambda path: LinuxBlockDevice(Path(path), read_only=True),
+                plane=plane if served else None,
             )
             released.append(mapper)
             async with (
                 mounted(operations, arguments.mountpoint, fsname="thinsim-volumes", subtype="thinsim"),
                 mapper.running(),
             ):
+                if served:
+                    nursery.start_soon(plane.watch)
                 if registry is not None:
                     await restore(mapper, registry.load())
                     mapper.when_changed = partial(registry.save, mapper)

@@ -74,7 +74,9 @@ class LoopNodes:
         loop_entry = self._journal.begin(TakenKind.LOOP, file=file)
         try:
             async with self._attaching:
-                attached = await trio.to_thread.run_sync(partial(loop.attach, file, number=minor))
+                attached = await trio.to_thread.run_sync(
+                    partial(loop.attach, file, number=minor, direct_io=True)
+                )
         except BaseException as error:
             self._files.withdraw(name)
             self._journal.end(loop_entry)

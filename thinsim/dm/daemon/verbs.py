@@ -23,6 +23,10 @@ def verb_handlers(dm: LocalDeviceMapper) -> Mapping[str, VerbHandler]:
     async def checked(arguments: dict[str, Any]) -> object:
         return await dm.pool(**arguments).check()
 
+    async def traffic(arguments: dict[str, Any]) -> object:
+        of = dm.pool(**arguments).plane if arguments else dm.plane
+        return asdict(of.traffic())
+
     async def trace_start(arguments: dict[str, Any]) -> object:
         dm.trace.start(**arguments)
         return None
@@ -55,6 +59,7 @@ def verb_handlers(dm: LocalDeviceMapper) -> Mapping[str, VerbHandler]:
             "info": info,
             "mappings": mappings,
             "check": checked,
+            "traffic": traffic,
             "trace-start": trace_start,
             "trace-take": trace_take,
             "activity-take": activity_take,

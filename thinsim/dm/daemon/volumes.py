@@ -19,6 +19,7 @@ from fuse_backing.pyfuse import pyfuse3
 from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
 from thinsim.block.discard_pieces import discard_pieces
 from thinsim.dm.emulator.mapped_device import MappedDevice
+from thinsim.dm.emulator.pool.plane import DeviceBypass, NoDeviceBypass
 from thinsim.errors import DeviceMapperError
 
 _PUNCH = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
@@ -43,8 +44,14 @@ class VolumeOperations(FileOperations):
     supports_dot_lookup = True
     enable_writeback_cache = False
 
-    def __init__(self, mountpoint: Path, on_released: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        mountpoint: Path,
+        on_released: Callable[[str], None],
+        bypass_of: Callable[[int], DeviceBypass] = lambda handle: NoDeviceBypass(),
+    ) -> None:
         super().__init__()
+        self._bypass_of = bypass_of
         self._mountpoint = mountpoint
         self._on_released = on_released
         self._files: dict[int, _File] = {}
@@ -57,6 +64,7 @@ class VolumeOperations(FileOperations):
         # Never reuse an inode number: the kernel may still know the old file of that name.
         inode, self._next_inode = self._next_inode, self._next_inode + 1
         self._files[inode] = _File(name, device)
+        device.bypass = self._bypass_of(inode)
         self._by_name[name] = inode
         return self._mountpoint / name
 
@@ -78,11 +86,13 @@ class VolumeOperations(FileOperations):
         If two such writes come at once, either may be dropped: they write the same.
         """
         file = self._files[self._by_name[name]]
+        file.device.bypass.hold()
         file.dropped = (offset, length)
         try:
             yield
         finally:
             file.dropped = None
+            file.device.bypass.release()
 
     def withdraw(self, name: str) -> None:
         """Remove the name; open files work until they are closed."""

@@ -19,6 +19,7 @@ from thinsim.dm.emulator.lower.lower_devices import LowerDevices, OpenBlock
 from thinsim.dm.emulator.mapped_device import MappedDevice
 from thinsim.dm.emulator.nodes import Nodes, node_refusal, thaw_device
 from thinsim.dm.emulator.pool.held_writes import NO_SPACE_TIMEOUT
+from thinsim.dm.emulator.pool.plane import NoPlane, Plane
 from thinsim.dm.emulator.pool.pool_objects import PoolObjects, pool_objects
 from thinsim.dm.emulator.runner import Runner
 from thinsim.dm.emulator.table_builder import TableBuilder
@@ -37,7 +38,7 @@ class DeviceSteps:
     """`DeviceSteps` does what dm-ioctl.c does to a device that was found; `LocalDeviceMapper` takes names.
 
     *open_origin* opens an external origin read-only; without it *open_block* does. Tables may name the
-    *target_types*.
+    *target_types*. *plane* serves requests of thin devices without Python.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class DeviceSteps:
         open_origin: OpenBlock | None = None,
         *,
         target_types: Sequence[TargetType] = TARGET_TYPES,
+        plane: Plane | None = None,
     ) -> None:
         self.devices = Devices(run)
         self.target_types = tuple(target_types)
@@ -59,6 +61,8 @@ class DeviceSteps:
         """Seconds that writes wait for space, 0 for no limit; read when a pool runs out of space."""
         self._nodes = nodes
         self._run = run
+        self.plane = plane or NoPlane()
+        """The plane serves requests of thin devices without Python."""
         self._lower = LowerDevices(self.devices.own, open_block, run, open_origin or open_block)
         self._removal = DeviceRemoval(self.devices, nodes, self._changed)
         self._pools: PoolObjects | None = None
@@ -71,7 +75,7 @@ class DeviceSteps:
             nursery = await stack.enter_async_context(trio.open_nursery())
             self._removal.serve(nursery)
             self._pools = await stack.enter_async_context(
-                pool_objects(self._run, lambda: self.no_space_timeout)
+                pool_objects(self._run, lambda: self.no_space_timeout, self.plane, self.trace)
             )
             services = TargetServices(self._lower, self._pools, self.trace, self.activity)
             self._tables = TableBuilder(self.target_types, services)

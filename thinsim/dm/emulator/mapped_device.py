@@ -7,6 +7,7 @@ import trio
 
 from thinsim.dm.emulator.gate import Gate
 from thinsim.dm.emulator.pool.held_writes import WaitStoppedError
+from thinsim.dm.emulator.pool.plane import DeviceBypass, NoDeviceBypass
 from thinsim.dm.emulator.table import MappedTable
 from thinsim.dm.emulator.targets.interface import Target
 from thinsim.dm.interface import DeviceInfo
@@ -34,7 +35,9 @@ class MappedDevice:
         self.users = 0
         """The number of targets of other devices that use this one."""
         self.lock = trio.Lock()  # one verb at a time on a device
-        self.gate = Gate()
+        self.bypass: DeviceBypass = NoDeviceBypass()
+        """The bypass lets requests through to the live table, without Python."""
+        self.gate = Gate(_BypassOf(self))
         self.events = 0
         """The number of core events: renamed, removed (dm-ioctl.c, dm_hash_rename, __hash_remove)."""
         self._event_waiters = trio.lowlevel.ParkingLot()
@@ -210,6 +213,7 @@ class MappedDevice:
                 dropped, self.inactive = self.inactive, None
                 await dropped.close()
                 raise
+        self._aim_at_nothing()
         old, self.live, self.inactive = self.live, self.inactive, None
         if self.live is not None:
             self.read_only = self.live.read_only
@@ -222,6 +226,8 @@ class MappedDevice:
             await target.prepare_resume()
         for target in targets:
             await target.resume()
+        if self.live is not None:
+            self.live.aim(self.bypass)
         self.gate.open()
         self.suspended = False
 
@@ -229,6 +235,9 @@ class MappedDevice:
         """End the removed device: I/O gets EIO from now on, waiting tasks wake, both tables are closed."""
         self._dead = True
         self.tell(events=1)
+        self.bypass.hold()
+        await self.bypass.idle()
+        self._aim_at_nothing()
         self.gate.open()
         for table in (self.live, self.inactive):
             if table is not None:
@@ -263,9 +272,28 @@ class MappedDevice:
 
         await self._pass(request)
 
+    def _aim_at_nothing(self) -> None:
+        self.bypass.aim(None, None, read_only=False)
+
     def _table(self) -> MappedTable:
         if self._dead:
             raise DeviceMapperError(errno.EIO, f"{self.name} was removed")
         if self.live is None:
             raise DeviceMapperError(errno.EIO, f"{self.name} has no table")
         return self.live
+
+
+class _BypassOf:
+    """A `_BypassOf` a device is its bypass of the moment: its node comes after the device."""
+
+    def __init__(self, device: MappedDevice) -> None:
+        self._device = device
+
+    def hold(self) -> None:
+        self._device.bypass.hold()
+
+    async def idle(self) -> None:
+        await self._device.bypass.idle()
+
+    def release(self) -> None:
+        self._device.bypass.release()

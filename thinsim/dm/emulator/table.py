@@ -4,6 +4,7 @@ import errno
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from thinsim.dm.emulator.pool.plane import DeviceBypass
 from thinsim.dm.emulator.pool.pool_objects import PoolObject
 from thinsim.dm.emulator.targets.interface import Target
 from thinsim.dm.emulator.targets.target_type import TargetType
@@ -91,6 +92,11 @@ class MappedTable:
     def optimal_io(self) -> int:
         """Return the optimal request size in bytes: the largest of the targets'."""
         return max((target.optimal_io for target in self.targets), default=0)
+
+    def aim(self, bypass: DeviceBypass) -> None:
+        """Let the requests of a device with this table alone bypass Python, if one target allows that."""
+        if len(self._placed) == 1:
+            self._placed[0].target.aim(bypass, read_only=self.read_only)
 
     def lines(self, text: Callable[[Target], str]) -> list[TableLine]:
         """Return start, length and type of each target, with the arguments that *text* returns."""

@@ -14,6 +14,7 @@ from thinsim.block.interface import BlockDevice
 from thinsim.dm.emulator.lower.interface import LowerDevice
 from thinsim.dm.emulator.pool.commit_clock import COMMIT_PERIOD, CommitClock
 from thinsim.dm.emulator.pool.mapping_turns import MappingTurns
+from thinsim.dm.emulator.pool.plane import NoPoolPlane, PoolPlane
 from thinsim.dm.emulator.pool.thin_requests import ThinRequests
 from thinsim.dm.emulator.runner import Runner
 from thinsim.dm.metadata_device import MetadataDevice
@@ -33,15 +34,19 @@ log = logging.getLogger(__name__)
 class ActivePool:
     """An `ActivePool` is a pool with its data and metadata devices; it closes both."""
 
-    def __init__(self, engine: Pool, data: BlockDevice, metadata: MetadataDevice, run: Runner) -> None:
+    def __init__(
+        self, engine: Pool, data: BlockDevice, metadata: MetadataDevice, run: Runner, plane: PoolPlane
+    ) -> None:
         self.engine = engine
+        self.plane = plane
+        """The plane serves requests that change no mapping, beside *requests*."""
         self._data = data
         self._metadata = metadata
         self._run = run
-        self._turns = MappingTurns(engine, run)
+        self._turns = MappingTurns(engine, run, plane)
         self._clock = CommitClock(engine)
         self._closed = False
-        self.requests = ThinRequests(data, run, self._turns, self._clock, self.commit)
+        self.requests = ThinRequests(data, run, self._turns, self._clock, self.commit, plane)
         self.held = self._turns.held
         """The writes that wait for space."""
 
@@ -145,6 +150,7 @@ class ActivePool:
                     await self._run(self.engine.metadata.transaction.close)
                 except OSError as error:
                     log.error("closing the pool's metadata: %s", error)
+                self.plane.close()
                 try:
                     self._data.close()
                 finally:
@@ -163,7 +169,13 @@ class ActivePool:
         return {int(thin_id): self.engine.mappings(thin_id) for thin_id in self.engine.thin_ids()}
 
 
-async def activate(table: PoolTable, metadata: BlockDevice, data: BlockDevice, run: Runner) -> ActivePool:
+async def activate(
+    table: PoolTable,
+    metadata: BlockDevice,
+    data: BlockDevice,
+    run: Runner,
+    plane_of: Callable[[Pool], PoolPlane] = lambda engine: NoPoolPlane(),
+) -> ActivePool:
     """Return the pool of *table* on two open devices; metadata of zeros is formatted.
 
     DeviceMapperError: EINVAL and EPERM from the engine; EILSEQ for damaged metadata; EIO and ENOSPC from the
@@ -190,4 +202,4 @@ async def activate(table: PoolTable, metadata: BlockDevice, data: BlockDevice, r
         raise DeviceMapperError(
             error.errno or errno.EIO, f"Error creating metadata object: cannot use {table.metadata_dev}"
         ) from error
-    return ActivePool(engine, data, store, run)
+    return ActivePool(engine, data, store, run, await run(plane_of, engine))

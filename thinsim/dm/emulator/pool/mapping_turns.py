@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import trio
 
+from thinsim.dm.emulator.bypass import Bypass
 from thinsim.dm.emulator.pool.held_writes import HeldWrites
 from thinsim.dm.emulator.pool.lookups import look_up
 from thinsim.dm.emulator.pool.remap_lock import RemapLock
@@ -18,13 +19,13 @@ _T = TypeVar("_T")
 class MappingTurns:
     """`MappingTurns` gives turns on the mappings of *engine*; trio tasks only."""
 
-    def __init__(self, engine: Pool, run: Runner) -> None:
+    def __init__(self, engine: Pool, run: Runner, bypass: Bypass | None = None) -> None:
         self.held = HeldWrites(engine.modes)
         self.when_changed: Callable[[], None] = lambda: None
         """This is called after each possible event. It must have no checkpoint."""
         self._engine = engine
         self._run = run
-        self._lock = RemapLock()
+        self._lock = RemapLock(bypass)
 
     def shared(self) -> AbstractAsyncContextManager[None]:
         """Hold the mappings unchanged, together with other tasks."""

@@ -12,7 +12,9 @@ import trio
 from thinsim.block.borrowed import Borrowed
 from thinsim.dm.emulator.lower.interface import LowerDevice
 from thinsim.dm.emulator.pool.active_pool import ActivePool, activate
+from thinsim.dm.emulator.pool.plane import Plane
 from thinsim.dm.emulator.runner import Runner
+from thinsim.dm.write_trace import WriteTrace
 from thinsim.errors import DeviceMapperError
 from thinsim.thin.table import PoolTable
 
@@ -54,8 +56,17 @@ class PoolObject:
 class PoolObjects:
     """`PoolObjects` are the pools of one device-mapper; *no_space_timeout* is for their `HeldWrites`."""
 
-    def __init__(self, run: Runner, nursery: trio.Nursery, no_space_timeout: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        run: Runner,
+        nursery: trio.Nursery,
+        no_space_timeout: Callable[[], float],
+        plane: Plane,
+        trace: WriteTrace,
+    ) -> None:
         self._run = run
+        self._plane = plane
+        self._trace = trace
         self._no_space_timeout = no_space_timeout
         self._nursery = nursery
         self._objects: list[PoolObject] = []
@@ -90,7 +101,13 @@ class PoolObjects:
                 return known
             if self.of(owner) is not None:
                 raise DeviceMapperError(errno.EINVAL, "different pool cannot replace a pool")
-            active = await activate(table, Borrowed(metadata.block), Borrowed(data.block), self._run)
+            active = await activate(
+                table,
+                Borrowed(metadata.block),
+                Borrowed(data.block),
+                self._run,
+                lambda engine: self._plane.of_pool(engine, data.block, self._trace),
+            )
             active.held.timeout = self._no_space_timeout
             opened = PoolObject(active, metadata, data, owner)
             self._objects.append(opened)
@@ -131,8 +148,10 @@ async def _keep_time(pool: ActivePool, scope: trio.CancelScope) -> None:
 
 
 @asynccontextmanager
-async def pool_objects(run: Runner, no_space_timeout: Callable[[], float]) -> AsyncIterator[PoolObjects]:
+async def pool_objects(
+    run: Runner, no_space_timeout: Callable[[], float], plane: Plane, trace: WriteTrace
+) -> AsyncIterator[PoolObjects]:
     """Yield the pools of a device-mapper; the tasks that commit them end with the block."""
     async with trio.open_nursery() as nursery:
-        yield PoolObjects(run, nursery, no_space_timeout)
+        yield PoolObjects(run, nursery, no_space_timeout, plane, trace)
         nursery.cancel_scope.cancel()

@@ -11,11 +11,17 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from thinsim.dm.emulator.bypass import Bypass, NoBypass
+
 
 class RemapLock:
-    """A `RemapLock` has many sharers or one holder; trio tasks only."""
+    """A `RemapLock` has many sharers or one holder; trio tasks only.
 
-    def __init__(self) -> None:
+    Requests that its *bypass* lets through share it as well.
+    """
+
+    def __init__(self, bypass: Bypass | None = None) -> None:
+        self._bypass = bypass or NoBypass()
         self._sharers = 0
         self._held = False
         self._waiting = 0
@@ -52,9 +58,12 @@ class RemapLock:
             raise
         self._waiting -= 1
         self._held = True
+        self._bypass.hold()
         try:
+            await self._bypass.idle()
             yield
         finally:
+            self._bypass.release()
             self._held = False
             self._let_sharers_in()
             if not self._sharers:

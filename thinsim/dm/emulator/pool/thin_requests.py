@@ -15,6 +15,7 @@ from thinsim.dm.emulator.pool.commit_clock import CommitClock
 from thinsim.dm.emulator.pool.executor import execute, execute_read
 from thinsim.dm.emulator.pool.external_origin import OriginCopy, fill_in, without_origin
 from thinsim.dm.emulator.pool.mapping_turns import MappingTurns
+from thinsim.dm.emulator.pool.plane import PoolPlane
 from thinsim.dm.emulator.pool.pool_io import WriteOutcome, discard_thin, io_error, write_thin
 from thinsim.dm.emulator.runner import Runner
 from thinsim.errors import DeviceMapperError
@@ -39,14 +40,16 @@ class ThinRequests:
         turns: MappingTurns,
         clock: CommitClock,
         commit: Callable[[], Awaitable[None]],
+        plane: PoolPlane,
     ) -> None:
-        self.gate = Gate()
+        self.gate = Gate(plane)
         """The gate is closed while the pool is suspended."""
         self._data = data
         self._run = run
         self._turns = turns
         self._clock = clock
         self._commit = commit
+        self._plane = plane
         self._thins: dict[ThinDevice, LowerDevice | None] = {}
 
     def begin(self, device: ThinDevice, origin: LowerDevice | None) -> None:
@@ -63,6 +66,7 @@ class ThinRequests:
             self._check_open(device)
             origin = self._thins[device]
             steps = await self._turns.look(lambda: device.plan_read(offset, length))
+            await self._turns.look(lambda: self._plane.learn(device, offset, length))
             inside = steps if origin is None else without_origin(steps)
             try:
                 answer: bytes = await self._run(execute_read, inside, self._data)
@@ -113,7 +117,10 @@ class ThinRequests:
         """Unmap and pass down, in two stages around the execution (dm-thin.c, passdown_pt1, _pt2)."""
         async with self.gate.passing(), self._turns.changing():
             self._check_open(device)
-            await self._run(discard_thin, device, offset, length, self._data, self._clock.if_due())
+            try:
+                await self._run(discard_thin, device, offset, length, self._data, self._clock.if_due())
+            finally:
+                self._plane.changed(device, offset, length)
             await self._run(self._clock.if_due())
 
     async def flush(self, device: ThinDevice) -> None:
@@ -150,6 +157,7 @@ class ThinRequests:
             if await self._turns.look(lambda: device.needs_remap(offset, len(data))):
                 return False
             plan = await self._turns.look(lambda: device.plan_write(offset, len(data)))
+            await self._turns.look(lambda: self._plane.learn(device, offset, len(data)))
             try:
                 await self._run(execute, plan.steps, self._data, data)
             except OSError as error:
@@ -168,7 +176,10 @@ class ThinRequests:
     ) -> WriteOutcome:
         async with self._turns.changing():
             self._check_open(device)
-            outcome: WriteOutcome = await self._run(write_thin, device, offset, data, self._data, origin)
+            try:
+                outcome: WriteOutcome = await self._run(write_thin, device, offset, data, self._data, origin)
+            finally:
+                self._plane.changed(device, offset, len(data))
             await self._run(self._clock.if_due())
             return outcome
 

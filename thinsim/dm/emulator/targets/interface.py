@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
+from thinsim.dm.emulator.pool.plane import DeviceBypass
 from thinsim.dm.emulator.pool.pool_objects import PoolObject
 
 
@@ -94,6 +95,9 @@ class Target(Protocol):
 
     async def suspended(self) -> None:
         """Finish the suspend; the device's I/O is held now (postsuspend)."""
+
+    def aim(self, bypass: DeviceBypass, *, read_only: bool) -> None:
+        """Let requests of a device with this target alone through *bypass*, if a plane can serve them."""
 
     async def close(self) -> None:
         """Release the devices, for the table is gone. Idempotent."""

@@ -4,6 +4,7 @@ import errno
 from typing import ClassVar
 
 from thinsim.dm.emulator.lower.interface import LowerDevice
+from thinsim.dm.emulator.pool.plane import DeviceBypass
 from thinsim.dm.emulator.pool.pool_objects import PoolObject
 from thinsim.errors import DeviceMapperError
 
@@ -91,6 +92,9 @@ class PlainTarget:
 
     async def suspended(self) -> None:
         """Do nothing."""
+
+    def aim(self, bypass: DeviceBypass, *, read_only: bool) -> None:
+        """Do nothing: Python serves every request."""
 
     async def close(self) -> None:
         """Release the lower devices."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from thinsim.dm.activity import Activity, ActivityKind
 from thinsim.dm.emulator.lower.interface import LowerDevice
+from thinsim.dm.emulator.pool.plane import DeviceBypass
 from thinsim.dm.emulator.pool.pool_objects import PoolObject
 from thinsim.dm.emulator.targets.plain import PlainTarget, after_type
 from thinsim.dm.emulator.targets.target_type import TableOwner, TargetServices, TargetType
@@ -133,6 +134,10 @@ class ThinTarget(PlainTarget):
         if not self._live:
             self._live = True
             self._activity.note(Activity(ActivityKind.ACTIVATED, self._name, self._table.thin_id))
+
+    def aim(self, bypass: DeviceBypass, *, read_only: bool) -> None:
+        """Let requests through to the pool's plane."""
+        bypass.aim(self.pool.active.plane, self._thin, read_only=read_only)
 
     async def close(self) -> None:
         """Close the thin id; requests in progress end with EIO."""
