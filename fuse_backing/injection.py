@@ -49,7 +49,7 @@ class Injector:
         self._over.set()
         self._over = trio.Event()
         self.plan, self.active = plan, bool(plan.faults)
-        self._shortcut.serve_in_python(everything=bool(plan.operations - {Operation.FSYNC}))
+        self._shortcut.serve_in_python(everything=bool(plan.operations))
 
     def clear(self) -> None:
         """Remove all faults."""

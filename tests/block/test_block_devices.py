@@ -1,4 +1,4 @@
-"""A sparse file and a loop device on one keep the contract of a BlockDevice."""
+"""Sparse files, loop devices on them, and the files below loop devices keep one contract of block devices."""
 
 import errno
 import os
@@ -12,6 +12,7 @@ from fuse_backing.ledger import Ledger
 from thinsim.block import kernel_view, loop
 from thinsim.block.interface import BlockDevice
 from thinsim.block.linux import LinuxBlockDevice
+from thinsim.block.loop_file import FileBelow, open_loop_file
 from thinsim.block.sparse import SparseBlockDevice
 from thinsim.errors import InvalidValueError
 
@@ -29,15 +30,23 @@ def loop_path(tmp_path: Path) -> Iterator[Path]:
     loop.detach(attached)
 
 
-@pytest.fixture(params=["sparse", pytest.param("linux", marks=pytest.mark.rig)])
+@pytest.fixture(
+    params=["sparse", *(pytest.param(name, marks=pytest.mark.rig) for name in ("linux", "below"))]
+)
 def device(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlockDevice]:
     opened: BlockDevice
     if request.param == "sparse":
         opened = SparseBlockDevice.create(tmp_path / "sparse", SIZE)
     else:
         opened = LinuxBlockDevice(request.getfixturevalue("loop_path"))
+    file = -1
+    if request.param == "below":
+        file = open_loop_file(request.getfixturevalue("loop_path"))
+        opened = FileBelow(opened, file)
     yield opened
     opened.close()
+    if file >= 0:
+        os.close(file)
 
 
 def failure(function: Callable[..., object], *arguments: object) -> int | None:

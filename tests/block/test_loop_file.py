@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from thinsim.block.loop_file import open_loop_file
+from thinsim.block.linux import LinuxBlockDevice
+from thinsim.block.loop_file import FileBelow, open_loop_file
 from thinsim.errors import EnvironmentLacksError
 
 pytestmark = pytest.mark.rig
@@ -72,3 +73,26 @@ def test_another_file_of_that_name_is_not_taken_for_it(attached: Callable[..., t
 def test_what_is_no_loop_device_is_refused() -> None:
     with pytest.raises(EnvironmentLacksError, match="is no loop device"):
         open_loop_file(Path("/dev/null"))
+
+
+def test_the_device_and_the_file_below_show_the_same_bytes(
+    attached: Callable[..., tuple[Path, Path]],
+) -> None:
+    _, path = attached()
+    fd = open_loop_file(path)
+    device = LinuxBlockDevice(path)
+    below = FileBelow(device, fd)
+    try:
+        for number in range(100):
+            content = bytes([number + 1]) * 4096
+            writer, reader = (device, below) if number % 2 else (below, device)
+            writer.write(number * 4096, content)
+            assert reader.read(number * 4096, 4096) == content
+        device.discard(0, 65536)
+        assert below.read(0, 65536) == bytes(65536)
+        below.discard(65536, 65536)
+        assert device.read(65536, 65536) == bytes(65536)
+        assert (below.written_bytes, below.read_bytes) == (50 * 4096, 50 * 4096 + 65536)
+    finally:
+        below.close()
+        os.close(fd)

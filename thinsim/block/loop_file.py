@@ -1,10 +1,13 @@
-"""`open_loop_file` opens the file under a loop device."""
+"""`open_loop_file` opens the file under a loop device; a `FileBelow` does I/O on it, past the device."""
 
+import errno
 import os
 import stat
+import threading
 from pathlib import Path
 
 from thinsim.block import loop
+from thinsim.block.interface import BlockDevice
 from thinsim.block.kernel_view import sysfs
 from thinsim.errors import EnvironmentLacksError
 
@@ -36,3 +39,71 @@ def open_loop_file(device: Path) -> int:
         os.close(fd)
         raise EnvironmentLacksError(f"{path} is not the file under {device}")
     return fd
+
+
+class FileBelow:
+    """A `FileBelow` reads, writes and flushes the file *fd* under a loop device, past the device.
+
+    Discards go to the *device*. Both belong to the caller. Several threads may use it at once. It raises
+    ``OSError`` as the device does.
+    """
+
+    def __init__(self, device: BlockDevice, fd: int) -> None:
+        self._device = device
+        self._fd = fd
+        self._size = device.size
+        self._counting = threading.Lock()
+        self.read_bytes = 0
+        """Bytes that were read, which the kernel's counters of the device do not have."""
+        self.written_bytes = 0
+        """Bytes that were written, which the kernel's counters of the device do not have."""
+
+    @property
+    def size(self) -> int:
+        """Return the present size of the device in bytes."""
+        self._size = self._device.size
+        return self._size
+
+    @property
+    def max_discard_bytes(self) -> int:
+        """Return the device's limit."""
+        return self._device.max_discard_bytes
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return *length* bytes at *offset*; EIO past the end of the device."""
+        self._check(offset, length)
+        found = os.pread(self._fd, length, offset)
+        while len(found) < length:
+            more = os.pread(self._fd, length - len(found), offset + len(found))
+            if not more:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            found += more
+        with self._counting:
+            self.read_bytes += length
+        return found
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Write all of *data*; EIO past the end of the device."""
+        self._check(offset, len(data))
+        left = memoryview(data)
+        while left:
+            done = os.pwrite(self._fd, left, offset)
+            left, offset = left[done:], offset + done
+        with self._counting:
+            self.written_bytes += len(data)
+
+    def discard(self, offset: int, length: int) -> None:
+        """Discard a range of the device."""
+        self._device.discard(offset, length)
+
+    def flush(self) -> None:
+        """Make the file's data durable."""
+        os.fdatasync(self._fd)
+
+    def close(self) -> None:
+        """Close the device; the file is the caller's."""
+        self._device.close()
+
+    def _check(self, offset: int, length: int) -> None:
+        if offset + length > self._size and offset + length > self.size:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))

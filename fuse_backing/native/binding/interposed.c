@@ -168,6 +168,7 @@ EXPORTED void fuse_session_destroy(struct fuse_session *session) {
 }
 
 void want_channel(PyObject *account, bool passthrough, unsigned stack_depth) {
+    nr_readers = 2; /* one serves punches while the other flushes a file */
     Py_XDECREF(wish.account);
     wish.account = Py_NewRef(account);
     wish.passthrough = passthrough;

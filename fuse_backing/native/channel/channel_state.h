@@ -84,6 +84,7 @@ struct channel {
     size_t nr_gates;
 
     atomic_bool offered, granted, stopping;
+    atomic_uint flushing; /* threads that flush a file: one stays free for punches */
     atomic_uint_fast64_t requests[CHANNEL_OPCODES], served, limit;
 };
 

@@ -158,14 +158,32 @@ bool channel_serve_fallocate(struct channel_reader *reader, size_t size) {
     return done;
 }
 
-/* Serve a flush of a thin device; false leaves it to libfuse. */
+/* Serve a flush of a thin device, or of an announced file while another thread reads the device; false leaves it to
+ * libfuse. */
 bool channel_serve_fsync(struct channel_reader *reader, size_t size) {
+    struct channel *channel = reader->channel;
     const struct protocol_in_header *header = (const void *)reader->buffer;
     const struct protocol_fsync_in *in = (const void *)(reader->buffer + sizeof *header);
+    struct announced_file file;
+    bool served = false;
+    int result = 0;
 
-    if (reader->channel->plane == NULL || size < sizeof *header + sizeof *in ||
-        !plane_has_served(reader, PLANE_FLUSH, in->fh, 0, 0, NULL))
+    if (size < sizeof *header + sizeof *in)
         return false;
-    channel_answer(reader, header->unique, 0);
-    return true;
+    if (channel->plane != NULL) {
+        served = plane_has_served(reader, PLANE_FLUSH, in->fh, 0, 0, NULL);
+    } else if (atomic_fetch_add(&channel->flushing, 1) + 1 < channel->nr_readers &&
+               atomic_load(&channel->limit) != 0 && find_file(channel, in->fh, &file)) {
+        served = true;
+        atomic_fetch_add(&channel->served, 1);
+        do
+            result = in->fsync_flags & PROTOCOL_FSYNC_DATA ? fdatasync((int)in->fh) : fsync((int)in->fh);
+        while (result < 0 && errno == EINTR);
+        result = result < 0 ? errno : 0;
+    }
+    if (channel->plane == NULL)
+        atomic_fetch_sub(&channel->flushing, 1);
+    if (served)
+        channel_answer(reader, header->unique, result);
+    return served;
 }

@@ -30,6 +30,7 @@ enum {
 #define PROTOCOL_FOPEN_PASSTHROUGH (1u << 7)
 #define PROTOCOL_ENTRY_OUT_SIZE 128
 #define PROTOCOL_SETATTR_SIZE (1u << 3)
+#define PROTOCOL_FSYNC_DATA (1u << 0)
 
 struct protocol_in_header {
     uint32_t len, opcode;

@@ -8,14 +8,14 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
 from fuse_backing.pyfuse import native
 from thinsim.block.interface import BlockDevice
 from thinsim.block.linux import LinuxBlockDevice
-from thinsim.block.loop_file import open_loop_file
+from thinsim.block.loop_file import FileBelow, open_loop_file
 from thinsim.dm.emulator.pool.plane import NoPoolPlane, PoolPlane
 from thinsim.dm.plane_traffic import PlaneTraffic
 from thinsim.dm.write_trace import WriteTrace
@@ -128,6 +128,7 @@ class NativePoolPlane:
         self._served: dict[int, _Served] = {}
         self._holds = 0
         self._epoch = engine.transaction.epoch
+        self._below: FileBelow | None = None
 
     def hold(self) -> None:
         self._holds += 1
@@ -154,8 +155,20 @@ class NativePoolPlane:
             if served.device.record is device.record:
                 native.plane_forget(served.handle, first, end - first)
 
+    def below(self, data: BlockDevice) -> BlockDevice:
+        self._below = FileBelow(data, self._fd)
+        return self._below
+
     def traffic(self) -> PlaneTraffic:
-        return PlaneTraffic(*native.plane_counts(self._pool), backend=FILE)
+        served = PlaneTraffic(*native.plane_counts(self._pool), backend=FILE)
+        below = self._below
+        if below is None:
+            return served
+        return replace(
+            served,
+            read_bytes=served.read_bytes + below.read_bytes,
+            written_bytes=served.written_bytes + below.written_bytes,
+        )
 
     def close(self) -> None:
         self._plane.closing(self)

@@ -202,4 +202,5 @@ async def activate(
         raise DeviceMapperError(
             error.errno or errno.EIO, f"Error creating metadata object: cannot use {table.metadata_dev}"
         ) from error
-    return ActivePool(engine, data, store, run, await run(plane_of, engine))
+    plane = await run(plane_of, engine)
+    return ActivePool(engine, plane.below(data), store, run, plane)

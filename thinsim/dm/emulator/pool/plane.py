@@ -26,8 +26,11 @@ class PoolPlane(Bypass, Protocol):
     def changed(self, device: ThinDevice, offset: int, length: int) -> None:
         """Forget the mappings of a range of bytes, and learn the new ones. Call it while it is held."""
 
+    def below(self, data: BlockDevice) -> BlockDevice:
+        """Return the device that Python reads and writes in place of *data*, the pool's data device."""
+
     def traffic(self) -> PlaneTraffic:
-        """Return what was served."""
+        """Return what was served, with what Python wrote past the data device."""
 
     def close(self) -> None:
         """Serve nothing any more; call it after the last device is closed."""
@@ -44,6 +47,10 @@ class NoPoolPlane(NoBypass):
 
     def changed(self, device: ThinDevice, offset: int, length: int) -> None:
         """Do nothing."""
+
+    def below(self, data: BlockDevice) -> BlockDevice:
+        """Return *data*."""
+        return data
 
     def traffic(self) -> PlaneTraffic:
         """Return zeros."""
