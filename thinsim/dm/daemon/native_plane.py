@@ -106,7 +106,7 @@ class NativePlane:
 
 @dataclass(slots=True)
 class _Served:
-    """A `_Served` device has a file handle; *snapshotted* and *epoch* are those of its known mappings."""
+    """A `_Served` device has a file handle; its table knows mappings of the time *snapshotted*."""
 
     handle: int
     device: ThinDevice
@@ -140,7 +140,7 @@ class NativePoolPlane:
     def release(self) -> None:
         self._holds -= 1
         if not self._holds:
-            self._take_over()
+            self.take_over()
         native.plane_pool_release(self._pool)
 
     def learn(self, device: ThinDevice, offset: int, length: int) -> None:
@@ -187,10 +187,6 @@ class NativePoolPlane:
         native.plane_close(handle)
         del self._served[handle]
 
-    def take_over(self) -> None:
-        """Take over what the engine and the trace decide, outside of a hold: a trace begins to record."""
-        self._take_over()
-
     def _of(self, device: ThinDevice) -> list[_Served]:
         return [served for served in self._served.values() if served.device is device]
 
@@ -205,7 +201,8 @@ class NativePoolPlane:
         if end > position and device.origin_bytes is None:
             native.plane_learn_unmapped(served.handle, position, end - position)
 
-    def _take_over(self) -> None:
+    def take_over(self) -> None:
+        """Take over what the engine and the trace decide now."""
         aborted = self._epoch != self._engine.transaction.epoch
         self._epoch = self._engine.transaction.epoch
         for served in self._served.values():
