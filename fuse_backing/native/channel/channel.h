@@ -1,10 +1,10 @@
 /* The channel lies between the kernel's FUSE and libfuse; it serves punches and data, and sets up passthrough.
  *
- * Its own threads read /dev/fuse. They serve a fallocate on an announced file: they measure the punch and record it in
- * the account, without libfuse, Python or Python's lock. They also serve fsync, and reads and writes that the kernel does
- * not serve from a backing file, and hand those of thin devices to the plane. All other requests are queued for libfuse,
- * which waits on an eventfd and reads the queue (fuse_session_custom_io, libfuse 3.13 and later). The channel amends two
- * kinds of replies of libfuse, since libfuse before 3.17 does not know passthrough (Linux 6.9,
+ * Its own threads read /dev/fuse. They serve a fallocate on an announced file: they measure the punch and record it
+ * in the account, without libfuse, Python or Python's lock. They also serve fsync, and reads and writes that the
+ * kernel does not serve from a backing file, and hand those of thin devices to the plane. All other requests are
+ * queued for libfuse, which waits on an eventfd and reads the queue (fuse_session_custom_io, libfuse 3.13 and later).
+ * The channel amends two kinds of replies of libfuse, since libfuse before 3.17 does not know passthrough (Linux 6.9,
  * include/uapi/linux/fuse.h): INIT, to request passthrough, and OPEN and CREATE, to name the backing file.
  *
  * Owned by:
