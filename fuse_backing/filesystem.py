@@ -22,7 +22,7 @@ from fuse_backing.injection import Injector
 from fuse_backing.inodes import Inode
 from fuse_backing.ledger import Ledger
 from fuse_backing.names import FlatDirectory
-from fuse_backing.pyfuse import pyfuse3
+import pyfuse3
 from fuse_backing.shortcut import Shortcut
 from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
 

@@ -9,7 +9,7 @@ import trio
 
 from fuse_backing.inodes import Inode, InodeTable
 from fuse_backing.operations import FileOperations
-from fuse_backing.pyfuse import pyfuse3
+import pyfuse3
 from fuse_backing.shortcut import Shortcut
 from fuse_backing.system_calls import renameat2
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, cast
 
-from fuse_backing.pyfuse import pyfuse3
+import pyfuse3
 
 log = logging.getLogger(__name__)
 

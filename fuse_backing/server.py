@@ -76,8 +76,9 @@ async def serve(
                 nursery.start_soon(ledger.watch)
                 if event_file is not None:
                     nursery.start_soon(event_file.run)
-                shortcut.request()
-                async with mounted(files, real, fsname=info.directory, subtype=SUBTYPE) as session:
+                async with mounted(
+                    files, real, fsname=info.directory, subtype=SUBTYPE, channel=shortcut.channel()
+                ) as session:
                     shortcut.begin(fd, accounting)
                     ready(info)
                     async with trio.open_nursery() as waiting:

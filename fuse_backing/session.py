@@ -1,6 +1,8 @@
-"""`mounted` runs one FUSE session: pyfuse3 on trio, with fallocate, lseek and statfs per inode added.
+"""`mounted` runs one FUSE session: the channel reads the kernel's requests, pyfuse3 on trio serves names.
 
-pyfuse3 keeps its session in module globals, so a process has one at a time; ``mounted`` refuses a second.
+The channel (``native/channel/channel.h``) owns ``/dev/fuse``. pyfuse3's libfuse has one end of a socket pair for
+its device. pyfuse3 keeps its session in module globals, so a process has one at a time; ``mounted`` refuses a
+second.
 
 A session always ends in this order. First it unmounts while it still serves, since the kernel may have to
 write back or wait for a request. Then the session loop ends. Then the session is destroyed, which closes
@@ -9,24 +11,30 @@ its user gets errors from then on: nothing may wait for a server that waits for 
 """
 
 import errno
-import functools
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
+import pyfuse3
 import trio
 
 from fuse_backing import mounts
+from fuse_backing.channel_options import ChannelOptions
+from fuse_backing.data_requests import serve_data_requests
 from fuse_backing.errors import SessionError
+from fuse_backing.extension import native
+from fuse_backing.fuse_device import mount_fuse
 from fuse_backing.operations import FileOperations
-from fuse_backing.pyfuse import native, pyfuse3
 from fuse_backing.system_calls import become_io_flusher
 
 log = logging.getLogger(__name__)
 
 _MOST_TASKS = 1 << 16
+_STACK_DEPTH = 2
+"""A backing file may itself be on a stacked file system, such as an overlay."""
 BUSY_PATIENCE = 1.0
 """Seconds for which an unmount is tried again while the mount is busy (a short stat, for example)."""
 
@@ -108,7 +116,7 @@ async def mounted(
     *,
     fsname: str,
     subtype: str,
-    options: frozenset[str] = pyfuse3.default_options,
+    channel: ChannelOptions | None = None,
 ) -> AsyncIterator[Session]:
     """Mount *operations* on *mountpoint*, and serve them in the background until the block ends.
 
@@ -123,7 +131,6 @@ async def mounted(
     if not Path("/dev/fuse").exists():
         raise SessionError("/dev/fuse is missing: load the fuse module, or give the container the device")
     session = Session(Path(os.path.realpath(mountpoint)))
-    arguments = frozenset({*options, f"fsname={_escaped(fsname)}", f"subtype={_escaped(subtype)}"})
     failure: BaseException | None = None
     _in_use = True
     try:
@@ -131,7 +138,8 @@ async def mounted(
             try:
                 # Not nursery.start: on cancellation it would wait for a task that ends only with the unmount
                 # below.
-                nursery.start_soon(_serve, operations, arguments, session, nursery.cancel_scope)
+                begin = partial(_begin, session, fsname, subtype, channel or ChannelOptions())
+                nursery.start_soon(_serve, operations, begin, session, nursery.cancel_scope)
                 with trio.CancelScope(shield=True):
                     await session.answers.wait()
                 if session.failure is None:
@@ -151,15 +159,9 @@ async def mounted(
         raise failure
 
 
-def _escaped(value: str) -> str:
-    # Options are parsed by fuse_opt, where a comma separates; pyfuse3 encodes them as ASCII.
-    plain = value.encode("ascii", "replace").decode()
-    return plain.replace("\\", "\\\\").replace(",", "\\,")
-
-
 async def _serve(
     operations: FileOperations,
-    options: frozenset[str],
+    begin: Callable[[], int],
     session: Session,
     everything: trio.CancelScope,
 ) -> None:
@@ -167,104 +169,72 @@ async def _serve(
     with trio.CancelScope(shield=True):
         become_io_flusher()
         try:
-            _init(operations, session, options)
+            device = begin()
         except SessionError as error:
             session.failure = error
             session.ended.set()
             session.answers.set()
             return
+        named = False
         try:
-            async with trio.open_nursery() as requests:
-                native.set_handlers(
-                    fallocate=functools.partial(_begin, requests, _answer_fallocate, operations),
-                    lseek=functools.partial(_begin, requests, _answer_lseek, operations),
-                    statfs=functools.partial(_begin, requests, _answer_statfs, operations),
-                )
-                # One task per request in progress: requests may wait for long, and hold up no others.
-                requests.start_soon(pyfuse3.main, 1, _MOST_TASKS, name="FUSE session loop")
+            pyfuse3.init(operations, f"/dev/fd/{device}", set())
+            named = True
+            async with trio.open_nursery() as loops:
+                loops.start_soon(_serve_names, loops.cancel_scope, name="FUSE session loop")
+                loops.start_soon(_serve_data, operations)
                 # The first answer shows that the kernel's INIT is done.
                 await trio.to_thread.run_sync(session.mountpoint.stat, abandon_on_cancel=True)
                 session.answers.set()
         except Exception as error:
-            session.failure = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+            session.failure = _first(error)
             log.exception("the FUSE session of %s failed", session.mountpoint, exc_info=session.failure)
             everything.cancel()
         finally:
             # Close /dev/fuse first: it ends the connection, so that nothing waits for this process any more.
-            # Detach the mount here: libfuse would unmount any mount that is at that path by now.
-            pyfuse3.close(unmount=False)
-            native.set_handlers()
+            native.close_channel()
+            if named:
+                pyfuse3.close(unmount=False)
+            else:
+                os.close(device)
             # The mount still exists if the loop failed, or if the connection was aborted from outside.
             await trio.to_thread.run_sync(session._detach)
             session.ended.set()
             session.answers.set()
 
 
-def _init(operations: FileOperations, session: Session, options: frozenset[str]) -> None:
-    # fuse_session_new completes the table of operations, and adds lseek only if it has a handler.
-    native.set_handlers(lseek=lambda request, *_: native.reply_err(request, errno.EAGAIN))
-    completed = native.sessions()
-    try:
-        pyfuse3.init(operations, str(session.mountpoint), set(options))
-    except RuntimeError as error:
-        pyfuse3.close(unmount=False)
-        raise SessionError(
-            f"FUSE refused to mount on {session.mountpoint} ({error}); libfuse printed the reason"
-        ) from error
+def _first(error: Exception) -> Exception:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _serve_names(both: trio.CancelScope) -> None:
+    # One task per request in progress: requests may wait for long, and hold up no others.
+    await pyfuse3.main(1, _MOST_TASKS)
+    both.cancel()
+
+
+async def _serve_data(operations: FileOperations) -> None:
+    await serve_data_requests(operations)
+    pyfuse3.terminate()
+
+
+def _begin(session: Session, fsname: str, subtype: str, channel: ChannelOptions) -> int:
+    """Mount, open the channel, and return libfuse's device. Raises SessionError."""
+    device = mount_fuse(session.mountpoint, fsname=fsname, subtype=subtype)
     mount = mounts.mount_on(session.mountpoint)
     session.mount_id = mount.mount_id if mount is not None else -1
-    if native.sessions() == completed:
-        session._detach()
-        pyfuse3.close(unmount=False)
-        raise SessionError(
-            "pyfuse3 was bound to libfuse before the extension was loaded, so there would be no fallocate: "
-            "import fuse_backing.session before anything that imports pyfuse3"
+    try:
+        return native.open_channel(
+            device,
+            channel.threads,
+            channel.account,
+            channel.passthrough,
+            _STACK_DEPTH,
+            channel.table_bytes,
         )
-
-
-def _begin(
-    requests: trio.Nursery,
-    answer: Callable[..., Awaitable[None]],
-    operations: FileOperations,
-    request: native.FuseRequest,
-    *arguments: int,
-) -> None:
-    requests.start_soon(answer, operations, request, *arguments)
-
-
-async def _answer_fallocate(operations: FileOperations, request: native.FuseRequest, *arguments: int) -> None:
-    number = 0
-    try:
-        await operations.fallocate(*arguments)
-    except pyfuse3.FUSEError as error:
-        number = error.errno
-    native.reply_err(request, number)
-
-
-async def _answer_lseek(operations: FileOperations, request: native.FuseRequest, *arguments: int) -> None:
-    try:
-        offset = await operations.lseek(*arguments)
-    except pyfuse3.FUSEError as error:
-        native.reply_err(request, error.errno)
-    else:
-        native.reply_lseek(request, offset)
-
-
-async def _answer_statfs(operations: FileOperations, request: native.FuseRequest, inode: int) -> None:
-    try:
-        stats = await operations.statfs_of(inode)
-    except pyfuse3.FUSEError as error:
-        native.reply_err(request, error.errno)
-        return
-    native.reply_statfs(
-        request,
-        stats.f_bsize,
-        stats.f_frsize,
-        stats.f_blocks,
-        stats.f_bfree,
-        stats.f_bavail,
-        stats.f_files,
-        stats.f_ffree,
-        stats.f_favail,
-        stats.f_namemax,
-    )
+    except OSError as error:
+        session._detach()
+        raise SessionError(f"cannot serve {session.mountpoint}: too little memory, descriptors or threads") from error
+    finally:
+        os.close(device)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from fuse_backing.accounting.interface import HostAccounting
+from fuse_backing.channel_options import ChannelOptions
 from fuse_backing.directory import unnamed_file
 from fuse_backing.errors import ControlError, SessionError
 from fuse_backing.extension import native
@@ -69,10 +70,12 @@ class Shortcut:
         self.reason = ""
         """The reason why the kernel does not serve data."""
 
-    def request(self) -> bool:
-        """Request a channel for the session that is mounted next; return whether libfuse can have one."""
-        # 2: the backing file may itself be on a stacked file system, such as an overlay.
-        return native.request_channel(self._ledger.account, self._wanted is not Passthrough.OFF, 2)
+    def channel(self) -> ChannelOptions:
+        """Return the options of the session's channel."""
+        # One thread serves punches while the other flushes a file.
+        return ChannelOptions(
+            threads=2, account=self._ledger.account, passthrough=self._wanted is not Passthrough.OFF
+        )
 
     def begin(self, directory_fd: int, accounting: HostAccounting) -> None:
         """Find out whether the kernel of the mounted session allows passthrough.
@@ -162,12 +165,10 @@ class Shortcut:
     def latencies(self) -> tuple[dict[str, OperationLatency], dict[str, float]]:
         """Return the latencies of each operation since the mount, and the longest of each since the restart.
 
-        Raises ControlError (EOPNOTSUPP) without a channel, which measures them.
+        Raises ControlError (ENOTCONN) while nothing is mounted, so that no channel measures them.
         """
         if not self.measures_latencies:
-            raise ControlError(
-                "this mount measures no latencies: libfuse is older than 3.13", errno.EOPNOTSUPP
-            )
+            raise ControlError("the mount measures no latencies any more: it was unmounted", errno.ENOTCONN)
         found, longest = {}, {}
         for kind, count, natively, total, most, most_since, buckets in native.latencies():
             name = operation_name(kind)
@@ -186,8 +187,6 @@ class Shortcut:
     def _probe(self, directory_fd: int) -> tuple[bool, str]:
         if self._wanted is Passthrough.OFF:
             return False, "switched off"
-        if not self._active:
-            return False, "libfuse is older than 3.13"
         if not native.has_passthrough():
             return False, "the kernel does not offer it; it came with Linux 6.9 (CONFIG_FUSE_PASSTHROUGH)"
         try:

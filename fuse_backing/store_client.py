@@ -130,7 +130,7 @@ class StoreClient:
     async def latencies(self, *, since_mount: bool = False) -> StoreLatencies:
         """Return the latencies since the last reset, or since the mount if *since_mount* or without a reset.
 
-        EOPNOTSUPP if libfuse is older than 3.13: the server then measures none.
+        ENOTCONN if the store was unmounted: the server then measures none.
         """
         found = await self.control.call("latencies", since="mount" if since_mount else "reset")
         operations = {name: OperationLatency.from_json(each) for name, each in found["operations"].items()}

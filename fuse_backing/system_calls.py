@@ -1,4 +1,4 @@
-"""These functions make system calls that Python's ``os`` lacks: fallocate, renameat2, umount2, prctl.
+"""These functions make system calls that Python's ``os`` lacks: fallocate, renameat2, mount, umount2, prctl.
 
 Each raises ``OSError`` with the kernel's errno, and releases the GIL while it runs (by ctypes).
 """
@@ -10,6 +10,8 @@ FALLOC_FL_KEEP_SIZE = 0x01
 FALLOC_FL_PUNCH_HOLE = 0x02
 FALLOC_FL_ZERO_RANGE = 0x10
 
+MS_NOSUID = 2
+MS_NODEV = 4
 MNT_DETACH = 2
 
 _PR_SET_IO_FLUSHER = 57
@@ -17,6 +19,7 @@ _PR_SET_IO_FLUSHER = 57
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 _libc.renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+_libc.mount.argtypes = (*[ctypes.c_char_p] * 3, ctypes.c_ulong, ctypes.c_char_p)
 _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
 
@@ -45,6 +48,18 @@ def renameat2(directory: int, old: bytes, new: bytes, flags: int) -> None:
     See renameat2(2); *flags* are RENAME_*.
     """
     _checked(_libc.renameat2(directory, old, directory, new, flags))
+
+
+def mount(
+    source: str, target: str | os.PathLike[str], fstype: str, flags: int = 0, options: str = ""
+) -> None:
+    """Mount a file system of the type *fstype* on *target*.
+
+    See mount(2); *flags* are MS_*, *options* are the file system's own.
+    """
+    _checked(
+        _libc.mount(os.fsencode(source), os.fsencode(target), fstype.encode(), flags, os.fsencode(options))
+    )
 
 
 def umount2(mountpoint: str | os.PathLike[str], flags: int = 0) -> None:

@@ -31,7 +31,7 @@ def missing_for_mounts() -> str | None:
     if not Path("/dev/fuse").exists():
         return "needs /dev/fuse"
     try:
-        from fuse_backing import pyfuse  # noqa: F401
+        import fuse_backing.session  # noqa: F401
     except ImportError as error:
         return str(error)
     return None

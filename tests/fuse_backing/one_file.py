@@ -8,8 +8,9 @@ from pathlib import Path
 
 import trio
 
+from fuse_backing.channel_options import ChannelOptions
 from fuse_backing.operations import FileOperations
-from fuse_backing.pyfuse import pyfuse3
+import pyfuse3
 from fuse_backing.session import Session, mounted
 
 FILE = 2
@@ -63,7 +64,11 @@ class OneFile(FileOperations):
 
 
 @asynccontextmanager
-async def mount(operations: FileOperations, path: Path) -> AsyncIterator[Session]:
+async def mount(
+    operations: FileOperations, path: Path, channel: ChannelOptions | None = None
+) -> AsyncIterator[Session]:
     with trio.fail_after(60):
-        async with mounted(operations, path, fsname="a,b\\c é", subtype="fuse_backing_test") as session:
+        async with mounted(
+            operations, path, fsname="a,b\\c é", subtype="fuse_backing_test", channel=channel
+        ) as session:
             yield session

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fuse_backing.channel_options import ChannelOptions
 from fuse_backing.ledger import Ledger
 from tests.fuse_backing.backing_store import DEADLINE, Store, host_fallocate, missing_for_mounts
 
@@ -72,7 +73,7 @@ async def test_sessions_with_a_channel_leave_no_descriptor(tmp_path: Path) -> No
     missing = missing_for_mounts()
     if missing is not None:
         pytest.skip(missing)
-    from fuse_backing.pyfuse import native
+    from fuse_backing.extension import native
     from tests.fuse_backing.one_file import OneFile, mount
 
     def descriptors() -> list[str]:
@@ -83,9 +84,8 @@ async def test_sessions_with_a_channel_leave_no_descriptor(tmp_path: Path) -> No
         return sorted(found)
 
     async def session() -> None:
-        if not native.request_channel(Ledger(16).account, True, 2):
-            pytest.skip("needs libfuse 3.13")
-        async with mount(OneFile(), tmp_path):
+        options = ChannelOptions(threads=2, account=Ledger(16).account, passthrough=True, table_bytes=4096)
+        async with mount(OneFile(), tmp_path, options):
             assert native.has_channel()
         assert not native.has_channel()
 

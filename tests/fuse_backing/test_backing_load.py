@@ -1,13 +1,11 @@
-"""The C extension is loaded before pyfuse3, and interfaces import neither."""
+"""The C extension needs no libfuse, and interfaces import neither it nor pyfuse3."""
 
 import pkgutil
 import subprocess
 import sys
 
-import pytest
-
 import fuse_backing
-from tests.fuse_backing.backing_store import DEADLINE, missing_for_mounts
+from tests.fuse_backing.backing_store import DEADLINE
 from tests.repository import REPOSITORY
 
 SERVING = {
@@ -15,7 +13,8 @@ SERVING = {
     "fuse_backing.shortcut",
     "fuse_backing.injection",
     "fuse_backing.changes",
-    "fuse_backing.pyfuse",
+    "fuse_backing.channel_options",
+    "fuse_backing.data_requests",
     "fuse_backing.operations",
     "fuse_backing.session",
     "fuse_backing.names",
@@ -37,14 +36,6 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
         check=False,
         cwd=REPOSITORY,
     )
-
-
-def test_pyfuse3_imported_first_is_refused_with_the_fix() -> None:
-    if missing_for_mounts() is not None:
-        pytest.skip(str(missing_for_mounts()))
-    result = run_python("import pyfuse3, fuse_backing.session")
-    assert result.returncode == 1
-    assert "import fuse_backing.session first" in result.stderr
 
 
 def test_the_commands_that_only_ask_do_not_load_fuse() -> None:
@@ -70,16 +61,10 @@ def test_no_module_that_others_import_for_values_loads_c_or_fuse() -> None:
 
 
 def test_a_ledger_loads_the_extension_and_leaves_libfuse_alone() -> None:
-    # Other libraries find the extension's replacements of libfuse functions only after the import of pyfuse.
     result = run_python(
-        "import ctypes, sys, fuse_backing.ledger\n"
+        "import sys, fuse_backing.ledger\n"
         "fuse_backing.ledger.Ledger().record\n"
         "assert 'fuse_backing._native' in sys.modules and 'pyfuse3' not in sys.modules\n"
-        "assert not hasattr(ctypes.CDLL(None), 'fuse_session_new')\n"
         "assert not any('fuse3' in line for line in open('/proc/self/maps'))\n"
-        "import fuse_backing.pyfuse\n"
-        "found = ctypes.cast(ctypes.CDLL(None).fuse_session_new, ctypes.c_void_p).value\n"
-        "own = ctypes.CDLL(sys.modules['fuse_backing._native'].__file__).fuse_session_new\n"
-        "assert found == ctypes.cast(own, ctypes.c_void_p).value\n"
     )
     assert result.returncode == 0, result.stderr

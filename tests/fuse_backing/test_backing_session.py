@@ -4,6 +4,7 @@ import contextlib
 import errno
 import gc
 import os
+import queue
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -13,13 +14,14 @@ import trio
 
 from fuse_backing import mounts
 from fuse_backing.errors import SessionError
-from tests.fuse_backing.backing_store import host_fallocate, missing_for_mounts
+from tests.fuse_backing.backing_store import DEADLINE, host_fallocate, missing_for_mounts
 
 missing = missing_for_mounts()
 if missing is not None:
     pytest.skip(missing, allow_module_level=True)
 
-from fuse_backing.pyfuse import native  # noqa: E402
+from fuse_backing import data_requests  # noqa: E402
+from fuse_backing.extension import native  # noqa: E402
 from tests.fuse_backing.one_file import FILE, OneFile, mount  # noqa: E402
 
 pytestmark = pytest.mark.rig
@@ -44,7 +46,7 @@ async def test_the_source_may_hold_any_character(tmp_path: Path) -> None:
     async with mount(OneFile(), tmp_path):
         found = mounts.mount_on(tmp_path)
         assert found is not None
-        assert (found.fstype, found.source) == ("fuse.fuse_backing_test", "a,b\\c ?")
+        assert (found.fstype, found.source) == ("fuse.fuse_backing_test", "a,b\\c é")
     assert mounts.mount_on(tmp_path) is None
 
 
@@ -177,20 +179,23 @@ async def test_another_mount_on_top_stays(tmp_path: Path) -> None:
         mounts.unmount(tmp_path, lazy=True)
 
 
-class FallocateAnsweredBy:
-    """A `FallocateAnsweredBy` replaces the session's fallocate by a callable, below the Operations."""
+@pytest.fixture
+def answer_fallocate(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., None]], None]:
+    """Have fallocate answered by a callable instead of the operations."""
 
-    def __init__(self, handler: Callable[..., object]) -> None:
-        self.handler = handler
+    def replace(answer: Callable[..., None]) -> None:
+        async def answered(operations: object, request: native.FuseRequest, *arguments: int) -> None:
+            answer(request, *arguments)
 
-    def __enter__(self) -> None:
-        native.set_handlers(fallocate=self.handler)
+        monkeypatch.setitem(data_requests._ANSWERS, data_requests._FALLOCATE, answered)
 
-    def __exit__(self, *_: object) -> None:
-        native.set_handlers()
+    return replace
 
 
-async def test_a_request_is_answered_once(tmp_path: Path) -> None:
+AnswerFallocate = Callable[[Callable[..., object]], None]
+
+
+async def test_a_request_is_answered_once(tmp_path: Path, answer_fallocate: AnswerFallocate) -> None:
     seen: list[native.FuseRequest] = []
 
     def answer_twice(request: native.FuseRequest, *_: int) -> None:
@@ -203,43 +208,69 @@ async def test_a_request_is_answered_once(tmp_path: Path) -> None:
         with pytest.raises(RuntimeError, match="already answered"):
             native.reply_err(request, 0)
 
+    answer_fallocate(answer_twice)
     async with mount(OneFile(), tmp_path):
-        with FallocateAnsweredBy(answer_twice):
-            assert await in_thread(fallocate, tmp_path, 4096) == errno.EDOM
+        assert await in_thread(fallocate, tmp_path, 4096) == errno.EDOM
     assert len(seen) == 1
 
 
-async def test_a_request_that_is_dropped_gets_an_error(tmp_path: Path) -> None:
-    async with mount(OneFile(), tmp_path):
-        with FallocateAnsweredBy(lambda request, *_: None):
-            assert await in_thread(fallocate, tmp_path, 4096) == errno.EIO
-
-
-async def test_an_exception_in_a_callable_is_reported_and_answered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_request_that_is_dropped_gets_an_error(
+    tmp_path: Path, answer_fallocate: AnswerFallocate
 ) -> None:
-    reported: list[object] = []
-    monkeypatch.setattr("sys.unraisablehook", lambda unraisable: reported.append(unraisable.exc_type))
+    answer_fallocate(lambda request, *_: None)
+    async with mount(OneFile(), tmp_path):
+        assert await in_thread(fallocate, tmp_path, 4096) == errno.EIO
 
+
+async def test_a_failure_to_answer_ends_the_session_and_answers_all_requests(
+    tmp_path: Path, answer_fallocate: AnswerFallocate, caplog: pytest.LogCaptureFixture
+) -> None:
     def fail(request: native.FuseRequest, *_: int) -> None:
-        raise LookupError
+        raise LookupError("a bug in an answer")
 
-    async with mount(OneFile(), tmp_path):
-        with FallocateAnsweredBy(fail):
-            assert await in_thread(fallocate, tmp_path, 4096) == errno.EIO
-    assert reported == [LookupError]
-
-
-async def test_without_a_callable_the_operation_is_refused_for_now_only(tmp_path: Path) -> None:
-    async with mount(OneFile(), tmp_path):
-        with FallocateAnsweredBy(lambda request, *_: native.reply_err(request, 0)):
-            pass
-        assert await in_thread(fallocate, tmp_path, 4096) == errno.EOPNOTSUPP
-        with FallocateAnsweredBy(lambda request, *_: native.reply_err(request, 0)):
-            assert await in_thread(fallocate, tmp_path, 4096) == 0
+    answer_fallocate(fail)
+    answers: queue.SimpleQueue[int] = queue.SimpleQueue()
+    with pytest.raises(SessionError, match="a bug in an answer"):
+        async with mount(OneFile(), tmp_path):
+            await in_thread(lambda: answers.put(fallocate(tmp_path, 4096)))
+            await trio.sleep_forever()
+    assert answers.get(timeout=DEADLINE) == errno.EIO
+    assert mounts.mount_on(tmp_path) is None
+    assert "a bug in an answer" in caplog.text
 
 
-async def test_a_request_kept_beyond_its_session_is_harmless(tmp_path: Path) -> None:
+async def test_data_comes_and_goes_through_python_without_a_limit_of_a_page(tmp_path: Path) -> None:
+    written: dict[int, bytes] = {}
+
+    class Kept(OneFile):
+        async def write(self, fh: int, off: int, buf: bytes) -> int:
+            written[off] = bytes(buf)
+            return len(buf)
+
+        async def read(self, fh: int, off: int, size: int) -> bytes:
+            return bytes([off // 4096 % 251]) * size
+
+        async def fsync(self, fh: int, datasync: bool) -> None:
+            assert datasync
+
+    def use() -> bytes:
+        fd = os.open(tmp_path / "x", os.O_RDWR)
+        try:
+            assert os.pwrite(fd, b"w" * 300_000, 8192) == 300_000
+            os.fdatasync(fd)
+            return os.pread(fd, 100_000, 4096)
+        finally:
+            os.close(fd)
+
+    async with mount(Kept(), tmp_path):
+        assert await in_thread(use) == b"\x01" * 100_000
+    assert b"".join(data for _, data in sorted(written.items())) == b"w" * 300_000
+    assert min(written) == 8192
+
+
+async def test_a_request_kept_beyond_its_session_is_harmless(
+    tmp_path: Path, answer_fallocate: AnswerFallocate
+) -> None:
     kept: list[native.FuseRequest] = []
     arrived = trio.Event()
 
@@ -247,10 +278,10 @@ async def test_a_request_kept_beyond_its_session_is_harmless(tmp_path: Path) -> 
         kept.append(request)
         arrived.set()
 
+    answer_fallocate(keep)
     async with trio.open_nursery() as nursery, mount(OneFile(), tmp_path):
-        with FallocateAnsweredBy(keep):
-            nursery.start_soon(in_thread, fallocate, tmp_path, 4096)
-            await arrived.wait()
+        nursery.start_soon(in_thread, fallocate, tmp_path, 4096)
+        await arrived.wait()
     [request] = kept
     assert request.answered
     with pytest.raises(RuntimeError, match="already answered"):
@@ -259,9 +290,7 @@ async def test_a_request_kept_beyond_its_session_is_harmless(tmp_path: Path) -> 
     gc.collect()
 
 
-def test_only_callables_and_requests_are_accepted() -> None:
-    with pytest.raises(TypeError, match="callable or None"):
-        native.set_handlers(fallocate=1)  # type: ignore[arg-type]
+def test_only_requests_are_answered() -> None:
     with pytest.raises(TypeError, match="must be a FuseRequest"):
         native.reply_err(None, 0)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="cannot create"):

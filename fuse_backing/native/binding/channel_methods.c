@@ -1,31 +1,7 @@
-/* These are Python's methods of the channel between the kernel and libfuse; channel/channel.h explains each call. */
+/* These are Python's methods of the open channel; channel/channel.h explains each call. */
 #include "binding.h"
 
 #include <errno.h>
-
-static PyObject *request_channel(PyObject *module, PyObject *arguments) {
-    PyObject *account;
-    unsigned int stack_depth;
-    int passthrough;
-
-    (void)module;
-    if (!PyArg_ParseTuple(arguments, "O!pI:request_channel", account_type, &account, &passthrough, &stack_depth))
-        return NULL;
-    if (session_channel != NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "a session already has the channel");
-        return NULL;
-    }
-    if (!load_libfuse() || (libfuse.session_custom_io == NULL && libfuse.session_custom_io_317 == NULL))
-        Py_RETURN_FALSE;
-    want_channel(account, passthrough, stack_depth);
-    Py_RETURN_TRUE;
-}
-
-static bool have_channel(void) {
-    if (session_channel == NULL)
-        PyErr_SetString(PyExc_RuntimeError, "the session has no channel");
-    return session_channel != NULL;
-}
 
 static PyObject *has_channel(PyObject *module, PyObject *unused) {
     (void)module;
@@ -131,8 +107,6 @@ static PyObject *served(PyObject *module, PyObject *unused) {
 }
 
 PyMethodDef channel_methods[] = {
-    {"request_channel", request_channel, METH_VARARGS,
-     "Request a channel for the next session, which records in an Account; return False if libfuse can't have one."},
     {"has_channel", has_channel, METH_NOARGS, "Return whether the session has a channel."},
     {"has_passthrough", has_passthrough, METH_NOARGS, "Return whether the kernel can serve data by passthrough."},
     {"backing_open", backing_open, METH_VARARGS, "Register a descriptor as a backing file; return its id."},
@@ -145,6 +119,6 @@ PyMethodDef channel_methods[] = {
     {"gate_leave", gate_leave, METH_VARARGS, "Undo gate_enter."},
     {"set_limit", set_limit, METH_VARARGS, "Set the longest punch served without Python; 0: serve nothing."},
     {"requests", requests, METH_VARARGS, "Return the number of requests of an opcode."},
-    {"served", served, METH_NOARGS, "Return the number of requests served without libfuse."},
+    {"served", served, METH_NOARGS, "Return the number of requests served without Python."},
     {NULL, NULL, 0, NULL},
 };

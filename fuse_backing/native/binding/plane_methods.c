@@ -5,24 +5,6 @@
 
 #include "plane/table.h"
 
-static PyObject *request_plane(PyObject *module, PyObject *arguments) {
-    unsigned int readers;
-    unsigned long long table_bytes;
-
-    (void)module;
-    if (!PyArg_ParseTuple(arguments, "IK:request_plane", &readers, &table_bytes))
-        return NULL;
-    if (readers < 1 || readers > PLANE_MOST_READERS)
-        return PyErr_Format(PyExc_ValueError, "a plane has 1 to %d threads, not %u", PLANE_MOST_READERS, readers);
-    if (session_channel != NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "a session already has the channel");
-        return NULL;
-    }
-    if (!load_libfuse() || (libfuse.session_custom_io == NULL && libfuse.session_custom_io_317 == NULL))
-        Py_RETURN_FALSE;
-    return want_plane(readers, table_bytes) ? Py_NewRef(Py_True) : PyErr_NoMemory();
-}
-
 static bool have_plane(void) {
     if (session_plane == NULL)
         PyErr_SetString(PyExc_RuntimeError, "the session has no plane");
@@ -209,8 +191,6 @@ static PyObject *table_bytes(PyObject *module, PyObject *unused) {
 }
 
 PyMethodDef plane_methods[] = {
-    {"request_plane", request_plane, METH_VARARGS,
-     "Request a plane for the next session: (threads, bytes of tables); return False if libfuse can't have one."},
     {"plane_pool_open", plane_pool_new, METH_VARARGS, "Open a pool on (descriptor, bytes of a block); return its number."},
     {"plane_pool_close", pool_close, METH_VARARGS, "Close a pool after its devices."},
     {"plane_pool_hold", pool_hold, METH_VARARGS, "Leave the requests of all devices of a pool to Python."},

@@ -1,15 +1,12 @@
-/* The start and end of a channel, the thread that reads the device, and the queue from which libfuse reads. */
+/* The start and end of a channel with its threads. */
 #include "channel_state.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +22,20 @@ static int new_end_of_file(void) {
 static void close_if_open(int fd) {
     if (fd >= 0)
         close(fd);
+}
+
+/* Make the sockets between the channel and libfuse; false without descriptors. */
+static bool sockets_ready(struct channel *channel) {
+    int ends[2], room = SOCKET_BUFFER;
+
+    channel->libfuse = channel->libfuse_end = -1;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+        return false;
+    for (int i = 0; i < 2; i++) /* unless a system limit is lower; the usual one is high enough for a listing */
+        setsockopt(ends[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    channel->libfuse = ends[0];
+    channel->libfuse_end = ends[1];
+    return true;
 }
 
 /* Make a reader of `device`; false without memory or descriptors. */
@@ -51,6 +62,7 @@ struct channel *channel_new(const int *devices, unsigned nr_devices, bool passth
     pthread_cond_init(&channel->taken, NULL);
     for (unsigned i = 0; i < nr_devices && i < PLANE_MOST_READERS; i++)
         ready = reader_ready(channel, devices[i]) && ready;
+    ready = sockets_ready(channel) && ready;
     channel->end_of_file = new_end_of_file(); /* now, so that the end needs no new descriptor */
     channel->passthrough = passthrough;
     channel->stack_depth = stack_depth;
@@ -59,7 +71,6 @@ struct channel *channel_new(const int *devices, unsigned nr_devices, bool passth
     channel->plane = plane;
     channel->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (!ready || channel->end_of_file < 0 || channel->wake < 0 || channel->latencies == NULL) {
-        close_if_open(channel->wake);
         channel_free(channel);
         return NULL;
     }
@@ -85,14 +96,18 @@ void channel_free(struct channel *channel) {
     atomic_store(&channel->stopping, true);
     pthread_cond_broadcast(&channel->taken);
     pthread_mutex_unlock(&channel->lock);
+    if (channel->libfuse >= 0) /* no thread waits for libfuse any more */
+        shutdown(channel->libfuse, SHUT_RDWR);
     for (unsigned i = 0; i < channel->nr_readers; i++)
         if (channel->readers[i].running)
             stop(&channel->readers[i]);
+    if (channel->answers)
+        pthread_join(channel->answering, NULL);
     while (channel->first != NULL) {
-        struct queued_request *request = channel->first;
+        struct channel_request *request = channel->first;
 
         channel->first = request->next;
-        free(request);
+        channel_request_free(request);
     }
     for (size_t i = 0; i < channel->nr_gates; i++) {
         pthread_mutex_destroy(&channel->gates[i]->lock);
@@ -109,9 +124,19 @@ void channel_free(struct channel *channel) {
     }
     latencies_free(channel->latencies);
     close_if_open(channel->end_of_file);
+    close_if_open(channel->libfuse);
+    close_if_open(channel->libfuse_end);
+    close_if_open(channel->wake);
     pthread_cond_destroy(&channel->taken);
     pthread_mutex_destroy(&channel->lock);
     free(channel);
+}
+
+int channel_libfuse(struct channel *channel) {
+    int end = channel->libfuse_end;
+
+    channel->libfuse_end = -1;
+    return end;
 }
 
 int channel_fd(struct channel *channel) {
@@ -145,127 +170,6 @@ void channel_limit(struct channel *channel, uint64_t length) {
     atomic_store(&channel->limit, length);
 }
 
-static void queue(struct channel_reader *reader, size_t size) {
-    struct channel *channel = reader->channel;
-    const struct protocol_in_header *header = (const void *)reader->buffer;
-    struct queued_request *request = malloc(sizeof *request + size);
-
-    if (request == NULL) {
-        channel_answer(reader, header->unique, ENOMEM);
-        return;
-    }
-    request->next = NULL;
-    request->size = size;
-    memcpy(request->content, reader->buffer, size);
-    pthread_mutex_lock(&channel->lock);
-    while (channel->queued > MOST_QUEUED && !atomic_load(&channel->stopping))
-        pthread_cond_wait(&channel->taken, &channel->lock);
-    channel->queued += size;
-    if (channel->first == NULL)
-        channel->first = request;
-    else
-        channel->last->next = request;
-    channel->last = request;
-    pthread_mutex_unlock(&channel->lock);
-    eventfd_write(channel->wake, 1);
-}
-
-/* Serve one request, or leave it to libfuse. */
-static void receive(struct channel_reader *reader, size_t size) {
-    struct channel *channel = reader->channel;
-    const struct protocol_in_header *header = (const void *)reader->buffer;
-    struct awaited_reply awaited = {header->unique, header->opcode, channel_kind(reader->buffer, size), channel_now(),
-                                    reader->number};
-    bool served = false, noted = true, amended = false;
-
-    if (header->opcode < CHANNEL_OPCODES)
-        atomic_fetch_add(&channel->requests[header->opcode], 1);
-    switch (header->opcode) {
-    case PROTOCOL_FALLOCATE:
-        served = channel_serve_fallocate(reader, size);
-        break;
-    case PROTOCOL_READ:
-        served = channel_serve_read(reader, size);
-        break;
-    case PROTOCOL_WRITE:
-        served = channel_serve_write(reader, size);
-        break;
-    case PROTOCOL_FSYNC:
-        served = channel_serve_fsync(reader, size);
-        break;
-    case PROTOCOL_INIT: {
-        const struct protocol_init_in *in = (const void *)(reader->buffer + sizeof *header);
-
-        if (size >= sizeof *header + sizeof *in && (in->flags & PROTOCOL_INIT_EXT) &&
-            (in->flags2 & PROTOCOL_INIT2_PASSTHROUGH))
-            atomic_store(&channel->offered, true);
-        amended = true;
-        break;
-    }
-    case PROTOCOL_OPEN:
-    case PROTOCOL_CREATE:
-        amended = true;
-        break;
-    }
-    if (served) {
-        latency_record(channel->latencies, awaited.kind, (uint64_t)(channel_now() - awaited.began), true);
-        return;
-    }
-    if (amended || awaited.kind != LATENCY_NONE)
-        noted = channel_note(channel, &awaited);
-    /* Without memory a latency is not measured. But an answer must be amended, and must reach the reader's device. */
-    if (!noted && (amended || reader->number != 0))
-        channel_answer(reader, header->unique, ENOMEM);
-    else
-        queue(reader, size);
-}
-
-static void end(struct channel *channel, int error) {
-    pthread_mutex_lock(&channel->lock);
-    channel->ended = error;
-    pthread_mutex_unlock(&channel->lock);
-    eventfd_write(channel->wake, 1);
-}
-
-/* Ask the scheduler for short slices: a thread with a short slice runs sooner after it wakes (Linux 6.12,
- * Documentation/scheduler/sched-eevdf.rst), but gets no larger share. Every client that waits for an answer waits for
- * this thread, so this matters most on a busy machine. Older kernels ignore it, and sandboxes may refuse it. */
-static void take_short_slices(void) {
-    struct { /* struct sched_attr of include/uapi/linux/sched/types.h, whose older versions conflict with sched.h */
-        uint32_t size, policy;
-        uint64_t flags;
-        int32_t nice;
-        uint32_t priority;
-        uint64_t runtime, deadline, period;
-    } attributes = {.size = sizeof attributes, .policy = SCHED_OTHER, .runtime = SLICE};
-
-    attributes.nice = getpriority(PRIO_PROCESS, 0);
-    if (sched_getscheduler(0) == SCHED_OTHER) /* keep any other policy that the user has chosen */
-        syscall(SYS_sched_setattr, 0, &attributes, 0);
-}
-
-/* The read blocks: the kernel then hands a request straight to this thread, on the client's processor. Waiting in
- * poll(2) costs two more system calls per request, and spinning occupies a processor that the loop device's worker
- * needs. Both were slower when measured. */
-static void *run(void *argument) {
-    struct channel_reader *reader = argument;
-    struct channel *channel = reader->channel;
-
-    take_short_slices();
-    while (!atomic_load(&channel->stopping)) { /* requests may never end: a loop device outlives its mount */
-        ssize_t size = read(reader->reading, reader->buffer, BUFFER_SIZE);
-
-        if (size >= (ssize_t)sizeof(struct protocol_in_header)) {
-            receive(reader, (size_t)size);
-        } else if (size >= 0 || (errno != EINTR && errno != ENOENT)) { /* ENOENT: the client withdrew the request */
-            if (!atomic_load(&channel->stopping))
-                end(channel, size >= 0 ? EIO : errno); /* ENODEV: unmounted */
-            return NULL;
-        }
-    }
-    return NULL;
-}
-
 static void interrupted(int signal) {
     (void)signal;
 }
@@ -283,38 +187,13 @@ int channel_start(struct channel *channel) {
     sigdelset(&all, INTERRUPT);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     for (unsigned i = 0; i < channel->nr_readers && error == 0; i++) {
-        error = pthread_create(&channel->readers[i].thread, NULL, run, &channel->readers[i]);
+        error = pthread_create(&channel->readers[i].thread, NULL, channel_receive, &channel->readers[i]);
         channel->readers[i].running = error == 0;
+    }
+    if (error == 0) {
+        error = pthread_create(&channel->answering, NULL, channel_deliver, channel);
+        channel->answers = error == 0;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
-}
-
-ssize_t channel_read(struct channel *channel, void *buffer, size_t size) {
-    struct queued_request *request;
-    eventfd_t count;
-    ssize_t result;
-
-    pthread_mutex_lock(&channel->lock);
-    request = channel->first;
-    if (request == NULL) {
-        int ended = channel->ended;
-
-        if (ended == 0)
-            eventfd_read(channel->wake, &count);
-        pthread_mutex_unlock(&channel->lock);
-        errno = ended ? ended : EAGAIN;
-        return -1;
-    }
-    channel->first = request->next;
-    channel->queued -= request->size;
-    pthread_cond_signal(&channel->taken);
-    pthread_mutex_unlock(&channel->lock);
-    result = request->size <= size ? (ssize_t)request->size : -1;
-    if (result < 0)
-        errno = EIO;
-    else
-        memcpy(buffer, request->content, request->size);
-    free(request);
-    return result;
 }

@@ -1,19 +1,24 @@
-/* The channel lies between the kernel's FUSE and libfuse; it serves punches and data, and sets up passthrough.
+/* The channel owns /dev/fuse: its threads read every request, and it alone decides who answers.
  *
- * Its own threads read /dev/fuse. They serve a fallocate on an announced file: they measure the punch and record it
- * in the account, without libfuse, Python or Python's lock. They also serve fsync, and reads and writes that the
- * kernel does not serve from a backing file, and hand those of thin devices to the plane. All other requests are
- * queued for libfuse, which waits on an eventfd and reads the queue (fuse_session_custom_io, libfuse 3.13 and later).
- * The channel amends two kinds of replies of libfuse, since libfuse before 3.17 does not know passthrough (Linux 6.9,
- * include/uapi/linux/fuse.h): INIT, to request passthrough, and OPEN and CREATE, to name the backing file.
+ *   the channel itself   fallocate on an announced file: it measures the punch and records it in the account. Also
+ *                        fsync, and reads and writes that the kernel does not serve from a backing file. It hands
+ *                        those of thin devices to the plane. Neither Python nor its lock is involved.
+ *   Python               the same requests, where the channel does not serve them, and lseek and statfs. They wait in
+ *                        a queue (channel_take, channel_reply).
+ *   libfuse              everything else: names, attributes, opens, INIT. libfuse has one end of a pair of sockets
+ *                        as its device (/dev/fd/N), with the message borders of /dev/fuse. The channel amends two
+ *                        kinds of its answers, since libfuse before 3.17 does not know passthrough (Linux 6.9,
+ *                        include/uapi/linux/fuse.h): INIT, and OPEN and CREATE to name the backing file.
+ *
+ * So no function of libfuse is replaced, and no build option of it is needed.
  *
  * Owned by:
  *   the devices       The opener keeps its descriptors. The channel closes its two duplicates in channel_free; the
  *                     kernel ends the connection with the last descriptor of all.
  *   an empty pipe     channel_new makes it. channel_free makes the threads read from it, and closes it.
- *   channel_fd        The channel makes it and hands it to libfuse, which closes it with its session; channel_free
- *                     does not, since libfuse may still wait for it. If no libfuse has taken it, the caller closes it.
- *                     A channel_new that fails leaves none.
+ *   the sockets       channel_new makes them. The caller owns libfuse's end from channel_libfuse on; channel_free
+ *                     closes the other, and both if libfuse's end was never taken.
+ *   channel_fd        The channel makes it; channel_free closes it.
  *   the threads       They begin in channel_start; channel_free ends them and waits for them. They never wait for
  *                     Python.
  *   the plane         The caller keeps it until after channel_free.
@@ -23,8 +28,8 @@
  *   backing files     The caller of channel_backing_open owns the descriptor, and may close it at once: the kernel
  *                     holds the file until channel_backing_close, or until the connection ends.
  *   the account       The channel borrows it from channel_new to channel_free.
- *   requests          The channel copies them into a queue. channel_read frees each one that libfuse takes, and
- *                     channel_free the rest.
+ *   requests          The channel copies those for Python. The caller of channel_take owns one until it calls
+ *                     channel_request_free, also after its answer; channel_free frees the rest.
  *   gates             The channel owns them until channel_free.
  *   latencies         The channel makes and frees them.
  */
@@ -45,18 +50,40 @@
 
 struct channel;
 
+/* A request that is left to Python. `body` follows the header of the protocol; the data of a write is page-aligned. */
+struct channel_request {
+    struct channel_request *next; /* the channel's own */
+    uint64_t unique, node;
+    uint32_t opcode, kind; /* the kind is of enum latency_kind */
+    int64_t began;         /* nanoseconds, CLOCK_MONOTONIC */
+    unsigned reader;       /* the kernel takes the answer only on the device that the request was read from */
+    size_t size;           /* of the body, bytes */
+    char *body;
+};
+
 /* Make a channel to `devices`, open /dev/fuse of one connection (FUSE_DEV_IOC_CLONE) with blocking reads. Each gets a
- * thread, which starts only in channel_start. With a `plane`, it serves reads, writes and flushes, and no file may be
- * announced. NULL without memory or descriptors. */
+ * thread, which starts only in channel_start. Without an `account` no file may be announced. With a `plane`, it serves
+ * reads, writes and flushes. NULL without memory or descriptors. */
 struct channel *channel_new(const int *devices, unsigned nr_devices, bool passthrough, unsigned stack_depth,
                             struct account *account, struct plane *plane);
 int channel_start(struct channel *channel); /* 0 or an errno */
 void channel_free(struct channel *channel); /* waits only for the request that is being served */
 
-/* The descriptor (eventfd(2)) that libfuse waits for and passes to the two functions below. */
+/* Return libfuse's end of the sockets, for the mount point /dev/fd/N of fuse_session_mount; -1 if it was taken before. */
+int channel_libfuse(struct channel *channel);
+
+/* The descriptor (eventfd(2)) that is readable when requests wait for Python, or when the device has ended. */
 int channel_fd(struct channel *channel);
-ssize_t channel_read(struct channel *channel, void *buffer, size_t size);
-ssize_t channel_writev(struct channel *channel, struct iovec *iov, int count);
+/* Take the next request for Python, NULL if none waits. Its body has the whole structure of its opcode. */
+struct channel_request *channel_take(struct channel *channel);
+/* Answer a request that was taken, once: with an errno, or with 0 and `size` bytes. Return whether the kernel took the
+ * answer; it does not if it has withdrawn the request. */
+bool channel_reply(struct channel *channel, const struct channel_request *request, int error, const void *content,
+                   size_t size);
+void channel_request_free(struct channel_request *request);
+/* Return the errno with which a read of the device has failed, ENODEV after an unmount; 0 while the device works, and
+ * while requests wait. */
+int channel_ended(struct channel *channel);
 
 /* Return true if the kernel offered passthrough and the channel requested it; false before INIT. */
 bool channel_passthrough(struct channel *channel);
@@ -80,14 +107,14 @@ void channel_leave(struct channel *channel, int gate);
 
 /* Return the number of requests of an opcode (FUSE_READ is 15, FUSE_WRITE 16, ...) that the kernel has sent. */
 uint64_t channel_requests(struct channel *channel, unsigned opcode);
-/* Return the number of requests that the channel has served without libfuse. */
+/* Return the number of requests that the channel has served itself. */
 uint64_t channel_served(struct channel *channel);
 
 /* Return the latencies of the requests that the kernel has sent. A latency begins when the channel's thread has read the
  * request, and ends when the answer is written. So it does not contain the wait in the kernel's queue. */
 struct latencies *channel_latencies(struct channel *channel);
 
-/* Set the longest punch, in bytes, that the channel serves; 0 sends every request to libfuse, including data. */
+/* Set the longest punch, in bytes, that the channel serves; 0 leaves every request to Python, including data. */
 void channel_limit(struct channel *channel, uint64_t length);
 
 #endif

@@ -1,10 +1,12 @@
 /* The parts of the channel share this header, and nothing else includes it. channel.h describes the channel.
  *
- *   channel.c   start and end, the thread that reads the device, the queue for libfuse
- *   files.c     announced files, gates, backing files
- *   serving.c   requests that are served without libfuse
- *   replies.c   answers of libfuse, amended for passthrough
- *   kinds.c     the kind of a request, for its latency
+ *   channel.c    start and end of a channel with its threads
+ *   receiving.c  the threads that read the device, and who gets a request
+ *   files.c      announced files, gates, backing files
+ *   serving.c    requests that the channel serves
+ *   requests.c   requests that are left to Python
+ *   replies.c    answers of libfuse, amended for passthrough
+ *   kinds.c      the kind of a request, for its latency
  */
 #ifndef FUSE_BACKING_CHANNEL_STATE_H
 #define FUSE_BACKING_CHANNEL_STATE_H
@@ -19,16 +21,12 @@
 
 #define MAX_WRITE (256 * 4096)         /* bytes of data per request; the channel amends INIT's answer to this limit */
 #define BUFFER_SIZE (MAX_WRITE + 8192) /* with room for headers: the kernel requires at least FUSE_MIN_READ_BUFFER */
-#define MOST_QUEUED (32 << 20)         /* bytes that wait for libfuse; the thread does not read beyond this limit */
+#define MOST_QUEUED (32 << 20)         /* bytes that wait for Python; the threads do not read beyond this limit */
+#define SOCKET_BUFFER (256 << 10)      /* bytes of messages that wait for libfuse, or that it has answered with */
+#define LARGEST_LISTING (128 << 10)    /* bytes of one answer to READDIR: it must fit into the socket's buffer */
 #define MOST_IN_PROGRESS UINT16_MAX    /* asynchronous requests of all thin devices together */
 #define SLICE 100000                   /* nanoseconds, the shortest slice of the scheduler */
 #define INTERRUPT (SIGRTMAX - 1)       /* the signal that ends a running read */
-
-struct queued_request {
-    struct queued_request *next;
-    size_t size;
-    char content[];
-};
 
 struct gate {
     pthread_mutex_t lock; /* held during a punch that the channel serves */
@@ -63,8 +61,11 @@ struct channel_reader {
 struct channel {
     struct channel_reader readers[PLANE_MOST_READERS];
     unsigned nr_readers;
-    int end_of_file; /* a pipe that nobody can write to: a read of it returns 0 at once */
-    int wake;        /* an eventfd: see channel_fd */
+    int end_of_file;         /* a pipe that nobody can write to: a read of it returns 0 at once */
+    int wake;                /* an eventfd: see channel_fd */
+    int libfuse, libfuse_end; /* the sockets, the second -1 once it was taken */
+    pthread_t answering;     /* the thread that reads libfuse's answers */
+    bool answers;            /* it runs */
     bool passthrough;
     unsigned stack_depth;
     struct account *account;
@@ -72,8 +73,8 @@ struct channel {
     struct latencies *latencies;
 
     pthread_mutex_t lock; /* protects all fields below */
-    pthread_cond_t taken; /* libfuse has taken from the queue, or the channel must end */
-    struct queued_request *first, *last;
+    pthread_cond_t taken; /* Python has taken from the queue, or the channel must end */
+    struct channel_request *first, *last;
     size_t queued; /* bytes */
     int ended; /* the errno of the last read of the device, 0 while it works */
     struct awaited_reply *pending; /* requests that libfuse has not answered */
@@ -94,14 +95,23 @@ void *channel_grown(void *array, size_t have, size_t want, size_t size);
 /* Answer a request with an errno, 0 for success. */
 void channel_answer(struct channel_reader *reader, uint64_t unique, int error);
 
-/* Serve the whole request of `size` bytes in the reader's buffer and answer it; false leaves it to libfuse. */
+/* Serve the whole request of `size` bytes in the reader's buffer and answer it; false leaves it to Python. */
 bool channel_serve_read(struct channel_reader *reader, size_t size);
 bool channel_serve_write(struct channel_reader *reader, size_t size);
 bool channel_serve_fallocate(struct channel_reader *reader, size_t size);
 bool channel_serve_fsync(struct channel_reader *reader, size_t size);
 
+/* Read the device until it ends; the thread's argument is its struct channel_reader. */
+void *channel_receive(void *reader);
+
+/* Leave the request in the reader's buffer to Python. An opcode that Python does not serve is never given here. */
+bool channel_is_for_python(uint32_t opcode);
+void channel_queue(struct channel_reader *reader, size_t size, const struct awaited_reply *request);
+
 /* Note a request that libfuse will answer; false without memory. */
 bool channel_note(struct channel *channel, const struct awaited_reply *awaited);
+/* Read libfuse's answers until its end of the sockets closes; the thread's argument is the channel. */
+void *channel_deliver(void *channel);
 
 /* Return the kind of a request (enum latency_kind), LATENCY_NONE if its latency is not measured. */
 unsigned channel_kind(const char *content, size_t size);

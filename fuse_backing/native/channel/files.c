@@ -17,7 +17,7 @@ void *channel_grown(void *array, size_t have, size_t want, size_t size) {
 int channel_announce(struct channel *channel, int handle, int gate, uint32_t file, uint64_t unit, int backing) {
     int error = 0;
 
-    if (handle < 0 || gate < 0)
+    if (handle < 0 || gate < 0 || channel->account == NULL)
         return EINVAL;
     pthread_mutex_lock(&channel->lock);
     if ((size_t)handle >= channel->nr_files) {

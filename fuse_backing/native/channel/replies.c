@@ -2,7 +2,8 @@
 #include "channel_state.h"
 
 #include <errno.h>
-#include <string.h>
+#include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 bool channel_note(struct channel *channel, const struct awaited_reply *awaited) {
@@ -82,53 +83,34 @@ static void amend(struct channel *channel, uint32_t opcode, char *content, size_
     }
 }
 
-/* ENOENT: the kernel has withdrawn the request, as it does with unanswered requests (a RELEASE) when the connection
- * ends. Nobody waits for the answer, so this is not a failure. */
-static ssize_t delivered(ssize_t result, const struct protocol_out_header *header) {
-    return result < 0 && errno == ENOENT ? (ssize_t)header->len : result;
-}
-
-static bool is_amended(uint32_t opcode) {
-    return opcode == PROTOCOL_INIT || opcode == PROTOCOL_OPEN || opcode == PROTOCOL_CREATE;
-}
-
-static ssize_t written(struct channel *channel, const struct awaited_reply *awaited, struct iovec *iov, int count) {
-    const struct protocol_out_header *header = iov[0].iov_base;
-    int device = channel->readers[awaited->reader].device;
-    char content[512];
-    size_t size = 0;
-
-    if (is_amended(awaited->opcode) && header->error == 0) {
-        for (int i = 0; i < count; i++) {
-            if (size + iov[i].iov_len > sizeof content) {
-                size = 0;
-                break;
-            }
-            memcpy(content + size, iov[i].iov_base, iov[i].iov_len);
-            size += iov[i].iov_len;
-        }
-        if (size > sizeof *header) {
-            amend(channel, awaited->opcode, content + sizeof *header, size - sizeof *header);
-            return delivered(write(device, content, size), header);
-        }
-    }
-    return delivered(writev(device, iov, count), header);
-}
-
-ssize_t channel_writev(struct channel *channel, struct iovec *iov, int count) {
-    const struct protocol_out_header *header = iov[0].iov_base;
+/* A failure is not one of libfuse's: the kernel withdraws unanswered requests (a RELEASE) when the connection ends, and
+ * nobody waits for their answers. */
+static void deliver(struct channel *channel, char *content, size_t size) {
+    const struct protocol_out_header *header = (const void *)content;
     struct awaited_reply awaited;
-    ssize_t result;
-    int error;
 
-    if (count < 1 || iov[0].iov_len < sizeof *header) {
-        errno = EINVAL;
-        return -1;
-    }
+    if (size < sizeof *header)
+        return;
     awaited = take_pending(channel, header->unique);
-    result = written(channel, &awaited, iov, count);
-    error = errno;
+    if (header->error == 0)
+        amend(channel, awaited.opcode, content + sizeof *header, size - sizeof *header);
+    while (write(channel->readers[awaited.reader].device, content, size) < 0 && errno == EINTR)
+        ;
     latency_record(channel->latencies, awaited.kind, (uint64_t)(channel_now() - awaited.began), false);
-    errno = error;
-    return result;
+}
+
+void *channel_deliver(void *argument) {
+    struct channel *channel = argument;
+    char *answer = malloc(BUFFER_SIZE);
+
+    while (answer != NULL) {
+        ssize_t size = recv(channel->libfuse, answer, BUFFER_SIZE, 0);
+
+        if (size > 0)
+            deliver(channel, answer, (size_t)size);
+        else if (size == 0 || errno != EINTR)
+            break; /* libfuse's session was destroyed, or the channel ends */
+    }
+    free(answer);
+    return NULL;
 }

@@ -1,4 +1,4 @@
-/* The channel serves requests without libfuse: it uses pread(2) and pwrite(2), and measures and records punches. */
+/* The channel serves requests itself: it uses pread(2) and pwrite(2), and measures and records punches. */
 #include "channel_state.h"
 
 #include <errno.h>
@@ -42,7 +42,7 @@ static bool plane_has_served(struct channel_reader *reader, enum plane_kind kind
     return true;
 }
 
-/* These two functions serve a read or write of an announced file; false leaves it to libfuse. The kernel releases a
+/* These two functions serve a read or write of an announced file; false leaves it to Python. The kernel releases a
  * handle only after its requests are answered, so the descriptor is open. */
 bool channel_serve_read(struct channel_reader *reader, size_t size) {
     struct channel *channel = reader->channel;
@@ -111,7 +111,7 @@ bool channel_serve_write(struct channel_reader *reader, size_t size) {
     return true;
 }
 
-/* Serve a fallocate of an announced file; false leaves it to libfuse. */
+/* Serve a fallocate of an announced file; false leaves it to Python. */
 bool channel_serve_fallocate(struct channel_reader *reader, size_t size) {
     struct channel *channel = reader->channel;
     char *content = reader->buffer;
@@ -159,7 +159,7 @@ bool channel_serve_fallocate(struct channel_reader *reader, size_t size) {
 }
 
 /* Serve a flush of a thin device, or of an announced file while another thread reads the device; false leaves it to
- * libfuse. */
+ * Python. */
 bool channel_serve_fsync(struct channel_reader *reader, size_t size) {
     struct channel *channel = reader->channel;
     const struct protocol_in_header *header = (const void *)reader->buffer;

@@ -14,14 +14,18 @@ enum {
     PROTOCOL_OPEN = 14,
     PROTOCOL_READ = 15,
     PROTOCOL_WRITE = 16,
+    PROTOCOL_STATFS = 17,
     PROTOCOL_FSYNC = 20,
     PROTOCOL_INIT = 26,
+    PROTOCOL_READDIR = 28,
     PROTOCOL_CREATE = 35,
     PROTOCOL_INTERRUPT = 36,
     PROTOCOL_DESTROY = 38,
     PROTOCOL_NOTIFY_REPLY = 41,
     PROTOCOL_BATCH_FORGET = 42,
     PROTOCOL_FALLOCATE = 43,
+    PROTOCOL_READDIRPLUS = 44,
+    PROTOCOL_LSEEK = 46,
 };
 
 #define PROTOCOL_WRITEBACK_CACHE (1u << 16)
@@ -96,6 +100,21 @@ struct protocol_fsync_in {
     uint32_t fsync_flags, padding;
 };
 
+struct protocol_lseek_in {
+    uint64_t fh, offset;
+    uint32_t whence, padding;
+};
+
+struct protocol_lseek_out {
+    uint64_t offset;
+};
+
+struct protocol_statfs_out {
+    uint64_t blocks, bfree, bavail, files, ffree;
+    uint32_t bsize, namelen, frsize, padding;
+    uint32_t spare[6];
+};
+
 struct protocol_backing_map {
     int32_t fd;
     uint32_t flags;
@@ -109,6 +128,8 @@ _Static_assert(sizeof(struct protocol_open_out) == 16, "fuse_open_out has 16 byt
 _Static_assert(sizeof(struct protocol_fallocate_in) == 32, "fuse_fallocate_in has 32 bytes in the kernel");
 _Static_assert(sizeof(struct protocol_read_in) == 40, "fuse_read_in has 40 bytes in the kernel");
 _Static_assert(sizeof(struct protocol_write_in) == 40, "fuse_write_in has 40 bytes in the kernel");
+
+_Static_assert(sizeof(struct protocol_statfs_out) == 80, "fuse_statfs_out has 80 bytes in the kernel");
 
 #define PROTOCOL_DEVICE_CLONE _IOR(229, 0, uint32_t)
 #define PROTOCOL_BACKING_OPEN _IOW(229, 1, struct protocol_backing_map)

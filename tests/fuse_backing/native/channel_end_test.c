@@ -92,7 +92,7 @@ static void test_an_end_under_load_is_not_held_up_and_leaves_nothing_open(void) 
     for (int i = 0; i < ENDS; i++) {
         struct wire wire = wire_new(false);
         struct asker asker = {.wire = &wire, .fd = file_with(2)};
-        int gate = channel_gate(wire.channel), fd = channel_fd(wire.channel);
+        int gate = channel_gate(wire.channel);
         uint64_t served, recorded;
         pthread_t thread;
 
@@ -109,8 +109,8 @@ static void test_an_end_under_load_is_not_held_up_and_leaves_nothing_open(void) 
         CHECK(recorded == served / 2); /* exactly the punches that were answered */
         account_free(wire.account);
         close(wire.kernel);
+        close(wire.libfuse);
         close(asker.fd);
-        close(fd);
     }
     CHECK(open_descriptors() == before);
 }

@@ -1,5 +1,5 @@
 /* These tests check which requests the channel answers itself, which replies it amends, and which requests it leaves
- * to libfuse. */
+ * to Python and to libfuse. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -131,16 +131,70 @@ static void test_data_and_punches_are_served(void) {
 
     channel_enter(wire.channel, gate); /* Python is changing the inode: the channel leaves the punch to Python */
     request(&wire, PROTOCOL_FALLOCATE, 14, &punch, sizeof punch);
-    CHECK(taken(&wire, buffer, sizeof buffer) == sizeof(struct protocol_in_header) + sizeof punch);
+    CHECK(taken_by_python(&wire, PROTOCOL_FALLOCATE) == sizeof punch);
     channel_leave(wire.channel, gate);
     channel_limit(wire.channel, 0); /* faults are active: the channel leaves everything to Python */
     request(&wire, PROTOCOL_READ, 16, &in, sizeof in);
-    CHECK(taken(&wire, buffer, sizeof buffer) == sizeof(struct protocol_in_header) + sizeof in);
+    CHECK(taken_by_python(&wire, PROTOCOL_READ) == sizeof in);
     channel_limit(wire.channel, 1 << 20);
     channel_forget(wire.channel, fd);
     request(&wire, PROTOCOL_WRITE, 18, &out, sizeof out);
-    CHECK(taken(&wire, buffer, sizeof buffer) == sizeof(struct protocol_in_header) + sizeof out);
+    CHECK(taken_by_python(&wire, PROTOCOL_WRITE) == sizeof out);
     close(fd);
+    wire_free(&wire);
+}
+
+static void test_python_gets_whole_requests_and_answers_them(void) {
+    struct wire wire = wire_new(false);
+    struct {
+        struct protocol_write_in in;
+        char data[1000];
+    } out = {{.fh = 9, .offset = 512, .size = 1000}, {0}};
+    struct protocol_lseek_in seek = {.fh = 9, .offset = 77, .whence = 3};
+    struct protocol_lseek_out found = {4096}, got;
+    struct channel_request *left;
+    size_t size;
+
+    memset(out.data, 'y', sizeof out.data);
+    request(&wire, PROTOCOL_WRITE, 2, &out, sizeof out - 1); /* its data is cut off */
+    CHECK(answered(&wire, 2, NULL, 0, NULL) == EINVAL);
+    request(&wire, PROTOCOL_LSEEK, 4, &seek, sizeof seek - 1);
+    CHECK(answered(&wire, 4, NULL, 0, NULL) == EINVAL);
+    CHECK(channel_take(wire.channel) == NULL && channel_ended(wire.channel) == 0);
+
+    request(&wire, PROTOCOL_WRITE, 6, &out, sizeof out);
+    left = left_to_python(&wire, PROTOCOL_WRITE);
+    CHECK(left->unique == 6 && left->size == sizeof out && memcmp(left->body, &out, sizeof out) == 0);
+    CHECK((uintptr_t)(left->body + sizeof out.in) % 4096 == 0);
+    CHECK(channel_reply(wire.channel, left, ENOSPC, NULL, 0));
+    channel_request_free(left);
+    CHECK(answered(&wire, 6, NULL, 0, NULL) == ENOSPC);
+
+    request(&wire, PROTOCOL_LSEEK, 8, &seek, sizeof seek);
+    left = left_to_python(&wire, PROTOCOL_LSEEK);
+    CHECK(channel_reply(wire.channel, left, 0, &found, sizeof found));
+    channel_request_free(left);
+    CHECK(answered(&wire, 8, &got, sizeof got, &size) == 0 && got.offset == 4096);
+    wire_free(&wire);
+}
+
+static void test_libfuse_is_asked_for_listings_that_fit_its_socket(void) {
+    struct wire wire = wire_new(false);
+    struct protocol_read_in in = {.size = 1 << 20}, small = {.size = 4096};
+    char buffer[256];
+    struct protocol_read_in *seen = (void *)(buffer + sizeof(struct protocol_in_header));
+    static char listing[128 << 10], back[sizeof listing + sizeof(struct protocol_out_header)];
+    struct pollfd wait = {wire.kernel, POLLIN, 0};
+
+    request(&wire, PROTOCOL_INTERRUPT, 2, &in, 8); /* nobody is interrupted, and nobody answers */
+    request(&wire, PROTOCOL_READDIR, 4, &small, sizeof small);
+    CHECK(taken(&wire, buffer, sizeof buffer) == sizeof(struct protocol_in_header) + sizeof in);
+    CHECK(seen->size == 4096);
+    request(&wire, PROTOCOL_READDIRPLUS, 6, &in, sizeof in);
+    taken(&wire, buffer, sizeof buffer);
+    CHECK(seen->size == sizeof listing);
+    reply(&wire, 6, listing, sizeof listing);
+    CHECK(poll(&wait, 1, 30000) == 1 && read(wire.kernel, back, sizeof back) == (ssize_t)sizeof back);
     wire_free(&wire);
 }
 
@@ -149,4 +203,6 @@ void test_the_channel(void) {
     test_an_open_is_answered_with_its_backing_id_and_no_other_flag();
     test_more_opens_than_answers_are_all_amended();
     test_data_and_punches_are_served();
+    test_python_gets_whole_requests_and_answers_them();
+    test_libfuse_is_asked_for_listings_that_fit_its_socket();
 }

@@ -1,4 +1,4 @@
-/* The wire has both ends of a channel: the kernel's, which sends requests, and libfuse's, which takes the rest. */
+/* The wire has the ends of a channel: the kernel's, which sends requests, and libfuse's and Python's, which take them. */
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -20,15 +20,15 @@ struct wire wire_new(bool passthrough) {
     wire.channel = channel_new(&ends[1], 1, passthrough, 2, wire.account, NULL);
     CHECK(wire.account != NULL && wire.channel != NULL);
     close(ends[1]);
+    wire.libfuse = channel_libfuse(wire.channel);
+    CHECK(wire.libfuse >= 0 && channel_libfuse(wire.channel) == -1);
     CHECK(channel_start(wire.channel) == 0);
     return wire;
 }
 
 void wire_free(struct wire *wire) {
-    int fd = channel_fd(wire->channel);
-
     channel_free(wire->channel);
-    close(fd);
+    close(wire->libfuse);
     account_free(wire->account);
     close(wire->kernel);
 }
@@ -58,22 +58,49 @@ int answered(struct wire *wire, uint64_t unique, void *body, size_t room, size_t
 }
 
 size_t taken(struct wire *wire, void *buffer, size_t size) {
-    struct pollfd wait = {channel_fd(wire->channel), POLLIN, 0};
+    struct pollfd wait = {wire->libfuse, POLLIN, 0};
     ssize_t got;
+
+    CHECK(poll(&wait, 1, 30000) == 1);
+    got = recv(wire->libfuse, buffer, size, 0);
+    CHECK(got > 0);
+    return (size_t)got;
+}
+
+bool dropped(struct wire *wire) {
+    struct channel_request *request = channel_take(wire->channel);
+    bool found = request != NULL;
+
+    if (found)
+        channel_request_free(request);
+    return found;
+}
+
+struct channel_request *left_to_python(struct wire *wire, uint32_t opcode) {
+    struct pollfd wait = {channel_fd(wire->channel), POLLIN, 0};
+    struct channel_request *left;
 
     do {
         CHECK(poll(&wait, 1, 30000) == 1);
-        got = channel_read(wire->channel, buffer, size);
-    } while (got < 0 && errno == EAGAIN);
-    CHECK(got >= 0);
-    return (size_t)got;
+        left = channel_take(wire->channel);
+    } while (left == NULL);
+    CHECK(left->opcode == opcode);
+    return left;
+}
+
+size_t taken_by_python(struct wire *wire, uint32_t opcode) {
+    struct channel_request *left = left_to_python(wire, opcode);
+    size_t size = left->size;
+
+    channel_request_free(left);
+    return size;
 }
 
 void reply(struct wire *wire, uint64_t unique, void *body, size_t size) {
     struct protocol_out_header header = {(uint32_t)(sizeof header + size), 0, unique};
     struct iovec iov[2] = {{&header, sizeof header}, {body, size}};
 
-    CHECK(channel_writev(wire->channel, iov, 2) == (ssize_t)(sizeof header + size));
+    CHECK(writev(wire->libfuse, iov, 2) == (ssize_t)(sizeof header + size));
 }
 
 void negotiate(struct wire *wire, uint32_t flags, uint32_t flags2, uint32_t answer_flags,

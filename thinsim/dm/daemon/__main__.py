@@ -76,7 +76,8 @@ async def _serve(arguments: argparse.Namespace, registry: Registry | None, journ
                     nursery.start_soon(_finish_removal, mapper, nodes, name)
 
             plane = NativePlane()
-            served = plane.request()
+            channel = plane.channel()
+            served = channel is not None
             operations = VolumeOperations(
                 arguments.mountpoint,
                 on_released,
@@ -92,7 +93,13 @@ async def _serve(arguments: argparse.Namespace, registry: Registry | None, journ
             )
             released.append(mapper)
             async with (
-                mounted(operations, arguments.mountpoint, fsname="thinsim-volumes", subtype="thinsim"),
+                mounted(
+                    operations,
+                    arguments.mountpoint,
+                    fsname="thinsim-volumes",
+                    subtype="thinsim",
+                    channel=channel,
+                ),
                 mapper.running(),
             ):
                 if served:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from fuse_backing.pyfuse import native
+from fuse_backing.channel_options import ChannelOptions
+from fuse_backing.extension import native
 from thinsim.block.interface import BlockDevice
 from thinsim.block.linux import LinuxBlockDevice
 from thinsim.block.loop_file import FileBelow, open_loop_file
@@ -38,7 +39,7 @@ _WINDOW = 256
 
 
 class NativePlane:
-    """A `NativePlane` is the plane of this process's only FUSE session, which has requested it."""
+    """A `NativePlane` is the plane of this process's only FUSE session."""
 
     def __init__(self) -> None:
         self._idle = trio.lowlevel.ParkingLot()
@@ -47,12 +48,11 @@ class NativePlane:
         self._closed = PlaneTraffic()
 
     @staticmethod
-    def request() -> bool:
-        """Request the plane for the session that is mounted next.
-
-        Return whether there will be one: libfuse must allow it, and ``THINSIM_PLANE=off`` refuses it.
-        """
-        return os.environ.get(VARIABLE) != "off" and native.request_plane(THREADS, TABLE_BYTES)
+    def channel() -> ChannelOptions | None:
+        """Return the options of a session with the plane; None if ``THINSIM_PLANE=off`` refuses it."""
+        if os.environ.get(VARIABLE) == "off":
+            return None
+        return ChannelOptions(threads=THREADS, table_bytes=TABLE_BYTES)
 
     def of_pool(self, engine: Pool, data: BlockDevice, trace: WriteTrace) -> PoolPlane:
         """Return the pool's plane. It serves nothing, and has a reason, if *data* has no file below it."""

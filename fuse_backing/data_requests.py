@@ -1,0 +1,118 @@
+"""`serve_data_requests` serves the kernel's requests that the channel leaves to Python, one task each.
+
+They are read, write, fsync, fallocate, lseek and statfs. pyfuse3 serves names and attributes.
+"""
+
+import errno
+import os
+from collections.abc import Awaitable, Callable
+
+import pyfuse3
+import trio
+
+from fuse_backing.extension import native
+from fuse_backing.operations import FileOperations
+
+_READ, _WRITE, _STATFS, _FSYNC, _FALLOCATE, _LSEEK = 15, 16, 17, 20, 43, 46
+"""Opcodes of include/uapi/linux/fuse.h."""
+
+
+async def serve_data_requests(operations: FileOperations) -> None:
+    """Serve requests by *operations* until the connection ends, and every request has its answer.
+
+    Raises ``OSError`` if ``/dev/fuse`` can't be read any more for another reason than an unmount.
+    """
+    fd = native.requests_fd()
+    async with trio.open_nursery() as nursery:
+        while True:
+            await trio.lowlevel.wait_readable(fd)
+            while _begin_next(operations, nursery):
+                pass
+            error = native.ended()
+            if error == errno.ENODEV:
+                return
+            if error:
+                raise OSError(error, f"cannot read /dev/fuse: {os.strerror(error)}")
+
+
+def _begin_next(operations: FileOperations, nursery: trio.Nursery) -> bool:
+    """Begin the next request; return False if none waits. Its task alone keeps it: if dropped it gets EIO."""
+    found = native.take_request()
+    if found is None:
+        return False
+    opcode, request, *arguments = found
+    nursery.start_soon(_answered, _ANSWERS[opcode], operations, request, *arguments)
+    return True
+
+
+async def _answered(
+    answer: Callable[..., Awaitable[None]],
+    operations: FileOperations,
+    request: native.FuseRequest,
+    *arguments: int,
+) -> None:
+    try:
+        await answer(operations, request, *arguments)
+    except pyfuse3.FUSEError as error:
+        native.reply_err(request, error.errno)
+
+
+async def _read(
+    operations: FileOperations, request: native.FuseRequest, fh: int, offset: int, size: int
+) -> None:
+    native.reply_data(request, await operations.read(fh, offset, size))
+
+
+async def _write(operations: FileOperations, request: native.FuseRequest, fh: int, offset: int) -> None:
+    with memoryview(request) as data:
+        native.reply_written(request, await operations.write(fh, offset, bytes(data)))
+
+
+async def _fsync(operations: FileOperations, request: native.FuseRequest, fh: int, datasync: bool) -> None:
+    await operations.fsync(fh, datasync)
+    native.reply_err(request, 0)
+
+
+async def _fallocate(
+    operations: FileOperations,
+    request: native.FuseRequest,
+    inode: int,
+    fh: int,
+    mode: int,
+    offset: int,
+    length: int,
+) -> None:
+    await operations.fallocate(inode, fh, mode, offset, length)
+    native.reply_err(request, 0)
+
+
+async def _lseek(
+    operations: FileOperations, request: native.FuseRequest, inode: int, fh: int, offset: int, whence: int
+) -> None:
+    native.reply_lseek(request, await operations.lseek(inode, fh, offset, whence))
+
+
+async def _statfs(operations: FileOperations, request: native.FuseRequest, inode: int) -> None:
+    stats = await operations.statfs_of(inode)
+    native.reply_statfs(
+        request,
+        stats.f_bsize,
+        stats.f_frsize,
+        stats.f_blocks,
+        stats.f_bfree,
+        stats.f_bavail,
+        stats.f_files,
+        stats.f_ffree,
+        stats.f_favail,
+        stats.f_namemax,
+    )
+
+
+_ANSWERS: dict[int, Callable[..., Awaitable[None]]] = {
+    _READ: _read,
+    _WRITE: _write,
+    _STATFS: _statfs,
+    _FSYNC: _fsync,
+    _FALLOCATE: _fallocate,
+    _LSEEK: _lseek,
+}

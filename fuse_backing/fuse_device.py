@@ -1,0 +1,77 @@
+"""`mount_fuse` mounts a FUSE file system whose requests the caller reads from ``/dev/fuse`` itself."""
+
+import errno
+import os
+import socket
+import stat
+import subprocess
+from pathlib import Path
+
+from fuse_backing.errors import SessionError
+from fuse_backing.system_calls import MS_NODEV, MS_NOSUID, mount
+
+_DEVICE = Path("/dev/fuse")
+_HELPER = "fusermount3"
+_VARIABLE = "_FUSE_COMMFD"
+"""The variable that tells the helper on which socket to send the descriptor (libfuse, lib/mount.c)."""
+
+
+def mount_fuse(mountpoint: Path, *, fsname: str, subtype: str) -> int:
+    """Mount on *mountpoint*, a real path, and return a descriptor of ``/dev/fuse``, which the caller owns.
+
+    /proc/mounts shows *fsname* as the source and ``fuse.subtype`` as the type. The kernel checks permissions
+    (``default_permissions``). It sends its first request, INIT, at once, and answers nobody before that has an
+    answer. Without the right to mount, ``fusermount3`` mounts, as it does for libfuse. Raises SessionError.
+    """
+    try:
+        return _mounted_directly(mountpoint, fsname, subtype)
+    except OSError as error:
+        if error.errno == errno.EPERM and os.geteuid() != 0:
+            return _mounted_by_helper(mountpoint, fsname, subtype)
+        raise SessionError(_refused(mountpoint, error.strerror or str(error))) from error
+
+
+def _mounted_directly(mountpoint: Path, fsname: str, subtype: str) -> int:
+    mode = stat.S_IFMT(mountpoint.stat().st_mode)
+    device = os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC)
+    options = f"fd={device},rootmode={mode:o},user_id={os.getuid()},group_id={os.getgid()},default_permissions"
+    try:
+        mount(fsname, mountpoint, f"fuse.{subtype}", MS_NOSUID | MS_NODEV, options)
+    except BaseException:
+        os.close(device)
+        raise
+    return device
+
+
+def _mounted_by_helper(mountpoint: Path, fsname: str, subtype: str) -> int:
+    options = f"fsname={_escaped(fsname)},subtype={_escaped(subtype)},default_permissions"
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        try:
+            helper = subprocess.run(
+                [_HELPER, "-o", options, "--", str(mountpoint)],
+                env={**os.environ, _VARIABLE: str(theirs.fileno())},
+                pass_fds=[theirs.fileno()],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        except OSError as error:
+            raise SessionError(
+                _refused(mountpoint, f"only root may mount without {_HELPER} ({error.strerror}); install fuse3")
+            ) from error
+        theirs.close()
+        if helper.returncode != 0:
+            raise SessionError(_refused(mountpoint, helper.stderr.strip() or f"{_HELPER} failed"))
+        _, [device, *_], _, _ = socket.recv_fds(ours, 1, 1)
+    os.set_inheritable(device, False)
+    return device
+
+
+def _refused(mountpoint: Path, reason: str) -> str:
+    return f"FUSE refused to mount on {mountpoint}: {reason}"
+
+
+def _escaped(value: str) -> str:
+    # fusermount3 separates options by commas (util/fusermount.c, get_string_opt).
+    return value.replace("\\", "\\\\").replace(",", "\\,")

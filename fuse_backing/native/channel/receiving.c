@@ -1,0 +1,132 @@
+/* The threads that read the device: each request is served here, or is left to Python or to libfuse. */
+#include "channel_state.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* This waits while libfuse is behind. channel_free ends the wait: it shuts the sockets down. */
+static void send_to_libfuse(struct channel_reader *reader, size_t size) {
+    const struct protocol_in_header *header = (const void *)reader->buffer;
+    ssize_t sent;
+
+    do
+        sent = send(reader->channel->libfuse, reader->buffer, size, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR && !atomic_load(&reader->channel->stopping));
+    if (sent < 0)
+        channel_answer(reader, header->unique, EIO);
+}
+
+/* Serve one request, or leave it to Python or to libfuse. */
+static void receive(struct channel_reader *reader, size_t size) {
+    struct channel *channel = reader->channel;
+    const struct protocol_in_header *header = (const void *)reader->buffer;
+    struct awaited_reply awaited = {header->unique, header->opcode, channel_kind(reader->buffer, size), channel_now(),
+                                    reader->number};
+    bool served = false, noted = true, amended = false;
+
+    if (header->opcode < CHANNEL_OPCODES)
+        atomic_fetch_add(&channel->requests[header->opcode], 1);
+    switch (header->opcode) {
+    case PROTOCOL_FALLOCATE:
+        served = channel_serve_fallocate(reader, size);
+        break;
+    case PROTOCOL_READ:
+        served = channel_serve_read(reader, size);
+        break;
+    case PROTOCOL_WRITE:
+        served = channel_serve_write(reader, size);
+        break;
+    case PROTOCOL_FSYNC:
+        served = channel_serve_fsync(reader, size);
+        break;
+    case PROTOCOL_INIT: {
+        const struct protocol_init_in *in = (const void *)(reader->buffer + sizeof *header);
+
+        if (size >= sizeof *header + sizeof *in && (in->flags & PROTOCOL_INIT_EXT) &&
+            (in->flags2 & PROTOCOL_INIT2_PASSTHROUGH))
+            atomic_store(&channel->offered, true);
+        amended = true;
+        break;
+    }
+    case PROTOCOL_OPEN:
+    case PROTOCOL_CREATE:
+        amended = true;
+        break;
+    case PROTOCOL_READDIR:
+    case PROTOCOL_READDIRPLUS: {
+        struct protocol_read_in *in = (void *)(reader->buffer + sizeof *header);
+
+        if (size >= sizeof *header + sizeof *in && in->size > LARGEST_LISTING)
+            in->size = LARGEST_LISTING;
+        break;
+    }
+    case PROTOCOL_INTERRUPT: /* no request can be interrupted; it has no answer */
+        return;
+    }
+    if (served) {
+        latency_record(channel->latencies, awaited.kind, (uint64_t)(channel_now() - awaited.began), true);
+        return;
+    }
+    if (channel_is_for_python(header->opcode)) {
+        channel_queue(reader, size, &awaited);
+        return;
+    }
+    if (amended || awaited.kind != LATENCY_NONE)
+        noted = channel_note(channel, &awaited);
+    /* Without memory a latency is not measured. But an answer must be amended, and must reach the reader's device. */
+    if (!noted && (amended || reader->number != 0))
+        channel_answer(reader, header->unique, ENOMEM);
+    else
+        send_to_libfuse(reader, size);
+}
+
+static void end(struct channel *channel, int error) {
+    pthread_mutex_lock(&channel->lock);
+    channel->ended = error;
+    pthread_mutex_unlock(&channel->lock);
+    eventfd_write(channel->wake, 1);
+}
+
+/* Ask the scheduler for short slices: a thread with a short slice runs sooner after it wakes (Linux 6.12,
+ * Documentation/scheduler/sched-eevdf.rst), but gets no larger share. Every client that waits for an answer waits for
+ * this thread, so this matters most on a busy machine. Older kernels ignore it, and sandboxes may refuse it. */
+static void take_short_slices(void) {
+    struct { /* struct sched_attr of include/uapi/linux/sched/types.h, whose older versions conflict with sched.h */
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } attributes = {.size = sizeof attributes, .policy = SCHED_OTHER, .runtime = SLICE};
+
+    attributes.nice = getpriority(PRIO_PROCESS, 0);
+    if (sched_getscheduler(0) == SCHED_OTHER) /* keep any other policy that the user has chosen */
+        syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
+/* The read blocks: the kernel then hands a request straight to this thread, on the client's processor. Waiting in
+ * poll(2) costs two more system calls per request, and spinning occupies a processor that the loop device's worker
+ * needs. Both were slower when measured. */
+void *channel_receive(void *argument) {
+    struct channel_reader *reader = argument;
+    struct channel *channel = reader->channel;
+
+    take_short_slices();
+    while (!atomic_load(&channel->stopping)) { /* requests may never end: a loop device outlives its mount */
+        ssize_t size = read(reader->reading, reader->buffer, BUFFER_SIZE);
+
+        if (size >= (ssize_t)sizeof(struct protocol_in_header)) {
+            receive(reader, (size_t)size);
+        } else if (size >= 0 || (errno != EINTR && errno != ENOENT)) { /* ENOENT: the client withdrew the request */
+            if (!atomic_load(&channel->stopping))
+                end(channel, size >= 0 ? EIO : errno); /* ENODEV: unmounted */
+            return NULL;
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,129 @@
+/* Requests that are left to Python: they wait in a queue until Python takes them, and Python answers them. */
+#include "channel_state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define PAGE 4096
+
+/* Return the size of the structure with which a request's body begins; -1 for an opcode that Python does not serve. */
+static ssize_t fixed_size(uint32_t opcode) {
+    switch (opcode) {
+    case PROTOCOL_READ:
+        return sizeof(struct protocol_read_in);
+    case PROTOCOL_WRITE:
+        return sizeof(struct protocol_write_in);
+    case PROTOCOL_FSYNC:
+        return sizeof(struct protocol_fsync_in);
+    case PROTOCOL_FALLOCATE:
+        return sizeof(struct protocol_fallocate_in);
+    case PROTOCOL_LSEEK:
+        return sizeof(struct protocol_lseek_in);
+    case PROTOCOL_STATFS:
+        return 0;
+    }
+    return -1;
+}
+
+bool channel_is_for_python(uint32_t opcode) {
+    return fixed_size(opcode) >= 0;
+}
+
+static bool is_whole(uint32_t opcode, const char *body, size_t size) {
+    if (size < (size_t)fixed_size(opcode))
+        return false;
+    return opcode != PROTOCOL_WRITE ||
+           size - sizeof(struct protocol_write_in) >= ((const struct protocol_write_in *)body)->size;
+}
+
+/* The body begins before a page's end, so that the data of a write begins with a page, as O_DIRECT wants. */
+static struct channel_request *copied(const struct channel_reader *reader, size_t size,
+                                      const struct awaited_reply *awaited) {
+    const struct protocol_in_header *header = (const void *)reader->buffer;
+    struct channel_request *request;
+    void *room;
+
+    if (posix_memalign(&room, PAGE, PAGE + size) != 0)
+        return NULL;
+    request = room;
+    *request = (struct channel_request){NULL, header->unique, header->nodeid, header->opcode, awaited->kind,
+                                        awaited->began, awaited->reader, size - sizeof *header,
+                                        (char *)room + PAGE - sizeof(struct protocol_write_in)};
+    memcpy(request->body, header + 1, request->size);
+    return request;
+}
+_Static_assert(sizeof(struct channel_request) + sizeof(struct protocol_write_in) <= PAGE, "both fit into one page");
+
+void channel_queue(struct channel_reader *reader, size_t size, const struct awaited_reply *awaited) {
+    struct channel *channel = reader->channel;
+    const struct protocol_in_header *header = (const void *)reader->buffer;
+    struct channel_request *request;
+
+    if (!is_whole(header->opcode, (const char *)(header + 1), size - sizeof *header)) {
+        channel_answer(reader, header->unique, EINVAL);
+        return;
+    }
+    request = copied(reader, size, awaited);
+    if (request == NULL) {
+        channel_answer(reader, header->unique, ENOMEM);
+        return;
+    }
+    pthread_mutex_lock(&channel->lock);
+    while (channel->queued > MOST_QUEUED && !atomic_load(&channel->stopping))
+        pthread_cond_wait(&channel->taken, &channel->lock);
+    channel->queued += request->size;
+    if (channel->first == NULL)
+        channel->first = request;
+    else
+        channel->last->next = request;
+    channel->last = request;
+    pthread_mutex_unlock(&channel->lock);
+    eventfd_write(channel->wake, 1);
+}
+
+struct channel_request *channel_take(struct channel *channel) {
+    struct channel_request *request;
+    eventfd_t count;
+
+    pthread_mutex_lock(&channel->lock);
+    request = channel->first;
+    if (request != NULL) {
+        channel->first = request->next;
+        channel->queued -= request->size;
+        pthread_cond_signal(&channel->taken);
+    } else if (channel->ended == 0) {
+        eventfd_read(channel->wake, &count);
+    }
+    pthread_mutex_unlock(&channel->lock);
+    return request;
+}
+
+bool channel_reply(struct channel *channel, const struct channel_request *request, int error, const void *content,
+                   size_t size) {
+    struct protocol_out_header header = {(uint32_t)(sizeof header + size), -error, request->unique};
+    struct iovec iov[2] = {{&header, sizeof header}, {(void *)content, size}};
+    ssize_t written;
+
+    do
+        written = writev(channel->readers[request->reader].device, iov, 2);
+    while (written < 0 && errno == EINTR);
+    latency_record(channel->latencies, request->kind, (uint64_t)(channel_now() - request->began), false);
+    return written >= 0;
+}
+
+void channel_request_free(struct channel_request *request) {
+    free(request);
+}
+
+int channel_ended(struct channel *channel) {
+    int error;
+
+    pthread_mutex_lock(&channel->lock);
+    error = channel->first == NULL ? channel->ended : 0;
+    pthread_mutex_unlock(&channel->lock);
+    return error;
+}
