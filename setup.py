@@ -15,14 +15,12 @@ from setuptools import Extension, setup
 PACKAGES = "on Debian and Ubuntu: apt-get install build-essential libfuse3-dev pkg-config python3-dev"
 
 
-def fuse3_flags(option: str) -> list[str]:
+def check_libfuse() -> None:
+    """End with the packages to install where pyfuse3, which pip builds next, can't be compiled."""
     try:
-        printed = subprocess.run(
-            ["pkg-config", option, "fuse3"], check=True, capture_output=True, text=True
-        ).stdout
+        subprocess.run(["pkg-config", "--cflags", "fuse3"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        sys.exit(f"thinsim needs libfuse 3 with its headers and pkg-config ({error}); {PACKAGES}")
-    return shlex.split(printed)
+        sys.exit(f"pyfuse3 needs libfuse 3 with its headers and pkg-config ({error}); {PACKAGES}")
 
 
 COMPILER = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
@@ -58,6 +56,7 @@ def description() -> str:
 
 
 check_compiler()
+check_libfuse()
 NATIVE = "fuse_backing/native"
 C = [
     *("-std=gnu11", "-Wall", "-Wextra", "-D_GNU_SOURCE"),
@@ -78,9 +77,9 @@ setup(
             sorted(map(str, Path(NATIVE).glob("*/*.c"))),
             depends=sorted(map(str, Path(NATIVE).glob("*/*.h"))),
             include_dirs=[NATIVE],
-            extra_compile_args=[*fuse3_flags("--cflags"), *C, "-fvisibility=hidden"],
+            extra_compile_args=[*C, "-fvisibility=hidden"],
             extra_link_args=LINK,
-            libraries=["dl", "pthread"],
+            libraries=["pthread"],
         ),
         # This library to preload has no Python in it, but is built and installed like an extension.
         Extension(

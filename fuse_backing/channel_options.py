@@ -7,7 +7,7 @@ from fuse_backing.extension import native
 
 @dataclass(frozen=True, slots=True)
 class ChannelOptions:
-    """`ChannelOptions` choose what the channel serves by itself; by default Python and libfuse serve everything."""
+    """`ChannelOptions` choose what the channel serves; by default Python and libfuse serve everything."""
 
     threads: int = 1
     """Threads that read ``/dev/fuse``, 1 to 16."""

@@ -13,6 +13,7 @@ import errno
 import os
 import stat
 
+import pyfuse3
 import trio
 
 from fuse_backing.accounting.interface import HostAccounting
@@ -22,7 +23,6 @@ from fuse_backing.injection import Injector
 from fuse_backing.inodes import Inode
 from fuse_backing.ledger import Ledger
 from fuse_backing.names import FlatDirectory
-import pyfuse3
 from fuse_backing.shortcut import Shortcut
 from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
 

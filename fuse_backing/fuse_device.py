@@ -13,14 +13,14 @@ from fuse_backing.system_calls import MS_NODEV, MS_NOSUID, mount
 _DEVICE = Path("/dev/fuse")
 _HELPER = "fusermount3"
 _VARIABLE = "_FUSE_COMMFD"
-"""The variable that tells the helper on which socket to send the descriptor (libfuse, lib/mount.c)."""
+"""The variable with the number of the socket to which the helper sends the descriptor (libfuse, mount.c)."""
 
 
 def mount_fuse(mountpoint: Path, *, fsname: str, subtype: str) -> int:
     """Mount on *mountpoint*, a real path, and return a descriptor of ``/dev/fuse``, which the caller owns.
 
     /proc/mounts shows *fsname* as the source and ``fuse.subtype`` as the type. The kernel checks permissions
-    (``default_permissions``). It sends its first request, INIT, at once, and answers nobody before that has an
+    (``default_permissions``). It sends its first request, INIT, at once, and no other before that has its
     answer. Without the right to mount, ``fusermount3`` mounts, as it does for libfuse. Raises SessionError.
     """
     try:
@@ -34,7 +34,8 @@ def mount_fuse(mountpoint: Path, *, fsname: str, subtype: str) -> int:
 def _mounted_directly(mountpoint: Path, fsname: str, subtype: str) -> int:
     mode = stat.S_IFMT(mountpoint.stat().st_mode)
     device = os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC)
-    options = f"fd={device},rootmode={mode:o},user_id={os.getuid()},group_id={os.getgid()},default_permissions"
+    owner = f"user_id={os.getuid()},group_id={os.getgid()}"
+    options = f"fd={device},rootmode={mode:o},{owner},default_permissions"
     try:
         mount(fsname, mountpoint, f"fuse.{subtype}", MS_NOSUID | MS_NODEV, options)
     except BaseException:
@@ -57,9 +58,8 @@ def _mounted_by_helper(mountpoint: Path, fsname: str, subtype: str) -> int:
                 check=False,
             )
         except OSError as error:
-            raise SessionError(
-                _refused(mountpoint, f"only root may mount without {_HELPER} ({error.strerror}); install fuse3")
-            ) from error
+            reason = f"only root may mount without {_HELPER} ({error.strerror}); install fuse3"
+            raise SessionError(_refused(mountpoint, reason)) from error
         theirs.close()
         if helper.returncode != 0:
             raise SessionError(_refused(mountpoint, helper.stderr.strip() or f"{_HELPER} failed"))

@@ -5,11 +5,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pyfuse3
 import trio
 
 from fuse_backing.inodes import Inode, InodeTable
 from fuse_backing.operations import FileOperations
-import pyfuse3
 from fuse_backing.shortcut import Shortcut
 from fuse_backing.system_calls import renameat2
 

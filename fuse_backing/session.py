@@ -1,8 +1,8 @@
 """`mounted` runs one FUSE session: the channel reads the kernel's requests, pyfuse3 on trio serves names.
 
-The channel (``native/channel/channel.h``) owns ``/dev/fuse``. pyfuse3's libfuse has one end of a socket pair for
-its device. pyfuse3 keeps its session in module globals, so a process has one at a time; ``mounted`` refuses a
-second.
+The channel (``native/channel/channel.h``) owns ``/dev/fuse``. pyfuse3's libfuse has one end of a socket pair
+for its device. pyfuse3 keeps its session in module globals, so a process has one at a time; ``mounted``
+refuses a second.
 
 A session always ends in this order. First it unmounts while it still serves, since the kernel may have to
 write back or wait for a request. Then the session loop ends. Then the session is destroyed, which closes
@@ -235,6 +235,8 @@ def _begin(session: Session, fsname: str, subtype: str, channel: ChannelOptions)
         )
     except OSError as error:
         session._detach()
-        raise SessionError(f"cannot serve {session.mountpoint}: too little memory, descriptors or threads") from error
+        raise SessionError(
+            f"cannot serve {session.mountpoint}: too little memory, descriptors or threads"
+        ) from error
     finally:
         os.close(device)

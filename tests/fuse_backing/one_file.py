@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pyfuse3
 import trio
 
 from fuse_backing.channel_options import ChannelOptions
 from fuse_backing.operations import FileOperations
-import pyfuse3
 from fuse_backing.session import Session, mounted
 
 FILE = 2

@@ -230,10 +230,14 @@ async def test_a_failure_to_answer_ends_the_session_and_answers_all_requests(
 
     answer_fallocate(fail)
     answers: queue.SimpleQueue[int] = queue.SimpleQueue()
-    with pytest.raises(SessionError, match="a bug in an answer"):
+
+    async def session() -> None:
         async with mount(OneFile(), tmp_path):
             await in_thread(lambda: answers.put(fallocate(tmp_path, 4096)))
             await trio.sleep_forever()
+
+    with pytest.raises(SessionError, match="a bug in an answer"):
+        await session()
     assert answers.get(timeout=DEADLINE) == errno.EIO
     assert mounts.mount_on(tmp_path) is None
     assert "a bug in an answer" in caplog.text

@@ -1,8 +1,8 @@
 /* The channel owns /dev/fuse: its threads read every request, and it alone decides who answers.
  *
- *   the channel itself   fallocate on an announced file: it measures the punch and records it in the account. Also
- *                        fsync, and reads and writes that the kernel does not serve from a backing file. It hands
- *                        those of thin devices to the plane. Neither Python nor its lock is involved.
+ *   the channel itself   fallocate on an announced file: it measures the punch and records it in the account. It
+ *                        serves fsync too, and reads and writes that the kernel does not serve from a backing
+ *                        file. It hands those of thin devices to the plane. Python's lock is not involved.
  *   Python               the same requests, where the channel does not serve them, and lseek and statfs. They wait in
  *                        a queue (channel_take, channel_reply).
  *   libfuse              everything else: names, attributes, opens, INIT. libfuse has one end of a pair of sockets
@@ -29,7 +29,7 @@
  *                     holds the file until channel_backing_close, or until the connection ends.
  *   the account       The channel borrows it from channel_new to channel_free.
  *   requests          The channel copies those for Python. The caller of channel_take owns one until it calls
- *                     channel_request_free, also after its answer; channel_free frees the rest.
+ *                     channel_request_free, even after its answer; channel_free frees the rest.
  *   gates             The channel owns them until channel_free.
  *   latencies         The channel makes and frees them.
  */

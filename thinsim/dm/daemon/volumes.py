@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fuse_backing.operations import FileOperations
 import pyfuse3
+
+from fuse_backing.operations import FileOperations
 from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
 from thinsim.block.discard_pieces import discard_pieces
 from thinsim.dm.emulator.mapped_device import MappedDevice
