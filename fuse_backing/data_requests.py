@@ -64,8 +64,8 @@ async def _read(
 
 
 async def _write(operations: FileOperations, request: native.FuseRequest, fh: int, offset: int) -> None:
-    with memoryview(request) as data:
-        native.reply_written(request, await operations.write(fh, offset, bytes(data)))
+    # The request itself is the data: it may still be in use after the answer.
+    native.reply_written(request, await operations.write(fh, offset, memoryview(request)))
 
 
 async def _fsync(operations: FileOperations, request: native.FuseRequest, fh: int, datasync: bool) -> None:

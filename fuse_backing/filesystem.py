@@ -175,7 +175,7 @@ class BackingFileSystem(FlatDirectory):
             await self._injector.strike_data(Operation.READ, self._name(fh), off, size)
         return os.pread(fh, size, off)
 
-    async def write(self, fh: int, off: int, buf: bytes) -> int:
+    async def write(self, fh: int, off: int, buf: bytes | memoryview) -> int:
         """Write all of *buf*; raise an error even if a part is written.
 
         A loop device treats a short write as a complete one: drivers/block/loop.c, lo_complete_rq.

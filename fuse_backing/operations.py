@@ -79,6 +79,13 @@ class FileOperations(pyfuse3.Operations):
         """
         _refuse(errno.EOPNOTSUPP)
 
+    async def write(self, fh: int, off: int, buf: bytes | memoryview) -> int:
+        """Write *buf* at the offset *off*; return the number of bytes written.
+
+        A view of the kernel's request comes without a copy. It stays valid for as long as it is kept.
+        """
+        _refuse(errno.EOPNOTSUPP)
+
     async def lseek(self, inode: int, fh: int, offset: int, whence: int) -> int:
         """Return the offset that SEEK_DATA or SEEK_HOLE finds; the kernel does the other kinds itself."""
         _refuse(errno.EOPNOTSUPP)

@@ -59,7 +59,7 @@ static void request_dealloc(PyObject *object) {
 
     if (!self->answered)
         answer(self, EIO, NULL, 0);
-    channel_request_free(self->request);
+    channel_request_free(session_channel, self->request);
     PyObject_Free(object);
     Py_DECREF(type);
 }
@@ -156,7 +156,7 @@ static PyObject *take_request(PyObject *module, PyObject *unused) {
     object = request_new(request);
     if (object == NULL) {
         channel_reply(session_channel, request, ENOMEM, NULL, 0);
-        channel_request_free(request);
+        channel_request_free(session_channel, request);
         return NULL;
     }
     tuple = described(request, object);

@@ -46,7 +46,7 @@ static bool reader_ready(struct channel *channel, int device) {
     reader->number = channel->nr_readers++;
     reader->device = fcntl(device, F_DUPFD_CLOEXEC, 0);
     reader->reading = fcntl(device, F_DUPFD_CLOEXEC, 0);
-    reader->buffer = malloc(BUFFER_SIZE);
+    reader->buffer = channel_buffer(channel);
     reader->data = malloc(BUFFER_SIZE);
     return reader->device >= 0 && reader->reading >= 0 && reader->buffer != NULL && reader->data != NULL;
 }
@@ -107,7 +107,7 @@ void channel_free(struct channel *channel) {
         struct channel_request *request = channel->first;
 
         channel->first = request->next;
-        channel_request_free(request);
+        channel_request_free(NULL, request);
     }
     for (size_t i = 0; i < channel->nr_gates; i++) {
         pthread_mutex_destroy(&channel->gates[i]->lock);
@@ -117,11 +117,13 @@ void channel_free(struct channel *channel) {
     free(channel->files);
     free(channel->pending);
     for (unsigned i = 0; i < channel->nr_readers; i++) {
-        free(channel->readers[i].buffer);
+        channel_buffer_free(channel->readers[i].buffer);
         free(channel->readers[i].data);
         close_if_open(channel->readers[i].reading);
         close_if_open(channel->readers[i].device);
     }
+    while (channel->nr_spares > 0)
+        free(channel->spares[--channel->nr_spares]);
     latencies_free(channel->latencies);
     close_if_open(channel->end_of_file);
     close_if_open(channel->libfuse);

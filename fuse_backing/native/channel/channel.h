@@ -28,8 +28,9 @@
  *   backing files     The caller of channel_backing_open owns the descriptor, and may close it at once: the kernel
  *                     holds the file until channel_backing_close, or until the connection ends.
  *   the account       The channel borrows it from channel_new to channel_free.
- *   requests          The channel copies those for Python. The caller of channel_take owns one until it calls
- *                     channel_request_free, even after its answer; channel_free frees the rest.
+ *   requests          The caller of channel_take owns one until it calls channel_request_free, even after its answer;
+ *                     channel_free frees the rest. A large one is in the buffer that it was read into: the thread that
+ *                     read it takes another buffer, of which the channel keeps a few.
  *   gates             The channel owns them until channel_free.
  *   latencies         The channel makes and frees them.
  */
@@ -57,6 +58,7 @@ struct channel_request {
     uint32_t opcode, kind; /* the kind is of enum latency_kind */
     int64_t began;         /* nanoseconds, CLOCK_MONOTONIC */
     unsigned reader;       /* the kernel takes the answer only on the device that the request was read from */
+    bool large;            /* it is in the buffer of a reader */
     size_t size;           /* of the body, bytes */
     char *body;
 };
@@ -80,7 +82,8 @@ struct channel_request *channel_take(struct channel *channel);
  * answer; it does not if it has withdrawn the request. */
 bool channel_reply(struct channel *channel, const struct channel_request *request, int error, const void *content,
                    size_t size);
-void channel_request_free(struct channel_request *request);
+/* Free a request; a `channel`, or NULL, keeps its buffer for later requests. */
+void channel_request_free(struct channel *channel, struct channel_request *request);
 /* Return the errno with which a read of the device has failed, ENODEV after an unmount; 0 while the device works, and
  * while requests wait. */
 int channel_ended(struct channel *channel);

@@ -21,6 +21,9 @@
 
 #define MAX_WRITE (256 * 4096)         /* bytes of data per request; the channel amends INIT's answer to this limit */
 #define BUFFER_SIZE (MAX_WRITE + 8192) /* with room for headers: the kernel requires at least FUSE_MIN_READ_BUFFER */
+#define PAGE 4096                      /* the data of a write begins with one, as O_DIRECT wants */
+#define LARGE (64 << 10)               /* bytes from which on a request is not copied, but handed over */
+#define MOST_SPARES 16                 /* buffers of large requests that are kept for later ones */
 #define MOST_QUEUED (32 << 20)         /* bytes that wait for Python; the threads do not read beyond this limit */
 #define SOCKET_BUFFER (256 << 10)      /* bytes of messages that wait for libfuse, or that it has answered with */
 #define LARGEST_LISTING (128 << 10)    /* bytes of one answer to READDIR: it must fit into the socket's buffer */
@@ -47,6 +50,10 @@ struct awaited_reply {
     int64_t began;         /* nanoseconds, CLOCK_MONOTONIC */
     unsigned reader;       /* the kernel takes the answer only on the device that the request was read from */
 };
+
+/* A request as it is read: the header and the fixed part of a write end where a page ends. While it is read, its first
+ * page has no other content; a large one that is left to Python has its struct channel_request there. */
+#define BEFORE_DATA (sizeof(struct protocol_in_header) + sizeof(struct protocol_write_in))
 
 struct channel_reader {
     struct channel *channel;
@@ -75,6 +82,8 @@ struct channel {
     pthread_mutex_t lock; /* protects all fields below */
     pthread_cond_t taken; /* Python has taken from the queue, or the channel must end */
     struct channel_request *first, *last;
+    void *spares[MOST_SPARES];
+    unsigned nr_spares;
     size_t queued; /* bytes */
     int ended; /* the errno of the last read of the device, 0 while it works */
     struct awaited_reply *pending; /* requests that libfuse has not answered */
@@ -103,6 +112,10 @@ bool channel_serve_fsync(struct channel_reader *reader, size_t size);
 
 /* Read the device until it ends; the thread's argument is its struct channel_reader. */
 void *channel_receive(void *reader);
+
+/* Return a buffer for a request; NULL without memory. It begins BEFORE_DATA bytes before its second page. */
+char *channel_buffer(struct channel *channel);
+void channel_buffer_free(char *buffer);
 
 /* Leave the request in the reader's buffer to Python. An opcode that Python does not serve is never given here. */
 bool channel_is_for_python(uint32_t opcode);

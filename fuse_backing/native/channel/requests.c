@@ -8,8 +8,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define PAGE 4096
-
 /* Return the size of the structure with which a request's body begins; -1 for an opcode that Python does not serve. */
 static ssize_t fixed_size(uint32_t opcode) {
     switch (opcode) {
@@ -40,23 +38,54 @@ static bool is_whole(uint32_t opcode, const char *body, size_t size) {
            size - sizeof(struct protocol_write_in) >= ((const struct protocol_write_in *)body)->size;
 }
 
-/* The body begins before a page's end, so that the data of a write begins with a page, as O_DIRECT wants. */
-static struct channel_request *copied(const struct channel_reader *reader, size_t size,
-                                      const struct awaited_reply *awaited) {
+char *channel_buffer(struct channel *channel) {
+    void *room = NULL;
+
+    pthread_mutex_lock(&channel->lock);
+    if (channel->nr_spares > 0)
+        room = channel->spares[--channel->nr_spares];
+    pthread_mutex_unlock(&channel->lock);
+    if (room == NULL && posix_memalign(&room, PAGE, PAGE - BEFORE_DATA + BUFFER_SIZE) != 0)
+        return NULL;
+    return (char *)room + PAGE - BEFORE_DATA;
+}
+
+static void *room_of(char *buffer) {
+    return buffer - (PAGE - BEFORE_DATA);
+}
+
+void channel_buffer_free(char *buffer) {
+    if (buffer != NULL)
+        free(room_of(buffer));
+}
+
+/* Return the request in the reader's buffer as one for Python; NULL without memory. The reader has a buffer after it. */
+static struct channel_request *left(struct channel_reader *reader, size_t size, const struct awaited_reply *awaited) {
     const struct protocol_in_header *header = (const void *)reader->buffer;
     struct channel_request *request;
+    bool large = size >= LARGE;
+    char *buffer = reader->buffer;
     void *room;
 
-    if (posix_memalign(&room, PAGE, PAGE + size) != 0)
-        return NULL;
+    if (large) {
+        char *next = channel_buffer(reader->channel);
+
+        if (next == NULL)
+            return NULL;
+        reader->buffer = next;
+        room = room_of(buffer);
+    } else {
+        if (posix_memalign(&room, PAGE, PAGE - BEFORE_DATA + size) != 0)
+            return NULL;
+        buffer = memcpy((char *)room + PAGE - BEFORE_DATA, reader->buffer, size);
+    }
     request = room;
     *request = (struct channel_request){NULL, header->unique, header->nodeid, header->opcode, awaited->kind,
-                                        awaited->began, awaited->reader, size - sizeof *header,
-                                        (char *)room + PAGE - sizeof(struct protocol_write_in)};
-    memcpy(request->body, header + 1, request->size);
+                                        awaited->began, awaited->reader, large, size - sizeof *header,
+                                        buffer + sizeof *header};
     return request;
 }
-_Static_assert(sizeof(struct channel_request) + sizeof(struct protocol_write_in) <= PAGE, "both fit into one page");
+_Static_assert(sizeof(struct channel_request) + BEFORE_DATA <= PAGE, "both fit into one page");
 
 void channel_queue(struct channel_reader *reader, size_t size, const struct awaited_reply *awaited) {
     struct channel *channel = reader->channel;
@@ -67,7 +96,7 @@ void channel_queue(struct channel_reader *reader, size_t size, const struct awai
         channel_answer(reader, header->unique, EINVAL);
         return;
     }
-    request = copied(reader, size, awaited);
+    request = left(reader, size, awaited);
     if (request == NULL) {
         channel_answer(reader, header->unique, ENOMEM);
         return;
@@ -115,7 +144,15 @@ bool channel_reply(struct channel *channel, const struct channel_request *reques
     return written >= 0;
 }
 
-void channel_request_free(struct channel_request *request) {
+void channel_request_free(struct channel *channel, struct channel_request *request) {
+    if (channel != NULL && request->large) {
+        pthread_mutex_lock(&channel->lock);
+        if (channel->nr_spares < MOST_SPARES) {
+            channel->spares[channel->nr_spares++] = request;
+            request = NULL;
+        }
+        pthread_mutex_unlock(&channel->lock);
+    }
     free(request);
 }
 

@@ -100,7 +100,7 @@ static void test_the_channel_measures_each_kind_of_request(void) {
     CHECK(reading.count == 0); /* it is not answered yet */
     usleep(2000);
     CHECK(channel_reply(wire.channel, left, 0, NULL, 0));
-    channel_request_free(left);
+    channel_request_free(wire.channel, left);
     CHECK(answered(&wire, 6, NULL, 0, NULL) == 0);
     CHECK(counted(&wire, LATENCY_ALLOCATE, 1)->native == 0 && reading.longest >= 2000000);
     request(&wire, PROTOCOL_SETATTR, 8, &attributes, sizeof attributes);

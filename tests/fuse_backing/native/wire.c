@@ -72,7 +72,7 @@ bool dropped(struct wire *wire) {
     bool found = request != NULL;
 
     if (found)
-        channel_request_free(request);
+        channel_request_free(wire->channel, request);
     return found;
 }
 
@@ -92,7 +92,7 @@ size_t taken_by_python(struct wire *wire, uint32_t opcode) {
     struct channel_request *left = left_to_python(wire, opcode);
     size_t size = left->size;
 
-    channel_request_free(left);
+    channel_request_free(wire->channel, left);
     return size;
 }
 

@@ -156,7 +156,7 @@ class VolumeOperations(FileOperations):
         except DeviceMapperError as error:
             raise pyfuse3.FUSEError(error.errno) from error
 
-    async def write(self, fh: int, offset: int, buf: bytes) -> int:
+    async def write(self, fh: int, offset: int, buf: bytes | memoryview) -> int:
         """Write to the device."""
         file = self._file(fh)
         if file.dropped == (offset, len(buf)) and not any(buf):

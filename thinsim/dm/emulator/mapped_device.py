@@ -120,7 +120,7 @@ class MappedDevice:
             ]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    async def write(self, offset: int, data: bytes) -> None:
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write all of *data*; ENOSPC past the end of the device, EPERM if it is read-only."""
         if self.read_only:
             raise DeviceMapperError(errno.EPERM, f"{self.name} is read-only")

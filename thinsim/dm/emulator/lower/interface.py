@@ -32,7 +32,7 @@ class DeviceBelow(Protocol):
     async def read(self, offset: int, length: int) -> bytes:
         """Return *length* bytes."""
 
-    async def write(self, offset: int, data: bytes) -> None:
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write all of *data*."""
 
     async def discard(self, offset: int, length: int) -> None:

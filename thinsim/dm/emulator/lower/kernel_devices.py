@@ -86,7 +86,7 @@ class SharedBlockUse:
         assert isinstance(answer, bytes)
         return answer
 
-    async def write(self, offset: int, data: bytes) -> None:
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
         await self._shared.act(self._shared.block.write, offset, data)
 
     async def discard(self, offset: int, length: int) -> None:

@@ -50,7 +50,7 @@ class OwnDeviceUse:
     async def read(self, offset: int, length: int) -> bytes:
         return await self._device.read(offset, length)
 
-    async def write(self, offset: int, data: bytes) -> None:
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
         await self._device.write(offset, data)
 
     async def discard(self, offset: int, length: int) -> None:

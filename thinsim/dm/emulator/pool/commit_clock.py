@@ -27,13 +27,12 @@ class CommitClock:
         """Return a function that commits a changed pool, at most once per period (process_deferred_bios).
 
         A change after a quiet time is thus committed at once. A failure shows in the mode. The time is read
-        now; the function may run on a thread.
+        now; the function may run on a thread, more than once.
         """
         now = trio.current_time()
-        due = now - self._last >= COMMIT_PERIOD
 
         def commit() -> None:
-            if due and self._engine.metadata.devices_changed:
+            if now - self._last >= COMMIT_PERIOD and self._engine.metadata.devices_changed:
                 self._last = now
                 with suppress(DeviceMapperError):
                     self._engine.commit()

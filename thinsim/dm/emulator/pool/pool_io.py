@@ -20,17 +20,22 @@ from thinsim.thin.space_errors import OutOfDataSpace, Unserviceable
 class WriteOutcome:
     """A `WriteOutcome` lists the pieces of a write that wait for space, and has the first error."""
 
-    waiting: list[tuple[int, bytes]] = field(default_factory=list)
+    waiting: list[tuple[int, bytes | memoryview]] = field(default_factory=list)
     failed: DeviceMapperError | None = None
 
 
 def write_thin(
-    device: ThinDevice, offset: int, data: bytes, below: BlockDevice, origin: CopySource | None
+    device: ThinDevice,
+    offset: int,
+    data: bytes | memoryview,
+    below: BlockDevice,
+    origin: CopySource | None,
+    commit: Callable[[], None],
 ) -> WriteOutcome:
     """Provision, break sharing and write; block by block if space is short (process_bio).
 
     *below* is the pool's data device, *origin* the external origin. An error of a device does not stop the
-    other blocks.
+    other blocks. *commit* comes last.
     """
     outcome = WriteOutcome()
     while data:
@@ -55,6 +60,7 @@ def write_thin(
         else:
             device.complete(plan)
         offset, data = offset + plan.length, data[plan.length :]
+    commit()
     return outcome
 
 
@@ -63,8 +69,8 @@ def discard_thin(
 ) -> None:
     """Unmap and pass down, in two stages around the execution (dm-thin.c, passdown_pt1, _pt2).
 
-    *commit* comes after the first stage. The blocks that the second stage frees wait for another commit, and
-    the next change of a device brings it: the kernel's clock alone does not.
+    *commit* comes after either stage, and commits where it is due. Blocks that the second stage frees after
+    that wait for the commit that the next change of a device brings: the kernel's clock alone brings none.
     """
     plan = device.plan_discard(offset, length)
     try:
@@ -73,9 +79,12 @@ def discard_thin(
         execute(plan.steps, below)
     finally:
         device.complete(plan)
+    commit()
 
 
-def _written(plan: WritePlan, below: BlockDevice, data: bytes, origin: CopySource | None) -> list[Insert]:
+def _written(
+    plan: WritePlan, below: BlockDevice, data: bytes | memoryview, origin: CopySource | None
+) -> list[Insert]:
     """Carry out *plan* again block by block after a step failed; return the mappings of the written blocks.
 
     In the kernel each block is a bio of its own. An error that does not come again can't be assigned to a

@@ -86,7 +86,7 @@ class ThinRequests:
             offset += step.length
         return found
 
-    async def write(self, device: ThinDevice, offset: int, data: bytes) -> None:
+    async def write(self, device: ThinDevice, offset: int, data: bytes | memoryview) -> None:
         """Write *data*; wait for space under queue_if_no_space, ENOSPC if none comes.
 
         Blocks are independent, as in the kernel: a block without space does not keep others from being
@@ -99,7 +99,7 @@ class ThinRequests:
         failed: DeviceMapperError | None = None
         pieces = [(offset, data)]
         while pieces:
-            waiting: list[tuple[int, bytes]] = []
+            waiting: list[tuple[int, bytes | memoryview]] = []
             for at, piece in pieces:
                 async with self.gate.passing():
                     outcome = await self._remapping_write(device, at, piece, origin)
@@ -121,7 +121,6 @@ class ThinRequests:
                 await self._run(discard_thin, device, offset, length, self._data, self._clock.if_due())
             finally:
                 self._plane.changed(device, offset, length)
-            await self._run(self._clock.if_due())
 
     async def flush(self, device: ThinDevice) -> None:
         """Flush the data device, or commit if *device* changed in this transaction.
@@ -150,7 +149,7 @@ class ThinRequests:
             await self._commit()
             self._clock.committed()
 
-    async def _mapped_write(self, device: ThinDevice, offset: int, data: bytes) -> bool:
+    async def _mapped_write(self, device: ThinDevice, offset: int, data: bytes | memoryview) -> bool:
         """Write *data* if that changes no mapping; return whether it was written."""
         async with self._turns.shared():
             self._check_open(device)
@@ -172,15 +171,16 @@ class ThinRequests:
         return await OriginCopy().fetch(origin, device.origin_ranges(offset, length))
 
     async def _remapping_write(
-        self, device: ThinDevice, offset: int, data: bytes, origin: OriginCopy | None
+        self, device: ThinDevice, offset: int, data: bytes | memoryview, origin: OriginCopy | None
     ) -> WriteOutcome:
         async with self._turns.changing():
             self._check_open(device)
             try:
-                outcome: WriteOutcome = await self._run(write_thin, device, offset, data, self._data, origin)
+                outcome: WriteOutcome = await self._run(
+                    write_thin, device, offset, data, self._data, origin, self._clock.if_due()
+                )
             finally:
                 self._plane.changed(device, offset, len(data))
-            await self._run(self._clock.if_due())
             return outcome
 
     def _check_open(self, device: ThinDevice) -> None:

@@ -20,7 +20,7 @@ class ErrorTarget(PlainTarget):
     async def read(self, offset: int, length: int) -> bytes:
         raise _failed()
 
-    async def write(self, offset: int, data: bytes) -> None:
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
         raise _failed()
 
     async def discard(self, offset: int, length: int) -> None:

@@ -60,7 +60,7 @@ class Target(Protocol):
     async def read(self, offset: int, length: int) -> bytes:
         """Return *length* bytes."""
 
-    async def write(self, offset: int, data: bytes) -> None:
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write all of *data*."""
 
     async def discard(self, offset: int, length: int) -> None:

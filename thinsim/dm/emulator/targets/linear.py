@@ -36,7 +36,7 @@ class LinearTarget(PlainTarget):
     async def read(self, offset: int, length: int) -> bytes:
         return await self._device.read(self._start * SECTOR_SIZE + offset, length)
 
-    async def write(self, offset: int, data: bytes) -> None:
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
         await self._device.write(self._start * SECTOR_SIZE + offset, data)
 
     async def discard(self, offset: int, length: int) -> None:

@@ -54,7 +54,7 @@ class StripedTarget(PlainTarget):
         ]
         return b"".join(pieces)
 
-    async def write(self, offset: int, data: bytes) -> None:
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
         for device, place, within, size in self._pieces(offset, len(data)):
             await self._send(device, device.write(place, data[within : within + size]))
 

@@ -84,7 +84,7 @@ class ThinTarget(PlainTarget):
         """Read; unmapped ranges are zeros."""
         return await self.pool.active.requests.read(self._thin, offset, length)
 
-    async def write(self, offset: int, data: bytes) -> None:
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write; provision and break sharing as needed."""
         await self.pool.active.requests.write(self._thin, offset, data)
         self._trace.note(TracedWrite(self._name, "write", offset, len(data)))

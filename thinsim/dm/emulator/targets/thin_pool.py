@@ -82,7 +82,7 @@ class ThinPoolTarget(PlainTarget):
     async def read(self, offset: int, length: int) -> bytes:
         return await self.pool.data.read(offset, length)
 
-    async def write(self, offset: int, data: bytes) -> None:
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
         await self.pool.data.write(offset, data)
 
     async def discard(self, offset: int, length: int) -> None:

@@ -21,7 +21,7 @@ class ZeroTarget(PlainTarget):
     async def read(self, offset: int, length: int) -> bytes:
         return bytes(length)
 
-    async def write(self, offset: int, data: bytes) -> None:
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
         """Drop the data."""
 
     async def discard(self, offset: int, length: int) -> None:
