@@ -9,7 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import Any
 
-from thinsim.thin.metadata import btree_remove
+from thinsim.thin.metadata import btree_remove, btree_remove_run
 from thinsim.thin.metadata.btree_node import Node, max_entries
 from thinsim.thin.metadata.btree_spine import (
     MAX_DEPTH,
@@ -134,7 +134,7 @@ class Btree:
 
         Returns the new root and the number of removed keys (dm_btree_remove_leaves).
         """
-        return btree_remove.remove_run(self.manager, self.value_type, root, begin, end)
+        return btree_remove_run.remove_run(self.manager, self.value_type, root, begin, end)
 
     def delete(self, root: int) -> None:
         """Drop a reference to the tree and free the nodes that are no longer used (dm_btree_del)."""

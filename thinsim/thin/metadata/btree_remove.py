@@ -15,7 +15,7 @@ from thinsim.thin.metadata.shadowing import TransactionManager
 def remove(manager: TransactionManager, value_type: ValueType, root: int, key: int) -> int | None:
     """Remove *key*; return the new root, or None if the tree lacks the key."""
     spine = Spine(manager)
-    node = _leaf(spine, value_type, root, key)
+    node = removal_leaf(spine, value_type, root, key)
     if node is None:
         return None
     index = bisect_left(node.keys, key)
@@ -26,32 +26,7 @@ def remove(manager: TransactionManager, value_type: ValueType, root: int, key: i
     return spine.root
 
 
-def remove_run(
-    manager: TransactionManager, value_type: ValueType, root: int, begin: int, end: int
-) -> tuple[int, int]:
-    """Remove the keys from *begin* to before *end*, with one walk per key.
-
-    Stops when the entry found for the next key is outside the range. Returns the new root and the number
-    of removed keys (dm_btree_remove_leaves).
-    """
-    removed = 0
-    while True:
-        spine = Spine(manager)
-        node = _leaf(spine, value_type, root, begin)
-        if node is None:
-            # The walk has already shadowed nodes, so its root is the tree's root now.
-            return spine.root, removed
-        root = spine.root
-        index = max(0, bisect_right(node.keys, begin) - 1)
-        if index >= len(node) or not begin <= node.keys[index] < end:
-            return root, removed
-        value_type.dec(node.values[index : index + 1])
-        begin = node.keys[index] + 1
-        node.delete(index)
-        removed += 1
-
-
-def _leaf(spine: Spine, value_type: ValueType, root: int, key: int) -> Node | None:
+def removal_leaf(spine: Spine, value_type: ValueType, root: int, key: int) -> Node | None:
     """Walk to the leaf for *key* and rebalance; return None if *key* is below all keys of the tree."""
     block, index = root, -1
     while True:
@@ -75,13 +50,36 @@ def _rebalance_children(spine: Spine, value_type: ValueType, key: int) -> bool:
     index = bisect_right(node.keys, key) - 1
     if index < 0:
         return False
-    if index == 0:
-        _rebalance2(spine.manager, node, value_type, 0)
-    elif index == len(node) - 1:
-        _rebalance2(spine.manager, node, value_type, index - 1)
+    first, count = siblings(index, len(node))
+    if count == 2:
+        _rebalance2(spine.manager, node, value_type, first)
     else:
-        _rebalance3(spine.manager, node, value_type, index - 1)
+        _rebalance3(spine.manager, node, value_type, first)
     return True
+
+
+def siblings(index: int, count: int) -> tuple[int, int]:
+    """Return the first child that a walk into child *index* of *count* touches, and how many."""
+    if index == 0:
+        return 0, 2
+    return index - 1, 2 if index == count - 1 else 3
+
+
+def merges_two(total: int, most: int) -> bool:
+    """Return whether two nodes with *total* entries are merged, if *most* fit in one (rebalance2)."""
+    return total < 2 * (most // 3 + 1)
+
+
+def shrinks_three(total: int, most: int) -> bool:
+    """Return whether three nodes with *total* entries become fewer, if *most* fit in one (rebalance3)."""
+    return total < most // 3 * 4 + 1
+
+
+def even_thirds(total: int) -> tuple[int, int, int]:
+    """Return how many of *total* entries the left, center and right of three nodes get (redistribute3)."""
+    for_right = total // 3
+    for_left = for_right + (for_right * 3 != total)
+    return for_left, total - for_left - for_right, for_right
 
 
 def _pull_up(manager: TransactionManager, node: Node, value_type: ValueType) -> None:
@@ -98,13 +96,13 @@ def _pull_up(manager: TransactionManager, node: Node, value_type: ValueType) -> 
 def _rebalance2(manager: TransactionManager, parent: Node, value_type: ValueType, at: int) -> None:
     left = shadow_child(manager, parent, at, value_type)
     right = shadow_child(manager, parent, at + 1, value_type)
-    _check_alike(left, right)
+    check_alike(left, right)
     _merge_or_even_out(manager, parent, at + 1, left, right)
 
 
 def _merge_or_even_out(manager: TransactionManager, parent: Node, at: int, left: Node, right: Node) -> None:
     """Merge the two nodes if their entries fit, else even them out; *at* is right's index in *parent*."""
-    if len(left) + len(right) < 2 * (left.max_entries // 3 + 1):
+    if merges_two(len(left) + len(right), left.max_entries):
         block = parent.values[at]
         left.move_from_right(right, len(right))
         parent.delete(at)
@@ -117,9 +115,9 @@ def _merge_or_even_out(manager: TransactionManager, parent: Node, at: int, left:
 
 def _rebalance3(manager: TransactionManager, parent: Node, value_type: ValueType, at: int) -> None:
     left, center, right = (shadow_child(manager, parent, at + beside, value_type) for beside in range(3))
-    _check_alike(left, center, right)
+    check_alike(left, center, right)
     total = len(left) + len(center) + len(right)
-    if total < left.max_entries // 3 * 4 + 1:
+    if shrinks_three(total, left.max_entries):
         block = parent.values[at + 1]
         left.move_from_right(center, min(left.max_entries - len(left), len(center)))
         center.move_to_right(right, len(center))
@@ -130,8 +128,7 @@ def _rebalance3(manager: TransactionManager, parent: Node, value_type: ValueType
         return
     keys = left.keys + center.keys + right.keys
     values = left.values + center.values + right.values
-    for_right = total // 3
-    for_left = for_right + (for_right * 3 != total)
+    for_left, _, for_right = even_thirds(total)
     left.keys, left.values = keys[:for_left], values[:for_left]
     center.keys, center.values = keys[for_left : total - for_right], values[for_left : total - for_right]
     right.keys, right.values = keys[total - for_right :], values[total - for_right :]
@@ -147,7 +144,7 @@ def _shift(left: Node, right: Node, count: int) -> None:
         left.move_from_right(right, -count)
 
 
-def _check_alike(*nodes: Node) -> None:
+def check_alike(*nodes: Node) -> None:
     """Raise MetadataDamagedError if siblings differ in kind (dm-btree-remove.c, shift: EILSEQ)."""
     first = nodes[0]
     for node in nodes[1:]:

@@ -60,6 +60,10 @@ class TransactionManager:
         self._shadows.add(number)
         return number, block, shared
 
+    def is_shadow(self, block: int) -> bool:
+        """Return whether *block* may be changed as it is: :meth:`shadow` returns the same block."""
+        return block in self._shadows and not self.space.is_shared(block)
+
     def increment_all(self, numbers: Iterable[int]) -> None:
         """Add a reference to each block, one call per run of consecutive blocks (dm_tm_with_runs)."""
         for begin, end in runs(numbers):
