@@ -93,10 +93,14 @@ class BlockCache:
         """Keep the bytes that ``fetch`` returned for *number*; no write may come in between."""
         self._admitted[number] = content
 
-    def change(self, number: int, kind: type[B]) -> B:
-        """Return block *number* for a change in place; EPERM while read-only."""
+    def check_writable(self) -> None:
+        """Raise MetadataReadOnlyError (EPERM) while read-only."""
         if self.read_only:
             raise MetadataReadOnlyError
+
+    def change(self, number: int, kind: type[B]) -> B:
+        """Return block *number* for a change in place; EPERM while read-only."""
+        self.check_writable()
         block = self.get(number, kind)
         self._clean.pop(number, None)
         self._dirty[number] = block
@@ -104,15 +108,13 @@ class BlockCache:
 
     def put(self, number: int, block: Block) -> None:
         """Replace the content of block *number* by *block*; EPERM while read-only."""
-        if self.read_only:
-            raise MetadataReadOnlyError
+        self.check_writable()
         self._clean.pop(number, None)
         self._dirty[number] = block
 
     def flush(self) -> None:
         """Write the changed blocks in ascending order and make them durable; EPERM while read-only."""
-        if self.read_only:
-            raise MetadataReadOnlyError
+        self.check_writable()
         self.write_back()
 
     def write_back(self) -> None:

@@ -177,7 +177,7 @@ class PoolMetadata:
     def insert(self, record: ThinRecord, vblock: int, data_block: int) -> None:
         """Map *vblock* to *data_block*; the data block of its former mapping loses a reference."""
         transaction = self.transaction
-        transaction.change()
+        transaction.add()
         superblock = transaction.superblock
         packed = pack(data_block, superblock.time)
         superblock.mapping_root, new = transaction.trees.insert(
@@ -227,7 +227,7 @@ class PoolMetadata:
 
     def allocate(self) -> int | None:
         """Allocate the next free data block; return None if there is none until the next commit."""
-        self.transaction.change()
+        self.transaction.add()
         return self.transaction.data.allocate()
 
     def increment(self, begin: int, end: int) -> None:

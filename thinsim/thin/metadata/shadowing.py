@@ -36,6 +36,8 @@ class TransactionManager:
     def __init__(self, blocks: BlockCache) -> None:
         self.blocks = blocks
         self._shadows: set[int] = set()
+        self.turn = 0
+        """The number of changes, other than insertions, that end what is known about a tree's nodes."""
 
     def new_block(self, content: Block) -> int:
         """Return the number of a new block with *content*; NoMetadataSpaceError."""
@@ -77,6 +79,7 @@ class TransactionManager:
     def end(self) -> None:
         """End the transaction, which is durable: a change of its blocks needs new shadows."""
         self._shadows.clear()
+        self.turn += 1
 
 
 def runs(numbers: Iterable[int]) -> Iterable[tuple[int, int]]:

@@ -130,6 +130,11 @@ class MetadataTransaction:
     def change(self) -> None:
         """Record that the running transaction has a change."""
         self.in_service = self.uncommitted = True
+        self.manager.turn += 1
+
+    def add(self) -> None:
+        """Record that the running transaction has one more mapping, or one more data block in use."""
+        self.in_service = self.uncommitted = True
 
     def set_reserve(self) -> None:
         """Reserve a part of the present metadata blocks for the pool itself (see ``reserve_of``)."""
